@@ -1,0 +1,67 @@
+// The log: pino, one JSON object a line. Whatever is written passes one last filter, which takes out every secret that
+// the service knows and every login inside an address: so a stranger's error message cannot leak one either.
+
+import { type DestinationStream, type Logger, pino } from 'pino';
+
+export type Log = Pick<Logger, 'debug' | 'info' | 'warn' | 'error' | 'fatal'>;
+
+export interface RedactedLog {
+  readonly log: Logger;
+  /** From now on this text appears in no line. */
+  hide(secret: string): void;
+}
+
+const MASK = '[redacted]';
+const LOGIN_IN_ADDRESS = /(\b[a-z][a-z0-9+.-]*:\/\/)[^\s/@"\\]+@/gi;
+/** Shorter texts are no secrets, and masking them would garble every line. */
+const SHORTEST_SECRET = 6;
+
+export function createLog(options: { level: string; base?: object }, destination?: DestinationStream): RedactedLog {
+  const secrets = new Set<string>();
+  const redact = (line: string): string => {
+    let clean = line.replace(LOGIN_IN_ADDRESS, `$1${MASK}@`);
+    for (const secret of secrets) clean = clean.replaceAll(secret, MASK);
+    return clean;
+  };
+  const log = pino(
+    {
+      level: options.level,
+      base: options.base ?? null,
+      timestamp: pino.stdTimeFunctions.isoTime,
+      formatters: { level: (label) => ({ level: label }) },
+      serializers: { err: pino.stdSerializers.errWithCause },
+      redact: {
+        paths: ['token', 'password', 'interactionToken', '*.token', '*.password', '*.interactionToken'],
+        censor: MASK,
+      },
+      hooks: { streamWrite: redact },
+    },
+    destination ?? pino.destination({ fd: 1, sync: true }),
+  );
+  return {
+    log,
+    hide(secret) {
+      for (const text of [secret, ...fieldsOf(secret)]) {
+        if (text.length < SHORTEST_SECRET) continue;
+        secrets.add(text);
+        // As it stands inside a JSON string, and inside an address.
+        secrets.add(JSON.stringify(text).slice(1, -1));
+        secrets.add(encodeURIComponent(text));
+      }
+    },
+  };
+}
+
+/** A secret may be a JSON object or an address: then its password and token are secrets, its host is not. */
+function fieldsOf(secret: string): string[] {
+  try {
+    if (secret.trimStart().startsWith('{')) {
+      const fields = JSON.parse(secret) as Record<string, unknown>;
+      return [fields['password'], fields['token']].filter((value) => typeof value === 'string');
+    }
+    if (URL.canParse(secret)) return [decodeURIComponent(new URL(secret).password)];
+  } catch {
+    // Not readable: the whole text is hidden all the same.
+  }
+  return [];
+}

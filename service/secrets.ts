@@ -1,0 +1,141 @@
+// Credentials that may change while the service runs. A value from a variable never does; one from Secrets Manager is
+// kept until somebody is refused with it, and is then read again. Values go to the log's redaction before anybody
+// else can see them. Which value is right is for Discord and the broker to say, not for this file.
+
+import {
+  GetSecretValueCommand,
+  ResourceNotFoundException,
+  type SecretsManagerClient,
+} from '@aws-sdk/client-secrets-manager';
+import type { CredentialSource } from './config.ts';
+import { BROKER_SECRET_FIELDS } from './contract.ts';
+import { messageOf, RefusedError } from './errors.ts';
+
+export interface Credential<T> {
+  /** The value in force. @throws RefusedError with one sentence when there is none yet or it cannot be read */
+  read(): Promise<T>;
+  /** Reads again. @returns whether the value differs from the last one read; always false for a variable */
+  refresh(): Promise<boolean>;
+  /** Where it comes from, for messages: the variable's or the secret's name, never the value. */
+  readonly from: string;
+}
+
+export interface BrokerLogin {
+  readonly host: string;
+  readonly port: number;
+  readonly vhost: string;
+  readonly username: string;
+  readonly password: string;
+  readonly tls: boolean;
+}
+
+export interface SecretReader {
+  readonly client: Pick<SecretsManagerClient, 'send'>;
+  /** Called with every secret string, so that no log line can hold it. */
+  readonly hide: (value: string) => void;
+}
+
+/**
+ * @param variable the variable's name, for messages
+ * @param parse turns the text into the value; throws an Error with one sentence that does not quote the text
+ */
+export function credential<T>(
+  source: CredentialSource,
+  variable: string,
+  parse: (text: string) => T,
+  reader: SecretReader,
+): Credential<T> {
+  const from = source.kind === 'value' ? variable : source.arn;
+  let last: { text: string; value: T } | undefined;
+  const load = async (): Promise<{ text: string; value: T }> => {
+    const text = source.kind === 'value' ? source.value : await readSecret(source.arn, reader.client);
+    if (text === last?.text) return last;
+    reader.hide(text);
+    try {
+      return { text, value: parse(text) };
+    } catch (error) {
+      throw new RefusedError(`${from}: ${messageOf(error)}`, { cause: error });
+    }
+  };
+  return {
+    from,
+    async read() {
+      last ??= await load();
+      return last.value;
+    },
+    async refresh() {
+      const before = last?.text;
+      last = await load();
+      return last.text !== before;
+    },
+  };
+}
+
+/** The token of a secret: the text itself, or the field `token` of a JSON object. */
+export function parseToken(text: string): string {
+  const trimmed = text.trim();
+  const token = trimmed.startsWith('{') ? String(parseObject(trimmed)['token'] ?? '') : trimmed;
+  if (token === '') throw new Error("expected the bot's token, got an empty secret. Put the token into it");
+  if (/\s/.test(token)) throw new Error('expected the token alone, got a text with spaces. Put only the token there');
+  return token;
+}
+
+/** The login of `RABBITMQ_URL` (amqps://user:password@host:5671/vhost) or of a secret (JSON, or such an address). */
+export function parseBrokerLogin(text: string): BrokerLogin {
+  const trimmed = text.trim();
+  if (!trimmed.startsWith('{')) return loginOfUrl(trimmed);
+  const fields = parseObject(trimmed);
+  const missing = BROKER_SECRET_FIELDS.filter((field) => fields[field] === undefined || fields[field] === '');
+  if (missing.length > 0)
+    throw new Error(`expected the fields ${BROKER_SECRET_FIELDS.join(', ')}, got none for ${missing.join(', ')}`);
+  const port = Number(fields['port']);
+  if (!Number.isInteger(port) || port < 1 || port > 65_535)
+    throw new Error(`expected a TCP port in the field port, got '${String(fields['port'])}'`);
+  return {
+    // Amazon MQ gives its endpoint as amqps://host:port: taken as it is copied.
+    host: String(fields['host'])
+      .replace(/^amqps:\/\//, '')
+      .replace(/:\d+$/, ''),
+    port,
+    vhost: String(fields['vhost']),
+    username: String(fields['username']),
+    password: String(fields['password']),
+    tls: fields['tls'] !== false,
+  };
+}
+
+function loginOfUrl(text: string): BrokerLogin {
+  if (!URL.canParse(text)) throw new Error('expected amqps://user:password@host:5671/vhost, got no address');
+  const url = new URL(text);
+  const tls = url.protocol === 'amqps:';
+  return {
+    host: url.hostname.replace(/^\[|\]$/g, ''),
+    port: Number(url.port) || (tls ? 5671 : 5672),
+    vhost: decodeURIComponent(url.pathname.slice(1)) || '/',
+    username: decodeURIComponent(url.username) || 'guest',
+    password: decodeURIComponent(url.password) || 'guest',
+    tls,
+  };
+}
+
+function parseObject(text: string): Record<string, unknown> {
+  try {
+    return JSON.parse(text) as Record<string, unknown>;
+  } catch {
+    // The parser's own message quotes the text, which is a secret.
+    throw new Error('expected a JSON object, got a text that starts with { and is not JSON');
+  }
+}
+
+async function readSecret(arn: string, client: Pick<SecretsManagerClient, 'send'>): Promise<string> {
+  try {
+    const { SecretString } = await client.send(new GetSecretValueCommand({ SecretId: arn }));
+    return SecretString ?? '';
+  } catch (error) {
+    const wanted =
+      error instanceof ResourceNotFoundException
+        ? 'it has no value yet, or does not exist. Put the value into it'
+        : `it cannot be read (${messageOf(error)}). Check its name and secretsmanager:GetSecretValue`;
+    throw new RefusedError(`${arn}: ${wanted}`, { cause: error });
+  }
+}
