@@ -57,7 +57,7 @@ function fieldsOf(secret: string): string[] {
   try {
     if (secret.trimStart().startsWith('{')) {
       const fields = JSON.parse(secret) as Record<string, unknown>;
-      return [fields['password'], fields['token']].filter((value) => typeof value === 'string');
+      return [fields.password, fields.token].filter((value) => typeof value === 'string');
     }
     if (URL.canParse(secret)) return [decodeURIComponent(new URL(secret).password)];
   } catch {

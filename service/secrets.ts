@@ -74,7 +74,7 @@ export function credential<T>(
 /** The token of a secret: the text itself, or the field `token` of a JSON object. */
 export function parseToken(text: string): string {
   const trimmed = text.trim();
-  const token = trimmed.startsWith('{') ? String(parseObject(trimmed)['token'] ?? '') : trimmed;
+  const token = trimmed.startsWith('{') ? String(parseObject(trimmed).token ?? '') : trimmed;
   if (token === '') throw new Error("expected the bot's token, got an empty secret. Put the token into it");
   if (/\s/.test(token)) throw new Error('expected the token alone, got a text with spaces. Put only the token there');
   return token;
@@ -88,19 +88,19 @@ export function parseBrokerLogin(text: string): BrokerLogin {
   const missing = BROKER_SECRET_FIELDS.filter((field) => fields[field] === undefined || fields[field] === '');
   if (missing.length > 0)
     throw new Error(`expected the fields ${BROKER_SECRET_FIELDS.join(', ')}, got none for ${missing.join(', ')}`);
-  const port = Number(fields['port']);
+  const port = Number(fields.port);
   if (!Number.isInteger(port) || port < 1 || port > 65_535)
-    throw new Error(`expected a TCP port in the field port, got '${String(fields['port'])}'`);
+    throw new Error(`expected a TCP port in the field port, got '${String(fields.port)}'`);
   return {
     // Amazon MQ gives its endpoint as amqps://host:port: taken as it is copied.
-    host: String(fields['host'])
+    host: String(fields.host)
       .replace(/^amqps:\/\//, '')
       .replace(/:\d+$/, ''),
     port,
-    vhost: String(fields['vhost']),
-    username: String(fields['username']),
-    password: String(fields['password']),
-    tls: fields['tls'] !== false,
+    vhost: String(fields.vhost),
+    username: String(fields.username),
+    password: String(fields.password),
+    tls: fields.tls !== false,
   };
 }
 

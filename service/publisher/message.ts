@@ -1,0 +1,17 @@
+// What is published: a body with its routing key and AMQP properties. Built by `ingestor.ts` from an event.
+
+/** Who is told when the message is settled, and what it weighs, is the outbox's business; this is only what goes out. */
+export interface Message {
+  readonly routingKey: string;
+  readonly body: Buffer;
+  /** 0–31; RabbitMQ 4.3 keeps strict order of them on quorum queues. */
+  readonly priority: number;
+  /** The event's id: the same event published again has the same. */
+  readonly messageId: string;
+  readonly correlationId: string;
+  /** The event's type. */
+  readonly type: string;
+  /** Unix seconds. */
+  readonly timestamp: number;
+  readonly headers: Readonly<Record<string, string | number>>;
+}

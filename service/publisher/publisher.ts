@@ -1,0 +1,305 @@
+// Publishes the outbox to the topic exchange, in order: persistent, mandatory, with priority, on a confirm channel.
+// A message is settled by the broker's confirm and by nothing else; `publish()` returning false is flow control.
+//
+//   away:    no channel. Messages gather. A connection's `open` leaves it
+//   opening: a channel is asked for. Leaves to writing, or to away after a failure (again, after backoff)
+//   writing: messages are written while the socket takes them, at most `WINDOW` unanswered.
+//            `channel closed` → opening or away; a nack → holding
+//   holding: the broker refused a message. Nothing is written until all that is on the way is answered and a backoff
+//            has passed; then everything unconfirmed is written again, the first alone until it is confirmed, so that
+//            a full queue is probed with one message and the order of a run is kept
+
+import { setTimeout as sleep } from 'node:timers/promises';
+import type { ChannelModel, ConfirmChannel, Options } from 'amqplib';
+import { backoffMs } from '../backoff.ts';
+import { EXCHANGES, MAX_MESSAGE_BYTES } from '../contract.ts';
+import { messageOf } from '../errors.ts';
+import type { Log } from '../log.ts';
+import { Confirms } from './confirms.ts';
+import type { Message } from './message.ts';
+import { type Entry, Outbox } from './outbox.ts';
+
+/** What the publisher needs of a connection. */
+export interface PublisherConnection {
+  readonly connected: boolean;
+  readonly blocked: boolean;
+  on(event: 'open', listener: (model: ChannelModel) => void): unknown;
+  on(event: 'lost', listener: (cause: unknown) => void): unknown;
+  on(event: 'blocked' | 'unblocked', listener: () => void): unknown;
+}
+
+/** Told of each thing counted; the metrics are the caller's. */
+export interface PublisherCounts {
+  published(): void;
+  confirmed(messageType: string): void;
+  refused(): void;
+  returned(): void;
+}
+
+/** Messages on the way at once: enough to fill the pipe, few enough that a refusal repeats little. */
+const WINDOW = 2_048;
+/** What AMQP's properties and headers add to a body, generously. */
+const PROPERTY_BYTES = 512;
+
+interface OpenChannel {
+  readonly model: ChannelModel;
+  readonly channel: ConfirmChannel;
+  readonly confirms: Confirms<Entry<Message>>;
+  /** The socket asked to wait for its `drain`. */
+  full: boolean;
+  /** How many may be unanswered now. */
+  window: number;
+  /** A message was refused: see `holding`. */
+  holding: boolean;
+}
+
+export class Publisher {
+  readonly #connection: PublisherConnection;
+  readonly #counts: PublisherCounts;
+  readonly #log: Log;
+  readonly #outbox = new Outbox<Message>();
+  readonly #stopping = new AbortController();
+  readonly #emptied = new Set<() => void>();
+  #model: ChannelModel | undefined;
+  #open: OpenChannel | undefined;
+  #refusals = 0;
+  #publishCount = 0;
+  #errorCount = 0;
+
+  constructor(connection: PublisherConnection, counts: PublisherCounts, log: Log) {
+    this.#connection = connection;
+    this.#counts = counts;
+    this.#log = log;
+    connection.on('open', (model) => {
+      this.#model = model;
+      void this.#openChannel(model);
+    });
+    connection.on('lost', () => {
+      this.#model = undefined;
+      this.#open = undefined;
+    });
+    connection.on('unblocked', () => this.#write());
+  }
+
+  get channelOpen(): boolean {
+    return this.#open !== undefined;
+  }
+
+  /** Messages confirmed. */
+  get publishCount(): number {
+    return this.#publishCount;
+  }
+
+  /** Messages refused or returned, and channels that the broker closed. */
+  get errorCount(): number {
+    return this.#errorCount;
+  }
+
+  /** What is received and not confirmed. */
+  get outbox(): { readonly count: number; readonly bytes: number } {
+    return this.#outbox;
+  }
+
+  /** Whether messages leave: a channel is open and the broker reads. */
+  get flowing(): boolean {
+    return this.#open !== undefined && !this.#open.holding && !this.#connection.blocked;
+  }
+
+  /**
+   * Takes a message; `settled` is called once, when the broker has confirmed it. Never throws, never waits.
+   * A message that the broker could never take is said, counted, and settled: it would close every channel after it.
+   */
+  publish(message: Message, settled: () => void): void {
+    const bytes = message.body.length + PROPERTY_BYTES;
+    if (bytes > MAX_MESSAGE_BYTES) {
+      this.#errorCount += 1;
+      this.#counts.refused();
+      this.#log.error(
+        { eventId: message.messageId, eventType: message.type, bytes, limit: MAX_MESSAGE_BYTES },
+        'a message larger than the broker takes was not published',
+      );
+      settled();
+      return;
+    }
+    this.#outbox.add(message, bytes, settled);
+    this.#write();
+  }
+
+  /** Resolves when everything is confirmed. The deadline is the caller's, by the signal. */
+  async drained(signal: AbortSignal): Promise<void> {
+    while (this.#outbox.count > 0 && !signal.aborted) {
+      const { promise, resolve } = Promise.withResolvers<void>();
+      this.#emptied.add(resolve);
+      signal.addEventListener('abort', () => resolve(), { once: true });
+      await promise;
+    }
+  }
+
+  /** Forgets what is not confirmed: another task has it replayed. @returns how many messages */
+  dropOutbox(): number {
+    const dropped = this.#outbox.clear();
+    this.#sayEmptied();
+    return dropped;
+  }
+
+  /** Opens no more channels. The connection is its owner's to close. */
+  close(): void {
+    this.#stopping.abort();
+    this.#open = undefined;
+  }
+
+  async #openChannel(model: ChannelModel): Promise<void> {
+    let failures = 0;
+    while (this.#model === model && !this.#stopping.signal.aborted) {
+      try {
+        const channel = await model.createConfirmChannel();
+        if (this.#model !== model) return;
+        this.#begin(model, channel);
+        return;
+      } catch (error) {
+        failures += 1;
+        this.#log.warn({ failures, reason: messageOf(error) }, 'cannot open a channel');
+        await this.#pause(backoffMs(failures));
+      }
+    }
+  }
+
+  #begin(model: ChannelModel, channel: ConfirmChannel): void {
+    const open: OpenChannel = {
+      model,
+      channel,
+      confirms: new Confirms(),
+      full: false,
+      // After a refusal, or a channel closed by the broker, one message goes first.
+      window: this.#refusals > 0 ? 1 : WINDOW,
+      holding: false,
+    };
+    channel.on('drain', () => {
+      open.full = false;
+      this.#write();
+    });
+    channel.on('ack', ({ deliveryTag, multiple }) => this.#acked(open, deliveryTag, multiple));
+    channel.on('nack', ({ deliveryTag, multiple }) => this.#nacked(open, deliveryTag, multiple));
+    channel.on('return', ({ fields, properties }) => this.#returned(fields.routingKey, properties.messageId));
+    channel.on('error', (error) => {
+      this.#errorCount += 1;
+      this.#log.error(
+        { reason: messageOf(error) },
+        'the broker closed the channel (if something is missing: apply the topology)',
+      );
+    });
+    channel.on('close', () => this.#channelLost(open));
+    this.#outbox.rewind();
+    this.#open = open;
+    this.#write();
+  }
+
+  /** While the connection lives: another channel on it, not too fast, as the cause may still be there. */
+  #channelLost(open: OpenChannel, error?: unknown): void {
+    if (this.#open !== open) return;
+    this.#open = undefined;
+    if (error !== undefined) this.#log.warn({ reason: messageOf(error) }, 'cannot write to the channel');
+    if (this.#model === open.model) void this.#reopen(open.model);
+  }
+
+  async #reopen(model: ChannelModel): Promise<void> {
+    this.#refusals += 1;
+    await this.#pause(backoffMs(this.#refusals));
+    await this.#openChannel(model);
+  }
+
+  #write(): void {
+    const open = this.#open;
+    if (open === undefined || open.holding) return;
+    while (!open.full && !this.#connection.blocked && open.confirms.size < open.window) {
+      const entry = this.#outbox.next();
+      if (entry === undefined) return;
+      const { message } = entry;
+      open.confirms.written(entry);
+      try {
+        open.full = !open.channel.publish(EXCHANGES.events, message.routingKey, message.body, propertiesOf(message));
+      } catch (error) {
+        // The channel has died and its `close` is still on the way.
+        this.#channelLost(open, error);
+        return;
+      }
+      this.#counts.published();
+    }
+  }
+
+  #acked(open: OpenChannel, tag: number, multiple: boolean): void {
+    for (const entry of open.confirms.answered(tag, multiple)) {
+      // An entry that was dropped meanwhile is confirmed to nobody.
+      if (entry.state === 'confirmed') continue;
+      this.#publishCount += 1;
+      this.#counts.confirmed(entry.message.type);
+      this.#outbox.confirm(entry);
+    }
+    if (!open.holding) {
+      this.#refusals = 0;
+      open.window = WINDOW;
+    }
+    if (this.#outbox.count === 0) this.#sayEmptied();
+    this.#answered(open);
+    this.#write();
+  }
+
+  #nacked(open: OpenChannel, tag: number, multiple: boolean): void {
+    const refused = open.confirms.answered(tag, multiple);
+    this.#errorCount += refused.length;
+    for (const _ of refused) this.#counts.refused();
+    if (!open.holding) {
+      open.holding = true;
+      this.#refusals += 1;
+      const first = refused[0]?.message;
+      this.#log.warn(
+        { eventId: first?.messageId, eventType: first?.type, refusals: this.#refusals },
+        'the broker refused a message (a queue is full?); publishing it again after a pause',
+      );
+    }
+    this.#answered(open);
+  }
+
+  /** While holding: once nothing is on the way any more, wait, then write again from the first unconfirmed. */
+  #answered(open: OpenChannel): void {
+    if (!open.holding || open.confirms.size > 0) return;
+    void this.#pause(backoffMs(this.#refusals)).then(() => {
+      if (this.#open !== open) return;
+      this.#outbox.rewind();
+      open.window = 1;
+      open.holding = false;
+      this.#write();
+    });
+  }
+
+  #returned(routingKey: string, eventId: unknown): void {
+    this.#errorCount += 1;
+    this.#counts.returned();
+    this.#log.error({ eventId, routingKey }, 'no queue takes this message: apply the topology');
+  }
+
+  #sayEmptied(): void {
+    for (const resolve of this.#emptied) resolve();
+    this.#emptied.clear();
+  }
+
+  async #pause(ms: number): Promise<void> {
+    await sleep(ms, undefined, { signal: this.#stopping.signal }).catch(() => undefined);
+  }
+}
+
+function propertiesOf(message: Message): Options.Publish {
+  return {
+    persistent: true,
+    mandatory: true,
+    contentType: 'application/json',
+    contentEncoding: 'utf-8',
+    appId: 'discord-gateway-ingestor',
+    priority: message.priority,
+    messageId: message.messageId,
+    correlationId: message.correlationId,
+    type: message.type,
+    timestamp: message.timestamp,
+    headers: message.headers,
+  };
+}
