@@ -1,0 +1,88 @@
+// What Discord says of the gateway before anyone connects (GET /gateway/bot): its address, the recommended number of
+// shards, and what is left of today's IDENTIFYs. Fetched when asked for, and kept for a moment only: the budget is
+// shared with everyone who uses the token. https://discord.com/developers/docs/events/gateway#get-gateway-bot
+
+import { setTimeout as sleep } from 'node:timers/promises';
+import { DiscordAPIError, REST } from '@discordjs/rest';
+import { type APIGatewayBotInfo, type RESTGetAPIGatewayBotResult, Routes } from 'discord-api-types/v10';
+import { backoffMs } from '../backoff.ts';
+import { messageOf } from '../errors.ts';
+import type { Log } from '../log.ts';
+import type { BotToken } from './bot-token.ts';
+
+const KEEP_MS = 2_000;
+const REQUEST_DEADLINE_MS = 10_000;
+
+export class GatewayInformation {
+  readonly #rest: REST;
+  readonly #token: BotToken;
+  readonly #log: Log;
+  #latest: { readonly info: APIGatewayBotInfo; readonly at: number } | undefined;
+  #fetching: Promise<APIGatewayBotInfo> | undefined;
+  #problem: string | undefined;
+
+  /** @param apiUrl REST base without version */
+  constructor(apiUrl: string, token: BotToken, log: Log) {
+    this.#rest = new REST({ api: apiUrl, version: '10', timeout: REQUEST_DEADLINE_MS, retries: 1 });
+    this.#token = token;
+    this.#log = log;
+  }
+
+  /** The last answer, however old. */
+  get latest(): APIGatewayBotInfo | undefined {
+    return this.#latest?.info;
+  }
+
+  /** Why there is no answer now. */
+  get problem(): string | undefined {
+    return this.#problem;
+  }
+
+  /** A fresh answer. Asks again, for ever, while Discord cannot be reached. @throws when the signal aborts */
+  async fetch(signal: AbortSignal): Promise<APIGatewayBotInfo> {
+    if (this.#latest !== undefined && Date.now() - this.#latest.at < KEEP_MS) return this.#latest.info;
+    this.#fetching ??= this.#fetch(signal).finally(() => {
+      this.#fetching = undefined;
+    });
+    const info = await this.#fetching;
+    signal.throwIfAborted();
+    return info;
+  }
+
+  /** An IDENTIFY was sent: the kept answer counts one less until the next fetch. */
+  identified(): void {
+    if (this.#latest === undefined) return;
+    const { info, at } = this.#latest;
+    const limit = info.session_start_limit;
+    this.#latest = {
+      at,
+      info: { ...info, session_start_limit: { ...limit, remaining: Math.max(0, limit.remaining - 1) } },
+    };
+  }
+
+  async #fetch(signal: AbortSignal): Promise<APIGatewayBotInfo> {
+    for (let failures = 1; ; failures += 1) {
+      const token = await this.#token.usable(signal);
+      try {
+        const info = (await this.#rest
+          .setToken(token)
+          .get(Routes.gatewayBot(), { signal })) as RESTGetAPIGatewayBotResult;
+        this.#latest = { info, at: Date.now() };
+        this.#problem = undefined;
+        return info;
+      } catch (error) {
+        signal.throwIfAborted();
+        if (error instanceof DiscordAPIError && error.status === 401) {
+          this.#token.reject(token, 'Discord rejected the token (401)');
+          continue;
+        }
+        this.#problem = `Discord's REST cannot be asked for the gateway: ${messageOf(error)}`;
+        this.#log.warn(
+          { failures, reason: messageOf(error) },
+          "cannot ask Discord for the gateway's address; trying again",
+        );
+        await sleep(backoffMs(failures), undefined, { signal });
+      }
+    }
+  }
+}

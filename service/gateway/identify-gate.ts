@@ -1,0 +1,115 @@
+// Who may IDENTIFY, and when: one per rate-limit bucket per 5 s, across all tasks of the bot, and never more than
+// Discord's daily budget. RESUMEs do not come here. It waits and never refuses: the only rejection is the signal's,
+// as anything else would make `@discordjs/ws` send IDENTIFY twice.
+// https://discord.com/developers/docs/events/gateway#rate-limiting
+
+import { setTimeout as sleep } from 'node:timers/promises';
+import type { Log } from '../log.ts';
+import type { GatewayInformation } from './gateway-information.ts';
+
+/** One holder per bucket, in this process or in all: `release` gives it to the next. */
+export interface BucketMutex {
+  acquire(bucket: number, signal: AbortSignal): Promise<() => void>;
+}
+
+/** Discord's 5 s, and something for the way there. */
+const SPACING_MS = 5_250;
+
+export class IdentifyGate {
+  readonly #information: Pick<GatewayInformation, 'fetch' | 'identified'>;
+  readonly #mutex: BucketMutex;
+  readonly #log: Log;
+  readonly #spacingMs: number;
+  #spentUntil: number | undefined;
+  #closed: string | undefined;
+
+  constructor(
+    information: Pick<GatewayInformation, 'fetch' | 'identified'>,
+    mutex: BucketMutex,
+    log: Log,
+    spacingMs = SPACING_MS,
+  ) {
+    this.#information = information;
+    this.#mutex = mutex;
+    this.#log = log;
+    this.#spacingMs = spacingMs;
+  }
+
+  /** Until when the daily budget is spent, Unix ms; nothing while some is left. */
+  get spentUntil(): number | undefined {
+    return this.#spentUntil;
+  }
+
+  /** Why nobody may IDENTIFY any more, if so. */
+  get closed(): string | undefined {
+    return this.#closed;
+  }
+
+  /** From now on nobody passes: Discord refuses this bot's IDENTIFYs for a reason that only a person can change. */
+  close(reason: string): void {
+    this.#closed = reason;
+  }
+
+  /** Resolves when this shard may IDENTIFY, at once. @throws when the signal aborts */
+  async wait(shardId: number, signal: AbortSignal): Promise<void> {
+    if (this.#closed !== undefined) await aborted(signal);
+    const { session_start_limit: limit } = await this.#information.fetch(signal);
+    const release = await this.#mutex.acquire(shardId % limit.max_concurrency, signal);
+    try {
+      await this.#untilBudget(signal);
+      if (this.#closed !== undefined) await aborted(signal);
+      signal.throwIfAborted();
+    } catch (error) {
+      release();
+      throw error;
+    }
+    this.#information.identified();
+    // Not unref'd by accident: a process that ends frees the bucket, and Discord's own limit does the rest.
+    setTimeout(release, this.#spacingMs).unref();
+  }
+
+  async #untilBudget(signal: AbortSignal): Promise<void> {
+    while (true) {
+      const { session_start_limit: limit } = await this.#information.fetch(signal);
+      if (limit.remaining > 0) {
+        this.#spentUntil = undefined;
+        return;
+      }
+      if (this.#spentUntil === undefined)
+        this.#log.error(
+          { total: limit.total, resetAfterMs: limit.reset_after },
+          "the day's IDENTIFYs are spent: waiting for Discord's reset. Sessions that live go on; look for what reconnects so often",
+        );
+      this.#spentUntil = Date.now() + limit.reset_after;
+      // Asked again now and then, since a reset may come early; the jitter spreads tasks that wait for the same moment.
+      await sleep(Math.min(limit.reset_after + Math.random() * 1_000, 60_000), undefined, { signal });
+    }
+  }
+}
+
+/** The mutex of one process. */
+export class LocalBucketMutex implements BucketMutex {
+  readonly #tails = new Map<number, Promise<void>>();
+
+  async acquire(bucket: number, signal: AbortSignal): Promise<() => void> {
+    const before = this.#tails.get(bucket) ?? Promise.resolve();
+    const held = Promise.withResolvers<void>();
+    this.#tails.set(
+      bucket,
+      before.then(() => held.promise),
+    );
+    await Promise.race([before, aborted(signal)]).catch((error: unknown) => {
+      held.resolve();
+      throw error;
+    });
+    return () => held.resolve();
+  }
+}
+
+/** Rejects when the signal aborts, and never resolves. */
+function aborted(signal: AbortSignal): Promise<never> {
+  return new Promise((_, reject) => {
+    if (signal.aborted) reject(signal.reason);
+    signal.addEventListener('abort', () => reject(signal.reason), { once: true });
+  });
+}

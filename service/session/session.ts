@@ -1,0 +1,115 @@
+// The session of one shard: what RESUME and heartbeats say, what is stored for another process, and the law of when
+// it is lost. Pure: times come from the caller.
+//
+//   none:    no session; the next connection IDENTIFYs. `begin` (READY) leaves it
+//   alive:   resumed from its confirmed sequence whenever a connection ends. A first refusal leads to doubted
+//   doubted: refused once; resumed once more. `resumed` → alive; a second refusal → none, and the loss is told
+//
+// A connection on which the gateway never spoke is no refusal: a session outlives an outage of the network.
+
+import { Watermark } from './watermark.ts';
+
+/** What another process needs to go on with the session. */
+export interface SessionRecord {
+  readonly sessionId: string;
+  readonly resumeUrl: string;
+  /** Confirmed sequence. */
+  readonly sequence: number;
+  /** A session belongs to its shard count; with another one it cannot be resumed. */
+  readonly shardCount: number;
+  /** When READY came, Unix ms. */
+  readonly startedAt: number;
+}
+
+export interface LostSession {
+  readonly shardId: number;
+  readonly sessionId: string;
+  /** Everything up to here was confirmed. */
+  readonly lastSequence: number;
+  /** When the last dispatch of the session came in (or its READY), Unix ms. */
+  readonly lastReceivedAt: number;
+  readonly lostAt: number;
+  readonly reason: string;
+}
+
+export class ShardSession {
+  readonly shardId: number;
+  readonly shardCount: number;
+  readonly #onLost: (lost: LostSession) => void;
+  #record: SessionRecord | undefined;
+  #watermark = new Watermark(0);
+  #lastReceivedAt = 0;
+  #doubted = false;
+
+  constructor(shardId: number, shardCount: number, onLost: (lost: LostSession) => void) {
+    this.shardId = shardId;
+    this.shardCount = shardCount;
+    this.#onLost = onLost;
+  }
+
+  /** Goes on with a session of another process. @param at when that process last stored it, Unix ms */
+  restore(record: SessionRecord, at: number): void {
+    this.#record = record;
+    this.#watermark = new Watermark(record.sequence);
+    this.#lastReceivedAt = at;
+    this.#doubted = false;
+  }
+
+  /** The session as of now, with the confirmed sequence; none before READY. */
+  get record(): SessionRecord | undefined {
+    return this.#record && { ...this.#record, sequence: this.#watermark.confirmed };
+  }
+
+  get id(): string | undefined {
+    return this.#record?.sessionId;
+  }
+
+  get startedAt(): number {
+    return this.#record?.startedAt ?? 0;
+  }
+
+  get watermark(): Watermark {
+    return this.#watermark;
+  }
+
+  /** READY: a new session. READY itself needs no publishing, so its sequence is settled. */
+  begin(session: SessionRecord): void {
+    this.#record = session;
+    this.#watermark = new Watermark(session.sequence);
+    this.#lastReceivedAt = session.startedAt;
+    this.#doubted = false;
+  }
+
+  /** RESUMED: Discord still knows the session. */
+  resumed(): void {
+    this.#doubted = false;
+  }
+
+  /** A dispatch came in. @returns its watermark, to settle it on; none if it is a replay or belongs to no session */
+  receive(sequence: number, at: number): Watermark | undefined {
+    if (this.#record === undefined) return undefined;
+    this.#lastReceivedAt = at;
+    return this.#watermark.receive(sequence) ? this.#watermark : undefined;
+  }
+
+  /** The gateway answered and did not take the session. @returns whether it is kept for one more try */
+  refused(reason: string, at: number): boolean {
+    if (this.#record === undefined) return false;
+    if (!this.#doubted) {
+      this.#doubted = true;
+      return true;
+    }
+    const lost: LostSession = {
+      shardId: this.shardId,
+      sessionId: this.#record.sessionId,
+      lastSequence: this.#watermark.confirmed,
+      lastReceivedAt: this.#lastReceivedAt,
+      lostAt: at,
+      reason,
+    };
+    this.#record = undefined;
+    this.#doubted = false;
+    this.#onLost(lost);
+    return false;
+  }
+}
