@@ -1,0 +1,35 @@
+// The name of an event: the same Discord event has the same id in every process and after every replay, because it is
+// made of nothing but the session's id and the sequence. A UUID of version 5 (RFC 9562, section 5.5), so that it is
+// also a W3C trace id (https://www.w3.org/TR/trace-context/): one id follows an event through every log.
+
+import { Buffer } from 'node:buffer';
+import { hash } from 'node:crypto';
+
+/** Chosen once. Changing it would make every replayed event look new. */
+const NAMESPACE = Buffer.from('d81d9ebeb1f74ec99c7cd4bd0c2b5a6e', 'hex');
+
+export const eventId = (sessionId: string, sequence: number): string => uuidV5(NAMESPACE, `${sessionId}:${sequence}`);
+
+/** The id of the event that says that a session was lost: once for each session, whoever reports it. */
+export const gapEventId = (sessionId: string): string => uuidV5(NAMESPACE, `${sessionId}:gap`);
+
+/**
+ * `traceparent` of an event. Marked as sampled, since a worker's tracer that follows its parent would drop it otherwise.
+ * Neither id can be all zero: the version is part of the trace id, the variant opens the span id.
+ */
+export function traceparent(id: string): string {
+  const digits = id.replaceAll('-', '');
+  return `00-${digits}-${digits.slice(16)}-01`;
+}
+
+export function uuidV5(namespace: Uint8Array, name: string): string {
+  const digits = hash('sha1', Buffer.concat([namespace, Buffer.from(name)]), 'hex');
+  const variant = ((Number.parseInt(digits.charAt(16), 16) & 0b0011) | 0b1000).toString(16);
+  return [
+    digits.slice(0, 8),
+    digits.slice(8, 12),
+    `5${digits.slice(13, 16)}`,
+    `${variant}${digits.slice(17, 20)}`,
+    digits.slice(20, 32),
+  ].join('-');
+}
