@@ -1,0 +1,104 @@
+// A RabbitMQ node for one machine: what the demo and the tests run on.
+// The broker of RABBITMQ_URL if there is one; otherwise a private node with its own name, ports, data and cookie in
+// a temporary folder, on loopback only. Several may run at once. Nothing is left behind, however the caller ends:
+// `remove()`, its exit, or the watchdog after a kill -9. How a node is found: rabbitmq/ways.ts.
+
+import { startDockerNode } from './rabbitmq/docker-node.ts';
+import { connectGivenNode } from './rabbitmq/given-node.ts';
+import { installedAt } from './rabbitmq/installed.ts';
+import { lookAround } from './rabbitmq/machine.ts';
+import { startPrivateNode } from './rabbitmq/private-node.ts';
+import { unpack } from './rabbitmq/unpacked.ts';
+import { NOTHING_FOUND, type Way, waysToRabbitMq } from './rabbitmq/ways.ts';
+
+export interface RabbitMqOptions {
+  /** Also listen for TLS, with a throw-away certificate authority. */
+  tls?: boolean;
+  /** Bytes at which publishers are blocked. @default 1 GiB */
+  memoryHighWatermark?: string;
+  /** Told what takes time and which way was taken. @default - silent */
+  log?: (line: string) => void;
+  /** First part of the node's name, to recognise it among processes. @default 'rabbit' */
+  name?: string;
+  /** Never the broker of RABBITMQ_URL: for drills that stop, kill or freeze it. @default false */
+  private?: boolean;
+}
+
+export interface Login {
+  username: string;
+  password: string;
+  /** @default '/' */
+  vhost?: string;
+}
+
+export interface RabbitMqNode {
+  /** As the broker says it: '4.3.6'. */
+  readonly version: string;
+  /** Where it comes from, for people. */
+  readonly origin: string;
+  /** The administrator. */
+  readonly username: string;
+  readonly password: string;
+  readonly amqpPort: number;
+  readonly amqpsPort: number | undefined;
+  readonly caFile: string | undefined;
+  readonly managementUrl: string;
+  /** With the administrator's login and the default vhost, unless told otherwise. */
+  amqpUrl(login?: Login): string;
+  /** SIGTERM, and waits for the end. */
+  stop(): Promise<void>;
+  /** Again, with the same data and ports; resolves when AMQP accepts and management answers. */
+  start(): Promise<void>;
+  restart(): Promise<void>;
+  /** kill -9, and waits for the end. */
+  kill(): Promise<void>;
+  /** SIGSTOP: connections stay open and silent. */
+  freeze(): void;
+  thaw(): void;
+  /** rabbitmqctl; resolves with what it prints. */
+  ctl(...args: string[]): Promise<string>;
+  /**
+   * Before a kill -9 drill, after the topology is declared: a single node writes the names of its quorum queues to disk
+   * only every three minutes, and a queue without its name is gone with its messages. A cluster has no such gap.
+   */
+  rememberQueues(): Promise<void>;
+  /** Resolves when the alarm is in force: publishers get `connection.blocked`. */
+  memoryAlarm(on: boolean): Promise<void>;
+  /** Stops what was started and deletes its folder. May be called again. */
+  remove(): Promise<void>;
+}
+
+/**
+ * @throws when RABBITMQ_URL is set and does not answer, or when this machine has no way to a node: the message says what to install.
+ */
+export async function startRabbitMq(options: RabbitMqOptions = {}): Promise<RabbitMqNode> {
+  const machine = await lookAround(options.private ? { ...process.env, RABBITMQ_URL: undefined } : process.env);
+  const refusals: string[] = [];
+  for (const way of waysToRabbitMq(machine)) {
+    // A given broker is what the user wants: no other is taken instead of it.
+    if (way.kind === 'given') return await connectGivenNode(way);
+    const installation = await prepare(way, options).catch((error: Error) => {
+      refusals.push(error.message);
+      options.log?.(error.message);
+      return undefined;
+    });
+    if (installation !== undefined) return await installation();
+  }
+  throw new Error([NOTHING_FOUND, ...refusals].join('\n'));
+}
+
+/** Brings what the way needs; the start itself follows, and a failure of it is no reason to try another way. */
+async function prepare(way: Exclude<Way, { kind: 'given' }>, options: RabbitMqOptions) {
+  switch (way.kind) {
+    case 'unpacked': {
+      const installation = await unpack(way.suite, options.log);
+      return () => startPrivateNode(installation, options);
+    }
+    case 'installed': {
+      const installation = installedAt(way.server);
+      return () => startPrivateNode(installation, options);
+    }
+    case 'docker':
+      return startDockerNode(options);
+  }
+}

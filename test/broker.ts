@@ -1,0 +1,71 @@
+// The broker that the tests run on, and a vhost of one's own on it. Started by broker-setup.ts.
+
+import { randomBytes } from 'node:crypto';
+import { inject, test } from 'vitest';
+import type { BrokerCoordinates } from './broker-setup.ts';
+
+export interface SharedBroker extends BrokerCoordinates {
+  /** With the administrator's login and the default vhost, unless told otherwise. */
+  url(login?: { username: string; password: string; vhost?: string }): string;
+}
+
+export function sharedBroker(): SharedBroker {
+  const broker = inject('broker');
+  return {
+    ...broker,
+    url(login = broker) {
+      const url = new URL(broker.amqpUrl);
+      const user = `${encodeURIComponent(login.username)}:${encodeURIComponent(login.password)}`;
+      const vhost = 'vhost' in login && login.vhost !== undefined ? `/${encodeURIComponent(login.vhost)}` : '';
+      return `${url.protocol}//${user}@${url.host}${vhost}`;
+    },
+  };
+}
+
+export interface Vhost {
+  readonly vhost: string;
+  /** With the administrator's login, unless told otherwise. */
+  url(login?: { username: string; password: string }): string;
+  /** Deletes it with its queues; their connections are closed by the broker. */
+  remove(): Promise<void>;
+}
+
+/** A fresh vhost of a random name, in which the administrator may do everything. */
+export async function makeVhost(name = 'test'): Promise<Vhost> {
+  const broker = sharedBroker();
+  const vhost = `${name}-${randomBytes(6).toString('hex')}`;
+  const path = `/api/vhosts/${encodeURIComponent(vhost)}`;
+  await manage('PUT', path, {});
+  const everything = { configure: '.*', write: '.*', read: '.*' };
+  const user = encodeURIComponent(broker.username);
+  await manage('PUT', `/api/permissions/${encodeURIComponent(vhost)}/${user}`, everything);
+  return {
+    vhost,
+    url: ({ username, password } = broker) => broker.url({ username, password, vhost }),
+    remove: async () => await manage('DELETE', path),
+  };
+}
+
+/**
+ * `test` for what only RabbitMQ 4 has, such as priorities on quorum queues: on an older broker the test is skipped
+ * and its title says why.
+ */
+export function requires4(version: string): (title: string, body: () => Promise<void> | void) => void {
+  if (Number.parseInt(version, 10) >= 4) return (title, body) => test(title, body);
+  return (title, body) => test.skip(`${title} (skipped: needs RabbitMQ 4, this is ${version})`, body);
+}
+
+async function manage(method: string, path: string, body?: object): Promise<void> {
+  const { managementUrl, username, password } = sharedBroker();
+  const response = await fetch(`${managementUrl}${path}`, {
+    method,
+    headers: {
+      authorization: `Basic ${Buffer.from(`${username}:${password}`).toString('base64')}`,
+      'content-type': 'application/json',
+    },
+    ...(body && { body: JSON.stringify(body) }),
+    signal: AbortSignal.timeout(30_000),
+  });
+  const text = await response.text();
+  if (!response.ok) throw new Error(`${method} ${path}: HTTP ${response.status} ${text}`);
+}
