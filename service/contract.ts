@@ -85,7 +85,7 @@ export interface Metric {
   readonly prometheus: string;
   /** Name in CloudWatch (embedded metric format). */
   readonly cloudWatch: string;
-  /** A counter is written to CloudWatch as its growth since the last minute; a summary in three statistics. */
+  /** A counter is written to CloudWatch as its growth since the last minute; a summary as a sample of its values. */
   readonly kind: 'counter' | 'gauge' | 'summary';
   /** CloudWatch's unit. */
   readonly unit: 'Count' | 'Bytes' | 'Milliseconds' | 'Percent' | 'Seconds';
@@ -218,14 +218,14 @@ export const METRICS = {
   queueDepth: metric('queue_depth', 'QueueDepth', 'gauge', 'Count', 'Messages ready in a queue', 'Queue'),
 } as const satisfies Record<string, Metric>;
 
-function metric(
+function metric<const Kind extends Metric['kind']>(
   prometheus: string,
   cloudWatch: string,
-  kind: Metric['kind'],
+  kind: Kind,
   unit: Metric['unit'],
   help: string,
   label?: Metric['label'],
-): Metric {
+): Metric & { readonly kind: Kind } {
   return { prometheus: `ingestor_${prometheus}`, cloudWatch, kind, unit, help, ...(label && { label }) };
 }
 

@@ -28,8 +28,9 @@ export interface PublisherConnection {
   on(event: 'blocked' | 'unblocked', listener: () => void): unknown;
 }
 
-/** Told of each thing counted; the metrics are the caller's. */
-export interface PublisherCounts {
+/** Told of each thing counted, and of messages leaving again; what follows from it is the caller's. */
+export interface PublisherListener {
+  flowing(): void;
   published(): void;
   confirmed(messageType: string): void;
   refused(): void;
@@ -55,7 +56,7 @@ interface OpenChannel {
 
 export class Publisher {
   readonly #connection: PublisherConnection;
-  readonly #counts: PublisherCounts;
+  readonly #listener: PublisherListener;
   readonly #log: Log;
   readonly #outbox = new Outbox<Message>();
   readonly #stopping = new AbortController();
@@ -66,9 +67,9 @@ export class Publisher {
   #publishCount = 0;
   #errorCount = 0;
 
-  constructor(connection: PublisherConnection, counts: PublisherCounts, log: Log) {
+  constructor(connection: PublisherConnection, listener: PublisherListener, log: Log) {
     this.#connection = connection;
-    this.#counts = counts;
+    this.#listener = listener;
     this.#log = log;
     connection.on('open', (model) => {
       this.#model = model;
@@ -78,7 +79,7 @@ export class Publisher {
       this.#model = undefined;
       this.#open = undefined;
     });
-    connection.on('unblocked', () => this.#write());
+    connection.on('unblocked', () => this.#flow());
   }
 
   get channelOpen(): boolean {
@@ -113,7 +114,7 @@ export class Publisher {
     const bytes = message.body.length + PROPERTY_BYTES;
     if (bytes > MAX_MESSAGE_BYTES) {
       this.#errorCount += 1;
-      this.#counts.refused();
+      this.#listener.refused();
       this.#log.error(
         { eventId: message.messageId, eventType: message.type, bytes, limit: MAX_MESSAGE_BYTES },
         'a message larger than the broker takes was not published',
@@ -191,7 +192,12 @@ export class Publisher {
     channel.on('close', () => this.#channelLost(open));
     this.#outbox.rewind();
     this.#open = open;
+    this.#flow();
+  }
+
+  #flow(): void {
     this.#write();
+    if (this.flowing) this.#listener.flowing();
   }
 
   /** While the connection lives: another channel on it, not too fast, as the cause may still be there. */
@@ -223,7 +229,7 @@ export class Publisher {
         this.#channelLost(open, error);
         return;
       }
-      this.#counts.published();
+      this.#listener.published();
     }
   }
 
@@ -232,7 +238,7 @@ export class Publisher {
       // An entry that was dropped meanwhile is confirmed to nobody.
       if (entry.state === 'confirmed') continue;
       this.#publishCount += 1;
-      this.#counts.confirmed(entry.message.type);
+      this.#listener.confirmed(entry.message.type);
       this.#outbox.confirm(entry);
     }
     if (!open.holding) {
@@ -247,7 +253,7 @@ export class Publisher {
   #nacked(open: OpenChannel, tag: number, multiple: boolean): void {
     const refused = open.confirms.answered(tag, multiple);
     this.#errorCount += refused.length;
-    for (const _ of refused) this.#counts.refused();
+    for (const _ of refused) this.#listener.refused();
     if (!open.holding) {
       open.holding = true;
       this.#refusals += 1;
@@ -268,13 +274,13 @@ export class Publisher {
       this.#outbox.rewind();
       open.window = 1;
       open.holding = false;
-      this.#write();
+      this.#flow();
     });
   }
 
   #returned(routingKey: string, eventId: unknown): void {
     this.#errorCount += 1;
-    this.#counts.returned();
+    this.#listener.returned();
     this.#log.error({ eventId, routingKey }, 'no queue takes this message: apply the topology');
   }
 

@@ -1,0 +1,237 @@
+// The way of an event, joined: shards receive, events are made of dispatches, the publisher settles them, the session
+// moves on. Rooms do not know each other; what one needs of another is handed over here. It owns the shards of the
+// group this task holds, and decides nothing that a room decides.
+
+import { Buffer } from 'node:buffer';
+import { GatewayDispatchEvents, type GatewayDispatchPayload } from 'discord-api-types/v10';
+import { type Marks, mayReceive } from './backpressure.ts';
+import { HEADERS, SCHEMA_VERSION } from './contract.ts';
+import { traceparent } from './events/event-id.ts';
+import { gatewayGap } from './events/gap.ts';
+import { GuildPresence } from './events/guild-presence.ts';
+import type { Outcome } from './events/outcome.ts';
+import { family } from './events/routing.ts';
+import { toPayload } from './events/to-payload.ts';
+import type { BotToken } from './gateway/bot-token.ts';
+import type { GatewayInformation } from './gateway/gateway-information.ts';
+import type { IdentifyGate } from './gateway/identify-gate.ts';
+import { Shard } from './gateway/shard.ts';
+import type { Log } from './log.ts';
+import type { Metrics } from './metrics.ts';
+import type { Message } from './publisher/message.ts';
+import { Publisher, type PublisherConnection } from './publisher/publisher.ts';
+import { type LostSession, type SessionRecord, ShardSession } from './session/session.ts';
+
+export interface IngestorOptions {
+  readonly connection: PublisherConnection;
+  readonly token: BotToken;
+  readonly information: GatewayInformation;
+  readonly gate: IdentifyGate;
+  readonly intents: number;
+  readonly compression: 'none' | 'zlib-stream';
+  readonly marks: Marks;
+  readonly metrics: Metrics;
+  readonly log: Log;
+}
+
+/** A shard of this task, with everything that belongs to it. */
+interface Member {
+  readonly shard: Shard;
+  readonly session: ShardSession;
+  guilds: GuildPresence;
+}
+
+/** A session that is lost, until the broker has confirmed the event that says so. */
+export type UntoldGap = LostSession;
+
+export class Ingestor {
+  readonly publisher: Publisher;
+  readonly #options: IngestorOptions;
+  readonly #said = new Set<string>();
+  readonly #untold = new Map<string, UntoldGap>();
+  #members: readonly Member[] = [];
+  #receiving = false;
+  #wanted = false;
+  #turning: Promise<void> = Promise.resolve();
+
+  constructor(options: IngestorOptions) {
+    this.#options = options;
+    const { metrics } = options;
+    this.publisher = new Publisher(
+      options.connection,
+      {
+        published: () => metrics.add('eventsPublished'),
+        confirmed: (type) => {
+          metrics.addConfirmed(family(type));
+          this.#weigh();
+        },
+        flowing: () => this.#weigh(),
+        refused: () => metrics.add('publishErrors'),
+        returned: () => metrics.add('eventsReturned'),
+      },
+      options.log,
+    );
+  }
+
+  get shards(): readonly { readonly shard: Shard; readonly session: ShardSession }[] {
+    return this.#members;
+  }
+
+  /** Whether the shards are (to be) connected; false while the outbox is too full, and for a standby. */
+  get receiving(): boolean {
+    return this.#receiving;
+  }
+
+  /** Lost sessions that no worker can know of yet: they must outlive this process. */
+  get untoldGaps(): readonly UntoldGap[] {
+    return [...this.#untold.values()];
+  }
+
+  /**
+   * Takes over these shards and connects them.
+   * @param records sessions to resume, by shard id; a shard without one IDENTIFYs
+   * @param storedAt when the records were stored, Unix ms
+   */
+  own(
+    shardIds: readonly number[],
+    shardCount: number,
+    records: ReadonlyMap<number, SessionRecord>,
+    storedAt: number,
+  ): void {
+    this.#members = shardIds.map((id) => {
+      const session = new ShardSession(id, shardCount, (lost) => this.tellGap(lost));
+      const record = records.get(id);
+      if (record !== undefined) session.restore(record, storedAt);
+      const member: Member = {
+        session,
+        guilds: new GuildPresence(session.startedAt),
+        shard: new Shard({
+          ...this.#options,
+          id,
+          session,
+          onDispatch: (dispatch, receivedAt) => this.#receive(member, dispatch, receivedAt),
+          onSent: (sent) => this.#options.metrics.add(sent === 'identify' ? 'identifies' : 'resumes'),
+        }),
+      };
+      return member;
+    });
+    this.#wanted = true;
+    this.#weigh();
+  }
+
+  /** Stops receiving, with resumable closes. Nothing received is lost: it is in the outbox. */
+  async stopReceiving(): Promise<void> {
+    this.#wanted = false;
+    this.#weigh();
+    await this.#turning;
+  }
+
+  /** Gives the shards up to another task, which has replayed whatever is not confirmed here. */
+  async disown(): Promise<void> {
+    await this.stopReceiving();
+    const dropped = this.publisher.dropOutbox();
+    this.#members = [];
+    this.#untold.clear();
+    if (dropped > 0)
+      this.#options.log.warn({ events: dropped }, 'dropped the outbox: the new owner has these events replayed');
+  }
+
+  /** Publishes that a session was lost; until it is confirmed it is among `untoldGaps`. */
+  tellGap(lost: LostSession): void {
+    const { metrics, log } = this.#options;
+    const { shardId, sessionId, lastSequence, lastReceivedAt, lostAt, reason } = lost;
+    metrics.add('gatewayGaps');
+    log.error(
+      { shard: shardId, lastSequence, reason },
+      'a session is lost: events after its last sequence may be missing',
+    );
+    this.#untold.set(sessionId, lost);
+    const gap = gatewayGap({ shardId, sessionId, lastSequence, lostFrom: lastReceivedAt, lostUntil: lostAt, reason });
+    this.publisher.publish(messageOf(gap, sessionId, lastSequence), () => this.#untold.delete(sessionId));
+  }
+
+  #receive(member: Member, dispatch: GatewayDispatchPayload, receivedAt: number): void {
+    const { metrics } = this.#options;
+    const { session } = member;
+    metrics.add('eventsReceived');
+    if (dispatch.t === GatewayDispatchEvents.Ready) member.guilds = new GuildPresence(session.startedAt);
+    const sessionId = session.id ?? '';
+    const { shardId } = session;
+    const sequence = dispatch.s;
+    const context = { sessionId, shardId, sequence, receivedAt, guilds: member.guilds };
+    const watermark = session.receive(sequence, receivedAt);
+    if (watermark === undefined) {
+      // READY is settled by beginning the session; of the rest this is a replay of what is in the outbox.
+      if (dispatch.t === GatewayDispatchEvents.Ready) toPayload(dispatch, context);
+      else metrics.add('eventsReplayed');
+      return;
+    }
+    const outcome = toPayload(dispatch, context);
+    if (outcome.kind === 'event') {
+      this.publisher.publish(messageOf(outcome, sessionId, sequence), () => {
+        watermark.settle(sequence);
+        metrics.observe('frameToConfirm', Date.now() - receivedAt);
+      });
+      this.#weigh();
+      return;
+    }
+    watermark.settle(sequence);
+    metrics.add(outcome.kind === 'filtered' ? 'eventsFiltered' : 'eventsUnknown');
+    if (outcome.kind === 'unknown') this.#sayOnce(dispatch.t, outcome.reason);
+  }
+
+  #sayOnce(dispatchType: string, reason: string): void {
+    if (this.#said.has(dispatchType)) return;
+    this.#said.add(dispatchType);
+    this.#options.log.warn(
+      { dispatch: dispatchType, reason },
+      'a dispatch that is not understood (said once for each type)',
+    );
+  }
+
+  /** Connects or closes the shards, as the outbox allows. One turn at a time, and always towards the newest decision. */
+  #weigh(): void {
+    const { outbox, flowing } = this.publisher;
+    const pressure = { count: outbox.count, bytes: outbox.bytes, flowing };
+    const receive = this.#wanted && mayReceive(this.#receiving, pressure, this.#options.marks);
+    if (receive === this.#receiving) return;
+    this.#receiving = receive;
+    if (this.#wanted && this.#members.length > 0)
+      this.#options.log.warn(
+        { outboxEvents: outbox.count, outboxBytes: outbox.bytes },
+        receive
+          ? 'receiving from Discord'
+          : 'the outbox is full: the shards are closed, and resume when it is half empty',
+      );
+    this.#turning = this.#turning.then(() => this.#turn());
+  }
+
+  async #turn(): Promise<void> {
+    if (this.#receiving) for (const { shard } of this.#members) shard.start();
+    else await Promise.all(this.#members.map(({ shard }) => shard.stop()));
+  }
+}
+
+function messageOf(
+  { payload, routingKey, priority }: Extract<Outcome, { kind: 'event' }>,
+  sessionId: string,
+  sequence: number,
+): Message {
+  const { eventId } = payload;
+  return {
+    routingKey,
+    priority,
+    body: Buffer.from(JSON.stringify(payload)),
+    messageId: eventId,
+    correlationId: ('interactionId' in payload && payload.interactionId) || eventId,
+    type: payload.eventType,
+    timestamp: Math.floor(payload.timestamp / 1_000),
+    headers: {
+      [HEADERS.schemaVersion]: SCHEMA_VERSION,
+      [HEADERS.shard]: payload.shardId,
+      [HEADERS.session]: sessionId,
+      [HEADERS.sequence]: sequence,
+      [HEADERS.traceparent]: traceparent(eventId),
+    },
+  };
+}

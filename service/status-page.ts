@@ -1,0 +1,93 @@
+// The health report as a page for a person: what /health says, readable at 3 a.m. No script; it reloads itself.
+
+import { PATHS } from './contract.ts';
+import type { HealthReport } from './health.ts';
+
+const MIB = 1024 * 1024;
+
+export function statusPage(report: HealthReport): string {
+  const { checks, outbox, shard, lease, identifies } = report;
+  const problems = checks.discord.problems ?? [];
+  const rows: [string, boolean | undefined, string][] = [
+    [
+      'Discord',
+      checks.discord.connected,
+      `${shard.connected} of ${shard.assigned.length} shards connected${checks.discord.latency === null ? '' : `, heartbeat ${checks.discord.latency} ms`}`,
+    ],
+    [
+      'RabbitMQ',
+      checks.rabbitmq.connected && checks.rabbitmq.channelOpen && !checks.rabbitmq.blocked,
+      brokerText(checks.rabbitmq),
+    ],
+    [
+      'Memory',
+      checks.memory.belowThreshold,
+      `heap ${mib(checks.memory.heapUsed)} of ${mib(checks.memory.heapLimit)}, resident ${mib(checks.memory.rss)}`,
+    ],
+    [
+      'Outbox',
+      outbox.receiving || report.role !== 'owner',
+      `${outbox.events} events not confirmed (${outbox.usedPercent.toFixed(1)} % full)${outbox.receiving ? '' : ', not receiving'}`,
+    ],
+    [
+      'Lease',
+      undefined,
+      Object.entries({ role: report.role, ...lease })
+        .map(([key, value]) => `${key} ${String(value)}`)
+        .join(', '),
+    ],
+    [
+      'IDENTIFYs left today',
+      undefined,
+      identifies.spentUntil === null
+        ? String(identifies.remaining ?? 'not asked yet')
+        : `none until ${identifies.spentUntil}`,
+    ],
+  ];
+  return `<!doctype html>
+<html lang="en">
+<meta charset="utf-8">
+<meta http-equiv="refresh" content="5">
+<meta name="viewport" content="width=device-width, initial-scale=1">
+<title>${report.status} · Discord Gateway Ingestor</title>
+<style>
+  :root { color-scheme: light dark; --good: #1a7f37; --bad: #cf222e; --line: #8884 }
+  body { font: 15px/1.5 system-ui, sans-serif; max-width: 60rem; margin: 2rem auto; padding: 0 1rem }
+  h1 { font-size: 1.3rem; display: flex; gap: .6rem; align-items: center; flex-wrap: wrap }
+  .badge { font-size: .9rem; padding: .1rem .6rem; border-radius: 1rem; color: #fff; background: var(--bad) }
+  .healthy { background: var(--good) }
+  .muted { opacity: .7; font-size: .9rem }
+  table { border-collapse: collapse; width: 100%; margin: 1rem 0 }
+  th, td { text-align: left; padding: .35rem .6rem; border-bottom: 1px solid var(--line); vertical-align: top }
+  td.number, th.number { text-align: right; font-variant-numeric: tabular-nums }
+  .good { color: var(--good) } .bad { color: var(--bad) }
+  .problem { border-left: 4px solid var(--bad); padding: .3rem .8rem; margin: .5rem 0 }
+</style>
+<h1>Discord Gateway Ingestor <span class="badge ${report.status}">${report.status}</span></h1>
+<p class="muted">${escape(report.environment)} · ${report.role}${shard.group === null ? '' : ` of shard group ${shard.group}`} · ${report.timestamp} · <a href="${PATHS.health}">health</a> · <a href="${PATHS.metrics}">metrics</a></p>
+${problems.map((problem) => `<p class="problem">${escape(problem)}</p>`).join('\n')}
+<table>${rows.map(([name, good, text]) => `<tr><th>${name}</th><td>${mark(good)}</td><td>${escape(text)}</td></tr>`).join('')}</table>
+<table><tr><th>Shard</th><th>State</th><th class="number">Heartbeat</th><th class="number">Confirmed</th><th class="number">Received</th></tr>
+${report.shards.map((each) => `<tr><td>${each.id}</td><td class="${each.state === 'ready' ? 'good' : 'bad'}">${escape(each.state)}</td><td class="number">${each.latency === null ? '' : `${each.latency} ms`}</td><td class="number">${each.confirmed ?? ''}</td><td class="number">${each.received ?? ''}</td></tr>`).join('\n')}
+</table>
+</html>
+`;
+}
+
+function brokerText(rabbitmq: HealthReport['checks']['rabbitmq']): string {
+  const state = !rabbitmq.connected
+    ? 'not connected'
+    : rabbitmq.blocked
+      ? 'connected, blocks publishers (memory or disk alarm)'
+      : rabbitmq.channelOpen
+        ? 'connected'
+        : 'connected, no channel';
+  return `${state}; ${rabbitmq.publishCount} confirmed, ${rabbitmq.errorCount} errors`;
+}
+
+const mark = (good: boolean | undefined): string =>
+  good === undefined ? '' : good ? '<span class="good">✔</span>' : '<span class="bad">✘</span>';
+
+const mib = (bytes: number): string => `${(bytes / MIB).toFixed(0)} MiB`;
+
+const escape = (text: string): string => text.replace(/[&<>"']/g, (sign) => `&#${sign.charCodeAt(0)};`);
