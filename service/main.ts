@@ -4,7 +4,6 @@
 import { readFile } from 'node:fs/promises';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { getHeapStatistics } from 'node:v8';
-import { SecretsManagerClient } from '@aws-sdk/client-secrets-manager';
 import { BrokerConnection } from './amqp/connection.ts';
 import { QueueDepths } from './amqp/queue-depths.ts';
 import { fullness } from './backpressure.ts';
@@ -14,7 +13,7 @@ import { ConfigError, messageOf } from './errors.ts';
 import { BotToken } from './gateway/bot-token.ts';
 import { GatewayInformation } from './gateway/gateway-information.ts';
 import { IdentifyGate, LocalBucketMutex } from './gateway/identify-gate.ts';
-import type { HealthSnapshot } from './health.ts';
+import { type HealthSnapshot, healthReport } from './health.ts';
 import { listen } from './http-server.ts';
 import { Ingestor } from './ingestor.ts';
 import { createLog } from './log.ts';
@@ -23,9 +22,8 @@ import { credential, parseBrokerLogin, parseToken } from './secrets.ts';
 
 async function run(config: Config): Promise<void> {
   const { log, hide } = createLog({ level: config.logLevel, base: { environment: config.environment } });
-  const reader = { client: new SecretsManagerClient({ maxAttempts: 2 }), hide };
-  const login = credential(config.broker.login, ENV.rabbitmqUrl, parseBrokerLogin, reader);
-  const token = new BotToken(credential(config.discord.token, ENV.discordBotToken, parseToken, reader), log);
+  const login = credential(config.broker.login, ENV.rabbitmqUrl, parseBrokerLogin, hide);
+  const token = new BotToken(credential(config.discord.token, ENV.discordBotToken, parseToken, hide), log);
   const ca = config.broker.caFile === undefined ? undefined : await readCa(config.broker.caFile);
   const metrics = new Metrics();
   const stopping = new AbortController();
@@ -155,9 +153,7 @@ function declareGauges(
   metrics.gauge('shardsUnderprovisioned', () =>
     Math.max(0, (information.latest?.shards ?? 0) - (snapshot().shardCount ?? 0)),
   );
-  metrics.gauge('gatewayLatency', () =>
-    Math.max(Number.NEGATIVE_INFINITY, ...snapshot().shards.flatMap(({ latencyMs }) => latencyMs ?? [])),
-  );
+  metrics.gauge('gatewayLatency', () => healthReport(snapshot()).checks.discord.latency ?? Number.NaN);
   metrics.gauge('identifiesRemaining', () => snapshot().identifies.remaining ?? Number.NaN);
   metrics.gauge('brokerConnected', () => Number(snapshot().broker.channelOpen));
   metrics.gauge('brokerBlocked', () => Number(snapshot().broker.blocked));

@@ -2,11 +2,6 @@
 // kept until somebody is refused with it, and is then read again. Values go to the log's redaction before anybody
 // else can see them. Which value is right is for Discord and the broker to say, not for this file.
 
-import {
-  GetSecretValueCommand,
-  ResourceNotFoundException,
-  type SecretsManagerClient,
-} from '@aws-sdk/client-secrets-manager';
 import type { CredentialSource } from './config.ts';
 import { BROKER_SECRET_FIELDS } from './contract.ts';
 import { messageOf, RefusedError } from './errors.ts';
@@ -29,28 +24,23 @@ export interface BrokerLogin {
   readonly tls: boolean;
 }
 
-export interface SecretReader {
-  readonly client: Pick<SecretsManagerClient, 'send'>;
-  /** Called with every secret string, so that no log line can hold it. */
-  readonly hide: (value: string) => void;
-}
-
 /**
  * @param variable the variable's name, for messages
+ * @param hide called with every secret text, so that no log line can hold it
  * @param parse turns the text into the value; throws an Error with one sentence that does not quote the text
  */
 export function credential<T>(
   source: CredentialSource,
   variable: string,
   parse: (text: string) => T,
-  reader: SecretReader,
+  hide: (secret: string) => void,
 ): Credential<T> {
   const from = source.kind === 'value' ? variable : source.arn;
   let last: { text: string; value: T } | undefined;
   const load = async (): Promise<{ text: string; value: T }> => {
-    const text = source.kind === 'value' ? source.value : await readSecret(source.arn, reader.client);
+    const text = source.kind === 'value' ? source.value : await readSecret(source.arn);
     if (text === last?.text) return last;
-    reader.hide(text);
+    hide(text);
     try {
       return { text, value: parse(text) };
     } catch (error) {
@@ -127,7 +117,13 @@ function parseObject(text: string): Record<string, unknown> {
   }
 }
 
-async function readSecret(arn: string, client: Pick<SecretsManagerClient, 'send'>): Promise<string> {
+async function readSecret(arn: string): Promise<string> {
+  // Loaded only by those who have secrets there: the client takes more memory than the rest of the service.
+  const { GetSecretValueCommand, ResourceNotFoundException, SecretsManagerClient } = await import(
+    '@aws-sdk/client-secrets-manager'
+  );
+  // A region in the ARN beats one in the environment: the secret is there and nowhere else.
+  const client = new SecretsManagerClient({ region: arn.split(':')[3] ?? '', maxAttempts: 2 });
   try {
     const { SecretString } = await client.send(new GetSecretValueCommand({ SecretId: arn }));
     return SecretString ?? '';
@@ -137,5 +133,7 @@ async function readSecret(arn: string, client: Pick<SecretsManagerClient, 'send'
         ? 'it has no value yet, or does not exist. Put the value into it'
         : `it cannot be read (${messageOf(error)}). Check its name and secretsmanager:GetSecretValue`;
     throw new RefusedError(`${arn}: ${wanted}`, { cause: error });
+  } finally {
+    client.destroy();
   }
 }

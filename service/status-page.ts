@@ -64,11 +64,11 @@ export function statusPage(report: HealthReport): string {
   .problem { border-left: 4px solid var(--bad); padding: .3rem .8rem; margin: .5rem 0 }
 </style>
 <h1>Discord Gateway Ingestor <span class="badge ${report.status}">${report.status}</span></h1>
-<p class="muted">${escape(report.environment)} · ${report.role}${shard.group === null ? '' : ` of shard group ${shard.group}`} · ${report.timestamp} · <a href="${PATHS.health}">health</a> · <a href="${PATHS.metrics}">metrics</a></p>
-${problems.map((problem) => `<p class="problem">${escape(problem)}</p>`).join('\n')}
-<table>${rows.map(([name, good, text]) => `<tr><th>${name}</th><td>${mark(good)}</td><td>${escape(text)}</td></tr>`).join('')}</table>
+<p class="muted">${escapeHtml(report.environment)} · ${report.role}${shard.group === null ? '' : ` of shard group ${shard.group}`} · ${report.timestamp} · <a href="${PATHS.health}">health</a> · <a href="${PATHS.metrics}">metrics</a></p>
+${problems.map((problem) => `<p class="problem">${escapeHtml(problem)}</p>`).join('\n')}
+<table>${rows.map(([name, good, text]) => `<tr><th>${name}</th><td>${mark(good)}</td><td>${escapeHtml(text)}</td></tr>`).join('')}</table>
 <table><tr><th>Shard</th><th>State</th><th class="number">Heartbeat</th><th class="number">Confirmed</th><th class="number">Received</th></tr>
-${report.shards.map((each) => `<tr><td>${each.id}</td><td class="${each.state === 'ready' ? 'good' : 'bad'}">${escape(each.state)}</td><td class="number">${each.latency === null ? '' : `${each.latency} ms`}</td><td class="number">${each.confirmed ?? ''}</td><td class="number">${each.received ?? ''}</td></tr>`).join('\n')}
+${report.shards.map((each) => `<tr><td>${each.id}</td><td class="${each.state === 'ready' ? 'good' : 'bad'}">${escapeHtml(each.state)}</td><td class="number">${each.latency === null ? '' : `${each.latency} ms`}</td><td class="number">${each.confirmed ?? ''}</td><td class="number">${each.received ?? ''}</td></tr>`).join('\n')}
 </table>
 </html>
 `;
@@ -90,4 +90,4 @@ const mark = (good: boolean | undefined): string =>
 
 const mib = (bytes: number): string => `${(bytes / MIB).toFixed(0)} MiB`;
 
-const escape = (text: string): string => text.replace(/[&<>"']/g, (sign) => `&#${sign.charCodeAt(0)};`);
+const escapeHtml = (text: string): string => text.replace(/[&<>"']/g, (sign) => `&#${sign.charCodeAt(0)};`);

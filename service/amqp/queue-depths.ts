@@ -57,8 +57,8 @@ export class QueueDepths {
     const depths = new Map<string, number>();
     for (const queue of this.#queues) {
       try {
-        const channel = (this.#channel ??= await this.#open(model));
-        depths.set(queue, (await channel.checkQueue(queue)).messageCount);
+        this.#channel ??= await this.#open(model);
+        depths.set(queue, (await this.#channel.checkQueue(queue)).messageCount);
       } catch (error) {
         // A missing queue or permission closes the channel; the next question opens another.
         this.#channel = undefined;
