@@ -3,10 +3,11 @@
 // a temporary folder, on loopback only. Several may run at once. Nothing is left behind, however the caller ends:
 // `remove()`, its exit, or the watchdog after a kill -9. How a node is found: rabbitmq/ways.ts.
 
-import { startDockerNode } from './rabbitmq/docker-node.ts';
+import { pullImage, startDockerNode } from './rabbitmq/docker-node.ts';
 import { connectGivenNode } from './rabbitmq/given-node.ts';
 import { installedAt } from './rabbitmq/installed.ts';
 import { lookAround } from './rabbitmq/machine.ts';
+import { onFreePorts } from './rabbitmq/ports.ts';
 import { startPrivateNode } from './rabbitmq/private-node.ts';
 import { unpack } from './rabbitmq/unpacked.ts';
 import { NOTHING_FOUND, type Way, waysToRabbitMq } from './rabbitmq/ways.ts';
@@ -69,36 +70,38 @@ export interface RabbitMqNode {
 }
 
 /**
- * @throws when RABBITMQ_URL is set and does not answer, or when this machine has no way to a node: the message says what to install.
+ * @throws when RABBITMQ_URL is set and does not answer; when this machine has no way to a node: the message then says
+ *   what to install; when a node does not start: the message then has the last lines of its log
  */
 export async function startRabbitMq(options: RabbitMqOptions = {}): Promise<RabbitMqNode> {
-  const machine = await lookAround(options.private ? { ...process.env, RABBITMQ_URL: undefined } : process.env);
-  const refusals: string[] = [];
-  for (const way of waysToRabbitMq(machine)) {
-    // A given broker is what the user wants: no other is taken instead of it.
-    if (way.kind === 'given') return await connectGivenNode(way);
-    const installation = await prepare(way, options).catch((error: Error) => {
-      refusals.push(error.message);
+  const env = options.private ? { ...process.env, RABBITMQ_URL: undefined } : process.env;
+  const obstacles: string[] = [];
+  for (const way of waysToRabbitMq(await lookAround(env))) {
+    const start = await prepare(way, options).catch((error: Error) => {
+      obstacles.push(error.message);
       options.log?.(error.message);
       return undefined;
     });
-    if (installation !== undefined) return await installation();
+    if (start) return await start();
   }
-  throw new Error([NOTHING_FOUND, ...refusals].join('\n'));
+  throw new Error([NOTHING_FOUND, ...obstacles].join('\n'));
 }
 
-/** Brings what the way needs; the start itself follows, and a failure of it is no reason to try another way. */
-async function prepare(way: Exclude<Way, { kind: 'given' }>, options: RabbitMqOptions) {
+/**
+ * Brings what the way needs, by network or not; what it resolves with starts the node. An obstacle in bringing is a
+ * reason to try the next way. One in starting is not: it would hide what is wrong.
+ */
+async function prepare(way: Way, options: RabbitMqOptions): Promise<() => Promise<RabbitMqNode>> {
   switch (way.kind) {
-    case 'unpacked': {
-      const installation = await unpack(way.suite, options.log);
-      return () => startPrivateNode(installation, options);
-    }
-    case 'installed': {
-      const installation = installedAt(way.server);
-      return () => startPrivateNode(installation, options);
-    }
+    case 'given':
+      return () => connectGivenNode(way);
     case 'docker':
-      return startDockerNode(options);
+      await pullImage(options.log);
+      return () => onFreePorts((ports) => startDockerNode(ports, options), options.log);
+    case 'unpacked':
+    case 'installed': {
+      const installation = way.kind === 'unpacked' ? await unpack(way.suite, options.log) : installedAt(way.server);
+      return () => onFreePorts((ports) => startPrivateNode(installation, ports, options), options.log);
+    }
   }
 }

@@ -1,5 +1,153 @@
-import type { RabbitMqNode, RabbitMqOptions } from '../rabbitmq.ts';
+// A node in a Docker container, with its ports published on loopback only. Its data live as long as the container:
+// over stop, kill and start, until remove().
 
-export async function startDockerNode(_options: RabbitMqOptions): Promise<() => Promise<RabbitMqNode>> {
-  throw new Error('not yet');
+import { execFile, execFileSync, spawnSync } from 'node:child_process';
+import { randomBytes } from 'node:crypto';
+import { chmodSync, mkdirSync, mkdtempSync, realpathSync, writeFileSync } from 'node:fs';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { promisify } from 'node:util';
+import type { RabbitMqNode, RabbitMqOptions } from '../rabbitmq.ts';
+import { amqpUrl } from './amqp-url.ts';
+import { makeCertificates } from './certificates.ts';
+import { ctlVerbs } from './ctl.ts';
+import { brokerSettings, DEFAULT_MEMORY_HIGH_WATERMARK, tlsSettings } from './node-files.ts';
+import type { NodePorts } from './ports.ts';
+import { untilReady } from './readiness.ts';
+import { deleteFolder, watch } from './watchdog.ts';
+
+const run = promisify(execFile);
+
+/** Has the management plugin on, and reads /etc/rabbitmq/conf.d. */
+const IMAGE = 'rabbitmq:4-management';
+const CONFIG_FOLDER = '/etc/rabbitmq/conf.d';
+const PULL_WITHIN_MS = 10 * 60_000;
+const DOCKER_WITHIN_MS = 90_000;
+const STOP_WITHIN_SECONDS = 60;
+
+/** Brings the image, if it is not there. */
+export async function pullImage(log?: (line: string) => void): Promise<void> {
+  const there = await docker('image', 'inspect', IMAGE).catch(() => undefined);
+  if (there !== undefined) return;
+  log?.(`Pulling ${IMAGE}`);
+  await run('docker', ['pull', '--quiet', IMAGE], { timeout: PULL_WITHIN_MS }).catch((error) => {
+    throw new Error(`Docker is here, but could not pull ${IMAGE}: ${saidBy(error)}`, { cause: error });
+  });
+}
+
+/** @throws with the last lines of the node's log when it does not start; nothing of it is left then */
+export async function startDockerNode(ports: NodePorts, options: RabbitMqOptions): Promise<RabbitMqNode> {
+  const folder = realpathSync(mkdtempSync(join(tmpdir(), 'ingestor-rabbitmq-')));
+  const name = `${options.name ?? 'rabbit'}-${randomBytes(4).toString('hex')}`;
+  const administrator = { username: 'administrator', password: randomBytes(16).toString('hex') };
+  const memoryHighWatermark = options.memoryHighWatermark ?? DEFAULT_MEMORY_HIGH_WATERMARK;
+  const managementUrl = `http://127.0.0.1:${ports.management}`;
+  const watchdog = watch({
+    folder,
+    container: name,
+    endNow: () => void spawnSync('docker', ['rm', '--force', '--volumes', name], { stdio: 'ignore' }),
+  });
+  let removal: Promise<void> | undefined;
+
+  async function create(): Promise<string | undefined> {
+    const config = join(folder, 'conf.d');
+    mkdirSync(config);
+    const caFile = options.tls ? await makeCertificates(config) : undefined;
+    // The broker has another user in there. Nothing but this node trusts the certificate.
+    if (options.tls) chmodSync(join(config, 'server.key'), 0o644);
+    const settings = [
+      ...brokerSettings({ ...administrator, memoryHighWatermark }),
+      ...(options.tls ? tlsSettings('5671', CONFIG_FOLDER) : []),
+    ];
+    writeFileSync(join(config, '90-private.conf'), `${settings.join('\n')}\n`);
+    const published = [
+      `${ports.amqp}:5672`,
+      `${ports.management}:15672`,
+      ...(options.tls ? [`${ports.amqps}:5671`] : []),
+    ];
+    const publish = published.flatMap((port) => ['--publish', `127.0.0.1:${port}`]);
+    // The host's name is part of the node's, which is part of its data's path.
+    await docker('create', '--name', name, '--hostname', name, ...publish, IMAGE);
+    // Copied, not mounted: the daemon may be on another machine, or in a virtual one.
+    await docker('cp', `${config}/.`, `${name}:${CONFIG_FOLDER}`);
+    return caFile;
+  }
+
+  async function start(): Promise<string> {
+    if (removal) throw new Error(`${name} was removed: start another node.`);
+    await docker('start', name);
+    return await untilReady({
+      name,
+      amqpPort: ports.amqp,
+      managementUrl,
+      administrator,
+      async ended() {
+        const state = await docker('inspect', '--format', '{{.State.Running}} {{.State.ExitCode}}', name);
+        return state.startsWith('true') ? undefined : `exit code ${state.trim().split(' ')[1]}`;
+      },
+      log: async () => {
+        const { stdout, stderr } = await run('docker', ['logs', '--tail', '20', name], { timeout: DOCKER_WITHIN_MS });
+        return `${stdout}${stderr}`.trim();
+      },
+    });
+  }
+
+  async function stop(): Promise<void> {
+    await docker('stop', '-t', `${STOP_WITHIN_SECONDS}`, name);
+  }
+
+  async function kill(): Promise<void> {
+    await docker('kill', '--signal', 'KILL', name);
+    await docker('wait', name);
+  }
+
+  async function remove(): Promise<void> {
+    await docker('rm', '--force', '--volumes', name).catch((error) => {
+      if (!/no such container/i.test(error.message)) throw error;
+    });
+    deleteFolder(folder);
+    watchdog.dismiss();
+  }
+
+  try {
+    const caFile = await create();
+    return {
+      version: await start(),
+      origin: `Docker, ${IMAGE}`,
+      ...administrator,
+      amqpPort: ports.amqp,
+      amqpsPort: options.tls ? ports.amqps : undefined,
+      caFile,
+      managementUrl,
+      amqpUrl: (login = administrator) => amqpUrl({ tls: false, host: '127.0.0.1', port: ports.amqp }, login),
+      start: async () => void (await start()),
+      stop,
+      async restart() {
+        await stop();
+        await start();
+      },
+      kill,
+      freeze: () => void execFileSync('docker', ['pause', name], { stdio: 'ignore' }),
+      thaw: () => void execFileSync('docker', ['unpause', name], { stdio: 'ignore' }),
+      ...ctlVerbs(async (...args) => await docker('exec', name, 'rabbitmqctl', ...args), memoryHighWatermark),
+      remove() {
+        removal ??= remove();
+        return removal;
+      },
+    };
+  } catch (error) {
+    await remove();
+    throw error;
+  }
+}
+
+async function docker(...args: string[]): Promise<string> {
+  const { stdout } = await run('docker', args, { timeout: DOCKER_WITHIN_MS }).catch((error) => {
+    throw new Error(`docker ${args[0]} failed: ${saidBy(error)}`, { cause: error });
+  });
+  return stdout;
+}
+
+function saidBy(error: { stderr?: unknown; message: string }): string {
+  return String(error.stderr ?? '').trim() || error.message;
 }

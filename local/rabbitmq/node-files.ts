@@ -1,41 +1,40 @@
-// What a private node reads from its folder: configuration, plugins, cookie; and its environment. Pure.
+// What a private node reads from its folder (configuration, plugins) and its environment. Pure.
 
-import type { Installation } from './private-node.ts';
-
-export interface NodePorts {
-  readonly amqp: number;
-  readonly management: number;
-  readonly distribution: number;
-  readonly epmd: number;
-  readonly amqps: number | undefined;
-}
+import type { NodePorts } from './ports.ts';
 
 export interface NodeLayout {
-  readonly nodeName: string;
+  /** Erlang's name of the node: `rabbit-1a2b@localhost`. */
+  readonly name: string;
   readonly folder: string;
   readonly ports: NodePorts;
+  readonly tls: boolean;
+  /** The administrator. */
   readonly username: string;
   readonly password: string;
+  /** Bytes. */
   readonly memoryHighWatermark: string;
 }
+
+export const DEFAULT_MEMORY_HIGH_WATERMARK = `${1024 ** 3}`;
 
 export const ENABLED_PLUGINS = '[rabbitmq_management].\n';
 
 /** The settings that do not depend on where the node runs. */
-export function brokerSettings(login: { username: string; password: string }, memoryHighWatermark: string): string[] {
+export function brokerSettings(broker: Pick<NodeLayout, 'username' | 'password' | 'memoryHighWatermark'>): string[] {
   return [
-    `default_user = ${login.username}`,
-    `default_pass = ${login.password}`,
+    `default_user = ${broker.username}`,
+    `default_pass = ${broker.password}`,
     'loopback_users = none',
     'log.console = true',
     'log.file = false',
-    `vm_memory_high_watermark.absolute = ${memoryHighWatermark}`,
+    `vm_memory_high_watermark.absolute = ${broker.memoryHighWatermark}`,
     'disk_free_limit.absolute = 50MB',
-    // So that a test sees a new connection in the management API within a second; the default is five.
+    // So that the management API shows a new connection within a second; the default is five.
     'collect_statistics_interval = 1000',
   ];
 }
 
+/** @param folder where the broker finds what makeCertificates wrote */
 export function tlsSettings(listener: string, folder: string): string[] {
   return [
     `listeners.ssl.1 = ${listener}`,
@@ -47,38 +46,41 @@ export function tlsSettings(listener: string, folder: string): string[] {
   ];
 }
 
-export function configFile({ ports, folder, memoryHighWatermark, ...login }: NodeLayout): string {
-  return `${[
+export function configFile(layout: NodeLayout): string {
+  const { ports, folder, tls } = layout;
+  const lines = [
     `listeners.tcp.1 = 127.0.0.1:${ports.amqp}`,
     'management.tcp.ip = 127.0.0.1',
     `management.tcp.port = ${ports.management}`,
-    ...brokerSettings(login, memoryHighWatermark),
-    ...(ports.amqps === undefined ? [] : tlsSettings(`127.0.0.1:${ports.amqps}`, folder)),
-  ].join('\n')}\n`;
+    ...brokerSettings(layout),
+    ...(tls ? tlsSettings(`127.0.0.1:${ports.amqps}`, folder) : []),
+  ];
+  return `${lines.join('\n')}\n`;
 }
 
 /** The whole environment of the node, its epmd and its rabbitmqctl: nothing of the caller's own leaks in. */
-export function environment({ nodeName, folder, ports }: NodeLayout, { path }: Installation): Record<string, string> {
+export function environment({ name, folder, ports }: NodeLayout, path: string): Record<string, string> {
   return {
     PATH: path,
     LANG: 'C.UTF-8',
     HOME: folder,
     RABBITMQ_CONF_ENV_FILE: '/dev/null',
-    RABBITMQ_NODENAME: nodeName,
+    RABBITMQ_NODENAME: name,
     RABBITMQ_MNESIA_BASE: `${folder}/data`,
     RABBITMQ_LOG_BASE: `${folder}/log`,
     RABBITMQ_LOGS: '-',
     RABBITMQ_CONFIG_FILE: `${folder}/rabbitmq.conf`,
     RABBITMQ_ENABLED_PLUGINS_FILE: `${folder}/enabled_plugins`,
-    RABBITMQ_PID_FILE: `${folder}/rabbitmq.pid`,
+    RABBITMQ_PID_FILE: `${folder}/rabbitmq-wait`,
     RABBITMQ_DIST_PORT: `${ports.distribution}`,
     ERL_EPMD_PORT: `${ports.epmd}`,
     ERL_EPMD_ADDRESS: '127.0.0.1',
     ERL_CRASH_DUMP: `${folder}/crash.dump`,
-    // Loopback only. No busy waiting: several nodes share few cores.
+    // Loopback only; epmd is started beforehand, as a child that can be ended; no busy waiting, since several nodes
+    // share few cores.
     RABBITMQ_SERVER_ADDITIONAL_ERL_ARGS:
       '-kernel inet_dist_use_interface {127,0,0,1} -start_epmd false +sbwt none +sbwtdcpu none +sbwtdio none',
-    // The scripts then replace themselves by the Erlang machine, so that the child's pid is the node's.
+    // RabbitMQ's scripts then replace themselves by the Erlang machine, so that the child's pid is the node's.
     RUNNING_UNDER_SYSTEMD: 'true',
   };
 }

@@ -1,6 +1,6 @@
 // Free TCP ports of loopback for a node that keeps them over its restarts.
 // They lie below the range from which the system picks ports for others: a port from that range could be taken by
-// any outgoing connection while the node is down. Two callers may still pick the same: who starts a node tries again.
+// any outgoing connection while the node is down. Two callers may still pick the same: `onFreePorts` tries again.
 
 import { randomInt } from 'node:crypto';
 import { readFileSync } from 'node:fs';
@@ -8,18 +8,55 @@ import { createServer } from 'node:net';
 
 const LOWEST = 20_000;
 const EPHEMERAL_RANGE = '/proc/sys/net/ipv4/ip_local_port_range';
-/** Erlang's and RabbitMQ's own: an installed broker may come up on them at any time. */
-const TAKEN_BY_DEFAULT = new Set([25_672]);
+/** RabbitMQ's own, between nodes: an installed broker may come up on it at any time. */
+const NEVER = 25_672;
+const CLASH = /eaddrinuse|address already in use|port is already allocated/i;
+const TRIES_ON_CLASH = 5;
 
-export async function freePorts(count: number): Promise<number[]> {
-  const highest = firstEphemeralPort();
-  const ports = new Set<number>();
-  for (let tries = 0; ports.size < count; tries++) {
-    if (tries > 1000) throw new Error(`No ${count} free ports between ${LOWEST} and ${highest} on 127.0.0.1.`);
-    const port = randomInt(LOWEST, highest);
-    if (!TAKEN_BY_DEFAULT.has(port) && (await isFree(port))) ports.add(port);
+export interface NodePorts {
+  readonly amqp: number;
+  readonly amqps: number;
+  readonly management: number;
+  readonly distribution: number;
+  readonly epmd: number;
+}
+
+/** Starts a node on free ports, and on others when one was taken between the look and the start. */
+export async function onFreePorts<T>(
+  start: (ports: NodePorts) => Promise<T>,
+  log?: (line: string) => void,
+  pick: () => Promise<NodePorts> = freePorts,
+): Promise<T> {
+  for (let tries = 1; ; tries++) {
+    try {
+      return await start(await pick());
+    } catch (error) {
+      const clash = error instanceof Error && CLASH.test(error.message);
+      if (!clash || tries === TRIES_ON_CLASH) throw error;
+      log?.('A port was taken by another process meanwhile: trying others');
+    }
   }
-  return [...ports];
+}
+
+export async function freePorts(): Promise<NodePorts> {
+  const taken = new Set([NEVER]);
+  const highest = firstEphemeralPort();
+  const next = async (): Promise<number> => {
+    for (let tries = 0; tries < 1000; tries++) {
+      const port = randomInt(LOWEST, highest);
+      if (taken.has(port) || !(await isFree(port))) continue;
+      taken.add(port);
+      return port;
+    }
+    throw new Error(`No free port between ${LOWEST} and ${highest} on 127.0.0.1: end what holds them.`);
+  };
+  return {
+    amqp: await next(),
+    amqps: await next(),
+    management: await next(),
+    distribution: await next(),
+    epmd: await next(),
+  };
 }
 
 function firstEphemeralPort(): number {

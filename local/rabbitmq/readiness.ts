@@ -2,18 +2,59 @@
 
 import { connect } from 'node:net';
 import { connect as connectTls } from 'node:tls';
+import { ask } from './deadline.ts';
 
 export interface Endpoint {
   readonly host: string;
   readonly port: number;
   readonly tls: boolean;
-  /** Authorities to trust beside the system's, PEM. */
+  /** Authorities to trust instead of the system's, PEM. */
   readonly ca?: string | undefined;
 }
 
+export interface Administrator {
+  readonly username: string;
+  readonly password: string;
+}
+
+const START_WITHIN_MS = 90_000;
 const ANSWER_WITHIN_MS = 5_000;
-/** RabbitMQ's first frame after the protocol header is Connection.Start, a method frame. */
+/** RabbitMQ's answer to the protocol header is Connection.Start, a method frame. */
 const METHOD_FRAME = 1;
+
+export interface Starting {
+  readonly name: string;
+  readonly amqpPort: number;
+  readonly managementUrl: string;
+  readonly administrator: Administrator;
+  /** How it ended, if it has. */
+  ended(): Promise<string | undefined>;
+  /** The last lines of its log. */
+  log(): Promise<string>;
+}
+
+/**
+ * Waits for a node that was just started; resolves with its version.
+ * @throws with the last lines of its log, when it ends or takes longer than 90 s
+ */
+export async function untilReady(node: Starting): Promise<string> {
+  let refusal: unknown;
+  const question = async () => {
+    const end = await node.ended();
+    if (end !== undefined) throw new Error(`${node.name} ended while starting (${end}).`);
+    try {
+      await greets({ host: '127.0.0.1', port: node.amqpPort, tls: false });
+      return await versionOf(node.managementUrl, node.administrator);
+    } catch (error) {
+      refusal = error;
+      return undefined;
+    }
+  };
+  const late = () => new Error(`${node.name} was not ready within ${START_WITHIN_MS / 1000} s.`, { cause: refusal });
+  return await ask(START_WITHIN_MS, question, late).catch(async (error: Error) => {
+    throw new Error(`${error.message} Its log ends:\n${await node.log()}`, { cause: error.cause });
+  });
+}
 
 /** Resolves once the broker sends Connection.Start. */
 export async function greets({ host, port, tls, ca }: Endpoint): Promise<void> {
@@ -25,10 +66,7 @@ export async function greets({ host, port, tls, ca }: Endpoint): Promise<void> {
       socket.setTimeout(ANSWER_WITHIN_MS, () => reject(new Error(`no answer within ${ANSWER_WITHIN_MS / 1000} s`)));
       socket.once('data', (bytes) => {
         if (bytes[0] === METHOD_FRAME) resolve();
-        else
-          reject(
-            new Error(`it does not speak AMQP 0-9-1, but answered ${JSON.stringify(bytes.toString('latin1', 0, 20))}`),
-          );
+        else reject(new Error(`no AMQP 0-9-1, but ${JSON.stringify(bytes.toString('latin1', 0, 20))}`));
       });
       socket.write('AMQP\0\0\x09\x01', 'latin1');
     });
@@ -38,9 +76,10 @@ export async function greets({ host, port, tls, ca }: Endpoint): Promise<void> {
 }
 
 /** The broker's version, from the management API. */
-export async function versionOf(managementUrl: string, login: { username: string; password: string }): Promise<string> {
+export async function versionOf(managementUrl: string, login: Administrator): Promise<string> {
+  const credentials = Buffer.from(`${login.username}:${login.password}`).toString('base64');
   const response = await fetch(`${managementUrl}/api/overview`, {
-    headers: { authorization: basicAuth(login) },
+    headers: { authorization: `Basic ${credentials}` },
     signal: AbortSignal.timeout(ANSWER_WITHIN_MS),
   });
   const text = await response.text();
@@ -50,8 +89,4 @@ export async function versionOf(managementUrl: string, login: { username: string
     return String(overview.rabbitmq_version);
   }
   throw new Error(`an overview without rabbitmq_version: ${text.slice(0, 200)}`);
-}
-
-export function basicAuth({ username, password }: { username: string; password: string }): string {
-  return `Basic ${Buffer.from(`${username}:${password}`).toString('base64')}`;
 }

@@ -1,8 +1,10 @@
-// Cleans up after a caller that could not do so itself, even one that was killed with -9: a small shell process holds
-// a pipe to the caller, and when the pipe ends it ends what the folder's *.pid files name and deletes the folder.
-// It only ever ends a process whose environment or arguments name the folder: a pid may belong to another by now.
+// Leaves nothing behind, however the caller ends. When it exits, its nodes are ended and their folders deleted before
+// it is gone. When it cannot do so itself (a signal's default, kill -9), a small shell process that holds a pipe to it
+// sees the pipe end and does the same. The shell only ends a process whose environment names the folder: by then a
+// pid may belong to another.
 
-import { spawn } from 'node:child_process';
+import { type ChildProcess, spawn } from 'node:child_process';
+import { rmSync } from 'node:fs';
 import { Socket } from 'node:net';
 
 const SCRIPT = `
@@ -10,27 +12,66 @@ trap '' HUP INT TERM
 read -r end
 for file in "$1"/*.pid; do
   pid=$(cat "$file" 2>/dev/null) || continue
-  { cat "/proc/$pid/environ" 2>/dev/null || ps -E -o command= -p "$pid"; } | grep -qaF "$1" || continue
+  { cat "/proc/$pid/environ" 2>/dev/null || ps -E -o command= -p "$pid"; } | grep -qaF "HOME=$1" || continue
   kill -9 "$pid"
   tries=0
   while kill -0 "$pid" 2>/dev/null && [ $tries -lt 50 ]; do sleep 0.1; tries=$((tries + 1)); done
 done
+[ -z "$2" ] || { [ -d "$1" ] && docker rm --force --volumes "$2"; }
 rm -rf "$1"
 `;
 
+export interface Watched {
+  /** Holds everything of the node. The processes whose pids its `*.pid` files hold run with it as their HOME. */
+  readonly folder: string;
+  /** A Docker container that belongs to the folder. */
+  readonly container?: string;
+  /** Ends what runs, at once and synchronously; the folder is deleted afterwards. */
+  endNow(): void;
+}
+
 export interface Watchdog {
-  /** Its work is done: there is nothing left to clean up. */
+  /** What was watched is gone: there is nothing left to clean up. */
   dismiss(): void;
 }
 
-export function watch(folder: string): Watchdog {
-  // Its own session: the Ctrl-C that ends the caller must not end it.
-  const shell = spawn('sh', ['-c', SCRIPT, 'watchdog', folder], {
+const atExit = new Set<() => void>();
+
+export function watch({ folder, container = '', endNow }: Watched): Watchdog {
+  const shell = startShell(folder, container);
+  const clean = () => {
+    endNow();
+    deleteFolder(folder);
+  };
+  if (atExit.size === 0) process.on('exit', cleanAll);
+  atExit.add(clean);
+  return {
+    dismiss() {
+      atExit.delete(clean);
+      if (atExit.size === 0) process.off('exit', cleanAll);
+      shell.stdin?.end();
+    },
+  };
+}
+
+/** Again for a while: what was just killed may still be writing. */
+export function deleteFolder(folder: string): void {
+  rmSync(folder, { recursive: true, force: true, maxRetries: 20, retryDelay: 50 });
+}
+
+function cleanAll(): void {
+  for (const clean of atExit) clean();
+}
+
+function startShell(folder: string, container: string): ChildProcess {
+  const shell = spawn('sh', ['-c', SCRIPT, 'watchdog', folder, container], {
+    cwd: '/',
+    // Its own session: the Ctrl-C that ends the caller must not end it.
     detached: true,
     stdio: ['pipe', 'ignore', 'ignore'],
   });
   // Neither it nor the pipe to it keeps the caller alive.
   shell.unref();
   if (shell.stdin instanceof Socket) shell.stdin.unref();
-  return { dismiss: () => void shell.stdin?.end() };
+  return shell;
 }
