@@ -1,0 +1,41 @@
+import { Buffer } from 'node:buffer';
+import fc from 'fast-check';
+import { describe, expect, test } from 'vitest';
+import { eventId, gapEventId, traceparent, uuidV5 } from '../../../service/events/event-id.ts';
+
+test('a UUID of version 5 is that of RFC 9562', () => {
+  // Appendix A.4: the name www.example.com in the namespace of DNS.
+  const dns = Buffer.from('6ba7b8109dad11d180b400c04fd430c8', 'hex');
+  expect(uuidV5(dns, 'www.example.com')).toBe('2ed6657d-e927-568b-95e1-2665a8aea6a2');
+});
+
+describe('the id of an event', () => {
+  test('is what it always was: workers have stored it', () => {
+    expect(eventId('fd4f4f6e8d9e4a0c8a3f3d1b2c5e7a90', 42)).toBe('250239c7-dc0d-560e-b175-9037305871d8');
+    expect(gapEventId('fd4f4f6e8d9e4a0c8a3f3d1b2c5e7a90')).toBe('ea526059-07e3-5759-846e-d1be7c4ccff9');
+  });
+
+  test('differs for each sequence and each session', () => {
+    const ids = ['a', 'b', 'a:1', ''].flatMap((session) =>
+      Array.from({ length: 1000 }, (_, sequence) => eventId(session, sequence)),
+    );
+    expect(new Set(ids).size).toBe(4000);
+  });
+
+  test('is a valid UUID of version 5', () => {
+    fc.assert(
+      fc.property(fc.string(), fc.nat(), (session, sequence) => {
+        expect(eventId(session, sequence)).toMatch(/^[\da-f]{8}-[\da-f]{4}-5[\da-f]{3}-[89ab][\da-f]{3}-[\da-f]{12}$/);
+      }),
+    );
+  });
+});
+
+test('traceparent carries the id of the event, and neither of its ids is zero', () => {
+  expect(traceparent('2ed6657d-e927-568b-95e1-2665a8aea6a2')).toBe(
+    '00-2ed6657de927568b95e12665a8aea6a2-95e12665a8aea6a2-01',
+  );
+  expect(traceparent('00000000-0000-5000-8000-000000000000')).toBe(
+    '00-00000000000050008000000000000000-8000000000000000-01',
+  );
+});

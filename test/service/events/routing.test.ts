@@ -1,0 +1,101 @@
+import { Buffer } from 'node:buffer';
+import fc from 'fast-check';
+import { describe, expect, test } from 'vitest';
+import { QUEUES } from '../../../service/contract.ts';
+import { EVENTS } from '../../../service/events/payload.ts';
+import {
+  family,
+  MAX_ROUTING_KEY_BYTES,
+  namedKey,
+  ROUTES,
+  ROUTING_KEY_FAMILIES,
+  safeWord,
+} from '../../../service/events/routing.ts';
+
+test('the table is the one of the design', () => {
+  const rows = ROUTING_KEY_FAMILIES.map((row) => [
+    row.dispatch,
+    row.named ? `${row.family}.<name>` : row.family,
+    row.priority,
+    row.queue,
+  ]);
+  expect(rows).toEqual([
+    ['INTERACTION_CREATE', 'interaction.command.<name>', 10, QUEUES.interactions],
+    ['INTERACTION_CREATE', 'interaction.button', 8, QUEUES.interactions],
+    ['INTERACTION_CREATE', 'interaction.select', 8, QUEUES.interactions],
+    ['INTERACTION_CREATE', 'interaction.modal', 7, QUEUES.interactions],
+    ['INTERACTION_CREATE', 'interaction.autocomplete.<name>', 6, QUEUES.interactions],
+    ['GUILD_MEMBER_ADD', 'member.join', 5, QUEUES.guildEvents],
+    ['GUILD_MEMBER_REMOVE', 'member.leave', 5, QUEUES.guildEvents],
+    ['GUILD_MEMBER_UPDATE', 'member.update', 5, QUEUES.guildEvents],
+    ['GUILD_CREATE', 'guild.join', 4, QUEUES.guildEvents],
+    ['GUILD_DELETE', 'guild.leave', 4, QUEUES.guildEvents],
+    ['MESSAGE_CREATE', 'message.create', 1, QUEUES.guildEvents],
+    [null, 'gateway.gap', 5, QUEUES.gatewayEvents],
+  ]);
+});
+
+test('every family has a contract, and every contract a family', () => {
+  expect(Object.keys(EVENTS).toSorted()).toEqual(ROUTING_KEY_FAMILIES.map((row) => row.family).toSorted());
+});
+
+describe('family', () => {
+  test('leaves the name of a command out', () => {
+    expect(family('interaction.command.ban')).toBe('interaction.command');
+    expect(family('interaction.autocomplete.play')).toBe('interaction.autocomplete');
+  });
+
+  test('is the event type itself where there is no name', () => {
+    for (const row of ROUTING_KEY_FAMILIES) expect(family(row.family)).toBe(row.family);
+  });
+
+  test('is one word for all that the table does not have', () => {
+    for (const type of ['', 'interaction', 'interaction.unheard.x', 'member', '__proto__', 'constructor.name']) {
+      expect(family(type)).toBe('other');
+    }
+  });
+});
+
+describe('a command in a routing key', () => {
+  test('keeps the names that Discord allows for chat commands, in any script', () => {
+    for (const name of ['ban', 'role-add', 'do_it', 'помощь', '帮助', 'เพลง', "d'accord"]) {
+      expect(namedKey(ROUTES.command, name)).toBe(`interaction.command.${name}`);
+    }
+  });
+
+  test('has no dot, wildcard, space or control character of the name', () => {
+    expect(namedKey(ROUTES.command, 'Report to Mods')).toBe('interaction.command.Report_to_Mods');
+    expect(namedKey(ROUTES.autocomplete, 'a.b*c#d\te\u0000f\u00a0g\u2028h')).toBe(
+      'interaction.autocomplete.a_b_c_d_e_f_g_h',
+    );
+  });
+
+  test('is cut between characters, at the most that AMQP takes', () => {
+    const key = namedKey(ROUTES.command, '🦆'.repeat(200));
+    expect(key).toBe(`interaction.command.${'🦆'.repeat(58)}`);
+    expect(Buffer.byteLength(key)).toBeLessThanOrEqual(MAX_ROUTING_KEY_BYTES);
+    expect(Buffer.byteLength(`${key}🦆`)).toBeGreaterThan(MAX_ROUTING_KEY_BYTES);
+  });
+
+  test('uses every byte there is', () => {
+    expect(Buffer.byteLength(namedKey(ROUTES.command, 'x'.repeat(1000)))).toBe(255);
+  });
+
+  test('is valid whatever the name', () => {
+    fc.assert(
+      fc.property(fc.string({ unit: 'binary', minLength: 1, maxLength: 400 }), (name) => {
+        const key = namedKey(ROUTES.command, name);
+        const bytes = Buffer.from(key);
+        expect(bytes.length).toBeLessThanOrEqual(255);
+        expect(bytes.toString()).toBe(key);
+        expect(key.split('.')).toHaveLength(3);
+        expect(key.slice('interaction.command.'.length)).toMatch(/^[^.*#\s\p{Cc}]+$/u);
+      }),
+      { numRuns: 2000 },
+    );
+  });
+
+  test('half a surrogate pair becomes the replacement character', () => {
+    expect(safeWord('a\ud83e', 100)).toBe('a\ufffd');
+  });
+});
