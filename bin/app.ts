@@ -1,0 +1,23 @@
+// The CDK application. `cdk deploy --all -c environment=staging` deploys an environment with the defaults of
+// lib/settings.ts, with what `choices` says otherwise, and with what `-c settings='{"alarmEmail": "…"}'` says beyond it.
+// The only file that looks at the context.
+import { App } from 'aws-cdk-lib';
+import { environmentStacks } from '../lib/environment.ts';
+import { type Choices, type Environment, merged, SettingsError, settingsFor } from '../lib/settings.ts';
+
+const choices: Readonly<Record<Environment, Choices>> = {
+  staging: {},
+  production: {},
+};
+
+const app = new App();
+const environment: unknown = app.node.tryGetContext('environment');
+try {
+  const given: unknown = app.node.tryGetContext('settings');
+  const settings = settingsFor(environment, merged(choices[environment as Environment], given));
+  environmentStacks(app, settings);
+} catch (error) {
+  if (!(error instanceof SettingsError)) throw error;
+  console.error(error.message);
+  process.exitCode = 1;
+}

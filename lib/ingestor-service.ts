@@ -1,0 +1,153 @@
+// The ingestor on Fargate: one task per shard group and the standbys. It listens to nobody: its only door is the health
+// check from inside. Rolling deploys start the new tasks first; they stand by until the old ones hand over their leases.
+// Its image comes from service/Dockerfile, its environment from service/contract.ts; its alarms are made elsewhere.
+import { join } from 'node:path';
+import { Duration, RemovalPolicy, Size } from 'aws-cdk-lib';
+import * as ec2 from 'aws-cdk-lib/aws-ec2';
+import { Platform } from 'aws-cdk-lib/aws-ecr-assets';
+import * as ecs from 'aws-cdk-lib/aws-ecs';
+import { LogGroup } from 'aws-cdk-lib/aws-logs';
+import type { ISecret } from 'aws-cdk-lib/aws-secretsmanager';
+import { Construct } from 'constructs';
+import { DEFAULT_METRICS_NAMESPACE, DEFAULT_PORT, ENV, PATHS, STOP_TIMEOUT_SECONDS } from '../service/contract.ts';
+import { heapLimitMiB, type Settings } from './settings.ts';
+
+export interface IngestorServiceProps {
+  readonly settings: Settings;
+  readonly vpc: ec2.IVpc;
+  readonly subnets: ec2.SubnetSelection;
+  /** Whose members may reach the broker. */
+  readonly brokerClients: ec2.ISecurityGroup;
+  /** The bot's token; may be empty yet. */
+  readonly discordToken: ISecret;
+  /** The ingestor's login at the broker. */
+  readonly brokerLogin: ISecret;
+  /** Names of alarms that roll a deployment back. */
+  readonly deploymentAlarms: readonly string[];
+}
+
+export class IngestorService extends Construct {
+  readonly service: ecs.FargateService;
+  readonly logGroup: LogGroup;
+
+  constructor(scope: Construct, id: string, props: IngestorServiceProps) {
+    super(scope, id);
+    const { settings } = props;
+    const production = settings.environment === 'production';
+
+    this.logGroup = new LogGroup(this, 'Log', {
+      retention: settings.logRetentionDays,
+      removalPolicy: production ? RemovalPolicy.RETAIN : RemovalPolicy.DESTROY,
+    });
+
+    const task = new ecs.FargateTaskDefinition(this, 'Task', {
+      cpu: settings.task.cpu,
+      memoryLimitMiB: settings.task.memoryMiB,
+      runtimePlatform: {
+        cpuArchitecture: ecs.CpuArchitecture.ARM64,
+        operatingSystemFamily: ecs.OperatingSystemFamily.LINUX,
+      },
+    });
+    // Read while it runs, by ARN: a rotation needs no restart, and no value stands in the task's environment.
+    props.discordToken.grantRead(task.taskRole);
+    props.brokerLogin.grantRead(task.taskRole);
+
+    const linux = new ecs.LinuxParameters(this, 'Linux', { initProcessEnabled: true });
+    linux.dropCapabilities(ecs.Capability.ALL);
+    task.addContainer('ingestor', {
+      image: ecs.ContainerImage.fromAsset(join(import.meta.dirname, '..'), {
+        file: 'service/Dockerfile',
+        platform: Platform.LINUX_ARM64,
+      }),
+      command: command(settings),
+      environment: taskEnvironment(settings, props.discordToken.secretArn, props.brokerLogin.secretArn),
+      healthCheck: {
+        command: ['CMD', ...LIVE_CHECK],
+        interval: Duration.seconds(30),
+        // A process of its own starts for it, on a quarter core that may be busy.
+        timeout: Duration.seconds(10),
+        retries: 3,
+        startPeriod: Duration.seconds(60),
+      },
+      linuxParameters: linux,
+      // ECS Exec writes its own files into the container.
+      readonlyRootFilesystem: !settings.task.execEnabled,
+      user: NON_ROOT,
+      stopTimeout: Duration.seconds(STOP_TIMEOUT_SECONDS),
+      logging: ecs.LogDrivers.awsLogs({
+        logGroup: this.logGroup,
+        streamPrefix: 'ingestor',
+        // A slow CloudWatch must not hold up the event loop: beyond 4 MB, lines are dropped.
+        mode: ecs.AwsLogDriverMode.NON_BLOCKING,
+        maxBufferSize: Size.mebibytes(4),
+      }),
+    });
+
+    const security = new ec2.SecurityGroup(this, 'Egress', {
+      vpc: props.vpc,
+      description: 'Discord ingestor: out to Discord and AWS, nothing in',
+      allowAllOutbound: false,
+    });
+    security.addEgressRule(ec2.Peer.anyIpv4(), ec2.Port.tcp(443), 'Discord, whose addresses change, and AWS');
+
+    this.service = new ecs.FargateService(this, 'Service', {
+      cluster: new ecs.Cluster(this, 'Cluster', { vpc: props.vpc }),
+      taskDefinition: task,
+      desiredCount: settings.tasks,
+      // New tasks before old ones go: safe, because a lease has one owner.
+      minHealthyPercent: 100,
+      maxHealthyPercent: 200,
+      circuitBreaker: { enable: true, rollback: true },
+      ...(props.deploymentAlarms.length > 0 && {
+        deploymentAlarms: {
+          alarmNames: [...props.deploymentAlarms],
+          behavior: ecs.AlarmBehavior.ROLLBACK_ON_ALARM,
+        },
+      }),
+      // Owner and standby in different zones.
+      availabilityZoneRebalancing: ecs.AvailabilityZoneRebalancing.ENABLED,
+      vpcSubnets: props.subnets,
+      assignPublicIp: settings.egress === 'public-ip',
+      securityGroups: [security, props.brokerClients],
+      enableExecuteCommand: settings.task.execEnabled,
+      enableECSManagedTags: true,
+      propagateTags: ecs.PropagatedTagSource.SERVICE,
+    });
+  }
+}
+
+/** Of the image: nobody's, with neither home nor shell. */
+const NON_ROOT = '65532:65532';
+
+/** Answers by its exit code whether the task is able to work: there is no curl in the image, and no shell. */
+export const LIVE_CHECK: readonly string[] = [
+  'node',
+  '-e',
+  `require('http').get('http://127.0.0.1:${DEFAULT_PORT}${PATHS.live}',r=>process.exit(r.statusCode===200?0:1)).on('error',()=>process.exit(1))`,
+];
+
+/** What the image runs; the heap's limit belongs to the task's size. */
+function command(settings: Settings): string[] {
+  return [`--max-old-space-size=${heapLimitMiB(settings.task.memoryMiB)}`, 'service/main.ts'];
+}
+
+/** Every variable is one that service/config.ts reads; what is left to its default is left out. */
+export function taskEnvironment(settings: Settings, discordTokenArn: string, brokerLoginArn: string) {
+  return {
+    [ENV.nodeEnv]: 'production',
+    [ENV.environment]: settings.environment,
+    [ENV.discordBotTokenSecretArn]: discordTokenArn,
+    [ENV.rabbitmqSecretArn]: brokerLoginArn,
+    [ENV.shardCount]: String(settings.shards.count),
+    [ENV.shardsPerTask]: String(settings.shards.perTask),
+    [ENV.gatewayIntents]: settings.gateway.intents.join(','),
+    [ENV.gatewayCompression]: settings.gateway.compression,
+    [ENV.outboxMaxEvents]: String(settings.task.outboxMaxEvents),
+    [ENV.outboxMaxBytes]: String(settings.task.outboxMaxBytes),
+    [ENV.port]: String(DEFAULT_PORT),
+    // Only the health check inside the task asks.
+    [ENV.host]: '127.0.0.1',
+    [ENV.logLevel]: settings.task.logLevel,
+    [ENV.metricsNamespace]: DEFAULT_METRICS_NAMESPACE,
+  };
+}

@@ -1,0 +1,161 @@
+// The network: who stands where, and how each reaches what it needs. The broker's subnets come first in the address
+// plan and all zones are always laid out, so that no later choice (egress, nodes) can move a broker's subnet, which
+// Amazon MQ does not allow. Who may talk to whom is said where the parties are made.
+//
+// Per month in us-east-1:
+//   public-ip  $3.65 per task (its IPv4 address), and one Secrets Manager endpoint in one zone for the functions, $7.30
+//   nat        $32.85 per gateway and $0.045 per GB through it; no endpoint, because the gateway leads everywhere
+//   Endpoints for ECR, logs and S3 ($7.30 per endpoint and zone) would not replace either: Discord is on the internet.
+import { Duration, Fn, RemovalPolicy, Stack } from 'aws-cdk-lib';
+import * as ec2 from 'aws-cdk-lib/aws-ec2';
+import * as logs from 'aws-cdk-lib/aws-logs';
+import { AwsCustomResource, AwsCustomResourcePolicy, PhysicalResourceId } from 'aws-cdk-lib/custom-resources';
+import { Construct } from 'constructs';
+import type { Settings } from './settings.ts';
+
+export interface NetworkProps {
+  readonly settings: Settings;
+}
+
+export class Network extends Construct {
+  readonly vpc: ec2.IVpc;
+  /** One per node of the broker. */
+  readonly brokerSubnets: ec2.SubnetSelection;
+  readonly serviceSubnets: ec2.SubnetSelection;
+  /** For functions that talk to the broker. */
+  readonly functionSubnets: ec2.SubnetSelection;
+  /** Of the functions that talk to the broker. */
+  readonly functions: ec2.SecurityGroup;
+  /** Where these functions find Secrets Manager; undefined where its public address is reachable. */
+  readonly secretsManagerUrl: string | undefined;
+
+  constructor(scope: Construct, id: string, props: NetworkProps) {
+    super(scope, id);
+    const { settings } = props;
+    const nat = settings.egress === 'nat';
+    const existing = settings.network.existing;
+
+    if (existing) {
+      this.vpc = ec2.Vpc.fromVpcAttributes(this, 'Vpc', {
+        vpcId: existing.vpcId,
+        // Only their number matters here, and nothing below counts them.
+        availabilityZones: existing.serviceSubnetIds.map((_, index) => Fn.select(index, Fn.getAzs())),
+      });
+      this.brokerSubnets = this.named('Broker', existing.brokerSubnetIds);
+      this.serviceSubnets = this.named('Service', existing.serviceSubnetIds);
+    } else {
+      const vpc = this.create(settings);
+      this.vpc = vpc;
+      this.brokerSubnets = { subnets: vpc.isolatedSubnets.slice(0, settings.broker.nodes) };
+      this.serviceSubnets = { subnets: nat ? vpc.privateSubnets : vpc.publicSubnets };
+    }
+    this.functionSubnets = nat ? this.serviceSubnets : this.brokerSubnets;
+
+    this.functions = new ec2.SecurityGroup(this, 'Functions', {
+      vpc: this.vpc,
+      description: 'Functions that administer the broker',
+      allowAllOutbound: false,
+    });
+    if (nat) {
+      this.functions.addEgressRule(ec2.Peer.anyIpv4(), ec2.Port.tcp(443), 'Secrets Manager, through the NAT gateway');
+    } else {
+      this.secretsManagerUrl = this.secretsManagerEndpoint();
+    }
+  }
+
+  private create(settings: Settings): ec2.Vpc {
+    const nat = settings.egress === 'nat';
+    const vpc = new ec2.Vpc(this, 'Vpc', {
+      ipAddresses: ec2.IpAddresses.cidr(settings.network.cidr),
+      maxAzs: 3,
+      natGateways: nat ? settings.natGateways : 0,
+      // Only appended to, never reordered: a subnet that moves is replaced.
+      subnetConfiguration: [
+        { name: 'Broker', subnetType: ec2.SubnetType.PRIVATE_ISOLATED, cidrMask: 26 },
+        { name: 'Public', subnetType: ec2.SubnetType.PUBLIC, cidrMask: 24, mapPublicIpOnLaunch: false },
+        // Reserved without a NAT gateway, so that one can be added later.
+        { name: 'Service', subnetType: ec2.SubnetType.PRIVATE_WITH_EGRESS, cidrMask: 24, reserved: !nat },
+      ],
+      // Done below: the library's own function would leave a log group behind.
+      restrictDefaultSecurityGroup: false,
+    });
+
+    // Who knocks where nobody answers: cheap, and the first thing to look at when a connection fails.
+    const production = settings.environment === 'production';
+    vpc.addFlowLog('Rejected', {
+      trafficType: ec2.FlowLogTrafficType.REJECT,
+      maxAggregationInterval: ec2.FlowLogMaxAggregationInterval.TEN_MINUTES,
+      destination: ec2.FlowLogDestination.toCloudWatchLogs(
+        new logs.LogGroup(this, 'RejectedTraffic', {
+          retention: logs.RetentionDays.TWO_WEEKS,
+          removalPolicy: production ? RemovalPolicy.RETAIN : RemovalPolicy.DESTROY,
+        }),
+      ),
+    });
+    this.closeDefaultSecurityGroup(vpc);
+    return vpc;
+  }
+
+  /** Nothing uses the VPC's default security group; closed, nothing can by accident. */
+  private closeDefaultSecurityGroup(vpc: ec2.Vpc): void {
+    const stack = Stack.of(this);
+    const group = vpc.vpcDefaultSecurityGroup;
+    const arn = stack.formatArn({ service: 'ec2', resource: 'security-group', resourceName: group });
+    const rules = {
+      Ingress: { IpProtocol: '-1', UserIdGroupPairs: [{ GroupId: group, UserId: stack.account }] },
+      Egress: { IpProtocol: '-1', IpRanges: [{ CidrIp: '0.0.0.0/0' }] },
+    };
+    for (const [direction, rule] of Object.entries(rules)) {
+      new AwsCustomResource(this, `NoDefault${direction}`, {
+        resourceType: 'Custom::NoDefaultRule',
+        onCreate: {
+          service: 'EC2',
+          action: `revokeSecurityGroup${direction}`,
+          parameters: { GroupId: group, IpPermissions: [rule] },
+          // The answer is of no use, and too long an answer is an error.
+          outputPaths: ['Return'],
+          ignoreErrorCodesMatching: 'InvalidPermission.NotFound',
+          physicalResourceId: PhysicalResourceId.of(`${group}/${direction}`),
+        },
+        policy: AwsCustomResourcePolicy.fromSdkCalls({ resources: [arn] }),
+        logGroup: sdkCallsLogGroup(stack),
+        timeout: Duration.minutes(1),
+      });
+    }
+  }
+
+  private named(name: string, subnetIds: readonly string[]): ec2.SubnetSelection {
+    return { subnets: subnetIds.map((id, index) => ec2.Subnet.fromSubnetId(this, `${name}${index}`, id)) };
+  }
+
+  /** In one zone: while that zone is away, functions fail and nothing else does. */
+  private secretsManagerEndpoint(): string {
+    const security = new ec2.SecurityGroup(this, 'SecretsManagerAccess', {
+      vpc: this.vpc,
+      description: 'Endpoint of Secrets Manager',
+      allowAllOutbound: false,
+    });
+    security.addIngressRule(this.functions, ec2.Port.tcp(443), 'Functions read and rotate secrets');
+    this.functions.addEgressRule(security, ec2.Port.tcp(443), 'Secrets Manager');
+    const endpoint = new ec2.InterfaceVpcEndpoint(this, 'SecretsManager', {
+      vpc: this.vpc,
+      service: ec2.InterfaceVpcEndpointAwsService.SECRETS_MANAGER,
+      subnets: { subnets: this.functionSubnets.subnets?.slice(0, 1) ?? [] },
+      securityGroups: [security],
+      open: false,
+      // Private DNS would lead everybody in the VPC here, the service of all zones included. The functions get its name.
+      privateDnsEnabled: false,
+    });
+    // Each entry is `zone:name`; the first name is the regional one.
+    return `https://${Fn.select(1, Fn.split(':', Fn.select(0, endpoint.vpcEndpointDnsEntries)))}`;
+  }
+}
+
+/** Of the one function that makes single calls of the SDK for a stack: its log group would otherwise outlive the stack. */
+export function sdkCallsLogGroup(stack: Stack): logs.ILogGroup {
+  const id = 'SdkCalls';
+  return (
+    (stack.node.tryFindChild(id) as logs.LogGroup | undefined) ??
+    new logs.LogGroup(stack, id, { retention: logs.RetentionDays.TWO_WEEKS, removalPolicy: RemovalPolicy.DESTROY })
+  );
+}

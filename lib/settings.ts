@@ -1,0 +1,414 @@
+// What a deployer may choose: every setting with its default, its reason and its bounds, and the refusals between
+// settings. Pure: `bin/app.ts` hands in what was chosen and learns all faults at once, by name, before anything
+// is created. Names that the service knows too come from `service/contract.ts`.
+import { z } from 'zod';
+
+export const ENVIRONMENTS = ['staging', 'production'] as const;
+export type Environment = (typeof ENVIRONMENTS)[number];
+
+/** What a deployer writes: everything is optional. */
+export type Choices = z.input<ReturnType<typeof schemaFor>>;
+export type Settings = z.output<ReturnType<typeof schemaFor>> & {
+  readonly environment: Environment;
+  /** Shard groups: each is one lease. */
+  readonly groups: number;
+  /** One per group, and the standbys. */
+  readonly tasks: number;
+};
+
+/** Every fault of the choices, one a line. */
+export class SettingsError extends Error {
+  override readonly name = 'SettingsError';
+  readonly faults: readonly string[];
+  constructor(environment: string, faults: readonly string[]) {
+    super(`The settings of ${environment} cannot be deployed:\n${faults.map((fault) => `  - ${fault}`).join('\n')}`);
+    this.faults = faults;
+  }
+}
+
+/** Bounds of a cluster's disk per node in GB. RabbitMQ 4 runs on these families only. Source: Amazon MQ, broker quotas. */
+const BROKER_SIZES = {
+  'mq.m7g.medium': { leastGb: 5, mostGb: 25 },
+  'mq.m7g.large': { leastGb: 15, mostGb: 75 },
+  'mq.m7g.xlarge': { leastGb: 25, mostGb: 125 },
+  'mq.m7g.2xlarge': { leastGb: 45, mostGb: 180 },
+  'mq.m7g.4xlarge': { leastGb: 90, mostGb: 250 },
+} as const;
+type BrokerSize = keyof typeof BROKER_SIZES;
+
+/** Memory in MiB that Fargate sells with a number of CPU units. Source: AWS, Fargate task sizes. */
+const TASK_SIZES: Readonly<Record<number, readonly number[]>> = {
+  256: [512, 1024, 2048],
+  512: [1024, 2048, 3072, 4096],
+  1024: [2048, 3072, 4096, 5120, 6144, 7168, 8192],
+  2048: [4096, 5120, 6144, 7168, 8192, 10240, 12288, 14336, 16384],
+  4096: [8192, 10240, 12288, 14336, 16384, 20480, 24576, 28672, 30720],
+};
+
+/** What CloudWatch Logs accepts. */
+const RETENTIONS = [
+  1, 3, 5, 7, 14, 30, 60, 90, 120, 150, 180, 365, 400, 545, 731, 1096, 1827, 2192, 2557, 2922, 3288, 3653,
+];
+
+const MIB = 1024 * 1024;
+
+/**
+ * @param environment `staging` or `production`
+ * @param choices what differs from the defaults
+ * @throws SettingsError with every fault
+ */
+export function settingsFor(environment: unknown, choices: unknown = {}): Settings {
+  const known = ENVIRONMENTS.find((name) => name === environment);
+  if (known === undefined) {
+    throw new SettingsError('an environment', [
+      `environment: expected ${ENVIRONMENTS.join(' or ')}, got ${show(environment)}. Add -c environment=staging`,
+    ]);
+  }
+  const schema = schemaFor(known);
+  const parsed = schema.safeParse(choices);
+  const faults = parsed.success ? [] : parsed.error.issues.map(sentence);
+  const faulty: Path[] = [];
+  // What contradicts something else is said in the same breath: of the settings that are sound by themselves.
+  let sound = parsed;
+  for (let left = choices; !sound.success && faulty.length < 100; sound = schema.safeParse(left)) {
+    const paths = sound.error.issues.flatMap(pathsOf);
+    faulty.push(...paths);
+    left = paths.reduce(without, left);
+  }
+  if (sound.success) {
+    const names = faulty.map((path) => path.join('.'));
+    for (const refusal of refusalsBetween(sound.data)) {
+      const blurred = refusal.between.some((name) => names.some((n) => n === name || n.startsWith(`${name}.`)));
+      if (!blurred) faults.push(`${refusal.between[0]}: ${refusal.because}`);
+    }
+  }
+  if (!parsed.success || faults.length > 0) throw new SettingsError(known, faults);
+  const settings = parsed.data;
+  const groups = Math.ceil(settings.shards.count / settings.shards.perTask);
+  return { ...settings, environment: known, groups, tasks: groups + settings.shards.standbys };
+}
+
+/**
+ * What is in the file, and over it what came on the command line: an object, or its JSON. Objects are merged, all else
+ * replaced.
+ * @throws SettingsError where the text is no JSON
+ */
+export function merged(choices: unknown, given: unknown): unknown {
+  if (typeof given !== 'string') return overlaid(choices ?? {}, given);
+  try {
+    return overlaid(choices ?? {}, JSON.parse(given));
+  } catch (error) {
+    const problem = error instanceof Error ? error.message : String(error);
+    throw new SettingsError('an environment', [
+      `settings: expected JSON such as '{"shards":{"count":2}}', got: ${problem}`,
+    ]);
+  }
+}
+
+function overlaid(below: unknown, above: unknown): unknown {
+  if (above === undefined) return below;
+  if (!isRecord(below) || !isRecord(above)) return above;
+  const names = new Set([...Object.keys(below), ...Object.keys(above)]);
+  return Object.fromEntries([...names].map((name) => [name, overlaid(below[name], above[name])]));
+}
+
+function isRecord(value: unknown): value is Record<string, unknown> {
+  return typeof value === 'object' && value !== null && !Array.isArray(value);
+}
+
+function schemaFor(environment: Environment) {
+  const production = environment === 'production';
+  return z.strictObject({
+    // Left out, the stacks fit whatever account and region the CLI is logged in to. Named, a wrong login cannot deploy.
+    account: text(/^\d{12}$/, 'the 12 digits of an AWS account, quoted').optional(),
+    region: text(/^[a-z]{2}(-[a-z]+)+-\d$/, "a region such as 'eu-central-1'").optional(),
+
+    network: z
+      .strictObject({
+        // Away from 10.0.0.0/16 and 172.31.0.0/16, which default networks use, so that a peering stays possible.
+        cidr: z.cidrv4(said("an address range such as '10.73.0.0/16'")).default('10.73.0.0/16'),
+        // Left out: the first three of the region. Name three where Amazon MQ is not in all of them.
+        availabilityZones: z.array(z.string()).length(3, said('three zones')).optional(),
+        // Subnets are named, not searched for: a search may find others next year, and a broker's subnets cannot change.
+        existing: z
+          .strictObject({
+            vpcId: text(/^vpc-[0-9a-f]+$/, "a VPC's id (vpc-…)"),
+            /** One per node, each in another zone, without a route to the internet. */
+            brokerSubnetIds: subnetIds(),
+            /** Public ones with egress `public-ip`, private ones with a NAT with `nat`. */
+            serviceSubnetIds: subnetIds(),
+          })
+          .optional(),
+      })
+      .prefault({}),
+
+    // How tasks reach Discord. `public-ip`: $3.65 a month per task, no inbound rule, and nothing that can fail between.
+    // `nat`: $33 a month per gateway, for whom policy forbids public addresses, or who wants one fixed address.
+    egress: oneOf(['public-ip', 'nat']).default(production ? 'nat' : 'public-ip'),
+    // Two: when a zone fails with its gateway, the tasks of another zone keep talking to Discord.
+    natGateways: whole(1, 3, 'NAT gateways').default(2),
+
+    broker: z
+      .strictObject({
+        // The medium size is Amazon's "evaluation" size (1.8 GiB for messages); large is the first one meant to last.
+        size: oneOf(keys(BROKER_SIZES)).default(production ? 'mq.m7g.large' : 'mq.m7g.medium'),
+        // Three nodes in three zones survive the loss of one, and maintenance takes them one by one.
+        nodes: z
+          .union([z.literal(1), z.literal(3)], said('1 (one node) or 3 (one in each of three zones)'))
+          .default(production ? 3 : 1),
+        // 4.3: strict priorities on quorum queues. 4.2 has two levels; 3.13 has queues without them.
+        engineVersion: text(/^4\.([2-9]|\d\d)$/, "RabbitMQ '4.2' or newer, as major.minor").default('4.3'),
+        // Only a cluster's disk has a size. Twice what the queues may hold, or the disk alarm blocks publishers first.
+        storageGb: whole(5, 500, 'GB').optional(),
+        // Two hours, weekly: the broker restarts node by node (one node: it is away for minutes). Before Monday's work.
+        maintenanceWindow: z
+          .strictObject({
+            day: oneOf(['MONDAY', 'TUESDAY', 'WEDNESDAY', 'THURSDAY', 'FRIDAY', 'SATURDAY', 'SUNDAY']).default(
+              'SUNDAY',
+            ),
+            time: text(/^([01]\d|2[0-3]):[0-5]\d$/, "a time of day such as '03:00'").default('03:00'),
+            timeZone: z
+              .string()
+              .refine(isTimeZone, said("a time zone such as 'UTC' or 'Europe/Berlin'"))
+              .default('UTC'),
+          })
+          .prefault({}),
+        // A broker that is there already, instead of a new one.
+        existing: z
+          .strictObject({
+            /** Its name: the dimension of its metrics. */
+            name: text(/^[A-Za-z0-9_-]{1,50}$/, "the broker's name, not its id"),
+            /** Host name of its AMQPS endpoint, without scheme and port. */
+            host: text(/^[a-z0-9.-]+$/i, 'a host name, without amqps:// and without port'),
+            /** Secret with `username` and `password` of a user with the tag `administrator`. */
+            administratorSecretArn: secretArn(),
+            /** Its security group, which gets the rules for 5671 and 443. */
+            securityGroupId: text(/^sg-[0-9a-f]+$/, "a security group's id (sg-…)"),
+          })
+          .optional(),
+      })
+      .prefault({}),
+
+    shards: z
+      .strictObject({
+        // A number, never `auto`: tasks, lease queues and alarms are made from it. An alarm says when Discord wants more.
+        count: whole(1, 4096, 'shards').default(1),
+        // The service's own default: a task of the default size carries 16 with ease.
+        perTask: whole(1, 256, 'shards').default(16),
+        // Tasks beyond one per group, ready to take a lease at once. Without one, a crash costs a task's start (30–60 s).
+        standbys: whole(0, 10, 'standbys').default(production ? 1 : 0),
+      })
+      .prefault({}),
+
+    gateway: z
+      .strictObject({
+        intents: z
+          .array(z.string())
+          .min(1, said("names of intents such as 'Guilds'"))
+          .refine((names) => !names.includes('MessageContent'), {
+            error: 'MessageContent is refused: this service forwards no message content. Remove it',
+          })
+          .default(['Guilds', 'GuildMembers', 'GuildMessages']),
+        // Traffic from Discord is free of charge; inflating it costs CPU.
+        compression: oneOf(['none', 'zlib-stream']).default('none'),
+      })
+      .prefault({}),
+
+    // Left out, an empty secret is made and the token is put into it. Named, the token may be there before the first deploy.
+    discordTokenSecretArn: secretArn().optional(),
+
+    task: z
+      .strictObject({
+        // A quarter core carries about 2,000 events a second; twice that for the bursts of production.
+        cpu: whole(256, 4096, 'CPU units').default(production ? 512 : 256),
+        // 60 % of it is the heap; the outbox has to fit in beside 100 MB of the process itself.
+        memoryMiB: whole(512, 30_720, 'MiB').default(production ? 1024 : 512),
+        outboxMaxEvents: whole(10, 10_000_000, 'events').default(100_000),
+        outboxMaxBytes: whole(65_536, 8_589_934_592, 'bytes').default(64 * MIB),
+        logLevel: oneOf(['trace', 'debug', 'info', 'warn', 'error', 'fatal']).default('info'),
+        // A shell in the task needs a writable root file system: for an investigation, not for every day.
+        execEnabled: z.boolean(said('true or false')).default(false),
+      })
+      .prefault({}),
+
+    // Long enough to look back at an incident; logs cost $0.03 per GB and month, and hold no content of messages.
+    logRetentionDays: z
+      .number(said('a number of days'))
+      .refine((days) => RETENTIONS.includes(days), said(`one of ${RETENTIONS.join(', ')}`))
+      .default(production ? 90 : 14),
+
+    // Without it alarms reach the topic and nobody: subscribe to the topic otherwise (chat, pager).
+    alarmEmail: z.email(said('an e-mail address')).optional(),
+
+    // New passwords for the service and the workers, by alternating users. 0: never.
+    rotationDays: whole(0, 365, 'days').default(30),
+
+    // Until where a figure is in order: alarms start there.
+    budgets: z
+      .strictObject({
+        // Of Discord's 1,000 a day: a fifth left is enough for a day's incidents, and soon enough to stop a restart loop.
+        identifiesLeft: whole(1, 100_000, 'IDENTIFYs').default(200),
+        // At 100 % the shards are closed and events wait at Discord, for minutes only.
+        outboxPercent: whole(1, 100, 'percent').default(50),
+        // A user waits for the answer to an interaction, and Discord gives three seconds.
+        interactionsWaiting: whole(1, 10_000_000, 'messages').default(100),
+        // Half of what the queue may hold before it drops its oldest.
+        guildEventsWaiting: whole(1, 100_000_000, 'messages').default(500_000),
+        // Rare events: a hundred unread means that nobody reads them.
+        gatewayEventsWaiting: whole(1, 10_000_000, 'messages').default(100),
+        // Some expire while workers restart; a hundred is a worker that is broken.
+        deadLetters: whole(1, 10_000_000, 'messages').default(100),
+        // From the gateway's frame to the broker's confirm, 95th percentile: loopback takes 5 ms, three zones some 20.
+        frameToConfirmMs: whole(1, 600_000, 'milliseconds').default(1000),
+      })
+      .prefault({}),
+  });
+}
+
+interface Refusal {
+  /** The settings that contradict each other, first the one to change. */
+  readonly between: readonly [string, ...string[]];
+  readonly because: string;
+}
+
+function refusalsBetween(settings: z.output<ReturnType<typeof schemaFor>>): Refusal[] {
+  const refusals: Refusal[] = [];
+  const refuse = (between: Refusal['between'], because: string) => void refusals.push({ between, because });
+  const { network, broker, task, region } = settings;
+
+  const zones = network.availabilityZones ?? [];
+  const foreign = zones.filter((zone) => region !== undefined && !zone.startsWith(region));
+  if (foreign.length > 0) {
+    refuse(['network.availabilityZones', 'region'], `expected zones of ${region}, got ${foreign.join(', ')}`);
+  }
+  if (new Set(zones).size < zones.length) {
+    refuse(['network.availabilityZones'], `expected different zones, got ${zones.join(', ')}`);
+  }
+  const subnets = network.existing?.brokerSubnetIds.length;
+  if (subnets !== undefined && broker.existing === undefined && subnets !== broker.nodes) {
+    refuse(
+      ['network.existing.brokerSubnetIds', 'broker.nodes'],
+      `expected one subnet per node (broker.nodes is ${broker.nodes}), got ${subnets}. They cannot change after the first deploy`,
+    );
+  }
+  if (broker.existing && !network.existing) {
+    refuse(
+      ['broker.existing', 'network.existing'],
+      'expected network.existing beside it, got a new network, which has no route to that broker. Name its VPC and subnets',
+    );
+  }
+  if (broker.storageGb !== undefined) {
+    const { leastGb, mostGb } = BROKER_SIZES[broker.size];
+    const between = ['broker.storageGb', 'broker.size', 'broker.nodes'] as const;
+    if (broker.nodes === 1) {
+      refuse(between, 'a single node always has 200 GB. Remove it, or set broker.nodes to 3');
+    } else if (broker.storageGb < leastGb || broker.storageGb > mostGb || broker.storageGb % 5 !== 0) {
+      const bounds = `a multiple of 5 from ${leastGb} to ${mostGb}`;
+      refuse(between, `expected ${bounds} for ${broker.size}, got ${broker.storageGb}`);
+    }
+  }
+  const memories = TASK_SIZES[task.cpu];
+  if (!memories) {
+    refuse(['task.cpu'], `expected one of ${Object.keys(TASK_SIZES).join(', ')}, got ${task.cpu}`);
+  } else if (!memories.includes(task.memoryMiB)) {
+    const sold = memories.join(', ');
+    refuse(['task.memoryMiB', 'task.cpu'], `expected one of ${sold} with task.cpu ${task.cpu}, got ${task.memoryMiB}`);
+  }
+  const heapMiB = heapLimitMiB(task.memoryMiB);
+  if (task.outboxMaxBytes > (heapMiB * MIB) / 3) {
+    // An event costs about three times its wire size while it is an object, a buffer and an entry.
+    const most = `at most a third of the heap (${Math.floor(heapMiB / 3)} of ${heapMiB} MiB)`;
+    refuse(
+      ['task.outboxMaxBytes', 'task.memoryMiB'],
+      `expected ${most}, got ${Math.ceil(task.outboxMaxBytes / MIB)} MiB. Lower it, or raise task.memoryMiB`,
+    );
+  }
+  return refusals;
+}
+
+/** V8's heap limit of a task: the rest is for buffers, code and the init process. */
+export function heapLimitMiB(memoryMiB: number): number {
+  return Math.floor(memoryMiB * 0.6);
+}
+
+/** The disk of one cluster node: 25 GB hold the queues' bounds twice over, unless the size starts higher. */
+export function storageGb(broker: {
+  readonly size: BrokerSize;
+  readonly nodes: 1 | 3;
+  readonly storageGb?: number | undefined;
+}) {
+  return broker.nodes === 1 ? undefined : (broker.storageGb ?? Math.max(25, BROKER_SIZES[broker.size].leastGb));
+}
+
+type Issue = z.core.$ZodIssue;
+type Path = readonly PropertyKey[];
+
+/** One sentence of an issue: the setting's name, what was expected, what came. */
+function sentence(issue: Issue): string {
+  if (issue.code !== 'unrecognized_keys') return `${issue.path.join('.') || 'settings'}: ${issue.message}`;
+  const names = pathsOf(issue).map((path) => path.join('.'));
+  return `${names.join(', ')}: no such setting. See lib/settings.ts for those that exist`;
+}
+
+function pathsOf(issue: Issue): Path[] {
+  return issue.code === 'unrecognized_keys' ? issue.keys.map((key) => [...issue.path, key]) : [issue.path];
+}
+
+/** The choices without what is at this path; without what holds it, where it is an entry of a list or not there. */
+function without(choices: unknown, path: Path): unknown {
+  const [key, ...rest] = path;
+  if (typeof choices !== 'object' || choices === null || Array.isArray(choices)) return undefined;
+  if (key === undefined || !Object.hasOwn(choices, key)) return undefined;
+  const others = Object.entries(choices).filter(([name]) => name !== key);
+  const inner = rest.length > 0 ? without(choices[key as keyof typeof choices], rest) : undefined;
+  return Object.fromEntries(inner === undefined ? others : [...others, [key, inner]]);
+}
+
+/** For zod's `error`: what was expected, and what came. */
+function said(expected: string): { error: (issue: { readonly input?: unknown }) => string } {
+  return { error: (issue) => `expected ${expected}, got ${show(issue.input)}` };
+}
+
+function show(value: unknown): string {
+  if (value === undefined) return 'nothing';
+  return typeof value === 'string' ? `'${value}'` : (JSON.stringify(value) ?? String(value));
+}
+
+function whole(least: number, most: number, what: string) {
+  const error = said(`a whole number of ${what} from ${least} to ${most}`);
+  return z.number(error).int(error).min(least, error).max(most, error);
+}
+
+function oneOf<const T extends readonly [string, ...string[]]>(values: T) {
+  return z.enum(values, said(`one of ${values.join(', ')}`));
+}
+
+function text(pattern: RegExp, expected: string) {
+  return z.string(said(expected)).regex(pattern, said(expected));
+}
+
+function subnetIds() {
+  return z
+    .array(text(/^subnet-[0-9a-f]+$/, "a subnet's id (subnet-…)"), said('a list of subnets'))
+    .min(1, said('a subnet'));
+}
+
+function secretArn() {
+  return text(
+    /^arn:aws[\w-]*:secretsmanager:[\w-]+:\d{12}:secret:.+-\w{6}$/,
+    "a secret's whole ARN, with its last six characters",
+  );
+}
+
+function keys<K extends string>(record: Readonly<Record<K, unknown>>): [K, ...K[]] {
+  return Object.keys(record) as [K, ...K[]];
+}
+
+function isTimeZone(name: string): boolean {
+  try {
+    new Intl.DateTimeFormat('en', { timeZone: name });
+    return true;
+  } catch {
+    return false;
+  }
+}
