@@ -57,6 +57,8 @@ export const QUEUES = {
 export const INGESTOR_PREFIX = 'ingestor.';
 /** The queue whose one unacknowledged message, the session record, is the lease of a shard group. */
 export const leaseQueue = (group: number): string => `${INGESTOR_PREFIX}lease.${group}`;
+/** Immutable, so declared alike by the topology and by the service. Everything else of these queues is policy. */
+export const LEASE_QUEUE_ARGUMENTS = { 'x-queue-type': 'quorum', 'x-single-active-consumer': true } as const;
 /** The exclusive queue whose owner may IDENTIFY in this rate-limit bucket. */
 export const identifyQueue = (bucket: number): string => `${INGESTOR_PREFIX}identify.${bucket}`;
 

@@ -3,6 +3,7 @@
 // group this task holds, and decides nothing that a room decides.
 
 import { Buffer } from 'node:buffer';
+import { setTimeout as sleep } from 'node:timers/promises';
 import { GatewayDispatchEvents, type GatewayDispatchPayload } from 'discord-api-types/v10';
 import { type Marks, mayReceive } from './backpressure.ts';
 import { HEADERS, SCHEMA_VERSION } from './contract.ts';
@@ -20,7 +21,8 @@ import type { Log } from './log.ts';
 import type { Metrics } from './metrics.ts';
 import type { Message } from './publisher/message.ts';
 import { Publisher, type PublisherConnection } from './publisher/publisher.ts';
-import { type LostSession, type SessionRecord, ShardSession } from './session/session.ts';
+import { type LostSession, ShardSession } from './session/session.ts';
+import type { TakeOver } from './session/take-over.ts';
 
 export interface IngestorOptions {
   readonly connection: PublisherConnection;
@@ -41,18 +43,19 @@ interface Member {
   guilds: GuildPresence;
 }
 
-/** A session that is lost, until the broker has confirmed the event that says so. */
-export type UntoldGap = LostSession;
+/** While the lease is uncertain no shard connects again: a new owner may have its session. But not for ever. */
+const DOUBT_MS = 60_000;
 
 export class Ingestor {
   readonly publisher: Publisher;
   readonly #options: IngestorOptions;
   readonly #said = new Set<string>();
-  readonly #untold = new Map<string, UntoldGap>();
+  readonly #untold = new Map<string, LostSession>();
   #members: readonly Member[] = [];
   #receiving = false;
   #wanted = false;
   #turning: Promise<void> = Promise.resolve();
+  #certain: PromiseWithResolvers<void> | undefined;
 
   constructor(options: IngestorOptions) {
     this.#options = options;
@@ -83,24 +86,17 @@ export class Ingestor {
   }
 
   /** Lost sessions that no worker can know of yet: they must outlive this process. */
-  get untoldGaps(): readonly UntoldGap[] {
+  get untoldGaps(): LostSession[] {
     return [...this.#untold.values()];
   }
 
-  /**
-   * Takes over these shards and connects them.
-   * @param records sessions to resume, by shard id; a shard without one IDENTIFYs
-   * @param storedAt when the records were stored, Unix ms
-   */
-  own(
-    shardIds: readonly number[],
-    shardCount: number,
-    records: ReadonlyMap<number, SessionRecord>,
-    storedAt: number,
-  ): void {
+  /** Takes shards over and connects them; what is lost with the change is told first. */
+  own({ shardIds, shardCount, sessions, storedAt, lost, untold }: TakeOver): void {
+    for (const each of untold) this.publishGap(each);
+    for (const each of lost) this.tellGap(each);
     this.#members = shardIds.map((id) => {
       const session = new ShardSession(id, shardCount, (lost) => this.tellGap(lost));
-      const record = records.get(id);
+      const record = sessions.get(id);
       if (record !== undefined) session.restore(record, storedAt);
       const member: Member = {
         session,
@@ -109,6 +105,7 @@ export class Ingestor {
           ...this.#options,
           id,
           session,
+          permission: (signal) => this.#permission(signal),
           onDispatch: (dispatch, receivedAt) => this.#receive(member, dispatch, receivedAt),
           onSent: (sent) => this.#options.metrics.add(sent === 'identify' ? 'identifies' : 'resumes'),
         }),
@@ -116,7 +113,18 @@ export class Ingestor {
       return member;
     });
     this.#wanted = true;
+    this.regain();
     this.#weigh();
+  }
+
+  /** The lease is uncertain: what is connected stays, and nothing connects again until `regain` (or a minute later). */
+  doubt(): void {
+    this.#certain ??= Promise.withResolvers();
+  }
+
+  regain(): void {
+    this.#certain?.resolve();
+    this.#certain = undefined;
   }
 
   /** Stops receiving, with resumable closes. Nothing received is lost: it is in the outbox. */
@@ -136,15 +144,20 @@ export class Ingestor {
       this.#options.log.warn({ events: dropped }, 'dropped the outbox: the new owner has these events replayed');
   }
 
-  /** Publishes that a session was lost; until it is confirmed it is among `untoldGaps`. */
+  /** A session was lost: counts and says it, and tells the workers. */
   tellGap(lost: LostSession): void {
-    const { metrics, log } = this.#options;
-    const { shardId, sessionId, lastSequence, lastReceivedAt, lostAt, reason } = lost;
-    metrics.add('gatewayGaps');
-    log.error(
+    const { shardId, lastSequence, reason } = lost;
+    this.#options.metrics.add('gatewayGaps');
+    this.#options.log.error(
       { shard: shardId, lastSequence, reason },
       'a session is lost: events after its last sequence may be missing',
     );
+    this.publishGap(lost);
+  }
+
+  /** Tells the workers of a lost session; until the broker has confirmed it, it is among `untoldGaps`. */
+  publishGap(lost: LostSession): void {
+    const { shardId, sessionId, lastSequence, lastReceivedAt, lostAt, reason } = lost;
     this.#untold.set(sessionId, lost);
     const gap = gatewayGap({ shardId, sessionId, lastSequence, lostFrom: lastReceivedAt, lostUntil: lostAt, reason });
     this.publisher.publish(messageOf(gap, sessionId, lastSequence), () => this.#untold.delete(sessionId));
@@ -204,6 +217,12 @@ export class Ingestor {
           : 'the outbox is full: the shards are closed, and resume when it is half empty',
       );
     this.#turning = this.#turning.then(() => this.#turn());
+  }
+
+  async #permission(signal: AbortSignal): Promise<void> {
+    if (this.#certain === undefined) return;
+    await Promise.race([this.#certain.promise, sleep(DOUBT_MS, undefined, { signal })]);
+    signal.throwIfAborted();
   }
 
   async #turn(): Promise<void> {

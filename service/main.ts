@@ -1,50 +1,49 @@
 // The service: reads the environment, constructs everything, and runs until SIGTERM. Nothing else constructs, and
 // nothing else reads `process.env`. Exit codes: 0 drained, 1 failed, 78 faulty configuration.
 
+import { randomBytes } from 'node:crypto';
 import { readFile } from 'node:fs/promises';
-import { setTimeout as sleep } from 'node:timers/promises';
+import { hostname } from 'node:os';
 import { getHeapStatistics } from 'node:v8';
 import { BrokerConnection } from './amqp/connection.ts';
+import { ExclusiveQueueMutex } from './amqp/exclusive-queue.ts';
 import { QueueDepths } from './amqp/queue-depths.ts';
 import { fullness } from './backpressure.ts';
 import { type Config, parseConfig } from './config.ts';
-import { DRAIN_DEADLINE_SECONDS, ENV, EXIT_CONFIG, METRICS_PERIOD_SECONDS, QUEUES } from './contract.ts';
+import { DRAIN_DEADLINE_SECONDS, ENV, EXIT_CONFIG, identifyQueue, METRICS_PERIOD_SECONDS, QUEUES } from './contract.ts';
 import { ConfigError, messageOf } from './errors.ts';
 import { BotToken } from './gateway/bot-token.ts';
 import { GatewayInformation } from './gateway/gateway-information.ts';
-import { IdentifyGate, LocalBucketMutex } from './gateway/identify-gate.ts';
+import { IdentifyGate } from './gateway/identify-gate.ts';
 import { type HealthSnapshot, healthReport } from './health.ts';
 import { listen } from './http-server.ts';
 import { Ingestor } from './ingestor.ts';
-import { createLog } from './log.ts';
+import { createLog, type Log } from './log.ts';
 import { Metrics } from './metrics.ts';
 import { credential, parseBrokerLogin, parseToken } from './secrets.ts';
+import { LeaseKeeper } from './session/lease-keeper.ts';
+import { takeOver } from './session/take-over.ts';
 
 async function run(config: Config): Promise<void> {
-  const { log, hide } = createLog({ level: config.logLevel, base: { environment: config.environment } });
+  const me = `${hostname()}-${process.pid}-${randomBytes(3).toString('hex')}`;
+  const { log, hide } = createLog({ level: config.logLevel, base: { environment: config.environment, task: me } });
   const login = credential(config.broker.login, ENV.rabbitmqUrl, parseBrokerLogin, hide);
   const token = new BotToken(credential(config.discord.token, ENV.discordBotToken, parseToken, hide), log);
   const ca = config.broker.caFile === undefined ? undefined : await readCa(config.broker.caFile);
   const metrics = new Metrics();
   const stopping = new AbortController();
 
-  const connection = new BrokerConnection({ name: `ingestor ${config.environment} publisher`, login, ca, log });
+  // Two connections: a broker in memory alarm blocks those that publish much, and the lease must not wait for them.
+  const connection = new BrokerConnection({ name: `${me} publisher`, login, ca, log });
+  const leaseConnection = new BrokerConnection({ name: `${me} lease`, login, ca, log });
   const information = new GatewayInformation(config.discord.apiUrl, token, log);
-  const gate = new IdentifyGate(information, new LocalBucketMutex(), log);
-  const { intents, compression } = config.discord;
-  const ingestor = new Ingestor({
-    connection,
-    token,
-    information,
-    gate,
-    intents,
-    compression,
-    metrics,
-    log,
-    marks: config.outbox,
-  });
+  const gate = new IdentifyGate(information, new ExclusiveQueueMutex(leaseConnection, identifyQueue, log), log);
+  const { intents, compression, shardsPerTask } = config.discord;
+  const marks = config.outbox;
+  const ingestor = new Ingestor({ connection, token, information, gate, intents, compression, marks, metrics, log });
   const depths = new QueueDepths(connection, Object.values(QUEUES), log);
   let shardCount: number | undefined;
+  let keeper: LeaseKeeper | undefined;
 
   const snapshot = (): HealthSnapshot => {
     const { count, bytes } = ingestor.publisher.outbox;
@@ -52,8 +51,8 @@ async function run(config: Config): Promise<void> {
       now: Date.now(),
       environment: config.environment,
       shardCount,
-      group: 0,
-      role: stopping.signal.aborted ? 'draining' : 'owner',
+      group: keeper?.group,
+      role: stopping.signal.aborted ? 'draining' : keeper?.role === 'owner' ? 'owner' : 'standby',
       shards: ingestor.shards.map(({ shard, session }) => ({
         id: shard.id,
         state: shard.state,
@@ -66,16 +65,16 @@ async function run(config: Config): Promise<void> {
       receiving: ingestor.receiving,
       discordProblems: [token.problem, information.problem, gate.closed].filter((problem) => problem !== undefined),
       broker: {
-        connected: connection.connected,
+        connected: connection.connected && leaseConnection.connected,
         channelOpen: ingestor.publisher.channelOpen,
         blocked: connection.blocked,
         publishCount: ingestor.publisher.publishCount,
         errorCount: ingestor.publisher.errorCount,
-        lastTurnAt: connection.lastTurnAt,
+        lastTurnAt: Math.min(connection.lastTurnAt, leaseConnection.lastTurnAt),
       },
-      outbox: { events: count, bytes, usedPercent: 100 * fullness({ count, bytes }, config.outbox) },
+      outbox: { events: count, bytes, usedPercent: 100 * fullness({ count, bytes }, marks) },
       identifies: { remaining: information.latest?.session_start_limit.remaining, spentUntil: gate.spentUntil },
-      lease: {},
+      lease: keeper?.detail ?? {},
       memory: { ...memory(), heapLimit: getHeapStatistics().heap_size_limit },
       memoryThreshold: config.memoryThreshold,
     };
@@ -83,47 +82,83 @@ async function run(config: Config): Promise<void> {
   declareGauges(metrics, snapshot, depths, information);
   const server = await listen(config.http, snapshot, metrics);
   log.info({ port: server.port, host: config.http.host }, 'the ingestor is starting');
+  const emf = setInterval(() => writeEmf(metrics, config), METRICS_PERIOD_SECONDS * 1_000);
 
   const drained = Promise.withResolvers<number>();
-  let draining = false;
   const drain = async (signal: NodeJS.Signals) => {
-    if (draining) return;
-    draining = true;
-    log.info({ signal }, 'draining: no more events are received, and what is received is confirmed');
+    if (stopping.signal.aborted) return;
     stopping.abort();
+    log.info({ signal }, 'draining: no more events are received, and what is received is confirmed');
     const deadline = AbortSignal.timeout(DRAIN_DEADLINE_SECONDS * 1_000);
-    await Promise.race([ingestor.stopReceiving(), sleep(DRAIN_DEADLINE_SECONDS * 1_000, undefined, { ref: false })]);
+    await ingestor.stopReceiving();
     await ingestor.publisher.drained(deadline);
+    await keeper?.release();
     const left = ingestor.publisher.outbox.count;
     ingestor.publisher.close();
     depths.stop();
-    await connection.close();
-    await server.close();
-    if (left > 0)
-      log.error({ events: left }, 'could not confirm everything in time: the next owner has the rest replayed');
+    clearInterval(emf);
+    await Promise.all([connection.close(), leaseConnection.close(), server.close()]);
+    if (left > 0) log.error({ events: left }, 'not everything was confirmed in time: the next owner has it replayed');
     else log.info('drained');
     drained.resolve(left > 0 ? 1 : 0);
   };
   for (const signal of ['SIGTERM', 'SIGINT'] as const) process.on(signal, () => void drain(signal));
 
-  const emf = setInterval(() => {
-    for (const line of metrics.emf(config.metricsNamespace, config.environment)) process.stdout.write(`${line}\n`);
-  }, METRICS_PERIOD_SECONDS * 1_000);
-  emf.unref();
-
+  for (const each of [connection, leaseConnection])
+    each.on('open', () => {
+      if (each.reconnects > 0) metrics.add('brokerReconnects');
+    });
   connection.start();
   depths.start();
+  // Started before the lease, so that a standby has everything at hand when its turn comes.
   shardCount = await decideShardCount(config, information, stopping.signal);
-  if (!draining)
-    ingestor.own(
-      Array.from({ length: shardCount ?? 0 }, (_, id) => id),
-      shardCount ?? 0,
-      new Map(),
-      Date.now(),
-    );
-  process.exitCode = await drained.promise;
-  for (const line of metrics.emf(config.metricsNamespace, config.environment)) process.stdout.write(`${line}\n`);
-  process.exit();
+  if (shardCount !== undefined && !stopping.signal.aborted) {
+    keeper = leaseKeeper({ ingestor, connection: leaseConnection, shardCount, shardsPerTask, me, log, metrics });
+    leaseConnection.start();
+    keeper.start();
+  }
+  const code = await drained.promise;
+  writeEmf(metrics, config);
+  process.exit(code);
+}
+
+function leaseKeeper({
+  ingestor,
+  connection,
+  shardCount,
+  shardsPerTask,
+  me,
+  log,
+  metrics,
+}: {
+  ingestor: Ingestor;
+  connection: BrokerConnection;
+  shardCount: number;
+  shardsPerTask: number;
+  me: string;
+  log: Log;
+  metrics: Metrics;
+}): LeaseKeeper {
+  return new LeaseKeeper({
+    connection,
+    groups: Math.ceil(shardCount / shardsPerTask),
+    me,
+    log,
+    contents: () => ({
+      sessions: Object.fromEntries(
+        ingestor.shards.flatMap(({ shard, session }) => (session.record ? [[String(shard.id), session.record]] : [])),
+      ),
+      untoldGaps: ingestor.untoldGaps,
+    }),
+    own: async (group, record) => ingestor.own(takeOver({ group, shardCount, shardsPerTask, record })),
+    doubt: () => ingestor.doubt(),
+    regain: () => ingestor.regain(),
+    disown: async () => {
+      metrics.add('leaseLosses');
+      await ingestor.disown();
+    },
+    committed: () => metrics.add('leaseCommits'),
+  });
 }
 
 async function decideShardCount(
@@ -138,11 +173,16 @@ async function decideShardCount(
   );
 }
 
+function writeEmf(metrics: Metrics, config: Config): void {
+  for (const line of metrics.emf(config.metricsNamespace, config.environment)) process.stdout.write(`${line}\n`);
+}
+
 function declareGauges(
   metrics: Metrics,
   snapshot: () => HealthSnapshot,
   depths: QueueDepths,
   information: GatewayInformation,
+  _connection: BrokerConnection,
 ): void {
   metrics.gauge('outboxEvents', () => snapshot().outbox.events);
   metrics.gauge('outboxBytes', () => snapshot().outbox.bytes);

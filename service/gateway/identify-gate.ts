@@ -7,7 +7,7 @@ import { setTimeout as sleep } from 'node:timers/promises';
 import type { Log } from '../log.ts';
 import type { GatewayInformation } from './gateway-information.ts';
 
-/** One holder per bucket, in this process or in all: `release` gives it to the next. */
+/** One holder per bucket among all tasks; what `acquire` returns gives it to the next. */
 export interface BucketMutex {
   acquire(bucket: number, signal: AbortSignal): Promise<() => void>;
 }
@@ -84,25 +84,6 @@ export class IdentifyGate {
       // Asked again now and then, since a reset may come early; the jitter spreads tasks that wait for the same moment.
       await sleep(Math.min(limit.reset_after + Math.random() * 1_000, 60_000), undefined, { signal });
     }
-  }
-}
-
-/** The mutex of one process. */
-export class LocalBucketMutex implements BucketMutex {
-  readonly #tails = new Map<number, Promise<void>>();
-
-  async acquire(bucket: number, signal: AbortSignal): Promise<() => void> {
-    const before = this.#tails.get(bucket) ?? Promise.resolve();
-    const held = Promise.withResolvers<void>();
-    this.#tails.set(
-      bucket,
-      before.then(() => held.promise),
-    );
-    await Promise.race([before, aborted(signal)]).catch((error: unknown) => {
-      held.resolve();
-      throw error;
-    });
-    return () => held.resolve();
   }
 }
 

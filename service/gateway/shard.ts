@@ -52,6 +52,8 @@ export interface ShardOptions {
   /** Called in the order of the dispatches, with the time of receipt (Unix ms). Must not throw. */
   readonly onDispatch: (dispatch: GatewayDispatchPayload, receivedAt: number) => void;
   readonly onSent: (sent: 'identify' | 'resume') => void;
+  /** Asked before each connection: resolves when this task may connect. @throws when the signal aborts */
+  readonly permission: (signal: AbortSignal) => Promise<void>;
 }
 
 const HANDSHAKE_TIMEOUT_MS = 30_000;
@@ -74,6 +76,7 @@ export class Shard {
   #stopping = new AbortController();
   #loop: Promise<void> | undefined;
   #unanswered = 0;
+  #token = '';
 
   constructor(options: ShardOptions) {
     this.id = options.id;
@@ -165,11 +168,10 @@ export class Shard {
     return failures <= 1 ? 50 + Math.random() * 200 : backoffMs(failures - 1);
   }
 
-  #token = '';
-
   async #connect(signal: AbortSignal): Promise<Verdict> {
     this.#become('connecting');
-    const { token, information, session, onDispatch, onSent } = this.#options;
+    const { token, information, session, onDispatch, onSent, permission } = this.#options;
+    await permission(signal);
     this.#token = await token.usable(signal);
     const resumes = session.record?.shardCount === session.shardCount;
     const tryGeneralAddress = resumes && this.#unanswered >= RESUME_URL_TRIES;
