@@ -182,7 +182,6 @@ function declareGauges(
   snapshot: () => HealthSnapshot,
   depths: QueueDepths,
   information: GatewayInformation,
-  _connection: BrokerConnection,
 ): void {
   metrics.gauge('outboxEvents', () => snapshot().outbox.events);
   metrics.gauge('outboxBytes', () => snapshot().outbox.bytes);
