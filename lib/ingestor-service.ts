@@ -98,12 +98,10 @@ export class IngestorService extends Construct {
       minHealthyPercent: 100,
       maxHealthyPercent: 200,
       circuitBreaker: { enable: true, rollback: true },
-      ...(props.deploymentAlarms.length > 0 && {
-        deploymentAlarms: {
-          alarmNames: [...props.deploymentAlarms],
-          behavior: ecs.AlarmBehavior.ROLLBACK_ON_ALARM,
-        },
-      }),
+      deploymentAlarms: {
+        alarmNames: [...props.deploymentAlarms],
+        behavior: ecs.AlarmBehavior.ROLLBACK_ON_ALARM,
+      },
       // Owner and standby in different zones.
       availabilityZoneRebalancing: ecs.AvailabilityZoneRebalancing.ENABLED,
       vpcSubnets: props.subnets,

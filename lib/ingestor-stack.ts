@@ -1,8 +1,10 @@
 // What may be replaced at any time: the service with its image, its alarms and its dashboard.
-import { Stack, type StackProps } from 'aws-cdk-lib';
+import { CfnOutput, Stack, type StackProps } from 'aws-cdk-lib';
 import type { Construct } from 'constructs';
 import type { BrokerStack } from './broker-stack.ts';
+import { Dashboard } from './dashboard.ts';
 import { IngestorService } from './ingestor-service.ts';
+import { deploymentAlarms, Monitoring } from './monitoring.ts';
 import type { Settings } from './settings.ts';
 
 export interface IngestorStackProps extends StackProps {
@@ -17,14 +19,33 @@ export class IngestorStack extends Stack {
     // The topology is there before the first task asks for it.
     this.addStackDependency(foundation, 'the broker and its topology');
 
-    new IngestorService(this, 'Ingestor', {
+    const { service, logGroup } = new IngestorService(this, 'Ingestor', {
       settings,
       vpc: foundation.network.vpc,
       subnets: foundation.network.serviceSubnets,
       brokerClients: foundation.brokerClients,
       discordToken: foundation.discordToken,
       brokerLogin: foundation.ingestorLogin,
-      deploymentAlarms: [],
+      deploymentAlarms: deploymentAlarms(settings),
     });
+
+    const { alarms, watchers, unhealthy, topic } = new Monitoring(this, 'Monitoring', { settings });
+    // ECS refers to these when it starts a deployment; those that take silence for death would call at the first deploy.
+    for (const alarm of alarms) {
+      if (watchers.includes(alarm)) service.node.addDependency(alarm);
+      else alarm.node.addDependency(service);
+    }
+    const dashboard = new Dashboard(this, 'Dashboard', { settings, alarms, unhealthy, service, logGroup });
+
+    const outputs: Record<string, [value: string, description: string]> = {
+      DashboardLink: [dashboard.url, 'Is it healthy, how much flows, where is pressure, what it costs'],
+      HealthAlarm: [unhealthy.alarmName, 'The one alarm that says whether the ingestor is healthy'],
+      AlarmTopic: [topic.topicArn, 'Alarms speak here: subscribe a chat or a pager'],
+      ClusterName: [service.cluster.clusterName, 'Cluster of the service'],
+      ServiceName: [service.serviceName, 'The service: aws ecs update-service --force-new-deployment restarts it'],
+      LogGroup: [logGroup.logGroupName, 'aws logs tail <this> --follow'],
+    };
+    for (const [name, [value, description]] of Object.entries(outputs))
+      new CfnOutput(this, name, { value, description });
   }
 }

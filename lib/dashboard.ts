@@ -1,0 +1,260 @@
+// The dashboard, to be read from top to bottom: is it healthy, how much flows, where is pressure, what does it cost.
+// Only figures that somebody publishes: the ingestor's own, the broker's and AWS's.
+import { Duration, Stack } from 'aws-cdk-lib';
+import {
+  type Alarm,
+  AlarmStatusWidget,
+  Dashboard as CloudWatchDashboard,
+  Color,
+  type CompositeAlarm,
+  GraphWidget,
+  type IMetric,
+  type IWidget,
+  MathExpression,
+  Metric,
+  PeriodOverride,
+  SingleValueWidget,
+  Stats,
+  TextWidget,
+} from 'aws-cdk-lib/aws-cloudwatch';
+import type { FargateService } from 'aws-cdk-lib/aws-ecs';
+import type { LogGroup } from 'aws-cdk-lib/aws-logs';
+import { Construct } from 'constructs';
+import { DEFAULT_METRICS_NAMESPACE, ENVIRONMENT_DIMENSION, METRICS, QUEUES } from '../service/contract.ts';
+import { BROKER_NAMESPACE, type BrokerMetric, brokerMetric, brokerNameOf } from './broker.ts';
+import { ingestorMetric } from './ingestor-metrics.ts';
+import type { Settings } from './settings.ts';
+
+export interface DashboardProps {
+  readonly settings: Settings;
+  readonly alarms: readonly Alarm[];
+  readonly unhealthy: CompositeAlarm;
+  readonly service: FargateService;
+  readonly logGroup: LogGroup;
+}
+
+const FULL = 24;
+const HEIGHT = 6;
+
+export class Dashboard extends Construct {
+  readonly url: string;
+  private readonly settings: Settings;
+
+  constructor(scope: Construct, id: string, props: DashboardProps) {
+    super(scope, id);
+    this.settings = props.settings;
+    const name = `discord-ingestor-${props.settings.environment}`;
+    new CloudWatchDashboard(this, 'Dashboard', {
+      dashboardName: name,
+      defaultInterval: Duration.hours(3),
+      periodOverride: PeriodOverride.AUTO,
+      widgets: [
+        [heading('Is it healthy?')],
+        ...this.health(props),
+        [heading('How much flows?')],
+        this.flow(),
+        [heading('Where is pressure?')],
+        ...this.pressure(props),
+        [heading('What does it cost?')],
+        this.cost(props),
+      ],
+    });
+    const { region } = Stack.of(this);
+    this.url = `https://${region}.console.aws.amazon.com/cloudwatch/home?region=${region}#dashboards/dashboard/${name}`;
+  }
+
+  private health({ alarms, unhealthy }: DashboardProps): IWidget[][] {
+    const { shards } = this.settings;
+    return [
+      [
+        new AlarmStatusWidget({ title: 'Ingestor', alarms: [unhealthy], width: 4, height: 4 }),
+        new AlarmStatusWidget({ title: 'Alarms', alarms: [...alarms], width: 20, height: 4 }),
+      ],
+      [
+        new GraphWidget({
+          title: `Shards connected (of ${shards.count}), tasks, standbys`,
+          width: 12,
+          height: HEIGHT,
+          left: [
+            this.own('shardsConnected', Stats.SUM, 'shards connected', Color.GREEN),
+            this.own('residentMemory', Stats.SAMPLE_COUNT, 'tasks', Color.GREY),
+            this.own('standby', Stats.SUM, 'standbys', Color.BLUE),
+          ],
+          leftAnnotations: [{ value: shards.count, label: 'configured', color: Color.GREEN }],
+          leftYAxis: { min: 0 },
+        }),
+        new GraphWidget({
+          title: 'Sessions: gaps, identifies, resumes, leases',
+          width: 12,
+          height: HEIGHT,
+          left: [
+            this.own('gatewayGaps', Stats.SUM, 'gaps', Color.RED),
+            this.own('identifies', Stats.SUM, 'IDENTIFYs', Color.ORANGE),
+            this.own('resumes', Stats.SUM, 'RESUMEs', Color.BLUE),
+            this.own('leaseLosses', Stats.SUM, 'leases lost', Color.PURPLE),
+          ],
+          right: [this.own('identifiesRemaining', Stats.MINIMUM, "left of the day's IDENTIFYs", Color.GREY)],
+          leftYAxis: { min: 0 },
+          rightYAxis: { min: 0 },
+        }),
+      ],
+    ];
+  }
+
+  private flow(): IWidget[] {
+    return [
+      new GraphWidget({
+        title: 'Events per minute',
+        width: 12,
+        height: HEIGHT,
+        left: [
+          this.own('eventsReceived', Stats.SUM, 'received'),
+          this.own('eventsConfirmed', Stats.SUM, 'confirmed by the broker', Color.GREEN),
+          this.own('eventsFiltered', Stats.SUM, 'not for workers', Color.GREY),
+          this.own('eventsReplayed', Stats.SUM, 'replayed and dropped', Color.PURPLE),
+          this.own('publishErrors', Stats.SUM, 'refused by the broker', Color.RED),
+        ],
+        leftYAxis: { min: 0 },
+      }),
+      new GraphWidget({
+        title: 'From frame to confirm, and heartbeat (ms)',
+        width: 12,
+        height: HEIGHT,
+        left: [
+          this.own('frameToConfirm', Stats.percentile(50), 'confirm p50'),
+          this.own('frameToConfirm', Stats.percentile(95), 'confirm p95', Color.ORANGE),
+          this.own('frameToConfirm', Stats.percentile(99), 'confirm p99', Color.RED),
+          this.own('gatewayLatency', Stats.MAXIMUM, "slowest shard's heartbeat", Color.GREY),
+        ],
+        leftAnnotations: [
+          { value: this.settings.budgets.frameToConfirmMs, label: 'alarm on p95', color: Color.ORANGE },
+        ],
+        leftYAxis: { min: 0 },
+      }),
+    ];
+  }
+
+  private pressure({ service }: DashboardProps): IWidget[][] {
+    const { environment, budgets } = this.settings;
+    const depth = (queue: string): IMetric =>
+      ingestorMetric('queueDepth', { environment, queue, statistic: Stats.MAXIMUM, label: queue });
+    const { deadLetters, unrouted, ...fed } = QUEUES;
+    return [
+      [
+        new GraphWidget({
+          title: 'Messages waiting for workers',
+          width: 8,
+          height: HEIGHT,
+          left: Object.values(fed).map(depth),
+          leftYAxis: { min: 0 },
+        }),
+        new GraphWidget({
+          title: 'Messages nobody took',
+          width: 8,
+          height: HEIGHT,
+          left: [depth(deadLetters), depth(unrouted)],
+          leftYAxis: { min: 0 },
+        }),
+        new GraphWidget({
+          title: 'Outbox and heap of the fullest task (%)',
+          width: 8,
+          height: HEIGHT,
+          left: [this.own('outboxUsed', Stats.MAXIMUM, 'outbox'), this.own('heapUsed', Stats.MAXIMUM, 'heap')],
+          leftAnnotations: [{ value: budgets.outboxPercent, label: 'alarm on the outbox', color: Color.ORANGE }],
+          leftYAxis: { min: 0, max: 100 },
+        }),
+      ],
+      [
+        new GraphWidget({
+          title: 'Broker: memory used, CPU (%)',
+          width: 8,
+          height: HEIGHT,
+          left: [
+            new MathExpression({
+              expression: '100 * used / limit',
+              usingMetrics: { used: this.broker('RabbitMQMemUsed'), limit: this.broker('RabbitMQMemLimit') },
+              label: 'memory, of its limit',
+            }),
+            this.broker('SystemCpuUtilization', 'CPU'),
+          ],
+          leftYAxis: { min: 0, max: 100 },
+        }),
+        new GraphWidget({
+          title: 'Broker: free disk of each node (bytes)',
+          width: 8,
+          height: HEIGHT,
+          // The names of nodes hold addresses that nobody knows beforehand.
+          left: [
+            new MathExpression({
+              expression: `SEARCH('{${BROKER_NAMESPACE},Broker,Node} MetricName="RabbitMQDiskFree" Broker="${brokerNameOf(this.settings)}"', 'Minimum')`,
+              usingMetrics: {},
+              label: '',
+            }),
+            this.broker('RabbitMQDiskFreeLimit', 'limit'),
+          ],
+          leftYAxis: { min: 0 },
+        }),
+        new GraphWidget({
+          title: 'Service: CPU and memory of the fullest task (%)',
+          width: 8,
+          height: HEIGHT,
+          left: [
+            service.metricCpuUtilization({ statistic: Stats.MAXIMUM, label: 'CPU' }),
+            service.metricMemoryUtilization({ statistic: Stats.MAXIMUM, label: 'memory' }),
+          ],
+          leftYAxis: { min: 0, max: 100 },
+        }),
+      ],
+    ];
+  }
+
+  private cost({ logGroup }: DashboardProps): IWidget[] {
+    const { tasks, task, broker, egress } = this.settings;
+    const logged = (statistic: string, period: Duration, label: string) =>
+      new Metric({
+        namespace: 'AWS/Logs',
+        metricName: 'IncomingBytes',
+        dimensionsMap: { LogGroupName: logGroup.logGroupName },
+        statistic,
+        period,
+        label,
+      });
+    return [
+      new TextWidget({
+        width: 12,
+        height: 4,
+        markdown: [
+          `- **Broker** ${broker.existing ? 'of somebody else' : `${broker.nodes} × ${broker.size}`}: by far the most`,
+          `- **Tasks** ${tasks} × ${task.cpu / 1024} vCPU, ${task.memoryMiB / 1024} GB, ${egress === 'nat' ? 'behind NAT gateways' : 'each with a public address'}`,
+          `- **Metrics** ${Object.keys(METRICS).length + Object.keys(QUEUES).length - 1} of \`${DEFAULT_METRICS_NAMESPACE}\` with ${ENVIRONMENT_DIMENSION}, $0.30 each at most`,
+          '- What grows with use: logs (beside), and bytes through NAT gateways. The table of prices is in docs/deploy.md',
+        ].join('\n'),
+      }),
+      new SingleValueWidget({
+        title: 'Logged (bytes; $0.50 per GB)',
+        width: 12,
+        height: 4,
+        sparkline: true,
+        metrics: [logged(Stats.SUM, Duration.days(1), 'a day')],
+      }),
+    ];
+  }
+
+  private own(
+    name: Exclude<keyof typeof METRICS, 'queueDepth'>,
+    statistic: string,
+    label: string,
+    color?: string,
+  ): IMetric {
+    const { environment } = this.settings;
+    return ingestorMetric(name, { environment, statistic, label, ...(color && { color }) });
+  }
+
+  private broker(name: BrokerMetric, label?: string): IMetric {
+    return brokerMetric(brokerNameOf(this.settings), name, { ...(label && { label }) });
+  }
+}
+
+function heading(text: string): IWidget {
+  return new TextWidget({ markdown: `## ${text}`, width: FULL, height: 1 });
+}
