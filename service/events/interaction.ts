@@ -7,8 +7,6 @@ import type {
   APIEntitlement,
   APIInteraction,
   APIInteractionGuildMember,
-  APIMessage,
-  APIMessageInteractionMetadata,
   APIModalSubmission,
   APIModalSubmissionComponent,
   APIPartialInteractionGuild,
@@ -34,15 +32,14 @@ import type {
   ModalField,
   ModalRow,
   SelectData,
-  SourceMessage,
   Subcommand,
 } from './payload.ts';
+import { owners, quotedMessage } from './quoted-message.ts';
 import { channel, resolvedInput, resolvedMentions, resolvedTarget } from './resolved.ts';
 import { namedKey, ROUTES } from './routing.ts';
 import {
   integer,
   isNumber,
-  isSnowflake,
   list,
   Malformed,
   nullableInteger,
@@ -113,7 +110,7 @@ function component(from: From, context: DispatchContext): Outcome {
   const base = {
     ...shared(from),
     type: InteractionType.MessageComponent,
-    message: optional(from.message, 'd.message', sourceMessage),
+    message: optional(from.message, 'd.message', quotedMessage),
   } as const;
   switch (used.component_type) {
     case ComponentType.Button: {
@@ -153,7 +150,7 @@ function modal(from: From, context: DispatchContext): Outcome {
   const data: ModalData = {
     ...shared(from),
     type: InteractionType.ModalSubmit,
-    message: optional(from.message, 'd.message', sourceMessage),
+    message: optional(from.message, 'd.message', quotedMessage),
     data: {
       custom_id: text(filled.custom_id, 'd.data.custom_id'),
       components: list(filled.components, 'd.data.components').map(modalRow),
@@ -237,15 +234,6 @@ function entitlements(value: unknown, path: string): Entitlement[] {
       ends_at: nullableText(from.ends_at),
     };
   });
-}
-
-/** How the app was installed (a small number) and by whom. */
-function owners(value: unknown, path: string): Record<string, string> {
-  const result: Record<string, string> = {};
-  for (const [kind, owner] of Object.entries(object<Record<string, unknown>>(value, path))) {
-    if (/^\d{1,3}$/.test(kind) && isSnowflake(owner)) result[kind] = owner;
-  }
-  return result;
 }
 
 function commandData(value: unknown): CommandData['data'] {
@@ -359,39 +347,5 @@ function modalField(value: unknown, path: string): ModalField {
     custom_id: text(from.custom_id, `${path}.custom_id`),
     value: typeof from.value === 'boolean' ? from.value : nullableText(from.value),
     values: optionalTexts(from.values),
-  };
-}
-
-function sourceMessage(value: unknown, path: string): SourceMessage {
-  const from = object<APIMessage>(value, path);
-  return {
-    id: snowflake(from.id, `${path}.id`),
-    channel_id: optionalSnowflake(from.channel_id),
-    type: optionalInteger(from.type),
-    flags: optionalInteger(from.flags),
-    timestamp: optionalText(from.timestamp),
-    edited_timestamp: nullableText(from.edited_timestamp),
-    webhook_id: optionalSnowflake(from.webhook_id),
-    application_id: optionalSnowflake(from.application_id),
-    author: optional(from.author, `${path}.author`, user),
-    interaction_metadata: optional(from.interaction_metadata, `${path}.interaction_metadata`, interactionMetadata),
-  };
-}
-
-function interactionMetadata(value: unknown, path: string): SourceMessage['interaction_metadata'] {
-  const from = object<APIMessageInteractionMetadata>(value, path);
-  return {
-    id: snowflake(from.id, `${path}.id`),
-    type: integer(from.type, `${path}.type`),
-    user: user(from.user, `${path}.user`),
-    authorizing_integration_owners: optional(
-      from.authorizing_integration_owners,
-      `${path}.authorizing_integration_owners`,
-      owners,
-    ),
-    original_response_message_id: optionalSnowflake(from.original_response_message_id),
-    target_user: optional(from.target_user, `${path}.target_user`, user),
-    target_message_id: optionalSnowflake(from.target_message_id),
-    interacted_message_id: optionalSnowflake(from.interacted_message_id),
   };
 }

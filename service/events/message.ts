@@ -81,7 +81,7 @@ function mentions(value: unknown, path: string): User[] {
   return list(value, path).map((each) => user(each, 'd.mentions[]'));
 }
 
-function reference(value: unknown, path: string): MessageCreateData['message_reference'] {
+export function reference(value: unknown, path: string): MessageCreateData['message_reference'] {
   const from = object<APIMessageReference>(value, path);
   return {
     type: optionalInteger(from.type),

@@ -136,7 +136,38 @@ const hasContent = z
   .describe('Whether there was text. Discord blanks it for bots without the MessageContent intent, unless mentioned.');
 const hasAttachments = z.boolean().describe('Whether there were files. Blanked by Discord like the text.');
 
-export const TargetMessage = z
+const message_reference = z
+  .strictObject({
+    type: z.int().optional(),
+    message_id: Snowflake.optional(),
+    channel_id: Snowflake.optional(),
+    guild_id: Snowflake.optional(),
+  })
+  .optional()
+  .describe('What it answers or forwards, by id.');
+
+const owners = z
+  .record(z.string().regex(/^\d{1,3}$/), Snowflake)
+  .describe('How the app was installed (0: in the guild, 1: by the user), and in which guild or by which user.');
+
+export const InteractionMetadata = z
+  .strictObject({
+    id: Snowflake,
+    type: z.int(),
+    user: User,
+    authorizing_integration_owners: owners.optional(),
+    original_response_message_id: Snowflake.optional(),
+    target_user: User.optional(),
+    target_message_id: Snowflake.optional(),
+    interacted_message_id: Snowflake.optional(),
+  })
+  .meta({
+    id: 'InteractionMetadata',
+    description: 'The interaction that a message answers: who started it, above all.',
+  });
+export type InteractionMetadata = z.infer<typeof InteractionMetadata>;
+
+export const QuotedMessage = z
   .strictObject({
     id: Snowflake,
     channel_id: Snowflake,
@@ -146,14 +177,23 @@ export const TargetMessage = z
     timestamp,
     edited_timestamp: timestamp.nullish(),
     flags: z.int().optional(),
+    tts: z.boolean().optional(),
     pinned: z.boolean().optional(),
+    position: z.int().optional(),
     webhook_id: Snowflake.optional(),
     application_id: Snowflake.optional(),
+    message_reference,
+    interaction_metadata: InteractionMetadata.optional(),
     hasContent,
     hasAttachments,
   })
-  .meta({ id: 'TargetMessage', description: 'The message that a message command was used on, without what it says.' });
-export type TargetMessage = z.infer<typeof TargetMessage>;
+  .meta({
+    id: 'QuotedMessage',
+    description:
+      'The message that a component or modal belongs to, or a message command was used on, without what it says. Of a ' +
+      'component, a worker that needs it whole reads GET /webhooks/{application_id}/{interactionToken}/messages/@original.',
+  });
+export type QuotedMessage = z.infer<typeof QuotedMessage>;
 
 const resolvedMentions = {
   users: z.record(Snowflake, User).optional(),
@@ -171,7 +211,7 @@ export const ResolvedInput = z
 export type ResolvedInput = z.infer<typeof ResolvedInput>;
 
 export const ResolvedTarget = z
-  .strictObject({ ...resolvedMentions, messages: z.record(Snowflake, TargetMessage).optional() })
+  .strictObject({ ...resolvedMentions, messages: z.record(Snowflake, QuotedMessage).optional() })
   .meta({ id: 'ResolvedTarget' });
 export type ResolvedTarget = z.infer<typeof ResolvedTarget>;
 
@@ -198,39 +238,6 @@ export type SubcommandGroup = z.infer<typeof SubcommandGroup>;
 
 export const CommandOption = z.union([SubcommandGroup, Subcommand, BasicOption]).meta({ id: 'CommandOption' });
 export type CommandOption = z.infer<typeof CommandOption>;
-
-export const SourceMessage = z
-  .strictObject({
-    id: Snowflake,
-    channel_id: Snowflake.optional(),
-    type: z.int().optional(),
-    flags: z.int().optional(),
-    timestamp: timestamp.optional(),
-    edited_timestamp: timestamp.nullish(),
-    webhook_id: Snowflake.optional(),
-    application_id: Snowflake.optional(),
-    author: User.optional(),
-    interaction_metadata: z
-      .strictObject({
-        id: Snowflake,
-        type: z.int(),
-        user: User,
-        authorizing_integration_owners: z.record(z.string().regex(/^\d{1,3}$/), Snowflake).optional(),
-        original_response_message_id: Snowflake.optional(),
-        target_user: User.optional(),
-        target_message_id: Snowflake.optional(),
-        interacted_message_id: Snowflake.optional(),
-      })
-      .optional()
-      .describe('The interaction that the message answers: who started it, above all.'),
-  })
-  .meta({
-    id: 'SourceMessage',
-    description:
-      "The bot's message that a component or modal belongs to, without what it says. A worker that needs it whole reads " +
-      'GET /webhooks/{application_id}/{interactionToken}/messages/@original.',
-  });
-export type SourceMessage = z.infer<typeof SourceMessage>;
 
 export const Entitlement = z
   .strictObject({
@@ -263,7 +270,7 @@ const interactionFields = {
   locale: z.string().optional().describe("The user's language."),
   guild_locale: z.string().optional(),
   entitlements: z.array(Entitlement).optional(),
-  authorizing_integration_owners: z.record(z.string().regex(/^\d{1,3}$/), Snowflake).optional(),
+  authorizing_integration_owners: owners.optional(),
   context: z.int().nullish(),
   attachment_size_limit: z.int().optional(),
 };
@@ -314,7 +321,7 @@ export const ButtonData = z
   .strictObject({
     ...interactionFields,
     type: z.literal(3),
-    message: SourceMessage.optional(),
+    message: QuotedMessage.optional(),
     data: z.strictObject({ ...componentFields, component_type: z.literal(2) }),
   })
   .meta({ id: 'ButtonData' });
@@ -324,7 +331,7 @@ export const SelectData = z
   .strictObject({
     ...interactionFields,
     type: z.literal(3),
-    message: SourceMessage.optional(),
+    message: QuotedMessage.optional(),
     data: z.strictObject({
       ...componentFields,
       component_type: z.literal([3, 5, 6, 7, 8]),
@@ -360,7 +367,7 @@ export const ModalData = z
   .strictObject({
     ...interactionFields,
     type: z.literal(5),
-    message: SourceMessage.optional(),
+    message: QuotedMessage.optional(),
     data: z.strictObject({
       custom_id: z.string(),
       components: z.array(ModalRow),
@@ -427,15 +434,7 @@ export const MessageCreateData = z
     mention_everyone: z.boolean().optional(),
     mention_roles: z.array(Snowflake).optional(),
     mentions: z.array(User).optional(),
-    message_reference: z
-      .strictObject({
-        type: z.int().optional(),
-        message_id: Snowflake.optional(),
-        channel_id: Snowflake.optional(),
-        guild_id: Snowflake.optional(),
-      })
-      .optional()
-      .describe('What it answers or forwards, by id.'),
+    message_reference,
     sticker_items: z
       .array(z.strictObject({ id: Snowflake, format_type: z.int().optional() }))
       .optional()

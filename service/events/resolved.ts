@@ -7,14 +7,12 @@ import type {
   APIInteractionDataResolved,
   APIInteractionDataResolvedChannel,
   APIInteractionDataResolvedGuildMember,
-  APIMessage,
   APIMessageApplicationCommandInteractionDataResolved,
   APIRole,
   APIRoleColors,
   APIThreadChannel,
   APIThreadMetadata,
 } from 'discord-api-types/v10';
-import { hasAttachments, hasContent } from './message.ts';
 import type {
   Channel,
   InputAttachment,
@@ -23,8 +21,8 @@ import type {
   ResolvedMentions,
   ResolvedTarget,
   Role,
-  TargetMessage,
 } from './payload.ts';
+import { quotedMessage } from './quoted-message.ts';
 import {
   integer,
   isSnowflake,
@@ -71,7 +69,7 @@ export function resolvedTarget(value: unknown, path: string): ResolvedTarget {
   const from = object<Resolved>(value, path);
   return {
     ...resolvedMentions(value, path),
-    messages: optional(from.messages, `${path}.messages`, byId(targetMessage)),
+    messages: optional(from.messages, `${path}.messages`, byId(quotedMessage)),
   };
 }
 
@@ -156,25 +154,6 @@ function attachment(value: unknown, path: string): InputAttachment {
     duration_secs: optionalNumber(from.duration_secs),
     waveform: optionalText(from.waveform),
     flags: optionalInteger(from.flags),
-  };
-}
-
-function targetMessage(value: unknown, path: string): TargetMessage {
-  const from = object<APIMessage & { guild_id?: string }>(value, path);
-  return {
-    id: snowflake(from.id, `${path}.id`),
-    channel_id: snowflake(from.channel_id, `${path}.channel_id`),
-    guild_id: optionalSnowflake(from.guild_id),
-    author: user(from.author, `${path}.author`),
-    type: integer(from.type, `${path}.type`),
-    timestamp: text(from.timestamp, `${path}.timestamp`),
-    edited_timestamp: nullableText(from.edited_timestamp),
-    flags: optionalInteger(from.flags),
-    pinned: optionalBoolean(from.pinned),
-    webhook_id: optionalSnowflake(from.webhook_id),
-    application_id: optionalSnowflake(from.application_id),
-    hasContent: hasContent(from.content),
-    hasAttachments: hasAttachments(from.attachments),
   };
 }
 

@@ -27,10 +27,9 @@ import {
   type MessageCreateData,
   type ModalData,
   payloadJsonSchema,
+  type QuotedMessage,
   type Role,
   type SelectData,
-  type SourceMessage,
-  type TargetMessage,
   type User,
 } from '../../../service/events/payload.ts';
 import { GUILD, PRIVATE, USER } from './dispatches.ts';
@@ -49,8 +48,7 @@ test("`data` has Discord's own field names, and nothing that Discord does not ha
   expectTypeOf<Exclude<keyof ModalData, keyof APIModalSubmitInteraction>>().toBeNever();
   expectTypeOf<Exclude<keyof Role, keyof APIRole>>().toBeNever();
   expectTypeOf<Exclude<keyof InputAttachment, keyof APIAttachment>>().toBeNever();
-  expectTypeOf<Exclude<keyof SourceMessage, keyof APIMessage>>().toBeNever();
-  expectTypeOf<Exclude<keyof TargetMessage, keyof APIMessage | 'guild_id' | Ours>>().toBeNever();
+  expectTypeOf<Exclude<keyof QuotedMessage, keyof APIMessage | 'guild_id' | Ours>>().toBeNever();
   expectTypeOf<
     Exclude<keyof Channel, NamesOf<APIChannel | APIThreadChannel | APIInteractionDataResolvedChannel>>
   >().toBeNever();
