@@ -1,0 +1,132 @@
+// A worker that only reads: consumes the event queues and remembers what came, independent of the service: which
+// sequences of which session, in which order, and under which ids. It outlives the broker's restarts.
+
+import { setTimeout as sleep } from 'node:timers/promises';
+import { type ConsumeMessage, connect } from 'amqplib';
+import { HEADERS, QUEUES } from '../service/contract.ts';
+
+const READ = [QUEUES.interactions, QUEUES.guildEvents, QUEUES.gatewayEvents] as const;
+
+export interface ReadSession {
+  readonly shardId: number;
+  /** By sequence: a fingerprint of the event's id; 0 for one not read. */
+  ids: Uint32Array;
+  /** The highest sequence read so far, by queue and priority: within these the broker keeps the order. */
+  readonly highest: Map<string, number>;
+}
+
+export class Reader {
+  readonly sessions = new Map<string, ReadSession>();
+  readonly perQueue = new Map<string, number>(READ.map((queue) => [queue, 0]));
+  /** Bodies of gateway.gap events, by session. */
+  readonly gaps = new Map<string, { shardId: number; lastSequence: number; reason: string }>();
+  /** Different events read. */
+  events = 0;
+  /** Read again, under the same id. */
+  repeats = 0;
+  /** Read again under another id: never right. */
+  conflicts = 0;
+  /** Read for the first time after a later one of the same session, queue and priority. */
+  disorders = 0;
+  readonly disorderExamples: string[] = [];
+  lastReadAt = 0;
+  onMessage: ((queue: string, message: ConsumeMessage) => void) | undefined;
+  readonly #url: () => string;
+  readonly #queues: readonly string[];
+  readonly #stopping = new AbortController();
+  #loop: Promise<void> | undefined;
+
+  constructor(url: () => string, queues: readonly string[] = READ) {
+    this.#url = url;
+    this.#queues = queues;
+  }
+
+  /** Resolves when it consumes for the first time. */
+  async start(): Promise<void> {
+    const consuming = Promise.withResolvers<void>();
+    this.#loop = this.#run(consuming.resolve);
+    await consuming.promise;
+  }
+
+  async stop(): Promise<void> {
+    this.#stopping.abort();
+    await Promise.race([this.#loop, sleep(3_000, undefined, { ref: false })]);
+  }
+
+  async #run(consuming: () => void): Promise<void> {
+    const { signal } = this.#stopping;
+    while (!signal.aborted) {
+      try {
+        const model = await connect(this.#url(), { clientProperties: { connection_name: 'reader' } });
+        const ended = Promise.withResolvers<void>();
+        model.on('error', () => ended.resolve());
+        model.on('close', () => ended.resolve());
+        const channel = await model.createChannel();
+        channel.on('error', () => undefined);
+        channel.on('close', () => ended.resolve());
+        await channel.prefetch(2_000);
+        for (const queue of this.#queues)
+          await channel.consume(queue, (message) => {
+            if (message === null) return ended.resolve();
+            this.#read(queue, message);
+            channel.ack(message);
+          });
+        consuming();
+        signal.addEventListener('abort', () => ended.resolve(), { once: true });
+        await ended.promise;
+        await model.close().catch(() => undefined);
+      } catch {
+        // The broker is away: that is what it is here to outlive.
+      }
+      await sleep(200, undefined, { signal }).catch(() => undefined);
+    }
+  }
+
+  #read(queue: string, message: ConsumeMessage): void {
+    this.lastReadAt = Date.now();
+    this.perQueue.set(queue, (this.perQueue.get(queue) ?? 0) + 1);
+    this.onMessage?.(queue, message);
+    const { headers = {}, messageId, priority } = message.properties;
+    const sessionId = String(headers[HEADERS.session]);
+    if (queue === QUEUES.gatewayEvents) {
+      const { shardId, data } = JSON.parse(message.content.toString()) as {
+        shardId: number;
+        data: { lastSequence: number; reason: string };
+      };
+      this.gaps.set(sessionId, { shardId, ...data });
+      return;
+    }
+    const sequence = Number(headers[HEADERS.sequence]);
+    let session = this.sessions.get(sessionId);
+    if (session === undefined) {
+      session = { shardId: Number(headers[HEADERS.shard]), ids: new Uint32Array(1_024), highest: new Map() };
+      this.sessions.set(sessionId, session);
+    }
+    if (sequence >= session.ids.length) {
+      const larger = new Uint32Array(Math.max(sequence + 1, session.ids.length * 2));
+      larger.set(session.ids);
+      session.ids = larger;
+    }
+    const id = fingerprint(String(messageId));
+    const before = session.ids[sequence];
+    if (before !== 0) {
+      if (before === id) this.repeats += 1;
+      else this.conflicts += 1;
+      return;
+    }
+    session.ids[sequence] = id;
+    this.events += 1;
+    const lane = `${queue} ${String(priority)}`;
+    const highest = session.highest.get(lane) ?? 0;
+    if (sequence < highest) {
+      this.disorders += 1;
+      if (this.disorderExamples.length < 10)
+        this.disorderExamples.push(`${sessionId} shard ${session.shardId}: ${sequence} after ${highest} in ${lane}`);
+    } else session.highest.set(lane, sequence);
+  }
+}
+
+/** The first 32 bits of a UUID, never 0. */
+function fingerprint(uuid: string): number {
+  return Number.parseInt(uuid.slice(0, 8), 16) || 1;
+}
