@@ -105,6 +105,16 @@ describe('a replay', () => {
     );
   });
 
+  test('that breaks off between a removal and an outage does not forget the outage', () => {
+    const guilds = new GuildPresence(START);
+    guilds.ready([ONE]);
+    guilds.leave(ONE, 2);
+    guilds.outage(ONE, 3);
+    expect(guilds.isJoin(ONE, 4, at(10))).toBe(false);
+    guilds.leave(ONE, 2);
+    expect(guilds.isJoin(ONE, 4, at(10))).toBe(false);
+  });
+
   test('in mid-stream, before anything new, changes nothing', () => {
     fc.assert(
       fc.property(fc.array(step, { maxLength: 16 }), fc.nat(16), fc.nat(16), (steps, cut, from) => {
