@@ -1,0 +1,52 @@
+// One dispatch of every kind, without a simulator: for tests of what is made of them. The stateful ones come with what
+// must precede them, in the order of one session: READY, then a guild of its list, an outage and its end, a join, a leave.
+
+import { GatewayDispatchEvents } from 'discord-api-types/v10';
+import * as guild from './guild.ts';
+import { Moment } from './moment.ts';
+import { ready } from './ready.ts';
+import { VARIANTS } from './variants.ts';
+import { World, type WorldOptions } from './world.ts';
+
+export interface Sample {
+  readonly name: string;
+  readonly dispatch: { readonly t: string; readonly d: object | null };
+  /** What a worker is due for it; `null`: nothing. */
+  readonly routingKey: string | null;
+}
+
+/**
+ * @param seed same seed, same samples
+ * @param options among them the marker, which then stands in everything that people wrote
+ */
+export function samplePayloads(seed: number, options: Omit<WorldOptions, 'seed'> = {}): readonly Sample[] {
+  const world = new World({ ...options, seed });
+  const known = world.guild(0);
+  const joined = world.guild(1);
+  const session = {
+    sessionId: '0123456789abcdef0123456789abcdef',
+    resumeUrl: 'ws://127.0.0.1:1',
+    shard: [0, 1] as const,
+  };
+  const longAgo = guild.joinedLongAgo(world, known);
+  const { GuildCreate, GuildDelete, Ready, Resumed } = GatewayDispatchEvents;
+  return [
+    sample('ready', Ready, ready(world, session, [known]), null),
+    sample('guild.of-ready', GuildCreate, guild.create(world, known, longAgo, 5), null),
+    sample('guild.outage', GuildDelete, guild.outage(known), null),
+    sample('guild.back', GuildCreate, guild.create(world, known, longAgo, 5), null),
+    // The wall clock, as a join is told by its time.
+    sample('guild.join', GuildCreate, guild.create(world, joined, Date.now(), 5), 'guild.join'),
+    sample('guild.leave', GuildDelete, guild.remove(joined), 'guild.leave'),
+    ...VARIANTS.map(({ name, dispatch, routingKey, make }, index) =>
+      sample(name, dispatch, make(new Moment(world, known, index)), routingKey),
+    ),
+    sample('resumed', Resumed, null, null),
+  ];
+}
+
+const sample = (name: string, t: string, d: object | null, routingKey: string | null): Sample => ({
+  name,
+  dispatch: { t, d },
+  routingKey,
+});

@@ -1,0 +1,59 @@
+// A small seeded generator of random numbers (a counter with a strong mixing step): the same seeds give the same row on
+// every machine. For payloads and schedules, not for secrets.
+
+export class Random {
+  #state: number;
+
+  /** @param seeds any integers; each of them changes the whole row */
+  constructor(...seeds: readonly number[]) {
+    let state = 0x9e3779b9;
+    for (const seed of seeds) state = mix(state ^ mix(seed | 0)) + 0x6d2b79f5;
+    this.#state = state | 0;
+  }
+
+  /** Below 2 ** 32. */
+  uint32(): number {
+    this.#state = (this.#state + 0x6d2b79f5) | 0;
+    return mix(this.#state) >>> 0;
+  }
+
+  /** At least 0, below 1. */
+  next(): number {
+    return this.uint32() / 4_294_967_296;
+  }
+
+  /** An integer at least 0 and below `bound`. */
+  below(bound: number): number {
+    return Math.floor(this.next() * bound);
+  }
+
+  /** True as often as `probability` says. */
+  chance(probability: number): boolean {
+    return this.next() < probability;
+  }
+
+  pick<T>(list: readonly [T, ...T[]]): T {
+    return list[this.below(list.length)] ?? list[0];
+  }
+
+  /** Lower-case hexadecimal digits. */
+  hex(digits: number): string {
+    let text = '';
+    while (text.length < digits) text += this.uint32().toString(16).padStart(8, '0');
+    return text.slice(0, digits);
+  }
+}
+
+/** One 32-bit number from several: where a whole row would be too much. */
+export function hash32(...values: readonly number[]): number {
+  let state = 0x85ebca6b;
+  for (const value of values) state = mix(state ^ mix(value | 0)) + 0x27d4eb2f;
+  return mix(state) >>> 0;
+}
+
+function mix(value: number): number {
+  let x = value | 0;
+  x = Math.imul(x ^ (x >>> 16), 0x21f0aaad);
+  x = Math.imul(x ^ (x >>> 15), 0x735a2d97);
+  return x ^ (x >>> 15);
+}
