@@ -63,7 +63,7 @@ type FromData = Untrusted<NonNullable<APIInteraction['data']>>;
 
 export function interactionCreate(d: unknown, context: DispatchContext): Outcome {
   const from = object<APIInteraction>(d, 'd');
-  if (from.guild_id === undefined) return FILTERED.outsideGuild;
+  if (from.guild_id === undefined || from.guild_id === null) return FILTERED.outsideGuild;
   switch (from.type) {
     case InteractionType.ApplicationCommand:
       return command(from, context);

@@ -29,7 +29,7 @@ import { member, user } from './user.ts';
 
 export function messageCreate(d: unknown, context: DispatchContext): Outcome {
   const from = object<GatewayMessageCreateDispatchData>(d, 'd');
-  if (from.guild_id === undefined) return FILTERED.directMessage;
+  if (from.guild_id === undefined || from.guild_id === null) return FILTERED.directMessage;
   if (from.webhook_id !== undefined && from.webhook_id !== null) return FILTERED.webhook;
   if (object<APIUser>(from.author, 'd.author').bot === true) return FILTERED.bot;
   const author = user(from.author, 'd.author');
