@@ -111,22 +111,33 @@ export class IngestorService extends Construct {
       enableECSManagedTags: true,
       propagateTags: ecs.PropagatedTagSource.SERVICE,
     });
+    // A task that gets healthy and then crashes would reset the count for ever, and every start may cost an IDENTIFY.
+    const service = this.service.node.defaultChild as ecs.CfnService;
+    const breaker = 'DeploymentConfiguration.DeploymentCircuitBreaker';
+    service.addPropertyOverride(`${breaker}.ResetOnHealthyTask`, false);
+    service.addPropertyOverride(`${breaker}.ThresholdConfiguration`, { Type: 'COUNT', Value: FAILED_STARTS });
   }
 }
 
-/** Of the image: nobody's, with neither home nor shell. */
-const NON_ROOT = '65532:65532';
+/** Tasks of a deployment that may fail before it is rolled back. */
+const FAILED_STARTS = 3;
 
-/** Answers by its exit code whether the task is able to work: there is no curl in the image, and no shell. */
+// Of the image, as service/Dockerfile makes it.
+export const NODE = '/nodejs/bin/node';
+export const BUNDLE = 'main.mjs';
+/** Nobody's: with neither home nor shell. */
+export const NON_ROOT = '65532:65532';
+
+/** Says by its exit code whether the task is able to work at all: the image has no curl, and no shell. */
 export const LIVE_CHECK: readonly string[] = [
-  'node',
+  NODE,
   '-e',
   `require('http').get('http://127.0.0.1:${DEFAULT_PORT}${PATHS.live}',r=>process.exit(r.statusCode===200?0:1)).on('error',()=>process.exit(1))`,
 ];
 
-/** What the image runs; the heap's limit belongs to the task's size. */
+/** For the image's entry point, which is Node. The heap's limit belongs to the task's size. */
 function command(settings: Settings): string[] {
-  return [`--max-old-space-size=${heapLimitMiB(settings.task.memoryMiB)}`, 'service/main.ts'];
+  return ['--enable-source-maps', `--max-old-space-size=${heapLimitMiB(settings.task.memoryMiB)}`, BUNDLE];
 }
 
 /** Every variable is one that service/config.ts reads; what is left to its default is left out. */
