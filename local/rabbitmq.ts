@@ -7,7 +7,7 @@ import { pullImage, startDockerNode } from './rabbitmq/docker-node.ts';
 import { connectGivenNode } from './rabbitmq/given-node.ts';
 import { installedAt } from './rabbitmq/installed.ts';
 import { lookAround } from './rabbitmq/machine.ts';
-import { onFreePorts } from './rabbitmq/ports.ts';
+import { type NodePorts, onFreePorts } from './rabbitmq/ports.ts';
 import { startPrivateNode } from './rabbitmq/private-node.ts';
 import { unpack } from './rabbitmq/unpacked.ts';
 import { NOTHING_FOUND, type Way, waysToRabbitMq } from './rabbitmq/ways.ts';
@@ -71,37 +71,35 @@ export interface RabbitMqNode {
 
 /**
  * @throws when RABBITMQ_URL is set and does not answer; when this machine has no way to a node: the message then says
- *   what to install; when a node does not start: the message then has the last lines of its log
+ *   what to install; when a node does not start: the message then has what its log says
  */
 export async function startRabbitMq(options: RabbitMqOptions = {}): Promise<RabbitMqNode> {
   const env = options.private ? { ...process.env, RABBITMQ_URL: undefined } : process.env;
   const obstacles: string[] = [];
   for (const way of waysToRabbitMq(await lookAround(env))) {
-    const start = await prepare(way, options).catch((error: Error) => {
+    if (way.kind === 'given') return await connectGivenNode(way);
+    const start = await bring(way, options).catch((error: Error) => {
       obstacles.push(error.message);
       options.log?.(error.message);
       return undefined;
     });
-    if (start) return await start();
+    if (start) return await onFreePorts(start, options.log);
   }
   throw new Error([NOTHING_FOUND, ...obstacles].join('\n'));
 }
 
 /**
- * Brings what the way needs, by network or not; what it resolves with starts the node. An obstacle in bringing is a
- * reason to try the next way. One in starting is not: it would hide what is wrong.
+ * Brings what the way needs, from the network or not; what it resolves with starts a node. An obstacle in bringing is a
+ * reason to try the next way. One in starting is not: another way would hide what is wrong.
  */
-async function prepare(way: Way, options: RabbitMqOptions): Promise<() => Promise<RabbitMqNode>> {
-  switch (way.kind) {
-    case 'given':
-      return () => connectGivenNode(way);
-    case 'docker':
-      await pullImage(options.log);
-      return () => onFreePorts((ports) => startDockerNode(ports, options), options.log);
-    case 'unpacked':
-    case 'installed': {
-      const installation = way.kind === 'unpacked' ? await unpack(way.suite, options.log) : installedAt(way.server);
-      return () => onFreePorts((ports) => startPrivateNode(installation, ports, options), options.log);
-    }
+export async function bring(
+  way: Exclude<Way, { kind: 'given' }>,
+  options: RabbitMqOptions,
+): Promise<(ports: NodePorts) => Promise<RabbitMqNode>> {
+  if (way.kind === 'docker') {
+    await pullImage(options.log);
+    return (ports) => startDockerNode(ports, options);
   }
+  const installation = way.kind === 'unpacked' ? await unpack(way.suite, options.log) : installedAt(way.server);
+  return (ports) => startPrivateNode(installation, ports, options);
 }

@@ -11,6 +11,7 @@ import type { RabbitMqNode, RabbitMqOptions } from '../rabbitmq.ts';
 import { amqpUrl } from './amqp-url.ts';
 import { makeCertificates } from './certificates.ts';
 import { ctlVerbs } from './ctl.ts';
+import { excerpt } from './log-excerpt.ts';
 import { brokerSettings, DEFAULT_MEMORY_HIGH_WATERMARK, tlsSettings } from './node-files.ts';
 import type { NodePorts } from './ports.ts';
 import { untilReady } from './readiness.ts';
@@ -35,7 +36,7 @@ export async function pullImage(log?: (line: string) => void): Promise<void> {
   });
 }
 
-/** @throws with the last lines of the node's log when it does not start; nothing of it is left then */
+/** @throws with what the node's log says when it does not start; nothing of it is left then */
 export async function startDockerNode(ports: NodePorts, options: RabbitMqOptions): Promise<RabbitMqNode> {
   const folder = realpathSync(mkdtempSync(join(tmpdir(), 'ingestor-rabbitmq-')));
   const name = `${options.name ?? 'rabbit'}-${randomBytes(4).toString('hex')}`;
@@ -86,8 +87,8 @@ export async function startDockerNode(ports: NodePorts, options: RabbitMqOptions
         return state.startsWith('true') ? undefined : `exit code ${state.trim().split(' ')[1]}`;
       },
       log: async () => {
-        const { stdout, stderr } = await run('docker', ['logs', '--tail', '20', name], { timeout: DOCKER_WITHIN_MS });
-        return `${stdout}${stderr}`.trim();
+        const { stdout, stderr } = await run('docker', ['logs', name], { timeout: DOCKER_WITHIN_MS });
+        return excerpt(`${stdout}${stderr}`);
       },
     });
   }

@@ -10,7 +10,7 @@ const LOWEST = 20_000;
 const EPHEMERAL_RANGE = '/proc/sys/net/ipv4/ip_local_port_range';
 /** RabbitMQ's own, between nodes: an installed broker may come up on it at any time. */
 const NEVER = 25_672;
-const CLASH = /eaddrinuse|address already in use|port is already allocated/i;
+const CLASH = /eaddrinuse|address already in use|could not bind to distribution port \d+|port is already allocated/i;
 const TRIES_ON_CLASH = 5;
 
 export interface NodePorts {
@@ -31,11 +31,15 @@ export async function onFreePorts<T>(
     try {
       return await start(await pick());
     } catch (error) {
-      const clash = error instanceof Error && CLASH.test(error.message);
-      if (!clash || tries === TRIES_ON_CLASH) throw error;
+      if (!(error instanceof Error && portClash(error.message)) || tries === TRIES_ON_CLASH) throw error;
       log?.('A port was taken by another process meanwhile: trying others');
     }
   }
+}
+
+/** What a log or a message says of a port that another process holds, if it does. */
+export function portClash(text: string): string | undefined {
+  return CLASH.exec(text)?.[0];
 }
 
 export async function freePorts(): Promise<NodePorts> {

@@ -5,16 +5,16 @@
 import { execFile } from 'node:child_process';
 import { randomBytes } from 'node:crypto';
 import { mkdtempSync, realpathSync, writeFileSync } from 'node:fs';
-import { connect } from 'node:net';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { promisify } from 'node:util';
 import type { RabbitMqNode, RabbitMqOptions } from '../rabbitmq.ts';
 import { amqpUrl } from './amqp-url.ts';
 import { makeCertificates } from './certificates.ts';
-import { type Children, childrenIn } from './children.ts';
+import { childrenIn } from './children.ts';
 import { type Ctl, ctlVerbs } from './ctl.ts';
 import { ask } from './deadline.ts';
+import { excerpt } from './log-excerpt.ts';
 import {
   configFile,
   DEFAULT_MEMORY_HIGH_WATERMARK,
@@ -40,8 +40,9 @@ export interface Installation {
 
 const CTL_WITHIN_MS = 60_000;
 const EPMD_WITHIN_MS = 30_000;
+const EPMD_LISTENS = /entering the main select\(\) loop/;
 
-/** @throws with the last lines of the node's log when it does not start; nothing of it is left then */
+/** @throws with what the node's log says when it does not start; nothing of it is left then */
 export async function startPrivateNode(
   installation: Installation,
   ports: NodePorts,
@@ -72,7 +73,7 @@ export async function startPrivateNode(
   async function start(): Promise<string> {
     if (removal) throw new Error(`${layout.name} was removed: start another node.`);
     if (children.ended('server') === undefined) throw new Error(`${layout.name} is running already.`);
-    await startEpmd(children, ports.epmd);
+    await startEpmd();
     children.launch('server', installation.server);
     try {
       return await untilReady({
@@ -81,7 +82,7 @@ export async function startPrivateNode(
         managementUrl,
         administrator: layout,
         ended: async () => children.ended('server'),
-        log: async () => children.log(),
+        log: async () => excerpt(children.log('server')),
       });
     } catch (error) {
       await children.end('server', 'SIGKILL');
@@ -104,16 +105,17 @@ export async function startPrivateNode(
     watchdog.dismiss();
   }
 
-  async function startEpmd(children: Children, port: number): Promise<void> {
+  async function startEpmd(): Promise<void> {
     if (children.ended('epmd') === undefined) return;
-    children.launch('epmd', installation.epmd);
+    // It says when it listens. An answer on the port would prove nothing: it may be another's epmd, about to be ended.
+    children.launch('epmd', installation.epmd, '-d', '-d');
     const up = async () => {
-      if (await accepts(port)) return true;
       const end = children.ended('epmd');
-      if (end !== undefined) throw new Error(`epmd ended while starting (${end}).\n${children.log()}`);
-      return undefined;
+      const log = children.log('epmd');
+      if (end !== undefined) throw new Error(`epmd ended while starting (${end}). Its log:\n${excerpt(log)}`);
+      return EPMD_LISTENS.test(log) || undefined;
     };
-    await ask(EPMD_WITHIN_MS, up, () => new Error(`epmd does not accept on port ${port}.\n${children.log()}`));
+    await ask(EPMD_WITHIN_MS, up, () => new Error(`epmd does not start. Its log:\n${excerpt(children.log('epmd'))}`));
   }
 
   try {
@@ -151,15 +153,4 @@ export async function startPrivateNode(
     await remove();
     throw error;
   }
-}
-
-async function accepts(port: number): Promise<boolean> {
-  return await new Promise((resolve) => {
-    const socket = connect({ host: '127.0.0.1', port });
-    socket.once('error', () => resolve(false));
-    socket.once('connect', () => {
-      socket.destroy();
-      resolve(true);
-    });
-  });
 }

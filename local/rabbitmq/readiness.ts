@@ -29,13 +29,13 @@ export interface Starting {
   readonly administrator: Administrator;
   /** How it ended, if it has. */
   ended(): Promise<string | undefined>;
-  /** The last lines of its log. */
+  /** What its log says of the cause. */
   log(): Promise<string>;
 }
 
 /**
  * Waits for a node that was just started; resolves with its version.
- * @throws with the last lines of its log, when it ends or takes longer than 90 s
+ * @throws with what its log says, when it ends or takes longer than 90 s
  */
 export async function untilReady(node: Starting): Promise<string> {
   let refusal: unknown;
@@ -52,7 +52,7 @@ export async function untilReady(node: Starting): Promise<string> {
   };
   const late = () => new Error(`${node.name} was not ready within ${START_WITHIN_MS / 1000} s.`, { cause: refusal });
   return await ask(START_WITHIN_MS, question, late).catch(async (error: Error) => {
-    throw new Error(`${error.message} Its log ends:\n${await node.log()}`, { cause: error.cause });
+    throw new Error(`${error.message} Its log:\n${await node.log()}`, { cause: error.cause });
   });
 }
 

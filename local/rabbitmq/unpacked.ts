@@ -91,7 +91,8 @@ async function make(suite: string, folder: string): Promise<void> {
   }
 }
 
-function putInPlace(root: string, folder: string, work: string): void {
+/** @param work a folder of the caller's, beside `folder` */
+export function putInPlace(root: string, folder: string, work: string): void {
   try {
     renameSync(root, folder);
   } catch {
