@@ -1,6 +1,8 @@
 // What a deployer may choose: every setting with its default, its reason and its bounds, and the refusals between
 // settings. Pure: `bin/app.ts` hands in what was chosen and learns all faults at once, by name, before anything
 // is created. Names that the service knows too come from `service/contract.ts`.
+import { isIPv4 } from 'node:net';
+import { GatewayIntentBits } from 'discord-api-types/v10';
 import { z } from 'zod';
 
 export const ENVIRONMENTS = ['staging', 'production'] as const;
@@ -51,6 +53,8 @@ const RETENTIONS = [
 ];
 
 const MIB = 1024 * 1024;
+
+const INTENTS = new Set(Object.keys(GatewayIntentBits).filter((name) => Number.isNaN(Number(name))));
 
 /**
  * @param environment `staging` or `production`
@@ -126,7 +130,7 @@ function schemaFor(environment: Environment) {
     network: z
       .strictObject({
         // Away from 10.0.0.0/16 and 172.31.0.0/16, which default networks use, so that a peering stays possible.
-        cidr: z.cidrv4(said("an address range such as '10.73.0.0/16'")).default('10.73.0.0/16'),
+        cidr: z.string(said(CIDR)).refine(isNetwork, said(CIDR)).default('10.73.0.0/16'),
         // Left out: the first three of the region. Name three where Amazon MQ is not in all of them.
         availabilityZones: z.array(z.string()).length(3, said('three zones')).optional(),
         // Subnets are named, not searched for: a search may find others next year, and a broker's subnets cannot change.
@@ -203,10 +207,18 @@ function schemaFor(environment: Environment) {
     gateway: z
       .strictObject({
         intents: z
-          .array(z.string())
-          .min(1, said("names of intents such as 'Guilds'"))
-          .refine((names) => !names.includes('MessageContent'), {
-            error: 'MessageContent is refused: this service forwards no message content. Remove it',
+          .array(z.string(said("the name of one of Discord's intents")))
+          .min(1, said("names of Discord's intents"))
+          .superRefine((names, context) => {
+            const unknown = names.filter((name) => !INTENTS.has(name));
+            if (unknown.length > 0) {
+              const message = `expected names of Discord's intents, got ${unknown.map(show).join(', ')}`;
+              context.addIssue({ code: 'custom', message });
+            }
+            if (names.includes('MessageContent')) {
+              const message = 'MessageContent is refused: this service forwards no message content. Remove it';
+              context.addIssue({ code: 'custom', message });
+            }
           })
           .default(['Guilds', 'GuildMembers', 'GuildMessages']),
         // Traffic from Discord is free of charge; inflating it costs CPU.
@@ -402,6 +414,14 @@ function secretArn() {
 
 function keys<K extends string>(record: Readonly<Record<K, unknown>>): [K, ...K[]] {
   return Object.keys(record) as [K, ...K[]];
+}
+
+/** Amazon takes /16 at the widest, and nine subnets need /20. */
+const CIDR = "an address range from /16 to /20 such as '10.73.0.0/16'";
+
+function isNetwork(range: string): boolean {
+  const [address = '', mask = ''] = range.split('/');
+  return isIPv4(address) && /^(1[6-9]|20)$/.test(mask);
 }
 
 function isTimeZone(name: string): boolean {
