@@ -30,6 +30,8 @@ export class Reader {
   disorders = 0;
   readonly disorderExamples: string[] = [];
   lastReadAt = 0;
+  /** By shard: the longest time without an event since `resetSilences`, milliseconds. */
+  readonly silences = new Map<number, { lastAt: number; longestMs: number }>();
   onMessage: ((queue: string, message: ConsumeMessage) => void) | undefined;
   readonly #url: () => string;
   readonly #queues: readonly string[];
@@ -46,6 +48,11 @@ export class Reader {
     const consuming = Promise.withResolvers<void>();
     this.#loop = this.#run(consuming.resolve);
     await consuming.promise;
+  }
+
+  /** From now on silences are measured anew, each from its shard's last event. */
+  resetSilences(): void {
+    for (const silence of this.silences.values()) silence.longestMs = 0;
   }
 
   async stop(): Promise<void> {
@@ -116,6 +123,7 @@ export class Reader {
     }
     session.ids[sequence] = id;
     this.events += 1;
+    this.#noteSilence(session.shardId);
     const lane = `${queue} ${String(priority)}`;
     const highest = session.highest.get(lane) ?? 0;
     if (sequence < highest) {
@@ -123,6 +131,16 @@ export class Reader {
       if (this.disorderExamples.length < 10)
         this.disorderExamples.push(`${sessionId} shard ${session.shardId}: ${sequence} after ${highest} in ${lane}`);
     } else session.highest.set(lane, sequence);
+  }
+
+  #noteSilence(shardId: number): void {
+    const silence = this.silences.get(shardId);
+    if (silence === undefined) {
+      this.silences.set(shardId, { lastAt: this.lastReadAt, longestMs: 0 });
+      return;
+    }
+    silence.longestMs = Math.max(silence.longestMs, this.lastReadAt - silence.lastAt);
+    silence.lastAt = this.lastReadAt;
   }
 }
 

@@ -1,0 +1,65 @@
+// `npm run faults`: every disaster of test/faults on the real broker, and then the table of what was sent, read, lost and
+// repeated. `-- --json` prints the table as JSON, `-- NAME …` only disasters whose file matches, `FAULTS_SEED=n` another seed.
+
+import { spawn } from 'node:child_process';
+import { once } from 'node:events';
+import { mkdtemp, readFile, rm } from 'node:fs/promises';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { fileURLToPath } from 'node:url';
+import { parseArgs } from 'node:util';
+
+const { values, positionals } = parseArgs({
+  options: { json: { type: 'boolean', default: false } },
+  allowPositionals: true,
+});
+const folder = await mkdtemp(join(tmpdir(), 'faults-'));
+const report = join(folder, 'report.jsonl');
+const vitest = fileURLToPath(new URL('../node_modules/vitest/vitest.mjs', import.meta.url));
+const filters = positionals.length > 0 ? positionals.map((name) => `test/faults/${name}`) : ['test/faults'];
+const child = spawn(process.execPath, [vitest, 'run', ...filters], {
+  env: { ...process.env, FAULTS_REPORT: report },
+  // With --json, standard output is the JSON's alone.
+  stdio: ['ignore', values.json ? 2 : 1, 2],
+});
+const [code] = (await once(child, 'close')) as [number | null];
+
+interface Line {
+  readonly disaster: string;
+  readonly seed: number;
+  readonly due: number;
+  readonly read: number;
+  readonly lost: number;
+  readonly announced: number;
+  readonly repeated: number;
+  readonly disorders: number;
+  readonly gaps: number;
+  readonly gapMs: number;
+}
+const text = await readFile(report, 'utf8').catch(() => '');
+const lines = text
+  .split('\n')
+  .filter((line) => line !== '')
+  .map((line) => JSON.parse(line) as Line);
+await rm(folder, { recursive: true, force: true });
+if (values.json) process.stdout.write(`${JSON.stringify(lines, null, 2)}\n`);
+else {
+  const columns = ['sent', 'read', 'lost', 'repeated', 'order', 'gaps', 'silence', 'seed'];
+  process.stdout.write(`\n${'disaster'.padEnd(72)}${columns.map((name) => name.padStart(10)).join('')}\n`);
+  for (const line of lines) {
+    const cells = [
+      line.due + line.announced,
+      line.read,
+      line.lost,
+      line.repeated,
+      line.disorders === 0 ? 'kept' : `${line.disorders} off`,
+      line.gaps === 0 ? 'none' : `${line.gaps} told`,
+      `${(line.gapMs / 1_000).toFixed(1)} s`,
+      line.seed,
+    ];
+    process.stdout.write(
+      `${line.disaster.slice(0, 70).padEnd(72)}${cells.map((cell) => String(cell).padStart(10)).join('')}\n`,
+    );
+  }
+}
+process.exitCode = code ?? 1;

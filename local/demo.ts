@@ -1,0 +1,214 @@
+// `npm run demo`: the product on one machine, without AWS and without a bot token. A private RabbitMQ with the
+// topology, a simulated Discord (or the real one, with DISCORD_BOT_TOKEN), the ingestor, a worker that reads, and a
+// live table. Ctrl-C drains, as a deploy would, and exits 0 if nothing was lost.
+
+import { setTimeout as sleep } from 'node:timers/promises';
+import { parseArgs } from 'node:util';
+import { PATHS } from '../service/contract.ts';
+import { messageOf } from '../service/errors.ts';
+import { FigureCollector, type Figures } from './figures.ts';
+import { Stage } from './stage.ts';
+import { table } from './table.ts';
+
+const USAGE = `npm run demo -- [options]
+  --seconds N   end after N seconds (default: run until Ctrl-C)
+  --rate N      events a second that the simulated Discord sends (default 100)
+  --guilds N    guilds of the simulated bot (default 50)
+  --shards N    shards (default 1)
+  --tasks N     processes of the ingestor (default 1; those without shards stand by)
+  --seed N      same seed, same events (default 1)
+  --json        print one JSON object at the end instead of the table
+With DISCORD_BOT_TOKEN set, the real Discord is used instead of the simulated one.`;
+
+const options = readOptions();
+const botToken = process.env.DISCORD_BOT_TOKEN;
+const say = (line: string) => process.stderr.write(`${line}\n`);
+const ending = new AbortController();
+let notice: string | undefined;
+
+process.on('SIGINT', () => ending.abort());
+process.on('SIGTERM', () => ending.abort());
+
+try {
+  process.exitCode = await play();
+} catch (error) {
+  say(messageOf(error));
+  process.exitCode = 1;
+}
+// Whatever still holds the event loop (a key listener, a reader) has nothing left to do.
+process.exit();
+
+async function play(): Promise<number> {
+  say('starting RabbitMQ, the topology, Discord and the ingestor …');
+  const stage = await Stage.start({
+    tasks: options.tasks,
+    shards: options.shards,
+    untilReady: false,
+    log: say,
+    ...(botToken && { botToken }),
+    // 16 IDENTIFYs at a time, so that nobody waits minutes for many shards, as small bots must.
+    simulator: { guilds: options.guilds, seed: options.seed, maxConcurrency: 16 },
+  });
+  const startedAt = Date.now();
+  try {
+    const collector = new FigureCollector(stage);
+    listenToKeys(stage);
+    let before = await collector.collect();
+    let trafficSince: number | undefined;
+    while (!ending.signal.aborted) {
+      const figures = await collector.collect();
+      const connected = figures.tasks.reduce((sum, { shards }) => sum + shards.connected, 0);
+      if (trafficSince === undefined && connected === options.shards) {
+        trafficSince = Date.now();
+        stage.simulator?.startTraffic(options.rate);
+      }
+      if (!options.json) show(stage, figures, before, (Date.now() - startedAt) / 1_000);
+      before = figures;
+      if (options.seconds !== undefined && Date.now() - (trafficSince ?? Date.now()) >= options.seconds * 1_000) break;
+      await sleep(1_000, undefined, { signal: ending.signal }).catch(() => undefined);
+    }
+    return await end(stage, collector, trafficSince ?? Date.now());
+  } finally {
+    await stage.stop();
+  }
+}
+
+/** Drains as a deploy would, and counts. @returns the exit code */
+async function end(stage: Stage, collector: FigureCollector, trafficSince: number): Promise<number> {
+  say('\ndraining …');
+  stage.simulator?.stopTraffic();
+  const seconds = (Date.now() - trafficSince) / 1_000;
+  if (stage.simulator !== undefined) await stage.settled(60_000, 5_000);
+  const figures = await collector.collect();
+  const codes = await Promise.all(stage.living.map((task) => task.terminate()));
+  const verdict = stage.simulator === undefined ? undefined : await stage.settled(10_000, 3_000);
+  const lost = verdict?.lost ?? 0;
+  if (options.json) process.stdout.write(`${JSON.stringify(summary(stage, figures, lost, seconds), null, 2)}\n`);
+  const failed = codes.filter((code) => code !== 0);
+  say(
+    `${verdict?.due ?? figures.confirmed} events due, ${figures.read} read, ${lost} lost, ${figures.repeated} repeated; ` +
+      `the tasks drained with exit codes ${codes.join(', ')}`,
+  );
+  for (const example of verdict?.examples ?? []) say(`  ${example}`);
+  for (const violation of verdict?.violations ?? []) say(`  Discord punished: ${violation}`);
+  return lost > 0 || failed.length > 0 ? 1 : 0;
+}
+
+function summary(stage: Stage, figures: Figures, lost: number, seconds: number): object {
+  const { at: _, tasks, ...rest } = figures;
+  return {
+    broker: stage.broker.version,
+    seconds: Number(seconds.toFixed(1)),
+    rate: options.rate,
+    ...rest,
+    lost,
+    rss: tasks.reduce((most, task) => Math.max(most, task.rss), 0),
+    tasks,
+  };
+}
+
+function show(stage: Stage, figures: Figures, before: Figures, seconds: number): void {
+  const { version, managementUrl, username, password } = stage.broker;
+  const discord = stage.simulator === undefined ? 'the real Discord' : `simulated Discord, ${options.guilds} guilds`;
+  const first = figures.tasks[0]?.url;
+  const lines = table(figures, before, {
+    title: `RabbitMQ ${version} · ${discord}, ${options.shards} ${options.shards === 1 ? 'shard' : 'shards'}`,
+    seconds,
+    notice,
+    footer: [
+      `  ${first}${PATHS.health}   ${first}${PATHS.metrics}`,
+      `  RabbitMQ management: ${managementUrl}  (${username} / ${password})`,
+      `  logs: ${stage.folder}   ${KEYS}`,
+    ],
+  });
+  // Home, each line cleared to its end, then everything below.
+  if (process.stdout.isTTY)
+    process.stdout.write(`\u001b[H${lines.map((line) => `${line}\u001b[K`).join('\n')}\n\u001b[J`);
+  else process.stdout.write(`${lines.map(plain).join('\n')}\n\n`);
+}
+
+const KEYS = 'keys: k kill an owner · d deploy · r restart RabbitMQ · Ctrl-C drain and end';
+
+function listenToKeys(stage: Stage): void {
+  if (!process.stdin.isTTY || options.json) return;
+  if (process.stdout.isTTY) process.stdout.write('\u001b[2J');
+  process.stdin.setRawMode(true);
+  process.stdin.on('data', (key) => {
+    const pressed = key.toString();
+    // In raw mode Ctrl-C is a character.
+    if (pressed === '\u0003' || pressed === 'q') ending.abort();
+    const deed = { k: killOwner, d: deploy, r: restartBroker }[pressed];
+    if (deed === undefined) return;
+    stage.reader.resetSilences();
+    deed(stage).catch((error: unknown) => {
+      notice = messageOf(error);
+    });
+  });
+}
+
+async function killOwner(stage: Stage): Promise<void> {
+  const owner = await stage.owner(0);
+  if (owner === undefined) return;
+  notice = `${owner.name} killed with kill -9; a new task starts, as ECS would start one`;
+  await owner.kill();
+  await stage.startTask();
+}
+
+/** New tasks first, then SIGTERM to the old, one after the other: ECS's rolling update at 100/200 %. */
+async function deploy(stage: Stage): Promise<void> {
+  const old = stage.living;
+  notice = `deploying: ${old.length} new tasks, then the old ones drain`;
+  await Promise.all(old.map(() => stage.startTask()));
+  for (const task of old) await task.terminate();
+  notice = 'deployed';
+}
+
+async function restartBroker(stage: Stage): Promise<void> {
+  notice = 'RabbitMQ restarts; events wait in the outbox';
+  await stage.broker.restart();
+  notice = 'RabbitMQ is back';
+}
+
+function readOptions() {
+  try {
+    const { values } = parseArgs({
+      options: {
+        seconds: { type: 'string' },
+        rate: { type: 'string', default: '100' },
+        guilds: { type: 'string', default: '50' },
+        shards: { type: 'string', default: '1' },
+        tasks: { type: 'string', default: '1' },
+        seed: { type: 'string', default: '1' },
+        json: { type: 'boolean', default: false },
+        help: { type: 'boolean', default: false },
+      },
+    });
+    if (values.help) {
+      process.stdout.write(`${USAGE}\n`);
+      process.exit(0);
+    }
+    return {
+      seconds: values.seconds === undefined ? undefined : whole('seconds', values.seconds, 1, 86_400),
+      rate: whole('rate', values.rate, 0, 20_000),
+      guilds: whole('guilds', values.guilds, 1, 100_000),
+      shards: whole('shards', values.shards, 1, 1_000),
+      tasks: whole('tasks', values.tasks, 1, 50),
+      seed: whole('seed', values.seed, 0, 2 ** 31),
+      json: values.json,
+    };
+  } catch (error) {
+    process.stderr.write(`${messageOf(error)}\n\n${USAGE}\n`);
+    process.exit(2);
+  }
+}
+
+function whole(name: string, text: string, least: number, most: number): number {
+  const value = Number(text);
+  if (Number.isInteger(value) && value >= least && value <= most) return value;
+  throw new Error(`--${name}: expected a whole number from ${least} to ${most}, got '${text}'`);
+}
+
+function plain(line: string): string {
+  // biome-ignore lint/suspicious/noControlCharactersInRegex: the escape character is what is taken out
+  return line.replace(/\u001b\[\d*m/g, '');
+}
