@@ -10,7 +10,9 @@ const LOWEST = 20_000;
 const EPHEMERAL_RANGE = '/proc/sys/net/ipv4/ip_local_port_range';
 /** RabbitMQ's own, between nodes: an installed broker may come up on it at any time. */
 const NEVER = 25_672;
-const CLASH = /eaddrinuse|address already in use|could not bind to distribution port \d+|port is already allocated/i;
+/** In the words of Erlang, the system, RabbitMQ's distribution, epmd, and Docker. */
+const CLASH =
+  /eaddrinuse|address already in use|could not bind to distribution port|already a epmd running|port is already allocated/i;
 const TRIES_ON_CLASH = 5;
 
 export interface NodePorts {

@@ -9,13 +9,15 @@ import { Socket } from 'node:net';
 
 const SCRIPT = `
 trap '' HUP INT TERM
+ours() { { cat "/proc/$2/environ" 2>/dev/null || ps -E -o command= -p "$2"; } | grep -qaF "HOME=$1"; }
 read -r end
 for file in "$1"/*.pid; do
   pid=$(cat "$file" 2>/dev/null) || continue
-  { cat "/proc/$pid/environ" 2>/dev/null || ps -E -o command= -p "$pid"; } | grep -qaF "HOME=$1" || continue
-  kill -9 "$pid"
-  tries=0
-  while kill -0 "$pid" 2>/dev/null && [ $tries -lt 50 ]; do sleep 0.1; tries=$((tries + 1)); done
+  for try in 1 2 3 4 5 6 7 8 9 10; do
+    ours "$1" "$pid" || break
+    kill -9 "$pid"
+    sleep 0.1
+  done
 done
 [ -z "$2" ] || { [ -d "$1" ] && docker rm --force --volumes "$2"; }
 rm -rf "$1"

@@ -250,7 +250,10 @@ describe('a start that fails', () => {
     const thief = createServer();
     const taken = await listen(thief);
     const lines: string[] = [];
-    const picks = ['amqp', 'management', 'epmd'].map((role) => async () => ({ ...(await freePorts()), [role]: taken }));
+    const picks = ['amqp', 'management', 'distribution', 'epmd'].map((role) => async () => ({
+      ...(await freePorts()),
+      [role]: taken,
+    }));
     const [way] = waysToRabbitMq(await lookAround({ ...process.env, RABBITMQ_URL: undefined }));
     if (way === undefined || way.kind === 'given') throw new Error('the tests run on a node, so there is a way to one');
     const node = await onFreePorts(
@@ -260,7 +263,7 @@ describe('a start that fails', () => {
     );
     await node.remove();
     thief.close();
-    expect(lines).toEqual(Array(3).fill('A port was taken by another process meanwhile: trying others'));
+    expect(lines).toEqual(Array(4).fill('A port was taken by another process meanwhile: trying others'));
   });
 });
 
