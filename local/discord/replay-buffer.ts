@@ -1,0 +1,52 @@
+// What a session sent lately, for a RESUME: items under consecutive sequences from 1, of which the newest `capacity` are
+// kept. Pure.
+
+export class ReplayBuffer<T> {
+  readonly #capacity: number;
+  #items: T[] = [];
+  /** Items at the front that are dropped but not yet cut off: cutting each one would cost a copy. */
+  #dropped = 0;
+  /** Sequence of `#items[0]`. */
+  #base = 1;
+
+  constructor(capacity: number) {
+    this.#capacity = capacity;
+  }
+
+  /** Sequence of the newest; 0 before the first. */
+  get last(): number {
+    return this.#base + this.#items.length - 1;
+  }
+
+  /** Sequence of the oldest that is kept; `last + 1` when none is. */
+  get first(): number {
+    return this.#base + this.#dropped;
+  }
+
+  /** @returns its sequence */
+  push(item: T): number {
+    this.#items.push(item);
+    if (this.last - this.first + 1 > this.#capacity) this.#drop(1);
+    return this.last;
+  }
+
+  /** Everything after this sequence, oldest first; `undefined` when some of it is gone. */
+  after(sequence: number): readonly T[] | undefined {
+    if (sequence + 1 < this.first) return undefined;
+    return this.#items.slice(sequence + 1 - this.#base);
+  }
+
+  /** Drops everything up to this sequence. */
+  trim(sequence: number): void {
+    this.#drop(Math.min(sequence, this.last) - this.first + 1);
+  }
+
+  #drop(count: number): void {
+    if (count <= 0) return;
+    this.#dropped += count;
+    if (this.#dropped < 1_024 || this.#dropped < this.#items.length / 2) return;
+    this.#items = this.#items.slice(this.#dropped);
+    this.#base += this.#dropped;
+    this.#dropped = 0;
+  }
+}
