@@ -23,7 +23,7 @@ const stage = await Stage.start({
   shards,
   shardsPerTask: shards,
   simulator: { guilds: 200, maxConcurrency: 16 },
-  env: { GATEWAY_COMPRESSION: values.compression, LOG_LEVEL: 'warn' },
+  env: { GATEWAY_COMPRESSION: values.compression },
 });
 try {
   const collector = new FigureCollector(stage);

@@ -209,14 +209,16 @@ export class Ingestor {
     const receive = this.#wanted && mayReceive(this.#receiving, pressure, this.#options.marks);
     if (receive === this.#receiving) return;
     this.#receiving = receive;
-    if (this.#wanted && this.#members.length > 0)
-      this.#options.log.warn(
-        { outboxEvents: outbox.count, outboxBytes: outbox.bytes },
-        receive
-          ? 'receiving from Discord'
-          : 'the outbox is full: the shards are closed, and resume when it is half empty',
-      );
+    if (this.#wanted) this.#say(receive);
     this.#turning = this.#turning.then(() => this.#turn());
+  }
+
+  #say(receive: boolean): void {
+    const { log } = this.#options;
+    const { count, bytes } = this.publisher.outbox;
+    const figures = { outboxEvents: count, outboxBytes: bytes };
+    if (receive) log.info(figures, 'receiving from Discord');
+    else log.warn(figures, 'the outbox is full: the shards are closed, and resume when it is half empty');
   }
 
   async #permission(signal: AbortSignal): Promise<void> {
