@@ -47,6 +47,9 @@ export interface GatewayEvents {
   tokenReset: [{ readonly token: string }];
 }
 
+/** HELLO on a new connection, READY after IDENTIFY, or whatever answers a RESUME. */
+export type Held = 'hello' | 'ready' | 'resumed';
+
 export type Emit = <K extends keyof GatewayEvents>(name: K, ...values: GatewayEvents[K]) => void;
 
 export interface Delivery {
@@ -67,6 +70,8 @@ export class Gateway implements Door {
   /** By shard count, then by shard. */
   readonly #bySharding = new Map<number, Map<number, Set<Session>>>();
   readonly #delayed = new Set<NodeJS.Timeout>();
+  /** What is asked for and not answered. */
+  readonly held = new Set<Held>();
   #limits: IdentifyLimits;
   #token: string;
   #tokensMade = 0;
@@ -150,6 +155,7 @@ export class Gateway implements Door {
     }
     const { shardId, shardCount } = identify;
     this.#emit('identify', { shardId, shardCount });
+    if (this.held.has('ready')) return;
     if (this.#options.readyDelayMs === 0) {
       this.#begin(connection, identify);
       return;
@@ -170,6 +176,7 @@ export class Gateway implements Door {
     const { sessionId, sequence } = resume;
     const { byResumeUrl } = connection;
     this.#emit('resume', { sessionId, sequence, byResumeUrl });
+    if (this.held.has('resumed')) return;
     const session = this.#sessions.get(sessionId);
     if (session === undefined || session.forgotten) {
       if (session) this.lose(session, 'forgotten');

@@ -35,9 +35,7 @@ export class GuildRoster {
 
   /** @throws for an id that is none of the bot's guilds */
   byId(guildId: string): Guild {
-    for (let index = this.#indexById.size; index < this.#next; index += 1)
-      this.#indexById.set(this.at(index).id, index);
-    const index = this.#indexById.get(guildId);
+    const index = this.#indexOf(guildId);
     if (index === undefined || this.#left.has(index))
       throw new Error(`expected the id of a guild that the bot is in, got '${guildId}'`);
     return this.at(index);
@@ -77,9 +75,19 @@ export class GuildRoster {
     return undefined;
   }
 
+  /** A guild that was never there. @param at Unix ms */
   join(at: number): Guild {
     const index = this.#next;
     this.#next += 1;
+    this.#joinedAt.set(index, at);
+    return this.at(index);
+  }
+
+  /** @throws for a guild that the bot has not left */
+  rejoin(guildId: string, at: number): Guild {
+    const index = this.#indexOf(guildId);
+    if (index === undefined || !this.#left.delete(index))
+      throw new Error(`expected the id of a guild that the bot has left, got '${guildId}'`);
     this.#joinedAt.set(index, at);
     return this.at(index);
   }
@@ -105,5 +113,11 @@ export class GuildRoster {
   /** Unix ms. */
   joinedAt(of: Guild): number {
     return this.#joinedAt.get(of.index) ?? guild.joinedLongAgo(this.#world, of);
+  }
+
+  #indexOf(guildId: string): number | undefined {
+    for (let index = this.#indexById.size; index < this.#next; index += 1)
+      this.#indexById.set(this.at(index).id, index);
+    return this.#indexById.get(guildId);
   }
 }

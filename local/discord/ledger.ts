@@ -69,12 +69,19 @@ export class Ledger {
     }
   }
 
-  /** The dispatch under a sequence, whether due or not. */
+  /** What is due under a sequence: a routing key, `null` for nothing, `undefined` for a sequence that was never given. */
+  routingKeyOf(sessionId: string, sequence: number): string | null | undefined {
+    return this.#kindOf(sessionId, sequence)?.routingKey;
+  }
+
   dispatchOf(sessionId: string, sequence: number): string | undefined {
+    return this.#kindOf(sessionId, sequence)?.dispatch;
+  }
+
+  #kindOf(sessionId: string, sequence: number): Kind | undefined {
     const session = this.#sessions.get(sessionId);
-    return session && sequence >= 1 && sequence <= session.lastSequence
-      ? this.#kinds[session.kindAt(sequence)]?.dispatch
-      : undefined;
+    if (session === undefined || sequence < 1 || sequence > session.lastSequence) return undefined;
+    return this.#kinds[session.kindAt(sequence)];
   }
 
   #kind(dispatch: string, routingKey: string | null): number {

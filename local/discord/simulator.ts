@@ -9,7 +9,7 @@ import type { AddressInfo } from 'node:net';
 import { GatewayDispatchEvents, GatewayIntentBits } from 'discord-api-types/v10';
 import { type WebSocket, WebSocketServer } from 'ws';
 import type { WorldEvent } from './event.ts';
-import { type Delivery, Gateway, type GatewayEvents } from './gateway.ts';
+import { type Delivery, Gateway, type GatewayEvents, type Held } from './gateway.ts';
 import { GatewayConnection, type Violation } from './gateway-connection.ts';
 import { GuildRoster } from './guild-roster.ts';
 import type { Ledger } from './ledger.ts';
@@ -66,6 +66,7 @@ export class DiscordSimulator {
   readonly #mix: readonly (readonly [kind: string, upTo: number])[];
   readonly #timers = new Set<NodeJS.Timeout>();
   #refusing = false;
+  #failingRest: number | undefined;
   #traffic: Traffic | undefined;
   #produced = 0;
   #delivered = 0;
@@ -97,7 +98,12 @@ export class DiscordSimulator {
     this.#mix = rising(options.mix ?? DEFAULT_MIX);
     this.#server = createServer((request, response) => {
       if (this.#refusing) request.socket.destroy();
-      else answerRest(request, response, { token: this.token, gatewayBot: () => this.#gatewayBot() });
+      else
+        answerRest(request, response, {
+          token: this.token,
+          failing: this.#failingRest,
+          gatewayBot: () => this.#gatewayBot(),
+        });
     });
     this.#server.on('upgrade', (request, socket, head) => {
       if (this.#refusing) socket.destroy();
@@ -197,9 +203,10 @@ export class DiscordSimulator {
     return emitted(delivery, event);
   }
 
-  /** The bot joins another guild. */
-  joinGuild(): Guild {
-    const joined = this.#roster.join(this.options.clock());
+  /** The bot joins another guild, or one that it has left. */
+  joinGuild(guildId?: string): Guild {
+    const at = this.options.clock();
+    const joined = guildId === undefined ? this.#roster.join(at) : this.#roster.rejoin(guildId, at);
     this.#publish(this.#gateway.guildCreate(joined, this.#nextNumber(), 'guild.join'));
     return joined;
   }
@@ -282,6 +289,21 @@ export class DiscordSimulator {
     this.#refusing = refuse;
   }
 
+  /** REST answers everything with this status, until called without one. */
+  failRest(status?: number): void {
+    this.#failingRest = status;
+  }
+
+  /** From now on this is not answered: HELLO on new connections, READY after IDENTIFY, or anything after RESUME. */
+  hold(what: Held): void {
+    this.#gateway.held.add(what);
+  }
+
+  /** Answered again; what came meanwhile stays unanswered. */
+  release(what: Held): void {
+    this.#gateway.held.delete(what);
+  }
+
   /** The bot gets another token. Discord ends all sessions of the old one. */
   rotateToken(token: string, { keepSessions = false }: { readonly keepSessions?: boolean } = {}): void {
     this.#gateway.changeToken(token, keepSessions);
@@ -337,7 +359,7 @@ export class DiscordSimulator {
     this.#gateway.connections.add(connection);
     const refusal = judgeQuery(searchParams);
     if (refusal) connection.punish('address', refusal);
-    else connection.hello();
+    else if (!this.#gateway.held.has('hello')) connection.hello();
   }
 
   #gatewayBot() {
