@@ -13,6 +13,7 @@ import { type ChannelModel, connect } from 'amqplib';
 import { backoffMs } from '../backoff.ts';
 import { DeadlineError, messageOf } from '../errors.ts';
 import type { Log } from '../log.ts';
+import { batchWrites } from './batched-writes.ts';
 
 /** What the loop asks for before each try; owned here, satisfied by a `Credential<BrokerLogin>`. */
 export interface LoginSource {
@@ -148,6 +149,7 @@ export class BrokerConnection extends EventEmitter<Events> {
       this.emit('unblocked');
     });
     if (this.#stopping.signal.aborted) return void model.close().catch(() => undefined);
+    batchWrites(model);
     this.#model = model;
     this.#opened += 1;
     this.#options.log.info({ connection: this.#options.name }, 'connected to the broker');

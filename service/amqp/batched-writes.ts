@@ -1,0 +1,24 @@
+// amqplib writes every message to the socket by itself, a system call each: most of the CPU of publishing. Here what is
+// written within one turn of the event loop leaves together. Measured by bench/throughput.ts at 2,000 events/s.
+
+import type { Socket } from 'node:net';
+import type { ChannelModel } from 'amqplib';
+
+export function batchWrites(model: ChannelModel): void {
+  const { stream } = model.connection as { readonly stream?: Socket };
+  // Not part of amqplib's published types: without it everything works, only slower.
+  if (stream?.cork === undefined) return;
+  const write = stream.write.bind(stream) as (...args: unknown[]) => boolean;
+  let corked = false;
+  stream.write = (...args: unknown[]): boolean => {
+    if (!corked) {
+      corked = true;
+      stream.cork();
+      setImmediate(() => {
+        corked = false;
+        stream.uncork();
+      });
+    }
+    return write(...args);
+  };
+}
