@@ -7,8 +7,11 @@ import type { Construct } from 'constructs';
 import { USERS, VHOST } from '../service/contract.ts';
 import { Broker, consoleUrl, ExistingBroker, type IBroker } from './broker.ts';
 import { Network } from './network.ts';
+import { LoginRotation } from './rotation/login-rotation.ts';
 import { AMQPS_PORT, brokerLogin, discordTokenSecret, secretName } from './secrets.ts';
 import type { Settings } from './settings.ts';
+import { BrokerTopology } from './topology/broker-topology.ts';
+import { discordTopology } from './topology/topology.ts';
 
 export interface BrokerStackProps extends StackProps {
   readonly settings: Settings;
@@ -62,6 +65,33 @@ export class BrokerStack extends Stack {
       username: USERS.worker,
     });
 
+    const functions = {
+      vpc,
+      subnets: this.network.functionSubnets,
+      securityGroup: this.network.functions,
+      environment: this.network.functionEnvironment,
+      managementEndpoint: this.broker.managementEndpoint,
+      administrator: this.broker.administrator,
+    };
+    const logins = { [USERS.ingestor]: this.ingestorLogin, [USERS.worker]: workerLogin };
+    const topology = new BrokerTopology(this, 'Topology', {
+      ...functions,
+      topology: discordTopology({ shardGroups: settings.groups }),
+      logins,
+      // A broker of this stack goes with all it has; of somebody else's, staging cleans up what it made.
+      onDelete: settings.broker.existing && environment === 'staging' ? 'remove' : 'keep',
+      // The rules of security groups are resources of their own, which nobody else waits for.
+      after: [this.network.functionsReady, ...this.broker.connections.securityGroups],
+    });
+    if (settings.rotationDays > 0) {
+      new LoginRotation(this, 'Rotation', {
+        ...functions,
+        logins,
+        everyDays: settings.rotationDays,
+        after: [topology.resource],
+      });
+    }
+
     const outputs: Record<string, [value: string, description: string]> = {
       BrokerClientsGroup: [
         this.brokerClients.securityGroupId,
@@ -69,6 +99,10 @@ export class BrokerStack extends Stack {
       ],
       WorkerLoginSecret: [workerLogin.secretName, 'Secret with the address and the login for workers'],
       AdministratorSecret: [this.broker.administrator.secretName, "Secret with the broker's administrator"],
+      KeptByTopology: [
+        topology.kept,
+        'Queues and more that are not wanted any more, and were kept because of what they hold',
+      ],
       ManagementEndpoint: [this.broker.managementEndpoint, 'Management page of the broker, from inside the VPC'],
     };
     if (this.broker instanceof Broker) {

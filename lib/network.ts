@@ -10,7 +10,7 @@ import { Duration, Fn, RemovalPolicy, Stack } from 'aws-cdk-lib';
 import * as ec2 from 'aws-cdk-lib/aws-ec2';
 import * as logs from 'aws-cdk-lib/aws-logs';
 import { AwsCustomResource, AwsCustomResourcePolicy, PhysicalResourceId } from 'aws-cdk-lib/custom-resources';
-import { Construct } from 'constructs';
+import { Construct, DependencyGroup } from 'constructs';
 import type { Settings } from './settings.ts';
 
 export interface NetworkProps {
@@ -26,8 +26,10 @@ export class Network extends Construct {
   readonly functionSubnets: ec2.SubnetSelection;
   /** Of the functions that talk to the broker. */
   readonly functions: ec2.SecurityGroup;
-  /** Where these functions find Secrets Manager; undefined where its public address is reachable. */
-  readonly secretsManagerUrl: string | undefined;
+  /** Variables of these functions: where they find Secrets Manager, unless its public address is reachable. */
+  readonly functionEnvironment: Readonly<Record<string, string>>;
+  /** All that a function needs to be there before it can reach anything. */
+  readonly functionsReady = new DependencyGroup();
 
   constructor(scope: Construct, id: string, props: NetworkProps) {
     super(scope, id);
@@ -56,10 +58,15 @@ export class Network extends Construct {
       description: 'Functions that administer the broker',
       allowAllOutbound: false,
     });
+    this.functionsReady.add(this.functions);
     if (nat) {
       this.functions.addEgressRule(ec2.Peer.anyIpv4(), ec2.Port.tcp(443), 'Secrets Manager, through the NAT gateway');
+      this.functionEnvironment = {};
+      for (const { internetConnectivityEstablished } of this.functionSubnets.subnets ?? []) {
+        this.functionsReady.add(internetConnectivityEstablished);
+      }
     } else {
-      this.secretsManagerUrl = this.secretsManagerEndpoint();
+      this.functionEnvironment = { AWS_ENDPOINT_URL_SECRETS_MANAGER: this.secretsManagerEndpoint() };
     }
   }
 
@@ -146,6 +153,7 @@ export class Network extends Construct {
       // Private DNS would lead everybody in the VPC here, the service of all zones included. The functions get its name.
       privateDnsEnabled: false,
     });
+    this.functionsReady.add(endpoint, security);
     // Each entry is `zone:name`; the first name is the regional one.
     return `https://${Fn.select(1, Fn.split(':', Fn.select(0, endpoint.vpcEndpointDnsEntries)))}`;
   }
