@@ -17,8 +17,6 @@ export interface ManagementApiOptions {
   readonly ca?: string;
   /** For each call. @default 10000 */
   readonly deadlineMs?: number;
-  /** Aborts what is under way and refuses what comes. */
-  readonly signal?: AbortSignal;
 }
 
 /**
@@ -45,7 +43,6 @@ export class ManagementApi {
   readonly #base: URL;
   readonly #authorization: string;
   readonly #deadlineMs: number;
-  readonly #signal: AbortSignal | undefined;
   readonly #agent: http.Agent;
 
   /** @throws TypeError when the address is none */
@@ -54,7 +51,6 @@ export class ManagementApi {
     this.#base = baseOf(options.url);
     this.#authorization = `Basic ${Buffer.from(`${options.username}:${options.password}`).toString('base64')}`;
     this.#deadlineMs = options.deadlineMs ?? 10_000;
-    this.#signal = options.signal;
     this.#agent =
       this.#base.protocol === 'https:'
         ? new https.Agent({ keepAlive: true, ...(options.ca !== undefined && { ca: withAuthority(options.ca) }) })
@@ -216,7 +212,6 @@ export class ManagementApi {
     target: string,
     { body, missing = 'refused' }: { body?: object; missing?: 'fine' | 'refused' } = {},
   ): Promise<string | undefined> {
-    this.#signal?.throwIfAborted();
     const { status, text } = await this.#exchange(method, target, body);
     if (status >= 200 && status < 300) return text;
     const answer = ANSWER.safeParse(jsonOf(text));
@@ -244,7 +239,6 @@ export class ManagementApi {
 
   async #exchange(method: string, target: string, body: object | undefined): Promise<{ status: number; text: string }> {
     const deadline = AbortSignal.timeout(this.#deadlineMs);
-    const signal = this.#signal === undefined ? deadline : AbortSignal.any([deadline, this.#signal]);
     const content = body === undefined ? undefined : Buffer.from(JSON.stringify(body));
     const answered = Promise.withResolvers<{ status: number; text: string }>();
     const { request } = this.#base.protocol === 'https:' ? https : http;
@@ -253,7 +247,7 @@ export class ManagementApi {
       {
         method,
         agent: this.#agent,
-        signal,
+        signal: deadline,
         headers: {
           authorization: this.#authorization,
           accept: 'application/json',
@@ -274,7 +268,6 @@ export class ManagementApi {
     try {
       return await answered.promise;
     } catch (error) {
-      this.#signal?.throwIfAborted();
       throw this.#failure(error, deadline.aborted);
     }
   }

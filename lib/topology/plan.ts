@@ -417,5 +417,6 @@ function differences(should: object, is: object): Difference[] {
 }
 
 function show(value: unknown): string {
+  if (typeof value === 'string') return `'${value}'`;
   return value === undefined ? 'none' : JSON.stringify(value);
 }

@@ -69,7 +69,7 @@ function queueComplaints(queue: Queue, topology: Topology): string[] {
   const type = queue.arguments['x-queue-type'];
   if (type !== 'quorum')
     found.push(
-      `${what}: expected the argument x-queue-type "quorum", got ${show(type)}: others lose messages with a node`,
+      `${what}: expected the argument x-queue-type 'quorum', got ${show(type)}: others lose messages with a node`,
     );
   for (const key of Object.keys(queue.arguments).filter((argument) => !ARGUMENTS.includes(argument)))
     found.push(
@@ -134,7 +134,7 @@ function definitionComplaints(
   }
   const { overflow } = definition;
   if (overflow !== 'drop-head' && overflow !== 'reject-publish')
-    found.push(`overflow: expected "drop-head" or "reject-publish", got ${show(overflow)}`);
+    found.push(`overflow: expected 'drop-head' or 'reject-publish', got ${show(overflow)}`);
   const target = definition['dead-letter-exchange'];
   const limit = definition['delivery-limit'];
   if (!Number.isInteger(limit) || Number(limit) < -1)
@@ -223,5 +223,6 @@ function topicMatches(pattern: readonly string[], words: readonly string[]): boo
 }
 
 function show(value: unknown): string {
+  if (typeof value === 'string') return `'${value}'`;
   return value === undefined ? 'none' : JSON.stringify(value);
 }

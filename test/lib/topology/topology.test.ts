@@ -1,0 +1,95 @@
+// The product's layout agrees with what the service publishes, and gives each user what it needs and no more: as far as
+// names go. What the broker makes of it is in least-privilege.test.ts and messages.test.ts.
+
+import { describe, expect, test } from 'vitest';
+import { complaints, queuesFor } from '../../../lib/topology/rules.ts';
+import { discordTopology, type Permissions } from '../../../lib/topology/topology.ts';
+import { EXCHANGES, identifyQueue, LEASE_QUEUE_ARGUMENTS, leaseQueue, QUEUES } from '../../../service/contract.ts';
+import { namedKey, ROUTES, ROUTING_KEY_FAMILIES } from '../../../service/events/routing.ts';
+
+/** Everything that has a name on the broker, and something that is none of the product's. */
+const NAMES = [
+  ...Object.values(EXCHANGES),
+  ...Object.values(QUEUES),
+  leaseQueue(0),
+  leaseQueue(17),
+  identifyQueue(3),
+  'amq.default',
+  'amq.topic',
+  'somebody.elses',
+  'interactions-2',
+  'my-interactions',
+  'eventsXguild',
+  'ingestorXlease.0',
+];
+
+const keys = ROUTING_KEY_FAMILIES.map(({ family, named }) => (named ? `${family}.ping` : family));
+
+describe('the layout', () => {
+  test.each([1, 2, 64])(
+    'is sound with %i shard groups, and every routing key of the service is bound',
+    (shardGroups) => {
+      expect(complaints(discordTopology({ shardGroups }), keys)).toEqual([]);
+    },
+  );
+
+  test.each(ROUTING_KEY_FAMILIES)(
+    'takes $family to the queue that the table of routes names, and to no other',
+    (route) => {
+      const key = route.named ? `${route.family}.some-command` : route.family;
+      expect(queuesFor(discordTopology(), EXCHANGES.events, key)).toEqual([route.queue]);
+    },
+  );
+
+  test('takes a command of any name to interactions', () => {
+    for (const name of ['a', '日本語', 'a.b*c#d', 'x'.repeat(300)])
+      expect(queuesFor(discordTopology(), EXCHANGES.events, namedKey(ROUTES.command, name))).toEqual([
+        QUEUES.interactions,
+      ]);
+  });
+
+  test('survives JSON, in which CloudFormation carries it', () => {
+    const topology = discordTopology({ shardGroups: 3 });
+    expect(JSON.parse(JSON.stringify(topology))).toEqual(topology);
+  });
+
+  test('has a lease queue for each shard group, declared as the service declares it', () => {
+    const leases = discordTopology({ shardGroups: 3 }).queues.filter(({ name }) => name.startsWith('ingestor.'));
+    expect(leases).toEqual([0, 1, 2].map((group) => ({ name: leaseQueue(group), arguments: LEASE_QUEUE_ARGUMENTS })));
+  });
+
+  test('leaves the identify queues without a policy', () => {
+    for (const { pattern } of discordTopology().policies)
+      expect(identifyQueue(12)).not.toMatch(new RegExp(pattern, 'u'));
+  });
+
+  test('takes limits one by one', () => {
+    const { policies } = discordTopology({ limits: { interactionsTtlMs: 1_000 } });
+    const interactions = policies.find(({ name }) => name === QUEUES.interactions)?.definition;
+    expect(interactions).toMatchObject({ 'message-ttl': 1_000, 'max-length': 1_000_000 });
+  });
+});
+
+describe('permissions', () => {
+  const [ingestor, worker] = discordTopology().users;
+  const allowed = (permissions: Permissions | undefined, kind: keyof Permissions) => {
+    const expression = permissions?.[kind] || '^$';
+    return NAMES.filter((name) => new RegExp(expression, 'u').test(name));
+  };
+  const own = [EXCHANGES.leases, leaseQueue(0), leaseQueue(17), identifyQueue(3)];
+
+  test('of the ingestor: its own objects, and writing to the exchange of events and to the queues that it watches', () => {
+    expect(allowed(ingestor?.permissions, 'configure').toSorted()).toEqual(own.toSorted());
+    expect(allowed(ingestor?.permissions, 'read').toSorted()).toEqual(own.toSorted());
+    const written = [...own, EXCHANGES.events, ...Object.values(QUEUES)];
+    expect(allowed(ingestor?.permissions, 'write').toSorted()).toEqual(written.toSorted());
+  });
+
+  test('of the worker: reading the event queues and the dead letters', () => {
+    expect(allowed(worker?.permissions, 'configure')).toEqual([]);
+    expect(allowed(worker?.permissions, 'write')).toEqual([]);
+    const { interactions, guildEvents, gatewayEvents, deadLetters } = QUEUES;
+    const read = [interactions, guildEvents, gatewayEvents, deadLetters];
+    expect(allowed(worker?.permissions, 'read').toSorted()).toEqual(read.toSorted());
+  });
+});
