@@ -20,6 +20,8 @@ const USAGE = `npm run demo -- [options]
   --json        print one JSON object at the end instead of the table
 With DISCORD_BOT_TOKEN set, the real Discord is used instead of the simulated one.`;
 
+const KEYS = 'keys: k kill an owner · d deploy · r restart RabbitMQ · Ctrl-C drain and end';
+
 const options = readOptions();
 const botToken = process.env.DISCORD_BOT_TOKEN;
 const say = (line: string) => process.stderr.write(`${line}\n`);
@@ -126,8 +128,6 @@ function show(stage: Stage, figures: Figures, before: Figures, seconds: number):
     process.stdout.write(`\u001b[H${lines.map((line) => `${line}\u001b[K`).join('\n')}\n\u001b[J`);
   else process.stdout.write(`${lines.map(plain).join('\n')}\n\n`);
 }
-
-const KEYS = 'keys: k kill an owner · d deploy · r restart RabbitMQ · Ctrl-C drain and end';
 
 function listenToKeys(stage: Stage): void {
   if (!process.stdin.isTTY || options.json) return;
