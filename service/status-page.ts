@@ -9,11 +9,7 @@ export function statusPage(report: HealthReport): string {
   const { checks, outbox, shard, lease, identifies } = report;
   const problems = checks.discord.problems ?? [];
   const rows: [string, boolean | undefined, string][] = [
-    [
-      'Discord',
-      checks.discord.connected,
-      `${shard.connected} of ${shard.assigned.length} shards connected${checks.discord.latency === null ? '' : `, heartbeat ${checks.discord.latency} ms`}`,
-    ],
+    ['Discord', checks.discord.connected, discordText(report)],
     [
       'RabbitMQ',
       checks.rabbitmq.connected && checks.rabbitmq.channelOpen && !checks.rabbitmq.blocked,
@@ -27,15 +23,9 @@ export function statusPage(report: HealthReport): string {
     [
       'Outbox',
       outbox.receiving || report.role !== 'owner',
-      `${outbox.events} events not confirmed (${outbox.usedPercent.toFixed(1)} % full)${outbox.receiving ? '' : ', not receiving'}`,
+      `${outbox.events} events not confirmed (${outbox.usedPercent.toFixed(1)} % full)${outbox.receiving || report.role !== 'owner' ? '' : ': not receiving until it is half empty'}`,
     ],
-    [
-      'Lease',
-      undefined,
-      Object.entries({ role: report.role, ...lease })
-        .map(([key, value]) => `${key} ${String(value)}`)
-        .join(', '),
-    ],
+    ['Lease', undefined, leaseText(lease)],
     [
       'IDENTIFYs left today',
       undefined,
@@ -67,11 +57,38 @@ export function statusPage(report: HealthReport): string {
 <p class="muted">${escapeHtml(report.environment)} · ${report.role}${shard.group === null ? '' : ` of shard group ${shard.group}`} · ${report.timestamp} · <a href="${PATHS.health}">health</a> · <a href="${PATHS.metrics}">metrics</a></p>
 ${problems.map((problem) => `<p class="problem">${escapeHtml(problem)}</p>`).join('\n')}
 <table>${rows.map(([name, good, text]) => `<tr><th>${name}</th><td>${mark(good)}</td><td>${escapeHtml(text)}</td></tr>`).join('')}</table>
-<table><tr><th>Shard</th><th>State</th><th class="number">Heartbeat</th><th class="number">Confirmed</th><th class="number">Received</th></tr>
-${report.shards.map((each) => `<tr><td>${each.id}</td><td class="${each.state === 'ready' ? 'good' : 'bad'}">${escapeHtml(each.state)}</td><td class="number">${each.latency === null ? '' : `${each.latency} ms`}</td><td class="number">${each.confirmed ?? ''}</td><td class="number">${each.received ?? ''}</td></tr>`).join('\n')}
-</table>
+${shard.assigned.length === 0 ? '' : shardTable(report.shards)}
 </html>
 `;
+}
+
+function discordText({ role, shard, checks }: HealthReport): string {
+  if (role === 'standby') return 'standing by: no shards until a lease is free';
+  const latency = checks.discord.latency === null ? '' : `, heartbeat ${checks.discord.latency} ms`;
+  return `${shard.connected} of ${shard.assigned.length} shards connected${latency}`;
+}
+
+function leaseText(lease: HealthReport['lease']): string {
+  return Object.entries(lease)
+    .filter(([, value]) => value !== null)
+    .map(([name, value]) => `${LEASE_WORDS[name] ?? name} ${String(value)}`)
+    .join(', ');
+}
+
+const LEASE_WORDS: Readonly<Record<string, string>> = {
+  state: '',
+  storedAt: 'record stored',
+  ownedSince: 'owner since',
+};
+
+function shardTable(shards: HealthReport['shards']): string {
+  const rows = shards.map(({ id, state, latency, confirmed, received }) => {
+    const cells = [latency === null ? '' : `${latency} ms`, confirmed ?? '', received ?? ''];
+    const good = state === 'ready' ? 'good' : 'bad';
+    return `<tr><td>${id}</td><td class="${good}">${escapeHtml(state)}</td>${cells.map((cell) => `<td class="number">${cell}</td>`).join('')}</tr>`;
+  });
+  const heads = ['Heartbeat', 'Confirmed', 'Received'].map((name) => `<th class="number">${name}</th>`).join('');
+  return `<table><tr><th>Shard</th><th>State</th>${heads}</tr>\n${rows.join('\n')}\n</table>`;
 }
 
 function brokerText(rabbitmq: HealthReport['checks']['rabbitmq']): string {
