@@ -10,7 +10,7 @@ import { lookAround } from './rabbitmq/machine.ts';
 import { type NodePorts, onFreePorts } from './rabbitmq/ports.ts';
 import { startPrivateNode } from './rabbitmq/private-node.ts';
 import { unpack } from './rabbitmq/unpacked.ts';
-import { NOTHING_FOUND, type Way, waysToRabbitMq } from './rabbitmq/ways.ts';
+import { nothingFound, type Way, waysToRabbitMq } from './rabbitmq/ways.ts';
 
 export interface RabbitMqOptions {
   /** Also listen for TLS, with a throw-away certificate authority. */
@@ -75,8 +75,9 @@ export interface RabbitMqNode {
  */
 export async function startRabbitMq(options: RabbitMqOptions = {}): Promise<RabbitMqNode> {
   const env = options.private ? { ...process.env, RABBITMQ_URL: undefined } : process.env;
+  const machine = await lookAround(env);
   const obstacles: string[] = [];
-  for (const way of waysToRabbitMq(await lookAround(env))) {
+  for (const way of waysToRabbitMq(machine)) {
     if (way.kind === 'given') return await connectGivenNode(way);
     const start = await bring(way, options).catch((error: Error) => {
       obstacles.push(error.message);
@@ -85,7 +86,7 @@ export async function startRabbitMq(options: RabbitMqOptions = {}): Promise<Rabb
     });
     if (start) return await onFreePorts(start, options.log);
   }
-  throw new Error([NOTHING_FOUND, ...obstacles].join('\n'));
+  throw new Error([nothingFound(machine.wanted), ...obstacles].join('\n'));
 }
 
 /**

@@ -1,9 +1,9 @@
 // A node in a Docker container, with its ports published on loopback only. Its data live as long as the container:
 // over stop, kill and start, until remove().
 
-import { execFile, execFileSync, spawnSync } from 'node:child_process';
+import { execFile, spawnSync } from 'node:child_process';
 import { randomBytes } from 'node:crypto';
-import { chmodSync, mkdirSync, mkdtempSync, realpathSync, writeFileSync } from 'node:fs';
+import { chmodSync, copyFileSync, mkdirSync, mkdtempSync, realpathSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { promisify } from 'node:util';
@@ -53,9 +53,12 @@ export async function startDockerNode(ports: NodePorts, options: RabbitMqOptions
   async function create(): Promise<string | undefined> {
     const config = join(folder, 'conf.d');
     mkdirSync(config);
-    const caFile = options.tls ? await makeCertificates(config) : undefined;
-    // The broker has another user in there. Nothing but this node trusts the certificate.
-    if (options.tls) chmodSync(join(config, 'server.key'), 0o644);
+    const caFile = options.tls ? await makeCertificates(folder) : undefined;
+    for (const file of options.tls ? ['ca.pem', 'server.pem', 'server.key'] : []) {
+      copyFileSync(join(folder, file), join(config, file));
+      // The broker is another user in there. Whoever reads the key can only pretend to be this node.
+      chmodSync(join(config, file), 0o644);
+    }
     const settings = [
       ...brokerSettings({ ...administrator, memoryHighWatermark }),
       ...(options.tls ? tlsSettings('5671', CONFIG_FOLDER) : []),
@@ -74,18 +77,21 @@ export async function startDockerNode(ports: NodePorts, options: RabbitMqOptions
     return caFile;
   }
 
+  async function ended(): Promise<string | undefined> {
+    const state = await docker('inspect', '--format', '{{.State.Running}} {{.State.ExitCode}}', name);
+    return state.startsWith('true') ? undefined : `exit code ${state.trim().split(' ')[1]}`;
+  }
+
   async function start(): Promise<string> {
     if (removal) throw new Error(`${name} was removed: start another node.`);
+    if ((await ended()) === undefined) throw new Error(`${name} is running already.`);
     await docker('start', name);
     return await untilReady({
       name,
       amqpPort: ports.amqp,
       managementUrl,
       administrator,
-      async ended() {
-        const state = await docker('inspect', '--format', '{{.State.Running}} {{.State.ExitCode}}', name);
-        return state.startsWith('true') ? undefined : `exit code ${state.trim().split(' ')[1]}`;
-      },
+      ended,
       log: async () => {
         const { stdout, stderr } = await run('docker', ['logs', name], { timeout: DOCKER_WITHIN_MS });
         return excerpt(`${stdout}${stderr}`);
@@ -100,6 +106,11 @@ export async function startDockerNode(ports: NodePorts, options: RabbitMqOptions
   async function kill(): Promise<void> {
     await docker('kill', '--signal', 'KILL', name);
     await docker('wait', name);
+  }
+
+  function pause(verb: 'pause' | 'unpause'): void {
+    const { status, stderr } = spawnSync('docker', [verb, name], { encoding: 'utf8' });
+    if (status !== 0) throw new Error(`${name} is not running: start() it first. (docker ${verb}: ${stderr.trim()})`);
   }
 
   async function remove(): Promise<void> {
@@ -128,8 +139,8 @@ export async function startDockerNode(ports: NodePorts, options: RabbitMqOptions
         await start();
       },
       kill,
-      freeze: () => void execFileSync('docker', ['pause', name], { stdio: 'ignore' }),
-      thaw: () => void execFileSync('docker', ['unpause', name], { stdio: 'ignore' }),
+      freeze: () => pause('pause'),
+      thaw: () => pause('unpause'),
       ...ctlVerbs(async (...args) => await docker('exec', name, 'rabbitmqctl', ...args), memoryHighWatermark),
       remove() {
         removal ??= remove();

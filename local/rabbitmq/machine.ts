@@ -12,10 +12,10 @@ const run = promisify(execFile);
 const DEBIAN_SERVER = '/usr/lib/rabbitmq/bin/rabbitmq-server';
 
 export async function lookAround(env: NodeJS.ProcessEnv): Promise<Machine> {
-  const wantedSuite = env.RABBITMQ_SUITE || undefined;
+  const wanted = env.RABBITMQ_FROM || undefined;
   const ownSuite = readOwnSuite();
   const unpacked = unpackedSuites();
-  const sought = new Set([wantedSuite ?? PRODUCTION_SUITE, ownSuite]);
+  const sought = new Set(wanted ? [wanted] : [PRODUCTION_SUITE, ownSuite]);
   const [docker, ...offered] = await Promise.all([
     answers('docker', ['version', '--format', '{{.Server.Version}}']),
     ...[...sought].map(async (suite) => suite && !unpacked.includes(suite) && (await aptOffers(suite)) && suite),
@@ -23,7 +23,7 @@ export async function lookAround(env: NodeJS.ProcessEnv): Promise<Machine> {
   return {
     givenUrl: env.RABBITMQ_URL || undefined,
     givenManagementUrl: env.RABBITMQ_MANAGEMENT_URL || undefined,
-    wantedSuite,
+    wanted,
     unpackedSuites: unpacked,
     aptSuites: offered.filter((suite) => typeof suite === 'string'),
     ownSuite,

@@ -8,8 +8,8 @@ export interface Machine {
   /** RABBITMQ_URL and RABBITMQ_MANAGEMENT_URL. */
   readonly givenUrl: string | undefined;
   readonly givenManagementUrl: string | undefined;
-  /** RABBITMQ_SUITE, to run on the version of another suite than production's. */
-  readonly wantedSuite: string | undefined;
+  /** RABBITMQ_FROM: `installed`, `docker`, or a Debian suite, to run on another version than production's. */
+  readonly wanted: string | undefined;
   /** Suites whose RabbitMQ is already unpacked in the cache folder. */
   readonly unpackedSuites: readonly string[];
   /** Suites that this machine's apt can bring. */
@@ -32,19 +32,34 @@ export function waysToRabbitMq(machine: Machine): Way[] {
   if (machine.givenUrl) {
     return [{ kind: 'given', url: machine.givenUrl, managementUrl: machine.givenManagementUrl }];
   }
-  const reachable = (suite: string) => machine.unpackedSuites.includes(suite) || machine.aptSuites.includes(suite);
-  const suite = machine.wantedSuite || PRODUCTION_SUITE;
+  const { wanted, ownSuite } = machine;
   const ways: Way[] = [];
-  if (reachable(suite)) ways.push({ kind: 'unpacked', suite });
-  // Who names a suite wants its version: any other would be a silent answer to another question.
-  if (machine.wantedSuite) return ways;
-  if (machine.installedServer) ways.push({ kind: 'installed', server: machine.installedServer });
-  if (machine.docker) ways.push({ kind: 'docker' });
-  if (machine.ownSuite && machine.ownSuite !== suite && reachable(machine.ownSuite)) {
-    ways.push({ kind: 'unpacked', suite: machine.ownSuite });
+  const addSuite = (suite: string) => {
+    if (machine.unpackedSuites.includes(suite) || machine.aptSuites.includes(suite))
+      ways.push({ kind: 'unpacked', suite });
+  };
+  const addInstalled = () => {
+    if (machine.installedServer) ways.push({ kind: 'installed', server: machine.installedServer });
+  };
+  const addDocker = () => {
+    if (machine.docker) ways.push({ kind: 'docker' });
+  };
+  // Who names one wants that one: any other would be a silent answer to another question.
+  if (wanted === 'installed') addInstalled();
+  else if (wanted === 'docker') addDocker();
+  else if (wanted) addSuite(wanted);
+  else {
+    addSuite(PRODUCTION_SUITE);
+    addInstalled();
+    addDocker();
+    if (ownSuite && ownSuite !== PRODUCTION_SUITE) addSuite(ownSuite);
   }
   return ways;
 }
 
-export const NOTHING_FOUND =
-  'No RabbitMQ can be started on this machine: install rabbitmq-server (4.x) or Docker, or set RABBITMQ_URL to a broker with the management plugin.';
+/** Said when no way is left. */
+export function nothingFound(wanted: string | undefined): string {
+  return wanted
+    ? `RABBITMQ_FROM=${wanted} leads to no RabbitMQ on this machine: expected "installed", "docker" or a Debian suite that apt offers.`
+    : 'No RabbitMQ can be started on this machine: install rabbitmq-server (4.x) or Docker, or set RABBITMQ_URL to a broker with the management plugin.';
+}

@@ -6,7 +6,7 @@ import { type Machine, type Way, waysToRabbitMq } from '../../../local/rabbitmq/
 const BARE: Machine = {
   givenUrl: undefined,
   givenManagementUrl: undefined,
-  wantedSuite: undefined,
+  wanted: undefined,
   unpackedSuites: [],
   aptSuites: [],
   ownSuite: undefined,
@@ -58,12 +58,22 @@ const TABLE: { machine: string; has: Partial<Machine>; ways: Way[] }[] = [
   },
   {
     machine: 'was asked for a suite: its version, or none',
-    has: { wantedSuite: 'trixie', unpackedSuites: ['forky', 'trixie'], installedServer: SERVER, docker: true },
+    has: { wanted: 'trixie', unpackedSuites: ['forky', 'trixie'], installedServer: SERVER, docker: true },
     ways: [{ kind: 'unpacked', suite: 'trixie' }],
   },
   {
+    machine: 'was asked for Docker, although it has more',
+    has: { wanted: 'docker', unpackedSuites: ['forky'], installedServer: SERVER, docker: true },
+    ways: [DOCKER],
+  },
+  {
+    machine: 'was asked for the installed server, although it has more',
+    has: { wanted: 'installed', unpackedSuites: ['forky'], installedServer: SERVER, docker: true },
+    ways: [INSTALLED],
+  },
+  {
     machine: 'was asked for a suite that apt does not offer',
-    has: { wantedSuite: 'trixie', unpackedSuites: ['forky'], installedServer: SERVER, docker: true },
+    has: { wanted: 'trixie', unpackedSuites: ['forky'], installedServer: SERVER, docker: true },
     ways: [],
   },
 ];
