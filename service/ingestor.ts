@@ -113,7 +113,6 @@ export class Ingestor {
       return member;
     });
     this.#wanted = true;
-    this.regain();
     this.#weigh();
   }
 

@@ -87,6 +87,9 @@ export class LeaseKeeper {
   #storedAt = 0;
   #ticker: NodeJS.Timeout | undefined;
   #ownedSince: number | undefined;
+  #claimedAt = Date.now();
+  /** Takeovers begun and not done: until then the contents are somebody else's, and are not stored. */
+  #takingOver = 0;
 
   constructor(options: LeaseKeeperOptions) {
     this.#options = options;
@@ -313,7 +316,14 @@ export class LeaseKeeper {
           { group, epoch, sessions: Object.keys(record?.sessions ?? {}).length, from: record?.owner },
           'owner of the shard group',
         );
-        this.#enqueue(() => this.#options.own(group, record));
+        this.#takingOver += 1;
+        this.#enqueue(async () => {
+          // Uncertain again by now? Then nothing connects until that is settled.
+          if (this.#state.kind === 'owner') this.#options.regain();
+          await this.#options.own(group, record).finally(() => {
+            this.#takingOver -= 1;
+          });
+        });
         break;
       }
       case 'regain':
@@ -372,16 +382,29 @@ export class LeaseKeeper {
   }
 
   #tick(): void {
+    this.#claimAgain();
     if (this.#storing !== undefined || this.#state.kind !== 'owner' || this.#footing === undefined) return;
     this.#storing = this.#store(false).finally(() => {
       this.#storing = undefined;
     });
   }
 
+  /** A standby asks again now and then, in case a queue was emptied by hand and nobody was told. */
+  #claimAgain(): void {
+    const footing = this.#footing;
+    const due = Date.now() - this.#claimedAt >= this.#timing.renewEveryMs;
+    if (this.#state.kind !== 'standby' || footing === undefined || !due) return;
+    this.#claimedAt = Date.now();
+    for (const group of footing.consumers.keys())
+      this.#claim(footing, group).catch((error: unknown) => {
+        this.#options.log.warn({ reason: messageOf(error) }, 'cannot claim a shard group; trying again later');
+      });
+  }
+
   /** Stores the record when it has changed, or is due, or must be. Never throws: the next tick tries again. */
   async #store(mustBe: boolean): Promise<void> {
     const footing = this.#footing;
-    if (this.#state.kind !== 'owner' || footing === undefined) return;
+    if (this.#state.kind !== 'owner' || footing === undefined || this.#takingOver > 0) return;
     const { group, epoch } = this.#state;
     const contents = this.#options.contents();
     const text = JSON.stringify({ epoch, ...contents });

@@ -5,7 +5,8 @@
 //   gathering: something of a group came; what lies behind it in the queue is awaited for a moment, because a claim may
 //              be delivered before the record, and two records may be there after a crash in mid-commit. Then → owner
 //              of the first group that is ripe, from its newest record; what came of other groups is given back
-//   owner:     holds the newest of its own records. Claims are acked: they only ask whether anybody is there.
+//   owner:     holds the newest of its own records, and whatever it took over from until the first of these is
+//              delivered. Later claims are acked: they only ask whether anybody is there.
 //              Lease connection or consumer lost → uncertain
 //   uncertain: was owner, and cannot know whether it still is. Keeps what it has, and asks by consuming again and
 //              publishing a claim. Its own record, or a claim with no record behind it → owner again.
@@ -16,6 +17,8 @@
 // Races, and what makes them harmless:
 // - Claim before record: the grace of gathering. Still no record after it: a new owner IDENTIFYs.
 // - Two records: the newest by (epoch, commit) wins; the others are acked once the new owner's own record is delivered.
+// - Crash before the first own record: what made it an owner, claims too, is still unacknowledged, so the queue is
+//   never empty and the next in line takes over. Should it be (purged by hand), a standby's next claim fills it.
 // - Old owner and new owner at once (a cut lease connection, a partition): both publish the same events under the same
 //   ids, each in order; only the new one can store a record; the old one steps down when it can ask.
 // - Crash between storing the new record and acking the old: two records, see above.
@@ -49,10 +52,16 @@ export type LeaseState<D> =
       /** The newest own record that was delivered: the lease itself. None until the first comes back. */
       readonly held: Delivery<D> | undefined;
       readonly heldCommit: number;
-      /** Records of owners before, to be acked when an own one is held. */
+      /** What it took over from, records and claims, to be acked when an own record is held. */
       readonly stale: readonly Delivery<D>[];
     }
-  | { readonly kind: 'uncertain'; readonly group: number; readonly epoch: number; readonly commit: number }
+  | {
+      readonly kind: 'uncertain';
+      readonly group: number;
+      readonly epoch: number;
+      readonly commit: number;
+      readonly claims: readonly Delivery<D>[];
+    }
   | { readonly kind: 'released' };
 
 export type LeaseEvent<D> =
@@ -140,14 +149,15 @@ function standbyStep<D>(
     (best, each) => (best === undefined || isNewer(each.content.record, best.content.record) ? each : best),
     undefined,
   );
-  return become(event.group, newest?.content.record, chosen.records, [
-    { kind: 'consume only', group: event.group },
-    ...giveBack,
-    ...chosen.others.map(({ tag }) => ({ kind: 'ack', tag }) as const),
-  ]);
+  return become(
+    event.group,
+    newest?.content.record,
+    [...chosen.records, ...chosen.others],
+    [{ kind: 'consume only', group: event.group }, ...giveBack],
+  );
 }
 
-/** A new owner: the records before it stay unacknowledged until its own first one is held. */
+/** A new owner: what it took over from stays unacknowledged until its own first record is held. */
 function become<D>(
   group: number,
   record: GroupRecord | undefined,
@@ -168,13 +178,16 @@ function ownerStep<D>(
 ): LeaseStep<D> {
   const { group, epoch, commit } = state;
   if (event.kind === 'storing') return same({ ...state, commit: Math.max(commit, event.commit) });
-  if (event.kind === 'lost') return same({ kind: 'uncertain', group, epoch, commit });
+  if (event.kind === 'lost') return same({ kind: 'uncertain', group, epoch, commit, claims: [] });
   if (event.kind !== 'delivered') return same(state);
   const { delivery } = event;
   const { content, tag } = delivery;
   // A consumer that is being cancelled may still be handed something of another group.
   if (delivery.group !== group) return same(state, { kind: 'give back', tag });
-  if (content.kind === 'claim') return same(state, { kind: 'ack', tag });
+  if (content.kind === 'claim')
+    return state.held === undefined
+      ? same({ ...state, stale: [...state.stale, delivery] })
+      : same(state, { kind: 'ack', tag });
   if (content.kind === 'unreadable') return same(state, { kind: 'set aside', tag, reason: content.reason });
   const { record } = content;
   if (record.epoch > epoch)
@@ -197,27 +210,28 @@ function uncertainStep<D>(
   event: Exclude<LeaseEvent<D>, { kind: 'release' }>,
   me: string,
 ): LeaseStep<D> {
-  const { group, epoch, commit } = state;
-  const owner = { kind: 'owner', group, epoch, commit, held: undefined, heldCommit: 0, stale: [] } as const;
+  const { group, epoch, commit, claims } = state;
+  const regain = (held: Delivery<D> | undefined, heldCommit: number, stale: readonly Delivery<D>[]): LeaseStep<D> => ({
+    state: { kind: 'owner', group, epoch, commit, held, heldCommit, stale },
+    actions: [{ kind: 'regain' }, { kind: 'store' }],
+  });
+  if (event.kind === 'lost') return same({ ...state, claims: [] });
   if (event.kind === 'unanswered')
     return { state: startingLease(), actions: [{ kind: 'disown' }, { kind: 'consume all' }] };
   // Nothing but claims came during the grace: the record is gone, and we are who is asked.
-  if (event.kind === 'ripe') return { state: owner, actions: [{ kind: 'regain' }, { kind: 'store' }] };
+  if (event.kind === 'ripe') return regain(undefined, 0, claims);
   if (event.kind !== 'delivered') return same(state);
   const { delivery } = event;
   const { content, tag } = delivery;
   if (delivery.group !== group) return same(state, { kind: 'give back', tag });
   if (content.kind === 'unreadable')
     return same(state, { kind: 'set aside', tag, reason: content.reason }, { kind: 'await', group, because: 'claim' });
-  if (content.kind === 'claim') return same(state, { kind: 'ack', tag }, { kind: 'await', group, because: 'claim' });
+  if (content.kind === 'claim')
+    return same({ ...state, claims: [...claims, delivery] }, { kind: 'await', group, because: 'claim' });
   const { record } = content;
-  if (record.epoch > epoch) return become(group, record, [delivery], [{ kind: 'disown' }]);
-  if (record.owner === me && record.epoch === epoch)
-    return {
-      state: { ...owner, held: delivery, heldCommit: record.commit },
-      actions: [{ kind: 'regain' }, { kind: 'store' }],
-    };
-  return { state: { ...owner, stale: [delivery] }, actions: [{ kind: 'regain' }, { kind: 'store' }] };
+  if (record.epoch > epoch) return become(group, record, [...claims, delivery], [{ kind: 'disown' }]);
+  if (record.owner === me && record.epoch === epoch) return regain(delivery, record.commit, claims);
+  return regain(undefined, 0, [...claims, delivery]);
 }
 
 function same<D>(state: LeaseState<D>, ...actions: readonly LeaseAction<D>[]): LeaseStep<D> {
