@@ -12,7 +12,8 @@ import { ManagementApi } from '../lib/topology/management-api.ts';
 import { discordTopology } from '../lib/topology/topology.ts';
 import { ENV, USERS, VHOST } from '../service/contract.ts';
 import type { HealthReport } from '../service/health.ts';
-import { DiscordSimulator, type SimulatorOptions } from './discord/simulator.ts';
+import type { SimulatorOptions } from './discord/options.ts';
+import { DiscordSimulator } from './discord/simulator.ts';
 import { IngestorProcess } from './ingestor-process.ts';
 import { type RabbitMqNode, startRabbitMq } from './rabbitmq.ts';
 import { Reader } from './reader.ts';
@@ -29,6 +30,8 @@ export interface StageOptions {
   /** The real Discord instead of the simulator. */
   readonly botToken?: string;
   readonly log?: (line: string) => void;
+  /** The tasks reach the broker by its TLS listener only. */
+  readonly tls?: boolean;
   /** Wait until every shard is connected. @default true */
   readonly untilReady?: boolean;
 }
@@ -42,6 +45,8 @@ export interface Verdict {
   readonly lost: number;
   /** Due in sessions that were lost, not read, and announced by a gap event. */
   readonly announced: number;
+  /** Read although nothing is due for it. */
+  readonly unexpected: number;
   readonly repeated: number;
   /** Read twice under different ids. */
   readonly conflicts: number;
@@ -83,7 +88,11 @@ export class Stage {
   static async start(options: StageOptions = {}): Promise<Stage> {
     const { shards = 1, shardsPerTask = 16, tasks = 1 } = options;
     const folder = await mkdtemp(join(tmpdir(), 'ingestor-stage-'));
-    const broker = await startRabbitMq({ ...(options.log && { log: options.log }), private: true });
+    const broker = await startRabbitMq({
+      ...(options.log && { log: options.log }),
+      ...(options.tls && { tls: true }),
+      private: true,
+    });
     const passwords = Object.fromEntries(Object.values(USERS).map((user) => [user, randomBytes(12).toString('hex')]));
     const simulator =
       options.botToken === undefined ? await DiscordSimulator.start({ shards, ...options.simulator }) : undefined;
@@ -126,7 +135,7 @@ export class Stage {
       logFile: join(this.folder, `${name}.log`),
       nodeFlags,
       env: {
-        [ENV.rabbitmqUrl]: this.url(USERS.ingestor),
+        ...this.#brokerEnvironment(),
         [ENV.discordBotToken]: botToken ?? this.simulator?.token ?? '',
         ...(this.simulator && { [ENV.discordApiUrl]: this.simulator.apiUrl }),
         [ENV.shardCount]: String(shards),
@@ -224,16 +233,25 @@ export class Stage {
         if (examples.length < 10) examples.push(`lost: shard ${shardId} ${sessionId} ${sequence} ${routingKey}`);
       }
     }
+    let unexpected = 0;
+    if (simulator !== undefined)
+      for (const [sessionId, { shardId, ids }] of reader.sessions)
+        ids.forEach((id, sequence) => {
+          if (id === 0 || typeof simulator.ledger.routingKeyOf(sessionId, sequence) === 'string') return;
+          unexpected += 1;
+          if (examples.length < 10) examples.push(`not due: shard ${shardId} ${sessionId} ${sequence}`);
+        });
     return {
       due,
       read: reader.events,
       lost,
       announced,
+      unexpected,
       repeated: reader.repeats,
       conflicts: reader.conflicts,
       disorders: reader.disorders,
       gaps: reader.gaps.size,
-      violations: simulator?.violations.map(String) ?? [],
+      violations: simulator?.violations.map(({ rule, sentence }) => `${rule}: ${sentence}`) ?? [],
       examples: [...examples, ...reader.disorderExamples.map((text) => `disorder: ${text}`)],
     };
   }
@@ -245,5 +263,13 @@ export class Stage {
     await this.simulator?.stop();
     await this.broker.remove();
     await rm(this.folder, { recursive: true, force: true });
+  }
+
+  #brokerEnvironment(): Record<string, string> {
+    const { amqpPort, amqpsPort, caFile } = this.broker;
+    const url = this.url(USERS.ingestor);
+    if (!this.#options.tls || amqpsPort === undefined || caFile === undefined) return { [ENV.rabbitmqUrl]: url };
+    const secure = url.replace('amqp://', 'amqps://').replace(`:${amqpPort}/`, `:${amqpsPort}/`);
+    return { [ENV.rabbitmqUrl]: secure, [ENV.rabbitmqCaFile]: caFile };
   }
 }
