@@ -274,7 +274,8 @@ describe('a start that fails', () => {
     const options = { private: true, name: 'failing', memoryHighWatermark: '1GB\nno.such.setting = 1' };
     const failure = await startRabbitMq(options).catch((error) => error);
     expect(failure.message).toMatch(/ended while starting \(exit code 1\)\. Its log:\n.*no\.such\.setting/s);
-    if (linux) expect(processesOf('failing-')).toEqual([]);
+    // The watchdog takes a moment to end.
+    if (linux) await vi.waitFor(() => expect(processesOf('failing-')).toEqual([]), 10_000);
     expect(containersOf('failing')).toEqual([]);
   });
 
