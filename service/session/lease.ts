@@ -1,28 +1,30 @@
 // The law of the lease, without clock or socket: what a task does about each thing that the broker delivers or fails
 // to. A group's lease queue has one active consumer; holding its unacknowledged record is the lease.
 //
-//   standby:   consumes every group's queue. A record → gathering; a claim alone → gathering, as there is no record
-//   gathering: something of a group came; what lies behind it in the queue is awaited for a moment, because a claim may
-//              be delivered before the record, and two records may be there after a crash in mid-commit. Then → owner
-//              of the first group that is ripe, from its newest record; what came of other groups is given back
-//   owner:     holds the newest of its own records, and whatever it took over from until the first of these is
-//              delivered. Later claims are acked: they only ask whether anybody is there.
+//   standby:   consumes every group's queue. Whatever comes of a group is gathered for a moment, because a claim may be
+//              delivered before the record, and two records may be there after a crash in mid-commit. Then → owner of
+//              the first group that is ripe, from its newest record; what came of other groups is given back
+//   owner:     holds the newest of its own records. Until the first of them is there it acknowledges nothing: whoever
+//              is next finds what it found. Then claims are acked: they only ask whether anybody is there.
 //              Lease connection or consumer lost → uncertain
 //   uncertain: was owner, and cannot know whether it still is. Keeps what it has, and asks by consuming again and
-//              publishing a claim. Its own record, or a claim with no record behind it → owner again.
+//              publishing a claim. Its own record, an earlier one, or a claim with no record behind it → owner again.
 //              A record of a later owner → owner anew, from that record. No answer in time → somebody else is the
 //              active consumer → standby, and everything unconfirmed is dropped, as the other has it replayed
 //   released:  has given its record back, or had none; for ever
 //
 // Races, and what makes them harmless:
 // - Claim before record: the grace of gathering. Still no record after it: a new owner IDENTIFYs.
+// - A record later than the grace, or a newer one behind the one taken: the owner begins anew from it, as long as its
+//   own first record is not there.
 // - Two records: the newest by (epoch, commit) wins; the others are acked once the new owner's own record is delivered.
-// - Crash before the first own record: what made it an owner, claims too, is still unacknowledged, so the queue is
-//   never empty and the next in line takes over. Should it be (purged by hand), a standby's next claim fills it.
 // - Old owner and new owner at once (a cut lease connection, a partition): both publish the same events under the same
 //   ids, each in order; only the new one can store a record; the old one steps down when it can ask.
+// - Two that took over from the same record, and so have the same epoch: the one that is left goes on in the next one.
 // - Crash between storing the new record and acking the old: two records, see above.
-// - Unreadable record: set aside into dead-letters, and what remains counts as no record.
+// - Crash between taking over and the first own record: nothing was acknowledged, so nothing is missing.
+// - Unreadable record: set aside into dead-letters, by the same rule, and what remains counts as no record.
+// - Queue emptied by hand: the owner stores again within minutes; if there is none, a standby's next claim fills it.
 
 import { type GroupRecord, isNewer } from './group-record.ts';
 
@@ -36,13 +38,16 @@ export interface Delivery<D> {
     | { readonly kind: 'unreadable'; readonly reason: string };
 }
 
-interface Gathering<D> {
-  readonly records: readonly (Delivery<D> & { readonly content: { readonly kind: 'record' } })[];
-  readonly others: readonly Delivery<D>[];
-}
+type Position = Pick<GroupRecord, 'epoch' | 'commit'>;
 
 export type LeaseState<D> =
-  | { readonly kind: 'standby'; readonly gathering: ReadonlyMap<number, Gathering<D>> }
+  | {
+      readonly kind: 'standby';
+      /** By group: what came of it and is not answered. */
+      readonly gathered: ReadonlyMap<number, readonly Delivery<D>[]>;
+      /** Of its last ownership: a task never uses one again. */
+      readonly epoch: number;
+    }
   | {
       readonly kind: 'owner';
       readonly group: number;
@@ -52,15 +57,18 @@ export type LeaseState<D> =
       /** The newest own record that was delivered: the lease itself. None until the first comes back. */
       readonly held: Delivery<D> | undefined;
       readonly heldCommit: number;
-      /** What it took over from, records and claims, to be acked when an own record is held. */
-      readonly stale: readonly Delivery<D>[];
+      /** What it found in the queue: to be answered when an own record is held. */
+      readonly found: readonly Delivery<D>[];
+      /** What it took over from. None once a record of its own was held. */
+      readonly basis: Position | undefined;
     }
   | {
       readonly kind: 'uncertain';
       readonly group: number;
       readonly epoch: number;
       readonly commit: number;
-      readonly claims: readonly Delivery<D>[];
+      readonly found: readonly Delivery<D>[];
+      readonly basis: Position | undefined;
     }
   | { readonly kind: 'released' };
 
@@ -80,7 +88,7 @@ export type LeaseAction<D> =
   | { readonly kind: 'ack'; readonly tag: D }
   /** To the queue again, for the next consumer. */
   | { readonly kind: 'give back'; readonly tag: D }
-  /** To the dead letters. */
+  /** To the dead letters: it is unreadable. */
   | { readonly kind: 'set aside'; readonly tag: D; readonly reason: string }
   /** Say `ripe` after the grace. */
   | { readonly kind: 'await'; readonly group: number; readonly because: 'record' | 'claim' }
@@ -101,7 +109,12 @@ export interface LeaseStep<D> {
   readonly actions: readonly LeaseAction<D>[];
 }
 
-export const startingLease = <D>(): LeaseState<D> => ({ kind: 'standby', gathering: new Map() });
+export const startingLease = <D>(epoch = 0): LeaseState<D> => ({ kind: 'standby', gathered: new Map(), epoch });
+
+type Standby<D> = Extract<LeaseState<D>, { kind: 'standby' }>;
+type Owner<D> = Extract<LeaseState<D>, { kind: 'owner' }>;
+type Uncertain<D> = Extract<LeaseState<D>, { kind: 'uncertain' }>;
+type EventInLife<D> = Exclude<LeaseEvent<D>, { kind: 'release' }>;
 
 /** @param me the owner's name in records; unique to this process */
 export function leaseStep<D>(state: LeaseState<D>, event: LeaseEvent<D>, me: string): LeaseStep<D> {
@@ -118,120 +131,135 @@ export function leaseStep<D>(state: LeaseState<D>, event: LeaseEvent<D>, me: str
   }
 }
 
-function standbyStep<D>(
-  state: Extract<LeaseState<D>, { kind: 'standby' }>,
-  event: Exclude<LeaseEvent<D>, { kind: 'release' }>,
-): LeaseStep<D> {
-  if (event.kind === 'lost') return { state: { kind: 'standby', gathering: new Map() }, actions: [] };
+function standbyStep<D>(state: Standby<D>, event: EventInLife<D>): LeaseStep<D> {
+  const { epoch } = state;
+  if (event.kind === 'lost') return { state: startingLease(epoch), actions: [] };
   if (event.kind === 'delivered') {
     const { delivery } = event;
-    const { group, content } = delivery;
-    const known = state.gathering.get(group);
-    const gathering = new Map(state.gathering);
-    const { records, others } = known ?? { records: [], others: [] };
-    const actions: LeaseAction<D>[] = [];
-    if (content.kind === 'unreadable') actions.push({ kind: 'set aside', tag: delivery.tag, reason: content.reason });
-    if (content.kind === 'record') gathering.set(group, { records: [...records, { ...delivery, content }], others });
-    else gathering.set(group, { records, others: content.kind === 'claim' ? [...others, delivery] : others });
+    const { group } = delivery;
+    const before = state.gathered.get(group) ?? [];
+    const next: LeaseState<D> = {
+      kind: 'standby',
+      epoch,
+      gathered: new Map(state.gathered).set(group, [...before, delivery]),
+    };
     // A record ripens sooner than a claim: it only waits for a second record, not for a first.
-    if (content.kind === 'record' && records.length === 0) actions.push({ kind: 'await', group, because: 'record' });
-    else if (known === undefined) actions.push({ kind: 'await', group, because: 'claim' });
-    return { state: { kind: 'standby', gathering }, actions };
+    if (isRecord(delivery) && !before.some(isRecord)) return same(next, { kind: 'await', group, because: 'record' });
+    return before.length === 0 ? same(next, { kind: 'await', group, because: 'claim' }) : same(next);
   }
   if (event.kind !== 'ripe') return same(state);
-  const chosen = state.gathering.get(event.group);
-  if (chosen === undefined) return same(state);
-  const giveBack: LeaseAction<D>[] = [];
-  for (const [group, { records, others }] of state.gathering)
-    if (group !== event.group)
-      giveBack.push(...[...records, ...others].map(({ tag }) => ({ kind: 'give back', tag }) as const));
-  const newest = chosen.records.reduce<(typeof chosen.records)[number] | undefined>(
-    (best, each) => (best === undefined || isNewer(each.content.record, best.content.record) ? each : best),
-    undefined,
-  );
-  return become(
-    event.group,
-    newest?.content.record,
-    [...chosen.records, ...chosen.others],
-    [{ kind: 'consume only', group: event.group }, ...giveBack],
-  );
+  const found = state.gathered.get(event.group);
+  if (found === undefined) return same(state);
+  const others = [...state.gathered].flatMap(([group, deliveries]) => (group === event.group ? [] : deliveries));
+  const record = found
+    .filter(isRecord)
+    .map(({ content }) => content.record)
+    .reduce<GroupRecord | undefined>((best, each) => (best && !isNewer(each, best) ? best : each), undefined);
+  return become({ group: event.group, record, epoch: 1 + Math.max(epoch, record?.epoch ?? 0), found }, [
+    { kind: 'consume only', group: event.group },
+    ...others.map(({ tag }) => ({ kind: 'give back', tag }) as const),
+  ]);
 }
 
-/** A new owner: what it took over from stays unacknowledged until its own first record is held. */
 function become<D>(
-  group: number,
-  record: GroupRecord | undefined,
-  stale: readonly Delivery<D>[],
+  {
+    group,
+    record,
+    epoch,
+    found,
+  }: {
+    readonly group: number;
+    readonly record: GroupRecord | undefined;
+    readonly epoch: number;
+    readonly found: readonly Delivery<D>[];
+  },
   before: readonly LeaseAction<D>[],
 ): LeaseStep<D> {
-  const epoch = (record?.epoch ?? 0) + 1;
+  const basis = record ?? { epoch: 0, commit: 0 };
   return {
-    state: { kind: 'owner', group, epoch, commit: 0, held: undefined, heldCommit: 0, stale },
+    state: { kind: 'owner', group, epoch, commit: 0, held: undefined, heldCommit: 0, found, basis },
     actions: [...before, { kind: 'own', group, epoch, record }, { kind: 'store' }],
   };
 }
 
-function ownerStep<D>(
-  state: Extract<LeaseState<D>, { kind: 'owner' }>,
-  event: Exclude<LeaseEvent<D>, { kind: 'release' }>,
-  me: string,
-): LeaseStep<D> {
-  const { group, epoch, commit } = state;
+function ownerStep<D>(state: Owner<D>, event: EventInLife<D>, me: string): LeaseStep<D> {
+  const { group, epoch, commit, held, basis } = state;
   if (event.kind === 'storing') return same({ ...state, commit: Math.max(commit, event.commit) });
-  if (event.kind === 'lost') return same({ kind: 'uncertain', group, epoch, commit, claims: [] });
+  if (event.kind === 'lost') return same({ kind: 'uncertain', group, epoch, commit, found: [], basis });
   if (event.kind !== 'delivered') return same(state);
   const { delivery } = event;
-  const { content, tag } = delivery;
+  const found = [...state.found, ...(held ? [held] : []), delivery];
   // A consumer that is being cancelled may still be handed something of another group.
-  if (delivery.group !== group) return same(state, { kind: 'give back', tag });
-  if (content.kind === 'claim')
-    return state.held === undefined
-      ? same({ ...state, stale: [...state.stale, delivery] })
-      : same(state, { kind: 'ack', tag });
-  if (content.kind === 'unreadable') return same(state, { kind: 'set aside', tag, reason: content.reason });
-  const { record } = content;
-  if (record.epoch > epoch)
-    return become(group, record, [...state.stale, ...(state.held ? [state.held] : []), delivery], [{ kind: 'disown' }]);
-  if (record.owner !== me || record.epoch !== epoch) {
-    if (state.held !== undefined) return same(state, { kind: 'ack', tag });
-    return same({ ...state, stale: [...state.stale, delivery] });
+  if (delivery.group !== group) return same(state, { kind: 'give back', tag: delivery.tag });
+  if (isRecord(delivery)) {
+    const { record } = delivery.content;
+    const own = record.owner === me && record.epoch === epoch;
+    if (supersedes(state, record, me))
+      return become({ group, record, epoch: 1 + Math.max(epoch, record.epoch), found }, [{ kind: 'disown' }]);
+    // What is delivered is stored (a quorum queue delivers only what its majority has): what was found may go.
+    if (own && (held === undefined || record.commit > state.heldCommit))
+      return {
+        state: { ...state, held: delivery, heldCommit: record.commit, found: [], basis: undefined },
+        actions: found.slice(0, -1).map(answer),
+      };
+    // Of another owner that began where this one did: in the next epoch there is no doubt whose record is newer.
+    if (!own && record.epoch === epoch)
+      return {
+        state: { ...state, epoch: epoch + 1, commit: 0, held: undefined, heldCommit: 0, found },
+        actions: [{ kind: 'store' }],
+      };
   }
-  // What is delivered is stored (a quorum queue delivers only what its majority has): the ones before may go.
-  if (record.commit <= state.heldCommit && state.held !== undefined) return same(state, { kind: 'ack', tag });
-  const before = [...state.stale, ...(state.held ? [state.held] : [])];
-  return {
-    state: { ...state, held: delivery, heldCommit: record.commit, stale: [] },
-    actions: before.map((each) => ({ kind: 'ack', tag: each.tag })),
-  };
+  return held === undefined ? same({ ...state, found }) : same(state, answer(delivery));
 }
 
-function uncertainStep<D>(
-  state: Extract<LeaseState<D>, { kind: 'uncertain' }>,
-  event: Exclude<LeaseEvent<D>, { kind: 'release' }>,
-  me: string,
-): LeaseStep<D> {
-  const { group, epoch, commit, claims } = state;
-  const regain = (held: Delivery<D> | undefined, heldCommit: number, stale: readonly Delivery<D>[]): LeaseStep<D> => ({
-    state: { kind: 'owner', group, epoch, commit, held, heldCommit, stale },
-    actions: [{ kind: 'regain' }, { kind: 'store' }],
+function uncertainStep<D>(state: Uncertain<D>, event: EventInLife<D>, me: string): LeaseStep<D> {
+  const { group, epoch, commit, basis } = state;
+  const again = (owner: Partial<Owner<D>>, actions: readonly LeaseAction<D>[] = []): LeaseStep<D> => ({
+    state: {
+      ...{ kind: 'owner', group, epoch, commit, held: undefined, heldCommit: 0, found: [], basis },
+      ...owner,
+    },
+    actions: [{ kind: 'regain' }, { kind: 'store' }, ...actions],
   });
-  if (event.kind === 'lost') return same({ ...state, claims: [] });
+  if (event.kind === 'lost') return same({ ...state, found: [] });
+  // A late timer: the answer is there.
+  if (event.kind === 'unanswered' && state.found.length > 0) return same(state);
   if (event.kind === 'unanswered')
-    return { state: startingLease(), actions: [{ kind: 'disown' }, { kind: 'consume all' }] };
+    return { state: startingLease(epoch), actions: [{ kind: 'disown' }, { kind: 'consume all' }] };
   // Nothing but claims came during the grace: the record is gone, and we are who is asked.
-  if (event.kind === 'ripe') return regain(undefined, 0, claims);
+  if (event.kind === 'ripe' && state.found.length > 0) return again({ found: state.found });
   if (event.kind !== 'delivered') return same(state);
   const { delivery } = event;
-  const { content, tag } = delivery;
-  if (delivery.group !== group) return same(state, { kind: 'give back', tag });
-  if (content.kind === 'unreadable')
-    return same(state, { kind: 'set aside', tag, reason: content.reason }, { kind: 'await', group, because: 'claim' });
-  if (content.kind === 'claim')
-    return same({ ...state, claims: [...claims, delivery] }, { kind: 'await', group, because: 'claim' });
-  const { record } = content;
-  if (record.epoch > epoch) return become(group, record, [...claims, delivery], [{ kind: 'disown' }]);
-  if (record.owner === me && record.epoch === epoch) return regain(delivery, record.commit, claims);
-  return regain(undefined, 0, [...claims, delivery]);
+  if (delivery.group !== group) return same(state, { kind: 'give back', tag: delivery.tag });
+  const found = [...state.found, delivery];
+  if (!isRecord(delivery))
+    return state.found.length > 0
+      ? same({ ...state, found })
+      : same({ ...state, found }, { kind: 'await', group, because: 'claim' });
+  const { record } = delivery.content;
+  if (supersedes(state, record, me))
+    return become({ group, record, epoch: 1 + Math.max(epoch, record.epoch), found }, [{ kind: 'disown' }]);
+  if (record.epoch < epoch) return again({ found });
+  if (record.owner !== me) return again({ found, epoch: epoch + 1, commit: 0 });
+  return again({ held: delivery, heldCommit: record.commit, basis: undefined }, state.found.map(answer));
+}
+
+/** Whether the owner has to begin anew from this record: a later owner's, or one that it should have taken over from. */
+function supersedes<D>({ epoch, basis }: Owner<D> | Uncertain<D>, record: GroupRecord, me: string): boolean {
+  if (record.epoch > epoch) return true;
+  const own = record.owner === me && record.epoch === epoch;
+  return basis !== undefined && !own && isNewer(record, basis);
+}
+
+/** What is to become of something that has been replaced by a record of its own. */
+function answer<D>({ tag, content }: Delivery<D>): LeaseAction<D> {
+  return content.kind === 'unreadable' ? { kind: 'set aside', tag, reason: content.reason } : { kind: 'ack', tag };
+}
+
+function isRecord<D>(
+  delivery: Delivery<D>,
+): delivery is Delivery<D> & { readonly content: { readonly kind: 'record'; readonly record: GroupRecord } } {
+  return delivery.content.kind === 'record';
 }
 
 function same<D>(state: LeaseState<D>, ...actions: readonly LeaseAction<D>[]): LeaseStep<D> {
