@@ -3,7 +3,6 @@
 // group this task holds, and decides nothing that a room decides.
 
 import { Buffer } from 'node:buffer';
-import { setTimeout as sleep } from 'node:timers/promises';
 import { GatewayDispatchEvents, type GatewayDispatchPayload } from 'discord-api-types/v10';
 import { type Marks, mayReceive } from './backpressure.ts';
 import { HEADERS, SCHEMA_VERSION } from './contract.ts';
@@ -32,6 +31,10 @@ export interface IngestorOptions {
   readonly intents: number;
   readonly compression: 'none' | 'zlib-stream';
   readonly marks: Marks;
+  /** Resolves when the lease is ours beyond doubt. @throws when the signal aborts */
+  readonly certain: (signal: AbortSignal) => Promise<void>;
+  /** A session has begun: it is to be stored soon. */
+  readonly begun: () => void;
   readonly metrics: Metrics;
   readonly log: Log;
 }
@@ -43,7 +46,7 @@ interface Member {
   guilds: GuildPresence;
 }
 
-/** While the lease is uncertain no shard connects again: a new owner may have its session. But not for ever. */
+/** While the lease is uncertain no shard connects: a new owner may have its session. But not for ever. */
 const DOUBT_MS = 60_000;
 
 export class Ingestor {
@@ -55,7 +58,6 @@ export class Ingestor {
   #receiving = false;
   #wanted = false;
   #turning: Promise<void> = Promise.resolve();
-  #certain: PromiseWithResolvers<void> | undefined;
 
   constructor(options: IngestorOptions) {
     this.#options = options;
@@ -92,10 +94,9 @@ export class Ingestor {
 
   /** Takes shards over and connects them; what is lost with the change is told first. */
   own({ shardIds, shardCount, sessions, storedAt, lost, untold }: TakeOver): void {
-    for (const each of untold) this.publishGap(each);
-    for (const each of lost) this.tellGap(each);
+    void this.abandon(lost, untold);
     this.#members = shardIds.map((id) => {
-      const session = new ShardSession(id, shardCount, (lost) => this.tellGap(lost));
+      const session = new ShardSession(id, shardCount, (lost) => void this.#tellGap(lost));
       const record = sessions.get(id);
       if (record !== undefined) session.restore(record, storedAt);
       const member: Member = {
@@ -116,16 +117,6 @@ export class Ingestor {
     this.#weigh();
   }
 
-  /** The lease is uncertain: what is connected stays, and nothing connects again until `regain` (or a minute later). */
-  doubt(): void {
-    this.#certain ??= Promise.withResolvers();
-  }
-
-  regain(): void {
-    this.#certain?.resolve();
-    this.#certain = undefined;
-  }
-
   /** Stops receiving, with resumable closes. Nothing received is lost: it is in the outbox. */
   async stopReceiving(): Promise<void> {
     this.#wanted = false;
@@ -143,30 +134,43 @@ export class Ingestor {
       this.#options.log.warn({ events: dropped }, 'dropped the outbox: the new owner has these events replayed');
   }
 
+  /** Sessions that nobody will resume, some of them counted before. Resolves when the workers are told of all of them. */
+  async abandon(lost: readonly LostSession[], untold: readonly LostSession[]): Promise<void> {
+    await Promise.all([...untold.map((each) => this.#publishGap(each)), ...lost.map((each) => this.#tellGap(each))]);
+  }
+
   /** A session was lost: counts and says it, and tells the workers. */
-  tellGap(lost: LostSession): void {
+  #tellGap(lost: LostSession): Promise<void> {
     const { shardId, lastSequence, reason } = lost;
     this.#options.metrics.add('gatewayGaps');
     this.#options.log.error(
       { shard: shardId, lastSequence, reason },
       'a session is lost: events after its last sequence may be missing',
     );
-    this.publishGap(lost);
+    return this.#publishGap(lost);
   }
 
-  /** Tells the workers of a lost session; until the broker has confirmed it, it is among `untoldGaps`. */
-  publishGap(lost: LostSession): void {
+  /** Until the broker has confirmed it, it is among `untoldGaps`. */
+  #publishGap(lost: LostSession): Promise<void> {
     const { shardId, sessionId, lastSequence, lastReceivedAt, lostAt, reason } = lost;
     this.#untold.set(sessionId, lost);
     const gap = gatewayGap({ shardId, sessionId, lastSequence, lostFrom: lastReceivedAt, lostUntil: lostAt, reason });
-    this.publisher.publish(messageOf(gap, sessionId, lastSequence), () => this.#untold.delete(sessionId));
+    return new Promise((resolve) => {
+      this.publisher.publish(messageOf(gap, sessionId, lastSequence), () => {
+        this.#untold.delete(sessionId);
+        resolve();
+      });
+    });
   }
 
   #receive(member: Member, dispatch: GatewayDispatchPayload, receivedAt: number): void {
     const { metrics } = this.#options;
     const { session } = member;
     metrics.add('eventsReceived');
-    if (dispatch.t === GatewayDispatchEvents.Ready) member.guilds = new GuildPresence(session.startedAt);
+    if (dispatch.t === GatewayDispatchEvents.Ready) {
+      member.guilds = new GuildPresence(session.startedAt);
+      this.#options.begun();
+    }
     const sessionId = session.id ?? '';
     const { shardId } = session;
     const sequence = dispatch.s;
@@ -221,8 +225,10 @@ export class Ingestor {
   }
 
   async #permission(signal: AbortSignal): Promise<void> {
-    if (this.#certain === undefined) return;
-    await Promise.race([this.#certain.promise, sleep(DOUBT_MS, undefined, { signal })]);
+    const patience = AbortSignal.timeout(DOUBT_MS);
+    await this.#options.certain(AbortSignal.any([signal, patience])).catch((error: unknown) => {
+      if (!patience.aborted) throw error;
+    });
     signal.throwIfAborted();
   }
 

@@ -22,7 +22,7 @@ import { createLog, type Log } from './log.ts';
 import { Metrics } from './metrics.ts';
 import { credential, parseBrokerLogin, parseToken } from './secrets.ts';
 import { LeaseKeeper } from './session/lease-keeper.ts';
-import { takeOver } from './session/take-over.ts';
+import { abandonedBy, takeOver } from './session/take-over.ts';
 
 async function run(config: Config): Promise<void> {
   const me = `${hostname()}-${process.pid}-${randomBytes(3).toString('hex')}`;
@@ -39,11 +39,16 @@ async function run(config: Config): Promise<void> {
   const information = new GatewayInformation(config.discord.apiUrl, token, log);
   const gate = new IdentifyGate(information, new ExclusiveQueueMutex(leaseConnection, identifyQueue, log), log);
   const { intents, compression, shardsPerTask } = config.discord;
-  const marks = config.outbox;
-  const ingestor = new Ingestor({ connection, token, information, gate, intents, compression, marks, metrics, log });
-  const depths = new QueueDepths(connection, Object.values(QUEUES), log);
   let shardCount: number | undefined;
   let keeper: LeaseKeeper | undefined;
+  const ingestor = new Ingestor({
+    ...{ connection, token, information, gate, intents, compression, metrics, log },
+    marks: config.outbox,
+    // Shards are there only when the keeper is, which gives them out.
+    certain: async (signal) => await keeper?.certain(signal),
+    begun: () => keeper?.hurry(),
+  });
+  const depths = new QueueDepths(connection, Object.values(QUEUES), log);
 
   const snapshot = (): HealthSnapshot => {
     const { count, bytes } = ingestor.publisher.outbox;
@@ -72,7 +77,7 @@ async function run(config: Config): Promise<void> {
         errorCount: ingestor.publisher.errorCount,
         lastTurnAt: Math.min(connection.lastTurnAt, leaseConnection.lastTurnAt),
       },
-      outbox: { events: count, bytes, usedPercent: 100 * fullness({ count, bytes }, marks) },
+      outbox: { events: count, bytes, usedPercent: 100 * fullness({ count, bytes }, config.outbox) },
       identifies: { remaining: information.latest?.session_start_limit.remaining, spentUntil: gate.spentUntil },
       lease: keeper?.detail ?? {},
       memory: { ...memory(), heapLimit: getHeapStatistics().heap_size_limit },
@@ -90,6 +95,8 @@ async function run(config: Config): Promise<void> {
     stopping.abort();
     log.info({ signal }, 'draining: no more events are received, and what is received is confirmed');
     const deadline = AbortSignal.timeout(DRAIN_DEADLINE_SECONDS * 1_000);
+    // First of all, so that a standby that drains does not become an owner meanwhile.
+    await keeper?.retire();
     await ingestor.stopReceiving();
     await ingestor.publisher.drained(deadline);
     await keeper?.release();
@@ -110,7 +117,9 @@ async function run(config: Config): Promise<void> {
     });
   connection.start();
   depths.start();
-  // Started before the lease, so that a standby has everything at hand when its turn comes.
+  // Before the lease, so that a standby has everything at hand when its turn comes: the token is read and accepted,
+  // Discord's address is known. Discord may be away, which is no reason to wait.
+  information.fetch(stopping.signal).catch(() => undefined);
   shardCount = await decideShardCount(config, information, stopping.signal);
   if (shardCount !== undefined && !stopping.signal.aborted) {
     keeper = leaseKeeper({ ingestor, connection: leaseConnection, shardCount, shardsPerTask, me, log, metrics });
@@ -150,9 +159,9 @@ function leaseKeeper({
       ),
       untoldGaps: ingestor.untoldGaps,
     }),
-    own: async (group, record) => ingestor.own(takeOver({ group, shardCount, shardsPerTask, record })),
-    doubt: () => ingestor.doubt(),
-    regain: () => ingestor.regain(),
+    own: async (group, record, unreadable) =>
+      ingestor.own(takeOver({ group, shardCount, shardsPerTask, record, unreadable })),
+    abandon: async (record) => await ingestor.abandon(abandonedBy(record), record.untoldGaps),
     disown: async () => {
       metrics.add('leaseLosses');
       await ingestor.disown();

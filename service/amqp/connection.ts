@@ -46,7 +46,8 @@ interface Events {
   unblocked: [];
 }
 
-const HEARTBEAT_SECONDS = 30;
+/** Within two of them either side notices that a silent connection is dead. https://www.rabbitmq.com/docs/heartbeats */
+const HEARTBEAT_SECONDS = 10;
 const HANDSHAKE_DEADLINE_MS = 20_000;
 const CLOSE_DEADLINE_MS = 3_000;
 

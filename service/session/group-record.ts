@@ -38,6 +38,14 @@ const GroupRecord = z.object({
 });
 export type GroupRecord = z.infer<typeof GroupRecord>;
 
+/** A record that nobody can read: its sessions are lost, and all that is known of them is when it was stored. */
+export interface UnreadableRecord {
+  /** The same for the same record. */
+  readonly id: string;
+  /** Unix ms. */
+  readonly storedAt: number;
+}
+
 /** @returns the record, or a sentence about what is wrong with it */
 export function parseGroupRecord(body: { toString(encoding: 'utf8'): string }): GroupRecord | string {
   try {

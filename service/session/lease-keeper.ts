@@ -1,19 +1,21 @@
 // Carries out the law of the lease (lease.ts) on a broker connection of its own: consumes the lease queues, claims,
-// stores the session record, gives it back at the end. One channel carries at most ten consumers (Amazon MQ's default
-// on RabbitMQ 4). Taking over and giving up are the caller's work; they are done one after the other.
+// stores the session record, gives it back at the end. Taking over and giving up are the caller's work; they are done
+// one after the other, and nothing is stored while they are under way. The channels are in lease-footing.ts.
 
 import { Buffer } from 'node:buffer';
+import { hash } from 'node:crypto';
 import { setTimeout as sleep } from 'node:timers/promises';
-import type { Channel, ChannelModel, ConfirmChannel, ConsumeMessage } from 'amqplib';
+import type { ChannelModel } from 'amqplib';
 import { backoffMs } from '../backoff.ts';
-import { EXCHANGES, LEASE_QUEUE_ARGUMENTS, leaseQueue } from '../contract.ts';
-import { DeadlineError, messageOf } from '../errors.ts';
+import { messageOf } from '../errors.ts';
 import type { Log } from '../log.ts';
-import { type GroupRecord, parseGroupRecord } from './group-record.ts';
+import { type GroupRecord, parseGroupRecord, type UnreadableRecord } from './group-record.ts';
 import { type LeaseAction, type LeaseEvent, type LeaseState, leaseStep, startingLease } from './lease.ts';
+import { LeaseFooting, type Tag } from './lease-footing.ts';
 
 export interface LeaseKeeperOptions {
   readonly connection: {
+    readonly blocked: boolean;
     on(event: 'open', listener: (model: ChannelModel) => void): unknown;
     on(event: 'lost', listener: () => void): unknown;
   };
@@ -24,11 +26,14 @@ export interface LeaseKeeperOptions {
   /** What is to be stored now. */
   readonly contents: () => Pick<GroupRecord, 'sessions' | 'untoldGaps'>;
   /** Take the group over. */
-  readonly own: (group: number, record: GroupRecord | undefined) => Promise<void>;
-  /** The lease is uncertain: receive on, but connect no shard again until it is certain. */
-  readonly doubt: () => void;
-  readonly regain: () => void;
+  readonly own: (
+    group: number,
+    record: GroupRecord | undefined,
+    unreadable: UnreadableRecord | undefined,
+  ) => Promise<void>;
   readonly disown: () => Promise<void>;
+  /** A record of a group that is of no division any more: resolves when what was lost with it is told. */
+  readonly abandon: (record: GroupRecord) => Promise<void>;
   readonly committed: () => void;
   readonly timing?: Partial<LeaseTiming>;
 }
@@ -56,40 +61,36 @@ const TIMING: LeaseTiming = {
   renewEveryMs: 300_000,
 };
 
-const CONSUMERS_PER_CHANNEL = 10;
-const CONFIRM_DEADLINE_MS = 10_000;
-
-interface Tag {
-  readonly channel: Channel;
-  readonly message: ConsumeMessage;
-}
-
-/** One opening of the lease connection: what belongs to it is void when it is lost. */
-interface Footing {
-  readonly model: ChannelModel;
-  readonly publish: ConfirmChannel;
-  readonly consumers: Map<number, { readonly channel: Channel; readonly consumerTag: string }>;
-  readonly timers: Set<NodeJS.Timeout>;
-  answerTimer: NodeJS.Timeout | undefined;
-}
+/** After a channel or consumer was lost and the connection was not. */
+const STAND_AGAIN_MS = 200;
+const CLOSE_DEADLINE_MS = 3_000;
 
 export class LeaseKeeper {
   readonly #options: LeaseKeeperOptions;
   readonly #timing: LeaseTiming;
   #state: LeaseState<Tag> = startingLease();
-  #footing: Footing | undefined;
   #model: ChannelModel | undefined;
+  /** What the lease stands on; none until the first queue is to be consumed, and after a loss. */
+  #footing: LeaseFooting | undefined;
+  /** The connection on which a footing is looked for. */
+  #settling: ChannelModel | undefined;
+  /** Calls the waiting for an answer off. */
+  #answered: () => void = () => undefined;
+  /** Resolved with each change of the state's kind. */
+  #change = Promise.withResolvers<void>();
   /** Takeovers and their ends, in order. */
   #work: Promise<void> = Promise.resolve();
+  /** Takeovers begun and not done: until then the contents are somebody else's, and are not stored. */
+  #takingOver = 0;
+  #retired = false;
   #storing: Promise<void> | undefined;
   #storeAgain = false;
   #stored = '';
   #storedAt = 0;
   #ticker: NodeJS.Timeout | undefined;
+  #hurrying: NodeJS.Timeout | undefined;
   #ownedSince: number | undefined;
   #claimedAt = Date.now();
-  /** Takeovers begun and not done: until then the contents are somebody else's, and are not stored. */
-  #takingOver = 0;
 
   constructor(options: LeaseKeeperOptions) {
     this.#options = options;
@@ -98,9 +99,8 @@ export class LeaseKeeper {
     options.connection.on('open', (model) => {
       this.#model = model;
       // The first time nobody has lost anything, so nobody is to be preferred.
-      const patience = opened && this.#state.kind === 'standby' ? this.#timing.patienceMs : 0;
+      this.#settle(opened ? this.#patienceMs : 0);
       opened = true;
-      void this.#settle(model, patience);
     });
     options.connection.on('lost', () => {
       this.#model = undefined;
@@ -135,179 +135,250 @@ export class LeaseKeeper {
     this.#ticker ??= setInterval(() => this.#tick(), this.#timing.commitEveryMs).unref();
   }
 
+  /**
+   * Resolves when the lease is ours beyond doubt: the broker has answered, just now, on the connection that holds it.
+   * As long as it is not ours, it waits. @throws when the signal aborts
+   */
+  async certain(signal: AbortSignal): Promise<void> {
+    while (true) {
+      signal.throwIfAborted();
+      const footing = this.#footing;
+      if (this.#state.kind !== 'owner' || footing === undefined) {
+        await orAborted(this.#change.promise, signal);
+        continue;
+      }
+      // A broker that blocks publishers has said so itself, and may not read what else is asked.
+      if (this.#options.connection.blocked) return;
+      const proven = await orAborted(
+        footing.prove().then(
+          () => true,
+          () => false,
+        ),
+        signal,
+      );
+      if (proven && this.#footing === footing && this.role === 'owner') return;
+      if (this.#footing === footing) await sleep(STAND_AGAIN_MS, undefined, { signal });
+    }
+  }
+
+  /** Something that must not wait for its turn, such as a new session: stored as soon as the last commit is a second old. */
+  hurry(): void {
+    const waitMs = this.#storedAt + this.#timing.commitEveryMs - Date.now();
+    this.#hurrying ??= setTimeout(
+      () => {
+        this.#hurrying = undefined;
+        this.#tick();
+      },
+      Math.max(0, waitMs),
+    ).unref();
+  }
+
+  /** From now on it takes nothing over: a standby goes at once, an owner stays until `release`. */
+  async retire(): Promise<void> {
+    this.#retired = true;
+    if (this.#state.kind === 'standby') await this.#leave();
+    await this.#work;
+  }
+
   /** Stores the last record and gives the lease to whoever is next. The shards must be closed before. */
   async release(): Promise<void> {
     clearInterval(this.#ticker);
+    clearTimeout(this.#hurrying);
     await this.#work;
     await this.#storing;
-    const state = this.#state;
-    if (state.kind === 'owner' && this.#footing !== undefined) {
-      await this.#store(true);
-      // The last record is with the broker: the one before may go, and the last is the next owner's.
-      if (this.#state.kind === 'owner' && this.#state.heldCommit < this.#state.commit && this.#state.held !== undefined)
-        this.#answer(this.#state.held.tag, 'ack');
-    }
-    this.#step({ kind: 'release' });
-    const footing = this.#footing;
-    this.#footing = undefined;
-    if (footing === undefined) return;
-    for (const timer of footing.timers) clearTimeout(timer);
-    clearTimeout(footing.answerTimer);
-    const channels = new Set([...footing.consumers.values()].map(({ channel }) => channel));
-    await Promise.all([...channels].map((channel) => channel.close().catch(() => undefined)));
+    const stored = await this.#store(true);
+    // The last record is with the broker: the one before may go, and the last is the next owner's.
+    if (stored && this.#state.kind === 'owner' && this.#state.heldCommit < this.#state.commit && this.#state.held)
+      this.#footing?.answer(this.#state.held.tag, 'ack');
+    await this.#leave();
   }
 
-  /** After the connection has opened (or a channel was lost): queues, consumers, claims. Again until it holds. */
-  async #settle(model: ChannelModel, patienceMs: number): Promise<void> {
-    await sleep(patienceMs, undefined, { ref: false });
+  async #leave(): Promise<void> {
+    this.#state = leaseStep(this.#state, { kind: 'release' }, this.#options.me).state;
+    const footing = this.#footing;
+    this.#footing = undefined;
+    await Promise.race([footing?.close(), sleep(CLOSE_DEADLINE_MS, undefined, { ref: false })]);
+  }
+
+  /** So that the incumbent usually stays. */
+  get #patienceMs(): number {
+    return this.#state.kind === 'standby' ? this.#timing.patienceMs : 0;
+  }
+
+  /** Looks for a footing on the present connection, unless that is being done. */
+  #settle(afterMs: number): void {
+    const model = this.#model;
+    if (model === undefined || this.#settling === model) return;
+    this.#settling = model;
+    void this.#untilSettled(model, afterMs).finally(() => {
+      if (this.#settling === model) this.#settling = undefined;
+    });
+  }
+
+  async #untilSettled(model: ChannelModel, afterMs: number): Promise<void> {
+    await sleep(afterMs, undefined, { ref: false });
     for (let failures = 1; this.#model === model && this.#state.kind !== 'released'; failures += 1) {
       try {
         await this.#stand(model);
-        return;
       } catch (error) {
-        this.#options.log.warn({ reason: messageOf(error) }, 'cannot consume the lease queues; trying again');
+        if (this.#model === model)
+          this.#options.log.warn({ reason: messageOf(error) }, 'cannot consume the lease queues; trying again');
         this.#lose();
-        await sleep(backoffMs(failures), undefined, { ref: false });
       }
+      if (this.#footing !== undefined) return;
+      await sleep(backoffMs(failures), undefined, { ref: false });
     }
   }
 
   async #stand(model: ChannelModel): Promise<void> {
-    const publish = await model.createConfirmChannel();
-    const footing: Footing = { model, publish, consumers: new Map(), timers: new Set(), answerTimer: undefined };
-    this.#watch(footing, publish);
+    const footing: LeaseFooting = await LeaseFooting.open(
+      model,
+      {
+        deliver: (group, tag) => this.#deliver(footing, group, tag),
+        lost: (reason) => {
+          if (this.#footing === footing && this.#model === model)
+            this.#options.log.warn({ reason }, 'a channel of the lease was lost');
+          this.#loseFooting(footing);
+        },
+      },
+      this.#options.log,
+    );
     this.#footing = footing;
-    const state = this.#state;
-    if (state.kind === 'uncertain') {
-      await this.#consume(footing, state.group, await this.#channel(footing));
-      await this.#claim(footing, state.group);
-      this.#awaitAnswer(footing);
-    } else await this.#consumeAll(footing);
+    if (this.#state.kind === 'uncertain') await this.#ask(footing, this.#state.group);
+    else await this.#consumeAll(footing);
   }
 
-  async #consumeAll(footing: Footing): Promise<void> {
-    let channel: Channel | undefined;
-    const groups = Array.from({ length: this.#options.groups }, (_, group) => group);
-    for (const [index, group] of groups.entries()) {
-      if (footing.consumers.has(group)) continue;
-      if (channel === undefined || index % CONSUMERS_PER_CHANNEL === 0) channel = await this.#channel(footing);
-      await this.#consume(footing, group, channel);
+  /** Asks whether the group is still ours. */
+  async #ask(footing: LeaseFooting, group: number): Promise<void> {
+    await footing.consume(group);
+    // While the broker blocks publishers the claim does not arrive, and nobody is to conclude anything from silence.
+    void this.#claim(footing, group).then((claimed) => {
+      if (!claimed || this.#footing !== footing || this.#state.kind !== 'uncertain') return;
+      this.#answered = footing.after(this.#timing.answerMs, () => this.#step({ kind: 'unanswered' }));
+    });
+  }
+
+  async #consumeAll(footing: LeaseFooting): Promise<void> {
+    footing.keepOnly(() => true);
+    for (let group = 0; group < this.#options.groups; group += 1) {
+      const begun = await footing.consume(group);
       // It may have become an owner meanwhile: the rest is not wanted any more.
       if (this.#state.kind !== 'standby' || this.#footing !== footing) return;
-      await this.#claim(footing, group);
+      if (begun) void this.#claim(footing, group);
     }
   }
 
-  async #channel(footing: Footing): Promise<Channel> {
-    const channel = await footing.model.createChannel();
-    this.#watch(footing, channel);
-    return channel;
+  /** Never throws. @returns whether the broker has it */
+  async #claim(footing: LeaseFooting, group: number): Promise<boolean> {
+    try {
+      await footing.publish(group, { type: 'claim', body: Buffer.from('{}'), appId: this.#options.me });
+      return true;
+    } catch (error) {
+      if (this.#footing !== footing || this.#options.connection.blocked) return false;
+      this.#options.log.warn({ group, reason: messageOf(error) }, 'cannot claim a shard group; trying again');
+      this.#loseFooting(footing);
+      return false;
+    }
   }
 
-  /** A lost channel is a lost lease connection: whatever was held by it is given back by the broker. */
-  #watch(footing: Footing, channel: Channel): void {
-    channel.on('error', (error) =>
-      this.#options.log.warn({ reason: messageOf(error) }, 'the broker closed a channel of the lease'),
-    );
-    channel.on('close', () => {
-      if (this.#footing === footing) this.#loseFooting(footing);
-    });
-  }
-
-  async #consume(footing: Footing, group: number, channel: Channel): Promise<void> {
-    const queue = leaseQueue(group);
-    await channel.assertQueue(queue, { durable: true, arguments: { ...LEASE_QUEUE_ARGUMENTS } });
-    await channel.bindQueue(queue, EXCHANGES.leases, queue);
-    const { consumerTag } = await channel.consume(queue, (message) => {
-      if (this.#footing !== footing) return;
-      // The broker cancels a consumer when its queue is deleted or moves: as good as a lost channel.
-      if (message === null) this.#loseFooting(footing);
-      else this.#deliver(footing, group, channel, message);
-    });
-    footing.consumers.set(group, { channel, consumerTag });
-  }
-
-  #deliver(footing: Footing, group: number, channel: Channel, message: ConsumeMessage): void {
-    clearTimeout(footing.answerTimer);
-    const tag = { channel, message };
-    if (message.properties.type === 'claim') {
+  #deliver(footing: LeaseFooting, group: number, tag: Tag): void {
+    if (this.#footing !== footing) return;
+    const { content: body, properties } = tag.message;
+    if (group >= this.#options.groups) {
+      void this.#clearAway(footing, group, tag);
+      return;
+    }
+    this.#answered();
+    if (properties.type === 'claim') {
       this.#step({ kind: 'delivered', delivery: { group, tag, content: { kind: 'claim' } } });
       return;
     }
-    const record = parseGroupRecord(message.content);
-    const content =
-      typeof record === 'string'
-        ? ({ kind: 'unreadable', reason: record } as const)
-        : ({ kind: 'record', record } as const);
-    this.#step({ kind: 'delivered', delivery: { group, tag, content } });
+    const record = parseGroupRecord(body);
+    if (typeof record !== 'string') {
+      this.#step({ kind: 'delivered', delivery: { group, tag, content: { kind: 'record', record } } });
+      return;
+    }
+    this.#options.log.error(
+      { group, reason: record },
+      'a session record cannot be read: it goes to dead-letters, and unless there is another its sessions are lost',
+    );
+    this.#step({ kind: 'delivered', delivery: { group, tag, content: { kind: 'unreadable', reason: record } } });
   }
 
-  async #claim(footing: Footing, group: number): Promise<void> {
-    await this.#publish(footing, group, 'claim', Buffer.from('{}'));
+  /** Of a group that the present division does not have: what is in its queue concerns nobody else any more. */
+  async #clearAway(footing: LeaseFooting, group: number, tag: Tag): Promise<void> {
+    const { content, properties } = tag.message;
+    if (properties.type === 'claim') {
+      footing.answer(tag, 'ack');
+      return;
+    }
+    const record = parseGroupRecord(content);
+    if (typeof record === 'string') {
+      this.#options.log.error(
+        { group, reason: record },
+        'a session record of a former shard group cannot be read: it goes to dead-letters',
+      );
+      footing.answer(tag, 'set aside');
+      return;
+    }
+    this.#options.log.warn({ group, sessions: Object.keys(record.sessions).length }, 'a former shard group has ended');
+    await this.#options.abandon(record);
+    if (!footing.ended) footing.answer(tag, 'ack');
   }
 
-  #awaitAnswer(footing: Footing): void {
-    // The answer may have come while the claim was on its way.
-    if (this.role !== 'owner' || this.#state.kind === 'owner') return;
-    footing.answerTimer = setTimeout(() => {
-      if (this.#footing === footing) this.#step({ kind: 'unanswered' });
-    }, this.#timing.answerMs);
-  }
-
-  #loseFooting(footing: Footing): void {
+  #loseFooting(footing: LeaseFooting): void {
+    if (this.#footing !== footing) return;
     this.#lose();
-    // The connection may still be there: on it again, not too fast.
-    if (this.#model === footing.model)
-      void sleep(200, undefined, { ref: false }).then(() => {
-        if (this.#model === footing.model && this.#footing === undefined) void this.#settle(footing.model, 0);
-      });
+    this.#settle(Math.max(STAND_AGAIN_MS, this.#patienceMs));
   }
 
   #lose(): void {
     const footing = this.#footing;
     this.#footing = undefined;
-    if (footing !== undefined) {
-      for (const timer of footing.timers) clearTimeout(timer);
-      clearTimeout(footing.answerTimer);
-      footing.publish.close().catch(() => undefined);
-      for (const { channel } of footing.consumers.values()) channel.close().catch(() => undefined);
-    }
-    if (this.#state.kind === 'owner') this.#options.doubt();
+    void footing?.close();
     this.#step({ kind: 'lost' });
   }
 
   #step(event: LeaseEvent<Tag>): void {
+    const { kind } = this.#state;
     const { state, actions } = leaseStep(this.#state, event, this.#options.me);
+    // Retired, it takes nothing over any more: that is for somebody else.
+    if (this.#retired && (state.kind === 'standby' || actions.some((action) => action.kind === 'own'))) {
+      for (const action of actions) if (action.kind === 'disown') this.#act(action);
+      void this.#leave();
+      return;
+    }
     this.#state = state;
     for (const action of actions) this.#act(action);
+    if (state.kind === kind) return;
+    this.#change.resolve();
+    this.#change = Promise.withResolvers();
   }
 
   #act(action: LeaseAction<Tag>): void {
     const { log } = this.#options;
+    const footing = this.#footing;
     switch (action.kind) {
       case 'ack':
       case 'give back':
-        this.#answer(action.tag, action.kind);
-        break;
       case 'set aside':
-        log.error(
-          { reason: action.reason },
-          'a session record cannot be read: it is kept in dead-letters, and its sessions are lost',
-        );
-        this.#answer(action.tag, action.kind);
+        footing?.answer(action.tag, action.kind);
         break;
-      case 'await':
-        this.#ripen(action);
+      case 'await': {
+        const { group, because } = action;
+        const { claimGraceMs, recordGraceMs } = this.#timing;
+        footing?.after(because === 'claim' ? claimGraceMs : recordGraceMs, () => this.#step({ kind: 'ripe', group }));
         break;
+      }
       case 'consume only':
-        for (const [group, { channel, consumerTag }] of this.#footing?.consumers ?? []) {
-          if (group === action.group) continue;
-          this.#footing?.consumers.delete(group);
-          channel.cancel(consumerTag).catch(() => undefined);
-        }
+        footing?.keepOnly((group) => group === action.group || group >= this.#options.groups);
         break;
       case 'consume all':
-        this.#returnToStandby();
+        if (footing !== undefined)
+          this.#consumeAll(footing).catch((error: unknown) => {
+            log.warn({ reason: messageOf(error) }, 'cannot consume the lease queues; trying again');
+            this.#loseFooting(footing);
+          });
         break;
       case 'own': {
         const { group, epoch, record } = action;
@@ -316,19 +387,19 @@ export class LeaseKeeper {
           { group, epoch, sessions: Object.keys(record?.sessions ?? {}).length, from: record?.owner },
           'owner of the shard group',
         );
+        const unreadable = record === undefined ? this.#foundUnreadable() : undefined;
         this.#takingOver += 1;
-        this.#enqueue(async () => {
-          // Uncertain again by now? Then nothing connects until that is settled.
-          if (this.#state.kind === 'owner') this.#options.regain();
-          await this.#options.own(group, record).finally(() => {
+        this.#enqueue(() =>
+          this.#options.own(group, record, unreadable).finally(() => {
             this.#takingOver -= 1;
-          });
-        });
+          }),
+        );
+        void this.#sweep();
         break;
       }
       case 'regain':
         log.info({ group: this.group }, 'the lease is still ours');
-        this.#options.regain();
+        void this.#sweep();
         break;
       case 'disown':
         log.warn('another task is the owner of the shard group now: standing by');
@@ -341,27 +412,24 @@ export class LeaseKeeper {
     }
   }
 
-  #ripen({ group, because }: Extract<LeaseAction<Tag>, { kind: 'await' }>): void {
-    const footing = this.#footing;
-    if (footing === undefined) return;
-    const { claimGraceMs, recordGraceMs } = this.#timing;
-    const timer = setTimeout(
-      () => {
-        footing.timers.delete(timer);
-        if (this.#footing === footing) this.#step({ kind: 'ripe', group });
-      },
-      because === 'claim' ? claimGraceMs : recordGraceMs,
-    );
-    footing.timers.add(timer);
+  #foundUnreadable(): UnreadableRecord | undefined {
+    if (this.#state.kind !== 'owner') return undefined;
+    const delivery = this.#state.found.find(({ content }) => content.kind === 'unreadable');
+    if (delivery === undefined) return undefined;
+    const { content, properties } = delivery.tag.message;
+    return { id: hash('sha1', content, 'hex'), storedAt: 1_000 * Number(properties.timestamp) || Date.now() };
   }
 
-  #returnToStandby(): void {
+  /** The owner of the first group looks after those that the present division has no more. */
+  async #sweep(): Promise<void> {
     const footing = this.#footing;
-    if (footing === undefined) return;
-    this.#consumeAll(footing).catch((error: unknown) => {
-      this.#options.log.warn({ reason: messageOf(error) }, 'cannot consume the lease queues; trying again');
-      if (this.#footing === footing) this.#loseFooting(footing);
-    });
+    if (footing === undefined || this.group !== 0) return;
+    try {
+      for (let group = this.#options.groups; await footing.consumeLeftover(group); group += 1);
+    } catch (error) {
+      if (!footing.ended)
+        this.#options.log.warn({ reason: messageOf(error) }, 'cannot look for shard groups of a former division');
+    }
   }
 
   /** In order, and an error in one is said and does not stop the next. */
@@ -371,20 +439,16 @@ export class LeaseKeeper {
     });
   }
 
-  #answer({ channel, message }: Tag, how: 'ack' | 'give back' | 'set aside'): void {
-    try {
-      if (how === 'ack') channel.ack(message);
-      else channel.nack(message, false, how === 'give back');
-    } catch (error) {
-      // The channel has closed, and the broker has given the message back by itself.
-      this.#options.log.debug({ reason: messageOf(error) }, 'an answer came too late');
-    }
-  }
-
   #tick(): void {
     this.#claimAgain();
-    if (this.#storing !== undefined || this.#state.kind !== 'owner' || this.#footing === undefined) return;
-    this.#storing = this.#store(false).finally(() => {
+    if (this.#storing !== undefined || this.#state.kind !== 'owner') return;
+    // What is published now would only lie in the socket.
+    if (this.#options.connection.blocked) return;
+    if (!this.#storeAgain && Date.now() - this.#storedAt < this.#timing.commitEveryMs) {
+      this.hurry();
+      return;
+    }
+    this.#storing = this.#store(false).then(() => {
       this.#storing = undefined;
     });
   }
@@ -395,57 +459,47 @@ export class LeaseKeeper {
     const due = Date.now() - this.#claimedAt >= this.#timing.renewEveryMs;
     if (this.#state.kind !== 'standby' || footing === undefined || !due) return;
     this.#claimedAt = Date.now();
-    for (const group of footing.consumers.keys())
-      this.#claim(footing, group).catch((error: unknown) => {
-        this.#options.log.warn({ reason: messageOf(error) }, 'cannot claim a shard group; trying again later');
-      });
+    for (const group of footing.groups) void this.#claim(footing, group);
   }
 
-  /** Stores the record when it has changed, or is due, or must be. Never throws: the next tick tries again. */
-  async #store(mustBe: boolean): Promise<void> {
+  /** Stores the record when it has changed, or is due, or must be. Never throws. @returns whether the broker has it */
+  async #store(mustBe: boolean): Promise<boolean> {
     const footing = this.#footing;
-    if (this.#state.kind !== 'owner' || footing === undefined || this.#takingOver > 0) return;
+    if (this.#state.kind !== 'owner' || footing === undefined || this.#takingOver > 0) return false;
     const { group, epoch } = this.#state;
     const contents = this.#options.contents();
     const text = JSON.stringify({ epoch, ...contents });
-    const due = Date.now() - this.#storedAt >= this.#timing.renewEveryMs;
-    if (text === this.#stored && !due && !mustBe && !this.#storeAgain) return;
+    const storedAt = Date.now();
+    const due = storedAt - this.#storedAt >= this.#timing.renewEveryMs;
+    if (text === this.#stored && !due && !mustBe && !this.#storeAgain) return false;
     this.#storeAgain = false;
     const commit = this.#state.commit + 1;
     this.#step({ kind: 'storing', commit });
-    const storedAt = Date.now();
     const record: GroupRecord = { version: 1, group, owner: this.#options.me, epoch, commit, storedAt, ...contents };
+    const body = Buffer.from(JSON.stringify(record));
     try {
-      await this.#publish(footing, group, 'record', Buffer.from(JSON.stringify(record)));
+      const timestamp = Math.floor(storedAt / 1_000);
+      await footing.publish(group, { type: 'record', body, timestamp, appId: this.#options.me });
       this.#stored = text;
       this.#storedAt = storedAt;
       this.#options.committed();
+      return true;
     } catch (error) {
+      // The next tick tries again.
       if (this.#footing === footing)
         this.#options.log.warn({ reason: messageOf(error) }, 'cannot store the session record');
+      return false;
     }
   }
+}
 
-  /** Resolves when the broker has it. @throws after ten seconds, or when it refuses */
-  async #publish(footing: Footing, group: number, type: 'claim' | 'record', body: Buffer): Promise<void> {
-    const confirmed = new Promise<void>((resolve, reject) => {
-      footing.publish.publish(
-        EXCHANGES.leases,
-        leaseQueue(group),
-        body,
-        { persistent: true, contentType: 'application/json', type, appId: this.#options.me },
-        (error: unknown) => (error === null ? resolve() : reject(error)),
-      );
-    });
-    const late = new AbortController();
-    const deadline = sleep(CONFIRM_DEADLINE_MS, undefined, { signal: late.signal, ref: false }).then(() => {
-      throw new DeadlineError(`the broker did not confirm a ${type} within ${CONFIRM_DEADLINE_MS / 1_000} s`);
-    });
-    deadline.catch(() => undefined);
-    try {
-      await Promise.race([confirmed, deadline]);
-    } finally {
-      late.abort();
-    }
+async function orAborted<T>(promise: Promise<T>, signal: AbortSignal): Promise<T> {
+  const aborted = Promise.withResolvers<never>();
+  const abort = () => aborted.reject(signal.reason);
+  signal.addEventListener('abort', abort, { once: true });
+  try {
+    return await Promise.race([promise, aborted.promise]);
+  } finally {
+    signal.removeEventListener('abort', abort);
   }
 }

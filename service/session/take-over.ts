@@ -1,7 +1,7 @@
 // What a new owner of a shard group begins with: which sessions of the record it can resume, and which are lost because
 // the shards were divided differently meanwhile. Pure.
 
-import type { GroupRecord } from './group-record.ts';
+import type { GroupRecord, UnreadableRecord } from './group-record.ts';
 import type { LostSession, SessionRecord } from './session.ts';
 
 export interface TakeOver {
@@ -23,18 +23,33 @@ export function takeOver(
     shardCount,
     shardsPerTask,
     record,
+    unreadable,
   }: {
     readonly group: number;
     readonly shardCount: number;
     readonly shardsPerTask: number;
     readonly record: GroupRecord | undefined;
+    /** Found instead of a record. */
+    readonly unreadable?: UnreadableRecord | undefined;
   },
   now = Date.now(),
 ): TakeOver {
   const first = group * shardsPerTask;
   const shardIds = Array.from({ length: Math.min(shardsPerTask, shardCount - first) }, (_, index) => first + index);
   const sessions = new Map<number, SessionRecord>();
-  const lost: LostSession[] = [];
+  // Of these not even the names are known: one is made, the same whoever finds the record.
+  const lost: LostSession[] = shardIds.flatMap((shardId) =>
+    unreadable === undefined
+      ? []
+      : {
+          shardId,
+          sessionId: `unreadable-${unreadable.id}-${shardId}`,
+          lastSequence: 0,
+          lastReceivedAt: unreadable.storedAt,
+          lostAt: now,
+          reason: 'the session record could not be read',
+        },
+  );
   for (const [id, session] of Object.entries(record?.sessions ?? {})) {
     const shardId = Number(id);
     const recounted = session.shardCount !== shardCount;
@@ -54,4 +69,16 @@ export function takeOver(
     });
   }
   return { shardIds, shardCount, sessions, storedAt: record?.storedAt ?? now, lost, untold: record?.untoldGaps ?? [] };
+}
+
+/** What is lost with a record of a group that the present division does not have. */
+export function abandonedBy(record: GroupRecord, now = Date.now()): readonly LostSession[] {
+  return Object.entries(record.sessions).map(([id, session]) => ({
+    shardId: Number(id),
+    sessionId: session.sessionId,
+    lastSequence: session.sequence,
+    lastReceivedAt: record.storedAt,
+    lostAt: now,
+    reason: 'the shards were divided into fewer groups',
+  }));
 }
