@@ -63,8 +63,12 @@ const READY_TIMEOUT_MS = 30_000;
 const AFTER_REFUSAL_MS = [1_000, 5_000] as const;
 /** A connection that lived this long succeeded: what follows is a first failure. */
 const LIVED_MS = 10_000;
-/** After so many connections that nobody answered, the gateway's general address is tried with the session. */
+/** One that came to READY or RESUMED and ended sooner counts up to this many failures: a pause of up to 2 s. */
+const MOST_AFTER_READY = 3;
+/** After so many connections that nobody answered, the session is tried at the gateway's general address too, in turn. */
 const RESUME_URL_TRIES = 2;
+/** Discord's REST may be away while its gateway is not: the session does not wait for it. */
+const GENERAL_ADDRESS_DEADLINE_MS = 5_000;
 
 export class Shard {
   readonly id: number;
@@ -76,6 +80,8 @@ export class Shard {
   #stopping = new AbortController();
   #loop: Promise<void> | undefined;
   #unanswered = 0;
+  /** The present or last connection came to READY or RESUMED. */
+  #wasReady = false;
   #token = '';
 
   constructor(options: ShardOptions) {
@@ -130,6 +136,7 @@ export class Shard {
       }
       if (signal.aborted) return;
       failures = Date.now() - startedAt > LIVED_MS ? 1 : failures + 1;
+      if (this.#wasReady) failures = Math.min(failures, MOST_AFTER_READY);
       this.#options.log.warn(
         { shard: this.id, verdict: verdict.kind, reason: verdict.reason },
         'the gateway connection ended',
@@ -158,7 +165,9 @@ export class Shard {
         const kept = session.record !== undefined && session.refused(verdict.reason, Date.now());
         this.#become('waiting');
         const [least, most] = AFTER_REFUSAL_MS;
-        return kept ? Math.random() * 500 : least + Math.random() * (most - least);
+        if (kept) return Math.random() * 500;
+        // IDENTIFYs are few: those that are refused again and again are asked for ever more rarely.
+        return Math.max(least + Math.random() * (most - least), failures > MOST_AFTER_READY ? backoffMs(failures) : 0);
       }
       case 'resume':
       case 'unreachable':
@@ -170,12 +179,11 @@ export class Shard {
 
   async #connect(signal: AbortSignal): Promise<Verdict> {
     this.#become('connecting');
-    const { token, information, session, onDispatch, onSent, permission } = this.#options;
+    this.#wasReady = false;
+    const { token, session, onDispatch, onSent, permission } = this.#options;
     await permission(signal);
     this.#token = await token.usable(signal);
-    const resumes = session.record?.shardCount === session.shardCount;
-    const tryGeneralAddress = resumes && this.#unanswered >= RESUME_URL_TRIES;
-    const url = resumes && !tryGeneralAddress ? session.record.resumeUrl : (await information.fetch(signal)).url;
+    const url = await this.#address(signal);
     const connection = new GatewayConnection(this.#strategy(url), this.id);
     connection.onSent = (sent) => {
       this.#become(sent === 'resume' ? 'resuming' : 'identifying');
@@ -206,6 +214,20 @@ export class Shard {
     const end: ConnectionEnd = await ended;
     this.#connection = undefined;
     return verdictOf(end);
+  }
+
+  /** Where to connect: to the session's own address, or in general. @throws when the signal aborts */
+  async #address(signal: AbortSignal): Promise<string> {
+    const { information, session } = this.#options;
+    const { record } = session;
+    if (record?.shardCount !== session.shardCount) return (await information.fetch(signal)).url;
+    const turn = this.#unanswered - RESUME_URL_TRIES;
+    if (turn < 0 || turn % 2 === 1) return record.resumeUrl;
+    const fetched = information.fetch(signal);
+    // It goes on asking for the next who needs it.
+    fetched.catch(() => undefined);
+    const late = sleep(GENERAL_ADDRESS_DEADLINE_MS, information.latest, { signal });
+    return (await Promise.race([fetched, late]))?.url ?? record.resumeUrl;
   }
 
   /** What the package asks for. Its hooks must be synchronous and never throw: otherwise it reorders dispatches. */
@@ -255,6 +277,7 @@ export class Shard {
   #become(state: ShardState): void {
     if (this.#stopping.signal.aborted && state !== 'stopped') return;
     if (this.#state === 'failed' && state !== 'stopped') return;
+    if (state === 'ready') this.#wasReady = true;
     if (state !== 'ready') this.#latencyMs = undefined;
     this.#state = state;
   }
