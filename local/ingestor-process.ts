@@ -6,7 +6,7 @@ import { once } from 'node:events';
 import { createWriteStream } from 'node:fs';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { fileURLToPath } from 'node:url';
-import { ENV, PATHS } from '../service/contract.ts';
+import { ENV, NODE_FLAGS, PATHS } from '../service/contract.ts';
 import type { HealthReport } from '../service/health.ts';
 
 const MAIN = fileURLToPath(new URL('../service/main.ts', import.meta.url));
@@ -31,7 +31,7 @@ export class IngestorProcess {
 
   constructor({ name, logFile, env, nodeFlags = [] }: IngestorSettings) {
     this.name = name;
-    this.#child = spawn(process.execPath, [...nodeFlags, MAIN], {
+    this.#child = spawn(process.execPath, [...NODE_FLAGS, ...nodeFlags, MAIN], {
       env: { PATH: process.env.PATH, [ENV.port]: '0', [ENV.host]: '127.0.0.1', ...env },
       stdio: ['ignore', 'pipe', 'pipe'],
     });

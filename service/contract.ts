@@ -27,6 +27,12 @@ export const ENV = {
 /** Exit code for a faulty configuration: EX_CONFIG of sysexits.h. */
 export const EXIT_CONFIG = 78;
 
+/**
+ * V8's young generation, kept small. Everything here is short-lived, and message bodies lie outside the heap: with
+ * Node's own size they wait for a collection that seldom comes (355 MiB resident after 76,000 events instead of 131).
+ */
+export const NODE_FLAGS = ['--max-semi-space-size=4'] as const;
+
 /** HTTP paths of the service. */
 export const PATHS = { root: '/', health: '/health', live: '/live', metrics: '/metrics' } as const;
 export const DEFAULT_PORT = 8080;
