@@ -1,4 +1,5 @@
-// The processes of one node. Each has a pid file in the node's folder, where the watchdog finds it, and a log beside it.
+// The processes that work in one folder. Each has a pid file there, where the watchdog finds it, a log beside it, and
+// that folder as its HOME, by which the watchdog knows it.
 
 import { type ChildProcess, spawn } from 'node:child_process';
 import { closeSync, openSync, readFileSync, rmSync } from 'node:fs';
@@ -21,8 +22,14 @@ export interface Children {
   log(name: string): string;
 }
 
-export function childrenIn(folder: string, env: Record<string, string>): Children {
+export function childrenIn(folder: string, env: NodeJS.ProcessEnv): Children {
   const children = new Map<string, ChildProcess>();
+
+  /** SIGKILL takes its own children along; every other signal is for itself to answer. */
+  const send = (child: ChildProcess, signal: NodeJS.Signals) => {
+    if (signal !== 'SIGKILL' || child.pid === undefined) return child.kill(signal);
+    return process.kill(-child.pid, signal);
+  };
 
   const living = (name: string) => {
     const child = children.get(name);
@@ -38,8 +45,8 @@ export function childrenIn(folder: string, env: Record<string, string>): Childre
       // The shell replaces itself by the program, so the pid that it leaves is the program's.
       const child = spawn('sh', ['-c', 'echo $$ >"$0" && exec "$@"', pidFile, program, ...args], {
         cwd: folder,
-        env,
-        // Its own session: a Ctrl-C in the terminal is for the caller, who may want to drain into this node.
+        env: { ...env, HOME: folder },
+        // Its own session and group: a Ctrl-C in the terminal is for the caller, who may want to drain into this node.
         detached: true,
         stdio: ['ignore', output, output],
       });
@@ -47,7 +54,10 @@ export function childrenIn(folder: string, env: Record<string, string>): Childre
       child.once('exit', () => rmSync(pidFile, { force: true }));
       children.set(name, child);
     },
-    signal: (name, signal) => living(name)?.kill(signal) ?? false,
+    signal(name, signal) {
+      const child = living(name);
+      return child !== undefined && send(child, signal);
+    },
     ended(name) {
       const child = children.get(name);
       if (child === undefined) return 'never started';
@@ -57,16 +67,19 @@ export function childrenIn(folder: string, env: Record<string, string>): Childre
       const child = living(name);
       if (child === undefined) return;
       const ended = new Promise((resolve) => child.once('exit', resolve));
-      child.kill(signal);
+      send(child, signal);
       // A frozen process takes no other signal than SIGKILL.
       child.kill('SIGCONT');
       if (await within(END_WITHIN_MS, ended)) return;
-      child.kill('SIGKILL');
+      send(child, 'SIGKILL');
       await ended;
       throw new Error(`The ${name} in ${folder} did not end within ${END_WITHIN_MS / 1000} s of ${signal}.`);
     },
     killAll() {
-      for (const child of children.values()) child.kill('SIGKILL');
+      for (const name of children.keys()) {
+        const child = living(name);
+        if (child) send(child, 'SIGKILL');
+      }
     },
     log: (name) => readFileSync(logFile(name), 'utf8'),
   };

@@ -3,7 +3,6 @@
 // through the suite's own dynamic loader, so that they find the suite's libraries and not the machine's.
 // A folder in the cache is whole or absent: it is made beside its place and renamed into it.
 
-import { execFile } from 'node:child_process';
 import {
   chmodSync,
   closeSync,
@@ -16,24 +15,24 @@ import {
   readFileSync,
   readSync,
   renameSync,
-  rmSync,
-  statSync,
   writeFileSync,
 } from 'node:fs';
 import { homedir } from 'node:os';
 import { join } from 'node:path';
 import { fileURLToPath } from 'node:url';
-import { promisify } from 'node:util';
+import { childrenIn } from './children.ts';
+import { ask } from './deadline.ts';
 import type { Installation } from './private-node.ts';
-
-const run = promisify(execFile);
+import { deleteFolder, watch } from './watchdog.ts';
 
 export const DEBIAN_ROOT = fileURLToPath(new URL('../debian-root.sh', import.meta.url));
 /** Goes up when what `relocate` does changes, so that an older folder is not taken. */
 const LAYOUT = 1;
-const UNPACK_DEADLINE_MS = 10 * 60_000;
-/** A half-made folder older than this belongs to nobody. */
-const ABANDONED_AFTER_MS = 60 * 60_000;
+/** First part of the name of a folder that is being made. */
+const MAKING = '.making-';
+/** In a whole folder: its own place, since one that was moved would start programs of where it was. */
+const MARKER = '.unpacked-in';
+const UNPACK_WITHIN_MS = 10 * 60_000;
 
 /** The installation of a suite, from the cache or brought by apt. */
 export async function unpack(suite: string, log?: (line: string) => void): Promise<Installation> {
@@ -67,27 +66,31 @@ function folderOf(suite: string): string {
   return join(cacheFolder(), `rabbitmq-${suite}-${LAYOUT}`);
 }
 
-/** The folder names its own place: one that was moved would start programs of where it was. */
 function isWhole(folder: string): boolean {
-  const marker = join(folder, '.unpacked-in');
+  const marker = join(folder, MARKER);
   return existsSync(marker) && readFileSync(marker, 'utf8') === folder;
 }
 
 async function make(suite: string, folder: string): Promise<void> {
   mkdirSync(cacheFolder(), { recursive: true });
-  removeAbandoned();
-  const work = mkdtempSync(join(cacheFolder(), '.making-'));
+  const work = mkdtempSync(join(cacheFolder(), MAKING));
+  const children = childrenIn(work, process.env);
+  const watchdog = watch({ folder: work, endNow: children.killAll });
   try {
     const root = join(work, 'root');
-    await run(DEBIAN_ROOT, [suite, root, 'rabbitmq-server'], { timeout: UNPACK_DEADLINE_MS }).catch((error) => {
-      const reason = String(error.stderr ?? '').trim() || error.message;
-      throw new Error(`RabbitMQ of ${suite} could not be unpacked by apt: ${reason}`, { cause: error });
-    });
+    children.launch('unpack', DEBIAN_ROOT, suite, root, 'rabbitmq-server');
+    const ended = async () => children.ended('unpack');
+    const end = await ask(UNPACK_WITHIN_MS, ended, () => new Error(`RabbitMQ of ${suite} was not unpacked in time.`));
+    if (end !== 'exit code 0') {
+      throw new Error(`RabbitMQ of ${suite} could not be unpacked (${end}): ${children.log('unpack').trim()}`);
+    }
     relocate(root, folder);
-    writeFileSync(join(root, '.unpacked-in'), folder);
+    writeFileSync(join(root, MARKER), folder);
     putInPlace(root, folder, work);
   } finally {
-    rmSync(work, { recursive: true, force: true });
+    await children.end('unpack', 'SIGKILL');
+    deleteFolder(work);
+    watchdog.dismiss();
   }
 }
 
@@ -100,16 +103,6 @@ export function putInPlace(root: string, folder: string, work: string): void {
     if (isWhole(folder)) return;
     renameSync(folder, join(work, 'damaged'));
     renameSync(root, folder);
-  }
-}
-
-function removeAbandoned(): void {
-  for (const name of readdirSync(cacheFolder())) {
-    const path = join(cacheFolder(), name);
-    const age = name.startsWith('.making-')
-      ? Date.now() - (statSync(path, { throwIfNoEntry: false })?.mtimeMs ?? 0)
-      : 0;
-    if (age > ABANDONED_AFTER_MS) rmSync(path, { recursive: true, force: true });
   }
 }
 

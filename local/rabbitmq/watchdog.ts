@@ -1,4 +1,4 @@
-// Leaves nothing behind, however the caller ends. When it exits, its nodes are ended and their folders deleted before
+// Leaves nothing behind, however the caller ends. When it exits, what runs is ended and its folders are deleted before
 // it is gone. When it cannot do so itself (a signal's default, kill -9), a small shell process that holds a pipe to it
 // sees the pipe end and does the same. The shell only ends a process whose environment names the folder: by then a
 // pid may belong to another.
@@ -15,16 +15,20 @@ for file in "$1"/*.pid; do
   pid=$(cat "$file" 2>/dev/null) || continue
   for try in 1 2 3 4 5 6 7 8 9 10; do
     ours "$1" "$pid" || break
-    kill -9 "$pid"
+    kill -9 -- "-$pid" || kill -9 "$pid"
     sleep 0.1
   done
 done
 [ -z "$2" ] || { [ -d "$1" ] && docker rm --force --volumes "$2"; }
-rm -rf "$1"
+# What was just killed may still be writing.
+for try in 1 2 3 4 5 6 7 8 9 10; do
+  rm -rf "$1" && break
+  sleep 0.1
+done
 `;
 
 export interface Watched {
-  /** Holds everything of the node. The processes whose pids its `*.pid` files hold run with it as their HOME. */
+  /** Holds everything that is to go. The processes whose pids its `*.pid` files hold run with it as their HOME. */
   readonly folder: string;
   /** A Docker container that belongs to the folder. */
   readonly container?: string;
