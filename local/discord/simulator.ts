@@ -68,6 +68,8 @@ export class DiscordSimulator {
   #refusing = false;
   #failingRest: number | undefined;
   #traffic: Traffic | undefined;
+  /** Draws from the mix: each takes its kind and its guild from its number. */
+  #drawn = 0;
   #produced = 0;
   #delivered = 0;
 
@@ -369,7 +371,8 @@ export class DiscordSimulator {
 
   /** The next event of the mix. */
   #happen(): void {
-    const random = new Random(this.options.seed, 10, this.#produced);
+    const random = new Random(this.options.seed, 10, this.#drawn);
+    this.#drawn += 1;
     const at = random.next() * (this.#mix.at(-1)?.[1] ?? 0);
     const kind = this.#mix.find(([, upTo]) => at < upTo)?.[0] ?? '';
     if (kind === GUILD_KINDS.join) {
@@ -383,13 +386,13 @@ export class DiscordSimulator {
       return;
     }
     const lively = this.#roster.lively(random);
-    if (kind === GUILD_KINDS.outage) {
+    if (kind === GUILD_KINDS.outage || lively === undefined) {
       const out = this.#roster.firstOut();
       if (out) this.restore(out.id);
       else if (lively) this.outage(lively.id);
       return;
     }
-    if (lively) this.#publish(this.#variantEvent(variantOf(kind), lively, {}));
+    this.#publish(this.#variantEvent(variantOf(kind), lively, {}));
   }
 
   #variantEvent(

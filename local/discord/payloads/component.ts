@@ -2,6 +2,7 @@
 // A component quotes the bot's own message that it stands in, with its text.
 
 import {
+  type APIComponentInMessageActionRow,
   type APIMessage,
   type APIMessageButtonInteractionData,
   type APIMessageComponentInteraction,
@@ -28,8 +29,7 @@ export function buttonInThread(moment: Moment): Component {
   return {
     ...fields,
     type: InteractionType.MessageComponent,
-    message: ourMessage(moment, fields.channel_id),
-    data: { ...head(moment, 'close'), component_type: ComponentType.Button },
+    ...used(moment, fields.channel_id, { ...head(moment, 'close'), component_type: ComponentType.Button }),
   };
 }
 
@@ -38,8 +38,7 @@ export function buttonInDirectMessage(moment: Moment): Component {
   return {
     ...fields,
     type: InteractionType.MessageComponent,
-    message: ourMessage(moment, fields.channel_id),
-    data: { ...head(moment, 'confirm'), component_type: ComponentType.Button },
+    ...used(moment, fields.channel_id, { ...head(moment, 'confirm'), component_type: ComponentType.Button }),
   };
 }
 
@@ -134,10 +133,11 @@ export function modal(moment: Moment): APIModalSubmitInteraction {
 /** The older form: text inputs in action rows. Opened by a button, so it quotes that message. */
 export function modalOfRows(moment: Moment): APIModalSubmitInteraction {
   const fields = inGuild(moment);
+  const openedBy = componentOf(moment, { ...head(moment, 'open'), component_type: ComponentType.Button });
   return {
     ...fields,
     type: InteractionType.ModalSubmit,
-    message: ourMessage(moment, fields.channel_id),
+    message: ourMessage(moment, fields.channel_id, openedBy),
     data: rows(moment),
   };
 }
@@ -164,21 +164,32 @@ function rows(moment: Moment): APIModalSubmission {
   };
 }
 
-function inGuildMessage(
-  moment: Moment,
-  data: APIMessageButtonInteractionData | APIMessageSelectMenuInteractionData,
-): Component {
+function inGuildMessage(moment: Moment, data: Used): Component {
   const fields = inGuild(moment);
-  return {
-    ...fields,
-    type: InteractionType.MessageComponent,
-    message: ourMessage(moment, fields.channel_id),
-    data,
-  };
+  return { ...fields, type: InteractionType.MessageComponent, ...used(moment, fields.channel_id, data) };
 }
 
-/** The bot's message that holds the components, an answer to a command. */
-function ourMessage(moment: Moment, channelId: string): APIMessage {
+type Used = APIMessageButtonInteractionData | APIMessageSelectMenuInteractionData;
+
+/** The component that was used, and the message that it stands in. */
+function used<T extends Used>(moment: Moment, channelId: string, data: T): { data: T; message: APIMessage } {
+  return { data, message: ourMessage(moment, channelId, componentOf(moment, data)) };
+}
+
+function componentOf(moment: Moment, { component_type: type, custom_id }: Used): APIComponentInMessageActionRow {
+  const id = 2;
+  switch (type) {
+    case ComponentType.Button:
+      return { type, id, custom_id, style: ButtonStyle.Primary, label: moment.words() };
+    case ComponentType.StringSelect:
+      return { type, id, custom_id, options: ['red', 'green', 'blue'].map((value) => ({ value, label: value })) };
+    default:
+      return { type, id, custom_id, placeholder: moment.words(), min_values: 1, max_values: 3 };
+  }
+}
+
+/** The bot's message that holds the component, an answer to a command. */
+function ourMessage(moment: Moment, channelId: string, component: APIComponentInMessageActionRow): APIMessage {
   const { world, guild } = moment;
   const { user } = moment.person();
   const interaction = moment.id();
@@ -188,21 +199,7 @@ function ourMessage(moment: Moment, channelId: string): APIMessage {
     type: MessageType.ChatInputCommand,
     application_id: world.applicationId,
     webhook_id: world.applicationId,
-    components: [
-      {
-        type: ComponentType.ActionRow,
-        id: 1,
-        components: [
-          {
-            type: ComponentType.Button,
-            id: 2,
-            style: ButtonStyle.Primary,
-            label: moment.words(),
-            custom_id: 'confirm',
-          },
-        ],
-      },
-    ],
+    components: [{ type: ComponentType.ActionRow, id: 1, components: [component] }],
     interaction_metadata: {
       id: interaction,
       type: InteractionType.ApplicationCommand,
