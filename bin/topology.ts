@@ -10,7 +10,7 @@ import { discordTopology } from '../lib/topology/topology.ts';
 import { USERS, VHOST } from '../service/contract.ts';
 
 /** Where the passwords of the topology's users come from. */
-const PASSWORD_VARIABLES = { [USERS.ingestor]: 'INGESTOR_PASSWORD', [USERS.worker]: 'WORKER_PASSWORD' };
+const PASSWORD_VARIABLES = { ingestor: 'INGESTOR_PASSWORD', worker: 'WORKER_PASSWORD' } as const;
 const MAX_SHARD_GROUPS = 4_096;
 const CHANGES_PENDING = 2;
 const MARKS = { create: '+', change: '~', remove: '-' } as const;
@@ -23,6 +23,9 @@ const HELP = `Usage: npm run topology -- plan|apply [options]
   --url ADDRESS      management API: http://user:password@host:15672, https://host on Amazon MQ
   --vhost NAME       default: ${VHOST}
   --shard-groups N   one lease queue for each; default: 1
+  --ingestor-user NAME, --worker-user NAME
+                     default: ${USERS.ingestor}, ${USERS.worker}; users belong to the whole broker,
+                     so that a second topology there needs others
   --ca-file FILE     a further certificate authority (PEM)
   --json             one JSON object instead of lines
   --help
@@ -53,6 +56,8 @@ async function main(): Promise<number> {
       url: { type: 'string' },
       vhost: { type: 'string', default: VHOST },
       'shard-groups': { type: 'string', default: '1' },
+      'ingestor-user': { type: 'string', default: USERS.ingestor },
+      'worker-user': { type: 'string', default: USERS.worker },
       'ca-file': { type: 'string' },
       json: { type: 'boolean', default: false },
       help: { type: 'boolean', default: false },
@@ -70,17 +75,18 @@ async function main(): Promise<number> {
     throw new Error(`--shard-groups: expected 1 to ${MAX_SHARD_GROUPS}, got '${values['shard-groups']}'`);
 
   const api = new ManagementApi({ ...login(values.url), ...authority(values['ca-file']) });
-  const wanted = discordTopology({ vhost: values.vhost, shardGroups });
-  const passwords = passwordsFromEnvironment();
+  const userNames = { ingestor: values['ingestor-user'], worker: values['worker-user'] };
+  const wanted = discordTopology({ vhost: values.vhost, shardGroups, userNames });
+  const passwords = passwordsFromEnvironment(userNames);
   try {
     if (command === 'plan') {
       const { version, plan } = await planTopology(api, wanted, { passwords });
-      print(values.json, { version, vhost: values.vhost, ...plan });
+      print(values.json, withVariables({ version, vhost: values.vhost, ...plan }, userNames));
       if (plan.refusals.length > 0) return 1;
       return plan.steps.length > 0 ? CHANGES_PENDING : 0;
     }
     const report = await applyTopology(api, wanted, { passwords });
-    print(values.json, { vhost: values.vhost, refusals: [], ...report });
+    print(values.json, withVariables({ vhost: values.vhost, refusals: [], ...report }, userNames));
     return 0;
   } finally {
     api.close();
@@ -112,10 +118,17 @@ function authority(file: string | undefined): { ca?: string } {
   }
 }
 
-function passwordsFromEnvironment(): Record<string, string> {
-  const given = Object.entries(PASSWORD_VARIABLES).map(([user, variable]) => [user, process.env[variable] ?? '']);
-  return Object.fromEntries(given.filter(([, password]) => password !== ''));
+function passwordsFromEnvironment(userNames: UserNames): Record<string, string> {
+  return Object.fromEntries(
+    PARTS.map((part) => [userNames[part], process.env[PASSWORD_VARIABLES[part]] ?? '']).filter(
+      ([, password]) => password !== '',
+    ),
+  );
 }
+
+type UserNames = Readonly<Record<keyof typeof PASSWORD_VARIABLES, string>>;
+
+const PARTS = ['ingestor', 'worker'] as const;
 
 interface Outcome {
   readonly version: string;
@@ -143,14 +156,17 @@ function print(json: boolean, outcome: Outcome): void {
     ...refusals.map((refusal) => `! ${refusal}`),
     ...kept.map((reason) => `= ${reason}`),
     ...leftAlone.map((name) => `= ${name}: not of this topology`),
-    ...notes.map((note) => `= ${note}${variableFor(note)}`),
+    ...notes.map((note) => `= ${note}`),
     `create ${count('create')}, change ${count('change')}, remove ${count('remove')}, refused ${refusals.length}`,
   ];
   console.log(lines.join('\n'));
 }
 
-/** The library knows of no environment. */
-function variableFor(note: string): string {
-  const user = Object.entries(PASSWORD_VARIABLES).find(([name]) => note.startsWith(`user ${name} `));
-  return user === undefined ? '' : ` (${user[1]})`;
+/** The library knows of no environment, so that it cannot say where a password would come from. */
+function withVariables(outcome: Outcome, userNames: UserNames): Outcome {
+  const notes = outcome.notes.map((note) => {
+    const part = PARTS.find((some) => note.startsWith(`user ${userNames[some]} `));
+    return part === undefined ? note : `${note} (${PASSWORD_VARIABLES[part]})`;
+  });
+  return { ...outcome, notes };
 }

@@ -7,6 +7,7 @@ import { type ManagementApi, ManagementApiError } from './management-api.ts';
 import { governs, keptPolicy, keptQueue, type Plan, plan, type Step } from './plan.ts';
 import { complaints } from './rules.ts';
 import type { Topology } from './topology.ts';
+import { reasonsToStay } from './unused-queues.ts';
 
 export interface ApplyOptions {
   /** By user's name. A user without one keeps what it has, or is left out. */
@@ -44,11 +45,15 @@ export async function applyTopology(api: ManagementApi, wanted: Topology, option
   if (planned.refusals.length > 0) throw new TopologyRefusedError(planned.refusals);
   const done: Step[] = [];
   const kept = [...planned.kept];
-  const keptQueues: string[] = [];
+  const leaving = planned.steps.filter((step) => step.kind === 'remove').flatMap(queueOf);
+  let staying: ReadonlyMap<string, string> | undefined;
   for (const [index, step] of planned.steps.entries()) {
     options.signal?.throwIfAborted();
     try {
-      const obstacle = await obstacleTo(step, api, wanted.vhost, keptQueues);
+      // Bindings are removed before queues, so that nothing comes after this look.
+      if (step.kind === 'remove' && step.target.type === 'queue')
+        staying ??= await reasonsToStay(api, wanted.vhost, leaving, options.signal);
+      const obstacle = staying && obstacleTo(step, staying);
       if (obstacle === undefined) {
         await carryOut(step, api, wanted.vhost, options.passwords);
         done.push(step);
@@ -72,25 +77,20 @@ export async function planTopology(
   return { version: found.version, plan: plan(wanted, found, previous, passwords) };
 }
 
-/** Why a removal may not be, as of now: what was found is up to five seconds old. Its bindings are gone already. */
-async function obstacleTo(
-  { kind, target }: Step,
-  api: ManagementApi,
-  vhost: string,
-  keptQueues: string[],
-): Promise<string | undefined> {
+function queueOf({ target }: Step): string[] {
+  return target.type === 'queue' ? [target.queue.name] : [];
+}
+
+/** Why a removal may not be after all: what was found was out of date. */
+function obstacleTo({ kind, target }: Step, staying: ReadonlyMap<string, string>): string | undefined {
   if (kind !== 'remove') return undefined;
   if (target.type === 'policy') {
-    const governed = keptQueues.find((queue) => governs(target.policy, 'queues', queue));
+    const governed = [...staying.keys()].find((queue) => governs(target.policy, 'queues', queue));
     return governed === undefined ? undefined : keptPolicy(target.policy.name, governed);
   }
   if (target.type !== 'queue') return undefined;
-  const { name } = target.queue;
-  // Who consumes may hold messages that are not ready, so that they do not show.
-  const consumed = (await api.consumedQueues(vhost)).has(name);
-  if (!consumed && !(await api.hasReadyMessage(vhost, name))) return undefined;
-  keptQueues.push(name);
-  return keptQueue(name, consumed ? 'a consumer' : 'messages');
+  const because = staying.get(target.queue.name);
+  return because === undefined ? undefined : keptQueue(target.queue.name, because);
 }
 
 async function carryOut(

@@ -99,7 +99,7 @@ export class ManagementApi {
   }
 
   async queues(vhost: string): Promise<FoundQueue[]> {
-    const columns = 'name,type,durable,auto_delete,exclusive,arguments,messages';
+    const columns = 'name,type,durable,auto_delete,exclusive,arguments,messages,consumers';
     return await this.#get(`${path('queues', vhost)}?columns=${columns}`, z.array(QUEUE));
   }
 
@@ -112,14 +112,7 @@ export class ManagementApi {
     await this.#delete(path('queues', vhost, name));
   }
 
-  /** Names of the queues of this vhost that somebody consumes, now. */
-  async consumedQueues(vhost: string): Promise<Set<string>> {
-    const consumer = z.object({ queue: z.object({ name: z.string() }) });
-    const consumers = await this.#get(path('consumers', vhost), z.array(consumer));
-    return new Set(consumers.map(({ queue }) => queue.name));
-  }
-
-  /** Whether a message is ready, now: figures of queues are up to five seconds old. The message is given back. */
+  /** Whether a message is ready, now. It is given back. */
   async hasReadyMessage(vhost: string, queue: string): Promise<boolean> {
     const body = { count: 1, ackmode: 'ack_requeue_true', encoding: 'auto', truncate: 1 };
     try {
@@ -339,8 +332,9 @@ const QUEUE = z
     auto_delete: z.boolean(),
     exclusive: z.boolean().nullish(),
     arguments: ARGUMENTS,
-    /** Up to five seconds old; none yet of a young queue. */
+    /** Ready and unacknowledged. As the next one, up to ten seconds old; none yet of a young queue. */
     messages: z.number().optional(),
+    consumers: z.number().optional(),
   })
   .transform(({ auto_delete: autoDelete, exclusive, ...rest }) => ({
     ...rest,

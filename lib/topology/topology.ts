@@ -78,7 +78,10 @@ export interface Limits {
   readonly guildEventsMaxMessages: number;
   readonly guildEventsMaxBytes: number;
   readonly gatewayEventsMaxMessages: number;
-  /** Deliveries without an ack after which a message is set aside into the dead letters. */
+  /**
+   * Deliveries that end without an answer, as a worker dies of them, after which a message is set aside into the dead
+   * letters. Before RabbitMQ 4.3 a nack with requeue counts as well.
+   */
   readonly deliveryLimit: number;
   /** How long dead letters and unrouted messages are kept, and how much of each: beyond it the oldest go. */
   readonly setAsideTtlMs: number;

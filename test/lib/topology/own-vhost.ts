@@ -1,0 +1,71 @@
+// A vhost of the shared broker for one test, with names for users that no other test has, and what removes it all.
+
+import { randomBytes } from 'node:crypto';
+import amqplib, { type ChannelModel } from 'amqplib';
+import { ManagementApi } from '../../../lib/topology/management-api.ts';
+import { type DiscordTopologyOptions, discordTopology, type Topology } from '../../../lib/topology/topology.ts';
+import { makeVhost, sharedBroker } from '../../broker.ts';
+
+export interface OwnVhost {
+  readonly vhost: string;
+  readonly api: ManagementApi;
+  readonly userNames: { readonly ingestor: string; readonly worker: string };
+  readonly passwords: Readonly<Record<string, string>>;
+  /** The product's layout, here. */
+  topology(options?: Omit<DiscordTopologyOptions, 'vhost' | 'userNames'>): Topology;
+  /** A connection of one of the two, or of the administrator. Closed at the end. */
+  connect(as?: 'ingestor' | 'worker', password?: string): Promise<ChannelModel>;
+  /** A call of the management API that the product does not make. */
+  manage(method: string, path: string, body?: object): Promise<unknown>;
+  /** Only the vhost. */
+  removeVhost(): Promise<void>;
+  remove(): Promise<void>;
+}
+
+export async function ownVhost(name: string): Promise<OwnVhost> {
+  const { managementUrl, username, password } = sharedBroker();
+  const made = await makeVhost(name);
+  const api = new ManagementApi({ url: managementUrl, username, password });
+  const suffix = randomBytes(4).toString('hex');
+  const userNames = { ingestor: `ingestor-${suffix}`, worker: `worker-${suffix}` };
+  const passwords = { [userNames.ingestor]: `in-${suffix}-secret`, [userNames.worker]: `wo-${suffix}-secret` };
+  const connections: ChannelModel[] = [];
+  return {
+    vhost: made.vhost,
+    api,
+    userNames,
+    passwords,
+    topology: (options = {}) => discordTopology({ ...options, vhost: made.vhost, userNames }),
+    async connect(as, given) {
+      const login = as && { username: userNames[as], password: given ?? passwords[userNames[as]] ?? '' };
+      const connection = await amqplib.connect(login === undefined ? made.url() : made.url(login));
+      // The broker closes it when the vhost is removed.
+      connection.on('error', () => undefined);
+      connections.push(connection);
+      return connection;
+    },
+    async manage(method, path, body) {
+      const response = await fetch(`${managementUrl}/api/${path}`, {
+        method,
+        headers: {
+          authorization: `Basic ${Buffer.from(`${username}:${password}`).toString('base64')}`,
+          'content-type': 'application/json',
+        },
+        ...(body && { body: JSON.stringify(body) }),
+        signal: AbortSignal.timeout(30_000),
+      });
+      const text = await response.text();
+      if (!response.ok) throw new Error(`${method} ${path}: HTTP ${response.status} ${text}`);
+      return text === '' ? undefined : JSON.parse(text);
+    },
+    removeVhost: async () => await made.remove(),
+    async remove() {
+      for (const connection of connections) await connection.close().catch(() => undefined);
+      for (const user of Object.values(userNames)) await api.deleteUser(user);
+      await made.remove().catch((error: Error) => {
+        if (!error.message.includes('HTTP 404')) throw error;
+      });
+      api.close();
+    },
+  };
+}
