@@ -15,12 +15,11 @@
 //
 // Races, and what makes them harmless:
 // - Claim before record: the grace of gathering. Still no record after it: a new owner IDENTIFYs.
-// - A record later than the grace, or a newer one behind the one taken: the owner begins anew from it, as long as its
-//   own first record is not there.
 // - Two records: the newest by (epoch, commit) wins; the others are acked once the new owner's own record is delivered.
+// - A newer one that comes late (after the grace, or because another consumer gave it back only now), and a record that
+//   another owner stored meanwhile: newer than what this one took over from, so it begins anew from that.
 // - Old owner and new owner at once (a cut lease connection, a partition): both publish the same events under the same
 //   ids, each in order; only the new one can store a record; the old one steps down when it can ask.
-// - Two that took over from the same record, and so have the same epoch: the one that is left goes on in the next one.
 // - Crash between storing the new record and acking the old: two records, see above.
 // - Crash between taking over and the first own record: nothing was acknowledged, so nothing is missing.
 // - Unreadable record: set aside into dead-letters, by the same rule, and what remains counts as no record.
@@ -59,8 +58,8 @@ export type LeaseState<D> =
       readonly heldCommit: number;
       /** What it found in the queue: to be answered when an own record is held. */
       readonly found: readonly Delivery<D>[];
-      /** What it took over from. None once a record of its own was held. */
-      readonly basis: Position | undefined;
+      /** What it took over from. */
+      readonly basis: Position;
     }
   | {
       readonly kind: 'uncertain';
@@ -68,7 +67,7 @@ export type LeaseState<D> =
       readonly epoch: number;
       readonly commit: number;
       readonly found: readonly Delivery<D>[];
-      readonly basis: Position | undefined;
+      readonly basis: Position;
     }
   | { readonly kind: 'released' };
 
@@ -193,20 +192,13 @@ function ownerStep<D>(state: Owner<D>, event: EventInLife<D>, me: string): Lease
   if (delivery.group !== group) return same(state, { kind: 'give back', tag: delivery.tag });
   if (isRecord(delivery)) {
     const { record } = delivery.content;
-    const own = record.owner === me && record.epoch === epoch;
     if (supersedes(state, record, me))
       return become({ group, record, epoch: 1 + Math.max(epoch, record.epoch), found }, [{ kind: 'disown' }]);
     // What is delivered is stored (a quorum queue delivers only what its majority has): what was found may go.
-    if (own && (held === undefined || record.commit > state.heldCommit))
+    if (isOwn(state, record, me) && (held === undefined || record.commit > state.heldCommit))
       return {
-        state: { ...state, held: delivery, heldCommit: record.commit, found: [], basis: undefined },
+        state: { ...state, held: delivery, heldCommit: record.commit, found: [] },
         actions: found.slice(0, -1).map(answer),
-      };
-    // Of another owner that began where this one did: in the next epoch there is no doubt whose record is newer.
-    if (!own && record.epoch === epoch)
-      return {
-        state: { ...state, epoch: epoch + 1, commit: 0, held: undefined, heldCommit: 0, found },
-        actions: [{ kind: 'store' }],
       };
   }
   return held === undefined ? same({ ...state, found }) : same(state, answer(delivery));
@@ -239,16 +231,17 @@ function uncertainStep<D>(state: Uncertain<D>, event: EventInLife<D>, me: string
   const { record } = delivery.content;
   if (supersedes(state, record, me))
     return become({ group, record, epoch: 1 + Math.max(epoch, record.epoch), found }, [{ kind: 'disown' }]);
-  if (record.epoch < epoch) return again({ found });
-  if (record.owner !== me) return again({ found, epoch: epoch + 1, commit: 0 });
-  return again({ held: delivery, heldCommit: record.commit, basis: undefined }, state.found.map(answer));
+  if (!isOwn(state, record, me)) return again({ found });
+  return again({ held: delivery, heldCommit: record.commit }, state.found.map(answer));
 }
 
-/** Whether the owner has to begin anew from this record: a later owner's, or one that it should have taken over from. */
-function supersedes<D>({ epoch, basis }: Owner<D> | Uncertain<D>, record: GroupRecord, me: string): boolean {
-  if (record.epoch > epoch) return true;
-  const own = record.owner === me && record.epoch === epoch;
-  return basis !== undefined && !own && isNewer(record, basis);
+function isOwn<D>({ epoch }: Owner<D> | Uncertain<D>, record: GroupRecord, me: string): boolean {
+  return record.owner === me && record.epoch === epoch;
+}
+
+/** Whether the owner has to begin anew from this record: it knows nothing of what is in it. */
+function supersedes<D>(state: Owner<D> | Uncertain<D>, record: GroupRecord, me: string): boolean {
+  return isNewer(record, state.basis) && !isOwn(state, record, me);
 }
 
 /** What is to become of something that has been replaced by a record of its own. */

@@ -4,7 +4,8 @@
 //
 // Of the broker: a delivery goes to the active consumer only; what a lost connection held goes to the front of the
 // queue again, in its order; a publish and an ack travel on different channels, so either may come first; a confirm
-// says that the message is in the queue. A connection ends for its two sides at different moments.
+// says that the message is in the queue. A connection ends for its two sides at different moments. What a task sends on
+// one channel in one turn is taken together: it is one packet, and the shortest timer is longer than its way.
 
 import { type GroupRecord, isNewer } from '../../../service/session/group-record.ts';
 import {
@@ -56,6 +57,12 @@ type Command =
     }
   | { readonly kind: 'publish'; readonly group: number; readonly body: Body; readonly confirm: number };
 
+interface Sent {
+  readonly command: Command;
+  /** The move in which it was sent. */
+  readonly sentAt: number;
+}
+
 type Frame =
   | { readonly kind: 'consuming'; readonly group: number }
   | { readonly kind: 'delivery'; readonly group: number; readonly tag: number; readonly body: Body }
@@ -67,13 +74,14 @@ interface Connection {
   /** As the broker sees it, and as the task does. */
   brokerSees: boolean;
   taskSees: boolean;
-  readonly consuming: Command[];
-  readonly publishing: Command[];
+  readonly consuming: Sent[];
+  readonly publishing: Sent[];
   readonly toTask: Frame[];
 }
 
 interface Tag {
   readonly connection: Connection;
+  readonly group: number;
   readonly tag: number;
 }
 
@@ -160,12 +168,14 @@ export class LeaseModel {
       const { task } = connection;
       if (connection.brokerSees) {
         for (const commands of [connection.consuming, connection.publishing]) {
-          const [command] = commands;
-          if (command !== undefined)
-            add('work', `broker takes '${command.kind}' of ${task.name} for ${command.group}`, () => {
-              commands.shift();
-              this.#take(connection, command);
-            });
+          const [first] = commands;
+          if (first === undefined) continue;
+          const packet = commands.filter(({ sentAt }) => sentAt === first.sentAt);
+          const what = packet.map(({ command }) => `${command.kind} ${command.group}`).join(', ');
+          add('work', `broker takes of ${task.name}: ${what}`, () => {
+            commands.splice(0, packet.length);
+            for (const { command } of packet) this.#take(connection, command);
+          });
         }
         if (!connection.taskSees)
           add('work', `broker notices the end of ${task.name}`, () => this.#brokerLoses(connection));
@@ -342,7 +352,7 @@ export class LeaseModel {
     for (const { connection } of queue.consumers) connection.toTask.push({ kind: 'consumer cancelled' });
     // Answers on the way find nothing; that is no mistake of who sent them.
     for (const [tag, { connection }] of queue.unacked)
-      for (const [index, command] of connection.consuming.entries())
+      for (const [index, { command }] of connection.consuming.entries())
         if (command.kind === 'answer' && command.tag === tag) connection.consuming.splice(index, 1);
     const holders = new Set([...queue.unacked.values()].map(({ connection }) => connection));
     queue.ready = [];
@@ -397,7 +407,7 @@ export class LeaseModel {
   #consumeNext(task: Task): void {
     const group = task.toConsume.shift();
     if (group === undefined) return;
-    task.connection?.consuming.push({ kind: 'consume', group });
+    task.connection?.consuming.push({ command: { kind: 'consume', group }, sentAt: this.#moves });
     task.consumed.add(group);
   }
 
@@ -421,7 +431,7 @@ export class LeaseModel {
         const { group, tag, body } = frame;
         const content: Delivery<Tag>['content'] =
           body.kind === 'unreadable' ? { kind: 'unreadable', reason: 'it is no JSON' } : body;
-        this.#step(task, { kind: 'delivered', delivery: { group, tag: { connection, tag }, content } });
+        this.#step(task, { kind: 'delivered', delivery: { group, tag: { connection, group, tag }, content } });
         return;
       }
       case 'confirm':
@@ -438,13 +448,16 @@ export class LeaseModel {
 
   #publish(task: Task, group: number, body: Body): number {
     this.#ids += 1;
-    task.connection?.publishing.push({ kind: 'publish', group, body, confirm: this.#ids });
+    task.connection?.publishing.push({
+      command: { kind: 'publish', group, body, confirm: this.#ids },
+      sentAt: this.#moves,
+    });
     return this.#ids;
   }
 
   #cancel(task: Task, group: number): void {
     task.consumed.delete(group);
-    task.connection?.consuming.push({ kind: 'cancel', group });
+    task.connection?.consuming.push({ command: { kind: 'cancel', group }, sentAt: this.#moves });
   }
 
   #taskLoses(connection: Connection): void {
@@ -538,13 +551,12 @@ export class LeaseModel {
       case 'ack':
       case 'give back':
       case 'set aside': {
-        const { connection, tag } = action.tag;
+        const { connection, group, tag } = action.tag;
         const how = action.kind === 'ack' ? 'ack' : action.kind === 'give back' ? 'requeue' : 'reject';
         if (!connection.taskSees) throw new Error(`${task.name} answers on a connection that it has lost`);
         // On a connection that the broker has given up the answer goes nowhere.
-        const queue = this.#queues.find(({ unacked }) => unacked.get(tag)?.connection === connection);
         if (connection.brokerSees)
-          connection.consuming.push({ kind: 'answer', group: queue?.group ?? this.#groupOfAnswered(task), tag, how });
+          connection.consuming.push({ command: { kind: 'answer', group, tag, how }, sentAt: this.#moves });
         return;
       }
       case 'await':
@@ -583,10 +595,6 @@ export class LeaseModel {
       case 'regain':
         if (task.session === undefined) throw new Error(`${task.name} regains a group without having its sessions`);
     }
-  }
-
-  #groupOfAnswered(task: Task): number {
-    return task.state.kind === 'owner' || task.state.kind === 'uncertain' ? task.state.group : 0;
   }
 
   // ---- the promises
