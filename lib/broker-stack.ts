@@ -6,6 +6,7 @@ import { Secret } from 'aws-cdk-lib/aws-secretsmanager';
 import type { Construct } from 'constructs';
 import { USERS, VHOST } from '../service/contract.ts';
 import { Broker, consoleUrl, ExistingBroker, type IBroker } from './broker.ts';
+import { BrokerLogs } from './broker-logs.ts';
 import { Network } from './network.ts';
 import { LoginRotation } from './rotation/login-rotation.ts';
 import { AMQPS_PORT, brokerLogin, discordTokenSecret, secretName } from './secrets.ts';
@@ -37,6 +38,8 @@ export class BrokerStack extends Stack {
     this.broker = settings.broker.existing
       ? new ExistingBroker(this, 'Broker', settings.broker.existing)
       : new Broker(this, 'Broker', { settings, vpc, subnets: this.network.brokerSubnets });
+
+    if (this.broker instanceof Broker) new BrokerLogs(this, 'BrokerLogs', { brokerId: this.broker.brokerId, settings });
 
     this.brokerClients = new ec2.SecurityGroup(this, 'Clients', {
       vpc,

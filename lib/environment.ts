@@ -1,5 +1,6 @@
 // One environment: its two stacks, their names, tags and protection. The names are what an operator types.
 import { type App, Tags } from 'aws-cdk-lib';
+import { acknowledge } from './acknowledgements.ts';
 import { BrokerStack } from './broker-stack.ts';
 import { IngestorStack } from './ingestor-stack.ts';
 import type { Settings } from './settings.ts';
@@ -27,5 +28,6 @@ export function environmentStacks(app: App, settings: Settings): EnvironmentStac
   });
   Tags.of(app).add('Application', 'discord-ingestor');
   Tags.of(app).add('Environment', environment);
+  acknowledge(settings, [broker, ingestor]);
   return { broker, ingestor };
 }

@@ -60,6 +60,8 @@ export class IngestorService extends Construct {
         platform: Platform.LINUX_ARM64,
       }),
       command: command(settings),
+      // Without a limit of its own a container sees the memory of the machine beneath.
+      memoryLimitMiB: settings.task.memoryMiB,
       environment: taskEnvironment(settings, props.discordToken.secretArn, props.brokerLogin.secretArn),
       healthCheck: {
         command: ['CMD', ...LIVE_CHECK],

@@ -6,7 +6,7 @@
 //   public-ip  $3.65 per task (its IPv4 address), and one Secrets Manager endpoint in one zone for the functions, $7.30
 //   nat        $32.85 per gateway and $0.045 per GB through it; no endpoint, because the gateway leads everywhere
 //   Endpoints for ECR, logs and S3 ($7.30 per endpoint and zone) would not replace either: Discord is on the internet.
-import { Duration, Fn, RemovalPolicy, Stack } from 'aws-cdk-lib';
+import { Annotations, Duration, Fn, RemovalPolicy, Stack } from 'aws-cdk-lib';
 import * as ec2 from 'aws-cdk-lib/aws-ec2';
 import * as logs from 'aws-cdk-lib/aws-logs';
 import { AwsCustomResource, AwsCustomResourcePolicy, PhysicalResourceId } from 'aws-cdk-lib/custom-resources';
@@ -132,7 +132,12 @@ export class Network extends Construct {
   }
 
   private named(name: string, subnetIds: readonly string[]): ec2.SubnetSelection {
-    return { subnets: subnetIds.map((id, index) => ec2.Subnet.fromSubnetId(this, `${name}${index}`, id)) };
+    const subnets = subnetIds.map((subnetId, index) => ec2.Subnet.fromSubnetId(this, `${name}${index}`, subnetId));
+    for (const subnet of subnets) {
+      const nobodyAsks = 'Their routes are the affair of who made the network';
+      Annotations.of(subnet).acknowledgeWarning('@aws-cdk/aws-ec2:noSubnetRouteTableId', nobodyAsks);
+    }
+    return { subnets };
   }
 
   /** In one zone: while that zone is away, functions fail and nothing else does. */

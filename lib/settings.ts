@@ -136,7 +136,7 @@ function schemaFor(environment: Environment) {
         // Subnets are named, not searched for: a search may find others next year, and a broker's subnets cannot change.
         existing: z
           .strictObject({
-            vpcId: text(/^vpc-[0-9a-f]+$/, "a VPC's id (vpc-…)"),
+            vpcId: id('vpc'),
             /** One per node, each in another zone, without a route to the internet. */
             brokerSubnetIds: subnetIds(),
             /** Public ones with egress `public-ip`, private ones with a NAT with `nat`. */
@@ -187,7 +187,7 @@ function schemaFor(environment: Environment) {
             /** Secret with `username` and `password` of a user with the tag `administrator`. */
             administratorSecretArn: secretArn(),
             /** Its security group, which gets the rules for 5671 and 443. */
-            securityGroupId: text(/^sg-[0-9a-f]+$/, "a security group's id (sg-…)"),
+            securityGroupId: id('sg'),
           })
           .optional(),
       })
@@ -399,10 +399,14 @@ function text(pattern: RegExp, expected: string) {
   return z.string(said(expected)).regex(pattern, said(expected));
 }
 
+/** Of a resource in EC2. */
+function id(kind: 'vpc' | 'subnet' | 'sg') {
+  return text(new RegExp(`^${kind}-([0-9a-f]{8}|[0-9a-f]{17})$`), `an id such as '${kind}-0123456789abcdef0'`);
+}
+
 function subnetIds() {
-  return z
-    .array(text(/^subnet-[0-9a-f]+$/, "a subnet's id (subnet-…)"), said('a list of subnets'))
-    .min(1, said('a subnet'));
+  const error = said("a list of ids such as 'subnet-0123456789abcdef0'");
+  return z.array(id('subnet'), error).min(1, error);
 }
 
 function secretArn() {

@@ -1,8 +1,11 @@
-// New passwords for the broker's logins, on a schedule: one function for all of them.
+// New passwords for the broker's logins, on a schedule: one function for all of them, which Secrets Manager may call for
+// these secrets only. Written with the plain resources: the library's own schedule would let every account call it.
 import { join } from 'node:path';
-import { Duration } from 'aws-cdk-lib';
+import { Duration, Stack } from 'aws-cdk-lib';
 import type { IVpc, SecurityGroup, SubnetSelection } from 'aws-cdk-lib/aws-ec2';
-import type { ISecret } from 'aws-cdk-lib/aws-secretsmanager';
+import { PolicyStatement } from 'aws-cdk-lib/aws-iam';
+import { CfnPermission } from 'aws-cdk-lib/aws-lambda';
+import { CfnRotationSchedule, type ISecret } from 'aws-cdk-lib/aws-secretsmanager';
 import { Construct, type IDependable } from 'constructs';
 import { NodeFunction } from '../node-function.ts';
 import { ROTATION_ENV } from './rotation.ts';
@@ -37,14 +40,32 @@ export class LoginRotation extends Construct {
       },
     });
     props.administrator.grantRead(rotate);
-    for (const [user, login] of Object.entries(props.logins)) {
-      const schedule = login.addRotationSchedule(`${user}Schedule`, {
-        rotationLambda: rotate,
-        automaticallyAfter: Duration.days(props.everyDays),
+    const logins = Object.entries(props.logins);
+    rotate.addToRolePolicy(
+      new PolicyStatement({
+        actions: ['DescribeSecret', 'GetSecretValue', 'PutSecretValue', 'UpdateSecretVersionStage'].map(
+          (action) => `secretsmanager:${action}`,
+        ),
+        resources: logins.map(([, { secretArn }]) => secretArn),
+      }),
+    );
+    for (const [user, { secretArn }] of logins) {
+      const permission = new CfnPermission(this, `${user}Call`, {
+        action: 'lambda:InvokeFunction',
+        functionName: rotate.functionArn,
+        principal: 'secretsmanager.amazonaws.com',
+        sourceArn: secretArn,
+        sourceAccount: Stack.of(this).account,
+      });
+      const schedule = new CfnRotationSchedule(this, `${user}Schedule`, {
+        secretId: secretArn,
+        rotationLambdaArn: rotate.functionArn,
+        rotationRules: { automaticallyAfterDays: props.everyDays },
         // The first login is as fresh as the stack.
         rotateImmediatelyOnUpdate: false,
       });
-      schedule.node.addDependency(...props.after);
+      // Making the schedule calls the function, which then needs its rights and the broker its users.
+      schedule.node.addDependency(permission, rotate, ...props.after);
     }
   }
 }

@@ -49,13 +49,17 @@ describe('defaults', () => {
 });
 
 describe('refusals', () => {
-  const existing = { vpcId: 'vpc-1', brokerSubnetIds: ['subnet-1'], serviceSubnetIds: ['subnet-2'] };
+  const existing = {
+    vpcId: 'vpc-01234567',
+    brokerSubnetIds: ['subnet-01234567'],
+    serviceSubnetIds: ['subnet-89abcdef'],
+  };
   const arn = 'arn:aws:secretsmanager:eu-central-1:111122223333:secret:admin-AbCdEf';
   const broker = {
     name: 'theirs',
     host: 'b-1.mq.eu-central-1.on.aws',
     administratorSecretArn: arn,
-    securityGroupId: 'sg-1',
+    securityGroupId: 'sg-01234567',
   };
 
   const table: readonly [what: string, choices: unknown, fault: string][] = [
@@ -173,6 +177,11 @@ describe('refusals', () => {
       'an existing broker in a new network',
       { broker: { existing: broker } },
       'broker.existing: expected network.existing beside it, got a new network, which has no route to that broker. Name its VPC and subnets',
+    ],
+    [
+      'a subnet by its name',
+      { network: { existing: { ...existing, brokerSubnetIds: ['private-a'] } } },
+      "network.existing.brokerSubnetIds.0: expected an id such as 'subnet-0123456789abcdef0', got 'private-a'",
     ],
     [
       "a secret's partial ARN",

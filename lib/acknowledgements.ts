@@ -1,0 +1,134 @@
+// Where rules of cdk-nag (AwsSolutions) and of Control Tower are not followed, and why. Each rule is acknowledged where
+// it does not fit, and nowhere else; a test says that each acknowledgement still silences something.
+import { type Stack, Validations } from 'aws-cdk-lib';
+import { CfnLogGroup } from 'aws-cdk-lib/aws-logs';
+import type { IConstruct } from 'constructs';
+import type { Settings } from './settings.ts';
+
+export interface Acknowledgement {
+  readonly rule: string;
+  /** Ends of the paths of the constructs that it is for. */
+  readonly at: readonly string[];
+  readonly reason: string;
+}
+
+const ROLE = 'ServiceRole/Resource';
+/** Makes single calls of the SDK for the stack. */
+const SDK_CALLS = 'AWS679f53fac002430cb0da5b7982bd2287';
+const managed = (policy: string) =>
+  `AwsSolutions-IAM4[Policy::arn:<AWS::Partition>:iam::aws:policy/service-role/${policy}]`;
+const guard = (rule: string) => `cdk-validator-cfnguard::${rule}`;
+
+export function acknowledgements(settings: Settings): Acknowledgement[] {
+  const list: Acknowledgement[] = [
+    {
+      rule: managed('AWSLambdaBasicExecutionRole'),
+      at: [SDK_CALLS, 'Topology/Apply', 'Topology/Provider/framework-onEvent', 'Rotation/Rotate'].map(
+        (f) => `${f}/${ROLE}`,
+      ),
+      reason: "Writing to the function's own log, and nothing else: AWS keeps this policy right",
+    },
+    {
+      rule: managed('AWSLambdaVPCAccessExecutionRole'),
+      at: ['Topology/Apply', 'Rotation/Rotate'].map((f) => `${f}/${ROLE}`),
+      reason: 'A function in a VPC makes and removes its network interfaces, which have no name beforehand',
+    },
+    {
+      rule: 'AwsSolutions-SMG4',
+      at: ['DiscordTokenValue'],
+      reason:
+        'Discord gives the token to a person: no function can make a new one. The service takes a new value at once',
+    },
+    {
+      rule: 'AwsSolutions-IAM5[Resource::<TopologyApply28FA50EC.Arn>:*]',
+      at: ['Topology/Provider/framework-onEvent/ServiceRole/DefaultPolicy/Resource'],
+      reason: 'The versions of one function, named by its whole ARN',
+    },
+    {
+      rule: 'AwsSolutions-IAM5[Resource::*]',
+      at: ['Task/ExecutionRole/DefaultPolicy/Resource'],
+      reason: 'ecr:GetAuthorizationToken belongs to no resource',
+    },
+    {
+      rule: 'AwsSolutions-ECS2',
+      at: ['Ingestor/Task/Resource'],
+      reason: 'What changes with the environment stands in variables; credentials are read from Secrets Manager by ARN',
+    },
+    {
+      rule: 'AwsSolutions-ECS4',
+      at: ['Ingestor/Cluster/Resource'],
+      reason: "The ingestor's own metrics say more than Container Insights, which would cost more than the task",
+    },
+    {
+      rule: guard('ecs_container_insights_enabled_check'),
+      at: ['Ingestor/Cluster/Resource'],
+      reason: "The ingestor's own metrics say more than Container Insights, which would cost more than the task",
+    },
+    {
+      rule: guard('cloudwatch_log_group_retention_period_check'),
+      at: ['*LogGroup'],
+      reason: 'Logs are for operating, not for audits, and no law asks to keep them: setting logRetentionDays',
+    },
+    {
+      rule: guard('cloudwatch_log_group_encrypted_check'),
+      at: ['*LogGroup'],
+      reason: 'CloudWatch encrypts every log group with a key of its own; no credential and no content is logged',
+    },
+    {
+      rule: guard('lambda_inside_vpc_check'),
+      at: [`${SDK_CALLS}/Resource`, 'Topology/Provider/framework-onEvent/Resource'],
+      reason: "These talk to AWS's own APIs only: in the VPC they would need a way out of it",
+    },
+  ];
+  if (!settings.broker.existing) {
+    list.push({
+      rule: 'AwsSolutions-SMG4',
+      at: ['Broker/Administrator/Resource'],
+      reason: 'A new value would reach CloudFormation and not the broker. The runbook says how to change this login',
+    });
+    for (const group of ['general', 'connection', 'channel']) {
+      list.push({
+        rule: `AwsSolutions-IAM5[Resource::arn:<AWS::Partition>:logs:<AWS::Region>:<AWS::AccountId>:log-group:/aws/amazonmq/broker/<Broker9AB50882>/${group}:*]`,
+        at: [`BrokerLogs/${group}Made`, `BrokerLogs/${group}Kept`].map(
+          (call) => `${call}/CustomResourcePolicy/Resource`,
+        ),
+        reason: "The streams of one of the broker's log groups, named by its whole ARN",
+      });
+    }
+    if (settings.broker.nodes === 1) {
+      list.push({
+        rule: guard('mq_rabbit_deployment_mode_check'),
+        at: ['Broker/Broker'],
+        reason: 'One node, chosen by broker.nodes: while it restarts, events wait in the outbox and at Discord',
+      });
+    }
+  }
+  if (settings.rotationDays === 0) {
+    list.push({
+      rule: 'AwsSolutions-SMG4',
+      at: ['IngestorLogin/Resource', 'WorkerLogin/Resource'],
+      reason: 'Switched off by rotationDays',
+    });
+  }
+  if (settings.egress === 'public-ip') {
+    list.push({
+      rule: guard('ecs_service_assign_public_ip_disabled_check'),
+      at: ['Ingestor/Service/Service'],
+      reason: 'The cheapest way to Discord; its security group lets nobody in',
+    });
+  }
+  return list;
+}
+
+export function acknowledge(settings: Settings, stacks: readonly Stack[]): void {
+  const constructs = stacks.flatMap((stack) => stack.node.findAll());
+  for (const { rule, at, reason } of acknowledgements(settings)) {
+    for (const construct of constructs.filter((candidate) => at.some((end) => fits(candidate, end)))) {
+      Validations.of(construct).acknowledge({ id: rule, reason });
+    }
+  }
+}
+
+function fits(construct: IConstruct, end: string): boolean {
+  return end === '*LogGroup' ? construct instanceof CfnLogGroup : construct.node.path.endsWith(`/${end}`);
+}

@@ -1,0 +1,66 @@
+// The broker's log groups: Amazon MQ makes them itself, under the broker's id and kept for ever. Here they get an end,
+// and go with staging. (What a dying broker still writes makes Amazon MQ create a group anew: see docs/deploy.md.)
+import { Duration, Stack } from 'aws-cdk-lib';
+import { AwsCustomResource, AwsCustomResourcePolicy, PhysicalResourceId } from 'aws-cdk-lib/custom-resources';
+import { Construct } from 'constructs';
+import { sdkCallsLogGroup } from './network.ts';
+import type { Settings } from './settings.ts';
+
+/** Source: Amazon MQ, configuring RabbitMQ logs. */
+const GROUPS = ['general', 'connection', 'channel'] as const;
+
+export interface BrokerLogsProps {
+  readonly brokerId: string;
+  readonly settings: Settings;
+}
+
+export class BrokerLogs extends Construct {
+  constructor(scope: Construct, id: string, props: BrokerLogsProps) {
+    super(scope, id);
+    const { brokerId, settings } = props;
+    const stack = Stack.of(this);
+    const common = { logGroup: sdkCallsLogGroup(stack), timeout: Duration.minutes(1) };
+    for (const group of GROUPS) {
+      const logGroupName = `/aws/amazonmq/broker/${brokerId}/${group}`;
+      const arn = `arn:${stack.partition}:logs:${stack.region}:${stack.account}:log-group:${logGroupName}`;
+      // Calls on a group are authorised against its name with `:*`, and some without.
+      const policy = AwsCustomResourcePolicy.fromSdkCalls({ resources: [arn, `${arn}:*`] });
+      const physicalResourceId = PhysicalResourceId.of(logGroupName);
+
+      const made = new AwsCustomResource(this, `${group}Made`, {
+        ...common,
+        resourceType: 'Custom::BrokerLogGroup',
+        policy,
+        onCreate: {
+          service: 'CloudWatchLogs',
+          action: 'createLogGroup',
+          parameters: { logGroupName },
+          ignoreErrorCodesMatching: 'ResourceAlreadyExistsException',
+          physicalResourceId,
+        },
+        ...(settings.environment !== 'production' && {
+          onDelete: {
+            service: 'CloudWatchLogs',
+            action: 'deleteLogGroup',
+            parameters: { logGroupName },
+            ignoreErrorCodesMatching: 'ResourceNotFoundException',
+          },
+        }),
+      });
+      const retention = {
+        service: 'CloudWatchLogs',
+        action: 'putRetentionPolicy',
+        parameters: { logGroupName, retentionInDays: settings.logRetentionDays },
+        physicalResourceId,
+      };
+      const kept = new AwsCustomResource(this, `${group}Kept`, {
+        ...common,
+        resourceType: 'Custom::BrokerLogRetention',
+        policy,
+        onCreate: retention,
+        onUpdate: retention,
+      });
+      kept.node.addDependency(made);
+    }
+  }
+}

@@ -1,0 +1,78 @@
+// An environment, synthesized as the CLI does it: with the flags of cdk.json, without credentials, in a folder of its own.
+import { mkdtempSync, readFileSync, rmSync } from 'node:fs';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { App, type IPolicyValidationPlugin, Validations } from 'aws-cdk-lib';
+import { Template } from 'aws-cdk-lib/assertions';
+import { afterAll } from 'vitest';
+import { type EnvironmentStacks, environmentStacks } from '../../lib/environment.ts';
+import { type Choices, type Environment, type Settings, settingsFor } from '../../lib/settings.ts';
+
+/** A resource as it stands in a template. */
+export interface Resource {
+  readonly Type: string;
+  readonly Properties: Readonly<Record<string, unknown>>;
+  readonly DependsOn?: readonly string[];
+  readonly DeletionPolicy?: string;
+  readonly UpdateReplacePolicy?: string;
+  readonly Metadata?: Readonly<Record<string, unknown>>;
+}
+
+export interface Synthesized {
+  readonly settings: Settings;
+  readonly folder: string;
+  readonly broker: Template;
+  readonly ingestor: Template;
+  /** Of both stacks, by logical id. */
+  readonly resources: ReadonlyMap<string, Resource>;
+  readonly outputs: ReadonlyMap<string, { readonly Value: unknown; readonly Description: string }>;
+  ofType(type: string): [id: string, resource: Resource][];
+  /** @throws Error where there is none, or more than one */
+  one(type: string): Resource & { readonly id: string };
+}
+
+const folders: string[] = [];
+afterAll(() => {
+  for (const folder of folders.splice(0)) rmSync(folder, { recursive: true, force: true });
+});
+
+/**
+ * @param plugins rules to ask, beside the CDK's own
+ * @param build what makes the stacks @default - `environmentStacks`
+ */
+export function synthesized(
+  environment: Environment,
+  choices: Choices = {},
+  plugins: (app: App) => readonly IPolicyValidationPlugin[] = () => [],
+  build: (app: App, settings: Settings) => EnvironmentStacks = environmentStacks,
+): Synthesized {
+  const { context } = JSON.parse(readFileSync(join(import.meta.dirname, '../../cdk.json'), 'utf8'));
+  const folder = mkdtempSync(join(tmpdir(), 'ingestor-cdk-'));
+  folders.push(folder);
+  const app = new App({ context, outdir: folder });
+  Validations.of(app).addPlugins(...plugins(app));
+  const settings = settingsFor(environment, choices);
+  const stacks = build(app, settings);
+  const broker = Template.fromStack(stacks.broker);
+  const ingestor = Template.fromStack(stacks.ingestor);
+  const templates = [broker.toJSON(), ingestor.toJSON()];
+  const resources = new Map<string, Resource>(templates.flatMap((template) => Object.entries(template.Resources)));
+  const outputs = new Map<string, { Value: unknown; Description: string }>(
+    templates.flatMap((template) => Object.entries(template.Outputs)),
+  );
+  const ofType = (type: string) => [...resources].filter(([, resource]) => resource.Type === type);
+  return {
+    settings,
+    folder,
+    broker,
+    ingestor,
+    resources,
+    outputs,
+    ofType,
+    one(type) {
+      const [found, ...others] = ofType(type);
+      if (!found || others.length > 0) throw new Error(`expected one ${type}, got ${ofType(type).length}`);
+      return { id: found[0], ...found[1] };
+    },
+  };
+}

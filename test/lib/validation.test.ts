@@ -1,0 +1,106 @@
+// The rules of others, on both environments: the CDK's own validation, cdk-nag's AwsSolutions, and Control Tower's
+// guard. Every breach is mended, or has its reason in lib/acknowledgements.ts; and every acknowledgement there silences
+// something that would be said without it.
+import { readFileSync } from 'node:fs';
+import { createRequire } from 'node:module';
+import { join } from 'node:path';
+import type { App, IPolicyValidationPlugin } from 'aws-cdk-lib';
+import { AwsSolutionsChecks } from 'cdk-nag';
+import { describe, expect, it } from 'vitest';
+import { acknowledgements } from '../../lib/acknowledgements.ts';
+import { BrokerStack } from '../../lib/broker-stack.ts';
+import { IngestorStack } from '../../lib/ingestor-stack.ts';
+import { type Environment, type Settings, settingsFor } from '../../lib/settings.ts';
+import { type Synthesized, synthesized } from './synthesized.ts';
+
+const GUARD = '@cdklabs/cdk-validator-cfnguard';
+const { CfnGuardValidator } = guard();
+const guardTitle = "follows Control Tower's rules, but for what is acknowledged";
+
+/** What is left to say once the acknowledgements have been heard: `rule at construct`. */
+function left({ folder }: Synthesized): string[] {
+  const { pluginReports } = JSON.parse(readFileSync(join(folder, 'validation-report.json'), 'utf8')) as {
+    pluginReports: { violations: { ruleName: string; violatingConstructs?: { constructPath?: string }[] }[] }[];
+  };
+  return pluginReports.flatMap(({ violations }) =>
+    violations.flatMap(({ ruleName, violatingConstructs = [] }) =>
+      violatingConstructs.map(({ constructPath }) => `${ruleName} at ${constructPath}`),
+    ),
+  );
+}
+
+/** The same plugin, which remembers what it says before the acknowledgements take it back. */
+function listening(plugin: IPolicyValidationPlugin, heard: Set<string>): IPolicyValidationPlugin {
+  return {
+    name: plugin.name,
+    validate(context) {
+      const report = plugin.validate(context);
+      for (const { ruleName } of report.violations) heard.add(ruleName);
+      return report;
+    },
+  };
+}
+
+/** As `environmentStacks` makes them, without the acknowledgements. */
+function outspoken(app: App, settings: Settings) {
+  const broker = new BrokerStack(app, `discord-ingestor-${settings.environment}-broker`, { settings });
+  const foundation = broker;
+  const ingestor = new IngestorStack(app, `discord-ingestor-${settings.environment}-service`, { settings, foundation });
+  return { broker, ingestor };
+}
+
+function acknowledged(environment: Environment, prefix: string): string[] {
+  const rules = acknowledgements(settingsFor(environment)).map(({ rule }) => rule);
+  const ours = rules.filter((rule) => rule.startsWith(prefix));
+  return [...new Set(ours.map((rule) => rule.replace('cdk-validator-cfnguard::', '')))].sort();
+}
+
+describe.each(['staging', 'production'] as const)('%s', (environment) => {
+  it("follows AwsSolutions and the CDK's own rules, but for what is acknowledged", () => {
+    expect(left(synthesized(environment, {}, (app) => [new AwsSolutionsChecks(app)]))).toEqual([]);
+  });
+
+  it('needs each of the acknowledgements of AwsSolutions', () => {
+    const said = () => synthesized(environment, {}, (app) => [new AwsSolutionsChecks(app)], outspoken);
+    expect(said).toThrow(/AwsSolutions/);
+    const rules = new Set(
+      [...messageOf(said).matchAll(/Acknowledge with 'AwsSolutions::(.+)'/g)].map(([, rule]) => rule),
+    );
+    expect([...rules].sort()).toEqual(acknowledged(environment, 'AwsSolutions-'));
+  });
+
+  it.skipIf(!CfnGuardValidator)(
+    CfnGuardValidator ? guardTitle : `${guardTitle} (skipped: ${GUARD} is not there)`,
+    () => {
+      const heard = new Set<string>();
+      const made = synthesized(environment, {}, () => [listening(new CfnGuardValidator(), heard)]);
+      expect(left(made)).toEqual([]);
+      expect([...heard].sort()).toEqual(acknowledged(environment, 'cdk-validator-cfnguard'));
+    },
+  );
+});
+
+it('every acknowledgement has a reason, and constructs that it is for', () => {
+  const all = (['staging', 'production'] as const).flatMap((environment) => acknowledgements(settingsFor(environment)));
+  for (const { rule, at, reason } of all) {
+    expect(reason.length, rule).toBeGreaterThan(30);
+    expect(at.length, rule).toBeGreaterThan(0);
+  }
+});
+
+function messageOf(work: () => unknown): string {
+  try {
+    work();
+    return '';
+  } catch (error) {
+    return String(error);
+  }
+}
+
+function guard() {
+  try {
+    return createRequire(import.meta.url)(GUARD);
+  } catch {
+    return {};
+  }
+}
