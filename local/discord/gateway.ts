@@ -179,13 +179,13 @@ export class Gateway implements Door {
     if (this.held.has('resumed')) return;
     const session = this.#sessions.get(sessionId);
     if (session === undefined || session.forgotten) {
-      if (session) this.lose(session, 'forgotten');
+      if (session) this.#end(session, 'forgotten');
       this.#refuseResume(connection, sessionId, sequence, 'there is no such session, or no longer');
       return;
     }
     if (sequence > session.sequence) {
       const sentence = `RESUME says ${sequence}, but this session only came to ${session.sequence}`;
-      this.lose(session, 'resumed with a sequence that was never sent');
+      this.#end(session, 'resumed with a sequence that was never sent');
       connection.punish('resume sequence', { code: GatewayCloseCodes.InvalidSeq, sentence });
       return;
     }
@@ -193,8 +193,7 @@ export class Gateway implements Door {
     connection.join(session);
     const replayed = session.resume(connection, sequence);
     if (replayed === undefined) {
-      this.lose(session, 'resumed from before the replay buffer');
-      for (const each of this.connections) if (each.session === session) each.invalidate(false);
+      this.#end(session, 'resumed from before the replay buffer');
       this.#emit('refused', { sessionId, sequence, reason: 'the replay buffer no longer reaches back so far' });
       return;
     }
@@ -276,6 +275,12 @@ export class Gateway implements Door {
       routingKey,
       make: () => guild.create(this.#world, created, joinedAt, quoted),
     };
+  }
+
+  /** Loses a session, and tells whoever is connected to it. */
+  #end(session: Session, reason: string): void {
+    this.lose(session, reason);
+    for (const each of this.connections) if (each.session === session) each.invalidate(false);
   }
 
   #refuseResume(connection: GatewayConnection, sessionId: string, sequence: number, reason: string): void {

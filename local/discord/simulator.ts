@@ -3,7 +3,7 @@
 // It is strict: what a client does wrong is punished as Discord would and kept in `violations`. What each session was
 // given, and what a worker is due for it, is in `ledger`, which knows nothing of the ingestor.
 
-import { EventEmitter } from 'node:events';
+import { EventEmitter, once } from 'node:events';
 import { createServer, type Server } from 'node:http';
 import type { AddressInfo } from 'node:net';
 import { GatewayDispatchEvents, GatewayIntentBits } from 'discord-api-types/v10';
@@ -325,10 +325,15 @@ export class DiscordSimulator {
 
   /** Resolves when this has happened so often since the start. @throws after the deadline */
   async waitFor(name: keyof GatewayEvents, times = 1, withinMs = WAIT_MS): Promise<void> {
-    await this.waitUntil(`'${name}' ${times} times`, () => this.count(name) >= times, withinMs);
+    const deadline = AbortSignal.timeout(withinMs);
+    while (this.count(name) < times) {
+      await once(this.events, name, { signal: deadline }).catch(() => {
+        throw new Error(`waited ${withinMs} ms for '${name}' ${times} times: ${this.#state()}`);
+      });
+    }
   }
 
-  /** Resolves when the condition holds, which is looked at whenever something happens. @throws after the deadline */
+  /** Resolves when the condition holds; it is looked at every few milliseconds. @throws after the deadline */
   async waitUntil(what: string, holds: () => boolean, withinMs = WAIT_MS): Promise<void> {
     const deadline = performance.now() + withinMs;
     while (!holds()) {

@@ -1,5 +1,6 @@
-// Who and what there is: the bot, its guilds, their channels, roles and members, and the users. Nothing is stored:
-// everything is a function of the seed and of its number, so that a thousand guilds cost nothing until they are asked for.
+// Who and what there is: the bot, its guilds, their channels, roles and members, and the users. Everything is a function
+// of the seed and of its number, so that a thousand guilds cost nothing until they are asked for; some thousand people are
+// remembered, because the same ones write again and again. Who is remembered is frozen: payloads share them.
 // Guild n belongs to shard n modulo the shard count, for every count up to 16 and every power of two up to 256.
 
 import {
@@ -48,6 +49,7 @@ const USERS_FROM = Date.UTC(2016, 0, 1);
 const GUILDS_FROM = 1_420_070_400_000 + 20_000 * STRIDE_MS;
 const EVENTS_FROM = Date.UTC(2026, 5, 1);
 const POPULATION = 200_000;
+const REMEMBERED = 20_000;
 
 /** Low bits of the ids of one guild. */
 const LOW = { channel: 1, voice: 900, role: 1_000, emoji: 2_000, sticker: 3_000, thread: 4_000 } as const;
@@ -59,6 +61,7 @@ export class World {
   readonly applicationId: string;
   readonly bot: APIUser;
   readonly #guildsFrom: number;
+  readonly #people = new Map<number, Person>();
 
   constructor({ seed, marker, epoch = EVENTS_FROM }: WorldOptions) {
     this.seed = seed;
@@ -212,8 +215,16 @@ export class World {
 
   /** The n-th member of a guild, below its `memberCount`. */
   person(guild: Guild, n: number): Person {
+    // No guild has as many members.
+    const key = guild.index * POPULATION + n;
+    const known = this.#people.get(key);
+    if (known) return known;
     const index = hash32(this.seed, 7, guild.index, n) % POPULATION;
-    return { user: this.user(index), member: this.member(guild, index) };
+    const person: Person = { user: Object.freeze(this.user(index)), member: Object.freeze(this.member(guild, index)) };
+    Object.freeze(person.member.roles);
+    if (this.#people.size >= REMEMBERED) this.#people.clear();
+    this.#people.set(key, person);
+    return person;
   }
 
   member(guild: Guild, userIndex: number): Omit<APIGuildMember, 'user'> {

@@ -4,8 +4,8 @@ import { REST } from '@discordjs/rest';
 import { CompressionMethod, WebSocketManager, WebSocketShardEvents } from '@discordjs/ws';
 import type { GatewayDispatchPayload } from 'discord-api-types/v10';
 import { describe, expect, onTestFinished, test } from 'vitest';
-import { audit, type Read } from '../../../local/discord/audit.ts';
 import type { DiscordSimulator } from '../../../local/discord/simulator.ts';
+import { audit, type Read } from './audit.ts';
 import { INTENTS } from './gateway-client.ts';
 import { startSimulator } from './simulator-for-test.ts';
 

@@ -1,9 +1,9 @@
 // The traffic: the same for the same seed, at the rate that was asked for, and written down in the ledger.
 
 import { describe, expect, test } from 'vitest';
-import { audit, type Read } from '../../../local/discord/audit.ts';
 import type { SimulatorOptions } from '../../../local/discord/options.ts';
 import { FAULT_KINDS, startRandomFaults } from '../../../local/discord/random-faults.ts';
+import { audit, type Read } from './audit.ts';
 import { GatewayClient } from './gateway-client.ts';
 import { startSimulator } from './simulator-for-test.ts';
 

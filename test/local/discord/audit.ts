@@ -1,7 +1,7 @@
 // Holds what a consumer read against the ledger: what was lost, repeated, out of order, or should not be there. An event
 // counts as read when it was read from any session that got it; as lost only if Discord wrote it to a socket at all.
 
-import type { DueEvent, Ledger, SessionRecord } from './ledger.ts';
+import type { DueEvent, Ledger, SessionRecord } from '../../../local/discord/ledger.ts';
 
 export interface Read {
   readonly sessionId: string;
