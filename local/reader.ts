@@ -37,6 +37,8 @@ export class Reader {
   readonly #queues: readonly string[];
   readonly #stopping = new AbortController();
   #loop: Promise<void> | undefined;
+  #paused: PromiseWithResolvers<void> | undefined;
+  #leave: () => void = () => undefined;
 
   constructor(url: () => string, queues: readonly string[] = READ) {
     this.#url = url;
@@ -55,7 +57,19 @@ export class Reader {
     for (const silence of this.silences.values()) silence.longestMs = 0;
   }
 
+  /** Workers that are away: until `resume` nothing is read, and queues fill. */
+  pause(): void {
+    this.#paused ??= Promise.withResolvers();
+    this.#leave();
+  }
+
+  resume(): void {
+    this.#paused?.resolve();
+    this.#paused = undefined;
+  }
+
   async stop(): Promise<void> {
+    this.resume();
     this.#stopping.abort();
     await Promise.race([this.#loop, sleep(3_000, undefined, { ref: false })]);
   }
@@ -63,9 +77,11 @@ export class Reader {
   async #run(consuming: () => void): Promise<void> {
     const { signal } = this.#stopping;
     while (!signal.aborted) {
+      await this.#paused?.promise;
       try {
         const model = await connect(this.#url(), { clientProperties: { connection_name: 'reader' } });
         const ended = Promise.withResolvers<void>();
+        this.#leave = ended.resolve;
         model.on('error', () => ended.resolve());
         model.on('close', () => ended.resolve());
         const channel = await model.createChannel();

@@ -221,12 +221,20 @@ export class Stage {
     let due = 0;
     let lost = 0;
     let announced = 0;
+    const newest = new Map([...(simulator?.ledger.sessions ?? [])].map((each) => [each.shardId, each.sessionId]));
+    // A session of which nobody knew, because its record could not be read or was not stored: only its shard is told.
+    const unnamed = new Set(
+      [...reader.gaps].flatMap(([sessionId, { shardId }]) =>
+        simulator?.ledger.session(sessionId) === undefined ? [shardId] : [],
+      ),
+    );
     for (const { sessionId, shardId, sequence, routingKey } of simulator?.ledger.due() ?? []) {
       if (until !== undefined && sequence > (until.get(sessionId) ?? 0)) continue;
       const read = reader.sessions.get(sessionId)?.ids[sequence];
       const gap = reader.gaps.get(sessionId);
       if (read) due += 1;
       else if (gap !== undefined && sequence > gap.lastSequence) announced += 1;
+      else if (unnamed.has(shardId) && newest.get(shardId) !== sessionId) announced += 1;
       else {
         due += 1;
         lost += 1;

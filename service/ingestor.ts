@@ -20,6 +20,7 @@ import type { Log } from './log.ts';
 import type { Metrics } from './metrics.ts';
 import type { Message } from './publisher/message.ts';
 import { Publisher, type PublisherConnection } from './publisher/publisher.ts';
+import type { ShardRecord } from './session/group-record.ts';
 import { type LostSession, ShardSession } from './session/session.ts';
 import type { TakeOver } from './session/take-over.ts';
 
@@ -87,6 +88,15 @@ export class Ingestor {
     return this.#receiving;
   }
 
+  /** By shard id, what another process needs to go on; a shard without a session is missing. */
+  get sessions(): Record<string, ShardRecord> {
+    return Object.fromEntries(
+      this.#members.flatMap(({ session: { record, shardId }, guilds }) =>
+        record === undefined ? [] : [[shardId, { ...record, joins: guilds.joinsUntil(record.sequence) }]],
+      ),
+    );
+  }
+
   /** Lost sessions that no worker can know of yet: they must outlive this process. */
   get untoldGaps(): LostSession[] {
     return [...this.#untold.values()];
@@ -101,7 +111,7 @@ export class Ingestor {
       if (record !== undefined) session.restore(record, storedAt);
       const member: Member = {
         session,
-        guilds: new GuildPresence(session.startedAt),
+        guilds: new GuildPresence(session.startedAt, record?.joins),
         shard: new Shard({
           ...this.#options,
           id,

@@ -154,9 +154,8 @@ function leaseKeeper({
     me,
     log,
     contents: () => ({
-      sessions: Object.fromEntries(
-        ingestor.shards.flatMap(({ shard, session }) => (session.record ? [[String(shard.id), session.record]] : [])),
-      ),
+      division: { shardCount, shardsPerTask },
+      sessions: ingestor.sessions,
       untoldGaps: ingestor.untoldGaps,
     }),
     own: async (group, record, unreadable) =>

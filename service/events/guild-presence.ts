@@ -2,13 +2,16 @@
 // for every guild that is back from an outage. One of these belongs to one session.
 // Its answers depend on the sequence that is asked about, not on how often or how late: a RESUME may replay dispatches
 // that were seen before, and gets the same answers. An owner that resumed the session without this memory (another
-// process) is right too, by `joined_at`. 2,500 guilds of a shard take 20 kB.
+// process) is right too, by `joined_at` and by the joins that it was handed. 2,500 guilds of a shard take 20 kB.
 
 /** Discord's clock and ours may differ by this much. */
 const SKEW_MS = 60_000;
 
 /** Turns kept for each guild. A turn needs the bot to be removed and, after it came back, an outage; or the reverse. */
 const MAX_TURNS = 16;
+
+/** Joins kept for the next owner: beyond these, an outage of a guild joined in this session may look like another join. */
+const MAX_JOINS = 32;
 
 /** From this sequence on the guild is awaited (its next GUILD_CREATE is no join), or no longer. */
 interface Turn {
@@ -20,10 +23,22 @@ export class GuildPresence {
   readonly #startedAt: number;
   #atReady = new BigUint64Array();
   readonly #turns = new Map<string, Turn[]>();
+  /** Joins of this session, oldest first. */
+  readonly #joins = new Map<string, { readonly sequence: number; readonly joinedAt: number }>();
 
-  /** @param startedAt when the session's READY came, Unix ms; it goes with the session from owner to owner. */
-  constructor(startedAt: number) {
+  /**
+   * @param startedAt when the session's READY came, Unix ms; it goes with the session from owner to owner
+   * @param joins what `joinsUntil` of the owner before said
+   */
+  constructor(startedAt: number, joins: Readonly<Record<string, number>> = {}) {
     this.#startedAt = startedAt;
+    for (const [guildId, joinedAt] of Object.entries(joins)) this.#joins.set(guildId, { sequence: 0, joinedAt });
+  }
+
+  /** Guilds joined in this session up to this sequence, each with Discord's `joined_at`, Unix ms. */
+  joinsUntil(sequence: number): Record<string, number> {
+    const joins = [...this.#joins].filter(([, join]) => join.sequence <= sequence);
+    return Object.fromEntries(joins.map(([guildId, { joinedAt }]) => [guildId, joinedAt]));
   }
 
   /** READY came, with these guilds: a GUILD_CREATE will follow for each. */
@@ -48,7 +63,19 @@ export class GuildPresence {
   isJoin(guildId: string, sequence: number, joinedAt: string | undefined): boolean {
     if (this.#isAwaited(guildId, sequence)) return false;
     const joined = joinedAt === undefined ? Number.NaN : Date.parse(joinedAt);
-    return Number.isNaN(joined) || joined >= this.#startedAt - SKEW_MS;
+    if (Number.isNaN(joined)) return true;
+    return joined >= this.#startedAt - SKEW_MS && this.#isFirst(guildId, sequence, joined);
+  }
+
+  /** A join that was seen at an earlier sequence: the guild is back from an outage that an owner before has seen begin. */
+  #isFirst(guildId: string, sequence: number, joinedAt: number): boolean {
+    const known = this.#joins.get(guildId);
+    if (known?.joinedAt === joinedAt) return sequence <= known.sequence;
+    this.#joins.delete(guildId);
+    this.#joins.set(guildId, { sequence, joinedAt });
+    const [oldest] = this.#joins.keys();
+    if (this.#joins.size > MAX_JOINS && oldest !== undefined) this.#joins.delete(oldest);
+    return true;
   }
 
   #isAwaited(guildId: string, sequence: number): boolean {

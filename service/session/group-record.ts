@@ -12,7 +12,10 @@ const ShardRecord = z.object({
   sequence: z.int().nonnegative(),
   shardCount: z.int().positive(),
   startedAt: z.number(),
+  /** Guilds joined in this session up to the sequence, each with when, Unix ms: see GuildPresence. */
+  joins: z.record(z.string(), z.number()).optional(),
 });
+export type ShardRecord = z.infer<typeof ShardRecord>;
 
 const LostSessionRecord = z.object({
   shardId: z.int().nonnegative(),
@@ -31,12 +34,16 @@ const GroupRecord = z.object({
   commit: z.int().nonnegative(),
   /** Unix ms. */
   storedAt: z.number(),
+  /** How the owner divided the shards. */
+  division: z.object({ shardCount: z.int().positive(), shardsPerTask: z.int().positive() }).optional(),
   /** By shard id; a shard without a session is missing. */
   sessions: z.record(z.string().regex(/^\d+$/), ShardRecord),
   /** Lost sessions of which no worker has been told for sure. */
   untoldGaps: z.array(LostSessionRecord),
 });
 export type GroupRecord = z.infer<typeof GroupRecord>;
+/** What the owner's work contributes to it. */
+export type GroupContents = Pick<GroupRecord, 'division' | 'sessions' | 'untoldGaps'>;
 
 /** A record that nobody can read: its sessions are lost, and all that is known of them is when it was stored. */
 export interface UnreadableRecord {

@@ -9,7 +9,7 @@ import type { ChannelModel } from 'amqplib';
 import { backoffMs } from '../backoff.ts';
 import { messageOf } from '../errors.ts';
 import type { Log } from '../log.ts';
-import { type GroupRecord, parseGroupRecord, type UnreadableRecord } from './group-record.ts';
+import { type GroupContents, type GroupRecord, parseGroupRecord, type UnreadableRecord } from './group-record.ts';
 import { type LeaseAction, type LeaseEvent, type LeaseState, leaseStep, startingLease } from './lease.ts';
 import { LeaseFooting, type Tag } from './lease-footing.ts';
 
@@ -24,7 +24,7 @@ export interface LeaseKeeperOptions {
   readonly me: string;
   readonly log: Log;
   /** What is to be stored now. */
-  readonly contents: () => Pick<GroupRecord, 'sessions' | 'untoldGaps'>;
+  readonly contents: () => GroupContents;
   /** Take the group over. */
   readonly own: (
     group: number,
@@ -87,6 +87,7 @@ export class LeaseKeeper {
   #storeAgain = false;
   #stored = '';
   #storedAt = 0;
+  #storedSessions = 0;
   #ticker: NodeJS.Timeout | undefined;
   #hurrying: NodeJS.Timeout | undefined;
   #ownedSince: number | undefined;
@@ -116,12 +117,17 @@ export class LeaseKeeper {
   /** For /health. */
   get detail(): Readonly<Record<string, unknown>> {
     const { kind } = this.#state;
-    if (this.#state.kind !== 'owner' && this.#state.kind !== 'uncertain') return { state: kind };
+    if (this.#state.kind === 'standby') {
+      const waitsFor = this.#footing?.groups ?? [];
+      return { state: kind, waitsFor, ready: waitsFor.length === this.#options.groups };
+    }
+    if (this.#state.kind === 'released') return { state: kind };
     const { epoch, commit } = this.#state;
     return {
       state: kind,
       epoch,
       commit,
+      sessions: this.#storedSessions,
       storedAt: this.#storedAt === 0 ? null : new Date(this.#storedAt).toISOString(),
       ownedSince: this.#ownedSince === undefined ? null : new Date(this.#ownedSince).toISOString(),
     };
@@ -482,6 +488,7 @@ export class LeaseKeeper {
       await footing.publish(group, { type: 'record', body, timestamp, appId: this.#options.me });
       this.#stored = text;
       this.#storedAt = storedAt;
+      this.#storedSessions = Object.keys(contents.sessions).length;
       this.#options.committed();
       return true;
     } catch (error) {

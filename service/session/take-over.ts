@@ -1,14 +1,14 @@
 // What a new owner of a shard group begins with: which sessions of the record it can resume, and which are lost because
 // the shards were divided differently meanwhile. Pure.
 
-import type { GroupRecord, UnreadableRecord } from './group-record.ts';
-import type { LostSession, SessionRecord } from './session.ts';
+import type { GroupRecord, ShardRecord, UnreadableRecord } from './group-record.ts';
+import type { LostSession } from './session.ts';
 
 export interface TakeOver {
   readonly shardIds: readonly number[];
   readonly shardCount: number;
   /** By shard id; a shard without one IDENTIFYs. */
-  readonly sessions: ReadonlyMap<number, SessionRecord>;
+  readonly sessions: ReadonlyMap<number, ShardRecord>;
   /** When the sessions were stored, Unix ms. */
   readonly storedAt: number;
   /** Lost with the change of the number of shards, or of the groups. */
@@ -36,7 +36,7 @@ export function takeOver(
 ): TakeOver {
   const first = group * shardsPerTask;
   const shardIds = Array.from({ length: Math.min(shardsPerTask, shardCount - first) }, (_, index) => first + index);
-  const sessions = new Map<number, SessionRecord>();
+  const sessions = new Map<number, ShardRecord>();
   // Of these not even the names are known: one is made, the same whoever finds the record.
   const lost: LostSession[] = shardIds.flatMap((shardId) =>
     unreadable === undefined
@@ -68,6 +68,19 @@ export function takeOver(
         : 'the shards were divided into other groups',
     });
   }
+  // What the owner before began and could not store any more is known to nobody; that there was none is as bad. With
+  // another division of the shards nothing can be said of them.
+  const { division } = record ?? {};
+  if (record !== undefined && division?.shardCount === shardCount && division.shardsPerTask === shardsPerTask)
+    for (const shardId of shardIds.filter((id) => record.sessions[id] === undefined))
+      lost.push({
+        shardId,
+        sessionId: `unknown-${record.owner}-${record.epoch}-${shardId}`,
+        lastSequence: 0,
+        lastReceivedAt: record.storedAt,
+        lostAt: now,
+        reason: 'no session of this shard had been stored',
+      });
   return { shardIds, shardCount, sessions, storedAt: record?.storedAt ?? now, lost, untold: record?.untoldGaps ?? [] };
 }
 

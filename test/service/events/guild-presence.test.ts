@@ -52,6 +52,23 @@ describe('an owner that has not seen the session start', () => {
     expect(new GuildPresence(START).isJoin(ONE, 800, at(-61))).toBe(false);
   });
 
+  test('takes a guild that joined in this session, and of which the owner before told, for one back from an outage', () => {
+    const before = new GuildPresence(START);
+    before.ready([]);
+    expect(before.isJoin(ONE, 5, at(10))).toBe(true);
+    const next = new GuildPresence(START, before.joinsUntil(7));
+    expect(next.isJoin(ONE, 8, at(10))).toBe(false);
+    expect(next.isJoin(ONE, 9, at(20)), 'it was removed, and joined again').toBe(true);
+  });
+
+  test('tells a join that the owner before had seen and not got confirmed', () => {
+    const before = new GuildPresence(START);
+    before.ready([]);
+    expect(before.isJoin(ONE, 5, at(10))).toBe(true);
+    expect(before.isJoin(ONE, 5, at(10)), 'replayed').toBe(true);
+    expect(new GuildPresence(START, before.joinsUntil(4)).isJoin(ONE, 5, at(10))).toBe(true);
+  });
+
   test("allows a minute between Discord's clock and its own", () => {
     expect(new GuildPresence(START).isJoin(ONE, 800, at(-59))).toBe(true);
   });
