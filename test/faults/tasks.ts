@@ -1,0 +1,65 @@
+// What disasters of several tasks have in common: a deploy, a task whose way to the broker can fall silent, and how long
+// a disaster lasts. `npm run faults` plays it in full (FAULTS_FULL); `npm test` a shorter seed of it.
+
+import type { IngestorProcess } from '../../local/ingestor-process.ts';
+import type { Stage } from '../../local/stage.ts';
+import { ENV, USERS } from '../../service/contract.ts';
+import type { HealthReport } from '../../service/health.ts';
+import { SilentProxy } from './silent-proxy.ts';
+
+export const full = process.env.FAULTS_FULL === '1';
+
+/** Seconds, in full or for `npm test`. */
+export const lasting = (seconds: number, shorter: number): number => 1_000 * (full ? seconds : shorter);
+
+/** New tasks first, then SIGTERM to the old ones, one after the other: ECS's rolling update. @returns the exit codes */
+export async function deploy(stage: Stage): Promise<(number | NodeJS.Signals)[]> {
+  const old = stage.living;
+  await Promise.all(old.map(() => stage.startTask()));
+  await standing(stage, 2 * old.length);
+  const codes: (number | NodeJS.Signals)[] = [];
+  for (const task of old) codes.push(await task.terminate());
+  await stage.ready();
+  return codes;
+}
+
+/** Resolves when so many tasks are there and each is an owner or consumes the lease queues as a standby. */
+export async function standing(stage: Stage, tasks: number): Promise<void> {
+  await stage.until(`${tasks} tasks hold or wait for a lease`, 60_000, async () => {
+    const reports = await stage.reports();
+    return reports.length === tasks && reports.every(({ role, lease }) => role === 'owner' || lease.ready === true);
+  });
+}
+
+/** Resolves when every session is in its group's record, so that another task could go on with it. */
+export async function stored(stage: Stage): Promise<void> {
+  await stage.until('every session is stored', 60_000, async () => {
+    const owners = (await stage.reports()).filter(({ role }) => role === 'owner');
+    return owners.length > 0 && owners.every(({ lease, shard }) => lease.sessions === shard.assigned.length);
+  });
+}
+
+/** @throws when nobody owns the group now */
+export async function ownerOf(stage: Stage, group = 0): Promise<IngestorProcess> {
+  const owner = await stage.owner(group);
+  if (owner === undefined) throw new Error(`nobody owns group ${group}`);
+  return owner;
+}
+
+/** A task that reaches the broker only through this line. */
+export async function taskBehindLine(stage: Stage): Promise<{ task: IngestorProcess; line: SilentProxy }> {
+  const line = await SilentProxy.start(stage.broker.amqpPort);
+  const url = stage.url(USERS.ingestor).replace(`:${stage.broker.amqpPort}/`, `:${line.port}/`);
+  return { line, task: await stage.startTask({ [ENV.rabbitmqUrl]: url }) };
+}
+
+/** @throws when the task does not answer */
+export async function health(task: IngestorProcess): Promise<HealthReport> {
+  const report = await task.health();
+  if (report === undefined) throw new Error(`${task.name} does not answer`);
+  return report;
+}
+
+/** The name of one of a task's connections to the broker. */
+export const connectionOf = (task: IngestorProcess, kind: 'lease' | 'publisher'): RegExp =>
+  new RegExp(`-${task.pid}-[0-9a-f]+ ${kind}$`);
