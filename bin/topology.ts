@@ -11,6 +11,9 @@ import { USERS, VHOST } from '../service/contract.ts';
 
 /** Where the passwords of the topology's users come from. */
 const PASSWORD_VARIABLES = { ingestor: 'INGESTOR_PASSWORD', worker: 'WORKER_PASSWORD' } as const;
+const PARTS = ['ingestor', 'worker'] as const;
+type UserNames = Readonly<Record<(typeof PARTS)[number], string>>;
+
 const MAX_SHARD_GROUPS = 4_096;
 const CHANGES_PENDING = 2;
 const MARKS = { create: '+', change: '~', remove: '-' } as const;
@@ -125,10 +128,6 @@ function passwordsFromEnvironment(userNames: UserNames): Record<string, string> 
     ),
   );
 }
-
-type UserNames = Readonly<Record<keyof typeof PASSWORD_VARIABLES, string>>;
-
-const PARTS = ['ingestor', 'worker'] as const;
 
 interface Outcome {
   readonly version: string;

@@ -1,0 +1,257 @@
+// The command line as a process: what it prints, what it exits with, and what it never prints.
+
+import { spawn } from 'node:child_process';
+import { afterEach, beforeEach, describe, expect, test } from 'vitest';
+import { readFound } from '../../../lib/topology/found.ts';
+import { leaseQueue, QUEUES } from '../../../service/contract.ts';
+import { sharedBroker } from '../../broker.ts';
+import { type OwnVhost, ownVhost } from './own-vhost.ts';
+import { closedPort, tlsInFrontOf } from './strangers.ts';
+
+const PROGRAM = new URL('../../../bin/topology.ts', import.meta.url).pathname;
+const { version, managementUrl, username, password } = sharedBroker();
+
+let own: OwnVhost;
+let passwords: Readonly<Record<string, string>>;
+
+beforeEach(async () => {
+  own = await ownVhost('cli');
+  const { ingestor, worker } = own.userNames;
+  passwords = { INGESTOR_PASSWORD: own.passwords[ingestor] ?? '', WORKER_PASSWORD: own.passwords[worker] ?? '' };
+});
+afterEach(async () => await own.remove());
+
+interface Run {
+  readonly code: number | null;
+  readonly out: string;
+  readonly err: string;
+}
+
+/** The program with these arguments and nothing of our own environment but the path. */
+async function topology(args: readonly string[], env: Readonly<Record<string, string>> = {}): Promise<Run> {
+  const child = spawn(process.execPath, [PROGRAM, ...args], {
+    env: { PATH: process.env.PATH, ...env },
+    stdio: ['ignore', 'pipe', 'pipe'],
+    timeout: 45_000,
+  });
+  const [out, err]: [string[], string[]] = [[], []];
+  child.stdout.setEncoding('utf8').on('data', (text: string) => out.push(text));
+  child.stderr.setEncoding('utf8').on('data', (text: string) => err.push(text));
+  const code = await new Promise<number | null>((resolve, reject) => child.on('close', resolve).on('error', reject));
+  const run = { code, out: out.join(''), err: err.join('') };
+  for (const secret of [password, ...Object.values(own.passwords)])
+    expect(`${run.out}${run.err}`).not.toContain(secret);
+  return run;
+}
+
+/** Against the shared broker, in the vhost and with the users of this test. */
+async function here(command: string, more: readonly string[] = [], env = passwords): Promise<Run> {
+  const { ingestor, worker } = own.userNames;
+  const users = ['--ingestor-user', ingestor, '--worker-user', worker];
+  return await topology([command, '--url', withLogin(managementUrl), '--vhost', own.vhost, ...users, ...more], env);
+}
+
+function withLogin(address: string, login = { username, password }): string {
+  const url = new URL(address);
+  url.username = encodeURIComponent(login.username);
+  url.password = encodeURIComponent(login.password);
+  return url.href;
+}
+
+const oneLine = (text: string) => expect(text.trimEnd().split('\n')).toHaveLength(1);
+
+describe('plan and apply', () => {
+  test('a plan with changes pending exits with 2 and changes nothing', async () => {
+    const { code, out, err } = await here('plan', ['--shard-groups', '2']);
+    expect([code, err]).toEqual([2, '']);
+    const lines = out.split('\n');
+    expect(lines[0]).toBe(`RabbitMQ ${version}, vhost ${own.vhost}`);
+    expect(lines).toContain('+ queue interactions');
+    expect(lines).toContain("    x-queue-type: 'quorum'");
+    expect(lines).toContain(`+ queue ${leaseQueue(1)}`);
+    expect(lines).toContain(`+ user ${own.userNames.worker}`);
+    expect((await readFound(own.api, own.vhost)).queues).toEqual([]);
+  });
+
+  test('apply applies, and then nothing is to do: exit 0 each', async () => {
+    const first = await here('apply');
+    expect([first.code, first.err]).toEqual([0, '']);
+    expect(first.out).toContain('+ queue interactions');
+    await (await own.connect('ingestor')).createChannel();
+    for (const command of ['apply', 'plan']) {
+      const { code, out } = await here(command);
+      expect(code).toBe(0);
+      expect(out).toBe(`RabbitMQ ${version}, vhost ${own.vhost}\ncreate 0, change 0, remove 0, refused 0\n`);
+    }
+  });
+
+  test('drift is shown as a change, with both values, and what is not ours as kept', async () => {
+    await here('apply');
+    const [policy] = own.topology().policies;
+    if (policy === undefined) throw new Error('no policy');
+    await own.api.putPolicy(own.vhost, { ...policy, definition: { ...policy.definition, 'message-ttl': 60_000 } });
+    await own.api.putQueue(own.vhost, { name: 'theirs', arguments: { 'x-queue-type': 'quorum' } });
+    const { code, out } = await here('plan');
+    expect(code).toBe(2);
+    expect(out.split('\n').slice(1)).toEqual([
+      '~ policy interactions',
+      '    message-ttl: 60000 → 900000',
+      '= queue theirs: not of this topology',
+      'create 0, change 1, remove 0, refused 0',
+      '',
+    ]);
+  });
+
+  test('without passwords the users are left out, and the variables named', async () => {
+    const { code, out } = await here('apply', [], {});
+    expect(code).toBe(0);
+    const { ingestor, worker } = own.userNames;
+    const why = 'is left out: it does not exist yet, and no password was given';
+    expect(out).toContain(`= user ${ingestor} ${why} (INGESTOR_PASSWORD)`);
+    expect(out).toContain(`= user ${worker} ${why} (WORKER_PASSWORD)`);
+    expect((await own.api.users()).map(({ name }) => name)).not.toContain(ingestor);
+  });
+
+  test('with --json there is one object with the same content', async () => {
+    const planned = JSON.parse((await here('plan', ['--json'])).out);
+    expect(planned).toMatchObject({ version, vhost: own.vhost, refusals: [], kept: [], leftAlone: [], notes: [] });
+    const applied = JSON.parse((await here('apply', ['--json'])).out);
+    expect(applied.steps).toEqual(planned.steps);
+    expect(JSON.parse((await here('apply', ['--json'])).out).steps).toEqual([]);
+  });
+
+  test('the login comes from the environment as well, and the address too', async () => {
+    const { ingestor, worker } = own.userNames;
+    const { code, err } = await topology(
+      ['plan', '--vhost', own.vhost, '--ingestor-user', ingestor, '--worker-user', worker],
+      {
+        RABBITMQ_MANAGEMENT_URL: managementUrl,
+        RABBITMQ_ADMIN_USERNAME: username,
+        RABBITMQ_ADMIN_PASSWORD: password,
+      },
+    );
+    expect([code, err]).toEqual([2, '']);
+  });
+});
+
+describe('what is refused', () => {
+  test('is marked, exits with 1, and nothing is applied', async () => {
+    await own.manage('PUT', `queues/${own.vhost}/${QUEUES.interactions}`, {
+      durable: true,
+      arguments: { 'x-queue-type': 'classic' },
+    });
+    const refusal =
+      "! queue interactions: x-queue-type is 'classic', wanted 'quorum', and cannot be changed: give the wanted one another name, or delete the old one by hand once it is not needed";
+    const planned = await here('plan');
+    expect(planned.code).toBe(1);
+    expect(planned.out).toContain(refusal);
+    const applied = await here('apply');
+    expect(applied).toEqual({ code: 1, out: '', err: `nothing was applied:\n${refusal}\n` });
+    expect((await readFound(own.api, own.vhost)).exchanges).toEqual([]);
+  });
+});
+
+describe('one clear sentence and exit 1 for', () => {
+  test('a wrong password', async () => {
+    const { code, out, err } = await topology([
+      'apply',
+      '--url',
+      withLogin(managementUrl, { username, password: 'wrong-one' }),
+    ]);
+    expect([code, out]).toEqual([1, '']);
+    expect(err).toMatch(/refuses the login of user '\w+': the password is wrong, or there is no such user\n$/);
+    expect(err).not.toContain('wrong-one');
+    oneLine(err);
+  });
+
+  test('a host that cannot be reached', async () => {
+    const { code, err } = await topology(['apply', '--url', `http://a:b@127.0.0.1:${await closedPort()}`]);
+    expect(code).toBe(1);
+    expect(err).toMatch(/^cannot reach the broker at http:\S+: nothing listens at this port \(ECONNREFUSED\)\n$/);
+  });
+
+  test('a 400 of the broker, with its reason and with how far it came', async () => {
+    await own.manage('PUT', `vhost-limits/${own.vhost}/max-queues`, { value: 3 });
+    const { code, err } = await here('apply');
+    expect(code).toBe(1);
+    expect(err).toMatch(
+      /^the broker refuses PUT \/api\/queues\/\S+: .*queue limit.* \(at create queue dead-letters, after \d+ of \d+ steps; apply again to go on from there\)\n$/,
+    );
+    oneLine(err);
+  });
+
+  test('a certificate that is not trusted, and none with its authority', async () => {
+    const tls = await tlsInFrontOf(managementUrl);
+    try {
+      const url = withLogin(`https://127.0.0.1:${tls.port}`);
+      const { ingestor, worker } = own.userNames;
+      const args = ['plan', '--url', url, '--vhost', own.vhost, '--ingestor-user', ingestor, '--worker-user', worker];
+      const untrusted = await topology(args);
+      expect(untrusted.code).toBe(1);
+      expect(untrusted.err).toMatch(
+        /^the certificate of https:\S+ is not trusted \(\w+\): name the certificate authority/,
+      );
+      oneLine(untrusted.err);
+      const trusted = await topology([...args, '--ca-file', tls.caFile]);
+      expect([trusted.code, trusted.err]).toEqual([2, '']);
+    } finally {
+      await tls.close();
+    }
+  });
+
+  test.each<[what: string, args: string[], sentence: string]>([
+    ['no command', [], "expected plan or apply, got ''. More: npm run topology -- --help"],
+    ['another command', ['destroy'], "expected plan or apply, got 'destroy'. More: npm run topology -- --help"],
+    ['no address', ['plan'], 'expected the address of the management API: give --url, or set RABBITMQ_MANAGEMENT_URL'],
+    [
+      'an address that is none',
+      ['plan', '--url', 'localhost'],
+      '--url: expected an address such as http://user:password@host:15672',
+    ],
+    [
+      'the address of AMQP',
+      ['plan', '--url', 'amqps://a:b@localhost:5671'],
+      'expected http:// or https:// of the management API, got amqps://',
+    ],
+    [
+      'no login',
+      ['plan', '--url', 'http://localhost:15672'],
+      'expected the login of an administrator: in the address (http://user:password@host:15672), or set RABBITMQ_ADMIN_USERNAME and RABBITMQ_ADMIN_PASSWORD',
+    ],
+    [
+      'half a shard group',
+      ['plan', '--url', 'http://a:b@localhost', '--shard-groups', '1.5'],
+      "--shard-groups: expected 1 to 4096, got '1.5'",
+    ],
+    [
+      'a file that is not there',
+      ['plan', '--url', 'http://a:b@localhost', '--ca-file', '/no/such/file'],
+      '--ca-file: cannot read /no/such/file',
+    ],
+  ])('%s', async (_what, args, sentence) => {
+    expect(await topology(args)).toEqual({ code: 1, out: '', err: `${sentence}\n` });
+  });
+
+  test('an option that is none', async () => {
+    const { code, err } = await topology(['plan', '--uri', 'x']);
+    expect(code).toBe(1);
+    expect(err).toContain("Unknown option '--uri'");
+    oneLine(err);
+  });
+});
+
+test('--help says the commands, the options, the variables and the exit codes', async () => {
+  const { code, out } = await topology(['--help']);
+  expect(code).toBe(0);
+  for (const word of [
+    'plan|apply',
+    '--url',
+    '--vhost',
+    '--shard-groups',
+    '--ca-file',
+    '--json',
+    'INGESTOR_PASSWORD',
+    'Exit code',
+  ])
+    expect(out).toContain(word);
+});
