@@ -581,6 +581,7 @@ export class LeaseModel {
           throw new Error(
             `${task.name} resumes session ${id} from ${sequence}, and only ${this.#confirmed.get(id)} is confirmed`,
           );
+        if (task.session !== undefined) throw new Error(`${task.name} takes over without having given up what it had`);
         task.session = { id, confirmed: sequence, received: sequence };
         task.basis = record ?? { epoch: 0, commit: 0 };
         task.ownedAt = this.#moves;
@@ -600,6 +601,9 @@ export class LeaseModel {
   // ---- the promises
 
   #check(): void {
+    for (const { name, state, session } of this.#living)
+      if (state.kind === 'standby' && session !== undefined)
+        throw new Error(`${name} stands by and still has sessions`);
     for (const queue of this.#queues) {
       const { group } = queue;
       const owners = this.#living.filter(

@@ -6,7 +6,7 @@ import fc from 'fast-check';
 import { expect, it } from 'vitest';
 import { LeaseModel, type Move } from './lease-model.ts';
 
-const runs = Number(process.env.LEASE_RUNS ?? 1_500);
+const runs = Number(process.env.LEASE_RUNS ?? 4_000);
 const seed = process.env.LEASE_SEED === undefined ? {} : { seed: Number(process.env.LEASE_SEED) };
 
 /** Faults are rarer than work: otherwise nothing ever gets anywhere. */
