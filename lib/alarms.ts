@@ -33,8 +33,8 @@ export interface AlarmDefinition {
   readonly periodMinutes: number;
   /** So many of so many periods. */
   readonly datapoints: readonly [number, number];
-  /** What no data means. */
-  readonly silence: 'breaching' | 'notBreaching' | 'ignore';
+  /** What no data means; `missing` shows as insufficient data, `ignore` keeps the last state. */
+  readonly silence: 'breaching' | 'notBreaching' | 'ignore' | 'missing';
   readonly wrong: string;
   readonly first: string;
   /** Expected while the broker is maintained, and then muted. */
@@ -60,7 +60,8 @@ export function alarmDefinitions(settings: Settings): AlarmDefinition[] {
     because,
     periodMinutes: 1,
     datapoints: [4, 5],
-    silence: 'notBreaching',
+    // A queue that nobody can ask has no figure, and is not empty for that.
+    silence: 'missing',
     wrong: `Messages pile up in ${queue}: ${meaning}`,
     first: 'See whether the workers run and consume, then whether they are too few',
   });

@@ -139,7 +139,8 @@ export const LIVE_CHECK: readonly string[] = [
 
 /** For the image's entry point, which is Node. The heap's limit belongs to the task's size. */
 function command(settings: Settings): string[] {
-  return ['--enable-source-maps', `--max-old-space-size=${heapLimitMiB(settings.task.memoryMiB)}`, BUNDLE];
+  const heapLimit = `--max-old-space-size=${heapLimitMiB(settings.task.memoryMiB)}`;
+  return ['--enable-source-maps', '--max-semi-space-size=4', heapLimit, BUNDLE];
 }
 
 /** Every variable is one that service/config.ts reads; what is left to its default is left out. */

@@ -95,6 +95,7 @@ export class Monitoring extends Construct {
         breaching: cloudwatch.TreatMissingData.BREACHING,
         notBreaching: cloudwatch.TreatMissingData.NOT_BREACHING,
         ignore: cloudwatch.TreatMissingData.IGNORE,
+        missing: cloudwatch.TreatMissingData.MISSING,
       }[definition.silence],
     });
   }

@@ -1,0 +1,174 @@
+// The task that is deployed is the service that is here: its environment is what the service reads, its secrets are
+// what it parses, its command is what the image has, its health check asks what it answers.
+import { execFile } from 'node:child_process';
+import { once } from 'node:events';
+import { readFileSync } from 'node:fs';
+import { createServer } from 'node:http';
+import type { AddressInfo } from 'node:net';
+import { join } from 'node:path';
+import { promisify } from 'node:util';
+import { describe, expect, it } from 'vitest';
+import { BUNDLE, LIVE_CHECK, NODE, NON_ROOT, taskEnvironment } from '../../lib/ingestor-service.ts';
+import { settingsFor } from '../../lib/settings.ts';
+import { parseConfig } from '../../service/config.ts';
+import {
+  BROKER_SECRET_FIELDS,
+  DEFAULT_METRICS_NAMESPACE,
+  DEFAULT_PORT,
+  DRAIN_DEADLINE_SECONDS,
+  ENV,
+  PATHS,
+  STOP_TIMEOUT_SECONDS,
+} from '../../service/contract.ts';
+import { parseBrokerLogin } from '../../service/secrets.ts';
+import { type Synthesized, synthesized } from '../lib/synthesized.ts';
+
+const ROOT = join(import.meta.dirname, '../..');
+const dockerfile = readFileSync(join(ROOT, 'service/Dockerfile'), 'utf8');
+const arn = (name: string) => `arn:aws:secretsmanager:eu-central-1:111122223333:secret:${name}-AbCdEf`;
+
+function container(made: Synthesized) {
+  const { ContainerDefinitions } = made.one('AWS::ECS::TaskDefinition').Properties;
+  const [only] = ContainerDefinitions as { Environment: { Name: string; Value: unknown }[]; Command: string[] }[];
+  if (!only) throw new Error('expected a container, got none');
+  return only;
+}
+
+describe.each(['staging', 'production'] as const)('%s', (environment) => {
+  const made = synthesized(environment);
+
+  it('sets variables that the service reads, and no other', () => {
+    const names = container(made).Environment.map(({ Name }) => Name);
+    const known: readonly string[] = Object.values(ENV);
+    expect(names.filter((name) => !known.includes(name))).toEqual([]);
+    expect(new Set(names).size).toBe(names.length);
+  });
+
+  it('leaves out only what has a default, or is given in another way', () => {
+    const names = container(made).Environment.map(({ Name }) => Name);
+    const left = Object.values(ENV).filter((name) => !names.includes(name));
+    expect(left.sort()).toEqual(
+      [ENV.discordBotToken, ENV.discordApiUrl, ENV.rabbitmqUrl, ENV.rabbitmqCaFile, ENV.memoryThreshold].sort(),
+    );
+  });
+
+  it('is a configuration that the service accepts, and means what the settings say', () => {
+    const settings = settingsFor(environment);
+    const config = parseConfig(taskEnvironment(settings, arn('token'), arn('login')));
+    expect(config).toMatchObject({
+      production: true,
+      environment,
+      discord: {
+        token: { kind: 'secret', arn: arn('token') },
+        shardCount: settings.shards.count,
+        shardsPerTask: settings.shards.perTask,
+        compression: 'none',
+      },
+      broker: { login: { kind: 'secret', arn: arn('login') } },
+      outbox: { maxEvents: settings.task.outboxMaxEvents, maxBytes: settings.task.outboxMaxBytes },
+      http: { port: DEFAULT_PORT, host: '127.0.0.1' },
+      metricsNamespace: DEFAULT_METRICS_NAMESPACE,
+    });
+    // The template has the same, with references for the two ARNs.
+    const inTemplate = container(made).Environment.filter(({ Value }) => typeof Value === 'string');
+    const expected = Object.entries(taskEnvironment(settings, '', '')).filter(([, value]) => value !== '');
+    expect(Object.fromEntries(inTemplate.map(({ Name, Value }) => [Name, Value]))).toEqual(
+      Object.fromEntries(expected),
+    );
+  });
+
+  it('reads a login from the secret that the stack generates', () => {
+    const secret = made.resources.get('IngestorLogin32431250')?.Properties.GenerateSecretString as {
+      SecretStringTemplate: { 'Fn::Join': [string, unknown[]] };
+      GenerateStringKey: string;
+    };
+    const [, parts] = secret.SecretStringTemplate['Fn::Join'];
+    const host = 'b-1234.mq.eu-central-1.on.aws';
+    const text = parts.map((part) => (typeof part === 'string' ? part : host)).join('');
+    const value = { ...JSON.parse(text), [secret.GenerateStringKey]: 'generated' };
+    expect(Object.keys(value).sort()).toEqual([...BROKER_SECRET_FIELDS].sort());
+    expect(parseBrokerLogin(JSON.stringify(value))).toEqual({
+      host,
+      port: 5671,
+      vhost: 'discord',
+      username: 'ingestor',
+      password: 'generated',
+      tls: true,
+    });
+  });
+});
+
+describe('the image', () => {
+  const stages = dockerfile.split(/^FROM /m).slice(1);
+  const last = stages.at(-1) ?? '';
+
+  it('has the Node, the bundle and the user that the task asks for', () => {
+    expect(last).toContain(`ENTRYPOINT ["${NODE}"]`);
+    expect(last).toContain(`USER ${NON_ROOT}`);
+    expect(dockerfile).toContain(`--outfile=dist/${BUNDLE}`);
+    expect(last).toMatch(/COPY --from=build \/app\/dist \.\//);
+  });
+
+  it('runs nothing in its last stage, so that no emulator is needed', () => {
+    expect(stages).toHaveLength(2);
+    expect(last).not.toMatch(/^RUN /m);
+    expect(stages[0]).toMatch(/^--platform=\$BUILDPLATFORM /);
+  });
+
+  it('names its bases as arguments', () => {
+    for (const stage of stages) expect(stage.split('\n')[0]).toMatch(/\$\{(BUILD|RUNTIME)_IMAGE\}/);
+  });
+
+  it('is run by the task as it runs by itself, with the limit of the heap beside it', () => {
+    const [, alone = ''] = /^CMD (\[.+\])$/m.exec(last) ?? [];
+    const flags = JSON.parse(alone) as string[];
+    const { Command } = container(synthesized('staging'));
+    expect(Command.filter((flag) => !flag.startsWith('--max-old-space-size='))).toEqual(flags);
+    expect(Command).toContain('--max-old-space-size=307');
+  });
+
+  it('takes the flags of `npm start`', () => {
+    const { scripts } = JSON.parse(readFileSync(join(ROOT, 'package.json'), 'utf8'));
+    const flags = (scripts.start as string).split(' ').filter((word) => word.startsWith('--'));
+    for (const flag of flags) expect(last).toContain(`"${flag}"`);
+  });
+});
+
+describe('the health check', () => {
+  async function exitOf(status: number | undefined): Promise<number> {
+    const asked: string[] = [];
+    const server = createServer((request, response) => {
+      asked.push(request.url ?? '');
+      response.writeHead(status ?? 200).end();
+    }).listen(0, '127.0.0.1');
+    await once(server, 'listening');
+    const { port } = server.address() as AddressInfo;
+    if (status === undefined) server.close();
+    const [, ...args] = LIVE_CHECK.map((part) => part.replace(`127.0.0.1:${DEFAULT_PORT}`, `127.0.0.1:${port}`));
+    try {
+      await promisify(execFile)(process.execPath, args);
+      expect(asked).toEqual([PATHS.live]);
+      return 0;
+    } catch (error) {
+      return (error as { code: number }).code;
+    } finally {
+      server.close();
+    }
+  }
+
+  it('is 0 when the service answers 200, and 1 for anything else or nothing', async () => {
+    expect(await exitOf(200)).toBe(0);
+    expect(await exitOf(503)).toBe(1);
+    expect(await exitOf(404)).toBe(1);
+    expect(await exitOf(undefined)).toBe(1);
+  });
+
+  it('is run by the Node of the image, without a shell', () => {
+    expect(LIVE_CHECK[0]).toBe(NODE);
+    expect(LIVE_CHECK.join(' ')).not.toMatch(/curl|wget|\/bin\/sh/);
+  });
+});
+
+it('the drain ends before ECS loses patience', () => {
+  expect(DRAIN_DEADLINE_SECONDS).toBeLessThan(STOP_TIMEOUT_SECONDS);
+});

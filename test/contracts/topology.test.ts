@@ -1,0 +1,64 @@
+// What the service publishes, watches and declares, the topology has; and the broker of the stack has room for it.
+import { describe, expect, it } from 'vitest';
+import { settingsFor, storageGb } from '../../lib/settings.ts';
+import { complaints, queuesFor } from '../../lib/topology/rules.ts';
+import { DEFAULT_LIMITS, discordTopology } from '../../lib/topology/topology.ts';
+import { EXCHANGES, leaseQueue, MAX_MESSAGE_BYTES, QUEUES, USERS } from '../../service/contract.ts';
+import { namedKey, ROUTES } from '../../service/events/routing.ts';
+import { synthesized } from '../lib/synthesized.ts';
+
+const topology = discordTopology({ shardGroups: 2 });
+
+describe('routing keys', () => {
+  const keys = Object.values(ROUTES).map((route) => ({
+    key: route.named ? namedKey(route, 'ban') : route.family,
+    queue: route.queue,
+  }));
+
+  it.each(keys)('$key reaches $queue, and no other queue', ({ key, queue }) => {
+    expect(queuesFor(topology, EXCHANGES.events, key)).toEqual([queue]);
+  });
+
+  it('of commands with strange names reach the same queue', () => {
+    for (const route of Object.values(ROUTES).filter(({ named }) => named)) {
+      for (const name of ['a.b', '#', '*', 'ünïcode', ' ', '']) {
+        expect(queuesFor(topology, EXCHANGES.events, namedKey(route, name)), name).toEqual([route.queue]);
+      }
+    }
+  });
+
+  it('leave nothing to complain about', () => {
+    expect(
+      complaints(
+        topology,
+        keys.map(({ key }) => key),
+      ),
+    ).toEqual([]);
+  });
+});
+
+it('every queue, exchange and user that the service knows by name is in the topology', () => {
+  expect(topology.queues.map(({ name }) => name).sort()).toEqual(
+    [...Object.values(QUEUES), leaseQueue(0), leaseQueue(1)].sort(),
+  );
+  expect(topology.exchanges.map(({ name }) => name).sort()).toEqual(Object.values(EXCHANGES).sort());
+  expect(topology.users.map(({ name }) => name).sort()).toEqual(Object.values(USERS).sort());
+});
+
+describe('the broker of the stack', () => {
+  const GIB = 1024 ** 3;
+
+  it('takes the largest message that the service sends', () => {
+    const { Data } = synthesized('staging').one('AWS::AmazonMQ::Configuration').Properties;
+    const [, bytes] = /max_message_size = (\d+)/.exec(JSON.stringify(Data)) ?? [];
+    expect(Number(bytes)).toBeGreaterThan(MAX_MESSAGE_BYTES);
+  });
+
+  it('has twice the disk that full queues need, in production', () => {
+    const { interactionsMaxBytes, guildEventsMaxBytes, setAsideMaxBytes } = DEFAULT_LIMITS;
+    const full = interactionsMaxBytes + guildEventsMaxBytes + 2 * setAsideMaxBytes;
+    const disk = (storageGb(settingsFor('production').broker) ?? 0) * 1e9;
+    // Below 2 GiB of free disk the broker of a cluster blocks publishers.
+    expect(disk - 2 * GIB).toBeGreaterThan(2 * full);
+  });
+});
