@@ -8,7 +8,7 @@
 
 import { GatewayCloseCodes, GatewayOpcodes } from 'discord-api-types/v10';
 import type { WebSocket } from 'ws';
-import { MAX_SENDS, type Payload, type Refusal, readHeartbeat, readPayload, SENDS_WINDOW_MS } from './rules.ts';
+import { maxSends, type Payload, type Refusal, readHeartbeat, readPayload, SENDS_WINDOW_MS } from './rules.ts';
 import type { Outlet, Session } from './session.ts';
 import { PlainTransport, type Transport, ZlibStreamTransport } from './transport.ts';
 
@@ -53,6 +53,8 @@ export class GatewayConnection implements Outlet {
   readonly #options: ConnectionOptions;
   readonly #transport: Transport;
   readonly #plain: PlainTransport | undefined;
+  readonly #maxSends: number;
+  /** When each payload of the last minute came. */
   readonly #sends: number[] = [];
   #state: 'greeted' | 'asked' | 'joined' | 'closed' = 'greeted';
   #session: Session | undefined;
@@ -66,6 +68,7 @@ export class GatewayConnection implements Outlet {
     this.#door = door;
     this.#options = options;
     this.byResumeUrl = options.byResumeUrl;
+    this.#maxSends = maxSends(options.heartbeatIntervalMs);
     this.#plain = options.zlibStream ? undefined : new PlainTransport(socket);
     this.#transport = this.#plain ?? new ZlibStreamTransport(socket);
     socket.on('message', (data) => this.#receive(Buffer.isBuffer(data) ? data : Buffer.from(String(data))));
@@ -171,7 +174,7 @@ export class GatewayConnection implements Outlet {
     if (this.#sendsTooMuch()) {
       this.punish('send limit', {
         code: GatewayCloseCodes.RateLimited,
-        sentence: `more than ${MAX_SENDS} payloads were sent within ${SENDS_WINDOW_MS / 1_000} s`,
+        sentence: `more than ${this.#maxSends} payloads were sent within ${SENDS_WINDOW_MS / 1_000} s`,
       });
       return;
     }
@@ -244,7 +247,7 @@ export class GatewayConnection implements Outlet {
     const now = performance.now();
     while (this.#sends[0] !== undefined && this.#sends[0] <= now - SENDS_WINDOW_MS) this.#sends.shift();
     this.#sends.push(now);
-    return this.#sends.length > MAX_SENDS;
+    return this.#sends.length > this.#maxSends;
   }
 
   #send(op: GatewayOpcodes, d: unknown): void {

@@ -12,8 +12,16 @@ export interface Refusal {
 
 /** Sent frames of more than this are not read. https://discord.com/developers/docs/events/gateway#sending-events */
 const MAX_PAYLOAD_BYTES = 4_096;
-export const MAX_SENDS = 120;
+/** Payloads that a connection may send within the window. */
+const MAX_SENDS = 120;
 export const SENDS_WINDOW_MS = 60_000;
+/** Heartbeats of Discord's own interval, 41.25 s, within the window. */
+const USUAL_HEARTBEATS = 2;
+
+/** A simulator with a shorter interval than Discord's demands more heartbeats than Discord counts; these are added. */
+export function maxSends(heartbeatIntervalMs: number): number {
+  return MAX_SENDS + Math.max(0, Math.ceil(SENDS_WINDOW_MS / heartbeatIntervalMs) - USUAL_HEARTBEATS);
+}
 
 export interface Payload {
   readonly kind: 'payload';
