@@ -32,13 +32,4 @@ export class Watermark {
   settle(sequence: number): void {
     this.#unsettled.delete(sequence);
   }
-
-  /**
-   * The unsettled were dropped from the outbox without being published: they are to be received again.
-   * After this, late settles of theirs change nothing.
-   */
-  forgetUnsettled(): void {
-    this.#received = this.confirmed;
-    this.#unsettled.clear();
-  }
 }

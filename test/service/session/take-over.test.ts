@@ -1,0 +1,89 @@
+// What a new owner begins with, by the record it found and the division of the shards now.
+
+import { describe, expect, it } from 'vitest';
+import type { GroupRecord } from '../../../service/session/group-record.ts';
+import { takeOver } from '../../../service/session/take-over.ts';
+import { groupRecord, sessionRecord } from './records.ts';
+
+const NOW = 1_763_900_200_000;
+
+function taken(
+  given:
+    | { group?: number; shardCount?: number; shardsPerTask?: number; sessions?: GroupRecord['sessions'] }
+    | 'no record',
+) {
+  const { group = 0, shardCount = 4, shardsPerTask = 4, sessions = {} } = given === 'no record' ? {} : given;
+  const record = given === 'no record' ? undefined : groupRecord({ group, sessions });
+  return takeOver({ group, shardCount, shardsPerTask, record }, NOW);
+}
+
+describe('the shards of a group', () => {
+  it.each([
+    [{ group: 0, shardCount: 1, shardsPerTask: 16 }, [0]],
+    [{ group: 0, shardCount: 4, shardsPerTask: 4 }, [0, 1, 2, 3]],
+    [{ group: 1, shardCount: 8, shardsPerTask: 4 }, [4, 5, 6, 7]],
+    [{ group: 1, shardCount: 6, shardsPerTask: 4 }, [4, 5]],
+    [{ group: 5, shardCount: 6, shardsPerTask: 1 }, [5]],
+  ])('%j: %j', (given, shardIds) => {
+    expect(taken(given)).toMatchObject({ shardIds, shardCount: given.shardCount });
+  });
+});
+
+describe('sessions', () => {
+  it('are all resumed when nothing has changed', () => {
+    const sessions = Object.fromEntries([0, 1, 2, 3].map((id) => [String(id), sessionRecord({ sessionId: `s${id}` })]));
+    const { sessions: resumed, lost, storedAt } = taken({ sessions });
+    expect([...resumed.keys()]).toEqual([0, 1, 2, 3]);
+    expect(resumed.get(2)).toEqual(sessions['2']);
+    expect(lost).toEqual([]);
+    expect(storedAt).toBe(groupRecord().storedAt);
+  });
+
+  it('are missing for the shards that had none: these IDENTIFY', () => {
+    const { sessions, lost } = taken({ sessions: { '1': sessionRecord() } });
+    expect([...sessions.keys()]).toEqual([1]);
+    expect(lost).toEqual([]);
+  });
+
+  it('are none without a record, and nothing is lost then', () => {
+    expect(taken('no record')).toMatchObject({ shardIds: [0, 1, 2, 3], lost: [], untold: [], storedAt: NOW });
+    expect(taken('no record').sessions.size).toBe(0);
+  });
+
+  it('of another shard count are lost, each with its numbers and the reason', () => {
+    const { sessions, lost } = taken({
+      shardCount: 8,
+      shardsPerTask: 8,
+      sessions: { '0': sessionRecord({ sequence: 12 }), '3': sessionRecord({ sessionId: 'three', sequence: 34 }) },
+    });
+    expect(sessions.size).toBe(0);
+    expect(lost).toMatchObject([
+      { shardId: 0, lastSequence: 12, lostAt: NOW, lastReceivedAt: groupRecord().storedAt },
+      { shardId: 3, sessionId: 'three', lastSequence: 34, reason: 'the number of shards changed from 4 to 8' },
+    ]);
+  });
+
+  it('of shards that belong to another group now are lost', () => {
+    const { sessions, lost } = taken({
+      group: 0,
+      shardCount: 4,
+      shardsPerTask: 2,
+      sessions: { '1': sessionRecord({ sessionId: 'one' }), '2': sessionRecord({ sessionId: 'two' }) },
+    });
+    expect([...sessions.keys()]).toEqual([1]);
+    expect(lost).toMatchObject([{ shardId: 2, sessionId: 'two', reason: 'the shards were divided into other groups' }]);
+  });
+
+  it('lost before and not told for sure are handed on', () => {
+    const untold = {
+      shardId: 1,
+      sessionId: 'gone',
+      lastSequence: 5,
+      lastReceivedAt: 1,
+      lostAt: 2,
+      reason: 'op 9',
+    };
+    const record = groupRecord({ sessions: {}, untoldGaps: [untold] });
+    expect(takeOver({ group: 0, shardCount: 4, shardsPerTask: 4, record }, NOW).untold).toEqual([untold]);
+  });
+});

@@ -1,0 +1,81 @@
+// The two positions of a session, by examples and against the plainest model: a list of what came and what is settled.
+
+import fc from 'fast-check';
+import { describe, expect, it } from 'vitest';
+import { Watermark } from '../../../service/session/watermark.ts';
+
+describe('the confirmed position', () => {
+  it('starts where the session is settled', () => {
+    const watermark = new Watermark(41);
+    expect(watermark).toMatchObject({ confirmed: 41, received: 41 });
+  });
+
+  it('stays before the oldest that is not settled, however many behind it are', () => {
+    const watermark = new Watermark(1);
+    for (const sequence of [2, 3, 4, 5]) watermark.receive(sequence);
+    watermark.settle(3);
+    watermark.settle(5);
+    watermark.settle(4);
+    expect(watermark).toMatchObject({ confirmed: 1, received: 5 });
+    watermark.settle(2);
+    expect(watermark).toMatchObject({ confirmed: 5, received: 5 });
+  });
+
+  it('is right before the oldest also where Discord leaves numbers out', () => {
+    const watermark = new Watermark(1);
+    watermark.receive(5);
+    watermark.receive(9);
+    expect(watermark.confirmed).toBe(4);
+    watermark.settle(5);
+    expect(watermark.confirmed).toBe(8);
+  });
+
+  it('does not move when something is settled twice, or was never received', () => {
+    const watermark = new Watermark(1);
+    watermark.receive(2);
+    watermark.receive(3);
+    watermark.settle(3);
+    watermark.settle(3);
+    watermark.settle(99);
+    expect(watermark.confirmed).toBe(1);
+  });
+});
+
+describe('a replay', () => {
+  it('is known as one, whether it is settled or still in the outbox', () => {
+    const watermark = new Watermark(10);
+    expect([11, 12, 13].map((sequence) => watermark.receive(sequence))).toEqual([true, true, true]);
+    watermark.settle(11);
+    expect([10, 11, 12, 13].map((sequence) => watermark.receive(sequence))).toEqual([false, false, false, false]);
+    expect(watermark.receive(14)).toBe(true);
+    expect(watermark).toMatchObject({ confirmed: 11, received: 14 });
+  });
+});
+
+it('agrees with a list of everything, in any order of settling and replaying', () => {
+  const step = fc.oneof(
+    fc.record({ kind: fc.constant('receive' as const), ahead: fc.integer({ min: 1, max: 3 }) }),
+    fc.record({ kind: fc.constant('replay' as const), back: fc.nat({ max: 20 }) }),
+    fc.record({ kind: fc.constant('settle' as const), index: fc.nat() }),
+  );
+  fc.assert(
+    fc.property(fc.nat({ max: 1_000 }), fc.array(step, { maxLength: 120 }), (start, steps) => {
+      const watermark = new Watermark(start);
+      const unsettled: number[] = [];
+      let received = start;
+      for (const each of steps) {
+        if (each.kind === 'receive') {
+          received += each.ahead;
+          unsettled.push(received);
+          expect(watermark.receive(received)).toBe(true);
+        } else if (each.kind === 'replay') expect(watermark.receive(received - each.back)).toBe(false);
+        else if (unsettled.length > 0) {
+          const [sequence = 0] = unsettled.splice(each.index % unsettled.length, 1);
+          watermark.settle(sequence);
+        }
+        expect(watermark.received).toBe(received);
+        expect(watermark.confirmed).toBe(unsettled.length > 0 ? Math.min(...unsettled) - 1 : received);
+      }
+    }),
+  );
+});
