@@ -34,7 +34,7 @@ export interface IngestorOptions {
   readonly marks: Marks;
   /** Resolves when the lease is ours beyond doubt. @throws when the signal aborts */
   readonly certain: (signal: AbortSignal) => Promise<void>;
-  /** A session has begun: it is to be stored soon. */
+  /** A session has begun, of which only this process knows. */
   readonly begun: () => void;
   readonly metrics: Metrics;
   readonly log: Log;

@@ -46,7 +46,7 @@ async function run(config: Config): Promise<void> {
     marks: config.outbox,
     // Shards are there only when the keeper is, which gives them out.
     certain: async (signal) => await keeper?.certain(signal),
-    begun: () => keeper?.hurry(),
+    begun: () => keeper?.storeNow(),
   });
   const depths = new QueueDepths(connection, Object.values(QUEUES), log);
 

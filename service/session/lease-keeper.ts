@@ -64,6 +64,8 @@ const TIMING: LeaseTiming = {
 /** After a channel or consumer was lost and the connection was not. */
 const STAND_AGAIN_MS = 200;
 const CLOSE_DEADLINE_MS = 3_000;
+/** A tick may come a little early; it is none to leave out. */
+const TICK_JITTER_MS = 100;
 
 export class LeaseKeeper {
   readonly #options: LeaseKeeperOptions;
@@ -89,7 +91,6 @@ export class LeaseKeeper {
   #storedAt = 0;
   #storedSessions = 0;
   #ticker: NodeJS.Timeout | undefined;
-  #hurrying: NodeJS.Timeout | undefined;
   #ownedSince: number | undefined;
   #claimedAt = Date.now();
 
@@ -167,16 +168,10 @@ export class LeaseKeeper {
     }
   }
 
-  /** Something that must not wait for its turn, such as a new session: stored as soon as the last commit is a second old. */
-  hurry(): void {
-    const waitMs = this.#storedAt + this.#timing.commitEveryMs - Date.now();
-    this.#hurrying ??= setTimeout(
-      () => {
-        this.#hurrying = undefined;
-        this.#tick();
-      },
-      Math.max(0, waitMs),
-    ).unref();
+  /** A session has begun, of which nobody else knows: it is stored at once. This is rare: Discord counts IDENTIFYs. */
+  storeNow(): void {
+    this.#storeAgain = true;
+    this.#tick();
   }
 
   /** From now on it takes nothing over: a standby goes at once, an owner stays until `release`. */
@@ -189,7 +184,6 @@ export class LeaseKeeper {
   /** Stores the last record and gives the lease to whoever is next. The shards must be closed before. */
   async release(): Promise<void> {
     clearInterval(this.#ticker);
-    clearTimeout(this.#hurrying);
     await this.#work;
     await this.#storing;
     const stored = await this.#store(true);
@@ -450,12 +444,11 @@ export class LeaseKeeper {
     if (this.#storing !== undefined || this.#state.kind !== 'owner') return;
     // What is published now would only lie in the socket.
     if (this.#options.connection.blocked) return;
-    if (!this.#storeAgain && Date.now() - this.#storedAt < this.#timing.commitEveryMs) {
-      this.hurry();
-      return;
-    }
-    this.#storing = this.#store(false).then(() => {
+    if (!this.#storeAgain && Date.now() - this.#storedAt < this.#timing.commitEveryMs - TICK_JITTER_MS) return;
+    this.#storing = this.#store(false).then((stored) => {
       this.#storing = undefined;
+      // Asked for while it was under way. A failure waits for the next tick.
+      if (stored && this.#storeAgain) this.#tick();
     });
   }
 
