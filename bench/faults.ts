@@ -1,4 +1,4 @@
-// `npm run faults`: every disaster of test/faults on the real broker, and then the table of what was sent, read, lost and
+// `npm run faults`: every disaster of test/faults on the real broker, each in its full length, and then the table of what was sent, read, lost and
 // repeated. `-- --json` prints the table as JSON, `-- NAME …` only disasters whose file matches, `FAULTS_SEED=n` another seed.
 
 import { spawn } from 'node:child_process';
@@ -18,7 +18,7 @@ const report = join(folder, 'report.jsonl');
 const vitest = fileURLToPath(new URL('../node_modules/vitest/vitest.mjs', import.meta.url));
 const filters = positionals.length > 0 ? positionals.map((name) => `test/faults/${name}`) : ['test/faults'];
 const child = spawn(process.execPath, [vitest, 'run', ...filters], {
-  env: { ...process.env, FAULTS_REPORT: report },
+  env: { ...process.env, FAULTS_REPORT: report, FAULTS_FULL: '1' },
   // With --json, standard output is the JSON's alone.
   stdio: ['ignore', values.json ? 2 : 1, 2],
 });
@@ -45,7 +45,7 @@ await rm(folder, { recursive: true, force: true });
 if (values.json) process.stdout.write(`${JSON.stringify(lines, null, 2)}\n`);
 else {
   const columns = ['sent', 'read', 'lost', 'repeated', 'order', 'gaps', 'silence', 'seed'];
-  process.stdout.write(`\n${'disaster'.padEnd(72)}${columns.map((name) => name.padStart(10)).join('')}\n`);
+  process.stdout.write(`\n${'disaster'.padEnd(104)}${columns.map((name) => name.padStart(10)).join('')}\n`);
   for (const line of lines) {
     const cells = [
       line.due + line.announced,
@@ -58,7 +58,7 @@ else {
       line.seed,
     ];
     process.stdout.write(
-      `${line.disaster.slice(0, 70).padEnd(72)}${cells.map((cell) => String(cell).padStart(10)).join('')}\n`,
+      `${line.disaster.slice(0, 102).padEnd(104)}${cells.map((cell) => String(cell).padStart(10)).join('')}\n`,
     );
   }
 }

@@ -6,13 +6,14 @@
 import { expect } from 'vitest';
 import { closeConnections } from '../connections.ts';
 import { disastersOn } from './disaster.ts';
-import { connectionOf, ownerOf, standing } from './tasks.ts';
+import { connectionOf, ownerOf, standing, stored } from './tasks.ts';
 
 const strikes = disastersOn({ tasks: 2, shards: 4, simulator: { closeOlderSocket: false } });
 
 strikes('the lease connection is cut and the publisher lives: the standby takes over, the old owner steps down', {
   rate: 500,
   async happens(stage) {
+    await stored(stage);
     const old = await ownerOf(stage);
     await closeConnections(stage.broker, connectionOf(old, 'lease'));
     await stage.until('the old owner stands by', 60_000, async () => (await old.health())?.lease.state === 'standby');
