@@ -84,7 +84,8 @@ export class Outbox<T> {
 
   #cut(): void {
     this.#entries = this.#entries.slice(this.#head);
-    this.#next -= this.#head;
+    // After a rewind, confirms of what was written before may have passed it.
+    this.#next = Math.max(0, this.#next - this.#head);
     this.#head = 0;
   }
 }

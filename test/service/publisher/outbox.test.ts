@@ -1,0 +1,174 @@
+// The outbox and the delivery tags together, as the publisher uses them, against a model of the broker's answers:
+// whatever is acked or nacked in whatever order, by one tag or many, and however often everything is written again.
+
+import fc from 'fast-check';
+import { describe, expect, it } from 'vitest';
+import { Confirms } from '../../../service/publisher/confirms.ts';
+import { type Entry, Outbox } from '../../../service/publisher/outbox.ts';
+
+function filled(count: number) {
+  const outbox = new Outbox<number>();
+  const settled: number[] = [];
+  for (let message = 0; message < count; message += 1) outbox.add(message, 10, () => settled.push(message));
+  return { outbox, settled };
+}
+
+/** Everything that is written now. */
+function write<T>(outbox: Outbox<T>): Entry<T>[] {
+  const entries: Entry<T>[] = [];
+  for (let entry = outbox.next(); entry !== undefined; entry = outbox.next()) entries.push(entry);
+  return entries;
+}
+
+const messages = <T>(entries: readonly Entry<T>[]): T[] => entries.map(({ message }) => message);
+
+describe('the outbox', () => {
+  it('hands out each message once, in order', () => {
+    const { outbox } = filled(3);
+    expect(messages(write(outbox))).toEqual([0, 1, 2]);
+    expect(outbox.next()).toBeUndefined();
+    outbox.add(3, 10, () => undefined);
+    expect(messages(write(outbox))).toEqual([3]);
+  });
+
+  it('settles a message when it is confirmed, and once', () => {
+    const { outbox, settled } = filled(2);
+    const [first, second] = write(outbox);
+    if (second) outbox.confirm(second);
+    if (second) outbox.confirm(second);
+    expect(settled).toEqual([1]);
+    expect(outbox).toMatchObject({ count: 1, bytes: 10 });
+    if (first) outbox.confirm(first);
+    expect(settled).toEqual([1, 0]);
+    expect(outbox).toMatchObject({ count: 0, bytes: 0 });
+  });
+
+  it('hands out again, in order, what was not confirmed', () => {
+    const { outbox } = filled(4);
+    const entries = write(outbox);
+    for (const entry of entries.filter(({ message }) => message % 2 === 1)) outbox.confirm(entry);
+    outbox.rewind();
+    expect(messages(write(outbox))).toEqual([0, 2]);
+  });
+
+  it('hands out before new messages what waits again', () => {
+    const { outbox } = filled(2);
+    write(outbox);
+    outbox.add(2, 10, () => undefined);
+    outbox.rewind();
+    expect(messages(write(outbox))).toEqual([0, 1, 2]);
+  });
+
+  it('takes a confirm for what already waits again', () => {
+    const { outbox, settled } = filled(3_000);
+    const entries = write(outbox);
+    outbox.rewind();
+    for (const entry of entries.slice(0, 2_000)) outbox.confirm(entry);
+    expect(settled).toHaveLength(2_000);
+    outbox.add(3_000, 10, () => undefined);
+    expect(messages(write(outbox))).toEqual(Array.from({ length: 1_001 }, (_, index) => 2_000 + index));
+  });
+
+  it('forgets everything when it is cleared: nothing is settled then or later, and nothing is handed out', () => {
+    const { outbox, settled } = filled(3);
+    const entries = write(outbox);
+    expect(outbox.clear()).toBe(3);
+    for (const entry of entries) outbox.confirm(entry);
+    outbox.rewind();
+    expect(settled).toEqual([]);
+    expect(outbox.next()).toBeUndefined();
+    outbox.add(9, 5, () => settled.push(9));
+    expect(outbox).toMatchObject({ count: 1, bytes: 5 });
+    expect(messages(write(outbox))).toEqual([9]);
+  });
+});
+
+it('settles each message exactly once and keeps the order of what is unconfirmed, whatever the broker answers', () => {
+  const step = fc.oneof(
+    { weight: 20, arbitrary: fc.record({ kind: fc.constant('add' as const), bytes: fc.integer({ min: 1, max: 99 }) }) },
+    { weight: 20, arbitrary: fc.record({ kind: fc.constant('write' as const), most: fc.integer({ min: 1, max: 8 }) }) },
+    {
+      weight: 25,
+      arbitrary: fc.record({
+        kind: fc.constantFrom('ack' as const, 'nack' as const),
+        pick: fc.nat(),
+        multiple: fc.boolean(),
+      }),
+    },
+    // A new channel: what was on the way is unanswered for ever.
+    { weight: 5, arbitrary: fc.constant({ kind: 'new channel' as const }) },
+    // After a refusal: on the same channel, when all is answered.
+    { weight: 5, arbitrary: fc.constant({ kind: 'write again' as const }) },
+    { weight: 1, arbitrary: fc.constant({ kind: 'clear' as const }) },
+  );
+  fc.assert(
+    fc.property(fc.array(step, { maxLength: 300, size: 'max' }), (steps) => {
+      const outbox = new Outbox<number>();
+      /** Each message that is neither confirmed nor dropped, in order. */
+      let unconfirmed: { readonly message: number; readonly bytes: number }[] = [];
+      const settled = new Map<number, number>();
+      const dropped = new Set<number>();
+      let channel = { confirms: new Confirms<Entry<number>>(), written: [] as number[] };
+      let added = 0;
+      const take = (entries: readonly Entry<number>[]) => {
+        for (const entry of entries) {
+          unconfirmed = unconfirmed.filter(({ message }) => message !== entry.message);
+          outbox.confirm(entry);
+        }
+      };
+      for (const each of steps) {
+        switch (each.kind) {
+          case 'add': {
+            const message = added;
+            added += 1;
+            unconfirmed.push({ message, bytes: each.bytes });
+            outbox.add(message, each.bytes, () => settled.set(message, 1 + (settled.get(message) ?? 0)));
+            break;
+          }
+          case 'write':
+            for (let count = 0; count < each.most; count += 1) {
+              const entry = outbox.next();
+              if (entry === undefined) break;
+              const [due] = unconfirmed.filter(({ message }) => !channel.written.includes(message));
+              expect(entry.message).toBe(due?.message);
+              channel.written.push(entry.message);
+              channel.confirms.written(entry);
+            }
+            break;
+          case 'ack':
+          case 'nack': {
+            const answered = channel.confirms.answered(1 + (each.pick % 60), each.multiple);
+            if (each.kind === 'ack') take(answered);
+            break;
+          }
+          case 'new channel':
+            channel = { confirms: new Confirms(), written: [] };
+            outbox.rewind();
+            break;
+          case 'write again':
+            if (channel.confirms.size > 0) break;
+            channel.written = [];
+            outbox.rewind();
+            break;
+          case 'clear':
+            expect(outbox.clear()).toBe(unconfirmed.length);
+            for (const { message } of unconfirmed) dropped.add(message);
+            unconfirmed = [];
+        }
+        expect(outbox.count).toBe(unconfirmed.length);
+        expect(outbox.bytes).toBe(unconfirmed.reduce((sum, { bytes }) => sum + bytes, 0));
+      }
+      // In the end a broker that takes everything: all that was not dropped is settled, once, and nothing else is.
+      outbox.rewind();
+      const rest = write(outbox);
+      expect(messages(rest)).toEqual(unconfirmed.map(({ message }) => message));
+      take(rest);
+      const expected = Array.from({ length: added }, (_, message) => message).filter(
+        (message) => !dropped.has(message),
+      );
+      expect([...settled.keys()].sort((a, b) => a - b)).toEqual(expected);
+      expect([...settled.values()].every((times) => times === 1)).toBe(true);
+    }),
+    { numRuns: 400 },
+  );
+});
