@@ -172,10 +172,10 @@ describe('a private node', () => {
   });
 
   test('keeps every confirmed message of a remembered quorum queue over kill -9', async () => {
+    const pid = await pidOf(node);
     await declare(node, 'drilled');
     await node.rememberQueues();
     await publishConfirmed(node, 'drilled', 500);
-    const pid = await pidOf(node);
     await node.kill();
     if (!inDocker(node)) expect(() => process.kill(pid, 0)).toThrow('ESRCH');
     await node.start();
