@@ -238,8 +238,9 @@ export class Publisher {
       // An entry that was dropped meanwhile is confirmed to nobody.
       if (entry.state === 'confirmed') continue;
       this.#publishCount += 1;
-      this.#listener.confirmed(entry.message.type);
       this.#outbox.confirm(entry);
+      // Told last: whoever asks how full the outbox is must not find this one in it.
+      this.#listener.confirmed(entry.message.type);
     }
     if (!open.holding) {
       this.#refusals = 0;
