@@ -209,8 +209,10 @@ export class Publisher {
   }
 
   async #reopen(model: ChannelModel): Promise<void> {
+    await this.#pause(backoffMs(this.#refusals + 1));
+    // A connection that is lost closes its channels first and says so later: that is no refusal.
+    if (this.#model !== model) return;
     this.#refusals += 1;
-    await this.#pause(backoffMs(this.#refusals));
     await this.#openChannel(model);
   }
 
