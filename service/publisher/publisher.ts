@@ -10,7 +10,7 @@
 //            a full queue is probed with one message and the order of a run is kept
 
 import { setTimeout as sleep } from 'node:timers/promises';
-import type { ChannelModel, ConfirmChannel, Options } from 'amqplib';
+import { type ChannelModel, type ConfirmChannel, IllegalOperationError, type Options } from 'amqplib';
 import { backoffMs } from '../backoff.ts';
 import { EXCHANGES, MAX_MESSAGE_BYTES } from '../contract.ts';
 import { messageOf } from '../errors.ts';
@@ -113,12 +113,7 @@ export class Publisher {
   publish(message: Message, settled: () => void): void {
     const bytes = message.body.length + PROPERTY_BYTES;
     if (bytes > MAX_MESSAGE_BYTES) {
-      this.#errorCount += 1;
-      this.#listener.refused();
-      this.#log.error(
-        { eventId: message.messageId, eventType: message.type, bytes, limit: MAX_MESSAGE_BYTES },
-        'a message larger than the broker takes was not published',
-      );
+      this.#giveUp(message, `${bytes} bytes, and the broker takes ${MAX_MESSAGE_BYTES}`);
       settled();
       return;
     }
@@ -223,16 +218,29 @@ export class Publisher {
       const entry = this.#outbox.next();
       if (entry === undefined) return;
       const { message } = entry;
-      open.confirms.written(entry);
       try {
         open.full = !open.channel.publish(EXCHANGES.events, message.routingKey, message.body, propertiesOf(message));
       } catch (error) {
-        // The channel has died and its `close` is still on the way.
-        this.#channelLost(open, error);
-        return;
+        if (error instanceof IllegalOperationError) {
+          // The channel has died and its `close` is still on the way.
+          this.#channelLost(open, error);
+          return;
+        }
+        // Thrown before a byte was written. Kept, it would stop everything behind it for ever.
+        this.#giveUp(message, messageOf(error));
+        this.#outbox.confirm(entry);
+        if (this.#outbox.count === 0) this.#sayEmptied();
+        continue;
       }
+      open.confirms.written(entry);
       this.#listener.published();
     }
+  }
+
+  #giveUp({ messageId, type }: Message, reason: string): void {
+    this.#errorCount += 1;
+    this.#listener.refused();
+    this.#log.error({ eventId: messageId, eventType: type, reason }, 'a message that cannot be published is left out');
   }
 
   #acked(open: OpenChannel, tag: number, multiple: boolean): void {
