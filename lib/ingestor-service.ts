@@ -9,7 +9,14 @@ import * as ecs from 'aws-cdk-lib/aws-ecs';
 import { LogGroup } from 'aws-cdk-lib/aws-logs';
 import type { ISecret } from 'aws-cdk-lib/aws-secretsmanager';
 import { Construct } from 'constructs';
-import { DEFAULT_METRICS_NAMESPACE, DEFAULT_PORT, ENV, PATHS, STOP_TIMEOUT_SECONDS } from '../service/contract.ts';
+import {
+  DEFAULT_METRICS_NAMESPACE,
+  DEFAULT_PORT,
+  ENV,
+  NODE_FLAGS,
+  PATHS,
+  STOP_TIMEOUT_SECONDS,
+} from '../service/contract.ts';
 import { heapLimitMiB, type Settings } from './settings.ts';
 
 export interface IngestorServiceProps {
@@ -59,7 +66,7 @@ export class IngestorService extends Construct {
         file: 'service/Dockerfile',
         platform: Platform.LINUX_ARM64,
       }),
-      command: command(settings),
+      command: taskCommand(settings),
       // Without a limit of its own a container sees the memory of the machine beneath.
       memoryLimitMiB: settings.task.memoryMiB,
       environment: taskEnvironment(settings, props.discordToken.secretArn, props.brokerLogin.secretArn),
@@ -138,9 +145,9 @@ export const LIVE_CHECK: readonly string[] = [
 ];
 
 /** For the image's entry point, which is Node. The heap's limit belongs to the task's size. */
-function command(settings: Settings): string[] {
+export function taskCommand(settings: Settings): string[] {
   const heapLimit = `--max-old-space-size=${heapLimitMiB(settings.task.memoryMiB)}`;
-  return ['--enable-source-maps', '--max-semi-space-size=4', heapLimit, BUNDLE];
+  return ['--enable-source-maps', ...NODE_FLAGS, heapLimit, BUNDLE];
 }
 
 /** Every variable is one that service/config.ts reads; what is left to its default is left out. */

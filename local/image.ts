@@ -2,7 +2,8 @@
 // buildah (Debian: apt-get install --no-install-recommends buildah podman runc). The two base images are assembled
 // first, of Debian's packages and the Node that npm brought; then service/Dockerfile is built as it is. The runtime
 // base has what the Dockerfile's default has that matters: libc, libstdc++, Node in /nodejs/bin, a user, no shell.
-// Prints what the image weighs. With `--arch arm64` on x86 the image of production is built, without an emulator.
+// Prints what the image weighs. With `--arch arm64` on x86 the image of production is built, without an emulator; with
+// `--run` the image is tried as Fargate runs it (image-trial.ts).
 import { type ExecFileException, execFile } from 'node:child_process';
 import { createHash } from 'node:crypto';
 import { copyFile, cp, mkdir, mkdtemp, readFile, rm, stat, symlink, writeFile } from 'node:fs/promises';
@@ -27,7 +28,7 @@ export interface BuiltImage {
 }
 
 const { values } = parseArgs({
-  options: { arch: { type: 'string' }, tag: { type: 'string' } },
+  options: { arch: { type: 'string' }, tag: { type: 'string' }, run: { type: 'boolean', default: false } },
 });
 const own: Architecture = process.arch === 'arm64' ? 'arm64' : 'amd64';
 const arch = values.arch ?? own;
@@ -41,6 +42,15 @@ try {
   const image = await build(folder, arch, tag);
   const mb = (bytes: number) => `${(bytes / 1_000_000).toFixed(1)} MB`;
   console.log(`${image.tag}: ${mb(image.size)}, of which the service ${mb(image.added)}; built in ${image.seconds} s`);
+  if (values.run) {
+    // Only then: it brings RabbitMQ and the simulator with it.
+    const { tryImage } = await import('./image-trial.ts');
+    const { verdict, ...figures } = await tryImage(tag);
+    console.log(JSON.stringify({ ...figures, ...verdict }, undefined, 2));
+    const right =
+      figures.liveExitCode === 0 && figures.exitCodes.every((code) => code === 0) && figures.identifies === 1;
+    if (!right || verdict.lost > 0 || verdict.gaps > 0) process.exitCode = 1;
+  }
 } catch (error) {
   console.error(error instanceof Error ? error.message : error);
   process.exitCode = 1;
