@@ -18,13 +18,11 @@ const SECRET = 'not-the-password-0815';
 
 const strangers = new Map<string, Stranger>();
 let tls: Awaited<ReturnType<typeof tlsInFrontOf>>;
-let nothing: number;
 let own: OwnVhost;
 
 beforeAll(async () => {
   own = await ownVhost('api');
   tls = await tlsInFrontOf(managementUrl);
-  nothing = await closedPort();
   strangers.set('silent', await silentServer());
   strangers.set('rude', await rudeServer());
   strangers.set('web page', await httpServer(200, 'text/html', '<html>Welcome</html>'));
@@ -39,13 +37,15 @@ afterAll(async () => {
 
 const at = (name: string) => `http://127.0.0.1:${strangers.get(name)?.port}`;
 
-/** The error of one call, with a wrong password unless told otherwise. */
-async function failure(options: {
+interface Options {
   url: string;
   username?: string;
   password?: string;
   ca?: string;
-}): Promise<ManagementApiError> {
+}
+
+/** The error of one call, with a wrong password unless told otherwise. */
+async function failure(options: Options): Promise<ManagementApiError> {
   const api = new ManagementApi({ username, password: SECRET, deadlineMs: 2_000, ...options });
   try {
     const answer = await api.hasVhost('/').then(async () => await api.users());
@@ -59,9 +59,7 @@ async function failure(options: {
 }
 
 describe('ends in one sentence of its kind:', () => {
-  test.each<
-    [what: string, options: () => Parameters<typeof failure>[0], kind: ManagementApiErrorKind, sentence: RegExp]
-  >([
+  test.each<[what: string, options: () => Options | Promise<Options>, kind: ManagementApiErrorKind, sentence: RegExp]>([
     [
       'a wrong password',
       () => ({ url: managementUrl }),
@@ -76,7 +74,7 @@ describe('ends in one sentence of its kind:', () => {
     ],
     [
       'a port at which nothing listens',
-      () => ({ url: `http://127.0.0.1:${nothing}` }),
+      async () => ({ url: `http://127.0.0.1:${await closedPort()}` }),
       'away',
       /^cannot reach the broker at http:\S+: nothing listens at this port \(ECONNREFUSED\)$/,
     ],
@@ -141,7 +139,7 @@ describe('ends in one sentence of its kind:', () => {
       /^no TLS connection to https:\S+ \(\w+\): expected TLS there; check https:\/\/ and the port$/,
     ],
   ])('%s', async (_what, options, kind, sentence) => {
-    const error = await failure(options());
+    const error = await failure(await options());
     expect(error.message).toMatch(sentence);
     expect(error.kind).toBe(kind);
     expect(`${error.message} ${error.stack}`).not.toContain(SECRET);

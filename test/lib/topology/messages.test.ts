@@ -81,6 +81,16 @@ describe.concurrent(`on RabbitMQ ${version}`, () => {
     },
   );
 
+  onBroker('an interaction that cannot be set aside is not dropped', async ({ scene, expect }) => {
+    const { own, channel, apply } = scene;
+    await apply({ interactionsTtlMs: 200 });
+    await channel.unbindQueue(QUEUES.deadLetters, EXCHANGES.deadLetter, QUEUES.deadLetters);
+    await publish(channel, EXCHANGES.events, 'interaction.button', 'expired', 8);
+    // It is no longer ready, and the queue still has it, for the dead letters.
+    const waiting = async () => await own.manage('GET', `queues/${own.vhost}/${QUEUES.interactions}`);
+    await expect.poll(waiting, { timeout: 30_000 }).toMatchObject({ messages_ready: 0, messages_dlx: 1 });
+  });
+
   onBroker('an interaction too many is refused, so that the ingestor keeps it', async ({ scene, expect }) => {
     const { channel, apply } = scene;
     await apply({ interactionsMaxMessages: 2 });
