@@ -19,5 +19,6 @@ try {
 } catch (error) {
   if (!(error instanceof SettingsError)) throw error;
   console.error(error.message);
-  process.exitCode = 1;
+  // At once: an application that ends by itself writes its assembly, even an empty one.
+  process.exit(1);
 }

@@ -1,0 +1,53 @@
+// The application as the CLI starts it: what an operator types wrongly ends with a sentence, before anything is made.
+import { execFile } from 'node:child_process';
+import { mkdtempSync, readdirSync, rmSync } from 'node:fs';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { promisify } from 'node:util';
+import { afterAll, describe, expect, it } from 'vitest';
+
+const ROOT = join(import.meta.dirname, '../..');
+const folder = mkdtempSync(join(tmpdir(), 'ingestor-app-'));
+afterAll(() => rmSync(folder, { recursive: true, force: true }));
+
+async function app(context: object): Promise<{ code: number; stderr: string }> {
+  const env = { PATH: process.env.PATH, CDK_CONTEXT_JSON: JSON.stringify(context), CDK_OUTDIR: folder };
+  return await promisify(execFile)(process.execPath, [join(ROOT, 'bin/app.ts')], { env, cwd: ROOT }).then(
+    ({ stderr }) => ({ code: 0, stderr }),
+    ({ code, stderr }: { code: number; stderr: string }) => ({ code, stderr }),
+  );
+}
+
+describe('the application', () => {
+  it('without an environment says which there are', async () => {
+    expect(await app({})).toEqual({
+      code: 1,
+      stderr:
+        'The settings of an environment cannot be deployed:\n  - environment: expected staging or production, got nothing. Add -c environment=staging\n',
+    });
+  });
+
+  it('with faulty settings names them, without a trace of the stack', async () => {
+    const { code, stderr } = await app({ environment: 'staging', settings: '{"shards":{"count":0},"colour":"red"}' });
+    expect(code).toBe(1);
+    expect(stderr).toBe(
+      [
+        'The settings of staging cannot be deployed:',
+        '  - shards.count: expected a whole number of shards from 1 to 4096, got 0',
+        '  - colour: no such setting. See lib/settings.ts for those that exist',
+        '',
+      ].join('\n'),
+    );
+    expect(readdirSync(folder)).toEqual([]);
+  });
+
+  it('makes both stacks of the environment that was asked for, with the settings of the command line', async () => {
+    const { code } = await app({ environment: 'production', settings: '{"alarmEmail":"ops@example.com"}' });
+    expect(code).toBe(0);
+    const templates = readdirSync(folder).filter((name) => name.endsWith('.template.json'));
+    expect(templates.sort()).toEqual([
+      'discord-ingestor-production-broker.template.json',
+      'discord-ingestor-production-service.template.json',
+    ]);
+  });
+});
