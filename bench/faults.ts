@@ -1,5 +1,6 @@
-// `npm run faults`: every disaster of test/faults on the real broker, each in its full length, and then the table of what was sent, read, lost and
-// repeated. `-- --json` prints the table as JSON, `-- NAME …` only disasters whose file matches, `FAULTS_SEED=n` another seed.
+// `npm run faults`: every disaster of test/faults on the real broker, each in its full length, and then the table of what
+// was sent, read, lost and repeated. `-- --json` prints the table as JSON, `-- NAME …` only disasters whose file matches,
+// `FAULTS_SEED=n` another seed.
 
 import { spawn } from 'node:child_process';
 import { once } from 'node:events';
