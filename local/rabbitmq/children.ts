@@ -28,7 +28,11 @@ export function childrenIn(folder: string, env: NodeJS.ProcessEnv): Children {
   /** SIGKILL takes its own children along; every other signal is for itself to answer. */
   const send = (child: ChildProcess, signal: NodeJS.Signals) => {
     if (signal !== 'SIGKILL' || child.pid === undefined) return child.kill(signal);
-    return process.kill(-child.pid, signal);
+    try {
+      return process.kill(-child.pid, signal);
+    } catch {
+      return child.kill(signal); // Its group is gone: then so is it, or nearly.
+    }
   };
 
   const living = (name: string) => {

@@ -14,7 +14,7 @@ import { ctlVerbs } from './ctl.ts';
 import { excerpt } from './log-excerpt.ts';
 import { brokerSettings, DEFAULT_MEMORY_HIGH_WATERMARK, tlsSettings } from './node-files.ts';
 import type { NodePorts } from './ports.ts';
-import { untilReady } from './readiness.ts';
+import { endpointsOf, untilReady } from './readiness.ts';
 import { deleteFolder, watch } from './watchdog.ts';
 
 const run = promisify(execFile);
@@ -48,12 +48,13 @@ export async function startDockerNode(ports: NodePorts, options: RabbitMqOptions
     container: name,
     endNow: () => void spawnSync('docker', ['rm', '--force', '--volumes', name], { stdio: 'ignore' }),
   });
+  let caFile: string | undefined;
   let removal: Promise<void> | undefined;
 
-  async function create(): Promise<string | undefined> {
+  async function create(): Promise<void> {
     const config = join(folder, 'conf.d');
     mkdirSync(config);
-    const caFile = options.tls ? await makeCertificates(folder) : undefined;
+    if (options.tls) caFile = await makeCertificates(folder);
     for (const file of options.tls ? ['ca.pem', 'server.pem', 'server.key'] : []) {
       copyFileSync(join(folder, file), join(config, file));
       // The broker is another user in there. Whoever reads the key can only pretend to be this node.
@@ -74,7 +75,6 @@ export async function startDockerNode(ports: NodePorts, options: RabbitMqOptions
     await docker('create', '--name', name, '--hostname', name, ...publish, IMAGE);
     // Copied, not mounted: the daemon may be on another machine, or in a virtual one.
     await docker('cp', `${config}/.`, `${name}:${CONFIG_FOLDER}`);
-    return caFile;
   }
 
   async function ended(): Promise<string | undefined> {
@@ -88,7 +88,7 @@ export async function startDockerNode(ports: NodePorts, options: RabbitMqOptions
     await docker('start', name);
     return await untilReady({
       name,
-      amqpPort: ports.amqp,
+      endpoints: endpointsOf(ports.amqp, ports.amqps, caFile),
       managementUrl,
       administrator,
       ended,
@@ -122,7 +122,7 @@ export async function startDockerNode(ports: NodePorts, options: RabbitMqOptions
   }
 
   try {
-    const caFile = await create();
+    await create();
     return {
       version: await start(),
       origin: `Docker, ${IMAGE}`,

@@ -23,7 +23,7 @@ import {
   type NodeLayout,
 } from './node-files.ts';
 import type { NodePorts } from './ports.ts';
-import { untilReady } from './readiness.ts';
+import { endpointsOf, untilReady } from './readiness.ts';
 import { deleteFolder, watch } from './watchdog.ts';
 
 const run = promisify(execFile);
@@ -62,6 +62,7 @@ export async function startPrivateNode(
   const children = childrenIn(folder, env);
   const watchdog = watch({ folder, endNow: children.killAll });
   const managementUrl = `http://127.0.0.1:${ports.management}`;
+  let caFile: string | undefined;
   let removal: Promise<void> | undefined;
 
   const ctl: Ctl = async (...args) => {
@@ -78,7 +79,7 @@ export async function startPrivateNode(
     try {
       return await untilReady({
         name: layout.name,
-        amqpPort: ports.amqp,
+        endpoints: endpointsOf(ports.amqp, ports.amqps, caFile),
         managementUrl,
         administrator: layout,
         ended: async () => children.ended('server'),
@@ -123,7 +124,7 @@ export async function startPrivateNode(
     writeFileSync(join(folder, 'enabled_plugins'), ENABLED_PLUGINS);
     // Erlang takes a cookie only from a file that nobody else can read.
     writeFileSync(join(folder, '.erlang.cookie'), randomBytes(16).toString('hex'), { mode: 0o400 });
-    const caFile = layout.tls ? await makeCertificates(folder) : undefined;
+    if (layout.tls) caFile = await makeCertificates(folder);
     return {
       version: await start(),
       origin: installation.origin,

@@ -1,5 +1,6 @@
-// Whether a broker is ready: AMQP greets a client, and the management API answers the administrator.
+// Whether a broker is ready: AMQP greets a client, with TLS too where it is offered, and the management API answers the administrator.
 
+import { readFileSync } from 'node:fs';
 import { connect } from 'node:net';
 import { connect as connectTls } from 'node:tls';
 import { ask } from './deadline.ts';
@@ -10,6 +11,13 @@ export interface Endpoint {
   readonly tls: boolean;
   /** Authorities to trust instead of the system's, PEM. */
   readonly ca?: string | undefined;
+}
+
+/** Of a node on this machine. */
+export function endpointsOf(amqpPort: number, amqpsPort: number, caFile: string | undefined): Endpoint[] {
+  const plain: Endpoint = { host: '127.0.0.1', port: amqpPort, tls: false };
+  if (caFile === undefined) return [plain];
+  return [plain, { host: '127.0.0.1', port: amqpsPort, tls: true, ca: readFileSync(caFile, 'utf8') }];
 }
 
 export interface Administrator {
@@ -24,7 +32,8 @@ const METHOD_FRAME = 1;
 
 export interface Starting {
   readonly name: string;
-  readonly amqpPort: number;
+  /** Each must greet. */
+  readonly endpoints: readonly Endpoint[];
   readonly managementUrl: string;
   readonly administrator: Administrator;
   /** How it ended, if it has. */
@@ -43,7 +52,7 @@ export async function untilReady(node: Starting): Promise<string> {
     const end = await node.ended();
     if (end !== undefined) throw new Error(`${node.name} ended while starting (${end}).`);
     try {
-      await greets({ host: '127.0.0.1', port: node.amqpPort, tls: false });
+      for (const endpoint of node.endpoints) await greets(endpoint);
       return await versionOf(node.managementUrl, node.administrator);
     } catch (error) {
       refusal = error;

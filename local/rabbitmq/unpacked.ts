@@ -37,6 +37,12 @@ const UNPACK_WITHIN_MS = 10 * 60_000;
 /** The installation of a suite, from the cache or brought by apt. */
 export async function unpack(suite: string, log?: (line: string) => void): Promise<Installation> {
   const folder = folderOf(suite);
+  // RabbitMQ's scripts do not quote the paths they find themselves in.
+  if (/[\s'"`$*?:\\[\]]/.test(folder)) {
+    throw new Error(
+      `RabbitMQ cannot run from ${folder}: set XDG_CACHE_HOME to a path without spaces, quotes and $*?:[].`,
+    );
+  }
   if (!isWhole(folder)) {
     log?.(`Unpacking RabbitMQ of ${suite} into ${folder}`);
     await make(suite, folder);

@@ -76,6 +76,8 @@ function startShell(folder: string, container: string): ChildProcess {
     detached: true,
     stdio: ['pipe', 'ignore', 'ignore'],
   });
+  // Where there is no sh, the exit of the caller still cleans up.
+  shell.on('error', () => {});
   // Neither it nor the pipe to it keeps the caller alive.
   shell.unref();
   if (shell.stdin instanceof Socket) shell.stdin.unref();
