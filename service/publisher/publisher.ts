@@ -6,8 +6,12 @@
 //   writing: messages are written while the socket takes them, at most `WINDOW` unanswered.
 //            `channel closed` → opening or away; a nack → holding
 //   holding: the broker refused a message. Nothing is written until all that is on the way is answered and a backoff
-//            has passed; then everything unconfirmed is written again, the first alone until it is confirmed, so that
-//            a full queue is probed with one message and the order of a run is kept
+//            has passed; then everything unconfirmed is written again, the first alone until it is confirmed, and
+//            then as many more as were confirmed, so that a full queue is probed with few messages
+//
+// The order has one limit: a classic queue that refuses one message and takes a later one that was already on the way
+// (because somebody reads from it in that moment) has them in its own order. A quorum queue, once full, refuses until
+// it is well below its bound, so that this was not seen there; and the topology's queues drop, they do not refuse.
 
 import { setTimeout as sleep } from 'node:timers/promises';
 import { type ChannelModel, type ConfirmChannel, IllegalOperationError, type Options } from 'amqplib';
@@ -244,7 +248,8 @@ export class Publisher {
   }
 
   #acked(open: OpenChannel, tag: number, multiple: boolean): void {
-    for (const entry of open.confirms.answered(tag, multiple)) {
+    const confirmed = open.confirms.answered(tag, multiple);
+    for (const entry of confirmed) {
       // An entry that was dropped meanwhile is confirmed to nobody.
       if (entry.state === 'confirmed') continue;
       this.#publishCount += 1;
@@ -254,7 +259,7 @@ export class Publisher {
     }
     if (!open.holding) {
       this.#refusals = 0;
-      open.window = WINDOW;
+      open.window = Math.min(WINDOW, open.window + confirmed.length);
     }
     if (this.#outbox.count === 0) this.#sayEmptied();
     this.#answered(open);
