@@ -221,9 +221,9 @@ export function alarmDefinitions(settings: Settings): AlarmDefinition[] {
       because: 'every routing key has a queue: one message here is a binding that is missing',
       periodMinutes: 1,
       datapoints: [1, 1],
-      silence: 'notBreaching',
+      silence: 'missing',
       wrong: 'Messages found no queue and wait in unrouted',
-      first: 'Compare the bindings with the topology: npm run topology -- plan',
+      first: 'Apply the topology again: a binding is missing',
     },
     {
       id: 'returned',
@@ -236,7 +236,7 @@ export function alarmDefinitions(settings: Settings): AlarmDefinition[] {
       datapoints: [1, 1],
       silence: 'notBreaching',
       wrong: 'The broker returned messages: the alternate exchange or its queue is missing',
-      first: 'Apply the topology again: npm run topology -- apply',
+      first: 'Apply the topology again: it was changed by hand',
       rollsBack: true,
     },
     waiting(

@@ -82,6 +82,7 @@ export class BrokerStack extends Stack {
       topology: discordTopology({ shardGroups: settings.groups }),
       logins,
       // A broker of this stack goes with all it has; of somebody else's, staging cleans up what it made.
+      revision: settings.topologyRevision,
       onDelete: settings.broker.existing && environment === 'staging' ? 'remove' : 'keep',
       // The rules of security groups are resources of their own, which nobody else waits for.
       after: [this.network.functionsReady, ...this.broker.connections.securityGroups],

@@ -252,6 +252,9 @@ function schemaFor(environment: Environment) {
     // Without it alarms reach the topic and nobody: subscribe to the topic otherwise (chat, pager).
     alarmEmail: z.email(said('an e-mail address')).optional(),
 
+    // Another number applies the topology again although nothing in it changed: after somebody changed it by hand.
+    topologyRevision: whole(0, 1_000_000, 'times').default(0),
+
     // New passwords for the service and the workers, by alternating users. 0: never.
     rotationDays: whole(0, 365, 'days').default(30),
 

@@ -19,6 +19,7 @@ export interface BrokerTopologyProps {
   /** By the name of a user in the topology. */
   readonly logins: Readonly<Record<string, ISecret>>;
   readonly onDelete: ResourceProperties['OnDelete'];
+  readonly revision: number;
   readonly vpc: IVpc;
   readonly subnets: SubnetSelection;
   readonly securityGroup: SecurityGroup;
@@ -63,6 +64,7 @@ export class BrokerTopology extends Construct {
         Object.entries(props.logins).map(([user, { secretArn }]) => [user, secretArn]),
       ),
       OnDelete: props.onDelete,
+      Revision: props.revision,
     };
     this.resource = new CustomResource(this, 'Resource', {
       resourceType: 'Custom::BrokerTopology',

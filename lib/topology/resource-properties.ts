@@ -23,6 +23,8 @@ export interface ResourceProperties {
   readonly LoginSecretArns: Readonly<Record<string, string>>;
   /** `remove` what is empty, where the broker outlives the stack and belongs to others; else `keep`. */
   readonly OnDelete: 'keep' | 'remove';
+  /** Another one is a change to CloudFormation, and nothing else. */
+  readonly Revision: number;
 }
 
 export function toProperties(topology: Topology): TopologyProperties {

@@ -2,8 +2,8 @@
 // guard. Every breach is mended, or has its reason in lib/acknowledgements.ts; and every acknowledgement there silences
 // something that would be said without it.
 import { readFileSync } from 'node:fs';
-import { createRequire } from 'node:module';
 import { join } from 'node:path';
+import { CfnGuardValidator } from '@cdklabs/cdk-validator-cfnguard';
 import type { App, IPolicyValidationPlugin } from 'aws-cdk-lib';
 import { AwsSolutionsChecks } from 'cdk-nag';
 import { describe, expect, it } from 'vitest';
@@ -12,10 +12,6 @@ import { BrokerStack } from '../../lib/broker-stack.ts';
 import { IngestorStack } from '../../lib/ingestor-stack.ts';
 import { type Environment, type Settings, settingsFor } from '../../lib/settings.ts';
 import { type Synthesized, synthesized } from './synthesized.ts';
-
-const GUARD = '@cdklabs/cdk-validator-cfnguard';
-const { CfnGuardValidator } = guard();
-const guardTitle = "follows Control Tower's rules, but for what is acknowledged";
 
 /** What is left to say once the acknowledgements have been heard: `rule at construct`. */
 function left({ folder }: Synthesized): string[] {
@@ -69,15 +65,12 @@ describe.each(['staging', 'production'] as const)('%s', (environment) => {
     expect([...rules].sort()).toEqual(acknowledged(environment, 'AwsSolutions-'));
   });
 
-  it.skipIf(!CfnGuardValidator)(
-    CfnGuardValidator ? guardTitle : `${guardTitle} (skipped: ${GUARD} is not there)`,
-    () => {
-      const heard = new Set<string>();
-      const made = synthesized(environment, {}, () => [listening(new CfnGuardValidator(), heard)]);
-      expect(left(made)).toEqual([]);
-      expect([...heard].sort()).toEqual(acknowledged(environment, 'cdk-validator-cfnguard'));
-    },
-  );
+  it("follows Control Tower's rules, but for what is acknowledged", () => {
+    const heard = new Set<string>();
+    const made = synthesized(environment, {}, () => [listening(new CfnGuardValidator(), heard)]);
+    expect(left(made)).toEqual([]);
+    expect([...heard].sort()).toEqual(acknowledged(environment, 'cdk-validator-cfnguard'));
+  });
 });
 
 it('every acknowledgement has a reason, and constructs that it is for', () => {
@@ -94,13 +87,5 @@ function messageOf(work: () => unknown): string {
     return '';
   } catch (error) {
     return String(error);
-  }
-}
-
-function guard() {
-  try {
-    return createRequire(import.meta.url)(GUARD);
-  } catch {
-    return {};
   }
 }

@@ -11,7 +11,7 @@ import { ManagementApi } from '../../../lib/topology/management-api.ts';
 import { fromProperties, type ResourceProperties, toProperties } from '../../../lib/topology/resource-properties.ts';
 import { discordTopology, type Topology } from '../../../lib/topology/topology.ts';
 import { type SecretsManager, startSecretsManager } from '../../../local/secrets-manager.ts';
-import { EXCHANGES, leaseQueue, QUEUES } from '../../../service/contract.ts';
+import { EXCHANGES, LEASE_QUEUE_ARGUMENTS, leaseQueue, QUEUES } from '../../../service/contract.ts';
 import { sharedBroker } from '../../broker.ts';
 
 let secrets: SecretsManager;
@@ -77,6 +77,7 @@ function properties(wanted: Topology, changes: Partial<ResourceProperties> = {})
       [names.worker]: arn(names.worker, login(names.worker, 'workers-password')),
     },
     OnDelete: 'keep',
+    Revision: 0,
     ...changes,
   };
 }
@@ -241,61 +242,46 @@ describe('update', () => {
     ]);
   });
 
-  const renamed = (wanted: Topology): Topology => {
-    const name = (text: string) => (text === QUEUES.gatewayEvents ? 'events.session' : text);
+  const NEW_NAMES: Readonly<Record<string, string>> = {
+    [QUEUES.gatewayEvents]: 'events.session',
+    [QUEUES.guildEvents]: 'events.server',
+  };
+
+  function renamed(wanted: Topology): Topology {
+    const name = (text: string) => NEW_NAMES[text] ?? text;
     return {
       ...wanted,
       queues: wanted.queues.map((queue) => ({ ...queue, name: name(queue.name) })),
       bindings: wanted.bindings.map((binding) => ({ ...binding, queue: name(binding.queue) })),
-      policies: wanted.policies.map((policy) => ({
-        ...policy,
-        pattern: policy.name === QUEUES.gatewayEvents ? '^events\\.session$' : policy.pattern,
-      })),
+      policies: wanted.policies.map((policy) => {
+        const other = NEW_NAMES[policy.name];
+        return other ? { ...policy, pattern: `^${other.replace('.', '\\.')}$` } : policy;
+      }),
     };
-  };
+  }
 
-  it('of a name makes the new queue before it removes the old one, where that is empty', async () => {
+  it('of names makes the new queues first, removes an old one that is empty, and keeps and names one with messages', async () => {
     const before = properties(topology());
     await handler(event('Create', before), FIVE_MINUTES);
+    await publish(EXCHANGES.events, 'guild.join');
     said = [];
     const answer = await handler(event('Update', properties(renamed(topology())), before), FIVE_MINUTES);
-    expect(answer.Data?.Kept).toBe('nothing');
-    expect(await queues()).toContain('events.session');
-    expect(await queues()).not.toContain(QUEUES.gatewayEvents);
+    const after = await queues();
+    expect(after).toEqual(expect.arrayContaining(['events.session', 'events.server', QUEUES.guildEvents]));
+    expect(after).not.toContain(QUEUES.gatewayEvents);
     expect(steps().indexOf('create queue events.session')).toBeLessThan(steps().indexOf('remove queue events.gateway'));
+    expect(answer.Data?.Kept).toMatch(/^queue events\.guild is kept, without its bindings: /);
   });
 
-  it('of a name keeps the old queue with its messages, and names it', async () => {
+  it('that failed half-way is rolled back by an update to what was before', async () => {
     const before = properties(topology());
     await handler(event('Create', before), FIVE_MINUTES);
-    await publish(EXCHANGES.events, 'gateway.gap');
-    const answer = await handler(event('Update', properties(renamed(topology())), before), FIVE_MINUTES);
-    expect(answer.Data?.Kept).toMatch(
-      /queue events\.gateway is kept, without its bindings: it has (1 message|messages)/,
-    );
-    expect(await queues()).toContain(QUEUES.gatewayEvents);
-    expect(await queues()).toContain('events.session');
-  });
-
-  it('to fewer shard groups removes a lease queue in which no record is', async () => {
-    const two = properties(discordTopology({ vhost: id, userNames: names, shardGroups: 2 }));
-    await handler(event('Create', two), FIVE_MINUTES);
-    await handler(event('Update', properties(topology()), two), FIVE_MINUTES);
-    expect(await queues()).toContain(leaseQueue(0));
-    expect(await queues()).not.toContain(leaseQueue(1));
-  });
-
-  it('that failed is rolled back by an update to what was before', async () => {
-    const before = properties(topology());
-    await handler(event('Create', before), FIVE_MINUTES);
-    const after = properties(renamed(topology()));
-    await handler(event('Update', after, before), FIVE_MINUTES);
+    const after = properties(discordTopology({ vhost: id, userNames: names, shardGroups: 2 }));
+    // It came as far as the new queue.
+    await api.putQueue(id, { name: leaseQueue(1), arguments: LEASE_QUEUE_ARGUMENTS });
     await handler(event('Update', before, after), FIVE_MINUTES);
-    expect(await queues()).toEqual(
-      topology()
-        .queues.map(({ name }) => name)
-        .sort(),
-    );
+    expect(await queues()).not.toContain(leaseQueue(1));
+    expect((await queues()).length).toBe(topology().queues.length);
   });
 
   it('after a rotation knows both users of a pair, and leaves their passwords alone', async () => {
@@ -316,6 +302,17 @@ describe('update', () => {
     expect(steps()).toEqual([`create permissions of ${names.ingestor}_b`, `change permissions of ${names.ingestor}`]);
     expect(await canLogIn(names.ingestor, 'ingestors-password')).toBe(true);
     expect(await canLogIn(`${names.ingestor}_b`, 'rotated-password')).toBe(true);
+  });
+
+  it('of nothing but the revision mends what somebody changed by hand, the passwords included', async () => {
+    const before = properties(topology());
+    await handler(event('Create', before), FIVE_MINUTES);
+    await api.putUser(names.ingestor, { password: 'changed-by-hand' });
+    await api.deletePolicy(id, QUEUES.interactions);
+    said = [];
+    await handler(event('Update', { ...before, Revision: 1 }, before), FIVE_MINUTES);
+    expect(steps()).toEqual(['create policy interactions', `change user ${names.ingestor}`]);
+    expect(await canLogIn(names.ingestor, 'ingestors-password')).toBe(true);
   });
 
   it('removes both users of a pair that is not wanted any more', async () => {
