@@ -1,19 +1,14 @@
 // What a test does to the broker from outside: through the management API, and on a connection of its own.
 
+import { randomBytes } from 'node:crypto';
 import { type Channel, type ChannelModel, type ConsumeMessage, connect } from 'amqplib';
 import type { LoginSource } from '../../service/amqp/connection.ts';
 import { parseBrokerLogin } from '../../service/secrets.ts';
-import { sharedBroker } from '../broker.ts';
-import { eventually } from './log-lines.ts';
+import { sharedBroker, type Vhost } from '../broker.ts';
 
 /** A login that never changes. */
 export function fixedLogin(url: string): LoginSource {
   return { from: 'RABBITMQ_URL', read: async () => parseBrokerLogin(url), refresh: async () => false };
-}
-
-interface Connected {
-  readonly name: string;
-  readonly user_provided_name?: string;
 }
 
 export async function manage(
@@ -37,19 +32,33 @@ export async function manage(
   return text === '' ? undefined : JSON.parse(text);
 }
 
-/** Connections of this name, as the broker sees them. */
-export async function connectionsNamed(name: string): Promise<Connected[]> {
-  const all = (await manage('GET', '/api/connections')) as Connected[];
-  return all.filter(({ user_provided_name }) => user_provided_name === name);
+export interface User {
+  readonly username: string;
+  readonly url: string;
+  /** How many connections the broker has of it now. */
+  connections(): Promise<number>;
+  /** Closes them all from the broker's side. */
+  dropConnections(): Promise<void>;
+  changePassword(password: string): Promise<void>;
+  remove(): Promise<void>;
 }
 
-/** Closes one connection of this name from the broker's side. */
-export async function dropConnection(name: string): Promise<void> {
-  const [connection] = await eventually(`the broker lists the connection '${name}'`, async () => {
-    const found = await connectionsNamed(name);
-    return found.length > 0 && found;
-  });
-  if (connection !== undefined) await manage('DELETE', `/api/connections/${encodeURIComponent(connection.name)}`);
+/** A user of its own, who may do everything in the vhost: the broker knows its connections at once, by their user. */
+export async function makeUser(vhost: Vhost, password = randomBytes(12).toString('hex')): Promise<User> {
+  const username = `user-${randomBytes(6).toString('hex')}`;
+  const changePassword = async (value: string) =>
+    void (await manage('PUT', `/api/users/${username}`, { password: value, tags: '' }));
+  await changePassword(password);
+  const everything = { configure: '.*', write: '.*', read: '.*' };
+  await manage('PUT', `/api/permissions/${encodeURIComponent(vhost.vhost)}/${username}`, everything);
+  return {
+    username,
+    url: vhost.url({ username, password }),
+    connections: async () => ((await manage('GET', `/api/connections/username/${username}`)) as unknown[]).length,
+    dropConnections: async () => void (await manage('DELETE', `/api/connections/username/${username}`)),
+    changePassword,
+    remove: async () => void (await manage('DELETE', `/api/users/${username}`)),
+  };
 }
 
 export interface Hand {

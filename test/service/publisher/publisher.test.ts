@@ -8,7 +8,7 @@ import { EXCHANGES } from '../../../service/contract.ts';
 import type { Message } from '../../../service/publisher/message.ts';
 import { Publisher } from '../../../service/publisher/publisher.ts';
 import { makeVhost, type Vhost } from '../../broker.ts';
-import { connectionsNamed, dropConnection, fixedLogin, type Hand, hand } from '../broker-play.ts';
+import { fixedLogin, type Hand, hand, makeUser, type User } from '../broker-play.ts';
 import { eventually, type LogLines, logLines } from '../log-lines.ts';
 
 const QUEUE = 'everything';
@@ -22,6 +22,7 @@ interface Counts {
 }
 
 let vhost: Vhost;
+let user: User;
 let broker: Hand;
 let lines: LogLines;
 let connection: BrokerConnection;
@@ -31,11 +32,12 @@ let settled: string[];
 
 beforeEach(async () => {
   vhost = await makeVhost('publisher');
+  user = await makeUser(vhost);
   broker = await hand(vhost.url());
   lines = logLines();
   counts = { flowing: 0, published: 0, confirmed: 0, refused: 0, returned: 0 };
   settled = [];
-  connection = new BrokerConnection({ name: vhost.vhost, login: fixedLogin(vhost.url()), log: lines.log });
+  connection = new BrokerConnection({ name: vhost.vhost, login: fixedLogin(user.url), log: lines.log });
   publisher = new Publisher(
     connection,
     {
@@ -63,6 +65,7 @@ afterEach(async () => {
   publisher.close();
   await connection.close();
   await broker.close();
+  await user.remove();
   await vhost.remove();
 });
 
@@ -223,21 +226,21 @@ describe('a connection dropped in the middle', () => {
       opened += 1;
     });
     await connected();
-    const dropped = dropConnection(vhost.vhost);
     const lost = new Promise((resolve) => connection.once('lost', resolve));
     for (let id = 1; id <= 4_000; id += 1) {
       publish(id, id);
       // In the middle: some are confirmed, some are on the way, the rest come while it is away.
-      if (id === 2_000) await lost;
+      if (id !== 2_000) continue;
+      await eventually('some are confirmed', () => settled.length > 0);
+      await Promise.all([user.dropConnections(), lost]);
     }
-    await dropped;
     await drained();
     expect(settled.toSorted((a, b) => Number(a) - Number(b))).toEqual(ids(1, 4_000));
     await eventually('all arrive', () => firsts(idsOf(read)).length >= 4_000);
     expect(firsts(idsOf(read))).toEqual(ids(1, 4_000));
     expect(opened).toBe(2);
     expect(connection.reconnects).toBe(1);
-    await eventually('the broker sees one connection', async () => (await connectionsNamed(vhost.vhost)).length === 1);
+    expect(await user.connections()).toBe(1);
     // The loss was no refusal: nobody was.
     expect(counts.refused).toBe(0);
   });
