@@ -79,9 +79,9 @@ export class BrokerConnection extends EventEmitter<Events> {
     return Math.max(0, this.#opened - 1);
   }
 
-  /** When the loop last did something, Unix ms; while open it has nothing to do and is always now. */
+  /** When the loop last did something, Unix ms; before the start and while open it has nothing to do: always now. */
   get lastTurnAt(): number {
-    return this.connected ? Date.now() : this.#lastTurnAt;
+    return this.#loop === undefined || this.connected ? Date.now() : this.#lastTurnAt;
   }
 
   start(): void {
