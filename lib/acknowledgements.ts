@@ -3,6 +3,7 @@
 import { type Stack, Validations } from 'aws-cdk-lib';
 import { CfnLogGroup } from 'aws-cdk-lib/aws-logs';
 import type { IConstruct } from 'constructs';
+import { SDK_CALLS_FUNCTION } from './sdk-calls.ts';
 import type { Settings } from './settings.ts';
 
 export interface Acknowledgement {
@@ -13,8 +14,6 @@ export interface Acknowledgement {
 }
 
 const ROLE = 'ServiceRole/Resource';
-/** Makes single calls of the SDK for the stack. */
-const SDK_CALLS = 'AWS679f53fac002430cb0da5b7982bd2287';
 const managed = (policy: string) =>
   `AwsSolutions-IAM4[Policy::arn:<AWS::Partition>:iam::aws:policy/service-role/${policy}]`;
 const guard = (rule: string) => `cdk-validator-cfnguard::${rule}`;
@@ -23,7 +22,7 @@ export function acknowledgements(settings: Settings): Acknowledgement[] {
   const list: Acknowledgement[] = [
     {
       rule: managed('AWSLambdaBasicExecutionRole'),
-      at: [SDK_CALLS, 'Topology/Apply', 'Topology/Provider/framework-onEvent', 'Rotation/Rotate'].map(
+      at: [SDK_CALLS_FUNCTION, 'Topology/Apply', 'Topology/Provider/framework-onEvent', 'Rotation/Rotate'].map(
         (f) => `${f}/${ROLE}`,
       ),
       reason: "Writing to the function's own log, and nothing else: AWS keeps this policy right",
@@ -76,7 +75,7 @@ export function acknowledgements(settings: Settings): Acknowledgement[] {
     },
     {
       rule: guard('lambda_inside_vpc_check'),
-      at: [`${SDK_CALLS}/Resource`, 'Topology/Provider/framework-onEvent/Resource'],
+      at: [`${SDK_CALLS_FUNCTION}/Resource`, 'Topology/Provider/framework-onEvent/Resource'],
       reason: "These talk to AWS's own APIs only: in the VPC they would need a way out of it",
     },
   ];

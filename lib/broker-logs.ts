@@ -3,7 +3,7 @@
 import { Duration, Stack } from 'aws-cdk-lib';
 import { AwsCustomResource, AwsCustomResourcePolicy, PhysicalResourceId } from 'aws-cdk-lib/custom-resources';
 import { Construct } from 'constructs';
-import { sdkCallsLogGroup } from './network.ts';
+import { sdkCallsLogGroup } from './sdk-calls.ts';
 import type { Settings } from './settings.ts';
 
 /** Source: Amazon MQ, configuring RabbitMQ logs. */

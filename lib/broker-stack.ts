@@ -101,6 +101,7 @@ export class BrokerStack extends Stack {
         this.brokerClients.securityGroupId,
         'Security group for workers: its members reach the broker',
       ],
+      BrokerEndpoint: [this.broker.amqpsEndpoint, 'Where the broker takes AMQP connections, by TLS'],
       WorkerLoginSecret: [workerLogin.secretName, 'Secret with the address and the login for workers'],
       AdministratorSecret: [this.broker.administrator.secretName, "Secret with the broker's administrator"],
       KeptByTopology: [

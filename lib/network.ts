@@ -11,6 +11,7 @@ import * as ec2 from 'aws-cdk-lib/aws-ec2';
 import * as logs from 'aws-cdk-lib/aws-logs';
 import { AwsCustomResource, AwsCustomResourcePolicy, PhysicalResourceId } from 'aws-cdk-lib/custom-resources';
 import { Construct, DependencyGroup } from 'constructs';
+import { sdkCallsLogGroup } from './sdk-calls.ts';
 import type { Settings } from './settings.ts';
 
 export interface NetworkProps {
@@ -162,13 +163,4 @@ export class Network extends Construct {
     // Each entry is `zone:name`; the first name is the regional one.
     return `https://${Fn.select(1, Fn.split(':', Fn.select(0, endpoint.vpcEndpointDnsEntries)))}`;
   }
-}
-
-/** Of the one function that makes single calls of the SDK for a stack: its log group would otherwise outlive the stack. */
-export function sdkCallsLogGroup(stack: Stack): logs.ILogGroup {
-  const id = 'SdkCalls';
-  return (
-    (stack.node.tryFindChild(id) as logs.LogGroup | undefined) ??
-    new logs.LogGroup(stack, id, { retention: logs.RetentionDays.TWO_WEEKS, removalPolicy: RemovalPolicy.DESTROY })
-  );
 }

@@ -286,6 +286,7 @@ describe.each(environments)('%s', (environment) => {
       'AlarmTopic',
       'BrokerClientsGroup',
       'BrokerConsole',
+      'BrokerEndpoint',
       'ClusterName',
       'DashboardLink',
       'HealthAlarm',
