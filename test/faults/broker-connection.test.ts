@@ -56,20 +56,25 @@ strikes('a channel that the broker closes, again and again, is opened again when
   },
 });
 
-strikes('while a memory alarm blocks publishers the events wait, and the task says so and lives', {
+strikes('while a memory alarm blocks publishers the events wait, and none is sent twice though Discord replays them', {
   rate: 400,
   async happens(stage) {
     const [task] = stage.living;
     await stage.broker.memoryAlarm(true);
-    const confirmed = async () => (await task?.figures())?.get(METRICS.eventsConfirmed.prometheus) ?? Number.NaN;
+    const figure = async (name: 'eventsConfirmed' | 'eventsReplayed') =>
+      (await task?.figures())?.get(METRICS[name].prometheus) ?? Number.NaN;
     await stage.until('the task is told of the alarm', 30_000, async () => {
       const report = await task?.health();
       return report?.checks.rabbitmq.blocked === true;
     });
-    const before = await confirmed();
+    const before = await figure('eventsConfirmed');
     await stage.until('500 events wait', 60_000, async () => ((await task?.health())?.outbox.events ?? 0) > 500);
-    const meanwhile = (await confirmed()) - before;
+    const meanwhile = (await figure('eventsConfirmed')) - before;
     const live = await fetch(`${task?.url}/live`);
+    const resumed = stage.simulator?.count('resumed') ?? 0;
+    stage.simulator?.reconnect();
+    await stage.simulator?.waitFor('resumed', resumed + 1);
+    await stage.until('the replay is known', 30_000, async () => (await figure('eventsReplayed')) > 400);
     await stage.broker.memoryAlarm(false);
     return { meanwhile, live: live.status };
   },
