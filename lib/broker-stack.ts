@@ -38,7 +38,6 @@ export class BrokerStack extends Stack {
     this.broker = settings.broker.existing
       ? new ExistingBroker(this, 'Broker', settings.broker.existing)
       : new Broker(this, 'Broker', { settings, vpc, subnets: this.network.brokerSubnets });
-
     if (this.broker instanceof Broker) new BrokerLogs(this, 'BrokerLogs', { brokerId: this.broker.brokerId, settings });
 
     this.brokerClients = new ec2.SecurityGroup(this, 'Clients', {
@@ -81,8 +80,8 @@ export class BrokerStack extends Stack {
       ...functions,
       topology: discordTopology({ shardGroups: settings.groups }),
       logins,
-      // A broker of this stack goes with all it has; of somebody else's, staging cleans up what it made.
       revision: settings.topologyRevision,
+      // A broker of this stack goes with all it has; of somebody else's, staging cleans up what it made.
       onDelete: settings.broker.existing && environment === 'staging' ? 'remove' : 'keep',
       // The rules of security groups are resources of their own, which nobody else waits for.
       after: [this.network.functionsReady, ...this.broker.connections.securityGroups],
