@@ -27,6 +27,7 @@ const botToken = process.env.DISCORD_BOT_TOKEN;
 const say = (line: string) => process.stderr.write(`${line}\n`);
 const ending = new AbortController();
 let notice: string | undefined;
+let busy = false;
 
 process.on('SIGINT', () => ending.abort());
 process.on('SIGTERM', () => ending.abort());
@@ -51,6 +52,8 @@ async function play(): Promise<number> {
     // 16 IDENTIFYs at a time, so that nobody waits minutes for many shards, as small bots must.
     simulator: { guilds: options.guilds, seed: options.seed, maxConcurrency: 16 },
   });
+  // By group, as one shard of many may well be silent by nature.
+  stage.reader.silenceOf = (shardId) => Math.floor(shardId / stage.shardsPerTask);
   const startedAt = Date.now();
   try {
     const collector = new FigureCollector(stage);
@@ -138,16 +141,23 @@ function listenToKeys(stage: Stage): void {
     // In raw mode Ctrl-C is a character.
     if (pressed === '\u0003' || pressed === 'q') ending.abort();
     const deed = { k: killOwner, d: deploy, r: restartBroker }[pressed];
-    if (deed === undefined) return;
+    // One at a time: a deploy during a deploy would only show who is faster.
+    if (deed === undefined || busy) return;
+    busy = true;
     stage.reader.resetSilences();
-    deed(stage).catch((error: unknown) => {
-      notice = messageOf(error);
-    });
+    deed(stage)
+      .catch((error: unknown) => {
+        notice = messageOf(error);
+      })
+      .finally(() => {
+        busy = false;
+      });
   });
 }
 
 async function killOwner(stage: Stage): Promise<void> {
-  const owner = await stage.owner(0);
+  const owners = (await stage.reports()).filter(({ role }) => role === 'owner').map(({ task }) => task);
+  const owner = owners[Math.floor(Math.random() * owners.length)];
   if (owner === undefined) return;
   notice = `${owner.name} killed with kill -9; a new task starts, as ECS would start one`;
   await owner.kill();

@@ -3,6 +3,7 @@
 
 import { METRICS, QUEUES } from '../service/contract.ts';
 import type { HealthReport } from '../service/health.ts';
+import type { Reader } from './reader.ts';
 import type { Stage } from './stage.ts';
 
 const ON_THE_WAY_MS = 15_000;
@@ -12,6 +13,8 @@ export interface TaskFigures {
   readonly url: string;
   readonly role: string;
   readonly group: number | null;
+  /** The longest time without an event of its group, milliseconds; none for a standby. */
+  readonly silenceMs: number | null;
   readonly shards: { readonly assigned: number; readonly connected: number };
   readonly rss: number;
   readonly heapUsed: number;
@@ -68,7 +71,7 @@ export class FigureCollector {
       this.#stage.living.map(async (task) => {
         const [figures, report] = await Promise.all([task.figures(), task.health()]);
         if (figures.size > 0) this.#last.set(task.name, figures);
-        if (report !== undefined) tasks.push(taskFigures(task.name, task.url, report));
+        if (report !== undefined) tasks.push(taskFigures(task.name, task.url, report, reader));
       }),
     );
     const living = new Set(this.#stage.living.map(({ name }) => name));
@@ -104,13 +107,14 @@ export class FigureCollector {
   }
 }
 
-function taskFigures(name: string, url: string, report: HealthReport): TaskFigures {
+function taskFigures(name: string, url: string, report: HealthReport, { silences }: Reader): TaskFigures {
   const { memory, discord } = report.checks;
   return {
     name,
     url,
     role: report.role,
     group: report.shard.group,
+    silenceMs: report.shard.group === null ? null : (silences.get(report.shard.group)?.longestMs ?? null),
     shards: { assigned: report.shard.assigned.length, connected: report.shard.connected },
     rss: memory.rss,
     heapUsed: memory.heapUsed,

@@ -30,7 +30,9 @@ export class Reader {
   disorders = 0;
   readonly disorderExamples: string[] = [];
   lastReadAt = 0;
-  /** By shard: the longest time without an event since `resetSilences`, milliseconds. */
+  /** Silences are told by shard, unless several are to be told together. */
+  silenceOf: (shardId: number) => number = (shardId) => shardId;
+  /** By shard (or what `silenceOf` makes of it): the longest time without an event since `resetSilences`, milliseconds. */
   readonly silences = new Map<number, { lastAt: number; longestMs: number }>();
   onMessage: ((queue: string, message: ConsumeMessage) => void) | undefined;
   readonly #url: () => string;
@@ -150,9 +152,10 @@ export class Reader {
   }
 
   #noteSilence(shardId: number): void {
-    const silence = this.silences.get(shardId);
+    const key = this.silenceOf(shardId);
+    const silence = this.silences.get(key);
     if (silence === undefined) {
-      this.silences.set(shardId, { lastAt: this.lastReadAt, longestMs: 0 });
+      this.silences.set(key, { lastAt: this.lastReadAt, longestMs: 0 });
       return;
     }
     silence.longestMs = Math.max(silence.longestMs, this.lastReadAt - silence.lastAt);

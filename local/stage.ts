@@ -111,6 +111,10 @@ export class Stage {
     return stage;
   }
 
+  get shardsPerTask(): number {
+    return this.#options.shardsPerTask ?? 16;
+  }
+
   url(user: string): string {
     return this.broker.amqpUrl({ username: user, password: this.#passwords[user] ?? '', vhost: VHOST });
   }
@@ -174,7 +178,7 @@ export class Stage {
     { shards = this.#options.shards ?? 1, groups }: { shards?: number; groups?: number } = {},
     deadlineMs = 120_000,
   ): Promise<void> {
-    const wanted = groups ?? Math.ceil(shards / (this.#options.shardsPerTask ?? 16));
+    const wanted = groups ?? Math.ceil(shards / this.shardsPerTask);
     await this.until(`${shards} shards connected`, deadlineMs, async () => {
       const owners = (await this.reports()).filter(({ role }) => role === 'owner');
       const connected = owners.reduce((sum, { shard }) => sum + shard.connected, 0);

@@ -1,6 +1,6 @@
 // The demo's table: figures to lines of text. Pure.
 
-import type { Figures } from './figures.ts';
+import type { Figures, TaskFigures } from './figures.ts';
 
 export interface TableTexts {
   /** What runs: broker, Discord. */
@@ -39,13 +39,13 @@ export function table(now: Figures, before: Figures, texts: TableTexts): string[
     dim(`  ${'queue'.padEnd(16)}${'read'.padStart(12)}${'per s'.padStart(10)}${'waiting'.padStart(10)}`),
     ...queueRows,
     '',
-    `  frame → confirm  p50 ${ms(latency.p50)}   p99 ${ms(latency.p99)}   outbox ${number(outbox.events)} events, ${number(outbox.bytes / 1024)} KiB   longest silence ${number(now.longestSilenceMs)} ms`,
+    `  frame → confirm  p50 ${ms(latency.p50)}   p99 ${ms(latency.p99)}   outbox ${number(outbox.events)} events, ${number(outbox.bytes / 1024)} KiB`,
     '',
     dim(
-      `  ${'task'.padEnd(10)}${'role'.padEnd(10)}${'group'.padEnd(7)}${'shards'.padEnd(10)}${'heap'.padStart(8)}${'resident'.padStart(10)}   status page`,
+      `  ${'task'.padEnd(10)}${'role'.padEnd(10)}${'group'.padEnd(7)}${'shards'.padEnd(8)}${'silence'.padStart(11)}${'heap'.padStart(9)}${'resident'.padStart(10)}   status page`,
     ),
     ...now.tasks.flatMap((task) => [
-      `  ${task.name.padEnd(10)}${task.role.padEnd(10)}${String(task.group ?? '–').padEnd(7)}${`${task.shards.connected}/${task.shards.assigned}`.padEnd(10)}${mib(task.heapUsed).padStart(8)}${mib(task.rss).padStart(10)}   ${task.url}/`,
+      `  ${task.name.padEnd(10)}${task.role.padEnd(10)}${String(task.group ?? '–').padEnd(7)}${`${task.shards.connected}/${task.shards.assigned}`.padEnd(8)}${silence(task).padStart(11)}${mib(task.heapUsed).padStart(9)}${mib(task.rss).padStart(10)}   ${task.url}/`,
       ...task.problems.map((problem) => `  ${red(problem)}`),
     ]),
     '',
@@ -56,6 +56,8 @@ export function table(now: Figures, before: Figures, texts: TableTexts): string[
 
 const grouped = new Intl.NumberFormat('en', { maximumFractionDigits: 0 });
 const number = (value: number): string => grouped.format(value);
+/** Since the last key was pressed. */
+const silence = ({ silenceMs }: TaskFigures): string => (silenceMs === null ? '–' : `${number(silenceMs)} ms`);
 const ms = (value: number | null): string => (value === null ? '–' : `${value.toFixed(1)} ms`);
 const mib = (bytes: number): string => `${(bytes / MIB).toFixed(0)} MiB`;
 const bold = (text: string): string => `\u001b[1m${text}\u001b[0m`;
