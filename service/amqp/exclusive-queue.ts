@@ -44,17 +44,16 @@ export class ExclusiveQueueMutex {
     try {
       await orAborted(before, signal);
       const release = await this.#declare(bucket, signal);
-      return () => {
-        release();
-        held.resolve();
-      };
+      // The next waiter of this task declares the same queue on the same connection, where nothing locks it out: before
+      // the queue is gone, its deletion would hit the next one's.
+      return () => void release().then(held.resolve);
     } catch (error) {
       held.resolve();
       throw error;
     }
   }
 
-  async #declare(bucket: number, signal: AbortSignal): Promise<() => void> {
+  async #declare(bucket: number, signal: AbortSignal): Promise<() => Promise<void>> {
     const queue = this.#queueOf(bucket);
     while (true) {
       signal.throwIfAborted();
@@ -68,7 +67,7 @@ export class ExclusiveQueueMutex {
             durable: false,
             arguments: { 'x-queue-type': 'classic' },
           });
-          return () => void this.#delete(channel, queue);
+          return () => this.#delete(channel, queue);
         } catch (error) {
           if (!/RESOURCE.LOCKED/.test(messageOf(error)))
             this.#log.warn({ queue, reason: messageOf(error) }, 'cannot ask for the right to IDENTIFY; trying again');
