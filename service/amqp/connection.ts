@@ -9,6 +9,7 @@
 
 import { EventEmitter } from 'node:events';
 import { setTimeout as sleep } from 'node:timers/promises';
+import { getCACertificates } from 'node:tls';
 import { type ChannelModel, connect } from 'amqplib';
 import { backoffMs } from '../backoff.ts';
 import { DeadlineError, messageOf } from '../errors.ts';
@@ -37,6 +38,10 @@ export interface BrokerConnectionOptions {
   readonly ca?: string | undefined;
   readonly log: Log;
   readonly heartbeatSeconds?: number;
+  /** The longest pause between two tries, asked before each. @default 30 s */
+  readonly longestPauseMs?: () => number;
+  /** @default 20 s */
+  readonly handshakeMs?: number;
 }
 
 interface Events {
@@ -112,23 +117,34 @@ export class BrokerConnection extends EventEmitter<Events> {
         if (await this.#hasNewLogin(error, failures)) continue;
       }
       // The first try after a loss is immediate but for a jitter; only failures wait longer.
-      const delay = failures === 0 ? Math.random() * 200 : backoffMs(failures);
+      const delay =
+        failures === 0 ? Math.random() * 200 : backoffMs(failures, Math.random, this.#options.longestPauseMs?.());
       await sleep(delay, undefined, { signal }).catch(() => undefined);
     }
   }
 
   async #open(): Promise<ChannelModel> {
-    const { name, ca, heartbeatSeconds = HEARTBEAT_SECONDS } = this.#options;
-    const { tls, host, ...login } = await this.#options.login.read();
+    const { name, ca, heartbeatSeconds = HEARTBEAT_SECONDS, handshakeMs = HANDSHAKE_DEADLINE_MS } = this.#options;
+    const { tls, host, vhost, ...login } = await this.#options.login.read();
     const opening = connect(
-      { ...login, protocol: tls ? 'amqps' : 'amqp', hostname: host, heartbeat: heartbeatSeconds },
-      { noDelay: true, clientProperties: { connection_name: name }, ...(ca !== undefined && { ca: [ca] }) },
+      {
+        ...login,
+        protocol: tls ? 'amqps' : 'amqp',
+        hostname: host,
+        // amqplib decodes it, as if it stood in an address.
+        vhost: encodeURIComponent(vhost),
+        heartbeat: heartbeatSeconds,
+      },
+      {
+        noDelay: true,
+        clientProperties: { connection_name: name },
+        // A peer that accepts and stays silent would keep the socket for ever.
+        timeout: handshakeMs,
+        // Beside the authorities that Node trusts, not instead of them.
+        ...(ca !== undefined && { ca: [...getCACertificates('default'), ca] }),
+      },
     );
-    return withinDeadline(
-      opening,
-      HANDSHAKE_DEADLINE_MS,
-      `the broker at ${host}:${login.port} did not finish the handshake`,
-    );
+    return withinDeadline(opening, handshakeMs, `the broker at ${host}:${login.port} did not finish the handshake`);
   }
 
   /** Settles when this connection has ended, whichever of error and close says so first. */
