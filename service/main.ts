@@ -24,6 +24,10 @@ import { credential, parseBrokerLogin, parseToken } from './secrets.ts';
 import { LeaseKeeper } from './session/lease-keeper.ts';
 import { abandonedBy, takeOver } from './session/take-over.ts';
 
+/** The broker's clients are few, and Discord keeps sessions for minutes only: a broker that is back is not to wait long. */
+const BROKER_PAUSE_MS = 5_000;
+const OWNER_PAUSE_MS = 1_500;
+
 async function run(config: Config): Promise<void> {
   const me = `${hostname()}-${process.pid}-${randomBytes(3).toString('hex')}`;
   const { log, hide } = createLog({ level: config.logLevel, base: { environment: config.environment, task: me } });
@@ -33,14 +37,24 @@ async function run(config: Config): Promise<void> {
   const metrics = new Metrics();
   const stopping = new AbortController();
 
+  let shardCount: number | undefined;
+  let keeper: LeaseKeeper | undefined;
+
   // Two connections: a broker in memory alarm blocks those that publish much, and the lease must not wait for them.
-  const connection = new BrokerConnection({ name: `${me} publisher`, login, ca, log });
-  const leaseConnection = new BrokerConnection({ name: `${me} lease`, login, ca, log });
+  const connection = new BrokerConnection({
+    name: `${me} publisher`,
+    ...{ login, ca, log },
+    longestPauseMs: () => BROKER_PAUSE_MS,
+  });
+  const leaseConnection = new BrokerConnection({
+    name: `${me} lease`,
+    ...{ login, ca, log },
+    // Within a standby's patience, so that the incumbent is back before it.
+    longestPauseMs: () => (keeper?.role === 'owner' ? OWNER_PAUSE_MS : BROKER_PAUSE_MS),
+  });
   const information = new GatewayInformation(config.discord.apiUrl, token, log);
   const gate = new IdentifyGate(information, new ExclusiveQueueMutex(leaseConnection, identifyQueue, log), log);
   const { intents, compression, shardsPerTask } = config.discord;
-  let shardCount: number | undefined;
-  let keeper: LeaseKeeper | undefined;
   const ingestor = new Ingestor({
     ...{ connection, token, information, gate, intents, compression, metrics, log },
     marks: config.outbox,
