@@ -4,6 +4,7 @@
 import { setTimeout as sleep } from 'node:timers/promises';
 import { messageOf } from '../errors.ts';
 import type { Log } from '../log.ts';
+import { SharedWait } from './shared-wait.ts';
 
 /** Owned here, satisfied by a `Credential<string>`. */
 export interface TokenSource {
@@ -21,7 +22,7 @@ export class BotToken {
   #value: string | undefined;
   #rejected = false;
   #problem: string | undefined;
-  #reading: Promise<string> | undefined;
+  readonly #reading = new SharedWait((signal) => this.#readUntilGood(signal));
 
   constructor(source: TokenSource, log: Log, readAgainMs = READ_AGAIN_MS) {
     this.#source = source;
@@ -37,12 +38,7 @@ export class BotToken {
   /** The token. Waits, for ever, until there is one that has not been rejected. @throws when the signal aborts */
   async usable(signal: AbortSignal): Promise<string> {
     if (this.#value !== undefined && !this.#rejected) return this.#value;
-    this.#reading ??= this.#readUntilGood(signal).finally(() => {
-      this.#reading = undefined;
-    });
-    const token = await this.#reading;
-    signal.throwIfAborted();
-    return token;
+    return await this.#reading.join(signal);
   }
 
   /** Discord refused this token. One that has been replaced meanwhile is not concerned. */

@@ -9,6 +9,7 @@ import { backoffMs } from '../backoff.ts';
 import { messageOf } from '../errors.ts';
 import type { Log } from '../log.ts';
 import type { BotToken } from './bot-token.ts';
+import { SharedWait } from './shared-wait.ts';
 
 const KEEP_MS = 2_000;
 const REQUEST_DEADLINE_MS = 10_000;
@@ -18,7 +19,7 @@ export class GatewayInformation {
   readonly #token: BotToken;
   readonly #log: Log;
   #latest: { readonly info: APIGatewayBotInfo; readonly at: number } | undefined;
-  #fetching: Promise<APIGatewayBotInfo> | undefined;
+  readonly #fetching = new SharedWait((signal) => this.#fetch(signal));
   #problem: string | undefined;
 
   /** @param apiUrl REST base without version */
@@ -41,12 +42,7 @@ export class GatewayInformation {
   /** A fresh answer. Asks again, for ever, while Discord cannot be reached. @throws when the signal aborts */
   async fetch(signal: AbortSignal): Promise<APIGatewayBotInfo> {
     if (this.#latest !== undefined && Date.now() - this.#latest.at < KEEP_MS) return this.#latest.info;
-    this.#fetching ??= this.#fetch(signal).finally(() => {
-      this.#fetching = undefined;
-    });
-    const info = await this.#fetching;
-    signal.throwIfAborted();
-    return info;
+    return await this.#fetching.join(signal);
   }
 
   /** An IDENTIFY was sent: the kept answer counts one less until the next fetch. */
