@@ -7,13 +7,15 @@ import { setTimeout as sleep } from 'node:timers/promises';
 import type { Log } from '../log.ts';
 import type { GatewayInformation } from './gateway-information.ts';
 
-/** One holder per bucket among all tasks; what `acquire` returns gives it to the next. */
+/** One holder per bucket among all tasks; what `acquire` returns gives it to the next. Buckets are numbers from 0. */
 export interface BucketMutex {
   acquire(bucket: number, signal: AbortSignal): Promise<() => void>;
 }
 
 /** Discord's 5 s, and something for the way there. */
 const SPACING_MS = 5_250;
+/** Longer than another task keeps what Discord last said of the budget. */
+const LAST_SPACING_MS = 2_500;
 
 export class IdentifyGate {
   readonly #information: Pick<GatewayInformation, 'fetch' | 'identified'>;
@@ -35,9 +37,9 @@ export class IdentifyGate {
     this.#spacingMs = spacingMs;
   }
 
-  /** Until when the daily budget is spent, Unix ms; nothing while some is left. */
+  /** Until when the daily budget is spent, Unix ms; nothing while some is left, or when that time is over. */
   get spentUntil(): number | undefined {
-    return this.#spentUntil;
+    return this.#spentUntil !== undefined && this.#spentUntil > Date.now() ? this.#spentUntil : undefined;
   }
 
   /** Why nobody may IDENTIFY any more, if so. */
@@ -54,26 +56,36 @@ export class IdentifyGate {
   async wait(shardId: number, signal: AbortSignal): Promise<void> {
     if (this.#closed !== undefined) await aborted(signal);
     const { session_start_limit: limit } = await this.#information.fetch(signal);
-    const release = await this.#mutex.acquire(shardId % limit.max_concurrency, signal);
+    const buckets = limit.max_concurrency;
+    const releaseBucket = await this.#mutex.acquire(shardId % buckets, signal);
+    let releaseLast: (() => void) | undefined;
     try {
-      await this.#untilBudget(signal);
+      // The last ones of the day pass one at a time, whatever their buckets: two that see the same last one would both
+      // take it, and one too many costs the token.
+      if ((await this.#untilBudget(signal)) <= buckets && buckets > 1) {
+        releaseLast = await this.#mutex.acquire(buckets, signal);
+        await this.#untilBudget(signal);
+      }
       if (this.#closed !== undefined) await aborted(signal);
       signal.throwIfAborted();
     } catch (error) {
-      release();
+      releaseLast?.();
+      releaseBucket();
       throw error;
     }
     this.#information.identified();
-    // Not unref'd by accident: a process that ends frees the bucket, and Discord's own limit does the rest.
-    setTimeout(release, this.#spacingMs).unref();
+    // Unref'd: a process that ends frees the bucket, and Discord's own limit does the rest.
+    setTimeout(releaseBucket, this.#spacingMs).unref();
+    if (releaseLast !== undefined) setTimeout(releaseLast, Math.min(this.#spacingMs, LAST_SPACING_MS)).unref();
   }
 
-  async #untilBudget(signal: AbortSignal): Promise<void> {
+  /** @returns how many are left; at least one */
+  async #untilBudget(signal: AbortSignal): Promise<number> {
     while (true) {
       const { session_start_limit: limit } = await this.#information.fetch(signal);
       if (limit.remaining > 0) {
         this.#spentUntil = undefined;
-        return;
+        return limit.remaining;
       }
       if (this.#spentUntil === undefined)
         this.#log.error(
