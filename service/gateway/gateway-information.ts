@@ -57,6 +57,15 @@ export class GatewayInformation {
   }
 
   async #fetch(signal: AbortSignal): Promise<APIGatewayBotInfo> {
+    try {
+      return await this.#ask(signal);
+    } finally {
+      // When nobody asks any more there is no problem either.
+      this.#problem = undefined;
+    }
+  }
+
+  async #ask(signal: AbortSignal): Promise<APIGatewayBotInfo> {
     for (let failures = 1; ; failures += 1) {
       const token = await this.#token.usable(signal);
       try {
@@ -64,7 +73,6 @@ export class GatewayInformation {
           .setToken(token)
           .get(Routes.gatewayBot(), { signal })) as RESTGetAPIGatewayBotResult;
         this.#latest = { info, at: Date.now() };
-        this.#problem = undefined;
         return info;
       } catch (error) {
         signal.throwIfAborted();
