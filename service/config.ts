@@ -4,7 +4,8 @@
 import { GatewayIntentBits } from 'discord-api-types/v10';
 import { z } from 'zod';
 import { DEFAULT_METRICS_NAMESPACE, DEFAULT_PORT, ENV } from './contract.ts';
-import { ConfigError } from './errors.ts';
+import { ConfigError, messageOf } from './errors.ts';
+import { parseBrokerUrl } from './secrets.ts';
 
 /** Where a credential comes from: the variable itself, or a secret that is read again when it is refused. */
 export type CredentialSource =
@@ -114,9 +115,12 @@ const schema = z.object({
     .transform((url) => url.replace(/\/+$/, '')),
   [ENV.rabbitmqUrl]: z
     .string()
-    // The value holds a password: it is never quoted.
-    .refine((url) => URL.canParse(url) && /^amqps?:$/.test(new URL(url).protocol), {
-      error: 'expected amqps://user:password@host:5671/vhost, with special characters of the password percent-encoded',
+    .superRefine((url, context) => {
+      try {
+        parseBrokerUrl(url);
+      } catch (error) {
+        context.addIssue({ code: 'custom', message: messageOf(error) });
+      }
     })
     .optional(),
   [ENV.rabbitmqSecretArn]: secretArn.optional(),
@@ -137,10 +141,10 @@ const schema = z.object({
   [ENV.outboxMaxBytes]: whole(65_536, 8_589_934_592, 'number of bytes').default(67_108_864),
   [ENV.memoryThreshold]: z
     .string()
-    .transform(Number)
-    .refine((share) => share > 0 && share <= 1, {
+    .refine((text) => Number(text) > 0 && Number(text) <= 1, {
       error: (issue) => `expected a share of the heap limit above 0 and up to 1, such as '0.75', got '${issue.input}'`,
     })
+    .transform(Number)
     .default(0.75),
   [ENV.port]: whole(0, 65_535, 'TCP port').default(DEFAULT_PORT),
   [ENV.host]: z.string().default('0.0.0.0'),
@@ -160,7 +164,8 @@ function refusalsBetween(given: Readonly<Record<string, string | undefined>>): s
     if (given[variable] !== undefined && given[arn] !== undefined)
       faults.push(`${variable}: set together with ${arn}, expected one of the two. Remove one`);
   }
-  if (given[ENV.nodeEnv] === 'production' && given[ENV.rabbitmqUrl]?.startsWith('amqp:'))
+  const url = given[ENV.rabbitmqUrl] ?? '';
+  if (given[ENV.nodeEnv] === 'production' && URL.canParse(url) && new URL(url).protocol === 'amqp:')
     faults.push(`${ENV.rabbitmqUrl}: expected amqps:// in production, got amqp://. Use the TLS listener (port 5671)`);
   return faults;
 }

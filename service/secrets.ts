@@ -70,12 +70,20 @@ export function parseToken(text: string): string {
   return token;
 }
 
+/** As parseBrokerLogin, for production: @throws when the login is not for a TLS listener */
+export function parseTlsLogin(text: string): BrokerLogin {
+  const login = parseBrokerLogin(text);
+  if (!login.tls)
+    throw new Error('expected amqps:// in production, got a login without TLS. Use the TLS listener (port 5671)');
+  return login;
+}
+
 /** The login of `RABBITMQ_URL` (amqps://user:password@host:5671/vhost) or of a secret (JSON, or such an address). */
 export function parseBrokerLogin(text: string): BrokerLogin {
   const trimmed = text.trim();
-  if (!trimmed.startsWith('{')) return loginOfUrl(trimmed);
+  if (!trimmed.startsWith('{')) return parseBrokerUrl(trimmed);
   const fields = parseObject(trimmed);
-  const missing = BROKER_SECRET_FIELDS.filter((field) => fields[field] === undefined || fields[field] === '');
+  const missing = BROKER_SECRET_FIELDS.filter((field) => (fields[field] ?? '') === '');
   if (missing.length > 0)
     throw new Error(`expected the fields ${BROKER_SECRET_FIELDS.join(', ')}, got none for ${missing.join(', ')}`);
   const port = Number(fields.port);
@@ -85,7 +93,7 @@ export function parseBrokerLogin(text: string): BrokerLogin {
     // Amazon MQ gives its endpoint as amqps://host:port: taken as it is copied.
     host: String(fields.host)
       .replace(/^amqps:\/\//, '')
-      .replace(/:\d+$/, ''),
+      .replace(/^([^:]+):\d+$/, '$1'),
     port,
     vhost: String(fields.vhost),
     username: String(fields.username),
@@ -94,16 +102,32 @@ export function parseBrokerLogin(text: string): BrokerLogin {
   };
 }
 
-function loginOfUrl(text: string): BrokerLogin {
-  if (!URL.canParse(text)) throw new Error('expected amqps://user:password@host:5671/vhost, got no address');
+/** @throws Error with one sentence that does not quote the text, which holds a password */
+export function parseBrokerUrl(text: string): BrokerLogin {
+  const refuse = (what: string): never => {
+    throw new Error(
+      `expected amqps://user:password@host:5671/vhost, with special characters of the password percent-encoded, got ${what}`,
+    );
+  };
+  if (!URL.canParse(text)) return refuse('no address');
   const url = new URL(text);
+  if (!/^amqps?:$/.test(url.protocol)) return refuse('another kind of address');
+  if (url.hostname === '') return refuse('no host');
+  if ((url.username === '') !== (url.password === '')) return refuse('only one of user and password');
+  const decoded = (part: string): string => {
+    try {
+      return decodeURIComponent(part);
+    } catch {
+      return refuse("a '%' without two hexadecimal digits behind it");
+    }
+  };
   const tls = url.protocol === 'amqps:';
   return {
     host: url.hostname.replace(/^\[|\]$/g, ''),
     port: Number(url.port) || (tls ? 5671 : 5672),
-    vhost: decodeURIComponent(url.pathname.slice(1)) || '/',
-    username: decodeURIComponent(url.username) || 'guest',
-    password: decodeURIComponent(url.password) || 'guest',
+    vhost: decoded(url.pathname.slice(1)) || '/',
+    username: decoded(url.username) || 'guest',
+    password: decoded(url.password) || 'guest',
     tls,
   };
 }
@@ -117,6 +141,9 @@ function parseObject(text: string): Record<string, unknown> {
   }
 }
 
+/** By itself the client waits for ever on a peer that accepts and stays silent. */
+const READ_DEADLINE_MS = 15_000;
+
 async function readSecret(arn: string): Promise<string> {
   // Loaded only by those who have secrets there: the client takes more memory than the rest of the service.
   const { GetSecretValueCommand, ResourceNotFoundException, SecretsManagerClient } = await import(
@@ -125,7 +152,9 @@ async function readSecret(arn: string): Promise<string> {
   // A region in the ARN beats one in the environment: the secret is there and nowhere else.
   const client = new SecretsManagerClient({ region: arn.split(':')[3] ?? '', maxAttempts: 2 });
   try {
-    const { SecretString } = await client.send(new GetSecretValueCommand({ SecretId: arn }));
+    const { SecretString } = await client.send(new GetSecretValueCommand({ SecretId: arn }), {
+      abortSignal: AbortSignal.timeout(READ_DEADLINE_MS),
+    });
     return SecretString ?? '';
   } catch (error) {
     const wanted =
