@@ -6,6 +6,9 @@ import type { CredentialSource } from './config.ts';
 import { BROKER_SECRET_FIELDS } from './contract.ts';
 import { messageOf, RefusedError } from './errors.ts';
 
+/** By itself the client waits for ever on a peer that accepts and stays silent. */
+const READ_DEADLINE_MS = 15_000;
+
 export interface Credential<T> {
   /** The value in force. @throws RefusedError with one sentence when there is none yet or it cannot be read */
   read(): Promise<T>;
@@ -34,11 +37,12 @@ export function credential<T>(
   variable: string,
   parse: (text: string) => T,
   hide: (secret: string) => void,
+  readDeadlineMs = READ_DEADLINE_MS,
 ): Credential<T> {
   const from = source.kind === 'value' ? variable : source.arn;
   let last: { text: string; value: T } | undefined;
   const load = async (): Promise<{ text: string; value: T }> => {
-    const text = source.kind === 'value' ? source.value : await readSecret(source.arn);
+    const text = source.kind === 'value' ? source.value : await readSecret(source.arn, readDeadlineMs);
     if (text === last?.text) return last;
     hide(text);
     try {
@@ -141,10 +145,7 @@ function parseObject(text: string): Record<string, unknown> {
   }
 }
 
-/** By itself the client waits for ever on a peer that accepts and stays silent. */
-const READ_DEADLINE_MS = 15_000;
-
-async function readSecret(arn: string): Promise<string> {
+async function readSecret(arn: string, deadlineMs: number): Promise<string> {
   // Loaded only by those who have secrets there: the client takes more memory than the rest of the service.
   const { GetSecretValueCommand, ResourceNotFoundException, SecretsManagerClient } = await import(
     '@aws-sdk/client-secrets-manager'
@@ -153,7 +154,7 @@ async function readSecret(arn: string): Promise<string> {
   const client = new SecretsManagerClient({ region: arn.split(':')[3] ?? '', maxAttempts: 2 });
   try {
     const { SecretString } = await client.send(new GetSecretValueCommand({ SecretId: arn }), {
-      abortSignal: AbortSignal.timeout(READ_DEADLINE_MS),
+      abortSignal: AbortSignal.timeout(deadlineMs),
     });
     return SecretString ?? '';
   } catch (error) {
