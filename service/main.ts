@@ -20,7 +20,7 @@ import { listen } from './http-server.ts';
 import { Ingestor } from './ingestor.ts';
 import { createLog, type Log } from './log.ts';
 import { Metrics } from './metrics.ts';
-import { credential, parseBrokerLogin, parseToken } from './secrets.ts';
+import { credential, parseBrokerLogin, parseTlsLogin, parseToken } from './secrets.ts';
 import { LeaseKeeper } from './session/lease-keeper.ts';
 import { abandonedBy, takeOver } from './session/take-over.ts';
 
@@ -31,7 +31,8 @@ const OWNER_PAUSE_MS = 1_500;
 async function run(config: Config): Promise<void> {
   const me = `${hostname()}-${process.pid}-${randomBytes(3).toString('hex')}`;
   const { log, hide } = createLog({ level: config.logLevel, base: { environment: config.environment, task: me } });
-  const login = credential(config.broker.login, ENV.rabbitmqUrl, parseBrokerLogin, hide);
+  const parseLogin = config.production ? parseTlsLogin : parseBrokerLogin;
+  const login = credential(config.broker.login, ENV.rabbitmqUrl, parseLogin, hide);
   const token = new BotToken(credential(config.discord.token, ENV.discordBotToken, parseToken, hide), log);
   const ca = config.broker.caFile === undefined ? undefined : await readCa(config.broker.caFile);
   const metrics = new Metrics();
