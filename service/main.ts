@@ -27,6 +27,8 @@ import { abandonedBy, takeOver } from './session/take-over.ts';
 /** The broker's clients are few, and Discord keeps sessions for minutes only: a broker that is back is not to wait long. */
 const BROKER_PAUSE_MS = 5_000;
 const OWNER_PAUSE_MS = 1_500;
+/** Of the drain's time: for the last record and for closing everything, with a broker that does not answer. */
+const RELEASE_SECONDS = 10;
 
 async function run(config: Config): Promise<void> {
   const me = `${hostname()}-${process.pid}-${randomBytes(3).toString('hex')}`;
@@ -109,12 +111,14 @@ async function run(config: Config): Promise<void> {
     if (stopping.signal.aborted) return;
     stopping.abort();
     log.info({ signal }, 'draining: no more events are received, and what is received is confirmed');
-    const deadline = AbortSignal.timeout(DRAIN_DEADLINE_SECONDS * 1_000);
+    const deadline = AbortSignal.timeout((DRAIN_DEADLINE_SECONDS - RELEASE_SECONDS) * 1_000);
     // First of all, so that a standby that drains does not become an owner meanwhile.
     await keeper?.retire();
     await ingestor.stopReceiving();
     await ingestor.publisher.drained(deadline);
     await keeper?.release();
+    // The next owner is at work by now; only the right to IDENTIFY is kept from it until Discord grants another.
+    if (leaseConnection.connected) await gate.spaced();
     const left = ingestor.publisher.outbox.count;
     ingestor.publisher.close();
     depths.stop();

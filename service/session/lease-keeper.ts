@@ -1,6 +1,18 @@
 // Carries out the law of the lease (lease.ts) on a broker connection of its own: consumes the lease queues, claims,
 // stores the session record, gives it back at the end. Taking over and giving up are the caller's work; they are done
 // one after the other, and nothing is stored while they are under way. The channels are in lease-footing.ts.
+//
+// Races of carrying it out, and what makes them harmless:
+// - The connection or a channel is lost while queues are being consumed: one footing at a time, and a lost one is closed
+//   as a whole, so that no forgotten consumer holds a record.
+// - The task becomes an owner while a consumer of another group is on its way: it is cancelled as soon as it is there.
+// - The line is silent and nobody has noticed: no shard connects before the broker has answered (`certain`). Otherwise the
+//   old owner and the new one would take the sessions from each other in turns.
+// - A standby drains: it is retired before anything else, so that nothing comes to it that it would only pass on.
+// - The last record is not confirmed: the one before is not acknowledged, and the next owner has a little replayed.
+// - A queue is deleted under everybody: the owner is back before the standbys, who wait, and stores its record anew.
+// - A session begins and its task dies before storing it: stored at once, the moment is short; should it be, the next owner
+//   finds no session where there must have been one, and tells a gap (take-over.ts).
 
 import { Buffer } from 'node:buffer';
 import { hash } from 'node:crypto';
@@ -63,7 +75,8 @@ const TIMING: LeaseTiming = {
 
 /** After a channel or consumer was lost and the connection was not. */
 const STAND_AGAIN_MS = 200;
-const CLOSE_DEADLINE_MS = 3_000;
+const CLOSE_DEADLINE_MS = 2_000;
+const RELEASE_DEADLINE_MS = 3_000;
 /** A tick may come a little early; it is none to leave out. */
 const TICK_JITTER_MS = 100;
 
@@ -185,12 +198,17 @@ export class LeaseKeeper {
   async release(): Promise<void> {
     clearInterval(this.#ticker);
     await this.#work;
-    await this.#storing;
-    const stored = await this.#store(true);
+    // A broker that blocks publishers, or is silent, is not waited for: the next owner has a second more replayed.
+    const stored = !this.#options.connection.blocked && (await inTime(this.#storeLast(), RELEASE_DEADLINE_MS));
     // The last record is with the broker: the one before may go, and the last is the next owner's.
     if (stored && this.#state.kind === 'owner' && this.#state.heldCommit < this.#state.commit && this.#state.held)
       this.#footing?.answer(this.#state.held.tag, 'ack');
     await this.#leave();
+  }
+
+  async #storeLast(): Promise<boolean> {
+    await this.#storing;
+    return await this.#store(true);
   }
 
   async #leave(): Promise<void> {
@@ -491,6 +509,10 @@ export class LeaseKeeper {
       return false;
     }
   }
+}
+
+async function inTime(promise: Promise<boolean>, ms: number): Promise<boolean> {
+  return await Promise.race([promise, sleep(ms, false, { ref: false })]);
 }
 
 async function orAborted<T>(promise: Promise<T>, signal: AbortSignal): Promise<T> {

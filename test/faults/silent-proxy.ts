@@ -2,13 +2,23 @@
 // nothing. Neither end can tell that from a peer that has nothing to say; only heartbeats can. What was sent meanwhile
 // arrives when the line is back, as TCP would send it again.
 
-import type { AddressInfo } from 'node:net';
-import { connect, createServer, type Server, type Socket } from 'node:net';
+import { type AddressInfo, connect, createServer, type Server, type Socket } from 'node:net';
+
+interface Line {
+  readonly near: Socket;
+  readonly far: Socket;
+  /** The first that the near end said: who it is. */
+  greeting: string;
+  silent: boolean;
+}
+
+const GREETING_BYTES = 2_048;
 
 export class SilentProxy {
   readonly #server: Server;
-  readonly #pairs = new Set<readonly [Socket, Socket]>();
-  #silent = false;
+  readonly #lines = new Set<Line>();
+  /** Whether a line that says this is to be silent. */
+  #isSilent: (greeting: string) => boolean = () => false;
 
   /** @param port of the peer, on 127.0.0.1 */
   static async start(port: number): Promise<SilentProxy> {
@@ -21,50 +31,61 @@ export class SilentProxy {
   }
 
   private constructor(port: number) {
-    this.#server = createServer((near) => {
-      const far = connect(port, '127.0.0.1');
-      const pair = [near, far] as const;
-      this.#pairs.add(pair);
-      if (this.#silent) this.#hush(pair);
-      for (const [from, to] of [pair, [far, near] as const]) {
-        from.pipe(to);
-        from.on('error', () => undefined);
-        from.on('close', () => {
-          to.destroy();
-          this.#pairs.delete(pair);
-        });
-      }
-    });
+    this.#server = createServer((near) =>
+      this.#open({ near, far: connect(port, '127.0.0.1'), greeting: '', silent: false }),
+    );
   }
 
   get port(): number {
     return (this.#server.address() as AddressInfo).port;
   }
 
-  /** From now on nothing gets through, on connections to come too. */
-  silence(): void {
-    this.#silent = true;
-    for (const pair of this.#pairs) this.#hush(pair);
+  /** From now on nothing gets through, on connections to come too. @param who only where the greeting holds this text */
+  silence(who = ''): void {
+    this.#isSilent = (greeting) => greeting.includes(who);
+    for (const line of this.#lines) this.#adjust(line);
   }
 
   /** The line is back, and so is what waited on it. */
   heal(): void {
-    this.#silent = false;
-    for (const [near, far] of this.#pairs) {
-      near.pipe(far);
-      far.pipe(near);
-    }
+    this.#isSilent = () => false;
+    for (const line of this.#lines) this.#adjust(line);
   }
 
   async stop(): Promise<void> {
-    for (const pair of this.#pairs) for (const socket of pair) socket.destroy();
+    for (const { near, far } of this.#lines) for (const socket of [near, far]) socket.destroy();
     await new Promise<void>((resolve) => void this.#server.close(() => resolve()));
   }
 
-  #hush(pair: readonly [Socket, Socket]): void {
-    for (const socket of pair) {
-      socket.unpipe();
-      socket.pause();
+  #open(line: Line): void {
+    const { near, far } = line;
+    this.#lines.add(line);
+    near.on('data', (chunk: Buffer) => {
+      if (line.greeting.length < GREETING_BYTES) line.greeting += chunk.toString('latin1');
+      this.#adjust(line);
+    });
+    for (const [from, to] of [
+      [near, far],
+      [far, near],
+    ] as const) {
+      from.pipe(to);
+      from.on('error', () => undefined);
+      from.on('close', () => {
+        to.destroy();
+        this.#lines.delete(line);
+      });
+    }
+    this.#adjust(line);
+  }
+
+  #adjust(line: Line): void {
+    const silent = this.#isSilent(line.greeting);
+    if (silent === line.silent) return;
+    line.silent = silent;
+    const { near, far } = line;
+    for (const socket of [near, far]) {
+      if (silent) socket.unpipe().pause();
+      else socket.pipe(socket === near ? far : near);
     }
   }
 }
