@@ -12,14 +12,22 @@ export interface RedactedLog {
 }
 
 const MASK = '[redacted]';
-const LOGIN_IN_ADDRESS = /(\b[a-z][a-z0-9+.-]*:\/\/)[^\s/@"\\]+@/gi;
+/** Up to the last @ before a path: somebody may have forgotten to encode one in the password. */
+const LOGIN_IN_ADDRESS = /(\b[a-z][a-z0-9+.-]*:\/\/)[^\s/"\\]+@/gi;
+/** A field of this name, at any depth of the line. */
+const SECRET_FIELD = /("(?:\w*token|password)":\s*")(?:[^"\\]|\\.)*/gi;
+/** The same in JSON that stands as text in the line, such as an answer quoted by an error. */
+const QUOTED_SECRET_FIELD = /(\\"(?:\w*token|password)\\":\s*\\")(?:[^"\\]|\\\\(?:\\["\\]|[^"\\]))*/gi;
 /** Shorter texts are no secrets, and masking them would garble every line. */
 const SHORTEST_SECRET = 6;
 
 export function createLog(options: { level: string; base?: object }, destination?: DestinationStream): RedactedLog {
   const secrets = new Set<string>();
   const redact = (line: string): string => {
-    let clean = line.replace(LOGIN_IN_ADDRESS, `$1${MASK}@`);
+    let clean = line
+      .replace(LOGIN_IN_ADDRESS, `$1${MASK}@`)
+      .replace(SECRET_FIELD, `$1${MASK}`)
+      .replace(QUOTED_SECRET_FIELD, `$1${MASK}`);
     for (const secret of secrets) clean = clean.replaceAll(secret, MASK);
     return clean;
   };
@@ -30,10 +38,6 @@ export function createLog(options: { level: string; base?: object }, destination
       timestamp: pino.stdTimeFunctions.isoTime,
       formatters: { level: (label) => ({ level: label }) },
       serializers: { err: pino.stdSerializers.errWithCause },
-      redact: {
-        paths: ['token', 'password', 'interactionToken', '*.token', '*.password', '*.interactionToken'],
-        censor: MASK,
-      },
       hooks: { streamWrite: redact },
     },
     destination ?? pino.destination({ fd: 1, sync: true }),
@@ -54,14 +58,18 @@ export function createLog(options: { level: string; base?: object }, destination
 
 /** A secret may be a JSON object or an address: then its password and token are secrets, its host is not. */
 function fieldsOf(secret: string): string[] {
+  const text = secret.trim();
   try {
-    if (secret.trimStart().startsWith('{')) {
-      const fields = JSON.parse(secret) as Record<string, unknown>;
+    if (text.startsWith('{')) {
+      const fields = JSON.parse(text) as Record<string, unknown>;
       return [fields.password, fields.token].filter((value) => typeof value === 'string');
     }
-    if (URL.canParse(secret)) return [decodeURIComponent(new URL(secret).password)];
+    if (URL.canParse(text)) {
+      const { password } = new URL(text);
+      return [text, password, decodeURIComponent(password)];
+    }
   } catch {
     // Not readable: the whole text is hidden all the same.
   }
-  return [];
+  return [text];
 }
