@@ -24,6 +24,7 @@ export class IdentifyGate {
   readonly #spacingMs: number;
   #spentUntil: number | undefined;
   #closed: string | undefined;
+  readonly #kept = new Set<Promise<void>>();
 
   constructor(
     information: Pick<GatewayInformation, 'fetch' | 'identified'>,
@@ -74,9 +75,24 @@ export class IdentifyGate {
       throw error;
     }
     this.#information.identified();
-    // Unref'd: a process that ends frees the bucket, and Discord's own limit does the rest.
-    setTimeout(releaseBucket, this.#spacingMs).unref();
-    if (releaseLast !== undefined) setTimeout(releaseLast, Math.min(this.#spacingMs, LAST_SPACING_MS)).unref();
+    this.#keep(releaseBucket, this.#spacingMs);
+    if (releaseLast !== undefined) this.#keep(releaseLast, Math.min(this.#spacingMs, LAST_SPACING_MS));
+  }
+
+  /**
+   * Resolves when no bucket is kept any more. A task that ends before frees its buckets too early, and the next owner's
+   * IDENTIFY would be refused.
+   */
+  async spaced(): Promise<void> {
+    while (this.#kept.size > 0) await Promise.all(this.#kept);
+  }
+
+  #keep(release: () => void, ms: number): void {
+    const kept = sleep(ms, undefined, { ref: false }).then(() => {
+      release();
+      this.#kept.delete(kept);
+    });
+    this.#kept.add(kept);
   }
 
   /** @returns how many are left; at least one */

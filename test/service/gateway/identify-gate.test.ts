@@ -235,3 +235,16 @@ describe('a closed gate', () => {
     expect(gate.closed).toBe('Discord refused the shard (4010)');
   });
 });
+
+describe('a task that is about to end', () => {
+  it('is spaced only when none of its buckets is held any more', async () => {
+    const buckets = new Buckets();
+    const gate = new IdentifyGate(new Discord(2, 1_000).view(), buckets, logLines().log, SPACING_MS);
+    await gate.spaced();
+    await gate.wait(0, forever);
+    await gate.wait(1, forever);
+    expect([...buckets.held]).toEqual([0, 1]);
+    await gate.spaced();
+    expect([...buckets.held]).toEqual([]);
+  });
+});
