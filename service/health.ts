@@ -60,7 +60,9 @@ export function healthReport(snapshot: HealthSnapshot) {
   };
   const { heapLimit, ...figures } = memory;
   const belowThreshold = memory.heapUsed < heapLimit * snapshot.memoryThreshold;
-  const healthy = discord.connected && rabbitmq.connected && rabbitmq.channelOpen && belowThreshold;
+  // A broker that blocks publishers is as good as away.
+  const brokerWell = rabbitmq.connected && rabbitmq.channelOpen && !rabbitmq.blocked;
+  const healthy = discord.connected && brokerWell && belowThreshold;
   return {
     status: healthy ? ('healthy' as const) : ('unhealthy' as const),
     timestamp: new Date(snapshot.now).toISOString(),

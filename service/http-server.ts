@@ -50,7 +50,7 @@ async function answer(
   snapshot: () => HealthSnapshot,
   metrics: Metrics,
 ): Promise<void> {
-  const path = new URL(request.url ?? '/', 'http://localhost').pathname;
+  const [path = '/'] = (request.url ?? '/').split('?', 1);
   if (request.method !== 'GET' && request.method !== 'HEAD') return send(response, 404, notFound(path));
   switch (path) {
     case PATHS.root:
