@@ -23,7 +23,6 @@ export class Metrics {
   readonly #gauges = new Map<GaugeName, () => number | ReadonlyMap<string, number>>();
   readonly #summaries = new Map<SummaryName, { histogram: Histogram; sample: number[]; seen: number }>();
   readonly #byType: Counter;
-  readonly #startedAt = Date.now();
 
   constructor() {
     for (const [name, metric] of Object.entries(METRICS) as [keyof typeof METRICS, Metric][]) {
@@ -130,11 +129,6 @@ export class Metrics {
       ...values,
     });
     return [line, ...labelled];
-  }
-
-  /** Seconds since this registry was made. */
-  get uptimeSeconds(): number {
-    return (Date.now() - this.#startedAt) / 1_000;
   }
 
   #declareGauge(name: GaugeName, metric: Metric): void {
