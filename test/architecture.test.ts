@@ -1,0 +1,228 @@
+// Who may import whom, which words belong in which room, and what is read where. Read from the sources as they are.
+
+import { readdirSync, readFileSync } from 'node:fs';
+import { builtinModules } from 'node:module';
+import { dirname, join, relative } from 'node:path';
+import { describe, expect, it } from 'vitest';
+
+const ROOT = join(import.meta.dirname, '..');
+const FOLDERS = ['bin', 'lib', 'service', 'local', 'bench', 'test'];
+
+interface Import {
+  /** The file, from the root, or the package. */
+  readonly of: string;
+  /** Only types: nothing of it is loaded. */
+  readonly types: boolean;
+}
+
+interface Source {
+  readonly path: string;
+  readonly text: string;
+  readonly imports: readonly Import[];
+}
+
+const sources: readonly Source[] = FOLDERS.flatMap((folder) =>
+  readdirSync(join(ROOT, folder), { recursive: true, encoding: 'utf8' })
+    .filter((path) => path.endsWith('.ts'))
+    .map((path) => sourceOf(join(folder, path))),
+);
+
+function sourceOf(path: string): Source {
+  const text = readFileSync(join(ROOT, path), 'utf8');
+  const imports: Import[] = [];
+  const add = (specifier: string, types: boolean) =>
+    imports.push({
+      of: specifier.startsWith('.') ? relative(ROOT, join(ROOT, dirname(path), specifier)) : packageOf(specifier),
+      types,
+    });
+  for (const [, types, names = '', specifier = ''] of text.matchAll(
+    /^(?:import|export)\s+(type\s+)?([^;'"]*?)\s*from\s+'([^']+)';/gm,
+  ))
+    add(specifier, types !== undefined || areTypes(names));
+  for (const [, specifier = ''] of text.matchAll(/^import\s+'([^']+)';/gm)) add(specifier, false);
+  for (const [, specifier = ''] of text.matchAll(/\bimport\(\s*'([^']+)'\s*\)/g)) add(specifier, false);
+  return { path, text, imports };
+}
+
+/** `{ type A, type B }` */
+function areTypes(names: string): boolean {
+  const [, list] = names.match(/^\{([\s\S]*)\}$/) ?? [];
+  if (list === undefined) return false;
+  const each = list.split(',').flatMap((name) => name.trim() || []);
+  return each.length > 0 && each.every((name) => name.startsWith('type '));
+}
+
+function packageOf(specifier: string): string {
+  return specifier
+    .split('/')
+    .slice(0, specifier.startsWith('@') ? 2 : 1)
+    .join('/');
+}
+
+const isPackage = (name: string): boolean =>
+  !FOLDERS.some((folder) => name.startsWith(`${folder}/`)) && !name.includes('.ts');
+const under = (...folders: string[]) =>
+  sources.filter(({ path }) => folders.some((folder) => path.startsWith(`${folder}/`)));
+
+/** Imports that the rule does not allow, as sentences. */
+function offences(of: readonly Source[], allowed: (each: Import, source: Source) => boolean): string[] {
+  return of.flatMap((source) =>
+    source.imports.flatMap((each) =>
+      allowed(each, source) ? [] : `${source.path} imports ${each.types ? 'types of ' : ''}${each.of}`,
+    ),
+  );
+}
+
+/** Everything that is loaded with the file, packages too. */
+function loadedWith(path: string, seen = new Set<string>()): Set<string> {
+  for (const { of, types } of sources.find((source) => source.path === path)?.imports ?? []) {
+    if (types || seen.has(of)) continue;
+    seen.add(of);
+    loadedWith(of, seen);
+  }
+  return seen;
+}
+
+it('reads the sources: every relative import is a file that is there', () => {
+  expect(sources.length).toBeGreaterThan(100);
+  const paths = new Set(sources.map(({ path }) => path));
+  expect(offences(sources, ({ of }) => isPackage(of) || paths.has(of) || !of.endsWith('.ts'))).toEqual([]);
+  expect(sources.find(({ path }) => path === 'service/main.ts')?.imports.length).toBeGreaterThan(15);
+});
+
+describe('the direction', () => {
+  it('service imports nothing of the rest', () => {
+    expect(offences(under('service'), ({ of }) => isPackage(of) || of.startsWith('service/'))).toEqual([]);
+  });
+
+  it('lib imports itself and the contract', () => {
+    const allowed = ({ of }: Import) => isPackage(of) || of.startsWith('lib/') || of === 'service/contract.ts';
+    expect(offences(under('lib'), allowed)).toEqual([]);
+  });
+
+  it('bin imports lib, the contract, and the payload whose schema it writes', () => {
+    const allowed = ({ of }: Import) =>
+      isPackage(of) || of.startsWith('lib/') || ['service/contract.ts', 'service/events/payload.ts'].includes(of);
+    expect(offences(under('bin'), allowed)).toEqual([]);
+  });
+
+  it('local imports no test and no bench: it is what they stand on', () => {
+    expect(offences(under('local'), ({ of }) => !/^(test|bench)\//.test(of))).toEqual([]);
+  });
+
+  it('the contract imports nothing', () => {
+    expect(sources.find(({ path }) => path === 'service/contract.ts')?.imports).toEqual([]);
+  });
+
+  it('nobody passes on what another file exports', () => {
+    const barrels = sources.filter(({ text }) => /^export\s+(\*|(type\s+)?\{[^}]*\})\s*from/m.test(text));
+    expect(barrels.map(({ path }) => path)).toEqual([]);
+  });
+});
+
+describe('the rooms of the service', () => {
+  const rooms = ['gateway', 'session', 'events', 'publisher', 'amqp'];
+  /** What a room may import beside its own files. */
+  const shared = ['service/errors.ts', 'service/contract.ts', 'service/backoff.ts'];
+  const typesOnly = ['service/log.ts', 'service/metrics.ts'];
+
+  it('are those of the table', () => {
+    const found = new Set(
+      under('service').flatMap(({ path }) => (path.split('/').length > 2 ? path.split('/')[1] : [])),
+    );
+    expect([...found].toSorted()).toEqual(rooms.toSorted());
+  });
+
+  it.each(rooms)('%s knows no other room', (room) => {
+    const allowed = ({ of, types }: Import) =>
+      isPackage(of) || of.startsWith(`service/${room}/`) || shared.includes(of) || (types && typesOnly.includes(of));
+    expect(offences(under(`service/${room}`), allowed)).toEqual([]);
+  });
+
+  it.each<[string, readonly string[]]>([
+    ['gateway', ['@discordjs/ws', '@discordjs/rest', 'discord-api-types']],
+    ['events', ['discord-api-types', 'zod']],
+    ['publisher', ['amqplib']],
+    ['session', ['amqplib', 'zod']],
+    ['amqp', ['amqplib']],
+  ])('%s speaks with the packages of its own side: %j', (room, packages) => {
+    const allowed = ({ of }: Import) => !isPackage(of) || of.startsWith('node:') || packages.includes(of);
+    expect(offences(under(`service/${room}`), allowed)).toEqual([]);
+  });
+
+  it('the laws are pure: they load neither a socket nor a clock', () => {
+    const laws = [
+      'gateway/close-code.ts',
+      'session/lease.ts',
+      'session/session.ts',
+      'session/take-over.ts',
+      'session/watermark.ts',
+      'publisher/confirms.ts',
+      'publisher/outbox.ts',
+      'backpressure.ts',
+      'health.ts',
+    ];
+    for (const law of laws) {
+      const loaded = [...loadedWith(`service/${law}`)];
+      const impure = ['amqplib', '@discordjs/ws', '@discordjs/rest', 'node:net', 'node:http', 'node:timers', 'node:fs'];
+      expect(
+        loaded.filter((each) => impure.includes(each)),
+        law,
+      ).toEqual([]);
+    }
+  });
+
+  it.each<[string, RegExp, readonly string[]]>([
+    ['publisher', /shard/i, []],
+    ['publisher', /discordjs|dispatch/i, []],
+    ['gateway', /amqp|rabbitmq/i, []],
+    ['gateway', /\b(lease|outbox|exchange|routing key)/i, []],
+    // The bound of a routing key is AMQP's.
+    ['events', /amqp|rabbitmq/i, ['service/events/routing.ts']],
+    ['events', /\b(lease|outbox)/i, []],
+  ])('the word of another room is not in %s: %s', (room, word, but) => {
+    const found = under(`service/${room}`).filter(({ path, text }) => word.test(text) && !but.includes(path));
+    expect(found.map(({ path }) => path)).toEqual([]);
+  });
+});
+
+describe('what is read where', () => {
+  it('process.env is read by main.ts alone, of the whole service', () => {
+    const readers = under('service').filter(({ text }) => /process\s*\.\s*env\b/.test(text.replace(/\/\/.*$/gm, '')));
+    expect(readers.map(({ path }) => path)).toEqual(['service/main.ts']);
+  });
+
+  it('nothing that runs in AWS Lambda, and no pure part of the topology, loads the CDK', () => {
+    const cdkFree = sources.flatMap(({ path }) =>
+      path.endsWith('.lambda.ts') || /^lib\/topology\/(topology|rules|plan|management-api|apply)\.ts$/.test(path)
+        ? path
+        : [],
+    );
+    expect(cdkFree.length).toBeGreaterThanOrEqual(7);
+    for (const path of cdkFree) {
+      const loaded = [...loadedWith(path)];
+      expect(
+        loaded.filter((each) => /^(aws-cdk-lib|constructs|cdk-nag)$/.test(each)),
+        path,
+      ).toEqual([]);
+    }
+  });
+
+  it('the service loads no CDK and no package of developers', () => {
+    const { dependencies } = JSON.parse(readFileSync(join(ROOT, 'package.json'), 'utf8')) as {
+      dependencies: Record<string, string>;
+    };
+    const packages = under('service').flatMap(({ imports }) => imports.filter(({ of }) => isPackage(of)));
+    const missing = packages.filter(
+      ({ of }) => !of.startsWith('node:') && !builtinModules.includes(of) && !Object.hasOwn(dependencies, of),
+    );
+    expect(missing.map(({ of }) => of)).toEqual([]);
+  });
+
+  it('nothing that is delivered escapes the compiler', () => {
+    const escapes = /\bas any\b|@ts-(ignore|expect-error|nocheck)|: any\b/;
+    const code = (text: string) => text.replace(/^\s*(\/\/|\/\*\*|\*)(?! @ts-).*$/gm, '');
+    const found = under('bin', 'lib', 'service', 'local').filter(({ text }) => escapes.test(code(text)));
+    expect(found.map(({ path }) => path)).toEqual([]);
+  });
+});
