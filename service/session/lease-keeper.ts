@@ -79,6 +79,8 @@ const CLOSE_DEADLINE_MS = 2_000;
 const RELEASE_DEADLINE_MS = 3_000;
 /** A tick may come a little early; it is none to leave out. */
 const TICK_JITTER_MS = 100;
+/** Header of claims and records: when the sender's process started, Unix ms. Of two divisions the younger one counts. */
+const STARTED_AT = 'x-started-at';
 
 export class LeaseKeeper {
   readonly #options: LeaseKeeperOptions;
@@ -105,7 +107,9 @@ export class LeaseKeeper {
   #storedSessions = 0;
   #ticker: NodeJS.Timeout | undefined;
   #ownedSince: number | undefined;
-  #claimedAt = Date.now();
+  readonly #startedAt = Date.now();
+  /** When it last claimed or swept. */
+  #lookedAt = Date.now();
 
   constructor(options: LeaseKeeperOptions) {
     this.#options = options;
@@ -218,6 +222,10 @@ export class LeaseKeeper {
     await Promise.race([footing?.close(), sleep(CLOSE_DEADLINE_MS, undefined, { ref: false })]);
   }
 
+  get #sender() {
+    return { appId: this.#options.me, headers: { [STARTED_AT]: this.#startedAt } };
+  }
+
   /** So that the incumbent usually stays. */
   get #patienceMs(): number {
     return this.#state.kind === 'standby' ? this.#timing.patienceMs : 0;
@@ -289,7 +297,7 @@ export class LeaseKeeper {
   /** Never throws. @returns whether the broker has it */
   async #claim(footing: LeaseFooting, group: number): Promise<boolean> {
     try {
-      await footing.publish(group, { type: 'claim', body: Buffer.from('{}'), appId: this.#options.me });
+      await footing.publish(group, { type: 'claim', body: Buffer.from('{}'), ...this.#sender });
       return true;
     } catch (error) {
       if (this.#footing !== footing || this.#options.connection.blocked) return false;
@@ -323,9 +331,17 @@ export class LeaseKeeper {
     this.#step({ kind: 'delivered', delivery: { group, tag, content: { kind: 'unreadable', reason: record } } });
   }
 
-  /** Of a group that the present division does not have: what is in its queue concerns nobody else any more. */
+  /**
+   * Of a group that the present division does not have. What older tasks left there concerns nobody else any more; where a
+   * younger task has been, its division is the one that counts, and the queue is left to it.
+   */
   async #clearAway(footing: LeaseFooting, group: number, tag: Tag): Promise<void> {
     const { content, properties } = tag.message;
+    if (Number(properties.headers?.[STARTED_AT]) > this.#startedAt) {
+      footing.leave(group);
+      footing.answer(tag, 'give back');
+      return;
+    }
     if (properties.type === 'claim') {
       footing.answer(tag, 'ack');
       return;
@@ -458,7 +474,7 @@ export class LeaseKeeper {
   }
 
   #tick(): void {
-    this.#claimAgain();
+    this.#lookAgain();
     if (this.#storing !== undefined || this.#state.kind !== 'owner') return;
     // What is published now would only lie in the socket.
     if (this.#options.connection.blocked) return;
@@ -470,13 +486,13 @@ export class LeaseKeeper {
     });
   }
 
-  /** A standby asks again now and then, in case a queue was emptied by hand and nobody was told. */
-  #claimAgain(): void {
+  /** Now and then: a queue may have been emptied by hand, or left by another division, and nobody was told. */
+  #lookAgain(): void {
     const footing = this.#footing;
-    const due = Date.now() - this.#claimedAt >= this.#timing.renewEveryMs;
-    if (this.#state.kind !== 'standby' || footing === undefined || !due) return;
-    this.#claimedAt = Date.now();
-    for (const group of footing.groups) void this.#claim(footing, group);
+    if (footing === undefined || Date.now() - this.#lookedAt < this.#timing.renewEveryMs) return;
+    this.#lookedAt = Date.now();
+    if (this.#state.kind === 'owner') void this.#sweep();
+    if (this.#state.kind === 'standby') for (const group of footing.groups) void this.#claim(footing, group);
   }
 
   /** Stores the record when it has changed, or is due, or must be. Never throws. @returns whether the broker has it */
@@ -496,14 +512,15 @@ export class LeaseKeeper {
     const body = Buffer.from(JSON.stringify(record));
     try {
       const timestamp = Math.floor(storedAt / 1_000);
-      await footing.publish(group, { type: 'record', body, timestamp, appId: this.#options.me });
+      await footing.publish(group, { type: 'record', body, timestamp, ...this.#sender });
       this.#stored = text;
       this.#storedAt = storedAt;
       this.#storedSessions = Object.keys(contents.sessions).length;
       this.#options.committed();
       return true;
     } catch (error) {
-      // The next tick tries again.
+      // The next tick tries again, also when nothing has changed since the last record that was stored.
+      this.#storeAgain = true;
       if (this.#footing === footing)
         this.#options.log.warn({ reason: messageOf(error) }, 'cannot store the session record');
       return false;
