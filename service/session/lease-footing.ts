@@ -85,6 +85,11 @@ export class LeaseFooting {
     return true;
   }
 
+  /** Consumes this group no more; what is delivered and not answered stays so. */
+  leave(group: number): void {
+    this.#cancel(group);
+  }
+
   /** Cancels the consumers of all other groups, those on their way too. */
   keepOnly(isWanted: (group: number) => boolean): void {
     this.#isWanted = isWanted;
@@ -104,7 +109,13 @@ export class LeaseFooting {
   /** Resolves when the broker has it. @throws when it refuses, or does not answer within ten seconds */
   async publish(
     group: number,
-    message: { type: 'claim' | 'record'; body: Buffer; appId: string; timestamp?: number },
+    message: {
+      readonly type: 'claim' | 'record';
+      readonly body: Buffer;
+      readonly appId: string;
+      readonly headers: Readonly<Record<string, number>>;
+      readonly timestamp?: number;
+    },
   ): Promise<void> {
     const { body, ...properties } = message;
     const confirmed = new Promise<void>((resolve, reject) => {

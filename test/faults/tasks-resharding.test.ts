@@ -36,8 +36,12 @@ strikes('from two shards to four while a standby of the old division is there: t
     await stored(stage);
     const old = stage.living;
     const before = stage.reader.gaps.size;
-    await stage.startTask();
-    await stage.startTask();
+    const younger = [await stage.startTask(), await stage.startTask()];
+    // The queue of the second group is theirs at once, although the owner of the old division looked after it.
+    await stage.until('the second group has an owner', 60_000, async () => {
+      const owner = await stage.owner(1);
+      return owner !== undefined && younger.includes(owner);
+    });
     for (const task of old) await task.terminate();
     await stage.ready();
     await stage.until('two more gaps are told', 60_000, () => stage.reader.gaps.size === before + 2);
