@@ -16,6 +16,7 @@ const anyRecord: fc.Arbitrary<GroupRecord> = fc.record({
   epoch: fc.integer({ min: 1 }),
   commit: sequence,
   storedAt: sequence,
+  division: fc.record({ shardCount: fc.integer({ min: 1 }), shardsPerTask: fc.integer({ min: 1 }) }),
   sessions: fc.dictionary(
     fc.nat({ max: 10_000 }).map(String),
     fc.record({
@@ -24,6 +25,7 @@ const anyRecord: fc.Arbitrary<GroupRecord> = fc.record({
       sequence,
       shardCount: fc.integer({ min: 1, max: 10_000 }),
       startedAt: sequence,
+      joins: fc.dictionary(id, sequence, { noNullPrototype: true }),
     }),
     { noNullPrototype: true },
   ),

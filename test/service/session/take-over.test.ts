@@ -2,7 +2,7 @@
 
 import { describe, expect, it } from 'vitest';
 import type { GroupRecord } from '../../../service/session/group-record.ts';
-import { takeOver } from '../../../service/session/take-over.ts';
+import { abandonedBy, takeOver } from '../../../service/session/take-over.ts';
 import { groupRecord, sessionRecord } from './records.ts';
 
 const NOW = 1_763_900_200_000;
@@ -85,5 +85,41 @@ describe('sessions', () => {
     };
     const record = groupRecord({ sessions: {}, untoldGaps: [untold] });
     expect(takeOver({ group: 0, shardCount: 4, shardsPerTask: 4, record }, NOW).untold).toEqual([untold]);
+  });
+
+  it('of a record that nobody can read are told for each shard, under names that are the same whoever finds it', () => {
+    const unreadable = { id: 'abc', storedAt: 5 };
+    const given = { group: 1, shardCount: 4, shardsPerTask: 2, record: undefined, unreadable };
+    const { lost, sessions } = takeOver(given, NOW);
+    expect(sessions.size).toBe(0);
+    expect(lost).toMatchObject([
+      { shardId: 2, sessionId: 'unreadable-abc-2', lastReceivedAt: 5, lostAt: NOW },
+      { shardId: 3, sessionId: 'unreadable-abc-3', lastReceivedAt: 5, lostAt: NOW },
+    ]);
+    expect(takeOver(given, NOW + 1).lost.map(({ sessionId }) => sessionId)).toEqual(
+      lost.map(({ sessionId }) => sessionId),
+    );
+  });
+
+  it('that should have been stored and were not are told, as long as the division is the same', () => {
+    const sessions = { '0': sessionRecord() };
+    const divided = (division: GroupRecord['division']) =>
+      takeOver(
+        { group: 0, shardCount: 4, shardsPerTask: 4, record: groupRecord({ sessions, division }) },
+        NOW,
+      ).lost.map(({ shardId }) => shardId);
+    expect(divided({ shardCount: 4, shardsPerTask: 4 })).toEqual([1, 2, 3]);
+    expect(divided({ shardCount: 4, shardsPerTask: 2 })).toEqual([]);
+    expect(divided({ shardCount: 8, shardsPerTask: 4 })).toEqual([]);
+    expect(divided(undefined)).toEqual([]);
+  });
+});
+
+describe('a record of a group that is no more', () => {
+  it('gives up each of its sessions', () => {
+    const record = groupRecord({ group: 7, sessions: { '28': sessionRecord({ sequence: 9 }) } });
+    expect(abandonedBy(record, NOW)).toMatchObject([
+      { shardId: 28, lastSequence: 9, lastReceivedAt: record.storedAt, lostAt: NOW },
+    ]);
   });
 });
