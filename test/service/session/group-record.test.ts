@@ -25,7 +25,7 @@ const anyRecord: fc.Arbitrary<GroupRecord> = fc.record({
       sequence,
       shardCount: fc.integer({ min: 1, max: 10_000 }),
       startedAt: sequence,
-      joins: fc.dictionary(id, sequence, { noNullPrototype: true }),
+      joins: fc.dictionary(sequence.map(String), sequence, { noNullPrototype: true }),
     }),
     { noNullPrototype: true },
   ),
