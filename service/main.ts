@@ -33,6 +33,11 @@ const RELEASE_SECONDS = 10;
 async function run(config: Config): Promise<void> {
   const me = `${hostname()}-${process.pid}-${randomBytes(3).toString('hex')}`;
   const { log, hide } = createLog({ level: config.logLevel, base: { environment: config.environment, task: me } });
+  // A defect, told where everything else is told, and without secrets. The sessions go to the next owner.
+  process.on('uncaughtException', (err) => {
+    log.fatal({ err }, 'a defect in the ingestor: the task ends');
+    process.exit(1);
+  });
   const parseLogin = config.production ? parseTlsLogin : parseBrokerLogin;
   const login = credential(config.broker.login, ENV.rabbitmqUrl, parseLogin, hide);
   const token = new BotToken(credential(config.discord.token, ENV.discordBotToken, parseToken, hide), log);

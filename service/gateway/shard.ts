@@ -130,9 +130,11 @@ export class Shard {
       let verdict: Verdict;
       try {
         verdict = await this.#connect(signal);
-      } catch {
-        // Only the signal throws here: it was stopped while waiting for the token or the address.
-        return;
+      } catch (error) {
+        // It was stopped while waiting for the token or the address. Nothing else throws here: a shard that ended by
+        // itself would be missed by nobody, so anything else ends the task.
+        if (signal.aborted) return;
+        throw error;
       }
       if (signal.aborted) return;
       failures = Date.now() - startedAt > LIVED_MS ? 1 : failures + 1;
