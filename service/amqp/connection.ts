@@ -207,7 +207,12 @@ export class BrokerConnection extends EventEmitter<Events> {
 async function withinDeadline(opening: Promise<ChannelModel>, ms: number, what: string): Promise<ChannelModel> {
   const late = new AbortController();
   const deadline = sleep(ms, undefined, { signal: late.signal }).then(() => {
-    opening.then((model) => model.close()).catch(() => undefined);
+    opening
+      .then((model) => {
+        model.on('error', () => undefined);
+        return model.close();
+      })
+      .catch(() => undefined);
     throw new DeadlineError(`${what} within ${ms / 1000} s`);
   });
   // When the connection wins, the deadline is aborted and nobody waits for it any more.
