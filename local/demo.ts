@@ -22,6 +22,9 @@ With DISCORD_BOT_TOKEN set, the real Discord is used instead of the simulated on
 
 const KEYS = 'keys: k kill an owner · d deploy · r restart RabbitMQ · Ctrl-C drain and end';
 
+/** Many shards IDENTIFY one after the other; the logs are gone with the demo, so it does not wait much longer. */
+const CONNECT_DEADLINE_MS = 90_000;
+
 const options = readOptions();
 const botToken = process.env.DISCORD_BOT_TOKEN;
 const say = (line: string) => process.stderr.write(`${line}\n`);
@@ -69,13 +72,29 @@ async function play(): Promise<number> {
       }
       if (!options.json) show(stage, figures, before, (Date.now() - startedAt) / 1_000);
       before = figures;
-      if (options.seconds !== undefined && Date.now() - (trafficSince ?? Date.now()) >= options.seconds * 1_000) break;
+      if (isOver(startedAt, trafficSince)) break;
       await sleep(1_000, undefined, { signal: ending.signal }).catch(() => undefined);
     }
-    return await end(stage, collector, trafficSince ?? Date.now());
+    const code = await end(stage, collector, trafficSince ?? Date.now());
+    if (trafficSince !== undefined || ending.signal.aborted) return code;
+    say(
+      `not every shard was connected within ${CONNECT_DEADLINE_MS / 1_000} s: ${problemsOf(before) || 'see the logs'}`,
+    );
+    return 1;
   } finally {
     await stage.stop();
   }
+}
+
+/** With --seconds: so long after every shard is connected, and not for ever when that does not happen. */
+function isOver(startedAt: number, trafficSince: number | undefined): boolean {
+  if (options.seconds === undefined) return false;
+  if (trafficSince === undefined) return Date.now() - startedAt >= CONNECT_DEADLINE_MS;
+  return Date.now() - trafficSince >= options.seconds * 1_000;
+}
+
+function problemsOf(figures: Figures): string {
+  return [...new Set(figures.tasks.flatMap(({ problems }) => problems))].join(' ');
 }
 
 /** Drains as a deploy would, and counts. @returns the exit code */
@@ -87,7 +106,9 @@ async function end(stage: Stage, collector: FigureCollector, trafficSince: numbe
   const figures = await collector.collect();
   const codes = await Promise.all(stage.living.map((task) => task.terminate()));
   const verdict = stage.simulator === undefined ? undefined : await stage.settled(10_000, 3_000);
-  const lost = verdict?.lost ?? 0;
+  const { events, repeats, gaps } = stage.reader;
+  // The real Discord tells nobody what it sent: there only what the broker confirmed can be missed.
+  const lost = verdict?.lost ?? Math.max(0, figures.confirmed - events - repeats - gaps.size);
   if (options.json) process.stdout.write(`${JSON.stringify(summary(stage, figures, lost, seconds), null, 2)}\n`);
   const failed = codes.filter((code) => code !== 0);
   say(
