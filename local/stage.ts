@@ -193,7 +193,7 @@ export class Stage {
       if (Date.now() > deadline)
         throw new Error(
           `not within ${deadlineMs / 1_000} s: ${what}\n${this.tasks
-            .map(({ name, output }) => `--- ${name}\n${output.slice(-3_000)}`)
+            .map(({ name, output }) => `--- ${name}\n${lastLines(output)}`)
             .join('\n')}`,
         );
       await sleep(50);
@@ -284,4 +284,10 @@ export class Stage {
     const secure = url.replace('amqp://', 'amqps://').replace(`:${amqpPort}/`, `:${amqpsPort}/`);
     return { [ENV.rabbitmqUrl]: secure, [ENV.rabbitmqCaFile]: caFile };
   }
+}
+
+/** The end of a task's log, without the metrics that stand in it. */
+function lastLines(output: string): string {
+  const lines = output.split('\n').filter((line) => !line.startsWith('{"_aws"'));
+  return lines.slice(-25).join('\n');
 }
