@@ -87,7 +87,7 @@ export class IngestorProcess {
   /** The report of /health; none while it cannot be reached. */
   async health(): Promise<HealthReport | undefined> {
     try {
-      const response = await fetch(`${this.url}${PATHS.health}`, { signal: AbortSignal.timeout(2_000) });
+      const response = await fetch(`${this.url}${PATHS.health}`, { signal: AbortSignal.timeout(5_000) });
       return (await response.json()) as HealthReport;
     } catch {
       return undefined;
@@ -97,7 +97,7 @@ export class IngestorProcess {
   /** Figures of /metrics by name and labels as printed; empty while it cannot be reached. */
   async figures(): Promise<ReadonlyMap<string, number>> {
     try {
-      const response = await fetch(`${this.url}${PATHS.metrics}`, { signal: AbortSignal.timeout(2_000) });
+      const response = await fetch(`${this.url}${PATHS.metrics}`, { signal: AbortSignal.timeout(5_000) });
       const lines = (await response.text()).split('\n').filter((line) => line !== '' && !line.startsWith('#'));
       return new Map(
         lines.map((line) => {

@@ -5,7 +5,7 @@
 import { expect } from 'vitest';
 import { METRICS } from '../../service/contract.ts';
 import { disaster } from './disaster.ts';
-import { ownerOf, stored } from './tasks.ts';
+import { health, ownerOf, stored } from './tasks.ts';
 
 disaster('a full queue refuses, a task dies, the queue is emptied: nothing is lost and the order is kept', {
   tasks: 2,
@@ -21,6 +21,8 @@ disaster('a full queue refuses, a task dies, the queue is emptied: nothing is lo
     await stored(stage);
     stage.reader.pause();
     await stage.until('the owner is refused', 60_000, refused);
+    // Longer than it takes to store a record, which must not run ahead of what is refused.
+    await stage.until('500 events wait', 60_000, async () => (await health(await ownerOf(stage))).outbox.events > 500);
     await (await ownerOf(stage)).kill();
     await stage.until('the next owner is refused', 60_000, refused);
     const waiting = (await (await ownerOf(stage)).health())?.outbox.events ?? 0;

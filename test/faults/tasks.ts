@@ -39,9 +39,14 @@ export async function stored(stage: Stage): Promise<void> {
   });
 }
 
-/** @throws when nobody owns the group now */
+/** Waits for an owner. @throws when the group has none after a minute */
 export async function ownerOf(stage: Stage, group = 0): Promise<IngestorProcess> {
-  const owner = await stage.owner(group);
+  let owner: IngestorProcess | undefined;
+  // A task on a busy machine may not answer the first time.
+  await stage.until(`group ${group} has an owner`, 60_000, async () => {
+    owner = await stage.owner(group);
+    return owner !== undefined;
+  });
   if (owner === undefined) throw new Error(`nobody owns group ${group}`);
   return owner;
 }
