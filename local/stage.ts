@@ -12,6 +12,7 @@ import { ManagementApi } from '../lib/topology/management-api.ts';
 import { discordTopology } from '../lib/topology/topology.ts';
 import { ENV, USERS, VHOST } from '../service/contract.ts';
 import type { HealthReport } from '../service/health.ts';
+import type { DueEvent } from './discord/ledger.ts';
 import type { SimulatorOptions } from './discord/options.ts';
 import { DiscordSimulator } from './discord/simulator.ts';
 import { IngestorProcess } from './ingestor-process.ts';
@@ -223,7 +224,6 @@ export class Stage {
     const { reader, simulator } = this;
     const examples: string[] = [];
     let due = 0;
-    let lost = 0;
     let announced = 0;
     const newest = new Map([...(simulator?.ledger.sessions ?? [])].map((each) => [each.shardId, each.sessionId]));
     // A session of which nobody knew, because its record could not be read or was not stored: only its shard is told.
@@ -232,7 +232,9 @@ export class Stage {
         simulator?.ledger.session(sessionId) === undefined ? [shardId] : [],
       ),
     );
-    for (const { sessionId, shardId, sequence, routingKey } of simulator?.ledger.due() ?? []) {
+    const missing: DueEvent[] = [];
+    for (const each of simulator?.ledger.due() ?? []) {
+      const { sessionId, shardId, sequence } = each;
       if (until !== undefined && sequence > (until.get(sessionId) ?? 0)) continue;
       const read = reader.sessions.get(sessionId)?.ids[sequence];
       const gap = reader.gaps.get(sessionId);
@@ -241,10 +243,13 @@ export class Stage {
       else if (unnamed.has(shardId) && newest.get(shardId) !== sessionId) announced += 1;
       else {
         due += 1;
-        lost += 1;
-        if (examples.length < 10) examples.push(`lost: shard ${shardId} ${sessionId} ${sequence} ${routingKey}`);
+        missing.push(each);
       }
     }
+    const elsewhere = this.#readElsewhere(missing);
+    const lost = missing.filter(({ event }) => !elsewhere.has(event));
+    for (const { shardId, sessionId, sequence, routingKey } of lost.slice(0, 10))
+      examples.push(`lost: shard ${shardId} ${sessionId} ${sequence} ${routingKey}`);
     let unexpected = 0;
     if (simulator !== undefined)
       for (const [sessionId, { shardId, ids }] of reader.sessions)
@@ -256,7 +261,7 @@ export class Stage {
     return {
       due,
       read: reader.events,
-      lost,
+      lost: lost.length,
       announced,
       unexpected,
       repeated: reader.repeats,
@@ -266,6 +271,19 @@ export class Stage {
       violations: simulator?.violations.map(({ rule, sentence }) => `${rule}: ${sentence}`) ?? [],
       examples: [...examples, ...reader.disorderExamples.map((text) => `disorder: ${text}`)],
     };
+  }
+
+  /** Which of these a worker has read all the same, because another session was given the same event. */
+  #readElsewhere(missing: readonly DueEvent[]): ReadonlySet<number> {
+    const { reader, simulator } = this;
+    const sessions = [...(simulator?.ledger.sessions ?? [])];
+    const shards = new Set(sessions.map(({ shardId }) => shardId));
+    const read = new Set<number>();
+    if (missing.length === 0 || sessions.length === shards.size) return read;
+    const numbers = new Set(missing.map(({ event }) => event));
+    for (const { event, sessionId, sequence } of simulator?.ledger.due() ?? [])
+      if (numbers.has(event) && reader.sessions.get(sessionId)?.ids[sequence]) read.add(event);
+    return read;
   }
 
   /** Ends everything and deletes what it made. */

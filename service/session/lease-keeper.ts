@@ -378,7 +378,7 @@ export class LeaseKeeper {
     const { state, actions } = leaseStep(this.#state, event, this.#options.me);
     // Retired, it takes nothing over any more: that is for somebody else.
     if (this.#retired && (state.kind === 'standby' || actions.some((action) => action.kind === 'own'))) {
-      for (const action of actions) if (action.kind === 'disown') this.#act(action);
+      for (const action of actions) if (action.kind === 'disown' || action.kind === 'leave word') this.#act(action);
       void this.#leave();
       return;
     }
@@ -435,6 +435,9 @@ export class LeaseKeeper {
         log.info({ group: this.group }, 'the lease is still ours');
         void this.#sweep();
         break;
+      case 'leave word':
+        void this.#leaveWord(action.group, action.epoch);
+        break;
       case 'disown':
         log.warn('another task is the owner of the shard group now: standing by');
         this.#enqueue(() => this.#options.disown());
@@ -452,6 +455,32 @@ export class LeaseKeeper {
     if (delivery === undefined) return undefined;
     const { content, properties } = delivery.tag.message;
     return { id: hash('sha1', content, 'hex'), storedAt: 1_000 * Number(properties.timestamp) || Date.now() };
+  }
+
+  /** Never throws: who is the owner now has this task's last record, unless its queue was deleted. */
+  async #leaveWord(group: number, epoch: number): Promise<void> {
+    // Not while a takeover is under way: the contents are not this owner's.
+    if (this.#footing === undefined || this.#takingOver > 0) return;
+    try {
+      await this.#publishRecord(
+        this.#footing,
+        { group, epoch, commit: 0, storedAt: Date.now() },
+        this.#options.contents(),
+      );
+    } catch (error) {
+      this.#options.log.debug({ reason: messageOf(error) }, 'cannot leave word of the sessions');
+    }
+  }
+
+  async #publishRecord(
+    footing: LeaseFooting,
+    head: Pick<GroupRecord, 'group' | 'epoch' | 'commit' | 'storedAt'>,
+    contents: GroupContents,
+  ): Promise<void> {
+    const record: GroupRecord = { version: 1, owner: this.#options.me, ...head, ...contents };
+    const body = Buffer.from(JSON.stringify(record));
+    const timestamp = Math.floor(head.storedAt / 1_000);
+    await footing.publish(head.group, { type: 'record', body, timestamp, ...this.#sender });
   }
 
   /** The owner of the first group looks after those that the present division has no more. */
@@ -508,11 +537,8 @@ export class LeaseKeeper {
     this.#storeAgain = false;
     const commit = this.#state.commit + 1;
     this.#step({ kind: 'storing', commit });
-    const record: GroupRecord = { version: 1, group, owner: this.#options.me, epoch, commit, storedAt, ...contents };
-    const body = Buffer.from(JSON.stringify(record));
     try {
-      const timestamp = Math.floor(storedAt / 1_000);
-      await footing.publish(group, { type: 'record', body, timestamp, ...this.#sender });
+      await this.#publishRecord(footing, { group, epoch, commit, storedAt }, contents);
       this.#stored = text;
       this.#storedAt = storedAt;
       this.#storedSessions = Object.keys(contents.sessions).length;

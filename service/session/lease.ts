@@ -10,7 +10,8 @@
 //   uncertain: was owner, and cannot know whether it still is. Keeps what it has, and asks by consuming again and
 //              publishing a claim. Its own record, an earlier one, or a claim with no record behind it → owner again.
 //              A record of a later owner → owner anew, from that record. No answer in time → somebody else is the
-//              active consumer → standby, and everything unconfirmed is dropped, as the other has it replayed
+//              active consumer → standby; it leaves word of its sessions, and everything unconfirmed is dropped, as the
+//              other has it replayed
 //   released:  has given its record back, or had none; for ever
 //
 // Races, and what makes them harmless:
@@ -23,6 +24,9 @@
 // - Crash between storing the new record and acking the old: two records, see above.
 // - Crash between taking over and the first own record: nothing was acknowledged, so nothing is missing.
 // - Unreadable record: set aside into dead-letters, by the same rule, and what remains counts as no record.
+// - Queue deleted, and another was there first: it found nothing and began new sessions. The word that the old owner
+//   leaves is of a later epoch than that, so that it goes on with the old ones. An owner that found a record is in that
+//   epoch itself, and has stored in it: for it the word is old.
 // - Queue emptied by hand: the owner stores again within minutes; if there is none, a standby's next claim fills it.
 
 import { type GroupRecord, isNewer } from './group-record.ts';
@@ -100,6 +104,8 @@ export type LeaseAction<D> =
   | { readonly kind: 'regain' }
   /** Store a record now. */
   | { readonly kind: 'store' }
+  /** Store what is known of the sessions, as commit 0 of this epoch, for an owner that may know less. */
+  | { readonly kind: 'leave word'; readonly group: number; readonly epoch: number }
   /** Another task is the owner: close the shards, drop the outbox. */
   | { readonly kind: 'disown' };
 
@@ -216,8 +222,13 @@ function uncertainStep<D>(state: Uncertain<D>, event: EventInLife<D>, me: string
   if (event.kind === 'lost') return same({ ...state, found: [] });
   // A late timer: the answer is there.
   if (event.kind === 'unanswered' && state.found.length > 0) return same(state);
-  if (event.kind === 'unanswered')
-    return { state: startingLease(epoch), actions: [{ kind: 'disown' }, { kind: 'consume all' }] };
+  if (event.kind === 'unanswered') {
+    const last = epoch + 1;
+    return {
+      state: startingLease(last),
+      actions: [{ kind: 'leave word', group, epoch: last }, { kind: 'disown' }, { kind: 'consume all' }],
+    };
+  }
   // Nothing but claims came during the grace: the record is gone, and we are who is asked.
   if (event.kind === 'ripe' && state.found.length > 0) return again({ found: state.found });
   if (event.kind !== 'delivered') return same(state);

@@ -2,10 +2,10 @@
 // owner declares the queue anew and stays; an unreadable record is kept in dead-letters. Where the only record is
 // unreadable, nobody can know the sessions: new ones begin, and a gap is told for each shard.
 
-import { connect } from 'amqplib';
 import { expect } from 'vitest';
 import type { Stage } from '../../local/stage.ts';
-import { EXCHANGES, leaseQueue, QUEUES, VHOST } from '../../service/contract.ts';
+import { EXCHANGES, leaseQueue, QUEUES } from '../../service/contract.ts';
+import { asAdministrator, depth } from './administrator.ts';
 import { disastersOn } from './disaster.ts';
 import { ownerOf, standing, stored } from './tasks.ts';
 
@@ -67,30 +67,8 @@ strikes('an unreadable record alone: it is kept, a gap is told for each shard, a
   },
 });
 
-type Channel = Awaited<ReturnType<Awaited<ReturnType<typeof connect>>['createConfirmChannel']>>;
-
-async function asAdministrator(stage: Stage, work: (channel: Channel) => Promise<void>): Promise<void> {
-  const { username, password } = stage.broker;
-  const model = await connect(stage.broker.amqpUrl({ username, password, vhost: VHOST }));
-  try {
-    const channel = await model.createConfirmChannel();
-    await work(channel);
-    await channel.waitForConfirms();
-  } finally {
-    await model.close();
-  }
-}
-
 async function publishNonsense(stage: Stage): Promise<void> {
   await asAdministrator(stage, async (channel) => {
     channel.publish(EXCHANGES.leases, QUEUE, Buffer.from('{"version":7}'), { persistent: true, type: 'record' });
   });
-}
-
-async function depth(stage: Stage, queue: string): Promise<number> {
-  let count = 0;
-  await asAdministrator(stage, async (channel) => {
-    count = (await channel.checkQueue(queue)).messageCount;
-  });
-  return count;
 }

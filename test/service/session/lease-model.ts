@@ -496,13 +496,17 @@ export class LeaseModel {
   }
 
   #store(task: Task): void {
-    const { state, session } = task;
+    const { state } = task;
     if (state.kind !== 'owner') return;
     task.storeAgain = false;
     task.stored = this.#contentsOf(task);
     const { group, epoch } = state;
     const commit = state.commit + 1;
     this.#step(task, { kind: 'storing', commit });
+    task.storing = this.#publish(task, group, { kind: 'record', record: this.#recordOf(task, group, epoch, commit) });
+  }
+
+  #recordOf({ name, session }: Task, group: number, epoch: number, commit: number): GroupRecord {
     const sessions =
       session === undefined
         ? {}
@@ -515,17 +519,7 @@ export class LeaseModel {
               startedAt: 0,
             },
           };
-    const record: GroupRecord = {
-      version: 1,
-      group,
-      owner: task.name,
-      epoch,
-      commit,
-      storedAt: 0,
-      sessions,
-      untoldGaps: [],
-    };
-    task.storing = this.#publish(task, group, { kind: 'record', record });
+    return { version: 1, group, owner: name, epoch, commit, storedAt: 0, sessions, untoldGaps: [] };
   }
 
   /** A task that drains waits for its last record to be held, unless it has none to wait for. */
@@ -585,6 +579,12 @@ export class LeaseModel {
         task.session = { id, confirmed: sequence, received: sequence };
         task.basis = record ?? { epoch: 0, commit: 0 };
         task.ownedAt = this.#moves;
+        return;
+      }
+      case 'leave word': {
+        const { group, epoch } = action;
+        if (task.session === undefined) throw new Error(`${task.name} leaves word of sessions that it does not have`);
+        this.#publish(task, group, { kind: 'record', record: this.#recordOf(task, group, epoch, 0) });
         return;
       }
       case 'disown':
