@@ -24,6 +24,7 @@ import type { Log } from '../log.ts';
 import { type GroupContents, type GroupRecord, parseGroupRecord, type UnreadableRecord } from './group-record.ts';
 import { type LeaseAction, type LeaseEvent, type LeaseState, leaseStep, startingLease } from './lease.ts';
 import { LeaseFooting, type Tag } from './lease-footing.ts';
+import { LeftoverGroups, STARTED_AT } from './leftover-groups.ts';
 
 export interface LeaseKeeperOptions {
   readonly connection: {
@@ -79,8 +80,6 @@ const CLOSE_DEADLINE_MS = 2_000;
 const RELEASE_DEADLINE_MS = 3_000;
 /** A tick may come a little early; it is none to leave out. */
 const TICK_JITTER_MS = 100;
-/** Header of claims and records: when the sender's process started, Unix ms. Of two divisions the younger one counts. */
-const STARTED_AT = 'x-started-at';
 
 export class LeaseKeeper {
   readonly #options: LeaseKeeperOptions;
@@ -108,12 +107,15 @@ export class LeaseKeeper {
   #ticker: NodeJS.Timeout | undefined;
   #ownedSince: number | undefined;
   readonly #startedAt = Date.now();
+  readonly #leftovers: LeftoverGroups;
   /** When it last claimed or swept. */
   #lookedAt = Date.now();
 
   constructor(options: LeaseKeeperOptions) {
     this.#options = options;
     this.#timing = { ...TIMING, ...options.timing };
+    const { groups, abandon, log } = options;
+    this.#leftovers = new LeftoverGroups({ from: groups, startedAt: this.#startedAt, abandon, log });
     let opened = false;
     options.connection.on('open', (model) => {
       this.#model = model;
@@ -310,8 +312,8 @@ export class LeaseKeeper {
   #deliver(footing: LeaseFooting, group: number, tag: Tag): void {
     if (this.#footing !== footing) return;
     const { content: body, properties } = tag.message;
-    if (group >= this.#options.groups) {
-      void this.#clearAway(footing, group, tag);
+    if (this.#leftovers.includes(group)) {
+      void this.#leftovers.clearAway(footing, group, tag);
       return;
     }
     this.#answered();
@@ -329,35 +331,6 @@ export class LeaseKeeper {
       'a session record cannot be read: it goes to dead-letters, and unless there is another its sessions are lost',
     );
     this.#step({ kind: 'delivered', delivery: { group, tag, content: { kind: 'unreadable', reason: record } } });
-  }
-
-  /**
-   * Of a group that the present division does not have. What older tasks left there concerns nobody else any more; where a
-   * younger task has been, its division is the one that counts, and the queue is left to it.
-   */
-  async #clearAway(footing: LeaseFooting, group: number, tag: Tag): Promise<void> {
-    const { content, properties } = tag.message;
-    if (Number(properties.headers?.[STARTED_AT]) > this.#startedAt) {
-      footing.leave(group);
-      footing.answer(tag, 'give back');
-      return;
-    }
-    if (properties.type === 'claim') {
-      footing.answer(tag, 'ack');
-      return;
-    }
-    const record = parseGroupRecord(content);
-    if (typeof record === 'string') {
-      this.#options.log.error(
-        { group, reason: record },
-        'a session record of a former shard group cannot be read: it goes to dead-letters',
-      );
-      footing.answer(tag, 'set aside');
-      return;
-    }
-    this.#options.log.warn({ group, sessions: Object.keys(record.sessions).length }, 'a former shard group has ended');
-    await this.#options.abandon(record);
-    if (!footing.ended) footing.answer(tag, 'ack');
   }
 
   #loseFooting(footing: LeaseFooting): void {
@@ -405,7 +378,7 @@ export class LeaseKeeper {
         break;
       }
       case 'consume only':
-        footing?.keepOnly((group) => group === action.group || group >= this.#options.groups);
+        footing?.keepOnly((group) => group === action.group || this.#leftovers.includes(group));
         break;
       case 'consume all':
         if (footing !== undefined)
@@ -428,12 +401,12 @@ export class LeaseKeeper {
             this.#takingOver -= 1;
           }),
         );
-        void this.#sweep();
+        this.#sweep();
         break;
       }
       case 'regain':
         log.info({ group: this.group }, 'the lease is still ours');
-        void this.#sweep();
+        this.#sweep();
         break;
       case 'leave word':
         void this.#leaveWord(action.group, action.epoch);
@@ -484,15 +457,8 @@ export class LeaseKeeper {
   }
 
   /** The owner of the first group looks after those that the present division has no more. */
-  async #sweep(): Promise<void> {
-    const footing = this.#footing;
-    if (footing === undefined || this.group !== 0) return;
-    try {
-      for (let group = this.#options.groups; await footing.consumeLeftover(group); group += 1);
-    } catch (error) {
-      if (!footing.ended)
-        this.#options.log.warn({ reason: messageOf(error) }, 'cannot look for shard groups of a former division');
-    }
+  #sweep(): void {
+    if (this.#footing !== undefined && this.group === 0) void this.#leftovers.lookFor(this.#footing);
   }
 
   /** In order, and an error in one is said and does not stop the next. */
@@ -520,7 +486,7 @@ export class LeaseKeeper {
     const footing = this.#footing;
     if (footing === undefined || Date.now() - this.#lookedAt < this.#timing.renewEveryMs) return;
     this.#lookedAt = Date.now();
-    if (this.#state.kind === 'owner') void this.#sweep();
+    if (this.#state.kind === 'owner') this.#sweep();
     if (this.#state.kind === 'standby') for (const group of footing.groups) void this.#claim(footing, group);
   }
 
