@@ -3,8 +3,8 @@
 
 import { readFileSync } from 'node:fs';
 import { parseArgs } from 'node:util';
+import { ManagementApi } from '../lib/management/management-api.ts';
 import { applyTopology, planTopology, TopologyRefusedError } from '../lib/topology/apply.ts';
-import { ManagementApi } from '../lib/topology/management-api.ts';
 import type { Step } from '../lib/topology/plan.ts';
 import { discordTopology } from '../lib/topology/topology.ts';
 import { USERS, VHOST } from '../service/contract.ts';

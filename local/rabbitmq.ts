@@ -44,6 +44,8 @@ export interface RabbitMqNode {
   readonly amqpsPort: number | undefined;
   readonly caFile: string | undefined;
   readonly managementUrl: string;
+  /** The management API by TLS, whose certificate the authority of `caFile` signed; where the node has such a listener. */
+  readonly managementTlsUrl: string | undefined;
   /** With the administrator's login and the default vhost, unless told otherwise. */
   amqpUrl(login?: Login): string;
   /** SIGTERM, and waits for the end. */

@@ -194,7 +194,7 @@ describe('what is read where', () => {
 
   it('nothing that runs in AWS Lambda, and no pure part of the topology, loads the CDK', () => {
     const cdkFree = sources.flatMap(({ path }) =>
-      path.endsWith('.lambda.ts') || /^lib\/topology\/(topology|rules|plan|management-api|apply)\.ts$/.test(path)
+      path.endsWith('.lambda.ts') || /^lib\/(management\/[\w-]+|topology\/(topology|rules|plan|apply))\.ts$/.test(path)
         ? path
         : [],
     );

@@ -11,6 +11,8 @@ export interface BrokerCoordinates {
   /** With the administrator's login, without a vhost. */
   readonly amqpUrl: string;
   readonly managementUrl: string;
+  /** By TLS: trust `caFile` for it. */
+  readonly managementTlsUrl: string | undefined;
   readonly username: string;
   readonly password: string;
   readonly amqpsPort: number | undefined;
@@ -26,8 +28,10 @@ declare module 'vitest' {
 export default async function setup(project: TestProject): Promise<() => Promise<void>> {
   const node = await startRabbitMq({ tls: true, name: 'tests', log: (line) => console.log(line) });
   console.log(`RabbitMQ ${node.version} (${node.origin})`);
-  const { version, origin, managementUrl, username, password, amqpsPort, caFile } = node;
+  const { version, origin, managementUrl, managementTlsUrl, username, password, amqpsPort, caFile } = node;
   const amqpUrl = node.amqpUrl();
-  project.provide('broker', { version, origin, amqpUrl, managementUrl, username, password, amqpsPort, caFile });
+  project.provide('broker', {
+    ...{ version, origin, amqpUrl, managementUrl, managementTlsUrl, username, password, amqpsPort, caFile },
+  });
   return async () => await node.remove();
 }

@@ -14,9 +14,9 @@ import {
 } from '@aws-sdk/client-secrets-manager';
 import { connect } from 'amqplib';
 import type { SecretsManagerRotationEvent } from 'aws-lambda';
-import { z } from 'zod';
-import { ManagementApi } from '../topology/management-api.ts';
-import { type BrokerLogin, heritage, nextLogin, parseLogin, ROTATION_ENV } from './rotation.ts';
+import { type BrokerLogin, parseAdministrator, parseLogin } from '../management/broker-login.ts';
+import { ManagementApi } from '../management/management-api.ts';
+import { heritage, nextLogin, ROTATION_ENV } from './rotation.ts';
 
 const CURRENT = 'AWSCURRENT';
 const PENDING = 'AWSPENDING';
@@ -89,9 +89,8 @@ export async function handler(event: SecretsManagerRotationEvent): Promise<void>
 }
 
 async function inherit(current: string, next: BrokerLogin): Promise<void> {
-  const administrator = ADMINISTRATOR.parse(
-    JSON.parse(await readText(variable(ROTATION_ENV.administratorSecretArn), {})),
-  );
+  const arn = variable(ROTATION_ENV.administratorSecretArn);
+  const administrator = parseAdministrator(arn, await readText(arn, {}));
   const api = new ManagementApi({ url: variable(ROTATION_ENV.managementUrl), ...administrator });
   try {
     const [users, permissions] = await Promise.all([api.users(), api.permissions()]);
@@ -149,5 +148,3 @@ function variable(name: string): string {
 function say(step: string, secret: string, message: string): void {
   console.log(JSON.stringify({ level: 'info', step, secret, message }));
 }
-
-const ADMINISTRATOR = z.object({ username: z.string().min(1), password: z.string().min(1) });

@@ -9,10 +9,9 @@ import {
   SecretsManagerClient,
 } from '@aws-sdk/client-secrets-manager';
 import type { CdkCustomResourceEvent, CdkCustomResourceResponse, Context } from 'aws-lambda';
-import { z } from 'zod';
-import { alternateOf, parseLogin } from '../rotation/rotation.ts';
+import { alternateOf, parseAdministrator, parseLogin } from '../management/broker-login.ts';
+import { ManagementApi, ManagementApiError } from '../management/management-api.ts';
 import { type ApplyReport, applyTopology } from './apply.ts';
-import { ManagementApi, ManagementApiError } from './management-api.ts';
 import { fromProperties, type ResourceProperties } from './resource-properties.ts';
 import type { Topology, User } from './topology.ts';
 
@@ -71,7 +70,8 @@ async function apply(properties: ResourceProperties, before: Earlier | undefined
   const gone = (before?.users ?? []).filter((name) => !topology.users.some((user) => user.name === name));
   const previous = before && { ...before.topology, users: gone.flatMap((name) => pair(name)).map(nobody) };
   const report = await patiently(until, async (signal) => {
-    const administrator = ADMINISTRATOR.parse(JSON.parse(await readSecret(properties.AdministratorSecretArn)));
+    const arn = properties.AdministratorSecretArn;
+    const administrator = parseAdministrator(arn, await readSecret(arn));
     const api = new ManagementApi({ url: properties.ManagementUrl, ...administrator });
     try {
       return await applyTopology(api, wanted, { passwords, signal, ...(previous && { previous }) });
@@ -181,5 +181,3 @@ function messageOf(error: unknown): string {
 function say(level: 'info' | 'warn' | 'error', message: string, details: readonly string[] = []): void {
   console.log(JSON.stringify({ level, message, ...(details.length > 0 && { details }) }));
 }
-
-const ADMINISTRATOR = z.object({ username: z.string().min(1), password: z.string().min(1) });

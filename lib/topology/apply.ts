@@ -2,8 +2,8 @@
 // carried out when anything is refused. A failure in the middle leaves what was done, and the next time goes on from
 // there. A queue with messages is never deleted.
 
+import { type ManagementApi, ManagementApiError } from '../management/management-api.ts';
 import { readFound } from './found.ts';
-import { type ManagementApi, ManagementApiError } from './management-api.ts';
 import { governs, keptPolicy, keptQueue, type Plan, plan, type Step } from './plan.ts';
 import { complaints } from './rules.ts';
 import type { Topology } from './topology.ts';

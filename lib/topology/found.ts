@@ -8,7 +8,7 @@ import type {
   FoundQueue,
   FoundUser,
   ManagementApi,
-} from './management-api.ts';
+} from '../management/management-api.ts';
 
 export interface Found {
   /** Of RabbitMQ: '4.3.6'. */

@@ -4,9 +4,9 @@
 // Creations come before removals, so that a rename leaves no moment in which a message finds no queue; policies come
 // before the queues that they govern.
 
+import type { FoundBinding } from '../management/management-api.ts';
+import { isPasswordOf } from '../management/password-hash.ts';
 import type { Found } from './found.ts';
-import type { FoundBinding } from './management-api.ts';
-import { isPasswordOf } from './password-hash.ts';
 import type { Binding, Exchange, Permissions, Policy, Queue, Topology, User } from './topology.ts';
 
 export interface Plan {

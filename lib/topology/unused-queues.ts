@@ -3,7 +3,7 @@
 // watched for as long as the figures may lag.
 
 import { setTimeout as sleep } from 'node:timers/promises';
-import type { ManagementApi } from './management-api.ts';
+import type { ManagementApi } from '../management/management-api.ts';
 
 /** A quorum queue tells its figures every 5 s, and the management plugin collects them every 5 s. */
 const FIGURES_LAG_MS = 12_000;

@@ -61,14 +61,15 @@ export async function startDockerNode(ports: NodePorts, options: RabbitMqOptions
       chmodSync(join(config, file), 0o644);
     }
     const settings = [
+      'management.tcp.port = 15672',
       ...brokerSettings({ ...administrator, memoryHighWatermark }),
-      ...(options.tls ? tlsSettings('5671', CONFIG_FOLDER) : []),
+      ...(options.tls ? tlsSettings('5671', { ip: '0.0.0.0', port: 15671 }, CONFIG_FOLDER) : []),
     ];
     writeFileSync(join(config, '90-private.conf'), `${settings.join('\n')}\n`);
     const published = [
       `${ports.amqp}:5672`,
       `${ports.management}:15672`,
-      ...(options.tls ? [`${ports.amqps}:5671`] : []),
+      ...(options.tls ? [`${ports.amqps}:5671`, `${ports.managementTls}:15671`] : []),
     ];
     const publish = published.flatMap((port) => ['--publish', `127.0.0.1:${port}`]);
     // The host's name is part of the node's, which is part of its data's path.
@@ -131,6 +132,7 @@ export async function startDockerNode(ports: NodePorts, options: RabbitMqOptions
       amqpsPort: options.tls ? ports.amqps : undefined,
       caFile,
       managementUrl,
+      managementTlsUrl: options.tls ? `https://127.0.0.1:${ports.managementTls}` : undefined,
       amqpUrl: (login = administrator) => amqpUrl({ tls: false, host: '127.0.0.1', port: ports.amqp }, login),
       start: async () => void (await start()),
       stop,

@@ -57,6 +57,7 @@ export async function connectGivenNode(given: {
     amqpsPort: tls ? port : undefined,
     caFile,
     managementUrl,
+    managementTlsUrl: managementUrl.startsWith('https:') ? managementUrl : undefined,
     amqpUrl: (login = { username, password }) => amqpUrl({ tls, host, port }, login),
     start: refuse('start'),
     stop: refuse('stop'),

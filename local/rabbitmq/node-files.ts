@@ -35,9 +35,14 @@ export function brokerSettings(broker: Pick<NodeLayout, 'username' | 'password' 
 }
 
 /** @param folder where the broker finds what makeCertificates wrote */
-export function tlsSettings(listener: string, folder: string): string[] {
+export function tlsSettings(listener: string, management: { ip: string; port: number }, folder: string): string[] {
   return [
     `listeners.ssl.1 = ${listener}`,
+    `management.ssl.ip = ${management.ip}`,
+    `management.ssl.port = ${management.port}`,
+    `management.ssl.cacertfile = ${folder}/ca.pem`,
+    `management.ssl.certfile = ${folder}/server.pem`,
+    `management.ssl.keyfile = ${folder}/server.key`,
     `ssl_options.cacertfile = ${folder}/ca.pem`,
     `ssl_options.certfile = ${folder}/server.pem`,
     `ssl_options.keyfile = ${folder}/server.key`,
@@ -53,7 +58,7 @@ export function configFile(layout: NodeLayout): string {
     'management.tcp.ip = 127.0.0.1',
     `management.tcp.port = ${ports.management}`,
     ...brokerSettings(layout),
-    ...(tls ? tlsSettings(`127.0.0.1:${ports.amqps}`, folder) : []),
+    ...(tls ? tlsSettings(`127.0.0.1:${ports.amqps}`, { ip: '127.0.0.1', port: ports.managementTls }, folder) : []),
   ];
   return `${lines.join('\n')}\n`;
 }

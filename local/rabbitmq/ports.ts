@@ -19,6 +19,7 @@ export interface NodePorts {
   readonly amqp: number;
   readonly amqps: number;
   readonly management: number;
+  readonly managementTls: number;
   readonly distribution: number;
   readonly epmd: number;
 }
@@ -60,6 +61,7 @@ export async function freePorts(): Promise<NodePorts> {
     amqp: await next(),
     amqps: await next(),
     management: await next(),
+    managementTls: await next(),
     distribution: await next(),
     epmd: await next(),
   };

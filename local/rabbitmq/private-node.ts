@@ -134,6 +134,7 @@ export async function startPrivateNode(
       amqpsPort: layout.tls ? ports.amqps : undefined,
       caFile,
       managementUrl,
+      managementTlsUrl: layout.tls ? `https://127.0.0.1:${ports.managementTls}` : undefined,
       amqpUrl: (login = layout) => amqpUrl({ tls: false, host: '127.0.0.1', port: ports.amqp }, login),
       start: async () => void (await start()),
       stop,

@@ -3,9 +3,9 @@
 import { randomBytes } from 'node:crypto';
 import { type ChannelModel, connect } from 'amqplib';
 import { afterAll, afterEach, beforeAll, beforeEach, describe, expect, it, vi } from 'vitest';
+import { ManagementApi } from '../../../lib/management/management-api.ts';
 import type { handler as Handler } from '../../../lib/rotation/rotate.lambda.ts';
 import { ROTATION_ENV } from '../../../lib/rotation/rotation.ts';
-import { ManagementApi } from '../../../lib/topology/management-api.ts';
 import { type RotationEvent, type SecretsManager, startSecretsManager } from '../../../local/secrets-manager.ts';
 import { makeVhost, sharedBroker, type Vhost } from '../../broker.ts';
 

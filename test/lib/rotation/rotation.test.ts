@@ -1,6 +1,7 @@
 // The decisions of a rotation.
 import { describe, expect, it } from 'vitest';
-import { alternateOf, heritage, newPassword, nextLogin, parseLogin } from '../../../lib/rotation/rotation.ts';
+import { parseLogin } from '../../../lib/management/broker-login.ts';
+import { heritage, newPassword, nextLogin } from '../../../lib/rotation/rotation.ts';
 
 const login = {
   host: 'b-1.mq.eu-central-1.on.aws',
@@ -12,11 +13,6 @@ const login = {
 const all = { configure: '.*', write: '.*', read: '.*' };
 
 describe('the next login', () => {
-  it('alternates between two users', () => {
-    expect(alternateOf('ingestor')).toBe('ingestor_b');
-    expect(alternateOf('ingestor_b')).toBe('ingestor');
-  });
-
   it('changes user and password, and keeps everything else, fields it does not know included', () => {
     const current = parseLogin('s', JSON.stringify({ ...login, note: 'by hand' }));
     const next = nextLogin(current);
@@ -28,19 +24,6 @@ describe('the next login', () => {
     const passwords = Array.from({ length: 200 }, () => newPassword());
     expect(new Set(passwords).size).toBe(200);
     for (const password of passwords) expect(password).toMatch(/^[A-Za-z0-9]{40}$/);
-  });
-});
-
-describe('a secret that is no login', () => {
-  it.each([
-    ['not JSON', 'hunter2', 'all of it'],
-    ['a field missing', JSON.stringify({ ...login, password: undefined }), 'password'],
-    ['fields of a wrong kind', JSON.stringify({ ...login, port: 'x', vhost: '' }), 'port, vhost'],
-  ])('is refused by the names of its fields, never by its content: %s', (_, text, names) => {
-    expect(() => parseLogin('broker-ingestor', text)).toThrow(
-      `secret broker-ingestor: expected JSON with host, port, vhost, username, password, and something is wrong with ${names}`,
-    );
-    expect(() => parseLogin('broker-ingestor', text)).not.toThrow(/hunter2|old/);
   });
 });
 

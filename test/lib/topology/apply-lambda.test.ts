@@ -6,8 +6,8 @@ import { type AddressInfo, createConnection, createServer, type Socket } from 'n
 import { connect } from 'amqplib';
 import type { CdkCustomResourceEvent } from 'aws-lambda';
 import { afterAll, afterEach, beforeAll, beforeEach, describe, expect, it, vi } from 'vitest';
+import { ManagementApi } from '../../../lib/management/management-api.ts';
 import type { handler as Handler, TopologyData } from '../../../lib/topology/apply.lambda.ts';
-import { ManagementApi } from '../../../lib/topology/management-api.ts';
 import { fromProperties, type ResourceProperties, toProperties } from '../../../lib/topology/resource-properties.ts';
 import { discordTopology, type Topology } from '../../../lib/topology/topology.ts';
 import { type SecretsManager, startSecretsManager } from '../../../local/secrets-manager.ts';

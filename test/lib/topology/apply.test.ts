@@ -3,9 +3,9 @@
 
 import type { ConfirmChannel } from 'amqplib';
 import { describe, expect, test } from 'vitest';
+import { ManagementApi, ManagementApiError } from '../../../lib/management/management-api.ts';
 import { type ApplyReport, applyTopology, planTopology, TopologyRefusedError } from '../../../lib/topology/apply.ts';
 import { type Found, readFound } from '../../../lib/topology/found.ts';
-import { ManagementApi, ManagementApiError } from '../../../lib/topology/management-api.ts';
 import type { Topology } from '../../../lib/topology/topology.ts';
 import { EXCHANGES, leaseQueue, QUEUES } from '../../../service/contract.ts';
 import { sharedBroker } from '../../broker.ts';

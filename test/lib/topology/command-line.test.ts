@@ -5,8 +5,8 @@ import { afterEach, beforeEach, describe, expect, test } from 'vitest';
 import { readFound } from '../../../lib/topology/found.ts';
 import { leaseQueue, QUEUES } from '../../../service/contract.ts';
 import { sharedBroker } from '../../broker.ts';
+import { closedPort, tlsInFrontOf } from '../management/strangers.ts';
 import { type OwnVhost, ownVhost } from './own-vhost.ts';
-import { closedPort, tlsInFrontOf } from './strangers.ts';
 
 const PROGRAM = new URL('../../../bin/topology.ts', import.meta.url).pathname;
 const { version, managementUrl, username, password } = sharedBroker();

@@ -3,8 +3,8 @@
 
 import amqplib, { type Channel, type ChannelModel } from 'amqplib';
 import { afterAll, beforeAll, describe, expect, test } from 'vitest';
+import { ManagementApi } from '../../../lib/management/management-api.ts';
 import { applyTopology } from '../../../lib/topology/apply.ts';
-import { ManagementApi } from '../../../lib/topology/management-api.ts';
 import { EXCHANGES, identifyQueue, LEASE_QUEUE_ARGUMENTS, leaseQueue, QUEUES } from '../../../service/contract.ts';
 import { sharedBroker } from '../../broker.ts';
 import { type OwnVhost, ownVhost } from './own-vhost.ts';

@@ -2,7 +2,7 @@
 
 import { randomBytes } from 'node:crypto';
 import amqplib, { type ChannelModel } from 'amqplib';
-import { ManagementApi } from '../../../lib/topology/management-api.ts';
+import { ManagementApi } from '../../../lib/management/management-api.ts';
 import { type DiscordTopologyOptions, discordTopology, type Topology } from '../../../lib/topology/topology.ts';
 import { makeVhost, sharedBroker } from '../../broker.ts';
 

@@ -3,14 +3,14 @@
 
 import { readFile } from 'node:fs/promises';
 import { afterAll, beforeAll, describe, expect, test } from 'vitest';
-import { applyTopology } from '../../../lib/topology/apply.ts';
 import {
   ManagementApi,
   ManagementApiError,
   type ManagementApiErrorKind,
-} from '../../../lib/topology/management-api.ts';
+} from '../../../lib/management/management-api.ts';
+import { applyTopology } from '../../../lib/topology/apply.ts';
 import { sharedBroker } from '../../broker.ts';
-import { type OwnVhost, ownVhost } from './own-vhost.ts';
+import { type OwnVhost, ownVhost } from '../topology/own-vhost.ts';
 import { closedPort, httpServer, rudeServer, type Stranger, silentServer, tlsInFrontOf } from './strangers.ts';
 
 const { managementUrl, username, password, amqpUrl } = sharedBroker();

@@ -6,7 +6,7 @@ import http from 'node:http';
 import https from 'node:https';
 import tls from 'node:tls';
 import { z } from 'zod';
-import type { Binding, Exchange, Permissions, Policy, Queue } from './topology.ts';
+import type { Binding, Exchange, Permissions, Policy, Queue } from '../topology/topology.ts';
 
 export interface ManagementApiOptions {
   /** http://host:15672 or https://host; a login in it is ignored. */
