@@ -5,6 +5,7 @@ import { GatewayIntentBits } from 'discord-api-types/v10';
 import { z } from 'zod';
 import { DEFAULT_METRICS_NAMESPACE, DEFAULT_PORT, ENV } from './contract.ts';
 import { ConfigError, messageOf } from './errors.ts';
+import { NEEDED_INTENTS } from './events/routing.ts';
 import { parseBrokerUrl } from './secrets.ts';
 
 /** Where a credential comes from: the variable itself, or a secret that is read again when it is refused. */
@@ -129,7 +130,7 @@ const schema = z.object({
   [ENV.shardsPerTask]: whole(1, 256, 'number of shards').default(16),
   [ENV.gatewayIntents]: z
     .string()
-    .default('Guilds,GuildMembers,GuildMessages')
+    .default(NEEDED_INTENTS.join(','))
     .transform((names, context) => {
       const intents = parseIntents(names);
       if (typeof intents === 'number') return intents;

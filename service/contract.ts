@@ -75,7 +75,7 @@ export const USERS = { ingestor: 'ingestor', worker: 'worker' } as const;
 export const BROKER_SECRET_FIELDS = ['host', 'port', 'vhost', 'username', 'password'] as const;
 
 /** Version of the payload that workers read; header `x-schema-version`. */
-export const SCHEMA_VERSION = 1;
+export const SCHEMA_VERSION = 2;
 
 export const HEADERS = {
   schemaVersion: 'x-schema-version',
@@ -124,6 +124,13 @@ export const METRICS = {
     'counter',
     'Count',
     'Dispatches that could not be understood',
+  ),
+  unknownFields: metric(
+    'unknown_fields_total',
+    'UnknownFields',
+    'counter',
+    'Count',
+    'Fields of messages that this version does not know, removed',
   ),
   eventsReplayed: metric(
     'events_replayed_total',

@@ -8,8 +8,7 @@ import { type Marks, mayReceive } from './backpressure.ts';
 import { HEADERS, SCHEMA_VERSION } from './contract.ts';
 import { traceparent } from './events/event-id.ts';
 import { gatewayGap } from './events/gap.ts';
-import { GuildPresence } from './events/guild-presence.ts';
-import type { Outcome } from './events/outcome.ts';
+import type { Event } from './events/outcome.ts';
 import { family } from './events/routing.ts';
 import { toPayload } from './events/to-payload.ts';
 import type { BotToken } from './gateway/bot-token.ts';
@@ -20,8 +19,7 @@ import type { Log } from './log.ts';
 import type { Metrics } from './metrics.ts';
 import type { Message } from './publisher/message.ts';
 import { Publisher, type PublisherConnection } from './publisher/publisher.ts';
-import type { ShardRecord } from './session/group-record.ts';
-import { type LostSession, ShardSession } from './session/session.ts';
+import { type LostSession, ShardSession, type StoredSession } from './session/session.ts';
 import type { TakeOver } from './session/take-over.ts';
 
 export interface IngestorOptions {
@@ -44,11 +42,13 @@ export interface IngestorOptions {
 interface Member {
   readonly shard: Shard;
   readonly session: ShardSession;
-  guilds: GuildPresence;
 }
 
 /** While the lease is uncertain no shard connects: a new owner may have its session. But not for ever. */
 const DOUBT_MS = 60_000;
+
+/** What is logged once is remembered, so no more than this. */
+const MAX_LOGGED_ONCE = 1_000;
 
 export class Ingestor {
   readonly publisher: Publisher;
@@ -89,11 +89,9 @@ export class Ingestor {
   }
 
   /** By shard id, what another process needs to go on; a shard without a session is missing. */
-  get sessions(): Record<string, ShardRecord> {
+  get sessions(): Record<string, StoredSession> {
     return Object.fromEntries(
-      this.#members.flatMap(({ session: { record, shardId }, guilds }) =>
-        record === undefined ? [] : [[shardId, { ...record, joins: guilds.joinsUntil(record.sequence) }]],
-      ),
+      this.#members.flatMap(({ session: { stored, shardId } }) => (stored === undefined ? [] : [[shardId, stored]])),
     );
   }
 
@@ -111,13 +109,12 @@ export class Ingestor {
       if (record !== undefined) session.restore(record, storedAt);
       const member: Member = {
         session,
-        guilds: new GuildPresence(session.startedAt, record?.joins),
         shard: new Shard({
           ...this.#options,
           id,
           session,
           permission: (signal) => this.#permission(signal),
-          onDispatch: (dispatch, receivedAt) => this.#receive(member, dispatch, receivedAt),
+          onDispatch: (dispatch, receivedAt) => this.#receive(session, dispatch, receivedAt),
           onSent: (sent) => this.#options.metrics.add(sent === 'identify' ? 'identifies' : 'resumes'),
         }),
       };
@@ -173,18 +170,14 @@ export class Ingestor {
     });
   }
 
-  #receive(member: Member, dispatch: GatewayDispatchPayload, receivedAt: number): void {
+  #receive(session: ShardSession, dispatch: GatewayDispatchPayload, receivedAt: number): void {
     const { metrics } = this.#options;
-    const { session } = member;
     metrics.add('eventsReceived');
-    if (dispatch.t === GatewayDispatchEvents.Ready) {
-      member.guilds = new GuildPresence(session.startedAt);
-      this.#options.begun();
-    }
+    if (dispatch.t === GatewayDispatchEvents.Ready) this.#options.begun();
     const sessionId = session.id ?? '';
-    const { shardId } = session;
+    const { shardId, guilds } = session;
     const sequence = dispatch.s;
-    const context = { sessionId, shardId, sequence, receivedAt, guilds: member.guilds };
+    const context = { sessionId, shardId, sequence, receivedAt, guilds };
     const watermark = session.receive(sequence, receivedAt);
     if (watermark === undefined) {
       // READY is settled by beginning the session; of the rest this is a replay of what is in the outbox.
@@ -194,6 +187,7 @@ export class Ingestor {
     }
     const outcome = toPayload(dispatch, context);
     if (outcome.kind === 'event') {
+      if (outcome.unknownFields !== undefined) this.#reportUnknownFields(dispatch.t, outcome.unknownFields);
       this.publisher.publish(messageOf(outcome, sessionId, sequence), () => {
         watermark.settle(sequence);
         metrics.observe('frameToConfirm', Date.now() - receivedAt);
@@ -213,6 +207,20 @@ export class Ingestor {
       { dispatch: dispatchType, reason },
       'a dispatch that is not understood (said once for each type)',
     );
+  }
+
+  /** Removed from what workers get. A name may be anything, so not without bound. */
+  #reportUnknownFields(dispatchType: string, fields: readonly string[]): void {
+    this.#options.metrics.add('unknownFields', fields.length);
+    for (const field of fields) {
+      const key = `${dispatchType} ${field}`;
+      if (this.#said.has(key) || this.#said.size >= MAX_LOGGED_ONCE) continue;
+      this.#said.add(key);
+      this.#options.log.warn(
+        { dispatch: dispatchType, field },
+        'removed a field that this version does not know (logged once for each name)',
+      );
+    }
   }
 
   /** Connects or closes the shards, as the outbox allows. One turn at a time, and always towards the newest decision. */
@@ -248,18 +256,14 @@ export class Ingestor {
   }
 }
 
-function messageOf(
-  { payload, routingKey, priority }: Extract<Outcome, { kind: 'event' }>,
-  sessionId: string,
-  sequence: number,
-): Message {
+function messageOf({ payload, routingKey, priority }: Event, sessionId: string, sequence: number): Message {
   const { eventId } = payload;
   return {
     routingKey,
     priority,
     body: Buffer.from(JSON.stringify(payload)),
     messageId: eventId,
-    correlationId: ('interactionId' in payload && payload.interactionId) || eventId,
+    correlationId: payload.interactionId ?? eventId,
     type: payload.eventType,
     timestamp: Math.floor(payload.timestamp / 1_000),
     headers: {

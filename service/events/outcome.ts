@@ -1,20 +1,47 @@
 // What can become of a dispatch. An event goes to the broker; of the rest nothing goes, and its sequence is settled at
-// once. A `reason` is a sentence for a log: it names fields and kinds, never what a payload held.
+// once. A `reason` is a sentence for the log: it names fields and kinds of values, never what a payload held.
 
-import type { GuildPresence } from './guild-presence.ts';
-import type { DiscordEventPayload } from './payload.ts';
+/** An object of Discord's, as it came: the names are known (discord-api-types), the values are not. */
+export type Fields = { readonly [name: string]: unknown };
+
+/** The body of a message. Per event type, with the type of `data`: `DiscordEventPayload` in payload.ts. */
+export interface Envelope {
+  readonly eventId: string;
+  readonly eventType: string;
+  /** Unix ms. */
+  readonly timestamp: number;
+  readonly shardId: number;
+  readonly guildId?: string;
+  readonly channelId?: string;
+  readonly userId?: string;
+  readonly interactionId?: string;
+  readonly interactionToken?: string;
+  readonly data: object;
+}
+
+export interface Event {
+  readonly kind: 'event';
+  readonly payload: Envelope;
+  readonly routingKey: string;
+  readonly priority: number;
+  /** Names of fields that this version does not know and that were removed. To be counted, and logged once for each. */
+  readonly unknownFields?: readonly string[];
+}
 
 export type Outcome =
-  | {
-      readonly kind: 'event';
-      readonly payload: DiscordEventPayload;
-      readonly routingKey: string;
-      readonly priority: number;
-    }
-  /** Understood, and not wanted by workers. */
+  | Event
+  /** Understood, and not for workers. */
   | { readonly kind: 'filtered'; readonly reason: FilterReason }
-  /** Should have been understood: malformed, or newer than this version. To be counted, and logged once for each type. */
+  /** It cannot be published: malformed, or newer than this version. To be counted, and logged once for each type. */
   | { readonly kind: 'unknown'; readonly reason: string };
+
+/** The session's memory of its guilds. */
+export interface Guilds {
+  ready(guildIds: readonly string[]): void;
+  outage(guildId: string): void;
+  leave(guildId: string): void;
+  isJoin(guildId: string, sequence: number, joinedAt: string | undefined): boolean;
+}
 
 export interface DispatchContext {
   readonly sessionId: string;
@@ -22,8 +49,7 @@ export interface DispatchContext {
   readonly sequence: number;
   /** Unix ms. */
   readonly receivedAt: number;
-  /** The memory of this session. */
-  readonly guilds: GuildPresence;
+  readonly guilds: Guilds;
 }
 
 export const FILTERED = {
@@ -41,6 +67,18 @@ export const FILTERED = {
 export type FilterReason = (typeof FILTERED)[keyof typeof FILTERED]['reason'];
 
 export const unknown = (reason: string): Outcome => ({ kind: 'unknown', reason });
+
+/** @param path where the value stands, `d` first; of the value only its kind is named */
+export function malformed(path: string, expected: string, got: unknown): Outcome {
+  return unknown(`expected ${path} to be ${expected}, got ${kindOf(got)}`);
+}
+
+function kindOf(value: unknown): string {
+  if (value === undefined) return 'nothing';
+  if (value === null) return 'null';
+  if (Array.isArray(value)) return 'a list';
+  return typeof value === 'object' ? 'an object' : `a ${typeof value}`;
+}
 
 function filtered<const R extends string>(reason: R): { readonly kind: 'filtered'; readonly reason: R } {
   return Object.freeze({ kind: 'filtered', reason });

@@ -1,12 +1,27 @@
-// The one table from Discord's dispatches to what workers consume: routing key (the event's type), priority and queue.
+// The one table from Discord's dispatches to what workers consume, a row for each kind of event: which dispatches it takes,
+// which intents it needs, what is filtered, routing key (the event's type), priority, queue, and where the ids of the
+// envelope stand. `toPayload`, the contract with workers and the default intents follow from it.
 // A family is a routing key without a command's name; there are as many as rows here, so it is fit for a metric's label.
 
 import { Buffer } from 'node:buffer';
+import { ComponentType, GatewayDispatchEvents, GatewayIntentBits, InteractionType } from 'discord-api-types/v10';
 import { QUEUES } from '../contract.ts';
+import { type DispatchContext, FILTERED, type Fields, malformed, type Outcome } from './outcome.ts';
+
+/** Where a value stands in the dispatch's `d`. */
+export type Path = readonly string[];
+export type IdName = 'guildId' | 'channelId' | 'userId' | 'interactionId' | 'interactionToken';
+/** What becomes of a dispatch that is not for workers; `undefined` for one that is. */
+export type Filter = (d: Fields, context: DispatchContext) => Outcome | undefined;
 
 export interface Route {
   /** Discord's dispatch; `null` for an event of our own. */
-  readonly dispatch: string | null;
+  readonly dispatch: GatewayDispatchEvents | null;
+  /** Where a dispatch has several rows: the values that this one takes. */
+  readonly where?: readonly { readonly path: Path; readonly is: readonly unknown[] }[];
+  /** Without these Discord does not send it. */
+  readonly intents: readonly (keyof typeof GatewayIntentBits)[];
+  readonly filters: readonly Filter[];
   /** The routing key, or what stands before the command's name in it. */
   readonly family: string;
   /** Whether `.<name of the command>` follows. */
@@ -14,29 +29,132 @@ export interface Route {
   /** Strict on RabbitMQ 4.3; before it, 5 and above go before the rest. */
   readonly priority: number;
   readonly queue: string;
+  /** Ids of the envelope without which there is no event. */
+  readonly ids: { readonly [name in IdName]?: Path };
+  /** Ids of the envelope that are there when Discord sends them: the first place that holds one. */
+  readonly optionalIds?: { readonly [name in IdName]?: readonly Path[] };
+  /** An id that is not in the envelope, and without which there is no event. */
+  readonly ownId?: Path;
 }
 
-const interaction = { dispatch: 'INTERACTION_CREATE', queue: QUEUES.interactions } as const;
-const guildEvent = { named: false, queue: QUEUES.guildEvents } as const;
+/** The name that a command's routing key ends with. */
+export const COMMAND_NAME: Path = ['data', 'name'];
+
+const interaction = {
+  dispatch: GatewayDispatchEvents.InteractionCreate,
+  intents: [],
+  filters: [(d) => (isMissing(d.guild_id) ? FILTERED.outsideGuild : undefined)],
+  queue: QUEUES.interactions,
+  ids: { guildId: ['guild_id'], interactionId: ['id'], interactionToken: ['token'] },
+  // `channel_id` is deprecated.
+  optionalIds: { channelId: [['channel_id'], ['channel', 'id']], userId: [['member', 'user', 'id']] },
+} as const satisfies Partial<Route>;
+
+const ofType = (type: InteractionType) => ({ path: ['type'], is: [type] });
+const ofComponent = (...is: readonly ComponentType[]) => ({ path: ['data', 'component_type'], is });
+
+const member = {
+  intents: ['GuildMembers'],
+  filters: [],
+  named: false,
+  priority: 5,
+  queue: QUEUES.guildEvents,
+  ids: { guildId: ['guild_id'], userId: ['user', 'id'] },
+} as const satisfies Partial<Route>;
+
+const guild = {
+  intents: ['Guilds'],
+  named: false,
+  priority: 4,
+  queue: QUEUES.guildEvents,
+  ids: { guildId: ['id'] },
+} as const satisfies Partial<Route>;
 
 export const ROUTES = {
-  command: { ...interaction, family: 'interaction.command', named: true, priority: 10 },
-  button: { ...interaction, family: 'interaction.button', named: false, priority: 8 },
-  select: { ...interaction, family: 'interaction.select', named: false, priority: 8 },
-  modal: { ...interaction, family: 'interaction.modal', named: false, priority: 7 },
-  autocomplete: { ...interaction, family: 'interaction.autocomplete', named: true, priority: 6 },
-  memberJoin: { ...guildEvent, dispatch: 'GUILD_MEMBER_ADD', family: 'member.join', priority: 5 },
-  memberLeave: { ...guildEvent, dispatch: 'GUILD_MEMBER_REMOVE', family: 'member.leave', priority: 5 },
-  memberUpdate: { ...guildEvent, dispatch: 'GUILD_MEMBER_UPDATE', family: 'member.update', priority: 5 },
-  guildJoin: { ...guildEvent, dispatch: 'GUILD_CREATE', family: 'guild.join', priority: 4 },
-  guildLeave: { ...guildEvent, dispatch: 'GUILD_DELETE', family: 'guild.leave', priority: 4 },
-  messageCreate: { ...guildEvent, dispatch: 'MESSAGE_CREATE', family: 'message.create', priority: 1 },
-  gatewayGap: { dispatch: null, family: 'gateway.gap', named: false, priority: 5, queue: QUEUES.gatewayEvents },
+  command: {
+    ...interaction,
+    where: [ofType(InteractionType.ApplicationCommand)],
+    family: 'interaction.command',
+    named: true,
+    priority: 10,
+  },
+  button: {
+    ...interaction,
+    where: [ofType(InteractionType.MessageComponent), ofComponent(ComponentType.Button)],
+    family: 'interaction.button',
+    named: false,
+    priority: 8,
+  },
+  select: {
+    ...interaction,
+    where: [
+      ofType(InteractionType.MessageComponent),
+      ofComponent(
+        ComponentType.StringSelect,
+        ComponentType.UserSelect,
+        ComponentType.RoleSelect,
+        ComponentType.MentionableSelect,
+        ComponentType.ChannelSelect,
+      ),
+    ],
+    family: 'interaction.select',
+    named: false,
+    priority: 8,
+  },
+  modal: {
+    ...interaction,
+    where: [ofType(InteractionType.ModalSubmit)],
+    family: 'interaction.modal',
+    named: false,
+    priority: 7,
+  },
+  autocomplete: {
+    ...interaction,
+    where: [ofType(InteractionType.ApplicationCommandAutocomplete)],
+    family: 'interaction.autocomplete',
+    named: true,
+    priority: 6,
+  },
+  memberJoin: { ...member, dispatch: GatewayDispatchEvents.GuildMemberAdd, family: 'member.join' },
+  memberLeave: { ...member, dispatch: GatewayDispatchEvents.GuildMemberRemove, family: 'member.leave' },
+  memberUpdate: { ...member, dispatch: GatewayDispatchEvents.GuildMemberUpdate, family: 'member.update' },
+  guildJoin: { ...guild, dispatch: GatewayDispatchEvents.GuildCreate, family: 'guild.join', filters: [notJoined] },
+  guildLeave: { ...guild, dispatch: GatewayDispatchEvents.GuildDelete, family: 'guild.leave', filters: [notLeft] },
+  messageCreate: {
+    dispatch: GatewayDispatchEvents.MessageCreate,
+    intents: ['GuildMessages'],
+    filters: [(d) => (isMissing(d.guild_id) ? FILTERED.directMessage : undefined), notByPerson],
+    family: 'message.create',
+    named: false,
+    priority: 1,
+    queue: QUEUES.guildEvents,
+    ids: { guildId: ['guild_id'] },
+    optionalIds: { channelId: [['channel_id']], userId: [['author', 'id']] },
+    ownId: ['id'],
+  },
+  gatewayGap: {
+    dispatch: null,
+    intents: [],
+    filters: [],
+    family: 'gateway.gap',
+    named: false,
+    priority: 5,
+    queue: QUEUES.gatewayEvents,
+    ids: {},
+  },
 } as const satisfies Record<string, Route>;
 
 export type Family = (typeof ROUTES)[keyof typeof ROUTES]['family'];
 
 export const ROUTING_KEY_FAMILIES: readonly Route[] = Object.values(ROUTES);
+
+/** What Discord is asked for by default: the intents that the table needs. */
+export const NEEDED_INTENTS: readonly string[] = [
+  ...new Set(ROUTING_KEY_FAMILIES.flatMap(({ intents }) => intents)),
+].sort((a, b) => GatewayIntentBits[a] - GatewayIntentBits[b]);
+
+/** The rows of a dispatch. */
+export const routesOf = (dispatch: string): readonly Route[] | undefined => BY_DISPATCH.get(dispatch);
 
 /** The family of an event's type; `other` for a type that is not in the table. */
 export function family(eventType: string): Family | 'other' {
@@ -44,7 +162,7 @@ export function family(eventType: string): Family | 'other' {
 }
 
 /** The routing key of a command, by its name as Discord gives it. */
-export function namedKey<F extends Family>(route: { readonly family: F }, name: string): `${F}.${string}` {
+export function namedKey<F extends string>(route: { readonly family: F }, name: string): `${F}.${string}` {
   const left = MAX_ROUTING_KEY_BYTES - Buffer.byteLength(route.family) - 1;
   return `${route.family}.${safeWord(name, left)}`;
 }
@@ -72,3 +190,44 @@ export function safeWord(name: string, maxBytes: number): string {
 const UNSAFE = /[.*#\s\p{Cc}]/gu;
 
 const FAMILY_OF = new Map<string, Family>(Object.values(ROUTES).map((route) => [route.family, route.family]));
+
+const BY_DISPATCH: ReadonlyMap<string | null, readonly Route[]> = Map.groupBy(
+  ROUTING_KEY_FAMILIES,
+  ({ dispatch }) => dispatch,
+);
+
+/** Discord's ids: an unsigned 64-bit number as text. https://discord.com/developers/docs/reference#snowflakes */
+const SNOWFLAKE = /^\d{1,20}$/;
+
+export const isSnowflake = (value: unknown): value is string => typeof value === 'string' && SNOWFLAKE.test(value);
+
+export const isObject = (value: unknown): value is Fields =>
+  typeof value === 'object' && value !== null && !Array.isArray(value);
+
+const isMissing = (value: unknown): boolean => value === undefined || value === null;
+
+/** Discord sends GUILD_CREATE for joins, at the start of a session, and after outages. */
+function notJoined(d: Fields, { guilds, sequence }: DispatchContext): Outcome | undefined {
+  if (!isSnowflake(d.id)) return undefined;
+  if (d.unavailable === true) return FILTERED.unavailableGuild;
+  const joinedAt = typeof d.joined_at === 'string' ? d.joined_at : undefined;
+  return guilds.isJoin(d.id, sequence, joinedAt) ? undefined : FILTERED.knownGuild;
+}
+
+/** Discord sends GUILD_DELETE for removals and for outages. */
+function notLeft(d: Fields, { guilds }: DispatchContext): Outcome | undefined {
+  if (!isSnowflake(d.id)) return undefined;
+  if (d.unavailable !== true) {
+    guilds.leave(d.id);
+    return undefined;
+  }
+  guilds.outage(d.id);
+  return FILTERED.outage;
+}
+
+/** Without an author it cannot be decided who wrote it. */
+function notByPerson(d: Fields): Outcome | undefined {
+  if (!isMissing(d.webhook_id)) return FILTERED.webhook;
+  if (!isObject(d.author)) return malformed('d.author', 'an object', d.author);
+  return d.author.bot === true ? FILTERED.bot : undefined;
+}

@@ -1,14 +1,21 @@
-// The door of the room: one dispatch in, one Outcome out. It never throws, whatever Discord sends, because a dispatch
-// that stopped the process would be replayed to the next one. The only thing it touches is the session's GuildPresence,
-// whose answers do not change when a dispatch is replayed.
+// The door of the room: one dispatch in, one Outcome out, as the table of routes says. `data` is Discord's own object less
+// what is private. It never throws, whatever Discord sends, because a dispatch that stopped the process would be replayed
+// to the next one. The only thing it touches is the session's memory of guilds.
 
 import { GatewayDispatchEvents } from 'discord-api-types/v10';
-import { guildCreate, guildDelete, ready } from './guild.ts';
-import { interactionCreate } from './interaction.ts';
-import { memberJoin, memberLeave, memberUpdate } from './member.ts';
-import { messageCreate } from './message.ts';
-import { type DispatchContext, FILTERED, type Outcome, unknown } from './outcome.ts';
-import { Malformed } from './untrusted.ts';
+import { eventId } from './event-id.ts';
+import { type DispatchContext, FILTERED, type Fields, malformed, type Outcome, unknown } from './outcome.ts';
+import { publicPart } from './privacy.ts';
+import {
+  COMMAND_NAME,
+  type IdName,
+  isObject,
+  isSnowflake,
+  namedKey,
+  type Path,
+  type Route,
+  routesOf,
+} from './routing.ts';
 
 export interface Dispatch {
   readonly t: string;
@@ -16,39 +23,96 @@ export interface Dispatch {
   readonly s?: number;
 }
 
-export function toPayload(dispatch: Dispatch, context: DispatchContext): Outcome {
+export function toPayload({ t, d }: Dispatch, context: DispatchContext): Outcome {
   try {
-    return read(dispatch, context);
+    if (t === GatewayDispatchEvents.Ready) return ready(d, context);
+    if (t === GatewayDispatchEvents.Resumed) return FILTERED.session;
+    const routes = routesOf(t);
+    if (routes !== undefined) return isObject(d) ? routed(t, d, routes, context) : malformed('d', 'an object', d);
+    return KNOWN.has(t) ? FILTERED.notAsked : unknown('an unknown dispatch type');
   } catch (error) {
-    if (error instanceof Malformed) return unknown(error.message);
-    // A mapper's own defect. Its message may quote the payload, so only its kind is told.
-    return unknown(`could not be read: ${error instanceof Error ? error.name : typeof error} in the mapper; report it`);
-  }
-}
-
-function read({ t, d }: Dispatch, context: DispatchContext): Outcome {
-  switch (t) {
-    case GatewayDispatchEvents.MessageCreate:
-      return messageCreate(d, context);
-    case GatewayDispatchEvents.InteractionCreate:
-      return interactionCreate(d, context);
-    case GatewayDispatchEvents.GuildMemberAdd:
-      return memberJoin(d, context);
-    case GatewayDispatchEvents.GuildMemberRemove:
-      return memberLeave(d, context);
-    case GatewayDispatchEvents.GuildMemberUpdate:
-      return memberUpdate(d, context);
-    case GatewayDispatchEvents.GuildCreate:
-      return guildCreate(d, context);
-    case GatewayDispatchEvents.GuildDelete:
-      return guildDelete(d, context);
-    case GatewayDispatchEvents.Ready:
-      return ready(d, context);
-    case GatewayDispatchEvents.Resumed:
-      return FILTERED.session;
-    default:
-      return KNOWN.has(t) ? FILTERED.notAsked : unknown('a dispatch that this version has never heard of');
+    // A defect of this room. Its message may quote the payload, so only its kind is named.
+    return unknown(
+      `could not be read: ${error instanceof Error ? error.name : typeof error} in the ingestor; report it`,
+    );
   }
 }
 
 const KNOWN: ReadonlySet<string> = new Set(Object.values(GatewayDispatchEvents));
+
+function ready(d: unknown, { guilds }: DispatchContext): Outcome {
+  if (!isObject(d) || !Array.isArray(d.guilds)) return malformed('d.guilds', 'a list', isObject(d) ? d.guilds : d);
+  guilds.ready(d.guilds.map((guild) => (isObject(guild) ? guild.id : undefined)).filter(isSnowflake));
+  return FILTERED.session;
+}
+
+function routed(t: string, d: Fields, routes: readonly Route[], context: DispatchContext): Outcome {
+  const route = routes.find(({ where = [] }) => where.every(({ path, is }) => is.includes(at(d, path))));
+  if (route === undefined) return ofNoRoute(d, routes);
+  for (const filter of route.filters) {
+    const outcome = filter(d, context);
+    if (outcome !== undefined) return outcome;
+  }
+  if (route.ownId !== undefined && !isSnowflake(at(d, route.ownId))) return missing(d, route.ownId);
+  const ids: { [name in IdName]?: string } = {};
+  for (const [name, path] of entries(route.ids)) {
+    const id = at(d, path);
+    if (!isId(name, id)) return missing(d, path, name);
+    ids[name] = id;
+  }
+  for (const [name, paths] of entries(route.optionalIds ?? {})) {
+    const id = paths.map((path) => at(d, path)).find(isSnowflake);
+    if (id !== undefined) ids[name] = id;
+  }
+  const routingKey = keyOf(route, d);
+  if (routingKey === undefined) return malformed(`d.${COMMAND_NAME.join('.')}`, 'text', at(d, COMMAND_NAME));
+  const { data, unknownFields } = publicPart(t, d);
+  return {
+    kind: 'event',
+    routingKey,
+    priority: route.priority,
+    payload: {
+      eventId: eventId(context.sessionId, context.sequence),
+      eventType: routingKey,
+      timestamp: context.receivedAt,
+      shardId: context.shardId,
+      ...ids,
+      data,
+    },
+    ...(unknownFields.length > 0 && { unknownFields }),
+  };
+}
+
+/** None of the rows takes it: named is the condition that no row meets. */
+function ofNoRoute(d: Fields, routes: readonly Route[]): Outcome {
+  const unmet = routes.map(({ where = [] }) => where.findIndex(({ path, is }) => !is.includes(at(d, path))));
+  const deepest = Math.max(...unmet);
+  const path = routes[unmet.indexOf(deepest)]?.where?.[deepest]?.path ?? [];
+  return unknown(`expected ${dotted(path)} to be a kind of interaction that this version knows`);
+}
+
+function keyOf({ named, family }: Route, d: Fields): string | undefined {
+  if (!named) return family;
+  const name = at(d, COMMAND_NAME);
+  return isText(name) ? namedKey({ family }, name) : undefined;
+}
+
+const isId = (name: IdName, value: unknown): value is string =>
+  name === 'interactionToken' ? isText(value) : isSnowflake(value);
+
+const missing = (d: Fields, path: Path, name?: IdName): Outcome =>
+  malformed(dotted(path), name === 'interactionToken' ? 'text' : 'a snowflake', at(d, path));
+
+const isText = (value: unknown): value is string => typeof value === 'string' && value !== '';
+
+const dotted = (path: Path): string => ['d', ...path].join('.');
+
+function at(d: Fields, path: Path): unknown {
+  let value: unknown = d;
+  for (const name of path) value = isObject(value) ? value[name] : undefined;
+  return value;
+}
+
+function entries<V>(ids: { readonly [name in IdName]?: V }): [IdName, V][] {
+  return Object.entries(ids) as [IdName, V][];
+}

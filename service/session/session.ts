@@ -7,6 +7,7 @@
 //
 // A connection on which the gateway never spoke is no refusal: a session outlives an outage of the network.
 
+import { GuildPresence } from './guild-presence.ts';
 import { Watermark } from './watermark.ts';
 
 /** What another process needs to go on with the session. */
@@ -19,6 +20,12 @@ export interface SessionRecord {
   readonly shardCount: number;
   /** When READY came, Unix ms. */
   readonly startedAt: number;
+}
+
+/** The same as it is stored, with what the session remembers of its guilds. */
+export interface StoredSession extends SessionRecord {
+  /** Guilds joined in this session up to the sequence, each with Discord's `joined_at`, Unix ms. */
+  readonly joins?: Readonly<Record<string, number>> | undefined;
 }
 
 export interface LostSession {
@@ -37,6 +44,7 @@ export class ShardSession {
   readonly shardCount: number;
   readonly #onLost: (lost: LostSession) => void;
   #record: SessionRecord | undefined;
+  #guilds = new GuildPresence(0);
   #watermark = new Watermark(0);
   #lastReceivedAt = 0;
   #doubted = false;
@@ -48,8 +56,9 @@ export class ShardSession {
   }
 
   /** Goes on with a session of another process. @param at when that process last stored it, Unix ms */
-  restore(record: SessionRecord, at: number): void {
+  restore({ joins, ...record }: StoredSession, at: number): void {
     this.#record = record;
+    this.#guilds = new GuildPresence(record.startedAt, joins);
     this.#watermark = new Watermark(record.sequence);
     this.#lastReceivedAt = at;
     this.#doubted = false;
@@ -60,12 +69,23 @@ export class ShardSession {
     return this.#record && { ...this.#record, sequence: this.#watermark.confirmed };
   }
 
+  /** The record with what another process needs beside it. */
+  get stored(): StoredSession | undefined {
+    const { record } = this;
+    return record && { ...record, joins: this.#guilds.joinsUntil(record.sequence) };
+  }
+
   get id(): string | undefined {
     return this.#record?.sessionId;
   }
 
   get startedAt(): number {
     return this.#record?.startedAt ?? 0;
+  }
+
+  /** The session's memory of its guilds. */
+  get guilds(): GuildPresence {
+    return this.#guilds;
   }
 
   get watermark(): Watermark {
@@ -75,6 +95,7 @@ export class ShardSession {
   /** READY: a new session. READY itself needs no publishing, so its sequence is settled. */
   begin(session: SessionRecord): void {
     this.#record = session;
+    this.#guilds = new GuildPresence(session.startedAt);
     this.#watermark = new Watermark(session.sequence);
     this.#lastReceivedAt = session.startedAt;
     this.#doubted = false;

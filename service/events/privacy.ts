@@ -1,0 +1,283 @@
+// What of Discord's own object is private, and does not leave the ingestor:
+//   a message, what it quotes or forwards, and the interaction it answers: field by field, by a typed table. A field that
+//     discord-api-types adds does not compile until it is classified; one unknown at run time is removed and named
+//   an interaction: only its token, which stands in the envelope. What a user hands to the bot is for the bot
+//   everything else: what Discord's MessageContent intent governs, by name, at any depth
+// Pure; the given object is not changed. Whatever nests deeper than MAX_DEPTH is removed, so that no stack overflows.
+
+import {
+  type APIMessage,
+  type APIMessageInteractionMetadata,
+  type APIMessageSnapshotFields,
+  GatewayDispatchEvents,
+  type GatewayDispatchPayload,
+  type GatewayGuildCreateDispatchData,
+  type GatewayMessageCreateDispatchData,
+  type GatewayMessageUpdateDispatchData,
+} from 'discord-api-types/v10';
+import type { Fields } from './outcome.ts';
+
+type Privacy = 'public' | 'private';
+type KeysOf<T> = T extends unknown ? keyof T : never;
+type PrivateKeys<Table> = { [K in keyof Table]: Table[K] extends 'private' ? K : never }[keyof Table];
+type Without<T, K extends PropertyKey> = T extends unknown ? Omit<T, K> : never;
+
+type Message = GatewayMessageCreateDispatchData | GatewayMessageUpdateDispatchData | APIMessage;
+
+/** Private is what the MessageContent intent governs, and what repeats it or was not written for workers. */
+const MESSAGE = {
+  id: 'public',
+  channel_id: 'public',
+  guild_id: 'public',
+  channel_type: 'public',
+  author: 'public',
+  member: 'public',
+  type: 'public',
+  timestamp: 'public',
+  edited_timestamp: 'public',
+  flags: 'public',
+  tts: 'public',
+  pinned: 'public',
+  position: 'public',
+  mention_everyone: 'public',
+  mention_roles: 'public',
+  mention_channels: 'public',
+  mentions: 'public',
+  message_reference: 'public',
+  referenced_message: 'public',
+  message_snapshots: 'public',
+  interaction_metadata: 'public',
+  interaction: 'public',
+  application: 'public',
+  application_id: 'public',
+  webhook_id: 'public',
+  sticker_items: 'public',
+  stickers: 'public',
+  reactions: 'public',
+  role_subscription_data: 'public',
+  call: 'public',
+  shared_client_theme: 'public',
+  content: 'private',
+  attachments: 'private',
+  embeds: 'private',
+  components: 'private',
+  poll: 'private',
+  /** What `components` and `attachments` name. */
+  resolved: 'private',
+  /** Its name is the message's first words. */
+  thread: 'private',
+  /** `party_id` lets its reader join the sender's party. */
+  activity: 'private',
+  /** Chosen by the sender, for the sender. */
+  nonce: 'private',
+} as const satisfies Record<KeysOf<Message>, Privacy>;
+
+const INTERACTION_METADATA = {
+  id: 'public',
+  type: 'public',
+  user: 'public',
+  authorizing_integration_owners: 'public',
+  original_response_message_id: 'public',
+  target_user: 'public',
+  target_message_id: 'public',
+  interacted_message_id: 'public',
+  triggering_interaction_metadata: 'public',
+} as const satisfies Record<KeysOf<APIMessageInteractionMetadata>, Privacy>;
+
+/** Governed by the intent, wherever it stands. https://discord.com/developers/docs/events/gateway#message-content-intent */
+const CONTENT = [
+  'content',
+  'matched_content',
+  'embeds',
+  'attachments',
+  'components',
+  'poll',
+  'message_snapshots',
+] as const;
+
+/** A large guild with them exceeds every broker's largest message. */
+const GUILD_LISTS = [
+  'channels',
+  'threads',
+  'members',
+  'presences',
+  'voice_states',
+  'roles',
+  'emojis',
+  'stickers',
+  'soundboard_sounds',
+  'stage_instances',
+  'guild_scheduled_events',
+] as const satisfies readonly (keyof GatewayGuildCreateDispatchData)[];
+
+const PRIVATE_OF_MESSAGES = keysOf(MESSAGE, 'private');
+
+/** Discord's deepest payloads nest less than 20 levels. */
+export const MAX_DEPTH = 64;
+
+/** Stands in a message for what is not there. */
+export interface Removed {
+  /** Whether there was text. Discord blanks it for bots without the MessageContent intent, unless mentioned. */
+  readonly hasContent: boolean;
+  /** Whether there were files. Blanked by Discord like the text. */
+  readonly hasAttachments: boolean;
+}
+
+export type PublicMessage<M> = Without<M, PrivateKeys<typeof MESSAGE> | 'referenced_message' | 'message_snapshots'> &
+  Removed & {
+    readonly referenced_message?: PublicMessage<APIMessage> | null;
+    readonly message_snapshots?: readonly { readonly message: PublicMessage<APIMessageSnapshotFields> }[];
+  };
+
+/** What workers get of a dispatch. */
+export type PublicData<T extends GatewayDispatchEvents> = T extends GatewayDispatchEvents.InteractionCreate
+  ? Without<DataOf<T>, 'token'>
+  : T extends GatewayDispatchEvents.MessageCreate | GatewayDispatchEvents.MessageUpdate
+    ? PublicMessage<DataOf<T>>
+    : T extends GatewayDispatchEvents.GuildCreate
+      ? Without<DataOf<T>, (typeof GUILD_LISTS)[number]>
+      : Without<DataOf<T>, (typeof CONTENT)[number]>;
+
+type DataOf<T extends GatewayDispatchEvents> = Extract<GatewayDispatchPayload, { t: T }>['d'];
+
+export interface PublicPart {
+  readonly data: object;
+  /** Names of fields that no table knows, and that are removed. */
+  readonly unknownFields: readonly string[];
+}
+
+/** What of a dispatch's `d` workers may get. */
+export function publicPart(dispatch: string, d: Fields): PublicPart {
+  const unknownFields: string[] = [];
+  switch (dispatch) {
+    case GatewayDispatchEvents.MessageCreate:
+    case GatewayDispatchEvents.MessageUpdate:
+      return { data: message(d, 0, unknownFields) ?? {}, unknownFields };
+    case GatewayDispatchEvents.InteractionCreate: {
+      const { token: _, ...data } = d;
+      return { data: pruned(data, 0, NOTHING) ?? {}, unknownFields };
+    }
+    case GatewayDispatchEvents.GuildCreate:
+      return { data: pruned(withoutKeys(d, GUILD_LISTS), 0, CONTENT_NAMES) ?? {}, unknownFields };
+    default:
+      return { data: pruned(d, 0, CONTENT_NAMES) ?? {}, unknownFields };
+  }
+}
+
+/** Names of what `publicPart` removes, for the contract with workers. */
+export function removedFields(dispatch: GatewayDispatchEvents): readonly string[] {
+  switch (dispatch) {
+    case GatewayDispatchEvents.MessageCreate:
+    case GatewayDispatchEvents.MessageUpdate:
+      return PRIVATE_OF_MESSAGES;
+    case GatewayDispatchEvents.InteractionCreate:
+      return ['token'];
+    case GatewayDispatchEvents.GuildCreate:
+      return [...GUILD_LISTS, ...CONTENT];
+    default:
+      return CONTENT;
+  }
+}
+
+export const isMessage = (dispatch: GatewayDispatchEvents): boolean => removedFields(dispatch) === PRIVATE_OF_MESSAGES;
+
+type Table = ReadonlyMap<string, Privacy>;
+
+const MESSAGE_TABLE: Table = new Map(Object.entries(MESSAGE));
+const METADATA_TABLE: Table = new Map(Object.entries(INTERACTION_METADATA));
+const CONTENT_NAMES: ReadonlySet<string> = new Set(CONTENT);
+const NOTHING: ReadonlySet<string> = new Set();
+
+function message(d: Fields, depth: number, unknownFields: string[]): object | undefined {
+  const kept = classified(d, MESSAGE_TABLE, depth, unknownFields);
+  if (kept === undefined) return undefined;
+  kept.hasContent = typeof d.content === 'string' && d.content !== '';
+  kept.hasAttachments = Array.isArray(d.attachments) && d.attachments.length > 0;
+  return kept;
+}
+
+/** The public fields by this table; `undefined` for an object that stands too deep. */
+function classified(
+  d: Fields,
+  table: Table,
+  depth: number,
+  unknownFields: string[],
+): Record<string, unknown> | undefined {
+  if (depth >= MAX_DEPTH) return undefined;
+  // Every name that is written is one of the table's own.
+  const kept: Record<string, unknown> = {};
+  for (const name in d) {
+    const privacy = table.get(name);
+    if (privacy === 'public') {
+      const value = d[name];
+      kept[name] = isNested(value) ? publicValue(name, value, depth, unknownFields) : value;
+    } else if (privacy === undefined) unknownFields.push(name.slice(0, MAX_NAME_LENGTH));
+  }
+  return kept;
+}
+
+/** Enough for every name of Discord's; the rest is not for a log. */
+const MAX_NAME_LENGTH = 64;
+
+/** Of a message's public field, what is public in it. */
+function publicValue(name: string, value: object, depth: number, unknownFields: string[]): unknown {
+  switch (name) {
+    case 'referenced_message':
+      return Array.isArray(value) ? undefined : message(value as Fields, depth + 1, unknownFields);
+    case 'message_snapshots':
+      return Array.isArray(value) ? value.map((each) => snapshot(each, depth + 2, unknownFields)) : undefined;
+    case 'interaction_metadata':
+    case 'triggering_interaction_metadata':
+      return Array.isArray(value) ? undefined : classified(value as Fields, METADATA_TABLE, depth + 1, unknownFields);
+    default:
+      return pruned(value, depth + 1, CONTENT_NAMES);
+  }
+}
+
+/** Of a forwarded message. */
+function snapshot(value: unknown, depth: number, unknownFields: string[]): object {
+  const forwarded = isNested(value) ? (value as Fields).message : undefined;
+  if (!isNested(forwarded) || Array.isArray(forwarded)) return {};
+  return { message: message(forwarded as Fields, depth, unknownFields) };
+}
+
+/** Without what has one of these names, at any depth, and without what stands too deep. Itself, if it has nothing of it. */
+function pruned(value: object, depth: number, names: ReadonlySet<string>): object | undefined {
+  if (depth >= MAX_DEPTH) return undefined;
+  if (Array.isArray(value)) return prunedList(value, depth, names);
+  const from = value as Fields;
+  let copy: Record<string, unknown> | undefined;
+  for (const name in from) {
+    const inner = from[name];
+    const kept = names.has(name) ? undefined : isNested(inner) ? pruned(inner, depth + 1, names) : inner;
+    if (kept === inner) continue;
+    // A spread copies `__proto__` as a field like any other; from then on it can be assigned.
+    copy ??= { ...from };
+    if (kept === undefined) delete copy[name];
+    else copy[name] = kept;
+  }
+  return copy ?? value;
+}
+
+function prunedList(list: readonly unknown[], depth: number, names: ReadonlySet<string>): readonly unknown[] {
+  let copy: unknown[] | undefined;
+  for (const [index, inner] of list.entries()) {
+    if (!isNested(inner)) continue;
+    const kept = pruned(inner, depth + 1, names);
+    if (kept === inner) continue;
+    copy ??= [...list];
+    // A list keeps its length.
+    copy[index] = kept ?? null;
+  }
+  return copy ?? list;
+}
+
+function withoutKeys(from: Fields, names: readonly string[]): Fields {
+  return Object.fromEntries(Object.entries(from).filter(([name]) => !names.includes(name)));
+}
+
+const isNested = (value: unknown): value is object => typeof value === 'object' && value !== null;
+
+function keysOf<T extends Record<string, Privacy>>(table: T, privacy: Privacy): readonly string[] {
+  return Object.entries(table).flatMap(([name, each]) => (each === privacy ? name : []));
+}

@@ -1,0 +1,66 @@
+// Decides whether a GUILD_CREATE is a real join: Discord sends the same dispatch for every guild of the READY list and
+// for every guild that is back from an outage. One of these belongs to one session and is asked about each dispatch once,
+// in order. An owner that resumed the session without this memory decides by `joined_at` and by the joins of the record.
+
+/** Discord's clock and ours may differ by this much. */
+const SKEW_MS = 60_000;
+
+/** Joins kept for the next owner: beyond these, an outage of a guild joined in this session may look like another join. */
+const MAX_JOINS = 32;
+
+export class GuildPresence {
+  readonly #startedAt: number;
+  /** Guilds whose next GUILD_CREATE is no join: those of the READY list, and those that an outage took. */
+  #expected = new Set<string>();
+  /** Joins of this session, oldest first. */
+  readonly #joins = new Map<string, { readonly sequence: number; readonly joinedAt: number }>();
+
+  /**
+   * @param startedAt when the session's READY came, Unix ms; it goes with the session from owner to owner
+   * @param joins what `joinsUntil` of the previous owner returned
+   */
+  constructor(startedAt: number, joins: Readonly<Record<string, number>> = {}) {
+    this.#startedAt = startedAt;
+    for (const [guildId, joinedAt] of Object.entries(joins)) this.#joins.set(guildId, { sequence: 0, joinedAt });
+  }
+
+  /** Guilds joined in this session up to this sequence, each with Discord's `joined_at`, Unix ms. */
+  joinsUntil(sequence: number): Record<string, number> {
+    const joins = [...this.#joins].filter(([, join]) => join.sequence <= sequence);
+    return Object.fromEntries(joins.map(([guildId, { joinedAt }]) => [guildId, joinedAt]));
+  }
+
+  /** READY came, with these guilds: a GUILD_CREATE follows for each. */
+  ready(guildIds: readonly string[]): void {
+    this.#expected = new Set(guildIds);
+  }
+
+  /** GUILD_DELETE with `unavailable: true`: an outage took the guild, it will be back. */
+  outage(guildId: string): void {
+    this.#expected.add(guildId);
+  }
+
+  /** GUILD_DELETE without it: the bot is no longer in the guild. */
+  leave(guildId: string): void {
+    this.#expected.delete(guildId);
+  }
+
+  /**
+   * Whether the GUILD_CREATE of this sequence, of an available guild, is a real join.
+   * @param joinedAt Discord's `joined_at`; without it, only what was expected is no join.
+   */
+  isJoin(guildId: string, sequence: number, joinedAt: string | undefined): boolean {
+    if (this.#expected.has(guildId)) return false;
+    const joined = Date.parse(joinedAt ?? '');
+    if (Number.isNaN(joined)) return true;
+    if (joined < this.#startedAt - SKEW_MS) return false;
+    const known = this.#joins.get(guildId);
+    // The same join again: the guild is back from an outage whose begin a previous owner received.
+    if (known?.joinedAt === joined) return sequence <= known.sequence;
+    this.#joins.delete(guildId);
+    this.#joins.set(guildId, { sequence, joinedAt: joined });
+    const [oldest] = this.#joins.keys();
+    if (this.#joins.size > MAX_JOINS && oldest !== undefined) this.#joins.delete(oldest);
+    return true;
+  }
+}
