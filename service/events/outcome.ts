@@ -4,6 +4,9 @@
 /** An object of Discord's, as it came: the names are known (discord-api-types), the values are not. */
 export type Fields = { readonly [name: string]: unknown };
 
+export const isObject = (value: unknown): value is Fields =>
+  typeof value === 'object' && value !== null && !Array.isArray(value);
+
 /** The body of a message. Per event type, with the type of `data`: `DiscordEventPayload` in payload.ts. */
 export interface Envelope {
   readonly eventId: string;

@@ -45,9 +45,11 @@ type DataOf<R extends Rows> = R['family'] extends keyof Interactions
     ? PublicData<R['dispatch']>
     : GatewayGapData;
 
-type OptionalIds<R extends Rows> = R extends { readonly optionalIds: infer Ids }
-  ? { [name in keyof Ids]?: string }
-  : object;
+/** Names of the envelope's ids. */
+type Ids<R extends Rows, Required extends boolean> = Exclude<
+  Extract<R['ids'][number], { readonly required: Required }>['name'],
+  null
+>;
 
 /** Shows an intersection as one object. */
 type Flat<T> = { [K in keyof T]: T[K] };
@@ -60,7 +62,7 @@ type EventOf<R extends Rows> = R extends Rows
         readonly timestamp: number;
         readonly shardId: number;
         readonly data: DataOf<R>;
-      } & { readonly [name in keyof R['ids']]: string } & Readonly<OptionalIds<R>>
+      } & { readonly [name in Ids<R, true>]: string } & { readonly [name in Ids<R, false>]?: string }
     >
   : never;
 
@@ -100,8 +102,7 @@ function discordData(dispatch: GatewayDispatchEvents): z.ZodType {
   });
 }
 
-function schemaOf({ dispatch, named, family, ids, optionalIds = {} }: Route): z.ZodType<DiscordEventPayload> {
-  const id = (name: string): z.ZodType => ID[name as IdName];
+function schemaOf({ dispatch, named, family, ids }: Route): z.ZodType<DiscordEventPayload> {
   const schema = z.strictObject({
     eventType: named ? z.templateLiteral([`${family}.`, z.string().min(1)]) : z.literal(family),
     eventId: z
@@ -109,8 +110,9 @@ function schemaOf({ dispatch, named, family, ids, optionalIds = {} }: Route): z.
       .describe('The same Discord event has the same id, however often it is delivered: deduplicate by it.'),
     timestamp: z.int().describe('Unix ms, when the ingestor received it.'),
     shardId: z.int().min(0),
-    ...Object.fromEntries(Object.keys(ids).map((name) => [name, id(name)])),
-    ...Object.fromEntries(Object.keys(optionalIds).map((name) => [name, id(name).optional()])),
+    ...Object.fromEntries(
+      ids.flatMap(({ name, required }) => (name === null ? [] : [[name, required ? ID[name] : ID[name].optional()]])),
+    ),
     data: dispatch === null ? GatewayGapData : discordData(dispatch),
   });
   // The type tells more than the schema checks: what Discord documents of `data`.

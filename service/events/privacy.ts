@@ -15,7 +15,7 @@ import {
   type GatewayMessageCreateDispatchData,
   type GatewayMessageUpdateDispatchData,
 } from 'discord-api-types/v10';
-import type { Fields } from './outcome.ts';
+import { type Fields, isObject } from './outcome.ts';
 
 type Privacy = 'public' | 'private';
 type KeysOf<T> = T extends unknown ? keyof T : never;
@@ -85,15 +85,15 @@ const INTERACTION_METADATA = {
 } as const satisfies Record<KeysOf<APIMessageInteractionMetadata>, Privacy>;
 
 /** Governed by the intent, wherever it stands. https://discord.com/developers/docs/events/gateway#message-content-intent */
-const CONTENT = [
-  'content',
-  'matched_content',
-  'embeds',
-  'attachments',
-  'components',
-  'poll',
-  'message_snapshots',
-] as const;
+const CONTENT = {
+  content: true,
+  matched_content: true,
+  embeds: true,
+  attachments: true,
+  components: true,
+  poll: true,
+  message_snapshots: true,
+} as const;
 
 /** A large guild with them exceeds every broker's largest message. */
 const GUILD_LISTS = [
@@ -136,7 +136,7 @@ export type PublicData<T extends GatewayDispatchEvents> = T extends GatewayDispa
     ? PublicMessage<DataOf<T>>
     : T extends GatewayDispatchEvents.GuildCreate
       ? Without<DataOf<T>, (typeof GUILD_LISTS)[number]>
-      : Without<DataOf<T>, (typeof CONTENT)[number]>;
+      : Without<DataOf<T>, keyof typeof CONTENT>;
 
 type DataOf<T extends GatewayDispatchEvents> = Extract<GatewayDispatchPayload, { t: T }>['d'];
 
@@ -154,13 +154,13 @@ export function publicPart(dispatch: string, d: Fields): PublicPart {
     case GatewayDispatchEvents.MessageUpdate:
       return { data: message(d, 0, unknownFields) ?? {}, unknownFields };
     case GatewayDispatchEvents.InteractionCreate: {
-      const { token: _, ...data } = d;
-      return { data: pruned(data, 0, NOTHING) ?? {}, unknownFields };
+      const { token: _, ...data } = pruned(d, 0, isNothing) as Fields;
+      return { data, unknownFields };
     }
     case GatewayDispatchEvents.GuildCreate:
-      return { data: pruned(withoutKeys(d, GUILD_LISTS), 0, CONTENT_NAMES) ?? {}, unknownFields };
+      return { data: pruned(withoutKeys(d, GUILD_LISTS), 0, isContent) ?? {}, unknownFields };
     default:
-      return { data: pruned(d, 0, CONTENT_NAMES) ?? {}, unknownFields };
+      return { data: pruned(d, 0, isContent) ?? {}, unknownFields };
   }
 }
 
@@ -173,9 +173,9 @@ export function removedFields(dispatch: GatewayDispatchEvents): readonly string[
     case GatewayDispatchEvents.InteractionCreate:
       return ['token'];
     case GatewayDispatchEvents.GuildCreate:
-      return [...GUILD_LISTS, ...CONTENT];
+      return [...GUILD_LISTS, ...Object.keys(CONTENT)];
     default:
-      return CONTENT;
+      return Object.keys(CONTENT);
   }
 }
 
@@ -185,8 +185,6 @@ type Table = ReadonlyMap<string, Privacy>;
 
 const MESSAGE_TABLE: Table = new Map(Object.entries(MESSAGE));
 const METADATA_TABLE: Table = new Map(Object.entries(INTERACTION_METADATA));
-const CONTENT_NAMES: ReadonlySet<string> = new Set(CONTENT);
-const NOTHING: ReadonlySet<string> = new Set();
 
 function message(d: Fields, depth: number, unknownFields: string[]): object | undefined {
   const kept = classified(d, MESSAGE_TABLE, depth, unknownFields);
@@ -209,8 +207,8 @@ function classified(
   for (const name in d) {
     const privacy = table.get(name);
     if (privacy === 'public') {
-      const value = d[name];
-      kept[name] = isNested(value) ? publicValue(name, value, depth, unknownFields) : value;
+      const value = publicValue(name, d[name], depth, unknownFields);
+      if (value !== undefined) kept[name] = value;
     } else if (privacy === undefined) unknownFields.push(name.slice(0, MAX_NAME_LENGTH));
   }
   return kept;
@@ -220,36 +218,38 @@ function classified(
 const MAX_NAME_LENGTH = 64;
 
 /** Of a message's public field, what is public in it. */
-function publicValue(name: string, value: object, depth: number, unknownFields: string[]): unknown {
+function publicValue(name: string, value: unknown, depth: number, unknownFields: string[]): unknown {
+  if (value === null) return value;
   switch (name) {
     case 'referenced_message':
-      return Array.isArray(value) ? undefined : message(value as Fields, depth + 1, unknownFields);
+      return isObject(value) ? message(value, depth + 1, unknownFields) : undefined;
     case 'message_snapshots':
       return Array.isArray(value) ? value.map((each) => snapshot(each, depth + 2, unknownFields)) : undefined;
     case 'interaction_metadata':
     case 'triggering_interaction_metadata':
-      return Array.isArray(value) ? undefined : classified(value as Fields, METADATA_TABLE, depth + 1, unknownFields);
+      return isObject(value) ? classified(value, METADATA_TABLE, depth + 1, unknownFields) : undefined;
     default:
-      return pruned(value, depth + 1, CONTENT_NAMES);
+      return typeof value === 'object' ? pruned(value, depth + 1, isContent) : value;
   }
 }
 
-/** Of a forwarded message. */
+/** A forwarded message; what stands beside it is not known. */
 function snapshot(value: unknown, depth: number, unknownFields: string[]): object {
-  const forwarded = isNested(value) ? (value as Fields).message : undefined;
-  if (!isNested(forwarded) || Array.isArray(forwarded)) return {};
-  return { message: message(forwarded as Fields, depth, unknownFields) };
+  const forwarded = isObject(value) && isObject(value.message) ? value.message : undefined;
+  return forwarded === undefined ? {} : { message: message(forwarded, depth, unknownFields) };
 }
 
 /** Without what has one of these names, at any depth, and without what stands too deep. Itself, if it has nothing of it. */
-function pruned(value: object, depth: number, names: ReadonlySet<string>): object | undefined {
+function pruned(value: object, depth: number, isPrivate: (name: string) => boolean): object | undefined {
   if (depth >= MAX_DEPTH) return undefined;
-  if (Array.isArray(value)) return prunedList(value, depth, names);
+  if (Array.isArray(value)) return prunedList(value, depth, isPrivate);
   const from = value as Fields;
   let copy: Record<string, unknown> | undefined;
   for (const name in from) {
     const inner = from[name];
-    const kept = names.has(name) ? undefined : isNested(inner) ? pruned(inner, depth + 1, names) : inner;
+    const removed = isPrivate(name);
+    if (!removed && !isNested(inner)) continue;
+    const kept = removed ? undefined : pruned(inner as object, depth + 1, isPrivate);
     if (kept === inner) continue;
     // A spread copies `__proto__` as a field like any other; from then on it can be assigned.
     copy ??= { ...from };
@@ -259,11 +259,12 @@ function pruned(value: object, depth: number, names: ReadonlySet<string>): objec
   return copy ?? value;
 }
 
-function prunedList(list: readonly unknown[], depth: number, names: ReadonlySet<string>): readonly unknown[] {
+function prunedList(list: readonly unknown[], depth: number, isPrivate: (name: string) => boolean): readonly unknown[] {
   let copy: unknown[] | undefined;
-  for (const [index, inner] of list.entries()) {
+  for (let index = 0; index < list.length; index++) {
+    const inner = list[index];
     if (!isNested(inner)) continue;
-    const kept = pruned(inner, depth + 1, names);
+    const kept = pruned(inner, depth + 1, isPrivate);
     if (kept === inner) continue;
     copy ??= [...list];
     // A list keeps its length.
@@ -275,6 +276,9 @@ function prunedList(list: readonly unknown[], depth: number, names: ReadonlySet<
 function withoutKeys(from: Fields, names: readonly string[]): Fields {
   return Object.fromEntries(Object.entries(from).filter(([name]) => !names.includes(name)));
 }
+
+const isContent = (name: string): boolean => (CONTENT as Readonly<Record<string, unknown>>)[name] === true;
+const isNothing = (): boolean => false;
 
 const isNested = (value: unknown): value is object => typeof value === 'object' && value !== null;
 

@@ -6,13 +6,23 @@
 import { Buffer } from 'node:buffer';
 import { ComponentType, GatewayDispatchEvents, GatewayIntentBits, InteractionType } from 'discord-api-types/v10';
 import { QUEUES } from '../contract.ts';
-import { type DispatchContext, FILTERED, type Fields, malformed, type Outcome } from './outcome.ts';
+import { type DispatchContext, FILTERED, type Fields, isObject, malformed, type Outcome } from './outcome.ts';
 
 /** Where a value stands in the dispatch's `d`. */
 export type Path = readonly string[];
 export type IdName = 'guildId' | 'channelId' | 'userId' | 'interactionId' | 'interactionToken';
 /** What becomes of a dispatch that is not for workers; `undefined` for one that is. */
 export type Filter = (d: Fields, context: DispatchContext) => Outcome | undefined;
+
+/** An id that the dispatch holds. */
+export interface Id<Name extends IdName | null = IdName | null, Required extends boolean = boolean> {
+  /** In the envelope; `null`: it is not in the envelope. */
+  readonly name: Name;
+  /** Without it there is no event. */
+  readonly required: Required;
+  /** The first place that holds one. */
+  readonly paths: readonly Path[];
+}
 
 export interface Route {
   /** Discord's dispatch; `null` for an event of our own. */
@@ -29,25 +39,36 @@ export interface Route {
   /** Strict on RabbitMQ 4.3; before it, 5 and above go before the rest. */
   readonly priority: number;
   readonly queue: string;
-  /** Ids of the envelope without which there is no event. */
-  readonly ids: { readonly [name in IdName]?: Path };
-  /** Ids of the envelope that are there when Discord sends them: the first place that holds one. */
-  readonly optionalIds?: { readonly [name in IdName]?: readonly Path[] };
-  /** An id that is not in the envelope, and without which there is no event. */
-  readonly ownId?: Path;
+  readonly ids: readonly Id[];
 }
 
 /** The name that a command's routing key ends with. */
 export const COMMAND_NAME: Path = ['data', 'name'];
+
+const required = <const N extends IdName | null>(name: N, ...paths: readonly Path[]): Id<N, true> => ({
+  name,
+  required: true,
+  paths,
+});
+const optional = <const N extends IdName>(name: N, ...paths: readonly Path[]): Id<N, false> => ({
+  name,
+  required: false,
+  paths,
+});
 
 const interaction = {
   dispatch: GatewayDispatchEvents.InteractionCreate,
   intents: [],
   filters: [(d) => (isMissing(d.guild_id) ? FILTERED.outsideGuild : undefined)],
   queue: QUEUES.interactions,
-  ids: { guildId: ['guild_id'], interactionId: ['id'], interactionToken: ['token'] },
-  // `channel_id` is deprecated.
-  optionalIds: { channelId: [['channel_id'], ['channel', 'id']], userId: [['member', 'user', 'id']] },
+  ids: [
+    required('guildId', ['guild_id']),
+    // `channel_id` is deprecated.
+    optional('channelId', ['channel_id'], ['channel', 'id']),
+    optional('userId', ['member', 'user', 'id']),
+    required('interactionId', ['id']),
+    required('interactionToken', ['token']),
+  ],
 } as const satisfies Partial<Route>;
 
 const ofType = (type: InteractionType) => ({ path: ['type'], is: [type] });
@@ -59,7 +80,7 @@ const member = {
   named: false,
   priority: 5,
   queue: QUEUES.guildEvents,
-  ids: { guildId: ['guild_id'], userId: ['user', 'id'] },
+  ids: [required('guildId', ['guild_id']), required('userId', ['user', 'id'])],
 } as const satisfies Partial<Route>;
 
 const guild = {
@@ -67,7 +88,7 @@ const guild = {
   named: false,
   priority: 4,
   queue: QUEUES.guildEvents,
-  ids: { guildId: ['id'] },
+  ids: [required('guildId', ['id'])],
 } as const satisfies Partial<Route>;
 
 export const ROUTES = {
@@ -128,9 +149,12 @@ export const ROUTES = {
     named: false,
     priority: 1,
     queue: QUEUES.guildEvents,
-    ids: { guildId: ['guild_id'] },
-    optionalIds: { channelId: [['channel_id']], userId: [['author', 'id']] },
-    ownId: ['id'],
+    ids: [
+      required(null, ['id']),
+      required('guildId', ['guild_id']),
+      optional('channelId', ['channel_id']),
+      optional('userId', ['author', 'id']),
+    ],
   },
   gatewayGap: {
     dispatch: null,
@@ -140,7 +164,7 @@ export const ROUTES = {
     named: false,
     priority: 5,
     queue: QUEUES.gatewayEvents,
-    ids: {},
+    ids: [],
   },
 } as const satisfies Record<string, Route>;
 
@@ -197,12 +221,18 @@ const BY_DISPATCH: ReadonlyMap<string | null, readonly Route[]> = Map.groupBy(
 );
 
 /** Discord's ids: an unsigned 64-bit number as text. https://discord.com/developers/docs/reference#snowflakes */
-const SNOWFLAKE = /^\d{1,20}$/;
+export function isSnowflake(value: unknown): value is string {
+  if (typeof value !== 'string' || value.length === 0 || value.length > 20) return false;
+  // Four times for each event: a regular expression takes three times as long.
+  for (let index = 0; index < value.length; index++) {
+    const code = value.charCodeAt(index);
+    if (code < DIGIT_0 || code > DIGIT_9) return false;
+  }
+  return true;
+}
 
-export const isSnowflake = (value: unknown): value is string => typeof value === 'string' && SNOWFLAKE.test(value);
-
-export const isObject = (value: unknown): value is Fields =>
-  typeof value === 'object' && value !== null && !Array.isArray(value);
+const DIGIT_0 = 48;
+const DIGIT_9 = 57;
 
 const isMissing = (value: unknown): boolean => value === undefined || value === null;
 

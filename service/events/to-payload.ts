@@ -4,18 +4,19 @@
 
 import { GatewayDispatchEvents } from 'discord-api-types/v10';
 import { eventId } from './event-id.ts';
-import { type DispatchContext, FILTERED, type Fields, malformed, type Outcome, unknown } from './outcome.ts';
-import { publicPart } from './privacy.ts';
 import {
-  COMMAND_NAME,
-  type IdName,
+  type DispatchContext,
+  type Envelope,
+  type Event,
+  FILTERED,
+  type Fields,
   isObject,
-  isSnowflake,
-  namedKey,
-  type Path,
-  type Route,
-  routesOf,
-} from './routing.ts';
+  malformed,
+  type Outcome,
+  unknown,
+} from './outcome.ts';
+import { publicPart } from './privacy.ts';
+import { COMMAND_NAME, type IdName, isSnowflake, namedKey, type Path, type Route, routesOf } from './routing.ts';
 
 export interface Dispatch {
   readonly t: string;
@@ -47,40 +48,32 @@ function ready(d: unknown, { guilds }: DispatchContext): Outcome {
 }
 
 function routed(t: string, d: Fields, routes: readonly Route[], context: DispatchContext): Outcome {
-  const route = routes.find(({ where = [] }) => where.every(({ path, is }) => is.includes(at(d, path))));
+  const route = routes.find(
+    ({ where }) => where === undefined || where.every(({ path, is }) => is.includes(at(d, path))),
+  );
   if (route === undefined) return ofNoRoute(d, routes);
   for (const filter of route.filters) {
     const outcome = filter(d, context);
     if (outcome !== undefined) return outcome;
   }
-  if (route.ownId !== undefined && !isSnowflake(at(d, route.ownId))) return missing(d, route.ownId);
-  const ids: { [name in IdName]?: string } = {};
-  for (const [name, path] of entries(route.ids)) {
-    const id = at(d, path);
-    if (!isId(name, id)) return missing(d, path, name);
-    ids[name] = id;
-  }
-  for (const [name, paths] of entries(route.optionalIds ?? {})) {
-    const id = paths.map((path) => at(d, path)).find(isSnowflake);
-    if (id !== undefined) ids[name] = id;
-  }
   const routingKey = keyOf(route, d);
-  if (routingKey === undefined) return malformed(`d.${COMMAND_NAME.join('.')}`, 'text', at(d, COMMAND_NAME));
-  const { data, unknownFields } = publicPart(t, d);
-  return {
-    kind: 'event',
-    routingKey,
-    priority: route.priority,
-    payload: {
-      eventId: eventId(context.sessionId, context.sequence),
-      eventType: routingKey,
-      timestamp: context.receivedAt,
-      shardId: context.shardId,
-      ...ids,
-      data,
-    },
-    ...(unknownFields.length > 0 && { unknownFields }),
+  if (routingKey === undefined) return malformed(dotted(COMMAND_NAME), 'text', at(d, COMMAND_NAME));
+  const payload: { -readonly [K in keyof Envelope]: Envelope[K] } = {
+    eventId: eventId(context.sessionId, context.sequence),
+    eventType: routingKey,
+    timestamp: context.receivedAt,
+    shardId: context.shardId,
+    data: d,
   };
+  for (const { name, paths, required } of route.ids) {
+    const id = firstId(d, name, paths);
+    if (id === undefined && required) return missing(d, name, paths);
+    if (id !== undefined && name !== null) payload[name] = id;
+  }
+  const { data, unknownFields } = publicPart(t, d);
+  payload.data = data;
+  const event: Event = { kind: 'event', routingKey, priority: route.priority, payload };
+  return unknownFields.length === 0 ? event : { ...event, unknownFields };
 }
 
 /** None of the rows takes it: named is the condition that no row meets. */
@@ -97,11 +90,9 @@ function keyOf({ named, family }: Route, d: Fields): string | undefined {
   return isText(name) ? namedKey({ family }, name) : undefined;
 }
 
-const isId = (name: IdName, value: unknown): value is string =>
-  name === 'interactionToken' ? isText(value) : isSnowflake(value);
-
-const missing = (d: Fields, path: Path, name?: IdName): Outcome =>
-  malformed(dotted(path), name === 'interactionToken' ? 'text' : 'a snowflake', at(d, path));
+function missing(d: Fields, name: IdName | null, [path = []]: readonly Path[]): Outcome {
+  return malformed(dotted(path), name === 'interactionToken' ? 'text' : 'a snowflake', at(d, path));
+}
 
 const isText = (value: unknown): value is string => typeof value === 'string' && value !== '';
 
@@ -113,6 +104,10 @@ function at(d: Fields, path: Path): unknown {
   return value;
 }
 
-function entries<V>(ids: { readonly [name in IdName]?: V }): [IdName, V][] {
-  return Object.entries(ids) as [IdName, V][];
+function firstId(d: Fields, name: IdName | null, paths: readonly Path[]): string | undefined {
+  for (const path of paths) {
+    const value = at(d, path);
+    if (name === 'interactionToken' ? isText(value) : isSnowflake(value)) return String(value);
+  }
+  return undefined;
 }

@@ -125,7 +125,7 @@ export function sticker(moment: Moment): Data {
   const { world, guild } = moment;
   const item = {
     id: world.stickerId(guild, 1),
-    name: `wave ${world.marker ?? ''}`.trim(),
+    name: 'wave',
     format_type: StickerFormatType.PNG,
   };
   return { ...text(moment), content: '', sticker_items: [item] };

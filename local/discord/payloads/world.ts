@@ -11,6 +11,7 @@ import {
   type APIUser,
   ChannelType,
   Locale,
+  NameplatePalette,
   UserFlags,
 } from 'discord-api-types/v10';
 import { hash32, Random } from '../random.ts';
@@ -176,6 +177,7 @@ export class World {
       managed: false,
       mentionable: n > 1,
       flags: NO_FLAGS,
+      ...(n === 2 && { tags: { subscription_listing_id: this.stickerId(guild, 9), available_for_purchase: null } }),
     };
   }
 
@@ -189,11 +191,23 @@ export class World {
       global_name: random.chance(0.7) ? random.pick(GLOBAL_NAMES) : null,
       avatar: random.chance(0.8) ? random.hex(32) : null,
       public_flags: random.chance(0.1) ? UserFlags.HypeSquadOnlineHouse1 : NO_FLAGS,
-      avatar_decoration_data: null,
-      primary_guild: null,
-      collectibles: null,
+      ...(index % 3 === 0
+        ? this.#ornaments(index)
+        : { avatar_decoration_data: null, primary_guild: null, collectibles: null }),
     };
     return user;
+  }
+
+  /** What some people wear beside their names. */
+  #ornaments(index: number): Partial<APIUser> {
+    const id = snowflake(USERS_FROM + index * 977, 19);
+    return {
+      avatar_decoration_data: { asset: `a_${hash32(this.seed, 12, index).toString(16)}`, sku_id: id },
+      primary_guild: { identity_guild_id: id, identity_enabled: true, tag: 'HRBR', badge: 'e2f1' },
+      collectibles: {
+        nameplate: { sku_id: id, asset: 'nameplates/wave/', label: 'WAVE', palette: NameplatePalette.Teal },
+      },
+    };
   }
 
   /** Someone else's bot. */
