@@ -1,33 +1,29 @@
 // What a worker built on discord.js sees: its own structures, made once from Discord's dispatch and once from our message
-// (`{...data, token}`), say the same. Both Clients are real, with discord.js's own handlers and caches; neither logs in.
+// (`{...data, token}`), are equal in every field. Of messages alone something is missing, and that is listed here.
+// Both Clients are real, with discord.js's own handlers and caches; neither logs in.
 
-import {
-  ApplicationCommandType,
-  type AutocompleteInteraction,
-  type BaseInteraction,
-  ChannelType,
-  type ChatInputCommandInteraction,
-  Client,
-  type ClientEvents,
-  Events,
-  type Message,
-  type MessageComponentInteraction,
-  type MessageContextMenuCommandInteraction,
-  type ModalSubmitInteraction,
-  PermissionFlagsBits,
-  type UserContextMenuCommandInteraction,
-} from 'discord.js';
+import { Client, type ClientEvents, Events, type Message, type ModalSubmitInteraction } from 'discord.js';
+import { GatewayDispatchEvents } from 'discord-api-types/v10';
 import { afterEach, describe, expect, test } from 'vitest';
-import { samplePayloads } from '../../../local/discord/payloads/samples.ts';
-import { GuildPresence } from '../../../service/events/guild-presence.ts';
-import type { DiscordEventPayload } from '../../../service/events/payload.ts';
+import { type Sample, samplePayloads } from '../../../local/discord/payloads/samples.ts';
+import type { Envelope } from '../../../service/events/outcome.ts';
+import { removedFields } from '../../../service/events/privacy.ts';
 import { type Dispatch, toPayload } from '../../../service/events/to-payload.ts';
-import * as dispatches from './dispatches.ts';
+import { GuildPresence } from '../../../service/session/guild-presence.ts';
 
 const clients: Client[] = [];
 afterEach(async () => {
   await Promise.all(clients.splice(0).map((client) => client.destroy()));
 });
+
+const samples = [1, 2, 3].flatMap((seed) =>
+  samplePayloads(seed).map((each) => ({ ...each, name: `${seed}: ${each.name}` })),
+);
+const named = (name: string): Sample => samples.find((each) => each.name === `1: ${name}`) ?? expect.fail(`no ${name}`);
+/** The guild that the payloads of the same seed are about. */
+const homeOf = ({ name }: Sample): Dispatch =>
+  samples.find((each) => each.name === `${name.split(':')[0]}: guild.of-ready`)?.dispatch ?? expect.fail('no guild');
+const due = (prefix: string) => samples.filter(({ routingKey }) => routingKey?.startsWith(prefix) === true);
 
 /** A Client after READY. Discord's own dispatches reach its handlers by the door that its gateway connection uses. */
 class Bot {
@@ -36,315 +32,153 @@ class Bot {
   readonly #shard = { id: 0, status: 0, checkReady: () => {} };
 
   /** @param guild the GUILD_CREATE of the one guild that it knows, or none. */
-  constructor(guild?: Dispatch) {
+  constructor(guild: Dispatch | null) {
     clients.push(this.client);
     this.#handle = Reflect.get(this.client.ws, 'handlePacket').bind(this.client.ws);
-    this.take(dispatches.ready(...(guild ? [idOf(guild)] : [])));
+    const { d } = named('ready').dispatch;
+    this.take({ t: 'READY', d: { ...d, guilds: guild ? [{ id: Object(guild.d).id, unavailable: true }] : [] } });
     Reflect.get(this.client.ws, 'triggerClientReady').call(this.client.ws);
     if (guild) this.take(guild);
   }
 
-  take(dispatch: Dispatch): void {
-    this.#handle(structuredClone(dispatch), this.#shard);
+  take({ t, d }: Dispatch): void {
+    this.#handle({ t, d: JSON.parse(JSON.stringify(d)) }, this.#shard);
   }
 
-  /** The arguments of the event that this dispatch makes. */
-  see<E extends keyof ClientEvents>(event: E, dispatch: Dispatch): ClientEvents[E] {
+  /** The arguments of the event that this dispatch makes; none if discord.js makes none. */
+  see<E extends keyof ClientEvents>(event: E, dispatch: Dispatch): ClientEvents[E] | undefined {
     let seen: ClientEvents[E] | undefined;
     this.client.once(event, (...all) => {
       seen = all;
     });
     this.take(dispatch);
-    if (!seen) throw new Error(`discord.js made no ${event} of this ${dispatch.t}`);
     return seen;
   }
 }
 
-/** It has a message as its target, with words: a test of its own. */
-const isMessageCommand = ({ d }: Dispatch): boolean => Object(Object(d).data).type === ApplicationCommandType.Message;
-
-const idOf = ({ d }: Dispatch): string => String(Object(d).id);
-const known = dispatches.guildCreate();
-
-function eventOf(dispatch: Dispatch): DiscordEventPayload {
-  const outcome = toPayload(dispatch, {
-    sessionId: 's',
-    shardId: 0,
-    sequence: 5,
-    receivedAt: Date.now(),
-    guilds: new GuildPresence(0),
-  });
-  if (outcome.kind !== 'event') throw new Error(`${dispatch.t} became ${outcome.kind}: ${outcome.reason}`);
+function eventOf({ t, d }: Dispatch): Envelope {
+  const guilds = new GuildPresence(0);
+  const outcome = toPayload({ t, d }, { sessionId: 's', shardId: 0, sequence: 5, receivedAt: Date.now(), guilds });
+  if (outcome.kind !== 'event') throw new Error(`${t} became ${outcome.kind}: ${outcome.reason}`);
   return JSON.parse(JSON.stringify(outcome.payload));
 }
 
 /** What a worker gives to discord.js. */
 function handedOn(dispatch: Dispatch): Dispatch {
-  const payload = eventOf(dispatch);
-  const token = 'interactionToken' in payload ? { token: payload.interactionToken } : {};
-  return { t: dispatch.t, d: { ...payload.data, ...token } };
+  const { data, interactionToken } = eventOf(dispatch);
+  return { t: dispatch.t, d: { ...data, ...(interactionToken !== undefined && { token: interactionToken }) } };
 }
 
-/** Of a message, all but what it says. */
-function withoutWords(message: Message | null | undefined): object | undefined {
-  if (!message) return undefined;
-  const { id, channelId, guildId, type, system, tts, pinned, position, flags, author, webhookId, applicationId } =
-    message;
-  const { createdTimestamp, editedTimestamp, interactionMetadata } = message;
-  const references = { reference: message.reference, groupActivityApplication: null };
-  return {
-    ...{ id, channelId, guildId, type, system, tts, pinned, position, flags, author, webhookId, applicationId },
-    ...{ createdTimestamp, editedTimestamp, interactionMetadata },
-    ...references,
-  };
+function both<E extends keyof ClientEvents>(event: E, dispatch: Dispatch, guild: Dispatch | null) {
+  const direct =
+    new Bot(guild).see(event, dispatch) ?? expect.fail(`discord.js made no ${event} of this ${dispatch.t}`);
+  const worker =
+    new Bot(guild).see(event, handedOn(dispatch)) ?? expect.fail(`discord.js made no ${event} of our message`);
+  return { direct, worker };
 }
 
-/** Discord's dispatch without the ornaments of users, and without polls, of which discord.js wants the channel cached. */
-function plain({ t, d }: Dispatch): Dispatch {
-  const left = new Set(['avatar_decoration_data', 'collectibles', 'primary_guild', 'poll', 'topic']);
-  return { t, d: JSON.parse(JSON.stringify(d), (key, value: unknown) => (left.has(key) ? undefined : value)) };
-}
+describe.each(['with the guild in the cache', 'without any cache'])('an interaction, %s', (cache) => {
+  test.each(due('interaction.'))('$name is the same', (sample) => {
+    const { direct, worker } = both(
+      Events.InteractionCreate,
+      sample.dispatch,
+      cache === 'without any cache' ? null : homeOf(sample),
+    );
+    expect(worker[0].constructor).toBe(direct[0].constructor);
+    expect(worker).toEqual(direct);
+    expect(worker[0].token).toBe(Object(sample.dispatch.d).token);
+    expect(Object.keys(worker[0]).length).toBeGreaterThan(15);
+  });
+});
 
-function interactions<I extends BaseInteraction>(
-  dispatch: Dispatch,
-  guild: Dispatch | null = known,
-): { direct: I; worker: I } {
-  const [direct] = new Bot(guild ?? undefined).see(Events.InteractionCreate, plain(dispatch));
-  const [worker] = new Bot(guild ?? undefined).see(Events.InteractionCreate, handedOn(dispatch));
-  expect(worker.constructor).toBe(direct.constructor);
-  return { direct: narrowed<I>(direct), worker: narrowed<I>(worker) };
-}
+describe('members and guilds', () => {
+  test.each(due('member.join'))('$name is the same member', (sample) => {
+    const { direct, worker } = both(Events.GuildMemberAdd, sample.dispatch, homeOf(sample));
+    expect(worker).toEqual(direct);
+    expect(worker[0].roles.cache.size).toBe(direct[0].roles.cache.size);
+  });
 
-/** The caller knows which dispatch it gave. */
-const narrowed = <I extends BaseInteraction>(interaction: BaseInteraction): I => interaction as I;
+  test.each(due('member.update'))('$name is the same member', (sample) => {
+    const { direct, worker } = both(Events.GuildMemberAvailable, sample.dispatch, homeOf(sample));
+    expect(worker).toEqual(direct);
+  });
 
-const all = {
-  chatCommand: dispatches.chatCommand,
-  subcommand: dispatches.subcommand,
-  userCommand: dispatches.userCommand,
-  entryPointCommand: dispatches.entryPointCommand,
-  autocomplete: dispatches.autocomplete,
-  button: dispatches.button,
-  stringSelect: dispatches.stringSelect,
-  mentionableSelect: dispatches.mentionableSelect,
-  channelSelect: dispatches.channelSelect,
-  modal: dispatches.modal,
+  test('who is updated is the same member, before and after; who leaves, too', () => {
+    const guild = homeOf(named('member.update'));
+    const [joined] = Object(guild.d).members.slice(1);
+    const change = { ...joined, guild_id: Object(guild.d).id, nick: 'New', roles: [] };
+    const updated = both(Events.GuildMemberUpdate, { t: 'GUILD_MEMBER_UPDATE', d: change }, guild);
+    expect(updated.worker).toEqual(updated.direct);
+    expect([updated.worker[0].nickname, updated.worker[1].nickname]).toEqual([joined.nick, 'New']);
+    const left = both(Events.GuildMemberRemove, { t: 'GUILD_MEMBER_REMOVE', d: change }, guild);
+    expect(left.worker).toEqual(left.direct);
+  });
+
+  test.each(due('guild.join'))('$name is the same guild without its lists', ({ dispatch }) => {
+    const { direct, worker } = both(Events.GuildCreate, dispatch, null);
+    const lists = new Set(['channels', 'members', 'roles', 'presences', 'voiceStates', 'stageInstances', 'emojis']);
+    for (const name of ['stickers', 'scheduledEvents', 'soundboardSounds', 'shard', 'client']) lists.add(name);
+    const fields = (guild: object) => Object.entries(guild).filter(([name]) => !lists.has(name));
+    expect(fields(worker[0])).toEqual(fields(direct[0]));
+    expect(fields(worker[0]).length).toBeGreaterThan(30);
+  });
+
+  test.each(due('guild.leave'))('$name is the same guild', (sample) => {
+    const { id } = Object(sample.dispatch.d);
+    const guild = { t: 'GUILD_CREATE', d: { ...Object(homeOf(sample).d), id } };
+    const { direct, worker } = both(Events.GuildDelete, sample.dispatch, guild);
+    expect(worker[0].id).toBe(direct[0].id);
+  });
+});
+
+/** Of discord.js's Message, what is made of the fields that are removed. */
+const MISSING: Readonly<Record<string, string>> = {
+  content: 'content',
+  embeds: 'embeds',
+  attachments: 'attachments',
+  components: 'components',
+  poll: 'poll',
+  nonce: 'nonce',
+  resolved: 'resolved',
+  activity: 'activity',
 };
 
-/** In every field, the words of its message aside. */
-function expectSame(dispatch: Dispatch, guild: Dispatch | null): void {
-  const { direct, worker } = interactions<ModalSubmitInteraction>(dispatch, guild);
-  const { message, ...fields } = worker;
-  const { message: directMessage, ...directFields } = direct;
-  expect(fields).toEqual(directFields);
-  expect(Object.keys(fields).length).toBeGreaterThan(15);
-  expect(withoutWords(message)).toEqual(withoutWords(directMessage));
-  expect(worker.token).toBe(direct.token);
-}
+describe('a message', () => {
+  const messages = due('message.').map((sample) => ({
+    ...sample,
+    inThread: Object(sample.dispatch.d).channel_type === 11,
+  }));
 
-const caches = (guild: Dispatch): [string, Dispatch | null][] => [
-  ['with the guild in the cache', guild],
-  ['without any cache', null],
-];
-
-describe.each(caches(known))('an interaction, %s', (_, guild) => {
-  test.each(Object.entries(all))('of %s is the same', (_name, dispatch) => {
-    expectSame(dispatch, guild);
+  test('misses nothing but what is private', () => {
+    const fields = Object.values(MISSING).concat('thread');
+    expect(fields.toSorted()).toEqual([...removedFields(GatewayDispatchEvents.MessageCreate)].toSorted());
   });
+
+  // discord.js makes none of a thread that it has not seen start.
+  test.each(messages.filter(({ inThread }) => !inThread))('$name is the same in all that is not private', (sample) => {
+    const { direct, worker } = both(Events.MessageCreate, sample.dispatch, homeOf(sample));
+    expect(fieldsOf(worker[0])).toEqual(fieldsOf(direct[0]));
+    expect(Object.keys(fieldsOf(worker[0])).length).toBeGreaterThan(15);
+    expect(worker[0].member).toEqual(direct[0].member);
+    expect([worker[0].content ?? '', worker[0].embeds, worker[0].attachments.size]).toEqual(['', [], 0]);
+  });
+
+  function fieldsOf({ messageSnapshots, mentions, ...message }: Message): object {
+    const own = Object.entries(message).filter(([name]) => !(name in MISSING));
+    const { everyone, users, roles, repliedUser } = mentions;
+    return {
+      ...Object.fromEntries(own),
+      mentions: { everyone, users: [...users.keys()], roles: [...roles.keys()], repliedUser },
+      snapshots: messageSnapshots?.map(fieldsOf),
+    };
+  }
 });
 
-describe.each([1, 2, 3])("the simulator's dispatches of seed %i", (seed) => {
-  const samples = samplePayloads(seed);
-  const create = samples.find(({ name }) => name === 'guild.of-ready');
-  if (!create) throw new Error('the samples have no guild of the READY list');
-  const due = (prefix: string) =>
-    samples
-      .filter(({ routingKey }) => routingKey?.startsWith(prefix))
-      .map(({ name, dispatch }) => [name, dispatch] as const);
-
-  test.each(caches(create.dispatch))('make the same interactions, %s', (_, guild) => {
-    const named = due('interaction.').filter(([, dispatch]) => !isMessageCommand(dispatch));
-    expect(named.length).toBeGreaterThan(15);
-    for (const [, dispatch] of named) expectSame(dispatch, guild);
-  });
-
-  test('make the same messages, their words aside', () => {
-    // discord.js is silent about a thread that it has not seen start.
-    const named = due('message.').filter(([, { d }]) => Object(d).channel_type !== ChannelType.PublicThread);
-    expect(named.length).toBeGreaterThan(5);
-    for (const [name, dispatch] of named) {
-      const [direct] = new Bot(create.dispatch).see(Events.MessageCreate, plain(dispatch));
-      const [worker] = new Bot(create.dispatch).see(Events.MessageCreate, handedOn(dispatch));
-      expect(withoutWords(worker), name).toEqual(withoutWords(direct));
-      expect(worker.member, name).toEqual(direct.member);
-    }
-  });
-
-  test('make the same members', () => {
-    for (const [, dispatch] of due('member.join')) {
-      const [direct] = new Bot(create.dispatch).see(Events.GuildMemberAdd, plain(dispatch));
-      const [worker] = new Bot(create.dispatch).see(Events.GuildMemberAdd, handedOn(dispatch));
-      expect(worker).toEqual(direct);
-    }
-  });
-});
-
-describe('the fields of an event say what the structure says', () => {
-  test('of every interaction', () => {
-    for (const dispatch of Object.values(all)) {
-      const [seen]: [BaseInteraction] = new Bot(known).see(Events.InteractionCreate, dispatch);
-      expect(eventOf(dispatch)).toMatchObject({
-        guildId: seen.guildId,
-        channelId: seen.channelId,
-        userId: seen.user.id,
-        interactionId: seen.id,
-        interactionToken: seen.token,
-        data: {
-          application_id: seen.applicationId,
-          locale: seen.locale,
-          guild_locale: seen.guildLocale,
-          app_permissions: String(seen.appPermissions.bitfield),
-          member: { permissions: String(seen.memberPermissions?.bitfield) },
-        },
-      });
-    }
-  });
-});
-
-describe('a worker reads', () => {
-  test("a chat command's options", () => {
-    const { worker } = interactions<ChatInputCommandInteraction<'cached'>>(dispatches.chatCommand);
-    const { options } = worker;
-    expect(worker.commandName).toBe('report');
-    expect(options.getUser('who', true).username).toBe('nelly');
-    expect(options.getMember('who')?.nickname).toBe('Mase');
-    expect(options.getChannel('where', true).type).toBe(ChannelType.PublicThread);
-    expect(options.getRole('role', true).name).toBe('Moderators');
-    expect(options.getString('why', true)).toBe('typed by the user');
-    expect(options.getInteger('times', true)).toBe(3);
-    expect(options.getNumber('weight', true)).toBe(0.5);
-    expect(options.getBoolean('silent', true)).toBe(true);
-    expect(options.getAttachment('file', true).name).toBe('log.txt');
-    expect(worker.memberPermissions.has(PermissionFlagsBits.SendMessages)).toBe(true);
-    expect(worker.member.joinedTimestamp).toBe(Date.parse('2017-03-13T19:19:14.040Z'));
-  });
-
-  test('the subcommand and its group', () => {
-    const { worker } = interactions<ChatInputCommandInteraction>(dispatches.subcommand);
-    expect(worker.options.getSubcommandGroup()).toBe('member');
-    expect(worker.options.getSubcommand()).toBe('add');
-    expect(worker.options.getInteger('days')).toBe(7);
-  });
-
-  test('the focused option', () => {
-    const { worker } = interactions<AutocompleteInteraction>(dispatches.autocomplete);
-    expect(worker.options.getFocused(true)).toMatchObject({ name: 'number', value: '9' });
-    expect(worker.options.getString('artist')).toBe('Bach');
-  });
-
-  test("a user command's target", () => {
-    const { worker } = interactions<UserContextMenuCommandInteraction<'cached'>>(dispatches.userCommand);
-    expect(worker.targetUser.id).toBe(dispatches.OTHER_USER);
-    expect(worker.targetMember?.nickname).toBe('Mase');
-  });
-
-  test("a message command's target, without its words", () => {
-    const { direct, worker } = interactions<MessageContextMenuCommandInteraction>(dispatches.messageCommand);
-    expect(withoutWords(worker.targetMessage)).toEqual(withoutWords(direct.targetMessage));
-    expect(worker.targetMessage.author.id).toBe(dispatches.OTHER_USER);
-    expect(worker.targetMessage.content).toBeFalsy();
-    expect(direct.targetMessage.content).toBe(dispatches.PRIVATE);
-  });
-
-  test('what was pressed and picked, and whose command it was', () => {
-    const pressed = interactions<MessageComponentInteraction>(dispatches.button).worker;
-    expect(pressed.customId).toBe('confirm');
-    expect(pressed.message.interactionMetadata?.user.id).toBe(dispatches.OTHER_USER);
-    const picked = interactions<MessageComponentInteraction>(dispatches.stringSelect).worker;
-    expect(picked.isStringSelectMenu() && picked.values).toEqual(['one', 'two']);
-    const people = interactions<MessageComponentInteraction>(dispatches.mentionableSelect).worker;
-    expect(people.isMentionableSelectMenu() && [...people.users.keys(), ...people.roles.keys()]).toEqual([
-      dispatches.OTHER_USER,
-      dispatches.ROLE,
-    ]);
-  });
-
-  test("a modal's fields, of every kind", () => {
-    const { fields } = interactions<ModalSubmitInteraction>(dispatches.modal).worker;
-    expect(fields.getTextInputValue('title')).toBe('typed by the user');
-    expect(fields.getTextInputValue('body')).toBe('two\nlines');
-    expect(fields.getStringSelectValues('kind')).toEqual(['bug', 'idea']);
-    expect(fields.getSelectedMentionables('who')?.users.first()?.username).toBe('nelly');
-    expect(fields.getSelectedChannels('place')?.first()?.id).toBe('278325129692446799');
-    expect(fields.getUploadedFiles('proof')?.first()?.name).toBe('log.txt');
-  });
-});
-
-describe('members, guilds and messages', () => {
-  test('who joins is the same member', () => {
-    const [direct] = new Bot(known).see(Events.GuildMemberAdd, plain(dispatches.memberJoin));
-    const [worker] = new Bot(known).see(Events.GuildMemberAdd, handedOn(dispatches.memberJoin));
-    expect(worker).toEqual(direct);
-    const data = eventOf(dispatches.memberJoin).data;
-    expect('roles' in data && data.roles).toContain(dispatches.ROLE);
-    expect(direct.roles.cache.has(dispatches.ROLE)).toBe(true);
-    expect(data).toMatchObject({ nick: direct.nickname, pending: direct.pending, flags: direct.flags.bitfield });
-    expect('joined_at' in data && Date.parse(String(data.joined_at))).toBe(direct.joinedTimestamp);
-  });
-
-  test('who is updated is the same member, before and after', () => {
-    const change = { t: 'GUILD_MEMBER_UPDATE', d: { ...Object(dispatches.memberUpdate.d), nick: 'New', roles: [] } };
-    const [before, after] = new Bot(known).see(Events.GuildMemberUpdate, plain(change));
-    const [workerBefore, workerAfter] = new Bot(known).see(Events.GuildMemberUpdate, handedOn(change));
-    expect(workerBefore.nickname).toBe('Mase');
-    expect(workerBefore.nickname).toBe(before.nickname);
-    expect(workerAfter).toEqual(after);
-  });
-
-  test('who leaves is the same member', () => {
-    const [direct] = new Bot(known).see(Events.GuildMemberRemove, plain(dispatches.memberLeave));
-    const [worker] = new Bot(known).see(Events.GuildMemberRemove, handedOn(dispatches.memberLeave));
-    expect(worker).toEqual(direct);
-  });
-
-  test('a joined guild is the same guild in all that the summary tells', () => {
-    const [direct] = new Bot().see(Events.GuildCreate, dispatches.guildCreate());
-    const [worker] = new Bot().see(Events.GuildCreate, handedOn(dispatches.guildCreate()));
-    for (const field of [
-      ...(['id', 'name', 'ownerId', 'icon', 'banner', 'description', 'memberCount', 'large', 'features'] as const),
-      ...([
-        'joinedTimestamp',
-        'preferredLocale',
-        'premiumTier',
-        'premiumSubscriptionCount',
-        'verificationLevel',
-      ] as const),
-      ...(['nsfwLevel', 'mfaLevel', 'vanityURLCode', 'systemChannelId', 'systemChannelFlags'] as const),
-      ...(['rulesChannelId', 'publicUpdatesChannelId'] as const),
-    ]) {
-      expect(worker[field], field).toEqual(direct[field]);
-      expect(worker[field], field).toBeDefined();
-    }
-  });
-
-  test('a guild that the bot leaves is the same guild', () => {
-    const [direct] = new Bot(known).see(Events.GuildDelete, dispatches.guildDelete());
-    const [worker] = new Bot(known).see(Events.GuildDelete, handedOn(dispatches.guildDelete()));
-    expect(worker.id).toBe(direct.id);
-  });
-
-  test('a message is the same message, its words aside', () => {
-    const [direct] = new Bot(known).see(Events.MessageCreate, plain(dispatches.messageCreate()));
-    const [worker] = new Bot(known).see(Events.MessageCreate, handedOn(dispatches.messageCreate()));
-    expect(withoutWords(worker)).toEqual(withoutWords(direct));
-    expect(worker.member).toEqual(direct.member);
-    expect([...worker.mentions.users.keys()]).toEqual([...direct.mentions.users.keys()]);
-    expect([...worker.mentions.roles.keys()]).toEqual([...direct.mentions.roles.keys()]);
-    expect(worker.mentions.everyone).toBe(direct.mentions.everyone);
-    expect([...worker.stickers.keys()]).toEqual([...direct.stickers.keys()]);
-    expect(direct.content).toBe(dispatches.PRIVATE);
-    expect(worker.content).toBeFalsy();
-    expect(worker.embeds).toEqual([]);
-    expect(worker.attachments.size).toBe(0);
-  });
+test("a worker reads a modal's fields and a command's options with discord.js", () => {
+  const [modal] = both(Events.InteractionCreate, named('modal.labels').dispatch, null).worker;
+  const { fields } = modal as ModalSubmitInteraction;
+  expect(fields.getStringSelectValues('topic')).toEqual(['help']);
+  expect(fields.getUploadedFiles('proof', true).size).toBe(1);
+  const [command] = both(Events.InteractionCreate, named('command.everything').dispatch, null).worker;
+  expect(command.isChatInputCommand() && command.options.getAttachment('file', true).size).toBeGreaterThan(0);
 });

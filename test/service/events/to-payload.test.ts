@@ -1,453 +1,298 @@
+// One dispatch in, one outcome out: what becomes of the simulator's payloads, whose makers wrote down what a worker is due
+// for each without asking this room; what is filtered; what cannot be published; and that nothing throws.
+
+import { Buffer } from 'node:buffer';
+import { GatewayDispatchEvents } from 'discord-api-types/v10';
+import fc from 'fast-check';
 import { describe, expect, test } from 'vitest';
+import { samplePayloads } from '../../../local/discord/payloads/samples.ts';
 import { eventId } from '../../../service/events/event-id.ts';
 import { gatewayGap } from '../../../service/events/gap.ts';
-import { GuildPresence } from '../../../service/events/guild-presence.ts';
 import type { DispatchContext, Outcome } from '../../../service/events/outcome.ts';
-import { DiscordEventPayload } from '../../../service/events/payload.ts';
-import { type Dispatch, toPayload } from '../../../service/events/to-payload.ts';
-import * as dispatches from './dispatches.ts';
+import { EVENTS } from '../../../service/events/payload.ts';
+import { family, ROUTES } from '../../../service/events/routing.ts';
+import { toPayload } from '../../../service/events/to-payload.ts';
+import { GuildPresence } from '../../../service/session/guild-presence.ts';
+
+type Json = null | boolean | number | string | Json[] | { [key: string]: Json };
+type Fields = { [key: string]: Json };
 
 const SESSION = 'fd4f4f6e8d9e4a0c8a3f3d1b2c5e7a90';
-const NOW = Date.parse('2026-11-20T12:00:30Z');
+const NOW = Date.now();
+const QUOTED = 'QUOTED-7f3a';
 
-function context(sequence = 7, guilds = new GuildPresence(Date.parse('2026-11-20T11:00:00Z'))): DispatchContext {
-  return { sessionId: SESSION, shardId: 3, sequence, receivedAt: NOW, guilds };
+const context = (sequence = 7, guilds = new GuildPresence(NOW - 3_600_000)): DispatchContext => ({
+  sessionId: SESSION,
+  shardId: 3,
+  sequence,
+  receivedAt: NOW,
+  guilds,
+});
+
+const samples = samplePayloads(42).map(({ name, dispatch: { t, d }, routingKey }) => ({
+  name,
+  routingKey,
+  t,
+  d: JSON.parse(JSON.stringify(d)) as Fields,
+}));
+const due = samples.filter(({ routingKey }) => routingKey !== null);
+
+function sample(name: string): { readonly t: string; readonly d: Fields } {
+  const found = samples.find((each) => each.name === name);
+  if (found) return found;
+  throw new Error(`the simulator has no ${name}`);
+}
+
+/** The sample with other values at these paths; `undefined` removes. */
+function changed(name: string, changes: Readonly<Record<string, unknown>>): Outcome {
+  const { t, d } = sample(name);
+  const copy = structuredClone(d);
+  for (const [path, value] of Object.entries(changes)) {
+    const names = path.split('.');
+    const last = names.pop() ?? '';
+    const parent = names.reduce<Fields>((each, key) => each[key] as Fields, copy);
+    if (value === undefined) delete parent[last];
+    else parent[last] = value as Json;
+  }
+  return toPayload({ t, d: copy }, context());
 }
 
 /** As a worker reads it: through JSON, and held against the contract. */
-function eventOf(dispatch: Dispatch): { routingKey: string; priority: number; payload: DiscordEventPayload } {
-  const outcome = toPayload(dispatch, context());
-  if (outcome.kind !== 'event') throw new Error(`${dispatch.t} became ${outcome.kind}: ${outcome.reason}`);
-  const payload = DiscordEventPayload.parse(JSON.parse(JSON.stringify(outcome.payload)));
-  return { routingKey: outcome.routingKey, priority: outcome.priority, payload };
+function read(outcome: Outcome) {
+  if (outcome.kind !== 'event') throw new Error(`it became ${outcome.kind}: ${outcome.reason}`);
+  const name = family(outcome.routingKey);
+  if (name === 'other') throw new Error(`no family has ${outcome.routingKey}`);
+  expect(Buffer.byteLength(outcome.routingKey)).toBeLessThanOrEqual(255);
+  const payload = EVENTS[name].parse(JSON.parse(JSON.stringify(outcome.payload)));
+  return { ...outcome, payload };
 }
 
-const reasonOf = (outcome: Outcome): string => (outcome.kind === 'event' ? 'an event' : outcome.reason);
-
-const change = (dispatch: Dispatch, fields: object): Dispatch => ({
-  t: dispatch.t,
-  d: { ...Object(dispatch.d), ...fields },
-});
-
-describe('every row of the table', () => {
-  const rows: [keyof typeof dispatches.forwarded, string, number][] = [
-    ['chatCommand', 'interaction.command.report', 10],
-    ['subcommand', 'interaction.command.role', 10],
-    ['userCommand', 'interaction.command.Show_Profile', 10],
-    ['messageCommand', 'interaction.command.Report_to_Mods__1', 10],
-    ['entryPointCommand', 'interaction.command.launch', 10],
-    ['button', 'interaction.button', 8],
-    ['stringSelect', 'interaction.select', 8],
-    ['mentionableSelect', 'interaction.select', 8],
-    ['channelSelect', 'interaction.select', 8],
-    ['modal', 'interaction.modal', 7],
-    ['autocomplete', 'interaction.autocomplete.play', 6],
-    ['memberJoin', 'member.join', 5],
-    ['memberLeave', 'member.leave', 5],
-    ['memberUpdate', 'member.update', 5],
-    ['guildJoin', 'guild.join', 4],
-    ['guildLeave', 'guild.leave', 4],
-    ['messageCreate', 'message.create', 1],
-  ];
-
-  test('is tried here', () => {
-    expect(rows.map(([name]) => name).toSorted()).toEqual(Object.keys(dispatches.forwarded).toSorted());
+describe("the simulator's payloads", () => {
+  test.each([1, 2, 3, 42, 2026])('of seed %i each become what a worker is due', (seed) => {
+    const guilds = new GuildPresence(Date.now());
+    const got = samplePayloads(seed).map(({ name, dispatch: { t, d }, routingKey }, index) => {
+      const outcome = toPayload({ t, d: JSON.parse(JSON.stringify(d)) }, context(index + 1, guilds));
+      if (outcome.kind === 'event') read(outcome);
+      return { name, due: routingKey, kind: outcome.kind, got: outcome.kind === 'event' ? outcome.routingKey : null };
+    });
+    expect(got.filter(({ due, got }) => due !== got)).toEqual([]);
+    expect(got.filter(({ due }) => due !== null).length).toBeGreaterThan(30);
+    expect(got.flatMap(({ name, kind }) => (kind === 'unknown' ? name : []))).toEqual(['undocumented']);
   });
 
-  test.each(rows)('%s becomes %s with priority %i', (name, routingKey, priority) => {
-    const dispatch = dispatches.forwarded[name];
-    if (!dispatch) throw new Error(`no dispatch ${name}`);
-    const event = eventOf(dispatch);
-    expect(event).toMatchObject({ routingKey, priority });
-    expect(event.payload).toMatchObject({
+  test.each(due.map(({ name, t, d }) => [name, t, d] as const))('%s has its envelope, and its priority', (_, t, d) => {
+    const { payload, priority, routingKey } = read(toPayload({ t, d }, context()));
+    const route = Object.values(ROUTES).find((each) => each.family === family(routingKey));
+    expect(priority).toBe(route?.priority);
+    const interaction = t === 'INTERACTION_CREATE';
+    const user = (interaction ? (d.member as Fields).user : (d.user ?? d.author)) as Fields | undefined;
+    expect(payload).toEqual({
+      eventId: eventId(SESSION, 7),
       eventType: routingKey,
-      eventId: eventId(SESSION, 7),
       timestamp: NOW,
       shardId: 3,
-      guildId: dispatches.GUILD,
+      guildId: d.guild_id ?? d.id,
+      ...(d.channel_id !== undefined && { channelId: d.channel_id }),
+      ...(user !== undefined && { userId: user.id }),
+      ...(interaction && { interactionId: d.id, interactionToken: d.token }),
+      data: expect.anything(),
+    });
+  });
+
+  test.each(due.filter(({ t }) => t.startsWith('GUILD_MEMBER')))('$name is all that Discord sent', ({ t, d }) => {
+    expect(read(toPayload({ t, d: { ...d, new_field: { of: 'Discord' } } }, context())).payload.data).toEqual({
+      ...d,
+      new_field: { of: 'Discord' },
     });
   });
 });
 
-describe('an interaction', () => {
-  test('names its channel, user, id and token once each in the envelope', () => {
-    for (const dispatch of [dispatches.chatCommand, dispatches.autocomplete, dispatches.button, dispatches.modal]) {
-      const { payload } = eventOf(dispatch);
-      expect(payload).toMatchObject({
-        channelId: dispatches.CHANNEL,
-        userId: dispatches.USER,
-        interactionId: '846462639134605312',
-        interactionToken: dispatches.TOKEN,
-      });
-      expect(JSON.stringify(payload).split(dispatches.TOKEN)).toHaveLength(2);
-    }
+describe('what is filtered', () => {
+  test.each<[string, string, Readonly<Record<string, unknown>>]>([
+    ['a direct message', 'message.text', { guild_id: undefined }],
+    ['a direct message', 'message.text', { guild_id: null }],
+    ["a bot's message", 'message.text', { 'author.bot': true }],
+    ["a webhook's message", 'message.text', { webhook_id: '223704706495545344' }],
+    ['an interaction outside guilds', 'command.plain', { guild_id: undefined }],
+    ['an interaction outside guilds', 'button.plain', { guild_id: null }],
+    ['an interaction outside guilds', 'modal.labels', { guild_id: undefined }],
+    ['an interaction outside guilds', 'autocomplete.plain', { guild_id: undefined }],
+    ['a guild that is unavailable', 'guild.join', { unavailable: true }],
+    ['a guild of the READY list, or back from an outage', 'guild.join', { joined_at: '2024-01-01T00:00:00Z' }],
+    ['a guild taken by an outage', 'guild.leave', { unavailable: true }],
+  ])('%s: %s with %j', (reason, name, changes) => {
+    expect(changed(name, changes)).toEqual({ kind: 'filtered', reason });
   });
 
-  test('keeps who acted, where, with which rights and in which language', () => {
-    const { payload } = eventOf(dispatches.chatCommand);
-    expect(payload.data).toMatchObject({
-      application_id: dispatches.APPLICATION,
-      member: {
-        user: { id: dispatches.USER, username: 'mason', global_name: 'Mason' },
-        nick: 'Mase',
-        permissions: '2248473465835073',
-        joined_at: '2017-03-13T19:19:14.040000+00:00',
-      },
-      channel: { id: dispatches.CHANNEL, type: 0, name: 'general' },
-      app_permissions: '442368',
-      locale: 'de',
-      guild_locale: 'en-US',
-      entitlements: [{ sku_id: '1019475255913222144' }],
-      authorizing_integration_owners: { 0: dispatches.GUILD, 1: dispatches.USER },
-      context: 0,
-      attachment_size_limit: 10485760,
-    });
-  });
-
-  test('of a chat command keeps `data` as Discord sent it', () => {
-    expect(eventOf(dispatches.chatCommand).payload.data).toHaveProperty('data.options', [
-      { name: 'who', type: 6, value: dispatches.OTHER_USER },
-      { name: 'where', type: 7, value: '278325129692446799' },
-      { name: 'role', type: 8, value: dispatches.ROLE },
-      { name: 'why', type: 3, value: 'typed by the user' },
-      { name: 'times', type: 4, value: 3 },
-      { name: 'weight', type: 10, value: 0.5 },
-      { name: 'silent', type: 5, value: true },
-      { name: 'file', type: 11, value: '1145678901234567890' },
-    ]);
-    expect(eventOf(dispatches.chatCommand).payload.data).toMatchObject({
-      data: {
-        resolved: {
-          users: { [dispatches.OTHER_USER]: { username: 'nelly' } },
-          members: { [dispatches.OTHER_USER]: { permissions: '1071698660929' } },
-          roles: { [dispatches.ROLE]: { name: 'Moderators', permissions: '66321471' } },
-          channels: { '278325129692446799': { type: 11, thread_metadata: { archived: false } } },
-          attachments: { '1145678901234567890': { filename: 'log.txt', size: 4096 } },
-        },
-      },
-    });
-  });
-
-  test('of a subcommand keeps the whole path', () => {
-    expect(eventOf(dispatches.subcommand).payload.data).toHaveProperty('data.options', [
-      { name: 'member', type: 2, options: [{ name: 'add', type: 1, options: [{ name: 'days', type: 4, value: 7 }] }] },
+  test('a guild of the READY list, an outage and its end; then a leave and a join are none of these', () => {
+    const guilds = new GuildPresence(NOW - 3_600_000);
+    const { d } = sample('guild.join');
+    const seen = [
+      { t: 'READY', d: { guilds: [{ id: d.id, unavailable: true }, { id: true }] } },
+      { t: 'GUILD_CREATE', d },
+      { t: 'GUILD_DELETE', d: { id: d.id, unavailable: true } },
+      { t: 'GUILD_CREATE', d },
+      { t: 'GUILD_DELETE', d: { id: d.id } },
+      { t: 'GUILD_CREATE', d },
+    ].map((dispatch, index) => toPayload(dispatch, context(index + 1, guilds)));
+    expect(seen.map((each) => (each.kind === 'event' ? each.routingKey : each.kind))).toEqual([
+      ...['filtered', 'filtered', 'filtered', 'filtered'],
+      ...['guild.leave', 'guild.join'],
     ]);
   });
 
-  test('of autocomplete says which option is being typed', () => {
-    expect(eventOf(dispatches.autocomplete).payload.data).toHaveProperty('data.options.0.options.1', {
-      name: 'number',
-      type: 4,
-      value: '9',
-      focused: true,
-    });
+  test('every dispatch type that no row takes', () => {
+    const taken = new Set<string | null>(Object.values(ROUTES).map(({ dispatch }) => dispatch));
+    const left = Object.values(GatewayDispatchEvents).filter((each) => !taken.has(each) && each !== 'READY');
+    expect(left.length).toBeGreaterThan(60);
+    for (const t of left) expect(toPayload({ t, d: {} }, context()), t).toMatchObject({ kind: 'filtered' });
+  });
+});
+
+describe('what cannot be published, because routing needs it', () => {
+  test.each<[string, string, Readonly<Record<string, unknown>>]>([
+    ['expected d.id to be a snowflake, got a number', 'message.text', { id: 5 }],
+    ['expected d.id to be a snowflake, got a string', 'message.text', { id: 'five' }],
+    ['expected d.id to be a snowflake, got a string', 'message.text', { id: '1'.repeat(21) }],
+    ['expected d.guild_id to be a snowflake, got a list', 'message.text', { guild_id: [] }],
+    ['expected d.author to be an object, got a string', 'message.text', { author: QUOTED }],
+    ['expected d.id to be a snowflake, got nothing', 'button.plain', { id: undefined }],
+    ['expected d.token to be text, got nothing', 'button.plain', { token: undefined }],
+    ['expected d.token to be text, got a string', 'select.user', { token: '' }],
+    ['expected d.data.name to be text, got nothing', 'command.plain', { 'data.name': undefined }],
+    ['expected d.data.name to be text, got a string', 'autocomplete.plain', { 'data.name': '' }],
+    ['expected d.data.name to be text, got nothing', 'command.plain', { data: null }],
+    ['expected d.type to be a kind of interaction that this version knows', 'command.plain', { type: 17 }],
+    ['expected d.type to be a kind of interaction that this version knows', 'modal.rows', { type: undefined }],
+    [
+      'expected d.data.component_type to be a kind of interaction that this version knows',
+      'button.plain',
+      { 'data.component_type': 99 },
+    ],
+    ['expected d.user.id to be a snowflake, got nothing', 'member.leave', { user: undefined }],
+    ['expected d.guild_id to be a snowflake, got nothing', 'member.join', { guild_id: undefined }],
+    ['expected d.id to be a snowflake, got nothing', 'guild.leave', { id: undefined }],
+    ['expected d.id to be a snowflake, got an object', 'guild.join', { id: {} }],
+  ])('%s: %s with %j', (reason, name, changes) => {
+    expect(changed(name, changes)).toEqual({ kind: 'unknown', reason });
   });
 
-  test('of a component keeps its custom id, its values and who started it', () => {
-    const { payload } = eventOf(dispatches.stringSelect);
-    expect(payload.data).toMatchObject({
-      data: { custom_id: 'choice', component_type: 3, values: ['one', 'two'] },
-      message: { id: dispatches.MESSAGE, flags: 16384, interaction_metadata: { user: { id: dispatches.OTHER_USER } } },
-    });
-  });
-
-  test('of a modal keeps every kind of field', () => {
-    expect(eventOf(dispatches.modal).payload.data).toHaveProperty('data.components', [
-      { type: 1, id: 1, components: [{ type: 4, id: 2, custom_id: 'title', value: 'typed by the user' }] },
-      { type: 10, id: 3 },
-      { type: 18, id: 4, component: { type: 4, id: 5, custom_id: 'body', value: 'two\nlines' } },
-      { type: 18, id: 6, component: { type: 3, id: 7, custom_id: 'kind', values: ['bug', 'idea'] } },
-      {
-        type: 18,
-        id: 8,
-        component: { type: 7, id: 9, custom_id: 'who', values: [dispatches.OTHER_USER, dispatches.ROLE] },
-      },
-      { type: 18, id: 10, component: { type: 8, id: 11, custom_id: 'place', values: ['278325129692446799'] } },
-      { type: 18, id: 12, component: { type: 19, id: 13, custom_id: 'proof', values: ['1145678901234567890'] } },
-      { type: 18, id: 14, component: { type: 21, id: 15, custom_id: 'mood', value: null } },
-      { type: 18, id: 16, component: { type: 22, id: 17, custom_id: 'days', values: ['mon'] } },
-      { type: 18, id: 18, component: { type: 23, id: 19, custom_id: 'agree', value: true } },
-    ]);
-  });
-
-  test('of a kind of modal row that is newer than this program keeps the kind, and the event', () => {
-    const { payload } = eventOf(
-      change(dispatches.modal, { data: { custom_id: 'x', components: [{ type: 99, id: 1, novelty: 'y' }] } }),
-    );
-    expect(payload.data).toHaveProperty('data.components', [{ type: 99, id: 1 }]);
-  });
-
-  test('takes the channel from the object where the deprecated field is gone', () => {
-    expect(eventOf(change(dispatches.button, { channel_id: undefined })).payload).toHaveProperty(
-      'channelId',
-      dispatches.CHANNEL,
-    );
-  });
-
-  test('outside guilds is filtered, and says so', () => {
-    for (const dispatch of [dispatches.chatCommand, dispatches.button, dispatches.modal, dispatches.autocomplete]) {
-      const outside = change(dispatch, { guild_id: undefined, member: undefined, user: dispatches.user, context: 1 });
-      expect(toPayload(outside, context())).toEqual({ kind: 'filtered', reason: 'an interaction outside guilds' });
-    }
-  });
-
-  test('of a newer kind is unknown', () => {
-    expect(toPayload(change(dispatches.chatCommand, { type: 17 }), context())).toEqual({
+  test('a dispatch without an object, and one of an unknown type', () => {
+    expect(toPayload({ t: 'MESSAGE_CREATE', d: null }, context())).toEqual({
       kind: 'unknown',
-      reason: 'expected d.type to be a kind of interaction that this version knows',
+      reason: 'expected d to be an object, got null',
     });
-    expect(
-      toPayload(change(dispatches.button, { data: { custom_id: 'x', component_type: 99 } }), context()),
-    ).toMatchObject({ kind: 'unknown', reason: expect.stringContaining('d.data.component_type') });
+    expect(toPayload({ t: 'READY', d: [] }, context())).toMatchObject({ kind: 'unknown' });
+    for (const t of ['GUILD_TELEPORTED', '', 'toString', '__proto__'])
+      expect(toPayload({ t, d: {} }, context())).toEqual({ kind: 'unknown', reason: 'an unknown dispatch type' });
   });
 });
 
-describe('a member', () => {
-  test('who joins is told whole', () => {
-    expect(eventOf(dispatches.memberJoin).payload).toMatchObject({
-      userId: dispatches.USER,
-      data: {
-        guild_id: dispatches.GUILD,
-        user: { id: dispatches.USER, username: 'mason', discriminator: '0', public_flags: 4194304 },
-        roles: [dispatches.ROLE, '539082325061836999'],
-        joined_at: '2017-03-13T19:19:14.040000+00:00',
-        deaf: false,
-        flags: 8,
-      },
-    });
-  });
-
-  test('who leaves is a user and a guild', () => {
-    const { payload } = eventOf(dispatches.memberLeave);
-    expect(payload.data).toMatchObject({ guild_id: dispatches.GUILD, user: { id: dispatches.USER } });
-    expect(Object.keys(payload.data)).toEqual(['guild_id', 'user']);
-  });
-
-  test('who is updated has the fields that Discord sent, and no other', () => {
-    const { payload } = eventOf(dispatches.memberUpdate);
-    expect(payload.data).toMatchObject({ roles: [dispatches.ROLE], nick: null, joined_at: null });
-    expect(payload.data).not.toHaveProperty('deaf');
-    expect(payload.data).not.toHaveProperty('flags');
-  });
-});
-
-describe('a guild', () => {
-  test('that the bot joins is summed up in a bounded message', () => {
-    const crowd = Array.from({ length: 5000 }, (_, index) => ({ ...dispatches.member, nick: `member ${index}` }));
-    const rooms = Array.from({ length: 500 }, (_, index) => ({
-      id: String(index + 1),
-      type: 0,
-      name: `room ${index}`,
-    }));
-    const { payload } = eventOf(
-      dispatches.guildCreate({
-        name: '帮'.repeat(100),
-        description: '帮'.repeat(300),
-        features: Array.from({ length: 60 }, (_, index) => `FEATURE_OF_DISCORD_${index}`),
-        member_count: 5000,
-        large: true,
-        members: crowd,
-        presences: crowd,
-        voice_states: crowd,
-        channels: rooms,
-        threads: rooms,
-        roles: rooms,
-        emojis: rooms,
-        stickers: rooms,
-      }),
-    );
-    expect(payload.data).toMatchObject({ id: dispatches.GUILD, owner_id: dispatches.USER, member_count: 5000 });
-    expect(JSON.stringify(payload).length).toBeLessThan(4096);
-  });
-
-  test('of the READY list, or back from an outage, is filtered', () => {
-    const known = { kind: 'filtered', reason: 'a guild of the READY list, or back from an outage' };
-    const guilds = new GuildPresence(Date.parse('2026-11-20T11:00:00Z'));
-    expect(toPayload(dispatches.ready(dispatches.GUILD), context(1, guilds))).toMatchObject({ kind: 'filtered' });
-    expect(toPayload(dispatches.guildCreate(), context(2, guilds))).toEqual(known);
-    expect(toPayload(dispatches.guildDelete({ unavailable: true }), context(3, guilds))).toEqual({
-      kind: 'filtered',
-      reason: 'a guild taken by an outage',
-    });
-    expect(toPayload(dispatches.guildCreate(), context(4, guilds))).toEqual(known);
-    expect(toPayload(dispatches.guildDelete(), context(5, guilds))).toMatchObject({ routingKey: 'guild.leave' });
-    expect(toPayload(dispatches.guildCreate(), context(6, guilds))).toMatchObject({ routingKey: 'guild.join' });
-  });
-
-  test('that is unavailable when the bot joins it is told once it is there', () => {
-    const guilds = new GuildPresence(Date.parse('2026-11-20T11:00:00Z'));
-    toPayload(dispatches.ready(), context(1, guilds));
-    expect(
-      toPayload({ t: 'GUILD_CREATE', d: { id: dispatches.GUILD, unavailable: true } }, context(2, guilds)),
-    ).toEqual({
-      kind: 'filtered',
-      reason: 'a guild that is unavailable',
-    });
-    expect(toPayload(dispatches.guildCreate(), context(3, guilds))).toMatchObject({ routingKey: 'guild.join' });
-  });
-
-  test('that the bot was in before the session is none that it joined, for an owner without memory', () => {
-    const taken = context(900);
-    expect(toPayload(dispatches.guildCreate({ joined_at: '2024-01-01T00:00:00Z' }), taken)).toMatchObject({
-      kind: 'filtered',
-    });
-    expect(toPayload(dispatches.guildCreate(), taken)).toMatchObject({ routingKey: 'guild.join' });
-  });
-});
-
-describe('a message', () => {
-  test('is told by where, when and who, and whether it said anything', () => {
-    expect(eventOf(dispatches.messageCreate()).payload).toEqual({
-      eventId: eventId(SESSION, 7),
-      eventType: 'message.create',
-      timestamp: NOW,
-      shardId: 3,
-      guildId: dispatches.GUILD,
-      channelId: dispatches.CHANNEL,
-      userId: dispatches.USER,
-      data: {
-        id: dispatches.MESSAGE,
-        channel_id: dispatches.CHANNEL,
-        guild_id: dispatches.GUILD,
-        channel_type: 0,
-        author: {
-          id: dispatches.USER,
-          username: 'mason',
-          discriminator: '0',
-          global_name: 'Mason',
-          avatar: 'a_bab14f271d565501444b2ca3be944b25',
-          public_flags: 4194304,
-        },
-        member: {
-          roles: [dispatches.ROLE, '539082325061836999'],
-          nick: 'Mase',
-          avatar: null,
-          banner: null,
-          joined_at: '2017-03-13T19:19:14.040000+00:00',
-          premium_since: null,
-          communication_disabled_until: null,
-          pending: false,
-          deaf: false,
-          mute: false,
-          flags: 8,
-        },
-        type: 19,
-        timestamp: '2026-11-20T10:00:00.000000+00:00',
-        edited_timestamp: null,
-        flags: 16384,
-        tts: false,
-        pinned: false,
-        position: 3,
-        mention_everyone: false,
-        mention_roles: [dispatches.ROLE],
-        mentions: [
-          {
-            id: dispatches.OTHER_USER,
-            username: 'nelly',
-            discriminator: '0',
-            global_name: null,
-            avatar: null,
-            public_flags: 4194304,
-          },
-        ],
-        message_reference: {
-          type: 0,
-          message_id: '1034567890123456700',
-          channel_id: dispatches.CHANNEL,
-          guild_id: dispatches.GUILD,
-        },
-        sticker_items: [{ id: '749054660769218631', format_type: 3 }],
-        hasContent: true,
-        hasAttachments: true,
-      },
-    });
-  });
-
-  test('that Discord has blanked says so', () => {
-    expect(eventOf(dispatches.messageCreate({ content: '', attachments: [] })).payload.data).toMatchObject({
-      hasContent: false,
-      hasAttachments: false,
-    });
-  });
-
-  test.each([
-    ['a direct message', { guild_id: undefined, member: undefined }],
-    ["a bot's message", { author: { ...dispatches.user, bot: true } }],
-    ["a webhook's message", { webhook_id: '223704706495545344', author: { ...dispatches.user, bot: true } }],
-  ])('that is %s is filtered, and says so', (reason, fields) => {
-    expect(toPayload(dispatches.messageCreate(fields), context())).toEqual({ kind: 'filtered', reason });
-  });
-});
-
-describe('other dispatches', () => {
-  test.each(['TYPING_START', 'PRESENCE_UPDATE', 'GUILD_UPDATE', 'MESSAGE_UPDATE', 'CHANNEL_CREATE'])(
-    '%s is filtered: no worker asked for it',
-    (t) => {
-      expect(toPayload({ t, d: {} }, context())).toEqual({
-        kind: 'filtered',
-        reason: 'a dispatch that no worker asked for',
-      });
+describe('nothing else is validated', () => {
+  const NEEDED = ['id', 'guild_id', 'token', 'type', 'data', 'author', 'user'];
+  test.each(due.map(({ name, d }) => [name, Object.keys(d).filter((key) => !NEEDED.includes(key))] as const))(
+    '%s is an event without any one of its other fields, and with nonsense in it',
+    (name, fields) => {
+      for (const field of fields)
+        for (const value of [undefined, null, 5, QUOTED, [], { id: 1 }, [[null]]])
+          expect(read(changed(name, { [field]: value })).kind, field).toBe('event');
     },
   );
 
-  test("RESUMED is the session's own", () => {
-    expect(toPayload({ t: 'RESUMED', d: { _trace: [] } }, context())).toMatchObject({
-      kind: 'filtered',
-      reason: "the session's own bookkeeping",
-    });
-  });
-
-  test('one that Discord has invented since is unknown', () => {
-    for (const t of ['GUILD_TELEPORTED', '', 'toString']) {
-      expect(toPayload({ t, d: {} }, context())).toMatchObject({ kind: 'unknown' });
-    }
+  test('an id of the envelope that may be missing is left out, or taken from its other place', () => {
+    const { payload } = read(changed('button.plain', { member: undefined, channel_id: 5 }));
+    expect(payload).not.toHaveProperty('userId');
+    expect(payload).toHaveProperty('channelId', (sample('button.plain').d.channel as Fields).id);
   });
 });
 
-describe('a malformed dispatch', () => {
-  test.each<[string, Dispatch]>([
-    ['expected d to be an object, got null', { t: 'MESSAGE_CREATE', d: null }],
-    ['expected d to be an object, got a list', { t: 'GUILD_MEMBER_ADD', d: [] }],
-    ['expected d.author to be an object, got nothing', dispatches.messageCreate({ author: undefined })],
-    ['expected d.id to be a snowflake, got a number', dispatches.messageCreate({ id: 5 })],
-    ['expected d.id to be a snowflake, got a string', dispatches.messageCreate({ id: 'five' })],
-    ['expected d.member.roles to be a list of snowflakes, got nothing', dispatches.messageCreate({ member: {} })],
-    ['expected d.mentions[].id to be a snowflake, got nothing', dispatches.messageCreate({ mentions: [{}] })],
-    ['expected d.token to be text, got nothing', change(dispatches.button, { token: undefined })],
-    ['expected d.member to be an object, got nothing', change(dispatches.modal, { member: undefined })],
-    ['expected d.data.name to be text, got nothing', change(dispatches.chatCommand, { data: { id: '1', type: 1 } })],
-    [
-      'expected d.data.values to be a list of texts, got nothing',
-      change(dispatches.stringSelect, { data: { custom_id: 'x', component_type: 3 } }),
-    ],
-    ['expected d.user to be an object, got nothing', { t: 'GUILD_MEMBER_REMOVE', d: { guild_id: '1' } }],
-    ['expected d.guilds[].id to be a snowflake, got a boolean', { t: 'READY', d: { guilds: [{ id: true }] } }],
-    ['expected d.id to be a snowflake, got nothing', { t: 'GUILD_DELETE', d: {} }],
-  ])('%s', (reason, dispatch) => {
-    expect(toPayload(dispatch, context())).toEqual({ kind: 'unknown', reason });
+test('a guild that the bot joins is a summary without its lists', () => {
+  const crowd = Array.from({ length: 5000 }, (_, n) => ({ user: { id: String(n) }, nick: `member ${n}` }));
+  const lists = ['channels', 'threads', 'members', 'presences', 'voice_states', 'roles', 'emojis', 'stickers'];
+  const rest = ['soundboard_sounds', 'stage_instances', 'guild_scheduled_events'];
+  const full = Object.fromEntries([...lists, ...rest].map((name) => [name, crowd]));
+  const { payload } = read(changed('guild.join', { ...full, new_field: 'of Discord' }));
+  const { d } = sample('guild.join');
+  const expected = Object.entries(d).filter(([name]) => !(name in full));
+  expect(payload.data).toEqual({ ...Object.fromEntries(expected), new_field: 'of Discord' });
+  expect(JSON.stringify(payload).length).toBeLessThan(4096);
+});
+
+test('a field of a message that no table knows is named, and the event goes on', () => {
+  expect(changed('message.text', { brand_new: QUOTED })).toMatchObject({ kind: 'event', unknownFields: ['brand_new'] });
+  expect(changed('message.text', {})).not.toHaveProperty('unknownFields');
+});
+
+describe('whatever comes, there is an answer', () => {
+  const anyJson = fc.oneof(
+    fc.jsonValue({ noUnicodeString: false }),
+    fc.constantFrom<unknown>(
+      Number.POSITIVE_INFINITY,
+      -1,
+      0.5,
+      2 ** 60,
+      '',
+      QUOTED,
+      '\ud83e',
+      '1'.repeat(21),
+      [[]],
+      {},
+    ),
+    fc.constant(JSON.parse(`{"__proto__": {"id": "1"}, "${QUOTED}": "${QUOTED}", "constructor": 1}`)),
+  );
+
+  function check(outcome: Outcome): void {
+    if (outcome.kind === 'event') read(outcome);
+    else expect(outcome.reason).toMatch(/^(?!.*(QUOTED|could not be read))[ -~]{5,200}$/);
+  }
+
+  test('to any JSON under any name', () => {
+    const names = fc.oneof(fc.constantFrom(...new Set(samples.map(({ t }) => t))), fc.string());
+    fc.assert(
+      fc.property(names, anyJson, (t, d) => check(toPayload({ t, d }, context()))),
+      { numRuns: 3000 },
+    );
   });
 
-  test('in an optional ornament costs the ornament, not the event', () => {
-    const { payload } = eventOf(dispatches.messageCreate({ flags: 'many', tts: 3, edited_timestamp: {} }));
-    expect(payload.data).not.toHaveProperty('flags');
-    expect(payload.data).not.toHaveProperty('tts');
-    expect(payload.data).not.toHaveProperty('edited_timestamp');
+  test('to a true dispatch with any of its values replaced, which keeps to the contract', () => {
+    const kinds = due.map(({ t, d }) => ({ t, text: JSON.stringify(d), places: placesIn(d) }));
+    const outcomes = new Set<string>();
+    fc.assert(
+      fc.property(
+        fc.constantFrom(...kinds),
+        fc.array(fc.tuple(fc.nat(), anyJson), { minLength: 1, maxLength: 3 }),
+        ({ t, text, places }, changes) => {
+          const d: Json = JSON.parse(text);
+          for (const [where, value] of changes) replace(d, places[where % places.length] ?? [], value);
+          const outcome = toPayload({ t, d }, context());
+          check(outcome);
+          outcomes.add(outcome.kind);
+        },
+      ),
+      { numRuns: 5000 },
+    );
+    expect([...outcomes].toSorted()).toEqual(['event', 'filtered', 'unknown']);
   });
 
-  test('that breaks a mapper is unknown too, and its words stay out of the sentence', () => {
+  test('to an interaction that nests deeper than any stack, without the depth', () => {
+    let options: Json = [];
+    for (let depth = 0; depth < 100_000; depth++) options = [{ name: 'x', type: 2, options }];
+    const { payload } = read(changed('command.plain', { 'data.options': options }));
+    expect(JSON.stringify(payload).length).toBeLessThan(10_000);
+  });
+
+  test('to a defect of this room, whose words stay out of the reason', () => {
     const d = {
       get guild_id(): string {
-        throw new TypeError(dispatches.PRIVATE);
+        throw new TypeError(QUOTED);
       },
     };
     const outcome = toPayload({ t: 'MESSAGE_CREATE', d }, context());
-    expect(outcome.kind).toBe('unknown');
-    expect(reasonOf(outcome)).toContain('TypeError');
-    expect(reasonOf(outcome)).not.toContain(dispatches.PRIVATE);
+    expect(outcome).toEqual({ kind: 'unknown', reason: 'could not be read: TypeError in the ingestor; report it' });
   });
 });
 
-test('a lost session becomes one gateway.gap, whoever tells it', () => {
+test('a lost session becomes one gateway.gap, whoever reports it', () => {
   const gap = {
     sessionId: SESSION,
     shardId: 2,
@@ -456,13 +301,22 @@ test('a lost session becomes one gateway.gap, whoever tells it', () => {
     lostUntil: NOW,
     reason: 'Discord invalidated the session',
   };
-  const event = gatewayGap(gap);
-  expect(event).toMatchObject({ kind: 'event', routingKey: 'gateway.gap', priority: 5 });
-  expect(DiscordEventPayload.parse(JSON.parse(JSON.stringify(event.payload)))).toMatchObject({
-    eventType: 'gateway.gap',
-    shardId: 2,
-    timestamp: NOW,
-    data: { sessionId: SESSION, lastSequence: 815, lostFrom: NOW - 60_000, lostUntil: NOW },
-  });
+  const event = read(gatewayGap(gap));
+  expect(event).toMatchObject({ routingKey: 'gateway.gap', priority: 5 });
+  const { shardId, ...data } = gap;
+  expect(event.payload).toMatchObject({ eventType: 'gateway.gap', shardId, timestamp: NOW, data });
   expect(gatewayGap({ ...gap, lostUntil: NOW + 5 }).payload.eventId).toBe(event.payload.eventId);
 });
+
+function placesIn(value: Json, path: string[] = []): string[][] {
+  const inside = Object.entries(Object(value) === value ? Object(value) : {}).flatMap(([key, each]) =>
+    placesIn(each as Json, [...path, key]),
+  );
+  return path.length > 0 ? [path, ...inside] : inside;
+}
+
+function replace(root: Json, path: readonly string[], value: unknown): void {
+  const last = path.at(-1);
+  const parent = path.slice(0, -1).reduce<unknown>((each, key) => Object(each)[key], root);
+  if (last !== undefined && typeof parent === 'object' && parent !== null) Reflect.set(parent, last, value);
+}
