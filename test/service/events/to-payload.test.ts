@@ -318,5 +318,6 @@ function placesIn(value: Json, path: string[] = []): string[][] {
 function replace(root: Json, path: readonly string[], value: unknown): void {
   const last = path.at(-1);
   const parent = path.slice(0, -1).reduce<unknown>((each, key) => Object(each)[key], root);
-  if (last !== undefined && typeof parent === 'object' && parent !== null) Reflect.set(parent, last, value);
+  if (last !== undefined && typeof parent === 'object' && parent !== null)
+    Reflect.set(parent, last, structuredClone(value));
 }
