@@ -128,7 +128,7 @@ export function sticker(moment: Moment): Data {
     name: 'wave',
     format_type: StickerFormatType.PNG,
   };
-  return { ...text(moment), content: '', sticker_items: [item] };
+  return { ...text(moment), sticker_items: [item] };
 }
 
 export function poll(moment: Moment): Data {
