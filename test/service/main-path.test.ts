@@ -141,6 +141,22 @@ test('a malformed dispatch is counted, said once without what it held, and holds
   expect(stage.living[0]?.output).not.toContain('somebody-unreadable');
 });
 
+test('a field of a message that the service does not know is removed, counted, and logged once without its value', async () => {
+  const task = stage.living[0];
+  const count = async () => (await task?.figures())?.get(METRICS.unknownFields.prometheus) ?? 0;
+  const before = await count();
+  const change = (d: Record<string, unknown>) => ({ ...d, brand_new: 'what-somebody-wrote' });
+  const emitted = [1, 2, 3].map(() => stage.simulator?.emit('message.text', { change }));
+  await inbox.upToNow();
+  const sequences = new Set(emitted.map((each) => each?.sequence));
+  const received = inbox.all.filter(({ sequence }) => sequences.has(sequence));
+  expect(received).toHaveLength(3);
+  for (const { message } of received) expect(message.content.includes('what-somebody-wrote')).toBe(false);
+  expect(await count()).toBe(before + 3);
+  expect(task?.output.split('\n').filter((line) => line.includes('"field":"brand_new"'))).toHaveLength(1);
+  expect(task?.output).not.toContain('what-somebody-wrote');
+});
+
 test('gateway.gap, when a session is lost', async () => {
   const [session] = stage.simulator?.sessions ?? [];
   stage.simulator?.invalidate(undefined, { resumable: false });

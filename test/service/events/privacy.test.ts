@@ -170,6 +170,21 @@ test.each(Object.values(GatewayDispatchEvents))('%s: what nests too deep for JSO
   );
 });
 
+test('what is removed is not there, not even as undefined', () => {
+  for (const dispatch of Object.values(GatewayDispatchEvents)) {
+    const { data } = publicPart(dispatch, {
+      id: '1',
+      content: SECRET,
+      token: SECRET,
+      user: { embeds: [], deep: [[SECRET]] },
+    });
+    const gone = removedFields(dispatch).filter(
+      (name) => name in data || (name === 'embeds' && 'embeds' in Object(Reflect.get(data, 'user'))),
+    );
+    expect(gone, dispatch).toEqual([]);
+  }
+});
+
 test('the given object is not changed', () => {
   const d = {
     id: '1',

@@ -6,6 +6,7 @@ import { EVENTS } from '../../../service/events/payload.ts';
 import {
   family,
   MAX_ROUTING_KEY_BYTES,
+  NEEDED_INTENTS,
   namedKey,
   ROUTES,
   ROUTING_KEY_FAMILIES,
@@ -33,6 +34,10 @@ test('the table is the one of the design', () => {
     ['MESSAGE_CREATE', 'message.create', 1, QUEUES.guildEvents],
     [null, 'gateway.gap', 5, QUEUES.gatewayEvents],
   ]);
+});
+
+test('the intents that the table needs', () => {
+  expect(NEEDED_INTENTS).toEqual(['Guilds', 'GuildMembers', 'GuildMessages']);
 });
 
 test('every family has a contract, and every contract a family', () => {
