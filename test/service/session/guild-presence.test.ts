@@ -122,7 +122,8 @@ describe('the session', () => {
     const session = begun();
     session.guilds.ready([ONE]);
     session.restore(record, START);
-    expect(session.guilds.isJoin(ONE, 4, at(10))).toBe(true);
+    expect(session.guilds.isJoin(ONE, 1, at(10))).toBe(true);
+    expect(session.stored?.joins).toEqual({ [ONE]: START + 10_000 });
     session.begin(record);
     expect(session.stored?.joins).toEqual({});
   });
