@@ -185,6 +185,31 @@ export class ManagementApi {
     await this.#delete(path('permissions', vhost, user));
   }
 
+  /** Of all users that have any. */
+  async userLimits(): Promise<FoundUserLimits[]> {
+    return await this.#get('/api/user-limits', z.array(USER_LIMITS));
+  }
+
+  /** -1 is no limit. Open connections are not closed. */
+  async putUserLimit(user: string, name: UserLimitName, value: number): Promise<void> {
+    await this.#call('PUT', path('user-limits', user, name), { body: { value } });
+  }
+
+  /** Policies of whoever runs the broker: they apply beside the policy of a queue, and limit it. */
+  async operatorPolicies(vhost: string): Promise<FoundPolicy[]> {
+    return await this.#get(path('operator-policies', vhost), z.array(POLICY));
+  }
+
+  /** @returns undefined where there is none of this name */
+  async globalParameter(name: string): Promise<unknown> {
+    const answer = await this.#call('GET', path('global-parameters', name), { missing: 'fine' });
+    return answer === undefined ? undefined : this.#parsed(answer, z.object({ value: z.unknown() })).value;
+  }
+
+  async putGlobalParameter(name: string, value: object): Promise<void> {
+    await this.#call('PUT', path('global-parameters', name), { body: { value } });
+  }
+
   async #get<T>(target: string, schema: z.ZodType<T>): Promise<T> {
     return this.#parsed(await this.#call('GET', target), schema);
   }
@@ -231,6 +256,9 @@ export class ManagementApi {
         'forbidden',
         `user '${this.username}' may not ${method} ${target}: ${reason ?? 'access refused'}. Expected a user with the tag administrator`,
       );
+    // Without a body, so that it does not say who answers.
+    if (status === 405)
+      throw new ManagementApiError('refused', `the broker at ${this.#base.origin} does not allow ${method} ${target}`);
     if (reason === undefined) throw this.#stranger();
     throw new ManagementApiError('refused', `the broker refuses ${method} ${target}: ${reason}`);
   }
@@ -304,6 +332,8 @@ export type FoundBinding = z.output<typeof BINDING>;
 export type FoundPolicy = z.output<typeof POLICY>;
 export type FoundUser = z.output<typeof USER>;
 export type FoundPermissions = z.output<typeof PERMISSIONS>;
+export type FoundUserLimits = z.output<typeof USER_LIMITS>;
+export type UserLimitName = keyof FoundUserLimits['limits'];
 
 const ARGUMENTS = z.record(z.string(), z.unknown());
 /** A list on RabbitMQ 4, a text with commas before. */
@@ -391,6 +421,13 @@ const PERMISSIONS = z.object({
   write: z.string(),
   read: z.string(),
 });
+
+const USER_LIMITS = z
+  .object({
+    user: z.string(),
+    value: z.object({ 'max-connections': z.number().optional(), 'max-channels': z.number().optional() }),
+  })
+  .transform(({ user, value: limits }) => ({ user, limits }));
 
 const ANSWER = z.object({ error: z.string(), reason: z.string().optional() });
 
