@@ -114,7 +114,7 @@ export function plan(wanted: Topology, found: Found, passwords: Readonly<Record<
       ...wanted.queues.flatMap((queue) => queueRefusals(queue, found)),
       ...overridden(wanted, policies, found, staying),
       ...effects.refusals,
-      ...wanted.users.flatMap((user) => userRefusals(user, found)),
+      ...wanted.users.flatMap((user) => userRefusals(user, found, passwords[user.name])),
     ],
     unwanted,
     kept: removals.kept,
@@ -251,14 +251,21 @@ function immutable(what: string, { key, is, should }: Difference): string {
 }
 
 /** Who may do more than a user of the topology is somebody else, and stays as it is. */
-function userRefusals({ name, tags }: User, found: Found): string[] {
+function userRefusals({ name, tags }: User, found: Found, password: string | undefined): string[] {
   if (name === found.login)
     return [`user ${name} applies this topology, so that it can be no user of it: name another`];
   const there = found.users.find((user) => user.name === name);
-  const [is, should] = [there?.tags ?? tags, tags].map((some) => some.toSorted().join(', '));
-  if (is === should) return [];
+  if (there === undefined) return [];
+  const [is, should] = [there.tags, tags].map((some) => some.toSorted().join(', '));
+  if (is !== should)
+    return [
+      `user ${name} has the tags ${show(is)}, wanted ${show(should)}: name another user, or take the tags away by hand if it is this topology's`,
+    ];
+  const isOurs = found.record === undefined || found.record.users.some((user) => isPair(user, name));
+  const elsewhere = found.permissions.find(({ user, vhost }) => user === name && vhost !== found.vhost);
+  if (isOurs || elsewhere === undefined || password === undefined || isPasswordOf(there, password)) return [];
   return [
-    `user ${name} has the tags ${show(is)}, wanted ${show(should)}: name another user, or take the tags away by hand if it is this topology's`,
+    `user ${name} has another password, and permissions in vhost ${elsewhere.vhost}: name another user, as this one is somebody else's`,
   ];
 }
 
@@ -317,8 +324,10 @@ function neededBy(policy: Policy, wanted: Topology, found: Found): string | unde
 const usersIn = (record: TopologyRecord): string[] => [...new Set(record.permissions.map(({ user }) => user))];
 
 /** Rotation alternates between the two users of a pair. */
+const isPair = (user: string, other: string): boolean => user === other || user === alternateOf(other);
+
 export function isWanted(user: string, wanted: Topology): boolean {
-  return wanted.users.some(({ name }) => name === user || name === alternateOf(user));
+  return wanted.users.some(({ name }) => isPair(name, user));
 }
 
 function unwantedOf(wanted: Topology, found: Found): Unwanted[] {
@@ -339,7 +348,7 @@ function unwantedOf(wanted: Topology, found: Found): Unwanted[] {
     ...ours(
       'user',
       found.users.filter(({ name }) => name !== found.login && !isWanted(name, wanted)),
-      (name) => [name, alternateOf(name)].some((one) => record?.users.includes(one)),
+      (name) => record?.users.some((user) => isPair(user, name)) === true,
     ),
   ];
 }
