@@ -10,6 +10,7 @@ import { isPasswordOf } from '../management/password-hash.ts';
 import { governs, operatorEffects, overridden } from './effective-policies.ts';
 import type { Found } from './found.ts';
 import { isEqual, isSameBinding, permissionsOf, type TopologyRecord } from './record.ts';
+import type { Step, Target } from './steps.ts';
 import {
   type Binding,
   type Exchange,
@@ -19,7 +20,6 @@ import {
   type Queue,
   type Topology,
   type User,
-  type UserLimits,
 } from './topology.ts';
 
 export interface Plan {
@@ -42,25 +42,6 @@ export interface Unwanted {
   readonly type: 'queue' | 'exchange' | 'user';
   readonly name: string;
 }
-
-export interface Step {
-  readonly kind: 'create' | 'change' | 'remove';
-  /** For people: 'queue interactions'. */
-  readonly what: string;
-  /** What is set, or what differs: 'message-ttl: 60000 → 900000'. Never a password. */
-  readonly details: readonly string[];
-  readonly target: Target;
-}
-
-export type Target =
-  | { readonly type: 'vhost'; readonly vhost: string }
-  | { readonly type: 'policy'; readonly policy: Policy }
-  | { readonly type: 'exchange'; readonly exchange: Exchange }
-  | { readonly type: 'queue'; readonly queue: Queue }
-  | { readonly type: 'binding'; readonly binding: Binding; readonly propertiesKey?: string }
-  | { readonly type: 'user'; readonly user: User }
-  | { readonly type: 'permissions'; readonly user: string; readonly permissions: Permissions }
-  | { readonly type: 'limits'; readonly user: string; readonly limits: UserLimits };
 
 /** @param passwords by user's name; a user that is not there yet and has none is left out */
 export function plan(wanted: Topology, found: Found, passwords: Readonly<Record<string, string>> = {}): Plan {
