@@ -3,14 +3,11 @@
 // the reason in the stack's events. Users get the names and passwords of their secrets, which rotate: the current user
 // of each pair, and the one before it, which tasks may still use. Deleting never fails, and keeps what has messages.
 import { setTimeout as sleep } from 'node:timers/promises';
-import {
-  GetSecretValueCommand,
-  ResourceNotFoundException,
-  SecretsManagerClient,
-} from '@aws-sdk/client-secrets-manager';
+import { SecretsManagerClient } from '@aws-sdk/client-secrets-manager';
 import type { CdkCustomResourceEvent, CdkCustomResourceResponse, Context } from 'aws-lambda';
-import { alternateOf, parseAdministrator, parseLogin } from '../management/broker-login.ts';
+import { alternateOf, parseAdministrator, parseLogin, requireOwnUser } from '../management/broker-login.ts';
 import { ManagementApi, ManagementApiError } from '../management/management-api.ts';
+import { readSecretText } from '../management/secret-text.ts';
 import { type ApplyReport, applyTopology } from './apply.ts';
 import { fromProperties, type ResourceProperties } from './resource-properties.ts';
 import type { Topology, User } from './topology.ts';
@@ -114,16 +111,13 @@ async function usersOf(parts: readonly User[], arns: Readonly<Record<string, str
     const arn = arns[part.name];
     if (!arn) throw new Error(`LoginSecretArns: expected a secret for the user ${part.name}, got none`);
     const login = parseLogin(arn, await readSecret(arn));
+    requireOwnUser(arn, part.name, login);
     users.push({ ...part, name: login.username });
     passwords[login.username] = login.password;
     // It keeps its password: a rotation may just be giving it another. Where it does not exist, it is left out.
-    const former = await readSecret(arn, 'AWSPREVIOUS').then(
-      (text) => parseLogin(arn, text).username,
-      (error: unknown) => {
-        if (error instanceof ResourceNotFoundException) return login.username;
-        throw error;
-      },
-    );
+    const previous = await readSecretText(secrets, arn, { VersionStage: 'AWSPREVIOUS' });
+    const former = previous === undefined ? login.username : parseLogin(arn, previous).username;
+    requireOwnUser(arn, part.name, { username: former });
     if (former !== login.username) users.push({ ...part, name: former });
   }
   return { users, passwords };
@@ -165,9 +159,8 @@ function earlier(properties: unknown): Earlier | undefined {
 const pair = (name: string): string[] => [name, alternateOf(name)];
 const nobody = (name: string): User => ({ name, tags: [], permissions: { configure: '', write: '', read: '' } });
 
-async function readSecret(arn: string, VersionStage = 'AWSCURRENT'): Promise<string> {
-  const { SecretString } = await secrets.send(new GetSecretValueCommand({ SecretId: arn, VersionStage }));
-  return SecretString ?? '';
+async function readSecret(arn: string): Promise<string> {
+  return (await readSecretText(secrets, arn)) ?? '';
 }
 
 function shortened(text: string): string {
