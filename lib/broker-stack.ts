@@ -89,11 +89,9 @@ export class BrokerStack extends Stack {
     };
     const topology = new BrokerTopology(this, 'Topology', {
       ...functions,
-      topology: discordTopology({ shardGroups: settings.groups }),
+      topology: discordTopology({ shardGroups: settings.groups, tasks: settings.tasks }),
       logins,
       revision: settings.topologyRevision,
-      // A broker of this stack goes with all it has; of somebody else's, staging cleans up what it made.
-      onDelete: settings.broker.existing && environment === 'staging' ? 'remove' : 'keep',
       // The rules of security groups are resources of their own, which nobody else waits for.
       after: [this.network.functionsReady, ...this.broker.connections.securityGroups],
     });
@@ -112,11 +110,16 @@ export class BrokerStack extends Stack {
       BrokerEndpoint: [this.broker.amqpsEndpoint, 'Where the broker takes AMQP connections, by TLS'],
       [LOGIN_FUNCTION_OUTPUT]: [rotation.functionArn, 'Function that rotates and revokes logins: for npm run logins'],
       WorkerLoginSecret: [workerLogin.secretName, 'Secret with the address and the login for workers'],
+      DeadLettersLoginSecret: [
+        deadLettersLogin.secretName,
+        'Secret with the address and the login for the dead letters',
+      ],
       AdministratorSecret: [this.broker.administrator.secretName, "Secret with the broker's administrator"],
       KeptByTopology: [
         topology.kept,
-        'Queues and more that are not wanted any more, and were kept because of what they hold',
+        'What is not wanted any more and stays, with the commands that remove it by hand',
       ],
+      TopologyWarning: [topology.warning, 'Why the last rollback did without the broker'],
       ManagementEndpoint: [this.broker.managementEndpoint, 'Management page of the broker, from inside the VPC'],
     };
     if (this.broker instanceof Broker) {

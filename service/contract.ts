@@ -59,7 +59,7 @@ export const QUEUES = {
   unrouted: 'unrouted',
 } as const;
 
-/** Everything of this name belongs to the ingestor, which may configure it. */
+/** The ingestor's own objects begin so. What it may do with each: lib/topology/topology.ts. */
 export const INGESTOR_PREFIX = 'ingestor.';
 /** The queue whose one unacknowledged message, the session record, is the lease of a shard group. */
 export const leaseQueue = (group: number): string => `${INGESTOR_PREFIX}lease.${group}`;

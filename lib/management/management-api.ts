@@ -100,9 +100,17 @@ export class ManagementApi {
     await this.#delete(path('exchanges', vhost, name));
   }
 
+  /** Without statistics, which a broker may keep late or not at all. */
   async queues(vhost: string): Promise<FoundQueue[]> {
-    const columns = 'name,type,durable,auto_delete,exclusive,arguments,messages,consumers';
-    return await this.#get(`${path('queues', vhost)}?columns=${columns}`, z.array(QUEUE));
+    const columns =
+      'name,type,durable,auto_delete,exclusive,arguments,policy,operator_policy,effective_policy_definition';
+    return await this.#get(`${path('queues', vhost)}?disable_stats=true&columns=${columns}`, z.array(QUEUE));
+  }
+
+  /** What a queue holds, as far as the broker keeps statistics; undefined where there is no such queue. */
+  async queueStatistics(vhost: string, name: string): Promise<QueueStatistics | undefined> {
+    const answer = await this.#call('GET', path('queues', vhost, name), { missing: 'fine' });
+    return answer === undefined ? undefined : this.#parsed(answer, QUEUE_STATISTICS);
   }
 
   async putQueue(vhost: string, queue: Queue): Promise<void> {
@@ -112,18 +120,6 @@ export class ManagementApi {
   /** With its messages: quorum queues refuse the condition `if-empty`. */
   async deleteQueue(vhost: string, name: string): Promise<void> {
     await this.#delete(path('queues', vhost, name));
-  }
-
-  /** Whether a message is ready, now; it is given back. Nobody may look into a queue of a single active consumer: false. */
-  async hasReadyMessage(vhost: string, queue: string): Promise<boolean> {
-    const body = { count: 1, ackmode: 'ack_requeue_true', encoding: 'auto', truncate: 1 };
-    try {
-      const answer = await this.#call('POST', `${path('queues', vhost, queue)}/get`, { body, missing: 'fine' });
-      return answer !== undefined && this.#parsed(answer, z.array(z.unknown())).length > 0;
-    } catch (error) {
-      if (error instanceof ManagementApiError && error.message.includes('RESOURCE_LOCKED')) return false;
-      throw error;
-    }
   }
 
   async bindings(vhost: string): Promise<FoundBinding[]> {
@@ -351,6 +347,7 @@ export class ManagementApi {
 
 export type FoundExchange = z.output<typeof EXCHANGE>;
 export type FoundQueue = z.output<typeof QUEUE>;
+export type QueueStatistics = z.output<typeof QUEUE_STATISTICS>;
 export type FoundBinding = z.output<typeof BINDING>;
 export type FoundPolicy = z.output<typeof POLICY>;
 export type FoundUser = z.output<typeof USER>;
@@ -384,15 +381,26 @@ const QUEUE = z
     auto_delete: z.boolean(),
     exclusive: z.boolean().nullish(),
     arguments: ARGUMENTS,
-    /** Ready and unacknowledged. As the next one, up to ten seconds old; none yet of a young queue. */
-    messages: z.number().optional(),
-    consumers: z.number().optional(),
+    /** The broker's own word on what applies to the queue: null for none, undefined where it does not say. */
+    policy: z.string().nullish(),
+    operator_policy: z.string().nullish(),
+    /** Of both together; an empty list for none on older versions. */
+    effective_policy_definition: z.union([ARGUMENTS, z.tuple([]).transform(() => ({}))]).nullish(),
   })
-  .transform(({ auto_delete: autoDelete, exclusive, ...rest }) => ({
-    ...rest,
-    autoDelete,
-    exclusive: exclusive ?? false,
+  .transform((found) => ({
+    name: found.name,
+    type: found.type,
+    durable: found.durable,
+    autoDelete: found.auto_delete,
+    exclusive: found.exclusive ?? false,
+    arguments: found.arguments,
+    policy: found.policy,
+    operatorPolicy: found.operator_policy,
+    effectivePolicy: found.effective_policy_definition ?? undefined,
   }));
+
+/** What is missing is unknown, not 0. */
+const QUEUE_STATISTICS = z.object({ messages: z.number().optional(), consumers: z.number().optional() });
 
 const BINDING = z
   .object({

@@ -66,15 +66,7 @@ export async function rudeServer(): Promise<Stranger> {
 
 /** The management API behind TLS, as Amazon MQ has it. */
 export async function tlsInFrontOf(managementUrl: string, host?: string): Promise<Stranger & { caFile: string }> {
-  return await tlsServer((request, response) => {
-    const { method, headers, url = '/' } = request;
-    const forward = http.request(new URL(url, managementUrl), { ...(method && { method }), headers }, (answer) => {
-      response.writeHead(answer.statusCode ?? 502, answer.headers);
-      answer.pipe(response);
-    });
-    forward.on('error', () => response.destroy());
-    request.pipe(forward);
-  }, host);
+  return await tlsServer(forwarding(managementUrl), host);
 }
 
 async function tlsServer(answer: http.RequestListener, host = '127.0.0.1'): Promise<Stranger & { caFile: string }> {
@@ -90,6 +82,34 @@ async function tlsServer(answer: http.RequestListener, host = '127.0.0.1'): Prom
       await stranger.close();
       await rm(folder, { recursive: true });
     },
+  };
+}
+
+/** The management API of a broker that keeps some of it from its administrator. */
+export async function refusing(
+  managementUrl: string,
+  what: Pick<RegExp, 'test'>,
+  status: number,
+  body = '',
+): Promise<Stranger> {
+  const forward = forwarding(managementUrl);
+  const server = http.createServer((request, response) => {
+    if (!what.test(`${request.method} ${request.url}`)) return forward(request, response);
+    request.resume();
+    response.writeHead(status, { 'content-type': 'application/json' }).end(body);
+  });
+  return await listening(server);
+}
+
+function forwarding(managementUrl: string): http.RequestListener {
+  return (request, response) => {
+    const { method, headers, url = '/' } = request;
+    const forward = http.request(new URL(url, managementUrl), { ...(method && { method }), headers }, (answer) => {
+      response.writeHead(answer.statusCode ?? 502, answer.headers);
+      answer.pipe(response);
+    });
+    forward.on('error', () => response.destroy());
+    request.pipe(forward);
   };
 }
 
