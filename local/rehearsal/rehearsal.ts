@@ -74,7 +74,7 @@ async function built(
     const assemblies = onlyImage ? [first] : [first, next];
     return await buildImages(recorder, engine, assemblies, { work: join(folder, 'bases'), architecture, from: bases });
   }
-  const packages = 'apt-get install --no-install-recommends buildah podman runc catatonit';
+  const packages = 'apt-get install --no-install-recommends podman runc catatonit';
   recorder.leaveOut('image: build and run', `neither Docker nor Podman nor Buildah works here: ${packages}`);
   return undefined;
 }
