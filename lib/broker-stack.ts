@@ -60,6 +60,12 @@ export class BrokerStack extends Stack {
       description: 'The ingestor at the broker: publishes events and holds leases',
       username: USERS.ingestor,
     });
+    const deadLettersLogin = brokerLogin(this, 'DeadLettersLogin', {
+      ...login,
+      name: 'broker-dead-letters',
+      description: 'Whoever looks after the dead letters: reads them and publishes them again',
+      username: USERS.deadLetters,
+    });
     const workerLogin = brokerLogin(this, 'WorkerLogin', {
       ...login,
       name: 'broker-worker',
@@ -75,14 +81,16 @@ export class BrokerStack extends Stack {
       managementEndpoint: this.broker.managementEndpoint,
       administrator: this.broker.administrator,
     };
-    const logins = { [USERS.ingestor]: this.ingestorLogin, [USERS.worker]: workerLogin };
+    const logins = {
+      [USERS.ingestor]: this.ingestorLogin,
+      [USERS.worker]: workerLogin,
+      [USERS.deadLetters]: deadLettersLogin,
+    };
     const topology = new BrokerTopology(this, 'Topology', {
       ...functions,
       topology: discordTopology({ shardGroups: settings.groups }),
       logins,
       revision: settings.topologyRevision,
-      // A broker of this stack goes with all it has; of somebody else's, staging cleans up what it made.
-      onDelete: settings.broker.existing && environment === 'staging' ? 'remove' : 'keep',
       // The rules of security groups are resources of their own, which nobody else waits for.
       after: [this.network.functionsReady, ...this.broker.connections.securityGroups],
     });
@@ -105,8 +113,9 @@ export class BrokerStack extends Stack {
       AdministratorSecret: [this.broker.administrator.secretName, "Secret with the broker's administrator"],
       KeptByTopology: [
         topology.kept,
-        'Queues and more that are not wanted any more, and were kept because of what they hold',
+        'What is not wanted any more and stays, with the commands that remove it by hand',
       ],
+      TopologyWarning: [topology.warning, 'Why the last rollback did without the broker'],
       ManagementEndpoint: [this.broker.managementEndpoint, 'Management page of the broker, from inside the VPC'],
     };
     if (this.broker instanceof Broker) {
