@@ -31,7 +31,9 @@ export class Cloud {
   /** Passwords and the token: in no log. */
   readonly confidential: string[] = [];
   readonly #broker: RabbitMqNode;
+  /** By logical id. */
   readonly #arns = new Map<string, string>();
+  readonly #names: string[] = [];
 
   private constructor(broker: RabbitMqNode, secrets: SecretsManager) {
     this.#broker = broker;
@@ -47,6 +49,7 @@ export class Cloud {
         Name: string;
         GenerateSecretString?: { SecretStringTemplate: string; GenerateStringKey: string };
       };
+      cloud.#names.push(Name);
       cloud.#arns.set(id, cloud.secrets.put(Name, generated && cloud.#generate(generated)));
     }
     return cloud;
@@ -63,7 +66,7 @@ export class Cloud {
 
   /** As a person does it, by the output `PutDiscordToken`. */
   putToken(token: string): void {
-    this.secrets.put(this.#arn('discord-token'), token);
+    this.secrets.put(this.#name('discord-token'), token);
     this.confidential.push(token);
   }
 
@@ -82,13 +85,13 @@ export class Cloud {
 
   /** The current login of a secret whose name ends so. */
   login(name: string): { username: string; password: string } {
-    return JSON.parse(this.secrets.value(this.#arn(name)) ?? '{}');
+    return JSON.parse(this.secrets.value(this.#name(name)) ?? '{}');
   }
 
-  #arn(ending: string): string {
-    const arn = [...this.#arns.values()].find((each) => new RegExp(`/${ending}-[0-9a-f]{6}$`).test(each));
-    if (arn === undefined) throw new Error(`expected a secret */${ending} in the template, got none`);
-    return arn;
+  #name(ending: string): string {
+    const name = this.#names.find((each) => each.endsWith(`/${ending}`));
+    if (name === undefined) throw new Error(`expected a secret */${ending} in the template, got none`);
+    return name;
   }
 
   /** One event of the topology's resource, delivered twice. @returns what was answered @throws what was refused */
@@ -115,12 +118,8 @@ export class Cloud {
 
   /** Rotates every login that has a schedule, as Secrets Manager does. @returns the users that are current then */
   async rotate(assembly: Assembly): Promise<string[]> {
-    const schedules = Object.values(assembly.broker.Resources).filter(
-      ({ Type }) => Type === 'AWS::SecretsManager::RotationSchedule',
-    );
     const users: string[] = [];
-    for (const { Properties } of schedules) {
-      const arn = String(this.resolve([assembly.broker], Properties?.SecretId));
+    for (const arn of this.#rotated(assembly)) {
       const steps: object[] = [];
       await this.secrets.rotate(arn, async (event) => {
         steps.push(event);
@@ -134,6 +133,27 @@ export class Cloud {
     }
     if (users.length === 0) throw new Error('expected logins with a rotation schedule in the template, got none');
     return users;
+  }
+
+  /** Ends what can be done with the former login of every pair. @returns how many connections were closed */
+  async revoke(assembly: Assembly): Promise<number> {
+    let closed = 0;
+    for (const SecretId of this.#rotated(assembly)) {
+      const event = { Step: 'revoke', SecretId };
+      // The second time there is nothing left to close.
+      for (const _ of [1, 2]) {
+        const report = await this.#deliver(assembly, 'RotationRotate', event, { once: true });
+        closed += (report as { connectionsClosed: number }).connectionsClosed;
+      }
+    }
+    return closed;
+  }
+
+  #rotated({ broker }: Assembly): string[] {
+    const schedules = Object.values(broker.Resources).filter(
+      ({ Type }) => Type === 'AWS::SecretsManager::RotationSchedule',
+    );
+    return schedules.map(({ Properties }) => String(this.resolve([broker], Properties?.SecretId)));
   }
 
   async #deliver(

@@ -75,7 +75,7 @@ export class Life {
       await this.#stage.ready();
       for (const each of tasks) await inspect(each, task);
       simulator.startTraffic(RATE);
-      await this.#stage.until('events are read', 60_000, () => this.#stage.reader.events > RATE);
+      await this.#reading();
       return `${tasks.length} tasks as the task definition says, health check 0; ${RATE} events a second from here on`;
     });
   }
@@ -84,6 +84,17 @@ export class Life {
     await this.#recorder.step('rotation: every login', async () => {
       const users = await this.#cloud.rotate(this.#versions.first);
       return `current: ${users.join(', ')}; every step twice, and all again when done`;
+    });
+  }
+
+  /** As for leaked logins: the tasks still use the former ones, and have to connect again. */
+  async revocation(): Promise<void> {
+    await this.#recorder.step('logins: revoked', async () => {
+      const closed = await this.#cloud.revoke(this.#versions.first);
+      if (this.#runs && closed === 0)
+        throw new Error('expected connections of the former logins to be closed, got none');
+      if (this.#runs) await this.#reading();
+      return `${closed} connections closed; everybody is back with the current login`;
     });
   }
 
@@ -142,9 +153,7 @@ export class Life {
       const fresh = await this.#start(version);
       reader.resetSilences();
       await this.#end(living);
-      await this.#stage.ready();
-      const events = reader.events;
-      await this.#stage.until('the new tasks publish', 60_000, () => reader.events > events + RATE);
+      await this.#reading();
       if (simulator?.count('identify') !== identified)
         throw new Error('expected every session to be resumed, got an IDENTIFY');
       const pause = Math.max(0, ...[...reader.silences.values()].map(({ longestMs }) => longestMs));
@@ -206,6 +215,13 @@ export class Life {
     await Promise.all(fresh.map((each) => each.listening()));
     await this.#stage.standing(this.#stage.living.length);
     return fresh;
+  }
+
+  /** Every shard is connected, and what it sends is read. */
+  async #reading(): Promise<void> {
+    await this.#stage.ready();
+    const { events } = this.#stage.reader;
+    await this.#stage.until('events are read', 60_000, () => this.#stage.reader.events > events + RATE);
   }
 
   async #end(tasks: Stage['living']): Promise<void> {

@@ -32,7 +32,7 @@ export async function rehearse(recorder: Recorder, options: RehearsalOptions): P
     if (!options.onlyImage) await lived(recorder, folder, versions, images);
     await images?.remove();
   } finally {
-    await rm(folder, { recursive: true, force: true });
+    await rm(folder, { recursive: true, force: true, maxRetries: 20, retryDelay: 50 });
   }
 }
 
@@ -99,6 +99,7 @@ async function lived(recorder: Recorder, folder: string, versions: Versions, ima
     const life = new Life(recorder, stage, cloud, versions, images, folder);
     await life.firstDeployment();
     await life.rotation();
+    await life.revocation();
     await life.failedUpdate();
     await life.timeOut();
     await life.laterUpdate();
