@@ -40,6 +40,7 @@ else {
     bases: oneOf<BasesFrom>('bases', values.bases, ['either', 'pinned', 'assembled']),
     onlyImage: values.only !== undefined && oneOf('only', values.only, ['image']) === 'image',
   };
+  for (const signal of ['SIGINT', 'SIGTERM'] as const) process.once(signal, () => process.exit(1));
   const recorder = new Recorder((line) => console.error(line));
   // What fails outside of a step fails the rehearsal as well.
   const failure = await rehearse(recorder, options).then(

@@ -1,6 +1,7 @@
 // A deployment's whole life on one machine, with what is deployed: synthesis, image, first deployment, rotation, an
 // update that fails and is rolled back, a time-out, a second version under load and back, tear-down.
-import { appendFile, cp, mkdir, mkdtemp, rm, symlink } from 'node:fs/promises';
+import { rmSync } from 'node:fs';
+import { appendFile, cp, mkdir, mkdtemp, symlink } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { dirname, join } from 'node:path';
 import { Stage } from '../stage.ts';
@@ -26,13 +27,17 @@ const SOURCES = ['bin', 'lib', 'service', '.dockerignore', 'cdk.json', 'package.
 /** @throws what fails, once it is recorded; nothing is left then either */
 export async function rehearse(recorder: Recorder, options: RehearsalOptions): Promise<void> {
   const folder = await mkdtemp(join(tmpdir(), 'ingestor-rehearsal-'));
+  // What was just ended may still be writing.
+  const remove = (): void => rmSync(folder, { recursive: true, force: true, maxRetries: 20, retryDelay: 50 });
+  process.once('exit', remove);
   try {
     const versions = await synthesized(recorder, folder);
     const images = await built(recorder, folder, versions, options);
     if (!options.onlyImage) await lived(recorder, folder, versions, images);
     await images?.remove();
   } finally {
-    await rm(folder, { recursive: true, force: true, maxRetries: 20, retryDelay: 50 });
+    process.off('exit', remove);
+    remove();
   }
 }
 

@@ -1,5 +1,6 @@
 // A task of the image, run as its definition says. Like a process of the service it has an output, an end and a report;
 // it ends as ECS ends it: SIGTERM, and SIGKILL when the stop timeout has passed.
+import { spawnSync } from 'node:child_process';
 import { homedir } from 'node:os';
 import { IngestorProcess } from '../ingestor-process.ts';
 import { type Engine, runArguments, tell } from './engine.ts';
@@ -29,6 +30,10 @@ export class TaskContainer extends IngestorProcess {
     });
     this.#engine = engine;
     this.#task = task;
+    // However the rehearsal ends, the container does not outlive it.
+    const endNow = (): void => void spawnSync(engine.kind, [...engine.store, 'rm', '--force', name]);
+    process.once('exit', endNow);
+    void this.exit.then(() => process.off('exit', endNow));
   }
 
   /** Runs a command inside. @throws Error when it fails */

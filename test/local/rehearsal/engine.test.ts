@@ -1,6 +1,9 @@
 // What the engines are told: how the image is built, and how a task is run.
-import { expect, it } from 'vitest';
-import { buildArguments, type Engine, OWN, runArguments } from '../../../local/rehearsal/engine.ts';
+import { mkdtempSync, rmSync, writeFileSync } from 'node:fs';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { afterEach, beforeEach, describe, expect, it, vi } from 'vitest';
+import { buildArguments, type Engine, findEngine, OWN, runArguments } from '../../../local/rehearsal/engine.ts';
 
 const DOCKER: Engine = { kind: 'docker', store: [] };
 const PODMAN: Engine = { kind: 'podman', store: ['--root', '/r'] };
@@ -45,4 +48,29 @@ it.each([DOCKER, PODMAN])('$kind runs a task as its definition says', (engine) =
 it('what the definition does not say is not done', () => {
   const text = runArguments(PODMAN, { ...TASK, readOnly: false, dropped: [], init: false }, { name: 'n' }).join(' ');
   expect(text).not.toMatch(/--read-only|--cap-drop|--init/);
+});
+
+describe('of the engines that are installed', () => {
+  let folder: string;
+  beforeEach(() => {
+    folder = mkdtempSync(join(tmpdir(), 'ingestor-engines-'));
+  });
+  afterEach(() => {
+    vi.unstubAllEnvs();
+    rmSync(folder, { recursive: true, force: true });
+  });
+
+  it.each<[Record<string, 'works' | 'fails'>, string | undefined]>([
+    [{ docker: 'works', podman: 'works' }, 'docker'],
+    // A client without its daemon.
+    [{ docker: 'fails', podman: 'works', buildah: 'works' }, 'podman'],
+    [{ podman: 'fails', buildah: 'works' }, 'buildah'],
+    [{ docker: 'fails' }, undefined],
+    [{}, undefined],
+  ])('%j: the first that works is taken: %s', async (installed, expected) => {
+    vi.stubEnv('PATH', folder);
+    for (const [name, state] of Object.entries(installed))
+      writeFileSync(join(folder, name), `#!/bin/sh\nexit ${state === 'works' ? 0 : 1}\n`, { mode: 0o755 });
+    expect((await findEngine(folder))?.kind).toBe(expected);
+  });
 });
