@@ -9,6 +9,7 @@ import { Broker, consoleUrl, ExistingBroker, type IBroker } from './broker.ts';
 import { BrokerLogs } from './broker-logs.ts';
 import { Network } from './network.ts';
 import { LoginRotation } from './rotation/login-rotation.ts';
+import { LOGIN_FUNCTION_OUTPUT } from './rotation/rotation.ts';
 import { AMQPS_PORT, brokerLogin, discordTokenSecret, secretName } from './secrets.ts';
 import type { Settings } from './settings.ts';
 import { BrokerTopology } from './topology/broker-topology.ts';
@@ -94,14 +95,12 @@ export class BrokerStack extends Stack {
       // The rules of security groups are resources of their own, which nobody else waits for.
       after: [this.network.functionsReady, ...this.broker.connections.securityGroups],
     });
-    if (settings.rotationDays > 0) {
-      new LoginRotation(this, 'Rotation', {
-        ...functions,
-        logins,
-        everyDays: settings.rotationDays,
-        after: [topology.resource],
-      });
-    }
+    const rotation = new LoginRotation(this, 'Rotation', {
+      ...functions,
+      logins,
+      everyDays: settings.rotationDays,
+      after: [topology.resource],
+    });
 
     const outputs: Record<string, [value: string, description: string]> = {
       BrokerClientsGroup: [
@@ -109,6 +108,7 @@ export class BrokerStack extends Stack {
         'Security group for workers: its members reach the broker',
       ],
       BrokerEndpoint: [this.broker.amqpsEndpoint, 'Where the broker takes AMQP connections, by TLS'],
+      [LOGIN_FUNCTION_OUTPUT]: [rotation.functionArn, 'Function that rotates and revokes logins: for npm run logins'],
       WorkerLoginSecret: [workerLogin.secretName, 'Secret with the address and the login for workers'],
       AdministratorSecret: [this.broker.administrator.secretName, "Secret with the broker's administrator"],
       KeptByTopology: [

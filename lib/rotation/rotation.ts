@@ -17,6 +17,9 @@ export const ROTATION_ENV = {
   loginSecretArns: 'LOGIN_SECRET_ARNS',
 } as const;
 
+/** Output of the broker stack: the ARN of the function. */
+export const LOGIN_FUNCTION_OUTPUT = 'LoginFunction';
+
 export interface RotationSettings {
   readonly managementUrl: string;
   readonly administratorSecretArn: string;

@@ -116,13 +116,16 @@ describe.each(environments)('%s', (environment) => {
       if (!Action.includes('secretsmanager:GetSecretValue')) continue;
       for (const resource of Resource) {
         const secret =
-          /(Administrator|DiscordToken|IngestorLogin|WorkerLogin)/.exec(JSON.stringify(resource))?.[1] ?? '*';
+          /(Administrator|DiscordToken|IngestorLogin|WorkerLogin|DeadLettersLogin)/.exec(
+            JSON.stringify(resource),
+          )?.[1] ?? '*';
         const reader = /(TopologyApply|RotationRotate|TaskRole)/.exec(where)?.[1] ?? where;
         readers.set(secret, [...(readers.get(secret) ?? []), reader].sort());
       }
     }
     expect(Object.fromEntries(readers)).toEqual({
       Administrator: ['RotationRotate', 'TopologyApply'],
+      DeadLettersLogin: ['RotationRotate', 'TopologyApply'],
       DiscordToken: ['TaskRole'],
       IngestorLogin: ['RotationRotate', 'TaskRole', 'TopologyApply'],
       WorkerLogin: ['RotationRotate', 'TopologyApply'],
@@ -177,9 +180,25 @@ describe.each(environments)('%s', (environment) => {
     expect(service.dependencies).toContain(`discord-ingestor-${environment}-broker`);
   });
 
-  it('rotates ingestor and workers, not at once, and only when their users are there', () => {
+  it('tells the function of rotations which secret belongs to which user, and where the broker is', () => {
+    const functions = of(environment).ofType('AWS::Lambda::Function');
+    const rotate = functions.find(([id]) => id.startsWith('RotationRotate'))?.[1];
+    const { Variables } = Object(rotate?.Properties.Environment) as { Variables: Record<string, unknown> };
+    expect(JSON.stringify(Variables.MANAGEMENT_URL)).toContain('https://');
+    const logins = (Variables.LOGIN_SECRET_ARNS as { 'Fn::Join': ['', (string | { Ref: string })[]] })['Fn::Join'][1]
+      .map((part) => (typeof part === 'string' ? part : part.Ref.replace(/[0-9A-F]{8}$/, '')))
+      .join('');
+    expect(JSON.parse(logins)).toEqual({
+      ingestor: 'IngestorLogin',
+      worker: 'WorkerLogin',
+      'dead-letters': 'DeadLettersLogin',
+    });
+  });
+
+  it('rotates every login, not at once, and only when their users are there', () => {
     const schedules = of(environment).ofType('AWS::SecretsManager::RotationSchedule');
     expect(schedules.map(([, { Properties }]) => JSON.stringify(Properties.SecretId)).sort()).toEqual([
+      expect.stringContaining('DeadLettersLogin'),
       expect.stringContaining('IngestorLogin'),
       expect.stringContaining('WorkerLogin'),
     ]);
@@ -191,13 +210,13 @@ describe.each(environments)('%s', (environment) => {
       expect(DependsOn?.some((id) => id.startsWith('Topology'))).toBe(true);
     }
     const permissions = of(environment).ofType('AWS::Lambda::Permission');
-    expect(permissions).toHaveLength(2);
+    expect(permissions).toHaveLength(3);
     for (const [id, { Properties }] of permissions) {
       // Nobody else's Secrets Manager, and for no other secret.
       expect(Properties, id).toMatchObject({
         Principal: 'secretsmanager.amazonaws.com',
         SourceAccount: { Ref: 'AWS::AccountId' },
-        SourceArn: { Ref: expect.stringMatching(/^(Ingestor|Worker)Login/) },
+        SourceArn: { Ref: expect.stringMatching(/^(Ingestor|Worker|DeadLetters)Login/) },
       });
     }
   });
@@ -292,6 +311,7 @@ describe.each(environments)('%s', (environment) => {
       'HealthAlarm',
       'KeptByTopology',
       'LogGroup',
+      'LoginFunction',
       'ManagementEndpoint',
       'PutDiscordToken',
       'ServiceName',
@@ -365,6 +385,14 @@ describe('what outlives a deployment', () => {
         GenerateStringKey: 'password',
         PasswordLength: 40,
         SecretStringTemplate: '{"username":"administrator"}',
+      },
+      DeadLettersLogin0AFBCEEC: {
+        ExcludePunctuation: true,
+        GenerateStringKey: 'password',
+        PasswordLength: 40,
+        SecretStringTemplate: {
+          'Fn::Join': ['', ['{"host":"', 'HOST', '","port":5671,"vhost":"discord","username":"dead-letters"}']],
+        },
       },
       IngestorLogin32431250: {
         ExcludePunctuation: true,
@@ -464,9 +492,13 @@ describe('choices', () => {
     expect(Object.keys(Queues).filter((name) => name.startsWith('ingestor.lease.'))).toHaveLength(3);
   });
 
-  it('without rotation there is neither schedule nor function for it', () => {
-    const { ofType } = synthesized('staging', { rotationDays: 0 });
+  it('without rotation there is no schedule, and the function is there for a login that is leaked', () => {
+    const { ofType, outputs } = synthesized('staging', { rotationDays: 0 });
     expect(ofType('AWS::SecretsManager::RotationSchedule')).toEqual([]);
-    expect(ofType('AWS::Lambda::Function').filter(([id]) => id.includes('Rotat'))).toEqual([]);
+    expect(ofType('AWS::Lambda::Function').filter(([id]) => id.startsWith('RotationRotate'))).toHaveLength(1);
+    expect(ofType('AWS::Lambda::Permission')).toHaveLength(3);
+    expect(outputs.get('LoginFunction')?.Value).toEqual({
+      'Fn::GetAtt': [expect.stringMatching(/^RotationRotate/), 'Arn'],
+    });
   });
 });
