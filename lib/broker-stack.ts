@@ -89,7 +89,7 @@ export class BrokerStack extends Stack {
     };
     const topology = new BrokerTopology(this, 'Topology', {
       ...functions,
-      topology: discordTopology({ shardGroups: settings.groups }),
+      topology: discordTopology({ shardGroups: settings.groups, tasks: settings.tasks }),
       logins,
       revision: settings.topologyRevision,
       // The rules of security groups are resources of their own, which nobody else waits for.
@@ -110,6 +110,10 @@ export class BrokerStack extends Stack {
       BrokerEndpoint: [this.broker.amqpsEndpoint, 'Where the broker takes AMQP connections, by TLS'],
       [LOGIN_FUNCTION_OUTPUT]: [rotation.functionArn, 'Function that rotates and revokes logins: for npm run logins'],
       WorkerLoginSecret: [workerLogin.secretName, 'Secret with the address and the login for workers'],
+      DeadLettersLoginSecret: [
+        deadLettersLogin.secretName,
+        'Secret with the address and the login for the dead letters',
+      ],
       AdministratorSecret: [this.broker.administrator.secretName, "Secret with the broker's administrator"],
       KeptByTopology: [
         topology.kept,

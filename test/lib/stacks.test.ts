@@ -2,7 +2,8 @@
 import { readFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { beforeAll, describe, expect, it } from 'vitest';
-import { STOP_TIMEOUT_SECONDS } from '../../service/contract.ts';
+import { APPLIED_TAG, TOPOLOGY_ENV } from '../../lib/topology/resource-properties.ts';
+import { STOP_TIMEOUT_SECONDS, USERS } from '../../service/contract.ts';
 import { type Resource, type Synthesized, synthesized } from './synthesized.ts';
 
 const environments = ['staging', 'production'] as const;
@@ -308,6 +309,7 @@ describe.each(environments)('%s', (environment) => {
       'BrokerEndpoint',
       'ClusterName',
       'DashboardLink',
+      'DeadLettersLoginSecret',
       'HealthAlarm',
       'KeptByTopology',
       'LogGroup',
@@ -315,6 +317,7 @@ describe.each(environments)('%s', (environment) => {
       'ManagementEndpoint',
       'PutDiscordToken',
       'ServiceName',
+      'TopologyWarning',
       'WorkerLoginSecret',
     ]);
   });
@@ -414,6 +417,39 @@ describe('what outlives a deployment', () => {
   });
 });
 
+describe('the function that applies the topology', () => {
+  it('is told by its environment where to do so, and with which secrets', () => {
+    const { resources } = of('staging');
+    const [, apply] = [...resources].find(([id]) => /^TopologyApply[0-9A-F]{8}$/.test(id)) ?? [];
+    if (!apply) throw new Error('expected the function TopologyApply, got none');
+    const { Variables } = apply.Properties.Environment as { Variables: Record<string, unknown> };
+    const { managementUrl, administratorSecretArn, loginSecretArns } = TOPOLOGY_ENV;
+    expect(JSON.stringify(Variables[managementUrl])).toMatch(/https:\/\//);
+    expect(Variables[administratorSecretArn]).toEqual({ Ref: expect.stringContaining('Administrator') });
+    const logins = JSON.stringify(Variables[loginSecretArns]);
+    for (const user of Object.values(USERS)) expect(logins).toContain(`\\"${user}\\":\\"`);
+    expect(Object.keys(of('staging').one('Custom::BrokerTopology').Properties).toSorted()).toEqual([
+      'LoginSecretArns',
+      'ManagementUrl',
+      'Revision',
+      'ServiceTimeout',
+      'ServiceToken',
+      'Topology',
+    ]);
+  });
+
+  it("may tag the ingestor's login, and nothing else, with what was applied", () => {
+    const tagging = statements('staging').filter(({ Action }) => Action.includes('secretsmanager:TagResource'));
+    expect(tagging).toMatchObject([
+      {
+        Action: ['secretsmanager:TagResource'],
+        Resource: [{ Ref: expect.stringContaining('IngestorLogin') }],
+        Condition: { 'ForAllValues:StringEquals': { 'aws:TagKeys': [APPLIED_TAG] } },
+      },
+    ]);
+  });
+});
+
 describe('choices', () => {
   const existing = {
     vpcId: 'vpc-0a1b2c3d',
@@ -455,9 +491,6 @@ describe('choices', () => {
     );
     expect(one('Custom::BrokerTopology').Properties).toMatchObject({
       ManagementUrl: 'https://b-1.mq.eu-central-1.on.aws',
-      AdministratorSecretArn: arn,
-      // It was there before and stays: staging takes its own things away again.
-      OnDelete: 'remove',
     });
     const alarms = JSON.stringify(ofType('AWS::CloudWatch::Alarm'));
     expect(alarms).toContain('{"Name":"Broker","Value":"theirs"}');
