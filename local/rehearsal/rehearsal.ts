@@ -27,17 +27,17 @@ const SOURCES = ['bin', 'lib', 'service', '.dockerignore', 'cdk.json', 'package.
 /** @throws what fails, once it is recorded; nothing is left then either */
 export async function rehearse(recorder: Recorder, options: RehearsalOptions): Promise<void> {
   const folder = await mkdtemp(join(tmpdir(), 'ingestor-rehearsal-'));
-  // What was just ended may still be writing.
-  const remove = (): void => rmSync(folder, { recursive: true, force: true, maxRetries: 20, retryDelay: 50 });
-  process.once('exit', remove);
+  const removeFolder = (): void => rmSync(folder, { recursive: true, force: true, maxRetries: 5, retryDelay: 50 });
+  process.once('exit', removeFolder);
+  let images: Images | undefined;
   try {
     const versions = await synthesized(recorder, folder);
-    const images = await built(recorder, folder, versions, options);
+    images = await built(recorder, folder, versions, options);
     if (!options.onlyImage) await lived(recorder, folder, versions, images);
-    await images?.remove();
   } finally {
-    process.off('exit', remove);
-    remove();
+    await images?.remove();
+    process.off('exit', removeFolder);
+    removeFolder();
   }
 }
 
