@@ -10,7 +10,7 @@ import { ENV, NODE_FLAGS, PATHS } from '../service/contract.ts';
 import type { HealthReport } from '../service/health.ts';
 
 const MAIN = fileURLToPath(new URL('../service/main.ts', import.meta.url));
-const START_DEADLINE_MS = 30_000;
+const START_DEADLINE_MS = 60_000;
 
 export interface IngestorSettings {
   readonly name: string;

@@ -4,6 +4,7 @@
 import { spawn } from 'node:child_process';
 import { randomBytes, randomUUID } from 'node:crypto';
 import { once } from 'node:events';
+import { type AddressInfo, createConnection, createServer, type Server } from 'node:net';
 import { isDeepStrictEqual } from 'node:util';
 import type { RabbitMqNode } from '../rabbitmq.ts';
 import { type SecretsManager, startSecretsManager } from '../secrets-manager.ts';
@@ -34,15 +35,28 @@ export class Cloud {
   /** By logical id. */
   readonly #arns = new Map<string, string>();
   readonly #names: string[] = [];
+  /** The way of the functions to the management API. */
+  readonly #way: Server;
+  /** While it is, whoever comes this way gets no answer. */
+  silent = false;
 
   private constructor(broker: RabbitMqNode, secrets: SecretsManager) {
     this.#broker = broker;
     this.secrets = secrets;
+    this.#way = createServer((socket) => {
+      socket.on('error', () => undefined);
+      if (this.silent) return;
+      const onward = createConnection(Number(new URL(broker.managementTlsUrl ?? '').port), '127.0.0.1');
+      onward.on('error', () => socket.destroy());
+      socket.pipe(onward).pipe(socket);
+    });
   }
 
   /** Makes the secrets of the broker stack, with the broker's own administrator in his. */
   static async start(broker: RabbitMqNode, template: Template): Promise<Cloud> {
     const cloud = new Cloud(broker, await startSecretsManager());
+    cloud.#way.listen(0, '127.0.0.1');
+    await once(cloud.#way, 'listening');
     for (const [id, { Type, Properties }] of Object.entries(template.Resources)) {
       if (Type !== 'AWS::SecretsManager::Secret') continue;
       const { Name, GenerateSecretString: generated } = cloud.resolve([template], Properties) as {
@@ -53,6 +67,11 @@ export class Cloud {
       cloud.#arns.set(id, cloud.secrets.put(Name, generated && cloud.#generate(generated)));
     }
     return cloud;
+  }
+
+  async stop(): Promise<void> {
+    this.#way.close();
+    await this.secrets.stop();
   }
 
   #generate({ SecretStringTemplate, GenerateStringKey }: { SecretStringTemplate: string; GenerateStringKey: string }) {
@@ -79,8 +98,8 @@ export class Cloud {
         return name === 'DnsEntries' ? ['zone:localhost'] : `${id}.${name}`;
       },
     })(value);
-    const here = JSON.stringify(this.#broker.managementTlsUrl);
-    return JSON.parse(JSON.stringify(resolved).replaceAll('"https://127.0.0.1"', here));
+    const { port } = this.#way.address() as AddressInfo;
+    return JSON.parse(JSON.stringify(resolved).replaceAll('"https://127.0.0.1"', `"https://127.0.0.1:${port}"`));
   }
 
   /** The current login of a secret whose name ends so. */
@@ -98,7 +117,7 @@ export class Cloud {
   async topology(
     type: 'Create' | 'Update' | 'Delete',
     now: Assembly,
-    { before, ...options }: { before?: Assembly; seconds?: number; env?: Record<string, string>; once?: boolean } = {},
+    { before, ...options }: { before?: Assembly; seconds?: number; once?: boolean } = {},
   ): Promise<{ PhysicalResourceId: string; Data?: Record<string, string> }> {
     const properties = ({ broker }: Assembly) => texts(this.resolve([broker], only(broker, TOPOLOGY)[1]));
     const [id] = only(now.broker, TOPOLOGY);
@@ -160,10 +179,10 @@ export class Cloud {
     assembly: Assembly,
     name: string,
     event: object,
-    { once: single = false, ...options }: { once?: boolean; seconds?: number; env?: Record<string, string> } = {},
+    { once: single = false, seconds }: { once?: boolean; seconds?: number } = {},
   ): Promise<unknown> {
-    const first = await this.#invoke(assembly, name, event, options);
-    const again = single ? first : await this.#invoke(assembly, name, event, options);
+    const first = await this.#invoke(assembly, name, event, seconds);
+    const again = single ? first : await this.#invoke(assembly, name, event, seconds);
     if (!isDeepStrictEqual(first, again) && (first.error === undefined || again.error === undefined))
       throw new Error(`expected the same answer to an event that comes twice, got ${JSON.stringify([first, again])}`);
     if (first.error !== undefined) throw new Error(first.error);
@@ -171,12 +190,7 @@ export class Cloud {
   }
 
   /** Runs the bundle in a process of its own, which sees nothing but what Lambda would give it. */
-  async #invoke(
-    { broker, bundle }: Assembly,
-    name: string,
-    event: object,
-    { seconds, env = {} }: { seconds?: number; env?: Record<string, string> },
-  ): Promise<Outcome> {
+  async #invoke({ broker, bundle }: Assembly, name: string, event: object, seconds?: number): Promise<Outcome> {
     const [, found] = Object.entries(broker.Resources).find(
       ([id, { Type }]) => Type === 'AWS::Lambda::Function' && id.startsWith(name),
     ) ?? [undefined, undefined];
@@ -197,7 +211,6 @@ export class Cloud {
         ...Environment.Variables,
         ...this.secrets.environment,
         NODE_EXTRA_CA_CERTS: this.#broker.caFile,
-        ...env,
       },
     });
     // Lambda ends what takes longer.

@@ -84,7 +84,7 @@ async function built(
   return undefined;
 }
 
-async function lived(recorder: Recorder, folder: string, versions: Versions, images: Images | undefined) {
+export async function lived(recorder: Recorder, folder: string, versions: Versions, images: Images | undefined) {
   let cloud: Cloud | undefined;
   const stage = await Stage.start({
     ...{ tasks: 0, untilReady: false, tls: true, shards: SHARDS.count, shardsPerTask: SHARDS.perTask },
@@ -113,6 +113,6 @@ async function lived(recorder: Recorder, folder: string, versions: Versions, ima
     await life.tearDown();
   } finally {
     await stage.stop();
-    await cloud?.secrets.stop();
+    await cloud?.stop();
   }
 }
