@@ -42,7 +42,7 @@ export class TaskContainer extends IngestorProcess {
   }
 
   override async terminate(): Promise<number | NodeJS.Signals> {
-    await tell(this.#engine, ['stop', '--time', String(this.#task.stopTimeoutSeconds), this.name]);
+    await tell(this.#engine, ['stop', '-t', String(this.#task.stopTimeoutSeconds), this.name]);
     return await this.exit;
   }
 
