@@ -48,7 +48,12 @@ export async function tlsInFrontOf(managementUrl: string, host = '127.0.0.1'): P
 }
 
 /** The management API of a broker that keeps some of it from its administrator. */
-export async function refusing(managementUrl: string, what: RegExp, status: number, body = ''): Promise<Stranger> {
+export async function refusing(
+  managementUrl: string,
+  what: Pick<RegExp, 'test'>,
+  status: number,
+  body = '',
+): Promise<Stranger> {
   const forward = forwarding(managementUrl);
   const server = http.createServer((request, response) => {
     if (!what.test(`${request.method} ${request.url}`)) return forward(request, response);

@@ -305,6 +305,11 @@ describe.concurrent(`on RabbitMQ ${version}`, () => {
     await own.api.deleteExchange(own.vhost, 'orders');
     await own.api.deletePolicy(own.vhost, 'orders');
     expect(await apply(own, wanted)).toMatchObject({ steps: [], ...NOTHING_TO_SAY });
+    // What somebody makes afterwards is theirs, though it is the same.
+    await own.api.putExchange(own.vhost, { name: 'orders', type: 'topic' });
+    await own.api.bind(own.vhost, ORDERS);
+    const { steps, unwanted, leftAlone } = await apply(own, wanted);
+    expect([steps, unwanted, leftAlone]).toEqual([[], [], ['exchange orders', "binding orders → unrouted ('new')"]]);
   });
 
   onBroker('a failure in the middle leaves a true record, and the way back', async ({ own }) => {
@@ -369,6 +374,9 @@ describe.concurrent('a broker that keeps from its administrator', () => {
         `create binding ingestor.leases → ${leaseQueue(1)} ('${leaseQueue(1)}')`,
       ]);
       expect(first.notes).toEqual([expect.stringMatching(/^nothing is removed: /)]);
+      const unwritten = await applyWithout(own, /PUT .*global-parameters/, refusal, own.topology({ shardGroups: 3 }));
+      expect(lines(unwritten).filter((line) => line.startsWith('remove'))).toEqual([]);
+      expect(unwritten.notes).toEqual([expect.stringMatching(/^nothing is removed: /)]);
       // With it, what was recorded is known again.
       expect(await pending(own, wanted)).toEqual(["remove binding discord.events → unrouted ('k')"]);
     });
