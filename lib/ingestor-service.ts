@@ -2,7 +2,7 @@
 // check from inside. Rolling deploys start the new tasks first; they stand by until the old ones hand over their leases.
 // Its image comes from service/Dockerfile, its environment from service/contract.ts; its alarms are made elsewhere.
 import { join } from 'node:path';
-import { Duration, RemovalPolicy, Size } from 'aws-cdk-lib';
+import { Duration, Size } from 'aws-cdk-lib';
 import * as ec2 from 'aws-cdk-lib/aws-ec2';
 import { Platform } from 'aws-cdk-lib/aws-ecr-assets';
 import * as ecs from 'aws-cdk-lib/aws-ecs';
@@ -17,6 +17,8 @@ import {
   PATHS,
   STOP_TIMEOUT_SECONDS,
 } from '../service/contract.ts';
+import { removalPolicy } from './removal-policy.ts';
+import { onlyForThisAccount } from './service-roles.ts';
 import { heapLimitMiB, type Settings } from './settings.ts';
 
 export interface IngestorServiceProps {
@@ -40,11 +42,10 @@ export class IngestorService extends Construct {
   constructor(scope: Construct, id: string, props: IngestorServiceProps) {
     super(scope, id);
     const { settings } = props;
-    const production = settings.environment === 'production';
 
     this.logGroup = new LogGroup(this, 'Log', {
       retention: settings.logRetentionDays,
-      removalPolicy: production ? RemovalPolicy.RETAIN : RemovalPolicy.DESTROY,
+      removalPolicy: removalPolicy(settings),
     });
 
     const task = new ecs.FargateTaskDefinition(this, 'Task', {
@@ -91,6 +92,8 @@ export class IngestorService extends Construct {
         maxBufferSize: Size.mebibytes(4),
       }),
     });
+
+    for (const role of [task.taskRole, task.obtainExecutionRole()]) onlyForThisAccount(role);
 
     const security = new ec2.SecurityGroup(this, 'Egress', {
       vpc: props.vpc,

@@ -100,7 +100,7 @@ export class Monitoring extends Construct {
     });
   }
 
-  private createTopic(email: string | undefined): Topic {
+  private createTopic(emails: readonly string[] = []): Topic {
     const topic = new Topic(this, 'Topic', { displayName: 'Discord ingestor', enforceSSL: true });
     // A topic with a policy of its own loses the default one, by which CloudWatch would be allowed to publish.
     const { account } = Stack.of(this);
@@ -114,7 +114,7 @@ export class Monitoring extends Construct {
         conditions: { StringEquals: { 'aws:SourceAccount': account } },
       }),
     );
-    if (email) topic.addSubscription(new EmailSubscription(email));
+    for (const email of emails) topic.addSubscription(new EmailSubscription(email));
     return topic;
   }
 }

@@ -1,0 +1,18 @@
+// Roles that an AWS service takes on may be taken on for this account only, where the service says for whom it acts.
+// Otherwise somebody in another account who learns a role's name might get the service to use it for them.
+//
+//   ecs-tasks.amazonaws.com       yes: documented for the roles of tasks (Amazon ECS, task IAM role)
+//   vpc-flow-logs.amazonaws.com   yes: documented (Amazon VPC, IAM role for publishing flow logs)
+//   lambda.amazonaws.com          no: Lambda documents no such key for execution roles, and refuses a function whose role
+//                                 it cannot take on. A role cannot be passed to another account's function anyway
+import { Stack } from 'aws-cdk-lib';
+import { CfnRole, type IRole } from 'aws-cdk-lib/aws-iam';
+
+/** Adds the condition to what the role trusts: one service, in one statement. */
+export function onlyForThisAccount(role: IRole): void {
+  const made = role.node.defaultChild;
+  if (!(made instanceof CfnRole)) throw new Error(`expected a role that this stack makes, got ${role.node.path}`);
+  made.addPropertyOverride('AssumeRolePolicyDocument.Statement.0.Condition', {
+    StringEquals: { 'aws:SourceAccount': Stack.of(role).account },
+  });
+}
