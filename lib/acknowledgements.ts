@@ -94,6 +94,13 @@ export function acknowledgements(settings: Settings): Acknowledgement[] {
         reason: "The streams of one of the broker's log groups, named by its whole ARN",
       });
     }
+    if (['mq.m7g.2xlarge', 'mq.m7g.4xlarge'].includes(settings.broker.size)) {
+      list.push({
+        rule: 'CloudFormation-Validate::E3670',
+        at: ['Broker/Broker'],
+        reason: "The CDK's list of sizes ends at xlarge; Amazon MQ's own, for RabbitMQ 4, goes on to 16xlarge",
+      });
+    }
     if (settings.broker.nodes === 1) {
       list.push({
         rule: guard('mq_rabbit_deployment_mode_check'),
