@@ -69,7 +69,8 @@ function contextValue(name: string): string | undefined {
 }
 
 function synth(assembly: string): Promise<number> {
-  return cdk('ignore', 'synth', '--quiet', '--output', assembly, ...context.flatMap((pair) => ['-c', pair]));
+  // With --ci the CLI keeps stderr for what is wrong.
+  return cdk('ignore', 'synth', '--quiet', '--ci', '--output', assembly, ...context.flatMap((pair) => ['-c', pair]));
 }
 
 /** What was synthesized: its settings, and the region if it is of one. */

@@ -273,9 +273,7 @@ export function schemaFor(environment: Environment) {
 
     // One address, or a list. Without it alarms reach the topic and nobody: subscribe to the topic otherwise (chat, pager).
     alarmEmail: z
-      .union([z.email(), z.array(z.email())], {
-        error: ({ input }) => `expected an e-mail address${Array.isArray(input) ? ' each' : ''}, got ${show(input)}`,
-      })
+      .union([email(), z.array(email())], said('an e-mail address, or a list of them'))
       .transform((given): string[] => [...new Set([given].flat())])
       .optional(),
 
@@ -516,6 +514,10 @@ function id(kind: 'vpc' | 'subnet' | 'sg') {
 function subnetIds() {
   const error = said("a list of ids such as 'subnet-0123456789abcdef0'");
   return z.array(id('subnet'), error).min(1, error);
+}
+
+function email() {
+  return z.email(said('an e-mail address'));
 }
 
 function secretArn() {

@@ -244,7 +244,7 @@ describe('refusals', () => {
     [
       'lists with something that is no e-mail',
       { alarmEmail: ['a@example.com', 'ops'] },
-      'alarmEmail: expected an e-mail address each, got ["a@example.com","ops"]',
+      "alarmEmail.1: expected an e-mail address, got 'ops'",
     ],
     [
       'subnets that do not fit the nodes',
