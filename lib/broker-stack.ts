@@ -5,6 +5,7 @@ import type { ISecret } from 'aws-cdk-lib/aws-secretsmanager';
 import type { Construct } from 'constructs';
 import { USERS, VHOST } from '../service/contract.ts';
 import { Broker, consoleUrl, ExistingBroker, type IBroker } from './broker.ts';
+import { brokerLimits } from './broker-limits.ts';
 import { BrokerLogs } from './broker-logs.ts';
 import { Network } from './network.ts';
 import { removalPolicy } from './removal-policy.ts';
@@ -65,6 +66,12 @@ export class BrokerStack extends Stack {
       description: 'The ingestor at the broker: publishes events and holds leases',
       username: USERS.ingestor,
     });
+    const deadLettersLogin = brokerLogin(this, 'DeadLettersLogin', {
+      ...login,
+      name: 'broker-dead-letters',
+      description: 'Whoever looks after the dead letters: reads them and publishes them again',
+      username: USERS.deadLetters,
+    });
     const workerLogin = brokerLogin(this, 'WorkerLogin', {
       ...login,
       name: 'broker-worker',
@@ -80,14 +87,22 @@ export class BrokerStack extends Stack {
       managementEndpoint: this.broker.managementEndpoint,
       administrator: this.broker.administrator,
     };
-    const logins = { [USERS.ingestor]: this.ingestorLogin, [USERS.worker]: workerLogin };
+    const logins = {
+      [USERS.ingestor]: this.ingestorLogin,
+      [USERS.worker]: workerLogin,
+      [USERS.deadLetters]: deadLettersLogin,
+    };
+    // Of a broker of yours, the limits are yours as well.
+    const connectionLimit = brokerLimits(settings)?.connectionsPerNode;
     const topology = new BrokerTopology(this, 'Topology', {
       ...functions,
-      topology: discordTopology({ shardGroups: settings.groups }),
+      topology: discordTopology({
+        shardGroups: settings.groups,
+        tasks: settings.tasks,
+        ...(connectionLimit !== undefined && { connectionLimit }),
+      }),
       logins,
       revision: settings.topologyRevision,
-      // A broker of this stack goes with all it has; of somebody else's, staging cleans up what it made.
-      onDelete: settings.broker.existing && !settings.keepsData ? 'remove' : 'keep',
       // The rules of security groups are resources of their own, which nobody else waits for.
       after: [this.network.functionsReady, ...this.broker.connections.securityGroups],
     });
@@ -110,8 +125,9 @@ export class BrokerStack extends Stack {
       AdministratorSecret: [this.broker.administrator.secretName, "Secret with the broker's administrator"],
       KeptByTopology: [
         topology.kept,
-        'Queues and more that are not wanted any more, and were kept because of what they hold',
+        'What is not wanted any more and stays, with the commands that remove it by hand',
       ],
+      TopologyWarning: [topology.warning, 'Why the last rollback did without the broker'],
       ManagementEndpoint: [this.broker.managementEndpoint, 'Management page of the broker, from inside the VPC'],
     };
     if (this.broker instanceof Broker) {

@@ -11,7 +11,12 @@ import type { Environment } from './settings.ts';
 /** The broker's own user, whose name is no secret. It must not be `guest`, which Amazon MQ deletes. */
 export const ADMINISTRATOR = 'administrator';
 
-export type SecretName = 'discord-token' | 'broker-administrator' | 'broker-ingestor' | 'broker-worker';
+export type SecretName =
+  | 'discord-token'
+  | 'broker-administrator'
+  | 'broker-ingestor'
+  | 'broker-worker'
+  | 'broker-dead-letters';
 
 /** `*`: all of them, in a policy. */
 export const secretName = (environment: Environment, name: SecretName | '*'): string =>
@@ -33,7 +38,7 @@ export function administratorSecret(scope: Construct, id: string, props: SecretP
 }
 
 export interface BrokerLoginProps extends SecretProps {
-  readonly name: Extract<SecretName, 'broker-ingestor' | 'broker-worker'>;
+  readonly name: Extract<SecretName, 'broker-ingestor' | 'broker-worker' | 'broker-dead-letters'>;
   readonly description: string;
   readonly host: string;
   readonly vhost: string;

@@ -59,7 +59,7 @@ export const QUEUES = {
   unrouted: 'unrouted',
 } as const;
 
-/** Everything of this name belongs to the ingestor, which may configure it. */
+/** The ingestor's own objects begin so. What it may do with each: lib/topology/topology.ts. */
 export const INGESTOR_PREFIX = 'ingestor.';
 /** The queue whose one unacknowledged message, the session record, is the lease of a shard group. */
 export const leaseQueue = (group: number): string => `${INGESTOR_PREFIX}lease.${group}`;
@@ -69,7 +69,7 @@ export const LEASE_QUEUE_ARGUMENTS = { 'x-queue-type': 'quorum', 'x-single-activ
 export const identifyQueue = (bucket: number): string => `${INGESTOR_PREFIX}identify.${bucket}`;
 
 /** Users of the broker. The administrator is the broker's own. */
-export const USERS = { ingestor: 'ingestor', worker: 'worker' } as const;
+export const USERS = { ingestor: 'ingestor', worker: 'worker', deadLetters: 'dead-letters' } as const;
 
 /** Fields of a secret that holds a broker login (JSON). */
 export const BROKER_SECRET_FIELDS = ['host', 'port', 'vhost', 'username', 'password'] as const;

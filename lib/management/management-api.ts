@@ -98,9 +98,17 @@ export class ManagementApi {
     await this.#delete(path('exchanges', vhost, name));
   }
 
+  /** Without statistics, which a broker may keep late or not at all. */
   async queues(vhost: string): Promise<FoundQueue[]> {
-    const columns = 'name,type,durable,auto_delete,exclusive,arguments,messages,consumers';
-    return await this.#get(`${path('queues', vhost)}?columns=${columns}`, z.array(QUEUE));
+    const columns =
+      'name,type,durable,auto_delete,exclusive,arguments,policy,operator_policy,effective_policy_definition';
+    return await this.#get(`${path('queues', vhost)}?disable_stats=true&columns=${columns}`, z.array(QUEUE));
+  }
+
+  /** What a queue holds, as far as the broker keeps statistics; undefined where there is no such queue. */
+  async queueFigures(vhost: string, name: string): Promise<QueueFigures | undefined> {
+    const answer = await this.#call('GET', path('queues', vhost, name), { missing: 'fine' });
+    return answer === undefined ? undefined : this.#parsed(answer, QUEUE_FIGURES);
   }
 
   async putQueue(vhost: string, queue: Queue): Promise<void> {
@@ -110,18 +118,6 @@ export class ManagementApi {
   /** With its messages: quorum queues refuse the condition `if-empty`. */
   async deleteQueue(vhost: string, name: string): Promise<void> {
     await this.#delete(path('queues', vhost, name));
-  }
-
-  /** Whether a message is ready, now; it is given back. Nobody may look into a queue of a single active consumer: false. */
-  async hasReadyMessage(vhost: string, queue: string): Promise<boolean> {
-    const body = { count: 1, ackmode: 'ack_requeue_true', encoding: 'auto', truncate: 1 };
-    try {
-      const answer = await this.#call('POST', `${path('queues', vhost, queue)}/get`, { body, missing: 'fine' });
-      return answer !== undefined && this.#parsed(answer, z.array(z.unknown())).length > 0;
-    } catch (error) {
-      if (error instanceof ManagementApiError && error.message.includes('RESOURCE_LOCKED')) return false;
-      throw error;
-    }
   }
 
   async bindings(vhost: string): Promise<FoundBinding[]> {
@@ -185,6 +181,31 @@ export class ManagementApi {
     await this.#delete(path('permissions', vhost, user));
   }
 
+  /** Of all users that have any. */
+  async userLimits(): Promise<FoundUserLimits[]> {
+    return await this.#get('/api/user-limits', z.array(USER_LIMITS));
+  }
+
+  /** -1 is no limit. Open connections are not closed. */
+  async putUserLimit(user: string, name: UserLimitName, value: number): Promise<void> {
+    await this.#call('PUT', path('user-limits', user, name), { body: { value } });
+  }
+
+  /** Policies of whoever runs the broker: they apply beside the policy of a queue, and limit it. */
+  async operatorPolicies(vhost: string): Promise<FoundPolicy[]> {
+    return await this.#get(path('operator-policies', vhost), z.array(POLICY));
+  }
+
+  /** @returns undefined where there is none of this name */
+  async globalParameter(name: string): Promise<unknown> {
+    const answer = await this.#call('GET', path('global-parameters', name), { missing: 'fine' });
+    return answer === undefined ? undefined : this.#parsed(answer, z.object({ value: z.unknown() })).value;
+  }
+
+  async putGlobalParameter(name: string, value: object): Promise<void> {
+    await this.#call('PUT', path('global-parameters', name), { body: { value } });
+  }
+
   async #get<T>(target: string, schema: z.ZodType<T>): Promise<T> {
     return this.#parsed(await this.#call('GET', target), schema);
   }
@@ -231,6 +252,9 @@ export class ManagementApi {
         'forbidden',
         `user '${this.username}' may not ${method} ${target}: ${reason ?? 'access refused'}. Expected a user with the tag administrator`,
       );
+    // Without a body, so that it does not say who answers.
+    if (status === 405)
+      throw new ManagementApiError('refused', `the broker at ${this.#base.origin} does not allow ${method} ${target}`);
     if (reason === undefined) throw this.#stranger();
     throw new ManagementApiError('refused', `the broker refuses ${method} ${target}: ${reason}`);
   }
@@ -248,7 +272,8 @@ export class ManagementApi {
         signal: deadline,
         headers: {
           authorization: this.#authorization,
-          accept: 'application/json',
+          // User limits offer no JSON to a PUT, and refuse whoever insists on it (406).
+          accept: 'application/json, */*;q=0.1',
           ...(content && { 'content-type': 'application/json', 'content-length': content.length }),
         },
       },
@@ -300,10 +325,13 @@ export class ManagementApi {
 
 export type FoundExchange = z.output<typeof EXCHANGE>;
 export type FoundQueue = z.output<typeof QUEUE>;
+export type QueueFigures = z.output<typeof QUEUE_FIGURES>;
 export type FoundBinding = z.output<typeof BINDING>;
 export type FoundPolicy = z.output<typeof POLICY>;
 export type FoundUser = z.output<typeof USER>;
 export type FoundPermissions = z.output<typeof PERMISSIONS>;
+export type FoundUserLimits = z.output<typeof USER_LIMITS>;
+export type UserLimitName = keyof FoundUserLimits['limits'];
 
 const ARGUMENTS = z.record(z.string(), z.unknown());
 /** A list on RabbitMQ 4, a text with commas before. */
@@ -331,15 +359,26 @@ const QUEUE = z
     auto_delete: z.boolean(),
     exclusive: z.boolean().nullish(),
     arguments: ARGUMENTS,
-    /** Ready and unacknowledged. As the next one, up to ten seconds old; none yet of a young queue. */
-    messages: z.number().optional(),
-    consumers: z.number().optional(),
+    /** The broker's own word on what applies to the queue: null for none, undefined where it does not say. */
+    policy: z.string().nullish(),
+    operator_policy: z.string().nullish(),
+    /** Of both together; an empty list for none on older versions. */
+    effective_policy_definition: z.union([ARGUMENTS, z.tuple([]).transform(() => ({}))]).nullish(),
   })
-  .transform(({ auto_delete: autoDelete, exclusive, ...rest }) => ({
-    ...rest,
-    autoDelete,
-    exclusive: exclusive ?? false,
+  .transform((found) => ({
+    name: found.name,
+    type: found.type,
+    durable: found.durable,
+    autoDelete: found.auto_delete,
+    exclusive: found.exclusive ?? false,
+    arguments: found.arguments,
+    policy: found.policy,
+    operatorPolicy: found.operator_policy,
+    effectivePolicy: found.effective_policy_definition ?? undefined,
   }));
+
+/** A figure that is missing is unknown. */
+const QUEUE_FIGURES = z.object({ messages: z.number().optional(), consumers: z.number().optional() });
 
 const BINDING = z
   .object({
@@ -391,6 +430,13 @@ const PERMISSIONS = z.object({
   write: z.string(),
   read: z.string(),
 });
+
+const USER_LIMITS = z
+  .object({
+    user: z.string(),
+    value: z.object({ 'max-connections': z.number().optional(), 'max-channels': z.number().optional() }),
+  })
+  .transform(({ user, value: limits }) => ({ user, limits }));
 
 const ANSWER = z.object({ error: z.string(), reason: z.string().optional() });
 
