@@ -11,6 +11,11 @@ export function alternateOf(username: string): string {
   return username.endsWith(SUFFIX) ? username.slice(0, -SUFFIX.length) : `${username}${SUFFIX}`;
 }
 
+/** Whether the name is that of the first user of a pair. */
+export function isFirstOfPair(username: string): boolean {
+  return username !== '' && !username.endsWith(SUFFIX);
+}
+
 export type BrokerLogin = z.output<typeof LOGIN>;
 export type AdministratorLogin = z.output<typeof ADMINISTRATOR>;
 
@@ -52,7 +57,8 @@ function fromJson(text: string): unknown {
 
 /** Further fields (`tls: false` for a broker without TLS) are kept as they are. */
 const LOGIN = z.looseObject({
-  host: z.string().min(1),
+  // A name or an IP address: a whole address may have a password in it, and errors name the host.
+  host: z.string().regex(/^[A-Za-z0-9._:-]+$/),
   port: z.coerce.number().int().min(1).max(65_535),
   vhost: z.string().min(1),
   username: z.string().min(1),

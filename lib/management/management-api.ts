@@ -42,6 +42,7 @@ export class ManagementApi {
   readonly username: string;
   readonly #base: URL;
   readonly #authorization: string;
+  readonly #password: string;
   readonly #deadlineMs: number;
   readonly #agent: http.Agent;
 
@@ -50,6 +51,7 @@ export class ManagementApi {
     this.username = options.username;
     this.#base = baseOf(options.url);
     this.#authorization = `Basic ${Buffer.from(`${options.username}:${options.password}`).toString('base64')}`;
+    this.#password = options.password;
     this.#deadlineMs = options.deadlineMs ?? 10_000;
     this.#agent =
       this.#base.protocol === 'https:'
@@ -206,6 +208,14 @@ export class ManagementApi {
     await this.#call('PUT', path('global-parameters', name), { body: { value } });
   }
 
+  /** All connections of the user, at once: the broker tracks them by user, beside its statistics. @returns how many */
+  async closeConnections(user: string): Promise<number> {
+    const target = path('connections', 'username', user);
+    const open = await this.#get(target, z.array(z.unknown()));
+    await this.#delete(target);
+    return open.length;
+  }
+
   async #get<T>(target: string, schema: z.ZodType<T>): Promise<T> {
     return this.#parsed(await this.#call('GET', target), schema);
   }
@@ -217,12 +227,23 @@ export class ManagementApi {
   #parsed<T>(text: string | undefined, schema: z.ZodType<T>): T {
     const parsed = schema.safeParse(jsonOf(text ?? ''));
     if (parsed.success) return parsed.data;
-    throw this.#stranger(parsed.error);
+    throw this.#stranger();
   }
 
-  #stranger(cause?: unknown): ManagementApiError {
+  /** Without a cause: a parser's error may quote what came, and a stranger may send back what it was sent. */
+  #stranger(): ManagementApiError {
     const message = `what answers at ${this.#base.origin} is not RabbitMQ's management API: check host and port`;
-    return new ManagementApiError('stranger', message, cause);
+    return new ManagementApiError('stranger', message);
+  }
+
+  /** What the broker says, without what it was sent: for all its sentences, as a stranger may answer too. */
+  #withoutSecrets(reason: string, body: object | undefined): string {
+    const sent = body !== undefined && 'password' in body ? [String(body.password)] : [];
+    const encoded = this.#authorization.slice('Basic '.length);
+    return [this.#password, encoded, ...sent]
+      .filter((secret) => secret !== '')
+      .flatMap((secret) => [secret, JSON.stringify(secret).slice(1, -1), encodeURIComponent(secret)])
+      .reduce((text, secret) => text.replaceAll(secret, '[redacted]'), reason);
   }
 
   /** @returns the body; undefined for a 404 that is fine */
@@ -240,7 +261,8 @@ export class ManagementApi {
         'away',
         `the broker at ${this.#base.origin} failed by itself (HTTP ${status}): try again later`,
       );
-    const reason = answer.success ? oneLine(answer.data.reason ?? answer.data.error) : undefined;
+    const said = answer.success ? (answer.data.reason ?? answer.data.error) : undefined;
+    const reason = said === undefined ? undefined : oneLine(this.#withoutSecrets(said, body));
     // A wrong login is answered with `Login failed` or `Not_Authorized`, depending on the version.
     if (status === 401 && (reason === undefined || /^(login failed|not[_ ]authori[sz]ed)$/i.test(reason)))
       throw new ManagementApiError(
@@ -302,7 +324,7 @@ export class ManagementApi {
       return new ManagementApiError('away', `the broker at ${origin} did not answer within ${seconds} s`, cause);
     }
     const { code, message } = firstOf(cause);
-    if (code.startsWith('HPE_')) return this.#stranger(cause);
+    if (code.startsWith('HPE_')) return this.#stranger();
     if (code === 'EPROTO' || code.startsWith('ERR_SSL_')) {
       const advice = 'expected TLS there; check https:// and the port';
       return new ManagementApiError('untrusted', `no TLS connection to ${origin} (${code}): ${advice}`, cause);

@@ -22,7 +22,8 @@ export async function held(api: ManagementApi, wanted: Topology, { type, name }:
   const is = (some: { readonly name: string }) => some.name === name;
   if (type === 'user' ? isWanted(name, wanted) : wanted[`${type}s`].some(is))
     throw new Error(`${type} ${name} is wanted by this topology: nothing was removed`);
-  if (!found[`${type}s`].some(is)) throw new Error(`${type} ${name}: there is none at this broker, vhost ${wanted.vhost}`);
+  if (!found[`${type}s`].some(is))
+    throw new Error(`${type} ${name}: there is none at this broker, vhost ${wanted.vhost}`);
   const bindings = found.bindings
     .filter(({ source, destination, destinationType }) =>
       type === 'exchange'
