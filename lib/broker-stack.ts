@@ -8,6 +8,7 @@ import { USERS, VHOST } from '../service/contract.ts';
 import { Broker, consoleUrl, ExistingBroker, type IBroker } from './broker.ts';
 import { BrokerLogs } from './broker-logs.ts';
 import { Network } from './network.ts';
+import { ReleaseAlarms } from './release-alarms.ts';
 import { LoginRotation } from './rotation/login-rotation.ts';
 import { AMQPS_PORT, brokerLogin, discordTokenSecret, secretName } from './secrets.ts';
 import type { Settings } from './settings.ts';
@@ -94,6 +95,9 @@ export class BrokerStack extends Stack {
         after: [topology.resource],
       });
     }
+
+    // Here, long before the service: see there.
+    new ReleaseAlarms(this, 'ReleaseAlarms', { settings });
 
     const outputs: Record<string, [value: string, description: string]> = {
       BrokerClientsGroup: [
