@@ -312,6 +312,14 @@ const ROWS: Readonly<Record<string, { readonly alarm: string; readonly rolledBac
     rolledBack: false,
     fresh: (minute, owner) => (owner ? once(minute, ALONE + 2, { gatewayGaps: 1 }) : {}),
   },
+  'Discord drops a session in the moment of its hand-over': {
+    alarm: 'release-gaps',
+    rolledBack: true,
+    fresh: (minute, owner) => {
+      const takenOverAt = ALONE * MINUTE_MS;
+      return owner ? once(minute, ALONE, gap(lostBy({ storedAt: takenOverAt - 1_000 }, takenOverAt))) : {};
+    },
+  },
   "The broker's maintenance: it is away for three minutes": {
     alarm: '—',
     rolledBack: false,
