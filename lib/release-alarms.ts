@@ -1,10 +1,9 @@
-// The alarms that roll a deployment back, each for something a release can be blamed for. They page nobody. The table of
-// what is rolled back and what is not, with the reasons, is in docs/deploy.md; a test plays it.
-//
-// ECS does not look at alarms for a deployment at whose start one of them is on, so that a fix is never rolled back to
-// what it mends: https://docs.aws.amazon.com/AmazonECS/latest/developerguide/deployment-alarm-failure.html
-// Hence: while the old version fails in a way of these, its alarm is on; and it is on while no task reports at all. Before
-// the first deployment that is so too. For ECS to see it then, these are made well before the service: with the broker.
+// The alarms that roll a deployment back, each for something a release can be blamed for. They page nobody. docs/deploy.md
+// has the table of what is rolled back and what is not; a test plays it. ECS looks at no alarm of a deployment at whose
+// start one is on, so that a fix is not rolled back to what it mends: so each is on while the old version fails, and
+// the first also while no task reports. It is on before the first deployment too, because they are made minutes before
+// the service, with the broker; beside the service it would go on while the first image is pulled, and fail everything.
+// https://docs.aws.amazon.com/AmazonECS/latest/developerguide/deployment-alarm-failure.html
 import { Duration } from 'aws-cdk-lib';
 import * as cloudwatch from 'aws-cdk-lib/aws-cloudwatch';
 import { Construct } from 'constructs';
@@ -18,7 +17,7 @@ export interface ReleaseAlarmDefinition {
   readonly id: `release-${string}`;
   /** 1 or more in a minute in which a release is to blame. */
   readonly blame: string;
-  readonly figures: Readonly<
+  readonly metrics: Readonly<
     Record<
       string,
       readonly [Exclude<keyof typeof METRICS, 'queueDepth'>, 'Sum' | 'Maximum' | 'Minimum' | 'SampleCount']
@@ -43,7 +42,7 @@ export function releaseAlarmDefinitions({ tasks }: Pick<Settings, 'tasks'>): Rel
       id: 'release-offline',
       // The number of shards comes from the tasks: with a new one it changes when they do.
       blame: `IF(reporting > ${tasks}, 0, configured - connected - waiting)`,
-      figures: {
+      metrics: {
         ...reporting,
         configured: ['shardsConfigured', 'Minimum'],
         connected: ['shardsConnected', 'Sum'],
@@ -57,7 +56,7 @@ export function releaseAlarmDefinitions({ tasks }: Pick<Settings, 'tasks'>): Rel
     {
       id: 'release-broker',
       blame: `IF(worst >= 1, 0, IF(best >= 1, 1, IF(reporting > ${tasks}, 0, 1)))`,
-      figures: { ...reporting, best: ['brokerConnected', 'Maximum'], worst: ['brokerConnected', 'Minimum'] },
+      metrics: { ...reporting, best: ['brokerConnected', 'Maximum'], worst: ['brokerConnected', 'Minimum'] },
       datapoints: [4, 5],
       silence: 'notBreaching',
       wrong: 'A task cannot use the broker although another one can, or none of the new tasks can',
@@ -66,7 +65,7 @@ export function releaseAlarmDefinitions({ tasks }: Pick<Settings, 'tasks'>): Rel
     {
       id: 'release-publish-errors',
       blame: 'refused',
-      figures: { refused: ['publishErrors', 'Sum'] },
+      metrics: { refused: ['publishErrors', 'Sum'] },
       // After a refusal one message is tried each 15 to 30 s, so that a higher number is never reached.
       datapoints: [3, 5],
       silence: 'notBreaching',
@@ -76,7 +75,7 @@ export function releaseAlarmDefinitions({ tasks }: Pick<Settings, 'tasks'>): Rel
     {
       id: 'release-returned',
       blame: 'returned',
-      figures: { returned: ['eventsReturned', 'Sum'] },
+      metrics: { returned: ['eventsReturned', 'Sum'] },
       datapoints: [1, 1],
       silence: 'notBreaching',
       wrong: 'The broker returned messages: no queue takes them',
@@ -85,7 +84,7 @@ export function releaseAlarmDefinitions({ tasks }: Pick<Settings, 'tasks'>): Rel
     {
       id: 'release-gaps',
       blame: 'lost',
-      figures: { lost: ['gapsInHandOver', 'Sum'] },
+      metrics: { lost: ['gapsInHandOver', 'Sum'] },
       datapoints: [1, 1],
       silence: 'notBreaching',
       wrong: 'A session that was alive was lost with the hand-over to another task',
@@ -103,12 +102,12 @@ export class ReleaseAlarms extends Construct {
   constructor(scope: Construct, id: string, { settings }: { readonly settings: Settings }) {
     super(scope, id);
     const { environment } = settings;
-    for (const { id, blame, figures, datapoints, silence, wrong, because } of releaseAlarmDefinitions(settings)) {
+    for (const { id, blame, metrics, datapoints, silence, wrong, because } of releaseAlarmDefinitions(settings)) {
       const period = Duration.minutes(1);
-      const metrics = Object.entries(figures).map(
+      const named = Object.entries(metrics).map(
         ([name, [metric, statistic]]) => [name, ingestorMetric(metric, { environment, statistic, period })] as const,
       );
-      const alone = metrics.length === 1 ? metrics[0]?.[1] : undefined;
+      const alone = named.length === 1 ? named[0]?.[1] : undefined;
       const [datapointsToAlarm, evaluationPeriods] = datapoints;
       new cloudwatch.Alarm(this, id, {
         alarmName: alarmName(environment, id),
@@ -121,7 +120,7 @@ export class ReleaseAlarms extends Construct {
           alone ??
           new cloudwatch.MathExpression({
             expression: blame,
-            usingMetrics: Object.fromEntries(metrics),
+            usingMetrics: Object.fromEntries(named),
             label: id,
             period,
           }),

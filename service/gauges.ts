@@ -1,4 +1,4 @@
-// The figures of a task that are read when somebody looks, each from the snapshot of its state.
+// The gauges of a task, each computed from the snapshot of its state when it is reported.
 
 import { type HealthSnapshot, healthReport } from './health.ts';
 import type { Metrics } from './metrics.ts';

@@ -90,8 +90,8 @@ export class Metrics {
   }
 
   /**
-   * The last line of a process: what it counted. What it is, it is no more: a task that has let go of the broker and its
-   * shards would look like one that cannot reach them.
+   * The last line of a process: only what it counted. Its gauges would look like those of a task that cannot reach the
+   * broker, and owns no shard.
    */
   lastEmf(namespace: string, environment: string, now = Date.now()): string[] {
     return this.#lines(namespace, environment, now, new Map());

@@ -20,9 +20,9 @@ const GRACE_MS = 60_000;
 export function shardsWaiting(snapshot: Waiting): number {
   const { broker, discord, identifies, now, receiving, role } = snapshot;
   const away = snapshot.shards.filter(({ connected }) => !connected);
-  // The outbox is full because the broker takes nothing. That it cannot be used is told by another figure.
+  // The outbox is full because the broker takes nothing. Whether it can be used is another metric.
   if (role === 'owner' && !receiving && (broker.blocked || !broker.channelOpen)) return away.length;
-  // Who has a session would resume it: only the token is in the way then, and it was there before.
+  // A shard with a session could resume it, and had a token before: only a new session may have to wait.
   const without = away.filter(({ confirmedSequence }) => confirmedSequence === undefined);
   if (discord.tokenMissing || discord.restLimited) return without.length;
   if (discord.identifyClosed) return 0;

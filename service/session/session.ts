@@ -52,7 +52,7 @@ export class ShardSession {
   #handedOver = false;
   #doubted = false;
 
-  /** @param onLost told whether it was lost with the hand-over: it was alive before, and this process was refused it */
+  /** @param onLost called with whether it was lost in a hand-over: alive when taken over, and refused to this process */
   constructor(shardId: number, shardCount: number, onLost: (lost: LostSession, inHandOver: boolean) => void) {
     this.shardId = shardId;
     this.shardCount = shardCount;
