@@ -295,6 +295,11 @@ const ROWS: Readonly<Record<string, { readonly alarm: string; readonly rolledBac
     rolledBack: false,
     fresh: (minute) => (minute < ALONE + 3 ? { ...offline, shard: 'waiting' } : {}),
   },
+  'Discord goes away while old and new tasks run, and is back before the old ones end': {
+    alarm: '—',
+    rolledBack: false,
+    old: (minute) => (minute < START - 2 ? {} : { ...offline, shard: 'waiting' }),
+  },
   'Discord is away since before the deployment': {
     alarm: 'release-offline is on before',
     rolledBack: false,
