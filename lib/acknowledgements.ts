@@ -5,6 +5,7 @@ import { type Stack, Validations } from 'aws-cdk-lib';
 import { CfnLogGroup } from 'aws-cdk-lib/aws-logs';
 import { RegionInfo } from 'aws-cdk-lib/region-info';
 import type { IConstruct } from 'constructs';
+import { releaseAlarmDefinitions } from './release-alarms.ts';
 import { SDK_CALLS_FUNCTION } from './sdk-calls.ts';
 import type { Settings } from './settings.ts';
 
@@ -74,6 +75,11 @@ export function acknowledgements(settings: Settings): Acknowledgement[] {
       rule: guard('cloudwatch_log_group_encrypted_check'),
       at: ['*LogGroup'],
       reason: 'CloudWatch encrypts every log group with a key of its own; no credential and no content is logged',
+    },
+    {
+      rule: guard('cloudwatch_alarm_action_check'),
+      at: releaseAlarmDefinitions(settings).map(({ id }) => `ReleaseAlarms/${id}/Resource`),
+      reason: 'ECS asks for their state during a deployment; what they stand for pages by an alarm of its own',
     },
     {
       rule: guard('lambda_inside_vpc_check'),

@@ -8,6 +8,7 @@ import { Broker, consoleUrl, ExistingBroker, type IBroker } from './broker.ts';
 import { brokerLimits } from './broker-limits.ts';
 import { BrokerLogs } from './broker-logs.ts';
 import { Network } from './network.ts';
+import { ReleaseAlarms } from './release-alarms.ts';
 import { removalPolicy } from './removal-policy.ts';
 import { LoginRotation } from './rotation/login-rotation.ts';
 import { AMQPS_PORT, brokerLogin, discordTokenSecret, secretName, secretOfYours } from './secrets.ts';
@@ -114,6 +115,9 @@ export class BrokerStack extends Stack {
         after: [topology.resource],
       });
     }
+
+    // Here, long before the service: see there.
+    new ReleaseAlarms(this, 'ReleaseAlarms', { settings });
 
     const outputs: Record<string, [value: string, description: string]> = {
       BrokerClientsGroup: [

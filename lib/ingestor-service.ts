@@ -114,6 +114,7 @@ export class IngestorService extends Construct {
         alarmNames: [...props.deploymentAlarms],
         behavior: ecs.AlarmBehavior.ROLLBACK_ON_ALARM,
       },
+      bakeTime: BAKE_TIME,
       // Owner and standby in different zones.
       availabilityZoneRebalancing: ecs.AvailabilityZoneRebalancing.ENABLED,
       vpcSubnets: props.subnets,
@@ -130,6 +131,13 @@ export class IngestorService extends Construct {
     service.addPropertyOverride(`${breaker}.ThresholdConfiguration`, { Type: 'COUNT', Value: FAILED_STARTS });
   }
 }
+
+/**
+ * How long alarms can still roll a deployment back once the old tasks are gone. The slowest needs four minutes of metrics,
+ * a minute for the first of them, and its evaluation; ECS's own choice is less than five.
+ * https://docs.aws.amazon.com/AmazonECS/latest/developerguide/deployment-alarm-failure.html
+ */
+const BAKE_TIME = Duration.minutes(10);
 
 /** Tasks of a deployment that may fail before it is rolled back. */
 const FAILED_STARTS = 3;
