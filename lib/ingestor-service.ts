@@ -93,7 +93,7 @@ export class IngestorService extends Construct {
       }),
     });
 
-    for (const role of [task.taskRole, task.obtainExecutionRole()]) onlyForThisAccount(role);
+    onlyForThisAccount(task.taskRole);
 
     const security = new ec2.SecurityGroup(this, 'Egress', {
       vpc: props.vpc,

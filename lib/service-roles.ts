@@ -1,7 +1,9 @@
 // Roles that an AWS service takes on may be taken on for this account only, where the service says for whom it acts.
 // Otherwise somebody in another account who learns a role's name might get the service to use it for them.
 //
-//   ecs-tasks.amazonaws.com       yes: documented for the roles of tasks (Amazon ECS, task IAM role)
+//   ecs-tasks.amazonaws.com       yes for the task's own role: documented (Amazon ECS, task IAM role). Not for the execution
+//                                 role, where it is not documented: it can only fetch our image and write our log, and
+//                                 a condition that does not hold would keep every task from starting
 //   vpc-flow-logs.amazonaws.com   yes: documented (Amazon VPC, IAM role for publishing flow logs)
 //   lambda.amazonaws.com          no: Lambda documents no such key for execution roles, and refuses a function whose role
 //                                 it cannot take on. A role cannot be passed to another account's function anyway
