@@ -249,8 +249,8 @@ describe('the nodes of a broker', () => {
     ['broker-memory', 'RabbitMQMemUsed', 0.79 * 1.8 * GIB, 'OK', ['RabbitMQMemLimit', 1.8 * GIB]],
     ['broker-disk', 'RabbitMQDiskFree', 19 * GIB, 'ALARM', ['RabbitMQDiskFreeLimit', 10 * GIB]],
     ['broker-disk', 'RabbitMQDiskFree', 21 * GIB, 'OK', ['RabbitMQDiskFreeLimit', 10 * GIB]],
-    ['broker-connections', 'ConnectionCount', 81, 'ALARM', ['RabbitMQMemLimit', 1]],
-    ['broker-connections', 'ConnectionCount', 79, 'OK', ['RabbitMQMemLimit', 1]],
+    ['broker-connections', 'ConnectionCount', 0.81 * 300, 'ALARM', ['RabbitMQMemLimit', 1]],
+    ['broker-connections', 'ConnectionCount', 0.79 * 300, 'OK', ['RabbitMQMemLimit', 1]],
   ] as const)('alone is judged likewise: %s of %s %d is %s', (id, metric, value, state, [name, limit]) => {
     expect(judged('staging', id, metric, [value], [name, limit])).toBe(state);
   });
