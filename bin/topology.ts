@@ -6,9 +6,10 @@ import { readFileSync } from 'node:fs';
 import { parseArgs } from 'node:util';
 import { ManagementApi } from '../lib/management/management-api.ts';
 import { applyTopology, planTopology, TopologyRefusedError } from '../lib/topology/apply.ts';
-import type { Plan, Step } from '../lib/topology/plan.ts';
-import { held, type Removable, removableTypes, remove } from '../lib/topology/removal.ts';
+import type { Plan, Unwanted } from '../lib/topology/plan.ts';
+import { held, removableTypes, remove } from '../lib/topology/removal.ts';
 import { keptSentences, withoutPasswordSentence } from '../lib/topology/sentences.ts';
+import type { Step } from '../lib/topology/steps.ts';
 import { discordTopology, type Topology } from '../lib/topology/topology.ts';
 import { USERS, VHOST } from '../service/contract.ts';
 
@@ -129,7 +130,7 @@ function whole(option: string, text: string, most: number): number {
   throw new Error(`--${option}: expected 1 to ${most}, got '${text}'`);
 }
 
-function removable([type, name, ...more]: readonly string[]): Removable {
+function removable([type, name, ...more]: readonly string[]): Unwanted {
   const known = removableTypes.find((some) => some === type);
   if (known && name && more.length === 0) return { type: known, name };
   throw new Error(
@@ -137,7 +138,7 @@ function removable([type, name, ...more]: readonly string[]): Removable {
   );
 }
 
-async function removeByHand(api: ManagementApi, wanted: Topology, what: Removable, yes: boolean): Promise<number> {
+async function removeByHand(api: ManagementApi, wanted: Topology, what: Unwanted, yes: boolean): Promise<number> {
   const lines = await held(api, wanted, what);
   console.log([`${what.type} ${what.name}, vhost ${wanted.vhost}`, ...lines.map((line) => `  ${line}`)].join('\n'));
   if (!yes) {

@@ -126,6 +126,10 @@ export class BrokerStack extends Stack {
       ],
       BrokerEndpoint: [this.broker.amqpsEndpoint, 'Where the broker takes AMQP connections, by TLS'],
       WorkerLoginSecret: [workerLogin.secretName, 'Secret with the address and the login for workers'],
+      DeadLettersLoginSecret: [
+        deadLettersLogin.secretName,
+        'Secret with the address and the login for the dead letters',
+      ],
       AdministratorSecret: [this.broker.administrator.secretName, "Secret with the broker's administrator"],
       KeptByTopology: [
         topology.kept,

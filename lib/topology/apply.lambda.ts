@@ -64,8 +64,8 @@ export async function handler(
     const PhysicalResourceId =
       event.RequestType === 'Update' ? event.PhysicalResourceId : `topology of ${wanted.vhost}`;
     const applied = new AppliedTag(settings.tagged, fingerprint(wanted, properties.Revision, settings));
-    const isRollback = event.RequestType === 'Update' && (await applied.isWanted());
-    const patience = isRollback ? Math.min(until, Date.now() + ROLLBACK_PATIENCE_MS) : until;
+    const isAppliedAlready = event.RequestType === 'Update' && (await applied.isWanted());
+    const patience = isAppliedAlready ? Math.min(until, Date.now() + ROLLBACK_PATIENCE_MS) : until;
     try {
       const report = await apply(wanted, settings, patience, () => applied.write(CHANGING));
       await applied.confirm();
@@ -76,7 +76,7 @@ export async function handler(
         Data: { Version: report.version, Kept: shortened(kept.join('; ') || 'nothing'), Warning: 'none' },
       };
     } catch (error) {
-      if (!isRollback || applied.changing || !(error instanceof NoWayInError)) throw error;
+      if (!isAppliedAlready || applied.changing || !(error instanceof NoWayInError)) throw error;
       const warning = `the broker was not asked, because what was applied last is wanted again: ${error.message}`;
       say('warn', warning);
       return { PhysicalResourceId, Data: { Version: 'unknown', Kept: 'unknown', Warning: shortened(warning) } };

@@ -4,9 +4,10 @@
 
 import { type ManagementApi, ManagementApiError } from '../management/management-api.ts';
 import { type Found, readFound, unlessRefused } from './found.ts';
-import { type Plan, plan, type Step } from './plan.ts';
+import { type Plan, plan } from './plan.ts';
 import { isEqual, pruned, recordName, type TopologyRecord, withSteps } from './record.ts';
 import { complaints } from './rules.ts';
+import type { Step } from './steps.ts';
 import type { Topology } from './topology.ts';
 
 export interface ApplyOptions {

@@ -11,6 +11,7 @@ import { Provider } from 'aws-cdk-lib/custom-resources';
 import { Construct, type IDependable } from 'constructs';
 import { NodeFunction } from '../node-function.ts';
 import { APPLIED_TAG, type ResourceProperties, TOPOLOGY_ENV, toProperties } from './resource-properties.ts';
+import { complaints } from './rules.ts';
 import type { Topology } from './topology.ts';
 
 export interface BrokerTopologyProps {
@@ -38,6 +39,8 @@ export class BrokerTopology extends Construct {
 
   constructor(scope: Construct, id: string, props: BrokerTopologyProps) {
     super(scope, id);
+    const faults = complaints(props.topology);
+    if (faults.length > 0) throw new Error(`topology: ${faults.join('; ')}`);
     const logins = Object.entries(props.logins);
     for (const { name } of props.topology.users)
       if (!props.logins[name])

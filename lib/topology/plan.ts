@@ -10,6 +10,7 @@ import { isPasswordOf } from '../management/password-hash.ts';
 import { governs, operatorEffects, overridden } from './effective-policies.ts';
 import type { Found } from './found.ts';
 import { isEqual, isSameBinding, permissionsOf, type TopologyRecord } from './record.ts';
+import type { Step, Target } from './steps.ts';
 import {
   type Binding,
   type Exchange,
@@ -19,7 +20,6 @@ import {
   type Queue,
   type Topology,
   type User,
-  type UserLimits,
 } from './topology.ts';
 
 export interface Plan {
@@ -42,25 +42,6 @@ export interface Unwanted {
   readonly type: 'queue' | 'exchange' | 'user';
   readonly name: string;
 }
-
-export interface Step {
-  readonly kind: 'create' | 'change' | 'remove';
-  /** For people: 'queue interactions'. */
-  readonly what: string;
-  /** What is set, or what differs: 'message-ttl: 60000 → 900000'. Never a password. */
-  readonly details: readonly string[];
-  readonly target: Target;
-}
-
-export type Target =
-  | { readonly type: 'vhost'; readonly vhost: string }
-  | { readonly type: 'policy'; readonly policy: Policy }
-  | { readonly type: 'exchange'; readonly exchange: Exchange }
-  | { readonly type: 'queue'; readonly queue: Queue }
-  | { readonly type: 'binding'; readonly binding: Binding; readonly propertiesKey?: string }
-  | { readonly type: 'user'; readonly user: User }
-  | { readonly type: 'permissions'; readonly user: string; readonly permissions: Permissions }
-  | { readonly type: 'limits'; readonly user: string; readonly limits: UserLimits };
 
 /** @param passwords by user's name; a user that is not there yet and has none is left out */
 export function plan(wanted: Topology, found: Found, passwords: Readonly<Record<string, string>> = {}): Plan {
@@ -114,7 +95,7 @@ export function plan(wanted: Topology, found: Found, passwords: Readonly<Record<
       ...wanted.queues.flatMap((queue) => queueRefusals(queue, found)),
       ...overridden(wanted, policies, found, staying),
       ...effects.refusals,
-      ...wanted.users.flatMap((user) => userRefusals(user, found)),
+      ...wanted.users.flatMap((user) => userRefusals(user, found, passwords[user.name])),
     ],
     unwanted,
     kept: removals.kept,
@@ -251,14 +232,21 @@ function immutable(what: string, { key, is, should }: Difference): string {
 }
 
 /** Who may do more than a user of the topology is somebody else, and stays as it is. */
-function userRefusals({ name, tags }: User, found: Found): string[] {
+function userRefusals({ name, tags }: User, found: Found, password: string | undefined): string[] {
   if (name === found.login)
     return [`user ${name} applies this topology, so that it can be no user of it: name another`];
   const there = found.users.find((user) => user.name === name);
-  const [is, should] = [there?.tags ?? tags, tags].map((some) => some.toSorted().join(', '));
-  if (is === should) return [];
+  if (there === undefined) return [];
+  const [is, should] = [there.tags, tags].map((some) => some.toSorted().join(', '));
+  if (is !== should)
+    return [
+      `user ${name} has the tags ${show(is)}, wanted ${show(should)}: name another user, or take the tags away by hand if it is this topology's`,
+    ];
+  const isOurs = found.record === undefined || found.record.users.some((user) => isPair(user, name));
+  const elsewhere = found.permissions.find(({ user, vhost }) => user === name && vhost !== found.vhost);
+  if (isOurs || elsewhere === undefined || password === undefined || isPasswordOf(there, password)) return [];
   return [
-    `user ${name} has the tags ${show(is)}, wanted ${show(should)}: name another user, or take the tags away by hand if it is this topology's`,
+    `user ${name} has another password, and permissions in vhost ${elsewhere.vhost}: name another user, as this one is somebody else's`,
   ];
 }
 
@@ -317,8 +305,10 @@ function neededBy(policy: Policy, wanted: Topology, found: Found): string | unde
 const usersIn = (record: TopologyRecord): string[] => [...new Set(record.permissions.map(({ user }) => user))];
 
 /** Rotation alternates between the two users of a pair. */
+const isPair = (user: string, other: string): boolean => user === other || user === alternateOf(other);
+
 export function isWanted(user: string, wanted: Topology): boolean {
-  return wanted.users.some(({ name }) => name === user || name === alternateOf(user));
+  return wanted.users.some(({ name }) => isPair(name, user));
 }
 
 function unwantedOf(wanted: Topology, found: Found): Unwanted[] {
@@ -339,7 +329,7 @@ function unwantedOf(wanted: Topology, found: Found): Unwanted[] {
     ...ours(
       'user',
       found.users.filter(({ name }) => name !== found.login && !isWanted(name, wanted)),
-      (name) => [name, alternateOf(name)].some((one) => record?.users.includes(one)),
+      (name) => record?.users.some((user) => isPair(user, name)) === true,
     ),
   ];
 }

@@ -4,8 +4,9 @@
 
 import { z } from 'zod';
 import type { FoundBinding, FoundPermissions, FoundPolicy } from '../management/management-api.ts';
-import type { Step } from './plan.ts';
+
 import { TOPOLOGY } from './resource-properties.ts';
+import type { Step } from './steps.ts';
 import type { Binding } from './topology.ts';
 
 export type TopologyRecord = z.output<typeof RECORD>;

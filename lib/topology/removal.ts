@@ -3,21 +3,16 @@
 
 import type { ManagementApi } from '../management/management-api.ts';
 import { readFound } from './found.ts';
-import { isWanted } from './plan.ts';
+import { isWanted, type Unwanted } from './plan.ts';
 import type { Topology } from './topology.ts';
 
-export const removableTypes = ['queue', 'exchange', 'user'] as const;
-
-export interface Removable {
-  readonly type: (typeof removableTypes)[number];
-  readonly name: string;
-}
+export const removableTypes = ['queue', 'exchange', 'user'] as const satisfies readonly Unwanted['type'][];
 
 /**
  * What would go with it, one line each.
  * @throws Error with one sentence where it is wanted, not there, or the user that asks; ManagementApiError
  */
-export async function held(api: ManagementApi, wanted: Topology, { type, name }: Removable): Promise<string[]> {
+export async function held(api: ManagementApi, wanted: Topology, { type, name }: Unwanted): Promise<string[]> {
   const found = await readFound(api, wanted.vhost);
   const is = (some: { readonly name: string }) => some.name === name;
   if (type === 'user' ? isWanted(name, wanted) : wanted[`${type}s`].some(is))
@@ -34,7 +29,11 @@ export async function held(api: ManagementApi, wanted: Topology, { type, name }:
   switch (type) {
     case 'queue': {
       const { messages = 'unknown', consumers = 'unknown' } = (await api.queueFigures(wanted.vhost, name)) ?? {};
-      return [`messages: ${messages} (up to ten seconds ago)`, `consumers: ${consumers}`, ...bindings];
+      return [
+        `messages: ${messages}${messages === 'unknown' ? '' : ' (up to ten seconds ago)'}`,
+        `consumers: ${consumers}`,
+        ...bindings,
+      ];
     }
     case 'exchange':
       return bindings;
@@ -48,7 +47,7 @@ export async function held(api: ManagementApi, wanted: Topology, { type, name }:
 }
 
 /** With all that it holds. @throws ManagementApiError */
-export async function remove(api: ManagementApi, vhost: string, { type, name }: Removable): Promise<void> {
+export async function remove(api: ManagementApi, vhost: string, { type, name }: Unwanted): Promise<void> {
   if (type === 'queue') await api.deleteQueue(vhost, name);
   else if (type === 'exchange') await api.deleteExchange(vhost, name);
   else await api.deleteUser(name);

@@ -178,7 +178,7 @@ function userComplaints({ name, tags, permissions, limits }: Topology['users'][n
   for (const [limit, value] of Object.entries(limits ?? {}))
     if (!Number.isInteger(value) || value < 1)
       found.push(
-        `${what}: ${limit}: expected a whole number of at least 1, got ${value}. Does the broker allow enough connections?`,
+        `${what}: ${limit}: expected a whole number of at least 1, got ${value}. Does the broker allow enough connections for so many tasks?`,
       );
   for (const [kind, expression] of Object.entries(permissions)) {
     if (expression === '') continue;

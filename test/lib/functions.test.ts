@@ -9,7 +9,7 @@ import { promisify } from 'node:util';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 import { ManagementApi } from '../../lib/management/management-api.ts';
 import { ROTATION_ENV } from '../../lib/rotation/rotation.ts';
-import { toProperties } from '../../lib/topology/resource-properties.ts';
+import { TOPOLOGY_ENV, toProperties } from '../../lib/topology/resource-properties.ts';
 import { discordTopology } from '../../lib/topology/topology.ts';
 import { type SecretsManager, startSecretsManager } from '../../local/secrets-manager.ts';
 import { makeVhost, sharedBroker, type Vhost } from '../broker.ts';
@@ -19,7 +19,7 @@ let made: Synthesized;
 let secrets: SecretsManager;
 let vhost: Vhost;
 let api: ManagementApi;
-let names: { ingestor: string; worker: string };
+let names: { ingestor: string; worker: string; deadLetters: string };
 const scratch = mkdtempSync(join(tmpdir(), 'ingestor-function-'));
 
 beforeAll(async () => {
@@ -30,7 +30,7 @@ beforeAll(async () => {
   api = new ManagementApi({ url, username, password });
   secrets.put('administrator', JSON.stringify({ username, password }));
   const id = randomBytes(4).toString('hex');
-  names = { ingestor: `ingestor-${id}`, worker: `worker-${id}` };
+  names = { ingestor: `ingestor-${id}`, worker: `worker-${id}`, deadLetters: `dead-letters-${id}` };
 });
 
 afterAll(async () => {
@@ -88,26 +88,28 @@ describe('a bundle', () => {
 
 describe('the functions, one after the other', () => {
   it('the topology is applied, and again when nothing is to do', async () => {
-    const { managementUrl } = sharedBroker();
+    const { managementTlsUrl, caFile } = sharedBroker();
+    if (managementTlsUrl === undefined) return;
     const event = {
       RequestType: 'Create',
-      ResourceProperties: {
-        Topology: toProperties(discordTopology({ vhost: vhost.vhost, userNames: names })),
-        ManagementUrl: managementUrl,
-        AdministratorSecretArn: secrets.put('administrator'),
-        LoginSecretArns: {
-          [names.ingestor]: secrets.put('ingestor', JSON.stringify(login(names.ingestor, 'first-password'))),
-          [names.worker]: secrets.put('worker', JSON.stringify(login(names.worker, 'workers-password'))),
-        },
-        OnDelete: 'keep',
-      },
+      ResourceProperties: { Topology: toProperties(discordTopology({ vhost: vhost.vhost, userNames: names })) },
+    };
+    const env = {
+      [TOPOLOGY_ENV.managementUrl]: managementTlsUrl,
+      [TOPOLOGY_ENV.administratorSecretArn]: secrets.put('administrator'),
+      [TOPOLOGY_ENV.loginSecretArns]: JSON.stringify({
+        [names.ingestor]: secrets.put('ingestor', JSON.stringify(login(names.ingestor, 'first-password'))),
+        [names.worker]: secrets.put('worker', JSON.stringify(login(names.worker, 'workers-password'))),
+        [names.deadLetters]: secrets.put('dead-letters', JSON.stringify(login(names.deadLetters, 'third-password'))),
+      }),
+      ...(caFile && { NODE_EXTRA_CA_CERTS: caFile }),
     };
     const answer = {
       PhysicalResourceId: `topology of ${vhost.vhost}`,
-      Data: { Version: sharedBroker().version, Kept: 'nothing' },
+      Data: { Version: sharedBroker().version, Kept: 'nothing', Warning: 'none' },
     };
-    expect(await call('TopologyApply', event)).toEqual(answer);
-    expect(await call('TopologyApply', event)).toEqual(answer);
+    expect(await call('TopologyApply', event, env)).toEqual(answer);
+    expect(await call('TopologyApply', event, env)).toEqual(answer);
     expect((await api.queues(vhost.vhost)).length).toBe(6);
   });
 

@@ -9,7 +9,8 @@ import { BrokerStack } from '../../lib/broker-stack.ts';
 import { environmentStacks } from '../../lib/environment.ts';
 import { type Choices, MOST_GROUPS, type Settings, settingsFor } from '../../lib/settings.ts';
 import type { StackMetadata } from '../../lib/stack-identity.ts';
-import { STOP_TIMEOUT_SECONDS } from '../../service/contract.ts';
+import { APPLIED_TAG, TOPOLOGY_ENV } from '../../lib/topology/resource-properties.ts';
+import { STOP_TIMEOUT_SECONDS, USERS } from '../../service/contract.ts';
 import { exportsOf, imports, references, templatesOf } from './needed.ts';
 import { type Resource, type Synthesized, synthesized } from './synthesized.ts';
 
@@ -125,13 +126,16 @@ describe.each(environments)('%s', (environment) => {
       if (!Action.includes('secretsmanager:GetSecretValue')) continue;
       for (const resource of Resource) {
         const secret =
-          /(Administrator|DiscordToken|IngestorLogin|WorkerLogin)/.exec(JSON.stringify(resource))?.[1] ?? '*';
+          /(Administrator|DiscordToken|IngestorLogin|WorkerLogin|DeadLettersLogin)/.exec(
+            JSON.stringify(resource),
+          )?.[1] ?? '*';
         const reader = /(TopologyApply|RotationRotate|TaskRole)/.exec(where)?.[1] ?? where;
         readers.set(secret, [...(readers.get(secret) ?? []), reader].sort());
       }
     }
     expect(Object.fromEntries(readers)).toEqual({
       Administrator: ['RotationRotate', 'TopologyApply'],
+      DeadLettersLogin: ['RotationRotate', 'TopologyApply'],
       DiscordToken: ['TaskRole'],
       IngestorLogin: ['RotationRotate', 'TaskRole', 'TopologyApply'],
       WorkerLogin: ['RotationRotate', 'TopologyApply'],
@@ -186,9 +190,10 @@ describe.each(environments)('%s', (environment) => {
     expect(service.dependencies).toContain(`discord-ingestor-${environment}-broker`);
   });
 
-  it('rotates ingestor and workers, not at once, and only when their users are there', () => {
+  it('rotates every login, not at once, and only when their users are there', () => {
     const schedules = of(environment).ofType('AWS::SecretsManager::RotationSchedule');
     expect(schedules.map(([, { Properties }]) => JSON.stringify(Properties.SecretId)).sort()).toEqual([
+      expect.stringContaining('DeadLettersLogin'),
       expect.stringContaining('IngestorLogin'),
       expect.stringContaining('WorkerLogin'),
     ]);
@@ -200,13 +205,13 @@ describe.each(environments)('%s', (environment) => {
       expect(DependsOn?.some((id) => id.startsWith('Topology'))).toBe(true);
     }
     const permissions = of(environment).ofType('AWS::Lambda::Permission');
-    expect(permissions).toHaveLength(2);
+    expect(permissions).toHaveLength(3);
     for (const [id, { Properties }] of permissions) {
       // Nobody else's Secrets Manager, and for no other secret.
       expect(Properties, id).toMatchObject({
         Principal: 'secretsmanager.amazonaws.com',
         SourceAccount: { Ref: 'AWS::AccountId' },
-        SourceArn: { Ref: expect.stringMatching(/^(Ingestor|Worker)Login/) },
+        SourceArn: { Ref: expect.stringMatching(/^(Ingestor|Worker|DeadLetters)Login/) },
       });
     }
   });
@@ -314,12 +319,14 @@ describe.each(environments)('%s', (environment) => {
       'BrokerEndpoint',
       'ClusterName',
       'DashboardLink',
+      'DeadLettersLoginSecret',
       'HealthAlarm',
       'KeptByTopology',
       'LogGroup',
       'ManagementEndpoint',
       'PutDiscordToken',
       'ServiceName',
+      'TopologyWarning',
       'WorkerLoginSecret',
     ]);
   });
@@ -484,6 +491,14 @@ describe('what outlives a deployment', () => {
         PasswordLength: 40,
         SecretStringTemplate: '{"username":"administrator"}',
       },
+      DeadLettersLogin0AFBCEEC: {
+        ExcludePunctuation: true,
+        GenerateStringKey: 'password',
+        PasswordLength: 40,
+        SecretStringTemplate: {
+          'Fn::Join': ['', ['{"host":"', 'HOST', '","port":5671,"vhost":"discord","username":"dead-letters"}']],
+        },
+      },
       IngestorLogin32431250: {
         ExcludePunctuation: true,
         GenerateStringKey: 'password',
@@ -587,6 +602,39 @@ describe('what a service may do for us', () => {
   });
 });
 
+describe('the function that applies the topology', () => {
+  it('is told by its environment where to do so, and with which secrets', () => {
+    const { resources } = of('staging');
+    const [, apply] = [...resources].find(([id]) => /^TopologyApply[0-9A-F]{8}$/.test(id)) ?? [];
+    if (!apply) throw new Error('expected the function TopologyApply, got none');
+    const { Variables } = apply.Properties.Environment as { Variables: Record<string, unknown> };
+    const { managementUrl, administratorSecretArn, loginSecretArns } = TOPOLOGY_ENV;
+    expect(JSON.stringify(Variables[managementUrl])).toMatch(/https:\/\//);
+    expect(Variables[administratorSecretArn]).toEqual({ Ref: expect.stringContaining('Administrator') });
+    const logins = JSON.stringify(Variables[loginSecretArns]);
+    for (const user of Object.values(USERS)) expect(logins).toContain(`\\"${user}\\":\\"`);
+    expect(Object.keys(of('staging').one('Custom::BrokerTopology').Properties).toSorted()).toEqual([
+      'LoginSecretArns',
+      'ManagementUrl',
+      'Revision',
+      'ServiceTimeout',
+      'ServiceToken',
+      'Topology',
+    ]);
+  });
+
+  it("may tag the ingestor's login, and nothing else, with what was applied", () => {
+    const tagging = statements('staging').filter(({ Action }) => Action.includes('secretsmanager:TagResource'));
+    expect(tagging).toMatchObject([
+      {
+        Action: ['secretsmanager:TagResource'],
+        Resource: [{ Ref: expect.stringContaining('IngestorLogin') }],
+        Condition: { 'ForAllValues:StringEquals': { 'aws:TagKeys': [APPLIED_TAG] } },
+      },
+    ]);
+  });
+});
+
 describe('choices', () => {
   const existing = {
     vpcId: 'vpc-0a1b2c3d',
@@ -628,9 +676,6 @@ describe('choices', () => {
     );
     expect(one('Custom::BrokerTopology').Properties).toMatchObject({
       ManagementUrl: 'https://b-1.mq.eu-central-1.on.aws',
-      AdministratorSecretArn: arn,
-      // It was there before and stays: staging takes its own things away again.
-      OnDelete: 'remove',
     });
     const alarms = JSON.stringify(ofType('AWS::CloudWatch::Alarm'));
     expect(alarms).toContain('{"Name":"Broker","Value":"theirs"}');

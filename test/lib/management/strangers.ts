@@ -35,15 +35,7 @@ export async function tlsInFrontOf(managementUrl: string, host = '127.0.0.1'): P
   const folder = await mkdtemp(join(tmpdir(), 'topology-tls-'));
   const caFile = await makeCertificates(folder);
   const [key, cert] = await Promise.all(['server.key', 'server.pem'].map((file) => readFile(join(folder, file))));
-  const server = https.createServer({ ...(key && { key }), ...(cert && { cert }) }, (request, response) => {
-    const { method, headers, url = '/' } = request;
-    const forward = http.request(new URL(url, managementUrl), { ...(method && { method }), headers }, (answer) => {
-      response.writeHead(answer.statusCode ?? 502, answer.headers);
-      answer.pipe(response);
-    });
-    forward.on('error', () => response.destroy());
-    request.pipe(forward);
-  });
+  const server = https.createServer({ ...(key && { key }), ...(cert && { cert }) }, forwarding(managementUrl));
   const stranger = await listening(server, host);
   return {
     port: stranger.port,
@@ -52,6 +44,34 @@ export async function tlsInFrontOf(managementUrl: string, host = '127.0.0.1'): P
       await stranger.close();
       await rm(folder, { recursive: true });
     },
+  };
+}
+
+/** The management API of a broker that keeps some of it from its administrator. */
+export async function refusing(
+  managementUrl: string,
+  what: Pick<RegExp, 'test'>,
+  status: number,
+  body = '',
+): Promise<Stranger> {
+  const forward = forwarding(managementUrl);
+  const server = http.createServer((request, response) => {
+    if (!what.test(`${request.method} ${request.url}`)) return forward(request, response);
+    request.resume();
+    response.writeHead(status, { 'content-type': 'application/json' }).end(body);
+  });
+  return await listening(server);
+}
+
+function forwarding(managementUrl: string): http.RequestListener {
+  return (request, response) => {
+    const { method, headers, url = '/' } = request;
+    const forward = http.request(new URL(url, managementUrl), { ...(method && { method }), headers }, (answer) => {
+      response.writeHead(answer.statusCode ?? 502, answer.headers);
+      answer.pipe(response);
+    });
+    forward.on('error', () => response.destroy());
+    request.pipe(forward);
   };
 }
 

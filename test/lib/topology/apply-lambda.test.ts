@@ -22,10 +22,13 @@ import { discordTopology, type Topology } from '../../../lib/topology/topology.t
 import { type SecretsManager, startSecretsManager } from '../../../local/secrets-manager.ts';
 import { leaseQueue, QUEUES, type USERS } from '../../../service/contract.ts';
 import { sharedBroker } from '../../broker.ts';
+import { refusing, tlsInFrontOf } from '../management/strangers.ts';
 
 let secrets: SecretsManager;
 let handler: typeof Handler;
 let api: ManagementApi;
+let front: Awaited<ReturnType<typeof tlsInFrontOf>>;
+let managementByTls: string;
 let authorities: string[];
 let id: string;
 let names: Readonly<Record<keyof typeof USERS, string>>;
@@ -35,9 +38,11 @@ let hear: (() => void) | undefined;
 beforeAll(async () => {
   secrets = await startSecretsManager();
   for (const [name, value] of Object.entries(secrets.environment)) vi.stubEnv(name, value);
-  const { managementUrl: url, username, password, caFile } = sharedBroker();
+  const { managementUrl: url, username, password } = sharedBroker();
+  front = await tlsInFrontOf(url);
+  managementByTls = `https://127.0.0.1:${front.port}`;
   authorities = tls.getCACertificates('default');
-  if (caFile) tls.setDefaultCACertificates([...authorities, readFileSync(caFile, 'utf8')]);
+  tls.setDefaultCACertificates([...authorities, readFileSync(front.caFile, 'utf8')]);
   api = new ManagementApi({ url, username, password });
   // The SDK reads the environment when its client is made.
   ({ handler } = await import('../../../lib/topology/apply.lambda.ts'));
@@ -46,6 +51,7 @@ beforeAll(async () => {
 afterAll(async () => {
   api.close();
   tls.setDefaultCACertificates(authorities);
+  await front.close();
   vi.unstubAllEnvs();
   await secrets.stop();
 });
@@ -89,7 +95,7 @@ function administrator(password = sharedBroker().password): string {
 function environment(changes: Partial<Record<keyof typeof TOPOLOGY_ENV, string>> = {}): void {
   const arns = Object.fromEntries(Object.values(names).map((name) => [name, secrets.put(name)]));
   const settings = {
-    managementUrl: sharedBroker().managementTlsUrl ?? 'no TLS',
+    managementUrl: managementByTls,
     administratorSecretArn: secrets.put(`administrator-${id}`),
     loginSecretArns: JSON.stringify(arns),
     ...changes,
@@ -101,7 +107,7 @@ function properties(wanted: Topology, changes: Partial<ResourceProperties> = {})
   return {
     Topology: toProperties(wanted),
     Revision: 0,
-    ManagementUrl: sharedBroker().managementTlsUrl ?? '',
+    ManagementUrl: managementByTls,
     LoginSecretArns: {},
     ...changes,
   };
@@ -201,7 +207,7 @@ describe('create', () => {
       level: 'warn',
       message: expect.stringMatching(/^cannot reach the broker .+: trying again in 1 s$/),
     });
-    const proxy = await forward(port, Number(new URL(sharedBroker().managementTlsUrl ?? '').port));
+    const proxy = await forward(port, front.port);
     await expect(applied).resolves.toMatchObject({ PhysicalResourceId: `topology of ${id}` });
     await proxy.close();
   });
@@ -392,7 +398,7 @@ describe('update', () => {
     const answer = await handler(event('Update', properties(without), before), FIVE_MINUTES);
     expect(steps().at(-1)).toBe(`remove permissions of ${names.worker}`);
     expect(answer.Data?.Kept).toBe(
-      `user ${names.worker} is not wanted any more, and stays: npm run topology -- remove user ${names.worker} --vhost ${id} --url ${sharedBroker().managementTlsUrl}`,
+      `user ${names.worker} is not wanted any more, and stays: npm run topology -- remove user ${names.worker} --vhost ${id} --url ${managementByTls}`,
     );
     expect((await api.users()).map(({ name }) => name)).toContain(names.worker);
     expect(said).toContainEqual({ level: 'warn', message: answer.Data?.Kept });
@@ -478,7 +484,7 @@ describe('an update that is refused, and rolled back', () => {
     // Later something else of the stack failed.
     const answers = await twice('Update', before, attempted);
     applied(answers);
-    const command = `npm run topology -- remove queue ${leaseQueue(1)} --vhost ${id} --url ${sharedBroker().managementTlsUrl}`;
+    const command = `npm run topology -- remove queue ${leaseQueue(1)} --vhost ${id} --url ${managementByTls}`;
     for (const answer of answers)
       expect(answer).toMatchObject({
         Data: { Kept: `queue ${leaseQueue(1)} is not wanted any more, and stays: ${command}`, Warning: 'none' },
@@ -564,6 +570,25 @@ describe('a rollback to what was applied last', () => {
     );
   });
 
+  it('fails where it has begun to mend the broker, which then goes away', async () => {
+    let ill = false;
+    const broker = await refusing(
+      sharedBroker().managementUrl,
+      { test: (call) => ill && call.startsWith('PUT /api/queues') },
+      503,
+    );
+    const own = await tlsInFrontOf(`http://127.0.0.1:${broker.port}`);
+    tls.setDefaultCACertificates([...tls.getCACertificates('default'), readFileSync(own.caFile, 'utf8')]);
+    environment({ managementUrl: `https://127.0.0.1:${own.port}` });
+    const before = properties(topology());
+    await handler(event('Create', before), FIVE_MINUTES);
+    await api.deleteQueue(id, QUEUES.gatewayEvents);
+    ill = true;
+    await expect(handler(event('Update', before, before), within(20_000))).rejects.toThrow(/\(given up after \d+ s\)$/);
+    await own.close();
+    await broker.close();
+  });
+
   it('asks the broker where it is there, and mends what is not as it was', async () => {
     const before = properties(topology());
     await handler(event('Create', before), FIVE_MINUTES);
@@ -604,7 +629,7 @@ describe('delete', () => {
 /** The broker behind an address that can go away. */
 async function proxied() {
   const port = await freePort();
-  return { port, proxy: await forward(port, Number(new URL(sharedBroker().managementTlsUrl ?? '').port)) };
+  return { port, proxy: await forward(port, front.port) };
 }
 
 async function manage(method: string, path: string, body?: object): Promise<void> {

@@ -10,6 +10,7 @@ import { recordName } from '../../../lib/topology/record.ts';
 import type { Policy, Topology } from '../../../lib/topology/topology.ts';
 import { EXCHANGES, leaseQueue, QUEUES } from '../../../service/contract.ts';
 import { sharedBroker } from '../../broker.ts';
+import { refusing } from '../management/strangers.ts';
 import { type OwnVhost, ownVhost } from './own-vhost.ts';
 
 const { version } = sharedBroker();
@@ -304,6 +305,11 @@ describe.concurrent(`on RabbitMQ ${version}`, () => {
     await own.api.deleteExchange(own.vhost, 'orders');
     await own.api.deletePolicy(own.vhost, 'orders');
     expect(await apply(own, wanted)).toMatchObject({ steps: [], ...NOTHING_TO_SAY });
+    // What somebody makes afterwards is theirs, though it is the same.
+    await own.api.putExchange(own.vhost, { name: 'orders', type: 'topic' });
+    await own.api.bind(own.vhost, ORDERS);
+    const { steps, unwanted, leftAlone } = await apply(own, wanted);
+    expect([steps, unwanted, leftAlone]).toEqual([[], [], ['exchange orders', "binding orders → unrouted ('new')"]]);
   });
 
   onBroker('a failure in the middle leaves a true record, and the way back', async ({ own }) => {
@@ -333,6 +339,73 @@ describe.concurrent(`on RabbitMQ ${version}`, () => {
     expect([report.steps, report.unwanted]).toEqual([[], []]);
     expect(await own.api.globalParameter(recordName(own.vhost))).toEqual({ version: 99 });
   });
+});
+
+describe.concurrent('a broker that keeps from its administrator', () => {
+  const REFUSALS: readonly [status: number, body: string][] = [
+    [401, '{"error":"not_authorized","reason":"Access refused."}'],
+    [403, '{"error":"forbidden","reason":"not here"}'],
+    [404, '{"error":"Object Not Found","reason":"Not Found"}'],
+    [405, ''],
+  ];
+
+  /** Applies through a proxy that refuses what matches. */
+  async function applyWithout(own: OwnVhost, what: RegExp, refusal: (typeof REFUSALS)[number], wanted: Topology) {
+    const { managementUrl, username, password } = sharedBroker();
+    const proxy = await refusing(managementUrl, what, ...refusal);
+    const api = new ManagementApi({ url: `http://127.0.0.1:${proxy.port}`, username, password });
+    const report = await applyTopology(api, wanted, { passwords: own.passwords });
+    api.close();
+    await proxy.close();
+    return report;
+  }
+
+  for (const refusal of REFUSALS) {
+    onBroker(`global parameters (${refusal[0]}) has nothing removed, and a note`, async ({ own }) => {
+      const wanted = own.topology();
+      const more = {
+        ...wanted,
+        bindings: [...wanted.bindings, { exchange: EXCHANGES.events, queue: QUEUES.unrouted, routingKey: 'k' }],
+      };
+      await apply(own, more);
+      const first = await applyWithout(own, /global-parameters/, refusal, own.topology({ shardGroups: 2 }));
+      expect(lines(first)).toEqual([
+        `create queue ${leaseQueue(1)}`,
+        `create binding ingestor.leases → ${leaseQueue(1)} ('${leaseQueue(1)}')`,
+      ]);
+      expect(first.notes).toEqual([expect.stringMatching(/^nothing is removed: /)]);
+      const unwritten = await applyWithout(own, /PUT .*global-parameters/, refusal, own.topology({ shardGroups: 3 }));
+      expect(lines(unwritten).filter((line) => line.startsWith('remove'))).toEqual([]);
+      expect(unwritten.notes).toEqual([expect.stringMatching(/^nothing is removed: /)]);
+      // With it, what was recorded is known again.
+      expect(await pending(own, wanted)).toEqual(["remove binding discord.events → unrouted ('k')"]);
+    });
+
+    onBroker(`limits of users (${refusal[0]}) goes without, and has notes`, async ({ own }) => {
+      const wanted = own.topology({ connectionLimit: 200 });
+      const asked = await applyWithout(own, /PUT \/api\/user-limits/, refusal, wanted);
+      expect(lines(asked)).not.toContainEqual(expect.stringContaining('limits of'));
+      expect(asked.notes).toEqual(
+        wanted.users.map(({ name }) => expect.stringContaining(`limits of ${name} are not set: `)),
+      );
+      const read = await applyWithout(own, /user-limits/, refusal, wanted);
+      expect([lines(read), read.notes]).toEqual([[], [expect.stringMatching(/^limits of users are not set: /)]]);
+    });
+
+    onBroker(`operator policies (${refusal[0]}) is asked what applies to each queue`, async ({ own }) => {
+      await apply(own, own.topology());
+      await own.manage('PUT', `operator-policies/${own.vhost}/hidden`, {
+        ...{ pattern: '.*', 'apply-to': 'queues', priority: 1, definition: { 'message-ttl': 3_000 } },
+      });
+      const applying = applyWithout(own, /operator-policies/, refusal, own.topology());
+      await expect(applying).rejects.toThrow(/operator policy hidden: message-ttl 3000 on queue ingestor\.lease\.0/);
+      await own.manage('DELETE', `operator-policies/${own.vhost}/hidden`);
+      const report = await applyWithout(own, /operator-policies/, refusal, own.topology());
+      expect(report.notes).toEqual([
+        expect.stringMatching(/^only queues that are there are checked for operator policies: /),
+      ]);
+    });
+  }
 });
 
 const ORDERS = { exchange: 'orders', queue: QUEUES.unrouted, routingKey: 'new' };

@@ -156,7 +156,7 @@ describe('what is not wanted any more', () => {
     const shown = await here('remove', ['queue', leaseQueue(1)]);
     expect([shown.code, shown.err]).toEqual([2, '']);
     expect(shown.out).toMatch(
-      /^queue ingestor\.lease\.1, vhost .+\n {2}messages: (\d+|unknown) .+\n {2}consumers: (\d+|unknown)\n/,
+      /^queue ingestor\.lease\.1, vhost .+\n {2}messages: (\d+ .+|unknown)\n {2}consumers: (\d+|unknown)\n/,
     );
     expect(shown.out).toContain(
       `  binding ingestor.leases → ${leaseQueue(1)} ('${leaseQueue(1)}')\nnothing was removed`,
@@ -173,14 +173,9 @@ describe('what is not wanted any more', () => {
     expect((await here('remove', ['exchange', "it's theirs", '--yes'])).code).toBe(0);
     expect((await own.api.exchanges(own.vhost)).map(({ name }) => name)).not.toContain("it's theirs");
     const { worker } = own.userNames;
-    for (const what of [
-      ['queue', QUEUES.interactions],
-      ['exchange', EXCHANGES.events],
-      ['user', worker],
-      ['user', `${worker}_b`],
-    ])
-      expect(await here('remove', [...what, '--yes'])).toEqual({
-        ...{ code: 1, out: '', err: `${what.join(' ')} is wanted by this topology: nothing was removed\n` },
+    for (const what of [`queue ${QUEUES.interactions}`, `user ${worker}_b`])
+      expect(await here('remove', [...what.split(' '), '--yes'])).toEqual({
+        ...{ code: 1, out: '', err: `${what} is wanted by this topology: nothing was removed\n` },
       });
     expect((await here('remove', ['user', username, '--yes'])).err).toBe(
       `user ${username} is the one that asks: nothing was removed\n`,

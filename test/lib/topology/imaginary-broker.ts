@@ -3,8 +3,9 @@
 
 import { createHash } from 'node:crypto';
 import type { Found } from '../../../lib/topology/found.ts';
-import type { Step } from '../../../lib/topology/plan.ts';
+
 import { EMPTY_RECORD, pruned, withSteps } from '../../../lib/topology/record.ts';
+import type { Step } from '../../../lib/topology/steps.ts';
 
 export const LOGIN = 'administrator';
 

@@ -285,6 +285,20 @@ describe('what cannot be changed is refused, with the name, the argument and bot
     }
   });
 
+  test('a user of somebody else, whose password would change', () => {
+    const elsewhere = { user: 'worker', vhost: 'theirs', configure: '', write: '', read: '.*' };
+    const users = changed(settled.users, 'worker', hashed('theirs'));
+    const found = drifted({ users, permissions: [...settled.permissions, elsewhere], record: nowhere.record });
+    const refusals = (some: Found, given: Record<string, string> = passwords) => plan(wanted, some, given).refusals;
+    expect(refusals(found)).toEqual([
+      "user worker has another password, and permissions in vhost theirs: name another user, as this one is somebody else's",
+    ]);
+    expect(refusals({ ...found, users: settled.users })).toEqual([]);
+    expect(refusals({ ...found, permissions: settled.permissions })).toEqual([]);
+    expect(refusals({ ...found, record: settled.record })).toEqual([]);
+    expect(refusals(found, {})).toEqual([]);
+  });
+
   test('the administrator that applies it', () => {
     const users = wanted.users.map((user) => (user.name === 'worker' ? { ...user, name: LOGIN } : user));
     const { refusals } = plan({ ...wanted, users }, settled, { ...passwords, [LOGIN]: 'x' });
