@@ -130,7 +130,7 @@ export function acknowledgements(settings: Settings): Acknowledgement[] {
   if (settings.rotationDays === 0) {
     list.push({
       rule: 'AwsSolutions-SMG4',
-      at: ['IngestorLogin/Resource', 'WorkerLogin/Resource'],
+      at: ['IngestorLogin', 'WorkerLogin', 'DeadLettersLogin'].map((login) => `${login}/Resource`),
       reason: 'Switched off by rotationDays',
     });
   }

@@ -11,6 +11,7 @@ import { Network } from './network.ts';
 import { ReleaseAlarms } from './release-alarms.ts';
 import { removalPolicy } from './removal-policy.ts';
 import { LoginRotation } from './rotation/login-rotation.ts';
+import { LOGIN_FUNCTION_OUTPUT } from './rotation/rotation.ts';
 import { AMQPS_PORT, brokerLogin, discordTokenSecret, secretName, secretOfYours } from './secrets.ts';
 import type { Settings } from './settings.ts';
 import { BrokerTopology } from './topology/broker-topology.ts';
@@ -107,14 +108,12 @@ export class BrokerStack extends Stack {
       // The rules of security groups are resources of their own, which nobody else waits for.
       after: [this.network.functionsReady, ...this.broker.connections.securityGroups],
     });
-    if (settings.rotationDays > 0) {
-      new LoginRotation(this, 'Rotation', {
-        ...functions,
-        logins,
-        everyDays: settings.rotationDays,
-        after: [topology.resource],
-      });
-    }
+    const rotation = new LoginRotation(this, 'Rotation', {
+      ...functions,
+      logins,
+      everyDays: settings.rotationDays,
+      after: [topology.resource],
+    });
 
     // Here, long before the service: see there.
     new ReleaseAlarms(this, 'ReleaseAlarms', { settings });
@@ -125,6 +124,7 @@ export class BrokerStack extends Stack {
         'Security group for workers: its members reach the broker',
       ],
       BrokerEndpoint: [this.broker.amqpsEndpoint, 'Where the broker takes AMQP connections, by TLS'],
+      [LOGIN_FUNCTION_OUTPUT]: [rotation.functionArn, 'Function that rotates and revokes logins: for npm run logins'],
       WorkerLoginSecret: [workerLogin.secretName, 'Secret with the address and the login for workers'],
       DeadLettersLoginSecret: [
         deadLettersLogin.secretName,

@@ -63,10 +63,7 @@ export class IngestorService extends Construct {
     const linux = new ecs.LinuxParameters(this, 'Linux', { initProcessEnabled: true });
     linux.dropCapabilities(ecs.Capability.ALL);
     task.addContainer('ingestor', {
-      image: ecs.ContainerImage.fromAsset(join(import.meta.dirname, '..'), {
-        file: 'service/Dockerfile',
-        platform: Platform.LINUX_ARM64,
-      }),
+      image: ecs.ContainerImage.fromAsset(IMAGE_CONTEXT, IMAGE),
       command: taskCommand(settings),
       // Without a limit of its own a container sees the memory of the machine beneath.
       memoryLimitMiB: settings.task.memoryMiB,
@@ -141,6 +138,10 @@ const BAKE_TIME = Duration.minutes(10);
 
 /** Tasks of a deployment that may fail before it is rolled back. */
 const FAILED_STARTS = 3;
+
+/** The .dockerignore in it decides what is staged: the image is built from the staged folder, not from here. */
+const IMAGE_CONTEXT = join(import.meta.dirname, '..');
+export const IMAGE: ecs.AssetImageProps = { file: 'service/Dockerfile', platform: Platform.LINUX_ARM64 };
 
 // Of the image, as service/Dockerfile makes it.
 export const NODE = '/nodejs/bin/node';

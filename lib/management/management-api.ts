@@ -108,9 +108,9 @@ export class ManagementApi {
   }
 
   /** What a queue holds, as far as the broker keeps statistics; undefined where there is no such queue. */
-  async queueFigures(vhost: string, name: string): Promise<QueueFigures | undefined> {
+  async queueStatistics(vhost: string, name: string): Promise<QueueStatistics | undefined> {
     const answer = await this.#call('GET', path('queues', vhost, name), { missing: 'fine' });
-    return answer === undefined ? undefined : this.#parsed(answer, QUEUE_FIGURES);
+    return answer === undefined ? undefined : this.#parsed(answer, QUEUE_STATISTICS);
   }
 
   async putQueue(vhost: string, queue: Queue): Promise<void> {
@@ -347,7 +347,7 @@ export class ManagementApi {
 
 export type FoundExchange = z.output<typeof EXCHANGE>;
 export type FoundQueue = z.output<typeof QUEUE>;
-export type QueueFigures = z.output<typeof QUEUE_FIGURES>;
+export type QueueStatistics = z.output<typeof QUEUE_STATISTICS>;
 export type FoundBinding = z.output<typeof BINDING>;
 export type FoundPolicy = z.output<typeof POLICY>;
 export type FoundUser = z.output<typeof USER>;
@@ -399,8 +399,8 @@ const QUEUE = z
     effectivePolicy: found.effective_policy_definition ?? undefined,
   }));
 
-/** A figure that is missing is unknown. */
-const QUEUE_FIGURES = z.object({ messages: z.number().optional(), consumers: z.number().optional() });
+/** What is missing is unknown, not 0. */
+const QUEUE_STATISTICS = z.object({ messages: z.number().optional(), consumers: z.number().optional() });
 
 const BINDING = z
   .object({

@@ -6,6 +6,7 @@
 // Each step may be repeated, and a rotation that failed leaves the current login untouched. A fifth step is for a person
 // whose login was leaked (`npm run logins`), after a rotation:
 //   revoke        the former user gets a password that nobody keeps, and its connections are closed
+import { setTimeout as sleep } from 'node:timers/promises';
 import {
   DescribeSecretCommand,
   PutSecretValueCommand,
@@ -13,7 +14,13 @@ import {
   UpdateSecretVersionStageCommand,
 } from '@aws-sdk/client-secrets-manager';
 import type { SecretsManagerRotationEvent } from 'aws-lambda';
-import { alternateOf, type BrokerLogin, parseAdministrator, parseLogin } from '../management/broker-login.ts';
+import {
+  alternateOf,
+  type BrokerLogin,
+  parseAdministrator,
+  parseLogin,
+  requireOwnUser,
+} from '../management/broker-login.ts';
 import {
   type FoundUser,
   type FoundUserLimits,
@@ -30,7 +37,6 @@ import {
   type RightsStep,
   type RotationSettings,
   requireOrdinaryUsers,
-  requireOwnUser,
   rotationSettings,
 } from './rotation.ts';
 
@@ -49,6 +55,11 @@ export interface RevokeReport {
   readonly current: string;
   readonly connectionsClosed: number;
 }
+
+/** Of closing connections: it ends when two rounds found none. */
+const ROUND_MS = 500;
+const QUIET_ROUNDS = 2;
+const MAX_ROUNDS = 20;
 
 const secrets = new SecretsManagerClient({ maxAttempts: 4 });
 
@@ -155,10 +166,23 @@ async function revoke(secret: string, user: string, settings: RotationSettings):
       return { revoked: undefined, current, connectionsClosed: 0 };
     }
     await api.putUser(former, { password: newPassword() });
-    const connectionsClosed = await api.closeConnections(former);
+    const connectionsClosed = await closeAll(api, former);
     say('revoke', secret, `the password of user ${former} is revoked`, { connectionsClosed });
     return { revoked: former, current, connectionsClosed };
   });
+}
+
+/** Again until there is none: one that just opened with the old password is known to the broker a moment later. */
+async function closeAll(api: ManagementApi, user: string): Promise<number> {
+  let closed = await api.closeConnections(user);
+  for (let rounds = 0, quiet = 0; quiet < QUIET_ROUNDS && rounds < MAX_ROUNDS; rounds += 1) {
+    await sleep(ROUND_MS);
+    const more = await api.closeConnections(user);
+    quiet = more === 0 ? quiet + 1 : 0;
+    // What was closed a round ago may still be listed.
+    closed = Math.max(closed, more);
+  }
+  return closed;
 }
 
 /** With the users of the broker, among which those of this pair are checked before anything is changed. */

@@ -17,6 +17,9 @@ export const ROTATION_ENV = {
   loginSecretArns: 'LOGIN_SECRET_ARNS',
 } as const;
 
+/** Output of the broker stack: the ARN of the function. */
+export const LOGIN_FUNCTION_OUTPUT = 'LoginFunction';
+
 export interface RotationSettings {
   readonly managementUrl: string;
   readonly administratorSecretArn: string;
@@ -57,15 +60,6 @@ export function firstUserOf(secret: string, { loginSecretArns }: RotationSetting
   if (user !== undefined) return user;
   throw new Error(
     `secret ${secret}: expected one of those in ${ROTATION_ENV.loginSecretArns}, got another. Nothing was changed`,
-  );
-}
-
-/** @throws Error with one sentence where the login is of another user than this one and its alternate */
-export function requireOwnUser(secret: string, user: string, { username }: BrokerLogin): void {
-  if (username === user || username === alternateOf(user)) return;
-  // The name is not quoted: it may be a password in the wrong field.
-  throw new Error(
-    `secret ${secret}: expected a login of the user ${user} or ${alternateOf(user)}, got one of another user. Nothing was changed at the broker: put the right user there`,
   );
 }
 

@@ -36,10 +36,11 @@ export function overridden(
     names[own.applyTo]
       .filter(({ name }) => governs(own, own.applyTo, name))
       .flatMap(({ name }) => {
-        const said = own.applyTo === 'queues' ? found.queues.find((queue) => queue.name === name)?.policy : undefined;
+        const inForce =
+          own.applyTo === 'queues' ? found.queues.find((queue) => queue.name === name)?.policy : undefined;
         return others
           .filter((other) => other.priority >= own.priority)
-          .filter((other) => other.name === said || governs(other, own.applyTo, name))
+          .filter((other) => other.name === inForce || governs(other, own.applyTo, name))
           .map(
             (other) =>
               `policy ${other.name} of priority ${other.priority} would apply to ${name} instead of policy ${own.name} of priority ${own.priority}: delete it, or give it a priority below ${own.priority}`,

@@ -1,5 +1,5 @@
 // Removes one queue, exchange or user that is not of the topology, because a person said so: what it holds is shown first.
-// A figure that the broker does not give is unknown, never 0.
+// What the broker gives no statistics of is unknown, never 0.
 
 import type { ManagementApi } from '../management/management-api.ts';
 import { readFound } from './found.ts';
@@ -28,7 +28,7 @@ export async function held(api: ManagementApi, wanted: Topology, { type, name }:
     .map(({ source, destination, routingKey }) => `binding ${source} → ${destination} ('${routingKey}')`);
   switch (type) {
     case 'queue': {
-      const { messages = 'unknown', consumers = 'unknown' } = (await api.queueFigures(wanted.vhost, name)) ?? {};
+      const { messages = 'unknown', consumers = 'unknown' } = (await api.queueStatistics(wanted.vhost, name)) ?? {};
       return [
         `messages: ${messages}${messages === 'unknown' ? '' : ' (up to ten seconds ago)'}`,
         `consumers: ${consumers}`,

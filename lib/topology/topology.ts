@@ -181,7 +181,8 @@ function numbered(nameOf: (number: number) => string): string {
  * By part of the product, no more than it does:
  * - ingestor: publishes events; declares, binds, reads and publishes to the lease queues; holds the identify queues,
  *   for which configure is enough; asks for the depth of the queues, for which RabbitMQ 4.3 wants some permission: write
- *   is the least, as it can neither consume nor purge.
+ *   is the least, as it can neither consume nor purge. (It can bind them to the exchange of leases, which no pattern tells
+ *   from binding its own.)
  * - worker: consumes events. `read` is also the right to purge: RabbitMQ does not tell the two apart.
  * - deadLetters: reads what was set aside, and publishes it again.
  */
@@ -197,7 +198,7 @@ const PERMISSIONS: Readonly<Record<Part, Permissions>> = {
 
 /**
  * So that the ingestor always finds room: what all others may open together, each as both users of its pair, is the
- * broker's limit less what the ingestor's tasks need. A limit counts in the whole cluster, and all may meet at one node.
+ * broker's limit less what the ingestor's tasks need. It is the limit of one node, because all may meet at one.
  */
 function userLimits(connectionLimit: number, tasks: number, shardGroups: number): Readonly<Record<Part, UserLimits>> {
   // While one version replaces another, both run; and the broker notices the end of a lost host only by its heartbeat.

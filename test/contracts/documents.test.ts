@@ -62,9 +62,11 @@ describe.each(documents)('%s', (name, document) => {
 
   it("names the CDK's commands, each with the context without which there is no environment", () => {
     const commands = ['bootstrap', 'cli-telemetry', 'destroy', 'diff', 'import', 'rollback', 'synth'];
-    for (const [line, command] of document.matchAll(/npx cdk ([\w-]+)[^\n`]*/g)) {
+    for (const [line, command] of document
+      .replaceAll(/(?<=`[^`\n]*)\n *(?=[^`\n]*`)/g, ' ')
+      .matchAll(/npx cdk ([\w-]+)[^\n`]*/g)) {
       expect(commands, line).toContain(command);
-      if (!['bootstrap', 'cli-telemetry'].includes(command ?? '')) expect(line).toContain('-c environment=');
+      if (command !== 'cli-telemetry') expect(line).toContain('-c environment=');
     }
     // A deployment goes through the checks of `npm run deploy`.
     expect(document).not.toMatch(/npx cdk deploy/);
@@ -147,7 +149,9 @@ describe('docs/deploy.md and the runbook', () => {
     const commands = /^(aws|npx|npm|docker|cdk|git|read) /;
     const lines = quoted(runbook).filter((text) => /^[A-Za-z][\w']* [a-z]/.test(text) && !commands.test(text));
     expect(lines.length).toBeGreaterThan(3);
-    for (const line of lines) expect(service.includes(line), line).toBe(true);
+    // RabbitMQ's own words, which the log only hands on.
+    const others = ['node connection limit'];
+    for (const line of lines) expect(service.includes(line) || others.includes(line), line).toBe(true);
   });
 
   it('promise no shell, no way to the management page, and no third environment', () => {

@@ -190,6 +190,21 @@ describe.each(environments)('%s', (environment) => {
     expect(service.dependencies).toContain(`discord-ingestor-${environment}-broker`);
   });
 
+  it('tells the function of rotations which secret belongs to which user, and where the broker is', () => {
+    const functions = of(environment).ofType('AWS::Lambda::Function');
+    const rotate = functions.find(([id]) => id.startsWith('RotationRotate'))?.[1];
+    const { Variables } = Object(rotate?.Properties.Environment) as { Variables: Record<string, unknown> };
+    expect(JSON.stringify(Variables.MANAGEMENT_URL)).toContain('https://');
+    const logins = (Variables.LOGIN_SECRET_ARNS as { 'Fn::Join': ['', (string | { Ref: string })[]] })['Fn::Join'][1]
+      .map((part) => (typeof part === 'string' ? part : part.Ref.replace(/[0-9A-F]{8}$/, '')))
+      .join('');
+    expect(JSON.parse(logins)).toEqual({
+      ingestor: 'IngestorLogin',
+      worker: 'WorkerLogin',
+      'dead-letters': 'DeadLettersLogin',
+    });
+  });
+
   it('rotates every login, not at once, and only when their users are there', () => {
     const schedules = of(environment).ofType('AWS::SecretsManager::RotationSchedule');
     expect(schedules.map(([, { Properties }]) => JSON.stringify(Properties.SecretId)).sort()).toEqual([
@@ -323,6 +338,7 @@ describe.each(environments)('%s', (environment) => {
       'HealthAlarm',
       'KeptByTopology',
       'LogGroup',
+      'LoginFunction',
       'ManagementEndpoint',
       'PutDiscordToken',
       'ServiceName',
@@ -785,9 +801,13 @@ describe('choices', () => {
     expect(2 * JSON.stringify(made.one('Custom::BrokerTopology').Properties).length).toBeLessThan(950_000);
   });
 
-  it('without rotation there is neither schedule nor function for it', () => {
-    const { ofType } = synthesized('staging', { rotationDays: 0 });
+  it('without rotation there is no schedule, and the function is there for a login that is leaked', () => {
+    const { ofType, outputs } = synthesized('staging', { rotationDays: 0 });
     expect(ofType('AWS::SecretsManager::RotationSchedule')).toEqual([]);
-    expect(ofType('AWS::Lambda::Function').filter(([id]) => id.includes('Rotat'))).toEqual([]);
+    expect(ofType('AWS::Lambda::Function').filter(([id]) => id.startsWith('RotationRotate'))).toHaveLength(1);
+    expect(ofType('AWS::Lambda::Permission')).toHaveLength(3);
+    expect(outputs.get('LoginFunction')?.Value).toEqual({
+      'Fn::GetAtt': [expect.stringMatching(/^RotationRotate/), 'Arn'],
+    });
   });
 });

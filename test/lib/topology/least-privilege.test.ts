@@ -63,6 +63,13 @@ describe(`on RabbitMQ ${version} the ingestor`, () => {
     ['declares a lease queue that is there', (channel) => channel.assertQueue(leaseQueue(0), LEASE)],
     ['declares a lease queue that is missing', (channel) => channel.assertQueue(leaseQueue(7), LEASE)],
     ['binds a lease queue', (channel) => channel.bindQueue(leaseQueue(1), EXCHANGES.leases, leaseQueue(1))],
+    [
+      'binds also what it watches to the leases: no pattern tells the two apart',
+      (channel) =>
+        channel
+          .bindQueue(QUEUES.gatewayEvents, EXCHANGES.leases, 'x')
+          .then(() => channel.unbindQueue(QUEUES.gatewayEvents, EXCHANGES.leases, 'x')),
+    ],
     ['consumes a lease queue', (channel) => channel.consume(leaseQueue(0), () => undefined)],
     [
       'declares, and deletes, an identify queue',

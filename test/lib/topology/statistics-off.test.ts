@@ -36,7 +36,7 @@ test('a lease queue beyond the groups keeps its record, and what it holds is unk
   const channel = await connection.createConfirmChannel();
   channel.publish(EXCHANGES.leases, leaseQueue(1), Buffer.from('a record'), { persistent: true });
   await channel.waitForConfirms();
-  expect(await api.queueFigures(VHOST, leaseQueue(1))).toEqual({});
+  expect(await api.queueStatistics(VHOST, leaseQueue(1))).toEqual({});
 
   const wanted = discordTopology({ shardGroups: 1 });
   const report = await applyTopology(api, wanted, { passwords: PASSWORDS });
