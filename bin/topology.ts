@@ -157,13 +157,24 @@ function login(option: string | undefined): { url: string; username: string; pas
   // Not quoted: there is a password in it.
   if (!URL.canParse(text)) throw new Error('--url: expected an address such as http://user:password@host:15672');
   const url = new URL(text);
-  const username = process.env.RABBITMQ_ADMIN_USERNAME || decodeURIComponent(url.username);
-  const password = process.env.RABBITMQ_ADMIN_PASSWORD || decodeURIComponent(url.password);
+  const username = process.env.RABBITMQ_ADMIN_USERNAME || decoded(url.username);
+  const password = process.env.RABBITMQ_ADMIN_PASSWORD || decoded(url.password);
   if (username === '' || password === '')
     throw new Error(
       'expected the login of an administrator: in the address (http://user:password@host:15672), or set RABBITMQ_ADMIN_USERNAME and RABBITMQ_ADMIN_PASSWORD',
     );
   return { url: text, username, password };
+}
+
+/** Not quoted: there is a password in it. */
+function decoded(part: string): string {
+  try {
+    return decodeURIComponent(part);
+  } catch {
+    throw new Error(
+      "--url: expected special characters of user and password percent-encoded, got a '%' without two hexadecimal digits behind it",
+    );
+  }
 }
 
 function authority(file: string | undefined): { ca?: string } {

@@ -1,7 +1,9 @@
-// Where rules of cdk-nag (AwsSolutions) and of Control Tower are not followed, and why. Each rule is acknowledged where
-// it does not fit, and nowhere else; a test says that each acknowledgement still silences something.
+// Where rules of cdk-nag (AwsSolutions, at each synth) and of Control Tower (in the tests) are not followed, and why. Each
+// rule is acknowledged where it does not fit, and nowhere else, with any settings: what is not acknowledged cannot be
+// deployed. A test says that each acknowledgement still silences something.
 import { type Stack, Validations } from 'aws-cdk-lib';
 import { CfnLogGroup } from 'aws-cdk-lib/aws-logs';
+import { RegionInfo } from 'aws-cdk-lib/region-info';
 import type { IConstruct } from 'constructs';
 import { SDK_CALLS_FUNCTION } from './sdk-calls.ts';
 import type { Settings } from './settings.ts';
@@ -79,7 +81,17 @@ export function acknowledgements(settings: Settings): Acknowledgement[] {
       reason: "These talk to AWS's own APIs only: in the VPC they would need a way out of it",
     },
   ];
+  if (settings.task.execEnabled) {
+    list.push({
+      rule: 'AwsSolutions-IAM5[Resource::*]',
+      at: ['Task/TaskRole/DefaultPolicy/Resource'],
+      reason: 'The channels of ECS Exec belong to no resource. Switched on by task.execEnabled, for an investigation',
+    });
+  }
   if (!settings.broker.existing) {
+    // Named, they stand in the ARN; otherwise cdk-nag writes the pseudo parameters.
+    const { account = '<AWS::AccountId>', region = '<AWS::Region>' } = settings;
+    const partition = (settings.region && RegionInfo.get(settings.region).partition) ?? '<AWS::Partition>';
     list.push({
       rule: 'AwsSolutions-SMG4',
       at: ['Broker/Administrator/Resource'],
@@ -87,7 +99,7 @@ export function acknowledgements(settings: Settings): Acknowledgement[] {
     });
     for (const group of ['general', 'connection', 'channel']) {
       list.push({
-        rule: `AwsSolutions-IAM5[Resource::arn:<AWS::Partition>:logs:<AWS::Region>:<AWS::AccountId>:log-group:/aws/amazonmq/broker/<Broker9AB50882>/${group}:*]`,
+        rule: `AwsSolutions-IAM5[Resource::arn:${partition}:logs:${region}:${account}:log-group:/aws/amazonmq/broker/<Broker9AB50882>/${group}:*]`,
         at: [`BrokerLogs/${group}Made`, `BrokerLogs/${group}Kept`].map(
           (call) => `${call}/CustomResourcePolicy/Resource`,
         ),
@@ -105,7 +117,7 @@ export function acknowledgements(settings: Settings): Acknowledgement[] {
   if (settings.rotationDays === 0) {
     list.push({
       rule: 'AwsSolutions-SMG4',
-      at: ['IngestorLogin/Resource', 'WorkerLogin/Resource', 'DeadLettersLogin/Resource'],
+      at: ['IngestorLogin', 'WorkerLogin', 'DeadLettersLogin'].map((login) => `${login}/Resource`),
       reason: 'Switched off by rotationDays',
     });
   }

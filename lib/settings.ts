@@ -238,7 +238,7 @@ function schemaFor(environment: Environment) {
         outboxMaxEvents: whole(10, 10_000_000, 'events').default(100_000),
         outboxMaxBytes: whole(65_536, 8_589_934_592, 'bytes').default(64 * MIB),
         logLevel: oneOf(['trace', 'debug', 'info', 'warn', 'error', 'fatal']).default('info'),
-        // A shell in the task needs a writable root file system: for an investigation, not for every day.
+        // ECS Exec needs a writable root file system: for an investigation, not for every day. The image has no shell.
         execEnabled: z.boolean(said('true or false')).default(false),
       })
       .prefault({}),

@@ -37,6 +37,15 @@ export function parseAdministrator(secret: string, text: string): AdministratorL
   return parsed(ADMINISTRATOR, ['username', 'password'], secret, text);
 }
 
+/** @throws Error with one sentence where the login is of another user than this one and its alternate */
+export function requireOwnUser(secret: string, user: string, { username }: Pick<BrokerLogin, 'username'>): void {
+  if (username === user || username === alternateOf(user)) return;
+  // The name is not quoted: it may be a password in the wrong field.
+  throw new Error(
+    `secret ${secret}: expected a login of the user ${user} or ${alternateOf(user)}, got one of another user. Nothing was changed at the broker: put the right user there`,
+  );
+}
+
 function parsed<T>(schema: z.ZodType<T>, fields: readonly string[], secret: string, text: string): T {
   const result = schema.safeParse(fromJson(text));
   if (result.success) return result.data;

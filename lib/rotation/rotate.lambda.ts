@@ -14,7 +14,13 @@ import {
   UpdateSecretVersionStageCommand,
 } from '@aws-sdk/client-secrets-manager';
 import type { SecretsManagerRotationEvent } from 'aws-lambda';
-import { alternateOf, type BrokerLogin, parseAdministrator, parseLogin } from '../management/broker-login.ts';
+import {
+  alternateOf,
+  type BrokerLogin,
+  parseAdministrator,
+  parseLogin,
+  requireOwnUser,
+} from '../management/broker-login.ts';
 import {
   type FoundUser,
   type FoundUserLimits,
@@ -31,7 +37,6 @@ import {
   type RightsStep,
   type RotationSettings,
   requireOrdinaryUsers,
-  requireOwnUser,
   rotationSettings,
 } from './rotation.ts';
 

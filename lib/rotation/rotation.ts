@@ -63,15 +63,6 @@ export function firstUserOf(secret: string, { loginSecretArns }: RotationSetting
   );
 }
 
-/** @throws Error with one sentence where the login is of another user than this one and its alternate */
-export function requireOwnUser(secret: string, user: string, { username }: BrokerLogin): void {
-  if (username === user || username === alternateOf(user)) return;
-  // The name is not quoted: it may be a password in the wrong field.
-  throw new Error(
-    `secret ${secret}: expected a login of the user ${user} or ${alternateOf(user)}, got one of another user. Nothing was changed at the broker: put the right user there`,
-  );
-}
-
 /** @throws Error with one sentence where one of the users may not be given a password by this function */
 export function requireOrdinaryUsers(
   pair: readonly string[],

@@ -6,17 +6,11 @@
 // removes nothing and never fails.
 import { createHash } from 'node:crypto';
 import { setTimeout as sleep } from 'node:timers/promises';
-import {
-  DescribeSecretCommand,
-  GetSecretValueCommand,
-  ResourceNotFoundException,
-  SecretsManagerClient,
-  SecretsManagerServiceException,
-  TagResourceCommand,
-} from '@aws-sdk/client-secrets-manager';
+import { DescribeSecretCommand, SecretsManagerClient, TagResourceCommand } from '@aws-sdk/client-secrets-manager';
 import type { CdkCustomResourceEvent, CdkCustomResourceResponse, Context } from 'aws-lambda';
 import { alternateOf, parseAdministrator, parseLogin } from '../management/broker-login.ts';
 import { ManagementApi, ManagementApiError } from '../management/management-api.ts';
+import { asking, readSecretText } from '../management/secret-text.ts';
 import { type ApplyReport, applyTopology } from './apply.ts';
 import { canonical } from './record.ts';
 import { APPLIED_TAG, fromProperties, type ResourceProperties, TOPOLOGY_ENV } from './resource-properties.ts';
@@ -154,7 +148,9 @@ class AppliedTag {
 
   async write(Value: string): Promise<void> {
     this.changing = Value === CHANGING;
-    await secrets.send(new TagResourceCommand({ SecretId: this.#secret, Tags: [{ Key: APPLIED_TAG, Value }] }));
+    await asking('TagResource', this.#secret, () =>
+      secrets.send(new TagResourceCommand({ SecretId: this.#secret, Tags: [{ Key: APPLIED_TAG, Value }] })),
+    );
   }
 
   /** The topology is applied already: without the tag only a rollback needs the broker. */
@@ -168,7 +164,9 @@ class AppliedTag {
 
   async #read(): Promise<string | undefined> {
     try {
-      const { Tags = [] } = await secrets.send(new DescribeSecretCommand({ SecretId: this.#secret }));
+      const { Tags = [] } = await asking('DescribeSecret', this.#secret, () =>
+        secrets.send(new DescribeSecretCommand({ SecretId: this.#secret })),
+      );
       return Tags.find(({ Key }) => Key === APPLIED_TAG)?.Value;
     } catch (error) {
       say('warn', `the tag ${APPLIED_TAG} cannot be read: ${messageOf(error)}`);
@@ -232,12 +230,10 @@ async function usersOf(parts: readonly User[], arns: Readonly<Record<string, str
 
 /** Undefined where there is none, or nobody could have logged in with it. */
 async function formerUser(arn: string): Promise<string | undefined> {
+  const text = await readSecretText(secrets, arn, { VersionStage: 'AWSPREVIOUS' });
   try {
-    return parseLogin(arn, await readSecret(arn, 'AWSPREVIOUS')).username;
-  } catch (error) {
-    const isUnreadable =
-      error instanceof SecretsManagerServiceException && !(error instanceof ResourceNotFoundException);
-    if (isUnreadable) throw error;
+    return text === undefined ? undefined : parseLogin(arn, text).username;
+  } catch {
     return undefined;
   }
 }
@@ -265,9 +261,8 @@ function late(started: number, error: unknown): NoWayInError {
   return new NoWayInError(`${messageOf(error)} (given up after ${seconds} s)`, { cause: error });
 }
 
-async function readSecret(arn: string, VersionStage = 'AWSCURRENT'): Promise<string> {
-  const { SecretString } = await secrets.send(new GetSecretValueCommand({ SecretId: arn, VersionStage }));
-  return SecretString ?? '';
+async function readSecret(arn: string): Promise<string> {
+  return (await readSecretText(secrets, arn)) ?? '';
 }
 
 function shortened(text: string): string {

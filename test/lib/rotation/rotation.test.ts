@@ -1,13 +1,12 @@
 // The decisions of a rotation.
 import { describe, expect, it } from 'vitest';
-import { parseLogin } from '../../../lib/management/broker-login.ts';
+import { parseLogin, requireOwnUser } from '../../../lib/management/broker-login.ts';
 import {
   firstUserOf,
   heritage,
   newPassword,
   nextLogin,
   requireOrdinaryUsers,
-  requireOwnUser,
   rotationSettings,
 } from '../../../lib/rotation/rotation.ts';
 

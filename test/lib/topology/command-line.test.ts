@@ -277,6 +277,11 @@ describe('one clear sentence and exit 1 for', () => {
     ['another command', ['destroy'], "expected plan, apply or remove, got 'destroy'. More: npm run topology -- --help"],
     ['no address', ['plan'], 'expected the address of the management API: give --url, or set RABBITMQ_MANAGEMENT_URL'],
     [
+      'a password that is not encoded',
+      ['plan', '--url', 'http://user:hunter2%@localhost'],
+      "--url: expected special characters of user and password percent-encoded, got a '%' without two hexadecimal digits behind it",
+    ],
+    [
       'an address that is none',
       ['plan', '--url', 'localhost'],
       '--url: expected an address such as http://user:password@host:15672',

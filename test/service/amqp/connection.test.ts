@@ -99,6 +99,7 @@ describe('a lost connection', () => {
     connection.start();
     await opened(connection);
     for (let times = 1; times <= 3; times += 1) {
+      await eventually('the broker knows the connection by its user', async () => (await user.connections()) === 1);
       const again = once(connection, 'open', { signal: AbortSignal.timeout(20_000) });
       await user.dropConnections();
       await again;
