@@ -5,6 +5,7 @@ import { type Stack, Validations } from 'aws-cdk-lib';
 import { CfnLogGroup } from 'aws-cdk-lib/aws-logs';
 import { RegionInfo } from 'aws-cdk-lib/region-info';
 import type { IConstruct } from 'constructs';
+import { releaseAlarmDefinitions } from './release-alarms.ts';
 import { SDK_CALLS_FUNCTION } from './sdk-calls.ts';
 import type { Settings } from './settings.ts';
 
@@ -76,6 +77,11 @@ export function acknowledgements(settings: Settings): Acknowledgement[] {
       reason: 'CloudWatch encrypts every log group with a key of its own; no credential and no content is logged',
     },
     {
+      rule: guard('cloudwatch_alarm_action_check'),
+      at: releaseAlarmDefinitions(settings).map(({ id }) => `ReleaseAlarms/${id}/Resource`),
+      reason: 'ECS asks for their state during a deployment; what they stand for pages by an alarm of its own',
+    },
+    {
       rule: guard('lambda_inside_vpc_check'),
       at: [`${SDK_CALLS_FUNCTION}/Resource`, 'Topology/Provider/framework-onEvent/Resource'],
       reason: "These talk to AWS's own APIs only: in the VPC they would need a way out of it",
@@ -104,6 +110,13 @@ export function acknowledgements(settings: Settings): Acknowledgement[] {
           (call) => `${call}/CustomResourcePolicy/Resource`,
         ),
         reason: "The streams of one of the broker's log groups, named by its whole ARN",
+      });
+    }
+    if (['mq.m7g.2xlarge', 'mq.m7g.4xlarge'].includes(settings.broker.size)) {
+      list.push({
+        rule: 'CloudFormation-Validate::E3670',
+        at: ['Broker/Broker'],
+        reason: "The CDK's list of sizes ends at xlarge; Amazon MQ's own, for RabbitMQ 4, goes on to 16xlarge",
       });
     }
     if (settings.broker.nodes === 1) {

@@ -168,6 +168,13 @@ export const METRICS = {
     'Count',
     'Sessions lost, so that events may be missing',
   ),
+  gapsInHandOver: metric(
+    'gateway_gaps_in_hand_over_total',
+    'GatewayGapsInHandOver',
+    'counter',
+    'Count',
+    'Of these: sessions that lived when they were handed over, and were refused',
+  ),
   identifies: metric('identifies_total', 'Identifies', 'counter', 'Count', 'IDENTIFYs sent'),
   resumes: metric('resumes_total', 'Resumes', 'counter', 'Count', 'Sessions resumed'),
   leaseCommits: metric('lease_commits_total', 'LeaseCommits', 'counter', 'Count', 'Session records committed'),
@@ -178,6 +185,14 @@ export const METRICS = {
   shardsAssigned: metric('shards_assigned', 'ShardsAssigned', 'gauge', 'Count', 'Shards this task holds the lease of'),
   shardsConnected: metric('shards_connected', 'ShardsConnected', 'gauge', 'Count', 'Shards with a live session'),
   shardsMissing: metric('shards_missing', 'ShardsMissing', 'gauge', 'Count', 'Shards assigned but not connected'),
+  shardsConfigured: metric('shards_configured', 'ShardsConfigured', 'gauge', 'Count', 'Shards of the bot: SHARD_COUNT'),
+  shardsWaiting: metric(
+    'shards_waiting',
+    'ShardsWaiting',
+    'gauge',
+    'Count',
+    'Shards not connected for a reason that no release can be blamed for: no token yet, IDENTIFY not yet allowed, broker blocked',
+  ),
   shardsUnderprovisioned: metric(
     'shards_underprovisioned',
     'ShardsUnderprovisioned',

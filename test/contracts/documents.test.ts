@@ -126,8 +126,8 @@ describe('docs/deploy.md and the runbook', () => {
   it('name outputs and metrics that there are', () => {
     const outputs = both.flatMap((made) => [...made.outputs.keys()]);
     const metrics = Object.values(METRICS).map(({ cloudWatch }) => cloudWatch);
-    // Of AWS and of Discord.
-    const others = ['LogicalResourceId'];
+    // Of AWS, and what the templates call its resources.
+    const others = ['LogicalResourceId', ...both.flatMap((made) => [...made.resources.keys()])];
     const found = [...texts, ...[...runbook.matchAll(/<([A-Z]\w+)>/g)].map(([, placeholder = '']) => placeholder)];
     const named = found.filter((text) => /^[A-Z][a-z]+([A-Z][a-z]+)+$/.test(text));
     expect(named.length).toBeGreaterThan(5);
