@@ -11,7 +11,6 @@ import {
   type Engine,
   npmSecrets,
   OWN,
-  run,
   runArguments,
   tell,
 } from './engine.ts';
@@ -24,7 +23,7 @@ export interface Images {
   readonly engine: Engine;
   readonly architecture: Architecture;
   readonly bases: Bases;
-  /** Whatever of them is not in the rehearsal's folder, or would keep it. */
+  /** Of Docker's, which are not in the rehearsal's folder. */
   remove(): Promise<void>;
 }
 
@@ -63,14 +62,9 @@ export async function buildImages(
   if (first && first.image.platform !== platform)
     recorder.deviations.push(`image: built for ${platform}, where the manifest says ${first.image.platform}`);
   const remove = async (): Promise<void> => {
-    if (engine.kind === 'docker') {
-      const tags = assemblies.map(({ image }) => tagOf(image.hash));
-      await tell(engine, ['image', 'rm', ...tags, ...(assembled ? Object.values(bases) : [])]);
-      return;
-    }
-    await tell(engine, ['rm', '--all', '--force']);
-    // Where the storage is laid over a mount of itself, which may outlive the last container.
-    await run('umount', [join(String(engine.store[1]), 'overlay')]).catch(() => undefined);
+    if (engine.kind !== 'docker') return;
+    const tags = assemblies.map(({ image }) => tagOf(image.hash));
+    await tell(engine, ['image', 'rm', ...tags, ...(assembled ? Object.values(bases) : [])]);
   };
   return { engine, architecture, bases, remove };
 }

@@ -1,5 +1,6 @@
 // A deployment's whole life on one machine, with what is deployed: synthesis, image, first deployment, rotation, an
 // update that fails and is rolled back, a time-out, a second version under load and back, tear-down.
+import { spawnSync } from 'node:child_process';
 import { rmSync } from 'node:fs';
 import { appendFile, cp, mkdir, mkdtemp, symlink } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
@@ -27,7 +28,11 @@ const SOURCES = ['bin', 'lib', 'service', '.dockerignore', 'cdk.json', 'package.
 /** @throws what fails, once it is recorded; nothing is left then either */
 export async function rehearse(recorder: Recorder, options: RehearsalOptions): Promise<void> {
   const folder = await mkdtemp(join(tmpdir(), 'ingestor-rehearsal-'));
-  const removeFolder = (): void => rmSync(folder, { recursive: true, force: true, maxRetries: 5, retryDelay: 50 });
+  const removeFolder = (): void => {
+    // Podman lays its storage over a mount of itself, which may outlive the last container.
+    spawnSync('umount', [join(folder, 'images/overlay')]);
+    rmSync(folder, { recursive: true, force: true, maxRetries: 5, retryDelay: 50 });
+  };
   process.once('exit', removeFolder);
   let images: Images | undefined;
   try {

@@ -13,7 +13,8 @@ export interface Report {
   readonly steps: readonly Step[];
   /** In which the containers and functions here differ from those on AWS. */
   readonly deviations: readonly string[];
-  readonly verdict: Pick<Verdict, 'due' | 'lost' | 'repeated' | 'gaps' | 'disorders'> | undefined;
+  /** None where no task was run. */
+  readonly verdict: Pick<Verdict, 'due' | 'lost' | 'repeated' | 'gaps' | 'disorders'> | null;
   readonly seconds: number;
 }
 
@@ -53,15 +54,13 @@ export class Recorder {
 
   report(): Report {
     const { steps, deviations } = this;
-    const verdict = this.verdict && {
-      due: this.verdict.due,
-      lost: this.verdict.lost,
-      repeated: this.verdict.repeated,
-      gaps: this.verdict.gaps,
-      disorders: this.verdict.disorders,
-    };
+    const verdict = this.verdict ? pick(this.verdict) : null;
     return { held: holds(steps, verdict), steps, deviations, verdict, seconds: seconds(this.#started) };
   }
+}
+
+function pick({ due, lost, repeated, gaps, disorders }: Verdict): Report['verdict'] {
+  return { due, lost, repeated, gaps, disorders };
 }
 
 /** What was left out is no failure; what was lost is, and so is a rehearsal of nothing. */

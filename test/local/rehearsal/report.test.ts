@@ -7,7 +7,7 @@ const verdict = (changes = {}) => ({ due: 10, lost: 0, repeated: 0, gaps: 0, dis
 
 describe('a rehearsal has held', () => {
   it('when every step held or was left out, and nothing was lost', () => {
-    expect(holds([step('held'), step('left out')], undefined)).toBe(true);
+    expect(holds([step('held'), step('left out')], null)).toBe(true);
     expect(holds([step('held')], verdict({ repeated: 3 }))).toBe(true);
   });
 
@@ -17,8 +17,8 @@ describe('a rehearsal has held', () => {
 
   it('not when a step failed, nor when nothing was tried', () => {
     expect(holds([step('held'), step('failed')], verdict())).toBe(false);
-    expect(holds([step('left out')], undefined)).toBe(false);
-    expect(holds([], undefined)).toBe(false);
+    expect(holds([step('left out')], null)).toBe(false);
+    expect(holds([], null)).toBe(false);
   });
 });
 
@@ -34,7 +34,7 @@ describe('the record', () => {
       'failed 0.0 s two broken',
       'left out 0.0 s three no engine',
     ]);
-    expect(recorder.report()).toMatchObject({ held: false, verdict: undefined });
+    expect(recorder.report()).toMatchObject({ held: false, verdict: null });
   });
 
   it('ends with a line that has what was lost and what was repeated', () => {
@@ -42,7 +42,7 @@ describe('the record', () => {
     expect(table({ ...report, verdict: verdict({ repeated: 2 }) }).at(-1)).toBe(
       '1 steps held, 0 failed, 1 left out in 9 s; 10 events, 0 lost, 2 repeated, 0 out of order, 0 gaps',
     );
-    expect(table({ ...report, verdict: undefined }).at(-1)).toMatch(/; no events: no task was run$/);
-    expect(table({ ...report, verdict: undefined })).toContain('  - PORT');
+    expect(table({ ...report, verdict: null }).at(-1)).toMatch(/; no events: no task was run$/);
+    expect(table({ ...report, verdict: null })).toContain('  - PORT');
   });
 });
