@@ -127,7 +127,7 @@ describe('docs/deploy.md and the runbook', () => {
     const outputs = both.flatMap((made) => [...made.outputs.keys()]);
     const metrics = Object.values(METRICS).map(({ cloudWatch }) => cloudWatch);
     // Of AWS, and what the templates call its resources.
-    const others = ['LogicalResourceId', ...both.flatMap((made) => [...made.resources.keys()])];
+    const others = ['LogicalResourceId', 'GetSecretValue', ...both.flatMap((made) => [...made.resources.keys()])];
     const found = [...texts, ...[...runbook.matchAll(/<([A-Z]\w+)>/g)].map(([, placeholder = '']) => placeholder)];
     const named = found.filter((text) => /^[A-Z][a-z]+([A-Z][a-z]+)+$/.test(text));
     expect(named.length).toBeGreaterThan(5);
@@ -145,7 +145,8 @@ describe('docs/deploy.md and the runbook', () => {
   });
 
   it('quote lines of the log as the service writes them', () => {
-    const service = sources('service').replaceAll(/\\(['"])/g, '$1');
+    // The service's, and those of the functions.
+    const service = [sources('service'), sources('lib')].join('\n').replaceAll(/\\(['"])/g, '$1');
     const commands = /^(aws|npx|npm|docker|cdk|git|read) /;
     const lines = quoted(runbook).filter((text) => /^[A-Za-z][\w']* [a-z]/.test(text) && !commands.test(text));
     expect(lines.length).toBeGreaterThan(3);
