@@ -1,9 +1,11 @@
-// The CDK application. `cdk deploy --all -c environment=staging` deploys an environment with the defaults of
+// The CDK application. `npm run deploy -- -c environment=staging` deploys an environment with the defaults of
 // lib/settings.ts, with what `choices` says otherwise, and with what `-c settings='{"alarmEmail": "…"}'` says beyond it.
 // The only file that looks at the context.
-import { App } from 'aws-cdk-lib';
+import { App, Validations } from 'aws-cdk-lib';
+import { AwsSolutionsChecks } from 'cdk-nag';
 import { environmentStacks } from '../lib/environment.ts';
 import { type Choices, type Environment, merged, SettingsError, settingsFor } from '../lib/settings.ts';
+import { instanceOf } from '../lib/stack-identity.ts';
 
 const choices: Readonly<Record<Environment, Choices>> = {
   staging: {},
@@ -11,11 +13,13 @@ const choices: Readonly<Record<Environment, Choices>> = {
 };
 
 const app = new App();
+// Rules that a template must pass before it is written. Those of Control Tower run in the tests: they need a binary.
+Validations.of(app).addPlugins(new AwsSolutionsChecks(app));
 const environment: unknown = app.node.tryGetContext('environment');
 try {
   const given: unknown = app.node.tryGetContext('settings');
   const settings = settingsFor(environment, merged(choices[environment as Environment], given));
-  environmentStacks(app, settings);
+  environmentStacks(app, settings, instanceOf(app.node.tryGetContext('instance')));
 } catch (error) {
   if (!(error instanceof SettingsError)) throw error;
   console.error(error.message);

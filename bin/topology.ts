@@ -1,33 +1,47 @@
-// The topology on the command line: what would change at a broker, and the change. The same code as in the deploy.
-// Nothing is removed: only CloudFormation remembers what the topology was before.
+// The topology on the command line: what would change at a broker, and the change. The same code as in the deploy, and
+// the same record on the broker, so that it removes what the deploy would. Queues, exchanges and users are removed only
+// here, one at a time, after a look at what they hold.
 
 import { readFileSync } from 'node:fs';
 import { parseArgs } from 'node:util';
 import { ManagementApi } from '../lib/management/management-api.ts';
 import { applyTopology, planTopology, TopologyRefusedError } from '../lib/topology/apply.ts';
-import type { Step } from '../lib/topology/plan.ts';
-import { discordTopology } from '../lib/topology/topology.ts';
+import type { Plan, Unwanted } from '../lib/topology/plan.ts';
+import { held, removableTypes, remove } from '../lib/topology/removal.ts';
+import { keptSentences, withoutPasswordSentence } from '../lib/topology/sentences.ts';
+import type { Step } from '../lib/topology/steps.ts';
+import { discordTopology, type Topology } from '../lib/topology/topology.ts';
 import { USERS, VHOST } from '../service/contract.ts';
 
-/** Where the passwords of the topology's users come from. */
-const PASSWORD_VARIABLES = { ingestor: 'INGESTOR_PASSWORD', worker: 'WORKER_PASSWORD' } as const;
-const PARTS = ['ingestor', 'worker'] as const;
-type UserNames = Readonly<Record<(typeof PARTS)[number], string>>;
+/** By part of the product: the option with its user's name, and the variable with its password. */
+const PARTS = {
+  ingestor: { option: 'ingestor-user', variable: 'INGESTOR_PASSWORD' },
+  worker: { option: 'worker-user', variable: 'WORKER_PASSWORD' },
+  deadLetters: { option: 'dead-letters-user', variable: 'DEAD_LETTERS_PASSWORD' },
+} as const satisfies Record<keyof typeof USERS, { option: string; variable: string }>;
+const parts = Object.keys(PARTS) as (keyof typeof PARTS)[];
+type UserNames = Readonly<Record<keyof typeof PARTS, string>>;
 
 const MAX_SHARD_GROUPS = 4_096;
 const CHANGES_PENDING = 2;
 const MARKS = { create: '+', change: '~', remove: '-' } as const;
 
 const HELP = `Usage: npm run topology -- plan|apply [options]
+       npm run topology -- remove queue|exchange|user NAME [--yes] [options]
 
-  plan   says what would change at the broker, and changes nothing
-  apply  changes it; nothing at all where something is refused
+  plan   reports what would change at the broker, and changes nothing
+  apply  changes it; nothing at all where something is refused. Bindings, policies and permissions that
+         were applied, are as they were applied, and are not wanted any more, are removed
+  remove reports what one thing holds that is not of this topology; with --yes removes it, with all of that
 
   --url ADDRESS      management API: http://user:password@host:15672, https://host on Amazon MQ
   --vhost NAME       default: ${VHOST}
   --shard-groups N   one lease queue for each; default: 1
-  --ingestor-user NAME, --worker-user NAME
-                     default: ${USERS.ingestor}, ${USERS.worker}; users belong to the whole broker,
+  --connection-limit N
+                     connections that a node of the broker allows: the limits of the users follow from it;
+                     default: limits are left as they are
+  --ingestor-user NAME, --worker-user NAME, --dead-letters-user NAME
+                     default: ${Object.values(USERS).join(', ')}; users belong to the whole broker,
                      so that a second topology there needs others
   --ca-file FILE     a further certificate authority (PEM)
   --json             one JSON object instead of lines
@@ -37,13 +51,16 @@ Environment, which a list of processes does not show:
   RABBITMQ_MANAGEMENT_URL     instead of --url
   RABBITMQ_ADMIN_USERNAME, RABBITMQ_ADMIN_PASSWORD
                               instead of the login in the address
-  ${Object.values(PASSWORD_VARIABLES).join(', ')}
+  ${Object.values(PARTS)
+    .map(({ variable }) => variable)
+    .join(', ')}
                               of the users of the topology; without one, a user that is there
                               keeps its password, and one that is not there is left out
 
-Lines: + create, ~ change, ! refused, = kept as it is
+Lines: + create, ~ change, - remove, ! refused, = kept as it is
 
-Exit code: 0 all is as it should be, or was applied; ${CHANGES_PENDING} plan: changes are pending; 1 refused or failed`;
+Exit code: 0 all is as it should be, or was applied; ${CHANGES_PENDING} plan: changes are pending, remove: --yes is missing;
+1 refused or failed`;
 
 process.exitCode = await main().catch((error: unknown) => {
   const reasons = error instanceof TopologyRefusedError ? error.reasons : undefined;
@@ -59,8 +76,11 @@ async function main(): Promise<number> {
       url: { type: 'string' },
       vhost: { type: 'string', default: VHOST },
       'shard-groups': { type: 'string', default: '1' },
+      'connection-limit': { type: 'string' },
       'ingestor-user': { type: 'string', default: USERS.ingestor },
       'worker-user': { type: 'string', default: USERS.worker },
+      'dead-letters-user': { type: 'string', default: USERS.deadLetters },
+      yes: { type: 'boolean', default: false },
       'ca-file': { type: 'string' },
       json: { type: 'boolean', default: false },
       help: { type: 'boolean', default: false },
@@ -71,29 +91,63 @@ async function main(): Promise<number> {
     return 0;
   }
   const [command, ...more] = positionals;
-  if ((command !== 'plan' && command !== 'apply') || more.length > 0)
-    throw new Error(`expected plan or apply, got '${positionals.join(' ')}'. More: npm run topology -- --help`);
-  const shardGroups = Number(values['shard-groups']);
-  if (!Number.isInteger(shardGroups) || shardGroups < 1 || shardGroups > MAX_SHARD_GROUPS)
-    throw new Error(`--shard-groups: expected 1 to ${MAX_SHARD_GROUPS}, got '${values['shard-groups']}'`);
+  const removal = command === 'remove' ? removable(more) : undefined;
+  if (!removal && ((command !== 'plan' && command !== 'apply') || more.length > 0))
+    throw new Error(`expected plan, apply or remove, got '${positionals.join(' ')}'. More: npm run topology -- --help`);
+  const shardGroups = whole('shard-groups', values['shard-groups'], MAX_SHARD_GROUPS);
+  const limit = values['connection-limit'];
+  const connectionLimit = limit === undefined ? undefined : whole('connection-limit', limit, 1_000_000);
 
-  const api = new ManagementApi({ ...login(values.url), ...authority(values['ca-file']) });
-  const userNames = { ingestor: values['ingestor-user'], worker: values['worker-user'] };
-  const wanted = discordTopology({ vhost: values.vhost, shardGroups, userNames });
+  const { url, ...administrator } = login(values.url);
+  const api = new ManagementApi({ url, ...administrator, ...authority(values['ca-file']) });
+  const userNames: UserNames = {
+    ingestor: values['ingestor-user'],
+    worker: values['worker-user'],
+    deadLetters: values['dead-letters-user'],
+  };
+  const { vhost } = values;
+  const wanted = discordTopology({ vhost, shardGroups, userNames, ...(connectionLimit && { connectionLimit }) });
   const passwords = passwordsFromEnvironment(userNames);
   try {
+    if (removal) return await removeByHand(api, wanted, removal, values.yes);
     if (command === 'plan') {
       const { version, plan } = await planTopology(api, wanted, { passwords });
-      print(values.json, withVariables({ version, vhost: values.vhost, ...plan }, userNames));
+      print(values.json, outcomeOf({ version, vhost, url, userNames }, plan));
       if (plan.refusals.length > 0) return 1;
       return plan.steps.length > 0 ? CHANGES_PENDING : 0;
     }
-    const report = await applyTopology(api, wanted, { passwords });
-    print(values.json, withVariables({ vhost: values.vhost, refusals: [], ...report }, userNames));
+    const { version, ...report } = await applyTopology(api, wanted, { passwords });
+    print(values.json, outcomeOf({ version, vhost, url, userNames }, { ...report, refusals: [] }));
     return 0;
   } finally {
     api.close();
   }
+}
+
+function whole(option: string, text: string, most: number): number {
+  const number = Number(text);
+  if (Number.isInteger(number) && number >= 1 && number <= most) return number;
+  throw new Error(`--${option}: expected 1 to ${most}, got '${text}'`);
+}
+
+function removable([type, name, ...more]: readonly string[]): Unwanted {
+  const known = removableTypes.find((some) => some === type);
+  if (known && name && more.length === 0) return { type: known, name };
+  throw new Error(
+    `remove: expected ${removableTypes.join(', ')} and one name, got '${[type, name, ...more].join(' ')}'`,
+  );
+}
+
+async function removeByHand(api: ManagementApi, wanted: Topology, what: Unwanted, yes: boolean): Promise<number> {
+  const lines = await held(api, wanted, what);
+  console.log([`${what.type} ${what.name}, vhost ${wanted.vhost}`, ...lines.map((line) => `  ${line}`)].join('\n'));
+  if (!yes) {
+    console.log('nothing was removed: the same command with --yes removes it, with all of this');
+    return CHANGES_PENDING;
+  }
+  await remove(api, wanted.vhost, what);
+  console.log(`- ${what.type} ${what.name}`);
+  return 0;
 }
 
 function login(option: string | undefined): { url: string; username: string; password: string } {
@@ -103,13 +157,24 @@ function login(option: string | undefined): { url: string; username: string; pas
   // Not quoted: there is a password in it.
   if (!URL.canParse(text)) throw new Error('--url: expected an address such as http://user:password@host:15672');
   const url = new URL(text);
-  const username = process.env.RABBITMQ_ADMIN_USERNAME || decodeURIComponent(url.username);
-  const password = process.env.RABBITMQ_ADMIN_PASSWORD || decodeURIComponent(url.password);
+  const username = process.env.RABBITMQ_ADMIN_USERNAME || decoded(url.username);
+  const password = process.env.RABBITMQ_ADMIN_PASSWORD || decoded(url.password);
   if (username === '' || password === '')
     throw new Error(
       'expected the login of an administrator: in the address (http://user:password@host:15672), or set RABBITMQ_ADMIN_USERNAME and RABBITMQ_ADMIN_PASSWORD',
     );
   return { url: text, username, password };
+}
+
+/** Not quoted: there is a password in it. */
+function decoded(part: string): string {
+  try {
+    return decodeURIComponent(part);
+  } catch {
+    throw new Error(
+      "--url: expected special characters of user and password percent-encoded, got a '%' without two hexadecimal digits behind it",
+    );
+  }
 }
 
 function authority(file: string | undefined): { ca?: string } {
@@ -123,9 +188,9 @@ function authority(file: string | undefined): { ca?: string } {
 
 function passwordsFromEnvironment(userNames: UserNames): Record<string, string> {
   return Object.fromEntries(
-    PARTS.map((part) => [userNames[part], process.env[PASSWORD_VARIABLES[part]] ?? '']).filter(
-      ([, password]) => password !== '',
-    ),
+    parts
+      .map((part) => [userNames[part], process.env[PARTS[part].variable] ?? ''])
+      .filter(([, password]) => password !== ''),
   );
 }
 
@@ -162,10 +227,19 @@ function print(json: boolean, outcome: Outcome): void {
 }
 
 /** The library knows of no environment, so that it cannot say where a password would come from. */
-function withVariables(outcome: Outcome, userNames: UserNames): Outcome {
-  const notes = outcome.notes.map((note) => {
-    const part = PARTS.find((some) => note.startsWith(`user ${userNames[some]} `));
-    return part === undefined ? note : `${note} (${PASSWORD_VARIABLES[part]})`;
-  });
-  return { ...outcome, notes };
+function outcomeOf(
+  at: { readonly version: string; readonly vhost: string; readonly url: string; readonly userNames: UserNames },
+  plan: Plan,
+): Outcome {
+  const variableOf = (user: string) =>
+    parts.flatMap((part) => (at.userNames[part] === user ? PARTS[part].variable : []));
+  const { steps, refusals, leftAlone, withoutPassword, notes } = plan;
+  return {
+    ...{ version: at.version, vhost: at.vhost, steps, refusals, leftAlone },
+    kept: keptSentences(plan, at),
+    notes: [
+      ...withoutPassword.map((some) => `${withoutPasswordSentence(some)} (${variableOf(some.user).join()})`),
+      ...notes,
+    ],
+  };
 }

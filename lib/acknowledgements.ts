@@ -1,8 +1,11 @@
-// Where rules of cdk-nag (AwsSolutions) and of Control Tower are not followed, and why. Each rule is acknowledged where
-// it does not fit, and nowhere else; a test says that each acknowledgement still silences something.
+// Where rules of cdk-nag (AwsSolutions, at each synth) and of Control Tower (in the tests) are not followed, and why. Each
+// rule is acknowledged where it does not fit, and nowhere else, with any settings: what is not acknowledged cannot be
+// deployed. A test says that each acknowledgement still silences something.
 import { type Stack, Validations } from 'aws-cdk-lib';
 import { CfnLogGroup } from 'aws-cdk-lib/aws-logs';
+import { RegionInfo } from 'aws-cdk-lib/region-info';
 import type { IConstruct } from 'constructs';
+import { releaseAlarmDefinitions } from './release-alarms.ts';
 import { SDK_CALLS_FUNCTION } from './sdk-calls.ts';
 import type { Settings } from './settings.ts';
 
@@ -74,12 +77,27 @@ export function acknowledgements(settings: Settings): Acknowledgement[] {
       reason: 'CloudWatch encrypts every log group with a key of its own; no credential and no content is logged',
     },
     {
+      rule: guard('cloudwatch_alarm_action_check'),
+      at: releaseAlarmDefinitions(settings).map(({ id }) => `ReleaseAlarms/${id}/Resource`),
+      reason: 'ECS asks for their state during a deployment; what they stand for pages by an alarm of its own',
+    },
+    {
       rule: guard('lambda_inside_vpc_check'),
       at: [`${SDK_CALLS_FUNCTION}/Resource`, 'Topology/Provider/framework-onEvent/Resource'],
       reason: "These talk to AWS's own APIs only: in the VPC they would need a way out of it",
     },
   ];
+  if (settings.task.execEnabled) {
+    list.push({
+      rule: 'AwsSolutions-IAM5[Resource::*]',
+      at: ['Task/TaskRole/DefaultPolicy/Resource'],
+      reason: 'The channels of ECS Exec belong to no resource. Switched on by task.execEnabled, for an investigation',
+    });
+  }
   if (!settings.broker.existing) {
+    // Named, they stand in the ARN; otherwise cdk-nag writes the pseudo parameters.
+    const { account = '<AWS::AccountId>', region = '<AWS::Region>' } = settings;
+    const partition = (settings.region && RegionInfo.get(settings.region).partition) ?? '<AWS::Partition>';
     list.push({
       rule: 'AwsSolutions-SMG4',
       at: ['Broker/Administrator/Resource'],
@@ -87,11 +105,18 @@ export function acknowledgements(settings: Settings): Acknowledgement[] {
     });
     for (const group of ['general', 'connection', 'channel']) {
       list.push({
-        rule: `AwsSolutions-IAM5[Resource::arn:<AWS::Partition>:logs:<AWS::Region>:<AWS::AccountId>:log-group:/aws/amazonmq/broker/<Broker9AB50882>/${group}:*]`,
+        rule: `AwsSolutions-IAM5[Resource::arn:${partition}:logs:${region}:${account}:log-group:/aws/amazonmq/broker/<Broker9AB50882>/${group}:*]`,
         at: [`BrokerLogs/${group}Made`, `BrokerLogs/${group}Kept`].map(
           (call) => `${call}/CustomResourcePolicy/Resource`,
         ),
         reason: "The streams of one of the broker's log groups, named by its whole ARN",
+      });
+    }
+    if (['mq.m7g.2xlarge', 'mq.m7g.4xlarge'].includes(settings.broker.size)) {
+      list.push({
+        rule: 'CloudFormation-Validate::E3670',
+        at: ['Broker/Broker'],
+        reason: "The CDK's list of sizes ends at xlarge; Amazon MQ's own, for RabbitMQ 4, goes on to 16xlarge",
       });
     }
     if (settings.broker.nodes === 1) {
@@ -105,7 +130,7 @@ export function acknowledgements(settings: Settings): Acknowledgement[] {
   if (settings.rotationDays === 0) {
     list.push({
       rule: 'AwsSolutions-SMG4',
-      at: ['IngestorLogin/Resource', 'WorkerLogin/Resource'],
+      at: ['IngestorLogin', 'WorkerLogin', 'DeadLettersLogin'].map((login) => `${login}/Resource`),
       reason: 'Switched off by rotationDays',
     });
   }

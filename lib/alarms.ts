@@ -7,6 +7,7 @@
 // may see none and then two: alarms that would mind take four of five minutes.
 import { type METRICS, QUEUES } from '../service/contract.ts';
 import type { BrokerMetric } from './broker.ts';
+import { nodeLimits } from './broker-limits.ts';
 import type { Settings } from './settings.ts';
 
 export type Family = 'health' | 'pressure' | 'budget';
@@ -18,8 +19,18 @@ export type Figure =
       readonly statistic: 'Sum' | 'Maximum' | 'Minimum' | 'SampleCount' | 'p95';
       readonly queue?: string;
     }
-  /** The value of a metric of the broker, or 100 × it ÷ another. */
-  | { readonly of: 'broker'; readonly metric: BrokerMetric; readonly percentOf?: BrokerMetric };
+  /**
+   * A metric of the broker's worst node (a cluster's own metrics are sums over its nodes, and one full node blocks
+   * everybody), or 100 × it ÷ what one node bears.
+   */
+  | {
+      readonly of: 'broker';
+      readonly metric: BrokerMetric;
+      readonly worst: 'MAX' | 'MIN';
+      readonly percentOf?: number;
+      /** The same limit as a metric, which a single node has beside it. */
+      readonly limit?: BrokerMetric;
+    };
 
 export interface AlarmDefinition {
   /** Part of its name, and the heading of its runbook entry. */
@@ -39,12 +50,11 @@ export interface AlarmDefinition {
   readonly first: string;
   /** Expected while the broker is maintained, and then muted. */
   readonly mutedInMaintenance?: true;
-  /** New code did this: a deployment under way is rolled back. */
-  readonly rollsBack?: true;
 }
 
 export function alarmDefinitions(settings: Settings): AlarmDefinition[] {
   const { budgets, shards } = settings;
+  const limits = nodeLimits(settings.broker);
   const waiting = (
     id: string,
     queue: string,
@@ -106,7 +116,6 @@ export function alarmDefinitions(settings: Settings): AlarmDefinition[] {
       silence: 'notBreaching',
       wrong: 'A session was lost: events between its last sequence and its new session may be missing',
       first: 'Read the gateway.gap event (queue events.gateway) for the shard and the time span',
-      rollsBack: true,
     },
     {
       id: 'broker-unreachable',
@@ -209,7 +218,6 @@ export function alarmDefinitions(settings: Settings): AlarmDefinition[] {
       silence: 'notBreaching',
       wrong: 'The broker refuses messages',
       first: 'See which queue is full (reject-publish) or has lost its quorum',
-      rollsBack: true,
       mutedInMaintenance: true,
     },
     {
@@ -237,7 +245,6 @@ export function alarmDefinitions(settings: Settings): AlarmDefinition[] {
       silence: 'notBreaching',
       wrong: 'The broker returned messages: the alternate exchange or its queue is missing',
       first: 'Apply the topology again: it was changed by hand',
-      rollsBack: true,
     },
     waiting(
       'interactions-waiting',
@@ -286,41 +293,66 @@ export function alarmDefinitions(settings: Settings): AlarmDefinition[] {
     {
       id: 'broker-memory',
       family: 'pressure',
-      figure: { of: 'broker', metric: 'RabbitMQMemUsed', percentOf: 'RabbitMQMemLimit' },
+      figure: {
+        of: 'broker',
+        metric: 'RabbitMQMemUsed',
+        worst: 'MAX',
+        percentOf: limits.memoryBytes,
+        limit: 'RabbitMQMemLimit',
+      },
       breached: 'at or above',
       threshold: 80,
-      because: 'at 100 % of the limit the broker blocks all publishers',
+      because: 'of the fullest node: at 100 % of its limit all nodes block all publishers',
       periodMinutes: 1,
       datapoints: [4, 5],
       silence: 'notBreaching',
-      wrong: "The broker's memory is nearly used up",
+      wrong: 'The memory of a node of the broker is nearly used up',
       first: 'Find the queue that grew or the connections that multiplied; then raise broker.size',
     },
     {
       id: 'broker-disk',
       family: 'pressure',
-      figure: { of: 'broker', metric: 'RabbitMQDiskFree', percentOf: 'RabbitMQDiskFreeLimit' },
+      figure: {
+        of: 'broker',
+        metric: 'RabbitMQDiskFree',
+        worst: 'MIN',
+        percentOf: limits.diskFreeBytes,
+        limit: 'RabbitMQDiskFreeLimit',
+      },
       breached: 'below',
       threshold: 200,
-      because: 'below 100 % of the limit the broker blocks all publishers; twice the limit leaves time to act',
+      because: 'of the fullest node: below 100 % of its limit all nodes block all publishers; twice leaves time to act',
       periodMinutes: 1,
       datapoints: [4, 5],
       silence: 'notBreaching',
-      wrong: "The broker's disk is nearly full",
+      wrong: 'The disk of a node of the broker is nearly full',
       first: 'Find the queue that grew, start its workers or purge it; a cluster can have more: broker.storageGb',
     },
     {
       id: 'broker-cpu',
       family: 'pressure',
-      figure: { of: 'broker', metric: 'SystemCpuUtilization' },
+      figure: { of: 'broker', metric: 'SystemCpuUtilization', worst: 'MAX' },
       breached: 'at or above',
       threshold: 80,
-      because: 'for a quarter of an hour: bursts and restarts are shorter',
+      because: 'of the busiest node, for a quarter of an hour: bursts and restarts are shorter',
       periodMinutes: 5,
       datapoints: [3, 3],
       silence: 'notBreaching',
-      wrong: 'The broker is busy beyond what it bears for long',
+      wrong: 'A node of the broker is busy beyond what it bears for long',
       first: 'Look at the rates: if the load is real, raise broker.size',
+    },
+    {
+      id: 'broker-connections',
+      family: 'pressure',
+      figure: { of: 'broker', metric: 'ConnectionCount', worst: 'MAX', percentOf: limits.connections },
+      breached: 'at or above',
+      threshold: 80,
+      because: `a node takes ${limits.connections} connections and refuses the next, the ingestor's too`,
+      periodMinutes: 1,
+      datapoints: [4, 5],
+      silence: 'notBreaching',
+      wrong: 'A node of the broker has nearly all the connections it takes',
+      first: 'See whose they are on the management page, and end the worker that opens so many',
     },
   ];
 

@@ -1,6 +1,8 @@
 // The broker's log groups: Amazon MQ makes them itself, under the broker's id and kept for ever. Here they get an end,
-// and go with staging. (What a dying broker still writes makes Amazon MQ create a group anew: see docs/deploy.md.)
-import { Duration, Stack } from 'aws-cdk-lib';
+// and go with staging. (What a dying broker still writes makes Amazon MQ create a group again: see docs/deploy.md.)
+// Each group is two calls: it is made where it is not there, and its retention set. A changed retention makes both, so
+// that a group deleted by hand is made again and fails neither the update nor its rollback.
+import { CfnResource, Duration, Stack } from 'aws-cdk-lib';
 import { AwsCustomResource, AwsCustomResourcePolicy, PhysicalResourceId } from 'aws-cdk-lib/custom-resources';
 import { Construct } from 'constructs';
 import { sdkCallsLogGroup } from './sdk-calls.ts';
@@ -31,14 +33,14 @@ export class BrokerLogs extends Construct {
         ...common,
         resourceType: 'Custom::BrokerLogGroup',
         policy,
-        onCreate: {
+        onUpdate: {
           service: 'CloudWatchLogs',
           action: 'createLogGroup',
           parameters: { logGroupName },
           ignoreErrorCodesMatching: 'ResourceAlreadyExistsException',
           physicalResourceId,
         },
-        ...(settings.environment !== 'production' && {
+        ...(!settings.keepsData && {
           onDelete: {
             service: 'CloudWatchLogs',
             action: 'deleteLogGroup',
@@ -47,6 +49,11 @@ export class BrokerLogs extends Construct {
           },
         }),
       });
+      // Not a parameter of the call: a changed property is what makes CloudFormation call.
+      const { defaultChild } = made.node.findChild('Resource').node;
+      if (defaultChild instanceof CfnResource) {
+        defaultChild.addPropertyOverride('MadeForRetentionInDays', settings.logRetentionDays);
+      }
       const retention = {
         service: 'CloudWatchLogs',
         action: 'putRetentionPolicy',
@@ -57,7 +64,6 @@ export class BrokerLogs extends Construct {
         ...common,
         resourceType: 'Custom::BrokerLogRetention',
         policy,
-        onCreate: retention,
         onUpdate: retention,
       });
       kept.node.addDependency(made);

@@ -2,14 +2,17 @@
 import { CfnOutput, Fn, Stack, type StackProps } from 'aws-cdk-lib';
 import * as ec2 from 'aws-cdk-lib/aws-ec2';
 import type { ISecret } from 'aws-cdk-lib/aws-secretsmanager';
-import { Secret } from 'aws-cdk-lib/aws-secretsmanager';
 import type { Construct } from 'constructs';
 import { USERS, VHOST } from '../service/contract.ts';
 import { Broker, consoleUrl, ExistingBroker, type IBroker } from './broker.ts';
+import { brokerLimits } from './broker-limits.ts';
 import { BrokerLogs } from './broker-logs.ts';
 import { Network } from './network.ts';
+import { ReleaseAlarms } from './release-alarms.ts';
+import { removalPolicy } from './removal-policy.ts';
 import { LoginRotation } from './rotation/login-rotation.ts';
-import { AMQPS_PORT, brokerLogin, discordTokenSecret, secretName } from './secrets.ts';
+import { LOGIN_FUNCTION_OUTPUT } from './rotation/rotation.ts';
+import { AMQPS_PORT, brokerLogin, discordTokenSecret, secretName, secretOfYours } from './secrets.ts';
 import type { Settings } from './settings.ts';
 import { BrokerTopology } from './topology/broker-topology.ts';
 import { discordTopology } from './topology/topology.ts';
@@ -42,6 +45,7 @@ export class BrokerStack extends Stack {
 
     this.brokerClients = new ec2.SecurityGroup(this, 'Clients', {
       vpc,
+      // Another description is another group. A test freezes it.
       description: 'Clients of the broker: the ingestor and the workers',
       allowAllOutbound: false,
     });
@@ -50,15 +54,25 @@ export class BrokerStack extends Stack {
     this.broker.connections.allowFrom(this.network.functions, ec2.Port.tcp(443), 'Management API of the functions');
     this.broker.connections.allowFrom(this.network.functions, ec2.Port.tcp(AMQPS_PORT), 'Test of a rotated login');
 
-    this.discordToken = settings.discordTokenSecretArn
-      ? Secret.fromSecretCompleteArn(this, 'DiscordToken', settings.discordTokenSecretArn)
-      : discordTokenSecret(this, 'DiscordToken', { environment });
-    const login = { environment, host: this.broker.host, vhost: VHOST };
+    const secrets = { environment, removalPolicy: removalPolicy(settings) };
+    // Always there ($0.40 a month), also beside a secret of yours: the tasks that read it go after this stack's update.
+    const ownToken = discordTokenSecret(this, 'DiscordToken', secrets);
+    const { discordTokenSecretArn, discordTokenKeyArn } = settings;
+    this.discordToken = discordTokenSecretArn
+      ? secretOfYours(this, 'YourDiscordToken', discordTokenSecretArn, discordTokenKeyArn)
+      : ownToken;
+    const login = { ...secrets, host: this.broker.host, vhost: VHOST };
     this.ingestorLogin = brokerLogin(this, 'IngestorLogin', {
       ...login,
       name: 'broker-ingestor',
       description: 'The ingestor at the broker: publishes events and holds leases',
       username: USERS.ingestor,
+    });
+    const deadLettersLogin = brokerLogin(this, 'DeadLettersLogin', {
+      ...login,
+      name: 'broker-dead-letters',
+      description: 'Whoever looks after the dead letters: reads them and publishes them again',
+      username: USERS.deadLetters,
     });
     const workerLogin = brokerLogin(this, 'WorkerLogin', {
       ...login,
@@ -75,25 +89,34 @@ export class BrokerStack extends Stack {
       managementEndpoint: this.broker.managementEndpoint,
       administrator: this.broker.administrator,
     };
-    const logins = { [USERS.ingestor]: this.ingestorLogin, [USERS.worker]: workerLogin };
+    const logins = {
+      [USERS.ingestor]: this.ingestorLogin,
+      [USERS.worker]: workerLogin,
+      [USERS.deadLetters]: deadLettersLogin,
+    };
+    // Of a broker of yours, the limits are yours as well.
+    const connectionLimit = brokerLimits(settings)?.connectionsPerNode;
     const topology = new BrokerTopology(this, 'Topology', {
       ...functions,
-      topology: discordTopology({ shardGroups: settings.groups }),
+      topology: discordTopology({
+        shardGroups: settings.groups,
+        tasks: settings.tasks,
+        ...(connectionLimit !== undefined && { connectionLimit }),
+      }),
       logins,
       revision: settings.topologyRevision,
-      // A broker of this stack goes with all it has; of somebody else's, staging cleans up what it made.
-      onDelete: settings.broker.existing && environment === 'staging' ? 'remove' : 'keep',
       // The rules of security groups are resources of their own, which nobody else waits for.
       after: [this.network.functionsReady, ...this.broker.connections.securityGroups],
     });
-    if (settings.rotationDays > 0) {
-      new LoginRotation(this, 'Rotation', {
-        ...functions,
-        logins,
-        everyDays: settings.rotationDays,
-        after: [topology.resource],
-      });
-    }
+    const rotation = new LoginRotation(this, 'Rotation', {
+      ...functions,
+      logins,
+      everyDays: settings.rotationDays,
+      after: [topology.resource],
+    });
+
+    // Here, long before the service: see there.
+    new ReleaseAlarms(this, 'ReleaseAlarms', { settings });
 
     const outputs: Record<string, [value: string, description: string]> = {
       BrokerClientsGroup: [
@@ -101,12 +124,18 @@ export class BrokerStack extends Stack {
         'Security group for workers: its members reach the broker',
       ],
       BrokerEndpoint: [this.broker.amqpsEndpoint, 'Where the broker takes AMQP connections, by TLS'],
+      [LOGIN_FUNCTION_OUTPUT]: [rotation.functionArn, 'Function that rotates and revokes logins: for npm run logins'],
       WorkerLoginSecret: [workerLogin.secretName, 'Secret with the address and the login for workers'],
+      DeadLettersLoginSecret: [
+        deadLettersLogin.secretName,
+        'Secret with the address and the login for the dead letters',
+      ],
       AdministratorSecret: [this.broker.administrator.secretName, "Secret with the broker's administrator"],
       KeptByTopology: [
         topology.kept,
-        'Queues and more that are not wanted any more, and were kept because of what they hold',
+        'What is not wanted any more and stays, with the commands that remove it by hand',
       ],
+      TopologyWarning: [topology.warning, 'Why the last rollback did without the broker'],
       ManagementEndpoint: [this.broker.managementEndpoint, 'Management page of the broker, from inside the VPC'],
     };
     if (this.broker instanceof Broker) {
@@ -121,10 +150,32 @@ export class BrokerStack extends Stack {
     }
     for (const [name, [value, description]] of Object.entries(outputs))
       new CfnOutput(this, name, { value, description });
+    this.exportForTheService(ownToken);
   }
 
-  /** Always three, and never looked up: the template is the same with and without credentials. */
+  /**
+   * What the service stack takes, or took: exported whether it does so now or not. Otherwise the CDK would leave out the
+   * export with its last reader, and CloudFormation, which updates this stack first, would refuse: it is still read.
+   */
+  private exportForTheService(ownToken: ISecret): void {
+    const { vpc } = this.network;
+    const made = vpc instanceof ec2.Vpc ? [vpc.vpcId, ...subnetIds(vpc)] : [];
+    for (const value of [
+      ...made,
+      this.brokerClients.securityGroupId,
+      ownToken.secretArn,
+      this.ingestorLogin.secretArn,
+    ]) {
+      this.exportValue(value);
+    }
+  }
+
+  /** Never looked up: the template is the same with and without credentials. */
   override get availabilityZones(): string[] {
-    return this.settings?.network.availabilityZones ?? [0, 1, 2].map((index) => Fn.select(index, Fn.getAzs()));
+    const { availabilityZones, zones = 3 } = this.settings?.network ?? {};
+    return availabilityZones ?? Array.from({ length: zones }, (_, index) => Fn.select(index, Fn.getAzs()));
   }
 }
+
+const subnetIds = ({ publicSubnets, privateSubnets }: ec2.Vpc): string[] =>
+  [...publicSubnets, ...privateSubnets].map(({ subnetId }) => subnetId);

@@ -2,14 +2,16 @@
 // What Amazon MQ cannot change afterwards is fixed here: the name follows from the environment, so that a replacement
 // would collide with the broker that is there and fail before it harms; the security group keeps its identity, and only
 // its rules change. Its vhost, queues and users are the topology's affair.
-import { Fn, RemovalPolicy, Stack } from 'aws-cdk-lib';
+import { Aws, CfnResource, Fn, Stack } from 'aws-cdk-lib';
 import { CfnBroker, CfnConfiguration } from 'aws-cdk-lib/aws-amazonmq';
 import { Metric, type MetricOptions, Stats } from 'aws-cdk-lib/aws-cloudwatch';
 import * as ec2 from 'aws-cdk-lib/aws-ec2';
-import { type ISecret, Secret } from 'aws-cdk-lib/aws-secretsmanager';
+import type { ISecret } from 'aws-cdk-lib/aws-secretsmanager';
 import { Construct } from 'constructs';
 import { MAX_MESSAGE_BYTES } from '../service/contract.ts';
-import { ADMINISTRATOR, AMQPS_PORT, administratorSecret } from './secrets.ts';
+import { brokerLimits } from './broker-limits.ts';
+import { removalPolicy } from './removal-policy.ts';
+import { ADMINISTRATOR, AMQPS_PORT, administratorSecret, secretOfYours } from './secrets.ts';
 import { type Settings, storageGb } from './settings.ts';
 
 /** Metrics of a broker with RabbitMQ 4: there are none per queue. Source: Amazon MQ, metrics for RabbitMQ. */
@@ -96,24 +98,28 @@ export class Broker extends BrokerBase {
     const { settings } = props;
     const { environment } = settings;
     this.brokerName = brokerNameOf(settings);
-    this.administrator = administratorSecret(this, 'Administrator', { environment });
+    const removal = removalPolicy(settings);
+    this.administrator = administratorSecret(this, 'Administrator', { environment, removalPolicy: removal });
 
     const security = new ec2.SecurityGroup(this, 'Access', {
       vpc: props.vpc,
-      // A new description is a new group, and Amazon MQ does not take another group.
+      // A new description is a new group, and Amazon MQ does not take another group. A test freezes it.
       description: 'Discord ingestor: the broker',
       allowAllOutbound: false,
     });
+    // A broker that is kept holds on to its group, and AWS refuses to delete it.
+    if (security.node.defaultChild instanceof CfnResource) security.node.defaultChild.applyRemovalPolicy(removal);
     this.connections = new ec2.Connections({ securityGroups: [security], defaultPort: ec2.Port.tcp(AMQPS_PORT) });
 
     const version = settings.broker.engineVersion;
     const configuration = new CfnConfiguration(this, 'Configuration', {
-      // Another version is another configuration, which needs another name while both exist.
-      name: `${this.brokerName}-${version.replace('.', '-')}`,
+      // Another version is another configuration, which needs another name while both exist; and so does another stack,
+      // because production's configuration outlives its own.
+      name: `${this.brokerName}-${version.replace('.', '-')}-${STACK_SUFFIX}`,
       engineType: 'RABBITMQ',
       engineVersion: version,
       description: 'Discord ingestor',
-      data: Fn.base64(brokerConfiguration),
+      data: Fn.base64(brokerConfiguration(settings)),
     });
 
     const window = settings.broker.maintenanceWindow;
@@ -137,7 +143,6 @@ export class Broker extends BrokerBase {
       logs: { general: true },
       users: [{ username: ADMINISTRATOR, password: this.administrator.secretValueFromJson('password').unsafeUnwrap() }],
     });
-    const removal = environment === 'production' ? RemovalPolicy.RETAIN : RemovalPolicy.DESTROY;
     broker.applyRemovalPolicy(removal);
     configuration.applyRemovalPolicy(removal);
 
@@ -159,7 +164,12 @@ export class ExistingBroker extends BrokerBase {
     super(scope, id);
     this.brokerName = existing.name;
     this.host = existing.host;
-    this.administrator = Secret.fromSecretCompleteArn(this, 'Administrator', existing.administratorSecretArn);
+    this.administrator = secretOfYours(
+      this,
+      'Administrator',
+      existing.administratorSecretArn,
+      existing.administratorKeyArn,
+    );
     const security = ec2.SecurityGroup.fromSecurityGroupId(this, 'Access', existing.securityGroupId);
     this.connections = new ec2.Connections({ securityGroups: [security], defaultPort: ec2.Port.tcp(AMQPS_PORT) });
   }
@@ -171,13 +181,19 @@ export function consoleUrl(scope: Construct, brokerId: string): string {
   return `https://${region}.console.aws.amazon.com/amazon-mq/home?region=${region}#/brokers/details?id=${brokerId}`;
 }
 
+/** The first eight characters of what tells one stack from all others, one of the same name included. */
+const STACK_SUFFIX = Fn.select(0, Fn.split('-', Fn.select(2, Fn.split('/', Aws.STACK_ID))));
+
 // Only what differs from Amazon MQ's defaults. Takes effect at the next restart: `aws mq reboot-broker`, or the window.
-const brokerConfiguration = [
-  // RabbitMQ 4's default is 512 KiB, which is the most the service sends: room for what a worker may add.
-  `max_message_size = ${2 * MAX_MESSAGE_BYTES}`,
-  // The default on Amazon MQ is 10: a worker that reads many queues, or with many readers, needs more.
-  'consumer_max_per_channel = 100',
-  // Headers that keep the management console out of frames and caches.
-  'secure.management.http.headers.enabled = true',
-  '',
-].join('\n');
+const brokerConfiguration = (settings: Settings): string =>
+  [
+    // RabbitMQ 4's default is 512 KiB, which is the most the service sends: room for what a worker may add.
+    `max_message_size = ${2 * MAX_MESSAGE_BYTES}`,
+    // The default on Amazon MQ is 10: a worker that reads many queues, or with many readers, needs more.
+    'consumer_max_per_channel = 100',
+    // Room beside the workers, so that theirs do not keep the ingestor out. An alarm watches the count.
+    `connection_max = ${brokerLimits(settings)?.connectionsPerNode}`,
+    // Headers that keep the management console out of frames and caches.
+    'secure.management.http.headers.enabled = true',
+    '',
+  ].join('\n');

@@ -21,7 +21,8 @@ import type { FargateService } from 'aws-cdk-lib/aws-ecs';
 import type { LogGroup } from 'aws-cdk-lib/aws-logs';
 import { Construct } from 'constructs';
 import { DEFAULT_METRICS_NAMESPACE, ENVIRONMENT_DIMENSION, METRICS, QUEUES } from '../service/contract.ts';
-import { BROKER_NAMESPACE, type BrokerMetric, brokerMetric, brokerNameOf } from './broker.ts';
+import { BROKER_NAMESPACE, type BrokerMetric, brokerNameOf } from './broker.ts';
+import { nodeLimits } from './broker-limits.ts';
 import { ingestorMetric } from './ingestor-metrics.ts';
 import type { Settings } from './settings.ts';
 
@@ -78,6 +79,7 @@ export class Dashboard extends Construct {
           left: [
             this.own('shardsConnected', Stats.SUM, 'shards connected', Color.GREEN),
             this.own('residentMemory', Stats.SAMPLE_COUNT, 'tasks', Color.GREY),
+            this.own('shardsWaiting', Stats.SUM, 'shards waiting for token, budget or turn', Color.ORANGE),
             this.own('standby', Stats.SUM, 'standbys', Color.BLUE),
           ],
           leftAnnotations: [{ value: shards.count, label: 'configured', color: Color.GREEN }],
@@ -89,6 +91,7 @@ export class Dashboard extends Construct {
           height: HEIGHT,
           left: [
             this.own('gatewayGaps', Stats.SUM, 'gaps', Color.RED),
+            this.own('gapsInHandOver', Stats.SUM, 'of these: in a hand-over', Color.BROWN),
             this.own('identifies', Stats.SUM, 'IDENTIFYs', Color.ORANGE),
             this.own('resumes', Stats.SUM, 'RESUMEs', Color.BLUE),
             this.own('leaseLosses', Stats.SUM, 'leases lost', Color.PURPLE),
@@ -136,6 +139,7 @@ export class Dashboard extends Construct {
 
   private pressure({ service }: DashboardProps): IWidget[][] {
     const { environment, budgets } = this.settings;
+    const limits = nodeLimits(this.settings.broker);
     const depth = (queue: string): IMetric =>
       ingestorMetric('queueDepth', { environment, queue, statistic: Stats.MAXIMUM, label: queue });
     const { deadLetters, unrouted, ...fed } = QUEUES;
@@ -166,33 +170,25 @@ export class Dashboard extends Construct {
       ],
       [
         new GraphWidget({
-          title: 'Broker: memory used, CPU (%)',
+          title: 'Broker: memory used of its limit, CPU, of each node (%)',
           width: 8,
           height: HEIGHT,
           left: [
-            new MathExpression({
-              expression: '100 * used / limit',
-              usingMetrics: { used: this.broker('RabbitMQMemUsed'), limit: this.broker('RabbitMQMemLimit') },
-              label: 'memory, of its limit',
-            }),
-            this.broker('SystemCpuUtilization', 'CPU'),
+            this.nodes('RabbitMQMemUsed', 'Maximum', limits.memoryBytes),
+            this.nodes('SystemCpuUtilization', 'Maximum'),
           ],
           leftYAxis: { min: 0, max: 100 },
         }),
         new GraphWidget({
-          title: 'Broker: free disk of each node (bytes)',
+          title: 'Broker: free disk (bytes) and connections of each node',
           width: 8,
           height: HEIGHT,
-          // The names of nodes hold addresses that nobody knows beforehand.
-          left: [
-            new MathExpression({
-              expression: `SEARCH('{${BROKER_NAMESPACE},Broker,Node} MetricName="RabbitMQDiskFree" Broker="${brokerNameOf(this.settings)}"', 'Minimum')`,
-              usingMetrics: {},
-              label: '',
-            }),
-            this.broker('RabbitMQDiskFreeLimit', 'limit'),
-          ],
+          left: [this.nodes('RabbitMQDiskFree', 'Minimum')],
+          leftAnnotations: [{ value: limits.diskFreeBytes, label: 'publishers are blocked', color: Color.RED }],
           leftYAxis: { min: 0 },
+          right: [this.nodes('ConnectionCount', 'Maximum')],
+          rightAnnotations: [{ value: limits.connections, label: 'connections at most', color: Color.ORANGE }],
+          rightYAxis: { min: 0 },
         }),
         new GraphWidget({
           title: 'Service: CPU and memory of the fullest task (%)',
@@ -250,8 +246,15 @@ export class Dashboard extends Construct {
     return ingestorMetric(name, { environment, statistic, label, ...(color && { color }) });
   }
 
-  private broker(name: BrokerMetric, label?: string): IMetric {
-    return brokerMetric(brokerNameOf(this.settings), name, { ...(label && { label }) });
+  /** Of every node: their names hold addresses that nobody knows beforehand. In percent of a limit, if there is one. */
+  private nodes(name: BrokerMetric, statistic: 'Maximum' | 'Minimum', limit?: number): IMetric {
+    const broker = brokerNameOf(this.settings);
+    const search = `SEARCH('{${BROKER_NAMESPACE},Broker,Node} MetricName="${name}" Broker="${broker}"', '${statistic}')`;
+    return new MathExpression({
+      expression: limit === undefined ? search : `100 * ${search} / ${limit}`,
+      usingMetrics: {},
+      label: '',
+    });
   }
 }
 

@@ -2,7 +2,7 @@
 // check from inside. Rolling deploys start the new tasks first; they stand by until the old ones hand over their leases.
 // Its image comes from service/Dockerfile, its environment from service/contract.ts; its alarms are made elsewhere.
 import { join } from 'node:path';
-import { Duration, RemovalPolicy, Size } from 'aws-cdk-lib';
+import { Duration, Size } from 'aws-cdk-lib';
 import * as ec2 from 'aws-cdk-lib/aws-ec2';
 import { Platform } from 'aws-cdk-lib/aws-ecr-assets';
 import * as ecs from 'aws-cdk-lib/aws-ecs';
@@ -17,6 +17,8 @@ import {
   PATHS,
   STOP_TIMEOUT_SECONDS,
 } from '../service/contract.ts';
+import { removalPolicy } from './removal-policy.ts';
+import { onlyForThisAccount } from './service-roles.ts';
 import { heapLimitMiB, type Settings } from './settings.ts';
 
 export interface IngestorServiceProps {
@@ -40,11 +42,10 @@ export class IngestorService extends Construct {
   constructor(scope: Construct, id: string, props: IngestorServiceProps) {
     super(scope, id);
     const { settings } = props;
-    const production = settings.environment === 'production';
 
     this.logGroup = new LogGroup(this, 'Log', {
       retention: settings.logRetentionDays,
-      removalPolicy: production ? RemovalPolicy.RETAIN : RemovalPolicy.DESTROY,
+      removalPolicy: removalPolicy(settings),
     });
 
     const task = new ecs.FargateTaskDefinition(this, 'Task', {
@@ -62,10 +63,7 @@ export class IngestorService extends Construct {
     const linux = new ecs.LinuxParameters(this, 'Linux', { initProcessEnabled: true });
     linux.dropCapabilities(ecs.Capability.ALL);
     task.addContainer('ingestor', {
-      image: ecs.ContainerImage.fromAsset(join(import.meta.dirname, '..'), {
-        file: 'service/Dockerfile',
-        platform: Platform.LINUX_ARM64,
-      }),
+      image: ecs.ContainerImage.fromAsset(IMAGE_CONTEXT, IMAGE),
       command: taskCommand(settings),
       // Without a limit of its own a container sees the memory of the machine beneath.
       memoryLimitMiB: settings.task.memoryMiB,
@@ -92,6 +90,8 @@ export class IngestorService extends Construct {
       }),
     });
 
+    onlyForThisAccount(task.taskRole);
+
     const security = new ec2.SecurityGroup(this, 'Egress', {
       vpc: props.vpc,
       description: 'Discord ingestor: out to Discord and AWS, nothing in',
@@ -111,6 +111,7 @@ export class IngestorService extends Construct {
         alarmNames: [...props.deploymentAlarms],
         behavior: ecs.AlarmBehavior.ROLLBACK_ON_ALARM,
       },
+      bakeTime: BAKE_TIME,
       // Owner and standby in different zones.
       availabilityZoneRebalancing: ecs.AvailabilityZoneRebalancing.ENABLED,
       vpcSubnets: props.subnets,
@@ -128,8 +129,19 @@ export class IngestorService extends Construct {
   }
 }
 
+/**
+ * How long alarms can still roll a deployment back once the old tasks are gone. The slowest needs four minutes of metrics,
+ * a minute for the first of them, and its evaluation; ECS's own choice is less than five.
+ * https://docs.aws.amazon.com/AmazonECS/latest/developerguide/deployment-alarm-failure.html
+ */
+const BAKE_TIME = Duration.minutes(10);
+
 /** Tasks of a deployment that may fail before it is rolled back. */
 const FAILED_STARTS = 3;
+
+/** The .dockerignore in it decides what is staged: the image is built from the staged folder, not from here. */
+const IMAGE_CONTEXT = join(import.meta.dirname, '..');
+export const IMAGE: ecs.AssetImageProps = { file: 'service/Dockerfile', platform: Platform.LINUX_ARM64 };
 
 // Of the image, as service/Dockerfile makes it.
 export const NODE = '/nodejs/bin/node';

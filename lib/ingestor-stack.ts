@@ -4,7 +4,8 @@ import type { Construct } from 'constructs';
 import type { BrokerStack } from './broker-stack.ts';
 import { Dashboard } from './dashboard.ts';
 import { IngestorService } from './ingestor-service.ts';
-import { deploymentAlarms, Monitoring } from './monitoring.ts';
+import { Monitoring } from './monitoring.ts';
+import { deploymentAlarms } from './release-alarms.ts';
 import type { Settings } from './settings.ts';
 
 export interface IngestorStackProps extends StackProps {
@@ -29,12 +30,9 @@ export class IngestorStack extends Stack {
       deploymentAlarms: deploymentAlarms(settings),
     });
 
-    const { alarms, watchers, unhealthy, topic } = new Monitoring(this, 'Monitoring', { settings });
-    // ECS refers to these when it starts a deployment; those that take silence for death would call at the first deploy.
-    for (const alarm of alarms) {
-      if (watchers.includes(alarm)) service.node.addDependency(alarm);
-      else alarm.node.addDependency(service);
-    }
+    const { alarms, unhealthy, topic } = new Monitoring(this, 'Monitoring', { settings });
+    // Those that take silence for death would call at the first deploy.
+    for (const alarm of alarms) alarm.node.addDependency(service);
     const dashboard = new Dashboard(this, 'Dashboard', { settings, alarms, unhealthy, service, logGroup });
 
     const outputs: Record<string, [value: string, description: string]> = {

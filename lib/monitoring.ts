@@ -1,6 +1,6 @@
 // The alarms of alarms.ts in CloudWatch, the topic they speak through, the one alarm that sums up the ingestor's
-// health, and the silence for what the broker's maintenance window explains. Names are fixed: a deployment refers to
-// alarms by name.
+// health, and the silence for what the broker's maintenance window explains. Those that roll a deployment back are in
+// release-alarms.ts.
 import { Duration, Stack, TimeZone } from 'aws-cdk-lib';
 import * as cloudwatch from 'aws-cdk-lib/aws-cloudwatch';
 import { SnsAction } from 'aws-cdk-lib/aws-cloudwatch-actions';
@@ -9,7 +9,7 @@ import { Topic } from 'aws-cdk-lib/aws-sns';
 import { EmailSubscription } from 'aws-cdk-lib/aws-sns-subscriptions';
 import { Construct } from 'constructs';
 import { type AlarmDefinition, alarmDefinitions } from './alarms.ts';
-import { brokerMetric, brokerNameOf } from './broker.ts';
+import { BROKER_NAMESPACE, brokerMetric, brokerNameOf } from './broker.ts';
 import { ingestorMetric } from './ingestor-metrics.ts';
 import type { Environment, Settings } from './settings.ts';
 
@@ -22,8 +22,6 @@ export interface MonitoringProps {
 
 export class Monitoring extends Construct {
   readonly alarms: readonly cloudwatch.Alarm[];
-  /** Those of them that roll a deployment back. */
-  readonly watchers: readonly cloudwatch.Alarm[];
   readonly unhealthy: cloudwatch.CompositeAlarm;
   readonly topic: Topic;
 
@@ -36,12 +34,11 @@ export class Monitoring extends Construct {
     const definitions = alarmDefinitions(settings);
     const made = definitions.map((definition) => ({ definition, alarm: this.createAlarm(definition, settings) }));
     this.alarms = made.map(({ alarm }) => alarm);
-    this.watchers = made.filter(({ definition }) => definition.rollsBack).map(({ alarm }) => alarm);
 
     const health = made.filter(({ definition }) => definition.family === 'health').map(({ alarm }) => alarm);
     this.unhealthy = new cloudwatch.CompositeAlarm(this, 'Unhealthy', {
       compositeAlarmName: alarmName(environment, UNHEALTHY),
-      alarmDescription: description(
+      alarmDescription: alarmDescription(
         'The ingestor is unhealthy: at least one alarm of the family health is on.',
         'See which one, and follow its entry',
         UNHEALTHY,
@@ -78,7 +75,7 @@ export class Monitoring extends Construct {
     const [datapointsToAlarm, evaluationPeriods] = definition.datapoints;
     return new cloudwatch.Alarm(this, definition.id, {
       alarmName: alarmName(settings.environment, definition.id),
-      alarmDescription: description(
+      alarmDescription: alarmDescription(
         `${definition.wrong}. Threshold: ${definition.because}.`,
         definition.first,
         definition.id,
@@ -100,7 +97,7 @@ export class Monitoring extends Construct {
     });
   }
 
-  private createTopic(email: string | undefined): Topic {
+  private createTopic(emails: readonly string[] = []): Topic {
     const topic = new Topic(this, 'Topic', { displayName: 'Discord ingestor', enforceSSL: true });
     // A topic with a policy of its own loses the default one, by which CloudWatch would be allowed to publish.
     const { account } = Stack.of(this);
@@ -114,7 +111,7 @@ export class Monitoring extends Construct {
         conditions: { StringEquals: { 'aws:SourceAccount': account } },
       }),
     );
-    if (email) topic.addSubscription(new EmailSubscription(email));
+    for (const email of emails) topic.addSubscription(new EmailSubscription(email));
     return topic;
   }
 }
@@ -124,13 +121,6 @@ export const UNHEALTHY = 'unhealthy';
 
 export const alarmName = (environment: Environment, id: string): string => `discord-ingestor-${environment}-${id}`;
 
-/** Names of the alarms that end a deployment, known before the alarms are made. */
-export function deploymentAlarms(settings: Settings): string[] {
-  return alarmDefinitions(settings)
-    .filter((definition) => definition.rollsBack)
-    .map((definition) => alarmName(settings.environment, definition.id));
-}
-
 function metricOf(definition: AlarmDefinition, settings: Settings): cloudwatch.IMetric {
   const { figure } = definition;
   const period = Duration.minutes(definition.periodMinutes);
@@ -138,17 +128,43 @@ function metricOf(definition: AlarmDefinition, settings: Settings): cloudwatch.I
     const { statistic, queue } = figure;
     return ingestorMetric(figure.metric, { environment: settings.environment, statistic, queue, period });
   }
-  const metric = brokerMetric(brokerNameOf(settings), figure.metric, { period });
-  if (!figure.percentOf) return metric;
-  // Over the whole broker: a cluster reports the sum of its nodes for both.
+  return worstNode(figure, settings, period);
+}
+
+/**
+ * The names of nodes hold addresses that nobody knows beforehand, so a cluster is asked by a query; without GROUP BY it
+ * gives one series, the worst of all nodes. An alarm may hold one query, and arithmetic on it.
+ * https://docs.aws.amazon.com/AmazonCloudWatch/latest/monitoring/Create_Metrics_Insights_Alarm.html
+ */
+function worstNode(
+  { metric, worst, percentOf, limit }: Extract<AlarmDefinition['figure'], { of: 'broker' }>,
+  settings: Settings,
+  period: Duration,
+): cloudwatch.IMetric {
+  const name = brokerNameOf(settings);
+  const of = (each: typeof metric) =>
+    brokerMetric(name, each, {
+      period,
+      statistic: worst === 'MAX' ? cloudwatch.Stats.MAXIMUM : cloudwatch.Stats.MINIMUM,
+    });
+  const single = settings.broker.nodes === 1;
+  const value: cloudwatch.IMetric = single
+    ? of(metric)
+    : new cloudwatch.MathExpression({
+        expression: `SELECT ${worst}(${metric}) FROM SCHEMA("${BROKER_NAMESPACE}", Broker, Node) WHERE Broker = '${name}'`,
+        label: `${metric} of the worst node`,
+        period,
+      });
+  if (percentOf === undefined) return value;
+  const measured = single && limit !== undefined;
   return new cloudwatch.MathExpression({
-    expression: '100 * part / whole',
-    usingMetrics: { part: metric, whole: brokerMetric(brokerNameOf(settings), figure.percentOf, { period }) },
-    label: `${figure.metric} in % of ${figure.percentOf}`,
+    expression: `100 * used / ${measured ? 'whole' : percentOf}`,
+    usingMetrics: { used: value, ...(measured && { whole: of(limit) }) },
+    label: `${metric} of the worst node in %`,
     period,
   });
 }
 
-function description(wrong: string, first: string, id: string): string {
+export function alarmDescription(wrong: string, first: string, id: string): string {
   return `${wrong} First: ${first}. Runbook: docs/runbook.md#${id}`;
 }

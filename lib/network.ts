@@ -5,13 +5,19 @@
 // Per month in us-east-1:
 //   public-ip  $3.65 per task (its IPv4 address), and one Secrets Manager endpoint in one zone for the functions, $7.30
 //   nat        $32.85 per gateway and $0.045 per GB through it; no endpoint, because the gateway leads everywhere
+// That gateways and their subnets exist (`natGateways`) is another thing than that the tasks use them (`egress`): tasks
+// move out first, and what they used goes with the next deployment.
 //   Endpoints for ECR, logs and S3 ($7.30 per endpoint and zone) would not replace either: Discord is on the internet.
-import { Annotations, Duration, Fn, RemovalPolicy, Stack } from 'aws-cdk-lib';
+import { Annotations, ArnFormat, CfnResource, Duration, Fn, Stack } from 'aws-cdk-lib';
 import * as ec2 from 'aws-cdk-lib/aws-ec2';
+import { AnyPrincipal, PolicyStatement, Role, ServicePrincipal } from 'aws-cdk-lib/aws-iam';
 import * as logs from 'aws-cdk-lib/aws-logs';
 import { AwsCustomResource, AwsCustomResourcePolicy, PhysicalResourceId } from 'aws-cdk-lib/custom-resources';
 import { Construct, DependencyGroup } from 'constructs';
+import { removalPolicy } from './removal-policy.ts';
 import { sdkCallsLogGroup } from './sdk-calls.ts';
+import { secretName } from './secrets.ts';
+import { onlyForThisAccount } from './service-roles.ts';
 import type { Settings } from './settings.ts';
 
 export interface NetworkProps {
@@ -49,7 +55,13 @@ export class Network extends Construct {
     } else {
       const vpc = this.create(settings);
       this.vpc = vpc;
-      this.brokerSubnets = { subnets: vpc.isolatedSubnets.slice(0, settings.broker.nodes) };
+      const brokerSubnets = vpc.isolatedSubnets.slice(0, settings.broker.nodes);
+      this.brokerSubnets = { subnets: brokerSubnets };
+      // A broker that is kept holds on to these, and AWS refuses to delete them.
+      for (const held of [vpc, ...brokerSubnets]) {
+        const { defaultChild } = held.node;
+        if (defaultChild instanceof CfnResource) defaultChild.applyRemovalPolicy(removalPolicy(settings));
+      }
       this.serviceSubnets = { subnets: nat ? vpc.privateSubnets : vpc.publicSubnets };
     }
     this.functionSubnets = nat ? this.serviceSubnets : this.brokerSubnets;
@@ -67,37 +79,44 @@ export class Network extends Construct {
         this.functionsReady.add(internetConnectivityEstablished);
       }
     } else {
-      this.functionEnvironment = { AWS_ENDPOINT_URL_SECRETS_MANAGER: this.secretsManagerEndpoint() };
+      this.functionEnvironment = { AWS_ENDPOINT_URL_SECRETS_MANAGER: this.secretsManagerEndpoint(settings) };
     }
   }
 
   private create(settings: Settings): ec2.Vpc {
-    const nat = settings.egress === 'nat';
     const vpc = new ec2.Vpc(this, 'Vpc', {
       ipAddresses: ec2.IpAddresses.cidr(settings.network.cidr),
-      maxAzs: 3,
-      natGateways: nat ? settings.natGateways : 0,
+      maxAzs: settings.network.zones,
+      natGateways: settings.natGateways,
       // Only appended to, never reordered: a subnet that moves is replaced.
       subnetConfiguration: [
         { name: 'Broker', subnetType: ec2.SubnetType.PRIVATE_ISOLATED, cidrMask: 26 },
         { name: 'Public', subnetType: ec2.SubnetType.PUBLIC, cidrMask: 24, mapPublicIpOnLaunch: false },
         // Reserved without a NAT gateway, so that one can be added later.
-        { name: 'Service', subnetType: ec2.SubnetType.PRIVATE_WITH_EGRESS, cidrMask: 24, reserved: !nat },
+        {
+          name: 'Service',
+          subnetType: ec2.SubnetType.PRIVATE_WITH_EGRESS,
+          cidrMask: 24,
+          reserved: settings.natGateways === 0,
+        },
       ],
       // Done below: the library's own function would leave a log group behind.
       restrictDefaultSecurityGroup: false,
     });
 
-    // Who knocks where nobody answers: cheap, and the first thing to look at when a connection fails.
-    const production = settings.environment === 'production';
+    // Rejected traffic only: it is cheap, and the first thing to look at when a connection fails. What is accepted is the
+    // ingestor's and the workers' own, known from their logs, and would cost more than the task ($0.50 per GB).
+    const role = new Role(this, 'FlowLogRole', { assumedBy: new ServicePrincipal('vpc-flow-logs.amazonaws.com') });
+    onlyForThisAccount(role);
     vpc.addFlowLog('Rejected', {
       trafficType: ec2.FlowLogTrafficType.REJECT,
       maxAggregationInterval: ec2.FlowLogMaxAggregationInterval.TEN_MINUTES,
       destination: ec2.FlowLogDestination.toCloudWatchLogs(
         new logs.LogGroup(this, 'RejectedTraffic', {
           retention: logs.RetentionDays.TWO_WEEKS,
-          removalPolicy: production ? RemovalPolicy.RETAIN : RemovalPolicy.DESTROY,
+          removalPolicy: removalPolicy(settings),
         }),
+        role,
       ),
     });
     this.closeDefaultSecurityGroup(vpc);
@@ -116,7 +135,8 @@ export class Network extends Construct {
     for (const [direction, rule] of Object.entries(rules)) {
       new AwsCustomResource(this, `NoDefault${direction}`, {
         resourceType: 'Custom::NoDefaultRule',
-        onCreate: {
+        // Also when the VPC is another one.
+        onUpdate: {
           service: 'EC2',
           action: `revokeSecurityGroup${direction}`,
           parameters: { GroupId: group, IpPermissions: [rule] },
@@ -142,7 +162,7 @@ export class Network extends Construct {
   }
 
   /** In one zone: while that zone is away, functions fail and nothing else does. */
-  private secretsManagerEndpoint(): string {
+  private secretsManagerEndpoint(settings: Settings): string {
     const security = new ec2.SecurityGroup(this, 'SecretsManagerAccess', {
       vpc: this.vpc,
       description: 'Endpoint of Secrets Manager',
@@ -159,8 +179,35 @@ export class Network extends Construct {
       // Private DNS would lead everybody in the VPC here, the service of all zones included. The functions get its name.
       privateDnsEnabled: false,
     });
+    endpoint.addToPolicy(this.ourSecretsOnly(settings));
     this.functionsReady.add(endpoint, security);
     // Each entry is `zone:name`; the first name is the regional one.
     return `https://${Fn.select(1, Fn.split(':', Fn.select(0, endpoint.vpcEndpointDnsEntries)))}`;
   }
+  /** What the functions do with our secrets: nobody else's secret, and nobody of another account, by this way. */
+  private ourSecretsOnly(settings: Settings): PolicyStatement {
+    const stack = Stack.of(this);
+    const ours = stack.formatArn({
+      service: 'secretsmanager',
+      resource: 'secret',
+      resourceName: secretName(settings.environment, '*'),
+      arnFormat: ArnFormat.COLON_RESOURCE_NAME,
+    });
+    const administrator = settings.broker.existing?.administratorSecretArn;
+    return new PolicyStatement({
+      principals: [new AnyPrincipal()],
+      actions: FUNCTION_SECRET_ACTIONS.map((action) => `secretsmanager:${action}`),
+      resources: [ours, ...(administrator === undefined ? [] : [administrator])],
+      conditions: { StringEquals: { 'aws:PrincipalAccount': stack.account } },
+    });
+  }
 }
+
+/** Reading, rotating, and the tag by which the topology records what it applied. */
+const FUNCTION_SECRET_ACTIONS = [
+  'DescribeSecret',
+  'GetSecretValue',
+  'PutSecretValue',
+  'TagResource',
+  'UpdateSecretVersionStage',
+];

@@ -4,19 +4,27 @@
 import { isIPv4 } from 'node:net';
 import { GatewayIntentBits } from 'discord-api-types/v10';
 import { z } from 'zod';
+import { QUEUES } from '../service/contract.ts';
+import { BROKER_SIZES, type BrokerSize, brokerLimits } from './broker-limits.ts';
 
 export const ENVIRONMENTS = ['staging', 'production'] as const;
 export type Environment = (typeof ENVIRONMENTS)[number];
 
 /** What a deployer writes: everything is optional. */
 export type Choices = z.input<ReturnType<typeof schemaFor>>;
-export type Settings = z.output<ReturnType<typeof schemaFor>> & {
+export type Settings = Omit<Sound, 'natGateways' | 'network'> & {
   readonly environment: Environment;
+  /** What holds data outlives its stack, and the stacks refuse to be destroyed. */
+  readonly keepsData: boolean;
+  readonly natGateways: number;
+  readonly network: Sound['network'] & { readonly zones: number };
   /** Shard groups: each is one lease. */
   readonly groups: number;
   /** One per group, and the standbys. */
   readonly tasks: number;
 };
+
+type Sound = z.output<ReturnType<typeof schemaFor>>;
 
 /** Every fault of the choices, one a line. */
 export class SettingsError extends Error {
@@ -27,16 +35,6 @@ export class SettingsError extends Error {
     this.faults = faults;
   }
 }
-
-/** Bounds of a cluster's disk per node in GB. RabbitMQ 4 runs on these families only. Source: Amazon MQ, broker quotas. */
-const BROKER_SIZES = {
-  'mq.m7g.medium': { leastGb: 5, mostGb: 25 },
-  'mq.m7g.large': { leastGb: 15, mostGb: 75 },
-  'mq.m7g.xlarge': { leastGb: 25, mostGb: 125 },
-  'mq.m7g.2xlarge': { leastGb: 45, mostGb: 180 },
-  'mq.m7g.4xlarge': { leastGb: 90, mostGb: 250 },
-} as const;
-type BrokerSize = keyof typeof BROKER_SIZES;
 
 /** Memory in MiB that Fargate sells with a number of CPU units. Source: AWS, Fargate task sizes. */
 const TASK_SIZES: Readonly<Record<number, readonly number[]>> = {
@@ -81,15 +79,28 @@ export function settingsFor(environment: unknown, choices: unknown = {}): Settin
   }
   if (sound.success) {
     const names = faulty.map((path) => path.join('.'));
-    for (const refusal of refusalsBetween(sound.data)) {
+    for (const refusal of refusalsBetween(sound.data, known)) {
       const blurred = refusal.between.some((name) => names.some((n) => n === name || n.startsWith(`${name}.`)));
       if (!blurred) faults.push(`${refusal.between[0]}: ${refusal.because}`);
     }
   }
   if (!parsed.success || faults.length > 0) throw new SettingsError(known, faults);
   const settings = parsed.data;
-  const groups = Math.ceil(settings.shards.count / settings.shards.perTask);
-  return { ...settings, environment: known, groups, tasks: groups + settings.shards.standbys };
+  const groups = groupsOf(settings);
+  return {
+    ...settings,
+    network: { ...settings.network, zones: zonesOf(settings, known) },
+    natGateways: natGatewaysOf(settings),
+    environment: known,
+    keepsData: known === 'production',
+    groups,
+    tasks: groups + settings.shards.standbys,
+  };
+}
+
+/** The choices that lead to these settings whatever the defaults are: what is written down about a deployment. */
+export function choicesOf({ environment, keepsData, groups, tasks, ...choices }: Settings): Choices {
+  return choices;
 }
 
 /**
@@ -120,7 +131,7 @@ function isRecord(value: unknown): value is Record<string, unknown> {
   return typeof value === 'object' && value !== null && !Array.isArray(value);
 }
 
-function schemaFor(environment: Environment) {
+export function schemaFor(environment: Environment) {
   const production = environment === 'production';
   return z.strictObject({
     // Left out, the stacks fit whatever account and region the CLI is logged in to. Named, a wrong login cannot deploy.
@@ -131,8 +142,14 @@ function schemaFor(environment: Environment) {
       .strictObject({
         // Away from 10.0.0.0/16 and 172.31.0.0/16, which default networks use, so that a peering stays possible.
         cidr: z.string(said(CIDR)).refine(isNetwork, said(CIDR)).default('10.73.0.0/16'),
-        // Left out: the first three of the region. Name three where Amazon MQ is not in all of them.
-        availabilityZones: z.array(z.string()).length(3, said('three zones')).optional(),
+        // Left out: three for production and for three nodes, otherwise two, which every region has.
+        zones: z.union([z.literal(2), z.literal(3)], said('2 or 3 zones')).optional(),
+        // Left out: the first ones of the region. Name them where Amazon MQ is not in all of these.
+        availabilityZones: z
+          .array(z.string(said("a zone such as 'eu-central-1a'")), said('two or three zones'))
+          .min(2, said('two or three zones'))
+          .max(3, said('two or three zones'))
+          .optional(),
         // Subnets are named, not searched for: a search may find others next year, and a broker's subnets cannot change.
         existing: z
           .strictObject({
@@ -149,8 +166,9 @@ function schemaFor(environment: Environment) {
     // How tasks reach Discord. `public-ip`: $3.65 a month per task, no inbound rule, and nothing that can fail between.
     // `nat`: $33 a month per gateway, for whom policy forbids public addresses, or who wants one fixed address.
     egress: oneOf(['public-ip', 'nat']).default(production ? 'nat' : 'public-ip'),
-    // Two: when a zone fails with its gateway, the tasks of another zone keep talking to Discord.
-    natGateways: whole(1, 3, 'NAT gateways').default(2),
+    // Left out: two with egress `nat` (when a zone fails with its gateway, the tasks of another zone keep talking to
+    // Discord), otherwise none. Kept beside egress `public-ip` for the one deployment in which the tasks move out.
+    natGateways: whole(0, 3, 'NAT gateways').optional(),
 
     broker: z
       .strictObject({
@@ -186,6 +204,8 @@ function schemaFor(environment: Environment) {
             host: text(/^[a-z0-9.-]+$/i, 'a host name, without amqps:// and without port'),
             /** Secret with `username` and `password` of a user with the tag `administrator`. */
             administratorSecretArn: secretArn(),
+            /** Of the key of your own that this secret is encrypted with, where it is. */
+            administratorKeyArn: keyArn().optional(),
             /** Its security group, which gets the rules for 5671 and 443. */
             securityGroupId: id('sg'),
           })
@@ -226,8 +246,10 @@ function schemaFor(environment: Environment) {
       })
       .prefault({}),
 
-    // Left out, an empty secret is made and the token is put into it. Named, the token may be there before the first deploy.
+    // Left out, the token is put into the secret that the broker stack makes. Named, it may be there before the first deploy.
     discordTokenSecretArn: secretArn().optional(),
+    // Of the key of your own that this secret is encrypted with, where it is.
+    discordTokenKeyArn: keyArn().optional(),
 
     task: z
       .strictObject({
@@ -238,7 +260,7 @@ function schemaFor(environment: Environment) {
         outboxMaxEvents: whole(10, 10_000_000, 'events').default(100_000),
         outboxMaxBytes: whole(65_536, 8_589_934_592, 'bytes').default(64 * MIB),
         logLevel: oneOf(['trace', 'debug', 'info', 'warn', 'error', 'fatal']).default('info'),
-        // A shell in the task needs a writable root file system: for an investigation, not for every day.
+        // ECS Exec needs a writable root file system: for an investigation, not for every day. The image has no shell.
         execEnabled: z.boolean(said('true or false')).default(false),
       })
       .prefault({}),
@@ -249,8 +271,11 @@ function schemaFor(environment: Environment) {
       .refine((days) => RETENTIONS.includes(days), said(`one of ${RETENTIONS.join(', ')}`))
       .default(production ? 90 : 14),
 
-    // Without it alarms reach the topic and nobody: subscribe to the topic otherwise (chat, pager).
-    alarmEmail: z.email(said('an e-mail address')).optional(),
+    // One address, or a list. Without it alarms reach the topic and nobody: subscribe to the topic otherwise (chat, pager).
+    alarmEmail: z
+      .union([email(), z.array(email())], said('an e-mail address, or a list of them'))
+      .transform((given): string[] => [...new Set([given].flat())])
+      .optional(),
 
     // Another number applies the topology again although nothing in it changed: after somebody changed it by hand.
     topologyRevision: whole(0, 1_000_000, 'times').default(0),
@@ -286,10 +311,10 @@ interface Refusal {
   readonly because: string;
 }
 
-function refusalsBetween(settings: z.output<ReturnType<typeof schemaFor>>): Refusal[] {
+function refusalsBetween(settings: Sound, environment: Environment): Refusal[] {
   const refusals: Refusal[] = [];
   const refuse = (between: Refusal['between'], because: string) => void refusals.push({ between, because });
-  const { network, broker, task, region } = settings;
+  const { network, broker, task, shards, region } = settings;
 
   const zones = network.availabilityZones ?? [];
   const foreign = zones.filter((zone) => region !== undefined && !zone.startsWith(region));
@@ -298,6 +323,38 @@ function refusalsBetween(settings: z.output<ReturnType<typeof schemaFor>>): Refu
   }
   if (new Set(zones).size < zones.length) {
     refuse(['network.availabilityZones'], `expected different zones, got ${zones.join(', ')}`);
+  }
+  const given = network.availabilityZones?.length;
+  if (given !== undefined && network.zones !== undefined && given !== network.zones) {
+    refuse(
+      ['network.zones', 'network.availabilityZones'],
+      `expected ${given}, the number of zones named, got ${network.zones}`,
+    );
+  }
+  const laidOut = zonesOf(settings, environment);
+  if (!network.existing && broker.nodes > laidOut) {
+    refuse(
+      ['broker.nodes', 'network.zones', 'network.availabilityZones'],
+      `expected 1 in ${laidOut} zones, got ${broker.nodes}: each node needs a zone of its own`,
+    );
+  }
+  const gateways = natGatewaysOf(settings);
+  if (settings.egress === 'nat' && gateways === 0) {
+    refuse(
+      ['natGateways', 'egress'],
+      "expected at least 1 with egress 'nat', got 0. Raise it, or set egress to 'public-ip'",
+    );
+  } else if (!network.existing && gateways > laidOut) {
+    refuse(
+      ['natGateways', 'network.zones', 'network.availabilityZones'],
+      `expected at most one for each of ${laidOut} zones, got ${gateways}`,
+    );
+  }
+  if (settings.discordTokenKeyArn && !settings.discordTokenSecretArn) {
+    refuse(
+      ['discordTokenKeyArn', 'discordTokenSecretArn'],
+      'expected discordTokenSecretArn beside it, got nothing: the secret of the stack has no key of your own',
+    );
   }
   const subnets = network.existing?.brokerSubnetIds.length;
   if (subnets !== undefined && broker.existing === undefined && subnets !== broker.nodes) {
@@ -322,6 +379,30 @@ function refusalsBetween(settings: z.output<ReturnType<typeof schemaFor>>): Refu
       refuse(between, `expected ${bounds} for ${broker.size}, got ${broker.storageGb}`);
     }
   }
+  const groups = groupsOf(settings);
+  const limits = brokerLimits(settings);
+  const identifies = Math.min(shards.count, MOST_IDENTIFY_QUEUES);
+  const queues = groups + Object.keys(QUEUES).length + identifies;
+  if (groups > MOST_GROUPS) {
+    refuse(
+      ['shards.perTask', 'shards.count'],
+      `expected at most ${MOST_GROUPS} groups, because each is written out in the template, got ${groups}. Raise it to at least ${Math.ceil(shards.count / MOST_GROUPS)}`,
+    );
+  } else if (limits && queues > limits.queues) {
+    refuse(
+      ['shards.perTask', 'shards.count', 'broker.size', 'broker.nodes'],
+      `expected at most ${limits.queues - (queues - groups)} groups on ${broker.size} (${limits.queues} queues, of which ${queues - groups} are for events and IDENTIFYs), got ${groups}. Raise it, or broker.size`,
+    );
+  }
+  const tasks = groups + shards.standbys;
+  // Old and new tasks of a deployment.
+  const connections = 2 * tasks * CONNECTIONS_PER_TASK;
+  if (limits && groups <= MOST_GROUPS && connections > limits.connectionsPerNode / 2) {
+    refuse(
+      ['shards.perTask', 'shards.count', 'shards.standbys', 'broker.size', 'broker.nodes'],
+      `expected tasks that need at most half of the ${limits.connectionsPerNode} connections of a ${broker.size} node while they are replaced, got ${connections} connections of ${tasks} tasks. Raise it, or broker.size`,
+    );
+  }
   const memories = TASK_SIZES[task.cpu];
   if (!memories) {
     refuse(['task.cpu'], `expected one of ${Object.keys(TASK_SIZES).join(', ')}, got ${task.cpu}`);
@@ -339,6 +420,29 @@ function refusalsBetween(settings: z.output<ReturnType<typeof schemaFor>>): Refu
     );
   }
   return refusals;
+}
+
+/**
+ * Each group is a queue and a binding in the broker's template, whose limit is 1,000,000 bytes, and twice (old and new)
+ * in the event of an update, whose limit is the same. Source: CloudFormation quotas; Lambda quotas, asynchronous invocation.
+ */
+export const MOST_GROUPS = 1000;
+
+/** One for each of Discord's buckets (`max_concurrency`), which has not been seen above 64, and never more than shards. */
+const MOST_IDENTIFY_QUEUES = 64;
+
+/** One for events, one for the lease. */
+const CONNECTIONS_PER_TASK = 2;
+
+const groupsOf = ({ shards }: Pick<Sound, 'shards'>): number => Math.ceil(shards.count / shards.perTask);
+
+const natGatewaysOf = ({ natGateways, egress }: Pick<Sound, 'natGateways' | 'egress'>): number =>
+  natGateways ?? (egress === 'nat' ? 2 : 0);
+
+function zonesOf({ network, broker }: Pick<Sound, 'network' | 'broker'>, environment: Environment): 2 | 3 {
+  const named = network.availabilityZones?.length ?? network.zones;
+  if (named !== undefined) return named === 3 ? 3 : 2;
+  return environment === 'production' || broker.nodes === 3 ? 3 : 2;
 }
 
 /** V8's heap limit of a task: the rest is for buffers, code and the init process. */
@@ -412,11 +516,19 @@ function subnetIds() {
   return z.array(id('subnet'), error).min(1, error);
 }
 
+function email() {
+  return z.email(said('an e-mail address'));
+}
+
 function secretArn() {
   return text(
     /^arn:aws[\w-]*:secretsmanager:[\w-]+:\d{12}:secret:.+-\w{6}$/,
     "a secret's whole ARN, with its last six characters",
   );
+}
+
+function keyArn() {
+  return text(/^arn:aws[\w-]*:kms:[\w-]+:\d{12}:key\/[\w-]+$/, "a key's ARN, not an alias");
 }
 
 function keys<K extends string>(record: Readonly<Record<K, unknown>>): [K, ...K[]] {

@@ -10,7 +10,7 @@ import { ENV, NODE_FLAGS, PATHS } from '../service/contract.ts';
 import type { HealthReport } from '../service/health.ts';
 
 const MAIN = fileURLToPath(new URL('../service/main.ts', import.meta.url));
-const START_DEADLINE_MS = 30_000;
+const START_DEADLINE_MS = 60_000;
 
 export interface IngestorSettings {
   readonly name: string;
@@ -19,6 +19,8 @@ export interface IngestorSettings {
   readonly env: Readonly<Record<string, string>>;
   /** Flags for node, such as a heap limit. */
   readonly nodeFlags?: readonly string[];
+  /** What is run in the service's place, with its arguments. @default - the service, from its sources */
+  readonly program?: readonly [command: string, ...args: string[]];
 }
 
 export class IngestorProcess {
@@ -29,9 +31,10 @@ export class IngestorProcess {
   #port: number | undefined;
   #ended = false;
 
-  constructor({ name, logFile, env, nodeFlags = [] }: IngestorSettings) {
+  constructor({ name, logFile, env, nodeFlags = [], program }: IngestorSettings) {
     this.name = name;
-    this.#child = spawn(process.execPath, [...NODE_FLAGS, ...nodeFlags, MAIN], {
+    const [command, ...args] = program ?? [process.execPath, ...NODE_FLAGS, ...nodeFlags, MAIN];
+    this.#child = spawn(command, args, {
       env: { PATH: process.env.PATH, [ENV.port]: '0', [ENV.host]: '127.0.0.1', ...env },
       stdio: ['ignore', 'pipe', 'pipe'],
     });

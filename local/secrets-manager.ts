@@ -42,6 +42,7 @@ interface Secret {
   readonly versions: Map<string, Version>;
   /** Staging label to version id: a label is on one version at a time. */
   readonly stages: Map<string, string>;
+  readonly tags: Map<string, string>;
 }
 
 type Parameters = Readonly<Record<string, unknown>>;
@@ -132,7 +133,15 @@ export async function startSecretsManager(): Promise<SecretsManager> {
         Name: secret.name,
         RotationEnabled: true,
         VersionIdsToStages: Object.fromEntries(ids.map((id) => [id, stagesOf(secret, id)])),
+        Tags: [...secret.tags].map(([Key, Value]) => ({ Key, Value })),
       };
+    },
+
+    TagResource(parameters) {
+      const secret = find(parameters);
+      if (!Array.isArray(parameters.Tags)) throw new Refusal('ValidationException', 'Tags must be a list.');
+      for (const tag of parameters.Tags as Parameters[]) secret.tags.set(text(tag, 'Key'), text(tag, 'Value'));
+      return {};
     },
 
     UpdateSecretVersionStage(parameters) {
@@ -162,7 +171,7 @@ export async function startSecretsManager(): Promise<SecretsManager> {
   function create(name: string): Secret {
     const suffix = randomBytes(3).toString('hex');
     const arn = `arn:aws:secretsmanager:${REGION}:${ACCOUNT}:secret:${name}-${suffix}`;
-    const secret: Secret = { name, arn, versions: new Map(), stages: new Map() };
+    const secret: Secret = { name, arn, versions: new Map(), stages: new Map(), tags: new Map() };
     secrets.set(name, secret);
     return secret;
   }

@@ -33,6 +33,8 @@ export interface StageOptions {
   readonly log?: (line: string) => void;
   /** The tasks reach the broker by its TLS listener only. */
   readonly tls?: boolean;
+  /** Applies the topology in the stage's place, and knows the current login of each user. @default - from the sources */
+  readonly topology?: (broker: RabbitMqNode) => Promise<(user: string) => { username: string; password: string }>;
   /** Wait until every shard is connected. @default true */
   readonly untilReady?: boolean;
 }
@@ -67,6 +69,7 @@ export class Stage {
   readonly tasks: IngestorProcess[] = [];
   readonly #options: StageOptions;
   readonly #passwords: Readonly<Record<string, string>>;
+  #login = (user: string) => ({ username: user, password: this.#passwords[user] ?? '' });
   #started = 0;
 
   private constructor(
@@ -99,7 +102,8 @@ export class Stage {
       options.botToken === undefined ? await DiscordSimulator.start({ shards, ...options.simulator }) : undefined;
     const stage = new Stage(options, { broker, simulator, folder, passwords });
     try {
-      await stage.applyTopology();
+      if (options.topology) stage.#login = await options.topology(broker);
+      else await stage.applyTopology();
       // So that a kill -9 of this one node does not lose queues declared a moment ago; a cluster needs no such thing.
       await broker.rememberQueues();
       await stage.reader.start();
@@ -117,7 +121,7 @@ export class Stage {
   }
 
   url(user: string): string {
-    return this.broker.amqpUrl({ username: user, password: this.#passwords[user] ?? '', vhost: VHOST });
+    return this.broker.amqpUrl({ ...this.#login(user), vhost: VHOST });
   }
 
   async applyTopology(): Promise<void> {
@@ -184,6 +188,14 @@ export class Stage {
       const owners = (await this.reports()).filter(({ role }) => role === 'owner');
       const connected = owners.reduce((sum, { shard }) => sum + shard.connected, 0);
       return connected === shards && owners.length === wanted;
+    });
+  }
+
+  /** Resolves when so many tasks are there and each is an owner or consumes the lease queues as a standby. */
+  async standing(tasks: number): Promise<void> {
+    await this.until(`${tasks} tasks hold or wait for a lease`, 60_000, async () => {
+      const reports = await this.reports();
+      return reports.length === tasks && reports.every(({ role, lease }) => role === 'owner' || lease.ready === true);
     });
   }
 

@@ -59,7 +59,7 @@ export const QUEUES = {
   unrouted: 'unrouted',
 } as const;
 
-/** Everything of this name belongs to the ingestor, which may configure it. */
+/** The ingestor's own objects begin so. What it may do with each: lib/topology/topology.ts. */
 export const INGESTOR_PREFIX = 'ingestor.';
 /** The queue whose one unacknowledged message, the session record, is the lease of a shard group. */
 export const leaseQueue = (group: number): string => `${INGESTOR_PREFIX}lease.${group}`;
@@ -69,7 +69,7 @@ export const LEASE_QUEUE_ARGUMENTS = { 'x-queue-type': 'quorum', 'x-single-activ
 export const identifyQueue = (bucket: number): string => `${INGESTOR_PREFIX}identify.${bucket}`;
 
 /** Users of the broker. The administrator is the broker's own. */
-export const USERS = { ingestor: 'ingestor', worker: 'worker' } as const;
+export const USERS = { ingestor: 'ingestor', worker: 'worker', deadLetters: 'dead-letters' } as const;
 
 /** Fields of a secret that holds a broker login (JSON). */
 export const BROKER_SECRET_FIELDS = ['host', 'port', 'vhost', 'username', 'password'] as const;
@@ -175,6 +175,13 @@ export const METRICS = {
     'Count',
     'Sessions lost, so that events may be missing',
   ),
+  gapsInHandOver: metric(
+    'gateway_gaps_in_hand_over_total',
+    'GatewayGapsInHandOver',
+    'counter',
+    'Count',
+    'Of these: sessions that lived when they were handed over, and were refused',
+  ),
   identifies: metric('identifies_total', 'Identifies', 'counter', 'Count', 'IDENTIFYs sent'),
   resumes: metric('resumes_total', 'Resumes', 'counter', 'Count', 'Sessions resumed'),
   leaseCommits: metric('lease_commits_total', 'LeaseCommits', 'counter', 'Count', 'Session records committed'),
@@ -185,6 +192,14 @@ export const METRICS = {
   shardsAssigned: metric('shards_assigned', 'ShardsAssigned', 'gauge', 'Count', 'Shards this task holds the lease of'),
   shardsConnected: metric('shards_connected', 'ShardsConnected', 'gauge', 'Count', 'Shards with a live session'),
   shardsMissing: metric('shards_missing', 'ShardsMissing', 'gauge', 'Count', 'Shards assigned but not connected'),
+  shardsConfigured: metric('shards_configured', 'ShardsConfigured', 'gauge', 'Count', 'Shards of the bot: SHARD_COUNT'),
+  shardsWaiting: metric(
+    'shards_waiting',
+    'ShardsWaiting',
+    'gauge',
+    'Count',
+    'Shards not connected for a reason that no release can be blamed for: no token yet, IDENTIFY not yet allowed, broker blocked',
+  ),
   shardsUnderprovisioned: metric(
     'shards_underprovisioned',
     'ShardsUnderprovisioned',

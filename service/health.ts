@@ -13,12 +13,23 @@ export interface HealthSnapshot {
     readonly connected: boolean;
     readonly latencyMs: number | undefined;
     readonly problem: string | undefined;
+    /** See Shard; Unix ms. */
+    readonly identifyingSince: number | undefined;
     readonly confirmedSequence: number | undefined;
     readonly receivedSequence: number | undefined;
   }[];
   readonly receiving: boolean;
   /** What keeps the whole task from Discord (token, budget), one sentence each. */
   readonly discordProblems: readonly string[];
+  /** What Discord and its owner let this task do. */
+  readonly discord: {
+    readonly tokenMissing: boolean;
+    /** Discord's REST has asked to wait. */
+    readonly restLimited: boolean;
+    /** IDENTIFYs are refused for a reason that only a person can change. */
+    readonly identifyClosed: boolean;
+    readonly maxConcurrency: number;
+  };
   readonly broker: {
     readonly connected: boolean;
     readonly channelOpen: boolean;

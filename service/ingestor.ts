@@ -101,12 +101,13 @@ export class Ingestor {
   }
 
   /** Takes shards over and connects them; what is lost with the change is told first. */
-  own({ shardIds, shardCount, sessions, storedAt, lost, untold }: TakeOver): void {
+  own({ shardIds, shardCount, sessions, storedAt, takenOverAt, lost, lostInHandOver, untold }: TakeOver): void {
     void this.abandon(lost, untold);
+    for (const each of lostInHandOver) void this.#tellGap(each, true);
     this.#members = shardIds.map((id) => {
-      const session = new ShardSession(id, shardCount, (lost) => void this.#tellGap(lost));
+      const session = new ShardSession(id, shardCount, (lost, inHandOver) => void this.#tellGap(lost, inHandOver));
       const record = sessions.get(id);
-      if (record !== undefined) session.restore(record, storedAt);
+      if (record !== undefined) session.restore(record, storedAt, takenOverAt);
       const member: Member = {
         session,
         shard: new Shard({
@@ -147,11 +148,12 @@ export class Ingestor {
   }
 
   /** A session was lost: counts and says it, and tells the workers. */
-  #tellGap(lost: LostSession): Promise<void> {
+  #tellGap(lost: LostSession, inHandOver = false): Promise<void> {
     const { shardId, lastSequence, reason } = lost;
     this.#options.metrics.add('gatewayGaps');
+    if (inHandOver) this.#options.metrics.add('gapsInHandOver');
     this.#options.log.error(
-      { shard: shardId, lastSequence, reason },
+      { shard: shardId, lastSequence, reason, inHandOver },
       'a session is lost: events after its last sequence may be missing',
     );
     return this.#publishGap(lost);

@@ -15,7 +15,8 @@ import { ConfigError, messageOf } from './errors.ts';
 import { BotToken } from './gateway/bot-token.ts';
 import { GatewayInformation } from './gateway/gateway-information.ts';
 import { IdentifyGate } from './gateway/identify-gate.ts';
-import { type HealthSnapshot, healthReport } from './health.ts';
+import { declareGauges } from './gauges.ts';
+import type { HealthSnapshot } from './health.ts';
 import { listen } from './http-server.ts';
 import { Ingestor } from './ingestor.ts';
 import { createLog, type Log } from './log.ts';
@@ -86,11 +87,18 @@ async function run(config: Config): Promise<void> {
         connected: shard.connected,
         latencyMs: shard.latencyMs,
         problem: shard.problem,
+        identifyingSince: shard.identifyingSince,
         confirmedSequence: session.record?.sequence,
         receivedSequence: session.record === undefined ? undefined : session.watermark.received,
       })),
       receiving: ingestor.receiving,
       discordProblems: [token.problem, information.problem, gate.closed].filter((problem) => problem !== undefined),
+      discord: {
+        tokenMissing: token.missing,
+        restLimited: information.limited,
+        identifyClosed: gate.closed !== undefined,
+        maxConcurrency: information.latest?.session_start_limit.max_concurrency ?? 1,
+      },
       broker: {
         connected: connection.connected && leaseConnection.connected,
         channelOpen: ingestor.publisher.channelOpen,
@@ -109,7 +117,10 @@ async function run(config: Config): Promise<void> {
   declareGauges(metrics, snapshot, depths, information);
   const server = await listen(config.http, snapshot, metrics);
   log.info({ port: server.port, host: config.http.host }, 'the ingestor is starting');
-  const emf = setInterval(() => writeEmf(metrics, config), METRICS_PERIOD_SECONDS * 1_000);
+  const emf = setInterval(
+    () => print(metrics.emf(config.metricsNamespace, config.environment)),
+    METRICS_PERIOD_SECONDS * 1_000,
+  );
 
   const drained = Promise.withResolvers<number>();
   const drain = async (signal: NodeJS.Signals) => {
@@ -151,7 +162,7 @@ async function run(config: Config): Promise<void> {
     keeper.start();
   }
   const code = await drained.promise;
-  writeEmf(metrics, config);
+  print(metrics.lastEmf(config.metricsNamespace, config.environment));
   process.exit(code);
 }
 
@@ -205,33 +216,8 @@ async function decideShardCount(
   );
 }
 
-function writeEmf(metrics: Metrics, config: Config): void {
-  for (const line of metrics.emf(config.metricsNamespace, config.environment)) process.stdout.write(`${line}\n`);
-}
-
-function declareGauges(
-  metrics: Metrics,
-  snapshot: () => HealthSnapshot,
-  depths: QueueDepths,
-  information: GatewayInformation,
-): void {
-  metrics.gauge('outboxEvents', () => snapshot().outbox.events);
-  metrics.gauge('outboxBytes', () => snapshot().outbox.bytes);
-  metrics.gauge('outboxUsed', () => snapshot().outbox.usedPercent);
-  metrics.gauge('shardsAssigned', () => snapshot().shards.length);
-  metrics.gauge('shardsConnected', () => snapshot().shards.filter(({ connected }) => connected).length);
-  metrics.gauge('shardsMissing', () => snapshot().shards.filter(({ connected }) => !connected).length);
-  metrics.gauge('shardsUnderprovisioned', () =>
-    Math.max(0, (information.latest?.shards ?? 0) - (snapshot().shardCount ?? 0)),
-  );
-  metrics.gauge('gatewayLatency', () => healthReport(snapshot()).checks.discord.latency ?? Number.NaN);
-  metrics.gauge('identifiesRemaining', () => snapshot().identifies.remaining ?? Number.NaN);
-  metrics.gauge('brokerConnected', () => Number(snapshot().broker.channelOpen));
-  metrics.gauge('brokerBlocked', () => Number(snapshot().broker.blocked));
-  metrics.gauge('standby', () => Number(snapshot().role === 'standby'));
-  metrics.gauge('heapUsed', () => (100 * snapshot().memory.heapUsed) / snapshot().memory.heapLimit);
-  metrics.gauge('residentMemory', () => snapshot().memory.rss);
-  metrics.gauge('queueDepth', () => depths.depths);
+function print(lines: readonly string[]): void {
+  for (const line of lines) process.stdout.write(`${line}\n`);
 }
 
 function memory() {

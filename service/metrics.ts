@@ -86,6 +86,23 @@ export class Metrics {
 
   /** The lines of one period, to be written to standard output as they are. Starts the next period. */
   emf(namespace: string, environment: string, now = Date.now()): string[] {
+    return this.#lines(namespace, environment, now, this.#gauges);
+  }
+
+  /**
+   * The last line of a process: only what it counted. Its gauges would look like those of a task that cannot reach the
+   * broker, and owns no shard.
+   */
+  lastEmf(namespace: string, environment: string, now = Date.now()): string[] {
+    return this.#lines(namespace, environment, now, new Map());
+  }
+
+  #lines(
+    namespace: string,
+    environment: string,
+    now: number,
+    gauges: ReadonlyMap<GaugeName, () => number | ReadonlyMap<string, number>>,
+  ): string[] {
     const values: Record<string, number | readonly number[]> = {};
     const units: { Name: string; Unit: string }[] = [];
     const labelled: string[] = [];
@@ -101,7 +118,7 @@ export class Metrics {
       put(METRICS[name], entry.value - entry.written);
       entry.written = entry.value;
     }
-    for (const [name, read] of this.#gauges) {
+    for (const [name, read] of gauges) {
       const metric: Metric = METRICS[name];
       const value = read();
       if (typeof value === 'number') {

@@ -1,27 +1,71 @@
 #!/bin/bash
-# Waits until the one alarm that sums up an environment's health has been quiet for five minutes: as long as the slowest
-# of its alarms looks back. Fails after twenty minutes, and says which alarms are on.
+# Waits until the alarm that sums up an environment's health has been quiet for five minutes: as long as the alarms about
+# reports, shards and broker look back. Fails after twenty minutes, and names the alarms that are on.
+# Without a bot token, which nobody can put in before the first deployment has made its secret, shards cannot connect.
+# Where that is all that is wrong, it ends well and says what to do.
 #   wait-until-healthy.sh ENVIRONMENT
 set -euo pipefail
-environment=$1
+environment=${1:?expected the name of an environment}
 quiet=${QUIET_SECONDS:-300} patience=${PATIENCE_SECONDS:-1200} pause=${PAUSE_SECONDS:-15}
 prefix=discord-ingestor-$environment-
+secret=discord-ingestor/$environment/discord-token
 
-since=
+alarms_that_are_on() {
+  aws cloudwatch describe-alarms --alarm-types MetricAlarm --alarm-name-prefix "$prefix" --state-value ALARM \
+    --query 'MetricAlarms[].AlarmName' --output text
+}
+
+# True only where the secret is there and has never had a value. A token in a secret of one's own was put in before.
+token_is_missing() {
+  local versions
+  versions=$(aws secretsmanager describe-secret --secret-id "$secret" --query VersionIdsToStages --output json) || return 1
+  [ "$versions" = null ] || [ "$versions" = '{}' ]
+}
+
+# Nothing but what the missing token explains: the shards, and the alarms of a release, which look at the shards too.
+only_shards_are_missing() {
+  local name found=''
+  for name in $1; do
+    case ${name#"$prefix"} in
+      shards-missing) found=yes ;;
+      release-*) ;;
+      *) return 1 ;;
+    esac
+  done
+  [ -n "$found" ]
+}
+
+since=0
+last=''
 while :; do
   state=$(aws cloudwatch describe-alarms --alarm-types CompositeAlarm --alarm-names "${prefix}unhealthy" \
     --query 'CompositeAlarms[0].StateValue' --output text)
-  echo "$(date -u +%T) ${prefix}unhealthy: $state"
-  if [ "$state" = OK ]; then
-    since=${since:-$SECONDS}
-    [ $((SECONDS - since)) -ge "$quiet" ] && exit 0
-  else
-    since=
+  on=''
+  case $state in
+    None)
+      echo "::error::expected the alarm ${prefix}unhealthy, got none: is the stack ${prefix}service deployed?"
+      exit 1
+      ;;
+    OK) now=healthy ;;
+    ALARM)
+      on=$(alarms_that_are_on)
+      if only_shards_are_missing "$on" && token_is_missing; then now=tokenless; else now=unhealthy; fi
+      ;;
+    *) now=unhealthy ;;
+  esac
+  echo "$(date -u +%T) ${prefix}unhealthy: $state${on:+ (}${on//$'\t'/, }${on:+)}"
+
+  if [ "$now" != "$last" ]; then since=$SECONDS last=$now; fi
+  if [ "$now" != unhealthy ] && [ $((SECONDS - since)) -ge "$quiet" ]; then
+    if [ "$now" = tokenless ]; then
+      echo "::warning::$environment is deployed, and waits for the bot's token: put it into the secret $secret." \
+        "See docs/runbook.md#put-or-change-the-discord-token"
+    fi
+    exit 0
   fi
   [ "$SECONDS" -lt "$patience" ] || break
   sleep "$pause"
 done
-on=$(aws cloudwatch describe-alarms --alarm-types MetricAlarm --alarm-name-prefix "$prefix" --state-value ALARM \
-  --query 'MetricAlarms[].AlarmName' --output text)
+on=$(alarms_that_are_on)
 echo "::error::$environment did not become healthy within $patience s. Alarms that are on: ${on:-none}. See docs/runbook.md"
 exit 1

@@ -11,6 +11,11 @@ export function alternateOf(username: string): string {
   return username.endsWith(SUFFIX) ? username.slice(0, -SUFFIX.length) : `${username}${SUFFIX}`;
 }
 
+/** Whether the name is that of the first user of a pair. */
+export function isFirstOfPair(username: string): boolean {
+  return username !== '' && !username.endsWith(SUFFIX);
+}
+
 export type BrokerLogin = z.output<typeof LOGIN>;
 export type AdministratorLogin = z.output<typeof ADMINISTRATOR>;
 
@@ -30,6 +35,15 @@ export function parseLogin(secret: string, text: string): BrokerLogin {
  */
 export function parseAdministrator(secret: string, text: string): AdministratorLogin {
   return parsed(ADMINISTRATOR, ['username', 'password'], secret, text);
+}
+
+/** @throws Error with one sentence where the login is of another user than this one and its alternate */
+export function requireOwnUser(secret: string, user: string, { username }: Pick<BrokerLogin, 'username'>): void {
+  if (username === user || username === alternateOf(user)) return;
+  // The name is not quoted: it may be a password in the wrong field.
+  throw new Error(
+    `secret ${secret}: expected a login of the user ${user} or ${alternateOf(user)}, got one of another user. Nothing was changed at the broker: put the right user there`,
+  );
 }
 
 function parsed<T>(schema: z.ZodType<T>, fields: readonly string[], secret: string, text: string): T {
@@ -52,7 +66,8 @@ function fromJson(text: string): unknown {
 
 /** Further fields (`tls: false` for a broker without TLS) are kept as they are. */
 const LOGIN = z.looseObject({
-  host: z.string().min(1),
+  // A name or an IP address: a whole address may have a password in it, and errors name the host.
+  host: z.string().regex(/^[A-Za-z0-9._:-]+$/),
   port: z.coerce.number().int().min(1).max(65_535),
   vhost: z.string().min(1),
   username: z.string().min(1),

@@ -42,6 +42,7 @@ export class ManagementApi {
   readonly username: string;
   readonly #base: URL;
   readonly #authorization: string;
+  readonly #password: string;
   readonly #deadlineMs: number;
   readonly #agent: http.Agent;
 
@@ -50,6 +51,7 @@ export class ManagementApi {
     this.username = options.username;
     this.#base = baseOf(options.url);
     this.#authorization = `Basic ${Buffer.from(`${options.username}:${options.password}`).toString('base64')}`;
+    this.#password = options.password;
     this.#deadlineMs = options.deadlineMs ?? 10_000;
     this.#agent =
       this.#base.protocol === 'https:'
@@ -98,9 +100,17 @@ export class ManagementApi {
     await this.#delete(path('exchanges', vhost, name));
   }
 
+  /** Without statistics, which a broker may keep late or not at all. */
   async queues(vhost: string): Promise<FoundQueue[]> {
-    const columns = 'name,type,durable,auto_delete,exclusive,arguments,messages,consumers';
-    return await this.#get(`${path('queues', vhost)}?columns=${columns}`, z.array(QUEUE));
+    const columns =
+      'name,type,durable,auto_delete,exclusive,arguments,policy,operator_policy,effective_policy_definition';
+    return await this.#get(`${path('queues', vhost)}?disable_stats=true&columns=${columns}`, z.array(QUEUE));
+  }
+
+  /** What a queue holds, as far as the broker keeps statistics; undefined where there is no such queue. */
+  async queueStatistics(vhost: string, name: string): Promise<QueueStatistics | undefined> {
+    const answer = await this.#call('GET', path('queues', vhost, name), { missing: 'fine' });
+    return answer === undefined ? undefined : this.#parsed(answer, QUEUE_STATISTICS);
   }
 
   async putQueue(vhost: string, queue: Queue): Promise<void> {
@@ -110,18 +120,6 @@ export class ManagementApi {
   /** With its messages: quorum queues refuse the condition `if-empty`. */
   async deleteQueue(vhost: string, name: string): Promise<void> {
     await this.#delete(path('queues', vhost, name));
-  }
-
-  /** Whether a message is ready, now; it is given back. Nobody may look into a queue of a single active consumer: false. */
-  async hasReadyMessage(vhost: string, queue: string): Promise<boolean> {
-    const body = { count: 1, ackmode: 'ack_requeue_true', encoding: 'auto', truncate: 1 };
-    try {
-      const answer = await this.#call('POST', `${path('queues', vhost, queue)}/get`, { body, missing: 'fine' });
-      return answer !== undefined && this.#parsed(answer, z.array(z.unknown())).length > 0;
-    } catch (error) {
-      if (error instanceof ManagementApiError && error.message.includes('RESOURCE_LOCKED')) return false;
-      throw error;
-    }
   }
 
   async bindings(vhost: string): Promise<FoundBinding[]> {
@@ -185,6 +183,39 @@ export class ManagementApi {
     await this.#delete(path('permissions', vhost, user));
   }
 
+  /** Of all users that have any. */
+  async userLimits(): Promise<FoundUserLimits[]> {
+    return await this.#get('/api/user-limits', z.array(USER_LIMITS));
+  }
+
+  /** -1 is no limit. Open connections are not closed. */
+  async putUserLimit(user: string, name: UserLimitName, value: number): Promise<void> {
+    await this.#call('PUT', path('user-limits', user, name), { body: { value } });
+  }
+
+  /** Policies of whoever runs the broker: they apply beside the policy of a queue, and limit it. */
+  async operatorPolicies(vhost: string): Promise<FoundPolicy[]> {
+    return await this.#get(path('operator-policies', vhost), z.array(POLICY));
+  }
+
+  /** @returns undefined where there is none of this name */
+  async globalParameter(name: string): Promise<unknown> {
+    const answer = await this.#call('GET', path('global-parameters', name), { missing: 'fine' });
+    return answer === undefined ? undefined : this.#parsed(answer, z.object({ value: z.unknown() })).value;
+  }
+
+  async putGlobalParameter(name: string, value: object): Promise<void> {
+    await this.#call('PUT', path('global-parameters', name), { body: { value } });
+  }
+
+  /** All connections of the user, at once: the broker tracks them by user, beside its statistics. @returns how many */
+  async closeConnections(user: string): Promise<number> {
+    const target = path('connections', 'username', user);
+    const open = await this.#get(target, z.array(z.unknown()));
+    await this.#delete(target);
+    return open.length;
+  }
+
   async #get<T>(target: string, schema: z.ZodType<T>): Promise<T> {
     return this.#parsed(await this.#call('GET', target), schema);
   }
@@ -196,12 +227,23 @@ export class ManagementApi {
   #parsed<T>(text: string | undefined, schema: z.ZodType<T>): T {
     const parsed = schema.safeParse(jsonOf(text ?? ''));
     if (parsed.success) return parsed.data;
-    throw this.#stranger(parsed.error);
+    throw this.#stranger();
   }
 
-  #stranger(cause?: unknown): ManagementApiError {
+  /** Without a cause: a parser's error may quote what came, and a stranger may send back what it was sent. */
+  #stranger(): ManagementApiError {
     const message = `what answers at ${this.#base.origin} is not RabbitMQ's management API: check host and port`;
-    return new ManagementApiError('stranger', message, cause);
+    return new ManagementApiError('stranger', message);
+  }
+
+  /** What the broker says, without what it was sent: for all its sentences, as a stranger may answer too. */
+  #withoutSecrets(reason: string, body: object | undefined): string {
+    const sent = body !== undefined && 'password' in body ? [String(body.password)] : [];
+    const encoded = this.#authorization.slice('Basic '.length);
+    return [this.#password, encoded, ...sent]
+      .filter((secret) => secret !== '')
+      .flatMap((secret) => [secret, JSON.stringify(secret).slice(1, -1), encodeURIComponent(secret)])
+      .reduce((text, secret) => text.replaceAll(secret, '[redacted]'), reason);
   }
 
   /** @returns the body; undefined for a 404 that is fine */
@@ -219,7 +261,8 @@ export class ManagementApi {
         'away',
         `the broker at ${this.#base.origin} failed by itself (HTTP ${status}): try again later`,
       );
-    const reason = answer.success ? oneLine(answer.data.reason ?? answer.data.error) : undefined;
+    const said = answer.success ? (answer.data.reason ?? answer.data.error) : undefined;
+    const reason = said === undefined ? undefined : oneLine(this.#withoutSecrets(said, body));
     // A wrong login is answered with `Login failed` or `Not_Authorized`, depending on the version.
     if (status === 401 && (reason === undefined || /^(login failed|not[_ ]authori[sz]ed)$/i.test(reason)))
       throw new ManagementApiError(
@@ -231,6 +274,9 @@ export class ManagementApi {
         'forbidden',
         `user '${this.username}' may not ${method} ${target}: ${reason ?? 'access refused'}. Expected a user with the tag administrator`,
       );
+    // Without a body, so that it does not say who answers.
+    if (status === 405)
+      throw new ManagementApiError('refused', `the broker at ${this.#base.origin} does not allow ${method} ${target}`);
     if (reason === undefined) throw this.#stranger();
     throw new ManagementApiError('refused', `the broker refuses ${method} ${target}: ${reason}`);
   }
@@ -248,7 +294,8 @@ export class ManagementApi {
         signal: deadline,
         headers: {
           authorization: this.#authorization,
-          accept: 'application/json',
+          // User limits offer no JSON to a PUT, and refuse whoever insists on it (406).
+          accept: 'application/json, */*;q=0.1',
           ...(content && { 'content-type': 'application/json', 'content-length': content.length }),
         },
       },
@@ -277,7 +324,7 @@ export class ManagementApi {
       return new ManagementApiError('away', `the broker at ${origin} did not answer within ${seconds} s`, cause);
     }
     const { code, message } = firstOf(cause);
-    if (code.startsWith('HPE_')) return this.#stranger(cause);
+    if (code.startsWith('HPE_')) return this.#stranger();
     if (code === 'EPROTO' || code.startsWith('ERR_SSL_')) {
       const advice = 'expected TLS there; check https:// and the port';
       return new ManagementApiError('untrusted', `no TLS connection to ${origin} (${code}): ${advice}`, cause);
@@ -300,10 +347,13 @@ export class ManagementApi {
 
 export type FoundExchange = z.output<typeof EXCHANGE>;
 export type FoundQueue = z.output<typeof QUEUE>;
+export type QueueStatistics = z.output<typeof QUEUE_STATISTICS>;
 export type FoundBinding = z.output<typeof BINDING>;
 export type FoundPolicy = z.output<typeof POLICY>;
 export type FoundUser = z.output<typeof USER>;
 export type FoundPermissions = z.output<typeof PERMISSIONS>;
+export type FoundUserLimits = z.output<typeof USER_LIMITS>;
+export type UserLimitName = keyof FoundUserLimits['limits'];
 
 const ARGUMENTS = z.record(z.string(), z.unknown());
 /** A list on RabbitMQ 4, a text with commas before. */
@@ -331,15 +381,26 @@ const QUEUE = z
     auto_delete: z.boolean(),
     exclusive: z.boolean().nullish(),
     arguments: ARGUMENTS,
-    /** Ready and unacknowledged. As the next one, up to ten seconds old; none yet of a young queue. */
-    messages: z.number().optional(),
-    consumers: z.number().optional(),
+    /** The broker's own word on what applies to the queue: null for none, undefined where it does not say. */
+    policy: z.string().nullish(),
+    operator_policy: z.string().nullish(),
+    /** Of both together; an empty list for none on older versions. */
+    effective_policy_definition: z.union([ARGUMENTS, z.tuple([]).transform(() => ({}))]).nullish(),
   })
-  .transform(({ auto_delete: autoDelete, exclusive, ...rest }) => ({
-    ...rest,
-    autoDelete,
-    exclusive: exclusive ?? false,
+  .transform((found) => ({
+    name: found.name,
+    type: found.type,
+    durable: found.durable,
+    autoDelete: found.auto_delete,
+    exclusive: found.exclusive ?? false,
+    arguments: found.arguments,
+    policy: found.policy,
+    operatorPolicy: found.operator_policy,
+    effectivePolicy: found.effective_policy_definition ?? undefined,
   }));
+
+/** What is missing is unknown, not 0. */
+const QUEUE_STATISTICS = z.object({ messages: z.number().optional(), consumers: z.number().optional() });
 
 const BINDING = z
   .object({
@@ -391,6 +452,13 @@ const PERMISSIONS = z.object({
   write: z.string(),
   read: z.string(),
 });
+
+const USER_LIMITS = z
+  .object({
+    user: z.string(),
+    value: z.object({ 'max-connections': z.number().optional(), 'max-channels': z.number().optional() }),
+  })
+  .transform(({ user, value: limits }) => ({ user, limits }));
 
 const ANSWER = z.object({ error: z.string(), reason: z.string().optional() });
 

@@ -1,5 +1,6 @@
-// New passwords for the broker's logins, on a schedule: one function for all of them, which Secrets Manager may call for
-// these secrets only. Written with the plain resources: the library's own schedule would let every account call it.
+// New passwords for the broker's logins: one function for all of them, which Secrets Manager may call for these secrets
+// only, on a schedule or when a person asks for it (`npm run logins`). Written with the plain resources: the library's own
+// schedule would let every account call it.
 import { join } from 'node:path';
 import { Duration, Stack } from 'aws-cdk-lib';
 import type { IVpc, SecurityGroup, SubnetSelection } from 'aws-cdk-lib/aws-ec2';
@@ -11,7 +12,9 @@ import { NodeFunction } from '../node-function.ts';
 import { ROTATION_ENV } from './rotation.ts';
 
 export interface LoginRotationProps {
+  /** By the first user of each pair. */
   readonly logins: Readonly<Record<string, ISecret>>;
+  /** 0 is no schedule. */
   readonly everyDays: number;
   readonly managementEndpoint: string;
   readonly administrator: ISecret;
@@ -24,11 +27,13 @@ export interface LoginRotationProps {
 }
 
 export class LoginRotation extends Construct {
+  readonly functionArn: string;
+
   constructor(scope: Construct, id: string, props: LoginRotationProps) {
     super(scope, id);
     const rotate = new NodeFunction(this, 'Rotate', {
       entry: join(import.meta.dirname, 'rotate.lambda.ts'),
-      description: "Rotates the broker's logins, between two users each",
+      description: "Rotates the broker's logins between two users each, and revokes the former one",
       timeout: Duration.minutes(1),
       vpc: props.vpc,
       subnets: props.subnets,
@@ -37,8 +42,12 @@ export class LoginRotation extends Construct {
         ...props.environment,
         [ROTATION_ENV.managementUrl]: props.managementEndpoint,
         [ROTATION_ENV.administratorSecretArn]: props.administrator.secretArn,
+        [ROTATION_ENV.loginSecretArns]: Stack.of(this).toJsonString(
+          Object.fromEntries(Object.entries(props.logins).map(([user, { secretArn }]) => [user, secretArn])),
+        ),
       },
     });
+    this.functionArn = rotate.functionArn;
     props.administrator.grantRead(rotate);
     const logins = Object.entries(props.logins);
     rotate.addToRolePolicy(
@@ -57,6 +66,7 @@ export class LoginRotation extends Construct {
         sourceArn: secretArn,
         sourceAccount: Stack.of(this).account,
       });
+      if (props.everyDays === 0) continue;
       const schedule = new CfnRotationSchedule(this, `${user}Schedule`, {
         secretId: secretArn,
         rotationLambdaArn: rotate.functionArn,

@@ -1,32 +1,28 @@
-// Brings a broker to the wanted topology: reads what it has, plans, carries out the steps in order, reports. Nothing is
-// carried out when anything is refused. A failure in the middle leaves what was done, and the next time goes on from
-// there. A queue with messages is never deleted.
+// Brings a broker to the wanted topology: reads what it has, plans, records what it is about to make, carries out the
+// steps in order, reports. Nothing is carried out when anything is refused. A failure in the middle leaves what was done,
+// and the next time goes on from there.
 
 import { type ManagementApi, ManagementApiError } from '../management/management-api.ts';
-import { readFound } from './found.ts';
-import { governs, keptPolicy, keptQueue, type Plan, plan, type Step } from './plan.ts';
+import { type Found, readFound, unlessRefused } from './found.ts';
+import { type Plan, plan } from './plan.ts';
+import { isEqual, pruned, recordName, type TopologyRecord, withSteps } from './record.ts';
 import { complaints } from './rules.ts';
+import type { Step } from './steps.ts';
 import type { Topology } from './topology.ts';
-import { reasonsToStay } from './unused-queues.ts';
 
 export interface ApplyOptions {
   /** By user's name. A user without one keeps what it has, or is left out. */
   readonly passwords: Readonly<Record<string, string>>;
-  /** What was applied before: what is not wanted any more goes. @default - nothing is removed */
-  readonly previous?: Topology;
   /** Stops before the next step. */
   readonly signal?: AbortSignal;
+  /** Called once, before the first of the changes; not at all where there are none. */
+  readonly beforeChanges?: () => Promise<void>;
 }
 
-export interface ApplyReport {
+/** As the plan, with the steps that were done, in order: none when all was there. */
+export interface ApplyReport extends Omit<Plan, 'refusals'> {
   /** Of RabbitMQ. */
   readonly version: string;
-  /** What was done, in order: none when all was there. */
-  readonly steps: readonly Step[];
-  /** As of the plan, and what showed itself to be needed when its turn came. */
-  readonly kept: readonly string[];
-  readonly leftAlone: readonly string[];
-  readonly notes: readonly string[];
 }
 
 /** The topology itself is unsound, or the broker has something that cannot be changed. Nothing was done. */
@@ -41,102 +37,117 @@ export class TopologyRefusedError extends Error {
 
 /** @throws TopologyRefusedError, ManagementApiError, the signal's reason */
 export async function applyTopology(api: ManagementApi, wanted: Topology, options: ApplyOptions): Promise<ApplyReport> {
-  const { version, plan: planned } = await planTopology(api, wanted, options);
-  if (planned.refusals.length > 0) throw new TopologyRefusedError(planned.refusals);
+  const { signal, passwords } = options;
+  const { found, plan: planned } = await readAndPlan(api, wanted, passwords);
+  const { refusals, ...rest } = planned;
+  if (refusals.length > 0) throw new TopologyRefusedError(refusals);
+  const { vhost, login, version } = found;
+  const notes = [...planned.notes];
   const done: Step[] = [];
-  const kept = [...planned.kept];
-  const leaving = planned.steps.filter((step) => step.kind === 'remove').flatMap(queueOf);
-  let staying: ReadonlyMap<string, string> | undefined;
-  for (const [index, step] of planned.steps.entries()) {
-    options.signal?.throwIfAborted();
-    try {
-      // Bindings are removed before queues, so that nothing comes after this look.
-      if (step.kind === 'remove' && step.target.type === 'queue')
-        staying ??= await reasonsToStay(api, wanted.vhost, leaving, options.signal);
-      const obstacle = staying && obstacleTo(step, staying);
-      if (obstacle === undefined) {
-        await carryOut(step, api, wanted.vhost, options.passwords);
-        done.push(step);
-      } else kept.push(obstacle);
-    } catch (error) {
-      throw at(step, index, planned.steps.length, error);
+  let { record } = found;
+  const store = async (next: TopologyRecord) => {
+    if (record === undefined || isEqual(record, next)) return;
+    const stored = api.putGlobalParameter(recordName(vhost), next).then(() => next);
+    record = await unlessRefused(stored, (reason) => notes.push(`nothing is removed: ${reason}`));
+  };
+
+  let present = found;
+  if (planned.steps.length > 0) {
+    signal?.throwIfAborted();
+    await options.beforeChanges?.();
+    if (record) await store(withSteps(record, planned.steps, login));
+    const steps = planned.steps.filter(({ kind }) => kind !== 'remove' || record !== undefined);
+    for (const [index, step] of steps.entries()) {
+      signal?.throwIfAborted();
+      try {
+        const refused = await carryOut(step, api, vhost, passwords);
+        if (refused === undefined) done.push(step);
+        else notes.push(refused);
+      } catch (error) {
+        throw at(step, index, steps.length, error);
+      }
     }
+    present = await readFound(api, vhost);
+    // Only the broker knows whether its regular expressions match a queue that is new.
+    const effects = plan(wanted, present, passwords).refusals;
+    if (effects.length > 0) throw new Error(`all was applied, and something else is in force: ${effects.join('; ')}`);
   }
-  return { version, steps: done, kept, leftAlone: planned.leftAlone, notes: planned.notes };
+  if (record) await store(pruned(record, present));
+  return { ...rest, version, steps: done, notes };
 }
 
 /** Changes nothing. @throws TopologyRefusedError when the topology itself is unsound; ManagementApiError */
 export async function planTopology(
   api: ManagementApi,
   wanted: Topology,
-  { passwords, previous }: Pick<ApplyOptions, 'passwords' | 'previous'>,
+  { passwords }: Pick<ApplyOptions, 'passwords'>,
 ): Promise<{ version: string; plan: Plan }> {
+  const { found, plan } = await readAndPlan(api, wanted, passwords);
+  return { version: found.version, plan };
+}
+
+async function readAndPlan(
+  api: ManagementApi,
+  wanted: Topology,
+  passwords: ApplyOptions['passwords'],
+): Promise<{ found: Found; plan: Plan }> {
   const faults = complaints(wanted);
   if (faults.length > 0) throw new TopologyRefusedError(faults);
   const found = await readFound(api, wanted.vhost);
-  return { version: found.version, plan: plan(wanted, found, previous, passwords) };
+  return { found, plan: plan(wanted, found, passwords) };
 }
 
-function queueOf({ target }: Step): string[] {
-  return target.type === 'queue' ? [target.queue.name] : [];
-}
-
-/** Why a removal may not be after all: what was found was out of date. */
-function obstacleTo({ kind, target }: Step, staying: ReadonlyMap<string, string>): string | undefined {
-  if (kind !== 'remove') return undefined;
-  if (target.type === 'policy') {
-    const governed = [...staying.keys()].find((queue) => governs(target.policy, 'queues', queue));
-    return governed === undefined ? undefined : keptPolicy(target.policy.name, governed);
-  }
-  if (target.type !== 'queue') return undefined;
-  const because = staying.get(target.queue.name);
-  return because === undefined ? undefined : keptQueue(target.queue.name, because);
-}
-
+/** @returns why it was not done, where that is no failure */
 async function carryOut(
   { kind, target }: Step,
   api: ManagementApi,
   vhost: string,
-  passwords: Readonly<Record<string, string>>,
-): Promise<void> {
+  passwords: ApplyOptions['passwords'],
+): Promise<string | undefined> {
   const removing = kind === 'remove';
   switch (target.type) {
     case 'vhost':
-      return await api.putVhost(target.vhost);
+      await api.putVhost(target.vhost);
+      return undefined;
     case 'policy':
-      return removing ? await api.deletePolicy(vhost, target.policy.name) : await api.putPolicy(vhost, target.policy);
+      await (removing ? api.deletePolicy(vhost, target.policy.name) : api.putPolicy(vhost, target.policy));
+      return undefined;
     case 'exchange':
-      return removing
-        ? await api.deleteExchange(vhost, target.exchange.name)
-        : await api.putExchange(vhost, target.exchange);
+      await api.putExchange(vhost, target.exchange);
+      return undefined;
     case 'queue':
-      return removing ? await api.deleteQueue(vhost, target.queue.name) : await api.putQueue(vhost, target.queue);
+      await api.putQueue(vhost, target.queue);
+      return undefined;
     case 'binding':
-      return removing
-        ? await api.unbind(vhost, target.binding, target.propertiesKey ?? '')
-        : await api.bind(vhost, target.binding);
-    case 'user':
-      return removing ? await api.deleteUser(target.user.name) : await putUser(target.user, api, passwords);
+      await (removing
+        ? api.unbind(vhost, target.binding, target.propertiesKey ?? '')
+        : api.bind(vhost, target.binding));
+      return undefined;
+    case 'user': {
+      const { name, tags } = target.user;
+      const password = passwords[name];
+      if (password === undefined) throw new Error(`user ${name}: expected a password to set, got none`);
+      await api.putUser(name, { password }, tags);
+      return undefined;
+    }
     case 'permissions':
-      return removing
-        ? await api.deletePermissions(vhost, target.user)
-        : await api.putPermissions(vhost, target.user, target.permissions);
+      await (removing
+        ? api.deletePermissions(vhost, target.user)
+        : api.putPermissions(vhost, target.user, target.permissions));
+      return undefined;
+    case 'limits': {
+      const { user, limits } = target;
+      const setting = async () => {
+        await api.putUserLimit(user, 'max-connections', limits['max-connections']);
+        await api.putUserLimit(user, 'max-channels', limits['max-channels']);
+      };
+      let refused: string | undefined;
+      await unlessRefused(setting(), (reason) => {
+        refused = `limits of ${user} are not set: ${reason}`;
+      });
+      return refused;
+    }
   }
-}
-
-async function putUser(
-  { name, tags }: Topology['users'][number],
-  api: ManagementApi,
-  passwords: Readonly<Record<string, string>>,
-): Promise<void> {
-  const password = passwords[name];
-  if (password !== undefined) return await api.putUser(name, { password }, tags);
-  // Tags cannot be set without a password: the one it has, as the broker stores it.
-  const there = (await api.users()).find((user) => user.name === name);
-  const { passwordHash, hashingAlgorithm } = there ?? {};
-  if (passwordHash === undefined || hashingAlgorithm === undefined)
-    throw new Error(`the tags of user ${name} cannot be changed without its password: give it`);
-  await api.putUser(name, { passwordHash, hashingAlgorithm }, tags);
 }
 
 function at(step: Step, index: number, steps: number, error: unknown): unknown {

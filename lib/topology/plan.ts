@@ -1,62 +1,54 @@
 // Pure: what is wanted, against what a broker has, becomes steps in the order in which they can be carried out.
-// What cannot be changed is refused, never deleted and made anew. What nobody named is left alone. What belonged to the
-// topology before (`previous`) and is not wanted any more goes, except where messages or others still need it.
-// Creations come before removals, so that a rename leaves no moment in which a message finds no queue; policies come
-// before the queues that they govern.
+// What cannot be changed is refused. Queues, exchanges and users are never removed: what is no longer wanted is named.
+// Bindings, policies and permissions are removed while they are what the record says that we made of them, and nothing
+// that stays needs them. What nobody named is left alone. Creations come before removals, so that a rename leaves no
+// moment in which a message finds no queue; policies come before the queues that they govern.
 
+import { alternateOf } from '../management/broker-login.ts';
 import type { FoundBinding } from '../management/management-api.ts';
 import { isPasswordOf } from '../management/password-hash.ts';
+import { governs, operatorEffects, overridden } from './effective-policies.ts';
 import type { Found } from './found.ts';
-import type { Binding, Exchange, Permissions, Policy, Queue, Topology, User } from './topology.ts';
+import { isEqual, isSameBinding, permissionsOf, type TopologyRecord } from './record.ts';
+import type { Step, Target } from './steps.ts';
+import {
+  type Binding,
+  type Exchange,
+  isLeaseQueue,
+  type Permissions,
+  type Policy,
+  type Queue,
+  type Topology,
+  type User,
+} from './topology.ts';
 
 export interface Plan {
   readonly steps: readonly Step[];
   /** Why nothing at all may be carried out, one sentence each. */
   readonly refusals: readonly string[];
-  /** Of the topology before, not wanted any more, and kept nevertheless: one sentence each. */
+  /** Ours and not wanted any more: a person may remove it, after a look at what it holds. */
+  readonly unwanted: readonly Unwanted[];
+  /** Recorded as ours, not wanted any more, and kept nevertheless: one sentence each. */
   readonly kept: readonly string[];
   /** In the vhost, and of no topology: left as it is. */
   readonly leftAlone: readonly string[];
+  /** Users for whom no password was given. Those that do not exist are left out. */
+  readonly withoutPassword: readonly { readonly user: string; readonly exists: boolean }[];
   /** What else a person should know, one sentence each. */
   readonly notes: readonly string[];
 }
 
-export interface Step {
-  readonly kind: 'create' | 'change' | 'remove';
-  /** For people: 'queue interactions'. */
-  readonly what: string;
-  /** What is set, or what differs: 'message-ttl: 60000 → 900000'. Never a password. */
-  readonly details: readonly string[];
-  readonly target: Target;
+export interface Unwanted {
+  readonly type: 'queue' | 'exchange' | 'user';
+  readonly name: string;
 }
 
-export type Target =
-  | { readonly type: 'vhost'; readonly vhost: string }
-  | { readonly type: 'policy'; readonly policy: Policy }
-  | { readonly type: 'exchange'; readonly exchange: Exchange }
-  | { readonly type: 'queue'; readonly queue: Queue }
-  | { readonly type: 'binding'; readonly binding: Binding; readonly propertiesKey?: string }
-  /** With its password from the passwords, or with the one that it has. */
-  | { readonly type: 'user'; readonly user: User; readonly password: 'given' | 'its own' }
-  | { readonly type: 'permissions'; readonly user: string; readonly permissions: Permissions };
-
-/**
- * @param previous what was applied before, if that is known: of the same vhost, or it says nothing
- * @param passwords by user's name; a user that is not there yet and has none is left out
- */
-export function plan(
-  wanted: Topology,
-  found: Found,
-  previous?: Topology,
-  passwords: Readonly<Record<string, string>> = {},
-): Plan {
-  const before = previous?.vhost === wanted.vhost ? previous : undefined;
+/** @param passwords by user's name; a user that is not there yet and has none is left out */
+export function plan(wanted: Topology, found: Found, passwords: Readonly<Record<string, string>> = {}): Plan {
   const policies = suited(wanted.policies, found.version);
-  const notes: string[] = [];
-  if (previous !== undefined && before === undefined)
-    notes.push(`vhost ${previous.vhost}, where the topology was before, stays as it is: delete it when it is empty`);
-
-  const users = usersToManage(wanted, found, passwords, notes);
+  const users = wanted.users.filter(
+    ({ name }) => passwords[name] !== undefined || found.users.some((user) => user.name === name),
+  );
   const additions = [
     ...vhostSteps(wanted.vhost, found),
     ...policySteps(policies, found),
@@ -77,7 +69,7 @@ export function plan(
       }),
     ),
     ...wanted.bindings
-      .filter((binding) => !found.bindings.some((other) => isSame(binding, other)))
+      .filter((binding) => !found.bindings.some((other) => isSameBinding(binding, other)))
       .map(
         (binding): Step => ({
           kind: 'create',
@@ -88,33 +80,31 @@ export function plan(
       ),
     ...userSteps(users, wanted.vhost, found, passwords),
   ];
-  const removals = before === undefined ? { steps: [], kept: [] } : removalsOf(wanted, found, before);
+  const removals = removalsOf(wanted, found);
+  const staying = found.policies.filter(
+    ({ name }) =>
+      !policies.some((own) => own.name === name) &&
+      !removals.steps.some(({ target }) => target.type === 'policy' && target.policy.name === name),
+  );
+  const unwanted = unwantedOf(wanted, found);
+  const effects = operatorEffects(wanted, policies, found);
   return {
     steps: [...additions, ...removals.steps],
     refusals: [
       ...wanted.exchanges.flatMap((exchange) => exchangeRefusals(exchange, found)),
       ...wanted.queues.flatMap((queue) => queueRefusals(queue, found)),
-      ...overridden(wanted, policies, found, before),
+      ...overridden(wanted, policies, found, staying),
+      ...effects.refusals,
+      ...wanted.users.flatMap((user) => userRefusals(user, found, passwords[user.name])),
     ],
+    unwanted,
     kept: removals.kept,
-    leftAlone: leftAlone(wanted, found, before),
-    notes,
+    leftAlone: leftAlone(wanted, found, unwanted),
+    withoutPassword: wanted.users.flatMap(({ name }) =>
+      passwords[name] === undefined ? { user: name, exists: found.users.some((user) => user.name === name) } : [],
+    ),
+    notes: [...found.notes, ...effects.notes],
   };
-}
-
-/** Whether a policy of the broker applies to this name at all. RabbitMQ's expressions are not quite JavaScript's. */
-export function governs(
-  policy: { readonly pattern: string; readonly applyTo: string },
-  kind: Policy['applyTo'],
-  name: string,
-): boolean {
-  const kinds = kind === 'exchanges' ? ['exchanges', 'all'] : ['queues', 'all', 'quorum_queues', 'classic_queues'];
-  if (!kinds.includes(policy.applyTo)) return false;
-  try {
-    return new RegExp(policy.pattern, 'u').test(name);
-  } catch {
-    return false;
-  }
 }
 
 /** Before RabbitMQ 4 there was no default delivery limit, and no -1 to lift it. */
@@ -164,25 +154,6 @@ function policySteps(policies: readonly Policy[], found: Found): Step[] {
   });
 }
 
-/** Without those that are not there and cannot be made, because nobody gave a password. */
-function usersToManage(
-  wanted: Topology,
-  found: Found,
-  passwords: Readonly<Record<string, string>>,
-  notes: string[],
-): readonly User[] {
-  return wanted.users.filter(({ name }) => {
-    if (passwords[name] !== undefined) return true;
-    const exists = found.users.some((user) => user.name === name);
-    notes.push(
-      exists
-        ? `user ${name} keeps its password: none was given`
-        : `user ${name} is left out: it does not exist yet, and no password was given`,
-    );
-    return exists;
-  });
-}
-
 function userSteps(
   users: readonly User[],
   vhost: string,
@@ -193,15 +164,29 @@ function userSteps(
     const what = `user ${user.name}`;
     const given = passwords[user.name];
     const there = found.users.find(({ name }) => name === user.name);
-    const target: Target = { type: 'user', user, password: given === undefined ? 'its own' : 'given' };
+    const target: Target = { type: 'user', user };
     if (there === undefined) return [{ kind: 'create', what, details: [], target }];
-    const details: string[] = [];
-    if (given !== undefined && !isPasswordOf(there, given)) details.push('password: another');
-    const [is, should] = [there.tags.toSorted().join(','), user.tags.toSorted().join(',')];
-    if (is !== should) details.push(`tags: ${show(is)} → ${show(should)}`);
-    return details.length === 0 ? [] : [{ kind: 'change', what, details, target }];
+    if (given === undefined || isPasswordOf(there, given)) return [];
+    return [{ kind: 'change', what, details: ['password: another'], target }];
   });
-  return [...logins, ...users.flatMap((user) => permissionSteps(user, vhost, found))];
+  return [
+    ...logins,
+    ...users.flatMap((user) => permissionSteps(user, vhost, found)),
+    ...users.flatMap((user) => limitSteps(user, found)),
+  ];
+}
+
+function limitSteps({ name, limits }: User, found: Found): Step[] {
+  if (limits === undefined || found.userLimits === undefined) return [];
+  const there = found.userLimits.find(({ user }) => user === name)?.limits ?? {};
+  const details = differences(limits, {
+    'max-connections': there['max-connections'],
+    'max-channels': there['max-channels'],
+  }).map(({ key, is, should }) => `${key}: ${show(is)} → ${show(should)}`);
+  const kind = Object.keys(there).length === 0 ? 'create' : 'change';
+  return details.length === 0
+    ? []
+    : [{ kind, what: `limits of ${name}`, details, target: { type: 'limits', user: name, limits } }];
 }
 
 function permissionSteps(
@@ -246,149 +231,134 @@ function immutable(what: string, { key, is, should }: Difference): string {
   return `${what}: ${key} is ${show(is)}, wanted ${show(should)}, and cannot be changed: give the wanted one another name, or delete the old one by hand once it is not needed`;
 }
 
-/** Of several policies only the one of the highest priority applies: ours would be there and do nothing. */
-function overridden(
-  wanted: Topology,
-  policies: readonly Policy[],
-  found: Found,
-  before: Topology | undefined,
-): string[] {
-  const others = found.policies.filter(
-    ({ name }) => !policies.some((own) => own.name === name) && !before?.policies.some((own) => own.name === name),
-  );
-  const names = { queues: wanted.queues, exchanges: wanted.exchanges };
-  return policies.flatMap((own) =>
-    names[own.applyTo]
-      .filter(({ name }) => governs(own, own.applyTo, name))
-      .flatMap(({ name }) =>
-        others
-          .filter((other) => other.priority >= own.priority && governs(other, own.applyTo, name))
-          .map(
-            (other) =>
-              `policy ${other.name} of priority ${other.priority} would apply to ${name} instead of policy ${own.name} of priority ${own.priority}: delete it, or give it a priority below ${own.priority}`,
-          ),
-      ),
-  );
+/** Who may do more than a user of the topology is somebody else, and stays as it is. */
+function userRefusals({ name, tags }: User, found: Found, password: string | undefined): string[] {
+  if (name === found.login)
+    return [`user ${name} applies this topology, so that it can be no user of it: name another`];
+  const there = found.users.find((user) => user.name === name);
+  if (there === undefined) return [];
+  const [is, should] = [there.tags, tags].map((some) => some.toSorted().join(', '));
+  if (is !== should)
+    return [
+      `user ${name} has the tags ${show(is)}, wanted ${show(should)}: name another user, or take the tags away by hand if it is this topology's`,
+    ];
+  const isOurs = found.record === undefined || found.record.users.some((user) => isPair(user, name));
+  const elsewhere = found.permissions.find(({ user, vhost }) => user === name && vhost !== found.vhost);
+  if (isOurs || elsewhere === undefined || password === undefined || isPasswordOf(there, password)) return [];
+  return [
+    `user ${name} has another password, and permissions in vhost ${elsewhere.vhost}: name another user, as this one is somebody else's`,
+  ];
 }
 
-function removalsOf(wanted: Topology, found: Found, before: Topology): { steps: Step[]; kept: string[] } {
+/** What we made, is as we made it, and is needed by nothing that stays. */
+function removalsOf(wanted: Topology, found: Found): { steps: Step[]; kept: string[] } {
+  const record = found.record;
+  if (record === undefined) return { steps: [], kept: [] };
   const kept: string[] = [];
   const remove = (what: string, target: Target): Step => ({ kind: 'remove', what, details: [], target });
-  const gone = <T extends { readonly name: string }>(
-    of: (topology: Topology) => readonly T[],
-    there: readonly { name: string }[],
-  ) => missing(of(before), of(wanted)).filter(({ name }) => there.some((some) => some.name === name));
 
-  const unbound = before.bindings
+  const bindings = record.bindings
+    // Tasks of a former division of the shards may still hold the record of such a queue, and publish the next one.
+    .filter((binding) => !isLeaseQueue(binding.queue))
     .filter((binding) => !wanted.bindings.some((other) => named(other) === named(binding)))
     .flatMap((binding) =>
-      found.bindings.filter((other) => isSame(binding, other)).map((other) => ({ binding, other })),
+      found.bindings
+        .filter((other) => isSameBinding(binding, other))
+        .map(({ propertiesKey }) => remove(named(binding), { type: 'binding', binding, propertiesKey })),
     );
-  const queues = gone(({ queues }) => queues, found.queues).filter(({ name }) => {
-    const messages = found.queues.find((queue) => queue.name === name)?.messages ?? 0;
-    if (messages > 0) kept.push(keptQueue(name, messages === 1 ? '1 message' : `${messages} messages`));
-    return messages === 0;
-  });
-  const exchanges = gone(({ exchanges }) => exchanges, found.exchanges).filter(({ name }) => {
-    const needed = found.bindings.find(
-      (binding) =>
-        (binding.source === name || (binding.destinationType === 'exchange' && binding.destination === name)) &&
-        !unbound.some(({ other }) => other === binding),
-    );
-    if (needed !== undefined)
-      kept.push(`exchange ${name} is kept: ${needed.source} → ${needed.destination} is bound by somebody else`);
-    return needed === undefined;
-  });
-  const keptQueues = gone(({ queues }) => queues, found.queues).filter((queue) => !queues.includes(queue));
-  const policies = gone(({ policies }) => policies, found.policies).filter((policy) => {
-    const governed = keptQueues.find(({ name }) => governs(policy, 'queues', name));
-    if (governed !== undefined) kept.push(keptPolicy(policy.name, governed.name));
-    return governed === undefined;
-  });
-  const users = gone(({ users }) => users, found.users);
-  const permitted = users.filter(({ name }) =>
-    found.permissions.some((some) => some.user === name && some.vhost === wanted.vhost),
-  );
-  const superfluous = users.filter(({ name }) => {
-    if (name === found.login) {
-      kept.push(`user ${name} is kept: it is the one that carries this out`);
-      return false;
+  const policies = missing(found.policies, wanted.policies).flatMap((there): Step[] => {
+    const ours = record.policies.filter(({ name }) => name === there.name);
+    const [policy] = ours.filter((some) => isEqual(some, there));
+    const what = `policy ${there.name}`;
+    if (policy === undefined) {
+      if (ours.length > 0) kept.push(`${what} is kept: it was changed after it was applied`);
+      return [];
     }
-    const elsewhere = found.permissions.find((some) => some.user === name && some.vhost !== wanted.vhost);
-    if (elsewhere !== undefined) kept.push(`user ${name} is kept: it has permissions in vhost ${elsewhere.vhost}`);
-    return elsewhere === undefined;
+    const needed = neededBy(policy, wanted, found);
+    if (needed === undefined) return [remove(what, { type: 'policy', policy })];
+    kept.push(`${what} is kept: it governs ${needed}`);
+    return [];
   });
-  return {
-    kept,
-    steps: [
-      ...unbound.map(({ binding, other }) =>
-        remove(named(binding), { type: 'binding', binding, propertiesKey: other.propertiesKey }),
-      ),
-      ...queues.map((queue) => remove(`queue ${queue.name}`, { type: 'queue', queue })),
-      ...exchanges.map((exchange) => remove(`exchange ${exchange.name}`, { type: 'exchange', exchange })),
-      ...policies.map((policy) => remove(`policy ${policy.name}`, { type: 'policy', policy })),
-      ...permitted
-        .filter(({ name }) => name !== found.login)
-        .map(({ name, permissions }) =>
-          remove(`permissions of ${name}`, { type: 'permissions', user: name, permissions }),
-        ),
-      ...superfluous.map((user) => remove(`user ${user.name}`, { type: 'user', user, password: 'its own' })),
-    ],
-  };
+  const permissions = usersIn(record)
+    .filter((user) => user !== found.login && !isWanted(user, wanted))
+    .flatMap((user): Step[] => {
+      const there = permissionsOf(found, user);
+      if (there === undefined) return [];
+      const what = `permissions of ${user}`;
+      if (record.permissions.some((some) => isEqual(some, there)))
+        return [remove(what, { type: 'permissions', user, permissions: there })];
+      kept.push(`${what} are kept: they were changed after they were applied`);
+      return [];
+    });
+  return { kept, steps: [...bindings, ...policies, ...permissions] };
 }
 
-export function keptQueue(name: string, because: string): string {
-  return `queue ${name} is kept, without its bindings: it has ${because}. Delete it by hand when it is empty and nobody reads it`;
+/** A queue that stays would be without its limits, and RabbitMQ drops what it delivered twenty times. */
+function neededBy(policy: Policy, wanted: Topology, found: Found): string | undefined {
+  const kind = policy.applyTo;
+  const governed = found[kind].filter(({ name }) => governs(policy, kind, name));
+  if (governed.some(({ name }) => wanted[kind].some((own) => own.name === name))) return undefined;
+  const [first] = governed;
+  return first && `${kind === 'queues' ? 'queue' : 'exchange'} ${first.name}`;
 }
 
-export function keptPolicy(name: string, queue: string): string {
-  return `policy ${name} is kept: it governs queue ${queue}. Delete it together with the queue`;
+const usersIn = (record: TopologyRecord): string[] => [...new Set(record.permissions.map(({ user }) => user))];
+
+/** Rotation alternates between the two users of a pair. */
+const isPair = (user: string, other: string): boolean => user === other || user === alternateOf(other);
+
+export function isWanted(user: string, wanted: Topology): boolean {
+  return wanted.users.some(({ name }) => isPair(name, user));
 }
 
-function leftAlone(wanted: Topology, found: Found, before: Topology | undefined): string[] {
-  const known = (of: (topology: Topology) => readonly { name: string }[]) =>
-    new Set(
-      [wanted, ...(before === undefined ? [] : [before])].flatMap((topology) => of(topology).map(({ name }) => name)),
-    );
-  const others = (what: string, there: readonly { name: string }[], names: ReadonlySet<string>) =>
-    there.filter(({ name }) => !names.has(name)).map(({ name }) => `${what} ${name}`);
-  const bindings = [...wanted.bindings, ...(before?.bindings ?? [])];
-  const users = known((topology) => topology.users);
+function unwantedOf(wanted: Topology, found: Found): Unwanted[] {
+  const { record } = found;
+  const ours = (type: Unwanted['type'], there: readonly { name: string }[], isOurs: (name: string) => boolean) =>
+    there.flatMap(({ name }): Unwanted[] => (isOurs(name) ? [{ type, name }] : []));
   return [
-    ...others(
-      'exchange',
-      found.exchanges,
-      known((topology) => topology.exchanges),
-    ),
-    ...others(
+    ...ours(
       'queue',
-      found.queues,
-      known((topology) => topology.queues),
+      missing(found.queues, wanted.queues),
+      (name) => isLeaseQueue(name) || record?.queues.includes(name) === true,
     ),
-    ...found.bindings.filter((other) => !bindings.some((binding) => isSame(binding, other))).map(namedOther),
-    ...others(
-      'policy',
-      found.policies,
-      known((topology) => topology.policies),
+    ...ours(
+      'exchange',
+      missing(found.exchanges, wanted.exchanges),
+      (name) => record?.exchanges.includes(name) === true,
     ),
+    ...ours(
+      'user',
+      found.users.filter(({ name }) => name !== found.login && !isWanted(name, wanted)),
+      (name) => record?.users.some((user) => isPair(user, name)) === true,
+    ),
+  ];
+}
+
+function leftAlone(wanted: Topology, found: Found, unwanted: readonly Unwanted[]): string[] {
+  const { record } = found;
+  const others = (what: string, there: readonly { name: string }[], own: readonly { name: string }[]) =>
+    missing(there, own).map(({ name }) => `${what} ${name}`);
+  const named = (type: Unwanted['type']) => unwanted.filter((some) => some.type === type);
+  const bindings = [...wanted.bindings, ...(record?.bindings ?? [])];
+  return [
+    ...others('exchange', found.exchanges, [...wanted.exchanges, ...named('exchange')]),
+    ...others('queue', found.queues, [...wanted.queues, ...named('queue')]),
+    ...found.bindings
+      .filter((other) => !bindings.some((binding) => isSameBinding(binding, other)))
+      // It stays with its queue, which is named.
+      .filter(({ destination }) => !named('queue').some(({ name }) => name === destination && isLeaseQueue(name)))
+      .map(namedOther),
+    ...others('policy', found.policies, [...wanted.policies, ...(record?.policies ?? [])]),
     ...found.permissions
-      .filter(({ vhost, user }) => vhost === wanted.vhost && user !== found.login && !users.has(user))
+      .filter(({ vhost, user }) => vhost === wanted.vhost && user !== found.login && !isWanted(user, wanted))
+      .filter(({ user }) => !record?.permissions.some((some) => some.user === user))
       .map(({ user }) => `permissions of ${user}`),
   ];
 }
 
-function missing<T extends { readonly name: string }>(wanted: readonly T[], found: readonly { name: string }[]): T[] {
-  return wanted.filter(({ name }) => !found.some((other) => other.name === name));
-}
-
-function isSame(binding: Binding, other: FoundBinding): boolean {
-  return (
-    other.source === binding.exchange &&
-    other.destinationType === 'queue' &&
-    other.destination === binding.queue &&
-    other.routingKey === binding.routingKey &&
-    Object.keys(other.arguments).length === 0
-  );
+/** Those of the first that are not in the second. */
+function missing<T extends { readonly name: string }>(list: readonly T[], others: readonly { name: string }[]): T[] {
+  return list.filter(({ name }) => !others.some((other) => other.name === name));
 }
 
 function named({ exchange, queue, routingKey }: Binding): string {

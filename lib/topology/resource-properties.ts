@@ -13,18 +13,29 @@ export interface TopologyProperties {
   readonly Users: Readonly<Record<string, string>>;
 }
 
-/** All that the function which applies the topology is told. */
+/** Variables of the function that applies the topology: where it does so, and the secrets that it reads for it. */
+export const TOPOLOGY_ENV = {
+  /** `https://host` */
+  managementUrl: 'MANAGEMENT_URL',
+  administratorSecretArn: 'ADMINISTRATOR_SECRET_ARN',
+  /** JSON, by the name of a user in the topology: the secret that says under which name and password it logs in. */
+  loginSecretArns: 'LOGIN_SECRET_ARNS',
+} as const;
+
+/** Tag of the first login's secret: what was applied last, as `fingerprint` has it. */
+export const APPLIED_TAG = 'topology-applied';
+
+/** Properties of the resource. */
 export interface ResourceProperties {
   readonly Topology: TopologyProperties;
-  /** `https://host` */
-  readonly ManagementUrl: string;
-  readonly AdministratorSecretArn: string;
-  /** By the name of a user in the topology: the secret that says under which name and password it logs in. */
-  readonly LoginSecretArns: Readonly<Record<string, string>>;
-  /** `remove` what is empty, where the broker outlives the stack and belongs to others; else `keep`. */
-  readonly OnDelete: 'keep' | 'remove';
   /** Another one is a change to CloudFormation, and nothing else. */
   readonly Revision: number;
+  /**
+   * Only so that CloudFormation sees a change of the broker or of a secret: the function takes both from its environment,
+   * because whoever may send it an event should not choose where the administrator's password goes.
+   */
+  readonly ManagementUrl: string;
+  readonly LoginSecretArns: Readonly<Record<string, string>>;
 }
 
 export function toProperties(topology: Topology): TopologyProperties {
@@ -76,7 +87,7 @@ function fromJson(json: string): unknown {
 }
 
 const VALUES = z.record(z.string(), z.union([z.string(), z.number(), z.boolean()]));
-const TOPOLOGY = z.object({
+export const TOPOLOGY = z.object({
   vhost: z.string(),
   exchanges: z.array(z.object({ name: z.string(), type: z.enum(['topic', 'direct', 'fanout']) })),
   queues: z.array(z.object({ name: z.string(), arguments: VALUES })),
@@ -95,6 +106,7 @@ const TOPOLOGY = z.object({
       name: z.string(),
       tags: z.array(z.string()),
       permissions: z.object({ configure: z.string(), write: z.string(), read: z.string() }),
+      limits: z.object({ 'max-connections': z.number(), 'max-channels': z.number() }).optional(),
     }),
   ),
 }) satisfies z.ZodType<Topology>;

@@ -168,13 +168,18 @@ function deadLetterComplaints(
     .map(({ name }) => `the dead letters of queue ${name} would come back to it`);
 }
 
-function userComplaints({ name, tags, permissions }: Topology['users'][number]): string[] {
+function userComplaints({ name, tags, permissions, limits }: Topology['users'][number]): string[] {
   const what = `user ${name}`;
   const found: string[] = [];
   if (!/^[\w.-]{2,100}$/.test(name) || name === 'guest')
     found.push(`${what}: Amazon MQ wants 2 to 100 letters, digits, '-', '.' or '_', and not guest`);
   if (tags.includes('administrator'))
     found.push(`${what}: a user of the topology is no administrator, who could give itself every permission`);
+  for (const [limit, value] of Object.entries(limits ?? {}))
+    if (!Number.isInteger(value) || value < 1)
+      found.push(
+        `${what}: ${limit}: expected a whole number of at least 1, got ${value}. Does the broker allow enough connections for so many tasks?`,
+      );
   for (const [kind, expression] of Object.entries(permissions)) {
     if (expression === '') continue;
     const fault = expressionFault(expression);

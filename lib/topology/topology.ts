@@ -4,7 +4,7 @@
 
 import {
   EXCHANGES,
-  INGESTOR_PREFIX,
+  identifyQueue,
   LEASE_QUEUE_ARGUMENTS,
   leaseQueue,
   QUEUES,
@@ -59,6 +59,13 @@ export interface User {
   readonly tags: readonly string[];
   /** Regular expressions on names of exchanges and queues, matched anywhere unless anchored; '' matches none. */
   readonly permissions: Permissions;
+  /** In the words of RabbitMQ's user limits. @default - whatever limits the user has */
+  readonly limits?: UserLimits;
+}
+
+export interface UserLimits {
+  readonly 'max-connections': number;
+  readonly 'max-channels': number;
 }
 
 export interface Permissions {
@@ -108,13 +115,19 @@ export interface DiscordTopologyOptions {
   readonly shardGroups?: number;
   readonly limits?: Partial<Limits>;
   /** Users belong to the whole broker, not to a vhost: several topologies on one broker need several names. */
-  readonly userNames?: { readonly ingestor: string; readonly worker: string };
+  readonly userNames?: Partial<Readonly<Record<keyof typeof USERS, string>>>;
+  /** Connections that one node of the broker allows: the limits of the users follow. @default - no limits are set */
+  readonly connectionLimit?: number;
+  /** Tasks of the ingestor, standbys included. @default - one standby */
+  readonly tasks?: number;
 }
 
 /** The product's layout. */
 export function discordTopology(options: DiscordTopologyOptions = {}): Topology {
-  const { vhost = VHOST, shardGroups = 1, userNames = USERS } = options;
+  const { vhost = VHOST, shardGroups = 1, connectionLimit, tasks = shardGroups + 1 } = options;
+  const userNames = { ...USERS, ...options.userNames };
   const limits: Limits = { ...DEFAULT_LIMITS, ...options.limits };
+  const limitsOf = connectionLimit === undefined ? undefined : userLimits(connectionLimit, tasks, shardGroups);
   const leases = Array.from({ length: shardGroups }, (_, group) => leaseQueue(group));
   return {
     vhost,
@@ -140,31 +153,86 @@ export function discordTopology(options: DiscordTopologyOptions = {}): Topology 
       ...leases.map((queue) => ({ exchange: EXCHANGES.leases, queue, routingKey: queue })),
     ],
     policies: policies(limits),
-    users: [ingestorUser(userNames.ingestor), workerUser(userNames.worker)],
+    users: PARTS.map((part) => ({
+      name: userNames[part],
+      tags: [],
+      permissions: PERMISSIONS[part],
+      ...(limitsOf && { limits: limitsOf[part] }),
+    })),
   };
 }
 
-/** Publishes events, holds leases, and asks for the depth of the queues that it watches. */
-export function ingestorUser(name: string = USERS.ingestor): User {
-  const own = `${literal(INGESTOR_PREFIX)}.*`;
-  // For a passive declare RabbitMQ 4.3 wants some permission on the queue: write is the least, as it cannot consume.
-  const watched = Object.values(QUEUES);
+/** Whether a queue of this name holds the record of a shard group, of this division of the shards or of another. */
+export function isLeaseQueue(name: string): boolean {
+  return new RegExp(`^${numbered(leaseQueue)}$`).test(name);
+}
+
+type Part = keyof typeof USERS;
+const PARTS = ['ingestor', 'worker', 'deadLetters'] as const satisfies readonly Part[];
+
+/** A number as it stands in a name: four digits at most, none of them leading zeros. */
+const NUMBER = '(0|[1-9][0-9]{0,3})';
+
+function numbered(nameOf: (number: number) => string): string {
+  return `${literal(nameOf(0)).slice(0, -1)}${NUMBER}`;
+}
+
+/**
+ * By part of the product, no more than it does:
+ * - ingestor: publishes events; declares, binds, reads and publishes to the lease queues; holds the identify queues,
+ *   for which configure is enough; asks for the depth of the queues, for which RabbitMQ 4.3 wants some permission: write
+ *   is the least, as it can neither consume nor purge. (It can bind them to the exchange of leases, which no pattern tells
+ *   from binding its own.)
+ * - worker: consumes events. `read` is also the right to purge: RabbitMQ does not tell the two apart.
+ * - deadLetters: reads what was set aside, and publishes it again.
+ */
+const PERMISSIONS: Readonly<Record<Part, Permissions>> = {
+  ingestor: {
+    configure: `^(${numbered(leaseQueue)}|${numbered(identifyQueue)})$`,
+    write: `^(${[numbered(leaseQueue), ...[EXCHANGES.leases, EXCHANGES.events, ...Object.values(QUEUES)].map(literal)].join('|')})$`,
+    read: `^(${numbered(leaseQueue)}|${literal(EXCHANGES.leases)})$`,
+  },
+  worker: { configure: '', write: '', read: exactly(QUEUES.interactions, QUEUES.guildEvents, QUEUES.gatewayEvents) },
+  deadLetters: { configure: '', write: exactly(EXCHANGES.events), read: exactly(QUEUES.deadLetters) },
+};
+
+/**
+ * So that the ingestor always finds room: what all others may open together, each as both users of its pair, is the
+ * broker's limit less what the ingestor's tasks need. It is the limit of one node, because all may meet at one.
+ */
+function userLimits(connectionLimit: number, tasks: number, shardGroups: number): Readonly<Record<Part, UserLimits>> {
+  // While one version replaces another, both run; and the broker notices the end of a lost host only by its heartbeat.
+  const running = Math.max(3 * tasks, 10);
+  const ingestor = running * CONNECTIONS_OF_A_TASK;
+  const forWorkers = connectionLimit - ingestor - 2 * DEAD_LETTERS_CONNECTIONS - ADMINISTRATORS_CONNECTIONS;
+  const worker = Math.floor(forWorkers / 2);
   return {
-    name,
-    tags: [],
-    permissions: {
-      configure: `^${own}$`,
-      write: `^(${own}|${[EXCHANGES.events, ...watched].map(literal).join('|')})$`,
-      read: `^${own}$`,
+    ingestor: {
+      'max-connections': ingestor,
+      'max-channels': running * (CHANNELS_OF_A_TASK + Math.ceil(shardGroups / CONSUMERS_PER_CHANNEL)),
     },
+    worker: limited(worker),
+    deadLetters: limited(DEAD_LETTERS_CONNECTIONS),
   };
 }
 
-/** Consumes events, and looks into the dead letters. */
-export function workerUser(name: string = USERS.worker): User {
-  const consumed = [QUEUES.interactions, QUEUES.guildEvents, QUEUES.gatewayEvents, QUEUES.deadLetters];
-  return { name, tags: [], permissions: { configure: '', write: '', read: exactly(...consumed) } };
-}
+const limited = (connections: number): UserLimits => ({
+  'max-connections': connections,
+  'max-channels': connections * CHANNELS_PER_CONNECTION,
+});
+
+/** One that publishes, and one for the lease (service/main.ts). */
+const CONNECTIONS_OF_A_TASK = 2;
+/** For events, depths, claims and records, and for the IDENTIFYs that wait. */
+const CHANNELS_OF_A_TASK = 10;
+/** Amazon MQ's default on RabbitMQ 4: more lease queues need more channels. */
+const CONSUMERS_PER_CHANNEL = 10;
+/** A person with a tool, now and then. */
+const DEAD_LETTERS_CONNECTIONS = 5;
+/** For the tests of rotated logins, and for whoever looks after the broker. */
+const ADMINISTRATORS_CONNECTIONS = 10;
+/** The least of Amazon MQ's own ratios between the two limits: 300 channels, 100 connections. */
+const CHANNELS_PER_CONNECTION = 3;
 
 /** Each restates what RabbitMQ would fill in otherwise: of several policies that match, one applies, alone. */
 function policies(limits: Limits): Policy[] {
@@ -212,7 +280,7 @@ function policies(limits: Limits): Policy[] {
     }),
     queues('set-aside', exactly(QUEUES.deadLetters, QUEUES.unrouted), setAside),
     // A session record is redelivered at every hand-over, for ever. Not the identify queues: those are classic.
-    queues('leases', `^${literal(leaseQueue(0)).replace(/0$/, '[0-9]+')}$`, { ...surely, 'delivery-limit': -1 }),
+    queues('leases', `^${numbered(leaseQueue)}$`, { ...surely, 'delivery-limit': -1 }),
     {
       name: EXCHANGES.events,
       pattern: exactly(EXCHANGES.events),

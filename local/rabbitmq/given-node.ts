@@ -17,8 +17,8 @@ export async function connectGivenNode(given: {
   const tls = url.protocol === 'amqps:';
   const host = url.hostname;
   const port = Number(url.port || (tls ? 5671 : 5672));
-  const username = decodeURIComponent(url.username || 'guest');
-  const password = decodeURIComponent(url.password || 'guest');
+  const username = decoded(url.username || 'guest');
+  const password = decoded(url.password || 'guest');
   const managementUrl = (given.managementUrl ?? `${tls ? 'https' : 'http'}://${host}:${tls ? 15671 : 15672}`).replace(
     /\/+$/,
     '',
@@ -77,6 +77,16 @@ function parse(text: string): URL {
   if (url && (url.protocol === 'amqp:' || url.protocol === 'amqps:') && url.hostname) return url;
   // The text is not repeated: it may hold a password.
   throw new Error('RABBITMQ_URL is not an AMQP URL: expected amqp://user:password@host:port.');
+}
+
+function decoded(part: string): string {
+  try {
+    return decodeURIComponent(part);
+  } catch {
+    throw new Error(
+      "RABBITMQ_URL has a '%' without two hexadecimal digits behind it: encode special characters of user and password.",
+    );
+  }
 }
 
 /** fetch hides the cause, and a refused connection has one message per address. */

@@ -10,11 +10,12 @@
 import { EventEmitter } from 'node:events';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { getCACertificates } from 'node:tls';
-import { type ChannelModel, connect } from 'amqplib';
+import type { ChannelModel } from 'amqplib';
 import { backoffMs } from '../backoff.ts';
 import { DeadlineError, messageOf } from '../errors.ts';
 import type { Log } from '../log.ts';
 import { batchWrites } from './batched-writes.ts';
+import { connectWithReason } from './handshake.ts';
 
 /** What the loop asks for before each try; owned here, satisfied by a `Credential<BrokerLogin>`. */
 export interface LoginSource {
@@ -110,8 +111,9 @@ export class BrokerConnection extends EventEmitter<Events> {
       this.#lastTurnAt = Date.now();
       try {
         const model = await this.#open();
-        failures = 0;
-        await this.#untilLost(model);
+        const cause = await this.#untilLost(model);
+        // A limit of channels closes a connection that is open already: a failure like the others.
+        failures = isRefusal(cause) ? failures + 1 : 0;
       } catch (error) {
         failures += 1;
         if (await this.#hasNewLogin(error, failures)) continue;
@@ -126,7 +128,7 @@ export class BrokerConnection extends EventEmitter<Events> {
   async #open(): Promise<ChannelModel> {
     const { name, ca, heartbeatSeconds = HEARTBEAT_SECONDS, handshakeMs = HANDSHAKE_DEADLINE_MS } = this.#options;
     const { tls, host, vhost, ...login } = await this.#options.login.read();
-    const opening = connect(
+    const opening = connectWithReason(
       {
         ...login,
         protocol: tls ? 'amqps' : 'amqp',
@@ -147,8 +149,8 @@ export class BrokerConnection extends EventEmitter<Events> {
     return withinDeadline(opening, handshakeMs, `the broker at ${host}:${login.port} did not finish the handshake`);
   }
 
-  /** Settles when this connection has ended, whichever of error and close says so first. */
-  async #untilLost(model: ChannelModel): Promise<void> {
+  /** Settles with the cause when this connection has ended, whichever of error and close says so first. */
+  async #untilLost(model: ChannelModel): Promise<unknown> {
     const ended = Promise.withResolvers<unknown>();
     model.on('error', ended.resolve);
     model.on('close', ended.resolve);
@@ -165,7 +167,7 @@ export class BrokerConnection extends EventEmitter<Events> {
       this.#options.log.info('the broker takes messages again');
       this.emit('unblocked');
     });
-    if (this.#stopping.signal.aborted) return void model.close().catch(() => undefined);
+    if (this.#stopping.signal.aborted) return await model.close().catch(() => undefined);
     batchWrites(model);
     this.#model = model;
     this.#opened += 1;
@@ -180,6 +182,7 @@ export class BrokerConnection extends EventEmitter<Events> {
         'the connection to the broker was lost',
       );
     this.emit('lost', cause);
+    return cause;
   }
 
   /** Says what failed; a refused login is read again, and a new one is tried at once (the first time). */
@@ -201,6 +204,13 @@ export class BrokerConnection extends EventEmitter<Events> {
       return false;
     }
   }
+}
+
+/** AMQP's NOT_ALLOWED: the broker would do the same again at once. */
+const NOT_ALLOWED = 530;
+
+function isRefusal(cause: unknown): boolean {
+  return cause instanceof Error && 'code' in cause && cause.code === NOT_ALLOWED;
 }
 
 /** The connection if it opens in time; one that opens later is closed, so that none is left over. */

@@ -35,6 +35,11 @@ export class BotToken {
     return this.#problem;
   }
 
+  /** There has never been one: a person has yet to put it in place. */
+  get missing(): boolean {
+    return this.#value === undefined && this.#problem !== undefined;
+  }
+
   /** The token. Waits, for ever, until there is one that has not been rejected. @throws when the signal aborts */
   async usable(signal: AbortSignal): Promise<string> {
     if (this.#value !== undefined && !this.#rejected) return this.#value;

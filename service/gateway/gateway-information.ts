@@ -3,7 +3,7 @@
 // shared with everyone who uses the token. https://discord.com/developers/docs/events/gateway#get-gateway-bot
 
 import { setTimeout as sleep } from 'node:timers/promises';
-import { DiscordAPIError, REST } from '@discordjs/rest';
+import { DiscordAPIError, REST, RESTEvents } from '@discordjs/rest';
 import { type APIGatewayBotInfo, type RESTGetAPIGatewayBotResult, Routes } from 'discord-api-types/v10';
 import { backoffMs } from '../backoff.ts';
 import { messageOf } from '../errors.ts';
@@ -21,12 +21,18 @@ export class GatewayInformation {
   #latest: { readonly info: APIGatewayBotInfo; readonly at: number } | undefined;
   readonly #fetching = new SharedWait((signal) => this.#fetch(signal));
   #problem: string | undefined;
+  #limitedUntil = 0;
 
   /** @param apiUrl REST base without version */
   constructor(apiUrl: string, token: BotToken, log: Log) {
     this.#rest = new REST({ api: apiUrl, version: '10', timeout: REQUEST_DEADLINE_MS, retries: 1 });
     this.#token = token;
     this.#log = log;
+    // The package waits by itself for as long as Discord asks.
+    this.#rest.on(RESTEvents.Response, (_, { status, headers }) => {
+      const seconds = status === 429 ? Number(headers.get('retry-after')) : 0;
+      this.#limitedUntil = Date.now() + 1_000 * seconds;
+    });
   }
 
   /** The last answer, however old. */
@@ -37,6 +43,11 @@ export class GatewayInformation {
   /** Why there is no answer now. */
   get problem(): string | undefined {
     return this.#problem;
+  }
+
+  /** Discord has asked to be left alone for a while, which is not over. */
+  get limited(): boolean {
+    return Date.now() < this.#limitedUntil;
   }
 
   /** A fresh answer. Asks again, for ever, while Discord cannot be reached. @throws when the signal aborts */

@@ -36,6 +36,8 @@ export interface SessionPort {
     readonly startedAt: number;
   }): void;
   resumed(): void;
+  /** A connection ended, however. */
+  disconnected(at: number): void;
   /** @returns whether the session is kept for another try */
   refused(reason: string, at: number): boolean;
 }
@@ -76,6 +78,7 @@ export class Shard {
   #state: ShardState = 'stopped';
   #latencyMs: number | undefined;
   #problem: string | undefined;
+  #identifyingSince: number | undefined;
   #connection: GatewayConnection | undefined;
   #stopping = new AbortController();
   #loop: Promise<void> | undefined;
@@ -100,6 +103,11 @@ export class Shard {
   /** The last heartbeat's round trip; none before the first. */
   get latencyMs(): number | undefined {
     return this.#latencyMs;
+  }
+
+  /** Since when it has been trying to IDENTIFY without coming to READY, Unix ms. */
+  get identifyingSince(): number | undefined {
+    return this.#identifyingSince;
   }
 
   /** Why the shard is failed, and what to change. */
@@ -214,6 +222,7 @@ export class Shard {
     const ended = connection.run();
     if (signal.aborted) await connection.leave();
     const end: ConnectionEnd = await ended;
+    session.disconnected(Date.now());
     this.#connection = undefined;
     return verdictOf(end);
   }
@@ -280,6 +289,8 @@ export class Shard {
     if (this.#stopping.signal.aborted && state !== 'stopped') return;
     if (this.#state === 'failed' && state !== 'stopped') return;
     if (state === 'ready') this.#wasReady = true;
+    if (state === 'identifying') this.#identifyingSince ??= Date.now();
+    if (state === 'ready' || state === 'stopped') this.#identifyingSince = undefined;
     if (state !== 'ready') this.#latencyMs = undefined;
     this.#state = state;
   }

@@ -54,7 +54,7 @@ interface OpenChannel {
   full: boolean;
   /** How many may be unanswered now. */
   window: number;
-  /** A message was refused: see `holding`. */
+  /** A message was refused: see `holding`; or the broker closed the channel over one. */
   holding: boolean;
 }
 
@@ -183,6 +183,7 @@ export class Publisher {
     channel.on('return', ({ fields, properties }) => this.#returned(fields.routingKey, properties.messageId));
     channel.on('error', (error) => {
       this.#errorCount += 1;
+      this.#listener.refused();
       this.#log.error(
         { reason: messageOf(error) },
         'the broker closed the channel (if something is missing: apply the topology)',

@@ -12,6 +12,8 @@ const ShardRecord = z.object({
   sequence: z.int().nonnegative(),
   shardCount: z.int().positive(),
   startedAt: z.number(),
+  /** When it was last connected, Unix ms; missing while it is, and from versions that do not know it. */
+  aliveUntil: z.number().optional(),
   /** Guilds joined in this session up to the sequence, each with when, Unix ms: see GuildPresence. */
   joins: z.record(z.string(), z.number()).optional(),
 });

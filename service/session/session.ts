@@ -20,6 +20,8 @@ export interface SessionRecord {
   readonly shardCount: number;
   /** When READY came, Unix ms. */
   readonly startedAt: number;
+  /** When it was last connected, Unix ms; missing while it is. */
+  readonly aliveUntil?: number | undefined;
 }
 
 /** The same as it is stored, with what the session remembers of its guilds. */
@@ -39,34 +41,50 @@ export interface LostSession {
   readonly reason: string;
 }
 
+/** A session that was connected so short a time before is handed over alive: Discord keeps it for minutes. */
+const HAND_OVER_MS = 60_000;
+
+/** @param at when the sessions were stored @param now when they were taken over; both Unix ms */
+export const wasAlive = (at: number, now: number): boolean => now - at <= HAND_OVER_MS;
+
 export class ShardSession {
   readonly shardId: number;
   readonly shardCount: number;
-  readonly #onLost: (lost: LostSession) => void;
+  readonly #onLost: (lost: LostSession, inHandOver: boolean) => void;
   #record: SessionRecord | undefined;
   #guilds = new GuildPresence(0);
   #watermark = new Watermark(0);
   #lastReceivedAt = 0;
+  #aliveUntil: number | undefined;
+  /** Taken over alive, and not resumed yet. */
+  #handedOver = false;
   #doubted = false;
 
-  constructor(shardId: number, shardCount: number, onLost: (lost: LostSession) => void) {
+  /** @param onLost called with whether it was lost in a hand-over: alive when taken over, and refused to this process */
+  constructor(shardId: number, shardCount: number, onLost: (lost: LostSession, inHandOver: boolean) => void) {
     this.shardId = shardId;
     this.shardCount = shardCount;
     this.#onLost = onLost;
   }
 
-  /** Goes on with a session of another process. @param at when that process last stored it, Unix ms */
-  restore({ joins, ...record }: StoredSession, at: number): void {
+  /** Goes on with a session of another process. @param at when that process last stored it @param now both Unix ms */
+  restore({ joins, ...record }: StoredSession, at: number, now = at): void {
     this.#record = record;
     this.#guilds = new GuildPresence(record.startedAt, joins);
     this.#watermark = new Watermark(record.sequence);
     this.#lastReceivedAt = at;
+    // Whoever stored it may itself have been unable to connect, for hours.
+    this.#aliveUntil = record.aliveUntil ?? at;
+    this.#handedOver = wasAlive(this.#aliveUntil, now);
     this.#doubted = false;
   }
 
   /** The session as of now, with the confirmed sequence; none before READY. */
   get record(): SessionRecord | undefined {
-    return this.#record && { ...this.#record, sequence: this.#watermark.confirmed };
+    if (this.#record === undefined) return undefined;
+    const { aliveUntil: _, ...record } = this.#record;
+    const aliveUntil = this.#aliveUntil;
+    return { ...record, sequence: this.#watermark.confirmed, ...(aliveUntil !== undefined && { aliveUntil }) };
   }
 
   /** The record with what another process needs beside it. */
@@ -98,11 +116,22 @@ export class ShardSession {
     this.#guilds = new GuildPresence(session.startedAt);
     this.#watermark = new Watermark(session.sequence);
     this.#lastReceivedAt = session.startedAt;
-    this.#doubted = false;
+    this.#connected();
   }
 
   /** RESUMED: Discord still knows the session. */
   resumed(): void {
+    this.#connected();
+  }
+
+  /** The connection ended, which the session outlives. */
+  disconnected(at: number): void {
+    this.#aliveUntil ??= at;
+  }
+
+  #connected(): void {
+    this.#aliveUntil = undefined;
+    this.#handedOver = false;
     this.#doubted = false;
   }
 
@@ -130,7 +159,7 @@ export class ShardSession {
     };
     this.#record = undefined;
     this.#doubted = false;
-    this.#onLost(lost);
+    this.#onLost(lost, this.#handedOver);
     return false;
   }
 }

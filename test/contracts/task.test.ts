@@ -116,8 +116,12 @@ describe('the image', () => {
     expect(stages[0]).toMatch(/^--platform=\$BUILDPLATFORM /);
   });
 
-  it('names its bases as arguments', () => {
+  it('names its bases as arguments, pinned by digest, and takes nothing else from a registry', () => {
     for (const stage of stages) expect(stage.split('\n')[0]).toMatch(/\$\{(BUILD|RUNTIME)_IMAGE\}/);
+    for (const argument of ['BUILD_IMAGE', 'RUNTIME_IMAGE'])
+      expect(dockerfile).toMatch(new RegExp(`^ARG ${argument}=[\\w./-]+:[\\w.-]+@sha256:[0-9a-f]{64}$`, 'm'));
+    expect(dockerfile).not.toMatch(/^# *syntax *=/m);
+    expect(dockerfile.match(/--from=\S+/g)).toEqual(['--from=build']);
   });
 
   it('is run by the task as it runs by itself, with the limit of the heap beside it', () => {

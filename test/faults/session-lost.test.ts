@@ -21,10 +21,13 @@ disaster('an invalidated session is announced once, and another one begins', {
     const [session] = simulator?.sessions ?? [];
     simulator?.invalidate(0, { resumable: false });
     await simulator?.waitFor('ready', 2, 60_000);
-    const told = (await stage.living[0]?.figures())?.get(METRICS.gatewayGaps.prometheus) ?? 0;
-    return { sessionId: session?.id ?? '', told };
+    const figures = await stage.living[0]?.figures();
+    const told = figures?.get(METRICS.gatewayGaps.prometheus) ?? 0;
+    const inHandOver = figures?.get(METRICS.gapsInHandOver.prometheus) ?? -1;
+    return { sessionId: session?.id ?? '', told, inHandOver };
   },
-  bounds({ gaps: announcedSessions, repeated, lost }, { sessionId, told }) {
+  bounds({ gaps: announcedSessions, repeated, lost }, { sessionId, told, inHandOver }) {
+    expect(inHandOver, 'no release did this').toBe(0);
     expect(announcedSessions).toBe(1);
     expect(repeated).toBe(0);
     expect(lost).toBe(0);

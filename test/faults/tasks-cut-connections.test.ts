@@ -6,7 +6,7 @@
 import { expect } from 'vitest';
 import { closeConnections } from '../connections.ts';
 import { disastersOn } from './disaster.ts';
-import { connectionOf, ownerOf, standing, stored } from './tasks.ts';
+import { connectionOf, ownerOf, stored } from './tasks.ts';
 
 const strikes = disastersOn({ tasks: 2, shards: 4, simulator: { closeOlderSocket: false } });
 
@@ -18,7 +18,7 @@ strikes('the lease connection is cut and the publisher lives: the standby takes 
     await closeConnections(stage.broker, connectionOf(old, 'lease'));
     await stage.until('the old owner stands by', 60_000, async () => (await old.health())?.lease.state === 'standby');
     await stage.ready();
-    await standing(stage, 2);
+    await stage.standing(2);
     return { moved: String((await ownerOf(stage)) !== old), old: old.ended ? 'dead' : 'alive' };
   },
   bounds(_, { moved, old }) {

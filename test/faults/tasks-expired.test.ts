@@ -3,6 +3,7 @@
 // confirmed sequence, the time and the reason, before the new one's events.
 
 import { expect } from 'vitest';
+import { METRICS } from '../../service/contract.ts';
 import { disaster } from './disaster.ts';
 import { ownerOf, stored } from './tasks.ts';
 
@@ -24,10 +25,13 @@ disaster('sessions that expired while no task was there are told as gaps, and ne
       const session = stage.simulator?.ledger.session(sessionId);
       return session?.shardId === shardId && session.lost !== undefined && lastSequence <= session.lastSequence;
     });
-    return { told: String(told) };
+    const figures = await stage.living[0]?.figures();
+    return { told: String(told), inHandOver: figures?.get(METRICS.gapsInHandOver.prometheus) ?? 0 };
   },
-  bounds({ gaps, announced }, { told }) {
+  bounds({ gaps, announced }, { told, inHandOver }) {
     expect(gaps).toBe(4);
+    // They were alive when they were last stored, seconds before: for all that can be known it is the new task's fault.
+    expect(inHandOver).toBe(4);
     expect(told, 'each names its session and shard').toBe('true');
     expect(announced, 'what fell into the gap is announced, not silently missing').toBeGreaterThan(0);
   },

@@ -3,7 +3,7 @@
 
 import { expect } from 'vitest';
 import { disastersOn } from './disaster.ts';
-import { ownerOf, standing, stored } from './tasks.ts';
+import { ownerOf, stored } from './tasks.ts';
 
 const RATE = 1_000;
 const strikes = disastersOn({ tasks: 2, shards: 4 });
@@ -30,7 +30,7 @@ strikes('a task and the broker killed with kill -9 together: what was confirmed 
   rate: 300,
   async happens(stage) {
     const owner = await ownerOf(stage);
-    await standing(stage, 2);
+    await stage.standing(2);
     await stage.broker.rememberQueues();
     await Promise.all([owner.kill(), stage.broker.kill()]);
     await stage.broker.start();

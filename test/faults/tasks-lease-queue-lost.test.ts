@@ -8,7 +8,7 @@ import { leaseQueue } from '../../service/contract.ts';
 import { asAdministrator } from './administrator.ts';
 import { disaster, read } from './disaster.ts';
 import type { SilentProxy } from './silent-proxy.ts';
-import { ownerOf, standing, stored, taskBehindLine } from './tasks.ts';
+import { ownerOf, stored, taskBehindLine } from './tasks.ts';
 
 let behind: { readonly task: IngestorProcess; readonly line: SilentProxy } | undefined;
 
@@ -22,7 +22,7 @@ disaster('a lease queue deleted while its owner is cut off: the sessions go on, 
     behind = await taskBehindLine(stage);
     await stage.ready();
     await stage.startTask();
-    await standing(stage, 2);
+    await stage.standing(2);
     await stored(stage);
   },
   async happens(stage) {

@@ -7,7 +7,7 @@ import type { Stage } from '../../local/stage.ts';
 import { EXCHANGES, leaseQueue, QUEUES } from '../../service/contract.ts';
 import { asAdministrator, depth } from './administrator.ts';
 import { disastersOn } from './disaster.ts';
-import { ownerOf, standing, stored } from './tasks.ts';
+import { ownerOf, stored } from './tasks.ts';
 
 const QUEUE = leaseQueue(0);
 const strikes = disastersOn({ tasks: 2, shards: 2 });
@@ -21,7 +21,7 @@ strikes('the lease queue is deleted by hand: the owner stays, and its record is 
     await stage.until('the owner is certain again', 60_000, async () =>
       / lease is still ours/.test(owner.output) ? (await owner.health())?.lease.state === 'owner' : false,
     );
-    await standing(stage, 2);
+    await stage.standing(2);
     const disconnects = (stage.simulator?.count('disconnect') ?? 0) - ended;
     const same = (await ownerOf(stage)) === owner;
     // The proof that the record is there: somebody else goes on with it.

@@ -8,7 +8,7 @@ import type { IngestorProcess } from '../../local/ingestor-process.ts';
 import { closeConnections } from '../connections.ts';
 import { disaster, read } from './disaster.ts';
 import type { SilentProxy } from './silent-proxy.ts';
-import { connectionOf, health, ownerOf, standing, taskBehindLine } from './tasks.ts';
+import { connectionOf, health, ownerOf, taskBehindLine } from './tasks.ts';
 
 let behind: { readonly task: IngestorProcess; readonly line: SilentProxy } | undefined;
 
@@ -22,7 +22,7 @@ disaster('a partition in which the old owner still hears Discord: one owner publ
     behind = await taskBehindLine(stage);
     await stage.ready();
     await stage.startTask();
-    await standing(stage, 2);
+    await stage.standing(2);
   },
   async happens(stage) {
     if (behind === undefined) throw new Error('not prepared');

@@ -3,7 +3,7 @@
 // the new division would look at: the owner of group 0 does. Meanwhile tasks of both divisions stand side by side.
 
 import { expect } from 'vitest';
-import { ENV } from '../../service/contract.ts';
+import { ENV, METRICS } from '../../service/contract.ts';
 import { disastersOn } from './disaster.ts';
 import { stored } from './tasks.ts';
 
@@ -21,10 +21,20 @@ strikes('from four shards in two groups to two in one: every session is told, of
     for (const task of old) await task.terminate();
     await stage.ready({ shards: 2, groups: 1 });
     await stage.until('four gaps are told', 60_000, () => stage.reader.gaps.size === 4);
-    return { reasons: [...new Set([...stage.reader.gaps.values()].map(({ reason }) => reason))].sort().join('; ') };
+    const figures = await Promise.all(stage.living.map((task) => task.figures()));
+    const sum = (name: string) => figures.reduce((total, each) => total + (each.get(name) ?? Number.NaN), 0);
+    return {
+      reasons: [...new Set([...stage.reader.gaps.values()].map(({ reason }) => reason))].sort().join('; '),
+      counted: sum(METRICS.gatewayGaps.prometheus),
+      inHandOver: sum(METRICS.gapsInHandOver.prometheus),
+      configured: sum(METRICS.shardsConfigured.prometheus),
+    };
   },
-  bounds({ gaps }, { reasons }) {
+  bounds({ gaps }, { reasons, counted, inHandOver, configured }) {
     expect(gaps).toBe(4);
+    expect(counted).toBe(4);
+    expect(inHandOver, 'planned').toBe(0);
+    expect(configured, 'two of each task').toBe(4);
     expect(reasons).toBe('the number of shards changed from 4 to 2; the shards were divided into fewer groups');
   },
 });

@@ -6,7 +6,7 @@ import { expect } from 'vitest';
 import type { IngestorProcess } from '../../local/ingestor-process.ts';
 import { disaster } from './disaster.ts';
 import type { SilentProxy } from './silent-proxy.ts';
-import { ownerOf, standing, taskBehindLine } from './tasks.ts';
+import { ownerOf, taskBehindLine } from './tasks.ts';
 
 let behind: { readonly task: IngestorProcess; readonly line: SilentProxy } | undefined;
 
@@ -19,7 +19,7 @@ disaster('a silent, half-open line to the broker: heartbeats find it, and the st
     behind = await taskBehindLine(stage);
     await stage.ready();
     await stage.startTask();
-    await standing(stage, 2);
+    await stage.standing(2);
   },
   async happens(stage) {
     if (behind === undefined) throw new Error('not prepared');

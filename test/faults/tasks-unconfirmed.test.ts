@@ -6,7 +6,7 @@ import { expect } from 'vitest';
 import type { IngestorProcess } from '../../local/ingestor-process.ts';
 import { disaster } from './disaster.ts';
 import type { SilentProxy } from './silent-proxy.ts';
-import { health, standing, stored, taskBehindLine } from './tasks.ts';
+import { health, stored, taskBehindLine } from './tasks.ts';
 
 let behind: { readonly task: IngestorProcess; readonly line: SilentProxy } | undefined;
 
@@ -19,7 +19,7 @@ disaster('a task killed with hundreds of unconfirmed events: the next owner has 
     behind = await taskBehindLine(stage);
     await stage.ready();
     await stage.startTask();
-    await standing(stage, 2);
+    await stage.standing(2);
     await stored(stage);
   },
   async happens(stage) {

@@ -16,19 +16,11 @@ export const lasting = (seconds: number, shorter: number): number => 1_000 * (fu
 export async function deploy(stage: Stage): Promise<(number | NodeJS.Signals)[]> {
   const old = stage.living;
   await Promise.all(old.map(() => stage.startTask()));
-  await standing(stage, 2 * old.length);
+  await stage.standing(2 * old.length);
   const codes: (number | NodeJS.Signals)[] = [];
   for (const task of old) codes.push(await task.terminate());
   await stage.ready();
   return codes;
-}
-
-/** Resolves when so many tasks are there and each is an owner or consumes the lease queues as a standby. */
-export async function standing(stage: Stage, tasks: number): Promise<void> {
-  await stage.until(`${tasks} tasks hold or wait for a lease`, 60_000, async () => {
-    const reports = await stage.reports();
-    return reports.length === tasks && reports.every(({ role, lease }) => role === 'owner' || lease.ready === true);
-  });
 }
 
 /** Resolves when every session is in its group's record, so that another task could go on with it. */

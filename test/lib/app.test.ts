@@ -1,6 +1,6 @@
 // The application as the CLI starts it: what an operator types wrongly ends with a sentence, before anything is made.
 import { execFile } from 'node:child_process';
-import { mkdtempSync, readdirSync, rmSync } from 'node:fs';
+import { mkdtempSync, readdirSync, readFileSync, rmSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { promisify } from 'node:util';
@@ -49,5 +49,14 @@ describe('the application', () => {
       'discord-ingestor-production-broker.template.json',
       'discord-ingestor-production-service.template.json',
     ]);
+  });
+
+  it('asks AwsSolutions at each synth, and needs no binary for it', () => {
+    const source = readFileSync(join(ROOT, 'bin/app.ts'), 'utf8');
+    expect(source).toContain('addPlugins(new AwsSolutionsChecks(app))');
+    for (const file of readdirSync(join(ROOT, 'lib'), { recursive: true, encoding: 'utf8' })) {
+      if (file.endsWith('.ts')) expect(readFileSync(join(ROOT, 'lib', file), 'utf8'), file).not.toContain('@cdklabs/');
+    }
+    expect(source).not.toContain('@cdklabs/');
   });
 });

@@ -9,7 +9,7 @@ import { promisify } from 'node:util';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 import { ManagementApi } from '../../lib/management/management-api.ts';
 import { ROTATION_ENV } from '../../lib/rotation/rotation.ts';
-import { toProperties } from '../../lib/topology/resource-properties.ts';
+import { TOPOLOGY_ENV, toProperties } from '../../lib/topology/resource-properties.ts';
 import { discordTopology } from '../../lib/topology/topology.ts';
 import { type SecretsManager, startSecretsManager } from '../../local/secrets-manager.ts';
 import { makeVhost, sharedBroker, type Vhost } from '../broker.ts';
@@ -19,7 +19,7 @@ let made: Synthesized;
 let secrets: SecretsManager;
 let vhost: Vhost;
 let api: ManagementApi;
-let names: { ingestor: string; worker: string };
+let names: { ingestor: string; worker: string; deadLetters: string };
 const scratch = mkdtempSync(join(tmpdir(), 'ingestor-function-'));
 
 beforeAll(async () => {
@@ -30,7 +30,7 @@ beforeAll(async () => {
   api = new ManagementApi({ url, username, password });
   secrets.put('administrator', JSON.stringify({ username, password }));
   const id = randomBytes(4).toString('hex');
-  names = { ingestor: `ingestor-${id}`, worker: `worker-${id}` };
+  names = { ingestor: `ingestor-${id}`, worker: `worker-${id}`, deadLetters: `dead-letters-${id}` };
 });
 
 afterAll(async () => {
@@ -47,6 +47,15 @@ function codeOf(start: string): string {
   if (!found) throw new Error(`expected a function ${start}, got none`);
   const { S3Key } = found[1].Properties.Code as { S3Key: string };
   return join(made.folder, `asset.${S3Key.replace('.zip', '')}`);
+}
+
+function rotationEnv(): Record<string, string> {
+  const logins = { [names.ingestor]: secrets.put('ingestor'), [names.worker]: secrets.put('worker') };
+  return {
+    [ROTATION_ENV.managementUrl]: sharedBroker().managementTlsUrl ?? '',
+    [ROTATION_ENV.administratorSecretArn]: secrets.put('administrator'),
+    [ROTATION_ENV.loginSecretArns]: JSON.stringify(logins),
+  };
 }
 
 /** Calls the bundle's handler in a process of its own, as Lambda does. */
@@ -88,51 +97,52 @@ describe('a bundle', () => {
 
 describe('the functions, one after the other', () => {
   it('the topology is applied, and again when nothing is to do', async () => {
-    const { managementUrl } = sharedBroker();
+    const { managementTlsUrl, caFile } = sharedBroker();
+    if (managementTlsUrl === undefined) return;
     const event = {
       RequestType: 'Create',
-      ResourceProperties: {
-        Topology: toProperties(discordTopology({ vhost: vhost.vhost, userNames: names })),
-        ManagementUrl: managementUrl,
-        AdministratorSecretArn: secrets.put('administrator'),
-        LoginSecretArns: {
-          [names.ingestor]: secrets.put('ingestor', JSON.stringify(login(names.ingestor, 'first-password'))),
-          [names.worker]: secrets.put('worker', JSON.stringify(login(names.worker, 'workers-password'))),
-        },
-        OnDelete: 'keep',
-      },
+      ResourceProperties: { Topology: toProperties(discordTopology({ vhost: vhost.vhost, userNames: names })) },
+    };
+    const env = {
+      [TOPOLOGY_ENV.managementUrl]: managementTlsUrl,
+      [TOPOLOGY_ENV.administratorSecretArn]: secrets.put('administrator'),
+      [TOPOLOGY_ENV.loginSecretArns]: JSON.stringify({
+        [names.ingestor]: secrets.put('ingestor', JSON.stringify(login(names.ingestor, 'first-password'))),
+        [names.worker]: secrets.put('worker', JSON.stringify(login(names.worker, 'workers-password'))),
+        [names.deadLetters]: secrets.put('dead-letters', JSON.stringify(login(names.deadLetters, 'third-password'))),
+      }),
+      ...(caFile && { NODE_EXTRA_CA_CERTS: caFile }),
     };
     const answer = {
       PhysicalResourceId: `topology of ${vhost.vhost}`,
-      Data: { Version: sharedBroker().version, Kept: 'nothing' },
+      Data: { Version: sharedBroker().version, Kept: 'nothing', Warning: 'none' },
     };
-    expect(await call('TopologyApply', event)).toEqual(answer);
-    expect(await call('TopologyApply', event)).toEqual(answer);
+    expect(await call('TopologyApply', event, env)).toEqual(answer);
+    expect(await call('TopologyApply', event, env)).toEqual(answer);
     expect((await api.queues(vhost.vhost)).length).toBe(6);
   });
 
   it('its users rotate, with a login by TLS that trusts a certificate authority as Lambda trusts its own', async () => {
-    const { managementUrl, caFile } = sharedBroker();
+    const { caFile = '' } = sharedBroker();
     await secrets.rotate('ingestor', async (event) => {
-      await call('RotationRotate', event, {
-        [ROTATION_ENV.managementUrl]: managementUrl,
-        [ROTATION_ENV.administratorSecretArn]: secrets.put('administrator'),
-        ...(caFile && { NODE_EXTRA_CA_CERTS: caFile }),
-      });
+      await call('RotationRotate', event, { ...rotationEnv(), NODE_EXTRA_CA_CERTS: caFile });
     });
+    const revoked = await call(
+      'RotationRotate',
+      { Step: 'revoke', SecretId: secrets.put('ingestor') },
+      { ...rotationEnv(), NODE_EXTRA_CA_CERTS: caFile },
+    );
+    expect(revoked).toMatchObject({ revoked: names.ingestor, current: `${names.ingestor}_b` });
     expect(JSON.parse(secrets.value('ingestor') ?? '')).toMatchObject({ username: `${names.ingestor}_b` });
   });
 
   it('a login by TLS to somebody who is not trusted fails', async () => {
-    const { managementUrl, amqpsPort } = sharedBroker();
-    if (amqpsPort === undefined) return;
-    const rotation = secrets.rotate('ingestor', async (event) => {
-      await call('RotationRotate', event, {
-        [ROTATION_ENV.managementUrl]: managementUrl,
-        [ROTATION_ENV.administratorSecretArn]: secrets.put('administrator'),
+    const only = (step: string) =>
+      secrets.rotate('ingestor', async (event) => {
+        if (event.Step === step) await call('RotationRotate', event, rotationEnv());
       });
-    });
-    await expect(rotation).rejects.toThrow(/cannot log in to 127\.0\.0\.1:\d+.*certificate/);
+    await expect(only('testSecret')).rejects.toThrow(/cannot log in to 127\.0\.0\.1:\d+.*certificate/);
+    await expect(only('createSecret')).rejects.toThrow(/the certificate of https:.+ is not trusted/);
     expect(JSON.parse(secrets.value('ingestor') ?? '')).toMatchObject({ username: `${names.ingestor}_b` });
   });
 });

@@ -61,10 +61,8 @@ function simplified(value: unknown): unknown {
       return `part ${list[0]} of (${list[1]})`;
     case 'Fn::GetAZs':
       return 'zones';
-    case 'Fn::GetStackOutput': {
-      const { StackName, OutputName } = argument as { StackName: string; OutputName: string };
-      return `\${${StackName}: ${OutputName}}`;
-    }
+    case 'Fn::ImportValue':
+      return `\${${argument}}`;
     default:
       return value;
   }

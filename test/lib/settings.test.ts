@@ -1,5 +1,6 @@
 // What a deployer may choose: the defaults, and every refusal in one readable sentence.
 import { describe, expect, it } from 'vitest';
+import { brokerLimits } from '../../lib/broker-limits.ts';
 import { heapLimitMiB, merged, SettingsError, settingsFor, storageGb } from '../../lib/settings.ts';
 
 function faultsOf(environment: unknown, choices?: unknown): readonly string[] {
@@ -21,6 +22,9 @@ describe('defaults', () => {
       groups: 1,
       tasks: 1,
       task: { execEnabled: false },
+      keepsData: false,
+      natGateways: 0,
+      network: { zones: 2 },
     });
   });
 
@@ -32,12 +36,30 @@ describe('defaults', () => {
       shards: { standbys: 1 },
       groups: 1,
       tasks: 2,
+      keepsData: true,
+      network: { zones: 3 },
     });
   });
 
   it('a task runs each group of shards, and the standbys come on top', () => {
     const settings = settingsFor('staging', { shards: { count: 33, perTask: 16, standbys: 2 } });
     expect(settings).toMatchObject({ groups: 3, tasks: 5 });
+  });
+
+  it('gateways come with egress nat, and zones with what stands in them', () => {
+    expect(settingsFor('staging', { egress: 'nat' }).natGateways).toBe(2);
+    expect(settingsFor('production', { egress: 'public-ip' }).natGateways).toBe(0);
+    expect(settingsFor('staging', { broker: { nodes: 3 } }).network.zones).toBe(3);
+    expect(settingsFor('production', { broker: { nodes: 1 }, network: { zones: 2 } }).network.zones).toBe(2);
+    const named = { network: { availabilityZones: ['eu-west-1a', 'eu-west-1b', 'eu-west-1c'] } };
+    expect(settingsFor('staging', named).network.zones).toBe(3);
+  });
+
+  it('an address for alarms is a list, each once', () => {
+    expect(settingsFor('staging', { alarmEmail: 'ops@example.com' }).alarmEmail).toEqual(['ops@example.com']);
+    const twice = { alarmEmail: ['a@example.com', 'a@example.com', 'b@example.com'] };
+    expect(settingsFor('staging', twice).alarmEmail).toEqual(['a@example.com', 'b@example.com']);
+    expect(settingsFor('staging').alarmEmail).toBeUndefined();
   });
 
   it('the disk of a cluster holds the queues twice over, and never less than its size has', () => {
@@ -169,6 +191,62 @@ describe('refusals', () => {
       'network.availabilityZones: expected different zones, got eu-west-1a, eu-west-1a, eu-west-1c',
     ],
     [
+      'one zone',
+      { network: { availabilityZones: ['eu-west-1a'] } },
+      'network.availabilityZones: expected two or three zones, got ["eu-west-1a"]',
+    ],
+    ['four zones', { network: { zones: 4 } }, 'network.zones: expected 2 or 3 zones, got 4'],
+    [
+      'zones by number and by name that differ',
+      { network: { zones: 3, availabilityZones: ['eu-west-1a', 'eu-west-1b'] } },
+      'network.zones: expected 2, the number of zones named, got 3',
+    ],
+    [
+      'three nodes in two zones',
+      { network: { zones: 2 }, broker: { nodes: 3 } },
+      'broker.nodes: expected 1 in 2 zones, got 3: each node needs a zone of its own',
+    ],
+    [
+      'egress through gateways that are not there',
+      { egress: 'nat', natGateways: 0 },
+      "natGateways: expected at least 1 with egress 'nat', got 0. Raise it, or set egress to 'public-ip'",
+    ],
+    [
+      'more gateways than zones',
+      { egress: 'nat', natGateways: 3 },
+      'natGateways: expected at most one for each of 2 zones, got 3',
+    ],
+    [
+      'a key without its secret',
+      { discordTokenKeyArn: 'arn:aws:kms:eu-west-1:111122223333:key/0a1b' },
+      'discordTokenKeyArn: expected discordTokenSecretArn beside it, got nothing: the secret of the stack has no key of your own',
+    ],
+    [
+      'an alias of a key',
+      { discordTokenSecretArn: arn, discordTokenKeyArn: 'arn:aws:kms:eu-west-1:111122223333:alias/mine' },
+      "discordTokenKeyArn: expected a key's ARN, not an alias, got 'arn:aws:kms:eu-west-1:111122223333:alias/mine'",
+    ],
+    [
+      'more groups than a template takes',
+      { broker: { size: 'mq.m7g.4xlarge' }, shards: { count: 4096, perTask: 4 } },
+      'shards.perTask: expected at most 1000 groups, because each is written out in the template, got 1024. Raise it to at least 5',
+    ],
+    [
+      'more groups than the queues of a cluster of the medium size',
+      { broker: { nodes: 3 }, shards: { count: 64, perTask: 2 } },
+      'shards.perTask: expected at most 31 groups on mq.m7g.medium (100 queues, of which 69 are for events and IDENTIFYs), got 32. Raise it, or broker.size',
+    ],
+    [
+      'more tasks than half of the connections, while they are replaced',
+      { shards: { count: 38, perTask: 1 } },
+      'shards.perTask: expected tasks that need at most half of the 300 connections of a mq.m7g.medium node while they are replaced, got 152 connections of 38 tasks. Raise it, or broker.size',
+    ],
+    [
+      'lists with something that is no e-mail',
+      { alarmEmail: ['a@example.com', 'ops'] },
+      "alarmEmail.1: expected an e-mail address, got 'ops'",
+    ],
+    [
       'subnets that do not fit the nodes',
       { network: { existing }, broker: { nodes: 3 } },
       'network.existing.brokerSubnetIds: expected one subnet per node (broker.nodes is 3), got 1. They cannot change after the first deploy',
@@ -218,6 +296,16 @@ describe('refusals', () => {
     ).toEqual(['network.existing.serviceSubnetIds.0', 'broker.size', 'shards.count', 'task.cpu']);
   });
 
+  it('what just fits is accepted', () => {
+    const fits = (choices: unknown) => expect(faultsOf('staging', choices), JSON.stringify(choices)).toEqual([]);
+    fits({ broker: { size: 'mq.m7g.4xlarge' }, shards: { count: 1000, perTask: 1 } });
+    fits({ broker: { nodes: 3 }, shards: { count: 62, perTask: 2 } });
+    fits({ shards: { count: 37, perTask: 1 } });
+    fits({ egress: 'nat', natGateways: 3, network: { zones: 3 } });
+    // Of a broker of yours, only you know the limits.
+    fits({ network: { existing }, broker: { existing: broker }, shards: { count: 500, perTask: 1 } });
+  });
+
   it('the message names the environment and lists one fault a line', () => {
     expect(() => settingsFor('production', { shards: { count: 0 }, alarmEmail: 'ops' })).toThrow(
       [
@@ -247,4 +335,16 @@ describe('what comes on the command line', () => {
 it('the heap leaves two fifths of the memory to everything else', () => {
   expect(heapLimitMiB(512)).toBe(307);
   expect(heapLimitMiB(1024)).toBe(614);
+});
+
+describe('limits of the broker', () => {
+  it('are what Amazon MQ gives each size, and none are known of a broker of yours', () => {
+    expect(brokerLimits(settingsFor('staging'))).toEqual({ connectionsPerNode: 300, queues: 500 });
+    expect(brokerLimits(settingsFor('production'))).toEqual({ connectionsPerNode: 1500, queues: 1000 });
+    expect(brokerLimits({ broker: { size: 'mq.m7g.medium', nodes: 3 } })).toEqual({
+      connectionsPerNode: 300,
+      queues: 100,
+    });
+    expect(brokerLimits({ broker: { size: 'mq.m7g.medium', nodes: 1, existing: {} } })).toBeUndefined();
+  });
 });

@@ -1,5 +1,5 @@
-// The rules of others, on both environments: the CDK's own validation, cdk-nag's AwsSolutions, and Control Tower's
-// guard. Every breach is mended, or has its reason in lib/acknowledgements.ts; and every acknowledgement there silences
+// The rules of others, on both environments: the CDK's own validation and cdk-nag's AwsSolutions, which bin/app.ts asks
+// too, and Control Tower's guard, which is a binary for Linux and macOS and runs here alone. Every breach is mended, or has its reason in lib/acknowledgements.ts; and every acknowledgement there silences
 // something that would be said without it.
 import { readFileSync } from 'node:fs';
 import { join } from 'node:path';
@@ -10,7 +10,7 @@ import { describe, expect, it } from 'vitest';
 import { acknowledgements } from '../../lib/acknowledgements.ts';
 import { BrokerStack } from '../../lib/broker-stack.ts';
 import { IngestorStack } from '../../lib/ingestor-stack.ts';
-import { type Environment, type Settings, settingsFor } from '../../lib/settings.ts';
+import { type Choices, type Environment, type Settings, settingsFor } from '../../lib/settings.ts';
 import { type Synthesized, synthesized } from './synthesized.ts';
 
 /** What is left to say once the acknowledgements have been heard: `rule at construct`. */
@@ -70,6 +70,37 @@ describe.each(['staging', 'production'] as const)('%s', (environment) => {
     const made = synthesized(environment, {}, () => [listening(new CfnGuardValidator(), heard)]);
     expect(left(made)).toEqual([]);
     expect([...heard].sort()).toEqual(acknowledged(environment, 'cdk-validator-cfnguard'));
+  });
+});
+
+// What nobody acknowledged ends a synth: a setting that brings something new would be one that nobody can choose.
+describe('with other settings, AwsSolutions has nothing to say', () => {
+  const named = { account: '111122223333', region: 'eu-central-1' };
+  const secretArn = (name: string) => `arn:aws:secretsmanager:eu-central-1:111122223333:secret:${name}-AbCdEf`;
+  const existing = {
+    vpcId: 'vpc-0123456789abcdef0',
+    brokerSubnetIds: ['subnet-0123456789abcdef0'],
+    serviceSubnetIds: ['subnet-0123456789abcdef1', 'subnet-0123456789abcdef2'],
+  };
+  const broker = {
+    existing: {
+      name: 'shared',
+      host: 'b-1234.mq.eu-central-1.on.aws',
+      administratorSecretArn: secretArn('administrator'),
+      securityGroupId: 'sg-0123456789abcdef0',
+    },
+  };
+  const choices: [title: string, environment: Environment, choices: Choices][] = [
+    ['a named account and region', 'staging', named],
+    ['ECS Exec, an e-mail address', 'staging', { task: { execEnabled: true }, alarmEmail: 'ops@example.com' }],
+    ['the other way out, no rotation', 'production', { egress: 'public-ip', rotationDays: 0 }],
+    ['NAT gateways, a cluster, two groups', 'staging', { egress: 'nat', broker: { nodes: 3 }, shards: { count: 20 } }],
+    ['one node, a token of its own', 'production', { broker: { nodes: 1 }, discordTokenSecretArn: secretArn('token') }],
+    ['a network that is there', 'staging', { network: { existing } }],
+    ['a broker that is there', 'staging', { network: { existing }, broker, egress: 'nat' }],
+  ];
+  it.each(choices)('%s', (_, environment, chosen) => {
+    expect(left(synthesized(environment, chosen, (app) => [new AwsSolutionsChecks(app)]))).toEqual([]);
   });
 });
 

@@ -7,6 +7,7 @@ import {
   ListSecretsCommand,
   PutSecretValueCommand,
   SecretsManagerClient,
+  TagResourceCommand,
   UpdateSecretVersionStageCommand,
 } from '@aws-sdk/client-secrets-manager';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
@@ -85,6 +86,14 @@ describe('secrets and versions', () => {
     expect(standIn.value('labels')).toBe('two');
     expect(standIn.value('labels', 'AWSPREVIOUS')).toBe('one');
   });
+});
+
+it('keeps tags, of which a later one of the same key replaces the former', async () => {
+  const SecretId = standIn.put('tagged', 'x');
+  for (const Value of ['one', 'two'])
+    await client.send(new TagResourceCommand({ SecretId, Tags: [{ Key: 'topology-applied', Value }] }));
+  const { Tags } = await client.send(new DescribeSecretCommand({ SecretId }));
+  expect(Tags).toEqual([{ Key: 'topology-applied', Value: 'two' }]);
 });
 
 describe('refusals', () => {

@@ -18,6 +18,7 @@ const SHARD = {
   connected: true,
   latencyMs: 41,
   problem: undefined,
+  identifyingSince: undefined,
   confirmedSequence: 700,
   receivedSequence: 702,
 };
@@ -31,6 +32,7 @@ const WELL: HealthSnapshot = {
   shards: [SHARD, { ...SHARD, id: 1, latencyMs: 57 }],
   receiving: true,
   discordProblems: [],
+  discord: { tokenMissing: false, restLimited: false, identifyClosed: false, maxConcurrency: 1 },
   broker: {
     connected: true,
     channelOpen: true,

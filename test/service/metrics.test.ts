@@ -165,6 +165,21 @@ describe('the embedded metric format', () => {
     expect(emf(metrics)[0]).toMatchObject({ EventsReceived: 0, GatewayGaps: 0 });
   });
 
+  it('of a process that ends has what it counted, and nothing of what it was', () => {
+    const metrics = withAllGauges();
+    metrics.add('publishErrors', 3);
+    metrics.observe('frameToConfirm', 4);
+    metrics.emf('Ingestor', 'test', NOW);
+    metrics.add('publishErrors', 2);
+    const lines = metrics.lastEmf('Ingestor', 'test', NOW).map(read);
+    expect(lines).toHaveLength(1);
+    const names = lines[0]?._aws.CloudWatchMetrics[0]?.Metrics.map(({ Name }) => Name);
+    expect(lines[0]).toMatchObject({ PublishErrors: 2, GatewayGaps: 0 });
+    const counters = all.filter(({ kind }) => kind === 'counter').map(({ cloudWatch }) => cloudWatch);
+    expect(names?.toSorted()).toEqual(counters.toSorted());
+    for (const gauge of ['BrokerConnected', 'ResidentMemory', 'QueueDepth']) expect(lines[0]).not.toHaveProperty(gauge);
+  });
+
   it('leaves out what is not known: no data, not zero', () => {
     const metrics = new Metrics();
     metrics.gauge('gatewayLatency', () => Number.NaN);

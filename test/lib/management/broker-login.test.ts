@@ -19,6 +19,7 @@ describe('a secret that is no login', () => {
   it.each([
     ['not JSON', 'hunter2', 'all of it'],
     ['a field missing', JSON.stringify({ ...login, password: undefined }), 'password'],
+    ['an address as the host', JSON.stringify({ ...login, host: 'amqps://a:hunter2@b-1' }), 'host'],
     ['fields of a wrong kind', JSON.stringify({ ...login, port: 'x', vhost: '' }), 'port, vhost'],
   ])('is refused by the names of its fields, never by its content: %s', (_, text, names) => {
     expect(() => parseLogin('broker-ingestor', text)).toThrow(

@@ -187,6 +187,7 @@ describe('ends in one sentence of its kind:', () => {
     await expect(applyTopology(api, own.topology(), { passwords: {} })).rejects.toThrow(
       `user '${worker}' cannot manage vhosts and users: expected the tag administrator, got monitoring`,
     );
+    await own.api.putUser(worker, { password: login.password });
     api.close();
   });
 });

@@ -1,6 +1,7 @@
 // The rotation function, as Secrets Manager calls it, against a real RabbitMQ: two users take turns, and nobody who is
-// connected notices.
+// connected notices. With a leaked login a person revokes the former user.
 import { randomBytes } from 'node:crypto';
+import { once } from 'node:events';
 import { type ChannelModel, connect } from 'amqplib';
 import { afterAll, afterEach, beforeAll, beforeEach, describe, expect, it, vi } from 'vitest';
 import { ManagementApi } from '../../../lib/management/management-api.ts';
@@ -8,6 +9,7 @@ import type { handler as Handler } from '../../../lib/rotation/rotate.lambda.ts'
 import { ROTATION_ENV } from '../../../lib/rotation/rotation.ts';
 import { type RotationEvent, type SecretsManager, startSecretsManager } from '../../../local/secrets-manager.ts';
 import { makeVhost, sharedBroker, type Vhost } from '../../broker.ts';
+import { managementByTls } from '../management-by-tls.ts';
 
 const ADMINISTRATOR = 'broker-administrator';
 
@@ -24,7 +26,7 @@ beforeAll(async () => {
   secrets = await startSecretsManager();
   for (const [name, value] of Object.entries(secrets.environment)) vi.stubEnv(name, value);
   const broker = sharedBroker();
-  vi.stubEnv(ROTATION_ENV.managementUrl, broker.managementUrl);
+  vi.stubEnv(ROTATION_ENV.managementUrl, managementByTls());
   vi.stubEnv(ROTATION_ENV.administratorSecretArn, secrets.put(ADMINISTRATOR, JSON.stringify(loginOf(broker))));
   api = new ManagementApi({ url: broker.managementUrl, ...loginOf(broker) });
   // The SDK reads the environment when its client is made.
@@ -45,7 +47,8 @@ beforeEach(async () => {
   await api.putPermissions(vhost.vhost, user, { configure: '', write: '^events$', read: '' });
   await api.putExchange(vhost.vhost, { name: 'events', type: 'topic' });
   await api.putQueue(vhost.vhost, { name: 'secret-queue', arguments: { 'x-queue-type': 'quorum' } });
-  secrets.put(secret, JSON.stringify(login('first-password')));
+  const arn = secrets.put(secret, JSON.stringify(login('first-password')));
+  vi.stubEnv(ROTATION_ENV.loginSecretArns, JSON.stringify({ somebody: 'arn:of-somebody', [user]: arn }));
   said = [];
   vi.spyOn(console, 'log').mockImplementation((line: string) => void said.push(line));
 });
@@ -62,13 +65,35 @@ function loginOf({ username, password }: { username: string; password: string })
   return { username, password };
 }
 
-function login(password: string, username = user) {
+function login(password: string, username = user, name = vhost.vhost) {
   const { hostname, port } = new URL(sharedBroker().amqpUrl);
-  return { host: hostname, port: Number(port), vhost: vhost.vhost, username, password, tls: false };
+  return { host: hostname, port: Number(port), vhost: name, username, password, tls: false };
 }
 
 function current(): ReturnType<typeof login> {
   return JSON.parse(secrets.value(secret) ?? '');
+}
+
+/** What the broker knows of users, and the secret: nothing of it may change in a refusal. */
+async function everything() {
+  const [users, permissions] = await Promise.all([api.users(), api.permissions()]);
+  const ours = ({ name }: { name: string }) => name.startsWith(user) || name === sharedBroker().username;
+  return {
+    users: users.filter(ours),
+    permissions: permissions.filter((some) => some.user.startsWith(user)),
+    current: secrets.value(secret),
+  };
+}
+
+/** A secret that says nothing but what a rotation needs to begin. */
+async function refusal(): Promise<string> {
+  const before = await everything();
+  const error: Error = await secrets.rotate(secret, handler).then(
+    () => expect.unreachable('it was not refused'),
+    (thrown) => thrown,
+  );
+  expect(await everything()).toEqual(before);
+  return error.message;
 }
 
 async function connectAs({ username, password }: { username: string; password: string }): Promise<ChannelModel> {
@@ -130,13 +155,22 @@ describe('a rotation', () => {
     await elsewhere.remove();
   });
 
-  it('may repeat every step', async () => {
+  it('may repeat every step, after its end too', async () => {
+    const events: RotationEvent[] = [];
     await secrets.rotate(secret, async (event) => {
+      events.push(event);
       await handler(event);
       await handler(event);
     });
-    expect(current().username).toBe(`${user}_b`);
-    expect(await publishes(await connectAs(current()))).toBe(true);
+    const after = current();
+    expect(after.username).toBe(`${user}_b`);
+    said = [];
+    for (const event of events) await handler(event);
+    expect(said.map((line) => JSON.parse(line).message)).toEqual(
+      events.map(() => 'nothing to do: this version is the current one'),
+    );
+    expect(current()).toEqual(after);
+    expect(await publishes(await connectAs(after))).toBe(true);
   });
 
   it('says what it did by the names of users, and never a password', async () => {
@@ -153,6 +187,28 @@ describe('a rotation', () => {
 });
 
 describe('a rotation that fails', () => {
+  it.each(['createSecret', 'setSecret', 'testSecret', 'finishSecret'])(
+    'because the function was ended in the middle of %s or just after it is taken up again',
+    async (ended) => {
+      let isFirst = true;
+      const step = async (event: RotationEvent) => {
+        await handler(event);
+        if (event.Step !== ended || !isFirst) return;
+        isFirst = false;
+        // What the step may have left half done at the broker.
+        if (ended === 'setSecret') await api.deletePermissions(vhost.vhost, `${user}_b`);
+        throw new Error('the time was up');
+      };
+      await expect(secrets.rotate(secret, step)).rejects.toThrow('the time was up');
+      const kept = secrets.value(secret, 'AWSPENDING');
+      // Of finishSecret nothing is left to do: the next rotation is the next user's turn.
+      await secrets.rotate(secret, step);
+      if (ended === 'finishSecret') expect(current().username).toBe(user);
+      else expect(secrets.value(secret)).toBe(kept);
+      expect(await publishes(await connectAs(current()))).toBe(true);
+    },
+  );
+
   it('leaves the current login as it is, and is taken up where it failed', async () => {
     let failing = true;
     const step = async (event: RotationEvent) => {
@@ -206,6 +262,215 @@ describe('a rotation that fails', () => {
     await expect(secrets.rotate(secret, step)).rejects.toThrow(
       `the pending login is of the current user ${user}, whose password would change under its connections`,
     );
+    expect(await publishes(await connectAs({ username: user, password: 'first-password' }))).toBe(true);
+  });
+});
+
+describe('a vhost', () => {
+  it.each(['/', '%', 'a b', 'é', 'a%2Fb', 'a/b', '%zz', 'a+b?c#d'])('named %s is one like any other', async (part) => {
+    // The default one is there already; the others have a name that no other test has.
+    const name = part === '/' ? part : `${part} ${vhost.vhost}`;
+    if (name !== '/') await api.putVhost(name);
+    await api.putPermissions(name, user, { configure: '', write: '^events$', read: '' });
+    secrets.put(secret, JSON.stringify(login('first-password', user, name)));
+    await secrets.rotate(secret, handler);
+    expect(current()).toMatchObject({ username: `${user}_b`, vhost: name });
+    expect((await api.permissions()).filter((some) => some.user === `${user}_b`).map((some) => some.vhost)).toContain(
+      name,
+    );
+    if (name !== '/') await (await fetchVhost('DELETE', name)).text();
+  });
+
+  async function fetchVhost(method: string, name: string): Promise<Response> {
+    const { managementUrl, username, password } = sharedBroker();
+    const authorization = `Basic ${Buffer.from(`${username}:${password}`).toString('base64')}`;
+    return await fetch(`${managementUrl}/api/vhosts/${encodeURIComponent(name)}`, {
+      method,
+      headers: { authorization },
+    });
+  }
+});
+
+describe('a login', () => {
+  it.each(['p%40ss', 'p@ss:w/rd', 'pässwörd %zz', '"\\'])(
+    'with the password %s is tried as it is',
+    async (password) => {
+      await api.putUser(user, { password });
+      secrets.put(secret, JSON.stringify(login(password)));
+      const testOnly = async (event: RotationEvent) => {
+        if (event.Step === 'testSecret') await handler(event);
+      };
+      await expect(secrets.rotate(secret, testOnly)).rejects.toThrow(/without its version becoming AWSCURRENT/);
+      expect(said.map((line) => JSON.parse(line).message)).toEqual([`user ${user} can log in`]);
+    },
+  );
+});
+
+describe('limits', () => {
+  it('of the current user are those of the next one; what the next one has beyond them ends', async () => {
+    await api.putUser(`${user}_b`, { password: 'left-over' });
+    await api.putUserLimit(`${user}_b`, 'max-channels', 1);
+    await api.putUserLimit(user, 'max-connections', 7);
+    await secrets.rotate(secret, handler);
+    const limits = Object.fromEntries((await api.userLimits()).map((some) => [some.user, some.limits]));
+    expect(limits[`${user}_b`]?.['max-connections']).toBe(7);
+    expect(limits[`${user}_b`]?.['max-channels'] ?? -1).toBe(-1);
+    expect(limits[user]).toEqual({ 'max-connections': 7 });
+  });
+
+  it.each([
+    ['max-connections', 0, /NOT_ALLOWED - connection refused for user '.+': user connection limit \(0\) is reached/],
+    [
+      'max-channels',
+      0,
+      /NOT_ALLOWED - number of channels opened for user '.+' has reached the maximum allowed user limit of 0/,
+    ],
+  ] as const)(
+    'that keep the next user out fail the test in the words of the broker: %s',
+    async (name, value, words) => {
+      await api.putUserLimit(user, name, value);
+      await expect(secrets.rotate(secret, handler)).rejects.toThrow(words);
+      expect(current()).toEqual(login('first-password'));
+    },
+  );
+});
+
+describe('a vhost without permissions', () => {
+  it('fails the test in the words of the broker', async () => {
+    await api.deletePermissions(vhost.vhost, user);
+    await expect(secrets.rotate(secret, handler)).rejects.toThrow(
+      `NOT_ALLOWED - access to vhost '${vhost.vhost}' refused for user '${user}_b'`,
+    );
+  });
+});
+
+describe('before anything changes, it is refused', () => {
+  it('that a secret names another user', async () => {
+    secrets.put(secret, JSON.stringify(login('first-password', sharedBroker().username)));
+    expect(await refusal()).toMatch(`expected a login of the user ${user} or ${user}_b, got one of another user`);
+    secrets.put(secret, JSON.stringify(login('first-password', `${user}_b_b`)));
+    expect(await refusal()).toMatch('got one of another user');
+  });
+
+  it('that a pending version names another user, at each step', async () => {
+    const { PutSecretValueCommand, SecretsManagerClient } = await import('@aws-sdk/client-secrets-manager');
+    for (const step of ['createSecret', 'setSecret', 'testSecret', 'finishSecret']) {
+      const begin = async (event: RotationEvent) => {
+        const { Step, ClientRequestToken } = event;
+        if (Step === 'createSecret') {
+          const SecretString = JSON.stringify(login('another', sharedBroker().username));
+          const put = { SecretId: secret, ClientRequestToken, SecretString, VersionStages: ['AWSPENDING'] };
+          await new SecretsManagerClient({}).send(new PutSecretValueCommand(put));
+        }
+        if (Step === step) await handler(event);
+      };
+      const before = await everything();
+      await expect(secrets.rotate(secret, begin), step).rejects.toThrow('got one of another user');
+      expect(await everything(), step).toEqual(before);
+    }
+  });
+
+  it('that the function does not know the secret', async () => {
+    vi.stubEnv(ROTATION_ENV.loginSecretArns, JSON.stringify({ [user]: 'arn:of-another-secret' }));
+    expect(await refusal()).toMatch(/^secret arn:.+: expected one of those in LOGIN_SECRET_ARNS, got another/);
+  });
+
+  it('that a user of the pair has a tag', async () => {
+    await api.putUser(user, { password: 'first-password' }, ['monitoring']);
+    expect(await refusal()).toMatch(`user ${user} has the tag monitoring at the broker`);
+    await api.putUser(user, { password: 'first-password' });
+    await api.putUser(`${user}_b`, { password: 'theirs' }, ['administrator']);
+    expect(await refusal()).toMatch(`user ${user}_b has the tag administrator at the broker`);
+    expect(secrets.value(secret, 'AWSPENDING')).toBeUndefined();
+  });
+
+  it('that a user has a tag since the step before', async () => {
+    const tagged = async (event: RotationEvent) => {
+      if (event.Step === 'setSecret') await api.putUser(`${user}_b`, { password: 'theirs' }, ['administrator']);
+      await handler(event);
+    };
+    await expect(secrets.rotate(secret, tagged)).rejects.toThrow(`user ${user}_b has the tag administrator`);
+    await connectAs({ username: `${user}_b`, password: 'theirs' }).catch((error: Error) => {
+      // Known, by the password that it had; it has no permission here.
+      expect(error.message).not.toMatch(/ACCESS_REFUSED/);
+    });
+  });
+
+  it('that the secret belongs to the administrator', async () => {
+    const { username } = sharedBroker();
+    const arn = secrets.put(secret, JSON.stringify(login('first-password', username)));
+    vi.stubEnv(ROTATION_ENV.loginSecretArns, JSON.stringify({ [username]: arn }));
+    expect(await refusal()).toMatch(`user ${username} is the administrator, whose login is not rotated`);
+    expect((await api.users()).map(({ name }) => name)).not.toContain(`${username}_b`);
+  });
+
+  it("that the administrator's password would be sent without TLS", async () => {
+    vi.stubEnv(ROTATION_ENV.managementUrl, sharedBroker().managementUrl);
+    expect(await refusal()).toMatch('MANAGEMENT_URL: expected an address with https://');
+    vi.stubEnv(ROTATION_ENV.managementUrl, managementByTls());
+  });
+});
+
+describe('revoke', () => {
+  const revoke = async () => await handler({ Step: 'revoke', SecretId: secrets.put(secret) });
+
+  it('after a rotation ends the password of the former user and its connections at once, and touches no other', async () => {
+    const leaked = await connectAs({ username: user, password: 'first-password' });
+    const another = await connectAs({ username: user, password: 'first-password' });
+    await secrets.rotate(secret, handler);
+    const connected = await connectAs(current());
+    const closed = Promise.all([once(leaked, 'close'), once(another, 'close')]);
+    said = [];
+    expect(await revoke()).toEqual({ revoked: user, current: `${user}_b`, connectionsClosed: 2 });
+    await closed;
+    await expect(connectAs({ username: user, password: 'first-password' })).rejects.toThrow(/ACCESS_REFUSED/);
+    expect(await publishes(connected)).toBe(true);
+    expect(await publishes(await connectAs(current()))).toBe(true);
+    expect(said.map((line) => JSON.parse(line))).toEqual([
+      expect.objectContaining({ message: `the password of user ${user} is revoked`, connectionsClosed: 2 }),
+    ]);
+  });
+
+  it('twice does the same, and never touches the current user', async () => {
+    await secrets.rotate(secret, handler);
+    const connected = await connectAs(current());
+    await revoke();
+    expect(await revoke()).toEqual({ revoked: user, current: `${user}_b`, connectionsClosed: 0 });
+    expect(await publishes(connected)).toBe(true);
+    // The next rotation gives the revoked user a new password, and its rights are still there.
+    await secrets.rotate(secret, handler);
+    expect(current().username).toBe(user);
+    expect(await publishes(await connectAs(current()))).toBe(true);
+  });
+
+  it('of a login that was never rotated has nothing to do', async () => {
+    const connected = await connectAs({ username: user, password: 'first-password' });
+    expect(await revoke()).toEqual({ revoked: undefined, current: user, connectionsClosed: 0 });
+    expect(await publishes(connected)).toBe(true);
+    expect((await api.users()).map(({ name }) => name)).not.toContain(`${user}_b`);
+  });
+
+  it('is refused while a rotation is under way, whose user it would revoke', async () => {
+    const until = async (event: RotationEvent) => {
+      if (event.Step === 'finishSecret') throw new Error('the function was ended');
+      await handler(event);
+    };
+    await expect(secrets.rotate(secret, until)).rejects.toThrow('the function was ended');
+    const pending = JSON.parse(secrets.value(secret, 'AWSPENDING') ?? '');
+    await expect(revoke()).rejects.toThrow(/expected no rotation under way/);
+    expect(await publishes(await connectAs(pending))).toBe(true);
+    await secrets.rotate(secret, handler);
+    expect(await revoke()).toMatchObject({ revoked: user });
+  });
+
+  it('is refused for a secret that is not known, a user of another pair, and a user with a tag', async () => {
+    await secrets.rotate(secret, handler);
+    await expect(handler({ Step: 'revoke', SecretId: 'arn:another' })).rejects.toThrow('expected one of those in');
+    await api.putUser(user, { password: 'first-password' }, ['management']);
+    await expect(revoke()).rejects.toThrow(`user ${user} has the tag management`);
+    await api.putUser(user, { password: 'first-password' });
+    secrets.put(secret, JSON.stringify(login('first-password', `${sharedBroker().username}_b`)));
+    await expect(revoke()).rejects.toThrow('got one of another user');
     expect(await publishes(await connectAs({ username: user, password: 'first-password' }))).toBe(true);
   });
 });

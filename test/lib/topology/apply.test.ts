@@ -6,9 +6,11 @@ import { describe, expect, test } from 'vitest';
 import { ManagementApi, ManagementApiError } from '../../../lib/management/management-api.ts';
 import { type ApplyReport, applyTopology, planTopology, TopologyRefusedError } from '../../../lib/topology/apply.ts';
 import { type Found, readFound } from '../../../lib/topology/found.ts';
-import type { Topology } from '../../../lib/topology/topology.ts';
+import { recordName } from '../../../lib/topology/record.ts';
+import type { Policy, Topology } from '../../../lib/topology/topology.ts';
 import { EXCHANGES, leaseQueue, QUEUES } from '../../../service/contract.ts';
 import { sharedBroker } from '../../broker.ts';
+import { refusing } from '../management/strangers.ts';
 import { type OwnVhost, ownVhost } from './own-vhost.ts';
 
 const { version } = sharedBroker();
@@ -21,17 +23,15 @@ const onBroker = test.extend<{ own: OwnVhost }>({
   },
 });
 
+const NOTHING_TO_SAY = { unwanted: [], kept: [], leftAlone: [], withoutPassword: [], notes: [] };
 const lines = ({ steps }: Pick<ApplyReport, 'steps'>) => steps.map(({ kind, what }) => `${kind} ${what}`);
 
-async function apply(own: OwnVhost, wanted: Topology, previous?: Topology): Promise<ApplyReport> {
-  return await applyTopology(own.api, wanted, { passwords: own.passwords, ...(previous && { previous }) });
+async function apply(own: OwnVhost, wanted: Topology): Promise<ApplyReport> {
+  return await applyTopology(own.api, wanted, { passwords: own.passwords });
 }
 
-async function pending(own: OwnVhost, wanted: Topology, previous?: Topology): Promise<string[]> {
-  const { plan } = await planTopology(own.api, wanted, {
-    passwords: own.passwords,
-    ...(previous && { previous }),
-  });
+async function pending(own: OwnVhost, wanted: Topology): Promise<string[]> {
+  const { plan } = await planTopology(own.api, wanted, { passwords: own.passwords });
   return lines(plan);
 }
 
@@ -88,8 +88,8 @@ describe.concurrent(`on RabbitMQ ${version}`, () => {
     expect(found.queues.map(({ name }) => name).toSorted()).toEqual(wanted.queues.map(({ name }) => name).toSorted());
     expect(found.bindings).toHaveLength(wanted.bindings.length);
 
-    const second = await apply(own, wanted, wanted);
-    expect(second).toEqual({ version, steps: [], kept: [], leftAlone: [], notes: [] });
+    const second = await apply(own, wanted);
+    expect(second).toEqual({ version, steps: [], ...NOTHING_TO_SAY });
     expect(await here(own)).toEqual(found);
   });
 
@@ -140,18 +140,32 @@ describe.concurrent(`on RabbitMQ ${version}`, () => {
 
     const unnamed = await applyTopology(own.api, wanted, { passwords: {} });
     expect(unnamed.steps).toEqual([]);
-    expect(unnamed.notes).toContain(`user ${worker} keeps its password: none was given`);
+    expect(unnamed.withoutPassword).toContainEqual({ user: worker, exists: true });
   });
 
-  onBroker('a tag that a user should not have is taken away without its password', async ({ own }) => {
-    const wanted = own.topology();
+  onBroker('a user with tags is refused, and keeps them', async ({ own }) => {
+    const { worker } = own.userNames;
+    await own.api.putUser(worker, { password: 'somebody elses' }, ['monitoring']);
+    await expect(apply(own, own.topology())).rejects.toThrow(
+      `nothing was applied: user ${worker} has the tags 'monitoring', wanted ''`,
+    );
+    expect((await own.api.users()).find(({ name }) => name === worker)?.tags).toEqual(['monitoring']);
+    expect((await here(own)).queues).toEqual([]);
+  });
+
+  onBroker('limits of connections and channels are in force, and stay where none are wanted', async ({ own }) => {
+    const wanted = own.topology({ connectionLimit: 52 });
     await apply(own, wanted);
-    const { ingestor } = own.userNames;
-    const password = own.passwords[ingestor] ?? '';
-    await own.api.putUser(ingestor, { password }, ['monitoring']);
-    expect(lines(await applyTopology(own.api, wanted, { passwords: {} }))).toEqual([`change user ${ingestor}`]);
-    expect((await own.api.users()).find(({ name }) => name === ingestor)?.tags).toEqual([]);
-    await own.connect('ingestor');
+    expect(await pending(own, wanted)).toEqual([]);
+    const { worker, ingestor } = own.userNames;
+    const limits = wanted.users.find(({ name }) => name === worker)?.limits;
+    expect(limits).toEqual({ 'max-connections': 6, 'max-channels': 18 });
+    for (let opened = 0; opened < 6; opened += 1) await own.connect('worker');
+    // amqplib's words for being sent away in the middle of the opening.
+    await expect(own.connect('worker')).rejects.toThrow('got <ConnectionClose');
+    await (await own.connect('ingestor')).createChannel();
+    expect(await pending(own, own.topology())).toEqual([]);
+    expect((await own.api.userLimits()).map(({ user }) => user)).toContain(ingestor);
   });
 
   onBroker(
@@ -207,82 +221,258 @@ describe.concurrent(`on RabbitMQ ${version}`, () => {
     expect(await pending(own, wanted)).toEqual([]);
   });
 
-  onBroker('shard groups come and go', async ({ own }) => {
-    let previous: Topology | undefined;
-    for (const shardGroups of [3, 1, 4]) {
-      const wanted = own.topology({ shardGroups });
-      expect((await apply(own, wanted, previous)).kept).toEqual([]);
-      expect(await pending(own, wanted, previous)).toEqual([]);
-      const leases = (await own.api.queues(own.vhost))
-        .map(({ name }) => name)
-        .filter((name) => name.startsWith('ingestor.'));
-      expect(leases.toSorted()).toEqual(Array.from({ length: shardGroups }, (_, group) => leaseQueue(group)));
-      previous = wanted;
-    }
+  onBroker('shard groups come, and those that go leave their queues with what they hold', async ({ own }) => {
+    const leases = async () => names(await own.api.queues(own.vhost)).filter((name) => name.startsWith('ingestor.'));
+    await apply(own, own.topology({ shardGroups: 3 }));
+    const fewer = await apply(own, own.topology({ shardGroups: 1 }));
+    expect([lines(fewer), fewer.kept, fewer.leftAlone]).toEqual([[], [], []]);
+    expect(fewer.unwanted).toEqual([1, 2].map((group) => ({ type: 'queue', name: leaseQueue(group) })));
+    expect(await leases()).toEqual([0, 1, 2].map(leaseQueue));
+    // A task of the former division still has its lease renewed.
+    const channel = await (await own.connect('ingestor')).createConfirmChannel();
+    channel.publish(EXCHANGES.leases, leaseQueue(2), Buffer.from('a record'));
+    await channel.waitForConfirms();
+    expect(await drain(own, leaseQueue(2))).toHaveLength(1);
+    expect(lines(await apply(own, own.topology({ shardGroups: 4 })))).toEqual([
+      `create queue ${leaseQueue(3)}`,
+      `create binding ingestor.leases → ${leaseQueue(3)} ('${leaseQueue(3)}')`,
+    ]);
   });
 
-  onBroker('all goes when nothing is wanted any more, users included, and what is not ours stays', async ({ own }) => {
-    const before = own.topology();
-    await apply(own, before);
+  onBroker('of all that is not wanted any more, bindings, policies and permissions go', async ({ own }) => {
+    const wanted = own.topology();
+    await apply(own, wanted);
     await own.manage('PUT', `queues/${own.vhost}/theirs`, { durable: true, arguments: { 'x-queue-type': 'quorum' } });
-    const nothing: Topology = { ...before, exchanges: [], queues: [], bindings: [], policies: [], users: [] };
-    const report = await apply(own, nothing, before);
-    expect(report.kept).toEqual([]);
+    const nothing: Topology = { ...wanted, exchanges: [], queues: [], bindings: [], policies: [], users: [] };
+    const report = await apply(own, nothing);
+    expect(report.steps.every(({ kind }) => kind === 'remove')).toBe(true);
+    const left = report.unwanted.map(({ type, name }) => `${type} ${name}`);
+    expect(left.toSorted()).toEqual(
+      [
+        ...wanted.queues.map(({ name }) => `queue ${name}`),
+        ...wanted.exchanges.map(({ name }) => `exchange ${name}`),
+        ...wanted.users.map(({ name }) => `user ${name}`),
+      ].toSorted(),
+    );
     expect(report.leftAlone).toEqual(['queue theirs']);
     const found = await here(own);
-    expect([found.exchanges, found.bindings, found.policies, names(found.queues)]).toEqual([[], [], [], ['theirs']]);
-    expect(names(found.users)).not.toContain(own.userNames.ingestor);
-    await expect(own.connect('ingestor')).rejects.toThrow(/ACCESS.REFUSED/);
+    expect(names(found.queues)).toEqual([...names(wanted.queues), 'theirs'].toSorted());
+    expect(names(found.exchanges)).toEqual(names(wanted.exchanges));
+    expect(names(found.users)).toEqual(names(wanted.users));
+    // Those of lease queues stay, and so do policies that govern what stays.
+    expect(found.bindings.map(({ destination }) => destination)).toEqual([leaseQueue(0)]);
+    expect(names(found.policies)).toEqual(names(wanted.policies));
+    expect(found.permissions.filter(({ user }) => user !== sharedBroker().username)).toEqual([]);
+    // And again there is nothing to do.
+    expect(lines(await apply(own, nothing))).toEqual([]);
+    // Everything comes back, and is the topology's own again.
+    await apply(own, wanted);
+    expect(await pending(own, wanted)).toEqual([]);
+  });
+
+  onBroker('what was there before, and as wanted, is never removed', async ({ own }) => {
+    const wanted = own.topology();
+    const more: Topology = {
+      ...wanted,
+      exchanges: [...wanted.exchanges, { name: 'orders', type: 'topic' }],
+      bindings: [...wanted.bindings, ORDERS],
+      policies: [...wanted.policies, ORDERS_POLICY],
+    };
+    await own.api.putExchange(own.vhost, { name: 'orders', type: 'topic' });
+    await own.api.putQueue(own.vhost, { name: QUEUES.unrouted, arguments: { 'x-queue-type': 'quorum' } });
+    await own.api.bind(own.vhost, ORDERS);
+    await own.api.putPolicy(own.vhost, ORDERS_POLICY);
+    await apply(own, more);
+    const report = await apply(own, wanted);
+    expect(lines(report)).toEqual([]);
+    expect(report.leftAlone).toEqual(['exchange orders', "binding orders → unrouted ('new')", 'policy orders']);
+  });
+
+  onBroker('what we made goes only while it is as we made it', async ({ own }) => {
+    const wanted = own.topology();
+    const other: Topology = {
+      ...wanted,
+      exchanges: [...wanted.exchanges, { name: 'orders', type: 'topic' }],
+      bindings: [...wanted.bindings, ORDERS],
+      policies: [...wanted.policies, ORDERS_POLICY],
+    };
+    await apply(own, other);
+    await own.api.putPolicy(own.vhost, { ...ORDERS_POLICY, priority: 11 });
+    const report = await apply(own, wanted);
+    expect(lines(report)).toEqual(["remove binding orders → unrouted ('new')"]);
+    expect(report.unwanted).toEqual([{ type: 'exchange', name: 'orders' }]);
+    expect(report.kept).toEqual(['policy orders is kept: it was changed after it was applied']);
+    await own.api.deleteExchange(own.vhost, 'orders');
+    await own.api.deletePolicy(own.vhost, 'orders');
+    expect(await apply(own, wanted)).toMatchObject({ steps: [], ...NOTHING_TO_SAY });
+    // What somebody makes afterwards is theirs, though it is the same.
+    await own.api.putExchange(own.vhost, { name: 'orders', type: 'topic' });
+    await own.api.bind(own.vhost, ORDERS);
+    const { steps, unwanted, leftAlone } = await apply(own, wanted);
+    expect([steps, unwanted, leftAlone]).toEqual([[], [], ['exchange orders', "binding orders → unrouted ('new')"]]);
+  });
+
+  onBroker('a failure in the middle leaves a true record, and the way back', async ({ own }) => {
+    const before = own.topology();
+    await apply(own, before);
+    await own.manage('PUT', `vhost-limits/${own.vhost}/max-queues`, { value: before.queues.length });
+    const after = { ...own.topology({ shardGroups: 2 }), policies: [...before.policies, ORDERS_POLICY] };
+    after.exchanges = [...before.exchanges, { name: 'orders', type: 'topic' }];
+    await expect(apply(own, after)).rejects.toThrow(/queue limit/);
+    expect(names((await here(own)).policies)).toContain('orders');
+    const back = await apply(own, before);
+    expect([lines(back), back.unwanted]).toEqual([[], [{ type: 'exchange', name: 'orders' }]]);
+    expect(back.kept).toEqual(['policy orders is kept: it governs exchange orders']);
+    await own.api.deleteExchange(own.vhost, 'orders');
+    expect(lines(await apply(own, before))).toEqual(['remove policy orders']);
+  });
+
+  onBroker('without a record of this version nothing is removed, and it is not overwritten', async ({ own }) => {
+    const before = { ...own.topology(), policies: [...own.topology().policies, ORDERS_POLICY] };
+    before.exchanges = [...before.exchanges, { name: 'orders', type: 'topic' }];
+    await apply(own, before);
+    await own.api.putGlobalParameter(recordName(own.vhost), { version: 99 });
+    const report = await apply(own, own.topology());
+    expect(report.notes).toEqual([
+      expect.stringMatching(/^nothing is removed: the global parameter .+ is no record of this version/),
+    ]);
+    expect([report.steps, report.unwanted]).toEqual([[], []]);
+    expect(await own.api.globalParameter(recordName(own.vhost))).toEqual({ version: 99 });
   });
 });
 
-describe.concurrent('a queue that is not wanted any more', () => {
-  const NAME = 'interactions.v2';
-  const kept = (because: string) => [
-    `queue interactions is kept, without its bindings: it has ${because}. Delete it by hand when it is empty and nobody reads it`,
-    'policy interactions is kept: it governs queue interactions. Delete it together with the queue',
+describe.concurrent('a broker that keeps from its administrator', () => {
+  const REFUSALS: readonly [status: number, body: string][] = [
+    [401, '{"error":"not_authorized","reason":"Access refused."}'],
+    [403, '{"error":"forbidden","reason":"not here"}'],
+    [404, '{"error":"Object Not Found","reason":"Not Found"}'],
+    [405, ''],
   ];
 
-  onBroker(
-    'stays while it has messages, even one that the figures do not show yet, and goes when it is empty',
-    async ({ own, expect }) => {
-      const before = own.topology();
-      const wanted = renamed(before, NAME);
-      await apply(own, before);
-      const channel = await (await own.connect()).createConfirmChannel();
-      await publish(channel, 'interaction.button', ['one']);
+  /** Applies through a proxy that refuses what matches. */
+  async function applyWithout(own: OwnVhost, what: RegExp, refusal: (typeof REFUSALS)[number], wanted: Topology) {
+    const { managementUrl, username, password } = sharedBroker();
+    const proxy = await refusing(managementUrl, what, ...refusal);
+    const api = new ManagementApi({ url: `http://127.0.0.1:${proxy.port}`, username, password });
+    const report = await applyTopology(api, wanted, { passwords: own.passwords });
+    api.close();
+    await proxy.close();
+    return report;
+  }
 
-      const report = await apply(own, wanted, before);
-      expect(report.kept).toEqual(kept('1 message'));
-      await publish(channel, 'interaction.button', ['two']);
-      expect(await drain(own, QUEUES.interactions)).toEqual(['one']);
-      expect(await drain(own, NAME)).toEqual(['two']);
+  for (const refusal of REFUSALS) {
+    onBroker(`global parameters (${refusal[0]}) has nothing removed, and a note`, async ({ own }) => {
+      const wanted = own.topology();
+      const more = {
+        ...wanted,
+        bindings: [...wanted.bindings, { exchange: EXCHANGES.events, queue: QUEUES.unrouted, routingKey: 'k' }],
+      };
+      await apply(own, more);
+      const first = await applyWithout(own, /global-parameters/, refusal, own.topology({ shardGroups: 2 }));
+      expect(lines(first)).toEqual([
+        `create queue ${leaseQueue(1)}`,
+        `create binding ingestor.leases → ${leaseQueue(1)} ('${leaseQueue(1)}')`,
+      ]);
+      expect(first.notes).toEqual([expect.stringMatching(/^nothing is removed: /)]);
+      const unwritten = await applyWithout(own, /PUT .*global-parameters/, refusal, own.topology({ shardGroups: 3 }));
+      expect(lines(unwritten).filter((line) => line.startsWith('remove'))).toEqual([]);
+      expect(unwritten.notes).toEqual([expect.stringMatching(/^nothing is removed: /)]);
+      // With it, what was recorded is known again.
+      expect(await pending(own, wanted)).toEqual(["remove binding discord.events → unrouted ('k')"]);
+    });
 
-      // The figures of the broker lag behind.
-      await expect.poll(async () => (await apply(own, wanted, before)).kept, { timeout: 45_000 }).toEqual([]);
-      expect(names(await own.api.queues(own.vhost))).not.toContain(QUEUES.interactions);
-      expect(names(await own.api.policies(own.vhost))).not.toContain(QUEUES.interactions);
-    },
-  );
+    onBroker(`limits of users (${refusal[0]}) goes without, and has notes`, async ({ own }) => {
+      const wanted = own.topology({ connectionLimit: 200 });
+      const asked = await applyWithout(own, /PUT \/api\/user-limits/, refusal, wanted);
+      expect(lines(asked)).not.toContainEqual(expect.stringContaining('limits of'));
+      expect(asked.notes).toEqual(
+        wanted.users.map(({ name }) => expect.stringContaining(`limits of ${name} are not set: `)),
+      );
+      const read = await applyWithout(own, /user-limits/, refusal, wanted);
+      expect([lines(read), read.notes]).toEqual([[], [expect.stringMatching(/^limits of users are not set: /)]]);
+    });
 
-  onBroker('stays while somebody holds its only message unacknowledged', async ({ own }) => {
-    const before = own.topology();
-    await apply(own, before);
-    const connection = await own.connect();
-    const channel = await connection.createConfirmChannel();
-    const delivered = Promise.withResolvers<void>();
-    await channel.consume(QUEUES.interactions, () => delivered.resolve());
-    await publish(channel, 'interaction.button', ['held']);
-    await delivered.promise;
+    onBroker(`operator policies (${refusal[0]}) is asked what applies to each queue`, async ({ own }) => {
+      await apply(own, own.topology());
+      await own.manage('PUT', `operator-policies/${own.vhost}/hidden`, {
+        ...{ pattern: '.*', 'apply-to': 'queues', priority: 1, definition: { 'message-ttl': 3_000 } },
+      });
+      const applying = applyWithout(own, /operator-policies/, refusal, own.topology());
+      await expect(applying).rejects.toThrow(/operator policy hidden: message-ttl 3000 on queue ingestor\.lease\.0/);
+      await own.manage('DELETE', `operator-policies/${own.vhost}/hidden`);
+      const report = await applyWithout(own, /operator-policies/, refusal, own.topology());
+      expect(report.notes).toEqual([
+        expect.stringMatching(/^only queues that are there are checked for operator policies: /),
+      ]);
+    });
+  }
+});
 
-    const report = await apply(own, renamed(before, NAME), before);
-    expect([kept('1 message'), kept('a reader')]).toContainEqual(report.kept);
-    // Nobody else has it, and it is still there: it comes again.
-    await connection.close();
-    expect(await drain(own, QUEUES.interactions)).toEqual(['held']);
+const ORDERS = { exchange: 'orders', queue: QUEUES.unrouted, routingKey: 'new' };
+const ORDERS_POLICY: Policy = {
+  name: 'orders',
+  pattern: '^orders$',
+  applyTo: 'exchanges',
+  priority: 10,
+  definition: { 'alternate-exchange': EXCHANGES.unrouted },
+};
+
+describe.concurrent('an operator policy', () => {
+  const set = async (own: OwnVhost, pattern: string, definition: object) =>
+    await own.manage('PUT', `operator-policies/${own.vhost}/hoster`, {
+      ...{ pattern, 'apply-to': 'queues', priority: 1, definition },
+    });
+
+  onBroker('that removes a record is refused before anything is made, and afterwards', async ({ own }) => {
+    await set(own, '.*', { 'message-ttl': 3_000 });
+    const refused = apply(own, own.topology());
+    await expect(refused).rejects.toThrow(TopologyRefusedError);
+    await expect(refused).rejects.toThrow(
+      'message-ttl 3000 on queue ingestor.lease.0 removes the record of a shard group',
+    );
+    expect((await here(own)).queues).toEqual([]);
+    await own.manage('DELETE', `operator-policies/${own.vhost}/hoster`);
+    await apply(own, own.topology());
+    // As min() of our -1 and 5, RabbitMQ 4.3 takes 5.
+    await set(own, '.*', { 'delivery-limit': 5 });
+    const { plan } = await planTopology(own.api, own.topology(), { passwords: own.passwords });
+    expect(plan.refusals).toEqual([expect.stringContaining('delivery-limit 5 on queue ingestor.lease.0')]);
+    expect(plan.notes).toHaveLength(own.topology().queues.length - 1);
   });
 
-  onBroker('loses nothing that is published while its name changes', async ({ own }) => {
+  onBroker('whose expression only the broker can read is noticed by what it does', async ({ own }) => {
+    await set(own, '(?>ingestor.lease)', { 'max-length': 1 });
+    await expect(apply(own, own.topology())).rejects.toThrow(
+      /^all was applied, and something else is in force: operator policy hoster: max-length 1 on queue ingestor\.lease\.0/,
+    );
+    await expect(apply(own, own.topology())).rejects.toThrow(TopologyRefusedError);
+  });
+
+  onBroker("of other queues is nobody's concern", async ({ own }) => {
+    await set(own, '^theirs', { 'message-ttl': 3_000 });
+    expect((await apply(own, own.topology())).notes).toEqual([]);
+  });
+});
+
+describe.concurrent('a queue under another name', () => {
+  const NAME = 'interactions.v2';
+
+  onBroker('leaves the old one with its messages, its policy and its reader', async ({ own }) => {
+    const before = own.topology();
+    await apply(own, before);
+    const channel = await (await own.connect()).createConfirmChannel();
+    await publish(channel, 'interaction.button', ['one']);
+    const report = await apply(own, renamed(before, NAME));
+    expect(report.unwanted).toEqual([{ type: 'queue', name: QUEUES.interactions }]);
+    expect(report.kept).toEqual(['policy interactions is kept: it governs queue interactions']);
+    await publish(channel, 'interaction.button', ['two']);
+    expect(await drain(own, QUEUES.interactions)).toEqual(['one']);
+    expect(await drain(own, NAME)).toEqual(['two']);
+    await own.api.deleteQueue(own.vhost, QUEUES.interactions);
+    expect(lines(await apply(own, renamed(before, NAME)))).toEqual(['remove policy interactions']);
+  });
+
+  onBroker('loses nothing that is published meanwhile', async ({ own }) => {
     const before = own.topology();
     await apply(own, before);
     const channel = await (await own.connect()).createConfirmChannel();
@@ -296,7 +486,7 @@ describe.concurrent('a queue that is not wanted any more', () => {
       }
     })();
     try {
-      await apply(own, renamed(before, NAME), before);
+      await apply(own, renamed(before, NAME));
     } finally {
       changing = false;
       await publishing;
@@ -315,6 +505,7 @@ async function here(own: OwnVhost): Promise<Found> {
   return {
     ...found,
     users: found.users.filter(({ name }) => ours.includes(name)),
+    userLimits: found.userLimits?.filter(({ user }) => ours.includes(user)),
     permissions: found.permissions.filter(({ user, vhost }) => ours.includes(user) || vhost === own.vhost),
   };
 }

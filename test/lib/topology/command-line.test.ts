@@ -2,8 +2,10 @@
 
 import { spawn } from 'node:child_process';
 import { afterEach, beforeEach, describe, expect, test } from 'vitest';
+import { applyTopology } from '../../../lib/topology/apply.ts';
 import { readFound } from '../../../lib/topology/found.ts';
-import { leaseQueue, QUEUES } from '../../../service/contract.ts';
+import { discordTopology } from '../../../lib/topology/topology.ts';
+import { EXCHANGES, leaseQueue, QUEUES } from '../../../service/contract.ts';
 import { sharedBroker } from '../../broker.ts';
 import { closedPort, tlsInFrontOf } from '../management/strangers.ts';
 import { type OwnVhost, ownVhost } from './own-vhost.ts';
@@ -16,8 +18,12 @@ let passwords: Readonly<Record<string, string>>;
 
 beforeEach(async () => {
   own = await ownVhost('cli');
-  const { ingestor, worker } = own.userNames;
-  passwords = { INGESTOR_PASSWORD: own.passwords[ingestor] ?? '', WORKER_PASSWORD: own.passwords[worker] ?? '' };
+  const { ingestor, worker, deadLetters } = own.userNames;
+  passwords = {
+    INGESTOR_PASSWORD: own.passwords[ingestor] ?? '',
+    WORKER_PASSWORD: own.passwords[worker] ?? '',
+    DEAD_LETTERS_PASSWORD: own.passwords[deadLetters] ?? '',
+  };
 });
 afterEach(async () => await own.remove());
 
@@ -46,9 +52,12 @@ async function topology(args: readonly string[], env: Readonly<Record<string, st
 
 /** Against the shared broker, in the vhost and with the users of this test. */
 async function here(command: string, more: readonly string[] = [], env = passwords): Promise<Run> {
-  const { ingestor, worker } = own.userNames;
-  const users = ['--ingestor-user', ingestor, '--worker-user', worker];
-  return await topology([command, '--url', withLogin(managementUrl), '--vhost', own.vhost, ...users, ...more], env);
+  return await topology([command, '--url', withLogin(managementUrl), '--vhost', own.vhost, ...users(), ...more], env);
+}
+
+function users(): string[] {
+  const { ingestor, worker, deadLetters } = own.userNames;
+  return ['--ingestor-user', ingestor, '--worker-user', worker, '--dead-letters-user', deadLetters];
 }
 
 function withLogin(address: string, login = { username, password }): string {
@@ -121,16 +130,81 @@ describe('plan and apply', () => {
   });
 
   test('the login comes from the environment as well, and the address too', async () => {
-    const { ingestor, worker } = own.userNames;
-    const { code, err } = await topology(
-      ['plan', '--vhost', own.vhost, '--ingestor-user', ingestor, '--worker-user', worker],
-      {
-        RABBITMQ_MANAGEMENT_URL: managementUrl,
-        RABBITMQ_ADMIN_USERNAME: username,
-        RABBITMQ_ADMIN_PASSWORD: password,
-      },
-    );
+    const { code, err } = await topology(['plan', '--vhost', own.vhost, ...users()], {
+      RABBITMQ_MANAGEMENT_URL: managementUrl,
+      RABBITMQ_ADMIN_USERNAME: username,
+      RABBITMQ_ADMIN_PASSWORD: password,
+    });
     expect([code, err]).toEqual([2, '']);
+  });
+});
+
+describe('what is not wanted any more', () => {
+  const removal = (what: string) =>
+    `npm run topology -- remove ${what} --vhost ${own.vhost} --url ${new URL(managementUrl).origin}`;
+
+  test('is named with the command that removes it, which first shows what it holds', async () => {
+    await here('apply', ['--shard-groups', '2']);
+    const channel = await (await own.connect('ingestor')).createConfirmChannel();
+    channel.publish(EXCHANGES.leases, leaseQueue(1), Buffer.from('a record'));
+    await channel.waitForConfirms();
+    const { code, out } = await here('plan');
+    expect(code).toBe(0);
+    expect(out).toContain(
+      `= queue ${leaseQueue(1)} is not wanted any more, and stays: ${removal(`queue ${leaseQueue(1)}`)}\n`,
+    );
+    const shown = await here('remove', ['queue', leaseQueue(1)]);
+    expect([shown.code, shown.err]).toEqual([2, '']);
+    expect(shown.out).toMatch(
+      /^queue ingestor\.lease\.1, vhost .+\n {2}messages: (\d+ .+|unknown)\n {2}consumers: (\d+|unknown)\n/,
+    );
+    expect(shown.out).toContain(
+      `  binding ingestor.leases → ${leaseQueue(1)} ('${leaseQueue(1)}')\nnothing was removed`,
+    );
+    expect((await own.api.queues(own.vhost)).map(({ name }) => name)).toContain(leaseQueue(1));
+    const removed = await here('remove', ['queue', leaseQueue(1), '--yes']);
+    expect([removed.code, removed.out.split('\n').at(-2)]).toEqual([0, `- queue ${leaseQueue(1)}`]);
+    expect((await own.api.queues(own.vhost)).map(({ name }) => name)).not.toContain(leaseQueue(1));
+  });
+
+  test('may be an exchange or a user, and is never what is wanted, or who asks', async () => {
+    await here('apply');
+    await own.api.putExchange(own.vhost, { name: "it's theirs", type: 'fanout' });
+    expect((await here('remove', ['exchange', "it's theirs", '--yes'])).code).toBe(0);
+    expect((await own.api.exchanges(own.vhost)).map(({ name }) => name)).not.toContain("it's theirs");
+    const { worker } = own.userNames;
+    for (const what of [`queue ${QUEUES.interactions}`, `user ${worker}_b`])
+      expect(await here('remove', [...what.split(' '), '--yes'])).toEqual({
+        ...{ code: 1, out: '', err: `${what} is wanted by this topology: nothing was removed\n` },
+      });
+    expect((await here('remove', ['user', username, '--yes'])).err).toBe(
+      `user ${username} is the one that asks: nothing was removed\n`,
+    );
+    expect((await here('remove', ['queue', 'never', '--yes'])).err).toMatch(
+      /^queue never: there is none at this broker/,
+    );
+    await own.api.putUser(`${worker}-x`, { password: 'theirs' }, ['monitoring']);
+    const shown = await here('remove', ['user', `${worker}-x`]);
+    expect(shown.out).toContain('  tags: monitoring\n  permissions in vhosts: none\n');
+    expect((await here('remove', ['user', `${worker}-x`, '--yes'])).code).toBe(0);
+    expect((await own.api.users()).map(({ name }) => name)).not.toContain(`${worker}-x`);
+  });
+
+  test('binding, policy or permissions of a former deploy goes with the next apply', async () => {
+    await here('apply', ['--connection-limit', '100']);
+    const former = discordTopology({ vhost: own.vhost, userNames: own.userNames });
+    const more = {
+      ...former,
+      bindings: [...former.bindings, { exchange: EXCHANGES.events, queue: QUEUES.unrouted, routingKey: 'k' }],
+    };
+    await applyTopology(own.api, more, { passwords: own.passwords });
+    const { code, out } = await here('plan');
+    expect([code, out.split('\n').slice(1)]).toEqual([
+      2,
+      ["- binding discord.events → unrouted ('k')", 'create 0, change 0, remove 1, refused 0', ''],
+    ]);
+    expect((await here('apply')).code).toBe(0);
+    expect((await here('plan')).code).toBe(0);
   });
 });
 
@@ -184,8 +258,7 @@ describe('one clear sentence and exit 1 for', () => {
     const tls = await tlsInFrontOf(managementUrl);
     try {
       const url = withLogin(`https://127.0.0.1:${tls.port}`);
-      const { ingestor, worker } = own.userNames;
-      const args = ['plan', '--url', url, '--vhost', own.vhost, '--ingestor-user', ingestor, '--worker-user', worker];
+      const args = ['plan', '--url', url, '--vhost', own.vhost, ...users()];
       const untrusted = await topology(args);
       expect(untrusted.code).toBe(1);
       expect(untrusted.err).toMatch(
@@ -200,9 +273,14 @@ describe('one clear sentence and exit 1 for', () => {
   });
 
   test.each<[what: string, args: string[], sentence: string]>([
-    ['no command', [], "expected plan or apply, got ''. More: npm run topology -- --help"],
-    ['another command', ['destroy'], "expected plan or apply, got 'destroy'. More: npm run topology -- --help"],
+    ['no command', [], "expected plan, apply or remove, got ''. More: npm run topology -- --help"],
+    ['another command', ['destroy'], "expected plan, apply or remove, got 'destroy'. More: npm run topology -- --help"],
     ['no address', ['plan'], 'expected the address of the management API: give --url, or set RABBITMQ_MANAGEMENT_URL'],
+    [
+      'a password that is not encoded',
+      ['plan', '--url', 'http://user:hunter2%@localhost'],
+      "--url: expected special characters of user and password percent-encoded, got a '%' without two hexadecimal digits behind it",
+    ],
     [
       'an address that is none',
       ['plan', '--url', 'localhost'],
@@ -222,6 +300,16 @@ describe('one clear sentence and exit 1 for', () => {
       'half a shard group',
       ['plan', '--url', 'http://a:b@localhost', '--shard-groups', '1.5'],
       "--shard-groups: expected 1 to 4096, got '1.5'",
+    ],
+    [
+      'no connections',
+      ['plan', '--url', 'http://a:b@localhost', '--connection-limit', '0'],
+      "--connection-limit: expected 1 to 1000000, got '0'",
+    ],
+    [
+      'something to remove that is never removed so',
+      ['remove', 'policy', 'leases', '--url', 'http://a:b@localhost'],
+      "remove: expected queue, exchange, user and one name, got 'policy leases'",
     ],
     [
       'a file that is not there',
@@ -245,6 +333,7 @@ test('--help says the commands, the options, the variables and the exit codes', 
   expect(code).toBe(0);
   for (const word of [
     'plan|apply',
+    'remove queue|exchange|user NAME',
     '--url',
     '--vhost',
     '--shard-groups',

@@ -3,7 +3,9 @@
 
 import { createHash } from 'node:crypto';
 import type { Found } from '../../../lib/topology/found.ts';
-import type { Step } from '../../../lib/topology/plan.ts';
+
+import { EMPTY_RECORD, pruned, withSteps } from '../../../lib/topology/record.ts';
+import type { Step } from '../../../lib/topology/steps.ts';
 
 export const LOGIN = 'administrator';
 
@@ -19,6 +21,10 @@ export function emptyBroker(vhost: string, version = '4.3.6'): Found {
     policies: [],
     users: [{ name: LOGIN, tags: ['administrator'], ...hashed('the administrator') }],
     permissions: [],
+    operatorPolicies: [],
+    userLimits: [],
+    record: EMPTY_RECORD,
+    notes: [],
   };
 }
 
@@ -31,13 +37,15 @@ export function hashed(password: string): { passwordHash: string; hashingAlgorit
   };
 }
 
-/** What is found after these steps. */
+/** What is found after these steps, with the record of them. */
 export function carriedOut(found: Found, steps: readonly Step[], passwords: Readonly<Record<string, string>>): Found {
-  return steps.reduce((before, step) => carriedOutOne(before, step, passwords), found);
+  const after = steps.reduce((before, step) => carriedOutOne(before, step, passwords), found);
+  return { ...after, record: found.record && pruned(withSteps(found.record, steps, found.login), after) };
 }
 
 function carriedOutOne(found: Found, { kind, target }: Step, passwords: Readonly<Record<string, string>>): Found {
   const gone = kind === 'remove';
+  if (gone && !['policy', 'binding', 'permissions'].includes(target.type)) throw new Error(`never: ${target.type}`);
   if (target.type !== 'vhost' && target.type !== 'user' && !found.vhostExists) throw new Error('vhost_not_found');
   const others = <T extends { readonly name: string }>(list: readonly T[], name: string) => {
     if (gone && !list.some((some) => some.name === name)) throw new Error(`nothing to remove: ${name}`);
@@ -53,8 +61,6 @@ function carriedOutOne(found: Found, { kind, target }: Step, passwords: Readonly
     case 'exchange': {
       const { name, type } = target.exchange;
       const exchanges = others(found.exchanges, name);
-      const bindings = found.bindings.filter(({ source }) => source !== name);
-      if (gone) return { ...found, exchanges, bindings };
       if (exchanges.length !== found.exchanges.length) throw new Error(`inequivalent arg for exchange ${name}`);
       const made = { name, type, durable: true, autoDelete: false, internal: false, arguments: {} };
       return { ...found, exchanges: [...exchanges, made] };
@@ -62,17 +68,13 @@ function carriedOutOne(found: Found, { kind, target }: Step, passwords: Readonly
     case 'queue': {
       const { name } = target.queue;
       const queues = others(found.queues, name);
-      const bindings = found.bindings.filter(({ destination }) => destination !== name);
-      if (gone) return { ...found, queues, bindings };
       if (queues.length !== found.queues.length) throw new Error(`inequivalent arg for queue ${name}`);
       const type = String(target.queue.arguments['x-queue-type']);
       const made = {
-        name,
-        type,
-        durable: true,
-        autoDelete: false,
-        exclusive: false,
+        ...{ name, type, durable: true, autoDelete: false, exclusive: false },
         arguments: target.queue.arguments,
+        // As a broker that does not say what applies.
+        ...{ policy: undefined, operatorPolicy: undefined, effectivePolicy: undefined },
       };
       return { ...found, queues: [...queues, made] };
     }
@@ -101,13 +103,15 @@ function carriedOutOne(found: Found, { kind, target }: Step, passwords: Readonly
     case 'user': {
       const { name, tags } = target.user;
       const users = others(found.users, name);
-      if (gone) return { ...found, users, permissions: found.permissions.filter(({ user }) => user !== name) };
-      const there = found.users.find((user) => user.name === name);
       const password = passwords[name];
-      if (password === undefined && there === undefined) throw new Error(`no password for ${name}`);
-      const login = password === undefined ? there : hashed(password);
-      const { passwordHash, hashingAlgorithm } = login ?? {};
-      return { ...found, users: [...users, { passwordHash, hashingAlgorithm, name, tags: [...tags] }] };
+      if (password === undefined) throw new Error(`no password for ${name}`);
+      return { ...found, users: [...users, { ...hashed(password), name, tags: [...tags] }] };
+    }
+    case 'limits': {
+      const { user, limits } = target;
+      if (!found.users.some(({ name }) => name === user)) throw new Error(`no such user: ${user}`);
+      const list = found.userLimits?.filter((other) => other.user !== user) ?? [];
+      return { ...found, userLimits: [...list, { user, limits }] };
     }
     case 'permissions': {
       const { user, permissions } = target;

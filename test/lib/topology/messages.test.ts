@@ -153,9 +153,9 @@ describe.concurrent(`on RabbitMQ ${version}`, () => {
     const { own, channel, apply } = scene;
     await apply({ deliveryLimit: 1 });
     await publish(channel, EXCHANGES.deadLetter, QUEUES.deadLetters, 'kept');
-    const worker = await own.connect('worker');
+    const reader = await own.connect('deadLetters');
     for (let round = 0; round < 25; round += 1) {
-      const dies = await worker.createChannel();
+      const dies = await reader.createChannel();
       const delivered = Promise.withResolvers<void>();
       await dies.consume(QUEUES.deadLetters, () => delivered.resolve());
       await delivered.promise;

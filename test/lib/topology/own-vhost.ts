@@ -3,18 +3,20 @@
 import { randomBytes } from 'node:crypto';
 import amqplib, { type ChannelModel } from 'amqplib';
 import { ManagementApi } from '../../../lib/management/management-api.ts';
+import { recordName } from '../../../lib/topology/record.ts';
 import { type DiscordTopologyOptions, discordTopology, type Topology } from '../../../lib/topology/topology.ts';
+import type { USERS } from '../../../service/contract.ts';
 import { makeVhost, sharedBroker } from '../../broker.ts';
 
 export interface OwnVhost {
   readonly vhost: string;
   readonly api: ManagementApi;
-  readonly userNames: { readonly ingestor: string; readonly worker: string };
+  readonly userNames: Readonly<Record<keyof typeof USERS, string>>;
   readonly passwords: Readonly<Record<string, string>>;
   /** The product's layout, here. */
   topology(options?: Omit<DiscordTopologyOptions, 'vhost' | 'userNames'>): Topology;
-  /** A connection of one of the two, or of the administrator. Closed at the end. */
-  connect(as?: 'ingestor' | 'worker', password?: string): Promise<ChannelModel>;
+  /** A connection of one of them, or of the administrator. Closed at the end. */
+  connect(as?: keyof typeof USERS, password?: string): Promise<ChannelModel>;
   /** A call of the management API that the product does not make. */
   manage(method: string, path: string, body?: object): Promise<unknown>;
   /** Only the vhost. */
@@ -27,9 +29,27 @@ export async function ownVhost(name: string): Promise<OwnVhost> {
   const made = await makeVhost(name);
   const api = new ManagementApi({ url: managementUrl, username, password });
   const suffix = randomBytes(4).toString('hex');
-  const userNames = { ingestor: `ingestor-${suffix}`, worker: `worker-${suffix}` };
-  const passwords = { [userNames.ingestor]: `in-${suffix}-secret`, [userNames.worker]: `wo-${suffix}-secret` };
+  const userNames = {
+    ingestor: `ingestor-${suffix}`,
+    worker: `worker-${suffix}`,
+    deadLetters: `dead-letters-${suffix}`,
+  };
+  const passwords = Object.fromEntries(Object.values(userNames).map((name) => [name, `${name}-secret`]));
   const connections: ChannelModel[] = [];
+  async function manage(method: string, path: string, body?: object): Promise<unknown> {
+    const response = await fetch(`${managementUrl}/api/${path}`, {
+      method,
+      headers: {
+        authorization: `Basic ${Buffer.from(`${username}:${password}`).toString('base64')}`,
+        'content-type': 'application/json',
+      },
+      ...(body && { body: JSON.stringify(body) }),
+      signal: AbortSignal.timeout(30_000),
+    });
+    const text = await response.text();
+    if (!response.ok) throw new Error(`${method} ${path}: HTTP ${response.status} ${text}`);
+    return text === '' ? undefined : JSON.parse(text);
+  }
   return {
     vhost: made.vhost,
     api,
@@ -44,24 +64,12 @@ export async function ownVhost(name: string): Promise<OwnVhost> {
       connections.push(connection);
       return connection;
     },
-    async manage(method, path, body) {
-      const response = await fetch(`${managementUrl}/api/${path}`, {
-        method,
-        headers: {
-          authorization: `Basic ${Buffer.from(`${username}:${password}`).toString('base64')}`,
-          'content-type': 'application/json',
-        },
-        ...(body && { body: JSON.stringify(body) }),
-        signal: AbortSignal.timeout(30_000),
-      });
-      const text = await response.text();
-      if (!response.ok) throw new Error(`${method} ${path}: HTTP ${response.status} ${text}`);
-      return text === '' ? undefined : JSON.parse(text);
-    },
+    manage,
     removeVhost: async () => await made.remove(),
     async remove() {
       for (const connection of connections) await connection.close().catch(() => undefined);
       for (const user of Object.values(userNames)) await api.deleteUser(user);
+      await manage('DELETE', `global-parameters/${recordName(made.vhost)}`).catch(() => undefined);
       await made.remove().catch((error: Error) => {
         if (!error.message.includes('HTTP 404')) throw error;
       });

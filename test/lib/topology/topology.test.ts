@@ -21,6 +21,13 @@ const NAMES = [
   'my-interactions',
   'eventsXguild',
   'ingestorXlease.0',
+  'ingestor.other',
+  'ingestor.lease.',
+  'ingestor.lease.01',
+  'ingestor.lease.12345',
+  'ingestor.lease.0.copy',
+  'my.ingestor.lease.0',
+  'ingestor.identify.x',
 ];
 
 const keys = ROUTING_KEY_FAMILIES.map(({ family, named }) => (named ? `${family}.ping` : family));
@@ -71,25 +78,63 @@ describe('the layout', () => {
 });
 
 describe('permissions', () => {
-  const [ingestor, worker] = discordTopology().users;
+  const [ingestor, worker, deadLetters] = discordTopology().users;
   const allowed = (permissions: Permissions | undefined, kind: keyof Permissions) => {
     const expression = permissions?.[kind] || '^$';
-    return NAMES.filter((name) => new RegExp(expression, 'u').test(name));
+    return NAMES.filter((name) => new RegExp(expression, 'u').test(name)).toSorted();
   };
-  const own = [EXCHANGES.leases, leaseQueue(0), leaseQueue(17), identifyQueue(3)];
+  const leases = [leaseQueue(0), leaseQueue(17)];
 
-  test('of the ingestor: its own objects, and writing to the exchange of events and to the queues that it watches', () => {
-    expect(allowed(ingestor?.permissions, 'configure').toSorted()).toEqual(own.toSorted());
-    expect(allowed(ingestor?.permissions, 'read').toSorted()).toEqual(own.toSorted());
-    const written = [...own, EXCHANGES.events, ...Object.values(QUEUES)];
-    expect(allowed(ingestor?.permissions, 'write').toSorted()).toEqual(written.toSorted());
+  test('of the ingestor: its lease and identify queues, and what it publishes to and watches', () => {
+    expect(allowed(ingestor?.permissions, 'configure')).toEqual([...leases, identifyQueue(3)].toSorted());
+    expect(allowed(ingestor?.permissions, 'read')).toEqual([...leases, EXCHANGES.leases].toSorted());
+    const written = [...leases, EXCHANGES.leases, EXCHANGES.events, ...Object.values(QUEUES)];
+    expect(allowed(ingestor?.permissions, 'write')).toEqual(written.toSorted());
   });
 
-  test('of the worker: reading the event queues and the dead letters', () => {
+  test('of the worker: reading the event queues', () => {
     expect(allowed(worker?.permissions, 'configure')).toEqual([]);
     expect(allowed(worker?.permissions, 'write')).toEqual([]);
-    const { interactions, guildEvents, gatewayEvents, deadLetters } = QUEUES;
-    const read = [interactions, guildEvents, gatewayEvents, deadLetters];
-    expect(allowed(worker?.permissions, 'read').toSorted()).toEqual(read.toSorted());
+    const { interactions, guildEvents, gatewayEvents } = QUEUES;
+    expect(allowed(worker?.permissions, 'read')).toEqual([interactions, guildEvents, gatewayEvents].toSorted());
+  });
+
+  test('of the dead letters: reading them, and publishing them again', () => {
+    expect(allowed(deadLetters?.permissions, 'configure')).toEqual([]);
+    expect(allowed(deadLetters?.permissions, 'write')).toEqual([EXCHANGES.events]);
+    expect(allowed(deadLetters?.permissions, 'read')).toEqual([QUEUES.deadLetters]);
+  });
+});
+
+describe('limits of users', () => {
+  const limits = (options: Parameters<typeof discordTopology>[0]) =>
+    Object.fromEntries(
+      discordTopology(options).users.map(({ name, limits }) => [name, limits?.['max-connections'] ?? 0]),
+    );
+
+  test.each([
+    [100, 1, 2],
+    [100, 1, 1],
+    [500, 8, 10],
+    [1_500, 64, 65],
+  ])('of a broker of %i connections leave room for the tasks of %i groups', (connectionLimit, shardGroups, tasks) => {
+    const {
+      ingestor = 0,
+      worker = 0,
+      'dead-letters': deadLetters = 0,
+    } = limits({ connectionLimit, shardGroups, tasks });
+    // Two versions of the service, with two connections each; the others as both users of their pairs.
+    expect(connectionLimit - 2 * worker - 2 * deadLetters).toBeGreaterThanOrEqual(2 * 2 * tasks);
+    expect(ingestor).toBeGreaterThanOrEqual(2 * 2 * tasks);
+    expect(worker).toBeGreaterThan(connectionLimit / 10);
+  });
+
+  test('are not set without the limit of the broker, and refused where it has no room', () => {
+    expect(discordTopology().users.map((user) => user.limits)).toEqual([undefined, undefined, undefined]);
+    expect(complaints(discordTopology({ connectionLimit: 52 }))).toEqual([]);
+    expect(complaints(discordTopology({ connectionLimit: 41 }))).toEqual([
+      expect.stringMatching(/^user worker: max-connections: expected a whole number of at least 1, got 0\./),
+      expect.stringMatching(/^user worker: max-channels: expected a whole number of at least 1, got 0\./),
+    ]);
   });
 });

@@ -5,6 +5,7 @@ import { readFile } from 'node:fs/promises';
 import { type AddressInfo, createServer, type Server, type Socket } from 'node:net';
 import type { ChannelModel } from 'amqplib';
 import { afterEach, beforeEach, describe, expect, it } from 'vitest';
+import { startRabbitMq } from '../../../local/rabbitmq.ts';
 import { type SecretsManager, startSecretsManager } from '../../../local/secrets-manager.ts';
 import { BrokerConnection, type BrokerConnectionOptions } from '../../../service/amqp/connection.ts';
 import { ENV } from '../../../service/contract.ts';
@@ -98,6 +99,7 @@ describe('a lost connection', () => {
     connection.start();
     await opened(connection);
     for (let times = 1; times <= 3; times += 1) {
+      await eventually('the broker knows the connection by its user', async () => (await user.connections()) === 1);
       const again = once(connection, 'open', { signal: AbortSignal.timeout(20_000) });
       await user.dropConnections();
       await again;
@@ -186,6 +188,123 @@ describe('a login that is refused', () => {
     await user.changePassword('there-at-last');
     secrets.put('ingestor', secretWith('there-at-last'));
     await opened(connection);
+  });
+});
+
+describe("the broker's own reason stands in the log", () => {
+  const reasonOf = async (connection: BrokerConnection, message: string) => {
+    connection.start();
+    return (await lines.line(message)).reason;
+  };
+  const limit = async (kind: 'user-limits' | 'vhost-limits', of: string, name: string, value: number) =>
+    await manage('PUT', `/api/${kind}/${encodeURIComponent(of)}/${name}`, { value });
+  const overTls = (url: string) => {
+    const tls = new URL(url.replace(/^amqp:/, 'amqps:'));
+    tls.port = String(sharedBroker().amqpsPort);
+    return fixedLogin(tls.href);
+  };
+
+  it.each(['plain', 'TLS'])('when the user has its connections already: %s', async (way) => {
+    await limit('user-limits', user.username, 'max-connections', 0);
+    const { caFile = '' } = sharedBroker();
+    const connection = connectionOf({
+      ...(way === 'TLS' && { login: overTls(user.url), ca: await readFile(caFile, 'utf8') }),
+    });
+    expect(await reasonOf(connection, 'cannot connect to the broker')).toBe(
+      `the broker refuses the connection: 530 NOT_ALLOWED - connection refused for user '${user.username}': user connection limit (0) is reached`,
+    );
+  });
+
+  it('when the vhost has', async () => {
+    await limit('vhost-limits', vhost.vhost, 'max-connections', 0);
+    expect(await reasonOf(connectionOf(), 'cannot connect to the broker')).toContain(
+      `NOT_ALLOWED - access to vhost '${vhost.vhost}' refused for user '${user.username}': connection limit (0) is reached`,
+    );
+  });
+
+  it('when the node has', async () => {
+    // The limit of the shared broker would concern every other test.
+    const node = await startRabbitMq({ private: true, name: 'limited' });
+    try {
+      await node.ctl('eval', 'application:set_env(rabbit, connection_max, 0).');
+      const connection = connectionOf({ login: fixedLogin(node.amqpUrl()) });
+      expect(await reasonOf(connection, 'cannot connect to the broker')).toMatch(
+        /NOT_ALLOWED - connection refused: node connection limit \(0\) is reached/,
+      );
+      await node.ctl('eval', 'application:set_env(rabbit, connection_max, infinity).');
+      await opened(connection);
+      await connection.close();
+    } finally {
+      await node.remove();
+    }
+  });
+
+  it('when there is no such vhost, or the user may not use it', async () => {
+    const { username } = user;
+    const url = new URL(user.url);
+    url.pathname = '/no-such-vhost';
+    expect(await reasonOf(connectionOf({ login: fixedLogin(url.href) }), 'cannot connect to the broker')).toContain(
+      'NOT_ALLOWED - vhost no-such-vhost not found',
+    );
+    lines = logLines();
+    await manage('DELETE', `/api/permissions/${vhost.vhost}/${username}`);
+    expect(await reasonOf(connectionOf({ log: lines.log }), 'cannot connect to the broker')).toContain(
+      `NOT_ALLOWED - access to vhost '${vhost.vhost}' refused for user '${username}'`,
+    );
+  });
+
+  it('when the password is wrong, in the words of before', async () => {
+    await user.changePassword('another');
+    expect(await reasonOf(connectionOf(), 'cannot connect to the broker')).toMatch(
+      /^Handshake terminated by server: 403 \(ACCESS-REFUSED\) with message "ACCESS_REFUSED - Login was refused/,
+    );
+  });
+
+  it('when the user has its channels already; then the pauses grow as after any failure', async () => {
+    await limit('user-limits', user.username, 'max-channels', 0);
+    const pauses: number[] = [];
+    const connection = connectionOf({ longestPauseMs: () => pauses.push(1) });
+    connection.on('open', (model) => void model.createChannel().catch(() => undefined));
+    expect(await reasonOf(connection, 'the connection to the broker was lost')).toContain(
+      `NOT_ALLOWED - number of channels opened for user '${user.username}' has reached the maximum allowed user limit of 0`,
+    );
+    await eventually('it waits as after a failure', () => pauses.length >= 2);
+  });
+
+  it('and nothing of the handshake is kept: the connection reads as if nobody had read along', async () => {
+    const connection = connectionOf();
+    const models: ChannelModel[] = [];
+    connection.on('open', (model) => models.push(model));
+    connection.start();
+    await opened(connection);
+    const { stream } = Object(models[0]?.connection) as { stream: Socket };
+    expect(Object.hasOwn(stream, 'read')).toBe(false);
+  });
+});
+
+describe('a peer that closes in the handshake', () => {
+  it.each([
+    ['with a frame that ends before its text', Buffer.from([1, 0, 0, 0, 0, 0, 7, 0, 10, 0, 50, 2, 18, 200, 206])],
+    ['with the start of a frame', Buffer.from([1, 0, 0])],
+    ['with nonsense', Buffer.from('HTTP/1.1 400 Bad Request\r\n\r\n')],
+    ['without a word', Buffer.alloc(0)],
+  ])('%s: the connection is tried again', async (_, bytes) => {
+    const server = createServer((socket) => {
+      socket.on('error', () => undefined);
+      socket.resume();
+      socket.end(bytes);
+    });
+    server.listen(0, '127.0.0.1');
+    await once(server, 'listening');
+    try {
+      const { port } = server.address() as AddressInfo;
+      const connection = connectionOf({ login: fixedLogin(`amqp://a:b@127.0.0.1:${port}/`), longestPauseMs: () => 1 });
+      connection.start();
+      await eventually('it was tried three times', () => lines.text.includes('"failures":3'));
+      await connection.close();
+    } finally {
+      await new Promise((resolve) => server.close(resolve));
+    }
   });
 });
 

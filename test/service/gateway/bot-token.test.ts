@@ -54,8 +54,10 @@ describe('the token', () => {
     const waiting = token.usable(forever);
     await eventually('it was asked for some times', () => source.readings > 3);
     expect(token.problem).toMatch(/no value yet/);
+    expect(token.missing).toBe(true);
     source.value = 'first';
     expect(await waiting).toBe('first');
+    expect(token.missing).toBe(false);
     expect(token.problem).toBeUndefined();
     expect(lines.lines.map(({ msg }) => msg)).toEqual([
       'no usable bot token: waiting for another one',
@@ -137,4 +139,11 @@ it('never writes the token into the log', async () => {
   await token.usable(forever);
   expect(lines.lines.length).toBeGreaterThan(1);
   expect(lines.text).not.toMatch(/MTIzNDU2/);
+});
+
+it('a rejected token was there: it is not missing', async () => {
+  const token = tokenOf(new Secret('first'));
+  token.reject(await token.usable(forever), 'Discord rejected the token (4004)');
+  expect(token.problem).toMatch(/4004/);
+  expect(token.missing).toBe(false);
 });

@@ -16,7 +16,7 @@ const ANSWER = {
 let server: Server;
 let asked: { readonly path: string | undefined; readonly authorization: string | undefined }[];
 /** What is answered to a token, by its value. */
-let answer: (token: string) => { status: number; body: object };
+let answer: (token: string) => { status: number; body: object; headers?: Record<string, string> };
 let lines: LogLines;
 let value: string;
 let token: BotToken;
@@ -29,8 +29,8 @@ beforeEach(async () => {
   answer = () => ({ status: 200, body: ANSWER });
   server = createServer((request, response) => {
     asked.push({ path: request.url, authorization: request.headers.authorization });
-    const { status, body } = answer(String(request.headers.authorization).replace('Bot ', ''));
-    response.writeHead(status, { 'content-type': 'application/json' }).end(JSON.stringify(body));
+    const { status, body, headers } = answer(String(request.headers.authorization).replace('Bot ', ''));
+    response.writeHead(status, { 'content-type': 'application/json', ...headers }).end(JSON.stringify(body));
   });
   await new Promise<void>((resolve) => server.listen(0, '127.0.0.1', resolve));
   lines = logLines();
@@ -113,5 +113,20 @@ describe('a refusal', () => {
     await eventually('it is no problem any more', () => information.problem === undefined);
     answer = () => ({ status: 200, body: ANSWER });
     expect(await information.fetch(forever)).toEqual(ANSWER);
+  });
+
+  it('to wait is known for as long as Discord asks for, and is no problem of ours', async () => {
+    answer = () => ({
+      status: 429,
+      headers: { 'retry-after': '0.5' },
+      body: { message: 'You are being rate limited.', retry_after: 0.5, global: false },
+    });
+    expect(information.limited).toBe(false);
+    const waiting = information.fetch(forever);
+    await eventually('Discord has asked to wait', () => information.limited);
+    expect(information.problem).toBeUndefined();
+    answer = () => ({ status: 200, body: ANSWER });
+    expect(await waiting).toEqual(ANSWER);
+    expect(information.limited).toBe(false);
   });
 });

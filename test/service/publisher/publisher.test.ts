@@ -212,6 +212,8 @@ describe('a channel closed by the broker', () => {
     expect(firsts(idsOf(read))).toEqual(ids(1, 500));
     expect(connection.reconnects).toBe(0);
     expect(publisher.errorCount).toBeGreaterThanOrEqual(1);
+    // That is a refusal too, and must not be quieter than a nack.
+    expect(counts.refused).toBe(publisher.errorCount);
     // Probed with one message at a time: a missing exchange costs no flood.
     expect(counts.published).toBeLessThan(500 + 2_048 + 10);
   });

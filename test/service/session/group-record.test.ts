@@ -25,6 +25,7 @@ const anyRecord: fc.Arbitrary<GroupRecord> = fc.record({
       sequence,
       shardCount: fc.integer({ min: 1, max: 10_000 }),
       startedAt: sequence,
+      aliveUntil: fc.option(sequence, { nil: undefined }),
       joins: fc.dictionary(sequence.map(String), sequence, { noNullPrototype: true }),
     }),
     { noNullPrototype: true },
@@ -47,6 +48,14 @@ it('reads what it wrote, whatever the names in it', () => {
     fc.property(anyRecord, (record) => {
       expect(parseGroupRecord(written(record))).toEqual(record);
     }),
+  );
+});
+
+it('is read by a version that does not know all that a later one writes', () => {
+  const session = { ...sessionRecord(), later: 1 };
+  const record = groupRecord({ sessions: { '0': session } });
+  expect(parseGroupRecord(written({ ...record, later: 1 }))).toEqual(
+    groupRecord({ sessions: { '0': sessionRecord() } }),
   );
 });
 

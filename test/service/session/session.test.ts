@@ -12,11 +12,16 @@ const RECORD: SessionRecord = {
 };
 
 let lost: LostSession[];
+let inHandOver: boolean[];
 let session: ShardSession;
 
 beforeEach(() => {
   lost = [];
-  session = new ShardSession(3, 4, (each) => lost.push(each));
+  inHandOver = [];
+  session = new ShardSession(3, 4, (each, handedOver) => {
+    lost.push(each);
+    inHandOver.push(handedOver);
+  });
 });
 
 describe('a session', () => {
@@ -114,5 +119,60 @@ describe('a refusal', () => {
     session.refused('op 9', 9_000);
     session.refused('op 9', 9_500);
     expect(lost).toMatchObject([{ sessionId: 'first', lastSequence: 700, lastReceivedAt: 5_000, lostAt: 9_500 }]);
+  });
+});
+
+describe('a session lost in a hand-over', () => {
+  const MINUTE = 60_000;
+  const TAKEN_OVER = 1_000_000_000;
+  const refusedTwice = () => {
+    session.refused('op 9', TAKEN_OVER + 1);
+    session.refused('op 9', TAKEN_OVER + 2);
+    return inHandOver;
+  };
+
+  it.each([
+    [0, true],
+    [MINUTE, true],
+    [MINUTE + 1, false],
+  ])('is one that was stored at most a minute before it was taken over: %d ms, %s', (age, expected) => {
+    session.restore(RECORD, TAKEN_OVER - age, TAKEN_OVER);
+    expect(refusedTwice()).toEqual([expected]);
+  });
+
+  it('is none that its owner itself had not connected for longer, however often it stored it', () => {
+    session.restore({ ...RECORD, aliveUntil: TAKEN_OVER - MINUTE - 1 }, TAKEN_OVER - 1, TAKEN_OVER);
+    expect(refusedTwice()).toEqual([false]);
+  });
+
+  it('is one that its owner closed a moment before', () => {
+    session.restore({ ...RECORD, aliveUntil: TAKEN_OVER - 500 }, TAKEN_OVER - 1, TAKEN_OVER);
+    expect(refusedTwice()).toEqual([true]);
+  });
+
+  it.each(['resumed', 'begun'] as const)('is none that this process has %s', (how) => {
+    session.restore(RECORD, TAKEN_OVER, TAKEN_OVER);
+    if (how === 'resumed') session.resumed();
+    else session.begin({ ...RECORD, sessionId: 'second' });
+    session.disconnected(TAKEN_OVER + 1);
+    expect(refusedTwice()).toEqual([false]);
+  });
+
+  it('is known by a record that says since when it has not been connected, whoever stores it', () => {
+    session.begin(RECORD);
+    expect(session.record).not.toHaveProperty('aliveUntil');
+    session.disconnected(5_000);
+    session.disconnected(9_000);
+    expect(session.record?.aliveUntil).toBe(5_000);
+    const next = new ShardSession(3, 4, () => undefined);
+    if (session.record) next.restore(session.record, 20_000, 20_000);
+    expect(next.record?.aliveUntil).toBe(5_000);
+    next.resumed();
+    expect(next.record).not.toHaveProperty('aliveUntil');
+  });
+
+  it('stored by a version that does not know that, counts as alive when it was stored', () => {
+    session.restore(RECORD, 20_000, 30_000);
+    expect(session.record?.aliveUntil).toBe(20_000);
   });
 });

@@ -101,6 +101,29 @@ describe('sessions', () => {
     );
   });
 
+  it('of a record that this process cannot read are lost with the hand-over when it was just stored', () => {
+    const found = (age: number) => {
+      const { lost, lostInHandOver } = takeOver(
+        {
+          ...{ group: 1, shardCount: 4, shardsPerTask: 2, record: undefined },
+          unreadable: { id: 'abc', storedAt: NOW - age },
+        },
+        NOW,
+      );
+      return { lost: lost.length, inHandOver: lostInHandOver.length };
+    };
+    expect(found(60_000)).toEqual({ lost: 0, inHandOver: 2 });
+    expect(found(60_001)).toEqual({ lost: 2, inHandOver: 0 });
+  });
+
+  it('given up on purpose, or missing from the record, are not lost with the hand-over', () => {
+    const sessions = { '0': sessionRecord(), '3': sessionRecord({ shardCount: 8 }) };
+    const record = groupRecord({ sessions, storedAt: NOW, division: { shardCount: 4, shardsPerTask: 2 } });
+    const taken = takeOver({ group: 0, shardCount: 4, shardsPerTask: 2, record }, NOW);
+    expect(taken.lost).toHaveLength(2);
+    expect(taken.lostInHandOver).toEqual([]);
+  });
+
   it('that should have been stored and were not are told, as long as the division is the same', () => {
     const sessions = { '0': sessionRecord() };
     const divided = (division: GroupRecord['division']) =>

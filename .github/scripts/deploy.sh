@@ -1,0 +1,39 @@
+#!/bin/bash
+# Deploys an environment. Where that fails, says for each of its stacks what state it is in, and by which command a
+# stack whose rollback failed goes on: CloudFormation accepts nothing else before.
+#   deploy.sh ENVIRONMENT      variables: SETTINGS (JSON, may be empty)
+set -euo pipefail
+environment=${1:?expected the name of an environment}
+settings=${SETTINGS:-}
+choices=(-c environment="$environment" ${settings:+-c settings="$settings"})
+
+status=0
+npm run deploy -- "${choices[@]}" --require-approval never || status=$?
+if [ "$status" -eq 0 ]; then exit 0; fi
+
+for stack in "discord-ingestor-$environment-broker" "discord-ingestor-$environment-service"; do
+  state=$(aws cloudformation describe-stacks --stack-name "$stack" --query 'Stacks[0].StackStatus' --output text) || {
+    echo "$stack: not there, or not readable (see above)"
+    continue
+  }
+  echo "$stack: $state"
+  case $state in
+    UPDATE_ROLLBACK_FAILED | UPDATE_FAILED | CREATE_FAILED)
+      echo "::error::$stack is in $state, and accepts no deployment until it is rolled back. Mend the cause, then" \
+        "run: npx cdk rollback $stack ${choices[*]@Q}. See docs/runbook.md#a-deployment-ended-in-update_rollback_failed"
+      ;;
+    ROLLBACK_COMPLETE)
+      echo "::error::$stack could not be created. The next deployment deletes it and makes it again; while its termination" \
+        "protection is on, lift that first: aws cloudformation update-termination-protection" \
+        "--no-enable-termination-protection --stack-name $stack"
+      ;;
+    ROLLBACK_FAILED | DELETE_FAILED)
+      echo "::error::$stack is in $state, and can only be deleted. See docs/runbook.md#give-an-environment-up"
+      ;;
+    *_IN_PROGRESS)
+      echo "::error::$stack is in $state: CloudFormation is still at work. Wait for its end before the next deployment"
+      ;;
+  esac
+done
+echo "::error::The deployment of $environment failed: see above, and the events of its stacks"
+exit "$status"

@@ -1,0 +1,147 @@
+// Ends a leaked login of the broker: the current user of the pair gets a new password, every older one ends, and whoever
+// is connected with one is disconnected. The broker is private, so the function that rotates the logins does the work
+// there; here it is only asked to. The service and the workers read the secret again, and go on.
+
+import { randomUUID } from 'node:crypto';
+import { setTimeout as sleep } from 'node:timers/promises';
+import { parseArgs } from 'node:util';
+import { CloudFormationClient, DescribeStacksCommand } from '@aws-sdk/client-cloudformation';
+import { InvokeCommand, LambdaClient } from '@aws-sdk/client-lambda';
+import {
+  CancelRotateSecretCommand,
+  DescribeSecretCommand,
+  RotateSecretCommand,
+  SecretsManagerClient,
+} from '@aws-sdk/client-secrets-manager';
+import type { RevokeEvent, RevokeReport } from '../lib/rotation/rotate.lambda.ts';
+import { LOGIN_FUNCTION_OUTPUT } from '../lib/rotation/rotation.ts';
+import { secretName } from '../lib/secrets.ts';
+import { ENVIRONMENTS, type Environment } from '../lib/settings.ts';
+import { USERS } from '../service/contract.ts';
+
+const LOGINS = Object.values(USERS);
+const DEADLINE_SECONDS = 300;
+const ASK_AGAIN_MS = 1_000;
+/** The longest that Secrets Manager takes. It is switched off again at the end. */
+const NO_SCHEDULE_DAYS = 1_000;
+
+const HELP = `Usage: npm run logins -- revoke ${LOGINS.join('|')} --environment ${ENVIRONMENTS.join('|')} [options]
+
+  revoke   gives the login a new password now, ends every older one, and closes the connections
+           that began with one; those who read the secret again go on. May be repeated.
+
+  --environment NAME
+  --region NAME      default: that of the AWS configuration
+  --wait SECONDS     until the new password is current; default: ${DEADLINE_SECONDS}
+  --help
+
+Needs cloudformation:DescribeStacks, secretsmanager:DescribeSecret, RotateSecret and
+CancelRotateSecret on the secret, and lambda:InvokeFunction on the function.
+
+Exit code: 0 the older passwords do not work any more; 1 something failed, the last line says what`;
+
+try {
+  await main();
+} catch (error) {
+  console.error(error instanceof Error ? error.message : String(error));
+  process.exitCode = 1;
+}
+
+async function main(): Promise<void> {
+  const { values, positionals } = parseArgs({
+    allowPositionals: true,
+    options: {
+      environment: { type: 'string' },
+      region: { type: 'string' },
+      wait: { type: 'string', default: String(DEADLINE_SECONDS) },
+      help: { type: 'boolean', default: false },
+    },
+  });
+  if (values.help) return console.log(HELP);
+  const [command, name, ...more] = positionals;
+  const login = LOGINS.find((known) => known === name);
+  const environment = ENVIRONMENTS.find((known) => known === values.environment);
+  const seconds = Number(values.wait);
+  if (command !== 'revoke' || login === undefined || more.length > 0)
+    throw new Error(
+      `expected revoke ${LOGINS.join(' or ')}, got '${positionals.join(' ')}'. More: npm run logins -- --help`,
+    );
+  if (environment === undefined)
+    throw new Error(`--environment: expected ${ENVIRONMENTS.join(' or ')}, got '${values.environment ?? ''}'`);
+  if (!(seconds > 0)) throw new Error(`--wait: expected a number of seconds, got '${values.wait}'`);
+
+  const region = values.region === undefined ? {} : { region: values.region };
+  const lambda = new LambdaClient(region);
+  const secrets = new SecretsManagerClient(region);
+  const functionArn = await functionOf(environment, new CloudFormationClient(region));
+  const secret = secretName(environment, `broker-${login}`);
+  const { ARN: secretArn = secret, RotationEnabled: hasSchedule = false } = await secrets.send(
+    new DescribeSecretCommand({ SecretId: secret }),
+  );
+  // Before the rotation too, which makes the former user the current one: its open connections would be spared then.
+  print(await revoke(lambda, functionArn, secretArn));
+  try {
+    await rotate(secrets, secretArn, { seconds, ...(!hasSchedule && { functionArn }) });
+  } finally {
+    if (!hasSchedule) await secrets.send(new CancelRotateSecretCommand({ SecretId: secretArn }));
+  }
+  console.log(`${secret} has a new password`);
+  print(await revoke(lambda, functionArn, secretArn));
+}
+
+async function functionOf(environment: Environment, client: CloudFormationClient): Promise<string> {
+  const StackName = `discord-ingestor-${environment}-broker`;
+  const { Stacks: [stack] = [] } = await client.send(new DescribeStacksCommand({ StackName }));
+  const output = stack?.Outputs?.find(({ OutputKey }) => OutputKey === LOGIN_FUNCTION_OUTPUT)?.OutputValue;
+  if (output !== undefined) return output;
+  throw new Error(`stack ${StackName}: expected the output ${LOGIN_FUNCTION_OUTPUT}, got none. Deploy the stack first`);
+}
+
+/** Resolves when the new password is the current one. */
+async function rotate(
+  secrets: SecretsManagerClient,
+  secret: string,
+  { seconds, functionArn }: { readonly seconds: number; readonly functionArn?: string },
+): Promise<void> {
+  const deadline = Date.now() + seconds * 1_000;
+  const { VersionId = '' } = await secrets.send(
+    new RotateSecretCommand({
+      SecretId: secret,
+      ClientRequestToken: randomUUID(),
+      RotateImmediately: true,
+      // Where `rotationDays` is 0 the secret knows no function.
+      ...(functionArn !== undefined && {
+        RotationLambdaARN: functionArn,
+        RotationRules: { AutomaticallyAfterDays: NO_SCHEDULE_DAYS },
+      }),
+    }),
+  );
+  while (true) {
+    const { VersionIdsToStages = {} } = await secrets.send(new DescribeSecretCommand({ SecretId: secret }));
+    if (VersionIdsToStages[VersionId]?.includes('AWSCURRENT')) return;
+    if (Date.now() > deadline) {
+      throw new Error(
+        `${secret}: expected a new password within ${seconds} s, got none, and the current one still works. The log of the function that is the output ${LOGIN_FUNCTION_OUTPUT} says why`,
+      );
+    }
+    await sleep(ASK_AGAIN_MS);
+  }
+}
+
+async function revoke(lambda: LambdaClient, functionArn: string, secret: string): Promise<RevokeReport> {
+  const event: RevokeEvent = { Step: 'revoke', SecretId: secret };
+  const { FunctionError, Payload } = await lambda.send(
+    new InvokeCommand({ FunctionName: functionArn, Payload: Buffer.from(JSON.stringify(event)) }),
+  );
+  const answer: unknown = JSON.parse(Buffer.from(Payload ?? []).toString() || 'null');
+  if (FunctionError === undefined) return answer as RevokeReport;
+  throw new Error((answer as { errorMessage?: string }).errorMessage ?? `the function failed: ${FunctionError}`);
+}
+
+function print({ revoked, current, connectionsClosed }: RevokeReport): void {
+  if (revoked === undefined) console.log(`${current} is the only user of its pair: nothing to revoke yet`);
+  else
+    console.log(
+      `${revoked}: its password does not work any more, ${connectionsClosed} connections closed; current: ${current}`,
+    );
+}

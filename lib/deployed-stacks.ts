@@ -1,0 +1,119 @@
+// Whether a deployment may begin, from what CloudFormation says about the stacks of these names: are they ours, of this
+// bot, in a state that can be updated, and may their settings become the wanted ones. Pure; `bin/deploy.ts` asks.
+import { type Settings, SettingsError, settingsFor } from './settings.ts';
+import { APPLICATION, DEPLOYED_TEMPLATE, METADATA_KEY, stackNames, TAGS } from './stack-identity.ts';
+import { transitionFaults } from './transition.ts';
+
+export interface FoundStack {
+  readonly name: string;
+  /** `arn:aws:cloudformation:<region>:<account>:stack/…` */
+  readonly arn: string;
+  readonly status: string;
+  readonly tags: Readonly<Record<string, string>>;
+  readonly terminationProtection: boolean;
+  /** Its template, as JSON. */
+  readonly template: unknown;
+}
+
+export interface Wanted {
+  readonly settings: Settings;
+  /** Of this checkout. */
+  readonly instance: string | undefined;
+}
+
+/** One sentence for each reason against it. */
+export function deploymentFaults(stacks: readonly FoundStack[], wanted: Wanted): string[] {
+  const there = stacks.filter(({ status }) => isThere(status));
+  // What is not ours has nothing else to say.
+  const foreign = there.flatMap((stack) => ownershipFault(stack, wanted) ?? []);
+  if (foreign.length > 0) return foreign;
+  return [...there.flatMap((stack) => stateFault(stack, wanted.settings) ?? []), ...settingsFaults(there, wanted)];
+}
+
+/** A stack that was only announced by a change set, or is deleted, has nothing to lose. */
+export function isThere(status: string): boolean {
+  return status !== 'REVIEW_IN_PROGRESS' && status !== 'DELETE_COMPLETE';
+}
+
+function ownershipFault({ name, arn, tags }: FoundStack, { settings, instance }: Wanted): string | undefined {
+  const [, , , region, account] = arn.split(':');
+  for (const [field, is] of Object.entries({ account, region })) {
+    const named = settings[field as 'account' | 'region'];
+    if (named !== undefined && named !== is) {
+      return `${field}: expected ${named}, got ${is}, where ${name} was found. Log in to the other one, or change the setting`;
+    }
+  }
+  const elsewhere = 'deploy this bot in another account or region';
+  if (tags[TAGS.application] !== APPLICATION) {
+    return `${name}: expected the tag ${TAGS.application}=${APPLICATION}, got ${show(tags[TAGS.application])}: this stack is somebody else's and would be overwritten. Remove it, or ${elsewhere}`;
+  }
+  const deployed = tags[TAGS.instance];
+  if (deployed === undefined) {
+    return `${name}: expected the tag ${TAGS.instance}, got none: it was not deployed by npm run deploy. If it is this bot's, npx cdk deploy --all -c environment=${settings.environment} -c instance=${instance ?? '<a name>'} gives it one; otherwise ${elsewhere}`;
+  }
+  if (deployed === instance) return undefined;
+  return `${name}: deployed as instance ${deployed}, and this checkout is ${instance === undefined ? 'of none' : `instance ${instance}`}. If it is the same bot, write "instance": "${deployed}" into cdk.context.json and commit it; if it is another bot, ${elsewhere}`;
+}
+
+/** @returns undefined where CloudFormation takes an update */
+function stateFault({ name, status, terminationProtection }: FoundStack, settings: Settings): string | undefined {
+  if (UPDATABLE.includes(status)) return undefined;
+  if (status.endsWith('_IN_PROGRESS'))
+    return `${name} is ${status}: somebody is changing it. Wait until that has ended`;
+  if (ROLLED_BACK_BY_HAND.includes(status)) {
+    return `${name} is ${status}: an update failed and was not rolled back to its end. Read why in its events, mend it, then npx cdk rollback ${name} -c environment=${settings.environment}`;
+  }
+  const unprotect = `aws cloudformation update-termination-protection --no-enable-termination-protection --stack-name ${name}`;
+  const remove = `aws cloudformation delete-stack --stack-name ${name}`;
+  const commands = terminationProtection ? `${unprotect} && ${remove}` : remove;
+  return status === 'DELETE_FAILED'
+    ? `${name} is DELETE_FAILED: its removal did not come to its end. Read why in its events, then ${commands}, and deploy again`
+    : `${name} is ${status}: its creation failed, and CloudFormation takes no update of it. Read why in its events, then ${commands}, and deploy again`;
+}
+
+const UPDATABLE: readonly string[] = [
+  'CREATE_COMPLETE',
+  'UPDATE_COMPLETE',
+  'UPDATE_ROLLBACK_COMPLETE',
+  'IMPORT_COMPLETE',
+  'IMPORT_ROLLBACK_COMPLETE',
+];
+
+const ROLLED_BACK_BY_HAND: readonly string[] = ['UPDATE_FAILED', 'UPDATE_ROLLBACK_FAILED', 'IMPORT_ROLLBACK_FAILED'];
+
+function settingsFaults(stacks: readonly FoundStack[], { settings }: Wanted): string[] {
+  const names = stackNames(settings.environment);
+  const [broker, service] = [names.broker, names.service].map((name) => stacks.find((stack) => stack.name === name));
+  if (!broker) return [];
+  try {
+    const deployed = { broker: settingsOf(broker, settings), service: service && settingsOf(service, settings) };
+    return transitionFaults(deployed, settings);
+  } catch (error) {
+    if (error instanceof SettingsError) return [...error.faults];
+    throw error;
+  }
+}
+
+/** @throws SettingsError where the template says none, or none that this version knows */
+function settingsOf({ name, template }: FoundStack, { environment }: Settings): Settings {
+  const wayOut = `npx cdk deploy --all -c environment=${environment} deploys without comparing`;
+  const parsed = DEPLOYED_TEMPLATE.safeParse(template);
+  if (!parsed.success) {
+    throw new SettingsError(environment, [
+      `${name}: expected the settings in its template's Metadata.${METADATA_KEY}, got none. ${wayOut}`,
+    ]);
+  }
+  try {
+    return settingsFor(environment, parsed.data.Metadata[METADATA_KEY].settings);
+  } catch (error) {
+    if (!(error instanceof SettingsError)) throw error;
+    throw new SettingsError(
+      environment,
+      error.faults.map((fault) => `${name}, as deployed: ${fault}. ${wayOut}`),
+    );
+  }
+}
+
+function show(value: string | undefined): string {
+  return value === undefined ? 'nothing' : `'${value}'`;
+}

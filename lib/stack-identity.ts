@@ -1,0 +1,39 @@
+// By what a deployed stack is known: its name, its tags, and what its template says about itself. Both sides import it:
+// the stacks write it, and the check before a deployment reads it. Pure.
+import { z } from 'zod';
+import { type Choices, type Environment, SettingsError } from './settings.ts';
+
+export const APPLICATION = 'discord-ingestor';
+
+/** Tags of both stacks. */
+export const TAGS = { application: 'Application', environment: 'Environment', instance: 'Instance' } as const;
+
+export const stackNames = (environment: Environment) => ({
+  broker: `${APPLICATION}-${environment}-broker`,
+  service: `${APPLICATION}-${environment}-service`,
+});
+
+/** In the `Metadata` of both templates. */
+export const METADATA_KEY = 'DiscordIngestor';
+
+export interface StackMetadata {
+  readonly instance: string | null;
+  readonly settings: Choices;
+}
+
+/** Of a template as CloudFormation hands it back: the settings are checked by whoever knows the environment. */
+export const DEPLOYED_TEMPLATE = z.object({
+  Metadata: z.object({ [METADATA_KEY]: z.object({ settings: z.record(z.string(), z.unknown()) }) }),
+});
+
+/**
+ * The instance of the context.
+ * @throws SettingsError where it is none
+ */
+export function instanceOf(context: unknown): string | undefined {
+  if (context === undefined) return undefined;
+  if (typeof context === 'string' && /^[a-z0-9][a-z0-9-]{3,39}$/.test(context)) return context;
+  throw new SettingsError('an environment', [
+    `instance: expected 4 to 40 lower-case letters, digits and dashes, got ${JSON.stringify(context)}. It stands in cdk.context.json`,
+  ]);
+}

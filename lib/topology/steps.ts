@@ -1,0 +1,22 @@
+// What a plan consists of, and what the record and the calls are made from.
+
+import type { Binding, Exchange, Permissions, Policy, Queue, User, UserLimits } from './topology.ts';
+
+export interface Step {
+  readonly kind: 'create' | 'change' | 'remove';
+  /** For people: 'queue interactions'. */
+  readonly what: string;
+  /** What is set, or what differs: 'message-ttl: 60000 → 900000'. Never a password. */
+  readonly details: readonly string[];
+  readonly target: Target;
+}
+
+export type Target =
+  | { readonly type: 'vhost'; readonly vhost: string }
+  | { readonly type: 'policy'; readonly policy: Policy }
+  | { readonly type: 'exchange'; readonly exchange: Exchange }
+  | { readonly type: 'queue'; readonly queue: Queue }
+  | { readonly type: 'binding'; readonly binding: Binding; readonly propertiesKey?: string }
+  | { readonly type: 'user'; readonly user: User }
+  | { readonly type: 'permissions'; readonly user: string; readonly permissions: Permissions }
+  | { readonly type: 'limits'; readonly user: string; readonly limits: UserLimits };

@@ -1,0 +1,239 @@
+// As much of AWS as a deployment of ours needs: secrets as the template makes them, functions run from their bundles
+// with the template's environment, custom resources told what CloudFormation tells them. Each event comes twice, because
+// CloudFormation and Secrets Manager deliver at least once.
+import { spawn } from 'node:child_process';
+import { randomBytes, randomUUID } from 'node:crypto';
+import { once } from 'node:events';
+import { type AddressInfo, createConnection, createServer, type Server } from 'node:net';
+import { isDeepStrictEqual } from 'node:util';
+import type { RabbitMqNode } from '../rabbitmq.ts';
+import { type SecretsManager, startSecretsManager } from '../secrets-manager.ts';
+import type { Assembly } from './assembly.ts';
+import { only, references, type Template } from './template.ts';
+
+const ACCOUNT = 'arn:aws:cloudformation:eu-central-1:111122223333';
+const PSEUDO: Readonly<Record<string, string>> = {
+  'AWS::AccountId': '111122223333',
+  'AWS::Region': 'eu-central-1',
+  'AWS::Partition': 'aws',
+  'AWS::URLSuffix': 'amazonaws.com',
+};
+const TOPOLOGY = 'Custom::BrokerTopology';
+
+interface Outcome {
+  readonly answer?: unknown;
+  readonly error?: string;
+}
+
+export class Cloud {
+  readonly secrets: SecretsManager;
+  /** Everything that functions have logged. */
+  log = '';
+  /** Passwords and the token: in no log. */
+  readonly confidential: string[] = [];
+  readonly #broker: RabbitMqNode;
+  /** By logical id. */
+  readonly #arns = new Map<string, string>();
+  readonly #names: string[] = [];
+  /** The way of the functions to the management API. */
+  readonly #way: Server;
+  /** While it is, whoever comes this way gets no answer. */
+  silent = false;
+
+  private constructor(broker: RabbitMqNode, secrets: SecretsManager) {
+    this.#broker = broker;
+    this.secrets = secrets;
+    this.#way = createServer((socket) => {
+      socket.on('error', () => undefined);
+      if (this.silent) return;
+      const onward = createConnection(Number(new URL(broker.managementTlsUrl ?? '').port), '127.0.0.1');
+      onward.on('error', () => socket.destroy());
+      socket.pipe(onward).pipe(socket);
+    });
+  }
+
+  /** Makes the secrets of the broker stack, with the broker's own administrator in his. */
+  static async start(broker: RabbitMqNode, template: Template): Promise<Cloud> {
+    const cloud = new Cloud(broker, await startSecretsManager());
+    cloud.#way.listen(0, '127.0.0.1');
+    await once(cloud.#way, 'listening');
+    for (const [id, { Type, Properties }] of Object.entries(template.Resources)) {
+      if (Type !== 'AWS::SecretsManager::Secret') continue;
+      const { Name, GenerateSecretString: generated } = cloud.resolve([template], Properties) as {
+        Name: string;
+        GenerateSecretString?: { SecretStringTemplate: string; GenerateStringKey: string };
+      };
+      cloud.#names.push(Name);
+      cloud.#arns.set(id, cloud.secrets.put(Name, generated && cloud.#generate(generated)));
+    }
+    return cloud;
+  }
+
+  async stop(): Promise<void> {
+    this.#way.close();
+    await this.secrets.stop();
+  }
+
+  #generate({ SecretStringTemplate, GenerateStringKey }: { SecretStringTemplate: string; GenerateStringKey: string }) {
+    const fields = JSON.parse(SecretStringTemplate) as Record<string, unknown>;
+    const { username, password, amqpsPort: port } = this.#broker;
+    const administrator = fields.username === username;
+    const value = administrator ? password : randomBytes(20).toString('hex');
+    this.confidential.push(value);
+    return JSON.stringify({ ...fields, ...(!administrator && { port }), [GenerateStringKey]: value });
+  }
+
+  /** As a person does it, by the output `PutDiscordToken`. */
+  putToken(token: string): void {
+    this.secrets.put(this.#name('discord-token'), token);
+    this.confidential.push(token);
+  }
+
+  /** The broker's management API is not on port 443 here. */
+  resolve(templates: readonly Template[], value: unknown): unknown {
+    const resolved = references(templates, {
+      ref: (id) => PSEUDO[id] ?? this.#arns.get(id) ?? id,
+      attribute: (id, name) => {
+        if (name === 'AmqpEndpoints') return ['amqps://127.0.0.1:5671'];
+        return name === 'DnsEntries' ? ['zone:localhost'] : `${id}.${name}`;
+      },
+    })(value);
+    const { port } = this.#way.address() as AddressInfo;
+    return JSON.parse(JSON.stringify(resolved).replaceAll('"https://127.0.0.1"', `"https://127.0.0.1:${port}"`));
+  }
+
+  /** The current login of a secret whose name ends so. */
+  login(name: string): { username: string; password: string } {
+    return JSON.parse(this.secrets.value(this.#name(name)) ?? '{}');
+  }
+
+  #name(ending: string): string {
+    const name = this.#names.find((each) => each.endsWith(`/${ending}`));
+    if (name === undefined) throw new Error(`expected a secret */${ending} in the template, got none`);
+    return name;
+  }
+
+  /** One event of the topology's resource, delivered twice. @returns what was answered @throws what was refused */
+  async topology(
+    type: 'Create' | 'Update' | 'Delete',
+    now: Assembly,
+    { before, ...options }: { before?: Assembly; seconds?: number; once?: boolean } = {},
+  ): Promise<{ PhysicalResourceId: string; Data?: Record<string, string> }> {
+    const properties = ({ broker }: Assembly) => texts(this.resolve([broker], only(broker, TOPOLOGY)[1]));
+    const [id] = only(now.broker, TOPOLOGY);
+    const event = {
+      RequestType: type,
+      RequestId: randomUUID(),
+      ResponseURL: 'https://cloudformation-custom-resource-response.s3.amazonaws.com/x',
+      StackId: `${ACCOUNT}:stack/discord-ingestor-staging-broker/1`,
+      LogicalResourceId: id,
+      ResourceType: TOPOLOGY,
+      ResourceProperties: properties(now),
+      ...(before && { OldResourceProperties: properties(before) }),
+      ...(type !== 'Create' && { PhysicalResourceId: 'topology of discord' }),
+    };
+    return (await this.#deliver(now, 'TopologyApply', event, options)) as { PhysicalResourceId: string };
+  }
+
+  /** Rotates every login that has a schedule, as Secrets Manager does. @returns the users that are current then */
+  async rotate(assembly: Assembly): Promise<string[]> {
+    const users: string[] = [];
+    for (const arn of this.#rotated(assembly)) {
+      const steps: object[] = [];
+      await this.secrets.rotate(arn, async (event) => {
+        steps.push(event);
+        await this.#deliver(assembly, 'RotationRotate', event);
+      });
+      // What is late finds that all is done.
+      for (const event of steps) await this.#deliver(assembly, 'RotationRotate', event, { once: true });
+      const { username, password } = JSON.parse(this.secrets.value(arn) ?? '{}') as Record<string, string>;
+      users.push(String(username));
+      this.confidential.push(String(password));
+    }
+    if (users.length === 0) throw new Error('expected logins with a rotation schedule in the template, got none');
+    return users;
+  }
+
+  /** Ends what can be done with the former login of every pair. @returns how many connections were closed */
+  async revoke(assembly: Assembly): Promise<number> {
+    let closed = 0;
+    for (const SecretId of this.#rotated(assembly)) {
+      const event = { Step: 'revoke', SecretId };
+      // The second time there is nothing left to close.
+      for (const _ of [1, 2]) {
+        const report = await this.#deliver(assembly, 'RotationRotate', event, { once: true });
+        closed += (report as { connectionsClosed: number }).connectionsClosed;
+      }
+    }
+    return closed;
+  }
+
+  #rotated({ broker }: Assembly): string[] {
+    const schedules = Object.values(broker.Resources).filter(
+      ({ Type }) => Type === 'AWS::SecretsManager::RotationSchedule',
+    );
+    return schedules.map(({ Properties }) => String(this.resolve([broker], Properties?.SecretId)));
+  }
+
+  async #deliver(
+    assembly: Assembly,
+    name: string,
+    event: object,
+    { once: single = false, seconds }: { once?: boolean; seconds?: number } = {},
+  ): Promise<unknown> {
+    const first = await this.#invoke(assembly, name, event, seconds);
+    const again = single ? first : await this.#invoke(assembly, name, event, seconds);
+    if (!isDeepStrictEqual(first, again) && (first.error === undefined || again.error === undefined))
+      throw new Error(`expected the same answer to an event that comes twice, got ${JSON.stringify([first, again])}`);
+    if (first.error !== undefined) throw new Error(first.error);
+    return first.answer;
+  }
+
+  /** Runs the bundle in a process of its own, which sees nothing but what Lambda would give it. */
+  async #invoke({ broker, bundle }: Assembly, name: string, event: object, seconds?: number): Promise<Outcome> {
+    const [, found] = Object.entries(broker.Resources).find(
+      ([id, { Type }]) => Type === 'AWS::Lambda::Function' && id.startsWith(name),
+    ) ?? [undefined, undefined];
+    if (!found) throw new Error(`expected a function ${name} in the template, got none`);
+    const { Code, Environment, Handler, Timeout } = this.resolve([broker], found.Properties) as {
+      Code: { S3Key: string };
+      Environment: { Variables: Record<string, string> };
+      Handler: string;
+      Timeout: number;
+    };
+    const [file, exported] = Handler.split('.');
+    const folder = bundle(Code.S3Key);
+    const ms = 1_000 * (seconds ?? Timeout);
+    const child = spawn(process.execPath, ['-e', LAMBDA, `${folder}/${file}.js`, String(exported), String(ms)], {
+      cwd: folder,
+      stdio: ['pipe', 'pipe', 'pipe', 'pipe'],
+      env: {
+        ...Environment.Variables,
+        ...this.secrets.environment,
+        NODE_EXTRA_CA_CERTS: this.#broker.caFile,
+      },
+    });
+    // Lambda ends what takes longer.
+    const timer = setTimeout(() => child.kill('SIGKILL'), ms);
+    let answer = '';
+    for (const stream of [child.stdout, child.stderr]) stream?.on('data', (chunk) => (this.log += String(chunk)));
+    child.stdio[3]?.on('data', (chunk) => (answer += String(chunk)));
+    child.stdin?.end(JSON.stringify(event));
+    await once(child, 'close');
+    clearTimeout(timer);
+    return answer === '' ? { error: `${name} was ended after ${ms / 1_000} s without an answer` } : JSON.parse(answer);
+  }
+}
+
+const LAMBDA = `
+  const [file, exported, ms] = process.argv.slice(1), until = Date.now() + Number(ms);
+  const tell = (outcome) => require('node:fs').writeSync(3, JSON.stringify(outcome));
+  require(file)[exported](JSON.parse(require('node:fs').readFileSync(0, 'utf8')), { getRemainingTimeInMillis: () => until - Date.now() })
+    .then((answer) => tell({ answer }), (error) => tell({ error: error.message })).then(() => process.exit());`;
+
+/** CloudFormation makes a text of every number and boolean. */
+function texts(value: unknown): unknown {
+  if (Array.isArray(value)) return value.map(texts);
+  if (typeof value !== 'object' || value === null) return String(value);
+  return Object.fromEntries(Object.entries(value).map(([key, inner]) => [key, texts(inner)]));
+}

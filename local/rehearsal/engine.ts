@@ -1,0 +1,106 @@
+// What builds and runs images: Docker, Podman or Buildah, whichever works here. Buildah only builds. What it is told is
+// decided purely (`buildArguments`, `runArguments`); Podman and Buildah keep everything in the rehearsal's folder.
+import { type ExecFileException, execFile } from 'node:child_process';
+import { stat } from 'node:fs/promises';
+import { homedir } from 'node:os';
+import { join } from 'node:path';
+import { promisify } from 'node:util';
+import type { ImageAsset } from './assembly.ts';
+import type { Task } from './template.ts';
+
+export type Architecture = 'amd64' | 'arm64';
+export const OWN: Architecture = process.arch === 'arm64' ? 'arm64' : 'amd64';
+
+export interface Engine {
+  readonly kind: 'docker' | 'podman' | 'buildah';
+  /** Before every command: where images and containers are kept. */
+  readonly store: readonly string[];
+}
+
+export interface Bases {
+  readonly BUILD_IMAGE: string;
+  readonly RUNTIME_IMAGE: string;
+}
+
+/** The first that works. @param folder for images and containers, of Podman and Buildah */
+export async function findEngine(folder: string): Promise<Engine | undefined> {
+  const store = ['--root', join(folder, 'images'), '--runroot', join(folder, 'containers')];
+  const engines: [Engine, string[]][] = [
+    [{ kind: 'docker', store: [] }, ['version', '--format', '{{.Server.Version}}']],
+    [{ kind: 'podman', store }, ['info']],
+    [{ kind: 'buildah', store }, ['info']],
+  ];
+  for (const [engine, question] of engines) {
+    const works = await tell(engine, question).catch(() => undefined);
+    if (works !== undefined) return engine;
+  }
+  return undefined;
+}
+
+/** As the CDK's CLI builds it by the manifest, in the asset's folder. @param bases where they are not the Dockerfile's own */
+export function buildArguments(
+  { kind }: Engine,
+  { dockerFile }: Pick<ImageAsset, 'dockerFile'>,
+  { tag, platform, bases = {}, secrets = {} }: { tag: string; platform: string; bases?: object; secrets?: object },
+): string[] {
+  // Nothing else is to be installed than the engine: no daemon, no helper for the network.
+  const free = kind === 'docker' ? [] : ['--isolation', 'chroot', '--format', 'docker', '--layers'];
+  const given = kind === 'docker' ? bases : { ...bases, BUILDPLATFORM: `linux/${OWN}` };
+  return [
+    ...['build', '--tag', tag, '--file', dockerFile, '--platform', platform, ...free],
+    ...Object.entries(given).flatMap(([name, value]) => ['--build-arg', `${name}=${value}`]),
+    ...Object.entries(secrets).flatMap(([id, file]) => ['--secret', `id=${id},src=${file}`]),
+    '.',
+  ];
+}
+
+/** As Fargate runs the task; it shares the network of this machine, for there is the broker. */
+export function runArguments(
+  { kind }: Engine,
+  { user, readOnly, dropped, init, memoryMiB }: Pick<Task, 'user' | 'readOnly' | 'dropped' | 'init' | 'memoryMiB'>,
+  { name, environment = {}, mounts = {} }: { name: string; environment?: object; mounts?: object },
+): string[] {
+  return [
+    ...['run', '--rm', '--name', name, '--pull', 'never', '--network', 'host'],
+    ...['--user', user, '--memory', `${memoryMiB}m`, ...(init ? ['--init'] : [])],
+    ...(readOnly ? ['--read-only', ...(kind === 'podman' ? ['--read-only-tmpfs=false'] : [])] : []),
+    ...dropped.flatMap((capability) => ['--cap-drop', capability]),
+    // Rootless users and sandboxes may not raise limits, which is what podman's defaults try.
+    ...['--ulimit', 'nofile=1024:1024', '--ulimit', 'nproc=1024:1024'],
+    ...Object.entries(mounts).flatMap(([file, target]) => ['--volume', `${file}:${target}:ro`]),
+    ...Object.entries(environment).flatMap(([key, value]) => ['--env', `${key}=${value}`]),
+  ];
+}
+
+/** What npm needs of this machine to reach its registry, for the build stage only: no layer holds it. */
+export async function npmSecrets(): Promise<Record<string, string>> {
+  const files = { npmrc: join(homedir(), '.npmrc'), ca: process.env.NODE_EXTRA_CA_CERTS ?? '' };
+  const there = await Promise.all(
+    Object.entries(files).map(async ([id, file]) => {
+      const found = await stat(file).catch(() => undefined);
+      return found?.isFile() ? [[id, file] as const] : [];
+    }),
+  );
+  return Object.fromEntries(there.flat());
+}
+
+/** @returns what it prints @throws Error with its last lines */
+export async function tell({ kind, store }: Engine, args: readonly string[], cwd?: string): Promise<string> {
+  return await run(kind, [...store, ...args], cwd === undefined ? {} : { cwd });
+}
+
+export async function run(
+  command: string,
+  args: readonly string[],
+  options: { cwd?: string; env?: NodeJS.ProcessEnv } = {},
+): Promise<string> {
+  try {
+    const env = { ...process.env, ...options.env };
+    const { stdout } = await promisify(execFile)(command, [...args], { maxBuffer: 2 ** 26, ...options, env });
+    return stdout;
+  } catch (error) {
+    const { stderr = '', message } = error as ExecFileException & { stderr?: string };
+    const last = stderr.trim().split('\n').slice(-12).join('\n');
+    throw new Error(`${command} failed: ${last || message}`, { cause: error });
+  }
+}

@@ -1,0 +1,91 @@
+// The record of a rehearsal: its steps with their times, what was left out, and the verdict. Pure but for the clock.
+import type { Verdict } from '../stage.ts';
+
+export interface Step {
+  readonly name: string;
+  readonly result: 'held' | 'failed' | 'left out';
+  readonly seconds: number;
+  readonly detail: string;
+}
+
+export interface Report {
+  readonly held: boolean;
+  readonly steps: readonly Step[];
+  /** In which the containers and functions here differ from those on AWS. */
+  readonly deviations: readonly string[];
+  /** None where no task was run. */
+  readonly verdict: Pick<Verdict, 'due' | 'lost' | 'repeated' | 'gaps' | 'disorders'> | null;
+  readonly seconds: number;
+}
+
+export class Recorder {
+  readonly steps: Step[] = [];
+  readonly deviations: string[] = [];
+  verdict: Verdict | undefined;
+  readonly #started = performance.now();
+  readonly #line: (line: string) => void;
+
+  /** @param line told each step as it ends */
+  constructor(line: (line: string) => void) {
+    this.#line = line;
+  }
+
+  /** @param act resolves with what is worth knowing of it @throws what the act throws, once it is recorded */
+  async step(name: string, act: () => Promise<string>): Promise<void> {
+    const started = performance.now();
+    const record = (result: Step['result'], detail: string) =>
+      this.#add({ name, result, seconds: seconds(started), detail });
+    try {
+      record('held', await act());
+    } catch (error) {
+      record('failed', error instanceof Error ? error.message : String(error));
+      throw error;
+    }
+  }
+
+  leaveOut(name: string, because: string): void {
+    this.#add({ name, result: 'left out', seconds: 0, detail: because });
+  }
+
+  #add(step: Step): void {
+    this.steps.push(step);
+    this.#line(row(step));
+  }
+
+  report(): Report {
+    const { steps, deviations } = this;
+    const verdict = this.verdict ? pick(this.verdict) : null;
+    return { held: holds(steps, verdict), steps, deviations, verdict, seconds: seconds(this.#started) };
+  }
+}
+
+function pick({ due, lost, repeated, gaps, disorders }: Verdict): Report['verdict'] {
+  return { due, lost, repeated, gaps, disorders };
+}
+
+/** What was left out is no failure; what was lost is, and so is a rehearsal of nothing. */
+export function holds(steps: readonly Step[], verdict: Report['verdict']): boolean {
+  const bad = verdict ? verdict.lost + verdict.gaps + verdict.disorders : 0;
+  return bad === 0 && steps.some(({ result }) => result === 'held') && steps.every(({ result }) => result !== 'failed');
+}
+
+export function table({ steps, deviations, verdict, seconds: total }: Report): string[] {
+  const count = (result: Step['result']): number => steps.filter((step) => step.result === result).length;
+  const counts = `${count('held')} steps held, ${count('failed')} failed, ${count('left out')} left out in ${total} s`;
+  const events = verdict
+    ? `${verdict.due} events, ${verdict.lost} lost, ${verdict.repeated} repeated, ${verdict.disorders} out of order, ${verdict.gaps} gaps`
+    : 'no events: no task was run';
+  return [
+    ...steps.map(row),
+    ...(deviations.length > 0 ? ['Different from AWS:', ...deviations.map((each) => `  - ${each}`)] : []),
+    `${counts}; ${events}`,
+  ];
+}
+
+function row({ name, result, seconds: took, detail }: Step): string {
+  return `${result.padEnd(9)}${took.toFixed(1).padStart(6)} s  ${name.padEnd(34)}  ${detail}`.trimEnd();
+}
+
+function seconds(started: number): number {
+  return Math.round((performance.now() - started) / 100) / 10;
+}

@@ -1,0 +1,226 @@
+// The documents name only what is there: commands, files, settings, outputs, queues, secrets, alarms, log lines. What
+// cannot be held to the source (a command of AWS, a promise about AWS) is not asked here.
+
+import { execFile } from 'node:child_process';
+import { once } from 'node:events';
+import { existsSync, readdirSync, readFileSync } from 'node:fs';
+import { createServer } from 'node:http';
+import type { AddressInfo } from 'node:net';
+import { dirname, join } from 'node:path';
+import { promisify } from 'node:util';
+import { describe, expect, it } from 'vitest';
+import { alarmDefinitions } from '../../lib/alarms.ts';
+import { NODE } from '../../lib/ingestor-service.ts';
+import { UNHEALTHY } from '../../lib/monitoring.ts';
+import { ENVIRONMENTS, SettingsError, settingsFor } from '../../lib/settings.ts';
+import { DEFAULT_PORT, METRICS, PATHS, QUEUES } from '../../service/contract.ts';
+import { synthesized } from '../lib/synthesized.ts';
+
+const ROOT = join(import.meta.dirname, '../..');
+const names = ['README.md', 'ARCHITECTURE.md', 'docs/deploy.md', 'docs/runbook.md'] as const;
+const documents = names.map((name) => [name, readFileSync(join(ROOT, name), 'utf8')] as const);
+const deploy = readFileSync(join(ROOT, 'docs/deploy.md'), 'utf8');
+const runbook = readFileSync(join(ROOT, 'docs/runbook.md'), 'utf8');
+const both = ENVIRONMENTS.map((environment) => synthesized(environment));
+
+/** What stands in backticks outside of blocks, with the line breaks of the paragraph taken out. */
+function quoted(document: string): string[] {
+  const prose = document.replaceAll(/^ *```[\s\S]*?^ *```$/gm, '');
+  return [...prose.matchAll(/`([^`]+)`/g)].map(([, text = '']) => text.replaceAll(/\s+/g, ' '));
+}
+
+function sources(folder: string): string {
+  const files = readdirSync(join(ROOT, folder), { recursive: true, encoding: 'utf8' });
+  return files
+    .filter((file) => file.endsWith('.ts'))
+    .map((file) => readFileSync(join(ROOT, folder, file), 'utf8'))
+    .join('\n');
+}
+
+/** Whether a deployer may write something at this path. */
+function isSetting(path: string): boolean {
+  // No setting takes a function, so that each refuses it by its own sentence.
+  const choices = path.split('.').reduceRight<unknown>(
+    (inner, key) => ({ [key]: inner }),
+    () => undefined,
+  );
+  try {
+    settingsFor('staging', choices);
+    return false;
+  } catch (error) {
+    if (!(error instanceof SettingsError)) throw error;
+    return !error.faults.some((fault) => fault.includes('no such setting'));
+  }
+}
+
+describe.each(documents)('%s', (name, document) => {
+  it('names scripts that package.json has', () => {
+    const { scripts } = JSON.parse(readFileSync(join(ROOT, 'package.json'), 'utf8'));
+    for (const [, script = ''] of document.matchAll(/npm run ([\w:-]+)/g))
+      expect(Object.keys(scripts)).toContain(script);
+  });
+
+  it("names the CDK's commands, each with the context without which there is no environment", () => {
+    const commands = ['bootstrap', 'cli-telemetry', 'destroy', 'diff', 'import', 'rollback', 'synth'];
+    for (const [line, command] of document
+      .replaceAll(/(?<=`[^`\n]*)\n *(?=[^`\n]*`)/g, ' ')
+      .matchAll(/npx cdk ([\w-]+)[^\n`]*/g)) {
+      expect(commands, line).toContain(command);
+      if (command !== 'cli-telemetry') expect(line).toContain('-c environment=');
+    }
+    // A deployment goes through the checks of `npm run deploy`.
+    expect(document).not.toMatch(/npx cdk deploy/);
+    for (const [line] of document.matchAll(/npm run deploy[^\n`]*/g)) {
+      expect(line === 'npm run deploy' || line.includes('-- -c environment='), line).toBe(true);
+    }
+  });
+
+  it('names files that are there, and headings', () => {
+    const anchors = (text: string) =>
+      [...text.matchAll(/^#+ (.+)$/gm)].map(([, title = '']) =>
+        title
+          .toLowerCase()
+          .replaceAll(/[^\w\s-]/g, '')
+          .replaceAll(' ', '-'),
+      );
+    for (const [link, target = ''] of document.matchAll(/\]\(([^)\s]+)\)/g)) {
+      if (target.startsWith('http')) continue;
+      const [file = '', anchor] = target.split('#');
+      const path = file === '' ? name : join(dirname(name), file);
+      expect(existsSync(join(ROOT, path)), link).toBe(true);
+      if (anchor) expect(anchors(readFileSync(join(ROOT, path), 'utf8')), link).toContain(anchor);
+    }
+    for (const path of quoted(document).filter((text) => /^\.?[\w./-]+\/[\w.-]+\.(ts|md|json|yml|sh)$/.test(text))) {
+      expect(existsSync(join(ROOT, path)), path).toBe(true);
+    }
+  });
+
+  it('names settings that a deployer may choose', () => {
+    const known = new Set(['gateway.gap']);
+    const roots = 'network|broker|shards|gateway|task|budgets';
+    const paths = quoted(document).filter(
+      (text) => new RegExp(`^(${roots})\\.[a-zA-Z.]+$`).test(text) && !known.has(text),
+    );
+    for (const path of paths) expect(isSetting(path), path).toBe(true);
+    for (const [text, json = ''] of document.matchAll(/settings='(\{[^']*\})'/g)) {
+      if (!json.includes('…')) expect(() => settingsFor('staging', JSON.parse(json)), text).not.toThrow();
+    }
+  });
+
+  it('names queues and secrets of the product', () => {
+    for (const queue of quoted(document).filter((text) => /^events\.\w+$/.test(text))) {
+      expect(Object.values(QUEUES)).toContain(queue);
+    }
+    const secrets = both.flatMap(({ ofType }) =>
+      ofType('AWS::SecretsManager::Secret').map(([, { Properties }]) => Properties.Name),
+    );
+    for (const [, secret] of document.matchAll(/discord-ingestor\/\$ENV\/([\w-]+)/g)) {
+      for (const environment of ENVIRONMENTS) expect(secrets).toContain(`discord-ingestor/${environment}/${secret}`);
+    }
+  });
+});
+
+describe('docs/deploy.md and the runbook', () => {
+  const texts = [...quoted(deploy), ...quoted(runbook)];
+
+  it('name outputs and metrics that there are', () => {
+    const outputs = both.flatMap((made) => [...made.outputs.keys()]);
+    const metrics = Object.values(METRICS).map(({ cloudWatch }) => cloudWatch);
+    // Of AWS, and what the templates call its resources.
+    const others = ['LogicalResourceId', 'GetSecretValue', ...both.flatMap((made) => [...made.resources.keys()])];
+    const found = [...texts, ...[...runbook.matchAll(/<([A-Z]\w+)>/g)].map(([, placeholder = '']) => placeholder)];
+    const named = found.filter((text) => /^[A-Z][a-z]+([A-Z][a-z]+)+$/.test(text));
+    expect(named.length).toBeGreaterThan(5);
+    for (const text of named) expect([...outputs, ...metrics, ...others]).toContain(text);
+  });
+
+  it('know every single setting that they name without a dot', () => {
+    const single = texts.filter((text) =>
+      /^(account|region|egress|natGateways|\w+(ArN|Arn|Days|Email|Revision))$/.test(text),
+    );
+    expect(single.length).toBeGreaterThan(3);
+    for (const path of single) expect(isSetting(path), path).toBe(true);
+    expect(isSetting('task.noSuchSetting')).toBe(false);
+    expect(isSetting('colour')).toBe(false);
+  });
+
+  it('quote lines of the log as the service writes them', () => {
+    // The service's, and those of the functions.
+    const service = [sources('service'), sources('lib')].join('\n').replaceAll(/\\(['"])/g, '$1');
+    const commands = /^(aws|npx|npm|docker|cdk|git|read) /;
+    const lines = quoted(runbook).filter((text) => /^[A-Za-z][\w']* [a-z]/.test(text) && !commands.test(text));
+    expect(lines.length).toBeGreaterThan(3);
+    // RabbitMQ's own words, which the log only hands on.
+    const others = ['node connection limit'];
+    for (const line of lines) expect(service.includes(line) || others.includes(line), line).toBe(true);
+  });
+
+  it('promise no shell, no way to the management page, and no third environment', () => {
+    for (const document of [deploy, runbook]) {
+      expect(document).not.toMatch(/opens a shell|--command "?(\/bin\/)?(ba)?sh|ssm start-session/);
+      expect(document).not.toMatch(/management page(?! )|on the management page/);
+      expect(document).not.toMatch(/second environment|topology -- plan --url https/);
+    }
+  });
+
+  it('count secrets and alarms as the templates do, and add up', () => {
+    const [, rows = ''] = /^\| \| staging \| production \|\n\|---\|---:\|---:\|\n([\s\S]*?)\n\n/m.exec(deploy) ?? [];
+    const table = rows.split('\n').map((row) =>
+      row
+        .split('|')
+        .slice(1, -1)
+        .map((cell) => cell.trim()),
+    );
+    const dollars = (cell: string) =>
+      [...cell.matchAll(/(?<![\d,.])(\d[\d,]*\.\d\d)(?![\d.])/g)].reduce(
+        (sum, [, n = '']) => sum + Number(n.replace(',', '')),
+        0,
+      );
+    both.forEach((made, column) => {
+      const cell = (title: string) => table.find(([first = '']) => first.startsWith(title)) ?? [];
+      expect(cell('Secrets, ')[0]).toBe(`Secrets, ${made.ofType('AWS::SecretsManager::Secret').length}`);
+      expect(dollars(cell('Secrets, ')[column + 1] ?? '')).toBeCloseTo(
+        0.4 * made.ofType('AWS::SecretsManager::Secret').length,
+      );
+      const [, ...alarms] = /^Alarms \((\d+) and (\d+);/.exec(cell('Alarms ')[0] ?? '') ?? [];
+      expect(Number(alarms[column])).toBe(made.ofType('AWS::CloudWatch::Alarm').length);
+      const sum = table.slice(0, -1).reduce((total, row) => total + dollars(row[column + 1] ?? ''), 0);
+      expect(cell('**Sum**')[column + 1], `${sum}`).toBe(`**${Math.round(sum)}**`);
+    });
+  });
+});
+
+describe('the runbook', () => {
+  it('asks a running task by a command that works where only Node is', async () => {
+    const [, command = '', program = ''] = /--command "(\S+) -e ([^"]+)"/.exec(runbook) ?? [];
+    expect(command).toBe(NODE);
+    expect(program).toContain(encodeURIComponent(`http://127.0.0.1:${DEFAULT_PORT}${PATHS.health}`));
+    // The shell of the person who types it, and whatever splits it at the other end, leave this as it is.
+    expect(program).not.toMatch(/[\s'"`$\\!]/);
+    const server = createServer((request, response) => response.end(`asked ${request.url}`)).listen(0, '127.0.0.1');
+    await once(server, 'listening');
+    try {
+      const { port } = server.address() as AddressInfo;
+      const { stdout } = await promisify(execFile)(process.execPath, [
+        '-e',
+        program.replace(`%3A${DEFAULT_PORT}`, `%3A${port}`),
+      ]);
+      expect(stdout).toBe(`asked ${PATHS.health}\n`);
+    } finally {
+      server.close();
+    }
+  });
+
+  it('has an entry wherever a script, an alarm or an error sends its reader', () => {
+    const headings = [...runbook.matchAll(/^### (.+)$/gm)].map(([, title = '']) =>
+      title.toLowerCase().replaceAll(' ', '-'),
+    );
+    const scripts = readdirSync(join(ROOT, '.github/scripts')).map((name) =>
+      readFileSync(join(ROOT, '.github/scripts', name), 'utf8'),
+    );
+    const text = [...scripts, sources('lib'), sources('bin'), sources('service')].join('\n');
+    for (const [, anchor = ''] of text.matchAll(/docs\/runbook\.md#([\w-]+)/g)) expect(headings).toContain(anchor);
+    for (const { id } of alarmDefinitions(settingsFor('production'))) expect(headings).toContain(id);
+    expect(headings).toContain(UNHEALTHY);
+  });
+});

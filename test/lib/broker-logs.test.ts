@@ -1,0 +1,159 @@
+// A log group of the broker that somebody deleted by hand: neither an update of the retention nor its rollback fails. The
+// events are CloudFormation's, made of the templates' own properties; the code is the library's, as it runs in Lambda, in
+// a process of its own; CloudWatch Logs answers over HTTP.
+import { execFile } from 'node:child_process';
+import { once } from 'node:events';
+import { createServer, type Server } from 'node:http';
+import { createRequire } from 'node:module';
+import type { AddressInfo } from 'node:net';
+import { dirname, join } from 'node:path';
+import { promisify } from 'node:util';
+import { afterAll, beforeAll, beforeEach, expect, it } from 'vitest';
+import { type Resource, type Synthesized, synthesized } from './synthesized.ts';
+
+const HANDLER = join(
+  dirname(createRequire(import.meta.url).resolve('aws-cdk-lib')),
+  'custom-resource-handlers/dist/custom-resources/aws-custom-resource-handler/index.js',
+);
+const GROUPS = ['general', 'connection', 'channel'].map((name) => `/aws/amazonmq/broker/b-1/${name}`);
+
+/** Days of retention by log group; 0: for ever. */
+const groups = new Map<string, number>();
+let server: Server;
+let before: Synthesized;
+let after: Synthesized;
+
+beforeAll(async () => {
+  server = createServer((request, response) => {
+    let text = '';
+    request.on('data', (chunk) => {
+      text += chunk;
+    });
+    request.on('end', () => {
+      const answer = logs(String(request.headers['x-amz-target']).split('.')[1] ?? '', JSON.parse(text));
+      response.writeHead(answer === undefined ? 200 : 400, { 'content-type': 'application/x-amz-json-1.1' });
+      response.end(JSON.stringify(answer === undefined ? {} : { __type: answer, message: answer }));
+    });
+  });
+  await once(server.listen(0, '127.0.0.1'), 'listening');
+  before = synthesized('staging');
+  after = synthesized('staging', { logRetentionDays: 30 });
+});
+afterAll(async () => {
+  server.closeAllConnections();
+  await new Promise((resolve) => server.close(resolve));
+});
+beforeEach(() => groups.clear());
+
+/** @returns the error's name, if it is one */
+function logs(action: string, input: { logGroupName: string; retentionInDays: number }): string | undefined {
+  const there = groups.has(input.logGroupName);
+  if (action === 'CreateLogGroup') {
+    if (there) return 'ResourceAlreadyExistsException';
+    groups.set(input.logGroupName, 0);
+  } else if (!there) {
+    return 'ResourceNotFoundException';
+  } else if (action === 'PutRetentionPolicy') {
+    groups.set(input.logGroupName, input.retentionInDays);
+  } else if (action === 'DeleteLogGroup') {
+    groups.delete(input.logGroupName);
+  } else {
+    return 'InvalidParameterException';
+  }
+  return undefined;
+}
+
+/** As CloudFormation hands them over: texts joined, the broker's id in its place. */
+function propertiesOf({ Properties }: Resource): Record<string, string> {
+  const resolve = (value: unknown): string => {
+    if (typeof value !== 'object' || value === null) return String(value);
+    const { 'Fn::Join': joined, Ref } = value as { 'Fn::Join'?: [string, unknown[]]; Ref?: string };
+    if (joined) return joined[1].map(resolve).join(joined[0]);
+    return Ref === 'Broker9AB50882' ? 'b-1' : 'somewhere';
+  };
+  return Object.fromEntries(Object.entries(Properties).map(([name, value]) => [name, resolve(value)]));
+}
+
+/** Those of a type, in the order in which the template's dependencies have them called. */
+function calls({ ofType }: Synthesized): { id: string; properties: Record<string, string> }[] {
+  return ['Custom::BrokerLogGroup', 'Custom::BrokerLogRetention'].flatMap((type) =>
+    ofType(type).map(([id, resource]) => ({ id, properties: propertiesOf(resource) })),
+  );
+}
+
+const events = {
+  create: (some: Synthesized) =>
+    calls(some).map(({ properties }) => ({ RequestType: 'Create', ResourceProperties: properties })),
+  /** Only what differs is called. */
+  update: (from: Synthesized, to: Synthesized) =>
+    calls(to).flatMap(({ id, properties }) => {
+      const old = calls(from).find((call) => call.id === id)?.properties;
+      const changed = JSON.stringify(old) !== JSON.stringify(properties);
+      return changed ? [{ RequestType: 'Update', ResourceProperties: properties, OldResourceProperties: old }] : [];
+    }),
+  remove: (some: Synthesized) =>
+    calls(some)
+      .toReversed()
+      .map(({ properties }) => ({ RequestType: 'Delete', ResourceProperties: properties })),
+};
+
+/** What the function answers CloudFormation, event by event. Nobody takes the answer: what it logs of it is read. */
+async function answers(list: readonly object[]): Promise<string[]> {
+  const common = {
+    ResponseURL: 'https://127.0.0.1/',
+    StackId: 's',
+    RequestId: 'r',
+    LogicalResourceId: 'l',
+    PhysicalResourceId: 'p',
+  };
+  const script = `
+    const { handler } = require(process.argv[1]);
+    (async () => {
+      for (const event of JSON.parse(process.argv[2])) {
+        console.log('event');
+        await handler(event, { logStreamName: 'stream' }).catch(() => {});
+      }
+    })();`;
+  const { port } = server.address() as AddressInfo;
+  const { stdout } = await promisify(execFile)(
+    process.execPath,
+    ['-e', script, HANDLER, JSON.stringify(list.map((event) => ({ ...common, ...event })))],
+    {
+      env: {
+        AWS_ENDPOINT_URL_CLOUDWATCH_LOGS: `http://127.0.0.1:${port}`,
+        AWS_REGION: 'eu-central-1',
+        AWS_ACCESS_KEY_ID: 'AKIDEXAMPLE',
+        AWS_SECRET_ACCESS_KEY: 'none',
+      },
+    },
+  );
+  const each = stdout.split(/^event$/m).slice(1);
+  return each.map((text) => /^Responding \{"Status":"(\w+)"/m.exec(text)?.[1] ?? text);
+}
+
+const all = (status: string, count: number) => Array.from({ length: count }, () => status);
+
+it('are made with a retention, also where Amazon MQ was first', async () => {
+  groups.set(GROUPS[0] ?? '', 0);
+  expect(await answers(events.create(before))).toEqual(all('SUCCESS', 6));
+  expect(Object.fromEntries(groups)).toEqual(Object.fromEntries(GROUPS.map((name) => [name, 14])));
+});
+
+it('deleted by hand, they are made again by an update, and by its rollback', async () => {
+  expect(await answers(events.update(before, after))).toEqual(all('SUCCESS', 6));
+  expect(Object.fromEntries(groups)).toEqual(Object.fromEntries(GROUPS.map((name) => [name, 30])));
+  groups.clear();
+  expect(await answers(events.update(after, before))).toEqual(all('SUCCESS', 6));
+  expect(Object.fromEntries(groups)).toEqual(Object.fromEntries(GROUPS.map((name) => [name, 14])));
+});
+
+it('are not touched by an update of something else', () => {
+  expect(events.update(before, synthesized('staging', { shards: { count: 2 } }))).toEqual([]);
+});
+
+it('go with staging, whether they are still there or not', async () => {
+  await answers(events.create(before));
+  groups.delete(GROUPS[1] ?? '');
+  expect(await answers(events.remove(before))).toEqual(all('SUCCESS', 6));
+  expect(groups.size).toBe(0);
+});

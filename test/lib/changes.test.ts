@@ -1,0 +1,233 @@
+// Every setting may change, and the broker stack is updated before the service: then nothing that the running tasks need
+// is removed, replaced or withdrawn, or the change is refused by name. The list of settings is the schema's own, so that
+// a new setting without a variation here fails.
+import { fullDiff, ResourceImpact } from '@aws-cdk/cloudformation-diff';
+import { describe, expect, it } from 'vitest';
+import { type Choices, type Environment, schemaFor } from '../../lib/settings.ts';
+import { transitionFaults } from '../../lib/transition.ts';
+import { exportsOf, imports, neededBy, templatesOf } from './needed.ts';
+import { type Synthesized, synthesized } from './synthesized.ts';
+
+interface Variation {
+  /** What both have. */
+  readonly base?: Choices;
+  readonly from?: Choices;
+  readonly to: Choices;
+}
+
+const existing = {
+  vpcId: 'vpc-0a1b2c3d',
+  brokerSubnetIds: ['subnet-0000000a'],
+  serviceSubnetIds: ['subnet-1000000a', 'subnet-1000000b'],
+};
+const secret = (name: string) => `arn:aws:secretsmanager:eu-central-1:111122223333:secret:${name}-AbCdEf`;
+const key = (name: string) => `arn:aws:kms:eu-central-1:111122223333:key/${name}`;
+const theirs = {
+  name: 'theirs',
+  host: 'b-1.mq.eu-central-1.on.aws',
+  administratorSecretArn: secret('admin'),
+  securityGroupId: 'sg-0a1b2c3d',
+};
+const inTheirs = (change: object): Choices => ({
+  network: { existing },
+  broker: { existing: { ...theirs, ...change } },
+});
+const inTheirNetwork = (change: object): Choices => ({ network: { existing: { ...existing, ...change } } });
+const cluster = { broker: { nodes: 3 } } as const;
+
+/** From the defaults of staging, unless it says otherwise; and each the other way round. */
+const variations: Readonly<Record<string, readonly Variation[]>> = {
+  account: [{ to: { account: '111122223333' } }],
+  region: [{ to: { region: 'eu-central-1' } }],
+  'network.cidr': [{ to: { network: { cidr: '10.74.0.0/16' } } }],
+  'network.zones': [{ to: { network: { zones: 3 } } }],
+  'network.availabilityZones': [
+    { to: { network: { availabilityZones: ['eu-central-1a', 'eu-central-1b'] } } },
+    {
+      from: { network: { availabilityZones: ['eu-central-1a', 'eu-central-1b'] } },
+      to: { network: { availabilityZones: ['eu-central-1b', 'eu-central-1a'] } },
+    },
+  ],
+  'network.existing.vpcId': [
+    { to: { network: { existing } } },
+    { from: { network: { existing } }, to: inTheirNetwork({ vpcId: 'vpc-0a1b2c3e' }) },
+  ],
+  'network.existing.brokerSubnetIds': [
+    { from: { network: { existing } }, to: inTheirNetwork({ brokerSubnetIds: ['subnet-0000000b'] }) },
+    {
+      from: inTheirs({}),
+      to: { ...inTheirs({}), ...inTheirNetwork({ brokerSubnetIds: ['subnet-0000000b'] }) },
+    },
+  ],
+  'network.existing.serviceSubnetIds': [
+    { from: { network: { existing } }, to: inTheirNetwork({ serviceSubnetIds: ['subnet-1000000c'] }) },
+    {
+      base: { egress: 'nat' },
+      from: { network: { existing } },
+      to: inTheirNetwork({ serviceSubnetIds: ['subnet-1000000c'] }),
+    },
+  ],
+  egress: [
+    { to: { egress: 'nat' } },
+    { from: { egress: 'nat' }, to: { egress: 'public-ip', natGateways: 2 } },
+    { base: { network: { existing } }, to: { egress: 'nat' } },
+  ],
+  natGateways: [
+    { to: { natGateways: 2 } },
+    { base: { egress: 'nat' }, from: { natGateways: 1 }, to: { natGateways: 2 } },
+    { base: { network: { zones: 3 }, egress: 'nat' }, from: { natGateways: 1 }, to: { natGateways: 3 } },
+  ],
+  'broker.size': [
+    { to: { broker: { size: 'mq.m7g.large' } } },
+    { base: cluster, to: { broker: { size: 'mq.m7g.2xlarge' } } },
+  ],
+  'broker.nodes': [{ base: { network: { zones: 3 } }, to: cluster }],
+  'broker.engineVersion': [{ to: { broker: { engineVersion: '4.2' } } }, { to: { broker: { engineVersion: '4.4' } } }],
+  'broker.storageGb': [{ base: cluster, to: { broker: { storageGb: 20 } } }],
+  'broker.maintenanceWindow.day': [{ to: { broker: { maintenanceWindow: { day: 'MONDAY' } } } }],
+  'broker.maintenanceWindow.time': [{ to: { broker: { maintenanceWindow: { time: '04:00' } } } }],
+  'broker.maintenanceWindow.timeZone': [{ to: { broker: { maintenanceWindow: { timeZone: 'Europe/Berlin' } } } }],
+  'broker.existing.name': [{ from: inTheirs({}), to: inTheirs({ name: 'renamed' }) }],
+  'broker.existing.host': [
+    { from: inTheirs({}), to: inTheirs({ host: 'b-2.mq.eu-central-1.on.aws' }) },
+    { base: { network: { existing } }, to: inTheirs({}) },
+  ],
+  'broker.existing.administratorSecretArn': [
+    { from: inTheirs({}), to: inTheirs({ administratorSecretArn: secret('other') }) },
+  ],
+  'broker.existing.administratorKeyArn': [{ from: inTheirs({}), to: inTheirs({ administratorKeyArn: key('1') }) }],
+  'broker.existing.securityGroupId': [{ from: inTheirs({}), to: inTheirs({ securityGroupId: 'sg-0a1b2c3e' }) }],
+  'shards.count': [{ to: { shards: { count: 40 } } }],
+  'shards.perTask': [{ base: { shards: { count: 40 } }, to: { shards: { perTask: 10 } } }],
+  'shards.standbys': [{ to: { shards: { standbys: 2 } } }],
+  'gateway.intents': [{ to: { gateway: { intents: ['Guilds'] } } }],
+  'gateway.compression': [{ to: { gateway: { compression: 'zlib-stream' } } }],
+  discordTokenSecretArn: [
+    { to: { discordTokenSecretArn: secret('token') } },
+    { from: { discordTokenSecretArn: secret('token') }, to: { discordTokenSecretArn: secret('other') } },
+  ],
+  discordTokenKeyArn: [{ base: { discordTokenSecretArn: secret('token') }, to: { discordTokenKeyArn: key('1') } }],
+  'task.cpu': [{ to: { task: { cpu: 512, memoryMiB: 1024 } } }],
+  'task.memoryMiB': [{ to: { task: { memoryMiB: 1024 } } }],
+  'task.outboxMaxEvents': [{ to: { task: { outboxMaxEvents: 1000 } } }],
+  'task.outboxMaxBytes': [{ to: { task: { outboxMaxBytes: 65_536 } } }],
+  'task.logLevel': [{ to: { task: { logLevel: 'debug' } } }],
+  'task.execEnabled': [{ to: { task: { execEnabled: true } } }],
+  logRetentionDays: [{ to: { logRetentionDays: 30 } }],
+  alarmEmail: [
+    { to: { alarmEmail: 'ops@example.com' } },
+    { from: { alarmEmail: 'ops@example.com' }, to: { alarmEmail: 'new@example.com' } },
+  ],
+  topologyRevision: [{ to: { topologyRevision: 1 } }],
+  rotationDays: [{ to: { rotationDays: 0 } }, { to: { rotationDays: 60 } }],
+  'budgets.identifiesLeft': [{ to: { budgets: { identifiesLeft: 100 } } }],
+  'budgets.outboxPercent': [{ to: { budgets: { outboxPercent: 60 } } }],
+  'budgets.interactionsWaiting': [{ to: { budgets: { interactionsWaiting: 50 } } }],
+  'budgets.guildEventsWaiting': [{ to: { budgets: { guildEventsWaiting: 50 } } }],
+  'budgets.gatewayEventsWaiting': [{ to: { budgets: { gatewayEventsWaiting: 50 } } }],
+  'budgets.deadLetters': [{ to: { budgets: { deadLetters: 50 } } }],
+  'budgets.frameToConfirmMs': [{ to: { budgets: { frameToConfirmMs: 500 } } }],
+};
+
+/** Names of all settings, from a schema as zod describes it. */
+function settingNames(schema: unknown, path = ''): string[] {
+  const { def, shape } = schema as { def: { type: string; innerType?: unknown; in?: unknown }; shape?: object };
+  if (def.type === 'object') {
+    return Object.entries(shape ?? {}).flatMap(([name, inner]) => settingNames(inner, path ? `${path}.${name}` : name));
+  }
+  if (def.innerType !== undefined) return settingNames(def.innerType, path);
+  return [path];
+}
+
+const made = new Map<string, Synthesized>();
+function environmentOf(choices: Choices, environment: Environment = 'staging'): Synthesized {
+  const name = JSON.stringify([environment, choices]);
+  const some = made.get(name) ?? synthesized(environment, choices);
+  made.set(name, some);
+  return some;
+}
+
+/** Objects merged, all else replaced. */
+function over(below: unknown, above: unknown): unknown {
+  const isObject = (value: unknown): value is Record<string, unknown> =>
+    Object(value) === value && !Array.isArray(value);
+  if (!isObject(below) || !isObject(above)) return above ?? below;
+  const names = new Set([...Object.keys(below), ...Object.keys(above)]);
+  return Object.fromEntries([...names].map((name) => [name, over(below[name], above[name])]));
+}
+
+const LOSSES: readonly ResourceImpact[] = [
+  ResourceImpact.MAY_REPLACE,
+  ResourceImpact.WILL_REPLACE,
+  ResourceImpact.WILL_DESTROY,
+  ResourceImpact.WILL_ORPHAN,
+];
+
+/** What the deployed service needs and the update of the broker stack would take from it. */
+function taken(before: Synthesized, after: Synthesized): string[] {
+  const [deployed, wanted] = [templatesOf(before), templatesOf(after)];
+  const needed = neededBy(deployed.service, deployed.broker);
+  const { resources } = fullDiff(deployed.broker, wanted.broker);
+  const lost = resources.logicalIds
+    .filter((id) => needed.has(id) && LOSSES.includes(resources.get(id).changeImpact))
+    .map((id) => `${id}: ${resources.get(id).changeImpact}`);
+  const [was, will] = [exportsOf(deployed.broker), exportsOf(wanted.broker)];
+  const withdrawn = [...imports(deployed.service)]
+    .filter((name) => JSON.stringify(was.get(name)) !== JSON.stringify(will.get(name)))
+    .map((name) => `export ${name}`);
+  return [...lost, ...withdrawn];
+}
+
+it('every setting of the schema is varied, and nothing else', () => {
+  expect(Object.keys(variations).toSorted()).toEqual(settingNames(schemaFor('staging')).toSorted());
+});
+
+it('knows what the service needs: network, subnets with their way out, group, rules, secrets, broker', () => {
+  const { broker, service } = templatesOf(environmentOf({ egress: 'nat' }));
+  const needed = [...neededBy(service, broker)];
+  const types = new Set(needed.map((id) => broker.Resources[id]?.Type.replace('AWS::', '')));
+  expect([...types].toSorted()).toEqual([
+    'AmazonMQ::Broker',
+    'EC2::EIP',
+    'EC2::InternetGateway',
+    'EC2::NatGateway',
+    'EC2::Route',
+    'EC2::RouteTable',
+    'EC2::SecurityGroup',
+    'EC2::SecurityGroupEgress',
+    'EC2::SecurityGroupIngress',
+    'EC2::Subnet',
+    'EC2::SubnetRouteTableAssociation',
+    'EC2::VPC',
+    'EC2::VPCGatewayAttachment',
+    'SecretsManager::Secret',
+  ]);
+});
+
+describe.each(Object.entries(variations))('%s', (name, list) => {
+  const both = list.flatMap(({ base = {}, from = {}, to }) => {
+    const [a, b] = [over(base, from), over(base, to)] as Choices[];
+    return [
+      { from: a, to: b },
+      { from: b, to: a },
+    ];
+  });
+
+  it.each(both)('$from → $to takes nothing from the running tasks, or is refused by its name', ({ from, to }) => {
+    const [before, after] = [environmentOf(from ?? {}), environmentOf(to ?? {})];
+    const faults = transitionFaults({ broker: before.settings, service: before.settings }, after.settings);
+    const loss = taken(before, after);
+    if (loss.length > 0) expect(faults, loss.join('\n')).not.toEqual([]);
+    // By the name of the setting, or of the group that came or went, or of what it decides.
+    const own = (fault: string) => name.startsWith(fault.split(':')[0] ?? '') || fault.includes(`${name} `);
+    for (const fault of faults)
+      expect(own(fault) || DECIDES[name]?.some((other) => fault.startsWith(other)), fault).toBe(true);
+  });
+});
+
+/** Settings by which another one has another default. */
+const DECIDES: Readonly<Record<string, readonly string[]>> = {
+  'broker.size': ['broker.storageGb'],
+  'broker.existing.host': ['broker.existing'],
+  'network.existing.vpcId': ['network.existing'],
+};

@@ -1,0 +1,92 @@
+// CloudFormation as far as the check before a deployment asks it: DescribeStacks and GetTemplate in its query protocol,
+// over real HTTP. It counts what is asked, STS and all else included, and refuses what it does not know.
+import { createServer } from 'node:http';
+import type { AddressInfo } from 'node:net';
+
+export interface DeployedStack {
+  readonly status: string;
+  readonly tags?: Readonly<Record<string, string>>;
+  readonly terminationProtection?: boolean;
+  readonly template?: unknown;
+}
+
+export interface CloudFormation {
+  readonly url: string;
+  readonly stacks: Map<string, DeployedStack>;
+  /** Names of the actions, in order. */
+  readonly asked: string[];
+  readonly account: string;
+  /** Every answer is a refusal with this code from now on. */
+  refuse(code: string | undefined): void;
+  stop(): Promise<void>;
+}
+
+export async function startCloudFormation(account = '111122223333'): Promise<CloudFormation> {
+  const stacks = new Map<string, DeployedStack>();
+  const asked: string[] = [];
+  let refusal: string | undefined;
+
+  const answer = (action: string, name: string, region: string): [number, string] => {
+    if (refusal !== undefined) return [403, failure(refusal, 'you may not')];
+    const stack = stacks.get(name);
+    if (action !== 'DescribeStacks' && action !== 'GetTemplate')
+      return [400, failure('InvalidAction', `no ${action} here`)];
+    if (!stack) return [400, failure('ValidationError', `Stack with id ${name} does not exist`)];
+    if (action === 'GetTemplate')
+      return [200, result(action, `<TemplateBody>${text(body(stack.template))}</TemplateBody>`)];
+    const tags = Object.entries(stack.tags ?? {}).map(
+      ([key, value]) => `<member><Key>${text(key)}</Key><Value>${text(value)}</Value></member>`,
+    );
+    const id = `arn:aws:cloudformation:${region}:${account}:stack/${name}/0a1b2c3d-1111-2222-3333-444455556666`;
+    const fields = [
+      `<StackId>${id}</StackId><StackName>${name}</StackName><StackStatus>${stack.status}</StackStatus>`,
+      '<CreationTime>2026-11-01T00:00:00.000Z</CreationTime>',
+      `<EnableTerminationProtection>${stack.terminationProtection ?? false}</EnableTerminationProtection>`,
+      `<Tags>${tags.join('')}</Tags>`,
+    ];
+    return [200, result(action, `<Stacks><member>${fields.join('')}</member></Stacks>`)];
+  };
+
+  const server = createServer((request, response) => {
+    const chunks: Buffer[] = [];
+    request.on('data', (chunk: Buffer) => chunks.push(chunk));
+    request.on('end', () => {
+      const form = new URLSearchParams(Buffer.concat(chunks).toString());
+      const action = form.get('Action') ?? `${request.method} ${request.url}`;
+      asked.push(action);
+      // Signed for a region: `Credential=<key>/<date>/<region>/cloudformation/aws4_request`.
+      const region = /Credential=[^/]+\/\d+\/([^/]+)\//.exec(request.headers.authorization ?? '')?.[1] ?? 'none';
+      const [status, xml] = answer(action, form.get('StackName') ?? '', region);
+      response.writeHead(status, { 'content-type': 'text/xml' }).end(xml);
+    });
+  });
+  await new Promise<void>((resolve) => server.listen(0, '127.0.0.1', resolve));
+  const { port } = server.address() as AddressInfo;
+  return {
+    url: `http://127.0.0.1:${port}`,
+    stacks,
+    asked,
+    account,
+    refuse(code) {
+      refusal = code;
+    },
+    async stop() {
+      server.closeAllConnections();
+      await new Promise((resolve) => server.close(resolve));
+    },
+  };
+}
+
+const XMLNS = 'xmlns="http://cloudformation.amazonaws.com/doc/2010-05-15/"';
+
+const result = (action: string, inner: string): string =>
+  `<${action}Response ${XMLNS}><${action}Result>${inner}</${action}Result></${action}Response>`;
+
+const failure = (code: string, message: string): string =>
+  `<ErrorResponse ${XMLNS}><Error><Type>Sender</Type><Code>${code}</Code><Message>${message}</Message></Error><RequestId>1</RequestId></ErrorResponse>`;
+
+const body = (template: unknown): string => (typeof template === 'string' ? template : JSON.stringify(template ?? {}));
+
+function text(value: string): string {
+  return value.replaceAll('&', '&amp;').replaceAll('<', '&lt;').replaceAll('>', '&gt;').replaceAll('"', '&quot;');
+}

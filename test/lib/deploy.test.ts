@@ -1,0 +1,196 @@
+// `npm run deploy` as an operator calls it, with the real CLI, against a CloudFormation that answers over HTTP: what must not
+// begin does not reach `cdk deploy`, and what may is handed to it with all its flags.
+import { execFile } from 'node:child_process';
+import { existsSync, mkdtempSync, readdirSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { afterAll, afterEach, beforeAll, beforeEach, describe, expect, it } from 'vitest';
+import { type Choices, choicesOf, type Environment, settingsFor } from '../../lib/settings.ts';
+import { type CloudFormation, type DeployedStack, startCloudFormation } from './cloudformation.ts';
+
+const ROOT = join(import.meta.dirname, '../..');
+const tags = { Application: 'discord-ingestor', Environment: 'staging', Instance: 'bot-1' };
+
+let aws: CloudFormation;
+/** Where the command is called: a checkout's folder with its cdk.json, and a folder for what is temporary. */
+let folder: string;
+let scratch: string;
+
+beforeAll(async () => {
+  aws = await startCloudFormation();
+});
+afterAll(() => aws.stop());
+beforeEach(() => {
+  folder = mkdtempSync(join(tmpdir(), 'ingestor-checkout-'));
+  scratch = mkdtempSync(join(tmpdir(), 'ingestor-scratch-'));
+  const { context } = JSON.parse(readFileSync(join(ROOT, 'cdk.json'), 'utf8'));
+  writeFileSync(
+    join(folder, 'cdk.json'),
+    JSON.stringify({ app: `${process.execPath} ${join(ROOT, 'bin/app.ts')}`, context }),
+  );
+});
+afterEach(() => {
+  for (const each of [folder, scratch]) rmSync(each, { recursive: true, force: true });
+  aws.stacks.clear();
+  aws.asked.length = 0;
+  aws.refuse(undefined);
+});
+
+const contextFile = () => join(folder, 'cdk.context.json');
+const checkoutOf = (instance: string) => writeFileSync(contextFile(), JSON.stringify({ instance, other: 1 }));
+
+function deployed(environment: Environment = 'staging', choices: Choices = {}): DeployedStack {
+  const settings = choicesOf(settingsFor(environment, choices));
+  return {
+    status: 'UPDATE_COMPLETE',
+    tags,
+    template: { Metadata: { DiscordIngestor: { instance: 'bot-1', settings } } },
+  };
+}
+
+interface Outcome {
+  readonly code: number;
+  readonly stdout: string;
+  readonly stderr: string;
+}
+
+function deploy(args: readonly string[], env: Readonly<Record<string, string>> = {}): Promise<Outcome> {
+  const environment = {
+    PATH: process.env.PATH,
+    HOME: scratch,
+    TMPDIR: scratch,
+    AWS_ENDPOINT_URL: aws.url,
+    AWS_ACCESS_KEY_ID: 'AKIDEXAMPLE',
+    AWS_SECRET_ACCESS_KEY: 'none',
+    AWS_REGION: 'eu-central-1',
+    AWS_EC2_METADATA_DISABLED: 'true',
+    CDK_DISABLE_CLI_TELEMETRY: 'true',
+    ...env,
+  };
+  return new Promise((resolve) => {
+    execFile(
+      process.execPath,
+      [join(ROOT, 'bin/deploy.ts'), ...args],
+      { cwd: folder, env: environment },
+      (error, stdout, stderr) =>
+        resolve({
+          code: error === null ? 0 : Number(error.code),
+          stdout,
+          stderr: stderr.replaceAll(/^Bundling .*\n/gm, ''),
+        }),
+    );
+  });
+}
+
+/** `--help` is what `cdk deploy` answers without AWS. */
+const HELP = /cdk deploy \[STACKS\.\.\]/;
+const staging = ['-c', 'environment=staging'];
+
+describe('refused before anything is created', { timeout: 600_000 }, () => {
+  it('each reason by a sentence: whose the stacks are, their state, their settings', async () => {
+    checkoutOf('bot-1');
+    const broken = { ...deployed('staging', { broker: { engineVersion: '4.4' } }), status: 'UPDATE_ROLLBACK_FAILED' };
+    aws.stacks.set('discord-ingestor-staging-broker', broken);
+    const { code, stdout, stderr } = await deploy([...staging, '--help']);
+    expect(stderr).toMatch(
+      /^staging cannot be deployed over what is there:\n {2}- discord-ingestor-staging-broker is UPDATE_ROLLBACK_FAILED: .* npx cdk rollback discord-ingestor-staging-broker -c environment=staging\n {2}- broker\.engineVersion: deployed with 4\.4, got 4\.3.*\n$/,
+    );
+    expect(code).toBe(1);
+    // Not a word of `cdk deploy`, and nothing asked but what is there.
+    expect(stdout).toBe('');
+    expect(aws.asked.filter((action) => action !== 'GetCallerIdentity')).toEqual([
+      'DescribeStacks',
+      'GetTemplate',
+      'DescribeStacks',
+    ]);
+    expect(readdirSync(scratch).filter((name) => name.startsWith('discord-ingestor-'))).toEqual([]);
+  });
+
+  it("somebody else's stack, whatever its template is", async () => {
+    checkoutOf('bot-1');
+    aws.stacks.set('discord-ingestor-staging-service', { status: 'CREATE_COMPLETE', template: 'Resources: {}' });
+    const { code, stdout, stderr } = await deploy([...staging, '--help']);
+    expect(stderr).toMatch(
+      / {2}- discord-ingestor-staging-service: expected the tag Application=discord-ingestor, got nothing/,
+    );
+    expect({ code, stdout }).toEqual({ code: 1, stdout: '' });
+  });
+
+  it('a checkout without an instance, where something is deployed: none is made', async () => {
+    aws.stacks.set('discord-ingestor-staging-broker', deployed());
+    const { code, stderr } = await deploy([...staging, '--help']);
+    expect(stderr).toMatch(
+      /this checkout is of none\. If it is the same bot, write "instance": "bot-1" into cdk\.context\.json/,
+    );
+    expect(code).toBe(1);
+    expect(existsSync(contextFile())).toBe(false);
+  });
+
+  it('an instance that is none, before anybody is asked', async () => {
+    expect((await deploy([...staging, '-c', 'instance=Bot 1'])).stderr).toMatch(
+      /instance: expected 4 to 40 lower-case letters/,
+    );
+    expect(aws.asked).not.toContain('DescribeStacks');
+  });
+
+  it('a CloudFormation that does not answer', async () => {
+    aws.refuse('AccessDenied');
+    const { code, stderr } = await deploy(staging);
+    expect(stderr).toMatch(
+      /^expected to read the deployed stacks from CloudFormation \(DescribeStacks, GetTemplate\), got AccessDenied: you may not\. Log in/m,
+    );
+    expect(code).toBe(1);
+    expect(existsSync(contextFile())).toBe(false);
+  });
+});
+
+describe('handed to cdk deploy', { timeout: 600_000 }, () => {
+  it('what may become of what is deployed, with its flags', async () => {
+    checkoutOf('bot-1');
+    for (const stack of ['broker', 'service']) aws.stacks.set(`discord-ingestor-staging-${stack}`, deployed());
+    const { code, stdout } = await deploy([...staging, '--help']);
+    expect(stdout).toMatch(HELP);
+    expect(code).toBe(0);
+  });
+
+  it('all stacks where none is named; its code is ours', async () => {
+    checkoutOf('bot-1');
+    const settings = '--context=settings={"shards":{"count":2}}';
+    const { code, stderr } = await deploy([...staging, settings, '--require-approval', 'never']);
+    const checked = aws.asked.lastIndexOf('DescribeStacks');
+    // It begins, and fails by what is not there.
+    expect(aws.asked.length, stderr).toBeGreaterThan(checked + 1);
+    expect(stderr).not.toMatch(/specify which stacks/i);
+    expect(code).toBe(1);
+  });
+
+  it('the first deployment makes the instance, and says that it is to be committed', async () => {
+    writeFileSync(contextFile(), JSON.stringify({ other: 1 }));
+    const { code, stdout, stderr } = await deploy([...staging, '--help'], { CI: '' });
+    const { instance, ...others } = JSON.parse(readFileSync(contextFile(), 'utf8'));
+    expect(instance).toMatch(/^bot-[0-9a-f]{8}$/);
+    expect(others).toEqual({ other: 1 });
+    expect(stderr).toContain(
+      `This bot's deployment is now instance ${instance}, written to cdk.context.json: commit it`,
+    );
+    expect(stdout).toMatch(HELP);
+    expect(code).toBe(0);
+  });
+
+  it('the first deployment of another environment is of the same instance', async () => {
+    checkoutOf('bot-1');
+    const before = readFileSync(contextFile(), 'utf8');
+    const { code } = await deploy(['-c', 'environment=production', '--help']);
+    expect(code).toBe(0);
+    expect(readFileSync(contextFile(), 'utf8')).toBe(before);
+  });
+
+  it('but a machine of CI does not make one, which would be lost with it', async () => {
+    const { code, stderr } = await deploy([...staging, '--help'], { CI: 'true' });
+    expect(stderr).toMatch(
+      /^instance: expected one in cdk\.context\.json, got none, and what is made here would be lost/m,
+    );
+    expect(code).toBe(1);
+    expect(existsSync(contextFile())).toBe(false);
+  });
+});
