@@ -490,6 +490,14 @@ describe('what outlives a deployment', () => {
     expect(Name).toEqual({ 'Fn::Join': ['', ['discord-ingestor-production-4-3-', suffix]] });
   });
 
+  it('no name of a secret ends as Secrets Manager ends the ARN: in a hyphen and six characters', () => {
+    const names = of('staging')
+      .ofType('AWS::SecretsManager::Secret')
+      .map(([, { Properties }]) => String(Properties.Name));
+    expect(names).toContain('discord-ingestor/staging/broker-workers');
+    for (const name of names) expect(name).not.toMatch(/-[^/-]{6}$/);
+  });
+
   it('passwords are made once: how they are made never changes', () => {
     const made = of('staging')
       .ofType('AWS::SecretsManager::Secret')
