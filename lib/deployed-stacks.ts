@@ -61,7 +61,7 @@ function stateFault({ name, status, terminationProtection }: FoundStack, setting
   if (status.endsWith('_IN_PROGRESS'))
     return `${name} is ${status}: somebody is changing it. Wait until that has ended`;
   if (ROLLED_BACK_BY_HAND.includes(status)) {
-    return `${name} is ${status}: an update failed and was not rolled back to its end. Read why in its events, mend it, then npx cdk rollback ${name} -c environment=${settings.environment}`;
+    return `${name} is ${status}: an update failed and was not rolled back to its end. Read why in its events, repair it, then npx cdk rollback ${name} -c environment=${settings.environment}`;
   }
   const unprotect = `aws cloudformation update-termination-protection --no-enable-termination-protection --stack-name ${name}`;
   const remove = `aws cloudformation delete-stack --stack-name ${name}`;

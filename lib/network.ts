@@ -184,7 +184,7 @@ export class Network extends Construct {
     // Each entry is `zone:name`; the first name is the regional one.
     return `https://${Fn.select(1, Fn.split(':', Fn.select(0, endpoint.vpcEndpointDnsEntries)))}`;
   }
-  /** What the functions do with our secrets: nobody else's secret, and nobody of another account, by this way. */
+  /** What the functions do with our secrets: no secret of others, and no other account, by this way. */
   private ourSecretsOnly(settings: Settings): PolicyStatement {
     const stack = Stack.of(this);
     const ours = stack.formatArn({

@@ -1,6 +1,6 @@
-// The alarms that roll a deployment back, each for something a release can be blamed for. They page nobody. docs/deploy.md
+// The alarms that roll a deployment back, each for something a release can be blamed for. They send no mail. docs/deploy.md
 // has the table of what is rolled back and what is not; a test plays it. ECS looks at no alarm of a deployment at whose
-// start one is on, so that a fix is not rolled back to what it mends: so each is on while the old version fails, and
+// start one is on, so that a fix is not rolled back to what it repairs: so each is on while the old version fails, and
 // the first also while no task reports. It is on before the first deployment too, because they are made minutes before
 // the service, with the broker; beside the service it would go on while the first image is pulled, and fail everything.
 // https://docs.aws.amazon.com/AmazonECS/latest/developerguide/deployment-alarm-failure.html

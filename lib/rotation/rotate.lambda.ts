@@ -5,7 +5,7 @@
 //   finishSecret  the pending version becomes the current one
 // Each step may be repeated, and a rotation that failed leaves the current login untouched. A fifth step is for a person
 // whose login was leaked (`npm run logins`), after a rotation:
-//   revoke        the former user gets a password that nobody keeps, and its connections are closed
+//   revoke        the former user gets a password that is not stored, and its connections are closed
 import { setTimeout as sleep } from 'node:timers/promises';
 import {
   DescribeSecretCommand,
@@ -146,7 +146,7 @@ async function rotate(event: SecretsManagerRotationEvent, user: string, settings
   }
 }
 
-/** Never touches the current user. May be repeated: the former user gets one more password that nobody keeps. */
+/** Never touches the current user. May be repeated: the former user gets one more password that is not stored. */
 async function revoke(secret: string, user: string, settings: RotationSettings): Promise<RevokeReport> {
   const versions = await versionsOf(secret);
   // A version that was current keeps the label until the next rotation.

@@ -1,7 +1,7 @@
 // Pure: what is wanted, against what a broker has, becomes steps in the order in which they can be carried out.
 // What cannot be changed is refused. Queues, exchanges and users are never removed: what is no longer wanted is named.
 // Bindings, policies and permissions are removed while they are what the record says that we made of them, and nothing
-// that stays needs them. What nobody named is left alone. Creations come before removals, so that a rename leaves no
+// that stays needs them. What is not named is left alone. Creations come before removals, so that a rename leaves no
 // moment in which a message finds no queue; policies come before the queues that they govern.
 
 import { alternateOf } from '../management/broker-login.ts';

@@ -111,7 +111,7 @@ describe('the state', () => {
 
   it('a rollback that failed names the command for this stack', () => {
     expect(faults([stack({ status: 'UPDATE_ROLLBACK_FAILED' })])).toEqual([
-      `${NAME} is UPDATE_ROLLBACK_FAILED: an update failed and was not rolled back to its end. Read why in its events, mend it, then npx cdk rollback ${NAME} -c environment=staging`,
+      `${NAME} is UPDATE_ROLLBACK_FAILED: an update failed and was not rolled back to its end. Read why in its events, repair it, then npx cdk rollback ${NAME} -c environment=staging`,
     ]);
   });
 

@@ -117,8 +117,8 @@ async function everything(given: Case): Promise<string[]> {
       output.push(inspect(error, { depth: Number.POSITIVE_INFINITY, showHidden: true }));
     }
   };
-  const nobody = { configure: '', write: '', read: '' };
-  const users = [{ name: user, tags: [], permissions: nobody }];
+  const none = { configure: '', write: '', read: '' };
+  const users = [{ name: user, tags: [], permissions: none }];
   const ResourceProperties = {
     Topology: toProperties({ vhost: user, exchanges: [], queues: [], bindings: [], policies: [], users }),
     ManagementUrl: given.managementUrl ?? management,

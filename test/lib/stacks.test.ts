@@ -627,7 +627,7 @@ describe('what a service may do for us', () => {
 });
 
 describe('the function that applies the topology', () => {
-  it('is told by its environment where to do so, and with which secrets', () => {
+  it('learns from its environment where to do so, and with which secrets', () => {
     const { resources } = of('staging');
     const [, apply] = [...resources].find(([id]) => /^TopologyApply[0-9A-F]{8}$/.test(id)) ?? [];
     if (!apply) throw new Error('expected the function TopologyApply, got none');
