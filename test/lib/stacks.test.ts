@@ -414,7 +414,7 @@ describe('what outlives a deployment', () => {
 
   it('one setting decides about all of it', () => {
     const build = (app: App, settings: Settings) => environmentStacks(app, { ...settings, keepsData: true });
-    const made = synthesized('staging', {}, () => [], build);
+    const made = synthesized('staging', {}, undefined, build);
     const production = new Set(keptBy(of('production')).map(([, { Type }]) => Type));
     expect(new Set(keptBy(made).map(([, { Type }]) => Type))).toEqual(production);
   });
