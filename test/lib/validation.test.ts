@@ -91,11 +91,17 @@ describe('with other settings, AwsSolutions has nothing to say', () => {
     },
   };
   const choices: [title: string, environment: Environment, choices: Choices][] = [
-    ['a named account and region', 'staging', named],
-    ['ECS Exec, an e-mail address', 'staging', { task: { execEnabled: true }, alarmEmail: 'ops@example.com' }],
-    ['the other way out, no rotation', 'production', { egress: 'public-ip', rotationDays: 0 }],
+    [
+      'a named account and region, ECS Exec, an e-mail address',
+      'staging',
+      { ...named, task: { execEnabled: true }, alarmEmail: 'ops@example.com' },
+    ],
+    [
+      'the other way out, no rotation, one node, a token of its own',
+      'production',
+      { egress: 'public-ip', rotationDays: 0, broker: { nodes: 1 }, discordTokenSecretArn: secretArn('token') },
+    ],
     ['NAT gateways, a cluster, two groups', 'staging', { egress: 'nat', broker: { nodes: 3 }, shards: { count: 20 } }],
-    ['one node, a token of its own', 'production', { broker: { nodes: 1 }, discordTokenSecretArn: secretArn('token') }],
     ['a network that is there', 'staging', { network: { existing } }],
     ['a broker that is there', 'staging', { network: { existing }, broker, egress: 'nat' }],
   ];
