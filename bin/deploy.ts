@@ -8,9 +8,9 @@ import { existsSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from 'no
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { CloudFormationClient, DescribeStacksCommand, GetTemplateCommand } from '@aws-sdk/client-cloudformation';
-import { deploymentFaults, type FoundStack, isThere } from '../lib/deployed-stacks.ts';
+import { deploymentFaults, type FoundStack, isThere, type Wanted } from '../lib/deployed-stacks.ts';
 import { ENVIRONMENTS, type Settings, settingsFor } from '../lib/settings.ts';
-import { DEPLOYED_TEMPLATE, instanceOf, METADATA_KEY, stackNames } from '../lib/stack-identity.ts';
+import { DEPLOYED_TEMPLATE, METADATA_KEY, stackNames } from '../lib/stack-identity.ts';
 
 const CDK = join(import.meta.dirname, '../node_modules/aws-cdk/bin/cdk');
 /** Of the CDK: it is read from the folder of cdk.json, where the CLI is called. */
@@ -30,9 +30,8 @@ try {
 async function deploy(assembly: string): Promise<number> {
   const code = await synth(assembly);
   if (code !== 0) return code;
-  const { settings, region } = wanted(assembly);
-  const stacks = await found(settings, region);
-  const instance = instanceOf(contextValue('instance') ?? contextFile().instance);
+  const { settings, instance } = wanted(assembly);
+  const stacks = await found(settings);
   const faults = deploymentFaults(stacks, { settings, instance });
   if (faults.length > 0) {
     throw new Error(
@@ -64,30 +63,25 @@ function split(args: readonly string[]): { context: string[]; others: string[] }
   return { context, others };
 }
 
-function contextValue(name: string): string | undefined {
-  return context.findLast((pair) => pair.startsWith(`${name}=`))?.slice(name.length + 1);
-}
-
 function synth(assembly: string): Promise<number> {
   // With --ci the CLI keeps stderr for what is wrong.
   return cdk('ignore', 'synth', '--quiet', '--ci', '--output', assembly, ...context.flatMap((pair) => ['-c', pair]));
 }
 
-/** What was synthesized: its settings, and the region if it is of one. */
-function wanted(assembly: string): { settings: Settings; region: string | undefined } {
+/** What was synthesized says so itself, wherever the context came from. */
+function wanted(assembly: string): Wanted {
   const json = (name: string): unknown => JSON.parse(readFileSync(join(assembly, name), 'utf8'));
   for (const environment of ENVIRONMENTS) {
     const template = `${stackNames(environment).broker}.template.json`;
     if (!existsSync(join(assembly, template))) continue;
-    const { Metadata } = DEPLOYED_TEMPLATE.parse(json(template));
-    const settings = settingsFor(environment, Metadata[METADATA_KEY].settings);
-    return { settings, region: settings.region };
+    const { settings, instance } = DEPLOYED_TEMPLATE.parse(json(template)).Metadata[METADATA_KEY];
+    return { settings: settingsFor(environment, settings), instance: instance ?? undefined };
   }
   throw new Error(`expected the stacks of ${ENVIRONMENTS.join(' or ')}, got none. Is "app" in cdk.json bin/app.ts?`);
 }
 
-async function found(settings: Settings, named: string | undefined): Promise<FoundStack[]> {
-  const region = named ?? process.env.AWS_REGION ?? process.env.AWS_DEFAULT_REGION;
+async function found(settings: Settings): Promise<FoundStack[]> {
+  const region = settings.region ?? process.env.AWS_REGION ?? process.env.AWS_DEFAULT_REGION;
   const client = new CloudFormationClient(region === undefined ? {} : { region });
   try {
     // The CLI is to look where this looks.

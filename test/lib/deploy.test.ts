@@ -47,12 +47,19 @@ function application(file: string): void {
 }
 const ourApplication = () => application(join(ROOT, 'bin/app.ts'));
 
-/** Beside itself it writes the context it was called with, one a line. */
+/** As our application makes them of the context; which, it writes beside itself, one a line. */
 const HAND_OUT = `
-  import { appendFileSync, cpSync } from 'node:fs';
+  import { appendFileSync, cpSync, readFileSync, writeFileSync } from 'node:fs';
   const { environment, instance } = JSON.parse(process.env.CDK_CONTEXT_JSON);
   appendFileSync(import.meta.dirname + '/asked.txt', environment + ' ' + instance + '\\n');
-  cpSync(JSON.parse(process.env.ASSEMBLIES)[environment], process.env.CDK_OUTDIR, { recursive: true });
+  const folder = process.env.CDK_OUTDIR;
+  cpSync(JSON.parse(process.env.ASSEMBLIES)[environment], folder, { recursive: true });
+  for (const stack of ['broker', 'service']) {
+    const file = folder + '/discord-ingestor-' + environment + '-' + stack + '.template.json';
+    const template = JSON.parse(readFileSync(file, 'utf8'));
+    template.Metadata.DiscordIngestor.instance = instance ?? null;
+    writeFileSync(file, JSON.stringify(template));
+  }
 `;
 /** Environment and instance of each synthesis. */
 const synths = () => readFileSync(join(folder, 'asked.txt'), 'utf8').trim().split('\n');
@@ -136,6 +143,17 @@ describe('refused before anything is created', { timeout: 600_000 }, () => {
       / {2}- discord-ingestor-staging-service: expected the tag Application=discord-ingestor, got nothing/,
     );
     expect({ code, stdout }).toEqual({ code: 1, stdout: '' });
+  });
+
+  it('an instance of another place than cdk.context.json counts as well: it is what the stacks would get', async () => {
+    checkoutOf('bot-1');
+    const file = join(folder, 'cdk.json');
+    const { app, context } = JSON.parse(readFileSync(file, 'utf8'));
+    writeFileSync(file, JSON.stringify({ app, context: { ...context, instance: 'bot-2' } }));
+    aws.stacks.set('discord-ingestor-staging-broker', deployed());
+    const { code, stderr } = await deploy([...staging, '--help']);
+    expect(stderr).toMatch(/deployed as instance bot-1, and this checkout is instance bot-2/);
+    expect(code).toBe(1);
   });
 
   it('a checkout without an instance, where something is deployed: none is made', async () => {
