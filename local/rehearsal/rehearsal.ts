@@ -91,7 +91,7 @@ async function built(
   return undefined;
 }
 
-export async function lived(recorder: Recorder, folder: string, versions: Versions, images: Images | undefined) {
+async function lived(recorder: Recorder, folder: string, versions: Versions, images: Images | undefined) {
   let cloud: Cloud | undefined;
   const stage = await Stage.start({
     ...{ tasks: 0, untilReady: false, tls: true, shards: SHARDS.count, shardsPerTask: SHARDS.perTask },
