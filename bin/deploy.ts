@@ -8,7 +8,9 @@ import { existsSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from 'no
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { CloudFormationClient, DescribeStacksCommand, GetTemplateCommand } from '@aws-sdk/client-cloudformation';
-import { deploymentFaults, type FoundStack, isThere, type Wanted } from '../lib/deployed-stacks.ts';
+import { DescribeAvailabilityZonesCommand, EC2Client } from '@aws-sdk/client-ec2';
+import { GetCallerIdentityCommand, STSClient } from '@aws-sdk/client-sts';
+import { deploymentFaults, type FoundStack, isThere, type Place, type Wanted } from '../lib/deployed-stacks.ts';
 import { ENVIRONMENTS, type Settings, settingsFor } from '../lib/settings.ts';
 import { DEPLOYED_TEMPLATE, METADATA_KEY, stackNames } from '../lib/stack-identity.ts';
 
@@ -31,8 +33,8 @@ async function deploy(assembly: string): Promise<number> {
   const code = await synth(assembly);
   if (code !== 0) return code;
   const { settings, instance } = wanted(assembly);
-  const stacks = await found(settings);
-  const faults = deploymentFaults(stacks, { settings, instance });
+  const { stacks, place } = await found(settings);
+  const faults = deploymentFaults(stacks, { settings, instance }, place);
   if (faults.length > 0) {
     throw new Error(
       `${settings.environment} cannot be deployed over what is there:\n${faults.map((fault) => `  - ${fault}`).join('\n')}`,
@@ -43,7 +45,8 @@ async function deploy(assembly: string): Promise<number> {
     await synth(assembly);
   }
   const names = Object.values(stackNames(settings.environment));
-  const all = others.some((other) => names.includes(other)) || others.includes('--all') ? [] : ['--all'];
+  const chosen = others.some((other) => names.includes(other) || other.includes('*') || other === '--all');
+  const all = chosen ? [] : ['--all'];
   return await cdk('inherit', 'deploy', '--app', assembly, ...all, ...others);
 }
 
@@ -80,9 +83,12 @@ function wanted(assembly: string): Wanted {
   throw new Error(`expected the stacks of ${ENVIRONMENTS.join(' or ')}, got none. Is "app" in cdk.json bin/app.ts?`);
 }
 
-async function found(settings: Settings): Promise<FoundStack[]> {
+async function found(settings: Settings): Promise<{ stacks: FoundStack[]; place: Place }> {
   const region = settings.region ?? process.env.AWS_REGION ?? process.env.AWS_DEFAULT_REGION;
-  const client = new CloudFormationClient(region === undefined ? {} : { region });
+  const where = region === undefined ? {} : { region };
+  const client = new CloudFormationClient(where);
+  const identity = new STSClient(where);
+  const network = new EC2Client(where);
   try {
     // The CLI is to look where this looks.
     process.env.AWS_REGION = await client.config.region();
@@ -91,7 +97,12 @@ async function found(settings: Settings): Promise<FoundStack[]> {
       const stack = await describe(client, name);
       if (stack) stacks.push(stack);
     }
-    return stacks;
+    const { Account: account } = await identity.send(new GetCallerIdentityCommand({}));
+    // Who may not ask for the zones deploys without this check.
+    const { AvailabilityZones } = await network
+      .send(new DescribeAvailabilityZonesCommand({ Filters: [{ Name: 'zone-type', Values: ['availability-zone'] }] }))
+      .catch(() => ({ AvailabilityZones: undefined }));
+    return { stacks, place: { account, zones: AvailabilityZones?.flatMap(({ ZoneName }) => ZoneName ?? []) } };
   } catch (error) {
     const problem = error instanceof Error ? `${error.name}: ${error.message}` : String(error);
     throw new Error(
@@ -99,7 +110,7 @@ async function found(settings: Settings): Promise<FoundStack[]> {
       { cause: error },
     );
   } finally {
-    client.destroy();
+    for (const each of [client, identity, network]) each.destroy();
   }
 }
 

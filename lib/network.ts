@@ -72,8 +72,10 @@ export class Network extends Construct {
       allowAllOutbound: false,
     });
     this.functionsReady.add(this.functions);
-    if (nat) {
+    // As long as there are gateways: functions that move away from them run on in their subnets for a moment.
+    if (nat || settings.natGateways > 0)
       this.functions.addEgressRule(ec2.Peer.anyIpv4(), ec2.Port.tcp(443), 'Secrets Manager, through the NAT gateway');
+    if (nat) {
       this.functionEnvironment = {};
       for (const { internetConnectivityEstablished } of this.functionSubnets.subnets ?? []) {
         this.functionsReady.add(internetConnectivityEstablished);

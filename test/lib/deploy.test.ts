@@ -7,7 +7,7 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { afterAll, afterEach, beforeAll, beforeEach, describe, expect, it } from 'vitest';
 import { type Choices, choicesOf, type Environment, settingsFor } from '../../lib/settings.ts';
-import { type CloudFormation, type DeployedStack, startCloudFormation } from './cloudformation.ts';
+import { type CloudFormation, type DeployedStack, startCloudFormation, THREE_ZONES } from './cloudformation.ts';
 import { synthesized } from './synthesized.ts';
 
 const ROOT = join(import.meta.dirname, '../..');
@@ -38,6 +38,7 @@ afterEach(() => {
   aws.stacks.clear();
   aws.asked.length = 0;
   aws.refuse(undefined);
+  aws.zones = THREE_ZONES;
 });
 
 /** What the checkout's cdk.json runs. */
@@ -131,6 +132,7 @@ describe('refused before anything is created', { timeout: 600_000 }, () => {
       'DescribeStacks',
       'GetTemplate',
       'DescribeStacks',
+      'DescribeAvailabilityZones',
     ]);
     expect(readdirSync(scratch).filter((name) => name.startsWith('discord-ingestor-'))).toEqual([]);
   });
@@ -172,6 +174,16 @@ describe('refused before anything is created', { timeout: 600_000 }, () => {
       /instance: expected 4 to 40 lower-case letters/,
     );
     expect(aws.asked).not.toContain('DescribeStacks');
+  });
+
+  it('a region that has fewer zones than are wanted', async () => {
+    aws.zones = ['us-west-1a'];
+    const { code, stdout, stderr } = await deploy([...staging, '--help']);
+    expect(stderr).toMatch(
+      / {2}- network\.zones: expected at most the 1 zones of this region \(us-west-1a\), got 2\. Set network\.zones/,
+    );
+    expect({ code, stdout }).toEqual({ code: 1, stdout: '' });
+    expect(existsSync(contextFile())).toBe(false);
   });
 
   it('a CloudFormation that does not answer', async () => {

@@ -291,12 +291,31 @@ describe('what cannot be changed is refused, with the name, the argument and bot
     const found = drifted({ users, permissions: [...settled.permissions, elsewhere], record: nowhere.record });
     const refusals = (some: Found, given: Record<string, string> = passwords) => plan(wanted, some, given).refusals;
     expect(refusals(found)).toEqual([
-      "user worker has another password, and permissions in vhost theirs: name another user, as this one is somebody else's",
+      "user worker is there with another password, and the record does not name it as made by this topology: name another user, as this one is somebody else's",
     ]);
     expect(refusals({ ...found, users: settled.users })).toEqual([]);
-    expect(refusals({ ...found, permissions: settled.permissions })).toEqual([]);
+    expect(refusals({ ...found, permissions: settled.permissions })).toHaveLength(1);
     expect(refusals({ ...found, record: settled.record })).toEqual([]);
     expect(refusals(found, {})).toEqual([]);
+  });
+
+  test('a policy of somebody else, which would be lost', () => {
+    const theirs = { ...settled.policies.find(({ name }) => name === 'leases'), definition: { 'max-length': 7 } };
+    const policies = settled.policies.map((policy) => (policy.name === 'leases' ? { ...policy, ...theirs } : policy));
+    const refusals = (record: Found['record'], there = policies) =>
+      plan(wanted, drifted({ policies: there, record }), passwords).refusals.filter((text) =>
+        /^policy leases/.test(text),
+      );
+    expect(refusals(nowhere.record)).toEqual([
+      expect.stringMatching(
+        /^policy leases is there with .+, wanted .+, and the record does not name it as made by this topology: delete it, or give it another name$/,
+      ),
+    ]);
+    // As wanted, or ours and changed by hand: nothing of somebody else's is lost.
+    expect(refusals(nowhere.record, [...settled.policies])).toEqual([]);
+    expect(refusals(settled.record)).toEqual([]);
+    // A broker that keeps no record cannot tell.
+    expect(refusals(undefined)).toEqual([]);
   });
 
   test('the administrator that applies it', () => {
