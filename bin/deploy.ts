@@ -8,9 +8,11 @@ import { existsSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from 'no
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { CloudFormationClient, DescribeStacksCommand, GetTemplateCommand } from '@aws-sdk/client-cloudformation';
-import { deploymentFaults, type FoundStack, isThere } from '../lib/deployed-stacks.ts';
+import { DescribeAvailabilityZonesCommand, EC2Client } from '@aws-sdk/client-ec2';
+import { GetCallerIdentityCommand, STSClient } from '@aws-sdk/client-sts';
+import { deploymentFaults, type FoundStack, isThere, type Place, type Wanted } from '../lib/deployed-stacks.ts';
 import { ENVIRONMENTS, type Settings, settingsFor } from '../lib/settings.ts';
-import { DEPLOYED_TEMPLATE, instanceOf, METADATA_KEY, stackNames } from '../lib/stack-identity.ts';
+import { DEPLOYED_TEMPLATE, METADATA_KEY, stackNames } from '../lib/stack-identity.ts';
 
 const CDK = join(import.meta.dirname, '../node_modules/aws-cdk/bin/cdk');
 /** Of the CDK: it is read from the folder of cdk.json, where the CLI is called. */
@@ -30,10 +32,9 @@ try {
 async function deploy(assembly: string): Promise<number> {
   const code = await synth(assembly);
   if (code !== 0) return code;
-  const { settings, region } = wanted(assembly);
-  const stacks = await found(settings, region);
-  const instance = instanceOf(contextValue('instance') ?? contextFile().instance);
-  const faults = deploymentFaults(stacks, { settings, instance });
+  const { settings, instance } = wanted(assembly);
+  const { stacks, place } = await found(settings);
+  const faults = deploymentFaults(stacks, { settings, instance }, place);
   if (faults.length > 0) {
     throw new Error(
       `${settings.environment} cannot be deployed over what is there:\n${faults.map((fault) => `  - ${fault}`).join('\n')}`,
@@ -44,7 +45,8 @@ async function deploy(assembly: string): Promise<number> {
     await synth(assembly);
   }
   const names = Object.values(stackNames(settings.environment));
-  const all = others.some((other) => names.includes(other)) || others.includes('--all') ? [] : ['--all'];
+  const chosen = others.some((other) => names.includes(other) || other.includes('*') || other === '--all');
+  const all = chosen ? [] : ['--all'];
   return await cdk('inherit', 'deploy', '--app', assembly, ...all, ...others);
 }
 
@@ -64,31 +66,29 @@ function split(args: readonly string[]): { context: string[]; others: string[] }
   return { context, others };
 }
 
-function contextValue(name: string): string | undefined {
-  return context.findLast((pair) => pair.startsWith(`${name}=`))?.slice(name.length + 1);
-}
-
 function synth(assembly: string): Promise<number> {
   // With --ci the CLI keeps stderr for what is wrong.
   return cdk('ignore', 'synth', '--quiet', '--ci', '--output', assembly, ...context.flatMap((pair) => ['-c', pair]));
 }
 
-/** What was synthesized: its settings, and the region if it is of one. */
-function wanted(assembly: string): { settings: Settings; region: string | undefined } {
+/** What was synthesized says so itself, wherever the context came from. */
+function wanted(assembly: string): Wanted {
   const json = (name: string): unknown => JSON.parse(readFileSync(join(assembly, name), 'utf8'));
   for (const environment of ENVIRONMENTS) {
     const template = `${stackNames(environment).broker}.template.json`;
     if (!existsSync(join(assembly, template))) continue;
-    const { Metadata } = DEPLOYED_TEMPLATE.parse(json(template));
-    const settings = settingsFor(environment, Metadata[METADATA_KEY].settings);
-    return { settings, region: settings.region };
+    const { settings, instance } = DEPLOYED_TEMPLATE.parse(json(template)).Metadata[METADATA_KEY];
+    return { settings: settingsFor(environment, settings), instance: instance ?? undefined };
   }
   throw new Error(`expected the stacks of ${ENVIRONMENTS.join(' or ')}, got none. Is "app" in cdk.json bin/app.ts?`);
 }
 
-async function found(settings: Settings, named: string | undefined): Promise<FoundStack[]> {
-  const region = named ?? process.env.AWS_REGION ?? process.env.AWS_DEFAULT_REGION;
-  const client = new CloudFormationClient(region === undefined ? {} : { region });
+async function found(settings: Settings): Promise<{ stacks: FoundStack[]; place: Place }> {
+  const region = settings.region ?? process.env.AWS_REGION ?? process.env.AWS_DEFAULT_REGION;
+  const where = region === undefined ? {} : { region };
+  const client = new CloudFormationClient(where);
+  const identity = new STSClient(where);
+  const network = new EC2Client(where);
   try {
     // The CLI is to look where this looks.
     process.env.AWS_REGION = await client.config.region();
@@ -97,7 +97,12 @@ async function found(settings: Settings, named: string | undefined): Promise<Fou
       const stack = await describe(client, name);
       if (stack) stacks.push(stack);
     }
-    return stacks;
+    const { Account: account } = await identity.send(new GetCallerIdentityCommand({}));
+    // Who may not ask for the zones deploys without this check.
+    const { AvailabilityZones } = await network
+      .send(new DescribeAvailabilityZonesCommand({ Filters: [{ Name: 'zone-type', Values: ['availability-zone'] }] }))
+      .catch(() => ({ AvailabilityZones: undefined }));
+    return { stacks, place: { account, zones: AvailabilityZones?.flatMap(({ ZoneName }) => ZoneName ?? []) } };
   } catch (error) {
     const problem = error instanceof Error ? `${error.name}: ${error.message}` : String(error);
     throw new Error(
@@ -105,7 +110,7 @@ async function found(settings: Settings, named: string | undefined): Promise<Fou
       { cause: error },
     );
   } finally {
-    client.destroy();
+    for (const each of [client, identity, network]) each.destroy();
   }
 }
 

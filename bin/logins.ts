@@ -15,7 +15,7 @@ import {
 } from '@aws-sdk/client-secrets-manager';
 import type { RevokeEvent, RevokeReport } from '../lib/rotation/rotate.lambda.ts';
 import { LOGIN_FUNCTION_OUTPUT } from '../lib/rotation/rotation.ts';
-import { secretName } from '../lib/secrets.ts';
+import { LOGIN_SECRETS, secretName } from '../lib/secrets.ts';
 import { ENVIRONMENTS, type Environment } from '../lib/settings.ts';
 import { USERS } from '../service/contract.ts';
 
@@ -74,7 +74,7 @@ async function main(): Promise<void> {
   const lambda = new LambdaClient(region);
   const secrets = new SecretsManagerClient(region);
   const functionArn = await functionOf(environment, new CloudFormationClient(region));
-  const secret = secretName(environment, `broker-${login}`);
+  const secret = secretName(environment, LOGIN_SECRETS[login]);
   const { ARN: secretArn = secret, RotationEnabled: hasSchedule = false } = await secrets.send(
     new DescribeSecretCommand({ SecretId: secret }),
   );

@@ -101,7 +101,8 @@ export function acknowledgements(settings: Settings): Acknowledgement[] {
     list.push({
       rule: 'AwsSolutions-SMG4',
       at: ['Broker/Administrator/Resource'],
-      reason: 'A new value would reach CloudFormation and not the broker. The runbook says how to change this login',
+      reason:
+        'A new value would reach CloudFormation at its next change, and not the broker: there is no procedure for it yet',
     });
     for (const group of ['general', 'connection', 'channel']) {
       list.push({

@@ -64,19 +64,16 @@ export class BrokerStack extends Stack {
     const login = { ...secrets, host: this.broker.host, vhost: VHOST };
     this.ingestorLogin = brokerLogin(this, 'IngestorLogin', {
       ...login,
-      name: 'broker-ingestor',
       description: 'The ingestor at the broker: publishes events and holds leases',
       username: USERS.ingestor,
     });
     const deadLettersLogin = brokerLogin(this, 'DeadLettersLogin', {
       ...login,
-      name: 'broker-dead-letters',
       description: 'Whoever looks after the dead letters: reads them and publishes them again',
       username: USERS.deadLetters,
     });
     const workerLogin = brokerLogin(this, 'WorkerLogin', {
       ...login,
-      name: 'broker-worker',
       description: 'The workers at the broker: consume the event queues',
       username: USERS.worker,
     });

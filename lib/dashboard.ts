@@ -246,7 +246,7 @@ export class Dashboard extends Construct {
     return ingestorMetric(name, { environment, statistic, label, ...(color && { color }) });
   }
 
-  /** Of every node: their names hold addresses that nobody knows beforehand. In percent of a limit, if there is one. */
+  /** Of every node: their names hold addresses that are not known beforehand. In percent of a limit, if there is one. */
   private nodes(name: BrokerMetric, statistic: 'Maximum' | 'Minimum', limit?: number): IMetric {
     const broker = brokerNameOf(this.settings);
     const search = `SEARCH('{${BROKER_NAMESPACE},Broker,Node} MetricName="${name}" Broker="${broker}"', '${statistic}')`;

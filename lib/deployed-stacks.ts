@@ -21,9 +21,19 @@ export interface Wanted {
   readonly instance: string | undefined;
 }
 
+/** Where the deployment would go. */
+export interface Place {
+  /** Of the login. */
+  readonly account: string | undefined;
+  /** Names of the region's availability zones; missing where they could not be read. */
+  readonly zones: readonly string[] | undefined;
+}
+
 /** One sentence for each reason against it. */
-export function deploymentFaults(stacks: readonly FoundStack[], wanted: Wanted): string[] {
+export function deploymentFaults(stacks: readonly FoundStack[], wanted: Wanted, place: Place): string[] {
   const there = stacks.filter(({ status }) => isThere(status));
+  const elsewhere = placeFaults(place, wanted.settings);
+  if (elsewhere.length > 0) return elsewhere;
   // What is not ours has nothing else to say.
   const foreign = there.flatMap((stack) => ownershipFault(stack, wanted) ?? []);
   if (foreign.length > 0) return foreign;
@@ -33,6 +43,30 @@ export function deploymentFaults(stacks: readonly FoundStack[], wanted: Wanted):
 /** A stack that was only announced by a change set, or is deleted, has nothing to lose. */
 export function isThere(status: string): boolean {
   return status !== 'REVIEW_IN_PROGRESS' && status !== 'DELETE_COMPLETE';
+}
+
+/** The CDK would assume the roles of the settings' account, whose stacks nobody has looked at. */
+function placeFaults({ account, zones }: Place, { account: wanted, network, broker }: Settings): string[] {
+  if (wanted !== undefined && account !== undefined && account !== wanted) {
+    return [
+      `account: expected a login of account ${wanted}, got one of ${account}. Log in there, or change the setting`,
+    ];
+  }
+  if (zones === undefined || network.existing) return [];
+  const unknown = (network.availabilityZones ?? []).filter((zone) => !zones.includes(zone));
+  if (unknown.length > 0) {
+    return [
+      `network.availabilityZones: expected zones of this region (${zones.join(', ')}), got ${unknown.join(', ')}`,
+    ];
+  }
+  if (network.zones <= zones.length) return [];
+  const wayOut =
+    broker.nodes > zones.length
+      ? `${broker.nodes} nodes need as many: choose another region, or broker.nodes 1 with network.zones ${zones.length}`
+      : `Set network.zones to ${zones.length}, or choose another region`;
+  return [
+    `network.zones: expected at most the ${zones.length} zones of this region (${zones.join(', ')}), got ${network.zones}. ${wayOut}`,
+  ];
 }
 
 function ownershipFault({ name, arn, tags }: FoundStack, { settings, instance }: Wanted): string | undefined {
@@ -61,7 +95,7 @@ function stateFault({ name, status, terminationProtection }: FoundStack, setting
   if (status.endsWith('_IN_PROGRESS'))
     return `${name} is ${status}: somebody is changing it. Wait until that has ended`;
   if (ROLLED_BACK_BY_HAND.includes(status)) {
-    return `${name} is ${status}: an update failed and was not rolled back to its end. Read why in its events, mend it, then npx cdk rollback ${name} -c environment=${settings.environment}`;
+    return `${name} is ${status}: an update failed and was not rolled back to its end. Read why in its events, repair it, then npx cdk rollback ${name} -c environment=${settings.environment}`;
   }
   const unprotect = `aws cloudformation update-termination-protection --no-enable-termination-protection --stack-name ${name}`;
   const remove = `aws cloudformation delete-stack --stack-name ${name}`;
@@ -79,11 +113,20 @@ const UPDATABLE: readonly string[] = [
   'IMPORT_ROLLBACK_COMPLETE',
 ];
 
+const NEVER_CREATED: readonly string[] = [
+  'CREATE_FAILED',
+  'ROLLBACK_COMPLETE',
+  'ROLLBACK_FAILED',
+  'ROLLBACK_IN_PROGRESS',
+];
+
 const ROLLED_BACK_BY_HAND: readonly string[] = ['UPDATE_FAILED', 'UPDATE_ROLLBACK_FAILED', 'IMPORT_ROLLBACK_FAILED'];
 
 function settingsFaults(stacks: readonly FoundStack[], { settings }: Wanted): string[] {
   const names = stackNames(settings.environment);
-  const [broker, service] = [names.broker, names.service].map((name) => stacks.find((stack) => stack.name === name));
+  // What was never created holds nothing that could be lost.
+  const made = stacks.filter(({ status }) => !NEVER_CREATED.includes(status));
+  const [broker, service] = [names.broker, names.service].map((name) => made.find((stack) => stack.name === name));
   if (!broker) return [];
   try {
     const deployed = { broker: settingsOf(broker, settings), service: service && settingsOf(service, settings) };

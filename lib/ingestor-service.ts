@@ -1,11 +1,13 @@
 // The ingestor on Fargate: one task per shard group and the standbys. It listens to nobody: its only door is the health
 // check from inside. Rolling deploys start the new tasks first; they stand by until the old ones hand over their leases.
 // Its image comes from service/Dockerfile, its environment from service/contract.ts; its alarms are made elsewhere.
+import { createHash } from 'node:crypto';
 import { join } from 'node:path';
 import { Duration, Size } from 'aws-cdk-lib';
 import * as ec2 from 'aws-cdk-lib/aws-ec2';
 import { Platform } from 'aws-cdk-lib/aws-ecr-assets';
 import * as ecs from 'aws-cdk-lib/aws-ecs';
+import { Role, ServicePrincipal } from 'aws-cdk-lib/aws-iam';
 import { LogGroup } from 'aws-cdk-lib/aws-logs';
 import type { ISecret } from 'aws-cdk-lib/aws-secretsmanager';
 import { Construct } from 'constructs';
@@ -49,6 +51,9 @@ export class IngestorService extends Construct {
     });
 
     const task = new ecs.FargateTaskDefinition(this, 'Task', {
+      taskRole: new Role(this, `TaskRole${suffixOf(settings)}`, {
+        assumedBy: new ServicePrincipal('ecs-tasks.amazonaws.com'),
+      }),
       cpu: settings.task.cpu,
       memoryLimitMiB: settings.task.memoryMiB,
       runtimePlatform: {
@@ -135,6 +140,12 @@ export class IngestorService extends Construct {
  * https://docs.aws.amazon.com/AmazonECS/latest/developerguide/deployment-alarm-failure.html
  */
 const BAKE_TIME = Duration.minutes(10);
+
+/** Another token secret is another role: the tasks of before keep theirs, and may read their secret, until they are gone. */
+function suffixOf({ discordTokenSecretArn, discordTokenKeyArn }: Settings): string {
+  if (discordTokenSecretArn === undefined) return '';
+  return createHash('sha256').update(`${discordTokenSecretArn} ${discordTokenKeyArn}`).digest('hex').slice(0, 8);
+}
 
 /** Tasks of a deployment that may fail before it is rolled back. */
 const FAILED_STARTS = 3;

@@ -132,7 +132,7 @@ function metricOf(definition: AlarmDefinition, settings: Settings): cloudwatch.I
 }
 
 /**
- * The names of nodes hold addresses that nobody knows beforehand, so a cluster is asked by a query; without GROUP BY it
+ * The names of nodes hold addresses that are not known beforehand, so a cluster is asked by a query; without GROUP BY it
  * gives one series, the worst of all nodes. An alarm may hold one query, and arithmetic on it.
  * https://docs.aws.amazon.com/AmazonCloudWatch/latest/monitoring/Create_Metrics_Insights_Alarm.html
  */

@@ -72,8 +72,10 @@ export class Network extends Construct {
       allowAllOutbound: false,
     });
     this.functionsReady.add(this.functions);
-    if (nat) {
+    // As long as there are gateways: functions that move away from them run on in their subnets for a moment.
+    if (nat || settings.natGateways > 0)
       this.functions.addEgressRule(ec2.Peer.anyIpv4(), ec2.Port.tcp(443), 'Secrets Manager, through the NAT gateway');
+    if (nat) {
       this.functionEnvironment = {};
       for (const { internetConnectivityEstablished } of this.functionSubnets.subnets ?? []) {
         this.functionsReady.add(internetConnectivityEstablished);
@@ -184,7 +186,7 @@ export class Network extends Construct {
     // Each entry is `zone:name`; the first name is the regional one.
     return `https://${Fn.select(1, Fn.split(':', Fn.select(0, endpoint.vpcEndpointDnsEntries)))}`;
   }
-  /** What the functions do with our secrets: nobody else's secret, and nobody of another account, by this way. */
+  /** What the functions do with our secrets: no secret of others, and no other account, by this way. */
   private ourSecretsOnly(settings: Settings): PolicyStatement {
     const stack = Stack.of(this);
     const ours = stack.formatArn({

@@ -1,6 +1,6 @@
-// The alarms that roll a deployment back, each for something a release can be blamed for. They page nobody. docs/deploy.md
+// The alarms that roll a deployment back, each for something a release can be blamed for. They send no mail. docs/deploy.md
 // has the table of what is rolled back and what is not; a test plays it. ECS looks at no alarm of a deployment at whose
-// start one is on, so that a fix is not rolled back to what it mends: so each is on while the old version fails, and
+// start one is on, so that a fix is not rolled back to what it repairs: so each is on while the old version fails, and
 // the first also while no task reports. It is on before the first deployment too, because they are made minutes before
 // the service, with the broker; beside the service it would go on while the first image is pulled, and fail everything.
 // https://docs.aws.amazon.com/AmazonECS/latest/developerguide/deployment-alarm-failure.html
@@ -83,11 +83,12 @@ export function releaseAlarmDefinitions({ tasks }: Pick<Settings, 'tasks'>): Rel
     },
     {
       id: 'release-gaps',
-      blame: 'lost',
-      metrics: { lost: ['gapsInHandOver', 'Sum'] },
+      // One of many shards may be lost by chance in such a moment.
+      blame: 'IF(lost > configured / 10, 1, 0)',
+      metrics: { lost: ['gapsInHandOver', 'Sum'], configured: ['shardsConfigured', 'Minimum'] },
       datapoints: [1, 1],
       silence: 'notBreaching',
-      wrong: 'A session that was alive was lost with the hand-over to another task',
+      wrong: 'More than a tenth of the sessions were alive, and were lost with the hand-over to another task',
       because: 'the old task had it a moment ago; what expired before, or was given up on purpose, does not count',
     },
   ];

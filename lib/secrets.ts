@@ -5,18 +5,24 @@ import { type RemovalPolicy, Stack } from 'aws-cdk-lib';
 import { PolicyStatement } from 'aws-cdk-lib/aws-iam';
 import { CfnSecret, type ISecret, Secret } from 'aws-cdk-lib/aws-secretsmanager';
 import type { Construct } from 'constructs';
-import type { BROKER_SECRET_FIELDS } from '../service/contract.ts';
+import { type BROKER_SECRET_FIELDS, USERS } from '../service/contract.ts';
 import type { Environment } from './settings.ts';
 
 /** The broker's own user, whose name is no secret. It must not be `guest`, which Amazon MQ deletes. */
 export const ADMINISTRATOR = 'administrator';
 
-export type SecretName =
-  | 'discord-token'
-  | 'broker-administrator'
-  | 'broker-ingestor'
-  | 'broker-worker'
-  | 'broker-dead-letters';
+/**
+ * By user of the broker, the secret with its login. None ends in a hyphen and six characters, as `broker-worker` would:
+ * Secrets Manager adds such an ending to each ARN, and may take a name that has one for a part of an ARN.
+ * https://docs.aws.amazon.com/secretsmanager/latest/userguide/create_secret.html
+ */
+export const LOGIN_SECRETS = {
+  [USERS.ingestor]: 'broker-ingestor',
+  [USERS.worker]: 'broker-workers',
+  [USERS.deadLetters]: 'broker-dead-letters',
+} as const;
+
+export type SecretName = 'discord-token' | 'broker-administrator' | (typeof LOGIN_SECRETS)[keyof typeof LOGIN_SECRETS];
 
 /** `*`: all of them, in a policy. */
 export const secretName = (environment: Environment, name: SecretName | '*'): string =>
@@ -38,11 +44,10 @@ export function administratorSecret(scope: Construct, id: string, props: SecretP
 }
 
 export interface BrokerLoginProps extends SecretProps {
-  readonly name: Extract<SecretName, 'broker-ingestor' | 'broker-worker' | 'broker-dead-letters'>;
   readonly description: string;
   readonly host: string;
   readonly vhost: string;
-  readonly username: string;
+  readonly username: keyof typeof LOGIN_SECRETS;
 }
 
 /** All that a client needs to connect, in the fields that the service reads. */
@@ -55,7 +60,7 @@ export function brokerLogin(scope: Construct, id: string, props: BrokerLoginProp
     username,
   };
   return new Secret(scope, id, {
-    secretName: secretName(props.environment, props.name),
+    secretName: secretName(props.environment, LOGIN_SECRETS[username]),
     description: props.description,
     generateSecretString: generator(login),
     removalPolicy: props.removalPolicy,

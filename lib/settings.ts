@@ -6,6 +6,7 @@ import { GatewayIntentBits } from 'discord-api-types/v10';
 import { z } from 'zod';
 import { QUEUES } from '../service/contract.ts';
 import { BROKER_SIZES, type BrokerSize, brokerLimits } from './broker-limits.ts';
+import { CONNECTIONS_OF_A_TASK } from './topology/topology.ts';
 
 export const ENVIRONMENTS = ['staging', 'production'] as const;
 export type Environment = (typeof ENVIRONMENTS)[number];
@@ -271,7 +272,7 @@ export function schemaFor(environment: Environment) {
       .refine((days) => RETENTIONS.includes(days), said(`one of ${RETENTIONS.join(', ')}`))
       .default(production ? 90 : 14),
 
-    // One address, or a list. Without it alarms reach the topic and nobody: subscribe to the topic otherwise (chat, pager).
+    // One address, or a list. Without it alarms reach the topic and no person: subscribe to the topic otherwise (chat, pager).
     alarmEmail: z
       .union([email(), z.array(email())], said('an e-mail address, or a list of them'))
       .transform((given): string[] => [...new Set([given].flat())])
@@ -396,7 +397,7 @@ function refusalsBetween(settings: Sound, environment: Environment): Refusal[] {
   }
   const tasks = groups + shards.standbys;
   // Old and new tasks of a deployment.
-  const connections = 2 * tasks * CONNECTIONS_PER_TASK;
+  const connections = 2 * tasks * CONNECTIONS_OF_A_TASK;
   if (limits && groups <= MOST_GROUPS && connections > limits.connectionsPerNode / 2) {
     refuse(
       ['shards.perTask', 'shards.count', 'shards.standbys', 'broker.size', 'broker.nodes'],
@@ -430,9 +431,6 @@ export const MOST_GROUPS = 1000;
 
 /** One for each of Discord's buckets (`max_concurrency`), which has not been seen above 64, and never more than shards. */
 const MOST_IDENTIFY_QUEUES = 64;
-
-/** One for events, one for the lease. */
-const CONNECTIONS_PER_TASK = 2;
 
 const groupsOf = ({ shards }: Pick<Sound, 'shards'>): number => Math.ceil(shards.count / shards.perTask);
 

@@ -23,7 +23,9 @@ export interface StackMetadata {
 
 /** Of a template as CloudFormation hands it back: the settings are checked by whoever knows the environment. */
 export const DEPLOYED_TEMPLATE = z.object({
-  Metadata: z.object({ [METADATA_KEY]: z.object({ settings: z.record(z.string(), z.unknown()) }) }),
+  Metadata: z.object({
+    [METADATA_KEY]: z.object({ instance: z.string().nullish(), settings: z.record(z.string(), z.unknown()) }),
+  }),
 });
 
 /**

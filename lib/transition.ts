@@ -118,7 +118,7 @@ function emailFault(service: Settings, wanted: Settings): string | undefined {
   if (was.length === 0 || will?.length === 0 || was.some((email) => will?.includes(email))) return;
   const old = was.join(', ');
   if (will === undefined) {
-    return `alarmEmail: deployed with ${old}, got nothing. Name it again, or say [] if alarms shall reach nobody by e-mail`;
+    return `alarmEmail: deployed with ${old}, got nothing. Name it again, or say [] if alarms shall not be sent by e-mail`;
   }
   return `alarmEmail: deployed with ${old}, got ${will.join(', ')}, where alarms arrive only once the subscription is confirmed. Deploy a list of both, confirm, then deploy without the old one`;
 }

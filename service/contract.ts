@@ -60,7 +60,7 @@ export const QUEUES = {
 } as const;
 
 /** The ingestor's own objects begin so. What it may do with each: lib/topology/topology.ts. */
-export const INGESTOR_PREFIX = 'ingestor.';
+const INGESTOR_PREFIX = 'ingestor.';
 /** The queue whose one unacknowledged message, the session record, is the lease of a shard group. */
 export const leaseQueue = (group: number): string => `${INGESTOR_PREFIX}lease.${group}`;
 /** Immutable, so declared alike by the topology and by the service. Everything else of these queues is policy. */

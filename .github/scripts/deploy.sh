@@ -18,14 +18,13 @@ for stack in "discord-ingestor-$environment-broker" "discord-ingestor-$environme
   }
   echo "$stack: $state"
   case $state in
-    UPDATE_ROLLBACK_FAILED | UPDATE_FAILED | CREATE_FAILED)
-      echo "::error::$stack is in $state, and accepts no deployment until it is rolled back. Mend the cause, then" \
+    UPDATE_ROLLBACK_FAILED | UPDATE_FAILED)
+      echo "::error::$stack is in $state, and accepts no deployment until it is rolled back. Remove the cause, then" \
         "run: npx cdk rollback $stack ${choices[*]@Q}. See docs/runbook.md#a-deployment-ended-in-update_rollback_failed"
       ;;
-    ROLLBACK_COMPLETE)
-      echo "::error::$stack could not be created. The next deployment deletes it and makes it again; while its termination" \
-        "protection is on, lift that first: aws cloudformation update-termination-protection" \
-        "--no-enable-termination-protection --stack-name $stack"
+    CREATE_FAILED | ROLLBACK_COMPLETE)
+      echo "::error::$stack could not be created, and CloudFormation takes no update of it. The next deployment says by which" \
+        "commands it is removed; until then it is refused. See docs/deploy.md, \"Deploy\""
       ;;
     ROLLBACK_FAILED | DELETE_FAILED)
       echo "::error::$stack is in $state, and can only be deleted. See docs/runbook.md#give-an-environment-up"

@@ -1,7 +1,7 @@
 #!/bin/bash
 # Waits until the alarm that sums up an environment's health has been quiet for five minutes: as long as the alarms about
 # reports, shards and broker look back. Fails after twenty minutes, and names the alarms that are on.
-# Without a bot token, which nobody can put in before the first deployment has made its secret, shards cannot connect.
+# Without a bot token, which cannot be put in before the first deployment has made its secret, shards cannot connect.
 # Where that is all that is wrong, it ends well and says what to do.
 #   wait-until-healthy.sh ENVIRONMENT
 set -euo pipefail

@@ -20,7 +20,7 @@ export async function tryLogin({ host, port, vhost, username, password, tls }: B
     );
   };
   let connection: ChannelModel | undefined;
-  // The socket is made before `connect` returns, so that it is nobody else's.
+  // The socket is made before `connect` returns, so that it is no other connection's.
   subscribe('net.client.socket', tap);
   const opening = connect(
     {

@@ -5,7 +5,7 @@
 //   finishSecret  the pending version becomes the current one
 // Each step may be repeated, and a rotation that failed leaves the current login untouched. A fifth step is for a person
 // whose login was leaked (`npm run logins`), after a rotation:
-//   revoke        the former user gets a password that nobody keeps, and its connections are closed
+//   revoke        the former user gets a password that is not stored, and its connections are closed
 import { setTimeout as sleep } from 'node:timers/promises';
 import {
   DescribeSecretCommand,
@@ -146,8 +146,26 @@ async function rotate(event: SecretsManagerRotationEvent, user: string, settings
   }
 }
 
-/** Never touches the current user. May be repeated: the former user gets one more password that nobody keeps. */
+/** Never touches the current user. May be repeated: the former user gets one more password that is not stored. */
 async function revoke(secret: string, user: string, settings: RotationSettings): Promise<RevokeReport> {
+  const current = await settledUser(secret, user);
+  const former = alternateOf(current);
+  return await asAdministrator(settings, user, async (api, users) => {
+    if (!users.some(({ name }) => name === former)) {
+      say('revoke', secret, `nothing to do: the broker knows no user ${former}`);
+      return { revoked: undefined, current, connectionsClosed: 0 };
+    }
+    if ((await settledUser(secret, user)) !== current)
+      throw new Error(`secret ${secret}: a rotation came between, and user ${former} is current now. Revoke again`);
+    await api.putUser(former, { password: newPassword() });
+    const connectionsClosed = await closeAll(api, former);
+    say('revoke', secret, `the password of user ${former} is revoked`, { connectionsClosed });
+    return { revoked: former, current, connectionsClosed };
+  });
+}
+
+/** The current user. @throws Error with one sentence where a rotation is under way */
+async function settledUser(secret: string, user: string): Promise<string> {
   const versions = await versionsOf(secret);
   // A version that was current keeps the label until the next rotation.
   const underWay = Object.values(versions).some(
@@ -158,18 +176,7 @@ async function revoke(secret: string, user: string, settings: RotationSettings):
       `secret ${secret}: expected no rotation under way, got a version with the label ${PENDING}, whose user would be revoked. Wait until the rotation ends, or remove the label, and revoke again`,
     );
   }
-  const { username: current } = await currentLogin(secret, user);
-  const former = alternateOf(current);
-  return await asAdministrator(settings, user, async (api, users) => {
-    if (!users.some(({ name }) => name === former)) {
-      say('revoke', secret, `nothing to do: the broker knows no user ${former}`);
-      return { revoked: undefined, current, connectionsClosed: 0 };
-    }
-    await api.putUser(former, { password: newPassword() });
-    const connectionsClosed = await closeAll(api, former);
-    say('revoke', secret, `the password of user ${former} is revoked`, { connectionsClosed });
-    return { revoked: former, current, connectionsClosed };
-  });
+  return (await currentLogin(secret, user)).username;
 }
 
 /** Again until there is none: one that just opened with the old password is known to the broker a moment later. */

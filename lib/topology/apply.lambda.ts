@@ -228,7 +228,7 @@ async function usersOf(parts: readonly User[], arns: Readonly<Record<string, str
   return { users, passwords };
 }
 
-/** Undefined where there is none, or nobody could have logged in with it. */
+/** Undefined where there is none, or no login was possible with it. */
 async function formerUser(arn: string): Promise<string | undefined> {
   const text = await readSecretText(secrets, arn, { VersionStage: 'AWSPREVIOUS' });
   try {

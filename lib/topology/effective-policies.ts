@@ -81,7 +81,7 @@ function effects(queue: string, own: Definition, theirs: Definition): Record<str
   const breaks = (key: string, because: string) => {
     found[key] = { breaks: true, because };
   };
-  if ('expires' in theirs) breaks('expires', 'deletes it with its messages while nobody uses it');
+  if ('expires' in theirs) breaks('expires', 'deletes it with its messages while it is not used');
   for (const key of ['message-ttl', 'max-length', 'max-length-bytes'].filter((some) =>
     isBelow(theirs[some], own[some]),
   ))
@@ -106,7 +106,7 @@ function isBelow(theirs: unknown, own: unknown): boolean {
   return bound(theirs) < bound(own);
 }
 
-/** The one that applies; of those that nobody can tell apart, all. */
+/** The one that applies; of those that cannot be told apart, all. */
 function operatorPoliciesOf(queue: string, found: Found): { name: string; definition: Definition }[] {
   const there = found.queues.find(({ name }) => name === queue);
   if (there?.operatorPolicy === null || there?.operatorPolicy === '') return [];

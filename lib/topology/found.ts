@@ -35,7 +35,7 @@ export interface Found {
   readonly operatorPolicies: readonly FoundPolicy[];
   /** Of the whole broker; undefined where it knows none, or keeps them from us. */
   readonly userLimits: readonly FoundUserLimits[] | undefined;
-  /** What was created and changed here before; undefined where nobody can know. */
+  /** What was created and changed here before; undefined where it is unknown. */
   readonly record: TopologyRecord | undefined;
   /** What the broker did not let us read, and what follows, one sentence each. */
   readonly notes: readonly string[];

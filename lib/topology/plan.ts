@@ -1,7 +1,7 @@
 // Pure: what is wanted, against what a broker has, becomes steps in the order in which they can be carried out.
 // What cannot be changed is refused. Queues, exchanges and users are never removed: what is no longer wanted is named.
 // Bindings, policies and permissions are removed while they are what the record says that we made of them, and nothing
-// that stays needs them. What nobody named is left alone. Creations come before removals, so that a rename leaves no
+// that stays needs them. What is not named is left alone. Creations come before removals, so that a rename leaves no
 // moment in which a message finds no queue; policies come before the queues that they govern.
 
 import { alternateOf } from '../management/broker-login.ts';
@@ -93,6 +93,7 @@ export function plan(wanted: Topology, found: Found, passwords: Readonly<Record<
     refusals: [
       ...wanted.exchanges.flatMap((exchange) => exchangeRefusals(exchange, found)),
       ...wanted.queues.flatMap((queue) => queueRefusals(queue, found)),
+      ...policies.flatMap((policy) => policyRefusals(policy, found)),
       ...overridden(wanted, policies, found, staying),
       ...effects.refusals,
       ...wanted.users.flatMap((user) => userRefusals(user, found, passwords[user.name])),
@@ -141,18 +142,19 @@ function policySteps(policies: readonly Policy[], found: Found): Step[] {
       ];
       return [{ kind: 'create', what, details, target }];
     }
-    const flat = (some: Omit<Policy, 'applyTo' | 'definition'> & { applyTo: string; definition: object }) => ({
-      pattern: some.pattern,
-      'apply-to': some.applyTo,
-      priority: some.priority,
-      ...some.definition,
-    });
     const details = differences(flat(policy), flat(there)).map(
       ({ key, is, should }) => `${key}: ${show(is)} → ${show(should)}`,
     );
     return details.length === 0 ? [] : [{ kind: 'change', what, details, target }];
   });
 }
+
+const flat = (some: Omit<Policy, 'applyTo' | 'definition'> & { applyTo: string; definition: object }) => ({
+  pattern: some.pattern,
+  'apply-to': some.applyTo,
+  priority: some.priority,
+  ...some.definition,
+});
 
 function userSteps(
   users: readonly User[],
@@ -243,10 +245,21 @@ function userRefusals({ name, tags }: User, found: Found, password: string | und
       `user ${name} has the tags ${show(is)}, wanted ${show(should)}: name another user, or take the tags away by hand if it is this topology's`,
     ];
   const isOurs = found.record === undefined || found.record.users.some((user) => isPair(user, name));
-  const elsewhere = found.permissions.find(({ user, vhost }) => user === name && vhost !== found.vhost);
-  if (isOurs || elsewhere === undefined || password === undefined || isPasswordOf(there, password)) return [];
+  if (isOurs || password === undefined || isPasswordOf(there, password)) return [];
   return [
-    `user ${name} has another password, and permissions in vhost ${elsewhere.vhost}: name another user, as this one is somebody else's`,
+    `user ${name} is there with another password, and the record does not name it as made by this topology: name another user, as this one is somebody else's`,
+  ];
+}
+
+/** One of the same name that nobody recorded is somebody else's: replaced, it would be lost, and a rollback has no copy. */
+function policyRefusals(policy: Policy, found: Found): string[] {
+  const there = found.policies.find(({ name }) => name === policy.name);
+  const isOurs = found.record === undefined || found.record.policies.some(({ name }) => name === policy.name);
+  const [difference] = there === undefined || isOurs ? [] : differences(flat(policy), flat(there));
+  if (difference === undefined) return [];
+  const { key, is, should } = difference;
+  return [
+    `policy ${policy.name} is there with ${key} ${show(is)}, wanted ${show(should)}, and the record does not name it as made by this topology: delete it, or give it another name`,
   ];
 }
 

@@ -4,13 +4,14 @@
 import type { ManagementApi } from '../management/management-api.ts';
 import { readFound } from './found.ts';
 import { isWanted, type Unwanted } from './plan.ts';
-import type { Topology } from './topology.ts';
+import { isLeaseQueue, type Topology } from './topology.ts';
 
 export const removableTypes = ['queue', 'exchange', 'user'] as const satisfies readonly Unwanted['type'][];
 
 /**
  * What would go with it, one line each.
- * @throws Error with one sentence where it is wanted, not there, or the user that asks; ManagementApiError
+ * @throws Error with one sentence where it is wanted, not there, in use as a lease, or the user that asks;
+ *   ManagementApiError
  */
 export async function held(api: ManagementApi, wanted: Topology, { type, name }: Unwanted): Promise<string[]> {
   const found = await readFound(api, wanted.vhost);
@@ -29,6 +30,11 @@ export async function held(api: ManagementApi, wanted: Topology, { type, name }:
   switch (type) {
     case 'queue': {
       const { messages = 'unknown', consumers = 'unknown' } = (await api.queueStatistics(wanted.vhost, name)) ?? {};
+      // Whoever asks may not have said how many groups are deployed.
+      if (isLeaseQueue(name) && Number(consumers) > 0)
+        throw new Error(
+          `queue ${name} is the lease of a shard group, with consumers (${consumers}): nothing was removed`,
+        );
       return [
         `messages: ${messages}${messages === 'unknown' ? '' : ' (up to ten seconds ago)'}`,
         `consumers: ${consumers}`,

@@ -222,7 +222,7 @@ const limited = (connections: number): UserLimits => ({
 });
 
 /** One that publishes, and one for the lease (service/main.ts). */
-const CONNECTIONS_OF_A_TASK = 2;
+export const CONNECTIONS_OF_A_TASK = 2;
 /** For events, depths, claims and records, and for the IDENTIFYs that wait. */
 const CHANNELS_OF_A_TASK = 10;
 /** Amazon MQ's default on RabbitMQ 4: more lease queues need more channels. */
@@ -279,7 +279,7 @@ function policies(limits: Limits): Policy[] {
       'delivery-limit': limits.deliveryLimit,
     }),
     queues('set-aside', exactly(QUEUES.deadLetters, QUEUES.unrouted), setAside),
-    // A session record is redelivered at every hand-over, for ever. Not the identify queues: those are classic.
+    // A session record is redelivered at every hand-over, indefinitely. Not the identify queues: those are classic.
     queues('leases', `^${numbered(leaseQueue)}$`, { ...surely, 'delivery-limit': -1 }),
     {
       name: EXCHANGES.events,

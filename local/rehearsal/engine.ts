@@ -1,4 +1,4 @@
-// What builds and runs images: Docker, Podman or Buildah, whichever works here. Buildah only builds. What it is told is
+// What builds and runs images: Docker, Podman or Buildah, whichever works here. Buildah only builds. Its arguments are
 // decided purely (`buildArguments`, `runArguments`); Podman and Buildah keep everything in the rehearsal's folder.
 import { type ExecFileException, execFile } from 'node:child_process';
 import { stat } from 'node:fs/promises';

@@ -5,6 +5,8 @@ import { rmSync } from 'node:fs';
 import { appendFile, cp, mkdir, mkdtemp, symlink } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { dirname, join } from 'node:path';
+import { LOGIN_SECRETS } from '../../lib/secrets.ts';
+import { USERS } from '../../service/contract.ts';
 import { Stage } from '../stage.ts';
 import { type Assembly, synthesize } from './assembly.ts';
 import { Cloud } from './cloud.ts';
@@ -89,7 +91,7 @@ async function built(
   return undefined;
 }
 
-export async function lived(recorder: Recorder, folder: string, versions: Versions, images: Images | undefined) {
+async function lived(recorder: Recorder, folder: string, versions: Versions, images: Images | undefined) {
   let cloud: Cloud | undefined;
   const stage = await Stage.start({
     ...{ tasks: 0, untilReady: false, tls: true, shards: SHARDS.count, shardsPerTask: SHARDS.perTask },
@@ -101,7 +103,11 @@ export async function lived(recorder: Recorder, folder: string, versions: Versio
         const { Data } = await made.topology('Create', versions.first);
         return `by the bundled function, twice, on RabbitMQ ${Data?.Version} over TLS`;
       });
-      return (user) => made.login(`broker-${user}`);
+      return (user) => {
+        const known = Object.values(USERS).find((name) => name === user);
+        if (known === undefined) throw new Error(`expected a user of the topology, got ${user}`);
+        return made.login(LOGIN_SECRETS[known]);
+      };
     },
   });
   try {

@@ -1,4 +1,4 @@
-// Reads CloudFormation's templates: resolves references to real values, and finds the task as ECS is told to run it.
+// Reads CloudFormation's templates: resolves references to real values, and finds the task as its definition describes it to ECS.
 // Pure. What it does not know, it refuses: a rehearsal that skips a property would rehearse something else.
 import { z } from 'zod';
 

@@ -111,9 +111,11 @@ export class BrokerConnection extends EventEmitter<Events> {
       this.#lastTurnAt = Date.now();
       try {
         const model = await this.#open();
+        const openedAt = Date.now();
         const cause = await this.#untilLost(model);
-        // A limit of channels closes a connection that is open already: a failure like the others.
-        failures = isRefusal(cause) ? failures + 1 : 0;
+        // A limit of channels closes a connection soon after it was opened: a failure like the others. Later, a first one.
+        if (!isRefusal(cause)) failures = 0;
+        else failures = Date.now() - openedAt < LIVED_MS ? failures + 1 : 1;
       } catch (error) {
         failures += 1;
         if (await this.#hasNewLogin(error, failures)) continue;
@@ -206,6 +208,8 @@ export class BrokerConnection extends EventEmitter<Events> {
   }
 }
 
+/** A connection that lived this long had succeeded. */
+const LIVED_MS = 10_000;
 /** AMQP's NOT_ALLOWED: the broker would do the same again at once. */
 const NOT_ALLOWED = 530;
 

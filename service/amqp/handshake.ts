@@ -15,7 +15,7 @@ export async function connectWithReason(...args: Parameters<typeof connect>): Pr
   const tap = (message: unknown) => {
     stopReading = readAlong((message as { readonly socket: Socket }).socket, received);
   };
-  // The socket is made before `connect` returns, so that it is nobody else's.
+  // The socket is made before `connect` returns, so that it is no other connection's.
   subscribe('net.client.socket', tap);
   let opening: Promise<ChannelModel>;
   try {

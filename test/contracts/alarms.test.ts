@@ -155,7 +155,7 @@ describe.each(environments)('%s', (environment) => {
     }
   });
 
-  it('rolls deployments back by alarms that tell nobody, and by no other', () => {
+  it('rolls deployments back by alarms that send nothing, and by no other', () => {
     const { Alarms } = of(environment).one('AWS::ECS::Service').Properties.DeploymentConfiguration as {
       Alarms: { AlarmNames: string[] };
     };
@@ -255,7 +255,7 @@ describe('the nodes of a broker', () => {
     expect(judged('staging', id, metric, [value], [name, limit])).toBe(state);
   });
 
-  it('without data is nobody to call about', () => {
+  it('without data is no reason to call', () => {
     expect(judged('production', 'broker-memory', 'SystemCpuUtilization', [1, 1, 1])).toBe('OK');
   });
 });

@@ -147,7 +147,7 @@ const OPERATIONS: readonly Readonly<Record<string, (a: number, b: number) => num
 ];
 
 /** Metric math of one moment: numbers, other metrics, arithmetic, comparisons and IF. Missing in, missing out. */
-export function calculate(expression: string, value: (id: string) => Value): Value {
+function calculate(expression: string, value: (id: string) => Value): Value {
   const tokens = expression.match(/[a-z]\w*|[A-Z]\w*|\d+(?:\.\d+)?|[<>]=?|[-+*/(),]|\S/g) ?? [];
   let at = 0;
   const take = (expected?: string): string => {

@@ -389,7 +389,7 @@ describe('deploying', () => {
     expect(calls).toBe('npm run deploy -- -c environment=staging -c settings={"a": 1} --require-approval never\n');
   });
 
-  it.each(['UPDATE_ROLLBACK_FAILED', 'UPDATE_FAILED', 'CREATE_FAILED'])(
+  it.each(['UPDATE_ROLLBACK_FAILED', 'UPDATE_FAILED'])(
     'stops at %s with the command that goes on, and where to read more',
     async (state) => {
       const { code, stdout } = await deploy(7, { broker: state, service: 'UPDATE_COMPLETE' }, { SETTINGS: '{"a": 1}' });
@@ -402,7 +402,7 @@ describe('deploying', () => {
     },
   );
 
-  it.each(['ROLLBACK_COMPLETE', 'ROLLBACK_FAILED', 'UPDATE_ROLLBACK_IN_PROGRESS'])(
+  it.each(['CREATE_FAILED', 'ROLLBACK_COMPLETE', 'ROLLBACK_FAILED', 'UPDATE_ROLLBACK_IN_PROGRESS'])(
     'says what to do about %s, for which there is no rollback',
     async (state) => {
       const { code, stdout } = await deploy(1, { broker: state, service: 'CREATE_COMPLETE' });

@@ -17,7 +17,7 @@ const HANDLER = join(
 );
 const GROUPS = ['general', 'connection', 'channel'].map((name) => `/aws/amazonmq/broker/b-1/${name}`);
 
-/** Days of retention by log group; 0: for ever. */
+/** Days of retention by log group; 0: indefinitely. */
 const groups = new Map<string, number>();
 let server: Server;
 let before: Synthesized;
@@ -97,7 +97,7 @@ const events = {
       .map(({ properties }) => ({ RequestType: 'Delete', ResourceProperties: properties })),
 };
 
-/** What the function answers CloudFormation, event by event. Nobody takes the answer: what it logs of it is read. */
+/** What the function answers CloudFormation, event by event. The answer goes nowhere: what it logs of it is read. */
 async function answers(list: readonly object[]): Promise<string[]> {
   const common = {
     ResponseURL: 'https://127.0.0.1/',

@@ -3,7 +3,7 @@
 // a new setting without a variation here fails.
 import { fullDiff, ResourceImpact } from '@aws-cdk/cloudformation-diff';
 import { describe, expect, it } from 'vitest';
-import { type Choices, type Environment, schemaFor } from '../../lib/settings.ts';
+import { type Choices, type Environment, schemaFor, settingsFor } from '../../lib/settings.ts';
 import { transitionFaults } from '../../lib/transition.ts';
 import { exportsOf, imports, neededBy, templatesOf } from './needed.ts';
 import { type Synthesized, synthesized } from './synthesized.ts';
@@ -204,7 +204,37 @@ it('knows what the service needs: network, subnets with their way out, group, ru
   ]);
 });
 
-describe.each(Object.entries(variations))('%s', (name, list) => {
+/** Another account or region is another deployment, in which nothing would be compared. */
+const ELSEWHERE = ['account', 'region'];
+/** Settings that simply change, with nothing to refuse: they do it at once, and none may take anything. */
+const free = Object.entries(variations).flatMap(([name, [variation, ...more]]) => {
+  if (variation === undefined || more.length > 0 || variation.base || variation.from) return [];
+  const [a, b] = [settingsFor('staging'), settingsFor('staging', variation.to)];
+  const faults = [
+    [a, b],
+    [b, a],
+  ].flatMap(([from = a, to = a]) => transitionFaults({ broker: from, service: from }, to));
+  return faults.length > 0 || ELSEWHERE.includes(name) ? [] : [{ name, to: variation.to }];
+});
+const isFree = (name: string) => free.some((some) => some.name === name);
+
+describe('settings without a rule', () => {
+  const all = free.map(({ to }) => to).reduce((below, to) => over(below, to) as Choices, {});
+  const back = { from: all, to: {} };
+
+  it.each([{ from: {}, to: all }, back])('$from → $to takes nothing from the running tasks', ({ from, to }) => {
+    const loss = taken(environmentOf(from), environmentOf(to));
+    const guilty = () =>
+      free.filter((some) => {
+        const [before, after] = to === all ? [{}, some.to] : [some.to, {}];
+        return taken(environmentOf(before), environmentOf(after)).length > 0;
+      });
+    expect(loss, loss.length > 0 ? JSON.stringify(guilty()) : '').toEqual([]);
+  });
+});
+
+const ruled = Object.entries(variations).filter(([name]) => !isFree(name));
+describe.each(ruled)('%s', (name, list) => {
   const both = list.flatMap(({ base = {}, from = {}, to }) => {
     const [a, b] = [over(base, from), over(base, to)] as Choices[];
     return [

@@ -1,5 +1,5 @@
-// CloudFormation as far as the check before a deployment asks it: DescribeStacks and GetTemplate in its query protocol,
-// over real HTTP. It counts what is asked, STS and all else included, and refuses what it does not know.
+// AWS as far as the check before a deployment asks it: CloudFormation's stacks and templates, the account of the login, the
+// region's zones, each in its own query protocol over real HTTP. It notes what is asked, and refuses what it does not know.
 import { createServer } from 'node:http';
 import type { AddressInfo } from 'node:net';
 
@@ -16,6 +16,8 @@ export interface CloudFormation {
   /** Names of the actions, in order. */
   readonly asked: string[];
   readonly account: string;
+  /** Names of the region's availability zones. */
+  zones: readonly string[];
   /** Every answer is a refusal with this code from now on. */
   refuse(code: string | undefined): void;
   stop(): Promise<void>;
@@ -25,9 +27,12 @@ export async function startCloudFormation(account = '111122223333'): Promise<Clo
   const stacks = new Map<string, DeployedStack>();
   const asked: string[] = [];
   let refusal: string | undefined;
+  const zones = { names: THREE_ZONES };
 
   const answer = (action: string, name: string, region: string): [number, string] => {
     if (refusal !== undefined) return [403, failure(refusal, 'you may not')];
+    if (action === 'GetCallerIdentity') return [200, result(action, `<Account>${account}</Account>`)];
+    if (action === 'DescribeAvailabilityZones') return [200, zonesOf(zones.names)];
     const stack = stacks.get(name);
     if (action !== 'DescribeStacks' && action !== 'GetTemplate')
       return [400, failure('InvalidAction', `no ${action} here`)];
@@ -67,6 +72,12 @@ export async function startCloudFormation(account = '111122223333'): Promise<Clo
     stacks,
     asked,
     account,
+    get zones() {
+      return zones.names;
+    },
+    set zones(names) {
+      zones.names = names;
+    },
     refuse(code) {
       refusal = code;
     },
@@ -81,6 +92,14 @@ const XMLNS = 'xmlns="http://cloudformation.amazonaws.com/doc/2010-05-15/"';
 
 const result = (action: string, inner: string): string =>
   `<${action}Response ${XMLNS}><${action}Result>${inner}</${action}Result></${action}Response>`;
+
+export const THREE_ZONES: readonly string[] = ['eu-central-1a', 'eu-central-1b', 'eu-central-1c'];
+
+/** EC2's protocol has no element around its result. */
+const zonesOf = (names: readonly string[]): string =>
+  `<DescribeAvailabilityZonesResponse xmlns="http://ec2.amazonaws.com/doc/2016-11-15/"><availabilityZoneInfo>${names
+    .map((name) => `<item><zoneName>${name}</zoneName></item>`)
+    .join('')}</availabilityZoneInfo></DescribeAvailabilityZonesResponse>`;
 
 const failure = (code: string, message: string): string =>
   `<ErrorResponse ${XMLNS}><Error><Type>Sender</Type><Code>${code}</Code><Message>${message}</Message></Error><RequestId>1</RequestId></ErrorResponse>`;

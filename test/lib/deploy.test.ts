@@ -1,12 +1,14 @@
 // `npm run deploy` as an operator calls it, with the real CLI, against a CloudFormation that answers over HTTP: what must not
-// begin does not reach `cdk deploy`, and what may is handed to it with all its flags.
+// begin does not reach `cdk deploy`, and what may is handed to it with all its flags. The application is ours where it
+// matters what it makes of the context; elsewhere one that hands out what was synthesized once.
 import { execFile } from 'node:child_process';
 import { existsSync, mkdtempSync, readdirSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { afterAll, afterEach, beforeAll, beforeEach, describe, expect, it } from 'vitest';
 import { type Choices, choicesOf, type Environment, settingsFor } from '../../lib/settings.ts';
-import { type CloudFormation, type DeployedStack, startCloudFormation } from './cloudformation.ts';
+import { type CloudFormation, type DeployedStack, startCloudFormation, THREE_ZONES } from './cloudformation.ts';
+import { synthesized } from './synthesized.ts';
 
 const ROOT = join(import.meta.dirname, '../..');
 const tags = { Application: 'discord-ingestor', Environment: 'staging', Instance: 'bot-1' };
@@ -15,26 +17,53 @@ let aws: CloudFormation;
 /** Where the command is called: a checkout's folder with its cdk.json, and a folder for what is temporary. */
 let folder: string;
 let scratch: string;
+/** Of an environment, as synthesized once. */
+const assemblies = new Map<Environment, string>();
 
 beforeAll(async () => {
   aws = await startCloudFormation();
-});
+  for (const environment of ['staging', 'production'] as const)
+    assemblies.set(environment, synthesized(environment).folder);
+}, 600_000);
 afterAll(() => aws.stop());
 beforeEach(() => {
   folder = mkdtempSync(join(tmpdir(), 'ingestor-checkout-'));
   scratch = mkdtempSync(join(tmpdir(), 'ingestor-scratch-'));
-  const { context } = JSON.parse(readFileSync(join(ROOT, 'cdk.json'), 'utf8'));
-  writeFileSync(
-    join(folder, 'cdk.json'),
-    JSON.stringify({ app: `${process.execPath} ${join(ROOT, 'bin/app.ts')}`, context }),
-  );
+  const handOut = join(folder, 'hand-out.mjs');
+  writeFileSync(handOut, HAND_OUT);
+  application(handOut);
 });
 afterEach(() => {
   for (const each of [folder, scratch]) rmSync(each, { recursive: true, force: true });
   aws.stacks.clear();
   aws.asked.length = 0;
   aws.refuse(undefined);
+  aws.zones = THREE_ZONES;
 });
+
+/** What the checkout's cdk.json runs. */
+function application(file: string): void {
+  const { context } = JSON.parse(readFileSync(join(ROOT, 'cdk.json'), 'utf8'));
+  writeFileSync(join(folder, 'cdk.json'), JSON.stringify({ app: `${process.execPath} ${file}`, context }));
+}
+const ourApplication = () => application(join(ROOT, 'bin/app.ts'));
+
+/** As our application makes them of the context; which, it writes beside itself, one a line. */
+const HAND_OUT = `
+  import { appendFileSync, cpSync, readFileSync, writeFileSync } from 'node:fs';
+  const { environment, instance } = JSON.parse(process.env.CDK_CONTEXT_JSON);
+  appendFileSync(import.meta.dirname + '/asked.txt', environment + ' ' + instance + '\\n');
+  const folder = process.env.CDK_OUTDIR;
+  cpSync(JSON.parse(process.env.ASSEMBLIES)[environment], folder, { recursive: true });
+  for (const stack of ['broker', 'service']) {
+    const file = folder + '/discord-ingestor-' + environment + '-' + stack + '.template.json';
+    const template = JSON.parse(readFileSync(file, 'utf8'));
+    template.Metadata.DiscordIngestor.instance = instance ?? null;
+    writeFileSync(file, JSON.stringify(template));
+  }
+`;
+/** Environment and instance of each synthesis. */
+const synths = () => readFileSync(join(folder, 'asked.txt'), 'utf8').trim().split('\n');
 
 const contextFile = () => join(folder, 'cdk.context.json');
 const checkoutOf = (instance: string) => writeFileSync(contextFile(), JSON.stringify({ instance, other: 1 }));
@@ -65,6 +94,7 @@ function deploy(args: readonly string[], env: Readonly<Record<string, string>> =
     AWS_REGION: 'eu-central-1',
     AWS_EC2_METADATA_DISABLED: 'true',
     CDK_DISABLE_CLI_TELEMETRY: 'true',
+    ASSEMBLIES: JSON.stringify(Object.fromEntries(assemblies)),
     ...env,
   };
   return new Promise((resolve) => {
@@ -102,6 +132,7 @@ describe('refused before anything is created', { timeout: 600_000 }, () => {
       'DescribeStacks',
       'GetTemplate',
       'DescribeStacks',
+      'DescribeAvailabilityZones',
     ]);
     expect(readdirSync(scratch).filter((name) => name.startsWith('discord-ingestor-'))).toEqual([]);
   });
@@ -116,6 +147,17 @@ describe('refused before anything is created', { timeout: 600_000 }, () => {
     expect({ code, stdout }).toEqual({ code: 1, stdout: '' });
   });
 
+  it('an instance of another place than cdk.context.json counts as well: it is what the stacks would get', async () => {
+    checkoutOf('bot-1');
+    const file = join(folder, 'cdk.json');
+    const { app, context } = JSON.parse(readFileSync(file, 'utf8'));
+    writeFileSync(file, JSON.stringify({ app, context: { ...context, instance: 'bot-2' } }));
+    aws.stacks.set('discord-ingestor-staging-broker', deployed());
+    const { code, stderr } = await deploy([...staging, '--help']);
+    expect(stderr).toMatch(/deployed as instance bot-1, and this checkout is instance bot-2/);
+    expect(code).toBe(1);
+  });
+
   it('a checkout without an instance, where something is deployed: none is made', async () => {
     aws.stacks.set('discord-ingestor-staging-broker', deployed());
     const { code, stderr } = await deploy([...staging, '--help']);
@@ -127,10 +169,21 @@ describe('refused before anything is created', { timeout: 600_000 }, () => {
   });
 
   it('an instance that is none, before anybody is asked', async () => {
+    ourApplication();
     expect((await deploy([...staging, '-c', 'instance=Bot 1'])).stderr).toMatch(
       /instance: expected 4 to 40 lower-case letters/,
     );
     expect(aws.asked).not.toContain('DescribeStacks');
+  });
+
+  it('a region that has fewer zones than are wanted', async () => {
+    aws.zones = ['us-west-1a'];
+    const { code, stdout, stderr } = await deploy([...staging, '--help']);
+    expect(stderr).toMatch(
+      / {2}- network\.zones: expected at most the 1 zones of this region \(us-west-1a\), got 2\. Set network\.zones/,
+    );
+    expect({ code, stdout }).toEqual({ code: 1, stdout: '' });
+    expect(existsSync(contextFile())).toBe(false);
   });
 
   it('a CloudFormation that does not answer', async () => {
@@ -154,6 +207,7 @@ describe('handed to cdk deploy', { timeout: 600_000 }, () => {
   });
 
   it('all stacks where none is named; its code is ours', async () => {
+    ourApplication();
     checkoutOf('bot-1');
     const settings = '--context=settings={"shards":{"count":2}}';
     const { code, stderr } = await deploy([...staging, settings, '--require-approval', 'never']);
@@ -170,6 +224,8 @@ describe('handed to cdk deploy', { timeout: 600_000 }, () => {
     const { instance, ...others } = JSON.parse(readFileSync(contextFile(), 'utf8'));
     expect(instance).toMatch(/^bot-[0-9a-f]{8}$/);
     expect(others).toEqual({ other: 1 });
+    // What is deployed was made with it.
+    expect(synths()).toEqual(['staging undefined', `staging ${instance}`]);
     expect(stderr).toContain(
       `This bot's deployment is now instance ${instance}, written to cdk.context.json: commit it`,
     );
@@ -182,6 +238,7 @@ describe('handed to cdk deploy', { timeout: 600_000 }, () => {
     const before = readFileSync(contextFile(), 'utf8');
     const { code } = await deploy(['-c', 'environment=production', '--help']);
     expect(code).toBe(0);
+    expect(synths()).toEqual(['production bot-1']);
     expect(readFileSync(contextFile(), 'utf8')).toBe(before);
   });
 

@@ -1,7 +1,7 @@
 // Whether a deployment may begin: by whose the stacks are, by their state, by their settings.
 import { StackStatus } from '@aws-sdk/client-cloudformation';
 import { describe, expect, it } from 'vitest';
-import { deploymentFaults, type FoundStack } from '../../lib/deployed-stacks.ts';
+import { deploymentFaults, type FoundStack, type Place } from '../../lib/deployed-stacks.ts';
 import { type Choices, choicesOf, settingsFor } from '../../lib/settings.ts';
 
 const NAME = 'discord-ingestor-staging-broker';
@@ -15,8 +15,11 @@ function stack(change: Partial<FoundStack> = {}, deployed: Choices = {}): FoundS
   return { name: NAME, arn, status: 'UPDATE_COMPLETE', tags, terminationProtection: false, template, ...change };
 }
 
+/** The login's account has not been asked, nor the zones. */
+const nowhere: Place = { account: undefined, zones: undefined };
+
 function faults(stacks: readonly FoundStack[], choices: Choices = {}, instance: string | undefined = 'bot-1') {
-  return deploymentFaults(stacks, { settings: settingsFor('staging', choices), instance });
+  return deploymentFaults(stacks, { settings: settingsFor('staging', choices), instance }, nowhere);
 }
 
 describe('whose it is', () => {
@@ -40,7 +43,7 @@ describe('whose it is', () => {
     expect(faults([stack()], {}, 'bot-2')).toEqual([
       `${NAME}: deployed as instance bot-1, and this checkout is instance bot-2. If it is the same bot, write "instance": "bot-1" into cdk.context.json and commit it; if it is another bot, deploy this bot in another account or region`,
     ]);
-    expect(deploymentFaults([stack()], { settings: settingsFor('staging'), instance: undefined })).toEqual([
+    expect(deploymentFaults([stack()], { settings: settingsFor('staging'), instance: undefined }, nowhere)).toEqual([
       expect.stringContaining('this checkout is of none'),
     ]);
   });
@@ -111,7 +114,7 @@ describe('the state', () => {
 
   it('a rollback that failed names the command for this stack', () => {
     expect(faults([stack({ status: 'UPDATE_ROLLBACK_FAILED' })])).toEqual([
-      `${NAME} is UPDATE_ROLLBACK_FAILED: an update failed and was not rolled back to its end. Read why in its events, mend it, then npx cdk rollback ${NAME} -c environment=staging`,
+      `${NAME} is UPDATE_ROLLBACK_FAILED: an update failed and was not rolled back to its end. Read why in its events, repair it, then npx cdk rollback ${NAME} -c environment=staging`,
     ]);
   });
 
@@ -125,8 +128,53 @@ describe('the state', () => {
   });
 });
 
+describe('where it would go', () => {
+  const inPlace = (place: Partial<Place>, environment: 'staging' | 'production', choices: Choices = {}) =>
+    deploymentFaults(
+      [],
+      { settings: settingsFor(environment, choices), instance: undefined },
+      { ...nowhere, ...place },
+    );
+
+  it('a login of another account sees other stacks than the CDK would change', () => {
+    expect(inPlace({ account: '111122223333' }, 'staging', { account: '999988887777' })).toEqual([
+      'account: expected a login of account 999988887777, got one of 111122223333. Log in there, or change the setting',
+    ]);
+    expect(inPlace({ account: '999988887777' }, 'staging', { account: '999988887777' })).toEqual([]);
+    expect(inPlace({ account: '111122223333' }, 'staging')).toEqual([]);
+  });
+
+  it('a region with two zones is enough for one node, and not for three', () => {
+    const zones = ['us-west-1a', 'us-west-1c'];
+    expect(inPlace({ zones }, 'staging')).toEqual([]);
+    expect(inPlace({ zones }, 'production')).toEqual([
+      'network.zones: expected at most the 2 zones of this region (us-west-1a, us-west-1c), got 3. 3 nodes need as many: choose another region, or broker.nodes 1 with network.zones 2',
+    ]);
+    expect(inPlace({ zones }, 'production', { broker: { nodes: 1 } })).toEqual([
+      'network.zones: expected at most the 2 zones of this region (us-west-1a, us-west-1c), got 3. Set network.zones to 2, or choose another region',
+    ]);
+    expect(inPlace({ zones: [...zones, 'us-west-1b'] }, 'production')).toEqual([]);
+  });
+
+  it('zones by name are zones of the region', () => {
+    const network = { availabilityZones: ['eu-west-1a', 'eu-west-1x'] };
+    expect(inPlace({ zones: ['eu-west-1a', 'eu-west-1b'] }, 'staging', { network })).toEqual([
+      'network.availabilityZones: expected zones of this region (eu-west-1a, eu-west-1b), got eu-west-1x',
+    ]);
+  });
+});
+
 describe('the settings', () => {
   const service = (deployed: Choices) => stack({ name: 'discord-ingestor-staging-service' }, deployed);
+
+  it.each(['CREATE_FAILED', 'ROLLBACK_COMPLETE', 'ROLLBACK_FAILED'])(
+    'of a stack that was never created (%s) bind nobody: its state alone is in the way',
+    (status) => {
+      const found = faults([stack({ status }, { network: { cidr: '10.99.0.0/16' } })]);
+      expect(found).toHaveLength(1);
+      expect(found[0]).toContain(status);
+    },
+  );
 
   it('are compared with those in the templates, each for its own', () => {
     const wanted: Choices = { broker: { engineVersion: '4.2' }, alarmEmail: 'new@example.com' };

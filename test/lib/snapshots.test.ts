@@ -1,4 +1,4 @@
-// What a change does to what is deployed, line by line, for the one who reviews it. `vitest run -u` writes them anew.
+// What a change does to what is deployed, line by line, for the one who reviews it. `vitest run -u` writes them again.
 import { describe, expect, it } from 'vitest';
 import { readable } from './readable.ts';
 import { synthesized } from './synthesized.ts';

@@ -414,7 +414,7 @@ describe('what outlives a deployment', () => {
 
   it('one setting decides about all of it', () => {
     const build = (app: App, settings: Settings) => environmentStacks(app, { ...settings, keepsData: true });
-    const made = synthesized('staging', {}, () => [], build);
+    const made = synthesized('staging', {}, undefined, build);
     const production = new Set(keptBy(of('production')).map(([, { Type }]) => Type));
     expect(new Set(keptBy(made).map(([, { Type }]) => Type))).toEqual(production);
   });
@@ -488,6 +488,14 @@ describe('what outlives a deployment', () => {
     const id = { 'Fn::Select': [2, { 'Fn::Split': ['/', { Ref: 'AWS::StackId' }] }] };
     const suffix = { 'Fn::Select': [0, { 'Fn::Split': ['-', id] }] };
     expect(Name).toEqual({ 'Fn::Join': ['', ['discord-ingestor-production-4-3-', suffix]] });
+  });
+
+  it('no name of a secret ends as Secrets Manager ends the ARN: in a hyphen and six characters', () => {
+    const names = of('staging')
+      .ofType('AWS::SecretsManager::Secret')
+      .map(([, { Properties }]) => String(Properties.Name));
+    expect(names).toContain('discord-ingestor/staging/broker-workers');
+    for (const name of names) expect(name).not.toMatch(/-[^/-]{6}$/);
   });
 
   it('passwords are made once: how they are made never changes', () => {
@@ -619,7 +627,7 @@ describe('what a service may do for us', () => {
 });
 
 describe('the function that applies the topology', () => {
-  it('is told by its environment where to do so, and with which secrets', () => {
+  it('learns from its environment where to do so, and with which secrets', () => {
     const { resources } = of('staging');
     const [, apply] = [...resources].find(([id]) => /^TopologyApply[0-9A-F]{8}$/.test(id)) ?? [];
     if (!apply) throw new Error('expected the function TopologyApply, got none');

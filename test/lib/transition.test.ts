@@ -173,7 +173,7 @@ describe('what the running tasks would lose', () => {
 
   it('an address that is left out by mistake, but not one that is taken away on purpose', () => {
     expect(faults({ alarmEmail: 'old@example.com' }, {})).toEqual([
-      'alarmEmail: deployed with old@example.com, got nothing. Name it again, or say [] if alarms shall reach nobody by e-mail',
+      'alarmEmail: deployed with old@example.com, got nothing. Name it again, or say [] if alarms shall not be sent by e-mail',
     ]);
     expect(faults({ alarmEmail: 'old@example.com' }, { alarmEmail: [] })).toEqual([]);
     expect(faults({ alarmEmail: [] }, {})).toEqual([]);

@@ -1,5 +1,5 @@
 // The rules of others, on both environments: the CDK's own validation and cdk-nag's AwsSolutions, which bin/app.ts asks
-// too, and Control Tower's guard, which is a binary for Linux and macOS and runs here alone. Every breach is mended, or has its reason in lib/acknowledgements.ts; and every acknowledgement there silences
+// too, and Control Tower's guard, which is a binary for Linux and macOS and runs here alone. Every breach is repaired, or has its reason in lib/acknowledgements.ts; and every acknowledgement there silences
 // something that would be said without it.
 import { readFileSync } from 'node:fs';
 import { join } from 'node:path';
@@ -73,7 +73,7 @@ describe.each(['staging', 'production'] as const)('%s', (environment) => {
   });
 });
 
-// What nobody acknowledged ends a synth: a setting that brings something new would be one that nobody can choose.
+// What is not acknowledged ends a synth: a setting that brings something new could not be chosen.
 describe('with other settings, AwsSolutions has nothing to say', () => {
   const named = { account: '111122223333', region: 'eu-central-1' };
   const secretArn = (name: string) => `arn:aws:secretsmanager:eu-central-1:111122223333:secret:${name}-AbCdEf`;
@@ -91,11 +91,17 @@ describe('with other settings, AwsSolutions has nothing to say', () => {
     },
   };
   const choices: [title: string, environment: Environment, choices: Choices][] = [
-    ['a named account and region', 'staging', named],
-    ['ECS Exec, an e-mail address', 'staging', { task: { execEnabled: true }, alarmEmail: 'ops@example.com' }],
-    ['the other way out, no rotation', 'production', { egress: 'public-ip', rotationDays: 0 }],
+    [
+      'a named account and region, ECS Exec, an e-mail address',
+      'staging',
+      { ...named, task: { execEnabled: true }, alarmEmail: 'ops@example.com' },
+    ],
+    [
+      'the other way out, no rotation, one node, a token of its own',
+      'production',
+      { egress: 'public-ip', rotationDays: 0, broker: { nodes: 1 }, discordTokenSecretArn: secretArn('token') },
+    ],
     ['NAT gateways, a cluster, two groups', 'staging', { egress: 'nat', broker: { nodes: 3 }, shards: { count: 20 } }],
-    ['one node, a token of its own', 'production', { broker: { nodes: 1 }, discordTokenSecretArn: secretArn('token') }],
     ['a network that is there', 'staging', { network: { existing } }],
     ['a broker that is there', 'staging', { network: { existing }, broker, egress: 'nat' }],
   ];

@@ -27,7 +27,7 @@ let host: string;
 
 const registry = createServer((request, response) => {
   const { pathname, searchParams } = new URL(request.url ?? '', `http://${host}`);
-  asked.push(`${request.method} ${pathname} ${request.headers.authorization ?? 'nobody'}`);
+  asked.push(`${request.method} ${pathname} ${request.headers.authorization ?? 'no login'}`);
   if (pathname === '/token') {
     const right =
       searchParams.get('service') === 'ours' && /^repository:.+:pull$/.test(searchParams.get('scope') ?? '');

@@ -7,6 +7,7 @@ import { afterAll, afterEach, beforeAll, beforeEach, expect, it, vi } from 'vite
 import { ManagementApi } from '../../../lib/management/management-api.ts';
 import type { handler as Handler } from '../../../lib/rotation/rotate.lambda.ts';
 import { LOGIN_FUNCTION_OUTPUT, ROTATION_ENV } from '../../../lib/rotation/rotation.ts';
+import { LOGIN_SECRETS, secretName } from '../../../lib/secrets.ts';
 import { type SecretsManager, startSecretsManager } from '../../../local/secrets-manager.ts';
 import { USERS } from '../../../service/contract.ts';
 import { makeVhost, sharedBroker, type Vhost } from '../../broker.ts';
@@ -53,7 +54,7 @@ beforeEach(async () => {
   vhost = await makeVhost('revoke');
   user = `worker-${randomBytes(4).toString('hex')}`;
   const { environment, login: name } = COMMANDS.shift() ?? expect.fail('more tests than secrets');
-  secret = `discord-ingestor/${environment}/broker-${name}`;
+  secret = secretName(environment, LOGIN_SECRETS[name]);
   command = ['revoke', name, '--environment', environment];
   await api.putUser(user, { password: 'leaked-password' });
   await api.putPermissions(vhost.vhost, user, { configure: '', write: '', read: '' });

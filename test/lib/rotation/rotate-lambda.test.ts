@@ -463,6 +463,20 @@ describe('revoke', () => {
     expect(await revoke()).toMatchObject({ revoked: user });
   });
 
+  it('is refused where a rotation came between, whose user it would revoke', async () => {
+    await secrets.rotate(secret, handler);
+    const { users } = ManagementApi.prototype;
+    vi.spyOn(ManagementApi.prototype, 'users').mockImplementationOnce(async function (this: ManagementApi) {
+      await secrets.rotate(secret, handler);
+      return await users.call(this);
+    });
+    await expect(revoke()).rejects.toThrow(`a rotation came between, and user ${user} is current now`);
+    const current = JSON.parse(secrets.value(secret) ?? '');
+    expect(current.username).toBe(user);
+    expect(await publishes(await connectAs(current))).toBe(true);
+    expect(await revoke()).toMatchObject({ revoked: `${user}_b`, current: user });
+  });
+
   it('is refused for a secret that is not known, a user of another pair, and a user with a tag', async () => {
     await secrets.rotate(secret, handler);
     await expect(handler({ Step: 'revoke', SecretId: 'arn:another' })).rejects.toThrow('expected one of those in');

@@ -325,7 +325,7 @@ describe('what is in a secret appears nowhere', () => {
     ['a text', () => JSON.stringify(PLANTED)],
     ['a field missing', () => JSON.stringify({ password: PLANTED })],
     ['a field of another type', () => JSON.stringify({ username: 'x', password: { of: PLANTED } })],
-    ['an unknown user', () => login(`nobody-${id}`, PLANTED)],
+    ['an unknown user', () => login(`unknown-${id}`, PLANTED)],
     ['a name that is the password', () => login(PLANTED, PLANTED)],
   ];
   it.each(places.flatMap(([place, put]) => forms.map(([form, text]) => [form, place, put, text] as const)))(
@@ -570,7 +570,7 @@ describe('a rollback to what was applied last', () => {
     );
   });
 
-  it('fails where it has begun to mend the broker, which then goes away', async () => {
+  it('fails where it has begun to repair the broker, which then goes away', async () => {
     let ill = false;
     const broker = await refusing(
       sharedBroker().managementUrl,
@@ -589,7 +589,7 @@ describe('a rollback to what was applied last', () => {
     await broker.close();
   });
 
-  it('asks the broker where it is there, and mends what is not as it was', async () => {
+  it('asks the broker where it is there, and repairs what is not as it was', async () => {
     const before = properties(topology());
     await handler(event('Create', before), FIVE_MINUTES);
     await api.deletePolicy(id, QUEUES.interactions);
@@ -609,7 +609,7 @@ describe('a rollback to what was applied last', () => {
 });
 
 describe('delete', () => {
-  it('leaves everything, asks nobody, and succeeds whatever came before', async () => {
+  it('leaves everything, asks no broker, and succeeds whatever came before', async () => {
     const now = properties(topology());
     await handler(event('Create', now), FIVE_MINUTES);
     const asked = secrets.requests.length;

@@ -448,7 +448,7 @@ describe.concurrent('an operator policy', () => {
     await expect(apply(own, own.topology())).rejects.toThrow(TopologyRefusedError);
   });
 
-  onBroker("of other queues is nobody's concern", async ({ own }) => {
+  onBroker('of other queues does not matter', async ({ own }) => {
     await set(own, '^theirs', { 'message-ttl': 3_000 });
     expect((await apply(own, own.topology())).notes).toEqual([]);
   });

@@ -1,7 +1,7 @@
 // The command line as a process: what it prints, what it exits with, and what it never prints.
 
 import { spawn } from 'node:child_process';
-import { afterEach, beforeEach, describe, expect, test } from 'vitest';
+import { afterEach, beforeEach, describe, expect, test, vi } from 'vitest';
 import { applyTopology } from '../../../lib/topology/apply.ts';
 import { readFound } from '../../../lib/topology/found.ts';
 import { discordTopology } from '../../../lib/topology/topology.ts';
@@ -165,6 +165,23 @@ describe('what is not wanted any more', () => {
     const removed = await here('remove', ['queue', leaseQueue(1), '--yes']);
     expect([removed.code, removed.out.split('\n').at(-2)]).toEqual([0, `- queue ${leaseQueue(1)}`]);
     expect((await own.api.queues(own.vhost)).map(({ name }) => name)).not.toContain(leaseQueue(1));
+  });
+
+  test('is no lease queue that tasks consume, however many groups are named', async () => {
+    await here('apply', ['--shard-groups', '2']);
+    const channel = await (await own.connect('ingestor')).createChannel();
+    await channel.consume(leaseQueue(1), () => undefined);
+    // Without --yes, until the broker's statistics know the consumer.
+    await vi.waitFor(
+      async () =>
+        expect(await here('remove', ['queue', leaseQueue(1)])).toEqual({
+          ...{ code: 1, out: '' },
+          err: 'queue ingestor.lease.1 is the lease of a shard group, with consumers (1): nothing was removed\n',
+        }),
+      { timeout: 120_000, interval: 1_000 },
+    );
+    expect((await here('remove', ['queue', leaseQueue(1), '--yes'])).code).toBe(1);
+    expect((await own.api.queues(own.vhost)).map(({ name }) => name)).toContain(leaseQueue(1));
   });
 
   test('may be an exchange or a user, and is never what is wanted, or who asks', async () => {

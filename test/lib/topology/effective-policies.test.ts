@@ -108,7 +108,7 @@ describe('which operator policy applies', () => {
   });
 
   test('is what the broker says, where it says so', () => {
-    const policies = [operator('lease', harmful), operator('(?>nobody reads this)', harmful, 7)];
+    const policies = [operator('lease', harmful), operator('(?>unreadable here)', harmful, 7)];
     const said = (operatorPolicy: string | null, effectivePolicy = {}): Found => ({
       ...settled,
       operatorPolicies: policies,

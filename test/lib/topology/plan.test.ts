@@ -176,13 +176,13 @@ describe('drift', () => {
       ["configure: '.*'", "write: '.*'", "read: '.*'"],
     ],
   ])('%s is mended, and then all is well', (_what, found, steps, details) => {
-    const mending = plan(wanted, found, passwords);
-    expect(lines(mending)).toEqual(steps);
-    expect(mending.steps.flatMap((step) => step.details)).toEqual(details);
-    expect(plan(wanted, carriedOut(found, mending.steps, passwords), passwords).steps).toEqual([]);
+    const repair = plan(wanted, found, passwords);
+    expect(lines(repair)).toEqual(steps);
+    expect(repair.steps.flatMap((step) => step.details)).toEqual(details);
+    expect(plan(wanted, carriedOut(found, repair.steps, passwords), passwords).steps).toEqual([]);
   });
 
-  test('limits of users are set where they differ, and left alone where none are wanted, or nobody can set any', () => {
+  test('limits of users are set where they differ, and left alone where none are wanted, or none can be set', () => {
     const limited = discordTopology({ shardGroups: 2, connectionLimit: 100 });
     const first = plan(limited, settled, passwords);
     expect(lines(first)).toEqual(['ingestor', 'worker', 'dead-letters'].map((user) => `create limits of ${user}`));
@@ -265,7 +265,7 @@ describe('what cannot be changed is refused, with the name, the argument and bot
     expect(beside({ ...other, pattern: '(?>not JavaScript)' })).toEqual([]);
   });
 
-  test('a policy that governs a queue by the word of the broker, whose expression nobody reads here', () => {
+  test('a policy that governs a queue by the word of the broker, whose expression cannot be read here', () => {
     const other = { name: 'ops', pattern: '(?>^inter)', applyTo: 'queues', priority: 11, definition: {} };
     const queues = changed(settled.queues, 'interactions', { policy: 'ops' });
     expect(plan(wanted, drifted({ policies: [...settled.policies, other], queues }), passwords).refusals).toEqual([
@@ -291,12 +291,31 @@ describe('what cannot be changed is refused, with the name, the argument and bot
     const found = drifted({ users, permissions: [...settled.permissions, elsewhere], record: nowhere.record });
     const refusals = (some: Found, given: Record<string, string> = passwords) => plan(wanted, some, given).refusals;
     expect(refusals(found)).toEqual([
-      "user worker has another password, and permissions in vhost theirs: name another user, as this one is somebody else's",
+      "user worker is there with another password, and the record does not name it as made by this topology: name another user, as this one is somebody else's",
     ]);
     expect(refusals({ ...found, users: settled.users })).toEqual([]);
-    expect(refusals({ ...found, permissions: settled.permissions })).toEqual([]);
+    expect(refusals({ ...found, permissions: settled.permissions })).toHaveLength(1);
     expect(refusals({ ...found, record: settled.record })).toEqual([]);
     expect(refusals(found, {})).toEqual([]);
+  });
+
+  test('a policy of somebody else, which would be lost', () => {
+    const theirs = { ...settled.policies.find(({ name }) => name === 'leases'), definition: { 'max-length': 7 } };
+    const policies = settled.policies.map((policy) => (policy.name === 'leases' ? { ...policy, ...theirs } : policy));
+    const refusals = (record: Found['record'], there = policies) =>
+      plan(wanted, drifted({ policies: there, record }), passwords).refusals.filter((text) =>
+        /^policy leases/.test(text),
+      );
+    expect(refusals(nowhere.record)).toEqual([
+      expect.stringMatching(
+        /^policy leases is there with .+, wanted .+, and the record does not name it as made by this topology: delete it, or give it another name$/,
+      ),
+    ]);
+    // As wanted, or ours and changed by hand: nothing of somebody else's is lost.
+    expect(refusals(nowhere.record, [...settled.policies])).toEqual([]);
+    expect(refusals(settled.record)).toEqual([]);
+    // A broker that keeps no record cannot tell.
+    expect(refusals(undefined)).toEqual([]);
   });
 
   test('the administrator that applies it', () => {
@@ -347,7 +366,7 @@ describe('what is not wanted any more', () => {
     expect(after).toEqual({ ...removal, steps: [] });
   });
 
-  test('nothing goes that was there before, was as wanted, or of which nobody knows', () => {
+  test('nothing goes that was there before, was as wanted, or of which nothing is recorded', () => {
     for (const found of [byHand, { ...there, record: undefined }]) {
       const { steps, unwanted, kept, leftAlone } = plan(wanted, found, passwords);
       expect([steps, unwanted, kept]).toEqual([[], [], []]);

@@ -1,4 +1,4 @@
-// What the engines are told: how the image is built, and how a task is run.
+// The arguments of the engines: how the image is built, and how a task is run.
 import { mkdtempSync, rmSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
@@ -17,7 +17,7 @@ it("Docker builds as the CDK's CLI does, with nothing of ours", () => {
   );
 });
 
-it.each([PODMAN, BUILDAH])('$kind builds without a daemon, and is told the platform of the builder', (engine) => {
+it.each([PODMAN, BUILDAH])('$kind builds without a daemon, and gets the platform of the builder', (engine) => {
   const bases = { BUILD_IMAGE: 'a', RUNTIME_IMAGE: 'b' };
   const built = buildArguments(engine, ASSET, { tag: 't', platform: 'linux/arm64', bases, secrets: { ca: '/ca.pem' } });
   expect(built.join(' ')).toBe(

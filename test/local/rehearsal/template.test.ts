@@ -44,7 +44,11 @@ describe('a reference', () => {
       { 'Fn::Cidr': [] },
       /^expected a reference that the rehearsal can resolve, got {"Fn::Cidr":\[\]}$/,
     ],
-    ['an export that nobody has', { 'Fn::ImportValue': 'x' }, /^expected an output "x" in the other stack, got none$/],
+    [
+      'an export that no stack has',
+      { 'Fn::ImportValue': 'x' },
+      /^expected an output "x" in the other stack, got none$/,
+    ],
     ['an output that is not there', { 'Fn::GetStackOutput': { OutputName: 'No' } }, /^expected an output "No"/],
   ])('%s is refused', (_, value, sentence) => {
     expect(() => resolve(value)).toThrow(sentence);

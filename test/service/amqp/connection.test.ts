@@ -271,7 +271,7 @@ describe("the broker's own reason stands in the log", () => {
     await eventually('it waits as after a failure', () => pauses.length >= 2);
   });
 
-  it('and nothing of the handshake is kept: the connection reads as if nobody had read along', async () => {
+  it('and nothing of the handshake is kept: the connection reads as if it had not been observed', async () => {
     const connection = connectionOf();
     const models: ChannelModel[] = [];
     connection.on('open', (model) => models.push(model));
