@@ -115,7 +115,7 @@ describe('the session', () => {
     const next = begun();
     next.restore(session.stored ?? expect.fail('nothing is stored'), START);
     expect([next.guilds.isJoin(ONE, 4, at(10)), next.guilds.isJoin(TWO, 3, at(11))]).toEqual([false, true]);
-    expect(next.record, 'without the joins').toEqual({ ...record, sequence: 2 });
+    expect(next.record, 'without the joins').toEqual({ ...record, sequence: 2, aliveUntil: START });
   });
 
   test('goes on from a record without joins, and begins each session with none', () => {
