@@ -172,7 +172,7 @@ describe('docs/deploy.md and the runbook', () => {
         .map((cell) => cell.trim()),
     );
     const dollars = (cell: string) =>
-      [...cell.matchAll(/(?<![\d,.])(\d[\d,]*\.\d\d)(?![\d.])/g)].reduce(
+      [...cell.matchAll(/(?<![\d,.])(\d[\d,]*\.\d\d)(?![\d.]| vCPU)/g)].reduce(
         (sum, [, n = '']) => sum + Number(n.replace(',', '')),
         0,
       );
@@ -182,6 +182,9 @@ describe('docs/deploy.md and the runbook', () => {
       expect(dollars(cell('Secrets, ')[column + 1] ?? '')).toBeCloseTo(
         0.4 * made.ofType('AWS::SecretsManager::Secret').length,
       );
+      const metrics = Object.keys(METRICS).length + Object.keys(QUEUES).length - 1;
+      expect(cell('Metrics ')[0]).toBe(`Metrics of the ingestor, ${metrics} at $0.30`);
+      expect(dollars(cell('Metrics ')[column + 1] ?? '')).toBeCloseTo(0.3 * metrics);
       const [, ...alarms] = /^Alarms \((\d+) and (\d+);/.exec(cell('Alarms ')[0] ?? '') ?? [];
       expect(Number(alarms[column])).toBe(made.ofType('AWS::CloudWatch::Alarm').length);
       const sum = table.slice(0, -1).reduce((total, row) => total + dollars(row[column + 1] ?? ''), 0);
