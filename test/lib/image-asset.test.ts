@@ -134,6 +134,8 @@ describe('the hash of the image', () => {
     'service/node_modules/zod/index.ts',
     'service/.env',
     'service/gateway/token.txt',
+    'service/token',
+    'service/gateway/id_rsa',
     'cdk.out/manifest.json',
     '.env',
     '.git/HEAD',
