@@ -72,8 +72,8 @@ export class Network extends Construct {
       allowAllOutbound: false,
     });
     this.functionsReady.add(this.functions);
-    // As long as there are gateways: functions that move away from them run on in their subnets for a moment.
-    if (nat || settings.natGateways > 0)
+    // As long as there may be gateways: functions that move away from them run on in their subnets for a moment.
+    if (nat || existing || settings.natGateways > 0)
       this.functions.addEgressRule(ec2.Peer.anyIpv4(), ec2.Port.tcp(443), 'Secrets Manager, through the NAT gateway');
     if (nat) {
       this.functionEnvironment = {};

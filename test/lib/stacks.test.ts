@@ -778,6 +778,18 @@ describe('choices', () => {
     }
   });
 
+  it('functions keep their way out as long as there may be gateways: they leave those subnets during the update', () => {
+    const out = (choices: Choices) =>
+      synthesized('production', choices)
+        .ofType('AWS::EC2::SecurityGroup')
+        .filter(([id]) => id.startsWith('NetworkFunctions'))
+        .some(([, { Properties }]) => JSON.stringify(Properties.SecurityGroupEgress ?? []).includes('"0.0.0.0/0"'));
+    expect(out({})).toBe(true);
+    expect(out({ egress: 'public-ip', natGateways: 2 })).toBe(true);
+    expect(out({ egress: 'public-ip', network: { existing } })).toBe(true);
+    expect(out({ egress: 'public-ip' })).toBe(false);
+  });
+
   it('two zones are enough, where three nodes are not wanted', () => {
     const zones = ({ ofType }: Synthesized) =>
       new Set(ofType('AWS::EC2::Subnet').map(([, { Properties }]) => JSON.stringify(Properties.AvailabilityZone)));
