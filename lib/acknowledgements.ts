@@ -5,6 +5,7 @@ import { type Stack, Validations } from 'aws-cdk-lib';
 import { CfnLogGroup } from 'aws-cdk-lib/aws-logs';
 import { RegionInfo } from 'aws-cdk-lib/region-info';
 import type { IConstruct } from 'constructs';
+import { taskRoleId } from './ingestor-service.ts';
 import { releaseAlarmDefinitions } from './release-alarms.ts';
 import { SDK_CALLS_FUNCTION } from './sdk-calls.ts';
 import type { Settings } from './settings.ts';
@@ -90,7 +91,7 @@ export function acknowledgements(settings: Settings): Acknowledgement[] {
   if (settings.task.execEnabled) {
     list.push({
       rule: 'AwsSolutions-IAM5[Resource::*]',
-      at: ['Task/TaskRole/DefaultPolicy/Resource'],
+      at: [`${taskRoleId(settings)}/DefaultPolicy/Resource`],
       reason: 'The channels of ECS Exec belong to no resource. Switched on by task.execEnabled, for an investigation',
     });
   }

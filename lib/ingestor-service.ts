@@ -51,7 +51,7 @@ export class IngestorService extends Construct {
     });
 
     const task = new ecs.FargateTaskDefinition(this, 'Task', {
-      taskRole: new Role(this, `TaskRole${suffixOf(settings)}`, {
+      taskRole: new Role(this, taskRoleId(settings), {
         assumedBy: new ServicePrincipal('ecs-tasks.amazonaws.com'),
       }),
       cpu: settings.task.cpu,
@@ -142,9 +142,9 @@ export class IngestorService extends Construct {
 const BAKE_TIME = Duration.minutes(10);
 
 /** Another token secret is another role: the tasks of before keep theirs, and may read their secret, until they are gone. */
-function suffixOf({ discordTokenSecretArn, discordTokenKeyArn }: Settings): string {
-  if (discordTokenSecretArn === undefined) return '';
-  return createHash('sha256').update(`${discordTokenSecretArn} ${discordTokenKeyArn}`).digest('hex').slice(0, 8);
+export function taskRoleId({ discordTokenSecretArn: secret, discordTokenKeyArn: key }: Settings): string {
+  if (secret === undefined) return 'TaskRole';
+  return `TaskRole${createHash('sha256').update(`${secret} ${key}`).digest('hex').slice(0, 8)}`;
 }
 
 /** Tasks of a deployment that may fail before it is rolled back. */

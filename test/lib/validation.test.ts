@@ -103,7 +103,17 @@ describe('with other settings, AwsSolutions has nothing to say', () => {
     ],
     ['NAT gateways, a cluster, two groups', 'staging', { egress: 'nat', broker: { nodes: 3 }, shards: { count: 20 } }],
     ['a network that is there', 'staging', { network: { existing } }],
-    ['a broker that is there', 'staging', { network: { existing }, broker, egress: 'nat' }],
+    [
+      'a broker that is there, ECS Exec, a token of its own',
+      'staging',
+      {
+        network: { existing },
+        broker,
+        egress: 'nat',
+        task: { execEnabled: true },
+        discordTokenSecretArn: secretArn('token'),
+      },
+    ],
   ];
   it.each(choices)('%s', (_, environment, chosen) => {
     expect(left(synthesized(environment, chosen, (app) => [new AwsSolutionsChecks(app)]))).toEqual([]);
