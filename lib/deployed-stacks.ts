@@ -45,7 +45,7 @@ export function isThere(status: string): boolean {
   return status !== 'REVIEW_IN_PROGRESS' && status !== 'DELETE_COMPLETE';
 }
 
-/** The CDK would assume the roles of the settings' account, whose stacks nobody has looked at. */
+/** The CDK would assume the roles of the settings' account, whose stacks were not looked at. */
 function placeFaults({ account, zones }: Place, { account: wanted, network, broker }: Settings): string[] {
   if (wanted !== undefined && account !== undefined && account !== wanted) {
     return [

@@ -251,7 +251,7 @@ function userRefusals({ name, tags }: User, found: Found, password: string | und
   ];
 }
 
-/** One of the same name that nobody recorded is somebody else's: replaced, it would be lost, and a rollback has no copy. */
+/** One of the same name that is not in the record is somebody else's: replaced, it is lost, and a rollback has no copy. */
 function policyRefusals(policy: Policy, found: Found): string[] {
   const there = found.policies.find(({ name }) => name === policy.name);
   const isOurs = found.record === undefined || found.record.policies.some(({ name }) => name === policy.name);

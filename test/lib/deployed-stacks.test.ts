@@ -168,7 +168,7 @@ describe('the settings', () => {
   const service = (deployed: Choices) => stack({ name: 'discord-ingestor-staging-service' }, deployed);
 
   it.each(['CREATE_FAILED', 'ROLLBACK_COMPLETE', 'ROLLBACK_FAILED'])(
-    'of a stack that was never created (%s) bind nobody: its state alone is in the way',
+    'of a stack that was never created (%s) are not compared: only its state is in the way',
     (status) => {
       const found = faults([stack({ status }, { network: { cidr: '10.99.0.0/16' } })]);
       expect(found).toHaveLength(1);
