@@ -53,7 +53,7 @@ describe('opening', () => {
     expect(connection.connected).toBe(true);
     expect(models).toHaveLength(1);
     await models[0]?.createChannel();
-    expect(await user.connections()).toBe(1);
+    await eventually('the broker knows one connection', async () => (await user.connections()) === 1);
   });
 
   it('takes a vhost by its name, whatever is in it', async () => {
