@@ -42,7 +42,7 @@ export async function makeVhost(name = 'test'): Promise<Vhost> {
   return {
     vhost,
     url: ({ username, password } = broker) => broker.url({ username, password, vhost }),
-    remove: async () => await manage('DELETE', path),
+    remove: async () => void (await manage('DELETE', path)),
   };
 }
 
@@ -55,8 +55,14 @@ export function requires4(version: string): (title: string, body: () => Promise<
   return (title, body) => test.skip(`${title} (skipped: needs RabbitMQ 4, this is ${version})`, body);
 }
 
-async function manage(method: string, path: string, body?: object): Promise<void> {
-  const { managementUrl, username, password } = sharedBroker();
+/** A call of the management API, of the shared broker unless told otherwise. @returns its answer @throws for a refusal */
+export async function manage(
+  method: string,
+  path: string,
+  body?: object,
+  broker: { managementUrl: string; username: string; password: string } = sharedBroker(),
+): Promise<unknown> {
+  const { managementUrl, username, password } = broker;
   const response = await fetch(`${managementUrl}${path}`, {
     method,
     headers: {
@@ -68,4 +74,5 @@ async function manage(method: string, path: string, body?: object): Promise<void
   });
   const text = await response.text();
   if (!response.ok) throw new Error(`${method} ${path}: HTTP ${response.status} ${text}`);
+  return text === '' ? undefined : JSON.parse(text);
 }

@@ -4,32 +4,11 @@ import { randomBytes } from 'node:crypto';
 import { type Channel, type ChannelModel, type ConsumeMessage, connect } from 'amqplib';
 import type { LoginSource } from '../../service/amqp/connection.ts';
 import { parseBrokerLogin } from '../../service/secrets.ts';
-import { sharedBroker, type Vhost } from '../broker.ts';
+import { manage, type Vhost } from '../broker.ts';
 
 /** A login that never changes. */
 export function fixedLogin(url: string): LoginSource {
   return { from: 'RABBITMQ_URL', read: async () => parseBrokerLogin(url), refresh: async () => false };
-}
-
-export async function manage(
-  method: string,
-  path: string,
-  body?: object,
-  broker: { managementUrl: string; username: string; password: string } = sharedBroker(),
-): Promise<unknown> {
-  const { managementUrl, username, password } = broker;
-  const response = await fetch(`${managementUrl}${path}`, {
-    method,
-    headers: {
-      authorization: `Basic ${Buffer.from(`${username}:${password}`).toString('base64')}`,
-      'content-type': 'application/json',
-    },
-    ...(body && { body: JSON.stringify(body) }),
-    signal: AbortSignal.timeout(30_000),
-  });
-  const text = await response.text();
-  if (!response.ok) throw new Error(`${method} ${path}: HTTP ${response.status} ${text}`);
-  return text === '' ? undefined : JSON.parse(text);
 }
 
 export interface User {

@@ -6,7 +6,7 @@ import { ManagementApi } from '../../../lib/management/management-api.ts';
 import { recordName } from '../../../lib/topology/record.ts';
 import { type DiscordTopologyOptions, discordTopology, type Topology } from '../../../lib/topology/topology.ts';
 import type { USERS } from '../../../service/contract.ts';
-import { makeVhost, sharedBroker } from '../../broker.ts';
+import { makeVhost, manage, sharedBroker } from '../../broker.ts';
 
 export interface OwnVhost {
   readonly vhost: string;
@@ -36,20 +36,6 @@ export async function ownVhost(name: string): Promise<OwnVhost> {
   };
   const passwords = Object.fromEntries(Object.values(userNames).map((name) => [name, `${name}-secret`]));
   const connections: ChannelModel[] = [];
-  async function manage(method: string, path: string, body?: object): Promise<unknown> {
-    const response = await fetch(`${managementUrl}/api/${path}`, {
-      method,
-      headers: {
-        authorization: `Basic ${Buffer.from(`${username}:${password}`).toString('base64')}`,
-        'content-type': 'application/json',
-      },
-      ...(body && { body: JSON.stringify(body) }),
-      signal: AbortSignal.timeout(30_000),
-    });
-    const text = await response.text();
-    if (!response.ok) throw new Error(`${method} ${path}: HTTP ${response.status} ${text}`);
-    return text === '' ? undefined : JSON.parse(text);
-  }
   return {
     vhost: made.vhost,
     api,
@@ -64,12 +50,12 @@ export async function ownVhost(name: string): Promise<OwnVhost> {
       connections.push(connection);
       return connection;
     },
-    manage,
+    manage: (method, path, body) => manage(method, `/api/${path}`, body),
     removeVhost: async () => await made.remove(),
     async remove() {
       for (const connection of connections) await connection.close().catch(() => undefined);
       for (const user of Object.values(userNames)) await api.deleteUser(user);
-      await manage('DELETE', `global-parameters/${recordName(made.vhost)}`).catch(() => undefined);
+      await manage('DELETE', `/api/global-parameters/${recordName(made.vhost)}`).catch(() => undefined);
       await made.remove().catch((error: Error) => {
         if (!error.message.includes('HTTP 404')) throw error;
       });

@@ -10,8 +10,8 @@ import { type SecretsManager, startSecretsManager } from '../../../local/secrets
 import { BrokerConnection, type BrokerConnectionOptions } from '../../../service/amqp/connection.ts';
 import { ENV } from '../../../service/contract.ts';
 import { credential, parseBrokerLogin } from '../../../service/secrets.ts';
-import { makeVhost, sharedBroker, type Vhost } from '../../broker.ts';
-import { fixedLogin, makeUser, manage, type User } from '../broker-play.ts';
+import { makeVhost, manage, sharedBroker, type Vhost } from '../../broker.ts';
+import { fixedLogin, makeUser, type User } from '../broker-play.ts';
 import { eventually, type LogLines, logLines } from '../log-lines.ts';
 
 let vhost: Vhost;

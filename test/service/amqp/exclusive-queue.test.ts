@@ -5,8 +5,8 @@ import { afterEach, beforeEach, describe, expect, it } from 'vitest';
 import { BrokerConnection } from '../../../service/amqp/connection.ts';
 import { ExclusiveQueueMutex } from '../../../service/amqp/exclusive-queue.ts';
 import { identifyQueue } from '../../../service/contract.ts';
-import { makeVhost, type Vhost } from '../../broker.ts';
-import { fixedLogin, makeUser, manage, type User } from '../broker-play.ts';
+import { makeVhost, manage, type Vhost } from '../../broker.ts';
+import { fixedLogin, makeUser, type User } from '../broker-play.ts';
 import { eventually, type LogLines, logLines } from '../log-lines.ts';
 
 let vhost: Vhost;
