@@ -5,7 +5,7 @@
 import { setTimeout as sleep } from 'node:timers/promises';
 import { parseArgs } from 'node:util';
 import { Stage } from '../local/stage.ts';
-import { METRICS } from '../service/contract.ts';
+import { METRICS } from '../service/contract/metrics.ts';
 
 const { values } = parseArgs({
   options: {

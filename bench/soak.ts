@@ -7,7 +7,7 @@ import { setTimeout as sleep } from 'node:timers/promises';
 import { parseArgs } from 'node:util';
 import { Random } from '../local/discord/random.ts';
 import { Stage } from '../local/stage.ts';
-import { closeConnections } from '../test/connections.ts';
+import { closeConnections } from '../test/support/connections.ts';
 
 const { values } = parseArgs({
   options: {

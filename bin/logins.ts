@@ -17,7 +17,7 @@ import type { RevokeEvent, RevokeReport } from '../lib/rotation/rotate.lambda.ts
 import { LOGIN_FUNCTION_OUTPUT } from '../lib/rotation/rotation.ts';
 import { LOGIN_SECRETS, secretName } from '../lib/secrets.ts';
 import { ENVIRONMENTS, type Environment } from '../lib/settings.ts';
-import { USERS } from '../service/contract.ts';
+import { USERS } from '../service/contract/names.ts';
 
 const LOGINS = Object.values(USERS);
 const DEADLINE_SECONDS = 300;

@@ -11,7 +11,7 @@ import { held, removableTypes, remove } from '../lib/topology/removal.ts';
 import { keptSentences, withoutPasswordSentence } from '../lib/topology/sentences.ts';
 import type { Step } from '../lib/topology/steps.ts';
 import { discordTopology, type Topology } from '../lib/topology/topology.ts';
-import { USERS, VHOST } from '../service/contract.ts';
+import { USERS, VHOST } from '../service/contract/names.ts';
 
 /** By part of the product: the option with its user's name, and the variable with its password. */
 const PARTS = {

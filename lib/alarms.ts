@@ -5,7 +5,8 @@
 // is summed, what each has for itself (outbox, heap) is judged by the worst one, and a counter is the growth since the
 // last minute and is summed. A task writes every 60 s at a moment of its own, and near the edge of a minute CloudWatch
 // may see none and then two: alarms that would mind take four of five minutes.
-import { type METRICS, QUEUES } from '../service/contract.ts';
+import type { METRICS } from '../service/contract/metrics.ts';
+import { QUEUES } from '../service/contract/names.ts';
 import type { BrokerMetric } from './broker.ts';
 import { nodeLimits } from './broker-limits.ts';
 import type { Settings } from './settings.ts';

@@ -3,7 +3,7 @@ import { CfnOutput, Fn, Stack, type StackProps } from 'aws-cdk-lib';
 import * as ec2 from 'aws-cdk-lib/aws-ec2';
 import type { ISecret } from 'aws-cdk-lib/aws-secretsmanager';
 import type { Construct } from 'constructs';
-import { USERS, VHOST } from '../service/contract.ts';
+import { USERS, VHOST } from '../service/contract/names.ts';
 import { Broker, consoleUrl, ExistingBroker, type IBroker } from './broker.ts';
 import { brokerLimits } from './broker-limits.ts';
 import { BrokerLogs } from './broker-logs.ts';

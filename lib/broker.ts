@@ -8,7 +8,7 @@ import { Metric, type MetricOptions, Stats } from 'aws-cdk-lib/aws-cloudwatch';
 import * as ec2 from 'aws-cdk-lib/aws-ec2';
 import type { ISecret } from 'aws-cdk-lib/aws-secretsmanager';
 import { Construct } from 'constructs';
-import { MAX_MESSAGE_BYTES } from '../service/contract.ts';
+import { MAX_MESSAGE_BYTES } from '../service/contract/limits.ts';
 import { brokerLimits } from './broker-limits.ts';
 import { removalPolicy } from './removal-policy.ts';
 import { ADMINISTRATOR, AMQPS_PORT, administratorSecret, secretOfYours } from './secrets.ts';

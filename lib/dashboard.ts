@@ -20,7 +20,8 @@ import {
 import type { FargateService } from 'aws-cdk-lib/aws-ecs';
 import type { LogGroup } from 'aws-cdk-lib/aws-logs';
 import { Construct } from 'constructs';
-import { DEFAULT_METRICS_NAMESPACE, ENVIRONMENT_DIMENSION, METRICS, QUEUES } from '../service/contract.ts';
+import { DEFAULT_METRICS_NAMESPACE, ENVIRONMENT_DIMENSION, METRICS } from '../service/contract/metrics.ts';
+import { QUEUES } from '../service/contract/names.ts';
 import { BROKER_NAMESPACE, type BrokerMetric, brokerNameOf } from './broker.ts';
 import { nodeLimits } from './broker-limits.ts';
 import { ingestorMetric } from './ingestor-metrics.ts';

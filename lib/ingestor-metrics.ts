@@ -8,7 +8,7 @@ import {
   METRICS,
   METRICS_PERIOD_SECONDS,
   type Metric as Published,
-} from '../service/contract.ts';
+} from '../service/contract/metrics.ts';
 
 export interface IngestorMetricProps extends Pick<MetricOptions, 'statistic' | 'period' | 'label' | 'color'> {
   readonly environment: string;

@@ -1,6 +1,6 @@
 // The ingestor on Fargate: one task per shard group and the standbys. It listens to nobody: its only door is the health
 // check from inside. Rolling deploys start the new tasks first; they stand by until the old ones hand over their leases.
-// Its image comes from service/Dockerfile, its environment from service/contract.ts; its alarms are made elsewhere.
+// Its image comes from service/Dockerfile, its environment from service/contract/; its alarms are made elsewhere.
 import { createHash } from 'node:crypto';
 import { join } from 'node:path';
 import { Duration, Size } from 'aws-cdk-lib';
@@ -11,14 +11,9 @@ import { Role, ServicePrincipal } from 'aws-cdk-lib/aws-iam';
 import { LogGroup } from 'aws-cdk-lib/aws-logs';
 import type { ISecret } from 'aws-cdk-lib/aws-secretsmanager';
 import { Construct } from 'constructs';
-import {
-  DEFAULT_METRICS_NAMESPACE,
-  DEFAULT_PORT,
-  ENV,
-  NODE_FLAGS,
-  PATHS,
-  STOP_TIMEOUT_SECONDS,
-} from '../service/contract.ts';
+import { DEFAULT_PORT, NODE_FLAGS, STOP_TIMEOUT_SECONDS } from '../service/contract/limits.ts';
+import { DEFAULT_METRICS_NAMESPACE } from '../service/contract/metrics.ts';
+import { ENV, PATHS } from '../service/contract/names.ts';
 import { removalPolicy } from './removal-policy.ts';
 import { onlyForThisAccount } from './service-roles.ts';
 import { heapLimitMiB, type Settings } from './settings.ts';

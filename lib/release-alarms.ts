@@ -7,7 +7,7 @@
 import { Duration } from 'aws-cdk-lib';
 import * as cloudwatch from 'aws-cdk-lib/aws-cloudwatch';
 import { Construct } from 'constructs';
-import type { METRICS } from '../service/contract.ts';
+import type { METRICS } from '../service/contract/metrics.ts';
 import { ingestorMetric } from './ingestor-metrics.ts';
 import { alarmDescription, alarmName } from './monitoring.ts';
 import type { Settings } from './settings.ts';

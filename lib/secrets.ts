@@ -5,7 +5,7 @@ import { type RemovalPolicy, Stack } from 'aws-cdk-lib';
 import { PolicyStatement } from 'aws-cdk-lib/aws-iam';
 import { CfnSecret, type ISecret, Secret } from 'aws-cdk-lib/aws-secretsmanager';
 import type { Construct } from 'constructs';
-import { type BROKER_SECRET_FIELDS, USERS } from '../service/contract.ts';
+import { type BROKER_SECRET_FIELDS, USERS } from '../service/contract/names.ts';
 import type { Environment } from './settings.ts';
 
 /** The broker's own user, whose name is no secret. It must not be `guest`, which Amazon MQ deletes. */

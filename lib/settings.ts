@@ -1,10 +1,10 @@
 // What a deployer may choose: every setting with its default, its reason and its bounds, and the refusals between
 // settings. Pure: `bin/app.ts` hands in what was chosen and learns all faults at once, by name, before anything
-// is created. Names that the service knows too come from `service/contract.ts`.
+// is created. Names that the service knows too come from `service/contract/`.
 import { isIPv4 } from 'node:net';
 import { GatewayIntentBits } from 'discord-api-types/v10';
 import { z } from 'zod';
-import { QUEUES } from '../service/contract.ts';
+import { QUEUES } from '../service/contract/names.ts';
 import { BROKER_SIZES, type BrokerSize, brokerLimits } from './broker-limits.ts';
 import { CONNECTIONS_OF_A_TASK } from './topology/topology.ts';
 

@@ -4,8 +4,8 @@
 
 import { setTimeout as sleep } from 'node:timers/promises';
 import { parseArgs } from 'node:util';
-import { PATHS } from '../service/contract.ts';
-import { messageOf } from '../service/errors.ts';
+import { PATHS } from '../service/contract/names.ts';
+import { errorMessage } from '../service/errors.ts';
 import { FigureCollector, type Figures } from './figures.ts';
 import { Stage } from './stage.ts';
 import { table } from './table.ts';
@@ -38,7 +38,7 @@ process.on('SIGTERM', () => ending.abort());
 try {
   process.exitCode = await play();
 } catch (error) {
-  say(messageOf(error));
+  say(errorMessage(error));
   process.exitCode = 1;
 }
 // Whatever still holds the event loop (a key listener, a reader) has nothing left to do.
@@ -168,7 +168,7 @@ function listenToKeys(stage: Stage): void {
     stage.reader.resetSilences();
     deed(stage)
       .catch((error: unknown) => {
-        notice = messageOf(error);
+        notice = errorMessage(error);
       })
       .finally(() => {
         busy = false;
@@ -228,7 +228,7 @@ function readOptions() {
       json: values.json,
     };
   } catch (error) {
-    process.stderr.write(`${messageOf(error)}\n\n${USAGE}\n`);
+    process.stderr.write(`${errorMessage(error)}\n\n${USAGE}\n`);
     process.exit(2);
   }
 }

@@ -1,7 +1,8 @@
 // The figures of a running stage, as the demo's table and its JSON show them: the service's own, read from /metrics of
 // every task, beside what the simulator sent and the reader read.
 
-import { METRICS, QUEUES } from '../service/contract.ts';
+import { METRICS } from '../service/contract/metrics.ts';
+import { QUEUES } from '../service/contract/names.ts';
 import type { HealthReport } from '../service/health.ts';
 import type { Reader } from './reader.ts';
 import type { Stage } from './stage.ts';

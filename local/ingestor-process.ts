@@ -6,7 +6,8 @@ import { once } from 'node:events';
 import { createWriteStream } from 'node:fs';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { fileURLToPath } from 'node:url';
-import { ENV, NODE_FLAGS, PATHS } from '../service/contract.ts';
+import { NODE_FLAGS } from '../service/contract/limits.ts';
+import { ENV, PATHS } from '../service/contract/names.ts';
 import type { HealthReport } from '../service/health.ts';
 
 const MAIN = fileURLToPath(new URL('../service/main.ts', import.meta.url));

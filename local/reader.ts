@@ -3,7 +3,7 @@
 
 import { setTimeout as sleep } from 'node:timers/promises';
 import { type ConsumeMessage, connect } from 'amqplib';
-import { HEADERS, QUEUES } from '../service/contract.ts';
+import { HEADERS, QUEUES } from '../service/contract/names.ts';
 
 const READ = [QUEUES.interactions, QUEUES.guildEvents, QUEUES.gatewayEvents] as const;
 

@@ -10,7 +10,7 @@ import { setTimeout as sleep } from 'node:timers/promises';
 import { ManagementApi } from '../lib/management/management-api.ts';
 import { applyTopology } from '../lib/topology/apply.ts';
 import { discordTopology } from '../lib/topology/topology.ts';
-import { ENV, USERS, VHOST } from '../service/contract.ts';
+import { ENV, USERS, VHOST } from '../service/contract/names.ts';
 import type { HealthReport } from '../service/health.ts';
 import type { DueEvent } from './discord/ledger.ts';
 import type { SimulatorOptions } from './discord/options.ts';

@@ -3,8 +3,10 @@
 
 import { GatewayIntentBits } from 'discord-api-types/v10';
 import { z } from 'zod';
-import { DEFAULT_METRICS_NAMESPACE, DEFAULT_PORT, ENV } from './contract.ts';
-import { ConfigError, messageOf } from './errors.ts';
+import { DEFAULT_PORT } from './contract/limits.ts';
+import { DEFAULT_METRICS_NAMESPACE } from './contract/metrics.ts';
+import { ENV } from './contract/names.ts';
+import { ConfigError, errorMessage } from './errors.ts';
 import { NEEDED_INTENTS } from './events/routing.ts';
 import { parseBrokerUrl } from './secrets.ts';
 
@@ -120,7 +122,7 @@ const schema = z.object({
       try {
         parseBrokerUrl(url);
       } catch (error) {
-        context.addIssue({ code: 'custom', message: messageOf(error) });
+        context.addIssue({ code: 'custom', message: errorMessage(error) });
       }
     })
     .optional(),

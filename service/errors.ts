@@ -21,8 +21,8 @@ export class DeadlineError extends Error {
 }
 
 /** One line about an unknown thrown value. An AggregateError (two refused addresses of one host) has no message of its own. */
-export function messageOf(error: unknown): string {
-  if (error instanceof AggregateError && !error.message) return error.errors.map(messageOf).join('; ');
+export function errorMessage(error: unknown): string {
+  if (error instanceof AggregateError && !error.message) return error.errors.map(errorMessage).join('; ');
   if (error instanceof Error) return error.message || error.name;
   return String(error);
 }

@@ -1,8 +1,8 @@
 // The service's only listener: health, liveness, metrics. It answers GET, and 404 to everything else.
 
 import { createServer, type IncomingMessage, type ServerResponse } from 'node:http';
-import { PATHS } from './contract.ts';
-import { ConfigError, messageOf } from './errors.ts';
+import { PATHS } from './contract/names.ts';
+import { ConfigError, errorMessage } from './errors.ts';
 import { type HealthSnapshot, healthReport, isLive } from './health.ts';
 import type { Metrics } from './metrics.ts';
 import { statusPage } from './status-page.ts';
@@ -20,14 +20,14 @@ export async function listen(
 ): Promise<HttpServer> {
   const server = createServer((request, response) => {
     answer(request, response, snapshot, metrics).catch((error: unknown) =>
-      send(response, 500, { error: messageOf(error) }),
+      send(response, 500, { error: errorMessage(error) }),
     );
   });
   await new Promise<void>((resolve, reject) => {
     server.once('error', (error) =>
       reject(
         new ConfigError([
-          `PORT, HOST: cannot listen on ${address.host}:${address.port} (${messageOf(error)}). Choose another`,
+          `PORT, HOST: cannot listen on ${address.host}:${address.port} (${errorMessage(error)}). Choose another`,
         ]),
       ),
     );

@@ -5,7 +5,7 @@
 import { Buffer } from 'node:buffer';
 import { GatewayDispatchEvents, type GatewayDispatchPayload } from 'discord-api-types/v10';
 import { type Marks, mayReceive } from './backpressure.ts';
-import { HEADERS, SCHEMA_VERSION } from './contract.ts';
+import { HEADERS, SCHEMA_VERSION } from './contract/names.ts';
 import { traceparent } from './events/event-id.ts';
 import { gatewayGap } from './events/gap.ts';
 import type { Event } from './events/outcome.ts';
@@ -15,12 +15,12 @@ import type { BotToken } from './gateway/bot-token.ts';
 import type { GatewayInformation } from './gateway/gateway-information.ts';
 import type { IdentifyGate } from './gateway/identify-gate.ts';
 import { Shard } from './gateway/shard.ts';
+import type { TakeOver } from './lease/take-over.ts';
 import type { Log } from './log.ts';
 import type { Metrics } from './metrics.ts';
 import type { Message } from './publisher/message.ts';
 import { Publisher, type PublisherConnection } from './publisher/publisher.ts';
 import { type LostSession, ShardSession, type StoredSession } from './session/session.ts';
-import type { TakeOver } from './session/take-over.ts';
 
 export interface IngestorOptions {
   readonly connection: PublisherConnection;
@@ -165,7 +165,7 @@ export class Ingestor {
     this.#untold.set(sessionId, lost);
     const gap = gatewayGap({ shardId, sessionId, lastSequence, lostFrom: lastReceivedAt, lostUntil: lostAt, reason });
     return new Promise((resolve) => {
-      this.publisher.publish(messageOf(gap, sessionId, lastSequence), () => {
+      this.publisher.publish(toMessage(gap, sessionId, lastSequence), () => {
         this.#untold.delete(sessionId);
         resolve();
       });
@@ -190,7 +190,7 @@ export class Ingestor {
     const outcome = toPayload(dispatch, context);
     if (outcome.kind === 'event') {
       if (outcome.unknownFields !== undefined) this.#reportUnknownFields(dispatch.t, outcome.unknownFields);
-      this.publisher.publish(messageOf(outcome, sessionId, sequence), () => {
+      this.publisher.publish(toMessage(outcome, sessionId, sequence), () => {
         watermark.settle(sequence);
         metrics.observe('frameToConfirm', Date.now() - receivedAt);
       });
@@ -258,7 +258,7 @@ export class Ingestor {
   }
 }
 
-function messageOf({ payload, routingKey, priority }: Event, sessionId: string, sequence: number): Message {
+function toMessage({ payload, routingKey, priority }: Event, sessionId: string, sequence: number): Message {
   const { eventId } = payload;
   return {
     routingKey,

@@ -10,8 +10,10 @@ import { ExclusiveQueueMutex } from './amqp/exclusive-queue.ts';
 import { QueueDepths } from './amqp/queue-depths.ts';
 import { fullness } from './backpressure.ts';
 import { type Config, parseConfig } from './config.ts';
-import { DRAIN_DEADLINE_SECONDS, ENV, EXIT_CONFIG, identifyQueue, METRICS_PERIOD_SECONDS, QUEUES } from './contract.ts';
-import { ConfigError, messageOf } from './errors.ts';
+import { DRAIN_DEADLINE_SECONDS, EXIT_CONFIG } from './contract/limits.ts';
+import { METRICS_PERIOD_SECONDS } from './contract/metrics.ts';
+import { ENV, identifyQueue, QUEUES } from './contract/names.ts';
+import { ConfigError, errorMessage } from './errors.ts';
 import { BotToken } from './gateway/bot-token.ts';
 import { GatewayInformation } from './gateway/gateway-information.ts';
 import { IdentifyGate } from './gateway/identify-gate.ts';
@@ -19,11 +21,11 @@ import { declareGauges } from './gauges.ts';
 import type { HealthSnapshot } from './health.ts';
 import { listen } from './http-server.ts';
 import { Ingestor } from './ingestor.ts';
+import { LeaseKeeper } from './lease/lease-keeper.ts';
+import { abandonedBy, takeOver } from './lease/take-over.ts';
 import { createLog, type Log } from './log.ts';
 import { Metrics } from './metrics.ts';
 import { credential, parseBrokerLogin, parseTlsLogin, parseToken } from './secrets.ts';
-import { LeaseKeeper } from './session/lease-keeper.ts';
-import { abandonedBy, takeOver } from './session/take-over.ts';
 
 /** The broker's clients are few, and Discord keeps sessions for minutes only: a broker that is back is not to wait long. */
 const BROKER_PAUSE_MS = 5_000;
@@ -229,7 +231,7 @@ async function readCa(file: string): Promise<string> {
   try {
     return await readFile(file, 'utf8');
   } catch (error) {
-    throw new ConfigError([`${ENV.rabbitmqCaFile}: expected a readable PEM file, got ${messageOf(error)}`]);
+    throw new ConfigError([`${ENV.rabbitmqCaFile}: expected a readable PEM file, got ${errorMessage(error)}`]);
   }
 }
 
@@ -237,7 +239,7 @@ try {
   await run(parseConfig(process.env));
 } catch (error) {
   // Before the configuration is read there is no log: the same shape, by hand.
-  for (const fault of error instanceof ConfigError ? error.faults : [messageOf(error)])
+  for (const fault of error instanceof ConfigError ? error.faults : [errorMessage(error)])
     process.stdout.write(`${JSON.stringify({ level: 'fatal', time: new Date().toISOString(), msg: fault })}\n`);
   process.exit(error instanceof ConfigError ? EXIT_CONFIG : 1);
 }

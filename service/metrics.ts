@@ -1,9 +1,9 @@
-// The figures of the service, named in contract.ts: a Prometheus registry, and once a minute the same figures as
+// The figures of the service, named in contract/metrics.ts: a Prometheus registry, and once a minute the same figures as
 // CloudWatch's embedded metric format (counters as their growth since the last time, summaries as a sample).
 // https://docs.aws.amazon.com/AmazonCloudWatch/latest/monitoring/CloudWatch_Embedded_Metric_Format_Specification.html
 
 import { Counter, Gauge, Histogram, Registry } from 'prom-client';
-import { ENVIRONMENT_DIMENSION, METRICS, type Metric } from './contract.ts';
+import { ENVIRONMENT_DIMENSION, METRICS, type Metric } from './contract/metrics.ts';
 
 type Named<K extends Metric['kind']> = {
   [N in keyof typeof METRICS]: (typeof METRICS)[N]['kind'] extends K ? N : never;

@@ -3,8 +3,8 @@
 // else can see them. Which value is right is for Discord and the broker to say, not for this file.
 
 import type { CredentialSource } from './config.ts';
-import { BROKER_SECRET_FIELDS } from './contract.ts';
-import { messageOf, RefusedError } from './errors.ts';
+import { BROKER_SECRET_FIELDS } from './contract/names.ts';
+import { errorMessage, RefusedError } from './errors.ts';
 
 /** By itself the client waits for ever on a peer that accepts and stays silent. */
 const READ_DEADLINE_MS = 15_000;
@@ -48,7 +48,7 @@ export function credential<T>(
     try {
       return { text, value: parse(text) };
     } catch (error) {
-      throw new RefusedError(`${from}: ${messageOf(error)}`, { cause: error });
+      throw new RefusedError(`${from}: ${errorMessage(error)}`, { cause: error });
     }
   };
   return {
@@ -161,7 +161,7 @@ async function readSecret(arn: string, deadlineMs: number): Promise<string> {
     const wanted =
       error instanceof ResourceNotFoundException
         ? 'it has no value yet, or does not exist. Put the value into it'
-        : `it cannot be read (${messageOf(error)}). Check its name and secretsmanager:GetSecretValue`;
+        : `it cannot be read (${errorMessage(error)}). Check its name and secretsmanager:GetSecretValue`;
     throw new RefusedError(`${arn}: ${wanted}`, { cause: error });
   } finally {
     client.destroy();

@@ -1,6 +1,6 @@
 // The health report as a page for a person: what /health says, readable at 3 a.m. No script; it reloads itself.
 
-import { PATHS } from './contract.ts';
+import { PATHS } from './contract/names.ts';
 import type { HealthReport } from './health.ts';
 
 const MIB = 1024 * 1024;

@@ -96,13 +96,13 @@ describe('the direction', () => {
   });
 
   it('lib imports itself and the contract', () => {
-    const allowed = ({ of }: Import) => isPackage(of) || of.startsWith('lib/') || of === 'service/contract.ts';
+    const allowed = ({ of }: Import) => isPackage(of) || of.startsWith('lib/') || of.startsWith('service/contract/');
     expect(offences(under('lib'), allowed)).toEqual([]);
   });
 
   it('bin imports lib, the contract, and the payload whose schema it writes', () => {
     const allowed = ({ of }: Import) =>
-      isPackage(of) || of.startsWith('lib/') || ['service/contract.ts', 'service/events/payload.ts'].includes(of);
+      isPackage(of) || /^(lib|service\/contract)\//.test(of) || of === 'service/events/payload.ts';
     expect(offences(under('bin'), allowed)).toEqual([]);
   });
 
@@ -111,7 +111,9 @@ describe('the direction', () => {
   });
 
   it('the contract imports nothing', () => {
-    expect(sources.find(({ path }) => path === 'service/contract.ts')?.imports).toEqual([]);
+    const contract = under('service/contract');
+    expect(contract.length).toBeGreaterThan(0);
+    expect(offences(contract, ({ of }) => of.startsWith('service/contract/'))).toEqual([]);
   });
 
   it('nobody passes on what another file exports', () => {
@@ -121,21 +123,25 @@ describe('the direction', () => {
 });
 
 describe('the rooms of the service', () => {
-  const rooms = ['gateway', 'session', 'events', 'publisher', 'amqp'];
+  const rooms = ['gateway', 'session', 'lease', 'events', 'publisher', 'amqp'];
   /** What a room may import beside its own files. */
-  const shared = ['service/errors.ts', 'service/contract.ts', 'service/backoff.ts'];
+  const shared = ['service/errors.ts', 'service/backoff.ts'];
   const typesOnly = ['service/log.ts', 'service/metrics.ts'];
 
   it('are those of the table', () => {
     const found = new Set(
       under('service').flatMap(({ path }) => (path.split('/').length > 2 ? path.split('/')[1] : [])),
     );
-    expect([...found].toSorted()).toEqual(rooms.toSorted());
+    expect([...found].toSorted()).toEqual([...rooms, 'contract'].toSorted());
   });
 
   it.each(rooms)('%s knows no other room', (room) => {
     const allowed = ({ of, types }: Import) =>
-      isPackage(of) || of.startsWith(`service/${room}/`) || shared.includes(of) || (types && typesOnly.includes(of));
+      isPackage(of) ||
+      of.startsWith(`service/${room}/`) ||
+      of.startsWith('service/contract/') ||
+      shared.includes(of) ||
+      (types && typesOnly.includes(of));
     expect(offences(under(`service/${room}`), allowed)).toEqual([]);
   });
 
@@ -153,9 +159,9 @@ describe('the rooms of the service', () => {
   it('the laws are pure: they load neither a socket nor a clock', () => {
     const laws = [
       'gateway/close-code.ts',
-      'session/lease.ts',
+      'lease/lease.ts',
       'session/session.ts',
-      'session/take-over.ts',
+      'lease/take-over.ts',
       'session/watermark.ts',
       'publisher/confirms.ts',
       'publisher/outbox.ts',

@@ -2,7 +2,7 @@
 // service has a parser of its own (service/secrets.ts), because it also takes addresses and a plain token.
 // Users alternate: `ingestor` and `ingestor_b`. A rotation gives the other user of the pair a new password.
 import { z } from 'zod';
-import { BROKER_SECRET_FIELDS } from '../../service/contract.ts';
+import { BROKER_SECRET_FIELDS } from '../../service/contract/names.ts';
 
 const SUFFIX = '_b';
 

@@ -76,8 +76,8 @@ export async function handler(
       return { PhysicalResourceId, Data: { Version: 'unknown', Kept: 'unknown', Warning: shortened(warning) } };
     }
   } catch (error) {
-    say('error', messageOf(error));
-    throw new Error(shortened(messageOf(error)), { cause: error });
+    say('error', errorMessage(error));
+    throw new Error(shortened(errorMessage(error)), { cause: error });
   }
 }
 
@@ -158,7 +158,10 @@ class AppliedTag {
     try {
       if (!(await this.isWanted())) await this.write(this.#wanted);
     } catch (error) {
-      say('warn', `a rollback will need the broker, as the tag ${APPLIED_TAG} cannot be written: ${messageOf(error)}`);
+      say(
+        'warn',
+        `a rollback will need the broker, as the tag ${APPLIED_TAG} cannot be written: ${errorMessage(error)}`,
+      );
     }
   }
 
@@ -169,7 +172,7 @@ class AppliedTag {
       );
       return Tags.find(({ Key }) => Key === APPLIED_TAG)?.Value;
     } catch (error) {
-      say('warn', `the tag ${APPLIED_TAG} cannot be read: ${messageOf(error)}`);
+      say('warn', `the tag ${APPLIED_TAG} cannot be read: ${errorMessage(error)}`);
       return undefined;
     }
   }
@@ -204,7 +207,7 @@ async function readAdministrator(arn: string) {
   try {
     return parseAdministrator(arn, text);
   } catch (error) {
-    throw new NoWayInError(messageOf(error));
+    throw new NoWayInError(errorMessage(error));
   }
 }
 
@@ -258,7 +261,7 @@ async function patiently<T>(until: number, work: (signal: AbortSignal) => Promis
 
 function late(started: number, error: unknown): NoWayInError {
   const seconds = Math.round((Date.now() - started) / 1_000);
-  return new NoWayInError(`${messageOf(error)} (given up after ${seconds} s)`, { cause: error });
+  return new NoWayInError(`${errorMessage(error)} (given up after ${seconds} s)`, { cause: error });
 }
 
 async function readSecret(arn: string): Promise<string> {
@@ -269,7 +272,7 @@ function shortened(text: string): string {
   return text.length <= MAX_REASON ? text : `${text.slice(0, MAX_REASON)} … (the rest is in the function's log)`;
 }
 
-function messageOf(error: unknown): string {
+function errorMessage(error: unknown): string {
   return error instanceof Error ? error.message : String(error);
 }
 

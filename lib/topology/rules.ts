@@ -1,7 +1,7 @@
 // Pure: what is wrong with a topology, one sentence each, before any broker is asked. Most of these RabbitMQ would
 // accept, and lose messages later.
 
-import { EXCHANGES, identifyQueue } from '../../service/contract.ts';
+import { EXCHANGES, identifyQueue } from '../../service/contract/names.ts';
 import type { Binding, Policy, Queue, Topology } from './topology.ts';
 
 /**

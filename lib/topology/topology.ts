@@ -1,5 +1,5 @@
 // The broker's layout as one typed value: exchanges, queues, bindings, policies, users. Data only, and JSON-able. Names
-// come from service/contract.ts. What is sound about it: rules.ts. How a broker gets there: plan.ts, apply.ts.
+// come from service/contract/. What is sound about it: rules.ts. How a broker gets there: plan.ts, apply.ts.
 // Arguments of a queue can never change, so all that may change is policy, and everything is durable.
 
 import {
@@ -10,7 +10,7 @@ import {
   QUEUES,
   USERS,
   VHOST,
-} from '../../service/contract.ts';
+} from '../../service/contract/names.ts';
 
 export interface Topology {
   readonly vhost: string;
@@ -109,7 +109,7 @@ export const DEFAULT_LIMITS: Limits = {
 };
 
 export interface DiscordTopologyOptions {
-  /** @default VHOST of service/contract.ts */
+  /** @default VHOST of service/contract/ */
   readonly vhost?: string;
   /** One lease queue for each. @default 1 */
   readonly shardGroups?: number;

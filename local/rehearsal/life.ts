@@ -2,7 +2,7 @@
 // same, where there are any. The verdict is the simulator's against the reader's: nothing asks the service.
 import { join } from 'node:path';
 import { type ConfirmChannel, connect } from 'amqplib';
-import { ENV, leaseQueue, VHOST } from '../../service/contract.ts';
+import { ENV, leaseQueue, VHOST } from '../../service/contract/names.ts';
 import type { Stage } from '../stage.ts';
 import type { Assembly } from './assembly.ts';
 import type { Cloud } from './cloud.ts';

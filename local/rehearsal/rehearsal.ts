@@ -6,7 +6,7 @@ import { appendFile, cp, mkdir, mkdtemp, symlink } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { dirname, join } from 'node:path';
 import { LOGIN_SECRETS } from '../../lib/secrets.ts';
-import { USERS } from '../../service/contract.ts';
+import { USERS } from '../../service/contract/names.ts';
 import { Stage } from '../stage.ts';
 import { type Assembly, synthesize } from './assembly.ts';
 import { Cloud } from './cloud.ts';

@@ -12,7 +12,7 @@ import { setTimeout as sleep } from 'node:timers/promises';
 import { getCACertificates } from 'node:tls';
 import type { ChannelModel } from 'amqplib';
 import { backoffMs } from '../backoff.ts';
-import { DeadlineError, messageOf } from '../errors.ts';
+import { DeadlineError, errorMessage } from '../errors.ts';
 import type { Log } from '../log.ts';
 import { batchWrites } from './batched-writes.ts';
 import { connectWithReason } from './handshake.ts';
@@ -180,7 +180,7 @@ export class BrokerConnection extends EventEmitter<Events> {
     this.#blocked = false;
     if (!this.#stopping.signal.aborted)
       this.#options.log.warn(
-        { connection: this.#options.name, reason: messageOf(cause) },
+        { connection: this.#options.name, reason: errorMessage(cause) },
         'the connection to the broker was lost',
       );
     this.emit('lost', cause);
@@ -191,7 +191,7 @@ export class BrokerConnection extends EventEmitter<Events> {
   async #hasNewLogin(error: unknown, failures: number): Promise<boolean> {
     const { log, login, name } = this.#options;
     if (this.#stopping.signal.aborted) return false;
-    const reason = messageOf(error);
+    const reason = errorMessage(error);
     log.error({ connection: name, failures, reason }, 'cannot connect to the broker; trying again for ever');
     if (!/ACCESS.REFUSED/.test(reason)) return false;
     try {
@@ -200,7 +200,7 @@ export class BrokerConnection extends EventEmitter<Events> {
       return renewed && failures <= 1;
     } catch (cause) {
       log.error(
-        { from: login.from, reason: messageOf(cause) },
+        { from: login.from, reason: errorMessage(cause) },
         'the broker refused the login, and it cannot be read again',
       );
       return false;

@@ -3,7 +3,7 @@
 
 import { setTimeout as sleep } from 'node:timers/promises';
 import type { Channel, ChannelModel } from 'amqplib';
-import { messageOf } from '../errors.ts';
+import { errorMessage } from '../errors.ts';
 import type { Log } from '../log.ts';
 
 /** How often somebody who waits asks again. A refusal closes the channel, so not too often. */
@@ -69,8 +69,11 @@ export class ExclusiveQueueMutex {
           });
           return () => this.#delete(channel, queue);
         } catch (error) {
-          if (!/RESOURCE.LOCKED/.test(messageOf(error)))
-            this.#log.warn({ queue, reason: messageOf(error) }, 'cannot ask for the right to IDENTIFY; trying again');
+          if (!/RESOURCE.LOCKED/.test(errorMessage(error)))
+            this.#log.warn(
+              { queue, reason: errorMessage(error) },
+              'cannot ask for the right to IDENTIFY; trying again',
+            );
         }
       }
       await sleep(ASK_AGAIN_MS * (0.75 + 0.5 * Math.random()), undefined, { signal });

@@ -6,7 +6,7 @@
 import { subscribe, unsubscribe } from 'node:diagnostics_channel';
 import type { Socket } from 'node:net';
 import { type ChannelModel, connect } from 'amqplib';
-import { messageOf } from '../errors.ts';
+import { errorMessage } from '../errors.ts';
 
 /** @throws Error with the broker's code and text where the broker closes the connection; else what amqplib throws */
 export async function connectWithReason(...args: Parameters<typeof connect>): Promise<ChannelModel> {
@@ -27,7 +27,7 @@ export async function connectWithReason(...args: Parameters<typeof connect>): Pr
     return await opening;
   } catch (error) {
     const reason = closeReason(Buffer.concat(received));
-    if (reason === undefined || messageOf(error).includes(reason.text)) throw error;
+    if (reason === undefined || errorMessage(error).includes(reason.text)) throw error;
     throw new Error(`the broker refuses the connection: ${reason.code} ${reason.text}`, { cause: error });
   } finally {
     stopReading?.();

@@ -2,7 +2,7 @@
 // metrics in CloudWatch. A queue that cannot be asked has no depth, so that its alarm sees missing data, not zero.
 
 import type { Channel, ChannelModel } from 'amqplib';
-import { messageOf } from '../errors.ts';
+import { errorMessage } from '../errors.ts';
 import type { Log } from '../log.ts';
 
 const EVERY_MS = 15_000;
@@ -63,7 +63,7 @@ export class QueueDepths {
         // A missing queue or permission closes the channel; the next question opens another.
         this.#channel = undefined;
         if (this.#model !== model) return;
-        const reason = messageOf(error);
+        const reason = errorMessage(error);
         if (reason !== this.#said)
           this.#log.warn({ queue, reason }, 'cannot ask for the depth of a queue: apply the topology');
         this.#said = reason;

@@ -5,7 +5,7 @@
 
 import { Buffer } from 'node:buffer';
 import { ComponentType, GatewayDispatchEvents, GatewayIntentBits, InteractionType } from 'discord-api-types/v10';
-import { QUEUES } from '../contract.ts';
+import { QUEUES } from '../contract/names.ts';
 import { type DispatchContext, FILTERED, type Fields, isObject, malformed, type Outcome } from './outcome.ts';
 
 /** Where a value stands in the dispatch's `d`. */

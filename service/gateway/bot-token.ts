@@ -2,7 +2,7 @@
 // it is read again until another one appears. So a bad token costs one refusal, not one for each shard.
 
 import { setTimeout as sleep } from 'node:timers/promises';
-import { messageOf } from '../errors.ts';
+import { errorMessage } from '../errors.ts';
 import type { Log } from '../log.ts';
 import { SharedWait } from './shared-wait.ts';
 
@@ -67,7 +67,7 @@ export class BotToken {
           return value;
         }
       } catch (error) {
-        this.#say(messageOf(error));
+        this.#say(errorMessage(error));
       }
       await sleep(this.#readAgainMs, undefined, { signal });
     }

@@ -6,7 +6,7 @@ import { setTimeout as sleep } from 'node:timers/promises';
 import { DiscordAPIError, REST, RESTEvents } from '@discordjs/rest';
 import { type APIGatewayBotInfo, type RESTGetAPIGatewayBotResult, Routes } from 'discord-api-types/v10';
 import { backoffMs } from '../backoff.ts';
-import { messageOf } from '../errors.ts';
+import { errorMessage } from '../errors.ts';
 import type { Log } from '../log.ts';
 import type { BotToken } from './bot-token.ts';
 import { SharedWait } from './shared-wait.ts';
@@ -91,9 +91,9 @@ export class GatewayInformation {
           this.#token.reject(token, 'Discord rejected the token (401)');
           continue;
         }
-        this.#problem = `Discord's REST cannot be asked for the gateway: ${messageOf(error)}`;
+        this.#problem = `Discord's REST cannot be asked for the gateway: ${errorMessage(error)}`;
         this.#log.warn(
-          { failures, reason: messageOf(error) },
+          { failures, reason: errorMessage(error) },
           "cannot ask Discord for the gateway's address; trying again",
         );
         await sleep(backoffMs(failures), undefined, { signal });

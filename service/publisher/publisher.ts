@@ -16,8 +16,9 @@
 import { setTimeout as sleep } from 'node:timers/promises';
 import { type ChannelModel, type ConfirmChannel, IllegalOperationError, type Options } from 'amqplib';
 import { backoffMs } from '../backoff.ts';
-import { EXCHANGES, MAX_MESSAGE_BYTES } from '../contract.ts';
-import { messageOf } from '../errors.ts';
+import { MAX_MESSAGE_BYTES } from '../contract/limits.ts';
+import { EXCHANGES } from '../contract/names.ts';
+import { errorMessage } from '../errors.ts';
 import type { Log } from '../log.ts';
 import { Confirms } from './confirms.ts';
 import type { Message } from './message.ts';
@@ -158,7 +159,7 @@ export class Publisher {
         return;
       } catch (error) {
         failures += 1;
-        this.#log.warn({ failures, reason: messageOf(error) }, 'cannot open a channel');
+        this.#log.warn({ failures, reason: errorMessage(error) }, 'cannot open a channel');
         await this.#pause(backoffMs(failures));
       }
     }
@@ -185,7 +186,7 @@ export class Publisher {
       this.#errorCount += 1;
       this.#listener.refused();
       this.#log.error(
-        { reason: messageOf(error) },
+        { reason: errorMessage(error) },
         'the broker closed the channel (if something is missing: apply the topology)',
       );
     });
@@ -204,7 +205,7 @@ export class Publisher {
   #channelLost(open: OpenChannel, error?: unknown): void {
     if (this.#open !== open) return;
     this.#open = undefined;
-    if (error !== undefined) this.#log.warn({ reason: messageOf(error) }, 'cannot write to the channel');
+    if (error !== undefined) this.#log.warn({ reason: errorMessage(error) }, 'cannot write to the channel');
     if (this.#model === open.model) void this.#reopen(open.model);
   }
 
@@ -232,7 +233,7 @@ export class Publisher {
           return;
         }
         // Thrown before a byte was written. Kept, it would stop everything behind it for ever.
-        this.#giveUp(message, messageOf(error));
+        this.#giveUp(message, errorMessage(error));
         this.#outbox.confirm(entry);
         if (this.#outbox.count === 0) this.#sayEmptied();
         continue;

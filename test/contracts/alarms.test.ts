@@ -10,9 +10,10 @@ import { deploymentAlarms, RELEASE_ENTRY } from '../../lib/release-alarms.ts';
 import { settingsFor } from '../../lib/settings.ts';
 import { DEFAULT_LIMITS } from '../../lib/topology/topology.ts';
 import { parseConfig } from '../../service/config.ts';
-import { DEFAULT_METRICS_NAMESPACE, ENV, METRICS, type Metric, QUEUES } from '../../service/contract.ts';
+import { DEFAULT_METRICS_NAMESPACE, METRICS, type Metric } from '../../service/contract/metrics.ts';
+import { ENV, QUEUES } from '../../service/contract/names.ts';
 import { Metrics } from '../../service/metrics.ts';
-import { type Synthesized, synthesized } from '../lib/synthesized.ts';
+import { type Synthesized, synthesized } from '../support/synthesized.ts';
 import { DataPoints, type AlarmProperties as Evaluated, statesOf } from './cloudwatch.ts';
 
 const environments = ['staging', 'production'] as const;

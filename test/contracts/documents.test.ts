@@ -13,8 +13,10 @@ import { alarmDefinitions } from '../../lib/alarms.ts';
 import { NODE } from '../../lib/ingestor-service.ts';
 import { UNHEALTHY } from '../../lib/monitoring.ts';
 import { ENVIRONMENTS, SettingsError, settingsFor } from '../../lib/settings.ts';
-import { DEFAULT_PORT, METRICS, PATHS, QUEUES } from '../../service/contract.ts';
-import { synthesized } from '../lib/synthesized.ts';
+import { DEFAULT_PORT } from '../../service/contract/limits.ts';
+import { METRICS } from '../../service/contract/metrics.ts';
+import { PATHS, QUEUES } from '../../service/contract/names.ts';
+import { synthesized } from '../support/synthesized.ts';
 
 const ROOT = join(import.meta.dirname, '../..');
 const names = ['README.md', 'ARCHITECTURE.md', 'docs/deploy.md', 'docs/runbook.md'] as const;

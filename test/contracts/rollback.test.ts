@@ -5,14 +5,14 @@ import { readFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { beforeAll, describe, expect, it } from 'vitest';
 import { type Choices, type Settings, settingsFor } from '../../lib/settings.ts';
-import { DEFAULT_METRICS_NAMESPACE } from '../../service/contract.ts';
+import { DEFAULT_METRICS_NAMESPACE } from '../../service/contract/metrics.ts';
 import { declareGauges } from '../../service/gauges.ts';
 import type { HealthSnapshot } from '../../service/health.ts';
+import type { GroupRecord } from '../../service/lease/group-record.ts';
+import { takeOver } from '../../service/lease/take-over.ts';
 import { type CounterName, Metrics } from '../../service/metrics.ts';
-import type { GroupRecord } from '../../service/session/group-record.ts';
 import { ShardSession } from '../../service/session/session.ts';
-import { takeOver } from '../../service/session/take-over.ts';
-import { type Synthesized, synthesized } from '../lib/synthesized.ts';
+import { type Synthesized, synthesized } from '../support/synthesized.ts';
 import { type AlarmProperties, DataPoints, type Judgement, judged, statesOf } from './cloudwatch.ts';
 
 /** Minutes. The old version has been alone until then. */

@@ -3,7 +3,7 @@ import { readFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { expect, it } from 'vitest';
 import { LOGIN_FUNCTION_OUTPUT } from '../../lib/rotation/rotation.ts';
-import { USERS } from '../../service/contract.ts';
+import { USERS } from '../../service/contract/names.ts';
 
 const text = (path: string) => readFileSync(join(import.meta.dirname, '../..', path), 'utf8');
 const runbook = text('docs/runbook.md').replaceAll(/\s+/g, ' ');

@@ -12,17 +12,15 @@ import { BUNDLE, LIVE_CHECK, NODE, NON_ROOT, taskEnvironment } from '../../lib/i
 import { settingsFor } from '../../lib/settings.ts';
 import { parseConfig } from '../../service/config.ts';
 import {
-  BROKER_SECRET_FIELDS,
-  DEFAULT_METRICS_NAMESPACE,
   DEFAULT_PORT,
   DRAIN_DEADLINE_SECONDS,
-  ENV,
   NODE_FLAGS,
-  PATHS,
   STOP_TIMEOUT_SECONDS,
-} from '../../service/contract.ts';
+} from '../../service/contract/limits.ts';
+import { DEFAULT_METRICS_NAMESPACE } from '../../service/contract/metrics.ts';
+import { BROKER_SECRET_FIELDS, ENV, PATHS } from '../../service/contract/names.ts';
 import { parseBrokerLogin } from '../../service/secrets.ts';
-import { type Synthesized, synthesized } from '../lib/synthesized.ts';
+import { type Synthesized, synthesized } from '../support/synthesized.ts';
 
 const ROOT = join(import.meta.dirname, '../..');
 const dockerfile = readFileSync(join(ROOT, 'service/Dockerfile'), 'utf8');

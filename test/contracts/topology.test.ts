@@ -3,9 +3,10 @@ import { describe, expect, it } from 'vitest';
 import { settingsFor, storageGb } from '../../lib/settings.ts';
 import { complaints, queuesFor } from '../../lib/topology/rules.ts';
 import { DEFAULT_LIMITS, discordTopology } from '../../lib/topology/topology.ts';
-import { EXCHANGES, leaseQueue, MAX_MESSAGE_BYTES, QUEUES, USERS } from '../../service/contract.ts';
+import { MAX_MESSAGE_BYTES } from '../../service/contract/limits.ts';
+import { EXCHANGES, leaseQueue, QUEUES, USERS } from '../../service/contract/names.ts';
 import { namedKey, ROUTES } from '../../service/events/routing.ts';
-import { synthesized } from '../lib/synthesized.ts';
+import { synthesized } from '../support/synthesized.ts';
 
 const topology = discordTopology({ shardGroups: 2 });
 

@@ -2,7 +2,7 @@
 
 import { connect } from 'amqplib';
 import type { Stage } from '../../local/stage.ts';
-import { VHOST } from '../../service/contract.ts';
+import { VHOST } from '../../service/contract/names.ts';
 
 type Channel = Awaited<ReturnType<Awaited<ReturnType<typeof connect>>['createConfirmChannel']>>;
 

@@ -3,7 +3,7 @@
 
 import type { IngestorProcess } from '../../local/ingestor-process.ts';
 import type { Stage } from '../../local/stage.ts';
-import { ENV, USERS } from '../../service/contract.ts';
+import { ENV, USERS } from '../../service/contract/names.ts';
 import type { HealthReport } from '../../service/health.ts';
 import { SilentProxy } from './silent-proxy.ts';
 

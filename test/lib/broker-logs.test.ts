@@ -9,7 +9,7 @@ import type { AddressInfo } from 'node:net';
 import { dirname, join } from 'node:path';
 import { promisify } from 'node:util';
 import { afterAll, beforeAll, beforeEach, expect, it } from 'vitest';
-import { type Resource, type Synthesized, synthesized } from './synthesized.ts';
+import { type Resource, type Synthesized, synthesized } from '../support/synthesized.ts';
 
 const HANDLER = join(
   dirname(createRequire(import.meta.url).resolve('aws-cdk-lib')),

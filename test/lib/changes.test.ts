@@ -5,8 +5,8 @@ import { fullDiff, ResourceImpact } from '@aws-cdk/cloudformation-diff';
 import { describe, expect, it } from 'vitest';
 import { type Choices, type Environment, schemaFor, settingsFor } from '../../lib/settings.ts';
 import { transitionFaults } from '../../lib/transition.ts';
+import { type Synthesized, synthesized } from '../support/synthesized.ts';
 import { exportsOf, imports, neededBy, templatesOf } from './needed.ts';
-import { type Synthesized, synthesized } from './synthesized.ts';
 
 interface Variation {
   /** What both have. */

@@ -7,8 +7,8 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { afterAll, afterEach, beforeAll, beforeEach, describe, expect, it } from 'vitest';
 import { type Choices, choicesOf, type Environment, settingsFor } from '../../lib/settings.ts';
+import { synthesized } from '../support/synthesized.ts';
 import { type CloudFormation, type DeployedStack, startCloudFormation, THREE_ZONES } from './cloudformation.ts';
-import { synthesized } from './synthesized.ts';
 
 const ROOT = join(import.meta.dirname, '../..');
 const tags = { Application: 'discord-ingestor', Environment: 'staging', Instance: 'bot-1' };

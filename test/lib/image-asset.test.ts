@@ -15,7 +15,7 @@ import { App, Stack } from 'aws-cdk-lib';
 import { DockerImageAsset } from 'aws-cdk-lib/aws-ecr-assets';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 import { IMAGE } from '../../lib/ingestor-service.ts';
-import { type Synthesized, synthesized } from './synthesized.ts';
+import { type Synthesized, synthesized } from '../support/synthesized.ts';
 
 const ROOT = join(import.meta.dirname, '../..');
 

@@ -1,6 +1,6 @@
 // What the deployed service stack needs of the broker stack: what it imports, what that refers to, and what makes a subnet,
 // a network and a group work without being referred to (routes, associations, rules).
-import type { Synthesized } from './synthesized.ts';
+import type { Synthesized } from '../support/synthesized.ts';
 
 interface Resource {
   readonly Type: string;

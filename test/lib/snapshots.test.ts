@@ -1,7 +1,7 @@
 // What a change does to what is deployed, line by line, for the one who reviews it. `vitest run -u` writes them again.
 import { describe, expect, it } from 'vitest';
+import { synthesized } from '../support/synthesized.ts';
 import { readable } from './readable.ts';
-import { synthesized } from './synthesized.ts';
 
 describe.each(['staging', 'production'] as const)('%s', (environment) => {
   it('is what was reviewed last', async () => {

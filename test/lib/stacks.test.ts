@@ -10,9 +10,10 @@ import { environmentStacks } from '../../lib/environment.ts';
 import { type Choices, MOST_GROUPS, type Settings, settingsFor } from '../../lib/settings.ts';
 import type { StackMetadata } from '../../lib/stack-identity.ts';
 import { APPLIED_TAG, TOPOLOGY_ENV } from '../../lib/topology/resource-properties.ts';
-import { STOP_TIMEOUT_SECONDS, USERS } from '../../service/contract.ts';
+import { STOP_TIMEOUT_SECONDS } from '../../service/contract/limits.ts';
+import { USERS } from '../../service/contract/names.ts';
+import { type Resource, type Synthesized, synthesized } from '../support/synthesized.ts';
 import { exportsOf, imports, references, templatesOf } from './needed.ts';
-import { type Resource, type Synthesized, synthesized } from './synthesized.ts';
 
 const environments = ['staging', 'production'] as const;
 const both = new Map<string, Synthesized>();

@@ -11,7 +11,7 @@ import { acknowledgements } from '../../lib/acknowledgements.ts';
 import { BrokerStack } from '../../lib/broker-stack.ts';
 import { IngestorStack } from '../../lib/ingestor-stack.ts';
 import { type Choices, type Environment, type Settings, settingsFor } from '../../lib/settings.ts';
-import { type Synthesized, synthesized } from './synthesized.ts';
+import { type Synthesized, synthesized } from '../support/synthesized.ts';
 
 /** What is left to say once the acknowledgements have been heard: `rule at construct`. */
 function left({ folder }: Synthesized): string[] {
@@ -60,7 +60,7 @@ describe.each(['staging', 'production'] as const)('%s', (environment) => {
     const said = () => synthesized(environment, {}, (app) => [new AwsSolutionsChecks(app)], outspoken);
     expect(said).toThrow(/AwsSolutions/);
     const rules = new Set(
-      [...messageOf(said).matchAll(/Acknowledge with 'AwsSolutions::(.+)'/g)].map(([, rule]) => rule),
+      [...errorMessage(said).matchAll(/Acknowledge with 'AwsSolutions::(.+)'/g)].map(([, rule]) => rule),
     );
     expect([...rules].sort()).toEqual(acknowledged(environment, 'AwsSolutions-'));
   });
@@ -128,7 +128,7 @@ it('every acknowledgement has a reason, and constructs that it is for', () => {
   }
 });
 
-function messageOf(work: () => unknown): string {
+function errorMessage(work: () => unknown): string {
   try {
     work();
     return '';

@@ -5,7 +5,9 @@ import { join } from 'node:path';
 import { GatewayIntentBits } from 'discord-api-types/v10';
 import { describe, expect, it } from 'vitest';
 import { parseConfig, parseIntents } from '../../service/config.ts';
-import { DEFAULT_METRICS_NAMESPACE, DEFAULT_PORT, ENV } from '../../service/contract.ts';
+import { DEFAULT_PORT } from '../../service/contract/limits.ts';
+import { DEFAULT_METRICS_NAMESPACE } from '../../service/contract/metrics.ts';
+import { ENV } from '../../service/contract/names.ts';
 import { ConfigError } from '../../service/errors.ts';
 
 const TOKEN = 'MTIzNDU2Nzg5.token';

@@ -3,7 +3,7 @@
 import { once } from 'node:events';
 import { connect } from 'node:net';
 import { afterEach, beforeEach, describe, expect, it } from 'vitest';
-import { PATHS } from '../../service/contract.ts';
+import { PATHS } from '../../service/contract/names.ts';
 import { ConfigError } from '../../service/errors.ts';
 import type { HealthReport, HealthSnapshot } from '../../service/health.ts';
 import { type HttpServer, listen } from '../../service/http-server.ts';

@@ -3,7 +3,7 @@
 import { PassThrough } from 'node:stream';
 import { describe, expect, it } from 'vitest';
 import { createLog } from '../../service/log.ts';
-import { logLines } from './log-lines.ts';
+import { logLines } from '../support/log-lines.ts';
 
 const PASSWORD = 'hunter2/with"quote&more';
 const TOKEN = 'MTIzNDU2Nzg5.GaBcDe.the-bots-token';

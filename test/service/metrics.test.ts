@@ -1,7 +1,7 @@
 // The figures in both languages: Prometheus' text and CloudWatch's embedded metric format, each read as its reader does.
 
 import { describe, expect, it } from 'vitest';
-import { ENVIRONMENT_DIMENSION, METRICS, type Metric } from '../../service/contract.ts';
+import { ENVIRONMENT_DIMENSION, METRICS, type Metric } from '../../service/contract/metrics.ts';
 import { type GaugeName, Metrics } from '../../service/metrics.ts';
 
 const NOW = Date.UTC(2026, 10, 23);

@@ -6,7 +6,7 @@ import { operatorEffects } from '../../../lib/topology/effective-policies.ts';
 import type { Found } from '../../../lib/topology/found.ts';
 import { plan } from '../../../lib/topology/plan.ts';
 import { DEFAULT_LIMITS, discordTopology } from '../../../lib/topology/topology.ts';
-import { leaseQueue, QUEUES } from '../../../service/contract.ts';
+import { leaseQueue, QUEUES } from '../../../service/contract/names.ts';
 import { carriedOut, emptyBroker } from './imaginary-broker.ts';
 
 const wanted = discordTopology();

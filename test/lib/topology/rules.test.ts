@@ -3,7 +3,7 @@
 import { describe, expect, test } from 'vitest';
 import { complaints, queuesFor } from '../../../lib/topology/rules.ts';
 import { discordTopology, type Policy, type Topology } from '../../../lib/topology/topology.ts';
-import { identifyQueue } from '../../../service/contract.ts';
+import { identifyQueue } from '../../../service/contract/names.ts';
 
 const sound = discordTopology();
 

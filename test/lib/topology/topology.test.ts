@@ -4,7 +4,13 @@
 import { describe, expect, test } from 'vitest';
 import { complaints, queuesFor } from '../../../lib/topology/rules.ts';
 import { discordTopology, type Permissions } from '../../../lib/topology/topology.ts';
-import { EXCHANGES, identifyQueue, LEASE_QUEUE_ARGUMENTS, leaseQueue, QUEUES } from '../../../service/contract.ts';
+import {
+  EXCHANGES,
+  identifyQueue,
+  LEASE_QUEUE_ARGUMENTS,
+  leaseQueue,
+  QUEUES,
+} from '../../../service/contract/names.ts';
 import { namedKey, ROUTES, ROUTING_KEY_FAMILIES } from '../../../service/events/routing.ts';
 
 /** Everything that has a name on the broker, and something that is none of the product's. */

@@ -4,8 +4,8 @@
 import type { EventEmitter } from 'node:events';
 import { Client, Events } from 'discord.js';
 import { expect, onTestFinished, test } from 'vitest';
+import { startSimulator } from '../../support/simulator-for-test.ts';
 import { INTENTS } from './gateway-client.ts';
-import { startSimulator } from './simulator-for-test.ts';
 
 test('it becomes ready with all its guilds, and emits what happens in them', async () => {
   const simulator = await startSimulator({ guilds: 50, heartbeatIntervalMs: 200 });

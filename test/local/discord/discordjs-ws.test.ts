@@ -5,9 +5,9 @@ import { CompressionMethod, WebSocketManager, WebSocketShardEvents } from '@disc
 import type { GatewayDispatchPayload } from 'discord-api-types/v10';
 import { describe, expect, onTestFinished, test } from 'vitest';
 import type { DiscordSimulator } from '../../../local/discord/simulator.ts';
+import { startSimulator } from '../../support/simulator-for-test.ts';
 import { audit, type Read } from './audit.ts';
 import { INTENTS } from './gateway-client.ts';
-import { startSimulator } from './simulator-for-test.ts';
 
 interface Seen {
   readonly shardId: number;

@@ -4,8 +4,8 @@
 import { type APIGatewayBotInfo, GatewayIntentBits, GatewayOpcodes } from 'discord-api-types/v10';
 import { describe, expect, test } from 'vitest';
 import { shardOf } from '../../../local/discord/payloads/snowflake.ts';
+import { startSimulator } from '../../support/simulator-for-test.ts';
 import { GatewayClient, INTENTS } from './gateway-client.ts';
-import { startSimulator } from './simulator-for-test.ts';
 
 describe('GET /gateway/bot', () => {
   const ask = (url: string, authorization?: string) =>

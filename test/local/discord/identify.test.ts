@@ -2,8 +2,8 @@
 
 import { type APIGatewayBotInfo, GatewayCloseCodes, GatewayOpcodes } from 'discord-api-types/v10';
 import { expect, test } from 'vitest';
+import { startSimulator } from '../../support/simulator-for-test.ts';
 import { GatewayClient } from './gateway-client.ts';
-import { startSimulator } from './simulator-for-test.ts';
 
 test('an IDENTIFY too early in its bucket gets op 9 with false, and may come again later on the same socket', async () => {
   const simulator = await startSimulator({ guilds: 4, maxConcurrency: 2, identifyEveryMs: 400, identifySlackMs: 0 });

@@ -2,8 +2,8 @@
 
 import { GatewayOpcodes } from 'discord-api-types/v10';
 import { describe, expect, test } from 'vitest';
+import { startSimulator } from '../../support/simulator-for-test.ts';
 import { GatewayClient } from './gateway-client.ts';
-import { startSimulator } from './simulator-for-test.ts';
 
 test('op 7 asks a client to leave, and closes one that does not', async () => {
   const simulator = await startSimulator({ guilds: 1, reconnectGraceMs: 100 });

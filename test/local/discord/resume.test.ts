@@ -3,8 +3,8 @@
 import { GatewayCloseCodes, GatewayOpcodes } from 'discord-api-types/v10';
 import { describe, expect, test } from 'vitest';
 import type { DiscordSimulator } from '../../../local/discord/simulator.ts';
+import { startSimulator } from '../../support/simulator-for-test.ts';
 import { GatewayClient } from './gateway-client.ts';
-import { startSimulator } from './simulator-for-test.ts';
 
 async function resumed(simulator: DiscordSimulator, sessionId: string, sequence: number): Promise<GatewayClient> {
   const client = await GatewayClient.greeted(simulator);

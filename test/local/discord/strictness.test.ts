@@ -3,8 +3,8 @@
 import { GatewayCloseCodes, GatewayIntentBits, GatewayOpcodes } from 'discord-api-types/v10';
 import { describe, expect, test } from 'vitest';
 import type { SimulatorOptions } from '../../../local/discord/options.ts';
+import { startSimulator } from '../../support/simulator-for-test.ts';
 import { GatewayClient, INTENTS } from './gateway-client.ts';
-import { startSimulator } from './simulator-for-test.ts';
 
 interface Wrong {
   readonly what: string;

@@ -3,9 +3,9 @@
 import { describe, expect, test } from 'vitest';
 import type { SimulatorOptions } from '../../../local/discord/options.ts';
 import { FAULT_KINDS, startRandomFaults } from '../../../local/discord/random-faults.ts';
+import { startSimulator } from '../../support/simulator-for-test.ts';
 import { audit, type Read } from './audit.ts';
 import { GatewayClient } from './gateway-client.ts';
-import { startSimulator } from './simulator-for-test.ts';
 
 async function traffic(options: Partial<SimulatorOptions>, events: number): Promise<string[]> {
   const simulator = await startSimulator({ guilds: 20, clock: () => 1_800_000_000_000, ...options });

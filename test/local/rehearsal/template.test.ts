@@ -3,8 +3,8 @@ import { describe, expect, it } from 'vitest';
 import { taskCommand, taskEnvironment } from '../../../lib/ingestor-service.ts';
 import { settingsFor } from '../../../lib/settings.ts';
 import { only, references, type Template, taskOf } from '../../../local/rehearsal/template.ts';
-import { STOP_TIMEOUT_SECONDS } from '../../../service/contract.ts';
-import { synthesized } from '../../lib/synthesized.ts';
+import { STOP_TIMEOUT_SECONDS } from '../../../service/contract/limits.ts';
+import { synthesized } from '../../support/synthesized.ts';
 
 const OTHER: Template = {
   Resources: { Broker: { Type: 'AWS::AmazonMQ::Broker' } },

@@ -1,7 +1,7 @@
 import { Buffer } from 'node:buffer';
 import fc from 'fast-check';
 import { describe, expect, test } from 'vitest';
-import { QUEUES } from '../../../service/contract.ts';
+import { QUEUES } from '../../../service/contract/names.ts';
 import { EVENTS } from '../../../service/events/payload.ts';
 import {
   family,

@@ -2,7 +2,7 @@
 
 import { beforeEach, describe, expect, it } from 'vitest';
 import { BotToken, type TokenSource } from '../../../service/gateway/bot-token.ts';
-import { eventually, type LogLines, logLines } from '../log-lines.ts';
+import { eventually, type LogLines, logLines } from '../../support/log-lines.ts';
 
 /** As a secret: each reading is counted; undefined means that there is no value yet. */
 class Secret implements TokenSource {

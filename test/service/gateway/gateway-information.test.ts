@@ -5,7 +5,7 @@ import type { AddressInfo } from 'node:net';
 import { afterEach, beforeEach, describe, expect, it } from 'vitest';
 import { BotToken } from '../../../service/gateway/bot-token.ts';
 import { GatewayInformation } from '../../../service/gateway/gateway-information.ts';
-import { eventually, type LogLines, logLines } from '../log-lines.ts';
+import { eventually, type LogLines, logLines } from '../../support/log-lines.ts';
 
 const ANSWER = {
   url: 'wss://gateway.discord.gg',

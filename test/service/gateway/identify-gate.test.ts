@@ -4,7 +4,7 @@
 import type { APIGatewayBotInfo } from 'discord-api-types/v10';
 import { beforeEach, describe, expect, it } from 'vitest';
 import { type BucketMutex, IdentifyGate } from '../../../service/gateway/identify-gate.ts';
-import { eventually, type LogLines, logLines } from '../log-lines.ts';
+import { eventually, type LogLines, logLines } from '../../support/log-lines.ts';
 
 const SPACING_MS = 40;
 /** A timer counts from the beginning of its turn of the event loop, which a busy machine makes long. */

@@ -1,0 +1,71 @@
+// The names that the deployer (lib/), the deployed (service/) and the tests must agree on.
+// Nothing in contract/ imports anything else, so that each of them can import it.
+
+/** Environment variables of the service. `config.ts` reads them; the CDK's task definition sets them. */
+export const ENV = {
+  discordBotToken: 'DISCORD_BOT_TOKEN',
+  discordBotTokenSecretArn: 'DISCORD_BOT_TOKEN_SECRET_ARN',
+  discordApiUrl: 'DISCORD_API_URL',
+  rabbitmqUrl: 'RABBITMQ_URL',
+  rabbitmqSecretArn: 'RABBITMQ_SECRET_ARN',
+  rabbitmqCaFile: 'RABBITMQ_CA_FILE',
+  shardCount: 'SHARD_COUNT',
+  shardsPerTask: 'SHARDS_PER_TASK',
+  gatewayIntents: 'GATEWAY_INTENTS',
+  gatewayCompression: 'GATEWAY_COMPRESSION',
+  outboxMaxEvents: 'OUTBOX_MAX_EVENTS',
+  outboxMaxBytes: 'OUTBOX_MAX_BYTES',
+  memoryThreshold: 'MEMORY_THRESHOLD',
+  port: 'PORT',
+  host: 'HOST',
+  logLevel: 'LOG_LEVEL',
+  metricsNamespace: 'METRICS_NAMESPACE',
+  environment: 'ENVIRONMENT',
+  nodeEnv: 'NODE_ENV',
+} as const;
+
+/** HTTP paths of the service. */
+export const PATHS = { root: '/', health: '/health', live: '/live', metrics: '/metrics' } as const;
+
+export const VHOST = 'discord';
+
+export const EXCHANGES = {
+  events: 'discord.events',
+  unrouted: 'discord.unrouted',
+  deadLetter: 'discord.dlx',
+  leases: 'ingestor.leases',
+} as const;
+
+export const QUEUES = {
+  interactions: 'interactions',
+  guildEvents: 'events.guild',
+  gatewayEvents: 'events.gateway',
+  deadLetters: 'dead-letters',
+  unrouted: 'unrouted',
+} as const;
+
+/** The ingestor's own objects begin so. What it may do with each: lib/topology/topology.ts. */
+const INGESTOR_PREFIX = 'ingestor.';
+/** The queue whose one unacknowledged message, the session record, is the lease of a shard group. */
+export const leaseQueue = (group: number): string => `${INGESTOR_PREFIX}lease.${group}`;
+/** Immutable, so declared alike by the topology and by the service. Everything else of these queues is policy. */
+export const LEASE_QUEUE_ARGUMENTS = { 'x-queue-type': 'quorum', 'x-single-active-consumer': true } as const;
+/** The exclusive queue whose owner may IDENTIFY in this rate-limit bucket. */
+export const identifyQueue = (bucket: number): string => `${INGESTOR_PREFIX}identify.${bucket}`;
+
+/** Users of the broker. The administrator is the broker's own. */
+export const USERS = { ingestor: 'ingestor', worker: 'worker', deadLetters: 'dead-letters' } as const;
+
+/** Fields of a secret that holds a broker login (JSON). */
+export const BROKER_SECRET_FIELDS = ['host', 'port', 'vhost', 'username', 'password'] as const;
+
+/** Version of the payload that workers read; header `x-schema-version`. */
+export const SCHEMA_VERSION = 2;
+
+export const HEADERS = {
+  schemaVersion: 'x-schema-version',
+  shard: 'x-shard',
+  session: 'x-session',
+  sequence: 'x-sequence',
+  traceparent: 'traceparent',
+} as const;

@@ -1,0 +1,366 @@
+// The connection that always comes back, against the real broker and against peers that are none.
+
+import { once } from 'node:events';
+import { readFile } from 'node:fs/promises';
+import { type AddressInfo, createServer, type Server, type Socket } from 'node:net';
+import type { ChannelModel } from 'amqplib';
+import { afterEach, beforeEach, describe, expect, it } from 'vitest';
+import { startRabbitMq } from '../../../local/rabbitmq.ts';
+import { type SecretsManager, startSecretsManager } from '../../../local/secrets-manager.ts';
+import { BrokerConnection, type BrokerConnectionOptions } from '../../../service/amqp/connection.ts';
+import { ENV } from '../../../service/contract/names.ts';
+import { credential, parseBrokerLogin } from '../../../service/secrets.ts';
+import { makeVhost, manage, sharedBroker, type Vhost } from '../../support/broker.ts';
+import { fixedLogin, makeUser, type User } from '../../support/broker-play.ts';
+import { eventually, type LogLines, logLines } from '../../support/log-lines.ts';
+
+let vhost: Vhost;
+let user: User;
+let lines: LogLines;
+const open: BrokerConnection[] = [];
+
+beforeEach(async () => {
+  vhost = await makeVhost('connection');
+  user = await makeUser(vhost);
+  lines = logLines();
+});
+
+afterEach(async () => {
+  await Promise.all(open.splice(0).map((connection) => connection.close()));
+  await user.remove();
+  await vhost.remove();
+});
+
+function connectionOf(options: Partial<BrokerConnectionOptions> = {}): BrokerConnection {
+  const connection = new BrokerConnection({ name: 'tested', login: fixedLogin(user.url), log: lines.log, ...options });
+  open.push(connection);
+  return connection;
+}
+
+async function opened(connection: BrokerConnection): Promise<void> {
+  if (!connection.connected) await once(connection, 'open', { signal: AbortSignal.timeout(20_000) });
+}
+
+describe('opening', () => {
+  it('says so with the connection, and does not before start', async () => {
+    const connection = connectionOf();
+    expect(connection).toMatchObject({ connected: false, blocked: false, reconnects: 0 });
+    const models: ChannelModel[] = [];
+    connection.on('open', (model) => models.push(model));
+    connection.start();
+    connection.start();
+    await opened(connection);
+    expect(connection.connected).toBe(true);
+    expect(models).toHaveLength(1);
+    await models[0]?.createChannel();
+    await eventually('the broker knows one connection', async () => (await user.connections()) === 1);
+  });
+
+  it('takes a vhost by its name, whatever is in it', async () => {
+    const name = `a%2Fb ${vhost.vhost}`;
+    await manage('PUT', `/api/vhosts/${encodeURIComponent(name)}`, {});
+    const everything = { configure: '.*', write: '.*', read: '.*' };
+    await manage('PUT', `/api/permissions/${encodeURIComponent(name)}/${user.username}`, everything);
+    try {
+      const url = new URL(user.url);
+      url.pathname = `/${encodeURIComponent(name)}`;
+      const connection = connectionOf({ login: fixedLogin(url.href) });
+      connection.start();
+      await opened(connection);
+      expect(connection.connected).toBe(true);
+    } finally {
+      await manage('DELETE', `/api/vhosts/${encodeURIComponent(name)}`);
+    }
+  });
+
+  it('trusts the authority it is given, and refuses a broker whose certificate nobody vouches for', async () => {
+    const { amqpsPort, caFile } = sharedBroker();
+    if (amqpsPort === undefined || caFile === undefined) throw new Error('the shared broker listens for TLS');
+    const tls = new URL(user.url.replace(/^amqp:/, 'amqps:'));
+    tls.port = String(amqpsPort);
+    const stranger = connectionOf({ login: fixedLogin(tls.href) });
+    stranger.start();
+    expect(await lines.line('cannot connect to the broker')).toMatchObject({
+      reason: expect.stringMatching(/certificate/i),
+    });
+    const trusting = connectionOf({ login: fixedLogin(tls.href), ca: await readFile(caFile, 'utf8') });
+    trusting.start();
+    await opened(trusting);
+    expect(stranger.connected).toBe(false);
+  });
+});
+
+describe('a lost connection', () => {
+  it('is told once and opened again once, each time', async () => {
+    const connection = connectionOf();
+    const told: string[] = [];
+    connection.on('open', () => told.push('open'));
+    connection.on('lost', () => told.push('lost'));
+    connection.start();
+    await opened(connection);
+    for (let times = 1; times <= 3; times += 1) {
+      await eventually('the broker knows the connection by its user', async () => (await user.connections()) === 1);
+      const again = once(connection, 'open', { signal: AbortSignal.timeout(20_000) });
+      await user.dropConnections();
+      await again;
+      expect(connection.reconnects).toBe(times);
+      // The broker lists a connection a moment after it has opened.
+      await eventually('the broker knows one connection', async () => (await user.connections()) === 1);
+    }
+    expect(told).toEqual(['open', 'lost', 'open', 'lost', 'open', 'lost', 'open']);
+    expect(await lines.line('the connection to the broker was lost')).toMatchObject({
+      reason: expect.stringContaining('CONNECTION-FORCED'),
+    });
+  });
+
+  it('is not opened again after close', async () => {
+    const connection = connectionOf();
+    connection.start();
+    await opened(connection);
+    await connection.close();
+    expect(connection.connected).toBe(false);
+    await eventually('the broker has seen the end', async () => (await user.connections()) === 0);
+    expect(lines.lines.map(({ msg }) => msg)).toEqual(['connected to the broker']);
+  });
+});
+
+describe('a login that is refused', () => {
+  let secrets: SecretsManager;
+  const before = { ...process.env };
+
+  beforeEach(async () => {
+    secrets = await startSecretsManager();
+    Object.assign(process.env, secrets.environment);
+  });
+
+  afterEach(async () => {
+    process.env = { ...before };
+    await secrets.stop();
+  });
+
+  /** The secret of the user with this password. */
+  function secretWith(password: string): string {
+    const { hostname, port } = new URL(user.url);
+    return JSON.stringify({
+      host: hostname,
+      port: Number(port),
+      vhost: vhost.vhost,
+      username: user.username,
+      password,
+      tls: false,
+    });
+  }
+
+  it('is read again, and the new one is used: by every connection that shares it', async () => {
+    const arn = secrets.put('ingestor', secretWith('the-old-password'));
+    const login = credential({ kind: 'secret', arn }, ENV.rabbitmqUrl, parseBrokerLogin, lines.hide);
+    await login.read();
+    await user.changePassword('the-new-password');
+    secrets.put('ingestor', secretWith('the-new-password'));
+    const connections = [connectionOf({ login }), connectionOf({ login })];
+    for (const connection of connections) connection.start();
+    await Promise.all(connections.map(opened));
+    expect(await lines.line('it was read again')).toMatchObject({ from: arn, renewed: true });
+    expect(lines.text).not.toContain('the-old-password');
+    expect(lines.text).not.toContain('the-new-password');
+  });
+
+  it('is asked for again and again while it stays wrong', async () => {
+    const arn = secrets.put('ingestor', secretWith('the-wrong-password'));
+    const login = credential({ kind: 'secret', arn }, ENV.rabbitmqUrl, parseBrokerLogin, lines.hide);
+    const connection = connectionOf({ login });
+    connection.start();
+    expect(await lines.line('it was read again')).toMatchObject({ renewed: false });
+    expect(connection.connected).toBe(false);
+    await user.changePassword('the-right-password');
+    secrets.put('ingestor', secretWith('the-right-password'));
+    await opened(connection);
+    expect(lines.text).not.toContain('the-wrong-password');
+  });
+
+  it('may not be there yet: that is said, and it is waited for', async () => {
+    const arn = secrets.put('ingestor');
+    const login = credential({ kind: 'secret', arn }, ENV.rabbitmqUrl, parseBrokerLogin, lines.hide);
+    const connection = connectionOf({ login });
+    connection.start();
+    expect(await lines.line('cannot connect to the broker')).toMatchObject({
+      reason: expect.stringMatching(/no value yet.*Put the value into it/),
+    });
+    await user.changePassword('there-at-last');
+    secrets.put('ingestor', secretWith('there-at-last'));
+    await opened(connection);
+  });
+});
+
+describe("the broker's own reason stands in the log", () => {
+  const reasonOf = async (connection: BrokerConnection, message: string) => {
+    connection.start();
+    return (await lines.line(message)).reason;
+  };
+  const limit = async (kind: 'user-limits' | 'vhost-limits', of: string, name: string, value: number) =>
+    await manage('PUT', `/api/${kind}/${encodeURIComponent(of)}/${name}`, { value });
+  const overTls = (url: string) => {
+    const tls = new URL(url.replace(/^amqp:/, 'amqps:'));
+    tls.port = String(sharedBroker().amqpsPort);
+    return fixedLogin(tls.href);
+  };
+
+  it.each(['plain', 'TLS'])('when the user has its connections already: %s', async (way) => {
+    await limit('user-limits', user.username, 'max-connections', 0);
+    const { caFile = '' } = sharedBroker();
+    const connection = connectionOf({
+      ...(way === 'TLS' && { login: overTls(user.url), ca: await readFile(caFile, 'utf8') }),
+    });
+    expect(await reasonOf(connection, 'cannot connect to the broker')).toBe(
+      `the broker refuses the connection: 530 NOT_ALLOWED - connection refused for user '${user.username}': user connection limit (0) is reached`,
+    );
+  });
+
+  it('when the vhost has', async () => {
+    await limit('vhost-limits', vhost.vhost, 'max-connections', 0);
+    expect(await reasonOf(connectionOf(), 'cannot connect to the broker')).toContain(
+      `NOT_ALLOWED - access to vhost '${vhost.vhost}' refused for user '${user.username}': connection limit (0) is reached`,
+    );
+  });
+
+  it('when the node has', async () => {
+    // The limit of the shared broker would concern every other test.
+    const node = await startRabbitMq({ private: true, name: 'limited' });
+    try {
+      await node.ctl('eval', 'application:set_env(rabbit, connection_max, 0).');
+      const connection = connectionOf({ login: fixedLogin(node.amqpUrl()) });
+      expect(await reasonOf(connection, 'cannot connect to the broker')).toMatch(
+        /NOT_ALLOWED - connection refused: node connection limit \(0\) is reached/,
+      );
+      await node.ctl('eval', 'application:set_env(rabbit, connection_max, infinity).');
+      await opened(connection);
+      await connection.close();
+    } finally {
+      await node.remove();
+    }
+  });
+
+  it('when there is no such vhost, or the user may not use it', async () => {
+    const { username } = user;
+    const url = new URL(user.url);
+    url.pathname = '/no-such-vhost';
+    expect(await reasonOf(connectionOf({ login: fixedLogin(url.href) }), 'cannot connect to the broker')).toContain(
+      'NOT_ALLOWED - vhost no-such-vhost not found',
+    );
+    lines = logLines();
+    await manage('DELETE', `/api/permissions/${vhost.vhost}/${username}`);
+    expect(await reasonOf(connectionOf({ log: lines.log }), 'cannot connect to the broker')).toContain(
+      `NOT_ALLOWED - access to vhost '${vhost.vhost}' refused for user '${username}'`,
+    );
+  });
+
+  it('when the password is wrong, in the words of before', async () => {
+    await user.changePassword('another');
+    expect(await reasonOf(connectionOf(), 'cannot connect to the broker')).toMatch(
+      /^Handshake terminated by server: 403 \(ACCESS-REFUSED\) with message "ACCESS_REFUSED - Login was refused/,
+    );
+  });
+
+  it('when the user has its channels already; then the pauses grow as after any failure', async () => {
+    await limit('user-limits', user.username, 'max-channels', 0);
+    const pauses: number[] = [];
+    const connection = connectionOf({ longestPauseMs: () => pauses.push(1) });
+    connection.on('open', (model) => void model.createChannel().catch(() => undefined));
+    expect(await reasonOf(connection, 'the connection to the broker was lost')).toContain(
+      `NOT_ALLOWED - number of channels opened for user '${user.username}' has reached the maximum allowed user limit of 0`,
+    );
+    await eventually('it waits as after a failure', () => pauses.length >= 2);
+  });
+
+  it('and nothing of the handshake is kept: the connection reads as if it had not been observed', async () => {
+    const connection = connectionOf();
+    const models: ChannelModel[] = [];
+    connection.on('open', (model) => models.push(model));
+    connection.start();
+    await opened(connection);
+    const { stream } = Object(models[0]?.connection) as { stream: Socket };
+    expect(Object.hasOwn(stream, 'read')).toBe(false);
+  });
+});
+
+describe('a peer that closes in the handshake', () => {
+  it.each([
+    ['with a frame that ends before its text', Buffer.from([1, 0, 0, 0, 0, 0, 7, 0, 10, 0, 50, 2, 18, 200, 206])],
+    ['with the start of a frame', Buffer.from([1, 0, 0])],
+    ['with nonsense', Buffer.from('HTTP/1.1 400 Bad Request\r\n\r\n')],
+    ['without a word', Buffer.alloc(0)],
+  ])('%s: the connection is tried again', async (_, bytes) => {
+    const server = createServer((socket) => {
+      socket.on('error', () => undefined);
+      socket.resume();
+      socket.end(bytes);
+    });
+    server.listen(0, '127.0.0.1');
+    await once(server, 'listening');
+    try {
+      const { port } = server.address() as AddressInfo;
+      const connection = connectionOf({ login: fixedLogin(`amqp://a:b@127.0.0.1:${port}/`), longestPauseMs: () => 1 });
+      connection.start();
+      await eventually('it was tried three times', () => lines.text.includes('"failures":3'));
+      await connection.close();
+    } finally {
+      await new Promise((resolve) => server.close(resolve));
+    }
+  });
+});
+
+describe('a peer that accepts and says nothing', () => {
+  let server: Server;
+  const sockets: Socket[] = [];
+
+  beforeEach(async () => {
+    server = createServer((socket) => {
+      sockets.push(socket);
+      socket.on('error', () => undefined);
+      socket.resume();
+    });
+    server.listen(0, '127.0.0.1');
+    await once(server, 'listening');
+  });
+
+  afterEach(async () => {
+    for (const socket of sockets.splice(0)) socket.destroy();
+    await new Promise((resolve) => server.close(resolve));
+  });
+
+  const silent = () => fixedLogin(`amqp://a:b@127.0.0.1:${(server.address() as AddressInfo).port}/`);
+
+  it('is given up after the deadline, with its socket, and tried again', async () => {
+    const connection = connectionOf({ login: silent(), handshakeMs: 100 });
+    connection.start();
+    await eventually('it has been tried twice', () => sockets.length >= 2);
+    await eventually('the first socket is closed', () => sockets[0]?.closed);
+    expect(await lines.line('cannot connect to the broker')).toMatchObject({ failures: 1 });
+  });
+
+  it('does not keep close waiting', async () => {
+    const connection = connectionOf({ login: silent() });
+    connection.start();
+    await eventually('it is being tried', () => sockets.length === 1);
+    const started = Date.now();
+    await connection.close();
+    expect(Date.now() - started).toBeLessThan(6_000);
+  });
+});
+
+describe('the time of the last turn', () => {
+  it('is now before the start and while open, and stands still while nothing comes of a try', async () => {
+    const connection = connectionOf();
+    expect(Date.now() - connection.lastTurnAt).toBeLessThan(1_000);
+    connection.start();
+    await opened(connection);
+    expect(Date.now() - connection.lastTurnAt).toBeLessThan(1_000);
+    const { promise: never } = Promise.withResolvers<never>();
+    const login = { from: 'nowhere', read: () => never, refresh: async () => false };
+    const stuck = new BrokerConnection({ name: 'stuck', login, log: lines.log });
+    stuck.start();
+    const first = stuck.lastTurnAt;
+    await eventually('time passes', () => Date.now() > first + 20);
+    expect(stuck.lastTurnAt).toBe(first);
+  });
+});

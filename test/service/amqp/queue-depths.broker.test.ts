@@ -1,0 +1,66 @@
+// How many messages wait, asked of the real broker.
+
+import { once } from 'node:events';
+import { afterEach, beforeEach, expect, it } from 'vitest';
+import { BrokerConnection } from '../../../service/amqp/connection.ts';
+import { QueueDepths } from '../../../service/amqp/queue-depths.ts';
+import { makeVhost, type Vhost } from '../../support/broker.ts';
+import { fixedLogin, type Hand, hand, makeUser, type User } from '../../support/broker-play.ts';
+import { eventually, type LogLines, logLines } from '../../support/log-lines.ts';
+
+let vhost: Vhost;
+let user: User;
+let broker: Hand;
+let lines: LogLines;
+let connection: BrokerConnection;
+let depths: QueueDepths;
+
+beforeEach(async () => {
+  vhost = await makeVhost('depths');
+  user = await makeUser(vhost);
+  broker = await hand(vhost.url());
+  lines = logLines();
+  connection = new BrokerConnection({ name: 'depths', login: fixedLogin(user.url), log: lines.log });
+  depths = new QueueDepths(connection, ['first', 'second', 'third'], lines.log);
+});
+
+afterEach(async () => {
+  depths.stop();
+  await connection.close();
+  await broker.close();
+  await user.remove();
+  await vhost.remove();
+});
+
+async function fill(queue: string, count: number): Promise<void> {
+  await broker.channel.assertQueue(queue, { arguments: { 'x-queue-type': 'classic' } });
+  for (let index = 0; index < count; index += 1) broker.channel.sendToQueue(queue, Buffer.from('x'));
+  // Answered in order: then the messages are in.
+  await eventually(`${count} in ${queue}`, async () => (await broker.channel.checkQueue(queue)).messageCount === count);
+}
+
+it('knows the depth of each queue as soon as there is a connection', async () => {
+  await fill('first', 3);
+  await fill('second', 0);
+  await fill('third', 12);
+  expect(depths.depths.size).toBe(0);
+  connection.start();
+  await eventually('all are known', () => depths.depths.size === 3);
+  expect(Object.fromEntries(depths.depths)).toEqual({ first: 3, second: 0, third: 12 });
+});
+
+it('has no depth of a queue that is missing, knows the others, and says so once', async () => {
+  await fill('first', 3);
+  await fill('third', 1);
+  connection.start();
+  await eventually('the others are known', () => depths.depths.size === 2);
+  expect(Object.fromEntries(depths.depths)).toEqual({ first: 3, third: 1 });
+  expect(await lines.line('cannot ask for the depth of a queue')).toMatchObject({ queue: 'second', level: 'warn' });
+  const lost = once(connection, 'lost');
+  await user.dropConnections();
+  await lost;
+  // Missing data, not the figures of before.
+  expect(depths.depths.size).toBe(0);
+  await eventually('they are known again', () => depths.depths.size === 2);
+  expect(lines.lines.filter(({ msg }) => msg.includes('cannot ask'))).toHaveLength(1);
+});

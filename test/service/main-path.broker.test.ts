@@ -1,0 +1,195 @@
+// The main job, on real input: dispatches that a gateway sends over a real WebSocket arrive in the queues of a real
+// RabbitMQ, each with the routing key, priority and properties that the README promises, and with a body that keeps to
+// the contract; what no worker is due does not arrive. The expectations here are the promise, not the service's table.
+
+import { GatewayIntentBits } from 'discord-api-types/v10';
+import { afterAll, beforeAll, describe, expect, test } from 'vitest';
+import { VARIANTS } from '../../local/discord/payloads/variants.ts';
+import type { Emitted } from '../../local/discord/simulator.ts';
+import { Stage } from '../../local/stage.ts';
+import { METRICS } from '../../service/contract/metrics.ts';
+import { ENV, EXCHANGES, HEADERS, QUEUES } from '../../service/contract/names.ts';
+import { eventId } from '../../service/events/event-id.ts';
+import { DiscordEventPayload } from '../../service/events/payload.ts';
+import { Inbox, type Received } from '../support/inbox.ts';
+
+const PROMISED: readonly (readonly [routingKey: RegExp, priority: number, queue: string])[] = [
+  [/^interaction\.command\.[^.]+$/, 10, QUEUES.interactions],
+  [/^interaction\.(button|select)$/, 8, QUEUES.interactions],
+  [/^interaction\.modal$/, 7, QUEUES.interactions],
+  [/^interaction\.autocomplete\.[^.]+$/, 6, QUEUES.interactions],
+  [/^member\.(join|leave|update)$/, 5, QUEUES.guildEvents],
+  [/^guild\.(join|leave)$/, 4, QUEUES.guildEvents],
+  [/^message\.create$/, 1, QUEUES.guildEvents],
+  [/^gateway\.gap$/, 5, QUEUES.gatewayEvents],
+];
+
+/** Everything but MessageContent, so that also what is not due reaches the service. */
+const INTENTS = Object.entries(GatewayIntentBits).filter(
+  (entry): entry is [string, number] => typeof entry[1] === 'number' && entry[0] !== 'MessageContent',
+);
+
+let stage: Stage;
+let inbox: Inbox;
+
+beforeAll(async () => {
+  stage = await Stage.start({
+    env: { [ENV.gatewayIntents]: INTENTS.map(([name]) => name).join(',') },
+    simulator: { grantedIntents: INTENTS.reduce((all, [, bit]) => all | bit, 0) },
+  });
+  inbox = new Inbox(stage);
+});
+afterAll(() => stage?.stop());
+
+function emit(kind: string): Emitted & { readonly dispatch: { readonly d: Record<string, unknown> } } {
+  const emitted = stage.simulator?.emit(kind);
+  if (emitted?.dispatch.d == null) throw new Error(`${kind} was not emitted`);
+  return emitted as ReturnType<typeof emit>;
+}
+
+/** All that is alike for every event. */
+function expectPromised({ queue, message, routingKey, body }: Received, due: string): void {
+  const { fields, properties } = message;
+  expect(routingKey).toBe(due);
+  const promised = PROMISED.find(([pattern]) => pattern.test(routingKey));
+  expect(promised, `a row for ${routingKey}`).toBeDefined();
+  expect([properties.priority, queue]).toEqual(promised?.slice(1));
+  expect(fields.exchange).toBe(EXCHANGES.events);
+  const event = DiscordEventPayload.parse(body);
+  expect(event.eventType).toBe(routingKey);
+  expect(properties).toMatchObject({
+    deliveryMode: 2,
+    contentType: 'application/json',
+    messageId: event.eventId,
+    type: routingKey,
+    timestamp: Math.floor(event.timestamp / 1_000),
+    appId: 'discord-gateway-ingestor',
+    correlationId: body.interactionId ?? event.eventId,
+  });
+  const digits = event.eventId.replaceAll('-', '');
+  expect(properties.headers).toMatchObject({ [HEADERS.schemaVersion]: 2, [HEADERS.shard]: event.shardId });
+  expect(properties.headers?.[HEADERS.traceparent]).toMatch(new RegExp(`^00-${digits}-[0-9a-f]{16}-01$`));
+}
+
+describe('what a worker is due arrives', () => {
+  test.each(VARIANTS.filter(({ routingKey }) => routingKey !== null))('$name, as $routingKey', async (variant) => {
+    const before = Date.now();
+    const emitted = emit(variant.name);
+    const received = await inbox.of(emitted);
+    expectPromised(received, variant.routingKey ?? '');
+    const { body, message } = received;
+    expect(message.properties.headers).toMatchObject({
+      [HEADERS.session]: emitted.sessionId,
+      [HEADERS.sequence]: emitted.sequence,
+    });
+    // Version 5 of RFC 9562, of session and sequence: its making is tested beside it.
+    expect(body.eventId).toBe(eventId(emitted.sessionId, emitted.sequence));
+    expect(body.eventId).toMatch(/^[\da-f]{8}-[\da-f]{4}-5[\da-f]{3}-[89ab][\da-f]{3}-[\da-f]{12}$/);
+    expect(body.timestamp).toBeGreaterThanOrEqual(before);
+    expect(body.timestamp).toBeLessThanOrEqual(Date.now());
+    const { d } = emitted.dispatch;
+    expect(body).toMatchObject({ guildId: d.guild_id, shardId: 0, data: { guild_id: d.guild_id } });
+    if (variant.dispatch !== 'INTERACTION_CREATE') return;
+    expect(body).toMatchObject({ interactionId: d.id, interactionToken: d.token, channelId: d.channel_id });
+    // Discord's own object; the token stands in the envelope.
+    const { token: _, ...whole } = d;
+    expect(body.data).toEqual(whole);
+    expect(body.userId).toBe((d.member as { user: { id: string } }).user.id);
+  });
+
+  test('guild.join, when the bot joins', async () => {
+    const joined = stage.simulator?.joinGuild();
+    const received = await inbox.first('guild.join', ({ routingKey }) => routingKey === 'guild.join');
+    expectPromised(received, 'guild.join');
+    expect(received.body).toMatchObject({ guildId: joined?.id, data: { id: joined?.id, name: joined?.name } });
+  });
+
+  test('guild.leave, when it is removed', async () => {
+    const left = stage.simulator?.guildIds.at(-1) ?? '';
+    stage.simulator?.leaveGuild(left);
+    const received = await inbox.first('guild.leave', ({ routingKey }) => routingKey === 'guild.leave');
+    expectPromised(received, 'guild.leave');
+    expect(received.body).toMatchObject({ guildId: left, data: { id: left } });
+  });
+});
+
+test('what no worker is due does not arrive, although it reached the service', async () => {
+  const task = stage.living[0];
+  const figures = async (name: 'eventsReceived' | 'eventsFiltered' | 'eventsUnknown') =>
+    (await task?.figures())?.get(METRICS[name].prometheus) ?? Number.NaN;
+  const before = { received: await figures('eventsReceived'), unknown: await figures('eventsUnknown') };
+  const unwanted = VARIANTS.filter(({ routingKey }) => routingKey === null);
+  expect(unwanted.length).toBeGreaterThan(20);
+  const emitted = unwanted.map(({ name }) => emit(name));
+  await inbox.upToNow();
+  expect(await figures('eventsReceived')).toBe(before.received + unwanted.length + 2);
+  expect(await figures('eventsUnknown'), 'only what Discord does not document').toBe(before.unknown + 1);
+  const sequences = new Set(emitted.map(({ sequence }) => sequence));
+  expect(inbox.all.filter(({ sequence }) => sequences.has(sequence))).toEqual([]);
+});
+
+test('a malformed dispatch is counted, said once without what it held, and holds nothing up', async () => {
+  const { simulator } = stage;
+  const change = (d: Record<string, unknown>) => ({ ...d, author: 'somebody-unreadable' });
+  const malformed = [1, 2, 3].map(() => simulator?.emit('message.text', { change, routingKey: null }));
+  await inbox.upToNow();
+  const sequences = new Set(malformed.map((each) => each?.sequence));
+  expect(inbox.all.filter(({ sequence }) => sequences.has(sequence))).toEqual([]);
+  const lines =
+    stage.living[0]?.output.split('\n').filter((line) => line.includes('"dispatch":"MESSAGE_CREATE"')) ?? [];
+  expect(lines).toHaveLength(1);
+  expect(JSON.parse(lines[0] ?? '')).toMatchObject({ reason: 'expected d.author to be an object, got a string' });
+  expect(stage.living[0]?.output).not.toContain('somebody-unreadable');
+});
+
+test('a field of a message that the service does not know is removed, counted, and logged once without its value', async () => {
+  const task = stage.living[0];
+  const count = async () => (await task?.figures())?.get(METRICS.unknownFields.prometheus) ?? 0;
+  const before = await count();
+  const change = (d: Record<string, unknown>) => ({ ...d, brand_new: 'what-somebody-wrote' });
+  const emitted = [1, 2, 3].map(() => stage.simulator?.emit('message.text', { change }));
+  await inbox.upToNow();
+  const sequences = new Set(emitted.map((each) => each?.sequence));
+  const received = inbox.all.filter(({ sequence }) => sequences.has(sequence));
+  expect(received).toHaveLength(3);
+  for (const { message } of received) expect(message.content.includes('what-somebody-wrote')).toBe(false);
+  expect(await count()).toBe(before + 3);
+  expect(task?.output.split('\n').filter((line) => line.includes('"field":"brand_new"'))).toHaveLength(1);
+  expect(task?.output).not.toContain('what-somebody-wrote');
+});
+
+test('gateway.gap, when a session is lost', async () => {
+  const [session] = stage.simulator?.sessions ?? [];
+  stage.simulator?.invalidate(undefined, { resumable: false });
+  const received = await inbox.first('gateway.gap', ({ routingKey }) => routingKey === 'gateway.gap');
+  expectPromised(received, 'gateway.gap');
+  expect(received.body).toMatchObject({ shardId: 0, data: { sessionId: session?.id } });
+});
+
+test('nothing arrived that was not due, nothing twice, and nothing went astray', async () => {
+  const { lost, unexpected, repeated, conflicts, disorders, examples } = await stage.settled();
+  expect({ lost, unexpected, repeated, conflicts, disorders }, examples.join('\n')).toEqual({
+    lost: 0,
+    unexpected: 0,
+    repeated: 0,
+    conflicts: 0,
+    disorders: 0,
+  });
+  expect(new Set(inbox.all.map(({ body }) => body.eventId)).size).toBe(inbox.all.length);
+  const queues = await stage.broker.ctl(
+    'list_queues',
+    '--quiet',
+    '--no-table-headers',
+    '-p',
+    'discord',
+    'name',
+    'messages',
+  );
+  const depths = new Map(
+    queues
+      .trim()
+      .split('\n')
+      .map((line) => line.split(/\s+/) as [string, string]),
+  );
+  expect([depths.get(QUEUES.unrouted), depths.get(QUEUES.deadLetters)]).toEqual(['0', '0']);
+});

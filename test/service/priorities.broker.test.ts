@@ -1,0 +1,85 @@
+// A worker that was away finds a full queue: who pressed a button is served before who only types, and a member who joined
+// before a message that somebody wrote. Strict on quorum queues since RabbitMQ 4.3, which production runs.
+
+import { connect } from 'amqplib';
+import { afterAll, beforeAll, expect, test } from 'vitest';
+import { VARIANTS } from '../../local/discord/payloads/variants.ts';
+import { Stage } from '../../local/stage.ts';
+import { METRICS } from '../../service/contract/metrics.ts';
+import { HEADERS, QUEUES, USERS } from '../../service/contract/names.ts';
+import { requires4, sharedBroker } from '../support/broker.ts';
+
+const ROUNDS = 3;
+let stage: Stage;
+const emittedTo = { [QUEUES.interactions]: 0, [QUEUES.guildEvents]: 0 };
+
+beforeAll(async () => {
+  stage = await Stage.start();
+  await stage.reader.stop();
+  const { simulator } = stage;
+  const [task] = stage.living;
+  const due = VARIANTS.filter(({ routingKey }) => routingKey !== null);
+  for (let round = 0; round < ROUNDS; round += 1) {
+    // Most of them in an order that is not that of their priorities.
+    for (const { name, routingKey } of [...due].reverse()) {
+      simulator?.emit(name);
+      emittedTo[routingKey?.startsWith('interaction.') ? QUEUES.interactions : QUEUES.guildEvents] += 1;
+    }
+    const guild = simulator?.joinGuild();
+    simulator?.leaveGuild(guild?.id ?? '');
+    emittedTo[QUEUES.guildEvents] += 2;
+  }
+  const all = emittedTo[QUEUES.interactions] + emittedTo[QUEUES.guildEvents];
+  await stage.until('everything is confirmed', 30_000, async () => {
+    return (await task?.figures())?.get(METRICS.eventsConfirmed.prometheus) === all;
+  });
+});
+afterAll(() => stage?.stop());
+
+interface Read {
+  readonly priority: number;
+  readonly sequence: number;
+}
+
+/** One message at a time, as a worker with a prefetch of 1 does. */
+async function consume(queue: string, messages: number): Promise<Read[]> {
+  const model = await connect(stage.url(USERS.worker));
+  try {
+    const channel = await model.createChannel();
+    await channel.prefetch(1);
+    const reads: Read[] = [];
+    const done = Promise.withResolvers<void>();
+    await channel.consume(queue, (message) => {
+      if (message === null) return done.reject(new Error(`the broker cancelled the consumer of ${queue}`));
+      const { priority, headers } = message.properties;
+      reads.push({ priority: Number(priority), sequence: Number(headers?.[HEADERS.sequence]) });
+      channel.ack(message);
+      if (reads.length === messages) done.resolve();
+    });
+    await done.promise;
+    return reads;
+  } finally {
+    await model.close();
+  }
+}
+
+const { version } = sharedBroker();
+const [major = 0, minor = 0] = version.split('.').map(Number);
+const strict = major > 4 || (major === 4 && minor >= 3);
+const onStrict = strict
+  ? requires4(version)
+  : (title: string, body: () => Promise<void>) =>
+      test.skip(`${title} (skipped: strict order needs RabbitMQ 4.3, this is ${version})`, body);
+
+for (const [queue, priorities] of [
+  [QUEUES.interactions, [10, 8, 7, 6]],
+  [QUEUES.guildEvents, [5, 4, 1]],
+] as const)
+  onStrict(`${queue} hands out ${priorities.join(', ')} in this order, and within each the older first`, async () => {
+    const reads = await consume(queue, emittedTo[queue]);
+    expect([...new Set(reads.map(({ priority }) => priority))]).toEqual(priorities);
+    const ordered = reads.toSorted((a, b) => b.priority - a.priority || a.sequence - b.sequence);
+    expect(reads).toEqual(ordered);
+    const arrived = reads.map(({ sequence }) => sequence);
+    expect(arrived, 'they did not simply come in this order').not.toEqual(arrived.toSorted((a, b) => a - b));
+  });

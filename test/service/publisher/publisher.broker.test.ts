@@ -1,0 +1,327 @@
+// The publisher on a real connection to the real broker, and what the broker can do to it. However it is disturbed:
+// nothing is lost, each message is settled once, and a repeat repeats a run, it does not shuffle it.
+
+import type { ConsumeMessage } from 'amqplib';
+import { afterEach, beforeEach, describe, expect, it } from 'vitest';
+import { BrokerConnection } from '../../../service/amqp/connection.ts';
+import { EXCHANGES } from '../../../service/contract/names.ts';
+import type { Message } from '../../../service/publisher/message.ts';
+import { Publisher } from '../../../service/publisher/publisher.ts';
+import { makeVhost, type Vhost } from '../../support/broker.ts';
+import { fixedLogin, type Hand, hand, makeUser, type User } from '../../support/broker-play.ts';
+import { eventually, type LogLines, logLines } from '../../support/log-lines.ts';
+
+const QUEUE = 'everything';
+
+interface Counts {
+  flowing: number;
+  published: number;
+  confirmed: number;
+  refused: number;
+  returned: number;
+}
+
+let vhost: Vhost;
+let user: User;
+let broker: Hand;
+let lines: LogLines;
+let connection: BrokerConnection;
+let publisher: Publisher;
+let counts: Counts;
+let settled: string[];
+
+beforeEach(async () => {
+  vhost = await makeVhost('publisher');
+  user = await makeUser(vhost);
+  broker = await hand(vhost.url());
+  lines = logLines();
+  counts = { flowing: 0, published: 0, confirmed: 0, refused: 0, returned: 0 };
+  settled = [];
+  connection = new BrokerConnection({ name: vhost.vhost, login: fixedLogin(user.url), log: lines.log });
+  publisher = new Publisher(
+    connection,
+    {
+      flowing: () => {
+        counts.flowing += 1;
+      },
+      published: () => {
+        counts.published += 1;
+      },
+      confirmed: () => {
+        counts.confirmed += 1;
+      },
+      refused: () => {
+        counts.refused += 1;
+      },
+      returned: () => {
+        counts.returned += 1;
+      },
+    },
+    lines.log,
+  );
+});
+
+afterEach(async () => {
+  publisher.close();
+  await connection.close();
+  await broker.close();
+  await user.remove();
+  await vhost.remove();
+});
+
+async function declare(queueArguments: Record<string, unknown> = {}): Promise<void> {
+  await broker.channel.assertExchange(EXCHANGES.events, 'topic');
+  await broker.channel.assertQueue(QUEUE, { arguments: { 'x-queue-type': 'classic', ...queueArguments } });
+  await broker.channel.bindQueue(QUEUE, EXCHANGES.events, '#');
+}
+
+function message(id: number, fields: Partial<Message> = {}): Message {
+  return {
+    routingKey: 'message.create',
+    body: Buffer.from(JSON.stringify({ id })),
+    priority: 1,
+    messageId: String(id),
+    correlationId: `c${id}`,
+    type: 'message.create',
+    timestamp: 1_763_900_000,
+    headers: { 'x-shard': 0, 'x-sequence': id },
+    ...fields,
+  };
+}
+
+function publish(from: number, to: number, fields: Partial<Message> = {}): void {
+  for (let id = from; id <= to; id += 1) publisher.publish(message(id, fields), () => settled.push(String(id)));
+}
+
+const ids = (from: number, to: number) => Array.from({ length: to - from + 1 }, (_, index) => String(from + index));
+const idsOf = (messages: readonly ConsumeMessage[]) => messages.map(({ properties }) => String(properties.messageId));
+/** The first of each; later ones are repeats. */
+const firsts = (all: readonly string[]) => [...new Set(all)];
+const drained = () => publisher.drained(AbortSignal.timeout(30_000));
+
+async function connected(): Promise<void> {
+  connection.start();
+  await eventually('a channel is open', () => publisher.channelOpen);
+}
+
+/** The broker deletes what messages were bound for, and the channel on which the next one is published. */
+async function withoutExchange(): Promise<void> {
+  await broker.channel.deleteExchange(EXCHANGES.events);
+}
+
+describe('a message', () => {
+  it('arrives with its key and properties, persistent, and is settled by the confirm', async () => {
+    await declare();
+    const read = await broker.read(QUEUE);
+    await connected();
+    publisher.publish(message(1, { routingKey: 'interaction.command.help', priority: 10 }), () => settled.push('1'));
+    expect(settled).toEqual([]);
+    expect(publisher.outbox.count).toBe(1);
+    await drained();
+    expect(settled).toEqual(['1']);
+    expect(publisher.outbox).toMatchObject({ count: 0, bytes: 0 });
+    const [arrived] = await eventually('it arrives', () => read.length > 0 && read);
+    expect(arrived?.fields.routingKey).toBe('interaction.command.help');
+    expect(arrived?.properties).toMatchObject({
+      deliveryMode: 2,
+      contentType: 'application/json',
+      contentEncoding: 'utf-8',
+      appId: 'discord-gateway-ingestor',
+      messageId: '1',
+      correlationId: 'c1',
+      type: 'message.create',
+      timestamp: 1_763_900_000,
+      priority: 10,
+      headers: { 'x-shard': 0, 'x-sequence': 1 },
+    });
+    expect(JSON.parse(String(arrived?.content))).toEqual({ id: 1 });
+  });
+
+  it('waits in the outbox until there is a connection', async () => {
+    await declare();
+    publish(1, 100);
+    expect(publisher).toMatchObject({ channelOpen: false, flowing: false });
+    await connected();
+    await drained();
+    expect(settled).toEqual(ids(1, 100));
+    expect(counts).toMatchObject({ published: 100, confirmed: 100, refused: 0 });
+    expect(publisher).toMatchObject({ publishCount: 100, errorCount: 0, flowing: true });
+  });
+
+  it('that no queue takes is settled, counted, and said with its id', async () => {
+    await broker.channel.assertExchange(EXCHANGES.events, 'topic');
+    await connected();
+    publish(1, 1);
+    await drained();
+    expect(settled).toEqual(['1']);
+    expect(counts).toMatchObject({ confirmed: 1, returned: 1 });
+    expect(publisher.errorCount).toBe(1);
+    expect(await lines.line('no queue takes this message')).toMatchObject({ eventId: '1', level: 'error' });
+  });
+
+  it.each<[string, Partial<Message>]>([
+    ['larger than the broker takes', { body: Buffer.alloc(600_000) }],
+    ['whose key cannot be written', { routingKey: 'x'.repeat(300) }],
+    ['whose headers cannot be written', { headers: { large: 'x'.repeat(70_000) } }],
+  ])('%s is left out and said, and those behind it arrive', async (_name, fields) => {
+    await declare();
+    const read = await broker.read(QUEUE);
+    await connected();
+    publish(1, 3);
+    publish(4, 4, fields);
+    publish(5, 8);
+    await drained();
+    expect(settled.toSorted()).toEqual(ids(1, 8));
+    await eventually('the others arrive', () => read.length >= 7);
+    expect(idsOf(read)).toEqual(ids(1, 8).filter((id) => id !== '4'));
+    expect(counts).toMatchObject({ published: 7, confirmed: 7, refused: 1 });
+    expect(await lines.line('cannot be published')).toMatchObject({ level: 'error', eventId: '4' });
+    expect(connection.reconnects).toBe(0);
+  });
+});
+
+describe('under load', () => {
+  it('a full socket slows down and loses, repeats, shuffles nothing', async () => {
+    await declare();
+    const read = await broker.read(QUEUE);
+    await connected();
+    publish(1, 12_000, { body: Buffer.alloc(2_000, 'x') });
+    await drained();
+    expect(settled).toEqual(ids(1, 12_000));
+    await eventually('all arrive', () => read.length >= 12_000);
+    expect(idsOf(read)).toEqual(ids(1, 12_000));
+    // Each was written once: what the socket could not take at once was not taken for refused.
+    expect(counts).toMatchObject({ published: 12_000, confirmed: 12_000, refused: 0 });
+  });
+});
+
+describe('a channel closed by the broker', () => {
+  it('is opened again on the same connection, and the exchange that was missing gets everything in order', async () => {
+    await declare();
+    await withoutExchange();
+    await connected();
+    publish(1, 500);
+    expect(await lines.line('the broker closed the channel')).toMatchObject({ level: 'error' });
+    expect(await lines.line('apply the topology')).toMatchObject({ reason: expect.stringContaining('NOT_FOUND') });
+    expect(settled).toEqual([]);
+    await declare();
+    const read = await broker.read(QUEUE);
+    await drained();
+    expect(settled.toSorted((a, b) => Number(a) - Number(b))).toEqual(ids(1, 500));
+    await eventually('all arrive', () => firsts(idsOf(read)).length >= 500);
+    expect(firsts(idsOf(read))).toEqual(ids(1, 500));
+    expect(connection.reconnects).toBe(0);
+    expect(publisher.errorCount).toBeGreaterThanOrEqual(1);
+    // That is a refusal too, and must not be quieter than a nack.
+    expect(counts.refused).toBe(publisher.errorCount);
+    // Probed with one message at a time: a missing exchange costs no flood.
+    expect(counts.published).toBeLessThan(500 + 2_048 + 10);
+  });
+});
+
+describe('a connection dropped in the middle', () => {
+  it('is opened again, once, and everything unconfirmed is published again before what is new', async () => {
+    await declare();
+    const read = await broker.read(QUEUE);
+    let opened = 0;
+    connection.on('open', () => {
+      opened += 1;
+    });
+    await connected();
+    const lost = new Promise((resolve) => connection.once('lost', resolve));
+    for (let id = 1; id <= 4_000; id += 1) {
+      publish(id, id);
+      // In the middle: some are confirmed, some are on the way, the rest come while it is away.
+      if (id !== 2_000) continue;
+      await eventually('some are confirmed', () => settled.length > 0);
+      await Promise.all([user.dropConnections(), lost]);
+    }
+    await drained();
+    expect(settled.toSorted((a, b) => Number(a) - Number(b))).toEqual(ids(1, 4_000));
+    await eventually('all arrive', () => firsts(idsOf(read)).length >= 4_000);
+    expect(firsts(idsOf(read))).toEqual(ids(1, 4_000));
+    expect(opened).toBe(2);
+    expect(connection.reconnects).toBe(1);
+    await eventually('the broker knows one connection', async () => (await user.connections()) === 1);
+    // The loss was no refusal: nobody was.
+    expect(counts.refused).toBe(0);
+  });
+});
+
+describe('a full queue that refuses', () => {
+  it('gets everything in order, as often as it is emptied', async () => {
+    await declare({ 'x-max-length': 100, 'x-overflow': 'reject-publish' });
+    await connected();
+    publish(1, 300);
+    const read: string[] = [];
+    let times = 0;
+    while (publisher.outbox.count > 0) {
+      // Not before all that is on the way is answered: a reader in that moment has its own order (see the publisher).
+      const answered = () => counts.published === counts.confirmed + counts.refused;
+      await eventually('it is full', () => (!publisher.flowing && answered()) || publisher.outbox.count === 0);
+      times += 1;
+      for (let got = await get(); got !== undefined; got = await get()) read.push(got);
+      await eventually('it goes on', () => publisher.flowing);
+    }
+    for (let got = await get(); got !== undefined; got = await get()) read.push(got);
+    expect(read).toEqual(ids(1, 300));
+    expect(settled).toEqual(ids(1, 300));
+    expect(times).toBeGreaterThanOrEqual(2);
+    expect(await lines.line('the broker refused a message')).toMatchObject({ level: 'warn', eventId: '101' });
+    expect(publisher.errorCount).toBe(counts.refused);
+    // After the first time it is probed with few: far fewer are refused again than wait.
+    expect(counts.published).toBeLessThan(300 + 200 + 250);
+  });
+});
+
+async function get(): Promise<string | undefined> {
+  const got = await broker.channel.get(QUEUE, { noAck: true });
+  return got === false ? undefined : String(got.properties.messageId);
+}
+
+describe('giving up the right to publish', () => {
+  it('drops what is not confirmed: it is neither settled nor published again', async () => {
+    await declare();
+    await withoutExchange();
+    await connected();
+    publish(1, 5);
+    await lines.line('the broker closed the channel');
+    expect(publisher.dropOutbox()).toBe(5);
+    expect(publisher.outbox).toMatchObject({ count: 0, bytes: 0 });
+    await declare();
+    const read = await broker.read(QUEUE);
+    publish(6, 7);
+    await drained();
+    await eventually('what came later arrives', () => read.length >= 2);
+    expect(idsOf(read)).toEqual(['6', '7']);
+    expect(settled).toEqual(['6', '7']);
+  });
+
+  it('drops what is on the way too: its confirms settle nothing', async () => {
+    await declare();
+    await connected();
+    publish(1, 100);
+    expect(publisher.dropOutbox()).toBe(100);
+    publish(101, 101);
+    await drained();
+    expect(settled).toEqual(['101']);
+    expect(publisher.publishCount).toBe(1);
+  });
+});
+
+describe('waiting for the confirms', () => {
+  it('ends at once when there is nothing to wait for', async () => {
+    await publisher.drained(AbortSignal.timeout(1_000));
+    expect(publisher.outbox.count).toBe(0);
+  });
+
+  it('ends when the outbox is dropped, and when the deadline is over', async () => {
+    publish(1, 1);
+    const waiting = drained();
+    publisher.dropOutbox();
+    await waiting;
+    publish(2, 2);
+    await publisher.drained(AbortSignal.timeout(50));
+    expect(publisher.outbox.count).toBe(1);
+  });
+});

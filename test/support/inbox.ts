@@ -1,0 +1,62 @@
+// What a worker got from the queues of a stage, whole: for tests that look at messages, not only at which were lost.
+
+import type { ConsumeMessage } from 'amqplib';
+import type { Stage } from '../../local/stage.ts';
+import { HEADERS } from '../../service/contract/names.ts';
+
+export interface Received {
+  readonly queue: string;
+  readonly message: ConsumeMessage;
+  readonly sessionId: string;
+  readonly sequence: number;
+  readonly routingKey: string;
+  readonly body: Record<string, unknown>;
+}
+
+const WITHIN_MS = 30_000;
+
+export class Inbox {
+  readonly all: Received[] = [];
+  readonly #stage: Stage;
+
+  constructor(stage: Stage) {
+    this.#stage = stage;
+    stage.reader.onMessage = (queue, message) => {
+      const { headers = {} } = message.properties;
+      this.all.push({
+        queue,
+        message,
+        sessionId: String(headers[HEADERS.session]),
+        sequence: Number(headers[HEADERS.sequence]),
+        routingKey: message.fields.routingKey,
+        body: JSON.parse(message.content.toString()) as Record<string, unknown>,
+      });
+    };
+  }
+
+  /** The first message that fits. @throws when none comes within half a minute */
+  async first(what: string, fits: (received: Received) => boolean): Promise<Received> {
+    let found: Received | undefined;
+    await this.#stage.until(`a message: ${what}`, WITHIN_MS, () => {
+      found = this.all.find(fits);
+      return found !== undefined;
+    });
+    if (found === undefined) throw new Error(`no message: ${what}`);
+    return found;
+  }
+
+  /** The message of an event that the simulator emitted. */
+  of(emitted: { readonly sessionId: string; readonly sequence: number }): Promise<Received> {
+    const { sessionId, sequence } = emitted;
+    return this.first(`${sessionId} ${sequence}`, (each) => each.sessionId === sessionId && each.sequence === sequence);
+  }
+
+  /** Resolves when all that is due until now has come, in both queues: two events of the lowest priority are sent behind it. */
+  async upToNow(): Promise<void> {
+    const { simulator } = this.#stage;
+    for (const last of ['message.text', 'autocomplete.plain']) {
+      const emitted = simulator?.emit(last);
+      if (emitted !== undefined) await this.of(emitted);
+    }
+  }
+}

@@ -1,0 +1,65 @@
+// A vhost of the shared broker for one test, with names for users that no other test has, and what removes it all.
+
+import { randomBytes } from 'node:crypto';
+import amqplib, { type ChannelModel } from 'amqplib';
+import { ManagementApi } from '../../lib/management/management-api.ts';
+import { recordName } from '../../lib/topology/record.ts';
+import { type DiscordTopologyOptions, discordTopology, type Topology } from '../../lib/topology/topology.ts';
+import type { USERS } from '../../service/contract/names.ts';
+import { makeVhost, manage, sharedBroker } from './broker.ts';
+
+export interface OwnVhost {
+  readonly vhost: string;
+  readonly api: ManagementApi;
+  readonly userNames: Readonly<Record<keyof typeof USERS, string>>;
+  readonly passwords: Readonly<Record<string, string>>;
+  /** The product's layout, here. */
+  topology(options?: Omit<DiscordTopologyOptions, 'vhost' | 'userNames'>): Topology;
+  /** A connection of one of them, or of the administrator. Closed at the end. */
+  connect(as?: keyof typeof USERS, password?: string): Promise<ChannelModel>;
+  /** A call of the management API that the product does not make. */
+  manage(method: string, path: string, body?: object): Promise<unknown>;
+  /** Only the vhost. */
+  removeVhost(): Promise<void>;
+  remove(): Promise<void>;
+}
+
+export async function ownVhost(name: string): Promise<OwnVhost> {
+  const { managementUrl, username, password } = sharedBroker();
+  const made = await makeVhost(name);
+  const api = new ManagementApi({ url: managementUrl, username, password });
+  const suffix = randomBytes(4).toString('hex');
+  const userNames = {
+    ingestor: `ingestor-${suffix}`,
+    worker: `worker-${suffix}`,
+    deadLetters: `dead-letters-${suffix}`,
+  };
+  const passwords = Object.fromEntries(Object.values(userNames).map((name) => [name, `${name}-secret`]));
+  const connections: ChannelModel[] = [];
+  return {
+    vhost: made.vhost,
+    api,
+    userNames,
+    passwords,
+    topology: (options = {}) => discordTopology({ ...options, vhost: made.vhost, userNames }),
+    async connect(as, given) {
+      const login = as && { username: userNames[as], password: given ?? passwords[userNames[as]] ?? '' };
+      const connection = await amqplib.connect(login === undefined ? made.url() : made.url(login));
+      // The broker closes it when the vhost is removed.
+      connection.on('error', () => undefined);
+      connections.push(connection);
+      return connection;
+    },
+    manage: (method, path, body) => manage(method, `/api/${path}`, body),
+    removeVhost: async () => await made.remove(),
+    async remove() {
+      for (const connection of connections) await connection.close().catch(() => undefined);
+      for (const user of Object.values(userNames)) await api.deleteUser(user);
+      await manage('DELETE', `/api/global-parameters/${recordName(made.vhost)}`).catch(() => undefined);
+      await made.remove().catch((error: Error) => {
+        if (!error.message.includes('HTTP 404')) throw error;
+      });
+      api.close();
+    },
+  };
+}

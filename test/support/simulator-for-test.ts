@@ -1,0 +1,12 @@
+// A simulator for one test, stopped when the test ends, however it ends.
+
+import { onTestFinished } from 'vitest';
+import type { SimulatorOptions } from '../../local/discord/options.ts';
+import { DiscordSimulator } from '../../local/discord/simulator.ts';
+
+/** IDENTIFYs need not wait, unless the test says so. */
+export async function startSimulator(options: Partial<SimulatorOptions> = {}): Promise<DiscordSimulator> {
+  const simulator = await DiscordSimulator.start({ identifyEveryMs: 0, ...options });
+  onTestFinished(() => simulator.stop());
+  return simulator;
+}
