@@ -20,21 +20,14 @@ export class IdentifyGate {
   readonly #information: Pick<GatewayInformation, 'fetch' | 'identified'>;
   readonly #mutex: BucketMutex;
   readonly #log: Log;
-  readonly #spacingMs: number;
   #spentUntil: number | undefined;
   #closed: string | undefined;
   readonly #kept = new Set<Promise<void>>();
 
-  constructor(
-    information: Pick<GatewayInformation, 'fetch' | 'identified'>,
-    mutex: BucketMutex,
-    log: Log,
-    spacingMs = SPACING_MS,
-  ) {
+  constructor(information: Pick<GatewayInformation, 'fetch' | 'identified'>, mutex: BucketMutex, log: Log) {
     this.#information = information;
     this.#mutex = mutex;
     this.#log = log;
-    this.#spacingMs = spacingMs;
   }
 
   /** Until when the daily budget is spent, Unix ms; nothing while some is left, or when that time is over. */
@@ -74,8 +67,8 @@ export class IdentifyGate {
       throw error;
     }
     this.#information.identified();
-    this.#keep(releaseBucket, this.#spacingMs);
-    if (releaseLast !== undefined) this.#keep(releaseLast, Math.min(this.#spacingMs, LAST_SPACING_MS));
+    this.#keep(releaseBucket, SPACING_MS);
+    if (releaseLast !== undefined) this.#keep(releaseLast, LAST_SPACING_MS);
   }
 
   /**
