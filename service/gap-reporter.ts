@@ -26,20 +26,26 @@ export class GapReporter {
     return [...this.#unreported.values()];
   }
 
-  /** Resolves when the broker has confirmed the gap event. */
-  reportGap(lost: LostSession): Promise<void> {
-    const { shardId, lastSequence, reason, inHandOver = false } = lost;
+  /**
+   * Resolves when the broker has confirmed all gap events.
+   * @param lost to be counted and logged
+   * @param counted another task has done that, and may have published them
+   */
+  async report(lost: readonly LostSession[], counted: readonly LostSession[] = []): Promise<void> {
+    for (const each of lost) this.#count(each);
+    await Promise.all([...counted, ...lost].map((each) => this.#publish(each)));
+  }
+
+  #count({ shardId, lastSequence, reason, inHandOver = false }: LostSession): void {
     this.#metrics.add('gatewayGaps');
     if (inHandOver) this.#metrics.add('gapsInHandOver');
     this.#log.error(
       { shard: shardId, lastSequence, reason, inHandOver },
       'a session is lost: events after its last sequence may be missing',
     );
-    return this.publishGap(lost);
   }
 
-  /** For a session that another task has counted and logged. Resolves when the broker has confirmed the gap event. */
-  publishGap(lost: LostSession): Promise<void> {
+  #publish(lost: LostSession): Promise<void> {
     const { shardId, sessionId, lastSequence, lastReceivedAt, lostAt, reason } = lost;
     this.#unreported.set(sessionId, lost);
     const gap = gatewayGap({ shardId, sessionId, lastSequence, lostFrom: lastReceivedAt, lostUntil: lostAt, reason });

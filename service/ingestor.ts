@@ -68,7 +68,7 @@ export class Ingestor {
       throw new Error(`expected no shards before another group is taken over, but there are ${this.#members.length}`);
     const { gaps, metrics } = this.#options;
     this.#members = shardIds.map((id) => {
-      const session = new ShardSession(id, shardCount, (lost) => void gaps.reportGap(lost));
+      const session = new ShardSession(id, shardCount, (lost) => void gaps.report([lost]));
       const state = sessions.get(id);
       if (state !== undefined) session.restore(state, storedAt, takenOverAt);
       const shard = new Shard({

@@ -2,11 +2,9 @@
 // of the group's lease queue. `epoch` counts owners, `commit` counts what one owner stored, so that the newest of several
 // is known without trusting clocks.
 
-import { hash } from 'node:crypto';
 import { z } from 'zod';
 import { errorMessage } from '../errors.ts';
 import type { LostSession } from '../lost-session.ts';
-import type { QueueMessage } from './lease-channels.ts';
 
 const ResumeState = z.object({
   sessionId: z.string().min(1),
@@ -62,14 +60,6 @@ export type GroupRecord = Readonly<z.infer<typeof GroupRecord>>;
 /** What the owner's work contributes to it. */
 export type GroupContents = Pick<GroupRecord, 'shardLayout' | 'sessions' | 'unreportedGaps'>;
 
-/** A record that this process cannot read: its sessions are lost, and all that is known of them is when it was stored. */
-export interface UnreadableRecord {
-  /** The same for the same record. */
-  readonly id: string;
-  /** Unix ms. */
-  readonly storedAt: number;
-}
-
 export function formatGroupRecord({ shardLayout, unreportedGaps, ...record }: GroupRecord): string {
   const stored: z.input<typeof GroupRecord> = { ...record, division: shardLayout, untoldGaps: unreportedGaps };
   return JSON.stringify(stored);
@@ -83,10 +73,6 @@ export function parseGroupRecord(body: { toString(encoding: 'utf8'): string }): 
   } catch (error) {
     return `it is no JSON (${errorMessage(error)})`;
   }
-}
-
-export function unreadableRecord({ body, timestamp }: Pick<QueueMessage, 'body' | 'timestamp'>): UnreadableRecord {
-  return { id: hash('sha1', body, 'hex'), storedAt: timestamp === undefined ? Date.now() : 1_000 * timestamp };
 }
 
 /** Whether `a` was stored later than `b`. */

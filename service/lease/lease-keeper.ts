@@ -19,7 +19,7 @@ import { leaseQueue } from '../contract/names.ts';
 import type { Metrics } from '../metrics.ts';
 import { backoffMs, orAfter, sleep } from '../wait.ts';
 import { confirmLease } from './confirm-lease.ts';
-import { parseGroupRecord, unreadableRecord } from './group-record.ts';
+import { parseGroupRecord } from './group-record.ts';
 import {
   type Delivery,
   type LeaseAction,
@@ -313,7 +313,7 @@ export class LeaseKeeper<Model> {
         const { owner: from, sessions = {} } = record ?? {};
         log.info({ group, epoch, sessions: Object.keys(sessions).length, from }, 'owner of the shard group');
         this.#ownedSince = Date.now();
-        this.#shards.takeOver(group, record, unreadable && unreadableRecord(unreadable));
+        this.#shards.takeOver(group, record, unreadable);
         this.#consumeLeftovers();
         break;
       }

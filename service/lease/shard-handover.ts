@@ -3,7 +3,8 @@
 
 import type { Log } from '../log.ts';
 import type { LostSession } from '../lost-session.ts';
-import type { GroupContents, GroupRecord, ShardLayout, UnreadableRecord } from './group-record.ts';
+import type { GroupContents, GroupRecord, ShardLayout } from './group-record.ts';
+import type { QueueMessage } from './lease-channels.ts';
 import { abandonedBy, type ShardGroup, takeOver } from './take-over.ts';
 
 /** Who runs the shards of the group. Satisfied by `Ingestor`. */
@@ -15,13 +16,11 @@ export interface ShardRunner {
   stepDown(): Promise<void>;
 }
 
-/** Who reports lost sessions; each call resolves when the broker has the gap event. Satisfied by `GapReporter`. */
+/** Who reports lost sessions. Satisfied by `GapReporter`. */
 export interface LostSessions {
   readonly unreportedGaps: readonly LostSession[];
-  /** Counts, logs and publishes it. */
-  reportGap(lost: LostSession): Promise<void>;
-  /** For a session that another task has counted and logged. */
-  publishGap(lost: LostSession): Promise<void>;
+  /** @param counted another task has counted and logged them. Resolves when the broker has all gap events */
+  report(lost: readonly LostSession[], counted: readonly LostSession[]): Promise<void>;
 }
 
 export interface ShardHandoverOptions {
@@ -56,11 +55,11 @@ export class ShardHandover {
   }
 
   /** @param unreadable found instead of a record */
-  takeOver(group: number, record: GroupRecord | undefined, unreadable: UnreadableRecord | undefined): void {
+  takeOver(group: number, record: GroupRecord | undefined, unreadable: QueueMessage | undefined): void {
     this.#enqueue(async () => {
-      const { shardLayout, shards } = this.#options;
+      const { shardLayout, shards, gaps } = this.#options;
       const { shardGroup, lost, unreportedGaps } = takeOver({ group, shardLayout, record, unreadable });
-      void this.#report(lost, unreportedGaps);
+      void gaps.report(lost, unreportedGaps);
       shards.own(shardGroup);
     });
   }
@@ -71,13 +70,7 @@ export class ShardHandover {
 
   /** For a group that the shard layout no longer has. Resolves when the broker has its gap events. */
   async abandon(record: GroupRecord): Promise<void> {
-    await this.#report(abandonedBy(record), record.unreportedGaps);
-  }
-
-  async #report(lost: readonly LostSession[], unreportedGaps: readonly LostSession[]): Promise<void> {
-    const { gaps } = this.#options;
-    const published = unreportedGaps.map((each) => gaps.publishGap(each));
-    await Promise.all([...published, ...lost.map((each) => gaps.reportGap(each))]);
+    await this.#options.gaps.report(abandonedBy(record), record.unreportedGaps);
   }
 
   /** An error in one is logged and does not stop the next. */

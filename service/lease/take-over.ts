@@ -1,8 +1,10 @@
 // What a new owner of a shard group begins with: which sessions of the group record it resumes, and which are lost,
 // because the shard layout has changed or because nothing is known of them. Pure.
 
+import { hash } from 'node:crypto';
 import { isAlive, type LostSession } from '../lost-session.ts';
-import type { GroupRecord, ResumeState, ShardLayout, UnreadableRecord } from './group-record.ts';
+import type { GroupRecord, ResumeState, ShardLayout } from './group-record.ts';
+import type { QueueMessage } from './lease-channels.ts';
 
 /** The shards of a group, as their new owner gets them. */
 export interface ShardGroup {
@@ -34,8 +36,8 @@ export function takeOver(
     readonly group: number;
     readonly shardLayout: ShardLayout;
     readonly record: GroupRecord | undefined;
-    /** Found instead of a record. */
-    readonly unreadable?: UnreadableRecord | undefined;
+    /** Found instead of a record: all that is known of its sessions is when it was stored. */
+    readonly unreadable?: Pick<QueueMessage, 'body' | 'timestamp'> | undefined;
   },
   now = Date.now(),
 ): TakeOver {
@@ -43,8 +45,9 @@ export function takeOver(
   const shardIds = Array.from({ length: Math.min(shardsPerTask, shardCount - first) }, (_, index) => first + index);
   const sessions = new Map<number, ResumeState>();
   const lost: LostSession[] = [];
+  const storedAt = record?.storedAt ?? 1_000 * (unreadable?.timestamp ?? now / 1_000);
   const lose = (shardId: number, session: LostState, reason: string) =>
-    lost.push(lostSession(shardId, session, { storedAt: (record ?? unreadable)?.storedAt ?? now, now, reason }));
+    lost.push(lostSession(shardId, session, { storedAt, now, reason }));
   for (const [id, session] of Object.entries(record?.sessions ?? {})) {
     const shardId = Number(id);
     if (session.shardCount !== shardCount)
@@ -60,10 +63,10 @@ export function takeOver(
   // Not even the ids are known: one is made, the same whoever finds the record.
   if (unreadable !== undefined)
     for (const id of shardIds)
-      lose(id, unnamed(`unreadable-${unreadable.id}-${id}`), 'the group record could not be read');
-  const inHandOver = unreadable !== undefined && isAlive(unreadable.storedAt, now);
+      lose(id, unnamed(`unreadable-${hash('sha1', unreadable.body)}-${id}`), 'the group record could not be read');
+  const inHandOver = unreadable !== undefined && isAlive(storedAt, now);
   return {
-    shardGroup: { shardIds, shardCount, sessions, storedAt: record?.storedAt ?? now, takenOverAt: now },
+    shardGroup: { shardIds, shardCount, sessions, storedAt, takenOverAt: now },
     lost: inHandOver ? lost.map((each) => ({ ...each, inHandOver })) : lost,
     unreportedGaps: record?.unreportedGaps ?? [],
   };

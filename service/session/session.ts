@@ -134,7 +134,6 @@ export class ShardSession {
       inHandOver: this.#handedOver,
     };
     this.#state = undefined;
-    this.#doubted = false;
     this.#onLost(lost);
     return false;
   }

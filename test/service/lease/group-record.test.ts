@@ -3,7 +3,7 @@
 
 import fc from 'fast-check';
 import { expect, it } from 'vitest';
-import { formatGroupRecord, isNewer, parseGroupRecord, unreadableRecord } from '../../../service/lease/group-record.ts';
+import { formatGroupRecord, isNewer, parseGroupRecord } from '../../../service/lease/group-record.ts';
 import { groupRecord, resumeState } from './records.ts';
 
 const GAP = { shardId: 1, sessionId: 'gone', lastSequence: 5, lastReceivedAt: 1, lostAt: 2, reason: 'op 9' };
@@ -68,15 +68,6 @@ it('never throws, whatever the bytes', () => {
     fc.json().map((text) => Buffer.from(text)),
   );
   fc.assert(fc.property(bytes, (body) => void expect(parseGroupRecord(body)).toBeTypeOf('string')));
-});
-
-it('unreadable has an id of its content, and the time at which it was stored', () => {
-  const of = (text: string) => unreadableRecord({ body: Buffer.from(text), timestamp: 12 });
-  expect(of('a')).toEqual({ id: expect.stringMatching(/^[\da-f]{40}$/), storedAt: 12_000 });
-  expect(of('a')).toEqual(of('a'));
-  expect(of('a')).not.toEqual(of('b'));
-  const before = Date.now();
-  expect(unreadableRecord({ body: Buffer.from(''), timestamp: undefined }).storedAt).toBeGreaterThanOrEqual(before);
 });
 
 it.each([

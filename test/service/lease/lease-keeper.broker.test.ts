@@ -56,7 +56,7 @@ async function task(shardCount = 1): Promise<Task> {
     shardLayout: { shardCount, shardsPerTask: 1 },
     openChannels: (model: ChannelModel) =>
       ChannelSet.open(model, { exchange: EXCHANGES.leases, queueArguments: LEASE_QUEUE_ARGUMENTS, log }),
-    gaps: { unreportedGaps: [], reportGap: async () => undefined, publishGap: async () => undefined },
+    gaps: { unreportedGaps: [], report: async () => undefined },
     shards: {
       get sessions() {
         return { [String(keeper.group)]: resumeState({ shardCount, sequence: made.sequence }) };

@@ -8,6 +8,7 @@ import { groupRecord, resumeState } from './records.ts';
 const NOW = 1_763_900_200_000;
 const STORED_AT = groupRecord().storedAt;
 const FOUR: ShardLayout = { shardCount: 4, shardsPerTask: 4 };
+const TWO: ShardLayout = { shardCount: 4, shardsPerTask: 2 };
 
 const taken = (record: Partial<GroupRecord> | undefined, shardLayout = FOUR, group = 0) =>
   takeOver({ group, shardLayout, record: record && groupRecord(record) }, NOW);
@@ -76,23 +77,25 @@ describe('sessions are lost', () => {
     },
   );
 
+  const unreadableFor = (body: string, timestamp: number | undefined, now = NOW) =>
+    takeOver({ group: 1, shardLayout: TWO, record: undefined, unreadable: { body: Buffer.from(body), timestamp } }, now)
+      .lost;
+
   it('when the record is unreadable, under ids that are the same whoever finds it', () => {
-    const unreadable = { id: 'abc', storedAt: 5 };
-    const given = { group: 1, shardLayout: { shardCount: 4, shardsPerTask: 2 }, record: undefined, unreadable };
-    const { lost } = takeOver(given, NOW);
+    const lost = unreadableFor('?', 5);
+    const sha1 = '5bab61eb53176449e25c2c82f172b82cb13ffb9d';
     expect(lost).toMatchObject([
-      { shardId: 2, sessionId: 'unreadable-abc-2', lastReceivedAt: 5, lostAt: NOW },
-      { shardId: 3, sessionId: 'unreadable-abc-3', lastReceivedAt: 5, lostAt: NOW },
+      { shardId: 2, sessionId: `unreadable-${sha1}-2`, lastReceivedAt: 5_000, lostAt: NOW },
+      { shardId: 3, sessionId: `unreadable-${sha1}-3`, lastReceivedAt: 5_000, lostAt: NOW },
     ]);
+    expect(unreadableFor('!', undefined)).toMatchObject([{ lastReceivedAt: NOW }, { lastReceivedAt: NOW }]);
   });
 
   it.each([
     [60_000, true],
     [60_001, undefined],
   ])('in the hand-over, when it is unreadable and was stored %d ms ago: %s', (age, inHandOver) => {
-    const unreadable = { id: 'abc', storedAt: NOW - age };
-    const { lost } = takeOver({ group: 0, shardLayout: FOUR, record: undefined, unreadable }, NOW);
-    expect(lost.map((each) => each.inHandOver)).toEqual(Array(4).fill(inHandOver));
+    expect(unreadableFor('?', 5, 5_000 + age).map((each) => each.inHandOver)).toEqual([inHandOver, inHandOver]);
   });
 
   it('when the shard layout no longer has their group', () => {
