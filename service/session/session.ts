@@ -59,7 +59,7 @@ export class ShardSession {
   }
 
   /** As of now, with the confirmed sequence; none before READY. */
-  get record(): ResumeState | undefined {
+  get resumeState(): ResumeState | undefined {
     if (this.#state === undefined) return undefined;
     const { aliveUntil: _, ...state } = this.#state;
     const aliveUntil = this.#aliveUntil;
@@ -68,8 +68,8 @@ export class ShardSession {
 
   /** The same for another process. */
   get stored(): ResumeState | undefined {
-    const { record } = this;
-    return record && { ...record, joins: this.#guilds.joinsUntil(record.sequence) };
+    const { resumeState } = this;
+    return resumeState && { ...resumeState, joins: this.#guilds.joinsUntil(resumeState.sequence) };
   }
 
   get id(): string | undefined {
