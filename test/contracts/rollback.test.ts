@@ -59,8 +59,8 @@ const identified = (minute: number): number => Math.max(0, 12 * (minute - ALONE)
 /** Whether a session that another task stored is lost in the hand-over, by the law of sessions. */
 function lostBy(record: { readonly storedAt: number; readonly aliveUntil?: number }, takenOverAt: number): boolean {
   let inHandOver: boolean | undefined;
-  const session = new ShardSession(0, 1, (_, blamed) => {
-    inHandOver = blamed;
+  const session = new ShardSession(0, 1, (lost) => {
+    inHandOver = lost.inHandOver;
   });
   const { storedAt, ...alive } = record;
   const stored = { sessionId: 's', resumeUrl: 'wss://x.discord.gg', sequence: 1, shardCount: 1, startedAt: 0 };
@@ -85,12 +85,12 @@ const reshard = { count: 64, perTask: 16, standbys: 1 };
 const resharded = (() => {
   const session = { sessionId: 's', resumeUrl: 'wss://x.discord.gg', sequence: 1, shardCount: 32, startedAt: 0 };
   const record: GroupRecord = {
-    ...{ version: 1, group: 0, owner: 'old', epoch: 1, commit: 1, storedAt: 0, untoldGaps: [] },
-    division: { shardCount: 32, shardsPerTask: 16 },
+    ...{ version: 1, group: 0, owner: 'old', epoch: 1, commit: 1, storedAt: 0, unreportedGaps: [] },
+    shardLayout: { shardCount: 32, shardsPerTask: 16 },
     sessions: Object.fromEntries(Array.from({ length: 16 }, (_, id) => [String(id), session])),
   };
-  const { lost, lostInHandOver } = takeOver({ group: 0, shardCount: 64, shardsPerTask: 16, record }, 1_000);
-  return { gatewayGaps: lost.length, gapsInHandOver: lostInHandOver.length };
+  const { lost } = takeOver({ group: 0, shardLayout: { shardCount: 64, shardsPerTask: 16 }, record }, 1_000);
+  return { gatewayGaps: lost.length, gapsInHandOver: lost.filter(({ inHandOver }) => inHandOver).length };
 })();
 const resharding: Version = (minute, owner) =>
   owner
