@@ -1,4 +1,4 @@
-// The figures in both languages: Prometheus' text and CloudWatch's embedded metric format, each read as its reader does.
+// The metrics in both formats, Prometheus' text and CloudWatch's embedded metric format, read by the rules of each.
 
 import { describe, expect, it } from 'vitest';
 import { ENVIRONMENT_DIMENSION, METRICS, type Metric } from '../../service/contract/metrics.ts';
@@ -55,32 +55,24 @@ const gauges = (Object.entries(METRICS) as [string, Metric][]).flatMap(([name, {
 function withAllGauges(): Metrics {
   const metrics = new Metrics();
   for (const [index, name] of gauges.entries()) metrics.gauge(name, () => index + 0.5);
-  metrics.gauge(
-    'queueDepth',
-    () =>
-      new Map([
-        ['interactions', 3],
-        ['events.guild', 0],
-      ]),
-  );
+  const depths = new Map(Object.entries({ interactions: 3, 'events.guild': 0 }));
+  metrics.gauge('queueDepth', () => depths);
   return metrics;
 }
 
-describe('the contract', () => {
-  it('names each figure once in each language, as the language allows', () => {
-    expect(new Set(all.map(({ prometheus }) => prometheus)).size).toBe(all.length);
-    expect(new Set(all.map(({ cloudWatch }) => cloudWatch)).size).toBe(all.length);
-    for (const { prometheus, cloudWatch, kind, unit } of all) {
-      expect(prometheus).toMatch(/^ingestor_[a-z][a-z0-9_]*$/);
-      expect(prometheus.endsWith('_total')).toBe(kind === 'counter');
-      expect(cloudWatch).toMatch(/^[A-Z][A-Za-z]*$/);
-      expect(UNITS).toContain(unit);
-    }
-  });
+it('the contract names each metric once in each format, by its rules', () => {
+  expect(new Set(all.map(({ prometheus }) => prometheus)).size).toBe(all.length);
+  expect(new Set(all.map(({ cloudWatch }) => cloudWatch)).size).toBe(all.length);
+  for (const { prometheus, cloudWatch, kind, unit } of all) {
+    expect(prometheus).toMatch(/^ingestor_[a-z][a-z0-9_]*$/);
+    expect(prometheus.endsWith('_total')).toBe(kind === 'counter');
+    expect(cloudWatch).toMatch(/^[A-Z][A-Za-z]*$/);
+    expect(UNITS).toContain(unit);
+  }
 });
 
 describe("Prometheus' text", () => {
-  it('has every figure, with its type and its help', async () => {
+  it('has every metric, with its type and its help', async () => {
     const text = await withAllGauges().prometheus();
     const types = { counter: 'counter', gauge: 'gauge', summary: 'histogram' } as const;
     for (const { prometheus, kind, help } of all) {
@@ -89,43 +81,32 @@ describe("Prometheus' text", () => {
     }
   });
 
-  it('counts on for ever, reads gauges when somebody looks, and labels queues', async () => {
+  it('has counters since the start, gauges and queues as of now, and confirms by family', async () => {
     const metrics = new Metrics();
     let events = 7;
+    let depths = new Map([['interactions', 3]]);
     metrics.gauge('outboxEvents', () => events);
-    metrics.gauge('queueDepth', () => new Map([['interactions', 3]]));
+    metrics.gauge('queueDepth', () => depths);
     metrics.add('eventsReceived', 5);
     metrics.emf('Ingestor', 'test', NOW);
     metrics.add('eventsReceived');
+    metrics.addConfirmed('interaction.command');
+    metrics.addConfirmed('interaction.command');
     events = 8;
     const text = await metrics.prometheus();
     expect(text).toMatch(/^ingestor_events_received_total 6$/m);
     expect(text).toMatch(/^ingestor_outbox_events 8$/m);
     expect(text).toMatch(/^ingestor_queue_depth\{queue="interactions"\} 3$/m);
+    expect(text).toMatch(/^ingestor_events_by_type_total\{event_type="interaction\.command"\} 2$/m);
+    expect(text).toMatch(/^ingestor_events_confirmed_total 2$/m);
     expect(metrics.value('eventsReceived')).toBe(6);
-  });
-
-  it('forgets a queue that is no longer there', async () => {
-    const metrics = new Metrics();
-    let depths = new Map([['interactions', 3]]);
-    metrics.gauge('queueDepth', () => depths);
-    expect(await metrics.prometheus()).toContain('queue="interactions"');
+    const labels = new Set([...text.matchAll(/[{,](\w+)="/g)].map(([, name]) => name));
+    expect([...labels].toSorted()).toEqual(['event_type', 'le', 'queue']);
     depths = new Map();
     expect(await metrics.prometheus()).not.toContain('queue="interactions"');
   });
 
-  it('has confirms by family, and no label of many values', async () => {
-    const metrics = new Metrics();
-    metrics.addConfirmed('interaction.command');
-    metrics.addConfirmed('interaction.command');
-    const text = await metrics.prometheus();
-    expect(text).toMatch(/^ingestor_events_by_type_total\{event_type="interaction\.command"\} 2$/m);
-    expect(text).toMatch(/^ingestor_events_confirmed_total 2$/m);
-    const labels = new Set([...text.matchAll(/[{,](\w+)="/g)].map(([, name]) => name));
-    expect([...labels].toSorted()).toEqual(['event_type', 'le']);
-  });
-
-  it('tells how long events took, fine enough for a percentile', async () => {
+  it('has durations in buckets fine enough for a percentile', async () => {
     const metrics = new Metrics();
     for (const milliseconds of [1, 2, 3, 4, 1_000_000]) metrics.observe('frameToConfirm', milliseconds);
     const text = await metrics.prometheus();
@@ -139,7 +120,7 @@ describe("Prometheus' text", () => {
 });
 
 describe('the embedded metric format', () => {
-  it('has every figure of the contract, with its unit, in the dimension of the environment', () => {
+  it('has every metric of the contract, with its unit, in the dimension of the environment', () => {
     const metrics = withAllGauges();
     metrics.observe('frameToConfirm', 4);
     const [line, ...rest] = emf(metrics);
@@ -155,7 +136,7 @@ describe('the embedded metric format', () => {
     expect(rest).toHaveLength(2);
   });
 
-  it('tells counters as their growth since the last line, zero included', () => {
+  it('has counters as their growth since the last line, zero included', () => {
     const metrics = new Metrics();
     metrics.add('eventsReceived', 5);
     expect(emf(metrics)[0]).toMatchObject({ EventsReceived: 5, GatewayGaps: 0 });
@@ -165,10 +146,9 @@ describe('the embedded metric format', () => {
     expect(emf(metrics)[0]).toMatchObject({ EventsReceived: 0, GatewayGaps: 0 });
   });
 
-  it('of a process that ends has what it counted, and nothing of what it was', () => {
+  it('of a process that ends has its counters, and no gauge', () => {
     const metrics = withAllGauges();
     metrics.add('publishErrors', 3);
-    metrics.observe('frameToConfirm', 4);
     metrics.emf('Ingestor', 'test', NOW);
     metrics.add('publishErrors', 2);
     const lines = metrics.lastEmf('Ingestor', 'test', NOW).map(read);
@@ -177,10 +157,9 @@ describe('the embedded metric format', () => {
     expect(lines[0]).toMatchObject({ PublishErrors: 2, GatewayGaps: 0 });
     const counters = all.filter(({ kind }) => kind === 'counter').map(({ cloudWatch }) => cloudWatch);
     expect(names?.toSorted()).toEqual(counters.toSorted());
-    for (const gauge of ['BrokerConnected', 'ResidentMemory', 'QueueDepth']) expect(lines[0]).not.toHaveProperty(gauge);
   });
 
-  it('leaves out what is not known: no data, not zero', () => {
+  it('has no value for what is not known: no data, not zero', () => {
     const metrics = new Metrics();
     metrics.gauge('gatewayLatency', () => Number.NaN);
     const [line] = emf(metrics);
@@ -191,31 +170,18 @@ describe('the embedded metric format', () => {
   });
 
   it('has a line for each queue, with the queue as a dimension beside the environment', () => {
-    const metrics = new Metrics();
-    metrics.gauge(
-      'queueDepth',
-      () =>
-        new Map([
-          ['interactions', 3],
-          ['dead-letters', 0],
-        ]),
-    );
-    const [, ...lines] = emf(metrics);
+    const [, ...lines] = emf(withAllGauges());
     expect(lines.map(({ Queue, QueueDepth }) => [Queue, QueueDepth])).toEqual([
       ['interactions', 3],
-      ['dead-letters', 0],
+      ['events.guild', 0],
     ]);
     for (const line of lines)
-      expect(line._aws.CloudWatchMetrics).toEqual([
-        {
-          Namespace: 'Ingestor',
-          Dimensions: [['Environment', 'Queue']],
-          Metrics: [{ Name: 'QueueDepth', Unit: 'Count' }],
-        },
+      expect(line._aws.CloudWatchMetrics).toMatchObject([
+        { Dimensions: [['Environment', 'Queue']], Metrics: [{ Name: 'QueueDepth', Unit: 'Count' }] },
       ]);
   });
 
-  it('tells a summary as a fair sample of at most a hundred values, and begins anew', () => {
+  it('has a summary as a fair sample of at most a hundred values, and starts again', () => {
     const metrics = new Metrics();
     for (let value = 1; value <= 40; value += 1) metrics.observe('frameToConfirm', value);
     expect(emf(metrics)[0]?.FrameToConfirm).toEqual(Array.from({ length: 40 }, (_, index) => index + 1));

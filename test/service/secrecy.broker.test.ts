@@ -1,7 +1,6 @@
-// What nobody may read, looked for in everything the service writes and says: the bot's token, the broker's password,
-// interaction tokens, and what people wrote, except to the bot in an interaction. In its output at the most talkative level, while all goes well and while
-// everything fails; in its HTTP answers; and in every message of every queue. Discord sends content here, although the
-// intent for it is never asked for, so that there is something to leak.
+// The bot's token, the broker's password, interaction tokens, and what people wrote (except to the bot in an interaction),
+// looked for in everything that the service writes: its log at the level `trace`, in success and in failure; its HTTP
+// answers; and every message of every queue. The simulator sends content although the service has no intent for it.
 
 import { randomBytes } from 'node:crypto';
 import { connect } from 'amqplib';
@@ -25,7 +24,7 @@ let secrets: SecretsManager;
 let inbox: Inbox;
 const interactionTokens: string[] = [];
 const answers: string[] = [];
-let sessionRecord = '';
+let groupRecord = '';
 
 beforeAll(async () => {
   secrets = await startSecretsManager();
@@ -51,11 +50,11 @@ beforeAll(async () => {
   simulator.joinGuild();
   await inbox.upToNow();
 
-  // Everything that fails and may then talk too much, or quote what it failed at.
+  // Failures, which may quote what they failed at.
   await stage.broker.restart();
   await stage.ready();
   simulator.rotateToken(SECOND_TOKEN);
-  await said(task, 'no usable bot token');
+  await logged(task, 'no usable bot token');
   secrets.put('bot-token', SECOND_TOKEN);
   for (const path of Object.values(PATHS)) answers.push(await (await fetch(`${task.url}${path}`)).text());
   answers.push(await (await fetch(`${task.url}/`, { headers: { accept: 'text/html' } })).text());
@@ -72,12 +71,12 @@ beforeAll(async () => {
     [ENV.discordBotTokenSecretArn]: broken,
     [ENV.shardCount]: 'auto',
   });
-  await said(refused, 'ACCESS_REFUSED');
-  await said(refused, 'expected a JSON object');
+  await logged(refused, 'ACCESS_REFUSED');
+  await logged(refused, 'expected a JSON object');
   answers.push(await (await fetch(`${refused.url}${PATHS.health}`)).text());
   await refused.terminate();
 
-  // The queue of the lease is read last, when nobody holds its message.
+  // The lease queue is read last, when no task holds its message.
   const model = await connect(stage.broker.amqpUrl({ ...stage.broker, vhost: VHOST }));
   const channel = await model.createChannel();
   const stored = Promise.withResolvers<string>();
@@ -85,7 +84,7 @@ beforeAll(async () => {
     if (message?.properties.type === 'record')
       stored.resolve(`${JSON.stringify(message.properties)} ${message.content.toString()}`);
   });
-  sessionRecord = await stored.promise;
+  groupRecord = await stored.promise;
   await model.close();
 });
 afterAll(async () => {
@@ -93,9 +92,9 @@ afterAll(async () => {
   await secrets?.stop();
 });
 
-/** Resolves when the task has written this. */
-async function said(task: { readonly output: string }, words: string): Promise<void> {
-  await stage.until(`the task says '${words}'`, 60_000, () => task.output.includes(words));
+/** Resolves when the task has logged this. */
+async function logged(task: { readonly output: string }, words: string): Promise<void> {
+  await stage.until(`the task logs '${words}'`, 60_000, () => task.output.includes(words));
 }
 
 const forms = (secret: string) => [secret, encodeURIComponent(secret), JSON.stringify(secret).slice(1, -1)];
@@ -112,10 +111,16 @@ const ofTheOperator = () => ({
   "the broker's password": [new URL(stage.url(USERS.ingestor)).password, WRONG_PASSWORD],
 });
 
+const all = () => ({
+  ...ofTheOperator(),
+  'an interaction token': interactionTokens,
+  'what people wrote': [MARKER],
+});
+
 describe('the whole output of the processes', () => {
   const output = () => stage.tasks.map(({ output }) => output).join('\n');
 
-  test('is talkative, and has seen each of the failures', () => {
+  test('has each of the failures', () => {
     expect(output().split('\n').length).toBeGreaterThan(30);
     for (const words of [
       'the connection to the broker was lost',
@@ -127,15 +132,13 @@ describe('the whole output of the processes', () => {
     expect(interactionTokens.length).toBeGreaterThan(15);
   });
 
-  test('has no credential and no word that people wrote', () => {
-    const private_ = { ...ofTheOperator(), 'an interaction token': interactionTokens, 'what people wrote': [MARKER] };
-    expect(leaks(output(), private_)).toEqual([]);
+  test('has no credential and nothing that people wrote', () => {
+    expect(leaks(output(), all())).toEqual([]);
   });
 
-  test('nor has any of its HTTP answers', () => {
+  test('nor have its HTTP answers', () => {
     expect(answers.join('\n')).toContain('"status"');
-    const private_ = { ...ofTheOperator(), 'an interaction token': interactionTokens, 'what people wrote': [MARKER] };
-    expect(leaks(answers.join('\n'), private_)).toEqual([]);
+    expect(leaks(answers.join('\n'), all())).toEqual([]);
   });
 });
 
@@ -163,7 +166,7 @@ describe('the messages in the queues', () => {
     expect(interactionTokens.filter((token) => !seen.has(token))).toEqual([]);
   });
 
-  test('have nothing that people wrote, but what an interaction hands to the bot', () => {
+  test('have nothing that people wrote, but what is for the bot in an interaction', () => {
     for (const { routingKey, message } of inbox.all) {
       expect(JSON.stringify(message.properties).includes(MARKER), routingKey).toBe(false);
       if (!routingKey.startsWith('interaction.')) expect(message.content.includes(MARKER), routingKey).toBe(false);
@@ -174,9 +177,8 @@ describe('the messages in the queues', () => {
     expect(options.length, 'what was typed for the bot arrived').toBeGreaterThan(0);
   });
 
-  test('have no credential in the session record', () => {
-    expect(sessionRecord).toContain('"sessionId"');
-    const private_ = { ...ofTheOperator(), 'an interaction token': interactionTokens, 'what people wrote': [MARKER] };
-    expect(leaks(sessionRecord, private_)).toEqual([]);
+  test('have no credential in the group record', () => {
+    expect(groupRecord).toContain('"sessionId"');
+    expect(leaks(groupRecord, all())).toEqual([]);
   });
 });
