@@ -4,13 +4,13 @@
 
 import type { CredentialSource } from './config.ts';
 import { BROKER_SECRET_FIELDS } from './contract/names.ts';
-import { errorMessage, RefusedError } from './errors.ts';
+import { errorMessage } from './errors.ts';
 
 /** By itself the client waits for ever on a peer that accepts and stays silent. */
 const READ_DEADLINE_MS = 15_000;
 
 export interface Credential<T> {
-  /** The value in force. @throws RefusedError with one sentence when there is none yet or it cannot be read */
+  /** The value in force. @throws Error with one sentence when there is none yet or it cannot be read */
   read(): Promise<T>;
   /** Reads again. @returns whether the value differs from the last one read; always false for a variable */
   refresh(): Promise<boolean>;
@@ -48,7 +48,7 @@ export function credential<T>(
     try {
       return { text, value: parse(text) };
     } catch (error) {
-      throw new RefusedError(`${from}: ${errorMessage(error)}`, { cause: error });
+      throw new Error(`${from}: ${errorMessage(error)}`, { cause: error });
     }
   };
   return {
@@ -162,7 +162,7 @@ async function readSecret(arn: string, deadlineMs: number): Promise<string> {
       error instanceof ResourceNotFoundException
         ? 'it has no value yet, or does not exist. Put the value into it'
         : `it cannot be read (${errorMessage(error)}). Check its name and secretsmanager:GetSecretValue`;
-    throw new RefusedError(`${arn}: ${wanted}`, { cause: error });
+    throw new Error(`${arn}: ${wanted}`, { cause: error });
   } finally {
     client.destroy();
   }

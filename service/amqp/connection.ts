@@ -11,7 +11,7 @@ import { EventEmitter } from 'node:events';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { getCACertificates } from 'node:tls';
 import type { ChannelModel } from 'amqplib';
-import { DeadlineError, errorMessage } from '../errors.ts';
+import { errorMessage } from '../errors.ts';
 import type { Log } from '../log.ts';
 import { backoffMs } from '../wait.ts';
 import { batchWrites } from './batched-writes.ts';
@@ -227,7 +227,7 @@ async function withinDeadline(opening: Promise<ChannelModel>, ms: number, what: 
         return model.close();
       })
       .catch(() => undefined);
-    throw new DeadlineError(`${what} within ${ms / 1000} s`);
+    throw new Error(`${what} within ${ms / 1000} s`);
   });
   // When the connection wins, the deadline is aborted and nobody waits for it any more.
   deadline.catch(() => undefined);

@@ -4,7 +4,6 @@ import { once } from 'node:events';
 import { type AddressInfo, createServer } from 'node:net';
 import { afterEach, beforeEach, describe, expect, it } from 'vitest';
 import { type SecretsManager, startSecretsManager } from '../../local/secrets-manager.ts';
-import { RefusedError } from '../../service/errors.ts';
 import { credential, parseBrokerLogin, parseBrokerUrl, parseTlsLogin, parseToken } from '../../service/secrets.ts';
 
 const LOGIN = { host: 'broker.example', port: 5671, vhost: 'discord', username: 'ingestor', password: 'pass,word:=1' };
@@ -86,7 +85,6 @@ describe('a value of a secret', () => {
   ])('%s is refused in a sentence with its name', async (_name, put, sentence) => {
     const arn = put('token');
     const refused = tokenOf(arn).read();
-    await expect(refused).rejects.toThrow(RefusedError);
     await expect(refused).rejects.toThrow(sentence);
     await expect(refused).rejects.toThrow(arn);
     await expect(refused).rejects.not.toThrow('hunter2');
@@ -95,7 +93,7 @@ describe('a value of a secret', () => {
   it('is there as soon as somebody has put it', async () => {
     const arn = secrets.put('token');
     const token = tokenOf(arn);
-    await expect(token.read()).rejects.toThrow(RefusedError);
+    await expect(token.read()).rejects.toThrow(arn);
     secrets.put('token', 'late');
     expect(await token.read()).toBe('late');
   });
@@ -105,7 +103,7 @@ describe('a value of a secret', () => {
     const token = tokenOf(arn);
     await token.read();
     secrets.put('token', 'turned bad');
-    await expect(token.refresh()).rejects.toThrow(RefusedError);
+    await expect(token.refresh()).rejects.toThrow(arn);
     expect(await token.read()).toBe('good');
     secrets.put('token', 'better');
     expect(await token.refresh()).toBe(true);
