@@ -12,19 +12,10 @@ import { statusPage } from '../../service/status-page.ts';
 import { HEALTHY, MIB, NOW, SHARD } from '../support/health-snapshot.ts';
 import { logLines } from '../support/log-lines.ts';
 
-let snapshot: HealthSnapshot | undefined;
+let snapshot: HealthSnapshot;
 let server: Awaited<ReturnType<typeof listen>>;
 const lines = logLines();
-const start = (port: number) =>
-  listen(
-    { port, host: '127.0.0.1' },
-    () => {
-      if (snapshot === undefined) throw new Error('no snapshot');
-      return snapshot;
-    },
-    new Metrics(),
-    lines.log,
-  );
+const start = (port: number) => listen({ port, host: '127.0.0.1' }, () => snapshot, new Metrics(), lines.log);
 
 beforeEach(async () => {
   snapshot = HEALTHY;
@@ -94,10 +85,8 @@ it('reports what is unknown as null, and each problem once', () => {
     checks: { discord: { connected: false, latency: null, problems: [GATE, 'no token'] } },
     identifies: { remaining: null, spentUntil: '2026-11-23T22:00:00.000Z' },
   });
-  expect(report.shards[0]).toEqual({
-    ...{ id: 0, state: 'failed', problem: GATE },
-    ...{ latency: null, confirmed: null, received: null },
-  });
+  const numbers = { latency: null, confirmed: null, received: null };
+  expect(report.shards[0]).toEqual({ id: 0, state: 'failed', problem: GATE, ...numbers });
 });
 
 it.each([
@@ -110,28 +99,20 @@ it.each([
 });
 
 it.each([
-  ['GET', '/health/'],
   ['GET', '/HEALTH'],
+  ['GET', '//'],
+  ['GET', '/%'],
   ['POST', PATHS.health],
   ['DELETE', PATHS.metrics],
 ])('answers 404 to %s %s, and lists its paths', async (method, path) => {
   const response = await ask(path, { method });
   expect(response.status).toBe(404);
-  expect(await response.json()).toEqual({
-    error: `nothing here: ${path}`,
-    paths: ['/', '/health', '/live', '/metrics'],
-  });
+  const paths = ['/', '/health', '/live', '/metrics'];
+  expect(await response.json()).toEqual({ error: `nothing here: ${path}`, paths });
 });
 
-it.each(['//', '/%', '*', 'http://[', '/health?x=//'])('survives the address %s', async (target) => {
-  const socket = connect(server.port, '127.0.0.1');
-  socket.end(`GET ${target} HTTP/1.1\r\nhost: x\r\nconnection: close\r\n\r\n`);
-  const text = String(await new Response(socket).text());
-  expect(text).toMatch(target.startsWith('/health') ? /^HTTP\/1\.1 200 / : /^HTTP\/1\.1 40[04] /);
-});
-
-it('answers HEAD without a body', async () => {
-  const response = await ask(PATHS.health, { method: 'HEAD' });
+it('answers HEAD without a body, whatever the query', async () => {
+  const response = await ask('/health?x=//', { method: 'HEAD' });
   expect([response.status, await response.text()]).toEqual([200, '']);
 });
 
@@ -143,10 +124,10 @@ it('serves the metrics as Prometheus reads them', async () => {
 });
 
 it('answers 500 when there is no report, and logs why', async () => {
-  snapshot = undefined;
+  snapshot = { ...HEALTHY, now: Number.NaN };
   const response = await ask(PATHS.health);
-  expect([response.status, await response.json()]).toEqual([500, { error: 'no snapshot' }]);
-  expect(await lines.line('cannot answer')).toMatchObject({ url: PATHS.health, err: { message: 'no snapshot' } });
+  expect([response.status, await response.json()]).toEqual([500, { error: 'Invalid time value' }]);
+  expect(await lines.line('cannot answer')).toMatchObject({ url: PATHS.health, err: { type: 'RangeError' } });
 });
 
 it('reports an address that is taken as a fault of the configuration', async () => {
@@ -176,12 +157,8 @@ describe('the status page', () => {
   });
 
   const page = (fields: Partial<HealthSnapshot>) => statusPage(healthReport({ ...HEALTHY, ...fields }));
-  /** The cells of each row of its tables. */
-  const rows = (html: string) =>
-    [...html.matchAll(/<tr>(.*?)<\/tr>/g)].map(
-      ([, row = '']) =>
-      row.split(/<\/t[dh]>/).map((cell) => cell.replaceAll(/<[^>]+>/g, '')).join('|'), // biome-ignore format: one row
-    );
+  const cells = (row: string) => row.split(/<\/t[dh]>/).map((cell) => cell.replaceAll(/<[^>]+>/g, ''));
+  const rows = (html: string) => [...html.matchAll(/<tr>(.*?)<\/tr>/g)].map(([row]) => cells(row).join('|'));
 
   it('shows the report of a healthy owner', () => {
     expect(rows(page({ lease: { state: 'owner', storedAt: 'now', ownedSince: null, epoch: 3 } }))).toEqual([
@@ -202,17 +179,15 @@ describe('the status page', () => {
     ['Discord|✘|0 of 0 shards connected|', { shards: [] }],
     ['RabbitMQ|✘|not connected; 12 confirmed, 1 errors|', broker({ connected: false, blocked: true })],
     ['RabbitMQ|✘|connected, no channel; 12 confirmed, 1 errors|', broker({ channelOpen: false })],
-    [
-      'RabbitMQ|✘|connected, blocks publishers (memory or disk alarm); 12 confirmed, 1 errors|',
-      broker({ blocked: true }),
-    ],
+    ['RabbitMQ|✘|connected, blocks publishers (memory or disk alarm); 12 conf', broker({ blocked: true })],
     ['Outbox|✘|2 events not confirmed (0.5 % full): not receiving until it is half empty|', { receiving: false }],
     ['Outbox|✔|2 events not confirmed (0.5 % full)|', { receiving: false, role: 'standby' }],
     ['IDENTIFYs left today||not asked yet|', { identifies: { remaining: undefined, spentUntil: undefined } }],
-    ['IDENTIFYs left today||none until 2026-11-23T22:00:00.000Z|', { identifies: { remaining: 0, spentUntil: NOW } }],
-  ])('shows %s', (row, fields) => expect(rows(page(fields))).toContain(row));
+    ['IDENTIFYs left today||none until 2026-11-23T22:00:00', { identifies: { remaining: 0, spentUntil: NOW } }],
+    ['0|failed||700|702|', { shards: [{ ...FAILED, latencyMs: undefined }] }],
+  ])('shows %s', (row, fields) => expect(rows(page(fields)).join('\n')).toContain(row));
 
-  it('shows problems, marks shards that are not ready, and escapes every text', () => {
+  it('marks what is wrong, and escapes every text', () => {
     const html = page({ shards: [{ ...FAILED, problem: '<b>"&' }], group: 3 });
     expect(html).toContain('<p class="problem">&#60;b&#62;&#34;&#38;</p>');
     expect(html).toContain('<td class="bad">failed</td>');
