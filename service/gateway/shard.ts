@@ -31,7 +31,7 @@ interface Resumable {
 
 /** What a shard asks of its session. */
 export interface SessionPort {
-  readonly record: Resumable | undefined;
+  readonly resumeState: Resumable | undefined;
   readonly shardCount: number;
   begin(session: Resumable & { readonly startedAt: number }): void;
   resumed(): void;
@@ -158,7 +158,7 @@ export class Shard {
 
   #keepsSession({ kind, reason }: Verdict): boolean {
     const { session } = this.#options;
-    return kind === 'refused' ? session.refused(reason, Date.now()) : session.record !== undefined;
+    return kind === 'refused' ? session.refused(reason, Date.now()) : session.resumeState !== undefined;
   }
 
   #fail(reason: string): void {
@@ -181,7 +181,7 @@ export class Shard {
       onSent(sent);
     };
     connection.on(WebSocketShardEvents.Hello, () => {
-      if (session.record === undefined) this.#become('identifying');
+      if (session.resumeState === undefined) this.#become('identifying');
     });
     connection.on(WebSocketShardEvents.Ready, () => {
       this.#options.log.info({ shard: this.id }, 'the shard has a new session');
@@ -211,7 +211,7 @@ export class Shard {
   /** @throws when the signal aborts */
   async #address(signal: AbortSignal): Promise<string> {
     const { information, session } = this.#options;
-    const resumeUrl = session.record?.resumeUrl;
+    const resumeUrl = session.resumeState?.resumeUrl;
     if (resumeUrl === undefined) return (await information.fetch(signal)).url;
     if (addressToResume(this.#attempts) === 'session') return resumeUrl;
     const fetched = await orAfter(information.fetch(signal), ADDRESS_DEADLINE_MS, () => information.latest);
@@ -241,15 +241,15 @@ export class Shard {
         readyTimeout: READY_DEADLINE_MS,
       },
       retrieveSessionInfo: () => {
-        const { record } = session;
-        if (record === undefined) return null;
+        const { resumeState } = session;
+        if (resumeState === undefined) return null;
         // The address was chosen above: the package prefers this one to its option.
-        return { ...record, shardId: this.id, resumeURL: url };
+        return { ...resumeState, shardId: this.id, resumeURL: url };
       },
       updateSessionInfo: (_, info) => {
         // It also reports each sequence before its dispatch is handed over, and null whenever it reconnects:
         // neither is an acknowledgement. Only READY brings another session id.
-        if (info === null || info.sessionId === session.record?.sessionId) return;
+        if (info === null || info.sessionId === session.resumeState?.sessionId) return;
         session.begin({
           sessionId: info.sessionId,
           resumeUrl: info.resumeURL,

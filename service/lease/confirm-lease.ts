@@ -2,7 +2,7 @@
 // now. If both connected, they would take the sessions from each other in turns. So before a shard connects, the broker
 // must have answered, just now, on the channels that hold the lease.
 
-import { orAborted, sleep } from '../wait.ts';
+import { orAborted, orAfter, sleep } from '../wait.ts';
 import type { LeaseChannels } from './lease-channels.ts';
 
 /** After an attempt without an answer. */
@@ -23,8 +23,8 @@ export async function confirmLease(
   connection: { readonly blocked: boolean },
   signal: AbortSignal,
 ): Promise<void> {
-  const giveUp = AbortSignal.timeout(GIVE_UP_MS);
-  const either = AbortSignal.any([signal, giveUp]);
+  const giveUp = new AbortController();
+  const either = AbortSignal.any([signal, giveUp.signal]);
   const isConfirmed = async (): Promise<boolean> => {
     const channels = holding();
     if (channels === undefined) return false;
@@ -36,10 +36,9 @@ export async function confirmLease(
     );
     return (await orAborted(answered, either)) && holding() === channels;
   };
-  try {
+  const proven = async (): Promise<void> => {
     while (!(await isConfirmed())) await sleep(RETRY_MS, either);
-  } catch (error) {
-    if (!giveUp.aborted) throw error;
-  }
+  };
+  await orAfter(proven(), GIVE_UP_MS, () => giveUp.abort());
   signal.throwIfAborted();
 }

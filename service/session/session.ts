@@ -52,14 +52,14 @@ export class ShardSession {
     this.#guilds = new GuildPresence(state.startedAt, joins);
     this.#watermark = new Watermark(state.sequence);
     this.#lastReceivedAt = at;
-    // Whoever stored it may itself have been unable to connect, for hours.
+    // The process that stored it may have been unable to connect for hours.
     this.#aliveUntil = state.aliveUntil ?? at;
     this.#handedOver = isAlive(this.#aliveUntil, now);
     this.#doubted = false;
   }
 
   /** As of now, with the confirmed sequence; none before READY. */
-  get record(): ResumeState | undefined {
+  get resumeState(): ResumeState | undefined {
     if (this.#state === undefined) return undefined;
     const { aliveUntil: _, ...state } = this.#state;
     const aliveUntil = this.#aliveUntil;
@@ -68,8 +68,8 @@ export class ShardSession {
 
   /** The same for another process. */
   get stored(): ResumeState | undefined {
-    const { record } = this;
-    return record && { ...record, joins: this.#guilds.joinsUntil(record.sequence) };
+    const { resumeState } = this;
+    return resumeState && { ...resumeState, joins: this.#guilds.joinsUntil(resumeState.sequence) };
   }
 
   get id(): string | undefined {

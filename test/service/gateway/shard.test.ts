@@ -36,7 +36,7 @@ function startShard({ resumeUrl, general }: { resumeUrl?: string; general?: stri
     identified: () => undefined,
   } as unknown as GatewayInformation;
   const session: SessionPort = {
-    record: resumeUrl === undefined ? undefined : { sessionId: 'a', sequence: 7, shardCount: 1, resumeUrl },
+    resumeState: resumeUrl === undefined ? undefined : { sessionId: 'a', sequence: 7, shardCount: 1, resumeUrl },
     shardCount: 1,
     begin: () => undefined,
     resumed: () => undefined,

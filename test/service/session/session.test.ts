@@ -23,7 +23,7 @@ beforeEach(() => {
 
 describe('a session', () => {
   it('is not there before READY: nothing to resume, to receive, to store, or to lose', () => {
-    expect([session.record, session.stored, session.id]).toEqual([undefined, undefined, undefined]);
+    expect([session.resumeState, session.stored, session.id]).toEqual([undefined, undefined, undefined]);
     expect(session.receive(1, 1_000)).toBeUndefined();
     expect(session.refused('op 9', 1_000)).toBe(false);
     expect(lost).toEqual([]);
@@ -31,7 +31,7 @@ describe('a session', () => {
 
   it('begins with READY, whose own sequence is settled', () => {
     session.begin(STATE);
-    expect(session.record).toEqual(STATE);
+    expect(session.resumeState).toEqual(STATE);
     expect(session.receive(1, 1_000)).toBeUndefined();
   });
 
@@ -39,14 +39,14 @@ describe('a session', () => {
     session.begin(STATE);
     const watermark = session.receive(2, 2_000);
     session.receive(3, 2_001);
-    expect(session.record?.sequence).toBe(1);
+    expect(session.resumeState?.sequence).toBe(1);
     watermark?.settle(2);
-    expect(session.record).toEqual({ ...STATE, sequence: 2 });
+    expect(session.resumeState).toEqual({ ...STATE, sequence: 2 });
   });
 
   it('goes on from where another process stored it', () => {
     session.restore({ ...STATE, sequence: 700 }, 5_000);
-    expect(session.record).toEqual({ ...STATE, sequence: 700, aliveUntil: 5_000 });
+    expect(session.resumeState).toEqual({ ...STATE, sequence: 700, aliveUntil: 5_000 });
     expect(session.receive(700, 6_000)).toBeUndefined();
     expect(session.receive(701, 6_000)).toBe(session.watermark);
   });
@@ -57,7 +57,7 @@ describe('a session', () => {
     session.begin(SECOND);
     session.receive(2, 3_001);
     before?.settle(2);
-    expect(session.record).toMatchObject({ sessionId: 'second', sequence: 1 });
+    expect(session.resumeState).toMatchObject({ sessionId: 'second', sequence: 1 });
   });
 
   it('stores the joins up to the confirmed sequence, and its next owner has them', () => {
@@ -73,7 +73,7 @@ describe('a session', () => {
     const next = new ShardSession(3, 4, () => undefined);
     next.restore(session.stored ?? expect.fail('nothing is stored'), 2_000);
     expect([next.guilds.isJoin('7', 4, joinedAt(10)), next.guilds.isJoin('8', 3, joinedAt(11))]).toEqual([false, true]);
-    expect(next.record).not.toHaveProperty('joins');
+    expect(next.resumeState).not.toHaveProperty('joins');
     next.begin(SECOND);
     expect(next.stored?.joins).toEqual({});
   });
@@ -85,7 +85,7 @@ describe('a refusal', () => {
     session.receive(2, 4_000)?.settle(2);
     session.receive(3, 5_000);
     expect(session.refused('op 9', 9_000)).toBe(true);
-    expect([session.record?.sequence, lost]).toEqual([2, []]);
+    expect([session.resumeState?.sequence, lost]).toEqual([2, []]);
     expect(session.refused('close code 4007', 10_000)).toBe(false);
     expect(lost).toEqual([
       {
@@ -93,7 +93,7 @@ describe('a refusal', () => {
         ...{ reason: 'close code 4007', inHandOver: false },
       },
     ]);
-    expect(session.record).toBeUndefined();
+    expect(session.resumeState).toBeUndefined();
     expect(session.refused('again', 11_000)).toBe(false);
     expect(lost).toHaveLength(1);
   });
@@ -159,16 +159,16 @@ describe('a session lost in a hand-over', () => {
     expect(inHandOver()).toBe(false);
   });
 
-  it('is known by when it was last connected, whoever stores it', () => {
+  it('is known by when it was last connected, not by when it was stored', () => {
     session.begin(STATE);
-    expect(session.record).not.toHaveProperty('aliveUntil');
+    expect(session.resumeState).not.toHaveProperty('aliveUntil');
     session.disconnected(5_000);
     session.disconnected(9_000);
-    expect(session.record?.aliveUntil).toBe(5_000);
+    expect(session.resumeState?.aliveUntil).toBe(5_000);
     const next = new ShardSession(3, 4, () => undefined);
-    next.restore(session.record ?? expect.fail('there is none'), 20_000, 20_000);
-    expect(next.record?.aliveUntil).toBe(5_000);
+    next.restore(session.resumeState ?? expect.fail('there is none'), 20_000, 20_000);
+    expect(next.resumeState?.aliveUntil).toBe(5_000);
     next.resumed();
-    expect(next.record).not.toHaveProperty('aliveUntil');
+    expect(next.resumeState).not.toHaveProperty('aliveUntil');
   });
 });
