@@ -1,6 +1,6 @@
-// The one kind of error that a caller tells apart from all others.
+// The one kind of error that a caller tells apart, and the text of any.
 
-/** The configuration is wrong: log all faults at once and exit with EX_CONFIG. */
+/** The configuration is wrong: report all faults at once, and exit with EX_CONFIG. */
 export class ConfigError extends Error {
   override readonly name = 'ConfigError';
   readonly faults: readonly string[];

@@ -3,7 +3,7 @@
 import { randomBytes } from 'node:crypto';
 import { type Channel, type ChannelModel, type ConsumeMessage, connect } from 'amqplib';
 import type { LoginSource } from '../../service/amqp/connection.ts';
-import { parseBrokerLogin } from '../../service/secrets.ts';
+import { parseBrokerLogin } from '../../service/credentials.ts';
 import { manage, type Vhost } from './broker.ts';
 
 /** A login that never changes. */

@@ -8,8 +8,7 @@ import { afterEach, beforeEach, describe, expect, it } from 'vitest';
 import { startRabbitMq } from '../../../local/rabbitmq.ts';
 import { type SecretsManager, startSecretsManager } from '../../../local/secrets-manager.ts';
 import { BrokerConnection, type BrokerConnectionOptions } from '../../../service/amqp/connection.ts';
-import { ENV } from '../../../service/contract/names.ts';
-import { credential, parseBrokerLogin } from '../../../service/secrets.ts';
+import { credential, parseBrokerLogin } from '../../../service/credentials.ts';
 import { makeVhost, manage, sharedBroker, type Vhost } from '../../support/broker.ts';
 import { fixedLogin, makeUser, type User } from '../../support/broker-play.ts';
 import { eventually, type LogLines, logLines } from '../../support/log-lines.ts';
@@ -153,7 +152,7 @@ describe('a login that is refused', () => {
 
   it('is read again, and the new one is used: by every connection that shares it', async () => {
     const arn = secrets.put('ingestor', secretWith('the-old-password'));
-    const login = credential({ kind: 'secret', arn }, ENV.rabbitmqUrl, parseBrokerLogin, lines.hide);
+    const login = credential({ kind: 'secret', arn }, parseBrokerLogin, lines.hide);
     await login.read();
     await user.changePassword('the-new-password');
     secrets.put('ingestor', secretWith('the-new-password'));
@@ -167,7 +166,7 @@ describe('a login that is refused', () => {
 
   it('is asked for again and again while it stays wrong', async () => {
     const arn = secrets.put('ingestor', secretWith('the-wrong-password'));
-    const login = credential({ kind: 'secret', arn }, ENV.rabbitmqUrl, parseBrokerLogin, lines.hide);
+    const login = credential({ kind: 'secret', arn }, parseBrokerLogin, lines.hide);
     const connection = connectionOf({ login });
     connection.start();
     expect(await lines.line('it was read again')).toMatchObject({ renewed: false });
@@ -180,7 +179,7 @@ describe('a login that is refused', () => {
 
   it('may not be there yet: that is said, and it is waited for', async () => {
     const arn = secrets.put('ingestor');
-    const login = credential({ kind: 'secret', arn }, ENV.rabbitmqUrl, parseBrokerLogin, lines.hide);
+    const login = credential({ kind: 'secret', arn }, parseBrokerLogin, lines.hide);
     const connection = connectionOf({ login });
     connection.start();
     expect(await lines.line('cannot connect to the broker')).toMatchObject({

@@ -1,28 +1,22 @@
-// A mutex between tasks, made of exclusive queues: who has declared one holds it, and it vanishes with its holder's
-// connection. Within the task a bucket is asked for by one waiter at a time, because a connection never locks itself out.
+// A mutex between tasks, made of exclusive queues: the task that has declared one holds it, and it vanishes with that
+// task's connection. Within a task one waiter at a time asks for a bucket, because a connection never locks itself out.
 
-import { setTimeout as sleep } from 'node:timers/promises';
 import type { Channel, ChannelModel } from 'amqplib';
+import type { ConnectionEvents } from '../connection-events.ts';
 import { errorMessage } from '../errors.ts';
 import type { Log } from '../log.ts';
+import { orAborted, sleep } from '../wait.ts';
 
-/** How often somebody who waits asks again. A refusal closes the channel, so not too often. */
+/** A refusal closes the channel, so not too often. */
 const ASK_AGAIN_MS = 250;
 
-export class ExclusiveQueueMutex {
+export class QueueMutex {
   readonly #queueOf: (bucket: number) => string;
   readonly #log: Log;
   readonly #tails = new Map<number, Promise<void>>();
   #model: ChannelModel | undefined;
 
-  constructor(
-    connection: {
-      on(event: 'open', listener: (model: ChannelModel) => void): unknown;
-      on(event: 'lost', listener: () => void): unknown;
-    },
-    queueOf: (bucket: number) => string,
-    log: Log,
-  ) {
+  constructor(connection: ConnectionEvents<ChannelModel>, queueOf: (bucket: number) => string, log: Log) {
     this.#queueOf = queueOf;
     this.#log = log;
     connection.on('open', (model) => {
@@ -33,7 +27,7 @@ export class ExclusiveQueueMutex {
     });
   }
 
-  /** Waits, for ever, until this task holds the bucket. @returns what gives it to the next @throws when the signal aborts */
+  /** Waits, indefinitely, until this task holds the bucket. @returns what releases it @throws when the signal aborts */
   async acquire(bucket: number, signal: AbortSignal): Promise<() => void> {
     const before = this.#tails.get(bucket) ?? Promise.resolve();
     const held = Promise.withResolvers<void>();
@@ -44,8 +38,8 @@ export class ExclusiveQueueMutex {
     try {
       await orAborted(before, signal);
       const release = await this.#declare(bucket, signal);
-      // The next waiter of this task declares the same queue on the same connection, where nothing locks it out: before
-      // the queue is gone, its deletion would hit the next one's.
+      // The next waiter of this task would find the same queue on the same connection, where nothing locks it out: it
+      // asks when the queue is deleted.
       return () => void release().then(held.resolve);
     } catch (error) {
       held.resolve();
@@ -59,7 +53,7 @@ export class ExclusiveQueueMutex {
       signal.throwIfAborted();
       const channel = await this.#model?.createChannel().catch(() => undefined);
       if (channel !== undefined) {
-        // What it says is thrown by the call as well.
+        // The call rejects with the same error.
         channel.on('error', () => undefined);
         try {
           await channel.assertQueue(queue, {
@@ -70,13 +64,10 @@ export class ExclusiveQueueMutex {
           return () => this.#delete(channel, queue);
         } catch (error) {
           if (!/RESOURCE.LOCKED/.test(errorMessage(error)))
-            this.#log.warn(
-              { queue, reason: errorMessage(error) },
-              'cannot ask for the right to IDENTIFY; trying again',
-            );
+            this.#log.warn({ queue, err: error }, 'cannot ask for the identify lock; retrying');
         }
       }
-      await sleep(ASK_AGAIN_MS * (0.75 + 0.5 * Math.random()), undefined, { signal });
+      await sleep(ASK_AGAIN_MS * (0.75 + 0.5 * Math.random()), signal);
     }
   }
 
@@ -84,17 +75,5 @@ export class ExclusiveQueueMutex {
     // A connection lost meanwhile has taken the queue with it.
     await channel.deleteQueue(queue).catch(() => undefined);
     await channel.close().catch(() => undefined);
-  }
-}
-
-async function orAborted(promise: Promise<void>, signal: AbortSignal): Promise<void> {
-  const aborted = Promise.withResolvers<never>();
-  const abort = () => aborted.reject(signal.reason);
-  if (signal.aborted) abort();
-  signal.addEventListener('abort', abort, { once: true });
-  try {
-    await Promise.race([promise, aborted.promise]);
-  } finally {
-    signal.removeEventListener('abort', abort);
   }
 }

@@ -3,7 +3,7 @@
 import { once } from 'node:events';
 import { afterEach, beforeEach, describe, expect, it } from 'vitest';
 import { BrokerConnection } from '../../../service/amqp/connection.ts';
-import { ExclusiveQueueMutex } from '../../../service/amqp/exclusive-queue.ts';
+import { QueueMutex } from '../../../service/amqp/queue-mutex.ts';
 import { identifyQueue } from '../../../service/contract/names.ts';
 import { makeVhost, manage, type Vhost } from '../../support/broker.ts';
 import { fixedLogin, makeUser, type User } from '../../support/broker-play.ts';
@@ -26,12 +26,12 @@ afterEach(async () => {
 });
 
 /** A task: a connection with a user of its own, so that it can be cut by itself. */
-async function task(): Promise<{ mutex: ExclusiveQueueMutex; user: User; connection: BrokerConnection }> {
+async function task(): Promise<{ mutex: QueueMutex; user: User; connection: BrokerConnection }> {
   const user = await makeUser(vhost);
   users.push(user);
   const connection = new BrokerConnection({ name: 'task', login: fixedLogin(user.url), log: lines.log });
   connections.push(connection);
-  const mutex = new ExclusiveQueueMutex(connection, identifyQueue, lines.log);
+  const mutex = new QueueMutex(connection, identifyQueue, lines.log);
   connection.start();
   await once(connection, 'open', { signal: AbortSignal.timeout(20_000) });
   return { mutex, user, connection };
@@ -44,7 +44,7 @@ const queues = async () =>
   );
 
 /** Acquires, and tells in `order` when it has. */
-function waiting(mutex: ExclusiveQueueMutex, name: string, order: string[], bucket = 0, signal = forever) {
+function waiting(mutex: QueueMutex, name: string, order: string[], bucket = 0, signal = forever) {
   return mutex.acquire(bucket, signal).then((release) => {
     order.push(name);
     return release;
@@ -150,7 +150,7 @@ describe('the signal', () => {
 
   it('ends a wait for a connection', async () => {
     const connection = new BrokerConnection({ name: 'never', login: fixedLogin(vhost.url()), log: lines.log });
-    const mutex = new ExclusiveQueueMutex(connection, identifyQueue, lines.log);
+    const mutex = new QueueMutex(connection, identifyQueue, lines.log);
     await expect(mutex.acquire(0, AbortSignal.timeout(20))).rejects.toThrow();
   });
 });

@@ -1,20 +1,23 @@
-// Credentials that may change while the service runs. A value from a variable never does; one from Secrets Manager is
-// kept until somebody is refused with it, and is then read again. Values go to the log's redaction before anybody
-// else can see them. Which value is right is for Discord and the broker to say, not for this file.
+// Credentials that may change while the service runs. One from a variable never does; one from Secrets Manager is kept
+// until Discord or the broker refuses it, and is then read again. Each goes to the log's redaction before it is used.
 
-import type { CredentialSource } from './config.ts';
 import { BROKER_SECRET_FIELDS } from './contract/names.ts';
 import { errorMessage } from './errors.ts';
 
-/** By itself the client waits for ever on a peer that accepts and stays silent. */
+/** By itself the client waits indefinitely for a peer that accepts and stays silent. */
 const READ_DEADLINE_MS = 15_000;
 
+/** Where a credential comes from: a variable, whose value config.ts has parsed, or a secret. */
+export type CredentialSource<T> =
+  | { readonly kind: 'variable'; readonly name: string; readonly text: string; readonly value: T }
+  | { readonly kind: 'secret'; readonly arn: string };
+
 export interface Credential<T> {
-  /** The value in force. @throws Error with one sentence when there is none yet or it cannot be read */
+  /** @throws Error with one sentence when there is no usable value yet, or it cannot be read */
   read(): Promise<T>;
-  /** Reads again. @returns whether the value differs from the last one read; always false for a variable */
+  /** Reads again. @returns whether the value differs from the last one; never for a variable */
   refresh(): Promise<boolean>;
-  /** Where it comes from, for messages: the variable's or the secret's name, never the value. */
+  /** For messages: the variable's or the secret's name, never the value. */
   readonly from: string;
 }
 
@@ -28,31 +31,32 @@ export interface BrokerLogin {
 }
 
 /**
- * @param variable the variable's name, for messages
+ * @param parse for a secret's text; throws an Error with one sentence that does not quote the text
  * @param hide called with every secret text, so that no log line can hold it
- * @param parse turns the text into the value; throws an Error with one sentence that does not quote the text
  */
 export function credential<T>(
-  source: CredentialSource,
-  variable: string,
+  source: CredentialSource<T>,
   parse: (text: string) => T,
   hide: (secret: string) => void,
-  readDeadlineMs = READ_DEADLINE_MS,
 ): Credential<T> {
-  const from = source.kind === 'value' ? variable : source.arn;
-  let last: { text: string; value: T } | undefined;
-  const load = async (): Promise<{ text: string; value: T }> => {
-    const text = source.kind === 'value' ? source.value : await readSecret(source.arn, readDeadlineMs);
+  if (source.kind === 'variable') {
+    hide(source.text);
+    return { from: source.name, read: async () => source.value, refresh: async () => false };
+  }
+  const { arn } = source;
+  let last: { readonly text: string; readonly value: T } | undefined;
+  const load = async () => {
+    const text = await readSecret(arn);
     if (text === last?.text) return last;
     hide(text);
     try {
       return { text, value: parse(text) };
     } catch (error) {
-      throw new Error(`${from}: ${errorMessage(error)}`, { cause: error });
+      throw new Error(`${arn}: ${errorMessage(error)}`, { cause: error });
     }
   };
   return {
-    from,
+    from: arn,
     async read() {
       last ??= await load();
       return last.value;
@@ -70,11 +74,11 @@ export function parseToken(text: string): string {
   const trimmed = text.trim();
   const token = trimmed.startsWith('{') ? String(parseObject(trimmed).token ?? '') : trimmed;
   if (token === '') throw new Error("expected the bot's token, got an empty secret. Put the token into it");
-  if (/\s/.test(token)) throw new Error('expected the token alone, got a text with spaces. Put only the token there');
+  if (/\s/.test(token)) throw new Error('expected the token alone, without "Bot " before it, got a text with spaces');
   return token;
 }
 
-/** As parseBrokerLogin, for production: @throws when the login is not for a TLS listener */
+/** For production, where the login must be for a TLS listener. */
 export function parseTlsLogin(text: string): BrokerLogin {
   const login = parseBrokerLogin(text);
   if (!login.tls)
@@ -82,7 +86,10 @@ export function parseTlsLogin(text: string): BrokerLogin {
   return login;
 }
 
-/** The login of `RABBITMQ_URL` (amqps://user:password@host:5671/vhost) or of a secret (JSON, or such an address). */
+/**
+ * The login of `RABBITMQ_URL` (amqps://user:password@host:5671/vhost) or of a secret (JSON, or such an address).
+ * lib/rotation has a parser of its own: it keeps every field of the secret, which it writes again.
+ */
 export function parseBrokerLogin(text: string): BrokerLogin {
   const trimmed = text.trim();
   if (!trimmed.startsWith('{')) return parseBrokerUrl(trimmed);
@@ -94,7 +101,7 @@ export function parseBrokerLogin(text: string): BrokerLogin {
   if (!Number.isInteger(port) || port < 1 || port > 65_535)
     throw new Error(`expected a TCP port in the field port, got '${String(fields.port)}'`);
   return {
-    // Amazon MQ gives its endpoint as amqps://host:port: taken as it is copied.
+    // Amazon MQ shows its endpoint as amqps://host:port, which may be copied as it is.
     host: String(fields.host)
       .replace(/^amqps:\/\//, '')
       .replace(/^([^:]+):\d+$/, '$1'),
@@ -107,7 +114,7 @@ export function parseBrokerLogin(text: string): BrokerLogin {
 }
 
 /** @throws Error with one sentence that does not quote the text, which holds a password */
-export function parseBrokerUrl(text: string): BrokerLogin {
+function parseBrokerUrl(text: string): BrokerLogin {
   const refuse = (what: string): never => {
     throw new Error(
       `expected amqps://user:password@host:5671/vhost, with special characters of the password percent-encoded, got ${what}`,
@@ -140,21 +147,21 @@ function parseObject(text: string): Record<string, unknown> {
   try {
     return JSON.parse(text) as Record<string, unknown>;
   } catch {
-    // The parser's own message quotes the text, which is a secret.
+    // The parser's message quotes the text, which is a secret.
     throw new Error('expected a JSON object, got a text that starts with { and is not JSON');
   }
 }
 
-async function readSecret(arn: string, deadlineMs: number): Promise<string> {
-  // Loaded only by those who have secrets there: the client takes more memory than the rest of the service.
+async function readSecret(arn: string): Promise<string> {
+  // Loaded only where there are secrets to read: the client takes more memory than the rest of the service.
   const { GetSecretValueCommand, ResourceNotFoundException, SecretsManagerClient } = await import(
     '@aws-sdk/client-secrets-manager'
   );
-  // A region in the ARN beats one in the environment: the secret is there and nowhere else.
+  // The ARN's region, not the environment's: the secret is there.
   const client = new SecretsManagerClient({ region: arn.split(':')[3] ?? '', maxAttempts: 2 });
   try {
     const { SecretString } = await client.send(new GetSecretValueCommand({ SecretId: arn }), {
-      abortSignal: AbortSignal.timeout(deadlineMs),
+      abortSignal: AbortSignal.timeout(READ_DEADLINE_MS),
     });
     return SecretString ?? '';
   } catch (error) {
