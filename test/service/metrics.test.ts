@@ -162,6 +162,7 @@ describe('the embedded metric format', () => {
       return emf()[0].FrameToConfirm as number[];
     };
     expect(observed(100)).toEqual(Array.from({ length: 100 }, (_, index) => index + 1));
+    expect(observed(3)).toEqual([1, 2, 3]);
     const sample = observed(20_000);
     expect(new Set(sample).size).toBe(100);
     expect(sample).toHaveLength(100);
