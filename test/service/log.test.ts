@@ -40,28 +40,24 @@ describe('a secret that the service knows', () => {
     expect(text.match(/\[redacted\]/g)?.length).toBeGreaterThan(6);
   });
 
-  it('stays masked when another one replaces it', () => {
-    expect(logged('the-first the-second', 'the-first', 'the-second')).toBe('[redacted] [redacted]');
-  });
-
-  it('is masked without the host and the user beside it', () => {
-    const message = 'the broker at broker.example refused ingestor';
-    const login = { host: 'broker.example', username: 'ingestor', password: PASSWORD };
-    expect(logged(message, JSON.stringify(login))).toBe(message);
-  });
-
-  it('is masked from six characters on: a shorter one would garble every line', () => {
-    expect(logged('12345 123456', '12345')).toBe('12345 123456');
-    expect(logged('12345 123456', '123456')).toBe('12345 [redacted]');
+  it.each<[string, readonly string[], string]>([
+    ['also when another one replaces it', ['the-first', 'the-second'], '[redacted] [redacted] at broker.example 12345'],
+    [
+      'without the host beside it',
+      ['{"host":"broker.example","token":"the-first"}'],
+      '[redacted] the-second at broker.example 12345',
+    ],
+    ['only from six characters on', ['12345', 'second'], 'the-first the-[redacted] at broker.example 12345'],
+  ])('is masked %s', (_, secrets, masked) => {
+    expect(logged('the-first the-second at broker.example 12345', ...secrets)).toBe(masked);
   });
 });
 
 describe('a secret that the service does not know', () => {
   it.each([
     ['amqps://ingestor:hunter2@broker.example:5671/discord', 'amqps://[redacted]@broker.example:5671/discord'],
-    ['AMQP://ingestor:hunter2@h', 'AMQP://[redacted]@h'],
     ['amqps://ingestor:hunter2@hunter2@h/v', 'amqps://[redacted]@h/v'],
-    ['(amqp://ingestor:hunter2@h), (amqp://b:hunter2@i)', '(amqp://[redacted]@h), (amqp://[redacted]@i)'],
+    ['(AMQP://ingestor:hunter2@h), (amqp://b:hunter2@i)', '(AMQP://[redacted]@h), (amqp://[redacted]@i)'],
   ])('is masked in an address: %s', (message, masked) => expect(logged(message)).toBe(masked));
 
   it.each(['token', 'password', 'interactionToken', 'interaction_token', 'Password'])(
