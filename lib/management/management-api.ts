@@ -198,7 +198,10 @@ export class ManagementApi {
     const { status, answer } = await this.#exchange(method, target, body);
     if (status >= 200 && status < 300) return answer;
     if (status >= 500)
-      throw new ManagementApiError('away', `the broker at ${origin} failed (HTTP ${status}): try again later`);
+      throw new ManagementApiError(
+        'away',
+        `the broker at ${origin} failed at ${method} ${target} (HTTP ${status}): try again later`,
+      );
     const failure = FAILURE.safeParse(jsonOf(answer)).data;
     if (status === 404 && mayBeMissing && failure) return undefined;
     const reason = failure && this.#cleaned(failure.reason ?? failure.error, body);
