@@ -174,17 +174,6 @@ describe('create', () => {
     expect(Date.now() - started).toBeLessThan(15_000);
   });
 
-  it('refuses at once what cannot be changed, and touches nothing', async () => {
-    const { api } = functions;
-    await api.put(['vhosts', id], {});
-    await api.put(['permissions', id, sharedBroker().username], { configure: '.*', write: '.*', read: '.*' });
-    await api.put(['queues', id, QUEUES.interactions], CLASSIC);
-    await expect(call('Create', properties(topology()))).rejects.toThrow(
-      /^nothing was applied: queue interactions: x-queue-type is 'classic', wanted 'quorum', and cannot be changed/,
-    );
-    expect(await queues()).toEqual([QUEUES.interactions]);
-  });
-
   it('without its settings is refused before it reads a secret', async () => {
     const before = functions.secrets.requests.length;
     for (const [changes, sentence] of [

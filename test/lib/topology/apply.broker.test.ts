@@ -227,36 +227,6 @@ describe.concurrent(`on RabbitMQ ${version}`, () => {
     expect(await pending(own, wanted)).toEqual([]);
   });
 
-  onBroker('what existed before is never removed, what we made only while it is as we made it', async ({ own }) => {
-    const { api, vhost } = own;
-    const wanted = own.topology();
-    const { applyTo, name: _, ...policy } = ORDERS_POLICY;
-    const byHand = async () => {
-      await api.put(['exchanges', vhost, 'orders'], { type: 'topic', durable: true });
-      await api.put(['queues', vhost, QUEUES.unrouted], { durable: true, arguments: { 'x-queue-type': 'quorum' } });
-      await api.post(['bindings', vhost, 'e', 'orders', 'q', QUEUES.unrouted], { routing_key: 'new' });
-      await api.put(['policies', vhost, 'orders'], { ...policy, 'apply-to': applyTo });
-    };
-    await byHand();
-    await apply(own, withOrders(wanted));
-    expect(await apply(own, wanted)).toMatchObject({ steps: [], ...NOTHING_TO_REPORT });
-
-    await api.delete('exchanges', vhost, 'orders');
-    await api.delete('policies', vhost, 'orders');
-    await apply(own, withOrders(wanted));
-    await api.put(['policies', vhost, 'orders'], { ...policy, 'apply-to': applyTo, priority: 11 });
-    const report = await apply(own, wanted);
-    expect(lines(report)).toEqual(["remove binding orders → unrouted ('new')"]);
-    expect(report.unwanted).toEqual([{ type: 'exchange', name: 'orders' }]);
-    expect(report.kept).toEqual(['policy orders is kept: it was changed after it was applied']);
-    await api.delete('exchanges', vhost, 'orders');
-    await api.delete('policies', vhost, 'orders');
-    expect(await apply(own, wanted)).toMatchObject({ steps: [], ...NOTHING_TO_REPORT });
-    // What somebody makes afterwards is theirs, though it is the same.
-    await byHand();
-    expect(await apply(own, wanted)).toMatchObject({ steps: [], ...NOTHING_TO_REPORT });
-  });
-
   onBroker('a failure in the middle leaves a true record, and the way back', async ({ own }) => {
     const before = own.topology();
     await apply(own, before);

@@ -5,7 +5,7 @@ import { afterEach, beforeEach, describe, expect, test, vi } from 'vitest';
 import { applyTopology } from '../../../lib/topology/apply.ts';
 import { EXCHANGES, leaseQueue, QUEUES } from '../../../service/contract/names.ts';
 import { sharedBroker } from '../../support/broker.ts';
-import { closedPort } from '../../support/fake-servers.ts';
+import { closedPort, refusing } from '../../support/fake-servers.ts';
 import { type OwnVhost, ownVhost } from '../../support/own-vhost.ts';
 
 const PROGRAM = new URL('../../../bin/topology.ts', import.meta.url).pathname;
@@ -151,6 +151,16 @@ describe('what is no longer wanted', () => {
     const removed = await here('remove', ['queue', leaseQueue(1), '--yes']);
     expect([removed.code, removed.out.split('\n').at(-2)]).toEqual([0, `- queue ${leaseQueue(1)}`]);
     expect(await exists('queues', leaseQueue(1))).toBe(false);
+  });
+
+  test('holds an unknown number of messages, not none, where the broker keeps no statistics', async () => {
+    await here('apply', ['--shard-groups', '2']);
+    const queue = JSON.stringify({ name: leaseQueue(1), durable: true, auto_delete: false, arguments: {} });
+    const broker = await refusing(managementUrl, /^GET \/api\/queues\/[^/]+\/ingestor/, 200, queue);
+    const url = withLogin(`http://127.0.0.1:${broker.port}`);
+    const { out } = await topology(['remove', 'queue', leaseQueue(1), '--url', url, ...ours()]);
+    expect(out).toContain('\n  messages: unknown\n  consumers: unknown\n');
+    await broker.close();
   });
 
   test('is no lease queue that tasks consume, however many groups are named', async () => {
