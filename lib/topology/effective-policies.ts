@@ -99,7 +99,7 @@ function bound(value: unknown): number {
 function operatorPoliciesOf(queue: string, found: Found): Pick<FoundPolicy, 'name' | 'definition'>[] {
   const there = found.queues.find(({ name }) => name === queue);
   const name = there?.operator_policy;
-  if (name === null || name === '') return [];
+  if (name === null) return [];
   if (name !== undefined) {
     const effective = { name, definition: there?.effective_policy_definition ?? {} };
     return [found.operatorPolicies.find((policy) => policy.name === name) ?? effective];

@@ -38,11 +38,10 @@ export function parseRecord(value: unknown): TopologyRecord | undefined {
 /** With what the steps are about to make true: of a policy that changes, both values. */
 export function withSteps(record: TopologyRecord, steps: readonly Step[], login: string): TopologyRecord {
   const next = { ...record };
-  for (const { kind, target } of steps) {
-    if (kind === 'remove') continue;
+  for (const { target } of steps) {
     if (target.type === 'exchange') next.exchanges = added(next.exchanges, target.exchange.name);
     if (target.type === 'queue') next.queues = added(next.queues, target.queue.name);
-    if (target.type === 'user' && kind === 'create') next.users = added(next.users, target.user.name);
+    if (target.type === 'user') next.users = added(next.users, target.user.name);
     if (target.type === 'binding') next.bindings = added(next.bindings, target.binding);
     if (target.type === 'policy') next.policies = added(next.policies, target.policy);
     // The user that applies the topology needs its permissions, also where another one does so next time.

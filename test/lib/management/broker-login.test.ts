@@ -80,6 +80,7 @@ describe('the settings of the functions', () => {
   it.each([
     ['MANAGEMENT_URL', undefined, 'MANAGEMENT_URL: expected a value'],
     ['MANAGEMENT_URL', 'http://user:hunter2@127.0.0.1:15672', 'MANAGEMENT_URL: expected https://host'],
+    ['MANAGEMENT_URL', 'amqps://user:hunter2@host', 'MANAGEMENT_URL: expected https://host'],
     ['MANAGEMENT_URL', 'hunter2', 'MANAGEMENT_URL: expected https://host'],
     ['ADMINISTRATOR_SECRET_ARN', '', 'ADMINISTRATOR_SECRET_ARN: expected a value'],
     ['LOGIN_SECRET_ARNS', undefined, 'LOGIN_SECRET_ARNS: expected a value'],

@@ -242,9 +242,10 @@ describe('is refused', () => {
     expect(refused.steps.filter(({ kind }) => kind === 'remove')).toEqual([]);
   });
 
-  test('a user with tags also where it has no password to set', () => {
-    const found = { ...settled, ...changed('users', 'worker', { tags: ['monitoring'] }) };
-    expect(plan(wanted, found, {}).refusals).toEqual([tags]);
+  test('where no password is to be set, a user with tags, but not somebody else', () => {
+    const refusals = (change: Partial<Found>) => plan(wanted, { ...settled, ...change }, {}).refusals;
+    expect(refusals(changed('users', 'worker', { tags: ['monitoring'] }))).toEqual([tags]);
+    expect(refusals({ ...changed('users', 'worker', hashed('theirs')), ...foreign })).toEqual([]);
   });
 
   test('the administrator that applies it, as one of its users', () => {
@@ -341,6 +342,28 @@ describe('what is no longer wanted', () => {
     const rotated = previous.users.map((user) => (user.name === 'former' ? { ...user, name: 'former_b' } : user));
     const still = plan({ ...previous, users: rotated }, pair, { ...passwords, former_b: 'x' });
     expect([lines(still), still.unwanted]).toEqual([['create permissions of former_b'], []]);
+  });
+
+  test('is what the record names: neither what does not exist any more, nor a former value', () => {
+    const without = { ...there, queues: settled.queues, exchanges: settled.exchanges };
+    expect(carriedOut(without, [], secrets).record).toMatchObject(
+      Object.fromEntries(
+        (['queues', 'exchanges'] as const).map((kind) => [kind, settled[kind].map(({ name }) => name)]),
+      ),
+    );
+    const policies = wanted.policies.map((some) => (some.name === 'leases' ? { ...some, priority: 11 } : some));
+    const users = wanted.users.map((some) => ({ ...some, permissions: { configure: '', write: '', read: '' } }));
+    const other = carriedOut(settled, plan({ ...wanted, policies, users }, settled, secrets).steps, secrets);
+    expect(other.record?.policies).toHaveLength(wanted.policies.length);
+    expect(other.record?.policies).toContainEqual(expect.objectContaining({ name: 'leases', priority: 11 }));
+    expect(other.record?.permissions).toHaveLength(wanted.users.length);
+  });
+
+  test('as permissions of a user that applied it before stays', () => {
+    const users = [...settled.users, { name: 'second', tags: ['administrator'] }];
+    expect(lines(plan(wanted, { ...settled, users, login: 'second' }, passwords))).toEqual([
+      'create permissions of second',
+    ]);
   });
 
   test('as the user that applies it stays, and so do its permissions', () => {
