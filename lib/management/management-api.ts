@@ -133,7 +133,7 @@ const QUERIES: Partial<Record<Kind, string>> = {
 export type ApiPath = readonly [kind: string, ...names: string[]];
 
 export class ManagementApi {
-  readonly username: string;
+  readonly #username: string;
   readonly #base: URL;
   readonly #authorization: string;
   readonly #password: string;
@@ -142,7 +142,7 @@ export class ManagementApi {
 
   /** @throws TypeError when the address is none */
   constructor({ url, username, password, ca, deadlineMs = 10_000 }: ManagementApiOptions) {
-    this.username = username;
+    this.#username = username;
     this.#base = baseOf(url);
     this.#authorization = `Basic ${Buffer.from(`${username}:${password}`).toString('base64')}`;
     this.#password = password;
@@ -209,10 +209,10 @@ export class ManagementApi {
     if (status === 401 && /^(login failed|not[_ ]authori[sz]ed)$/i.test(reason ?? 'login failed'))
       throw new ManagementApiError(
         'login',
-        `the broker at ${origin} refuses the login of user '${this.username}': the password is wrong, or there is no such user`,
+        `the broker at ${origin} refuses the login of user '${this.#username}': the password is wrong, or there is no such user`,
       );
     if (reason === undefined) throw this.#unexpected(`${method} ${target}: HTTP ${status}`);
-    throw new ManagementApiError('refused', `the broker refuses ${method} ${target} by ${this.username}: ${reason}`);
+    throw new ManagementApiError('refused', `the broker refuses ${method} ${target} by ${this.#username}: ${reason}`);
   }
 
   async #exchange(method: string, target: string, body?: object): Promise<{ status: number; answer: string }> {

@@ -7,7 +7,7 @@ import { type Found, readFound } from './found.ts';
 import { type Passwords, type Plan, plan } from './plan.ts';
 import { isEqual, pruned, recordName, type TopologyRecord, withSteps } from './record.ts';
 import { complaints } from './rules.ts';
-import type { Step } from './steps.ts';
+import type { Step, Target } from './steps.ts';
 import type { Topology } from './topology.ts';
 
 export interface ApplyOptions {
@@ -93,50 +93,52 @@ async function carryOut(
   vhost: string,
   passwords: Passwords,
 ): Promise<string | undefined> {
-  const putOrDelete = async (path: ApiPath, body: object) =>
-    await (kind === 'remove' ? api.delete(...path) : api.put(path, body));
+  if (target.type === 'limits') {
+    let refused: string | undefined;
+    for (const [limit, value] of Object.entries(target.limits))
+      await unlessRefused(api.put(['user-limits', target.user, limit], { value }), (reason) => {
+        refused = `limits of ${target.user} are not set: ${reason}`;
+      });
+    return refused;
+  }
+  const { path, body } = resourceOf(target, vhost, passwords);
+  if (kind === 'remove') await api.delete(...path);
+  else if (target.type === 'binding') await api.post(path, body);
+  else await api.put(path, body);
+  return undefined;
+}
+
+function resourceOf(
+  target: Exclude<Target, { type: 'limits' }>,
+  vhost: string,
+  passwords: Passwords,
+): { path: ApiPath; body: object } {
   switch (target.type) {
     case 'vhost':
-      await api.put(['vhosts', vhost], {});
-      return undefined;
+      return { path: ['vhosts', vhost], body: {} };
     case 'policy': {
       const { name, applyTo, ...policy } = target.policy;
-      await putOrDelete(['policies', vhost, name], { ...policy, 'apply-to': applyTo });
-      return undefined;
+      return { path: ['policies', vhost, name], body: { ...policy, 'apply-to': applyTo } };
     }
     case 'exchange': {
       const { name, type } = target.exchange;
-      await api.put(['exchanges', vhost, name], { type, durable: true });
-      return undefined;
+      return { path: ['exchanges', vhost, name], body: { type, durable: true } };
     }
     case 'queue':
-      await api.put(['queues', vhost, target.queue.name], { durable: true, arguments: target.queue.arguments });
-      return undefined;
+      return { path: ['queues', vhost, target.queue.name], body: { durable: true, arguments: target.queue.arguments } };
     case 'binding': {
       const { exchange, queue, routingKey } = target.binding;
-      const path: ApiPath = ['bindings', vhost, 'e', exchange, 'q', queue];
-      if (kind !== 'remove') await api.post(path, { routing_key: routingKey });
-      else await api.delete(...path, target.propertiesKey ?? '');
-      return undefined;
+      const key = target.propertiesKey === undefined ? [] : [target.propertiesKey];
+      return { path: ['bindings', vhost, 'e', exchange, 'q', queue, ...key], body: { routing_key: routingKey } };
     }
     case 'user': {
       const { name, tags } = target.user;
       const password = passwords[name];
       if (password === undefined) throw new Error(`user ${name}: expected a password to set, got none`);
-      await api.put(['users', name], { password, tags: tags.join(',') });
-      return undefined;
+      return { path: ['users', name], body: { password, tags: tags.join(',') } };
     }
     case 'permissions':
-      await putOrDelete(['permissions', vhost, target.user], target.permissions);
-      return undefined;
-    case 'limits': {
-      let refused: string | undefined;
-      for (const [limit, value] of Object.entries(target.limits))
-        await unlessRefused(api.put(['user-limits', target.user, limit], { value }), (reason) => {
-          refused = `limits of ${target.user} are not set: ${reason}`;
-        });
-      return refused;
-    }
+      return { path: ['permissions', vhost, target.user], body: target.permissions };
   }
 }
 

@@ -215,47 +215,39 @@ function policies(limits: Limits): Policy[] {
   const confirmed = { ...deadLettered, 'dead-letter-strategy': 'at-least-once', overflow: 'reject-publish' };
   // A refused publish would hold up the interactions behind it, so the oldest messages are dead-lettered instead.
   const dropping = { ...deadLettered, 'dead-letter-strategy': 'at-most-once', overflow: 'drop-head' };
-  const lastStop = {
-    'message-ttl': limits.deadLettersTtlMs,
-    'max-length-bytes': limits.deadLettersMaxBytes,
-    overflow: 'drop-head',
-    'delivery-limit': -1,
-  };
-  const queues = (name: string, pattern: string, definition: Policy['definition']): Policy => ({
-    name,
-    pattern,
-    applyTo: 'queues',
-    priority: PRIORITY,
-    definition,
+  const policy = (name: string, pattern: string, definition: Policy['definition']): Policy => ({
+    ...{ name, pattern, applyTo: 'queues', priority: PRIORITY, definition },
   });
   return [
-    queues(QUEUES.interactions, exactly(QUEUES.interactions), {
+    policy(QUEUES.interactions, exactly(QUEUES.interactions), {
       ...confirmed,
       'message-ttl': limits.interactionsTtlMs,
       'max-length': limits.interactionsMaxMessages,
       'max-length-bytes': limits.interactionsMaxBytes,
       'delivery-limit': limits.deliveryLimit,
     }),
-    queues(QUEUES.guildEvents, exactly(QUEUES.guildEvents), {
+    policy(QUEUES.guildEvents, exactly(QUEUES.guildEvents), {
       ...dropping,
       'max-length': limits.guildEventsMaxMessages,
       'max-length-bytes': limits.guildEventsMaxBytes,
       'delivery-limit': limits.deliveryLimit,
     }),
-    queues(QUEUES.gatewayEvents, exactly(QUEUES.gatewayEvents), {
+    policy(QUEUES.gatewayEvents, exactly(QUEUES.gatewayEvents), {
       ...dropping,
       'max-length': limits.gatewayEventsMaxMessages,
       'delivery-limit': limits.deliveryLimit,
     }),
-    queues('set-aside', exactly(QUEUES.deadLetters, QUEUES.unrouted), lastStop),
+    policy('set-aside', exactly(QUEUES.deadLetters, QUEUES.unrouted), {
+      'message-ttl': limits.deadLettersTtlMs,
+      'max-length-bytes': limits.deadLettersMaxBytes,
+      overflow: 'drop-head',
+      'delivery-limit': -1,
+    }),
     // A group record is redelivered at every hand-over, without an end. Not the identify queues: those are classic.
-    queues('leases', `^${numbered(leaseQueue)}$`, { ...confirmed, 'delivery-limit': -1 }),
+    policy('leases', `^${numbered(leaseQueue)}$`, { ...confirmed, 'delivery-limit': -1 }),
     {
-      name: EXCHANGES.events,
-      pattern: exactly(EXCHANGES.events),
+      ...policy(EXCHANGES.events, exactly(EXCHANGES.events), { 'alternate-exchange': EXCHANGES.unrouted }),
       applyTo: 'exchanges',
-      priority: PRIORITY,
-      definition: { 'alternate-exchange': EXCHANGES.unrouted },
     },
   ];
 }

@@ -238,6 +238,9 @@ describe.concurrent(`on RabbitMQ ${version}`, () => {
     expect(back.kept).toEqual(['policy orders is kept: it governs exchange orders']);
     await own.api.delete('exchanges', own.vhost, 'orders');
     expect(lines(await apply(own, before))).toEqual(['remove policy orders']);
+    // What somebody makes afterwards is theirs, though it is the same.
+    await own.api.put(['exchanges', own.vhost, 'orders'], { type: 'topic', durable: true });
+    expect((await apply(own, before)).unwanted).toEqual([]);
   });
 
   onBroker('without a record of this version nothing is removed, and it is not overwritten', async ({ own }) => {
