@@ -237,6 +237,7 @@ function policies(limits: Limits): Policy[] {
       'max-length': limits.gatewayEventsMaxMessages,
       'delivery-limit': limits.deliveryLimit,
     }),
+    // Brokers already have it under this name.
     policy('set-aside', exactly(QUEUES.deadLetters, QUEUES.unrouted), {
       'message-ttl': limits.deadLettersTtlMs,
       'max-length-bytes': limits.deadLettersMaxBytes,

@@ -3,6 +3,7 @@
 import type { Channel, ChannelModel, ConfirmChannel, GetMessage } from 'amqplib';
 import { describe, test } from 'vitest';
 import { applyTopology } from '../../../lib/topology/apply.ts';
+import { held } from '../../../lib/topology/removal.ts';
 import type { Limits } from '../../../lib/topology/topology.ts';
 import { EXCHANGES, identifyQueue, leaseQueue, QUEUES } from '../../../service/contract/names.ts';
 import { manage, sharedBroker } from '../../support/broker.ts';
@@ -200,5 +201,7 @@ describe.concurrent(`on RabbitMQ ${version}`, () => {
     // It comes and goes with its task, so that it is not reported.
     const report = await applyTopology(own.api, own.topology(), { passwords: own.passwords });
     expect(report).toMatchObject({ steps: [], unwanted: [] });
+    const removing = held(own.api, own.topology(), { type: 'queue', name: queue });
+    await expect(removing).rejects.toThrow(`queue ${queue}: there is none at this broker`);
   });
 });
