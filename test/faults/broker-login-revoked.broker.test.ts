@@ -8,7 +8,8 @@ import tls from 'node:tls';
 import { promisify } from 'node:util';
 import { connect } from 'amqplib';
 import { afterAll, expect, vi } from 'vitest';
-import { LOGIN_FUNCTION_OUTPUT, ROTATION_ENV } from '../../lib/rotation/rotation.ts';
+import { MANAGEMENT_ENV } from '../../lib/management/function-settings.ts';
+import { LOGIN_FUNCTION_OUTPUT } from '../../lib/rotation/rotation.ts';
 import { startSecretsManager } from '../../local/secrets-manager.ts';
 import type { Stage } from '../../local/stage.ts';
 import { ENV, USERS, VHOST } from '../../service/contract/names.ts';
@@ -40,9 +41,9 @@ async function prepare(stage: Stage): Promise<void> {
   tls.setDefaultCACertificates([...tls.getCACertificates('default'), readFileSync(broker.caFile ?? '', 'utf8')]);
   for (const [name, value] of Object.entries({
     ...secrets.environment,
-    [ROTATION_ENV.managementUrl]: broker.managementTlsUrl ?? '',
-    [ROTATION_ENV.administratorSecretArn]: secrets.put('administrator', administrator),
-    [ROTATION_ENV.loginSecretArns]: JSON.stringify({ [USERS.ingestor]: arn }),
+    [MANAGEMENT_ENV.managementUrl]: broker.managementTlsUrl ?? '',
+    [MANAGEMENT_ENV.administratorSecretArn]: secrets.put('administrator', administrator),
+    [MANAGEMENT_ENV.loginSecretArns]: JSON.stringify({ [USERS.ingestor]: arn }),
   }))
     vi.stubEnv(name, value);
   // What the function logs is no output of this test.

@@ -1,4 +1,4 @@
-// Servers that are not, or not quite, the management API: silent, talking nonsense, failing, or behind TLS.
+// Servers in the place of the management API or of AMQP: silent, with another answer, failing, or with TLS in front.
 
 import { mkdtemp, readFile, rm } from 'node:fs/promises';
 import http from 'node:http';
@@ -8,25 +8,32 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { makeCertificates } from '../../local/rabbitmq/certificates.ts';
 
-export interface Stranger {
+export interface FakeServer {
   readonly port: number;
   close(): Promise<void>;
 }
 
-/** Takes connections and never says a word. */
-export async function silentServer(): Promise<Stranger> {
+/** Accepts connections and never answers. */
+export async function silentServer(): Promise<FakeServer> {
   return await listening(net.createServer(() => undefined));
 }
 
-export async function httpServer(status: number, type: string, body: string): Promise<Stranger> {
+/** Answers everything in the same way. @param isCut the answer never ends */
+export async function httpServer(
+  status: number,
+  type: string,
+  body: string,
+  { isCut = false } = {},
+): Promise<FakeServer> {
   const server = http.createServer((_request, response) => {
-    response.writeHead(status, { 'content-type': type }).end(body);
+    response.writeHead(status, { 'content-type': type }).write(body);
+    if (!isCut) response.end();
   });
   return await listening(server);
 }
 
-/** Behind TLS; says what it was sent, as the management API says why it refuses. */
-export async function echoByTls(status: number): Promise<Stranger & { caFile: string }> {
+/** By TLS; answers with what it was sent, where the management API gives its reason. */
+export async function echoByTls(status: number): Promise<FakeServer & { caFile: string }> {
   return await tlsServer(async (request, response) => {
     const chunks: Buffer[] = [];
     for await (const chunk of request) chunks.push(chunk);
@@ -37,8 +44,8 @@ export async function echoByTls(status: number): Promise<Stranger & { caFile: st
   });
 }
 
-/** Speaks AMQP as far as the login, and refuses it with all that it was sent. */
-export async function echoByAmqp(): Promise<Stranger> {
+/** An AMQP server as far as the login, which it refuses with all that it was sent. */
+export async function echoByAmqp(): Promise<FakeServer> {
   const text = (value: string) => Buffer.concat([Buffer.from([0, 0, 0, value.length]), Buffer.from(value)]);
   const method = (id: number, ...fields: Buffer[]) => {
     const payload = Buffer.concat([Buffer.from([0, 10, 0, id]), ...fields]);
@@ -51,8 +58,8 @@ export async function echoByAmqp(): Promise<Stranger> {
       socket.write(start);
       socket.once('data', (sent) => {
         // The end of it: the login.
-        const said = sent.subarray(-120);
-        socket.end(method(50, Buffer.from([2, 18, said.length]), said, Buffer.from([0, 0, 0, 0])));
+        const reason = sent.subarray(-120);
+        socket.end(method(50, Buffer.from([2, 18, reason.length]), reason, Buffer.from([0, 0, 0, 0])));
       });
     });
   });
@@ -60,38 +67,38 @@ export async function echoByAmqp(): Promise<Stranger> {
 }
 
 /** Closes every connection before an answer. */
-export async function rudeServer(): Promise<Stranger> {
+export async function closingServer(): Promise<FakeServer> {
   return await listening(http.createServer((request) => request.socket.destroy()));
 }
 
 /** The management API behind TLS, as Amazon MQ has it. */
-export async function tlsInFrontOf(managementUrl: string, host?: string): Promise<Stranger & { caFile: string }> {
+export async function tlsInFrontOf(managementUrl: string, host?: string): Promise<FakeServer & { caFile: string }> {
   return await tlsServer(forwarding(managementUrl), host);
 }
 
-async function tlsServer(answer: http.RequestListener, host = '127.0.0.1'): Promise<Stranger & { caFile: string }> {
+async function tlsServer(answer: http.RequestListener, host = '127.0.0.1'): Promise<FakeServer & { caFile: string }> {
   const folder = await mkdtemp(join(tmpdir(), 'topology-tls-'));
   const caFile = await makeCertificates(folder);
   const [key, cert] = await Promise.all(['server.key', 'server.pem'].map((file) => readFile(join(folder, file))));
   const server = https.createServer({ ...(key && { key }), ...(cert && { cert }) }, answer);
-  const stranger = await listening(server, host);
+  const listener = await listening(server, host);
   return {
-    port: stranger.port,
+    port: listener.port,
     caFile,
     async close() {
-      await stranger.close();
+      await listener.close();
       await rm(folder, { recursive: true });
     },
   };
 }
 
-/** The management API of a broker that keeps some of it from its administrator. */
+/** The management API of a broker that refuses some calls. */
 export async function refusing(
   managementUrl: string,
   what: Pick<RegExp, 'test'>,
   status: number,
   body = '',
-): Promise<Stranger> {
+): Promise<FakeServer> {
   const forward = forwarding(managementUrl);
   const server = http.createServer((request, response) => {
     if (!what.test(`${request.method} ${request.url}`)) return forward(request, response);
@@ -113,21 +120,32 @@ function forwarding(managementUrl: string): http.RequestListener {
   };
 }
 
-/** A port at which nothing listens, a moment ago at least. */
+/** All bytes to another port, until it is closed: a broker that can go away. @param from 0 for a free port */
+export async function tcpProxy(to: number, from = 0): Promise<FakeServer> {
+  const server = net.createServer((near) => {
+    const far = net.createConnection(to, '127.0.0.1');
+    far.on('error', () => near.destroy());
+    near.on('error', () => far.destroy());
+    near.pipe(far).pipe(near);
+  });
+  return await listening(server, '127.0.0.1', from);
+}
+
+/** A port at which nothing listened a moment ago. */
 export async function closedPort(): Promise<number> {
   const { port, close } = await silentServer();
   await close();
   return port;
 }
 
-async function listening(server: net.Server, host = '127.0.0.1'): Promise<Stranger> {
+async function listening(server: net.Server, host = '127.0.0.1', at = 0): Promise<FakeServer> {
   const sockets = new Set<net.Socket>();
   server.on('connection', (socket) => {
     sockets.add(socket);
     socket.on('error', () => undefined);
     socket.on('close', () => sockets.delete(socket));
   });
-  await new Promise<void>((resolve, reject) => server.once('error', reject).listen(0, host, resolve));
+  await new Promise<void>((resolve, reject) => server.once('error', reject).listen(at, host, resolve));
   const address = server.address();
   if (address === null || typeof address === 'string') throw new Error('the server has no port');
   return {
