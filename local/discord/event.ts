@@ -1,7 +1,7 @@
 // Something that happened, before any session has given it a sequence. Its payload is made when it is written to a
 // socket, and made again, the same, for a replay: a buffer of thousands of events holds no payloads.
 
-import { GatewayDispatchEvents, GatewayIntentBits, type GatewayMessageCreateDispatchData } from 'discord-api-types/v10';
+import { GatewayDispatchEvents, type GatewayMessageCreateDispatchData } from 'discord-api-types/v10';
 import { withoutContent } from './payloads/content-intent.ts';
 import type { Guild } from './payloads/world.ts';
 
@@ -24,7 +24,7 @@ export interface SimulatedEvent {
 export interface View {
   readonly botId: string;
   readonly intents: number;
-  readonly blankContent: boolean;
+  readonly seesContent: boolean;
 }
 
 export const maySee = (event: SimulatedEvent, { intents }: View): boolean =>
@@ -33,14 +33,9 @@ export const maySee = (event: SimulatedEvent, { intents }: View): boolean =>
 /** The frame of a dispatch, as a session with this view gets it. */
 export function frame(event: SimulatedEvent, sequence: number, view: View): string {
   const d = event.make();
-  const seen = isBlanked(event, view) ? withoutContent(d as GatewayMessageCreateDispatchData, view.botId) : d;
+  const isBlanked = !view.seesContent && MESSAGES.includes(event.dispatch);
+  const seen = isBlanked ? withoutContent(d as GatewayMessageCreateDispatchData, view.botId) : d;
   return `{"t":${JSON.stringify(event.dispatch)},"s":${sequence},"op":0,"d":${JSON.stringify(seen)}}`;
 }
 
-function isBlanked({ dispatch }: SimulatedEvent, { intents, blankContent }: View): boolean {
-  return (
-    blankContent &&
-    (intents & GatewayIntentBits.MessageContent) === 0 &&
-    (dispatch === GatewayDispatchEvents.MessageCreate || dispatch === GatewayDispatchEvents.MessageUpdate)
-  );
-}
+const MESSAGES: readonly string[] = [GatewayDispatchEvents.MessageCreate, GatewayDispatchEvents.MessageUpdate];

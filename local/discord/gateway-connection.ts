@@ -6,7 +6,7 @@
 //   joined:  has a session; its dispatches are written here. Op 9 leads back to greeted
 //   closed:  the socket is closing or gone
 
-import { GatewayCloseCodes, GatewayOpcodes } from 'discord-api-types/v10';
+import { GatewayOpcodes } from 'discord-api-types/v10';
 import type { WebSocket } from 'ws';
 import {
   type ClosedBy,
@@ -26,7 +26,6 @@ export interface Violation {
   /** Close code it was answered with; 9 stands for op 9. */
   readonly code: number;
   readonly sentence: string;
-  readonly shardId: number | undefined;
 }
 
 /** Owned here, satisfied by the Gateway. */
@@ -93,10 +92,7 @@ export class GatewayConnection implements Recipient {
   }
 
   hello(): void {
-    this.#send(GatewayOpcodes.Hello, {
-      heartbeat_interval: this.#options.heartbeatIntervalMs,
-      _trace: ['["gateway-simulated",{"micros":0}]'],
-    });
+    this.#send(GatewayOpcodes.Hello, { heartbeat_interval: this.#options.heartbeatIntervalMs, _trace: [] });
     this.#expectHeartbeat();
   }
 
@@ -161,14 +157,14 @@ export class GatewayConnection implements Recipient {
   }
 
   report(rule: string, code: number, sentence: string): void {
-    this.#handler.violation({ rule, code, sentence, shardId: this.#session?.shardId });
+    this.#handler.violation({ rule, code, sentence });
   }
 
   #receive(bytes: Buffer): void {
     if (!this.open) return;
     if (this.#sendsTooMuch()) {
       const sentence = `more than ${this.#maxSends} payloads were sent within ${SENDS_WINDOW_MS / 1_000} s`;
-      this.refuse('send limit', new Refusal(GatewayCloseCodes.RateLimited, sentence));
+      this.refuse('send limit', new Refusal('RateLimited', sentence));
       return;
     }
     const payload = readPayload(bytes);
@@ -181,7 +177,7 @@ export class GatewayConnection implements Recipient {
     else if (op === GatewayOpcodes.Identify || op === GatewayOpcodes.Resume) {
       if (this.#state !== 'greeted') {
         const sentence = `${GatewayOpcodes[op].toUpperCase()} came on a connection that is already identified`;
-        this.refuse('second identify', new Refusal(GatewayCloseCodes.AlreadyAuthenticated, sentence));
+        this.refuse('second identify', new Refusal('AlreadyAuthenticated', sentence));
         return;
       }
       this.#state = 'asked';
@@ -189,7 +185,7 @@ export class GatewayConnection implements Recipient {
       else this.#handler.resume(this, d);
     } else if (this.#state === 'greeted') {
       const sentence = `opcode ${op} came before IDENTIFY`;
-      this.refuse('not identified', new Refusal(GatewayCloseCodes.NotAuthenticated, sentence));
+      this.refuse('not identified', new Refusal('NotAuthenticated', sentence));
     }
     // Presence, voice state and requests for members are accepted and not answered.
   }
@@ -202,7 +198,7 @@ export class GatewayConnection implements Recipient {
     }
     if (this.#session && sequence !== null && sequence > this.#session.sequence) {
       const sentence = `a heartbeat has the sequence ${sequence}, but this session's last is ${this.#session.sequence}`;
-      this.refuse('heartbeat sequence', new Refusal(GatewayCloseCodes.InvalidSeq, sentence));
+      this.refuse('heartbeat sequence', new Refusal('InvalidSeq', sentence));
       return;
     }
     if (this.#session) this.#handler.heartbeat();
@@ -217,7 +213,7 @@ export class GatewayConnection implements Recipient {
     clearTimeout(this.#heartbeatDeadline);
     this.#heartbeatDeadline = setTimeout(() => {
       const sentence = `no heartbeat came for ${waitMs} ms; the interval is ${heartbeatIntervalMs} ms`;
-      this.refuse('heartbeat missing', new Refusal(GatewayCloseCodes.UnknownError, sentence));
+      this.refuse('heartbeat missing', new Refusal('UnknownError', sentence));
     }, waitMs).unref();
   }
 

@@ -5,12 +5,12 @@ import { randomBytes } from 'node:crypto';
 import { GatewayCloseCodes, GatewayDispatchEvents, GatewayIntentBits } from 'discord-api-types/v10';
 import { maySee, type SimulatedEvent } from './event.ts';
 import type { ConnectionHandler, GatewayConnection, Violation } from './gateway-connection.ts';
-import type { GuildRoster } from './guild-roster.ts';
+import type { GuildRoster, Membership } from './guild-roster.ts';
 import { IdentifyLimits } from './identify-limits.ts';
 import { Ledger } from './ledger.ts';
 import type { SimulatorOptions } from './options.ts';
 import * as guild from './payloads/guild.ts';
-import type { Guild, World } from './payloads/world.ts';
+import type { World } from './payloads/world.ts';
 import { type ClosedBy, closeEndsSession, type Identify, Refusal, readIdentify, readResume } from './rules.ts';
 import { Session } from './session.ts';
 
@@ -30,10 +30,7 @@ export type GatewayEvent =
   /** The daily IDENTIFYs were overspent: all sessions ended, and the bot has another token. */
   | 'tokenReset';
 
-export interface Delivery {
-  readonly session: Session;
-  readonly sequence: number;
-}
+type Delivery = { readonly session: Session; readonly sequence: number };
 
 export class Gateway implements ConnectionHandler {
   readonly ledger = new Ledger();
@@ -66,7 +63,7 @@ export class Gateway implements ConnectionHandler {
   }
 
   /** Gives the event to every session that it belongs to. */
-  publish(event: SimulatedEvent): readonly Delivery[] {
+  publish(event: SimulatedEvent): Delivery[] {
     const deliveries: Delivery[] = [];
     for (const session of this.sessions.values()) {
       const shardId = event.guild ? event.guild.shardingKey % session.shardCount : 0;
@@ -93,9 +90,9 @@ export class Gateway implements ConnectionHandler {
   }
 
   identify(connection: GatewayConnection, d: unknown): void {
-    const { shardCountMultiple, grantedIntents, identifyEveryMs, readyDelayMs } = this.#options;
-    const guilds = this.#roster.guilds.length;
-    const identify = readIdentify(d, { token: this.token, guilds, shardCountMultiple, grantedIntents });
+    const { identifyEveryMs, readyDelayMs } = this.#options;
+    const guilds = this.#roster.memberships.length;
+    const identify = readIdentify(d, { ...this.#options, token: this.token, guilds });
     if (identify instanceof Refusal) {
       connection.refuse('identify', identify);
       return;
@@ -136,7 +133,7 @@ export class Gateway implements ConnectionHandler {
     if (sequence > session.sequence) {
       this.#invalidate(session, 'resumed with a sequence that was never sent');
       const sentence = `RESUME has the sequence ${sequence}, but this session's last is ${session.sequence}`;
-      connection.refuse('resume sequence', new Refusal(GatewayCloseCodes.InvalidSeq, sentence));
+      connection.refuse('resume sequence', new Refusal('InvalidSeq', sentence));
       return;
     }
     const older = [...this.connections].filter((each) => each.open && each.session === session);
@@ -179,8 +176,7 @@ export class Gateway implements ConnectionHandler {
   }
 
   /** A guild that is there, that is back, or (with a routing key) that was joined. */
-  guildCreate(created: Guild, number: number, routingKey: string | null): SimulatedEvent {
-    const joinedAt = this.#roster.joinedAt(created);
+  guildCreate({ guild: created, joinedAt }: Membership, number: number, routingKey: string | null): SimulatedEvent {
     return {
       number,
       dispatch: GatewayDispatchEvents.GuildCreate,
@@ -193,18 +189,14 @@ export class Gateway implements ConnectionHandler {
 
   #startSession(connection: GatewayConnection, { shardId, shardCount, intents }: Identify): void {
     const id = randomBytes(16).toString('hex');
-    const session = new Session({
-      id,
-      shardId,
-      shardCount,
-      view: { botId: this.#world.bot.id, intents, blankContent: this.#options.blankContent },
-      replayBufferEvents: this.#options.replayBufferEvents,
-      ledger: this.ledger.open(id, shardId),
-    });
+    const seesContent = !this.#options.blankContent || (intents & GatewayIntentBits.MessageContent) !== 0;
+    const view = { botId: this.#world.bot.id, intents, seesContent };
+    const session = new Session(this.ledger.open(id, shardId), shardCount, view, this.#options.replayBufferEvents);
     this.sessions.set(id, session);
     connection.join(session);
     session.attach(connection);
-    const guilds = this.#roster.guilds.filter(({ shardingKey }) => shardingKey % shardCount === shardId);
+    const memberships = this.#roster.memberships.filter(({ guild }) => guild.shardingKey % shardCount === shardId);
+    const guilds = memberships.map(({ guild }) => guild);
     const resumeUrl = this.#resumeUrl();
     session.deliver({
       number: 0,
@@ -213,9 +205,9 @@ export class Gateway implements ConnectionHandler {
       routingKey: null,
       make: () => guild.ready(this.#world, { sessionId: id, resumeUrl, shard: [shardId, shardCount] }, guilds),
     });
-    for (const each of guilds.filter((each) => this.#roster.isAvailable(each))) {
+    for (const each of memberships.filter(({ state }) => state === 'available')) {
       const created = this.guildCreate(each, 0, null);
-      if (maySee(created, session.view)) session.deliver(created);
+      if (maySee(created, view)) session.deliver(created);
     }
     this.#emit('ready');
   }
@@ -228,7 +220,7 @@ export class Gateway implements ConnectionHandler {
 
   #overspend(connection: GatewayConnection): void {
     const sentence = `an IDENTIFY came although all ${this.#options.dailyIdentifies} of the day were used: every session ended and the token was reset`;
-    connection.refuse('identify budget', new Refusal(GatewayCloseCodes.AuthenticationFailed, sentence));
+    connection.refuse('identify budget', new Refusal('AuthenticationFailed', sentence));
     this.#tokenResets += 1;
     this.changeToken(`${this.#options.token.slice(0, -4)}r${String(this.#tokenResets).padStart(3, '0')}`);
     this.#emit('tokenReset');

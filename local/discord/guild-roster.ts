@@ -4,7 +4,7 @@
 import type { Guild, World } from './payloads/world.ts';
 import type { Random } from './random.ts';
 
-interface Membership {
+export interface Membership {
   readonly guild: Guild;
   /** Unix ms. */
   readonly joinedAt: number;
@@ -14,71 +14,53 @@ interface Membership {
 export class GuildRoster {
   readonly #world: World;
   readonly #initial: number;
-  readonly #memberships: Membership[];
+  readonly #all: Membership[];
 
   constructor(world: World, guilds: number) {
     this.#world = world;
     this.#initial = guilds;
-    this.#memberships = Array.from({ length: guilds }, (_, index) => {
+    this.#all = Array.from({ length: guilds }, (_, index) => {
       const guild = world.guild(index);
       return { guild, joinedAt: guild.createdAt, state: 'available' };
     });
   }
 
-  /** Those the bot is in, unavailable ones included. */
-  get guilds(): readonly Guild[] {
-    return this.#memberships.flatMap(({ guild, state }) => (state === 'left' ? [] : guild));
+  /** Of the guilds that the bot is in. */
+  get memberships(): readonly Membership[] {
+    return this.#all.filter(({ state }) => state !== 'left');
   }
 
   /** @throws for an id that is none of the bot's guilds */
-  byId(guildId: string): Guild {
-    const found = this.#memberships.find(({ guild, state }) => guild.id === guildId && state !== 'left');
-    if (found) return found.guild;
+  byId(guildId: string): Membership {
+    const found = this.#all.find(({ guild, state }) => guild.id === guildId && state !== 'left');
+    if (found) return found;
     throw new Error(`expected the id of a guild that the bot is in, got '${guildId}'`);
   }
 
-  isAvailable(guild: Guild): boolean {
-    return this.#of(guild).state === 'available';
-  }
-
-  /** Unix ms. */
-  joinedAt(guild: Guild): number {
-    return this.#of(guild).joinedAt;
-  }
-
   /** Some available guild; those with low numbers are more active. */
-  active(random: Random): Guild | undefined {
-    const { length } = this.#memberships;
+  active(random: Random): Membership | undefined {
+    const { length } = this.#all;
     const from = Math.floor(length * random.next() ** 2);
     for (let step = 0; step < length; step += 1) {
-      const membership = this.#memberships[(from + step) % length];
-      if (membership?.state === 'available') return membership.guild;
+      const membership = this.#all[(from + step) % length];
+      if (membership?.state === 'available') return membership;
     }
     return undefined;
   }
 
-  firstUnavailable(): Guild | undefined {
-    return this.#memberships.find(({ state }) => state === 'unavailable')?.guild;
+  firstUnavailable(): Membership | undefined {
+    return this.#all.find(({ state }) => state === 'unavailable');
   }
 
   /** The first of those joined since the start. */
-  firstJoined(): Guild | undefined {
-    return this.#memberships.find(({ guild, state }) => guild.index >= this.#initial && state === 'available')?.guild;
+  firstJoined(): Membership | undefined {
+    return this.#all.find(({ guild, state }) => guild.index >= this.#initial && state === 'available');
   }
 
-  join(): Guild {
-    const guild = this.#world.guild(this.#memberships.length);
-    this.#memberships.push({ guild, joinedAt: Date.now(), state: 'available' });
-    return guild;
-  }
-
-  change(guild: Guild, state: Membership['state']): void {
-    this.#of(guild).state = state;
-  }
-
-  #of({ index, id }: Guild): Membership {
-    const membership = this.#memberships[index];
-    if (membership?.guild.id === id) return membership;
-    throw new Error(`expected a guild of this roster, got ${id}`);
+  join(): Membership {
+    const guild = this.#world.guild(this.#all.length);
+    const joined: Membership = { guild, joinedAt: Date.now(), state: 'available' };
+    this.#all.push(joined);
+    return joined;
   }
 }

@@ -3,15 +3,9 @@
 // https://discord.com/developers/docs/events/gateway#rate-limiting
 
 import type { APIGatewaySessionStartLimit } from 'discord-api-types/v10';
+import type { SimulatorOptions } from './options.ts';
 
-interface IdentifyLimitsOptions {
-  readonly maxConcurrency: number;
-  readonly identifyEveryMs: number;
-  readonly dailyIdentifies: number;
-  readonly identifyBudgetWindowMs: number;
-}
-
-export type Admission =
+type Admission =
   | { readonly kind: 'admitted' | 'exhausted' }
   /** The bucket was used so many ms ago, which is too short. */
   | { readonly kind: 'too early'; readonly bucket: number; readonly sinceMs: number };
@@ -20,12 +14,12 @@ export type Admission =
 const SLACK = 0.02;
 
 export class IdentifyLimits {
-  readonly #options: IdentifyLimitsOptions;
+  readonly #options: SimulatorOptions;
   readonly #lastInBucket = new Map<number, number>();
   #windowFrom: number;
   #used = 0;
 
-  constructor(options: IdentifyLimitsOptions, now: number) {
+  constructor(options: SimulatorOptions, now: number) {
     this.#options = options;
     this.#windowFrom = now;
   }

@@ -43,13 +43,6 @@ export class Random {
   }
 }
 
-/** One 32-bit number from several: where a whole generator would be too much. */
-export function hash32(...values: readonly number[]): number {
-  let state = 0x85ebca6b;
-  for (const value of values) state = mix(state ^ mix(value | 0)) + 0x27d4eb2f;
-  return mix(state) >>> 0;
-}
-
 function mix(value: number): number {
   let x = value | 0;
   x = Math.imul(x ^ (x >>> 16), 0x21f0aaad);

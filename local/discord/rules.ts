@@ -8,8 +8,8 @@ export class Refusal {
   readonly code: GatewayCloseCodes;
   readonly sentence: string;
 
-  constructor(code: GatewayCloseCodes, sentence: string) {
-    this.code = code;
+  constructor(code: keyof typeof GatewayCloseCodes, sentence: string) {
+    this.code = GatewayCloseCodes[code];
     this.sentence = sentence;
   }
 }
@@ -32,12 +32,10 @@ export function maxSends(heartbeatIntervalMs: number): number {
 /** What the address asks for. `undefined` refuses nothing. */
 export function refusalOfQuery(query: URLSearchParams): Refusal | undefined {
   const [version, encoding, compress] = [query.get('v'), query.get('encoding'), query.get('compress')];
-  if (version !== '10')
-    return new Refusal(GatewayCloseCodes.InvalidAPIVersion, `expected v=10 in the address, got v=${version}`);
-  if (encoding !== 'json')
-    return new Refusal(GatewayCloseCodes.DecodeError, `this simulator supports encoding=json, not ${encoding}`);
+  if (version !== '10') return new Refusal('InvalidAPIVersion', `expected v=10 in the address, got v=${version}`);
+  if (encoding !== 'json') return new Refusal('DecodeError', `this simulator supports encoding=json, not ${encoding}`);
   if (compress !== null && compress !== 'zlib-stream')
-    return new Refusal(GatewayCloseCodes.DecodeError, `this simulator supports compress=zlib-stream, not ${compress}`);
+    return new Refusal('DecodeError', `this simulator supports compress=zlib-stream, not ${compress}`);
   return undefined;
 }
 
@@ -58,7 +56,7 @@ export function readPayload(bytes: Buffer): Payload | Refusal {
   if (!isRecord(parsed)) return undecodable('a payload must be an object');
   const { op, d } = parsed;
   if (typeof op === 'number' && CLIENT_OPCODES.has(op)) return { op, d };
-  return new Refusal(GatewayCloseCodes.UnknownOpcode, `a client does not send opcode ${JSON.stringify(op)}`);
+  return new Refusal('UnknownOpcode', `a client does not send opcode ${JSON.stringify(op)}`);
 }
 
 /** A heartbeat's sequence: one that was received, or null before any was. */
@@ -104,10 +102,7 @@ export function readResume(d: unknown, bot: Pick<Bot, 'token'>): Resume | Refusa
   if (refused) return refused;
   if (typeof sessionId !== 'string') return undecodable('RESUME needs a session_id');
   if (Number.isSafeInteger(seq) && Number(seq) >= 0) return { sessionId, sequence: Number(seq) };
-  return new Refusal(
-    GatewayCloseCodes.InvalidSeq,
-    `RESUME needs the last sequence received, got ${JSON.stringify(seq)}`,
-  );
+  return new Refusal('InvalidSeq', `RESUME needs the last sequence received, got ${JSON.stringify(seq)}`);
 }
 
 /** Close codes of Discord after which the session is gone; 4001 too, as its staff said, although it is not documented. */
@@ -137,7 +132,7 @@ export function closeEndsSession(code: number, by: ClosedBy): boolean {
 function refusalOfToken(opcode: string, given: unknown, token: string): Refusal | undefined {
   if (given === token) return undefined;
   if (typeof given !== 'string') return undecodable(`${opcode} needs a token`);
-  return new Refusal(GatewayCloseCodes.AuthenticationFailed, `${opcode} has a token that is not the bot's`);
+  return new Refusal('AuthenticationFailed', `${opcode} has a token that is not the bot's`);
 }
 
 function readShard(
@@ -146,18 +141,15 @@ function readShard(
 ): Pick<Identify, 'shardId' | 'shardCount'> | Refusal {
   const [shardId, shardCount] = Array.isArray(shard) && shard.length === 2 ? shard : shard === undefined ? [0, 1] : [];
   if (!Number.isSafeInteger(shardId) || !Number.isSafeInteger(shardCount) || shardId < 0 || shardId >= shardCount)
-    return new Refusal(
-      GatewayCloseCodes.InvalidShard,
-      `shard must be [id, count] with 0 <= id < count, got ${JSON.stringify(shard)}`,
-    );
+    return new Refusal('InvalidShard', `shard must be [id, count] with 0 <= id < count, got ${JSON.stringify(shard)}`);
   if (shardCount % shardCountMultiple !== 0)
     return new Refusal(
-      GatewayCloseCodes.InvalidShard,
+      'InvalidShard',
       `the shard count of this bot must be a multiple of ${shardCountMultiple}, got ${shardCount}`,
     );
   if (guilds / shardCount > GUILDS_PER_SHARD)
     return new Refusal(
-      GatewayCloseCodes.ShardingRequired,
+      'ShardingRequired',
       `${guilds} guilds over ${shardCount} shards are more than ${GUILDS_PER_SHARD} each: use more shards`,
     );
   return { shardId, shardCount };
@@ -165,15 +157,15 @@ function readShard(
 
 function readIntents(intents: unknown, { grantedIntents }: Bot): number | Refusal {
   if (typeof intents !== 'number' || !Number.isSafeInteger(intents) || intents < 0)
-    return new Refusal(GatewayCloseCodes.InvalidIntents, `intents must be a bit set, got ${JSON.stringify(intents)}`);
+    return new Refusal('InvalidIntents', `intents must be a bit set, got ${JSON.stringify(intents)}`);
   const unknown = intents & ~ALL_INTENTS;
   if (unknown !== 0 || intents > 2 ** 31 - 1)
-    return new Refusal(GatewayCloseCodes.InvalidIntents, `there is no intent behind these bits: ${unknown}`);
+    return new Refusal('InvalidIntents', `there is no intent behind these bits: ${unknown}`);
   const denied = intents & PRIVILEGED_INTENTS & ~grantedIntents;
   if (denied === 0) return intents;
   const names = INTENTS.flatMap(([name, bit]) => ((bit & denied) === 0 ? [] : name));
   return new Refusal(
-    GatewayCloseCodes.DisallowedIntents,
+    'DisallowedIntents',
     `the bot was not granted ${names.join(', ')}: enable it in the developer portal`,
   );
 }
@@ -181,7 +173,7 @@ function readIntents(intents: unknown, { grantedIntents }: Bot): number | Refusa
 const isRecord = (value: unknown): value is Record<string, unknown> =>
   typeof value === 'object' && value !== null && !Array.isArray(value);
 
-const undecodable = (sentence: string): Refusal => new Refusal(GatewayCloseCodes.DecodeError, sentence);
+const undecodable = (sentence: string): Refusal => new Refusal('DecodeError', sentence);
 
 const CLIENT_OPCODES: ReadonlySet<number> = new Set([
   GatewayOpcodes.Heartbeat,

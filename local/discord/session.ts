@@ -17,18 +17,7 @@ export interface Recipient {
   write(dispatch: string, frame: string): void;
 }
 
-interface SessionOptions {
-  readonly id: string;
-  readonly shardId: number;
-  readonly shardCount: number;
-  readonly view: View;
-  readonly replayBufferEvents: number;
-  readonly ledger: SessionLedger;
-}
-
 export class Session {
-  readonly id: string;
-  readonly shardId: number;
   readonly shardCount: number;
   readonly view: View;
   readonly ledger: SessionLedger;
@@ -37,13 +26,19 @@ export class Session {
   /** Ends a detached session. */
   expiry: NodeJS.Timeout | undefined;
 
-  constructor({ id, shardId, shardCount, view, replayBufferEvents, ledger }: SessionOptions) {
-    this.id = id;
-    this.shardId = shardId;
+  constructor(ledger: SessionLedger, shardCount: number, view: View, replayBufferEvents: number) {
+    this.ledger = ledger;
     this.shardCount = shardCount;
     this.view = view;
-    this.ledger = ledger;
     this.#replay = new ReplayBuffer(replayBufferEvents);
+  }
+
+  get id(): string {
+    return this.ledger.sessionId;
+  }
+
+  get shardId(): number {
+    return this.ledger.shardId;
   }
 
   /** The last sequence it gave. */

@@ -9,9 +9,9 @@ import type { AddressInfo } from 'node:net';
 import { GatewayDispatchEvents, GatewayIntentBits } from 'discord-api-types/v10';
 import { type WebSocket, WebSocketServer } from 'ws';
 import type { SimulatedEvent } from './event.ts';
-import { type Delivery, Gateway, type GatewayEvent } from './gateway.ts';
+import { Gateway, type GatewayEvent } from './gateway.ts';
 import { type AnswerChange, GatewayConnection, type Violation } from './gateway-connection.ts';
-import { GuildRoster } from './guild-roster.ts';
+import { GuildRoster, type Membership } from './guild-roster.ts';
 import type { Ledger } from './ledger.ts';
 import { DEFAULTS, type SimulatorOptions } from './options.ts';
 import { EventContext } from './payloads/event-context.ts';
@@ -32,7 +32,7 @@ export interface Emitted {
   readonly dispatch: { readonly t: string; readonly d: object | null };
 }
 
-export interface EmitOptions {
+interface EmitOptions {
   /** @default - some active guild */
   readonly guildId?: string;
   /** Changes the payload before it is sent. */
@@ -40,8 +40,6 @@ export interface EmitOptions {
   /** What a worker is due instead, after such a change. */
   readonly routingKey?: string | null;
 }
-
-const WAIT_MS = 30_000;
 
 export class DiscordSimulator {
   readonly world: World;
@@ -90,7 +88,7 @@ export class DiscordSimulator {
       }
       const answer = restAnswer(request, this.token, () => ({
         url: this.gatewayUrl,
-        shards: options.shards ?? Math.max(1, Math.ceil(this.#roster.guilds.length / 1_000)),
+        shards: options.shards ?? Math.max(1, Math.ceil(this.#roster.memberships.length / 1_000)),
         session_start_limit: this.#gateway.limits.state(performance.now()),
       }));
       const change = this.#changes.get('REST');
@@ -104,11 +102,11 @@ export class DiscordSimulator {
 
   /** REST base without version: DISCORD_API_URL of the ingestor. */
   get apiUrl(): string {
-    return `http://127.0.0.1:${this.#port}/api`;
+    return `${this.gatewayUrl.replace('ws:', 'http:')}/api`;
   }
 
   get gatewayUrl(): string {
-    return `ws://127.0.0.1:${this.#port}`;
+    return `ws://127.0.0.1:${(this.#server.address() as AddressInfo).port}`;
   }
 
   /** The bot's token as of now. */
@@ -131,7 +129,7 @@ export class DiscordSimulator {
   }
 
   get guildIds(): string[] {
-    return this.#roster.guilds.map(({ id }) => id);
+    return this.#roster.memberships.map(({ guild }) => guild.id);
   }
 
   async stop(): Promise<void> {
@@ -169,37 +167,39 @@ export class DiscordSimulator {
     const { guildId } = options;
     const where = guildId === undefined ? this.#roster.active(this.#random) : this.#roster.byId(guildId);
     if (where === undefined) throw new Error('expected at least one available guild');
-    const event = this.#eventOf(kind, where, options);
+    const event = this.#eventOf(kind, where.guild, options);
     const [delivery] = this.#gateway.publish(event);
     if (delivery === undefined)
       throw new Error(`no session gets ${kind}: expected one for its shard, with its intents. Wait for 'ready' first`);
-    return emitted(delivery, event);
+    const { session, sequence } = delivery;
+    const dispatch = { t: event.dispatch, d: event.make() };
+    return { sessionId: session.id, shardId: session.shardId, sequence, dispatch };
   }
 
   /** The bot joins another guild. */
   joinGuild(): Guild {
     const joined = this.#roster.join();
     this.#gateway.publish(this.#gateway.guildCreate(joined, this.#nextNumber(), 'guild.join'));
-    return joined;
+    return joined.guild;
   }
 
   /** The bot is removed from a guild. */
   leaveGuild(guildId: string): void {
     const left = this.#roster.byId(guildId);
-    this.#roster.change(left, 'left');
-    this.#guildDelete(left, 'guild.leave', guild.remove(left));
+    left.state = 'left';
+    this.#guildDelete(left.guild, 'guild.leave', guild.remove(left.guild));
   }
 
   /** A guild is unavailable until `restore`. */
   outage(guildId: string): void {
     const failed = this.#roster.byId(guildId);
-    this.#roster.change(failed, 'unavailable');
-    this.#guildDelete(failed, null, guild.unavailable(failed));
+    failed.state = 'unavailable';
+    this.#guildDelete(failed.guild, null, guild.unavailable(failed.guild));
   }
 
   restore(guildId: string): void {
     const restored = this.#roster.byId(guildId);
-    this.#roster.change(restored, 'available');
+    restored.state = 'available';
     this.#gateway.publish(this.#gateway.guildCreate(restored, this.#nextNumber(), null));
   }
 
@@ -270,22 +270,14 @@ export class DiscordSimulator {
   }
 
   /** Resolves when this has happened so often since the start. @throws after the deadline */
-  async waitFor(name: GatewayEvent, times = 1, withinMs = WAIT_MS): Promise<void> {
+  async waitFor(name: GatewayEvent, times = 1, withinMs = 30_000): Promise<void> {
     const deadline = AbortSignal.timeout(withinMs);
     while (this.count(name) < times) {
       await once(this.#events, name, { signal: deadline }).catch((cause) => {
-        const counts = [...this.#counts].map(([each, count]) => `${each} ${count}`).join(', ');
-        const violations = this.violations.map(({ sentence }) => sentence).join('; ');
-        throw new Error(
-          `waited ${withinMs} ms for '${name}' ${times} times: so far ${counts || 'nothing'}; violations: ${violations || 'none'}`,
-          { cause },
-        );
+        const soFar = JSON.stringify([Object.fromEntries(this.#counts), this.violations]);
+        throw new Error(`waited ${withinMs} ms for '${name}' ${times} times: so far ${soFar}`, { cause });
       });
     }
-  }
-
-  get #port(): number {
-    return (this.#server.address() as AddressInfo).port;
   }
 
   #greet(socket: WebSocket, url: string): void {
@@ -308,17 +300,17 @@ export class DiscordSimulator {
     const at = this.#random.next() * (this.#mix.at(-1)?.[1] ?? 0);
     const kind = this.#mix.find(([, upTo]) => at < upTo)?.[0] ?? '';
     const where = this.#roster.active(this.#random);
-    if (where !== undefined && !isOfGuilds(kind)) this.#gateway.publish(this.#eventOf(kind, where));
-    else this.#changeGuilds(kind, where);
+    if (where === undefined || kind in OF_GUILDS) this.#changeGuilds(kind, where);
+    else this.#gateway.publish(this.#eventOf(kind, where.guild));
   }
 
-  #changeGuilds(kind: string, available: Guild | undefined): void {
+  #changeGuilds(kind: string, available: Membership | undefined): void {
     const joined = this.#roster.firstJoined();
     const unavailable = this.#roster.firstUnavailable();
-    if (kind === 'guild.leave' && joined) this.leaveGuild(joined.id);
+    if (kind === 'guild.leave' && joined) this.leaveGuild(joined.guild.id);
     else if (kind === 'guild.join' || kind === 'guild.leave') this.joinGuild();
-    else if (unavailable) this.restore(unavailable.id);
-    else if (available) this.outage(available.id);
+    else if (unavailable) this.restore(unavailable.guild.id);
+    else if (available) this.outage(available.guild.id);
   }
 
   #eventOf(kind: string, where: Guild, { change, routingKey }: EmitOptions = {}): SimulatedEvent {
@@ -355,8 +347,6 @@ export class DiscordSimulator {
 /** These change which guilds there are; so they are not in the table of variants. */
 const OF_GUILDS = { 'guild.join': 1, 'guild.leave': 1, 'guild.outage': 1 } as const;
 
-const isOfGuilds = (kind: string): boolean => kind in OF_GUILDS;
-
 const DEFAULT_MIX: Readonly<Record<string, number>> = {
   ...Object.fromEntries(VARIANTS.map(({ name, weight }) => [name, weight])),
   ...OF_GUILDS,
@@ -369,9 +359,4 @@ function rising(mix: Readonly<Record<string, number>>): readonly (readonly [stri
     total += share;
     return share > 0 ? [[kind, total] as const] : [];
   });
-}
-
-function emitted({ session, sequence }: Delivery, event: SimulatedEvent): Emitted {
-  const { id: sessionId, shardId } = session;
-  return { sessionId, shardId, sequence, dispatch: { t: event.dispatch, d: event.make() } };
 }

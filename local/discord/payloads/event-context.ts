@@ -54,11 +54,7 @@ export class EventContext {
 
 const PHRASES = [
   'Has anyone tried the new build?',
-  'That worked, thank you!',
-  'I will look into it tomorrow.',
   'Das ist ja großartig 🎉',
   'お疲れさまでした',
-  'Could you share the recipe?',
-  'The map is in the pinned messages.',
   'No idea, sorry.',
 ] as const;

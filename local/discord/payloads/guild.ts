@@ -15,15 +15,9 @@ import {
   GuildPremiumTier,
   GuildVerificationLevel,
 } from 'discord-api-types/v10';
-import { hash32 } from '../random.ts';
+import { Random } from '../random.ts';
 import { isoTime } from './snowflake.ts';
 import { type Guild, NO_FLAGS, type World } from './world.ts';
-
-export interface ReadySession {
-  readonly sessionId: string;
-  readonly resumeUrl: string;
-  readonly shard: readonly [id: number, count: number];
-}
 
 /** GATEWAY_GUILD_MEMBERS_LIMITED, and the badge of an application with global commands. */
 const APPLICATION_FLAGS = 8_421_376 as ApplicationFlags;
@@ -31,7 +25,7 @@ const APPLICATION_FLAGS = 8_421_376 as ApplicationFlags;
 /** With what Discord sends beside the documented fields. */
 export function ready(
   world: World,
-  { sessionId, resumeUrl, shard: [id, count] }: ReadySession,
+  { sessionId, resumeUrl, shard }: { sessionId: string; resumeUrl: string; shard: [id: number, count: number] },
   guilds: readonly Guild[],
 ): GatewayReadyDispatchData & Record<string, unknown> {
   return {
@@ -41,11 +35,8 @@ export function ready(
     session_id: sessionId,
     session_type: 'normal',
     resume_gateway_url: resumeUrl,
-    shard: [id, count],
+    shard,
     application: { id: world.bot.id, flags: APPLICATION_FLAGS, flags_new: String(APPLICATION_FLAGS) },
-    private_channels: [],
-    relationships: [],
-    user_settings: {},
     _trace: ['["gateway-simulated",{"micros":0}]'],
   };
 }
@@ -68,13 +59,12 @@ export function create(
   return {
     id: guild.id,
     name: guild.name,
-    icon: hash32(world.seed, 10, guild.index).toString(16).padStart(8, '0').repeat(4),
+    icon: new Random(world.seed, 10, guild.index).hex(32),
     splash: null,
     discovery_splash: null,
     banner: null,
     description: `${guild.name}, since ${isoTime(guild.createdAt).slice(0, 4)}`,
     owner_id: world.person(guild, 0).user.id,
-    region: 'deprecated',
     afk_channel_id: null,
     afk_timeout: 300,
     verification_level: GuildVerificationLevel.Low,
@@ -93,7 +83,6 @@ export function create(
     safety_alerts_channel_id: null,
     vanity_url_code: null,
     premium_tier: GuildPremiumTier.None,
-    premium_subscription_count: guild.index % 7,
     premium_progress_bar_enabled: false,
     preferred_locale: guild.locale,
     nsfw_level: GuildNSFWLevel.Default,

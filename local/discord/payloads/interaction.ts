@@ -21,7 +21,7 @@ import {
   Locale,
 } from 'discord-api-types/v10';
 import type { EventContext } from './event-context.ts';
-import { asQuoted, byOurselves, directChannel, picture, quoted } from './message.ts';
+import { asQuoted, byOurselves, picture, quoted } from './message.ts';
 import { NO_FLAGS } from './world.ts';
 
 /** Permissions of a member who may do nearly everything, as a decimal bit set. */
@@ -43,18 +43,11 @@ export const command =
 
 /** In direct messages there is a user instead of a member. */
 export function directCommand(context: EventContext): Chat {
-  const { user } = context.person();
-  const id = directChannel(context, user);
-  return {
-    ...everywhere(context),
-    user,
-    channel_id: id,
-    channel: { id, type: ChannelType.DM, last_message_id: null, recipients: [user], flags: NO_FLAGS },
-    authorizing_integration_owners: { [ApplicationIntegrationType.GuildInstall]: '0' },
-    context: InteractionContextType.BotDM,
-    type: InteractionType.ApplicationCommand,
-    data: { ...chat(context, 'translate'), options: [textOption(context)] },
-  };
+  const { guild: _, guild_id: __, guild_locale: ___, member, ...rest } = command('translate')(context);
+  const { user } = member ?? context.person();
+  const id = context.id();
+  const channel = { id, type: ChannelType.DM as const, last_message_id: null, recipients: [user], flags: NO_FLAGS };
+  return { ...rest, user, channel, channel_id: id, context: InteractionContextType.BotDM };
 }
 
 /** With everything that Discord resolves. */
@@ -180,7 +173,15 @@ function inGuild(context: EventContext): GuildFields {
   const { user, member } = context.person();
   const channel = { ...world.textChannel(guild, random.below(guild.textChannels)), permissions: PERMISSIONS };
   return {
-    ...everywhere(context),
+    id: context.id(),
+    application_id: world.bot.id,
+    // Looks like Discord's.
+    token: Buffer.from(`interaction:${context.at}:${random.hex(128)}`).toString('base64url'),
+    version: 1,
+    locale: random.pick(USER_LOCALES),
+    app_permissions: PERMISSIONS,
+    entitlements: [],
+    attachment_size_limit: UPLOAD_LIMIT_BYTES,
     guild_id: guild.id,
     guild: { id: guild.id, locale: guild.locale, features: [] },
     guild_locale: guild.locale,
@@ -196,20 +197,6 @@ function inGuild(context: EventContext): GuildFields {
 function inMessage(context: EventContext) {
   const fields = inGuild(context);
   return { ...fields, message: asQuoted(byOurselves(context), fields.channel_id) };
-}
-
-function everywhere(context: EventContext) {
-  return {
-    id: context.id(),
-    application_id: context.world.bot.id,
-    // Looks like Discord's.
-    token: Buffer.from(`interaction:${context.at}:${context.random.hex(128)}`).toString('base64url'),
-    version: 1 as const,
-    locale: context.random.pick(USER_LOCALES),
-    app_permissions: PERMISSIONS,
-    entitlements: [],
-    attachment_size_limit: UPLOAD_LIMIT_BYTES,
-  };
 }
 
 const chat = (context: EventContext, name: string) => ({

@@ -5,7 +5,6 @@ import {
   type APIAttachment,
   type APIEmbed,
   type APIMessage,
-  type APIUser,
   ChannelType,
   EmbedType,
   type GatewayMessageCreateDispatchData,
@@ -14,7 +13,6 @@ import {
   MessageReferenceType,
   MessageType,
   PollLayoutType,
-  StickerFormatType,
 } from 'discord-api-types/v10';
 import type { EventContext } from './event-context.ts';
 import { NO_FLAGS, type Person } from './world.ts';
@@ -66,16 +64,10 @@ export function forward(context: EventContext): Data {
   };
 }
 
-/** With a file, a link's preview and a sticker. */
+/** With a file and a link's preview. */
 export function files(context: EventContext): Data {
-  const { world, guild } = context;
   const message = text(context);
-  return {
-    ...message,
-    attachments: [picture(context, message.channel_id)],
-    embeds: [embed(context)],
-    sticker_items: [{ id: world.idIn(guild, 'sticker', 1), name: 'wave', format_type: StickerFormatType.PNG }],
-  };
+  return { ...message, attachments: [picture(context, message.channel_id)], embeds: [embed(context)] };
 }
 
 export function poll(context: EventContext): Data {
@@ -131,18 +123,17 @@ export function byBot(context: EventContext): Data {
 /** This bot's own answer to a command. */
 export function byOurselves(context: EventContext): Data {
   const { world, guild } = context;
-  const { user } = context.person();
-  const id = context.id();
   return {
     ...inGuild(context, { user: world.bot, member: world.member(guild, 0) }),
     type: MessageType.ChatInputCommand,
     application_id: world.bot.id,
     webhook_id: world.bot.id,
     interaction_metadata: {
-      ...{ id, type: InteractionType.ApplicationCommand, user },
+      id: context.id(),
+      type: InteractionType.ApplicationCommand,
+      user: context.person().user,
       authorizing_integration_owners: { 0: guild.id },
     },
-    interaction: { id, type: InteractionType.ApplicationCommand, name: 'ping', user },
   };
 }
 
@@ -156,12 +147,7 @@ export function byWebhook(context: EventContext): Data {
 /** A person writes to the bot. Discord does not withhold this text. */
 export function direct(context: EventContext): Data {
   const { guild_id: _, member: __, ...message } = text(context);
-  return { ...message, channel_id: directChannel(context, message.author), channel_type: ChannelType.DM };
-}
-
-/** The channel of the direct messages between a user and the bot. */
-export function directChannel(context: EventContext, user: APIUser): string {
-  return (BigInt(user.id) ^ (BigInt(context.world.bot.id) & 0x3fffffn)).toString();
+  return { ...message, channel_id: context.id(), channel_type: ChannelType.DM };
 }
 
 /** A message that something else quotes or is about. */

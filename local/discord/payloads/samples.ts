@@ -22,7 +22,7 @@ export function samplePayloads(seed: number, options: Omit<WorldOptions, 'seed'>
   const world = new World({ ...options, seed });
   const known = world.guild(0);
   const joined = world.guild(1);
-  const session = { sessionId: '0123456789abcdef', resumeUrl: 'ws://127.0.0.1:1', shard: [0, 1] as const };
+  const session = { sessionId: '0123456789abcdef', resumeUrl: 'ws://127.0.0.1:1', shard: [0, 1] as [number, number] };
   const { GuildCreate, GuildDelete, Ready, Resumed } = GatewayDispatchEvents;
   const created = guild.create(world, known, known.createdAt, 5);
   return [

@@ -4,7 +4,6 @@ import type {
   GatewayChannelUpdateDispatchData,
   GatewayMessageDeleteDispatchData,
   GatewayMessageUpdateDispatchData,
-  GatewayTypingStartDispatchData,
   GatewayUserUpdateDispatchData,
 } from 'discord-api-types/v10';
 import type { EventContext } from './event-context.ts';
@@ -24,17 +23,6 @@ export function channelUpdate({ world, guild, random }: EventContext): GatewayCh
     ...world.textChannel(guild, random.below(guild.textChannels)),
     nsfw: random.chance(0.5),
     guild_id: guild.id,
-  };
-}
-
-export function typing(context: EventContext): GatewayTypingStartDispatchData {
-  const { user, member } = context.person();
-  return {
-    channel_id: context.channelId(),
-    guild_id: context.guild.id,
-    user_id: user.id,
-    member: { ...member, user },
-    timestamp: Math.floor(context.at / 1_000),
   };
 }
 

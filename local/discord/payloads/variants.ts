@@ -3,7 +3,7 @@
 // not from the ingestor, so that a test can hold the one against the other. Joins, leaves and outages of guilds are not
 // here: they change which guilds there are, so the simulator makes them.
 
-import { GatewayDispatchEvents, GatewayIntentBits } from 'discord-api-types/v10';
+import { type GatewayDispatchEvents, GatewayIntentBits } from 'discord-api-types/v10';
 import type { EventContext } from './event-context.ts';
 import * as interaction from './interaction.ts';
 import * as member from './member.ts';
@@ -27,27 +27,27 @@ export interface Variant {
 }
 
 type Kind = Pick<Variant, 'dispatch' | 'scope' | 'intents' | 'routingKey'>;
+type Dispatch = `${GatewayDispatchEvents}` | typeof UNDOCUMENTED;
 
-const { Guilds, GuildMembers, GuildMessages, GuildMessageTyping, DirectMessages } = GatewayIntentBits;
+const UNDOCUMENTED = 'GUILD_APPLICATION_COMMAND_INDEX_UPDATE';
+const { Guilds, GuildMembers, GuildMessages, DirectMessages } = GatewayIntentBits;
 
-const of = (dispatch: string, intents: number, routingKey: string | null = null): Kind => ({
-  dispatch,
-  scope: 'guild',
-  intents,
-  routingKey,
-});
+function of(dispatch: Dispatch, intents: number, routingKey: string | null = null): Kind {
+  return { dispatch, scope: 'guild', intents, routingKey };
+}
 
-const due = of(GatewayDispatchEvents.MessageCreate, GuildMessages, 'message.create');
-const silent = of(GatewayDispatchEvents.MessageCreate, GuildMessages);
-const onInteraction = (routingKey: string | null) => of(GatewayDispatchEvents.InteractionCreate, 0, routingKey);
+const due = of('MESSAGE_CREATE', GuildMessages, 'message.create');
+const silent = of('MESSAGE_CREATE', GuildMessages);
+const onInteraction = (routingKey: string | null) => of('INTERACTION_CREATE', 0, routingKey);
 /** Written by hand is also what stands for a command's name in its routing key. */
 const onCommand = (word: string) => onInteraction(`interaction.command.${word}`);
+const autocomplete = onInteraction('interaction.autocomplete.search');
 const button = onInteraction('interaction.button');
 const select = onInteraction('interaction.select');
 const modal = onInteraction('interaction.modal');
-const memberJoin = of(GatewayDispatchEvents.GuildMemberAdd, GuildMembers, 'member.join');
-const memberUpdate = of(GatewayDispatchEvents.GuildMemberUpdate, GuildMembers, 'member.update');
-const memberLeave = of(GatewayDispatchEvents.GuildMemberRemove, GuildMembers, 'member.leave');
+const memberJoin = of('GUILD_MEMBER_ADD', GuildMembers, 'member.join');
+const memberUpdate = of('GUILD_MEMBER_UPDATE', GuildMembers, 'member.update');
+const memberLeave = of('GUILD_MEMBER_REMOVE', GuildMembers, 'member.leave');
 
 export const VARIANTS: readonly Variant[] = [
   { name: 'message.text', ...due, weight: 400, make: message.text },
@@ -67,12 +67,7 @@ export const VARIANTS: readonly Variant[] = [
   { name: 'command.everything', ...onCommand('everything'), weight: 10, make: interaction.everything },
   { name: 'command.message', ...onCommand('v2_0__beta___1'), weight: 7, make: interaction.messageCommand },
   { name: 'command.direct', ...onInteraction(null), scope: 'direct', weight: 7, make: interaction.directCommand },
-  {
-    name: 'autocomplete.plain',
-    ...onInteraction('interaction.autocomplete.search'),
-    weight: 20,
-    make: interaction.autocomplete,
-  },
+  { name: 'autocomplete.plain', ...autocomplete, weight: 20, make: interaction.autocomplete },
   { name: 'button.plain', ...button, weight: 30, make: interaction.button },
   { name: 'select.string', ...select, weight: 6, make: interaction.select('string') },
   { name: 'select.user', ...select, weight: 2, make: interaction.select('user') },
@@ -87,33 +82,11 @@ export const VARIANTS: readonly Variant[] = [
   { name: 'member.update', ...memberUpdate, weight: 38, make: member.update },
   { name: 'member.leave', ...memberLeave, weight: 15, make: member.leave },
 
-  {
-    name: 'message.update',
-    ...of(GatewayDispatchEvents.MessageUpdate, GuildMessages),
-    weight: 40,
-    make: unrouted.messageUpdate,
-  },
-  {
-    name: 'message.delete',
-    ...of(GatewayDispatchEvents.MessageDelete, GuildMessages),
-    weight: 15,
-    make: unrouted.messageDelete,
-  },
-  {
-    name: 'channel.update',
-    ...of(GatewayDispatchEvents.ChannelUpdate, Guilds),
-    weight: 20,
-    make: unrouted.channelUpdate,
-  },
-  { name: 'typing', ...of(GatewayDispatchEvents.TypingStart, GuildMessageTyping), weight: 0, make: unrouted.typing },
-  {
-    name: 'user.update',
-    ...of(GatewayDispatchEvents.UserUpdate, 0),
-    scope: 'direct',
-    weight: 3,
-    make: unrouted.userUpdate,
-  },
-  { name: 'undocumented', ...of('GUILD_APPLICATION_COMMAND_INDEX_UPDATE', 0), weight: 0, make: unrouted.undocumented },
+  { name: 'message.update', ...of('MESSAGE_UPDATE', GuildMessages), weight: 40, make: unrouted.messageUpdate },
+  { name: 'message.delete', ...of('MESSAGE_DELETE', GuildMessages), weight: 15, make: unrouted.messageDelete },
+  { name: 'channel.update', ...of('CHANNEL_UPDATE', Guilds), weight: 20, make: unrouted.channelUpdate },
+  { name: 'user.update', ...of('USER_UPDATE', 0), scope: 'direct', weight: 3, make: unrouted.userUpdate },
+  { name: 'undocumented', ...of(UNDOCUMENTED, 0), weight: 0, make: unrouted.undocumented },
 ];
 
 const BY_NAME = new Map(VARIANTS.map((variant) => [variant.name, variant]));

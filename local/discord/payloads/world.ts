@@ -11,7 +11,7 @@ import {
   ChannelType,
   Locale,
 } from 'discord-api-types/v10';
-import { hash32, Random } from '../random.ts';
+import { Random } from '../random.ts';
 import { isoTime, shardingKey, snowflake } from './snowflake.ts';
 
 export interface WorldOptions {
@@ -53,7 +53,7 @@ const POPULATION = 200_000;
 const REMEMBERED = 20_000;
 
 /** Low bits of the ids within one guild. */
-const LOW = { channel: 1, role: 1_000, sticker: 3_000, thread: 4_000 } as const;
+const LOW = { channel: 1, role: 1_000, thread: 4_000 } as const;
 
 export class World {
   readonly seed: number;
@@ -65,7 +65,7 @@ export class World {
   constructor({ seed, marker }: WorldOptions) {
     this.seed = seed;
     this.marker = marker;
-    this.#guildsFrom = GUILDS_FROM + (hash32(seed) % 5_000) * STRIDE_MS;
+    this.#guildsFrom = GUILDS_FROM + new Random(seed).below(5_000) * STRIDE_MS;
     this.bot = this.user(POPULATION, true);
   }
 
@@ -101,7 +101,6 @@ export class World {
       permission_overwrites: [],
       parent_id: null,
       nsfw: false,
-      topic: n === 0 ? 'Say hello' : null,
       rate_limit_per_user: 0,
       last_message_id: null,
       flags: NO_FLAGS,
@@ -109,15 +108,13 @@ export class World {
   }
 
   role(guild: Guild, n: number): APIRole {
-    const color = n === 0 ? 0 : hash32(this.seed, 4, guild.index, n) & 0xffffff;
+    const color = n === 0 ? 0 : new Random(this.seed, 4, guild.index, n).below(0x1000000);
     return {
       id: this.idIn(guild, 'role', n),
       name: n === 0 ? '@everyone' : `role-${n}`,
       color,
       colors: { primary_color: color, secondary_color: null, tertiary_color: null },
       hoist: n === 1,
-      icon: null,
-      unicode_emoji: null,
       position: n,
       permissions: n === 1 ? '8' : '2248473465835073',
       managed: false,
@@ -129,13 +126,18 @@ export class World {
 
   user(index: number, bot = false): APIUser {
     const random = new Random(this.seed, 5, index);
+    const id = snowflake(USERS_FROM + index * 977, bot ? 18 : 17);
+    const adorned = index % 3 === 0;
     return {
-      id: snowflake(USERS_FROM + index * 977, bot ? 18 : 17),
+      id,
       username: `${random.pick(FIRST)}.${random.pick(SECOND)}${index}`,
       discriminator: bot ? String(1_000 + random.below(9_000)) : '0',
       global_name: random.chance(0.7) && !bot ? random.pick(GLOBAL_NAMES) : null,
       avatar: random.chance(0.8) ? random.hex(32) : null,
       public_flags: NO_FLAGS,
+      avatar_decoration_data: adorned ? { asset: `a_${random.hex(32)}`, sku_id: id } : null,
+      primary_guild: adorned ? { identity_guild_id: id, identity_enabled: true, tag: 'HRBR', badge: 'e2f1' } : null,
+      collectibles: null,
       ...(bot && { bot }),
     };
   }
@@ -146,7 +148,7 @@ export class World {
     const key = guild.index * POPULATION + n;
     const known = this.#people.get(key);
     if (known) return known;
-    const index = hash32(this.seed, 7, guild.index, n) % POPULATION;
+    const index = new Random(this.seed, 7, guild.index, n).below(POPULATION);
     const person = { user: Object.freeze(this.user(index)), member: Object.freeze(this.member(guild, index)) };
     if (this.#people.size >= REMEMBERED) this.#people.clear();
     this.#people.set(key, person);

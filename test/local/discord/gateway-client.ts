@@ -22,7 +22,6 @@ export class GatewayClient {
   readonly socket: WebSocket;
   /** The close code. */
   readonly closed: Promise<number>;
-  /** Of READY. */
   sessionId = '';
   readonly #token: string;
   #read = 0;

@@ -3,15 +3,12 @@
 import { type APIGatewayBotInfo, GatewayCloseCodes, GatewayOpcodes } from 'discord-api-types/v10';
 import { expect, test } from 'vitest';
 import { IdentifyLimits } from '../../../local/discord/identify-limits.ts';
+import { DEFAULTS } from '../../../local/discord/options.ts';
 import type { DiscordSimulator } from '../../../local/discord/simulator.ts';
 import { startSimulator } from '../../support/simulator-for-test.ts';
 import { GatewayClient } from './gateway-client.ts';
 
-const limits = () =>
-  new IdentifyLimits(
-    { maxConcurrency: 2, identifyEveryMs: 5_000, dailyIdentifies: 3, identifyBudgetWindowMs: 86_400_000 },
-    0,
-  );
+const limits = () => new IdentifyLimits({ ...DEFAULTS, maxConcurrency: 2, dailyIdentifies: 3 }, 0);
 
 test('one IDENTIFY per bucket in five seconds, less 2 %; what is refused is not counted', () => {
   const subject = limits();
