@@ -1,10 +1,9 @@
 // One client on the gateway's socket: HELLO, the order of opcodes, heartbeats, the limit of sends. What breaks the rules
 // is answered as Discord does and reported as a violation. Who may identify or resume is the gateway's decision.
 //
-//   greeted: HELLO was sent. IDENTIFY or RESUME leads to asked
-//   asked:   the gateway decides. Leads to joined, or back to greeted by op 9
-//   joined:  has a session; its dispatches are written here. Op 9 leads back to greeted
-//   closed:  the socket is closing or gone
+//   greeted:    HELLO was sent. IDENTIFY or RESUME leads to identified
+//   identified: the gateway gives it a session, whose dispatches are written here. Op 9 leads back to greeted
+//   closed:     the socket is closing or gone
 
 import { GatewayOpcodes } from 'discord-api-types/v10';
 import type { WebSocket } from 'ws';
@@ -61,7 +60,7 @@ export class GatewayConnection implements Recipient {
   readonly #maxSends: number;
   /** When each payload of the last minute came. */
   readonly #sends: number[] = [];
-  #state: 'greeted' | 'asked' | 'joined' | 'closed' = 'greeted';
+  #state: 'greeted' | 'identified' | 'closed' = 'greeted';
   #session: Session | undefined;
   #heartbeatDeadline: NodeJS.Timeout | undefined;
   #closedBy: ClosedBy | undefined;
@@ -98,7 +97,6 @@ export class GatewayConnection implements Recipient {
 
   /** The gateway gave it a session. */
   join(session: Session): void {
-    this.#state = 'joined';
     this.#session = session;
   }
 
@@ -180,7 +178,7 @@ export class GatewayConnection implements Recipient {
         this.refuse('second identify', new Refusal('AlreadyAuthenticated', sentence));
         return;
       }
-      this.#state = 'asked';
+      this.#state = 'identified';
       if (op === GatewayOpcodes.Identify) this.#handler.identify(this, d);
       else this.#handler.resume(this, d);
     } else if (this.#state === 'greeted') {

@@ -44,7 +44,6 @@ export class Gateway implements ConnectionHandler {
   readonly #roster: GuildRoster;
   readonly #resumeUrl: () => string;
   readonly #emit: (event: GatewayEvent) => void;
-  #tokenResets = 0;
 
   constructor(
     options: SimulatorOptions,
@@ -221,8 +220,7 @@ export class Gateway implements ConnectionHandler {
   #overspend(connection: GatewayConnection): void {
     const sentence = `an IDENTIFY came although all ${this.#options.dailyIdentifies} of the day were used: every session ended and the token was reset`;
     connection.refuse('identify budget', new Refusal('AuthenticationFailed', sentence));
-    this.#tokenResets += 1;
-    this.changeToken(`${this.#options.token.slice(0, -4)}r${String(this.#tokenResets).padStart(3, '0')}`);
+    this.changeToken(`${this.token.slice(0, -4)}${randomBytes(2).toString('hex')}`);
     this.#emit('tokenReset');
   }
 }

@@ -75,12 +75,13 @@ export class Session {
   resume(recipient: Recipient, sequence: number): boolean {
     const missed = this.#replay.after(sequence);
     if (missed === undefined) return false;
+    this.#recipients.add(recipient);
     for (const [index, event] of missed.entries()) {
       const missedSequence = sequence + 1 + index;
-      if (event !== RESUMED) this.#write(recipient, event, missedSequence, frame(event, missedSequence, this.view));
+      if (event === RESUMED || !recipient.writable) continue;
+      this.#write(recipient, event, missedSequence, frame(event, missedSequence, this.view));
     }
     this.#add(RESUMED, [recipient]);
-    this.#recipients.add(recipient);
     return true;
   }
 

@@ -20,7 +20,6 @@ const WAIT = { timeout: 20_000, interval: 5 };
 export class GatewayClient {
   readonly frames: Frame[] = [];
   readonly socket: WebSocket;
-  /** The close code. */
   readonly closed: Promise<number>;
   sessionId = '';
   readonly #token: string;
@@ -80,8 +79,7 @@ export class GatewayClient {
     return vi.waitFor(() => {
       const index = this.frames.findIndex((frame, n) => n >= this.#read && matches(frame));
       const frame = this.frames[index];
-      if (frame === undefined)
-        throw new Error(`no ${what} came, but ${this.frames.map(({ op, t }) => t ?? `op ${op}`).join(', ')}`);
+      if (!frame) throw new Error(`no ${what} among ${JSON.stringify(this.frames.map(({ op, t }) => t ?? op))}`);
       this.#read = index + 1;
       return frame;
     }, WAIT);

@@ -169,5 +169,5 @@ test('traffic comes at its rate, neither more nor less', async () => {
   await client.next('the last', ({ s }) => s === 511);
   simulator.stopTraffic();
   const ms = performance.now() - from;
-  expect([ms > 950, ms < 3_000], `${ms} ms for a second's events`).toEqual([true, true]);
+  expect([ms > 950, ms < 5_000], `${ms} ms for a second's events`).toEqual([true, true]);
 });

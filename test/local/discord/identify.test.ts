@@ -1,6 +1,6 @@
 // The limits of IDENTIFY: buckets, the daily budget, and what overspending it costs.
 
-import { type APIGatewayBotInfo, GatewayCloseCodes, GatewayOpcodes } from 'discord-api-types/v10';
+import { type APIGatewayBotInfo, GatewayOpcodes } from 'discord-api-types/v10';
 import { expect, test } from 'vitest';
 import { IdentifyLimits } from '../../../local/discord/identify-limits.ts';
 import { DEFAULTS } from '../../../local/discord/options.ts';
@@ -33,16 +33,16 @@ async function gatewayBot({ apiUrl }: DiscordSimulator, token: string) {
 }
 
 test('an IDENTIFY too early in its bucket gets op 9 with false, and may come later on the same socket', async () => {
-  const simulator = await startSimulator({ guilds: 4, maxConcurrency: 2, identifyEveryMs: 400 });
+  const simulator = await startSimulator({ guilds: 4, maxConcurrency: 2, identifyEveryMs: 1_000 });
   await GatewayClient.ready(simulator, { shard: [0, 4] });
   await GatewayClient.ready(simulator, { shard: [1, 4] });
   const early = await GatewayClient.greeted(simulator);
   early.identify({ shard: [2, 4] });
   expect((await early.opcode(GatewayOpcodes.InvalidSession)).d).toBe(false);
   expect(simulator.violations).toMatchObject([
-    { code: 9, sentence: expect.stringMatching(/shard 2 sent IDENTIFY \d+ ms after the last of bucket 0; 400 ms/) },
+    { code: 9, sentence: expect.stringMatching(/shard 2 sent IDENTIFY \d+ ms after the last of bucket 0; 1000 ms/) },
   ]);
-  await new Promise((resolve) => setTimeout(resolve, 400));
+  await new Promise((resolve) => setTimeout(resolve, 1_000));
   early.identify({ shard: [2, 4] });
   await early.dispatch('READY');
   expect([simulator.violations.length, simulator.count('identify')]).toEqual([1, 3]);
@@ -58,8 +58,7 @@ test('one IDENTIFY beyond the budget ends every session and connection and reset
   expect((await gatewayBot(simulator, before)).session_start_limit).toMatchObject({ total: 2, remaining: 0 });
   const third = await GatewayClient.greeted(simulator);
   third.identify({ shard: [2, 3] });
-  const codes = await Promise.all([first.closed, second.closed, third.closed]);
-  expect(codes).toEqual(Array(3).fill(GatewayCloseCodes.AuthenticationFailed));
+  expect(await Promise.all([first.closed, second.closed, third.closed])).toEqual([4004, 4004, 4004]);
   expect(simulator.violations.map(({ rule }) => rule)).toEqual(['identify budget']);
   expect([simulator.count('lost'), simulator.count('tokenReset'), simulator.sessions]).toEqual([2, 1, []]);
   expect((await gatewayBot(simulator, before)).status).toBe(401);
