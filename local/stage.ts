@@ -16,7 +16,8 @@ import type { DueEvent } from './discord/ledger.ts';
 import type { SimulatorOptions } from './discord/options.ts';
 import { DiscordSimulator } from './discord/simulator.ts';
 import { IngestorProcess } from './ingestor-process.ts';
-import { type RabbitMqNode, startRabbitMq } from './rabbitmq.ts';
+import type { RabbitMqNode } from './rabbitmq/node.ts';
+import { startRabbitMq } from './rabbitmq.ts';
 import { Reader } from './reader.ts';
 
 export interface StageOptions {
@@ -95,7 +96,6 @@ export class Stage {
     const broker = await startRabbitMq({
       ...(options.log && { log: options.log }),
       ...(options.tls && { tls: true }),
-      private: true,
     });
     const passwords = Object.fromEntries(Object.values(USERS).map((user) => [user, randomBytes(12).toString('hex')]));
     const simulator =

@@ -6,7 +6,7 @@ import { randomBytes, randomUUID } from 'node:crypto';
 import { once } from 'node:events';
 import { type AddressInfo, createConnection, createServer, type Server } from 'node:net';
 import { isDeepStrictEqual } from 'node:util';
-import type { RabbitMqNode } from '../rabbitmq.ts';
+import type { RabbitMqNode } from '../rabbitmq/node.ts';
 import { type SecretsManager, startSecretsManager } from '../secrets-manager.ts';
 import type { Assembly } from './assembly.ts';
 import { only, references, type Template } from './template.ts';

@@ -7,7 +7,8 @@ import { ManagementApi } from '../../../lib/management/management-api.ts';
 import { applyTopology } from '../../../lib/topology/apply.ts';
 import { held } from '../../../lib/topology/removal.ts';
 import { discordTopology } from '../../../lib/topology/topology.ts';
-import { type RabbitMqNode, startRabbitMq } from '../../../local/rabbitmq.ts';
+import type { RabbitMqNode } from '../../../local/rabbitmq/node.ts';
+import { startRabbitMq } from '../../../local/rabbitmq.ts';
 import { EXCHANGES, leaseQueue, VHOST } from '../../../service/contract/names.ts';
 
 const PASSWORDS = { ingestor: 'one', worker: 'two', 'dead-letters': 'three' };
@@ -15,7 +16,7 @@ let broker: RabbitMqNode;
 let api: ManagementApi;
 
 beforeAll(async () => {
-  broker = await startRabbitMq({ name: 'statistics', private: true });
+  broker = await startRabbitMq({ name: 'statistics' });
   await broker.ctl(
     'eval',
     `application:set_env(rabbitmq_management_agent, disable_metrics_collector, true),

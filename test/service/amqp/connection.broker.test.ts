@@ -225,7 +225,7 @@ describe("the broker's own reason stands in the log", () => {
 
   it('when the node has', async () => {
     // The limit of the shared broker would concern every other test.
-    const node = await startRabbitMq({ private: true, name: 'limited' });
+    const node = await startRabbitMq({ name: 'limited' });
     try {
       await node.ctl('eval', 'application:set_env(rabbit, connection_max, 0).');
       const connection = connectionOf({ login: fixedLogin(node.amqpUrl()) });
