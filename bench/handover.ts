@@ -107,7 +107,7 @@ async function standby(): Promise<void> {
 
 async function commitsPerSecond(seconds: number): Promise<number> {
   const commits = async () => {
-    const figures = await Promise.all(stage.living.map((task) => task.figures()));
+    const figures = await Promise.all(stage.living.map((task) => task.metrics()));
     return figures.reduce((sum, each) => sum + (each.get(METRICS.leaseCommits.prometheus) ?? 0), 0);
   };
   const before = await commits();

@@ -4,8 +4,8 @@
 
 import { setTimeout as sleep } from 'node:timers/promises';
 import { parseArgs } from 'node:util';
-import { FigureCollector } from '../local/figures.ts';
 import { Stage } from '../local/stage.ts';
+import { MetricsCollector } from '../local/stage-metrics.ts';
 
 const { values } = parseArgs({
   options: {
@@ -26,7 +26,7 @@ const stage = await Stage.start({
   env: { GATEWAY_COMPRESSION: values.compression },
 });
 try {
-  const collector = new FigureCollector(stage);
+  const collector = new MetricsCollector(stage);
   const start = await collector.collect();
   const cpuBefore = await cpuSeconds(stage.living[0]?.pid);
   stage.simulator?.startTraffic(rate);
@@ -34,9 +34,9 @@ try {
   let atHundredThousand: number | undefined;
   for (let second = 0; second < seconds; second += 1) {
     await sleep(1_000);
-    const figures = await collector.collect();
-    largestOutbox = Math.max(largestOutbox, figures.outbox.events);
-    if (figures.received >= 100_000) atHundredThousand ??= figures.tasks[0]?.rss;
+    const metrics = await collector.collect();
+    largestOutbox = Math.max(largestOutbox, metrics.outbox.events);
+    if (metrics.received >= 100_000) atHundredThousand ??= metrics.tasks[0]?.rss;
   }
   stage.simulator?.stopTraffic();
   const stoppedAt = Date.now();

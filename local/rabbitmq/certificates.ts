@@ -1,10 +1,9 @@
 // A throw-away certificate for 127.0.0.1 and localhost that is its own authority, made by openssl. Its key serves one
 // server: a client that trusts `ca.pem` trusts nothing else.
 
-import { execFile } from 'node:child_process';
 import { copyFileSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
-import { promisify } from 'node:util';
+import { run } from '../run.ts';
 
 // Our own file: the system's may be absent, or add extensions.
 const CONFIGURATION = `[req]
@@ -24,9 +23,10 @@ export async function makeCertificates(folder: string): Promise<string> {
   writeFileSync(join(folder, 'openssl.cnf'), CONFIGURATION);
   const key = ['-newkey', 'ec', '-pkeyopt', 'ec_paramgen_curve:prime256v1', '-nodes', '-keyout', 'server.key'];
   const request = ['req', '-x509', '-config', 'openssl.cnf', '-days', '30', ...key, '-out', 'server.pem'];
-  await promisify(execFile)('openssl', request, { cwd: folder, timeout: 30_000 }).catch((error) => {
-    const reason = error.code === 'ENOENT' ? 'it is not installed: install openssl' : error.stderr || error.message;
-    throw new Error(`The TLS listener needs a certificate made by openssl, but ${reason}.`, { cause: error });
+  await run('openssl', request, { cwd: folder, timeoutMs: 30_000 }).catch((error: Error) => {
+    throw new Error(`The TLS listener needs a certificate, which openssl makes: install it. (${error.message})`, {
+      cause: error,
+    });
   });
   copyFileSync(join(folder, 'server.pem'), join(folder, 'ca.pem'));
   return join(folder, 'ca.pem');

@@ -1,14 +1,12 @@
 // A node in a Docker container, with its ports published on loopback only. Its data live as long as the container:
 // over stop, kill and start, until remove().
 
-import { execFile, spawnSync } from 'node:child_process';
+import { spawnSync } from 'node:child_process';
 import { chmodSync, copyFileSync, mkdirSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
-import { promisify } from 'node:util';
+import { run } from '../run.ts';
 import { containerConfiguration } from './configuration.ts';
 import type { Host, Layout, Log } from './node.ts';
-
-const run = promisify(execFile);
 
 /**
  * Of production's series, with the management plugin on; reads /etc/rabbitmq/conf.d. By digest, so that everybody tests
@@ -26,11 +24,7 @@ export async function pullImage(log?: Log): Promise<void> {
   await docker('version');
   if (await docker('image', 'inspect', IMAGE).catch(() => undefined)) return;
   log?.(`Pulling ${IMAGE}`);
-  await run('docker', ['pull', '--quiet', IMAGE], { timeout: PULL_WITHIN_MS }).catch((error) => {
-    throw new Error(`Docker could not pull ${IMAGE}: ${String(error.stderr).trim() || error.message}`, {
-      cause: error,
-    });
-  });
+  await run('docker', ['pull', '--quiet', IMAGE], { timeoutMs: PULL_WITHIN_MS });
 }
 
 export function dockerHost(layout: Layout): Host {
@@ -68,10 +62,7 @@ export function dockerHost(layout: Layout): Host {
       const state = await docker('inspect', '--format', '{{.State.Running}} {{.State.ExitCode}}', name);
       return state.startsWith('true') ? undefined : `exit code ${state.trim().split(' ')[1]}`;
     },
-    async log() {
-      const { stdout, stderr } = await run('docker', ['logs', name], { timeout: DOCKER_WITHIN_MS });
-      return `${stdout}${stderr}`;
-    },
+    log: async () => await docker('logs', name),
     async end(signal) {
       if (signal === 'SIGTERM') return void (await docker('stop', '-t', `${STOP_WITHIN_SECONDS}`, name));
       await docker('kill', '--signal', 'KILL', name);
@@ -88,11 +79,4 @@ export function dockerHost(layout: Layout): Host {
   };
 }
 
-async function docker(...args: string[]): Promise<string> {
-  const { stdout } = await run('docker', args, { timeout: DOCKER_WITHIN_MS }).catch((error) => {
-    throw new Error(`docker ${args[0]} failed: ${String(error.stderr ?? '').trim() || error.message}`, {
-      cause: error,
-    });
-  });
-  return stdout;
-}
+const docker = async (...args: string[]): Promise<string> => await run('docker', args, { timeoutMs: DOCKER_WITHIN_MS });

@@ -176,12 +176,9 @@ export class RabbitMqNode {
     this.#host.pause(false);
   }
 
-  /** rabbitmqctl. @returns what it prints */
+  /** rabbitmqctl. @returns what it prints @throws with what it prints */
   async ctl(...args: string[]): Promise<string> {
-    return await this.#host.ctl(args).catch((error) => {
-      const printed = `${error.stdout ?? ''}${error.stderr ?? ''}`.trim() || error.message;
-      throw new Error(`rabbitmqctl ${args.join(' ')} failed: ${printed}`, { cause: error });
-    });
+    return await this.#host.ctl(args);
   }
 
   /**

@@ -1,11 +1,11 @@
 // A node as processes of this machine: the node and its epmd, which maps the names of Erlang nodes to ports.
 
-import { type ChildProcess, execFile, spawn } from 'node:child_process';
+import { type ChildProcess, spawn } from 'node:child_process';
 import { randomBytes } from 'node:crypto';
 import { once } from 'node:events';
 import { closeSync, existsSync, openSync, readFileSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
-import { promisify } from 'node:util';
+import { run } from '../run.ts';
 import { ENABLED_PLUGINS, environment, nodeConfiguration } from './configuration.ts';
 import { type Host, type Layout, poll } from './node.ts';
 
@@ -78,10 +78,8 @@ export function processHost(programs: Programs, layout: Layout): Host {
       if (endOf(server) !== undefined) throw new Error(`${name} is not running: start() it first.`);
       server?.kill(paused ? 'SIGSTOP' : 'SIGCONT');
     },
-    async ctl(args) {
-      const options = { env, cwd: folder, timeout: CTL_WITHIN_MS };
-      return (await promisify(execFile)(programs.ctl, ['--node', nodeName, ...args], options)).stdout;
-    },
+    ctl: async (args) =>
+      await run(programs.ctl, ['--node', nodeName, ...args], { env, cwd: folder, timeoutMs: CTL_WITHIN_MS }),
     // The watchdog ends the processes.
     remove: async () => undefined,
   };

@@ -3,7 +3,6 @@
 // through the suite's own dynamic loader, so that they find the suite's libraries and not the machine's.
 // A folder in the cache is whole or absent: it is made beside its place and renamed into it.
 
-import { execFile } from 'node:child_process';
 import {
   chmodSync,
   closeSync,
@@ -20,12 +19,11 @@ import {
 } from 'node:fs';
 import { homedir } from 'node:os';
 import { join } from 'node:path';
-import { promisify } from 'node:util';
+import { run } from '../run.ts';
 import type { Log } from './node.ts';
 import type { Programs } from './process-host.ts';
 import { watch } from './watchdog.ts';
 
-const run = promisify(execFile);
 const DEBIAN_ROOT = join(import.meta.dirname, '../debian-root.sh');
 /** Goes up when what `relocate` does changes, so that an older folder is not taken. */
 const LAYOUT = 1;
@@ -51,21 +49,15 @@ export async function unpack(suite: string, log?: Log): Promise<Programs> {
 }
 
 async function make(suite: string, cache: string, folder: string, log?: Log): Promise<void> {
-  const debianRoot = async (args: string[], env = process.env) => {
-    await run(DEBIAN_ROOT, args, { env, timeout: UNPACK_WITHIN_MS }).catch((error) => {
-      throw new Error(`RabbitMQ of ${suite} cannot be unpacked: ${error.stderr?.trim() || error.message}`, {
-        cause: error,
-      });
-    });
-  };
-  await debianRoot(['--source', suite]);
+  await run(DEBIAN_ROOT, ['--source', suite]);
   log?.(`Unpacking RabbitMQ of ${suite} into ${folder}`);
   mkdirSync(cache, { recursive: true });
   const work = mkdtempSync(join(cache, '.making-'));
   const watchdog = watch(work);
   try {
     const root = join(work, 'root');
-    await debianRoot([suite, root, 'rabbitmq-server'], { ...process.env, HOME: work });
+    const env = { ...process.env, HOME: work };
+    await run(DEBIAN_ROOT, [suite, root, 'rabbitmq-server'], { env, timeoutMs: UNPACK_WITHIN_MS });
     relocate(root, folder);
     try {
       renameSync(root, folder);

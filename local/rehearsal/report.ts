@@ -1,5 +1,5 @@
 // The record of a rehearsal: its steps with their times, what was left out, and the verdict. Pure but for the clock.
-import type { Verdict } from '../stage.ts';
+import type { Verdict } from '../verdict.ts';
 
 export interface Step {
   readonly name: string;

@@ -144,7 +144,7 @@ describe('a private node', () => {
   });
 
   test('reports what rabbitmqctl prints when it refuses', async () => {
-    await expect(node.ctl('delete_vhost', 'absent')).rejects.toThrow(/ctl delete_vhost absent failed: .*absent/s);
+    await expect(node.ctl('delete_vhost', 'absent')).rejects.toThrow(/ctl --node failed: .*absent/s);
   });
 
   test.runIf(linux)('leaves no process and no folder when it is removed, and may be removed again', async () => {
@@ -185,7 +185,7 @@ describe('a start that fails', () => {
   test('because this machine has no RabbitMQ names what to install', async () => {
     vi.stubEnv('RABBITMQ_FROM', 'no-such-suite');
     await expect(startRabbitMq()).rejects.toThrow(
-      /^No RabbitMQ can .* install .*\n.* no-such-suite cannot be unpacked: No/,
+      /^No RabbitMQ can .* install .*\n.* No apt source of this machine offers no-such-suite/,
     );
     vi.unstubAllEnvs();
   });

@@ -33,7 +33,7 @@ async function told(happens: () => void): Promise<string[]> {
 test('none of the guilds of the READY list is told as a join', async () => {
   expect(await told(() => undefined)).toEqual([]);
   expect(inbox.all.filter(({ routingKey }) => routingKey.startsWith('guild.'))).toEqual([]);
-  const figures = await stage.living[0]?.figures();
+  const figures = await stage.living[0]?.metrics();
   expect(figures?.get(METRICS.eventsReceived.prometheus), 'READY, its guilds, and two more').toBe(1 + GUILDS + 2);
 });
 
