@@ -6,11 +6,10 @@ import {
   ListSecretsCommand,
   PutSecretValueCommand,
   SecretsManagerClient,
-  TagResourceCommand,
   UpdateSecretVersionStageCommand,
 } from '@aws-sdk/client-secrets-manager';
 import { afterAll, beforeAll, expect, it } from 'vitest';
-import { type RotationEvent, type SecretsManager, startSecretsManager } from '../../local/secrets-manager.ts';
+import { type SecretsManager, startSecretsManager } from '../../local/secrets-manager.ts';
 
 let secrets: SecretsManager;
 let client: SecretsManagerClient;
@@ -85,14 +84,6 @@ it('moves a staging label only from the version that has it', async () => {
   expect([secrets.value('labels'), secrets.value('labels', 'AWSPREVIOUS')]).toEqual(['two', 'one']);
 });
 
-it('keeps tags, of which a later one of the same key replaces the former', async () => {
-  const SecretId = secrets.put('tagged', 'x');
-  for (const Value of ['one', 'two'])
-    await client.send(new TagResourceCommand({ SecretId, Tags: [{ Key: 'topology-applied', Value }] }));
-  const { Tags } = await client.send(new DescribeSecretCommand({ SecretId }));
-  expect(Tags).toEqual([{ Key: 'topology-applied', Value: 'two' }]);
-});
-
 it('refuses an unsigned request, an unknown operation and a parameter of another type', async () => {
   const request = async (operation: string, body: object, headers = {}) => {
     const target = { 'x-amz-target': `secretsmanager.${operation}`, ...headers };
@@ -105,32 +96,4 @@ it('refuses an unsigned request, an unknown operation and a parameter of another
   const signed = { authorization: 'AWS4-HMAC-SHA256 Credential=x' };
   const invalid = await request('GetSecretValue', { SecretId: 1 }, signed);
   expect(invalid).toMatchObject({ status: 400, __type: 'ValidationException' });
-});
-
-it('rotates in four steps with a pending version that has no value yet, and continues an unfinished rotation', async () => {
-  const arn = secrets.put('rotated', 'old');
-  const events: RotationEvent[] = [];
-  const step = async (event: RotationEvent): Promise<void> => {
-    events.push(event);
-    const { SecretId, ClientRequestToken, Step } = event;
-    if (Step === 'createSecret' && secrets.value(SecretId, 'AWSPENDING') === undefined)
-      await put(SecretId, 'new', { ClientRequestToken, VersionStages: ['AWSPENDING'] });
-    if (Step === 'testSecret' && events.length === 3) throw new Error('the broker is away');
-    if (Step !== 'finishSecret') return;
-    const RemoveFromVersionId = await holderOf(SecretId, 'AWSCURRENT');
-    const move = { SecretId, VersionStage: 'AWSCURRENT', MoveToVersionId: ClientRequestToken, RemoveFromVersionId };
-    await client.send(new UpdateSecretVersionStageCommand(move));
-  };
-  await expect(secrets.rotate('rotated', step)).rejects.toThrow('the broker is away');
-  expect(secrets.value('rotated')).toBe('old');
-  await secrets.rotate('rotated', step);
-  expect(secrets.value('rotated')).toBe('new');
-  expect(events.map(({ Step }) => Step).slice(3)).toEqual(['createSecret', 'setSecret', 'testSecret', 'finishSecret']);
-  expect(new Set(events.map((event) => event.ClientRequestToken)).size).toBe(1);
-  expect(new Set(events.map((event) => event.SecretId))).toEqual(new Set([arn]));
-});
-
-it('reports a rotation that changed nothing', async () => {
-  secrets.put('idle', 'old');
-  await expect(secrets.rotate('idle', async () => undefined)).rejects.toThrow(/without its version becoming/);
 });
