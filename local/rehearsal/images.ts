@@ -27,7 +27,7 @@ export interface Images {
 
 export const tagOf = (hash: string): string => `localhost/discord-ingestor:${hash}`;
 
-/** Undefined where this machine has no base images, which is recorded as left out. @throws where a build fails */
+/** Undefined where this machine has no base images, which is recorded. @throws where a build fails */
 export async function buildImages(
   recorder: Recorder,
   engine: Engine,
@@ -39,7 +39,7 @@ export async function buildImages(
   const assembled = pulled ? undefined : await assembledBases(engine, work, architecture).catch(String);
   const bases = pulled ?? assembled;
   if (bases === undefined || typeof bases === 'string') {
-    recorder.leaveOut('image: build and run', `no base images: ${bases}`);
+    recorder.skip('image: build and run', `no base images: ${bases}`);
     return undefined;
   }
   const secrets = await npmSecrets();

@@ -138,7 +138,7 @@ export async function live({ recorder, stage, cloud, versions, images, folder }:
     cloud.putToken(simulator.token);
     const obstacle = await obstacleToRun(images, taskFor(first));
     if (obstacle !== undefined) {
-      recorder.leaveOut('service', `no container can run here: ${obstacle}`);
+      recorder.skip('service', `no container can run here: ${obstacle}`);
       return undefined;
     }
     recorder.deviations.push(
@@ -149,7 +149,7 @@ export async function live({ recorder, stage, cloud, versions, images, folder }:
 
   /** New tasks first, then SIGTERM to the old ones, one after the other: ECS's rolling update. */
   async function handOver(name: string, version: Assembly): Promise<void> {
-    if (!runs) return recorder.leaveOut(name, 'no container runs here');
+    if (!runs) return recorder.skip(name, 'no container runs here');
     const { living } = stage;
     await recorder.step(name, async () => {
       const identified = simulator?.count('identify');

@@ -39,8 +39,7 @@ export async function rehearse(recorder: Recorder, { architecture, onlyImage }: 
     const { first, more, next } = await synthesizeVersions(recorder, folder);
     const engine = await findEngine(folder);
     const packages = 'apt-get install --no-install-recommends podman runc catatonit';
-    if (!engine)
-      recorder.leaveOut('image: build and run', `neither Docker nor Podman nor Buildah works here: ${packages}`);
+    if (!engine) recorder.skip('image: build and run', `neither Docker nor Podman nor Buildah works here: ${packages}`);
     else
       images = await buildImages(recorder, engine, onlyImage ? [first.image] : [first.image, next.image], {
         work: join(folder, 'bases'),

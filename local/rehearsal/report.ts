@@ -1,10 +1,10 @@
-// The record of a rehearsal: its steps with their times, what was left out, and the verdict. Pure but for the clock.
+// The record of a rehearsal: its steps with their times, what was skipped, and the verdict. Pure but for the clock.
 import { errorMessage } from '../../service/errors.ts';
 import type { Verdict } from '../verdict.ts';
 
 export interface Step {
   readonly name: string;
-  readonly result: 'held' | 'failed' | 'left out';
+  readonly result: 'held' | 'failed' | 'skipped';
   readonly seconds: number;
   readonly detail: string;
 }
@@ -43,8 +43,8 @@ export class Recorder {
     }
   }
 
-  leaveOut(name: string, because: string): void {
-    this.#add({ name, result: 'left out', seconds: 0, detail: because });
+  skip(name: string, because: string): void {
+    this.#add({ name, result: 'skipped', seconds: 0, detail: because });
   }
 
   report(): Report {
@@ -60,7 +60,7 @@ export class Recorder {
   }
 }
 
-/** What was left out is no failure; what was lost is, and so is a rehearsal of nothing. */
+/** What was skipped is no failure; what was lost is, and so is a rehearsal of nothing. */
 export function holds(steps: readonly Step[], verdict: Report['verdict']): boolean {
   const bad = verdict ? verdict.lost + verdict.gaps + verdict.disorders : 0;
   return bad === 0 && steps.some(({ result }) => result === 'held') && steps.every(({ result }) => result !== 'failed');
@@ -68,7 +68,7 @@ export function holds(steps: readonly Step[], verdict: Report['verdict']): boole
 
 export function table({ steps, deviations, verdict, seconds: total }: Report): string[] {
   const count = (result: Step['result']): number => steps.filter((step) => step.result === result).length;
-  const counts = `${count('held')} steps held, ${count('failed')} failed, ${count('left out')} left out in ${total} s`;
+  const counts = `${count('held')} steps held, ${count('failed')} failed, ${count('skipped')} skipped in ${total} s`;
   const events = verdict
     ? `${verdict.due} events, ${verdict.lost} lost, ${verdict.repeated} repeated, ${verdict.disorders} out of order, ${verdict.gaps} gaps`
     : 'no events: no task was run';

@@ -6,13 +6,13 @@ const step = (result: Step['result']): Step => ({ name: 'build', result, seconds
 const verdict = (changes = {}) => ({ due: 10, lost: 0, repeated: 0, gaps: 0, disorders: 0, ...changes });
 
 it.each<[boolean, Step['result'][], ReturnType<typeof verdict> | null]>([
-  [true, ['held', 'left out'], null],
+  [true, ['held', 'skipped'], null],
   [true, ['held'], verdict({ repeated: 3 })],
   [false, ['held'], verdict({ lost: 1 })],
   [false, ['held'], verdict({ gaps: 1 })],
   [false, ['held'], verdict({ disorders: 1 })],
   [false, ['held', 'failed'], verdict()],
-  [false, ['left out'], null],
+  [false, ['skipped'], null],
   [false, [], null],
 ])('%s: a rehearsal with the steps %j and the verdict %j holds', (expected, results, seen) => {
   expect(holds(results.map(step), seen)).toBe(expected);
@@ -23,15 +23,15 @@ it('prints each step as it ends, also one that fails, whose error goes on', asyn
   const recorder = new Recorder((line) => lines.push(line));
   await recorder.step('one', async () => 'done');
   await expect(recorder.step('two', () => Promise.reject(new Error('broken')))).rejects.toThrow('broken');
-  recorder.leaveOut('three', 'no engine');
-  const printed = ['held 0.0 s one done', 'failed 0.0 s two broken', 'left out 0.0 s three no engine'];
+  recorder.skip('three', 'no engine');
+  const printed = ['held 0.0 s one done', 'failed 0.0 s two broken', 'skipped 0.0 s three no engine'];
   expect(lines.map((line) => line.replace(/\s+/g, ' '))).toEqual(printed);
   expect(recorder.report()).toMatchObject({ held: false, verdict: null });
 });
 
 it('ends with a line of what was lost and what was repeated', () => {
-  const report = { held: true, steps: [step('held'), step('left out')], deviations: ['PORT'], seconds: 9 };
-  const counts = '1 steps held, 0 failed, 1 left out in 9 s';
+  const report = { held: true, steps: [step('held'), step('skipped')], deviations: ['PORT'], seconds: 9 };
+  const counts = '1 steps held, 0 failed, 1 skipped in 9 s';
   const lines = table({ ...report, verdict: verdict({ repeated: 2 }) });
   expect(lines.slice(2)).toEqual([
     'Different from AWS:',
