@@ -47,8 +47,9 @@ console.log(`seed ${seed}: ${tasks} tasks, ${shards} shards, ${rate} events/s fo
 const random = new Random(seed, 31);
 const limits = { maxConcurrency: 16, dailyIdentifies: 100_000, replayBufferEvents: 200_000 };
 const simulator = { seed, guilds: 8 * shards, heartbeatIntervalMs: 10_000, ...limits };
-const startedAt = Date.now();
+let startedAt = Date.now();
 await onStage({ tasks, shards, simulator }, async (stage) => {
+  startedAt = Date.now();
   stage.simulator?.startTraffic(rate);
   const counts = await strike(stage, Date.now() + minutes * 60_000);
   print('no more faults');

@@ -16,7 +16,6 @@ export class MetricsCollector {
   readonly #stage: Stage;
   /** The last values of each task, kept when it ends: a counter starts again with its process. */
   readonly #last = new Map<string, ReadonlyMap<string, number>>();
-  readonly #depths = new Map<string, number>();
   readonly #marks: { readonly at: number; readonly mark: Mark }[] = [];
 
   constructor(stage: Stage) {
@@ -29,11 +28,6 @@ export class MetricsCollector {
     const [tasks] = await Promise.all([this.#tasks(), this.#readMetrics()]);
     const all = [...this.#last.values()];
     const living = this.#stage.living.flatMap(({ name }) => this.#last.get(name) ?? []);
-    for (const queue of Object.values(QUEUES))
-      for (const each of living) {
-        const depth = each.get(`${METRICS.queueDepth.prometheus}{queue="${queue}"}`);
-        if (depth !== undefined) this.#depths.set(queue, depth);
-      }
     return {
       at: Date.now(),
       /** Due to workers, as the simulator counts; none with the real Discord. */
@@ -50,7 +44,7 @@ export class MetricsCollector {
       perQueue: Object.values(QUEUES).map((queue) => ({
         queue,
         read: reader.perQueue.get(queue) ?? 0,
-        waiting: this.#depths.get(queue) ?? null,
+        waiting: find(living, `${METRICS.queueDepth.prometheus}{queue="${queue}"}`),
       })),
       latency: latencyOf(all),
       outbox: {
@@ -99,6 +93,11 @@ export class MetricsCollector {
 
 function sum(tasks: readonly ReadonlyMap<string, number>[], name: string): number {
   return tasks.reduce((total, each) => total + (each.get(name) ?? 0), 0);
+}
+
+/** Of the tasks that measure it. */
+function find(tasks: readonly ReadonlyMap<string, number>[], name: string): number | null {
+  return tasks.find((each) => each.has(name))?.get(name) ?? null;
 }
 
 /** Percentiles out of the buckets of all tasks, in milliseconds. */
