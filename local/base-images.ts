@@ -17,19 +17,15 @@ const REFERENCE = /^([\w-]+(?:\.[\w-]+)+(?::\d+)?|[\w-]+:\d+)\/([\w./-]+):([\w.-
 
 /** @throws Error with one sentence where a stage's base is no argument, or its default no whole reference */
 export function baseImages(dockerfile: string): BaseImage[] {
-  const own = new Set([...dockerfile.matchAll(/^FROM\s.*\sAS\s+(\S+)\s*$/gim)].map(([, stage]) => stage));
-  const bases = [...dockerfile.matchAll(/^FROM\s+(?:--\S+\s+)*(\S+)/gim)].map(([, base = '']) => base);
-  return bases
-    .filter((base) => !own.has(base))
-    .map((base) => {
-      const [, argument] = /^\$\{(\w+)\}$/.exec(base) ?? [];
-      if (argument === undefined) throw new Error(`FROM ${base}: expected an argument such as \${RUNTIME_IMAGE}`);
-      const [, reference = ''] = line(argument).exec(dockerfile) ?? [];
-      const [, registry, repository, tag, digest] = REFERENCE.exec(reference) ?? [];
-      if (registry === undefined || repository === undefined || tag === undefined)
-        throw new Error(`ARG ${argument}: expected <registry>/<repository>:<tag>, got '${reference}'`);
-      return { argument, registry, repository, tag, digest };
-    });
+  return [...dockerfile.matchAll(/^FROM\s+(?:--\S+\s+)*(\S+)/gim)].map(([, base = '']) => {
+    const [, argument] = /^\$\{(\w+)\}$/.exec(base) ?? [];
+    if (argument === undefined) throw new Error(`FROM ${base}: expected an argument such as \${RUNTIME_IMAGE}`);
+    const [, reference = ''] = line(argument).exec(dockerfile) ?? [];
+    const [, registry, repository, tag, digest] = REFERENCE.exec(reference) ?? [];
+    if (registry === undefined || repository === undefined || tag === undefined)
+      throw new Error(`ARG ${argument}: expected <registry>/<repository>:<tag>, got '${reference}'`);
+    return { argument, registry, repository, tag, digest };
+  });
 }
 
 export const nameOf = ({ registry, repository, tag }: BaseImage): string => `${registry}/${repository}:${tag}`;

@@ -229,8 +229,6 @@ export class SecretsManager {
 function write(secret: Secret, id: string, value: string, stages: readonly string[]): void {
   secret.versions.set(id, { value, created: secret.versions.get(id)?.created ?? now() });
   for (const stage of stages) attach(secret, stage, id);
-  // The first version of a secret is always its current one.
-  if (!secret.stages.has(CURRENT) && !stages.includes(PENDING)) attach(secret, CURRENT, id);
 }
 
 /** Moves a label; the version that loses AWSCURRENT becomes AWSPREVIOUS. */
