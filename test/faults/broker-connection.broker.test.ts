@@ -62,7 +62,7 @@ strikes('while a memory alarm blocks publishers the events wait, and none is sen
     const [task] = stage.living;
     await stage.broker.memoryAlarm(true);
     const figure = async (name: 'eventsConfirmed' | 'eventsReplayed') =>
-      (await task?.figures())?.get(METRICS[name].prometheus) ?? Number.NaN;
+      (await task?.metrics())?.get(METRICS[name].prometheus) ?? Number.NaN;
     await stage.until('the task is told of the alarm', 30_000, async () => {
       const report = await task?.health();
       return report?.checks.rabbitmq.blocked === true;

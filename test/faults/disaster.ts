@@ -4,7 +4,8 @@
 
 import { appendFile } from 'node:fs/promises';
 import { afterAll, expect, test } from 'vitest';
-import { Stage, type StageOptions, type Verdict } from '../../local/stage.ts';
+import { Stage, type StageOptions } from '../../local/stage.ts';
+import type { Verdict } from '../../local/verdict.ts';
 
 export interface Disaster {
   /** Events a second over all shards. */

@@ -22,7 +22,7 @@ disaster('an invalidated session is announced once, and another one begins', {
     const [session] = simulator?.sessions ?? [];
     simulator?.invalidate(0, { resumable: false });
     await simulator?.waitFor('ready', 2, 60_000);
-    const figures = await stage.living[0]?.figures();
+    const figures = await stage.living[0]?.metrics();
     const told = figures?.get(METRICS.gatewayGaps.prometheus) ?? 0;
     const inHandOver = figures?.get(METRICS.gapsInHandOver.prometheus) ?? -1;
     return { sessionId: session?.id ?? '', told, inHandOver };

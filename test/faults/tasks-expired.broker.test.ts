@@ -25,7 +25,7 @@ disaster('sessions that expired while no task was there are told as gaps, and ne
       const session = stage.simulator?.ledger.session(sessionId);
       return session?.shardId === shardId && session.lost !== undefined && lastSequence <= session.lastSequence;
     });
-    const figures = await stage.living[0]?.figures();
+    const figures = await stage.living[0]?.metrics();
     return { told: String(told), inHandOver: figures?.get(METRICS.gapsInHandOver.prometheus) ?? 0 };
   },
   bounds({ gaps, announced }, { told, inHandOver }) {

@@ -16,7 +16,7 @@ disaster('a full queue refuses, a task dies, the queue is emptied: nothing is lo
   async happens(stage) {
     const refused = async () => {
       const owner = await stage.owner();
-      return ((await owner?.figures())?.get(METRICS.publishErrors.prometheus) ?? 0) > 0;
+      return ((await owner?.metrics())?.get(METRICS.publishErrors.prometheus) ?? 0) > 0;
     };
     await stored(stage);
     stage.reader.pause();

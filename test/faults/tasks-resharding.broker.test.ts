@@ -22,7 +22,7 @@ strikes('from four shards in two groups to two in one: every session is told, of
     for (const task of old) await task.terminate();
     await stage.ready({ shards: 2, groups: 1 });
     await stage.until('four gaps are told', 60_000, () => stage.reader.gaps.size === 4);
-    const figures = await Promise.all(stage.living.map((task) => task.figures()));
+    const figures = await Promise.all(stage.living.map((task) => task.metrics()));
     const sum = (name: string) => figures.reduce((total, each) => total + (each.get(name) ?? Number.NaN), 0);
     return {
       reasons: [...new Set([...stage.reader.gaps.values()].map(({ reason }) => reason))].sort().join('; '),

@@ -1,7 +1,7 @@
 // Cuts connections at the broker through its management API, as an operator would.
 
 import { setTimeout as sleep } from 'node:timers/promises';
-import type { RabbitMqNode } from '../../local/rabbitmq.ts';
+import type { RabbitMqNode } from '../../local/rabbitmq/node.ts';
 
 const DEADLINE_MS = 30_000;
 

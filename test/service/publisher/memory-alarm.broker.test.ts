@@ -2,7 +2,8 @@
 // when the alarm is over. On a node of its own, because the alarm blocks the whole node.
 
 import { afterAll, beforeAll, expect, it } from 'vitest';
-import { type RabbitMqNode, startRabbitMq } from '../../../local/rabbitmq.ts';
+import type { RabbitMqNode } from '../../../local/rabbitmq/node.ts';
+import { startRabbitMq } from '../../../local/rabbitmq.ts';
 import { BrokerConnection } from '../../../service/amqp/connection.ts';
 import { EXCHANGES } from '../../../service/contract/names.ts';
 import { Publisher } from '../../../service/publisher/publisher.ts';
@@ -12,7 +13,7 @@ import { eventually, logLines } from '../../support/log-lines.ts';
 let node: RabbitMqNode;
 
 beforeAll(async () => {
-  node = await startRabbitMq({ private: true, name: 'alarm' });
+  node = await startRabbitMq({ name: 'alarm' });
 });
 
 afterAll(async () => {
