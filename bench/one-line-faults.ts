@@ -128,7 +128,7 @@ async function failure(...args: string[]): Promise<string | undefined> {
 async function find(file: string): Promise<string | undefined> {
   // Tests start the service as a process, and the commands of bin/: no import leads from them to its files.
   const further = file.startsWith('service/')
-    ? ['related', '--run', '--project', 'broker', file, 'local/ingestor-process.ts']
+    ? ['related', '--run', '--project', 'broker', '--project', 'faults', file, 'local/ingestor-process.ts']
     : ['run', 'test/lib', 'test/contracts'];
   return (await failure('related', '--run', '--project', 'unit', file)) ?? (await failure(...further));
 }
