@@ -10,8 +10,6 @@ export default defineConfig({
     hookTimeout: 300_000,
     maxWorkers: 2,
     pool: 'forks',
-    unstubEnvs: true,
-    restoreMocks: true,
     projects: [
       {
         extends: true,
@@ -21,6 +19,7 @@ export default defineConfig({
           exclude: ['test/**/*.{broker,fault}.test.ts'],
           globalSetup: ['test/support/temporary-folder.ts'],
           isolate: false,
+          unstubEnvs: true,
         },
       },
       {
