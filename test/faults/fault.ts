@@ -11,8 +11,8 @@ import { Stage, type StageOptions, type Verdict } from '../../local/stage.ts';
 export type FaultStage = Stage & { readonly simulator: DiscordSimulator };
 
 export interface Fault {
-  /** Events a second over all shards. */
-  readonly rate: number;
+  /** Events a second over all shards. @default 400 */
+  readonly rate?: number;
   /** With traffic running: the fault, and what must follow from it. */
   readonly inject: (stage: FaultStage) => Promise<void>;
   /** Traffic after it, so that the recovery is seen under load. @default 2 s */
@@ -23,10 +23,6 @@ export interface Fault {
   readonly mostRepeats?: number;
   /** Violations of Discord's rules that the fault itself provokes. */
   readonly mayViolate?: RegExp;
-  /** @default 2 minutes */
-  readonly settleMs?: number;
-  /** @default 5 minutes */
-  readonly timeoutMs?: number;
 }
 
 type Declare = (title: string, fault: Fault) => void;
@@ -47,7 +43,7 @@ export function faultsOn(
   const declare =
     (it: typeof test | typeof test.skip): Declare =>
     (title, fault) =>
-      it(title, { timeout: fault.timeoutMs ?? 300_000 }, async () => {
+      it(title, { timeout: 600_000 }, async () => {
         if (stage === undefined) {
           const simulator = { seed, guilds: 40, maxConcurrency: 16, ...options.simulator };
           const none = startTasks && { tasks: 0, untilReady: false };
@@ -62,8 +58,9 @@ export function faultsOn(
 
 async function run(stage: FaultStage, title: string, fault: Fault): Promise<void> {
   const { simulator, reader } = stage;
-  const before = stage.verdict();
-  simulator.startTraffic(fault.rate);
+  // What an earlier fault left unread is not this one's.
+  const before = await stage.settled();
+  simulator.startTraffic(fault.rate ?? 400);
   try {
     await read(stage, 200);
     reader.resetSilences();
@@ -71,7 +68,7 @@ async function run(stage: FaultStage, title: string, fault: Fault): Promise<void
     await read(stage, 100, 120_000);
     await new Promise((resolve) => setTimeout(resolve, fault.trafficAfterMs ?? 2_000));
     simulator.stopTraffic();
-    const verdict = since(before, await stage.settled(fault.settleMs ?? 120_000, 20_000));
+    const verdict = since(before, await stage.settled(240_000, 20_000));
     const gapMs = Math.max(0, ...[...reader.silences.values()].map(({ longestMs }) => longestMs));
     await report({ fault: title, seed, ...verdict, gapMs });
     const { repeated, violations } = verdict;

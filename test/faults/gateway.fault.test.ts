@@ -6,11 +6,10 @@
 import { createServer } from 'node:http';
 import type { AddressInfo } from 'node:net';
 import { afterAll, expect } from 'vitest';
-import { METRICS } from '../../service/contract/metrics.ts';
 import { ENV, QUEUES } from '../../service/contract/names.ts';
 import { DiscordEventPayload } from '../../service/events/payload.ts';
-import { type FaultStage, faultsOn, read } from './fault.ts';
-import { leadsTo, resumes } from './tasks.ts';
+import { type FaultStage, faultsOn } from './fault.ts';
+import { leadsTo, metric, resumes } from './tasks.ts';
 
 /** Discord's REST, which can be away while the gateway is there. */
 const rest = { away: false, behind: '' };
@@ -36,7 +35,7 @@ const { everyRun, fullRun } = faultsOn({ shards: SHARDS, simulator: { heartbeatI
   await stage.startTask({ [ENV.discordApiUrl]: `http://127.0.0.1:${(server.address() as AddressInfo).port}/api` });
 });
 
-const RESUMED = { rate: 400, trafficAfterMs: 500, mostRepeats: 0 };
+const RESUMED = { trafficAfterMs: 500, mostRepeats: 0 };
 const allResume = (done: (stage: FaultStage) => unknown) => ({
   ...RESUMED,
   inject: (stage: FaultStage) => resumes(stage, SHARDS, () => done(stage)),
@@ -97,14 +96,6 @@ fullRun('a reset in the middle of a replay loses nothing', {
   },
 });
 
-fullRun('op 1: a heartbeat that Discord asks for comes at once', {
-  ...RESUMED,
-  async inject(stage) {
-    await leadsTo(stage, SHARDS, 'heartbeat', () => stage.simulator.sendHeartbeatRequest());
-    await read(stage, 50);
-  },
-});
-
 everyRun(
   'a gateway that cannot be reached for a while costs no session',
   allResume((stage) => unreachable(stage, 2 * SHARDS)),
@@ -146,7 +137,6 @@ const GONE = [
 
 for (const [code, name] of GONE)
   (code === 4009 ? everyRun : fullRun)(`closed with ${code} (${name}), the lost session is reported, another starts`, {
-    rate: 400,
     trafficAfterMs: 500,
     gaps: SHARDS,
     async inject(stage) {
@@ -158,7 +148,6 @@ for (const [code, name] of GONE)
   });
 
 fullRun('op 9 that says not resumable: the session is reported once, as a gap event that follows the schema', {
-  rate: 400,
   gaps: 1,
   mostRepeats: 0,
   async inject(stage) {
@@ -167,16 +156,15 @@ fullRun('op 9 that says not resumable: the session is reported once, as a gap ev
     reader.onMessage = (queue, { content }) => {
       if (queue === QUEUES.gatewayEvents) reported.push(JSON.parse(content.toString()));
     };
-    const metric = async (name: 'gatewayGaps' | 'gapsInHandOver') =>
-      (await stage.living[0]?.figures())?.get(METRICS[name].prometheus) ?? Number.NaN;
-    const before = await metric('gatewayGaps');
+    const [task] = stage.living;
+    const before = await metric(task, 'gatewayGaps');
     const sessionId = simulator.sessions.find(({ shardId }) => shardId === 0)?.id;
     await leadsTo(stage, 1, 'ready', () => simulator.invalidate(0, { resumable: false }));
     await stage.until('the gap is read', 30_000, () => reported.length > 0);
     expect(reported.map((gap) => DiscordEventPayload.parse(gap))).toMatchObject([
       { eventType: 'gateway.gap', shardId: 0, data: { sessionId } },
     ]);
-    expect((await metric('gatewayGaps')) - before).toBe(1);
-    expect(await metric('gapsInHandOver'), 'no release did this').toBe(0);
+    expect((await metric(task, 'gatewayGaps')) - before).toBe(1);
+    expect(await metric(task, 'gapsInHandOver'), 'no release did this').toBe(0);
   },
 });

@@ -3,14 +3,12 @@
 // IDENTIFYs are spent; one more would end every session and reset the token, so the shard waits for Discord's reset.
 
 import { expect } from 'vitest';
-import { METRICS } from '../../service/contract/metrics.ts';
 import { faultsOn, read } from './fault.ts';
-import { countOf, health, leadsTo, ownerOf, stored } from './tasks.ts';
+import { countOf, health, leadsTo, metric, ownerOf, stored } from './tasks.ts';
 
 const expiring = faultsOn({ shards: 4, simulator: { sessionTtlMs: 2_000 } });
 
 expiring.fullRun('sessions that expired while no task was there are reported as gaps, and new ones start', {
-  rate: 400,
   gaps: 4,
   async inject(stage) {
     const { gaps } = stage.reader;
@@ -27,7 +25,7 @@ expiring.fullRun('sessions that expired while no task was there are reported as 
       expect(lastSequence).toBeLessThanOrEqual(session?.lastSequence ?? -1);
     }
     // They were alive when they were last stored, seconds before: for all that is known it is the new task's fault.
-    expect((await stage.living[0]?.figures())?.get(METRICS.gapsInHandOver.prometheus)).toBe(4);
+    expect(await metric(stage.living[0], 'gapsInHandOver')).toBe(4);
     expect(stage.verdict().announced, 'what fell into the gap is announced').toBeGreaterThan(0);
   },
 });
@@ -39,7 +37,6 @@ const budget = { dailyIdentifies: SHARDS + 1, identifyBudgetWindowMs: 30_000, id
 faultsOn({ tasks: 2, shards: SHARDS, simulator: budget }).fullRun(
   'the IDENTIFYs of the day are spent: the shard waits for the reset, and the others go on',
   {
-    rate: 300,
     gaps: 2,
     async inject(stage) {
       const { simulator } = stage;

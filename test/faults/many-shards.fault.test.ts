@@ -20,21 +20,19 @@ everyRun('a deploy hands every session over: nothing is lost, nothing repeated',
   },
 });
 
+const ready = (stage: FaultStage) => stage.ready();
+
 fullRun('op 7 storms on all shards, and a deploy in the middle of them', {
   rate: 500,
   mostRepeats: 0,
   async inject(stage) {
-    const storm = async (then: (stage: FaultStage) => Promise<unknown>) => {
+    for (const meanwhile of [ready, deploy, ready, ready]) {
       await resumes(stage, SHARDS, async () => {
         stage.simulator.reconnect();
-        await then(stage);
+        await meanwhile(stage);
       });
       await read(stage, 100);
-    };
-    await storm(() => stage.ready());
-    await storm(deploy);
-    await storm(() => stage.ready());
-    await storm(() => stage.ready());
+    }
   },
 });
 
@@ -61,7 +59,6 @@ const large = faultsOn({
 
 large.fullRun(`64 shards in four tasks that end at random for ${CHAOS_SECONDS} s, each replaced as ECS would`, {
   rate: 600,
-  timeoutMs: 600_000,
   async inject(stage) {
     await stored(stage);
     const random = new Random(seed, 21);

@@ -1,44 +1,25 @@
-// One task without a standby. The broker is killed or restarts, as at Amazon MQ's weekly maintenance; a connection or a
+// One task without a standby. The broker is killed; a connection or a
 // channel is closed, or a memory alarm blocks publishers; the task gets SIGTERM, as ECS sends it at every deploy, with the
 // broker there or away. What is not confirmed waits in the outbox and is published again, in order.
 
 import { expect } from 'vitest';
-import { METRICS } from '../../service/contract/metrics.ts';
 import { closeConnections } from '../support/connections.ts';
 import { faultsOn, read } from './fault.ts';
-import { countOf, health, resumes, waiting } from './tasks.ts';
+import { countOf, health, metric, resumes, waiting } from './tasks.ts';
 
 const SHARDS = 2;
 const { everyRun, fullRun } = faultsOn({ shards: SHARDS });
 
-// At most what was written and not yet confirmed when the connection ended.
-const UNCONFIRMED = 2_047;
-
 everyRun('a broker killed with kill -9 keeps what it confirmed, and gets the rest again', {
-  rate: 300,
-  mostRepeats: UNCONFIRMED,
+  // At most what was written and not yet confirmed when the connection ended.
+  mostRepeats: 2_047,
   async inject({ broker }) {
     await broker.kill();
     await broker.start();
   },
 });
 
-fullRun('a broker that restarts loses nothing', {
-  rate: 300,
-  mostRepeats: UNCONFIRMED,
-  inject: async ({ broker }) => await broker.restart(),
-});
-
-fullRun('a publishing connection that an operator closes is opened again', {
-  rate: 400,
-  mostRepeats: UNCONFIRMED,
-  async inject({ broker }) {
-    expect(await closeConnections(broker, / publisher$/)).toBe(1);
-  },
-});
-
 fullRun('an owner whose connections are all closed, three times, stays the owner', {
-  rate: 400,
   async inject(stage) {
     for (let round = 1; round <= 3; round += 1) {
       await closeConnections(stage.broker, / (publisher|lease)$/);
@@ -51,7 +32,6 @@ fullRun('an owner whose connections are all closed, three times, stays the owner
 // Deleting the exchange would close the channel too, but what arrives between the exchange and its bindings, when the
 // topology is applied again, is unroutable.
 fullRun('a channel that the broker closes, again and again, is opened again when the cause is gone', {
-  rate: 400,
   async inject(stage) {
     const { broker } = stage;
     const [task] = stage.living;
@@ -71,21 +51,18 @@ fullRun('a channel that the broker closes, again and again, is opened again when
 });
 
 fullRun('while a memory alarm blocks publishers the events wait, and none is sent twice though Discord replays them', {
-  rate: 400,
   mostRepeats: 0,
   async inject(stage) {
     const [task] = stage.living;
-    const metric = async (name: 'eventsConfirmed' | 'eventsReplayed') =>
-      (await task?.figures())?.get(METRICS[name].prometheus) ?? Number.NaN;
     await stage.broker.memoryAlarm(true);
     await stage.until('the task knows of the alarm', 30_000, async () => (await health(task)).checks.rabbitmq.blocked);
-    const before = await metric('eventsConfirmed');
+    const before = await metric(task, 'eventsConfirmed');
     await waiting(stage, task, 500);
     // What was written before the alarm was known may be confirmed before the broker stops reading.
-    expect((await metric('eventsConfirmed')) - before).toBeLessThan(200);
+    expect((await metric(task, 'eventsConfirmed')) - before).toBeLessThan(200);
     expect((await fetch(`${task?.url}/live`)).status).toBe(200);
     await resumes(stage, SHARDS, () => stage.simulator.reconnect());
-    await stage.until('the replay is counted', 30_000, async () => (await metric('eventsReplayed')) > 400);
+    await stage.until('the replay is counted', 30_000, async () => (await metric(task, 'eventsReplayed')) > 400);
     await stage.broker.memoryAlarm(false);
   },
 });
@@ -108,7 +85,6 @@ everyRun('a task that gets SIGTERM under load drains, exits 0, and the next one 
 });
 
 fullRun('SIGTERM while the broker is away: what was received waits for its return, and then the task exits 0', {
-  rate: 300,
   async inject(stage) {
     const [task] = stage.living;
     const identifies = countOf(stage, 'identify');
@@ -129,7 +105,6 @@ for (const [how, away, back] of [
   ['frozen, so that its connections stay open and silent', 'freeze', 'thaw'],
 ] as const)
   fullRun(`SIGTERM while the broker is ${how}: a task with nothing to save exits soon`, {
-    rate: 300,
     // The last record could not be stored: at worst its second is replayed.
     mostRepeats: 600,
     async inject(stage) {

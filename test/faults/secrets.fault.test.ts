@@ -16,9 +16,10 @@ import { startSecretsManager } from '../../local/secrets-manager.ts';
 import type { Stage } from '../../local/stage.ts';
 import { ENV, USERS, VHOST } from '../../service/contract/names.ts';
 import { startAwsApis } from '../support/aws-apis.ts';
+import { manage } from '../support/broker.ts';
 import { closeConnections } from '../support/connections.ts';
 import { type FaultStage, faultsOn } from './fault.ts';
-import { countOf, health, ownerOf } from './tasks.ts';
+import { countOf, health, ownerOf, replaceAll } from './tasks.ts';
 
 const SHARDS = 4;
 const TOKEN = 'bot-token';
@@ -53,7 +54,7 @@ const { everyRun, fullRun } = faultsOn({ shards: SHARDS, tls: true }, startTasks
 const problemsOf = async (stage: Stage) => (await health(await ownerOf(stage))).checks.discord.problems ?? [];
 
 // Each shard notices a token that was rejected once at most.
-const REJECTED = { rate: 300, gaps: SHARDS, mayViolate: /token/ };
+const REJECTED = { gaps: SHARDS, mayViolate: /token/ };
 
 everyRun('a rotated token is read again from Secrets Manager, and the lost sessions are reported', {
   ...REJECTED,
@@ -77,12 +78,11 @@ const readings = () => secrets.requests.filter((request) => request.startsWith('
 /** The broker accepts the old password no more, and closes what is open. @returns the new one */
 async function rotateAtBroker(stage: Stage): Promise<string> {
   const password = randomBytes(12).toString('hex');
-  await stage.broker.ctl('change_password', USERS.ingestor, password);
+  await manage('PUT', `/api/users/${USERS.ingestor}`, { password, tags: '' }, stage.broker);
   return password;
 }
 
 everyRun('a login that was rotated is read again as soon as the old one is refused', {
-  rate: 300,
   async inject(stage) {
     const before = readings();
     putLogin(stage, await rotateAtBroker(stage));
@@ -93,7 +93,6 @@ everyRun('a login that was rotated is read again as soon as the old one is refus
 });
 
 fullRun('a login that is refused before the new one is in the secret is read again until it is', {
-  rate: 300,
   async inject(stage) {
     const before = readings();
     const { password: old } = login();
@@ -132,7 +131,6 @@ async function startRevoking({ broker }: Stage): Promise<() => Promise<unknown>>
 fullRun(
   'a leaked login is revoked, twice: whoever uses an older one is disconnected, the tasks go on with the new one',
   {
-    rate: 300,
     async inject(stage) {
       const revoke = await startRevoking(stage);
       const cut = () => stage.tasks.map(({ output }) => output.split('CONNECTION_FORCED').length - 1);
@@ -155,13 +153,8 @@ fullRun(
 fullRun('a rejected token from a variable makes no loop: the task waits and reports it until a new one is deployed', {
   ...REJECTED,
   async inject(stage) {
-    const others = stage.living;
-    await stage.startTask(loginFromSecret());
-    await stage.standing(others.length + 1);
-    for (const other of others) await other.terminate();
-    await stage.ready();
     const { simulator } = stage;
-    const owner = await ownerOf(stage);
+    const owner = await replaceAll(stage, loginFromSecret());
     const violations = simulator.violations.length;
     const identifies = countOf(stage, 'identify');
     simulator.rotateToken('a-third-token');

@@ -3,6 +3,7 @@
 import type { DiscordSimulator } from '../../local/discord/simulator.ts';
 import type { IngestorProcess } from '../../local/ingestor-process.ts';
 import type { Stage } from '../../local/stage.ts';
+import { METRICS } from '../../service/contract/metrics.ts';
 import { ENV, USERS } from '../../service/contract/names.ts';
 import type { HealthReport } from '../../service/health.ts';
 import type { FaultStage } from './fault.ts';
@@ -54,6 +55,11 @@ export async function health(task: IngestorProcess | undefined): Promise<HealthR
   return report;
 }
 
+/** NaN when the task does not answer, or has no such metric. */
+export async function metric(task: IngestorProcess | undefined, name: keyof typeof METRICS): Promise<number> {
+  return (await task?.figures())?.get(METRICS[name].prometheus) ?? Number.NaN;
+}
+
 /** Resolves when more than so many events wait in the task's outbox. */
 export async function waiting(stage: Stage, task: IngestorProcess | undefined, events: number): Promise<void> {
   const many = async () => (await task?.health())?.outbox.events ?? 0;
@@ -89,15 +95,29 @@ export async function resumes(stage: FaultStage, times: number, done: () => unkn
   if (identifies() > 0) throw new Error(`expected sessions to be resumed, got ${identifies()} IDENTIFYs`);
 }
 
-/** The only owner, which reaches the broker through this line alone, and a standby. */
-export async function ownerBehindLine(stage: Stage): Promise<{ task: IngestorProcess; line: SilentProxy }> {
+/** One new task in place of all others. */
+export async function replaceAll(stage: Stage, env: Readonly<Record<string, string>>): Promise<IngestorProcess> {
   const others = stage.living;
-  const line = await SilentProxy.start(stage.broker.amqpPort);
-  const url = stage.url(USERS.ingestor).replace(`:${stage.broker.amqpPort}/`, `:${line.port}/`);
-  const task = await stage.startTask({ [ENV.rabbitmqUrl]: url });
+  const task = await stage.startTask(env);
   await stage.standing(others.length + 1);
   for (const other of others) await other.terminate();
   await stage.ready();
+  return task;
+}
+
+/** The owner dies; the standby takes over, and another task becomes the standby. */
+export async function kill(stage: Stage, owner: IngestorProcess): Promise<void> {
+  await owner.kill();
+  await stage.ready();
+  await stage.startTask();
+  await stage.standing(2);
+}
+
+/** The only owner, which reaches the broker through this line alone, and a standby. */
+export async function ownerBehindLine(stage: Stage): Promise<{ task: IngestorProcess; line: SilentProxy }> {
+  const line = await SilentProxy.start(stage.broker.amqpPort);
+  const url = stage.url(USERS.ingestor).replace(`:${stage.broker.amqpPort}/`, `:${line.port}/`);
+  const task = await replaceAll(stage, { [ENV.rabbitmqUrl]: url });
   await stage.startTask();
   await stage.standing(2);
   await stored(stage);

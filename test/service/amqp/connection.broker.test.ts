@@ -11,7 +11,7 @@ import { BrokerConnection, type BrokerConnectionOptions } from '../../../service
 import { ENV } from '../../../service/contract/names.ts';
 import { credential, parseBrokerLogin } from '../../../service/secrets.ts';
 import { makeVhost, manage, sharedBroker, type Vhost } from '../../support/broker.ts';
-import { fixedLogin, makeUser, type User } from '../../support/broker-play.ts';
+import { fixedLogin, makeUser, type User } from '../../support/broker-client.ts';
 import { eventually, type LogLines, logLines } from '../../support/log-lines.ts';
 
 let vhost: Vhost;

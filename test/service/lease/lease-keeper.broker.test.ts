@@ -6,7 +6,7 @@ import { EXCHANGES, leaseQueue } from '../../../service/contract/names.ts';
 import type { GroupRecord } from '../../../service/lease/group-record.ts';
 import { LeaseKeeper } from '../../../service/lease/lease-keeper.ts';
 import { makeVhost, type Vhost } from '../../support/broker.ts';
-import { fixedLogin, type Hand, hand, makeUser, type User } from '../../support/broker-play.ts';
+import { type BrokerClient, brokerClient, fixedLogin, makeUser, type User } from '../../support/broker-client.ts';
 import { eventually, type LogLines, logLines } from '../../support/log-lines.ts';
 import { sessionRecord } from './records.ts';
 
@@ -26,12 +26,12 @@ interface Task {
 }
 
 let vhost: Vhost;
-let broker: Hand;
+let broker: BrokerClient;
 const tasks: Task[] = [];
 
 beforeEach(async () => {
   vhost = await makeVhost('lease');
-  broker = await hand(vhost.url());
+  broker = await brokerClient(vhost.url());
 });
 
 afterEach(async () => {
