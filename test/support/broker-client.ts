@@ -1,4 +1,4 @@
-// What a test does to the broker from outside: through the management API, and on a connection of its own.
+// What a test does on the broker from outside: through the management API, and on a connection of its own.
 
 import { randomBytes } from 'node:crypto';
 import { type Channel, type ChannelModel, type ConsumeMessage, connect } from 'amqplib';
@@ -22,7 +22,7 @@ export interface User {
   remove(): Promise<void>;
 }
 
-/** A user of its own, who may do everything in the vhost: the broker knows its connections at once, by their user. */
+/** Its own user, who may do everything in the vhost: the broker knows its connections at once, by their user. */
 export async function makeUser(vhost: Vhost, password = randomBytes(12).toString('hex')): Promise<User> {
   const username = `user-${randomBytes(6).toString('hex')}`;
   const changePassword = async (value: string) =>
@@ -40,7 +40,7 @@ export async function makeUser(vhost: Vhost, password = randomBytes(12).toString
   };
 }
 
-export interface Hand {
+export interface BrokerClient {
   readonly model: ChannelModel;
   readonly channel: Channel;
   /** Consumes and acknowledges; what came, in order. */
@@ -49,7 +49,7 @@ export interface Hand {
 }
 
 /** A connection of the test's own. */
-export async function hand(url: string): Promise<Hand> {
+export async function brokerClient(url: string): Promise<BrokerClient> {
   const model = await connect(url);
   // The vhost is deleted under it at the end.
   model.on('error', () => undefined);
