@@ -1,5 +1,5 @@
-// Whether to receive from Discord, by how full the outbox is. Past a high mark the shards are closed with a resumable
-// code; they come back below the low marks (half) once messages leave again. Pure.
+// Whether to receive from Discord, by how full the outbox is. At the marks the shards are closed with a resumable code;
+// at half of them, and when messages leave again, they connect. Pure.
 
 export interface Marks {
   readonly maxEvents: number;

@@ -1,4 +1,4 @@
-// The gauges of a task, each computed from the snapshot of its state when it is reported.
+// The gauges of a task, each from the snapshot of its state at the time that it is reported.
 
 import { type HealthSnapshot, healthReport } from './health.ts';
 import type { Metrics } from './metrics.ts';

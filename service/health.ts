@@ -1,5 +1,5 @@
-// Whether the task is well, and whether it can work at all: two questions with two answers. Unhealthy says that a
-// person or an alarm should look (Discord or the broker may be away); only `live` may make ECS kill the task. Pure.
+// Whether the task is healthy, and whether it is live. Unhealthy is for a person or an alarm (Discord or the broker may be
+// away); only a task that is not live is killed by ECS. Pure.
 
 export interface HealthSnapshot {
   readonly now: number;
@@ -13,20 +13,20 @@ export interface HealthSnapshot {
     readonly connected: boolean;
     readonly latencyMs: number | undefined;
     readonly problem: string | undefined;
-    /** See Shard; Unix ms. */
+    /** Unix ms. */
     readonly identifyingSince: number | undefined;
     readonly confirmedSequence: number | undefined;
     readonly receivedSequence: number | undefined;
   }[];
   readonly receiving: boolean;
-  /** What keeps the whole task from Discord (token, budget), one sentence each. */
+  /** Why the whole task cannot connect to Discord (token, budget), one sentence each. */
   readonly discordProblems: readonly string[];
-  /** What Discord and its owner let this task do. */
+  /** What Discord and the bot's owner allow this task. */
   readonly discord: {
     readonly tokenMissing: boolean;
-    /** Discord's REST has asked to wait. */
+    /** Discord's REST rate limit makes requests wait. */
     readonly restLimited: boolean;
-    /** IDENTIFYs are refused for a reason that only a person can change. */
+    /** Discord refuses IDENTIFY for a reason that only a person can change. */
     readonly identifyClosed: boolean;
     readonly maxConcurrency: number;
   };
@@ -36,7 +36,7 @@ export interface HealthSnapshot {
     readonly blocked: boolean;
     readonly publishCount: number;
     readonly errorCount: number;
-    /** When the connections' loops last turned, Unix ms. */
+    /** When a loop of the two connections last turned, the earlier of both, Unix ms. */
     readonly lastTurnAt: number;
   };
   readonly outbox: { readonly events: number; readonly bytes: number; readonly usedPercent: number };
@@ -57,7 +57,7 @@ export function healthReport(snapshot: HealthSnapshot) {
   const owner = snapshot.role === 'owner';
   const problems = [...new Set([...snapshot.discordProblems, ...shards.flatMap(({ problem }) => problem ?? [])])];
   const discord = {
-    // A standby is connected to nothing, and well.
+    // A standby has no shards to connect.
     connected: owner ? shards.length > 0 && shards.every(({ connected }) => connected) : problems.length === 0,
     latency: latencies.length > 0 ? Math.max(...latencies) : null,
     ...(problems.length > 0 && { problems }),
@@ -69,11 +69,9 @@ export function healthReport(snapshot: HealthSnapshot) {
     publishCount: broker.publishCount,
     errorCount: broker.errorCount,
   };
-  const { heapLimit, ...figures } = memory;
-  const belowThreshold = memory.heapUsed < heapLimit * snapshot.memoryThreshold;
-  // A broker that blocks publishers is as good as away.
-  const brokerWell = rabbitmq.connected && rabbitmq.channelOpen && !rabbitmq.blocked;
-  const healthy = discord.connected && brokerWell && belowThreshold;
+  const belowThreshold = memory.heapUsed < memory.heapLimit * snapshot.memoryThreshold;
+  const brokerHealthy = rabbitmq.connected && rabbitmq.channelOpen && !rabbitmq.blocked;
+  const healthy = discord.connected && brokerHealthy && belowThreshold;
   return {
     status: healthy ? ('healthy' as const) : ('unhealthy' as const),
     timestamp: new Date(snapshot.now).toISOString(),
@@ -85,7 +83,7 @@ export function healthReport(snapshot: HealthSnapshot) {
       assigned: shards.map(({ id }) => id),
       connected: shards.filter(({ connected }) => connected).length,
     },
-    checks: { discord, rabbitmq, memory: { ...figures, heapLimit, belowThreshold } },
+    checks: { discord, rabbitmq, memory: { ...memory, belowThreshold } },
     outbox: { ...snapshot.outbox, receiving: snapshot.receiving },
     identifies: {
       remaining: snapshot.identifies.remaining ?? null,
@@ -106,10 +104,10 @@ export function healthReport(snapshot: HealthSnapshot) {
 
 export type HealthReport = ReturnType<typeof healthReport>;
 
-/** A loop that has not turned for so long is stuck: its longest pause is 30 s, its longest handshake 20 s. */
+/** A loop that did not turn for so long is stuck: its longest pause is 30 s, its longest handshake 20 s. */
 const STUCK_MS = 180_000;
 
-/** That this is asked at all shows that the event loop turns; what can be stuck beside it are the broker's loops. */
+/** Every answer shows that the event loop turns; the loops of the broker's connections may be stuck all the same. */
 export function isLive(snapshot: Pick<HealthSnapshot, 'now' | 'broker'>): boolean {
   return snapshot.now - snapshot.broker.lastTurnAt < STUCK_MS;
 }

@@ -57,7 +57,7 @@ async function answer(
     case PATHS.health: {
       const report = healthReport(snapshot());
       const status = report.status === 'healthy' ? 200 : 503;
-      // A person with a browser sees the same report as a page.
+      // For a browser, the same report as a page.
       if (path === PATHS.root && request.headers.accept?.includes('text/html'))
         return sendText(response, status, 'text/html; charset=utf-8', statusPage(report));
       return send(response, status, report);

@@ -1,5 +1,5 @@
-// The log: pino, one JSON object a line. Whatever is written passes one last filter, which takes out every secret that
-// the service knows and every login inside an address: so a stranger's error message cannot leak one either.
+// The log: pino, one JSON object a line. Each line passes a filter that masks every secret the service knows, every login in
+// an address, and every field named like a token or password: so a library's error message cannot leak one either.
 
 import { type DestinationStream, type Logger, pino } from 'pino';
 
@@ -7,18 +7,18 @@ export type Log = Pick<Logger, 'debug' | 'info' | 'warn' | 'error' | 'fatal'>;
 
 export interface RedactedLog {
   readonly log: Logger;
-  /** From now on this text appears in no line. */
+  /** From now on no line contains this text. */
   hide(secret: string): void;
 }
 
 const MASK = '[redacted]';
-/** Up to the last @ before a path: somebody may have forgotten to encode one in the password. */
+/** Up to the last @ before a path: one in the password may not be encoded. */
 const LOGIN_IN_ADDRESS = /(\b[a-z][a-z0-9+.-]*:\/\/)[^\s/"\\]+@/gi;
 /** A field of this name, at any depth of the line. */
 const SECRET_FIELD = /("(?:\w*token|password)":\s*")(?:[^"\\]|\\.)*/gi;
-/** The same in JSON that stands as text in the line, such as an answer quoted by an error. */
+/** The same in JSON inside a string, such as an answer that an error quotes. */
 const QUOTED_SECRET_FIELD = /(\\"(?:\w*token|password)\\":\s*\\")(?:[^"\\]|\\\\(?:\\["\\]|[^"\\]))*/gi;
-/** Shorter texts are no secrets, and masking them would garble every line. */
+/** Masking shorter texts would garble every line. */
 const SHORTEST_SECRET = 6;
 
 export function createLog(options: { level: string; base?: object }, destination?: DestinationStream): RedactedLog {
@@ -69,7 +69,7 @@ function fieldsOf(secret: string): string[] {
       return [text, password, decodeURIComponent(password)];
     }
   } catch {
-    // Not readable: the whole text is hidden all the same.
+    // Malformed: the whole text is hidden.
   }
   return [text];
 }

@@ -1,4 +1,4 @@
-// The figures of the service, named in contract/metrics.ts: a Prometheus registry, and once a minute the same figures as
+// The metrics of the service, named in contract/metrics.ts: a Prometheus registry, and once a minute the same metrics in
 // CloudWatch's embedded metric format (counters as their growth since the last time, summaries as a sample).
 // https://docs.aws.amazon.com/AmazonCloudWatch/latest/monitoring/CloudWatch_Embedded_Metric_Format_Specification.html
 
@@ -12,7 +12,7 @@ export type CounterName = Named<'counter'>;
 export type GaugeName = Named<'gauge'>;
 export type SummaryName = Named<'summary'>;
 
-/** Upper bounds in milliseconds, a quarter apart: fine enough for a percentile, few enough for Prometheus. */
+/** Upper bounds in milliseconds, each a quarter above the last: enough for a percentile, few enough for Prometheus. */
 const BUCKETS_MS = Array.from({ length: 54 }, (_, index) => Number((0.25 * 1.25 ** index).toPrecision(3)));
 /** EMF takes at most 100 values of one metric in a line. */
 const SAMPLE = 100;
@@ -62,7 +62,7 @@ export class Metrics {
     return this.#counters.get(name)?.value ?? 0;
   }
 
-  /** From now on this figure is read when somebody looks; of one with a label, a map from label to figure. */
+  /** From now on this metric is read when it is asked for; one with a label is a map from label to value. */
   gauge(name: GaugeName, read: () => number | ReadonlyMap<string, number>): void {
     this.#gauges.set(name, read);
   }
@@ -90,8 +90,7 @@ export class Metrics {
   }
 
   /**
-   * The last line of a process: only what it counted. Its gauges would look like those of a task that cannot reach the
-   * broker, and owns no shard.
+   * The last line of a process: its counters only. Its gauges would be those of a task without broker and shards.
    */
   lastEmf(namespace: string, environment: string, now = Date.now()): string[] {
     return this.#lines(namespace, environment, now, new Map());

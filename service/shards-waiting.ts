@@ -1,6 +1,6 @@
-// How many shards are not connected for a reason that no release can be blamed for: the bot's owner, Discord or the
-// broker has yet to allow it. An alarm that rolls a deployment back leaves these out (lib/release-alarms.ts). Whatever else
-// keeps a shard away counts against the release: intents, shard number or token refused, Discord not reached. Pure.
+// How many shards are not connected for a reason outside the release: the bot's owner, Discord or the broker has yet to
+// allow it. The alarms that roll a deployment back do not count these (lib/release-alarms.ts). Every other reason counts
+// against the release: intents, shard number or token refused, Discord not reached. Pure.
 
 import type { HealthSnapshot } from './health.ts';
 
@@ -12,9 +12,9 @@ type Waiting = Pick<HealthSnapshot, 'now' | 'role' | 'shardCount' | 'receiving' 
   >[];
 };
 
-/** One IDENTIFY per bucket: Discord's 5 s, and what the identify gate adds. */
+/** One IDENTIFY per bucket: Discord's 5 s and the identify gate's margin. */
 const TURN_MS = 5_250;
-/** For the first connection, and for turns that fail. */
+/** For the first connection, and for IDENTIFYs that fail. */
 const GRACE_MS = 60_000;
 
 export function shardsWaiting(snapshot: Waiting): number {

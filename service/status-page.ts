@@ -1,4 +1,4 @@
-// The health report as a page for a person: what /health says, readable at 3 a.m. No script; it reloads itself.
+// The health report of /health as a page for a person. No script; it reloads itself.
 
 import { PATHS } from './contract/names.ts';
 import type { HealthReport } from './health.ts';
@@ -8,6 +8,7 @@ const MIB = 1024 * 1024;
 export function statusPage(report: HealthReport): string {
   const { checks, outbox, shard, lease, identifies } = report;
   const problems = checks.discord.problems ?? [];
+  const open = outbox.receiving || report.role !== 'owner';
   const rows: [string, boolean | undefined, string][] = [
     ['Discord', checks.discord.connected, discordText(report)],
     [
@@ -22,15 +23,15 @@ export function statusPage(report: HealthReport): string {
     ],
     [
       'Outbox',
-      outbox.receiving || report.role !== 'owner',
-      `${outbox.events} events not confirmed (${outbox.usedPercent.toFixed(1)} % full)${outbox.receiving || report.role !== 'owner' ? '' : ': not receiving until it is half empty'}`,
+      open,
+      `${outbox.events} events not confirmed (${outbox.usedPercent.toFixed(1)} % full)${open ? '' : ': not receiving until it is half empty'}`,
     ],
     ['Lease', undefined, leaseText(lease)],
     [
       'IDENTIFYs left today',
       undefined,
       identifies.spentUntil === null
-        ? String(identifies.remaining ?? 'not asked yet')
+        ? String(identifies.remaining ?? 'not known yet')
         : `none until ${identifies.spentUntil}`,
     ],
   ];
@@ -71,11 +72,11 @@ function discordText({ role, shard, checks }: HealthReport): string {
 function leaseText(lease: HealthReport['lease']): string {
   return Object.entries(lease)
     .filter(([, value]) => value !== null)
-    .map(([name, value]) => `${LEASE_WORDS[name] ?? name} ${String(value)}`)
+    .map(([name, value]) => `${LEASE_LABELS[name] ?? name} ${String(value)}`)
     .join(', ');
 }
 
-const LEASE_WORDS: Readonly<Record<string, string>> = {
+const LEASE_LABELS: Readonly<Record<string, string>> = {
   state: '',
   storedAt: 'record stored',
   ownedSince: 'owner since',
