@@ -37,11 +37,8 @@ export interface BrokerConnectionOptions {
   /** Extra certificate authority, PEM. */
   readonly ca?: string | undefined;
   readonly log: Log;
-  readonly heartbeatSeconds?: number;
   /** The longest pause between two attempts, asked before each. @default 30 s */
   readonly longestPauseMs?: () => number;
-  /** @default 20 s */
-  readonly handshakeMs?: number;
 }
 
 interface Events {
@@ -128,7 +125,7 @@ export class BrokerConnection extends EventEmitter<Events> {
   }
 
   async #open(): Promise<ChannelModel> {
-    const { name, ca, heartbeatSeconds = HEARTBEAT_SECONDS, handshakeMs = HANDSHAKE_DEADLINE_MS } = this.#options;
+    const { name, ca } = this.#options;
     const { tls, host, vhost, ...login } = await this.#options.login.read();
     const opening = connectWithReason(
       {
@@ -137,20 +134,20 @@ export class BrokerConnection extends EventEmitter<Events> {
         hostname: host,
         // amqplib decodes it, as if it stood in an address.
         vhost: encodeURIComponent(vhost),
-        heartbeat: heartbeatSeconds,
+        heartbeat: HEARTBEAT_SECONDS,
       },
       {
         noDelay: true,
         clientProperties: { connection_name: name },
         // Otherwise a peer that accepts and stays silent keeps the socket.
-        timeout: handshakeMs,
+        timeout: HANDSHAKE_DEADLINE_MS,
         // In addition to the authorities that Node trusts.
         ...(ca !== undefined && { ca: [...getCACertificates('default'), ca] }),
       },
     );
     try {
       const what = `the broker at ${host}:${login.port} did not finish the handshake`;
-      return await withinDeadline(opening, handshakeMs, what);
+      return await withinDeadline(opening, HANDSHAKE_DEADLINE_MS, what);
     } catch (error) {
       // One that opens after the deadline is closed.
       void opening.then(closeQuietly, () => undefined);

@@ -1,5 +1,5 @@
-// A broker in memory alarm reads from nobody who publishes. The connection stays, the messages wait in the outbox, and
-// all of them arrive once the alarm is over. On a node of its own, because the alarm is the whole node's.
+// A broker in memory alarm blocks publishers. The connection stays, the messages wait in the outbox, and all of them arrive
+// when the alarm is over. On a node of its own, because the alarm blocks the whole node.
 
 import { afterAll, beforeAll, expect, it } from 'vitest';
 import { type RabbitMqNode, startRabbitMq } from '../../../local/rabbitmq.ts';
@@ -62,7 +62,7 @@ it('blocks, and everything waits and arrives in order when it is over', async ()
     publish(1, 100);
     await publisher.drained(AbortSignal.timeout(20_000));
     await node.memoryAlarm(true);
-    // The broker says so when somebody publishes.
+    // The broker reports it after a publish.
     publish(101, 101);
     await eventually('it is blocked', () => connection.blocked);
     expect(publisher).toMatchObject({ flowing: false, channelOpen: true });
