@@ -58,10 +58,6 @@ export class Metrics {
     this.#byType.inc({ event_type: family });
   }
 
-  value(name: CounterName): number {
-    return this.#counters.get(name)?.value ?? 0;
-  }
-
   /** From now on this metric is read when it is asked for; one with a label is a map from label to value. */
   gauge(name: GaugeName, read: () => number | ReadonlyMap<string, number>): void {
     this.#gauges.set(name, read);
@@ -102,49 +98,35 @@ export class Metrics {
     now: number,
     gauges: ReadonlyMap<GaugeName, () => number | ReadonlyMap<string, number>>,
   ): string[] {
-    const values: Record<string, number | readonly number[]> = {};
-    const units: { Name: string; Unit: string }[] = [];
+    const values: [Metric, number | readonly number[]][] = [];
     const labelled: string[] = [];
-    const put = (metric: Metric, value: number | readonly number[]) => {
-      values[metric.cloudWatch] = value;
-      units.push({ Name: metric.cloudWatch, Unit: metric.unit });
+    const line = (each: typeof values, label: Readonly<Record<string, string>> = {}): string => {
+      const dimensions = { [ENVIRONMENT_DIMENSION]: environment, ...label };
+      const units = each.map(([{ cloudWatch, unit }]) => ({ Name: cloudWatch, Unit: unit }));
+      const directive = { Namespace: namespace, Dimensions: [Object.keys(dimensions)], Metrics: units };
+      return JSON.stringify({
+        _aws: { Timestamp: now, CloudWatchMetrics: [directive] },
+        ...dimensions,
+        ...Object.fromEntries(each.map(([{ cloudWatch }, value]) => [cloudWatch, value])),
+      });
     };
-    const header = (dimensions: readonly string[], metrics: readonly object[]) => ({
-      Timestamp: now,
-      CloudWatchMetrics: [{ Namespace: namespace, Dimensions: [dimensions], Metrics: metrics }],
-    });
     for (const [name, entry] of this.#counters) {
-      put(METRICS[name], entry.value - entry.written);
+      values.push([METRICS[name], entry.value - entry.written]);
       entry.written = entry.value;
     }
     for (const [name, read] of gauges) {
       const metric: Metric = METRICS[name];
       const value = read();
-      if (typeof value === 'number') {
-        if (Number.isFinite(value)) put(metric, value);
-        continue;
-      }
-      for (const [label, each] of value)
-        labelled.push(
-          JSON.stringify({
-            _aws: header([ENVIRONMENT_DIMENSION, metric.label ?? ''], [{ Name: metric.cloudWatch, Unit: metric.unit }]),
-            [ENVIRONMENT_DIMENSION]: environment,
-            [metric.label ?? '']: label,
-            [metric.cloudWatch]: each,
-          }),
-        );
+      if (typeof value !== 'number')
+        for (const [label, each] of value) labelled.push(line([[metric, each]], { [metric.label ?? '']: label }));
+      else if (Number.isFinite(value)) values.push([metric, value]);
     }
     for (const [name, entry] of this.#summaries) {
-      if (entry.sample.length > 0) put(METRICS[name], entry.sample);
+      if (entry.sample.length > 0) values.push([METRICS[name], entry.sample]);
       entry.sample = [];
       entry.seen = 0;
     }
-    const line = JSON.stringify({
-      _aws: header([ENVIRONMENT_DIMENSION], units),
-      [ENVIRONMENT_DIMENSION]: environment,
-      ...values,
-    });
-    return [line, ...labelled];
+    return [line(values), ...labelled];
   }
 
   #declareGauge(name: GaugeName, metric: Metric): void {
