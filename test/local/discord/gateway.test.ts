@@ -83,10 +83,8 @@ test('joins and leaves are due to workers; outages and their ends are not', asyn
   expect((await client.dispatch('GUILD_CREATE')).d).toEqual(before);
   simulator.leaveGuild(joined.id);
   expect((await client.dispatch('GUILD_DELETE')).d).toEqual({ id: joined.id });
-  expect([...simulator.ledger.due()].map(({ routingKey, sequence }) => `${routingKey} ${sequence}`)).toEqual([
-    'guild.join 3',
-    'guild.leave 6',
-  ]);
+  const due = [...simulator.ledger.due()].map(({ routingKey, sequence }) => `${routingKey} ${sequence}`);
+  expect(due).toEqual(['guild.join 3', 'guild.leave 6']);
   expect(() => simulator.leaveGuild(joined.id)).toThrow(/expected the id of a guild that the bot is in/);
 });
 
