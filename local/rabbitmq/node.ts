@@ -215,7 +215,7 @@ export class RabbitMqNode {
     const { managementUrl: url, username, password } = this;
     const api = new ManagementApi({ url, username, password, deadlineMs: ANSWER_WITHIN_MS });
     try {
-      return await api.version();
+      return (await api.get('overview')).rabbitmq_version;
     } finally {
       api.close();
     }

@@ -6,7 +6,8 @@
 import { appendFile } from 'node:fs/promises';
 import { afterAll, expect, test } from 'vitest';
 import type { DiscordSimulator } from '../../local/discord/simulator.ts';
-import { Stage, type StageOptions, type Verdict } from '../../local/stage.ts';
+import { Stage, type StageOptions } from '../../local/stage.ts';
+import type { Verdict } from '../../local/verdict.ts';
 
 export type FaultStage = Stage & { readonly simulator: DiscordSimulator };
 

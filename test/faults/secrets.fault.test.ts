@@ -11,7 +11,8 @@ import tls from 'node:tls';
 import { promisify } from 'node:util';
 import { connect } from 'amqplib';
 import { afterAll, expect, vi } from 'vitest';
-import { LOGIN_FUNCTION_OUTPUT, ROTATION_ENV } from '../../lib/rotation/rotation.ts';
+import { MANAGEMENT_ENV } from '../../lib/management/function-settings.ts';
+import { LOGIN_FUNCTION_OUTPUT } from '../../lib/rotation/rotation.ts';
 import { startSecretsManager } from '../../local/secrets-manager.ts';
 import type { Stage } from '../../local/stage.ts';
 import { ENV, USERS, VHOST } from '../../service/contract/names.ts';
@@ -111,9 +112,9 @@ async function startRevoking({ broker }: Stage): Promise<() => Promise<unknown>>
   tls.setDefaultCACertificates([...tls.getCACertificates('default'), readFileSync(broker.caFile ?? '', 'utf8')]);
   for (const [name, value] of Object.entries({
     ...secrets.environment,
-    [ROTATION_ENV.managementUrl]: broker.managementTlsUrl ?? '',
-    [ROTATION_ENV.administratorSecretArn]: secrets.put('administrator', administrator),
-    [ROTATION_ENV.loginSecretArns]: JSON.stringify({ [USERS.ingestor]: secrets.put(LOGIN, JSON.stringify(login())) }),
+    [MANAGEMENT_ENV.managementUrl]: broker.managementTlsUrl ?? '',
+    [MANAGEMENT_ENV.administratorSecretArn]: secrets.put('administrator', administrator),
+    [MANAGEMENT_ENV.loginSecretArns]: JSON.stringify({ [USERS.ingestor]: secrets.put(LOGIN, JSON.stringify(login())) }),
   }))
     vi.stubEnv(name, value);
   // What the function logs is no output of this test.
@@ -166,7 +167,7 @@ fullRun('a rejected token from a variable makes no loop: the task waits and repo
     expect(simulator.violations.length - violations).toBeLessThanOrEqual(SHARDS);
     expect(identifies(), 'IDENTIFYs with a token that was refused').toBe(0);
     expect((await problemsOf(stage)).join()).toMatch(
-      /Discord rejected the token .*Put the bot's present token into DISCORD_BOT_TOKEN/,
+      /Discord rejected the token .*Put the bot's current token into DISCORD_BOT_TOKEN/,
     );
     await owner.terminate();
     await stage.startTask(loginFromSecret());

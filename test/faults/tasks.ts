@@ -57,7 +57,7 @@ export async function health(task: IngestorProcess | undefined): Promise<HealthR
 
 /** NaN when the task does not answer, or has no such metric. */
 export async function metric(task: IngestorProcess | undefined, name: keyof typeof METRICS): Promise<number> {
-  return (await task?.figures())?.get(METRICS[name].prometheus) ?? Number.NaN;
+  return (await task?.metrics())?.get(METRICS[name].prometheus) ?? Number.NaN;
 }
 
 /** Resolves when more than so many events wait in the task's outbox. */
