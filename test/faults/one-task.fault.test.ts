@@ -1,9 +1,8 @@
-// One task without a standby. The broker is killed; a connection or a
-// channel is closed, or a memory alarm blocks publishers; the task gets SIGTERM, as ECS sends it at every deploy, with the
-// broker there or away. What is not confirmed waits in the outbox and is published again, in order.
+// One task without a standby. The broker is killed, closes channels, or blocks publishers for want of memory; the task gets
+// SIGTERM, as ECS sends it at every deploy, with the broker there or away. What is not confirmed waits in the outbox and is
+// published again, in order.
 
 import { expect } from 'vitest';
-import { closeConnections } from '../support/connections.ts';
 import { faultsOn, read } from './fault.ts';
 import { countOf, health, metric, resumes, waiting } from './tasks.ts';
 
@@ -16,16 +15,6 @@ everyRun('a broker killed with kill -9 keeps what it confirmed, and gets the res
   async inject({ broker }) {
     await broker.kill();
     await broker.start();
-  },
-});
-
-fullRun('an owner whose connections are all closed, three times, stays the owner', {
-  async inject(stage) {
-    for (let round = 1; round <= 3; round += 1) {
-      await closeConnections(stage.broker, / (publisher|lease)$/);
-      await read(stage, 50);
-    }
-    await stage.ready();
   },
 });
 
