@@ -6,61 +6,43 @@ import { z } from 'zod';
 import { BOUNDS, COMPRESSIONS, DEFAULT_LOG_LEVEL, LOG_LEVELS } from './contract/limits.ts';
 import { DEFAULT_METRICS_NAMESPACE } from './contract/metrics.ts';
 import { ENV } from './contract/names.ts';
-import { type BrokerLogin, type CredentialSource, parseBrokerLogin, parseTlsLogin, parseToken } from './credentials.ts';
+import { type CredentialSource, parseBrokerLogin, parseTlsLogin, parseToken } from './credentials.ts';
 import { ConfigError, errorMessage } from './errors.ts';
 import { NEEDED_INTENTS } from './events/routing.ts';
 
-export interface Config {
-  readonly production: boolean;
-  readonly environment: string;
-  readonly discord: {
-    readonly token: CredentialSource<string>;
-    /** REST base without version, e.g. `https://discord.com/api`. */
-    readonly apiUrl: string;
-    /** Bit field for IDENTIFY. */
-    readonly intents: number;
-    readonly compression: 'none' | 'zlib-stream';
-    readonly shardCount: number | 'auto';
-    readonly shardsPerTask: number;
-  };
-  readonly broker: { readonly login: CredentialSource<BrokerLogin>; readonly caFile: string | undefined };
-  readonly outbox: { readonly maxEvents: number; readonly maxBytes: number };
-  /** Share of V8's heap limit above which the task is unhealthy. */
-  readonly memoryThreshold: number;
-  readonly http: { readonly port: number; readonly host: string };
-  readonly logLevel: string;
-  readonly metricsNamespace: string;
-}
+export type Config = ReturnType<typeof parseConfig>;
 
 const INTENTS = Object.keys(GatewayIntentBits).filter((name) => Number.isNaN(Number(name)));
 const SECRET_ARN = /^arn:aws[\w-]*:secretsmanager:[\w-]+:\d{12}:secret:.+$/;
 
 /** @throws ConfigError with every fault, each naming its variable, what came and what to change */
-export function parseConfig(env: Readonly<Record<string, string | undefined>>): Config {
+export function parseConfig(env: Readonly<Record<string, string | undefined>>) {
   // A template that leaves a variable out sets it to nothing: the same as an absent one.
   const given = Object.fromEntries(Object.entries(env).filter(([, value]) => value !== undefined && value !== ''));
   const production = given[ENV.nodeEnv] === 'production';
-  const parsed = schemaFor(production).safeParse(given);
-  const faults = parsed.success ? [] : parsed.error.issues.map((issue) => `${issue.path.join('.')}: ${issue.message}`);
+  const { data: value, error } = schemaFor(production).safeParse(given);
+  const faults = error?.issues.map(({ path, message }) => `${path.join('.')}: ${message}`) ?? [];
   faults.push(...refusalsBetween(given));
-  if (!parsed.success || faults.length > 0) throw new ConfigError(faults);
-  const value = parsed.data;
+  const token = value?.[ENV.discordBotToken] ?? value?.[ENV.discordBotTokenSecretArn];
+  const login = value?.[ENV.rabbitmqUrl] ?? value?.[ENV.rabbitmqSecretArn];
+  if (value === undefined || token === undefined || login === undefined || faults.length > 0)
+    throw new ConfigError(faults);
   return {
     production,
     environment: value[ENV.environment],
     discord: {
-      token: source(ENV.discordBotToken, given, value[ENV.discordBotToken], value[ENV.discordBotTokenSecretArn]),
+      token,
+      /** REST base without version. */
       apiUrl: value[ENV.discordApiUrl],
+      /** Bit field for IDENTIFY. */
       intents: value[ENV.gatewayIntents],
       compression: value[ENV.gatewayCompression],
       shardCount: value[ENV.shardCount],
       shardsPerTask: value[ENV.shardsPerTask],
     },
-    broker: {
-      login: source(ENV.rabbitmqUrl, given, value[ENV.rabbitmqUrl], value[ENV.rabbitmqSecretArn]),
-      caFile: value[ENV.rabbitmqCaFile],
-    },
+    broker: { login, caFile: value[ENV.rabbitmqCaFile] },
     outbox: { maxEvents: value[ENV.outboxMaxEvents], maxBytes: value[ENV.outboxMaxBytes] },
+    /** Share of V8's heap limit above which the task is unhealthy. */
     memoryThreshold: value[ENV.memoryThreshold],
     http: { port: value[ENV.port], host: value[ENV.host] },
     logLevel: value[ENV.logLevel],
@@ -112,22 +94,28 @@ function parsedBy<T>(parse: (text: string) => T) {
   });
 }
 
-const secretArn = z
+function variable<T>(name: string, parse: (text: string) => T) {
+  return parsedBy((text): CredentialSource<T> => ({ kind: 'variable', name, text, value: parse(text) })).optional();
+}
+
+const secret = z
   .string()
-  .regex(SECRET_ARN, { error: 'expected the ARN of a secret (arn:aws:secretsmanager:REGION:ACCOUNT:secret:NAME)' });
+  .regex(SECRET_ARN, { error: 'expected the ARN of a secret (arn:aws:secretsmanager:REGION:ACCOUNT:secret:NAME)' })
+  .transform((arn) => ({ kind: 'secret', arn }) as const)
+  .optional();
 
 const schemaFor = (production: boolean) =>
   z.object({
     [ENV.nodeEnv]: z.string().default('development'),
     [ENV.environment]: z.string().default('local'),
-    [ENV.discordBotToken]: parsedBy(parseToken).optional(),
-    [ENV.discordBotTokenSecretArn]: secretArn.optional(),
+    [ENV.discordBotToken]: variable(ENV.discordBotToken, parseToken),
+    [ENV.discordBotTokenSecretArn]: secret,
     [ENV.discordApiUrl]: z
       .url({ protocol: /^https?$/, error: "expected an http or https address such as 'https://discord.com/api'" })
       .default('https://discord.com/api')
       .transform((url) => url.replace(/\/+$/, '')),
-    [ENV.rabbitmqUrl]: parsedBy(production ? parseTlsLogin : parseBrokerLogin).optional(),
-    [ENV.rabbitmqSecretArn]: secretArn.optional(),
+    [ENV.rabbitmqUrl]: variable(ENV.rabbitmqUrl, production ? parseTlsLogin : parseBrokerLogin),
+    [ENV.rabbitmqSecretArn]: secret,
     [ENV.rabbitmqCaFile]: z.string().optional(),
     [ENV.shardCount]: whole('shardCount', "number of shards, or 'auto',", 'auto'),
     [ENV.shardsPerTask]: whole('shardsPerTask', 'number of shards'),
@@ -162,15 +150,4 @@ function refusalsBetween(given: Readonly<Record<string, string | undefined>>): s
       faults.push(`${variable}: set together with ${arn}, expected one of the two. Remove one`);
   }
   return faults;
-}
-
-function source<T>(
-  name: string,
-  given: Readonly<Record<string, string | undefined>>,
-  value: T | undefined,
-  arn: string | undefined,
-): CredentialSource<T> {
-  if (value !== undefined) return { kind: 'variable', name, text: given[name] ?? '', value };
-  if (arn !== undefined) return { kind: 'secret', arn };
-  throw new Error(`expected ${name}, or the ARN of its secret: checked above`);
 }

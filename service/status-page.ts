@@ -3,8 +3,6 @@
 import { PATHS } from './contract/names.ts';
 import { type HealthReport, isUsable } from './health.ts';
 
-const MIB = 1024 * 1024;
-
 export function statusPage(report: HealthReport): string {
   const { checks, identifies, lease, outbox, role, shard, status } = report;
   const { memory, rabbitmq } = checks;
@@ -97,6 +95,6 @@ function shardTable(shards: HealthReport['shards']): string {
 const mark = (good: boolean | undefined): string =>
   good === undefined ? '' : good ? '<span class="good">✔</span>' : '<span class="bad">✘</span>';
 
-const mib = (bytes: number): string => `${(bytes / MIB).toFixed(0)} MiB`;
+const mib = (bytes: number): string => `${(bytes / 1024 ** 2).toFixed(0)} MiB`;
 
 const escapeHtml = (text: string): string => text.replace(/[&<>"']/g, (sign) => `&#${sign.charCodeAt(0)};`);

@@ -155,7 +155,6 @@ export class Gateway implements ConnectionHandler {
     const { session } = connection;
     if (session !== undefined && this.sessions.has(session.id) && !session.attached) {
       if (closeEndsSession(code, by)) this.lose(session, `closed by the ${by} with ${code}`);
-      else if (session.overfilled) this.lose(session, 'the replay buffer was overfilled');
       else {
         clearTimeout(session.expiry);
         session.expiry = setTimeout(() => this.lose(session, 'expired'), this.#options.sessionTtlMs).unref();

@@ -2,16 +2,17 @@
 // server: a client that trusts `ca.pem` trusts nothing else.
 
 import { copyFileSync, writeFileSync } from 'node:fs';
-import { join } from 'node:path';
+import { basename, join } from 'node:path';
 import { run } from '../run.ts';
 
-// Our own file: the system's may be absent, or add extensions.
-const CONFIGURATION = `[req]
+// Our own file: the system's may be absent, or add extensions. Each certificate has a name of its own: OpenSSL finds the
+// trusted one by its name.
+const configuration = (name: string) => `[req]
 distinguished_name = name
 x509_extensions = server
 prompt = no
 [name]
-CN = localhost
+CN = ${name}
 [server]
 basicConstraints = critical, CA:TRUE
 extendedKeyUsage = serverAuth
@@ -20,7 +21,7 @@ subjectAltName = IP:127.0.0.1, DNS:localhost
 
 /** Writes server.pem, server.key and ca.pem into the folder. @returns the path of ca.pem */
 export async function makeCertificates(folder: string): Promise<string> {
-  writeFileSync(join(folder, 'openssl.cnf'), CONFIGURATION);
+  writeFileSync(join(folder, 'openssl.cnf'), configuration(basename(folder)));
   const key = ['-newkey', 'ec', '-pkeyopt', 'ec_paramgen_curve:prime256v1', '-nodes', '-keyout', 'server.key'];
   const request = ['req', '-x509', '-config', 'openssl.cnf', '-days', '30', ...key, '-out', 'server.pem'];
   await run('openssl', request, { cwd: folder, timeoutMs: 30_000 }).catch((error: Error) => {

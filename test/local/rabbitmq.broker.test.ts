@@ -111,13 +111,13 @@ describe('a private node', () => {
     await node.start();
   });
 
-  test('is silent while frozen, answers when thawed, and can be killed while frozen', async () => {
+  test('is silent while frozen, answers when thawed, and can be stopped while frozen', async () => {
     node.freeze();
     await expect(fetch(node.managementUrl, { signal: AbortSignal.timeout(500) })).rejects.toThrow('timeout');
     node.thaw();
     expect(await node.ctl('status')).toContain(node.version);
     node.freeze();
-    await node.kill();
+    await node.stop();
     await node.start();
   });
 

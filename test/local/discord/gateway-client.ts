@@ -93,7 +93,7 @@ export class GatewayClient {
     return this.next(name, ({ t }) => t === name);
   }
 
-  /** Every dispatch so far, by name and sequence. */
+  /** So far, by name and sequence. */
   get dispatches(): string[] {
     return this.frames.flatMap(({ t, s }) => (t === null ? [] : `${t} ${s}`));
   }

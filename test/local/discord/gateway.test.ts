@@ -102,9 +102,10 @@ test('op 9 leaves the session to be resumed on the same socket, or ends it', asy
   const client = await GatewayClient.ready(simulator);
   simulator.invalidate(0, { resumable: true });
   expect((await client.opcode(GatewayOpcodes.InvalidSession)).d).toBe(true);
-  const { sequence } = simulator.emit('message.text');
+  simulator.emit('message.text');
   client.resume(client.sessionId, 2);
-  expect((await client.dispatch('MESSAGE_CREATE')).s).toBe(sequence);
+  await client.dispatch('RESUMED');
+  expect(client.dispatches.slice(2)).toEqual(['MESSAGE_CREATE 3', 'RESUMED 4']);
   simulator.invalidate(0, { resumable: false });
   expect((await client.opcode(GatewayOpcodes.InvalidSession)).d).toBe(false);
   expect(simulator.ledger.session(client.sessionId)?.lost).toBe('invalidated');

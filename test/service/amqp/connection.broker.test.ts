@@ -70,22 +70,6 @@ describe('opening', () => {
       await manage('DELETE', `/api/vhosts/${encodeURIComponent(name)}`);
     }
   });
-
-  it('trusts the authority it is given, and refuses a certificate of no known authority', async () => {
-    const { amqpsPort, caFile } = sharedBroker();
-    if (amqpsPort === undefined || caFile === undefined) throw new Error('the shared broker listens for TLS');
-    const tls = new URL(user.url.replace(/^amqp:/, 'amqps:'));
-    tls.port = String(amqpsPort);
-    const untrusting = connectionOf({ login: fixedLogin(tls.href) });
-    untrusting.start();
-    expect(await lines.line('cannot connect to the broker')).toMatchObject({
-      err: { message: expect.stringMatching(/certificate/i) },
-    });
-    const trusting = connectionOf({ login: fixedLogin(tls.href), ca: await readFile(caFile, 'utf8') });
-    trusting.start();
-    await opened(trusting);
-    expect(untrusting.connected).toBe(false);
-  });
 });
 
 describe('a lost connection', () => {
