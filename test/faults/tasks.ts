@@ -6,6 +6,7 @@ import type { Stage } from '../../local/stage.ts';
 import { METRICS } from '../../service/contract/metrics.ts';
 import { ENV, USERS } from '../../service/contract/names.ts';
 import type { HealthReport } from '../../service/health.ts';
+import { eventually } from '../support/log-lines.ts';
 import type { FaultStage } from './fault.ts';
 import { SilentProxy } from './silent-proxy.ts';
 
@@ -32,14 +33,8 @@ export async function stored(stage: Stage): Promise<void> {
 
 /** Waits for an owner. @throws when the group has none after a minute */
 export async function ownerOf(stage: Stage, group = 0): Promise<IngestorProcess> {
-  let owner: IngestorProcess | undefined;
   // A task on a busy machine may not answer the first time.
-  await stage.until(`group ${group} has an owner`, 60_000, async () => {
-    owner = await stage.owner(group);
-    return owner !== undefined;
-  });
-  if (owner === undefined) throw new Error(`no task owns group ${group}`);
-  return owner;
+  return await eventually(`group ${group} has an owner`, () => stage.owner(group), 60_000);
 }
 
 /** Resolves when the task, which was the owner, is a standby of another. */
