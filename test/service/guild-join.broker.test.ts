@@ -33,7 +33,7 @@ async function published(happens: () => void): Promise<string[]> {
 test('no guild of the READY list is published as a join', async () => {
   expect(await published(() => undefined)).toEqual([]);
   expect(inbox.all.filter(({ routingKey }) => routingKey.startsWith('guild.'))).toEqual([]);
-  const metrics = await stage.living[0]?.figures();
+  const metrics = await stage.living[0]?.metrics();
   expect(metrics?.get(METRICS.eventsReceived.prometheus), 'READY, its guilds, and two more').toBe(1 + GUILDS + 2);
 });
 

@@ -31,7 +31,7 @@ beforeAll(async () => {
   }
   const all = emittedTo[QUEUES.interactions] + emittedTo[QUEUES.guildEvents];
   await stage.until('everything is confirmed', 30_000, async () => {
-    return (await task?.figures())?.get(METRICS.eventsConfirmed.prometheus) === all;
+    return (await task?.metrics())?.get(METRICS.eventsConfirmed.prometheus) === all;
   });
 });
 afterAll(() => stage?.stop());
