@@ -97,7 +97,7 @@ const urlOf = (address: unknown): string => `ws://127.0.0.1:${(address as Addres
 const hello = (socket: WebSocket) =>
   socket.send(JSON.stringify({ op: GatewayOpcodes.Hello, d: { heartbeat_interval: 41_250 } }));
 
-/** The sockets have their say. */
+/** So that sockets can deliver what was sent. */
 async function turns(count: number): Promise<void> {
   for (let turn = 0; turn < count; turn += 1) await new Promise((resolve) => void setImmediate(resolve));
 }
