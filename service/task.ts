@@ -79,7 +79,7 @@ export async function runTask(config: Config, name: string, { log, hide }: Redac
   const { intents, compression, shardsPerTask } = config.discord;
   const ingestor = new Ingestor({
     ...{ publisher, gaps, token, information, gate, intents, compression, metrics, log },
-    marks: config.outbox,
+    bounds: config.outbox,
     // It has shards only once the keeper is there, which gives them to it.
     permission: async (signal) => await keeper?.confirmLease(signal),
     onSessionStarted: () => keeper?.onSessionStarted(),
@@ -130,7 +130,7 @@ export async function runTask(config: Config, name: string, { log, hide }: Redac
     };
   };
   declareGauges(metrics, snapshot, depths, information);
-  const server = await listen(config.http, snapshot, metrics);
+  const server = await listen(config.http, snapshot, metrics, log);
   log.info({ port: server.port, host: config.http.host }, 'the ingestor is starting');
   const emf = setInterval(
     () => print(metrics.emf(config.metricsNamespace, config.environment)),

@@ -1,68 +1,40 @@
-// Whether the task is healthy, and whether it is live, over real HTTP.
+// Whether the task is healthy, and whether it is live: asked over real HTTP, with the reason of every answer.
 
 import { once } from 'node:events';
 import { connect } from 'node:net';
 import { afterEach, beforeEach, describe, expect, it } from 'vitest';
 import { PATHS } from '../../service/contract/names.ts';
 import { ConfigError } from '../../service/errors.ts';
-import { type HealthSnapshot, healthReport } from '../../service/health.ts';
-import { type HttpServer, listen } from '../../service/http-server.ts';
+import { type HealthReport, type HealthSnapshot, healthReport } from '../../service/health.ts';
+import { listen } from '../../service/http-server.ts';
 import { Metrics } from '../../service/metrics.ts';
-
-const NOW = Date.UTC(2026, 10, 23, 22, 0, 0);
-const MIB = 1024 * 1024;
-
-const SHARD = {
-  id: 0,
-  state: 'ready',
-  connected: true,
-  latencyMs: 41,
-  problem: undefined,
-  identifyingSince: undefined,
-  confirmedSequence: 700,
-  receivedSequence: 702,
-};
-
-const WELL: HealthSnapshot = {
-  now: NOW,
-  environment: 'test',
-  shardCount: 2,
-  group: 0,
-  role: 'owner',
-  shards: [SHARD, { ...SHARD, id: 1, latencyMs: 57 }],
-  receiving: true,
-  discordProblems: [],
-  discord: { tokenMissing: false, restLimited: false, identifyClosed: false, maxConcurrency: 1 },
-  broker: { connected: true, channelOpen: true, blocked: false, publishCount: 12, errorCount: 1, lastTurnAt: NOW },
-  outbox: { events: 2, bytes: 1_024, usedPercent: 0.5 },
-  identifies: { remaining: 998, spentUntil: undefined },
-  lease: { state: 'owner', epoch: 3 },
-  memory: { heapUsed: 100 * MIB, heapTotal: 120 * MIB, rss: 200 * MIB, heapLimit: 1_000 * MIB },
-  memoryThreshold: 0.75,
-};
+import { statusPage } from '../../service/status-page.ts';
+import { HEALTHY, MIB, NOW, SHARD } from '../support/health-snapshot.ts';
+import { logLines } from '../support/log-lines.ts';
 
 let snapshot: HealthSnapshot;
-let server: HttpServer;
+let server: Awaited<ReturnType<typeof listen>>;
+const lines = logLines();
+const start = (port: number) => listen({ port, host: '127.0.0.1' }, () => snapshot, new Metrics(), lines.log);
 
 beforeEach(async () => {
-  snapshot = WELL;
-  server = await listen({ port: 0, host: '127.0.0.1' }, () => snapshot, new Metrics());
+  snapshot = HEALTHY;
+  server = await start(0);
 });
-
-afterEach(async () => {
-  await server.close();
-});
+afterEach(() => server.close());
 
 const ask = (path: string, init?: RequestInit) => fetch(`http://127.0.0.1:${server.port}${path}`, init);
+const broker = (fields: Partial<HealthSnapshot['broker']>) => ({ broker: { ...HEALTHY.broker, ...fields } });
+const memory = (fields: Partial<HealthSnapshot['memory']>) => ({ memory: { ...HEALTHY.memory, ...fields } });
+const GATE = 'Discord has not granted one of the intents (4014)';
+const FAILED = { ...SHARD, connected: false, state: 'failed', problem: GATE };
 
-const heap = (heapUsed: number) => ({ memory: { ...WELL.memory, heapUsed: heapUsed * MIB } });
-const broker = (fields: Partial<HealthSnapshot['broker']>) => ({ broker: { ...WELL.broker, ...fields } });
-const STANDBY = { role: 'standby', group: undefined, shards: [], receiving: false } as const;
-const FAILED = { ...SHARD, connected: false, state: 'failed', problem: 'Discord has not granted one of the intents' };
-const AWAY = { ...SHARD, connected: false, latencyMs: undefined };
-
-it('the report has what the documentation promises', () => {
-  expect(healthReport(WELL)).toEqual({
+it.each([PATHS.root, PATHS.health])('%s answers 200 with the report of a healthy task', async (path) => {
+  const response = await ask(path);
+  expect(response.status).toBe(200);
+  expect(response.headers.get('content-type')).toMatch(/^application\/json/);
+  expect(response.headers.get('cache-control')).toBe('no-store');
+  expect(await response.json()).toEqual({
     status: 'healthy',
     timestamp: '2026-11-23T22:00:00.000Z',
     environment: 'test',
@@ -71,7 +43,7 @@ it('the report has what the documentation promises', () => {
     checks: {
       discord: { connected: true, latency: 57 },
       rabbitmq: { connected: true, channelOpen: true, blocked: false, publishCount: 12, errorCount: 1 },
-      memory: { ...WELL.memory, belowThreshold: true },
+      memory: { ...HEALTHY.memory, belowThreshold: true },
     },
     outbox: { events: 2, bytes: 1_024, usedPercent: 0.5, receiving: true },
     identifies: { remaining: 998, spentUntil: null },
@@ -81,118 +53,142 @@ it('the report has what the documentation promises', () => {
       { id: 1, state: 'ready', latency: 57, confirmed: 700, received: 702 },
     ],
   });
-  expect(healthReport({ ...WELL, ...STANDBY, shardCount: undefined })).toMatchObject({
-    shard: { count: null, group: null, assigned: [], connected: 0 },
-    checks: { discord: { latency: null } },
-  });
-  expect(healthReport({ ...WELL, identifies: { remaining: 0, spentUntil: NOW + 60_000 } }).identifies).toEqual({
-    remaining: 0,
-    spentUntil: '2026-11-23T22:01:00.000Z',
-  });
 });
 
-it('each problem is reported once, however many shards have it', () => {
-  const { problem } = FAILED;
-  const failed = { ...WELL, shards: [FAILED, { ...FAILED, id: 1 }], discordProblems: [problem, 'no token'] };
-  expect(healthReport(failed).checks.discord).toMatchObject({ connected: false, problems: [problem, 'no token'] });
-  expect(healthReport(failed).shards[0]).toMatchObject({ state: 'failed', problem });
+it.each<[string, 200 | 503, Partial<HealthSnapshot>]>([
+  ['a standby, which has no shards', 200, { role: 'standby', shards: [] }],
+  ['a task that drains', 200, { role: 'draining', shards: [] }],
+  // 97 % of heapTotal, which grows.
+  ["a heap that is small beside V8's limit", 200, memory({ heapUsed: 116 * MIB })],
+  ['a heap just below the threshold', 200, memory({ heapUsed: 750 * MIB - 1 })],
+  ['a heap at the threshold', 503, memory({ heapUsed: 750 * MIB })],
+  ['a shard that is not connected', 503, { shards: [SHARD, { ...SHARD, id: 1, connected: false }] }],
+  ['an owner without shards', 503, { shards: [] }],
+  ['a broker that is not connected', 503, broker({ connected: false })],
+  ['a closed channel', 503, broker({ channelOpen: false })],
+  ['a broker that blocks publishers', 503, broker({ blocked: true })],
+  ['a standby without a usable token', 503, { role: 'standby', shards: [], discordProblems: ['no token'] }],
+])('/health with %s: %d; /live: 200', async (_, status, fields) => {
+  snapshot = { ...HEALTHY, ...fields };
+  const response = await ask(PATHS.health);
+  expect(response.status).toBe(status);
+  expect(((await response.json()) as HealthReport).status).toBe(status === 200 ? 'healthy' : 'unhealthy');
+  expect((await ask(PATHS.live)).status).toBe(200);
 });
 
-describe('the status', () => {
-  it.each<[string, 'healthy' | 'unhealthy', Partial<HealthSnapshot>]>([
-    ['of a standby, which has no shards', 'healthy', STANDBY],
-    ['of a task that drains', 'healthy', { ...STANDBY, role: 'draining' }],
-    ["below the threshold of V8's limit, above that of the current heap", 'healthy', heap(749)],
-    ['at the threshold', 'unhealthy', heap(750)],
-    ['with a shard not connected', 'unhealthy', { shards: [SHARD, { ...AWAY, id: 1, state: 'resuming' }] }],
-    ['of an owner without shards', 'unhealthy', { shards: [] }],
-    ['without the broker', 'unhealthy', broker({ connected: false })],
-    ['without a channel', 'unhealthy', broker({ channelOpen: false })],
-    ['while the broker blocks publishers', 'unhealthy', broker({ blocked: true })],
-    ['of a standby without a usable token', 'unhealthy', { ...STANDBY, discordProblems: ['no token'] }],
-    ['of a standby without the broker', 'unhealthy', { ...STANDBY, ...broker({ connected: false }) }],
-  ])('%s is %s', async (_, status, fields) => {
-    snapshot = { ...WELL, ...fields };
-    for (const path of [PATHS.root, PATHS.health]) {
-      const response = await ask(path);
-      expect(response.status).toBe(status === 'healthy' ? 200 : 503);
-      expect(response.headers.get('content-type')).toMatch(/^application\/json/);
-      expect(await response.json()).toMatchObject({ status });
-    }
-    expect((await ask(PATHS.live)).status).toBe(200);
+it('reports what is unknown as null, and each problem once', () => {
+  const shard = { ...FAILED, latencyMs: undefined, confirmedSequence: undefined, receivedSequence: undefined };
+  const unknown = { shardCount: undefined, group: undefined, identifies: { remaining: undefined, spentUntil: NOW } };
+  const report = healthReport({ ...HEALTHY, ...unknown, shards: [shard, shard], discordProblems: [GATE, 'no token'] });
+  expect(report).toMatchObject({
+    shard: { count: null, group: null, connected: 0 },
+    checks: { discord: { connected: false, latency: null, problems: [GATE, 'no token'] } },
+    identifies: { remaining: null, spentUntil: '2026-11-23T22:00:00.000Z' },
   });
+  const numbers = { latency: null, confirmed: null, received: null };
+  expect(report.shards[0]).toEqual({ id: 0, state: 'failed', problem: GATE, ...numbers });
 });
 
 it.each([
-  [179_999, 200],
-  [180_000, 503],
-])('a task whose connection loop last turned %d ms ago answers %d on /live', async (ms, status) => {
-  snapshot = { ...WELL, ...broker({ connected: false, lastTurnAt: NOW - ms }) };
+  [179_999, 200, true],
+  [180_000, 503, false],
+])("/live, %d ms after the connections' loop ran, although the broker is away: %d", async (ms, status, live) => {
+  snapshot = { ...HEALTHY, ...broker({ connected: false, lastTurnAt: NOW - ms }) };
   const response = await ask(PATHS.live);
-  expect([response.status, await response.json()]).toEqual([status, { live: status === 200 }]);
+  expect([response.status, await response.json()]).toEqual([status, { live }]);
 });
 
-describe('the server', () => {
-  it('answers 404 to other paths, with those that it has, and to other methods', async () => {
-    for (const path of ['/nothing', '/health/', '/HEALTH']) {
-      const response = await ask(path);
-      expect(response.status).toBe(404);
-      expect(await response.json()).toEqual({
-        error: `nothing here: ${path}`,
-        paths: ['/', '/health', '/live', '/metrics'],
-      });
-    }
-    expect((await ask(PATHS.health, { method: 'POST' })).status).toBe(404);
+it.each([
+  ['GET', '/HEALTH'],
+  ['GET', '//'],
+  ['GET', '/%'],
+  ['POST', PATHS.health],
+  ['DELETE', PATHS.metrics],
+])('answers 404 to %s %s, and lists its paths', async (method, path) => {
+  const response = await ask(path, { method });
+  expect(response.status).toBe(404);
+  const paths = ['/', '/health', '/live', '/metrics'];
+  expect(await response.json()).toEqual({ error: `nothing here: ${path}`, paths });
+});
+
+it('answers HEAD without a body, whatever the query, and /metrics as Prometheus reads it', async () => {
+  const head = await ask('/health?x=//', { method: 'HEAD' });
+  expect([head.status, await head.text()]).toEqual([200, '']);
+  const response = await ask(PATHS.metrics);
+  expect(response.headers.get('content-type')).toMatch(/^text\/plain; version=0\.0\.4/);
+  expect(await response.text()).toContain('# TYPE ingestor_events_received_total counter');
+});
+
+it('answers 500 when there is no report, and logs why', async () => {
+  snapshot = { ...HEALTHY, now: Number.NaN };
+  const response = await ask(PATHS.health);
+  expect([response.status, await response.json()]).toEqual([500, { error: 'Invalid time value' }]);
+  expect(await lines.line('cannot answer')).toMatchObject({ url: PATHS.health, err: { type: 'RangeError' } });
+});
+
+it('reports an address that is taken as a fault of the configuration', async () => {
+  const fault = /^PORT, HOST: cannot listen on 127\.0\.0\.1:\d+ \(.*EADDRINUSE.*\)\. Choose another$/;
+  await expect(start(server.port)).rejects.toSatisfy(
+    (error) => error instanceof ConfigError && fault.test(error.message),
+  );
+});
+
+it('closes at once, although a client holds a connection open', async () => {
+  const socket = connect(server.port, '127.0.0.1');
+  socket.write('GET /health HTTP/1.1\r\nhost: x\r\n\r\n');
+  await once(socket, 'data');
+  await Promise.all([server.close(), once(socket, 'close')]);
+  await expect(ask(PATHS.health)).rejects.toThrow();
+});
+
+describe('the status page', () => {
+  it('is served to a browser at /, and only there, with the status of the report', async () => {
+    snapshot = { ...HEALTHY, shards: [] };
+    const headers = { accept: 'text/html,*/*' };
+    const page = await ask(PATHS.root, { headers });
+    expect([page.status, page.headers.get('content-type')]).toEqual([503, 'text/html; charset=utf-8']);
+    expect(await page.text()).toBe(statusPage(healthReport(snapshot)));
+    expect((await ask(PATHS.health, { headers })).headers.get('content-type')).toMatch(/json/);
   });
 
-  it.each(['//', '/%', 'http://[', '/health?x=//'])('survives the address %s', async (target) => {
-    const socket = connect(server.port, '127.0.0.1');
-    socket.end(`GET ${target} HTTP/1.1\r\nhost: x\r\nconnection: close\r\n\r\n`);
-    let text = '';
-    socket.on('data', (chunk) => {
-      text += chunk;
-    });
-    await once(socket, 'close');
-    expect(text).toMatch(target.startsWith('/health') ? /^HTTP\/1\.1 200 / : /^HTTP\/1\.1 40[04] /);
+  const page = (fields: Partial<HealthSnapshot>) => statusPage(healthReport({ ...HEALTHY, ...fields }));
+  const cells = (row: string) => row.split(/<\/t[dh]>/).map((cell) => cell.replaceAll(/<[^>]+>/g, ''));
+  const rows = (html: string) => [...html.matchAll(/<tr>(.*?)<\/tr>/g)].map(([row]) => cells(row).join('|'));
+
+  it('shows the report of a healthy owner', () => {
+    expect(rows(page({ lease: { state: 'owner', storedAt: 'now', ownedSince: null, epoch: 3 } }))).toEqual([
+      'Discord|✔|2 of 2 shards connected, heartbeat 57 ms|',
+      'RabbitMQ|✔|connected; 12 confirmed, 1 errors|',
+      'Memory|✔|heap 100 MiB of 1000 MiB, resident 200 MiB|',
+      'Outbox|✔|2 events not confirmed (0.5 % full)|',
+      'Lease|| owner, record stored now, epoch 3|',
+      'IDENTIFYs left today||998|',
+      'Shard|State|Heartbeat|Confirmed|Received|',
+      '0|ready|41 ms|700|702|',
+      '1|ready|57 ms|700|702|',
+    ]);
   });
 
-  it('answers HEAD, and forbids caching', async () => {
-    const response = await ask(PATHS.health, { method: 'HEAD' });
-    expect(response.status).toBe(200);
-    expect(response.headers.get('cache-control')).toBe('no-store');
-  });
+  it.each<[string, Partial<HealthSnapshot>]>([
+    ['Discord|✔|standing by: no shards until a lease is free|', { role: 'standby', shards: [] }],
+    ['Discord|✘|0 of 0 shards connected|', { shards: [] }],
+    ['RabbitMQ|✘|not connected; 12 confirmed, 1 errors|', broker({ connected: false, blocked: true })],
+    ['RabbitMQ|✘|connected, no channel; 12 confirmed, 1 errors|', broker({ channelOpen: false })],
+    ['RabbitMQ|✘|connected, blocks publishers (memory or disk alarm); 12 conf', broker({ blocked: true })],
+    ['Outbox|✘|2 events not confirmed (0.5 % full): not receiving until it is half empty|', { receiving: false }],
+    ['Outbox|✔|2 events not confirmed (0.5 % full)|', { receiving: false, role: 'standby' }],
+    ['IDENTIFYs left today||not asked yet|', { identifies: { remaining: undefined, spentUntil: undefined } }],
+    ['IDENTIFYs left today||none until 2026-11-23T22:00:00', { identifies: { remaining: 0, spentUntil: NOW } }],
+    ['0|failed||700|702|', { shards: [{ ...FAILED, latencyMs: undefined }] }],
+  ])('shows %s', (row, fields) => expect(rows(page(fields)).join('\n')).toContain(row));
 
-  it('shows a browser the same report as a page', async () => {
-    snapshot = { ...WELL, ...STANDBY, discordProblems: ['<b>no token</b>'] };
-    const response = await ask(PATHS.root, { headers: { accept: 'text/html,*/*' } });
-    expect(response.status).toBe(503);
-    expect(response.headers.get('content-type')).toMatch(/^text\/html/);
-    const page = await response.text();
-    expect(page).toContain('unhealthy');
-    expect(page).not.toContain('<b>no token');
-    expect((await ask(PATHS.health, { headers: { accept: 'text/html' } })).headers.get('content-type')).toMatch(/json/);
-  });
-
-  it('has the metrics in the format of Prometheus', async () => {
-    const response = await ask(PATHS.metrics);
-    expect(response.headers.get('content-type')).toMatch(/^text\/plain; version=0\.0\.4/);
-    expect(await response.text()).toContain('# TYPE ingestor_events_received_total counter');
-  });
-
-  it('is a fault of the configuration when its address is in use', async () => {
-    const second = listen({ port: server.port, host: '127.0.0.1' }, () => snapshot, new Metrics());
-    await expect(second).rejects.toThrow(ConfigError);
-    await expect(second).rejects.toThrow(
-      /^PORT, HOST: cannot listen on 127\.0\.0\.1:\d+ \(.*EADDRINUSE.*\)\. Choose another$/,
-    );
-  });
-
-  it('closes at once, open connections too', async () => {
-    const socket = connect(server.port, '127.0.0.1');
-    await once(socket, 'connect');
-    socket.write('GET /health HTTP/1.1\r\nhost: x\r\n\r\n');
-    await once(socket, 'data');
-    await Promise.all([server.close(), once(socket, 'close')]);
-    await expect(ask(PATHS.health)).rejects.toThrow();
+  it('marks what is wrong, and escapes every text', () => {
+    const html = page({ shards: [{ ...FAILED, problem: '<b>"&' }], group: 3 });
+    expect(html).toContain('<p class="problem">&#60;b&#62;&#34;&#38;</p>');
+    expect(html).toContain('<td class="bad">failed</td>');
+    expect(html).toContain('test · owner of shard group 3 · 2026-11-23T22:00:00.000Z');
+    expect(html).toContain('<span class="badge unhealthy">unhealthy</span>');
+    expect(page({})).toContain('<td class="good">ready</td>');
+    expect(page({ group: undefined, shards: [] })).not.toMatch(/of shard group|Heartbeat/);
   });
 });

@@ -1,11 +1,10 @@
 // An environment, synthesized as the CLI does it: with the flags of cdk.json, without credentials, in a folder of its own.
 // The CDK's own rules are asked only where other rules are: they cost more than the rest, and validation.test.ts asks them.
-import { mkdtempSync, readFileSync, rmSync } from 'node:fs';
+import { mkdtempSync, readFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { App, type IPolicyValidationPlugin, Validations } from 'aws-cdk-lib';
 import { Template } from 'aws-cdk-lib/assertions';
-import { afterAll } from 'vitest';
 import { type EnvironmentStacks, environmentStacks } from '../../lib/environment.ts';
 import { type Choices, type Environment, type Settings, settingsFor } from '../../lib/settings.ts';
 
@@ -32,10 +31,8 @@ export interface Synthesized {
   one(type: string): Resource & { readonly id: string };
 }
 
-const folders: string[] = [];
-afterAll(() => {
-  for (const folder of folders.splice(0)) rmSync(folder, { recursive: true, force: true });
-});
+/** By environment and choices. Test files of one process share it: nobody may change what it holds. */
+const made = new Map<string, Synthesized>();
 
 /**
  * @param plugins rules to ask, beside the CDK's own
@@ -45,11 +42,23 @@ export function synthesized(
   environment: Environment,
   choices: Choices = {},
   plugins?: (app: App) => readonly IPolicyValidationPlugin[],
+  build?: (app: App, settings: Settings) => EnvironmentStacks,
+): Synthesized {
+  if (plugins !== undefined || build !== undefined) return synthesize(environment, choices, plugins, build);
+  const key = JSON.stringify([environment, choices]);
+  const found = made.get(key) ?? synthesize(environment, choices);
+  made.set(key, found);
+  return found;
+}
+
+function synthesize(
+  environment: Environment,
+  choices: Choices,
+  plugins?: (app: App) => readonly IPolicyValidationPlugin[],
   build: (app: App, settings: Settings) => EnvironmentStacks = environmentStacks,
 ): Synthesized {
   const { context } = JSON.parse(readFileSync(join(import.meta.dirname, '../../cdk.json'), 'utf8'));
   const folder = mkdtempSync(join(tmpdir(), 'ingestor-cdk-'));
-  folders.push(folder);
   const app = new App({ context, outdir: folder, builtinCloudFormationValidation: plugins !== undefined });
   if (plugins) Validations.of(app).addPlugins(...plugins(app));
   const settings = settingsFor(environment, choices);

@@ -9,7 +9,7 @@ import { type SecretsManager, startSecretsManager } from '../../../local/secrets
 import { BrokerConnection, type BrokerConnectionOptions } from '../../../service/amqp/connection.ts';
 import { credential, parseBrokerLogin } from '../../../service/credentials.ts';
 import { makeVhost, manage, sharedBroker, type Vhost } from '../../support/broker.ts';
-import { fixedLogin, makeUser, type User } from '../../support/broker-play.ts';
+import { fixedLogin, makeUser, type User } from '../../support/broker-client.ts';
 import { eventually, type LogLines, logLines } from '../../support/log-lines.ts';
 
 let vhost: Vhost;

@@ -5,12 +5,12 @@ import { afterEach, beforeEach, expect, it } from 'vitest';
 import { BrokerConnection } from '../../../service/amqp/connection.ts';
 import { QueueDepths } from '../../../service/amqp/queue-depths.ts';
 import { makeVhost, type Vhost } from '../../support/broker.ts';
-import { fixedLogin, type Hand, hand, makeUser, type User } from '../../support/broker-play.ts';
+import { type BrokerClient, brokerClient, fixedLogin, makeUser, type User } from '../../support/broker-client.ts';
 import { eventually, type LogLines, logLines } from '../../support/log-lines.ts';
 
 let vhost: Vhost;
 let user: User;
-let broker: Hand;
+let broker: BrokerClient;
 let lines: LogLines;
 let connection: BrokerConnection;
 let depths: QueueDepths;
@@ -18,7 +18,7 @@ let depths: QueueDepths;
 beforeEach(async () => {
   vhost = await makeVhost('depths');
   user = await makeUser(vhost);
-  broker = await hand(vhost.url());
+  broker = await brokerClient(vhost.url());
   lines = logLines();
   connection = new BrokerConnection({ name: 'depths', login: fixedLogin(user.url), log: lines.log });
   depths = new QueueDepths(connection, ['first', 'second', 'third'], lines.log);

@@ -6,7 +6,7 @@ import { BrokerConnection } from '../../../service/amqp/connection.ts';
 import { QueueMutex } from '../../../service/amqp/queue-mutex.ts';
 import { identifyQueue } from '../../../service/contract/names.ts';
 import { makeVhost, manage, type Vhost } from '../../support/broker.ts';
-import { fixedLogin, makeUser, type User } from '../../support/broker-play.ts';
+import { fixedLogin, makeUser, type User } from '../../support/broker-client.ts';
 import { eventually, type LogLines, logLines } from '../../support/log-lines.ts';
 
 let vhost: Vhost;

@@ -72,8 +72,8 @@ interface Task {
   /** Groups still to be consumed, one after the other. */
   toConsume: number[];
   consumed: Set<number>;
-  /** What this task knows to be confirmed of its session, and what it has received beyond. */
-  session: { readonly id: number; confirmed: number; received: number } | undefined;
+  /** What this task knows to be confirmed of its session. */
+  session: { readonly id: number; confirmed: number } | undefined;
   /** What the last takeover began from, and at which move. */
   basis: { readonly epoch: number; readonly commit: number };
   ownedAt: number;
@@ -155,11 +155,7 @@ export class LeaseModel {
           task.timers = task.timers.filter((each) => each !== timer);
           this.#step(task, timer);
         });
-      if (session !== undefined && session.received < session.confirmed + 3)
-        add('timer', `${task.name} receives an event`, () => {
-          session.received += 1;
-        });
-      if (session !== undefined && session.confirmed < session.received)
+      if (session !== undefined)
         add('timer', `${task.name} has an event confirmed`, () => {
           session.confirmed += 1;
           this.#confirmed.set(session.id, Math.max(this.#confirmed.get(session.id) ?? 0, session.confirmed));
@@ -471,7 +467,7 @@ export class LeaseModel {
     const confirmed = this.#confirmed.get(id) ?? 0;
     if (sequence > confirmed)
       throw new Error(`${task.name} resumes session ${id} from ${sequence}, and only ${confirmed} is confirmed`);
-    task.session = { id, confirmed: sequence, received: sequence };
+    task.session = { id, confirmed: sequence };
     task.ownedAt = this.#moves;
   }
 

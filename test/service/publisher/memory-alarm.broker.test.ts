@@ -2,17 +2,18 @@
 // when the alarm is over. On a node of its own, because the alarm blocks the whole node.
 
 import { afterAll, beforeAll, expect, it } from 'vitest';
-import { type RabbitMqNode, startRabbitMq } from '../../../local/rabbitmq.ts';
+import type { RabbitMqNode } from '../../../local/rabbitmq/node.ts';
+import { startRabbitMq } from '../../../local/rabbitmq.ts';
 import { BrokerConnection } from '../../../service/amqp/connection.ts';
 import { EXCHANGES } from '../../../service/contract/names.ts';
 import { Publisher } from '../../../service/publisher/publisher.ts';
-import { fixedLogin, hand } from '../../support/broker-play.ts';
+import { brokerClient, fixedLogin } from '../../support/broker-client.ts';
 import { eventually, logLines } from '../../support/log-lines.ts';
 
 let node: RabbitMqNode;
 
 beforeAll(async () => {
-  node = await startRabbitMq({ private: true, name: 'alarm' });
+  node = await startRabbitMq({ name: 'alarm' });
 });
 
 afterAll(async () => {
@@ -20,7 +21,7 @@ afterAll(async () => {
 });
 
 it('blocks, and everything waits and arrives in order when it is over', async () => {
-  const broker = await hand(node.amqpUrl());
+  const broker = await brokerClient(node.amqpUrl());
   await broker.channel.assertExchange(EXCHANGES.events, 'topic');
   await broker.channel.assertQueue('everything', { arguments: { 'x-queue-type': 'quorum' } });
   await broker.channel.bindQueue('everything', EXCHANGES.events, '#');

@@ -8,7 +8,7 @@ import { EXCHANGES } from '../../../service/contract/names.ts';
 import type { Message } from '../../../service/publisher/message.ts';
 import { Publisher } from '../../../service/publisher/publisher.ts';
 import { makeVhost, type Vhost } from '../../support/broker.ts';
-import { fixedLogin, type Hand, hand, makeUser, type User } from '../../support/broker-play.ts';
+import { type BrokerClient, brokerClient, fixedLogin, makeUser, type User } from '../../support/broker-client.ts';
 import { eventually, type LogLines, logLines } from '../../support/log-lines.ts';
 
 const QUEUE = 'everything';
@@ -23,7 +23,7 @@ interface Counts {
 
 let vhost: Vhost;
 let user: User;
-let broker: Hand;
+let broker: BrokerClient;
 let lines: LogLines;
 let connection: BrokerConnection;
 let publisher: Publisher;
@@ -33,7 +33,7 @@ let settled: string[];
 beforeEach(async () => {
   vhost = await makeVhost('publisher');
   user = await makeUser(vhost);
-  broker = await hand(vhost.url());
+  broker = await brokerClient(vhost.url());
   lines = logLines();
   counts = { flowing: 0, published: 0, confirmed: 0, refused: 0, returned: 0 };
   settled = [];
