@@ -45,10 +45,12 @@ function startShard({ resumeUrl, general }: { resumeUrl?: string; general?: stri
     disconnected: () => undefined,
     refused: () => true,
   };
+  // The secret has one value.
+  const refresh = vi.fn(async () => false).mockResolvedValueOnce(true);
   shard = new Shard({
     id: 0,
     session,
-    token: new BotToken({ from: 'here', read: async () => 'token', refresh: async () => true }, lines.log),
+    token: new BotToken({ from: 'here', read: async () => 'token', refresh }, lines.log),
     information,
     gate: new IdentifyGate(information, { acquire: async () => () => undefined }, lines.log),
     intents: 0,
