@@ -27,6 +27,7 @@ async function anotherOwner(stage: FaultStage, { task }: CutOff): Promise<void> 
 async function healed(stage: FaultStage, { task, line }: CutOff): Promise<void> {
   line.heal();
   await standsBy(stage, task);
+  await task.terminate();
   await line.stop();
 }
 
