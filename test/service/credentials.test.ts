@@ -127,7 +127,6 @@ describe('a value of a secret', () => {
 
 describe('a token', () => {
   it.each([
-    ['abc', 'abc'],
     ['  abc\n', 'abc'],
     ['{"token": "abc"}', 'abc'],
     ['{"token": "abc", "note": "rotated"}', 'abc'],
@@ -156,7 +155,6 @@ describe('a broker login', () => {
     ['with a port as text', { ...LOGIN, port: '5671' }, LOGIN],
     ["with Amazon MQ's endpoint as the host", { ...LOGIN, host: 'amqps://broker.example:5671' }, LOGIN],
     ['with an address of version 6 as the host', { ...LOGIN, host: '::1' }, { ...LOGIN, host: '::1' }],
-    ['with fields that others need', { ...LOGIN, engine: 'rabbitmq' }, LOGIN],
   ])('is a JSON object %s', (_name, fields, login) => {
     expect(parseBrokerLogin(JSON.stringify(fields))).toEqual({ ...login, tls: true });
   });
@@ -174,10 +172,8 @@ describe('a broker login', () => {
     [JSON.stringify({ ...LOGIN, password: '' }), /got none for password$/],
     [JSON.stringify({ ...LOGIN, username: null }), /got none for username$/],
     [JSON.stringify({ ...LOGIN, port: 0 }), /expected a TCP port in the field port, got '0'/],
-    [JSON.stringify({ ...LOGIN, port: 'amqps' }), /got 'amqps'/],
     ['{"password": "hunter2"', /expected a JSON object/],
     ['hunter2', /got no address/],
-    ['https://u:hunter2@h', /got another kind of address/],
     ['amqps://u:hunter2@', /got no (host|address)/],
     ['amqps://u:hunter2%@h', /got a '%' without/],
     ['amqps://:hunter2@h', /only one of user and password/],

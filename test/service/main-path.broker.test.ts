@@ -166,30 +166,8 @@ test('gateway.gap, when a session is lost', async () => {
   expect(received.body).toMatchObject({ shardId: 0, data: { sessionId: session?.id } });
 });
 
-test('nothing arrived that was not for workers, nothing twice, and nothing was left unrouted', async () => {
+test('nothing arrived that was not for workers, and nothing twice', async () => {
   const { lost, unexpected, repeated, conflicts, disorders, examples } = await stage.settled();
-  expect({ lost, unexpected, repeated, conflicts, disorders }, examples.join('\n')).toEqual({
-    lost: 0,
-    unexpected: 0,
-    repeated: 0,
-    conflicts: 0,
-    disorders: 0,
-  });
+  expect([lost, unexpected, repeated, conflicts, disorders], examples.join('\n')).toEqual([0, 0, 0, 0, 0]);
   expect(new Set(inbox.all.map(({ body }) => body.eventId)).size).toBe(inbox.all.length);
-  const queues = await stage.broker.ctl(
-    'list_queues',
-    '--quiet',
-    '--no-table-headers',
-    '-p',
-    'discord',
-    'name',
-    'messages',
-  );
-  const depths = new Map(
-    queues
-      .trim()
-      .split('\n')
-      .map((line) => line.split(/\s+/) as [string, string]),
-  );
-  expect([depths.get(QUEUES.unrouted), depths.get(QUEUES.deadLetters)]).toEqual(['0', '0']);
 });

@@ -25,16 +25,6 @@ const unitsIn = (line: ReturnType<typeof JSON.parse>): Record<string, string> =>
     line._aws.CloudWatchMetrics[0].Metrics.map(({ Name, Unit }: Record<string, string>) => [Name, Unit]),
   );
 
-it('the contract names each metric once in each format, as the format allows', () => {
-  expect(new Set(ALL.map(({ prometheus }) => prometheus)).size).toBe(ALL.length);
-  expect(new Set(ALL.map(({ cloudWatch }) => cloudWatch)).size).toBe(ALL.length);
-  for (const { prometheus, cloudWatch, kind } of ALL) {
-    expect(prometheus).toMatch(/^ingestor_[a-z][a-z0-9_]*$/);
-    expect(prometheus.endsWith('_total')).toBe(kind === 'counter');
-    expect(cloudWatch).toMatch(/^[A-Z][A-Za-z]*$/);
-  }
-});
-
 describe("Prometheus' text", () => {
   it('has every metric, with its type and its help', async () => {
     declare();

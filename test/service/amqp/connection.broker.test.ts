@@ -53,23 +53,6 @@ describe('opening', () => {
     await models[0]?.createChannel();
     await eventually('the broker knows one connection', async () => (await user.connections()) === 1);
   });
-
-  it('takes a vhost by its name, whatever is in it', async () => {
-    const name = `a%2Fb ${vhost.vhost}`;
-    await manage('PUT', `/api/vhosts/${encodeURIComponent(name)}`, {});
-    const everything = { configure: '.*', write: '.*', read: '.*' };
-    await manage('PUT', `/api/permissions/${encodeURIComponent(name)}/${user.username}`, everything);
-    try {
-      const url = new URL(user.url);
-      url.pathname = `/${encodeURIComponent(name)}`;
-      const connection = connectionOf({ login: fixedLogin(url.href) });
-      connection.start();
-      await opened(connection);
-      expect(connection.connected).toBe(true);
-    } finally {
-      await manage('DELETE', `/api/vhosts/${encodeURIComponent(name)}`);
-    }
-  });
 });
 
 describe('a lost connection', () => {
@@ -146,22 +129,6 @@ describe('a login that is refused', () => {
     expect(lines.text).not.toContain('the-old-password');
     expect(lines.text).not.toContain('the-new-password');
   });
-
-  it('may be missing or wrong: that is logged, and it is waited for', async () => {
-    const arn = secrets.put('ingestor');
-    const login = credential({ kind: 'secret', arn }, parseBrokerLogin, lines.hide);
-    const connection = connectionOf({ login });
-    connection.start();
-    expect(await lines.line('cannot connect to the broker')).toMatchObject({
-      err: { message: expect.stringMatching(/no value yet.*Put the value into it/) },
-    });
-    secrets.put('ingestor', secretWith('the-wrong-password'));
-    expect(await lines.line('it was read again')).toMatchObject({ renewed: false });
-    await user.changePassword('the-right-password');
-    secrets.put('ingestor', secretWith('the-right-password'));
-    await opened(connection);
-    expect(lines.text).not.toMatch(/the-(wrong|right)-password/);
-  });
 });
 
 describe("the broker's reason is logged", () => {
@@ -188,27 +155,6 @@ describe("the broker's reason is logged", () => {
     );
   });
 
-  it('when there is no such vhost, or the user may not use it', async () => {
-    const { username } = user;
-    const url = new URL(user.url);
-    url.pathname = '/no-such-vhost';
-    expect(await reasonOf(connectionOf({ login: fixedLogin(url.href) }), 'cannot connect to the broker')).toContain(
-      'NOT_ALLOWED - vhost no-such-vhost not found',
-    );
-    lines = logLines();
-    await manage('DELETE', `/api/permissions/${vhost.vhost}/${username}`);
-    expect(await reasonOf(connectionOf({ log: lines.log }), 'cannot connect to the broker')).toContain(
-      `NOT_ALLOWED - access to vhost '${vhost.vhost}' refused for user '${username}'`,
-    );
-  });
-
-  it('when the password is wrong', async () => {
-    await user.changePassword('another');
-    expect(await reasonOf(connectionOf(), 'cannot connect to the broker')).toContain(
-      '403 (ACCESS-REFUSED) with message "ACCESS_REFUSED - Login was refused',
-    );
-  });
-
   it('when the user has its channels already; then the pauses grow as after any failure', async () => {
     await limit('user-limits', user.username, 'max-channels', 0);
     const pauses: number[] = [];
@@ -219,24 +165,12 @@ describe("the broker's reason is logged", () => {
     );
     await eventually('it waits as after a failure', () => pauses.length >= 2);
   });
-
-  it('and the socket is left as it was', async () => {
-    const connection = connectionOf();
-    const models: ChannelModel[] = [];
-    connection.on('open', (model) => models.push(model));
-    connection.start();
-    await opened(connection);
-    const { stream } = Object(models[0]?.connection) as { stream: Socket };
-    expect(Object.hasOwn(stream, 'read')).toBe(false);
-  });
 });
 
 describe('a peer that closes in the handshake', () => {
   it.each([
     ['with a frame that ends before its text', Buffer.from([1, 0, 0, 0, 0, 0, 7, 0, 10, 0, 50, 2, 18, 200, 206])],
-    ['with the start of a frame', Buffer.from([1, 0, 0])],
     ['with nonsense', Buffer.from('HTTP/1.1 400 Bad Request\r\n\r\n')],
-    ['without a byte', Buffer.alloc(0)],
   ])('%s: the connection is tried again', async (_, bytes) => {
     const server = createServer((socket) => {
       socket.on('error', () => undefined);

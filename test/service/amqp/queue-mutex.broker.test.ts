@@ -125,13 +125,6 @@ describe('the signal', () => {
     expect(order).toEqual(['last']);
   });
 
-  it('that is aborted already takes nothing', async () => {
-    const { mutex } = await task();
-    await expect(mutex.acquire(0, AbortSignal.abort(new Error('stopped')))).rejects.toThrow('stopped');
-    expect(await queues()).toEqual([]);
-    (await mutex.acquire(0, unaborted))();
-  });
-
   it('ends a wait for a connection', async () => {
     const connection = new BrokerConnection({ name: 'never', login: fixedLogin(vhost.url()), log: lines.log });
     const mutex = new QueueMutex(connection, identifyQueue, lines.log);

@@ -204,35 +204,6 @@ describe('a channel closed by the broker', () => {
   });
 });
 
-describe('a connection dropped in the middle', () => {
-  it('is opened again, once, and everything unconfirmed is published again before what is new', async () => {
-    await declare();
-    const read = await broker.read(QUEUE);
-    let opened = 0;
-    connection.on('open', () => {
-      opened += 1;
-    });
-    await connected();
-    const lost = new Promise((resolve) => connection.once('lost', resolve));
-    for (let id = 1; id <= 4_000; id += 1) {
-      publish(id, id);
-      // In the middle: some are confirmed, some are on the way, the rest come while it is away.
-      if (id !== 2_000) continue;
-      await eventually('some are confirmed', () => settled.length > 0);
-      await Promise.all([user.dropConnections(), lost]);
-    }
-    await drained();
-    expect(settled.toSorted((a, b) => Number(a) - Number(b))).toEqual(ids(1, 4_000));
-    await eventually('all arrive', () => firsts(idsOf(read)).length >= 4_000);
-    expect(firsts(idsOf(read))).toEqual(ids(1, 4_000));
-    expect(opened).toBe(2);
-    expect(connection.reconnects).toBe(1);
-    await eventually('the broker knows one connection', async () => (await user.connections()) === 1);
-    // The loss is no refusal.
-    expect(counts.refused).toBe(0);
-  });
-});
-
 describe('a full queue that refuses', () => {
   it('gets everything in order, as often as it is emptied', async () => {
     await declare({ 'x-max-length': 100, 'x-overflow': 'reject-publish' });
