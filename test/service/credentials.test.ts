@@ -129,7 +129,6 @@ describe('a token', () => {
   it.each([
     ['  abc\n', 'abc'],
     ['{"token": "abc"}', 'abc'],
-    ['{"token": "abc", "note": "rotated"}', 'abc'],
   ])('%j is read as %j', (text, token) => expect(parseToken(text)).toBe(token));
 });
 
@@ -139,7 +138,6 @@ describe('a broker login', () => {
       'amqps://user:p%2Fw%40d@host.example:5672/my%2Fhost',
       { host: 'host.example', port: 5672, vhost: 'my/host', username: 'user', password: 'p/w@d', tls: true },
     ],
-    ['amqps://a:b@h', { host: 'h', port: 5671, vhost: '/', username: 'a', password: 'b', tls: true }],
     ['amqp://a:b@h/', { host: 'h', port: 5672, vhost: '/', username: 'a', password: 'b', tls: false }],
     [
       'amqp://127.0.0.1',
@@ -152,7 +150,6 @@ describe('a broker login', () => {
 
   it.each([
     ['as a template writes it', LOGIN, LOGIN],
-    ['with a port as text', { ...LOGIN, port: '5671' }, LOGIN],
     ["with Amazon MQ's endpoint as the host", { ...LOGIN, host: 'amqps://broker.example:5671' }, LOGIN],
     ['with an address of version 6 as the host', { ...LOGIN, host: '::1' }, { ...LOGIN, host: '::1' }],
   ])('is a JSON object %s', (_name, fields, login) => {
@@ -170,8 +167,6 @@ describe('a broker login', () => {
   it.each([
     ['{}', /expected the fields host, port, vhost, username, password, got none for host, port, vhost/],
     [JSON.stringify({ ...LOGIN, password: '' }), /got none for password$/],
-    [JSON.stringify({ ...LOGIN, username: null }), /got none for username$/],
-    [JSON.stringify({ ...LOGIN, port: 0 }), /expected a TCP port in the field port, got '0'/],
     ['{"password": "hunter2"', /expected a JSON object/],
     ['hunter2', /got no address/],
     ['amqps://u:hunter2@', /got no (host|address)/],

@@ -63,10 +63,7 @@ describe("Prometheus' text", () => {
     const text = await metrics.registry.metrics();
     expect(text).toMatch(/^ingestor_frame_to_confirm_milliseconds_sum 1000003$/m);
     const bounds = [...text.matchAll(/_bucket\{le="([\d.]+)"\}/g)].map(([, bound]) => Number(bound));
-    for (const [index, bound] of bounds.slice(1).entries()) expect(bound / (bounds[index] ?? 0)).toBeCloseTo(1.25, 1);
-    expect(bounds[0]).toBe(0.25);
-    expect(bounds.at(-1)).toBe(34_200);
-    expect(bounds).toHaveLength(54);
+    expect([bounds[0], bounds.at(-1), bounds.length]).toEqual([0.25, 34_200, 54]);
   });
 });
 

@@ -4,7 +4,7 @@ import type { ChannelModel } from 'amqplib';
 import { afterEach, beforeEach, expect, it } from 'vitest';
 import { ChannelSet } from '../../../service/amqp/channel-set.ts';
 import { BrokerConnection } from '../../../service/amqp/connection.ts';
-import { EXCHANGES, LEASE_QUEUE_ARGUMENTS, leaseQueue } from '../../../service/contract/names.ts';
+import { EXCHANGES, LEASE_QUEUE_ARGUMENTS } from '../../../service/contract/names.ts';
 import { LeaseKeeper } from '../../../service/lease/lease-keeper.ts';
 import type { ShardGroup } from '../../../service/lease/take-over.ts';
 import { makeVhost, type Vhost } from '../../support/broker.ts';
@@ -129,19 +129,6 @@ it('the standby takes over when the connection of the owner is cut, and the old 
   expect(one.happened).toEqual(['own 0', 'step down', 'own 0']);
 });
 
-it('the owner stays when its queue is deleted by hand, and its record is stored again', async () => {
-  const [one, two] = await pair();
-  const commit = Number(one.keeper.detail.commit);
-  await broker.channel.deleteQueue(leaseQueue(0));
-  await one.lines.line('the lease is still ours');
-  await eventually('it is stored again', () => Number(one.keeper.detail.commit) > commit);
-  await ready(two);
-  expect(two.happened).toEqual([]);
-  await one.user.dropConnections();
-  await owner(two);
-  expect(sequenceOf(two)).toBe(1);
-});
-
 it('without the topology a task retries, with longer pauses; it owns as soon as the topology is there', async () => {
   const one = await task();
   const warnings = () => one.lines.lines.filter(({ level }) => level === 'warn');
@@ -152,24 +139,6 @@ it('without the topology a task retries, with longer pauses; it owns as soon as 
   // One try after the other: were each to start another, they would double.
   expect(warnings().length).toBeLessThanOrEqual(4);
   expect(one.happened).toEqual(['own 0']);
-});
-
-it('something unreadable is logged, does not stop the takeover, and is gone for the next owner', async () => {
-  await topology();
-  const queue = leaseQueue(0);
-  await broker.channel.assertQueue(queue, { arguments: { ...LEASE_QUEUE_ARGUMENTS } });
-  await broker.channel.bindQueue(queue, EXCHANGES.leases, queue);
-  broker.channel.publish(EXCHANGES.leases, queue, Buffer.from('{"version": 9}'), { type: 'record' });
-  const one = await task();
-  await owner(one);
-  expect(await one.lines.line('a group record cannot be read')).toMatchObject({ level: 'error', group: 0 });
-  await stored(one);
-  const two = await task();
-  await ready(two);
-  await drain(one);
-  await owner(two);
-  expect(sequenceOf(two)).toBe(1);
-  expect(two.lines.text).not.toContain('cannot be read');
 });
 
 it('a standby that retires goes at once, and takes nothing over', async () => {

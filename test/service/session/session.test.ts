@@ -108,16 +108,6 @@ describe('a refusal', () => {
     session.refused('op 9', 9_500);
     expect(lost).toMatchObject([{ lastSequence: 700, lastReceivedAt: 5_000, lostAt: 9_500 }]);
   });
-
-  it('loses the next session with its own times', () => {
-    session.begin({ ...STATE, startedAt: 7_000 });
-    session.refused('op 9', 9_000);
-    session.refused('op 9', 9_500);
-    session.begin(SECOND);
-    session.refused('op 9', 9_600);
-    session.refused('op 9', 9_700);
-    expect(lost.map(({ lastReceivedAt }) => lastReceivedAt)).toEqual([7_000, 1_000]);
-  });
 });
 
 describe('a session lost in a hand-over', () => {
