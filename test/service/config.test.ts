@@ -59,46 +59,28 @@ it('an empty variable, which a template may leave, is an absent one', () => {
   expect(parseConfig({ ...empty, ...CREDENTIALS })).toEqual(parseConfig(CREDENTIALS));
 });
 
-it('every variable is read', () => {
-  const env = {
-    [ENV.discordBotTokenSecretArn]: `${ARN}1`,
-    [ENV.discordApiUrl]: 'http://127.0.0.1:8081/api/',
-    [ENV.rabbitmqSecretArn]: `${ARN}2`,
-    [ENV.rabbitmqCaFile]: '/etc/ca.pem',
-    [ENV.shardCount]: 'auto',
-    [ENV.shardsPerTask]: '8',
-    [ENV.gatewayIntents]: ' Guilds , GuildMessages',
-    [ENV.gatewayCompression]: 'zlib-stream',
-    [ENV.outboxMaxEvents]: '500',
-    [ENV.outboxMaxBytes]: '1048576',
-    [ENV.memoryThreshold]: '0.9',
-    [ENV.port]: '0',
-    [ENV.host]: '127.0.0.1',
-    [ENV.logLevel]: 'debug',
-    [ENV.metricsNamespace]: 'Mine',
-    [ENV.environment]: 'staging',
-    [ENV.nodeEnv]: 'production',
-  };
-  expect(parseConfig(env)).toEqual({
-    production: true,
-    environment: 'staging',
-    discord: {
-      token: { kind: 'secret', arn: `${ARN}1` },
-      apiUrl: 'http://127.0.0.1:8081/api',
-      intents: GatewayIntentBits.Guilds | GatewayIntentBits.GuildMessages,
-      compression: 'zlib-stream',
-      shardCount: 'auto',
-      shardsPerTask: 8,
-    },
-    broker: { login: { kind: 'secret', arn: `${ARN}2` }, caFile: '/etc/ca.pem' },
-    outbox: { maxEvents: 500, maxBytes: 1_048_576 },
-    memoryThreshold: 0.9,
-    http: { port: 0, host: '127.0.0.1' },
-    logLevel: 'debug',
-    metricsNamespace: 'Mine',
-  });
-  // With the two whose secrets are given instead.
-  expect(new Set([...Object.keys(env), ENV.discordBotToken, ENV.rabbitmqUrl])).toEqual(new Set(Object.values(ENV)));
+it.each<[keyof typeof ENV, string, unknown]>([
+  ['discordBotTokenSecretArn', `${ARN}1`, { discord: { token: { kind: 'secret', arn: `${ARN}1` } } }],
+  ['discordApiUrl', 'http://127.0.0.1:8081/api/', { discord: { apiUrl: 'http://127.0.0.1:8081/api' } }],
+  ['rabbitmqSecretArn', `${ARN}2`, { broker: { login: { kind: 'secret', arn: `${ARN}2` } } }],
+  ['rabbitmqCaFile', '/etc/ca.pem', { broker: { caFile: '/etc/ca.pem' } }],
+  ['shardCount', 'auto', { discord: { shardCount: 'auto' } }],
+  ['shardsPerTask', '8', { discord: { shardsPerTask: 8 } }],
+  ['gatewayIntents', ' Guilds , GuildMessages', { discord: { intents: 1 | 512 } }],
+  ['gatewayCompression', 'zlib-stream', { discord: { compression: 'zlib-stream' } }],
+  ['outboxMaxEvents', '500', { outbox: { maxEvents: 500 } }],
+  ['outboxMaxBytes', '1048576', { outbox: { maxBytes: 1_048_576 } }],
+  ['memoryThreshold', '0.9', { memoryThreshold: 0.9 }],
+  ['port', '0', { http: { port: 0 } }],
+  ['host', '127.0.0.1', { http: { host: '127.0.0.1' } }],
+  ['logLevel', 'debug', { logLevel: 'debug' }],
+  ['metricsNamespace', 'Mine', { metricsNamespace: 'Mine' }],
+  ['environment', 'staging', { environment: 'staging' }],
+  ['nodeEnv', 'production', { production: true }],
+])('%s is read: %s', (variable, text, config) => {
+  const { discordBotToken: token, rabbitmqUrl: url } = ENV;
+  const without = { discordBotTokenSecretArn: token, rabbitmqSecretArn: url }[String(variable)] ?? '';
+  expect(parseConfig({ ...CREDENTIALS, [without]: '', [ENV[variable]]: text })).toMatchObject(config as object);
 });
 
 it.each(Object.keys(BOUNDS) as (keyof typeof BOUNDS)[])('%s is refused outside its bounds', (setting) => {

@@ -166,11 +166,9 @@ describe('the status page', () => {
 
   it.each<[string, Partial<HealthSnapshot>]>([
     ['Discord|✔|standing by: no shards until a lease is free|', { role: 'standby', shards: [] }],
-    ['RabbitMQ|✘|connected, no channel; 12 confirmed, 1 errors|', broker({ channelOpen: false })],
     ['RabbitMQ|✘|connected, blocks publishers (memory or disk alarm); 12 conf', broker({ blocked: true })],
     ['Outbox|✘|2 events not confirmed (0.5 % full): not receiving until it is half empty|', { receiving: false }],
     ['IDENTIFYs left today||none until 2026-11-23T22:00:00', { identifies: { remaining: 0, spentUntil: NOW } }],
-    ['0|failed||700|702|', { shards: [{ ...FAILED, latencyMs: undefined }] }],
   ])('shows %s', (row, fields) => expect(rows(page(fields)).join('\n')).toContain(row));
 
   it('marks what is wrong, and escapes every text', () => {

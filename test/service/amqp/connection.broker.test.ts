@@ -5,9 +5,7 @@ import { readFile } from 'node:fs/promises';
 import { type AddressInfo, createServer, type Server, type Socket } from 'node:net';
 import type { ChannelModel } from 'amqplib';
 import { afterEach, beforeEach, describe, expect, it, vi } from 'vitest';
-import { type SecretsManager, startSecretsManager } from '../../../local/secrets-manager.ts';
 import { BrokerConnection, type BrokerConnectionOptions } from '../../../service/amqp/connection.ts';
-import { credential, parseBrokerLogin } from '../../../service/credentials.ts';
 import { makeVhost, manage, sharedBroker, type Vhost } from '../../support/broker.ts';
 import { fixedLogin, makeUser, type User } from '../../support/broker-client.ts';
 import { eventually, type LogLines, logLines } from '../../support/log-lines.ts';
@@ -86,48 +84,6 @@ describe('a lost connection', () => {
     expect(connection.connected).toBe(false);
     await eventually('the broker has seen the end', async () => (await user.connections()) === 0);
     expect(lines.lines.map(({ msg }) => msg)).toEqual(['connected to the broker']);
-  });
-});
-
-describe('a login that is refused', () => {
-  let secrets: SecretsManager;
-  const before = { ...process.env };
-
-  beforeEach(async () => {
-    secrets = await startSecretsManager();
-    Object.assign(process.env, secrets.environment);
-  });
-
-  afterEach(async () => {
-    process.env = { ...before };
-    await secrets.stop();
-  });
-
-  /** The secret of the user with this password. */
-  function secretWith(password: string): string {
-    const { hostname, port } = new URL(user.url);
-    return JSON.stringify({
-      host: hostname,
-      port: Number(port),
-      vhost: vhost.vhost,
-      username: user.username,
-      password,
-      tls: false,
-    });
-  }
-
-  it('is read again, and the new one is used: by every connection that shares it', async () => {
-    const arn = secrets.put('ingestor', secretWith('the-old-password'));
-    const login = credential({ kind: 'secret', arn }, parseBrokerLogin, lines.hide);
-    await login.read();
-    await user.changePassword('the-new-password');
-    secrets.put('ingestor', secretWith('the-new-password'));
-    const connections = [connectionOf({ login }), connectionOf({ login })];
-    for (const connection of connections) connection.start();
-    await Promise.all(connections.map(opened));
-    expect(await lines.line('it was read again')).toMatchObject({ from: arn, renewed: true });
-    expect(lines.text).not.toContain('the-old-password');
-    expect(lines.text).not.toContain('the-new-password');
   });
 });
 

@@ -66,17 +66,6 @@ describe('between two tasks', () => {
     expect(order).toEqual(['one', 'two']);
     await eventually('no queue is left', async () => (await queues()).length === 0);
   });
-
-  it("the other gets it when the holder's connection dies", async () => {
-    const [one, two] = [await task(), await task()];
-    const order: string[] = [];
-    await waiting(one.mutex, 'one', order);
-    const second = waiting(two.mutex, 'two', order);
-    await one.user.dropConnections();
-    const release = await second;
-    expect(order).toEqual(['one', 'two']);
-    release();
-  });
 });
 
 describe('within one task', () => {

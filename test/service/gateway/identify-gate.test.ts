@@ -126,18 +126,6 @@ it('max_concurrency buckets pass side by side', async () => {
   expect(passed.at(-1)).toBe(16);
 });
 
-it('the signal ends one wait, and the next has its bucket', async () => {
-  const gate = gateOf(new Budget(1));
-  const one = new AbortController();
-  wait(gate, 0);
-  wait(gate, 1, one);
-  wait(gate, 2);
-  one.abort(new Error('stopped'));
-  await after(MOST_MS);
-  expect(stopped).toEqual(['stopped']);
-  expect(passed).toEqual([0, 2]);
-});
-
 it('a spent budget is logged once, with its time, and waited for', async () => {
   const budget = new Budget(1, 0);
   const gate = gateOf(budget);

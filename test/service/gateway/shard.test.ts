@@ -197,16 +197,3 @@ it("a session does not wait more than 5 s for the gateway's address, and falls b
   await vi.advanceTimersByTimeAsync(1_000);
   await until(() => received.includes(GatewayOpcodes.Resume));
 });
-
-it('connections that come to RESUMED are followed by the next within 2 s, however many end', async () => {
-  const { url } = await peer((socket, op) => {
-    if (op === undefined) return hello(socket);
-    socket.send(JSON.stringify({ op: GatewayOpcodes.Dispatch, t: 'RESUMED', s: 8, d: {} }));
-    socket.close(4000);
-  });
-  startShard({ resumeUrl: url });
-  for (let ended = 1; ended <= 7; ended += 1) {
-    await until(() => ends().length === ended);
-    await vi.advanceTimersByTimeAsync(2_000);
-  }
-});

@@ -45,7 +45,7 @@ afterEach(async () => {
 const topology = async () => void (await broker.channel.assertExchange(EXCHANGES.leases, 'direct'));
 
 /** A task of its own connection and user, so that it can be cut by itself. */
-async function task(shardCount = 1): Promise<Task> {
+async function task(): Promise<Task> {
   const me = `task-${tasks.length + 1}`;
   const user = await makeUser(vhost);
   const lines = logLines();
@@ -53,13 +53,13 @@ async function task(shardCount = 1): Promise<Task> {
   const connection = new BrokerConnection({ name: me, login: fixedLogin(user.url), log });
   const keeper: Task['keeper'] = new LeaseKeeper({
     ...{ connection, me, log, timing: TIMING, metrics: { add: () => undefined } },
-    shardLayout: { shardCount, shardsPerTask: 1 },
+    shardLayout: { shardCount: 1, shardsPerTask: 1 },
     openChannels: (model: ChannelModel) =>
       ChannelSet.open(model, { exchange: EXCHANGES.leases, queueArguments: LEASE_QUEUE_ARGUMENTS, log }),
     gaps: { unreportedGaps: [], report: async () => undefined },
     shards: {
       get sessions() {
-        return { [String(keeper.group)]: resumeState({ shardCount, sequence: made.sequence }) };
+        return { [String(keeper.group)]: resumeState({ shardCount: 1, sequence: made.sequence }) };
       },
       own(group) {
         const [shardId = -1] = group.shardIds;
@@ -83,10 +83,6 @@ const ready = async (of: Task) => void (await eventually('it stands by', () => o
 const isStored = ({ state, commit, storedAt }: LeaseKeeper<ChannelModel>['detail']) =>
   state === 'owner' && Number(commit) > 0 && storedAt !== null;
 const stored = async (of: Task) => void (await eventually('its record is stored', () => isStored(of.keeper.detail)));
-const drain = async ({ keeper }: Task) => {
-  await keeper.retire();
-  await keeper.release();
-};
 const sequenceOf = (of: Task, shard = 0) => of.taken[0]?.sessions.get(shard)?.sequence;
 
 /** An owner with a stored record, and a standby. */
@@ -104,15 +100,6 @@ it('the first who asks owns a group that had no owner, without sessions; another
   const [one, two] = await pair();
   expect(one.taken.map(({ sessions }) => sessions.size)).toEqual([0]);
   expect([two.keeper.role, two.happened]).toEqual(['standby', []]);
-});
-
-it('an owner that releases hands over its last record', async () => {
-  const [one, two] = await pair();
-  one.sequence = 4711;
-  await drain(one);
-  await owner(two);
-  expect(sequenceOf(two)).toBe(4711);
-  expect(one.keeper.role).toBe('released');
 });
 
 it('the standby takes over when the connection of the owner is cut, and the old owner steps down; and back', async () => {
