@@ -100,12 +100,6 @@ it.each(['open', 'token'] as const)('pins every base to the index of its tag (%s
   expect(readFileSync(file, 'utf8')).toBe(dockerfile(build, runtime));
 });
 
-it('pins what was not pinned', async () => {
-  writeFileSync(file, dockerfile(OLD, OLD).replaceAll(`@${OLD}`, ''));
-  expect((await bases()).stdout).toContain('not pinned → sha256:');
-  expect(readFileSync(file, 'utf8')).toBe(dockerfile(...newest()));
-});
-
 it('with --check reports by its exit code what is not the newest, and changes nothing', async () => {
   expect((await bases('--check')).code).toBe(2);
   expect(readFileSync(file, 'utf8')).toBe(dockerfile(OLD, OLD));

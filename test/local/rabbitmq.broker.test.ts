@@ -103,48 +103,10 @@ describe('a private node', () => {
     await vi.waitFor(async () => expect(await messages(node, 'drilled')).toBe(500), 10_000);
   });
 
-  test('refuses to be started twice, and to be frozen while it is stopped', async () => {
-    await expect(node.start()).rejects.toThrow('is running already');
-    await node.stop();
-    expect(() => node.freeze()).toThrow('is not running');
-    await node.stop();
-    await node.start();
-  });
-
-  test('is silent while frozen, answers when thawed, and can be stopped while frozen', async () => {
-    node.freeze();
-    await expect(fetch(node.managementUrl, { signal: AbortSignal.timeout(500) })).rejects.toThrow('timeout');
-    node.thaw();
-    expect(await node.ctl('status')).toContain(node.version);
-    node.freeze();
-    await node.stop();
-    await node.start();
-  });
-
-  test('blocks publishers in a memory alarm, and lets them go on after it', async () => {
-    const connection = await amqplib.connect(node.amqpUrl());
-    const channel = await connection.createConfirmChannel();
-    await channel.assertQueue('alarmed', QUORUM);
-    const blocked = once(connection, 'blocked');
-    await node.memoryAlarm(true);
-    // RabbitMQ blocks a connection once it publishes.
-    channel.sendToQueue('alarmed', Buffer.from('1'));
-    await blocked;
-    const unblocked = once(connection, 'unblocked');
-    await node.memoryAlarm(false);
-    await unblocked;
-    await channel.waitForConfirms();
-    await connection.close();
-  });
-
   test.each(['127.0.0.1', 'localhost'])('offers TLS for %s with a certificate of its own', async (host) => {
     const url = `amqps://${node.username}:${node.password}@${host}:${node.amqpsPort}`;
     await (await amqplib.connect(url, { ca: [readFileSync(node.caFile ?? '')] })).close();
     await expect(amqplib.connect(url)).rejects.toThrow(/certificate/);
-  });
-
-  test('reports what rabbitmqctl prints when it refuses', async () => {
-    await expect(node.ctl('delete_vhost', 'absent')).rejects.toThrow(/ctl --node failed: .*absent/s);
   });
 
   test.runIf(linux)('leaves no process and no folder when it is removed, and may be removed again', async () => {
@@ -158,14 +120,6 @@ describe('a private node', () => {
 });
 
 describe('a start that fails', () => {
-  test('shows what its log says of the cause', async () => {
-    const options = { name: 'failing', memoryHighWatermark: '1GB\nno.such.setting = 1' };
-    const failure = await startRabbitMq(options).catch((error) => error);
-    expect(failure.message).toMatch(/ended while starting \(exit code 1\)\. Its log:\n.*no\.such\.setting/s);
-    if (linux) expect(processesOf('failing-')).toEqual([]);
-    expect(containersOf('failing')).toEqual([]);
-  });
-
   test('because another process took a port is repeated on other ports', async () => {
     const taker = createServer();
     const taken = await listen(taker);
@@ -180,14 +134,6 @@ describe('a start that fails', () => {
     taker.close();
     const repeats = inDocker(node) ? 2 : 4;
     expect(lines).toEqual(Array(repeats).fill('Another process took a port meanwhile: trying other ports'));
-  });
-
-  test('because this machine has no RabbitMQ names what to install', async () => {
-    vi.stubEnv('RABBITMQ_FROM', 'no-such-suite');
-    await expect(startRabbitMq()).rejects.toThrow(
-      /^No RabbitMQ can .* install .*\n.* No apt source of this machine offers no-such-suite/,
-    );
-    vi.unstubAllEnvs();
   });
 });
 

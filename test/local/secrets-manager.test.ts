@@ -57,13 +57,6 @@ it('refuses a secret that is absent, empty or denied by the error names of AWS',
   expect((await get('locked')).SecretString).toBe('x');
 });
 
-it('makes the former current version the previous one', async () => {
-  secrets.put('moving', 'one');
-  await put('moving', 'two');
-  expect(secrets.value('moving')).toBe('two');
-  expect((await get('moving', 'AWSPREVIOUS')).SecretString).toBe('one');
-});
-
 it('keeps a version that exists: the same value is accepted again, another is refused', async () => {
   secrets.put('fixed');
   const version = { ClientRequestToken: randomUUID() };

