@@ -77,16 +77,6 @@ it('moves a staging label only from the version that has it', async () => {
   expect([secrets.value('labels'), secrets.value('labels', 'AWSPREVIOUS')]).toEqual(['two', 'one']);
 });
 
-it('refuses an unsigned request, an unknown operation and a parameter of another type', async () => {
-  const request = async (operation: string, body: object, headers = {}) => {
-    const target = { 'x-amz-target': `secretsmanager.${operation}`, ...headers };
-    const answer = await fetch(secrets.endpoint, { method: 'POST', headers: target, body: JSON.stringify(body) });
-    return { status: answer.status, ...((await answer.json()) as object) };
-  };
-  const unsigned = await request('GetSecretValue', { SecretId: 'team/token' });
-  expect(unsigned).toMatchObject({ status: 400, __type: 'MissingAuthenticationTokenException' });
+it('refuses an unknown operation', async () => {
   await expect(client.send(new ListSecretsCommand({}))).rejects.toMatchObject({ name: 'UnknownOperationException' });
-  const signed = { authorization: 'AWS4-HMAC-SHA256 Credential=x' };
-  const invalid = await request('GetSecretValue', { SecretId: 1 }, signed);
-  expect(invalid).toMatchObject({ status: 400, __type: 'ValidationException' });
 });
