@@ -1,4 +1,4 @@
-// The one kind of error that a caller tells apart, and the text of any.
+// The one class of error that callers distinguish, and the text of any error.
 
 /** The configuration is wrong: report all faults at once, and exit with EX_CONFIG. */
 export class ConfigError extends Error {

@@ -66,7 +66,7 @@ type EventOf<R extends Rows> = R extends Rows
     >
   : never;
 
-/** Every event that workers get, told apart by `eventType`. */
+/** Every event that workers get; `eventType` discriminates. */
 export type DiscordEventPayload = EventOf<Rows>;
 
 const snowflake = z

@@ -27,6 +27,7 @@ async function anotherOwner(stage: FaultStage, { task }: CutOff): Promise<void> 
 async function healed(stage: FaultStage, { task, line }: CutOff): Promise<void> {
   line.heal();
   await standsBy(stage, task);
+  // Without its line it would wait for the broker during the faults that follow.
   await task.terminate();
   await line.stop();
 }

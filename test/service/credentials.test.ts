@@ -101,7 +101,7 @@ describe('a value of a secret', () => {
     expect(await token.refresh()).toBe(true);
   });
 
-  it('is asked for in the region of its ARN, whatever the environment says', async () => {
+  it('is read in the region of its ARN, whatever the environment has', async () => {
     process.env.AWS_REGION = 'us-east-1';
     expect(await tokenOf(secrets.put('token', 'x')).read()).toBe('x');
     delete process.env.AWS_REGION;
@@ -161,7 +161,7 @@ describe('a broker login', () => {
     expect(parseBrokerLogin(JSON.stringify(fields))).toEqual({ ...login, tls: true });
   });
 
-  it('without TLS is one that says so, and is refused for production', () => {
+  it('with `tls: false` is refused in production', () => {
     const text = JSON.stringify({ ...LOGIN, tls: false });
     expect(parseBrokerLogin(text).tls).toBe(false);
     expect(() => parseTlsLogin(text)).toThrow(/expected amqps:\/\/ in production, got a login without TLS/);

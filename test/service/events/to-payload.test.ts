@@ -252,7 +252,7 @@ describe('whatever comes, there is an answer', () => {
   });
 });
 
-test('a lost session becomes one gateway.gap, whoever reports it', () => {
+test('a lost session becomes one gateway.gap, however often it is reported', () => {
   const gap = {
     sessionId: SESSION,
     shardId: 2,

@@ -44,7 +44,7 @@ it('settles each message exactly once and keeps the order of what is unconfirmed
         multiple: fc.boolean(),
       }),
     },
-    // A new channel: what was on the way is unanswered for ever.
+    // A new channel: what was written to the old one is never answered.
     { weight: 5, arbitrary: fc.constant({ kind: 'new channel' as const }) },
     // After a refusal: on the same channel, when all is answered.
     { weight: 5, arbitrary: fc.constant({ kind: 'write again' as const }) },
