@@ -13,19 +13,19 @@ export type Environment = (typeof ENVIRONMENTS)[number];
 
 /** What a deployer writes: everything is optional. */
 export type Choices = z.input<ReturnType<typeof schemaFor>>;
-export type Settings = Omit<Sound, 'natGateways' | 'network'> & {
+export type Settings = Omit<Parsed, 'natGateways' | 'network'> & {
   readonly environment: Environment;
   /** What holds data outlives its stack, and the stacks refuse to be destroyed. */
   readonly keepsData: boolean;
   readonly natGateways: number;
-  readonly network: Sound['network'] & { readonly zones: number };
+  readonly network: Parsed['network'] & { readonly zones: number };
   /** Shard groups: each is one lease. */
   readonly groups: number;
   /** One per group, and the standbys. */
   readonly tasks: number;
 };
 
-type Sound = z.output<ReturnType<typeof schemaFor>>;
+type Parsed = z.output<ReturnType<typeof schemaFor>>;
 
 /** Every fault of the choices, one a line. */
 export class SettingsError extends Error {
@@ -53,12 +53,12 @@ const RETENTIONS = [
 
 const MIB = 1024 * 1024;
 
-const INTENTS = new Set(Object.keys(GatewayIntentBits).filter((name) => Number.isNaN(Number(name))));
+const INTENTS = keys(GatewayIntentBits).filter((name) => Number.isNaN(Number(name)));
 
 /**
  * @param environment `staging` or `production`
  * @param choices what differs from the defaults
- * @throws SettingsError with every fault
+ * @throws SettingsError with every fault; contradictions are looked for once each setting is valid by itself
  */
 export function settingsFor(environment: unknown, choices: unknown = {}): Settings {
   const known = ENVIRONMENTS.find((name) => name === environment);
@@ -67,36 +67,22 @@ export function settingsFor(environment: unknown, choices: unknown = {}): Settin
       `environment: expected ${ENVIRONMENTS.join(' or ')}, got ${show(environment)}. Add -c environment=staging`,
     ]);
   }
-  const schema = schemaFor(known);
-  const parsed = schema.safeParse(choices);
-  const faults = parsed.success ? [] : parsed.error.issues.map(sentence);
-  const faulty: Path[] = [];
-  // What contradicts something else is said in the same breath: of the settings that are sound by themselves.
-  let sound = parsed;
-  for (let left = choices; !sound.success && faulty.length < 100; sound = schema.safeParse(left)) {
-    const paths = sound.error.issues.flatMap(pathsOf);
-    faulty.push(...paths);
-    left = paths.reduce(without, left);
-  }
-  if (sound.success) {
-    const names = faulty.map((path) => path.join('.'));
-    for (const refusal of refusalsBetween(sound.data, known)) {
-      const blurred = refusal.between.some((name) => names.some((n) => n === name || n.startsWith(`${name}.`)));
-      if (!blurred) faults.push(`${refusal.between[0]}: ${refusal.because}`);
-    }
-  }
-  if (!parsed.success || faults.length > 0) throw new SettingsError(known, faults);
-  const settings = parsed.data;
-  const groups = groupsOf(settings);
-  return {
-    ...settings,
-    network: { ...settings.network, zones: zonesOf(settings, known) },
-    natGateways: natGatewaysOf(settings),
+  const { success, data, error } = schemaFor(known).safeParse(choices);
+  if (!success) throw new SettingsError(known, error.issues.map(sentence));
+  const groups = Math.ceil(data.shards.count / data.shards.perTask);
+  const settings: Settings = {
+    ...data,
+    network: { ...data.network, zones: zonesOf(data, known) },
+    natGateways: data.natGateways ?? (data.egress === 'nat' ? 2 : 0),
     environment: known,
+    // Production's broker holds events that workers have not read, and its secrets are known outside of the stack.
     keepsData: known === 'production',
     groups,
-    tasks: groups + settings.shards.standbys,
+    tasks: groups + data.shards.standbys,
   };
+  const faults = contradictions(settings, data.network.zones);
+  if (faults.length > 0) throw new SettingsError(known, faults);
+  return settings;
 }
 
 /** The choices that lead to these settings whatever the defaults are: what is written down about a deployment. */
@@ -142,15 +128,16 @@ export function schemaFor(environment: Environment) {
     network: z
       .strictObject({
         // Away from 10.0.0.0/16 and 172.31.0.0/16, which default networks use, so that a peering stays possible.
-        cidr: z.string(said(CIDR)).refine(isNetwork, said(CIDR)).default('10.73.0.0/16'),
+        cidr: z.string(expected(CIDR)).refine(isNetwork, expected(CIDR)).default('10.73.0.0/16'),
         // Left out: three for production and for three nodes, otherwise two, which every region has.
-        zones: z.union([z.literal(2), z.literal(3)], said('2 or 3 zones')).optional(),
+        zones: z.union([z.literal(2), z.literal(3)], expected('2 or 3 zones')).optional(),
         // Left out: the first ones of the region. Name them where Amazon MQ is not in all of these.
-        availabilityZones: z
-          .array(z.string(said("a zone such as 'eu-central-1a'")), said('two or three zones'))
-          .min(2, said('two or three zones'))
-          .max(3, said('two or three zones'))
-          .optional(),
+        availabilityZones: list(
+          z.string(expected("a zone such as 'eu-central-1a'")),
+          'two or three zones',
+          2,
+          3,
+        ).optional(),
         // Subnets are named, not searched for: a search may find others next year, and a broker's subnets cannot change.
         existing: z
           .strictObject({
@@ -177,7 +164,7 @@ export function schemaFor(environment: Environment) {
         size: oneOf(keys(BROKER_SIZES)).default(production ? 'mq.m7g.large' : 'mq.m7g.medium'),
         // Three nodes in three zones survive the loss of one, and maintenance takes them one by one.
         nodes: z
-          .union([z.literal(1), z.literal(3)], said('1 (one node) or 3 (one in each of three zones)'))
+          .union([z.literal(1), z.literal(3)], expected('1 (one node) or 3 (one in each of three zones)'))
           .default(production ? 3 : 1),
         // 4.3: strict priorities on quorum queues. 4.2 has two levels; 3.13 has queues without them.
         engineVersion: text(/^4\.([2-9]|\d\d)$/, "RabbitMQ '4.2' or newer, as major.minor").default('4.3'),
@@ -192,7 +179,7 @@ export function schemaFor(environment: Environment) {
             time: text(/^([01]\d|2[0-3]):[0-5]\d$/, "a time of day such as '03:00'").default('03:00'),
             timeZone: z
               .string()
-              .refine(isTimeZone, said("a time zone such as 'UTC' or 'Europe/Berlin'"))
+              .refine(isTimeZone, expected("a time zone such as 'UTC' or 'Europe/Berlin'"))
               .default('UTC'),
           })
           .prefault({}),
@@ -227,21 +214,15 @@ export function schemaFor(environment: Environment) {
 
     gateway: z
       .strictObject({
-        intents: z
-          .array(z.string(said("the name of one of Discord's intents")))
-          .min(1, said("names of Discord's intents"))
-          .superRefine((names, context) => {
-            const unknown = names.filter((name) => !INTENTS.has(name));
-            if (unknown.length > 0) {
-              const message = `expected names of Discord's intents, got ${unknown.map(show).join(', ')}`;
-              context.addIssue({ code: 'custom', message });
-            }
-            if (names.includes('MessageContent')) {
-              const message = 'MessageContent is refused: this service forwards no message content. Remove it';
-              context.addIssue({ code: 'custom', message });
-            }
-          })
-          .default(['Guilds', 'GuildMembers', 'GuildMessages']),
+        intents: list(
+          z
+            .enum(INTENTS, expected("the name of one of Discord's intents"))
+            .refine((name) => name !== 'MessageContent', {
+              error: 'MessageContent is refused: this service forwards no message content. Remove it',
+            }),
+          "names of Discord's intents",
+          1,
+        ).default(['Guilds', 'GuildMembers', 'GuildMessages']),
         // Traffic from Discord is free of charge; inflating it costs CPU.
         compression: oneOf(['none', 'zlib-stream']).default('none'),
       })
@@ -262,19 +243,19 @@ export function schemaFor(environment: Environment) {
         outboxMaxBytes: whole(65_536, 8_589_934_592, 'bytes').default(64 * MIB),
         logLevel: oneOf(['trace', 'debug', 'info', 'warn', 'error', 'fatal']).default('info'),
         // ECS Exec needs a writable root file system: for an investigation, not for every day. The image has no shell.
-        execEnabled: z.boolean(said('true or false')).default(false),
+        execEnabled: z.boolean(expected('true or false')).default(false),
       })
       .prefault({}),
 
     // Long enough to look back at an incident; logs cost $0.03 per GB and month, and hold no content of messages.
     logRetentionDays: z
-      .number(said('a number of days'))
-      .refine((days) => RETENTIONS.includes(days), said(`one of ${RETENTIONS.join(', ')}`))
+      .number(expected('a number of days'))
+      .refine((days) => RETENTIONS.includes(days), expected(`one of ${RETENTIONS.join(', ')}`))
       .default(production ? 90 : 14),
 
     // One address, or a list. Without it alarms reach the topic and no person: subscribe to the topic otherwise (chat, pager).
     alarmEmail: z
-      .union([email(), z.array(email())], said('an e-mail address, or a list of them'))
+      .union([email(), z.array(email())], expected('an e-mail address, or a list of them'))
       .transform((given): string[] => [...new Set([given].flat())])
       .optional(),
 
@@ -306,121 +287,88 @@ export function schemaFor(environment: Environment) {
   });
 }
 
-interface Refusal {
-  /** The settings that contradict each other, first the one to change. */
-  readonly between: readonly [string, ...string[]];
-  readonly because: string;
-}
-
-function refusalsBetween(settings: Sound, environment: Environment): Refusal[] {
-  const refusals: Refusal[] = [];
-  const refuse = (between: Refusal['between'], because: string) => void refusals.push({ between, because });
-  const { network, broker, task, shards, region } = settings;
-
-  const zones = network.availabilityZones ?? [];
-  const foreign = zones.filter((zone) => region !== undefined && !zone.startsWith(region));
+/** @param zones their number, where it was chosen */
+function contradictions(settings: Settings, zones: number | undefined): string[] {
+  const { network, broker, task, shards, region, groups, tasks, natGateways } = settings;
+  const faults: string[] = [];
+  const named = network.availabilityZones ?? [];
+  const foreign = named.filter((zone) => region !== undefined && !zone.startsWith(region));
   if (foreign.length > 0) {
-    refuse(['network.availabilityZones', 'region'], `expected zones of ${region}, got ${foreign.join(', ')}`);
+    faults.push(`network.availabilityZones: expected zones of ${region}, got ${foreign.join(', ')}`);
   }
-  if (new Set(zones).size < zones.length) {
-    refuse(['network.availabilityZones'], `expected different zones, got ${zones.join(', ')}`);
+  if (new Set(named).size < named.length) {
+    faults.push(`network.availabilityZones: expected different zones, got ${named.join(', ')}`);
   }
-  const given = network.availabilityZones?.length;
-  if (given !== undefined && network.zones !== undefined && given !== network.zones) {
-    refuse(
-      ['network.zones', 'network.availabilityZones'],
-      `expected ${given}, the number of zones named, got ${network.zones}`,
+  if (named.length > 0 && zones !== undefined && named.length !== zones) {
+    faults.push(`network.zones: expected ${named.length}, the number of zones named, got ${zones}`);
+  }
+  if (!network.existing && broker.nodes > network.zones) {
+    faults.push(
+      `broker.nodes: expected 1 in ${network.zones} zones, got ${broker.nodes}: each node needs a zone of its own`,
     );
   }
-  const laidOut = zonesOf(settings, environment);
-  if (!network.existing && broker.nodes > laidOut) {
-    refuse(
-      ['broker.nodes', 'network.zones', 'network.availabilityZones'],
-      `expected 1 in ${laidOut} zones, got ${broker.nodes}: each node needs a zone of its own`,
-    );
-  }
-  const gateways = natGatewaysOf(settings);
-  if (settings.egress === 'nat' && gateways === 0) {
-    refuse(
-      ['natGateways', 'egress'],
-      "expected at least 1 with egress 'nat', got 0. Raise it, or set egress to 'public-ip'",
-    );
-  } else if (!network.existing && gateways > laidOut) {
-    refuse(
-      ['natGateways', 'network.zones', 'network.availabilityZones'],
-      `expected at most one for each of ${laidOut} zones, got ${gateways}`,
-    );
+  if (settings.egress === 'nat' && natGateways === 0) {
+    faults.push("natGateways: expected at least 1 with egress 'nat', got 0. Raise it, or set egress to 'public-ip'");
+  } else if (!network.existing && natGateways > network.zones) {
+    faults.push(`natGateways: expected at most one for each of ${network.zones} zones, got ${natGateways}`);
   }
   if (settings.discordTokenKeyArn && !settings.discordTokenSecretArn) {
-    refuse(
-      ['discordTokenKeyArn', 'discordTokenSecretArn'],
-      'expected discordTokenSecretArn beside it, got nothing: the secret of the stack has no key of your own',
+    faults.push(
+      'discordTokenKeyArn: expected discordTokenSecretArn beside it, got nothing: the secret of the stack has no key of your own',
     );
   }
   const subnets = network.existing?.brokerSubnetIds.length;
   if (subnets !== undefined && broker.existing === undefined && subnets !== broker.nodes) {
-    refuse(
-      ['network.existing.brokerSubnetIds', 'broker.nodes'],
-      `expected one subnet per node (broker.nodes is ${broker.nodes}), got ${subnets}. They cannot change after the first deploy`,
+    faults.push(
+      `network.existing.brokerSubnetIds: expected one subnet per node (broker.nodes is ${broker.nodes}), got ${subnets}. They cannot change after the first deploy`,
     );
   }
   if (broker.existing && !network.existing) {
-    refuse(
-      ['broker.existing', 'network.existing'],
-      'expected network.existing beside it, got a new network, which has no route to that broker. Name its VPC and subnets',
+    faults.push(
+      'broker.existing: expected network.existing beside it, got a new network, which has no route to that broker. Name its VPC and subnets',
     );
   }
-  if (broker.storageGb !== undefined) {
-    const { leastGb, mostGb } = BROKER_SIZES[broker.size];
-    const between = ['broker.storageGb', 'broker.size', 'broker.nodes'] as const;
-    if (broker.nodes === 1) {
-      refuse(between, 'a single node always has 200 GB. Remove it, or set broker.nodes to 3');
-    } else if (broker.storageGb < leastGb || broker.storageGb > mostGb || broker.storageGb % 5 !== 0) {
-      const bounds = `a multiple of 5 from ${leastGb} to ${mostGb}`;
-      refuse(between, `expected ${bounds} for ${broker.size}, got ${broker.storageGb}`);
-    }
+  const { leastGb, mostGb } = BROKER_SIZES[broker.size];
+  const disk = broker.storageGb;
+  if (disk !== undefined && broker.nodes === 1) {
+    faults.push('broker.storageGb: a single node always has 200 GB. Remove it, or set broker.nodes to 3');
+  } else if (disk !== undefined && (disk < leastGb || disk > mostGb || disk % 5 !== 0)) {
+    faults.push(
+      `broker.storageGb: expected a multiple of 5 from ${leastGb} to ${mostGb} for ${broker.size}, got ${disk}`,
+    );
   }
-  const groups = groupsOf(settings);
   const limits = brokerLimits(settings);
-  const identifies = Math.min(shards.count, MOST_IDENTIFY_QUEUES);
-  const queues = groups + Object.keys(QUEUES).length + identifies;
-  if (groups > MOST_GROUPS) {
-    refuse(
-      ['shards.perTask', 'shards.count'],
-      `expected at most ${MOST_GROUPS} groups, because each is written out in the template, got ${groups}. Raise it to at least ${Math.ceil(shards.count / MOST_GROUPS)}`,
-    );
-  } else if (limits && queues > limits.queues) {
-    refuse(
-      ['shards.perTask', 'shards.count', 'broker.size', 'broker.nodes'],
-      `expected at most ${limits.queues - (queues - groups)} groups on ${broker.size} (${limits.queues} queues, of which ${queues - groups} are for events and IDENTIFYs), got ${groups}. Raise it, or broker.size`,
-    );
-  }
-  const tasks = groups + shards.standbys;
+  const others = Object.keys(QUEUES).length + Math.min(shards.count, MOST_IDENTIFY_QUEUES);
   // Old and new tasks of a deployment.
   const connections = 2 * tasks * CONNECTIONS_OF_A_TASK;
-  if (limits && groups <= MOST_GROUPS && connections > limits.connectionsPerNode / 2) {
-    refuse(
-      ['shards.perTask', 'shards.count', 'shards.standbys', 'broker.size', 'broker.nodes'],
-      `expected tasks that need at most half of the ${limits.connectionsPerNode} connections of a ${broker.size} node while they are replaced, got ${connections} connections of ${tasks} tasks. Raise it, or broker.size`,
+  if (groups > MOST_GROUPS) {
+    faults.push(
+      `shards.perTask: expected at most ${MOST_GROUPS} groups, because each is written out in the template, got ${groups}. Raise it to at least ${Math.ceil(shards.count / MOST_GROUPS)}`,
+    );
+  } else if (limits && groups + others > limits.queues) {
+    faults.push(
+      `shards.perTask: expected at most ${limits.queues - others} groups on ${broker.size} (${limits.queues} queues, of which ${others} are for events and IDENTIFYs), got ${groups}. Raise it, or broker.size`,
+    );
+  } else if (limits && connections > limits.connectionsPerNode / 2) {
+    faults.push(
+      `shards.perTask: expected tasks that need at most half of the ${limits.connectionsPerNode} connections of a ${broker.size} node while they are replaced, got ${connections} connections of ${tasks} tasks. Raise it, or broker.size`,
     );
   }
   const memories = TASK_SIZES[task.cpu];
   if (!memories) {
-    refuse(['task.cpu'], `expected one of ${Object.keys(TASK_SIZES).join(', ')}, got ${task.cpu}`);
+    faults.push(`task.cpu: expected one of ${Object.keys(TASK_SIZES).join(', ')}, got ${task.cpu}`);
   } else if (!memories.includes(task.memoryMiB)) {
-    const sold = memories.join(', ');
-    refuse(['task.memoryMiB', 'task.cpu'], `expected one of ${sold} with task.cpu ${task.cpu}, got ${task.memoryMiB}`);
+    const sizes = memories.join(', ');
+    faults.push(`task.memoryMiB: expected one of ${sizes} with task.cpu ${task.cpu}, got ${task.memoryMiB}`);
   }
   const heapMiB = heapLimitMiB(task.memoryMiB);
+  // An event costs about three times its size on the wire while it is an object, a buffer and an entry.
   if (task.outboxMaxBytes > (heapMiB * MIB) / 3) {
-    // An event costs about three times its wire size while it is an object, a buffer and an entry.
     const most = `at most a third of the heap (${Math.floor(heapMiB / 3)} of ${heapMiB} MiB)`;
-    refuse(
-      ['task.outboxMaxBytes', 'task.memoryMiB'],
-      `expected ${most}, got ${Math.ceil(task.outboxMaxBytes / MIB)} MiB. Lower it, or raise task.memoryMiB`,
-    );
+    const got = Math.ceil(task.outboxMaxBytes / MIB);
+    faults.push(`task.outboxMaxBytes: expected ${most}, got ${got} MiB. Lower it, or raise task.memoryMiB`);
   }
-  return refusals;
+  return faults;
 }
 
 /**
@@ -432,15 +380,9 @@ export const MOST_GROUPS = 1000;
 /** One for each of Discord's buckets (`max_concurrency`), which has not been seen above 64, and never more than shards. */
 const MOST_IDENTIFY_QUEUES = 64;
 
-const groupsOf = ({ shards }: Pick<Sound, 'shards'>): number => Math.ceil(shards.count / shards.perTask);
-
-const natGatewaysOf = ({ natGateways, egress }: Pick<Sound, 'natGateways' | 'egress'>): number =>
-  natGateways ?? (egress === 'nat' ? 2 : 0);
-
-function zonesOf({ network, broker }: Pick<Sound, 'network' | 'broker'>, environment: Environment): 2 | 3 {
-  const named = network.availabilityZones?.length ?? network.zones;
-  if (named !== undefined) return named === 3 ? 3 : 2;
-  return environment === 'production' || broker.nodes === 3 ? 3 : 2;
+function zonesOf({ network, broker }: Parsed, environment: Environment): 2 | 3 {
+  const chosen = network.availabilityZones?.length ?? network.zones;
+  return (chosen ?? (environment === 'production' ? 3 : broker.nodes)) === 3 ? 3 : 2;
 }
 
 /** V8's heap limit of a task: the rest is for buffers, code and the init process. */
@@ -457,33 +399,16 @@ export function storageGb(broker: {
   return broker.nodes === 1 ? undefined : (broker.storageGb ?? Math.max(25, BROKER_SIZES[broker.size].leastGb));
 }
 
-type Issue = z.core.$ZodIssue;
-type Path = readonly PropertyKey[];
-
 /** One sentence of an issue: the setting's name, what was expected, what came. */
-function sentence(issue: Issue): string {
-  if (issue.code !== 'unrecognized_keys') return `${issue.path.join('.') || 'settings'}: ${issue.message}`;
-  const names = pathsOf(issue).map((path) => path.join('.'));
+function sentence({ path, ...issue }: z.core.$ZodIssue): string {
+  if (issue.code !== 'unrecognized_keys') return `${path.join('.') || 'settings'}: ${issue.message}`;
+  const names = issue.keys.map((key) => [...path, key].join('.'));
   return `${names.join(', ')}: no such setting. See lib/settings.ts for those that exist`;
 }
 
-function pathsOf(issue: Issue): Path[] {
-  return issue.code === 'unrecognized_keys' ? issue.keys.map((key) => [...issue.path, key]) : [issue.path];
-}
-
-/** The choices without what is at this path; without what holds it, where it is an entry of a list or not there. */
-function without(choices: unknown, path: Path): unknown {
-  const [key, ...rest] = path;
-  if (typeof choices !== 'object' || choices === null || Array.isArray(choices)) return undefined;
-  if (key === undefined || !Object.hasOwn(choices, key)) return undefined;
-  const others = Object.entries(choices).filter(([name]) => name !== key);
-  const inner = rest.length > 0 ? without(choices[key as keyof typeof choices], rest) : undefined;
-  return Object.fromEntries(inner === undefined ? others : [...others, [key, inner]]);
-}
-
 /** For zod's `error`: what was expected, and what came. */
-function said(expected: string): { error: (issue: { readonly input?: unknown }) => string } {
-  return { error: (issue) => `expected ${expected}, got ${show(issue.input)}` };
+function expected(what: string): { error: (issue: { readonly input?: unknown }) => string } {
+  return { error: (issue) => `expected ${what}, got ${show(issue.input)}` };
 }
 
 function show(value: unknown): string {
@@ -492,16 +417,16 @@ function show(value: unknown): string {
 }
 
 function whole(least: number, most: number, what: string) {
-  const error = said(`a whole number of ${what} from ${least} to ${most}`);
+  const error = expected(`a whole number of ${what} from ${least} to ${most}`);
   return z.number(error).int(error).min(least, error).max(most, error);
 }
 
 function oneOf<const T extends readonly [string, ...string[]]>(values: T) {
-  return z.enum(values, said(`one of ${values.join(', ')}`));
+  return z.enum(values, expected(`one of ${values.join(', ')}`));
 }
 
-function text(pattern: RegExp, expected: string) {
-  return z.string(said(expected)).regex(pattern, said(expected));
+function text(pattern: RegExp, what: string) {
+  return z.string(expected(what)).regex(pattern, expected(what));
 }
 
 /** Of a resource in EC2. */
@@ -510,12 +435,15 @@ function id(kind: 'vpc' | 'subnet' | 'sg') {
 }
 
 function subnetIds() {
-  const error = said("a list of ids such as 'subnet-0123456789abcdef0'");
-  return z.array(id('subnet'), error).min(1, error);
+  return list(id('subnet'), "a list of ids such as 'subnet-0123456789abcdef0'", 1);
+}
+
+function list<T extends z.ZodType>(entry: T, what: string, least: number, most = Number.POSITIVE_INFINITY) {
+  return z.array(entry, expected(what)).min(least, expected(what)).max(most, expected(what));
 }
 
 function email() {
-  return z.email(said('an e-mail address'));
+  return z.email(expected('an e-mail address'));
 }
 
 function secretArn() {
