@@ -3,7 +3,7 @@
 
 import { GatewayIntentBits } from 'discord-api-types/v10';
 import { z } from 'zod';
-import { DEFAULT_PORT } from './contract/limits.ts';
+import { BOUNDS, COMPRESSIONS, DEFAULT_LOG_LEVEL, LOG_LEVELS } from './contract/limits.ts';
 import { DEFAULT_METRICS_NAMESPACE } from './contract/metrics.ts';
 import { ENV } from './contract/names.ts';
 import { ConfigError, errorMessage } from './errors.ts';
@@ -37,7 +37,6 @@ export interface Config {
   readonly metricsNamespace: string;
 }
 
-const LOG_LEVELS = ['trace', 'debug', 'info', 'warn', 'error', 'fatal', 'silent'] as const;
 const INTENTS = Object.keys(GatewayIntentBits).filter((name) => Number.isNaN(Number(name)));
 const SECRET_ARN = /^arn:aws[\w-]*:secretsmanager:[\w-]+:\d{12}:secret:.+$/;
 
@@ -86,14 +85,18 @@ export function parseIntents(names: string): number | string {
   return bits;
 }
 
-function whole<const Word extends string = never>(least: number, most: number, what: string, word?: Word) {
-  return z.string().transform((text, context): number | Word => {
-    const value = Number(text);
-    if (word !== undefined && text === word) return word;
-    if (/^\d+$/.test(text.trim()) && value >= least && value <= most) return value;
-    context.addIssue({ code: 'custom', message: `expected a ${what} from ${least} to ${most}, got '${text}'` });
-    return z.NEVER;
-  });
+function whole<const Word extends string = never>(setting: keyof typeof BOUNDS, what: string, word?: Word) {
+  const { least, most, default: otherwise } = BOUNDS[setting];
+  return z
+    .string()
+    .transform((text, context): number | Word => {
+      const value = Number(text);
+      if (word !== undefined && text === word) return word;
+      if (/^\d+$/.test(text.trim()) && value >= least && value <= most) return value;
+      context.addIssue({ code: 'custom', message: `expected a ${what} from ${least} to ${most}, got '${text}'` });
+      return z.NEVER;
+    })
+    .default(otherwise);
 }
 
 function oneOf<const T extends readonly [string, ...string[]]>(values: T) {
@@ -128,8 +131,8 @@ const schema = z.object({
     .optional(),
   [ENV.rabbitmqSecretArn]: secretArn.optional(),
   [ENV.rabbitmqCaFile]: z.string().optional(),
-  [ENV.shardCount]: whole(1, 10_000, "number of shards, or 'auto',", 'auto').default(1),
-  [ENV.shardsPerTask]: whole(1, 256, 'number of shards').default(16),
+  [ENV.shardCount]: whole('shardCount', "number of shards, or 'auto',", 'auto'),
+  [ENV.shardsPerTask]: whole('shardsPerTask', 'number of shards'),
   [ENV.gatewayIntents]: z
     .string()
     .default(NEEDED_INTENTS.join(','))
@@ -139,19 +142,19 @@ const schema = z.object({
       context.addIssue({ code: 'custom', message: intents });
       return z.NEVER;
     }),
-  [ENV.gatewayCompression]: oneOf(['none', 'zlib-stream']).default('none'),
-  [ENV.outboxMaxEvents]: whole(10, 10_000_000, 'number of events').default(100_000),
-  [ENV.outboxMaxBytes]: whole(65_536, 8_589_934_592, 'number of bytes').default(67_108_864),
+  [ENV.gatewayCompression]: oneOf(COMPRESSIONS).default('none'),
+  [ENV.outboxMaxEvents]: whole('outboxMaxEvents', 'number of events'),
+  [ENV.outboxMaxBytes]: whole('outboxMaxBytes', 'number of bytes'),
   [ENV.memoryThreshold]: z
     .string()
-    .refine((text) => Number(text) > 0 && Number(text) <= 1, {
+    .refine((text) => Number(text) > BOUNDS.memoryThreshold.least && Number(text) <= BOUNDS.memoryThreshold.most, {
       error: (issue) => `expected a share of the heap limit above 0 and up to 1, such as '0.75', got '${issue.input}'`,
     })
     .transform(Number)
-    .default(0.75),
-  [ENV.port]: whole(0, 65_535, 'TCP port').default(DEFAULT_PORT),
+    .default(BOUNDS.memoryThreshold.default),
+  [ENV.port]: whole('port', 'TCP port'),
   [ENV.host]: z.string().default('0.0.0.0'),
-  [ENV.logLevel]: oneOf(LOG_LEVELS).default('info'),
+  [ENV.logLevel]: oneOf(LOG_LEVELS).default(DEFAULT_LOG_LEVEL),
   [ENV.metricsNamespace]: z.string().default(DEFAULT_METRICS_NAMESPACE),
 });
 

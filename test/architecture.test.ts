@@ -125,7 +125,7 @@ describe('the direction', () => {
 describe('the rooms of the service', () => {
   const rooms = ['gateway', 'session', 'lease', 'events', 'publisher', 'amqp'];
   /** What a room may import beside its own files. */
-  const shared = ['service/errors.ts', 'service/backoff.ts'];
+  const shared = ['service/errors.ts', 'service/wait.ts', 'service/connection-events.ts'];
   const typesOnly = ['service/log.ts', 'service/metrics.ts'];
 
   it('are those of the table', () => {

@@ -11,9 +11,9 @@ import { EventEmitter } from 'node:events';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { getCACertificates } from 'node:tls';
 import type { ChannelModel } from 'amqplib';
-import { backoffMs } from '../backoff.ts';
 import { DeadlineError, errorMessage } from '../errors.ts';
 import type { Log } from '../log.ts';
+import { backoffMs } from '../wait.ts';
 import { batchWrites } from './batched-writes.ts';
 import { connectWithReason } from './handshake.ts';
 

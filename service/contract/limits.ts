@@ -11,6 +11,29 @@ export const NODE_FLAGS = ['--max-semi-space-size=4'] as const;
 
 export const DEFAULT_PORT = 8080;
 
+const MIB = 1024 * 1024;
+
+/** Settings with a number: the deployer and the service refuse what is outside, and have the same default. */
+export const BOUNDS = {
+  /** Discord asks for one shard per 2,500 guilds; the largest bots are in some 20 million. */
+  shardCount: { least: 1, most: 10_000, default: 1 },
+  /** A task of the default size carries 16 with ease. */
+  shardsPerTask: { least: 1, most: 256, default: 16 },
+  outboxMaxEvents: { least: 10, most: 10_000_000, default: 100_000 },
+  outboxMaxBytes: { least: 64 * 1024, most: 8_192 * MIB, default: 64 * MIB },
+  /** A share of V8's heap limit; above `least`, not equal to it. */
+  memoryThreshold: { least: 0, most: 1, default: 0.75 },
+  /** 0: the system chooses. */
+  port: { least: 0, most: 65_535, default: DEFAULT_PORT },
+} as const;
+
+/** pino's. */
+export const LOG_LEVELS = ['trace', 'debug', 'info', 'warn', 'error', 'fatal', 'silent'] as const;
+export const DEFAULT_LOG_LEVEL: (typeof LOG_LEVELS)[number] = 'info';
+
+/** Of what the gateway sends: none, or one zlib context per connection. */
+export const COMPRESSIONS = ['none', 'zlib-stream'] as const;
+
 /** ECS `stopTimeout`: the time between SIGTERM and SIGKILL. 120 s is Fargate's maximum. */
 export const STOP_TIMEOUT_SECONDS = 120;
 /** What the service allows itself of it; the rest is for the process's own exit. */

@@ -36,21 +36,26 @@ export const EXCHANGES = {
   leases: 'ingestor.leases',
 } as const;
 
-export const QUEUES = {
+/** Queues that workers read. */
+export const WORKER_QUEUES = {
   interactions: 'interactions',
   guildEvents: 'events.guild',
   gatewayEvents: 'events.gateway',
+} as const;
+
+export const QUEUES = {
+  ...WORKER_QUEUES,
   deadLetters: 'dead-letters',
   unrouted: 'unrouted',
 } as const;
 
 /** The ingestor's own objects begin so. What it may do with each: lib/topology/topology.ts. */
 const INGESTOR_PREFIX = 'ingestor.';
-/** The queue whose one unacknowledged message, the session record, is the lease of a shard group. */
+/** The queue whose one unacknowledged message, the group record, is the lease of a shard group. */
 export const leaseQueue = (group: number): string => `${INGESTOR_PREFIX}lease.${group}`;
 /** Immutable, so declared alike by the topology and by the service. Everything else of these queues is policy. */
 export const LEASE_QUEUE_ARGUMENTS = { 'x-queue-type': 'quorum', 'x-single-active-consumer': true } as const;
-/** The exclusive queue whose owner may IDENTIFY in this rate-limit bucket. */
+/** The exclusive queue that is the identify lock of this rate-limit bucket. */
 export const identifyQueue = (bucket: number): string => `${INGESTOR_PREFIX}identify.${bucket}`;
 
 /** Users of the broker. The administrator is the broker's own. */

@@ -5,9 +5,9 @@
 import { setTimeout as sleep } from 'node:timers/promises';
 import { DiscordAPIError, REST, RESTEvents } from '@discordjs/rest';
 import { type APIGatewayBotInfo, type RESTGetAPIGatewayBotResult, Routes } from 'discord-api-types/v10';
-import { backoffMs } from '../backoff.ts';
 import { errorMessage } from '../errors.ts';
 import type { Log } from '../log.ts';
+import { backoffMs } from '../wait.ts';
 import type { BotToken } from './bot-token.ts';
 import { SharedWait } from './shared-wait.ts';
 

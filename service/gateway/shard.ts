@@ -12,8 +12,8 @@
 import { setTimeout as sleep } from 'node:timers/promises';
 import { CompressionMethod, Encoding, type IContextFetchingStrategy, WebSocketShardEvents } from '@discordjs/ws';
 import type { GatewayDispatchPayload } from 'discord-api-types/v10';
-import { backoffMs } from '../backoff.ts';
 import type { Log } from '../log.ts';
+import { backoffMs } from '../wait.ts';
 import type { BotToken } from './bot-token.ts';
 import { type ConnectionEnd, type Verdict, verdictOf } from './close-code.ts';
 import { GatewayConnection } from './gateway-connection.ts';

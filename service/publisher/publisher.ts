@@ -15,11 +15,11 @@
 
 import { setTimeout as sleep } from 'node:timers/promises';
 import { type ChannelModel, type ConfirmChannel, IllegalOperationError, type Options } from 'amqplib';
-import { backoffMs } from '../backoff.ts';
 import { MAX_MESSAGE_BYTES } from '../contract/limits.ts';
 import { EXCHANGES } from '../contract/names.ts';
 import { errorMessage } from '../errors.ts';
 import type { Log } from '../log.ts';
+import { backoffMs } from '../wait.ts';
 import { Confirms } from './confirms.ts';
 import type { Message } from './message.ts';
 import { type Entry, Outbox } from './outbox.ts';
