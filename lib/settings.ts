@@ -1,15 +1,43 @@
-// What a deployer may choose: every setting with its default, its reason and its bounds, and the refusals between
-// settings. Pure: `bin/app.ts` hands in what was chosen and learns all faults at once, by name, before anything
-// is created. Names that the service knows too come from `service/contract/`.
+// What a deployer may choose: every setting with its default, its reason and its bounds, and the contradictions between
+// settings. Pure: `bin/app.ts` passes what was chosen and gets the faults by name, before anything is created. Bounds of
+// settings that the service has too come from `service/contract/limits.ts`.
 import { isIPv4 } from 'node:net';
 import { GatewayIntentBits } from 'discord-api-types/v10';
 import { z } from 'zod';
+import { BOUNDS, COMPRESSIONS, DEFAULT_LOG_LEVEL, LOG_LEVELS } from '../service/contract/limits.ts';
 import { QUEUES } from '../service/contract/names.ts';
 import { BROKER_SIZES, type BrokerSize, brokerLimits } from './broker-limits.ts';
 import { CONNECTIONS_OF_A_TASK } from './topology/topology.ts';
 
 export const ENVIRONMENTS = ['staging', 'production'] as const;
 export type Environment = (typeof ENVIRONMENTS)[number];
+
+/** What the environments differ in; the reasons stand at the settings. */
+const DEFAULTS = {
+  staging: {
+    keepsData: false,
+    zones: 2,
+    egress: 'public-ip',
+    brokerSize: 'mq.m7g.medium',
+    brokerNodes: 1,
+    standbys: 0,
+    cpu: 256,
+    memoryMiB: 512,
+    logRetentionDays: 14,
+  },
+  production: {
+    // The queues hold events that workers have not read yet, and people have copied the names of the secrets.
+    keepsData: true,
+    zones: 3,
+    egress: 'nat',
+    brokerSize: 'mq.m7g.large',
+    brokerNodes: 3,
+    standbys: 1,
+    cpu: 512,
+    memoryMiB: 1024,
+    logRetentionDays: 90,
+  },
+} as const;
 
 /** What a deployer writes: everything is optional. */
 export type Choices = z.input<ReturnType<typeof schemaFor>>;
@@ -75,8 +103,7 @@ export function settingsFor(environment: unknown, choices: unknown = {}): Settin
     network: { ...data.network, zones: zonesOf(data, known) },
     natGateways: data.natGateways ?? (data.egress === 'nat' ? 2 : 0),
     environment: known,
-    // Production's broker holds events that workers have not read, and its secrets are known outside of the stack.
-    keepsData: known === 'production',
+    keepsData: DEFAULTS[known].keepsData,
     groups,
     tasks: groups + data.shards.standbys,
   };
@@ -85,7 +112,7 @@ export function settingsFor(environment: unknown, choices: unknown = {}): Settin
   return settings;
 }
 
-/** The choices that lead to these settings whatever the defaults are: what is written down about a deployment. */
+/** The choices that lead to these settings whatever the defaults are: a template carries them. */
 export function choicesOf({ environment, keepsData, groups, tasks, ...choices }: Settings): Choices {
   return choices;
 }
@@ -119,7 +146,7 @@ function isRecord(value: unknown): value is Record<string, unknown> {
 }
 
 export function schemaFor(environment: Environment) {
-  const production = environment === 'production';
+  const defaults = DEFAULTS[environment];
   return z.strictObject({
     // Left out, the stacks fit whatever account and region the CLI is logged in to. Named, a wrong login cannot deploy.
     account: text(/^\d{12}$/, 'the 12 digits of an AWS account, quoted').optional(),
@@ -131,14 +158,14 @@ export function schemaFor(environment: Environment) {
         cidr: z.string(expected(CIDR)).refine(isNetwork, expected(CIDR)).default('10.73.0.0/16'),
         // Left out: three for production and for three nodes, otherwise two, which every region has.
         zones: z.union([z.literal(2), z.literal(3)], expected('2 or 3 zones')).optional(),
-        // Left out: the first ones of the region. Name them where Amazon MQ is not in all of these.
+        // Left out: the first ones of the region. Name them where one of these has no Amazon MQ.
         availabilityZones: list(
           z.string(expected("a zone such as 'eu-central-1a'")),
           'two or three zones',
           2,
           3,
         ).optional(),
-        // Subnets are named, not searched for: a search may find others next year, and a broker's subnets cannot change.
+        // By id, not by a search: a search may find others next year, and a broker's subnets cannot change.
         existing: z
           .strictObject({
             vpcId: id('vpc'),
@@ -152,20 +179,20 @@ export function schemaFor(environment: Environment) {
       .prefault({}),
 
     // How tasks reach Discord. `public-ip`: $3.65 a month per task, no inbound rule, and nothing that can fail between.
-    // `nat`: $33 a month per gateway, for whom policy forbids public addresses, or who wants one fixed address.
-    egress: oneOf(['public-ip', 'nat']).default(production ? 'nat' : 'public-ip'),
-    // Left out: two with egress `nat` (when a zone fails with its gateway, the tasks of another zone keep talking to
-    // Discord), otherwise none. Kept beside egress `public-ip` for the one deployment in which the tasks move out.
+    // `nat`: $33 a month per gateway, where a policy forbids public addresses or one fixed address is wanted.
+    egress: oneOf(['public-ip', 'nat']).default(defaults.egress),
+    // Left out: two with egress `nat` (when a zone fails with its gateway, the tasks of the other zone still reach
+    // Discord), otherwise none. With egress `public-ip` only for the one deployment in which the tasks move out.
     natGateways: whole(0, 3, 'NAT gateways').optional(),
 
     broker: z
       .strictObject({
         // The medium size is Amazon's "evaluation" size (1.8 GiB for messages); large is the first one meant to last.
-        size: oneOf(keys(BROKER_SIZES)).default(production ? 'mq.m7g.large' : 'mq.m7g.medium'),
+        size: oneOf(keys(BROKER_SIZES)).default(defaults.brokerSize),
         // Three nodes in three zones survive the loss of one, and maintenance takes them one by one.
         nodes: z
           .union([z.literal(1), z.literal(3)], expected('1 (one node) or 3 (one in each of three zones)'))
-          .default(production ? 3 : 1),
+          .default(defaults.brokerNodes),
         // 4.3: strict priorities on quorum queues. 4.2 has two levels; 3.13 has queues without them.
         engineVersion: text(/^4\.([2-9]|\d\d)$/, "RabbitMQ '4.2' or newer, as major.minor").default('4.3'),
         // Only a cluster's disk has a size. Twice what the queues may hold, or the disk alarm blocks publishers first.
@@ -183,7 +210,7 @@ export function schemaFor(environment: Environment) {
               .default('UTC'),
           })
           .prefault({}),
-        // A broker that is there already, instead of a new one.
+        // A broker that exists already, instead of a new one.
         existing: z
           .strictObject({
             /** Its name: the dimension of its metrics. */
@@ -192,7 +219,7 @@ export function schemaFor(environment: Environment) {
             host: text(/^[a-z0-9.-]+$/i, 'a host name, without amqps:// and without port'),
             /** Secret with `username` and `password` of a user with the tag `administrator`. */
             administratorSecretArn: secretArn(),
-            /** Of the key of your own that this secret is encrypted with, where it is. */
+            /** Where this secret is encrypted with a key of your own. */
             administratorKeyArn: keyArn().optional(),
             /** Its security group, which gets the rules for 5671 and 443. */
             securityGroupId: id('sg'),
@@ -203,12 +230,11 @@ export function schemaFor(environment: Environment) {
 
     shards: z
       .strictObject({
-        // A number, never `auto`: tasks, lease queues and alarms are made from it. An alarm says when Discord wants more.
-        count: whole(1, 4096, 'shards').default(1),
-        // The service's own default: a task of the default size carries 16 with ease.
-        perTask: whole(1, 256, 'shards').default(16),
-        // Tasks beyond one per group, ready to take a lease at once. Without one, a crash costs a task's start (30–60 s).
-        standbys: whole(0, 10, 'standbys').default(production ? 1 : 0),
+        // A number, never `auto`: tasks, lease queues and alarms depend on it. An alarm is on when Discord recommends more.
+        count: within(BOUNDS.shardCount, 'shards'),
+        perTask: within(BOUNDS.shardsPerTask, 'shards'),
+        // Tasks beyond one per group, which take a lease at once. Without one, a crash costs the start of a task (30–60 s).
+        standbys: whole(0, 10, 'standbys').default(defaults.standbys),
       })
       .prefault({}),
 
@@ -224,25 +250,25 @@ export function schemaFor(environment: Environment) {
           1,
         ).default(['Guilds', 'GuildMembers', 'GuildMessages']),
         // Traffic from Discord is free of charge; inflating it costs CPU.
-        compression: oneOf(['none', 'zlib-stream']).default('none'),
+        compression: oneOf(COMPRESSIONS).default('none'),
       })
       .prefault({}),
 
-    // Left out, the token is put into the secret that the broker stack makes. Named, it may be there before the first deploy.
+    // Left out, the token belongs into the secret of the broker stack. Named, it may be there before the first deploy.
     discordTokenSecretArn: secretArn().optional(),
-    // Of the key of your own that this secret is encrypted with, where it is.
+    // Where this secret is encrypted with a key of your own.
     discordTokenKeyArn: keyArn().optional(),
 
     task: z
       .strictObject({
         // A quarter core carries about 2,000 events a second; twice that for the bursts of production.
-        cpu: whole(256, 4096, 'CPU units').default(production ? 512 : 256),
-        // 60 % of it is the heap; the outbox has to fit in beside 100 MB of the process itself.
-        memoryMiB: whole(512, 30_720, 'MiB').default(production ? 1024 : 512),
-        outboxMaxEvents: whole(10, 10_000_000, 'events').default(100_000),
-        outboxMaxBytes: whole(65_536, 8_589_934_592, 'bytes').default(64 * MIB),
-        logLevel: oneOf(['trace', 'debug', 'info', 'warn', 'error', 'fatal']).default('info'),
-        // ECS Exec needs a writable root file system: for an investigation, not for every day. The image has no shell.
+        cpu: whole(256, 4096, 'CPU units').default(defaults.cpu),
+        // 60 % of it is the heap; the outbox needs room beside 100 MB of the process itself.
+        memoryMiB: whole(512, 30_720, 'MiB').default(defaults.memoryMiB),
+        outboxMaxEvents: within(BOUNDS.outboxMaxEvents, 'events'),
+        outboxMaxBytes: within(BOUNDS.outboxMaxBytes, 'bytes'),
+        logLevel: oneOf(LOG_LEVELS).default(DEFAULT_LOG_LEVEL),
+        // ECS Exec needs a writable root file system: only for an investigation. The image has no shell.
         execEnabled: z.boolean(expected('true or false')).default(false),
       })
       .prefault({}),
@@ -251,21 +277,21 @@ export function schemaFor(environment: Environment) {
     logRetentionDays: z
       .number(expected('a number of days'))
       .refine((days) => RETENTIONS.includes(days), expected(`one of ${RETENTIONS.join(', ')}`))
-      .default(production ? 90 : 14),
+      .default(defaults.logRetentionDays),
 
-    // One address, or a list. Without it alarms reach the topic and no person: subscribe to the topic otherwise (chat, pager).
+    // One address, or a list. Without it alarms reach the topic only: subscribe a chat or a pager to it.
     alarmEmail: z
       .union([email(), z.array(email())], expected('an e-mail address, or a list of them'))
       .transform((given): string[] => [...new Set([given].flat())])
       .optional(),
 
-    // Another number applies the topology again although nothing in it changed: after somebody changed it by hand.
+    // Another number applies the topology again although nothing in it changed: after a change by hand.
     topologyRevision: whole(0, 1_000_000, 'times').default(0),
 
-    // New passwords for the service and the workers, by alternating users. 0: never.
+    // New passwords for the service and the workers, by alternating users. 0: no rotation.
     rotationDays: whole(0, 365, 'days').default(30),
 
-    // Until where a figure is in order: alarms start there.
+    // Thresholds of alarms.
     budgets: z
       .strictObject({
         // Of Discord's 1,000 a day: a fifth left is enough for a day's incidents, and soon enough to stop a restart loop.
@@ -276,7 +302,7 @@ export function schemaFor(environment: Environment) {
         interactionsWaiting: whole(1, 10_000_000, 'messages').default(100),
         // Half of what the queue may hold before it drops its oldest.
         guildEventsWaiting: whole(1, 100_000_000, 'messages').default(500_000),
-        // Rare events: a hundred unread means that nobody reads them.
+        // Rare events: a hundred unread ones mean that there is no consumer.
         gatewayEventsWaiting: whole(1, 10_000_000, 'messages').default(100),
         // Some expire while workers restart; a hundred is a worker that is broken.
         deadLetters: whole(1, 10_000_000, 'messages').default(100),
@@ -291,83 +317,88 @@ export function schemaFor(environment: Environment) {
 function contradictions(settings: Settings, zones: number | undefined): string[] {
   const { network, broker, task, shards, region, groups, tasks, natGateways } = settings;
   const faults: string[] = [];
+  const refuse = (contradiction: boolean, fault: string) => {
+    if (contradiction) faults.push(fault);
+  };
   const named = network.availabilityZones ?? [];
   const foreign = named.filter((zone) => region !== undefined && !zone.startsWith(region));
-  if (foreign.length > 0) {
-    faults.push(`network.availabilityZones: expected zones of ${region}, got ${foreign.join(', ')}`);
-  }
-  if (new Set(named).size < named.length) {
-    faults.push(`network.availabilityZones: expected different zones, got ${named.join(', ')}`);
-  }
-  if (named.length > 0 && zones !== undefined && named.length !== zones) {
-    faults.push(`network.zones: expected ${named.length}, the number of zones named, got ${zones}`);
-  }
-  if (!network.existing && broker.nodes > network.zones) {
-    faults.push(
-      `broker.nodes: expected 1 in ${network.zones} zones, got ${broker.nodes}: each node needs a zone of its own`,
-    );
-  }
-  if (settings.egress === 'nat' && natGateways === 0) {
-    faults.push("natGateways: expected at least 1 with egress 'nat', got 0. Raise it, or set egress to 'public-ip'");
-  } else if (!network.existing && natGateways > network.zones) {
-    faults.push(`natGateways: expected at most one for each of ${network.zones} zones, got ${natGateways}`);
-  }
-  if (settings.discordTokenKeyArn && !settings.discordTokenSecretArn) {
-    faults.push(
-      'discordTokenKeyArn: expected discordTokenSecretArn beside it, got nothing: the secret of the stack has no key of your own',
-    );
-  }
-  const subnets = network.existing?.brokerSubnetIds.length;
-  if (subnets !== undefined && broker.existing === undefined && subnets !== broker.nodes) {
-    faults.push(
-      `network.existing.brokerSubnetIds: expected one subnet per node (broker.nodes is ${broker.nodes}), got ${subnets}. They cannot change after the first deploy`,
-    );
-  }
-  if (broker.existing && !network.existing) {
-    faults.push(
-      'broker.existing: expected network.existing beside it, got a new network, which has no route to that broker. Name its VPC and subnets',
-    );
-  }
+  refuse(foreign.length > 0, `network.availabilityZones: expected zones of ${region}, got ${foreign.join(', ')}`);
+  refuse(
+    new Set(named).size < named.length,
+    `network.availabilityZones: expected different zones, got ${named.join(', ')}`,
+  );
+  refuse(
+    named.length > 0 && zones !== undefined && named.length !== zones,
+    `network.zones: expected ${named.length}, the number of zones named, got ${zones}`,
+  );
+  refuse(
+    !network.existing && broker.nodes > network.zones,
+    `broker.nodes: expected 1 in ${network.zones} zones, got ${broker.nodes}: each node needs a zone of its own`,
+  );
+  refuse(
+    settings.egress === 'nat' && natGateways === 0,
+    "natGateways: expected at least 1 with egress 'nat', got 0. Raise it, or set egress to 'public-ip'",
+  );
+  refuse(
+    !network.existing && natGateways > network.zones,
+    `natGateways: expected at most one for each of ${network.zones} zones, got ${natGateways}`,
+  );
+  refuse(
+    settings.discordTokenKeyArn !== undefined && settings.discordTokenSecretArn === undefined,
+    'discordTokenKeyArn: expected discordTokenSecretArn beside it, got nothing: the secret of the stack has no key of your own',
+  );
+  const subnets = network.existing?.brokerSubnetIds.length ?? broker.nodes;
+  refuse(
+    broker.existing === undefined && subnets !== broker.nodes,
+    `network.existing.brokerSubnetIds: expected one subnet per node (broker.nodes is ${broker.nodes}), got ${subnets}. They cannot change after the first deploy`,
+  );
+  refuse(
+    broker.existing !== undefined && network.existing === undefined,
+    'broker.existing: expected network.existing beside it, got a new network, which has no route to that broker. Name its VPC and subnets',
+  );
   const { leastGb, mostGb } = BROKER_SIZES[broker.size];
-  const disk = broker.storageGb;
-  if (disk !== undefined && broker.nodes === 1) {
-    faults.push('broker.storageGb: a single node always has 200 GB. Remove it, or set broker.nodes to 3');
-  } else if (disk !== undefined && (disk < leastGb || disk > mostGb || disk % 5 !== 0)) {
-    faults.push(
-      `broker.storageGb: expected a multiple of 5 from ${leastGb} to ${mostGb} for ${broker.size}, got ${disk}`,
-    );
-  }
-  const limits = brokerLimits(settings);
+  const disk = broker.storageGb ?? leastGb;
+  refuse(
+    broker.storageGb !== undefined && broker.nodes === 1,
+    'broker.storageGb: a single node always has 200 GB. Remove it, or set broker.nodes to 3',
+  );
+  refuse(
+    broker.nodes === 3 && (disk < leastGb || disk > mostGb || disk % 5 !== 0),
+    `broker.storageGb: expected a multiple of 5 from ${leastGb} to ${mostGb} for ${broker.size}, got ${disk}`,
+  );
+  const limits = brokerLimits(settings) ?? {
+    queues: Number.POSITIVE_INFINITY,
+    connectionsPerNode: Number.POSITIVE_INFINITY,
+  };
   const others = Object.keys(QUEUES).length + Math.min(shards.count, MOST_IDENTIFY_QUEUES);
+  const fits = groups <= MOST_GROUPS;
+  refuse(
+    !fits,
+    `shards.perTask: expected at most ${MOST_GROUPS} groups, because each is written out in the template, got ${groups}. Raise it to at least ${Math.ceil(shards.count / MOST_GROUPS)}`,
+  );
+  refuse(
+    fits && groups + others > limits.queues,
+    `shards.perTask: expected at most ${limits.queues - others} groups on ${broker.size} (${limits.queues} queues, of which ${others} are for events and IDENTIFYs), got ${groups}. Raise it, or broker.size`,
+  );
   // Old and new tasks of a deployment.
   const connections = 2 * tasks * CONNECTIONS_OF_A_TASK;
-  if (groups > MOST_GROUPS) {
-    faults.push(
-      `shards.perTask: expected at most ${MOST_GROUPS} groups, because each is written out in the template, got ${groups}. Raise it to at least ${Math.ceil(shards.count / MOST_GROUPS)}`,
-    );
-  } else if (limits && groups + others > limits.queues) {
-    faults.push(
-      `shards.perTask: expected at most ${limits.queues - others} groups on ${broker.size} (${limits.queues} queues, of which ${others} are for events and IDENTIFYs), got ${groups}. Raise it, or broker.size`,
-    );
-  } else if (limits && connections > limits.connectionsPerNode / 2) {
-    faults.push(
-      `shards.perTask: expected tasks that need at most half of the ${limits.connectionsPerNode} connections of a ${broker.size} node while they are replaced, got ${connections} connections of ${tasks} tasks. Raise it, or broker.size`,
-    );
-  }
+  refuse(
+    fits && connections > limits.connectionsPerNode / 2,
+    `shards.perTask: expected tasks that need at most half of the ${limits.connectionsPerNode} connections of a ${broker.size} node while they are replaced, got ${connections} connections of ${tasks} tasks. Raise it, or broker.size`,
+  );
   const memories = TASK_SIZES[task.cpu];
-  if (!memories) {
-    faults.push(`task.cpu: expected one of ${Object.keys(TASK_SIZES).join(', ')}, got ${task.cpu}`);
-  } else if (!memories.includes(task.memoryMiB)) {
-    const sizes = memories.join(', ');
-    faults.push(`task.memoryMiB: expected one of ${sizes} with task.cpu ${task.cpu}, got ${task.memoryMiB}`);
-  }
+  refuse(memories === undefined, `task.cpu: expected one of ${Object.keys(TASK_SIZES).join(', ')}, got ${task.cpu}`);
+  refuse(
+    memories !== undefined && !memories.includes(task.memoryMiB),
+    `task.memoryMiB: expected one of ${memories?.join(', ')} with task.cpu ${task.cpu}, got ${task.memoryMiB}`,
+  );
   const heapMiB = heapLimitMiB(task.memoryMiB);
+  const outboxMiB = task.outboxMaxBytes / MIB;
   // An event costs about three times its size on the wire while it is an object, a buffer and an entry.
-  if (task.outboxMaxBytes > (heapMiB * MIB) / 3) {
-    const most = `at most a third of the heap (${Math.floor(heapMiB / 3)} of ${heapMiB} MiB)`;
-    const got = Math.ceil(task.outboxMaxBytes / MIB);
-    faults.push(`task.outboxMaxBytes: expected ${most}, got ${got} MiB. Lower it, or raise task.memoryMiB`);
-  }
+  refuse(
+    outboxMiB > heapMiB / 3,
+    `task.outboxMaxBytes: expected at most a third of the heap (${Math.floor(heapMiB / 3)} of ${heapMiB} MiB), got ${Math.ceil(outboxMiB)} MiB. Lower it, or raise task.memoryMiB`,
+  );
   return faults;
 }
 
@@ -382,7 +413,7 @@ const MOST_IDENTIFY_QUEUES = 64;
 
 function zonesOf({ network, broker }: Parsed, environment: Environment): 2 | 3 {
   const chosen = network.availabilityZones?.length ?? network.zones;
-  return (chosen ?? (environment === 'production' ? 3 : broker.nodes)) === 3 ? 3 : 2;
+  return (chosen ?? Math.max(broker.nodes, DEFAULTS[environment].zones)) === 3 ? 3 : 2;
 }
 
 /** V8's heap limit of a task: the rest is for buffers, code and the init process. */
@@ -419,6 +450,11 @@ function show(value: unknown): string {
 function whole(least: number, most: number, what: string) {
   const error = expected(`a whole number of ${what} from ${least} to ${most}`);
   return z.number(error).int(error).min(least, error).max(most, error);
+}
+
+/** A setting that the service has too. */
+function within({ least, most, default: value }: (typeof BOUNDS)[keyof typeof BOUNDS], what: string) {
+  return whole(least, most, what).default(value);
 }
 
 function oneOf<const T extends readonly [string, ...string[]]>(values: T) {
