@@ -1,5 +1,5 @@
-// An environment, synthesized as the CLI does it: with the flags of cdk.json, without credentials, in a folder of its own.
-// The CDK's own rules are asked only where other rules are: they cost more than the rest, and validation.test.ts asks them.
+// An environment, synthesized as the CLI does it: with the flags of cdk.json, without credentials, in its own folder, once for
+// each test file. The CDK's own rules run only together with other rules: they are slow, and validation.test.ts runs them.
 import { mkdtempSync, readFileSync, rmSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
@@ -33,17 +33,31 @@ export interface Synthesized {
 }
 
 const folders: string[] = [];
+const plain = new Map<string, Synthesized>();
 afterAll(() => {
   for (const folder of folders.splice(0)) rmSync(folder, { recursive: true, force: true });
 });
 
 /**
- * @param plugins rules to ask, beside the CDK's own
- * @param build what makes the stacks @default - `environmentStacks`
+ * @param plugins rules to run, beside the CDK's own
+ * @param build creates the stacks @default - `environmentStacks`
  */
 export function synthesized(
   environment: Environment,
   choices: Choices = {},
+  plugins?: (app: App) => readonly IPolicyValidationPlugin[],
+  build?: (app: App, settings: Settings) => EnvironmentStacks,
+): Synthesized {
+  if (plugins || build) return synthesize(environment, choices, plugins, build);
+  const key = JSON.stringify([environment, choices]);
+  const made = plain.get(key) ?? synthesize(environment, choices);
+  plain.set(key, made);
+  return made;
+}
+
+function synthesize(
+  environment: Environment,
+  choices: Choices,
   plugins?: (app: App) => readonly IPolicyValidationPlugin[],
   build: (app: App, settings: Settings) => EnvironmentStacks = environmentStacks,
 ): Synthesized {
