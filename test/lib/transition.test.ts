@@ -1,133 +1,103 @@
-// What may not become of deployed settings at once, sentence by sentence, and that what the sentences ask for is accepted.
-// That nothing is missing: changes.test.ts.
+// What a deployment may not change at once, sentence by sentence, and that what the sentences ask for is accepted. That the
+// list is complete: changes.test.ts.
 import { describe, expect, it } from 'vitest';
 import { type Choices, type Environment, settingsFor } from '../../lib/settings.ts';
 import { transitionFaults } from '../../lib/transition.ts';
 
 function faults(from: Choices, to: Choices, environment: Environment = 'staging', service: Choices = from): string[] {
-  const [broker, wanted, tasks] = [from, to, service].map((choices) => settingsFor(environment, choices));
-  if (!broker || !wanted) throw new Error('expected settings');
-  return transitionFaults({ broker, service: tasks }, wanted);
+  const deployed = { broker: settingsFor(environment, from), service: settingsFor(environment, service) };
+  return transitionFaults(deployed, settingsFor(environment, to));
 }
 
-const SEE = 'keep it. See docs/deploy.md, "What cannot be changed"';
-const cluster = (broker: Choices['broker']): Choices => ({ broker: { nodes: 3, ...broker } });
+const cluster = (broker: Choices['broker'] = {}): Choices => ({ broker: { nodes: 3, ...broker } });
+const engine = (engineVersion: string): Choices => ({ broker: { engineVersion } });
+const three = { network: { zones: 3 } } as const;
 const network = {
   vpcId: 'vpc-0a1b2c3d',
   brokerSubnetIds: ['subnet-0000000a', 'subnet-0000000b', 'subnet-0000000c'],
   serviceSubnetIds: ['subnet-1000000a'],
 };
-const inNetwork = (change: object): Choices => ({ network: { existing: { ...network, ...change } }, ...cluster({}) });
+const inNetwork = (change: object): Choices => ({ network: { existing: { ...network, ...change } }, ...cluster() });
+const reversed = { brokerSubnetIds: network.brokerSubnetIds.toReversed() };
 const zones = (...names: string[]): Choices => ({ network: { availabilityZones: names } });
 
 describe('what Amazon MQ cannot change', () => {
-  it.each<[string, Choices, Choices, string]>([
+  const OLDER = 'Amazon MQ cannot go back to an older RabbitMQ';
+  const NODES = "Amazon MQ cannot change a broker's number of nodes";
+  const SMALLER = 'Amazon MQ cannot make a disk smaller';
+  const SUBNETS = "Amazon MQ cannot change a broker's subnets";
+  const ORDER = `${SUBNETS}, and neither can the number and order of its zones`;
+
+  it.each<[fault: string, from: Choices, to: Choices]>([
+    [`broker.engineVersion: deployed with 4.3, got 4.2. ${OLDER}`, {}, engine('4.2')],
+    // Two digits are not compared as text.
+    [`broker.engineVersion: deployed with 4.10, got 4.9. ${OLDER}`, engine('4.10'), engine('4.9')],
+    [`broker.nodes: deployed with 1, got 3. ${NODES}`, three, { ...three, ...cluster() }],
+    [`broker.nodes: deployed with 3, got 1. ${NODES}`, cluster(), three],
     [
-      'an older engine',
-      {},
-      { broker: { engineVersion: '4.2' } },
-      `broker.engineVersion: deployed with 4.3, got 4.2. Amazon MQ cannot go back to an older RabbitMQ: ${SEE}`,
-    ],
-    [
-      'an engine of two digits is not taken for an older one',
-      { broker: { engineVersion: '4.10' } },
-      { broker: { engineVersion: '4.9' } },
-      `broker.engineVersion: deployed with 4.10, got 4.9. Amazon MQ cannot go back to an older RabbitMQ: ${SEE}`,
-    ],
-    [
-      'two versions at once',
-      { broker: { engineVersion: '4.2' } },
-      { broker: { engineVersion: '4.4' } },
-      'broker.engineVersion: deployed with 4.2, got 4.4. The engine goes up by one minor version at a time: deploy 4.3 first',
-    ],
-    [
-      'more nodes',
-      { network: { zones: 3 } },
-      { network: { zones: 3 }, broker: { nodes: 3 } },
-      `broker.nodes: deployed with 1, got 3. Amazon MQ cannot change a broker's number of nodes: ${SEE}`,
-    ],
-    [
-      'fewer nodes',
-      { broker: { nodes: 3 } },
-      { network: { zones: 3 } },
-      `broker.nodes: deployed with 3, got 1. Amazon MQ cannot change a broker's number of nodes: ${SEE}`,
-    ],
-    [
-      'a smaller disk',
-      cluster({}),
-      cluster({ storageGb: 20 }),
-      'broker.storageGb: deployed with 25 GB per node, got 20. Amazon MQ cannot make a disk smaller: set broker.storageGb to 25',
-    ],
-    [
-      'a smaller disk by a smaller size',
-      cluster({ size: 'mq.m7g.2xlarge' }),
-      cluster({ size: 'mq.m7g.xlarge' }),
-      'broker.storageGb: deployed with 45 GB per node, got 25. Amazon MQ cannot make a disk smaller: set broker.storageGb to 45',
-    ],
-    [
-      'a size that cannot hold the disk',
-      cluster({ size: 'mq.m7g.2xlarge' }),
-      cluster({}),
-      'broker.size: deployed with 45 GB of disk per node, got mq.m7g.medium, which holds 25 at most. Amazon MQ cannot make a disk smaller: keep mq.m7g.2xlarge',
-    ],
-    [
-      'another address range',
+      `network.cidr: deployed with 10.73.0.0/16, got 10.74.0.0/16. ${SUBNETS}`,
       {},
       { network: { cidr: '10.74.0.0/16' } },
-      `network.cidr: deployed with 10.73.0.0/16, got 10.74.0.0/16. Amazon MQ cannot change a broker's subnets: ${SEE}`,
     ],
+    [`network.zones: deployed with the first 2 of the region, got the first 3 of the region. ${ORDER}`, {}, three],
     [
-      'another number of zones',
-      {},
-      { network: { zones: 3 } },
-      `network.zones: deployed with the first 2 of the region, got the first 3 of the region. Amazon MQ cannot change a broker's subnets, and neither can the number and order of its zones: ${SEE}`,
-    ],
-    [
-      'zones in another order',
-      zones('eu-west-1a', 'eu-west-1b'),
-      zones('eu-west-1b', 'eu-west-1a'),
-      `network.availabilityZones: deployed with eu-west-1a, eu-west-1b, got eu-west-1b, eu-west-1a. Amazon MQ cannot change a broker's subnets, and neither can the number and order of its zones: ${SEE}`,
-    ],
-    [
-      'zones by name where none were named',
+      `network.availabilityZones: deployed with the first 2 of the region, got eu-west-1a, eu-west-1b. ${ORDER}`,
       {},
       zones('eu-west-1a', 'eu-west-1b'),
-      `network.availabilityZones: deployed with the first 2 of the region, got eu-west-1a, eu-west-1b. Amazon MQ cannot change a broker's subnets, and neither can the number and order of its zones: ${SEE}`,
+    ],
+    [`network.existing: deployed with a network of its own, got vpc-0a1b2c3d. ${SUBNETS}`, cluster(), inNetwork({})],
+    [
+      `network.existing.brokerSubnetIds: deployed with subnet-0000000a, subnet-0000000b, subnet-0000000c, got subnet-0000000c, subnet-0000000b, subnet-0000000a. ${SUBNETS}`,
+      inNetwork({}),
+      inNetwork(reversed),
+    ],
+  ])('%s', (fault, from, to) => {
+    expect(faults(from, to)).toEqual([`${fault}: keep it. See docs/deploy.md, "What cannot be changed"`]);
+  });
+
+  it.each<[fault: string, from: Choices, to: Choices]>([
+    [
+      'broker.engineVersion: deployed with 4.2, got 4.4. The engine goes up by one minor version at a time: deploy 4.3 first',
+      engine('4.2'),
+      engine('4.4'),
     ],
     [
-      'a network that is there already',
-      cluster({}),
-      inNetwork({}),
-      `network.existing: deployed with a network of its own, got vpc-0a1b2c3d. Amazon MQ cannot change a broker's subnets: ${SEE}`,
+      `broker.storageGb: deployed with 25 GB per node, got 20. ${SMALLER}: set broker.storageGb to 25`,
+      cluster(),
+      cluster({ storageGb: 20 }),
     ],
     [
-      'subnets in another order',
-      inNetwork({}),
-      inNetwork({ brokerSubnetIds: network.brokerSubnetIds.toReversed() }),
-      `network.existing.brokerSubnetIds: deployed with subnet-0000000a, subnet-0000000b, subnet-0000000c, got subnet-0000000c, subnet-0000000b, subnet-0000000a. Amazon MQ cannot change a broker's subnets: ${SEE}`,
+      `broker.storageGb: deployed with 45 GB per node, got 25. ${SMALLER}: set broker.storageGb to 45`,
+      cluster({ size: 'mq.m7g.2xlarge' }),
+      cluster({ size: 'mq.m7g.xlarge' }),
     ],
-  ])('%s', (_, from, to, fault) => {
+    [
+      `broker.size: deployed with 45 GB of disk per node, got mq.m7g.medium, which holds 25 at most. ${SMALLER}: keep mq.m7g.2xlarge`,
+      cluster({ size: 'mq.m7g.2xlarge' }),
+      cluster(),
+    ],
+  ])('%s', (fault, from, to) => {
     expect(faults(from, to)).toEqual([fault]);
   });
 
   it.each<[string, Choices, Choices]>([
     ['nothing', {}, {}],
-    ['a newer engine', { broker: { engineVersion: '4.2' } }, {}],
-    ['a larger disk', cluster({ storageGb: 20 }), cluster({})],
+    ['a newer engine', engine('4.2'), {}],
+    ['a larger disk', cluster({ storageGb: 20 }), cluster()],
     [
-      'a smaller size with the disk that is there',
+      'a smaller size with the disk it has',
       cluster({ size: 'mq.m7g.2xlarge' }),
       cluster({ size: 'mq.m7g.large', storageGb: 45 }),
     ],
     ['another size of one node, whose disk is always the same', { broker: { size: 'mq.m7g.large' } }, {}],
-    ['zones that are said to be the default', {}, { network: { zones: 2 } }],
+    ['the default number of zones, written out', {}, { network: { zones: 2 } }],
     ['other subnets for the tasks', inNetwork({}), inNetwork({ serviceSubnetIds: ['subnet-1000000b'] })],
   ])('%s is accepted', (_, from, to) => {
     expect(faults(from, to)).toEqual([]);
   });
 
-  it('several are said at once', () => {
-    expect(faults({}, { network: { cidr: '10.74.0.0/16' }, broker: { engineVersion: '4.2' } })).toHaveLength(2);
+  it('several faults come at once', () => {
+    expect(faults({}, { network: { cidr: '10.74.0.0/16' }, ...engine('4.2') })).toHaveLength(2);
   });
 });
 
@@ -142,9 +112,7 @@ describe('what the running tasks would lose', () => {
     expect(faults({}, { ...out, natGateways: 1 }, 'production')).toHaveLength(1);
     expect(faults({}, keeping, 'production')).toEqual([]);
     expect(faults(keeping, out, 'production')).toEqual([]);
-  });
-
-  it('NAT gateways: they stay while a deployment of the service was rolled back to them', () => {
+    // A deployment of the service was rolled back: its tasks still use them.
     expect(faults(keeping, out, 'production', {})).toHaveLength(1);
   });
 
@@ -156,12 +124,11 @@ describe('what the running tasks would lose', () => {
     expect(faults({}, { natGateways: 3 }, 'production')).toEqual([]);
   });
 
-  it('nothing is lost by tasks that are not there yet', () => {
-    const [broker, wanted] = [settingsFor('production'), settingsFor('production', out)];
-    expect(transitionFaults({ broker }, wanted)).toEqual([]);
+  it('nothing, before there are tasks', () => {
+    expect(transitionFaults({ broker: settingsFor('production') }, settingsFor('production', out))).toEqual([]);
   });
 
-  it('an address that alarms reach: the old one stays until the new one is confirmed', () => {
+  it('an address for alarms: the old one stays until the new one is confirmed', () => {
     const [old, both, next] = ['old@example.com', ['new@example.com', 'old@example.com'], 'new@example.com'];
     expect(faults({ alarmEmail: old }, { alarmEmail: next })).toEqual([
       'alarmEmail: deployed with old@example.com, got new@example.com, where alarms arrive only once the subscription is confirmed. Deploy a list of both, confirm, then deploy without the old one',
@@ -171,20 +138,20 @@ describe('what the running tasks would lose', () => {
     expect(faults({}, { alarmEmail: next })).toEqual([]);
   });
 
-  it('an address that is left out by mistake, but not one that is taken away on purpose', () => {
+  it('an address that is missing by mistake, but not one that is removed on purpose', () => {
     expect(faults({ alarmEmail: 'old@example.com' }, {})).toEqual([
-      'alarmEmail: deployed with old@example.com, got nothing. Name it again, or say [] if alarms shall not be sent by e-mail',
+      'alarmEmail: deployed with old@example.com, got nothing. Name it again, or use [] if alarms shall not be sent by e-mail',
     ]);
     expect(faults({ alarmEmail: 'old@example.com' }, { alarmEmail: [] })).toEqual([]);
     expect(faults({ alarmEmail: [] }, {})).toEqual([]);
   });
 
-  it('what concerns the tasks is read from their stack, and what concerns the broker from its own', () => {
-    // The service was not updated since: its template still says the old address, and the older engine.
-    const broker: Choices = { alarmEmail: 'new@example.com' };
-    const service: Choices = { alarmEmail: 'old@example.com', broker: { engineVersion: '4.2' } };
-    expect(
-      faults(broker, { alarmEmail: 'new@example.com', broker: { engineVersion: '4.4' } }, 'staging', service),
-    ).toEqual([expect.stringMatching(/^alarmEmail: deployed with old@example.com/)]);
+  it('tasks are compared with the template of their stack, the broker with that of its own', () => {
+    // The service was not updated since: its template still has the old address, and the older engine.
+    const service: Choices = { alarmEmail: 'old@example.com', ...engine('4.2') };
+    const wanted = { alarmEmail: 'new@example.com', ...engine('4.4') };
+    expect(faults({ alarmEmail: 'new@example.com' }, wanted, 'staging', service)).toEqual([
+      expect.stringMatching(/^alarmEmail: deployed with old@example.com/),
+    ]);
   });
 });
