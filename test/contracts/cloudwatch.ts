@@ -1,6 +1,6 @@
 // As much of CloudWatch as the synthesized alarms use: data points by minute (from the embedded metric format, or as AWS
-// writes them), statistics, metric math, queries over dimensions, M of N periods, and missing data as documented.
-// What it does not know it refuses.
+// writes them), statistics, metric math, queries over dimensions, M of N periods, and missing data as documented. Everything
+// else is refused.
 // https://docs.aws.amazon.com/AmazonCloudWatch/latest/monitoring/alarm-evaluation.html
 // https://docs.aws.amazon.com/AmazonCloudWatch/latest/monitoring/alarms-and-missing-data.html
 
@@ -46,9 +46,7 @@ export class DataPoints {
 
   add(point: Point): void {
     const name = `${point.namespace} ${point.name}`;
-    const points = this.#byName.get(name);
-    if (points === undefined) this.#byName.set(name, [point]);
-    else points.push(point);
+    this.#byName.set(name, [...(this.#byName.get(name) ?? []), point]);
   }
 
   #named(namespace: string, name: string, from: number, to: number): readonly Point[] {
@@ -101,20 +99,17 @@ export class DataPoints {
   }
 }
 
+const STATISTICS: Readonly<Record<string, (values: readonly number[]) => number>> = {
+  Sum: (values) => values.reduce((sum, value) => sum + value, 0),
+  Maximum: (values) => Math.max(...values),
+  Minimum: (values) => Math.min(...values),
+  SampleCount: (values) => values.length,
+};
+
 function aggregate(statistic: string, values: readonly number[]): Value {
-  if (values.length === 0) return undefined;
-  switch (statistic) {
-    case 'Sum':
-      return values.reduce((sum, value) => sum + value, 0);
-    case 'Maximum':
-      return Math.max(...values);
-    case 'Minimum':
-      return Math.min(...values);
-    case 'SampleCount':
-      return values.length;
-    default:
-      throw new Error(`a statistic this evaluator does not know: ${statistic}`);
-  }
+  const calculated = STATISTICS[statistic];
+  if (calculated === undefined) throw new Error(`a statistic this evaluator does not know: ${statistic}`);
+  return values.length === 0 ? undefined : calculated(values);
 }
 
 /** What the alarm looks at, in one period. */
@@ -135,65 +130,15 @@ function watchedValue(alarm: AlarmProperties, data: DataPoints, from: number, to
   return value(watched.Id);
 }
 
-const OPERATIONS: readonly Readonly<Record<string, (a: number, b: number) => number>>[] = [
-  {
-    '>': (a, b) => Number(a > b),
-    '>=': (a, b) => Number(a >= b),
-    '<': (a, b) => Number(a < b),
-    '<=': (a, b) => Number(a <= b),
-  },
-  { '+': (a, b) => a + b, '-': (a, b) => a - b },
-  { '*': (a, b) => a * b, '/': (a, b) => a / b },
-];
-
-/** Metric math of one moment: numbers, other metrics, arithmetic, comparisons and IF. Missing in, missing out. */
+/** Metric math of one moment: numbers, other metrics, arithmetic, comparisons and IF, which JavaScript has too. Missing in, missing out. */
 function calculate(expression: string, value: (id: string) => Value): Value {
-  const tokens = expression.match(/[a-z]\w*|[A-Z]\w*|\d+(?:\.\d+)?|[<>]=?|[-+*/(),]|\S/g) ?? [];
-  let at = 0;
-  const take = (expected?: string): string => {
-    const token = tokens[at] ?? '';
-    if (expected !== undefined && token !== expected)
-      throw new Error(`${expression}: expected ${expected}, got ${token}`);
-    at += 1;
-    return token;
-  };
-  const level = (depth: number): Value => {
-    const operations = OPERATIONS[depth];
-    if (operations === undefined) return atom();
-    let left = level(depth + 1);
-    for (let operation = operations[tokens[at] ?? '']; operation !== undefined; ) {
-      at += 1;
-      const right = level(depth + 1);
-      left = left === undefined || right === undefined ? undefined : operation(left, right);
-      operation = operations[tokens[at] ?? ''];
-    }
-    return left;
-  };
-  const atom = (): Value => {
-    const token = take();
-    if (token === '(') {
-      const inner = level(0);
-      take(')');
-      return inner;
-    }
-    if (token === 'IF') {
-      take('(');
-      const condition = level(0);
-      take(',');
-      const yes = level(0);
-      take(',');
-      const no = level(0);
-      take(')');
-      if (condition === undefined) return undefined;
-      return condition !== 0 ? yes : no;
-    }
-    if (/^\d/.test(token)) return Number(token);
-    if (/^[a-z]/.test(token)) return value(token);
-    throw new Error(`${expression}: metric math this evaluator does not know: ${token}`);
-  };
-  const result = level(0);
-  if (at < tokens.length) throw new Error(`${expression}: expected its end, got ${tokens[at]}`);
-  return result;
+  const unknown = expression.replaceAll(/IF\(|[a-z]\w*|\d+(\.\d+)?|[<>]=?|[-+*/(),\s]/g, '');
+  if (unknown !== '') throw new Error(`${expression}: metric math this evaluator does not know: ${unknown}`);
+  const names = [...new Set(expression.match(/[a-z]\w*/g))];
+  const values = names.map(value);
+  if (values.includes(undefined)) return undefined;
+  const choose = (condition: unknown, yes: number, no: number) => (condition ? yes : no);
+  return Number(new Function('IF', ...names, `return ${expression}`)(choose, ...values));
 }
 
 const COMPARISONS: Readonly<Record<string, (value: number, threshold: number) => boolean>> = {
