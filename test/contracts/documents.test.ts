@@ -1,5 +1,5 @@
-// The documents name only what is there: commands, files, settings, outputs, queues, secrets, alarms, log lines. What
-// cannot be held to the source (a command of AWS, a promise about AWS) is not asked here.
+// The documents name only what exists: commands, files, settings, outputs, queues, secrets, alarms, log lines. What cannot be
+// compared with the source (a command of AWS, a promise about AWS) is not tested.
 
 import { execFile } from 'node:child_process';
 import { once } from 'node:events';
@@ -9,13 +9,12 @@ import type { AddressInfo } from 'node:net';
 import { dirname, join } from 'node:path';
 import { promisify } from 'node:util';
 import { describe, expect, it } from 'vitest';
-import { alarmDefinitions } from '../../lib/alarms.ts';
 import { NODE } from '../../lib/ingestor-service.ts';
-import { UNHEALTHY } from '../../lib/monitoring.ts';
+import { LOGIN_FUNCTION_OUTPUT } from '../../lib/rotation/rotation.ts';
 import { ENVIRONMENTS, SettingsError, settingsFor } from '../../lib/settings.ts';
 import { DEFAULT_PORT } from '../../service/contract/limits.ts';
 import { METRICS } from '../../service/contract/metrics.ts';
-import { PATHS, QUEUES } from '../../service/contract/names.ts';
+import { PATHS, QUEUES, USERS } from '../../service/contract/names.ts';
 import { synthesized } from '../support/synthesized.ts';
 
 const ROOT = join(import.meta.dirname, '../..');
@@ -165,58 +164,50 @@ describe('docs/deploy.md and the runbook', () => {
     }
   });
 
-  it('count secrets and alarms as the templates do, and add up', () => {
+  it('count secrets, metrics and alarms as the templates do, and add up', () => {
     const [, rows = ''] = /^\| \| staging \| production \|\n\|---\|---:\|---:\|\n([\s\S]*?)\n\n/m.exec(deploy) ?? [];
-    const table = rows.split('\n').map((row) =>
-      row
-        .split('|')
-        .slice(1, -1)
-        .map((cell) => cell.trim()),
-    );
-    const dollars = (cell: string) =>
+    const table = rows.split('\n').map((row) => row.slice(2, -2).split(' | '));
+    const dollars = (cell = '') =>
       [...cell.matchAll(/(?<![\d,.])(\d[\d,]*\.\d\d)(?![\d.]| vCPU)/g)].reduce(
         (sum, [, n = '']) => sum + Number(n.replace(',', '')),
         0,
       );
-    both.forEach((made, column) => {
-      const cell = (title: string) => table.find(([first = '']) => first.startsWith(title)) ?? [];
-      expect(cell('Secrets, ')[0]).toBe(`Secrets, ${made.ofType('AWS::SecretsManager::Secret').length}`);
-      expect(dollars(cell('Secrets, ')[column + 1] ?? '')).toBeCloseTo(
-        0.4 * made.ofType('AWS::SecretsManager::Secret').length,
-      );
-      const metrics = Object.keys(METRICS).length + Object.keys(QUEUES).length - 1;
-      expect(cell('Metrics ')[0]).toBe(`Metrics of the ingestor, ${metrics} at $0.30`);
-      expect(dollars(cell('Metrics ')[column + 1] ?? '')).toBeCloseTo(0.3 * metrics);
-      const [, ...alarms] = /^Alarms \((\d+) and (\d+);/.exec(cell('Alarms ')[0] ?? '') ?? [];
-      expect(Number(alarms[column])).toBe(made.ofType('AWS::CloudWatch::Alarm').length);
-      const sum = table.slice(0, -1).reduce((total, row) => total + dollars(row[column + 1] ?? ''), 0);
-      expect(cell('**Sum**')[column + 1], `${sum}`).toBe(`**${Math.round(sum)}**`);
-    });
+    const metrics = Object.keys(METRICS).length + Object.keys(QUEUES).length - 1;
+    for (const [column, { ofType }] of both.entries()) {
+      const row = (title: string) => table.find(([first = '']) => first.startsWith(title)) ?? [];
+      const secrets = ofType('AWS::SecretsManager::Secret').length;
+      expect(row('Secrets, ')[0]).toBe(`Secrets, ${secrets}`);
+      expect(dollars(row('Secrets, ')[column + 1])).toBeCloseTo(0.4 * secrets);
+      expect(row('Metrics ')[0]).toBe(`Metrics of the ingestor, ${metrics} at $0.30`);
+      expect(dollars(row('Metrics ')[column + 1])).toBeCloseTo(0.3 * metrics);
+      const [, ...alarms] = /^Alarms \((\d+) and (\d+);/.exec(row('Alarms ')[0] ?? '') ?? [];
+      expect(Number(alarms[column])).toBe(ofType('AWS::CloudWatch::Alarm').length);
+      const sum = table.slice(0, -1).reduce((total, cells) => total + dollars(cells[column + 1]), 0);
+      expect(row('**Sum**')[column + 1], `${sum}`).toBe(`**${Math.round(sum)}**`);
+    }
   });
 });
 
 describe('the runbook', () => {
-  it('asks a running task by a command that works where only Node is', async () => {
+  it('reads the health of a running task by a command that needs Node only', async () => {
     const [, command = '', program = ''] = /--command "(\S+) -e ([^"]+)"/.exec(runbook) ?? [];
     expect(command).toBe(NODE);
-    expect(program).toContain(encodeURIComponent(`http://127.0.0.1:${DEFAULT_PORT}${PATHS.health}`));
-    // The shell of the person who types it, and whatever splits it at the other end, leave this as it is.
+    // Neither the shell of the person who types it nor the split at the other end changes this.
     expect(program).not.toMatch(/[\s'"`$\\!]/);
-    const server = createServer((request, response) => response.end(`asked ${request.url}`)).listen(0, '127.0.0.1');
+    const server = createServer((request, response) => response.end(`answer of ${request.url}`)).listen(0, '127.0.0.1');
     await once(server, 'listening');
     try {
       const { port } = server.address() as AddressInfo;
-      const { stdout } = await promisify(execFile)(process.execPath, [
-        '-e',
-        program.replace(`%3A${DEFAULT_PORT}`, `%3A${port}`),
-      ]);
-      expect(stdout).toBe(`asked ${PATHS.health}\n`);
+      const here = program.replace(`%3A${DEFAULT_PORT}`, `%3A${port}`);
+      expect(here).not.toBe(program);
+      const { stdout } = await promisify(execFile)(process.execPath, ['-e', here]);
+      expect(stdout).toBe(`answer of ${PATHS.health}\n`);
     } finally {
       server.close();
     }
   });
 
-  it('has an entry wherever a script, an alarm or an error sends its reader', () => {
+  it('has an entry wherever a script or a source file refers to one', () => {
     const headings = [...runbook.matchAll(/^### (.+)$/gm)].map(([, title = '']) =>
       title.toLowerCase().replaceAll(' ', '-'),
     );
@@ -225,7 +216,10 @@ describe('the runbook', () => {
     );
     const text = [...scripts, sources('lib'), sources('bin'), sources('service')].join('\n');
     for (const [, anchor = ''] of text.matchAll(/docs\/runbook\.md#([\w-]+)/g)) expect(headings).toContain(anchor);
-    for (const { id } of alarmDefinitions(settingsFor('production'))) expect(headings).toContain(id);
-    expect(headings).toContain(UNHEALTHY);
+  });
+
+  it('names the command for every login, and the output that it reads', () => {
+    for (const login of Object.values(USERS)) expect(runbook).toMatch(new RegExp(`logins -- revoke .{0,60}${login}`));
+    expect(runbook).toContain(`\`${LOGIN_FUNCTION_OUTPUT}\``);
   });
 });
