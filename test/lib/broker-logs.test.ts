@@ -1,12 +1,13 @@
-// A log group of the broker that somebody deleted by hand: neither an update of the retention nor its rollback fails. The
-// events are CloudFormation's, made of the templates' own properties; the code is the library's, as it runs in Lambda, in
-// a process of its own; CloudWatch Logs answers over HTTP.
+// A log group of the broker that was deleted by hand: neither an update of the retention nor its rollback fails. The events are
+// CloudFormation's, with the properties of the templates; the code is the library's, as it runs in Lambda, in its own
+// process; CloudWatch Logs is a fake over HTTP.
 import { execFile } from 'node:child_process';
 import { once } from 'node:events';
 import { createServer, type Server } from 'node:http';
 import { createRequire } from 'node:module';
 import type { AddressInfo } from 'node:net';
 import { dirname, join } from 'node:path';
+import { json } from 'node:stream/consumers';
 import { promisify } from 'node:util';
 import { afterAll, beforeAll, beforeEach, expect, it } from 'vitest';
 import { type Resource, type Synthesized, synthesized } from '../support/synthesized.ts';
@@ -24,16 +25,11 @@ let before: Synthesized;
 let after: Synthesized;
 
 beforeAll(async () => {
-  server = createServer((request, response) => {
-    let text = '';
-    request.on('data', (chunk) => {
-      text += chunk;
-    });
-    request.on('end', () => {
-      const answer = logs(String(request.headers['x-amz-target']).split('.')[1] ?? '', JSON.parse(text));
-      response.writeHead(answer === undefined ? 200 : 400, { 'content-type': 'application/x-amz-json-1.1' });
-      response.end(JSON.stringify(answer === undefined ? {} : { __type: answer, message: answer }));
-    });
+  server = createServer(async (request, response) => {
+    const action = String(request.headers['x-amz-target']).split('.')[1] ?? '';
+    const error = logs(action, (await json(request)) as Parameters<typeof logs>[1]);
+    response.writeHead(error ? 400 : 200, { 'content-type': 'application/x-amz-json-1.1' });
+    response.end(JSON.stringify(error ? { __type: error, message: error } : {}));
   });
   await once(server.listen(0, '127.0.0.1'), 'listening');
   before = synthesized('staging');
