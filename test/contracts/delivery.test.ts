@@ -440,7 +440,7 @@ describe('wait-until-healthy.sh', () => {
   it.each(['null', '{}'])('succeeds, with a warning, where only the token is missing (%s)', async (versions) => {
     const { code, stdout } = await wait({ states: ['ALARM'], versions });
     expect(stdout).toMatch(
-      /::warning::staging is deployed, and waits for the bot's token: put it into the secret discord-ingestor\/staging\/discord-token\./,
+      /::warning::staging is deployed, and waits for the bot's token: store it in the secret discord-ingestor\/staging\/discord-token\./,
     );
     expect(code).toBe(0);
   });

@@ -125,8 +125,8 @@ describe('faults', () => {
     'task.memoryMiB: expected one of 512, 1024, 2048 with task.cpu 256, got 4096': {
       task: { cpu: 256, memoryMiB: 4096 },
     },
-    'task.outboxMaxBytes: expected at most a third of the heap (102 of 307 MiB), got 512 MiB. Lower it, or raise task.memoryMiB':
-      { task: { outboxMaxBytes: 512 * 1024 * 1024 } },
+    'task.outboxMaxBytes: expected at most a third of the heap (102 of 307 MiB), got 103 MiB. Lower it, or raise task.memoryMiB':
+      { task: { outboxMaxBytes: 103 * 1024 * 1024 } },
     'logRetentionDays: expected one of 1, 3, 5, 7, 14, 30,': { logRetentionDays: 10 },
     "alarmEmail: expected an e-mail address, got 'ops'": { alarmEmail: 'ops' },
     "network.cidr: expected an address range from /16 to /20 such as '10.73.0.0/16', got '10.0.0.0'": {
@@ -212,7 +212,8 @@ describe('faults', () => {
   it('what just fits is accepted', () => {
     const fits = (choices: unknown) => expect(faultsOf('staging', choices), JSON.stringify(choices)).toEqual([]);
     fits({ broker: { size: 'mq.m7g.4xlarge' }, shards: { count: 1000, perTask: 1 } });
-    fits({ broker: { nodes: 3 }, shards: { count: 62, perTask: 2 } });
+    fits({ broker: { nodes: 3 }, shards: { count: 63, perTask: 2 } });
+    fits({ task: { outboxMaxBytes: 102 * 1024 * 1024 } });
     fits({ shards: { count: 37, perTask: 1 } });
     fits({ egress: 'nat', natGateways: 3, network: { zones: 3 } });
     // The limits of an existing broker are unknown.
