@@ -12,7 +12,7 @@ import { ReleaseAlarms } from './release-alarms.ts';
 import { removalPolicy } from './removal-policy.ts';
 import { LoginRotation } from './rotation/login-rotation.ts';
 import { LOGIN_FUNCTION_OUTPUT } from './rotation/rotation.ts';
-import { AMQPS_PORT, brokerLogin, discordTokenSecret, type LoginUser, secretName, secretOfYours } from './secrets.ts';
+import { AMQPS_PORT, brokerLogin, discordTokenSecret, existingSecret, type LoginUser, secretName } from './secrets.ts';
 import type { Settings } from './settings.ts';
 import { BrokerTopology } from './topology/broker-topology.ts';
 import { discordTopology } from './topology/topology.ts';
@@ -60,7 +60,7 @@ export class BrokerStack extends Stack {
     const ownToken = discordTokenSecret(this, 'DiscordToken', secrets);
     const { discordTokenSecretArn, discordTokenKeyArn } = settings;
     this.discordToken = discordTokenSecretArn
-      ? secretOfYours(this, 'YourDiscordToken', discordTokenSecretArn, discordTokenKeyArn)
+      ? existingSecret(this, 'YourDiscordToken', discordTokenSecretArn, discordTokenKeyArn)
       : ownToken;
     const login = (id: string, username: LoginUser, description: string) =>
       brokerLogin(this, id, { ...secrets, host: this.broker.host, vhost: VHOST, username, description });

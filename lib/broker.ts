@@ -11,7 +11,7 @@ import { Construct } from 'constructs';
 import { MAX_MESSAGE_BYTES } from '../service/contract/limits.ts';
 import { brokerLimits } from './broker-limits.ts';
 import { removalPolicy } from './removal-policy.ts';
-import { ADMINISTRATOR, AMQPS_PORT, administratorSecret, secretOfYours } from './secrets.ts';
+import { ADMINISTRATOR, AMQPS_PORT, administratorSecret, existingSecret } from './secrets.ts';
 import { type Settings, storageGb } from './settings.ts';
 
 /** Those in use, of a broker with RabbitMQ 4, which has none per queue. Source: Amazon MQ, metrics for RabbitMQ. */
@@ -132,7 +132,7 @@ export class ExistingBroker extends BrokerBase {
     super(scope, id);
     this.host = existing.host;
     const { administratorSecretArn, administratorKeyArn } = existing;
-    this.administrator = secretOfYours(this, 'Administrator', administratorSecretArn, administratorKeyArn);
+    this.administrator = existingSecret(this, 'Administrator', administratorSecretArn, administratorKeyArn);
     const security = ec2.SecurityGroup.fromSecurityGroupId(this, 'Access', existing.securityGroupId);
     this.connections = new ec2.Connections({ securityGroups: [security], defaultPort: ec2.Port.tcp(AMQPS_PORT) });
   }

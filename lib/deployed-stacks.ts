@@ -94,9 +94,9 @@ function ownershipFault({ name, arn, tags }: FoundStack, { settings, instance }:
 
 /** @returns undefined where CloudFormation takes an update */
 function stateFault({ name, status, terminationProtection }: FoundStack, settings: Settings): string | undefined {
-  if (UPDATABLE.includes(status)) return undefined;
+  if (UPDATABLE.test(status)) return undefined;
   if (status.endsWith('_IN_PROGRESS')) return `${name} is ${status}: a change is under way. Wait until it has ended`;
-  if (ROLLED_BACK_BY_HAND.includes(status)) {
+  if (ROLLED_BACK_BY_HAND.test(status)) {
     return `${name} is ${status}: an update failed and was not rolled back to its end. Read why in its events, repair it, then npx cdk rollback ${name} -c environment=${settings.environment}`;
   }
   const unprotect = `aws cloudformation update-termination-protection --no-enable-termination-protection --stack-name ${name} && `;
@@ -108,27 +108,14 @@ function stateFault({ name, status, terminationProtection }: FoundStack, setting
   return `${name} is ${status}: ${happened}. Read why in its events, then ${remove}, and deploy again`;
 }
 
-const UPDATABLE: readonly string[] = [
-  'CREATE_COMPLETE',
-  'UPDATE_COMPLETE',
-  'UPDATE_ROLLBACK_COMPLETE',
-  'IMPORT_COMPLETE',
-  'IMPORT_ROLLBACK_COMPLETE',
-];
-
-const NEVER_CREATED: readonly string[] = [
-  'CREATE_FAILED',
-  'ROLLBACK_COMPLETE',
-  'ROLLBACK_FAILED',
-  'ROLLBACK_IN_PROGRESS',
-];
-
-const ROLLED_BACK_BY_HAND: readonly string[] = ['UPDATE_FAILED', 'UPDATE_ROLLBACK_FAILED', 'IMPORT_ROLLBACK_FAILED'];
+const UPDATABLE = /^(CREATE|UPDATE|UPDATE_ROLLBACK|IMPORT|IMPORT_ROLLBACK)_COMPLETE$/;
+const NEVER_CREATED = /^(CREATE_FAILED|ROLLBACK_COMPLETE|ROLLBACK_FAILED|ROLLBACK_IN_PROGRESS)$/;
+const ROLLED_BACK_BY_HAND = /^(UPDATE|UPDATE_ROLLBACK|IMPORT_ROLLBACK)_FAILED$/;
 
 function settingsFaults(stacks: readonly FoundStack[], { settings }: Wanted): string[] {
   const names = stackNames(settings.environment);
   // A stack that was never created has nothing to lose.
-  const created = stacks.filter(({ status }) => !NEVER_CREATED.includes(status));
+  const created = stacks.filter(({ status }) => !NEVER_CREATED.test(status));
   const [broker, service] = [names.broker, names.service].map((name) => created.find((stack) => stack.name === name));
   if (!broker) return [];
   try {

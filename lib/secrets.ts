@@ -70,7 +70,7 @@ export function discordTokenSecret(scope: Construct, id: string, props: SecretPr
 }
 
 /** An existing secret. Where it is encrypted with a key of its own, a reader may decrypt it. */
-export function secretOfYours(scope: Construct, id: string, arn: string, keyArn?: string): ISecret {
+export function existingSecret(scope: Construct, id: string, arn: string, keyArn?: string): ISecret {
   const secret = Secret.fromSecretCompleteArn(scope, id, arn);
   if (keyArn === undefined) return secret;
   // The library would add to the key's policy, which this stack does not own.

@@ -148,7 +148,7 @@ function isRecord(value: unknown): value is Record<string, unknown> {
 export function schemaFor(environment: Environment) {
   const defaults = DEFAULTS[environment];
   return z.strictObject({
-    // Left out, the stacks fit whatever account and region the CLI is logged in to. Named, a wrong login cannot deploy.
+    // Without them, the stacks go to the account and region of the CLI's login. With them, a wrong login cannot deploy.
     account: text(/^\d{12}$/, 'the 12 digits of an AWS account, quoted').optional(),
     region: text(/^[a-z]{2}(-[a-z]+)+-\d$/, "a region such as 'eu-central-1'").optional(),
 

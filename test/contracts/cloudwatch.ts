@@ -112,7 +112,7 @@ function aggregate(statistic: string, values: readonly number[]): Value {
   return values.length === 0 ? undefined : calculated(values);
 }
 
-/** What the alarm looks at, in one period. */
+/** The value that the alarm evaluates, in one period. */
 function watchedValue(alarm: AlarmProperties, data: DataPoints, from: number, to: number): Value {
   const { Metrics } = alarm;
   if (Metrics === undefined) return data.statistic(alarm, alarm.Statistic ?? '', from, to);

@@ -65,8 +65,8 @@ interface StoredAt {
 /** Whether a session that another task stored is lost in the hand-over, by session.ts. */
 function lostBy({ storedAt, ...alive }: StoredAt): boolean {
   let inHandOver: boolean | undefined;
-  const session = new ShardSession(0, 1, (_, blamed) => {
-    inHandOver = blamed;
+  const session = new ShardSession(0, 1, (_, counted) => {
+    inHandOver = counted;
   });
   const stored = { sessionId: 's', resumeUrl: 'wss://x.discord.gg', sequence: 1, shardCount: 1, startedAt: 0 };
   session.restore({ ...stored, ...alive }, storedAt, TAKEN_OVER_AT);

@@ -6,7 +6,7 @@ import { describe, expect, it } from 'vitest';
 import { type Choices, merged, schemaFor, settingsFor } from '../../lib/settings.ts';
 import { transitionFaults } from '../../lib/transition.ts';
 import { type Synthesized, synthesized } from '../support/synthesized.ts';
-import { exportsOf, imports, neededBy, templatesOf } from './needed.ts';
+import { dependenciesOf, exportsOf, imports, templatesOf } from './dependencies.ts';
 
 interface Variation {
   /** What both have. */
@@ -22,17 +22,17 @@ const existing = {
 };
 const secret = (name: string) => `arn:aws:secretsmanager:eu-central-1:111122223333:secret:${name}-AbCdEf`;
 const key = (name: string) => `arn:aws:kms:eu-central-1:111122223333:key/${name}`;
-const theirs = {
-  name: 'theirs',
+const broker = {
+  name: 'broker',
   host: 'b-1.mq.eu-central-1.on.aws',
   administratorSecretArn: secret('admin'),
   securityGroupId: 'sg-0a1b2c3d',
 };
-const inTheirs = (change: object): Choices => ({
+const withBroker = (change: object): Choices => ({
   network: { existing },
-  broker: { existing: { ...theirs, ...change } },
+  broker: { existing: { ...broker, ...change } },
 });
-const inTheirNetwork = (change: object): Choices => ({ network: { existing: { ...existing, ...change } } });
+const inNetwork = (change: object): Choices => ({ network: { existing: { ...existing, ...change } } });
 const cluster = { broker: { nodes: 3 } } as const;
 
 /** From the defaults of staging, unless it says otherwise; and each the other way round. */
@@ -50,21 +50,21 @@ const variations: Readonly<Record<string, readonly Variation[]>> = {
   ],
   'network.existing.vpcId': [
     { to: { network: { existing } } },
-    { from: { network: { existing } }, to: inTheirNetwork({ vpcId: 'vpc-0a1b2c3e' }) },
+    { from: { network: { existing } }, to: inNetwork({ vpcId: 'vpc-0a1b2c3e' }) },
   ],
   'network.existing.brokerSubnetIds': [
-    { from: { network: { existing } }, to: inTheirNetwork({ brokerSubnetIds: ['subnet-0000000b'] }) },
+    { from: { network: { existing } }, to: inNetwork({ brokerSubnetIds: ['subnet-0000000b'] }) },
     {
-      from: inTheirs({}),
-      to: { ...inTheirs({}), ...inTheirNetwork({ brokerSubnetIds: ['subnet-0000000b'] }) },
+      from: withBroker({}),
+      to: { ...withBroker({}), ...inNetwork({ brokerSubnetIds: ['subnet-0000000b'] }) },
     },
   ],
   'network.existing.serviceSubnetIds': [
-    { from: { network: { existing } }, to: inTheirNetwork({ serviceSubnetIds: ['subnet-1000000c'] }) },
+    { from: { network: { existing } }, to: inNetwork({ serviceSubnetIds: ['subnet-1000000c'] }) },
     {
       base: { egress: 'nat' },
       from: { network: { existing } },
-      to: inTheirNetwork({ serviceSubnetIds: ['subnet-1000000c'] }),
+      to: inNetwork({ serviceSubnetIds: ['subnet-1000000c'] }),
     },
   ],
   egress: [
@@ -87,16 +87,16 @@ const variations: Readonly<Record<string, readonly Variation[]>> = {
   'broker.maintenanceWindow.day': [{ to: { broker: { maintenanceWindow: { day: 'MONDAY' } } } }],
   'broker.maintenanceWindow.time': [{ to: { broker: { maintenanceWindow: { time: '04:00' } } } }],
   'broker.maintenanceWindow.timeZone': [{ to: { broker: { maintenanceWindow: { timeZone: 'Europe/Berlin' } } } }],
-  'broker.existing.name': [{ from: inTheirs({}), to: inTheirs({ name: 'renamed' }) }],
+  'broker.existing.name': [{ from: withBroker({}), to: withBroker({ name: 'renamed' }) }],
   'broker.existing.host': [
-    { from: inTheirs({}), to: inTheirs({ host: 'b-2.mq.eu-central-1.on.aws' }) },
-    { base: { network: { existing } }, to: inTheirs({}) },
+    { from: withBroker({}), to: withBroker({ host: 'b-2.mq.eu-central-1.on.aws' }) },
+    { base: { network: { existing } }, to: withBroker({}) },
   ],
   'broker.existing.administratorSecretArn': [
-    { from: inTheirs({}), to: inTheirs({ administratorSecretArn: secret('other') }) },
+    { from: withBroker({}), to: withBroker({ administratorSecretArn: secret('other') }) },
   ],
-  'broker.existing.administratorKeyArn': [{ from: inTheirs({}), to: inTheirs({ administratorKeyArn: key('1') }) }],
-  'broker.existing.securityGroupId': [{ from: inTheirs({}), to: inTheirs({ securityGroupId: 'sg-0a1b2c3e' }) }],
+  'broker.existing.administratorKeyArn': [{ from: withBroker({}), to: withBroker({ administratorKeyArn: key('1') }) }],
+  'broker.existing.securityGroupId': [{ from: withBroker({}), to: withBroker({ securityGroupId: 'sg-0a1b2c3e' }) }],
   'shards.count': [{ to: { shards: { count: 40 } } }],
   'shards.perTask': [{ base: { shards: { count: 40 } }, to: { shards: { perTask: 10 } } }],
   'shards.standbys': [{ to: { shards: { standbys: 2 } } }],
@@ -149,7 +149,7 @@ const LOSSES: readonly ResourceImpact[] = [
 /** What the deployed service needs and the update of the broker stack would remove. */
 function taken(before: Synthesized, after: Synthesized): string[] {
   const [deployed, wanted] = [templatesOf(before), templatesOf(after)];
-  const needed = neededBy(deployed.service, deployed.broker);
+  const needed = dependenciesOf(deployed.service, deployed.broker);
   const { resources } = fullDiff(deployed.broker, wanted.broker);
   const lost = resources.logicalIds
     .filter((id) => needed.has(id) && LOSSES.includes(resources.get(id).changeImpact))
@@ -167,8 +167,8 @@ it('every setting of the schema is varied, and nothing else', () => {
 
 it('the service needs: network, subnets with their way out, group, rules, secrets, broker', () => {
   const { broker, service } = templatesOf(synthesized('staging', { egress: 'nat' }));
-  const needed = [...neededBy(service, broker)];
-  const types = new Set(needed.map((id) => broker.Resources[id]?.Type.replace(/.*::/, '')));
+  const ids = [...dependenciesOf(service, broker)];
+  const types = new Set(ids.map((id) => broker.Resources[id]?.Type.replace(/.*::/, '')));
   expect([...types].toSorted()).toEqual([
     ...['Broker', 'EIP', 'InternetGateway', 'NatGateway', 'Route', 'RouteTable', 'Secret', 'SecurityGroup'],
     ...['SecurityGroupEgress', 'SecurityGroupIngress', 'Subnet', 'SubnetRouteTableAssociation', 'VPC'],
@@ -196,12 +196,12 @@ describe('settings without a rule', () => {
 
   it.each([{ from: {}, to: all }, back])('$from → $to takes nothing from the running tasks', ({ from, to }) => {
     const loss = taken(synthesized('staging', from), synthesized('staging', to));
-    const guilty = () =>
+    const causes = () =>
       free.filter((some) => {
         const [before, after] = to === all ? [{}, some.to] : [some.to, {}];
         return taken(synthesized('staging', before), synthesized('staging', after)).length > 0;
       });
-    expect(loss, loss.length > 0 ? JSON.stringify(guilty()) : '').toEqual([]);
+    expect(loss, loss.length > 0 ? JSON.stringify(causes()) : '').toEqual([]);
   });
 });
 

@@ -13,7 +13,7 @@ import { APPLIED_TAG, TOPOLOGY_ENV } from '../../lib/topology/resource-propertie
 import { STOP_TIMEOUT_SECONDS } from '../../service/contract/limits.ts';
 import { USERS } from '../../service/contract/names.ts';
 import { type Synthesized, synthesized } from '../support/synthesized.ts';
-import { exportsOf, imports, references, templatesOf } from './needed.ts';
+import { exportsOf, imports, references, templatesOf } from './dependencies.ts';
 
 const both = { staging: synthesized('staging'), production: synthesized('production') };
 const environments = Object.entries(both) as [Environment, Synthesized][];

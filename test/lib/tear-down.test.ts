@@ -5,7 +5,7 @@ import { join } from 'node:path';
 import { describe, expect, it } from 'vitest';
 import { secretName } from '../../lib/secrets.ts';
 import { synthesized } from '../support/synthesized.ts';
-import { type Template, templatesOf } from './needed.ts';
+import { type Template, templatesOf } from './dependencies.ts';
 
 const document = readFileSync(join(import.meta.dirname, '../../docs/deploy.md'), 'utf8');
 const section = (heading: string) => document.split(new RegExp(`^${heading}$`, 'm'))[1]?.split(/^#{2,3} /m)[0] ?? '';
