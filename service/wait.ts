@@ -1,6 +1,8 @@
 // Waiting with an end: backoff, sleeps and promises that a signal or a deadline cuts short. Every timer and listener is
 // removed when the wait is over, and no timer keeps the process alive.
 
+import { setTimeout } from 'node:timers/promises';
+
 const FIRST_BACKOFF_MS = 1_000;
 const LONGEST_BACKOFF_MS = 30_000;
 
@@ -19,15 +21,9 @@ export function backoffMs(
   return Math.round(step / 2 + (step / 2) * random());
 }
 
-/** @throws the signal's reason as soon as it aborts */
+/** @throws when the signal aborts */
 export async function sleep(ms: number, signal?: AbortSignal): Promise<void> {
-  const over = Promise.withResolvers<void>();
-  const timer = setTimeout(over.resolve, ms).unref();
-  try {
-    await (signal === undefined ? over.promise : orAborted(over.promise, signal));
-  } finally {
-    clearTimeout(timer);
-  }
+  await setTimeout(ms, undefined, { ref: false, ...(signal && { signal }) });
 }
 
 /** What the promise settles with. @throws the signal's reason as soon as it aborts */

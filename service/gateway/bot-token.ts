@@ -1,9 +1,9 @@
-// The bot's token as all shards share it: there, missing, or rejected. When it is missing or rejected nobody connects:
-// it is read again until another one appears. So a bad token costs one refusal, not one for each shard.
+// The bot's token, shared by all shards: usable, missing, or rejected. While it is missing or rejected no shard connects,
+// and it is read again until another one appears. So a bad token costs one refusal, not one for each shard.
 
-import { setTimeout as sleep } from 'node:timers/promises';
 import { errorMessage } from '../errors.ts';
 import type { Log } from '../log.ts';
+import { sleep } from '../wait.ts';
 import { SharedWait } from './shared-wait.ts';
 
 /** Owned here, satisfied by a `Credential<string>`. */
@@ -22,7 +22,7 @@ export class BotToken {
   #value: string | undefined;
   #rejected = false;
   #problem: string | undefined;
-  readonly #reading = new SharedWait((signal) => this.#readUntilGood(signal));
+  readonly #reading = new SharedWait((signal) => this.#readUntilUsable(signal));
 
   constructor(source: TokenSource, log: Log, readAgainMs = READ_AGAIN_MS) {
     this.#source = source;
@@ -30,30 +30,30 @@ export class BotToken {
     this.#readAgainMs = readAgainMs;
   }
 
-  /** What is wrong with it and what to do, in one sentence; nothing while it is good. */
+  /** What is wrong with it and what to do, in one sentence; nothing while it is usable. */
   get problem(): string | undefined {
     return this.#problem;
   }
 
-  /** There has never been one: a person has yet to put it in place. */
+  /** It was never there: a person has to put it in place. */
   get missing(): boolean {
     return this.#value === undefined && this.#problem !== undefined;
   }
 
-  /** The token. Waits, for ever, until there is one that has not been rejected. @throws when the signal aborts */
+  /** Waits, indefinitely, for a token that was not rejected. @throws when the signal aborts */
   async usable(signal: AbortSignal): Promise<string> {
     if (this.#value !== undefined && !this.#rejected) return this.#value;
     return await this.#reading.join(signal);
   }
 
-  /** Discord refused this token. One that has been replaced meanwhile is not concerned. */
+  /** Discord refused this token; one that has been replaced meanwhile stays usable. */
   reject(token: string, reason: string): void {
     if (token !== this.#value || this.#rejected) return;
     this.#rejected = true;
-    this.#say(`${reason}. Put the bot's present token into ${this.#source.from}`);
+    this.#report(`${reason}. Put the bot's current token into ${this.#source.from}`);
   }
 
-  async #readUntilGood(signal: AbortSignal): Promise<string> {
+  async #readUntilUsable(signal: AbortSignal): Promise<string> {
     while (true) {
       signal.throwIfAborted();
       try {
@@ -67,14 +67,14 @@ export class BotToken {
           return value;
         }
       } catch (error) {
-        this.#say(errorMessage(error));
+        this.#report(errorMessage(error), error);
       }
-      await sleep(this.#readAgainMs, undefined, { signal });
+      await sleep(this.#readAgainMs, signal);
     }
   }
 
-  #say(problem: string): void {
-    if (problem !== this.#problem) this.#log.error({ problem }, 'no usable bot token: waiting for another one');
+  #report(problem: string, err?: unknown): void {
+    if (problem !== this.#problem) this.#log.error({ problem, err }, 'no usable bot token: waiting for another one');
     this.#problem = problem;
   }
 }

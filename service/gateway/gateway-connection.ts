@@ -1,10 +1,10 @@
-// One connection to the gateway: `WebSocketShard` of `@discordjs/ws` without its own reconnecting. The package speaks
-// the protocol (HELLO, heartbeats, IDENTIFY, RESUME, op 7 and 9, compression); whatever it wants to end, it ends by
-// `destroy`, which is taken over here, so that a connection ends once and its end is a value for others to judge.
-// Why not its reconnecting: a stop asked for between two connections is ignored, two ends at once connect twice,
-// there is no backoff, and it forgets the session when the network fails (read in 2.0.4).
+// One connection to the gateway: `WebSocketShard` of `@discordjs/ws` without its own reconnecting. The package implements
+// the protocol (HELLO, heartbeats, IDENTIFY, RESUME, op 7 and 9, compression) and ends every connection by `destroy`,
+// which is overridden here: a connection ends once, and its end is a value that close-code.ts judges.
+// Why not its reconnecting: it ignores a stop between two connections, two ends at once connect twice, there is no
+// backoff, and it forgets the session when the network fails (read in 2.0.4).
 
-import { setImmediate as nextTurn, setTimeout as sleep } from 'node:timers/promises';
+import { setImmediate as nextTurn } from 'node:timers/promises';
 import {
   type IContextFetchingStrategy,
   WebSocketShard,
@@ -14,11 +14,12 @@ import {
   WebSocketShardStatus,
 } from '@discordjs/ws';
 import { GatewayOpcodes, type GatewaySendPayload } from 'discord-api-types/v10';
+import { orAfter } from '../wait.ts';
 import { type ConnectionEnd, RESUMABLE_CLOSE } from './close-code.ts';
 
 /** A half-open peer never answers the close handshake; `ws` itself would wait 30 s. */
 const CLOSE_DEADLINE_MS = 2_000;
-/** Without a dispatch or RESUMED for so long after RESUME, the connection is given up. The package waits for ever. */
+/** After RESUME, without a dispatch or RESUMED for so long, the connection is closed. The package waits indefinitely. */
 const RESUME_DEADLINE_MS = 30_000;
 
 export class GatewayConnection extends WebSocketShard {
@@ -30,7 +31,7 @@ export class GatewayConnection extends WebSocketShard {
   #code: number | undefined;
   #resumeWatch: NodeJS.Timeout | undefined;
 
-  /** Told of each IDENTIFY and RESUME that is sent. */
+  /** Called for each IDENTIFY and RESUME that is sent. */
   onSent: (sent: 'identify' | 'resume') => void = () => undefined;
 
   constructor(strategy: IContextFetchingStrategy, shardId: number) {
@@ -41,7 +42,7 @@ export class GatewayConnection extends WebSocketShard {
     this.on(WebSocketShardEvents.SocketError, () => {
       this.#socketFailed = true;
     });
-    // Emitted for close codes after which the package stops; the code says the same. Without a listener it throws.
+    // Emitted for close codes after which the package stops; the code is the reason. Without a listener it throws.
     this.on(WebSocketShardEvents.Error, () => undefined);
     this.on(WebSocketShardEvents.Dispatch, () => this.#resumeWatch?.refresh());
     this.on(WebSocketShardEvents.Resumed, () => this.#unwatchResume());
@@ -53,9 +54,9 @@ export class GatewayConnection extends WebSocketShard {
     });
   }
 
-  /** Connects, and resolves when the connection has ended, however. Never rejects. Once only. */
+  /** Connects, and resolves when the connection has ended for any reason. Never rejects. Once only. */
   run(): Promise<ConnectionEnd> {
-    // Its promise settles only on READY or RESUMED; the end is what is waited for.
+    // Its promise settles on READY or RESUMED; the end is what is waited for.
     this.connect().catch(() => undefined);
     return this.#ended.promise;
   }
@@ -81,7 +82,7 @@ export class GatewayConnection extends WebSocketShard {
     const socket = this['connection'];
     // Always with a code that keeps the session: whether it is given up is not for a connection to decide.
     const closing = super.destroy({ code: RESUMABLE_CLOSE, ...(options.reason && { reason: options.reason }) });
-    await Promise.race([closing, sleep(CLOSE_DEADLINE_MS, undefined, { ref: false })]).catch(() => undefined);
+    await orAfter(closing, CLOSE_DEADLINE_MS, () => undefined).catch(() => undefined);
     if (socket !== null && socket.readyState !== socket.CLOSED) {
       // Still connecting (the package leaves such a socket open), or no answer to the close.
       socket.on('error', () => undefined);

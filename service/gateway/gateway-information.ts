@@ -1,13 +1,12 @@
-// What Discord says of the gateway before anyone connects (GET /gateway/bot): its address, the recommended number of
-// shards, and what is left of today's IDENTIFYs. Fetched when asked for, and kept for a moment only: the budget is
-// shared with everyone who uses the token. https://discord.com/developers/docs/events/gateway#get-gateway-bot
+// Get Gateway Bot: the gateway's address, the recommended number of shards, and what is left of today's IDENTIFYs. Fetched
+// when asked for, and kept for a moment only: every process with the token uses the same budget.
+// https://docs.discord.com/developers/events/gateway#get-gateway-bot
 
-import { setTimeout as sleep } from 'node:timers/promises';
 import { DiscordAPIError, REST, RESTEvents } from '@discordjs/rest';
 import { type APIGatewayBotInfo, type RESTGetAPIGatewayBotResult, Routes } from 'discord-api-types/v10';
 import { errorMessage } from '../errors.ts';
 import type { Log } from '../log.ts';
-import { backoffMs } from '../wait.ts';
+import { backoffMs, sleep } from '../wait.ts';
 import type { BotToken } from './bot-token.ts';
 import { SharedWait } from './shared-wait.ts';
 
@@ -45,12 +44,12 @@ export class GatewayInformation {
     return this.#problem;
   }
 
-  /** Discord has asked to be left alone for a while, which is not over. */
+  /** Discord's rate limit makes requests wait now. */
   get limited(): boolean {
     return Date.now() < this.#limitedUntil;
   }
 
-  /** A fresh answer. Asks again, for ever, while Discord cannot be reached. @throws when the signal aborts */
+  /** A fresh answer. Retries indefinitely while Discord cannot be reached. @throws when the signal aborts */
   async fetch(signal: AbortSignal): Promise<APIGatewayBotInfo> {
     if (this.#latest !== undefined && Date.now() - this.#latest.at < KEEP_MS) return this.#latest.info;
     return await this.#fetching.join(signal);
@@ -71,7 +70,7 @@ export class GatewayInformation {
     try {
       return await this.#ask(signal);
     } finally {
-      // When nobody asks any more there is no problem either.
+      // Without a request there is no problem.
       this.#problem = undefined;
     }
   }
@@ -91,12 +90,9 @@ export class GatewayInformation {
           this.#token.reject(token, 'Discord rejected the token (401)');
           continue;
         }
-        this.#problem = `Discord's REST cannot be asked for the gateway: ${errorMessage(error)}`;
-        this.#log.warn(
-          { failures, reason: errorMessage(error) },
-          "cannot ask Discord for the gateway's address; trying again",
-        );
-        await sleep(backoffMs(failures), undefined, { signal });
+        this.#problem = `Discord's REST does not answer Get Gateway Bot: ${errorMessage(error)}`;
+        this.#log.warn({ failures, err: error }, "cannot get the gateway's address from Discord; retrying");
+        await sleep(backoffMs(failures), signal);
       }
     }
   }

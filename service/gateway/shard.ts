@@ -1,40 +1,39 @@
-// One shard: connects to the gateway, again and again, until it is stopped. A connection's end is judged (close-code),
-// the session's law is asked, and the next connection follows after a pause that grows while nothing succeeds.
+// One shard: connects to the gateway, again and again, until it is stopped. What the end of a connection means is decided
+// in close-code.ts, what follows from it in reconnect.ts.
 //
 //   stopped:     before start(), after stop(); the session is kept
-//   connecting:  towards HELLO, or waiting for the token or the gateway's address
+//   connecting:  until HELLO; before that it waits for the token and the gateway's address
 //   identifying: waits at the identify gate, then for READY
-//   resuming:    RESUME is sent; replays come in; RESUMED leaves it
-//   ready:       READY or RESUMED has come; dispatches flow
+//   resuming:    RESUME is sent; replays come in until RESUMED
+//   ready:       READY or RESUMED has come; dispatches come in
 //   waiting:     between two connections
-//   failed:      Discord refuses for a reason that only a person can change; nothing leaves it but stop()
+//   failed:      Discord refuses for a reason that only a person can change; only stop() leaves it
 
-import { setTimeout as sleep } from 'node:timers/promises';
 import { CompressionMethod, Encoding, type IContextFetchingStrategy, WebSocketShardEvents } from '@discordjs/ws';
 import type { GatewayDispatchPayload } from 'discord-api-types/v10';
 import type { Log } from '../log.ts';
-import { backoffMs } from '../wait.ts';
+import { orAfter, sleep } from '../wait.ts';
 import type { BotToken } from './bot-token.ts';
-import { type ConnectionEnd, type Verdict, verdictOf } from './close-code.ts';
+import { type Verdict, verdictOf } from './close-code.ts';
 import { GatewayConnection } from './gateway-connection.ts';
 import type { GatewayInformation } from './gateway-information.ts';
 import type { IdentifyGate } from './identify-gate.ts';
+import { type Attempts, addressToResume, reconnectAfter } from './reconnect.ts';
 
 export type ShardState = 'stopped' | 'connecting' | 'identifying' | 'resuming' | 'ready' | 'waiting' | 'failed';
 
+interface Resumable {
+  readonly sessionId: string;
+  readonly resumeUrl: string;
+  readonly sequence: number;
+  readonly shardCount: number;
+}
+
 /** What a shard asks of its session. */
 export interface SessionPort {
-  readonly record:
-    | { readonly sessionId: string; readonly resumeUrl: string; readonly sequence: number; readonly shardCount: number }
-    | undefined;
+  readonly resumeState: Resumable | undefined;
   readonly shardCount: number;
-  begin(session: {
-    readonly sessionId: string;
-    readonly resumeUrl: string;
-    readonly sequence: number;
-    readonly shardCount: number;
-    readonly startedAt: number;
-  }): void;
+  begin(session: Resumable & { readonly startedAt: number }): void;
   resumed(): void;
   /** A connection ended, however. */
   disconnected(at: number): void;
@@ -58,19 +57,12 @@ export interface ShardOptions {
   readonly permission: (signal: AbortSignal) => Promise<void>;
 }
 
-const HANDSHAKE_TIMEOUT_MS = 30_000;
-const HELLO_TIMEOUT_MS = 30_000;
-const READY_TIMEOUT_MS = 30_000;
-/** Discord asks for a random pause of 1 to 5 s before a new session after op 9. */
-const AFTER_REFUSAL_MS = [1_000, 5_000] as const;
-/** A connection that lived this long succeeded: what follows is a first failure. */
-const LIVED_MS = 10_000;
-/** One that came to READY or RESUMED and ended sooner counts up to this many failures: a pause of up to 2 s. */
-const MOST_AFTER_READY = 3;
-/** After so many connections that nobody answered, the session is tried at the gateway's general address too, in turn. */
-const RESUME_URL_TRIES = 2;
-/** Discord's REST may be away while its gateway is not: the session does not wait for it. */
-const GENERAL_ADDRESS_DEADLINE_MS = 5_000;
+/** From the attempt to connect; the package waits for both indefinitely by itself. */
+const HELLO_DEADLINE_MS = 30_000;
+/** From IDENTIFY. */
+const READY_DEADLINE_MS = 30_000;
+/** Discord's REST may be away while its gateway is not: a session does not wait for it. */
+const ADDRESS_DEADLINE_MS = 5_000;
 
 export class Shard {
   readonly id: number;
@@ -82,8 +74,8 @@ export class Shard {
   #connection: GatewayConnection | undefined;
   #stopping = new AbortController();
   #loop: Promise<void> | undefined;
-  #unanswered = 0;
-  /** The present or last connection came to READY or RESUMED. */
+  #attempts: Attempts = { failures: 0, unanswered: 0 };
+  /** The current or last connection came to READY or RESUMED. */
   #wasReady = false;
   #token = '';
 
@@ -118,6 +110,7 @@ export class Shard {
   start(): void {
     if (this.#loop !== undefined) return;
     this.#stopping = new AbortController();
+    this.#attempts = { ...this.#attempts, failures: 0 };
     this.#loop = this.#run(this.#stopping.signal).finally(() => {
       this.#loop = undefined;
     });
@@ -132,59 +125,47 @@ export class Shard {
   }
 
   async #run(signal: AbortSignal): Promise<void> {
-    let failures = 0;
     while (!signal.aborted) {
       const startedAt = Date.now();
       let verdict: Verdict;
       try {
         verdict = await this.#connect(signal);
       } catch (error) {
-        // It was stopped while waiting for the token or the address. Nothing else throws here: a shard that ended by
-        // itself would be missed by nobody, so anything else ends the task.
+        // Stopped while it waited for the token or the address. Anything else is a defect and ends the task: a shard
+        // that ended by itself would go unnoticed.
         if (signal.aborted) return;
         throw error;
       }
       if (signal.aborted) return;
-      failures = Date.now() - startedAt > LIVED_MS ? 1 : failures + 1;
-      if (this.#wasReady) failures = Math.min(failures, MOST_AFTER_READY);
-      this.#options.log.warn(
-        { shard: this.id, verdict: verdict.kind, reason: verdict.reason },
-        'the gateway connection ended',
+      const { kind, reason } = verdict;
+      this.#options.log.warn({ shard: this.id, verdict: kind, reason }, 'the gateway connection ended');
+      const next = reconnectAfter(
+        {
+          verdict: kind,
+          lastedMs: Date.now() - startedAt,
+          wasReady: this.#wasReady,
+          hasSession: this.#keepsSession(verdict),
+        },
+        this.#attempts,
       );
-      const pauseMs = this.#judge(verdict, failures);
-      if (pauseMs === undefined) return;
-      await sleep(pauseMs, undefined, { signal }).catch(() => undefined);
+      if (next === undefined) return this.#fail(reason);
+      if (kind === 'token rejected') this.#options.token.reject(this.#token, reason);
+      this.#attempts = next.attempts;
+      this.#become('waiting');
+      await sleep(next.pauseMs, signal).catch(() => undefined);
     }
   }
 
-  /** @returns how long to wait before the next connection; nothing when there must be none */
-  #judge(verdict: Verdict, failures: number): number | undefined {
-    const { session, token, gate } = this.#options;
-    this.#unanswered = verdict.kind === 'unreachable' ? this.#unanswered + 1 : 0;
-    switch (verdict.kind) {
-      case 'fatal':
-        gate.close(verdict.reason);
-        this.#problem = verdict.reason;
-        this.#become('failed');
-        this.#options.log.fatal({ shard: this.id }, verdict.reason);
-        return undefined;
-      case 'token rejected':
-        token.reject(this.#token, verdict.reason);
-        break;
-      case 'refused': {
-        const kept = session.record !== undefined && session.refused(verdict.reason, Date.now());
-        this.#become('waiting');
-        const [least, most] = AFTER_REFUSAL_MS;
-        if (kept) return Math.random() * 500;
-        // IDENTIFYs are few: those that are refused again and again are asked for ever more rarely.
-        return Math.max(least + Math.random() * (most - least), failures > MOST_AFTER_READY ? backoffMs(failures) : 0);
-      }
-      case 'resume':
-      case 'unreachable':
-    }
-    this.#become('waiting');
-    // The first reconnect is quick, because Discord asks for many (op 7); then 1 s, 2 s … 30 s.
-    return failures <= 1 ? 50 + Math.random() * 200 : backoffMs(failures - 1);
+  #keepsSession({ kind, reason }: Verdict): boolean {
+    const { session } = this.#options;
+    return kind === 'refused' ? session.refused(reason, Date.now()) : session.resumeState !== undefined;
+  }
+
+  #fail(reason: string): void {
+    this.#options.gate.close(reason);
+    this.#problem = reason;
+    this.#become('failed');
+    this.#options.log.fatal({ shard: this.id }, reason);
   }
 
   async #connect(signal: AbortSignal): Promise<Verdict> {
@@ -200,7 +181,7 @@ export class Shard {
       onSent(sent);
     };
     connection.on(WebSocketShardEvents.Hello, () => {
-      if (session.record === undefined) this.#become('identifying');
+      if (session.resumeState === undefined) this.#become('identifying');
     });
     connection.on(WebSocketShardEvents.Ready, () => {
       this.#options.log.info({ shard: this.id }, 'the shard has a new session');
@@ -221,27 +202,23 @@ export class Shard {
     this.#connection = connection;
     const ended = connection.run();
     if (signal.aborted) await connection.leave();
-    const end: ConnectionEnd = await ended;
+    const end = await ended;
     session.disconnected(Date.now());
     this.#connection = undefined;
     return verdictOf(end);
   }
 
-  /** Where to connect: to the session's own address, or in general. @throws when the signal aborts */
+  /** @throws when the signal aborts */
   async #address(signal: AbortSignal): Promise<string> {
     const { information, session } = this.#options;
-    const { record } = session;
-    if (record?.shardCount !== session.shardCount) return (await information.fetch(signal)).url;
-    const turn = this.#unanswered - RESUME_URL_TRIES;
-    if (turn < 0 || turn % 2 === 1) return record.resumeUrl;
-    const fetched = information.fetch(signal);
-    // It goes on asking for the next who needs it.
-    fetched.catch(() => undefined);
-    const late = sleep(GENERAL_ADDRESS_DEADLINE_MS, information.latest, { signal });
-    return (await Promise.race([fetched, late]))?.url ?? record.resumeUrl;
+    const resumeUrl = session.resumeState?.resumeUrl;
+    if (resumeUrl === undefined) return (await information.fetch(signal)).url;
+    if (addressToResume(this.#attempts) === 'session') return resumeUrl;
+    const fetched = await orAfter(information.fetch(signal), ADDRESS_DEADLINE_MS, () => information.latest);
+    return fetched?.url ?? resumeUrl;
   }
 
-  /** What the package asks for. Its hooks must be synchronous and never throw: otherwise it reorders dispatches. */
+  /** For the package. Its hooks must be synchronous and never throw: otherwise it reorders dispatches. */
   #strategy(url: string): IContextFetchingStrategy {
     const { session, gate, intents, compression } = this.#options;
     const { shardCount } = session;
@@ -259,20 +236,20 @@ export class Shard {
         identifyProperties: { os: process.platform, browser: PRODUCT, device: PRODUCT },
         largeThreshold: null,
         initialPresence: null,
-        handshakeTimeout: HANDSHAKE_TIMEOUT_MS,
-        helloTimeout: HELLO_TIMEOUT_MS,
-        readyTimeout: READY_TIMEOUT_MS,
+        handshakeTimeout: null,
+        helloTimeout: HELLO_DEADLINE_MS,
+        readyTimeout: READY_DEADLINE_MS,
       },
       retrieveSessionInfo: () => {
-        const { record } = session;
-        if (record === undefined) return null;
+        const { resumeState } = session;
+        if (resumeState === undefined) return null;
         // The address was chosen above: the package prefers this one to its option.
-        return { ...record, shardId: this.id, resumeURL: url };
+        return { ...resumeState, shardId: this.id, resumeURL: url };
       },
       updateSessionInfo: (_, info) => {
         // It also reports each sequence before its dispatch is handed over, and null whenever it reconnects:
         // neither is an acknowledgement. Only READY brings another session id.
-        if (info === null || info.sessionId === session.record?.sessionId) return;
+        if (info === null || info.sessionId === session.resumeState?.sessionId) return;
         session.begin({
           sessionId: info.sessionId,
           resumeUrl: info.resumeURL,

@@ -1,5 +1,7 @@
-// One piece of work that many wait for. The first starts it; each leaves by its own signal, and nobody else notices; when
-// the last has left, the work is aborted.
+// One piece of work that many wait for. The first starts it; each stops waiting by its own signal, and the others go on;
+// when none is left, the work is aborted.
+
+import { orAborted } from '../wait.ts';
 
 interface Running<T> {
   readonly result: Promise<T>;
@@ -21,13 +23,9 @@ export class SharedWait<T> {
     this.#running ??= this.#start();
     const running = this.#running;
     running.waiting += 1;
-    const aborted = Promise.withResolvers<never>();
-    const leave = () => aborted.reject(signal.reason);
-    signal.addEventListener('abort', leave, { once: true });
     try {
-      return await Promise.race([running.result, aborted.promise]);
+      return await orAborted(running.result, signal);
     } finally {
-      signal.removeEventListener('abort', leave);
       running.waiting -= 1;
       if (running.waiting === 0) {
         running.abort.abort();
@@ -39,11 +37,8 @@ export class SharedWait<T> {
   #start(): Running<T> {
     const abort = new AbortController();
     const running: Running<T> = { result: this.#work(abort.signal), abort, waiting: 0 };
-    // Also when it settles with nobody waiting any more.
-    running.result.then(
-      () => this.#forget(running),
-      () => this.#forget(running),
-    );
+    const forget = () => this.#forget(running);
+    running.result.then(forget, forget);
     return running;
   }
 

@@ -1,11 +1,12 @@
-// The session record of a shard group: what its next owner needs to go on without losing an event. It is the one
-// message of the group's lease queue. `epoch` counts owners, `commit` counts what one owner stored, so that the newest
-// of several is known without trusting clocks.
+// The group record: what the next owner of a shard group needs to go on without losing an event. It is the one message
+// of the group's lease queue. `epoch` counts owners, `commit` counts what one owner stored, so that the newest of several
+// is known without trusting clocks.
 
 import { z } from 'zod';
 import { errorMessage } from '../errors.ts';
+import type { LostSession } from '../lost-session.ts';
 
-const ShardRecord = z.object({
+const ResumeState = z.object({
   sessionId: z.string().min(1),
   resumeUrl: z.url(),
   /** Confirmed sequence: everything up to it is with the broker. */
@@ -17,9 +18,10 @@ const ShardRecord = z.object({
   /** Guilds joined in this session up to the sequence, each with when, Unix ms: see GuildPresence. */
   joins: z.record(z.string(), z.number()).optional(),
 });
-export type ShardRecord = z.infer<typeof ShardRecord>;
+export type ResumeState = z.infer<typeof ResumeState>;
 
-const LostSessionRecord = z.object({
+/** A gap that another task counted: whether it was lost in a hand-over is known no more, and not needed. */
+const CountedGap: z.ZodType<LostSession> = z.object({
   shardId: z.int().nonnegative(),
   sessionId: z.string().min(1),
   lastSequence: z.int().nonnegative(),
@@ -28,31 +30,39 @@ const LostSessionRecord = z.object({
   reason: z.string(),
 });
 
-const GroupRecord = z.object({
-  version: z.literal(1),
-  group: z.int().nonnegative(),
-  owner: z.string().min(1),
-  epoch: z.int().positive(),
-  commit: z.int().nonnegative(),
-  /** Unix ms. */
-  storedAt: z.number(),
-  /** How the owner divided the shards. */
-  division: z.object({ shardCount: z.int().positive(), shardsPerTask: z.int().positive() }).optional(),
-  /** By shard id; a shard without a session is missing. */
-  sessions: z.record(z.string().regex(/^\d+$/), ShardRecord),
-  /** Lost sessions of which no worker has been told for sure. */
-  untoldGaps: z.array(LostSessionRecord),
-});
-export type GroupRecord = z.infer<typeof GroupRecord>;
-/** What the owner's work contributes to it. */
-export type GroupContents = Pick<GroupRecord, 'division' | 'sessions' | 'untoldGaps'>;
+const ShardLayout = z.object({ shardCount: z.int().positive(), shardsPerTask: z.int().positive() });
+/** How the shards are divided into groups. */
+export type ShardLayout = z.infer<typeof ShardLayout>;
 
-/** A record that nobody can read: its sessions are lost, and all that is known of them is when it was stored. */
-export interface UnreadableRecord {
-  /** The same for the same record. */
-  readonly id: string;
-  /** Unix ms. */
-  readonly storedAt: number;
+const GroupRecord = z
+  .object({
+    version: z.literal(1),
+    group: z.int().nonnegative(),
+    owner: z.string().min(1),
+    epoch: z.int().positive(),
+    commit: z.int().nonnegative(),
+    /** Unix ms. */
+    storedAt: z.number(),
+    /** The owner's shard layout. */
+    division: ShardLayout.optional(),
+    /** By shard id; a shard without a session is missing. */
+    sessions: z.record(z.string().regex(/^\d+$/), ResumeState),
+    /** Lost sessions whose gap event may not be with the broker. */
+    untoldGaps: z.array(CountedGap),
+  })
+  // The stored names stay: during a deployment tasks of two versions read each other's records.
+  .transform(({ division, untoldGaps, ...record }) => ({
+    ...record,
+    shardLayout: division,
+    unreportedGaps: untoldGaps,
+  }));
+export type GroupRecord = Readonly<z.infer<typeof GroupRecord>>;
+/** What the owner's work contributes to it. */
+export type GroupContents = Pick<GroupRecord, 'shardLayout' | 'sessions' | 'unreportedGaps'>;
+
+export function formatGroupRecord({ shardLayout, unreportedGaps, ...record }: GroupRecord): string {
+  const stored: z.input<typeof GroupRecord> = { ...record, division: shardLayout, untoldGaps: unreportedGaps };
+  return JSON.stringify(stored);
 }
 
 /** @returns the record, or a sentence about what is wrong with it */

@@ -1,29 +1,30 @@
-// The law of the lease, without clock or socket: what a task does about each thing that the broker delivers or fails
+// The rules of the lease, without clock or socket: what a task does about each thing that the broker delivers or fails
 // to. A group's lease queue has one active consumer; holding its unacknowledged record is the lease.
 //
-//   standby:   consumes every group's queue. Whatever comes of a group is gathered for a moment, because a claim may be
-//              delivered before the record, and two records may be there after a crash in mid-commit. Then → owner of
-//              the first group that is ripe, from its newest record; what came of other groups is given back
-//   owner:     holds the newest of its own records. Until the first of them is there it acknowledges nothing: whoever
-//              is next finds what it found. Then claims are acked: they only ask whether anybody is there.
+//   standby:   consumes every group's queue. What comes of a group is gathered for a moment, because a claim may be
+//              delivered before the record, and two records may be there after a crash between storing one and
+//              acknowledging the other. Then → owner of the first group whose wait is over, from its newest record;
+//              what came of other groups is requeued
+//   owner:     holds the newest of its own records. Until the first of them is there it acknowledges nothing: the
+//              next owner finds what this one found. Then claims are acknowledged: they only ask whether the lease is held.
 //              Lease connection or consumer lost → uncertain
-//   uncertain: was owner, and cannot know whether it still is. Keeps what it has, and asks by consuming again and
+//   uncertain: was owner, and cannot know whether it still is. It keeps what it has, and asks by consuming again and
 //              publishing a claim. Its own record, an earlier one, or a claim with no record behind it → owner again.
-//              A record of a later owner → owner anew, from that record. No answer in time → somebody else is the
-//              active consumer → standby; it leaves word of its sessions, and everything unconfirmed is dropped, as the
+//              A record of a later owner → owner from that record. No answer in time → another task is the active
+//              consumer → standby; it leaves word of its sessions, and everything unconfirmed is dropped, as the
 //              other has it replayed
-//   released:  has given its record back, or had none; for ever
+//   released:  has requeued its record, or had none; indefinitely
 //
 // Races, and what makes them harmless:
-// - Claim before record: the grace of gathering. Still no record after it: a new owner IDENTIFYs.
-// - Two records: the newest by (epoch, commit) wins; the others are acked once the new owner's own record is delivered.
-// - A newer one that comes late (after the grace, or because another consumer gave it back only now), and a record that
-//   another owner stored meanwhile: newer than what this one took over from, so it begins anew from that.
+// - Claim before record: the wait of gathering. Still no record after it: a new owner IDENTIFYs.
+// - Two records: the newest by (epoch, commit) wins; the others are acknowledged once the new owner's own is delivered.
+// - A newer one that comes late (after the wait, or because another consumer requeued it only now), and a record that
+//   another owner stored meanwhile: newer than what this one took over from, so it takes over again, from that.
 // - Old owner and new owner at once (a cut lease connection, a partition): both publish the same events under the same
 //   ids, each in order; only the new one can store a record; the old one steps down when it can ask.
-// - Crash between storing the new record and acking the old: two records, see above.
+// - Crash between storing the new record and acknowledging the old: two records, see above.
 // - Crash between taking over and the first own record: nothing was acknowledged, so nothing is missing.
-// - Unreadable record: set aside into dead-letters, by the same rule, and what remains counts as no record.
+// - Unreadable record: dead-lettered by the same rule, and what remains counts as no record.
 // - Queue deleted, and another was there first: it found nothing and began new sessions. The word that the old owner
 //   leaves is of a later epoch than that, so that it goes on with the old ones. An owner that found a record is in that
 //   epoch itself, and has stored in it: for it the word is old.
@@ -35,79 +36,75 @@ import { type GroupRecord, isNewer } from './group-record.ts';
 export interface Delivery<D> {
   readonly group: number;
   readonly tag: D;
-  readonly content:
-    | { readonly kind: 'claim' }
-    | { readonly kind: 'record'; readonly record: GroupRecord }
-    | { readonly kind: 'unreadable'; readonly reason: string };
+  readonly content: RecordContent | { readonly kind: 'claim' | 'unreadable' };
+}
+interface RecordContent {
+  readonly kind: 'record';
+  readonly record: GroupRecord;
+}
+type RecordDelivery<D> = Omit<Delivery<D>, 'content'> & { readonly content: RecordContent };
+
+interface Standby<D> {
+  readonly kind: 'standby';
+  /** By group: what came of it and is not answered. */
+  readonly gathered: ReadonlyMap<number, readonly Delivery<D>[]>;
+  /** Of its last ownership: a task never uses one again. */
+  readonly epoch: number;
 }
 
-type Position = Pick<GroupRecord, 'epoch' | 'commit'>;
+interface Owner<D> {
+  readonly kind: 'owner' | 'uncertain';
+  readonly group: number;
+  readonly epoch: number;
+  /** The last stored. */
+  readonly commit: number;
+  /** The newest own record that was delivered: the lease itself. None until the first comes back, and while uncertain. */
+  readonly held: RecordDelivery<D> | undefined;
+  /** What it found in the queue: to be answered when an own record is held. */
+  readonly found: readonly Delivery<D>[];
+  /** What it took over from. */
+  readonly basis: Pick<GroupRecord, 'epoch' | 'commit'>;
+}
 
-export type LeaseState<D> =
-  | {
-      readonly kind: 'standby';
-      /** By group: what came of it and is not answered. */
-      readonly gathered: ReadonlyMap<number, readonly Delivery<D>[]>;
-      /** Of its last ownership: a task never uses one again. */
-      readonly epoch: number;
-    }
-  | {
-      readonly kind: 'owner';
-      readonly group: number;
-      readonly epoch: number;
-      /** The last stored. */
-      readonly commit: number;
-      /** The newest own record that was delivered: the lease itself. None until the first comes back. */
-      readonly held: Delivery<D> | undefined;
-      readonly heldCommit: number;
-      /** What it found in the queue: to be answered when an own record is held. */
-      readonly found: readonly Delivery<D>[];
-      /** What it took over from. */
-      readonly basis: Position;
-    }
-  | {
-      readonly kind: 'uncertain';
-      readonly group: number;
-      readonly epoch: number;
-      readonly commit: number;
-      readonly found: readonly Delivery<D>[];
-      readonly basis: Position;
-    }
-  | { readonly kind: 'released' };
+export type LeaseState<D> = Standby<D> | Owner<D> | { readonly kind: 'released' };
 
 export type LeaseEvent<D> =
   | { readonly kind: 'delivered'; readonly delivery: Delivery<D> }
-  /** The grace of this group is over. */
-  | { readonly kind: 'ripe'; readonly group: number }
+  /** The wait for more of this group is over. */
+  | { readonly kind: 'waited'; readonly group: number }
   /** The lease connection, its channel or the consumer is gone, and with it every delivery. */
   | { readonly kind: 'lost' }
   /** Consumed again and claimed, and nothing was delivered in time. */
   | { readonly kind: 'unanswered' }
-  /** A record with this number is about to be published. */
-  | { readonly kind: 'storing'; readonly commit: number }
+  /** The owner's next record is about to be published. */
+  | { readonly kind: 'storing' }
   | { readonly kind: 'release' };
 
 export type LeaseAction<D> =
-  | { readonly kind: 'ack'; readonly tag: D }
-  /** To the queue again, for the next consumer. */
-  | { readonly kind: 'give back'; readonly tag: D }
-  /** To the dead letters: it is unreadable. */
-  | { readonly kind: 'set aside'; readonly tag: D; readonly reason: string }
-  /** Say `ripe` after the grace. */
-  | { readonly kind: 'await'; readonly group: number; readonly because: 'record' | 'claim' }
-  /** Consume this group only. */
-  | { readonly kind: 'consume only'; readonly group: number }
-  | { readonly kind: 'consume all' }
+  | { readonly kind: 'ack' | 'requeue' | 'deadLetter'; readonly tag: D }
+  /** Wait for more of this group. */
+  | { readonly kind: 'wait'; readonly group: number; readonly because: 'claim' | 'record' }
+  /** Consume no other group's queue. */
+  | { readonly kind: 'consumeOnly'; readonly group: number }
+  /** Consume every group's queue. */
+  | { readonly kind: 'consumeAll' }
   /** Take the group over: resume what the record says, IDENTIFY the rest. */
-  | { readonly kind: 'own'; readonly group: number; readonly epoch: number; readonly record: GroupRecord | undefined }
-  /** The lease is still ours: go on. */
-  | { readonly kind: 'regain' }
+  | {
+      readonly kind: 'own';
+      readonly group: number;
+      readonly epoch: number;
+      readonly record: GroupRecord | undefined;
+      /** Found instead of a record. */
+      readonly unreadable: D | undefined;
+    }
+  /** This task is still the owner. */
+  | { readonly kind: 'keepLease' }
   /** Store a record now. */
   | { readonly kind: 'store' }
   /** Store what is known of the sessions, as commit 0 of this epoch, for an owner that may know less. */
   | { readonly kind: 'leave word'; readonly group: number; readonly epoch: number }
   /** Another task is the owner: close the shards, drop the outbox. */
-  | { readonly kind: 'disown' };
+  | { readonly kind: 'stepDown' };
 
 export interface LeaseStep<D> {
   readonly state: LeaseState<D>;
@@ -116,14 +113,19 @@ export interface LeaseStep<D> {
 
 export const startingLease = <D>(epoch = 0): LeaseState<D> => ({ kind: 'standby', gathered: new Map(), epoch });
 
-type Standby<D> = Extract<LeaseState<D>, { kind: 'standby' }>;
-type Owner<D> = Extract<LeaseState<D>, { kind: 'owner' }>;
-type Uncertain<D> = Extract<LeaseState<D>, { kind: 'uncertain' }>;
-type EventInLife<D> = Exclude<LeaseEvent<D>, { kind: 'release' }>;
+type Input<D> = Exclude<LeaseEvent<D>, { kind: 'release' | 'storing' }>;
 
-/** @param me the owner's name in records; unique to this process */
+/**
+ * @param me the owner's name in records; unique to this process
+ * @throws when a record is to be stored by a task that is not the owner
+ */
 export function leaseStep<D>(state: LeaseState<D>, event: LeaseEvent<D>, me: string): LeaseStep<D> {
   if (event.kind === 'release') return { state: { kind: 'released' }, actions: [] };
+  if (event.kind === 'storing') {
+    if (state.kind !== 'owner')
+      throw new Error(`expected only an owner to store a record, but the state is ${state.kind}`);
+    return step({ ...state, commit: state.commit + 1 });
+  }
   switch (state.kind) {
     case 'standby':
       return standbyStep(state, event);
@@ -132,140 +134,130 @@ export function leaseStep<D>(state: LeaseState<D>, event: LeaseEvent<D>, me: str
     case 'uncertain':
       return uncertainStep(state, event, me);
     case 'released':
-      return event.kind === 'delivered' ? same(state, { kind: 'give back', tag: event.delivery.tag }) : same(state);
+      return event.kind === 'delivered' ? step(state, { kind: 'requeue', tag: event.delivery.tag }) : step(state);
   }
 }
 
-function standbyStep<D>(state: Standby<D>, event: EventInLife<D>): LeaseStep<D> {
-  const { epoch } = state;
-  if (event.kind === 'lost') return { state: startingLease(epoch), actions: [] };
-  if (event.kind === 'delivered') {
-    const { delivery } = event;
-    const { group } = delivery;
-    const before = state.gathered.get(group) ?? [];
-    const next: LeaseState<D> = {
-      kind: 'standby',
-      epoch,
-      gathered: new Map(state.gathered).set(group, [...before, delivery]),
-    };
-    // A record ripens sooner than a claim: it only waits for a second record, not for a first.
-    if (isRecord(delivery) && !before.some(isRecord)) return same(next, { kind: 'await', group, because: 'record' });
-    return before.length === 0 ? same(next, { kind: 'await', group, because: 'claim' }) : same(next);
+function standbyStep<D>(state: Standby<D>, event: Input<D>): LeaseStep<D> {
+  const { epoch, gathered } = state;
+  switch (event.kind) {
+    case 'lost':
+      return step(startingLease(epoch));
+    case 'delivered': {
+      const { delivery } = event;
+      const { group } = delivery;
+      const before = gathered.get(group) ?? [];
+      const next: LeaseState<D> = { ...state, gathered: new Map(gathered).set(group, [...before, delivery]) };
+      // A record waits shorter than a claim: only for a second record, not for a first.
+      if (isRecord(delivery) && !before.some(isRecord)) return step(next, { kind: 'wait', group, because: 'record' });
+      return before.length === 0 ? step(next, { kind: 'wait', group, because: 'claim' }) : step(next);
+    }
+    case 'waited': {
+      const { group } = event;
+      const found = gathered.get(group);
+      if (found === undefined) return step(state);
+      const records = found.filter(isRecord).map(({ content }) => content.record);
+      const record = records.find((each) => !records.some((other) => isNewer(other, each)));
+      const others = [...gathered].flatMap(([each, deliveries]) => (each === group ? [] : deliveries));
+      return become(
+        { group, epoch: 1 + Math.max(epoch, record?.epoch ?? 0), found },
+        record,
+        { kind: 'consumeOnly', group },
+        ...others.map(({ tag }) => ({ kind: 'requeue', tag }) as const),
+      );
+    }
+    case 'unanswered':
+      return step(state);
   }
-  if (event.kind !== 'ripe') return same(state);
-  const found = state.gathered.get(event.group);
-  if (found === undefined) return same(state);
-  const others = [...state.gathered].flatMap(([group, deliveries]) => (group === event.group ? [] : deliveries));
-  const record = found
-    .filter(isRecord)
-    .map(({ content }) => content.record)
-    .reduce<GroupRecord | undefined>((best, each) => (best && !isNewer(each, best) ? best : each), undefined);
-  return become({ group: event.group, record, epoch: 1 + Math.max(epoch, record?.epoch ?? 0), found }, [
-    { kind: 'consume only', group: event.group },
-    ...others.map(({ tag }) => ({ kind: 'give back', tag }) as const),
-  ]);
 }
 
 function become<D>(
-  {
-    group,
-    record,
-    epoch,
-    found,
-  }: {
-    readonly group: number;
-    readonly record: GroupRecord | undefined;
-    readonly epoch: number;
-    readonly found: readonly Delivery<D>[];
-  },
-  before: readonly LeaseAction<D>[],
+  { group, epoch, found }: Pick<Owner<D>, 'group' | 'epoch' | 'found'>,
+  record: GroupRecord | undefined,
+  ...before: readonly LeaseAction<D>[]
 ): LeaseStep<D> {
   const basis = record ?? { epoch: 0, commit: 0 };
-  return {
-    state: { kind: 'owner', group, epoch, commit: 0, held: undefined, heldCommit: 0, found, basis },
-    actions: [...before, { kind: 'own', group, epoch, record }, { kind: 'store' }],
-  };
+  const unreadable = record ? undefined : found.find(({ content }) => content.kind === 'unreadable')?.tag;
+  return step(
+    { kind: 'owner', group, epoch, commit: 0, held: undefined, found, basis },
+    ...before,
+    { kind: 'own', group, epoch, record, unreadable },
+    { kind: 'store' },
+  );
 }
 
-function ownerStep<D>(state: Owner<D>, event: EventInLife<D>, me: string): LeaseStep<D> {
-  const { group, epoch, commit, held, basis } = state;
-  if (event.kind === 'storing') return same({ ...state, commit: Math.max(commit, event.commit) });
-  if (event.kind === 'lost') return same({ kind: 'uncertain', group, epoch, commit, found: [], basis });
-  if (event.kind !== 'delivered') return same(state);
+function ownerStep<D>(state: Owner<D>, event: Input<D>, me: string): LeaseStep<D> {
+  const { group, held } = state;
+  if (event.kind === 'lost') return step({ ...state, kind: 'uncertain', held: undefined, found: [] });
+  if (event.kind !== 'delivered') return step(state);
   const { delivery } = event;
-  const found = [...state.found, ...(held ? [held] : []), delivery];
-  // A consumer that is being cancelled may still be handed something of another group.
-  if (delivery.group !== group) return same(state, { kind: 'give back', tag: delivery.tag });
+  // A consumer that is being cancelled may still get something of another group.
+  if (delivery.group !== group) return step(state, { kind: 'requeue', tag: delivery.tag });
   if (isRecord(delivery)) {
     const { record } = delivery.content;
-    if (supersedes(state, record, me))
-      return become({ group, record, epoch: 1 + Math.max(epoch, record.epoch), found }, [{ kind: 'disown' }]);
+    const found = held === undefined ? state.found : [held];
+    if (supersedes(state, record, me)) return takeOverAgain(state, record, [...found, delivery]);
     // What is delivered is stored (a quorum queue delivers only what its majority has): what was found may go.
-    if (isOwn(state, record, me) && (held === undefined || record.commit > state.heldCommit))
-      return {
-        state: { ...state, held: delivery, heldCommit: record.commit, found: [] },
-        actions: found.slice(0, -1).map(answer),
-      };
+    if (isOwn(state, record, me) && (held === undefined || record.commit > held.content.record.commit))
+      return step({ ...state, held: delivery, found: [] }, ...found.map(remove));
   }
-  return held === undefined ? same({ ...state, found }) : same(state, answer(delivery));
+  return held === undefined ? step({ ...state, found: [...state.found, delivery] }) : step(state, remove(delivery));
 }
 
-function uncertainStep<D>(state: Uncertain<D>, event: EventInLife<D>, me: string): LeaseStep<D> {
-  const { group, epoch, commit, basis } = state;
-  const again = (owner: Partial<Owner<D>>, actions: readonly LeaseAction<D>[] = []): LeaseStep<D> => ({
-    state: {
-      ...{ kind: 'owner', group, epoch, commit, held: undefined, heldCommit: 0, found: [], basis },
-      ...owner,
-    },
-    actions: [{ kind: 'regain' }, { kind: 'store' }, ...actions],
-  });
-  if (event.kind === 'lost') return same({ ...state, found: [] });
-  // A late timer: the answer is there.
-  if (event.kind === 'unanswered' && state.found.length > 0) return same(state);
+function uncertainStep<D>(state: Owner<D>, event: Input<D>, me: string): LeaseStep<D> {
+  const { group, epoch } = state;
+  const ownerAgain = (holding: Pick<Owner<D>, 'held' | 'found'>, ...actions: readonly LeaseAction<D>[]) =>
+    step({ ...state, ...holding, kind: 'owner' }, { kind: 'keepLease' }, { kind: 'store' }, ...actions);
+  if (event.kind === 'lost') return step({ ...state, found: [] });
   if (event.kind === 'unanswered') {
+    // A late timer: the answer is there.
+    if (state.found.length > 0) return step(state);
     const last = epoch + 1;
-    return {
-      state: startingLease(last),
-      actions: [{ kind: 'leave word', group, epoch: last }, { kind: 'disown' }, { kind: 'consume all' }],
-    };
+    const word: LeaseAction<D> = { kind: 'leave word', group, epoch: last };
+    return step(startingLease(last), word, { kind: 'stepDown' }, { kind: 'consumeAll' });
   }
-  // Nothing but claims came during the grace: the record is gone, and we are who is asked.
-  if (event.kind === 'ripe' && state.found.length > 0) return again({ found: state.found });
-  if (event.kind !== 'delivered') return same(state);
+  // Nothing but claims came during the wait: the record is gone, and this task is who is asked.
+  if (event.kind === 'waited') return state.found.length > 0 ? ownerAgain(state) : step(state);
   const { delivery } = event;
-  if (delivery.group !== group) return same(state, { kind: 'give back', tag: delivery.tag });
+  if (delivery.group !== group) return step(state, { kind: 'requeue', tag: delivery.tag });
   const found = [...state.found, delivery];
-  if (!isRecord(delivery))
-    return state.found.length > 0
-      ? same({ ...state, found })
-      : same({ ...state, found }, { kind: 'await', group, because: 'claim' });
+  if (!isRecord(delivery)) {
+    const next = { ...state, found };
+    return state.found.length > 0 ? step(next) : step(next, { kind: 'wait', group, because: 'claim' });
+  }
   const { record } = delivery.content;
-  if (supersedes(state, record, me))
-    return become({ group, record, epoch: 1 + Math.max(epoch, record.epoch), found }, [{ kind: 'disown' }]);
-  if (!isOwn(state, record, me)) return again({ found });
-  return again({ held: delivery, heldCommit: record.commit }, state.found.map(answer));
+  if (supersedes(state, record, me)) return takeOverAgain(state, record, found);
+  if (!isOwn(state, record, me)) return ownerAgain({ held: undefined, found });
+  return ownerAgain({ held: delivery, found: [] }, ...state.found.map(remove));
 }
 
-function isOwn<D>({ epoch }: Owner<D> | Uncertain<D>, record: GroupRecord, me: string): boolean {
+/** From a record of which this task knows nothing. */
+function takeOverAgain<D>(
+  { group, epoch }: Owner<D>,
+  record: GroupRecord,
+  found: readonly Delivery<D>[],
+): LeaseStep<D> {
+  return become({ group, epoch: 1 + Math.max(epoch, record.epoch), found }, record, { kind: 'stepDown' });
+}
+
+function isOwn<D>({ epoch }: Owner<D>, record: GroupRecord, me: string): boolean {
   return record.owner === me && record.epoch === epoch;
 }
 
-/** Whether the owner has to begin anew from this record: it knows nothing of what is in it. */
-function supersedes<D>(state: Owner<D> | Uncertain<D>, record: GroupRecord, me: string): boolean {
+/** Whether the owner knows nothing of what is in this record, and has to take over again, from it. */
+function supersedes<D>(state: Owner<D>, record: GroupRecord, me: string): boolean {
   return isNewer(record, state.basis) && !isOwn(state, record, me);
 }
 
-/** What is to become of something that has been replaced by a record of its own. */
-function answer<D>({ tag, content }: Delivery<D>): LeaseAction<D> {
-  return content.kind === 'unreadable' ? { kind: 'set aside', tag, reason: content.reason } : { kind: 'ack', tag };
+/** For something that has been replaced by a record of this owner. */
+function remove<D>({ tag, content }: Delivery<D>): LeaseAction<D> {
+  return { kind: content.kind === 'unreadable' ? 'deadLetter' : 'ack', tag };
 }
 
-function isRecord<D>(
-  delivery: Delivery<D>,
-): delivery is Delivery<D> & { readonly content: { readonly kind: 'record'; readonly record: GroupRecord } } {
+function isRecord<D>(delivery: Delivery<D>): delivery is RecordDelivery<D> {
   return delivery.content.kind === 'record';
 }
 
-function same<D>(state: LeaseState<D>, ...actions: readonly LeaseAction<D>[]): LeaseStep<D> {
+function step<D>(state: LeaseState<D>, ...actions: readonly LeaseAction<D>[]): LeaseStep<D> {
   return { state, actions };
 }

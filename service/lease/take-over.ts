@@ -1,112 +1,91 @@
-// What a new owner of a shard group begins with: which sessions of the record it can resume, and which are lost because
-// the shards were divided differently meanwhile. Pure.
+// What a new owner of a shard group begins with: which sessions of the group record it resumes, and which are lost,
+// because the shard layout has changed or because nothing is known of them. Pure.
 
-import { type LostSession, wasAlive } from '../session/session.ts';
-import type { GroupRecord, ShardRecord, UnreadableRecord } from './group-record.ts';
+import { hash } from 'node:crypto';
+import { isAlive, type LostSession } from '../lost-session.ts';
+import type { GroupRecord, ResumeState, ShardLayout } from './group-record.ts';
+import type { QueueMessage } from './lease-channels.ts';
 
-export interface TakeOver {
+/** The shards of a group, as their new owner gets them. */
+export interface ShardGroup {
   readonly shardIds: readonly number[];
   readonly shardCount: number;
   /** By shard id; a shard without one IDENTIFYs. */
-  readonly sessions: ReadonlyMap<number, ShardRecord>;
+  readonly sessions: ReadonlyMap<number, ResumeState>;
   /** When the sessions were stored, Unix ms. */
   readonly storedAt: number;
   /** Unix ms. */
   readonly takenOverAt: number;
-  /** Lost with the change of the number of shards, or of the groups, or before. */
+}
+
+export interface TakeOver {
+  readonly shardGroup: ShardGroup;
+  /** Lost now: to be counted, logged and published. */
   readonly lost: readonly LostSession[];
-  /** Alive a moment ago, and lost because this process cannot read the record. */
-  readonly lostInHandOver: readonly LostSession[];
-  /** Lost before, and perhaps not told. */
-  readonly untold: readonly LostSession[];
+  /** Lost before: whether their gap events are published is not known. */
+  readonly unreportedGaps: readonly LostSession[];
 }
 
 export function takeOver(
   {
     group,
-    shardCount,
-    shardsPerTask,
+    shardLayout: { shardCount, shardsPerTask },
     record,
     unreadable,
   }: {
     readonly group: number;
-    readonly shardCount: number;
-    readonly shardsPerTask: number;
+    readonly shardLayout: ShardLayout;
     readonly record: GroupRecord | undefined;
-    /** Found instead of a record. */
-    readonly unreadable?: UnreadableRecord | undefined;
+    /** Found instead of a record: all that is known of its sessions is when it was stored. */
+    readonly unreadable?: Pick<QueueMessage, 'body' | 'timestamp'> | undefined;
   },
   now = Date.now(),
 ): TakeOver {
   const first = group * shardsPerTask;
   const shardIds = Array.from({ length: Math.min(shardsPerTask, shardCount - first) }, (_, index) => first + index);
-  const sessions = new Map<number, ShardRecord>();
-  // Of these not even the names are known: one is made, the same whoever finds the record.
-  const unread: LostSession[] = shardIds.flatMap((shardId) =>
-    unreadable === undefined
-      ? []
-      : {
-          shardId,
-          sessionId: `unreadable-${unreadable.id}-${shardId}`,
-          lastSequence: 0,
-          lastReceivedAt: unreadable.storedAt,
-          lostAt: now,
-          reason: 'the session record could not be read',
-        },
-  );
-  const inHandOver = unreadable !== undefined && wasAlive(unreadable.storedAt, now);
-  const lost: LostSession[] = inHandOver ? [] : unread;
+  const sessions = new Map<number, ResumeState>();
+  const lost: LostSession[] = [];
+  const storedAt = record?.storedAt ?? 1_000 * (unreadable?.timestamp ?? now / 1_000);
+  const lose = (shardId: number, session: LostState, reason: string) =>
+    lost.push(lostSession(shardId, session, { storedAt, now, reason }));
   for (const [id, session] of Object.entries(record?.sessions ?? {})) {
     const shardId = Number(id);
-    const recounted = session.shardCount !== shardCount;
-    if (!recounted && shardIds.includes(shardId)) {
-      sessions.set(shardId, session);
-      continue;
-    }
-    lost.push({
-      shardId,
-      sessionId: session.sessionId,
-      lastSequence: session.sequence,
-      lastReceivedAt: record?.storedAt ?? now,
-      lostAt: now,
-      reason: recounted
-        ? `the number of shards changed from ${session.shardCount} to ${shardCount}`
-        : 'the shards were divided into other groups',
-    });
+    if (session.shardCount !== shardCount)
+      lose(shardId, session, `the number of shards changed from ${session.shardCount} to ${shardCount}`);
+    else if (shardIds.includes(shardId)) sessions.set(shardId, session);
+    else lose(shardId, session, 'the shards were divided into other groups');
   }
-  // What the owner before began and could not store any more is known to nobody; that there was none is as bad. With
-  // another division of the shards nothing can be said of them.
-  const { division } = record ?? {};
-  if (record !== undefined && division?.shardCount === shardCount && division.shardsPerTask === shardsPerTask)
-    for (const shardId of shardIds.filter((id) => record.sessions[id] === undefined))
-      lost.push({
-        shardId,
-        sessionId: `unknown-${record.owner}-${record.epoch}-${shardId}`,
-        lastSequence: 0,
-        lastReceivedAt: record.storedAt,
-        lostAt: now,
-        reason: 'no session of this shard had been stored',
-      });
+  // The previous owner began a session and could not store it. With another shard layout nothing can be said of it.
+  const { shardLayout } = record ?? {};
+  if (record !== undefined && shardLayout?.shardCount === shardCount && shardLayout.shardsPerTask === shardsPerTask)
+    for (const id of shardIds.filter((each) => record.sessions[each] === undefined))
+      lose(id, unnamed(`unknown-${record.owner}-${record.epoch}-${id}`), 'no session of this shard had been stored');
+  // Not even the ids are known: one is made, the same whoever finds the record.
+  if (unreadable !== undefined)
+    for (const id of shardIds)
+      lose(id, unnamed(`unreadable-${hash('sha1', unreadable.body)}-${id}`), 'the group record could not be read');
+  const inHandOver = unreadable !== undefined && isAlive(storedAt, now);
   return {
-    shardIds,
-    shardCount,
-    sessions,
-    storedAt: record?.storedAt ?? now,
-    takenOverAt: now,
-    lost,
-    lostInHandOver: inHandOver ? unread : [],
-    untold: record?.untoldGaps ?? [],
+    shardGroup: { shardIds, shardCount, sessions, storedAt, takenOverAt: now },
+    lost: inHandOver ? lost.map((each) => ({ ...each, inHandOver })) : lost,
+    unreportedGaps: record?.unreportedGaps ?? [],
   };
 }
 
-/** What is lost with a record of a group that the present division does not have. */
-export function abandonedBy(record: GroupRecord, now = Date.now()): readonly LostSession[] {
-  return Object.entries(record.sessions).map(([id, session]) => ({
-    shardId: Number(id),
-    sessionId: session.sessionId,
-    lastSequence: session.sequence,
-    lastReceivedAt: record.storedAt,
-    lostAt: now,
-    reason: 'the shards were divided into fewer groups',
-  }));
+/** What is lost with the record of a group that the shard layout no longer has. */
+export function abandonedBy({ sessions, storedAt }: GroupRecord, now = Date.now()): readonly LostSession[] {
+  const how = { storedAt, now, reason: 'the shards were divided into fewer groups' };
+  return Object.entries(sessions).map(([id, session]) => lostSession(Number(id), session, how));
+}
+
+type LostState = Pick<ResumeState, 'sessionId' | 'sequence'>;
+
+const unnamed = (sessionId: string): LostState => ({ sessionId, sequence: 0 });
+
+function lostSession(
+  shardId: number,
+  { sessionId, sequence }: LostState,
+  { storedAt, now, reason }: { readonly storedAt: number; readonly now: number; readonly reason: string },
+): LostSession {
+  return { shardId, sessionId, lastSequence: sequence, lastReceivedAt: storedAt, lostAt: now, reason };
 }

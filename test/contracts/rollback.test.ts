@@ -65,8 +65,8 @@ interface StoredAt {
 /** Whether a session that another task stored is lost in the hand-over, by session.ts. */
 function lostBy({ storedAt, ...alive }: StoredAt): boolean {
   let inHandOver: boolean | undefined;
-  const session = new ShardSession(0, 1, (_, counted) => {
-    inHandOver = counted;
+  const session = new ShardSession(0, 1, (lost) => {
+    inHandOver = lost.inHandOver;
   });
   const stored = { sessionId: 's', resumeUrl: 'wss://x.discord.gg', sequence: 1, shardCount: 1, startedAt: 0 };
   session.restore({ ...stored, ...alive }, storedAt, TAKEN_OVER_AT);
@@ -96,12 +96,12 @@ const reshard = { count: 64, perTask: 16, standbys: 1 };
 const resharded = (() => {
   const session = { sessionId: 's', resumeUrl: 'wss://x.discord.gg', sequence: 1, shardCount: 32, startedAt: 0 };
   const record: GroupRecord = {
-    ...{ version: 1, group: 0, owner: 'old', epoch: 1, commit: 1, storedAt: 0, untoldGaps: [] },
-    division: { shardCount: 32, shardsPerTask: 16 },
+    ...{ version: 1, group: 0, owner: 'old', epoch: 1, commit: 1, storedAt: 0, unreportedGaps: [] },
+    shardLayout: { shardCount: 32, shardsPerTask: 16 },
     sessions: Object.fromEntries(Array.from({ length: 16 }, (_, id) => [String(id), session])),
   };
-  const { lost, lostInHandOver } = takeOver({ group: 0, shardCount: 64, shardsPerTask: 16, record }, 1_000);
-  return { gatewayGaps: lost.length, gapsInHandOver: lostInHandOver.length };
+  const { lost } = takeOver({ group: 0, shardLayout: { shardCount: 64, shardsPerTask: 16 }, record }, 1_000);
+  return { gatewayGaps: lost.length, gapsInHandOver: lost.filter(({ inHandOver }) => inHandOver).length };
 })();
 const resharding: Version = (minute, owner) =>
   owner

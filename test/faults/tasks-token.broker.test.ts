@@ -85,7 +85,7 @@ strikes('a rejected token from a variable makes no loop: the tasks wait and say 
   bounds({ gaps }, { asked, identifies, problem }) {
     expect(identifies, 'IDENTIFYs with a token that was refused').toBe(0);
     expect(Number(asked), 'each shard noticed once at most').toBeLessThanOrEqual(4);
-    expect(problem).toMatch(/Discord rejected the token .*Put the bot's present token into DISCORD_BOT_TOKEN/);
+    expect(problem).toMatch(/Discord rejected the token .*Put the bot's current token into DISCORD_BOT_TOKEN/);
     expect(gaps).toBe(4);
   },
 });

@@ -121,7 +121,7 @@ describe('the whole output of the processes', () => {
       'the connection to the broker was lost',
       'no usable bot token',
       'ACCESS_REFUSED',
-      'not understood',
+      'cannot read (logged once per type)',
     ])
       expect(output()).toContain(words);
     expect(interactionTokens.length).toBeGreaterThan(15);

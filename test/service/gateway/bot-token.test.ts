@@ -1,10 +1,10 @@
-// The token as all shards share it, against a source that is changed by hand.
+// The token that all shards share, with a source that the test changes.
 
-import { beforeEach, describe, expect, it } from 'vitest';
+import { beforeEach, expect, it } from 'vitest';
 import { BotToken, type TokenSource } from '../../../service/gateway/bot-token.ts';
 import { eventually, type LogLines, logLines } from '../../support/log-lines.ts';
 
-/** As a secret: each reading is counted; undefined means that there is no value yet. */
+/** Counts each reading; undefined: there is no value yet. */
 class Secret implements TokenSource {
   readonly from = 'arn:of:the:token';
   value: string | undefined;
@@ -29,7 +29,7 @@ class Secret implements TokenSource {
   }
 }
 
-const forever = new AbortController().signal;
+const unaborted = new AbortController().signal;
 let lines: LogLines;
 
 beforeEach(() => {
@@ -38,112 +38,69 @@ beforeEach(() => {
 
 const tokenOf = (source: TokenSource) => new BotToken(source, lines.log, 5);
 
-describe('the token', () => {
-  it('is read once and kept', async () => {
-    const source = new Secret('first');
-    const token = tokenOf(source);
-    expect(await Promise.all([token.usable(forever), token.usable(forever)])).toEqual(['first', 'first']);
-    expect(await token.usable(forever)).toBe('first');
-    expect(source.readings).toBe(1);
-    expect(token.problem).toBeUndefined();
-  });
-
-  it('is waited for while there is none, and that is said once', async () => {
-    const source = new Secret();
-    const token = tokenOf(source);
-    const waiting = token.usable(forever);
-    await eventually('it was asked for some times', () => source.readings > 3);
-    expect(token.problem).toMatch(/no value yet/);
-    expect(token.missing).toBe(true);
-    source.value = 'first';
-    expect(await waiting).toBe('first');
-    expect(token.missing).toBe(false);
-    expect(token.problem).toBeUndefined();
-    expect(lines.lines.map(({ msg }) => msg)).toEqual([
-      'no usable bot token: waiting for another one',
-      'there is a new bot token',
-    ]);
-  });
-});
-
-describe('a rejected token', () => {
-  it('is given to nobody again, and waited out until another one is there', async () => {
-    const source = new Secret('first');
-    const token = tokenOf(source);
-    await token.usable(forever);
-    token.reject('first', 'Discord rejected the token (4004)');
-    expect(token.problem).toBe("Discord rejected the token (4004). Put the bot's present token into arn:of:the:token");
-    let given: string | undefined;
-    const waiting = token.usable(forever).then((value) => {
-      given = value;
-    });
-    await eventually('it was read again some times', () => source.readings > 4);
-    expect(given).toBeUndefined();
-    source.value = 'second';
-    await waiting;
-    expect(given).toBe('second');
-    expect(token.problem).toBeUndefined();
-    expect(await token.usable(forever)).toBe('second');
-  });
-
-  it('is said once, however many shards were refused with it', async () => {
-    const token = tokenOf(new Secret('first'));
-    await token.usable(forever);
-    for (let shard = 0; shard < 5; shard += 1) token.reject('first', 'Discord rejected the token (4004)');
-    expect(lines.lines).toHaveLength(1);
-  });
-
-  it('does not take the one after it along: a late refusal of the old one changes nothing', async () => {
-    const source = new Secret('first');
-    const token = tokenOf(source);
-    await token.usable(forever);
-    token.reject('first', 'rejected');
-    source.value = 'second';
-    expect(await token.usable(forever)).toBe('second');
-    token.reject('first', 'rejected');
-    expect(token.problem).toBeUndefined();
-    expect(await token.usable(forever)).toBe('second');
-  });
-
-  it('may be refused again when it comes back', async () => {
-    const source = new Secret('first');
-    const token = tokenOf(source);
-    for (const value of ['first', 'second', 'first']) {
-      source.value = value;
-      expect(await token.usable(forever)).toBe(value);
-      token.reject(value, 'rejected');
-    }
-    expect(token.problem).toMatch(/rejected/);
-  });
-});
-
-describe('the signal', () => {
-  it('ends one wait and leaves the others', async () => {
-    const source = new Secret();
-    const token = tokenOf(source);
-    const leaver = new AbortController();
-    const left = token.usable(leaver.signal);
-    const stays = token.usable(forever);
-    leaver.abort(new Error('stopped'));
-    await expect(left).rejects.toThrow('stopped');
-    source.value = 'first';
-    expect(await stays).toBe('first');
-  });
-});
-
-it('never writes the token into the log', async () => {
-  const source = new Secret('MTIzNDU2.the-bots-token');
+it('a usable token is read once', async () => {
+  const source = new Secret('first');
   const token = tokenOf(source);
-  token.reject(await token.usable(forever), 'Discord rejected the token (4004)');
-  source.value = 'MTIzNDU2.another-token';
-  await token.usable(forever);
-  expect(lines.lines.length).toBeGreaterThan(1);
-  expect(lines.text).not.toMatch(/MTIzNDU2/);
+  expect(await Promise.all([token.usable(unaborted), token.usable(unaborted)])).toEqual(['first', 'first']);
+  expect(await token.usable(unaborted)).toBe('first');
+  expect(source.readings).toBe(1);
+  expect(token.problem).toBeUndefined();
 });
 
-it('a rejected token was there: it is not missing', async () => {
-  const token = tokenOf(new Secret('first'));
-  token.reject(await token.usable(forever), 'Discord rejected the token (4004)');
-  expect(token.problem).toMatch(/4004/);
+it('a missing token is waited for, until its signal for each, and logged once', async () => {
+  const source = new Secret();
+  const token = tokenOf(source);
   expect(token.missing).toBe(false);
+  const stopping = new AbortController();
+  const stopped = token.usable(stopping.signal);
+  const waiting = token.usable(unaborted);
+  await eventually('a few readings', () => source.readings > 3);
+  expect(token.problem).toMatch(/no value yet/);
+  expect(token.missing).toBe(true);
+  stopping.abort(new Error('stopped'));
+  await expect(stopped).rejects.toThrow('stopped');
+  source.value = 'first';
+  expect(await waiting).toBe('first');
+  expect(token.missing).toBe(false);
+  expect(token.problem).toBeUndefined();
+  expect(lines.lines.map(({ msg }) => msg)).toEqual([
+    'no usable bot token: waiting for another one',
+    'there is a new bot token',
+  ]);
+});
+
+it('a rejected token is used by no shard again; another one is waited for', async () => {
+  const source = new Secret('MTIzNDU2.first');
+  const token = tokenOf(source);
+  await token.usable(unaborted);
+  for (let shard = 0; shard < 5; shard += 1) token.reject('MTIzNDU2.first', 'Discord rejected the token (4004)');
+  expect(token.problem).toBe("Discord rejected the token (4004). Put the bot's current token into arn:of:the:token");
+  expect(token.missing).toBe(false);
+  expect(lines.lines).toHaveLength(1);
+  let used: string | undefined;
+  const waiting = token.usable(unaborted).then((value) => {
+    used = value;
+  });
+  await eventually('a few readings', () => source.readings > 4);
+  expect(used).toBeUndefined();
+  source.value = 'MTIzNDU2.second';
+  await waiting;
+  expect(used).toBe('MTIzNDU2.second');
+  expect(token.problem).toBeUndefined();
+  // A late refusal of the old one.
+  token.reject('MTIzNDU2.first', 'rejected');
+  expect(token.problem).toBeUndefined();
+  expect(await token.usable(unaborted)).toBe('MTIzNDU2.second');
+  expect(lines.text).not.toContain('MTIzNDU2');
+});
+
+it('a token that comes back may be rejected again', async () => {
+  const source = new Secret('first');
+  const token = tokenOf(source);
+  for (const value of ['first', 'second', 'first']) {
+    source.value = value;
+    expect(await token.usable(unaborted)).toBe(value);
+    token.reject(value, 'rejected');
+  }
+  expect(token.problem).toMatch(/rejected/);
 });

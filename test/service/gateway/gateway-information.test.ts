@@ -1,8 +1,8 @@
-// What Discord says before anyone connects, asked over real HTTP of a server that answers as Discord does.
+// Get Gateway Bot over real HTTP, from a server that answers as Discord does.
 
 import { createServer, type Server } from 'node:http';
 import type { AddressInfo } from 'node:net';
-import { afterEach, beforeEach, describe, expect, it } from 'vitest';
+import { afterEach, beforeEach, expect, it, onTestFinished, vi } from 'vitest';
 import { BotToken } from '../../../service/gateway/bot-token.ts';
 import { GatewayInformation } from '../../../service/gateway/gateway-information.ts';
 import { eventually, type LogLines, logLines } from '../../support/log-lines.ts';
@@ -22,7 +22,7 @@ let value: string;
 let token: BotToken;
 let information: GatewayInformation;
 
-const forever = new AbortController().signal;
+const unaborted = new AbortController().signal;
 
 beforeEach(async () => {
   asked = [];
@@ -55,78 +55,77 @@ afterEach(async () => {
   await new Promise((resolve) => server.close(resolve));
 });
 
-describe('an answer', () => {
-  it('comes from /gateway/bot of version 10, with the token', async () => {
-    expect(await information.fetch(forever)).toEqual(ANSWER);
-    expect(asked).toEqual([{ path: '/api/v10/gateway/bot', authorization: 'Bot the-token' }]);
-    expect(information.latest).toEqual(ANSWER);
-  });
-
-  it('serves all who ask at once, and those who ask within moments', async () => {
-    await Promise.all(Array.from({ length: 20 }, () => information.fetch(forever)));
-    await information.fetch(forever);
-    expect(asked).toHaveLength(1);
-  });
-
-  it('counts one IDENTIFY less for each that was sent since', async () => {
-    await information.fetch(forever);
-    information.identified();
-    information.identified();
-    expect((await information.fetch(forever)).session_start_limit.remaining).toBe(40);
-    expect(information.latest?.session_start_limit.remaining).toBe(40);
-  });
-
-  it('never counts below nothing', async () => {
-    answer = () => ({
-      status: 200,
-      body: { ...ANSWER, session_start_limit: { ...ANSWER.session_start_limit, remaining: 0 } },
-    });
-    await information.fetch(forever);
-    information.identified();
-    expect(information.latest?.session_start_limit.remaining).toBe(0);
-  });
+it('asks version 10 with the token, once for all who ask within moments', async () => {
+  const answers = await Promise.all(Array.from({ length: 5 }, () => information.fetch(unaborted)));
+  expect(answers).toEqual(Array.from({ length: 5 }, () => ANSWER));
+  expect(await information.fetch(unaborted)).toEqual(ANSWER);
+  expect(asked).toEqual([{ path: '/api/v10/gateway/bot', authorization: 'Bot the-token' }]);
 });
 
-describe('a refusal', () => {
-  it('of the token is told to all who share it, and asked again with the next one', async () => {
-    answer = (given) =>
-      given === 'the-token'
-        ? { status: 401, body: { message: '401: Unauthorized', code: 0 } }
-        : { status: 200, body: ANSWER };
-    const waiting = information.fetch(forever);
-    await eventually('the token is rejected', () => token.problem !== undefined);
-    expect(token.problem).toMatch(/Discord rejected the token \(401\).*DISCORD_BOT_TOKEN/);
-    value = 'the-next-token';
-    expect(await waiting).toEqual(ANSWER);
-    expect(asked.at(-1)?.authorization).toBe('Bot the-next-token');
-    expect(lines.text).not.toContain('the-token');
-  });
+it('an answer is kept for two seconds, and is the latest after that too', async () => {
+  await information.fetch(unaborted);
+  vi.useFakeTimers({ toFake: ['Date'] });
+  onTestFinished(() => void vi.useRealTimers());
+  vi.setSystemTime(Date.now() + 1_900);
+  await information.fetch(unaborted);
+  expect(asked).toHaveLength(1);
+  vi.setSystemTime(Date.now() + 200);
+  expect(information.latest).toEqual(ANSWER);
+  await information.fetch(unaborted);
+  expect(asked).toHaveLength(2);
+});
 
-  it('for another reason is said, waited out, and no longer said when nobody asks', async () => {
-    answer = () => ({ status: 403, body: { message: 'not now', code: 0 } });
-    const leaver = new AbortController();
-    const left = information.fetch(leaver.signal);
-    await eventually('the problem is known', () => information.problem !== undefined);
-    expect(information.problem).toMatch(/cannot be asked for the gateway: not now/);
-    leaver.abort(new Error('stopped'));
-    await expect(left).rejects.toThrow();
-    await eventually('it is no problem any more', () => information.problem === undefined);
-    answer = () => ({ status: 200, body: ANSWER });
-    expect(await information.fetch(forever)).toEqual(ANSWER);
-  });
+it.each([
+  [42, 40],
+  [1, 0],
+])('of %d IDENTIFYs left, %d are after two', async (remaining, left) => {
+  const session_start_limit = { ...ANSWER.session_start_limit, remaining };
+  answer = () => ({ status: 200, body: { ...ANSWER, session_start_limit } });
+  information.identified();
+  await information.fetch(unaborted);
+  information.identified();
+  information.identified();
+  expect((await information.fetch(unaborted)).session_start_limit.remaining).toBe(left);
+});
 
-  it('to wait is known for as long as Discord asks for, and is no problem of ours', async () => {
-    answer = () => ({
-      status: 429,
-      headers: { 'retry-after': '0.5' },
-      body: { message: 'You are being rate limited.', retry_after: 0.5, global: false },
-    });
-    expect(information.limited).toBe(false);
-    const waiting = information.fetch(forever);
-    await eventually('Discord has asked to wait', () => information.limited);
-    expect(information.problem).toBeUndefined();
-    answer = () => ({ status: 200, body: ANSWER });
-    expect(await waiting).toEqual(ANSWER);
-    expect(information.limited).toBe(false);
+it('a refused token is rejected for all, and the next one is used', async () => {
+  answer = (given) =>
+    given === 'the-token'
+      ? { status: 401, body: { message: '401: Unauthorized', code: 0 } }
+      : { status: 200, body: ANSWER };
+  const waiting = information.fetch(unaborted);
+  await eventually('the token is rejected', () => token.problem !== undefined);
+  expect(token.problem).toMatch(/Discord rejected the token \(401\).*DISCORD_BOT_TOKEN/);
+  value = 'the-next-token';
+  expect(await waiting).toEqual(ANSWER);
+  expect(asked.at(-1)?.authorization).toBe('Bot the-next-token');
+  expect(lines.text).not.toContain('the-token');
+});
+
+it('another refusal is a problem, retried, and no problem when the last one stops waiting', async () => {
+  answer = () => ({ status: 403, body: { message: 'not now', code: 0 } });
+  const stopping = new AbortController();
+  const stopped = information.fetch(stopping.signal);
+  await eventually('a second request', () => asked.length > 1);
+  expect(information.problem).toMatch(/does not answer Get Gateway Bot: not now/);
+  stopping.abort(new Error('stopped'));
+  await expect(stopped).rejects.toThrow();
+  await eventually('no problem', () => information.problem === undefined);
+  answer = () => ({ status: 200, body: ANSWER });
+  expect(await information.fetch(unaborted)).toEqual(ANSWER);
+});
+
+it('a rate limit is known for as long as Discord asks to wait, and is no problem', async () => {
+  answer = () => ({
+    status: 429,
+    headers: { 'retry-after': '0.5' },
+    body: { message: 'You are being rate limited.', retry_after: 0.5, global: false },
   });
+  expect(information.limited).toBe(false);
+  const waiting = information.fetch(unaborted);
+  await eventually('the rate limit is known', () => information.limited);
+  expect(information.problem).toBeUndefined();
+  answer = () => ({ status: 200, body: ANSWER });
+  expect(await waiting).toEqual(ANSWER);
+  expect(information.limited).toBe(false);
 });

@@ -1,19 +1,16 @@
-// Who may IDENTIFY, and when. Time is short here (the spacing is a few milliseconds); the mutex and Discord's budget are
-// the smallest that keep their contracts.
+// When a shard may IDENTIFY, with the smallest mutex and budget that keep their contracts. Time is fake.
 
 import type { APIGatewayBotInfo } from 'discord-api-types/v10';
-import { beforeEach, describe, expect, it } from 'vitest';
+import { afterEach, beforeEach, expect, it, vi } from 'vitest';
 import { type BucketMutex, IdentifyGate } from '../../../service/gateway/identify-gate.ts';
-import { eventually, type LogLines, logLines } from '../../support/log-lines.ts';
+import { type LogLines, logLines } from '../../support/log-lines.ts';
 
-const SPACING_MS = 40;
-/** A timer counts from the beginning of its turn of the event loop, which a busy machine makes long. */
-const LEAST_MS = SPACING_MS / 2;
+/** Discord's limit is one per bucket in 5 s; the margin costs waiting time at every deployment. */
+const [LEAST_MS, MOST_MS] = [5_000, 5_500];
 
-/** What several tasks share: who asks first holds a bucket, the others wait in turn. */
+/** Shared by the tasks: one holds a bucket, the others wait in turn. */
 class Buckets implements BucketMutex {
   readonly held = new Set<number>();
-  readonly taken: number[] = [];
   readonly #tails = new Map<number, Promise<void>>();
 
   async acquire(bucket: number, signal: AbortSignal): Promise<() => void> {
@@ -29,7 +26,6 @@ class Buckets implements BucketMutex {
       throw signal.reason;
     }
     this.held.add(bucket);
-    this.taken.push(bucket);
     return () => {
       this.held.delete(bucket);
       resolve();
@@ -37,32 +33,27 @@ class Buckets implements BucketMutex {
   }
 }
 
-/** Discord's budget, and each task's view of it: kept for a while, unless the task itself has identified. */
-class Discord {
+/** Discord's budget, and each task's view of it: kept for a while, unless the task itself has IDENTIFYed. */
+class Budget {
   remaining: number;
-  resetAfterMs = 60_000;
-  readonly #maxConcurrency: number;
+  resetAfterMs = 30_000;
   asked = 0;
+  readonly #maxConcurrency: number;
 
-  constructor(maxConcurrency: number, remaining: number) {
+  constructor(maxConcurrency: number, remaining = 1_000) {
     this.#maxConcurrency = maxConcurrency;
     this.remaining = remaining;
   }
 
-  /** @param keepMs how long an answer is used again */
-  view(keepMs = 0) {
+  view() {
     let kept: { info: APIGatewayBotInfo; at: number } | undefined;
     return {
       fetch: async (signal: AbortSignal): Promise<APIGatewayBotInfo> => {
         signal.throwIfAborted();
-        if (kept !== undefined && Date.now() - kept.at < keepMs) return kept.info;
+        if (kept !== undefined && Date.now() - kept.at < 2_000) return kept.info;
         this.asked += 1;
-        const session_start_limit = {
-          total: 1_000,
-          remaining: this.remaining,
-          reset_after: this.resetAfterMs,
-          max_concurrency: this.#maxConcurrency,
-        };
+        const { remaining, resetAfterMs: reset_after } = this;
+        const session_start_limit = { total: 1_000, remaining, reset_after, max_concurrency: this.#maxConcurrency };
         kept = { info: { url: 'wss://gateway.discord.gg', shards: 1, session_start_limit }, at: Date.now() };
         return kept.info;
       },
@@ -74,179 +65,169 @@ class Discord {
   }
 }
 
-const forever = new AbortController().signal;
 let lines: LogLines;
 let buckets: Buckets;
+let stopping: AbortController;
+/** Shards in the order in which they passed. */
+let passed: number[];
+let passedAt: number[];
+/** Reasons of those that were stopped. */
+let stopped: string[];
 
 beforeEach(() => {
+  vi.useFakeTimers({ fakeNodeBuiltins: true });
   lines = logLines();
   buckets = new Buckets();
+  stopping = new AbortController();
+  passed = [];
+  passedAt = [];
+  stopped = [];
 });
+afterEach(() => void vi.useRealTimers());
 
-const gateOf = (discord: Discord, keepMs?: number) =>
-  new IdentifyGate(discord.view(keepMs), buckets, lines.log, SPACING_MS);
+const gateOf = (budget: Budget) => new IdentifyGate(budget.view(), buckets, lines.log);
 
-/** Passes, and tells when. */
-async function pass(gate: IdentifyGate, shardId: number, passed: { shardId: number; at: number }[]): Promise<void> {
-  await gate.wait(shardId, forever);
-  passed.push({ shardId, at: performance.now() });
+function wait(gate: IdentifyGate, shardId: number, { signal } = stopping): void {
+  gate.wait(shardId, signal).then(
+    () => {
+      passed.push(shardId);
+      passedAt.push(Date.now());
+    },
+    (error: Error) => void stopped.push(error.message),
+  );
 }
 
-describe('the gate', () => {
-  it('lets one pass at once', async () => {
-    const discord = new Discord(1, 1_000);
-    await gateOf(discord).wait(0, forever);
-    expect(discord.remaining).toBe(999);
-  });
+const after = async (ms: number) => void (await vi.advanceTimersByTimeAsync(ms));
 
-  it('keeps the spacing within a bucket, in the order of asking', async () => {
-    const gate = gateOf(new Discord(1, 1_000));
-    const passed: { shardId: number; at: number }[] = [];
-    await Promise.all([0, 1, 2, 3].map((shardId) => pass(gate, shardId, passed)));
-    expect(passed.map(({ shardId }) => shardId)).toEqual([0, 1, 2, 3]);
-    // A timer may fire a fraction of a millisecond early.
-    for (const [index, { at }] of passed.entries())
-      if (index > 0) expect(at - (passed[index - 1]?.at ?? 0)).toBeGreaterThan(LEAST_MS);
-  });
-
-  it('keeps it between tasks, which share the buckets', async () => {
-    const discord = new Discord(1, 1_000);
-    const passed: { shardId: number; at: number }[] = [];
-    await Promise.all([gateOf(discord), gateOf(discord)].map((gate, index) => pass(gate, index, passed)));
-    const [first, second] = passed.map(({ at }) => at);
-    expect((second ?? 0) - (first ?? 0)).toBeGreaterThan(LEAST_MS);
-  });
-
-  it('lets the buckets of max_concurrency pass beside each other', async () => {
-    const gate = gateOf(new Discord(16, 1_000));
-    await Promise.all(Array.from({ length: 16 }, (_, shardId) => gate.wait(shardId, forever)));
-    expect([...buckets.held].toSorted((a, b) => a - b)).toEqual(Array.from({ length: 16 }, (_, bucket) => bucket));
-    await gate.wait(16, forever);
-    expect(buckets.taken.at(-1)).toBe(0);
-  });
+it.each([
+  ['shards of one task', 1],
+  ['tasks', 3],
+])('%s pass one by one, each 5 s after the one before, in the order of asking', async (_, tasks) => {
+  const budget = new Budget(1);
+  const gates = Array.from({ length: tasks }, () => gateOf(budget));
+  for (const shardId of [0, 1, 2]) wait(gates[shardId % tasks] ?? gateOf(budget), shardId);
+  await after(60_000);
+  expect(passed).toEqual([0, 1, 2]);
+  expect(budget.remaining).toBe(997);
+  const pauses = passedAt.map((at, index) => at - (passedAt[index - 1] ?? at)).slice(1);
+  expect(Math.min(...pauses)).toBeGreaterThanOrEqual(LEAST_MS);
+  expect(Math.max(...pauses)).toBeLessThanOrEqual(MOST_MS);
 });
 
-describe('the signal', () => {
-  it('is the only thing that ends a wait, and gives the bucket to the next', async () => {
-    const gate = gateOf(new Discord(1, 1_000));
-    await gate.wait(0, forever);
-    const leaver = new AbortController();
-    const left = gate.wait(1, leaver.signal);
-    const next = gate.wait(2, forever);
-    leaver.abort(new Error('stopped'));
-    await expect(left).rejects.toThrow('stopped');
-    await next;
-  });
-
-  it('ends a wait for the budget, and leaves the bucket', async () => {
-    const discord = new Discord(1, 0);
-    const gate = gateOf(discord);
-    const leaver = new AbortController();
-    const left = gate.wait(0, leaver.signal);
-    await eventually('the budget is known to be spent', () => gate.spentUntil !== undefined);
-    leaver.abort(new Error('stopped'));
-    await expect(left).rejects.toThrow();
-    expect(buckets.held.size).toBe(0);
-  });
+it('max_concurrency buckets pass side by side', async () => {
+  const gate = gateOf(new Budget(16));
+  for (let shardId = 0; shardId <= 16; shardId += 1) wait(gate, shardId);
+  await after(0);
+  expect(passed).toHaveLength(16);
+  expect(buckets.held.size).toBe(16);
+  await after(MOST_MS);
+  expect(passed.at(-1)).toBe(16);
 });
 
-describe("the day's budget", () => {
-  it('when spent is waited for, and said: in the log once, and with its time', async () => {
-    const discord = new Discord(1, 0);
-    discord.resetAfterMs = 50;
-    const gate = gateOf(discord);
-    const waiting = gate.wait(0, forever);
-    await eventually('it says so', () => gate.spentUntil !== undefined);
-    expect(gate.spentUntil).toBeLessThanOrEqual(Date.now() + 50);
-    expect(await lines.line("the day's IDENTIFYs are spent")).toMatchObject({ level: 'error', total: 1_000 });
-    discord.remaining = 5;
-    await waiting;
-    expect(gate.spentUntil).toBeUndefined();
-    expect(lines.lines).toHaveLength(1);
-    expect(discord.remaining).toBe(4);
-  });
-
-  it('is not said to be spent when that time is over, though nobody has asked since', async () => {
-    const discord = new Discord(1, 0);
-    discord.resetAfterMs = 20;
-    const gate = gateOf(discord);
-    const leaver = new AbortController();
-    const left = gate.wait(0, leaver.signal);
-    await eventually('it says so', () => gate.spentUntil !== undefined);
-    leaver.abort(new Error('stopped'));
-    await expect(left).rejects.toThrow();
-    await eventually('it no longer does', () => gate.spentUntil === undefined);
-  });
-
-  it('is never overspent, though tasks in different buckets see the same last one', async () => {
-    const discord = new Discord(16, 3);
-    // Each task uses what it heard again for less than the last ones are spaced.
-    const tasks = Array.from({ length: 8 }, () => gateOf(discord, SPACING_MS / 2));
-    const leaver = new AbortController();
-    let passed = 0;
-    const waits = tasks.map((gate, shardId) =>
-      gate.wait(shardId, leaver.signal).then(
-        () => {
-          passed += 1;
-        },
-        () => undefined,
-      ),
-    );
-    await eventually('one of them has to wait for the reset', () =>
-      tasks.some((gate) => gate.spentUntil !== undefined),
-    );
-    expect(passed).toBe(3);
-    expect(discord.remaining).toBe(0);
-    leaver.abort(new Error('stopped'));
-    for (const gate of tasks) expect(gate.closed).toBeUndefined();
-    await eventually('all have left', async () => {
-      await Promise.all(waits);
-      return true;
-    });
-    expect(discord.remaining).toBe(0);
-  });
+it('the signal ends one wait, and the next has its bucket', async () => {
+  const gate = gateOf(new Budget(1));
+  const one = new AbortController();
+  wait(gate, 0);
+  wait(gate, 1, one);
+  wait(gate, 2);
+  one.abort(new Error('stopped'));
+  await after(MOST_MS);
+  expect(stopped).toEqual(['stopped']);
+  expect(passed).toEqual([0, 2]);
 });
 
-describe('a closed gate', () => {
-  it('lets nobody pass any more, those who wait included, and rejects only by the signal', async () => {
-    const gate = gateOf(new Discord(1, 1_000));
-    await gate.wait(0, forever);
-    const leaver = new AbortController();
-    let passed = 0;
-    const waits = [1, 2].map((shardId) =>
-      gate.wait(shardId, leaver.signal).then(
-        () => {
-          passed += 1;
-        },
-        (error: Error) => error.message,
-      ),
-    );
-    gate.close('Discord refused the shard (4010)');
-    waits.push(
-      gate.wait(3, leaver.signal).then(
-        () => {
-          passed += 1;
-        },
-        (error: Error) => error.message,
-      ),
-    );
-    await eventually('the first bucket is free again and taken by the next', () => buckets.taken.length === 2);
-    expect(passed).toBe(0);
-    leaver.abort(new Error('stopped'));
-    expect(await Promise.all(waits)).toEqual(['stopped', 'stopped', 'stopped']);
-    expect(gate.closed).toBe('Discord refused the shard (4010)');
-  });
+it('a spent budget is logged once, with its time, and waited for', async () => {
+  const budget = new Budget(1, 0);
+  const gate = gateOf(budget);
+  wait(gate, 0);
+  await after(0);
+  expect(gate.spentUntil).toBe(Date.now() + 30_000);
+  await after(29_000);
+  expect(passed).toEqual([]);
+  budget.remaining = 5;
+  await after(2_000);
+  expect(passed).toEqual([0]);
+  expect(gate.spentUntil).toBeUndefined();
+  expect(budget.remaining).toBe(4);
+  expect(lines.lines).toMatchObject([{ level: 'error', total: 1_000, resetAfterMs: 30_000 }]);
 });
 
-describe('a task that is about to end', () => {
-  it('is spaced only when none of its buckets is held any more', async () => {
-    const buckets = new Buckets();
-    const gate = new IdentifyGate(new Discord(2, 1_000).view(), buckets, logLines().log, SPACING_MS);
-    await gate.spaced();
-    await gate.wait(0, forever);
-    await gate.wait(1, forever);
-    expect([...buckets.held]).toEqual([0, 1]);
-    await gate.spaced();
-    expect([...buckets.held]).toEqual([]);
+it('a far reset is asked for each minute: it may come early', async () => {
+  const budget = new Budget(1, 0);
+  budget.resetAfterMs = 3_600_000;
+  const gate = gateOf(budget);
+  wait(gate, 0);
+  await after(600_000);
+  expect(budget.asked).toBeGreaterThanOrEqual(10);
+  expect(budget.asked).toBeLessThanOrEqual(12);
+  expect(lines.lines).toHaveLength(1);
+  budget.remaining = 5;
+  await after(60_000);
+  expect(passed).toEqual([0]);
+  expect(gate.spentUntil).toBeUndefined();
+});
+
+it('a budget is not spent after its reset, though no shard has asked since', async () => {
+  const gate = gateOf(new Budget(1, 0));
+  wait(gate, 0);
+  await after(0);
+  stopping.abort();
+  await after(29_999);
+  expect(gate.spentUntil).toBeDefined();
+  expect(buckets.held.size).toBe(0);
+  await after(1);
+  expect(gate.spentUntil).toBeUndefined();
+});
+
+it('the budget is never overspent, though tasks in different buckets see the same last one', async () => {
+  const budget = new Budget(16, 3);
+  const gates = Array.from({ length: 8 }, () => gateOf(budget));
+  for (const [shardId, gate] of gates.entries()) wait(gate, shardId);
+  await after(20_000);
+  expect(passed).toHaveLength(3);
+  expect(budget.remaining).toBe(0);
+  expect(gates.some(({ spentUntil }) => spentUntil !== undefined)).toBe(true);
+  stopping.abort(new Error('stopped'));
+  await after(60_000);
+  expect(budget.remaining).toBe(0);
+  expect(stopped).toHaveLength(5);
+});
+
+it('a closed gate lets none pass, those that wait included, and rejects only by the signal', async () => {
+  const gate = gateOf(new Budget(1));
+  wait(gate, 0);
+  wait(gate, 1);
+  await after(0);
+  gate.close('Discord refused the shard (4010)');
+  wait(gate, 2);
+  await after(60_000);
+  expect(passed).toEqual([0]);
+  expect(stopped).toEqual([]);
+  const budget = new Budget(1);
+  const closed = gateOf(budget);
+  closed.close('Discord refused the shard (4010)');
+  wait(closed, 3);
+  await after(0);
+  expect(budget.asked).toBe(0);
+  expect(gate.closed).toBe('Discord refused the shard (4010)');
+  stopping.abort(new Error('stopped'));
+  await after(0);
+  expect(stopped).toEqual(['stopped', 'stopped', 'stopped']);
+});
+
+it('is spaced when none of its buckets is held', async () => {
+  const gate = gateOf(new Budget(2));
+  await gate.spaced();
+  wait(gate, 0);
+  wait(gate, 1);
+  await after(0);
+  let spaced = false;
+  void gate.spaced().then(() => {
+    spaced = true;
   });
+  await after(LEAST_MS);
+  expect(spaced).toBe(false);
+  await after(MOST_MS - LEAST_MS);
+  expect(spaced).toBe(true);
+  expect(buckets.held.size).toBe(0);
 });

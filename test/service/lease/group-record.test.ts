@@ -1,127 +1,78 @@
-// The session record as it lies in the queue: what is written can be read, and what cannot be read is said in a sentence.
+// The group record as it lies in the queue: what is written can be read, by tasks of other versions too, and what cannot
+// be read gives a sentence.
 
 import fc from 'fast-check';
-import { describe, expect, it } from 'vitest';
-import { type GroupRecord, isNewer, parseGroupRecord } from '../../../service/lease/group-record.ts';
-import { groupRecord, sessionRecord } from './records.ts';
+import { expect, it } from 'vitest';
+import { formatGroupRecord, isNewer, parseGroupRecord } from '../../../service/lease/group-record.ts';
+import { groupRecord, resumeState } from './records.ts';
 
+const GAP = { shardId: 1, sessionId: 'gone', lastSequence: 5, lastReceivedAt: 1, lostAt: 2, reason: 'op 9' };
+const FULL = groupRecord({
+  shardLayout: { shardCount: 4, shardsPerTask: 2 },
+  sessions: { '0': resumeState({ aliveUntil: 3, joins: { '19': 4 } }) },
+  unreportedGaps: [GAP],
+});
+/** As every version stores it. */
+const STORED = {
+  version: 1,
+  group: 0,
+  owner: 'task-1',
+  epoch: 3,
+  commit: 17,
+  storedAt: 1_763_900_100_000,
+  sessions: { '0': { ...resumeState(), aliveUntil: 3, joins: { '19': 4 } } },
+  division: { shardCount: 4, shardsPerTask: 2 },
+  untoldGaps: [GAP],
+};
 const written = (value: unknown) => Buffer.from(JSON.stringify(value));
 
-const id = fc.string({ minLength: 1, maxLength: 40 });
-const sequence = fc.nat({ max: Number.MAX_SAFE_INTEGER });
-const anyRecord: fc.Arbitrary<GroupRecord> = fc.record({
-  version: fc.constant(1 as const),
-  group: fc.nat({ max: 1_000 }),
-  owner: id,
-  epoch: fc.integer({ min: 1 }),
-  commit: sequence,
-  storedAt: sequence,
-  division: fc.record({ shardCount: fc.integer({ min: 1 }), shardsPerTask: fc.integer({ min: 1 }) }),
-  sessions: fc.dictionary(
-    fc.nat({ max: 10_000 }).map(String),
-    fc.record({
-      sessionId: id,
-      resumeUrl: fc.webUrl().map((url) => url.replace(/^http/, 'ws')),
-      sequence,
-      shardCount: fc.integer({ min: 1, max: 10_000 }),
-      startedAt: sequence,
-      aliveUntil: fc.option(sequence, { nil: undefined }),
-      joins: fc.dictionary(sequence.map(String), sequence, { noNullPrototype: true }),
-    }),
-    { noNullPrototype: true },
-  ),
-  untoldGaps: fc.array(
-    fc.record({
-      shardId: fc.nat({ max: 10_000 }),
-      sessionId: id,
-      lastSequence: sequence,
-      lastReceivedAt: sequence,
-      lostAt: sequence,
-      reason: fc.string(),
-    }),
-    { maxLength: 3 },
-  ),
+it('is written and read under the names that tasks of other versions use', () => {
+  expect(JSON.parse(formatGroupRecord(FULL))).toEqual(STORED);
+  expect(parseGroupRecord(written(STORED))).toEqual(FULL);
 });
 
-it('reads what it wrote, whatever the names in it', () => {
-  fc.assert(
-    fc.property(anyRecord, (record) => {
-      expect(parseGroupRecord(written(record))).toEqual(record);
-    }),
-  );
-});
-
-it('is read by a version that does not know all that a later one writes', () => {
-  const session = { ...sessionRecord(), later: 1 };
-  const record = groupRecord({ sessions: { '0': session } });
-  expect(parseGroupRecord(written({ ...record, later: 1 }))).toEqual(
-    groupRecord({ sessions: { '0': sessionRecord() } }),
-  );
+it('is read as well from a version that stores less, and from one that stores more', () => {
+  const { division: _, ...less } = { ...STORED, sessions: { '0': resumeState() } };
+  expect(parseGroupRecord(written(less))).toEqual({ ...FULL, shardLayout: undefined, sessions: less.sessions });
+  const more = { ...STORED, later: 1, untoldGaps: [{ ...GAP, inHandOver: true }] };
+  expect(parseGroupRecord(written(more))).toEqual(FULL);
 });
 
 it('fits a message of the broker with room to spare for the largest group', () => {
-  const sessions = Object.fromEntries(Array.from({ length: 256 }, (_, shard) => [String(shard), sessionRecord()]));
-  const record = groupRecord({ sessions });
-  expect(parseGroupRecord(written(record))).toEqual(record);
-  expect(written(record).length).toBeLessThan(128 * 1024);
+  const sessions = Object.fromEntries(Array.from({ length: 256 }, (_, shard) => [String(shard), resumeState()]));
+  expect(formatGroupRecord(groupRecord({ sessions })).length).toBeLessThan(128 * 1024);
 });
 
-describe('what cannot be read is said in one sentence', () => {
-  const { owner: _, ...withoutOwner } = groupRecord();
-  const session = sessionRecord();
-  it.each<[string, Buffer, RegExp]>([
-    ['nothing', Buffer.alloc(0), /it is no JSON/],
-    ['a text', Buffer.from('hello'), /it is no JSON/],
-    ['half a record', written(groupRecord()).subarray(0, 80), /it is no JSON/],
-    ['bytes', Buffer.from([0xff, 0x00, 0xfe]), /it is no JSON/],
-    ['null', written(null), /expected object/],
-    ['a list', written([groupRecord()]), /expected object/],
-    ['a later version', written({ ...groupRecord(), version: 2 }), /version/],
-    ['no owner', written(withoutOwner), /owner/],
-    ['an empty owner', written(groupRecord({ owner: '' })), /owner/],
-    ['epoch 0', written(groupRecord({ epoch: 0 })), /epoch/],
-    ['half an epoch', written(groupRecord({ epoch: 1.5 })), /epoch/],
-    ['a negative commit', written(groupRecord({ commit: -1 })), /commit/],
-    ['a shard that is no number', written(groupRecord({ sessions: { zero: session } })), /sessions/],
-    [
-      'a session without an id',
-      written(groupRecord({ sessions: { '0': { ...session, sessionId: '' } } })),
-      /sessionId/,
-    ],
-    [
-      'no address to resume at',
-      written(groupRecord({ sessions: { '0': { ...session, resumeUrl: 'x' } } })),
-      /resumeUrl/,
-    ],
-    ['a sequence as text', written({ ...groupRecord(), sessions: { '0': { ...session, sequence: '5' } } }), /sequence/],
-    ['gaps missing', written({ ...groupRecord(), untoldGaps: undefined }), /untoldGaps/],
-  ])('%s', (_name, body, sentence) => {
-    const result = parseGroupRecord(body);
-    expect(result).toMatch(sentence);
-    expect(result).not.toContain('\n');
-  });
-
-  it('whatever the bytes: it never throws', () => {
-    fc.assert(
-      fc.property(
-        fc.oneof(
-          fc.uint8Array(),
-          fc.json().map((text) => Buffer.from(text)),
-        ),
-        (bytes) => {
-          expect(parseGroupRecord(Buffer.from(bytes))).toBeTypeOf('string');
-        },
-      ),
-    );
-  });
+const session = (fields: object) => written({ ...STORED, sessions: { '0': { ...resumeState(), ...fields } } });
+it.each<[string, Buffer, RegExp]>([
+  ['half a record', written(STORED).subarray(0, 80), /it is no JSON/],
+  ['null', written(null), /expected object/],
+  ['a later version', written({ ...STORED, version: 2 }), /version/],
+  ['an empty owner', written({ ...STORED, owner: '' }), /owner/],
+  ['epoch 0', written({ ...STORED, epoch: 0 }), /epoch/],
+  ['a negative commit', written({ ...STORED, commit: -1 }), /commit/],
+  ['a shard that is no number', written({ ...STORED, sessions: { zero: resumeState() } }), /sessions/],
+  ['a session without an id', session({ sessionId: '' }), /sessionId/],
+  ['no address to resume at', session({ resumeUrl: 'x' }), /resumeUrl/],
+  ['half a sequence', session({ sequence: 1.5 }), /sequence/],
+  ['gaps missing', written({ ...STORED, untoldGaps: undefined }), /untoldGaps/],
+])('%s gives one sentence', (_name, body, sentence) => {
+  const result = parseGroupRecord(body);
+  expect(result).toMatch(sentence);
+  expect(result).not.toContain('\n');
 });
 
-describe('the newer of two records', () => {
-  it.each([
-    [{ epoch: 2, commit: 0 }, { epoch: 1, commit: 99 }, true],
-    [{ epoch: 1, commit: 99 }, { epoch: 2, commit: 0 }, false],
-    [{ epoch: 2, commit: 5 }, { epoch: 2, commit: 4 }, true],
-    [{ epoch: 2, commit: 4 }, { epoch: 2, commit: 5 }, false],
-    [{ epoch: 2, commit: 5 }, { epoch: 2, commit: 5 }, false],
-  ])('%j than %j: %s', (a, b, newer) => expect(isNewer(a, b)).toBe(newer));
+it('never throws, whatever the bytes', () => {
+  const bytes = fc.oneof(
+    fc.uint8Array().map((each) => Buffer.from(each)),
+    fc.json().map((text) => Buffer.from(text)),
+  );
+  fc.assert(fc.property(bytes, (body) => void expect(parseGroupRecord(body)).toBeTypeOf('string')));
 });
+
+it.each([
+  [{ epoch: 2, commit: 0 }, { epoch: 1, commit: 99 }, true],
+  [{ epoch: 1, commit: 99 }, { epoch: 2, commit: 0 }, false],
+  [{ epoch: 2, commit: 5 }, { epoch: 2, commit: 4 }, true],
+  [{ epoch: 2, commit: 5 }, { epoch: 2, commit: 5 }, false],
+])('%j is newer than %j: %s', (a, b, newer) => expect(isNewer(a, b)).toBe(newer));

@@ -1,10 +1,10 @@
 // A small, faithful model of what the lease runs on: a RabbitMQ with one quorum queue of a single active consumer for
-// each group, connections that lose what is on the way, and tasks that carry out the law of lease.ts as the keeper
-// does. Whatever can happen next is a move; who plays chooses the moves. Each promise is checked after every move.
+// each group, connections that lose what is on the way, and tasks that carry out the rules of lease.ts as the keeper
+// does. Whatever can happen next is a move; the test chooses the moves. Each promise is checked after every move.
 //
 // Of the broker: a delivery goes to the active consumer only; what a lost connection held goes to the front of the
 // queue again, in its order; a publish and an ack travel on different channels, so either may come first; a confirm
-// says that the message is in the queue. A connection ends for its two sides at different moments. What a task sends on
+// means that the message is in the queue. A connection ends for its two sides at different moments. What a task sends on
 // one channel in one turn is taken together: it is one packet, and the shortest timer is longer than its way.
 
 import { type GroupRecord, isNewer } from '../../../service/lease/group-record.ts';
@@ -16,102 +16,68 @@ import {
   leaseStep,
   startingLease,
 } from '../../../service/lease/lease.ts';
-
-type Body =
-  | { readonly kind: 'claim' }
-  | { readonly kind: 'record'; readonly record: GroupRecord }
-  | { readonly kind: 'unreadable' };
+import { groupRecord, resumeState } from './records.ts';
 
 interface Message {
   readonly id: number;
-  readonly body: Body;
+  readonly content: Delivery<never>['content'];
   /** The move at which it came into the queue. */
   readonly at: number;
 }
 
-interface Consumer {
-  readonly connection: Connection;
-}
-
-interface Unacked {
+interface Held {
+  readonly queue: Queue;
   readonly connection: Connection;
   readonly message: Message;
+  /** Its queue was deleted: an answer finds nothing. */
+  gone: boolean;
 }
 
 interface Queue {
   readonly group: number;
   ready: Message[];
   /** In the order of their coming: the first is the active one. */
-  consumers: Consumer[];
-  /** By delivery tag. */
-  readonly unacked: Map<number, Unacked>;
+  consumers: Connection[];
+  readonly unacked: Set<Held>;
+  /** A record was stored since the queue was made: from then on it has one. */
+  recorded: boolean;
 }
 
-type Command =
-  | { readonly kind: 'consume' | 'cancel'; readonly group: number }
-  | {
-      readonly kind: 'answer';
-      readonly group: number;
-      readonly tag: number;
-      readonly how: 'ack' | 'requeue' | 'reject';
-    }
-  | { readonly kind: 'publish'; readonly group: number; readonly body: Body; readonly confirm: number };
-
-interface Sent {
-  readonly command: Command;
+/** Something on the way, and what it does when it arrives. */
+interface Frame {
+  readonly name: string;
   /** The move in which it was sent. */
-  readonly sentAt: number;
+  readonly at: number;
+  readonly arrive: () => void;
 }
-
-type Frame =
-  | { readonly kind: 'consuming'; readonly group: number }
-  | { readonly kind: 'delivery'; readonly group: number; readonly tag: number; readonly body: Body }
-  | { readonly kind: 'confirm'; readonly confirm: number }
-  | { readonly kind: 'consumer cancelled' };
 
 interface Connection {
   readonly task: Task;
   /** As the broker sees it, and as the task does. */
   brokerSees: boolean;
   taskSees: boolean;
-  readonly consuming: Sent[];
-  readonly publishing: Sent[];
+  readonly consuming: Frame[];
+  readonly publishing: Frame[];
   readonly toTask: Frame[];
 }
 
-interface Tag {
-  readonly connection: Connection;
-  readonly group: number;
-  readonly tag: number;
-}
-
-interface Timer {
-  readonly event: Extract<LeaseEvent<Tag>, { kind: 'ripe' | 'unanswered' }>;
-}
-
-interface Session {
-  readonly id: number;
-  /** What this task knows to be confirmed, and what it has received beyond. */
-  confirmed: number;
-  received: number;
-}
+type Timer = Extract<LeaseEvent<Held>, { kind: 'waited' | 'unanswered' }>;
 
 interface Task {
   readonly name: string;
   life: 'running' | 'releasing' | 'gone';
-  state: LeaseState<Tag>;
+  state: LeaseState<Held>;
   connection: Connection | undefined;
   timers: Timer[];
   /** Groups still to be consumed, one after the other. */
   toConsume: number[];
   consumed: Set<number>;
-  session: Session | undefined;
+  /** What this task knows to be confirmed of its session. */
+  session: { readonly id: number; confirmed: number } | undefined;
   /** What the last takeover began from, and at which move. */
   basis: { readonly epoch: number; readonly commit: number };
   ownedAt: number;
-  /** A confirm that a store waits for. */
-  storing: number | undefined;
-  claiming: number | undefined;
+  storing: boolean;
   storeAgain: boolean;
   stored: string;
 }
@@ -123,28 +89,21 @@ export interface Move {
 }
 
 export class LeaseModel {
-  readonly groups: number;
   readonly trace: string[] = [];
-  readonly deadLetters: Message[] = [];
-  readonly #queues: Queue[];
+  readonly #groups: readonly number[];
+  readonly #queues: readonly Queue[];
   readonly #connections: Connection[] = [];
   readonly #tasks: Task[] = [];
   /** By session id: what the broker has confirmed of its events, by whomever they were published. */
   readonly #confirmed = new Map<number, number>();
-  /** Groups that have had a stored record since their queue was made: from then on it has one. */
-  readonly #recorded = new Set<number>();
   #unreadable = 0;
   #moves = 0;
-  #names = 0;
   #ids = 0;
 
   constructor(groups: number) {
-    this.groups = groups;
-    this.#queues = Array.from({ length: groups }, (_, group) => ({
-      group,
-      ready: [],
-      consumers: [],
-      unacked: new Map(),
+    this.#groups = Array.from({ length: groups }, (_, group) => group);
+    this.#queues = this.#groups.map((group) => ({
+      ...{ group, ready: [], consumers: [], unacked: new Set(), recorded: false },
     }));
   }
 
@@ -165,99 +124,79 @@ export class LeaseModel {
     const moves: Move[] = [];
     const add = (kind: Move['kind'], name: string, play: () => void) => moves.push({ kind, name, play });
     for (const connection of this.#connections) {
-      const { task } = connection;
-      if (connection.brokerSees) {
-        for (const commands of [connection.consuming, connection.publishing]) {
-          const [first] = commands;
-          if (first === undefined) continue;
-          const packet = commands.filter(({ sentAt }) => sentAt === first.sentAt);
-          const what = packet.map(({ command }) => `${command.kind} ${command.group}`).join(', ');
-          add('work', `broker takes of ${task.name}: ${what}`, () => {
-            commands.splice(0, packet.length);
-            for (const { command } of packet) this.#take(connection, command);
-          });
-        }
-        if (!connection.taskSees)
-          add('work', `broker notices the end of ${task.name}`, () => this.#brokerLoses(connection));
-      } else if (connection.taskSees) add('work', `${task.name} notices the end`, () => this.#taskLoses(connection));
+      const { task, brokerSees, taskSees } = connection;
+      if (!brokerSees && taskSees) add('work', `${task.name} notices the end`, () => this.#taskLoses(connection));
+      if (!brokerSees) continue;
+      for (const frames of [connection.consuming, connection.publishing]) {
+        const packet = frames.filter(({ at }) => at === frames[0]?.at);
+        const arrive = () => {
+          frames.splice(0, packet.length);
+          for (const each of packet) each.arrive();
+        };
+        const names = packet.map(({ name }) => name).join(', ');
+        if (packet.length > 0) add('work', `broker takes of ${task.name}: ${names}`, arrive);
+      }
+      if (!taskSees) add('work', `broker notices the end of ${task.name}`, () => this.#brokerLoses(connection));
     }
     for (const queue of this.#queues)
-      if (queue.ready.length > 0 && activeOf(queue) !== undefined)
+      if (queue.ready.length > 0 && queue.consumers.length > 0)
         add('work', `broker delivers of ${queue.group}`, () => this.#deliver(queue));
     for (const task of this.#living) {
-      const { connection } = task;
-      const frame = connection?.toTask[0];
-      if (connection !== undefined && frame !== undefined)
-        add('work', `${task.name} receives '${frame.kind}'`, () => {
-          connection.toTask.shift();
-          this.#receive(task, frame);
+      const { connection, session } = task;
+      const [frame] = connection?.toTask ?? [];
+      if (frame !== undefined)
+        add('work', `${task.name} receives '${frame.name}'`, () => {
+          connection?.toTask.shift();
+          frame.arrive();
         });
       if (connection === undefined) add('work', `${task.name} connects`, () => this.#connect(task));
       for (const timer of task.timers)
-        add('timer', `${task.name}: ${timer.event.kind}`, () => {
+        add('timer', `${task.name}: ${timer.kind}`, () => {
           task.timers = task.timers.filter((each) => each !== timer);
-          this.#step(task, timer.event);
+          this.#step(task, timer);
         });
-      if (task.session !== undefined) {
-        const { session } = task;
-        if (session.received < session.confirmed + 3)
-          add('timer', `${task.name} receives an event`, () => {
-            session.received += 1;
-          });
-        if (session.confirmed < session.received)
-          add('timer', `${task.name} has an event confirmed`, () => {
-            session.confirmed += 1;
-            this.#confirmed.set(session.id, Math.max(this.#confirmed.get(session.id) ?? 0, session.confirmed));
-          });
-      }
+      if (session !== undefined)
+        add('timer', `${task.name} has an event confirmed`, () => {
+          session.confirmed += 1;
+          this.#confirmed.set(session.id, Math.max(this.#confirmed.get(session.id) ?? 0, session.confirmed));
+        });
       if (this.#mayStore(task)) add('timer', `${task.name} stores`, () => this.#store(task));
       if (task.life === 'releasing' && this.#mayEnd(task)) add('work', `${task.name} ends`, () => this.#end(task));
     }
-    if (!faults) return moves;
-    for (const task of this.#living) {
-      add('fault', `kill -9 ${task.name}`, () => this.#kill(task));
-      if (task.connection !== undefined) {
-        const { connection } = task;
-        add('fault', `${task.name} loses its connection`, () => this.#taskLoses(connection));
-        if (connection.brokerSees) add('fault', `broker drops ${task.name}`, () => this.#brokerLoses(connection));
-      }
-      if (task.life === 'running') {
-        add('fault', `SIGTERM ${task.name}`, () => {
-          task.life = 'releasing';
-          task.storeAgain = true;
-        });
-        // Its drain took too long, or its final record is not delivered: it ends without.
-      } else add('fault', `${task.name} ends early`, () => this.#end(task));
-    }
-    if (this.#living.length < this.groups + 2) add('fault', 'a task starts', () => this.startTask());
-    for (const queue of this.#queues) {
-      if (this.#unreadable < 3)
-        add('fault', `something unreadable in ${queue.group}`, () => {
-          this.#unreadable += 1;
-          this.#enqueue(queue, { kind: 'unreadable' });
-        });
-      add('fault', `queue ${queue.group} is deleted`, () => this.#delete(queue));
-    }
+    if (faults) this.#addFaults((name, play) => add('fault', name, play));
     return moves;
   }
 
+  #addFaults(add: (name: string, play: () => void) => void): void {
+    for (const task of this.#living) {
+      const { connection } = task;
+      add(`kill -9 ${task.name}`, () => this.#kill(task));
+      if (connection !== undefined) add(`${task.name} loses its connection`, () => this.#taskLoses(connection));
+      if (connection?.brokerSees === true) add(`broker drops ${task.name}`, () => this.#brokerLoses(connection));
+      // Its drain took too long, or its last record is not delivered: it ends without.
+      if (task.life === 'releasing') add(`${task.name} ends early`, () => this.#end(task));
+      else
+        add(`SIGTERM ${task.name}`, () => {
+          task.life = 'releasing';
+          task.storeAgain = true;
+        });
+    }
+    if (this.#living.length < this.#groups.length + 2) add('a task starts', () => this.startTask());
+    for (const queue of this.#queues) {
+      add(`queue ${queue.group} is deleted`, () => this.#delete(queue));
+      if (this.#unreadable < 3)
+        add(`something unreadable in ${queue.group}`, () => {
+          this.#unreadable += 1;
+          this.#put(queue, { kind: 'unreadable' });
+        });
+    }
+  }
+
   startTask(): void {
-    this.#names += 1;
     this.#tasks.push({
-      name: `T${this.#names}`,
-      life: 'running',
-      state: startingLease(),
-      connection: undefined,
-      timers: [],
-      toConsume: [],
-      consumed: new Set(),
-      session: undefined,
-      basis: { epoch: 0, commit: 0 },
-      ownedAt: 0,
-      storing: undefined,
-      claiming: undefined,
-      storeAgain: false,
-      stored: '',
+      ...{ name: `T${this.#tasks.length + 1}`, life: 'running', state: startingLease(), connection: undefined },
+      ...{ timers: [], toConsume: [], consumed: new Set(), session: undefined, basis: { epoch: 0, commit: 0 } },
+      ...{ ownedAt: 0, storing: false, storeAgain: false, stored: '' },
     });
   }
 
@@ -266,16 +205,13 @@ export class LeaseModel {
    * @throws when the groups are not all owned then, or something is left over
    */
   comeToRest(): void {
-    while (this.#tasks.filter(({ life }) => life === 'running').length < this.groups)
+    while (this.#tasks.filter(({ life }) => life === 'running').length < this.#groups.length)
       this.play({ kind: 'fault', name: 'a task starts', play: () => this.startTask() });
     for (let played = 0; played < 5_000; played += 1) {
       const moves = this.moves({ faults: false }).filter(({ name }) => !/an event/.test(name));
       const move = moves.find(({ kind }) => kind === 'work') ?? moves[0];
-      if (move === undefined) {
-        this.#checkRest();
-        return;
-      }
-      this.play(move);
+      this.play(move ?? { kind: 'work', name: 'rest', play: () => this.#checkRest() });
+      if (move === undefined) return;
     }
     throw new Error(`it does not come to rest\nafter:\n${this.trace.slice(-60).join('\n')}`);
   }
@@ -286,36 +222,10 @@ export class LeaseModel {
 
   // ---- the broker
 
-  #take(connection: Connection, command: Command): void {
-    const queue = this.#queue(command.group);
-    switch (command.kind) {
-      case 'consume':
-        queue.consumers.push({ connection });
-        connection.toTask.push({ kind: 'consuming', group: command.group });
-        return;
-      case 'cancel':
-        // What it holds stays its own until it answers or is gone.
-        queue.consumers = queue.consumers.filter((each) => each.connection !== connection);
-        return;
-      case 'answer': {
-        const held = queue.unacked.get(command.tag);
-        if (held === undefined) throw new Error(`a delivery of queue ${queue.group} is answered twice`);
-        queue.unacked.delete(command.tag);
-        if (command.how === 'requeue') this.#requeue(queue, [held.message]);
-        else if (command.how === 'reject') this.deadLetters.push(held.message);
-        else this.#acked(queue, held);
-        return;
-      }
-      case 'publish':
-        this.#enqueue(queue, command.body);
-        connection.toTask.push({ kind: 'confirm', confirm: command.confirm });
-    }
-  }
-
-  #enqueue(queue: Queue, body: Body): void {
+  #put(queue: Queue, content: Message['content']): void {
     this.#ids += 1;
-    queue.ready.push({ id: this.#ids, body, at: this.#moves });
-    if (body.kind === 'record') this.#recorded.add(queue.group);
+    queue.ready.push({ id: this.#ids, content, at: this.#moves });
+    if (content.kind === 'record') queue.recorded = true;
   }
 
   #requeue(queue: Queue, messages: Message[]): void {
@@ -323,13 +233,25 @@ export class LeaseModel {
   }
 
   #deliver(queue: Queue): void {
-    const active = activeOf(queue);
+    const [connection] = queue.consumers;
     const message = queue.ready.shift();
-    if (active === undefined || message === undefined) return;
-    this.#ids += 1;
-    const tag = this.#ids;
-    queue.unacked.set(tag, { connection: active.connection, message });
-    active.connection.toTask.push({ kind: 'delivery', group: queue.group, tag, body: message.body });
+    if (connection === undefined || message === undefined) return;
+    const held: Held = { queue, connection, message, gone: false };
+    queue.unacked.add(held);
+    this.#toTask(connection, 'delivery', () => {
+      const { task } = connection;
+      task.timers = task.timers.filter(({ kind }) => kind !== 'unanswered');
+      const delivery = { group: queue.group, tag: held, content: message.content };
+      this.#step(task, { kind: 'delivered', delivery });
+    });
+  }
+
+  #answered(held: Held, how: 'ack' | 'requeue' | 'deadLetter'): void {
+    const { queue, message } = held;
+    if (held.gone) return;
+    if (!queue.unacked.delete(held)) throw new Error(`a delivery of queue ${queue.group} is answered twice`);
+    if (how === 'requeue') this.#requeue(queue, [message]);
+    if (how === 'ack') this.#checkAck(held);
   }
 
   #brokerLoses(connection: Connection): void {
@@ -337,127 +259,95 @@ export class LeaseModel {
     connection.consuming.length = 0;
     connection.publishing.length = 0;
     for (const queue of this.#queues) {
-      queue.consumers = queue.consumers.filter((each) => each.connection !== connection);
-      const held = [...queue.unacked].filter(([, each]) => each.connection === connection);
-      for (const [tag] of held) queue.unacked.delete(tag);
+      queue.consumers = queue.consumers.filter((each) => each !== connection);
+      const held = [...queue.unacked].filter((each) => each.connection === connection);
+      for (const each of held) queue.unacked.delete(each);
       this.#requeue(
         queue,
-        held.map(([, { message }]) => message),
+        held.map(({ message }) => message),
       );
     }
   }
 
   /** By hand: its messages are gone, its consumers are cancelled. */
   #delete(queue: Queue): void {
-    for (const { connection } of queue.consumers) connection.toTask.push({ kind: 'consumer cancelled' });
-    // Answers on the way find nothing; that is no mistake of who sent them.
-    for (const [tag, { connection }] of queue.unacked)
-      for (const [index, { command }] of connection.consuming.entries())
-        if (command.kind === 'answer' && command.tag === tag) connection.consuming.splice(index, 1);
-    const holders = new Set([...queue.unacked.values()].map(({ connection }) => connection));
+    for (const connection of queue.consumers)
+      this.#toTask(connection, 'consumer cancelled', () => this.#taskLoses(connection));
+    const holders = new Set([...queue.unacked].map(({ connection }) => connection));
+    for (const held of queue.unacked) held.gone = true;
+    queue.unacked.clear();
     queue.ready = [];
     queue.consumers = [];
-    queue.unacked.clear();
-    this.#recorded.delete(queue.group);
-    // The task must not be blamed for answering what it still believes to hold: for it the channel is gone.
+    queue.recorded = false;
+    // For a task that still believes to hold something of it, the channel is gone.
     for (const connection of holders) this.#brokerLoses(connection);
   }
 
-  #acked(queue: Queue, { connection, message }: Unacked): void {
-    const { body } = message;
-    if (body.kind === 'unreadable') throw new Error('something unreadable was acknowledged, not set aside');
-    if (body.kind === 'claim') {
-      if (queue.ready.length + queue.unacked.size === 0)
-        throw new Error(`${connection.task.name} acknowledges the last message of queue ${queue.group}`);
-      return;
-    }
-    const { record } = body;
-    const newer = recordsOf(queue).filter((other) => isNewer(other, record));
-    if (newer.length === 0)
-      throw new Error(`${connection.task.name} acknowledges ${nameOf(record)}, and nothing newer is in the queue`);
-    const { task } = connection;
-    if (record.owner !== task.name && message.at < task.ownedAt && isNewer(record, task.basis))
-      throw new Error(
-        `${task.name} acknowledges ${nameOf(record)}, which is newer than what it took over from (${task.basis.epoch}.${task.basis.commit})`,
-      );
+  #toTask(connection: Connection, name: string, arrive: () => void): void {
+    connection.toTask.push({ name, at: this.#moves, arrive });
   }
 
   // ---- the tasks: what lease-keeper.ts does
 
   #connect(task: Task): void {
     const connection: Connection = {
-      task,
-      brokerSees: true,
-      taskSees: true,
-      consuming: [],
-      publishing: [],
-      toTask: [],
+      ...{ task, brokerSees: true, taskSees: true, consuming: [], publishing: [], toTask: [] },
     };
     this.#connections.push(connection);
     task.connection = connection;
     task.consumed = new Set();
-    task.toConsume = task.state.kind === 'uncertain' ? [task.state.group] : this.#allGroups;
+    task.toConsume = task.state.kind === 'uncertain' ? [task.state.group] : [...this.#groups];
     this.#consumeNext(task);
   }
 
-  get #allGroups(): number[] {
-    return Array.from({ length: this.groups }, (_, group) => group);
+  #send(task: Task, channel: 'consuming' | 'publishing', name: string, arrive: () => void): void {
+    task.connection?.[channel].push({ name, at: this.#moves, arrive });
   }
 
   #consumeNext(task: Task): void {
     const group = task.toConsume.shift();
-    if (group === undefined) return;
-    task.connection?.consuming.push({ command: { kind: 'consume', group }, sentAt: this.#moves });
-    task.consumed.add(group);
-  }
-
-  #receive(task: Task, frame: Frame): void {
     const { connection } = task;
-    if (connection === undefined) return;
-    switch (frame.kind) {
-      case 'consuming':
-        if (task.state.kind === 'standby' || task.state.kind === 'uncertain') {
-          const confirm = this.#publish(task, frame.group, { kind: 'claim' });
-          if (task.state.kind === 'uncertain') task.claiming = confirm;
-          this.#consumeNext(task);
-        } else {
-          task.toConsume = [];
-          // It became an owner while this consumer was on its way.
-          if (task.state.kind === 'owner' && task.state.group !== frame.group) this.#cancel(task, frame.group);
-        }
-        return;
-      case 'delivery': {
-        task.timers = task.timers.filter(({ event }) => event.kind !== 'unanswered');
-        const { group, tag, body } = frame;
-        const content: Delivery<Tag>['content'] =
-          body.kind === 'unreadable' ? { kind: 'unreadable', reason: 'it is no JSON' } : body;
-        this.#step(task, { kind: 'delivered', delivery: { group, tag: { connection, group, tag }, content } });
-        return;
-      }
-      case 'confirm':
-        if (frame.confirm === task.storing) task.storing = undefined;
-        if (frame.confirm === task.claiming) {
-          task.claiming = undefined;
-          if (task.state.kind === 'uncertain') task.timers.push({ event: { kind: 'unanswered' } });
-        }
-        return;
-      case 'consumer cancelled':
-        this.#taskLoses(connection);
-    }
+    if (group === undefined || connection === undefined) return;
+    task.consumed.add(group);
+    this.#send(task, 'consuming', `consume ${group}`, () => {
+      this.#queues[group]?.consumers.push(connection);
+      this.#toTask(connection, 'consuming', () => this.#consuming(task, group));
+    });
   }
 
-  #publish(task: Task, group: number, body: Body): number {
-    this.#ids += 1;
-    task.connection?.publishing.push({
-      command: { kind: 'publish', group, body, confirm: this.#ids },
-      sentAt: this.#moves,
+  #consuming(task: Task, group: number): void {
+    const { state } = task;
+    if (state.kind === 'standby') this.#publish(task, group, { kind: 'claim' }, () => undefined);
+    else if (state.kind === 'uncertain')
+      this.#publish(task, group, { kind: 'claim' }, () => {
+        if (task.state.kind === 'uncertain') task.timers.push({ kind: 'unanswered' });
+      });
+    else {
+      task.toConsume = [];
+      // It became an owner while this consumer was on its way.
+      if (state.kind === 'owner' && state.group !== group) this.#cancel(task, group);
+      return;
+    }
+    this.#consumeNext(task);
+  }
+
+  #publish(task: Task, group: number, content: Message['content'], confirmed: () => void): void {
+    const { connection } = task;
+    this.#send(task, 'publishing', `${content.kind} for ${group}`, () => {
+      const queue = this.#queues[group];
+      if (queue !== undefined) this.#put(queue, content);
+      if (connection !== undefined) this.#toTask(connection, 'confirm', confirmed);
     });
-    return this.#ids;
   }
 
   #cancel(task: Task, group: number): void {
+    const { connection } = task;
+    const queue = this.#queues[group];
     task.consumed.delete(group);
-    task.connection?.consuming.push({ command: { kind: 'cancel', group }, sentAt: this.#moves });
+    // What it holds stays its own until it answers or is gone.
+    this.#send(task, 'consuming', `cancel ${group}`, () => {
+      if (queue !== undefined) queue.consumers = queue.consumers.filter((each) => each !== connection);
+    });
   }
 
   #taskLoses(connection: Connection): void {
@@ -468,65 +358,48 @@ export class LeaseModel {
     task.connection = undefined;
     task.timers = [];
     task.toConsume = [];
-    if (task.storing !== undefined) task.storeAgain = true;
-    task.storing = undefined;
-    task.claiming = undefined;
+    task.storeAgain ||= task.storing;
+    task.storing = false;
     this.#step(task, { kind: 'lost' });
   }
 
   #kill(task: Task): void {
     task.life = 'gone';
-    const { connection } = task;
-    task.connection = undefined;
-    task.timers = [];
     task.session = undefined;
-    if (connection !== undefined) {
-      connection.taskSees = false;
-      connection.toTask.length = 0;
-    }
+    if (task.connection === undefined) return;
+    task.connection.taskSees = false;
+    task.connection.toTask.length = 0;
+    task.connection = undefined;
   }
 
   #mayStore(task: Task): boolean {
-    if (task.state.kind !== 'owner' || task.connection === undefined || task.storing !== undefined) return false;
-    return task.storeAgain || this.#contentsOf(task) !== task.stored;
-  }
-
-  #contentsOf(task: Task): string {
-    return JSON.stringify([task.state.kind === 'owner' && task.state.epoch, task.session?.id, task.session?.confirmed]);
+    if (task.state.kind !== 'owner' || task.connection === undefined || task.storing) return false;
+    return task.storeAgain || contentsOf(task) !== task.stored;
   }
 
   #store(task: Task): void {
-    const { state } = task;
-    if (state.kind !== 'owner') return;
     task.storeAgain = false;
-    task.stored = this.#contentsOf(task);
-    const { group, epoch } = state;
-    const commit = state.commit + 1;
-    this.#step(task, { kind: 'storing', commit });
-    task.storing = this.#publish(task, group, { kind: 'record', record: this.#recordOf(task, group, epoch, commit) });
+    task.storing = true;
+    task.stored = contentsOf(task);
+    this.#step(task, { kind: 'storing' });
+    if (task.state.kind !== 'owner') throw new Error(`${task.name} stores and is not the owner`);
+    const { group, epoch, commit } = task.state;
+    this.#publish(task, group, this.#recordOf(task, group, epoch, commit), () => {
+      task.storing = false;
+    });
   }
 
-  #recordOf({ name, session }: Task, group: number, epoch: number, commit: number): GroupRecord {
-    const sessions =
-      session === undefined
-        ? {}
-        : {
-            [group]: {
-              sessionId: String(session.id),
-              resumeUrl: 'wss://gateway.discord.gg',
-              sequence: session.confirmed,
-              shardCount: this.groups,
-              startedAt: 0,
-            },
-          };
-    return { version: 1, group, owner: name, epoch, commit, storedAt: 0, sessions, untoldGaps: [] };
+  #recordOf({ name, session }: Task, group: number, epoch: number, commit: number) {
+    const state = session && resumeState({ sessionId: String(session.id), sequence: session.confirmed });
+    const sessions = state === undefined ? {} : { [group]: state };
+    return { kind: 'record' as const, record: groupRecord({ owner: name, group, epoch, commit, sessions }) };
   }
 
   /** A task that drains waits for its last record to be held, unless it has none to wait for. */
   #mayEnd({ state, storeAgain, storing, connection }: Task): boolean {
     if (state.kind !== 'owner') return state.kind === 'standby';
-    if (connection === undefined) return false;
-    return !storeAgain && storing === undefined && state.heldCommit >= state.commit;
+    if (connection === undefined || storeAgain || storing) return false;
+    return state.held?.content.record.commit === state.commit;
   }
 
   #end(task: Task): void {
@@ -534,130 +407,127 @@ export class LeaseModel {
     this.#kill(task);
   }
 
-  #step(task: Task, event: LeaseEvent<Tag>): void {
+  #step(task: Task, event: LeaseEvent<Held>): void {
     const { state, actions } = leaseStep(task.state, event, task.name);
     task.state = state;
     for (const action of actions) this.#act(task, action);
   }
 
-  #act(task: Task, action: LeaseAction<Tag>): void {
+  #act(task: Task, action: LeaseAction<Held>): void {
+    const { session } = task;
     switch (action.kind) {
       case 'ack':
-      case 'give back':
-      case 'set aside': {
-        const { connection, group, tag } = action.tag;
-        const how = action.kind === 'ack' ? 'ack' : action.kind === 'give back' ? 'requeue' : 'reject';
-        if (!connection.taskSees) throw new Error(`${task.name} answers on a connection that it has lost`);
+      case 'requeue':
+      case 'deadLetter': {
+        const { tag, kind } = action;
+        if (!tag.connection.taskSees) throw new Error(`${task.name} answers on a connection that it has lost`);
         // On a connection that the broker has given up the answer goes nowhere.
-        if (connection.brokerSees)
-          connection.consuming.push({ command: { kind: 'answer', group, tag, how }, sentAt: this.#moves });
+        if (tag.connection.brokerSees)
+          this.#send(task, 'consuming', `${kind} ${tag.queue.group}`, () => this.#answered(tag, kind));
         return;
       }
-      case 'await':
-        task.timers.push({ event: { kind: 'ripe', group: action.group } });
+      case 'wait':
+        task.timers.push({ kind: 'waited', group: action.group });
         return;
-      case 'consume only':
+      case 'consumeOnly':
         task.toConsume = [];
         for (const group of task.consumed) if (group !== action.group) this.#cancel(task, group);
         return;
-      case 'consume all':
-        task.toConsume = this.#allGroups.filter((group) => !task.consumed.has(group));
+      case 'consumeAll':
+        task.toConsume = this.#groups.filter((group) => !task.consumed.has(group));
         this.#consumeNext(task);
         return;
-      case 'own': {
-        const { group, record } = action;
-        const known = record?.sessions[String(group)];
-        this.#ids += 1;
-        const sequence = known?.sequence ?? 1;
-        const id = known === undefined ? this.#ids : Number(known.sessionId);
-        if (known === undefined) this.#confirmed.set(id, 1);
-        if (sequence > (this.#confirmed.get(id) ?? 0))
-          throw new Error(
-            `${task.name} resumes session ${id} from ${sequence}, and only ${this.#confirmed.get(id)} is confirmed`,
-          );
-        if (task.session !== undefined) throw new Error(`${task.name} takes over without having given up what it had`);
-        task.session = { id, confirmed: sequence, received: sequence };
-        task.basis = record ?? { epoch: 0, commit: 0 };
-        task.ownedAt = this.#moves;
+      case 'own':
+        this.#takeOver(task, action.record?.sessions[String(action.group)]);
+        task.basis = action.record ?? { epoch: 0, commit: 0 };
         return;
-      }
       case 'leave word': {
+        if (session === undefined) throw new Error(`${task.name} leaves word of sessions that it does not have`);
         const { group, epoch } = action;
-        if (task.session === undefined) throw new Error(`${task.name} leaves word of sessions that it does not have`);
-        this.#publish(task, group, { kind: 'record', record: this.#recordOf(task, group, epoch, 0) });
+        this.#publish(task, group, this.#recordOf(task, group, epoch, 0), () => undefined);
         return;
       }
-      case 'disown':
+      case 'stepDown':
         task.session = undefined;
         return;
       case 'store':
         task.storeAgain = true;
         return;
-      case 'regain':
-        if (task.session === undefined) throw new Error(`${task.name} regains a group without having its sessions`);
+      case 'keepLease':
+        if (session === undefined) throw new Error(`${task.name} keeps the lease of a group without its sessions`);
     }
   }
 
+  #takeOver(task: Task, known: GroupRecord['sessions'][string] | undefined): void {
+    if (task.session !== undefined) throw new Error(`${task.name} takes over without having given up what it had`);
+    this.#ids += 1;
+    const { sessionId = this.#ids, sequence = 1 } = known ?? {};
+    const id = Number(sessionId);
+    if (known === undefined) this.#confirmed.set(id, 1);
+    const confirmed = this.#confirmed.get(id) ?? 0;
+    if (sequence > confirmed)
+      throw new Error(`${task.name} resumes session ${id} from ${sequence}, and only ${confirmed} is confirmed`);
+    task.session = { id, confirmed: sequence };
+    task.ownedAt = this.#moves;
+  }
+
   // ---- the promises
+
+  #checkAck({ queue, connection: { task }, message }: Held): void {
+    const { content } = message;
+    if (content.kind === 'unreadable') throw new Error('something unreadable was acknowledged, not dead-lettered');
+    if (content.kind !== 'record') {
+      if (queue.ready.length + queue.unacked.size === 0)
+        throw new Error(`${task.name} acknowledges the last message of queue ${queue.group}`);
+      return;
+    }
+    const { record } = content;
+    if (!recordsOf(queue).some((other) => isNewer(other, record)))
+      throw new Error(`${task.name} acknowledges ${nameOf(record)}, and nothing newer is in the queue`);
+    if (record.owner !== task.name && message.at < task.ownedAt && isNewer(record, task.basis))
+      throw new Error(`${task.name} acknowledges ${nameOf(record)}, which is newer than what it took over from`);
+  }
 
   #check(): void {
     for (const { name, state, session } of this.#living)
       if (state.kind === 'standby' && session !== undefined)
         throw new Error(`${name} stands by and still has sessions`);
-    for (const queue of this.#queues) {
-      const { group } = queue;
-      const owners = this.#living.filter(
-        ({ state, connection }) =>
-          state.kind === 'owner' &&
-          state.group === group &&
-          [...queue.unacked.values()].some((held) => held.connection === connection),
-      );
-      if (owners.length > 1)
-        throw new Error(
-          `${owners.map(({ name }) => name).join(' and ')} both own group ${group}, and the broker agrees`,
-        );
-      if (this.#recorded.has(group) && recordsOf(queue).length === 0)
+    for (const { group, recorded, unacked, ...queue } of this.#queues) {
+      const holders = new Set([...unacked].map(({ connection }) => connection));
+      const owners = this.#ownersOf(group).filter(({ connection }) => connection && holders.has(connection));
+      if (owners.length > 1) throw new Error(`group ${group} has two owners, and the broker agrees`);
+      if (recorded && recordsOf({ ...queue, unacked }).length === 0)
         throw new Error(`the record of group ${group} is lost`);
     }
   }
 
   #checkRest(): void {
-    const fail = (what: string): Error => {
-      throw new Error(`at rest, ${what}\nafter:\n${this.trace.slice(-80).join('\n')}`);
-    };
     for (const queue of this.#queues) {
       const { group } = queue;
-      const owners = this.#living.filter(({ state }) => state.kind === 'owner' && state.group === group);
-      const [owner] = owners;
-      if (owner === undefined || owners.length > 1) throw fail(`group ${group} has ${owners.length} owners`);
-      if (owner.session === undefined) fail(`${owner.name} owns group ${group} and has no session`);
-      const held = [...queue.unacked.values()];
-      const [only] = held;
-      const body = only?.message.body;
-      if (queue.ready.length > 0 || held.length !== 1 || body?.kind !== 'record' || body.record.owner !== owner.name)
-        fail(
-          `queue ${group} holds more or less than its owner's record: ${[...queue.ready, ...held.map(({ message }) => message)].map(({ body }) => (body.kind === 'record' ? nameOf(body.record) : body.kind)).join(', ')}`,
-        );
-      if (body?.kind === 'record' && body.record.sessions[String(group)]?.sequence !== owner.session?.confirmed)
-        fail(`the record of group ${group} is not what its owner has confirmed`);
+      const [owner, another] = this.#ownersOf(group);
+      if (owner?.session === undefined || another !== undefined)
+        throw new Error(`at rest, group ${group} has not one owner with a session`);
+      const [record, more] = recordsOf(queue);
+      const messages = queue.ready.length + queue.unacked.size;
+      if (messages !== 1 || queue.unacked.size !== 1 || record?.owner !== owner.name || more !== undefined)
+        throw new Error(`at rest, queue ${group} holds more or less than its owner's record`);
+      if (record.sessions[String(group)]?.sequence !== owner.session.confirmed)
+        throw new Error(`at rest, the record of group ${group} is not what its owner has confirmed`);
     }
   }
 
-  #queue(group: number): Queue {
-    const queue = this.#queues[group];
-    if (queue === undefined) throw new Error(`there is no queue ${group}`);
-    return queue;
+  #ownersOf(group: number): Task[] {
+    return this.#living.filter(({ state }) => state.kind === 'owner' && state.group === group);
   }
 }
 
-/** The first to come consumes; the others wait. */
-function activeOf(queue: Queue): Consumer | undefined {
-  return queue.consumers[0];
+function contentsOf({ state, session }: Task): string {
+  return JSON.stringify([state.kind === 'owner' && state.epoch, session?.id, session?.confirmed]);
 }
 
-function recordsOf(queue: Queue): GroupRecord[] {
-  return [...queue.ready, ...[...queue.unacked.values()].map(({ message }) => message)].flatMap(({ body }) =>
-    body.kind === 'record' ? [body.record] : [],
+function recordsOf({ ready, unacked }: Pick<Queue, 'ready' | 'unacked'>): GroupRecord[] {
+  return [...ready, ...[...unacked].map(({ message }) => message)].flatMap(({ content }) =>
+    content.kind === 'record' ? [content.record] : [],
   );
 }
 

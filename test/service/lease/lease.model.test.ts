@@ -1,4 +1,4 @@
-// The law of the lease, played at random against a model of the broker (lease-model.ts): tasks start, are killed, are
+// The rules of the lease, played at random against a model of the broker (lease-model.ts): tasks start, are killed, are
 // asked to end, lose their connection or are lost by the broker first, timers fire late, queues are deleted, and
 // something unreadable lies in them. The promises are checked after each move, and once more when all has come to rest.
 

@@ -1,5 +1,5 @@
-// The law of the lease by examples: what a task does about one thing after the other. What holds for every order of
-// things is in lease.model.test.ts.
+// The rules of the lease by examples: what a task does about one thing after the other. What holds in every order is in
+// lease.model.test.ts.
 
 import { describe, expect, it } from 'vitest';
 import type { GroupRecord } from '../../../service/lease/group-record.ts';
@@ -14,254 +14,145 @@ import {
 import { groupRecord } from './records.ts';
 
 const ME = 'me';
+type Event = LeaseEvent<string>;
 
-/** Plays the events, and keeps what was done about the last of them. */
-function played(...events: LeaseEvent<string>[]): {
-  state: LeaseState<string>;
-  actions: readonly LeaseAction<string>[];
-} {
+/** Plays the events. @returns what was done about the last of them */
+function played(...events: Event[]): { state: LeaseState<string>; actions: readonly LeaseAction<string>[] } {
   let state = startingLease<string>();
   let actions: readonly LeaseAction<string>[] = [];
   for (const event of events) ({ state, actions } = leaseStep(state, event, ME));
   return { state, actions };
 }
 
-const delivered = (tag: string, content: Delivery<string>['content'], group = 0): LeaseEvent<string> => ({
+const delivered = (tag: string, content: Delivery<string>['content'], group = 0): Event => ({
   kind: 'delivered',
   delivery: { group, tag, content },
 });
 const claim = (tag: string, group = 0) => delivered(tag, { kind: 'claim' }, group);
 const record = (tag: string, fields: Partial<GroupRecord> = {}, group = 0) =>
   delivered(tag, { kind: 'record', record: groupRecord({ group, ...fields }) }, group);
-const unreadable = (tag: string) => delivered(tag, { kind: 'unreadable', reason: 'it is no JSON' });
-const ripe = (group = 0): LeaseEvent<string> => ({ kind: 'ripe', group });
-const storing = (commit: number): LeaseEvent<string> => ({ kind: 'storing', commit });
-const lost: LeaseEvent<string> = { kind: 'lost' };
-const unanswered: LeaseEvent<string> = { kind: 'unanswered' };
-const release: LeaseEvent<string> = { kind: 'release' };
+const mine = (tag: string, commit: number, epoch = 4) => record(tag, { owner: ME, epoch, commit });
+const unreadable = (tag: string) => delivered(tag, { kind: 'unreadable' });
+const waited = (group = 0): Event => ({ kind: 'waited', group });
+const [storing, lost, unanswered, release] = (['storing', 'lost', 'unanswered', 'release'] as const).map((kind) => ({
+  kind,
+})) as [Event, Event, Event, Event];
 
-/** As an owner that took over from epoch 3 and holds its first record. */
-const OWNER = [record('old'), ripe(), storing(1), record('mine', { owner: ME, epoch: 4, commit: 1 })];
+const own = (epoch: number, found?: GroupRecord) => ({ kind: 'own', group: 0, epoch, record: found });
+const ack = (tag: string) => ({ kind: 'ack', tag });
+const wait = (because: string) => ({ kind: 'wait', group: 0, because });
+const KEEP = [{ kind: 'keepLease' }, { kind: 'store' }];
 
-describe('a standby', () => {
-  it('waits shortly for a second record when it has one, and longer for a first when it has a claim', () => {
-    expect(played(record('r')).actions).toEqual([{ kind: 'await', group: 0, because: 'record' }]);
-    expect(played(claim('c')).actions).toEqual([{ kind: 'await', group: 0, because: 'claim' }]);
-    expect(played(claim('c'), record('r')).actions).toEqual([{ kind: 'await', group: 0, because: 'record' }]);
-  });
+/** An owner that took over from epoch 3 and holds its first record. */
+const OWNER = [record('old'), waited(), storing, mine('mine', 1)];
+const THEIRS = { owner: 'other', epoch: 5, commit: 9 };
 
-  it('waits once for each', () => {
-    expect(played(claim('c1'), claim('c2')).actions).toEqual([]);
-    expect(played(record('r1'), record('r2')).actions).toEqual([]);
-    expect(played(record('r1'), claim('c')).actions).toEqual([]);
-  });
-
-  it('takes over from the record, in the next epoch', () => {
-    const { state, actions } = played(record('r'), ripe());
-    expect(state).toMatchObject({ kind: 'owner', group: 0, epoch: 4, commit: 0, held: undefined });
-    expect(actions).toEqual([
-      { kind: 'consume only', group: 0 },
-      { kind: 'own', group: 0, epoch: 4, record: groupRecord() },
+it.each<[string, Event[], object[]]>([
+  // A standby
+  ['a record waits for a second one', [record('r')], [wait('record')]],
+  ['a claim waits for a record', [claim('c')], [wait('claim')]],
+  ['a record behind a claim waits as a record does', [claim('c'), record('r')], [wait('record')]],
+  ['a second claim does not wait again', [claim('c1'), claim('c2')], []],
+  [
+    'a standby takes over from the record, in the next epoch',
+    [record('r'), waited()],
+    [{ kind: 'consumeOnly', group: 0 }, own(4, groupRecord()), { kind: 'store' }],
+  ],
+  [
+    'a standby takes the group whose wait is over, and requeues what came of others',
+    [claim('c0'), record('r1', {}, 1), claim('c1', 1), claim('c2', 2), waited()],
+    [
+      { kind: 'consumeOnly', group: 0 },
+      ...['r1', 'c1', 'c2'].map((tag) => ({ kind: 'requeue', tag })),
+      own(1),
       { kind: 'store' },
-    ]);
-  });
-
-  it('takes over without sessions when only a claim is there', () => {
-    expect(played(claim('c'), ripe()).actions).toContainEqual({ kind: 'own', group: 0, epoch: 1, record: undefined });
-  });
-
-  it.each([
-    ['in order', [record('r1', { commit: 16 }), record('r2', { commit: 17 })]],
-    ['newest first', [record('r2', { commit: 17 }), record('r1', { commit: 16 })]],
-    ['of two owners', [record('r2', { epoch: 3, commit: 17 }), record('r1', { epoch: 2, commit: 99 })]],
-  ])('takes over from the newest of two records (%s)', (_name, records) => {
-    expect(played(...records, ripe()).actions).toContainEqual(
-      expect.objectContaining({ kind: 'own', record: expect.objectContaining({ epoch: 3, commit: 17 }) }),
-    );
-  });
-
-  it('gives back what came of other groups', () => {
-    const { state, actions } = played(record('r0'), record('r1', {}, 1), claim('c1', 1), claim('c2', 2), ripe());
-    expect(state).toMatchObject({ kind: 'owner', group: 0 });
-    expect(actions.filter(({ kind }) => kind === 'give back')).toEqual([
-      { kind: 'give back', tag: 'r1' },
-      { kind: 'give back', tag: 'c1' },
-      { kind: 'give back', tag: 'c2' },
-    ]);
-  });
-
-  it('takes the group that is ripe first', () => {
-    expect(played(claim('c0'), record('r1', {}, 1), ripe(1)).state).toMatchObject({ kind: 'owner', group: 1 });
-  });
-
-  it('forgets what it gathered when the connection is lost: the broker has it again', () => {
-    expect(played(record('r'), lost, ripe())).toEqual({ state: startingLease(), actions: [] });
-  });
+    ],
+  ],
+  ['a lost connection takes what was gathered: the broker has it again', [record('r'), lost, waited()], []],
+  // An owner
+  [
+    'with its first record it acknowledges all that it found',
+    [record('old'), record('older', { commit: 16 }), claim('c'), waited(), storing, mine('mine', 1)],
+    ['old', 'older', 'c'].map(ack),
+  ],
+  ['with its next record it acknowledges the last', [...OWNER, storing, mine('next', 2)], [ack('mine')]],
+  ['an owner acknowledges the one that it holds, stored twice', [...OWNER, mine('again', 1)], [ack('again')]],
+  [
+    'an owner acknowledges what is not newer than what it took over from',
+    [...OWNER, record('late', { epoch: 3, commit: 17 })],
+    [ack('late')],
+  ],
+  ['an owner requeues what comes of another group', [...OWNER, record('r1', {}, 1)], [{ kind: 'requeue', tag: 'r1' }]],
+  // Unreadable
+  [
+    'something unreadable alone counts as no record, and its tag is passed on',
+    [unreadable('?'), waited()],
+    [{ kind: 'consumeOnly', group: 0 }, { ...own(1), unreadable: '?' }, { kind: 'store' }],
+  ],
+  [
+    'something unreadable is dead-lettered once an own record is there',
+    [unreadable('?'), waited(), storing, mine('mine', 1, 1)],
+    [{ kind: 'deadLetter', tag: '?' }],
+  ],
+  // Uncertain
+  ['it keeps the lease when its own record comes', [...OWNER, lost, mine('mine', 1)], KEEP],
+  [
+    'it acknowledges the claims that came before its record',
+    [...OWNER, lost, claim('c'), mine('mine', 1)],
+    [...KEEP, ack('c')],
+  ],
+  ['it waits for a record behind a claim', [...OWNER, lost, claim('c')], [wait('claim')]],
+  ['it keeps the lease when only claims come: it is who is asked', [...OWNER, lost, claim('c'), waited()], KEEP],
+  [
+    'it steps down when nothing comes: another consumer is the active one',
+    [...OWNER, lost, unanswered],
+    [{ kind: 'leave word', group: 0, epoch: 5 }, { kind: 'stepDown' }, { kind: 'consumeAll' }],
+  ],
+  ['it does not step down when the answer came just before the deadline', [...OWNER, lost, claim('c'), unanswered], []],
+  [
+    'it takes over from the record of a later owner',
+    [...OWNER, lost, record('theirs', THEIRS)],
+    [{ kind: 'stepDown' }, own(6, groupRecord(THEIRS)), { kind: 'store' }],
+  ],
+  ['it requeues what comes of another group', [...OWNER, lost, claim('c', 1)], [{ kind: 'requeue', tag: 'c' }]],
+  // Released
+  ['a released task requeues what still comes', [...OWNER, release, claim('c')], [{ kind: 'requeue', tag: 'c' }]],
+])('%s', (_title, events, actions) => {
+  expect(played(...events).actions).toEqual(actions);
 });
 
-describe('an owner', () => {
-  it('acknowledges nothing until its own first record is there; then all that it found', () => {
-    const found = [record('old'), record('older', { commit: 16 }), claim('c1'), ripe()];
-    expect(played(...found, claim('c2')).actions).toEqual([]);
-    expect(played(...found, storing(1), record('mine', { owner: ME, epoch: 4, commit: 1 })).actions).toEqual([
-      { kind: 'ack', tag: 'old' },
-      { kind: 'ack', tag: 'older' },
-      { kind: 'ack', tag: 'c1' },
-    ]);
-  });
+it.each([
+  ['in order', [record('r1', { commit: 16 }), record('r2', { commit: 17 })]],
+  ['newest first', [record('r2', { commit: 17 }), record('r1', { commit: 16 })]],
+  ['of two owners', [record('r2', { epoch: 3, commit: 17 }), record('r1', { epoch: 2, commit: 99 })]],
+])('a standby takes over from the newest of two records (%s)', (_name, records) => {
+  expect(played(...records, waited()).actions).toContainEqual(own(4, groupRecord({ epoch: 3, commit: 17 })));
+});
 
-  it('acknowledges its last record when the next is delivered, and claims at once', () => {
-    expect(played(...OWNER, storing(2), record('next', { owner: ME, epoch: 4, commit: 2 })).actions).toEqual([
-      { kind: 'ack', tag: 'mine' },
-    ]);
-    expect(played(...OWNER, claim('c')).actions).toEqual([{ kind: 'ack', tag: 'c' }]);
-  });
-
-  it('acknowledges an older one of its own that comes behind a newer', () => {
-    const { state, actions } = played(...OWNER, record('late', { owner: ME, epoch: 4, commit: 0 }));
-    expect(actions).toEqual([{ kind: 'ack', tag: 'late' }]);
-    expect(state).toMatchObject({ heldCommit: 1 });
-  });
-
-  it('acknowledges what an owner before it stored, when that is not newer than what it took over from', () => {
-    expect(played(...OWNER, record('late', { epoch: 3, commit: 16 })).actions).toEqual([{ kind: 'ack', tag: 'late' }]);
-  });
-
+describe('an owner takes over again from a record when', () => {
   it.each([
     ['a later owner stored it', { owner: 'other', epoch: 5, commit: 1 }, 6],
     ['it was behind the one taken over from', { owner: 'task-1', epoch: 3, commit: 18 }, 5],
-    ['somebody took over from the same record', { owner: 'other', epoch: 4, commit: 3 }, 5],
-  ])('begins anew from a record when %s', (_name, fields, epoch) => {
+    ['another task took over from the same record', { owner: 'other', epoch: 4, commit: 3 }, 5],
+  ])('%s', (_name, fields, epoch) => {
     const { state, actions } = played(...OWNER, record('newer', fields));
-    expect(state).toMatchObject({ kind: 'owner', epoch, commit: 0, held: undefined });
-    expect(actions).toEqual([
-      { kind: 'disown' },
-      { kind: 'own', group: 0, epoch, record: groupRecord(fields) },
-      { kind: 'store' },
-    ]);
-    expect(
-      leaseStep(state, record('mine again', { owner: ME, epoch, commit: 1 }), ME).actions.map((action) =>
-        'tag' in action ? action.tag : '',
-      ),
-    ).toEqual(['mine', 'newer']);
-  });
-
-  it('gives back what a consumer that it cancels is still handed', () => {
-    expect(played(...OWNER, record('r1', {}, 1)).actions).toEqual([{ kind: 'give back', tag: 'r1' }]);
-  });
-
-  it('is not moved by timers of before', () => {
-    const { state } = played(...OWNER);
-    for (const event of [ripe(), ripe(1), unanswered])
-      expect(leaseStep(state, event, ME)).toEqual({ state, actions: [] });
+    expect(actions).toEqual([{ kind: 'stepDown' }, own(epoch, groupRecord(fields)), { kind: 'store' }]);
+    const { actions: then } = leaseStep(state, mine('mine again', 1, epoch), ME);
+    expect(then).toEqual([ack('mine'), ack('newer')]);
   });
 });
 
-describe('something unreadable', () => {
-  it('counts as no record, and is set aside once an own record is there', () => {
-    expect(played(unreadable('?')).actions).toEqual([{ kind: 'await', group: 0, because: 'claim' }]);
-    expect(played(unreadable('?'), ripe()).actions).toContainEqual({
-      kind: 'own',
-      group: 0,
-      epoch: 1,
-      record: undefined,
-    });
-    expect(
-      played(unreadable('?'), ripe(), storing(1), record('mine', { owner: ME, epoch: 1, commit: 1 })).actions,
-    ).toEqual([{ kind: 'set aside', tag: '?', reason: 'it is no JSON' }]);
-  });
-
-  it('does not hide the record behind it', () => {
-    expect(played(unreadable('?'), record('r'), ripe()).actions).toContainEqual(
-      expect.objectContaining({ kind: 'own', record: groupRecord() }),
-    );
-  });
-
-  it('is set aside at once by an owner with its record', () => {
-    expect(played(...OWNER, unreadable('?')).actions).toEqual([
-      { kind: 'set aside', tag: '?', reason: 'it is no JSON' },
-    ]);
-  });
+it('never uses an epoch twice', () => {
+  expect(played(...OWNER, lost, unanswered, claim('c'), waited()).state).toMatchObject({ kind: 'owner', epoch: 6 });
 });
 
-describe('an owner that has lost its connection', () => {
-  it('does nothing by itself', () => {
-    const { state, actions } = played(...OWNER, lost);
-    expect(state).toMatchObject({ kind: 'uncertain', group: 0, epoch: 4, commit: 1 });
-    expect(actions).toEqual([]);
-  });
-
-  it('goes on when its own record is delivered, and counts on', () => {
-    const { state, actions } = played(...OWNER, lost, record('mine', { owner: ME, epoch: 4, commit: 1 }));
-    expect(actions).toEqual([{ kind: 'regain' }, { kind: 'store' }]);
-    expect(state).toMatchObject({ kind: 'owner', epoch: 4, commit: 1, heldCommit: 1 });
-  });
-
-  it('goes on when the record is still the one it took over from', () => {
-    const { state, actions } = played(record('old'), ripe(), lost, record('old again'));
-    expect(actions).toEqual([{ kind: 'regain' }, { kind: 'store' }]);
-    expect(state).toMatchObject({ kind: 'owner', epoch: 4, held: undefined });
-  });
-
-  it('goes on when nothing but claims comes: the record is gone, and it is who is asked', () => {
-    expect(played(...OWNER, lost, claim('c')).actions).toEqual([{ kind: 'await', group: 0, because: 'claim' }]);
-    const { state, actions } = played(...OWNER, lost, claim('c1'), claim('c2'), ripe());
-    expect(actions).toEqual([{ kind: 'regain' }, { kind: 'store' }]);
-    expect(leaseStep(state, record('mine', { owner: ME, epoch: 4, commit: 2 }), ME).actions).toEqual([
-      { kind: 'ack', tag: 'c1' },
-      { kind: 'ack', tag: 'c2' },
-    ]);
-  });
-
-  it('stands by when nothing comes: another consumer is the active one', () => {
-    const { state, actions } = played(...OWNER, lost, unanswered);
-    expect(actions).toEqual([{ kind: 'leave word', group: 0, epoch: 5 }, { kind: 'disown' }, { kind: 'consume all' }]);
-    expect(state).toEqual(startingLease(5));
-  });
-
-  it('does not stand by when the answer came just before the deadline', () => {
-    expect(played(...OWNER, lost, claim('c'), unanswered)).toMatchObject({ state: { kind: 'uncertain' }, actions: [] });
-  });
-
-  it('begins anew from the record of a later owner, and drops what it had', () => {
-    const later = { owner: 'other', epoch: 5, commit: 9 };
-    const { state, actions } = played(...OWNER, lost, record('theirs', later));
-    expect(state).toMatchObject({ kind: 'owner', epoch: 6 });
-    expect(actions).toEqual([
-      { kind: 'disown' },
-      { kind: 'own', group: 0, epoch: 6, record: groupRecord(later) },
-      { kind: 'store' },
-    ]);
-  });
-
-  it('does so too when its own record comes first', () => {
-    const mine = record('mine', { owner: ME, epoch: 4, commit: 1 });
-    const theirs = record('theirs', { owner: 'other', epoch: 5, commit: 9 });
-    expect(played(...OWNER, lost, mine, theirs).actions.map(({ kind }) => kind)).toEqual(['disown', 'own', 'store']);
-  });
-
-  it('starts over when the connection is lost once more', () => {
-    const { state } = played(...OWNER, lost, claim('c'), lost);
-    expect(state).toEqual(played(...OWNER, lost).state);
-  });
+it('acknowledges the claims that it kept the lease for, once its record is there', () => {
+  const { state } = played(...OWNER, lost, claim('c1'), claim('c2'), waited());
+  expect(leaseStep(state, mine('mine', 2), ME).actions).toEqual([ack('c1'), ack('c2')]);
 });
 
-describe('an epoch', () => {
-  it('is never used twice by one task, also where no record says that it was', () => {
-    const { state } = played(...OWNER, lost, unanswered, claim('c'), ripe());
-    expect(state).toMatchObject({ kind: 'owner', epoch: 6 });
-  });
-});
-
-describe('a task that has released', () => {
-  it('acknowledges nothing: the record is for whoever is next', () => {
-    expect(played(...OWNER, release)).toEqual({ state: { kind: 'released' }, actions: [] });
-    expect(played(record('r'), release)).toEqual({ state: { kind: 'released' }, actions: [] });
-  });
-
-  it('gives back what still comes, and stays so', () => {
-    expect(played(...OWNER, release, record('r')).actions).toEqual([{ kind: 'give back', tag: 'r' }]);
-    for (const event of [ripe(), lost, unanswered, storing(9)])
-      expect(played(...OWNER, release, event)).toEqual({ state: { kind: 'released' }, actions: [] });
-  });
+it('only an owner stores', () => {
+  expect(() => played(storing)).toThrow('expected only an owner to store a record, but the state is standby');
+  expect(() => played(...OWNER, lost, storing)).toThrow('uncertain');
+  expect(() => played(...OWNER, release, storing)).toThrow('released');
 });

@@ -1,9 +1,8 @@
-// Session records for the tests of this room.
+// Records for the tests of this room.
 
-import type { GroupRecord } from '../../../service/lease/group-record.ts';
-import type { SessionRecord } from '../../../service/session/session.ts';
+import type { GroupRecord, ResumeState } from '../../../service/lease/group-record.ts';
 
-export function sessionRecord(fields: Partial<SessionRecord> = {}): SessionRecord {
+export function resumeState(fields: Partial<ResumeState> = {}): ResumeState {
   return {
     sessionId: '6f0a8d5a3c1e4b1f',
     resumeUrl: 'wss://gateway-us-east1-b.discord.gg',
@@ -22,8 +21,9 @@ export function groupRecord(fields: Partial<GroupRecord> = {}): GroupRecord {
     epoch: 3,
     commit: 17,
     storedAt: 1_763_900_100_000,
-    sessions: { '0': sessionRecord(), '1': sessionRecord({ sessionId: 'another', sequence: 0 }) },
-    untoldGaps: [],
+    shardLayout: undefined,
+    sessions: { '0': resumeState(), '1': resumeState({ sessionId: 'another', sequence: 0 }) },
+    unreportedGaps: [],
     ...fields,
   };
 }

@@ -1,148 +1,113 @@
-// What a new owner begins with, by the record it found and the division of the shards now.
+// What a new owner begins with, by the record it found and the shard layout now.
 
 import { describe, expect, it } from 'vitest';
-import type { GroupRecord } from '../../../service/lease/group-record.ts';
+import type { GroupRecord, ShardLayout } from '../../../service/lease/group-record.ts';
 import { abandonedBy, takeOver } from '../../../service/lease/take-over.ts';
-import { groupRecord, sessionRecord } from './records.ts';
+import { groupRecord, resumeState } from './records.ts';
 
 const NOW = 1_763_900_200_000;
+const STORED_AT = groupRecord().storedAt;
+const FOUR: ShardLayout = { shardCount: 4, shardsPerTask: 4 };
+const TWO: ShardLayout = { shardCount: 4, shardsPerTask: 2 };
 
-function taken(
-  given:
-    | { group?: number; shardCount?: number; shardsPerTask?: number; sessions?: GroupRecord['sessions'] }
-    | 'no record',
-) {
-  const { group = 0, shardCount = 4, shardsPerTask = 4, sessions = {} } = given === 'no record' ? {} : given;
-  const record = given === 'no record' ? undefined : groupRecord({ group, sessions });
-  return takeOver({ group, shardCount, shardsPerTask, record }, NOW);
-}
+const taken = (record: Partial<GroupRecord> | undefined, shardLayout = FOUR, group = 0) =>
+  takeOver({ group, shardLayout, record: record && groupRecord(record) }, NOW);
 
-describe('the shards of a group', () => {
-  it.each([
-    [{ group: 0, shardCount: 1, shardsPerTask: 16 }, [0]],
-    [{ group: 0, shardCount: 4, shardsPerTask: 4 }, [0, 1, 2, 3]],
-    [{ group: 1, shardCount: 8, shardsPerTask: 4 }, [4, 5, 6, 7]],
-    [{ group: 1, shardCount: 6, shardsPerTask: 4 }, [4, 5]],
-    [{ group: 5, shardCount: 6, shardsPerTask: 1 }, [5]],
-  ])('%j: %j', (given, shardIds) => {
-    expect(taken(given)).toMatchObject({ shardIds, shardCount: given.shardCount });
-  });
+it.each([
+  [0, { shardCount: 1, shardsPerTask: 16 }, [0]],
+  [1, { shardCount: 8, shardsPerTask: 4 }, [4, 5, 6, 7]],
+  [1, { shardCount: 6, shardsPerTask: 4 }, [4, 5]],
+  [5, { shardCount: 6, shardsPerTask: 1 }, [5]],
+])('group %d of %j has the shards %j', (group, layout, shardIds) => {
+  expect(taken(undefined, layout, group).shardGroup).toMatchObject({ shardIds, shardCount: layout.shardCount });
 });
 
-describe('sessions', () => {
-  it('are all resumed when nothing has changed', () => {
-    const sessions = Object.fromEntries([0, 1, 2, 3].map((id) => [String(id), sessionRecord({ sessionId: `s${id}` })]));
-    const { sessions: resumed, lost, storedAt } = taken({ sessions });
-    expect([...resumed.keys()]).toEqual([0, 1, 2, 3]);
-    expect(resumed.get(2)).toEqual(sessions['2']);
-    expect(lost).toEqual([]);
-    expect(storedAt).toBe(groupRecord().storedAt);
-  });
+it('sessions are resumed, each by its shard; a shard that had none IDENTIFYs', () => {
+  const sessions = { '1': resumeState({ sessionId: 's1' }), '3': resumeState({ sessionId: 's3' }) };
+  const { shardGroup, lost } = taken({ sessions });
+  expect([...shardGroup.sessions]).toEqual([
+    [1, sessions['1']],
+    [3, sessions['3']],
+  ]);
+  expect(shardGroup).toMatchObject({ storedAt: STORED_AT, takenOverAt: NOW });
+  expect(lost).toEqual([]);
+});
 
-  it('are missing for the shards that had none: these IDENTIFY', () => {
-    const { sessions, lost } = taken({ sessions: { '1': sessionRecord() } });
-    expect([...sessions.keys()]).toEqual([1]);
-    expect(lost).toEqual([]);
-  });
+it('without a record there are no sessions, and none are lost', () => {
+  const { shardGroup, ...rest } = taken(undefined);
+  expect(shardGroup).toMatchObject({ storedAt: NOW, sessions: new Map() });
+  expect(rest).toEqual({ lost: [], unreportedGaps: [] });
+});
 
-  it('are none without a record, and nothing is lost then', () => {
-    expect(taken('no record')).toMatchObject({ shardIds: [0, 1, 2, 3], lost: [], untold: [], storedAt: NOW });
-    expect(taken('no record').sessions.size).toBe(0);
-  });
-
-  it('of another shard count are lost, each with its numbers and the reason', () => {
-    const { sessions, lost } = taken({
-      shardCount: 8,
-      shardsPerTask: 8,
-      sessions: { '0': sessionRecord({ sequence: 12 }), '3': sessionRecord({ sessionId: 'three', sequence: 34 }) },
-    });
-    expect(sessions.size).toBe(0);
-    expect(lost).toMatchObject([
-      { shardId: 0, lastSequence: 12, lostAt: NOW, lastReceivedAt: groupRecord().storedAt },
-      { shardId: 3, sessionId: 'three', lastSequence: 34, reason: 'the number of shards changed from 4 to 8' },
+describe('sessions are lost', () => {
+  it('when they are of another shard count', () => {
+    const sessions = { '0': resumeState({ sequence: 12 }), '3': resumeState({ sessionId: 'three', shardCount: 8 }) };
+    const { shardGroup, lost } = taken({ sessions }, { shardCount: 8, shardsPerTask: 8 });
+    expect([...shardGroup.sessions.keys()]).toEqual([3]);
+    expect(lost).toEqual([
+      {
+        ...{ shardId: 0, sessionId: resumeState().sessionId, lastSequence: 12, lastReceivedAt: STORED_AT, lostAt: NOW },
+        reason: 'the number of shards changed from 4 to 8',
+      },
     ]);
   });
 
-  it('of shards that belong to another group now are lost', () => {
-    const { sessions, lost } = taken({
-      group: 0,
-      shardCount: 4,
-      shardsPerTask: 2,
-      sessions: { '1': sessionRecord({ sessionId: 'one' }), '2': sessionRecord({ sessionId: 'two' }) },
-    });
-    expect([...sessions.keys()]).toEqual([1]);
-    expect(lost).toMatchObject([{ shardId: 2, sessionId: 'two', reason: 'the shards were divided into other groups' }]);
-  });
-
-  it('lost before and not told for sure are handed on', () => {
-    const untold = {
-      shardId: 1,
-      sessionId: 'gone',
-      lastSequence: 5,
-      lastReceivedAt: 1,
-      lostAt: 2,
-      reason: 'op 9',
-    };
-    const record = groupRecord({ sessions: {}, untoldGaps: [untold] });
-    expect(takeOver({ group: 0, shardCount: 4, shardsPerTask: 4, record }, NOW).untold).toEqual([untold]);
-  });
-
-  it('of a record that nobody can read are told for each shard, under names that are the same whoever finds it', () => {
-    const unreadable = { id: 'abc', storedAt: 5 };
-    const given = { group: 1, shardCount: 4, shardsPerTask: 2, record: undefined, unreadable };
-    const { lost, sessions } = takeOver(given, NOW);
-    expect(sessions.size).toBe(0);
-    expect(lost).toMatchObject([
-      { shardId: 2, sessionId: 'unreadable-abc-2', lastReceivedAt: 5, lostAt: NOW },
-      { shardId: 3, sessionId: 'unreadable-abc-3', lastReceivedAt: 5, lostAt: NOW },
-    ]);
-    expect(takeOver(given, NOW + 1).lost.map(({ sessionId }) => sessionId)).toEqual(
-      lost.map(({ sessionId }) => sessionId),
+  it('when their shards belong to another group', () => {
+    const { shardGroup, lost } = taken(
+      { sessions: { '1': resumeState(), '2': resumeState({ sessionId: 'two' }) } },
+      { shardCount: 4, shardsPerTask: 2 },
     );
+    expect([...shardGroup.sessions.keys()]).toEqual([1]);
+    expect(lost).toMatchObject([{ shardId: 2, sessionId: 'two', reason: 'the shards were divided into other groups' }]);
+    expect(lost[0]).not.toHaveProperty('inHandOver');
   });
 
-  it('of a record that this process cannot read are lost with the hand-over when it was just stored', () => {
-    const found = (age: number) => {
-      const { lost, lostInHandOver } = takeOver(
-        {
-          ...{ group: 1, shardCount: 4, shardsPerTask: 2, record: undefined },
-          unreadable: { id: 'abc', storedAt: NOW - age },
-        },
-        NOW,
-      );
-      return { lost: lost.length, inHandOver: lostInHandOver.length };
-    };
-    expect(found(60_000)).toEqual({ lost: 0, inHandOver: 2 });
-    expect(found(60_001)).toEqual({ lost: 2, inHandOver: 0 });
+  it.each([
+    [FOUR, [1, 2, 3]],
+    [{ shardCount: 4, shardsPerTask: 2 }, []],
+    [{ shardCount: 8, shardsPerTask: 4 }, []],
+    [undefined, []],
+  ])(
+    'when they should have been stored and were not, by a task of the same shard layout: %j',
+    (shardLayout, shards) => {
+      const { lost } = taken({ sessions: { '0': resumeState() }, shardLayout });
+      expect(lost.map(({ shardId }) => shardId)).toEqual(shards);
+      if (shards.length > 0)
+        expect(lost[0]).toMatchObject({ sessionId: 'unknown-task-1-3-1', lastSequence: 0, lastReceivedAt: STORED_AT });
+    },
+  );
+
+  const unreadableFor = (body: string, timestamp: number | undefined, now = NOW) =>
+    takeOver({ group: 1, shardLayout: TWO, record: undefined, unreadable: { body: Buffer.from(body), timestamp } }, now)
+      .lost;
+
+  it('when the record is unreadable, under ids that are the same whoever finds it', () => {
+    const lost = unreadableFor('?', 5);
+    const sha1 = '5bab61eb53176449e25c2c82f172b82cb13ffb9d';
+    expect(lost).toMatchObject([
+      { shardId: 2, sessionId: `unreadable-${sha1}-2`, lastReceivedAt: 5_000, lostAt: NOW },
+      { shardId: 3, sessionId: `unreadable-${sha1}-3`, lastReceivedAt: 5_000, lostAt: NOW },
+    ]);
+    expect(unreadableFor('!', undefined)).toMatchObject([{ lastReceivedAt: NOW }, { lastReceivedAt: NOW }]);
   });
 
-  it('given up on purpose, or missing from the record, are not lost with the hand-over', () => {
-    const sessions = { '0': sessionRecord(), '3': sessionRecord({ shardCount: 8 }) };
-    const record = groupRecord({ sessions, storedAt: NOW, division: { shardCount: 4, shardsPerTask: 2 } });
-    const taken = takeOver({ group: 0, shardCount: 4, shardsPerTask: 2, record }, NOW);
-    expect(taken.lost).toHaveLength(2);
-    expect(taken.lostInHandOver).toEqual([]);
+  it.each([
+    [60_000, true],
+    [60_001, undefined],
+  ])('in the hand-over, when it is unreadable and was stored %d ms ago: %s', (age, inHandOver) => {
+    expect(unreadableFor('?', 5, 5_000 + age).map((each) => each.inHandOver)).toEqual([inHandOver, inHandOver]);
   });
 
-  it('that should have been stored and were not are told, as long as the division is the same', () => {
-    const sessions = { '0': sessionRecord() };
-    const divided = (division: GroupRecord['division']) =>
-      takeOver(
-        { group: 0, shardCount: 4, shardsPerTask: 4, record: groupRecord({ sessions, division }) },
-        NOW,
-      ).lost.map(({ shardId }) => shardId);
-    expect(divided({ shardCount: 4, shardsPerTask: 4 })).toEqual([1, 2, 3]);
-    expect(divided({ shardCount: 4, shardsPerTask: 2 })).toEqual([]);
-    expect(divided({ shardCount: 8, shardsPerTask: 4 })).toEqual([]);
-    expect(divided(undefined)).toEqual([]);
+  it('when the shard layout no longer has their group', () => {
+    const record = groupRecord({ group: 7, sessions: { '28': resumeState({ sequence: 9 }) } });
+    const reason = 'the shards were divided into fewer groups';
+    expect(abandonedBy(record, NOW)).toMatchObject([
+      { shardId: 28, lastSequence: 9, lastReceivedAt: STORED_AT, lostAt: NOW, reason },
+    ]);
   });
 });
 
-describe('a record of a group that is no more', () => {
-  it('gives up each of its sessions', () => {
-    const record = groupRecord({ group: 7, sessions: { '28': sessionRecord({ sequence: 9 }) } });
-    expect(abandonedBy(record, NOW)).toMatchObject([
-      { shardId: 28, lastSequence: 9, lastReceivedAt: record.storedAt, lostAt: NOW },
-    ]);
-  });
+it('gaps that may not be reported are handed on', () => {
+  const gap = { shardId: 1, sessionId: 'gone', lastSequence: 5, lastReceivedAt: 1, lostAt: 2, reason: 'op 9' };
+  expect(taken({ sessions: {}, unreportedGaps: [gap] }).unreportedGaps).toEqual([gap]);
 });

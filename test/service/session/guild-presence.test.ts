@@ -1,6 +1,7 @@
+// Which GUILD_CREATE is a join.
+
 import { describe, expect, test } from 'vitest';
 import { GuildPresence } from '../../../service/session/guild-presence.ts';
-import { ShardSession } from '../../../service/session/session.ts';
 
 const START = Date.parse('2026-11-20T12:00:00Z');
 const at = (secondsAfterStart: number): string => new Date(START + secondsAfterStart * 1000).toISOString();
@@ -89,42 +90,4 @@ test('the newest 32 joins are stored', () => {
   const stored = guilds.joinsUntil(40);
   expect(Object.keys(stored)).toHaveLength(32);
   expect([stored[8], stored[9], stored[40]]).toEqual([undefined, START + 9_000, START + 40_000]);
-});
-
-describe('the session', () => {
-  const record = {
-    sessionId: 's',
-    resumeUrl: 'wss://gateway.discord.gg',
-    sequence: 1,
-    shardCount: 1,
-    startedAt: START,
-  };
-  const begun = (): ShardSession => {
-    const session = new ShardSession(0, 1, () => expect.fail('the session is not lost'));
-    session.begin(record);
-    return session;
-  };
-
-  test('stores the joins up to the confirmed sequence, and its next owner has them', () => {
-    const session = begun();
-    session.guilds.isJoin(ONE, 2, at(10));
-    session.receive(2, START)?.settle(2);
-    session.receive(3, START);
-    session.guilds.isJoin(TWO, 3, at(11));
-    expect(session.stored).toEqual({ ...record, sequence: 2, joins: { [ONE]: START + 10_000 } });
-    const next = begun();
-    next.restore(session.stored ?? expect.fail('nothing is stored'), START);
-    expect([next.guilds.isJoin(ONE, 4, at(10)), next.guilds.isJoin(TWO, 3, at(11))]).toEqual([false, true]);
-    expect(next.record, 'without the joins').toEqual({ ...record, sequence: 2, aliveUntil: START });
-  });
-
-  test('goes on from a record without joins, and begins each session with none', () => {
-    const session = begun();
-    session.guilds.ready([ONE]);
-    session.restore(record, START);
-    expect(session.guilds.isJoin(ONE, 1, at(10))).toBe(true);
-    expect(session.stored?.joins).toEqual({ [ONE]: START + 10_000 });
-    session.begin(record);
-    expect(session.stored?.joins).toEqual({});
-  });
 });

@@ -1,178 +1,174 @@
-// The law of one session: when it is kept, when it is lost, and what is said of the loss.
+// The rules of one session: when it is kept, when it is lost, what is reported of the loss, and what its next owner gets.
 
 import { beforeEach, describe, expect, it } from 'vitest';
-import { type LostSession, type SessionRecord, ShardSession } from '../../../service/session/session.ts';
+import type { LostSession } from '../../../service/lost-session.ts';
+import { type ResumeState, ShardSession } from '../../../service/session/session.ts';
 
-const RECORD: SessionRecord = {
+const STATE: ResumeState = {
   sessionId: 'first',
   resumeUrl: 'wss://gateway-us-east1-b.discord.gg',
   sequence: 1,
   shardCount: 4,
   startedAt: 1_000,
 };
+const SECOND = { ...STATE, sessionId: 'second' };
 
 let lost: LostSession[];
-let inHandOver: boolean[];
 let session: ShardSession;
 
 beforeEach(() => {
   lost = [];
-  inHandOver = [];
-  session = new ShardSession(3, 4, (each, handedOver) => {
-    lost.push(each);
-    inHandOver.push(handedOver);
-  });
+  session = new ShardSession(3, 4, (each) => lost.push(each));
 });
 
 describe('a session', () => {
-  it('is not there before READY: nothing to resume, nothing received, nothing to lose', () => {
-    expect(session.record).toBeUndefined();
-    expect(session.id).toBeUndefined();
+  it('is not there before READY: nothing to resume, to receive, to store, or to lose', () => {
+    expect([session.resumeState, session.stored, session.id]).toEqual([undefined, undefined, undefined]);
     expect(session.receive(1, 1_000)).toBeUndefined();
     expect(session.refused('op 9', 1_000)).toBe(false);
     expect(lost).toEqual([]);
   });
 
   it('begins with READY, whose own sequence is settled', () => {
-    session.begin(RECORD);
-    expect(session.record).toEqual(RECORD);
+    session.begin(STATE);
+    expect(session.resumeState).toEqual(STATE);
     expect(session.receive(1, 1_000)).toBeUndefined();
   });
 
   it('is resumed from its confirmed sequence, never from what was only received', () => {
-    session.begin(RECORD);
+    session.begin(STATE);
     const watermark = session.receive(2, 2_000);
     session.receive(3, 2_001);
-    expect(session.record?.sequence).toBe(1);
+    expect(session.resumeState?.sequence).toBe(1);
     watermark?.settle(2);
-    expect(session.record).toEqual({ ...RECORD, sequence: 2 });
+    expect(session.resumeState).toEqual({ ...STATE, sequence: 2 });
   });
 
   it('goes on from where another process stored it', () => {
-    session.restore({ ...RECORD, sequence: 700 }, 5_000);
-    expect(session.record?.sequence).toBe(700);
-    expect(session.startedAt).toBe(1_000);
+    session.restore({ ...STATE, sequence: 700 }, 5_000);
+    expect(session.resumeState).toEqual({ ...STATE, sequence: 700, aliveUntil: 5_000 });
     expect(session.receive(700, 6_000)).toBeUndefined();
     expect(session.receive(701, 6_000)).toBe(session.watermark);
   });
 
   it('settles what it received on its own watermark, also after another session has begun', () => {
-    session.begin(RECORD);
+    session.begin(STATE);
     const before = session.receive(2, 2_000);
-    session.begin({ ...RECORD, sessionId: 'second', sequence: 1, startedAt: 3_000 });
+    session.begin(SECOND);
     session.receive(2, 3_001);
     before?.settle(2);
-    expect(session.record).toMatchObject({ sessionId: 'second', sequence: 1 });
+    expect(session.resumeState).toMatchObject({ sessionId: 'second', sequence: 1 });
+  });
+
+  it('stores the joins up to the confirmed sequence, and its next owner has them', () => {
+    const joinedAt = (seconds: number) => new Date(STATE.startedAt + 1_000 * seconds).toISOString();
+    session.begin(STATE);
+    session.receive(2, 1_000)?.settle(2);
+    session.receive(3, 1_000);
+    expect([session.guilds.isJoin('7', 2, joinedAt(10)), session.guilds.isJoin('8', 3, joinedAt(11))]).toEqual([
+      true,
+      true,
+    ]);
+    expect(session.stored).toEqual({ ...STATE, sequence: 2, joins: { '7': 11_000 } });
+    const next = new ShardSession(3, 4, () => undefined);
+    next.restore(session.stored ?? expect.fail('nothing is stored'), 2_000);
+    expect([next.guilds.isJoin('7', 4, joinedAt(10)), next.guilds.isJoin('8', 3, joinedAt(11))]).toEqual([false, true]);
+    expect(next.resumeState).not.toHaveProperty('joins');
+    next.begin(SECOND);
+    expect(next.stored?.joins).toEqual({});
   });
 });
 
 describe('a refusal', () => {
-  it('leaves the session for one more try, the first time', () => {
-    session.begin(RECORD);
-    expect(session.refused('op 9', 9_000)).toBe(true);
-    expect(session.record).toEqual(RECORD);
-    expect(lost).toEqual([]);
-  });
-
-  it('loses the session the second time, and says so once, with the confirmed sequence and the time of the last dispatch', () => {
-    session.begin(RECORD);
+  it('leaves the session for one more try; the second loses it, and reports that once', () => {
+    session.begin(STATE);
     session.receive(2, 4_000)?.settle(2);
     session.receive(3, 5_000);
-    session.refused('op 9', 9_000);
+    expect(session.refused('op 9', 9_000)).toBe(true);
+    expect([session.resumeState?.sequence, lost]).toEqual([2, []]);
     expect(session.refused('close code 4007', 10_000)).toBe(false);
     expect(lost).toEqual([
       {
-        shardId: 3,
-        sessionId: 'first',
-        lastSequence: 2,
-        lastReceivedAt: 5_000,
-        lostAt: 10_000,
-        reason: 'close code 4007',
+        ...{ shardId: 3, sessionId: 'first', lastSequence: 2, lastReceivedAt: 5_000, lostAt: 10_000 },
+        ...{ reason: 'close code 4007', inHandOver: false },
       },
     ]);
-    expect(session.record).toBeUndefined();
+    expect(session.resumeState).toBeUndefined();
     expect(session.refused('again', 11_000)).toBe(false);
     expect(lost).toHaveLength(1);
   });
 
-  it('counts as the first again after RESUMED', () => {
-    session.begin(RECORD);
+  it.each<[string, () => void]>([
+    ['RESUMED', () => session.resumed()],
+    ['READY', () => session.begin(SECOND)],
+    ['being taken over', () => session.restore(SECOND, 9_500)],
+  ])('counts as the first again after %s', (_, happens) => {
+    session.begin(STATE);
     session.refused('op 9', 9_000);
-    session.resumed();
+    happens();
     expect(session.refused('op 9', 10_000)).toBe(true);
     expect(session.refused('op 9', 11_000)).toBe(false);
     expect(lost).toHaveLength(1);
   });
 
-  it('counts as the first again for a new session, and for one taken over', () => {
-    session.begin(RECORD);
-    session.refused('op 9', 9_000);
-    session.begin({ ...RECORD, sessionId: 'second' });
-    expect(session.refused('op 9', 10_000)).toBe(true);
-    session.restore({ ...RECORD, sessionId: 'third' }, 11_000);
-    expect(session.refused('op 9', 12_000)).toBe(true);
-    expect(lost).toEqual([]);
-  });
-
-  it('of a session taken over says the time at which it was stored, when nothing has come in since', () => {
-    session.restore({ ...RECORD, sequence: 700 }, 5_000);
+  it('reports the time at which the session was stored, when nothing has come in since', () => {
+    session.restore({ ...STATE, sequence: 700 }, 5_000);
     session.refused('op 9', 9_000);
     session.refused('op 9', 9_500);
-    expect(lost).toMatchObject([{ sessionId: 'first', lastSequence: 700, lastReceivedAt: 5_000, lostAt: 9_500 }]);
+    expect(lost).toMatchObject([{ lastSequence: 700, lastReceivedAt: 5_000, lostAt: 9_500 }]);
+  });
+
+  it('loses the next session with its own times', () => {
+    session.begin({ ...STATE, startedAt: 7_000 });
+    session.refused('op 9', 9_000);
+    session.refused('op 9', 9_500);
+    session.begin(SECOND);
+    session.refused('op 9', 9_600);
+    session.refused('op 9', 9_700);
+    expect(lost.map(({ lastReceivedAt }) => lastReceivedAt)).toEqual([7_000, 1_000]);
   });
 });
 
 describe('a session lost in a hand-over', () => {
-  const MINUTE = 60_000;
   const TAKEN_OVER = 1_000_000_000;
-  const refusedTwice = () => {
+  const inHandOver = () => {
     session.refused('op 9', TAKEN_OVER + 1);
     session.refused('op 9', TAKEN_OVER + 2);
-    return inHandOver;
+    return lost[0]?.inHandOver;
   };
 
-  it.each([
-    [0, true],
-    [MINUTE, true],
-    [MINUTE + 1, false],
-  ])('is one that was stored at most a minute before it was taken over: %d ms, %s', (age, expected) => {
-    session.restore(RECORD, TAKEN_OVER - age, TAKEN_OVER);
-    expect(refusedTwice()).toEqual([expected]);
+  it.each<[string, { aliveUntil?: number; storedAt: number }, boolean]>([
+    ['was connected when it was stored, just now', { storedAt: 0 }, true],
+    ['was stored a minute ago', { storedAt: -60_000 }, true],
+    ['was stored longer ago', { storedAt: -60_001 }, false],
+    ['was closed a moment before', { storedAt: -1, aliveUntil: -500 }, true],
+    ['had not been connected for longer, however often stored', { storedAt: -1, aliveUntil: -60_001 }, false],
+  ])('%s', (_, { storedAt, aliveUntil }, expected) => {
+    const alive = aliveUntil === undefined ? {} : { aliveUntil: TAKEN_OVER + aliveUntil };
+    session.restore({ ...STATE, ...alive }, TAKEN_OVER + storedAt, TAKEN_OVER);
+    expect(inHandOver()).toBe(expected);
   });
 
-  it('is none that its owner itself had not connected for longer, however often it stored it', () => {
-    session.restore({ ...RECORD, aliveUntil: TAKEN_OVER - MINUTE - 1 }, TAKEN_OVER - 1, TAKEN_OVER);
-    expect(refusedTwice()).toEqual([false]);
-  });
-
-  it('is one that its owner closed a moment before', () => {
-    session.restore({ ...RECORD, aliveUntil: TAKEN_OVER - 500 }, TAKEN_OVER - 1, TAKEN_OVER);
-    expect(refusedTwice()).toEqual([true]);
-  });
-
-  it.each(['resumed', 'begun'] as const)('is none that this process has %s', (how) => {
-    session.restore(RECORD, TAKEN_OVER, TAKEN_OVER);
-    if (how === 'resumed') session.resumed();
-    else session.begin({ ...RECORD, sessionId: 'second' });
+  it.each<[string, () => void]>([
+    ['resumed', () => session.resumed()],
+    ['begun', () => session.begin(SECOND)],
+  ])('is none that this process has %s', (_, happens) => {
+    session.restore(STATE, TAKEN_OVER, TAKEN_OVER);
+    happens();
     session.disconnected(TAKEN_OVER + 1);
-    expect(refusedTwice()).toEqual([false]);
+    expect(inHandOver()).toBe(false);
   });
 
-  it('is known by a record that says since when it has not been connected, whoever stores it', () => {
-    session.begin(RECORD);
-    expect(session.record).not.toHaveProperty('aliveUntil');
+  it('is known by when it was last connected, whoever stores it', () => {
+    session.begin(STATE);
+    expect(session.resumeState).not.toHaveProperty('aliveUntil');
     session.disconnected(5_000);
     session.disconnected(9_000);
-    expect(session.record?.aliveUntil).toBe(5_000);
+    expect(session.resumeState?.aliveUntil).toBe(5_000);
     const next = new ShardSession(3, 4, () => undefined);
-    if (session.record) next.restore(session.record, 20_000, 20_000);
-    expect(next.record?.aliveUntil).toBe(5_000);
+    next.restore(session.resumeState ?? expect.fail('there is none'), 20_000, 20_000);
+    expect(next.resumeState?.aliveUntil).toBe(5_000);
     next.resumed();
-    expect(next.record).not.toHaveProperty('aliveUntil');
-  });
-
-  it('stored by a version that does not know that, counts as alive when it was stored', () => {
-    session.restore(RECORD, 20_000, 30_000);
-    expect(session.record?.aliveUntil).toBe(20_000);
+    expect(next.resumeState).not.toHaveProperty('aliveUntil');
   });
 });

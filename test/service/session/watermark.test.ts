@@ -10,17 +10,6 @@ describe('the confirmed position', () => {
     expect(watermark).toMatchObject({ confirmed: 41, received: 41 });
   });
 
-  it('stays before the oldest that is not settled, however many behind it are', () => {
-    const watermark = new Watermark(1);
-    for (const sequence of [2, 3, 4, 5]) watermark.receive(sequence);
-    watermark.settle(3);
-    watermark.settle(5);
-    watermark.settle(4);
-    expect(watermark).toMatchObject({ confirmed: 1, received: 5 });
-    watermark.settle(2);
-    expect(watermark).toMatchObject({ confirmed: 5, received: 5 });
-  });
-
   it('is right before the oldest also where Discord leaves numbers out', () => {
     const watermark = new Watermark(1);
     watermark.receive(5);
@@ -38,17 +27,6 @@ describe('the confirmed position', () => {
     watermark.settle(3);
     watermark.settle(99);
     expect(watermark.confirmed).toBe(1);
-  });
-});
-
-describe('a replay', () => {
-  it('is known as one, whether it is settled or still in the outbox', () => {
-    const watermark = new Watermark(10);
-    expect([11, 12, 13].map((sequence) => watermark.receive(sequence))).toEqual([true, true, true]);
-    watermark.settle(11);
-    expect([10, 11, 12, 13].map((sequence) => watermark.receive(sequence))).toEqual([false, false, false, false]);
-    expect(watermark.receive(14)).toBe(true);
-    expect(watermark).toMatchObject({ confirmed: 11, received: 14 });
   });
 });
 

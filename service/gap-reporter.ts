@@ -1,0 +1,64 @@
+// Reports lost sessions: counts them, logs them, and publishes a gap event for each. What the broker has not confirmed
+// is kept, because it must outlive this process: it is stored with the group record.
+
+import { gatewayGap } from './events/gap.ts';
+import type { Log } from './log.ts';
+import type { LostSession } from './lost-session.ts';
+import type { Metrics } from './metrics.ts';
+import type { Publisher } from './publisher/publisher.ts';
+import { toMessage } from './to-message.ts';
+
+export class GapReporter {
+  readonly #publisher: Pick<Publisher, 'publish'>;
+  readonly #metrics: Pick<Metrics, 'add'>;
+  readonly #log: Log;
+  /** By session id. */
+  readonly #unreported = new Map<string, LostSession>();
+
+  constructor(publisher: Pick<Publisher, 'publish'>, metrics: Pick<Metrics, 'add'>, log: Log) {
+    this.#publisher = publisher;
+    this.#metrics = metrics;
+    this.#log = log;
+  }
+
+  /** Lost sessions whose gap event the broker has not confirmed. */
+  get unreportedGaps(): readonly LostSession[] {
+    return [...this.#unreported.values()];
+  }
+
+  /**
+   * Resolves when the broker has confirmed all gap events.
+   * @param lost to be counted and logged
+   * @param counted another task has done that, and may have published them
+   */
+  async report(lost: readonly LostSession[], counted: readonly LostSession[] = []): Promise<void> {
+    for (const each of lost) this.#count(each);
+    await Promise.all([...counted, ...lost].map((each) => this.#publish(each)));
+  }
+
+  #count({ shardId, lastSequence, reason, inHandOver = false }: LostSession): void {
+    this.#metrics.add('gatewayGaps');
+    if (inHandOver) this.#metrics.add('gapsInHandOver');
+    this.#log.error(
+      { shard: shardId, lastSequence, reason, inHandOver },
+      'a session is lost: events after its last sequence may be missing',
+    );
+  }
+
+  #publish(lost: LostSession): Promise<void> {
+    const { shardId, sessionId, lastSequence, lastReceivedAt, lostAt, reason } = lost;
+    this.#unreported.set(sessionId, lost);
+    const gap = gatewayGap({ shardId, sessionId, lastSequence, lostFrom: lastReceivedAt, lostUntil: lostAt, reason });
+    return new Promise((resolve) => {
+      this.#publisher.publish(toMessage(gap, sessionId, lastSequence), () => {
+        this.#unreported.delete(sessionId);
+        resolve();
+      });
+    });
+  }
+
+  /** The next owner of the shard group reports them. */
+  forget(): void {
+    this.#unreported.clear();
+  }
+}

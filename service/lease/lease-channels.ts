@@ -1,0 +1,47 @@
+// What the lease needs of the broker: the channels of one connection. They end together, and are replaced together.
+// Satisfied by amqp/channel-set.ts.
+
+import type { Buffer } from 'node:buffer';
+
+export interface QueueMessage {
+  readonly type: unknown;
+  readonly body: Buffer;
+  readonly headers: Readonly<Record<string, unknown>>;
+  /** Unix seconds. */
+  readonly timestamp: number | undefined;
+  ack(): void;
+  requeue(): void;
+  deadLetter(): void;
+}
+
+/** What identifies the sender of a message in a lease queue. */
+export interface Sender {
+  readonly appId: string;
+  readonly headers: Readonly<Record<string, number>>;
+}
+
+export interface MessageProperties extends Sender {
+  readonly type: 'claim' | 'record';
+  /** Unix seconds. */
+  readonly timestamp?: number;
+}
+
+export interface LeaseChannels {
+  readonly ended: boolean;
+  /** Resolves when they have ended: with the reason, or with nothing after `close()`. */
+  readonly lost: Promise<string | undefined>;
+  consumes(queue: string): boolean;
+  /** Declares the queue, should it be missing, and consumes it. @returns false when it is already consumed */
+  consume(queue: string, onMessage: (message: QueueMessage) => void): Promise<boolean>;
+  /** Consumes the queue if it exists. @returns whether it does */
+  consumeExisting(queue: string, onMessage: (message: QueueMessage) => void): Promise<boolean>;
+  /** Ends the consumer, also one that is being started; what is delivered and not answered stays so. */
+  cancel(queue: string): void;
+  /** Resolves when the broker has confirmed the message. @throws when it refuses, or does not answer in time */
+  publish(queue: string, body: Buffer, properties: MessageProperties): Promise<void>;
+  /** Resolves when the broker has answered: then it still holds what it delivered here. @throws when they have ended */
+  ping(): Promise<void>;
+  /** Calls it after this time, unless the channels have ended by then. */
+  after(ms: number, then: () => void): void;
+  close(): Promise<void>;
+}

@@ -1,0 +1,108 @@
+// Stores the group record: as soon as a session has started, at each tick when something has changed, every few minutes
+// in any case, and a last time when the task ends. One at a time; what fails is stored at the next tick.
+
+import { Buffer } from 'node:buffer';
+import { leaseQueue } from '../contract/names.ts';
+import type { Log } from '../log.ts';
+import { formatGroupRecord, type GroupContents, type GroupRecord } from './group-record.ts';
+import type { LeaseChannels, Sender } from './lease-channels.ts';
+
+type Position = Pick<GroupRecord, 'group' | 'epoch' | 'commit'>;
+
+export interface RecordWriterOptions {
+  /** The last record of the group that this task owns, and where to publish the next; none while it may store nothing. */
+  readonly owned: () => (Position & { readonly channels: LeaseChannels }) | undefined;
+  readonly contents: () => GroupContents;
+  /** The next record is about to be published. */
+  readonly onStoring: () => void;
+  readonly onStored: () => void;
+  readonly sender: Sender;
+  /** An unchanged record is stored again after this time. */
+  readonly renewEveryMs: number;
+  readonly log: Log;
+}
+
+export class RecordWriter {
+  readonly #options: RecordWriterOptions;
+  #storing: Promise<boolean> | undefined;
+  /** It is to be stored, also when nothing has changed. */
+  #asked = false;
+  #last = { text: '', storedAt: 0, sessions: 0 };
+
+  constructor(options: RecordWriterOptions) {
+    this.#options = options;
+  }
+
+  /** Of the last record stored: when (Unix ms; 0 before the first), and how many sessions it has. */
+  get last(): { readonly storedAt: number; readonly sessions: number } {
+    return this.#last;
+  }
+
+  storeNow(): void {
+    this.#asked = true;
+    this.tick();
+  }
+
+  tick(): void {
+    this.#storing ??= this.#store().then((stored) => {
+      this.#storing = undefined;
+      // Asked for while it was under way. A failure waits for the next tick.
+      if (stored && this.#asked) this.tick();
+      return stored;
+    });
+  }
+
+  /** @returns whether the broker has it */
+  async storeLast(): Promise<boolean> {
+    await this.#storing;
+    this.#asked = true;
+    return await this.#store();
+  }
+
+  /** Publishes the sessions as commit 0 of this epoch, for an owner that may not know them. Never throws. */
+  async leaveWord(channels: LeaseChannels, group: number, epoch: number): Promise<void> {
+    try {
+      await this.#publish(channels, { group, epoch, commit: 0 }, Date.now(), this.#options.contents());
+    } catch (err) {
+      // The owner has this task's last record, unless its queue was deleted.
+      this.#options.log.debug({ err }, 'cannot leave word of the sessions');
+    }
+  }
+
+  /** Never throws. @returns whether the broker has it */
+  async #store(): Promise<boolean> {
+    const { owned, contents, onStoring, onStored, renewEveryMs, log } = this.#options;
+    const now = owned();
+    if (now === undefined) return false;
+    const { channels, group, epoch, commit } = now;
+    const stored = contents();
+    const text = JSON.stringify({ epoch, ...stored });
+    const storedAt = Date.now();
+    if (!this.#asked && text === this.#last.text && storedAt - this.#last.storedAt < renewEveryMs) return false;
+    this.#asked = false;
+    onStoring();
+    try {
+      await this.#publish(channels, { group, epoch, commit: commit + 1 }, storedAt, stored);
+    } catch (err) {
+      this.#asked = true;
+      if (!channels.ended) log.warn({ err }, 'cannot store the group record; retrying');
+      return false;
+    }
+    this.#last = { text, storedAt, sessions: Object.keys(stored.sessions).length };
+    onStored();
+    return true;
+  }
+
+  async #publish(
+    channels: LeaseChannels,
+    position: Position,
+    storedAt: number,
+    contents: GroupContents,
+  ): Promise<void> {
+    const { sender } = this.#options;
+    const record: GroupRecord = { version: 1, owner: sender.appId, ...position, storedAt, ...contents };
+    const timestamp = Math.floor(storedAt / 1_000);
+    const body = Buffer.from(formatGroupRecord(record));
+    await channels.publish(leaseQueue(position.group), body, { ...sender, type: 'record', timestamp });
+  }
+}

@@ -1,0 +1,86 @@
+// Takes the shards of a group over, and gives them up: one after the other, in order. While one of these is under
+// way the sessions are those of another owner, and must not be stored.
+
+import type { Log } from '../log.ts';
+import type { LostSession } from '../lost-session.ts';
+import type { GroupContents, GroupRecord, ShardLayout } from './group-record.ts';
+import type { QueueMessage } from './lease-channels.ts';
+import { abandonedBy, type ShardGroup, takeOver } from './take-over.ts';
+
+/** Who runs the shards of the group. Satisfied by `Ingestor`. */
+export interface ShardRunner {
+  /** By shard id; a shard without a session is missing. */
+  readonly sessions: GroupContents['sessions'];
+  own(group: ShardGroup): void;
+  /** Closes the shards and drops what is not confirmed: the new owner has it replayed. */
+  stepDown(): Promise<void>;
+}
+
+/** Who reports lost sessions. Satisfied by `GapReporter`. */
+export interface LostSessions {
+  readonly unreportedGaps: readonly LostSession[];
+  /** @param counted another task has counted and logged them. Resolves when the broker has all gap events */
+  report(lost: readonly LostSession[], counted: readonly LostSession[]): Promise<void>;
+}
+
+export interface ShardHandoverOptions {
+  readonly shardLayout: ShardLayout;
+  readonly shards: ShardRunner;
+  readonly gaps: LostSessions;
+  readonly log: Log;
+}
+
+export class ShardHandover {
+  readonly #options: ShardHandoverOptions;
+  #work: Promise<void> = Promise.resolve();
+  #pending = 0;
+
+  constructor(options: ShardHandoverOptions) {
+    this.#options = options;
+  }
+
+  get underWay(): boolean {
+    return this.#pending > 0;
+  }
+
+  /** Resolves when all that was asked for so far is done. */
+  get done(): Promise<void> {
+    return this.#work;
+  }
+
+  /** What is to be stored of the shards. */
+  get contents(): GroupContents {
+    const { shardLayout, shards, gaps } = this.#options;
+    return { shardLayout, sessions: shards.sessions, unreportedGaps: [...gaps.unreportedGaps] };
+  }
+
+  /** @param unreadable found instead of a record */
+  takeOver(group: number, record: GroupRecord | undefined, unreadable: QueueMessage | undefined): void {
+    this.#enqueue(async () => {
+      const { shardLayout, shards, gaps } = this.#options;
+      const { shardGroup, lost, unreportedGaps } = takeOver({ group, shardLayout, record, unreadable });
+      void gaps.report(lost, unreportedGaps);
+      shards.own(shardGroup);
+    });
+  }
+
+  stepDown(): void {
+    this.#enqueue(() => this.#options.shards.stepDown());
+  }
+
+  /** For a group that the shard layout no longer has. Resolves when the broker has its gap events. */
+  async abandon(record: GroupRecord): Promise<void> {
+    await this.#options.gaps.report(abandonedBy(record), record.unreportedGaps);
+  }
+
+  /** An error in one is logged and does not stop the next. */
+  #enqueue(work: () => Promise<void>): void {
+    this.#pending += 1;
+    this.#work = this.#work
+      .then(work)
+      .catch((err: unknown) => this.#options.log.error({ err }, 'taking over or giving up the shard group failed'))
+      .finally(() => {
+        this.#pending -= 1;
+      });
+  }
+}

@@ -1,0 +1,200 @@
+// One task: constructs everything, takes the snapshots for health and metrics, and drains when the process is asked to
+// end. Only it constructs.
+
+import { readFile } from 'node:fs/promises';
+import { getHeapStatistics } from 'node:v8';
+import type { ChannelModel } from 'amqplib';
+import { ChannelSet } from './amqp/channel-set.ts';
+import { BrokerConnection } from './amqp/connection.ts';
+import { ExclusiveQueueMutex } from './amqp/exclusive-queue.ts';
+import { QueueDepths } from './amqp/queue-depths.ts';
+import { fullness } from './backpressure.ts';
+import type { Config } from './config.ts';
+import { DRAIN_DEADLINE_SECONDS } from './contract/limits.ts';
+import { METRICS_PERIOD_SECONDS } from './contract/metrics.ts';
+import { ENV, EXCHANGES, identifyQueue, LEASE_QUEUE_ARGUMENTS, QUEUES } from './contract/names.ts';
+import { ConfigError, errorMessage } from './errors.ts';
+import { family } from './events/routing.ts';
+import { GapReporter } from './gap-reporter.ts';
+import { BotToken } from './gateway/bot-token.ts';
+import { GatewayInformation } from './gateway/gateway-information.ts';
+import { IdentifyGate } from './gateway/identify-gate.ts';
+import { declareGauges } from './gauges.ts';
+import type { HealthSnapshot } from './health.ts';
+import { listen } from './http-server.ts';
+import { Ingestor } from './ingestor.ts';
+import { LeaseKeeper } from './lease/lease-keeper.ts';
+import type { RedactedLog } from './log.ts';
+import { Metrics } from './metrics.ts';
+import { Publisher } from './publisher/publisher.ts';
+import { credential, parseBrokerLogin, parseTlsLogin, parseToken } from './secrets.ts';
+
+/** The broker's clients are few, and Discord keeps sessions for minutes only: a broker that is back is not to wait long. */
+const BROKER_PAUSE_MS = 5_000;
+const OWNER_PAUSE_MS = 1_500;
+/** Of the drain's time: for the last record and for closing everything, with a broker that does not answer. */
+const RELEASE_SECONDS = 10;
+
+/** @param name unique to this process @returns the exit code, when the task has drained @throws ConfigError */
+export async function runTask(config: Config, name: string, { log, hide }: RedactedLog): Promise<number> {
+  const parseLogin = config.production ? parseTlsLogin : parseBrokerLogin;
+  const login = credential(config.broker.login, ENV.rabbitmqUrl, parseLogin, hide);
+  const token = new BotToken(credential(config.discord.token, ENV.discordBotToken, parseToken, hide), log);
+  const ca = config.broker.caFile === undefined ? undefined : await readCa(config.broker.caFile);
+  const metrics = new Metrics();
+  const stopping = new AbortController();
+
+  let shardCount: number | undefined;
+  let keeper: LeaseKeeper<ChannelModel> | undefined;
+
+  // Two connections: a broker in memory alarm blocks those that publish much, and the lease must not wait for them.
+  const connection = new BrokerConnection({
+    name: `${name} publisher`,
+    ...{ login, ca, log },
+    longestPauseMs: () => BROKER_PAUSE_MS,
+  });
+  const leaseConnection = new BrokerConnection({
+    name: `${name} lease`,
+    ...{ login, ca, log },
+    // Shorter than a standby's delay, so that the owner is back before it.
+    longestPauseMs: () => (keeper?.role === 'owner' ? OWNER_PAUSE_MS : BROKER_PAUSE_MS),
+  });
+  const information = new GatewayInformation(config.discord.apiUrl, token, log);
+  const gate = new IdentifyGate(information, new ExclusiveQueueMutex(leaseConnection, identifyQueue, log), log);
+  const publisher = new Publisher(
+    connection,
+    {
+      published: () => metrics.add('eventsPublished'),
+      confirmed: (type) => {
+        metrics.addConfirmed(family(type));
+        ingestor.applyBackpressure();
+      },
+      flowing: () => ingestor.applyBackpressure(),
+      refused: () => metrics.add('publishErrors'),
+      returned: () => metrics.add('eventsReturned'),
+    },
+    log,
+  );
+  const gaps = new GapReporter(publisher, metrics, log);
+  const { intents, compression, shardsPerTask } = config.discord;
+  const ingestor = new Ingestor({
+    ...{ publisher, gaps, token, information, gate, intents, compression, metrics, log },
+    marks: config.outbox,
+    // It has shards only once the keeper is there, which gives them to it.
+    permission: async (signal) => await keeper?.confirmLease(signal),
+    onSessionStarted: () => keeper?.onSessionStarted(),
+  });
+  const depths = new QueueDepths(connection, Object.values(QUEUES), log);
+
+  const snapshot = (): HealthSnapshot => {
+    const { count, bytes } = publisher.outbox;
+    const { heapUsed, heapTotal, rss } = process.memoryUsage();
+    const limits = information.latest?.session_start_limit;
+    return {
+      now: Date.now(),
+      environment: config.environment,
+      shardCount,
+      group: keeper?.group,
+      role: stopping.signal.aborted ? 'draining' : keeper?.role === 'owner' ? 'owner' : 'standby',
+      shards: ingestor.members.map(({ shard, session }) => ({
+        id: shard.id,
+        state: shard.state,
+        connected: shard.connected,
+        latencyMs: shard.latencyMs,
+        problem: shard.problem,
+        identifyingSince: shard.identifyingSince,
+        confirmedSequence: session.resumeState?.sequence,
+        receivedSequence: session.resumeState === undefined ? undefined : session.watermark.received,
+      })),
+      receiving: ingestor.receiving,
+      discordProblems: [token.problem, information.problem, gate.closed].filter((problem) => problem !== undefined),
+      discord: {
+        tokenMissing: token.missing,
+        restLimited: information.limited,
+        identifyClosed: gate.closed !== undefined,
+        maxConcurrency: limits?.max_concurrency ?? 1,
+      },
+      broker: {
+        connected: connection.connected && leaseConnection.connected,
+        channelOpen: publisher.channelOpen,
+        blocked: connection.blocked,
+        publishCount: publisher.publishCount,
+        errorCount: publisher.errorCount,
+        lastTurnAt: Math.min(connection.lastTurnAt, leaseConnection.lastTurnAt),
+      },
+      outbox: { events: count, bytes, usedPercent: 100 * fullness({ count, bytes }, config.outbox) },
+      identifies: { remaining: limits?.remaining, spentUntil: gate.spentUntil },
+      lease: keeper?.detail ?? {},
+      memory: { heapUsed, heapTotal, rss, heapLimit: getHeapStatistics().heap_size_limit },
+      memoryThreshold: config.memoryThreshold,
+    };
+  };
+  declareGauges(metrics, snapshot, depths, information);
+  const server = await listen(config.http, snapshot, metrics);
+  log.info({ port: server.port, host: config.http.host }, 'the ingestor is starting');
+  const emf = setInterval(
+    () => print(metrics.emf(config.metricsNamespace, config.environment)),
+    METRICS_PERIOD_SECONDS * 1_000,
+  );
+
+  const drained = Promise.withResolvers<number>();
+  const drain = async (signal: NodeJS.Signals) => {
+    if (stopping.signal.aborted) return;
+    stopping.abort();
+    log.info({ signal }, 'draining: no more events are received, and what is received is confirmed');
+    const deadline = AbortSignal.timeout((DRAIN_DEADLINE_SECONDS - RELEASE_SECONDS) * 1_000);
+    // First of all, so that a standby that drains does not become an owner meanwhile.
+    await keeper?.retire();
+    await ingestor.stopReceiving();
+    await publisher.drained(deadline);
+    await keeper?.release();
+    // The next owner works by now; only the identify lock is kept from it until Discord allows another IDENTIFY.
+    if (leaseConnection.connected) await gate.spaced();
+    const left = publisher.outbox.count;
+    publisher.close();
+    depths.stop();
+    clearInterval(emf);
+    await Promise.all([connection.close(), leaseConnection.close(), server.close()]);
+    if (left > 0) log.error({ events: left }, 'not everything was confirmed in time: the next owner has it replayed');
+    else log.info('drained');
+    drained.resolve(left > 0 ? 1 : 0);
+  };
+  for (const signal of ['SIGTERM', 'SIGINT'] as const) process.on(signal, () => void drain(signal));
+
+  for (const each of [connection, leaseConnection])
+    each.on('open', () => {
+      if (each.reconnects > 0) metrics.add('brokerReconnects');
+    });
+  connection.start();
+  depths.start();
+  // Before the lease, so that a standby has everything when its turn comes: the token is read and accepted,
+  // Discord's address is known. Discord may be away, which is no reason to wait.
+  const fetched = information.fetch(stopping.signal).catch(() => undefined);
+  shardCount = config.discord.shardCount === 'auto' ? (await fetched)?.shards : config.discord.shardCount;
+  if (shardCount !== undefined && !stopping.signal.aborted) {
+    const channels = { exchange: EXCHANGES.leases, queueArguments: LEASE_QUEUE_ARGUMENTS, log };
+    keeper = new LeaseKeeper({
+      ...{ me: name, shards: ingestor, gaps, metrics, log },
+      shardLayout: { shardCount, shardsPerTask },
+      connection: leaseConnection,
+      openChannels: (model) => ChannelSet.open(model, channels),
+    });
+    leaseConnection.start();
+    keeper.start();
+  }
+  const code = await drained.promise;
+  print(metrics.lastEmf(config.metricsNamespace, config.environment));
+  return code;
+}
+
+function print(lines: readonly string[]): void {
+  for (const line of lines) process.stdout.write(`${line}\n`);
+}
+
+async function readCa(file: string): Promise<string> {
+  try {
+    return await readFile(file, 'utf8');
+  } catch (error) {
+    throw new ConfigError([`${ENV.rabbitmqCaFile}: expected a readable PEM file, got ${errorMessage(error)}`]);
+  }
+}

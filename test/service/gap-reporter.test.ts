@@ -1,0 +1,52 @@
+// How a lost session is reported, and how long it is kept for the next owner.
+
+import { expect, it } from 'vitest';
+import { GapReporter } from '../../service/gap-reporter.ts';
+import type { LostSession } from '../../service/lost-session.ts';
+import type { Message } from '../../service/publisher/message.ts';
+import { logLines } from '../support/log-lines.ts';
+
+const LOST: LostSession = {
+  ...{ shardId: 3, sessionId: 'a', lastSequence: 7, lastReceivedAt: 1_000, lostAt: 5_000, reason: 'op 9' },
+};
+
+function reporter() {
+  const sent: { message: Message; settled: () => void }[] = [];
+  const counted: string[] = [];
+  const lines = logLines();
+  const publisher = { publish: (message: Message, settled: () => void) => void sent.push({ message, settled }) };
+  const gaps = new GapReporter(publisher, { add: (name) => void counted.push(name) }, lines.log);
+  return { gaps, sent, counted, lines };
+}
+
+it('counts, logs and publishes; keeps it until the broker has confirmed it', async () => {
+  const { gaps, sent, counted, lines } = reporter();
+  const done = gaps.report([LOST]);
+  expect(counted).toEqual(['gatewayGaps']);
+  expect(lines.lines).toMatchObject([{ level: 'error', shard: 3, lastSequence: 7, reason: 'op 9', inHandOver: false }]);
+  expect(sent[0]?.message).toMatchObject({ type: 'gateway.gap', headers: { 'x-session': 'a', 'x-sequence': 7 } });
+  const { shardId, data } = JSON.parse(String(sent[0]?.message.body));
+  expect([shardId, data]).toEqual([
+    3,
+    { sessionId: 'a', lastSequence: 7, lostFrom: 1_000, lostUntil: 5_000, reason: 'op 9' },
+  ]);
+  expect(gaps.unreportedGaps).toEqual([LOST]);
+  sent[0]?.settled();
+  await done;
+  expect(gaps.unreportedGaps).toEqual([]);
+});
+
+it('counts a loss in a hand-over as one', () => {
+  const { gaps, counted } = reporter();
+  void gaps.report([{ ...LOST, inHandOver: true }]);
+  expect(counted).toEqual(['gatewayGaps', 'gapsInHandOver']);
+});
+
+it('only publishes what another task has counted; the next owner has it after `forget`', () => {
+  const { gaps, sent, counted, lines } = reporter();
+  void gaps.report([], [LOST]);
+  expect([sent.length, counted, lines.lines]).toEqual([1, [], []]);
+  expect(gaps.unreportedGaps).toEqual([LOST]);
+  gaps.forget();
+  expect(gaps.unreportedGaps).toEqual([]);
+});

@@ -1,0 +1,200 @@
+// The deadlines of a connection, on peers that stay silent at one point each. Timers are fake, sockets are not.
+
+import type { AddressInfo } from 'node:net';
+import { createServer } from 'node:net';
+import { GatewayOpcodes } from 'discord-api-types/v10';
+import { afterEach, beforeEach, expect, it, onTestFinished, vi } from 'vitest';
+import { type WebSocket, WebSocketServer } from 'ws';
+import { BotToken } from '../../../service/gateway/bot-token.ts';
+import type { GatewayInformation } from '../../../service/gateway/gateway-information.ts';
+import { IdentifyGate } from '../../../service/gateway/identify-gate.ts';
+import { type SessionPort, Shard } from '../../../service/gateway/shard.ts';
+import { type LogLines, logLines } from '../../support/log-lines.ts';
+
+let lines: LogLines;
+let shard: Shard;
+
+beforeEach(() => {
+  lines = logLines();
+  vi.useFakeTimers({ toFake: ['setTimeout', 'clearTimeout'], fakeNodeBuiltins: true });
+});
+
+afterEach(async () => {
+  await shard.stop();
+  vi.useRealTimers();
+});
+
+/** With a session if it has an address for it. `general` is what Get Gateway Bot answers, if it does. */
+function startShard({ resumeUrl, general }: { resumeUrl?: string; general?: string }): void {
+  const session_start_limit = { total: 1, remaining: 1, reset_after: 0, max_concurrency: 1 };
+  const information = {
+    latest: undefined,
+    fetch: () =>
+      general === undefined
+        ? new Promise(() => undefined)
+        : Promise.resolve({ url: general, shards: 1, session_start_limit }),
+    identified: () => undefined,
+  } as unknown as GatewayInformation;
+  const session: SessionPort = {
+    resumeState: resumeUrl === undefined ? undefined : { sessionId: 'a', sequence: 7, shardCount: 1, resumeUrl },
+    shardCount: 1,
+    begin: () => undefined,
+    resumed: () => undefined,
+    disconnected: () => undefined,
+    refused: () => true,
+  };
+  shard = new Shard({
+    id: 0,
+    session,
+    token: new BotToken({ from: 'here', read: async () => 'token', refresh: async () => true }, lines.log),
+    information,
+    gate: new IdentifyGate(information, { acquire: async () => () => undefined }, lines.log),
+    intents: 0,
+    compression: 'none',
+    log: lines.log,
+    onDispatch: () => undefined,
+    onSent: () => undefined,
+    permission: async () => undefined,
+  });
+  shard.start();
+}
+
+/** A peer that accepts TCP connections and never answers. */
+async function silentPeer() {
+  let accepted = 0;
+  const server = createServer((socket) => {
+    accepted += 1;
+    socket.on('error', () => undefined);
+    onTestFinished(() => void socket.destroy());
+  });
+  await new Promise<void>((resolve) => server.listen(0, '127.0.0.1', resolve));
+  onTestFinished(() => void server.close());
+  return { url: urlOf(server.address()), accepted: () => accepted > 0 };
+}
+
+/** A gateway that does what it is asked on each message, `undefined` being the connection itself. */
+async function peer(onMessage: (socket: WebSocket, op: number | undefined) => void) {
+  const server = new WebSocketServer({ host: '127.0.0.1', port: 0 });
+  const received: (number | undefined)[] = [];
+  server.on('connection', (socket) => {
+    const take = (op: number | undefined) => {
+      received.push(op);
+      onMessage(socket, op);
+    };
+    socket.on('message', (text) => take((JSON.parse(String(text)) as { op: number }).op));
+    take(undefined);
+  });
+  await new Promise<void>((resolve) => void server.once('listening', resolve));
+  onTestFinished(() => {
+    for (const socket of server.clients) socket.terminate();
+    server.close();
+  });
+  return { url: urlOf(server.address()), received };
+}
+
+const urlOf = (address: unknown): string => `ws://127.0.0.1:${(address as AddressInfo).port}`;
+
+const hello = (socket: WebSocket) =>
+  socket.send(JSON.stringify({ op: GatewayOpcodes.Hello, d: { heartbeat_interval: 41_250 } }));
+
+/** The sockets have their say. */
+async function turns(count: number): Promise<void> {
+  for (let turn = 0; turn < count; turn += 1) await new Promise((resolve) => void setImmediate(resolve));
+}
+
+async function until(condition: () => boolean): Promise<void> {
+  for (let waited = 0; !condition(); waited += 1) {
+    if (waited > 20_000) throw new Error('it does not happen');
+    await turns(1);
+  }
+}
+
+const ends = () => lines.lines.filter(({ msg }) => msg === 'the gateway connection ended');
+
+/** The connection ends after so long, and not before. */
+async function endsAfter(ms: number): Promise<void> {
+  await vi.advanceTimersByTimeAsync(ms - 1_000);
+  await turns(50);
+  expect(ends()).toEqual([]);
+  await vi.advanceTimersByTimeAsync(1_000);
+  await until(() => ends().length > 0);
+}
+
+it('a peer that accepts and does not answer the handshake is left after 30 s', async () => {
+  const silent = await silentPeer();
+  startShard({ general: silent.url });
+  await until(silent.accepted);
+  await endsAfter(30_000);
+  expect(ends()[0]?.verdict).toBe('unreachable');
+});
+
+it('a gateway without HELLO is left after 30 s', async () => {
+  const { url, received } = await peer(() => undefined);
+  startShard({ general: url });
+  await until(() => received.length > 0);
+  await endsAfter(30_000);
+  expect(ends()[0]?.verdict).toBe('unreachable');
+});
+
+it('IDENTIFY without READY ends after 30 s', async () => {
+  const { url, received } = await peer((socket, op) => op === undefined && hello(socket));
+  startShard({ general: url });
+  await until(() => received.includes(GatewayOpcodes.Identify));
+  await endsAfter(30_000);
+  expect(ends()[0]?.verdict).toBe('refused');
+});
+
+it('RESUME without a dispatch or RESUMED ends after 30 s; each dispatch starts them again', async () => {
+  let gateway: WebSocket | undefined;
+  const { url, received } = await peer((socket, op) => {
+    gateway = socket;
+    if (op === undefined) hello(socket);
+  });
+  startShard({ resumeUrl: url });
+  await until(() => received.includes(GatewayOpcodes.Resume));
+  await vi.advanceTimersByTimeAsync(29_000);
+  gateway?.send(JSON.stringify({ op: GatewayOpcodes.Dispatch, t: 'TYPING_START', s: 8, d: {} }));
+  await turns(500);
+  await endsAfter(30_000);
+  expect(ends()[0]).toMatchObject({ verdict: 'unreachable', reason: 'no answer to RESUME' });
+});
+
+it('a peer that does not answer the close is left after 2 s', async () => {
+  const { url, received } = await peer((socket, op) => {
+    if (op === undefined) hello(socket);
+    // It reads no more.
+    else socket.pause();
+  });
+  startShard({ resumeUrl: url });
+  await until(() => received.includes(GatewayOpcodes.Resume));
+  let stopped = false;
+  const stopping = shard.stop().then(() => {
+    stopped = true;
+  });
+  await vi.advanceTimersByTimeAsync(1_900);
+  await turns(50);
+  expect(stopped).toBe(false);
+  await vi.advanceTimersByTimeAsync(100);
+  await stopping;
+  expect(shard.state).toBe('stopped');
+});
+
+it("a session does not wait more than 5 s for the gateway's address, and falls back on its own", async () => {
+  let refuses = true;
+  const { url, received } = await peer((socket) => {
+    if (refuses) socket.terminate();
+    else hello(socket);
+  });
+  startShard({ resumeUrl: url });
+  // Two connections that are not answered: the next address is the gateway's, which does not come.
+  for (let ended = 1; ended <= 2; ended += 1) {
+    await until(() => ends().length === ended);
+    if (ended < 2) await vi.advanceTimersByTimeAsync(1_000);
+  }
+  refuses = false;
+  await vi.advanceTimersByTimeAsync(1_000 + 4_000);
+  await turns(50);
+  expect(received).toHaveLength(2);
+  await vi.advanceTimersByTimeAsync(1_000);
+  await until(() => received.includes(GatewayOpcodes.Resume));
+});
