@@ -5,6 +5,7 @@ import { fullDiff, ResourceImpact } from '@aws-cdk/cloudformation-diff';
 import { describe, expect, it } from 'vitest';
 import { type Choices, merged, schemaFor, settingsFor } from '../../lib/settings.ts';
 import { transitionFaults } from '../../lib/transition.ts';
+import { inNetwork, keyArn, secretArn, withBroker } from '../support/choices.ts';
 import { type Synthesized, synthesized } from '../support/synthesized.ts';
 import { dependenciesOf, exportsOf, imports, templatesOf } from './dependencies.ts';
 
@@ -15,24 +16,6 @@ interface Variation {
   readonly to: Choices;
 }
 
-const existing = {
-  vpcId: 'vpc-0a1b2c3d',
-  brokerSubnetIds: ['subnet-0000000a'],
-  serviceSubnetIds: ['subnet-1000000a', 'subnet-1000000b'],
-};
-const secret = (name: string) => `arn:aws:secretsmanager:eu-central-1:111122223333:secret:${name}-AbCdEf`;
-const key = (name: string) => `arn:aws:kms:eu-central-1:111122223333:key/${name}`;
-const broker = {
-  name: 'broker',
-  host: 'b-1.mq.eu-central-1.on.aws',
-  administratorSecretArn: secret('admin'),
-  securityGroupId: 'sg-0a1b2c3d',
-};
-const withBroker = (change: object): Choices => ({
-  network: { existing },
-  broker: { existing: { ...broker, ...change } },
-});
-const inNetwork = (change: object): Choices => ({ network: { existing: { ...existing, ...change } } });
 const cluster = { broker: { nodes: 3 } } as const;
 
 /** From the defaults of staging, unless it says otherwise; and each the other way round. */
@@ -48,29 +31,26 @@ const variations: Readonly<Record<string, readonly Variation[]>> = {
       to: { network: { availabilityZones: ['eu-central-1b', 'eu-central-1a'] } },
     },
   ],
-  'network.existing.vpcId': [
-    { to: { network: { existing } } },
-    { from: { network: { existing } }, to: inNetwork({ vpcId: 'vpc-0a1b2c3e' }) },
-  ],
+  'network.existing.vpcId': [{ to: inNetwork() }, { from: inNetwork(), to: inNetwork({ vpcId: 'vpc-0a1b2c3e' }) }],
   'network.existing.brokerSubnetIds': [
-    { from: { network: { existing } }, to: inNetwork({ brokerSubnetIds: ['subnet-0000000b'] }) },
+    { from: inNetwork(), to: inNetwork({ brokerSubnetIds: ['subnet-0000000b'] }) },
     {
-      from: withBroker({}),
-      to: { ...withBroker({}), ...inNetwork({ brokerSubnetIds: ['subnet-0000000b'] }) },
+      from: withBroker(),
+      to: { ...withBroker(), ...inNetwork({ brokerSubnetIds: ['subnet-0000000b'] }) },
     },
   ],
   'network.existing.serviceSubnetIds': [
-    { from: { network: { existing } }, to: inNetwork({ serviceSubnetIds: ['subnet-1000000c'] }) },
+    { from: inNetwork(), to: inNetwork({ serviceSubnetIds: ['subnet-1000000c'] }) },
     {
       base: { egress: 'nat' },
-      from: { network: { existing } },
+      from: inNetwork(),
       to: inNetwork({ serviceSubnetIds: ['subnet-1000000c'] }),
     },
   ],
   egress: [
     { to: { egress: 'nat' } },
     { from: { egress: 'nat' }, to: { egress: 'public-ip', natGateways: 2 } },
-    { base: { network: { existing } }, to: { egress: 'nat' } },
+    { base: inNetwork(), to: { egress: 'nat' } },
   ],
   natGateways: [
     { to: { natGateways: 2 } },
@@ -87,26 +67,28 @@ const variations: Readonly<Record<string, readonly Variation[]>> = {
   'broker.maintenanceWindow.day': [{ to: { broker: { maintenanceWindow: { day: 'MONDAY' } } } }],
   'broker.maintenanceWindow.time': [{ to: { broker: { maintenanceWindow: { time: '04:00' } } } }],
   'broker.maintenanceWindow.timeZone': [{ to: { broker: { maintenanceWindow: { timeZone: 'Europe/Berlin' } } } }],
-  'broker.existing.name': [{ from: withBroker({}), to: withBroker({ name: 'renamed' }) }],
+  'broker.existing.name': [{ from: withBroker(), to: withBroker({ name: 'renamed' }) }],
   'broker.existing.host': [
-    { from: withBroker({}), to: withBroker({ host: 'b-2.mq.eu-central-1.on.aws' }) },
-    { base: { network: { existing } }, to: withBroker({}) },
+    { from: withBroker(), to: withBroker({ host: 'b-2.mq.eu-central-1.on.aws' }) },
+    { base: inNetwork(), to: withBroker() },
   ],
   'broker.existing.administratorSecretArn': [
-    { from: withBroker({}), to: withBroker({ administratorSecretArn: secret('other') }) },
+    { from: withBroker(), to: withBroker({ administratorSecretArn: secretArn('other') }) },
   ],
-  'broker.existing.administratorKeyArn': [{ from: withBroker({}), to: withBroker({ administratorKeyArn: key('1') }) }],
-  'broker.existing.securityGroupId': [{ from: withBroker({}), to: withBroker({ securityGroupId: 'sg-0a1b2c3e' }) }],
+  'broker.existing.administratorKeyArn': [{ from: withBroker(), to: withBroker({ administratorKeyArn: keyArn('1') }) }],
+  'broker.existing.securityGroupId': [{ from: withBroker(), to: withBroker({ securityGroupId: 'sg-0a1b2c3e' }) }],
   'shards.count': [{ to: { shards: { count: 40 } } }],
   'shards.perTask': [{ base: { shards: { count: 40 } }, to: { shards: { perTask: 10 } } }],
   'shards.standbys': [{ to: { shards: { standbys: 2 } } }],
   'gateway.intents': [{ to: { gateway: { intents: ['Guilds'] } } }],
   'gateway.compression': [{ to: { gateway: { compression: 'zlib-stream' } } }],
   discordTokenSecretArn: [
-    { to: { discordTokenSecretArn: secret('token') } },
-    { from: { discordTokenSecretArn: secret('token') }, to: { discordTokenSecretArn: secret('other') } },
+    { to: { discordTokenSecretArn: secretArn('token') } },
+    { from: { discordTokenSecretArn: secretArn('token') }, to: { discordTokenSecretArn: secretArn('other') } },
   ],
-  discordTokenKeyArn: [{ base: { discordTokenSecretArn: secret('token') }, to: { discordTokenKeyArn: key('1') } }],
+  discordTokenKeyArn: [
+    { base: { discordTokenSecretArn: secretArn('token') }, to: { discordTokenKeyArn: keyArn('1') } },
+  ],
   'task.cpu': [{ to: { task: { cpu: 512, memoryMiB: 1024 } } }],
   'task.memoryMiB': [{ to: { task: { memoryMiB: 1024 } } }],
   'task.outboxMaxEvents': [{ to: { task: { outboxMaxEvents: 1000 } } }],

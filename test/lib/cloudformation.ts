@@ -14,12 +14,14 @@ export interface DeployedStack {
 export interface CloudFormation {
   readonly url: string;
   readonly stacks: Map<string, DeployedStack>;
-  /** Names of the actions, in order. */
-  readonly asked: string[];
+  /** Names of those that were called, in order. */
+  readonly actions: string[];
   /** Names of the region's availability zones. */
   zones: readonly string[];
   /** While set, every answer is a refusal with this code. */
   refusal: string | undefined;
+  /** Nothing is deployed, in a region with three zones. */
+  reset(): void;
   stop(): Promise<void>;
 }
 
@@ -53,7 +55,7 @@ export async function startCloudFormation(): Promise<CloudFormation> {
   const server = createServer(async (request, response) => {
     const form = new URLSearchParams(await readText(request));
     const action = form.get('Action') ?? `${request.method} ${request.url}`;
-    aws.asked.push(action);
+    aws.actions.push(action);
     // Signed for a region: `Credential=<key>/<date>/<region>/cloudformation/aws4_request`.
     const region = /Credential=[^/]+\/\d+\/([^/]+)\//.exec(request.headers.authorization ?? '')?.[1] ?? 'none';
     const [status, xml] = answer(action, form.get('StackName') ?? '', region);
@@ -63,9 +65,15 @@ export async function startCloudFormation(): Promise<CloudFormation> {
   const aws: CloudFormation = {
     url: `http://127.0.0.1:${(server.address() as AddressInfo).port}`,
     stacks: new Map(),
-    asked: [],
-    zones: THREE_ZONES,
+    actions: [],
+    zones: [],
     refusal: undefined,
+    reset() {
+      aws.stacks.clear();
+      aws.actions.length = 0;
+      aws.zones = ['eu-central-1a', 'eu-central-1b', 'eu-central-1c'];
+      aws.refusal = undefined;
+    },
     async stop() {
       server.closeAllConnections();
       await new Promise((resolve) => server.close(resolve));
@@ -78,8 +86,6 @@ const XMLNS = 'xmlns="http://cloudformation.amazonaws.com/doc/2010-05-15/"';
 
 const result = (action: string, inner: string): string =>
   `<${action}Response ${XMLNS}><${action}Result>${inner}</${action}Result></${action}Response>`;
-
-export const THREE_ZONES: readonly string[] = ['eu-central-1a', 'eu-central-1b', 'eu-central-1c'];
 
 /** EC2's protocol has no element around its result. */
 const zonesOf = (names: readonly string[]): string =>

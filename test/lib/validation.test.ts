@@ -11,6 +11,7 @@ import { acknowledgements } from '../../lib/acknowledgements.ts';
 import { BrokerStack } from '../../lib/broker-stack.ts';
 import { IngestorStack } from '../../lib/ingestor-stack.ts';
 import { type Choices, ENVIRONMENTS, type Environment, type Settings, settingsFor } from '../../lib/settings.ts';
+import { inNetwork, secretArn, withBroker } from '../support/choices.ts';
 import { type Synthesized, synthesized } from '../support/synthesized.ts';
 
 const awsSolutions = (app: App) => [new AwsSolutionsChecks(app)];
@@ -73,34 +74,27 @@ describe.each(ENVIRONMENTS)('%s', (environment) => {
 });
 
 // A rule that is not acknowledged ends a synth: a setting with a new violation could not be chosen.
-describe('AwsSolutions finds nothing', () => {
-  const named = { account: '111122223333', region: 'eu-central-1' };
-  const secretArn = (name: string) => `arn:aws:secretsmanager:eu-central-1:111122223333:secret:${name}-AbCdEf`;
-  const existing = {
-    vpcId: 'vpc-0123456789abcdef0',
-    brokerSubnetIds: ['subnet-0123456789abcdef0'],
-    serviceSubnetIds: ['subnet-0123456789abcdef1', 'subnet-0123456789abcdef2'],
-  };
-  const broker = {
-    name: 'shared',
-    host: 'b-1234.mq.eu-central-1.on.aws',
-    administratorSecretArn: secretArn('administrator'),
-    securityGroupId: 'sg-0123456789abcdef0',
-  };
-  const token = { discordTokenSecretArn: secretArn('token') };
-  const exec = { task: { execEnabled: true } };
-
-  it.each<[Environment, Choices]>([
-    ['staging', {}],
-    ['production', {}],
-    ['staging', { ...named, ...exec, alarmEmail: 'ops@example.com' }],
-    ['production', { egress: 'public-ip', rotationDays: 0, broker: { nodes: 1 }, ...token }],
-    ['staging', { egress: 'nat', broker: { nodes: 3 }, shards: { count: 20 } }],
-    ['staging', { network: { existing } }],
-    ['staging', { network: { existing }, broker: { existing: broker }, egress: 'nat', ...exec, ...token }],
-  ])('in %s with %j', (environment, choices) => {
-    expect(violations(synthesized(environment, choices, awsSolutions))).toEqual([]);
-  });
+it.each<[Environment, Choices]>([
+  ['staging', {}],
+  ['production', {}],
+  [
+    'staging',
+    { account: '111122223333', region: 'eu-central-1', task: { execEnabled: true }, alarmEmail: 'ops@example.com' },
+  ],
+  [
+    'production',
+    {
+      egress: 'public-ip',
+      rotationDays: 0,
+      broker: { nodes: 1, size: 'mq.m7g.2xlarge' },
+      discordTokenSecretArn: secretArn('token'),
+    },
+  ],
+  ['production', { egress: 'nat', broker: { size: 'mq.m7g.4xlarge' }, shards: { count: 20 } }],
+  ['staging', inNetwork()],
+  ['staging', { ...withBroker(), egress: 'nat' }],
+])('AwsSolutions finds nothing in %s with %j', (environment, choices) => {
+  expect(violations(synthesized(environment, choices, awsSolutions))).toEqual([]);
 });
 
 it('every acknowledgement has a reason, and constructs that it is for', () => {
