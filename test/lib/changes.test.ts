@@ -2,7 +2,7 @@
 // removed, replaced or withdrawn, or the change is refused by name. The list of settings is the schema's own, so that a new
 // setting without a variation here fails.
 import { fullDiff, ResourceImpact } from '@aws-cdk/cloudformation-diff';
-import { describe, expect, it } from 'vitest';
+import { expect, it } from 'vitest';
 import { type Choices, merged, schemaFor, settingsFor } from '../../lib/settings.ts';
 import { transitionFaults } from '../../lib/transition.ts';
 import { inNetwork, keyArn, secretArn, withBroker } from '../support/choices.ts';
@@ -160,53 +160,45 @@ it('the service needs: network, subnets with their way out, group, rules, secret
 
 /** Another account or region is another deployment, in which nothing would be compared. */
 const ELSEWHERE = ['account', 'region'];
+const faultsOf = (from: Choices, to: Choices) => {
+  const settings = settingsFor('staging', from);
+  return transitionFaults({ broker: settings, service: settings }, settingsFor('staging', to));
+};
 /** Settings that simply change, with nothing to refuse: they do it at once, and none may take anything. */
-const free = Object.entries(variations).flatMap(([name, [variation, ...more]]) => {
-  if (variation === undefined || more.length > 0 || variation.base || variation.from) return [];
-  const [a, b] = [settingsFor('staging'), settingsFor('staging', variation.to)];
-  const faults = [
-    [a, b],
-    [b, a],
-  ].flatMap(([from = a, to = a]) => transitionFaults({ broker: from, service: from }, to));
-  return faults.length > 0 || ELSEWHERE.includes(name) ? [] : [{ name, to: variation.to }];
+const free = Object.entries(variations).filter(([name, [first, ...more]]) => {
+  if (!first || more.length > 0 || first.base || first.from || ELSEWHERE.includes(name)) return false;
+  return faultsOf({}, first.to).length + faultsOf(first.to, {}).length === 0;
 });
-const isFree = (name: string) => free.some((some) => some.name === name);
+const changed = free.reduce((below, [, [first]]) => merged(below, first?.to) as Choices, {});
 
-describe('settings without a rule', () => {
-  const all = free.map(({ to }) => to).reduce((below, to) => merged(below, to) as Choices, {});
-  const back = { from: all, to: {} };
-
-  it.each([{ from: {}, to: all }, back])('$from → $to takes nothing from the running tasks', ({ from, to }) => {
-    const loss = taken(synthesized('staging', from), synthesized('staging', to));
-    const causes = () =>
-      free.filter((some) => {
-        const [before, after] = to === all ? [{}, some.to] : [some.to, {}];
-        return taken(synthesized('staging', before), synthesized('staging', after)).length > 0;
-      });
-    expect(loss, loss.length > 0 ? JSON.stringify(causes()) : '').toEqual([]);
-  });
+it.each([
+  { from: {}, to: changed },
+  { from: changed, to: {} },
+])('settings without a rule take nothing from the running tasks: $from → $to', ({ from, to }) => {
+  expect(taken(synthesized('staging', from), synthesized('staging', to))).toEqual([]);
 });
 
-const ruled = Object.entries(variations).filter(([name]) => !isFree(name));
-describe.each(ruled)('%s', (name, list) => {
-  const both = list.flatMap(({ base = {}, from = {}, to }) => {
-    const [a = {}, b = {}] = [merged(base, from), merged(base, to)] as Choices[];
-    return [
-      { from: a, to: b },
-      { from: b, to: a },
-    ];
-  });
+const ruled = Object.entries(variations).flatMap(([name, list]) =>
+  free.some(([other]) => other === name)
+    ? []
+    : list.flatMap(({ base = {}, from = {}, to }) => {
+        const [a = {}, b = {}] = [merged(base, from), merged(base, to)] as Choices[];
+        return [
+          { name, from: a, to: b },
+          { name, from: b, to: a },
+        ];
+      }),
+);
 
-  it.each(both)('$from → $to takes nothing from the running tasks, or is refused by its name', ({ from, to }) => {
-    const [before, after] = [synthesized('staging', from), synthesized('staging', to)];
-    const faults = transitionFaults({ broker: before.settings, service: before.settings }, after.settings);
-    const loss = taken(before, after);
-    if (loss.length > 0) expect(faults, loss.join('\n')).not.toEqual([]);
-    // By the name of the setting, or of the group that came or went, or of what it decides.
-    const own = (fault: string) => name.startsWith(fault.split(':')[0] ?? '') || fault.includes(`${name} `);
-    for (const fault of faults)
-      expect(own(fault) || DECIDES[name]?.some((other) => fault.startsWith(other)), fault).toBe(true);
-  });
+it.each(ruled)('$name: $from → $to takes nothing from the running tasks, or is refused by its name', (change) => {
+  const { name, from, to } = change;
+  const faults = faultsOf(from, to);
+  const loss = taken(synthesized('staging', from), synthesized('staging', to));
+  if (loss.length > 0) expect(faults, loss.join('\n')).not.toEqual([]);
+  // By the name of the setting, or of the group that came or went, or of what it decides.
+  const own = (fault: string) => name.startsWith(fault.split(':')[0] ?? '') || fault.includes(`${name} `);
+  for (const fault of faults)
+    expect(own(fault) || DECIDES[name]?.some((other) => fault.startsWith(other)), fault).toBe(true);
 });
 
 /** Settings by which another one has another default. */
