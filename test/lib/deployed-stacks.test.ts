@@ -18,58 +18,32 @@ function stack(change: Partial<FoundStack> = {}, deployed: Choices = {}): FoundS
 /** Neither the login's account nor the zones are known. */
 const UNKNOWN: Place = { account: undefined, zones: undefined };
 
-function faults(stacks: readonly FoundStack[], choices: Choices = {}, instance: string | undefined = 'bot-1') {
-  return deploymentFaults(stacks, { settings: settingsFor('staging', choices), instance }, UNKNOWN);
+function faults(stacks: readonly FoundStack[], choices: Choices = {}) {
+  return deploymentFaults(stacks, { settings: settingsFor('staging', choices), instance: 'bot-1' }, UNKNOWN);
 }
 
-describe('the owner', () => {
-  it('our stacks, of this instance, are updated', () => {
-    expect(faults([stack()])).toEqual([]);
-    expect(faults([])).toEqual([]);
-    expect(faults([stack()], { account: '111122223333', region: 'eu-central-1' })).toEqual([]);
-  });
+const AWAY = 'deploy this bot in another account or region';
+const { Instance: _, ...unnamed } = tags;
 
-  const AWAY = 'deploy this bot in another account or region';
-  const foreign = (got: string) =>
-    `${NAME}: expected the tag Application=discord-ingestor, got ${got}: this stack belongs to something else and would be overwritten. Remove it, or ${AWAY}`;
-  const { Instance: _, ...unnamed } = tags;
-  it.each<[fault: string, Partial<FoundStack>, Choices?, string?]>([
-    [foreign('nothing'), { tags: {} }],
-    [foreign("'shop'"), { tags: { Application: 'shop', Instance: 'bot-1' } }],
-    [
-      `${NAME}: deployed as instance bot-1, and this checkout is instance bot-2. If it is the same bot, write "instance": "bot-1" into cdk.context.json and commit it; if it is another bot, ${AWAY}`,
-      {},
-      {},
-      'bot-2',
-    ],
-    [
-      `${NAME}: expected the tag Instance, got none: it was not deployed by npm run deploy. If it is this bot's, npx cdk deploy --all -c environment=staging -c instance=bot-1 gives it one; otherwise ${AWAY}`,
-      { tags: unnamed },
-    ],
-    [
-      `account: expected 999988887777, got 111122223333, where ${NAME} was found. Log in to the other one, or change the setting`,
-      {},
-      { account: '999988887777' },
-    ],
-    [
-      `region: expected eu-west-1, got eu-central-1, where ${NAME} was found. Log in to the other one, or change the setting`,
-      {},
-      { region: 'eu-west-1' },
-    ],
-    // It is not looked at further.
-    [foreign('nothing'), { tags: {}, status: 'UPDATE_ROLLBACK_FAILED', template: undefined }],
-  ])('%s', (fault, change, choices, instance) => {
-    expect(faults([stack(change)], choices, instance)).toEqual([fault]);
-  });
+it.each<[fault: string, Partial<FoundStack>, Choices?, instance?: string | null]>([
+  [`${NAME}: expected the tag Application=discord-ingestor, got nothing: this stack belongs to`, { tags: {} }],
+  // It is not looked at further.
+  [`Application=discord-ingestor, got 'shop': `, { tags: { Application: 'shop' }, status: 'UPDATE_FAILED' }],
+  [`${NAME}: deployed as instance bot-1, and this checkout is instance bot-2. `, {}, {}, 'bot-2'],
+  [`write "instance": "bot-1" into cdk.context.json and commit it; if it is another bot, ${AWAY}`, {}, {}, 'bot-2'],
+  ['and this checkout has no instance', {}, {}, null],
+  ['-c environment=staging -c instance=bot-1 gives it one', { tags: unnamed }],
+  [`account: expected 999988887777, got 111122223333, where ${NAME} was found`, {}, { account: '999988887777' }],
+  [`region: expected eu-west-1, got eu-central-1, where ${NAME} was found`, {}, { region: 'eu-west-1' }],
+])('the owner: %s', (fault, change, choices = {}, instance = 'bot-1') => {
+  const wanted = { settings: settingsFor('staging', choices), instance: instance ?? undefined };
+  expect(deploymentFaults([stack(change)], wanted, UNKNOWN)).toEqual([expect.stringContaining(fault)]);
+});
 
-  it('a checkout without an instance, and the second stack, are checked too', () => {
-    expect(deploymentFaults([stack()], { settings: settingsFor('staging'), instance: undefined }, UNKNOWN)).toEqual([
-      expect.stringContaining('this checkout has no instance'),
-    ]);
-    expect(faults([stack(), stack({ name: SERVICE, tags: {} })])).toEqual([
-      expect.stringMatching(/^discord-ingestor-staging-service: expected the tag/),
-    ]);
-  });
+it('our stacks, of this instance, are updated, and both are checked', () => {
+  expect(faults([stack()], { account: '111122223333', region: 'eu-central-1' })).toEqual([]);
+  expect(faults([])).toEqual([]);
+  expect(faults([stack(), stack({ name: SERVICE, tags: {} })])).toEqual([expect.stringContaining(SERVICE)]);
 });
 
 describe('the state', () => {
@@ -87,65 +61,52 @@ describe('the state', () => {
   };
 
   it('every state of CloudFormation has a verdict', () => {
-    const named = Object.values(byVerdict).flat();
-    for (const [expected, states] of Object.entries(byVerdict)) {
-      for (const state of states) expect(verdict(state), state).toBe(expected);
-    }
-    const others = Object.values(StackStatus).filter((state) => !named.includes(state));
-    expect(others.length).toBe(Object.keys(StackStatus).length - named.length);
-    for (const state of others) expect(verdict(state), state).toBe('Wait');
+    const named = new Map(
+      Object.entries(byVerdict).flatMap(([expected, states]) => states.map((each) => [each, expected])),
+    );
+    for (const state of Object.values(StackStatus)) expect(verdict(state), state).toBe(named.get(state) ?? 'Wait');
   });
 
-  const remove = `aws cloudformation delete-stack --stack-name ${NAME}`;
-  const unprotect = `aws cloudformation update-termination-protection --no-enable-termination-protection --stack-name ${NAME}`;
-  it.each<[command: string, Partial<FoundStack>]>([
-    [`repair it, then npx cdk rollback ${NAME} -c environment=staging`, { status: 'UPDATE_ROLLBACK_FAILED' }],
-    [`then ${remove}, and deploy again`, { status: 'ROLLBACK_COMPLETE' }],
-    [`then ${unprotect} && ${remove}, and deploy again`, { status: 'ROLLBACK_COMPLETE', terminationProtection: true }],
-  ])('%s', (command, change) => {
-    expect(faults([stack(change)])[0]).toContain(command);
+  it('comes with the command that repairs it', () => {
+    const repair = (change: Partial<FoundStack>) => faults([stack(change)])[0];
+    expect(repair({ status: 'UPDATE_FAILED' })).toContain(`then npx cdk rollback ${NAME} -c environment=staging`);
+    const remove = `aws cloudformation delete-stack --stack-name ${NAME}, and deploy again`;
+    expect(repair({ status: 'ROLLBACK_COMPLETE' })).toContain(`then ${remove}`);
+    expect(repair({ status: 'ROLLBACK_COMPLETE', terminationProtection: true })).toContain(
+      `then aws cloudformation update-termination-protection --no-enable-termination-protection --stack-name ${NAME} && ${remove}`,
+    );
   });
 });
 
 describe('the place', () => {
-  const inPlace = (place: Partial<Place>, environment: Environment, choices: Choices = {}) => {
-    const wanted = { settings: settingsFor(environment, choices), instance: undefined };
-    return deploymentFaults([], wanted, { ...UNKNOWN, ...place });
-  };
+  const account = '999988887777';
+  const zones = ['us-west-1a', 'us-west-1c'];
+  const named = { network: { availabilityZones: ['us-west-1a', 'us-west-1x'] } };
+  const few = 'network.zones: expected at most the 2 zones of this region (us-west-1a, us-west-1c), got 3.';
 
-  it('a login of another account reads other stacks than the CDK would change', () => {
-    const account = '999988887777';
-    expect(inPlace({ account: '111122223333' }, 'staging', { account })).toEqual([
-      'account: expected a login of account 999988887777, got one of 111122223333. Log in there, or change the setting',
-    ]);
-    expect(inPlace({ account }, 'staging', { account })).toEqual([]);
-    expect(inPlace({ account }, 'staging')).toEqual([]);
-  });
-
-  it('a region with two zones is enough for one node, and not for three', () => {
-    const zones = ['us-west-1a', 'us-west-1c'];
-    const few = 'network.zones: expected at most the 2 zones of this region (us-west-1a, us-west-1c), got 3.';
-    expect(inPlace({ zones }, 'staging')).toEqual([]);
-    expect(inPlace({ zones }, 'production')).toEqual([
+  it.each<[fault: string | undefined, Partial<Place>, Environment, Choices?]>([
+    // A login of another account reads other stacks than the CDK would change.
+    [`account: expected a login of account ${account}, got one of 1`, { account: '1' }, 'staging', { account }],
+    [undefined, { account }, 'staging', { account }],
+    [undefined, { account }, 'staging'],
+    // Two zones are enough for one node, and not for three.
+    [undefined, { zones }, 'staging'],
+    [
       `${few} 3 nodes need as many: choose another region, or broker.nodes 1 with network.zones 2`,
-    ]);
-    expect(inPlace({ zones }, 'production', { broker: { nodes: 1 } })).toEqual([
-      `${few} Set network.zones to 2, or choose another region`,
-    ]);
-    expect(inPlace({ zones: [...zones, 'us-west-1b'] }, 'production')).toEqual([]);
-  });
-
-  it('named zones are zones of the region', () => {
-    const network = { availabilityZones: ['eu-west-1a', 'eu-west-1x'] };
-    expect(inPlace({ zones: ['eu-west-1a', 'eu-west-1b'] }, 'staging', { network })).toEqual([
-      'network.availabilityZones: expected zones of this region (eu-west-1a, eu-west-1b), got eu-west-1x',
-    ]);
+      { zones },
+      'production',
+    ],
+    [`${few} Set network.zones to 2, or choose another region`, { zones }, 'production', { broker: { nodes: 1 } }],
+    [undefined, { zones: [...zones, 'us-west-1b'] }, 'production'],
+    ['expected zones of this region (us-west-1a, us-west-1c), got us-west-1x', { zones }, 'staging', named],
+  ])('%s: %j, %s, %j', (fault, place, environment, choices = {}) => {
+    const wanted = { settings: settingsFor(environment, choices), instance: undefined };
+    const expected = fault === undefined ? [] : [expect.stringContaining(fault)];
+    expect(deploymentFaults([], wanted, { ...UNKNOWN, ...place })).toEqual(expected);
   });
 });
 
 describe('the settings', () => {
-  const WAY_OUT = 'npx cdk deploy --all -c environment=staging deploys without comparing';
-
   it.each(['CREATE_FAILED', 'ROLLBACK_COMPLETE', 'ROLLBACK_FAILED'])('are not compared after %s', (status) => {
     const found = faults([stack({ status }, { network: { cidr: '10.99.0.0/16' } })]);
     expect(found).toEqual([expect.stringContaining(status)]);
@@ -160,20 +121,18 @@ describe('the settings', () => {
     ]);
   });
 
-  it.each([undefined, { Metadata: { DiscordIngestor: { settings: 'none' } } }])(
-    'that are missing in a template refuse the deployment: %j',
-    (template) => {
-      expect(faults([stack({ template })])).toEqual([
-        `${NAME}: expected the settings in its template's Metadata.DiscordIngestor, got none. ${WAY_OUT}`,
-      ]);
-    },
-  );
-
-  it('that this version does not know are reported by name', () => {
-    const template = { Metadata: { DiscordIngestor: { settings: { colour: 'red' } } } };
-    expect(faults([stack({ template })])).toEqual([
-      `${NAME}, as deployed: colour: no such setting. See lib/settings.ts for those that exist. ${WAY_OUT}`,
-    ]);
+  it.each([
+    ["expected the settings in its template's Metadata.DiscordIngestor, got none. ", undefined],
+    ["expected the settings in its template's Metadata.DiscordIngestor, got none. ", { settings: 'none' }],
+    // Those of another version.
+    [
+      `as deployed: colour: no such setting. See lib/settings.ts for those that exist. `,
+      { settings: { colour: 'red' } },
+    ],
+  ])('that are not readable in a template refuse the deployment: %s', (fault, DiscordIngestor) => {
+    const wayOut = 'npx cdk deploy --all -c environment=staging deploys without comparing';
+    const found = faults([stack({ template: { Metadata: { DiscordIngestor } } })]);
+    expect(found).toEqual([expect.stringContaining(fault + wayOut)]);
   });
 
   it.each<Choices>([
