@@ -49,11 +49,8 @@ export function acknowledgements(settings: Settings): Acknowledgement[] {
     'Topology/Provider/framework-onEvent/ServiceRole/DefaultPolicy/Resource',
     'The versions of one function, named by its whole ARN',
   );
-  accept(
-    ALL_RESOURCES,
-    'Task/ExecutionRole/DefaultPolicy/Resource',
-    'ecr:GetAuthorizationToken belongs to no resource',
-  );
+  const executionRole = 'Task/ExecutionRole/DefaultPolicy/Resource';
+  accept(ALL_RESOURCES, executionRole, 'ecr:GetAuthorizationToken belongs to no resource');
   accept(
     'AwsSolutions-ECS2',
     'Ingestor/Task/Resource',

@@ -49,7 +49,7 @@ export interface AlarmDefinition {
   readonly because: string;
   /** @default - 1 */
   readonly periodMinutes?: number;
-  /** So many of so many periods. */
+  /** So many of so many periods. @default - four of five */
   readonly datapoints: readonly [number, number];
   /** What missing data means: `missing` is insufficient data, `ignore` keeps the state. @default - notBreaching */
   readonly silence?: 'breaching' | 'ignore' | 'missing';
@@ -62,16 +62,17 @@ export interface AlarmDefinition {
 }
 
 /** Without its id, which is its key. */
-type Definitions = Readonly<Record<string, Omit<AlarmDefinition, 'id'>>>;
+type Definitions = Readonly<Record<string, Omit<AlarmDefinition, 'id' | 'datapoints'> & Partial<AlarmDefinition>>>;
 
 export function alarmDefinitions(settings: Settings): (AlarmDefinition & { readonly family: Family })[] {
   const families = { health: health(settings), pressure: pressure(settings), budget: budget(settings) };
   return Object.entries(families).flatMap(([family, definitions]) =>
-    Object.entries(definitions).map(([id, definition]) => ({ id, family: family as Family, ...definition })),
+    Object.entries(definitions).map(([id, definition]) => ({
+      ...{ id, family: family as Family, datapoints: [4, 5] },
+      ...definition,
+    })),
   );
 }
-
-const FOUR_OF_FIVE = [4, 5] as const;
 
 function health({ shards }: Settings): Definitions {
   return {
@@ -88,7 +89,6 @@ function health({ shards }: Settings): Definitions {
       metric: { ingestor: 'shardsConnected', statistic: 'Sum' },
       threshold: { below: shards.count },
       because: 'all shards of all tasks together; a hand-over takes a second, a start a minute',
-      datapoints: FOUR_OF_FIVE,
       silence: 'breaching',
       wrong: 'Not every shard is connected: Discord keeps their events for a few minutes only',
       first: 'Find in the log why the shard is closed: token, intents, budget, or Discord',
@@ -106,7 +106,6 @@ function health({ shards }: Settings): Definitions {
       metric: { ingestor: 'brokerConnected', statistic: 'Minimum' },
       threshold: { below: 1 },
       because: 'the worst task; a restart of one node takes seconds, of a single broker some minutes',
-      datapoints: FOUR_OF_FIVE,
       wrong: 'A task cannot publish: its events wait in its outbox, and then at Discord',
       first: "See whether the broker runs, then whether the login is refused (the task's log has the reason)",
       mutedInMaintenance: true,
@@ -150,7 +149,6 @@ function pressure({ budgets, broker }: Settings): Definitions {
     metric: { ingestor: 'queueDepth', statistic: 'Maximum', queue } as const,
     threshold: { atLeast },
     because,
-    datapoints: FOUR_OF_FIVE,
     // A queue whose depth is unknown is not empty.
     silence: 'missing' as const,
     wrong: `Messages pile up in ${queue}: ${meaning}`,
@@ -170,7 +168,6 @@ function pressure({ budgets, broker }: Settings): Definitions {
       metric: { ingestor: 'frameToConfirm', statistic: 'p95' },
       threshold: { atLeast: budgets.frameToConfirmMs },
       because: 'a user waits for an interaction, and Discord gives three seconds for the answer',
-      datapoints: FOUR_OF_FIVE,
       wrong: 'Events take long from Discord to the queue',
       first: "Look at the broker's CPU, then at the task's",
       mutedInMaintenance: true,
@@ -232,7 +229,6 @@ function pressure({ budgets, broker }: Settings): Definitions {
       metric: { ingestor: 'heapUsed', statistic: 'Maximum' },
       threshold: { atLeast: 75 },
       because: '/health reports the task as unhealthy from there; a collection brings it down within a minute',
-      datapoints: FOUR_OF_FIVE,
       wrong: 'A task is short of heap: it gets slow, and then ends',
       first: 'See whether the outbox is full (then the broker is the cause); else raise task.memoryMiB',
     },
@@ -240,7 +236,6 @@ function pressure({ budgets, broker }: Settings): Definitions {
       metric: { broker: 'RabbitMQMemUsed', worst: 'MAX', percentOf: limits.memoryBytes, limit: 'RabbitMQMemLimit' },
       threshold: { atLeast: 80 },
       because: 'of the fullest node: at 100 % of its limit all nodes block all publishers',
-      datapoints: FOUR_OF_FIVE,
       wrong: 'The memory of a node of the broker is nearly used up',
       first: 'Find the queue that grew or the connections that multiplied; then raise broker.size',
     },
@@ -253,7 +248,6 @@ function pressure({ budgets, broker }: Settings): Definitions {
       },
       threshold: { below: 200 },
       because: 'of the fullest node: below 100 % of its limit all nodes block all publishers; twice leaves time to act',
-      datapoints: FOUR_OF_FIVE,
       wrong: 'The disk of a node of the broker is nearly full',
       first: 'Find the queue that grew, start its workers or purge it; a cluster can have more: broker.storageGb',
     },
@@ -270,7 +264,6 @@ function pressure({ budgets, broker }: Settings): Definitions {
       metric: { broker: 'ConnectionCount', worst: 'MAX', percentOf: limits.connections },
       threshold: { atLeast: 80 },
       because: `a node takes ${limits.connections} connections and refuses the next, the ingestor's too`,
-      datapoints: FOUR_OF_FIVE,
       wrong: 'A node of the broker has nearly all the connections it takes',
       first: 'See whose they are on the management page, and stop the worker that opens so many',
     },

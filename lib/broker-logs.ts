@@ -11,15 +11,10 @@ import type { Settings } from './settings.ts';
 /** Source: Amazon MQ, configuring RabbitMQ logs. */
 const GROUPS = ['general', 'connection', 'channel'] as const;
 
-export interface BrokerLogsProps {
-  readonly brokerId: string;
-  readonly settings: Settings;
-}
-
 export class BrokerLogs extends Construct {
-  constructor(scope: Construct, id: string, props: BrokerLogsProps) {
+  /** @param brokerId `b-…`: part of the groups' names */
+  constructor(scope: Construct, id: string, { brokerId, settings }: { brokerId: string; settings: Settings }) {
     super(scope, id);
-    const { brokerId, settings } = props;
     const stack = Stack.of(this);
     const service = 'CloudWatchLogs';
     const common = { logGroup: sdkCallsLogGroup(stack), timeout: Duration.minutes(1) };

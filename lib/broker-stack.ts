@@ -64,17 +64,17 @@ export class BrokerStack extends Stack {
       : ownToken;
     const login = (id: string, username: LoginUser, description: string) =>
       brokerLogin(this, id, { ...secrets, host: this.broker.host, vhost: VHOST, username, description });
-    this.ingestorLogin = login(
-      'IngestorLogin',
-      USERS.ingestor,
-      'The ingestor at the broker: publishes events and holds leases',
-    );
-    const deadLettersLogin = login(
-      'DeadLettersLogin',
-      USERS.deadLetters,
-      'Whoever looks after the dead letters: reads them and publishes them again',
-    );
-    const workerLogin = login('WorkerLogin', USERS.worker, 'The workers at the broker: consume the event queues');
+    const { ingestor, worker, deadLetters } = USERS;
+    const logins = {
+      [ingestor]: login('IngestorLogin', ingestor, 'The ingestor at the broker: publishes events and holds leases'),
+      [worker]: login('WorkerLogin', worker, 'The workers at the broker: consume the event queues'),
+      [deadLetters]: login(
+        'DeadLettersLogin',
+        deadLetters,
+        'Whoever looks after the dead letters: reads them and publishes them again',
+      ),
+    };
+    this.ingestorLogin = logins[ingestor];
 
     const functions = {
       vpc,
@@ -83,11 +83,6 @@ export class BrokerStack extends Stack {
       environment: this.network.functionEnvironment,
       managementEndpoint: this.broker.managementEndpoint,
       administrator: this.broker.administrator,
-    };
-    const logins = {
-      [USERS.ingestor]: this.ingestorLogin,
-      [USERS.worker]: workerLogin,
-      [USERS.deadLetters]: deadLettersLogin,
     };
     // The limits of an existing broker are unknown.
     const connectionLimit = brokerLimits(settings)?.connectionsPerNode;
@@ -120,9 +115,9 @@ export class BrokerStack extends Stack {
       ],
       BrokerEndpoint: [this.broker.amqpsEndpoint, 'Where the broker takes AMQP connections, by TLS'],
       [LOGIN_FUNCTION_OUTPUT]: [rotation.functionArn, 'Function that rotates and revokes logins: for npm run logins'],
-      WorkerLoginSecret: [workerLogin.secretName, 'Secret with the address and the login for workers'],
+      WorkerLoginSecret: [logins[worker].secretName, 'Secret with the address and the login for workers'],
       DeadLettersLoginSecret: [
-        deadLettersLogin.secretName,
+        logins[deadLetters].secretName,
         'Secret with the address and the login for the dead letters',
       ],
       AdministratorSecret: [this.broker.administrator.secretName, "Secret with the broker's administrator"],

@@ -2,7 +2,7 @@
 // change afterwards is fixed here: the name depends on the environment only, so that a replacement collides with the
 // existing broker and fails before it does harm; the security group stays, and only its rules change.
 // lib/topology/ makes its vhost, queues and users.
-import { Aws, CfnResource, Fn } from 'aws-cdk-lib';
+import { Aws, Fn } from 'aws-cdk-lib';
 import { CfnBroker, CfnConfiguration } from 'aws-cdk-lib/aws-amazonmq';
 import { Metric, type MetricOptions } from 'aws-cdk-lib/aws-cloudwatch';
 import * as ec2 from 'aws-cdk-lib/aws-ec2';
@@ -79,7 +79,7 @@ export class Broker extends BrokerBase {
       allowAllOutbound: false,
     });
     // AWS refuses to delete the group of a broker that is kept.
-    if (security.node.defaultChild instanceof CfnResource) security.node.defaultChild.applyRemovalPolicy(removal);
+    security.applyRemovalPolicy(removal);
     this.connections = new ec2.Connections({ securityGroups: [security], defaultPort: ec2.Port.tcp(AMQPS_PORT) });
 
     const engine = { engineType: 'RABBITMQ', engineVersion: chosen.engineVersion };

@@ -35,7 +35,6 @@ export interface DashboardProps {
   readonly logGroup: LogGroup;
 }
 
-const FULL = 24;
 const HALF = 12;
 const THIRD = 8;
 
@@ -127,8 +126,8 @@ export class Dashboard extends Construct {
     const { deadLetters, unrouted, ...consumed } = QUEUES;
     return [
       [
-        graph('Messages waiting for workers', THIRD, { left: Object.values(consumed).map(this.depth) }),
-        graph('Messages without a consumer', THIRD, { left: [deadLetters, unrouted].map(this.depth) }),
+        graph('Messages waiting for workers', THIRD, { left: this.depths(Object.values(consumed)) }),
+        graph('Messages without a consumer', THIRD, { left: this.depths([deadLetters, unrouted]) }),
         graph('Outbox and heap of the fullest task (%)', THIRD, {
           left: [this.own('outboxUsed', Stats.MAXIMUM, 'outbox'), this.own('heapUsed', Stats.MAXIMUM, 'heap')],
           leftAnnotations: [{ value: outboxPercent, label: 'alarm on the outbox', color: Color.ORANGE }],
@@ -171,12 +170,9 @@ export class Dashboard extends Construct {
       '- What grows with use: logs (beside), and bytes through NAT gateways. The table of prices is in docs/deploy.md',
     ];
     const logged = new Metric({
-      namespace: 'AWS/Logs',
-      metricName: 'IncomingBytes',
+      ...{ namespace: 'AWS/Logs', metricName: 'IncomingBytes' },
       dimensionsMap: { LogGroupName: logGroup.logGroupName },
-      statistic: Stats.SUM,
-      period: Duration.days(1),
-      label: 'a day',
+      ...{ statistic: Stats.SUM, period: Duration.days(1), label: 'a day' },
     });
     const size = { width: HALF, height: 4 };
     return [
@@ -185,20 +181,14 @@ export class Dashboard extends Construct {
     ];
   }
 
-  private own(
-    name: Exclude<keyof typeof METRICS, 'queueDepth'>,
-    statistic: string,
-    label: string,
-    color?: string,
-  ): IMetric {
+  private own(name: keyof typeof METRICS, statistic: string, label: string, color?: string, queue?: string): IMetric {
     const { environment } = this.settings;
-    return ingestorMetric(name, { environment, statistic, label, ...(color && { color }) });
+    return ingestorMetric(name, { environment, statistic, label, queue, ...(color && { color }) });
   }
 
-  private readonly depth = (queue: string): IMetric => {
-    const { environment } = this.settings;
-    return ingestorMetric('queueDepth', { environment, queue, statistic: Stats.MAXIMUM, label: queue });
-  };
+  private depths(queues: readonly string[]): IMetric[] {
+    return queues.map((queue) => this.own('queueDepth', Stats.MAXIMUM, queue, undefined, queue));
+  }
 
   /** Of every node: their names contain addresses that are not known beforehand. With a limit, in percent of it. */
   private nodes(name: BrokerMetric, statistic: 'Maximum' | 'Minimum', limit?: number): IMetric {
@@ -213,7 +203,7 @@ export class Dashboard extends Construct {
 }
 
 function heading(text: string): IWidget {
-  return new TextWidget({ markdown: `## ${text}`, width: FULL, height: 1 });
+  return new TextWidget({ markdown: `## ${text}`, width: 24, height: 1 });
 }
 
 function graph(title: string, width: number, props: GraphWidgetProps): IWidget {

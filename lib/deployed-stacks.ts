@@ -11,7 +11,6 @@ export interface FoundStack {
   readonly status: string;
   readonly tags: Readonly<Record<string, string>>;
   readonly terminationProtection: boolean;
-  /** Its template, as JSON. */
   readonly template: unknown;
 }
 
@@ -21,11 +20,9 @@ export interface Wanted {
   readonly instance: string | undefined;
 }
 
-/** Where the deployment would go. */
+/** Where the deployment would go: the login's account, and the region's availability zones where they could be read. */
 export interface Place {
-  /** Of the login. */
   readonly account: string | undefined;
-  /** Names of the region's availability zones; missing where they could not be read. */
   readonly zones: readonly string[] | undefined;
 }
 
@@ -69,10 +66,8 @@ function placeFaults({ account, zones }: Place, { account: wanted, network, brok
 
 function ownershipFault({ name, arn, tags }: FoundStack, { settings, instance }: Wanted): string | undefined {
   const [, , , region, account] = arn.split(':');
-  for (const [field, wanted, is] of [
-    ['account', settings.account, account],
-    ['region', settings.region, region],
-  ]) {
+  for (const [field, is] of Object.entries({ account, region })) {
+    const wanted = settings[field as 'account' | 'region'];
     if (wanted !== undefined && wanted !== is) {
       return `${field}: expected ${wanted}, got ${is}, where ${name} was found. Log in to the other one, or change the setting`;
     }

@@ -16,16 +16,10 @@ export interface IngestorMetricProps extends Pick<MetricOptions, 'statistic' | '
   readonly queue?: string | undefined;
 }
 
-/**
- * @default - period: a minute, as the service publishes
- * @throws Error where a queue is missing, or given to a metric that has none
- */
+/** @default - period: a minute, as the service publishes */
 export function ingestorMetric(name: keyof typeof METRICS, props: IngestorMetricProps): Metric {
   const { cloudWatch: metricName, label }: Published = METRICS[name];
   const { environment, queue, ...options } = props;
-  if ((label === undefined) !== (queue === undefined)) {
-    throw new Error(`${name}: expected ${label ? 'the name of a queue' : 'no queue'}, got ${queue ?? 'none'}`);
-  }
   return new Metric({
     namespace: DEFAULT_METRICS_NAMESPACE,
     metricName,

@@ -23,9 +23,7 @@ export interface IngestorServiceProps {
   readonly subnets: ec2.SubnetSelection;
   /** Whose members may reach the broker. */
   readonly brokerClients: ec2.ISecurityGroup;
-  /** The bot's token; without a value before a person stores it. */
   readonly discordToken: ISecret;
-  /** The ingestor's login at the broker. */
   readonly brokerLogin: ISecret;
   /** Names of alarms that roll a deployment back. */
   readonly deploymentAlarms: readonly string[];
@@ -38,6 +36,8 @@ export class IngestorService extends Construct {
   constructor(scope: Construct, id: string, props: IngestorServiceProps) {
     super(scope, id);
     const { settings } = props;
+    const { ARM64 } = ecs.CpuArchitecture;
+    const { LINUX } = ecs.OperatingSystemFamily;
 
     this.logGroup = new LogGroup(this, 'Log', {
       retention: settings.logRetentionDays,
@@ -45,15 +45,10 @@ export class IngestorService extends Construct {
     });
 
     const task = new ecs.FargateTaskDefinition(this, 'Task', {
-      taskRole: new Role(this, taskRoleId(settings), {
-        assumedBy: new ServicePrincipal('ecs-tasks.amazonaws.com'),
-      }),
+      taskRole: new Role(this, taskRoleId(settings), { assumedBy: new ServicePrincipal('ecs-tasks.amazonaws.com') }),
       cpu: settings.task.cpu,
       memoryLimitMiB: settings.task.memoryMiB,
-      runtimePlatform: {
-        cpuArchitecture: ecs.CpuArchitecture.ARM64,
-        operatingSystemFamily: ecs.OperatingSystemFamily.LINUX,
-      },
+      runtimePlatform: { cpuArchitecture: ARM64, operatingSystemFamily: LINUX },
     });
     // Read while the task runs, by ARN: a rotation needs no restart, and no value is in the task's environment.
     props.discordToken.grantRead(task.taskRole);
@@ -105,10 +100,7 @@ export class IngestorService extends Construct {
       minHealthyPercent: 100,
       maxHealthyPercent: 200,
       circuitBreaker: { enable: true, rollback: true },
-      deploymentAlarms: {
-        alarmNames: [...props.deploymentAlarms],
-        behavior: ecs.AlarmBehavior.ROLLBACK_ON_ALARM,
-      },
+      deploymentAlarms: { alarmNames: [...props.deploymentAlarms], behavior: ecs.AlarmBehavior.ROLLBACK_ON_ALARM },
       bakeTime: BAKE_TIME,
       // Owner and standby in different zones.
       availabilityZoneRebalancing: ecs.AvailabilityZoneRebalancing.ENABLED,
@@ -123,7 +115,8 @@ export class IngestorService extends Construct {
     const service = this.service.node.defaultChild as ecs.CfnService;
     const breaker = 'DeploymentConfiguration.DeploymentCircuitBreaker';
     service.addPropertyOverride(`${breaker}.ResetOnHealthyTask`, false);
-    service.addPropertyOverride(`${breaker}.ThresholdConfiguration`, { Type: 'COUNT', Value: FAILED_STARTS });
+    // Tasks that may fail before the deployment is rolled back.
+    service.addPropertyOverride(`${breaker}.ThresholdConfiguration`, { Type: 'COUNT', Value: 3 });
   }
 }
 
@@ -133,9 +126,6 @@ export class IngestorService extends Construct {
  * https://docs.aws.amazon.com/AmazonECS/latest/developerguide/deployment-alarm-failure.html
  */
 const BAKE_TIME = Duration.minutes(10);
-
-/** Tasks of a deployment that may fail before it is rolled back. */
-const FAILED_STARTS = 3;
 
 /** Another token secret is another role: the old tasks keep their role, and may read their secret, until they end. */
 export function taskRoleId({ discordTokenSecretArn: secret, discordTokenKeyArn: key }: Settings): string {

@@ -20,16 +20,12 @@ export const UNHEALTHY = 'unhealthy';
 
 export const alarmName = (environment: Environment, id: string): string => `discord-ingestor-${environment}-${id}`;
 
-export interface MonitoringProps {
-  readonly settings: Settings;
-}
-
 export class Monitoring extends Construct {
   readonly alarms: readonly cloudwatch.Alarm[];
   readonly unhealthy: cloudwatch.CompositeAlarm;
   readonly topic: Topic;
 
-  constructor(scope: Construct, id: string, { settings }: MonitoringProps) {
+  constructor(scope: Construct, id: string, { settings }: { readonly settings: Settings }) {
     super(scope, id);
     const { environment } = settings;
     this.topic = this.createTopic(settings.alarmEmail);
@@ -93,8 +89,8 @@ export class Monitoring extends Construct {
 }
 
 export function createAlarm(scope: Construct, definition: AlarmDefinition, settings: Settings): cloudwatch.Alarm {
-  const { id, threshold, because, datapoints, silence = 'notBreaching', wrong, first, entry = id } = definition;
-  const [datapointsToAlarm, evaluationPeriods] = datapoints;
+  const { id, threshold, because, silence = 'notBreaching', wrong, first, entry = id } = definition;
+  const [datapointsToAlarm, evaluationPeriods] = definition.datapoints;
   const { LESS_THAN_THRESHOLD, GREATER_THAN_OR_EQUAL_TO_THRESHOLD } = cloudwatch.ComparisonOperator;
   const below = 'below' in threshold;
   return new cloudwatch.Alarm(scope, id, {
@@ -105,12 +101,7 @@ export function createAlarm(scope: Construct, definition: AlarmDefinition, setti
     threshold: below ? threshold.below : threshold.atLeast,
     evaluationPeriods,
     datapointsToAlarm,
-    treatMissingData: {
-      breaching: cloudwatch.TreatMissingData.BREACHING,
-      notBreaching: cloudwatch.TreatMissingData.NOT_BREACHING,
-      ignore: cloudwatch.TreatMissingData.IGNORE,
-      missing: cloudwatch.TreatMissingData.MISSING,
-    }[silence],
+    treatMissingData: silence as cloudwatch.TreatMissingData,
   });
 }
 
@@ -124,8 +115,7 @@ function metricOf({ id, metric, periodMinutes = 1 }: AlarmDefinition, settings: 
     ingestorMetric(ingestor, { environment: settings.environment, statistic, queue, period });
   if ('ingestor' in metric) return own(metric);
   if ('broker' in metric) return worstNode(metric, settings, period);
-  const named = Object.entries(metric.metrics).map(([name, each]) => [name, own(each)] as const);
-  const usingMetrics = Object.fromEntries(named);
+  const usingMetrics = Object.fromEntries(Object.entries(metric.metrics).map(([name, each]) => [name, own(each)]));
   return new cloudwatch.MathExpression({ expression: metric.expression, usingMetrics, label: id, period });
 }
 

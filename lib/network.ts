@@ -1,14 +1,11 @@
 // The network: subnets, and the ways from each to what it needs. The broker's subnets come first in the address plan and all
 // zones are always laid out, so that no later choice (egress, nodes) can move a broker's subnet, which Amazon MQ does not
-// allow. Rules between security groups are added where the groups are created.
-//
-// Per month in us-east-1:
-//   public-ip  $3.65 per task (its IPv4 address), and one Secrets Manager endpoint in one zone for the functions, $7.30
-//   nat        $32.85 per gateway and $0.045 per GB through it; no endpoint, because the gateway leads everywhere
+// allow. Rules between security groups are added where the groups are created. With egress `public-ip` the functions get one
+// Secrets Manager endpoint in one zone; with `nat` none, because the gateway leads everywhere. Prices: docs/deploy.md.
 // Whether gateways and their subnets exist (`natGateways`) is separate from whether the tasks use them (`egress`): tasks move
 // out first, and the next deployment removes what they used. Endpoints for ECR, logs and S3 ($7.30 per endpoint and zone)
 // replace neither: Discord is on the internet.
-import { Annotations, ArnFormat, CfnResource, Duration, Fn, Stack } from 'aws-cdk-lib';
+import { Annotations, ArnFormat, type CfnResource, Duration, Fn, Stack } from 'aws-cdk-lib';
 import * as ec2 from 'aws-cdk-lib/aws-ec2';
 import { AnyPrincipal, PolicyStatement, Role, ServicePrincipal } from 'aws-cdk-lib/aws-iam';
 import { LogGroup, RetentionDays } from 'aws-cdk-lib/aws-logs';
@@ -19,10 +16,6 @@ import { sdkCallsLogGroup } from './sdk-calls.ts';
 import { secretName } from './secrets.ts';
 import { onlyForThisAccount } from './service-roles.ts';
 import type { Settings } from './settings.ts';
-
-export interface NetworkProps {
-  readonly settings: Settings;
-}
 
 export class Network extends Construct {
   readonly vpc: ec2.IVpc;
@@ -37,9 +30,8 @@ export class Network extends Construct {
   /** What must exist before a function can reach anything. */
   readonly functionsReady = new DependencyGroup();
 
-  constructor(scope: Construct, id: string, props: NetworkProps) {
+  constructor(scope: Construct, id: string, { settings }: { readonly settings: Settings }) {
     super(scope, id);
-    const { settings } = props;
     const nat = settings.egress === 'nat';
     const existing = settings.network.existing;
 
@@ -57,9 +49,8 @@ export class Network extends Construct {
       const brokerSubnets = vpc.isolatedSubnets.slice(0, settings.broker.nodes);
       this.brokerSubnets = { subnets: brokerSubnets };
       // AWS refuses to delete these while a kept broker uses them.
-      for (const held of [vpc, ...brokerSubnets]) {
-        const { defaultChild } = held.node;
-        if (defaultChild instanceof CfnResource) defaultChild.applyRemovalPolicy(removalPolicy(settings));
+      for (const { node } of [vpc, ...brokerSubnets]) {
+        (node.defaultChild as CfnResource).applyRemovalPolicy(removalPolicy(settings));
       }
       this.serviceSubnets = { subnets: nat ? vpc.privateSubnets : vpc.publicSubnets };
     }
@@ -190,21 +181,14 @@ export class Network extends Construct {
       resourceName: secretName(settings.environment, '*'),
       arnFormat: ArnFormat.COLON_RESOURCE_NAME,
     });
-    const administrator = settings.broker.existing?.administratorSecretArn;
+    // Read, rotate, and set the tag in which the topology records what it applied.
+    const actions = ['DescribeSecret', 'GetSecretValue', 'PutSecretValue', 'TagResource', 'UpdateSecretVersionStage'];
+    const { existing } = settings.broker;
     return new PolicyStatement({
       principals: [new AnyPrincipal()],
-      actions: FUNCTION_SECRET_ACTIONS.map((action) => `secretsmanager:${action}`),
-      resources: [ours, ...(administrator === undefined ? [] : [administrator])],
+      actions: actions.map((action) => `secretsmanager:${action}`),
+      resources: [ours, ...(existing ? [existing.administratorSecretArn] : [])],
       conditions: { StringEquals: { 'aws:PrincipalAccount': stack.account } },
     });
   }
 }
-
-/** Read, rotate, and set the tag in which the topology records what it applied. */
-const FUNCTION_SECRET_ACTIONS = [
-  'DescribeSecret',
-  'GetSecretValue',
-  'PutSecretValue',
-  'TagResource',
-  'UpdateSecretVersionStage',
-];

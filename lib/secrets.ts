@@ -50,12 +50,8 @@ export interface BrokerLoginProps extends SecretProps {
 /** All that a client needs to connect, in the fields that the service reads. */
 export function brokerLogin(scope: Construct, id: string, props: BrokerLoginProps): Secret {
   const { host, vhost, username } = props;
-  const fields: Record<Exclude<(typeof BROKER_SECRET_FIELDS)[number], 'password'>, string | number> = {
-    host,
-    port: AMQPS_PORT,
-    vhost,
-    username,
-  };
+  type Fields = Record<Exclude<(typeof BROKER_SECRET_FIELDS)[number], 'password'>, string | number>;
+  const fields: Fields = { host, port: AMQPS_PORT, vhost, username };
   return generated(scope, id, { ...props, name: LOGIN_SECRETS[username] }, fields);
 }
 

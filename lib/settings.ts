@@ -1,12 +1,11 @@
 // What a deployer may choose: every setting with its default, its reason and its bounds, and the contradictions between
 // settings. Pure: `bin/app.ts` passes what was chosen and gets the faults by name, before anything is created. Bounds of
 // settings that the service has too come from `service/contract/limits.ts`.
-import { isIPv4 } from 'node:net';
 import { GatewayIntentBits } from 'discord-api-types/v10';
 import { z } from 'zod';
 import { BOUNDS, COMPRESSIONS, DEFAULT_LOG_LEVEL, LOG_LEVELS } from '../service/contract/limits.ts';
 import { QUEUES } from '../service/contract/names.ts';
-import { BROKER_SIZES, type BrokerSize, brokerLimits } from './broker-limits.ts';
+import { BROKER_SIZES, brokerLimits } from './broker-limits.ts';
 import { CONNECTIONS_OF_A_TASK } from './topology/topology.ts';
 
 export const ENVIRONMENTS = ['staging', 'production'] as const;
@@ -155,7 +154,10 @@ export function schemaFor(environment: Environment) {
     network: z
       .strictObject({
         // Away from 10.0.0.0/16 and 172.31.0.0/16, which default networks use, so that a peering stays possible.
-        cidr: z.string(expected(CIDR)).refine(isNetwork, expected(CIDR)).default('10.73.0.0/16'),
+        cidr: z
+          .cidrv4({ ...expected(CIDR), abort: true })
+          .regex(/\/(1[6-9]|20)$/, expected(CIDR))
+          .default('10.73.0.0/16'),
         // Left out: three for production and for three nodes, otherwise two, which every region has.
         zones: z.union([z.literal(2), z.literal(3)], expected('2 or 3 zones')).optional(),
         // Left out: the first ones of the region. Name them where one of these has no Amazon MQ.
@@ -210,18 +212,15 @@ export function schemaFor(environment: Environment) {
               .default('UTC'),
           })
           .prefault({}),
-        // A broker that exists already, instead of a new one.
         existing: z
           .strictObject({
-            /** Its name: the dimension of its metrics. */
+            // The dimension of its metrics.
             name: text(/^[A-Za-z0-9_-]{1,50}$/, "the broker's name, not its id"),
-            /** Host name of its AMQPS endpoint, without scheme and port. */
             host: text(/^[a-z0-9.-]+$/i, 'a host name, without amqps:// and without port'),
-            /** Secret with `username` and `password` of a user with the tag `administrator`. */
+            // `username` and `password` of a user with the tag `administrator`.
             administratorSecretArn: secretArn(),
-            /** Where this secret is encrypted with a key of your own. */
             administratorKeyArn: keyArn().optional(),
-            /** Its security group, which gets the rules for 5671 and 443. */
+            // Gets the rules for 5671 and 443.
             securityGroupId: id('sg'),
           })
           .optional(),
@@ -256,7 +255,7 @@ export function schemaFor(environment: Environment) {
 
     // Left out, the token belongs into the secret of the broker stack. Named, it may be there before the first deploy.
     discordTokenSecretArn: secretArn().optional(),
-    // Where this secret is encrypted with a key of your own.
+    // As `administratorKeyArn`: only where the secret is encrypted with a key of your own.
     discordTokenKeyArn: keyArn().optional(),
 
     task: z
@@ -281,7 +280,7 @@ export function schemaFor(environment: Environment) {
 
     // One address, or a list. Without it alarms reach the topic only: subscribe a chat or a pager to it.
     alarmEmail: z
-      .union([email(), z.array(email())], expected('an e-mail address, or a list of them'))
+      .union([EMAIL, z.array(EMAIL)], expected('an e-mail address, or a list of them'))
       .transform((given): string[] => [...new Set([given].flat())])
       .optional(),
 
@@ -291,22 +290,17 @@ export function schemaFor(environment: Environment) {
     // New passwords for the service and the workers, by alternating users. 0: no rotation.
     rotationDays: whole(0, 365, 'days').default(30),
 
-    // Thresholds of alarms.
+    // Thresholds of alarms. The reasons for the defaults, beside those for the alarms: alarms.ts.
     budgets: z
       .strictObject({
-        // Of Discord's 1,000 a day: a fifth left is enough for a day's incidents, and soon enough to stop a restart loop.
+        // A fifth of a day's budget is enough for a day's incidents, and soon enough to stop a restart loop.
         identifiesLeft: whole(1, 100_000, 'IDENTIFYs').default(200),
-        // At 100 % the shards are closed and events wait at Discord, for minutes only.
         outboxPercent: whole(1, 100, 'percent').default(50),
-        // A user waits for the answer to an interaction, and Discord gives three seconds.
         interactionsWaiting: whole(1, 10_000_000, 'messages').default(100),
-        // Half of what the queue may hold before it drops its oldest.
         guildEventsWaiting: whole(1, 100_000_000, 'messages').default(500_000),
-        // Rare events: a hundred unread ones mean that there is no consumer.
         gatewayEventsWaiting: whole(1, 10_000_000, 'messages').default(100),
-        // Some expire while workers restart; a hundred is a worker that is broken.
         deadLetters: whole(1, 10_000_000, 'messages').default(100),
-        // From the gateway's frame to the broker's confirm, 95th percentile: loopback takes 5 ms, three zones some 20.
+        // 95th percentile: loopback takes 5 ms, three zones some 20.
         frameToConfirmMs: whole(1, 600_000, 'milliseconds').default(1000),
       })
       .prefault({}),
@@ -366,10 +360,8 @@ function contradictions(settings: Settings, zones: number | undefined): string[]
     broker.nodes === 3 && (disk < leastGb || disk > mostGb || disk % 5 !== 0),
     `broker.storageGb: expected a multiple of 5 from ${leastGb} to ${mostGb} for ${broker.size}, got ${disk}`,
   );
-  const limits = brokerLimits(settings) ?? {
-    queues: Number.POSITIVE_INFINITY,
-    connectionsPerNode: Number.POSITIVE_INFINITY,
-  };
+  const { queues = Number.POSITIVE_INFINITY, connectionsPerNode = Number.POSITIVE_INFINITY } =
+    brokerLimits(settings) ?? {};
   const others = Object.keys(QUEUES).length + Math.min(shards.count, MOST_IDENTIFY_QUEUES);
   const fits = groups <= MOST_GROUPS;
   refuse(
@@ -377,14 +369,14 @@ function contradictions(settings: Settings, zones: number | undefined): string[]
     `shards.perTask: expected at most ${MOST_GROUPS} groups, because each is written out in the template, got ${groups}. Raise it to at least ${Math.ceil(shards.count / MOST_GROUPS)}`,
   );
   refuse(
-    fits && groups + others > limits.queues,
-    `shards.perTask: expected at most ${limits.queues - others} groups on ${broker.size} (${limits.queues} queues, of which ${others} are for events and IDENTIFYs), got ${groups}. Raise it, or broker.size`,
+    fits && groups + others > queues,
+    `shards.perTask: expected at most ${queues - others} groups on ${broker.size} (${queues} queues, of which ${others} are for events and IDENTIFYs), got ${groups}. Raise it, or broker.size`,
   );
   // Old and new tasks of a deployment.
   const connections = 2 * tasks * CONNECTIONS_OF_A_TASK;
   refuse(
-    fits && connections > limits.connectionsPerNode / 2,
-    `shards.perTask: expected tasks that need at most half of the ${limits.connectionsPerNode} connections of a ${broker.size} node while they are replaced, got ${connections} connections of ${tasks} tasks. Raise it, or broker.size`,
+    fits && connections > connectionsPerNode / 2,
+    `shards.perTask: expected tasks that need at most half of the ${connectionsPerNode} connections of a ${broker.size} node while they are replaced, got ${connections} connections of ${tasks} tasks. Raise it, or broker.size`,
   );
   const memories = TASK_SIZES[task.cpu];
   refuse(memories === undefined, `task.cpu: expected one of ${Object.keys(TASK_SIZES).join(', ')}, got ${task.cpu}`);
@@ -422,11 +414,7 @@ export function heapLimitMiB(memoryMiB: number): number {
 }
 
 /** The disk of one cluster node: 25 GB hold the queues' bounds twice over, unless the size starts higher. */
-export function storageGb(broker: {
-  readonly size: BrokerSize;
-  readonly nodes: 1 | 3;
-  readonly storageGb?: number | undefined;
-}) {
+export function storageGb(broker: Pick<Settings['broker'], 'size' | 'nodes' | 'storageGb'>): number | undefined {
   return broker.nodes === 1 ? undefined : (broker.storageGb ?? Math.max(25, BROKER_SIZES[broker.size].leastGb));
 }
 
@@ -478,10 +466,6 @@ function list<T extends z.ZodType>(entry: T, what: string, least: number, most =
   return z.array(entry, expected(what)).min(least, expected(what)).max(most, expected(what));
 }
 
-function email() {
-  return z.email(expected('an e-mail address'));
-}
-
 function secretArn() {
   return text(
     /^arn:aws[\w-]*:secretsmanager:[\w-]+:\d{12}:secret:.+-\w{6}$/,
@@ -497,13 +481,10 @@ function keys<K extends string>(record: Readonly<Record<K, unknown>>): [K, ...K[
   return Object.keys(record) as [K, ...K[]];
 }
 
+const EMAIL = z.email(expected('an e-mail address'));
+
 /** Amazon takes /16 at the widest, and nine subnets need /20. */
 const CIDR = "an address range from /16 to /20 such as '10.73.0.0/16'";
-
-function isNetwork(range: string): boolean {
-  const [address = '', mask = ''] = range.split('/');
-  return isIPv4(address) && /^(1[6-9]|20)$/.test(mask);
-}
 
 function isTimeZone(name: string): boolean {
   try {

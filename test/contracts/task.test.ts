@@ -1,11 +1,12 @@
 // The deployed task fits the service: its environment is what the service reads, its secrets what it parses, its command what
 // the image has, its health check what it answers.
-import { spawn } from 'node:child_process';
+import { execFile } from 'node:child_process';
 import { once } from 'node:events';
 import { readFileSync } from 'node:fs';
 import { createServer } from 'node:http';
 import type { AddressInfo } from 'node:net';
 import { join } from 'node:path';
+import { promisify } from 'node:util';
 import { describe, expect, it } from 'vitest';
 import { BUNDLE, LIVE_CHECK, NODE, NON_ROOT, taskEnvironment } from '../../lib/ingestor-service.ts';
 import { settingsFor } from '../../lib/settings.ts';
@@ -71,22 +72,15 @@ describe.each(['staging', 'production'] as const)('%s', (environment) => {
 
   it('reads a login from the secret that the stack generates', () => {
     const secret = made.resources.get('IngestorLogin32431250')?.Properties.GenerateSecretString as {
-      SecretStringTemplate: { 'Fn::Join': [string, unknown[]] };
-      GenerateStringKey: string;
+      readonly SecretStringTemplate: { 'Fn::Join': [string, unknown[]] };
+      readonly GenerateStringKey: string;
     };
-    const [, parts] = secret.SecretStringTemplate['Fn::Join'];
     const host = 'b-1234.mq.eu-central-1.on.aws';
-    const text = parts.map((part) => (typeof part === 'string' ? part : host)).join('');
-    const value = { ...JSON.parse(text), [secret.GenerateStringKey]: 'generated' };
+    const parts = secret.SecretStringTemplate['Fn::Join'][1].map((part) => (typeof part === 'string' ? part : host));
+    const value = { ...JSON.parse(parts.join('')), [secret.GenerateStringKey]: 'generated' };
     expect(Object.keys(value).sort()).toEqual([...BROKER_SECRET_FIELDS].sort());
-    expect(parseBrokerLogin(JSON.stringify(value))).toEqual({
-      host,
-      port: 5671,
-      vhost: 'discord',
-      username: 'ingestor',
-      password: 'generated',
-      tls: true,
-    });
+    const login = { host, port: 5671, vhost: 'discord', username: 'ingestor', password: 'generated', tls: true };
+    expect(parseBrokerLogin(JSON.stringify(value))).toEqual(login);
   });
 });
 
@@ -101,18 +95,15 @@ describe('the image', () => {
     expect(last).toMatch(/COPY --from=build \/app\/dist \.\//);
   });
 
-  it('runs nothing in its last stage, so that no emulator is needed', () => {
-    expect(stages).toHaveLength(2);
-    expect(last).not.toMatch(/^RUN /m);
-    expect(stages[0]).toMatch(/^--platform=\$BUILDPLATFORM /);
-  });
-
-  it('names its bases as arguments, pinned by digest, and takes nothing else from a registry', () => {
+  it('takes bases only from a registry, as arguments pinned by digest, and runs nothing in its last stage', () => {
     for (const stage of stages) expect(stage.split('\n')[0]).toMatch(/\$\{(BUILD|RUNTIME)_IMAGE\}/);
     for (const argument of ['BUILD_IMAGE', 'RUNTIME_IMAGE'])
       expect(dockerfile).toMatch(new RegExp(`^ARG ${argument}=[\\w./-]+:[\\w.-]+@sha256:[0-9a-f]{64}$`, 'm'));
     expect(dockerfile).not.toMatch(/^# *syntax *=/m);
     expect(dockerfile.match(/--from=\S+/g)).toEqual(['--from=build']);
+    // So that no emulator of another processor is needed.
+    expect(last).not.toMatch(/^RUN /m);
+    expect(stages[0]).toMatch(/^--platform=\$BUILDPLATFORM /);
   });
 
   it('runs in the task as by itself, with the heap limit beside', () => {
@@ -125,34 +116,48 @@ describe('the image', () => {
   });
 });
 
-describe('the health check', () => {
-  async function exitOf(status: number): Promise<number> {
-    const server = createServer((request, response) => {
-      response.writeHead(request.url === PATHS.live ? status : 404).end();
-    }).listen(0, '127.0.0.1');
-    await once(server, 'listening');
-    const { port } = server.address() as AddressInfo;
-    if (status === 0) server.close();
-    const [, ...args] = LIVE_CHECK.map((part) => part.replace(`127.0.0.1:${DEFAULT_PORT}`, `127.0.0.1:${port}`));
-    const child = spawn(process.execPath, args, { stdio: 'ignore' });
-    const [code] = await once(child, 'exit');
-    server.close();
-    return code;
-  }
+/** Runs Node with these arguments, beside a server that answers on `/live` and `/health`. */
+async function run(args: readonly string[], status: number): Promise<{ code: unknown; stdout: string }> {
+  const server = createServer((request, response) => {
+    const known = [PATHS.live, PATHS.health].some((path) => path === request.url);
+    response.writeHead(known ? status : 404).end(`answer of ${request.url}`);
+  }).listen(0, '127.0.0.1');
+  await once(server, 'listening');
+  const { port } = server.address() as AddressInfo;
+  if (status === 0) server.close();
+  const here = args.map((each) => each.replace(new RegExp(`(127.0.0.1(:|%3A))${DEFAULT_PORT}`), `$1${port}`));
+  const outcome = await promisify(execFile)(process.execPath, here).then(
+    ({ stdout }) => ({ code: 0, stdout }),
+    (error: { code: unknown; stdout: string }) => error,
+  );
+  server.close();
+  return outcome;
+}
 
+describe('the health check', () => {
   it.each([
     [200, 0],
     [503, 1],
     [404, 1],
     // Nothing listens.
     [0, 1],
-  ])('of an answer %d is %d', async (status, code) => {
-    expect(await exitOf(status)).toBe(code);
+  ])('of an answer %d is %d', async (status, expected) => {
+    const { code } = await run(LIVE_CHECK.slice(1), status);
+    expect(code).toBe(expected);
   });
 
   it('runs the Node of the image, without a shell', () => {
     expect(LIVE_CHECK[0]).toBe(NODE);
     expect(LIVE_CHECK.join(' ')).not.toMatch(/curl|wget|\/bin\/sh/);
+  });
+
+  it('in the runbook reads a running task by a command that needs Node only', async () => {
+    const runbook = readFileSync(join(ROOT, 'docs/runbook.md'), 'utf8');
+    const [, command = '', program = ''] = /--command "(\S+) -e ([^"]+)"/.exec(runbook) ?? [];
+    expect(command).toBe(NODE);
+    // Neither the shell of the person who types it nor the split at the other end changes this.
+    expect(program).not.toMatch(/[\s'"`$\\!]/);
+    expect(await run(['-e', program], 200)).toMatchObject({ code: 0, stdout: `answer of ${PATHS.health}\n` });
   });
 });
 

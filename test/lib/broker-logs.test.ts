@@ -71,45 +71,31 @@ function propertiesOf({ Properties }: Resource): Record<string, string> {
 }
 
 /** Those of a type, in the order in which the template's dependencies have them called. */
-function calls({ ofType }: Synthesized): { id: string; properties: Record<string, string> }[] {
+function calls({ ofType }: Synthesized): { properties: Record<string, string> }[] {
   return ['Custom::BrokerLogGroup', 'Custom::BrokerLogRetention'].flatMap((type) =>
-    ofType(type).map(([id, resource]) => ({ id, properties: propertiesOf(resource) })),
+    ofType(type).map(([, resource]) => ({ properties: propertiesOf(resource) })),
   );
 }
 
-const events = {
-  create: (some: Synthesized) =>
-    calls(some).map(({ properties }) => ({ RequestType: 'Create', ResourceProperties: properties })),
-  /** Only what differs is called. */
-  update: (from: Synthesized, to: Synthesized) =>
-    calls(to).flatMap(({ id, properties }) => {
-      const old = calls(from).find((call) => call.id === id)?.properties;
-      const changed = JSON.stringify(old) !== JSON.stringify(properties);
-      return changed ? [{ RequestType: 'Update', ResourceProperties: properties, OldResourceProperties: old }] : [];
-    }),
-  remove: (some: Synthesized) =>
-    calls(some)
-      .toReversed()
-      .map(({ properties }) => ({ RequestType: 'Delete', ResourceProperties: properties })),
+const request = (RequestType: string, some: Synthesized) =>
+  calls(some).map(({ properties }) => ({ RequestType, ResourceProperties: properties }));
+
+/** Only what differs is called. */
+const update = (from: Synthesized, to: Synthesized) => {
+  const [old, wanted] = [request('Update', from), request('Update', to)];
+  return wanted.filter((call, index) => JSON.stringify(call) !== JSON.stringify(old[index]));
 };
 
 /** What the function answers CloudFormation, event by event. The answer goes nowhere: what it logs of it is read. */
 async function answers(list: readonly object[]): Promise<string[]> {
-  const common = {
-    ResponseURL: 'https://127.0.0.1/',
-    StackId: 's',
-    RequestId: 'r',
-    LogicalResourceId: 'l',
-    PhysicalResourceId: 'p',
-  };
-  const script = `
-    const { handler } = require(process.argv[1]);
-    (async () => {
-      for (const event of JSON.parse(process.argv[2])) {
-        console.log('event');
-        await handler(event, { logStreamName: 'stream' }).catch(() => {});
-      }
-    })();`;
+  const ids = { StackId: 's', RequestId: 'r', LogicalResourceId: 'l', PhysicalResourceId: 'p' };
+  const common = { ResponseURL: 'https://127.0.0.1/', OldResourceProperties: {}, ...ids };
+  const script = `(async () => {
+    for (const event of JSON.parse(process.argv[2])) {
+      console.log('event');
+      await require(process.argv[1]).handler(event, { logStreamName: 'stream' }).catch(() => {});
+    }
+  })()`;
   const { port } = server.address() as AddressInfo;
   const { stdout } = await promisify(execFile)(
     process.execPath,
@@ -127,29 +113,30 @@ async function answers(list: readonly object[]): Promise<string[]> {
   return each.map((text) => /^Responding \{"Status":"(\w+)"/m.exec(text)?.[1] ?? text);
 }
 
-const all = (status: string, count: number) => Array.from({ length: count }, () => status);
+const SIX = Array.from({ length: 6 }, () => 'SUCCESS');
+const kept = (days: number) => new Map(GROUPS.map((name) => [name, days]));
 
 it('are made with a retention, also where Amazon MQ was first', async () => {
   groups.set(GROUPS[0] ?? '', 0);
-  expect(await answers(events.create(before))).toEqual(all('SUCCESS', 6));
-  expect(Object.fromEntries(groups)).toEqual(Object.fromEntries(GROUPS.map((name) => [name, 14])));
+  expect(await answers(request('Create', before))).toEqual(SIX);
+  expect(groups).toEqual(kept(14));
 });
 
 it('deleted by hand, they are made again by an update, and by its rollback', async () => {
-  expect(await answers(events.update(before, after))).toEqual(all('SUCCESS', 6));
-  expect(Object.fromEntries(groups)).toEqual(Object.fromEntries(GROUPS.map((name) => [name, 30])));
+  expect(await answers(update(before, after))).toEqual(SIX);
+  expect(groups).toEqual(kept(30));
   groups.clear();
-  expect(await answers(events.update(after, before))).toEqual(all('SUCCESS', 6));
-  expect(Object.fromEntries(groups)).toEqual(Object.fromEntries(GROUPS.map((name) => [name, 14])));
+  expect(await answers(update(after, before))).toEqual(SIX);
+  expect(groups).toEqual(kept(14));
 });
 
 it('are not touched by an update of something else', () => {
-  expect(events.update(before, synthesized('staging', { shards: { count: 2 } }))).toEqual([]);
+  expect(update(before, synthesized('staging', { shards: { count: 2 } }))).toEqual([]);
 });
 
 it('go with staging, whether they are still there or not', async () => {
-  await answers(events.create(before));
+  await answers(request('Create', before));
   groups.delete(GROUPS[1] ?? '');
-  expect(await answers(events.remove(before))).toEqual(all('SUCCESS', 6));
+  expect(await answers(request('Delete', before).toReversed())).toEqual(SIX);
   expect(groups.size).toBe(0);
 });
