@@ -55,13 +55,9 @@ interface SizedBroker {
  * Connections of a node, which refuses the next one, and queues of the whole broker.
  * @returns `undefined` for an existing broker, whose limits only its owner knows
  */
-export function brokerLimits(settings: {
-  readonly broker: SizedBroker;
-}): { readonly connectionsPerNode: number; readonly queues: number } | undefined {
-  const { size, nodes, existing } = settings.broker;
-  if (existing !== undefined) return undefined;
+export function brokerLimits({ size, nodes, existing }: SizedBroker) {
   const { connectionsPerNode, queues } = BROKER_SIZES[size];
-  return { connectionsPerNode, queues: queues[nodes] };
+  return existing === undefined ? { connectionsPerNode, queues: queues[nodes] } : undefined;
 }
 
 const GIB = 1024 ** 3;

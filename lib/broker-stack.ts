@@ -85,7 +85,7 @@ export class BrokerStack extends Stack {
       administrator: this.broker.administrator,
     };
     // The limits of an existing broker are unknown.
-    const connectionLimit = brokerLimits(settings)?.connectionsPerNode;
+    const connectionLimit = brokerLimits(settings.broker)?.connectionsPerNode;
     const topology = new BrokerTopology(this, 'Topology', {
       ...functions,
       topology: discordTopology({

@@ -149,7 +149,7 @@ const brokerConfiguration = (settings: Settings): string =>
     // The default on Amazon MQ is 10: a worker that reads many queues, or with many readers, needs more.
     'consumer_max_per_channel = 100',
     // So many that the workers' connections leave room for the ingestor's. An alarm watches the number.
-    `connection_max = ${brokerLimits(settings)?.connectionsPerNode}`,
+    `connection_max = ${brokerLimits(settings.broker)?.connectionsPerNode}`,
     // Headers that keep the management console out of frames and caches.
     'secure.management.http.headers.enabled = true',
     '',

@@ -11,33 +11,6 @@ import { CONNECTIONS_OF_A_TASK } from './topology/topology.ts';
 export const ENVIRONMENTS = ['staging', 'production'] as const;
 export type Environment = (typeof ENVIRONMENTS)[number];
 
-/** What the environments differ in; the reasons stand at the settings. */
-const DEFAULTS = {
-  staging: {
-    keepsData: false,
-    zones: 2,
-    egress: 'public-ip',
-    brokerSize: 'mq.m7g.medium',
-    brokerNodes: 1,
-    standbys: 0,
-    cpu: 256,
-    memoryMiB: 512,
-    logRetentionDays: 14,
-  },
-  production: {
-    // The queues hold events that workers have not read yet, and people have copied the names of the secrets.
-    keepsData: true,
-    zones: 3,
-    egress: 'nat',
-    brokerSize: 'mq.m7g.large',
-    brokerNodes: 3,
-    standbys: 1,
-    cpu: 512,
-    memoryMiB: 1024,
-    logRetentionDays: 90,
-  },
-} as const;
-
 /** What a deployer writes: everything is optional. */
 export type Choices = z.input<ReturnType<typeof schemaFor>>;
 export type Settings = Omit<Parsed, 'natGateways' | 'network'> & {
@@ -102,7 +75,8 @@ export function settingsFor(environment: unknown, choices: unknown = {}): Settin
     network: { ...data.network, zones: zonesOf(data, known) },
     natGateways: data.natGateways ?? (data.egress === 'nat' ? 2 : 0),
     environment: known,
-    keepsData: DEFAULTS[known].keepsData,
+    // The queues hold events that workers have not read yet, and people have copied the names of the secrets.
+    keepsData: known === 'production',
     groups,
     tasks: groups + data.shards.standbys,
   };
@@ -145,7 +119,7 @@ function isRecord(value: unknown): value is Record<string, unknown> {
 }
 
 export function schemaFor(environment: Environment) {
-  const defaults = DEFAULTS[environment];
+  const production = environment === 'production';
   return z.strictObject({
     // Without them, the stacks go to the account and region of the CLI's login. With them, a wrong login cannot deploy.
     account: text(/^\d{12}$/, 'the 12 digits of an AWS account, quoted').optional(),
@@ -182,7 +156,7 @@ export function schemaFor(environment: Environment) {
 
     // How tasks reach Discord. `public-ip`: $3.65 a month per task, no inbound rule, and nothing that can fail between.
     // `nat`: $33 a month per gateway, where a policy forbids public addresses or one fixed address is wanted.
-    egress: oneOf(['public-ip', 'nat']).default(defaults.egress),
+    egress: oneOf(['public-ip', 'nat']).default(production ? 'nat' : 'public-ip'),
     // Left out: two with egress `nat` (when a zone fails with its gateway, the tasks of the other zone still reach
     // Discord), otherwise none. With egress `public-ip` only for the one deployment in which the tasks move out.
     natGateways: whole(0, 3, 'NAT gateways').optional(),
@@ -190,11 +164,11 @@ export function schemaFor(environment: Environment) {
     broker: z
       .strictObject({
         // The medium size is Amazon's "evaluation" size (1.8 GiB for messages); large is the first one meant to last.
-        size: oneOf(keys(BROKER_SIZES)).default(defaults.brokerSize),
+        size: oneOf(keys(BROKER_SIZES)).default(production ? 'mq.m7g.large' : 'mq.m7g.medium'),
         // Three nodes in three zones survive the loss of one, and maintenance takes them one by one.
         nodes: z
           .union([z.literal(1), z.literal(3)], expected('1 (one node) or 3 (one in each of three zones)'))
-          .default(defaults.brokerNodes),
+          .default(production ? 3 : 1),
         // 4.3: strict priorities on quorum queues. 4.2 has two levels; 3.13 has queues without them.
         engineVersion: text(/^4\.([2-9]|\d\d)$/, "RabbitMQ '4.2' or newer, as major.minor").default('4.3'),
         // Only a cluster's disk has a size. Twice what the queues may hold, or the disk alarm blocks publishers first.
@@ -233,7 +207,7 @@ export function schemaFor(environment: Environment) {
         count: within(BOUNDS.shardCount, 'shards'),
         perTask: within(BOUNDS.shardsPerTask, 'shards'),
         // Tasks beyond one per group, which take a lease at once. Without one, a crash costs the start of a task (30–60 s).
-        standbys: whole(0, 10, 'standbys').default(defaults.standbys),
+        standbys: whole(0, 10, 'standbys').default(production ? 1 : 0),
       })
       .prefault({}),
 
@@ -261,9 +235,9 @@ export function schemaFor(environment: Environment) {
     task: z
       .strictObject({
         // A quarter core carries about 2,000 events a second; twice that for the bursts of production.
-        cpu: whole(256, 4096, 'CPU units').default(defaults.cpu),
+        cpu: whole(256, 4096, 'CPU units').default(production ? 512 : 256),
         // 60 % of it is the heap; the outbox needs room beside 100 MB of the process itself.
-        memoryMiB: whole(512, 30_720, 'MiB').default(defaults.memoryMiB),
+        memoryMiB: whole(512, 30_720, 'MiB').default(production ? 1024 : 512),
         outboxMaxEvents: within(BOUNDS.outboxMaxEvents, 'events'),
         outboxMaxBytes: within(BOUNDS.outboxMaxBytes, 'bytes'),
         logLevel: oneOf(LOG_LEVELS).default(DEFAULT_LOG_LEVEL),
@@ -276,7 +250,7 @@ export function schemaFor(environment: Environment) {
     logRetentionDays: z
       .number(expected('a number of days'))
       .refine((days) => RETENTIONS.includes(days), expected(`one of ${RETENTIONS.join(', ')}`))
-      .default(defaults.logRetentionDays),
+      .default(production ? 90 : 14),
 
     // One address, or a list. Without it alarms reach the topic only: subscribe a chat or a pager to it.
     alarmEmail: z
@@ -361,7 +335,7 @@ function contradictions(settings: Settings, zones: number | undefined): string[]
     `broker.storageGb: expected a multiple of 5 from ${leastGb} to ${mostGb} for ${broker.size}, got ${disk}`,
   );
   const { queues = Number.POSITIVE_INFINITY, connectionsPerNode = Number.POSITIVE_INFINITY } =
-    brokerLimits(settings) ?? {};
+    brokerLimits(broker) ?? {};
   const others = Object.keys(QUEUES).length + Math.min(shards.count, MOST_IDENTIFY_QUEUES);
   const fits = groups <= MOST_GROUPS;
   refuse(
@@ -405,7 +379,7 @@ const MOST_IDENTIFY_QUEUES = 64;
 
 function zonesOf({ network, broker }: Parsed, environment: Environment): 2 | 3 {
   const chosen = network.availabilityZones?.length ?? network.zones;
-  return (chosen ?? Math.max(broker.nodes, DEFAULTS[environment].zones)) === 3 ? 3 : 2;
+  return (chosen ?? (environment === 'production' ? 3 : broker.nodes)) === 3 ? 3 : 2;
 }
 
 /** V8's heap limit of a task: the rest is for buffers, code and the init process. */

@@ -98,6 +98,7 @@ describe('the place', () => {
     ],
     [`${few} Set network.zones to 2, or choose another region`, { zones }, 'production', { broker: { nodes: 1 } }],
     [undefined, { zones: [...zones, 'us-west-1b'] }, 'production'],
+    ['got 2. Set network.zones to 1', { zones: ['us-west-1a'] }, 'staging'],
     ['expected zones of this region (us-west-1a, us-west-1c), got us-west-1x', { zones }, 'staging', named],
   ])('%s: %j, %s, %j', (fault, place, environment, choices = {}) => {
     const wanted = { settings: settingsFor(environment, choices), instance: undefined };

@@ -166,8 +166,8 @@ describe('what comes on the command line', () => {
 });
 
 it('the limits of a broker are what Amazon MQ gives its size, and unknown for an existing one', () => {
-  expect(brokerLimits(settingsFor('production'))).toEqual({ connectionsPerNode: 1500, queues: 1000 });
+  expect(brokerLimits(settingsFor('production').broker)).toEqual({ connectionsPerNode: 1500, queues: 1000 });
   const size = 'mq.m7g.medium';
-  expect(brokerLimits({ broker: { size, nodes: 3 } })).toEqual({ connectionsPerNode: 300, queues: 100 });
-  expect(brokerLimits({ broker: { size, nodes: 1, existing: {} } })).toBeUndefined();
+  expect(brokerLimits({ size, nodes: 3 })).toEqual({ connectionsPerNode: 300, queues: 100 });
+  expect(brokerLimits({ size, nodes: 1, existing: {} })).toBeUndefined();
 });
