@@ -40,7 +40,7 @@ interface TaskState {
 }
 
 /** @param owner whether it holds a group @returns nothing while it ends before it reports */
-type Version = (minute: number, owner: boolean) => TaskState | undefined;
+type Version = TaskState | ((minute: number, owner: boolean) => TaskState | undefined);
 
 interface Situation {
   readonly settings?: Choices;
@@ -52,8 +52,13 @@ interface Situation {
   readonly oldEnd?: 'slowly' | 'never';
 }
 
-const healthy: Version = () => ({});
 const offline = { connected: 0 } as const;
+const WAITING: TaskState = { ...offline, shard: 'waiting' };
+const NO_TOKEN: TaskState = { ...offline, shard: 'connecting', session: false, discord: { tokenMissing: true } };
+const since =
+  (start: number, state: TaskState): Version =>
+  (minute) =>
+    minute < start ? {} : state;
 /** Twelve shards a minute: one in 5 s. */
 const identified = (minute: number): number => Math.max(0, 12 * (minute - ALONE));
 
@@ -103,7 +108,7 @@ const resharded = (() => {
   const { lost } = takeOver({ group: 0, shardLayout: { shardCount: 64, shardsPerTask: 16 }, record }, 1_000);
   return { gatewayGaps: lost.length, gapsInHandOver: lost.filter(({ inHandOver }) => inHandOver).length };
 })();
-const resharding: Version = (minute, owner) =>
+const resharding = (minute: number, owner: boolean): TaskState =>
   owner
     ? {
         connected: Math.floor(identified(minute) / 4),
@@ -121,18 +126,14 @@ const SITUATIONS: Readonly<Record<string, Situation>> = {
     settings: { shards: { count: 128, perTask: 16, standbys: 2 } },
     oldEnd: 'slowly',
   },
-  'The new tasks never own a shard': {
-    fresh: () => ({ owns: false }),
-  },
-  'The new tasks never connect: they cannot reach Discord, or what they send is refused': {
-    fresh: () => ({ ...offline, shard: 'waiting' }),
-  },
+  'The new tasks never own a shard': { fresh: { owns: false } },
+  'The new tasks never connect: they cannot reach Discord, or what they send is refused': { fresh: WAITING },
   'Some shards of the new tasks never connect': {
     settings: { shards: reshard },
-    fresh: () => ({ connected: 15, shard: 'connecting' }),
+    fresh: { connected: 15, shard: 'connecting' },
   },
   'The new tasks ask for intents or a shard number that Discord refuses (4014, 4010)': {
-    fresh: () => ({ ...offline, shard: 'failed', session: false, discord: { identifyClosed: true } }),
+    fresh: { ...offline, shard: 'failed', session: false, discord: { identifyClosed: true } },
   },
   'The same while the number of shards changes': {
     settings: { shards: reshard },
@@ -145,16 +146,14 @@ const SITUATIONS: Readonly<Record<string, Situation>> = {
     }),
   },
   'IDENTIFYs of the new tasks are never answered': {
-    fresh: () => ({ ...offline, shard: 'identifying', session: false, identifyingSince: ALONE * MINUTE_MS }),
+    fresh: { ...offline, shard: 'identifying', session: false, identifyingSince: ALONE * MINUTE_MS },
   },
-  'A wrong token in place of one that worked': {
-    fresh: () => ({ ...offline, shard: 'connecting' }),
-  },
+  'A wrong token in place of one that worked': { fresh: { ...offline, shard: 'connecting' } },
   'A secret without a token in place of one that worked': {
-    fresh: () => ({ ...offline, shard: 'connecting', discord: { tokenMissing: true } }),
+    fresh: { ...offline, shard: 'connecting', discord: { tokenMissing: true } },
   },
   'The new tasks cannot use the broker: wrong secret, security group or network': {
-    fresh: () => ({ owns: false, broker: 'away' }),
+    fresh: { owns: false, broker: 'away' },
   },
   'One of the new tasks cannot use the broker': {
     settings: { shards: { standbys: 1 } },
@@ -167,96 +166,69 @@ const SITUATIONS: Readonly<Record<string, Situation>> = {
   'The broker refuses messages in two minutes, and then takes them': {
     fresh: (minute) => (minute < ALONE || minute >= ALONE + 2 ? {} : { counted: { publishErrors: 50 } }),
   },
-  'No queue takes what the new tasks publish': {
-    fresh: (minute) => once(minute, ALONE + 3, { eventsReturned: 1 }),
-  },
+  'No queue takes what the new tasks publish': { fresh: (minute) => once(minute, ALONE + 3, { eventsReturned: 1 }) },
   'The new tasks are refused a session that was alive, or cannot read its record': {
     fresh: losing({ storedAt: TAKEN_OVER_AT - 2_000 }),
   },
-  'Tasks that crash before they are healthy': {
-    fresh: () => undefined,
-    oldEnd: 'never',
-  },
-  'First deployment, no token yet': {
-    old: 'none',
-    fresh: () => ({ ...offline, shard: 'connecting', session: false, discord: { tokenMissing: true } }),
-  },
+  'Tasks that crash before they are healthy': { fresh: () => undefined, oldEnd: 'never' },
+  'First deployment, no token yet': { old: 'none', fresh: NO_TOKEN },
   'First deployment, with a wrong token or without the intents': {
     old: 'none',
-    fresh: () => ({ ...offline, shard: 'connecting', session: false }),
+    fresh: { ...offline, shard: 'connecting', session: false },
   },
-  'Another deployment while there is still no token': {
-    old: () => ({ ...offline, shard: 'connecting', session: false, discord: { tokenMissing: true } }),
-    fresh: () => ({ ...offline, shard: 'connecting', session: false, discord: { tokenMissing: true } }),
-  },
+  'Another deployment while there is still no token': { old: NO_TOKEN, fresh: NO_TOKEN },
   'Another number of shards: all sessions are given up, and one IDENTIFY is allowed in 5 s': {
     settings: { shards: reshard },
     settingsBefore: { shards: { ...reshard, count: 32 } },
     fresh: resharding,
   },
   "New sessions, and the day's IDENTIFYs are spent": {
-    fresh: () => ({
+    fresh: {
       ...offline,
       shard: 'identifying',
       session: false,
       identifyingSince: 0,
       spentUntil: 24 * 60 * MINUTE_MS,
-    }),
+    },
   },
   "New sessions, and Discord's REST asks to wait (429)": {
-    fresh: () => ({ ...offline, shard: 'connecting', session: false, discord: { restLimited: true } }),
+    fresh: { ...offline, shard: 'connecting', session: false, discord: { restLimited: true } },
   },
   'A long outage with tasks that run and cannot connect, then the fix, which meets expired sessions': {
-    old: () => ({ ...offline, shard: 'waiting' }),
+    old: WAITING,
     fresh: losing({ storedAt: TAKEN_OVER_AT - 1_000, aliveUntil: TAKEN_OVER_AT - 3_600_000 }),
   },
   'A long outage that ended a moment ago, then a deployment that meets expired sessions': {
     fresh: losing({ storedAt: TAKEN_OVER_AT - 600_000 }),
   },
-  'The old version is offline, and the new one stays so': {
-    old: () => ({ ...offline, shard: 'waiting' }),
-    fresh: () => ({ ...offline, shard: 'waiting' }),
-  },
+  'The old version is offline, and the new one stays so': { old: WAITING, fresh: WAITING },
   'No task of the old version runs, and the new one stays offline': {
     old: (minute) => (minute < 3 ? {} : undefined),
-    fresh: () => ({ ...offline, shard: 'waiting' }),
+    fresh: WAITING,
   },
-  'The old version cannot use the broker, nor can the new one': {
-    old: () => ({ broker: 'away' }),
-    fresh: () => ({ broker: 'away' }),
-  },
+  'The old version cannot use the broker, nor can the new one': { old: { broker: 'away' }, fresh: { broker: 'away' } },
   'The broker refuses what the old version publishes, and what the new one publishes': {
-    old: () => ({ counted: { publishErrors: 2 } }),
-    fresh: () => ({ counted: { publishErrors: 2 } }),
+    old: { counted: { publishErrors: 2 } },
+    fresh: { counted: { publishErrors: 2 } },
   },
   'No queue takes what the old version publishes, nor what the new one publishes': {
-    old: () => ({ counted: { eventsReturned: 1 } }),
-    fresh: () => ({ counted: { eventsReturned: 1 } }),
+    old: { counted: { eventsReturned: 1 } },
+    fresh: { counted: { eventsReturned: 1 } },
   },
   'Each hand-over of the old version loses sessions, and those of the new one do': {
     old: (_, owner) => (owner ? { counted: gap(true) ?? {} } : {}),
     fresh: (_, owner) => (owner ? { counted: gap(true) ?? {} } : {}),
   },
-  'Discord is away for three minutes': {
-    fresh: (minute) => (minute < ALONE + 3 ? { ...offline, shard: 'waiting' } : {}),
-  },
+  'Discord is away for three minutes': { fresh: (minute) => (minute < ALONE + 3 ? WAITING : {}) },
   'Discord goes away while old and new tasks run, and is back before the old ones end': {
-    old: (minute) => (minute < START - 2 ? {} : { ...offline, shard: 'waiting' }),
+    old: since(START - 2, WAITING),
   },
-  'Discord is away since before the deployment': {
-    old: (minute) => (minute < 3 ? {} : { ...offline, shard: 'waiting' }),
-    fresh: () => ({ ...offline, shard: 'waiting' }),
-  },
-  'Discord goes away during the deployment, and stays away': {
-    old: (minute) => (minute < START ? {} : { ...offline, shard: 'waiting' }),
-    fresh: () => ({ ...offline, shard: 'waiting' }),
-  },
+  'Discord is away since before the deployment': { old: since(3, WAITING), fresh: WAITING },
+  'Discord goes away during the deployment, and stays away': { old: since(START, WAITING), fresh: WAITING },
   'Discord drops one session by itself': {
     fresh: (minute, owner) => (owner ? once(minute, ALONE + 2, { gatewayGaps: 1 }) : {}),
   },
-  'Discord drops a session in the moment of its hand-over': {
-    fresh: losing({ storedAt: TAKEN_OVER_AT - 1_000 }),
-  },
+  'Discord drops a session in the moment of its hand-over': { fresh: losing({ storedAt: TAKEN_OVER_AT - 1_000 }) },
   "The broker's maintenance: it is away for three minutes": {
     fresh: (minute) => (minute >= ALONE && minute < ALONE + 3 ? { broker: 'away' } : {}),
   },
@@ -264,15 +236,12 @@ const SITUATIONS: Readonly<Record<string, Situation>> = {
     old: (minute) => (minute < START - 2 ? {} : { broker: minute < ALONE ? 'away' : 'used' }),
     fresh: (minute) => ({ broker: minute < ALONE ? 'away' : 'used' }),
   },
-  'The broker goes away once the old tasks are gone, and stays away': {
-    fresh: (minute) => (minute < ALONE ? {} : { broker: 'away' }),
-  },
+  'The broker goes away once the old tasks are gone, and stays away': { fresh: since(ALONE, { broker: 'away' }) },
   'The broker blocks publishers (memory, disk), and outboxes fill up': {
-    fresh: (minute) =>
-      minute < ALONE + 2 ? {} : { ...offline, shard: 'stopped', broker: 'blocked', receiving: false },
+    fresh: since(ALONE + 2, { ...offline, shard: 'stopped', broker: 'blocked', receiving: false }),
   },
   'A queue that refuses messages gets full during the deployment': {
-    fresh: (minute) => (minute < ALONE + 2 ? {} : { counted: { publishErrors: 2 } }),
+    fresh: since(ALONE + 2, { counted: { publishErrors: 2 } }),
   },
 };
 
@@ -302,7 +271,7 @@ class Task {
   }
 
   get #state(): TaskState | undefined {
-    return this.#version(this.#minute, this.#owner);
+    return typeof this.#version === 'function' ? this.#version(this.#minute, this.#owner) : this.#version;
   }
 }
 
@@ -339,7 +308,7 @@ function snapshotOf(
 }
 
 /** Old tasks until new ones stand beside them, then the new ones alone, until ECS looks at alarms no longer. */
-function played({ settings = {}, settingsBefore = settings, old = healthy, fresh = healthy, oldEnd }: Situation): {
+function played({ settings = {}, settingsBefore = settings, old = {}, fresh = {}, oldEnd }: Situation): {
   readonly data: DataPoints;
   readonly end: number;
 } {

@@ -7,7 +7,6 @@ import { text as readText } from 'node:stream/consumers';
 export interface DeployedStack {
   readonly status: string;
   readonly tags?: Readonly<Record<string, string>>;
-  readonly terminationProtection?: boolean;
   readonly template?: unknown;
 }
 
@@ -45,9 +44,7 @@ export async function startCloudFormation(): Promise<CloudFormation> {
     const id = `arn:aws:cloudformation:${region}:${ACCOUNT}:stack/${name}/0a1b2c3d-1111-2222-3333-444455556666`;
     const fields = [
       `<StackId>${id}</StackId><StackName>${name}</StackName><StackStatus>${stack.status}</StackStatus>`,
-      '<CreationTime>2026-11-01T00:00:00.000Z</CreationTime>',
-      `<EnableTerminationProtection>${stack.terminationProtection ?? false}</EnableTerminationProtection>`,
-      `<Tags>${tags.join('')}</Tags>`,
+      `<CreationTime>2026-11-01T00:00:00.000Z</CreationTime><Tags>${tags.join('')}</Tags>`,
     ];
     return [200, result(action, `<Stacks><member>${fields.join('')}</member></Stacks>`)];
   };
@@ -82,19 +79,17 @@ export async function startCloudFormation(): Promise<CloudFormation> {
   return aws;
 }
 
-const XMLNS = 'xmlns="http://cloudformation.amazonaws.com/doc/2010-05-15/"';
-
 const result = (action: string, inner: string): string =>
   `<${action}Response ${XMLNS}><${action}Result>${inner}</${action}Result></${action}Response>`;
 
 /** EC2's protocol has no element around its result. */
 const zonesOf = (names: readonly string[]): string =>
-  `<DescribeAvailabilityZonesResponse xmlns="http://ec2.amazonaws.com/doc/2016-11-15/"><availabilityZoneInfo>${names
-    .map((name) => `<item><zoneName>${name}</zoneName></item>`)
-    .join('')}</availabilityZoneInfo></DescribeAvailabilityZonesResponse>`;
+  `<R><availabilityZoneInfo>${names.map((name) => `<item><zoneName>${name}</zoneName></item>`).join('')}</availabilityZoneInfo></R>`;
 
 const failure = (code: string, message: string): string =>
-  `<ErrorResponse ${XMLNS}><Error><Type>Sender</Type><Code>${code}</Code><Message>${message}</Message></Error><RequestId>1</RequestId></ErrorResponse>`;
+  `<ErrorResponse ${XMLNS}><Error><Code>${code}</Code><Message>${message}</Message></Error></ErrorResponse>`;
+
+const XMLNS = 'xmlns="http://cloudformation.amazonaws.com/doc/2010-05-15/"';
 
 function text(value: string): string {
   return value.replaceAll('&', '&amp;').replaceAll('<', '&lt;').replaceAll('>', '&gt;').replaceAll('"', '&quot;');
