@@ -1,6 +1,6 @@
-// `npm run faults`: every disaster of test/faults on the real broker, each in its full length, and then the table of what
-// was sent, read, lost and repeated. `-- --json` prints the table as JSON, `-- NAME …` only disasters whose file matches,
-// `FAULTS_SEED=n` another seed.
+// `npm run faults`: every fault of test/faults on the real broker, each in its full length, and then the table of what
+// was sent, read, lost and repeated. `-- --json` prints the table as JSON, `-- NAME …` runs only files that match,
+// `-- --vitest FILE` writes vitest's own report, `FAULTS_SEED=n` takes another seed.
 
 import { spawn } from 'node:child_process';
 import { once } from 'node:events';
@@ -11,14 +11,15 @@ import { fileURLToPath } from 'node:url';
 import { parseArgs } from 'node:util';
 
 const { values, positionals } = parseArgs({
-  options: { json: { type: 'boolean', default: false } },
+  options: { json: { type: 'boolean', default: false }, vitest: { type: 'string' } },
   allowPositionals: true,
 });
 const folder = await mkdtemp(join(tmpdir(), 'faults-'));
 const report = join(folder, 'report.jsonl');
 const vitest = fileURLToPath(new URL('../node_modules/vitest/vitest.mjs', import.meta.url));
-const filters = positionals.length > 0 ? positionals.map((name) => `test/faults/${name}`) : ['test/faults'];
-const child = spawn(process.execPath, [vitest, 'run', ...filters], {
+const reporters = values.vitest ? ['--reporter=default', '--reporter=json', `--outputFile.json=${values.vitest}`] : [];
+const filters = positionals.map((name) => `test/faults/${name}`);
+const child = spawn(process.execPath, [vitest, 'run', '--project', 'faults', ...reporters, ...filters], {
   env: { ...process.env, FAULTS_REPORT: report, FAULTS_FULL: '1' },
   // With --json, standard output is the JSON's alone.
   stdio: ['ignore', values.json ? 2 : 1, 2],
@@ -26,7 +27,7 @@ const child = spawn(process.execPath, [vitest, 'run', ...filters], {
 const [code] = (await once(child, 'close')) as [number | null];
 
 interface Line {
-  readonly disaster: string;
+  readonly fault: string;
   readonly seed: number;
   readonly due: number;
   readonly read: number;
@@ -46,7 +47,7 @@ await rm(folder, { recursive: true, force: true });
 if (values.json) process.stdout.write(`${JSON.stringify(lines, null, 2)}\n`);
 else {
   const columns = ['sent', 'read', 'lost', 'repeated', 'order', 'gaps', 'silence', 'seed'];
-  process.stdout.write(`\n${'disaster'.padEnd(104)}${columns.map((name) => name.padStart(10)).join('')}\n`);
+  process.stdout.write(`\n${'fault'.padEnd(104)}${columns.map((name) => name.padStart(10)).join('')}\n`);
   for (const line of lines) {
     const cells = [
       line.due + line.announced,
@@ -54,12 +55,12 @@ else {
       line.lost,
       line.repeated,
       line.disorders === 0 ? 'kept' : `${line.disorders} off`,
-      line.gaps === 0 ? 'none' : `${line.gaps} told`,
+      line.gaps === 0 ? 'none' : line.gaps,
       `${(line.gapMs / 1_000).toFixed(1)} s`,
       line.seed,
     ];
     process.stdout.write(
-      `${line.disaster.slice(0, 102).padEnd(104)}${cells.map((cell) => String(cell).padStart(10)).join('')}\n`,
+      `${line.fault.slice(0, 102).padEnd(104)}${cells.map((cell) => String(cell).padStart(10)).join('')}\n`,
     );
   }
 }

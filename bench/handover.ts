@@ -1,23 +1,15 @@
 // How long a worker waits when a task goes: from the last event of the old owner to the first of the new one, for each
 // shard, over deploys (SIGTERM, with a standby that is ready) and over kill -9s; what is repeated after a kill; and how
-// often the session record is stored. `npm run bench:handover -- --times 20 --shards 4 --rate 400`
+// often the group record is stored. `npm run bench:handover -- --times 20 --shards 4 --rate 400`
 
 import { setTimeout as sleep } from 'node:timers/promises';
-import { parseArgs } from 'node:util';
-import { Stage } from '../local/stage.ts';
+import type { IngestorProcess } from '../local/ingestor-process.ts';
+import type { Stage } from '../local/stage.ts';
 import { METRICS } from '../service/contract/metrics.ts';
+import { onStage, quantile, readNumbers } from './bench.ts';
 
-const { values } = parseArgs({
-  options: {
-    times: { type: 'string', default: '20' },
-    shards: { type: 'string', default: '4' },
-    rate: { type: 'string', default: '400' },
-    json: { type: 'boolean', default: false },
-  },
-});
-const times = Number(values.times);
-const shards = Number(values.shards);
-const rate = Number(values.rate);
+const { times, shards, rate, json } = readNumbers({ times: 20, shards: 4, rate: 400 });
+const simulator = { guilds: 50 * shards, maxConcurrency: 16 };
 
 interface Change {
   /** The longest silence of any shard, ms. */
@@ -27,111 +19,78 @@ interface Change {
   readonly arrived: number;
 }
 
-const stage = await Stage.start({
-  shards,
-  shardsPerTask: shards,
-  tasks: 1,
-  simulator: { guilds: 50 * shards, maxConcurrency: 16 },
-});
-try {
+await onStage({ shards, shardsPerTask: shards, simulator }, async (stage) => {
   stage.simulator?.startTraffic(rate);
-  await standby();
-  const commits = await commitsPerSecond(10);
-  const deploys = await changes((owner) => owner.terminate());
-  const kills = await changes((owner) => owner.kill());
+  await standby(stage);
+  const commitsPerSecond = (await commits(stage, 10)) / 10;
+  const deploy = summary(await changes(stage, (owner) => owner.terminate()));
+  const kill = summary(await changes(stage, (owner) => owner.kill()));
   stage.simulator?.stopTraffic();
-  const verdict = await stage.settled();
-  const figures = {
-    shards,
-    rate,
-    commitsPerSecond: commits,
-    deploy: summary(deploys),
-    kill: summary(kills),
-    lost: verdict.lost,
-    disorders: verdict.disorders,
-    gaps: verdict.gaps,
-  };
-  if (values.json) process.stdout.write(`${JSON.stringify(figures, null, 2)}\n`);
+  const { lost, disorders, gaps } = await stage.settled();
+  if (json)
+    console.log(JSON.stringify({ shards, rate, commitsPerSecond, deploy, kill, lost, disorders, gaps }, null, 2));
   else
-    process.stdout.write(
-      `${[
-        `broker                     RabbitMQ ${stage.broker.version}`,
-        `shards, events             ${shards} in one group, ${rate}/s`,
-        `commits of the record      ${commits.toFixed(2)} a second`,
-        line('deploy: silence', figures.deploy),
-        line('kill -9: silence', figures.kill),
-        `repeated after a kill -9   ${figures.kill.repeated.p50} (p50), ${figures.kill.repeated.most} (most); arrived in the second before: ${figures.kill.arrived}`,
-        `repeated after a deploy    ${figures.deploy.repeated.most} (most)`,
-        `lost, out of order, gaps   ${verdict.lost}, ${verdict.disorders}, ${verdict.gaps}`,
-      ].join('\n')}\n`,
-    );
-  process.exitCode = verdict.lost + verdict.disorders + verdict.gaps === 0 ? 0 : 1;
-} finally {
-  await stage.stop();
-}
+    console.log(`broker                     RabbitMQ ${stage.broker.version}
+shards, events             ${shards} in one group, ${rate}/s
+commits of the record      ${commitsPerSecond.toFixed(2)} a second
+deploy: silence            ${silence(deploy)}
+kill -9: silence           ${silence(kill)}
+repeated after a kill -9   ${kill.repeated.p50} (p50), ${kill.repeated.most} (most); arrived in the second before: ${kill.arrived}
+repeated after a deploy    ${deploy.repeated.most} (most)
+lost, out of order, gaps   ${lost}, ${disorders}, ${gaps}`);
+  process.exitCode = lost + disorders + gaps === 0 ? 0 : 1;
+});
 process.exit();
 
-async function changes(end: (owner: Stage['tasks'][number]) => Promise<unknown>): Promise<Change[]> {
+async function changes(stage: Stage, end: (owner: IngestorProcess) => Promise<unknown>): Promise<Change[]> {
+  const { reader } = stage;
   const seen: Change[] = [];
   for (let time = 0; time < times; time += 1) {
-    await standby();
+    await standby(stage);
     // At any moment between two commits.
     await sleep(1_000 + Math.random() * 1_000);
     const owner = await stage.owner();
-    if (owner === undefined) throw new Error('nobody is the owner');
-    const repeats = stage.reader.repeats;
-    const before = stage.reader.events;
+    if (owner === undefined) throw new Error('no task is the owner');
+    const { repeats, events } = reader;
     await sleep(1_000);
-    const arrived = stage.reader.events - before;
-    stage.reader.resetSilences();
+    const arrived = reader.events - events;
+    reader.resetSilences();
     await end(owner);
     await stage.ready();
     // The replay is read, and every shard has had something since.
     await sleep(1_000);
-    const silenceMs = Math.max(...[...stage.reader.silences.values()].map(({ longestMs }) => longestMs));
-    seen.push({ silenceMs, repeated: stage.reader.repeats - repeats, arrived });
-    if (!values.json) process.stderr.write(`${time + 1}/${times}: ${silenceMs} ms\r`);
+    const silenceMs = reader.longestSilenceMs;
+    seen.push({ silenceMs, repeated: reader.repeats - repeats, arrived });
+    if (!json) process.stderr.write(`${time + 1}/${times}: ${silenceMs} ms\r`);
   }
   return seen;
 }
 
 /** One task owns the group, another one is ready to. */
-async function standby(): Promise<void> {
+async function standby(stage: Stage): Promise<void> {
   if (stage.living.length < 2) await stage.startTask();
-  await stage.until('an owner and a standby', 60_000, async () => {
-    const reports = await stage.reports();
-    const owner = reports.some(({ lease, shard }) => lease.state === 'owner' && shard.connected === shards);
-    return owner && reports.some(({ lease }) => lease.state === 'standby' && lease.ready === true);
-  });
+  await stage.ready();
+  await stage.standing(2);
 }
 
-async function commitsPerSecond(seconds: number): Promise<number> {
-  const commits = async () => {
-    const figures = await Promise.all(stage.living.map((task) => task.figures()));
-    return figures.reduce((sum, each) => sum + (each.get(METRICS.leaseCommits.prometheus) ?? 0), 0);
+async function commits(stage: Stage, seconds: number): Promise<number> {
+  const total = async () => {
+    const metrics = await Promise.all(stage.living.map((task) => task.metrics()));
+    return metrics.reduce((sum, each) => sum + (each.get(METRICS.leaseCommits.prometheus) ?? 0), 0);
   };
-  const before = await commits();
+  const before = await total();
   await sleep(seconds * 1_000);
-  return ((await commits()) - before) / seconds;
+  return (await total()) - before;
 }
 
 function summary(seen: readonly Change[]) {
-  const repeated = seen.map((each) => each.repeated);
-  const silences = seen.map(({ silenceMs }) => silenceMs);
-  return {
-    times: seen.length,
-    silenceMs: { p50: quantile(silences, 0.5), p95: quantile(silences, 0.95), most: Math.max(...silences) },
-    repeated: { p50: quantile(repeated, 0.5), most: Math.max(...repeated) },
-    arrived: Math.round(seen.reduce((sum, each) => sum + each.arrived, 0) / seen.length),
+  const of = (name: keyof Change) => {
+    const values = seen.map((each) => each[name]);
+    return { p50: quantile(values, 0.5), p95: quantile(values, 0.95), most: quantile(values, 1) };
   };
+  return { times: seen.length, silenceMs: of('silenceMs'), repeated: of('repeated'), arrived: of('arrived').p50 };
 }
 
-function line(what: string, { times: count, silenceMs: { p50, p95, most } }: ReturnType<typeof summary>): string {
-  return `${what.padEnd(26)} ${p50} ms (p50), ${p95} ms (p95), ${most} ms (most) of ${count}`;
-}
-
-/** The nearest rank. */
-function quantile(numbers: readonly number[], share: number): number {
-  const sorted = numbers.toSorted((a, b) => a - b);
-  return sorted[Math.max(0, Math.ceil(share * sorted.length) - 1)] ?? 0;
+function silence({ times: count, silenceMs: { p50, p95, most } }: ReturnType<typeof summary>): string {
+  return `${p50} ms (p50), ${p95} ms (p95), ${most} ms (most) of ${count}`;
 }

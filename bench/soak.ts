@@ -1,28 +1,19 @@
 // `npm run soak -- --minutes 10`: faults by chance, one after the other and at times over each other, on everything that
-// can fail: tasks, the broker, the connections to it, Discord. The row of faults follows from the seed, which is printed.
-// At the end the ledger of what Discord sent is held against what a worker read: exit code 0 only if nothing is lost, the
-// order is kept, and nothing was told that did not happen.
+// can fail: tasks, the broker, the connections to it, Discord. The faults follow from the seed, which is printed.
+// At the end the ledger of what Discord sent is compared with what a worker read: exit code 0 only if nothing is lost, the
+// order is kept, and nothing was read that is not due.
 
 import { setTimeout as sleep } from 'node:timers/promises';
-import { parseArgs } from 'node:util';
 import { Random } from '../local/discord/random.ts';
-import { Stage } from '../local/stage.ts';
+import type { Stage } from '../local/stage.ts';
 import { closeConnections } from '../test/support/connections.ts';
+import { onStage, readNumbers } from './bench.ts';
 
-const { values } = parseArgs({
-  options: {
-    minutes: { type: 'string', default: '10' },
-    seed: { type: 'string', default: String(Math.floor(Math.random() * 1_000_000)) },
-    tasks: { type: 'string', default: '3' },
-    shards: { type: 'string', default: '32' },
-    rate: { type: 'string', default: '400' },
-    /** The longest pause between two faults, in seconds. */
-    pause: { type: 'string', default: '8' },
-  },
+/** `pause`: the longest between two faults, in seconds. */
+const { minutes, seed, tasks, shards, rate, pause } = readNumbers({
+  ...{ minutes: 10, tasks: 3, shards: 32, rate: 400, pause: 8 },
+  seed: Math.floor(Math.random() * 1_000_000),
 });
-const seed = Number(values.seed);
-const shards = Number(values.shards);
-const tasks = Number(values.tasks);
 
 type Fault = (stage: Stage, random: Random) => Promise<string | undefined>;
 
@@ -30,7 +21,7 @@ type Fault = (stage: Stage, random: Random) => Promise<string | undefined>;
 const FAULTS: readonly (readonly [share: number, name: string, Fault])[] = [
   [6, 'a task is killed', (stage, random) => end(stage, random, 'kill')],
   [4, 'a task drains', (stage, random) => end(stage, random, 'terminate')],
-  [1, 'a deploy', deploy],
+  [1, 'a deploy', async (stage) => void (await stage.deploy())],
   [1, 'the broker restarts', async ({ broker }) => void (await broker.restart())],
   [1, 'the broker is killed', killBroker],
   [1, 'the broker is away', away],
@@ -52,48 +43,36 @@ const FAULTS: readonly (readonly [share: number, name: string, Fault])[] = [
   [2, 'a burst', async ({ simulator }, random) => burst(simulator, random)],
 ];
 
-console.log(`seed ${seed}: ${tasks} tasks, ${shards} shards, ${values.rate} events/s for ${values.minutes} min`);
+console.log(`seed ${seed}: ${tasks} tasks, ${shards} shards, ${rate} events/s for ${minutes} min`);
 const random = new Random(seed, 31);
-const stage = await Stage.start({
-  tasks,
-  shards,
-  simulator: {
-    seed,
-    guilds: 8 * shards,
-    maxConcurrency: 16,
-    dailyIdentifies: 100_000,
-    replayBufferEvents: 200_000,
-    heartbeatIntervalMs: 10_000,
-  },
-});
-const startedAt = Date.now();
-try {
-  stage.simulator?.startTraffic(Number(values.rate));
-  const counts = await strike(startedAt + Number(values.minutes) * 60_000);
-  say('no more faults');
+const limits = { maxConcurrency: 16, dailyIdentifies: 100_000, replayBufferEvents: 200_000 };
+const simulator = { seed, guilds: 8 * shards, heartbeatIntervalMs: 10_000, ...limits };
+let startedAt = Date.now();
+await onStage({ tasks, shards, simulator }, async (stage) => {
+  startedAt = Date.now();
+  stage.simulator?.startTraffic(rate);
+  const counts = await strike(stage, Date.now() + minutes * 60_000);
+  print('no more faults');
   await stage.ready(undefined, 300_000);
   await sleep(5_000);
   stage.simulator?.stopTraffic();
   const verdict = await stage.settled(300_000, 60_000);
   for (const [name, count] of counts) console.log(`${String(count).padStart(5)} × ${name}`);
+  const { lost, disorders, conflicts, unexpected, announced } = verdict;
   console.log(
     [
-      `seed ${seed}: ${verdict.due + verdict.announced} sent, ${verdict.read} read, ${verdict.lost} lost`,
-      `${verdict.repeated} repeated, ${verdict.disorders} out of order, ${verdict.conflicts} under two ids`,
-      `${verdict.unexpected} not due, ${verdict.gaps} gaps told (${verdict.announced} events in them)`,
+      `seed ${seed}: ${verdict.due + announced} sent, ${verdict.read} read, ${lost} lost`,
+      `${verdict.repeated} repeated, ${disorders} out of order, ${conflicts} under two ids`,
+      `${unexpected} not due, ${verdict.gaps} gaps reported (${announced} events in them)`,
     ].join(', '),
   );
   for (const example of verdict.examples) console.log(`  ${example}`);
   for (const violation of new Set(verdict.violations)) console.log(`  Discord punished: ${violation}`);
-  const good = verdict.lost + verdict.disorders + verdict.conflicts + verdict.unexpected === 0;
-  if (!good) console.log(`logs: ${stage.folder}`);
-  process.exitCode = good ? 0 : 1;
-} finally {
-  await stage.stop();
-}
+  process.exitCode = lost + disorders + conflicts + unexpected === 0 ? 0 : 1;
+});
 process.exit();
 
-async function strike(until: number): Promise<ReadonlyMap<string, number>> {
+async function strike(stage: Stage, until: number): Promise<ReadonlyMap<string, number>> {
   const counts = new Map<string, number>();
   // Each as often as its share says.
   const drawn = FAULTS.flatMap(([share, name, fault]) => Array.from({ length: share }, () => ({ name, fault })));
@@ -103,9 +82,9 @@ async function strike(until: number): Promise<ReadonlyMap<string, number>> {
     const { name, fault } = chosen;
     counts.set(name, (counts.get(name) ?? 0) + 1);
     const detail = await fault(stage, random);
-    say(detail === undefined ? name : `${name}: ${detail}`);
+    print(detail === undefined ? name : `${name}: ${detail}`);
     // At times the next one comes before this one is over.
-    await sleep(random.chance(0.3) ? 0 : random.below(Number(values.pause) * 1_000));
+    await sleep(random.chance(0.3) ? 0 : random.below(pause * 1_000));
   }
   return counts;
 }
@@ -116,12 +95,6 @@ async function end(stage: Stage, random: Random, how: 'kill' | 'terminate'): Pro
   return task?.name ?? 'none';
 }
 
-async function deploy(stage: Stage): Promise<undefined> {
-  const old = stage.living;
-  await Promise.all(old.map(() => stage.startTask()));
-  for (const task of old) await task.terminate();
-}
-
 async function killBroker({ broker }: Stage): Promise<undefined> {
   await broker.rememberQueues();
   await broker.kill();
@@ -129,27 +102,24 @@ async function killBroker({ broker }: Stage): Promise<undefined> {
 }
 
 async function away({ broker }: Stage, random: Random): Promise<string> {
-  const seconds = 1 + random.below(20);
   await broker.stop();
-  await sleep(seconds * 1_000);
+  const seconds = await wait(random, 20);
   await broker.start();
-  return `${seconds} s`;
+  return seconds;
 }
 
 async function frozen({ broker }: Stage, random: Random): Promise<string> {
-  const seconds = 1 + random.below(30);
   broker.freeze();
-  await sleep(seconds * 1_000);
+  const seconds = await wait(random, 30);
   broker.thaw();
-  return `${seconds} s`;
+  return seconds;
 }
 
 async function alarm({ broker }: Stage, random: Random): Promise<string> {
-  const seconds = 1 + random.below(15);
   await broker.memoryAlarm(true);
-  await sleep(seconds * 1_000);
+  const seconds = await wait(random, 15);
   await broker.memoryAlarm(false);
-  return `${seconds} s`;
+  return seconds;
 }
 
 async function cut({ broker }: Stage, kind: 'lease' | 'publisher'): Promise<string> {
@@ -164,11 +134,16 @@ async function invalidate({ simulator }: Stage, random: Random): Promise<string>
 }
 
 async function unreachable({ simulator }: Stage, random: Random): Promise<string> {
-  const seconds = 1 + random.below(20);
   simulator?.refuseConnections(true);
   simulator?.dropConnections();
-  await sleep(seconds * 1_000);
+  const seconds = await wait(random, 20);
   simulator?.refuseConnections(false);
+  return seconds;
+}
+
+async function wait(random: Random, most: number): Promise<string> {
+  const seconds = 1 + random.below(most);
+  await sleep(seconds * 1_000);
   return `${seconds} s`;
 }
 
@@ -178,7 +153,7 @@ async function burst(simulator: Stage['simulator'], random: Random): Promise<str
   return `${events} events`;
 }
 
-function say(text: string): void {
+function print(text: string): void {
   const seconds = Math.floor((Date.now() - startedAt) / 1_000);
   console.log(`${String(Math.floor(seconds / 60)).padStart(2, '0')}:${String(seconds % 60).padStart(2, '0')}  ${text}`);
 }

@@ -1,6 +1,6 @@
-// Ends a leaked login of the broker: the current user of the pair gets a new password, every older one ends, and whoever
-// is connected with one is disconnected. The broker is private, so the function that rotates the logins does the work
-// there; here it is only asked to. The service and the workers read the secret again, and go on.
+// Ends a leaked login of the broker: the pair gets a new password, every older one ends, and every connection that began
+// with one is closed. The broker is private, so the function that rotates the logins does the work there; here it is only
+// called. The service and the workers read the secret again, and continue.
 
 import { randomUUID } from 'node:crypto';
 import { setTimeout as sleep } from 'node:timers/promises';
@@ -21,14 +21,14 @@ import { USERS } from '../service/contract/names.ts';
 
 const LOGINS = Object.values(USERS);
 const DEADLINE_SECONDS = 300;
-const ASK_AGAIN_MS = 1_000;
+const POLL_MS = 1_000;
 /** The longest that Secrets Manager takes. It is switched off again at the end. */
 const NO_SCHEDULE_DAYS = 1_000;
 
 const HELP = `Usage: npm run logins -- revoke ${LOGINS.join('|')} --environment ${ENVIRONMENTS.join('|')} [options]
 
   revoke   gives the login a new password now, ends every older one, and closes the connections
-           that began with one; those who read the secret again go on. May be repeated.
+           that began with one; clients that read the secret again continue. May be repeated.
 
   --environment NAME
   --region NAME      default: that of the AWS configuration
@@ -38,14 +38,12 @@ const HELP = `Usage: npm run logins -- revoke ${LOGINS.join('|')} --environment 
 Needs cloudformation:DescribeStacks, secretsmanager:DescribeSecret, RotateSecret and
 CancelRotateSecret on the secret, and lambda:InvokeFunction on the function.
 
-Exit code: 0 the older passwords do not work any more; 1 something failed, the last line says what`;
+Exit code: 0 the older passwords do not work any more; 1 something failed: see the last line`;
 
-try {
-  await main();
-} catch (error) {
-  console.error(error instanceof Error ? error.message : String(error));
+await main().catch((error: Error) => {
+  console.error(error.message);
   process.exitCode = 1;
-}
+});
 
 async function main(): Promise<void> {
   const { values, positionals } = parseArgs({
@@ -78,7 +76,7 @@ async function main(): Promise<void> {
   const { ARN: secretArn = secret, RotationEnabled: hasSchedule = false } = await secrets.send(
     new DescribeSecretCommand({ SecretId: secret }),
   );
-  // Before the rotation too, which makes the former user the current one: its open connections would be spared then.
+  // Before the rotation too, which makes the former user the current one, whose connections are not closed.
   print(await revoke(lambda, functionArn, secretArn));
   try {
     await rotate(secrets, secretArn, { seconds, ...(!hasSchedule && { functionArn }) });
@@ -119,12 +117,11 @@ async function rotate(
   while (true) {
     const { VersionIdsToStages = {} } = await secrets.send(new DescribeSecretCommand({ SecretId: secret }));
     if (VersionIdsToStages[VersionId]?.includes('AWSCURRENT')) return;
-    if (Date.now() > deadline) {
+    if (Date.now() > deadline)
       throw new Error(
-        `${secret}: expected a new password within ${seconds} s, got none, and the current one still works. The log of the function that is the output ${LOGIN_FUNCTION_OUTPUT} says why`,
+        `${secret}: expected a new password within ${seconds} s, got none, and the current one still works. See the log of the function in the output ${LOGIN_FUNCTION_OUTPUT}`,
       );
-    }
-    await sleep(ASK_AGAIN_MS);
+    await sleep(POLL_MS);
   }
 }
 
@@ -139,9 +136,9 @@ async function revoke(lambda: LambdaClient, functionArn: string, secret: string)
 }
 
 function print({ revoked, current, connectionsClosed }: RevokeReport): void {
-  if (revoked === undefined) console.log(`${current} is the only user of its pair: nothing to revoke yet`);
-  else
-    console.log(
-      `${revoked}: its password does not work any more, ${connectionsClosed} connections closed; current: ${current}`,
-    );
+  console.log(
+    revoked === undefined
+      ? `${current} is the only user of its pair: nothing to revoke yet`
+      : `${revoked}: its password does not work any more, ${connectionsClosed} connections closed; current: ${current}`,
+  );
 }

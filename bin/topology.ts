@@ -1,16 +1,16 @@
-// The topology on the command line: what would change at a broker, and the change. The same code as in the deploy, and
-// the same record on the broker, so that it removes what the deploy would. Queues, exchanges and users are removed only
+// The topology on the command line: what would change at a broker, and the change. The same code as in the deployment, and
+// the same record on the broker, so that it removes what the deployment would. Queues, exchanges and users are removed only
 // here, one at a time, after a look at what they hold.
 
 import { readFileSync } from 'node:fs';
 import { parseArgs } from 'node:util';
 import { ManagementApi } from '../lib/management/management-api.ts';
-import { applyTopology, planTopology, TopologyRefusedError } from '../lib/topology/apply.ts';
+import { applyTopology, planTopology, type TopologyRefusedError } from '../lib/topology/apply.ts';
 import type { Plan, Unwanted } from '../lib/topology/plan.ts';
 import { held, removableTypes, remove } from '../lib/topology/removal.ts';
 import { keptSentences, withoutPasswordSentence } from '../lib/topology/sentences.ts';
-import type { Step } from '../lib/topology/steps.ts';
 import { discordTopology, type Topology } from '../lib/topology/topology.ts';
+import { MAX_SHARD_GROUPS } from '../service/contract/limits.ts';
 import { USERS, VHOST } from '../service/contract/names.ts';
 
 /** By part of the product: the option with its user's name, and the variable with its password. */
@@ -19,10 +19,7 @@ const PARTS = {
   worker: { option: 'worker-user', variable: 'WORKER_PASSWORD' },
   deadLetters: { option: 'dead-letters-user', variable: 'DEAD_LETTERS_PASSWORD' },
 } as const satisfies Record<keyof typeof USERS, { option: string; variable: string }>;
-const parts = Object.keys(PARTS) as (keyof typeof PARTS)[];
-type UserNames = Readonly<Record<keyof typeof PARTS, string>>;
 
-const MAX_SHARD_GROUPS = 4_096;
 const CHANGES_PENDING = 2;
 const MARKS = { create: '+', change: '~', remove: '-' } as const;
 
@@ -31,7 +28,7 @@ const HELP = `Usage: npm run topology -- plan|apply [options]
 
   plan   reports what would change at the broker, and changes nothing
   apply  changes it; nothing at all where something is refused. Bindings, policies and permissions that
-         were applied, are as they were applied, and are not wanted any more, are removed
+         were applied, are as they were applied, and are no longer wanted, are removed
   remove reports what one thing holds that is not of this topology; with --yes removes it, with all of that
 
   --url ADDRESS      management API: http://user:password@host:15672, https://host on Amazon MQ
@@ -54,18 +51,17 @@ Environment, which a list of processes does not show:
   ${Object.values(PARTS)
     .map(({ variable }) => variable)
     .join(', ')}
-                              of the users of the topology; without one, a user that is there
-                              keeps its password, and one that is not there is left out
+                              of the users of the topology; without one, an existing user
+                              keeps its password, and a missing one is skipped
 
 Lines: + create, ~ change, - remove, ! refused, = kept as it is
 
-Exit code: 0 all is as it should be, or was applied; ${CHANGES_PENDING} plan: changes are pending, remove: --yes is missing;
+Exit code: 0 all is as wanted, or was applied; ${CHANGES_PENDING} plan: changes are pending, remove: --yes is missing;
 1 refused or failed`;
 
-process.exitCode = await main().catch((error: unknown) => {
-  const reasons = error instanceof TopologyRefusedError ? error.reasons : undefined;
-  if (reasons === undefined) console.error(error instanceof Error ? error.message : String(error));
-  else console.error(['nothing was applied:', ...reasons.map((reason) => `! ${reason}`)].join('\n'));
+process.exitCode = await main().catch((error: Error) => {
+  const { message, reasons } = error as Partial<TopologyRefusedError>;
+  console.error(reasons ? ['nothing was applied:', ...reasons.map((reason) => `! ${reason}`)].join('\n') : message);
   return 1;
 });
 
@@ -73,7 +69,7 @@ async function main(): Promise<number> {
   const { values, positionals } = parseArgs({
     allowPositionals: true,
     options: {
-      url: { type: 'string' },
+      url: { type: 'string', default: process.env.RABBITMQ_MANAGEMENT_URL ?? '' },
       vhost: { type: 'string', default: VHOST },
       'shard-groups': { type: 'string', default: '1' },
       'connection-limit': { type: 'string' },
@@ -97,27 +93,35 @@ async function main(): Promise<number> {
   const shardGroups = whole('shard-groups', values['shard-groups'], MAX_SHARD_GROUPS);
   const limit = values['connection-limit'];
   const connectionLimit = limit === undefined ? undefined : whole('connection-limit', limit, 1_000_000);
-
-  const { url, ...administrator } = login(values.url);
-  const api = new ManagementApi({ url, ...administrator, ...authority(values['ca-file']) });
-  const userNames: UserNames = {
-    ingestor: values['ingestor-user'],
-    worker: values['worker-user'],
-    deadLetters: values['dead-letters-user'],
-  };
-  const { vhost } = values;
+  const { url, vhost } = values;
+  const caFile = values['ca-file'];
+  const api = new ManagementApi({ ...access(url), ...(caFile !== undefined && { ca: authority(caFile) }) });
+  const users = Object.entries(PARTS).map(([part, { option, variable }]) => ({ part, name: values[option], variable }));
+  const userNames = Object.fromEntries(users.map(({ part, name }) => [part, name]));
+  const passwords = Object.fromEntries(
+    users.flatMap(({ name, variable }) => (process.env[variable] ? [[name, process.env[variable]]] : [])),
+  );
   const wanted = discordTopology({ vhost, shardGroups, userNames, ...(connectionLimit && { connectionLimit }) });
-  const passwords = passwordsFromEnvironment(userNames);
+  const print = (version: string, plan: Plan) => {
+    const { unwanted: _, withoutPassword, ...rest } = plan;
+    const skipped = withoutPassword.map((one) => {
+      const { variable } = users.find(({ name }) => name === one.user) ?? {};
+      return `${withoutPasswordSentence(one)} (${variable})`;
+    });
+    const kept = keptSentences(plan, { vhost, url });
+    const outcome: Outcome = { version, vhost, ...rest, kept, notes: [...skipped, ...plan.notes] };
+    console.log(values.json ? JSON.stringify(outcome, null, 2) : linesOf(outcome).join('\n'));
+  };
   try {
     if (removal) return await removeByHand(api, wanted, removal, values.yes);
     if (command === 'plan') {
-      const { version, plan } = await planTopology(api, wanted, { passwords });
-      print(values.json, outcomeOf({ version, vhost, url, userNames }, plan));
+      const { found, plan } = await planTopology(api, wanted, passwords);
+      print(found.version, plan);
       if (plan.refusals.length > 0) return 1;
       return plan.steps.length > 0 ? CHANGES_PENDING : 0;
     }
     const { version, ...report } = await applyTopology(api, wanted, { passwords });
-    print(values.json, outcomeOf({ version, vhost, url, userNames }, { ...report, refusals: [] }));
+    print(version, { ...report, refusals: [] });
     return 0;
   } finally {
     api.close();
@@ -150,96 +154,55 @@ async function removeByHand(api: ManagementApi, wanted: Topology, what: Unwanted
   return 0;
 }
 
-function login(option: string | undefined): { url: string; username: string; password: string } {
-  const text = option ?? process.env.RABBITMQ_MANAGEMENT_URL;
-  if (text === undefined || text === '')
+/** @throws Error with one sentence. The address is not quoted: there is a password in it */
+function access(url: string): { url: string; username: string; password: string } {
+  if (url === '')
     throw new Error('expected the address of the management API: give --url, or set RABBITMQ_MANAGEMENT_URL');
-  // Not quoted: there is a password in it.
-  if (!URL.canParse(text)) throw new Error('--url: expected an address such as http://user:password@host:15672');
-  const url = new URL(text);
-  const username = process.env.RABBITMQ_ADMIN_USERNAME || decoded(url.username);
-  const password = process.env.RABBITMQ_ADMIN_PASSWORD || decoded(url.password);
+  if (!URL.canParse(url)) throw new Error('--url: expected an address such as http://user:password@host:15672');
+  const login = new URL(url);
+  const username = process.env.RABBITMQ_ADMIN_USERNAME || decoded(login.username);
+  const password = process.env.RABBITMQ_ADMIN_PASSWORD || decoded(login.password);
   if (username === '' || password === '')
     throw new Error(
       'expected the login of an administrator: in the address (http://user:password@host:15672), or set RABBITMQ_ADMIN_USERNAME and RABBITMQ_ADMIN_PASSWORD',
     );
-  return { url: text, username, password };
+  return { url, username, password };
 }
 
-/** Not quoted: there is a password in it. */
 function decoded(part: string): string {
   try {
     return decodeURIComponent(part);
   } catch {
     throw new Error(
-      "--url: expected special characters of user and password percent-encoded, got a '%' without two hexadecimal digits behind it",
+      "--url: expected special characters of user and password percent-encoded, got a '%' without two hexadecimal digits after it",
     );
   }
 }
 
-function authority(file: string | undefined): { ca?: string } {
-  if (file === undefined) return {};
+function authority(file: string): string {
   try {
-    return { ca: readFileSync(file, 'utf8') };
+    return readFileSync(file, 'utf8');
   } catch (error) {
     throw new Error(`--ca-file: cannot read ${file}`, { cause: error });
   }
 }
 
-function passwordsFromEnvironment(userNames: UserNames): Record<string, string> {
-  return Object.fromEntries(
-    parts
-      .map((part) => [userNames[part], process.env[PARTS[part].variable] ?? ''])
-      .filter(([, password]) => password !== ''),
-  );
-}
-
-interface Outcome {
+/** As `--json` prints it: what was not wanted, and whom no password was given for, in sentences. */
+interface Outcome extends Omit<Plan, 'unwanted' | 'withoutPassword'> {
   readonly version: string;
   readonly vhost: string;
-  readonly steps: readonly Step[];
-  readonly refusals: readonly string[];
-  readonly kept: readonly string[];
-  readonly leftAlone: readonly string[];
-  readonly notes: readonly string[];
 }
 
-function print(json: boolean, outcome: Outcome): void {
-  if (json) {
-    console.log(JSON.stringify(outcome, null, 2));
-    return;
-  }
-  const { version, vhost, steps, refusals, kept, leftAlone, notes } = outcome;
-  const count = (kind: Step['kind']): number => steps.filter((step) => step.kind === kind).length;
-  const lines = [
+function linesOf({ version, vhost, steps, refusals, kept, notes }: Outcome): string[] {
+  const count = (kind: keyof typeof MARKS): number => steps.filter((step) => step.kind === kind).length;
+  return [
     `RabbitMQ ${version}, vhost ${vhost}`,
     ...steps.flatMap(({ kind, what, details }) => [
       `${MARKS[kind]} ${what}`,
       ...details.map((detail) => `    ${detail}`),
     ]),
     ...refusals.map((refusal) => `! ${refusal}`),
-    ...kept.map((reason) => `= ${reason}`),
-    ...leftAlone.map((name) => `= ${name}: not of this topology`),
-    ...notes.map((note) => `= ${note}`),
+    ...[...kept, ...notes].map((sentence) => `= ${sentence}`),
     `create ${count('create')}, change ${count('change')}, remove ${count('remove')}, refused ${refusals.length}`,
   ];
-  console.log(lines.join('\n'));
-}
-
-/** The library knows of no environment, so that it cannot say where a password would come from. */
-function outcomeOf(
-  at: { readonly version: string; readonly vhost: string; readonly url: string; readonly userNames: UserNames },
-  plan: Plan,
-): Outcome {
-  const variableOf = (user: string) =>
-    parts.flatMap((part) => (at.userNames[part] === user ? PARTS[part].variable : []));
-  const { steps, refusals, leftAlone, withoutPassword, notes } = plan;
-  return {
-    ...{ version: at.version, vhost: at.vhost, steps, refusals, leftAlone },
-    kept: keptSentences(plan, at),
-    notes: [
-      ...withoutPassword.map((some) => `${withoutPasswordSentence(some)} (${variableOf(some.user).join()})`),
-      ...notes,
-    ],
-  };
 }

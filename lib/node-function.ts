@@ -1,5 +1,5 @@
-// A Lambda function of this house: Node 24 on ARM64, bundled by esbuild without Docker, with everything it needs inside
-// (what was tested is what runs), in the VPC, with a log group of its own that goes with the stack.
+// A Lambda function of this product: Node 24 on ARM64, bundled by esbuild without Docker, with everything it needs inside
+// (what was tested is what runs), in the VPC, with a log group that is removed with the stack.
 import { writeFileSync } from 'node:fs';
 import { basename, dirname, join } from 'node:path';
 import { AssetHashType, DockerImage, Duration, RemovalPolicy } from 'aws-cdk-lib';
@@ -27,7 +27,7 @@ export class NodeFunction extends LambdaFunction {
       code: Code.fromAsset(dirname(props.entry), {
         assetHashType: AssetHashType.OUTPUT,
         bundling: {
-          // Never used: `local` always does it. But the library tells bundles apart by what it would run there.
+          // Never used: `local` always does it. But the library distinguishes bundles by what it would run there.
           image: DockerImage.fromRegistry('scratch'),
           command: [basename(props.entry)],
           local: {
@@ -61,7 +61,7 @@ interface File {
   readonly contents: Uint8Array;
 }
 
-/** Both environments, and every test, want the same. */
+/** Shared by both environments and every test. */
 const bundles = new Map<string, readonly File[]>();
 
 function bundle(entry: string): readonly File[] {

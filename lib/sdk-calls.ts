@@ -1,5 +1,5 @@
 // Single calls of the AWS SDK at deploy time (the library's AwsCustomResource) share one function for each stack. Its log
-// group is made here, because otherwise it would be kept for ever and outlive the stack.
+// group is made here, because otherwise it would be kept indefinitely and outlive the stack.
 import { RemovalPolicy, type Stack } from 'aws-cdk-lib';
 import { type ILogGroup, LogGroup, RetentionDays } from 'aws-cdk-lib/aws-logs';
 

@@ -1,5 +1,5 @@
 // The base images that a Dockerfile names: `ARG <NAME>=<registry>/<repository>:<tag>@sha256:…`, where a stage is
-// `FROM ${<NAME>}`. Reads them and pins them to other digests. Pure: what a registry has is asked in registry.ts.
+// `FROM ${<NAME>}`. Reads them and pins them to other digests. Pure: registry.ts asks what a registry has.
 
 export interface BaseImage {
   /** Of the build argument. */
@@ -12,36 +12,27 @@ export interface BaseImage {
   readonly digest: string | undefined;
 }
 
+// A registry's name has a dot or a port: without one, Docker means its Hub.
+const REFERENCE = /^([\w-]+(?:\.[\w-]+)+(?::\d+)?|[\w-]+:\d+)\/([\w./-]+):([\w.-]+)(?:@(sha256:[0-9a-f]{64}))?$/;
+
 /** @throws Error with one sentence where a stage's base is no argument, or its default no whole reference */
 export function baseImages(dockerfile: string): BaseImage[] {
-  const own = new Set([...dockerfile.matchAll(/^FROM\s.*\sAS\s+(\S+)\s*$/gim)].map(([, stage]) => stage));
-  const stages = [...dockerfile.matchAll(/^FROM\s+(?:--\S+\s+)*(\S+)/gim)].map(([, base = '']) => base);
-  return stages
-    .filter((base) => !own.has(base))
-    .map((base) => {
-      const [, argument] = /^\$\{(\w+)\}$/.exec(base) ?? [];
-      if (argument === undefined) throw new Error(`FROM ${base}: expected an argument such as \${RUNTIME_IMAGE}`);
-      const [, reference = ''] = line(argument).exec(dockerfile) ?? [];
-      const [, registry, repository, tag, digest] = REFERENCE.exec(reference) ?? [];
-      if (registry === undefined || repository === undefined || tag === undefined)
-        throw new Error(`ARG ${argument}: expected <registry>/<repository>:<tag>, got '${reference}'`);
-      return { argument, registry, repository, tag, digest };
-    });
+  return [...dockerfile.matchAll(/^FROM\s+(?:--\S+\s+)*(\S+)/gim)].map(([, base = '']) => {
+    const [, argument] = /^\$\{(\w+)\}$/.exec(base) ?? [];
+    if (argument === undefined) throw new Error(`FROM ${base}: expected an argument such as \${RUNTIME_IMAGE}`);
+    const [, reference = ''] = line(argument).exec(dockerfile) ?? [];
+    const [, registry, repository, tag, digest] = REFERENCE.exec(reference) ?? [];
+    if (registry === undefined || repository === undefined || tag === undefined)
+      throw new Error(`ARG ${argument}: expected <registry>/<repository>:<tag>, got '${reference}'`);
+    return { argument, registry, repository, tag, digest };
+  });
 }
 
 export const nameOf = ({ registry, repository, tag }: BaseImage): string => `${registry}/${repository}:${tag}`;
 
-/** The same Dockerfile with these digests, by argument. */
-export function pinned(dockerfile: string, digests: ReadonlyMap<string, string>): string {
-  return baseImages(dockerfile).reduce((text, image) => {
-    const digest = digests.get(image.argument);
-    return digest === undefined
-      ? text
-      : text.replace(line(image.argument), `ARG ${image.argument}=${nameOf(image)}@${digest}`);
-  }, dockerfile);
+/** The same Dockerfile with another digest of this image. */
+export function pinned(dockerfile: string, image: BaseImage, digest: string): string {
+  return dockerfile.replace(line(image.argument), `ARG ${image.argument}=${nameOf(image)}@${digest}`);
 }
-
-// A registry's name has a dot or a port: without one, Docker means its Hub.
-const REFERENCE = /^([\w-]+(?:\.[\w-]+)+(?::\d+)?|[\w-]+:\d+)\/([\w./-]+):([\w.-]+)(?:@(sha256:[0-9a-f]{64}))?$/;
 
 const line = (argument: string): RegExp => new RegExp(`^ARG ${argument}=(\\S*)$`, 'm');

@@ -3,6 +3,7 @@
 import { readFile, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { parseArgs } from 'node:util';
+import { errorMessage } from '../service/errors.ts';
 import { baseImages, nameOf, pinned } from './base-images.ts';
 import { indexDigest } from './registry.ts';
 
@@ -17,19 +18,17 @@ try {
   });
   const dockerfile = await readFile(values.file, 'utf8');
   const images = baseImages(dockerfile);
-  const found = await Promise.allSettled(images.map(indexDigest));
-  const failures = found.flatMap((each) => (each.status === 'rejected' ? [(each.reason as Error).message] : []));
-  if (failures.length > 0) throw new Error([...failures, 'Nothing was changed.'].join('\n'));
-
-  const digests = new Map(images.map(({ argument }, index) => [argument, (found[index] as { value: string }).value]));
-  const old = images.filter(({ argument, digest }) => digest !== digests.get(argument));
-  for (const image of images) {
-    const [before, now] = [image.digest ?? 'not pinned', digests.get(image.argument)];
-    console.log(`${image.argument} ${nameOf(image)}\n  ${before === now ? `${now} as it is` : `${before} → ${now}`}`);
+  const digests = await Promise.all(images.map(indexDigest));
+  let renewed = dockerfile;
+  for (const [index, image] of images.entries()) {
+    const digest = digests[index] ?? '';
+    const change = image.digest === digest ? `${digest} as it is` : `${image.digest ?? 'not pinned'} → ${digest}`;
+    console.log(`${image.argument} ${nameOf(image)}\n  ${change}`);
+    renewed = pinned(renewed, image, digest);
   }
-  if (values.check) process.exitCode = old.length > 0 ? RENEWABLE : 0;
-  else if (old.length > 0) await writeFile(values.file, pinned(dockerfile, digests));
+  if (values.check) process.exitCode = renewed === dockerfile ? 0 : RENEWABLE;
+  else await writeFile(values.file, renewed);
 } catch (error) {
-  console.error((error as Error).message);
+  console.error(`${errorMessage(error)}\nNothing was changed.`);
   process.exitCode = 1;
 }

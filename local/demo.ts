@@ -6,8 +6,8 @@ import { setTimeout as sleep } from 'node:timers/promises';
 import { parseArgs } from 'node:util';
 import { PATHS } from '../service/contract/names.ts';
 import { errorMessage } from '../service/errors.ts';
-import { FigureCollector, type Figures } from './figures.ts';
 import { Stage } from './stage.ts';
+import { MetricsCollector, type StageMetrics } from './stage-metrics.ts';
 import { table } from './table.ts';
 
 const USAGE = `npm run demo -- [options]
@@ -15,7 +15,7 @@ const USAGE = `npm run demo -- [options]
   --rate N      events a second that the simulated Discord sends (default 100)
   --guilds N    guilds of the simulated bot (default 50)
   --shards N    shards (default 1)
-  --tasks N     processes of the ingestor (default 1; those without shards stand by)
+  --tasks N     processes of the ingestor (default 1; those without shards are standbys)
   --seed N      same seed, same events (default 1)
   --json        print one JSON object at the end instead of the table
 With DISCORD_BOT_TOKEN set, the real Discord is used instead of the simulated one.`;
@@ -27,7 +27,7 @@ const CONNECT_DEADLINE_MS = 90_000;
 
 const options = readOptions();
 const botToken = process.env.DISCORD_BOT_TOKEN;
-const say = (line: string) => process.stderr.write(`${line}\n`);
+const print = (line: string) => process.stderr.write(`${line}\n`);
 const ending = new AbortController();
 let notice: string | undefined;
 let busy = false;
@@ -36,108 +36,93 @@ process.on('SIGINT', () => ending.abort());
 process.on('SIGTERM', () => ending.abort());
 
 try {
-  process.exitCode = await play();
+  process.exitCode = await run();
 } catch (error) {
-  say(errorMessage(error));
+  print(errorMessage(error));
   process.exitCode = 1;
 }
 // Whatever still holds the event loop (a key listener, a reader) has nothing left to do.
 process.exit();
 
-async function play(): Promise<number> {
-  say('starting RabbitMQ, the topology, Discord and the ingestor …');
+async function run(): Promise<number> {
+  print('starting RabbitMQ, the topology, Discord and the ingestor …');
   const stage = await Stage.start({
     tasks: options.tasks,
     shards: options.shards,
     untilReady: false,
-    log: say,
+    log: print,
     ...(botToken && { botToken }),
-    // 16 IDENTIFYs at a time, so that nobody waits minutes for many shards, as small bots must.
+    // 16 IDENTIFYs at a time: with one, as small bots have, many shards take minutes.
     simulator: { guilds: options.guilds, seed: options.seed, maxConcurrency: 16 },
   });
   // By group, as one shard of many may well be silent by nature.
   stage.reader.silenceOf = (shardId) => Math.floor(shardId / stage.shardsPerTask);
   const startedAt = Date.now();
   try {
-    const collector = new FigureCollector(stage);
+    const collector = new MetricsCollector(stage);
     listenToKeys(stage);
     let before = await collector.collect();
     let trafficSince: number | undefined;
     while (!ending.signal.aborted) {
-      const figures = await collector.collect();
-      const connected = figures.tasks.reduce((sum, { shards }) => sum + shards.connected, 0);
+      const metrics = await collector.collect();
+      const connected = metrics.tasks.reduce((sum, { shards }) => sum + shards.connected, 0);
       if (trafficSince === undefined && connected === options.shards) {
         trafficSince = Date.now();
         stage.simulator?.startTraffic(options.rate);
       }
-      if (!options.json) show(stage, figures, before, (Date.now() - startedAt) / 1_000);
-      before = figures;
+      if (!options.json) show(stage, metrics, before, (Date.now() - startedAt) / 1_000);
+      before = metrics;
       if (isOver(startedAt, trafficSince)) break;
       await sleep(1_000, undefined, { signal: ending.signal }).catch(() => undefined);
     }
     const code = await end(stage, collector, trafficSince ?? Date.now());
     if (trafficSince !== undefined || ending.signal.aborted) return code;
-    say(
-      `not every shard was connected within ${CONNECT_DEADLINE_MS / 1_000} s: ${problemsOf(before) || 'see the logs'}`,
-    );
+    const problems = [...new Set(before.tasks.flatMap((task) => task.problems))].join(' ');
+    print(`not every shard was connected within ${CONNECT_DEADLINE_MS / 1_000} s: ${problems || 'see the logs'}`);
     return 1;
   } finally {
     await stage.stop();
   }
 }
 
-/** With --seconds: so long after every shard is connected, and not for ever when that does not happen. */
+/** With --seconds: so long after every shard is connected, and not indefinitely when that does not happen. */
 function isOver(startedAt: number, trafficSince: number | undefined): boolean {
   if (options.seconds === undefined) return false;
   if (trafficSince === undefined) return Date.now() - startedAt >= CONNECT_DEADLINE_MS;
   return Date.now() - trafficSince >= options.seconds * 1_000;
 }
 
-function problemsOf(figures: Figures): string {
-  return [...new Set(figures.tasks.flatMap(({ problems }) => problems))].join(' ');
-}
-
 /** Drains as a deploy would, and counts. @returns the exit code */
-async function end(stage: Stage, collector: FigureCollector, trafficSince: number): Promise<number> {
-  say('\ndraining …');
+async function end(stage: Stage, collector: MetricsCollector, trafficSince: number): Promise<number> {
+  print('\ndraining …');
   stage.simulator?.stopTraffic();
-  const seconds = (Date.now() - trafficSince) / 1_000;
+  const seconds = Number(((Date.now() - trafficSince) / 1_000).toFixed(1));
   if (stage.simulator !== undefined) await stage.settled(60_000, 5_000);
-  const figures = await collector.collect();
+  const { at: _, ...metrics } = await collector.collect();
   const codes = await Promise.all(stage.living.map((task) => task.terminate()));
-  const verdict = stage.simulator === undefined ? undefined : await stage.settled(10_000, 3_000);
+  const verdict = stage.simulator && (await stage.settled(10_000, 3_000));
   const { events, repeats, gaps } = stage.reader;
-  // The real Discord tells nobody what it sent: there only what the broker confirmed can be missed.
-  const lost = verdict?.lost ?? Math.max(0, figures.confirmed - events - repeats - gaps.size);
-  if (options.json) process.stdout.write(`${JSON.stringify(summary(stage, figures, lost, seconds), null, 2)}\n`);
-  const failed = codes.filter((code) => code !== 0);
-  say(
-    `${verdict?.due ?? figures.confirmed} events due, ${figures.read} read, ${lost} lost, ${figures.repeated} repeated; ` +
+  // The real Discord does not report what it sent: there only what the broker confirmed can be missed.
+  const lost = verdict?.lost ?? Math.max(0, metrics.confirmed - events - repeats - gaps.size);
+  if (options.json) {
+    const rss = Math.max(0, ...metrics.tasks.map((task) => task.rss));
+    const summary = { broker: stage.broker.version, seconds, rate: options.rate, ...metrics, lost, rss };
+    process.stdout.write(`${JSON.stringify(summary, null, 2)}\n`);
+  }
+  print(
+    `${verdict?.due ?? metrics.confirmed} events due, ${metrics.read} read, ${lost} lost, ${metrics.repeated} repeated; ` +
       `the tasks drained with exit codes ${codes.join(', ')}`,
   );
-  for (const example of verdict?.examples ?? []) say(`  ${example}`);
-  for (const violation of verdict?.violations ?? []) say(`  Discord punished: ${violation}`);
-  return lost > 0 || failed.length > 0 ? 1 : 0;
+  for (const example of verdict?.examples ?? []) print(`  ${example}`);
+  for (const violation of verdict?.violations ?? []) print(`  Discord punished: ${violation}`);
+  return lost > 0 || codes.some((code) => code !== 0) ? 1 : 0;
 }
 
-function summary(stage: Stage, figures: Figures, lost: number, seconds: number): object {
-  const { at: _, tasks, ...rest } = figures;
-  return {
-    broker: stage.broker.version,
-    seconds: Number(seconds.toFixed(1)),
-    rate: options.rate,
-    ...rest,
-    lost,
-    rss: tasks.reduce((most, task) => Math.max(most, task.rss), 0),
-    tasks,
-  };
-}
-
-function show(stage: Stage, figures: Figures, before: Figures, seconds: number): void {
+function show(stage: Stage, metrics: StageMetrics, before: StageMetrics, seconds: number): void {
   const { version, managementUrl, username, password } = stage.broker;
   const discord = stage.simulator === undefined ? 'the real Discord' : `simulated Discord, ${options.guilds} guilds`;
-  const first = figures.tasks[0]?.url;
-  const lines = table(figures, before, {
+  const first = metrics.tasks[0]?.url;
+  const lines = table(metrics, before, {
     title: `RabbitMQ ${version} · ${discord}, ${options.shards} ${options.shards === 1 ? 'shard' : 'shards'}`,
     seconds,
     notice,
@@ -150,7 +135,7 @@ function show(stage: Stage, figures: Figures, before: Figures, seconds: number):
   // Home, each line cleared to its end, then everything below.
   if (process.stdout.isTTY)
     process.stdout.write(`\u001b[H${lines.map((line) => `${line}\u001b[K`).join('\n')}\n\u001b[J`);
-  else process.stdout.write(`${lines.map(plain).join('\n')}\n\n`);
+  else process.stdout.write(`${lines.join('\n')}\n\n`);
 }
 
 function listenToKeys(stage: Stage): void {
@@ -161,12 +146,12 @@ function listenToKeys(stage: Stage): void {
     const pressed = key.toString();
     // In raw mode Ctrl-C is a character.
     if (pressed === '\u0003' || pressed === 'q') ending.abort();
-    const deed = { k: killOwner, d: deploy, r: restartBroker }[pressed];
+    const action = { k: killOwner, d: deploy, r: restartBroker }[pressed];
     // One at a time: a deploy during a deploy would only show who is faster.
-    if (deed === undefined || busy) return;
+    if (action === undefined || busy) return;
     busy = true;
     stage.reader.resetSilences();
-    deed(stage)
+    action(stage)
       .catch((error: unknown) => {
         notice = errorMessage(error);
       })
@@ -185,12 +170,9 @@ async function killOwner(stage: Stage): Promise<void> {
   await stage.startTask();
 }
 
-/** New tasks first, then SIGTERM to the old, one after the other: ECS's rolling update at 100/200 %. */
 async function deploy(stage: Stage): Promise<void> {
-  const old = stage.living;
-  notice = `deploying: ${old.length} new tasks, then the old ones drain`;
-  await Promise.all(old.map(() => stage.startTask()));
-  for (const task of old) await task.terminate();
+  notice = `deploying: ${stage.living.length} new tasks, then the old ones drain`;
+  await stage.deploy();
   notice = 'deployed';
 }
 
@@ -237,9 +219,4 @@ function whole(name: string, text: string, least: number, most: number): number 
   const value = Number(text);
   if (Number.isInteger(value) && value >= least && value <= most) return value;
   throw new Error(`--${name}: expected a whole number from ${least} to ${most}, got '${text}'`);
-}
-
-function plain(line: string): string {
-  // biome-ignore lint/suspicious/noControlCharactersInRegex: the escape character is what is taken out
-  return line.replace(/\u001b\[\d*m/g, '');
 }

@@ -1,108 +1,83 @@
-// A RabbitMQ node for one machine: what the demo and the tests run on.
-// The broker of RABBITMQ_URL if there is one; otherwise a private node with its own name, ports, data and cookie in
-// a temporary folder, on loopback only. Several may run at once. Nothing is left behind, however the caller ends:
-// `remove()`, its exit, or the watchdog after a kill -9. How a node is found: rabbitmq/ways.ts.
+// A private RabbitMQ node on this machine, for the demo and the tests: its own name, ports, data and login, on loopback
+// only. Several run at once. Nothing of it is left when the caller ends, however it ends (rabbitmq/watchdog.ts).
 
-import { pullImage, startDockerNode } from './rabbitmq/docker-node.ts';
-import { connectGivenNode } from './rabbitmq/given-node.ts';
-import { installedAt } from './rabbitmq/installed.ts';
-import { lookAround } from './rabbitmq/machine.ts';
-import { type NodePorts, onFreePorts } from './rabbitmq/ports.ts';
-import { startPrivateNode } from './rabbitmq/private-node.ts';
+import { existsSync, readFileSync, realpathSync } from 'node:fs';
+import { delimiter, dirname, join } from 'node:path';
+import { dockerHost, pullImage } from './rabbitmq/docker-host.ts';
+import { type HostFor, type Log, type RabbitMqNode, type RabbitMqOptions, startNode } from './rabbitmq/node.ts';
+import { freePorts, type NodePorts, portClash } from './rabbitmq/ports.ts';
+import { type Programs, processHost } from './rabbitmq/process-host.ts';
 import { unpack } from './rabbitmq/unpacked.ts';
-import { nothingFound, type Way, waysToRabbitMq } from './rabbitmq/ways.ts';
 
-export interface RabbitMqOptions {
-  /** Also listen for TLS, with a throw-away certificate authority. */
-  tls?: boolean;
-  /** Bytes at which publishers are blocked. @default 1 GiB */
-  memoryHighWatermark?: string;
-  /** Told what takes time and which way was taken. @default - silent */
-  log?: (line: string) => void;
-  /** First part of the node's name, to recognise it among processes. @default 'rabbit' */
-  name?: string;
-  /** Never the broker of RABBITMQ_URL: for drills that stop, kill or freeze it. @default false */
-  private?: boolean;
-}
-
-export interface Login {
-  username: string;
-  password: string;
-  /** @default '/' */
-  vhost?: string;
-}
-
-export interface RabbitMqNode {
-  /** As the broker says it: '4.3.6'. */
-  readonly version: string;
-  /** Where it comes from, for people. */
-  readonly origin: string;
-  /** The administrator. */
-  readonly username: string;
-  readonly password: string;
-  readonly amqpPort: number;
-  readonly amqpsPort: number | undefined;
-  readonly caFile: string | undefined;
-  readonly managementUrl: string;
-  /** The management API by TLS, whose certificate the authority of `caFile` signed; where the node has such a listener. */
-  readonly managementTlsUrl: string | undefined;
-  /** With the administrator's login and the default vhost, unless told otherwise. */
-  amqpUrl(login?: Login): string;
-  /** SIGTERM, and waits for the end. */
-  stop(): Promise<void>;
-  /** Again, with the same data and ports; resolves when AMQP accepts and management answers. */
-  start(): Promise<void>;
-  restart(): Promise<void>;
-  /** kill -9, and waits for the end. */
-  kill(): Promise<void>;
-  /** SIGSTOP: connections stay open and silent. */
-  freeze(): void;
-  thaw(): void;
-  /** rabbitmqctl; resolves with what it prints. */
-  ctl(...args: string[]): Promise<string>;
-  /**
-   * Before a kill -9 drill, after the topology is declared: a single node writes the names of its quorum queues to disk
-   * only every three minutes, and a queue without its name is gone with its messages. A cluster has no such gap.
-   */
-  rememberQueues(): Promise<void>;
-  /** Resolves when the alarm is in force: publishers get `connection.blocked`. */
-  memoryAlarm(on: boolean): Promise<void>;
-  /** Stops what was started and deletes its folder. May be called again. */
-  remove(): Promise<void>;
-}
+/** The Debian suite whose RabbitMQ is of production's series, 4.3. */
+const PRODUCTION_SUITE = 'forky';
+/** Debian's own, which does not change the user; its wrapper in /usr/sbin does. */
+const DEBIAN_SERVER = '/usr/lib/rabbitmq/bin/rabbitmq-server';
+const TRIES_ON_PORT_CLASH = 5;
 
 /**
- * @throws when RABBITMQ_URL is set and does not answer; when this machine has no way to a node: the message then says
- *   what to install; when a node does not start: the message then has what its log says
+ * @throws when this machine has no way to a node, with what to install; when a node does not start, with its log
  */
-export async function startRabbitMq(options: RabbitMqOptions = {}): Promise<RabbitMqNode> {
-  const env = options.private ? { ...process.env, RABBITMQ_URL: undefined } : process.env;
-  const machine = await lookAround(env);
+export async function startRabbitMq(
+  options: RabbitMqOptions = {},
+  pick: () => Promise<NodePorts> = freePorts,
+): Promise<RabbitMqNode> {
   const obstacles: string[] = [];
-  for (const way of waysToRabbitMq(machine)) {
-    if (way.kind === 'given') return await connectGivenNode(way);
-    const start = await bring(way, options).catch((error: Error) => {
-      obstacles.push(error.message);
-      options.log?.(error.message);
-      return undefined;
-    });
-    if (start) return await onFreePorts(start, options.log);
+  for (const way of waysToRabbitMq(process.env.RABBITMQ_FROM, ownSuite())) {
+    const hostFor = await prepare(way, options.log).catch((error: Error) => void obstacles.push(error.message));
+    // A node that does not start is no reason to try the next way: that would hide what is wrong.
+    if (hostFor) return await startOnFreePorts(hostFor, options, pick);
   }
-  throw new Error([nothingFound(machine.wanted), ...obstacles].join('\n'));
+  const advice = 'No RabbitMQ can be started on this machine: install rabbitmq-server (4.x) or Docker.';
+  throw new Error([advice, ...obstacles].join('\n'));
 }
 
 /**
- * Brings what the way needs, from the network or not; what it resolves with starts a node. An obstacle in bringing is a
- * reason to try the next way. One in starting is not: another way would hide what is wrong.
+ * Best first. A suite is unpacked from its packages; production's version comes before an older one that is installed.
+ * @param wanted `installed`, `docker` or a suite, to test on another version: then only that one
  */
-export async function bring(
-  way: Exclude<Way, { kind: 'given' }>,
-  options: RabbitMqOptions,
-): Promise<(ports: NodePorts) => Promise<RabbitMqNode>> {
-  if (way.kind === 'docker') {
-    await pullImage(options.log);
-    return (ports) => startDockerNode(ports, options);
+export function waysToRabbitMq(wanted: string | undefined, suite: string | undefined): string[] {
+  if (wanted) return [wanted];
+  return [...new Set([PRODUCTION_SUITE, 'installed', 'docker', ...(suite ? [suite] : [])])];
+}
+
+/** @throws with one sentence where the way does not exist on this machine */
+async function prepare(way: string, log?: Log): Promise<HostFor> {
+  if (way === 'docker') {
+    await pullImage(log);
+    return dockerHost;
   }
-  const installation = way.kind === 'unpacked' ? await unpack(way.suite, options.log) : installedAt(way.server);
-  return (ports) => startPrivateNode(installation, ports, options);
+  const programs = way === 'installed' ? installedPrograms() : await unpack(way, log);
+  return (layout) => processHost(programs, layout);
+}
+
+async function startOnFreePorts(hostFor: HostFor, options: RabbitMqOptions, pick: () => Promise<NodePorts>) {
+  for (let tries = 1; ; tries += 1) {
+    try {
+      return await startNode(hostFor, await pick(), options);
+    } catch (error) {
+      if (!(error instanceof Error && portClash(error.message)) || tries === TRIES_ON_PORT_CLASH) throw error;
+      options.log?.('Another process took a port meanwhile: trying other ports');
+    }
+  }
+}
+
+function installedPrograms(): Programs {
+  const server = existsSync(DEBIAN_SERVER) ? DEBIAN_SERVER : onPath('rabbitmq-server');
+  const folder = server && dirname(realpathSync(server));
+  const ctl = [folder && join(folder, 'rabbitmqctl'), onPath('rabbitmqctl')].find((file) => file && existsSync(file));
+  const epmd = onPath('epmd');
+  if (!server || !ctl || !epmd) throw new Error('rabbitmq-server with rabbitmqctl and epmd is not installed.');
+  return { origin: `installed, ${server}`, server, ctl, epmd, path: process.env.PATH ?? '' };
+}
+
+function onPath(program: string): string | undefined {
+  const folders = (process.env.PATH ?? '').split(delimiter).filter(Boolean);
+  return folders.map((folder) => join(folder, program)).find((file) => existsSync(file));
+}
+
+/** Of the machine itself ("noble"), on Debian and Ubuntu. */
+function ownSuite(): string | undefined {
+  if (!existsSync('/etc/os-release')) return undefined;
+  return /^VERSION_CODENAME="?(\w+)/m.exec(readFileSync('/etc/os-release', 'utf8'))?.[1];
 }

@@ -1,11 +1,12 @@
-// A worker that only reads: consumes the event queues and remembers what came, independent of the service: which
-// sequences of which session, in which order, and under which ids. It outlives the broker's restarts.
+// A worker that only reads: consumes the event queues and keeps what came, independent of the service: which sequences of
+// which session, in which order, and under which ids. It outlives the broker's restarts.
 
 import { setTimeout as sleep } from 'node:timers/promises';
 import { type ConsumeMessage, connect } from 'amqplib';
 import { HEADERS, QUEUES } from '../service/contract/names.ts';
 
 const READ = [QUEUES.interactions, QUEUES.guildEvents, QUEUES.gatewayEvents] as const;
+const RETRY_MS = 200;
 
 export interface ReadSession {
   readonly shardId: number;
@@ -24,27 +25,34 @@ export class Reader {
   events = 0;
   /** Read again, under the same id. */
   repeats = 0;
-  /** Read again under another id: never right. */
+  /** Read again under another id, which is always wrong. */
   conflicts = 0;
   /** Read for the first time after a later one of the same session, queue and priority. */
   disorders = 0;
   readonly disorderExamples: string[] = [];
   lastReadAt = 0;
-  /** Silences are told by shard, unless several are to be told together. */
+  /** Silences are measured for each shard, or for each number that this makes of it. */
   silenceOf: (shardId: number) => number = (shardId) => shardId;
-  /** By shard (or what `silenceOf` makes of it): the longest time without an event since `resetSilences`, milliseconds. */
+  /** The longest time without an event since `resetSilences`, milliseconds. */
   readonly silences = new Map<number, { lastAt: number; longestMs: number }>();
   onMessage: ((queue: string, message: ConsumeMessage) => void) | undefined;
   readonly #url: () => string;
-  readonly #queues: readonly string[];
   readonly #stopping = new AbortController();
   #loop: Promise<void> | undefined;
   #paused: PromiseWithResolvers<void> | undefined;
   #leave: () => void = () => undefined;
 
-  constructor(url: () => string, queues: readonly string[] = READ) {
+  constructor(url: () => string) {
     this.#url = url;
-    this.#queues = queues;
+  }
+
+  get longestSilenceMs(): number {
+    return Math.max(0, ...[...this.silences.values()].map(({ longestMs }) => longestMs));
+  }
+
+  /** From now on silences are measured again, each from its shard's last event. */
+  resetSilences(): void {
+    for (const silence of this.silences.values()) silence.longestMs = 0;
   }
 
   /** Resolves when it consumes for the first time. */
@@ -52,11 +60,6 @@ export class Reader {
     const consuming = Promise.withResolvers<void>();
     this.#loop = this.#run(consuming.resolve);
     await consuming.promise;
-  }
-
-  /** From now on silences are measured anew, each from its shard's last event. */
-  resetSilences(): void {
-    for (const silence of this.silences.values()) silence.longestMs = 0;
   }
 
   /** Workers that are away: until `resume` nothing is read, and queues fill. */
@@ -73,6 +76,7 @@ export class Reader {
   async stop(): Promise<void> {
     this.resume();
     this.#stopping.abort();
+    this.#leave();
     await Promise.race([this.#loop, sleep(3_000, undefined, { ref: false })]);
   }
 
@@ -80,31 +84,32 @@ export class Reader {
     const { signal } = this.#stopping;
     while (!signal.aborted) {
       await this.#paused?.promise;
-      try {
-        const model = await connect(this.#url(), { clientProperties: { connection_name: 'reader' } });
-        const ended = Promise.withResolvers<void>();
-        this.#leave = ended.resolve;
-        model.on('error', () => ended.resolve());
-        model.on('close', () => ended.resolve());
-        const channel = await model.createChannel();
-        channel.on('error', () => undefined);
-        channel.on('close', () => ended.resolve());
-        await channel.prefetch(2_000);
-        for (const queue of this.#queues)
-          await channel.consume(queue, (message) => {
-            if (message === null) return ended.resolve();
-            this.#read(queue, message);
-            channel.ack(message);
-          });
-        consuming();
-        signal.addEventListener('abort', () => ended.resolve(), { once: true });
-        await ended.promise;
-        await model.close().catch(() => undefined);
-      } catch {
-        // The broker is away: that is what it is here to outlive.
-      }
-      await sleep(200, undefined, { signal }).catch(() => undefined);
+      // While the broker is away, connecting fails: that is what it is here to outlive.
+      await this.#consume(consuming).catch(() => undefined);
+      await sleep(RETRY_MS, undefined, { signal }).catch(() => undefined);
     }
+  }
+
+  /** Resolves when the connection or the channel ends, or `#leave` is called. */
+  async #consume(consuming: () => void): Promise<void> {
+    const model = await connect(this.#url(), { clientProperties: { connection_name: 'reader' } });
+    const ended = Promise.withResolvers<void>();
+    this.#leave = ended.resolve;
+    model.on('error', () => ended.resolve());
+    model.on('close', () => ended.resolve());
+    const channel = await model.createChannel();
+    channel.on('error', () => undefined);
+    channel.on('close', () => ended.resolve());
+    await channel.prefetch(2_000);
+    for (const queue of READ)
+      await channel.consume(queue, (message) => {
+        if (message === null) return ended.resolve();
+        this.#read(queue, message);
+        channel.ack(message);
+      });
+    consuming();
+    await ended.promise;
+    await model.close().catch(() => undefined);
   }
 
   #read(queue: string, message: ConsumeMessage): void {
@@ -122,16 +127,7 @@ export class Reader {
       return;
     }
     const sequence = Number(headers[HEADERS.sequence]);
-    let session = this.sessions.get(sessionId);
-    if (session === undefined) {
-      session = { shardId: Number(headers[HEADERS.shard]), ids: new Uint32Array(1_024), highest: new Map() };
-      this.sessions.set(sessionId, session);
-    }
-    if (sequence >= session.ids.length) {
-      const larger = new Uint32Array(Math.max(sequence + 1, session.ids.length * 2));
-      larger.set(session.ids);
-      session.ids = larger;
-    }
+    const session = this.#session(sessionId, Number(headers[HEADERS.shard]), sequence);
     const id = fingerprint(String(messageId));
     const before = session.ids[sequence];
     if (before !== 0) {
@@ -144,20 +140,32 @@ export class Reader {
     this.#noteSilence(session.shardId);
     const lane = `${queue} ${String(priority)}`;
     const highest = session.highest.get(lane) ?? 0;
-    if (sequence < highest) {
+    if (sequence > highest) session.highest.set(lane, sequence);
+    else {
       this.disorders += 1;
       if (this.disorderExamples.length < 10)
-        this.disorderExamples.push(`${sessionId} shard ${session.shardId}: ${sequence} after ${highest} in ${lane}`);
-    } else session.highest.set(lane, sequence);
+        this.disorderExamples.push(
+          `disorder: ${sessionId} shard ${session.shardId}: ${sequence} after ${highest} in ${lane}`,
+        );
+    }
+  }
+
+  /** With room for the sequence. */
+  #session(sessionId: string, shardId: number, sequence: number): ReadSession {
+    const session = this.sessions.get(sessionId) ?? { shardId, ids: new Uint32Array(1_024), highest: new Map() };
+    this.sessions.set(sessionId, session);
+    if (sequence >= session.ids.length) {
+      const larger = new Uint32Array(Math.max(sequence + 1, session.ids.length * 2));
+      larger.set(session.ids);
+      session.ids = larger;
+    }
+    return session;
   }
 
   #noteSilence(shardId: number): void {
     const key = this.silenceOf(shardId);
-    const silence = this.silences.get(key);
-    if (silence === undefined) {
-      this.silences.set(key, { lastAt: this.lastReadAt, longestMs: 0 });
-      return;
-    }
+    const silence = this.silences.get(key) ?? { lastAt: this.lastReadAt, longestMs: 0 };
+    this.silences.set(key, silence);
     silence.longestMs = Math.max(silence.longestMs, this.lastReadAt - silence.lastAt);
     silence.lastAt = this.lastReadAt;
   }

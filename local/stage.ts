@@ -1,6 +1,5 @@
 // Everything on one machine: a private RabbitMQ with the topology, the Discord simulator, tasks of the ingestor, and a
-// worker that reads. The demo, the fault tests, the soak and the benches play on it. Its verdict compares what the
-// simulator sent with what the reader read, and asks the service nothing.
+// worker that reads. The demo, the rehearsal, the fault tests and the benches run on it.
 
 import { randomBytes } from 'node:crypto';
 import { mkdtemp, rm } from 'node:fs/promises';
@@ -9,15 +8,16 @@ import { join } from 'node:path';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { ManagementApi } from '../lib/management/management-api.ts';
 import { applyTopology } from '../lib/topology/apply.ts';
-import { discordTopology } from '../lib/topology/topology.ts';
+import { type DiscordTopologyOptions, discordTopology } from '../lib/topology/topology.ts';
 import { ENV, USERS, VHOST } from '../service/contract/names.ts';
 import type { HealthReport } from '../service/health.ts';
-import type { DueEvent } from './discord/ledger.ts';
 import type { SimulatorOptions } from './discord/options.ts';
 import { DiscordSimulator } from './discord/simulator.ts';
 import { IngestorProcess } from './ingestor-process.ts';
-import { type RabbitMqNode, startRabbitMq } from './rabbitmq.ts';
+import type { RabbitMqNode } from './rabbitmq/node.ts';
+import { startRabbitMq } from './rabbitmq.ts';
 import { Reader } from './reader.ts';
+import { type Mark, markOf, type Verdict, verdictOf } from './verdict.ts';
 
 export interface StageOptions {
   readonly tasks?: number;
@@ -27,7 +27,7 @@ export interface StageOptions {
   /** Environment of the tasks, beside what the stage sets. */
   readonly env?: Readonly<Record<string, string>>;
   readonly nodeFlags?: readonly string[];
-  readonly limits?: Parameters<typeof discordTopology>[0] extends { limits?: infer L } | undefined ? L : never;
+  readonly limits?: DiscordTopologyOptions['limits'];
   /** The real Discord instead of the simulator. */
   readonly botToken?: string;
   readonly log?: (line: string) => void;
@@ -39,68 +39,39 @@ export interface StageOptions {
   readonly untilReady?: boolean;
 }
 
-export interface Verdict {
-  /** Events due to workers that the simulator sent, in sessions that were not lost. */
-  readonly due: number;
-  /** Different events read. */
-  readonly read: number;
-  /** Due and not read. */
-  readonly lost: number;
-  /** Due in sessions that were lost, not read, and announced by a gap event. */
-  readonly announced: number;
-  /** Read although nothing is due for it. */
-  readonly unexpected: number;
-  readonly repeated: number;
-  /** Read twice under different ids. */
-  readonly conflicts: number;
-  /** Read for the first time after a later one of the same shard, queue and priority. */
-  readonly disorders: number;
-  readonly gaps: number;
-  /** What the simulator punished, in sentences. */
-  readonly violations: readonly string[];
-  readonly examples: readonly string[];
-}
-
 export class Stage {
   readonly broker: RabbitMqNode;
   readonly simulator: DiscordSimulator | undefined;
-  readonly reader: Reader;
+  readonly reader = new Reader(() => this.url(USERS.worker));
   readonly folder: string;
   readonly tasks: IngestorProcess[] = [];
+  readonly shardsPerTask: number;
   readonly #options: StageOptions;
-  readonly #passwords: Readonly<Record<string, string>>;
+  readonly #passwords = Object.fromEntries(
+    Object.values(USERS).map((user) => [user, randomBytes(12).toString('hex')] as const),
+  );
   #login = (user: string) => ({ username: user, password: this.#passwords[user] ?? '' });
   #started = 0;
 
   private constructor(
     options: StageOptions,
-    parts: {
-      broker: RabbitMqNode;
-      simulator: DiscordSimulator | undefined;
-      folder: string;
-      passwords: Record<string, string>;
-    },
+    broker: RabbitMqNode,
+    simulator: DiscordSimulator | undefined,
+    folder: string,
   ) {
     this.#options = options;
-    this.broker = parts.broker;
-    this.simulator = parts.simulator;
-    this.folder = parts.folder;
-    this.#passwords = parts.passwords;
-    this.reader = new Reader(() => this.url(USERS.worker));
+    this.shardsPerTask = options.shardsPerTask ?? 16;
+    this.broker = broker;
+    this.simulator = simulator;
+    this.folder = folder;
   }
 
   static async start(options: StageOptions = {}): Promise<Stage> {
-    const { shards = 1, shardsPerTask = 16, tasks = 1 } = options;
-    const folder = await mkdtemp(join(tmpdir(), 'ingestor-stage-'));
-    const broker = await startRabbitMq({
-      ...(options.log && { log: options.log }),
-      ...(options.tls && { tls: true }),
-      private: true,
-    });
-    const passwords = Object.fromEntries(Object.values(USERS).map((user) => [user, randomBytes(12).toString('hex')]));
+    const { shards = 1, tasks = 1, tls = false, log = () => undefined } = options;
+    const broker = await startRabbitMq({ tls, log });
     const simulator =
       options.botToken === undefined ? await DiscordSimulator.start({ shards, ...options.simulator }) : undefined;
-    const stage = new Stage(options, { broker, simulator, folder, passwords });
+    const stage = new Stage(options, broker, simulator, await mkdtemp(join(tmpdir(), 'ingestor-stage-')));
     try {
       if (options.topology) stage.#login = await options.topology(broker);
       else await stage.applyTopology();
@@ -108,7 +79,7 @@ export class Stage {
       await broker.rememberQueues();
       await stage.reader.start();
       for (let index = 0; index < tasks; index += 1) await stage.startTask();
-      if (options.untilReady ?? true) await stage.ready({ shards, groups: Math.ceil(shards / shardsPerTask) });
+      if (options.untilReady ?? true) await stage.ready();
     } catch (error) {
       await stage.stop();
       throw error;
@@ -116,27 +87,21 @@ export class Stage {
     return stage;
   }
 
-  get shardsPerTask(): number {
-    return this.#options.shardsPerTask ?? 16;
-  }
-
   url(user: string): string {
     return this.broker.amqpUrl({ ...this.#login(user), vhost: VHOST });
   }
 
   async applyTopology(): Promise<void> {
-    const { shards = 1, shardsPerTask = 16, limits } = this.#options;
+    const { shards = 1, limits = {} } = this.#options;
     const { managementUrl, username, password } = this.broker;
     const api = new ManagementApi({ url: managementUrl, username, password });
-    const shardGroups = Math.ceil(shards / shardsPerTask);
-    await applyTopology(api, discordTopology({ shardGroups, ...(limits && { limits }) }), {
-      passwords: this.#passwords,
-    });
+    const topology = discordTopology({ shardGroups: Math.ceil(shards / this.shardsPerTask), limits });
+    await applyTopology(api, topology, { passwords: this.#passwords });
   }
 
   /** Another task, listening. */
   async startTask(env: Readonly<Record<string, string>> = {}): Promise<IngestorProcess> {
-    const { shards = 1, shardsPerTask = 16, botToken, nodeFlags = [] } = this.#options;
+    const { shards = 1, botToken, nodeFlags = [] } = this.#options;
     this.#started += 1;
     const name = `task-${this.#started}`;
     const task = new IngestorProcess({
@@ -148,13 +113,20 @@ export class Stage {
         [ENV.discordBotToken]: botToken ?? this.simulator?.token ?? '',
         ...(this.simulator && { [ENV.discordApiUrl]: this.simulator.apiUrl }),
         [ENV.shardCount]: String(shards),
-        [ENV.shardsPerTask]: String(shardsPerTask),
+        [ENV.shardsPerTask]: String(this.shardsPerTask),
         ...this.#options.env,
         ...env,
       },
     });
     this.tasks.push(task);
     return await task.listening();
+  }
+
+  /** New tasks first, then SIGTERM to the old ones, one after the other: ECS's rolling update at 100/200 %. */
+  async deploy(): Promise<void> {
+    const old = this.living;
+    await Promise.all(old.map(() => this.startTask()));
+    for (const task of old) await task.terminate();
   }
 
   /** Tasks that have not ended. */
@@ -226,76 +198,13 @@ export class Stage {
     return verdict;
   }
 
-  /** How far each session has come in the ledger: to ask for a verdict on what was sent until now. */
-  mark(): ReadonlyMap<string, number> {
-    return new Map([...(this.simulator?.ledger.sessions ?? [])].map((each) => [each.sessionId, each.lastSequence]));
+  /** To ask for a verdict on what was sent until now. */
+  mark(): Mark {
+    return markOf(this.simulator);
   }
 
-  /** @param until only what was sent until this mark */
-  verdict(until?: ReadonlyMap<string, number>): Verdict {
-    const { reader, simulator } = this;
-    const examples: string[] = [];
-    let due = 0;
-    let announced = 0;
-    const newest = new Map([...(simulator?.ledger.sessions ?? [])].map((each) => [each.shardId, each.sessionId]));
-    // A session of which nobody knew, because its record could not be read or was not stored: only its shard is told.
-    const unnamed = new Set(
-      [...reader.gaps].flatMap(([sessionId, { shardId }]) =>
-        simulator?.ledger.session(sessionId) === undefined ? [shardId] : [],
-      ),
-    );
-    const missing: DueEvent[] = [];
-    for (const each of simulator?.ledger.due() ?? []) {
-      const { sessionId, shardId, sequence } = each;
-      if (until !== undefined && sequence > (until.get(sessionId) ?? 0)) continue;
-      const read = reader.sessions.get(sessionId)?.ids[sequence];
-      const gap = reader.gaps.get(sessionId);
-      if (read) due += 1;
-      else if (gap !== undefined && sequence > gap.lastSequence) announced += 1;
-      else if (unnamed.has(shardId) && newest.get(shardId) !== sessionId) announced += 1;
-      else {
-        due += 1;
-        missing.push(each);
-      }
-    }
-    const elsewhere = this.#readElsewhere(missing);
-    const lost = missing.filter(({ event }) => !elsewhere.has(event));
-    for (const { shardId, sessionId, sequence, routingKey } of lost.slice(0, 10))
-      examples.push(`lost: shard ${shardId} ${sessionId} ${sequence} ${routingKey}`);
-    let unexpected = 0;
-    if (simulator !== undefined)
-      for (const [sessionId, { shardId, ids }] of reader.sessions)
-        ids.forEach((id, sequence) => {
-          if (id === 0 || typeof simulator.ledger.routingKeyOf(sessionId, sequence) === 'string') return;
-          unexpected += 1;
-          if (examples.length < 10) examples.push(`not due: shard ${shardId} ${sessionId} ${sequence}`);
-        });
-    return {
-      due,
-      read: reader.events,
-      lost: lost.length,
-      announced,
-      unexpected,
-      repeated: reader.repeats,
-      conflicts: reader.conflicts,
-      disorders: reader.disorders,
-      gaps: reader.gaps.size,
-      violations: simulator?.violations.map(({ rule, sentence }) => `${rule}: ${sentence}`) ?? [],
-      examples: [...examples, ...reader.disorderExamples.map((text) => `disorder: ${text}`)],
-    };
-  }
-
-  /** Which of these a worker has read all the same, because another session was given the same event. */
-  #readElsewhere(missing: readonly DueEvent[]): ReadonlySet<number> {
-    const { reader, simulator } = this;
-    const sessions = [...(simulator?.ledger.sessions ?? [])];
-    const shards = new Set(sessions.map(({ shardId }) => shardId));
-    const read = new Set<number>();
-    if (missing.length === 0 || sessions.length === shards.size) return read;
-    const numbers = new Set(missing.map(({ event }) => event));
-    for (const { event, sessionId, sequence } of simulator?.ledger.due() ?? [])
-      if (numbers.has(event) && reader.sessions.get(sessionId)?.ids[sequence]) read.add(event);
-    return read;
+  verdict(until?: Mark): Verdict {
+    return verdictOf(this.simulator, this.reader, until);
   }
 
   /** Ends everything and deletes what it made. */

@@ -1,24 +1,17 @@
-// Whether to receive from Discord, by how full the outbox is. Past a high mark the shards are closed with a resumable
-// code; they come back below the low marks (half) once messages leave again. Pure.
+// Whether to receive from Discord, by how full the outbox is. When it is full, the shards are closed with a resumable
+// code; they connect again when it is half empty and the broker takes messages. Pure.
 
-export interface Marks {
+export interface Bounds {
   readonly maxEvents: number;
   readonly maxBytes: number;
 }
 
-export interface Pressure {
-  readonly count: number;
-  readonly bytes: number;
-  /** Whether the broker takes messages now. */
-  readonly flowing: boolean;
+/** The share of the fuller of the two bounds. */
+export function fullness(outbox: { readonly count: number; readonly bytes: number }, bounds: Bounds): number {
+  return Math.max(outbox.count / bounds.maxEvents, outbox.bytes / bounds.maxBytes);
 }
 
-/** The fuller of the two bounds, as a share of it. */
-export function fullness({ count, bytes }: Pick<Pressure, 'count' | 'bytes'>, marks: Marks): number {
-  return Math.max(count / marks.maxEvents, bytes / marks.maxBytes);
-}
-
-export function mayReceive(receiving: boolean, pressure: Pressure, marks: Marks): boolean {
-  const full = fullness(pressure, marks);
-  return receiving ? full < 1 : full <= 0.5 && pressure.flowing;
+/** @param flowing whether the broker takes messages now */
+export function mayReceive(receiving: boolean, full: number, flowing: boolean): boolean {
+  return receiving ? full < 1 : full <= 0.5 && flowing;
 }

@@ -1,6 +1,6 @@
-// The kinds of error, told apart by what the caller must do.
+// The one class of error that callers distinguish, and the text of any error.
 
-/** The configuration is wrong: tell all faults at once, exit with EX_CONFIG, do not restart in a loop. */
+/** The configuration is wrong: report all faults at once, and exit with EX_CONFIG. */
 export class ConfigError extends Error {
   override readonly name = 'ConfigError';
   readonly faults: readonly string[];
@@ -8,16 +8,6 @@ export class ConfigError extends Error {
     super(faults.join('\n'));
     this.faults = faults;
   }
-}
-
-/** Another system refused for a reason that trying again cannot mend: say it, wait for a change from outside. */
-export class RefusedError extends Error {
-  override readonly name = 'RefusedError';
-}
-
-/** Something did not answer within its deadline. The caller may try again. */
-export class DeadlineError extends Error {
-  override readonly name = 'DeadlineError';
 }
 
 /** One line about an unknown thrown value. An AggregateError (two refused addresses of one host) has no message of its own. */

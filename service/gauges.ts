@@ -1,32 +1,33 @@
-// The gauges of a task, each computed from the snapshot of its state when it is reported.
+// The gauges of a task, each computed from the snapshot of its state when the metrics are read.
 
 import { type HealthSnapshot, healthReport } from './health.ts';
-import type { Metrics } from './metrics.ts';
+import type { GaugeName, GaugeValue, Metrics } from './metrics.ts';
 import { shardsWaiting } from './shards-waiting.ts';
 
 export function declareGauges(
   metrics: Metrics,
   snapshot: () => HealthSnapshot,
-  depths: { readonly depths: ReadonlyMap<string, number> },
+  queues: { readonly depths: ReadonlyMap<string, number> },
   information: { readonly latest: { readonly shards: number } | undefined },
 ): void {
-  metrics.gauge('outboxEvents', () => snapshot().outbox.events);
-  metrics.gauge('outboxBytes', () => snapshot().outbox.bytes);
-  metrics.gauge('outboxUsed', () => snapshot().outbox.usedPercent);
-  metrics.gauge('shardsAssigned', () => snapshot().shards.length);
-  metrics.gauge('shardsConnected', () => snapshot().shards.filter(({ connected }) => connected).length);
-  metrics.gauge('shardsConfigured', () => snapshot().shardCount ?? Number.NaN);
-  metrics.gauge('shardsWaiting', () => shardsWaiting(snapshot()));
-  metrics.gauge('shardsMissing', () => snapshot().shards.filter(({ connected }) => !connected).length);
-  metrics.gauge('shardsUnderprovisioned', () =>
-    Math.max(0, (information.latest?.shards ?? 0) - (snapshot().shardCount ?? 0)),
-  );
-  metrics.gauge('gatewayLatency', () => healthReport(snapshot()).checks.discord.latency ?? Number.NaN);
-  metrics.gauge('identifiesRemaining', () => snapshot().identifies.remaining ?? Number.NaN);
-  metrics.gauge('brokerConnected', () => Number(snapshot().broker.channelOpen));
-  metrics.gauge('brokerBlocked', () => Number(snapshot().broker.blocked));
-  metrics.gauge('standby', () => Number(snapshot().role === 'standby'));
-  metrics.gauge('heapUsed', () => (100 * snapshot().memory.heapUsed) / snapshot().memory.heapLimit);
-  metrics.gauge('residentMemory', () => snapshot().memory.rss);
-  metrics.gauge('queueDepth', () => depths.depths);
+  const gauges: Record<GaugeName, (now: HealthSnapshot) => GaugeValue> = {
+    outboxEvents: ({ outbox }) => outbox.events,
+    outboxBytes: ({ outbox }) => outbox.bytes,
+    outboxUsed: ({ outbox }) => outbox.usedPercent,
+    shardsAssigned: ({ shards }) => shards.length,
+    shardsConnected: ({ shards }) => shards.filter(({ connected }) => connected).length,
+    shardsConfigured: ({ shardCount }) => shardCount ?? Number.NaN,
+    shardsWaiting,
+    shardsMissing: ({ shards }) => shards.filter(({ connected }) => !connected).length,
+    shardsUnderprovisioned: ({ shardCount = 0 }) => Math.max(0, (information.latest?.shards ?? 0) - shardCount),
+    gatewayLatency: (now) => healthReport(now).checks.discord.latency ?? Number.NaN,
+    identifiesRemaining: ({ identifies }) => identifies.remaining ?? Number.NaN,
+    brokerConnected: ({ broker }) => Number(broker.channelOpen),
+    brokerBlocked: ({ broker }) => Number(broker.blocked),
+    standby: ({ role }) => Number(role === 'standby'),
+    heapUsed: ({ memory }) => (100 * memory.heapUsed) / memory.heapLimit,
+    residentMemory: ({ memory }) => memory.rss,
+    queueDepth: () => queues.depths,
+  };
+  for (const name of Object.keys(gauges) as GaugeName[]) metrics.gauge(name, () => gauges[name](snapshot()));
 }

@@ -1,5 +1,5 @@
-// Whether the task is well, and whether it can work at all: two questions with two answers. Unhealthy says that a
-// person or an alarm should look (Discord or the broker may be away); only `live` may make ECS kill the task. Pure.
+// Whether the task is healthy, and whether it is live. Unhealthy: a person or an alarm should look (Discord or the broker
+// may be away). Only a task that is not live is killed by ECS. Pure.
 
 export interface HealthSnapshot {
   readonly now: number;
@@ -13,20 +13,19 @@ export interface HealthSnapshot {
     readonly connected: boolean;
     readonly latencyMs: number | undefined;
     readonly problem: string | undefined;
-    /** See Shard; Unix ms. */
+    /** Since when it waits to IDENTIFY, Unix ms. See Shard. */
     readonly identifyingSince: number | undefined;
     readonly confirmedSequence: number | undefined;
     readonly receivedSequence: number | undefined;
   }[];
   readonly receiving: boolean;
-  /** What keeps the whole task from Discord (token, budget), one sentence each. */
+  /** What keeps all shards from Discord (token, budget), one sentence each. */
   readonly discordProblems: readonly string[];
-  /** What Discord and its owner let this task do. */
   readonly discord: {
     readonly tokenMissing: boolean;
-    /** Discord's REST has asked to wait. */
+    /** Discord's REST API answered with a rate limit. */
     readonly restLimited: boolean;
-    /** IDENTIFYs are refused for a reason that only a person can change. */
+    /** Discord refuses every IDENTIFY until a person changes something. */
     readonly identifyClosed: boolean;
     readonly maxConcurrency: number;
   };
@@ -36,7 +35,7 @@ export interface HealthSnapshot {
     readonly blocked: boolean;
     readonly publishCount: number;
     readonly errorCount: number;
-    /** When the connections' loops last turned, Unix ms. */
+    /** When the slower of the two connection loops last ran, Unix ms. */
     readonly lastTurnAt: number;
   };
   readonly outbox: { readonly events: number; readonly bytes: number; readonly usedPercent: number };
@@ -52,46 +51,29 @@ export interface HealthSnapshot {
 }
 
 export function healthReport(snapshot: HealthSnapshot) {
-  const { shards, broker, memory } = snapshot;
-  const latencies = shards.flatMap(({ latencyMs }) => (latencyMs === undefined ? [] : [latencyMs]));
-  const owner = snapshot.role === 'owner';
+  const { shards, memory, role, shardCount = null, group = null } = snapshot;
+  const { lastTurnAt: _, ...rabbitmq } = snapshot.broker;
+  const { remaining = null, spentUntil } = snapshot.identifies;
+  const latencies = shards.flatMap(({ latencyMs }) => latencyMs ?? []);
   const problems = [...new Set([...snapshot.discordProblems, ...shards.flatMap(({ problem }) => problem ?? [])])];
+  const connected = shards.filter((shard) => shard.connected).length;
   const discord = {
-    // A standby is connected to nothing, and well.
-    connected: owner ? shards.length > 0 && shards.every(({ connected }) => connected) : problems.length === 0,
+    // A standby has no shards, and is healthy.
+    connected: role === 'owner' ? connected > 0 && connected === shards.length : problems.length === 0,
     latency: latencies.length > 0 ? Math.max(...latencies) : null,
     ...(problems.length > 0 && { problems }),
   };
-  const rabbitmq = {
-    connected: broker.connected,
-    channelOpen: broker.channelOpen,
-    blocked: broker.blocked,
-    publishCount: broker.publishCount,
-    errorCount: broker.errorCount,
-  };
-  const { heapLimit, ...figures } = memory;
-  const belowThreshold = memory.heapUsed < heapLimit * snapshot.memoryThreshold;
-  // A broker that blocks publishers is as good as away.
-  const brokerWell = rabbitmq.connected && rabbitmq.channelOpen && !rabbitmq.blocked;
-  const healthy = discord.connected && brokerWell && belowThreshold;
+  const belowThreshold = memory.heapUsed < memory.heapLimit * snapshot.memoryThreshold;
+  const healthy = discord.connected && isUsable(rabbitmq) && belowThreshold;
   return {
     status: healthy ? ('healthy' as const) : ('unhealthy' as const),
     timestamp: new Date(snapshot.now).toISOString(),
     environment: snapshot.environment,
-    role: snapshot.role,
-    shard: {
-      count: snapshot.shardCount ?? null,
-      group: snapshot.group ?? null,
-      assigned: shards.map(({ id }) => id),
-      connected: shards.filter(({ connected }) => connected).length,
-    },
-    checks: { discord, rabbitmq, memory: { ...figures, heapLimit, belowThreshold } },
+    role,
+    shard: { count: shardCount, group, assigned: shards.map(({ id }) => id), connected },
+    checks: { discord, rabbitmq, memory: { ...memory, belowThreshold } },
     outbox: { ...snapshot.outbox, receiving: snapshot.receiving },
-    identifies: {
-      remaining: snapshot.identifies.remaining ?? null,
-      spentUntil:
-        snapshot.identifies.spentUntil === undefined ? null : new Date(snapshot.identifies.spentUntil).toISOString(),
-    },
+    identifies: { remaining, spentUntil: spentUntil === undefined ? null : new Date(spentUntil).toISOString() },
     lease: snapshot.lease,
     shards: shards.map(({ id, state, latencyMs, problem, confirmedSequence, receivedSequence }) => ({
       id,
@@ -106,10 +88,15 @@ export function healthReport(snapshot: HealthSnapshot) {
 
 export type HealthReport = ReturnType<typeof healthReport>;
 
-/** A loop that has not turned for so long is stuck: its longest pause is 30 s, its longest handshake 20 s. */
+/** A broker that blocks publishers is as unusable as one that is away. */
+export function isUsable(broker: Pick<HealthSnapshot['broker'], 'connected' | 'channelOpen' | 'blocked'>): boolean {
+  return broker.connected && broker.channelOpen && !broker.blocked;
+}
+
+/** The longest pause of a connection's loop is 30 s, its longest handshake 20 s: after this time it is stuck. */
 const STUCK_MS = 180_000;
 
-/** That this is asked at all shows that the event loop turns; what can be stuck beside it are the broker's loops. */
-export function isLive(snapshot: Pick<HealthSnapshot, 'now' | 'broker'>): boolean {
-  return snapshot.now - snapshot.broker.lastTurnAt < STUCK_MS;
+/** An answer proves that the event loop runs; the loops of the broker's connections can be stuck all the same. */
+export function isLive({ now, broker }: Pick<HealthSnapshot, 'now' | 'broker'>): boolean {
+  return now - broker.lastTurnAt < STUCK_MS;
 }

@@ -3,7 +3,7 @@
 // that this task owns, and decides nothing that a room decides.
 
 import { GatewayDispatchEvents, type GatewayDispatchPayload } from 'discord-api-types/v10';
-import { type Marks, mayReceive } from './backpressure.ts';
+import { type Bounds, fullness, mayReceive } from './backpressure.ts';
 import { toPayload } from './events/to-payload.ts';
 import type { GapReporter } from './gap-reporter.ts';
 import { Shard, type ShardOptions } from './gateway/shard.ts';
@@ -18,7 +18,7 @@ type OfShards = Pick<ShardOptions, 'token' | 'information' | 'gate' | 'intents' 
 export interface IngestorOptions extends OfShards {
   readonly publisher: Publisher;
   readonly gaps: GapReporter;
-  readonly marks: Marks;
+  readonly bounds: Bounds;
   /** Only this process knows of the session. */
   readonly onSessionStarted: () => void;
   readonly metrics: Metrics;
@@ -103,10 +103,10 @@ export class Ingestor {
 
   /** Connects or closes the shards, as the outbox allows. Called whenever it has become fuller or emptier. */
   applyBackpressure(): void {
-    const { log, marks, publisher } = this.#options;
+    const { bounds, log, publisher } = this.#options;
     const { count, bytes } = publisher.outbox;
-    const pressure = { count, bytes, flowing: publisher.flowing };
-    const receive = this.#wanted && mayReceive(this.#receiving, pressure, marks);
+    const full = fullness({ count, bytes }, bounds);
+    const receive = this.#wanted && mayReceive(this.#receiving, full, publisher.flowing);
     if (receive === this.#receiving) return;
     this.#receiving = receive;
     const size = { outboxEvents: count, outboxBytes: bytes };

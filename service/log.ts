@@ -1,5 +1,5 @@
-// The log: pino, one JSON object a line. Whatever is written passes one last filter, which takes out every secret that
-// the service knows and every login inside an address: so a stranger's error message cannot leak one either.
+// The log: pino, one JSON object a line. Every line passes one last filter, which masks every secret that the service
+// knows and every login inside an address. So the error message of a library cannot leak one either.
 
 import { type DestinationStream, type Logger, pino } from 'pino';
 
@@ -7,18 +7,18 @@ export type Log = Pick<Logger, 'debug' | 'info' | 'warn' | 'error' | 'fatal'>;
 
 export interface RedactedLog {
   readonly log: Logger;
-  /** From now on this text appears in no line. */
+  /** Masks this text in every later line. */
   hide(secret: string): void;
 }
 
 const MASK = '[redacted]';
-/** Up to the last @ before a path: somebody may have forgotten to encode one in the password. */
+/** Up to the last @ before a path: a password may hold one that is not encoded. */
 const LOGIN_IN_ADDRESS = /(\b[a-z][a-z0-9+.-]*:\/\/)[^\s/"\\]+@/gi;
-/** A field of this name, at any depth of the line. */
+/** A field with such a name, at any depth of the line. */
 const SECRET_FIELD = /("(?:\w*token|password)":\s*")(?:[^"\\]|\\.)*/gi;
-/** The same in JSON that stands as text in the line, such as an answer quoted by an error. */
+/** The same in JSON inside a text of the line, such as an answer quoted by an error. */
 const QUOTED_SECRET_FIELD = /(\\"(?:\w*token|password)\\":\s*\\")(?:[^"\\]|\\\\(?:\\["\\]|[^"\\]))*/gi;
-/** Shorter texts are no secrets, and masking them would garble every line. */
+/** Shorter texts are not masked: that would garble every line. */
 const SHORTEST_SECRET = 6;
 
 export function createLog(options: { level: string; base?: object }, destination?: DestinationStream): RedactedLog {
@@ -56,20 +56,20 @@ export function createLog(options: { level: string; base?: object }, destination
   };
 }
 
-/** A secret may be a JSON object or an address: then its password and token are secrets, its host is not. */
+/** Of a JSON object, the password and the token: its host may be logged. Of an address, also the password alone. */
 function fieldsOf(secret: string): string[] {
   const text = secret.trim();
   try {
     if (text.startsWith('{')) {
-      const fields = JSON.parse(text) as Record<string, unknown>;
-      return [fields.password, fields.token].filter((value) => typeof value === 'string');
+      const { password, token } = JSON.parse(text) as Record<string, unknown>;
+      return [password, token].filter((value) => typeof value === 'string');
     }
     if (URL.canParse(text)) {
       const { password } = new URL(text);
       return [text, password, decodeURIComponent(password)];
     }
   } catch {
-    // Not readable: the whole text is hidden all the same.
+    // Cannot be parsed: the whole text is masked.
   }
   return [text];
 }

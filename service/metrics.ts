@@ -1,4 +1,4 @@
-// The figures of the service, named in contract/metrics.ts: a Prometheus registry, and once a minute the same figures as
+// The metrics of the task, named in contract/metrics.ts: a Prometheus registry, and once a minute the same values in
 // CloudWatch's embedded metric format (counters as their growth since the last time, summaries as a sample).
 // https://docs.aws.amazon.com/AmazonCloudWatch/latest/monitoring/CloudWatch_Embedded_Metric_Format_Specification.html
 
@@ -11,6 +11,8 @@ type Named<K extends Metric['kind']> = {
 export type CounterName = Named<'counter'>;
 export type GaugeName = Named<'gauge'>;
 export type SummaryName = Named<'summary'>;
+/** NaN when it is unknown. Of a metric with a label: from label to value. */
+export type GaugeValue = number | ReadonlyMap<string, number>;
 
 /** Upper bounds in milliseconds, a quarter apart: fine enough for a percentile, few enough for Prometheus. */
 const BUCKETS_MS = Array.from({ length: 54 }, (_, index) => Number((0.25 * 1.25 ** index).toPrecision(3)));
@@ -19,51 +21,57 @@ const SAMPLE = 100;
 
 export class Metrics {
   readonly registry = new Registry();
-  readonly #counters = new Map<CounterName, { counter: Counter; value: number; written: number }>();
-  readonly #gauges = new Map<GaugeName, () => number | ReadonlyMap<string, number>>();
-  readonly #summaries = new Map<SummaryName, { histogram: Histogram; sample: number[]; seen: number }>();
-  readonly #byType: Counter;
+  readonly #counters = new Map<string, { metric: Metric; counter: Counter; growth: number }>();
+  readonly #gauges = new Map<GaugeName, () => GaugeValue>();
+  readonly #summaries = new Map<string, { metric: Metric; histogram: Histogram; sample: number[]; seen: number }>();
+  readonly #confirmedByFamily: Counter;
 
   constructor() {
-    for (const [name, metric] of Object.entries(METRICS) as [keyof typeof METRICS, Metric][]) {
-      const options = { name: metric.prometheus, help: metric.help, registers: [this.registry] };
-      if (metric.kind === 'counter')
-        this.#counters.set(name as CounterName, { counter: new Counter(options), value: 0, written: 0 });
-      else if (metric.kind === 'summary')
-        this.#summaries.set(name as SummaryName, {
-          histogram: new Histogram({ ...options, buckets: BUCKETS_MS }),
-          sample: [],
-          seen: 0,
+    const registers = [this.registry];
+    for (const [name, metric] of Object.entries<Metric>(METRICS)) {
+      const options = { name: metric.prometheus, help: metric.help, registers };
+      if (metric.kind === 'counter') this.#counters.set(name, { metric, counter: new Counter(options), growth: 0 });
+      else if (metric.kind === 'summary') {
+        const histogram = new Histogram({ ...options, buckets: BUCKETS_MS });
+        this.#summaries.set(name, { metric, histogram, sample: [], seen: 0 });
+      } else {
+        const read = () => this.#gauges.get(name as GaugeName)?.() ?? new Map<string, number>();
+        const label = metric.label?.toLowerCase();
+        new Gauge({
+          ...options,
+          labelNames: label === undefined ? [] : [label],
+          collect() {
+            this.reset();
+            const value = read();
+            if (typeof value === 'number') this.set(value);
+            else for (const [key, each] of value) this.set({ [label ?? '']: key }, each);
+          },
         });
-      else this.#declareGauge(name as GaugeName, metric);
+      }
     }
-    this.#byType = new Counter({
+    this.#confirmedByFamily = new Counter({
       name: 'ingestor_events_by_type_total',
       help: 'Events confirmed, by family of event types',
       labelNames: ['event_type'],
-      registers: [this.registry],
+      registers,
     });
   }
 
   add(name: CounterName, by = 1): void {
     const entry = this.#counters.get(name);
     if (entry === undefined) return;
-    entry.value += by;
+    entry.growth += by;
     entry.counter.inc(by);
   }
 
-  /** Only in Prometheus; families are few. */
+  /** By family only in Prometheus; families are few. */
   addConfirmed(family: string): void {
     this.add('eventsConfirmed');
-    this.#byType.inc({ event_type: family });
+    this.#confirmedByFamily.inc({ event_type: family });
   }
 
-  value(name: CounterName): number {
-    return this.#counters.get(name)?.value ?? 0;
-  }
-
-  /** From now on this figure is read when somebody looks; of one with a label, a map from label to figure. */
-  gauge(name: GaugeName, read: () => number | ReadonlyMap<string, number>): void {
+  /** @param read called whenever the metrics are read or written */
+  gauge(name: GaugeName, read: () => GaugeValue): void {
     this.#gauges.set(name, read);
   }
 
@@ -73,20 +81,45 @@ export class Metrics {
     entry.histogram.observe(value);
     // Reservoir sampling (algorithm R): each value of the minute is in the sample with the same chance.
     entry.seen += 1;
-    if (entry.sample.length < SAMPLE) entry.sample.push(value);
-    else {
-      const place = Math.floor(Math.random() * entry.seen);
-      if (place < SAMPLE) entry.sample[place] = value;
-    }
-  }
-
-  prometheus(): Promise<string> {
-    return this.registry.metrics();
+    const place = entry.seen <= SAMPLE ? entry.seen - 1 : Math.floor(Math.random() * entry.seen);
+    if (place < SAMPLE) entry.sample[place] = value;
   }
 
   /** The lines of one period, to be written to standard output as they are. Starts the next period. */
   emf(namespace: string, environment: string, now = Date.now()): string[] {
-    return this.#lines(namespace, environment, now, this.#gauges);
+    const line = (
+      dimensions: Readonly<Record<string, string>>,
+      values: readonly (readonly [Metric, number | readonly number[]])[],
+    ) => {
+      const metrics = values.map(([{ cloudWatch, unit }]) => ({ Name: cloudWatch, Unit: unit }));
+      const directive = { Namespace: namespace, Dimensions: [Object.keys(dimensions)], Metrics: metrics };
+      return JSON.stringify({
+        _aws: { Timestamp: now, CloudWatchMetrics: [directive] },
+        ...dimensions,
+        ...Object.fromEntries(values.map(([{ cloudWatch }, value]) => [cloudWatch, value])),
+      });
+    };
+    const everywhere = { [ENVIRONMENT_DIMENSION]: environment };
+    const values: [Metric, number | readonly number[]][] = [];
+    const labelled: string[] = [];
+    for (const entry of this.#counters.values()) {
+      values.push([entry.metric, entry.growth]);
+      entry.growth = 0;
+    }
+    for (const [name, read] of this.#gauges) {
+      const metric: Metric = METRICS[name];
+      const value = read();
+      if (typeof value !== 'number')
+        for (const [key, each] of value)
+          labelled.push(line({ ...everywhere, [metric.label ?? '']: key }, [[metric, each]]));
+      else if (Number.isFinite(value)) values.push([metric, value]);
+    }
+    for (const entry of this.#summaries.values()) {
+      if (entry.seen > 0) values.push([entry.metric, entry.sample]);
+      entry.sample = [];
+      entry.seen = 0;
+    }
+    return [line(everywhere, values), ...labelled];
   }
 
   /**
@@ -94,74 +127,7 @@ export class Metrics {
    * broker, and owns no shard.
    */
   lastEmf(namespace: string, environment: string, now = Date.now()): string[] {
-    return this.#lines(namespace, environment, now, new Map());
-  }
-
-  #lines(
-    namespace: string,
-    environment: string,
-    now: number,
-    gauges: ReadonlyMap<GaugeName, () => number | ReadonlyMap<string, number>>,
-  ): string[] {
-    const values: Record<string, number | readonly number[]> = {};
-    const units: { Name: string; Unit: string }[] = [];
-    const labelled: string[] = [];
-    const put = (metric: Metric, value: number | readonly number[]) => {
-      values[metric.cloudWatch] = value;
-      units.push({ Name: metric.cloudWatch, Unit: metric.unit });
-    };
-    const header = (dimensions: readonly string[], metrics: readonly object[]) => ({
-      Timestamp: now,
-      CloudWatchMetrics: [{ Namespace: namespace, Dimensions: [dimensions], Metrics: metrics }],
-    });
-    for (const [name, entry] of this.#counters) {
-      put(METRICS[name], entry.value - entry.written);
-      entry.written = entry.value;
-    }
-    for (const [name, read] of gauges) {
-      const metric: Metric = METRICS[name];
-      const value = read();
-      if (typeof value === 'number') {
-        if (Number.isFinite(value)) put(metric, value);
-        continue;
-      }
-      for (const [label, each] of value)
-        labelled.push(
-          JSON.stringify({
-            _aws: header([ENVIRONMENT_DIMENSION, metric.label ?? ''], [{ Name: metric.cloudWatch, Unit: metric.unit }]),
-            [ENVIRONMENT_DIMENSION]: environment,
-            [metric.label ?? '']: label,
-            [metric.cloudWatch]: each,
-          }),
-        );
-    }
-    for (const [name, entry] of this.#summaries) {
-      if (entry.sample.length > 0) put(METRICS[name], entry.sample);
-      entry.sample = [];
-      entry.seen = 0;
-    }
-    const line = JSON.stringify({
-      _aws: header([ENVIRONMENT_DIMENSION], units),
-      [ENVIRONMENT_DIMENSION]: environment,
-      ...values,
-    });
-    return [line, ...labelled];
-  }
-
-  #declareGauge(name: GaugeName, metric: Metric): void {
-    const read = () => this.#gauges.get(name)?.();
-    const labelNames = metric.label === undefined ? [] : [metric.label.toLowerCase()];
-    new Gauge({
-      name: metric.prometheus,
-      help: metric.help,
-      labelNames,
-      registers: [this.registry],
-      collect() {
-        const value = read();
-        this.reset();
-        if (typeof value === 'number') this.set(value);
-        else for (const [label, each] of value ?? []) this.set({ [labelNames[0] ?? '']: label }, each);
-      },
-    });
+    this.#gauges.clear();
+    return this.emf(namespace, environment, now);
   }
 }

@@ -1,29 +1,24 @@
-// The health report as a page for a person: what /health says, readable at 3 a.m. No script; it reloads itself.
+// The health report as a page for a person, readable at 3 a.m. No script; it reloads itself.
 
 import { PATHS } from './contract/names.ts';
-import type { HealthReport } from './health.ts';
-
-const MIB = 1024 * 1024;
+import { type HealthReport, isUsable } from './health.ts';
 
 export function statusPage(report: HealthReport): string {
-  const { checks, outbox, shard, lease, identifies } = report;
-  const problems = checks.discord.problems ?? [];
+  const { checks, identifies, lease, outbox, role, shard, status } = report;
+  const { memory, rabbitmq } = checks;
+  const stopped = role === 'owner' && !outbox.receiving;
   const rows: [string, boolean | undefined, string][] = [
     ['Discord', checks.discord.connected, discordText(report)],
-    [
-      'RabbitMQ',
-      checks.rabbitmq.connected && checks.rabbitmq.channelOpen && !checks.rabbitmq.blocked,
-      brokerText(checks.rabbitmq),
-    ],
+    ['RabbitMQ', isUsable(rabbitmq), brokerText(rabbitmq)],
     [
       'Memory',
-      checks.memory.belowThreshold,
-      `heap ${mib(checks.memory.heapUsed)} of ${mib(checks.memory.heapLimit)}, resident ${mib(checks.memory.rss)}`,
+      memory.belowThreshold,
+      `heap ${mib(memory.heapUsed)} of ${mib(memory.heapLimit)}, resident ${mib(memory.rss)}`,
     ],
     [
       'Outbox',
-      outbox.receiving || report.role !== 'owner',
-      `${outbox.events} events not confirmed (${outbox.usedPercent.toFixed(1)} % full)${outbox.receiving || report.role !== 'owner' ? '' : ': not receiving until it is half empty'}`,
+      !stopped,
+      `${outbox.events} events not confirmed (${outbox.usedPercent.toFixed(1)} % full)${stopped ? ': not receiving until it is half empty' : ''}`,
     ],
     ['Lease', undefined, leaseText(lease)],
     [
@@ -39,7 +34,7 @@ export function statusPage(report: HealthReport): string {
 <meta charset="utf-8">
 <meta http-equiv="refresh" content="5">
 <meta name="viewport" content="width=device-width, initial-scale=1">
-<title>${report.status} · Discord Gateway Ingestor</title>
+<title>${status} · Discord Gateway Ingestor</title>
 <style>
   :root { color-scheme: light dark; --good: #1a7f37; --bad: #cf222e; --line: #8884 }
   body { font: 15px/1.5 system-ui, sans-serif; max-width: 60rem; margin: 2rem auto; padding: 0 1rem }
@@ -53,9 +48,9 @@ export function statusPage(report: HealthReport): string {
   .good { color: var(--good) } .bad { color: var(--bad) }
   .problem { border-left: 4px solid var(--bad); padding: .3rem .8rem; margin: .5rem 0 }
 </style>
-<h1>Discord Gateway Ingestor <span class="badge ${report.status}">${report.status}</span></h1>
-<p class="muted">${escapeHtml(report.environment)} · ${report.role}${shard.group === null ? '' : ` of shard group ${shard.group}`} · ${report.timestamp} · <a href="${PATHS.health}">health</a> · <a href="${PATHS.metrics}">metrics</a></p>
-${problems.map((problem) => `<p class="problem">${escapeHtml(problem)}</p>`).join('\n')}
+<h1>Discord Gateway Ingestor <span class="badge ${status}">${status}</span></h1>
+<p class="muted">${escapeHtml(report.environment)} · ${role}${shard.group === null ? '' : ` of shard group ${shard.group}`} · ${report.timestamp} · <a href="${PATHS.health}">health</a> · <a href="${PATHS.metrics}">metrics</a></p>
+${(checks.discord.problems ?? []).map((problem) => `<p class="problem">${escapeHtml(problem)}</p>`).join('\n')}
 <table>${rows.map(([name, good, text]) => `<tr><th>${name}</th><td>${mark(good)}</td><td>${escapeHtml(text)}</td></tr>`).join('')}</table>
 ${shard.assigned.length === 0 ? '' : shardTable(report.shards)}
 </html>
@@ -68,11 +63,11 @@ function discordText({ role, shard, checks }: HealthReport): string {
   return `${shard.connected} of ${shard.assigned.length} shards connected${latency}`;
 }
 
-function leaseText(lease: HealthReport['lease']): string {
-  return Object.entries(lease)
-    .filter(([, value]) => value !== null)
-    .map(([name, value]) => `${LEASE_WORDS[name] ?? name} ${String(value)}`)
-    .join(', ');
+function brokerText(rabbitmq: HealthReport['checks']['rabbitmq']): string {
+  const confirmed = `${rabbitmq.publishCount} confirmed, ${rabbitmq.errorCount} errors`;
+  if (!rabbitmq.connected) return `not connected; ${confirmed}`;
+  if (rabbitmq.blocked) return `connected, blocks publishers (memory or disk alarm); ${confirmed}`;
+  return `connected${rabbitmq.channelOpen ? '' : ', no channel'}; ${confirmed}`;
 }
 
 const LEASE_WORDS: Readonly<Record<string, string>> = {
@@ -81,30 +76,25 @@ const LEASE_WORDS: Readonly<Record<string, string>> = {
   ownedSince: 'owner since',
 };
 
+function leaseText(lease: HealthReport['lease']): string {
+  return Object.entries(lease)
+    .flatMap(([name, value]) => (value === null ? [] : `${LEASE_WORDS[name] ?? name} ${String(value)}`))
+    .join(', ');
+}
+
 function shardTable(shards: HealthReport['shards']): string {
   const rows = shards.map(({ id, state, latency, confirmed, received }) => {
-    const cells = [latency === null ? '' : `${latency} ms`, confirmed ?? '', received ?? ''];
+    const numbers = [latency === null ? '' : `${latency} ms`, confirmed ?? '', received ?? ''];
     const good = state === 'ready' ? 'good' : 'bad';
-    return `<tr><td>${id}</td><td class="${good}">${escapeHtml(state)}</td>${cells.map((cell) => `<td class="number">${cell}</td>`).join('')}</tr>`;
+    return `<tr><td>${id}</td><td class="${good}">${escapeHtml(state)}</td>${numbers.map((number) => `<td class="number">${number}</td>`).join('')}</tr>`;
   });
   const heads = ['Heartbeat', 'Confirmed', 'Received'].map((name) => `<th class="number">${name}</th>`).join('');
   return `<table><tr><th>Shard</th><th>State</th>${heads}</tr>\n${rows.join('\n')}\n</table>`;
 }
 
-function brokerText(rabbitmq: HealthReport['checks']['rabbitmq']): string {
-  const state = !rabbitmq.connected
-    ? 'not connected'
-    : rabbitmq.blocked
-      ? 'connected, blocks publishers (memory or disk alarm)'
-      : rabbitmq.channelOpen
-        ? 'connected'
-        : 'connected, no channel';
-  return `${state}; ${rabbitmq.publishCount} confirmed, ${rabbitmq.errorCount} errors`;
-}
-
 const mark = (good: boolean | undefined): string =>
   good === undefined ? '' : good ? '<span class="good">✔</span>' : '<span class="bad">✘</span>';
 
-const mib = (bytes: number): string => `${(bytes / MIB).toFixed(0)} MiB`;
+const mib = (bytes: number): string => `${(bytes / 1024 ** 2).toFixed(0)} MiB`;
 
 const escapeHtml = (text: string): string => text.replace(/[&<>"']/g, (sign) => `&#${sign.charCodeAt(0)};`);

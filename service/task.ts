@@ -6,13 +6,14 @@ import { getHeapStatistics } from 'node:v8';
 import type { ChannelModel } from 'amqplib';
 import { ChannelSet } from './amqp/channel-set.ts';
 import { BrokerConnection } from './amqp/connection.ts';
-import { ExclusiveQueueMutex } from './amqp/exclusive-queue.ts';
 import { QueueDepths } from './amqp/queue-depths.ts';
+import { QueueMutex } from './amqp/queue-mutex.ts';
 import { fullness } from './backpressure.ts';
 import type { Config } from './config.ts';
 import { DRAIN_DEADLINE_SECONDS } from './contract/limits.ts';
 import { METRICS_PERIOD_SECONDS } from './contract/metrics.ts';
 import { ENV, EXCHANGES, identifyQueue, LEASE_QUEUE_ARGUMENTS, QUEUES } from './contract/names.ts';
+import { credential, parseBrokerLogin, parseTlsLogin, parseToken } from './credentials.ts';
 import { ConfigError, errorMessage } from './errors.ts';
 import { family } from './events/routing.ts';
 import { GapReporter } from './gap-reporter.ts';
@@ -27,7 +28,6 @@ import { LeaseKeeper } from './lease/lease-keeper.ts';
 import type { RedactedLog } from './log.ts';
 import { Metrics } from './metrics.ts';
 import { Publisher } from './publisher/publisher.ts';
-import { credential, parseBrokerLogin, parseTlsLogin, parseToken } from './secrets.ts';
 
 /** The broker's clients are few, and Discord keeps sessions for minutes only: a broker that is back is not to wait long. */
 const BROKER_PAUSE_MS = 5_000;
@@ -38,8 +38,8 @@ const RELEASE_SECONDS = 10;
 /** @param name unique to this process @returns the exit code, when the task has drained @throws ConfigError */
 export async function runTask(config: Config, name: string, { log, hide }: RedactedLog): Promise<number> {
   const parseLogin = config.production ? parseTlsLogin : parseBrokerLogin;
-  const login = credential(config.broker.login, ENV.rabbitmqUrl, parseLogin, hide);
-  const token = new BotToken(credential(config.discord.token, ENV.discordBotToken, parseToken, hide), log);
+  const login = credential(config.broker.login, parseLogin, hide);
+  const token = new BotToken(credential(config.discord.token, parseToken, hide), log);
   const ca = config.broker.caFile === undefined ? undefined : await readCa(config.broker.caFile);
   const metrics = new Metrics();
   const stopping = new AbortController();
@@ -60,7 +60,7 @@ export async function runTask(config: Config, name: string, { log, hide }: Redac
     longestPauseMs: () => (keeper?.role === 'owner' ? OWNER_PAUSE_MS : BROKER_PAUSE_MS),
   });
   const information = new GatewayInformation(config.discord.apiUrl, token, log);
-  const gate = new IdentifyGate(information, new ExclusiveQueueMutex(leaseConnection, identifyQueue, log), log);
+  const gate = new IdentifyGate(information, new QueueMutex(leaseConnection, identifyQueue, log), log);
   const publisher = new Publisher(
     connection,
     {
@@ -79,7 +79,7 @@ export async function runTask(config: Config, name: string, { log, hide }: Redac
   const { intents, compression, shardsPerTask } = config.discord;
   const ingestor = new Ingestor({
     ...{ publisher, gaps, token, information, gate, intents, compression, metrics, log },
-    marks: config.outbox,
+    bounds: config.outbox,
     // It has shards only once the keeper is there, which gives them to it.
     permission: async (signal) => await keeper?.confirmLease(signal),
     onSessionStarted: () => keeper?.onSessionStarted(),
@@ -130,7 +130,7 @@ export async function runTask(config: Config, name: string, { log, hide }: Redac
     };
   };
   declareGauges(metrics, snapshot, depths, information);
-  const server = await listen(config.http, snapshot, metrics);
+  const server = await listen(config.http, snapshot, metrics, log);
   log.info({ port: server.port, host: config.http.host }, 'the ingestor is starting');
   const emf = setInterval(
     () => print(metrics.emf(config.metricsNamespace, config.environment)),

@@ -17,7 +17,7 @@ export function backoffMs(
   random: () => number = Math.random,
   longestMs: number = LONGEST_BACKOFF_MS,
 ): number {
-  const step = Math.min(longestMs, FIRST_BACKOFF_MS * 2 ** Math.min(failures - 1, 10));
+  const step = Math.min(longestMs, FIRST_BACKOFF_MS * 2 ** (failures - 1));
   return Math.round(step / 2 + (step / 2) * random());
 }
 

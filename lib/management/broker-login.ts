@@ -1,8 +1,9 @@
-// Secrets that hold a login of the broker, parsed: the one place that reads such a text, and never quotes it. The
-// service has a parser of its own (service/secrets.ts), because it also takes addresses and a plain token.
+// Secrets that hold a login of the broker, parsed without ever quoting them. The service has a parser of its own
+// (service/secrets.ts), because it needs something else: it also takes addresses and a plain token, and no administrator.
 // Users alternate: `ingestor` and `ingestor_b`. A rotation gives the other user of the pair a new password.
 import { z } from 'zod';
 import { BROKER_SECRET_FIELDS } from '../../service/contract/names.ts';
+import { jsonOf } from './json.ts';
 
 const SUFFIX = '_b';
 
@@ -16,54 +17,6 @@ export function isFirstOfPair(username: string): boolean {
   return username !== '' && !username.endsWith(SUFFIX);
 }
 
-export type BrokerLogin = z.output<typeof LOGIN>;
-export type AdministratorLogin = z.output<typeof ADMINISTRATOR>;
-
-/**
- * Address, user and password of a client.
- * @param secret its name or ARN, for the message
- * @throws Error with one sentence, which does not quote the value
- */
-export function parseLogin(secret: string, text: string): BrokerLogin {
-  return parsed(LOGIN, BROKER_SECRET_FIELDS, secret, text);
-}
-
-/**
- * User and password of the broker's administrator.
- * @param secret its name or ARN, for the message
- * @throws Error with one sentence, which does not quote the value
- */
-export function parseAdministrator(secret: string, text: string): AdministratorLogin {
-  return parsed(ADMINISTRATOR, ['username', 'password'], secret, text);
-}
-
-/** @throws Error with one sentence where the login is of another user than this one and its alternate */
-export function requireOwnUser(secret: string, user: string, { username }: Pick<BrokerLogin, 'username'>): void {
-  if (username === user || username === alternateOf(user)) return;
-  // The name is not quoted: it may be a password in the wrong field.
-  throw new Error(
-    `secret ${secret}: expected a login of the user ${user} or ${alternateOf(user)}, got one of another user. Nothing was changed at the broker: put the right user there`,
-  );
-}
-
-function parsed<T>(schema: z.ZodType<T>, fields: readonly string[], secret: string, text: string): T {
-  const result = schema.safeParse(fromJson(text));
-  if (result.success) return result.data;
-  // Paths only: a message of zod or of the JSON parser may quote what came.
-  const faulty = [...new Set(result.error.issues.map((issue) => String(issue.path[0] ?? 'all of it')))];
-  throw new Error(
-    `secret ${secret}: expected JSON with ${fields.join(', ')}, and something is wrong with ${faulty.join(', ')}`,
-  );
-}
-
-function fromJson(text: string): unknown {
-  try {
-    return JSON.parse(text);
-  } catch {
-    return undefined;
-  }
-}
-
 /** Further fields (`tls: false` for a broker without TLS) are kept as they are. */
 const LOGIN = z.looseObject({
   // A name or an IP address: a whole address may have a password in it, and errors name the host.
@@ -74,4 +27,35 @@ const LOGIN = z.looseObject({
   password: z.string().min(1),
   tls: z.boolean().optional(),
 });
-const ADMINISTRATOR = z.object({ username: z.string().min(1), password: z.string().min(1) });
+const ADMINISTRATOR = LOGIN.pick({ username: true, password: true }).strip();
+
+export type BrokerLogin = z.output<typeof LOGIN>;
+
+/**
+ * @param secret its name or ARN, for the message
+ * @param user first user of the pair that the secret belongs to
+ * @throws Error with one sentence, which quotes nothing of the secret
+ */
+export function parseLogin(secret: string, user: string, text: string): BrokerLogin {
+  const login = parsed(LOGIN, BROKER_SECRET_FIELDS, secret, text);
+  if (login.username === user || login.username === alternateOf(user)) return login;
+  // The name is not quoted: it may be a password in the wrong field.
+  throw new Error(
+    `secret ${secret}: expected a login of the user ${user} or ${alternateOf(user)}, got one of another user. Nothing was changed at the broker: correct the secret`,
+  );
+}
+
+/** User and password of the broker's administrator. @throws Error with one sentence, which quotes nothing of the secret */
+export function parseAdministrator(secret: string, text: string): { username: string; password: string } {
+  return parsed(ADMINISTRATOR, ['username', 'password'], secret, text);
+}
+
+function parsed<T>(schema: z.ZodType<T>, fields: readonly string[], secret: string, text: string): T {
+  const result = schema.safeParse(jsonOf(text));
+  if (result.success) return result.data;
+  // Only the names of the fields: a message of zod may quote what it read.
+  const faulty = [...new Set(result.error.issues.map(({ path }) => String(path[0] ?? 'all of it')))];
+  throw new Error(
+    `secret ${secret}: expected JSON with ${fields.join(', ')}, and something is wrong with ${faulty.join(', ')}`,
+  );
+}

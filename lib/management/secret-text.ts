@@ -1,4 +1,4 @@
-// Reads and writes secrets for the functions. What fails is reported by the operation and the kind of error: the SDK's own
+// Calls of Secrets Manager by the functions. An error names the operation and the kind of failure only: the SDK's own
 // errors may quote an answer that they cannot parse, and carry the whole answer as their cause.
 import {
   GetSecretValueCommand,
@@ -38,7 +38,7 @@ export async function asking<T>(operation: string, secret: string, call: () => P
 
 function kindOf(error: unknown): string {
   if (!(error instanceof Error)) return 'no reason given';
-  // Of these, AWS wrote the message. It names who may not do what.
+  // AWS wrote this message itself: it names the action that is denied.
   if (error.name === 'AccessDeniedException' && error instanceof SecretsManagerServiceException)
     return `${error.name}: ${error.message}`;
   return 'code' in error && typeof error.code === 'string' ? `${error.name} (${error.code})` : error.name;

@@ -1,11 +1,12 @@
-// Tries a login by AMQP, as the service and the workers use it, and says why the broker refuses it. amqplib passes on the
-// reason of a wrong password only; of a vhost or a limit it says "Expected ConnectionOpenOk; got <ConnectionClose …>". So
-// what the broker sends during the handshake is read here as well (service/amqp/handshake.ts does the same: neither side
-// imports the other).
+// Tries a login by AMQP, as the service and the workers use it, and reports why the broker refuses it. amqplib passes on the
+// reason of a wrong password only; for a vhost or a limit it reports "Expected ConnectionOpenOk; got <ConnectionClose …>".
+// So what the broker sends during the handshake is read here as well. service/amqp/handshake.ts reads it too: the function
+// and the service may not import each other.
 import { subscribe, unsubscribe } from 'node:diagnostics_channel';
 import type { Socket } from 'node:net';
 import { type ChannelModel, connect } from 'amqplib';
 import type { BrokerLogin } from '../management/broker-login.ts';
+import { withoutSecrets } from '../management/redact.ts';
 
 const DEADLINE_MS = 15_000;
 
@@ -16,7 +17,7 @@ export async function tryLogin({ host, port, vhost, username, password, tls }: B
   const refused = (error: unknown) => {
     const reason = closeReason(Buffer.concat(received)) ?? (error instanceof Error ? error.message : String(error));
     return new Error(
-      `user ${username} cannot log in to ${host}:${port}, vhost ${vhost}: ${reason.replaceAll(password, '[redacted]')}`,
+      `user ${username} cannot log in to ${host}:${port}, vhost ${vhost}: ${withoutSecrets(reason, [password])}`,
     );
   };
   let connection: ChannelModel | undefined;
@@ -37,7 +38,7 @@ export async function tryLogin({ host, port, vhost, username, password, tls }: B
   unsubscribe('net.client.socket', tap);
   try {
     connection = await opening;
-    // What the broker says is read from `received`; without a listener amqplib throws it.
+    // The broker's reason is read from `received`; without a listener amqplib throws it.
     connection.on('error', () => undefined);
     // An open channel shows that the limits leave room for one.
     await connection.createChannel();

@@ -14,31 +14,13 @@ import {
   UpdateSecretVersionStageCommand,
 } from '@aws-sdk/client-secrets-manager';
 import type { SecretsManagerRotationEvent } from 'aws-lambda';
-import {
-  alternateOf,
-  type BrokerLogin,
-  parseAdministrator,
-  parseLogin,
-  requireOwnUser,
-} from '../management/broker-login.ts';
-import {
-  type FoundUser,
-  type FoundUserLimits,
-  ManagementApi,
-  ManagementApiError,
-} from '../management/management-api.ts';
+import { alternateOf, type BrokerLogin, parseAdministrator, parseLogin } from '../management/broker-login.ts';
+import { log, logged } from '../management/function-log.ts';
+import { type FunctionSettings, functionSettings, MANAGEMENT_ENV } from '../management/function-settings.ts';
+import { type FoundUser, ManagementApi, unlessRefused } from '../management/management-api.ts';
 import { asking, readSecretText } from '../management/secret-text.ts';
 import { tryLogin } from './amqp-login.ts';
-import {
-  firstUserOf,
-  heritage,
-  newPassword,
-  nextLogin,
-  type RightsStep,
-  type RotationSettings,
-  requireOrdinaryUsers,
-  rotationSettings,
-} from './rotation.ts';
+import { newPassword, nextLogin, requireOrdinaryUsers, rightsFor } from './rotation.ts';
 
 const CURRENT = 'AWSCURRENT';
 const PENDING = 'AWSPENDING';
@@ -50,13 +32,13 @@ export interface RevokeEvent {
 }
 
 export interface RevokeReport {
-  /** Whose password is not known to anybody any more; undefined where there is no former user. */
+  /** Its password is not stored any more; undefined where there is no former user. */
   readonly revoked: string | undefined;
   readonly current: string;
   readonly connectionsClosed: number;
 }
 
-/** Of closing connections: it ends when two rounds found none. */
+/** Closing connections ends when two rounds found none. */
 const ROUND_MS = 500;
 const QUIET_ROUNDS = 2;
 const MAX_ROUNDS = 20;
@@ -65,81 +47,68 @@ const secrets = new SecretsManagerClient({ maxAttempts: 4 });
 
 /** @throws Error with one sentence: Secrets Manager shows that the rotation failed, and the log why */
 export async function handler(event: SecretsManagerRotationEvent | RevokeEvent): Promise<RevokeReport | undefined> {
-  const settings = rotationSettings(process.env);
-  const user = firstUserOf(event.SecretId, settings);
-  if (event.Step === 'revoke') return await revoke(event.SecretId, user, settings);
-  await rotate(event, user, settings);
-  return undefined;
+  return await logged(async () => {
+    const settings = functionSettings(process.env);
+    const [user] = Object.entries(settings.loginSecretArns).find(([, arn]) => arn === event.SecretId) ?? [];
+    if (user === undefined)
+      throw new Error(
+        `secret ${event.SecretId}: expected one of those in ${MANAGEMENT_ENV.loginSecretArns}, got another. Nothing was changed`,
+      );
+    if (event.Step === 'revoke') return await revoke(event.SecretId, user, settings);
+    const done = await rotate(event, user, settings);
+    log('info', done, { step: event.Step, secret: event.SecretId });
+    return undefined;
+  });
 }
 
-async function rotate(event: SecretsManagerRotationEvent, user: string, settings: RotationSettings): Promise<void> {
+/** @returns what was done */
+async function rotate(event: SecretsManagerRotationEvent, user: string, settings: FunctionSettings): Promise<string> {
   const { Step: step, SecretId: secret, ClientRequestToken: token } = event;
   const versions = await versionsOf(secret);
   const stages = versions[token];
   if (!stages) throw new Error(`secret ${secret}: expected a version ${token} to rotate to, got none`);
-  if (stages.includes(CURRENT)) return say(step, secret, 'nothing to do: this version is the current one');
+  if (stages.includes(CURRENT)) return 'nothing to do: this version is the current one';
   if (!stages.includes(PENDING)) {
-    throw new Error(
-      `secret ${secret}: expected version ${token} to be ${PENDING}, got ${stages.join(', ') || 'no label'}`,
-    );
+    const got = stages.join(', ') || 'no label';
+    throw new Error(`secret ${secret}: expected version ${token} to be ${PENDING}, got ${got}`);
   }
   const current = await currentLogin(secret, user);
   const pending = await readLogin(secret, user, { VersionId: token, VersionStage: PENDING });
-
+  // When a schedule is made, Secrets Manager calls this step alone, with a version that was never written.
+  if (step === 'testSecret') {
+    const login = pending ?? current;
+    await tryLogin(login);
+    return `user ${login.username} can log in`;
+  }
+  if (step === 'createSecret') {
+    if (pending) return `the next login exists: user ${pending.username}`;
+    const next = nextLogin(current);
+    // Refuses before anything is changed, the secret included.
+    await asAdministrator(settings, user, async (api, users) => {
+      await readRights(api, users, next.username, current.username);
+    });
+    const SecretString = JSON.stringify(next);
+    const put = { SecretId: secret, ClientRequestToken: token, SecretString, VersionStages: [PENDING] };
+    await asking('PutSecretValue', secret, () => secrets.send(new PutSecretValueCommand(put)));
+    return `the next login is of user ${next.username}`;
+  }
+  if (!pending)
+    throw new Error(`secret ${secret}: expected a pending login, which the step createSecret makes, got none`);
   switch (step) {
-    case 'createSecret': {
-      if (pending) return say(step, secret, `the next login is there: user ${pending.username}`);
-      const next = nextLogin(current);
-      // Before anything is changed, the secret included.
-      await asAdministrator(settings, user, async (api, users) => {
-        await rightsOf(api, users, current.username, next.username);
-      });
-      await asking('PutSecretValue', secret, () =>
-        secrets.send(
-          new PutSecretValueCommand({
-            SecretId: secret,
-            ClientRequestToken: token,
-            SecretString: JSON.stringify(next),
-            VersionStages: [PENDING],
-          }),
-        ),
-      );
-      return say(step, secret, `the next login is of user ${next.username}`);
-    }
-    case 'setSecret': {
-      const next = expected(pending, secret);
-      if (next.username === current.username) {
+    case 'setSecret':
+      if (pending.username === current.username)
         throw new Error(
-          `secret ${secret}: the pending login is of the current user ${next.username}, whose password would change under its connections. Remove the label ${PENDING} and rotate again`,
+          `secret ${secret}: the pending login is of the current user ${pending.username}, whose password would change under its connections. Remove the label ${PENDING} and rotate again`,
         );
-      }
       await asAdministrator(settings, user, async (api, users) => {
-        const rights = await rightsOf(api, users, current.username, next.username);
-        await api.putUser(next.username, { password: next.password });
-        for (const right of rights) await give(api, next.username, right, secret);
+        await setUser(api, users, pending, current.username);
       });
-      return say(step, secret, `user ${next.username} has the rights of ${current.username}`);
-    }
-    case 'testSecret': {
-      // When a schedule is made, Secrets Manager tries this step alone, with a version that nobody has written.
-      const login = pending ?? current;
-      await tryLogin(login);
-      return say(step, secret, `user ${login.username} can log in`);
-    }
+      return `user ${pending.username} has the permissions and limits of ${current.username}`;
     case 'finishSecret': {
-      const next = expected(pending, secret);
       const [holder] = Object.entries(versions).find(([, labels]) => labels.includes(CURRENT)) ?? [];
-      await asking('UpdateSecretVersionStage', secret, () =>
-        secrets.send(
-          new UpdateSecretVersionStageCommand({
-            SecretId: secret,
-            VersionStage: CURRENT,
-            MoveToVersionId: token,
-            RemoveFromVersionId: holder,
-          }),
-        ),
-      );
-      return say(step, secret, `the login of user ${next.username} is the current one`);
+      const move = { SecretId: secret, VersionStage: CURRENT, MoveToVersionId: token, RemoveFromVersionId: holder };
+      await asking('UpdateSecretVersionStage', secret, () => secrets.send(new UpdateSecretVersionStageCommand(move)));
+      return `the login of user ${pending.username} is the current one`;
     }
     default:
       throw new Error(`expected one of the four steps of a rotation or revoke, got '${String(step)}'`);
@@ -147,19 +116,20 @@ async function rotate(event: SecretsManagerRotationEvent, user: string, settings
 }
 
 /** Never touches the current user. May be repeated: the former user gets one more password that is not stored. */
-async function revoke(secret: string, user: string, settings: RotationSettings): Promise<RevokeReport> {
+async function revoke(secret: string, user: string, settings: FunctionSettings): Promise<RevokeReport> {
   const current = await settledUser(secret, user);
   const former = alternateOf(current);
+  const fields = { step: 'revoke', secret };
   return await asAdministrator(settings, user, async (api, users) => {
     if (!users.some(({ name }) => name === former)) {
-      say('revoke', secret, `nothing to do: the broker knows no user ${former}`);
+      log('info', `nothing to do: the broker has no user ${former}`, fields);
       return { revoked: undefined, current, connectionsClosed: 0 };
     }
     if ((await settledUser(secret, user)) !== current)
       throw new Error(`secret ${secret}: a rotation came between, and user ${former} is current now. Revoke again`);
-    await api.putUser(former, { password: newPassword() });
+    await putPassword(api, former, newPassword());
     const connectionsClosed = await closeAll(api, former);
-    say('revoke', secret, `the password of user ${former} is revoked`, { connectionsClosed });
+    log('info', `the password of user ${former} is revoked`, { ...fields, connectionsClosed });
     return { revoked: former, current, connectionsClosed };
   });
 }
@@ -171,20 +141,24 @@ async function settledUser(secret: string, user: string): Promise<string> {
   const underWay = Object.values(versions).some(
     (labels) => labels.includes(PENDING) && !labels.includes(CURRENT) && !labels.includes(PREVIOUS),
   );
-  if (underWay) {
+  if (underWay)
     throw new Error(
       `secret ${secret}: expected no rotation under way, got a version with the label ${PENDING}, whose user would be revoked. Wait until the rotation ends, or remove the label, and revoke again`,
     );
-  }
   return (await currentLogin(secret, user)).username;
 }
 
-/** Again until there is none: one that just opened with the old password is known to the broker a moment later. */
+/** Repeats until there is none: one that just opened with the old password is known to the broker a moment later. */
 async function closeAll(api: ManagementApi, user: string): Promise<number> {
-  let closed = await api.closeConnections(user);
+  const close = async () => {
+    const open = await api.list('connections', 'username', user);
+    await api.delete('connections', 'username', user);
+    return open.length;
+  };
+  let closed = await close();
   for (let rounds = 0, quiet = 0; quiet < QUIET_ROUNDS && rounds < MAX_ROUNDS; rounds += 1) {
     await sleep(ROUND_MS);
-    const more = await api.closeConnections(user);
+    const more = await close();
     quiet = more === 0 ? quiet + 1 : 0;
     // What was closed a round ago may still be listed.
     closed = Math.max(closed, more);
@@ -194,7 +168,7 @@ async function closeAll(api: ManagementApi, user: string): Promise<number> {
 
 /** With the users of the broker, among which those of this pair are checked before anything is changed. */
 async function asAdministrator<T>(
-  settings: RotationSettings,
+  settings: FunctionSettings,
   user: string,
   work: (api: ManagementApi, users: readonly FoundUser[]) => Promise<T>,
 ): Promise<T> {
@@ -202,7 +176,7 @@ async function asAdministrator<T>(
   const administrator = parseAdministrator(arn, (await readSecretText(secrets, arn)) ?? '');
   const api = new ManagementApi({ url: settings.managementUrl, ...administrator });
   try {
-    const users = await api.users();
+    const users = await api.list('users');
     requireOrdinaryUsers([user, alternateOf(user)], administrator.username, users);
     return await work(api, users);
   } finally {
@@ -210,34 +184,31 @@ async function asAdministrator<T>(
   }
 }
 
-async function rightsOf(api: ManagementApi, users: readonly FoundUser[], current: string, next: string) {
-  const [permissions, limits] = await Promise.all([api.permissions(), limitsOf(api)]);
-  return heritage(current, next, { users, permissions, limits });
+async function readRights(api: ManagementApi, users: readonly FoundUser[], next: string, current: string) {
+  const permissions = await api.list('permissions');
+  const limits = await unlessRefused(api.list('user-limits'), () => undefined);
+  return rightsFor(next, current, { users, permissions, limits: limits ?? [] });
 }
 
-/** None of a broker that knows no limits of users. */
-async function limitsOf(api: ManagementApi): Promise<FoundUserLimits[]> {
-  try {
-    return await api.userLimits();
-  } catch (error) {
-    if (isRefusal(error)) return [];
-    throw error;
-  }
+/** Permissions are granted before others are withdrawn, so that none is missing in between. */
+async function setUser(
+  api: ManagementApi,
+  users: readonly FoundUser[],
+  { username, password }: BrokerLogin,
+  current: string,
+): Promise<void> {
+  const { granted, withdrawn, limits } = await readRights(api, users, username, current);
+  await putPassword(api, username, password);
+  for (const { vhost, permissions } of granted) await api.put(['permissions', vhost, username], permissions);
+  for (const vhost of withdrawn) await api.delete('permissions', vhost, username);
+  for (const [limit, value] of Object.entries(limits))
+    await unlessRefused(api.put(['user-limits', username, limit], { value }), (reason) =>
+      log('warn', `limits of ${username} are not set: ${reason}`),
+    );
 }
 
-async function give(api: ManagementApi, user: string, right: RightsStep, secret: string): Promise<void> {
-  if (right.kind === 'grant') return await api.putPermissions(right.vhost, user, right.permissions);
-  if (right.kind === 'withdraw') return await api.deletePermissions(right.vhost, user);
-  try {
-    await api.putUserLimit(user, right.name, right.value);
-  } catch (error) {
-    if (!isRefusal(error)) throw error;
-    say('setSecret', secret, `user ${user} has no limit ${right.name}: ${error.message}`);
-  }
-}
-
-function isRefusal(error: unknown): error is ManagementApiError {
-  return error instanceof ManagementApiError && ['refused', 'forbidden', 'stranger'].includes(error.kind);
+async function putPassword(api: ManagementApi, user: string, password: string): Promise<void> {
+  await api.put(['users', user], { password, tags: '' });
 }
 
 async function versionsOf(secret: string): Promise<Readonly<Record<string, readonly string[]>>> {
@@ -256,17 +227,5 @@ async function currentLogin(secret: string, user: string): Promise<BrokerLogin> 
 /** Undefined where this version has no value yet. */
 async function readLogin(secret: string, user: string, version: { VersionId?: string; VersionStage: string }) {
   const text = await readSecretText(secrets, secret, version);
-  if (text === undefined) return undefined;
-  const login = parseLogin(secret, text);
-  requireOwnUser(secret, user, login);
-  return login;
-}
-
-function expected(pending: BrokerLogin | undefined, secret: string): BrokerLogin {
-  if (pending) return pending;
-  throw new Error(`secret ${secret}: expected a pending login, which the step createSecret makes, got none`);
-}
-
-function say(step: string, secret: string, message: string, fields: object = {}): void {
-  console.log(JSON.stringify({ level: 'info', step, secret, message, ...fields }));
+  return text === undefined ? undefined : parseLogin(secret, user, text);
 }

@@ -1,25 +1,25 @@
 // Brings a broker to the wanted topology: reads what it has, plans, records what it is about to make, carries out the
 // steps in order, reports. Nothing is carried out when anything is refused. A failure in the middle leaves what was done,
-// and the next time goes on from there.
+// and the next call continues from there.
 
-import { type ManagementApi, ManagementApiError } from '../management/management-api.ts';
-import { type Found, readFound, unlessRefused } from './found.ts';
-import { type Plan, plan } from './plan.ts';
+import { type ApiPath, type ManagementApi, ManagementApiError, unlessRefused } from '../management/management-api.ts';
+import { type Found, readFound } from './found.ts';
+import { type Passwords, type Plan, plan } from './plan.ts';
 import { isEqual, pruned, recordName, type TopologyRecord, withSteps } from './record.ts';
 import { complaints } from './rules.ts';
-import type { Step } from './steps.ts';
+import type { Step, Target } from './steps.ts';
 import type { Topology } from './topology.ts';
 
 export interface ApplyOptions {
-  /** By user's name. A user without one keeps what it has, or is left out. */
-  readonly passwords: Readonly<Record<string, string>>;
+  /** A user without one keeps what it has, or is skipped. */
+  readonly passwords: Passwords;
   /** Stops before the next step. */
   readonly signal?: AbortSignal;
   /** Called once, before the first of the changes; not at all where there are none. */
   readonly beforeChanges?: () => Promise<void>;
 }
 
-/** As the plan, with the steps that were done, in order: none when all was there. */
+/** As the plan, with the steps that were done, in order: none when everything was so already. */
 export interface ApplyReport extends Omit<Plan, 'refusals'> {
   /** Of RabbitMQ. */
   readonly version: string;
@@ -38,7 +38,7 @@ export class TopologyRefusedError extends Error {
 /** @throws TopologyRefusedError, ManagementApiError, the signal's reason */
 export async function applyTopology(api: ManagementApi, wanted: Topology, options: ApplyOptions): Promise<ApplyReport> {
   const { signal, passwords } = options;
-  const { found, plan: planned } = await readAndPlan(api, wanted, passwords);
+  const { found, plan: planned } = await planTopology(api, wanted, passwords);
   const { refusals, ...rest } = planned;
   if (refusals.length > 0) throw new TopologyRefusedError(refusals);
   const { vhost, login, version } = found;
@@ -47,7 +47,7 @@ export async function applyTopology(api: ManagementApi, wanted: Topology, option
   let { record } = found;
   const store = async (next: TopologyRecord) => {
     if (record === undefined || isEqual(record, next)) return;
-    const stored = api.putGlobalParameter(recordName(vhost), next).then(() => next);
+    const stored = api.put(['global-parameters', recordName(vhost)], { value: next }).then(() => next);
     record = await unlessRefused(stored, (reason) => notes.push(`nothing is removed: ${reason}`));
   };
 
@@ -59,13 +59,11 @@ export async function applyTopology(api: ManagementApi, wanted: Topology, option
     const steps = planned.steps.filter(({ kind }) => kind !== 'remove' || record !== undefined);
     for (const [index, step] of steps.entries()) {
       signal?.throwIfAborted();
-      try {
-        const refused = await carryOut(step, api, vhost, passwords);
-        if (refused === undefined) done.push(step);
-        else notes.push(refused);
-      } catch (error) {
+      const refused = await carryOut(step, api, vhost, passwords).catch((error: unknown) => {
         throw at(step, index, steps.length, error);
-      }
+      });
+      if (refused === undefined) done.push(step);
+      else notes.push(refused);
     }
     present = await readFound(api, vhost);
     // Only the broker knows whether its regular expressions match a queue that is new.
@@ -80,16 +78,7 @@ export async function applyTopology(api: ManagementApi, wanted: Topology, option
 export async function planTopology(
   api: ManagementApi,
   wanted: Topology,
-  { passwords }: Pick<ApplyOptions, 'passwords'>,
-): Promise<{ version: string; plan: Plan }> {
-  const { found, plan } = await readAndPlan(api, wanted, passwords);
-  return { version: found.version, plan };
-}
-
-async function readAndPlan(
-  api: ManagementApi,
-  wanted: Topology,
-  passwords: ApplyOptions['passwords'],
+  passwords: Passwords,
 ): Promise<{ found: Found; plan: Plan }> {
   const faults = complaints(wanted);
   if (faults.length > 0) throw new TopologyRefusedError(faults);
@@ -102,56 +91,59 @@ async function carryOut(
   { kind, target }: Step,
   api: ManagementApi,
   vhost: string,
-  passwords: ApplyOptions['passwords'],
+  passwords: Passwords,
 ): Promise<string | undefined> {
-  const removing = kind === 'remove';
+  if (target.type === 'limits') {
+    let refused: string | undefined;
+    for (const [limit, value] of Object.entries(target.limits))
+      await unlessRefused(api.put(['user-limits', target.user, limit], { value }), (reason) => {
+        refused = `limits of ${target.user} are not set: ${reason}`;
+      });
+    return refused;
+  }
+  const { path, body } = resourceOf(target, vhost, passwords);
+  if (kind === 'remove') await api.delete(...path);
+  else if (target.type === 'binding') await api.post(path, body);
+  else await api.put(path, body);
+  return undefined;
+}
+
+function resourceOf(
+  target: Exclude<Target, { type: 'limits' }>,
+  vhost: string,
+  passwords: Passwords,
+): { path: ApiPath; body: object } {
   switch (target.type) {
     case 'vhost':
-      await api.putVhost(target.vhost);
-      return undefined;
-    case 'policy':
-      await (removing ? api.deletePolicy(vhost, target.policy.name) : api.putPolicy(vhost, target.policy));
-      return undefined;
-    case 'exchange':
-      await api.putExchange(vhost, target.exchange);
-      return undefined;
+      return { path: ['vhosts', vhost], body: {} };
+    case 'policy': {
+      const { name, applyTo, ...policy } = target.policy;
+      return { path: ['policies', vhost, name], body: { ...policy, 'apply-to': applyTo } };
+    }
+    case 'exchange': {
+      const { name, type } = target.exchange;
+      return { path: ['exchanges', vhost, name], body: { type, durable: true } };
+    }
     case 'queue':
-      await api.putQueue(vhost, target.queue);
-      return undefined;
-    case 'binding':
-      await (removing
-        ? api.unbind(vhost, target.binding, target.propertiesKey ?? '')
-        : api.bind(vhost, target.binding));
-      return undefined;
+      return { path: ['queues', vhost, target.queue.name], body: { durable: true, arguments: target.queue.arguments } };
+    case 'binding': {
+      const { exchange, queue, routingKey } = target.binding;
+      const key = target.propertiesKey === undefined ? [] : [target.propertiesKey];
+      return { path: ['bindings', vhost, 'e', exchange, 'q', queue, ...key], body: { routing_key: routingKey } };
+    }
     case 'user': {
       const { name, tags } = target.user;
       const password = passwords[name];
       if (password === undefined) throw new Error(`user ${name}: expected a password to set, got none`);
-      await api.putUser(name, { password }, tags);
-      return undefined;
+      return { path: ['users', name], body: { password, tags: tags.join(',') } };
     }
     case 'permissions':
-      await (removing
-        ? api.deletePermissions(vhost, target.user)
-        : api.putPermissions(vhost, target.user, target.permissions));
-      return undefined;
-    case 'limits': {
-      const { user, limits } = target;
-      const setting = async () => {
-        await api.putUserLimit(user, 'max-connections', limits['max-connections']);
-        await api.putUserLimit(user, 'max-channels', limits['max-channels']);
-      };
-      let refused: string | undefined;
-      await unlessRefused(setting(), (reason) => {
-        refused = `limits of ${user} are not set: ${reason}`;
-      });
-      return refused;
-    }
+      return { path: ['permissions', vhost, target.user], body: target.permissions };
   }
 }
 
 function at(step: Step, index: number, steps: number, error: unknown): unknown {
   if (!(error instanceof ManagementApiError)) return error;
   const where = `at ${step.kind} ${step.what}, after ${index} of ${steps} steps`;
-  return new ManagementApiError(error.kind, `${error.message} (${where}; apply again to go on from there)`, error);
+  return new ManagementApiError(error.kind, `${error.message} (${where}; apply again to continue)`, error);
 }

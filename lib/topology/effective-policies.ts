@@ -1,6 +1,6 @@
-// Pure: whether what applies to a queue is what the topology says. Of several policies the one of the highest priority
-// applies, alone; an operator policy (whoever runs the broker sets it) applies beside it and limits it further. Where the
-// broker says which one applies to a queue, its word counts: its regular expressions are not quite JavaScript's.
+// Pure: whether what applies to a queue is what the topology wants. Of several policies the one of the highest priority
+// applies, alone; an operator policy (the owner of the broker sets it) applies beside it and limits it further. Where the
+// broker reports which one applies to a queue, that counts: its regular expressions differ a little from JavaScript's.
 
 import type { FoundPolicy } from '../management/management-api.ts';
 import type { Found } from './found.ts';
@@ -8,21 +8,21 @@ import { isLeaseQueue, type Policy, type Topology } from './topology.ts';
 
 /** Whether a policy of the broker applies to this name at all, as far as its expression can be read here. */
 export function governs(
-  policy: { readonly pattern: string; readonly applyTo: string },
+  { pattern, applyTo }: { readonly pattern: string; readonly applyTo: string },
   kind: Policy['applyTo'],
   name: string,
 ): boolean {
   const kinds = kind === 'exchanges' ? ['exchanges', 'all'] : ['queues', 'all', 'quorum_queues', 'classic_queues'];
-  if (!kinds.includes(policy.applyTo)) return false;
+  if (!kinds.includes(applyTo)) return false;
   try {
-    return new RegExp(policy.pattern, 'u').test(name);
+    return new RegExp(pattern, 'u').test(name);
   } catch {
     return false;
   }
 }
 
 /**
- * Ours would be there and do nothing.
+ * Where ours would exist and have no effect.
  * @param others policies of the broker that are not the topology's, and stay
  */
 export function overridden(
@@ -31,25 +31,23 @@ export function overridden(
   found: Found,
   others: readonly FoundPolicy[],
 ): string[] {
-  const names = { queues: wanted.queues, exchanges: wanted.exchanges };
-  return policies.flatMap((own) =>
-    names[own.applyTo]
-      .filter(({ name }) => governs(own, own.applyTo, name))
+  return policies.flatMap(({ name: own, pattern, applyTo, priority }) =>
+    wanted[applyTo]
+      .filter(({ name }) => governs({ pattern, applyTo }, applyTo, name))
       .flatMap(({ name }) => {
-        const inForce =
-          own.applyTo === 'queues' ? found.queues.find((queue) => queue.name === name)?.policy : undefined;
+        const inForce = applyTo === 'queues' ? found.queues.find((queue) => queue.name === name)?.policy : undefined;
         return others
-          .filter((other) => other.priority >= own.priority)
-          .filter((other) => other.name === inForce || governs(other, own.applyTo, name))
+          .filter((other) => other.priority >= priority)
+          .filter((other) => other.name === inForce || governs(other, applyTo, name))
           .map(
             (other) =>
-              `policy ${other.name} of priority ${other.priority} would apply to ${name} instead of policy ${own.name} of priority ${own.priority}: delete it, or give it a priority below ${own.priority}`,
+              `policy ${other.name} of priority ${other.priority} would apply to ${name} instead of policy ${own} of priority ${priority}: delete it, or give it a priority below ${priority}`,
           );
       }),
   );
 }
 
-/** What operator policies make of the promises: what breaks one, and what a person should know. */
+/** Which operator policies break a promise, and which a person should know of. */
 export function operatorEffects(
   wanted: Topology,
   policies: readonly Policy[],
@@ -58,61 +56,53 @@ export function operatorEffects(
   const [refusals, notes]: [string[], string[]] = [[], []];
   for (const { name: queue } of wanted.queues) {
     const own = policies.find((policy) => governs(policy, 'queues', queue))?.definition ?? {};
-    for (const { name, definition } of operatorPoliciesOf(queue, found)) {
-      const what = (key: string) => `operator policy ${name}: ${key} ${String(definition[key])} on queue ${queue}`;
-      for (const [key, effect] of Object.entries(effects(queue, own, definition)))
-        if (effect.breaks) refusals.push(`${what(key)} ${effect.because}: have it leave this queue out`);
-        else notes.push(`${what(key)} ${effect.because}`);
-    }
+    for (const { name, definition } of operatorPoliciesOf(queue, found))
+      for (const [key, value] of Object.entries(definition)) {
+        const effect = effectOf(key, value, own, isLeaseQueue(queue));
+        if (effect === undefined) continue;
+        const what = `operator policy ${name}: ${key} ${String(value)} on queue ${queue}`;
+        if (key === 'delivery-limit' && !isLeaseQueue(queue)) notes.push(`${what} ${effect}`);
+        else refusals.push(`${what} ${effect}: exclude this queue from it`);
+      }
   }
   return { refusals, notes };
 }
 
-type Definition = Readonly<Record<string, unknown>>;
-
-interface Effect {
-  readonly breaks: boolean;
-  readonly because: string;
-}
-
-/** By key of the operator policy; without those that change nothing. */
-function effects(queue: string, own: Definition, theirs: Definition): Record<string, Effect> {
-  const found: Record<string, Effect> = {};
-  const breaks = (key: string, because: string) => {
-    found[key] = { breaks: true, because };
-  };
-  if ('expires' in theirs) breaks('expires', 'deletes it with its messages while it is not used');
-  for (const key of ['message-ttl', 'max-length', 'max-length-bytes'].filter((some) =>
-    isBelow(theirs[some], own[some]),
-  ))
-    if (isLeaseQueue(queue)) breaks(key, 'removes the record of a shard group');
-    else breaks(key, `is below the topology's ${own[key] === undefined ? '(no limit)' : String(own[key])}`);
-  if (theirs.overflow !== undefined && theirs.overflow !== own.overflow)
-    breaks('overflow', `replaces the topology's ${String(own.overflow)}`);
-  if (isBelow(theirs['delivery-limit'], own['delivery-limit'])) {
-    if (isLeaseQueue(queue)) breaks('delivery-limit', 'removes the record of a shard group after as many hand-overs');
-    else
-      found['delivery-limit'] = {
-        breaks: false,
-        because: `sets a message aside earlier than the topology's ${own['delivery-limit'] === -1 ? '(no limit)' : String(own['delivery-limit'])}`,
-      };
+/** What one value of an operator policy changes; undefined for nothing. */
+function effectOf(key: string, value: unknown, own: Policy['definition'], isLease: boolean): string | undefined {
+  const ours = own[key] === undefined || own[key] === -1 ? '(no limit)' : String(own[key]);
+  switch (key) {
+    case 'expires':
+      return 'deletes it with its messages while it is not used';
+    case 'overflow':
+      return value === own.overflow ? undefined : `replaces the topology's ${ours}`;
+    case 'message-ttl':
+    case 'max-length':
+    case 'max-length-bytes':
+      if (bound(value) >= bound(own[key])) return undefined;
+      return isLease ? 'removes the record of a shard group' : `is below the topology's ${ours}`;
+    case 'delivery-limit':
+      if (bound(value) >= bound(own[key])) return undefined;
+      if (isLease) return 'removes the record of a shard group after as many hand-overs';
+      return `dead-letters a message earlier than the topology's ${ours}`;
+    default:
+      return undefined;
   }
-  return found;
 }
 
 /** No limit, or -1, is above every other. */
-function isBelow(theirs: unknown, own: unknown): boolean {
-  const bound = (value: unknown) => (typeof value === 'number' && value >= 0 ? value : Number.POSITIVE_INFINITY);
-  return bound(theirs) < bound(own);
+function bound(value: unknown): number {
+  return typeof value === 'number' && value >= 0 ? value : Number.POSITIVE_INFINITY;
 }
 
 /** The one that applies; of those that cannot be told apart, all. */
-function operatorPoliciesOf(queue: string, found: Found): { name: string; definition: Definition }[] {
+function operatorPoliciesOf(queue: string, found: Found): Pick<FoundPolicy, 'name' | 'definition'>[] {
   const there = found.queues.find(({ name }) => name === queue);
-  if (there?.operatorPolicy === null || there?.operatorPolicy === '') return [];
-  if (there?.operatorPolicy !== undefined) {
-    const { operatorPolicy: name, effectivePolicy: definition = {} } = there;
-    return [found.operatorPolicies.find((policy) => policy.name === name) ?? { name, definition }];
+  const name = there?.operator_policy;
+  if (name === null) return [];
+  if (name !== undefined) {
+    const effective = { name, definition: there?.effective_policy_definition ?? {} };
+    return [found.operatorPolicies.find((policy) => policy.name === name) ?? effective];
   }
   const governing = found.operatorPolicies.filter((policy) => governs(policy, 'queues', queue));
   const highest = Math.max(...governing.map(({ priority }) => priority));

@@ -1,75 +1,73 @@
-// What a broker has now, of everything that a topology speaks of. Read by GETs only.
+// What a broker has now, of everything that a topology contains. Read by GETs only.
 
-import {
-  type FoundBinding,
-  type FoundExchange,
-  type FoundPermissions,
-  type FoundPolicy,
-  type FoundQueue,
-  type FoundUser,
-  type FoundUserLimits,
-  type ManagementApi,
-  ManagementApiError,
-} from '../management/management-api.ts';
+import { type FoundIn, type ManagementApi, ManagementApiError, unlessRefused } from '../management/management-api.ts';
 import { EMPTY_RECORD, parseRecord, recordName, type TopologyRecord } from './record.ts';
 
 export interface Found {
   /** Of RabbitMQ: '4.3.6'. */
   readonly version: string;
-  /** Who reads this, and will carry out the plan. */
+  /** The user that reads this, and will carry out the plan. */
   readonly login: string;
   readonly vhost: string;
   readonly vhostExists: boolean;
   /** Of the vhost, without RabbitMQ's own. */
-  readonly exchanges: readonly FoundExchange[];
+  readonly exchanges: readonly FoundIn<'exchanges'>[];
   /** Of the vhost, without those that end with the connection that declared them. */
-  readonly queues: readonly FoundQueue[];
+  readonly queues: readonly FoundIn<'queues'>[];
   /** Of the vhost, without those of the default exchange. */
-  readonly bindings: readonly FoundBinding[];
-  readonly policies: readonly FoundPolicy[];
+  readonly bindings: readonly FoundIn<'bindings'>[];
+  readonly policies: readonly FoundIn<'policies'>[];
+  readonly operatorPolicies: readonly FoundIn<'policies'>[];
   /** Of the whole broker. */
-  readonly users: readonly FoundUser[];
+  readonly users: readonly FoundIn<'users'>[];
   /** Of all users in all vhosts. */
-  readonly permissions: readonly FoundPermissions[];
-  /** Of the vhost. */
-  readonly operatorPolicies: readonly FoundPolicy[];
-  /** Of the whole broker; undefined where it knows none, or keeps them from us. */
-  readonly userLimits: readonly FoundUserLimits[] | undefined;
+  readonly permissions: readonly FoundIn<'permissions'>[];
+  /** Of the whole broker; undefined where the broker does not show them. */
+  readonly userLimits: readonly FoundIn<'user-limits'>[] | undefined;
   /** What was created and changed here before; undefined where it is unknown. */
   readonly record: TopologyRecord | undefined;
-  /** What the broker did not let us read, and what follows, one sentence each. */
+  /** What the broker does not show us, and what follows, one sentence each. */
   readonly notes: readonly string[];
 }
 
 /** @throws ManagementApiError; Error with one sentence when the login is no administrator */
 export async function readFound(api: ManagementApi, vhost: string): Promise<Found> {
-  const { name: login, tags } = await api.whoami();
+  const { name: login, tags } = await api.get('whoami');
   if (!tags.includes('administrator')) {
-    const got = tags.length === 0 ? 'none' : tags.join(', ');
+    const got = tags.join(', ') || 'none';
     throw new Error(`user '${login}' cannot manage vhosts and users: expected the tag administrator, got ${got}`);
   }
   const notes: string[] = [];
-  const [version, users, permissions, vhostExists, userLimits, record] = await Promise.all([
-    api.version(),
-    api.users(),
-    api.permissions(),
-    api.hasVhost(vhost),
-    unlessRefused(api.userLimits(), (reason) => notes.push(`limits of users are not set: ${reason}`)),
-    unlessRefused(readRecord(api, vhost), (reason) => notes.push(`nothing is removed: ${reason}`)),
-  ]);
-  const whole = { version, login, vhost, vhostExists, users, permissions, userLimits, record, notes };
-  if (!vhostExists) return { ...whole, exchanges: [], queues: [], bindings: [], policies: [], operatorPolicies: [] };
-  const [exchanges, queues, bindings, policies, operatorPolicies = []] = await Promise.all([
-    api.exchanges(vhost),
-    api.queues(vhost),
-    api.bindings(vhost),
-    api.policies(vhost),
-    unlessRefused(api.operatorPolicies(vhost), (reason) =>
-      notes.push(`only queues that are there are checked for operator policies: ${reason}`),
-    ),
+  const optional = async <T>(asked: Promise<T>, consequence: string) =>
+    await unlessRefused(asked, (reason) => notes.push(`${consequence}: ${reason}`));
+  const vhostExists = (await api.find('vhosts', vhost)) !== undefined;
+  const listed = async <K extends 'exchanges' | 'queues' | 'bindings' | 'policies' | 'operator-policies'>(kind: K) =>
+    vhostExists ? await api.list(kind, vhost) : [];
+  const [
+    overview,
+    users,
+    permissions,
+    userLimits,
+    record,
+    exchanges,
+    queues,
+    bindings,
+    policies,
+    operatorPolicies = [],
+  ] = await Promise.all([
+    api.get('overview'),
+    api.list('users'),
+    api.list('permissions'),
+    optional(api.list('user-limits'), 'limits of users are not set'),
+    optional(readRecord(api, vhost), 'nothing is removed'),
+    listed('exchanges'),
+    listed('queues'),
+    listed('bindings'),
+    listed('policies'),
+    optional(listed('operator-policies'), 'only queues that exist are checked for operator policies'),
   ]);
   return {
-    ...whole,
+    ...{ version: overview.rabbitmq_version, login, vhost, vhostExists, users, permissions, userLimits, record, notes },
     exchanges: exchanges.filter(({ name }) => name !== '' && !name.startsWith('amq.')),
     queues: queues.filter(({ exclusive }) => !exclusive),
     bindings: bindings.filter(({ source }) => source !== ''),
@@ -78,24 +76,12 @@ export async function readFound(api: ManagementApi, vhost: string): Promise<Foun
   };
 }
 
-/** @throws ManagementApiError, of the kind `refused` where somebody else's words stand there */
+/** @throws ManagementApiError, of the kind `refused` where the parameter holds something else */
 async function readRecord(api: ManagementApi, vhost: string): Promise<TopologyRecord> {
-  const value = await api.globalParameter(recordName(vhost));
-  if (value === undefined) return EMPTY_RECORD;
-  const record = parseRecord(value);
+  const name = recordName(vhost);
+  const parameter = await api.find('global-parameters', name);
+  const record = parameter === undefined ? EMPTY_RECORD : parseRecord(parameter.value);
   if (record) return record;
-  const sentence = `the global parameter ${recordName(vhost)} is no record of this version: delete it to begin another`;
+  const sentence = `the global parameter ${name} is no record of this version: delete it to begin another`;
   throw new ManagementApiError('refused', sentence);
-}
-
-/** For what a broker may keep from its administrator: undefined, and said. A broker that is away is thrown. */
-export async function unlessRefused<T>(asked: Promise<T>, refused: (reason: string) => void): Promise<T | undefined> {
-  try {
-    return await asked;
-  } catch (error) {
-    // The login itself has just been good.
-    if (!(error instanceof ManagementApiError) || ['away', 'untrusted'].includes(error.kind)) throw error;
-    refused(error.message);
-    return undefined;
-  }
 }

@@ -1,15 +1,15 @@
-// Pure: what is wanted, against what a broker has, becomes steps in the order in which they can be carried out.
+// Pure: what is wanted, compared with what a broker has, becomes steps in the order in which they can be carried out.
 // What cannot be changed is refused. Queues, exchanges and users are never removed: what is no longer wanted is named.
 // Bindings, policies and permissions are removed while they are what the record says that we made of them, and nothing
-// that stays needs them. What is not named is left alone. Creations come before removals, so that a rename leaves no
-// moment in which a message finds no queue; policies come before the queues that they govern.
+// that stays needs them. Everything else is left as it is. Creations come before removals, so that during a rename every
+// message finds a queue; policies come before the queues that they govern.
 
 import { alternateOf } from '../management/broker-login.ts';
-import type { FoundBinding } from '../management/management-api.ts';
+import type { FoundPolicy } from '../management/management-api.ts';
 import { isPasswordOf } from '../management/password-hash.ts';
 import { governs, operatorEffects, overridden } from './effective-policies.ts';
 import type { Found } from './found.ts';
-import { isEqual, isSameBinding, permissionsOf, type TopologyRecord } from './record.ts';
+import { EMPTY_RECORD, isEqual, isSameBinding, permissionsOf } from './record.ts';
 import type { Step, Target } from './steps.ts';
 import {
   type Binding,
@@ -26,13 +26,11 @@ export interface Plan {
   readonly steps: readonly Step[];
   /** Why nothing at all may be carried out, one sentence each. */
   readonly refusals: readonly string[];
-  /** Ours and not wanted any more: a person may remove it, after a look at what it holds. */
+  /** Ours and no longer wanted: a person may remove it, after a look at what it holds. */
   readonly unwanted: readonly Unwanted[];
-  /** Recorded as ours, not wanted any more, and kept nevertheless: one sentence each. */
+  /** Recorded as ours, no longer wanted, and kept nevertheless: one sentence each. */
   readonly kept: readonly string[];
-  /** In the vhost, and of no topology: left as it is. */
-  readonly leftAlone: readonly string[];
-  /** Users for whom no password was given. Those that do not exist are left out. */
+  /** Users for whom no password was given. Those that do not exist are skipped. */
   readonly withoutPassword: readonly { readonly user: string; readonly exists: boolean }[];
   /** What else a person should know, one sentence each. */
   readonly notes: readonly string[];
@@ -43,73 +41,36 @@ export interface Unwanted {
   readonly name: string;
 }
 
-/** @param passwords by user's name; a user that is not there yet and has none is left out */
-export function plan(wanted: Topology, found: Found, passwords: Readonly<Record<string, string>> = {}): Plan {
+/** By user's name. */
+export type Passwords = Readonly<Record<string, string>>;
+
+/** @param passwords a user that does not exist yet and has none is skipped */
+export function plan(wanted: Topology, found: Found, passwords: Passwords = {}): Plan {
   const policies = suited(wanted.policies, found.version);
-  const users = wanted.users.filter(
-    ({ name }) => passwords[name] !== undefined || found.users.some((user) => user.name === name),
-  );
-  const additions = [
-    ...vhostSteps(wanted.vhost, found),
-    ...policySteps(policies, found),
-    ...missing(wanted.exchanges, found.exchanges).map(
-      (exchange): Step => ({
-        kind: 'create',
-        what: `exchange ${exchange.name}`,
-        details: [`type: ${exchange.type}`],
-        target: { type: 'exchange', exchange },
-      }),
-    ),
-    ...missing(wanted.queues, found.queues).map(
-      (queue): Step => ({
-        kind: 'create',
-        what: `queue ${queue.name}`,
-        details: Object.entries(queue.arguments).map(([key, value]) => `${key}: ${show(value)}`),
-        target: { type: 'queue', queue },
-      }),
-    ),
-    ...wanted.bindings
-      .filter((binding) => !found.bindings.some((other) => isSameBinding(binding, other)))
-      .map(
-        (binding): Step => ({
-          kind: 'create',
-          what: named(binding),
-          details: [],
-          target: { type: 'binding', binding },
-        }),
-      ),
-    ...userSteps(users, wanted.vhost, found, passwords),
-  ];
   const removals = removalsOf(wanted, found);
-  const staying = found.policies.filter(
-    ({ name }) =>
-      !policies.some((own) => own.name === name) &&
-      !removals.steps.some(({ target }) => target.type === 'policy' && target.policy.name === name),
-  );
-  const unwanted = unwantedOf(wanted, found);
+  const removed = removals.steps.flatMap(({ target }) => (target.type === 'policy' ? target.policy : []));
   const effects = operatorEffects(wanted, policies, found);
   return {
-    steps: [...additions, ...removals.steps],
+    steps: [...additions({ ...wanted, policies }, found, passwords), ...removals.steps],
     refusals: [
       ...wanted.exchanges.flatMap((exchange) => exchangeRefusals(exchange, found)),
       ...wanted.queues.flatMap((queue) => queueRefusals(queue, found)),
       ...policies.flatMap((policy) => policyRefusals(policy, found)),
-      ...overridden(wanted, policies, found, staying),
+      ...overridden(wanted, policies, found, missing(missing(found.policies, policies), removed)),
       ...effects.refusals,
       ...wanted.users.flatMap((user) => userRefusals(user, found, passwords[user.name])),
     ],
-    unwanted,
+    unwanted: unwantedOf(wanted, found),
     kept: removals.kept,
-    leftAlone: leftAlone(wanted, found, unwanted),
-    withoutPassword: wanted.users.flatMap(({ name }) =>
-      passwords[name] === undefined ? { user: name, exists: found.users.some((user) => user.name === name) } : [],
-    ),
+    withoutPassword: wanted.users
+      .filter(({ name }) => passwords[name] === undefined)
+      .map(({ name }) => ({ user: name, exists: named(found.users, name) !== undefined })),
     notes: [...found.notes, ...effects.notes],
   };
 }
 
 /** Before RabbitMQ 4 there was no default delivery limit, and no -1 to lift it. */
-function suited(policies: readonly Policy[], version: string): readonly Policy[] {
+function suited(policies: Policy[], version: string): Policy[] {
   if (Number.parseInt(version, 10) >= 4) return policies;
   return policies.map((policy) => {
     const { 'delivery-limit': limit, ...rest } = policy.definition;
@@ -117,149 +78,120 @@ function suited(policies: readonly Policy[], version: string): readonly Policy[]
   });
 }
 
-function vhostSteps(vhost: string, found: Found): Step[] {
-  const steps: Step[] = [];
-  if (!found.vhostExists)
-    steps.push({ kind: 'create', what: `vhost ${vhost}`, details: [], target: { type: 'vhost', vhost } });
+function additions(wanted: Topology, found: Found, passwords: Passwords): Step[] {
+  const users = wanted.users.filter(({ name }) => passwords[name] !== undefined || named(found.users, name));
   // An administrator may manage every vhost, and declare queues only where it has permissions. One that logged in by
   // another way than a password (OAuth 2) has them from there.
-  if (found.users.some(({ name }) => name === found.login))
-    steps.push(...permissionSteps({ name: found.login, permissions: EVERYTHING }, vhost, found));
-  return steps;
-}
-
-const EVERYTHING: Permissions = { configure: '.*', write: '.*', read: '.*' };
-
-function policySteps(policies: readonly Policy[], found: Found): Step[] {
-  return policies.flatMap((policy): Step[] => {
-    const what = `policy ${policy.name}`;
-    const target: Target = { type: 'policy', policy };
-    const there = found.policies.find(({ name }) => name === policy.name);
-    if (there === undefined) {
-      const details = [
-        `pattern: ${policy.pattern}`,
-        ...Object.entries(policy.definition).map(([k, v]) => `${k}: ${show(v)}`),
-      ];
-      return [{ kind: 'create', what, details, target }];
-    }
-    const details = differences(flat(policy), flat(there)).map(
-      ({ key, is, should }) => `${key}: ${show(is)} → ${show(should)}`,
-    );
-    return details.length === 0 ? [] : [{ kind: 'change', what, details, target }];
-  });
-}
-
-const flat = (some: Omit<Policy, 'applyTo' | 'definition'> & { applyTo: string; definition: object }) => ({
-  pattern: some.pattern,
-  'apply-to': some.applyTo,
-  priority: some.priority,
-  ...some.definition,
-});
-
-function userSteps(
-  users: readonly User[],
-  vhost: string,
-  found: Found,
-  passwords: Readonly<Record<string, string>>,
-): Step[] {
-  const logins = users.flatMap((user): Step[] => {
-    const what = `user ${user.name}`;
-    const given = passwords[user.name];
-    const there = found.users.find(({ name }) => name === user.name);
-    const target: Target = { type: 'user', user };
-    if (there === undefined) return [{ kind: 'create', what, details: [], target }];
-    if (given === undefined || isPasswordOf(there, given)) return [];
-    return [{ kind: 'change', what, details: ['password: another'], target }];
-  });
+  const administrators = found.users.filter(({ name }) => name === found.login);
   return [
-    ...logins,
-    ...users.flatMap((user) => permissionSteps(user, vhost, found)),
+    ...(found.vhostExists ? [] : steps(`vhost ${wanted.vhost}`, { type: 'vhost' }, {})),
+    ...administrators.flatMap(({ name }) => permissionSteps({ name, permissions: EVERYTHING }, found)),
+    ...wanted.policies.flatMap((policy) => {
+      const there = named(found.policies, policy.name);
+      return steps(`policy ${policy.name}`, { type: 'policy', policy }, flat(policy), there && flat(there));
+    }),
+    ...missing(wanted.exchanges, found.exchanges).flatMap((exchange) =>
+      steps(`exchange ${exchange.name}`, { type: 'exchange', exchange }, { type: exchange.type }),
+    ),
+    ...missing(wanted.queues, found.queues).flatMap((queue) =>
+      steps(`queue ${queue.name}`, { type: 'queue', queue }, queue.arguments),
+    ),
+    ...wanted.bindings
+      .filter((binding) => !found.bindings.some((other) => isSameBinding(binding, other)))
+      .flatMap((binding) => steps(nameOf(binding), { type: 'binding', binding }, {})),
+    ...users.flatMap((user) => userSteps(user, found, passwords[user.name])),
+    ...users.flatMap((user) => permissionSteps(user, found)),
     ...users.flatMap((user) => limitSteps(user, found)),
   ];
 }
 
-function limitSteps({ name, limits }: User, found: Found): Step[] {
-  if (limits === undefined || found.userLimits === undefined) return [];
-  const there = found.userLimits.find(({ user }) => user === name)?.limits ?? {};
-  const details = differences(limits, {
-    'max-connections': there['max-connections'],
-    'max-channels': there['max-channels'],
-  }).map(({ key, is, should }) => `${key}: ${show(is)} → ${show(should)}`);
-  const kind = Object.keys(there).length === 0 ? 'create' : 'change';
-  return details.length === 0
-    ? []
-    : [{ kind, what: `limits of ${name}`, details, target: { type: 'limits', user: name, limits } }];
-}
+const EVERYTHING: Permissions = { configure: '.*', write: '.*', read: '.*' };
 
-function permissionSteps(
-  { name, permissions }: Pick<User, 'name' | 'permissions'>,
-  vhost: string,
-  found: Found,
-): Step[] {
-  const what = `permissions of ${name}`;
-  const target: Target = { type: 'permissions', user: name, permissions };
-  const there = found.permissions.find((some) => some.user === name && some.vhost === vhost);
-  if (there === undefined) {
-    const details = Object.entries(permissions).map(([key, value]) => `${key}: ${show(value)}`);
+/** The step that makes `should` of what is; none where it is so. @param is undefined where there is nothing yet */
+function steps(what: string, target: Target, should: object, is?: object): Step[] {
+  if (is === undefined) {
+    const details = Object.entries(should).map(([key, value]) => `${key}: ${show(value)}`);
     return [{ kind: 'create', what, details, target }];
   }
-  const { configure, write, read } = there;
-  const details = differences(permissions, { configure, write, read }).map(
-    ({ key, is, should }) => `${key}: ${show(is)} → ${show(should)}`,
-  );
+  const details = differences(should, is).map(({ key, is, should }) => `${key}: ${show(is)} → ${show(should)}`);
   return details.length === 0 ? [] : [{ kind: 'change', what, details, target }];
 }
 
-function exchangeRefusals(exchange: Exchange, found: Found): string[] {
-  const there = found.exchanges.find(({ name }) => name === exchange.name);
-  if (there === undefined) return [];
-  const { type, durable, autoDelete, internal } = there;
-  const should = { type: exchange.type, durable: true, 'auto-delete': false, internal: false };
-  const is = { type, durable, 'auto-delete': autoDelete, internal, ...there.arguments };
-  return differences(should, is).map((difference) => immutable(`exchange ${exchange.name}`, difference));
+const flat = ({ pattern, applyTo, priority, definition }: Omit<FoundPolicy, 'name'>) => ({
+  ...{ pattern, 'apply-to': applyTo, priority },
+  ...definition,
+});
+
+function userSteps(user: User, found: Found, password: string | undefined): Step[] {
+  const there = named(found.users, user.name);
+  if (there && (password === undefined || isPasswordOf(there, password))) return [];
+  const details = there ? ['password: another'] : [];
+  return [{ kind: there ? 'change' : 'create', what: `user ${user.name}`, details, target: { type: 'user', user } }];
 }
 
-function queueRefusals(queue: Queue, found: Found): string[] {
-  const there = found.queues.find(({ name }) => name === queue.name);
+function permissionSteps({ name, permissions }: Pick<User, 'name' | 'permissions'>, found: Found): Step[] {
+  const target: Target = { type: 'permissions', user: name, permissions };
+  return steps(`permissions of ${name}`, target, permissions, permissionsOf(found, name));
+}
+
+function limitSteps({ name, limits }: User, found: Found): Step[] {
+  if (limits === undefined || found.userLimits === undefined) return [];
+  const there = found.userLimits.find(({ user }) => user === name)?.value ?? {};
+  const is = Object.keys(there).length === 0 ? undefined : there;
+  return steps(`limits of ${name}`, { type: 'limits', user: name, limits }, limits, is);
+}
+
+function exchangeRefusals({ name, type }: Exchange, found: Found): string[] {
+  const there = named(found.exchanges, name);
   if (there === undefined) return [];
-  const should = { durable: true, 'auto-delete': false, ...queue.arguments };
+  const { name: _, arguments: others, ...is } = there;
+  const should = { type, durable: true, auto_delete: false, internal: false };
+  return immutable(`exchange ${name}`, should, { ...is, ...others });
+}
+
+function queueRefusals({ name, arguments: wanted }: Queue, found: Found): string[] {
+  const there = named(found.queues, name);
+  if (there === undefined) return [];
+  const { durable, auto_delete } = there;
   // A queue that was declared without its type has that of its vhost.
   const type = there.type === undefined ? {} : { 'x-queue-type': there.type };
-  const is = { durable: there.durable, 'auto-delete': there.autoDelete, ...type, ...there.arguments };
-  return differences(should, is).map((difference) => immutable(`queue ${queue.name}`, difference));
+  const should = { durable: true, auto_delete: false, ...wanted };
+  return immutable(`queue ${name}`, should, { durable, auto_delete, ...type, ...there.arguments });
 }
 
-function immutable(what: string, { key, is, should }: Difference): string {
-  return `${what}: ${key} is ${show(is)}, wanted ${show(should)}, and cannot be changed: give the wanted one another name, or delete the old one by hand once it is not needed`;
+function immutable(what: string, wanted: object, there: object): string[] {
+  return differences(wanted, there).map(
+    ({ key, is, should }) =>
+      `${what}: ${key} is ${show(is)}, wanted ${show(should)}, and cannot be changed: give the wanted one another name, or delete the old one by hand once it is not needed`,
+  );
 }
 
-/** Who may do more than a user of the topology is somebody else, and stays as it is. */
+/** A user that may do more than one of the topology belongs to somebody else, and stays as it is. */
 function userRefusals({ name, tags }: User, found: Found, password: string | undefined): string[] {
   if (name === found.login)
     return [`user ${name} applies this topology, so that it can be no user of it: name another`];
-  const there = found.users.find((user) => user.name === name);
+  const there = named(found.users, name);
   if (there === undefined) return [];
-  const [is, should] = [there.tags, tags].map((some) => some.toSorted().join(', '));
-  if (is !== should)
+  if (!isEqual(there.tags, tags))
     return [
-      `user ${name} has the tags ${show(is)}, wanted ${show(should)}: name another user, or take the tags away by hand if it is this topology's`,
+      `user ${name} has the tags ${show(there.tags.join(', '))}, wanted ${show(tags.join(', '))}: name another user, or take the tags away by hand if it is this topology's`,
     ];
   const isOurs = found.record === undefined || found.record.users.some((user) => isPair(user, name));
   if (isOurs || password === undefined || isPasswordOf(there, password)) return [];
   return [
-    `user ${name} is there with another password, and the record does not name it as made by this topology: name another user, as this one is somebody else's`,
+    `user ${name} exists with another password, and the record does not name it as made by this topology: name another user, as this one is somebody else's`,
   ];
 }
 
 /** One of the same name that is not in the record is somebody else's: replaced, it is lost, and a rollback has no copy. */
 function policyRefusals(policy: Policy, found: Found): string[] {
-  const there = found.policies.find(({ name }) => name === policy.name);
-  const isOurs = found.record === undefined || found.record.policies.some(({ name }) => name === policy.name);
-  const [difference] = there === undefined || isOurs ? [] : differences(flat(policy), flat(there));
+  const there = named(found.policies, policy.name);
+  if (there === undefined || found.record === undefined || named(found.record.policies, policy.name)) return [];
+  const [difference] = differences(flat(policy), flat(there));
   if (difference === undefined) return [];
   const { key, is, should } = difference;
   return [
-    `policy ${policy.name} is there with ${key} ${show(is)}, wanted ${show(should)}, and the record does not name it as made by this topology: delete it, or give it another name`,
+    `policy ${policy.name} exists with ${key} ${show(is)}, wanted ${show(should)}, and the record does not name it as made by this topology: delete it, or give it another name`,
   ];
 }
 
@@ -271,34 +203,31 @@ function removalsOf(wanted: Topology, found: Found): { steps: Step[]; kept: stri
   const remove = (what: string, target: Target): Step => ({ kind: 'remove', what, details: [], target });
 
   const bindings = record.bindings
-    // Tasks of a former division of the shards may still hold the record of such a queue, and publish the next one.
+    // Tasks of a former shard layout may still hold the record of such a queue, and publish the next one.
     .filter((binding) => !isLeaseQueue(binding.queue))
-    .filter((binding) => !wanted.bindings.some((other) => named(other) === named(binding)))
+    .filter((binding) => !wanted.bindings.some((other) => isEqual(other, binding)))
     .flatMap((binding) =>
       found.bindings
         .filter((other) => isSameBinding(binding, other))
-        .map(({ propertiesKey }) => remove(named(binding), { type: 'binding', binding, propertiesKey })),
+        .map((other) => remove(nameOf(binding), { type: 'binding', binding, propertiesKey: other.properties_key })),
     );
   const policies = missing(found.policies, wanted.policies).flatMap((there): Step[] => {
     const ours = record.policies.filter(({ name }) => name === there.name);
-    const [policy] = ours.filter((some) => isEqual(some, there));
+    const policy = ours.find((some) => isEqual(some, there));
     const what = `policy ${there.name}`;
-    if (policy === undefined) {
-      if (ours.length > 0) kept.push(`${what} is kept: it was changed after it was applied`);
-      return [];
-    }
-    const needed = neededBy(policy, wanted, found);
-    if (needed === undefined) return [remove(what, { type: 'policy', policy })];
-    kept.push(`${what} is kept: it governs ${needed}`);
+    const governed = policy && governedBy(policy, wanted, found);
+    if (policy && governed === undefined) return [remove(what, { type: 'policy', policy })];
+    if (policy) kept.push(`${what} is kept: it governs ${governed}`);
+    else if (ours.length > 0) kept.push(`${what} is kept: it was changed after it was applied`);
     return [];
   });
-  const permissions = usersIn(record)
+  const permissions = [...new Set(record.permissions.map(({ user }) => user))]
     .filter((user) => user !== found.login && !isWanted(user, wanted))
     .flatMap((user): Step[] => {
       const there = permissionsOf(found, user);
       if (there === undefined) return [];
       const what = `permissions of ${user}`;
-      if (record.permissions.some((some) => isEqual(some, there)))
+      if (record.permissions.some((some) => isEqual(some, { user, ...there })))
         return [remove(what, { type: 'permissions', user, permissions: there })];
       kept.push(`${what} are kept: they were changed after they were applied`);
       return [];
@@ -307,15 +236,13 @@ function removalsOf(wanted: Topology, found: Found): { steps: Step[]; kept: stri
 }
 
 /** A queue that stays would be without its limits, and RabbitMQ drops what it delivered twenty times. */
-function neededBy(policy: Policy, wanted: Topology, found: Found): string | undefined {
+function governedBy(policy: Policy, wanted: Topology, found: Found): string | undefined {
   const kind = policy.applyTo;
-  const governed = found[kind].filter(({ name }) => governs(policy, kind, name));
-  if (governed.some(({ name }) => wanted[kind].some((own) => own.name === name))) return undefined;
+  const governed: { name: string }[] = found[kind].filter(({ name }) => governs(policy, kind, name));
   const [first] = governed;
-  return first && `${kind === 'queues' ? 'queue' : 'exchange'} ${first.name}`;
+  if (first === undefined || missing(governed, wanted[kind]).length < governed.length) return undefined;
+  return `${kind === 'queues' ? 'queue' : 'exchange'} ${first.name}`;
 }
-
-const usersIn = (record: TopologyRecord): string[] => [...new Set(record.permissions.map(({ user }) => user))];
 
 /** Rotation alternates between the two users of a pair. */
 const isPair = (user: string, other: string): boolean => user === other || user === alternateOf(other);
@@ -325,78 +252,37 @@ export function isWanted(user: string, wanted: Topology): boolean {
 }
 
 function unwantedOf(wanted: Topology, found: Found): Unwanted[] {
-  const { record } = found;
-  const ours = (type: Unwanted['type'], there: readonly { name: string }[], isOurs: (name: string) => boolean) =>
-    there.flatMap(({ name }): Unwanted[] => (isOurs(name) ? [{ type, name }] : []));
-  return [
-    ...ours(
-      'queue',
-      missing(found.queues, wanted.queues),
-      (name) => isLeaseQueue(name) || record?.queues.includes(name) === true,
-    ),
-    ...ours(
-      'exchange',
-      missing(found.exchanges, wanted.exchanges),
-      (name) => record?.exchanges.includes(name) === true,
-    ),
-    ...ours(
-      'user',
-      found.users.filter(({ name }) => name !== found.login && !isWanted(name, wanted)),
-      (name) => record?.users.some((user) => isPair(user, name)) === true,
-    ),
-  ];
+  const { exchanges, queues, users } = found.record ?? EMPTY_RECORD;
+  const unwanted: Unwanted[] = [];
+  for (const { name } of missing(found.queues, wanted.queues))
+    if (isLeaseQueue(name) || queues.includes(name)) unwanted.push({ type: 'queue', name });
+  for (const { name } of missing(found.exchanges, wanted.exchanges))
+    if (exchanges.includes(name)) unwanted.push({ type: 'exchange', name });
+  for (const { name } of found.users)
+    if (name !== found.login && !isWanted(name, wanted) && users.some((user) => isPair(user, name)))
+      unwanted.push({ type: 'user', name });
+  return unwanted;
 }
 
-function leftAlone(wanted: Topology, found: Found, unwanted: readonly Unwanted[]): string[] {
-  const { record } = found;
-  const others = (what: string, there: readonly { name: string }[], own: readonly { name: string }[]) =>
-    missing(there, own).map(({ name }) => `${what} ${name}`);
-  const named = (type: Unwanted['type']) => unwanted.filter((some) => some.type === type);
-  const bindings = [...wanted.bindings, ...(record?.bindings ?? [])];
-  return [
-    ...others('exchange', found.exchanges, [...wanted.exchanges, ...named('exchange')]),
-    ...others('queue', found.queues, [...wanted.queues, ...named('queue')]),
-    ...found.bindings
-      .filter((other) => !bindings.some((binding) => isSameBinding(binding, other)))
-      // It stays with its queue, which is named.
-      .filter(({ destination }) => !named('queue').some(({ name }) => name === destination && isLeaseQueue(name)))
-      .map(namedOther),
-    ...others('policy', found.policies, [...wanted.policies, ...(record?.policies ?? [])]),
-    ...found.permissions
-      .filter(({ vhost, user }) => vhost === wanted.vhost && user !== found.login && !isWanted(user, wanted))
-      .filter(({ user }) => !record?.permissions.some((some) => some.user === user))
-      .map(({ user }) => `permissions of ${user}`),
-  ];
+function named<T extends { readonly name: string }>(list: readonly T[], name: string): T | undefined {
+  return list.find((some) => some.name === name);
 }
 
 /** Those of the first that are not in the second. */
 function missing<T extends { readonly name: string }>(list: readonly T[], others: readonly { name: string }[]): T[] {
-  return list.filter(({ name }) => !others.some((other) => other.name === name));
+  return list.filter(({ name }) => named(others, name) === undefined);
 }
 
-function named({ exchange, queue, routingKey }: Binding): string {
+function nameOf({ exchange, queue, routingKey }: Binding): string {
   return `binding ${exchange} → ${queue} (${show(routingKey)})`;
 }
 
-function namedOther({ source, destination, destinationType, routingKey }: FoundBinding): string {
-  const to = destinationType === 'queue' ? destination : `exchange ${destination}`;
-  return `binding ${source} → ${to} (${show(routingKey)})`;
-}
-
-interface Difference {
-  readonly key: string;
-  readonly is: unknown;
-  readonly should: unknown;
-}
-
-function differences(should: object, is: object): Difference[] {
-  const [wanted, actual] = [
-    new Map<string, unknown>(Object.entries(should)),
-    new Map<string, unknown>(Object.entries(is)),
-  ];
-  return [...new Set([...wanted.keys(), ...actual.keys()])]
-    .filter((key) => JSON.stringify(wanted.get(key)) !== JSON.stringify(actual.get(key)))
-    .map((key) => ({ key, is: actual.get(key), should: wanted.get(key) }));
+/** Keys with another value, or that only one of the two has. */
+function differences(wanted: object, there: object) {
+  const [should, is] = [wanted, there].map((some): Record<string, unknown> => ({ ...some }));
+  return Object.keys({ ...wanted, ...there })
+    .map((key) => ({ key, is: is?.[key], should: should?.[key] }))
+    .filter(({ is, should }) => JSON.stringify(is) !== JSON.stringify(should));
 }
 
 function show(value: unknown): string {

@@ -1,15 +1,32 @@
-// What was created or changed by this topology, recorded on the broker itself, as a global parameter for each vhost: the
-// only reason ever to remove something. Written before the changes, so that it is true wherever they end; what is not
-// there any more is left out afterwards. What was there before, and was as wanted, is in no record. Pure.
+// What this topology created or changed, recorded on the broker itself, as a global parameter for each vhost: the only
+// reason ever to remove something. It is written before the changes, so that it is true wherever they end; afterwards
+// what does not exist any more leaves it. What existed before, and was as wanted, is in no record. Pure.
 
 import { z } from 'zod';
 import type { FoundBinding, FoundPermissions, FoundPolicy } from '../management/management-api.ts';
-
-import { TOPOLOGY } from './resource-properties.ts';
 import type { Step } from './steps.ts';
-import type { Binding } from './topology.ts';
+import { type Binding, type Permissions, TOPOLOGY } from './topology.ts';
+
+const NAMES = z.array(z.string());
+const RECORD = z.object({
+  exchanges: NAMES,
+  queues: NAMES,
+  users: NAMES,
+  bindings: TOPOLOGY.shape.bindings,
+  policies: TOPOLOGY.shape.policies,
+  permissions: z.array(z.object({ user: z.string(), configure: z.string(), write: z.string(), read: z.string() })),
+});
 
 export type TopologyRecord = z.output<typeof RECORD>;
+
+export const EMPTY_RECORD: TopologyRecord = {
+  exchanges: [],
+  queues: [],
+  users: [],
+  bindings: [],
+  policies: [],
+  permissions: [],
+};
 
 export const recordName = (vhost: string): string => `ingestor-topology.${vhost}`;
 
@@ -18,17 +35,16 @@ export function parseRecord(value: unknown): TopologyRecord | undefined {
   return RECORD.safeParse(value).data;
 }
 
-/** What the steps are about to make true, beside what was: of a policy that changes, both values. */
+/** With what the steps are about to make true: of a policy that changes, both values. */
 export function withSteps(record: TopologyRecord, steps: readonly Step[], login: string): TopologyRecord {
   const next = { ...record };
-  for (const { kind, target } of steps) {
-    if (kind === 'remove') continue;
+  for (const { target } of steps) {
     if (target.type === 'exchange') next.exchanges = added(next.exchanges, target.exchange.name);
     if (target.type === 'queue') next.queues = added(next.queues, target.queue.name);
-    if (target.type === 'user' && kind === 'create') next.users = added(next.users, target.user.name);
+    if (target.type === 'user') next.users = added(next.users, target.user.name);
     if (target.type === 'binding') next.bindings = added(next.bindings, target.binding);
     if (target.type === 'policy') next.policies = added(next.policies, target.policy);
-    // Who applies the topology needs its permissions, whoever it is next time.
+    // The user that applies the topology needs its permissions, also where another one does so next time.
     if (target.type === 'permissions' && target.user !== login)
       next.permissions = added(next.permissions, { user: target.user, ...target.permissions });
   }
@@ -45,47 +61,56 @@ export interface Present {
   readonly permissions: readonly FoundPermissions[];
 }
 
-/** Without what the broker does not have any more, and without former values where it has another recorded one. */
+/** Without what does not exist any more, and without former values where the present one is recorded too. */
 export function pruned(record: TopologyRecord, present: Present): TopologyRecord {
-  const there = (list: readonly { readonly name: string }[]) => (name: string) =>
+  const exists = (list: readonly { readonly name: string }[]) => (name: string) =>
     list.some((some) => some.name === name);
+  const latest = <T>(recorded: readonly T[], isSame: (one: T, other: T) => boolean, found: (one: T) => unknown) =>
+    recorded.filter((one) => {
+      const there = found(one);
+      const values = recorded.filter((other) => isSame(one, other));
+      return there !== undefined && (isEqual(one, there) || !values.some((value) => isEqual(value, there)));
+    });
   return {
-    exchanges: record.exchanges.filter(there(present.exchanges)),
-    queues: record.queues.filter(there(present.queues)),
-    users: record.users.filter(there(present.users)),
+    exchanges: record.exchanges.filter(exists(present.exchanges)),
+    queues: record.queues.filter(exists(present.queues)),
+    users: record.users.filter(exists(present.users)),
     bindings: record.bindings.filter((binding) => present.bindings.some((other) => isSameBinding(binding, other))),
-    policies: record.policies.filter((policy) => {
-      const found = present.policies.find(({ name }) => name === policy.name);
-      const others = record.policies.filter(({ name }) => name === policy.name);
-      return found && (isEqual(policy, found) || !others.some((other) => isEqual(other, found)));
-    }),
-    permissions: record.permissions.filter((permissions) => {
-      const found = permissionsOf(present, permissions.user);
-      const others = record.permissions.filter(({ user }) => user === permissions.user);
-      return found && (isEqual(permissions, found) || !others.some((other) => isEqual(other, found)));
-    }),
+    policies: latest(
+      record.policies,
+      (one, other) => one.name === other.name,
+      ({ name }) => present.policies.find((policy) => policy.name === name),
+    ),
+    permissions: latest(
+      record.permissions,
+      (one, other) => one.user === other.user,
+      ({ user }) => {
+        const there = permissionsOf(present, user);
+        return there && { user, ...there };
+      },
+    ),
   };
 }
 
-/** In this vhost, in the form of the record. */
-export function permissionsOf(present: Pick<Present, 'vhost' | 'permissions'>, user: string) {
+/** In this vhost. */
+export function permissionsOf(present: Pick<Present, 'vhost' | 'permissions'>, user: string): Permissions | undefined {
   const found = present.permissions.find((some) => some.user === user && some.vhost === present.vhost);
   if (found === undefined) return undefined;
   const { configure, write, read } = found;
-  return { user, configure, write, read };
+  return { configure, write, read };
 }
 
 export function isSameBinding(binding: Binding, other: FoundBinding): boolean {
   return (
     other.source === binding.exchange &&
-    other.destinationType === 'queue' &&
+    other.destination_type === 'queue' &&
     other.destination === binding.queue &&
-    other.routingKey === binding.routingKey &&
+    other.routing_key === binding.routingKey &&
     Object.keys(other.arguments).length === 0
   );
 }
 
-/** Whatever the order of the keys. */
+/** Whatever the order of keys and of lists. */
 export function isEqual(one: unknown, other: unknown): boolean {
   return canonical(one) === canonical(other);
 }
@@ -95,31 +120,10 @@ export function canonical(value: unknown): string {
   if (Array.isArray(value)) return `[${value.map(canonical).toSorted().join()}]`;
   if (typeof value !== 'object' || value === null) return JSON.stringify(value) ?? 'null';
   const entries = Object.entries(value).filter(([, inner]) => inner !== undefined);
-  return `{${entries
-    .map(([key, inner]) => `${JSON.stringify(key)}:${canonical(inner)}`)
-    .toSorted()
-    .join()}}`;
+  const texts = entries.map(([key, inner]) => `${JSON.stringify(key)}:${canonical(inner)}`);
+  return `{${texts.toSorted().join()}}`;
 }
 
 function added<T>(list: readonly T[], item: T): T[] {
   return list.some((other) => isEqual(other, item)) ? [...list] : [...list, item];
 }
-
-const NAMES = z.array(z.string());
-const RECORD = z.object({
-  exchanges: NAMES,
-  queues: NAMES,
-  users: NAMES,
-  bindings: TOPOLOGY.shape.bindings,
-  policies: TOPOLOGY.shape.policies,
-  permissions: z.array(z.object({ user: z.string(), configure: z.string(), write: z.string(), read: z.string() })),
-});
-
-export const EMPTY_RECORD: TopologyRecord = {
-  exchanges: [],
-  queues: [],
-  users: [],
-  bindings: [],
-  policies: [],
-  permissions: [],
-};

@@ -1,26 +1,19 @@
 // The topology as properties of a CloudFormation resource and back. CloudFormation turns every number and boolean into
 // a text, and `cdk diff` shows what changed property by property: so each exchange, queue, binding, policy and user is
 // a property of its own, whose value is JSON.
-import { z } from 'zod';
-import type { Topology } from './topology.ts';
+import { jsonOf } from '../management/json.ts';
+import { TOPOLOGY, type Topology } from './topology.ts';
+
+type Listed = Readonly<Record<string, string>>;
 
 export interface TopologyProperties {
   readonly Vhost: string;
-  readonly Exchanges: Readonly<Record<string, string>>;
-  readonly Queues: Readonly<Record<string, string>>;
-  readonly Bindings: Readonly<Record<string, string>>;
-  readonly Policies: Readonly<Record<string, string>>;
-  readonly Users: Readonly<Record<string, string>>;
+  readonly Exchanges: Listed;
+  readonly Queues: Listed;
+  readonly Bindings: Listed;
+  readonly Policies: Listed;
+  readonly Users: Listed;
 }
-
-/** Variables of the function that applies the topology: where it does so, and the secrets that it reads for it. */
-export const TOPOLOGY_ENV = {
-  /** `https://host` */
-  managementUrl: 'MANAGEMENT_URL',
-  administratorSecretArn: 'ADMINISTRATOR_SECRET_ARN',
-  /** JSON, by the name of a user in the topology: the secret that says under which name and password it logs in. */
-  loginSecretArns: 'LOGIN_SECRET_ARNS',
-} as const;
 
 /** Tag of the first login's secret: what was applied last, as `fingerprint` has it. */
 export const APPLIED_TAG = 'topology-applied';
@@ -30,10 +23,7 @@ export interface ResourceProperties {
   readonly Topology: TopologyProperties;
   /** Another one is a change to CloudFormation, and nothing else. */
   readonly Revision: number;
-  /**
-   * Only so that CloudFormation sees a change of the broker or of a secret: the function takes both from its environment,
-   * because whoever may send it an event should not choose where the administrator's password goes.
-   */
+  /** Only so that CloudFormation sees a change of the broker or of a secret: the function reads its environment. */
   readonly ManagementUrl: string;
   readonly LoginSecretArns: Readonly<Record<string, string>>;
 }
@@ -60,7 +50,7 @@ export function fromProperties(properties: TopologyProperties): Topology {
     vhost: properties.Vhost,
     exchanges: listed(properties.Exchanges),
     queues: listed(properties.Queues),
-    bindings: Object.values(properties.Bindings ?? {}).map(fromJson),
+    bindings: Object.values(properties.Bindings ?? {}).map(jsonOf),
     policies: listed(properties.Policies),
     users: listed(properties.Users),
   });
@@ -69,44 +59,10 @@ export function fromProperties(properties: TopologyProperties): Topology {
   throw new Error(`Topology.${issue?.path.join('.')}: ${issue?.message}. Was it made by another version?`);
 }
 
-/** Also a property that was not there: a list may be new. */
-function listed(record: Readonly<Record<string, string>> | undefined): unknown[] {
-  return Object.entries(record ?? {}).map(([name, json]) => ({ name, ...Object(fromJson(json)) }));
+function listed(properties: Listed): unknown[] {
+  return Object.entries(properties ?? {}).map(([name, json]) => ({ name, ...Object(jsonOf(json)) }));
 }
 
-function named(list: readonly { readonly name: string }[]): Record<string, string> {
+function named(list: readonly { readonly name: string }[]): Listed {
   return Object.fromEntries(list.map(({ name, ...rest }) => [name, JSON.stringify(rest)]));
 }
-
-function fromJson(json: string): unknown {
-  try {
-    return JSON.parse(json);
-  } catch {
-    return undefined;
-  }
-}
-
-const VALUES = z.record(z.string(), z.union([z.string(), z.number(), z.boolean()]));
-export const TOPOLOGY = z.object({
-  vhost: z.string(),
-  exchanges: z.array(z.object({ name: z.string(), type: z.enum(['topic', 'direct', 'fanout']) })),
-  queues: z.array(z.object({ name: z.string(), arguments: VALUES })),
-  bindings: z.array(z.object({ exchange: z.string(), queue: z.string(), routingKey: z.string() })),
-  policies: z.array(
-    z.object({
-      name: z.string(),
-      pattern: z.string(),
-      applyTo: z.enum(['queues', 'exchanges']),
-      priority: z.number(),
-      definition: VALUES,
-    }),
-  ),
-  users: z.array(
-    z.object({
-      name: z.string(),
-      tags: z.array(z.string()),
-      permissions: z.object({ configure: z.string(), write: z.string(), read: z.string() }),
-      limits: z.object({ 'max-connections': z.number(), 'max-channels': z.number() }).optional(),
-    }),
-  ),
-}) satisfies z.ZodType<Topology>;

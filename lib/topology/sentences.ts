@@ -1,4 +1,4 @@
-// What a person does about what is no longer wanted: the command that shows what it holds, and removes it when told so.
+// What a person does about what is no longer wanted: the command that shows what it holds, and removes it with --yes.
 // Pure words; the command is bin/topology.ts.
 
 import type { Plan, Unwanted } from './plan.ts';
@@ -9,7 +9,7 @@ export function keptSentences(
   where: { readonly vhost: string; readonly url: string },
 ): string[] {
   return [
-    ...unwanted.map((some) => `${some.type} ${some.name} is not wanted any more, and stays: ${command(some, where)}`),
+    ...unwanted.map((some) => `${some.type} ${some.name} is no longer wanted, and stays: ${command(some, where)}`),
     ...kept,
   ];
 }
@@ -28,5 +28,5 @@ function quoted(text: string): string {
 export function withoutPasswordSentence({ user, exists }: Plan['withoutPassword'][number]): string {
   return exists
     ? `user ${user} keeps its password: none was given`
-    : `user ${user} is left out: it does not exist yet, and no password was given`;
+    : `user ${user} is skipped: it does not exist yet, and no password was given`;
 }

@@ -12,7 +12,7 @@ export interface Step {
 }
 
 export type Target =
-  | { readonly type: 'vhost'; readonly vhost: string }
+  | { readonly type: 'vhost' }
   | { readonly type: 'policy'; readonly policy: Policy }
   | { readonly type: 'exchange'; readonly exchange: Exchange }
   | { readonly type: 'queue'; readonly queue: Queue }

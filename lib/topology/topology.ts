@@ -1,7 +1,8 @@
 // The broker's layout as one typed value: exchanges, queues, bindings, policies, users. Data only, and JSON-able. Names
-// come from service/contract/. What is sound about it: rules.ts. How a broker gets there: plan.ts, apply.ts.
-// Arguments of a queue can never change, so all that may change is policy, and everything is durable.
+// come from service/contract/. What must hold for it: rules.ts. How a broker gets there: plan.ts, apply.ts.
+// Arguments of a queue can never change, so everything that may change is a policy. Everything is durable.
 
+import { z } from 'zod';
 import {
   EXCHANGES,
   identifyQueue,
@@ -10,103 +11,72 @@ import {
   QUEUES,
   USERS,
   VHOST,
+  WORKER_QUEUES,
 } from '../../service/contract/names.ts';
 
-export interface Topology {
-  readonly vhost: string;
-  readonly exchanges: readonly Exchange[];
-  readonly queues: readonly Queue[];
-  readonly bindings: readonly Binding[];
-  readonly policies: readonly Policy[];
-  readonly users: readonly User[];
-}
-
 /** An argument or a policy's value, as the management API has it. */
-export type Value = string | number | boolean;
+const VALUES = z.record(z.string(), z.union([z.string(), z.number(), z.boolean()]));
 
-/** Durable. */
-export interface Exchange {
-  readonly name: string;
-  readonly type: 'topic' | 'direct' | 'fanout';
-}
+export const TOPOLOGY = z.object({
+  vhost: z.string(),
+  exchanges: z.array(z.object({ name: z.string(), type: z.enum(['topic', 'direct', 'fanout']) })),
+  queues: z.array(z.object({ name: z.string(), arguments: VALUES })),
+  bindings: z.array(z.object({ exchange: z.string(), queue: z.string(), routingKey: z.string() })),
+  policies: z.array(
+    z.object({
+      name: z.string(),
+      /** A regular expression, matched anywhere in a name unless anchored. */
+      pattern: z.string(),
+      /** Not 'quorum_queues': RabbitMQ has that from 3.12 on only. */
+      applyTo: z.enum(['queues', 'exchanges']),
+      /** Of those that match, the one with the highest priority applies, alone. */
+      priority: z.number(),
+      definition: VALUES,
+    }),
+  ),
+  users: z.array(
+    z.object({
+      name: z.string(),
+      /** For the management plugin: none means that the user cannot log in there. */
+      tags: z.array(z.string()),
+      /** Regular expressions on names of exchanges and queues, matched anywhere unless anchored; '' matches none. */
+      permissions: z.object({ configure: z.string(), write: z.string(), read: z.string() }),
+      /** As RabbitMQ names them. Without them the user keeps those it has. */
+      limits: z.object({ 'max-connections': z.number(), 'max-channels': z.number() }).optional(),
+    }),
+  ),
+});
 
-/** Durable. */
-export interface Queue {
-  readonly name: string;
-  readonly arguments: Readonly<Record<string, Value>>;
-}
+export type Topology = z.output<typeof TOPOLOGY>;
+export type Exchange = Topology['exchanges'][number];
+export type Queue = Topology['queues'][number];
+export type Binding = Topology['bindings'][number];
+export type Policy = Topology['policies'][number];
+export type User = Topology['users'][number];
+export type Permissions = User['permissions'];
+export type UserLimits = NonNullable<User['limits']>;
 
-export interface Binding {
-  readonly exchange: string;
-  readonly queue: string;
-  readonly routingKey: string;
-}
-
-export interface Policy {
-  readonly name: string;
-  /** A regular expression, matched anywhere in a name unless anchored. */
-  readonly pattern: string;
-  /** Not 'quorum_queues': RabbitMQ has that from 3.12 on only. The pattern tells queues apart. */
-  readonly applyTo: 'queues' | 'exchanges';
-  /** The highest one that matches applies, alone. */
-  readonly priority: number;
-  readonly definition: Readonly<Record<string, Value>>;
-}
-
-export interface User {
-  readonly name: string;
-  /** For the management plugin: none means that the user cannot log in there. */
-  readonly tags: readonly string[];
-  /** Regular expressions on names of exchanges and queues, matched anywhere unless anchored; '' matches none. */
-  readonly permissions: Permissions;
-  /** In the words of RabbitMQ's user limits. @default - whatever limits the user has */
-  readonly limits?: UserLimits;
-}
-
-export interface UserLimits {
-  readonly 'max-connections': number;
-  readonly 'max-channels': number;
-}
-
-export interface Permissions {
-  readonly configure: string;
-  readonly write: string;
-  readonly read: string;
-}
-
-/** What a deployer may set to the size of the broker and the patience of the workers. */
-export interface Limits {
+/** What depends on the size of the broker and on how fast the workers are. */
+export const DEFAULT_LIMITS = {
   /** How long an interaction waits for a worker. Its token lives for 15 minutes, so later it cannot be answered. */
-  readonly interactionsTtlMs: number;
-  /** Beyond it the ingestor's publishes are refused, and wait in its outbox. */
-  readonly interactionsMaxMessages: number;
-  readonly interactionsMaxBytes: number;
-  /** Beyond it the oldest go. */
-  readonly guildEventsMaxMessages: number;
-  readonly guildEventsMaxBytes: number;
-  readonly gatewayEventsMaxMessages: number;
-  /**
-   * Deliveries that end without an answer, as a worker dies of them, after which a message is set aside into the dead
-   * letters. Before RabbitMQ 4.3 a nack with requeue counts as well.
-   */
-  readonly deliveryLimit: number;
-  /** How long dead letters and unrouted messages are kept, and how much of each: beyond it the oldest go. */
-  readonly setAsideTtlMs: number;
-  readonly setAsideMaxBytes: number;
-}
-
-export const DEFAULT_LIMITS: Limits = {
   interactionsTtlMs: 15 * 60_000,
+  /** Beyond it the ingestor's publishes are refused, and wait in its outbox. */
   interactionsMaxMessages: 1_000_000,
   interactionsMaxBytes: 2 * 1024 ** 3,
+  /** Beyond it the oldest are dead-lettered. */
   guildEventsMaxMessages: 1_000_000,
   guildEventsMaxBytes: 4 * 1024 ** 3,
   gatewayEventsMaxMessages: 100_000,
-  // RabbitMQ 4's own default, said here because there it would drop what it limits.
+  /**
+   * Deliveries that end without an acknowledgement, because the worker ends, after which a message is dead-lettered.
+   * Before RabbitMQ 4.3 a nack with requeue counts as well. It is RabbitMQ 4's own default.
+   */
   deliveryLimit: 20,
-  setAsideTtlMs: 7 * 24 * 60 * 60_000,
-  setAsideMaxBytes: 1024 ** 3,
+  /** How long dead letters and unrouted messages are kept, and how much of each: beyond it the oldest are dropped. */
+  deadLettersTtlMs: 7 * 24 * 60 * 60_000,
+  deadLettersMaxBytes: 1024 ** 3,
 };
+export type Limits = Readonly<typeof DEFAULT_LIMITS>;
 
 export interface DiscordTopologyOptions {
   /** @default VHOST of service/contract/ */
@@ -162,7 +132,7 @@ export function discordTopology(options: DiscordTopologyOptions = {}): Topology 
   };
 }
 
-/** Whether a queue of this name holds the record of a shard group, of this division of the shards or of another. */
+/** Whether a queue of this name holds a group record, of this shard layout or of another one. */
 export function isLeaseQueue(name: string): boolean {
   return new RegExp(`^${numbered(leaseQueue)}$`).test(name);
 }
@@ -178,13 +148,13 @@ function numbered(nameOf: (number: number) => string): string {
 }
 
 /**
- * By part of the product, no more than it does:
+ * By part of the product, the least that it needs:
  * - ingestor: publishes events; declares, binds, reads and publishes to the lease queues; holds the identify queues,
- *   for which configure is enough; asks for the depth of the queues, for which RabbitMQ 4.3 wants some permission: write
- *   is the least, as it can neither consume nor purge. (It can bind them to the exchange of leases, which no pattern tells
- *   from binding its own.)
- * - worker: consumes events. `read` is also the right to purge: RabbitMQ does not tell the two apart.
- * - deadLetters: reads what was set aside, and publishes it again.
+ *   for which configure is enough; reads the depth of the queues, for which RabbitMQ 4.3 requires some permission: write
+ *   is the least, as it can neither consume nor purge. (It can bind them to the exchange of leases, which no pattern
+ *   distinguishes from binding its own.)
+ * - worker: consumes events. `read` also allows to purge: RabbitMQ has no permission of its own for that.
+ * - deadLetters: reads dead letters, and publishes them again.
  */
 const PERMISSIONS: Readonly<Record<Part, Permissions>> = {
   ingestor: {
@@ -192,16 +162,16 @@ const PERMISSIONS: Readonly<Record<Part, Permissions>> = {
     write: `^(${[numbered(leaseQueue), ...[EXCHANGES.leases, EXCHANGES.events, ...Object.values(QUEUES)].map(literal)].join('|')})$`,
     read: `^(${numbered(leaseQueue)}|${literal(EXCHANGES.leases)})$`,
   },
-  worker: { configure: '', write: '', read: exactly(QUEUES.interactions, QUEUES.guildEvents, QUEUES.gatewayEvents) },
+  worker: { configure: '', write: '', read: exactly(...Object.values(WORKER_QUEUES)) },
   deadLetters: { configure: '', write: exactly(EXCHANGES.events), read: exactly(QUEUES.deadLetters) },
 };
 
 /**
- * So that the ingestor always finds room: what all others may open together, each as both users of its pair, is the
- * broker's limit less what the ingestor's tasks need. It is the limit of one node, because all may meet at one.
+ * Leave room for the ingestor: what all others may open together, each as both users of its pair, is the broker's limit
+ * less what the ingestor's tasks need. It is the limit of one node, because all may connect to the same one.
  */
 function userLimits(connectionLimit: number, tasks: number, shardGroups: number): Readonly<Record<Part, UserLimits>> {
-  // While one version replaces another, both run; and the broker notices the end of a lost host only by its heartbeat.
+  // During a deployment two versions run, and the broker notices a lost host only by its heartbeat.
   const running = Math.max(3 * tasks, 10);
   const ingestor = running * CONNECTIONS_OF_A_TASK;
   const forWorkers = connectionLimit - ingestor - 2 * DEAD_LETTERS_CONNECTIONS - ADMINISTRATORS_CONNECTIONS;
@@ -221,72 +191,64 @@ const limited = (connections: number): UserLimits => ({
   'max-channels': connections * CHANNELS_PER_CONNECTION,
 });
 
-/** One that publishes, and one for the lease (service/main.ts). */
+/** One that publishes, and one for the lease. */
 export const CONNECTIONS_OF_A_TASK = 2;
-/** For events, depths, claims and records, and for the IDENTIFYs that wait. */
+/** For events, depths, claims and records, and for identify queues that wait. */
 const CHANNELS_OF_A_TASK = 10;
 /** Amazon MQ's default on RabbitMQ 4: more lease queues need more channels. */
 const CONSUMERS_PER_CHANNEL = 10;
-/** A person with a tool, now and then. */
+/** For a person with a tool. */
 const DEAD_LETTERS_CONNECTIONS = 5;
-/** For the tests of rotated logins, and for whoever looks after the broker. */
+/** For the tests of rotated logins, and for the administrator. */
 const ADMINISTRATORS_CONNECTIONS = 10;
 /** The least of Amazon MQ's own ratios between the two limits: 300 channels, 100 connections. */
 const CHANNELS_PER_CONNECTION = 3;
 
-/** Each restates what RabbitMQ would fill in otherwise: of several policies that match, one applies, alone. */
+/** Each policy is complete, because of several that match only one applies. */
 function policies(limits: Limits): Policy[] {
   const deadLettered = {
     'dead-letter-exchange': EXCHANGES.deadLetter,
     // The original key and queue are in the header x-death.
     'dead-letter-routing-key': QUEUES.deadLetters,
   };
-  // A message stays in its queue until the dead letters have it. RabbitMQ does that only where nothing is dropped.
-  const surely = { ...deadLettered, 'dead-letter-strategy': 'at-least-once', overflow: 'reject-publish' };
-  // Refusing a publish here would hold up the interactions behind it, so the oldest go: into the dead letters.
+  // A message stays in its queue until the dead-letter queue confirms it. RabbitMQ does that only with reject-publish.
+  const confirmed = { ...deadLettered, 'dead-letter-strategy': 'at-least-once', overflow: 'reject-publish' };
+  // A refused publish would hold up the interactions behind it, so the oldest messages are dead-lettered instead.
   const dropping = { ...deadLettered, 'dead-letter-strategy': 'at-most-once', overflow: 'drop-head' };
-  const setAside = {
-    'message-ttl': limits.setAsideTtlMs,
-    'max-length-bytes': limits.setAsideMaxBytes,
-    overflow: 'drop-head',
-    // There is nowhere further to set it aside to.
-    'delivery-limit': -1,
-  };
-  const queues = (name: string, pattern: string, definition: Policy['definition']): Policy => ({
-    name,
-    pattern,
-    applyTo: 'queues',
-    priority: PRIORITY,
-    definition,
+  const policy = (name: string, pattern: string, definition: Policy['definition']): Policy => ({
+    ...{ name, pattern, applyTo: 'queues', priority: PRIORITY, definition },
   });
   return [
-    queues(QUEUES.interactions, exactly(QUEUES.interactions), {
-      ...surely,
+    policy(QUEUES.interactions, exactly(QUEUES.interactions), {
+      ...confirmed,
       'message-ttl': limits.interactionsTtlMs,
       'max-length': limits.interactionsMaxMessages,
       'max-length-bytes': limits.interactionsMaxBytes,
       'delivery-limit': limits.deliveryLimit,
     }),
-    queues(QUEUES.guildEvents, exactly(QUEUES.guildEvents), {
+    policy(QUEUES.guildEvents, exactly(QUEUES.guildEvents), {
       ...dropping,
       'max-length': limits.guildEventsMaxMessages,
       'max-length-bytes': limits.guildEventsMaxBytes,
       'delivery-limit': limits.deliveryLimit,
     }),
-    queues(QUEUES.gatewayEvents, exactly(QUEUES.gatewayEvents), {
+    policy(QUEUES.gatewayEvents, exactly(QUEUES.gatewayEvents), {
       ...dropping,
       'max-length': limits.gatewayEventsMaxMessages,
       'delivery-limit': limits.deliveryLimit,
     }),
-    queues('set-aside', exactly(QUEUES.deadLetters, QUEUES.unrouted), setAside),
-    // A session record is redelivered at every hand-over, indefinitely. Not the identify queues: those are classic.
-    queues('leases', `^${numbered(leaseQueue)}$`, { ...surely, 'delivery-limit': -1 }),
+    // Brokers already have it under this name.
+    policy('set-aside', exactly(QUEUES.deadLetters, QUEUES.unrouted), {
+      'message-ttl': limits.deadLettersTtlMs,
+      'max-length-bytes': limits.deadLettersMaxBytes,
+      overflow: 'drop-head',
+      'delivery-limit': -1,
+    }),
+    // A group record is redelivered at every hand-over, without an end. Not the identify queues: those are classic.
+    policy('leases', `^${numbered(leaseQueue)}$`, { ...confirmed, 'delivery-limit': -1 }),
     {
-      name: EXCHANGES.events,
-      pattern: exactly(EXCHANGES.events),
+      ...policy(EXCHANGES.events, exactly(EXCHANGES.events), { 'alternate-exchange': EXCHANGES.unrouted }),
       applyTo: 'exchanges',
-      priority: PRIORITY,
-      definition: { 'alternate-exchange': EXCHANGES.unrouted },
     },
   ];
 }

@@ -1,17 +1,17 @@
-// Something that happened in the world, before any session has given it a sequence. Its payload is made when it is
-// written to a socket, and made again, the same, for a replay: a buffer of thousands of events holds no payloads.
+// Something that happened, before any session has given it a sequence. Its payload is made when it is written to a
+// socket, and made again, the same, for a replay: a buffer of thousands of events holds no payloads.
 
-import { GatewayDispatchEvents, GatewayIntentBits, type GatewayMessageCreateDispatchData } from 'discord-api-types/v10';
+import { GatewayDispatchEvents, type GatewayMessageCreateDispatchData } from 'discord-api-types/v10';
 import { withoutContent } from './payloads/content-intent.ts';
 import type { Guild } from './payloads/world.ts';
 
-export interface WorldEvent {
+export interface SimulatedEvent {
   /** Unique; the same in every session that gets it. 0 for what belongs to one session only, such as READY. */
   readonly number: number;
   /** The dispatch's `t`. */
   readonly dispatch: string;
   /** Without a guild it goes to shard 0. */
-  readonly guild: Guild | undefined;
+  readonly guild?: Guild | undefined;
   /** One of these intents lets it through; 0: it needs none. */
   readonly intents: number;
   /** What a worker is due for it; `null`: nothing. */
@@ -20,28 +20,22 @@ export interface WorldEvent {
   make(): object | null;
 }
 
-export const mayPass = (event: WorldEvent, intents: number): boolean =>
-  event.intents === 0 || (event.intents & intents) !== 0;
-
-/** A reader of payloads: who it is, and what it may see. */
-export interface Reader {
+/** What a session may see. */
+export interface View {
   readonly botId: string;
   readonly intents: number;
-  readonly blankContent: boolean;
+  readonly seesContent: boolean;
 }
 
-/** The frame of a dispatch, as this reader gets it. */
-export function frame(event: WorldEvent, sequence: number, reader: Reader): string {
+export const maySee = (event: SimulatedEvent, { intents }: View): boolean =>
+  event.intents === 0 || (event.intents & intents) !== 0;
+
+/** The frame of a dispatch, as a session with this view gets it. */
+export function frame(event: SimulatedEvent, sequence: number, view: View): string {
   const d = event.make();
-  const seen =
-    d !== null && isBlanked(event, reader) ? withoutContent(d as GatewayMessageCreateDispatchData, reader.botId) : d;
+  const isBlanked = !view.seesContent && MESSAGES.includes(event.dispatch);
+  const seen = isBlanked ? withoutContent(d as GatewayMessageCreateDispatchData, view.botId) : d;
   return `{"t":${JSON.stringify(event.dispatch)},"s":${sequence},"op":0,"d":${JSON.stringify(seen)}}`;
 }
 
-function isBlanked({ dispatch }: WorldEvent, { intents, blankContent }: Reader): boolean {
-  return (
-    blankContent &&
-    (intents & GatewayIntentBits.MessageContent) === 0 &&
-    (dispatch === GatewayDispatchEvents.MessageCreate || dispatch === GatewayDispatchEvents.MessageUpdate)
-  );
-}
+const MESSAGES: readonly string[] = [GatewayDispatchEvents.MessageCreate, GatewayDispatchEvents.MessageUpdate];

@@ -1,16 +1,23 @@
-// One client on the gateway's socket: HELLO, the order of opcodes, heartbeats, the limit of sends. Whatever breaks the
-// rules is answered as Discord does and reported as a violation. Who may identify or resume is for the gateway.
+// One client on the gateway's socket: HELLO, the order of opcodes, heartbeats, the limit of sends. What breaks the rules
+// is answered as Discord does and reported as a violation. Who may identify or resume is the gateway's decision.
 //
-//   greeted: HELLO was sent. IDENTIFY or RESUME leads to asked
-//   asked:   the gateway considers it. Leads to joined, or back to greeted by op 9
-//   joined:  has a session; its dispatches are written here. Op 9 leads back to greeted
-//   closed:  the socket is closing or gone
+//   greeted:    HELLO was sent. IDENTIFY or RESUME leads to identified
+//   identified: the gateway gives it a session, whose dispatches are written here. Op 9 leads back to greeted
+//   closed:     the socket is closing or gone
 
-import { GatewayCloseCodes, GatewayOpcodes } from 'discord-api-types/v10';
+import { GatewayOpcodes } from 'discord-api-types/v10';
 import type { WebSocket } from 'ws';
-import { maxSends, type Payload, type Refusal, readHeartbeat, readPayload, SENDS_WINDOW_MS } from './rules.ts';
-import type { Outlet, Session } from './session.ts';
-import { PlainTransport, type Transport, ZlibStreamTransport } from './transport.ts';
+import {
+  type ClosedBy,
+  maxSends,
+  type Payload,
+  Refusal,
+  readHeartbeat,
+  readPayload,
+  SENDS_WINDOW_MS,
+} from './rules.ts';
+import type { Recipient, Session } from './session.ts';
+import { plainTransport, type Transport, zlibStreamTransport } from './transport.ts';
 
 /** What a client did wrong. */
 export interface Violation {
@@ -18,59 +25,54 @@ export interface Violation {
   /** Close code it was answered with; 9 stands for op 9. */
   readonly code: number;
   readonly sentence: string;
-  readonly shardId: number | undefined;
-  readonly sessionId: string | undefined;
 }
 
-export type Closer = 'client' | 'server' | 'network';
-
 /** Owned here, satisfied by the Gateway. */
-export interface Door {
+export interface ConnectionHandler {
   identify(connection: GatewayConnection, d: unknown): void;
   resume(connection: GatewayConnection, d: unknown): void;
-  heartbeat(connection: GatewayConnection, sequence: number | null): void;
-  closed(connection: GatewayConnection, code: number, by: Closer): void;
+  heartbeat(): void;
+  closed(connection: GatewayConnection, code: number, by: ClosedBy): void;
   violation(violation: Violation): void;
 }
 
-export interface ConnectionOptions {
+/** Makes another answer of one: text is sent as it is, anything else as JSON, and `undefined` not at all. */
+export type AnswerChange = (answer: Record<string, unknown>) => unknown;
+
+interface ConnectionOptions {
   readonly heartbeatIntervalMs: number;
   readonly heartbeatGraceMs: number;
   /** `compress=zlib-stream` in the address. */
   readonly zlibStream: boolean;
-  /** The path of the resume address. */
-  readonly byResumeUrl: boolean;
+  /** By the name of a dispatch, or of an opcode. */
+  readonly changes: ReadonlyMap<string, AnswerChange>;
 }
 
 const CLOSE_DEADLINE_MS = 2_000;
-/** A client that reads so slowly is cut off; its session lives on. */
+/** A client that leaves so much unread is disconnected; its session lives on. */
 const MAX_UNREAD_BYTES = 256 * 1_048_576;
 
-export class GatewayConnection implements Outlet {
-  readonly byResumeUrl: boolean;
+export class GatewayConnection implements Recipient {
   readonly #socket: WebSocket;
-  readonly #door: Door;
+  readonly #handler: ConnectionHandler;
   readonly #options: ConnectionOptions;
   readonly #transport: Transport;
-  readonly #plain: PlainTransport | undefined;
   readonly #maxSends: number;
   /** When each payload of the last minute came. */
   readonly #sends: number[] = [];
-  #state: 'greeted' | 'asked' | 'joined' | 'closed' = 'greeted';
+  #state: 'greeted' | 'identified' | 'closed' = 'greeted';
   #session: Session | undefined;
-  #watch: NodeJS.Timeout | undefined;
-  #closedBy: Closer | undefined;
+  #heartbeatDeadline: NodeJS.Timeout | undefined;
+  #closedBy: ClosedBy | undefined;
   #closedWith: number | undefined;
   #frozen: 'no' | 'acks' | 'silent' = 'no';
 
-  constructor(socket: WebSocket, door: Door, options: ConnectionOptions) {
+  constructor(socket: WebSocket, handler: ConnectionHandler, options: ConnectionOptions) {
     this.#socket = socket;
-    this.#door = door;
+    this.#handler = handler;
     this.#options = options;
-    this.byResumeUrl = options.byResumeUrl;
     this.#maxSends = maxSends(options.heartbeatIntervalMs);
-    this.#plain = options.zlibStream ? undefined : new PlainTransport(socket);
-    this.#transport = this.#plain ?? new ZlibStreamTransport(socket);
+    this.#transport = options.zlibStream ? zlibStreamTransport(socket) : plainTransport(socket);
     socket.on('message', (data) => this.#receive(Buffer.isBuffer(data) ? data : Buffer.from(String(data))));
     socket.on('error', () => undefined);
     socket.on('close', (code) => this.#ended(code));
@@ -84,23 +86,18 @@ export class GatewayConnection implements Outlet {
     return this.#state !== 'closed';
   }
 
-  get takes(): boolean {
+  get writable(): boolean {
     return this.open && this.#frozen !== 'silent' && this.#socket.readyState === this.#socket.OPEN;
   }
 
   hello(): void {
-    this.#send(GatewayOpcodes.Hello, {
-      heartbeat_interval: this.#options.heartbeatIntervalMs,
-      _trace: ['["gateway-simulated",{"micros":0}]'],
-    });
-    this.#watchHeartbeat();
+    this.#send(GatewayOpcodes.Hello, { heartbeat_interval: this.#options.heartbeatIntervalMs, _trace: [] });
+    this.#expectHeartbeat();
   }
 
   /** The gateway gave it a session. */
-  join(session: Session, compressLarge = false): void {
-    this.#state = 'joined';
+  join(session: Session): void {
     this.#session = session;
-    if (this.#plain && compressLarge) this.#plain.compressLarge = true;
   }
 
   /** Op 9. It may identify or, if `resumable`, resume on this socket. */
@@ -116,40 +113,33 @@ export class GatewayConnection implements Outlet {
     this.#send(GatewayOpcodes.Reconnect, null);
   }
 
-  /** Op 1: the client is to send a heartbeat at once. */
+  /** Op 1: the client must send a heartbeat at once. */
   requestHeartbeat(): void {
     this.#send(GatewayOpcodes.Heartbeat, null);
   }
 
-  write(text: string): void {
-    if (!this.takes) return;
-    this.#transport.send(text);
+  write(name: string, text: string): void {
+    if (!this.writable) return;
+    const change = this.#options.changes.get(name);
+    const answer = change ? change(JSON.parse(text)) : text;
+    if (answer !== undefined) this.#transport.send(typeof answer === 'string' ? answer : JSON.stringify(answer));
     if (this.#socket.bufferedAmount > MAX_UNREAD_BYTES) this.terminate();
   }
 
-  /** A zombie: heartbeats are not acknowledged any more, and when silent nothing is sent nor heard at all. */
+  /** A zombie: heartbeats are not acknowledged any more, and when silent nothing is sent or read at all. */
   freeze(silent: boolean): void {
     this.#frozen = silent ? 'silent' : 'acks';
-    clearTimeout(this.#watch);
+    clearTimeout(this.#heartbeatDeadline);
     if (silent) this.#socket.pause();
   }
 
-  thaw(): void {
-    if (this.#frozen === 'no') return;
-    this.#frozen = 'no';
-    this.#socket.resume();
-    if (!this.open) return;
-    this.#watchHeartbeat();
-    if (this.#session?.catchUp(this) === false) this.close(GatewayCloseCodes.UnknownError);
-  }
-
-  close(code: number, reason = ''): void {
+  close(code: number): void {
     if (!this.open) return;
     this.#leave('server');
     this.#closedWith = code;
-    this.#transport.flushed(() => this.#socket.close(code, reason));
+    this.#transport.flushed(() => this.#socket.close(code));
     // A client that does not answer the close is not waited for.
-    this.#watch = setTimeout(() => this.#socket.terminate(), CLOSE_DEADLINE_MS).unref();
+    setTimeout(() => this.#socket.terminate(), CLOSE_DEADLINE_MS).unref();
   }
 
   /** The network breaks: a reset, without a close frame. */
@@ -158,89 +148,71 @@ export class GatewayConnection implements Outlet {
     this.#socket.terminate();
   }
 
-  /** Answers something that breaks a rule, and reports it. */
-  punish(rule: string, { code, sentence }: Pick<Refusal, 'code' | 'sentence'>): void {
+  /** Closes because of a violation, and reports it. */
+  refuse(rule: string, { code, sentence }: Refusal): void {
     this.report(rule, code, sentence);
-    this.close(code, CLOSE_REASONS[code] ?? '');
+    this.close(code);
   }
 
   report(rule: string, code: number, sentence: string): void {
-    const { shardId, id: sessionId } = this.#session ?? {};
-    this.#door.violation({ rule, code, sentence, shardId, sessionId });
+    this.#handler.violation({ rule, code, sentence });
   }
 
   #receive(bytes: Buffer): void {
     if (!this.open) return;
     if (this.#sendsTooMuch()) {
-      this.punish('send limit', {
-        code: GatewayCloseCodes.RateLimited,
-        sentence: `more than ${this.#maxSends} payloads were sent within ${SENDS_WINDOW_MS / 1_000} s`,
-      });
+      const sentence = `more than ${this.#maxSends} payloads were sent within ${SENDS_WINDOW_MS / 1_000} s`;
+      this.refuse('send limit', new Refusal('RateLimited', sentence));
       return;
     }
     const payload = readPayload(bytes);
-    if (payload.kind === 'refused') this.punish('payload', payload);
-    else this.#obey(payload);
+    if (payload instanceof Refusal) this.refuse('payload', payload);
+    else this.#handle(payload);
   }
 
-  #obey({ op, d }: Payload): void {
-    switch (op) {
-      case GatewayOpcodes.Heartbeat:
-        this.#heartbeat(d);
+  #handle({ op, d }: Payload): void {
+    if (op === GatewayOpcodes.Heartbeat) this.#heartbeat(d);
+    else if (op === GatewayOpcodes.Identify || op === GatewayOpcodes.Resume) {
+      if (this.#state !== 'greeted') {
+        const sentence = `${GatewayOpcodes[op].toUpperCase()} came on a connection that is already identified`;
+        this.refuse('second identify', new Refusal('AlreadyAuthenticated', sentence));
         return;
-      case GatewayOpcodes.Identify:
-      case GatewayOpcodes.Resume:
-        if (this.#state !== 'greeted') {
-          const name = op === GatewayOpcodes.Identify ? 'IDENTIFY' : 'RESUME';
-          this.punish('second identify', {
-            code: GatewayCloseCodes.AlreadyAuthenticated,
-            sentence: `${name} came on a connection that is already identified`,
-          });
-          return;
-        }
-        this.#state = 'asked';
-        if (op === GatewayOpcodes.Identify) this.#door.identify(this, d);
-        else this.#door.resume(this, d);
-        return;
-      default:
-        if (this.#state === 'greeted')
-          this.punish('not identified', {
-            code: GatewayCloseCodes.NotAuthenticated,
-            sentence: `opcode ${op} came before IDENTIFY`,
-          });
-      // Presence, voice state and requests for members are taken and not answered.
+      }
+      this.#state = 'identified';
+      if (op === GatewayOpcodes.Identify) this.#handler.identify(this, d);
+      else this.#handler.resume(this, d);
+    } else if (this.#state === 'greeted') {
+      const sentence = `opcode ${op} came before IDENTIFY`;
+      this.refuse('not identified', new Refusal('NotAuthenticated', sentence));
     }
+    // Presence, voice state and requests for members are accepted and not answered.
   }
 
   #heartbeat(d: unknown): void {
-    const heartbeat = readHeartbeat(d);
-    if (heartbeat.kind === 'refused') {
-      this.punish('payload', heartbeat);
+    const sequence = readHeartbeat(d);
+    if (sequence instanceof Refusal) {
+      this.refuse('payload', sequence);
       return;
     }
-    const { sequence } = heartbeat;
     if (this.#session && sequence !== null && sequence > this.#session.sequence) {
-      this.punish('heartbeat sequence', {
-        code: GatewayCloseCodes.InvalidSeq,
-        sentence: `a heartbeat says ${sequence}, but this session only came to ${this.#session.sequence}`,
-      });
+      const sentence = `a heartbeat has the sequence ${sequence}, but this session's last is ${this.#session.sequence}`;
+      this.refuse('heartbeat sequence', new Refusal('InvalidSeq', sentence));
       return;
     }
-    this.#door.heartbeat(this, sequence);
+    if (this.#session) this.#handler.heartbeat();
     if (this.#frozen !== 'no') return;
-    this.#watchHeartbeat();
-    this.#send(GatewayOpcodes.HeartbeatAck, undefined);
+    this.#expectHeartbeat();
+    this.#send(GatewayOpcodes.HeartbeatAck, null);
   }
 
-  #watchHeartbeat(): void {
+  #expectHeartbeat(): void {
     const { heartbeatIntervalMs, heartbeatGraceMs } = this.#options;
-    clearTimeout(this.#watch);
-    this.#watch = setTimeout(() => {
-      this.punish('heartbeat missing', {
-        code: GatewayCloseCodes.UnknownError,
-        sentence: `no heartbeat came for ${heartbeatIntervalMs + heartbeatGraceMs} ms; the interval is ${heartbeatIntervalMs} ms`,
-      });
-    }, heartbeatIntervalMs + heartbeatGraceMs).unref();
+    const waitMs = heartbeatIntervalMs + heartbeatGraceMs;
+    clearTimeout(this.#heartbeatDeadline);
+    this.#heartbeatDeadline = setTimeout(() => {
+      const sentence = `no heartbeat came for ${waitMs} ms; the interval is ${heartbeatIntervalMs} ms`;
+      this.refuse('heartbeat missing', new Refusal('UnknownError', sentence));
+    }, waitMs).unref();
   }
 
   #sendsTooMuch(): boolean {
@@ -251,38 +223,20 @@ export class GatewayConnection implements Outlet {
   }
 
   #send(op: GatewayOpcodes, d: unknown): void {
-    this.write(JSON.stringify({ t: null, s: null, op, d: d ?? null }));
+    this.write(GatewayOpcodes[op], JSON.stringify({ t: null, s: null, op, d }));
   }
 
   #ended(code: number): void {
     this.#leave(code === 1006 ? 'network' : 'client');
     this.#transport.destroy();
-    const by = this.#closedBy ?? 'network';
-    this.#door.closed(this, by === 'server' ? (this.#closedWith ?? code) : code, by);
+    this.#handler.closed(this, this.#closedWith ?? code, this.#closedBy ?? 'network');
   }
 
   /** From here on its session goes on without it. */
-  #leave(by: Closer): void {
+  #leave(by: ClosedBy): void {
     this.#state = 'closed';
     this.#closedBy ??= by;
-    clearTimeout(this.#watch);
+    clearTimeout(this.#heartbeatDeadline);
     this.#session?.detach(this);
   }
 }
-
-const CLOSE_REASONS: Readonly<Record<number, string>> = {
-  [GatewayCloseCodes.UnknownError]: 'Unknown error.',
-  [GatewayCloseCodes.UnknownOpcode]: 'Unknown opcode.',
-  [GatewayCloseCodes.DecodeError]: 'Error while decoding payload.',
-  [GatewayCloseCodes.NotAuthenticated]: 'Not authenticated.',
-  [GatewayCloseCodes.AuthenticationFailed]: 'Authentication failed.',
-  [GatewayCloseCodes.AlreadyAuthenticated]: 'Already authenticated.',
-  [GatewayCloseCodes.InvalidSeq]: 'Invalid seq.',
-  [GatewayCloseCodes.RateLimited]: 'Rate limited.',
-  [GatewayCloseCodes.SessionTimedOut]: 'Session timed out.',
-  [GatewayCloseCodes.InvalidShard]: 'Invalid shard.',
-  [GatewayCloseCodes.ShardingRequired]: 'Sharding required.',
-  [GatewayCloseCodes.InvalidAPIVersion]: 'Invalid API version.',
-  [GatewayCloseCodes.InvalidIntents]: 'Invalid intent(s).',
-  [GatewayCloseCodes.DisallowedIntents]: 'Disallowed intent(s).',
-};

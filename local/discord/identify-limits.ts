@@ -2,40 +2,36 @@
 // all shards. RESUMEs are not counted. Pure: the time comes from the caller.
 // https://discord.com/developers/docs/events/gateway#rate-limiting
 
-export interface IdentifyLimitsOptions {
-  readonly maxConcurrency: number;
-  readonly everyMs: number;
-  /** How much earlier is still accepted. */
-  readonly slackMs: number;
-  readonly total: number;
-  readonly windowMs: number;
-}
+import type { APIGatewaySessionStartLimit } from 'discord-api-types/v10';
+import type { SimulatorOptions } from './options.ts';
 
-export type Admission =
-  | { readonly kind: 'admitted' }
+type Admission =
+  | { readonly kind: 'admitted' | 'exhausted' }
   /** The bucket was used so many ms ago, which is too short. */
-  | { readonly kind: 'too early'; readonly bucket: number; readonly sinceMs: number }
-  | { readonly kind: 'exhausted' };
+  | { readonly kind: 'too early'; readonly bucket: number; readonly sinceMs: number };
+
+/** How much earlier is still accepted. */
+const SLACK = 0.02;
 
 export class IdentifyLimits {
-  readonly #options: IdentifyLimitsOptions;
+  readonly #options: SimulatorOptions;
   readonly #lastInBucket = new Map<number, number>();
   #windowFrom: number;
   #used = 0;
 
-  constructor(options: IdentifyLimitsOptions, now: number) {
+  constructor(options: SimulatorOptions, now: number) {
     this.#options = options;
     this.#windowFrom = now;
   }
 
   /** Counts only what it admits. */
   admit(shardId: number, now: number): Admission {
-    this.#roll(now);
-    const { maxConcurrency, everyMs, slackMs, total } = this.#options;
-    if (this.#used >= total) return { kind: 'exhausted' };
+    this.#renew(now);
+    const { maxConcurrency, identifyEveryMs, dailyIdentifies } = this.#options;
+    if (this.#used >= dailyIdentifies) return { kind: 'exhausted' };
     const bucket = shardId % maxConcurrency;
     const last = this.#lastInBucket.get(bucket);
-    if (last !== undefined && now - last < everyMs - slackMs)
+    if (last !== undefined && now - last < identifyEveryMs * (1 - SLACK))
       return { kind: 'too early', bucket, sinceMs: Math.round(now - last) };
     this.#lastInBucket.set(bucket, now);
     this.#used += 1;
@@ -43,22 +39,22 @@ export class IdentifyLimits {
   }
 
   /** `session_start_limit` of GET /gateway/bot. */
-  state(now: number): { total: number; remaining: number; reset_after: number; max_concurrency: number } {
-    this.#roll(now);
-    const { total, windowMs, maxConcurrency } = this.#options;
+  state(now: number): APIGatewaySessionStartLimit {
+    this.#renew(now);
+    const { dailyIdentifies: total, identifyBudgetWindowMs, maxConcurrency } = this.#options;
     return {
       total,
       remaining: total - this.#used,
-      reset_after: Math.ceil(this.#windowFrom + windowMs - now),
+      reset_after: Math.ceil(this.#windowFrom + identifyBudgetWindowMs - now),
       max_concurrency: maxConcurrency,
     };
   }
 
-  #roll(now: number): void {
-    const { windowMs } = this.#options;
-    const windows = Math.floor((now - this.#windowFrom) / windowMs);
+  #renew(now: number): void {
+    const { identifyBudgetWindowMs } = this.#options;
+    const windows = Math.floor((now - this.#windowFrom) / identifyBudgetWindowMs);
     if (windows < 1) return;
-    this.#windowFrom += windows * windowMs;
+    this.#windowFrom += windows * identifyBudgetWindowMs;
     this.#used = 0;
   }
 }

@@ -1,10 +1,10 @@
-// A small seeded generator of random numbers (a counter with a strong mixing step): the same seeds give the same row on
-// every machine. For payloads and schedules, not for secrets.
+// A small seeded generator of random numbers (a counter with a strong mixing step): the same seeds give the same numbers
+// on every machine. For payloads and schedules, not for secrets.
 
 export class Random {
   #state: number;
 
-  /** @param seeds any integers; each of them changes the whole row */
+  /** @param seeds any integers; each of them changes every number */
   constructor(...seeds: readonly number[]) {
     let state = 0x9e3779b9;
     for (const seed of seeds) state = mix(state ^ mix(seed | 0)) + 0x6d2b79f5;
@@ -27,7 +27,6 @@ export class Random {
     return Math.floor(this.next() * bound);
   }
 
-  /** True as often as `probability` says. */
   chance(probability: number): boolean {
     return this.next() < probability;
   }
@@ -42,13 +41,6 @@ export class Random {
     while (text.length < digits) text += this.uint32().toString(16).padStart(8, '0');
     return text.slice(0, digits);
   }
-}
-
-/** One 32-bit number from several: where a whole row would be too much. */
-export function hash32(...values: readonly number[]): number {
-  let state = 0x85ebca6b;
-  for (const value of values) state = mix(state ^ mix(value | 0)) + 0x27d4eb2f;
-  return mix(state) >>> 0;
 }
 
 function mix(value: number): number {

@@ -26,7 +26,7 @@ export class ReplayBuffer<T> {
   /** @returns its sequence */
   push(item: T): number {
     this.#items.push(item);
-    if (this.last - this.first + 1 > this.#capacity) this.#drop(1);
+    if (this.last - this.first === this.#capacity) this.#dropFirst();
     return this.last;
   }
 
@@ -36,14 +36,8 @@ export class ReplayBuffer<T> {
     return this.#items.slice(sequence + 1 - this.#base);
   }
 
-  /** Drops everything up to this sequence. */
-  trim(sequence: number): void {
-    this.#drop(Math.min(sequence, this.last) - this.first + 1);
-  }
-
-  #drop(count: number): void {
-    if (count <= 0) return;
-    this.#dropped += count;
+  #dropFirst(): void {
+    this.#dropped += 1;
     if (this.#dropped < 1_024 || this.#dropped < this.#items.length / 2) return;
     this.#items = this.#items.slice(this.#dropped);
     this.#base += this.#dropped;

@@ -1,6 +1,6 @@
-// Discord on one machine, as far as a gateway client can see it: REST for the gateway's address, the gateway itself, a
-// world of guilds in which things happen, and the faults that happen to Discord. Everything is on 127.0.0.1.
-// It is strict: what a client does wrong is punished as Discord would and kept in `violations`. What each session was
+// Discord on one machine, as far as a gateway client can see it: REST for the gateway's address, the gateway itself, guilds
+// in which things happen, and Discord's faults. Everything is on 127.0.0.1.
+// It is strict: what a client does wrong is answered as Discord does and kept in `violations`. What each session was
 // given, and what a worker is due for it, is in `ledger`, which knows nothing of the ingestor.
 
 import { EventEmitter, once } from 'node:events';
@@ -8,34 +8,32 @@ import { createServer, type Server } from 'node:http';
 import type { AddressInfo } from 'node:net';
 import { GatewayDispatchEvents, GatewayIntentBits } from 'discord-api-types/v10';
 import { type WebSocket, WebSocketServer } from 'ws';
-import type { WorldEvent } from './event.ts';
-import { type Delivery, Gateway, type GatewayEvents, type Held } from './gateway.ts';
-import { GatewayConnection, type Violation } from './gateway-connection.ts';
-import { GuildRoster } from './guild-roster.ts';
+import type { SimulatedEvent } from './event.ts';
+import { Gateway, type GatewayEvent } from './gateway.ts';
+import { type AnswerChange, GatewayConnection, type Violation } from './gateway-connection.ts';
+import { GuildRoster, type Membership } from './guild-roster.ts';
 import type { Ledger } from './ledger.ts';
-import { complete, GUILD_KINDS, type SimulatorOptions } from './options.ts';
+import { DEFAULTS, type SimulatorOptions } from './options.ts';
+import { EventContext } from './payloads/event-context.ts';
 import * as guild from './payloads/guild.ts';
-import { Moment } from './payloads/moment.ts';
-import { VARIANTS, type Variant, variantOf } from './payloads/variants.ts';
+import { VARIANTS, variantOf } from './payloads/variants.ts';
 import { type Guild, World } from './payloads/world.ts';
 import { Random } from './random.ts';
-import { answerRest } from './rest.ts';
-import { judgeQuery } from './rules.ts';
+import { type RestAnswer, restAnswer, sendAnswer } from './rest.ts';
+import { refusalOfQuery } from './rules.ts';
 import type { Session } from './session.ts';
-import { Traffic } from './traffic.ts';
+import { startTraffic } from './traffic.ts';
 
 /** One event as one session got it. */
 export interface Emitted {
   readonly sessionId: string;
   readonly shardId: number;
   readonly sequence: number;
-  readonly event: number;
-  readonly routingKey: string | null;
-  readonly dispatch: { readonly t: string; readonly s: number; readonly d: object | null };
+  readonly dispatch: { readonly t: string; readonly d: object | null };
 }
 
-export interface EmitOptions {
-  /** @default - some lively guild */
+interface EmitOptions {
+  /** @default - some active guild */
   readonly guildId?: string;
   /** Changes the payload before it is sent. */
   readonly change?: (d: Record<string, unknown>) => object;
@@ -43,69 +41,58 @@ export interface EmitOptions {
   readonly routingKey?: string | null;
 }
 
-export interface Counts {
-  /** Events that happened. */
-  readonly produced: number;
-  /** Sequences given to them, in all sessions. */
-  readonly delivered: number;
-}
-
-const RESUME_PATH = '/resume';
-const WAIT_MS = 30_000;
-
 export class DiscordSimulator {
-  readonly options: SimulatorOptions;
   readonly world: World;
-  /** What happens on the gateway, each after it has happened. */
-  readonly events = new EventEmitter<GatewayEvents>();
+  readonly #options: SimulatorOptions;
   readonly #roster: GuildRoster;
   readonly #gateway: Gateway;
   readonly #server: Server;
   readonly #sockets = new WebSocketServer({ noServer: true, perMessageDeflate: false, maxPayload: 1_048_576 });
-  readonly #counts = new Map<keyof GatewayEvents, number>();
+  readonly #events = new EventEmitter().setMaxListeners(0);
+  readonly #counts = new Map<GatewayEvent, number>();
+  readonly #changes = new Map<string, AnswerChange>();
   readonly #mix: readonly (readonly [kind: string, upTo: number])[];
-  readonly #timers = new Set<NodeJS.Timeout>();
+  readonly #random: Random;
   #refusing = false;
-  #failingRest: number | undefined;
-  #traffic: Traffic | undefined;
-  /** Draws from the mix: each takes its kind and its guild from its number. */
-  #drawn = 0;
+  #stopTraffic = () => {};
+  /** Events so far. */
   #produced = 0;
-  #delivered = 0;
 
-  /** @throws one sentence for each faulty option, or when the port is taken */
   static async start(options: Partial<SimulatorOptions> = {}): Promise<DiscordSimulator> {
-    const simulator = new DiscordSimulator(complete(options));
-    await simulator.#listen();
+    const simulator = new DiscordSimulator({ ...DEFAULTS, ...options });
+    simulator.#server.listen(0, '127.0.0.1');
+    await once(simulator.#server, 'listening');
     return simulator;
   }
 
   private constructor(options: SimulatorOptions) {
-    this.events.setMaxListeners(0);
-    this.options = options;
-    const { seed, marker, epoch } = options;
-    this.world = new World({ seed, ...(marker !== undefined && { marker }), ...(epoch !== undefined && { epoch }) });
+    this.#options = options;
+    this.#mix = rising(options.mix ?? DEFAULT_MIX);
+    this.#random = new Random(options.seed, 10);
+    this.world = new World(options);
     this.#roster = new GuildRoster(this.world, options.guilds);
     this.#gateway = new Gateway(
       options,
       this.world,
       this.#roster,
-      () => `${this.gatewayUrl}${RESUME_PATH}`,
-      (name, ...values) => {
+      () => `${this.gatewayUrl}/resume`,
+      (name) => {
         this.#counts.set(name, this.count(name) + 1);
-        // The emitter's own types do not follow a name that is a parameter.
-        (this.events as EventEmitter).emit(name, ...values);
+        this.#events.emit(name);
       },
     );
-    this.#mix = rising(options.mix ?? DEFAULT_MIX);
     this.#server = createServer((request, response) => {
-      if (this.#refusing) request.socket.destroy();
-      else
-        answerRest(request, response, {
-          token: this.token,
-          failing: this.#failingRest,
-          gatewayBot: () => this.#gatewayBot(),
-        });
+      if (this.#refusing) {
+        request.socket.destroy();
+        return;
+      }
+      const answer = restAnswer(request, this.token, () => ({
+        url: this.gatewayUrl,
+        shards: options.shards ?? Math.max(1, Math.ceil(this.#roster.memberships.length / 1_000)),
+        session_start_limit: this.#gateway.limits.state(performance.now()),
+      }));
+      const change = this.#changes.get('REST');
+      sendAnswer(response, change ? (change({ ...answer }) as RestAnswer) : answer);
     });
     this.#server.on('upgrade', (request, socket, head) => {
       if (this.#refusing) socket.destroy();
@@ -113,17 +100,13 @@ export class DiscordSimulator {
     });
   }
 
-  get port(): number {
-    return (this.#server.address() as AddressInfo | null)?.port ?? 0;
-  }
-
   /** REST base without version: DISCORD_API_URL of the ingestor. */
   get apiUrl(): string {
-    return `http://127.0.0.1:${this.port}/api`;
+    return `${this.gatewayUrl.replace('ws:', 'http:')}/api`;
   }
 
   get gatewayUrl(): string {
-    return `ws://127.0.0.1:${this.port}`;
+    return `ws://127.0.0.1:${(this.#server.address() as AddressInfo).port}`;
   }
 
   /** The bot's token as of now. */
@@ -140,95 +123,84 @@ export class DiscordSimulator {
     return this.#gateway.violations;
   }
 
-  get counts(): Counts {
-    return { produced: this.#produced, delivered: this.#delivered };
-  }
-
   /** Sessions that can be resumed or are connected. */
   get sessions(): readonly Session[] {
-    return [...this.#gateway.sessions];
-  }
-
-  /** Connections that are open. */
-  get connections(): number {
-    return this.#gateway.connections.size;
+    return [...this.#gateway.sessions.values()];
   }
 
   get guildIds(): string[] {
-    return [...this.#roster.ofShard(0, 1)].map(({ id }) => id);
+    return this.#roster.memberships.map(({ guild }) => guild.id);
   }
 
   async stop(): Promise<void> {
     this.stopTraffic();
-    for (const timer of this.#timers) clearTimeout(timer);
     this.#gateway.stop();
     this.#sockets.close();
-    if (!this.#server.listening) return;
     const closed = new Promise((resolve) => this.#server.close(resolve));
     this.#server.closeAllConnections();
     await closed;
   }
 
-  // ---- what happens in the world
+  // ---- what happens in the guilds
 
   /** @param rate events a second over all shards; replaces the traffic there was */
   startTraffic(rate: number): void {
-    if (!(rate >= 0 && rate <= 100_000))
-      throw new Error(`rate: expected a number of events a second from 0 to 100,000, got ${rate}`);
     this.stopTraffic();
-    this.#traffic = new Traffic(rate, this.options.bursts, () => this.#happen());
-    this.#traffic.start();
+    this.#stopTraffic = startTraffic(rate, () => this.#produce());
   }
 
   stopTraffic(): void {
-    this.#traffic?.stop();
-    this.#traffic = undefined;
+    this.#stopTraffic();
   }
 
   /** So many events of the mix at once. */
   burst(events: number): void {
-    for (let n = 0; n < events; n += 1) this.#happen();
+    for (let n = 0; n < events; n += 1) this.#produce();
   }
 
   /**
    * Makes one event happen.
-   * @param kind name of a variant (see payloads/variants.ts), or of a dispatch for its first variant
+   * @param kind name of a variant (see payloads/variants.ts)
    * @throws when no session gets it
    */
   emit(kind: string, options: EmitOptions = {}): Emitted {
-    const variant = variantOf(kind);
-    const happened = options.guildId === undefined ? this.#livelyGuild() : this.#roster.byId(options.guildId);
-    const event = this.#variantEvent(variant, happened, options);
-    const [delivery] = this.#publish(event);
+    const { guildId } = options;
+    const where = guildId === undefined ? this.#roster.active(this.#random) : this.#roster.byId(guildId);
+    if (where === undefined) throw new Error('expected at least one available guild');
+    const event = this.#eventOf(kind, where.guild, options);
+    const [delivery] = this.#gateway.publish(event);
     if (delivery === undefined)
       throw new Error(`no session gets ${kind}: expected one for its shard, with its intents. Wait for 'ready' first`);
-    return emitted(delivery, event);
+    const { session, sequence } = delivery;
+    const dispatch = { t: event.dispatch, d: event.make() };
+    return { sessionId: session.id, shardId: session.shardId, sequence, dispatch };
   }
 
-  /** The bot joins another guild, or one that it has left. */
-  joinGuild(guildId?: string): Guild {
-    const at = this.options.clock();
-    const joined = guildId === undefined ? this.#roster.join(at) : this.#roster.rejoin(guildId, at);
-    this.#publish(this.#gateway.guildCreate(joined, this.#nextNumber(), 'guild.join'));
-    return joined;
+  /** The bot joins another guild. */
+  joinGuild(): Guild {
+    const joined = this.#roster.join();
+    this.#gateway.publish(this.#gateway.guildCreate(joined, this.#nextNumber(), 'guild.join'));
+    return joined.guild;
   }
 
   /** The bot is removed from a guild. */
   leaveGuild(guildId: string): void {
     const left = this.#roster.byId(guildId);
-    this.#roster.leave(left);
-    this.#publish(this.#guildDelete(left, 'guild.leave', () => guild.remove(left)));
+    left.state = 'left';
+    this.#guildDelete(left.guild, 'guild.leave', guild.remove(left.guild));
   }
 
-  /** A guild is out of order until `restore`. */
+  /** A guild is unavailable until `restore`. */
   outage(guildId: string): void {
     const failed = this.#roster.byId(guildId);
-    if (this.#roster.fail(failed)) this.#publish(this.#guildDelete(failed, null, () => guild.outage(failed)));
+    failed.state = 'unavailable';
+    this.#guildDelete(failed.guild, null, guild.unavailable(failed.guild));
   }
 
   restore(guildId: string): void {
     const restored = this.#roster.byId(guildId);
-    if (this.#roster.restore(restored)) this.#publish(this.#gateway.guildCreate(restored, this.#nextNumber(), null));
+    restored.state = 'available';
+    this.#gateway.publish(this.#gateway.guildCreate(restored, this.#nextNumber(), null));
   }
 
   // ---- what happens to connections; without a shard, to all of them
@@ -237,11 +209,7 @@ export class DiscordSimulator {
   reconnect(shardId?: number): void {
     for (const connection of this.#connectionsOf(shardId)) {
       connection.reconnect();
-      const timer = setTimeout(() => {
-        this.#timers.delete(timer);
-        connection.close(4000);
-      }, this.options.reconnectGraceMs).unref();
-      this.#timers.add(timer);
+      setTimeout(() => connection.close(4000), this.#options.reconnectGraceMs).unref();
     }
   }
 
@@ -264,168 +232,104 @@ export class DiscordSimulator {
     for (const connection of this.#connectionsOf(shardId)) connection.terminate();
   }
 
-  /** A zombie: heartbeats are not acknowledged. When silent, nothing comes or is heard at all, as on a half-open line. */
+  /** A zombie: heartbeats are not acknowledged. When silent, nothing is sent or read at all, as on a half-open line. */
   freeze(shardId?: number, { silent = false }: { readonly silent?: boolean } = {}): void {
     for (const connection of this.#connectionsOf(shardId)) connection.freeze(silent);
   }
 
-  thaw(shardId?: number): void {
-    for (const connection of this.#connectionsOf(shardId)) connection.thaw();
-  }
-
-  /** Op 1: clients are to send a heartbeat at once. */
+  /** Op 1: clients must send a heartbeat at once. */
   sendHeartbeatRequest(shardId?: number): void {
     for (const connection of this.#connectionsOf(shardId)) connection.requestHeartbeat();
   }
 
-  /** No session can be resumed any more; those connected go on until their connection ends. */
-  forgetSessions(): void {
-    for (const session of [...this.#gateway.sessions]) {
-      if (session.attached) session.forgotten = true;
-      else this.#gateway.lose(session, 'forgotten');
-    }
-  }
-
-  /** While true, nobody can connect, neither to REST nor to the gateway. Open connections stay. */
+  /** While true, no client can connect, neither to REST nor to the gateway. Open connections stay. */
   refuseConnections(refuse: boolean): void {
     this.#refusing = refuse;
   }
 
-  /** REST answers everything with this status, until called without one. */
-  failRest(status?: number): void {
-    this.#failingRest = status;
-  }
-
-  /** From now on this is not answered: HELLO on new connections, READY after IDENTIFY, or anything after RESUME. */
-  hold(what: Held): void {
-    this.#gateway.held.add(what);
-  }
-
-  /** Answered again; what came meanwhile stays unanswered. */
-  release(what: Held): void {
-    this.#gateway.held.delete(what);
-  }
-
   /** The bot gets another token. Discord ends all sessions of the old one. */
-  rotateToken(token: string, { keepSessions = false }: { readonly keepSessions?: boolean } = {}): void {
-    this.#gateway.changeToken(token, keepSessions);
+  rotateToken(token: string): void {
+    this.#gateway.changeToken(token);
   }
 
-  /** The daily IDENTIFYs begin anew. */
-  renewBudget(): void {
-    this.#gateway.renewBudget();
+  /**
+   * From now on this answer is changed before it is sent. The ledger does not know of it.
+   * @param name REST (a RestAnswer), a dispatch (READY) or an opcode (Hello, HeartbeatAck): a frame
+   * @param change @default - the answer is sent as it is again
+   */
+  changeAnswer(name: string, change?: AnswerChange): void {
+    if (change) this.#changes.set(name, change);
+    else this.#changes.delete(name);
   }
 
   // ---- waiting
 
   /** How often this has happened since the start. */
-  count(name: keyof GatewayEvents): number {
+  count(name: GatewayEvent): number {
     return this.#counts.get(name) ?? 0;
   }
 
   /** Resolves when this has happened so often since the start. @throws after the deadline */
-  async waitFor(name: keyof GatewayEvents, times = 1, withinMs = WAIT_MS): Promise<void> {
+  async waitFor(name: GatewayEvent, times = 1, withinMs = 30_000): Promise<void> {
     const deadline = AbortSignal.timeout(withinMs);
     while (this.count(name) < times) {
-      await once(this.events, name, { signal: deadline }).catch(() => {
-        throw new Error(`waited ${withinMs} ms for '${name}' ${times} times: ${this.#state()}`);
+      await once(this.#events, name, { signal: deadline }).catch((cause) => {
+        const soFar = JSON.stringify([Object.fromEntries(this.#counts), this.violations]);
+        throw new Error(`waited ${withinMs} ms for '${name}' ${times} times: so far ${soFar}`, { cause });
       });
     }
-  }
-
-  /** Resolves when the condition holds; it is looked at every few milliseconds. @throws after the deadline */
-  async waitUntil(what: string, holds: () => boolean, withinMs = WAIT_MS): Promise<void> {
-    const deadline = performance.now() + withinMs;
-    while (!holds()) {
-      if (performance.now() > deadline) throw new Error(`waited ${withinMs} ms for ${what}: ${this.#state()}`);
-      await new Promise((resolve) => setTimeout(resolve, 5));
-    }
-  }
-
-  async #listen(): Promise<void> {
-    const { promise, resolve, reject } = Promise.withResolvers<void>();
-    this.#server.once('error', reject);
-    this.#server.listen(this.options.port, '127.0.0.1', resolve);
-    await promise.catch((error: NodeJS.ErrnoException) => {
-      if (error.code !== 'EADDRINUSE') throw error;
-      throw new Error(`port ${this.options.port} is taken: use another one, or 0 for whatever is free`, {
-        cause: error,
-      });
-    });
   }
 
   #greet(socket: WebSocket, url: string): void {
-    const { pathname, searchParams } = new URL(url, 'http://localhost');
-    const { heartbeatIntervalMs, heartbeatGraceMs } = this.options;
+    const { searchParams } = new URL(url, 'http://localhost');
+    const { heartbeatIntervalMs, heartbeatGraceMs } = this.#options;
     const connection = new GatewayConnection(socket, this.#gateway, {
       heartbeatIntervalMs,
       heartbeatGraceMs: heartbeatGraceMs ?? Math.max(5_000, heartbeatIntervalMs / 2),
       zlibStream: searchParams.get('compress') === 'zlib-stream',
-      byResumeUrl: pathname.startsWith(RESUME_PATH),
+      changes: this.#changes,
     });
     this.#gateway.connections.add(connection);
-    const refusal = judgeQuery(searchParams);
-    if (refusal) connection.punish('address', refusal);
-    else if (!this.#gateway.held.has('hello')) connection.hello();
-  }
-
-  #gatewayBot() {
-    const shards = this.options.shards ?? Math.max(1, Math.ceil(this.#roster.size / 1_000));
-    return { url: this.gatewayUrl, shards, session_start_limit: this.#gateway.sessionStartLimit() };
+    const refusal = refusalOfQuery(searchParams);
+    if (refusal) connection.refuse('address', refusal);
+    else connection.hello();
   }
 
   /** The next event of the mix. */
-  #happen(): void {
-    const random = new Random(this.options.seed, 10, this.#drawn);
-    this.#drawn += 1;
-    const at = random.next() * (this.#mix.at(-1)?.[1] ?? 0);
+  #produce(): void {
+    const at = this.#random.next() * (this.#mix.at(-1)?.[1] ?? 0);
     const kind = this.#mix.find(([, upTo]) => at < upTo)?.[0] ?? '';
-    if (kind === GUILD_KINDS.join) {
-      this.joinGuild();
-      return;
-    }
-    if (kind === GUILD_KINDS.leave) {
-      const left = this.#roster.firstJoined();
-      if (left) this.leaveGuild(left.id);
-      else this.joinGuild();
-      return;
-    }
-    const lively = this.#roster.lively(random);
-    if (kind === GUILD_KINDS.outage || lively === undefined) {
-      const out = this.#roster.firstOut();
-      if (out) this.restore(out.id);
-      else if (lively) this.outage(lively.id);
-      return;
-    }
-    this.#publish(this.#variantEvent(variantOf(kind), lively, {}));
+    const where = this.#roster.active(this.#random);
+    if (where === undefined || kind in OF_GUILDS) this.#changeGuilds(kind, where);
+    else this.#gateway.publish(this.#eventOf(kind, where.guild));
   }
 
-  #variantEvent(
-    variant: Variant,
-    happened: Guild,
-    { change, routingKey = variant.routingKey }: EmitOptions,
-  ): WorldEvent {
+  #changeGuilds(kind: string, available: Membership | undefined): void {
+    const joined = this.#roster.firstJoined();
+    const unavailable = this.#roster.firstUnavailable();
+    if (kind === 'guild.leave' && joined) this.leaveGuild(joined.guild.id);
+    else if (kind === 'guild.join' || kind === 'guild.leave') this.joinGuild();
+    else if (unavailable) this.restore(unavailable.guild.id);
+    else if (available) this.outage(available.guild.id);
+  }
+
+  #eventOf(kind: string, where: Guild, { change, routingKey }: EmitOptions = {}): SimulatedEvent {
+    const variant = variantOf(kind);
     const number = this.#nextNumber();
-    const make = () => variant.make(new Moment(this.world, happened, number));
+    const make = () => variant.make(new EventContext(this.world, where, number));
     return {
       number,
       dispatch: variant.dispatch,
-      guild: variant.scope === 'guild' ? happened : undefined,
+      guild: variant.scope === 'guild' ? where : undefined,
       intents: variant.intents,
-      routingKey,
+      routingKey: routingKey === undefined ? variant.routingKey : routingKey,
       make: change ? () => change({ ...make() }) : make,
     };
   }
 
-  #guildDelete(of: Guild, routingKey: string | null, make: () => object): WorldEvent {
-    const { GuildDelete: dispatch } = GatewayDispatchEvents;
-    return { number: this.#nextNumber(), dispatch, guild: of, intents: GatewayIntentBits.Guilds, routingKey, make };
-  }
-
-  #publish(event: WorldEvent): readonly Delivery[] {
-    const deliveries = this.#gateway.publish(event);
-    this.#delivered += deliveries.length;
-    return deliveries;
+  #guildDelete(of: Guild, routingKey: string | null, d: object): void {
+    const [dispatch, intents] = [GatewayDispatchEvents.GuildDelete, GatewayIntentBits.Guilds];
+    this.#gateway.publish({ number: this.#nextNumber(), dispatch, guild: of, intents, routingKey, make: () => d });
   }
 
   #nextNumber(): number {
@@ -433,30 +337,19 @@ export class DiscordSimulator {
     return this.#produced;
   }
 
-  #livelyGuild(): Guild {
-    const lively = this.#roster.lively(new Random(this.options.seed, 12, this.#produced));
-    if (lively) return lively;
-    throw new Error('there is no guild in order: expected `guilds` of at least 1, or a guild restored');
-  }
-
   #connectionsOf(shardId: number | undefined): GatewayConnection[] {
     return [...this.#gateway.connections].filter(
       ({ open, session }) => open && (shardId === undefined || session?.shardId === shardId),
     );
   }
-
-  #state(): string {
-    const counts = [...this.#counts].map(([name, count]) => `${name} ${count}`).join(', ');
-    const violations = this.violations.map(({ sentence }) => sentence).join('; ');
-    return `so far ${counts || 'nothing'}; ${this.connections} connections; violations: ${violations || 'none'}`;
-  }
 }
+
+/** These change which guilds there are; so they are not in the table of variants. */
+const OF_GUILDS = { 'guild.join': 1, 'guild.leave': 1, 'guild.outage': 1 } as const;
 
 const DEFAULT_MIX: Readonly<Record<string, number>> = {
   ...Object.fromEntries(VARIANTS.map(({ name, weight }) => [name, weight])),
-  [GUILD_KINDS.join]: 1,
-  [GUILD_KINDS.leave]: 1,
-  [GUILD_KINDS.outage]: 1,
+  ...OF_GUILDS,
 };
 
 /** Shares as rising bounds: a number below the last one falls under the kind whose bound is the first above it. */
@@ -466,17 +359,4 @@ function rising(mix: Readonly<Record<string, number>>): readonly (readonly [stri
     total += share;
     return share > 0 ? [[kind, total] as const] : [];
   });
-}
-
-function emitted({ session, sequence }: Delivery, event: WorldEvent): Emitted {
-  const { id: sessionId, shardId } = session;
-  const { number, routingKey, dispatch } = event;
-  return {
-    sessionId,
-    shardId,
-    sequence,
-    event: number,
-    routingKey,
-    dispatch: { t: dispatch, s: sequence, d: event.make() },
-  };
 }

@@ -1,71 +1,34 @@
-// A throw-away certificate authority and a server certificate of it for 127.0.0.1 and localhost, made by openssl.
-// Its key is never used again: a test that trusts `ca.pem` trusts nothing but this node.
+// A throw-away certificate for 127.0.0.1 and localhost that is its own authority, made by openssl. Its key serves one
+// server: a client that trusts `ca.pem` trusts nothing else.
 
-import { execFile } from 'node:child_process';
-import { writeFileSync } from 'node:fs';
-import { join } from 'node:path';
-import { promisify } from 'node:util';
+import { copyFileSync, writeFileSync } from 'node:fs';
+import { basename, join } from 'node:path';
+import { run } from '../run.ts';
 
-const run = promisify(execFile);
-
-// Our own file: the system's may be absent, or add extensions.
-const OPENSSL_CONFIG = `[req]
+// Our own file: the system's may be absent, or add extensions. Each certificate has a name of its own: OpenSSL finds the
+// trusted one by its name.
+const configuration = (name: string) => `[req]
 distinguished_name = name
+x509_extensions = server
 prompt = no
 [name]
-[ca]
-basicConstraints = critical, CA:TRUE
-keyUsage = critical, keyCertSign, cRLSign
-subjectKeyIdentifier = hash
+CN = ${name}
 [server]
-basicConstraints = critical, CA:FALSE
-keyUsage = critical, digitalSignature
+basicConstraints = critical, CA:TRUE
 extendedKeyUsage = serverAuth
 subjectAltName = IP:127.0.0.1, DNS:localhost
-subjectKeyIdentifier = hash
-authorityKeyIdentifier = keyid
 `;
 
-/** Writes ca.pem, server.pem and server.key into the folder; resolves with the path of ca.pem. */
+/** Writes server.pem, server.key and ca.pem into the folder. @returns the path of ca.pem */
 export async function makeCertificates(folder: string): Promise<string> {
-  const config = join(folder, 'openssl.cnf');
-  writeFileSync(config, OPENSSL_CONFIG);
-  const key = ['-newkey', 'ec', '-pkeyopt', 'ec_paramgen_curve:prime256v1', '-nodes'];
-  const openssl = async (...args: string[]) => {
-    await run('openssl', args, { cwd: folder, timeout: 30_000 }).catch((error) => {
-      const reason =
-        error.code === 'ENOENT' ? 'it is not installed: install openssl' : String(error.stderr || error.message);
-      throw new Error(`The TLS listener needs certificates made by openssl, but ${reason.trim()}.`, { cause: error });
+  writeFileSync(join(folder, 'openssl.cnf'), configuration(basename(folder)));
+  const key = ['-newkey', 'ec', '-pkeyopt', 'ec_paramgen_curve:prime256v1', '-nodes', '-keyout', 'server.key'];
+  const request = ['req', '-x509', '-config', 'openssl.cnf', '-days', '30', ...key, '-out', 'server.pem'];
+  await run('openssl', request, { cwd: folder, timeoutMs: 30_000 }).catch((error: Error) => {
+    throw new Error(`The TLS listener needs a certificate, which openssl makes: install it. (${error.message})`, {
+      cause: error,
     });
-  };
-  const ca = ['-subj', '/CN=Throw-away CA', '-keyout', 'ca.key', '-out', 'ca.pem', '-days', '30', '-extensions', 'ca'];
-  await openssl('req', '-config', config, '-x509', ...key, ...ca);
-  await openssl(
-    'req',
-    '-config',
-    config,
-    '-new',
-    ...key,
-    '-subj',
-    '/CN=localhost',
-    '-keyout',
-    'server.key',
-    '-out',
-    'server.csr',
-  );
-  const signed = ['-CA', 'ca.pem', '-CAkey', 'ca.key', '-set_serial', '1', '-days', '30'];
-  await openssl(
-    'x509',
-    '-req',
-    '-in',
-    'server.csr',
-    ...signed,
-    '-extfile',
-    config,
-    '-extensions',
-    'server',
-    '-out',
-    'server.pem',
-  );
+  });
+  copyFileSync(join(folder, 'server.pem'), join(folder, 'ca.pem'));
   return join(folder, 'ca.pem');
 }

@@ -19,34 +19,24 @@ import {
 } from 'node:fs';
 import { homedir } from 'node:os';
 import { join } from 'node:path';
-import { fileURLToPath } from 'node:url';
-import { childrenIn } from './children.ts';
-import { ask } from './deadline.ts';
-import type { Installation } from './private-node.ts';
-import { deleteFolder, watch } from './watchdog.ts';
+import { run } from '../run.ts';
+import type { Log } from './node.ts';
+import type { Programs } from './process-host.ts';
+import { watch } from './watchdog.ts';
 
-export const DEBIAN_ROOT = fileURLToPath(new URL('../debian-root.sh', import.meta.url));
+const DEBIAN_ROOT = join(import.meta.dirname, '../debian-root.sh');
 /** Goes up when what `relocate` does changes, so that an older folder is not taken. */
 const LAYOUT = 1;
-/** First part of the name of a folder that is being made. */
-const MAKING = '.making-';
-/** In a whole folder: its own place, since one that was moved would start programs of where it was. */
-const MARKER = '.unpacked-in';
 const UNPACK_WITHIN_MS = 10 * 60_000;
 
-/** The installation of a suite, from the cache or brought by apt. */
-export async function unpack(suite: string, log?: (line: string) => void): Promise<Installation> {
-  const folder = folderOf(suite);
+/** The programs of a suite, from the cache or brought by apt. @throws with one sentence where no apt source offers it */
+export async function unpack(suite: string, log?: Log): Promise<Programs> {
+  const cache = join(process.env.XDG_CACHE_HOME || join(homedir(), '.cache'), 'discord-gateway-ingestor');
+  const folder = join(cache, `rabbitmq-${suite}-${LAYOUT}`);
   // RabbitMQ's scripts do not quote the paths they find themselves in.
-  if (/[\s'"`$*?:\\[\]]/.test(folder)) {
-    throw new Error(
-      `RabbitMQ cannot run from ${folder}: set XDG_CACHE_HOME to a path without spaces, quotes and $*?:[].`,
-    );
-  }
-  if (!isWhole(folder)) {
-    log?.(`Unpacking RabbitMQ of ${suite} into ${folder}`);
-    await make(suite, folder);
-  }
+  if (/[\s'"`$*?:\\[\]]/.test(folder))
+    throw new Error(`RabbitMQ cannot run from ${folder}: set XDG_CACHE_HOME to a path without spaces and $*?:[]'".`);
+  if (!existsSync(folder)) await make(suite, cache, folder, log);
   const bin = join(folder, 'usr/lib/rabbitmq/bin');
   const erlang = join(folder, 'usr/lib/erlang/bin');
   return {
@@ -58,57 +48,25 @@ export async function unpack(suite: string, log?: (line: string) => void): Promi
   };
 }
 
-export function unpackedSuites(): string[] {
-  if (!existsSync(cacheFolder())) return [];
-  const suites = readdirSync(cacheFolder()).map((name) => /^rabbitmq-(\w+)-\d+$/.exec(name)?.[1]);
-  return suites.filter((suite) => suite !== undefined).filter((suite) => isWhole(folderOf(suite)));
-}
-
-function cacheFolder(): string {
-  return join(process.env.XDG_CACHE_HOME || join(homedir(), '.cache'), 'discord-gateway-ingestor');
-}
-
-function folderOf(suite: string): string {
-  return join(cacheFolder(), `rabbitmq-${suite}-${LAYOUT}`);
-}
-
-function isWhole(folder: string): boolean {
-  const marker = join(folder, MARKER);
-  return existsSync(marker) && readFileSync(marker, 'utf8') === folder;
-}
-
-async function make(suite: string, folder: string): Promise<void> {
-  mkdirSync(cacheFolder(), { recursive: true });
-  const work = mkdtempSync(join(cacheFolder(), MAKING));
-  const children = childrenIn(work, process.env);
-  const watchdog = watch({ folder: work, endNow: children.killAll });
+async function make(suite: string, cache: string, folder: string, log?: Log): Promise<void> {
+  await run(DEBIAN_ROOT, ['--source', suite]);
+  log?.(`Unpacking RabbitMQ of ${suite} into ${folder}`);
+  mkdirSync(cache, { recursive: true });
+  const work = mkdtempSync(join(cache, '.making-'));
+  const watchdog = watch(work);
   try {
     const root = join(work, 'root');
-    children.launch('unpack', DEBIAN_ROOT, suite, root, 'rabbitmq-server');
-    const ended = async () => children.ended('unpack');
-    const end = await ask(UNPACK_WITHIN_MS, ended, () => new Error(`RabbitMQ of ${suite} was not unpacked in time.`));
-    if (end !== 'exit code 0') {
-      throw new Error(`RabbitMQ of ${suite} could not be unpacked (${end}): ${children.log('unpack').trim()}`);
-    }
+    const env = { ...process.env, HOME: work };
+    await run(DEBIAN_ROOT, [suite, root, 'rabbitmq-server'], { env, timeoutMs: UNPACK_WITHIN_MS });
     relocate(root, folder);
-    writeFileSync(join(root, MARKER), folder);
-    putInPlace(root, folder, work);
+    try {
+      renameSync(root, folder);
+    } catch (error) {
+      // Another process may have made it meanwhile, which is as good.
+      if (!existsSync(folder)) throw error;
+    }
   } finally {
-    await children.end('unpack', 'SIGKILL');
-    deleteFolder(work);
-    watchdog.dismiss();
-  }
-}
-
-/** @param work a folder of the caller's, beside `folder` */
-export function putInPlace(root: string, folder: string, work: string): void {
-  try {
-    renameSync(root, folder);
-  } catch {
-    // Another process made it meanwhile: theirs is as good.
-    if (isWhole(folder)) return;
-    renameSync(folder, join(work, 'damaged'));
-    renameSync(root, folder);
+    await watchdog.clean();
   }
 }
 
@@ -134,16 +92,12 @@ function relocate(root: string, folder: string): void {
 }
 
 function findLoader(root: string): { file: string; libraries: string[] } {
-  const libraries: string[] = [];
-  let file: string | undefined;
-  for (const lib of ['usr/lib', 'lib']) {
-    if (!existsSync(join(root, lib))) continue;
-    for (const triplet of readdirSync(join(root, lib)).filter((name) => name.endsWith('-linux-gnu'))) {
-      libraries.push(join(lib, triplet));
-      const loader = readdirSync(join(root, lib, triplet)).find((name) => /^ld-linux-.*\.so\.\d+$/.test(name));
-      if (loader) file = join(lib, triplet, loader);
-    }
-  }
+  const libraries = ['usr/lib', 'lib']
+    .filter((lib) => existsSync(join(root, lib)))
+    .flatMap((lib) => readdirSync(join(root, lib)).map((name) => join(lib, name)))
+    .filter((folder) => folder.endsWith('-linux-gnu'));
+  const files = libraries.flatMap((folder) => readdirSync(join(root, folder)).map((name) => join(folder, name)));
+  const file = files.find((name) => /\/ld-linux-[^/]*\.so\.\d+$/.test(name));
   if (file === undefined) throw new Error(`No dynamic loader (ld-linux-*.so) among the unpacked packages in ${root}.`);
   return { file, libraries };
 }
@@ -152,11 +106,8 @@ function isProgram(path: string): boolean {
   const stat = lstatSync(path);
   if (!stat.isFile() || (stat.mode & 0o100) === 0) return false;
   const file = openSync(path, 'r');
-  try {
-    const magic = Buffer.alloc(4);
-    readSync(file, magic, 0, 4, 0);
-    return magic.toString('latin1') === '\x7fELF';
-  } finally {
-    closeSync(file);
-  }
+  const magic = Buffer.alloc(4);
+  readSync(file, magic, 0, 4, 0);
+  closeSync(file);
+  return magic.toString('latin1') === '\x7fELF';
 }

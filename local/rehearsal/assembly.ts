@@ -1,9 +1,8 @@
 // The cloud assembly as the CLI makes it of the application: its templates, and the folders that would be uploaded.
-import { execFile } from 'node:child_process';
 import { readdir, readFile } from 'node:fs/promises';
 import { homedir } from 'node:os';
 import { dirname, join } from 'node:path';
-import { promisify } from 'node:util';
+import { run } from '../run.ts';
 import type { Template } from './template.ts';
 
 export interface ImageAsset {
@@ -30,25 +29,18 @@ export async function synthesize(project: string, settings: object, folder: stri
   // Without credentials, and with this Node for the application too.
   const env = { PATH: `${dirname(process.execPath)}:${process.env.PATH}`, HOME: homedir(), CI: 'true' };
   const args = [cdk, 'synth', '--quiet', '--no-notices', '--output', folder, ...context];
-  await promisify(execFile)(process.execPath, args, { cwd: project, env, maxBuffer: 64 * 1024 * 1024 }).catch(
-    (error: { stdout: string; stderr: string }) => {
-      throw new Error(
-        `cdk synth failed:\n${`${error.stdout}${error.stderr}`.trim().split('\n').slice(-15).join('\n')}`,
-      );
-    },
-  );
-  const read = async <T>(ending: string): Promise<T[]> => {
-    const names = (await readdir(folder)).filter((name) => name.endsWith(ending)).sort();
-    return await Promise.all(names.map(async (name) => JSON.parse(await readFile(join(folder, name), 'utf8')) as T));
-  };
-  const [broker, service] = await read<Template>('.template.json');
+  await run(process.execPath, args, { cwd: project, env });
+  const names = (await readdir(folder)).sort();
+  const read = async (ending: string) =>
+    await Promise.all(
+      names.flatMap((name) => (name.endsWith(ending) ? readFile(join(folder, name), 'utf8').then(JSON.parse) : [])),
+    );
+  const [broker, service] = (await read('.template.json')) as Template[];
   type Manifest = { dockerImages?: Record<string, { source: Omit<ImageAsset, 'hash'> }> };
-  const images = (await read<Manifest>('.assets.json')).flatMap(({ dockerImages = {} }) =>
-    Object.entries(dockerImages),
-  );
-  const [image] = images;
-  if (!broker || !service || !image || images.length > 1)
-    throw new Error(`expected two templates and one image in the assembly, got ${images.length} images`);
+  const manifests = (await read('.assets.json')) as Manifest[];
+  const [image, ...others] = manifests.flatMap(({ dockerImages = {} }) => Object.entries(dockerImages));
+  if (!broker || !service || !image || others.length > 0)
+    throw new Error(`expected two templates and one image in the assembly, got ${names.join(', ')}`);
   const [hash, { source }] = image;
   return {
     broker,

@@ -1,10 +1,9 @@
-// What builds and runs images: Docker, Podman or Buildah, whichever works here. Buildah only builds. Its arguments are
-// decided purely (`buildArguments`, `runArguments`); Podman and Buildah keep everything in the rehearsal's folder.
-import { type ExecFileException, execFile } from 'node:child_process';
+// What builds and runs images: Docker, Podman or Buildah, whichever works here. Buildah only builds. Podman and Buildah
+// keep everything in the rehearsal's folder.
 import { stat } from 'node:fs/promises';
 import { homedir } from 'node:os';
 import { join } from 'node:path';
-import { promisify } from 'node:util';
+import { run } from '../run.ts';
 import type { ImageAsset } from './assembly.ts';
 import type { Task } from './template.ts';
 
@@ -17,24 +16,24 @@ export interface Engine {
   readonly store: readonly string[];
 }
 
-export interface Bases {
-  readonly BUILD_IMAGE: string;
-  readonly RUNTIME_IMAGE: string;
-}
+/** The build arguments of service/Dockerfile. */
+export type Bases = Readonly<Record<'BUILD_IMAGE' | 'RUNTIME_IMAGE', string>>;
 
 /** The first that works. @param folder for images and containers, of Podman and Buildah */
 export async function findEngine(folder: string): Promise<Engine | undefined> {
   const store = ['--root', join(folder, 'images'), '--runroot', join(folder, 'containers')];
-  const engines: [Engine, string[]][] = [
-    [{ kind: 'docker', store: [] }, ['version', '--format', '{{.Server.Version}}']],
-    [{ kind: 'podman', store }, ['info']],
-    [{ kind: 'buildah', store }, ['info']],
-  ];
-  for (const [engine, question] of engines) {
-    const works = await tell(engine, question).catch(() => undefined);
+  for (const kind of ['docker', 'podman', 'buildah'] as const) {
+    const engine = { kind, store: kind === 'docker' ? [] : store };
+    // Docker's client prints a version and fails where its daemon is away.
+    const works = await engineRun(engine, [kind === 'docker' ? 'version' : 'info']).catch(() => undefined);
     if (works !== undefined) return engine;
   }
   return undefined;
+}
+
+/** @returns what it prints @throws with its last lines */
+export async function engineRun({ kind, store }: Engine, args: readonly string[], cwd?: string): Promise<string> {
+  return await run(kind, [...store, ...args], cwd === undefined ? {} : { cwd });
 }
 
 /** As the CDK's CLI builds it by the manifest, in the asset's folder. @param bases where they are not the Dockerfile's own */
@@ -74,33 +73,8 @@ export function runArguments(
 
 /** What npm needs of this machine to reach its registry, for the build stage only: no layer holds it. */
 export async function npmSecrets(): Promise<Record<string, string>> {
-  const files = { npmrc: join(homedir(), '.npmrc'), ca: process.env.NODE_EXTRA_CA_CERTS ?? '' };
-  const there = await Promise.all(
-    Object.entries(files).map(async ([id, file]) => {
-      const found = await stat(file).catch(() => undefined);
-      return found?.isFile() ? [[id, file] as const] : [];
-    }),
-  );
-  return Object.fromEntries(there.flat());
-}
-
-/** @returns what it prints @throws Error with its last lines */
-export async function tell({ kind, store }: Engine, args: readonly string[], cwd?: string): Promise<string> {
-  return await run(kind, [...store, ...args], cwd === undefined ? {} : { cwd });
-}
-
-export async function run(
-  command: string,
-  args: readonly string[],
-  options: { cwd?: string; env?: NodeJS.ProcessEnv } = {},
-): Promise<string> {
-  try {
-    const env = { ...process.env, ...options.env };
-    const { stdout } = await promisify(execFile)(command, [...args], { maxBuffer: 2 ** 26, ...options, env });
-    return stdout;
-  } catch (error) {
-    const { stderr = '', message } = error as ExecFileException & { stderr?: string };
-    const last = stderr.trim().split('\n').slice(-12).join('\n');
-    throw new Error(`${command} failed: ${last || message}`, { cause: error });
-  }
+  const secrets: Record<string, string> = {};
+  for (const [id, file] of Object.entries({ npmrc: join(homedir(), '.npmrc'), ca: process.env.NODE_EXTRA_CA_CERTS }))
+    if (file && (await stat(file).catch(() => undefined))?.isFile()) secrets[id] = file;
+  return secrets;
 }

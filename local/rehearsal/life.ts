@@ -1,5 +1,5 @@
-// The acts of a deployment's life, each a step of the record. What does not run tasks happens under their load all the
-// same, where there are any. The verdict is the simulator's against the reader's: nothing asks the service.
+// The life of a deployment, from the first to the tear-down, each part a step of the record. What does not run tasks
+// happens under their load all the same, where there are any. The verdict is the simulator's against the reader's.
 import { join } from 'node:path';
 import { type ConfirmChannel, connect } from 'amqplib';
 import { ENV, leaseQueue, VHOST } from '../../service/contract/names.ts';
@@ -19,6 +19,16 @@ export interface Versions {
   readonly next: Assembly;
 }
 
+export interface LifeProps {
+  readonly recorder: Recorder;
+  readonly stage: Stage;
+  readonly cloud: Cloud;
+  readonly versions: Versions;
+  /** Undefined where this machine cannot build them. */
+  readonly images: Images | undefined;
+  readonly folder: string;
+}
+
 const RATE = 300;
 const CA_FILE = '/run/broker-ca.pem';
 /** Of the time-out's function, which keeps 15 s for its answer. */
@@ -26,212 +36,179 @@ const SHORT_SECONDS = 25;
 /** The lease queue of the group that only `more` has. */
 const FOREIGN = leaseQueue(2);
 
-export class Life {
-  readonly #recorder: Recorder;
-  readonly #stage: Stage;
-  readonly #cloud: Cloud;
-  readonly #versions: Versions;
-  readonly #images: Images | undefined;
-  readonly #folder: string;
-  #runs = false;
-  #started = 0;
+/** @throws what a step throws, once it is recorded */
+export async function live({ recorder, stage, cloud, versions, images, folder }: LifeProps): Promise<void> {
+  const { first, more, next } = versions;
+  const { broker, reader, simulator } = stage;
+  if (!simulator) throw new Error('expected a stage with the simulated Discord');
+  recorder.deviations.push(
+    'broker, logins: ports of this machine; the functions are called without the provider framework of the CDK',
+    'functions: NODE_EXTRA_CA_CERTS, the endpoint of Secrets Manager and its credentials',
+  );
+  const taskFor = ({ broker, service }: Assembly): Task =>
+    taskOf(service, (value) => cloud.resolve([service, broker], value));
 
-  constructor(
-    recorder: Recorder,
-    stage: Stage,
-    cloud: Cloud,
-    versions: Versions,
-    images: Images | undefined,
-    folder: string,
-  ) {
-    this.#recorder = recorder;
-    this.#stage = stage;
-    this.#cloud = cloud;
-    this.#versions = versions;
-    this.#images = images;
-    this.#folder = folder;
-    recorder.deviations.push(
-      'broker, logins: ports of this machine; the functions are called without the provider framework of the CDK',
-      'functions: NODE_EXTRA_CA_CERTS, the endpoint of Secrets Manager and its credentials',
-    );
-  }
-
-  async firstDeployment(): Promise<void> {
-    const { first } = this.#versions;
-    const { simulator } = this.#stage;
-    if (!simulator || !this.#images) return;
-    this.#cloud.putToken(simulator.token);
-    const task = this.#task(first);
-    const obstacle = await obstacleToRun(this.#images, task);
-    if (obstacle !== undefined) return this.#recorder.leaveOut('service', `no container can run here: ${obstacle}`);
-    this.#runs = true;
-    this.#recorder.deviations.push(
-      `tasks: ${ENV.port}, because they share this machine's network; ${ENV.discordApiUrl}, ${ENV.rabbitmqCaFile}, the endpoint of Secrets Manager and its credentials; the limits of open files and processes`,
-    );
-    await this.#recorder.step('service: deploy', async () => {
-      const tasks = await this.#start(first);
-      await this.#stage.ready();
-      for (const each of tasks) await inspect(each, task);
+  const runs = await canRun();
+  if (runs)
+    await recorder.step('service: deploy', async () => {
+      const tasks = await startTasks(first, runs);
+      await stage.ready();
+      for (const each of tasks) await inspect(each, taskFor(first));
       simulator.startTraffic(RATE);
-      await this.#reading();
+      await eventsAreRead();
       return `${tasks.length} tasks as the task definition says, health check 0; ${RATE} events a second from here on`;
     });
-  }
 
-  async rotation(): Promise<void> {
-    await this.#recorder.step('rotation: every login', async () => {
-      const users = await this.#cloud.rotate(this.#versions.first);
-      return `current: ${users.join(', ')}; every step twice, and all again when done`;
-    });
-  }
+  await recorder.step('rotation: every login', async () => {
+    const users = await cloud.rotate(first);
+    return `current: ${users.join(', ')}; every step twice, and all again when done`;
+  });
 
-  /** As for leaked logins: the tasks still use the former ones, and have to connect again. */
-  async revocation(): Promise<void> {
-    await this.#recorder.step('logins: revoked', async () => {
-      const closed = await this.#cloud.revoke(this.#versions.first);
-      if (this.#runs && closed === 0)
-        throw new Error('expected connections of the former logins to be closed, got none');
-      if (this.#runs) await this.#reading();
-      return `${closed} connections closed; everybody is back with the current login`;
-    });
-  }
+  // As for leaked logins: the tasks still use the former ones, and have to connect again.
+  await recorder.step('logins: revoked', async () => {
+    const closed = await cloud.revoke(first);
+    if (runs && closed === 0) throw new Error('expected connections of the former logins to be closed, got none');
+    if (runs) await eventsAreRead();
+    return `${closed} connections closed; everybody is back with the current login`;
+  });
 
-  /** Somebody has made a queue under the name of one that an update wants. */
-  async failedUpdate(): Promise<void> {
-    const { first, more } = this.#versions;
-    await this.#recorder.step('topology: update fails, rolled back', async () => {
-      await this.#asAdministrator(async (channel) => {
-        await channel.assertQueue(FOREIGN, { durable: true });
-        channel.sendToQueue(FOREIGN, Buffer.from('not ours'), { persistent: true });
-        await channel.waitForConfirms();
-      });
-      const reason = await refusal(this.#cloud.topology('Update', more, { before: first }));
-      if (!reason.includes(FOREIGN)) throw new Error(`expected a refusal that names ${FOREIGN}, got: ${reason}`);
-      await this.#cloud.topology('Update', first, { before: more });
-      const { messageCount } = await this.#asAdministrator((channel) => channel.checkQueue(FOREIGN));
-      if (messageCount !== 1) throw new Error(`expected ${FOREIGN} to keep its message, got ${messageCount}`);
-      return `a foreign ${FOREIGN} is refused by name, and keeps its message`;
+  // Somebody has made a queue under the name of one that an update wants.
+  await recorder.step('topology: update fails, rolled back', async () => {
+    await asAdministrator(async (channel) => {
+      await channel.assertQueue(FOREIGN, { durable: true });
+      channel.sendToQueue(FOREIGN, Buffer.from('not ours'), { persistent: true });
+      await channel.waitForConfirms();
     });
-  }
+    const reason = await refusal(cloud.topology('Update', more, { before: first }));
+    if (!reason.includes(FOREIGN)) throw new Error(`expected a refusal that names ${FOREIGN}, got: ${reason}`);
+    await cloud.topology('Update', first, { before: more });
+    const messages = await messagesIn(FOREIGN);
+    if (messages !== 1) throw new Error(`expected ${FOREIGN} to keep its message, got ${messages}`);
+    return `a foreign ${FOREIGN} is refused by name, and keeps its message`;
+  });
 
-  async timeOut(): Promise<void> {
-    const { first, more } = this.#versions;
-    await this.#recorder.step('topology: time-out, rolled back', async () => {
-      const options = { seconds: SHORT_SECONDS, once: true };
-      this.#cloud.silent = true;
-      const reason = await refusal(this.#cloud.topology('Update', more, { before: first, ...options }));
-      const { Data } = await this.#cloud.topology('Update', first, { before: more, ...options });
-      this.#cloud.silent = false;
-      if (!Data?.Warning?.includes('was not asked')) throw new Error(`expected a warning, got ${JSON.stringify(Data)}`);
-      return `a silent broker: ${reason.slice(0, 80)} …; the rollback succeeds without it, with a warning`;
-    });
-  }
+  await recorder.step('topology: time-out, rolled back', async () => {
+    const options = { seconds: SHORT_SECONDS, once: true };
+    cloud.silent = true;
+    const reason = await refusal(cloud.topology('Update', more, { before: first, ...options }));
+    const { Data } = await cloud.topology('Update', first, { before: more, ...options });
+    cloud.silent = false;
+    if (!Data?.Warning?.includes('was not asked')) throw new Error(`expected a warning, got ${JSON.stringify(Data)}`);
+    return `a silent broker: ${reason.slice(0, 80)} …; the rollback succeeds without it, with a warning`;
+  });
 
-  async laterUpdate(): Promise<void> {
-    const { first, more } = this.#versions;
-    await this.#recorder.step('topology: update and back', async () => {
-      await this.#asAdministrator((channel) => channel.deleteQueue(FOREIGN));
-      await this.#cloud.topology('Update', more, { before: first });
-      const { Data } = await this.#cloud.topology('Update', first, { before: more });
-      await this.#asAdministrator((channel) => channel.checkQueue(FOREIGN));
-      return `kept: ${Data?.Kept?.slice(0, 120)} …`;
+  await recorder.step('topology: update and back', async () => {
+    await asAdministrator((channel) => channel.deleteQueue(FOREIGN));
+    await cloud.topology('Update', more, { before: first });
+    const { Data } = await cloud.topology('Update', first, { before: more });
+    await messagesIn(FOREIGN);
+    return `kept: ${Data?.Kept?.slice(0, 120)} …`;
+  });
+
+  await handOver('service: deploy the next image', next);
+  await handOver('service: roll back to the first', first);
+
+  if (runs)
+    await recorder.step('verdict', async () => {
+      simulator.stopTraffic();
+      const verdict = await stage.settled();
+      recorder.verdict = verdict;
+      const { lost, gaps, disorders, conflicts, unexpected, violations, examples } = verdict;
+      if (lost + gaps + disorders + conflicts + unexpected + violations.length > 0)
+        throw new Error([...violations, ...examples].join('; ') || JSON.stringify(verdict));
+      return `${verdict.due} events due, all read; ${verdict.repeated} twice`;
     });
+
+  await recorder.step('tear-down', async () => {
+    const tasks = stage.living.length;
+    await endTasks(stage.living);
+    await cloud.topology('Delete', first);
+    const messages = await messagesIn(leaseQueue(0));
+    if (runs && messages !== 1) throw new Error(`expected the record in ${leaseQueue(0)}, got ${messages}`);
+    const output = [cloud.log, ...stage.tasks.map((task) => task.output)].join('\n');
+    const leaked = cloud.confidential.filter((value) => output.includes(value)).length;
+    if (leaked > 0) throw new Error(`expected no secret in any output, got ${leaked}`);
+    await reader.stop();
+    return `${tasks} tasks ended with 0; the topology stays on the broker; no secret in any output`;
+  });
+
+  /** @returns the images, where containers of them can run here */
+  async function canRun(): Promise<Images | undefined> {
+    if (!images || !simulator) return undefined;
+    cloud.putToken(simulator.token);
+    const obstacle = await obstacleToRun(images, taskFor(first));
+    if (obstacle !== undefined) {
+      recorder.skip('service', `no container can run here: ${obstacle}`);
+      return undefined;
+    }
+    recorder.deviations.push(
+      `tasks: ${ENV.port}, because they share this machine's network; ${ENV.discordApiUrl}, ${ENV.rabbitmqCaFile}, the endpoint of Secrets Manager and its credentials; the limits of open files and processes`,
+    );
+    return images;
   }
 
   /** New tasks first, then SIGTERM to the old ones, one after the other: ECS's rolling update. */
-  async deployment(name: string, version: Assembly): Promise<void> {
-    if (!this.#runs) return this.#recorder.leaveOut(name, 'no container runs here');
-    const { reader, simulator, living } = this.#stage;
-    await this.#recorder.step(name, async () => {
+  async function handOver(name: string, version: Assembly): Promise<void> {
+    if (!runs) return recorder.skip(name, 'no container runs here');
+    const { living } = stage;
+    await recorder.step(name, async () => {
       const identified = simulator?.count('identify');
-      const fresh = await this.#start(version);
+      const fresh = await startTasks(version, runs);
       reader.resetSilences();
-      await this.#end(living);
-      await this.#reading();
+      await endTasks(living);
+      await eventsAreRead();
       if (simulator?.count('identify') !== identified)
         throw new Error('expected every session to be resumed, got an IDENTIFY');
-      const pause = Math.max(0, ...[...reader.silences.values()].map(({ longestMs }) => longestMs));
-      return `${living.length} tasks out, ${fresh.length} in, image ${version.image.hash.slice(0, 12)}; longest pause of a shard ${pause} ms`;
-    });
-  }
-
-  async tearDown(): Promise<void> {
-    const { first } = this.#versions;
-    const { simulator, reader } = this.#stage;
-    if (this.#runs)
-      await this.#recorder.step('verdict', async () => {
-        simulator?.stopTraffic();
-        const verdict = await this.#stage.settled();
-        this.#recorder.verdict = verdict;
-        const { lost, gaps, disorders, conflicts, unexpected, violations, examples } = verdict;
-        if (lost + gaps + disorders + conflicts + unexpected + violations.length > 0)
-          throw new Error([...violations, ...examples].join('; ') || JSON.stringify(verdict));
-        return `${verdict.due} events due, all read; ${verdict.repeated} twice`;
-      });
-    await this.#recorder.step('tear-down', async () => {
-      const tasks = this.#stage.living.length;
-      await this.#end(this.#stage.living);
-      await this.#cloud.topology('Delete', first);
-      const { messageCount } = await this.#asAdministrator((channel) => channel.checkQueue(leaseQueue(0)));
-      if (this.#runs && messageCount !== 1)
-        throw new Error(`expected the record in ${leaseQueue(0)}, got ${messageCount}`);
-      const output = [this.#cloud.log, ...this.#stage.tasks.map((task) => task.output)].join('\n');
-      const leaked = this.#cloud.confidential.filter((value) => output.includes(value)).length;
-      if (leaked > 0) throw new Error(`expected no secret in any output, got ${leaked}`);
-      await reader.stop();
-      return `${tasks} tasks ended with 0; the topology stays on the broker; no secret in any output`;
+      return `${living.length} tasks out, ${fresh.length} in, image ${version.image.hash.slice(0, 12)}; longest pause of a shard ${reader.longestSilenceMs} ms`;
     });
   }
 
   /** As many tasks of a version as its service wants. */
-  async #start(version: Assembly): Promise<TaskContainer[]> {
-    const { broker, simulator } = this.#stage;
-    const images = this.#images;
-    if (!images || !broker.caFile || !simulator) throw new Error('expected an image, a simulator and TLS');
+  async function startTasks(version: Assembly, { engine }: Images): Promise<TaskContainer[]> {
+    const task = taskFor(version);
     const [, { DesiredCount }] = only(version.service, 'AWS::ECS::Service');
-    const fresh = Array.from({ length: Number(DesiredCount) }, () => {
-      this.#started += 1;
-      const name = `rehearsal-${process.pid}-${this.#started}`;
-      return new TaskContainer(images.engine, this.#task(version), {
+    const fresh = Array.from({ length: Number(DesiredCount) }, (_, index) => {
+      const name = `rehearsal-${process.pid}-${stage.tasks.length + index + 1}`;
+      return new TaskContainer(engine, task, {
         name,
-        tag: tagOf(this.#task(version).image),
-        logFile: join(this.#folder, `${name}.log`),
+        tag: tagOf(task.image),
+        logFile: join(folder, `${name}.log`),
         environment: {
-          ...this.#cloud.secrets.environment,
+          ...cloud.secrets.environment,
           [ENV.port]: '0',
-          [ENV.discordApiUrl]: simulator.apiUrl,
+          [ENV.discordApiUrl]: simulator?.apiUrl ?? '',
           [ENV.rabbitmqCaFile]: CA_FILE,
         },
         mounts: { [broker.caFile ?? '']: CA_FILE },
       });
     });
-    this.#stage.tasks.push(...fresh);
+    stage.tasks.push(...fresh);
     await Promise.all(fresh.map((each) => each.listening()));
-    await this.#stage.standing(this.#stage.living.length);
+    await stage.standing(stage.living.length);
     return fresh;
   }
 
-  /** Every shard is connected, and what it sends is read. */
-  async #reading(): Promise<void> {
-    await this.#stage.ready();
-    const { events } = this.#stage.reader;
-    await this.#stage.until('events are read', 60_000, () => this.#stage.reader.events > events + RATE);
-  }
-
-  async #end(tasks: Stage['living']): Promise<void> {
+  async function endTasks(tasks: Stage['living']): Promise<void> {
     for (const task of tasks) {
       const code = await task.terminate();
       if (code !== 0) throw new Error(`expected ${task.name} to end with 0 after SIGTERM, got ${code}`);
     }
   }
 
-  #task({ broker, service }: Assembly): Task {
-    return taskOf(service, (value) => this.#cloud.resolve([service, broker], value));
+  /** Every shard is connected, and what it sends is read. */
+  async function eventsAreRead(): Promise<void> {
+    await stage.ready();
+    const { events } = reader;
+    await stage.until('events are read', 60_000, () => reader.events > events + RATE);
   }
 
-  async #asAdministrator<T>(work: (channel: ConfirmChannel) => Promise<T>): Promise<T> {
-    const { username, password } = this.#stage.broker;
-    const connection = await connect(this.#stage.broker.amqpUrl({ username, password, vhost: VHOST }));
+  async function messagesIn(queue: string): Promise<number> {
+    return await asAdministrator(async (channel) => (await channel.checkQueue(queue)).messageCount);
+  }
+
+  async function asAdministrator<T>(work: (channel: ConfirmChannel) => Promise<T>): Promise<T> {
+    const { username, password } = broker;
+    const connection = await connect(broker.amqpUrl({ username, password, vhost: VHOST }));
     try {
       return await work(await connection.createConfirmChannel());
     } finally {
@@ -252,29 +229,22 @@ async function refusal(event: Promise<unknown>): Promise<string> {
 /** Asks the container itself whether it is what the task definition says. */
 async function inspect(container: TaskContainer, task: Task): Promise<void> {
   const [node = '', ...check] = task.healthCheck;
-  const port = new URL(container.url).port;
-  const text = await container.execute([node, '-p', INSIDE]);
-  const { user, root, capabilities, first, variables } = JSON.parse(text) as {
-    user: string;
-    root: string;
-    capabilities: string;
-    first: string;
-    variables: Record<string, string>;
-  };
-  const found = { user, readOnly: root === 'ro', nothing: /^0+$/.test(capabilities), init: first !== 'node' };
+  const { variables, ...found } = JSON.parse(await container.execute([node, '-p', INSIDE]));
   const wanted = { user: task.user, readOnly: task.readOnly, nothing: task.dropped.includes('ALL'), init: task.init };
   if (JSON.stringify(found) !== JSON.stringify(wanted))
     throw new Error(`expected ${JSON.stringify(wanted)} of the container, got ${JSON.stringify(found)}`);
   for (const [name, value] of Object.entries(task.environment))
     if (name !== ENV.port && variables[name] !== value)
       throw new Error(`expected ${name} to be '${value}' in the container, got '${variables[name]}'`);
+  const port = new URL(container.url).port;
   await container.execute([node, ...check.map((part) => part.replace(`:${task.environment[ENV.port]}/`, `:${port}/`))]);
 }
 
+/** Whether a process in there has no capabilities (`nothing`), and whether another one is the init process. */
 const INSIDE = `(({ readFileSync: read }) => JSON.stringify({
   user: process.getuid() + ':' + process.getgid(),
-  root: / \\/ \\S+ (r[ow])\\b/.exec(read('/proc/self/mounts', 'utf8'))?.[1],
-  capabilities: /CapBnd:\\s*(\\w+)/.exec(read('/proc/self/status', 'utf8'))?.[1],
-  first: read('/proc/1/comm', 'utf8').trim(),
+  readOnly: / \\/ \\S+ ro\\b/.test(read('/proc/self/mounts', 'utf8')),
+  nothing: /CapBnd:\\s*0+$/m.test(read('/proc/self/status', 'utf8')),
+  init: read('/proc/1/comm', 'utf8').trim() !== 'node',
   variables: process.env,
 }))(require('node:fs'))`;

@@ -6,18 +6,16 @@ import { appendFile, cp, mkdir, mkdtemp, symlink } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { dirname, join } from 'node:path';
 import { LOGIN_SECRETS } from '../../lib/secrets.ts';
-import { USERS } from '../../service/contract/names.ts';
 import { Stage } from '../stage.ts';
 import { type Assembly, synthesize } from './assembly.ts';
 import { Cloud } from './cloud.ts';
 import { type Architecture, findEngine } from './engine.ts';
-import { type BasesFrom, buildImages, type Images } from './images.ts';
-import { Life, type Versions } from './life.ts';
+import { buildImages, type Images } from './images.ts';
+import { live, type Versions } from './life.ts';
 import type { Recorder } from './report.ts';
 
 export interface RehearsalOptions {
   readonly architecture: Architecture;
-  readonly bases: BasesFrom;
   /** Ends when the image is built. */
   readonly onlyImage: boolean;
 }
@@ -28,7 +26,7 @@ const SHARDS = { count: 4, perTask: 2, standbys: 1 };
 const SOURCES = ['bin', 'lib', 'service', '.dockerignore', 'cdk.json', 'package.json', 'package-lock.json'];
 
 /** @throws what fails, once it is recorded; nothing is left then either */
-export async function rehearse(recorder: Recorder, options: RehearsalOptions): Promise<void> {
+export async function rehearse(recorder: Recorder, { architecture, onlyImage }: RehearsalOptions): Promise<void> {
   const folder = await mkdtemp(join(tmpdir(), 'ingestor-rehearsal-'));
   const removeFolder = (): void => {
     // Podman lays its storage over a mount of itself, which may outlive the last container.
@@ -38,9 +36,16 @@ export async function rehearse(recorder: Recorder, options: RehearsalOptions): P
   process.once('exit', removeFolder);
   let images: Images | undefined;
   try {
-    const versions = await synthesized(recorder, folder);
-    images = await built(recorder, folder, versions, options);
-    if (!options.onlyImage) await lived(recorder, folder, versions, images);
+    const { first, more, next } = await synthesizeVersions(recorder, folder);
+    const engine = await findEngine(folder);
+    const packages = 'apt-get install --no-install-recommends podman runc catatonit';
+    if (!engine) recorder.skip('image: build and run', `neither Docker nor Podman nor Buildah works here: ${packages}`);
+    else
+      images = await buildImages(recorder, engine, onlyImage ? [first.image] : [first.image, next.image], {
+        work: join(folder, 'bases'),
+        architecture,
+      });
+    if (!onlyImage) await liveOnStage(recorder, folder, { first, more, next }, images);
   } finally {
     await images?.remove();
     process.off('exit', removeFolder);
@@ -48,7 +53,7 @@ export async function rehearse(recorder: Recorder, options: RehearsalOptions): P
   }
 }
 
-async function synthesized(recorder: Recorder, folder: string): Promise<Versions> {
+async function synthesizeVersions(recorder: Recorder, folder: string): Promise<Versions> {
   let versions: Versions | undefined;
   await recorder.step('synthesize', async () => {
     const copy = join(folder, 'next');
@@ -56,10 +61,10 @@ async function synthesized(recorder: Recorder, folder: string): Promise<Versions
     for (const name of SOURCES) await cp(join(PROJECT, name), join(copy, name), { recursive: true });
     await symlink(join(PROJECT, 'node_modules'), join(copy, 'node_modules'));
     await appendFile(join(copy, 'service/main.ts'), "process.title = 'discord-ingestor-next';\n");
-    const more = { shards: { ...SHARDS, count: SHARDS.count + SHARDS.perTask } };
-    const [first, third, next] = await Promise.all([
+    const oneMore = { ...SHARDS, count: SHARDS.count + SHARDS.perTask };
+    const [first, more, next] = await Promise.all([
       synthesize(PROJECT, { shards: SHARDS }, join(folder, 'assembly-first')),
-      synthesize(PROJECT, more, join(folder, 'assembly-more')),
+      synthesize(PROJECT, { shards: oneMore }, join(folder, 'assembly-more')),
       synthesize(copy, { shards: SHARDS }, join(folder, 'assembly-next')),
     ]);
     // The bundles' maps name the packages by another path in the copy.
@@ -67,31 +72,14 @@ async function synthesized(recorder: Recorder, folder: string): Promise<Versions
       JSON.stringify([broker, service]).replaceAll(/\b[0-9a-f]{64}\b/g, 'ASSET');
     if (masked(first) !== masked(next) || first.image.hash === next.image.hash)
       throw new Error('expected another image, and nothing else, in the templates of another source');
-    versions = { first, more: third, next };
+    versions = { first, more, next };
     return `staging, ${SHARDS.count} shards in groups of ${SHARDS.perTask}; another source changes the image alone`;
   });
   if (!versions) throw new Error('nothing was synthesized');
   return versions;
 }
 
-/** Undefined where this machine cannot build them, which is recorded. */
-async function built(
-  recorder: Recorder,
-  folder: string,
-  { first, next }: Versions,
-  { architecture, bases, onlyImage }: RehearsalOptions,
-): Promise<Images | undefined> {
-  const engine = await findEngine(folder);
-  if (engine) {
-    const assemblies = onlyImage ? [first] : [first, next];
-    return await buildImages(recorder, engine, assemblies, { work: join(folder, 'bases'), architecture, from: bases });
-  }
-  const packages = 'apt-get install --no-install-recommends podman runc catatonit';
-  recorder.leaveOut('image: build and run', `neither Docker nor Podman nor Buildah works here: ${packages}`);
-  return undefined;
-}
-
-async function lived(recorder: Recorder, folder: string, versions: Versions, images: Images | undefined) {
+async function liveOnStage(recorder: Recorder, folder: string, versions: Versions, images: Images | undefined) {
   let cloud: Cloud | undefined;
   const stage = await Stage.start({
     ...{ tasks: 0, untilReady: false, tls: true, shards: SHARDS.count, shardsPerTask: SHARDS.perTask },
@@ -103,25 +91,12 @@ async function lived(recorder: Recorder, folder: string, versions: Versions, ima
         const { Data } = await made.topology('Create', versions.first);
         return `by the bundled function, twice, on RabbitMQ ${Data?.Version} over TLS`;
       });
-      return (user) => {
-        const known = Object.values(USERS).find((name) => name === user);
-        if (known === undefined) throw new Error(`expected a user of the topology, got ${user}`);
-        return made.login(LOGIN_SECRETS[known]);
-      };
+      return (user) => made.login(LOGIN_SECRETS[user as keyof typeof LOGIN_SECRETS]);
     },
   });
   try {
     if (!cloud) throw new Error('expected the topology to be applied');
-    const life = new Life(recorder, stage, cloud, versions, images, folder);
-    await life.firstDeployment();
-    await life.rotation();
-    await life.revocation();
-    await life.failedUpdate();
-    await life.timeOut();
-    await life.laterUpdate();
-    await life.deployment('service: deploy the next image', versions.next);
-    await life.deployment('service: roll back to the first', versions.first);
-    await life.tearDown();
+    await live({ recorder, stage, cloud, versions, images, folder });
   } finally {
     await stage.stop();
     await cloud?.stop();

@@ -1,9 +1,10 @@
-// The record of a rehearsal: its steps with their times, what was left out, and the verdict. Pure but for the clock.
-import type { Verdict } from '../stage.ts';
+// The record of a rehearsal: its steps with their times, what was skipped, and the verdict. Pure but for the clock.
+import { errorMessage } from '../../service/errors.ts';
+import type { Verdict } from '../verdict.ts';
 
 export interface Step {
   readonly name: string;
-  readonly result: 'held' | 'failed' | 'left out';
+  readonly result: 'held' | 'failed' | 'skipped';
   readonly seconds: number;
   readonly detail: string;
 }
@@ -25,7 +26,7 @@ export class Recorder {
   readonly #started = performance.now();
   readonly #line: (line: string) => void;
 
-  /** @param line told each step as it ends */
+  /** @param line receives each step as it ends */
   constructor(line: (line: string) => void) {
     this.#line = line;
   }
@@ -33,37 +34,33 @@ export class Recorder {
   /** @param act resolves with what is worth knowing of it @throws what the act throws, once it is recorded */
   async step(name: string, act: () => Promise<string>): Promise<void> {
     const started = performance.now();
-    const record = (result: Step['result'], detail: string) =>
-      this.#add({ name, result, seconds: seconds(started), detail });
     try {
-      record('held', await act());
+      const detail = await act();
+      this.#add({ name, result: 'held', seconds: seconds(started), detail });
     } catch (error) {
-      record('failed', error instanceof Error ? error.message : String(error));
+      this.#add({ name, result: 'failed', seconds: seconds(started), detail: errorMessage(error) });
       throw error;
     }
   }
 
-  leaveOut(name: string, because: string): void {
-    this.#add({ name, result: 'left out', seconds: 0, detail: because });
+  skip(name: string, because: string): void {
+    this.#add({ name, result: 'skipped', seconds: 0, detail: because });
+  }
+
+  report(): Report {
+    const { steps, deviations } = this;
+    const { due = 0, lost = 0, repeated = 0, gaps = 0, disorders = 0 } = this.verdict ?? {};
+    const verdict = this.verdict ? { due, lost, repeated, gaps, disorders } : null;
+    return { held: holds(steps, verdict), steps, deviations, verdict, seconds: seconds(this.#started) };
   }
 
   #add(step: Step): void {
     this.steps.push(step);
     this.#line(row(step));
   }
-
-  report(): Report {
-    const { steps, deviations } = this;
-    const verdict = this.verdict ? pick(this.verdict) : null;
-    return { held: holds(steps, verdict), steps, deviations, verdict, seconds: seconds(this.#started) };
-  }
 }
 
-function pick({ due, lost, repeated, gaps, disorders }: Verdict): Report['verdict'] {
-  return { due, lost, repeated, gaps, disorders };
-}
-
-/** What was left out is no failure; what was lost is, and so is a rehearsal of nothing. */
+/** What was skipped is no failure; what was lost is, and so is a rehearsal of nothing. */
 export function holds(steps: readonly Step[], verdict: Report['verdict']): boolean {
   const bad = verdict ? verdict.lost + verdict.gaps + verdict.disorders : 0;
   return bad === 0 && steps.some(({ result }) => result === 'held') && steps.every(({ result }) => result !== 'failed');
@@ -71,7 +68,7 @@ export function holds(steps: readonly Step[], verdict: Report['verdict']): boole
 
 export function table({ steps, deviations, verdict, seconds: total }: Report): string[] {
   const count = (result: Step['result']): number => steps.filter((step) => step.result === result).length;
-  const counts = `${count('held')} steps held, ${count('failed')} failed, ${count('left out')} left out in ${total} s`;
+  const counts = `${count('held')} steps held, ${count('failed')} failed, ${count('skipped')} skipped in ${total} s`;
   const events = verdict
     ? `${verdict.due} events, ${verdict.lost} lost, ${verdict.repeated} repeated, ${verdict.disorders} out of order, ${verdict.gaps} gaps`
     : 'no events: no task was run';

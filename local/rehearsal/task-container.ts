@@ -3,33 +3,28 @@
 import { spawnSync } from 'node:child_process';
 import { homedir } from 'node:os';
 import { IngestorProcess } from '../ingestor-process.ts';
-import { type Engine, runArguments, tell } from './engine.ts';
+import { type Engine, engineRun, runArguments } from './engine.ts';
 import type { Task } from './template.ts';
 
 export interface ContainerProps {
   readonly name: string;
   readonly tag: string;
   readonly logFile: string;
-  /** Where they differ from the task's. */
+  /** Where it differs from the task's. */
   readonly environment: Readonly<Record<string, string>>;
   readonly mounts: Readonly<Record<string, string>>;
 }
 
 export class TaskContainer extends IngestorProcess {
   readonly #engine: Engine;
-  readonly #task: Task;
+  readonly #stopTimeout: string;
 
   constructor(engine: Engine, task: Task, { name, tag, logFile, environment: other, mounts }: ContainerProps) {
-    const environment = { ...task.environment, ...other };
-    const args = runArguments(engine, task, { name, environment, mounts });
-    super({
-      name,
-      logFile,
-      env: { HOME: homedir() },
-      program: [engine.kind, ...engine.store, ...args, tag, ...task.command],
-    });
+    const args = runArguments(engine, task, { name, environment: { ...task.environment, ...other }, mounts });
+    const program = [engine.kind, ...engine.store, ...args, tag, ...task.command] as const;
+    super({ name, logFile, env: { HOME: homedir() }, program });
     this.#engine = engine;
-    this.#task = task;
+    this.#stopTimeout = String(task.stopTimeoutSeconds);
     // However the rehearsal ends, the container does not outlive it.
     const endNow = (): void => void spawnSync(engine.kind, [...engine.store, 'rm', '--force', name]);
     process.once('exit', endNow);
@@ -38,16 +33,16 @@ export class TaskContainer extends IngestorProcess {
 
   /** Runs a command inside. @throws Error when it fails */
   async execute(command: readonly string[]): Promise<string> {
-    return await tell(this.#engine, ['exec', this.name, ...command]);
+    return await engineRun(this.#engine, ['exec', this.name, ...command]);
   }
 
   override async terminate(): Promise<number | NodeJS.Signals> {
-    await tell(this.#engine, ['stop', '-t', String(this.#task.stopTimeoutSeconds), this.name]);
+    await engineRun(this.#engine, ['stop', '-t', this.#stopTimeout, this.name]);
     return await this.exit;
   }
 
   override async kill(): Promise<void> {
-    await tell(this.#engine, ['rm', '--force', this.name]);
+    await engineRun(this.#engine, ['rm', '--force', this.name]);
     await this.exit;
   }
 }

@@ -7,11 +7,14 @@ export interface Resource {
   readonly Properties?: Readonly<Record<string, unknown>>;
 }
 
+interface Output {
+  readonly Value: unknown;
+  readonly Export?: { readonly Name: unknown };
+}
+
 export interface Template {
   readonly Resources: Readonly<Record<string, Resource>>;
-  readonly Outputs?: Readonly<
-    Record<string, { readonly Value: unknown; readonly Export?: { readonly Name: unknown } }>
-  >;
+  readonly Outputs?: Readonly<Record<string, Output>>;
 }
 
 /** What exists, in CloudFormation's words. */
@@ -24,7 +27,7 @@ export interface Existing {
 /** @returns a function that resolves every reference in a value; references between stacks by any template's outputs */
 export function references(templates: readonly Template[], existing: Existing): (value: unknown) => unknown {
   const outputs = templates.flatMap(({ Outputs = {} }) => Object.entries(Outputs));
-  const output = (found: (typeof outputs)[number] | undefined, name: unknown): unknown => {
+  const output = (name: unknown, found: readonly [string, Output] | undefined): unknown => {
     if (!found) throw new Error(`expected an output ${JSON.stringify(name)} in the other stack, got none`);
     return resolve(found[1].Value);
   };
@@ -32,34 +35,35 @@ export function references(templates: readonly Template[], existing: Existing): 
     const [id = '', ...name] = path.split('.');
     return name.length === 0 ? existing.ref(id) : existing.attribute(id, name.join('.'));
   };
+  const list = (of: unknown) => resolve(of) as [string | number, never];
   const functions: Readonly<Record<string, (of: unknown) => unknown>> = {
     Ref: (of) => existing.ref(String(of)),
     'Fn::GetAtt': (of) => attribute(Array.isArray(of) ? of.join('.') : String(of)),
     'Fn::Join': (of) => {
-      const [separator, parts] = resolve(of) as [string, unknown[]];
-      return parts.join(separator);
+      const [separator, parts] = list(of);
+      return (parts as string[]).join(String(separator));
     },
     'Fn::Select': (of) => {
-      const [index, list] = resolve(of) as [number | string, unknown[]];
-      return list[Number(index)];
+      const [index, items] = list(of);
+      return (items as unknown[])[Number(index)];
     },
     'Fn::Split': (of) => {
-      const [separator, text] = resolve(of) as [string, string];
-      return text.split(separator);
+      const [separator, text] = list(of);
+      return (text as string).split(String(separator));
     },
     'Fn::Sub': (of) => String(of).replace(/\$\{([^}]+)\}/g, (_, path: string) => String(attribute(path))),
     'Fn::ImportValue': (of) => {
       const name = resolve(of);
       return output(
-        outputs.find(([, { Export }]) => Export !== undefined && resolve(Export.Name) === name),
         name,
+        outputs.find(([, { Export }]) => Export !== undefined && resolve(Export.Name) === name),
       );
     },
     'Fn::GetStackOutput': (of) => {
       const { OutputName: name } = of as { OutputName: string };
       return output(
-        outputs.find(([id]) => id === name),
         name,
+        outputs.find(([id]) => id === name),
       );
     },
   };
@@ -101,33 +105,21 @@ const CONTAINER = z.strictObject({
   HealthCheck: z.object({ Command: z.tuple([z.literal('CMD')]).rest(z.string()) }),
   Memory: z.number(),
   StopTimeout: z.number(),
-  // Where the output goes is not the container's affair.
+  // Where the output goes does not concern the container.
   LogConfiguration: z.unknown(),
 });
 
-export interface Task {
-  /** The hash of the image's asset. */
-  readonly image: string;
-  readonly command: readonly string[];
-  readonly environment: Readonly<Record<string, string>>;
-  readonly user: string;
-  readonly readOnly: boolean;
-  readonly dropped: readonly string[];
-  readonly init: boolean;
-  readonly memoryMiB: number;
-  readonly stopTimeoutSeconds: number;
-  /** Command and arguments, run inside. */
-  readonly healthCheck: readonly string[];
-}
+export type Task = ReturnType<typeof taskOf>;
 
 /** @throws Error with one sentence where the definition has what the rehearsal cannot give to a container */
-export function taskOf(service: Template, resolve: (value: unknown) => unknown): Task {
+export function taskOf(service: Template, resolve: (value: unknown) => unknown) {
   const [, { ContainerDefinitions }] = only(service, 'AWS::ECS::TaskDefinition');
   const parsed = z.tuple([CONTAINER]).safeParse(resolve(ContainerDefinitions));
   if (!parsed.success)
     throw new Error(`the task definition has what the rehearsal does not know:\n${z.prettifyError(parsed.error)}`);
   const [{ LinuxParameters: linux, ...container }] = parsed.data;
   return {
+    /** The hash of the image's asset. */
     image: container.Image.split(':').at(-1) ?? '',
     command: container.Command,
     environment: Object.fromEntries(container.Environment.map(({ Name, Value }) => [Name, Value])),
@@ -137,6 +129,7 @@ export function taskOf(service: Template, resolve: (value: unknown) => unknown):
     init: linux.InitProcessEnabled,
     memoryMiB: container.Memory,
     stopTimeoutSeconds: container.StopTimeout,
+    /** Command and arguments, run inside. */
     healthCheck: container.HealthCheck.Command.slice(1),
   };
 }

@@ -53,7 +53,7 @@ export class ChannelSet {
     return this.#ending.signal.aborted;
   }
 
-  /** Resolves when the set has ended: with the reason, or with nothing after `close()`. */
+  /** With the reason, or with nothing after `close()`. */
   get lost(): Promise<string | undefined> {
     return this.#lost.promise;
   }
@@ -88,7 +88,6 @@ export class ChannelSet {
     return true;
   }
 
-  /** Ends the consumer, also one that is being started; what is delivered and not answered stays so. */
   cancel(queue: string): void {
     const consumer = this.#consumers.get(queue);
     this.#consumers.delete(queue);
@@ -109,12 +108,11 @@ export class ChannelSet {
     await withinDeadline(confirmed, CONFIRM_DEADLINE_MS, `the broker did not confirm a ${properties.type}`);
   }
 
-  /** Resolves when the broker has answered: then it still holds what it delivered here. @throws when the set has ended */
+  /** Resolves when the broker has answered on this connection. @throws when the set has ended */
   async ping(): Promise<void> {
     await this.#publisher.checkExchange(this.#options.exchange);
   }
 
-  /** Calls it after this time, unless the set has ended by then. */
   after(ms: number, then: () => void): void {
     void sleep(ms, this.#ending.signal).then(then, () => undefined);
   }

@@ -1,7 +1,7 @@
-// amqplib's `connect`, which also says why the broker refuses. amqplib passes on the reason of a wrong password only; of
-// what is refused later (a vhost, a limit of connections) it says "Expected ConnectionOpenOk; got <ConnectionClose …>". So
-// what the broker sends during the handshake is read here as well, from the socket that Node.js publishes on a diagnostics
-// channel. Where that fails, the message is amqplib's own. lib/rotation/amqp-login.ts does the same in AWS Lambda.
+// amqplib's `connect` with the broker's reason for a refusal. amqplib has the reason of a wrong password only; for what is
+// refused later (a vhost, a limit of connections) its error is "Expected ConnectionOpenOk; got <ConnectionClose …>". So
+// what the broker sends during the handshake is read here too, from the socket that Node.js publishes on a diagnostics
+// channel. If that fails, the error is amqplib's own. lib/rotation/amqp-login.ts does the same in AWS Lambda.
 
 import { subscribe, unsubscribe } from 'node:diagnostics_channel';
 import type { Socket } from 'node:net';
@@ -15,7 +15,7 @@ export async function connectWithReason(...args: Parameters<typeof connect>): Pr
   const tap = (message: unknown) => {
     stopReading = readAlong((message as { readonly socket: Socket }).socket, received);
   };
-  // The socket is made before `connect` returns, so that it is no other connection's.
+  // The socket is made before `connect` returns, so that it cannot be another connection's.
   subscribe('net.client.socket', tap);
   let opening: Promise<ChannelModel>;
   try {
@@ -42,7 +42,7 @@ function readAlong(socket: Socket, received: Buffer[]): () => void {
     if (chunk instanceof Buffer) received.push(chunk);
     return chunk;
   };
-  // The method of its class is in force again.
+  // Then the method of its class is called again.
   return () => void Reflect.deleteProperty(socket, 'read');
 }
 

@@ -1,7 +1,8 @@
-// How many messages are ready in each queue, asked by passive declare: RabbitMQ 4 on Amazon MQ has no per-queue
-// metrics in CloudWatch. A queue that cannot be asked has no depth, so that its alarm sees missing data, not zero.
+// How many messages are ready in each queue, by passive declare: RabbitMQ 4 on Amazon MQ has no per-queue metrics in
+// CloudWatch. Without an answer a queue has no depth, so that its alarm sees missing data, not zero.
 
 import type { Channel, ChannelModel } from 'amqplib';
+import type { ConnectionEvents } from '../connection-events.ts';
 import { errorMessage } from '../errors.ts';
 import type { Log } from '../log.ts';
 
@@ -14,16 +15,9 @@ export class QueueDepths {
   #channel: Channel | undefined;
   #model: ChannelModel | undefined;
   #timer: NodeJS.Timeout | undefined;
-  #said: string | undefined;
+  #lastWarning: string | undefined;
 
-  constructor(
-    connection: {
-      on(event: 'open', listener: (model: ChannelModel) => void): unknown;
-      on(event: 'lost', listener: () => void): unknown;
-    },
-    queues: readonly string[],
-    log: Log,
-  ) {
+  constructor(connection: ConnectionEvents<ChannelModel>, queues: readonly string[], log: Log) {
     this.#queues = queues;
     this.#log = log;
     connection.on('open', (model) => {
@@ -37,7 +31,7 @@ export class QueueDepths {
     });
   }
 
-  /** By queue name; from the last time that somebody asked. */
+  /** By queue name, from the last answers. */
   get depths(): ReadonlyMap<string, number> {
     return this.#depths;
   }
@@ -60,13 +54,13 @@ export class QueueDepths {
         this.#channel ??= await this.#open(model);
         depths.set(queue, (await this.#channel.checkQueue(queue)).messageCount);
       } catch (error) {
-        // A missing queue or permission closes the channel; the next question opens another.
+        // A missing queue or permission closes the channel; the next request opens another.
         this.#channel = undefined;
         if (this.#model !== model) return;
         const reason = errorMessage(error);
-        if (reason !== this.#said)
-          this.#log.warn({ queue, reason }, 'cannot ask for the depth of a queue: apply the topology');
-        this.#said = reason;
+        if (reason !== this.#lastWarning)
+          this.#log.warn({ queue, err: error }, 'cannot ask for the depth of a queue: apply the topology');
+        this.#lastWarning = reason;
       }
     }
     if (this.#model === model) this.#depths = depths;
@@ -74,7 +68,7 @@ export class QueueDepths {
 
   async #open(model: ChannelModel): Promise<Channel> {
     const channel = await model.createChannel();
-    // What it says is thrown by the call as well.
+    // The call rejects with the same error.
     channel.on('error', () => undefined);
     return channel;
   }

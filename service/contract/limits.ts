@@ -27,6 +27,9 @@ export const BOUNDS = {
   port: { least: 0, most: 65_535, default: DEFAULT_PORT },
 } as const;
 
+/** Each group has a lease queue of its own, which is written out in a CloudFormation template of at most 1 MB. */
+export const MAX_SHARD_GROUPS = 1_000;
+
 /** pino's. */
 export const LOG_LEVELS = ['trace', 'debug', 'info', 'warn', 'error', 'fatal', 'silent'] as const;
 export const DEFAULT_LOG_LEVEL: (typeof LOG_LEVELS)[number] = 'info';

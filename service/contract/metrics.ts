@@ -15,159 +15,97 @@ export interface Metric {
 }
 
 export const METRICS = {
-  eventsReceived: metric(
-    'events_received_total',
-    'EventsReceived',
-    'counter',
-    'Count',
-    'Dispatches received from Discord',
-  ),
-  eventsFiltered: metric(
-    'events_filtered_total',
-    'EventsFiltered',
-    'counter',
-    'Count',
-    'Dispatches that workers do not want',
-  ),
-  eventsUnknown: metric(
-    'events_unknown_total',
-    'EventsUnknown',
-    'counter',
-    'Count',
-    'Dispatches that could not be understood',
-  ),
-  unknownFields: metric(
-    'unknown_fields_total',
-    'UnknownFields',
-    'counter',
-    'Count',
-    'Fields of messages that this version does not know, removed',
-  ),
-  eventsReplayed: metric(
+  eventsReceived: counter('events_received_total', 'EventsReceived', 'Dispatches received from Discord'),
+  eventsFiltered: counter('events_filtered_total', 'EventsFiltered', 'Dispatches that are not for workers'),
+  eventsUnknown: counter('events_unknown_total', 'EventsUnknown', 'Dispatches malformed or of an unknown type'),
+  unknownFields: counter('unknown_fields_total', 'UnknownFields', 'Unknown fields of messages, removed'),
+  eventsReplayed: counter(
     'events_replayed_total',
     'EventsReplayed',
-    'counter',
-    'Count',
-    'Dispatches replayed by a RESUME although still in the outbox, dropped',
+    'Dispatches replayed while in the outbox, dropped',
   ),
-  eventsPublished: metric(
-    'events_published_total',
-    'EventsPublished',
-    'counter',
-    'Count',
-    'Messages written to the broker, repeats included',
-  ),
-  eventsConfirmed: metric(
-    'events_confirmed_total',
-    'EventsConfirmed',
-    'counter',
-    'Count',
-    'Messages confirmed by the broker',
-  ),
-  eventsReturned: metric('events_returned_total', 'EventsReturned', 'counter', 'Count', 'Messages that no queue takes'),
-  publishErrors: metric(
-    'publish_errors_total',
-    'PublishErrors',
-    'counter',
-    'Count',
-    'Messages refused by the broker and published again',
-  ),
-  brokerReconnects: metric(
-    'broker_reconnects_total',
-    'BrokerReconnects',
-    'counter',
-    'Count',
-    'Connections to the broker opened again',
-  ),
-  gatewayGaps: metric(
-    'gateway_gaps_total',
-    'GatewayGaps',
-    'counter',
-    'Count',
-    'Sessions lost, so that events may be missing',
-  ),
-  gapsInHandOver: metric(
+  eventsPublished: counter('events_published_total', 'EventsPublished', 'Messages written to the broker, with repeats'),
+  eventsConfirmed: counter('events_confirmed_total', 'EventsConfirmed', 'Messages confirmed by the broker'),
+  eventsReturned: counter('events_returned_total', 'EventsReturned', 'Messages that no queue takes'),
+  publishErrors: counter('publish_errors_total', 'PublishErrors', 'Messages refused by the broker, published again'),
+  brokerReconnects: counter('broker_reconnects_total', 'BrokerReconnects', 'Connections to the broker opened again'),
+  gatewayGaps: counter('gateway_gaps_total', 'GatewayGaps', 'Sessions lost, so that events may be missing'),
+  gapsInHandOver: counter(
     'gateway_gaps_in_hand_over_total',
     'GatewayGapsInHandOver',
-    'counter',
-    'Count',
-    'Of these: sessions that lived when they were handed over, and were refused',
+    'Of these: sessions alive at their hand-over, and then refused',
   ),
-  identifies: metric('identifies_total', 'Identifies', 'counter', 'Count', 'IDENTIFYs sent'),
-  resumes: metric('resumes_total', 'Resumes', 'counter', 'Count', 'Sessions resumed'),
-  leaseCommits: metric('lease_commits_total', 'LeaseCommits', 'counter', 'Count', 'Session records committed'),
-  leaseLosses: metric('lease_losses_total', 'LeaseLosses', 'counter', 'Count', 'Leases that went to another task'),
-  outboxEvents: metric('outbox_events', 'OutboxEvents', 'gauge', 'Count', 'Events not yet confirmed'),
-  outboxBytes: metric('outbox_bytes', 'OutboxBytes', 'gauge', 'Bytes', 'Bytes not yet confirmed'),
-  outboxUsed: metric('outbox_used_percent', 'OutboxUsed', 'gauge', 'Percent', 'Fullest of the two outbox bounds'),
-  shardsAssigned: metric('shards_assigned', 'ShardsAssigned', 'gauge', 'Count', 'Shards this task holds the lease of'),
-  shardsConnected: metric('shards_connected', 'ShardsConnected', 'gauge', 'Count', 'Shards with a live session'),
-  shardsMissing: metric('shards_missing', 'ShardsMissing', 'gauge', 'Count', 'Shards assigned but not connected'),
-  shardsConfigured: metric('shards_configured', 'ShardsConfigured', 'gauge', 'Count', 'Shards of the bot: SHARD_COUNT'),
-  shardsWaiting: metric(
+  identifies: counter('identifies_total', 'Identifies', 'IDENTIFYs sent'),
+  resumes: counter('resumes_total', 'Resumes', 'RESUMEs sent'),
+  leaseCommits: counter('lease_commits_total', 'LeaseCommits', 'Group records stored'),
+  leaseLosses: counter('lease_losses_total', 'LeaseLosses', 'Leases that went to another task'),
+  outboxEvents: gauge('outbox_events', 'OutboxEvents', 'Count', 'Events not confirmed'),
+  outboxBytes: gauge('outbox_bytes', 'OutboxBytes', 'Bytes', 'Bytes not confirmed'),
+  outboxUsed: gauge('outbox_used_percent', 'OutboxUsed', 'Percent', 'The outbox, by the fuller of its two bounds'),
+  shardsAssigned: gauge('shards_assigned', 'ShardsAssigned', 'Count', 'Shards whose lease this task holds'),
+  shardsConnected: gauge('shards_connected', 'ShardsConnected', 'Count', 'Shards connected'),
+  shardsMissing: gauge('shards_missing', 'ShardsMissing', 'Count', 'Shards assigned but not connected'),
+  shardsConfigured: gauge('shards_configured', 'ShardsConfigured', 'Count', 'Shards of the bot: SHARD_COUNT'),
+  shardsWaiting: gauge(
     'shards_waiting',
     'ShardsWaiting',
-    'gauge',
     'Count',
-    'Shards not connected for a reason that no release can be blamed for: no token yet, IDENTIFY not yet allowed, broker blocked',
+    'Shards not connected for a reason outside the release: no token yet, IDENTIFY not yet allowed, broker blocked',
   ),
-  shardsUnderprovisioned: metric(
+  shardsUnderprovisioned: gauge(
     'shards_underprovisioned',
     'ShardsUnderprovisioned',
-    'gauge',
     'Count',
     'Shards that Discord recommends beyond SHARD_COUNT',
   ),
-  gatewayLatency: metric(
+  gatewayLatency: gauge(
     'gateway_latency_milliseconds',
     'GatewayLatency',
-    'gauge',
     'Milliseconds',
     'Slowest heartbeat of the shards',
   ),
-  identifiesRemaining: metric(
+  identifiesRemaining: gauge(
     'identifies_remaining',
     'IdentifiesRemaining',
-    'gauge',
     'Count',
     "IDENTIFYs left of Discord's daily budget",
   ),
-  brokerConnected: metric(
-    'broker_connected',
-    'BrokerConnected',
-    'gauge',
-    'Count',
-    '1 while the publishing channel is open',
-  ),
-  brokerBlocked: metric(
+  brokerConnected: gauge('broker_connected', 'BrokerConnected', 'Count', '1 while the publishing channel is open'),
+  brokerBlocked: gauge(
     'broker_blocked',
     'BrokerBlocked',
-    'gauge',
     'Count',
-    '1 while the broker refuses publishers (memory or disk alarm)',
+    '1 while the broker blocks publishers (memory or disk alarm)',
   ),
-  standby: metric('standby', 'Standby', 'gauge', 'Count', '1 while this task waits for a lease'),
-  heapUsed: metric('heap_used_percent', 'HeapUsed', 'gauge', 'Percent', "Heap used of V8's limit"),
-  residentMemory: metric('resident_memory_bytes', 'ResidentMemory', 'gauge', 'Bytes', 'Resident set size'),
+  standby: gauge('standby', 'Standby', 'Count', '1 while this task waits for a lease'),
+  heapUsed: gauge('heap_used_percent', 'HeapUsed', 'Percent', "Heap used of V8's limit"),
+  residentMemory: gauge('resident_memory_bytes', 'ResidentMemory', 'Bytes', 'Resident set size'),
   frameToConfirm: metric(
+    'summary',
     'frame_to_confirm_milliseconds',
     'FrameToConfirm',
-    'summary',
     'Milliseconds',
     'From the gateway frame to the confirm of the broker',
   ),
-  queueDepth: metric('queue_depth', 'QueueDepth', 'gauge', 'Count', 'Messages ready in a queue', 'Queue'),
+  queueDepth: { ...gauge('queue_depth', 'QueueDepth', 'Count', 'Messages ready in a queue'), label: 'Queue' },
 } as const satisfies Record<string, Metric>;
 
 function metric<const Kind extends Metric['kind']>(
+  kind: Kind,
   prometheus: string,
   cloudWatch: string,
-  kind: Kind,
   unit: Metric['unit'],
   help: string,
-  label?: Metric['label'],
 ): Metric & { readonly kind: Kind } {
-  return { prometheus: `ingestor_${prometheus}`, cloudWatch, kind, unit, help, ...(label && { label }) };
+  return { prometheus: `ingestor_${prometheus}`, cloudWatch, kind, unit, help };
+}
+
+function counter(prometheus: string, cloudWatch: string, help: string) {
+  return metric('counter', prometheus, cloudWatch, 'Count', help);
+}
+
+function gauge(prometheus: string, cloudWatch: string, unit: Metric['unit'], help: string) {
+  return metric('gauge', prometheus, cloudWatch, unit, help);
 }
 
 /** CloudWatch dimension that every metric carries. */

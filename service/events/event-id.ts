@@ -1,6 +1,6 @@
-// The name of an event: the same Discord event has the same id in every process and after every replay, because it is
-// made of nothing but the session's id and the sequence. A UUID of version 5 (RFC 9562, section 5.5), so that it is
-// also a W3C trace id (https://www.w3.org/TR/trace-context/): one id follows an event through every log.
+// The id of an event: the same Discord event has the same id in every process and after every replay, because it follows
+// from the session's id and the sequence alone. A UUID of version 5 (RFC 9562, section 5.5), whose digits are a W3C trace
+// id too (https://www.w3.org/TR/trace-context/).
 
 import { Buffer } from 'node:buffer';
 import { hash } from 'node:crypto';
@@ -10,7 +10,7 @@ const NAMESPACE = Buffer.from('d81d9ebeb1f74ec99c7cd4bd0c2b5a6e', 'hex');
 
 export const eventId = (sessionId: string, sequence: number): string => uuidV5(NAMESPACE, `${sessionId}:${sequence}`);
 
-/** The id of the event that says that a session was lost: once for each session, whoever reports it. */
+/** The id of the event that reports a lost session: one for each session, whichever task reports it. */
 export const gapEventId = (sessionId: string): string => uuidV5(NAMESPACE, `${sessionId}:gap`);
 
 /**

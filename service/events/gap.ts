@@ -1,5 +1,5 @@
-// The event that says that a session was lost: what Discord sent in it after `lastSequence` will not come again.
-// One event for each session: whoever reports it again reports the same event.
+// The event that reports a lost session: what Discord sent in it after `lastSequence` will not come again. A session has
+// one such event, with one id, however often it is reported.
 
 import { gapEventId } from './event-id.ts';
 import type { Event } from './outcome.ts';

@@ -1,7 +1,7 @@
-// What can become of a dispatch. An event goes to the broker; of the rest nothing goes, and its sequence is settled at
-// once. A `reason` is a sentence for the log: it names fields and kinds of values, never what a payload held.
+// What can become of a dispatch. An event goes to the broker; the rest does not, and its sequence is settled at once.
+// A `reason` is for the log: it names fields and kinds of values, and quotes nothing of the payload.
 
-/** An object of Discord's, as it came: the names are known (discord-api-types), the values are not. */
+/** An object as Discord sent it: names are known (discord-api-types), values are not validated. */
 export type Fields = { readonly [name: string]: unknown };
 
 export const isObject = (value: unknown): value is Fields =>
@@ -27,13 +27,13 @@ export interface Event {
   readonly payload: Envelope;
   readonly routingKey: string;
   readonly priority: number;
-  /** Names of fields that this version does not know and that were removed. To be counted, and logged once for each. */
+  /** Unknown fields, which were removed: to be counted, and logged once for each name. */
   readonly unknownFields?: readonly string[];
 }
 
 export type Outcome =
   | Event
-  /** Understood, and not for workers. */
+  /** Known, and not for workers. */
   | { readonly kind: 'filtered'; readonly reason: FilterReason }
   /** It cannot be published: malformed, or newer than this version. To be counted, and logged once for each type. */
   | { readonly kind: 'unknown'; readonly reason: string };
@@ -56,8 +56,8 @@ export interface DispatchContext {
 }
 
 export const FILTERED = {
-  notAsked: filtered('a dispatch that no worker asked for'),
-  session: filtered("the session's own bookkeeping"),
+  notAsked: filtered('a dispatch type that is not for workers'),
+  session: filtered('about the session itself'),
   directMessage: filtered('a direct message'),
   bot: filtered("a bot's message"),
   webhook: filtered("a webhook's message"),

@@ -1,4 +1,4 @@
-// The contract with workers: the envelope of every event, strictly, and `data`, which is Discord's own object less what is
+// The contract with workers: the envelope of every event, strictly, and `data`, Discord's own object without what is
 // private (privacy.ts). Nothing in Discord's object is validated: workers get it as Discord documents it.
 // In TypeScript `DiscordEventPayload` gives `data` the types of discord-api-types. For other languages `npm run schema`
 // writes docs/discord-event-payload.schema.json. Both follow from the table of routes.
@@ -66,7 +66,7 @@ type EventOf<R extends Rows> = R extends Rows
     >
   : never;
 
-/** Every event that workers get, told apart by `eventType`. */
+/** Every event that workers get; `eventType` discriminates. */
 export type DiscordEventPayload = EventOf<Rows>;
 
 const snowflake = z
@@ -115,7 +115,7 @@ function schemaOf({ dispatch, named, family, ids }: Route): z.ZodType<DiscordEve
     ),
     data: dispatch === null ? GatewayGapData : discordData(dispatch),
   });
-  // The type tells more than the schema checks: what Discord documents of `data`.
+  // The type has more than the schema checks: what Discord documents of `data`.
   return schema as unknown as z.ZodType<DiscordEventPayload>;
 }
 
@@ -136,7 +136,7 @@ export function payloadJsonSchema(): object {
   return z.toJSONSchema(DiscordEventPayload, {
     override: ({ jsonSchema }) => {
       delete jsonSchema.additionalProperties;
-      // JSON's integers as JavaScript holds them: a bound that says nothing to other languages.
+      // JavaScript's safe integers: no bound in other languages.
       if (jsonSchema.minimum === Number.MIN_SAFE_INTEGER) delete jsonSchema.minimum;
       if (jsonSchema.maximum === Number.MAX_SAFE_INTEGER) delete jsonSchema.maximum;
     },

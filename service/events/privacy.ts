@@ -1,9 +1,9 @@
-// What of Discord's own object is private, and does not leave the ingestor:
+// What in Discord's own object is private and does not leave the ingestor:
 //   a message, what it quotes or forwards, and the interaction it answers: field by field, by a typed table. A field that
-//     discord-api-types adds does not compile until it is classified; one unknown at run time is removed and named
-//   an interaction: only its token, which stands in the envelope. What a user hands to the bot is for the bot
+//     discord-api-types adds does not compile until it is classified; one unknown at run time is removed and reported
+//   an interaction: only its token, which stands in the envelope. What a user enters for the bot is for the bot
 //   everything else: what Discord's MessageContent intent governs, by name, at any depth
-// Pure; the given object is not changed. Whatever nests deeper than MAX_DEPTH is removed, so that no stack overflows.
+// Pure; the given object is not changed. What nests deeper than MAX_DEPTH is removed, so that the stack cannot overflow.
 
 import {
   type APIMessage,
@@ -95,7 +95,7 @@ const CONTENT = {
   message_snapshots: true,
 } as const;
 
-/** A large guild with them exceeds every broker's largest message. */
+/** With them a large guild exceeds the broker's largest message. */
 const GUILD_LISTS = [
   'channels',
   'threads',
@@ -115,7 +115,7 @@ const PRIVATE_OF_MESSAGES = keysOf(MESSAGE, 'private');
 /** Discord's deepest payloads nest less than 20 levels. */
 export const MAX_DEPTH = 64;
 
-/** Stands in a message for what is not there. */
+/** In a message, for what is removed. */
 export interface Removed {
   /** Whether there was text. Discord blanks it for bots without the MessageContent intent, unless mentioned. */
   readonly hasContent: boolean;
@@ -142,11 +142,11 @@ type DataOf<T extends GatewayDispatchEvents> = Extract<GatewayDispatchPayload, {
 
 export interface PublicPart {
   readonly data: object;
-  /** Names of fields that no table knows, and that are removed. */
+  /** Names of fields in no table, which are removed. */
   readonly unknownFields: readonly string[];
 }
 
-/** What of a dispatch's `d` workers may get. */
+/** What workers may get of a dispatch's `d`. */
 export function publicPart(dispatch: string, d: Fields): PublicPart {
   const unknownFields: string[] = [];
   switch (dispatch) {
@@ -214,10 +214,10 @@ function classified(
   return kept;
 }
 
-/** Enough for every name of Discord's; the rest is not for a log. */
+/** Longer than any name of Discord's; a log needs no more. */
 const MAX_NAME_LENGTH = 64;
 
-/** Of a message's public field, what is public in it. */
+/** The public part of a message's public field. */
 function publicValue(name: string, value: unknown, depth: number, unknownFields: string[]): unknown {
   if (value === null) return value;
   switch (name) {
@@ -233,13 +233,13 @@ function publicValue(name: string, value: unknown, depth: number, unknownFields:
   }
 }
 
-/** A forwarded message; what stands beside it is not known. */
+/** A forwarded message, without unknown fields beside it. */
 function snapshot(value: unknown, depth: number, unknownFields: string[]): object {
   const forwarded = isObject(value) && isObject(value.message) ? value.message : undefined;
   return forwarded === undefined ? {} : { message: message(forwarded, depth, unknownFields) };
 }
 
-/** Without what has one of these names, at any depth, and without what stands too deep. Itself, if it has nothing of it. */
+/** Without fields of private names at any depth, and without what nests too deep. The same object if it has neither. */
 function pruned(value: object, depth: number, isPrivate: (name: string) => boolean): object | undefined {
   if (depth >= MAX_DEPTH) return undefined;
   if (Array.isArray(value)) return prunedList(value, depth, isPrivate);
@@ -277,7 +277,7 @@ function withoutKeys(from: Fields, names: readonly string[]): Fields {
   return Object.fromEntries(Object.entries(from).filter(([name]) => !names.includes(name)));
 }
 
-/** Asked about every field of every event: nearly all of them have a length that none of the names has. */
+/** Called for every field of every event: the length rules out nearly all of them at once. */
 const isContent = (name: string): boolean =>
   ((CONTENT_LENGTHS >> name.length) & 1) === 1 && (CONTENT as Readonly<Record<string, unknown>>)[name] === true;
 

@@ -1,7 +1,7 @@
 // The one table from Discord's dispatches to what workers consume, a row for each kind of event: which dispatches it takes,
-// which intents it needs, what is filtered, routing key (the event's type), priority, queue, and where the ids of the
-// envelope stand. `toPayload`, the contract with workers and the default intents follow from it.
-// A family is a routing key without a command's name; there are as many as rows here, so it is fit for a metric's label.
+// which intents it needs, what is filtered, routing key (the event's type), priority, queue, and where the envelope's ids
+// stand. `toPayload`, the contract with workers and the default intents follow from it.
+// A family is a routing key without a command's name: one per row, so it can be a metric's label.
 
 import { Buffer } from 'node:buffer';
 import { ComponentType, GatewayDispatchEvents, GatewayIntentBits, InteractionType } from 'discord-api-types/v10';
@@ -25,18 +25,18 @@ export interface Id<Name extends IdName | null = IdName | null, Required extends
 }
 
 export interface Route {
-  /** Discord's dispatch; `null` for an event of our own. */
+  /** Discord's dispatch; `null` for an event that the ingestor makes. */
   readonly dispatch: GatewayDispatchEvents | null;
-  /** Where a dispatch has several rows: the values that this one takes. */
+  /** Where a dispatch has several rows: the values of this one. */
   readonly where?: readonly { readonly path: Path; readonly is: readonly unknown[] }[];
-  /** Without these Discord does not send it. */
+  /** Discord sends it only with these. */
   readonly intents: readonly (keyof typeof GatewayIntentBits)[];
   readonly filters: readonly Filter[];
   /** The routing key, or what stands before the command's name in it. */
   readonly family: string;
   /** Whether `.<name of the command>` follows. */
   readonly named: boolean;
-  /** Strict on RabbitMQ 4.3; before it, 5 and above go before the rest. */
+  /** Strict on RabbitMQ 4.3; before that, 5 and above are delivered before the rest. */
   readonly priority: number;
   readonly queue: string;
   readonly ids: readonly Id[];
@@ -172,7 +172,7 @@ export type Family = (typeof ROUTES)[keyof typeof ROUTES]['family'];
 
 export const ROUTING_KEY_FAMILIES: readonly Route[] = Object.values(ROUTES);
 
-/** What Discord is asked for by default: the intents that the table needs. */
+/** The intents of IDENTIFY by default. */
 export const NEEDED_INTENTS: readonly string[] = [
   ...new Set(ROUTING_KEY_FAMILIES.flatMap(({ intents }) => intents)),
 ].sort((a, b) => GatewayIntentBits[a] - GatewayIntentBits[b]);
@@ -195,8 +195,8 @@ export function namedKey<F extends string>(route: { readonly family: F }, name: 
 export const MAX_ROUTING_KEY_BYTES = 255;
 
 /**
- * A name as one word of a routing key: no dot (it parts words), no wildcard, nothing invisible; each becomes `_`.
- * At most `maxBytes` of UTF-8, whole characters only. Two names may meet in one word: `data` has the true name.
+ * A name as one word of a routing key: a dot (it separates words), a wildcard or an invisible character becomes `_`.
+ * At most `maxBytes` of UTF-8, whole characters only. Two names may become the same word: `data` has the name itself.
  */
 export function safeWord(name: string, maxBytes: number): string {
   const word = name.toWellFormed().replaceAll(UNSAFE, '_');
@@ -223,7 +223,7 @@ const BY_DISPATCH: ReadonlyMap<string | null, readonly Route[]> = Map.groupBy(
 /** Discord's ids: an unsigned 64-bit number as text. https://discord.com/developers/docs/reference#snowflakes */
 export function isSnowflake(value: unknown): value is string {
   if (typeof value !== 'string' || value.length === 0 || value.length > 20) return false;
-  // Four times for each event: a regular expression takes three times as long.
+  // Called four times for each event: a regular expression takes three times as long.
   for (let index = 0; index < value.length; index++) {
     const code = value.charCodeAt(index);
     if (code < DIGIT_0 || code > DIGIT_9) return false;
@@ -255,7 +255,7 @@ function notLeft(d: Fields, { guilds }: DispatchContext): Outcome | undefined {
   return FILTERED.outage;
 }
 
-/** Without an author it cannot be decided who wrote it. */
+/** The author decides; without one the message is malformed. */
 function notByPerson(d: Fields): Outcome | undefined {
   if (!isMissing(d.webhook_id)) return FILTERED.webhook;
   if (!isObject(d.author)) return malformed('d.author', 'an object', d.author);

@@ -1,6 +1,6 @@
-// The door of the room: one dispatch in, one Outcome out, as the table of routes says. `data` is Discord's own object less
-// what is private. It never throws, whatever Discord sends, because a dispatch that stopped the process would be replayed
-// to the next one. The only thing it touches is the session's memory of guilds.
+// One dispatch in, one Outcome out, by the table of routes. `data` is Discord's own object without what is private. It
+// never throws, whatever Discord sends: a dispatch that ended the process would be replayed to the next one. It changes
+// only the session's memory of guilds.
 
 import { GatewayDispatchEvents } from 'discord-api-types/v10';
 import { eventId } from './event-id.ts';
@@ -32,10 +32,8 @@ export function toPayload({ t, d }: Dispatch, context: DispatchContext): Outcome
     if (routes !== undefined) return isObject(d) ? routed(t, d, routes, context) : malformed('d', 'an object', d);
     return KNOWN.has(t) ? FILTERED.notAsked : unknown('an unknown dispatch type');
   } catch (error) {
-    // A defect of this room. Its message may quote the payload, so only its kind is named.
-    return unknown(
-      `could not be read: ${error instanceof Error ? error.name : typeof error} in the ingestor; report it`,
-    );
+    // A defect here. Its message may quote the payload, so only its kind is reported.
+    return unknown(`${error instanceof Error ? error.name : typeof error} in the ingestor: report this defect`);
   }
 }
 
@@ -51,7 +49,7 @@ function routed(t: string, d: Fields, routes: readonly Route[], context: Dispatc
   const route = routes.find(
     ({ where }) => where === undefined || where.every(({ path, is }) => is.includes(at(d, path))),
   );
-  if (route === undefined) return ofNoRoute(d, routes);
+  if (route === undefined) return unknown('an unknown kind of interaction');
   for (const filter of route.filters) {
     const outcome = filter(d, context);
     if (outcome !== undefined) return outcome;
@@ -74,14 +72,6 @@ function routed(t: string, d: Fields, routes: readonly Route[], context: Dispatc
   payload.data = data;
   const event: Event = { kind: 'event', routingKey, priority: route.priority, payload };
   return unknownFields.length === 0 ? event : { ...event, unknownFields };
-}
-
-/** None of the rows takes it: named is the condition that no row meets. */
-function ofNoRoute(d: Fields, routes: readonly Route[]): Outcome {
-  const unmet = routes.map(({ where = [] }) => where.findIndex(({ path, is }) => !is.includes(at(d, path))));
-  const deepest = Math.max(...unmet);
-  const path = routes[unmet.indexOf(deepest)]?.where?.[deepest]?.path ?? [];
-  return unknown(`expected ${dotted(path)} to be a kind of interaction that this version knows`);
 }
 
 function keyOf({ named, family }: Route, d: Fields): string | undefined {

@@ -31,17 +31,17 @@ export interface LeaseChannels {
   /** Resolves when they have ended: with the reason, or with nothing after `close()`. */
   readonly lost: Promise<string | undefined>;
   consumes(queue: string): boolean;
-  /** Declares the queue, should it be missing, and consumes it. @returns false when it is already consumed */
+  /** Declares the queue if it is missing. @returns false when it is already consumed */
   consume(queue: string, onMessage: (message: QueueMessage) => void): Promise<boolean>;
-  /** Consumes the queue if it exists. @returns whether it does */
+  /** @returns whether the queue exists */
   consumeExisting(queue: string, onMessage: (message: QueueMessage) => void): Promise<boolean>;
   /** Ends the consumer, also one that is being started; what is delivered and not answered stays so. */
   cancel(queue: string): void;
   /** Resolves when the broker has confirmed the message. @throws when it refuses, or does not answer in time */
   publish(queue: string, body: Buffer, properties: MessageProperties): Promise<void>;
-  /** Resolves when the broker has answered: then it still holds what it delivered here. @throws when they have ended */
+  /** Resolves when the broker has answered: then it still holds what it delivered. @throws when they have ended */
   ping(): Promise<void>;
-  /** Calls it after this time, unless the channels have ended by then. */
+  /** Calls it after this time, unless they have ended by then. */
   after(ms: number, then: () => void): void;
   close(): Promise<void>;
 }

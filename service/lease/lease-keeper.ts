@@ -73,7 +73,7 @@ export class LeaseKeeper<Model> {
   #channels: LeaseChannels | undefined;
   #retired = false;
   #timers: readonly NodeJS.Timeout[] = [];
-  #ownedSince: number | undefined;
+  #ownedSince = 0;
 
   constructor(options: LeaseKeeperOptions<Model>) {
     this.#options = options;
@@ -122,15 +122,9 @@ export class LeaseKeeper<Model> {
       const waitsFor = this.#groups.filter((group) => this.#channels?.consumes(leaseQueue(group)));
       return { state: state.kind, waitsFor, ready: waitsFor.length === this.#groups.length };
     }
-    const { storedAt, sessions } = this.#writer.last;
-    return {
-      state: state.kind,
-      epoch: state.epoch,
-      commit: state.commit,
-      sessions,
-      storedAt: storedAt === 0 ? null : new Date(storedAt).toISOString(),
-      ownedSince: this.#ownedSince === undefined ? null : new Date(this.#ownedSince).toISOString(),
-    };
+    const { kind, epoch, commit } = state;
+    const { sessions, storedAt } = this.#writer.last;
+    return { state: kind, epoch, commit, sessions, storedAt: iso(storedAt), ownedSince: iso(this.#ownedSince) };
   }
 
   start(): void {
@@ -347,7 +341,9 @@ export class LeaseKeeper<Model> {
     const channels = this.#channels;
     if (channels === undefined) return;
     if (this.#state.kind === 'owner') this.#consumeLeftovers();
-    if (this.#state.kind === 'standby')
-      for (const group of this.#groups) if (channels.consumes(leaseQueue(group))) void this.#claim(channels, group);
+    if (this.#state.kind === 'standby') for (const group of this.#groups) void this.#claim(channels, group);
   }
 }
+
+/** Unix ms; 0 for never. */
+const iso = (ms: number): string | null => (ms === 0 ? null : new Date(ms).toISOString());

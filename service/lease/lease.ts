@@ -88,7 +88,7 @@ export type LeaseAction<D> =
   | { readonly kind: 'consumeOnly'; readonly group: number }
   /** Consume every group's queue. */
   | { readonly kind: 'consumeAll' }
-  /** Take the group over: resume what the record says, IDENTIFY the rest. */
+  /** Take the group over: resume the record's sessions, IDENTIFY the rest. */
   | {
       readonly kind: 'own';
       readonly group: number;

@@ -55,12 +55,12 @@ export function takeOver(
     else if (shardIds.includes(shardId)) sessions.set(shardId, session);
     else lose(shardId, session, 'the shards were divided into other groups');
   }
-  // The previous owner began a session and could not store it. With another shard layout nothing can be said of it.
+  // The previous owner began a session and could not store it. With another shard layout this cannot be known.
   const { shardLayout } = record ?? {};
   if (record !== undefined && shardLayout?.shardCount === shardCount && shardLayout.shardsPerTask === shardsPerTask)
     for (const id of shardIds.filter((each) => record.sessions[each] === undefined))
       lose(id, unnamed(`unknown-${record.owner}-${record.epoch}-${id}`), 'no session of this shard had been stored');
-  // Not even the ids are known: one is made, the same whoever finds the record.
+  // Not even the ids are known: one is made, the same in every process.
   if (unreadable !== undefined)
     for (const id of shardIds)
       lose(id, unnamed(`unreadable-${hash('sha1', unreadable.body)}-${id}`), 'the group record could not be read');

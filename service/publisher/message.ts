@@ -1,6 +1,5 @@
-// What is published: a body with its routing key and AMQP properties. Built by `ingestor.ts` from an event.
+// What is published: a body with its routing key and AMQP properties. Built by `to-message.ts` from an event.
 
-/** Who is told when the message is settled, and what it weighs, is the outbox's business; this is only what goes out. */
 export interface Message {
   readonly routingKey: string;
   readonly body: Buffer;

@@ -1,10 +1,10 @@
-// The outbox: everything received and not yet confirmed, in order. Nothing leaves it but by a confirm, or when its
-// owner gives up the right to publish (`clear`). It decides what is written next and what is written again; it does
-// no I/O. Bounds are marks to be looked at, not walls: an event that was received is always taken.
+// The outbox: everything received and not yet confirmed, in order. An entry leaves it by a confirm, or with all others
+// when another task becomes the owner (`clear`). It decides what is written next and what is written again. Pure. It has
+// no bound of its own: an event that was received is always taken (backpressure.ts stops receiving).
 //
-//   waiting:   not written on the present channel      → sent by `next`
+//   waiting:   not written to the current channel      → sent by `next`
 //   sent:      written, not answered                   → confirmed by `confirm`, waiting again by `rewind`
-//   confirmed: answered; it goes as soon as all before it are, so the head is always unconfirmed
+//   confirmed: answered; removed as soon as all before it are, so the head is always unconfirmed
 
 export interface Entry<T> {
   readonly message: T;
@@ -14,7 +14,7 @@ export interface Entry<T> {
   state: 'waiting' | 'sent' | 'confirmed';
 }
 
-/** The list is cut only when this many confirmed entries stand before its head, so that cutting costs nothing per event. */
+/** The list is cut when so many confirmed entries stand before its head: cutting for each event would be slow. */
 const CUT_AT = 1_024;
 
 export class Outbox<T> {
@@ -40,12 +40,12 @@ export class Outbox<T> {
     this.#bytes += bytes;
   }
 
-  /** The oldest waiting entry, which is now sent; none when all are. */
+  /** The oldest waiting entry, which counts as sent from now on. */
   next(): Entry<T> | undefined {
     while (this.#next < this.#entries.length) {
       const entry = this.#entries[this.#next];
       this.#next += 1;
-      // After a rewind some of those that are passed again have been confirmed already.
+      // After a rewind some that are passed again have been confirmed.
       if (entry?.state !== 'waiting') continue;
       entry.state = 'sent';
       return entry;
@@ -63,7 +63,7 @@ export class Outbox<T> {
     entry.settled();
   }
 
-  /** Everything unconfirmed waits again, in its order: the channel is new, or the broker refused some of it. */
+  /** Everything unconfirmed waits again, in order: the channel is new, or the broker refused some of it. */
   rewind(): void {
     for (let index = this.#head; index < this.#entries.length; index += 1) {
       const entry = this.#entries[index];
@@ -72,10 +72,10 @@ export class Outbox<T> {
     this.#next = this.#head;
   }
 
-  /** Forgets everything unconfirmed, without settling it: somebody else will receive it again. @returns how many */
+  /** Drops everything unconfirmed without settling it: another task receives it again. @returns how many */
   clear(): number {
     const dropped = this.#count;
-    // Answers still to come for them must find nothing to do.
+    // A confirm that still comes for one of them changes nothing.
     for (const entry of this.#entries) entry.state = 'confirmed';
     this.#entries = [];
     this.#head = this.#next = this.#count = this.#bytes = 0;
@@ -84,7 +84,7 @@ export class Outbox<T> {
 
   #cut(): void {
     this.#entries = this.#entries.slice(this.#head);
-    // After a rewind, confirms of what was written before may have passed it.
+    // After a rewind, `next` may be before the head: confirms of what was written earlier came.
     this.#next = Math.max(0, this.#next - this.#head);
     this.#head = 0;
   }

@@ -1,40 +1,39 @@
 // Publishes the outbox to the topic exchange, in order: persistent, mandatory, with priority, on a confirm channel.
-// A message is settled by the broker's confirm and by nothing else; `publish()` returning false is flow control.
+// Only the broker's confirm settles a message; `publish()` returning false is flow control.
 //
-//   away:    no channel. Messages gather. A connection's `open` leaves it
-//   opening: a channel is asked for. Leaves to writing, or to away after a failure (again, after backoff)
+//   away:    no connection; messages gather in the outbox. The connection's `open` → opening
+//   opening: a channel is opened, again after a backoff if that fails → writing
 //   writing: messages are written while the socket takes them, at most `WINDOW` unanswered.
-//            `channel closed` → opening or away; a nack → holding
-//   holding: the broker refused a message. Nothing is written until all that is on the way is answered and a backoff
-//            has passed; then everything unconfirmed is written again, the first alone until it is confirmed, and
-//            then as many more as were confirmed, so that a full queue is probed with few messages
+//            channel closed → opening; a nack → holding
+//   holding: the broker refused a message. Nothing is written until everything written is answered and a backoff has
+//            passed. Then everything unconfirmed is written again → writing: one message first, and then as many more
+//            as were confirmed, so that a full queue gets few messages
 //
-// The order has one limit: a classic queue that refuses one message and takes a later one that was already on the way
-// (because somebody reads from it in that moment) has them in its own order. A quorum queue, once full, refuses until
-// it is well below its bound, so that this was not seen there; and the topology's queues drop, they do not refuse.
+// The order has one limit: a classic queue that refuses one message and takes a later one that was already written
+// (because a consumer reads at that moment) has them in that order. A full quorum queue refuses until it is well below
+// its bound, so that this was not seen there; and the topology's queues drop, they do not refuse.
 
-import { setTimeout as sleep } from 'node:timers/promises';
 import { type ChannelModel, type ConfirmChannel, IllegalOperationError, type Options } from 'amqplib';
+import type { ConnectionEvents } from '../connection-events.ts';
 import { MAX_MESSAGE_BYTES } from '../contract/limits.ts';
 import { EXCHANGES } from '../contract/names.ts';
-import { errorMessage } from '../errors.ts';
 import type { Log } from '../log.ts';
-import { backoffMs } from '../wait.ts';
+import { backoffMs, orAborted, sleep } from '../wait.ts';
 import { Confirms } from './confirms.ts';
 import type { Message } from './message.ts';
 import { type Entry, Outbox } from './outbox.ts';
 
 /** What the publisher needs of a connection. */
-export interface PublisherConnection {
-  readonly connected: boolean;
+export interface PublisherConnection extends ConnectionEvents<ChannelModel> {
   readonly blocked: boolean;
   on(event: 'open', listener: (model: ChannelModel) => void): unknown;
   on(event: 'lost', listener: (cause: unknown) => void): unknown;
-  on(event: 'blocked' | 'unblocked', listener: () => void): unknown;
+  on(event: 'unblocked', listener: () => void): unknown;
 }
 
-/** Told of each thing counted, and of messages leaving again; what follows from it is the caller's. */
+/** Called for each message, to count it. */
 export interface PublisherListener {
+  /** Messages leave again. */
   flowing(): void;
   published(): void;
   confirmed(messageType: string): void;
@@ -42,9 +41,9 @@ export interface PublisherListener {
   returned(): void;
 }
 
-/** Messages on the way at once: enough to fill the pipe, few enough that a refusal repeats little. */
+/** Unanswered messages: enough for the round trip at full speed, few enough that a refusal repeats little. */
 const WINDOW = 2_048;
-/** What AMQP's properties and headers add to a body, generously. */
+/** More than AMQP's properties and headers add to a body. */
 const PROPERTY_BYTES = 512;
 
 interface OpenChannel {
@@ -55,7 +54,7 @@ interface OpenChannel {
   full: boolean;
   /** How many may be unanswered now. */
   window: number;
-  /** A message was refused: see `holding`; or the broker closed the channel over one. */
+  /** A message was refused: see above. */
   holding: boolean;
 }
 
@@ -65,7 +64,7 @@ export class Publisher {
   readonly #log: Log;
   readonly #outbox = new Outbox<Message>();
   readonly #stopping = new AbortController();
-  readonly #emptied = new Set<() => void>();
+  #emptied = Promise.withResolvers<void>();
   #model: ChannelModel | undefined;
   #open: OpenChannel | undefined;
   #refusals = 0;
@@ -101,7 +100,7 @@ export class Publisher {
     return this.#errorCount;
   }
 
-  /** What is received and not confirmed. */
+  /** Received and not confirmed. */
   get outbox(): { readonly count: number; readonly bytes: number } {
     return this.#outbox;
   }
@@ -113,12 +112,12 @@ export class Publisher {
 
   /**
    * Takes a message; `settled` is called once, when the broker has confirmed it. Never throws, never waits.
-   * A message that the broker could never take is said, counted, and settled: it would close every channel after it.
+   * A message larger than the broker takes is dropped, counted and settled: the broker would close each channel over it.
    */
   publish(message: Message, settled: () => void): void {
     const bytes = message.body.length + PROPERTY_BYTES;
     if (bytes > MAX_MESSAGE_BYTES) {
-      this.#giveUp(message, `${bytes} bytes, and the broker takes ${MAX_MESSAGE_BYTES}`);
+      this.#drop(message, { reason: `${bytes} bytes, and the broker takes ${MAX_MESSAGE_BYTES}` });
       settled();
       return;
     }
@@ -126,24 +125,20 @@ export class Publisher {
     this.#write();
   }
 
-  /** Resolves when everything is confirmed. The deadline is the caller's, by the signal. */
+  /** Resolves when everything is confirmed, or when the signal aborts. */
   async drained(signal: AbortSignal): Promise<void> {
-    while (this.#outbox.count > 0 && !signal.aborted) {
-      const { promise, resolve } = Promise.withResolvers<void>();
-      this.#emptied.add(resolve);
-      signal.addEventListener('abort', () => resolve(), { once: true });
-      await promise;
-    }
+    while (this.#outbox.count > 0 && !signal.aborted)
+      await orAborted(this.#emptied.promise, signal).catch(() => undefined);
   }
 
-  /** Forgets what is not confirmed: another task has it replayed. @returns how many messages */
+  /** Drops what is not confirmed: another task has it replayed. @returns how many messages */
   dropOutbox(): number {
     const dropped = this.#outbox.clear();
-    this.#sayEmptied();
+    this.#onEmptied();
     return dropped;
   }
 
-  /** Opens no more channels. The connection is its owner's to close. */
+  /** Opens no more channels. It does not close the connection. */
   close(): void {
     this.#stopping.abort();
     this.#open = undefined;
@@ -155,17 +150,17 @@ export class Publisher {
       try {
         const channel = await model.createConfirmChannel();
         if (this.#model !== model) return;
-        this.#begin(model, channel);
+        this.#useChannel(model, channel);
         return;
-      } catch (error) {
+      } catch (err) {
         failures += 1;
-        this.#log.warn({ failures, reason: errorMessage(error) }, 'cannot open a channel');
+        this.#log.warn({ failures, err }, 'cannot open a channel; retrying');
         await this.#pause(backoffMs(failures));
       }
     }
   }
 
-  #begin(model: ChannelModel, channel: ConfirmChannel): void {
+  #useChannel(model: ChannelModel, channel: ConfirmChannel): void {
     const open: OpenChannel = {
       model,
       channel,
@@ -182,13 +177,10 @@ export class Publisher {
     channel.on('ack', ({ deliveryTag, multiple }) => this.#acked(open, deliveryTag, multiple));
     channel.on('nack', ({ deliveryTag, multiple }) => this.#nacked(open, deliveryTag, multiple));
     channel.on('return', ({ fields, properties }) => this.#returned(fields.routingKey, properties.messageId));
-    channel.on('error', (error) => {
+    channel.on('error', (err) => {
       this.#errorCount += 1;
       this.#listener.refused();
-      this.#log.error(
-        { reason: errorMessage(error) },
-        'the broker closed the channel (if something is missing: apply the topology)',
-      );
+      this.#log.error({ err }, 'the broker closed the channel (if something is missing: apply the topology)');
     });
     channel.on('close', () => this.#channelLost(open));
     this.#outbox.rewind();
@@ -201,17 +193,17 @@ export class Publisher {
     if (this.flowing) this.#listener.flowing();
   }
 
-  /** While the connection lives: another channel on it, not too fast, as the cause may still be there. */
-  #channelLost(open: OpenChannel, error?: unknown): void {
+  /** While the connection is open: another channel, after a pause, as the cause may still be there. */
+  #channelLost(open: OpenChannel, err?: unknown): void {
     if (this.#open !== open) return;
     this.#open = undefined;
-    if (error !== undefined) this.#log.warn({ reason: errorMessage(error) }, 'cannot write to the channel');
+    if (err !== undefined) this.#log.warn({ err }, 'cannot write to the channel');
     if (this.#model === open.model) void this.#reopen(open.model);
   }
 
   async #reopen(model: ChannelModel): Promise<void> {
     await this.#pause(backoffMs(this.#refusals + 1));
-    // A connection that is lost closes its channels first and says so later: that is no refusal.
+    // A lost connection closes its channels before it emits `lost`: that is no refusal.
     if (this.#model !== model) return;
     this.#refusals += 1;
     await this.#openChannel(model);
@@ -228,14 +220,14 @@ export class Publisher {
         open.full = !open.channel.publish(EXCHANGES.events, message.routingKey, message.body, propertiesOf(message));
       } catch (error) {
         if (error instanceof IllegalOperationError) {
-          // The channel has died and its `close` is still on the way.
+          // The channel is closed, and its `close` event has yet to come.
           this.#channelLost(open, error);
           return;
         }
-        // Thrown before a byte was written. Kept, it would stop everything behind it for ever.
-        this.#giveUp(message, errorMessage(error));
+        // Thrown before a byte was written. Kept, it would stop everything behind it.
+        this.#drop(message, { err: error });
         this.#outbox.confirm(entry);
-        if (this.#outbox.count === 0) this.#sayEmptied();
+        if (this.#outbox.count === 0) this.#onEmptied();
         continue;
       }
       open.confirms.written(entry);
@@ -243,27 +235,27 @@ export class Publisher {
     }
   }
 
-  #giveUp({ messageId, type }: Message, reason: string): void {
+  #drop({ messageId, type }: Message, why: object): void {
     this.#errorCount += 1;
     this.#listener.refused();
-    this.#log.error({ eventId: messageId, eventType: type, reason }, 'a message that cannot be published is left out');
+    this.#log.error({ eventId: messageId, eventType: type, ...why }, 'dropped a message that cannot be published');
   }
 
   #acked(open: OpenChannel, tag: number, multiple: boolean): void {
     const confirmed = open.confirms.answered(tag, multiple);
     for (const entry of confirmed) {
-      // An entry that was dropped meanwhile is confirmed to nobody.
+      // It was dropped meanwhile.
       if (entry.state === 'confirmed') continue;
       this.#publishCount += 1;
       this.#outbox.confirm(entry);
-      // Told last: whoever asks how full the outbox is must not find this one in it.
+      // After the outbox, whose fullness the listener may ask for.
       this.#listener.confirmed(entry.message.type);
     }
     if (!open.holding) {
       this.#refusals = 0;
       open.window = Math.min(WINDOW, open.window + confirmed.length);
     }
-    if (this.#outbox.count === 0) this.#sayEmptied();
+    if (this.#outbox.count === 0) this.#onEmptied();
     this.#answered(open);
     this.#write();
   }
@@ -284,7 +276,7 @@ export class Publisher {
     this.#answered(open);
   }
 
-  /** While holding: once nothing is on the way any more, wait, then write again from the first unconfirmed. */
+  /** While holding: when everything written is answered, pause, then write again from the first unconfirmed. */
   #answered(open: OpenChannel): void {
     if (!open.holding || open.confirms.size > 0) return;
     void this.#pause(backoffMs(this.#refusals)).then(() => {
@@ -302,13 +294,13 @@ export class Publisher {
     this.#log.error({ eventId, routingKey }, 'no queue takes this message: apply the topology');
   }
 
-  #sayEmptied(): void {
-    for (const resolve of this.#emptied) resolve();
-    this.#emptied.clear();
+  #onEmptied(): void {
+    this.#emptied.resolve();
+    this.#emptied = Promise.withResolvers();
   }
 
   async #pause(ms: number): Promise<void> {
-    await sleep(ms, undefined, { signal: this.#stopping.signal }).catch(() => undefined);
+    await sleep(ms, this.#stopping.signal).catch(() => undefined);
   }
 }
 

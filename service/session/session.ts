@@ -52,7 +52,7 @@ export class ShardSession {
     this.#guilds = new GuildPresence(state.startedAt, joins);
     this.#watermark = new Watermark(state.sequence);
     this.#lastReceivedAt = at;
-    // Whoever stored it may itself have been unable to connect, for hours.
+    // The process that stored it may have been unable to connect for hours.
     this.#aliveUntil = state.aliveUntil ?? at;
     this.#handedOver = isAlive(this.#aliveUntil, now);
     this.#doubted = false;

@@ -1,5 +1,5 @@
 // The two positions of one session. `confirmed`: the highest sequence below which everything is settled (confirmed by
-// the broker, or filtered); it alone may be told to Discord or to another process. `received`: the highest that came
+// the broker, or filtered); Discord and other processes get this one only. `received`: the highest that came
 // in; it serves to drop what a RESUME replays although it is still in the outbox. Pure.
 
 export class Watermark {

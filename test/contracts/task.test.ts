@@ -19,8 +19,8 @@ import {
 } from '../../service/contract/limits.ts';
 import { DEFAULT_METRICS_NAMESPACE } from '../../service/contract/metrics.ts';
 import { BROKER_SECRET_FIELDS, ENV, PATHS } from '../../service/contract/names.ts';
+import { parseBrokerLogin } from '../../service/credentials.ts';
 import { NEEDED_INTENTS } from '../../service/events/routing.ts';
-import { parseBrokerLogin } from '../../service/secrets.ts';
 import { type Synthesized, synthesized } from '../support/synthesized.ts';
 
 const ROOT = join(import.meta.dirname, '../..');

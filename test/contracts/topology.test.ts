@@ -53,8 +53,8 @@ describe('the broker of the stack', () => {
   });
 
   it('has twice the disk that full queues need, in production', () => {
-    const { interactionsMaxBytes, guildEventsMaxBytes, setAsideMaxBytes } = DEFAULT_LIMITS;
-    const full = interactionsMaxBytes + guildEventsMaxBytes + 2 * setAsideMaxBytes;
+    const { interactionsMaxBytes, guildEventsMaxBytes, deadLettersMaxBytes } = DEFAULT_LIMITS;
+    const full = interactionsMaxBytes + guildEventsMaxBytes + 2 * deadLettersMaxBytes;
     const disk = (storageGb(settingsFor('production').broker) ?? 0) * 1e9;
     // Below 2 GiB of free disk the broker of a cluster blocks publishers.
     expect(disk - 2 * GIB).toBeGreaterThan(2 * full);

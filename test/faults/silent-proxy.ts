@@ -1,15 +1,13 @@
-// A line that can fall silent: a TCP proxy that, while it is silent, passes nothing on in either direction and closes
-// nothing. Neither end can tell that from a peer that has nothing to say; only heartbeats can. What was sent meanwhile
-// arrives when the line is back, as TCP would send it again.
+// A TCP proxy that, while it is silent, passes nothing on in either direction and closes nothing. Neither end can tell that
+// from a peer that has nothing to send; only heartbeats can. What was sent meanwhile arrives when the line is back, as TCP
+// would send it again.
 
 import { type AddressInfo, connect, createServer, type Server, type Socket } from 'node:net';
 
 interface Line {
-  readonly near: Socket;
-  readonly far: Socket;
-  /** The first that the near end said: who it is. */
+  readonly sockets: readonly Socket[];
+  /** The first that the client sent, with its name. */
   greeting: string;
-  silent: boolean;
 }
 
 const GREETING_BYTES = 2_048;
@@ -17,30 +15,24 @@ const GREETING_BYTES = 2_048;
 export class SilentProxy {
   readonly #server: Server;
   readonly #lines = new Set<Line>();
-  /** Whether a line that says this is to be silent. */
   #isSilent: (greeting: string) => boolean = () => false;
 
   /** @param port of the peer, on 127.0.0.1 */
   static async start(port: number): Promise<SilentProxy> {
     const proxy = new SilentProxy(port);
-    await new Promise<void>((resolve, reject) => {
-      proxy.#server.once('error', reject);
-      proxy.#server.listen(0, '127.0.0.1', resolve);
-    });
+    await new Promise<void>((resolve) => proxy.#server.listen(0, '127.0.0.1', resolve));
     return proxy;
   }
 
   private constructor(port: number) {
-    this.#server = createServer((near) =>
-      this.#open({ near, far: connect(port, '127.0.0.1'), greeting: '', silent: false }),
-    );
+    this.#server = createServer((near) => this.#open(near, connect(port, '127.0.0.1')));
   }
 
   get port(): number {
     return (this.#server.address() as AddressInfo).port;
   }
 
-  /** From now on nothing gets through, on connections to come too. @param who only where the greeting holds this text */
+  /** From now on nothing gets through, on later connections too. @param who only where the greeting holds this text */
   silence(who = ''): void {
     this.#isSilent = (greeting) => greeting.includes(who);
     for (const line of this.#lines) this.#adjust(line);
@@ -53,39 +45,34 @@ export class SilentProxy {
   }
 
   async stop(): Promise<void> {
-    for (const { near, far } of this.#lines) for (const socket of [near, far]) socket.destroy();
+    for (const { sockets } of this.#lines) for (const socket of sockets) socket.destroy();
     await new Promise<void>((resolve) => void this.#server.close(() => resolve()));
   }
 
-  #open(line: Line): void {
-    const { near, far } = line;
+  #open(near: Socket, far: Socket): void {
+    const line: Line = { sockets: [near, far], greeting: '' };
     this.#lines.add(line);
-    near.on('data', (chunk: Buffer) => {
-      if (line.greeting.length < GREETING_BYTES) line.greeting += chunk.toString('latin1');
-      this.#adjust(line);
-    });
-    for (const [from, to] of [
-      [near, far],
-      [far, near],
-    ] as const) {
-      from.pipe(to);
+    const forward = (from: Socket, to: Socket) => {
+      from.on('data', (chunk: Buffer) => to.write(chunk));
       from.on('error', () => undefined);
       from.on('close', () => {
         to.destroy();
         this.#lines.delete(line);
       });
-    }
+    };
+    forward(near, far);
+    forward(far, near);
+    near.on('data', (chunk: Buffer) => {
+      if (line.greeting.length < GREETING_BYTES) line.greeting += chunk.toString('latin1');
+      this.#adjust(line);
+    });
     this.#adjust(line);
   }
 
-  #adjust(line: Line): void {
-    const silent = this.#isSilent(line.greeting);
-    if (silent === line.silent) return;
-    line.silent = silent;
-    const { near, far } = line;
-    for (const socket of [near, far]) {
-      if (silent) socket.unpipe().pause();
-      else socket.pipe(socket === near ? far : near);
+  #adjust({ sockets, greeting }: Line): void {
+    for (const socket of sockets) {
+      if (this.#isSilent(greeting)) socket.pause();
+      else socket.resume();
     }
   }
 }

@@ -1,16 +1,16 @@
-// What disasters of several tasks have in common: a deploy, a task whose way to the broker can fall silent, and how long
-// a disaster lasts. `npm run faults` plays it in full (FAULTS_FULL); `npm test` a shorter seed of it.
+// What faults of tasks have in common.
 
+import type { DiscordSimulator } from '../../local/discord/simulator.ts';
 import type { IngestorProcess } from '../../local/ingestor-process.ts';
 import type { Stage } from '../../local/stage.ts';
+import { METRICS } from '../../service/contract/metrics.ts';
 import { ENV, USERS } from '../../service/contract/names.ts';
 import type { HealthReport } from '../../service/health.ts';
+import { eventually } from '../support/log-lines.ts';
+import type { FaultStage } from './fault.ts';
 import { SilentProxy } from './silent-proxy.ts';
 
-export const full = process.env.FAULTS_FULL === '1';
-
-/** Seconds, in full or for `npm test`. */
-export const lasting = (seconds: number, shorter: number): number => 1_000 * (full ? seconds : shorter);
+type GatewayEvent = Parameters<DiscordSimulator['count']>[0];
 
 /** New tasks first, then SIGTERM to the old ones, one after the other: ECS's rolling update. @returns the exit codes */
 export async function deploy(stage: Stage): Promise<(number | NodeJS.Signals)[]> {
@@ -23,7 +23,7 @@ export async function deploy(stage: Stage): Promise<(number | NodeJS.Signals)[]>
   return codes;
 }
 
-/** Resolves when every session is in its group's record, so that another task could go on with it. */
+/** Resolves when every session is in its group's record, so that another task could resume it. */
 export async function stored(stage: Stage): Promise<void> {
   await stage.until('every session is stored', 60_000, async () => {
     const owners = (await stage.reports()).filter(({ role }) => role === 'owner');
@@ -33,30 +33,88 @@ export async function stored(stage: Stage): Promise<void> {
 
 /** Waits for an owner. @throws when the group has none after a minute */
 export async function ownerOf(stage: Stage, group = 0): Promise<IngestorProcess> {
-  let owner: IngestorProcess | undefined;
   // A task on a busy machine may not answer the first time.
-  await stage.until(`group ${group} has an owner`, 60_000, async () => {
-    owner = await stage.owner(group);
-    return owner !== undefined;
-  });
-  if (owner === undefined) throw new Error(`nobody owns group ${group}`);
-  return owner;
+  return await eventually(`group ${group} has an owner`, () => stage.owner(group), 60_000);
 }
 
-/** A task that reaches the broker only through this line. */
-export async function taskBehindLine(stage: Stage): Promise<{ task: IngestorProcess; line: SilentProxy }> {
-  const line = await SilentProxy.start(stage.broker.amqpPort);
-  const url = stage.url(USERS.ingestor).replace(`:${stage.broker.amqpPort}/`, `:${line.port}/`);
-  return { line, task: await stage.startTask({ [ENV.rabbitmqUrl]: url }) };
+/** Resolves when the task, which was the owner, is a standby of another. */
+export async function standsBy(stage: Stage, task: IngestorProcess): Promise<void> {
+  await stage.until('the old owner stands by', 90_000, async () => (await task.health())?.lease.ready === true);
+  if ((await ownerOf(stage)) === task) throw new Error(`${task.name} is the owner again`);
 }
 
 /** @throws when the task does not answer */
-export async function health(task: IngestorProcess): Promise<HealthReport> {
-  const report = await task.health();
-  if (report === undefined) throw new Error(`${task.name} does not answer`);
+export async function health(task: IngestorProcess | undefined): Promise<HealthReport> {
+  const report = await task?.health();
+  if (report === undefined) throw new Error(`${task?.name} does not answer`);
   return report;
+}
+
+/** NaN when the task does not answer, or has no such metric. */
+export async function metric(task: IngestorProcess | undefined, name: keyof typeof METRICS): Promise<number> {
+  return (await task?.metrics())?.get(METRICS[name].prometheus) ?? Number.NaN;
+}
+
+/** Resolves when more than so many events wait in the task's outbox. */
+export async function waiting(stage: Stage, task: IngestorProcess | undefined, events: number): Promise<void> {
+  const many = async () => (await task?.health())?.outbox.events ?? 0;
+  await stage.until(`${events} events wait in the outbox`, 60_000, async () => (await many()) > events);
 }
 
 /** The name of one of a task's connections to the broker. */
 export const connectionOf = (task: IngestorProcess, kind: 'lease' | 'publisher'): RegExp =>
   new RegExp(`-${task.pid}-[0-9a-f]+ ${kind}$`);
+
+/** How often this has happened at Discord from now on. */
+export function countOf({ simulator }: FaultStage, event: GatewayEvent): () => number {
+  const before = simulator.count(event);
+  return () => simulator.count(event) - before;
+}
+
+/** Resolves when what is done has led to so many of these events at Discord. */
+export async function leadsTo(
+  { simulator }: FaultStage,
+  times: number,
+  event: GatewayEvent,
+  done: () => unknown,
+): Promise<void> {
+  const before = simulator.count(event);
+  await done();
+  await simulator.waitFor(event, before + times, 60_000);
+}
+
+/** Every session is resumed: `times` resumes, and not one IDENTIFY. */
+export async function resumes(stage: FaultStage, times: number, done: () => unknown): Promise<void> {
+  const identifies = countOf(stage, 'identify');
+  await leadsTo(stage, times, 'resumed', done);
+  if (identifies() > 0) throw new Error(`expected sessions to be resumed, got ${identifies()} IDENTIFYs`);
+}
+
+/** One new task in place of all others. */
+export async function replaceAll(stage: Stage, env: Readonly<Record<string, string>>): Promise<IngestorProcess> {
+  const others = stage.living;
+  const task = await stage.startTask(env);
+  await stage.standing(others.length + 1);
+  for (const other of others) await other.terminate();
+  await stage.ready();
+  return task;
+}
+
+/** The owner dies; the standby takes over, and another task becomes the standby. */
+export async function kill(stage: Stage, owner: IngestorProcess): Promise<void> {
+  await owner.kill();
+  await stage.ready();
+  await stage.startTask();
+  await stage.standing(2);
+}
+
+/** The only owner, which reaches the broker through this line alone, and a standby. */
+export async function ownerBehindLine(stage: Stage): Promise<{ task: IngestorProcess; line: SilentProxy }> {
+  const line = await SilentProxy.start(stage.broker.amqpPort);
+  const url = stage.url(USERS.ingestor).replace(`:${stage.broker.amqpPort}/`, `:${line.port}/`);
+  const task = await replaceAll(stage, { [ENV.rabbitmqUrl]: url });
+  await stage.startTask();
+  await stage.standing(2);
+  await stored(stage);
+  return { task, line };
+}

@@ -3,6 +3,7 @@ import { StackStatus } from '@aws-sdk/client-cloudformation';
 import { describe, expect, it } from 'vitest';
 import { deploymentFaults, type FoundStack, type Place } from '../../lib/deployed-stacks.ts';
 import { type Choices, choicesOf, type Environment, settingsFor } from '../../lib/settings.ts';
+import { instanceOf } from '../../lib/stack-identity.ts';
 
 const NAME = 'discord-ingestor-staging-broker';
 const SERVICE = 'discord-ingestor-staging-service';
@@ -44,6 +45,10 @@ it('our stacks, of this instance, are updated, and both are checked', () => {
   expect(faults([stack()], { account: '111122223333', region: 'eu-central-1' })).toEqual([]);
   expect(faults([])).toEqual([]);
   expect(faults([stack(), stack({ name: SERVICE, tags: {} })])).toEqual([expect.stringContaining(SERVICE)]);
+});
+
+it.each(['bot', 'Bot-1', '-bot', 'b'.repeat(41)])('an instance has a name of 4 to 40 characters, not %s', (name) => {
+  expect(() => instanceOf(name)).toThrow(/^.*\n {2}- instance: expected 4 to 40 lower-case letters/);
 });
 
 describe('the state', () => {

@@ -1,6 +1,6 @@
 // Discord sends GUILD_CREATE for a join, for every guild of the READY list, and for each that is back from an outage; and
-// GUILD_DELETE for a removal and for an outage. Workers are told of joins and leaves only, also by the next task, which
-// has not seen what the one before it saw.
+// GUILD_DELETE for a removal and for an outage. Only joins and leaves are published, also by the next task, which has not
+// received what the one before it received.
 
 import { afterAll, beforeAll, describe, expect, test } from 'vitest';
 import type { DiscordSimulator } from '../../local/discord/simulator.ts';
@@ -21,8 +21,8 @@ beforeAll(async () => {
 });
 afterAll(() => stage?.stop());
 
-/** What workers are told of guilds because of this. */
-async function told(happens: () => void): Promise<string[]> {
+/** What is published of guilds because of this. */
+async function published(happens: () => void): Promise<string[]> {
   const before = inbox.all.length;
   happens();
   await inbox.upToNow();
@@ -30,23 +30,23 @@ async function told(happens: () => void): Promise<string[]> {
   return news.map(({ routingKey, body }) => `${routingKey} ${String(body.guildId)}`);
 }
 
-test('none of the guilds of the READY list is told as a join', async () => {
-  expect(await told(() => undefined)).toEqual([]);
+test('no guild of the READY list is published as a join', async () => {
+  expect(await published(() => undefined)).toEqual([]);
   expect(inbox.all.filter(({ routingKey }) => routingKey.startsWith('guild.'))).toEqual([]);
-  const figures = await stage.living[0]?.figures();
-  expect(figures?.get(METRICS.eventsReceived.prometheus), 'READY, its guilds, and two more').toBe(1 + GUILDS + 2);
+  const metrics = await stage.living[0]?.metrics();
+  expect(metrics?.get(METRICS.eventsReceived.prometheus), 'READY, its guilds, and two more').toBe(1 + GUILDS + 2);
 });
 
 describe.each([
   ['the task that began the session', async () => undefined],
   ['the task that took it over', handOver],
 ])('%s', (_, before) => {
-  // Both are joined and out of order before the task changes.
+  // Both have joined, and are in an outage, before the task changes.
   let old: string;
   let joined: string;
   beforeAll(async () => {
     old = simulator.guildIds[3] ?? '';
-    await told(() => {
+    await published(() => {
       simulator.outage(old);
       joined = simulator.joinGuild().id;
       simulator.outage(joined);
@@ -54,30 +54,30 @@ describe.each([
     await before();
   });
 
-  test('tells a join and a leave', async () => {
+  test('publishes a join and a leave', async () => {
     let guild = '';
     const join = () => {
       guild = simulator.joinGuild().id;
     };
-    expect(await told(join)).toEqual([`guild.join ${guild}`]);
-    expect(await told(() => simulator.leaveGuild(guild))).toEqual([`guild.leave ${guild}`]);
+    expect(await published(join)).toEqual([`guild.join ${guild}`]);
+    expect(await published(() => simulator.leaveGuild(guild))).toEqual([`guild.leave ${guild}`]);
   });
 
-  test('tells nothing of an outage and its end', async () => {
+  test('publishes nothing of an outage and its end', async () => {
     const guild = simulator.guildIds[5] ?? '';
-    expect(await told(() => simulator.outage(guild))).toEqual([]);
-    expect(await told(() => simulator.restore(guild))).toEqual([]);
+    expect(await published(() => simulator.outage(guild))).toEqual([]);
+    expect(await published(() => simulator.restore(guild))).toEqual([]);
   });
 
-  test('tells nothing of the end of an outage that began before, not even of a guild that had joined just then', async () => {
-    expect(await told(() => simulator.restore(old))).toEqual([]);
-    expect(await told(() => simulator.restore(joined))).toEqual([]);
+  test('publishes nothing of the end of an outage that began before, not even of a guild that had joined just then', async () => {
+    expect(await published(() => simulator.restore(old))).toEqual([]);
+    expect(await published(() => simulator.restore(joined))).toEqual([]);
   });
 
-  test('tells the leave of a guild that is out of order', async () => {
+  test('publishes the leave of a guild in an outage', async () => {
     const guild = simulator.guildIds[6] ?? '';
-    expect(await told(() => simulator.outage(guild))).toEqual([]);
-    expect(await told(() => simulator.leaveGuild(guild))).toEqual([`guild.leave ${guild}`]);
+    expect(await published(() => simulator.outage(guild))).toEqual([]);
+    expect(await published(() => simulator.leaveGuild(guild))).toEqual([`guild.leave ${guild}`]);
   });
 });
 

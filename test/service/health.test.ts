@@ -1,254 +1,194 @@
-// Whether the task is well, and whether it can work at all: asked over real HTTP, with every answer's reason.
+// Whether the task is healthy, and whether it is live: asked over real HTTP, with the reason of every answer.
 
 import { once } from 'node:events';
 import { connect } from 'node:net';
 import { afterEach, beforeEach, describe, expect, it } from 'vitest';
 import { PATHS } from '../../service/contract/names.ts';
 import { ConfigError } from '../../service/errors.ts';
-import type { HealthReport, HealthSnapshot } from '../../service/health.ts';
-import { type HttpServer, listen } from '../../service/http-server.ts';
+import { type HealthReport, type HealthSnapshot, healthReport } from '../../service/health.ts';
+import { listen } from '../../service/http-server.ts';
 import { Metrics } from '../../service/metrics.ts';
-
-const NOW = Date.UTC(2026, 10, 23, 22, 0, 0);
-const MIB = 1024 * 1024;
-
-const SHARD = {
-  id: 0,
-  state: 'ready',
-  connected: true,
-  latencyMs: 41,
-  problem: undefined,
-  identifyingSince: undefined,
-  confirmedSequence: 700,
-  receivedSequence: 702,
-};
-
-const WELL: HealthSnapshot = {
-  now: NOW,
-  environment: 'test',
-  shardCount: 2,
-  group: 0,
-  role: 'owner',
-  shards: [SHARD, { ...SHARD, id: 1, latencyMs: 57 }],
-  receiving: true,
-  discordProblems: [],
-  discord: { tokenMissing: false, restLimited: false, identifyClosed: false, maxConcurrency: 1 },
-  broker: {
-    connected: true,
-    channelOpen: true,
-    blocked: false,
-    publishCount: 12,
-    errorCount: 1,
-    lastTurnAt: NOW,
-  },
-  outbox: { events: 2, bytes: 1_024, usedPercent: 0.5 },
-  identifies: { remaining: 998, spentUntil: undefined },
-  lease: { state: 'owner', epoch: 3 },
-  memory: { heapUsed: 100 * MIB, heapTotal: 120 * MIB, rss: 200 * MIB, heapLimit: 1_000 * MIB },
-  memoryThreshold: 0.75,
-};
+import { statusPage } from '../../service/status-page.ts';
+import { HEALTHY, MIB, NOW, SHARD } from '../support/health-snapshot.ts';
+import { logLines } from '../support/log-lines.ts';
 
 let snapshot: HealthSnapshot;
-let server: HttpServer;
+let server: Awaited<ReturnType<typeof listen>>;
+const lines = logLines();
+const start = (port: number) => listen({ port, host: '127.0.0.1' }, () => snapshot, new Metrics(), lines.log);
 
 beforeEach(async () => {
-  snapshot = WELL;
-  server = await listen({ port: 0, host: '127.0.0.1' }, () => snapshot, new Metrics());
+  snapshot = HEALTHY;
+  server = await start(0);
 });
-
-afterEach(async () => {
-  await server.close();
-});
+afterEach(() => server.close());
 
 const ask = (path: string, init?: RequestInit) => fetch(`http://127.0.0.1:${server.port}${path}`, init);
+const broker = (fields: Partial<HealthSnapshot['broker']>) => ({ broker: { ...HEALTHY.broker, ...fields } });
+const memory = (fields: Partial<HealthSnapshot['memory']>) => ({ memory: { ...HEALTHY.memory, ...fields } });
+const GATE = 'Discord has not granted one of the intents (4014)';
+const FAILED = { ...SHARD, connected: false, state: 'failed', problem: GATE };
 
-async function report(): Promise<HealthReport> {
-  return (await (await ask(PATHS.health)).json()) as HealthReport;
-}
-
-describe('a task that is well', () => {
-  it.each([PATHS.root, PATHS.health])('answers 200 on %s', async (path) => {
-    const response = await ask(path);
-    expect(response.status).toBe(200);
-    expect(response.headers.get('content-type')).toMatch(/^application\/json/);
-    expect(await response.json()).toMatchObject({ status: 'healthy' });
-  });
-
-  it('tells what was promised', async () => {
-    expect(await report()).toEqual({
-      status: 'healthy',
-      timestamp: '2026-11-23T22:00:00.000Z',
-      environment: 'test',
-      role: 'owner',
-      shard: { count: 2, group: 0, assigned: [0, 1], connected: 2 },
-      checks: {
-        discord: { connected: true, latency: 57 },
-        rabbitmq: { connected: true, channelOpen: true, blocked: false, publishCount: 12, errorCount: 1 },
-        memory: {
-          heapUsed: 100 * MIB,
-          heapTotal: 120 * MIB,
-          rss: 200 * MIB,
-          heapLimit: 1_000 * MIB,
-          belowThreshold: true,
-        },
-      },
-      outbox: { events: 2, bytes: 1_024, usedPercent: 0.5, receiving: true },
-      identifies: { remaining: 998, spentUntil: null },
-      lease: { state: 'owner', epoch: 3 },
-      shards: [
-        { id: 0, state: 'ready', latency: 41, confirmed: 700, received: 702 },
-        { id: 1, state: 'ready', latency: 57, confirmed: 700, received: 702 },
-      ],
-    });
-  });
-
-  it('may be a standby, which is connected to nothing, and one that drains', async () => {
-    for (const role of ['standby', 'draining'] as const) {
-      snapshot = { ...WELL, role, group: undefined, shards: [], receiving: false };
-      expect((await ask(PATHS.health)).status).toBe(200);
-    }
-    expect(await report()).toMatchObject({
-      shard: { group: null, assigned: [] },
-      checks: { discord: { latency: null } },
-    });
-  });
-});
-
-describe('a task that is not well answers 503', () => {
-  const broker = (fields: Partial<HealthSnapshot['broker']>) => ({ broker: { ...WELL.broker, ...fields } });
-  const GATE = 'Discord has not granted one of the intents (4014)';
-  it.each<[string, Partial<HealthSnapshot>]>([
-    ['a shard is not connected', { shards: [SHARD, { ...SHARD, id: 1, connected: false, state: 'resuming' }] }],
-    ['an owner has no shards yet', { shards: [] }],
-    ['the broker is not connected', broker({ connected: false, channelOpen: false })],
-    ['the channel is closed', broker({ channelOpen: false })],
-    ['the broker blocks publishers', broker({ blocked: true })],
-    ['the heap is full', { memory: { ...WELL.memory, heapUsed: 750 * MIB } }],
-    ['a standby has no usable token', { role: 'standby', shards: [], discordProblems: ['no token'] }],
-    ['a standby has lost the broker', { role: 'standby', shards: [], ...broker({ connected: false }) }],
-    ['a shard is refused for ever', { shards: [{ ...SHARD, connected: false, state: 'failed', problem: GATE }] }],
-  ])('when %s', async (_name, fields) => {
-    snapshot = { ...WELL, ...fields };
-    for (const path of [PATHS.root, PATHS.health]) {
-      const response = await ask(path);
-      expect(response.status).toBe(503);
-      expect(await response.json()).toMatchObject({ status: 'unhealthy' });
-    }
-    expect((await ask(PATHS.live)).status).toBe(200);
-  });
-
-  it('and tells each problem once, however many shards have it', async () => {
-    const failed = { ...SHARD, connected: false, problem: GATE };
-    snapshot = { ...WELL, shards: [failed, { ...failed, id: 1 }], discordProblems: [GATE, 'no token'] };
-    expect((await report()).checks.discord).toMatchObject({ connected: false, problems: [GATE, 'no token'] });
-  });
-
-  it('and tells until when the IDENTIFYs are spent', async () => {
-    snapshot = { ...WELL, identifies: { remaining: 0, spentUntil: NOW + 60_000 } };
-    expect((await report()).identifies).toEqual({ remaining: 0, spentUntil: '2026-11-23T22:01:00.000Z' });
-  });
-});
-
-describe('memory', () => {
-  it("is judged against V8's limit, not against the heap of the moment", async () => {
-    // 97 % of heapTotal, which grows as it is needed.
-    snapshot = { ...WELL, memory: { ...WELL.memory, heapUsed: 116 * MIB } };
-    expect((await report()).checks.memory.belowThreshold).toBe(true);
-    snapshot = { ...snapshot, memory: { ...snapshot.memory, heapLimit: 150 * MIB } };
-    expect((await report()).checks.memory.belowThreshold).toBe(false);
-  });
-});
-
-describe('liveness', () => {
-  it.each<[string, Partial<HealthSnapshot>]>([
-    ['on a standby', { role: 'standby', shards: [] }],
-    [
-      'while the broker is away for minutes, as long as it is tried',
-      {
-        broker: { ...WELL.broker, connected: false, channelOpen: false, lastTurnAt: NOW - 60_000 },
-      },
+it.each([PATHS.root, PATHS.health])('%s answers 200 with the report of a healthy task', async (path) => {
+  const response = await ask(path);
+  expect(response.status).toBe(200);
+  expect(response.headers.get('content-type')).toMatch(/^application\/json/);
+  expect(response.headers.get('cache-control')).toBe('no-store');
+  expect(await response.json()).toEqual({
+    status: 'healthy',
+    timestamp: '2026-11-23T22:00:00.000Z',
+    environment: 'test',
+    role: 'owner',
+    shard: { count: 2, group: 0, assigned: [0, 1], connected: 2 },
+    checks: {
+      discord: { connected: true, latency: 57 },
+      rabbitmq: { connected: true, channelOpen: true, blocked: false, publishCount: 12, errorCount: 1 },
+      memory: { ...HEALTHY.memory, belowThreshold: true },
+    },
+    outbox: { events: 2, bytes: 1_024, usedPercent: 0.5, receiving: true },
+    identifies: { remaining: 998, spentUntil: null },
+    lease: { state: 'owner', epoch: 3 },
+    shards: [
+      { id: 0, state: 'ready', latency: 41, confirmed: 700, received: 702 },
+      { id: 1, state: 'ready', latency: 57, confirmed: 700, received: 702 },
     ],
-    ['while Discord is away', { shards: [{ ...SHARD, connected: false }], discordProblems: ['no answer'] }],
-    ['with a full heap', { memory: { ...WELL.memory, heapUsed: 999 * MIB } }],
-  ])('is 200 %s', async (_name, fields) => {
-    snapshot = { ...WELL, ...fields };
-    const response = await ask(PATHS.live);
-    expect([response.status, await response.json()]).toEqual([200, { live: true }]);
-  });
-
-  it('is 503 when the loop of a connection has not turned for three minutes', async () => {
-    snapshot = { ...WELL, broker: { ...WELL.broker, lastTurnAt: NOW - 180_000 } };
-    const response = await ask(PATHS.live);
-    expect([response.status, await response.json()]).toEqual([503, { live: false }]);
   });
 });
 
-describe('the server', () => {
-  it('answers 404 to what it does not have, and says what it has', async () => {
-    for (const path of ['/nothing', '/health/', '/metrics/x', '/HEALTH']) {
-      const response = await ask(path);
-      expect(response.status).toBe(404);
-      expect(await response.json()).toEqual({
-        error: `nothing here: ${path}`,
-        paths: ['/', '/health', '/live', '/metrics'],
-      });
-    }
+it.each<[string, 200 | 503, Partial<HealthSnapshot>]>([
+  ['a standby, which has no shards', 200, { role: 'standby', shards: [] }],
+  ['a task that drains', 200, { role: 'draining', shards: [] }],
+  // 97 % of heapTotal, which grows.
+  ["a heap that is small beside V8's limit", 200, memory({ heapUsed: 116 * MIB })],
+  ['a heap just below the threshold', 200, memory({ heapUsed: 750 * MIB - 1 })],
+  ['a heap at the threshold', 503, memory({ heapUsed: 750 * MIB })],
+  ['a shard that is not connected', 503, { shards: [SHARD, { ...SHARD, id: 1, connected: false }] }],
+  ['an owner without shards', 503, { shards: [] }],
+  ['a broker that is not connected', 503, broker({ connected: false })],
+  ['a closed channel', 503, broker({ channelOpen: false })],
+  ['a broker that blocks publishers', 503, broker({ blocked: true })],
+  ['a standby without a usable token', 503, { role: 'standby', shards: [], discordProblems: ['no token'] }],
+])('/health with %s: %d; /live: 200', async (_, status, fields) => {
+  snapshot = { ...HEALTHY, ...fields };
+  const response = await ask(PATHS.health);
+  expect(response.status).toBe(status);
+  expect(((await response.json()) as HealthReport).status).toBe(status === 200 ? 'healthy' : 'unhealthy');
+  expect((await ask(PATHS.live)).status).toBe(200);
+});
+
+it('reports what is unknown as null, and each problem once', () => {
+  const shard = { ...FAILED, latencyMs: undefined, confirmedSequence: undefined, receivedSequence: undefined };
+  const unknown = { shardCount: undefined, group: undefined, identifies: { remaining: undefined, spentUntil: NOW } };
+  const report = healthReport({ ...HEALTHY, ...unknown, shards: [shard, shard], discordProblems: [GATE, 'no token'] });
+  expect(report).toMatchObject({
+    shard: { count: null, group: null, connected: 0 },
+    checks: { discord: { connected: false, latency: null, problems: [GATE, 'no token'] } },
+    identifies: { remaining: null, spentUntil: '2026-11-23T22:00:00.000Z' },
+  });
+  const numbers = { latency: null, confirmed: null, received: null };
+  expect(report.shards[0]).toEqual({ id: 0, state: 'failed', problem: GATE, ...numbers });
+});
+
+it.each([
+  [179_999, 200, true],
+  [180_000, 503, false],
+])("/live, %d ms after the connections' loop ran, although the broker is away: %d", async (ms, status, live) => {
+  snapshot = { ...HEALTHY, ...broker({ connected: false, lastTurnAt: NOW - ms }) };
+  const response = await ask(PATHS.live);
+  expect([response.status, await response.json()]).toEqual([status, { live }]);
+});
+
+it.each([
+  ['GET', '/HEALTH'],
+  ['GET', '//'],
+  ['GET', '/%'],
+  ['POST', PATHS.health],
+  ['DELETE', PATHS.metrics],
+])('answers 404 to %s %s, and lists its paths', async (method, path) => {
+  const response = await ask(path, { method });
+  expect(response.status).toBe(404);
+  const paths = ['/', '/health', '/live', '/metrics'];
+  expect(await response.json()).toEqual({ error: `nothing here: ${path}`, paths });
+});
+
+it('answers HEAD without a body, whatever the query, and /metrics as Prometheus reads it', async () => {
+  const head = await ask('/health?x=//', { method: 'HEAD' });
+  expect([head.status, await head.text()]).toEqual([200, '']);
+  const response = await ask(PATHS.metrics);
+  expect(response.headers.get('content-type')).toMatch(/^text\/plain; version=0\.0\.4/);
+  expect(await response.text()).toContain('# TYPE ingestor_events_received_total counter');
+});
+
+it('answers 500 when there is no report, and logs why', async () => {
+  snapshot = { ...HEALTHY, now: Number.NaN };
+  const response = await ask(PATHS.health);
+  expect([response.status, await response.json()]).toEqual([500, { error: 'Invalid time value' }]);
+  expect(await lines.line('cannot answer')).toMatchObject({ url: PATHS.health, err: { type: 'RangeError' } });
+});
+
+it('reports an address that is taken as a fault of the configuration', async () => {
+  const fault = /^PORT, HOST: cannot listen on 127\.0\.0\.1:\d+ \(.*EADDRINUSE.*\)\. Choose another$/;
+  await expect(start(server.port)).rejects.toSatisfy(
+    (error) => error instanceof ConfigError && fault.test(error.message),
+  );
+});
+
+it('closes at once, although a client holds a connection open', async () => {
+  const socket = connect(server.port, '127.0.0.1');
+  socket.write('GET /health HTTP/1.1\r\nhost: x\r\n\r\n');
+  await once(socket, 'data');
+  await Promise.all([server.close(), once(socket, 'close')]);
+  await expect(ask(PATHS.health)).rejects.toThrow();
+});
+
+describe('the status page', () => {
+  it('is served to a browser at /, and only there, with the status of the report', async () => {
+    snapshot = { ...HEALTHY, shards: [] };
+    const headers = { accept: 'text/html,*/*' };
+    const page = await ask(PATHS.root, { headers });
+    expect([page.status, page.headers.get('content-type')]).toEqual([503, 'text/html; charset=utf-8']);
+    expect(await page.text()).toBe(statusPage(healthReport(snapshot)));
+    expect((await ask(PATHS.health, { headers })).headers.get('content-type')).toMatch(/json/);
   });
 
-  it('answers 404 to whoever wants to change something', async () => {
-    for (const method of ['POST', 'PUT', 'DELETE']) expect((await ask(PATHS.health, { method })).status).toBe(404);
+  const page = (fields: Partial<HealthSnapshot>) => statusPage(healthReport({ ...HEALTHY, ...fields }));
+  const cells = (row: string) => row.split(/<\/t[dh]>/).map((cell) => cell.replaceAll(/<[^>]+>/g, ''));
+  const rows = (html: string) => [...html.matchAll(/<tr>(.*?)<\/tr>/g)].map(([row]) => cells(row).join('|'));
+
+  it('shows the report of a healthy owner', () => {
+    expect(rows(page({ lease: { state: 'owner', storedAt: 'now', ownedSince: null, epoch: 3 } }))).toEqual([
+      'Discord|✔|2 of 2 shards connected, heartbeat 57 ms|',
+      'RabbitMQ|✔|connected; 12 confirmed, 1 errors|',
+      'Memory|✔|heap 100 MiB of 1000 MiB, resident 200 MiB|',
+      'Outbox|✔|2 events not confirmed (0.5 % full)|',
+      'Lease|| owner, record stored now, epoch 3|',
+      'IDENTIFYs left today||998|',
+      'Shard|State|Heartbeat|Confirmed|Received|',
+      '0|ready|41 ms|700|702|',
+      '1|ready|57 ms|700|702|',
+    ]);
   });
 
-  it.each(['//', '/%', '*', 'http://[', '/health?x=//'])('survives the address %s', async (target) => {
-    const socket = connect(server.port, '127.0.0.1');
-    socket.end(`GET ${target} HTTP/1.1\r\nhost: x\r\nconnection: close\r\n\r\n`);
-    let text = '';
-    socket.on('data', (chunk) => {
-      text += chunk;
-    });
-    await once(socket, 'close');
-    expect(text).toMatch(target.startsWith('/health') ? /^HTTP\/1\.1 200 / : /^HTTP\/1\.1 40[04] /);
-  });
+  it.each<[string, Partial<HealthSnapshot>]>([
+    ['Discord|✔|standing by: no shards until a lease is free|', { role: 'standby', shards: [] }],
+    ['Discord|✘|0 of 0 shards connected|', { shards: [] }],
+    ['RabbitMQ|✘|not connected; 12 confirmed, 1 errors|', broker({ connected: false, blocked: true })],
+    ['RabbitMQ|✘|connected, no channel; 12 confirmed, 1 errors|', broker({ channelOpen: false })],
+    ['RabbitMQ|✘|connected, blocks publishers (memory or disk alarm); 12 conf', broker({ blocked: true })],
+    ['Outbox|✘|2 events not confirmed (0.5 % full): not receiving until it is half empty|', { receiving: false }],
+    ['Outbox|✔|2 events not confirmed (0.5 % full)|', { receiving: false, role: 'standby' }],
+    ['IDENTIFYs left today||not asked yet|', { identifies: { remaining: undefined, spentUntil: undefined } }],
+    ['IDENTIFYs left today||none until 2026-11-23T22:00:00', { identifies: { remaining: 0, spentUntil: NOW } }],
+    ['0|failed||700|702|', { shards: [{ ...FAILED, latencyMs: undefined }] }],
+  ])('shows %s', (row, fields) => expect(rows(page(fields)).join('\n')).toContain(row));
 
-  it('answers HEAD without a body, and nothing may keep its answers', async () => {
-    const response = await ask(PATHS.health, { method: 'HEAD' });
-    expect(response.status).toBe(200);
-    expect(await response.text()).toBe('');
-    expect(response.headers.get('cache-control')).toBe('no-store');
-  });
-
-  it('shows a person the same as a page, with the same status', async () => {
-    snapshot = { ...WELL, discordProblems: ['<b>no token</b>'], role: 'standby' };
-    const response = await ask(PATHS.root, { headers: { accept: 'text/html,*/*' } });
-    expect(response.status).toBe(503);
-    expect(response.headers.get('content-type')).toMatch(/^text\/html/);
-    const page = await response.text();
-    expect(page).toContain('unhealthy');
-    expect(page).not.toContain('<b>no token');
-    expect((await ask(PATHS.health, { headers: { accept: 'text/html' } })).headers.get('content-type')).toMatch(/json/);
-  });
-
-  it('gives the metrics as Prometheus reads them', async () => {
-    const response = await ask(PATHS.metrics);
-    expect(response.status).toBe(200);
-    expect(response.headers.get('content-type')).toMatch(/^text\/plain; version=0\.0\.4/);
-    expect(await response.text()).toContain('# TYPE ingestor_events_received_total counter');
-  });
-
-  it('is a fault of the configuration when its address is taken', async () => {
-    const second = listen({ port: server.port, host: '127.0.0.1' }, () => snapshot, new Metrics());
-    await expect(second).rejects.toThrow(ConfigError);
-    await expect(second).rejects.toThrow(
-      /^PORT, HOST: cannot listen on 127\.0\.0\.1:\d+ \(.*EADDRINUSE.*\)\. Choose another$/,
-    );
-  });
-
-  it('closes at once, although somebody holds a connection open', async () => {
-    const socket = connect(server.port, '127.0.0.1');
-    await once(socket, 'connect');
-    socket.write('GET /health HTTP/1.1\r\nhost: x\r\n\r\n');
-    await once(socket, 'data');
-    await Promise.all([server.close(), once(socket, 'close')]);
-    await expect(ask(PATHS.health)).rejects.toThrow();
+  it('marks what is wrong, and escapes every text', () => {
+    const html = page({ shards: [{ ...FAILED, problem: '<b>"&' }], group: 3 });
+    expect(html).toContain('<p class="problem">&#60;b&#62;&#34;&#38;</p>');
+    expect(html).toContain('<td class="bad">failed</td>');
+    expect(html).toContain('test · owner of shard group 3 · 2026-11-23T22:00:00.000Z');
+    expect(html).toContain('<span class="badge unhealthy">unhealthy</span>');
+    expect(page({})).toContain('<td class="good">ready</td>');
+    expect(page({ group: undefined, shards: [] })).not.toMatch(/of shard group|Heartbeat/);
   });
 });

@@ -1,5 +1,5 @@
-// A worker that was away finds a full queue: who pressed a button is served before who only types, and a member who joined
-// before a message that somebody wrote. Strict on quorum queues since RabbitMQ 4.3, which production runs.
+// A worker that was away finds a full queue: a pressed button comes before an autocomplete, and a member who joined
+// before a message. Strict on quorum queues since RabbitMQ 4.3, which production runs.
 
 import { connect } from 'amqplib';
 import { afterAll, beforeAll, expect, test } from 'vitest';
@@ -18,10 +18,10 @@ beforeAll(async () => {
   await stage.reader.stop();
   const { simulator } = stage;
   const [task] = stage.living;
-  const due = VARIANTS.filter(({ routingKey }) => routingKey !== null);
+  const wanted = VARIANTS.filter(({ routingKey }) => routingKey !== null);
   for (let round = 0; round < ROUNDS; round += 1) {
     // Most of them in an order that is not that of their priorities.
-    for (const { name, routingKey } of [...due].reverse()) {
+    for (const { name, routingKey } of wanted.toReversed()) {
       simulator?.emit(name);
       emittedTo[routingKey?.startsWith('interaction.') ? QUEUES.interactions : QUEUES.guildEvents] += 1;
     }
@@ -31,7 +31,7 @@ beforeAll(async () => {
   }
   const all = emittedTo[QUEUES.interactions] + emittedTo[QUEUES.guildEvents];
   await stage.until('everything is confirmed', 30_000, async () => {
-    return (await task?.figures())?.get(METRICS.eventsConfirmed.prometheus) === all;
+    return (await task?.metrics())?.get(METRICS.eventsConfirmed.prometheus) === all;
   });
 });
 afterAll(() => stage?.stop());

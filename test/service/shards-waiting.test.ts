@@ -1,45 +1,29 @@
-// Which shards are not connected for a reason that no release can be blamed for, and which are.
+// Which shards are not connected for a reason that no release causes.
 
 import { describe, expect, it } from 'vitest';
+import type { HealthSnapshot } from '../../service/health.ts';
 import { shardsWaiting } from '../../service/shards-waiting.ts';
+import { HEALTHY, NOW, SHARD } from '../support/health-snapshot.ts';
 
-type Given = Parameters<typeof shardsWaiting>[0];
-
-const NOW = 1_763_900_000_000;
 const MINUTE = 60_000;
-const connected = { state: 'ready', connected: true, confirmedSequence: 7, identifyingSince: undefined };
-const identifying = {
-  state: 'identifying',
-  connected: false,
-  confirmedSequence: undefined,
-  identifyingSince: NOW - 1_000,
-};
-const connecting = { ...identifying, state: 'connecting', identifyingSince: undefined };
+const connected = SHARD;
+const connecting = { ...SHARD, state: 'connecting', connected: false, confirmedSequence: undefined };
+const identifying = { ...connecting, state: 'identifying', identifyingSince: NOW - 1_000 };
 const resuming = { ...connecting, confirmedSequence: 7 };
+const blocked = { ...HEALTHY.broker, blocked: true };
 
-const WELL: Given = {
-  now: NOW,
-  role: 'owner',
-  shardCount: 64,
-  receiving: true,
-  shards: [connected, connected],
-  discord: { tokenMissing: false, restLimited: false, identifyClosed: false, maxConcurrency: 1 },
-  identifies: { remaining: 900, spentUntil: undefined },
-  broker: { channelOpen: true, blocked: false },
-};
+const waiting = (given: Partial<HealthSnapshot>) => shardsWaiting({ ...HEALTHY, shardCount: 64, ...given });
+const discord = (given: Partial<HealthSnapshot['discord']>) => ({ ...HEALTHY.discord, ...given });
 
-const waiting = (given: Partial<Given>) => shardsWaiting({ ...WELL, ...given });
-const discord = (given: Partial<Given['discord']>): Given['discord'] => ({ ...WELL.discord, ...given });
-
-describe('a shard that waits for what no release can hurry', () => {
-  it.each<[string, number, Partial<Given>]>([
+describe('a shard waits', () => {
+  it.each<[string, number, Partial<HealthSnapshot>]>([
     ['for the first token', 2, { shards: [connecting, connecting], discord: discord({ tokenMissing: true }) }],
     [
       "for Discord's REST, which asked for it",
       1,
       { shards: [connected, connecting], discord: discord({ restLimited: true }) },
     ],
-    ['for its turn to IDENTIFY', 1, { shards: [connected, identifying] }],
+    ['until it may IDENTIFY', 1, { shards: [connected, identifying] }],
     [
       "for the reset of the day's IDENTIFYs, however long",
       1,
@@ -51,13 +35,13 @@ describe('a shard that waits for what no release can hurry', () => {
     [
       'for a broker that blocks publishers, while the outbox is full',
       2,
-      { shards: [resuming, resuming], receiving: false, broker: { channelOpen: true, blocked: true } },
+      { shards: [resuming, resuming], receiving: false, broker: blocked },
     ],
   ])('%s: %d', (_, count, given) => {
     expect(waiting(given)).toBe(count);
   });
 
-  it('is given as much time as the turns of all shards take, and a minute', () => {
+  it('at most as long as the IDENTIFYs of all shards take, and a minute', () => {
     const since = (ms: number, maxConcurrency = 1) =>
       waiting({ shards: [{ ...identifying, identifyingSince: NOW - ms }], discord: discord({ maxConcurrency }) });
     // 64 shards, 5.25 s each.
@@ -69,21 +53,18 @@ describe('a shard that waits for what no release can hurry', () => {
 });
 
 describe('a shard is not waiting', () => {
-  it.each<[string, Partial<Given>]>([
+  it.each<[string, Partial<HealthSnapshot>]>([
     ['when it is connected', { discord: discord({ tokenMissing: true, restLimited: true }) }],
     ['when it cannot reach Discord', { shards: [connecting, { ...connecting, state: 'waiting' }] }],
     ['when it has a session to resume', { shards: [resuming, { ...resuming, state: 'waiting' }] }],
     ['when it had a token before', { shards: [resuming], discord: discord({ tokenMissing: true }) }],
-    ['when another one was refused for good', { shards: [identifying], discord: discord({ identifyClosed: true }) }],
-    ['when it is refused for good', { shards: [{ ...connecting, state: 'failed' }] }],
+    ['when another one is refused permanently', { shards: [identifying], discord: discord({ identifyClosed: true }) }],
+    ['when it is refused permanently', { shards: [{ ...connecting, state: 'failed' }] }],
     [
       'when the outbox is full although the broker takes messages: it refuses them',
       { shards: [{ ...resuming, state: 'stopped' }], receiving: false },
     ],
-    [
-      'when the broker blocks, and the outbox has room',
-      { shards: [resuming], broker: { channelOpen: true, blocked: true } },
-    ],
+    ['when the broker blocks, and the outbox has room', { shards: [resuming], broker: blocked }],
   ])('%s', (_, given) => {
     expect(waiting(given)).toBe(0);
   });

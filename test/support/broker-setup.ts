@@ -4,7 +4,7 @@
 import type { TestProject } from 'vitest/node';
 import { startRabbitMq } from '../../local/rabbitmq.ts';
 
-/** What the processes of the tests are told of it. */
+/** What the processes of the tests know of it. */
 export interface BrokerCoordinates {
   readonly version: string;
   readonly origin: string;

@@ -1,11 +1,14 @@
-// The broker that the tests run on, and a vhost of one's own on it. Started by broker-setup.ts.
+// The broker that the tests run on, and a vhost of a test's own on it. Started by broker-setup.ts.
 
 import { randomBytes } from 'node:crypto';
 import { inject, test } from 'vitest';
 import type { BrokerCoordinates } from './broker-setup.ts';
 
+/** A broker, as an administrator reaches its management API. */
+export type ManagedBroker = Pick<BrokerCoordinates, 'managementUrl' | 'username' | 'password'>;
+
 export interface SharedBroker extends BrokerCoordinates {
-  /** With the administrator's login and the default vhost, unless told otherwise. */
+  /** With the administrator's login and the default vhost, unless given another. */
   url(login?: { username: string; password: string; vhost?: string }): string;
 }
 
@@ -24,7 +27,7 @@ export function sharedBroker(): SharedBroker {
 
 export interface Vhost {
   readonly vhost: string;
-  /** With the administrator's login, unless told otherwise. */
+  /** With the administrator's login, unless given another. */
   url(login?: { username: string; password: string }): string;
   /** Deletes it with its queues; their connections are closed by the broker. */
   remove(): Promise<void>;
@@ -55,12 +58,12 @@ export function requires4(version: string): (title: string, body: () => Promise<
   return (title, body) => test.skip(`${title} (skipped: needs RabbitMQ 4, this is ${version})`, body);
 }
 
-/** A call of the management API, of the shared broker unless told otherwise. @returns its answer @throws for a refusal */
+/** A call of the management API, of the shared broker unless given another. @returns its answer @throws for a refusal */
 export async function manage(
   method: string,
   path: string,
   body?: object,
-  broker: { managementUrl: string; username: string; password: string } = sharedBroker(),
+  broker: ManagedBroker = sharedBroker(),
 ): Promise<unknown> {
   const { managementUrl, username, password } = broker;
   const response = await fetch(`${managementUrl}${path}`, {

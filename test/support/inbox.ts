@@ -1,4 +1,4 @@
-// What a worker got from the queues of a stage, whole: for tests that look at messages, not only at which were lost.
+// The messages that a worker got from the queues of a stage, for tests that look into them.
 
 import type { ConsumeMessage } from 'amqplib';
 import type { Stage } from '../../local/stage.ts';
@@ -34,15 +34,10 @@ export class Inbox {
     };
   }
 
-  /** The first message that fits. @throws when none comes within half a minute */
+  /** The first message that fits. @throws when none arrives within half a minute */
   async first(what: string, fits: (received: Received) => boolean): Promise<Received> {
-    let found: Received | undefined;
-    await this.#stage.until(`a message: ${what}`, WITHIN_MS, () => {
-      found = this.all.find(fits);
-      return found !== undefined;
-    });
-    if (found === undefined) throw new Error(`no message: ${what}`);
-    return found;
+    await this.#stage.until(`a message: ${what}`, WITHIN_MS, () => this.all.some(fits));
+    return this.all.find(fits) as Received;
   }
 
   /** The message of an event that the simulator emitted. */
@@ -51,7 +46,7 @@ export class Inbox {
     return this.first(`${sessionId} ${sequence}`, (each) => each.sessionId === sessionId && each.sequence === sequence);
   }
 
-  /** Resolves when all that is due until now has come, in both queues: two events of the lowest priority are sent behind it. */
+  /** Resolves when both queues are read up to now: one more event is sent through each, with its lowest priority. */
   async upToNow(): Promise<void> {
     const { simulator } = this.#stage;
     for (const last of ['message.text', 'autocomplete.plain']) {

@@ -1,5 +1,4 @@
-// The service's log as a test reads it: the same log, its lines kept. What is waited for is a line or any condition
-// that a line or an event may make true; a deadline ends the wait and says what there was.
+// The service's log with its lines kept, and waiting for one of them or for any other condition.
 
 import { setTimeout as sleep } from 'node:timers/promises';
 import { createLog, type RedactedLog } from '../../service/log.ts';
@@ -21,32 +20,23 @@ export interface LogLines extends RedactedLog {
 export function logLines(level = 'debug'): LogLines {
   const lines: LogLine[] = [];
   let text = '';
-  const created = createLog(
-    { level },
-    {
-      write(line: string) {
-        text += line;
-        lines.push(JSON.parse(line) as LogLine);
-      },
-    },
-  );
+  const write = (line: string) => {
+    text += line;
+    lines.push(JSON.parse(line) as LogLine);
+  };
   return {
-    ...created,
+    ...createLog({ level }, { write }),
     lines,
     get text() {
       return text;
     },
-    async line(wanted, deadlineMs) {
-      const find = () => lines.find(({ msg }) => msg.includes(wanted));
-      await eventually(`a log line '${wanted}'`, find, deadlineMs);
-      const found = find();
-      if (found === undefined) throw new Error('it was there');
-      return found;
+    line(wanted, deadlineMs) {
+      return eventually(`a log line '${wanted}'`, () => lines.find(({ msg }) => msg.includes(wanted)), deadlineMs);
     },
   };
 }
 
-/** For what shows itself only by asking. @throws after the deadline */
+/** Polls until the condition is true. @returns its value @throws after the deadline */
 export async function eventually<T>(
   what: string,
   condition: () => T | false | undefined | Promise<T | false | undefined>,

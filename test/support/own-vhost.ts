@@ -1,4 +1,4 @@
-// A vhost of the shared broker for one test, with names for users that no other test has, and what removes it all.
+// A vhost of the shared broker for one test, with names for users that no other test has.
 
 import { randomBytes } from 'node:crypto';
 import amqplib, { type ChannelModel } from 'amqplib';
@@ -6,7 +6,7 @@ import { ManagementApi } from '../../lib/management/management-api.ts';
 import { recordName } from '../../lib/topology/record.ts';
 import { type DiscordTopologyOptions, discordTopology, type Topology } from '../../lib/topology/topology.ts';
 import type { USERS } from '../../service/contract/names.ts';
-import { makeVhost, manage, sharedBroker } from './broker.ts';
+import { makeVhost, sharedBroker } from './broker.ts';
 
 export interface OwnVhost {
   readonly vhost: string;
@@ -17,8 +17,6 @@ export interface OwnVhost {
   topology(options?: Omit<DiscordTopologyOptions, 'vhost' | 'userNames'>): Topology;
   /** A connection of one of them, or of the administrator. Closed at the end. */
   connect(as?: keyof typeof USERS, password?: string): Promise<ChannelModel>;
-  /** A call of the management API that the product does not make. */
-  manage(method: string, path: string, body?: object): Promise<unknown>;
   /** Only the vhost. */
   removeVhost(): Promise<void>;
   remove(): Promise<void>;
@@ -50,15 +48,12 @@ export async function ownVhost(name: string): Promise<OwnVhost> {
       connections.push(connection);
       return connection;
     },
-    manage: (method, path, body) => manage(method, `/api/${path}`, body),
     removeVhost: async () => await made.remove(),
     async remove() {
       for (const connection of connections) await connection.close().catch(() => undefined);
-      for (const user of Object.values(userNames)) await api.deleteUser(user);
-      await manage('DELETE', `/api/global-parameters/${recordName(made.vhost)}`).catch(() => undefined);
-      await made.remove().catch((error: Error) => {
-        if (!error.message.includes('HTTP 404')) throw error;
-      });
+      for (const user of Object.values(userNames)) await api.delete('users', user);
+      await api.delete('global-parameters', recordName(made.vhost));
+      await api.delete('vhosts', made.vhost);
       api.close();
     },
   };

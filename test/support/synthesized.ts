@@ -1,11 +1,10 @@
-// An environment, synthesized as the CLI does it: with the flags of cdk.json, without credentials, in its own folder, once for
-// each test file. The CDK's own rules run only together with other rules: they are slow, and validation.test.ts runs them.
-import { mkdtempSync, readFileSync, rmSync } from 'node:fs';
+// An environment, synthesized as the CLI does it: with the flags of cdk.json, without credentials, in a folder of its own.
+// The CDK's own rules run only together with other rules: they are slow, and validation.test.ts runs them.
+import { mkdtempSync, readFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { App, type IPolicyValidationPlugin, Validations } from 'aws-cdk-lib';
 import { Template } from 'aws-cdk-lib/assertions';
-import { afterAll } from 'vitest';
 import { type EnvironmentStacks, environmentStacks } from '../../lib/environment.ts';
 import { type Choices, type Environment, type Settings, settingsFor } from '../../lib/settings.ts';
 
@@ -32,11 +31,8 @@ export interface Synthesized {
   one(type: string): Resource & { readonly id: string };
 }
 
-const folders: string[] = [];
-const plain = new Map<string, Synthesized>();
-afterAll(() => {
-  for (const folder of folders.splice(0)) rmSync(folder, { recursive: true, force: true });
-});
+/** By environment and choices. Test files of one process share it: no test may change what it holds. */
+const made = new Map<string, Synthesized>();
 
 /**
  * @param plugins rules to run, beside the CDK's own
@@ -48,11 +44,11 @@ export function synthesized(
   plugins?: (app: App) => readonly IPolicyValidationPlugin[],
   build?: (app: App, settings: Settings) => EnvironmentStacks,
 ): Synthesized {
-  if (plugins || build) return synthesize(environment, choices, plugins, build);
+  if (plugins !== undefined || build !== undefined) return synthesize(environment, choices, plugins, build);
   const key = JSON.stringify([environment, choices]);
-  const made = plain.get(key) ?? synthesize(environment, choices);
-  plain.set(key, made);
-  return made;
+  const found = made.get(key) ?? synthesize(environment, choices);
+  made.set(key, found);
+  return found;
 }
 
 function synthesize(
@@ -63,7 +59,6 @@ function synthesize(
 ): Synthesized {
   const { context } = JSON.parse(readFileSync(join(import.meta.dirname, '../../cdk.json'), 'utf8'));
   const folder = mkdtempSync(join(tmpdir(), 'ingestor-cdk-'));
-  folders.push(folder);
   const app = new App({ context, outdir: folder, builtinCloudFormationValidation: plugins !== undefined });
   if (plugins) Validations.of(app).addPlugins(...plugins(app));
   const settings = settingsFor(environment, choices);

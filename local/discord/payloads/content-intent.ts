@@ -4,36 +4,21 @@
 
 import type { GatewayMessageCreateDispatchData } from 'discord-api-types/v10';
 
-type Message = Partial<GatewayMessageCreateDispatchData>;
+type Message = GatewayMessageCreateDispatchData;
 
-export function withoutContent(
-  message: GatewayMessageCreateDispatchData,
-  botId: string,
-): GatewayMessageCreateDispatchData {
-  return mayRead(message, botId) ? message : { ...message, ...blanked(message) };
-}
+const BLANK = { content: '', embeds: [], attachments: [], components: [] };
 
-function mayRead(message: GatewayMessageCreateDispatchData, botId: string): boolean {
-  return (
-    message.guild_id === undefined || message.author.id === botId || message.mentions.some((user) => user.id === botId)
-  );
-}
-
-function blanked(message: Message): Message {
-  const { referenced_message: referenced, message_snapshots: snapshots } = message;
+export function withoutContent(message: Message, botId: string): Message {
+  const mayRead =
+    message.guild_id === undefined || message.author.id === botId || message.mentions.some(({ id }) => id === botId);
+  if (mayRead) return message;
+  const { referenced_message: referenced, message_snapshots: snapshots, poll: _, ...rest } = message;
   return {
-    content: '',
-    embeds: [],
-    attachments: [],
-    components: [],
-    ...(message.poll && { poll: undefined }),
-    ...(referenced && {
-      referenced_message: { ...referenced, content: '', embeds: [], attachments: [], components: [] },
-    }),
+    ...rest,
+    ...BLANK,
+    ...(referenced && { referenced_message: { ...referenced, ...BLANK } }),
     ...(snapshots && {
-      message_snapshots: snapshots.map(({ message: inner }) => ({
-        message: { ...inner, content: '', embeds: [], attachments: [] },
-      })),
+      message_snapshots: snapshots.map(({ message: inner }) => ({ message: { ...inner, ...BLANK } })),
     }),
   };
 }

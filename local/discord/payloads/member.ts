@@ -1,54 +1,28 @@
 // GUILD_MEMBER_ADD, GUILD_MEMBER_UPDATE and GUILD_MEMBER_REMOVE.
 
-import {
-  type GatewayGuildMemberAddDispatchData,
-  type GatewayGuildMemberRemoveDispatchData,
-  type GatewayGuildMemberUpdateDispatchData,
-  GuildMemberFlags,
+import type {
+  GatewayGuildMemberAddDispatchData,
+  GatewayGuildMemberRemoveDispatchData,
+  GatewayGuildMemberUpdateDispatchData,
 } from 'discord-api-types/v10';
-import type { Moment } from './moment.ts';
+import type { EventContext } from './event-context.ts';
 
-export function join(moment: Moment): GatewayGuildMemberAddDispatchData {
-  const { user, member } = moment.person();
-  return {
-    ...member,
-    guild_id: moment.guild.id,
-    user,
-    roles: [],
-    joined_at: moment.time(),
-    pending: moment.random.chance(0.3),
-    flags: moment.random.chance(0.1) ? GuildMemberFlags.DidRejoin : member.flags,
-  };
+export function join(context: EventContext): GatewayGuildMemberAddDispatchData {
+  const { user, member } = context.person();
+  return { ...member, guild_id: context.guild.id, user, roles: [], joined_at: context.time() };
 }
 
 /** Someone adds another bot. */
-export function botJoin(moment: Moment): GatewayGuildMemberAddDispatchData {
-  return { ...join(moment), user: moment.bot(), pending: false };
+export function botJoin(context: EventContext): GatewayGuildMemberAddDispatchData {
+  return { ...join(context), user: context.world.user(context.random.below(50), true) };
 }
 
-export function update(moment: Moment): GatewayGuildMemberUpdateDispatchData {
-  const { user, member } = moment.person();
+export function update(context: EventContext): GatewayGuildMemberUpdateDispatchData {
+  const { user, member } = context.person();
   const { avatar = null, banner = null, ...rest } = member;
-  return { ...rest, avatar, banner, guild_id: moment.guild.id, user };
+  return { ...rest, avatar, banner, guild_id: context.guild.id, user };
 }
 
-/** As Discord sends it at times: without `deaf`, `mute`, `pending` and `flags`, and without a time of joining (a guest). */
-export function partialUpdate(moment: Moment): GatewayGuildMemberUpdateDispatchData {
-  const { user, member } = moment.person();
-  return {
-    guild_id: moment.guild.id,
-    user,
-    roles: member.roles,
-    joined_at: null,
-    avatar: null,
-    banner: null,
-  };
-}
-
-export function timeout(moment: Moment): GatewayGuildMemberUpdateDispatchData {
-  return { ...update(moment), communication_disabled_until: moment.time(-600_000) };
-}
-
-export function leave(moment: Moment): GatewayGuildMemberRemoveDispatchData {
-  return { guild_id: moment.guild.id, user: moment.person().user };
+export function leave(context: EventContext): GatewayGuildMemberRemoveDispatchData {
+  return { guild_id: context.guild.id, user: context.person().user };
 }

@@ -2,9 +2,8 @@
 // must precede them, in the order of one session: READY, then a guild of its list, an outage and its end, a join, a leave.
 
 import { GatewayDispatchEvents } from 'discord-api-types/v10';
+import { EventContext } from './event-context.ts';
 import * as guild from './guild.ts';
-import { Moment } from './moment.ts';
-import { ready } from './ready.ts';
 import { VARIANTS } from './variants.ts';
 import { World, type WorldOptions } from './world.ts';
 
@@ -23,29 +22,25 @@ export function samplePayloads(seed: number, options: Omit<WorldOptions, 'seed'>
   const world = new World({ ...options, seed });
   const known = world.guild(0);
   const joined = world.guild(1);
-  const session = {
-    sessionId: '0123456789abcdef0123456789abcdef',
-    resumeUrl: 'ws://127.0.0.1:1',
-    shard: [0, 1] as const,
-  };
-  const longAgo = guild.joinedLongAgo(world, known);
+  const session = { sessionId: '0123456789abcdef', resumeUrl: 'ws://127.0.0.1:1', shard: [0, 1] as [number, number] };
   const { GuildCreate, GuildDelete, Ready, Resumed } = GatewayDispatchEvents;
+  const created = guild.create(world, known, known.createdAt, 5);
   return [
-    sample('ready', Ready, ready(world, session, [known]), null),
-    sample('guild.of-ready', GuildCreate, guild.create(world, known, longAgo, 5), null),
-    sample('guild.outage', GuildDelete, guild.outage(known), null),
-    sample('guild.back', GuildCreate, guild.create(world, known, longAgo, 5), null),
-    // The wall clock, as a join is told by its time.
+    sample('ready', Ready, guild.ready(world, session, [known])),
+    sample('guild.of-ready', GuildCreate, created),
+    sample('guild.outage', GuildDelete, guild.unavailable(known)),
+    sample('guild.back', GuildCreate, created),
+    // The wall clock, as a join is recognised by its time.
     sample('guild.join', GuildCreate, guild.create(world, joined, Date.now(), 5), 'guild.join'),
     sample('guild.leave', GuildDelete, guild.remove(joined), 'guild.leave'),
     ...VARIANTS.map(({ name, dispatch, routingKey, make }, index) =>
-      sample(name, dispatch, make(new Moment(world, known, index)), routingKey),
+      sample(name, dispatch, make(new EventContext(world, known, index)), routingKey),
     ),
-    sample('resumed', Resumed, null, null),
+    sample('resumed', Resumed, null),
   ];
 }
 
-const sample = (name: string, t: string, d: object | null, routingKey: string | null): Sample => ({
+const sample = (name: string, t: string, d: object | null, routingKey: string | null = null): Sample => ({
   name,
   dispatch: { t, d },
   routingKey,

@@ -1,4 +1,4 @@
-// Discord's ids: milliseconds since 2015 above 22 bits that tell apart what was born in the same one.
+// Discord's ids: milliseconds since 2015 above 22 bits that distinguish ids of the same millisecond; and its times.
 // https://discord.com/developers/docs/reference#snowflakes
 
 const DISCORD_EPOCH_MS = 1_420_070_400_000;
@@ -12,10 +12,8 @@ export function snowflake(at: number, low: number): string {
   return ((BigInt(at - DISCORD_EPOCH_MS) << BigInt(LOW_BITS)) | BigInt(low)).toString();
 }
 
-/** The part of a guild's id by which it is given to a shard. https://discord.com/developers/docs/events/gateway#sharding */
+/** The part of a guild's id that decides its shard. https://discord.com/developers/docs/events/gateway#sharding */
 export const shardingKey = (id: string): number => Number(BigInt(id) >> BigInt(LOW_BITS));
-
-export const shardOf = (guildId: string, shardCount: number): number => shardingKey(guildId) % shardCount;
 
 /** A time as Discord writes it. */
 export function isoTime(at: number): string {

@@ -1,15 +1,14 @@
 // Every kind of dispatch that the simulator's traffic is made of: how it is made, which intents let it through, how
 // often it comes, and what a worker is due for it. The last is this table's own knowledge, taken from the design and
 // not from the ingestor, so that a test can hold the one against the other. Joins, leaves and outages of guilds are not
-// here: they change the world, so the simulator makes them.
+// here: they change which guilds there are, so the simulator makes them.
 
-import { GatewayDispatchEvents, GatewayIntentBits } from 'discord-api-types/v10';
-import * as command from './command.ts';
-import * as component from './component.ts';
+import { type GatewayDispatchEvents, GatewayIntentBits } from 'discord-api-types/v10';
+import type { EventContext } from './event-context.ts';
+import * as interaction from './interaction.ts';
 import * as member from './member.ts';
 import * as message from './message.ts';
-import type { Moment } from './moment.ts';
-import * as unwanted from './unwanted.ts';
+import * as unrouted from './unrouted.ts';
 
 export interface Variant {
   readonly name: string;
@@ -24,265 +23,77 @@ export interface Variant {
   /** Share in the default traffic, which needs no more than Guilds, GuildMembers and GuildMessages. */
   readonly weight: number;
   /** The dispatch's `d`. */
-  make(moment: Moment): object;
+  make(context: EventContext): object;
 }
 
-const { COMMANDS } = command;
+type Kind = Pick<Variant, 'dispatch' | 'scope' | 'intents' | 'routingKey'>;
+type Dispatch = `${GatewayDispatchEvents}` | typeof UNDOCUMENTED;
 
-const guildMessage = {
-  dispatch: GatewayDispatchEvents.MessageCreate,
-  scope: 'guild',
-  intents: GatewayIntentBits.GuildMessages,
-  routingKey: 'message.create',
-} as const;
-const silentMessage = { ...guildMessage, routingKey: null } as const;
-const interaction = { dispatch: GatewayDispatchEvents.InteractionCreate, scope: 'guild', intents: 0 } as const;
-const directInteraction = { ...interaction, scope: 'direct', routingKey: null } as const;
-const memberOf = { scope: 'guild', intents: GatewayIntentBits.GuildMembers } as const;
-const notDue = { scope: 'guild', routingKey: null } as const;
+const UNDOCUMENTED = 'GUILD_APPLICATION_COMMAND_INDEX_UPDATE';
+const { Guilds, GuildMembers, GuildMessages, DirectMessages } = GatewayIntentBits;
 
-const button = { ...interaction, routingKey: 'interaction.button' } as const;
-const select = { ...interaction, routingKey: 'interaction.select' } as const;
-const modal = { ...interaction, routingKey: 'interaction.modal' } as const;
-const onCommand = (word: string) => ({ ...interaction, routingKey: `interaction.command.${word}` });
-const onTyping = (word: string) => ({ ...interaction, routingKey: `interaction.autocomplete.${word}` });
+function of(dispatch: Dispatch, intents: number, routingKey: string | null = null): Kind {
+  return { dispatch, scope: 'guild', intents, routingKey };
+}
+
+const due = of('MESSAGE_CREATE', GuildMessages, 'message.create');
+const silent = of('MESSAGE_CREATE', GuildMessages);
+const onInteraction = (routingKey: string | null) => of('INTERACTION_CREATE', 0, routingKey);
+/** Written by hand is also what stands for a command's name in its routing key. */
+const onCommand = (word: string) => onInteraction(`interaction.command.${word}`);
+const autocomplete = onInteraction('interaction.autocomplete.search');
+const button = onInteraction('interaction.button');
+const select = onInteraction('interaction.select');
+const modal = onInteraction('interaction.modal');
+const memberJoin = of('GUILD_MEMBER_ADD', GuildMembers, 'member.join');
+const memberUpdate = of('GUILD_MEMBER_UPDATE', GuildMembers, 'member.update');
+const memberLeave = of('GUILD_MEMBER_REMOVE', GuildMembers, 'member.leave');
 
 export const VARIANTS: readonly Variant[] = [
-  { name: 'message.text', ...guildMessage, weight: 360, make: message.text },
-  { name: 'message.mention', ...guildMessage, weight: 10, make: message.mention },
-  { name: 'message.reply', ...guildMessage, weight: 80, make: message.reply },
-  { name: 'message.forward', ...guildMessage, weight: 5, make: message.forward },
-  { name: 'message.files', ...guildMessage, weight: 40, make: message.files },
-  { name: 'message.voice', ...guildMessage, weight: 3, make: message.voice },
-  { name: 'message.link', ...guildMessage, weight: 20, make: message.link },
-  { name: 'message.sticker', ...guildMessage, weight: 10, make: message.sticker },
-  { name: 'message.poll', ...guildMessage, weight: 2, make: message.poll },
-  { name: 'message.in-thread', ...guildMessage, weight: 30, make: message.inThread },
-  { name: 'message.thread-start', ...guildMessage, weight: 3, make: message.threadStart },
-  { name: 'message.welcome', ...guildMessage, weight: 7, make: message.welcome },
-  { name: 'message.by-bot', ...silentMessage, weight: 60, make: message.byBot },
-  { name: 'message.by-ourselves', ...silentMessage, weight: 30, make: message.byOurselves },
-  { name: 'message.by-webhook', ...silentMessage, weight: 20, make: message.byWebhook },
-  {
-    name: 'message.direct',
-    dispatch: GatewayDispatchEvents.MessageCreate,
-    scope: 'direct',
-    intents: GatewayIntentBits.DirectMessages,
-    routingKey: null,
-    weight: 0,
-    make: message.direct,
-  },
+  { name: 'message.text', ...due, weight: 400, make: message.text },
+  { name: 'message.mention', ...due, weight: 10, make: message.mention },
+  { name: 'message.reply', ...due, weight: 80, make: message.reply },
+  { name: 'message.forward', ...due, weight: 5, make: message.forward },
+  { name: 'message.files', ...due, weight: 70, make: message.files },
+  { name: 'message.poll', ...due, weight: 2, make: message.poll },
+  { name: 'message.thread-start', ...due, weight: 3, make: message.threadStart },
+  { name: 'message.by-bot', ...silent, weight: 60, make: message.byBot },
+  { name: 'message.by-ourselves', ...silent, weight: 30, make: message.byOurselves },
+  { name: 'message.by-webhook', ...silent, weight: 20, make: message.byWebhook },
+  { name: 'message.direct', ...silent, scope: 'direct', intents: DirectMessages, weight: 0, make: message.direct },
 
-  { name: 'command.plain', ...onCommand(COMMANDS.ping.word), weight: 40, make: command.plain },
-  { name: 'command.unicode', ...onCommand(COMMANDS.unicode.word), weight: 10, make: command.unicode },
-  { name: 'command.everything', ...onCommand(COMMANDS.everything.word), weight: 10, make: command.everything },
-  { name: 'command.subcommand', ...onCommand(COMMANDS.settings.word), weight: 10, make: command.subcommand },
-  { name: 'command.subcommand-group', ...onCommand(COMMANDS.settings.word), weight: 5, make: command.subcommandGroup },
-  { name: 'command.user', ...onCommand(COMMANDS.user.word), weight: 5, make: command.onUser },
-  { name: 'command.message', ...onCommand(COMMANDS.message.word), weight: 5, make: command.onMessage },
-  { name: 'command.hostile-name', ...onCommand(COMMANDS.hostile.word), weight: 1, make: command.hostileName },
-  { name: 'command.entry-point', ...onCommand(COMMANDS.launch.word), weight: 1, make: command.entryPoint },
-  { name: 'command.direct', ...directInteraction, weight: 4, make: command.direct },
-  { name: 'autocomplete.plain', ...onTyping(COMMANDS.search.word), weight: 15, make: command.autocomplete },
-  {
-    name: 'autocomplete.subcommand',
-    ...onTyping(COMMANDS.settings.word),
-    weight: 5,
-    make: command.autocompleteSubcommand,
-  },
+  { name: 'command.plain', ...onCommand('ping'), weight: 60, make: interaction.command('ping') },
+  { name: 'command.unicode', ...onCommand('übersetzen'), weight: 10, make: interaction.command('übersetzen') },
+  { name: 'command.everything', ...onCommand('everything'), weight: 10, make: interaction.everything },
+  { name: 'command.message', ...onCommand('v2_0__beta___1'), weight: 7, make: interaction.messageCommand },
+  { name: 'command.direct', ...onInteraction(null), scope: 'direct', weight: 7, make: interaction.directCommand },
+  { name: 'autocomplete.plain', ...autocomplete, weight: 20, make: interaction.autocomplete },
+  { name: 'button.plain', ...button, weight: 30, make: interaction.button },
+  { name: 'select.string', ...select, weight: 6, make: interaction.select('string') },
+  { name: 'select.user', ...select, weight: 2, make: interaction.select('user') },
+  { name: 'select.role', ...select, weight: 2, make: interaction.select('role') },
+  { name: 'select.mentionable', ...select, weight: 2, make: interaction.select('mentionable') },
+  { name: 'select.channel', ...select, weight: 2, make: interaction.select('channel') },
+  { name: 'modal.labels', ...modal, weight: 5, make: interaction.modal },
+  { name: 'modal.rows', ...modal, weight: 3, make: interaction.modalOfRows },
 
-  { name: 'button.plain', ...button, weight: 25, make: component.button },
-  { name: 'button.in-thread', ...button, weight: 5, make: component.buttonInThread },
-  { name: 'button.direct', ...directInteraction, weight: 2, make: component.buttonInDirectMessage },
-  { name: 'select.string', ...select, weight: 6, make: component.stringSelect },
-  { name: 'select.user', ...select, weight: 2, make: component.userSelect },
-  { name: 'select.role', ...select, weight: 2, make: component.roleSelect },
-  { name: 'select.mentionable', ...select, weight: 2, make: component.mentionableSelect },
-  { name: 'select.channel', ...select, weight: 2, make: component.channelSelect },
-  { name: 'modal.labels', ...modal, weight: 5, make: component.modal },
-  { name: 'modal.rows', ...modal, weight: 3, make: component.modalOfRows },
-  { name: 'modal.direct', ...directInteraction, weight: 1, make: component.modalInDirectMessage },
+  { name: 'member.join', ...memberJoin, weight: 20, make: member.join },
+  { name: 'member.bot-join', ...memberJoin, weight: 1, make: member.botJoin },
+  { name: 'member.update', ...memberUpdate, weight: 38, make: member.update },
+  { name: 'member.leave', ...memberLeave, weight: 15, make: member.leave },
 
-  {
-    name: 'member.join',
-    ...memberOf,
-    dispatch: GatewayDispatchEvents.GuildMemberAdd,
-    routingKey: 'member.join',
-    weight: 20,
-    make: member.join,
-  },
-  {
-    name: 'member.bot-join',
-    ...memberOf,
-    dispatch: GatewayDispatchEvents.GuildMemberAdd,
-    routingKey: 'member.join',
-    weight: 1,
-    make: member.botJoin,
-  },
-  {
-    name: 'member.update',
-    ...memberOf,
-    dispatch: GatewayDispatchEvents.GuildMemberUpdate,
-    routingKey: 'member.update',
-    weight: 30,
-    make: member.update,
-  },
-  {
-    name: 'member.partial-update',
-    ...memberOf,
-    dispatch: GatewayDispatchEvents.GuildMemberUpdate,
-    routingKey: 'member.update',
-    weight: 5,
-    make: member.partialUpdate,
-  },
-  {
-    name: 'member.timeout',
-    ...memberOf,
-    dispatch: GatewayDispatchEvents.GuildMemberUpdate,
-    routingKey: 'member.update',
-    weight: 3,
-    make: member.timeout,
-  },
-  {
-    name: 'member.leave',
-    ...memberOf,
-    dispatch: GatewayDispatchEvents.GuildMemberRemove,
-    routingKey: 'member.leave',
-    weight: 15,
-    make: member.leave,
-  },
-
-  {
-    name: 'channel.update',
-    ...notDue,
-    dispatch: GatewayDispatchEvents.ChannelUpdate,
-    intents: GatewayIntentBits.Guilds,
-    weight: 10,
-    make: unwanted.channelUpdate,
-  },
-  {
-    name: 'role.update',
-    ...notDue,
-    dispatch: GatewayDispatchEvents.GuildRoleUpdate,
-    intents: GatewayIntentBits.Guilds,
-    weight: 5,
-    make: unwanted.roleUpdate,
-  },
-  {
-    name: 'thread.create',
-    ...notDue,
-    dispatch: GatewayDispatchEvents.ThreadCreate,
-    intents: GatewayIntentBits.Guilds,
-    weight: 5,
-    make: unwanted.threadCreate,
-  },
-  {
-    name: 'message.update',
-    ...notDue,
-    dispatch: GatewayDispatchEvents.MessageUpdate,
-    intents: GatewayIntentBits.GuildMessages,
-    weight: 40,
-    make: unwanted.messageUpdate,
-  },
-  {
-    name: 'message.delete',
-    ...notDue,
-    dispatch: GatewayDispatchEvents.MessageDelete,
-    intents: GatewayIntentBits.GuildMessages,
-    weight: 15,
-    make: unwanted.messageDelete,
-  },
-  {
-    name: 'typing',
-    ...notDue,
-    dispatch: GatewayDispatchEvents.TypingStart,
-    intents: GatewayIntentBits.GuildMessageTyping,
-    weight: 0,
-    make: unwanted.typing,
-  },
-  {
-    name: 'presence',
-    ...notDue,
-    dispatch: GatewayDispatchEvents.PresenceUpdate,
-    intents: GatewayIntentBits.GuildPresences,
-    weight: 0,
-    make: unwanted.presence,
-  },
-  {
-    name: 'reaction',
-    ...notDue,
-    dispatch: GatewayDispatchEvents.MessageReactionAdd,
-    intents: GatewayIntentBits.GuildMessageReactions,
-    weight: 0,
-    make: unwanted.reaction,
-  },
-  {
-    name: 'voice-state',
-    ...notDue,
-    dispatch: GatewayDispatchEvents.VoiceStateUpdate,
-    intents: GatewayIntentBits.GuildVoiceStates,
-    weight: 0,
-    make: unwanted.voiceState,
-  },
-  {
-    name: 'ban',
-    ...notDue,
-    dispatch: GatewayDispatchEvents.GuildBanAdd,
-    intents: GatewayIntentBits.GuildModeration,
-    weight: 0,
-    make: unwanted.ban,
-  },
-  {
-    name: 'audit-log-entry',
-    ...notDue,
-    dispatch: GatewayDispatchEvents.GuildAuditLogEntryCreate,
-    intents: GatewayIntentBits.GuildModeration,
-    weight: 0,
-    make: unwanted.auditLogEntry,
-  },
-  {
-    name: 'invite',
-    ...notDue,
-    dispatch: GatewayDispatchEvents.InviteCreate,
-    intents: GatewayIntentBits.GuildInvites,
-    weight: 0,
-    make: unwanted.invite,
-  },
-  {
-    name: 'entitlement',
-    dispatch: GatewayDispatchEvents.EntitlementCreate,
-    scope: 'direct',
-    intents: 0,
-    routingKey: null,
-    weight: 2,
-    make: unwanted.entitlement,
-  },
-  {
-    name: 'user.update',
-    dispatch: GatewayDispatchEvents.UserUpdate,
-    scope: 'direct',
-    intents: 0,
-    routingKey: null,
-    weight: 1,
-    make: unwanted.userUpdate,
-  },
-  {
-    name: 'undocumented',
-    ...notDue,
-    dispatch: 'GUILD_APPLICATION_COMMAND_INDEX_UPDATE',
-    intents: 0,
-    weight: 0,
-    make: unwanted.undocumented,
-  },
+  { name: 'message.update', ...of('MESSAGE_UPDATE', GuildMessages), weight: 40, make: unrouted.messageUpdate },
+  { name: 'message.delete', ...of('MESSAGE_DELETE', GuildMessages), weight: 15, make: unrouted.messageDelete },
+  { name: 'channel.update', ...of('CHANNEL_UPDATE', Guilds), weight: 20, make: unrouted.channelUpdate },
+  { name: 'user.update', ...of('USER_UPDATE', 0), scope: 'direct', weight: 3, make: unrouted.userUpdate },
+  { name: 'undocumented', ...of(UNDOCUMENTED, 0), weight: 0, make: unrouted.undocumented },
 ];
 
 const BY_NAME = new Map(VARIANTS.map((variant) => [variant.name, variant]));
 
-/** By its own name, or the first of a dispatch. @throws for neither */
+/** @throws for an unknown name */
 export function variantOf(name: string): Variant {
-  const found = BY_NAME.get(name) ?? VARIANTS.find(({ dispatch }) => dispatch === name);
+  const found = BY_NAME.get(name);
   if (found) return found;
-  throw new Error(
-    `expected the name of a kind of event or of a dispatch, got '${name}': use one of ${[...BY_NAME.keys()].join(', ')}`,
-  );
+  throw new Error(`expected the name of a kind of event, got '${name}': use one of ${[...BY_NAME.keys()].join(', ')}`);
 }

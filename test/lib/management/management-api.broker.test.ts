@@ -1,5 +1,5 @@
-// What goes wrong between us and the management API ends within its deadline, in one sentence that says what to do, and
-// in the kind by which a caller decides whether to try again. The calls that succeed are tested by apply.test.ts.
+// What fails between us and the management API ends within its deadline, in one sentence that says what to do, and in the
+// kind by which a caller decides whether to retry. Calls that succeed are tested by apply.broker.test.ts.
 
 import { readFile } from 'node:fs/promises';
 import { afterAll, beforeAll, describe, expect, test } from 'vitest';
@@ -10,196 +10,113 @@ import {
 } from '../../../lib/management/management-api.ts';
 import { applyTopology } from '../../../lib/topology/apply.ts';
 import { sharedBroker } from '../../support/broker.ts';
+import { closedPort, closingServer, type FakeServer, httpServer, silentServer } from '../../support/fake-servers.ts';
 import { type OwnVhost, ownVhost } from '../../support/own-vhost.ts';
-import {
-  closedPort,
-  httpServer,
-  rudeServer,
-  type Stranger,
-  silentServer,
-  tlsInFrontOf,
-} from '../../support/strangers.ts';
 
-const { managementUrl, username, password, amqpUrl } = sharedBroker();
+const { managementUrl, managementTlsUrl = '', caFile = '', username, password, amqpUrl } = sharedBroker();
 const SECRET = 'not-the-password-0815';
 
-const strangers = new Map<string, Stranger>();
-let tls: Awaited<ReturnType<typeof tlsInFrontOf>>;
+const servers = new Map<string, FakeServer>();
 let own: OwnVhost;
 
 beforeAll(async () => {
   own = await ownVhost('api');
-  tls = await tlsInFrontOf(managementUrl);
-  strangers.set('silent', await silentServer());
-  strangers.set('rude', await rudeServer());
-  strangers.set('web page', await httpServer(200, 'text/html', '<html>Welcome</html>'));
-  strangers.set('other API', await httpServer(200, 'application/json', '{"hello":"world"}'));
-  strangers.set('not found', await httpServer(404, 'text/html', 'not found'));
-  strangers.set('broken', await httpServer(503, 'text/plain', 'upstream'));
+  servers.set('silent', await silentServer());
+  servers.set('half an answer', await httpServer(200, 'application/json', '[', { isCut: true }));
+  servers.set('closing', await closingServer());
+  servers.set('other API', await httpServer(200, 'application/json', '{"hello":"world"}'));
+  servers.set('not found', await httpServer(404, 'text/html', 'not found'));
+  servers.set('broken', await httpServer(503, 'text/plain', 'upstream'));
 });
 afterAll(async () => {
-  for (const stranger of [tls, ...strangers.values()]) await stranger.close();
+  for (const server of servers.values()) await server.close();
   await own.remove();
 });
 
-const at = (name: string) => `http://127.0.0.1:${strangers.get(name)?.port}`;
-
-interface Options {
-  url: string;
-  username?: string;
-  password?: string;
-  ca?: string;
-}
-
-/** The error of one call, with a wrong password unless told otherwise. */
-async function failure(options: Options): Promise<ManagementApiError> {
-  const api = new ManagementApi({ username, password: SECRET, deadlineMs: 2_000, ...options });
-  try {
-    const answer = await api.hasVhost('/').then(async () => await api.users());
-    throw new Error(`expected an error, got ${answer.length} users`);
-  } catch (error) {
-    if (error instanceof ManagementApiError) return error;
-    throw error;
-  } finally {
-    api.close();
-  }
-}
+const at = (name: string) => `http://127.0.0.1:${servers.get(name)?.port}`;
 
 describe('ends in one sentence of its kind:', () => {
-  test.each<[what: string, options: () => Options | Promise<Options>, kind: ManagementApiErrorKind, sentence: RegExp]>([
-    [
-      'a wrong password',
-      () => ({ url: managementUrl }),
-      'login',
-      /^the broker at http:\S+ refuses the login of user '\w+': the password is wrong, or there is no such user$/,
-    ],
-    [
-      'an unknown user',
-      () => ({ url: managementUrl, username: 'nobody' }),
-      'login',
-      /^the broker at http:\S+ refuses the login of user 'nobody': the password is wrong, or there is no such user$/,
-    ],
+  const otherServer = /^what answers at http:\S+ is not RabbitMQ's management API: check host and port \(.+\)$/;
+  const refusedLogin =
+    /^the broker at http:\S+ refuses the login of user '\w+': the password is wrong, or there is no such user$/;
+  const untrusted = /^no trusted TLS connection to https:\S+ \(\w+\): check host and port, and name the certificate/;
+
+  test.each<[what: string, url: () => string | Promise<string>, kind: ManagementApiErrorKind, sentence: RegExp]>([
+    ['a wrong password', () => managementUrl, 'login', refusedLogin],
     [
       'a port at which nothing listens',
-      async () => ({ url: `http://127.0.0.1:${await closedPort()}` }),
+      async () => `http://127.0.0.1:${await closedPort()}`,
       'away',
-      /^cannot reach the broker at http:\S+: nothing listens at this port \(ECONNREFUSED\)$/,
+      /^cannot reach the broker at http:\S+: connect ECONNREFUSED 127\.0\.0\.1:\d+$/,
     ],
     [
-      'a host that is none',
-      () => ({ url: 'http://broker.invalid:15672' }),
+      'a host that does not exist',
+      () => 'http://broker.invalid:15672',
       'away',
-      /^cannot reach the broker at http:\S+: (there is no such host|the name of the host cannot be looked up now) \(\w+\)$/,
+      /^cannot reach the broker at http:\S+: getaddrinfo \w+ broker\.invalid$/,
     ],
+    ['no answer', () => at('silent'), 'away', /^the broker at http:\S+ did not answer within 2 s$/],
+    ['half an answer', () => at('half an answer'), 'away', /^the broker at http:\S+ did not answer within 2 s$/],
     [
-      'a server that never answers',
-      () => ({ url: at('silent') }),
+      'a connection that is closed',
+      () => at('closing'),
       'away',
-      /^the broker at http:\S+ did not answer within 2 s$/,
-    ],
-    [
-      'a connection that is cut',
-      () => ({ url: at('rude') }),
-      'away',
-      /^cannot reach the broker at http:\S+: the connection was closed before an answer \(ECONNRESET\)$/,
+      /^cannot reach the broker at http:\S+: socket hang up$/,
     ],
     [
       'a broker, or a proxy before it, that fails',
-      () => ({ url: at('broken') }),
+      () => at('broken'),
       'away',
-      /^the broker at http:\S+ failed by itself \(HTTP 503\): try again later$/,
+      /^the broker at \S+ failed at GET \S+ \(HTTP 503\)/,
     ],
-    [
-      'the AMQP port',
-      () => ({ url: `http://${new URL(amqpUrl).host}` }),
-      'stranger',
-      /^what answers at http:\S+ is not RabbitMQ's management API: check host and port$/,
-    ],
-    [
-      'a web page',
-      () => ({ url: at('web page') }),
-      'stranger',
-      /^what answers at http:\S+ is not RabbitMQ's management API: check host and port$/,
-    ],
-    [
-      'another API',
-      () => ({ url: at('other API') }),
-      'stranger',
-      /^what answers at http:\S+ is not RabbitMQ's management API: check host and port$/,
-    ],
-    [
-      'a 404 that is not of RabbitMQ',
-      () => ({ url: at('not found') }),
-      'stranger',
-      /^what answers at http:\S+ is not RabbitMQ's management API: check host and port$/,
-    ],
-    [
-      'a certificate of an authority that is not known',
-      () => ({ url: `https://127.0.0.1:${tls.port}` }),
-      'untrusted',
-      /^the certificate of https:\S+ is not trusted \(\w+\): name the certificate authority that signed it, if it is not a public one$/,
-    ],
-    [
-      'TLS where there is none',
-      () => ({ url: managementUrl.replace('http:', 'https:') }),
-      'untrusted',
-      /^no TLS connection to https:\S+ \(\w+\): expected TLS there; check https:\/\/ and the port$/,
-    ],
-  ])('%s', async (_what, options, kind, sentence) => {
-    const error = await failure(await options());
+    ['the AMQP port', () => `http://${new URL(amqpUrl).host}`, 'refused', otherServer],
+    ['another API', () => at('other API'), 'refused', otherServer],
+    ["a 404 that is not RabbitMQ's", () => at('not found'), 'refused', otherServer],
+    ['a certificate of an unknown authority', () => managementTlsUrl, 'refused', untrusted],
+    ['a server without TLS', () => managementUrl.replace('http:', 'https:'), 'refused', untrusted],
+  ])('%s', async (_what, url, kind, sentence) => {
+    const api = new ManagementApi({ username, password: SECRET, deadlineMs: 2_000, url: await url() });
+    const error: ManagementApiError = await api
+      .find('vhosts', '/')
+      .then(async () => await api.list('users'))
+      .then(
+        () => expect.unreachable('it did not fail'),
+        (thrown) => thrown,
+      );
+    api.close();
+    expect(error).toBeInstanceOf(ManagementApiError);
     expect(error.message).toMatch(sentence);
     expect(error.kind).toBe(kind);
     expect(`${error.message} ${error.stack}`).not.toContain(SECRET);
   });
 
-  test('a certificate for another host', { skip: process.platform !== 'linux' }, async () => {
-    const other = await tlsInFrontOf(managementUrl, '127.0.0.2');
-    try {
-      const error = await failure({ url: `https://127.0.0.2:${other.port}`, ca: await readFile(other.caFile, 'utf8') });
-      expect(error.message).toMatch(
-        /^the certificate of \S+ is not trusted \(ERR_TLS_CERT_ALTNAME_INVALID\): it is for another host name$/,
-      );
-      expect(error.kind).toBe('untrusted');
-    } finally {
-      await other.close();
-    }
-  });
-
   test('a 400, with the reason of the broker', async () => {
-    const policy = {
-      name: 'odd',
-      pattern: '^a$',
-      applyTo: 'queues',
-      priority: 2,
-      definition: { 'max-foo': 1 },
-    } as const;
-    await expect(own.api.putPolicy(own.vhost, policy)).rejects.toMatchObject({
+    const policy = { pattern: '^a$', 'apply-to': 'queues', priority: 2, definition: { 'max-foo': 1 } };
+    await expect(own.api.put(['policies', own.vhost, 'odd'], policy)).rejects.toMatchObject({
       kind: 'refused',
       message: expect.stringMatching(
-        /^the broker refuses PUT \/api\/policies\/\S+: Validation failed .*max-foo.* not recognised policy settings$/,
+        /^the broker refuses PUT \/api\/policies\/\S+ by \w+: Validation failed .*max-foo.* not recognised policy settings$/,
       ),
     });
   });
 
-  test('a user who is no administrator', async () => {
+  test('a user that is no administrator', async () => {
     const { worker } = own.userNames;
-    const login = { username: worker, password: own.passwords[worker] ?? '' };
     await applyTopology(own.api, own.topology(), { passwords: own.passwords });
+    const login = { username: worker, password: own.passwords[worker] ?? '' };
     const api = new ManagementApi({ url: managementUrl, ...login });
-    const applying = applyTopology(api, own.topology(), { passwords: {} });
+    const applying = async () => await applyTopology(api, own.topology(), { passwords: {} });
+    await expect(applying).rejects.toThrow(`the broker refuses GET /api/whoami by ${worker}: Not management user`);
+    await own.api.put(['users', worker], { password: login.password, tags: 'monitoring' });
     await expect(applying).rejects.toThrow(
-      `user '${worker}' may not GET /api/whoami: Not management user. Expected a user with the tag administrator`,
-    );
-    await own.api.putUser(worker, { password: login.password }, ['monitoring']);
-    await expect(applyTopology(api, own.topology(), { passwords: {} })).rejects.toThrow(
       `user '${worker}' cannot manage vhosts and users: expected the tag administrator, got monitoring`,
     );
-    await own.api.putUser(worker, { password: login.password });
+    await own.api.put(['users', worker], { password: login.password, tags: '' });
     api.close();
   });
 });
 
-test('an address that is none is refused at once, and not repeated: there may be a password in it', () => {
+test('an address that is none is refused at once, and not quoted: there may be a password in it', () => {
   const make = (url: string) => () => new ManagementApi({ url, username, password: SECRET });
   expect(make('user:secret')).toThrow(/^expected http:\/\/ or https:\/\/ of the management API, got user:\/\/$/);
   expect(make('//user:secret@host')).toThrow(
@@ -208,34 +125,24 @@ test('an address that is none is refused at once, and not repeated: there may be
 });
 
 test('TLS with the authority that signed the certificate reads and writes as without', async () => {
-  const ca = await readFile(tls.caFile, 'utf8');
-  const api = new ManagementApi({ url: `https://127.0.0.1:${tls.port}`, username, password, ca });
-  const wanted = own.topology();
-  await applyTopology(api, wanted, { passwords: own.passwords });
-  expect((await applyTopology(own.api, wanted, { passwords: own.passwords })).steps).toEqual([]);
+  const api = new ManagementApi({ url: managementTlsUrl, username, password, ca: await readFile(caFile, 'utf8') });
+  await applyTopology(api, own.topology(), { passwords: own.passwords });
+  expect((await applyTopology(own.api, own.topology(), { passwords: own.passwords })).steps).toEqual([]);
   api.close();
 });
 
-test('names with slashes, spaces and signs arrive as they are', async () => {
+test('names with slashes, spaces and signs arrive as they are; deleting what does not exist is success', async () => {
+  const { api, vhost } = own;
   const name = 'a/b c%2F#?é';
-  await own.api.putExchange(own.vhost, { name, type: 'topic' });
-  await own.api.putQueue(own.vhost, { name, arguments: { 'x-queue-type': 'quorum' } });
-  const binding = { exchange: name, queue: name, routingKey: 'k/% #.ä' };
-  await own.api.bind(own.vhost, binding);
-  const [found] = (await own.api.bindings(own.vhost)).filter(({ source }) => source === name);
-  expect(found).toMatchObject({ source: name, destination: name, routingKey: binding.routingKey });
-  await own.api.unbind(own.vhost, binding, found?.propertiesKey ?? '');
-  expect((await own.api.bindings(own.vhost)).filter(({ source }) => source === name)).toEqual([]);
-  await own.api.deleteQueue(own.vhost, name);
-  await own.api.deleteExchange(own.vhost, name);
-  expect((await own.api.queues(own.vhost)).map((queue) => queue.name)).not.toContain(name);
-});
-
-test('deleting what is not there is success', async () => {
-  await own.api.deleteQueue(own.vhost, 'never');
-  await own.api.deleteExchange(own.vhost, 'never');
-  await own.api.deletePolicy(own.vhost, 'never');
-  await own.api.deleteUser('never-was');
-  await own.api.deletePermissions(own.vhost, 'never-was');
-  expect(await own.api.hasVhost('never-was')).toBe(false);
+  await api.put(['exchanges', vhost, name], { type: 'topic' });
+  await api.put(['queues', vhost, name], { durable: true });
+  await api.post(['bindings', vhost, 'e', name, 'q', name], { routing_key: 'k/% #.ä' });
+  const bindings = async () => (await api.list('bindings', vhost)).filter(({ source }) => source === name);
+  const [found] = await bindings();
+  expect(found).toMatchObject({ source: name, destination: name, routing_key: 'k/% #.ä' });
+  await api.delete('bindings', vhost, 'e', name, 'q', name, found?.properties_key ?? '');
+  expect(await bindings()).toEqual([]);
+  for (let repeated = 0; repeated < 2; repeated += 1) await api.delete('queues', vhost, name);
+  expect((await api.list('queues', vhost)).map((queue) => queue.name)).not.toContain(name);
+  expect(await api.find('vhosts', 'never-was')).toBeUndefined();
 });

@@ -1,11 +1,12 @@
 // What the policies do to messages on a real broker, with limits small enough to see it.
 
-import type { Channel, ConfirmChannel, GetMessage } from 'amqplib';
-import { describe, expect, test } from 'vitest';
+import type { Channel, ChannelModel, ConfirmChannel, GetMessage } from 'amqplib';
+import { describe, test } from 'vitest';
 import { applyTopology } from '../../../lib/topology/apply.ts';
+import { held } from '../../../lib/topology/removal.ts';
 import type { Limits } from '../../../lib/topology/topology.ts';
 import { EXCHANGES, identifyQueue, leaseQueue, QUEUES } from '../../../service/contract/names.ts';
-import { sharedBroker } from '../../support/broker.ts';
+import { manage, sharedBroker } from '../../support/broker.ts';
 import { type OwnVhost, ownVhost } from '../../support/own-vhost.ts';
 
 const { version } = sharedBroker();
@@ -35,7 +36,7 @@ async function publish(channel: ConfirmChannel, exchange: string, routingKey: st
   await channel.waitForConfirms();
 }
 
-/** So many messages, as they come; the test's own deadline bounds it. */
+/** So many messages, as they come; the test's own deadline limits it. */
 async function taken(channel: Channel, queue: string, count: number): Promise<GetMessage[]> {
   const messages: GetMessage[] = [];
   const all = Promise.withResolvers<void>();
@@ -50,9 +51,19 @@ async function taken(channel: Channel, queue: string, count: number): Promise<Ge
   return messages;
 }
 
+/** Ends without an answer to what was delivered. @returns whether `instead` came before a delivery */
+async function deliveredOnce(connection: ChannelModel, queue: string, instead?: Promise<unknown>): Promise<boolean> {
+  const channel = await connection.createChannel();
+  const delivered = Promise.withResolvers<boolean>();
+  await channel.consume(queue, () => delivered.resolve(false));
+  const isInstead = await Promise.race([delivered.promise, ...(instead ? [instead.then(() => true)] : [])]);
+  await channel.close();
+  return isInstead;
+}
+
 const ids = (messages: readonly GetMessage[]) => messages.map(({ properties }) => String(properties.messageId));
 
-/** Why, from where, and under which key a message was set aside. */
+/** Why, from where, and with which key a message was dead-lettered. */
 const deaths = (messages: readonly GetMessage[]) =>
   messages.map(({ properties }) => {
     const [death] = (properties.headers?.['x-death'] ?? []) as {
@@ -65,7 +76,7 @@ const deaths = (messages: readonly GetMessage[]) =>
 
 describe.concurrent(`on RabbitMQ ${version}`, () => {
   onBroker(
-    'an interaction that nobody takes in time is set aside, whatever its priority',
+    'an interaction that no worker takes in time is dead-lettered, whatever its priority',
     async ({ scene, expect }) => {
       const { channel, apply } = scene;
       await apply({ interactionsTtlMs: 200 });
@@ -81,17 +92,17 @@ describe.concurrent(`on RabbitMQ ${version}`, () => {
     },
   );
 
-  onBroker('an interaction that cannot be set aside is not dropped', async ({ scene, expect }) => {
+  onBroker('an interaction that cannot be dead-lettered is not dropped', async ({ scene, expect }) => {
     const { own, channel, apply } = scene;
     await apply({ interactionsTtlMs: 200 });
     await channel.unbindQueue(QUEUES.deadLetters, EXCHANGES.deadLetter, QUEUES.deadLetters);
     await publish(channel, EXCHANGES.events, 'interaction.button', 'expired', 8);
     // It is no longer ready, and the queue still has it, for the dead letters.
-    const waiting = async () => await own.manage('GET', `queues/${own.vhost}/${QUEUES.interactions}`);
+    const waiting = async () => await manage('GET', `/api/queues/${own.vhost}/${QUEUES.interactions}`);
     await expect.poll(waiting, { timeout: 30_000 }).toMatchObject({ messages_ready: 0, messages_dlx: 1 });
   });
 
-  onBroker('an interaction too many is refused, so that the ingestor keeps it', async ({ scene, expect }) => {
+  onBroker('an interaction beyond the limit is refused, so that the ingestor keeps it', async ({ scene, expect }) => {
     const { channel, apply } = scene;
     await apply({ interactionsMaxMessages: 2 });
     // The bound is exact within a few messages.
@@ -105,7 +116,7 @@ describe.concurrent(`on RabbitMQ ${version}`, () => {
     expect((await channel.checkQueue(QUEUES.deadLetters)).messageCount).toBe(0);
   });
 
-  onBroker('of too many guild events the oldest are set aside, and none is refused', async ({ scene, expect }) => {
+  onBroker('of too many guild events the oldest are dead-lettered, and none is refused', async ({ scene, expect }) => {
     const { channel, apply } = scene;
     await apply({ guildEventsMaxMessages: 3 });
     for (const id of ['1', '2', '3', '4', '5']) await publish(channel, EXCHANGES.events, 'message.create', id, 1);
@@ -115,86 +126,63 @@ describe.concurrent(`on RabbitMQ ${version}`, () => {
     expect(ids(await taken(channel, QUEUES.guildEvents, 3))).toEqual(['3', '4', '5']);
   });
 
-  onBroker('a message that workers die of is set aside after so many deliveries', async ({ scene, expect }) => {
-    const { own, channel, apply } = scene;
-    await apply({ deliveryLimit: 2 });
-    await publish(channel, EXCHANGES.events, 'member.join', 'poison', 5);
-    const worker = await own.connect('worker');
-    let deliveries = 0;
-    const watching = taken(channel, QUEUES.deadLetters, 1);
-    const dying = (async () => {
-      for (let dead = false; !dead; ) {
-        const dies = await worker.createChannel();
-        const delivered = Promise.withResolvers<void>();
-        await dies.consume(QUEUES.guildEvents, () => delivered.resolve());
-        dead = await Promise.race([delivered.promise.then(() => false), watching.then(() => true)]);
-        if (!dead) deliveries += 1;
-        await dies.close();
-      }
-    })();
-    const letters = await watching;
-    await dying;
-    expect(ids(letters)).toEqual(['poison']);
-    expect(deaths(letters)).toEqual([`delivery_limit ${QUEUES.guildEvents} member.join`]);
-    expect(deliveries).toBe(3);
-  });
+  onBroker(
+    'a message whose workers end without an answer is dead-lettered at the delivery limit',
+    async ({ scene, expect }) => {
+      const { own, channel, apply } = scene;
+      await apply({ deliveryLimit: 2 });
+      await publish(channel, EXCHANGES.events, 'member.join', 'poison', 5);
+      const worker = await own.connect('worker');
+      let deliveries = 0;
+      const watching = taken(channel, QUEUES.deadLetters, 1);
+      const dying = (async () => {
+        for (let dead = false; !dead; ) {
+          dead = await deliveredOnce(worker, QUEUES.guildEvents, watching);
+          if (!dead) deliveries += 1;
+        }
+      })();
+      const letters = await watching;
+      await dying;
+      expect(ids(letters)).toEqual(['poison']);
+      expect(deaths(letters)).toEqual([`delivery_limit ${QUEUES.guildEvents} member.join`]);
+      expect(deliveries).toBe(3);
+    },
+  );
 
-  onBroker('what a worker rejects is set aside, under its key', async ({ scene, expect }) => {
-    const { own, channel, apply } = scene;
-    await apply();
-    await publish(channel, EXCHANGES.events, 'gateway.gap', 'rejected', 5);
-    const worker = await (await own.connect('worker')).createChannel();
-    await worker.consume(QUEUES.gatewayEvents, (message) => message && worker.nack(message, false, false));
-    const letters = await taken(channel, QUEUES.deadLetters, 1);
-    expect(deaths(letters)).toEqual([`rejected ${QUEUES.gatewayEvents} gateway.gap`]);
-  });
-
-  onBroker('a dead letter is given back as often as anybody likes', async ({ scene, expect }) => {
-    const { own, channel, apply } = scene;
-    await apply({ deliveryLimit: 1 });
-    await publish(channel, EXCHANGES.deadLetter, QUEUES.deadLetters, 'kept');
-    const reader = await own.connect('deadLetters');
-    for (let round = 0; round < 25; round += 1) {
-      const dies = await reader.createChannel();
-      const delivered = Promise.withResolvers<void>();
-      await dies.consume(QUEUES.deadLetters, () => delivered.resolve());
-      await delivered.promise;
-      await dies.close();
-    }
-    expect(ids(await taken(channel, QUEUES.deadLetters, 1))).toEqual(['kept']);
-  });
-
-  onBroker('a session record is handed over more often than any delivery limit', async ({ scene, expect }) => {
-    const { own, channel, apply } = scene;
-    await apply({ deliveryLimit: 1 });
-    await publish(channel, EXCHANGES.leases, leaseQueue(0), 'record');
-    const ingestor = await own.connect('ingestor');
-    for (let round = 0; round < 25; round += 1) {
-      const dies = await ingestor.createChannel();
-      const delivered = Promise.withResolvers<void>();
-      await dies.consume(leaseQueue(0), () => delivered.resolve());
-      await delivered.promise;
-      await dies.close();
-    }
-    expect(ids(await taken(channel, leaseQueue(0), 1))).toEqual(['record']);
-  });
-
-  onBroker('a session record that cannot be read is set aside', async ({ scene, expect }) => {
+  onBroker('what a consumer rejects is dead-lettered, with its key', async ({ scene, expect }) => {
     const { own, channel, apply } = scene;
     await apply();
-    await publish(channel, EXCHANGES.leases, leaseQueue(0), 'unreadable');
-    const ingestor = await (await own.connect('ingestor')).createChannel();
-    await ingestor.consume(leaseQueue(0), (message) => message && ingestor.nack(message, false, false));
-    expect(ids(await taken(channel, QUEUES.deadLetters, 1))).toEqual(['unreadable']);
+    for (const [user, exchange, queue, key] of [
+      ['worker', EXCHANGES.events, QUEUES.gatewayEvents, 'gateway.gap'],
+      ['ingestor', EXCHANGES.leases, leaseQueue(0), leaseQueue(0)],
+    ] as const) {
+      await publish(channel, exchange, key, 'rejected');
+      const consumer = await (await own.connect(user)).createChannel();
+      await consumer.consume(queue, (message) => message && consumer.nack(message, false, false));
+      expect(deaths(await taken(channel, QUEUES.deadLetters, 1))).toEqual([`rejected ${queue} ${key}`]);
+    }
   });
 
-  onBroker('what no queue wants waits in unrouted, and goes in time', async ({ scene, expect }) => {
+  for (const [what, user, exchange, queue] of [
+    ['dead letters', 'deadLetters', EXCHANGES.deadLetter, QUEUES.deadLetters],
+    ['group records', 'ingestor', EXCHANGES.leases, leaseQueue(0)],
+  ] as const)
+    onBroker(`${what} are delivered more often than any delivery limit`, async ({ scene, expect }) => {
+      const { own, channel, apply } = scene;
+      await apply({ deliveryLimit: 1 });
+      await publish(channel, exchange, queue, 'kept');
+      const connection = await own.connect(user);
+      for (let round = 0; round < 25; round += 1) await deliveredOnce(connection, queue);
+      expect(ids(await taken(channel, queue, 1))).toEqual(['kept']);
+    });
+
+  onBroker('what no queue is bound to waits in unrouted, and expires', async ({ scene, expect }) => {
     const { channel, apply } = scene;
-    await apply({ setAsideTtlMs: 60_000 });
+    await apply({ deadLettersTtlMs: 60_000 });
     await publish(channel, EXCHANGES.events, 'voice.join', 'lost?');
     expect(ids(await taken(channel, QUEUES.unrouted, 1))).toEqual(['lost?']);
 
-    await apply({ setAsideTtlMs: 500 });
+    await apply({ deadLettersTtlMs: 500 });
     await publish(channel, EXCHANGES.events, 'voice.join', 'old');
     const { poll } = expect;
     await poll(async () => (await channel.checkQueue(QUEUES.unrouted)).messageCount, { timeout: 30_000 }).toBe(0);
@@ -207,33 +195,13 @@ describe.concurrent(`on RabbitMQ ${version}`, () => {
     const ingestor = await (await own.connect('ingestor')).createChannel();
     const queue = identifyQueue(0);
     await ingestor.assertQueue(queue, { exclusive: true, durable: false, arguments: { 'x-queue-type': 'classic' } });
-    const found = await own.manage('GET', `queues/${own.vhost}/${queue}`);
+    const found = await manage('GET', `/api/queues/${own.vhost}/${queue}`);
     expect(found).toMatchObject({ type: 'classic', exclusive: true });
     expect((found as { policy?: string | null }).policy ?? null).toBeNull();
-    // It comes and goes with its task, so that it is nothing to tell of.
+    // It comes and goes with its task, so that it is not reported.
     const report = await applyTopology(own.api, own.topology(), { passwords: own.passwords });
-    expect(report).toMatchObject({ steps: [], leftAlone: [] });
+    expect(report).toMatchObject({ steps: [], unwanted: [] });
+    const removing = held(own.api, own.topology(), { type: 'queue', name: queue });
+    await expect(removing).rejects.toThrow(`queue ${queue}: there is none at this broker`);
   });
-});
-
-test('each queue is under the policy that is meant for it, as the broker sees it', async () => {
-  const own = await ownVhost('policies');
-  try {
-    await applyTopology(own.api, own.topology(), { passwords: own.passwords });
-    const governing = async () => {
-      const queues = (await own.manage('GET', `queues/${own.vhost}`)) as { name: string; policy?: string }[];
-      return Object.fromEntries(queues.map(({ name, policy }) => [name, policy]));
-    };
-    // A queue that was just declared says it only with its first figures.
-    await expect.poll(governing, { timeout: 30_000 }).toEqual({
-      [QUEUES.interactions]: QUEUES.interactions,
-      [QUEUES.guildEvents]: QUEUES.guildEvents,
-      [QUEUES.gatewayEvents]: QUEUES.gatewayEvents,
-      [QUEUES.deadLetters]: 'set-aside',
-      [QUEUES.unrouted]: 'set-aside',
-      [leaseQueue(0)]: 'leases',
-    });
-  } finally {
-    await own.remove();
-  }
 });

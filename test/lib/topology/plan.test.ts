@@ -5,32 +5,31 @@ import { describe, expect, test } from 'vitest';
 import type { Found } from '../../../lib/topology/found.ts';
 import { type Plan, plan } from '../../../lib/topology/plan.ts';
 import { isSameBinding } from '../../../lib/topology/record.ts';
-import { complaints } from '../../../lib/topology/rules.ts';
 import { discordTopology, type Topology } from '../../../lib/topology/topology.ts';
-import { carriedOut, emptyBroker, hashed, LOGIN } from './imaginary-broker.ts';
+import { carriedOut, emptyBroker, hashed, LOGIN } from './fake-broker.ts';
 
 const wanted = discordTopology({ shardGroups: 2 });
 const passwords = { ingestor: 'correct horse', worker: 'battery staple', 'dead-letters': 'hospital bracelet' };
-const nowhere = emptyBroker(wanted.vhost);
-const settled = carriedOut(nowhere, plan(wanted, nowhere, passwords).steps, passwords);
+const empty = emptyBroker(wanted.vhost);
+const settled = carriedOut(empty, plan(wanted, empty, passwords).steps, passwords);
 
-const NOTHING_TO_SAY = { refusals: [], unwanted: [], kept: [], leftAlone: [], withoutPassword: [], notes: [] };
+const NOTHING_TO_REPORT = { refusals: [], unwanted: [], kept: [], withoutPassword: [], notes: [] };
 const lines = ({ steps }: Pick<Plan, 'steps'>) => steps.map(({ kind, what }) => `${kind} ${what}`);
 
-/** The settled broker, changed behind our back. */
-function drifted(change: Partial<Found>): Found {
-  return { ...settled, ...change };
-}
-
-function changed<T extends { readonly name: string }>(list: readonly T[], name: string, change: Partial<T>): T[] {
-  expect(list.map((some) => some.name)).toContain(name);
-  return list.map((some) => (some.name === name ? { ...some, ...change } : some));
+/** What is found once somebody changed some of it by hand: all of these kinds, or the one of this name. */
+function changed<K extends 'exchanges' | 'queues' | 'policies' | 'users'>(
+  kind: K,
+  name: string,
+  change: Partial<Found[K][number]>,
+): Partial<Found> {
+  expect(settled[kind].map((some) => some.name)).toContain(name);
+  return { [kind]: settled[kind].map((some) => (some.name === name ? { ...some, ...change } : some)) };
 }
 
 describe('on an empty broker', () => {
-  const first = plan(wanted, nowhere, passwords);
+  const first = plan(wanted, empty, passwords);
 
-  test('everything is created, the vhost first, policies before the queues that they govern', () => {
+  test('everything is created, the vhost first, policies before the queues that they govern; no step has a password', () => {
     expect(lines(first)).toEqual([
       'create vhost discord',
       'create permissions of administrator',
@@ -40,145 +39,113 @@ describe('on an empty broker', () => {
       ...wanted.bindings.map(
         ({ exchange, queue, routingKey }) => `create binding ${exchange} → ${queue} ('${routingKey}')`,
       ),
-      'create user ingestor',
-      'create user worker',
-      'create user dead-letters',
-      'create permissions of ingestor',
-      'create permissions of worker',
-      'create permissions of dead-letters',
+      ...wanted.users.map(({ name }) => `create user ${name}`),
+      ...wanted.users.map(({ name }) => `create permissions of ${name}`),
     ]);
-    expect(first).toMatchObject(NOTHING_TO_SAY);
+    expect(first).toMatchObject(NOTHING_TO_REPORT);
+    for (const password of Object.values(passwords)) expect(JSON.stringify(first)).not.toContain(password);
   });
 
-  test('no step holds a password', () => {
-    const text = JSON.stringify(first);
-    for (const password of Object.values(passwords)) expect(text).not.toContain(password);
-  });
-
-  test('a user without a password is left out, and so are its permissions', () => {
-    const partial = plan(wanted, nowhere, { ...passwords, worker: undefined } as unknown as Record<string, string>);
+  test('a user without a password is skipped, and so are its permissions', () => {
+    const { worker: _, ...others } = passwords;
+    const partial = plan(wanted, empty, others);
     expect(lines(partial).filter((line) => line.includes('worker'))).toEqual([]);
     expect(partial.withoutPassword).toEqual([{ user: 'worker', exists: false }]);
+    expect(plan(wanted, settled, others)).toMatchObject({
+      steps: [],
+      withoutPassword: [{ user: 'worker', exists: true }],
+    });
   });
 
-  test('before RabbitMQ 4, which would refuse it, no delivery limit of -1 is asked for', () => {
+  test('before RabbitMQ 4, which refuses it, no delivery limit of -1 is wanted', () => {
     const old = emptyBroker(wanted.vhost, '3.13.7');
-    const planned = plan(wanted, old, passwords);
-    const limits = planned.steps.flatMap(({ target }) =>
+    const { steps } = plan(wanted, old, passwords);
+    const limits = steps.flatMap(({ target }) =>
       target.type === 'policy' && target.policy.applyTo === 'queues'
         ? [target.policy.definition['delivery-limit']]
         : [],
     );
     expect(limits).toEqual([20, 20, 20, undefined, undefined]);
-    expect(plan(wanted, carriedOut(old, planned.steps, passwords), passwords).steps).toEqual([]);
+    expect(plan(wanted, carriedOut(old, steps, passwords), passwords).steps).toEqual([]);
   });
 
-  test('an administrator without a password of its own, as with OAuth 2, is given no permissions', () => {
-    const federated = { ...nowhere, login: 'somebody from elsewhere' };
-    expect(lines(plan(wanted, federated, passwords))).not.toContainEqual(
-      expect.stringContaining('permissions of somebody'),
-    );
+  test('an administrator that the broker does not list, as with OAuth 2, gets no permissions', () => {
+    expect(lines(plan(wanted, { ...empty, login: 'federated' }, passwords)).join()).not.toContain('of federated');
   });
 });
 
-test('where all is as wanted there is nothing to do', () => {
-  expect(plan(wanted, settled, passwords)).toEqual({ steps: [], ...NOTHING_TO_SAY });
-});
-
-test('the order of keys in a policy, and of tags, is no difference', () => {
+test('where everything is as wanted there is nothing to do, whatever the order of keys and tags', () => {
   const reversed = settled.policies.map((policy) => ({
     ...policy,
     definition: Object.fromEntries(Object.entries(policy.definition).toReversed()),
   }));
-  expect(plan(wanted, drifted({ policies: reversed }), passwords).steps).toEqual([]);
+  expect(plan(wanted, { ...settled, policies: reversed }, passwords)).toEqual({ steps: [], ...NOTHING_TO_REPORT });
 });
 
-describe('drift', () => {
-  const leases = settled.policies.find(({ name }) => name === 'leases');
+describe('what differs', () => {
+  const leases = settled.policies.find(({ name }) => name === 'leases')?.definition;
+  const permissions = (change: object) => ({
+    permissions: settled.permissions.map((some) => (some.user === 'worker' ? { ...some, ...change } : some)),
+  });
+  const key = (change: object) => ({
+    bindings: settled.bindings.map((some) => (some.routing_key === 'guild.#' ? { ...some, ...change } : some)),
+  });
+  const guild = "create binding discord.events → events.guild ('guild.#')";
 
-  test.each<[what: string, found: Found, steps: string[], details: string[]]>([
+  test.each<[what: string, found: Partial<Found>, step: string, details: string[]]>([
     [
-      'a value of a policy',
-      drifted({
-        policies: changed(settled.policies, 'leases', { definition: { ...leases?.definition, 'delivery-limit': 20 } }),
-      }),
-      ['change policy leases'],
-      ['delivery-limit: 20 → -1'],
+      'values of a policy',
+      changed('policies', 'leases', { definition: { ...leases, 'delivery-limit': 20, expires: 1000 }, priority: 0 }),
+      'change policy leases',
+      ['priority: 0 → 10', 'delivery-limit: 20 → -1', 'expires: 1000 → none'],
     ],
     [
-      'a further key of a policy',
-      drifted({
-        policies: changed(settled.policies, 'leases', { definition: { ...leases?.definition, expires: 1000 } }),
-      }),
-      ['change policy leases'],
-      ['expires: 1000 → none'],
+      'the kind of a policy',
+      changed('policies', 'leases', { applyTo: 'all' }),
+      'change policy leases',
+      ["apply-to: 'all' → 'queues'"],
     ],
     [
-      'the priority and the kind of a policy',
-      drifted({ policies: changed(settled.policies, 'leases', { priority: 0, applyTo: 'all' }) }),
-      ['change policy leases'],
-      ["apply-to: 'all' → 'queues'", 'priority: 0 → 10'],
+      'a missing policy',
+      { policies: settled.policies.filter(({ name }) => name !== 'discord.events') },
+      'create policy discord.events',
+      [
+        "pattern: '^discord\\.events$'",
+        "apply-to: 'exchanges'",
+        'priority: 10',
+        "alternate-exchange: 'discord.unrouted'",
+      ],
     ],
+    ['a missing binding', { bindings: settled.bindings.filter((some) => some.routing_key !== 'guild.#') }, guild, []],
+    ['a binding of another exchange', key({ source: 'theirs' }), guild, []],
+    ['a binding to another queue', key({ destination: 'unrouted' }), guild, []],
+    ['a binding to an exchange', key({ destination_type: 'exchange' }), guild, []],
+    ['a binding with arguments', key({ arguments: { 'x-match': 'all' } }), guild, []],
+    ['a password', changed('users', 'worker', hashed('another')), 'change user worker', ['password: another']],
     [
-      'a policy that is gone',
-      drifted({ policies: settled.policies.filter(({ name }) => name !== 'discord.events') }),
-      ['create policy discord.events'],
-      ['pattern: ^discord\\.events$', "alternate-exchange: 'discord.unrouted'"],
-    ],
-    [
-      'a binding that is gone',
-      drifted({ bindings: settled.bindings.filter(({ routingKey }) => routingKey !== 'guild.#') }),
-      ["create binding discord.events → events.guild ('guild.#')"],
-      [],
-    ],
-    [
-      'a binding that has arguments is another binding',
-      drifted({
-        bindings: settled.bindings.map((binding) =>
-          binding.routingKey === 'guild.#' ? { ...binding, arguments: { 'x-match': 'all' } } : binding,
-        ),
-      }),
-      ["create binding discord.events → events.guild ('guild.#')"],
-      [],
-    ],
-    [
-      'a password',
-      drifted({ users: changed(settled.users, 'worker', hashed('somebody changed it')) }),
-      ['change user worker'],
+      'a password whose hash cannot be read',
+      changed('users', 'worker', { hashing_algorithm: 'rabbit_password_hashing_md5' }),
+      'change user worker',
       ['password: another'],
     ],
+    ['permissions', permissions({ write: '.*' }), 'change permissions of worker', ["write: '.*' → ''"]],
     [
-      'a hash that cannot be read is no reason to trust it',
-      drifted({ users: changed(settled.users, 'worker', { hashingAlgorithm: 'rabbit_password_hashing_md5' }) }),
-      ['change user worker'],
-      ['password: another'],
-    ],
-    [
-      'permissions',
-      drifted({
-        permissions: settled.permissions.map((some) => (some.user === 'worker' ? { ...some, write: '.*' } : some)),
-      }),
-      ['change permissions of worker'],
-      ["write: '.*' → ''"],
-    ],
-    [
-      'permissions that are gone, though there are some in another vhost',
-      drifted({
-        permissions: settled.permissions.map((some) => (some.user === 'worker' ? { ...some, vhost: '/' } : some)),
-      }),
-      ['create permissions of worker'],
+      'permissions that exist in another vhost only',
+      permissions({ vhost: '/' }),
+      'create permissions of worker',
       ["configure: ''", "write: ''", "read: '^(interactions|events\\.guild|events\\.gateway)$'"],
     ],
     [
       "the administrator's own permissions",
-      drifted({ permissions: settled.permissions.filter(({ user }) => user !== LOGIN) }),
-      ['create permissions of administrator'],
+      { permissions: settled.permissions.filter(({ user }) => user !== LOGIN) },
+      'create permissions of administrator',
       ["configure: '.*'", "write: '.*'", "read: '.*'"],
     ],
-  ])('%s is mended, and then all is well', (_what, found, steps, details) => {
+  ])('%s is corrected, and then nothing is left to do', (_what, change, step, details) => {
+    const found = { ...settled, ...change };
     const repair = plan(wanted, found, passwords);
-    expect(lines(repair)).toEqual(steps);
-    expect(repair.steps.flatMap((step) => step.details)).toEqual(details);
+    expect(lines(repair)).toEqual([step]);
+    expect(repair.steps.flatMap((some) => some.details)).toEqual(details);
     expect(plan(wanted, carriedOut(found, repair.steps, passwords), passwords).steps).toEqual([]);
   });
 
@@ -187,147 +154,110 @@ describe('drift', () => {
     const first = plan(limited, settled, passwords);
     expect(lines(first)).toEqual(['ingestor', 'worker', 'dead-letters'].map((user) => `create limits of ${user}`));
     const found = carriedOut(settled, first.steps, passwords);
-    expect(plan(limited, found, passwords).steps).toEqual([]);
-    expect(plan(wanted, found, passwords).steps).toEqual([]);
+    for (const topology of [limited, wanted]) expect(plan(topology, found, passwords).steps).toEqual([]);
     const other = found.userLimits?.map((some) =>
-      some.user === 'worker' ? { ...some, limits: { 'max-connections': 1 } } : some,
+      some.user === 'worker' ? { ...some, value: { 'max-connections': 1 } } : some,
     );
     expect(lines(plan(limited, { ...found, userLimits: other }, passwords))).toEqual(['change limits of worker']);
     expect(plan(limited, { ...settled, userLimits: undefined }, passwords).steps).toEqual([]);
   });
 });
 
-describe('what cannot be changed is refused, with the name, the argument and both values', () => {
+describe('is refused', () => {
   const end =
     'and cannot be changed: give the wanted one another name, or delete the old one by hand once it is not needed';
-  test.each<[what: string, found: Found, sentences: string[]]>([
+  const priority = (name: string) =>
+    `policy ops of priority 10 would apply to ${name} instead of policy ${name} of priority 10: delete it, or give it a priority below 10`;
+  const ops = { name: 'ops', pattern: '^inter', applyTo: 'quorum_queues', priority: 10, definition: {} };
+  const unread = { ...ops, pattern: '(?>not JavaScript)' };
+  const withPolicy = (policy: typeof ops) => ({ policies: [...settled.policies, policy] });
+  const foreign = { record: empty.record };
+  const changedPolicy = changed('policies', 'leases', { pattern: '^l' });
+  const tags =
+    "user worker has the tags 'monitoring', wanted '': name another user, or take the tags away by hand if it is this topology's";
+  const theirs =
+    "user worker exists with another password, and the record does not name it as made by this topology: name another user, as this one is somebody else's";
+
+  test.each<[what: string, found: Partial<Found>, sentences: string[]]>([
     [
-      'the type of a queue',
-      drifted({
-        queues: changed(settled.queues, 'interactions', { type: 'classic', arguments: { 'x-queue-type': 'classic' } }),
-      }),
+      'another type of a queue',
+      changed('queues', 'interactions', { type: 'classic', arguments: { 'x-queue-type': 'classic' } }),
       [`queue interactions: x-queue-type is 'classic', wanted 'quorum', ${end}`],
     ],
     [
-      'the type of a queue that was declared without one',
-      drifted({ queues: changed(settled.queues, 'interactions', { type: 'classic', arguments: {} }) }),
+      'another type of a queue that was declared without one',
+      changed('queues', 'interactions', { type: 'classic', arguments: {} }),
       [`queue interactions: x-queue-type is 'classic', wanted 'quorum', ${end}`],
     ],
     [
-      'arguments of a queue, one too few and one too many',
-      drifted({
-        queues: changed(settled.queues, 'ingestor.lease.0', {
-          arguments: { 'x-queue-type': 'quorum', 'x-message-ttl': 5000 },
-        }),
-      }),
+      'other arguments of a queue, one missing and one more',
+      changed('queues', 'ingestor.lease.0', { arguments: { 'x-queue-type': 'quorum', 'x-message-ttl': 5000 } }),
       [
         `queue ingestor.lease.0: x-single-active-consumer is none, wanted true, ${end}`,
         `queue ingestor.lease.0: x-message-ttl is 5000, wanted none, ${end}`,
       ],
     ],
     [
-      'the durability of a queue',
-      drifted({ queues: changed(settled.queues, 'unrouted', { durable: false, autoDelete: true }) }),
+      'a queue that does not survive',
+      changed('queues', 'unrouted', { durable: false, auto_delete: true }),
       [
         `queue unrouted: durable is false, wanted true, ${end}`,
-        `queue unrouted: auto-delete is true, wanted false, ${end}`,
+        `queue unrouted: auto_delete is true, wanted false, ${end}`,
       ],
     ],
     [
-      'type and arguments of an exchange',
-      drifted({
-        exchanges: changed(settled.exchanges, 'discord.events', {
-          type: 'direct',
-          arguments: { 'alternate-exchange': 'x' },
-        }),
-      }),
+      'another type and other arguments of an exchange',
+      changed('exchanges', 'discord.events', { type: 'direct', arguments: { 'alternate-exchange': 'x' } }),
       [
         `exchange discord.events: type is 'direct', wanted 'topic', ${end}`,
         `exchange discord.events: alternate-exchange is 'x', wanted none, ${end}`,
       ],
     ],
-  ])('%s', (_what, found, sentences) => {
-    const refused = plan(wanted, found, passwords);
+    ["somebody else's policy that would apply instead", withPolicy(ops), [priority('interactions')]],
+    ['but not one of a lower priority', withPolicy({ ...ops, priority: 9 }), []],
+    ['but not one of exchanges', withPolicy({ ...ops, applyTo: 'exchanges' }), []],
+    ['but not one of other queues', withPolicy({ ...ops, pattern: '^nothing' }), []],
+    ['but not one whose expression cannot be read', withPolicy(unread), []],
+    [
+      'one that the broker reports to apply, whose expression cannot be read',
+      { ...withPolicy(unread), ...changed('queues', 'interactions', { policy: 'ops' }) },
+      [priority('interactions')],
+    ],
+    ['a user with tags', changed('users', 'worker', { tags: ['monitoring'] }), [tags]],
+    ["somebody else's user", { ...changed('users', 'worker', hashed('theirs')), ...foreign }, [theirs]],
+    ['but not with our password', foreign, []],
+    ['but not one that we made', changed('users', 'worker', hashed('changed')), []],
+    [
+      "somebody else's policy of the same name",
+      { ...changedPolicy, ...foreign },
+      [
+        "policy leases exists with pattern '^l', wanted '^ingestor\\.lease\\.(0|[1-9][0-9]{0,3})$', and the record does not name it as made by this topology: delete it, or give it another name",
+      ],
+    ],
+    ['but not one that we made, and somebody changed', changedPolicy, []],
+    ['but not where the broker keeps no record', { ...changedPolicy, record: undefined }, []],
+  ])('%s', (_what, change, sentences) => {
+    const refused = plan(wanted, { ...settled, ...change }, passwords);
     expect(refused.refusals).toEqual(sentences);
     expect(refused.steps.filter(({ kind }) => kind === 'remove')).toEqual([]);
   });
 
-  test("a policy of somebody else's that would apply instead of ours", () => {
-    const other = { name: 'ops', pattern: '^inter', applyTo: 'quorum_queues', priority: 10, definition: {} };
-    const sentence =
-      'policy ops of priority 10 would apply to interactions instead of policy interactions of priority 10: delete it, or give it a priority below 10';
-    const beside = (policy: typeof other) =>
-      plan(wanted, drifted({ policies: [...settled.policies, policy] }), passwords).refusals;
-    expect(beside(other)).toEqual([sentence]);
-    expect(beside({ ...other, priority: 9 })).toEqual([]);
-    expect(beside({ ...other, applyTo: 'exchanges' })).toEqual([]);
-    expect(beside({ ...other, pattern: '^nothing' })).toEqual([]);
-    expect(beside({ ...other, pattern: '(?>not JavaScript)' })).toEqual([]);
+  test('where no password is to be set, a user with tags, but not somebody else', () => {
+    const refusals = (change: Partial<Found>) => plan(wanted, { ...settled, ...change }, {}).refusals;
+    expect(refusals(changed('users', 'worker', { tags: ['monitoring'] }))).toEqual([tags]);
+    expect(refusals({ ...changed('users', 'worker', hashed('theirs')), ...foreign })).toEqual([]);
   });
 
-  test('a policy that governs a queue by the word of the broker, whose expression cannot be read here', () => {
-    const other = { name: 'ops', pattern: '(?>^inter)', applyTo: 'queues', priority: 11, definition: {} };
-    const queues = changed(settled.queues, 'interactions', { policy: 'ops' });
-    expect(plan(wanted, drifted({ policies: [...settled.policies, other], queues }), passwords).refusals).toEqual([
-      'policy ops of priority 11 would apply to interactions instead of policy interactions of priority 10: delete it, or give it a priority below 10',
-    ]);
-  });
-
-  test('a user with tags, whatever its password', () => {
-    const users = changed(settled.users, 'worker', { tags: ['monitoring'] });
-    const refusals = [
-      "user worker has the tags 'monitoring', wanted '': name another user, or take the tags away by hand if it is this topology's",
-    ];
-    for (const given of [passwords, {}]) {
-      const refused = plan(wanted, drifted({ users }), given);
-      expect(refused.refusals).toEqual(refusals);
-      expect(lines(refused)).toEqual([]);
-    }
-  });
-
-  test('a user of somebody else, whose password would change', () => {
-    const elsewhere = { user: 'worker', vhost: 'theirs', configure: '', write: '', read: '.*' };
-    const users = changed(settled.users, 'worker', hashed('theirs'));
-    const found = drifted({ users, permissions: [...settled.permissions, elsewhere], record: nowhere.record });
-    const refusals = (some: Found, given: Record<string, string> = passwords) => plan(wanted, some, given).refusals;
-    expect(refusals(found)).toEqual([
-      "user worker is there with another password, and the record does not name it as made by this topology: name another user, as this one is somebody else's",
-    ]);
-    expect(refusals({ ...found, users: settled.users })).toEqual([]);
-    expect(refusals({ ...found, permissions: settled.permissions })).toHaveLength(1);
-    expect(refusals({ ...found, record: settled.record })).toEqual([]);
-    expect(refusals(found, {})).toEqual([]);
-  });
-
-  test('a policy of somebody else, which would be lost', () => {
-    const theirs = { ...settled.policies.find(({ name }) => name === 'leases'), definition: { 'max-length': 7 } };
-    const policies = settled.policies.map((policy) => (policy.name === 'leases' ? { ...policy, ...theirs } : policy));
-    const refusals = (record: Found['record'], there = policies) =>
-      plan(wanted, drifted({ policies: there, record }), passwords).refusals.filter((text) =>
-        /^policy leases/.test(text),
-      );
-    expect(refusals(nowhere.record)).toEqual([
-      expect.stringMatching(
-        /^policy leases is there with .+, wanted .+, and the record does not name it as made by this topology: delete it, or give it another name$/,
-      ),
-    ]);
-    // As wanted, or ours and changed by hand: nothing of somebody else's is lost.
-    expect(refusals(nowhere.record, [...settled.policies])).toEqual([]);
-    expect(refusals(settled.record)).toEqual([]);
-    // A broker that keeps no record cannot tell.
-    expect(refusals(undefined)).toEqual([]);
-  });
-
-  test('the administrator that applies it', () => {
+  test('the administrator that applies it, as one of its users', () => {
     const users = wanted.users.map((user) => (user.name === 'worker' ? { ...user, name: LOGIN } : user));
-    const { refusals } = plan({ ...wanted, users }, settled, { ...passwords, [LOGIN]: 'x' });
-    expect(refusals).toEqual([
+    expect(plan({ ...wanted, users }, settled, { ...passwords, [LOGIN]: 'x' }).refusals).toEqual([
       'user administrator applies this topology, so that it can be no user of it: name another',
     ]);
   });
 });
 
-describe('what is not wanted any more', () => {
+describe('what is no longer wanted', () => {
+  const policy = { applyTo: 'queues' as const, priority: 10, definition: { overflow: 'drop-head' } };
   const previous: Topology = {
     ...wanted,
     queues: [...wanted.queues, { name: 'old', arguments: { 'x-queue-type': 'quorum' } }],
@@ -339,16 +269,15 @@ describe('what is not wanted any more', () => {
     ],
     policies: [
       ...wanted.policies,
-      { name: 'old', pattern: '^old$', applyTo: 'queues', priority: 10, definition: { overflow: 'drop-head' } },
-      { name: 'none', pattern: '^none$', applyTo: 'queues', priority: 10, definition: { overflow: 'drop-head' } },
+      { name: 'old', pattern: '^old$', ...policy },
+      { name: 'none', pattern: '^none$', ...policy },
     ],
     users: [...wanted.users, { name: 'former', tags: [], permissions: { configure: '', write: '', read: '^old$' } }],
   };
   const secrets = { ...passwords, former: 'also known' };
-  const there = carriedOut(nowhere, plan(previous, nowhere, secrets).steps, secrets);
-  const byHand = { ...there, record: settled.record };
+  const there = carriedOut(empty, plan(previous, empty, secrets).steps, secrets);
 
-  test('bindings, policies and permissions go; queues, exchanges and users stay, and are named', () => {
+  test('is removed: bindings, policies and permissions; queues, exchanges and users stay, and are named', () => {
     const removal = plan(wanted, there, passwords);
     expect(lines(removal)).toEqual([
       "remove binding old.events → old ('k')",
@@ -366,31 +295,20 @@ describe('what is not wanted any more', () => {
     expect(after).toEqual({ ...removal, steps: [] });
   });
 
-  test('nothing goes that was there before, was as wanted, or of which nothing is recorded', () => {
-    for (const found of [byHand, { ...there, record: undefined }]) {
-      const { steps, unwanted, kept, leftAlone } = plan(wanted, found, passwords);
-      expect([steps, unwanted, kept]).toEqual([[], [], []]);
-      expect(leftAlone).toEqual([
-        'exchange old.events',
-        'queue old',
-        "binding old.events → old ('k')",
-        "binding discord.events → unrouted ('old')",
-        'policy old',
-        'policy none',
-        'permissions of former',
-      ]);
-    }
+  test('stays where it existed before, was as wanted, or nothing is recorded', () => {
+    const byHand = { ...there, record: settled.record };
     // A topology that wants what it finds does not make it its own.
     const adopted = carriedOut(byHand, plan(previous, byHand, secrets).steps, secrets);
-    expect(plan(wanted, adopted, passwords).steps).toEqual([]);
+    for (const found of [byHand, adopted, { ...there, record: undefined }])
+      expect(plan(wanted, found, passwords)).toEqual({ steps: [], ...NOTHING_TO_REPORT });
   });
 
-  test('what was changed by hand is kept and named', () => {
+  test('stays and is named where somebody changed it', () => {
     const found = {
       ...there,
-      policies: changed(there.policies, 'none', { priority: 11 }),
+      policies: there.policies.map((some) => (some.name === 'none' ? { ...some, priority: 11 } : some)),
       permissions: there.permissions.map((some) => (some.user === 'former' ? { ...some, read: '.*' } : some)),
-      bindings: there.bindings.map((some) => (some.routingKey === 'old' ? { ...some, arguments: { a: 1 } } : some)),
+      bindings: there.bindings.map((some) => (some.routing_key === 'old' ? { ...some, arguments: { a: 1 } } : some)),
     };
     const removal = plan(wanted, found, passwords);
     expect(lines(removal)).toEqual(["remove binding old.events → old ('k')"]);
@@ -399,156 +317,124 @@ describe('what is not wanted any more', () => {
       'policy none is kept: it was changed after it was applied',
       'permissions of former are kept: they were changed after they were applied',
     ]);
-    expect(removal.leftAlone).toEqual(["binding discord.events → unrouted ('old')"]);
   });
 
-  test('a policy goes where another one takes its place', () => {
-    const policies = wanted.policies.map((policy) =>
-      policy.name === 'leases' ? { ...policy, name: 'sessions' } : policy,
-    );
+  test('is removed as a policy where another one takes its place', () => {
+    const policies = wanted.policies.map((some) => (some.name === 'leases' ? { ...some, name: 'records' } : some));
     const removal = plan({ ...wanted, policies }, settled, passwords);
-    expect([lines(removal), removal.refusals]).toEqual([['create policy sessions', 'remove policy leases'], []]);
+    expect([lines(removal), removal.refusals]).toEqual([['create policy records', 'remove policy leases'], []]);
   });
 
-  test('lease queues beyond the groups stay with their bindings, whoever made them', () => {
+  test('as lease queues beyond the groups stays with its bindings, recorded or not', () => {
     const more = discordTopology({ shardGroups: 4 });
     const ours = carriedOut(settled, plan(more, settled, passwords).steps, passwords);
     for (const found of [ours, { ...ours, record: settled.record }]) {
-      const { steps, unwanted, leftAlone } = plan(wanted, found, passwords);
-      expect([steps, leftAlone]).toEqual([[], []]);
+      const { steps, unwanted } = plan(wanted, found, passwords);
+      expect(steps).toEqual([]);
       expect(unwanted).toEqual([2, 3].map((group) => ({ type: 'queue', name: `ingestor.lease.${group}` })));
     }
   });
 
-  test('the other user of a pair keeps its permissions, and goes together with it', () => {
+  test('as the other user of a pair keeps its permissions while one of the two is wanted', () => {
     const pair = { ...there, users: [...there.users, { name: 'former_b', tags: [], ...hashed('x') }] };
-    expect(plan(wanted, pair, passwords).unwanted.map(({ name }) => name)).toEqual([
-      'old',
-      'old.events',
-      'former',
-      'former_b',
-    ]);
+    const unwanted = plan(wanted, pair, passwords).unwanted.map(({ name }) => name);
+    expect(unwanted).toEqual(['old', 'old.events', 'former', 'former_b']);
     const rotated = previous.users.map((user) => (user.name === 'former' ? { ...user, name: 'former_b' } : user));
     const still = plan({ ...previous, users: rotated }, pair, { ...passwords, former_b: 'x' });
-    expect(lines(still)).toEqual(['create permissions of former_b']);
-    expect(still.unwanted).toEqual([]);
+    expect([lines(still), still.unwanted]).toEqual([['create permissions of former_b'], []]);
   });
 
-  test('the permissions of whoever applies it stay', () => {
+  test('is what the record names: neither what does not exist any more, nor a former value', () => {
+    const without = { ...there, queues: settled.queues, exchanges: settled.exchanges };
+    expect(carriedOut(without, [], secrets).record).toMatchObject(
+      Object.fromEntries(
+        (['queues', 'exchanges'] as const).map((kind) => [kind, settled[kind].map(({ name }) => name)]),
+      ),
+    );
+    const policies = wanted.policies.map((some) => (some.name === 'leases' ? { ...some, priority: 11 } : some));
+    const users = wanted.users.map((some) => ({ ...some, permissions: { configure: '', write: '', read: '' } }));
+    const other = carriedOut(settled, plan({ ...wanted, policies, users }, settled, secrets).steps, secrets);
+    expect(other.record?.policies).toHaveLength(wanted.policies.length);
+    expect(other.record?.policies).toContainEqual(expect.objectContaining({ name: 'leases', priority: 11 }));
+    expect(other.record?.permissions).toHaveLength(wanted.users.length);
+  });
+
+  test('as permissions of a user that applied it before stays', () => {
+    const users = [...settled.users, { name: 'second', tags: ['administrator'] }];
+    expect(lines(plan(wanted, { ...settled, users, login: 'second' }, passwords))).toEqual([
+      'create permissions of second',
+    ]);
+  });
+
+  test('as the user that applies it stays, and so do its permissions', () => {
     const removal = plan(wanted, { ...there, login: 'former' }, passwords);
     expect(lines(removal)).not.toContain('remove permissions of former');
     expect(removal.unwanted.map(({ name }) => name)).not.toContain('former');
   });
-
-  test('a queue under a new name is there, bound, before the old one loses its binding, and the old one keeps its policy', () => {
-    const rename = (name: string) => (name === 'interactions' ? 'interactions.v2' : name);
-    const renamed: Topology = {
-      ...wanted,
-      queues: wanted.queues.map((queue) => ({ ...queue, name: rename(queue.name) })),
-      bindings: wanted.bindings.map((binding) => ({ ...binding, queue: rename(binding.queue) })),
-      policies: wanted.policies.map((policy) =>
-        policy.name === 'interactions'
-          ? { ...policy, name: 'interactions.v2', pattern: '^interactions\\.v2$' }
-          : policy,
-      ),
-    };
-    expect(complaints(renamed)).toEqual([]);
-    const planned = plan(renamed, settled, passwords);
-    expect(lines(planned)).toEqual([
-      'create policy interactions.v2',
-      'create queue interactions.v2',
-      "create binding discord.events → interactions.v2 ('interaction.#')",
-      "remove binding discord.events → interactions ('interaction.#')",
-    ]);
-    expect(planned.kept).toEqual(['policy interactions is kept: it governs queue interactions']);
-  });
-});
-
-test("of what is nobody's, everything is listed and nothing touched", () => {
-  const found = drifted({
-    exchanges: [
-      ...settled.exchanges,
-      { name: 'theirs', type: 'x-modulus-hash', durable: false, autoDelete: true, internal: true, arguments: {} },
-    ],
-    bindings: [
-      ...settled.bindings,
-      {
-        source: 'discord.events',
-        destination: 'theirs',
-        destinationType: 'exchange',
-        routingKey: '#',
-        arguments: {},
-        propertiesKey: '%23',
-      },
-    ],
-    permissions: [...settled.permissions, { user: 'theirs', vhost: wanted.vhost, configure: '', write: '', read: '' }],
-  });
-  const { steps, leftAlone } = plan(wanted, found, passwords);
-  expect(steps).toEqual([]);
-  expect(leftAlone).toEqual([
-    'exchange theirs',
-    "binding discord.events → exchange theirs ('#')",
-    'permissions of theirs',
-  ]);
 });
 
 describe('for any two topologies, one after the other', () => {
   const name: fc.Arbitrary<string> = fc.constantFrom('a', 'b', 'c', 'd');
-  const topology = fc
-    .record({
-      exchanges: fc.uniqueArray(
-        fc.record({ name, type: fc.constantFrom('topic' as const, 'direct' as const, 'fanout' as const) }),
-        { selector: (exchange) => exchange.name },
-      ),
-      queues: fc.uniqueArray(
-        fc.record({ name, arguments: fc.constantFrom({ 'x-queue-type': 'quorum' }, { 'x-queue-type': 'classic' }) }),
-        { selector: (queue) => queue.name },
-      ),
-      keys: fc.uniqueArray(fc.tuple(fc.nat(3), fc.nat(3), fc.constantFrom('', 'k', 'k.#')), {
-        selector: (key) => key.join(' '),
-      }),
-      policies: fc.uniqueArray(fc.record({ name, of: name, limit: fc.nat(3) }), { selector: (policy) => policy.name }),
-      users: fc.uniqueArray(fc.record({ name, read: name }), { selector: (user) => user.name }),
-    })
-    .map(
-      ({ exchanges, queues, keys, policies, users }): Topology => ({
-        vhost: 'v',
-        exchanges,
-        queues,
-        bindings: keys.flatMap(([from, to, routingKey]) => {
-          const [exchange, queue] = [exchanges[from], queues[to]];
-          return exchange && queue ? [{ exchange: exchange.name, queue: queue.name, routingKey }] : [];
+  type Type = Topology['exchanges'][number]['type'];
+  const topology = (exchangeTypes: Type[], queueTypes: string[]) =>
+    fc
+      .record({
+        exchanges: fc.uniqueArray(fc.record({ name, type: fc.constantFrom(...exchangeTypes) }), {
+          selector: (exchange) => exchange.name,
         }),
-        policies: policies.map((policy) => ({
-          name: policy.name,
-          pattern: `^${policy.of}$`,
-          applyTo: 'queues',
-          priority: 10,
-          definition: { 'max-length': policy.limit },
-        })),
-        users: users.map((user) => ({
-          name: user.name,
-          tags: [],
-          permissions: { configure: '', write: '', read: `^${user.read}$` },
-        })),
-      }),
-    );
+        queues: fc.uniqueArray(
+          fc.record({ name, arguments: fc.record({ 'x-queue-type': fc.constantFrom(...queueTypes) }) }),
+          { selector: (queue) => queue.name },
+        ),
+        keys: fc.uniqueArray(fc.tuple(fc.nat(3), fc.nat(3), fc.constantFrom('', 'k', 'k.#')), {
+          selector: (key) => key.join(' '),
+        }),
+        policies: fc.uniqueArray(fc.record({ name, of: name, limit: fc.nat(3) }), {
+          selector: (policy) => policy.name,
+        }),
+        users: fc.uniqueArray(fc.record({ name, read: name }), { selector: (user) => user.name }),
+      })
+      .map(
+        ({ exchanges, queues, keys, policies, users }): Topology => ({
+          vhost: 'v',
+          exchanges,
+          queues,
+          bindings: keys.flatMap(([from, to, routingKey]) => {
+            const [exchange, queue] = [exchanges[from], queues[to]];
+            return exchange && queue ? [{ exchange: exchange.name, queue: queue.name, routingKey }] : [];
+          }),
+          policies: policies.map((policy) => ({
+            name: policy.name,
+            pattern: `^${policy.of}$`,
+            applyTo: 'queues',
+            priority: 10,
+            definition: { 'max-length': policy.limit },
+          })),
+          users: users.map((user) => ({
+            name: user.name,
+            tags: [],
+            permissions: { configure: '', write: '', read: `^${user.read}$` },
+          })),
+        }),
+      );
   const secrets = { a: 'pa', b: 'pb', c: 'pc', d: 'pd' };
-  /** A broker after the first, on which somebody else had made some of it before. */
-  const history = fc
-    .record({ before: topology, first: topology, second: topology })
-    .map(({ before, first, second }) => {
-      const nowhere = emptyBroker('v');
-      const made = carriedOut(nowhere, plan(before, nowhere, secrets).steps, secrets);
-      const byHand = { ...made, record: nowhere.record };
+  /** A broker after the first, on which somebody else made some of it before. */
+  const history = (some: fc.Arbitrary<Topology>) =>
+    fc.record({ before: some, first: some, second: some }).map(({ before, first, second }) => {
+      const nothing = emptyBroker('v');
+      const made = carriedOut(nothing, plan(before, nothing, secrets).steps, secrets);
+      const byHand = { ...made, record: nothing.record };
       const applied = plan(first, byHand, secrets);
       const found = applied.refusals.length === 0 ? carriedOut(byHand, applied.steps, secrets) : byHand;
       return { before, first, second, found, byHand };
     });
 
+  /** Without differences that cannot be changed, so that most plans are carried out. */
+  const compatible = history(topology(['topic'], ['quorum']));
+
   test('a plan that is carried out leaves nothing to do', () => {
     fc.assert(
-      fc.property(history, ({ second, found }) => {
+      fc.property(compatible, ({ second, found }) => {
         const planned = plan(second, found, secrets);
         fc.pre(planned.refusals.length === 0);
         const then = carriedOut(found, planned.steps, secrets);
@@ -556,13 +442,13 @@ describe('for any two topologies, one after the other', () => {
         expect(lines(again)).toEqual([]);
         expect([again.kept, again.unwanted]).toEqual([planned.kept, planned.unwanted]);
       }),
-      { numRuns: 500 },
+      { numRuns: 200 },
     );
   });
 
   test('nothing is removed but what we made or changed; creations come first', () => {
     fc.assert(
-      fc.property(history, ({ first, second, found, byHand }) => {
+      fc.property(compatible, ({ first, second, found, byHand }) => {
         const { steps } = plan(second, found, secrets);
         for (const { kind, target } of steps) {
           if (kind !== 'remove') continue;
@@ -574,34 +460,37 @@ describe('for any two topologies, one after the other', () => {
             expect(byHand.bindings.some((other) => isSameBinding(target.binding, other))).toBe(false);
           } else {
             if (target.type !== 'permissions') throw new Error(`never: ${target.type}`);
-            expect(byHand.permissions).not.toContainEqual(expect.objectContaining(target.permissions));
+            expect(byHand.permissions).not.toContainEqual({ user: target.user, vhost: 'v', ...target.permissions });
           }
         }
         const kinds = steps.map(({ kind }) => kind === 'remove');
         expect(kinds).toEqual(kinds.toSorted((one, other) => Number(one) - Number(other)));
       }),
-      { numRuns: 500 },
+      { numRuns: 200 },
     );
   });
 
   test('a difference that cannot be changed is always refused, and by name', () => {
     fc.assert(
-      fc.property(history, ({ before: first, second, byHand }) => {
-        const { refusals } = plan(second, byHand, secrets);
-        const differs = (one: { name: string }, list: readonly { name: string }[]) => {
-          const other = list.find((some) => some.name === one.name);
-          return other !== undefined && JSON.stringify(one) !== JSON.stringify(other);
-        };
-        const expected = [
-          ...second.exchanges
-            .filter((exchange) => differs(exchange, first.exchanges))
-            .map((some) => `exchange ${some.name}`),
-          ...second.queues.filter((queue) => differs(queue, first.queues)).map((some) => `queue ${some.name}`),
-        ];
-        const immutable = refusals.filter((refusal) => !refusal.startsWith('policy '));
-        expect(immutable.map((refusal) => refusal.split(':')[0])).toEqual(expected);
-      }),
-      { numRuns: 500 },
+      fc.property(
+        history(topology(['topic', 'direct', 'fanout'], ['quorum', 'classic'])),
+        ({ before: first, second, byHand }) => {
+          const { refusals } = plan(second, byHand, secrets);
+          const differs = (one: { name: string }, list: readonly { name: string }[]) => {
+            const other = list.find((some) => some.name === one.name);
+            return other !== undefined && JSON.stringify(one) !== JSON.stringify(other);
+          };
+          const expected = [
+            ...second.exchanges
+              .filter((exchange) => differs(exchange, first.exchanges))
+              .map((some) => `exchange ${some.name}`),
+            ...second.queues.filter((queue) => differs(queue, first.queues)).map((some) => `queue ${some.name}`),
+          ];
+          const immutable = refusals.filter((refusal) => !refusal.startsWith('policy '));
+          expect(immutable.map((refusal) => refusal.split(':')[0])).toEqual(expected);
+        },
+      ),
+      { numRuns: 200 },
     );
   });
 });

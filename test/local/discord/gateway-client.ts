@@ -1,6 +1,7 @@
-// A gateway client that does nothing by itself: it says what it is told to, right or wrong, and remembers every frame.
+// A gateway client that does nothing by itself: it sends what a test tells it, right or wrong, and keeps every frame.
 
 import { GatewayIntentBits, GatewayOpcodes } from 'discord-api-types/v10';
+import { vi } from 'vitest';
 import { WebSocket } from 'ws';
 import type { DiscordSimulator } from '../../../local/discord/simulator.ts';
 
@@ -12,61 +13,48 @@ export interface Frame {
   readonly d: any;
 }
 
-export interface Closed {
-  readonly code: number;
-  readonly reason: string;
-}
-
 export const INTENTS = GatewayIntentBits.Guilds | GatewayIntentBits.GuildMembers | GatewayIntentBits.GuildMessages;
 
-const WAIT_MS = 20_000;
+const WAIT = { timeout: 20_000, interval: 5 };
 
 export class GatewayClient {
   readonly frames: Frame[] = [];
-  readonly closed: Promise<Closed>;
   readonly socket: WebSocket;
+  readonly closed: Promise<number>;
+  sessionId = '';
   readonly #token: string;
-  #looked = 0;
-  #ended = false;
-  #wake: () => void = () => undefined;
+  #read = 0;
 
   /** Connects; HELLO is not waited for. */
-  constructor(simulator: DiscordSimulator, { url = simulator.gatewayUrl, query = 'v=10&encoding=json' } = {}) {
+  constructor(simulator: DiscordSimulator, query = 'v=10&encoding=json') {
     this.#token = simulator.token;
-    this.socket = new WebSocket(`${url}?${query}`);
-    this.socket.on('message', (data) => {
-      this.frames.push(JSON.parse(String(data)));
-      this.#wake();
-    });
+    this.socket = new WebSocket(`${simulator.gatewayUrl}?${query}`);
+    this.socket.on('message', (data) => this.frames.push(JSON.parse(String(data))));
     this.socket.on('error', () => undefined);
-    this.closed = new Promise((resolve) =>
-      this.socket.on('close', (code, reason) => {
-        resolve({ code, reason: String(reason) });
-        this.#ended = true;
-        this.#wake();
-      }),
-    );
+    this.closed = new Promise((resolve) => this.socket.on('close', resolve));
   }
 
-  /** Connected and greeted. */
-  static async greeted(
-    simulator: DiscordSimulator,
-    options?: { url?: string; query?: string },
-  ): Promise<GatewayClient> {
-    const client = new GatewayClient(simulator, options);
-    await client.next((frame) => frame.op === GatewayOpcodes.Hello);
+  /** Connected, HELLO received. */
+  static async greeted(simulator: DiscordSimulator): Promise<GatewayClient> {
+    const client = new GatewayClient(simulator);
+    await client.opcode(GatewayOpcodes.Hello);
     return client;
   }
 
-  /** Connected, identified, READY. */
-  static async ready(
-    simulator: DiscordSimulator,
-    { shard = [0, 1], intents = INTENTS, query = 'v=10&encoding=json' }: Ready = {},
-  ): Promise<GatewayClient & { readonly session: ReadySession }> {
-    const client = await GatewayClient.greeted(simulator, { query });
-    client.identify({ shard, intents });
-    const { d } = await client.dispatch('READY');
-    return Object.assign(client, { session: { id: d.session_id, resumeUrl: d.resume_gateway_url } });
+  /** Connected, identified, READY received. */
+  static async ready(simulator: DiscordSimulator, change: Record<string, unknown> = {}): Promise<GatewayClient> {
+    const client = await GatewayClient.greeted(simulator);
+    client.identify(change);
+    client.sessionId = (await client.dispatch('READY')).d.session_id;
+    return client;
+  }
+
+  /** Connected, and the session resumed. */
+  static async resumed(simulator: DiscordSimulator, sessionId: string, sequence: number): Promise<GatewayClient> {
+    const client = await GatewayClient.greeted(simulator);
+    client.resume(sessionId, sequence);
+    await client.dispatch('RESUMED');
+    return client;
   }
 
   send(op: number, d: unknown): void {
@@ -74,13 +62,8 @@ export class GatewayClient {
   }
 
   identify(change: Record<string, unknown> = {}): void {
-    this.send(GatewayOpcodes.Identify, {
-      token: this.#token,
-      intents: INTENTS,
-      properties: { os: 'linux', browser: 'test', device: 'test' },
-      shard: [0, 1],
-      ...change,
-    });
+    const properties = { os: 'linux', browser: 'test', device: 'test' };
+    this.send(GatewayOpcodes.Identify, { token: this.#token, intents: INTENTS, properties, shard: [0, 1], ...change });
   }
 
   resume(sessionId: string, seq: unknown, change: Record<string, unknown> = {}): void {
@@ -91,39 +74,28 @@ export class GatewayClient {
     this.send(GatewayOpcodes.Heartbeat, sequence);
   }
 
-  /** The first frame of this kind that was not looked at yet; those before it are passed over. */
-  async next(matches: (frame: Frame) => boolean = () => true): Promise<Frame> {
-    const deadline = AbortSignal.timeout(WAIT_MS);
-    while (true) {
-      while (this.#looked < this.frames.length) {
-        const frame = this.frames[this.#looked];
-        this.#looked += 1;
-        if (frame && matches(frame)) return frame;
-      }
-      if (this.#ended) throw new Error(`the connection closed before such a frame; came ${this.#summary()}`);
-      await new Promise<void>((resolve, reject) => {
-        this.#wake = resolve;
-        deadline.onabort = () => reject(new Error(`no such frame within ${WAIT_MS} ms; came ${this.#summary()}`));
-      });
-    }
+  /** The first frame of this kind that was not read yet; those before it are passed over. */
+  next(what: string, matches: (frame: Frame) => boolean): Promise<Frame> {
+    return vi.waitFor(() => {
+      const index = this.frames.findIndex((frame, n) => n >= this.#read && matches(frame));
+      const frame = this.frames[index];
+      if (!frame) throw new Error(`no ${what} among ${JSON.stringify(this.frames.map(({ op, t }) => t ?? op))}`);
+      this.#read = index + 1;
+      return frame;
+    }, WAIT);
   }
 
-  opcode(op: number): Promise<Frame> {
-    return this.next((frame) => frame.op === op);
+  opcode(op: GatewayOpcodes): Promise<Frame> {
+    return this.next(GatewayOpcodes[op], (frame) => frame.op === op);
   }
 
   dispatch(name: string): Promise<Frame> {
-    return this.next((frame) => frame.t === name);
+    return this.next(name, ({ t }) => t === name);
   }
 
-  /** Every dispatch so far. */
-  get dispatches(): Frame[] {
-    return this.frames.filter(({ op }) => op === GatewayOpcodes.Dispatch);
-  }
-
-  /** Sequences of every dispatch so far. */
-  get sequences(): (number | null)[] {
-    return this.dispatches.map(({ s }) => s);
+  /** So far, by name and sequence. */
+  get dispatches(): string[] {
+    return this.frames.flatMap(({ t, s }) => (t === null ? [] : `${t} ${s}`));
   }
 
   /** Resolves when everything that was sent to the gateway before has been handled. */
@@ -132,29 +104,11 @@ export class GatewayClient {
     await this.opcode(GatewayOpcodes.HeartbeatAck);
   }
 
-  async close(code: number): Promise<Closed> {
-    this.socket.close(code);
-    return await this.closed;
+  /** Closes, or breaks the connection. Resolves when the simulator has noticed. */
+  async leave(simulator: DiscordSimulator, code?: number): Promise<void> {
+    const before = simulator.count('disconnect');
+    if (code === undefined) this.socket.terminate();
+    else this.socket.close(code);
+    await simulator.waitFor('disconnect', before + 1);
   }
-
-  /** Breaks the connection. */
-  async drop(): Promise<void> {
-    this.socket.terminate();
-    await this.closed;
-  }
-
-  #summary(): string {
-    return this.frames.map(({ op, t }) => t ?? `op ${op}`).join(', ') || 'nothing';
-  }
-}
-
-interface Ready {
-  readonly shard?: readonly [number, number];
-  readonly intents?: number;
-  readonly query?: string;
-}
-
-export interface ReadySession {
-  readonly id: string;
-  readonly resumeUrl: string;
 }

@@ -1,17 +1,11 @@
-// Sessions that outlive their connections: what is replayed, how far back, for how long, and for whom.
+// Sessions that outlive their connections: what is replayed, how far back, for how long, and what ends them.
 
-import { GatewayCloseCodes, GatewayOpcodes } from 'discord-api-types/v10';
-import { describe, expect, test } from 'vitest';
+import { GatewayOpcodes } from 'discord-api-types/v10';
+import { expect, test } from 'vitest';
+import { ReplayBuffer } from '../../../local/discord/replay-buffer.ts';
 import type { DiscordSimulator } from '../../../local/discord/simulator.ts';
 import { startSimulator } from '../../support/simulator-for-test.ts';
 import { GatewayClient } from './gateway-client.ts';
-
-async function resumed(simulator: DiscordSimulator, sessionId: string, sequence: number): Promise<GatewayClient> {
-  const client = await GatewayClient.greeted(simulator);
-  client.resume(sessionId, sequence);
-  await client.dispatch('RESUMED');
-  return client;
-}
 
 async function refused(simulator: DiscordSimulator, sessionId: string, sequence: number): Promise<GatewayClient> {
   const client = await GatewayClient.greeted(simulator);
@@ -20,255 +14,130 @@ async function refused(simulator: DiscordSimulator, sessionId: string, sequence:
   return client;
 }
 
-describe('replay', () => {
-  test('everything after the sequence comes again as it was, in order, then RESUMED with a sequence of its own', async () => {
-    const simulator = await startSimulator({ guilds: 2 });
-    const client = await GatewayClient.ready(simulator);
-    simulator.burst(50);
-    await client.next(({ s }) => s === 53);
-    await client.drop();
-    const again = await resumed(simulator, client.session.id, 20);
-    expect(again.dispatches.slice(0, -1)).toEqual(client.dispatches.filter(({ s }) => Number(s) > 20));
-    expect(again.dispatches.at(-1)).toMatchObject({ t: 'RESUMED', s: 54, d: null });
-    expect(simulator.violations).toEqual([]);
-  });
-
-  test('what happens while nobody is connected is replayed, and counts in the ledger from then on', async () => {
-    const simulator = await startSimulator({ guilds: 2 });
-    const client = await GatewayClient.ready(simulator);
-    await client.next(({ s }) => s === 3);
-    await client.drop();
-    await simulator.waitFor('disconnect');
-    const missed = [simulator.emit('message.text'), simulator.emit('member.join')];
-    expect([...simulator.ledger.due()].map(({ sequence, sent }) => [sequence, sent])).toEqual([
-      [4, false],
-      [5, false],
-    ]);
-    const again = await resumed(simulator, client.session.id, 3);
-    expect(again.dispatches.map(({ t, s }) => [t, s])).toEqual([
-      ['MESSAGE_CREATE', 4],
-      ['GUILD_MEMBER_ADD', 5],
-      ['RESUMED', 6],
-    ]);
-    expect(again.dispatches[1]?.d).toEqual(missed[1]?.dispatch.d);
-    expect([...simulator.ledger.due()].map(({ sent }) => sent)).toEqual([true, true]);
-  });
-
-  test('a RESUMED is never replayed: its sequence stays empty', async () => {
-    const simulator = await startSimulator({ guilds: 1 });
-    const client = await GatewayClient.ready(simulator);
-    await client.drop();
-    await (await resumed(simulator, client.session.id, 2)).drop();
-    const again = await resumed(simulator, client.session.id, 1);
-    expect(again.dispatches.map(({ t, s }) => [t, s])).toEqual([
-      ['GUILD_CREATE', 2],
-      ['RESUMED', 4],
-    ]);
-  });
-
-  test('READY can be replayed too', async () => {
-    const simulator = await startSimulator({ guilds: 1 });
-    const client = await GatewayClient.ready(simulator);
-    await client.drop();
-    const again = await resumed(simulator, client.session.id, 0);
-    expect(again.dispatches[0]).toEqual(client.dispatches[0]);
-  });
-
-  test('new events follow the replay on the new connection', async () => {
-    const simulator = await startSimulator({ guilds: 1 });
-    const client = await GatewayClient.ready(simulator);
-    await client.drop();
-    const again = await resumed(simulator, client.session.id, 2);
-    const { sequence } = simulator.emit('message.text');
-    expect((await again.dispatch('MESSAGE_CREATE')).s).toBe(sequence);
-  });
+test('everything after the sequence comes again as it was, then RESUMED with a sequence of its own', async () => {
+  const simulator = await startSimulator({ guilds: 2 });
+  const client = await GatewayClient.ready(simulator);
+  simulator.burst(50);
+  await client.next('the last', ({ s }) => s === 53);
+  await client.leave(simulator);
+  const again = await GatewayClient.resumed(simulator, client.sessionId, 0);
+  const dispatches = again.frames.filter(({ t }) => t !== null);
+  expect(dispatches.slice(0, -1)).toEqual(client.frames.filter(({ t }) => t !== null));
+  expect(dispatches.at(-1)).toMatchObject({ t: 'RESUMED', s: 54, d: null });
 });
 
-describe('how far back', () => {
-  test('a sequence that the buffer no longer reaches gets op 9 with false, and the session is lost', async () => {
-    const simulator = await startSimulator({ guilds: 1, replayBufferEvents: 10 });
-    const client = await GatewayClient.ready(simulator);
-    simulator.burst(30);
-    await client.next(({ s }) => s === 32);
-    await client.drop();
-    await refused(simulator, client.session.id, 21);
-    expect(simulator.ledger.lost).toEqual([
-      expect.objectContaining({
-        sessionId: client.session.id,
-        reason: 'resumed from before the replay buffer',
-        lastSequence: 32,
-        lastSent: 32,
-      }),
-    ]);
-    await refused(simulator, client.session.id, 32);
-    expect(simulator.violations).toEqual([]);
-  });
+test('what happens without a connection is replayed and only then sent in the ledger; RESUMED is never replayed', async () => {
+  const simulator = await startSimulator({ guilds: 1 });
+  const client = await GatewayClient.ready(simulator);
+  await client.leave(simulator);
+  await (await GatewayClient.resumed(simulator, client.sessionId, 2)).leave(simulator);
+  simulator.emit('message.text');
+  simulator.emit('message.by-bot');
+  simulator.emit('member.join');
+  const due = () => [...simulator.ledger.due()].map(({ sequence, sent }) => `${sequence} ${sent}`);
+  expect(due()).toEqual(['4 false', '6 false']);
+  const again = await GatewayClient.resumed(simulator, client.sessionId, 1);
+  const events = ['MESSAGE_CREATE 4', 'MESSAGE_CREATE 5', 'GUILD_MEMBER_ADD 6'];
+  expect(again.dispatches).toEqual(['GUILD_CREATE 2', ...events, 'RESUMED 7']);
+  expect(due()).toEqual(['4 true', '6 true']);
+});
 
-  test('the oldest kept sequence still resumes', async () => {
-    const simulator = await startSimulator({ guilds: 1, replayBufferEvents: 10 });
-    const client = await GatewayClient.ready(simulator);
-    simulator.burst(30);
-    await client.next(({ s }) => s === 32);
-    await client.drop();
-    const again = await resumed(simulator, client.session.id, 22);
-    expect(again.sequences).toEqual([23, 24, 25, 26, 27, 28, 29, 30, 31, 32, 33]);
-  });
+test('the buffer reaches back so far and no further; a RESUME from before gets op 9 with false and ends the session', async () => {
+  const simulator = await startSimulator({ guilds: 1, replayBufferEvents: 10 });
+  const client = await GatewayClient.ready(simulator);
+  simulator.burst(30);
+  await client.next('the last', ({ s }) => s === 32);
+  await client.leave(simulator);
+  const again = await GatewayClient.resumed(simulator, client.sessionId, 22);
+  expect(again.dispatches).toHaveLength(11);
+  await again.leave(simulator);
+  await refused(simulator, client.sessionId, 22);
+  expect(simulator.ledger.session(client.sessionId)?.lost).toBe('resumed from before the replay buffer');
+  const unknown = await refused(simulator, client.sessionId, 33);
+  unknown.identify();
+  await unknown.dispatch('READY');
+  expect(simulator.violations).toEqual([]);
+});
 
-  test('more than the buffer holds while nobody is connected loses the session at once', async () => {
-    const simulator = await startSimulator({ guilds: 1, replayBufferEvents: 10 });
-    const client = await GatewayClient.ready(simulator);
-    await client.next(({ s }) => s === 2);
-    await client.drop();
-    await simulator.waitFor('disconnect');
-    simulator.burst(10);
-    expect(simulator.ledger.lost).toEqual([]);
-    simulator.burst(5);
-    expect(simulator.ledger.lost).toEqual([
-      expect.objectContaining({ reason: 'the replay buffer was overfilled', lastSequence: 13, lastSent: 2 }),
-    ]);
-    await refused(simulator, client.session.id, 2);
-  });
+test('the replay buffer keeps its sequences over many drops', () => {
+  const buffer = new ReplayBuffer<number>(1_000);
+  for (let n = 1; n <= 100_000; n += 1) expect(buffer.push(n)).toBe(n);
+  expect([buffer.first, buffer.last]).toEqual([99_001, 100_000]);
+  expect(buffer.after(99_500)?.[0]).toBe(99_501);
+  expect(buffer.after(99_000)).toHaveLength(1_000);
+  expect(buffer.after(98_999)).toBeUndefined();
+});
 
-  test('a sequence that was never sent is 4007, and ends the session', async () => {
+test('more than the buffer holds without a connection ends the session at once', async () => {
+  const simulator = await startSimulator({ guilds: 1, replayBufferEvents: 10 });
+  const client = await GatewayClient.ready(simulator);
+  await client.leave(simulator);
+  for (let n = 0; n < 10; n += 1) simulator.emit('message.text');
+  expect(simulator.count('lost')).toBe(0);
+  simulator.emit('message.text');
+  expect(simulator.ledger.session(client.sessionId)).toMatchObject({ lastSequence: 13, lastSent: 2 });
+  expect(simulator.sessions).toEqual([]);
+  await refused(simulator, client.sessionId, 2);
+});
+
+test('a sequence that was never sent is 4007, and ends the session', async () => {
+  const simulator = await startSimulator({ guilds: 1 });
+  const client = await GatewayClient.ready(simulator);
+  await client.leave(simulator);
+  const again = await GatewayClient.greeted(simulator);
+  again.resume(client.sessionId, 3);
+  expect(await again.closed).toBe(4007);
+  expect(simulator.violations[0]?.sentence).toBe("RESUME has the sequence 3, but this session's last is 2");
+  await refused(simulator, client.sessionId, 2);
+});
+
+test('a session without a connection expires; a RESUME in time stops the clock', async () => {
+  const simulator = await startSimulator({ guilds: 2, sessionTtlMs: 1_000 });
+  const gone = await GatewayClient.ready(simulator, { shard: [0, 2] });
+  const back = await GatewayClient.ready(simulator, { shard: [1, 2] });
+  await gone.leave(simulator);
+  await back.leave(simulator);
+  await GatewayClient.resumed(simulator, back.sessionId, 1);
+  await simulator.waitFor('lost');
+  expect(simulator.ledger.session(gone.sessionId)?.lost).toBe('expired');
+  await new Promise((resolve) => setTimeout(resolve, 1_100));
+  expect(simulator.sessions.map(({ id }) => id)).toEqual([back.sessionId]);
+});
+
+test.each([
+  ['client', false, [3000, 4000, 4200]],
+  ['client', true, [1000, 1001]],
+  ['server', false, [4000, 4002, 4003, 4005, 4008, 1000, 1001, 1011]],
+  ['server', true, [4001, 4004, 4007, 4009, 4010, 4011, 4012, 4013, 4014]],
+] as const)('whether a close by the %s ends the session: %s after %j', async (by, ends, codes) => {
+  for (const code of codes) {
     const simulator = await startSimulator({ guilds: 1 });
     const client = await GatewayClient.ready(simulator);
-    await client.drop();
-    const again = await GatewayClient.greeted(simulator);
-    again.resume(client.session.id, 3);
-    expect((await again.closed).code).toBe(GatewayCloseCodes.InvalidSeq);
-    expect(simulator.violations[0]?.sentence).toBe('RESUME says 3, but this session only came to 2');
-    await refused(simulator, client.session.id, 2);
-  });
-
-  test('by default heartbeats trim nothing; when they do, they trim up to their sequence', async () => {
-    for (const trimReplayOnHeartbeat of [false, true]) {
-      const simulator = await startSimulator({ guilds: 1, trimReplayOnHeartbeat });
-      const client = await GatewayClient.ready(simulator);
-      simulator.burst(20);
-      await client.next(({ s }) => s === 22);
-      client.heartbeat(15);
-      client.heartbeat(10);
-      await client.settled();
-      await client.drop();
-      if (trimReplayOnHeartbeat) {
-        expect((await resumed(simulator, client.session.id, 15)).sequences.slice(0, 2)).toEqual([16, 17]);
-        await refused(simulator, client.session.id, 14);
-      } else {
-        expect((await resumed(simulator, client.session.id, 14)).sequences[0]).toBe(15);
-      }
+    if (by === 'client') await client.leave(simulator, code);
+    else {
+      simulator.close(0, code);
+      expect(await client.closed).toBe(code);
+      await simulator.waitFor('disconnect');
     }
-  });
+    if (ends) await refused(simulator, client.sessionId, 1);
+    else await GatewayClient.resumed(simulator, client.sessionId, 1);
+    expect([code, simulator.violations]).toEqual([code, []]);
+  }
 });
 
-describe('for how long', () => {
-  test('a session without a connection expires; with one it does not', async () => {
-    const simulator = await startSimulator({ guilds: 2, sessionTtlMs: 150 });
-    const gone = await GatewayClient.ready(simulator, { shard: [0, 2] });
-    const stays = await GatewayClient.ready(simulator, { shard: [1, 2] });
-    await gone.drop();
-    await simulator.waitFor('lost');
-    expect(simulator.ledger.lost).toEqual([expect.objectContaining({ sessionId: gone.session.id, reason: 'expired' })]);
-    await refused(simulator, gone.session.id, 2);
-    await stays.settled();
-    expect(simulator.sessions.map(({ id }) => id)).toEqual([stays.session.id]);
-  });
+test('the older socket of a resumed session is closed, or left open, and then both get what happens', async () => {
+  const closing = await startSimulator({ guilds: 1 });
+  const closed = await GatewayClient.ready(closing);
+  const newer = await GatewayClient.resumed(closing, closed.sessionId, 2);
+  expect(await closed.closed).toBe(4000);
+  closing.emit('message.text');
+  await newer.dispatch('MESSAGE_CREATE');
 
-  test('a RESUME in time stops the clock', async () => {
-    const simulator = await startSimulator({ guilds: 1, sessionTtlMs: 300 });
-    const client = await GatewayClient.ready(simulator);
-    await client.drop();
-    const again = await resumed(simulator, client.session.id, 1);
-    const from = performance.now();
-    await simulator.waitUntil('longer than a session lives', () => performance.now() - from > 400);
-    await again.settled();
-    expect(simulator.ledger.lost).toEqual([]);
-  });
-
-  test.each([1000, 1001])('a client that closes with %i ends its session', async (code) => {
-    const simulator = await startSimulator({ guilds: 1 });
-    const client = await GatewayClient.ready(simulator);
-    await client.close(code);
-    await simulator.waitFor('lost');
-    expect(simulator.ledger.lost[0]?.reason).toBe(`closed by the client with ${code}`);
-    await refused(simulator, client.session.id, 1);
-  });
-
-  test.each([4200, 4000, 3000])('a client that closes with %i keeps it', async (code) => {
-    const simulator = await startSimulator({ guilds: 1 });
-    const client = await GatewayClient.ready(simulator);
-    await client.close(code);
-    await resumed(simulator, client.session.id, 1);
-  });
-
-  test('forgotten sessions are lost: those without a connection at once, the others when theirs ends', async () => {
-    const simulator = await startSimulator({ guilds: 2 });
-    const without = await GatewayClient.ready(simulator, { shard: [0, 2] });
-    const connected = await GatewayClient.ready(simulator, { shard: [1, 2] });
-    await without.drop();
-    await simulator.waitFor('disconnect');
-    simulator.forgetSessions();
-    expect(simulator.ledger.lost.map(({ sessionId }) => sessionId)).toEqual([without.session.id]);
-    await connected.settled();
-    await connected.drop();
-    await refused(simulator, connected.session.id, 1);
-    expect(simulator.ledger.lost.map(({ reason }) => reason)).toEqual(['forgotten', 'forgotten']);
-  });
-});
-
-describe('for whom', () => {
-  test('the older socket of a resumed session is closed', async () => {
-    const simulator = await startSimulator({ guilds: 1 });
-    const older = await GatewayClient.ready(simulator);
-    const newer = await resumed(simulator, older.session.id, 1);
-    expect((await older.closed).code).toBe(4000);
-    simulator.emit('message.text');
-    await newer.dispatch('MESSAGE_CREATE');
-    expect(simulator.sessions.map(({ attached }) => attached)).toEqual([true]);
-    expect(simulator.violations).toEqual([]);
-  });
-
-  test('or left open, and then both get what happens', async () => {
-    const simulator = await startSimulator({ guilds: 1, closeOlderSocket: false });
-    const older = await GatewayClient.ready(simulator);
-    const newer = await resumed(simulator, older.session.id, 1);
-    simulator.emit('message.text');
-    const [a, b] = [await older.dispatch('MESSAGE_CREATE'), await newer.dispatch('MESSAGE_CREATE')];
-    expect(a).toEqual(b);
-    await older.drop();
-    simulator.emit('message.text');
-    expect((await newer.dispatch('MESSAGE_CREATE')).s).toBe(Number(b.s) + 1);
-    expect(simulator.ledger.lost).toEqual([]);
-  });
-
-  test('the address of the RESUME is seen', async () => {
-    const simulator = await startSimulator({ guilds: 1 });
-    const client = await GatewayClient.ready(simulator);
-    const addresses: boolean[] = [];
-    simulator.events.on('resume', ({ byResumeUrl }) => addresses.push(byResumeUrl));
-    await client.drop();
-    await (await resumed(simulator, client.session.id, 1)).drop();
-    const proper = await GatewayClient.greeted(simulator, { url: client.session.resumeUrl });
-    proper.resume(client.session.id, 1);
-    await proper.dispatch('RESUMED');
-    expect(addresses).toEqual([false, true]);
-  });
-
-  test('a session of another shard count is resumed as it is', async () => {
-    const simulator = await startSimulator({ guilds: 6 });
-    const two = await GatewayClient.ready(simulator, { shard: [1, 2] });
-    const three = await GatewayClient.ready(simulator, { shard: [1, 3] });
-    await two.drop();
-    const again = await resumed(simulator, two.session.id, 1);
-    expect(again.dispatches.filter(({ t }) => t === 'GUILD_CREATE')).toHaveLength(3);
-    expect(three.dispatches[0]?.d.guilds).toHaveLength(2);
-  });
-
-  test('an unknown session gets op 9 with false, and may IDENTIFY on the same socket', async () => {
-    const simulator = await startSimulator({ guilds: 1 });
-    const client = await refused(simulator, 'no-such-session', 5);
-    client.identify();
-    await client.dispatch('READY');
-    expect(simulator.violations).toEqual([]);
-    expect([simulator.count('resume'), simulator.count('refused')]).toEqual([1, 1]);
-  });
+  const leaving = await startSimulator({ guilds: 1, closeOlderSocket: false });
+  const older = await GatewayClient.ready(leaving);
+  const second = await GatewayClient.resumed(leaving, older.sessionId, 2);
+  leaving.emit('message.text');
+  expect(await older.dispatch('MESSAGE_CREATE')).toEqual(await second.dispatch('MESSAGE_CREATE'));
+  await older.leave(leaving);
+  expect(leaving.sessions.map(({ attached }) => attached)).toEqual([true]);
 });

@@ -2,75 +2,51 @@
 import { mkdtempSync, rmSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
-import { afterEach, beforeEach, describe, expect, it, vi } from 'vitest';
+import { afterAll, afterEach, expect, it, vi } from 'vitest';
 import { buildArguments, type Engine, findEngine, OWN, runArguments } from '../../../local/rehearsal/engine.ts';
 
 const DOCKER: Engine = { kind: 'docker', store: [] };
 const PODMAN: Engine = { kind: 'podman', store: ['--root', '/r'] };
-const BUILDAH: Engine = { kind: 'buildah', store: ['--root', '/r'] };
 const ASSET = { dockerFile: 'service/Dockerfile' };
 const TASK = { user: '65532:65532', readOnly: true, dropped: ['ALL'], init: true, memoryMiB: 512 };
+const BUILT = 'build --tag t --file service/Dockerfile --platform linux/arm64';
 
 it("Docker builds as the CDK's CLI does, with nothing of ours", () => {
-  expect(buildArguments(DOCKER, ASSET, { tag: 't', platform: 'linux/arm64' }).join(' ')).toBe(
-    'build --tag t --file service/Dockerfile --platform linux/arm64 .',
-  );
+  expect(buildArguments(DOCKER, ASSET, { tag: 't', platform: 'linux/arm64' }).join(' ')).toBe(`${BUILT} .`);
 });
 
-it.each([PODMAN, BUILDAH])('$kind builds without a daemon, and gets the platform of the builder', (engine) => {
-  const bases = { BUILD_IMAGE: 'a', RUNTIME_IMAGE: 'b' };
-  const built = buildArguments(engine, ASSET, { tag: 't', platform: 'linux/arm64', bases, secrets: { ca: '/ca.pem' } });
-  expect(built.join(' ')).toBe(
-    `build --tag t --file service/Dockerfile --platform linux/arm64 --isolation chroot --format docker --layers --build-arg BUILD_IMAGE=a --build-arg RUNTIME_IMAGE=b --build-arg BUILDPLATFORM=linux/${OWN} --secret id=ca,src=/ca.pem .`,
+it('Podman builds without a daemon, and gets the platform of the builder', () => {
+  const options = { tag: 't', platform: 'linux/arm64', bases: { RUNTIME_IMAGE: 'b' }, secrets: { ca: '/ca.pem' } };
+  expect(buildArguments(PODMAN, ASSET, options).join(' ')).toBe(
+    `${BUILT} --isolation chroot --format docker --layers --build-arg RUNTIME_IMAGE=b --build-arg BUILDPLATFORM=linux/${OWN} --secret id=ca,src=/ca.pem .`,
   );
 });
 
 it.each([DOCKER, PODMAN])('$kind runs a task as its definition says', (engine) => {
-  const text = runArguments(engine, TASK, {
-    name: 'n',
-    environment: { PORT: '0' },
-    mounts: { '/ca.pem': '/run/ca.pem' },
-  }).join(' ');
-  for (const part of [
-    '--user 65532:65532',
-    '--read-only',
-    '--cap-drop ALL',
-    '--init',
-    '--memory 512m',
-    '--env PORT=0',
-    '--volume /ca.pem:/run/ca.pem:ro',
-  ])
-    expect(text).toContain(part);
+  const options = { name: 'n', environment: { PORT: '0' }, mounts: { '/ca.pem': '/run/ca.pem' } };
   // Podman's own writable folders are not there on Fargate.
-  expect(text.includes('--read-only-tmpfs=false')).toBe(engine.kind === 'podman');
+  const readOnly = engine === PODMAN ? '--read-only --read-only-tmpfs=false' : '--read-only';
+  expect(runArguments(engine, TASK, options).join(' ')).toBe(
+    `run --rm --name n --pull never --network host --user 65532:65532 --memory 512m --init ${readOnly} --cap-drop ALL ` +
+      '--ulimit nofile=1024:1024 --ulimit nproc=1024:1024 --volume /ca.pem:/run/ca.pem:ro --env PORT=0',
+  );
+  const free = runArguments(engine, { ...TASK, readOnly: false, dropped: [], init: false }, { name: 'n' }).join(' ');
+  expect(free).not.toMatch(/--read-only|--cap-drop|--init/);
 });
 
-it('what the definition does not say is not done', () => {
-  const text = runArguments(PODMAN, { ...TASK, readOnly: false, dropped: [], init: false }, { name: 'n' }).join(' ');
-  expect(text).not.toMatch(/--read-only|--cap-drop|--init/);
-});
+const folder = mkdtempSync(join(tmpdir(), 'ingestor-engines-'));
+afterAll(() => rmSync(folder, { recursive: true, force: true }));
+afterEach(() => vi.unstubAllEnvs());
 
-describe('of the engines that are installed', () => {
-  let folder: string;
-  beforeEach(() => {
-    folder = mkdtempSync(join(tmpdir(), 'ingestor-engines-'));
-  });
-  afterEach(() => {
-    vi.unstubAllEnvs();
-    rmSync(folder, { recursive: true, force: true });
-  });
-
-  it.each<[Record<string, 'works' | 'fails'>, string | undefined]>([
-    [{ docker: 'works', podman: 'works' }, 'docker'],
-    // A client without its daemon.
-    [{ docker: 'fails', podman: 'works', buildah: 'works' }, 'podman'],
-    [{ podman: 'fails', buildah: 'works' }, 'buildah'],
-    [{ docker: 'fails' }, undefined],
-    [{}, undefined],
-  ])('%j: the first that works is taken: %s', async (installed, expected) => {
-    vi.stubEnv('PATH', folder);
-    for (const [name, state] of Object.entries(installed))
-      writeFileSync(join(folder, name), `#!/bin/sh\nexit ${state === 'works' ? 0 : 1}\n`, { mode: 0o755 });
-    expect((await findEngine(folder))?.kind).toBe(expected);
-  });
+it.each<[Record<string, 0 | 1>, string | undefined]>([
+  [{ docker: 0, podman: 0, buildah: 0 }, 'docker'],
+  // A client without its daemon.
+  [{ docker: 1, podman: 0, buildah: 0 }, 'podman'],
+  [{ docker: 1, podman: 1, buildah: 0 }, 'buildah'],
+  [{ docker: 1, podman: 1, buildah: 1 }, undefined],
+])('of engines that exit with %j, the first that works is taken: %s', async (exits, expected) => {
+  vi.stubEnv('PATH', folder);
+  for (const [name, code] of Object.entries(exits))
+    writeFileSync(join(folder, name), `#!/bin/sh\nexit ${code}\n`, { mode: 0o755 });
+  expect((await findEngine(folder))?.kind).toBe(expected);
 });

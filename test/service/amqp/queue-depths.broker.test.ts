@@ -1,16 +1,16 @@
-// How many messages wait, asked of the real broker.
+// How many messages are ready, by the real broker.
 
 import { once } from 'node:events';
 import { afterEach, beforeEach, expect, it } from 'vitest';
 import { BrokerConnection } from '../../../service/amqp/connection.ts';
 import { QueueDepths } from '../../../service/amqp/queue-depths.ts';
 import { makeVhost, type Vhost } from '../../support/broker.ts';
-import { fixedLogin, type Hand, hand, makeUser, type User } from '../../support/broker-play.ts';
+import { type BrokerClient, brokerClient, fixedLogin, makeUser, type User } from '../../support/broker-client.ts';
 import { eventually, type LogLines, logLines } from '../../support/log-lines.ts';
 
 let vhost: Vhost;
 let user: User;
-let broker: Hand;
+let broker: BrokerClient;
 let lines: LogLines;
 let connection: BrokerConnection;
 let depths: QueueDepths;
@@ -18,7 +18,7 @@ let depths: QueueDepths;
 beforeEach(async () => {
   vhost = await makeVhost('depths');
   user = await makeUser(vhost);
-  broker = await hand(vhost.url());
+  broker = await brokerClient(vhost.url());
   lines = logLines();
   connection = new BrokerConnection({ name: 'depths', login: fixedLogin(user.url), log: lines.log });
   depths = new QueueDepths(connection, ['first', 'second', 'third'], lines.log);
@@ -49,7 +49,7 @@ it('knows the depth of each queue as soon as there is a connection', async () =>
   expect(Object.fromEntries(depths.depths)).toEqual({ first: 3, second: 0, third: 12 });
 });
 
-it('has no depth of a queue that is missing, knows the others, and says so once', async () => {
+it('has no depth of a queue that is missing, knows the others, and logs it once', async () => {
   await fill('first', 3);
   await fill('third', 1);
   connection.start();
@@ -59,7 +59,7 @@ it('has no depth of a queue that is missing, knows the others, and says so once'
   const lost = once(connection, 'lost');
   await user.dropConnections();
   await lost;
-  // Missing data, not the figures of before.
+  // Missing data, not the last values.
   expect(depths.depths.size).toBe(0);
   await eventually('they are known again', () => depths.depths.size === 2);
   expect(lines.lines.filter(({ msg }) => msg.includes('cannot ask'))).toHaveLength(1);

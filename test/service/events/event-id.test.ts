@@ -1,5 +1,4 @@
 import { Buffer } from 'node:buffer';
-import fc from 'fast-check';
 import { describe, expect, test } from 'vitest';
 import { eventId, gapEventId, traceparent, uuidV5 } from '../../../service/events/event-id.ts';
 
@@ -10,7 +9,7 @@ test('a UUID of version 5 is that of RFC 9562', () => {
 });
 
 describe('the id of an event', () => {
-  test('is what it always was: workers have stored it', () => {
+  test('never changes: workers have stored it', () => {
     expect(eventId('fd4f4f6e8d9e4a0c8a3f3d1b2c5e7a90', 42)).toBe('250239c7-dc0d-560e-b175-9037305871d8');
     expect(gapEventId('fd4f4f6e8d9e4a0c8a3f3d1b2c5e7a90')).toBe('ea526059-07e3-5759-846e-d1be7c4ccff9');
   });
@@ -20,14 +19,6 @@ describe('the id of an event', () => {
       Array.from({ length: 1000 }, (_, sequence) => eventId(session, sequence)),
     );
     expect(new Set(ids).size).toBe(4000);
-  });
-
-  test('is a valid UUID of version 5', () => {
-    fc.assert(
-      fc.property(fc.string(), fc.nat(), (session, sequence) => {
-        expect(eventId(session, sequence)).toMatch(/^[\da-f]{8}-[\da-f]{4}-5[\da-f]{3}-[89ab][\da-f]{3}-[\da-f]{12}$/);
-      }),
-    );
   });
 });
 

@@ -8,7 +8,6 @@ import type {
   GatewayGuildMemberUpdateDispatchData,
   GatewayMessageCreateDispatchData,
 } from 'discord-api-types/v10';
-import { GatewayDispatchEvents } from 'discord-api-types/v10';
 import { describe, expect, expectTypeOf, test } from 'vitest';
 import { DiscordEventPayload, payloadJsonSchema } from '../../../service/events/payload.ts';
 import { removedFields } from '../../../service/events/privacy.ts';
@@ -71,41 +70,14 @@ describe('docs/discord-event-payload.schema.json', () => {
     expect(committed).toEqual(JSON.parse(JSON.stringify(payloadJsonSchema())));
   });
 
-  test("has for each event Discord's documentation and what is removed, and an open `data`", () => {
-    const events: { properties: Record<string, { const?: string; pattern?: string; description: string }> }[] =
-      committed.anyOf;
-    expect(events).toHaveLength(Object.keys(ROUTES).length);
-    for (const { dispatch, family } of Object.values(ROUTES)) {
+  test("links each event to Discord's documentation, names what is removed, and leaves `data` open", () => {
+    for (const [index, { dispatch }] of Object.values(ROUTES).entries()) {
       if (dispatch === null) continue;
-      const { properties } =
-        events.find(({ properties: { eventType } }) =>
-          new RegExp(eventType?.pattern ?? `^${eventType?.const}$`).test(
-            family === 'interaction.command' || family === 'interaction.autocomplete' ? `${family}.x` : family,
-          ),
-        ) ?? expect.fail(`no schema of ${family}`);
-      const { data } = properties;
-      expect(data).toMatchObject({ type: 'object' });
+      const { data } = committed.anyOf[index].properties;
+      expect(data.type).toBe('object');
       expect(data).not.toHaveProperty('additionalProperties');
-      const anchor = dispatch.toLowerCase().replaceAll('_', '-');
-      expect(data?.description).toContain(`https://discord.com/developers/docs/events/gateway-events#${anchor}`);
-      for (const name of removedFields(dispatch)) expect(data?.description).toMatch(new RegExp(`[ ,]${name}[,.]`));
+      expect(data.description).toContain(`gateway-events#${dispatch.toLowerCase().replaceAll('_', '-')})`);
+      for (const name of removedFields(dispatch)) expect(data.description).toMatch(new RegExp(`[ ,]${name}[,.]`));
     }
   });
-});
-
-test('what is said to be removed is what the issue of each dispatch removes', () => {
-  const content = ['attachments', 'components', 'content', 'embeds', 'matched_content', 'message_snapshots', 'poll'];
-  expect(removedFields(GatewayDispatchEvents.AutoModerationActionExecution).toSorted()).toEqual(content);
-  expect(removedFields(GatewayDispatchEvents.InteractionCreate)).toEqual(['token']);
-  expect(removedFields(GatewayDispatchEvents.MessageUpdate).toSorted()).toEqual([
-    'activity',
-    'attachments',
-    'components',
-    'content',
-    'embeds',
-    'nonce',
-    'poll',
-    'resolved',
-    'thread',
-  ]);
 });

@@ -2,10 +2,8 @@ import { Buffer } from 'node:buffer';
 import fc from 'fast-check';
 import { describe, expect, test } from 'vitest';
 import { QUEUES } from '../../../service/contract/names.ts';
-import { EVENTS } from '../../../service/events/payload.ts';
 import {
   family,
-  MAX_ROUTING_KEY_BYTES,
   NEEDED_INTENTS,
   namedKey,
   ROUTES,
@@ -13,7 +11,7 @@ import {
   safeWord,
 } from '../../../service/events/routing.ts';
 
-test('the table is the one of the design', () => {
+test('the table', () => {
   const rows = ROUTING_KEY_FAMILIES.map((row) => [
     row.dispatch,
     row.named ? `${row.family}.<name>` : row.family,
@@ -40,25 +38,13 @@ test('the intents that the table needs', () => {
   expect(NEEDED_INTENTS).toEqual(['Guilds', 'GuildMembers', 'GuildMessages']);
 });
 
-test('every family has a contract, and every contract a family', () => {
-  expect(Object.keys(EVENTS).toSorted()).toEqual(ROUTING_KEY_FAMILIES.map((row) => row.family).toSorted());
-});
-
-describe('family', () => {
-  test('leaves the name of a command out', () => {
-    expect(family('interaction.command.ban')).toBe('interaction.command');
-    expect(family('interaction.autocomplete.play')).toBe('interaction.autocomplete');
-  });
-
-  test('is the event type itself where there is no name', () => {
-    for (const row of ROUTING_KEY_FAMILIES) expect(family(row.family)).toBe(row.family);
-  });
-
-  test('is one word for all that the table does not have', () => {
-    for (const type of ['', 'interaction', 'interaction.unheard.x', 'member', '__proto__', 'constructor.name']) {
-      expect(family(type)).toBe('other');
-    }
-  });
+test('the family of an event type is without the name of a command, and one word for all that is not in the table', () => {
+  for (const row of ROUTING_KEY_FAMILIES) {
+    expect(family(row.family)).toBe(row.family);
+    expect(family(`${row.family}.ban`)).toBe(row.family);
+  }
+  for (const type of ['', 'interaction', 'interaction.unknown.x', 'member', '__proto__', 'constructor.name'])
+    expect(family(type)).toBe('other');
 });
 
 describe('a command in a routing key', () => {
@@ -78,11 +64,6 @@ describe('a command in a routing key', () => {
   test('is cut between characters, at the most that AMQP takes', () => {
     const key = namedKey(ROUTES.command, '🦆'.repeat(200));
     expect(key).toBe(`interaction.command.${'🦆'.repeat(58)}`);
-    expect(Buffer.byteLength(key)).toBeLessThanOrEqual(MAX_ROUTING_KEY_BYTES);
-    expect(Buffer.byteLength(`${key}🦆`)).toBeGreaterThan(MAX_ROUTING_KEY_BYTES);
-  });
-
-  test('uses every byte there is', () => {
     expect(Buffer.byteLength(namedKey(ROUTES.command, 'x'.repeat(1000)))).toBe(255);
   });
 
@@ -96,7 +77,7 @@ describe('a command in a routing key', () => {
         expect(key.split('.')).toHaveLength(3);
         expect(key.slice('interaction.command.'.length)).toMatch(/^[^.*#\s\p{Cc}]+$/u);
       }),
-      { numRuns: 2000 },
+      { numRuns: 500 },
     );
   });
 

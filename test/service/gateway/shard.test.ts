@@ -11,6 +11,8 @@ import { IdentifyGate } from '../../../service/gateway/identify-gate.ts';
 import { type SessionPort, Shard } from '../../../service/gateway/shard.ts';
 import { type LogLines, logLines } from '../../support/log-lines.ts';
 
+vi.setConfig({ testTimeout: 10_000, hookTimeout: 10_000 });
+
 let lines: LogLines;
 let shard: Shard;
 
@@ -43,10 +45,12 @@ function startShard({ resumeUrl, general }: { resumeUrl?: string; general?: stri
     disconnected: () => undefined,
     refused: () => true,
   };
+  // The secret has one value.
+  const refresh = vi.fn(async () => false).mockResolvedValueOnce(true);
   shard = new Shard({
     id: 0,
     session,
-    token: new BotToken({ from: 'here', read: async () => 'token', refresh: async () => true }, lines.log),
+    token: new BotToken({ from: 'here', read: async () => 'token', refresh }, lines.log),
     information,
     gate: new IdentifyGate(information, { acquire: async () => () => undefined }, lines.log),
     intents: 0,
@@ -97,7 +101,7 @@ const urlOf = (address: unknown): string => `ws://127.0.0.1:${(address as Addres
 const hello = (socket: WebSocket) =>
   socket.send(JSON.stringify({ op: GatewayOpcodes.Hello, d: { heartbeat_interval: 41_250 } }));
 
-/** The sockets have their say. */
+/** So that sockets can deliver what was sent. */
 async function turns(count: number): Promise<void> {
   for (let turn = 0; turn < count; turn += 1) await new Promise((resolve) => void setImmediate(resolve));
 }
@@ -197,4 +201,25 @@ it("a session does not wait more than 5 s for the gateway's address, and falls b
   expect(received).toHaveLength(2);
   await vi.advanceTimersByTimeAsync(1_000);
   await until(() => received.includes(GatewayOpcodes.Resume));
+});
+
+it('a rejected token is reported, and waited for', async () => {
+  const { url } = await peer((socket, op) => (op === undefined ? hello(socket) : socket.close(4004)));
+  startShard({ resumeUrl: url });
+  await until(() => ends().length === 1);
+  await vi.advanceTimersByTimeAsync(1_000);
+  expect(lines.lines.at(-1)?.msg).toBe('no usable bot token: waiting for another one');
+});
+
+it('connections that come to RESUMED are followed by the next within 2 s, however many end', async () => {
+  const { url } = await peer((socket, op) => {
+    if (op === undefined) return hello(socket);
+    socket.send(JSON.stringify({ op: GatewayOpcodes.Dispatch, t: 'RESUMED', s: 8, d: {} }));
+    socket.close(4000);
+  });
+  startShard({ resumeUrl: url });
+  for (let ended = 1; ended <= 7; ended += 1) {
+    await until(() => ends().length === ended);
+    await vi.advanceTimersByTimeAsync(2_000);
+  }
 });

@@ -8,7 +8,7 @@ import { EXCHANGES, LEASE_QUEUE_ARGUMENTS, leaseQueue } from '../../../service/c
 import { LeaseKeeper } from '../../../service/lease/lease-keeper.ts';
 import type { ShardGroup } from '../../../service/lease/take-over.ts';
 import { makeVhost, type Vhost } from '../../support/broker.ts';
-import { fixedLogin, type Hand, hand, makeUser, type User } from '../../support/broker-play.ts';
+import { type BrokerClient, brokerClient, fixedLogin, makeUser, type User } from '../../support/broker-client.ts';
 import { eventually, type LogLines, logLines } from '../../support/log-lines.ts';
 import { resumeState } from './records.ts';
 
@@ -26,13 +26,13 @@ interface Task {
 }
 
 let vhost: Vhost;
-let broker: Hand;
+let broker: BrokerClient;
 const tasks: Task[] = [];
 const connections: BrokerConnection[] = [];
 
 beforeEach(async () => {
   vhost = await makeVhost('lease');
-  broker = await hand(vhost.url());
+  broker = await brokerClient(vhost.url());
 });
 
 afterEach(async () => {

@@ -142,7 +142,8 @@ describe('an owner takes over again from a record when', () => {
   });
 });
 
-it('never uses an epoch twice', () => {
+it('counts its records, and never uses an epoch twice', () => {
+  expect(played(...OWNER, lost, mine('mine', 1), storing).state).toMatchObject({ epoch: 4, commit: 2 });
   expect(played(...OWNER, lost, unanswered, claim('c'), waited()).state).toMatchObject({ kind: 'owner', epoch: 6 });
 });
 

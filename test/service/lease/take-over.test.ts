@@ -81,7 +81,7 @@ describe('sessions are lost', () => {
     takeOver({ group: 1, shardLayout: TWO, record: undefined, unreadable: { body: Buffer.from(body), timestamp } }, now)
       .lost;
 
-  it('when the record is unreadable, under ids that are the same whoever finds it', () => {
+  it('when the record is unreadable, under ids that are the same in every process', () => {
     const lost = unreadableFor('?', 5);
     const sha1 = '5bab61eb53176449e25c2c82f172b82cb13ffb9d';
     expect(lost).toMatchObject([

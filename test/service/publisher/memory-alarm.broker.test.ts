@@ -1,18 +1,19 @@
-// A broker in memory alarm reads from nobody who publishes. The connection stays, the messages wait in the outbox, and
-// all of them arrive once the alarm is over. On a node of its own, because the alarm is the whole node's.
+// A broker in memory alarm blocks publishers. The connection stays, the messages wait in the outbox, and all of them arrive
+// when the alarm is over. On a node of its own, because the alarm blocks the whole node.
 
 import { afterAll, beforeAll, expect, it } from 'vitest';
-import { type RabbitMqNode, startRabbitMq } from '../../../local/rabbitmq.ts';
+import type { RabbitMqNode } from '../../../local/rabbitmq/node.ts';
+import { startRabbitMq } from '../../../local/rabbitmq.ts';
 import { BrokerConnection } from '../../../service/amqp/connection.ts';
 import { EXCHANGES } from '../../../service/contract/names.ts';
 import { Publisher } from '../../../service/publisher/publisher.ts';
-import { fixedLogin, hand } from '../../support/broker-play.ts';
+import { brokerClient, fixedLogin } from '../../support/broker-client.ts';
 import { eventually, logLines } from '../../support/log-lines.ts';
 
 let node: RabbitMqNode;
 
 beforeAll(async () => {
-  node = await startRabbitMq({ private: true, name: 'alarm' });
+  node = await startRabbitMq({ name: 'alarm' });
 });
 
 afterAll(async () => {
@@ -20,7 +21,7 @@ afterAll(async () => {
 });
 
 it('blocks, and everything waits and arrives in order when it is over', async () => {
-  const broker = await hand(node.amqpUrl());
+  const broker = await brokerClient(node.amqpUrl());
   await broker.channel.assertExchange(EXCHANGES.events, 'topic');
   await broker.channel.assertQueue('everything', { arguments: { 'x-queue-type': 'quorum' } });
   await broker.channel.bindQueue('everything', EXCHANGES.events, '#');
@@ -62,7 +63,7 @@ it('blocks, and everything waits and arrives in order when it is over', async ()
     publish(1, 100);
     await publisher.drained(AbortSignal.timeout(20_000));
     await node.memoryAlarm(true);
-    // The broker says so when somebody publishes.
+    // The broker reports it after a publish.
     publish(101, 101);
     await eventually('it is blocked', () => connection.blocked);
     expect(publisher).toMatchObject({ flowing: false, channelOpen: true });

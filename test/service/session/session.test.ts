@@ -159,7 +159,7 @@ describe('a session lost in a hand-over', () => {
     expect(inHandOver()).toBe(false);
   });
 
-  it('is known by when it was last connected, whoever stores it', () => {
+  it('is known by when it was last connected, not by when it was stored', () => {
     session.begin(STATE);
     expect(session.resumeState).not.toHaveProperty('aliveUntil');
     session.disconnected(5_000);

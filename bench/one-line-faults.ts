@@ -1,0 +1,178 @@
+// How many random faults of one line do the tests find? A clone of HEAD gets one fault at a time; then the tests that
+// import its file run, and those that start its process. A fault that tsc or biome refuses is not counted.
+//   npm run one-line-faults -- --seed 1 --count 84 [--only service/gateway] [--out FILE] [--no-baseline]
+// The same seed and commit give the same faults. `--out FILE` keeps the results and continues where an earlier run ended.
+
+import { spawn, spawnSync } from 'node:child_process';
+import { once } from 'node:events';
+import { appendFileSync, existsSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { fileURLToPath } from 'node:url';
+import { parseArgs } from 'node:util';
+import { parseAst } from 'vitest/node';
+import { Random } from '../local/discord/random.ts';
+
+const { values } = parseArgs({
+  options: {
+    seed: { type: 'string', default: '1' },
+    count: { type: 'string', default: '84' },
+    only: { type: 'string', default: '' },
+    out: { type: 'string' },
+    baseline: { type: 'boolean', default: true },
+  },
+  allowNegative: true,
+});
+
+/** The text from `start` to `end` becomes one of `texts`. */
+interface Change {
+  readonly kind: string;
+  readonly start: number;
+  readonly end: number;
+  readonly texts: readonly [string, ...string[]];
+}
+interface Result {
+  readonly draw: number;
+  readonly at: string;
+  readonly kind: string;
+  readonly before: string;
+  readonly after: string;
+  /** `undefined`: not found. `refused`: by tsc or biome. */
+  readonly foundBy?: string;
+}
+// A node of ESTree, with its properties by name.
+type Node = { type: string; start: number; end: number } & Record<string, unknown>;
+
+const COMPARISONS: Record<string, [string, ...string[]]> = {
+  ...{ '<': ['<=', '>='], '<=': ['<', '>'], '>': ['>=', '<='], '>=': ['>', '<'] },
+  ...{ '===': ['!=='], '!==': ['==='], '==': ['!='], '!=': ['=='] },
+};
+const LOG_CALL = /(\blog|\.#log|\bconsole)\.\w+$/;
+const STEP_DEADLINE_MS = 10 * 60_000;
+
+function changesOf(source: string): Change[] {
+  const changes: Change[] = [];
+  const text = (node: unknown) => source.slice((node as Node).start, (node as Node).end);
+  const add = (kind: string, { start, end }: Node, ...texts: [string, ...string[]]) =>
+    void (source.slice(start, end).includes('\n') || changes.push({ kind, start, end, texts }));
+  const visit = (node: Node): void => {
+    const { type, operator, value, test, argument } = node;
+    if (/^(Import|ExportAll|TSInterface|TSType)/.test(type) || (type === 'ExportNamedDeclaration' && node.source))
+      return;
+    const call = type === 'ExpressionStatement' ? (node.expression as Node) : node;
+    if (call.type === 'CallExpression' && LOG_CALL.test(text(call.callee))) return;
+    if (type === 'BinaryExpression' && typeof operator === 'string' && operator in COMPARISONS) {
+      const [left, right] = [node.left as Node, node.right as Node];
+      const start = source.indexOf(operator, left.end);
+      if (start < right.start)
+        add('comparison', { ...node, start, end: start + operator.length }, ...(COMPARISONS[operator] ?? ['']));
+    }
+    if (type === 'LogicalExpression' && operator !== '??') {
+      const start = source.indexOf(String(operator), (node.left as Node).end);
+      add('and, or', { ...node, start, end: start + 2 }, operator === '&&' ? '||' : '&&');
+    }
+    if (/^(If|While)Statement|ConditionalExpression/.test(type)) add('condition', test as Node, `!(${text(test)})`);
+    if (type === 'Literal' && typeof value === 'number')
+      add('number', node, ...([`${value * 1000}`, `${value / 1000}`, `${value + 1}`, `${value - 1}`] as const));
+    if (type === 'Literal' && typeof value === 'boolean') add('boolean', node, `${!value}`);
+    // A string with spaces is prose: for a log, an error, a description.
+    if (type === 'Literal' && typeof value === 'string' && /^\S+$/.test(value))
+      add('string', node, `'${value.slice(1)}x'`);
+    if (/^(Expression|Throw|Continue|Break|If)Statement/.test(type) && !node.directive) add('drop', node, '');
+    if (type === 'ReturnStatement' && argument) add('return', argument as Node, 'undefined');
+    if (type === 'ArrowFunctionExpression' && node.expression) add('return', node.body as Node, 'undefined');
+    if (type === 'AwaitExpression') add('await', node, text(argument));
+    const [first, second] = (node.arguments ?? []) as Node[];
+    if (first && second) {
+      const between = source.slice(first.end, second.start);
+      add('swap', { ...node, start: first.start, end: second.end }, `${text(second)}${between}${text(first)}`);
+    }
+    for (const child of Object.values(node).flat()) if (child && typeof child === 'object') visit(child as Node);
+  };
+  visit(parseAst(source, { lang: 'ts' }) as unknown as Node);
+  return changes;
+}
+
+const root = fileURLToPath(new URL('..', import.meta.url));
+const folder = mkdtempSync(join(tmpdir(), 'one-line-faults-'));
+process.once('exit', () => rmSync(folder, { recursive: true, force: true }));
+for (const signal of ['SIGINT', 'SIGTERM'] as const) process.once(signal, () => process.exit(1));
+const copy = join(folder, 'copy');
+const run = (command: string, ...args: string[]) => spawnSync(command, args, { cwd: copy, encoding: 'utf8' });
+spawnSync('git', ['clone', '--quiet', root, copy]);
+if (spawnSync('cp', ['-al', join(root, 'node_modules'), copy]).status !== 0)
+  spawnSync('cp', ['-a', join(root, 'node_modules'), copy]);
+
+/** @returns the first test that failed, or `undefined` */
+async function failure(...args: string[]): Promise<string | undefined> {
+  const report = join(folder, 'report.json');
+  rmSync(report, { force: true });
+  const reporting = ['--bail', '1', '--passWithNoTests', '--reporter=json', `--outputFile=${report}`];
+  const vitest = ['node_modules/vitest/vitest.mjs', ...args, ...reporting];
+  const child = spawn(process.execPath, vitest, { cwd: copy, stdio: 'ignore', detached: true });
+  const end = (signal: NodeJS.Signals) => child.pid && process.kill(-child.pid, signal);
+  const deadlines = [
+    setTimeout(end, STEP_DEADLINE_MS, 'SIGTERM'),
+    setTimeout(end, STEP_DEADLINE_MS + 30_000, 'SIGKILL'),
+  ];
+  const [code] = (await once(child, 'close')) as [number | null];
+  for (const deadline of deadlines) clearTimeout(deadline);
+  if (code === 0) return;
+  if (code === null) return 'a deadline';
+  const { testResults } = JSON.parse(existsSync(report) ? readFileSync(report, 'utf8') : '{"testResults":[]}');
+  const file = testResults.find((result: { status: string }) => result.status === 'failed');
+  const test = file?.assertionResults.find((result: { status: string }) => result.status === 'failed');
+  return `${file?.name.slice(copy.length + 1) ?? 'the run'}: ${test?.fullName ?? 'failed before its tests'}`;
+}
+
+async function find(file: string): Promise<string | undefined> {
+  // Tests start the service as a process, and the commands of bin/: no import leads from them to its files.
+  const further = file.startsWith('service/')
+    ? ['related', '--run', '--project', 'broker', '--project', 'faults', file, 'local/ingestor-process.ts']
+    : ['run', 'test/lib', 'test/contracts'];
+  return (await failure('related', '--run', '--project', 'unit', file)) ?? (await failure(...further));
+}
+
+const files = run('git', 'ls-files', 'service', 'lib', 'bin').stdout.split('\n');
+const lines = files
+  .filter((file) => file.endsWith('.ts') && file.startsWith(values.only))
+  .flatMap((file) => {
+    const source = readFileSync(join(copy, file), 'utf8');
+    const byLine = Object.groupBy(changesOf(source), ({ start }) => source.slice(0, start).split('\n').length);
+    return Object.entries(byLine).map(([line, changes]) => ({ file, line, source, changes: changes as [Change] }));
+  });
+const earlier = values.out && existsSync(values.out) ? readFileSync(values.out, 'utf8').trim().split('\n') : [];
+const results = earlier.filter(Boolean).map((line) => JSON.parse(line) as Result);
+if (values.baseline && results.length === 0) {
+  const failed = await failure('run');
+  if (failed !== undefined) throw new Error(`the tests must pass without a fault: ${failed}`);
+}
+const random = new Random(Number(values.seed));
+for (let draw = 0; lines.length > 0; draw++) {
+  if (results.filter(({ foundBy }) => foundBy !== 'refused').length >= Number(values.count)) break;
+  // No line twice.
+  const [{ file, line, source, changes }] = lines.splice(random.below(lines.length), 1) as [(typeof lines)[number]];
+  const { kind, start, end, texts } = random.pick(changes);
+  const changed = source.slice(0, start) + random.pick(texts) + source.slice(end);
+  if (results.some((result) => result.draw === draw)) continue;
+  writeFileSync(join(copy, file), changed);
+  const refused =
+    run('node_modules/.bin/biome', 'lint', '--error-on-warnings', file).status !== 0 ||
+    run('node_modules/.bin/tsc', '--noEmit', '--incremental', '--tsBuildInfoFile', '../tsbuildinfo').status !== 0;
+  const foundBy = refused ? 'refused' : await find(file);
+  writeFileSync(join(copy, file), source);
+  const [before, after] = [source, changed].map((code) => code.split('\n')[Number(line) - 1]?.trim() ?? '') as [
+    string,
+    string,
+  ];
+  const result: Result = { draw, at: `${file}:${line}`, kind, before, after, ...(foundBy && { foundBy }) };
+  results.push(result);
+  if (values.out) appendFileSync(values.out, `${JSON.stringify(result)}\n`);
+  if (refused) continue;
+  console.log(`${result.at}  ${kind}\n  - ${before}\n  + ${after}\n  ${foundBy ? `found by ${foundBy}` : 'NOT FOUND'}`);
+}
+const counted = results.filter(({ foundBy }) => foundBy !== 'refused');
+const found = counted.filter(({ foundBy }) => foundBy !== undefined).length;
+console.log(
+  `${found} of ${counted.length} found (${((100 * found) / counted.length).toFixed(0)} %), seed ${values.seed}`,
+);

@@ -1,0 +1,84 @@
+// What a node reads: its configuration file, and on this machine its environment. Pure.
+
+import type { Layout } from './node.ts';
+
+export const ENABLED_PLUGINS = '[rabbitmq_management].\n';
+
+/** Of a node on this machine: every listener on loopback. */
+export function nodeConfiguration(layout: Layout): string {
+  const { folder, ports } = layout;
+  return lines([
+    `listeners.tcp.1 = 127.0.0.1:${ports.amqp}`,
+    'management.tcp.ip = 127.0.0.1',
+    `management.tcp.port = ${ports.management}`,
+    ...common(layout),
+    ...tls(layout, { ip: '127.0.0.1', amqps: ports.amqps, management: ports.managementTls, folder }),
+  ]);
+}
+
+/** Of a node in a container, which publishes its ports. @param folder where the certificate is, in there */
+export function containerConfiguration(layout: Layout, folder: string): string {
+  const listeners = tls(layout, { ip: '0.0.0.0', amqps: 5671, management: 15671, folder });
+  return lines(['management.tcp.port = 15672', ...common(layout), ...listeners]);
+}
+
+function common({ administrator, memoryHighWatermark }: Layout): string[] {
+  return [
+    `default_user = ${administrator.username}`,
+    `default_pass = ${administrator.password}`,
+    'loopback_users = none',
+    'log.console = true',
+    'log.file = false',
+    `vm_memory_high_watermark.absolute = ${memoryHighWatermark}`,
+    'disk_free_limit.absolute = 50MB',
+    // So that the management API shows a new connection within a second; the default is five.
+    'collect_statistics_interval = 1000',
+  ];
+}
+
+function tls(
+  layout: Layout,
+  at: { readonly ip: string; readonly amqps: number; readonly management: number; readonly folder: string },
+): string[] {
+  if (!layout.tls) return [];
+  const files = { cacertfile: 'ca.pem', certfile: 'server.pem', keyfile: 'server.key' };
+  return [
+    `listeners.ssl.1 = ${at.ip}:${at.amqps}`,
+    `management.ssl.ip = ${at.ip}`,
+    `management.ssl.port = ${at.management}`,
+    ...['management.ssl', 'ssl_options'].flatMap((section) =>
+      Object.entries(files).map(([option, file]) => `${section}.${option} = ${at.folder}/${file}`),
+    ),
+    'ssl_options.verify = verify_none',
+    'ssl_options.fail_if_no_peer_cert = false',
+  ];
+}
+
+const lines = (settings: readonly string[]): string => `${settings.join('\n')}\n`;
+
+/** The whole environment of the node, its epmd and its rabbitmqctl: nothing of the caller's own gets in. */
+export function environment({ name, folder, ports }: Layout, path: string): Record<string, string> {
+  return {
+    PATH: path,
+    LANG: 'C.UTF-8',
+    HOME: folder,
+    RABBITMQ_CONF_ENV_FILE: '/dev/null',
+    RABBITMQ_NODENAME: `${name}@localhost`,
+    RABBITMQ_MNESIA_BASE: `${folder}/data`,
+    RABBITMQ_LOG_BASE: `${folder}/log`,
+    RABBITMQ_LOGS: '-',
+    RABBITMQ_CONFIG_FILE: `${folder}/rabbitmq.conf`,
+    RABBITMQ_ENABLED_PLUGINS_FILE: `${folder}/enabled_plugins`,
+    RABBITMQ_PID_FILE: `${folder}/rabbitmq-wait`,
+    RABBITMQ_DIST_PORT: `${ports.distribution}`,
+    ERL_EPMD_PORT: `${ports.epmd}`,
+    ERL_EPMD_ADDRESS: '127.0.0.1',
+    ERL_CRASH_DUMP: `${folder}/crash.dump`,
+    // Loopback only; epmd is started beforehand, as a child that can be ended; no busy waiting, since several nodes
+    // share few cores.
+    RABBITMQ_SERVER_ADDITIONAL_ERL_ARGS:
+      '-kernel inet_dist_use_interface {127,0,0,1} -start_epmd false +sbwt none +sbwtdcpu none +sbwtdio none',
+    // RabbitMQ's scripts then replace themselves by the Erlang machine, so that the child's pid is the node's.
+    RUNNING_UNDER_SYSTEMD: 'true',
+  };
+}

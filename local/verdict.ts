@@ -1,0 +1,95 @@
+// What a run came to: the simulator's ledger of what it sent against what the reader read. The service is not asked.
+
+import type { DueEvent } from './discord/ledger.ts';
+import type { DiscordSimulator } from './discord/simulator.ts';
+import type { Reader } from './reader.ts';
+
+export interface Verdict {
+  /** Events due to workers that the simulator sent, in sessions that were not lost. */
+  readonly due: number;
+  /** Different events read. */
+  readonly read: number;
+  /** Due and not read. */
+  readonly lost: number;
+  /** Due in sessions that were lost, not read, and announced by a gap event. */
+  readonly announced: number;
+  /** Read although nothing is due for it. */
+  readonly unexpected: number;
+  readonly repeated: number;
+  /** Read twice under different ids. */
+  readonly conflicts: number;
+  /** Read for the first time after a later one of the same shard, queue and priority. */
+  readonly disorders: number;
+  readonly gaps: number;
+  /** What the simulator punished, in sentences. */
+  readonly violations: readonly string[];
+  readonly examples: readonly string[];
+}
+
+/** How far each session has come in the ledger. */
+export type Mark = ReadonlyMap<string, number>;
+
+export function markOf(simulator: DiscordSimulator | undefined): Mark {
+  return new Map([...(simulator?.ledger.sessions ?? [])].map((each) => [each.sessionId, each.lastSequence]));
+}
+
+/** @param until only what was sent until this mark */
+export function verdictOf(simulator: DiscordSimulator | undefined, reader: Reader, until?: Mark): Verdict {
+  const ledger = simulator?.ledger;
+  const sessions = [...(ledger?.sessions ?? [])];
+  const newest = new Map(sessions.map(({ shardId, sessionId }) => [shardId, sessionId]));
+  // Of a session whose record could not be read or was not stored, the gap event names the shard alone.
+  const unnamed = new Set(
+    [...reader.gaps].flatMap(([sessionId, { shardId }]) => (ledger?.session(sessionId) === undefined ? [shardId] : [])),
+  );
+  const isRead = ({ sessionId, sequence }: DueEvent) => Boolean(reader.sessions.get(sessionId)?.ids[sequence]);
+  const isAnnounced = ({ sessionId, shardId, sequence }: DueEvent) =>
+    sequence > (reader.gaps.get(sessionId)?.lastSequence ?? Number.POSITIVE_INFINITY) ||
+    (unnamed.has(shardId) && newest.get(shardId) !== sessionId);
+  let due = 0;
+  let announced = 0;
+  const missing: DueEvent[] = [];
+  for (const each of ledger?.due() ?? []) {
+    if (until !== undefined && each.sequence > (until.get(each.sessionId) ?? 0)) continue;
+    if (isRead(each)) due += 1;
+    else if (isAnnounced(each)) announced += 1;
+    else {
+      due += 1;
+      missing.push(each);
+    }
+  }
+  const elsewhere = readElsewhere(missing);
+  const lost = missing.filter(({ event }) => !elsewhere.has(event));
+  const examples = lost.map(
+    (each) => `lost: shard ${each.shardId} ${each.sessionId} ${each.sequence} ${each.routingKey}`,
+  );
+  let unexpected = 0;
+  for (const [sessionId, { shardId, ids }] of ledger === undefined ? [] : reader.sessions)
+    ids.forEach((id, sequence) => {
+      if (id === 0 || typeof ledger?.routingKeyOf(sessionId, sequence) === 'string') return;
+      unexpected += 1;
+      if (unexpected <= 10) examples.push(`not due: shard ${shardId} ${sessionId} ${sequence}`);
+    });
+  return {
+    due,
+    read: reader.events,
+    lost: lost.length,
+    announced,
+    unexpected,
+    repeated: reader.repeats,
+    conflicts: reader.conflicts,
+    disorders: reader.disorders,
+    gaps: reader.gaps.size,
+    violations: simulator?.violations.map(({ rule, sentence }) => `${rule}: ${sentence}`) ?? [],
+    examples: [...examples.slice(0, 20), ...reader.disorderExamples],
+  };
+
+  /** Which of these a worker has read all the same, because another session was given the same event. */
+  function readElsewhere(missing: readonly DueEvent[]): ReadonlySet<number> {
+    const events = new Set(missing.map(({ event }) => event));
+    if (events.size === 0 || sessions.length === newest.size) return new Set();
+    return new Set(
+      [...(ledger?.due() ?? [])].flatMap((each) => (events.has(each.event) && isRead(each) ? each.event : [])),
+    );
+  }
+}

@@ -1,0 +1,94 @@
+// The owner's line to the broker falls silent: its connections stay open and nothing gets through, as on a half-open
+// line. Meanwhile it hears Discord, which leaves its sockets open although another task has resumed the sessions. Only one
+// of the two may publish and store. When the line is back the old owner finds that it is none, and what is still in its
+// outbox is at most repeated, under the same ids and in order.
+
+import { expect } from 'vitest';
+import { leaseQueue } from '../../service/contract/names.ts';
+import { closeConnections } from '../support/connections.ts';
+import { asAdministrator } from './administrator.ts';
+import { type FaultStage, faultsOn, read } from './fault.ts';
+import { connectionOf, countOf, health, leadsTo, ownerBehindLine, standsBy, waiting } from './tasks.ts';
+
+const SHARDS = 4;
+const { everyRun, fullRun } = faultsOn({ shards: SHARDS, simulator: { closeOlderSocket: false, identifyEveryMs: 0 } });
+
+type CutOff = Awaited<ReturnType<typeof ownerBehindLine>>;
+
+async function anotherOwner(stage: FaultStage, { task }: CutOff): Promise<void> {
+  await stage.until('another task owns the group', 90_000, async () => {
+    const reports = await stage.reports();
+    return reports.some(
+      (each) => each.task !== task && each.lease.state === 'owner' && each.shard.connected === SHARDS,
+    );
+  });
+}
+
+async function healed(stage: FaultStage, { task, line }: CutOff): Promise<void> {
+  line.heal();
+  await standsBy(stage, task);
+  // Without its line it would wait for the broker during the faults that follow.
+  await task.terminate();
+  await line.stop();
+}
+
+everyRun('a partition in which the old owner still hears Discord: one owner publishes, the other steps down', {
+  rate: 500,
+  async inject(stage) {
+    const cutOff = await ownerBehindLine(stage);
+    const { task, line } = cutOff;
+    line.silence();
+    // What the broker does by itself when heartbeats stay away, sooner.
+    for (const kind of ['lease', 'publisher'] as const) await closeConnections(stage.broker, connectionOf(task, kind));
+    await anotherOwner(stage, cutOff);
+    const { role, shard, outbox } = await health(task);
+    expect({ role, connected: shard.connected }, 'two believe to be the owner').toEqual({
+      role: 'owner',
+      connected: SHARDS,
+    });
+    expect(outbox.events, 'the old owner heard Discord').toBeGreaterThan(0);
+    await read(stage, 1_000);
+    await healed(stage, cutOff);
+  },
+});
+
+everyRun('a silent, half-open line to the broker: heartbeats find it, and the standby takes over', {
+  rate: 200,
+  async inject(stage) {
+    const cutOff = await ownerBehindLine(stage);
+    const resumed = countOf(stage, 'resumed');
+    cutOff.line.silence();
+    await anotherOwner(stage, cutOff);
+    expect(resumed(), 'the sessions changed hands once, and were not taken back').toBe(SHARDS);
+    await healed(stage, cutOff);
+  },
+});
+
+// Its lease connection is well, so that it goes on storing records. These may hold no more than what is confirmed: the
+// next owner resumes from there, and Discord replays the rest.
+fullRun('a task killed with hundreds of unconfirmed events: the next owner has all of them replayed', {
+  async inject(stage) {
+    const { task, line } = await ownerBehindLine(stage);
+    line.silence(' publisher');
+    await waiting(stage, task, 1_000);
+    expect((await health(task)).lease.state, 'the lease was confirmed').toBe('owner');
+    await task.kill();
+    await stage.ready();
+    await line.stop();
+  },
+});
+
+// The standby finds an empty queue and starts sessions of its own. But the old owner lives, and has the old ones. When its
+// line is back it leaves word of them, and the new owner resumes these.
+fullRun('a lease queue deleted while its owner is cut off: the sessions go on, although another owner found none', {
+  async inject(stage) {
+    const cutOff = await ownerBehindLine(stage);
+    const identifies = countOf(stage, 'identify');
+    cutOff.line.silence();
+    await asAdministrator(stage, (channel) => channel.deleteQueue(leaseQueue(0)));
+    await anotherOwner(stage, cutOff);
+    await read(stage, 300);
+    expect(identifies(), 'the other task started sessions of its own').toBe(SHARDS);
+    await leadsTo(stage, SHARDS, 'resumed', () => healed(stage, cutOff));
+  },
+});

@@ -1,0 +1,100 @@
+// A fault test: a stage under traffic, a fault, and then bounds: nothing lost, order kept, and what the fault itself
+// allows. Faults that leave the stage as they found it share one: each is judged by what came since the one before.
+// `everyRun`: one fault of each class, run by `npm test`. `fullRun`: run by `npm run faults` only, which sets FAULTS_FULL
+// and makes a table of the JSON lines that go into the file FAULTS_REPORT.
+
+import { appendFile } from 'node:fs/promises';
+import { afterAll, expect, test } from 'vitest';
+import type { DiscordSimulator } from '../../local/discord/simulator.ts';
+import { Stage, type StageOptions } from '../../local/stage.ts';
+import type { Verdict } from '../../local/verdict.ts';
+
+export type FaultStage = Stage & { readonly simulator: DiscordSimulator };
+
+export interface Fault {
+  /** Events a second over all shards. @default 400 */
+  readonly rate?: number;
+  /** With traffic running: the fault, and what must follow from it. */
+  readonly inject: (stage: FaultStage) => Promise<void>;
+  /** Traffic after it, so that the recovery is seen under load. @default 2 s */
+  readonly trafficAfterMs?: number;
+  /** Sessions that are lost, each reported by one gap event. @default 0 */
+  readonly gaps?: number;
+  /** Events read twice, under the same id. @default - any number */
+  readonly mostRepeats?: number;
+  /** Violations of Discord's rules that the fault itself provokes. */
+  readonly mayViolate?: RegExp;
+}
+
+type Declare = (title: string, fault: Fault) => void;
+
+export const full = process.env.FAULTS_FULL === '1';
+export const seed = Number(process.env.FAULTS_SEED ?? 1);
+
+/**
+ * Faults, one after the other, on a stage that starts before the first of them.
+ * @param startTasks in place of the stage's own tasks
+ */
+export function faultsOn(
+  options: StageOptions,
+  startTasks?: (stage: FaultStage) => Promise<unknown>,
+): { everyRun: Declare; fullRun: Declare } {
+  let stage: FaultStage | undefined;
+  afterAll(async () => await stage?.stop());
+  const declare =
+    (it: typeof test | typeof test.skip): Declare =>
+    (title, fault) =>
+      it(title, { timeout: 600_000 }, async () => {
+        if (stage === undefined) {
+          const simulator = { seed, guilds: 40, maxConcurrency: 16, ...options.simulator };
+          const none = startTasks && { tasks: 0, untilReady: false };
+          stage = (await Stage.start({ ...options, ...none, simulator })) as FaultStage;
+          await startTasks?.(stage);
+          await stage.ready();
+        }
+        await run(stage, title, fault);
+      });
+  return { everyRun: declare(test), fullRun: declare(full ? test : test.skip) };
+}
+
+async function run(stage: FaultStage, title: string, fault: Fault): Promise<void> {
+  const { simulator, reader } = stage;
+  // What an earlier fault left unread is not this one's.
+  const before = await stage.settled();
+  simulator.startTraffic(fault.rate ?? 400);
+  try {
+    await read(stage, 200);
+    reader.resetSilences();
+    await fault.inject(stage);
+    await read(stage, 100, 120_000);
+    await new Promise((resolve) => setTimeout(resolve, fault.trafficAfterMs ?? 2_000));
+    simulator.stopTraffic();
+    const verdict = since(before, await stage.settled(240_000, 20_000));
+    const gapMs = Math.max(0, ...[...reader.silences.values()].map(({ longestMs }) => longestMs));
+    const report = process.env.FAULTS_REPORT;
+    if (report) await appendFile(report, `${JSON.stringify({ fault: title, seed, ...verdict, gapMs })}\n`);
+    const { repeated, violations } = verdict;
+    const exact = { lost: 0, unexpected: 0, disorders: 0, conflicts: 0, gaps: fault.gaps ?? 0 };
+    expect(verdict, [...verdict.examples, ...violations].join('\n')).toMatchObject(exact);
+    expect(verdict.due, 'the simulator sent something').toBeGreaterThan(300);
+    expect(repeated).toBeLessThanOrEqual(fault.mostRepeats ?? Number.POSITIVE_INFINITY);
+    expect(violations.filter((violation) => !fault.mayViolate?.test(violation))).toEqual([]);
+  } finally {
+    simulator.stopTraffic();
+  }
+}
+
+/** What was seen after an earlier verdict. */
+function since(before: Verdict, now: Verdict): Verdict {
+  const difference = Object.entries(now).map(([name, value]) => {
+    const earlier = before[name as keyof Verdict];
+    return [name, typeof value === 'number' && typeof earlier === 'number' ? value - earlier : value];
+  });
+  return { ...Object.fromEntries(difference), violations: now.violations.slice(before.violations.length) };
+}
+
+/** Resolves when so many more events have been read. */
+export async function read(stage: Stage, more: number, deadlineMs = 60_000): Promise<void> {
+  const before = stage.reader.events;
+  await stage.until(`${more} more events read`, deadlineMs, () => stage.reader.events >= before + more);
+}

@@ -1,0 +1,72 @@
+// The broker takes nothing for longer than the outbox can hold (its marks are set low): it is in memory alarm, away, or a
+// queue is full because workers are away. At the high mark the shards close with a code that keeps their sessions, and
+// Discord's replay buffer holds what comes next. Below the low mark the shards resume, and the order is kept.
+
+import { setTimeout as sleep } from 'node:timers/promises';
+import { expect } from 'vitest';
+import { ENV } from '../../service/contract/names.ts';
+import { type FaultStage, faultsOn, full } from './fault.ts';
+import { health, metric, ownerOf, stored, waiting } from './tasks.ts';
+
+const { everyRun } = faultsOn({
+  tasks: 2,
+  shards: 4,
+  env: { [ENV.outboxMaxEvents]: '1000' },
+  limits: { interactionsMaxMessages: 100 },
+  simulator: { replayBufferEvents: 100_000, mix: { 'command.plain': 1, 'button.plain': 1, 'message.text': 4 } },
+});
+
+async function closedAtTheMark(stage: FaultStage): Promise<void> {
+  const owner = await ownerOf(stage);
+  await stage.until('the shards are closed', 60_000, async () => {
+    const { shards, outbox } = await health(owner);
+    return !outbox.receiving && shards.every(({ state }) => state === 'stopped');
+  });
+  expect((await health(owner)).outbox.events, 'it stopped receiving at the mark').toBeLessThan(2_000);
+  expect((await fetch(`${owner.url}/live`)).status, 'no restart would help').toBe(200);
+}
+
+everyRun('a broker in memory alarm: the shards close at the mark, resume after it, and the owner stays', {
+  rate: 500,
+  mostRepeats: 0,
+  async inject(stage) {
+    const owner = await ownerOf(stage);
+    await stage.broker.memoryAlarm(true);
+    await closedAtTheMark(stage);
+    expect((await health(owner)).checks.rabbitmq.blocked).toBe(true);
+    await stage.broker.memoryAlarm(false);
+    await stage.ready();
+    expect(await ownerOf(stage), 'the lease has its own connection').toBe(owner);
+  },
+});
+
+const AWAY_SECONDS = full ? 180 : 10;
+
+everyRun(`the broker is away for ${AWAY_SECONDS} s and the outbox holds 1,000 events: the rest waits at Discord`, {
+  rate: 200,
+  async inject(stage) {
+    const away = sleep(AWAY_SECONDS * 1_000);
+    await stage.broker.stop();
+    await closedAtTheMark(stage);
+    await away;
+    await stage.broker.start();
+    await stage.ready(undefined, 180_000);
+  },
+});
+
+// The task that dies leaves the events to the standby, which has them replayed and is refused as well.
+everyRun('a full queue refuses, a task dies, the queue is emptied: nothing is lost and the order is kept', {
+  async inject(stage) {
+    const refused = async () => (await metric(await stage.owner(), 'publishErrors')) > 0;
+    await stored(stage);
+    const owner = await ownerOf(stage);
+    stage.reader.pause();
+    await stage.until('the owner is refused', 60_000, refused);
+    // Longer than it takes to store a record, which must not run ahead of what is refused.
+    await waiting(stage, owner, 500);
+    await owner.kill();
+    await stage.until('the next owner is refused', 60_000, refused);
+    await waiting(stage, await ownerOf(stage), 0);
+    stage.reader.resume();
+  },
+});

@@ -1,0 +1,116 @@
+// One task without a standby. The broker is killed, closes channels, or blocks publishers for want of memory; the task gets
+// SIGTERM, as ECS sends it at every deploy, with the broker there or away. What is not confirmed waits in the outbox and is
+// published again, in order.
+
+import { expect } from 'vitest';
+import { faultsOn, read } from './fault.ts';
+import { countOf, health, metric, resumes, waiting } from './tasks.ts';
+
+const SHARDS = 2;
+const { everyRun, fullRun } = faultsOn({ shards: SHARDS });
+
+everyRun('a broker killed with kill -9 keeps what it confirmed, and gets the rest again', {
+  // At most what was written and not yet confirmed when the connection ended.
+  mostRepeats: 2_047,
+  async inject({ broker }) {
+    await broker.kill();
+    await broker.start();
+  },
+});
+
+// Deleting the exchange would close the channel too, but what arrives between the exchange and its bindings, when the
+// topology is applied again, is unroutable.
+fullRun('a channel that the broker closes, again and again, is opened again when the cause is gone', {
+  async inject(stage) {
+    const { broker } = stage;
+    const [task] = stage.living;
+    const limit = async (bytes: number) =>
+      await broker.ctl(
+        'eval',
+        `application:set_env(rabbit, max_message_size, ${bytes}), persistent_term:put(max_message_size, ${bytes}).`,
+      );
+    await limit(1_000);
+    const errors = async () => (await health(task)).checks.rabbitmq.errorCount;
+    const before = await errors();
+    await stage.until('the broker has closed three channels', 60_000, async () => (await errors()) >= before + 3);
+    expect(task?.output).toContain('PRECONDITION_FAILED - message size');
+    const { rabbitmq } = (await health(task)).checks;
+    await limit(16_777_216);
+    expect(rabbitmq.connected, 'the connection itself was never lost').toBe(true);
+  },
+});
+
+fullRun('while a memory alarm blocks publishers the events wait, and none is sent twice though Discord replays them', {
+  mostRepeats: 0,
+  async inject(stage) {
+    const [task] = stage.living;
+    await stage.broker.memoryAlarm(true);
+    await stage.until('the task knows of the alarm', 30_000, async () => (await health(task)).checks.rabbitmq.blocked);
+    const before = await metric(task, 'eventsConfirmed');
+    await waiting(stage, task, 500);
+    // What was written before the alarm was known may be confirmed before the broker stops reading.
+    expect((await metric(task, 'eventsConfirmed')) - before).toBeLessThan(200);
+    expect((await fetch(`${task?.url}/live`)).status).toBe(200);
+    await resumes(stage, SHARDS, () => stage.simulator.reconnect());
+    await stage.until('the replay is counted', 30_000, async () => (await metric(task, 'eventsReplayed')) > 400);
+    await stage.broker.memoryAlarm(false);
+  },
+});
+
+everyRun('a task that gets SIGTERM under load drains, exits 0, and the next one resumes where it ended', {
+  rate: 600,
+  mostRepeats: 0,
+  async inject(stage) {
+    const identifies = countOf(stage, 'identify');
+    for (let round = 1; round <= 2; round += 1) {
+      const [task] = stage.living;
+      expect(await task?.terminate()).toBe(0);
+      expect(task?.output).toContain('"msg":"drained"');
+      await stage.startTask();
+      await stage.ready();
+      await read(stage, 200);
+    }
+    expect(identifies(), 'every session was resumed').toBe(0);
+  },
+});
+
+fullRun('SIGTERM while the broker is away: what was received waits for its return, and then the task exits 0', {
+  async inject(stage) {
+    const [task] = stage.living;
+    const identifies = countOf(stage, 'identify');
+    await stage.broker.stop();
+    await waiting(stage, task, 100);
+    const exit = task?.terminate();
+    await stage.until('it drains', 30_000, () => task?.output.includes('draining') ?? false);
+    await stage.broker.start();
+    expect(await exit).toBe(0);
+    await stage.startTask();
+    await stage.ready();
+    expect(identifies(), 'every session was resumed').toBe(0);
+  },
+});
+
+for (const [how, away, back] of [
+  ['stopped', 'stop', 'start'],
+  ['frozen, so that its connections stay open and silent', 'freeze', 'thaw'],
+] as const)
+  fullRun(`SIGTERM while the broker is ${how}: a task with nothing to save exits soon`, {
+    // The last record could not be stored: at worst its second is replayed.
+    mostRepeats: 600,
+    async inject(stage) {
+      const [task] = stage.living;
+      stage.simulator.stopTraffic();
+      await stage.until('everything is confirmed and stored', 30_000, async () => {
+        const { outbox, shards } = await health(task);
+        return outbox.events === 0 && shards.every(({ confirmed, received }) => confirmed === received);
+      });
+      await stage.broker[away]();
+      const before = Date.now();
+      expect(await task?.terminate()).toBe(0);
+      expect(Date.now() - before).toBeLessThan(45_000);
+      await stage.broker[back]();
+      await stage.startTask();
+      await stage.ready();
+      stage.simulator.startTraffic(300);
+    },
+  });

@@ -1,0 +1,119 @@
+// An owner and a standby. The owner is killed with kill -9 while its outbox is full of what the broker has not confirmed,
+// alone or together with the broker; one of its two connections is cut while the other lives; its lease queue is deleted,
+// or gets a message that is no group record. Discord leaves the sockets of an old owner open.
+
+import { expect } from 'vitest';
+import { EXCHANGES, leaseQueue, QUEUES } from '../../service/contract/names.ts';
+import { closeConnections } from '../support/connections.ts';
+import { asAdministrator } from './administrator.ts';
+import { type FaultStage, faultsOn } from './fault.ts';
+import { connectionOf, countOf, health, kill, ownerOf, standsBy, stored } from './tasks.ts';
+
+const SHARDS = 4;
+const QUEUE = leaseQueue(0);
+const { everyRun, fullRun } = faultsOn({ tasks: 2, shards: SHARDS, simulator: { closeOlderSocket: false } });
+
+everyRun('a task killed with kill -9 in mid-batch: the standby resumes, and repeats at most the last second', {
+  rate: 1_000,
+  // What came since the last record: a second, the burst, and a machine that is slow.
+  mostRepeats: 4_000,
+  async inject(stage) {
+    await stored(stage);
+    const owner = await ownerOf(stage);
+    // Thousands are on the way between Discord and the broker.
+    stage.simulator.burst(2_000);
+    await kill(stage, owner);
+  },
+});
+
+everyRun('the lease queue is deleted by hand: the owner stays, and its record is there again', {
+  async inject(stage) {
+    const owner = await ownerOf(stage);
+    const disconnects = countOf(stage, 'disconnect');
+    await asAdministrator(stage, (channel) => channel.deleteQueue(QUEUE));
+    await stage.until('the lease is confirmed again', 60_000, async () =>
+      / lease is still ours/.test(owner.output) ? (await owner.health())?.lease.state === 'owner' : false,
+    );
+    await stage.standing(2);
+    expect(disconnects()).toBe(0);
+    expect(await ownerOf(stage)).toBe(owner);
+    // The proof that the record is there: the standby resumes from it.
+    await stored(stage);
+    await kill(stage, owner);
+  },
+});
+
+fullRun('a task and the broker killed with kill -9 together: what was confirmed is on disk, the rest is replayed', {
+  async inject(stage) {
+    const owner = await ownerOf(stage);
+    await stage.broker.rememberQueues();
+    await Promise.all([owner.kill(), stage.broker.kill()]);
+    await stage.broker.start();
+    await stage.ready();
+    await stage.startTask();
+    await stage.standing(2);
+  },
+});
+
+// The record goes to the standby at once, and for a moment both hear Discord and publish the same events under the same
+// ids, each in order, until the old owner steps down.
+fullRun('the lease connection is cut and the publisher lives: the standby takes over, the old owner steps down', {
+  rate: 500,
+  async inject(stage) {
+    await stored(stage);
+    const old = await ownerOf(stage);
+    await closeConnections(stage.broker, connectionOf(old, 'lease'));
+    await standsBy(stage, old);
+    await stage.ready();
+  },
+});
+
+fullRun('the publishing connection is cut and the lease lives: the owner stays', {
+  rate: 500,
+  mostRepeats: 2_047,
+  async inject(stage) {
+    const owner = await ownerOf(stage);
+    const disconnects = countOf(stage, 'disconnect');
+    await closeConnections(stage.broker, connectionOf(owner, 'publisher'));
+    await stage.until(
+      'its channel is open again',
+      60_000,
+      async () => (await health(owner)).checks.rabbitmq.channelOpen,
+    );
+    expect(await ownerOf(stage)).toBe(owner);
+    expect(disconnects()).toBe(0);
+  },
+});
+
+fullRun('an unreadable record beside a good one goes to dead-letters, and the owner stays', {
+  async inject(stage) {
+    const owner = await ownerOf(stage);
+    await publishUnreadable(stage);
+    await deadLetters(stage, 1);
+    expect(await ownerOf(stage)).toBe(owner);
+  },
+});
+
+fullRun('an unreadable record alone: it is kept, a gap is reported for each shard, and new sessions start', {
+  gaps: SHARDS,
+  async inject(stage) {
+    await Promise.all(stage.living.map((task) => task.kill()));
+    await asAdministrator(stage, (channel) => channel.purgeQueue(QUEUE));
+    await publishUnreadable(stage);
+    await stage.startTask();
+    await stage.ready();
+    await deadLetters(stage, 2);
+  },
+});
+
+async function publishUnreadable(stage: FaultStage): Promise<void> {
+  const options = { persistent: true, type: 'record' };
+  await asAdministrator(stage, (channel) =>
+    channel.publish(EXCHANGES.leases, QUEUE, Buffer.from('{"version":7}'), options),
+  );
+}
+
+async function deadLetters(stage: FaultStage, count: number): Promise<void> {
+  const found = () => asAdministrator(stage, (channel) => channel.checkQueue(QUEUES.deadLetters));
+  await stage.until('it is in dead-letters', 60_000, async () => (await found()).messageCount === count);
+}

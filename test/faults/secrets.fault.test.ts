@@ -1,0 +1,176 @@
+// The bot's token and the broker's login change. The token is rotated in Discord's portal, which ends every session; the
+// login is rotated, and the broker accepts the old password no more; or it is leaked and revoked while events flow, by the
+// real command and the real function. Tasks read Secrets Manager again when they are refused, and go on by themselves.
+// Nobody is asked in a loop with what was refused.
+
+import { execFile } from 'node:child_process';
+import { randomBytes } from 'node:crypto';
+import { readFileSync } from 'node:fs';
+import { setTimeout as sleep } from 'node:timers/promises';
+import tls from 'node:tls';
+import { promisify } from 'node:util';
+import { connect } from 'amqplib';
+import { afterAll, expect, vi } from 'vitest';
+import { MANAGEMENT_ENV } from '../../lib/management/function-settings.ts';
+import { LOGIN_FUNCTION_OUTPUT } from '../../lib/rotation/rotation.ts';
+import { startSecretsManager } from '../../local/secrets-manager.ts';
+import type { Stage } from '../../local/stage.ts';
+import { ENV, USERS, VHOST } from '../../service/contract/names.ts';
+import { startAwsApis } from '../support/aws-apis.ts';
+import { manage } from '../support/broker.ts';
+import { closeConnections } from '../support/connections.ts';
+import { type FaultStage, faultsOn } from './fault.ts';
+import { countOf, health, ownerOf, replaceAll } from './tasks.ts';
+
+const SHARDS = 4;
+const TOKEN = 'bot-token';
+const LOGIN = `discord-ingestor/staging/broker-${USERS.ingestor}`;
+
+const secrets = await startSecretsManager();
+afterAll(() => secrets.stop());
+
+function putLogin({ broker }: Stage, password: string): void {
+  const { amqpsPort: port } = broker;
+  secrets.put(LOGIN, JSON.stringify({ host: '127.0.0.1', port, vhost: VHOST, username: USERS.ingestor, password }));
+}
+const login = () => JSON.parse(secrets.value(LOGIN) ?? '') as { username: string; password: string };
+
+const loginFromSecret = () => ({
+  [ENV.rabbitmqUrl]: '',
+  [ENV.rabbitmqSecretArn]: secrets.put(LOGIN, secrets.value(LOGIN)),
+  ...secrets.environment,
+});
+
+/** Tasks that know the token and the login from the secrets only. */
+async function startTasks(stage: FaultStage): Promise<void> {
+  putLogin(stage, new URL(stage.url(USERS.ingestor)).password);
+  const token = secrets.put(TOKEN, stage.simulator.token);
+  const env = { ...loginFromSecret(), [ENV.discordBotToken]: '', [ENV.discordBotTokenSecretArn]: token };
+  await stage.startTask(env);
+  await stage.startTask(env);
+}
+
+const { everyRun, fullRun } = faultsOn({ shards: SHARDS, tls: true }, startTasks);
+
+const problemsOf = async (stage: Stage) => (await health(await ownerOf(stage))).checks.discord.problems ?? [];
+
+// Each shard notices a token that was rejected once at most.
+const REJECTED = { gaps: SHARDS, mayViolate: /token/ };
+
+everyRun('a rotated token is read again from Secrets Manager, and the lost sessions are reported', {
+  ...REJECTED,
+  async inject(stage) {
+    const identifies = countOf(stage, 'identify');
+    const violations = stage.simulator.violations.length;
+    stage.simulator.rotateToken('another-token');
+    await stage.until('the owner reports what is wrong', 60_000, async () =>
+      (await problemsOf(stage)).some((problem) => /rejected the token.*:secret:bot-token/.test(problem)),
+    );
+    secrets.put(TOKEN, 'another-token');
+    await stage.ready();
+    expect(await problemsOf(stage)).toEqual([]);
+    expect(identifies()).toBe(SHARDS);
+    expect(stage.simulator.violations.length - violations).toBeLessThanOrEqual(SHARDS);
+  },
+});
+
+const readings = () => secrets.requests.filter((request) => request.startsWith('GetSecretValue')).length;
+
+/** The broker accepts the old password no more, and closes what is open. @returns the new one */
+async function rotateAtBroker(stage: Stage): Promise<string> {
+  const password = randomBytes(12).toString('hex');
+  await manage('PUT', `/api/users/${USERS.ingestor}`, { password, tags: '' }, stage.broker);
+  return password;
+}
+
+everyRun('a login that was rotated is read again as soon as the old one is refused', {
+  async inject(stage) {
+    const before = readings();
+    putLogin(stage, await rotateAtBroker(stage));
+    await closeConnections(stage.broker, / (publisher|lease)$/);
+    await stage.until('the secret is read again', 30_000, () => readings() > before);
+    await stage.ready();
+  },
+});
+
+fullRun('a login that is refused before the new one is in the secret is read again until it is', {
+  async inject(stage) {
+    const before = readings();
+    const { password: old } = login();
+    const password = await rotateAtBroker(stage);
+    await closeConnections(stage.broker, / (publisher|lease)$/);
+    await stage.until('each task has read the old login twice', 60_000, () => readings() >= before + 4);
+    putLogin(stage, password);
+    await stage.ready();
+    for (const { output } of stage.tasks) for (const secret of [old, password]) expect(output).not.toContain(secret);
+  },
+});
+
+/** `npm run logins`, with the function that it calls. */
+async function startRevoking({ broker }: Stage): Promise<() => Promise<unknown>> {
+  const administrator = JSON.stringify({ username: broker.username, password: broker.password });
+  tls.setDefaultCACertificates([...tls.getCACertificates('default'), readFileSync(broker.caFile ?? '', 'utf8')]);
+  for (const [name, value] of Object.entries({
+    ...secrets.environment,
+    [MANAGEMENT_ENV.managementUrl]: broker.managementTlsUrl ?? '',
+    [MANAGEMENT_ENV.administratorSecretArn]: secrets.put('administrator', administrator),
+    [MANAGEMENT_ENV.loginSecretArns]: JSON.stringify({ [USERS.ingestor]: secrets.put(LOGIN, JSON.stringify(login())) }),
+  }))
+    vi.stubEnv(name, value);
+  // What the function logs is no output of this test.
+  vi.spyOn(console, 'log').mockImplementation(() => undefined);
+  // The SDK reads the environment when its client is made.
+  const { handler } = await import('../../lib/rotation/rotate.lambda.ts');
+  const outputs = { [LOGIN_FUNCTION_OUTPUT]: 'arn:aws:lambda:eu-central-1:111122223333:function:logins' };
+  const aws = await startAwsApis({ secrets, handler, stacks: ['discord-ingestor-staging-broker'], outputs });
+  afterAll(() => aws.stop());
+  const command = ['bin/logins.ts', 'revoke', USERS.ingestor, '--environment', 'staging'];
+  const env = { PATH: process.env.PATH ?? '', ...aws.environment };
+  return async () => await promisify(execFile)(process.execPath, command, { env });
+}
+
+fullRun(
+  'a leaked login is revoked, twice: whoever uses an older one is disconnected, the tasks go on with the new one',
+  {
+    async inject(stage) {
+      const revoke = await startRevoking(stage);
+      const cut = () => stage.tasks.map(({ output }) => output.split('CONNECTION_FORCED').length - 1);
+      for (const round of [1, 2]) {
+        const leaked = login();
+        const before = cut();
+        await revoke();
+        await stage.until(`every task was disconnected in round ${round}`, 30_000, () =>
+          cut().every((times, task) => times > (before[task] ?? 0)),
+        );
+        await stage.ready();
+        await expect(connect(stage.broker.amqpUrl({ ...leaked, vhost: VHOST }))).rejects.toThrow(/ACCESS_REFUSED/);
+        expect(login().username).not.toBe(leaked.username);
+        for (const { output } of stage.tasks) expect(output).not.toContain(login().password);
+      }
+    },
+  },
+);
+
+fullRun('a rejected token from a variable makes no loop: the task waits and reports it until a new one is deployed', {
+  ...REJECTED,
+  async inject(stage) {
+    const { simulator } = stage;
+    const owner = await replaceAll(stage, loginFromSecret());
+    const violations = simulator.violations.length;
+    const identifies = countOf(stage, 'identify');
+    simulator.rotateToken('a-third-token');
+    await stage.until('the task names the variable', 60_000, async () =>
+      (await problemsOf(stage)).some((problem) => problem.includes(ENV.discordBotToken)),
+    );
+    // It looks twice for another token.
+    await sleep(21_000);
+    expect(simulator.violations.length - violations).toBeLessThanOrEqual(SHARDS);
+    expect(identifies(), 'IDENTIFYs with a token that was refused').toBe(0);
+    expect((await problemsOf(stage)).join()).toMatch(
+      /Discord rejected the token .*Put the bot's current token into DISCORD_BOT_TOKEN/,
+    );
+    await owner.terminate();
+    await stage.startTask(loginFromSecret());
+    await stage.ready();
+  },
+});
