@@ -59,14 +59,9 @@ describe('a value of a secret', () => {
 
   it.each<[string, (name: string) => string, RegExp]>([
     [
-      'that has no value yet',
+      'that has no value',
       (name) => secrets.put(name),
       /it has no value yet, or does not exist\. Put the value into it/,
-    ],
-    [
-      'that does not exist',
-      (name) => secrets.put(name, 'x').replace('secret:', 'secret:other-'),
-      /does not exist\. Put the value into it/,
     ],
     [
       'that may not be read',

@@ -69,11 +69,10 @@ describe.each([
   });
 });
 
-async function handOver(): Promise<undefined> {
+async function handOver(): Promise<void> {
   const [old] = stage.living;
   await stage.startTask();
   expect(await old?.terminate()).toBe(0);
   await stage.ready();
   expect(simulator.count('identify'), 'the session goes on').toBe(1);
-  return undefined;
 }

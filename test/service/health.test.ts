@@ -64,6 +64,7 @@ it.each<[string, 200 | 503, Partial<HealthSnapshot>]>([
   ['a shard that is not connected', 503, { shards: [SHARD, { ...SHARD, id: 1, connected: false }] }],
   ['an owner without shards', 503, { shards: [] }],
   ['a broker that is not connected', 503, broker({ connected: false })],
+  ['a closed channel', 503, broker({ channelOpen: false })],
   ['a broker that blocks publishers', 503, broker({ blocked: true })],
   ['a standby without a usable token', 503, { role: 'standby', shards: [], discordProblems: ['no token'] }],
 ])('/health with %s: %d; /live: 200', async (_, status, fields) => {

@@ -23,6 +23,10 @@ it.each([
   expect(backoffMs(failures, () => 1 - Number.EPSILON)).toBe(longest);
 });
 
+it('a caller may bound the backoff', () => {
+  expect([1, 3, 50].map((failures) => backoffMs(failures, () => 1, 2_500))).toEqual([1_000, 2_500, 2_500]);
+});
+
 it('sleeps neither shorter nor longer', async () => {
   let awake = false;
   const sleeping = sleep(1_000).then(() => {

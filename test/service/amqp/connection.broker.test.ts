@@ -2,9 +2,9 @@
 
 import { once } from 'node:events';
 import { readFile } from 'node:fs/promises';
-import { type AddressInfo, createServer, type Server, type Socket } from 'node:net';
+import { type AddressInfo, createServer } from 'node:net';
 import type { ChannelModel } from 'amqplib';
-import { afterEach, beforeEach, describe, expect, it, vi } from 'vitest';
+import { afterEach, beforeEach, describe, expect, it, onTestFinished, vi } from 'vitest';
 import { BrokerConnection, type BrokerConnectionOptions } from '../../../service/amqp/connection.ts';
 import { makeVhost, manage, sharedBroker, type Vhost } from '../../support/broker.ts';
 import { fixedLogin, makeUser, type User } from '../../support/broker-client.ts';
@@ -22,6 +22,7 @@ beforeEach(async () => {
 });
 
 afterEach(async () => {
+  vi.useRealTimers();
   await Promise.all(open.splice(0).map((connection) => connection.close()));
   await user.remove();
   await vhost.remove();
@@ -92,8 +93,7 @@ describe("the broker's reason is logged", () => {
     connection.start();
     return ((await lines.line(message)).err as Error).message;
   };
-  const limit = async (kind: 'user-limits' | 'vhost-limits', of: string, name: string, value: number) =>
-    await manage('PUT', `/api/${kind}/${encodeURIComponent(of)}/${name}`, { value });
+  const none = (of: string) => manage('PUT', `/api/user-limits/${user.username}/max-${of}`, { value: 0 });
   const overTls = (url: string) => {
     const tls = new URL(url.replace(/^amqp:/, 'amqps:'));
     tls.port = String(sharedBroker().amqpsPort);
@@ -101,7 +101,7 @@ describe("the broker's reason is logged", () => {
   };
 
   it.each(['plain', 'TLS'])('when the user has its connections already: %s', async (way) => {
-    await limit('user-limits', user.username, 'max-connections', 0);
+    await none('connections');
     const { caFile = '' } = sharedBroker();
     const connection = connectionOf({
       ...(way === 'TLS' && { login: overTls(user.url), ca: await readFile(caFile, 'utf8') }),
@@ -112,7 +112,7 @@ describe("the broker's reason is logged", () => {
   });
 
   it('when the user has its channels already; then the pauses grow as after any failure', async () => {
-    await limit('user-limits', user.username, 'max-channels', 0);
+    await none('channels');
     const pauses: number[] = [];
     const connection = connectionOf({ longestPauseMs: () => pauses.push(1) });
     connection.on('open', (model) => void model.createChannel().catch(() => undefined));
@@ -123,100 +123,61 @@ describe("the broker's reason is logged", () => {
   });
 });
 
-describe('a peer that closes in the handshake', () => {
-  it.each([
-    ['with a frame that ends before its text', Buffer.from([1, 0, 0, 0, 0, 0, 7, 0, 10, 0, 50, 2, 18, 200, 206])],
-    ['with nonsense', Buffer.from('HTTP/1.1 400 Bad Request\r\n\r\n')],
-  ])('%s: the connection is tried again', async (_, bytes) => {
-    const server = createServer((socket) => {
-      socket.on('error', () => undefined);
-      socket.resume();
-      socket.end(bytes);
-    });
-    server.listen(0, '127.0.0.1');
-    await once(server, 'listening');
-    try {
-      const { port } = server.address() as AddressInfo;
-      const connection = connectionOf({ login: fixedLogin(`amqp://a:b@127.0.0.1:${port}/`), longestPauseMs: () => 1 });
-      connection.start();
-      await eventually('it was tried three times', () => lines.text.includes('"failures":3'));
-      await connection.close();
-    } finally {
-      await new Promise((resolve) => server.close(resolve));
-    }
+/** No broker: it accepts, and answers with these bytes and the end, or not at all. */
+async function peer(bytes?: Buffer) {
+  const server = createServer((socket) => {
+    socket.on('error', () => undefined).resume();
+    onTestFinished(() => void socket.destroy());
+    if (bytes !== undefined) socket.end(bytes);
   });
+  server.listen(0, '127.0.0.1');
+  onTestFinished(() => void server.close());
+  await once(server, 'listening');
+  return { server, login: fixedLogin(`amqp://a:b@127.0.0.1:${(server.address() as AddressInfo).port}/`) };
+}
+
+it.each([
+  ['a frame that ends before its text', Buffer.from([1, 0, 0, 0, 0, 0, 7, 0, 10, 0, 50, 2, 18, 200, 206])],
+  ['nonsense', Buffer.from('HTTP/1.1 400 Bad Request\r\n\r\n')],
+])('a peer that closes in the handshake with %s is tried again', async (_, bytes) => {
+  const { login } = await peer(bytes);
+  connectionOf({ login, longestPauseMs: () => 1 }).start();
+  await eventually('it was tried three times', () => lines.text.includes('"failures":3'));
 });
 
-describe('a peer that accepts and stays silent', () => {
-  let server: Server;
-  const sockets: Socket[] = [];
-
-  beforeEach(async () => {
-    server = createServer((socket) => {
-      sockets.push(socket);
-      socket.on('error', () => undefined);
-      socket.resume();
-    });
-    server.listen(0, '127.0.0.1');
-    await once(server, 'listening');
-    // The deadlines: sockets keep their own timers.
-    vi.useFakeTimers({ toFake: ['setTimeout', 'clearTimeout'], fakeNodeBuiltins: true });
+it('a peer that accepts and stays silent is left after 20 s and tried again; close waits 3 s for it', async () => {
+  const { server, login } = await peer();
+  // The deadlines: sockets keep their own timers.
+  vi.useFakeTimers({ toFake: ['setTimeout', 'clearTimeout'], fakeNodeBuiltins: true });
+  const connection = connectionOf({ login });
+  connection.start();
+  await once(server, 'connection');
+  await vi.advanceTimersByTimeAsync(19_000);
+  expect(lines.lines).toEqual([]);
+  const again = once(server, 'connection');
+  await vi.advanceTimersByTimeAsync(1_000);
+  expect(lines.lines).toMatchObject([{ failures: 1, err: { message: expect.stringMatching(/within 20 s/) } }]);
+  await vi.advanceTimersByTimeAsync(1_000);
+  await again;
+  let closed = false;
+  const closing = connection.close().then(() => {
+    closed = true;
   });
-
-  afterEach(async () => {
-    vi.useRealTimers();
-    for (const socket of sockets.splice(0)) socket.destroy();
-    await new Promise((resolve) => server.close(resolve));
-  });
-
-  async function connecting(): Promise<BrokerConnection> {
-    const { port } = server.address() as AddressInfo;
-    const connection = connectionOf({ login: fixedLogin(`amqp://a:b@127.0.0.1:${port}/`) });
-    connection.start();
-    await once(server, 'connection');
-    return connection;
-  }
-
-  it('is left after 20 s, and tried again', async () => {
-    const connection = await connecting();
-    await vi.advanceTimersByTimeAsync(19_000);
-    expect(lines.lines).toEqual([]);
-    await vi.advanceTimersByTimeAsync(1_000);
-    expect(lines.lines).toMatchObject([{ failures: 1, err: { message: expect.stringMatching(/within 20 s/) } }]);
-    const again = once(server, 'connection');
-    await vi.advanceTimersByTimeAsync(1_000);
-    await again;
-    const closing = connection.close();
-    await vi.advanceTimersByTimeAsync(20_000);
-    await closing;
-  });
-
-  it('keeps close waiting for 3 s', async () => {
-    const connection = await connecting();
-    let closed = false;
-    const closing = connection.close().then(() => {
-      closed = true;
-    });
-    await vi.advanceTimersByTimeAsync(2_000);
-    expect(closed).toBe(false);
-    await vi.advanceTimersByTimeAsync(1_000);
-    await closing;
-  });
+  await vi.advanceTimersByTimeAsync(2_000);
+  expect(closed).toBe(false);
+  await vi.advanceTimersByTimeAsync(1_000);
+  await closing;
 });
 
-describe('the time of the last turn', () => {
-  it('is now before the start and while open, and stays the same during an attempt', async () => {
-    const connection = connectionOf();
-    expect(Date.now() - connection.lastTurnAt).toBeLessThan(1_000);
-    connection.start();
-    await opened(connection);
-    expect(Date.now() - connection.lastTurnAt).toBeLessThan(1_000);
-    const { promise: never } = Promise.withResolvers<never>();
-    const login = { from: 'nowhere', read: () => never, refresh: async () => false };
-    const stuck = new BrokerConnection({ name: 'stuck', login, log: lines.log });
-    stuck.start();
-    const first = stuck.lastTurnAt;
-    await eventually('time passes', () => Date.now() > first + 20);
-    expect(stuck.lastTurnAt).toBe(first);
-  });
+it('the time of the last turn is now while open, and stays the same during an attempt', async () => {
+  const connection = connectionOf();
+  connection.start();
+  await opened(connection);
+  expect(Date.now() - connection.lastTurnAt).toBeLessThan(1_000);
+  const login = { from: 'nowhere', read: () => new Promise<never>(() => undefined), refresh: async () => false };
+  const stuck = new BrokerConnection({ name: 'stuck', login, log: lines.log });
+  stuck.start();
+  const first = stuck.lastTurnAt;
+  await eventually('time passes', () => Date.now() > first + 20);
+  expect(stuck.lastTurnAt).toBe(first);
 });

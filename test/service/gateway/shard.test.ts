@@ -197,3 +197,24 @@ it("a session does not wait more than 5 s for the gateway's address, and falls b
   await vi.advanceTimersByTimeAsync(1_000);
   await until(() => received.includes(GatewayOpcodes.Resume));
 });
+
+it('a rejected token is reported, and waited for', async () => {
+  const { url } = await peer((socket, op) => (op === undefined ? hello(socket) : socket.close(4004)));
+  startShard({ resumeUrl: url });
+  await until(() => ends().length === 1);
+  await vi.advanceTimersByTimeAsync(1_000);
+  expect(lines.lines.at(-1)?.msg).toBe('no usable bot token: waiting for another one');
+});
+
+it('connections that come to RESUMED are followed by the next within 2 s, however many end', async () => {
+  const { url } = await peer((socket, op) => {
+    if (op === undefined) return hello(socket);
+    socket.send(JSON.stringify({ op: GatewayOpcodes.Dispatch, t: 'RESUMED', s: 8, d: {} }));
+    socket.close(4000);
+  });
+  startShard({ resumeUrl: url });
+  for (let ended = 1; ended <= 7; ended += 1) {
+    await until(() => ends().length === ended);
+    await vi.advanceTimersByTimeAsync(2_000);
+  }
+});

@@ -102,11 +102,14 @@ describe('a refusal', () => {
     expect(lost).toHaveLength(1);
   });
 
-  it('reports the time at which the session was stored, when nothing has come in since', () => {
-    session.restore({ ...STATE, sequence: 700 }, 5_000);
+  it.each<[string, () => void, number]>([
+    ['READY came', () => session.begin(STATE), 1_000],
+    ['it was stored', () => session.restore(STATE, 5_000), 5_000],
+  ])('reports when %s, if nothing has come in since', (_, happens, lastReceivedAt) => {
+    happens();
     session.refused('op 9', 9_000);
     session.refused('op 9', 9_500);
-    expect(lost).toMatchObject([{ lastSequence: 700, lastReceivedAt: 5_000, lostAt: 9_500 }]);
+    expect(lost).toMatchObject([{ lastSequence: 1, lastReceivedAt, lostAt: 9_500 }]);
   });
 });
 
