@@ -62,14 +62,6 @@ describe('the settings of the functions', () => {
     LOGIN_SECRET_ARNS: '{"ingestor":"arn:a"}',
   };
 
-  it('come from the environment', () => {
-    expect(functionSettings(env)).toEqual({
-      managementUrl: env.MANAGEMENT_URL,
-      administratorSecretArn: 'arn:administrator',
-      loginSecretArns: { ingestor: 'arn:a' },
-    });
-  });
-
   it.each([
     ['MANAGEMENT_URL', undefined, 'MANAGEMENT_URL: expected a value'],
     ['MANAGEMENT_URL', 'http://user:hunter2@127.0.0.1:15672', 'MANAGEMENT_URL: expected https://host'],

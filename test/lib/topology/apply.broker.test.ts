@@ -163,6 +163,7 @@ describe.concurrent('a broker that refuses its administrator', () => {
 
   for (const [status, body] of [
     [401, '{"error":"not_authorized","reason":"Access refused."}'],
+    [401, '{"error":"not_authorized","reason":"Not_Authorized"}'],
     [405, ''],
   ] as const) {
     onBroker(`global parameters (${status} ${body}) has nothing removed, and a note`, async ({ own }) => {
