@@ -30,17 +30,9 @@ interface Change {
   readonly end: number;
   readonly texts: readonly [string, ...string[]];
 }
-interface Result {
-  readonly draw: number;
-  /** Where, of which kind, the line before and after. */
-  readonly change: string;
-  /** `undefined`: not found. `refused`: by tsc or biome. */
-  readonly foundBy?: string;
-}
-interface Report {
-  readonly name: string;
-  readonly assertionResults: readonly { readonly status: string; readonly fullName: string }[];
-}
+/** `foundBy` is `refused` for tsc and biome, and `undefined` for a fault that was not found. */
+type Result = { draw: number; change: string; foundBy?: string };
+type Report = { name: string; assertionResults: { status: string; fullName: string }[] }[];
 // A node of ESTree, with its properties by name.
 type Node = { type: string; start: number; end: number } & Record<string, unknown>;
 
@@ -113,12 +105,12 @@ function failure(...args: string[]): string | undefined {
   const { status, error } = spawnSync(process.execPath, vitest, options);
   if (error) return `a deadline (${error.message})`;
   if (status === 0) return;
-  const { testResults = [] } = existsSync(report) ? JSON.parse(readFileSync(report, 'utf8')) : {};
-  const tests = testResults.flatMap(({ name, assertionResults }: Report) =>
-    assertionResults.map((test) => ({ ...test, file: name.slice(copy.length + 1) })),
-  );
-  const failed = tests.find((test: Report['assertionResults'][number]) => test.status === 'failed');
-  return failed ? `${failed.file}: ${failed.fullName}` : 'a file that cannot be loaded';
+  const testResults: Report = existsSync(report) ? JSON.parse(readFileSync(report, 'utf8')).testResults : [];
+  for (const { name, assertionResults } of testResults) {
+    const failed = assertionResults.find((test) => test.status === 'failed');
+    if (failed) return `${name.slice(copy.length + 1)}: ${failed.fullName}`;
+  }
+  return 'a file that cannot be loaded';
 }
 
 function find(file: string): string | undefined {
