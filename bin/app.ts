@@ -1,6 +1,5 @@
-// The CDK application. `npm run deploy -- -c environment=staging` deploys an environment with the defaults of
-// lib/settings.ts, with what `choices` says otherwise, and with what `-c settings='{"alarmEmail": "…"}'` says beyond it.
-// The only file that looks at the context.
+// The CDK application. `npm run deploy -- -c environment=staging` deploys an environment with the defaults of lib/settings.ts,
+// the `choices` below over them, and `-c settings='{"alarmEmail": "…"}'` over both. The only file that reads the context.
 import { App, Validations } from 'aws-cdk-lib';
 import { AwsSolutionsChecks } from 'cdk-nag';
 import { environmentStacks } from '../lib/environment.ts';
@@ -13,7 +12,7 @@ const choices: Readonly<Record<Environment, Choices>> = {
 };
 
 const app = new App();
-// Rules that a template must pass before it is written. Those of Control Tower run in the tests: they need a binary.
+// Rules that a template must pass before it is written. Those of Control Tower need a binary, and run in the tests.
 Validations.of(app).addPlugins(new AwsSolutionsChecks(app));
 const environment: unknown = app.node.tryGetContext('environment');
 try {

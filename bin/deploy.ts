@@ -1,21 +1,22 @@
-// `npm run deploy -- -c environment=staging [-c settings=…] [what cdk deploy takes]`: synthesizes, asks CloudFormation what
-// is deployed under these names, refuses by sentences what must not or cannot become of it (lib/deployed-stacks.ts), and
-// only then lets `cdk deploy` work on just what was checked. At the first deployment it makes the instance: the name of
-// this bot's deployment, which stands in cdk.context.json from then on. Exits with the code of `cdk deploy`, or 1.
+// `npm run deploy -- -c environment=staging [-c settings=…] [what cdk deploy takes]`: synthesizes, reads from CloudFormation
+// what is deployed under these names, refuses with sentences what must not or cannot change (lib/deployed-stacks.ts), and
+// only then runs `cdk deploy` on what was checked. The first deployment makes the instance: the name of this bot's
+// deployment, written to cdk.context.json. Exits with the code of `cdk deploy`, or 1.
 import { spawn } from 'node:child_process';
 import { randomBytes } from 'node:crypto';
+import { once } from 'node:events';
 import { existsSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { CloudFormationClient, DescribeStacksCommand, GetTemplateCommand } from '@aws-sdk/client-cloudformation';
 import { DescribeAvailabilityZonesCommand, EC2Client } from '@aws-sdk/client-ec2';
 import { GetCallerIdentityCommand, STSClient } from '@aws-sdk/client-sts';
-import { deploymentFaults, type FoundStack, isThere, type Place, type Wanted } from '../lib/deployed-stacks.ts';
+import { deploymentFaults, exists, type FoundStack, type Place, type Wanted } from '../lib/deployed-stacks.ts';
 import { ENVIRONMENTS, type Settings, settingsFor } from '../lib/settings.ts';
 import { DEPLOYED_TEMPLATE, METADATA_KEY, stackNames } from '../lib/stack-identity.ts';
 
 const CDK = join(import.meta.dirname, '../node_modules/aws-cdk/bin/cdk');
-/** Of the CDK: it is read from the folder of cdk.json, where the CLI is called. */
+/** The CDK reads it from the folder of cdk.json, where the CLI is called. */
 const CONTEXT_FILE = 'cdk.context.json';
 
 const { context, others } = split(process.argv.slice(2));
@@ -36,9 +37,8 @@ async function deploy(assembly: string): Promise<number> {
   const { stacks, place } = await found(settings);
   const faults = deploymentFaults(stacks, { settings, instance }, place);
   if (faults.length > 0) {
-    throw new Error(
-      `${settings.environment} cannot be deployed over what is there:\n${faults.map((fault) => `  - ${fault}`).join('\n')}`,
-    );
+    const list = faults.map((fault) => `  - ${fault}`).join('\n');
+    throw new Error(`${settings.environment} cannot be deployed over the existing stacks:\n${list}`);
   }
   if (instance === undefined) {
     makeInstance();
@@ -50,7 +50,7 @@ async function deploy(assembly: string): Promise<number> {
   return await cdk('inherit', 'deploy', '--app', assembly, ...all, ...others);
 }
 
-/** What the CLI is to do with the context, and what `cdk deploy` is to get. */
+/** The context, which `cdk synth` gets, and the rest, which `cdk deploy` gets. */
 function split(args: readonly string[]): { context: string[]; others: string[] } {
   const context: string[] = [];
   const others: string[] = [];
@@ -59,7 +59,7 @@ function split(args: readonly string[]): { context: string[]; others: string[] }
     if (arg === '-c' || arg === '--context') context.push(left.shift() ?? '');
     else if (arg.startsWith('--context=')) context.push(arg.slice('--context='.length));
     else others.push(arg);
-    // The same login for what is asked here.
+    // The same login for the requests below.
     if (arg === '--profile' && left[0] !== undefined) process.env.AWS_PROFILE = left[0];
     if (arg.startsWith('--profile=')) process.env.AWS_PROFILE = arg.slice('--profile='.length);
   }
@@ -67,11 +67,11 @@ function split(args: readonly string[]): { context: string[]; others: string[] }
 }
 
 function synth(assembly: string): Promise<number> {
-  // With --ci the CLI keeps stderr for what is wrong.
+  // With --ci the CLI writes only errors to stderr.
   return cdk('ignore', 'synth', '--quiet', '--ci', '--output', assembly, ...context.flatMap((pair) => ['-c', pair]));
 }
 
-/** What was synthesized says so itself, wherever the context came from. */
+/** Read from what was synthesized, wherever the context came from. */
 function wanted(assembly: string): Wanted {
   const json = (name: string): unknown => JSON.parse(readFileSync(join(assembly, name), 'utf8'));
   for (const environment of ENVIRONMENTS) {
@@ -90,7 +90,7 @@ async function found(settings: Settings): Promise<{ stacks: FoundStack[]; place:
   const identity = new STSClient(where);
   const network = new EC2Client(where);
   try {
-    // The CLI is to look where this looks.
+    // The CLI uses the same region.
     process.env.AWS_REGION = await client.config.region();
     const stacks: FoundStack[] = [];
     for (const name of Object.values(stackNames(settings.environment))) {
@@ -98,9 +98,10 @@ async function found(settings: Settings): Promise<{ stacks: FoundStack[]; place:
       if (stack) stacks.push(stack);
     }
     const { Account: account } = await identity.send(new GetCallerIdentityCommand({}));
-    // Who may not ask for the zones deploys without this check.
+    // Without the right to read the zones, this check is skipped.
+    const filters = { Filters: [{ Name: 'zone-type', Values: ['availability-zone'] }] };
     const { AvailabilityZones } = await network
-      .send(new DescribeAvailabilityZonesCommand({ Filters: [{ Name: 'zone-type', Values: ['availability-zone'] }] }))
+      .send(new DescribeAvailabilityZonesCommand(filters))
       .catch(() => ({ AvailabilityZones: undefined }));
     return { stacks, place: { account, zones: AvailabilityZones?.flatMap(({ ZoneName }) => ZoneName ?? []) } };
   } catch (error) {
@@ -116,7 +117,7 @@ async function found(settings: Settings): Promise<{ stacks: FoundStack[]; place:
 
 async function describe(client: CloudFormationClient, name: string): Promise<FoundStack | undefined> {
   const described = await client.send(new DescribeStacksCommand({ StackName: name })).catch((error: unknown) => {
-    // CloudFormation knows no other way to say it.
+    // CloudFormation has no other code for it.
     if (error instanceof Error && error.name === 'ValidationError' && error.message.includes('does not exist')) return;
     throw error;
   });
@@ -124,7 +125,7 @@ async function describe(client: CloudFormationClient, name: string): Promise<Fou
   if (!stack) return undefined;
   const { StackId: arn = '', StackStatus: status = '', Tags = [], EnableTerminationProtection = false } = stack;
   let template: unknown;
-  if (isThere(status)) {
+  if (exists(status)) {
     const { TemplateBody } = await client.send(new GetTemplateCommand({ StackName: name, TemplateStage: 'Original' }));
     template = parsed(TemplateBody);
   }
@@ -132,7 +133,7 @@ async function describe(client: CloudFormationClient, name: string): Promise<Fou
   return { name, arn, status, tags, terminationProtection: EnableTerminationProtection, template };
 }
 
-/** Somebody else's template may be YAML: then it is none of ours, and its tags say so. */
+/** A template that is YAML is not ours, and neither are its tags. */
 function parsed(body: string | undefined): unknown {
   try {
     return JSON.parse(body ?? '');
@@ -141,33 +142,27 @@ function parsed(body: string | undefined): unknown {
   }
 }
 
-function contextFile(): Record<string, unknown> {
-  if (!existsSync(CONTEXT_FILE)) return {};
-  return JSON.parse(readFileSync(CONTEXT_FILE, 'utf8'));
-}
-
 function makeInstance(): void {
   if (process.env.CI) {
     throw new Error(
-      `instance: expected one in ${CONTEXT_FILE}, got none, and what is made here would be lost with this machine. Commit {"instance": "<a name of your own>"}, or deploy for the first time from a machine of yours`,
+      `instance: expected one in ${CONTEXT_FILE}, got none, and one made here would be lost with this machine. Commit {"instance": "<a name of your own>"}, or do the first deployment on your own machine`,
     );
   }
   const instance = `bot-${randomBytes(4).toString('hex')}`;
-  writeFileSync(CONTEXT_FILE, `${JSON.stringify({ ...contextFile(), instance }, null, 2)}\n`);
+  const before: object = existsSync(CONTEXT_FILE) ? JSON.parse(readFileSync(CONTEXT_FILE, 'utf8')) : {};
+  writeFileSync(CONTEXT_FILE, `${JSON.stringify({ ...before, instance }, null, 2)}\n`);
   console.error(`This bot's deployment is now instance ${instance}, written to ${CONTEXT_FILE}: commit it`);
 }
 
 async function cdk(stdout: 'inherit' | 'ignore', ...args: readonly string[]): Promise<number> {
   const child = spawn(process.execPath, [CDK, ...args], { stdio: ['inherit', stdout, 'inherit'] });
-  // The terminal interrupts both, and this one waits for what the CLI does about it; SIGTERM reaches only this one.
+  // The terminal sends SIGINT to both, and this process waits for the CLI's answer to it; SIGTERM reaches only this one.
   const wait = () => {};
   const pass = () => void child.kill('SIGTERM');
   process.on('SIGINT', wait).on('SIGTERM', pass);
   try {
-    return await new Promise((resolve, reject) => {
-      child.once('error', reject);
-      child.once('exit', (code) => resolve(code ?? 1));
-    });
+    const [code] = await once(child, 'exit');
+    return code ?? 1;
   } finally {
     process.off('SIGINT', wait).off('SIGTERM', pass);
   }

@@ -1,5 +1,5 @@
-// Writes the contract with workers as JSON Schema, for workers in other languages than TypeScript. A test says when the
-// committed file is out of date.
+// Writes the contract with workers as JSON Schema, for workers in other languages than TypeScript. A test fails when
+// the committed file is out of date.
 
 import { writeFileSync } from 'node:fs';
 import { payloadJsonSchema } from '../service/events/payload.ts';

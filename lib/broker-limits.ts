@@ -1,14 +1,10 @@
-// What Amazon MQ sells and allows: the bounds of each size as data, for the refusals of settings.ts, the broker's
-// configuration, and the alarms, which may hold only one query over the nodes and so cannot divide one figure by another.
+// What Amazon MQ sells and allows: the limits of each size as data, for settings.ts, the broker's configuration, and the
+// alarms, which may contain one query over the nodes only and so cannot divide one metric by another.
 // Pure. RabbitMQ 4 runs on these sizes only; its limits start low and may be raised by configuration. Sources:
 // https://docs.aws.amazon.com/amazon-mq/latest/developer-guide/rmq-broker-instance-types.html#rabbitmq-memory-disk-thresholds
 // https://docs.aws.amazon.com/amazon-mq/latest/developer-guide/rabbitmq-resource-limits-configuration.html
 
-/** By number of nodes. */
-interface ByNodes {
-  readonly 1: number;
-  readonly 3: number;
-}
+type ByNodes = Readonly<Record<1 | 3, number>>;
 
 interface BrokerSizeLimits {
   /** Bounds of a cluster's disk per node in GB. */
@@ -18,10 +14,7 @@ interface BrokerSizeLimits {
   readonly memoryGiB: number;
   /** Amazon MQ's default of `connection_max`, of a node. */
   readonly connections: ByNodes;
-  /**
-   * What our configuration sets it to. The medium size: the most that Amazon MQ takes. The others: the default of a single
-   * node, for clusters too, whose own is a third of it.
-   */
+  /** What our configuration sets it to: medium, the most that Amazon MQ takes; others, the default of a single node. */
   readonly connectionsPerNode: number;
   /** Amazon MQ's default of `cluster_queue_limit`, which stays. Beyond xlarge it is not less. */
   readonly queues: ByNodes;
@@ -55,38 +48,26 @@ export type BrokerSize = keyof typeof BROKER_SIZES;
 interface SizedBroker {
   readonly size: BrokerSize;
   readonly nodes: 1 | 3;
-  /** Somebody else's. */
   readonly existing?: unknown;
 }
 
-export interface BrokerLimits {
-  /** Beyond it a node refuses: `connection refused: node connection limit (N) is reached`. */
-  readonly connectionsPerNode: number;
-  /** Of the whole broker, all vhosts together. */
-  readonly queues: number;
-}
-
-/** `undefined` for a broker that somebody else made, whose limits only its owner knows. */
-export function brokerLimits(settings: { readonly broker: SizedBroker }): BrokerLimits | undefined {
-  const { size, nodes, existing } = settings.broker;
-  if (existing !== undefined) return undefined;
+/**
+ * Connections of a node, which refuses the next one, and queues of the whole broker.
+ * @returns `undefined` for an existing broker, whose limits only its owner knows
+ */
+export function brokerLimits({ size, nodes, existing }: SizedBroker) {
   const { connectionsPerNode, queues } = BROKER_SIZES[size];
-  return { connectionsPerNode, queues: queues[nodes] };
-}
-
-/** What one node bears: beyond the first two RabbitMQ blocks every publisher of the cluster, beyond the third it refuses clients. */
-export interface NodeLimits {
-  /** The high watermark. */
-  readonly memoryBytes: number;
-  readonly diskFreeBytes: number;
-  readonly connections: number;
+  return existing === undefined ? { connectionsPerNode, queues: queues[nodes] } : undefined;
 }
 
 const GIB = 1024 ** 3;
 const DISK_FREE_GIB = { 1: 10, 3: 2 } as const;
 
-/** Of a broker that somebody else made: what its size has by default. */
-export function nodeLimits({ size, nodes, existing }: SizedBroker): NodeLimits {
+/**
+ * Limits of one node: past those of memory and disk RabbitMQ blocks every publisher of the cluster, past that of connections
+ * it refuses clients. Of an existing broker: what its size has by default.
+ */
+export function nodeLimits({ size, nodes, existing }: SizedBroker) {
   const { memoryGiB, connections, connectionsPerNode } = BROKER_SIZES[size];
   return {
     memoryBytes: Math.round(memoryGiB * GIB),

@@ -1,7 +1,7 @@
-// The broker's log groups: Amazon MQ makes them itself, under the broker's id and kept for ever. Here they get an end,
-// and go with staging. (What a dying broker still writes makes Amazon MQ create a group again: see docs/deploy.md.)
-// Each group is two calls: it is made where it is not there, and its retention set. A changed retention makes both, so
-// that a group deleted by hand is made again and fails neither the update nor its rollback.
+// The broker's log groups: Amazon MQ creates them itself, under the broker's id and without an end. Here they get a
+// retention, and go with staging. (A broker that is being deleted may create a group again: see docs/deploy.md.)
+// Each group has two calls: it is created where it does not exist, and its retention is set. A changed retention makes both
+// calls, so that a group deleted by hand is created again and fails neither the update nor its rollback.
 import { CfnResource, Duration, Stack } from 'aws-cdk-lib';
 import { AwsCustomResource, AwsCustomResourcePolicy, PhysicalResourceId } from 'aws-cdk-lib/custom-resources';
 import { Construct } from 'constructs';
@@ -11,21 +11,17 @@ import type { Settings } from './settings.ts';
 /** Source: Amazon MQ, configuring RabbitMQ logs. */
 const GROUPS = ['general', 'connection', 'channel'] as const;
 
-export interface BrokerLogsProps {
-  readonly brokerId: string;
-  readonly settings: Settings;
-}
-
 export class BrokerLogs extends Construct {
-  constructor(scope: Construct, id: string, props: BrokerLogsProps) {
+  /** @param brokerId `b-…`: part of the groups' names */
+  constructor(scope: Construct, id: string, { brokerId, settings }: { brokerId: string; settings: Settings }) {
     super(scope, id);
-    const { brokerId, settings } = props;
     const stack = Stack.of(this);
+    const service = 'CloudWatchLogs';
     const common = { logGroup: sdkCallsLogGroup(stack), timeout: Duration.minutes(1) };
     for (const group of GROUPS) {
       const logGroupName = `/aws/amazonmq/broker/${brokerId}/${group}`;
       const arn = `arn:${stack.partition}:logs:${stack.region}:${stack.account}:log-group:${logGroupName}`;
-      // Calls on a group are authorised against its name with `:*`, and some without.
+      // Some calls on a group are authorised against its name, others against its name with `:*`.
       const policy = AwsCustomResourcePolicy.fromSdkCalls({ resources: [arn, `${arn}:*`] });
       const physicalResourceId = PhysicalResourceId.of(logGroupName);
 
@@ -34,7 +30,7 @@ export class BrokerLogs extends Construct {
         resourceType: 'Custom::BrokerLogGroup',
         policy,
         onUpdate: {
-          service: 'CloudWatchLogs',
+          service,
           action: 'createLogGroup',
           parameters: { logGroupName },
           ignoreErrorCodesMatching: 'ResourceAlreadyExistsException',
@@ -42,29 +38,28 @@ export class BrokerLogs extends Construct {
         },
         ...(!settings.keepsData && {
           onDelete: {
-            service: 'CloudWatchLogs',
+            service,
             action: 'deleteLogGroup',
             parameters: { logGroupName },
             ignoreErrorCodesMatching: 'ResourceNotFoundException',
           },
         }),
       });
-      // Not a parameter of the call: a changed property is what makes CloudFormation call.
+      // Not a parameter of the call: CloudFormation calls when a property changes.
       const { defaultChild } = made.node.findChild('Resource').node;
       if (defaultChild instanceof CfnResource) {
         defaultChild.addPropertyOverride('MadeForRetentionInDays', settings.logRetentionDays);
       }
-      const retention = {
-        service: 'CloudWatchLogs',
-        action: 'putRetentionPolicy',
-        parameters: { logGroupName, retentionInDays: settings.logRetentionDays },
-        physicalResourceId,
-      };
       const kept = new AwsCustomResource(this, `${group}Kept`, {
         ...common,
         resourceType: 'Custom::BrokerLogRetention',
         policy,
-        onUpdate: retention,
+        onUpdate: {
+          service,
+          action: 'putRetentionPolicy',
+          parameters: { logGroupName, retentionInDays: settings.logRetentionDays },
+          physicalResourceId,
+        },
       });
       kept.node.addDependency(made);
     }

@@ -4,7 +4,7 @@ import * as ec2 from 'aws-cdk-lib/aws-ec2';
 import type { ISecret } from 'aws-cdk-lib/aws-secretsmanager';
 import type { Construct } from 'constructs';
 import { USERS, VHOST } from '../service/contract/names.ts';
-import { Broker, consoleUrl, ExistingBroker, type IBroker } from './broker.ts';
+import { Broker, type BrokerBase, ExistingBroker } from './broker.ts';
 import { brokerLimits } from './broker-limits.ts';
 import { BrokerLogs } from './broker-logs.ts';
 import { Network } from './network.ts';
@@ -12,7 +12,7 @@ import { ReleaseAlarms } from './release-alarms.ts';
 import { removalPolicy } from './removal-policy.ts';
 import { LoginRotation } from './rotation/login-rotation.ts';
 import { LOGIN_FUNCTION_OUTPUT } from './rotation/rotation.ts';
-import { AMQPS_PORT, brokerLogin, discordTokenSecret, secretName, secretOfYours } from './secrets.ts';
+import { AMQPS_PORT, brokerLogin, discordTokenSecret, existingSecret, type LoginUser, secretName } from './secrets.ts';
 import type { Settings } from './settings.ts';
 import { BrokerTopology } from './topology/broker-topology.ts';
 import { discordTopology } from './topology/topology.ts';
@@ -23,7 +23,7 @@ export interface BrokerStackProps extends StackProps {
 
 export class BrokerStack extends Stack {
   readonly network: Network;
-  readonly broker: IBroker;
+  readonly broker: BrokerBase;
   /** Whose members may open AMQPS connections: the ingestor and the workers. */
   readonly brokerClients: ec2.SecurityGroup;
   readonly discordToken: ISecret;
@@ -45,38 +45,36 @@ export class BrokerStack extends Stack {
 
     this.brokerClients = new ec2.SecurityGroup(this, 'Clients', {
       vpc,
-      // Another description is another group. A test freezes it.
+      // Another description is another group: a test freezes it.
       description: 'Clients of the broker: the ingestor and the workers',
       allowAllOutbound: false,
     });
-    // The only ways in. The functions' logins on 5671 are the test of a rotated password.
-    this.broker.connections.allowFrom(this.brokerClients, ec2.Port.tcp(AMQPS_PORT), 'AMQPS of ingestor and workers');
-    this.broker.connections.allowFrom(this.network.functions, ec2.Port.tcp(443), 'Management API of the functions');
-    this.broker.connections.allowFrom(this.network.functions, ec2.Port.tcp(AMQPS_PORT), 'Test of a rotated login');
+    // The only ways in.
+    const { connections } = this.broker;
+    connections.allowFrom(this.brokerClients, ec2.Port.tcp(AMQPS_PORT), 'AMQPS of ingestor and workers');
+    connections.allowFrom(this.network.functions, ec2.Port.tcp(443), 'Management API of the functions');
+    connections.allowFrom(this.network.functions, ec2.Port.tcp(AMQPS_PORT), 'Test of a rotated login');
 
     const secrets = { environment, removalPolicy: removalPolicy(settings) };
-    // Always there ($0.40 a month), also beside a secret of yours: the tasks that read it go after this stack's update.
+    // Also beside a secret of your own ($0.40 a month): the tasks that read it end after this stack's update.
     const ownToken = discordTokenSecret(this, 'DiscordToken', secrets);
     const { discordTokenSecretArn, discordTokenKeyArn } = settings;
     this.discordToken = discordTokenSecretArn
-      ? secretOfYours(this, 'YourDiscordToken', discordTokenSecretArn, discordTokenKeyArn)
+      ? existingSecret(this, 'YourDiscordToken', discordTokenSecretArn, discordTokenKeyArn)
       : ownToken;
-    const login = { ...secrets, host: this.broker.host, vhost: VHOST };
-    this.ingestorLogin = brokerLogin(this, 'IngestorLogin', {
-      ...login,
-      description: 'The ingestor at the broker: publishes events and holds leases',
-      username: USERS.ingestor,
-    });
-    const deadLettersLogin = brokerLogin(this, 'DeadLettersLogin', {
-      ...login,
-      description: 'Whoever looks after the dead letters: reads them and publishes them again',
-      username: USERS.deadLetters,
-    });
-    const workerLogin = brokerLogin(this, 'WorkerLogin', {
-      ...login,
-      description: 'The workers at the broker: consume the event queues',
-      username: USERS.worker,
-    });
+    const login = (id: string, username: LoginUser, description: string) =>
+      brokerLogin(this, id, { ...secrets, host: this.broker.host, vhost: VHOST, username, description });
+    const { ingestor, worker, deadLetters } = USERS;
+    const logins = {
+      [ingestor]: login('IngestorLogin', ingestor, 'The ingestor at the broker: publishes events and holds leases'),
+      [worker]: login('WorkerLogin', worker, 'The workers at the broker: consume the event queues'),
+      [deadLetters]: login(
+        'DeadLettersLogin',
+        deadLetters,
+        'Whoever looks after the dead letters: reads them and publishes them again',
+      ),
+    };
+    this.ingestorLogin = logins[ingestor];
 
     const functions = {
       vpc,
@@ -86,13 +84,8 @@ export class BrokerStack extends Stack {
       managementEndpoint: this.broker.managementEndpoint,
       administrator: this.broker.administrator,
     };
-    const logins = {
-      [USERS.ingestor]: this.ingestorLogin,
-      [USERS.worker]: workerLogin,
-      [USERS.deadLetters]: deadLettersLogin,
-    };
-    // Of a broker of yours, the limits are yours as well.
-    const connectionLimit = brokerLimits(settings)?.connectionsPerNode;
+    // The limits of an existing broker are unknown.
+    const connectionLimit = brokerLimits(settings.broker)?.connectionsPerNode;
     const topology = new BrokerTopology(this, 'Topology', {
       ...functions,
       topology: discordTopology({
@@ -102,8 +95,8 @@ export class BrokerStack extends Stack {
       }),
       logins,
       revision: settings.topologyRevision,
-      // The rules of security groups are resources of their own, which nobody else waits for.
-      after: [this.network.functionsReady, ...this.broker.connections.securityGroups],
+      // The rules of security groups are separate resources, which CloudFormation does not wait for by itself.
+      after: [this.network.functionsReady, ...connections.securityGroups],
     });
     const rotation = new LoginRotation(this, 'Rotation', {
       ...functions,
@@ -112,7 +105,7 @@ export class BrokerStack extends Stack {
       after: [topology.resource],
     });
 
-    // Here, long before the service: see there.
+    // Minutes before the service: the reason is in release-alarms.ts.
     new ReleaseAlarms(this, 'ReleaseAlarms', { settings });
 
     const outputs: Record<string, [value: string, description: string]> = {
@@ -122,49 +115,49 @@ export class BrokerStack extends Stack {
       ],
       BrokerEndpoint: [this.broker.amqpsEndpoint, 'Where the broker takes AMQP connections, by TLS'],
       [LOGIN_FUNCTION_OUTPUT]: [rotation.functionArn, 'Function that rotates and revokes logins: for npm run logins'],
-      WorkerLoginSecret: [workerLogin.secretName, 'Secret with the address and the login for workers'],
+      WorkerLoginSecret: [logins[worker].secretName, 'Secret with the address and the login for workers'],
       DeadLettersLoginSecret: [
-        deadLettersLogin.secretName,
+        logins[deadLetters].secretName,
         'Secret with the address and the login for the dead letters',
       ],
       AdministratorSecret: [this.broker.administrator.secretName, "Secret with the broker's administrator"],
-      KeptByTopology: [
-        topology.kept,
-        'What is not wanted any more and stays, with the commands that remove it by hand',
-      ],
-      TopologyWarning: [topology.warning, 'Why the last rollback did without the broker'],
+      KeptByTopology: [topology.kept, 'What is no longer wanted and stays, with the commands that remove it by hand'],
+      TopologyWarning: [topology.warning, 'Why the last rollback did not use the broker'],
       ManagementEndpoint: [this.broker.managementEndpoint, 'Management page of the broker, from inside the VPC'],
     };
+    const { region } = this;
     if (this.broker instanceof Broker) {
-      outputs.BrokerConsole = [consoleUrl(this, this.broker.brokerId), 'The broker in the AWS console'];
+      const page = `https://${region}.console.aws.amazon.com/amazon-mq/home?region=${region}#/brokers/details`;
+      outputs.BrokerConsole = [`${page}?id=${this.broker.brokerId}`, 'The broker in the AWS console'];
     }
-    if (!settings.discordTokenSecretArn) {
-      const put = `aws secretsmanager put-secret-value --region ${this.region} --secret-id`;
+    if (!discordTokenSecretArn) {
+      const secret = secretName(environment, 'discord-token');
       outputs.PutDiscordToken = [
-        `${put} ${secretName(environment, 'discord-token')} --secret-string file://token.txt`,
-        "Puts the bot's token in place; the service waits for it, and notices a new one",
+        `aws secretsmanager put-secret-value --region ${region} --secret-id ${secret} --secret-string file://token.txt`,
+        "Stores the bot's token; the service waits for it, and reads a new one by itself",
       ];
     }
-    for (const [name, [value, description]] of Object.entries(outputs))
+    for (const [name, [value, description]] of Object.entries(outputs)) {
       new CfnOutput(this, name, { value, description });
+    }
     this.exportForTheService(ownToken);
   }
 
   /**
-   * What the service stack takes, or took: exported whether it does so now or not. Otherwise the CDK would leave out the
-   * export with its last reader, and CloudFormation, which updates this stack first, would refuse: it is still read.
+   * All that the service stack imports with any settings, exported always. Otherwise the CDK drops an export with its last
+   * import, and CloudFormation, which updates this stack first, refuses: the deployed service still imports it.
    */
   private exportForTheService(ownToken: ISecret): void {
     const { vpc } = this.network;
-    const made = vpc instanceof ec2.Vpc ? [vpc.vpcId, ...subnetIds(vpc)] : [];
-    for (const value of [
-      ...made,
+    const subnets = vpc instanceof ec2.Vpc ? [...vpc.publicSubnets, ...vpc.privateSubnets] : [];
+    const values = [
+      ...(vpc instanceof ec2.Vpc ? [vpc.vpcId] : []),
+      ...subnets.map(({ subnetId }) => subnetId),
       this.brokerClients.securityGroupId,
       ownToken.secretArn,
       this.ingestorLogin.secretArn,
-    ]) {
-      this.exportValue(value);
-    }
+    ];
+    for (const value of values) this.exportValue(value);
   }
 
   /** Never looked up: the template is the same with and without credentials. */
@@ -173,6 +166,3 @@ export class BrokerStack extends Stack {
     return availabilityZones ?? Array.from({ length: zones }, (_, index) => Fn.select(index, Fn.getAzs()));
   }
 }
-
-const subnetIds = ({ publicSubnets, privateSubnets }: ec2.Vpc): string[] =>
-  [...publicSubnets, ...privateSubnets].map(({ subnetId }) => subnetId);

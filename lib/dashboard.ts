@@ -1,5 +1,4 @@
 // The dashboard, to be read from top to bottom: is it healthy, how much flows, where is pressure, what does it cost.
-// Only figures that somebody publishes: the ingestor's own, the broker's and AWS's.
 import { Duration, Stack } from 'aws-cdk-lib';
 import {
   type Alarm,
@@ -8,6 +7,7 @@ import {
   Color,
   type CompositeAlarm,
   GraphWidget,
+  type GraphWidgetProps,
   type IMetric,
   type IWidget,
   MathExpression,
@@ -35,8 +35,8 @@ export interface DashboardProps {
   readonly logGroup: LogGroup;
 }
 
-const FULL = 24;
-const HEIGHT = 6;
+const HALF = 12;
+const THIRD = 8;
 
 export class Dashboard extends Construct {
   readonly url: string;
@@ -66,30 +66,23 @@ export class Dashboard extends Construct {
   }
 
   private health({ alarms, unhealthy }: DashboardProps): IWidget[][] {
-    const { shards } = this.settings;
+    const { count } = this.settings.shards;
     return [
       [
         new AlarmStatusWidget({ title: 'Ingestor', alarms: [unhealthy], width: 4, height: 4 }),
         new AlarmStatusWidget({ title: 'Alarms', alarms: [...alarms], width: 20, height: 4 }),
       ],
       [
-        new GraphWidget({
-          title: `Shards connected (of ${shards.count}), tasks, standbys`,
-          width: 12,
-          height: HEIGHT,
+        graph(`Shards connected (of ${count}), tasks, standbys`, HALF, {
           left: [
             this.own('shardsConnected', Stats.SUM, 'shards connected', Color.GREEN),
             this.own('residentMemory', Stats.SAMPLE_COUNT, 'tasks', Color.GREY),
             this.own('shardsWaiting', Stats.SUM, 'shards waiting for token, budget or turn', Color.ORANGE),
             this.own('standby', Stats.SUM, 'standbys', Color.BLUE),
           ],
-          leftAnnotations: [{ value: shards.count, label: 'configured', color: Color.GREEN }],
-          leftYAxis: { min: 0 },
+          leftAnnotations: [{ value: count, label: 'configured', color: Color.GREEN }],
         }),
-        new GraphWidget({
-          title: 'Sessions: gaps, identifies, resumes, leases',
-          width: 12,
-          height: HEIGHT,
+        graph('Sessions: gaps, identifies, resumes, leases', HALF, {
           left: [
             this.own('gatewayGaps', Stats.SUM, 'gaps', Color.RED),
             this.own('gapsInHandOver', Stats.SUM, 'of these: in a hand-over', Color.BROWN),
@@ -98,19 +91,15 @@ export class Dashboard extends Construct {
             this.own('leaseLosses', Stats.SUM, 'leases lost', Color.PURPLE),
           ],
           right: [this.own('identifiesRemaining', Stats.MINIMUM, "left of the day's IDENTIFYs", Color.GREY)],
-          leftYAxis: { min: 0 },
-          rightYAxis: { min: 0 },
         }),
       ],
     ];
   }
 
   private flow(): IWidget[] {
+    const { frameToConfirmMs } = this.settings.budgets;
     return [
-      new GraphWidget({
-        title: 'Events per minute',
-        width: 12,
-        height: HEIGHT,
+      graph('Events per minute', HALF, {
         left: [
           this.own('eventsReceived', Stats.SUM, 'received'),
           this.own('eventsConfirmed', Stats.SUM, 'confirmed by the broker', Color.GREEN),
@@ -118,83 +107,48 @@ export class Dashboard extends Construct {
           this.own('eventsReplayed', Stats.SUM, 'replayed and dropped', Color.PURPLE),
           this.own('publishErrors', Stats.SUM, 'refused by the broker', Color.RED),
         ],
-        leftYAxis: { min: 0 },
       }),
-      new GraphWidget({
-        title: 'From frame to confirm, and heartbeat (ms)',
-        width: 12,
-        height: HEIGHT,
+      graph('From frame to confirm, and heartbeat (ms)', HALF, {
         left: [
           this.own('frameToConfirm', Stats.percentile(50), 'confirm p50'),
           this.own('frameToConfirm', Stats.percentile(95), 'confirm p95', Color.ORANGE),
           this.own('frameToConfirm', Stats.percentile(99), 'confirm p99', Color.RED),
           this.own('gatewayLatency', Stats.MAXIMUM, "slowest shard's heartbeat", Color.GREY),
         ],
-        leftAnnotations: [
-          { value: this.settings.budgets.frameToConfirmMs, label: 'alarm on p95', color: Color.ORANGE },
-        ],
-        leftYAxis: { min: 0 },
+        leftAnnotations: [{ value: frameToConfirmMs, label: 'alarm on p95', color: Color.ORANGE }],
       }),
     ];
   }
 
   private pressure({ service }: DashboardProps): IWidget[][] {
-    const { environment, budgets } = this.settings;
+    const { outboxPercent } = this.settings.budgets;
     const limits = nodeLimits(this.settings.broker);
-    const depth = (queue: string): IMetric =>
-      ingestorMetric('queueDepth', { environment, queue, statistic: Stats.MAXIMUM, label: queue });
-    const { deadLetters, unrouted, ...fed } = QUEUES;
+    const { deadLetters, unrouted, ...consumed } = QUEUES;
     return [
       [
-        new GraphWidget({
-          title: 'Messages waiting for workers',
-          width: 8,
-          height: HEIGHT,
-          left: Object.values(fed).map(depth),
-          leftYAxis: { min: 0 },
-        }),
-        new GraphWidget({
-          title: 'Messages nobody took',
-          width: 8,
-          height: HEIGHT,
-          left: [depth(deadLetters), depth(unrouted)],
-          leftYAxis: { min: 0 },
-        }),
-        new GraphWidget({
-          title: 'Outbox and heap of the fullest task (%)',
-          width: 8,
-          height: HEIGHT,
+        graph('Messages waiting for workers', THIRD, { left: this.depths(Object.values(consumed)) }),
+        graph('Messages without a consumer', THIRD, { left: this.depths([deadLetters, unrouted]) }),
+        graph('Outbox and heap of the fullest task (%)', THIRD, {
           left: [this.own('outboxUsed', Stats.MAXIMUM, 'outbox'), this.own('heapUsed', Stats.MAXIMUM, 'heap')],
-          leftAnnotations: [{ value: budgets.outboxPercent, label: 'alarm on the outbox', color: Color.ORANGE }],
+          leftAnnotations: [{ value: outboxPercent, label: 'alarm on the outbox', color: Color.ORANGE }],
           leftYAxis: { min: 0, max: 100 },
         }),
       ],
       [
-        new GraphWidget({
-          title: 'Broker: memory used of its limit, CPU, of each node (%)',
-          width: 8,
-          height: HEIGHT,
+        graph('Broker: memory used of its limit, CPU, of each node (%)', THIRD, {
           left: [
             this.nodes('RabbitMQMemUsed', 'Maximum', limits.memoryBytes),
             this.nodes('SystemCpuUtilization', 'Maximum'),
           ],
           leftYAxis: { min: 0, max: 100 },
         }),
-        new GraphWidget({
-          title: 'Broker: free disk (bytes) and connections of each node',
-          width: 8,
-          height: HEIGHT,
+        graph('Broker: free disk (bytes) and connections of each node', THIRD, {
           left: [this.nodes('RabbitMQDiskFree', 'Minimum')],
           leftAnnotations: [{ value: limits.diskFreeBytes, label: 'publishers are blocked', color: Color.RED }],
-          leftYAxis: { min: 0 },
           right: [this.nodes('ConnectionCount', 'Maximum')],
           rightAnnotations: [{ value: limits.connections, label: 'connections at most', color: Color.ORANGE }],
-          rightYAxis: { min: 0 },
         }),
-        new GraphWidget({
-          title: 'Service: CPU and memory of the fullest task (%)',
-          width: 8,
-          height: HEIGHT,
+        graph('Service: CPU and memory of the fullest task (%)', THIRD, {
           left: [
             service.metricCpuUtilization({ statistic: Stats.MAXIMUM, label: 'CPU' }),
             service.metricMemoryUtilization({ statistic: Stats.MAXIMUM, label: 'memory' }),
@@ -207,47 +161,36 @@ export class Dashboard extends Construct {
 
   private cost({ logGroup }: DashboardProps): IWidget[] {
     const { tasks, task, broker, egress } = this.settings;
-    const logged = (statistic: string, period: Duration, label: string) =>
-      new Metric({
-        namespace: 'AWS/Logs',
-        metricName: 'IncomingBytes',
-        dimensionsMap: { LogGroupName: logGroup.logGroupName },
-        statistic,
-        period,
-        label,
-      });
+    const metrics = Object.keys(METRICS).length + Object.keys(QUEUES).length - 1;
+    const address = egress === 'nat' ? 'behind NAT gateways' : 'each with a public address';
+    const markdown = [
+      `- **Broker** ${broker.existing ? 'not of this stack' : `${broker.nodes} × ${broker.size}`}: by far the most`,
+      `- **Tasks** ${tasks} × ${task.cpu / 1024} vCPU, ${task.memoryMiB / 1024} GB, ${address}`,
+      `- **Metrics** ${metrics} of \`${DEFAULT_METRICS_NAMESPACE}\` with ${ENVIRONMENT_DIMENSION}, $0.30 each at most`,
+      '- What grows with use: logs (beside), and bytes through NAT gateways. The table of prices is in docs/deploy.md',
+    ];
+    const logged = new Metric({
+      ...{ namespace: 'AWS/Logs', metricName: 'IncomingBytes' },
+      dimensionsMap: { LogGroupName: logGroup.logGroupName },
+      ...{ statistic: Stats.SUM, period: Duration.days(1), label: 'a day' },
+    });
+    const size = { width: HALF, height: 4 };
     return [
-      new TextWidget({
-        width: 12,
-        height: 4,
-        markdown: [
-          `- **Broker** ${broker.existing ? 'of somebody else' : `${broker.nodes} × ${broker.size}`}: by far the most`,
-          `- **Tasks** ${tasks} × ${task.cpu / 1024} vCPU, ${task.memoryMiB / 1024} GB, ${egress === 'nat' ? 'behind NAT gateways' : 'each with a public address'}`,
-          `- **Metrics** ${Object.keys(METRICS).length + Object.keys(QUEUES).length - 1} of \`${DEFAULT_METRICS_NAMESPACE}\` with ${ENVIRONMENT_DIMENSION}, $0.30 each at most`,
-          '- What grows with use: logs (beside), and bytes through NAT gateways. The table of prices is in docs/deploy.md',
-        ].join('\n'),
-      }),
-      new SingleValueWidget({
-        title: 'Logged (bytes; $0.50 per GB)',
-        width: 12,
-        height: 4,
-        sparkline: true,
-        metrics: [logged(Stats.SUM, Duration.days(1), 'a day')],
-      }),
+      new TextWidget({ ...size, markdown: markdown.join('\n') }),
+      new SingleValueWidget({ ...size, title: 'Logged (bytes; $0.50 per GB)', sparkline: true, metrics: [logged] }),
     ];
   }
 
-  private own(
-    name: Exclude<keyof typeof METRICS, 'queueDepth'>,
-    statistic: string,
-    label: string,
-    color?: string,
-  ): IMetric {
+  private own(name: keyof typeof METRICS, statistic: string, label: string, color?: string, queue?: string): IMetric {
     const { environment } = this.settings;
-    return ingestorMetric(name, { environment, statistic, label, ...(color && { color }) });
+    return ingestorMetric(name, { environment, statistic, label, queue, ...(color && { color }) });
   }
 
-  /** Of every node: their names hold addresses that are not known beforehand. In percent of a limit, if there is one. */
+  private depths(queues: readonly string[]): IMetric[] {
+    return queues.map((queue) => this.own('queueDepth', Stats.MAXIMUM, queue, undefined, queue));
+  }
+
+  /** Of every node: their names contain addresses that are not known beforehand. With a limit, in percent of it. */
   private nodes(name: BrokerMetric, statistic: 'Maximum' | 'Minimum', limit?: number): IMetric {
     const broker = brokerNameOf(this.settings);
     const search = `SEARCH('{${BROKER_NAMESPACE},Broker,Node} MetricName="${name}" Broker="${broker}"', '${statistic}')`;
@@ -260,5 +203,10 @@ export class Dashboard extends Construct {
 }
 
 function heading(text: string): IWidget {
-  return new TextWidget({ markdown: `## ${text}`, width: FULL, height: 1 });
+  return new TextWidget({ markdown: `## ${text}`, width: 24, height: 1 });
+}
+
+function graph(title: string, width: number, props: GraphWidgetProps): IWidget {
+  const fromZero = { leftYAxis: { min: 0 }, ...(props.right && { rightYAxis: { min: 0 } }) };
+  return new GraphWidget({ title, width, height: 6, ...fromZero, ...props });
 }

@@ -1,5 +1,5 @@
-// Whether a deployment may begin, from what CloudFormation says about the stacks of these names: are they ours, of this
-// bot, in a state that can be updated, and may their settings become the wanted ones. Pure; `bin/deploy.ts` asks.
+// Whether a deployment may begin, from what CloudFormation reports about the stacks of these names: do they belong to this
+// bot, are they in a state that can be updated, and can their settings become the wanted ones. Pure; `bin/deploy.ts` asks.
 import { type Settings, SettingsError, settingsFor } from './settings.ts';
 import { APPLICATION, DEPLOYED_TEMPLATE, METADATA_KEY, stackNames, TAGS } from './stack-identity.ts';
 import { transitionFaults } from './transition.ts';
@@ -11,7 +11,6 @@ export interface FoundStack {
   readonly status: string;
   readonly tags: Readonly<Record<string, string>>;
   readonly terminationProtection: boolean;
-  /** Its template, as JSON. */
   readonly template: unknown;
 }
 
@@ -21,27 +20,28 @@ export interface Wanted {
   readonly instance: string | undefined;
 }
 
-/** Where the deployment would go. */
+/** Where the deployment would go: the login's account, and the region's availability zones where they could be read. */
 export interface Place {
-  /** Of the login. */
   readonly account: string | undefined;
-  /** Names of the region's availability zones; missing where they could not be read. */
   readonly zones: readonly string[] | undefined;
 }
 
 /** One sentence for each reason against it. */
 export function deploymentFaults(stacks: readonly FoundStack[], wanted: Wanted, place: Place): string[] {
-  const there = stacks.filter(({ status }) => isThere(status));
+  const existing = stacks.filter(({ status }) => exists(status));
   const elsewhere = placeFaults(place, wanted.settings);
   if (elsewhere.length > 0) return elsewhere;
-  // What is not ours has nothing else to say.
-  const foreign = there.flatMap((stack) => ownershipFault(stack, wanted) ?? []);
+  // A stack of another owner is not looked at further.
+  const foreign = existing.flatMap((stack) => ownershipFault(stack, wanted) ?? []);
   if (foreign.length > 0) return foreign;
-  return [...there.flatMap((stack) => stateFault(stack, wanted.settings) ?? []), ...settingsFaults(there, wanted)];
+  return [
+    ...existing.flatMap((stack) => stateFault(stack, wanted.settings) ?? []),
+    ...settingsFaults(existing, wanted),
+  ];
 }
 
-/** A stack that was only announced by a change set, or is deleted, has nothing to lose. */
-export function isThere(status: string): boolean {
+/** Not a stack that a change set announced only, or that is deleted. */
+export function exists(status: string): boolean {
   return status !== 'REVIEW_IN_PROGRESS' && status !== 'DELETE_COMPLETE';
 }
 
@@ -53,80 +53,65 @@ function placeFaults({ account, zones }: Place, { account: wanted, network, brok
     ];
   }
   if (zones === undefined || network.existing) return [];
+  const there = `this region (${zones.join(', ')})`;
   const unknown = (network.availabilityZones ?? []).filter((zone) => !zones.includes(zone));
-  if (unknown.length > 0) {
-    return [
-      `network.availabilityZones: expected zones of this region (${zones.join(', ')}), got ${unknown.join(', ')}`,
-    ];
-  }
+  if (unknown.length > 0) return [`network.availabilityZones: expected zones of ${there}, got ${unknown.join(', ')}`];
   if (network.zones <= zones.length) return [];
   const wayOut =
     broker.nodes > zones.length
       ? `${broker.nodes} nodes need as many: choose another region, or broker.nodes 1 with network.zones ${zones.length}`
       : `Set network.zones to ${zones.length}, or choose another region`;
-  return [
-    `network.zones: expected at most the ${zones.length} zones of this region (${zones.join(', ')}), got ${network.zones}. ${wayOut}`,
-  ];
+  return [`network.zones: expected at most the ${zones.length} zones of ${there}, got ${network.zones}. ${wayOut}`];
 }
 
 function ownershipFault({ name, arn, tags }: FoundStack, { settings, instance }: Wanted): string | undefined {
   const [, , , region, account] = arn.split(':');
   for (const [field, is] of Object.entries({ account, region })) {
-    const named = settings[field as 'account' | 'region'];
-    if (named !== undefined && named !== is) {
-      return `${field}: expected ${named}, got ${is}, where ${name} was found. Log in to the other one, or change the setting`;
+    const wanted = settings[field as 'account' | 'region'];
+    if (wanted !== undefined && wanted !== is) {
+      return `${field}: expected ${wanted}, got ${is}, where ${name} was found. Log in to the other one, or change the setting`;
     }
   }
   const elsewhere = 'deploy this bot in another account or region';
-  if (tags[TAGS.application] !== APPLICATION) {
-    return `${name}: expected the tag ${TAGS.application}=${APPLICATION}, got ${show(tags[TAGS.application])}: this stack is somebody else's and would be overwritten. Remove it, or ${elsewhere}`;
+  const application = tags[TAGS.application];
+  if (application !== APPLICATION) {
+    const got = application === undefined ? 'nothing' : `'${application}'`;
+    return `${name}: expected the tag ${TAGS.application}=${APPLICATION}, got ${got}: this stack belongs to something else and would be overwritten. Remove it, or ${elsewhere}`;
   }
   const deployed = tags[TAGS.instance];
   if (deployed === undefined) {
     return `${name}: expected the tag ${TAGS.instance}, got none: it was not deployed by npm run deploy. If it is this bot's, npx cdk deploy --all -c environment=${settings.environment} -c instance=${instance ?? '<a name>'} gives it one; otherwise ${elsewhere}`;
   }
   if (deployed === instance) return undefined;
-  return `${name}: deployed as instance ${deployed}, and this checkout is ${instance === undefined ? 'of none' : `instance ${instance}`}. If it is the same bot, write "instance": "${deployed}" into cdk.context.json and commit it; if it is another bot, ${elsewhere}`;
+  const checkout = instance === undefined ? 'has no instance' : `is instance ${instance}`;
+  return `${name}: deployed as instance ${deployed}, and this checkout ${checkout}. If it is the same bot, write "instance": "${deployed}" into cdk.context.json and commit it; if it is another bot, ${elsewhere}`;
 }
 
 /** @returns undefined where CloudFormation takes an update */
 function stateFault({ name, status, terminationProtection }: FoundStack, settings: Settings): string | undefined {
-  if (UPDATABLE.includes(status)) return undefined;
-  if (status.endsWith('_IN_PROGRESS'))
-    return `${name} is ${status}: somebody is changing it. Wait until that has ended`;
-  if (ROLLED_BACK_BY_HAND.includes(status)) {
+  if (UPDATABLE.test(status)) return undefined;
+  if (status.endsWith('_IN_PROGRESS')) return `${name} is ${status}: a change is under way. Wait until it has ended`;
+  if (ROLLED_BACK_BY_HAND.test(status)) {
     return `${name} is ${status}: an update failed and was not rolled back to its end. Read why in its events, repair it, then npx cdk rollback ${name} -c environment=${settings.environment}`;
   }
-  const unprotect = `aws cloudformation update-termination-protection --no-enable-termination-protection --stack-name ${name}`;
-  const remove = `aws cloudformation delete-stack --stack-name ${name}`;
-  const commands = terminationProtection ? `${unprotect} && ${remove}` : remove;
-  return status === 'DELETE_FAILED'
-    ? `${name} is DELETE_FAILED: its removal did not come to its end. Read why in its events, then ${commands}, and deploy again`
-    : `${name} is ${status}: its creation failed, and CloudFormation takes no update of it. Read why in its events, then ${commands}, and deploy again`;
+  const unprotect = `aws cloudformation update-termination-protection --no-enable-termination-protection --stack-name ${name} && `;
+  const remove = `${terminationProtection ? unprotect : ''}aws cloudformation delete-stack --stack-name ${name}`;
+  const happened =
+    status === 'DELETE_FAILED'
+      ? 'its removal did not come to its end'
+      : 'its creation failed, and CloudFormation takes no update of it';
+  return `${name} is ${status}: ${happened}. Read why in its events, then ${remove}, and deploy again`;
 }
 
-const UPDATABLE: readonly string[] = [
-  'CREATE_COMPLETE',
-  'UPDATE_COMPLETE',
-  'UPDATE_ROLLBACK_COMPLETE',
-  'IMPORT_COMPLETE',
-  'IMPORT_ROLLBACK_COMPLETE',
-];
-
-const NEVER_CREATED: readonly string[] = [
-  'CREATE_FAILED',
-  'ROLLBACK_COMPLETE',
-  'ROLLBACK_FAILED',
-  'ROLLBACK_IN_PROGRESS',
-];
-
-const ROLLED_BACK_BY_HAND: readonly string[] = ['UPDATE_FAILED', 'UPDATE_ROLLBACK_FAILED', 'IMPORT_ROLLBACK_FAILED'];
+const UPDATABLE = /^(CREATE|UPDATE|UPDATE_ROLLBACK|IMPORT|IMPORT_ROLLBACK)_COMPLETE$/;
+const NEVER_CREATED = /^(CREATE_FAILED|ROLLBACK_COMPLETE|ROLLBACK_FAILED|ROLLBACK_IN_PROGRESS)$/;
+const ROLLED_BACK_BY_HAND = /^(UPDATE|UPDATE_ROLLBACK|IMPORT_ROLLBACK)_FAILED$/;
 
 function settingsFaults(stacks: readonly FoundStack[], { settings }: Wanted): string[] {
   const names = stackNames(settings.environment);
-  // What was never created holds nothing that could be lost.
-  const made = stacks.filter(({ status }) => !NEVER_CREATED.includes(status));
-  const [broker, service] = [names.broker, names.service].map((name) => made.find((stack) => stack.name === name));
+  // A stack that was never created has nothing to lose.
+  const created = stacks.filter(({ status }) => !NEVER_CREATED.test(status));
+  const [broker, service] = [names.broker, names.service].map((name) => created.find((stack) => stack.name === name));
   if (!broker) return [];
   try {
     const deployed = { broker: settingsOf(broker, settings), service: service && settingsOf(service, settings) };
@@ -137,26 +122,19 @@ function settingsFaults(stacks: readonly FoundStack[], { settings }: Wanted): st
   }
 }
 
-/** @throws SettingsError where the template says none, or none that this version knows */
+/** @throws SettingsError where the template has none, or none that this version knows */
 function settingsOf({ name, template }: FoundStack, { environment }: Settings): Settings {
   const wayOut = `npx cdk deploy --all -c environment=${environment} deploys without comparing`;
   const parsed = DEPLOYED_TEMPLATE.safeParse(template);
   if (!parsed.success) {
-    throw new SettingsError(environment, [
-      `${name}: expected the settings in its template's Metadata.${METADATA_KEY}, got none. ${wayOut}`,
-    ]);
+    const missing = `${name}: expected the settings in its template's Metadata.${METADATA_KEY}, got none. ${wayOut}`;
+    throw new SettingsError(environment, [missing]);
   }
   try {
     return settingsFor(environment, parsed.data.Metadata[METADATA_KEY].settings);
   } catch (error) {
     if (!(error instanceof SettingsError)) throw error;
-    throw new SettingsError(
-      environment,
-      error.faults.map((fault) => `${name}, as deployed: ${fault}. ${wayOut}`),
-    );
+    const faults = error.faults.map((fault) => `${name}, as deployed: ${fault}. ${wayOut}`);
+    throw new SettingsError(environment, faults);
   }
-}
-
-function show(value: string | undefined): string {
-  return value === undefined ? 'nothing' : `'${value}'`;
 }

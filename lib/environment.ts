@@ -1,5 +1,5 @@
-// One environment: its two stacks, their names, tags and protection. The names are what an operator types. Each template
-// says with which settings it was made, and each stack by its tags whose it is: `bin/deploy.ts` asks for both.
+// One environment: its two stacks, their names, tags and protection. An operator types the names. Each template carries its
+// settings, and each stack the tags of its owner: `bin/deploy.ts` reads both.
 import { type App, Tags } from 'aws-cdk-lib';
 import { acknowledge } from './acknowledgements.ts';
 import { BrokerStack } from './broker-stack.ts';
@@ -12,7 +12,7 @@ export interface EnvironmentStacks {
   readonly ingestor: IngestorStack;
 }
 
-/** @param instance tells this deployment of the bot from others in the account; nothing is needed to synthesize */
+/** @param instance the name of this bot's deployment, which `cdk synth` does not need */
 export function environmentStacks(app: App, settings: Settings, instance?: string): EnvironmentStacks {
   const { environment, account, region } = settings;
   const env = { ...(account && { account }), ...(region && { region }) };

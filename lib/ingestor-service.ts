@@ -1,6 +1,5 @@
-// The ingestor on Fargate: one task per shard group and the standbys. It listens to nobody: its only door is the health
-// check from inside. Rolling deploys start the new tasks first; they stand by until the old ones hand over their leases.
-// Its image comes from service/Dockerfile, its environment from service/contract/; its alarms are made elsewhere.
+// The ingestor on Fargate: one task per shard group and the standbys. It has no inbound rule: only the health check inside the
+// task connects to it. Rolling deploys start the new tasks first; they stand by until the old ones hand over their leases.
 import { createHash } from 'node:crypto';
 import { join } from 'node:path';
 import { Duration, Size } from 'aws-cdk-lib';
@@ -24,9 +23,7 @@ export interface IngestorServiceProps {
   readonly subnets: ec2.SubnetSelection;
   /** Whose members may reach the broker. */
   readonly brokerClients: ec2.ISecurityGroup;
-  /** The bot's token; may be empty yet. */
   readonly discordToken: ISecret;
-  /** The ingestor's login at the broker. */
   readonly brokerLogin: ISecret;
   /** Names of alarms that roll a deployment back. */
   readonly deploymentAlarms: readonly string[];
@@ -39,6 +36,8 @@ export class IngestorService extends Construct {
   constructor(scope: Construct, id: string, props: IngestorServiceProps) {
     super(scope, id);
     const { settings } = props;
+    const { ARM64 } = ecs.CpuArchitecture;
+    const { LINUX } = ecs.OperatingSystemFamily;
 
     this.logGroup = new LogGroup(this, 'Log', {
       retention: settings.logRetentionDays,
@@ -46,17 +45,12 @@ export class IngestorService extends Construct {
     });
 
     const task = new ecs.FargateTaskDefinition(this, 'Task', {
-      taskRole: new Role(this, taskRoleId(settings), {
-        assumedBy: new ServicePrincipal('ecs-tasks.amazonaws.com'),
-      }),
+      taskRole: new Role(this, taskRoleId(settings), { assumedBy: new ServicePrincipal('ecs-tasks.amazonaws.com') }),
       cpu: settings.task.cpu,
       memoryLimitMiB: settings.task.memoryMiB,
-      runtimePlatform: {
-        cpuArchitecture: ecs.CpuArchitecture.ARM64,
-        operatingSystemFamily: ecs.OperatingSystemFamily.LINUX,
-      },
+      runtimePlatform: { cpuArchitecture: ARM64, operatingSystemFamily: LINUX },
     });
-    // Read while it runs, by ARN: a rotation needs no restart, and no value stands in the task's environment.
+    // Read while the task runs, by ARN: a rotation needs no restart, and no value is in the task's environment.
     props.discordToken.grantRead(task.taskRole);
     props.brokerLogin.grantRead(task.taskRole);
 
@@ -65,13 +59,13 @@ export class IngestorService extends Construct {
     task.addContainer('ingestor', {
       image: ecs.ContainerImage.fromAsset(IMAGE_CONTEXT, IMAGE),
       command: taskCommand(settings),
-      // Without a limit of its own a container sees the memory of the machine beneath.
+      // Without this limit a container sees the memory of the host.
       memoryLimitMiB: settings.task.memoryMiB,
       environment: taskEnvironment(settings, props.discordToken.secretArn, props.brokerLogin.secretArn),
       healthCheck: {
         command: ['CMD', ...LIVE_CHECK],
         interval: Duration.seconds(30),
-        // A process of its own starts for it, on a quarter core that may be busy.
+        // It starts a process, on a quarter core that may be busy.
         timeout: Duration.seconds(10),
         retries: 3,
         startPeriod: Duration.seconds(60),
@@ -84,14 +78,13 @@ export class IngestorService extends Construct {
       logging: ecs.LogDrivers.awsLogs({
         logGroup: this.logGroup,
         streamPrefix: 'ingestor',
-        // A slow CloudWatch must not hold up the event loop: beyond 4 MB, lines are dropped.
+        // A slow CloudWatch must not block the event loop: beyond 4 MB, lines are dropped.
         mode: ecs.AwsLogDriverMode.NON_BLOCKING,
         maxBufferSize: Size.mebibytes(4),
       }),
     });
 
     onlyForThisAccount(task.taskRole);
-
     const security = new ec2.SecurityGroup(this, 'Egress', {
       vpc: props.vpc,
       description: 'Discord ingestor: out to Discord and AWS, nothing in',
@@ -103,14 +96,11 @@ export class IngestorService extends Construct {
       cluster: new ecs.Cluster(this, 'Cluster', { vpc: props.vpc }),
       taskDefinition: task,
       desiredCount: settings.tasks,
-      // New tasks before old ones go: safe, because a lease has one owner.
+      // New tasks start before old ones end: safe, because a lease has one owner.
       minHealthyPercent: 100,
       maxHealthyPercent: 200,
       circuitBreaker: { enable: true, rollback: true },
-      deploymentAlarms: {
-        alarmNames: [...props.deploymentAlarms],
-        behavior: ecs.AlarmBehavior.ROLLBACK_ON_ALARM,
-      },
+      deploymentAlarms: { alarmNames: [...props.deploymentAlarms], behavior: ecs.AlarmBehavior.ROLLBACK_ON_ALARM },
       bakeTime: BAKE_TIME,
       // Owner and standby in different zones.
       availabilityZoneRebalancing: ecs.AvailabilityZoneRebalancing.ENABLED,
@@ -121,59 +111,57 @@ export class IngestorService extends Construct {
       enableECSManagedTags: true,
       propagateTags: ecs.PropagatedTagSource.SERVICE,
     });
-    // A task that gets healthy and then crashes would reset the count for ever, and every start may cost an IDENTIFY.
+    // A task that gets healthy and then crashes would reset the count each time, and every start may cost an IDENTIFY.
     const service = this.service.node.defaultChild as ecs.CfnService;
     const breaker = 'DeploymentConfiguration.DeploymentCircuitBreaker';
     service.addPropertyOverride(`${breaker}.ResetOnHealthyTask`, false);
-    service.addPropertyOverride(`${breaker}.ThresholdConfiguration`, { Type: 'COUNT', Value: FAILED_STARTS });
+    // Tasks that may fail before the deployment is rolled back.
+    service.addPropertyOverride(`${breaker}.ThresholdConfiguration`, { Type: 'COUNT', Value: 3 });
   }
 }
 
 /**
- * How long alarms can still roll a deployment back once the old tasks are gone. The slowest needs four minutes of metrics,
- * a minute for the first of them, and its evaluation; ECS's own choice is less than five.
+ * How long alarms can still roll a deployment back after the last old task. The slowest needs four minutes of metrics, a
+ * minute for the first of them, and its evaluation; ECS's own default is less than five.
  * https://docs.aws.amazon.com/AmazonECS/latest/developerguide/deployment-alarm-failure.html
  */
 const BAKE_TIME = Duration.minutes(10);
 
-/** Another token secret is another role: the tasks of before keep theirs, and may read their secret, until they are gone. */
+/** Another token secret is another role: the old tasks keep their role, and may read their secret, until they end. */
 export function taskRoleId({ discordTokenSecretArn: secret, discordTokenKeyArn: key }: Settings): string {
   if (secret === undefined) return 'TaskRole';
   return `TaskRole${createHash('sha256').update(`${secret} ${key}`).digest('hex').slice(0, 8)}`;
 }
 
-/** Tasks of a deployment that may fail before it is rolled back. */
-const FAILED_STARTS = 3;
-
-/** The .dockerignore in it decides what is staged: the image is built from the staged folder, not from here. */
+/** Its .dockerignore decides what is staged: the image is built from the staged folder. */
 const IMAGE_CONTEXT = join(import.meta.dirname, '..');
 export const IMAGE: ecs.AssetImageProps = {
   file: 'service/Dockerfile',
   platform: Platform.LINUX_ARM64,
-  // Beside .dockerignore, whose words for this Buildah does not understand: what has no dot in its name stays out too.
+  // Beside .dockerignore, whose pattern for this Buildah does not support: files without a dot in their name stay out too.
   exclude: ['service/**', '!service/**/*.ts', '!service/Dockerfile', '**/node_modules'],
 };
 
 // Of the image, as service/Dockerfile makes it.
 export const NODE = '/nodejs/bin/node';
 export const BUNDLE = 'main.mjs';
-/** Nobody's: with neither home nor shell. */
+/** "nonroot" of the base image: with neither home nor shell. */
 export const NON_ROOT = '65532:65532';
 
-/** Says by its exit code whether the task is able to work at all: the image has no curl, and no shell. */
+/** Exit code 0 while `/live` answers 200. The image has no curl, and no shell. */
 export const LIVE_CHECK: readonly string[] = [
   NODE,
   '-e',
   `require('http').get('http://127.0.0.1:${DEFAULT_PORT}${PATHS.live}',r=>process.exit(r.statusCode===200?0:1)).on('error',()=>process.exit(1))`,
 ];
 
-/** For the image's entry point, which is Node. The heap's limit belongs to the task's size. */
+/** For the image's entry point, which is Node. The heap limit depends on the task's size. */
 export function taskCommand(settings: Settings): string[] {
   const heapLimit = `--max-old-space-size=${heapLimitMiB(settings.task.memoryMiB)}`;
   return ['--enable-source-maps', ...NODE_FLAGS, heapLimit, BUNDLE];
 }
 
-/** Every variable is one that service/config.ts reads; what is left to its default is left out. */
+/** Variables that service/config.ts reads, less those whose default is right. */
 export function taskEnvironment(settings: Settings, discordTokenArn: string, brokerLoginArn: string) {
   return {
     [ENV.nodeEnv]: 'production',
@@ -187,7 +175,7 @@ export function taskEnvironment(settings: Settings, discordTokenArn: string, bro
     [ENV.outboxMaxEvents]: String(settings.task.outboxMaxEvents),
     [ENV.outboxMaxBytes]: String(settings.task.outboxMaxBytes),
     [ENV.port]: String(DEFAULT_PORT),
-    // Only the health check inside the task asks.
+    // Only the health check inside the task connects.
     [ENV.host]: '127.0.0.1',
     [ENV.logLevel]: settings.task.logLevel,
     [ENV.metricsNamespace]: DEFAULT_METRICS_NAMESPACE,

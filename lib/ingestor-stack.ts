@@ -17,7 +17,7 @@ export class IngestorStack extends Stack {
   constructor(scope: Construct, id: string, props: IngestorStackProps) {
     super(scope, id, props);
     const { settings, foundation } = props;
-    // The topology is there before the first task asks for it.
+    // The topology exists before the first task uses it.
     this.addStackDependency(foundation, 'the broker and its topology');
 
     const { service, logGroup } = new IngestorService(this, 'Ingestor', {
@@ -31,19 +31,20 @@ export class IngestorStack extends Stack {
     });
 
     const { alarms, unhealthy, topic } = new Monitoring(this, 'Monitoring', { settings });
-    // Those that take silence for death would call at the first deploy.
+    // An alarm for which missing data is breaching would otherwise go on during the first deploy.
     for (const alarm of alarms) alarm.node.addDependency(service);
     const dashboard = new Dashboard(this, 'Dashboard', { settings, alarms, unhealthy, service, logGroup });
 
     const outputs: Record<string, [value: string, description: string]> = {
       DashboardLink: [dashboard.url, 'Is it healthy, how much flows, where is pressure, what it costs'],
-      HealthAlarm: [unhealthy.alarmName, 'The one alarm that says whether the ingestor is healthy'],
-      AlarmTopic: [topic.topicArn, 'Alarms speak here: subscribe a chat or a pager'],
+      HealthAlarm: [unhealthy.alarmName, 'The one alarm that sums up the health of the ingestor'],
+      AlarmTopic: [topic.topicArn, 'Alarms publish here: subscribe a chat or a pager'],
       ClusterName: [service.cluster.clusterName, 'Cluster of the service'],
       ServiceName: [service.serviceName, 'The service: aws ecs update-service --force-new-deployment restarts it'],
       LogGroup: [logGroup.logGroupName, 'aws logs tail <this> --follow'],
     };
-    for (const [name, [value, description]] of Object.entries(outputs))
+    for (const [name, [value, description]] of Object.entries(outputs)) {
       new CfnOutput(this, name, { value, description });
+    }
   }
 }

@@ -1,6 +1,5 @@
-// The alarms of alarms.ts in CloudWatch, the topic they speak through, the one alarm that sums up the ingestor's
-// health, and the silence for what the broker's maintenance window explains. Those that roll a deployment back are in
-// release-alarms.ts.
+// Creates the alarms of alarms.ts in CloudWatch, their topic, the one alarm that sums up the ingestor's health, and the mute
+// rule for the broker's maintenance window.
 import { Duration, Stack, TimeZone } from 'aws-cdk-lib';
 import * as cloudwatch from 'aws-cdk-lib/aws-cloudwatch';
 import { SnsAction } from 'aws-cdk-lib/aws-cloudwatch-actions';
@@ -8,99 +7,72 @@ import { Effect, PolicyStatement, ServicePrincipal } from 'aws-cdk-lib/aws-iam';
 import { Topic } from 'aws-cdk-lib/aws-sns';
 import { EmailSubscription } from 'aws-cdk-lib/aws-sns-subscriptions';
 import { Construct } from 'constructs';
-import { type AlarmDefinition, alarmDefinitions } from './alarms.ts';
-import { BROKER_NAMESPACE, brokerMetric, brokerNameOf } from './broker.ts';
+import { type AlarmDefinition, alarmDefinitions, type OwnMetric, type WorstNode } from './alarms.ts';
+import { BROKER_NAMESPACE, type BrokerMetric, brokerMetric, brokerNameOf } from './broker.ts';
 import { ingestorMetric } from './ingestor-metrics.ts';
 import type { Environment, Settings } from './settings.ts';
 
-/** Amazon MQ's maintenance windows are of this length. */
+/** Amazon MQ's maintenance windows have this length. */
 const WINDOW = Duration.hours(2);
 
-export interface MonitoringProps {
-  readonly settings: Settings;
-}
+/** The composite alarm's id and runbook entry. */
+export const UNHEALTHY = 'unhealthy';
+
+export const alarmName = (environment: Environment, id: string): string => `discord-ingestor-${environment}-${id}`;
 
 export class Monitoring extends Construct {
   readonly alarms: readonly cloudwatch.Alarm[];
   readonly unhealthy: cloudwatch.CompositeAlarm;
   readonly topic: Topic;
 
-  constructor(scope: Construct, id: string, props: MonitoringProps) {
+  constructor(scope: Construct, id: string, { settings }: { readonly settings: Settings }) {
     super(scope, id);
-    const { settings } = props;
     const { environment } = settings;
     this.topic = this.createTopic(settings.alarmEmail);
-    const action = new SnsAction(this.topic);
-    const definitions = alarmDefinitions(settings);
-    const made = definitions.map((definition) => ({ definition, alarm: this.createAlarm(definition, settings) }));
-    this.alarms = made.map(({ alarm }) => alarm);
+    const created = alarmDefinitions(settings).map((definition) => ({
+      ...definition,
+      alarm: createAlarm(this, definition, settings),
+    }));
+    this.alarms = created.map(({ alarm }) => alarm);
 
-    const health = made.filter(({ definition }) => definition.family === 'health').map(({ alarm }) => alarm);
+    const health = created.filter(({ family }) => family === 'health');
     this.unhealthy = new cloudwatch.CompositeAlarm(this, 'Unhealthy', {
       compositeAlarmName: alarmName(environment, UNHEALTHY),
-      alarmDescription: alarmDescription(
-        'The ingestor is unhealthy: at least one alarm of the family health is on.',
-        'See which one, and follow its entry',
-        UNHEALTHY,
-      ),
+      alarmDescription: description({
+        wrong: 'The ingestor is unhealthy: at least one alarm of the family health is on.',
+        first: 'See which one, and follow its entry',
+        entry: UNHEALTHY,
+      }),
       alarmRule: cloudwatch.AlarmRule.anyOf(
-        ...health.map((alarm) => cloudwatch.AlarmRule.fromAlarm(alarm, cloudwatch.AlarmState.ALARM)),
+        ...health.map(({ alarm }) => cloudwatch.AlarmRule.fromAlarm(alarm, cloudwatch.AlarmState.ALARM)),
       ),
     });
+    const action = new SnsAction(this.topic);
     for (const alarm of [...this.alarms, this.unhealthy]) {
       alarm.addAlarmAction(action);
       alarm.addOkAction(action);
     }
 
     const window = settings.broker.maintenanceWindow;
-    const [hour = '', minute = ''] = window.time.split(':');
+    const [hour, minute] = window.time.split(':').map(Number);
+    const muted = created.filter(({ mutedInMaintenance }) => mutedInMaintenance);
     new cloudwatch.AlarmMuteRule(this, 'Maintenance', {
       alarmMuteRuleName: `discord-ingestor-${environment}-maintenance`,
-      description: "The broker's maintenance window: alarms still change, and nobody is called",
+      description: "The broker's maintenance window: alarms change their state and send no message",
       schedule: cloudwatch.ScheduleExpression.cron({
-        minute: String(Number(minute)),
-        hour: String(Number(hour)),
+        minute: String(minute),
+        hour: String(hour),
         weekDay: window.day.slice(0, 3),
         timeZone: TimeZone.of(window.timeZone),
       }),
       duration: WINDOW,
-      alarms: [
-        ...made.filter(({ definition }) => definition.mutedInMaintenance).map(({ alarm }) => alarm),
-        this.unhealthy,
-      ],
-    });
-  }
-
-  private createAlarm(definition: AlarmDefinition, settings: Settings): cloudwatch.Alarm {
-    const [datapointsToAlarm, evaluationPeriods] = definition.datapoints;
-    return new cloudwatch.Alarm(this, definition.id, {
-      alarmName: alarmName(settings.environment, definition.id),
-      alarmDescription: alarmDescription(
-        `${definition.wrong}. Threshold: ${definition.because}.`,
-        definition.first,
-        definition.id,
-      ),
-      metric: metricOf(definition, settings),
-      comparisonOperator:
-        definition.breached === 'below'
-          ? cloudwatch.ComparisonOperator.LESS_THAN_THRESHOLD
-          : cloudwatch.ComparisonOperator.GREATER_THAN_OR_EQUAL_TO_THRESHOLD,
-      threshold: definition.threshold,
-      evaluationPeriods,
-      datapointsToAlarm,
-      treatMissingData: {
-        breaching: cloudwatch.TreatMissingData.BREACHING,
-        notBreaching: cloudwatch.TreatMissingData.NOT_BREACHING,
-        ignore: cloudwatch.TreatMissingData.IGNORE,
-        missing: cloudwatch.TreatMissingData.MISSING,
-      }[definition.silence],
+      alarms: [...muted.map(({ alarm }) => alarm), this.unhealthy],
     });
   }
 
   private createTopic(emails: readonly string[] = []): Topic {
     const topic = new Topic(this, 'Topic', { displayName: 'Discord ingestor', enforceSSL: true });
-    // A topic with a policy of its own loses the default one, by which CloudWatch would be allowed to publish.
-    const { account } = Stack.of(this);
+    // A topic with its own policy loses the default one, which allows CloudWatch to publish.
     topic.addToResourcePolicy(
       new PolicyStatement({
         sid: 'Alarms',
@@ -108,7 +80,7 @@ export class Monitoring extends Construct {
         principals: [new ServicePrincipal('cloudwatch.amazonaws.com')],
         actions: ['sns:Publish'],
         resources: [topic.topicArn],
-        conditions: { StringEquals: { 'aws:SourceAccount': account } },
+        conditions: { StringEquals: { 'aws:SourceAccount': Stack.of(this).account } },
       }),
     );
     for (const email of emails) topic.addSubscription(new EmailSubscription(email));
@@ -116,55 +88,61 @@ export class Monitoring extends Construct {
   }
 }
 
-/** The composite alarm's id and runbook entry. */
-export const UNHEALTHY = 'unhealthy';
+export function createAlarm(scope: Construct, definition: AlarmDefinition, settings: Settings): cloudwatch.Alarm {
+  const { id, threshold, because, silence = 'notBreaching', wrong, first, entry = id } = definition;
+  const [datapointsToAlarm, evaluationPeriods] = definition.datapoints;
+  const { LESS_THAN_THRESHOLD, GREATER_THAN_OR_EQUAL_TO_THRESHOLD } = cloudwatch.ComparisonOperator;
+  const below = 'below' in threshold;
+  return new cloudwatch.Alarm(scope, id, {
+    alarmName: alarmName(settings.environment, id),
+    alarmDescription: description({ wrong: `${wrong}. Threshold: ${because}.`, first, entry }),
+    metric: metricOf(definition, settings),
+    comparisonOperator: below ? LESS_THAN_THRESHOLD : GREATER_THAN_OR_EQUAL_TO_THRESHOLD,
+    threshold: below ? threshold.below : threshold.atLeast,
+    evaluationPeriods,
+    datapointsToAlarm,
+    treatMissingData: silence as cloudwatch.TreatMissingData,
+  });
+}
 
-export const alarmName = (environment: Environment, id: string): string => `discord-ingestor-${environment}-${id}`;
+function description({ wrong, first, entry }: Readonly<Record<'wrong' | 'first' | 'entry', string>>): string {
+  return `${wrong} First: ${first}. Runbook: docs/runbook.md#${entry}`;
+}
 
-function metricOf(definition: AlarmDefinition, settings: Settings): cloudwatch.IMetric {
-  const { figure } = definition;
-  const period = Duration.minutes(definition.periodMinutes);
-  if (figure.of === 'ingestor') {
-    const { statistic, queue } = figure;
-    return ingestorMetric(figure.metric, { environment: settings.environment, statistic, queue, period });
-  }
-  return worstNode(figure, settings, period);
+function metricOf({ id, metric, periodMinutes = 1 }: AlarmDefinition, settings: Settings): cloudwatch.IMetric {
+  const period = Duration.minutes(periodMinutes);
+  const own = ({ ingestor, statistic, queue }: OwnMetric) =>
+    ingestorMetric(ingestor, { environment: settings.environment, statistic, queue, period });
+  if ('ingestor' in metric) return own(metric);
+  if ('broker' in metric) return worstNode(metric, settings, period);
+  const usingMetrics = Object.fromEntries(Object.entries(metric.metrics).map(([name, each]) => [name, own(each)]));
+  return new cloudwatch.MathExpression({ expression: metric.expression, usingMetrics, label: id, period });
 }
 
 /**
- * The names of nodes hold addresses that are not known beforehand, so a cluster is asked by a query; without GROUP BY it
- * gives one series, the worst of all nodes. An alarm may hold one query, and arithmetic on it.
+ * The names of nodes contain addresses that are not known beforehand, so a cluster is read by a query; without GROUP BY it
+ * gives one series, the worst of all nodes. An alarm may contain one query, and arithmetic on it.
  * https://docs.aws.amazon.com/AmazonCloudWatch/latest/monitoring/Create_Metrics_Insights_Alarm.html
  */
-function worstNode(
-  { metric, worst, percentOf, limit }: Extract<AlarmDefinition['figure'], { of: 'broker' }>,
-  settings: Settings,
-  period: Duration,
-): cloudwatch.IMetric {
+function worstNode(watched: WorstNode, settings: Settings, period: Duration): cloudwatch.IMetric {
+  const { broker: metric, worst, percentOf, limit } = watched;
   const name = brokerNameOf(settings);
-  const of = (each: typeof metric) =>
-    brokerMetric(name, each, {
-      period,
-      statistic: worst === 'MAX' ? cloudwatch.Stats.MAXIMUM : cloudwatch.Stats.MINIMUM,
-    });
+  const statistic = worst === 'MAX' ? cloudwatch.Stats.MAXIMUM : cloudwatch.Stats.MINIMUM;
+  const plain = (each: BrokerMetric) => brokerMetric(name, each, { period, statistic });
   const single = settings.broker.nodes === 1;
-  const value: cloudwatch.IMetric = single
-    ? of(metric)
+  const used = single
+    ? plain(metric)
     : new cloudwatch.MathExpression({
         expression: `SELECT ${worst}(${metric}) FROM SCHEMA("${BROKER_NAMESPACE}", Broker, Node) WHERE Broker = '${name}'`,
         label: `${metric} of the worst node`,
         period,
       });
-  if (percentOf === undefined) return value;
-  const measured = single && limit !== undefined;
+  if (percentOf === undefined) return used;
+  const whole = single && limit !== undefined ? plain(limit) : undefined;
   return new cloudwatch.MathExpression({
-    expression: `100 * used / ${measured ? 'whole' : percentOf}`,
-    usingMetrics: { used: value, ...(measured && { whole: of(limit) }) },
+    expression: `100 * used / ${whole ? 'whole' : percentOf}`,
+    usingMetrics: { used, ...(whole && { whole }) },
     label: `${metric} of the worst node in %`,
     period,
   });
-}
-
-export function alarmDescription(wrong: string, first: string, id: string): string {
-  return `${wrong} First: ${first}. Runbook: docs/runbook.md#${id}`;
 }

@@ -1,17 +1,14 @@
-// The network: who stands where, and how each reaches what it needs. The broker's subnets come first in the address
-// plan and all zones are always laid out, so that no later choice (egress, nodes) can move a broker's subnet, which
-// Amazon MQ does not allow. Who may talk to whom is said where the parties are made.
-//
-// Per month in us-east-1:
-//   public-ip  $3.65 per task (its IPv4 address), and one Secrets Manager endpoint in one zone for the functions, $7.30
-//   nat        $32.85 per gateway and $0.045 per GB through it; no endpoint, because the gateway leads everywhere
-// That gateways and their subnets exist (`natGateways`) is another thing than that the tasks use them (`egress`): tasks
-// move out first, and what they used goes with the next deployment.
-//   Endpoints for ECR, logs and S3 ($7.30 per endpoint and zone) would not replace either: Discord is on the internet.
-import { Annotations, ArnFormat, CfnResource, Duration, Fn, Stack } from 'aws-cdk-lib';
+// The network: subnets, and the ways from each to what it needs. The broker's subnets come first in the address plan and all
+// zones are always laid out, so that no later choice (egress, nodes) can move a broker's subnet, which Amazon MQ does not
+// allow. Rules between security groups are added where the groups are created. With egress `public-ip` the functions get one
+// Secrets Manager endpoint in one zone; with `nat` none, because the gateway leads everywhere. Prices: docs/deploy.md.
+// Whether gateways and their subnets exist (`natGateways`) is separate from whether the tasks use them (`egress`): tasks move
+// out first, and the next deployment removes what they used. Endpoints for ECR, logs and S3 ($7.30 per endpoint and zone)
+// replace neither: Discord is on the internet.
+import { Annotations, ArnFormat, type CfnResource, Duration, Fn, Stack } from 'aws-cdk-lib';
 import * as ec2 from 'aws-cdk-lib/aws-ec2';
 import { AnyPrincipal, PolicyStatement, Role, ServicePrincipal } from 'aws-cdk-lib/aws-iam';
-import * as logs from 'aws-cdk-lib/aws-logs';
+import { LogGroup, RetentionDays } from 'aws-cdk-lib/aws-logs';
 import { AwsCustomResource, AwsCustomResourcePolicy, PhysicalResourceId } from 'aws-cdk-lib/custom-resources';
 import { Construct, DependencyGroup } from 'constructs';
 import { removalPolicy } from './removal-policy.ts';
@@ -20,47 +17,40 @@ import { secretName } from './secrets.ts';
 import { onlyForThisAccount } from './service-roles.ts';
 import type { Settings } from './settings.ts';
 
-export interface NetworkProps {
-  readonly settings: Settings;
-}
-
 export class Network extends Construct {
   readonly vpc: ec2.IVpc;
   /** One per node of the broker. */
   readonly brokerSubnets: ec2.SubnetSelection;
   readonly serviceSubnets: ec2.SubnetSelection;
-  /** For functions that talk to the broker. */
+  /** Of the functions that use the broker, as all below. */
   readonly functionSubnets: ec2.SubnetSelection;
-  /** Of the functions that talk to the broker. */
   readonly functions: ec2.SecurityGroup;
-  /** Variables of these functions: where they find Secrets Manager, unless its public address is reachable. */
+  /** The address of Secrets Manager, where its public one is not reachable. */
   readonly functionEnvironment: Readonly<Record<string, string>>;
-  /** All that a function needs to be there before it can reach anything. */
+  /** What must exist before a function can reach anything. */
   readonly functionsReady = new DependencyGroup();
 
-  constructor(scope: Construct, id: string, props: NetworkProps) {
+  constructor(scope: Construct, id: string, { settings }: { readonly settings: Settings }) {
     super(scope, id);
-    const { settings } = props;
     const nat = settings.egress === 'nat';
     const existing = settings.network.existing;
 
     if (existing) {
       this.vpc = ec2.Vpc.fromVpcAttributes(this, 'Vpc', {
         vpcId: existing.vpcId,
-        // Only their number matters here, and nothing below counts them.
+        // Required, and not used below.
         availabilityZones: existing.serviceSubnetIds.map((_, index) => Fn.select(index, Fn.getAzs())),
       });
-      this.brokerSubnets = this.named('Broker', existing.brokerSubnetIds);
-      this.serviceSubnets = this.named('Service', existing.serviceSubnetIds);
+      this.brokerSubnets = this.byId('Broker', existing.brokerSubnetIds);
+      this.serviceSubnets = this.byId('Service', existing.serviceSubnetIds);
     } else {
       const vpc = this.create(settings);
       this.vpc = vpc;
       const brokerSubnets = vpc.isolatedSubnets.slice(0, settings.broker.nodes);
       this.brokerSubnets = { subnets: brokerSubnets };
-      // A broker that is kept holds on to these, and AWS refuses to delete them.
-      for (const held of [vpc, ...brokerSubnets]) {
-        const { defaultChild } = held.node;
-        if (defaultChild instanceof CfnResource) defaultChild.applyRemovalPolicy(removalPolicy(settings));
+      // AWS refuses to delete these while a kept broker uses them.
+      for (const { node } of [vpc, ...brokerSubnets]) {
+        (node.defaultChild as CfnResource).applyRemovalPolicy(removalPolicy(settings));
       }
       this.serviceSubnets = { subnets: nat ? vpc.privateSubnets : vpc.publicSubnets };
     }
@@ -72,9 +62,10 @@ export class Network extends Construct {
       allowAllOutbound: false,
     });
     this.functionsReady.add(this.functions);
-    // As long as there may be gateways: functions that move away from them run on in their subnets for a moment.
-    if (nat || existing || settings.natGateways > 0)
+    // As long as there may be gateways: during an update, functions that leave their subnets still run there.
+    if (nat || existing || settings.natGateways > 0) {
       this.functions.addEgressRule(ec2.Peer.anyIpv4(), ec2.Port.tcp(443), 'Secrets Manager, through the NAT gateway');
+    }
     if (nat) {
       this.functionEnvironment = {};
       for (const { internetConnectivityEstablished } of this.functionSubnets.subnets ?? []) {
@@ -86,6 +77,7 @@ export class Network extends Construct {
   }
 
   private create(settings: Settings): ec2.Vpc {
+    const reserved = settings.natGateways === 0;
     const vpc = new ec2.Vpc(this, 'Vpc', {
       ipAddresses: ec2.IpAddresses.cidr(settings.network.cidr),
       maxAzs: settings.network.zones,
@@ -95,37 +87,30 @@ export class Network extends Construct {
         { name: 'Broker', subnetType: ec2.SubnetType.PRIVATE_ISOLATED, cidrMask: 26 },
         { name: 'Public', subnetType: ec2.SubnetType.PUBLIC, cidrMask: 24, mapPublicIpOnLaunch: false },
         // Reserved without a NAT gateway, so that one can be added later.
-        {
-          name: 'Service',
-          subnetType: ec2.SubnetType.PRIVATE_WITH_EGRESS,
-          cidrMask: 24,
-          reserved: settings.natGateways === 0,
-        },
+        { name: 'Service', subnetType: ec2.SubnetType.PRIVATE_WITH_EGRESS, cidrMask: 24, reserved },
       ],
-      // Done below: the library's own function would leave a log group behind.
+      // Below: the library's own function would leave a log group behind.
       restrictDefaultSecurityGroup: false,
     });
 
-    // Rejected traffic only: it is cheap, and the first thing to look at when a connection fails. What is accepted is the
-    // ingestor's and the workers' own, known from their logs, and would cost more than the task ($0.50 per GB).
+    // Rejected traffic only: it is cheap, and the first thing to look at when a connection fails. Accepted traffic is the
+    // ingestor's and the workers', known from their logs, and would cost more than the task ($0.50 per GB).
     const role = new Role(this, 'FlowLogRole', { assumedBy: new ServicePrincipal('vpc-flow-logs.amazonaws.com') });
     onlyForThisAccount(role);
+    const logGroup = new LogGroup(this, 'RejectedTraffic', {
+      retention: RetentionDays.TWO_WEEKS,
+      removalPolicy: removalPolicy(settings),
+    });
     vpc.addFlowLog('Rejected', {
       trafficType: ec2.FlowLogTrafficType.REJECT,
       maxAggregationInterval: ec2.FlowLogMaxAggregationInterval.TEN_MINUTES,
-      destination: ec2.FlowLogDestination.toCloudWatchLogs(
-        new logs.LogGroup(this, 'RejectedTraffic', {
-          retention: logs.RetentionDays.TWO_WEEKS,
-          removalPolicy: removalPolicy(settings),
-        }),
-        role,
-      ),
+      destination: ec2.FlowLogDestination.toCloudWatchLogs(logGroup, role),
     });
     this.closeDefaultSecurityGroup(vpc);
     return vpc;
   }
 
-  /** Nothing uses the VPC's default security group; closed, nothing can by accident. */
+  /** Nothing uses the VPC's default security group; without rules, nothing can use it by accident. */
   private closeDefaultSecurityGroup(vpc: ec2.Vpc): void {
     const stack = Stack.of(this);
     const group = vpc.vpcDefaultSecurityGroup;
@@ -137,12 +122,12 @@ export class Network extends Construct {
     for (const [direction, rule] of Object.entries(rules)) {
       new AwsCustomResource(this, `NoDefault${direction}`, {
         resourceType: 'Custom::NoDefaultRule',
-        // Also when the VPC is another one.
+        // For a new VPC as well.
         onUpdate: {
           service: 'EC2',
           action: `revokeSecurityGroup${direction}`,
           parameters: { GroupId: group, IpPermissions: [rule] },
-          // The answer is of no use, and too long an answer is an error.
+          // The response is not used, and a long one is an error.
           outputPaths: ['Return'],
           ignoreErrorCodesMatching: 'InvalidPermission.NotFound',
           physicalResourceId: PhysicalResourceId.of(`${group}/${direction}`),
@@ -154,16 +139,16 @@ export class Network extends Construct {
     }
   }
 
-  private named(name: string, subnetIds: readonly string[]): ec2.SubnetSelection {
+  private byId(name: string, subnetIds: readonly string[]): ec2.SubnetSelection {
     const subnets = subnetIds.map((subnetId, index) => ec2.Subnet.fromSubnetId(this, `${name}${index}`, subnetId));
     for (const subnet of subnets) {
-      const nobodyAsks = 'Their routes are the affair of who made the network';
-      Annotations.of(subnet).acknowledgeWarning('@aws-cdk/aws-ec2:noSubnetRouteTableId', nobodyAsks);
+      const reason = 'Routes of an existing network belong to its owner';
+      Annotations.of(subnet).acknowledgeWarning('@aws-cdk/aws-ec2:noSubnetRouteTableId', reason);
     }
     return { subnets };
   }
 
-  /** In one zone: while that zone is away, functions fail and nothing else does. */
+  /** In one zone: while that zone fails, functions fail and nothing else does. */
   private secretsManagerEndpoint(settings: Settings): string {
     const security = new ec2.SecurityGroup(this, 'SecretsManagerAccess', {
       vpc: this.vpc,
@@ -178,7 +163,7 @@ export class Network extends Construct {
       subnets: { subnets: this.functionSubnets.subnets?.slice(0, 1) ?? [] },
       securityGroups: [security],
       open: false,
-      // Private DNS would lead everybody in the VPC here, the service of all zones included. The functions get its name.
+      // Private DNS would lead all of the VPC here, the tasks in every zone too. The functions get the endpoint's name.
       privateDnsEnabled: false,
     });
     endpoint.addToPolicy(this.ourSecretsOnly(settings));
@@ -186,7 +171,8 @@ export class Network extends Construct {
     // Each entry is `zone:name`; the first name is the regional one.
     return `https://${Fn.select(1, Fn.split(':', Fn.select(0, endpoint.vpcEndpointDnsEntries)))}`;
   }
-  /** What the functions do with our secrets: no secret of others, and no other account, by this way. */
+
+  /** What the functions do with our secrets: no other secret and no other account through this endpoint. */
   private ourSecretsOnly(settings: Settings): PolicyStatement {
     const stack = Stack.of(this);
     const ours = stack.formatArn({
@@ -195,21 +181,14 @@ export class Network extends Construct {
       resourceName: secretName(settings.environment, '*'),
       arnFormat: ArnFormat.COLON_RESOURCE_NAME,
     });
-    const administrator = settings.broker.existing?.administratorSecretArn;
+    // Read, rotate, and set the tag in which the topology records what it applied.
+    const actions = ['DescribeSecret', 'GetSecretValue', 'PutSecretValue', 'TagResource', 'UpdateSecretVersionStage'];
+    const { existing } = settings.broker;
     return new PolicyStatement({
       principals: [new AnyPrincipal()],
-      actions: FUNCTION_SECRET_ACTIONS.map((action) => `secretsmanager:${action}`),
-      resources: [ours, ...(administrator === undefined ? [] : [administrator])],
+      actions: actions.map((action) => `secretsmanager:${action}`),
+      resources: [ours, ...(existing ? [existing.administratorSecretArn] : [])],
       conditions: { StringEquals: { 'aws:PrincipalAccount': stack.account } },
     });
   }
 }
-
-/** Reading, rotating, and the tag by which the topology records what it applied. */
-const FUNCTION_SECRET_ACTIONS = [
-  'DescribeSecret',
-  'GetSecretValue',
-  'PutSecretValue',
-  'TagResource',
-  'UpdateSecretVersionStage',
-];

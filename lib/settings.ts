@@ -1,11 +1,11 @@
-// What a deployer may choose: every setting with its default, its reason and its bounds, and the refusals between
-// settings. Pure: `bin/app.ts` hands in what was chosen and learns all faults at once, by name, before anything
-// is created. Names that the service knows too come from `service/contract/`.
-import { isIPv4 } from 'node:net';
+// What a deployer may choose: every setting with its default, its reason and its bounds, and the contradictions between
+// settings. Pure: `bin/app.ts` passes what was chosen and gets the faults by name, before anything is created. Bounds of
+// settings that the service has too come from `service/contract/limits.ts`.
 import { GatewayIntentBits } from 'discord-api-types/v10';
 import { z } from 'zod';
+import { BOUNDS, COMPRESSIONS, DEFAULT_LOG_LEVEL, LOG_LEVELS } from '../service/contract/limits.ts';
 import { QUEUES } from '../service/contract/names.ts';
-import { BROKER_SIZES, type BrokerSize, brokerLimits } from './broker-limits.ts';
+import { BROKER_SIZES, brokerLimits } from './broker-limits.ts';
 import { CONNECTIONS_OF_A_TASK } from './topology/topology.ts';
 
 export const ENVIRONMENTS = ['staging', 'production'] as const;
@@ -13,19 +13,19 @@ export type Environment = (typeof ENVIRONMENTS)[number];
 
 /** What a deployer writes: everything is optional. */
 export type Choices = z.input<ReturnType<typeof schemaFor>>;
-export type Settings = Omit<Sound, 'natGateways' | 'network'> & {
+export type Settings = Omit<Parsed, 'natGateways' | 'network'> & {
   readonly environment: Environment;
   /** What holds data outlives its stack, and the stacks refuse to be destroyed. */
   readonly keepsData: boolean;
   readonly natGateways: number;
-  readonly network: Sound['network'] & { readonly zones: number };
+  readonly network: Parsed['network'] & { readonly zones: number };
   /** Shard groups: each is one lease. */
   readonly groups: number;
   /** One per group, and the standbys. */
   readonly tasks: number;
 };
 
-type Sound = z.output<ReturnType<typeof schemaFor>>;
+type Parsed = z.output<ReturnType<typeof schemaFor>>;
 
 /** Every fault of the choices, one a line. */
 export class SettingsError extends Error {
@@ -53,12 +53,12 @@ const RETENTIONS = [
 
 const MIB = 1024 * 1024;
 
-const INTENTS = new Set(Object.keys(GatewayIntentBits).filter((name) => Number.isNaN(Number(name))));
+const INTENTS = keys(GatewayIntentBits).filter((name) => Number.isNaN(Number(name)));
 
 /**
  * @param environment `staging` or `production`
  * @param choices what differs from the defaults
- * @throws SettingsError with every fault
+ * @throws SettingsError with every fault; contradictions are looked for once each setting is valid by itself
  */
 export function settingsFor(environment: unknown, choices: unknown = {}): Settings {
   const known = ENVIRONMENTS.find((name) => name === environment);
@@ -67,39 +67,25 @@ export function settingsFor(environment: unknown, choices: unknown = {}): Settin
       `environment: expected ${ENVIRONMENTS.join(' or ')}, got ${show(environment)}. Add -c environment=staging`,
     ]);
   }
-  const schema = schemaFor(known);
-  const parsed = schema.safeParse(choices);
-  const faults = parsed.success ? [] : parsed.error.issues.map(sentence);
-  const faulty: Path[] = [];
-  // What contradicts something else is said in the same breath: of the settings that are sound by themselves.
-  let sound = parsed;
-  for (let left = choices; !sound.success && faulty.length < 100; sound = schema.safeParse(left)) {
-    const paths = sound.error.issues.flatMap(pathsOf);
-    faulty.push(...paths);
-    left = paths.reduce(without, left);
-  }
-  if (sound.success) {
-    const names = faulty.map((path) => path.join('.'));
-    for (const refusal of refusalsBetween(sound.data, known)) {
-      const blurred = refusal.between.some((name) => names.some((n) => n === name || n.startsWith(`${name}.`)));
-      if (!blurred) faults.push(`${refusal.between[0]}: ${refusal.because}`);
-    }
-  }
-  if (!parsed.success || faults.length > 0) throw new SettingsError(known, faults);
-  const settings = parsed.data;
-  const groups = groupsOf(settings);
-  return {
-    ...settings,
-    network: { ...settings.network, zones: zonesOf(settings, known) },
-    natGateways: natGatewaysOf(settings),
+  const { success, data, error } = schemaFor(known).safeParse(choices);
+  if (!success) throw new SettingsError(known, error.issues.map(sentence));
+  const groups = Math.ceil(data.shards.count / data.shards.perTask);
+  const settings: Settings = {
+    ...data,
+    network: { ...data.network, zones: zonesOf(data, known) },
+    natGateways: data.natGateways ?? (data.egress === 'nat' ? 2 : 0),
     environment: known,
+    // The queues hold events that workers have not read yet, and people have copied the names of the secrets.
     keepsData: known === 'production',
     groups,
-    tasks: groups + settings.shards.standbys,
+    tasks: groups + data.shards.standbys,
   };
+  const faults = contradictions(settings, data.network.zones);
+  if (faults.length > 0) throw new SettingsError(known, faults);
+  return settings;
 }
 
-/** The choices that lead to these settings whatever the defaults are: what is written down about a deployment. */
+/** The choices that lead to these settings whatever the defaults are: a template carries them. */
 export function choicesOf({ environment, keepsData, groups, tasks, ...choices }: Settings): Choices {
   return choices;
 }
@@ -135,23 +121,27 @@ function isRecord(value: unknown): value is Record<string, unknown> {
 export function schemaFor(environment: Environment) {
   const production = environment === 'production';
   return z.strictObject({
-    // Left out, the stacks fit whatever account and region the CLI is logged in to. Named, a wrong login cannot deploy.
+    // Without them, the stacks go to the account and region of the CLI's login. With them, a wrong login cannot deploy.
     account: text(/^\d{12}$/, 'the 12 digits of an AWS account, quoted').optional(),
     region: text(/^[a-z]{2}(-[a-z]+)+-\d$/, "a region such as 'eu-central-1'").optional(),
 
     network: z
       .strictObject({
         // Away from 10.0.0.0/16 and 172.31.0.0/16, which default networks use, so that a peering stays possible.
-        cidr: z.string(said(CIDR)).refine(isNetwork, said(CIDR)).default('10.73.0.0/16'),
+        cidr: z
+          .cidrv4({ ...expected(CIDR), abort: true })
+          .regex(/\/(1[6-9]|20)$/, expected(CIDR))
+          .default('10.73.0.0/16'),
         // Left out: three for production and for three nodes, otherwise two, which every region has.
-        zones: z.union([z.literal(2), z.literal(3)], said('2 or 3 zones')).optional(),
-        // Left out: the first ones of the region. Name them where Amazon MQ is not in all of these.
-        availabilityZones: z
-          .array(z.string(said("a zone such as 'eu-central-1a'")), said('two or three zones'))
-          .min(2, said('two or three zones'))
-          .max(3, said('two or three zones'))
-          .optional(),
-        // Subnets are named, not searched for: a search may find others next year, and a broker's subnets cannot change.
+        zones: z.union([z.literal(2), z.literal(3)], expected('2 or 3 zones')).optional(),
+        // Left out: the first ones of the region. Name them where one of these has no Amazon MQ.
+        availabilityZones: list(
+          z.string(expected("a zone such as 'eu-central-1a'")),
+          'two or three zones',
+          2,
+          3,
+        ).optional(),
+        // By id, not by a search: a search may find others next year, and a broker's subnets cannot change.
         existing: z
           .strictObject({
             vpcId: id('vpc'),
@@ -165,10 +155,10 @@ export function schemaFor(environment: Environment) {
       .prefault({}),
 
     // How tasks reach Discord. `public-ip`: $3.65 a month per task, no inbound rule, and nothing that can fail between.
-    // `nat`: $33 a month per gateway, for whom policy forbids public addresses, or who wants one fixed address.
+    // `nat`: $33 a month per gateway, where a policy forbids public addresses or one fixed address is wanted.
     egress: oneOf(['public-ip', 'nat']).default(production ? 'nat' : 'public-ip'),
-    // Left out: two with egress `nat` (when a zone fails with its gateway, the tasks of another zone keep talking to
-    // Discord), otherwise none. Kept beside egress `public-ip` for the one deployment in which the tasks move out.
+    // Left out: two with egress `nat` (when a zone fails with its gateway, the tasks of the other zone still reach
+    // Discord), otherwise none. With egress `public-ip` only for the one deployment in which the tasks move out.
     natGateways: whole(0, 3, 'NAT gateways').optional(),
 
     broker: z
@@ -177,7 +167,7 @@ export function schemaFor(environment: Environment) {
         size: oneOf(keys(BROKER_SIZES)).default(production ? 'mq.m7g.large' : 'mq.m7g.medium'),
         // Three nodes in three zones survive the loss of one, and maintenance takes them one by one.
         nodes: z
-          .union([z.literal(1), z.literal(3)], said('1 (one node) or 3 (one in each of three zones)'))
+          .union([z.literal(1), z.literal(3)], expected('1 (one node) or 3 (one in each of three zones)'))
           .default(production ? 3 : 1),
         // 4.3: strict priorities on quorum queues. 4.2 has two levels; 3.13 has queues without them.
         engineVersion: text(/^4\.([2-9]|\d\d)$/, "RabbitMQ '4.2' or newer, as major.minor").default('4.3'),
@@ -192,22 +182,19 @@ export function schemaFor(environment: Environment) {
             time: text(/^([01]\d|2[0-3]):[0-5]\d$/, "a time of day such as '03:00'").default('03:00'),
             timeZone: z
               .string()
-              .refine(isTimeZone, said("a time zone such as 'UTC' or 'Europe/Berlin'"))
+              .refine(isTimeZone, expected("a time zone such as 'UTC' or 'Europe/Berlin'"))
               .default('UTC'),
           })
           .prefault({}),
-        // A broker that is there already, instead of a new one.
         existing: z
           .strictObject({
-            /** Its name: the dimension of its metrics. */
+            // The dimension of its metrics.
             name: text(/^[A-Za-z0-9_-]{1,50}$/, "the broker's name, not its id"),
-            /** Host name of its AMQPS endpoint, without scheme and port. */
             host: text(/^[a-z0-9.-]+$/i, 'a host name, without amqps:// and without port'),
-            /** Secret with `username` and `password` of a user with the tag `administrator`. */
+            // `username` and `password` of a user with the tag `administrator`.
             administratorSecretArn: secretArn(),
-            /** Of the key of your own that this secret is encrypted with, where it is. */
             administratorKeyArn: keyArn().optional(),
-            /** Its security group, which gets the rules for 5671 and 443. */
+            // Gets the rules for 5671 and 443.
             securityGroupId: id('sg'),
           })
           .optional(),
@@ -216,211 +203,169 @@ export function schemaFor(environment: Environment) {
 
     shards: z
       .strictObject({
-        // A number, never `auto`: tasks, lease queues and alarms are made from it. An alarm says when Discord wants more.
-        count: whole(1, 4096, 'shards').default(1),
-        // The service's own default: a task of the default size carries 16 with ease.
-        perTask: whole(1, 256, 'shards').default(16),
-        // Tasks beyond one per group, ready to take a lease at once. Without one, a crash costs a task's start (30–60 s).
+        // A number, never `auto`: tasks, lease queues and alarms depend on it. An alarm is on when Discord recommends more.
+        count: within(BOUNDS.shardCount, 'shards'),
+        perTask: within(BOUNDS.shardsPerTask, 'shards'),
+        // Tasks beyond one per group, which take a lease at once. Without one, a crash costs the start of a task (30–60 s).
         standbys: whole(0, 10, 'standbys').default(production ? 1 : 0),
       })
       .prefault({}),
 
     gateway: z
       .strictObject({
-        intents: z
-          .array(z.string(said("the name of one of Discord's intents")))
-          .min(1, said("names of Discord's intents"))
-          .superRefine((names, context) => {
-            const unknown = names.filter((name) => !INTENTS.has(name));
-            if (unknown.length > 0) {
-              const message = `expected names of Discord's intents, got ${unknown.map(show).join(', ')}`;
-              context.addIssue({ code: 'custom', message });
-            }
-            if (names.includes('MessageContent')) {
-              const message = 'MessageContent is refused: this service forwards no message content. Remove it';
-              context.addIssue({ code: 'custom', message });
-            }
-          })
-          .default(['Guilds', 'GuildMembers', 'GuildMessages']),
+        intents: list(
+          z
+            .enum(INTENTS, expected("the name of one of Discord's intents"))
+            .refine((name) => name !== 'MessageContent', {
+              error: 'MessageContent is refused: this service forwards no message content. Remove it',
+            }),
+          "names of Discord's intents",
+          1,
+        ).default(['Guilds', 'GuildMembers', 'GuildMessages']),
         // Traffic from Discord is free of charge; inflating it costs CPU.
-        compression: oneOf(['none', 'zlib-stream']).default('none'),
+        compression: oneOf(COMPRESSIONS).default('none'),
       })
       .prefault({}),
 
-    // Left out, the token is put into the secret that the broker stack makes. Named, it may be there before the first deploy.
+    // Left out, the token belongs into the secret of the broker stack. Named, it may be there before the first deploy.
     discordTokenSecretArn: secretArn().optional(),
-    // Of the key of your own that this secret is encrypted with, where it is.
+    // As `administratorKeyArn`: only where the secret is encrypted with a key of your own.
     discordTokenKeyArn: keyArn().optional(),
 
     task: z
       .strictObject({
         // A quarter core carries about 2,000 events a second; twice that for the bursts of production.
         cpu: whole(256, 4096, 'CPU units').default(production ? 512 : 256),
-        // 60 % of it is the heap; the outbox has to fit in beside 100 MB of the process itself.
+        // 60 % of it is the heap; the outbox needs room beside 100 MB of the process itself.
         memoryMiB: whole(512, 30_720, 'MiB').default(production ? 1024 : 512),
-        outboxMaxEvents: whole(10, 10_000_000, 'events').default(100_000),
-        outboxMaxBytes: whole(65_536, 8_589_934_592, 'bytes').default(64 * MIB),
-        logLevel: oneOf(['trace', 'debug', 'info', 'warn', 'error', 'fatal']).default('info'),
-        // ECS Exec needs a writable root file system: for an investigation, not for every day. The image has no shell.
-        execEnabled: z.boolean(said('true or false')).default(false),
+        outboxMaxEvents: within(BOUNDS.outboxMaxEvents, 'events'),
+        outboxMaxBytes: within(BOUNDS.outboxMaxBytes, 'bytes'),
+        logLevel: oneOf(LOG_LEVELS).default(DEFAULT_LOG_LEVEL),
+        // ECS Exec needs a writable root file system: only for an investigation. The image has no shell.
+        execEnabled: z.boolean(expected('true or false')).default(false),
       })
       .prefault({}),
 
     // Long enough to look back at an incident; logs cost $0.03 per GB and month, and hold no content of messages.
     logRetentionDays: z
-      .number(said('a number of days'))
-      .refine((days) => RETENTIONS.includes(days), said(`one of ${RETENTIONS.join(', ')}`))
+      .number(expected('a number of days'))
+      .refine((days) => RETENTIONS.includes(days), expected(`one of ${RETENTIONS.join(', ')}`))
       .default(production ? 90 : 14),
 
-    // One address, or a list. Without it alarms reach the topic and no person: subscribe to the topic otherwise (chat, pager).
+    // One address, or a list. Without it alarms reach the topic only: subscribe a chat or a pager to it.
     alarmEmail: z
-      .union([email(), z.array(email())], said('an e-mail address, or a list of them'))
+      .union([EMAIL, z.array(EMAIL)], expected('an e-mail address, or a list of them'))
       .transform((given): string[] => [...new Set([given].flat())])
       .optional(),
 
-    // Another number applies the topology again although nothing in it changed: after somebody changed it by hand.
+    // Another number applies the topology again although nothing in it changed: after a change by hand.
     topologyRevision: whole(0, 1_000_000, 'times').default(0),
 
-    // New passwords for the service and the workers, by alternating users. 0: never.
+    // New passwords for the service and the workers, by alternating users. 0: no rotation.
     rotationDays: whole(0, 365, 'days').default(30),
 
-    // Until where a figure is in order: alarms start there.
+    // Thresholds of alarms. The reasons for the defaults, beside those for the alarms: alarms.ts.
     budgets: z
       .strictObject({
-        // Of Discord's 1,000 a day: a fifth left is enough for a day's incidents, and soon enough to stop a restart loop.
+        // A fifth of a day's budget is enough for a day's incidents, and soon enough to stop a restart loop.
         identifiesLeft: whole(1, 100_000, 'IDENTIFYs').default(200),
-        // At 100 % the shards are closed and events wait at Discord, for minutes only.
         outboxPercent: whole(1, 100, 'percent').default(50),
-        // A user waits for the answer to an interaction, and Discord gives three seconds.
         interactionsWaiting: whole(1, 10_000_000, 'messages').default(100),
-        // Half of what the queue may hold before it drops its oldest.
         guildEventsWaiting: whole(1, 100_000_000, 'messages').default(500_000),
-        // Rare events: a hundred unread means that nobody reads them.
         gatewayEventsWaiting: whole(1, 10_000_000, 'messages').default(100),
-        // Some expire while workers restart; a hundred is a worker that is broken.
         deadLetters: whole(1, 10_000_000, 'messages').default(100),
-        // From the gateway's frame to the broker's confirm, 95th percentile: loopback takes 5 ms, three zones some 20.
+        // 95th percentile: loopback takes 5 ms, three zones some 20.
         frameToConfirmMs: whole(1, 600_000, 'milliseconds').default(1000),
       })
       .prefault({}),
   });
 }
 
-interface Refusal {
-  /** The settings that contradict each other, first the one to change. */
-  readonly between: readonly [string, ...string[]];
-  readonly because: string;
-}
-
-function refusalsBetween(settings: Sound, environment: Environment): Refusal[] {
-  const refusals: Refusal[] = [];
-  const refuse = (between: Refusal['between'], because: string) => void refusals.push({ between, because });
-  const { network, broker, task, shards, region } = settings;
-
-  const zones = network.availabilityZones ?? [];
-  const foreign = zones.filter((zone) => region !== undefined && !zone.startsWith(region));
-  if (foreign.length > 0) {
-    refuse(['network.availabilityZones', 'region'], `expected zones of ${region}, got ${foreign.join(', ')}`);
-  }
-  if (new Set(zones).size < zones.length) {
-    refuse(['network.availabilityZones'], `expected different zones, got ${zones.join(', ')}`);
-  }
-  const given = network.availabilityZones?.length;
-  if (given !== undefined && network.zones !== undefined && given !== network.zones) {
-    refuse(
-      ['network.zones', 'network.availabilityZones'],
-      `expected ${given}, the number of zones named, got ${network.zones}`,
-    );
-  }
-  const laidOut = zonesOf(settings, environment);
-  if (!network.existing && broker.nodes > laidOut) {
-    refuse(
-      ['broker.nodes', 'network.zones', 'network.availabilityZones'],
-      `expected 1 in ${laidOut} zones, got ${broker.nodes}: each node needs a zone of its own`,
-    );
-  }
-  const gateways = natGatewaysOf(settings);
-  if (settings.egress === 'nat' && gateways === 0) {
-    refuse(
-      ['natGateways', 'egress'],
-      "expected at least 1 with egress 'nat', got 0. Raise it, or set egress to 'public-ip'",
-    );
-  } else if (!network.existing && gateways > laidOut) {
-    refuse(
-      ['natGateways', 'network.zones', 'network.availabilityZones'],
-      `expected at most one for each of ${laidOut} zones, got ${gateways}`,
-    );
-  }
-  if (settings.discordTokenKeyArn && !settings.discordTokenSecretArn) {
-    refuse(
-      ['discordTokenKeyArn', 'discordTokenSecretArn'],
-      'expected discordTokenSecretArn beside it, got nothing: the secret of the stack has no key of your own',
-    );
-  }
-  const subnets = network.existing?.brokerSubnetIds.length;
-  if (subnets !== undefined && broker.existing === undefined && subnets !== broker.nodes) {
-    refuse(
-      ['network.existing.brokerSubnetIds', 'broker.nodes'],
-      `expected one subnet per node (broker.nodes is ${broker.nodes}), got ${subnets}. They cannot change after the first deploy`,
-    );
-  }
-  if (broker.existing && !network.existing) {
-    refuse(
-      ['broker.existing', 'network.existing'],
-      'expected network.existing beside it, got a new network, which has no route to that broker. Name its VPC and subnets',
-    );
-  }
-  if (broker.storageGb !== undefined) {
-    const { leastGb, mostGb } = BROKER_SIZES[broker.size];
-    const between = ['broker.storageGb', 'broker.size', 'broker.nodes'] as const;
-    if (broker.nodes === 1) {
-      refuse(between, 'a single node always has 200 GB. Remove it, or set broker.nodes to 3');
-    } else if (broker.storageGb < leastGb || broker.storageGb > mostGb || broker.storageGb % 5 !== 0) {
-      const bounds = `a multiple of 5 from ${leastGb} to ${mostGb}`;
-      refuse(between, `expected ${bounds} for ${broker.size}, got ${broker.storageGb}`);
-    }
-  }
-  const groups = groupsOf(settings);
-  const limits = brokerLimits(settings);
-  const identifies = Math.min(shards.count, MOST_IDENTIFY_QUEUES);
-  const queues = groups + Object.keys(QUEUES).length + identifies;
-  if (groups > MOST_GROUPS) {
-    refuse(
-      ['shards.perTask', 'shards.count'],
-      `expected at most ${MOST_GROUPS} groups, because each is written out in the template, got ${groups}. Raise it to at least ${Math.ceil(shards.count / MOST_GROUPS)}`,
-    );
-  } else if (limits && queues > limits.queues) {
-    refuse(
-      ['shards.perTask', 'shards.count', 'broker.size', 'broker.nodes'],
-      `expected at most ${limits.queues - (queues - groups)} groups on ${broker.size} (${limits.queues} queues, of which ${queues - groups} are for events and IDENTIFYs), got ${groups}. Raise it, or broker.size`,
-    );
-  }
-  const tasks = groups + shards.standbys;
+/** @param zones their number, where it was chosen */
+function contradictions(settings: Settings, zones: number | undefined): string[] {
+  const { network, broker, task, shards, region, groups, tasks, natGateways } = settings;
+  const faults: string[] = [];
+  const refuse = (contradiction: boolean, fault: string) => {
+    if (contradiction) faults.push(fault);
+  };
+  const named = network.availabilityZones ?? [];
+  const foreign = named.filter((zone) => region !== undefined && !zone.startsWith(region));
+  refuse(foreign.length > 0, `network.availabilityZones: expected zones of ${region}, got ${foreign.join(', ')}`);
+  refuse(
+    new Set(named).size < named.length,
+    `network.availabilityZones: expected different zones, got ${named.join(', ')}`,
+  );
+  refuse(
+    named.length > 0 && zones !== undefined && named.length !== zones,
+    `network.zones: expected ${named.length}, the number of zones named, got ${zones}`,
+  );
+  refuse(
+    !network.existing && broker.nodes > network.zones,
+    `broker.nodes: expected 1 in ${network.zones} zones, got ${broker.nodes}: each node needs a zone of its own`,
+  );
+  refuse(
+    settings.egress === 'nat' && natGateways === 0,
+    "natGateways: expected at least 1 with egress 'nat', got 0. Raise it, or set egress to 'public-ip'",
+  );
+  refuse(
+    !network.existing && natGateways > network.zones,
+    `natGateways: expected at most one for each of ${network.zones} zones, got ${natGateways}`,
+  );
+  refuse(
+    settings.discordTokenKeyArn !== undefined && settings.discordTokenSecretArn === undefined,
+    'discordTokenKeyArn: expected discordTokenSecretArn beside it, got nothing: the secret of the stack has no key of your own',
+  );
+  const subnets = network.existing?.brokerSubnetIds.length ?? broker.nodes;
+  refuse(
+    broker.existing === undefined && subnets !== broker.nodes,
+    `network.existing.brokerSubnetIds: expected one subnet per node (broker.nodes is ${broker.nodes}), got ${subnets}. They cannot change after the first deploy`,
+  );
+  refuse(
+    broker.existing !== undefined && network.existing === undefined,
+    'broker.existing: expected network.existing beside it, got a new network, which has no route to that broker. Name its VPC and subnets',
+  );
+  const { leastGb, mostGb } = BROKER_SIZES[broker.size];
+  const disk = broker.storageGb ?? leastGb;
+  refuse(
+    broker.storageGb !== undefined && broker.nodes === 1,
+    'broker.storageGb: a single node always has 200 GB. Remove it, or set broker.nodes to 3',
+  );
+  refuse(
+    broker.nodes === 3 && (disk < leastGb || disk > mostGb || disk % 5 !== 0),
+    `broker.storageGb: expected a multiple of 5 from ${leastGb} to ${mostGb} for ${broker.size}, got ${disk}`,
+  );
+  const { queues = Number.POSITIVE_INFINITY, connectionsPerNode = Number.POSITIVE_INFINITY } =
+    brokerLimits(broker) ?? {};
+  const others = Object.keys(QUEUES).length + Math.min(shards.count, MOST_IDENTIFY_QUEUES);
+  const fits = groups <= MOST_GROUPS;
+  refuse(
+    !fits,
+    `shards.perTask: expected at most ${MOST_GROUPS} groups, because each is written out in the template, got ${groups}. Raise it to at least ${Math.ceil(shards.count / MOST_GROUPS)}`,
+  );
+  refuse(
+    fits && groups + others > queues,
+    `shards.perTask: expected at most ${queues - others} groups on ${broker.size} (${queues} queues, of which ${others} are for events and IDENTIFYs), got ${groups}. Raise it, or broker.size`,
+  );
   // Old and new tasks of a deployment.
   const connections = 2 * tasks * CONNECTIONS_OF_A_TASK;
-  if (limits && groups <= MOST_GROUPS && connections > limits.connectionsPerNode / 2) {
-    refuse(
-      ['shards.perTask', 'shards.count', 'shards.standbys', 'broker.size', 'broker.nodes'],
-      `expected tasks that need at most half of the ${limits.connectionsPerNode} connections of a ${broker.size} node while they are replaced, got ${connections} connections of ${tasks} tasks. Raise it, or broker.size`,
-    );
-  }
+  refuse(
+    fits && connections > connectionsPerNode / 2,
+    `shards.perTask: expected tasks that need at most half of the ${connectionsPerNode} connections of a ${broker.size} node while they are replaced, got ${connections} connections of ${tasks} tasks. Raise it, or broker.size`,
+  );
   const memories = TASK_SIZES[task.cpu];
-  if (!memories) {
-    refuse(['task.cpu'], `expected one of ${Object.keys(TASK_SIZES).join(', ')}, got ${task.cpu}`);
-  } else if (!memories.includes(task.memoryMiB)) {
-    const sold = memories.join(', ');
-    refuse(['task.memoryMiB', 'task.cpu'], `expected one of ${sold} with task.cpu ${task.cpu}, got ${task.memoryMiB}`);
-  }
+  refuse(memories === undefined, `task.cpu: expected one of ${Object.keys(TASK_SIZES).join(', ')}, got ${task.cpu}`);
+  refuse(
+    memories !== undefined && !memories.includes(task.memoryMiB),
+    `task.memoryMiB: expected one of ${memories?.join(', ')} with task.cpu ${task.cpu}, got ${task.memoryMiB}`,
+  );
   const heapMiB = heapLimitMiB(task.memoryMiB);
-  if (task.outboxMaxBytes > (heapMiB * MIB) / 3) {
-    // An event costs about three times its wire size while it is an object, a buffer and an entry.
-    const most = `at most a third of the heap (${Math.floor(heapMiB / 3)} of ${heapMiB} MiB)`;
-    refuse(
-      ['task.outboxMaxBytes', 'task.memoryMiB'],
-      `expected ${most}, got ${Math.ceil(task.outboxMaxBytes / MIB)} MiB. Lower it, or raise task.memoryMiB`,
-    );
-  }
-  return refusals;
+  const outboxMiB = task.outboxMaxBytes / MIB;
+  // An event costs about three times its size on the wire while it is an object, a buffer and an entry.
+  refuse(
+    outboxMiB > heapMiB / 3,
+    `task.outboxMaxBytes: expected at most a third of the heap (${Math.floor(heapMiB / 3)} of ${heapMiB} MiB), got ${Math.ceil(outboxMiB)} MiB. Lower it, or raise task.memoryMiB`,
+  );
+  return faults;
 }
 
 /**
@@ -432,15 +377,9 @@ export const MOST_GROUPS = 1000;
 /** One for each of Discord's buckets (`max_concurrency`), which has not been seen above 64, and never more than shards. */
 const MOST_IDENTIFY_QUEUES = 64;
 
-const groupsOf = ({ shards }: Pick<Sound, 'shards'>): number => Math.ceil(shards.count / shards.perTask);
-
-const natGatewaysOf = ({ natGateways, egress }: Pick<Sound, 'natGateways' | 'egress'>): number =>
-  natGateways ?? (egress === 'nat' ? 2 : 0);
-
-function zonesOf({ network, broker }: Pick<Sound, 'network' | 'broker'>, environment: Environment): 2 | 3 {
-  const named = network.availabilityZones?.length ?? network.zones;
-  if (named !== undefined) return named === 3 ? 3 : 2;
-  return environment === 'production' || broker.nodes === 3 ? 3 : 2;
+function zonesOf({ network, broker }: Parsed, environment: Environment): 2 | 3 {
+  const chosen = network.availabilityZones?.length ?? network.zones;
+  return (chosen ?? (environment === 'production' ? 3 : broker.nodes)) === 3 ? 3 : 2;
 }
 
 /** V8's heap limit of a task: the rest is for buffers, code and the init process. */
@@ -449,41 +388,20 @@ export function heapLimitMiB(memoryMiB: number): number {
 }
 
 /** The disk of one cluster node: 25 GB hold the queues' bounds twice over, unless the size starts higher. */
-export function storageGb(broker: {
-  readonly size: BrokerSize;
-  readonly nodes: 1 | 3;
-  readonly storageGb?: number | undefined;
-}) {
+export function storageGb(broker: Pick<Settings['broker'], 'size' | 'nodes' | 'storageGb'>): number | undefined {
   return broker.nodes === 1 ? undefined : (broker.storageGb ?? Math.max(25, BROKER_SIZES[broker.size].leastGb));
 }
 
-type Issue = z.core.$ZodIssue;
-type Path = readonly PropertyKey[];
-
 /** One sentence of an issue: the setting's name, what was expected, what came. */
-function sentence(issue: Issue): string {
-  if (issue.code !== 'unrecognized_keys') return `${issue.path.join('.') || 'settings'}: ${issue.message}`;
-  const names = pathsOf(issue).map((path) => path.join('.'));
+function sentence({ path, ...issue }: z.core.$ZodIssue): string {
+  if (issue.code !== 'unrecognized_keys') return `${path.join('.') || 'settings'}: ${issue.message}`;
+  const names = issue.keys.map((key) => [...path, key].join('.'));
   return `${names.join(', ')}: no such setting. See lib/settings.ts for those that exist`;
 }
 
-function pathsOf(issue: Issue): Path[] {
-  return issue.code === 'unrecognized_keys' ? issue.keys.map((key) => [...issue.path, key]) : [issue.path];
-}
-
-/** The choices without what is at this path; without what holds it, where it is an entry of a list or not there. */
-function without(choices: unknown, path: Path): unknown {
-  const [key, ...rest] = path;
-  if (typeof choices !== 'object' || choices === null || Array.isArray(choices)) return undefined;
-  if (key === undefined || !Object.hasOwn(choices, key)) return undefined;
-  const others = Object.entries(choices).filter(([name]) => name !== key);
-  const inner = rest.length > 0 ? without(choices[key as keyof typeof choices], rest) : undefined;
-  return Object.fromEntries(inner === undefined ? others : [...others, [key, inner]]);
-}
-
 /** For zod's `error`: what was expected, and what came. */
-function said(expected: string): { error: (issue: { readonly input?: unknown }) => string } {
-  return { error: (issue) => `expected ${expected}, got ${show(issue.input)}` };
+function expected(what: string): { error: (issue: { readonly input?: unknown }) => string } {
+  return { error: (issue) => `expected ${what}, got ${show(issue.input)}` };
 }
 
 function show(value: unknown): string {
@@ -492,16 +410,21 @@ function show(value: unknown): string {
 }
 
 function whole(least: number, most: number, what: string) {
-  const error = said(`a whole number of ${what} from ${least} to ${most}`);
+  const error = expected(`a whole number of ${what} from ${least} to ${most}`);
   return z.number(error).int(error).min(least, error).max(most, error);
 }
 
-function oneOf<const T extends readonly [string, ...string[]]>(values: T) {
-  return z.enum(values, said(`one of ${values.join(', ')}`));
+/** A setting that the service has too. */
+function within({ least, most, default: value }: (typeof BOUNDS)[keyof typeof BOUNDS], what: string) {
+  return whole(least, most, what).default(value);
 }
 
-function text(pattern: RegExp, expected: string) {
-  return z.string(said(expected)).regex(pattern, said(expected));
+function oneOf<const T extends readonly [string, ...string[]]>(values: T) {
+  return z.enum(values, expected(`one of ${values.join(', ')}`));
+}
+
+function text(pattern: RegExp, what: string) {
+  return z.string(expected(what)).regex(pattern, expected(what));
 }
 
 /** Of a resource in EC2. */
@@ -510,12 +433,11 @@ function id(kind: 'vpc' | 'subnet' | 'sg') {
 }
 
 function subnetIds() {
-  const error = said("a list of ids such as 'subnet-0123456789abcdef0'");
-  return z.array(id('subnet'), error).min(1, error);
+  return list(id('subnet'), "a list of ids such as 'subnet-0123456789abcdef0'", 1);
 }
 
-function email() {
-  return z.email(said('an e-mail address'));
+function list<T extends z.ZodType>(entry: T, what: string, least: number, most = Number.POSITIVE_INFINITY) {
+  return z.array(entry, expected(what)).min(least, expected(what)).max(most, expected(what));
 }
 
 function secretArn() {
@@ -533,13 +455,10 @@ function keys<K extends string>(record: Readonly<Record<K, unknown>>): [K, ...K[
   return Object.keys(record) as [K, ...K[]];
 }
 
+const EMAIL = z.email(expected('an e-mail address'));
+
 /** Amazon takes /16 at the widest, and nine subnets need /20. */
 const CIDR = "an address range from /16 to /20 such as '10.73.0.0/16'";
-
-function isNetwork(range: string): boolean {
-  const [address = '', mask = ''] = range.split('/');
-  return isIPv4(address) && /^(1[6-9]|20)$/.test(mask);
-}
 
 function isTimeZone(name: string): boolean {
   try {

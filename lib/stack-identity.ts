@@ -1,5 +1,5 @@
-// By what a deployed stack is known: its name, its tags, and what its template says about itself. Both sides import it:
-// the stacks write it, and the check before a deployment reads it. Pure.
+// The identity of a deployed stack: its name, its tags, and the metadata of its template. The stacks write it, and the check
+// before a deployment reads it. Pure.
 import { z } from 'zod';
 import { type Choices, type Environment, SettingsError } from './settings.ts';
 
@@ -21,7 +21,7 @@ export interface StackMetadata {
   readonly settings: Choices;
 }
 
-/** Of a template as CloudFormation hands it back: the settings are checked by whoever knows the environment. */
+/** A template as CloudFormation returns it; `settingsFor` checks the settings. */
 export const DEPLOYED_TEMPLATE = z.object({
   Metadata: z.object({
     [METADATA_KEY]: z.object({ instance: z.string().nullish(), settings: z.record(z.string(), z.unknown()) }),
@@ -30,12 +30,12 @@ export const DEPLOYED_TEMPLATE = z.object({
 
 /**
  * The instance of the context.
- * @throws SettingsError where it is none
+ * @throws SettingsError where it is no valid name
  */
 export function instanceOf(context: unknown): string | undefined {
   if (context === undefined) return undefined;
   if (typeof context === 'string' && /^[a-z0-9][a-z0-9-]{3,39}$/.test(context)) return context;
   throw new SettingsError('an environment', [
-    `instance: expected 4 to 40 lower-case letters, digits and dashes, got ${JSON.stringify(context)}. It stands in cdk.context.json`,
+    `instance: expected 4 to 40 lower-case letters, digits and dashes, got ${JSON.stringify(context)}. It is in cdk.context.json`,
   ]);
 }

@@ -3,9 +3,9 @@
 
 import { setTimeout as sleep } from 'node:timers/promises';
 import { type ConsumeMessage, connect } from 'amqplib';
-import { HEADERS, QUEUES } from '../service/contract/names.ts';
+import { HEADERS, QUEUES, WORKER_QUEUES } from '../service/contract/names.ts';
 
-const READ = [QUEUES.interactions, QUEUES.guildEvents, QUEUES.gatewayEvents] as const;
+const READ = Object.values(WORKER_QUEUES);
 const RETRY_MS = 200;
 
 export interface ReadSession {

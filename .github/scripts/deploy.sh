@@ -1,6 +1,6 @@
 #!/bin/bash
-# Deploys an environment. Where that fails, says for each of its stacks what state it is in, and by which command a
-# stack whose rollback failed goes on: CloudFormation accepts nothing else before.
+# Deploys an environment. After a failure it prints the state of each stack, and the command that continues a failed rollback:
+# CloudFormation accepts nothing else before.
 #   deploy.sh ENVIRONMENT      variables: SETTINGS (JSON, may be empty)
 set -euo pipefail
 environment=${1:?expected the name of an environment}
@@ -23,14 +23,14 @@ for stack in "discord-ingestor-$environment-broker" "discord-ingestor-$environme
         "run: npx cdk rollback $stack ${choices[*]@Q}. See docs/runbook.md#a-deployment-ended-in-update_rollback_failed"
       ;;
     CREATE_FAILED | ROLLBACK_COMPLETE)
-      echo "::error::$stack could not be created, and CloudFormation takes no update of it. The next deployment says by which" \
-        "commands it is removed; until then it is refused. See docs/deploy.md, \"Deploy\""
+      echo "::error::$stack could not be created, and CloudFormation takes no update of it. The next deployment prints the" \
+        "commands that remove it; until then it is refused. See docs/deploy.md, \"Deploy\""
       ;;
     ROLLBACK_FAILED | DELETE_FAILED)
       echo "::error::$stack is in $state, and can only be deleted. See docs/runbook.md#give-an-environment-up"
       ;;
     *_IN_PROGRESS)
-      echo "::error::$stack is in $state: CloudFormation is still at work. Wait for its end before the next deployment"
+      echo "::error::$stack is in $state: CloudFormation is still changing it. Wait for its end before the next deployment"
       ;;
   esac
 done

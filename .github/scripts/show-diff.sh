@@ -1,6 +1,6 @@
 #!/bin/bash
 # Shows what a deployment of an environment would change, and refuses one that would replace or remove its broker.
-# Fails where the diff itself failed, or does not speak of both stacks: what was not compared may be anything.
+# Fails where the diff itself failed, or does not contain both stacks: then the change is unknown.
 #   show-diff.sh ENVIRONMENT      variables: SETTINGS (JSON, may be empty), GITHUB_STEP_SUMMARY (a file, may be unset)
 set -euo pipefail
 environment=${1:?expected the name of an environment}
@@ -19,7 +19,7 @@ if [ "$status" -ne 0 ]; then
 fi
 for stack in "discord-ingestor-$environment-broker" "discord-ingestor-$environment-service"; do
   if ! grep -qE "^Stack $stack( |\$)" "$diff"; then
-    echo "::error::The diff of $environment does not speak of the stack $stack. Nothing is known of what would change"
+    echo "::error::The diff of $environment does not contain the stack $stack. Nothing is known of what would change"
     exit 1
   fi
 done
@@ -34,7 +34,7 @@ if [ -n "${GITHUB_STEP_SUMMARY:-}" ]; then
 fi
 
 if grep -E '^ *(\[-\] AWS::AmazonMQ::Broker |\[.\] AWS::AmazonMQ::Broker .*(replace|destroy|orphan))' "$diff"; then
-  echo "::error::This change would replace or remove the broker of $environment, with all that is in its queues." \
+  echo "::error::This change would replace or remove the broker of $environment, with its queues and their messages." \
     'See docs/deploy.md, "What cannot be changed"'
   exit 1
 fi

@@ -1,8 +1,8 @@
 #!/bin/bash
-# Waits until the alarm that sums up an environment's health has been quiet for five minutes: as long as the alarms about
+# Waits until the alarm that sums up an environment's health has been off for five minutes: as long as the alarms about
 # reports, shards and broker look back. Fails after twenty minutes, and names the alarms that are on.
-# Without a bot token, which cannot be put in before the first deployment has made its secret, shards cannot connect.
-# Where that is all that is wrong, it ends well and says what to do.
+# Without a bot token, which can be stored only after the first deployment has created its secret, shards cannot connect.
+# If nothing else is wrong, it succeeds with a warning.
 #   wait-until-healthy.sh ENVIRONMENT
 set -euo pipefail
 environment=${1:?expected the name of an environment}
@@ -15,14 +15,14 @@ alarms_that_are_on() {
     --query 'MetricAlarms[].AlarmName' --output text
 }
 
-# True only where the secret is there and has never had a value. A token in a secret of one's own was put in before.
+# True only where the secret exists and has never had a value. A token in another secret was stored before.
 token_is_missing() {
   local versions
   versions=$(aws secretsmanager describe-secret --secret-id "$secret" --query VersionIdsToStages --output json) || return 1
   [ "$versions" = null ] || [ "$versions" = '{}' ]
 }
 
-# Nothing but what the missing token explains: the shards, and the alarms of a release, which look at the shards too.
+# No alarm but those that the missing token explains: the shards, and the alarms of a release, which read the shards too.
 only_shards_are_missing() {
   local name found=''
   for name in $1; do
@@ -58,7 +58,7 @@ while :; do
   if [ "$now" != "$last" ]; then since=$SECONDS last=$now; fi
   if [ "$now" != unhealthy ] && [ $((SECONDS - since)) -ge "$quiet" ]; then
     if [ "$now" = tokenless ]; then
-      echo "::warning::$environment is deployed, and waits for the bot's token: put it into the secret $secret." \
+      echo "::warning::$environment is deployed, and waits for the bot's token: store it in the secret $secret." \
         "See docs/runbook.md#put-or-change-the-discord-token"
     fi
     exit 0

@@ -29,20 +29,13 @@ export class SharedWait<T> {
       running.waiting -= 1;
       if (running.waiting === 0) {
         running.abort.abort();
-        this.#forget(running);
+        this.#running = undefined;
       }
     }
   }
 
   #start(): Running<T> {
     const abort = new AbortController();
-    const running: Running<T> = { result: this.#work(abort.signal), abort, waiting: 0 };
-    const forget = () => this.#forget(running);
-    running.result.then(forget, forget);
-    return running;
-  }
-
-  #forget(running: Running<T>): void {
-    if (this.#running === running) this.#running = undefined;
+    return { result: this.#work(abort.signal), abort, waiting: 0 };
   }
 }

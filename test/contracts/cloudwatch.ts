@@ -1,12 +1,12 @@
 // As much of CloudWatch as the synthesized alarms use: data points by minute (from the embedded metric format, or as AWS
-// writes them), statistics, metric math, queries over dimensions, M of N periods, and missing data as documented.
-// What it does not know it refuses.
+// writes them), statistics, metric math, queries over dimensions, M of N periods, and missing data as documented. Everything
+// else is refused.
 // https://docs.aws.amazon.com/AmazonCloudWatch/latest/monitoring/alarm-evaluation.html
 // https://docs.aws.amazon.com/AmazonCloudWatch/latest/monitoring/alarms-and-missing-data.html
 
 export type AlarmState = 'OK' | 'ALARM' | 'INSUFFICIENT_DATA';
 
-interface MetricIdentity {
+export interface MetricIdentity {
   readonly Namespace?: string;
   readonly MetricName?: string;
   readonly Dimensions?: readonly { readonly Name: string; readonly Value: unknown }[];
@@ -32,92 +32,90 @@ export interface AlarmProperties extends MetricIdentity {
 }
 
 interface Point {
-  readonly namespace: string;
-  readonly name: string;
-  readonly dimensions: Readonly<Record<string, unknown>>;
   readonly minute: number;
   readonly value: number;
+}
+
+interface Series {
+  readonly metric: string;
+  readonly dimensions: Readonly<Record<string, unknown>>;
+  readonly points: Point[];
 }
 
 type Value = number | undefined;
 
 export class DataPoints {
-  readonly #byName = new Map<string, Point[]>();
+  /** By namespace, name and dimensions. */
+  readonly #series = new Map<string, Series>();
 
-  add(point: Point): void {
-    const name = `${point.namespace} ${point.name}`;
-    const points = this.#byName.get(name);
-    if (points === undefined) this.#byName.set(name, [point]);
-    else points.push(point);
-  }
-
-  #named(namespace: string, name: string, from: number, to: number): readonly Point[] {
-    return (this.#byName.get(`${namespace} ${name}`) ?? []).filter(({ minute }) => minute >= from && minute < to);
+  add(metric: string, dimensions: Readonly<Record<string, unknown>>, point: Point): void {
+    const key = identity(metric, dimensions);
+    const series = this.#series.get(key) ?? { metric, dimensions, points: [] };
+    this.#series.set(key, series);
+    series.points.push(point);
   }
 
   /** A line that a task wrote in this minute. */
   write(line: string, minute: number): void {
     const document = JSON.parse(line);
     for (const { Namespace, Dimensions, Metrics } of document._aws.CloudWatchMetrics)
-      for (const names of Dimensions as string[][])
-        for (const { Name } of Metrics as { Name: string }[])
-          for (const value of [document[Name]].flat() as number[])
-            this.add({
-              namespace: Namespace,
-              name: Name,
-              dimensions: Object.fromEntries(names.map((name) => [name, document[name]])),
-              minute,
-              value,
-            });
+      for (const names of Dimensions as string[][]) {
+        const dimensions = Object.fromEntries(names.map((name) => [name, document[name]]));
+        for (const { Name } of Metrics)
+          for (const value of [document[Name]].flat()) this.add(`${Namespace} ${Name}`, dimensions, { minute, value });
+      }
+  }
+
+  /** Identities of all metrics. */
+  get metrics(): string[] {
+    return [...this.#series.keys()];
   }
 
   /** Of the metric with exactly these dimensions, in minutes from and before. */
   statistic(metric: MetricIdentity, stat: string, from: number, to: number): Value {
-    const { Namespace = '', MetricName = '', Dimensions = [] } = metric;
-    const values = this.#named(Namespace, MetricName, from, to).filter(
-      ({ dimensions }) =>
-        Object.keys(dimensions).length === Dimensions.length &&
-        Dimensions.every(({ Name, Value }) => dimensions[Name] === Value),
-    );
-    return aggregate(
-      stat,
-      values.map(({ value }) => value),
-    );
+    const series = this.#series.get(identityOf(metric));
+    return aggregate(stat, series ? [series] : [], from, to);
   }
 
   /** A query of Metrics Insights that gives one series. */
   select(query: string, from: number, to: number): Value {
-    const [, fn = '', metric, namespace = '', schema = '', key = '', wanted] =
+    const [, fn = '', name, namespace, schema = '', key = '', wanted] =
       /^SELECT (MAX|MIN)\((\w+)\) FROM SCHEMA\("([^"]+)", (\w+(?:, \w+)*)\) WHERE (\w+) = '([^']*)'$/.exec(query) ?? [];
-    if (metric === undefined) throw new Error(`a query this evaluator does not know: ${query}`);
-    const names = schema.split(', ').sort().join();
-    const values = this.#named(namespace, metric, from, to).filter(
-      ({ dimensions }) => Object.keys(dimensions).sort().join() === names && dimensions[key] === wanted,
+    if (name === undefined) throw new Error(`a query this evaluator does not know: ${query}`);
+    const series = [...this.#series.values()].filter(
+      ({ metric, dimensions }) =>
+        metric === `${namespace} ${name}` &&
+        Object.keys(dimensions).sort().join(', ') === schema &&
+        dimensions[key] === wanted,
     );
-    return aggregate(
-      { MAX: 'Maximum', MIN: 'Minimum' }[fn] ?? fn,
-      values.map(({ value }) => value),
-    );
+    return aggregate({ MAX: 'Maximum', MIN: 'Minimum' }[fn] ?? fn, series, from, to);
   }
 }
 
-function aggregate(statistic: string, values: readonly number[]): Value {
-  if (values.length === 0) return undefined;
-  switch (statistic) {
-    case 'Sum':
-      return values.reduce((sum, value) => sum + value, 0);
-    case 'Maximum':
-      return Math.max(...values);
-    case 'Minimum':
-      return Math.min(...values);
-    case 'SampleCount':
-      return values.length;
-    default:
-      throw new Error(`a statistic this evaluator does not know: ${statistic}`);
-  }
+/** `namespace name {dimensions}` */
+export function identity(metric: string, dimensions: Readonly<Record<string, unknown>>): string {
+  return `${metric} ${JSON.stringify(Object.fromEntries(Object.entries(dimensions).sort()))}`;
 }
 
-/** What the alarm looks at, in one period. */
+export function identityOf({ Namespace, MetricName, Dimensions = [] }: MetricIdentity): string {
+  return identity(`${Namespace} ${MetricName}`, Object.fromEntries(Dimensions.map(({ Name, Value }) => [Name, Value])));
+}
+
+const STATISTICS: Readonly<Record<string, (values: readonly number[]) => number>> = {
+  Sum: (values) => values.reduce((sum, value) => sum + value, 0),
+  Maximum: (values) => Math.max(...values),
+  Minimum: (values) => Math.min(...values),
+  SampleCount: (values) => values.length,
+};
+
+function aggregate(statistic: string, series: readonly Series[], from: number, to: number): Value {
+  const calculated = STATISTICS[statistic];
+  if (calculated === undefined) throw new Error(`a statistic this evaluator does not know: ${statistic}`);
+  const points = series.flatMap(({ points }) => points).filter(({ minute }) => minute >= from && minute < to);
+  return points.length === 0 ? undefined : calculated(points.map(({ value }) => value));
+}
+
+/** The value that the alarm evaluates, in one period. */
 function watchedValue(alarm: AlarmProperties, data: DataPoints, from: number, to: number): Value {
   const { Metrics } = alarm;
   if (Metrics === undefined) return data.statistic(alarm, alarm.Statistic ?? '', from, to);
@@ -135,65 +133,15 @@ function watchedValue(alarm: AlarmProperties, data: DataPoints, from: number, to
   return value(watched.Id);
 }
 
-const OPERATIONS: readonly Readonly<Record<string, (a: number, b: number) => number>>[] = [
-  {
-    '>': (a, b) => Number(a > b),
-    '>=': (a, b) => Number(a >= b),
-    '<': (a, b) => Number(a < b),
-    '<=': (a, b) => Number(a <= b),
-  },
-  { '+': (a, b) => a + b, '-': (a, b) => a - b },
-  { '*': (a, b) => a * b, '/': (a, b) => a / b },
-];
-
-/** Metric math of one moment: numbers, other metrics, arithmetic, comparisons and IF. Missing in, missing out. */
+/** Metric math of one moment: numbers, other metrics, arithmetic, comparisons and IF, which JavaScript has too. Missing in, missing out. */
 function calculate(expression: string, value: (id: string) => Value): Value {
-  const tokens = expression.match(/[a-z]\w*|[A-Z]\w*|\d+(?:\.\d+)?|[<>]=?|[-+*/(),]|\S/g) ?? [];
-  let at = 0;
-  const take = (expected?: string): string => {
-    const token = tokens[at] ?? '';
-    if (expected !== undefined && token !== expected)
-      throw new Error(`${expression}: expected ${expected}, got ${token}`);
-    at += 1;
-    return token;
-  };
-  const level = (depth: number): Value => {
-    const operations = OPERATIONS[depth];
-    if (operations === undefined) return atom();
-    let left = level(depth + 1);
-    for (let operation = operations[tokens[at] ?? '']; operation !== undefined; ) {
-      at += 1;
-      const right = level(depth + 1);
-      left = left === undefined || right === undefined ? undefined : operation(left, right);
-      operation = operations[tokens[at] ?? ''];
-    }
-    return left;
-  };
-  const atom = (): Value => {
-    const token = take();
-    if (token === '(') {
-      const inner = level(0);
-      take(')');
-      return inner;
-    }
-    if (token === 'IF') {
-      take('(');
-      const condition = level(0);
-      take(',');
-      const yes = level(0);
-      take(',');
-      const no = level(0);
-      take(')');
-      if (condition === undefined) return undefined;
-      return condition !== 0 ? yes : no;
-    }
-    if (/^\d/.test(token)) return Number(token);
-    if (/^[a-z]/.test(token)) return value(token);
-    throw new Error(`${expression}: metric math this evaluator does not know: ${token}`);
-  };
-  const result = level(0);
-  if (at < tokens.length) throw new Error(`${expression}: expected its end, got ${tokens[at]}`);
-  return result;
+  const unknown = expression.replaceAll(/IF\(|[a-z]\w*|\d+(\.\d+)?|[<>]=?|[-+*/(),\s]/g, '');
+  if (unknown !== '') throw new Error(`${expression}: metric math this evaluator does not know: ${unknown}`);
+  const names = [...new Set(expression.match(/[a-z]\w*/g))];
+  const values = names.map(value);
+  if (values.includes(undefined)) return undefined;
+  const choose = (condition: unknown, yes: number, no: number) => (condition ? yes : no);
+  return Number(new Function('IF', ...names, `return ${expression}`)(choose, ...values));
 }
 
 const COMPARISONS: Readonly<Record<string, (value: number, threshold: number) => boolean>> = {
@@ -206,7 +154,9 @@ const COMPARISONS: Readonly<Record<string, (value: number, threshold: number) =>
  * @param extra periods beyond its own that CloudWatch looks at for data points that are there: it does not say how many
  */
 export function statesOf(alarm: AlarmProperties, data: DataPoints, minutes: number, extra: number): AlarmState[] {
-  const period = (alarm.Period ?? Math.max(...(alarm.Metrics ?? []).map(periodOf))) / 60;
+  const period =
+    (alarm.Period ??
+      Math.max(...(alarm.Metrics ?? []).map(({ MetricStat, Period = 0 }) => MetricStat?.Period ?? Period))) / 60;
   const breaches = COMPARISONS[alarm.ComparisonOperator];
   if (breaches === undefined) throw new Error(`a comparison this evaluator does not know: ${alarm.ComparisonOperator}`);
   const needed = alarm.EvaluationPeriods;
@@ -223,47 +173,13 @@ export function statesOf(alarm: AlarmProperties, data: DataPoints, minutes: numb
     }
     const missing = needed - there.length;
     const breaching = there.filter((value) => breaches(value, alarm.Threshold)).length;
-    switch (alarm.TreatMissingData) {
-      case 'breaching':
-        state = breaching + missing >= enough ? 'ALARM' : 'OK';
-        break;
-      case 'notBreaching':
-        state = breaching >= enough ? 'ALARM' : 'OK';
-        break;
-      case 'ignore':
-        if (there.length > 0) state = breaching >= enough ? 'ALARM' : 'OK';
-        break;
-      case 'missing':
-        state = there.length === 0 ? 'INSUFFICIENT_DATA' : breaching >= enough ? 'ALARM' : 'OK';
-        break;
-      default:
-        throw new Error(`${alarm.AlarmName}: missing data ${alarm.TreatMissingData}`);
+    const { TreatMissingData = 'missing' } = alarm;
+    if (there.length > 0 || TreatMissingData.endsWith('reaching')) {
+      const counted = TreatMissingData === 'breaching' ? breaching + missing : breaching;
+      state = counted >= enough ? 'ALARM' : 'OK';
+    } else if (TreatMissingData === 'missing') {
+      state = 'INSUFFICIENT_DATA';
     }
     return state;
   });
-}
-
-function periodOf({ MetricStat, Period }: NonNullable<AlarmProperties['Metrics']>[number]): number {
-  return MetricStat?.Period ?? Period ?? 0;
-}
-
-/** ECS does not look at alarms for a deployment at whose start one of them is on. */
-export interface Judgement {
-  /** On when the deployment starts: alarms are not looked at. */
-  readonly before: readonly string[];
-  /** Went on while it lasted. */
-  readonly during: readonly string[];
-  readonly rolledBack: boolean;
-}
-
-/** @param start the first minute of the deployment @param end the last of its bake time */
-export function judged(
-  states: ReadonlyMap<string, readonly AlarmState[]>,
-  { start, end }: { readonly start: number; readonly end: number },
-): Judgement {
-  const on = (from: number, to: number) =>
-    [...states].flatMap(([name, each]) => (each.slice(from, to).includes('ALARM') ? name : []));
-  const before = on(start - 1, start);
-  const during = on(start, end + 1);
-  return { before, during, rolledBack: before.length === 0 && during.length > 0 };
 }

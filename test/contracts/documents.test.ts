@@ -1,21 +1,13 @@
-// The documents name only what is there: commands, files, settings, outputs, queues, secrets, alarms, log lines. What
-// cannot be held to the source (a command of AWS, a promise about AWS) is not asked here.
+// The documents name only what exists: commands, files, settings, outputs, queues, secrets, alarms, log lines. What cannot be
+// compared with the source (a command of AWS, a promise about AWS) is not tested.
 
-import { execFile } from 'node:child_process';
-import { once } from 'node:events';
 import { existsSync, readdirSync, readFileSync } from 'node:fs';
-import { createServer } from 'node:http';
-import type { AddressInfo } from 'node:net';
 import { dirname, join } from 'node:path';
-import { promisify } from 'node:util';
 import { describe, expect, it } from 'vitest';
-import { alarmDefinitions } from '../../lib/alarms.ts';
-import { NODE } from '../../lib/ingestor-service.ts';
-import { UNHEALTHY } from '../../lib/monitoring.ts';
+import { LOGIN_FUNCTION_OUTPUT } from '../../lib/rotation/rotation.ts';
 import { ENVIRONMENTS, SettingsError, settingsFor } from '../../lib/settings.ts';
-import { DEFAULT_PORT } from '../../service/contract/limits.ts';
 import { METRICS } from '../../service/contract/metrics.ts';
-import { PATHS, QUEUES } from '../../service/contract/names.ts';
+import { QUEUES, USERS } from '../../service/contract/names.ts';
 import { synthesized } from '../support/synthesized.ts';
 
 const ROOT = join(import.meta.dirname, '../..');
@@ -98,12 +90,10 @@ describe.each(documents)('%s', (name, document) => {
   });
 
   it('names settings that a deployer may choose', () => {
-    const known = new Set(['gateway.gap']);
-    const roots = 'network|broker|shards|gateway|task|budgets';
-    const paths = quoted(document).filter(
-      (text) => new RegExp(`^(${roots})\\.[a-zA-Z.]+$`).test(text) && !known.has(text),
-    );
-    for (const path of paths) expect(isSetting(path), path).toBe(true);
+    const group = /^(network|broker|shards|gateway|task|budgets)\.[a-zA-Z.]+$/;
+    const single = /^(account|region|egress|natGateways|\w+(Arn|Days|Email|Revision))$/;
+    const named = quoted(document).filter((text) => text !== 'gateway.gap' && (group.test(text) || single.test(text)));
+    for (const path of named) expect(isSetting(path), path).toBe(true);
     for (const [text, json = ''] of document.matchAll(/settings='(\{[^']*\})'/g)) {
       if (!json.includes('…')) expect(() => settingsFor('staging', JSON.parse(json)), text).not.toThrow();
     }
@@ -136,16 +126,6 @@ describe('docs/deploy.md and the runbook', () => {
     for (const text of named) expect([...outputs, ...metrics, ...others]).toContain(text);
   });
 
-  it('know every single setting that they name without a dot', () => {
-    const single = texts.filter((text) =>
-      /^(account|region|egress|natGateways|\w+(ArN|Arn|Days|Email|Revision))$/.test(text),
-    );
-    expect(single.length).toBeGreaterThan(3);
-    for (const path of single) expect(isSetting(path), path).toBe(true);
-    expect(isSetting('task.noSuchSetting')).toBe(false);
-    expect(isSetting('colour')).toBe(false);
-  });
-
   it('quote lines of the log as the service writes them', () => {
     // The service's, and those of the functions.
     const service = [sources('service'), sources('lib')].join('\n').replaceAll(/\\(['"])/g, '$1');
@@ -157,66 +137,32 @@ describe('docs/deploy.md and the runbook', () => {
     for (const line of lines) expect(service.includes(line) || others.includes(line), line).toBe(true);
   });
 
-  it('promise no shell, no way to the management page, and no third environment', () => {
-    for (const document of [deploy, runbook]) {
-      expect(document).not.toMatch(/opens a shell|--command "?(\/bin\/)?(ba)?sh|ssm start-session/);
-      expect(document).not.toMatch(/management page(?! )|on the management page/);
-      expect(document).not.toMatch(/second environment|topology -- plan --url https/);
-    }
-  });
-
-  it('count secrets and alarms as the templates do, and add up', () => {
+  it('count secrets, metrics and alarms as the templates do, and add up', () => {
     const [, rows = ''] = /^\| \| staging \| production \|\n\|---\|---:\|---:\|\n([\s\S]*?)\n\n/m.exec(deploy) ?? [];
-    const table = rows.split('\n').map((row) =>
-      row
-        .split('|')
-        .slice(1, -1)
-        .map((cell) => cell.trim()),
-    );
-    const dollars = (cell: string) =>
+    const table = rows.split('\n').map((row) => row.slice(2, -2).split(' | '));
+    const dollars = (cell = '') =>
       [...cell.matchAll(/(?<![\d,.])(\d[\d,]*\.\d\d)(?![\d.]| vCPU)/g)].reduce(
         (sum, [, n = '']) => sum + Number(n.replace(',', '')),
         0,
       );
-    both.forEach((made, column) => {
-      const cell = (title: string) => table.find(([first = '']) => first.startsWith(title)) ?? [];
-      expect(cell('Secrets, ')[0]).toBe(`Secrets, ${made.ofType('AWS::SecretsManager::Secret').length}`);
-      expect(dollars(cell('Secrets, ')[column + 1] ?? '')).toBeCloseTo(
-        0.4 * made.ofType('AWS::SecretsManager::Secret').length,
-      );
-      const metrics = Object.keys(METRICS).length + Object.keys(QUEUES).length - 1;
-      expect(cell('Metrics ')[0]).toBe(`Metrics of the ingestor, ${metrics} at $0.30`);
-      expect(dollars(cell('Metrics ')[column + 1] ?? '')).toBeCloseTo(0.3 * metrics);
-      const [, ...alarms] = /^Alarms \((\d+) and (\d+);/.exec(cell('Alarms ')[0] ?? '') ?? [];
-      expect(Number(alarms[column])).toBe(made.ofType('AWS::CloudWatch::Alarm').length);
-      const sum = table.slice(0, -1).reduce((total, row) => total + dollars(row[column + 1] ?? ''), 0);
-      expect(cell('**Sum**')[column + 1], `${sum}`).toBe(`**${Math.round(sum)}**`);
-    });
+    const metrics = Object.keys(METRICS).length + Object.keys(QUEUES).length - 1;
+    for (const [column, { ofType }] of both.entries()) {
+      const row = (title: string) => table.find(([first = '']) => first.startsWith(title)) ?? [];
+      const secrets = ofType('AWS::SecretsManager::Secret').length;
+      expect(row('Secrets, ')[0]).toBe(`Secrets, ${secrets}`);
+      expect(dollars(row('Secrets, ')[column + 1])).toBeCloseTo(0.4 * secrets);
+      expect(row('Metrics ')[0]).toBe(`Metrics of the ingestor, ${metrics} at $0.30`);
+      expect(dollars(row('Metrics ')[column + 1])).toBeCloseTo(0.3 * metrics);
+      const [, ...alarms] = /^Alarms \((\d+) and (\d+);/.exec(row('Alarms ')[0] ?? '') ?? [];
+      expect(Number(alarms[column])).toBe(ofType('AWS::CloudWatch::Alarm').length);
+      const sum = table.slice(0, -1).reduce((total, cells) => total + dollars(cells[column + 1]), 0);
+      expect(row('**Sum**')[column + 1], `${sum}`).toBe(`**${Math.round(sum)}**`);
+    }
   });
 });
 
 describe('the runbook', () => {
-  it('asks a running task by a command that works where only Node is', async () => {
-    const [, command = '', program = ''] = /--command "(\S+) -e ([^"]+)"/.exec(runbook) ?? [];
-    expect(command).toBe(NODE);
-    expect(program).toContain(encodeURIComponent(`http://127.0.0.1:${DEFAULT_PORT}${PATHS.health}`));
-    // The shell of the person who types it, and whatever splits it at the other end, leave this as it is.
-    expect(program).not.toMatch(/[\s'"`$\\!]/);
-    const server = createServer((request, response) => response.end(`asked ${request.url}`)).listen(0, '127.0.0.1');
-    await once(server, 'listening');
-    try {
-      const { port } = server.address() as AddressInfo;
-      const { stdout } = await promisify(execFile)(process.execPath, [
-        '-e',
-        program.replace(`%3A${DEFAULT_PORT}`, `%3A${port}`),
-      ]);
-      expect(stdout).toBe(`asked ${PATHS.health}\n`);
-    } finally {
-      server.close();
-    }
-  });
-
-  it('has an entry wherever a script, an alarm or an error sends its reader', () => {
+  it('has an entry wherever a script or a source file refers to one', () => {
     const headings = [...runbook.matchAll(/^### (.+)$/gm)].map(([, title = '']) =>
       title.toLowerCase().replaceAll(' ', '-'),
     );
@@ -225,7 +171,10 @@ describe('the runbook', () => {
     );
     const text = [...scripts, sources('lib'), sources('bin'), sources('service')].join('\n');
     for (const [, anchor = ''] of text.matchAll(/docs\/runbook\.md#([\w-]+)/g)) expect(headings).toContain(anchor);
-    for (const { id } of alarmDefinitions(settingsFor('production'))) expect(headings).toContain(id);
-    expect(headings).toContain(UNHEALTHY);
+  });
+
+  it('names the command for every login, and the output that it reads', () => {
+    for (const login of Object.values(USERS)) expect(runbook).toMatch(new RegExp(`logins -- revoke .{0,60}${login}`));
+    expect(runbook).toContain(`\`${LOGIN_FUNCTION_OUTPUT}\``);
   });
 });

@@ -1,5 +1,5 @@
-// The task that is deployed is the service that is here: its environment is what the service reads, its secrets are
-// what it parses, its command is what the image has, its health check asks what it answers.
+// The deployed task fits the service: its environment is what the service reads, its secrets what it parses, its command what
+// the image has, its health check what it answers.
 import { execFile } from 'node:child_process';
 import { once } from 'node:events';
 import { readFileSync } from 'node:fs';
@@ -10,7 +10,7 @@ import { promisify } from 'node:util';
 import { describe, expect, it } from 'vitest';
 import { BUNDLE, LIVE_CHECK, NODE, NON_ROOT, taskEnvironment } from '../../lib/ingestor-service.ts';
 import { settingsFor } from '../../lib/settings.ts';
-import { parseConfig } from '../../service/config.ts';
+import { parseConfig, parseIntents } from '../../service/config.ts';
 import {
   DEFAULT_PORT,
   DRAIN_DEADLINE_SECONDS,
@@ -20,6 +20,7 @@ import {
 import { DEFAULT_METRICS_NAMESPACE } from '../../service/contract/metrics.ts';
 import { BROKER_SECRET_FIELDS, ENV, PATHS } from '../../service/contract/names.ts';
 import { parseBrokerLogin } from '../../service/credentials.ts';
+import { NEEDED_INTENTS } from '../../service/events/routing.ts';
 import { type Synthesized, synthesized } from '../support/synthesized.ts';
 
 const ROOT = join(import.meta.dirname, '../..');
@@ -36,19 +37,10 @@ function container(made: Synthesized) {
 describe.each(['staging', 'production'] as const)('%s', (environment) => {
   const made = synthesized(environment);
 
-  it('sets variables that the service reads, and no other', () => {
+  it('sets the variables of the service, less those with a default or another source', () => {
     const names = container(made).Environment.map(({ Name }) => Name);
-    const known: readonly string[] = Object.values(ENV);
-    expect(names.filter((name) => !known.includes(name))).toEqual([]);
-    expect(new Set(names).size).toBe(names.length);
-  });
-
-  it('leaves out only what has a default, or is given in another way', () => {
-    const names = container(made).Environment.map(({ Name }) => Name);
-    const left = Object.values(ENV).filter((name) => !names.includes(name));
-    expect(left.sort()).toEqual(
-      [ENV.discordBotToken, ENV.discordApiUrl, ENV.rabbitmqUrl, ENV.rabbitmqCaFile, ENV.memoryThreshold].sort(),
-    );
+    const others = [ENV.discordBotToken, ENV.discordApiUrl, ENV.rabbitmqUrl, ENV.rabbitmqCaFile, ENV.memoryThreshold];
+    expect([...names, ...others].sort()).toEqual(Object.values(ENV).sort());
   });
 
   it('is a configuration that the service accepts, and means what the settings say', () => {
@@ -62,6 +54,8 @@ describe.each(['staging', 'production'] as const)('%s', (environment) => {
         shardCount: settings.shards.count,
         shardsPerTask: settings.shards.perTask,
         compression: 'none',
+        // Without a choice: what the dispatches of the routing table need.
+        intents: parseIntents(NEEDED_INTENTS.join(',')),
       },
       broker: { login: { kind: 'secret', arn: arn('login') } },
       outbox: { maxEvents: settings.task.outboxMaxEvents, maxBytes: settings.task.outboxMaxBytes },
@@ -78,22 +72,15 @@ describe.each(['staging', 'production'] as const)('%s', (environment) => {
 
   it('reads a login from the secret that the stack generates', () => {
     const secret = made.resources.get('IngestorLogin32431250')?.Properties.GenerateSecretString as {
-      SecretStringTemplate: { 'Fn::Join': [string, unknown[]] };
-      GenerateStringKey: string;
+      readonly SecretStringTemplate: { 'Fn::Join': [string, unknown[]] };
+      readonly GenerateStringKey: string;
     };
-    const [, parts] = secret.SecretStringTemplate['Fn::Join'];
     const host = 'b-1234.mq.eu-central-1.on.aws';
-    const text = parts.map((part) => (typeof part === 'string' ? part : host)).join('');
-    const value = { ...JSON.parse(text), [secret.GenerateStringKey]: 'generated' };
+    const parts = secret.SecretStringTemplate['Fn::Join'][1].map((part) => (typeof part === 'string' ? part : host));
+    const value = { ...JSON.parse(parts.join('')), [secret.GenerateStringKey]: 'generated' };
     expect(Object.keys(value).sort()).toEqual([...BROKER_SECRET_FIELDS].sort());
-    expect(parseBrokerLogin(JSON.stringify(value))).toEqual({
-      host,
-      port: 5671,
-      vhost: 'discord',
-      username: 'ingestor',
-      password: 'generated',
-      tls: true,
-    });
+    const login = { host, port: 5671, vhost: 'discord', username: 'ingestor', password: 'generated', tls: true };
+    expect(parseBrokerLogin(JSON.stringify(value))).toEqual(login);
   });
 });
 
@@ -101,75 +88,79 @@ describe('the image', () => {
   const stages = dockerfile.split(/^FROM /m).slice(1);
   const last = stages.at(-1) ?? '';
 
-  it('has the Node, the bundle and the user that the task asks for', () => {
+  it('has the Node, the bundle and the user of the task', () => {
     expect(last).toContain(`ENTRYPOINT ["${NODE}"]`);
     expect(last).toContain(`USER ${NON_ROOT}`);
     expect(dockerfile).toContain(`--outfile=dist/${BUNDLE}`);
     expect(last).toMatch(/COPY --from=build \/app\/dist \.\//);
   });
 
-  it('runs nothing in its last stage, so that no emulator is needed', () => {
-    expect(stages).toHaveLength(2);
-    expect(last).not.toMatch(/^RUN /m);
-    expect(stages[0]).toMatch(/^--platform=\$BUILDPLATFORM /);
-  });
-
-  it('names its bases as arguments, pinned by digest, and takes nothing else from a registry', () => {
+  it('takes bases only from a registry, as arguments pinned by digest, and runs nothing in its last stage', () => {
     for (const stage of stages) expect(stage.split('\n')[0]).toMatch(/\$\{(BUILD|RUNTIME)_IMAGE\}/);
     for (const argument of ['BUILD_IMAGE', 'RUNTIME_IMAGE'])
       expect(dockerfile).toMatch(new RegExp(`^ARG ${argument}=[\\w./-]+:[\\w.-]+@sha256:[0-9a-f]{64}$`, 'm'));
     expect(dockerfile).not.toMatch(/^# *syntax *=/m);
     expect(dockerfile.match(/--from=\S+/g)).toEqual(['--from=build']);
+    // So that no emulator of another processor is needed.
+    expect(last).not.toMatch(/^RUN /m);
+    expect(stages[0]).toMatch(/^--platform=\$BUILDPLATFORM /);
   });
 
-  it('is run by the task as it runs by itself, with the limit of the heap beside it', () => {
+  it('runs in the task as by itself, with the heap limit beside', () => {
     const [, alone = ''] = /^CMD (\[.+\])$/m.exec(last) ?? [];
     const flags = JSON.parse(alone) as string[];
     const { Command } = container(synthesized('staging'));
     expect(Command.filter((flag) => !flag.startsWith('--max-old-space-size='))).toEqual(flags);
     expect(Command).toContain('--max-old-space-size=307');
-  });
-
-  it('takes the flags of the service', () => {
-    for (const flag of NODE_FLAGS) expect(last).toContain(`"${flag}"`);
+    for (const flag of NODE_FLAGS) expect(flags).toContain(flag);
   });
 });
 
-describe('the health check', () => {
-  async function exitOf(status: number | undefined): Promise<number> {
-    const asked: string[] = [];
-    const server = createServer((request, response) => {
-      asked.push(request.url ?? '');
-      response.writeHead(status ?? 200).end();
-    }).listen(0, '127.0.0.1');
-    await once(server, 'listening');
-    const { port } = server.address() as AddressInfo;
-    if (status === undefined) server.close();
-    const [, ...args] = LIVE_CHECK.map((part) => part.replace(`127.0.0.1:${DEFAULT_PORT}`, `127.0.0.1:${port}`));
-    try {
-      await promisify(execFile)(process.execPath, args);
-      expect(asked).toEqual([PATHS.live]);
-      return 0;
-    } catch (error) {
-      return (error as { code: number }).code;
-    } finally {
-      server.close();
-    }
-  }
+/** Runs Node with these arguments, beside a server that answers on `/live` and `/health`. */
+async function run(args: readonly string[], status: number): Promise<{ code: unknown; stdout: string }> {
+  const server = createServer((request, response) => {
+    const known = [PATHS.live, PATHS.health].some((path) => path === request.url);
+    response.writeHead(known ? status : 404).end(`answer of ${request.url}`);
+  }).listen(0, '127.0.0.1');
+  await once(server, 'listening');
+  const { port } = server.address() as AddressInfo;
+  if (status === 0) server.close();
+  const here = args.map((each) => each.replace(new RegExp(`(127.0.0.1(:|%3A))${DEFAULT_PORT}`), `$1${port}`));
+  const outcome = await promisify(execFile)(process.execPath, here).then(
+    ({ stdout }) => ({ code: 0, stdout }),
+    (error: { code: unknown; stdout: string }) => error,
+  );
+  server.close();
+  return outcome;
+}
 
-  it('is 0 when the service answers 200, and 1 for anything else or nothing', async () => {
-    expect(await exitOf(200)).toBe(0);
-    expect(await exitOf(503)).toBe(1);
-    expect(await exitOf(404)).toBe(1);
-    expect(await exitOf(undefined)).toBe(1);
+describe('the health check', () => {
+  it.each([
+    [200, 0],
+    [503, 1],
+    [404, 1],
+    // Nothing listens.
+    [0, 1],
+  ])('of an answer %d is %d', async (status, expected) => {
+    const { code } = await run(LIVE_CHECK.slice(1), status);
+    expect(code).toBe(expected);
   });
 
-  it('is run by the Node of the image, without a shell', () => {
+  it('runs the Node of the image, without a shell', () => {
     expect(LIVE_CHECK[0]).toBe(NODE);
     expect(LIVE_CHECK.join(' ')).not.toMatch(/curl|wget|\/bin\/sh/);
   });
+
+  it('in the runbook reads a running task by a command that needs Node only', async () => {
+    const runbook = readFileSync(join(ROOT, 'docs/runbook.md'), 'utf8');
+    const [, command = '', program = ''] = /--command "(\S+) -e ([^"]+)"/.exec(runbook) ?? [];
+    expect(command).toBe(NODE);
+    // Neither the shell of the person who types it nor the split at the other end changes this.
+    expect(program).not.toMatch(/[\s'"`$\\!]/);
+    expect(await run(['-e', program], 200)).toMatchObject({ code: 0, stdout: `answer of ${PATHS.health}\n` });
+  });
 });
 
-it('the drain ends before ECS loses patience', () => {
+it('the drain ends before ECS kills the task', () => {
   expect(DRAIN_DEADLINE_SECONDS).toBeLessThan(STOP_TIMEOUT_SECONDS);
 });

@@ -1,12 +1,13 @@
-// Every setting may change, and the broker stack is updated before the service: then nothing that the running tasks need
-// is removed, replaced or withdrawn, or the change is refused by name. The list of settings is the schema's own, so that
-// a new setting without a variation here fails.
+// The broker stack is updated before the service. For every setting that changes: nothing that the running tasks need is
+// removed, replaced or withdrawn, or the change is refused by name. The list of settings is the schema's own, so that a new
+// setting without a variation here fails.
 import { fullDiff, ResourceImpact } from '@aws-cdk/cloudformation-diff';
-import { describe, expect, it } from 'vitest';
-import { type Choices, type Environment, schemaFor, settingsFor } from '../../lib/settings.ts';
+import { expect, it } from 'vitest';
+import { type Choices, merged, schemaFor, settingsFor } from '../../lib/settings.ts';
 import { transitionFaults } from '../../lib/transition.ts';
+import { inNetwork, keyArn, secretArn, withBroker } from '../support/choices.ts';
 import { type Synthesized, synthesized } from '../support/synthesized.ts';
-import { exportsOf, imports, neededBy, templatesOf } from './needed.ts';
+import { dependenciesOf, exportsOf, imports, templatesOf } from './dependencies.ts';
 
 interface Variation {
   /** What both have. */
@@ -15,24 +16,6 @@ interface Variation {
   readonly to: Choices;
 }
 
-const existing = {
-  vpcId: 'vpc-0a1b2c3d',
-  brokerSubnetIds: ['subnet-0000000a'],
-  serviceSubnetIds: ['subnet-1000000a', 'subnet-1000000b'],
-};
-const secret = (name: string) => `arn:aws:secretsmanager:eu-central-1:111122223333:secret:${name}-AbCdEf`;
-const key = (name: string) => `arn:aws:kms:eu-central-1:111122223333:key/${name}`;
-const theirs = {
-  name: 'theirs',
-  host: 'b-1.mq.eu-central-1.on.aws',
-  administratorSecretArn: secret('admin'),
-  securityGroupId: 'sg-0a1b2c3d',
-};
-const inTheirs = (change: object): Choices => ({
-  network: { existing },
-  broker: { existing: { ...theirs, ...change } },
-});
-const inTheirNetwork = (change: object): Choices => ({ network: { existing: { ...existing, ...change } } });
 const cluster = { broker: { nodes: 3 } } as const;
 
 /** From the defaults of staging, unless it says otherwise; and each the other way round. */
@@ -48,29 +31,26 @@ const variations: Readonly<Record<string, readonly Variation[]>> = {
       to: { network: { availabilityZones: ['eu-central-1b', 'eu-central-1a'] } },
     },
   ],
-  'network.existing.vpcId': [
-    { to: { network: { existing } } },
-    { from: { network: { existing } }, to: inTheirNetwork({ vpcId: 'vpc-0a1b2c3e' }) },
-  ],
+  'network.existing.vpcId': [{ to: inNetwork() }, { from: inNetwork(), to: inNetwork({ vpcId: 'vpc-0a1b2c3e' }) }],
   'network.existing.brokerSubnetIds': [
-    { from: { network: { existing } }, to: inTheirNetwork({ brokerSubnetIds: ['subnet-0000000b'] }) },
+    { from: inNetwork(), to: inNetwork({ brokerSubnetIds: ['subnet-0000000b'] }) },
     {
-      from: inTheirs({}),
-      to: { ...inTheirs({}), ...inTheirNetwork({ brokerSubnetIds: ['subnet-0000000b'] }) },
+      from: withBroker(),
+      to: { ...withBroker(), ...inNetwork({ brokerSubnetIds: ['subnet-0000000b'] }) },
     },
   ],
   'network.existing.serviceSubnetIds': [
-    { from: { network: { existing } }, to: inTheirNetwork({ serviceSubnetIds: ['subnet-1000000c'] }) },
+    { from: inNetwork(), to: inNetwork({ serviceSubnetIds: ['subnet-1000000c'] }) },
     {
       base: { egress: 'nat' },
-      from: { network: { existing } },
-      to: inTheirNetwork({ serviceSubnetIds: ['subnet-1000000c'] }),
+      from: inNetwork(),
+      to: inNetwork({ serviceSubnetIds: ['subnet-1000000c'] }),
     },
   ],
   egress: [
     { to: { egress: 'nat' } },
     { from: { egress: 'nat' }, to: { egress: 'public-ip', natGateways: 2 } },
-    { base: { network: { existing } }, to: { egress: 'nat' } },
+    { base: inNetwork(), to: { egress: 'nat' } },
   ],
   natGateways: [
     { to: { natGateways: 2 } },
@@ -87,26 +67,28 @@ const variations: Readonly<Record<string, readonly Variation[]>> = {
   'broker.maintenanceWindow.day': [{ to: { broker: { maintenanceWindow: { day: 'MONDAY' } } } }],
   'broker.maintenanceWindow.time': [{ to: { broker: { maintenanceWindow: { time: '04:00' } } } }],
   'broker.maintenanceWindow.timeZone': [{ to: { broker: { maintenanceWindow: { timeZone: 'Europe/Berlin' } } } }],
-  'broker.existing.name': [{ from: inTheirs({}), to: inTheirs({ name: 'renamed' }) }],
+  'broker.existing.name': [{ from: withBroker(), to: withBroker({ name: 'renamed' }) }],
   'broker.existing.host': [
-    { from: inTheirs({}), to: inTheirs({ host: 'b-2.mq.eu-central-1.on.aws' }) },
-    { base: { network: { existing } }, to: inTheirs({}) },
+    { from: withBroker(), to: withBroker({ host: 'b-2.mq.eu-central-1.on.aws' }) },
+    { base: inNetwork(), to: withBroker() },
   ],
   'broker.existing.administratorSecretArn': [
-    { from: inTheirs({}), to: inTheirs({ administratorSecretArn: secret('other') }) },
+    { from: withBroker(), to: withBroker({ administratorSecretArn: secretArn('other') }) },
   ],
-  'broker.existing.administratorKeyArn': [{ from: inTheirs({}), to: inTheirs({ administratorKeyArn: key('1') }) }],
-  'broker.existing.securityGroupId': [{ from: inTheirs({}), to: inTheirs({ securityGroupId: 'sg-0a1b2c3e' }) }],
+  'broker.existing.administratorKeyArn': [{ from: withBroker(), to: withBroker({ administratorKeyArn: keyArn('1') }) }],
+  'broker.existing.securityGroupId': [{ from: withBroker(), to: withBroker({ securityGroupId: 'sg-0a1b2c3e' }) }],
   'shards.count': [{ to: { shards: { count: 40 } } }],
   'shards.perTask': [{ base: { shards: { count: 40 } }, to: { shards: { perTask: 10 } } }],
   'shards.standbys': [{ to: { shards: { standbys: 2 } } }],
   'gateway.intents': [{ to: { gateway: { intents: ['Guilds'] } } }],
   'gateway.compression': [{ to: { gateway: { compression: 'zlib-stream' } } }],
   discordTokenSecretArn: [
-    { to: { discordTokenSecretArn: secret('token') } },
-    { from: { discordTokenSecretArn: secret('token') }, to: { discordTokenSecretArn: secret('other') } },
+    { to: { discordTokenSecretArn: secretArn('token') } },
+    { from: { discordTokenSecretArn: secretArn('token') }, to: { discordTokenSecretArn: secretArn('other') } },
   ],
-  discordTokenKeyArn: [{ base: { discordTokenSecretArn: secret('token') }, to: { discordTokenKeyArn: key('1') } }],
+  discordTokenKeyArn: [
+    { base: { discordTokenSecretArn: secretArn('token') }, to: { discordTokenKeyArn: keyArn('1') } },
+  ],
   'task.cpu': [{ to: { task: { cpu: 512, memoryMiB: 1024 } } }],
   'task.memoryMiB': [{ to: { task: { memoryMiB: 1024 } } }],
   'task.outboxMaxEvents': [{ to: { task: { outboxMaxEvents: 1000 } } }],
@@ -139,23 +121,6 @@ function settingNames(schema: unknown, path = ''): string[] {
   return [path];
 }
 
-const made = new Map<string, Synthesized>();
-function environmentOf(choices: Choices, environment: Environment = 'staging'): Synthesized {
-  const name = JSON.stringify([environment, choices]);
-  const some = made.get(name) ?? synthesized(environment, choices);
-  made.set(name, some);
-  return some;
-}
-
-/** Objects merged, all else replaced. */
-function over(below: unknown, above: unknown): unknown {
-  const isObject = (value: unknown): value is Record<string, unknown> =>
-    Object(value) === value && !Array.isArray(value);
-  if (!isObject(below) || !isObject(above)) return above ?? below;
-  const names = new Set([...Object.keys(below), ...Object.keys(above)]);
-  return Object.fromEntries([...names].map((name) => [name, over(below[name], above[name])]));
-}
-
 const LOSSES: readonly ResourceImpact[] = [
   ResourceImpact.MAY_REPLACE,
   ResourceImpact.WILL_REPLACE,
@@ -163,10 +128,10 @@ const LOSSES: readonly ResourceImpact[] = [
   ResourceImpact.WILL_ORPHAN,
 ];
 
-/** What the deployed service needs and the update of the broker stack would take from it. */
+/** What the deployed service needs and the update of the broker stack would remove. */
 function taken(before: Synthesized, after: Synthesized): string[] {
   const [deployed, wanted] = [templatesOf(before), templatesOf(after)];
-  const needed = neededBy(deployed.service, deployed.broker);
+  const needed = dependenciesOf(deployed.service, deployed.broker);
   const { resources } = fullDiff(deployed.broker, wanted.broker);
   const lost = resources.logicalIds
     .filter((id) => needed.has(id) && LOSSES.includes(resources.get(id).changeImpact))
@@ -182,77 +147,58 @@ it('every setting of the schema is varied, and nothing else', () => {
   expect(Object.keys(variations).toSorted()).toEqual(settingNames(schemaFor('staging')).toSorted());
 });
 
-it('knows what the service needs: network, subnets with their way out, group, rules, secrets, broker', () => {
-  const { broker, service } = templatesOf(environmentOf({ egress: 'nat' }));
-  const needed = [...neededBy(service, broker)];
-  const types = new Set(needed.map((id) => broker.Resources[id]?.Type.replace('AWS::', '')));
+it('the service needs: network, subnets with their way out, group, rules, secrets, broker', () => {
+  const { broker, service } = templatesOf(synthesized('staging', { egress: 'nat' }));
+  const ids = [...dependenciesOf(service, broker)];
+  const types = new Set(ids.map((id) => broker.Resources[id]?.Type.replace(/.*::/, '')));
   expect([...types].toSorted()).toEqual([
-    'AmazonMQ::Broker',
-    'EC2::EIP',
-    'EC2::InternetGateway',
-    'EC2::NatGateway',
-    'EC2::Route',
-    'EC2::RouteTable',
-    'EC2::SecurityGroup',
-    'EC2::SecurityGroupEgress',
-    'EC2::SecurityGroupIngress',
-    'EC2::Subnet',
-    'EC2::SubnetRouteTableAssociation',
-    'EC2::VPC',
-    'EC2::VPCGatewayAttachment',
-    'SecretsManager::Secret',
+    ...['Broker', 'EIP', 'InternetGateway', 'NatGateway', 'Route', 'RouteTable', 'Secret', 'SecurityGroup'],
+    ...['SecurityGroupEgress', 'SecurityGroupIngress', 'Subnet', 'SubnetRouteTableAssociation', 'VPC'],
+    'VPCGatewayAttachment',
   ]);
 });
 
 /** Another account or region is another deployment, in which nothing would be compared. */
 const ELSEWHERE = ['account', 'region'];
+const faultsOf = (from: Choices, to: Choices) => {
+  const settings = settingsFor('staging', from);
+  return transitionFaults({ broker: settings, service: settings }, settingsFor('staging', to));
+};
 /** Settings that simply change, with nothing to refuse: they do it at once, and none may take anything. */
-const free = Object.entries(variations).flatMap(([name, [variation, ...more]]) => {
-  if (variation === undefined || more.length > 0 || variation.base || variation.from) return [];
-  const [a, b] = [settingsFor('staging'), settingsFor('staging', variation.to)];
-  const faults = [
-    [a, b],
-    [b, a],
-  ].flatMap(([from = a, to = a]) => transitionFaults({ broker: from, service: from }, to));
-  return faults.length > 0 || ELSEWHERE.includes(name) ? [] : [{ name, to: variation.to }];
+const free = Object.entries(variations).filter(([name, [first, ...more]]) => {
+  if (!first || more.length > 0 || first.base || first.from || ELSEWHERE.includes(name)) return false;
+  return faultsOf({}, first.to).length + faultsOf(first.to, {}).length === 0;
 });
-const isFree = (name: string) => free.some((some) => some.name === name);
+const changed = free.reduce((below, [, [first]]) => merged(below, first?.to) as Choices, {});
 
-describe('settings without a rule', () => {
-  const all = free.map(({ to }) => to).reduce((below, to) => over(below, to) as Choices, {});
-  const back = { from: all, to: {} };
-
-  it.each([{ from: {}, to: all }, back])('$from → $to takes nothing from the running tasks', ({ from, to }) => {
-    const loss = taken(environmentOf(from), environmentOf(to));
-    const guilty = () =>
-      free.filter((some) => {
-        const [before, after] = to === all ? [{}, some.to] : [some.to, {}];
-        return taken(environmentOf(before), environmentOf(after)).length > 0;
-      });
-    expect(loss, loss.length > 0 ? JSON.stringify(guilty()) : '').toEqual([]);
-  });
+it.each([
+  { from: {}, to: changed },
+  { from: changed, to: {} },
+])('settings without a rule take nothing from the running tasks: $from → $to', ({ from, to }) => {
+  expect(taken(synthesized('staging', from), synthesized('staging', to))).toEqual([]);
 });
 
-const ruled = Object.entries(variations).filter(([name]) => !isFree(name));
-describe.each(ruled)('%s', (name, list) => {
-  const both = list.flatMap(({ base = {}, from = {}, to }) => {
-    const [a, b] = [over(base, from), over(base, to)] as Choices[];
-    return [
-      { from: a, to: b },
-      { from: b, to: a },
-    ];
-  });
+const ruled = Object.entries(variations).flatMap(([name, list]) =>
+  free.some(([other]) => other === name)
+    ? []
+    : list.flatMap(({ base = {}, from = {}, to }) => {
+        const [a = {}, b = {}] = [merged(base, from), merged(base, to)] as Choices[];
+        return [
+          { name, from: a, to: b },
+          { name, from: b, to: a },
+        ];
+      }),
+);
 
-  it.each(both)('$from → $to takes nothing from the running tasks, or is refused by its name', ({ from, to }) => {
-    const [before, after] = [environmentOf(from ?? {}), environmentOf(to ?? {})];
-    const faults = transitionFaults({ broker: before.settings, service: before.settings }, after.settings);
-    const loss = taken(before, after);
-    if (loss.length > 0) expect(faults, loss.join('\n')).not.toEqual([]);
-    // By the name of the setting, or of the group that came or went, or of what it decides.
-    const own = (fault: string) => name.startsWith(fault.split(':')[0] ?? '') || fault.includes(`${name} `);
-    for (const fault of faults)
-      expect(own(fault) || DECIDES[name]?.some((other) => fault.startsWith(other)), fault).toBe(true);
-  });
+it.each(ruled)('$name: $from → $to takes nothing from the running tasks, or is refused by its name', (change) => {
+  const { name, from, to } = change;
+  const faults = faultsOf(from, to);
+  const loss = taken(synthesized('staging', from), synthesized('staging', to));
+  if (loss.length > 0) expect(faults, loss.join('\n')).not.toEqual([]);
+  // By the name of the setting, or of the group that came or went, or of what it decides.
+  const own = (fault: string) => name.startsWith(fault.split(':')[0] ?? '') || fault.includes(`${name} `);
+  for (const fault of faults)
+    expect(own(fault) || DECIDES[name]?.some((other) => fault.startsWith(other)), fault).toBe(true);
 });
 
 /** Settings by which another one has another default. */

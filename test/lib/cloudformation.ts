@@ -1,110 +1,95 @@
-// AWS as far as the check before a deployment asks it: CloudFormation's stacks and templates, the account of the login, the
-// region's zones, each in its own query protocol over real HTTP. It notes what is asked, and refuses what it does not know.
+// As much of AWS as the check before a deployment uses: CloudFormation's stacks and templates, the account of the login, the
+// region's zones, each in its own query protocol over HTTP. It notes every action, and refuses those it does not know.
 import { createServer } from 'node:http';
 import type { AddressInfo } from 'node:net';
+import { text as readText } from 'node:stream/consumers';
 
 export interface DeployedStack {
   readonly status: string;
   readonly tags?: Readonly<Record<string, string>>;
-  readonly terminationProtection?: boolean;
   readonly template?: unknown;
 }
 
 export interface CloudFormation {
   readonly url: string;
   readonly stacks: Map<string, DeployedStack>;
-  /** Names of the actions, in order. */
-  readonly asked: string[];
-  readonly account: string;
+  /** Names of those that were called, in order. */
+  readonly actions: string[];
   /** Names of the region's availability zones. */
   zones: readonly string[];
-  /** Every answer is a refusal with this code from now on. */
-  refuse(code: string | undefined): void;
+  /** While set, every answer is a refusal with this code. */
+  refusal: string | undefined;
+  /** Nothing is deployed, in a region with three zones. */
+  reset(): void;
   stop(): Promise<void>;
 }
 
-export async function startCloudFormation(account = '111122223333'): Promise<CloudFormation> {
-  const stacks = new Map<string, DeployedStack>();
-  const asked: string[] = [];
-  let refusal: string | undefined;
-  const zones = { names: THREE_ZONES };
+const ACCOUNT = '111122223333';
 
+export async function startCloudFormation(): Promise<CloudFormation> {
   const answer = (action: string, name: string, region: string): [number, string] => {
-    if (refusal !== undefined) return [403, failure(refusal, 'you may not')];
-    if (action === 'GetCallerIdentity') return [200, result(action, `<Account>${account}</Account>`)];
-    if (action === 'DescribeAvailabilityZones') return [200, zonesOf(zones.names)];
-    const stack = stacks.get(name);
-    if (action !== 'DescribeStacks' && action !== 'GetTemplate')
-      return [400, failure('InvalidAction', `no ${action} here`)];
+    if (aws.refusal !== undefined) return [403, failure(aws.refusal, 'not allowed')];
+    if (action === 'GetCallerIdentity') return [200, result(action, `<Account>${ACCOUNT}</Account>`)];
+    if (action === 'DescribeAvailabilityZones') return [200, zonesOf(aws.zones)];
+    const stack = aws.stacks.get(name);
+    if (action !== 'DescribeStacks' && action !== 'GetTemplate') {
+      return [400, failure('InvalidAction', `unknown action ${action}`)];
+    }
     if (!stack) return [400, failure('ValidationError', `Stack with id ${name} does not exist`)];
-    if (action === 'GetTemplate')
-      return [200, result(action, `<TemplateBody>${text(body(stack.template))}</TemplateBody>`)];
+    const template = text(JSON.stringify(stack.template ?? {}));
+    if (action === 'GetTemplate') return [200, result(action, `<TemplateBody>${template}</TemplateBody>`)];
     const tags = Object.entries(stack.tags ?? {}).map(
       ([key, value]) => `<member><Key>${text(key)}</Key><Value>${text(value)}</Value></member>`,
     );
-    const id = `arn:aws:cloudformation:${region}:${account}:stack/${name}/0a1b2c3d-1111-2222-3333-444455556666`;
+    const id = `arn:aws:cloudformation:${region}:${ACCOUNT}:stack/${name}/0a1b2c3d-1111-2222-3333-444455556666`;
     const fields = [
       `<StackId>${id}</StackId><StackName>${name}</StackName><StackStatus>${stack.status}</StackStatus>`,
-      '<CreationTime>2026-11-01T00:00:00.000Z</CreationTime>',
-      `<EnableTerminationProtection>${stack.terminationProtection ?? false}</EnableTerminationProtection>`,
-      `<Tags>${tags.join('')}</Tags>`,
+      `<CreationTime>2026-11-01T00:00:00.000Z</CreationTime><Tags>${tags.join('')}</Tags>`,
     ];
     return [200, result(action, `<Stacks><member>${fields.join('')}</member></Stacks>`)];
   };
 
-  const server = createServer((request, response) => {
-    const chunks: Buffer[] = [];
-    request.on('data', (chunk: Buffer) => chunks.push(chunk));
-    request.on('end', () => {
-      const form = new URLSearchParams(Buffer.concat(chunks).toString());
-      const action = form.get('Action') ?? `${request.method} ${request.url}`;
-      asked.push(action);
-      // Signed for a region: `Credential=<key>/<date>/<region>/cloudformation/aws4_request`.
-      const region = /Credential=[^/]+\/\d+\/([^/]+)\//.exec(request.headers.authorization ?? '')?.[1] ?? 'none';
-      const [status, xml] = answer(action, form.get('StackName') ?? '', region);
-      response.writeHead(status, { 'content-type': 'text/xml' }).end(xml);
-    });
+  const server = createServer(async (request, response) => {
+    const form = new URLSearchParams(await readText(request));
+    const action = form.get('Action') ?? `${request.method} ${request.url}`;
+    aws.actions.push(action);
+    // Signed for a region: `Credential=<key>/<date>/<region>/cloudformation/aws4_request`.
+    const region = /Credential=[^/]+\/\d+\/([^/]+)\//.exec(request.headers.authorization ?? '')?.[1] ?? 'none';
+    const [status, xml] = answer(action, form.get('StackName') ?? '', region);
+    response.writeHead(status, { 'content-type': 'text/xml' }).end(xml);
   });
   await new Promise<void>((resolve) => server.listen(0, '127.0.0.1', resolve));
-  const { port } = server.address() as AddressInfo;
-  return {
-    url: `http://127.0.0.1:${port}`,
-    stacks,
-    asked,
-    account,
-    get zones() {
-      return zones.names;
-    },
-    set zones(names) {
-      zones.names = names;
-    },
-    refuse(code) {
-      refusal = code;
+  const aws: CloudFormation = {
+    url: `http://127.0.0.1:${(server.address() as AddressInfo).port}`,
+    stacks: new Map(),
+    actions: [],
+    zones: [],
+    refusal: undefined,
+    reset() {
+      aws.stacks.clear();
+      aws.actions.length = 0;
+      aws.zones = ['eu-central-1a', 'eu-central-1b', 'eu-central-1c'];
+      aws.refusal = undefined;
     },
     async stop() {
       server.closeAllConnections();
       await new Promise((resolve) => server.close(resolve));
     },
   };
+  return aws;
 }
-
-const XMLNS = 'xmlns="http://cloudformation.amazonaws.com/doc/2010-05-15/"';
 
 const result = (action: string, inner: string): string =>
   `<${action}Response ${XMLNS}><${action}Result>${inner}</${action}Result></${action}Response>`;
 
-export const THREE_ZONES: readonly string[] = ['eu-central-1a', 'eu-central-1b', 'eu-central-1c'];
-
 /** EC2's protocol has no element around its result. */
 const zonesOf = (names: readonly string[]): string =>
-  `<DescribeAvailabilityZonesResponse xmlns="http://ec2.amazonaws.com/doc/2016-11-15/"><availabilityZoneInfo>${names
-    .map((name) => `<item><zoneName>${name}</zoneName></item>`)
-    .join('')}</availabilityZoneInfo></DescribeAvailabilityZonesResponse>`;
+  `<R><availabilityZoneInfo>${names.map((name) => `<item><zoneName>${name}</zoneName></item>`).join('')}</availabilityZoneInfo></R>`;
 
 const failure = (code: string, message: string): string =>
-  `<ErrorResponse ${XMLNS}><Error><Type>Sender</Type><Code>${code}</Code><Message>${message}</Message></Error><RequestId>1</RequestId></ErrorResponse>`;
+  `<ErrorResponse ${XMLNS}><Error><Code>${code}</Code><Message>${message}</Message></Error></ErrorResponse>`;
 
-const body = (template: unknown): string => (typeof template === 'string' ? template : JSON.stringify(template ?? {}));
+const XMLNS = 'xmlns="http://cloudformation.amazonaws.com/doc/2010-05-15/"';
 
 function text(value: string): string {
   return value.replaceAll('&', '&amp;').replaceAll('<', '&lt;').replaceAll('>', '&gt;').replaceAll('"', '&quot;');

@@ -1,253 +1,156 @@
-// `npm run deploy` as an operator calls it, with the real CLI, against a CloudFormation that answers over HTTP: what must not
-// begin does not reach `cdk deploy`, and what may is handed to it with all its flags. The application is ours where it
-// matters what it makes of the context; elsewhere one that hands out what was synthesized once.
+// `npm run deploy` as an operator calls it, with the real CLI, against a fake CloudFormation over HTTP: a refused deployment does
+// not reach `cdk deploy`, and an accepted one is passed on with all its flags. The application copies what was synthesized
+// once. The reasons to refuse: deployed-stacks.test.ts.
 import { execFile } from 'node:child_process';
 import { existsSync, mkdtempSync, readdirSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { afterAll, afterEach, beforeAll, beforeEach, describe, expect, it } from 'vitest';
-import { type Choices, choicesOf, type Environment, settingsFor } from '../../lib/settings.ts';
+import { type Choices, choicesOf, settingsFor } from '../../lib/settings.ts';
 import { synthesized } from '../support/synthesized.ts';
-import { type CloudFormation, type DeployedStack, startCloudFormation, THREE_ZONES } from './cloudformation.ts';
+import { type CloudFormation, type DeployedStack, startCloudFormation } from './cloudformation.ts';
 
 const ROOT = join(import.meta.dirname, '../..');
-const tags = { Application: 'discord-ingestor', Environment: 'staging', Instance: 'bot-1' };
 
 let aws: CloudFormation;
-/** Where the command is called: a checkout's folder with its cdk.json, and a folder for what is temporary. */
+/** Where the command is called: the folder of a checkout, and one for temporary files. */
 let folder: string;
 let scratch: string;
-/** Of an environment, as synthesized once. */
-const assemblies = new Map<Environment, string>();
 
 beforeAll(async () => {
   aws = await startCloudFormation();
-  for (const environment of ['staging', 'production'] as const)
-    assemblies.set(environment, synthesized(environment).folder);
-}, 600_000);
+});
 afterAll(() => aws.stop());
 beforeEach(() => {
+  aws.reset();
   folder = mkdtempSync(join(tmpdir(), 'ingestor-checkout-'));
   scratch = mkdtempSync(join(tmpdir(), 'ingestor-scratch-'));
-  const handOut = join(folder, 'hand-out.mjs');
-  writeFileSync(handOut, HAND_OUT);
-  application(handOut);
+  writeFileSync(join(folder, 'app.mjs'), APPLICATION);
+  context({});
 });
 afterEach(() => {
   for (const each of [folder, scratch]) rmSync(each, { recursive: true, force: true });
-  aws.stacks.clear();
-  aws.asked.length = 0;
-  aws.refuse(undefined);
-  aws.zones = THREE_ZONES;
 });
 
-/** What the checkout's cdk.json runs. */
-function application(file: string): void {
-  const { context } = JSON.parse(readFileSync(join(ROOT, 'cdk.json'), 'utf8'));
-  writeFileSync(join(folder, 'cdk.json'), JSON.stringify({ app: `${process.execPath} ${file}`, context }));
-}
-const ourApplication = () => application(join(ROOT, 'bin/app.ts'));
-
-/** As our application makes them of the context; which, it writes beside itself, one a line. */
-const HAND_OUT = `
+/** Copies the assembly of staging, sets the instance, and notes instance and settings, a line each time. */
+const APPLICATION = `
   import { appendFileSync, cpSync, readFileSync, writeFileSync } from 'node:fs';
-  const { environment, instance } = JSON.parse(process.env.CDK_CONTEXT_JSON);
-  appendFileSync(import.meta.dirname + '/asked.txt', environment + ' ' + instance + '\\n');
-  const folder = process.env.CDK_OUTDIR;
-  cpSync(JSON.parse(process.env.ASSEMBLIES)[environment], folder, { recursive: true });
+  const { instance, settings } = JSON.parse(process.env.CDK_CONTEXT_JSON);
+  appendFileSync('synths.txt', instance + ' ' + settings + '\\n');
+  cpSync(process.env.ASSEMBLY, process.env.CDK_OUTDIR, { recursive: true });
   for (const stack of ['broker', 'service']) {
-    const file = folder + '/discord-ingestor-' + environment + '-' + stack + '.template.json';
+    const file = process.env.CDK_OUTDIR + '/discord-ingestor-staging-' + stack + '.template.json';
     const template = JSON.parse(readFileSync(file, 'utf8'));
     template.Metadata.DiscordIngestor.instance = instance ?? null;
     writeFileSync(file, JSON.stringify(template));
   }
 `;
-/** Environment and instance of each synthesis. */
-const synths = () => readFileSync(join(folder, 'asked.txt'), 'utf8').trim().split('\n');
-
+/** The context of the checkout's cdk.json. */
+function context(own: object): void {
+  const { context } = JSON.parse(readFileSync(join(ROOT, 'cdk.json'), 'utf8'));
+  const app = `${process.execPath} app.mjs`;
+  writeFileSync(join(folder, 'cdk.json'), JSON.stringify({ app, context: { ...context, ...own } }));
+}
 const contextFile = () => join(folder, 'cdk.context.json');
 const checkoutOf = (instance: string) => writeFileSync(contextFile(), JSON.stringify({ instance, other: 1 }));
 
-function deployed(environment: Environment = 'staging', choices: Choices = {}): DeployedStack {
-  const settings = choicesOf(settingsFor(environment, choices));
-  return {
-    status: 'UPDATE_COMPLETE',
-    tags,
-    template: { Metadata: { DiscordIngestor: { instance: 'bot-1', settings } } },
-  };
+/** Of the instance bot-1. */
+function deployed(choices: Choices = {}, status = 'UPDATE_COMPLETE'): DeployedStack {
+  const settings = choicesOf(settingsFor('staging', choices));
+  const tags = { Application: 'discord-ingestor', Environment: 'staging', Instance: 'bot-1' };
+  return { status, tags, template: { Metadata: { DiscordIngestor: { instance: 'bot-1', settings } } } };
 }
+const BROKER = 'discord-ingestor-staging-broker';
 
-interface Outcome {
-  readonly code: number;
-  readonly stdout: string;
-  readonly stderr: string;
-}
-
-function deploy(args: readonly string[], env: Readonly<Record<string, string>> = {}): Promise<Outcome> {
-  const environment = {
-    PATH: process.env.PATH,
-    HOME: scratch,
-    TMPDIR: scratch,
-    AWS_ENDPOINT_URL: aws.url,
-    AWS_ACCESS_KEY_ID: 'AKIDEXAMPLE',
-    AWS_SECRET_ACCESS_KEY: 'none',
-    AWS_REGION: 'eu-central-1',
-    AWS_EC2_METADATA_DISABLED: 'true',
-    CDK_DISABLE_CLI_TELEMETRY: 'true',
-    ASSEMBLIES: JSON.stringify(Object.fromEntries(assemblies)),
-    ...env,
+/** With `--help`, `cdk deploy` needs no AWS. */
+async function deploy(args: readonly string[] = ['--help'], variables: Readonly<Record<string, string>> = {}) {
+  const env = {
+    ...{ PATH: process.env.PATH, HOME: scratch, TMPDIR: scratch, ASSEMBLY: synthesized('staging').folder },
+    ...{ AWS_ENDPOINT_URL: aws.url, AWS_REGION: 'eu-central-1', AWS_EC2_METADATA_DISABLED: 'true' },
+    ...{ AWS_ACCESS_KEY_ID: 'AKIDEXAMPLE', AWS_SECRET_ACCESS_KEY: 'none', CDK_DISABLE_CLI_TELEMETRY: 'true' },
+    ...variables,
   };
-  return new Promise((resolve) => {
-    execFile(
-      process.execPath,
-      [join(ROOT, 'bin/deploy.ts'), ...args],
-      { cwd: folder, env: environment },
-      (error, stdout, stderr) =>
-        resolve({
-          code: error === null ? 0 : Number(error.code),
-          stdout,
-          stderr: stderr.replaceAll(/^Bundling .*\n/gm, ''),
-        }),
+  const all = [join(ROOT, 'bin/deploy.ts'), '-c', 'environment=staging', ...args];
+  return await new Promise<{ code: unknown; stdout: string; stderr: string }>((resolve) => {
+    execFile(process.execPath, all, { cwd: folder, env }, (error, stdout, stderr) =>
+      resolve({ code: error === null ? 0 : error.code, stdout, stderr }),
     );
   });
 }
 
-/** `--help` is what `cdk deploy` answers without AWS. */
-const HELP = /cdk deploy \[STACKS\.\.\]/;
-const staging = ['-c', 'environment=staging'];
-
 describe('refused before anything is created', { timeout: 600_000 }, () => {
-  it('each reason by a sentence: whose the stacks are, their state, their settings', async () => {
-    checkoutOf('bot-1');
-    const broken = { ...deployed('staging', { broker: { engineVersion: '4.4' } }), status: 'UPDATE_ROLLBACK_FAILED' };
-    aws.stacks.set('discord-ingestor-staging-broker', broken);
-    const { code, stdout, stderr } = await deploy([...staging, '--help']);
-    expect(stderr).toMatch(
-      /^staging cannot be deployed over what is there:\n {2}- discord-ingestor-staging-broker is UPDATE_ROLLBACK_FAILED: .* npx cdk rollback discord-ingestor-staging-broker -c environment=staging\n {2}- broker\.engineVersion: deployed with 4\.4, got 4\.3.*\n$/,
-    );
-    expect(code).toBe(1);
-    // Not a word of `cdk deploy`, and nothing asked but what is there.
-    expect(stdout).toBe('');
-    expect(aws.asked.filter((action) => action !== 'GetCallerIdentity')).toEqual([
-      'DescribeStacks',
-      'GetTemplate',
-      'DescribeStacks',
-      'DescribeAvailabilityZones',
-    ]);
+  it.each<[reason: string, set: () => void, sentences: RegExp]>([
+    [
+      'by the state of the stacks, and by their settings',
+      () => {
+        checkoutOf('bot-1');
+        aws.stacks.set(BROKER, deployed({ broker: { engineVersion: '4.4' } }, 'UPDATE_ROLLBACK_FAILED'));
+      },
+      /^staging cannot be deployed over the existing stacks:\n {2}- discord-ingestor-staging-broker is UPDATE_ROLLBACK_FAILED: .*\n {2}- broker\.engineVersion: deployed with 4\.4, got 4\.3.*\n$/,
+    ],
+    [
+      'by the instance of cdk.json, which the stacks would get',
+      () => {
+        checkoutOf('bot-1');
+        context({ instance: 'bot-2' });
+        aws.stacks.set(BROKER, deployed());
+      },
+      /deployed as instance bot-1, and this checkout is instance bot-2/,
+    ],
+    [
+      'by a region that has fewer zones than are wanted',
+      () => {
+        aws.zones = ['us-west-1a'];
+      },
+      / {2}- network\.zones: expected at most the 1 zones of this region \(us-west-1a\), got 2/,
+    ],
+    [
+      'where CloudFormation does not answer',
+      () => {
+        aws.refusal = 'AccessDenied';
+      },
+      /^expected to read the deployed stacks from CloudFormation \(DescribeStacks, GetTemplate\), got AccessDenied: not allowed\. Log in/,
+    ],
+  ])('%s', async (_, set, sentences) => {
+    set();
+    const { code, stdout, stderr } = await deploy();
+    expect(stderr).toMatch(sentences);
+    // No output of `cdk deploy`, and no call but those that read.
+    expect({ code, stdout }).toEqual({ code: 1, stdout: '' });
+    expect(aws.actions.join()).not.toMatch(/Create|Execute|Update|Delete/);
     expect(readdirSync(scratch).filter((name) => name.startsWith('discord-ingestor-'))).toEqual([]);
   });
 
-  it("somebody else's stack, whatever its template is", async () => {
-    checkoutOf('bot-1');
-    aws.stacks.set('discord-ingestor-staging-service', { status: 'CREATE_COMPLETE', template: 'Resources: {}' });
-    const { code, stdout, stderr } = await deploy([...staging, '--help']);
-    expect(stderr).toMatch(
-      / {2}- discord-ingestor-staging-service: expected the tag Application=discord-ingestor, got nothing/,
-    );
-    expect({ code, stdout }).toEqual({ code: 1, stdout: '' });
-  });
-
-  it('an instance of another place than cdk.context.json counts as well: it is what the stacks would get', async () => {
-    checkoutOf('bot-1');
-    const file = join(folder, 'cdk.json');
-    const { app, context } = JSON.parse(readFileSync(file, 'utf8'));
-    writeFileSync(file, JSON.stringify({ app, context: { ...context, instance: 'bot-2' } }));
-    aws.stacks.set('discord-ingestor-staging-broker', deployed());
-    const { code, stderr } = await deploy([...staging, '--help']);
-    expect(stderr).toMatch(/deployed as instance bot-1, and this checkout is instance bot-2/);
-    expect(code).toBe(1);
-  });
-
-  it('a checkout without an instance, where something is deployed: none is made', async () => {
-    aws.stacks.set('discord-ingestor-staging-broker', deployed());
-    const { code, stderr } = await deploy([...staging, '--help']);
-    expect(stderr).toMatch(
-      /this checkout is of none\. If it is the same bot, write "instance": "bot-1" into cdk\.context\.json/,
-    );
-    expect(code).toBe(1);
-    expect(existsSync(contextFile())).toBe(false);
-  });
-
-  it('an instance that is none, before anybody is asked', async () => {
-    ourApplication();
-    expect((await deploy([...staging, '-c', 'instance=Bot 1'])).stderr).toMatch(
-      /instance: expected 4 to 40 lower-case letters/,
-    );
-    expect(aws.asked).not.toContain('DescribeStacks');
-  });
-
-  it('a region that has fewer zones than are wanted', async () => {
-    aws.zones = ['us-west-1a'];
-    const { code, stdout, stderr } = await deploy([...staging, '--help']);
-    expect(stderr).toMatch(
-      / {2}- network\.zones: expected at most the 1 zones of this region \(us-west-1a\), got 2\. Set network\.zones/,
-    );
-    expect({ code, stdout }).toEqual({ code: 1, stdout: '' });
-    expect(existsSync(contextFile())).toBe(false);
-  });
-
-  it('a CloudFormation that does not answer', async () => {
-    aws.refuse('AccessDenied');
-    const { code, stderr } = await deploy(staging);
-    expect(stderr).toMatch(
-      /^expected to read the deployed stacks from CloudFormation \(DescribeStacks, GetTemplate\), got AccessDenied: you may not\. Log in/m,
-    );
+  it('on a CI machine without an instance: one made there would be lost with it', async () => {
+    const { code, stderr } = await deploy(['--help'], { CI: 'true' });
+    expect(stderr).toMatch(/^instance: expected one in cdk\.context\.json, got none, and one made here would be lost/m);
     expect(code).toBe(1);
     expect(existsSync(contextFile())).toBe(false);
   });
 });
 
-describe('handed to cdk deploy', { timeout: 600_000 }, () => {
-  it('what may become of what is deployed, with its flags', async () => {
+describe('passed to cdk deploy', { timeout: 600_000 }, () => {
+  it('an accepted change, of all stacks where none is named, with settings and flags', async () => {
     checkoutOf('bot-1');
     for (const stack of ['broker', 'service']) aws.stacks.set(`discord-ingestor-staging-${stack}`, deployed());
-    const { code, stdout } = await deploy([...staging, '--help']);
-    expect(stdout).toMatch(HELP);
-    expect(code).toBe(0);
-  });
-
-  it('all stacks where none is named; its code is ours', async () => {
-    ourApplication();
-    checkoutOf('bot-1');
-    const settings = '--context=settings={"shards":{"count":2}}';
-    const { code, stderr } = await deploy([...staging, settings, '--require-approval', 'never']);
-    const checked = aws.asked.lastIndexOf('DescribeStacks');
-    // It begins, and fails by what is not there.
-    expect(aws.asked.length, stderr).toBeGreaterThan(checked + 1);
+    const { code, stderr } = await deploy(['--context=settings={"a":1}', '--require-approval', 'never']);
+    expect(readFileSync(join(folder, 'synths.txt'), 'utf8')).toBe('bot-1 {"a":1}\n');
+    // It begins, and fails because the fake does not know its calls.
+    expect(aws.actions.at(-1), stderr).not.toBe('DescribeAvailabilityZones');
     expect(stderr).not.toMatch(/specify which stacks/i);
     expect(code).toBe(1);
   });
 
-  it('the first deployment makes the instance, and says that it is to be committed', async () => {
+  it('the first deployment, which makes the instance and asks to commit it', async () => {
     writeFileSync(contextFile(), JSON.stringify({ other: 1 }));
-    const { code, stdout, stderr } = await deploy([...staging, '--help'], { CI: '' });
+    const { code, stdout, stderr } = await deploy(['--help'], { CI: '' });
     const { instance, ...others } = JSON.parse(readFileSync(contextFile(), 'utf8'));
     expect(instance).toMatch(/^bot-[0-9a-f]{8}$/);
     expect(others).toEqual({ other: 1 });
-    // What is deployed was made with it.
-    expect(synths()).toEqual(['staging undefined', `staging ${instance}`]);
-    expect(stderr).toContain(
-      `This bot's deployment is now instance ${instance}, written to cdk.context.json: commit it`,
-    );
-    expect(stdout).toMatch(HELP);
+    // The stacks are synthesized again, with it.
+    expect(readFileSync(join(folder, 'synths.txt'), 'utf8')).toBe(`undefined undefined\n${instance} undefined\n`);
+    expect(stderr).toContain(`deployment is now instance ${instance}, written to cdk.context.json: commit it`);
+    expect(stdout).toMatch(/cdk deploy \[STACKS\.\.\]/);
     expect(code).toBe(0);
-  });
-
-  it('the first deployment of another environment is of the same instance', async () => {
-    checkoutOf('bot-1');
-    const before = readFileSync(contextFile(), 'utf8');
-    const { code } = await deploy(['-c', 'environment=production', '--help']);
-    expect(code).toBe(0);
-    expect(synths()).toEqual(['production bot-1']);
-    expect(readFileSync(contextFile(), 'utf8')).toBe(before);
-  });
-
-  it('but a machine of CI does not make one, which would be lost with it', async () => {
-    const { code, stderr } = await deploy([...staging, '--help'], { CI: 'true' });
-    expect(stderr).toMatch(
-      /^instance: expected one in cdk\.context\.json, got none, and what is made here would be lost/m,
-    );
-    expect(code).toBe(1);
-    expect(existsSync(contextFile())).toBe(false);
   });
 });

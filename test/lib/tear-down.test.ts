@@ -5,7 +5,7 @@ import { join } from 'node:path';
 import { describe, expect, it } from 'vitest';
 import { secretName } from '../../lib/secrets.ts';
 import { synthesized } from '../support/synthesized.ts';
-import { type Template, templatesOf } from './needed.ts';
+import { type Template, templatesOf } from './dependencies.ts';
 
 const document = readFileSync(join(import.meta.dirname, '../../docs/deploy.md'), 'utf8');
 const section = (heading: string) => document.split(new RegExp(`^${heading}$`, 'm'))[1]?.split(/^#{2,3} /m)[0] ?? '';
@@ -20,14 +20,12 @@ const keptOf = ({ Resources }: Template) =>
 
 describe('the list of what is kept', () => {
   const rows = [...section('## Tear-down').matchAll(/^\|[^|]+\| `(AWS::[\w:]+)` \|(.+)\|$/gm)].flatMap(
-    ([, type, ids = '']) => [...ids.matchAll(/`(\w+)`/g)].map(([, id]) => ({ id, type })),
+    ([, type, ids = '']) => [...ids.matchAll(/`(\w+)`/g)].map(([, id]) => `${type} ${id}`),
   );
 
   it('names every resource that is kept, of both stacks, and no other', () => {
     const kept = [...keptOf(templates.broker), ...keptOf(templates.service)];
-    const sorted = (list: readonly { id?: string | undefined; type?: string | undefined }[]) =>
-      list.map(({ id, type }) => `${type} ${id}`).toSorted();
-    expect(sorted(rows)).toEqual(sorted(kept));
+    expect(rows.toSorted()).toEqual(kept.map(({ id, type }) => `${type} ${id}`).toSorted());
   });
 
   it("names the broker's log groups, which production does not delete", () => {
@@ -58,12 +56,7 @@ describe('the mapping for an import', { timeout: 300_000 }, () => {
 });
 
 interface ServiceSpec {
-  lookup(
-    entity: 'resource',
-    index: 'cloudFormationType',
-    operator: 'equals',
-    type: string,
-  ): { only(): { primaryIdentifier?: readonly string[] } };
+  lookup(...query: string[]): { only(): { primaryIdentifier?: readonly string[] } };
 }
 let spec: ServiceSpec | undefined;
 

@@ -100,12 +100,6 @@ it.each(['open', 'token'] as const)('pins every base to the index of its tag (%s
   expect(readFileSync(file, 'utf8')).toBe(dockerfile(build, runtime));
 });
 
-it('pins what was not pinned', async () => {
-  writeFileSync(file, dockerfile(OLD, OLD).replaceAll(`@${OLD}`, ''));
-  expect((await bases()).stdout).toContain('not pinned → sha256:');
-  expect(readFileSync(file, 'utf8')).toBe(dockerfile(...newest()));
-});
-
 it('with --check reports by its exit code what is not the newest, and changes nothing', async () => {
   expect((await bases('--check')).code).toBe(2);
   expect(readFileSync(file, 'utf8')).toBe(dockerfile(OLD, OLD));
@@ -135,12 +129,9 @@ it.each<[string, object, RegExp]>([
   await expect(indexDigest(image)).rejects.toThrow(sentence);
 });
 
-it.each([
-  ['FROM node:24\n', /^FROM node:24: expected an argument such as/],
-  [`ARG X=node:24\nFROM \${X}\n`, /^ARG X: expected <registry>\/<repository>:<tag>, got 'node:24'/],
-  [`ARG X\nFROM \${X}\n`, /^ARG X: expected <registry>\/<repository>:<tag>, got ''/],
-])('refuses a Dockerfile in one sentence: %j', (text, sentence) => {
-  expect(() => baseImages(text)).toThrow(sentence);
+it('refuses a Dockerfile in one sentence', () => {
+  expect(() => baseImages('FROM node:24\n')).toThrow(/^FROM node:24: expected an argument such as/);
+  expect(() => baseImages(`ARG X\nFROM \${X}\n`)).toThrow(/^ARG X: expected <registry>.*, got ''/);
 });
 
 it("finds the project's own bases, pinned", () => {

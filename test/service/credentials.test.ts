@@ -88,19 +88,6 @@ describe('a value of a secret', () => {
     await expect(refused).rejects.not.toThrow('hunter2');
   });
 
-  it('that is malformed leaves the last one in use', async () => {
-    const arn = secrets.put('token');
-    const token = tokenOf(arn);
-    await expect(token.read()).rejects.toThrow(arn);
-    secrets.put('token', 'good');
-    expect(await token.read()).toBe('good');
-    secrets.put('token', 'two words');
-    await expect(token.refresh()).rejects.toThrow(arn);
-    expect(await token.read()).toBe('good');
-    secrets.put('token', 'better');
-    expect(await token.refresh()).toBe(true);
-  });
-
   it('is read in the region of its ARN, whatever the environment has', async () => {
     process.env.AWS_REGION = 'us-east-1';
     expect(await tokenOf(secrets.put('token', 'x')).read()).toBe('x');
@@ -127,10 +114,8 @@ describe('a value of a secret', () => {
 
 describe('a token', () => {
   it.each([
-    ['abc', 'abc'],
     ['  abc\n', 'abc'],
     ['{"token": "abc"}', 'abc'],
-    ['{"token": "abc", "note": "rotated"}', 'abc'],
   ])('%j is read as %j', (text, token) => expect(parseToken(text)).toBe(token));
 });
 
@@ -140,7 +125,6 @@ describe('a broker login', () => {
       'amqps://user:p%2Fw%40d@host.example:5672/my%2Fhost',
       { host: 'host.example', port: 5672, vhost: 'my/host', username: 'user', password: 'p/w@d', tls: true },
     ],
-    ['amqps://a:b@h', { host: 'h', port: 5671, vhost: '/', username: 'a', password: 'b', tls: true }],
     ['amqp://a:b@h/', { host: 'h', port: 5672, vhost: '/', username: 'a', password: 'b', tls: false }],
     [
       'amqp://127.0.0.1',
@@ -153,10 +137,8 @@ describe('a broker login', () => {
 
   it.each([
     ['as a template writes it', LOGIN, LOGIN],
-    ['with a port as text', { ...LOGIN, port: '5671' }, LOGIN],
     ["with Amazon MQ's endpoint as the host", { ...LOGIN, host: 'amqps://broker.example:5671' }, LOGIN],
     ['with an address of version 6 as the host', { ...LOGIN, host: '::1' }, { ...LOGIN, host: '::1' }],
-    ['with fields that others need', { ...LOGIN, engine: 'rabbitmq' }, LOGIN],
   ])('is a JSON object %s', (_name, fields, login) => {
     expect(parseBrokerLogin(JSON.stringify(fields))).toEqual({ ...login, tls: true });
   });
@@ -172,12 +154,8 @@ describe('a broker login', () => {
   it.each([
     ['{}', /expected the fields host, port, vhost, username, password, got none for host, port, vhost/],
     [JSON.stringify({ ...LOGIN, password: '' }), /got none for password$/],
-    [JSON.stringify({ ...LOGIN, username: null }), /got none for username$/],
-    [JSON.stringify({ ...LOGIN, port: 0 }), /expected a TCP port in the field port, got '0'/],
-    [JSON.stringify({ ...LOGIN, port: 'amqps' }), /got 'amqps'/],
     ['{"password": "hunter2"', /expected a JSON object/],
     ['hunter2', /got no address/],
-    ['https://u:hunter2@h', /got another kind of address/],
     ['amqps://u:hunter2@', /got no (host|address)/],
     ['amqps://u:hunter2%@h', /got a '%' without/],
     ['amqps://:hunter2@h', /only one of user and password/],

@@ -63,21 +63,9 @@ describe.each([
     expect(await published(() => simulator.leaveGuild(guild))).toEqual([`guild.leave ${guild}`]);
   });
 
-  test('publishes nothing of an outage and its end', async () => {
-    const guild = simulator.guildIds[5] ?? '';
-    expect(await published(() => simulator.outage(guild))).toEqual([]);
-    expect(await published(() => simulator.restore(guild))).toEqual([]);
-  });
-
   test('publishes nothing of the end of an outage that began before, not even of a guild that had joined just then', async () => {
     expect(await published(() => simulator.restore(old))).toEqual([]);
     expect(await published(() => simulator.restore(joined))).toEqual([]);
-  });
-
-  test('publishes the leave of a guild in an outage', async () => {
-    const guild = simulator.guildIds[6] ?? '';
-    expect(await published(() => simulator.outage(guild))).toEqual([]);
-    expect(await published(() => simulator.leaveGuild(guild))).toEqual([`guild.leave ${guild}`]);
   });
 });
 

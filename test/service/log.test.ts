@@ -20,11 +20,9 @@ describe('a secret that the service knows', () => {
   it.each<[string, string, string]>([
     ['a token with a line break behind it', `${TOKEN}\n`, TOKEN],
     ['a password of a JSON secret', JSON.stringify({ host: 'broker.example', password: PASSWORD }), PASSWORD],
-    ['a token of a JSON secret', `\n${JSON.stringify({ token: TOKEN })}`, TOKEN],
     ['a password of an address', `amqps://u:${encodeURIComponent(PASSWORD)}@broker.example/v`, PASSWORD],
     ['a password of an address, encoded in another way', 'amqps://u:p%40ss%2fword@h/v', 'p%40ss%2fword'],
     ['a broken address', `amqps://${TOKEN}%`, `amqps://${TOKEN}%`],
-    ['broken JSON', `{ "${TOKEN}`, `{ "${TOKEN}`],
   ])('%s is masked in every form', (_name, secret, value) => {
     const { hide, lines, log } = logLines();
     hide(secret);
@@ -47,7 +45,6 @@ describe('a secret that the service knows', () => {
       ['{"host":"broker.example","token":"the-first"}'],
       '[redacted] the-second at broker.example 12345',
     ],
-    ['only from six characters on', ['12345', 'second'], 'the-first the-[redacted] at broker.example 12345'],
   ])('is masked %s', (_, secrets, masked) => {
     expect(logged('the-first the-second at broker.example 12345', ...secrets)).toBe(masked);
   });
@@ -56,7 +53,6 @@ describe('a secret that the service knows', () => {
 describe('a secret that the service does not know', () => {
   it.each([
     ['amqps://ingestor:hunter2@broker.example:5671/discord', 'amqps://[redacted]@broker.example:5671/discord'],
-    ['amqps://ingestor:hunter2@hunter2@h/v', 'amqps://[redacted]@h/v'],
     ['(AMQP://ingestor:hunter2@h), (amqp://b:hunter2@i)', '(AMQP://[redacted]@h), (amqp://[redacted]@i)'],
   ])('is masked in an address: %s', (message, masked) => expect(logged(message)).toBe(masked));
 

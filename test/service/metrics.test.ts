@@ -25,16 +25,6 @@ const unitsIn = (line: ReturnType<typeof JSON.parse>): Record<string, string> =>
     line._aws.CloudWatchMetrics[0].Metrics.map(({ Name, Unit }: Record<string, string>) => [Name, Unit]),
   );
 
-it('the contract names each metric once in each format, as the format allows', () => {
-  expect(new Set(ALL.map(({ prometheus }) => prometheus)).size).toBe(ALL.length);
-  expect(new Set(ALL.map(({ cloudWatch }) => cloudWatch)).size).toBe(ALL.length);
-  for (const { prometheus, cloudWatch, kind } of ALL) {
-    expect(prometheus).toMatch(/^ingestor_[a-z][a-z0-9_]*$/);
-    expect(prometheus.endsWith('_total')).toBe(kind === 'counter');
-    expect(cloudWatch).toMatch(/^[A-Z][A-Za-z]*$/);
-  }
-});
-
 describe("Prometheus' text", () => {
   it('has every metric, with its type and its help', async () => {
     declare();
@@ -73,10 +63,7 @@ describe("Prometheus' text", () => {
     const text = await metrics.registry.metrics();
     expect(text).toMatch(/^ingestor_frame_to_confirm_milliseconds_sum 1000003$/m);
     const bounds = [...text.matchAll(/_bucket\{le="([\d.]+)"\}/g)].map(([, bound]) => Number(bound));
-    for (const [index, bound] of bounds.slice(1).entries()) expect(bound / (bounds[index] ?? 0)).toBeCloseTo(1.25, 1);
-    expect(bounds[0]).toBe(0.25);
-    expect(bounds.at(-1)).toBe(34_200);
-    expect(bounds).toHaveLength(54);
+    expect([bounds[0], bounds.at(-1), bounds.length]).toEqual([0.25, 34_200, 54]);
   });
 });
 

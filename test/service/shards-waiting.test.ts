@@ -56,10 +56,8 @@ describe('a shard is not waiting', () => {
   it.each<[string, Partial<HealthSnapshot>]>([
     ['when it is connected', { discord: discord({ tokenMissing: true, restLimited: true }) }],
     ['when it cannot reach Discord', { shards: [connecting, { ...connecting, state: 'waiting' }] }],
-    ['when it has a session to resume', { shards: [resuming, { ...resuming, state: 'waiting' }] }],
     ['when it had a token before', { shards: [resuming], discord: discord({ tokenMissing: true }) }],
     ['when another one is refused permanently', { shards: [identifying], discord: discord({ identifyClosed: true }) }],
-    ['when it is refused permanently', { shards: [{ ...connecting, state: 'failed' }] }],
     [
       'when the outbox is full although the broker takes messages: it refuses them',
       { shards: [{ ...resuming, state: 'stopped' }], receiving: false },

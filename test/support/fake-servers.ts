@@ -66,11 +66,6 @@ export async function echoByAmqp(): Promise<FakeServer> {
   return await listening(server);
 }
 
-/** Closes every connection before an answer. */
-export async function closingServer(): Promise<FakeServer> {
-  return await listening(http.createServer((request) => request.socket.destroy()));
-}
-
 /** The management API behind TLS, as Amazon MQ has it. */
 export async function tlsInFrontOf(managementUrl: string, host?: string): Promise<FakeServer & { caFile: string }> {
   return await tlsServer(forwarding(managementUrl), host);

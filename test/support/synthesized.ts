@@ -1,5 +1,5 @@
 // An environment, synthesized as the CLI does it: with the flags of cdk.json, without credentials, in a folder of its own.
-// The CDK's own rules are asked only where other rules are: they cost more than the rest, and validation.test.ts asks them.
+// The CDK's own rules run only together with other rules: they are slow, and validation.test.ts runs them.
 import { mkdtempSync, readFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
@@ -31,12 +31,12 @@ export interface Synthesized {
   one(type: string): Resource & { readonly id: string };
 }
 
-/** By environment and choices. Test files of one process share it: nobody may change what it holds. */
+/** By environment and choices. Test files of one process share it: no test may change what it holds. */
 const made = new Map<string, Synthesized>();
 
 /**
- * @param plugins rules to ask, beside the CDK's own
- * @param build what makes the stacks @default - `environmentStacks`
+ * @param plugins rules to run, beside the CDK's own
+ * @param build creates the stacks @default - `environmentStacks`
  */
 export function synthesized(
   environment: Environment,

@@ -19,10 +19,8 @@ it('users alternate in pairs', () => {
 describe('a secret that is no login', () => {
   it.each([
     ['not JSON', 'hunter2', 'all of it'],
-    ['a field missing', JSON.stringify({ ...login, password: undefined }), 'password'],
     ['an address as the host', JSON.stringify({ ...login, host: 'amqps://a:hunter2@b-1' }), 'host'],
-    ['fields of a wrong kind', JSON.stringify({ ...login, port: 'x', vhost: '' }), 'port, vhost'],
-    ['ports out of range', JSON.stringify({ ...login, port: 65_536 }), 'port'],
+    ['fields of a wrong kind', JSON.stringify({ ...login, port: 65_536, vhost: '' }), 'port, vhost'],
   ])('is refused by the names of its fields: %s', (_, text, names) => {
     const parse = () => parseLogin('broker-ingestor', 'ingestor', text);
     expect(parse).toThrow(
@@ -33,10 +31,7 @@ describe('a secret that is no login', () => {
 
   it.each([
     ['a bare password', 'hunter2-hunter2', 'all of it'],
-    ['a JSON text', '"hunter2-hunter2"', 'all of it'],
     ['no password', '{"username":"hunter2-hunter2"}', 'password'],
-    ['an object instead of a password', '{"username":"a","password":{"hunter2-hunter2":"x"}}', 'password'],
-    ['nothing', '', 'all of it'],
   ])('of the administrator is refused in the same way: %s', (_, text, names) => {
     const parse = () => parseAdministrator('their-secret', text);
     expect(parse).toThrow(
@@ -49,9 +44,7 @@ describe('a secret that is no login', () => {
     ['ingestor', true],
     ['ingestor_b', true],
     ['ingestor_b_b', false],
-    ['ingesto', false],
     ['worker', false],
-    ['administrator', false],
   ])('of the pair of the ingestor, but of the user %s: %s', (username, isAccepted) => {
     const parse = () => parseLogin('arn:a', 'ingestor', JSON.stringify({ ...login, username, note: 'kept' }));
     if (isAccepted) expect(parse()).toEqual({ ...login, username, note: 'kept' });
@@ -80,12 +73,9 @@ describe('the settings of the functions', () => {
   it.each([
     ['MANAGEMENT_URL', undefined, 'MANAGEMENT_URL: expected a value'],
     ['MANAGEMENT_URL', 'http://user:hunter2@127.0.0.1:15672', 'MANAGEMENT_URL: expected https://host'],
-    ['MANAGEMENT_URL', 'amqps://user:hunter2@host', 'MANAGEMENT_URL: expected https://host'],
     ['MANAGEMENT_URL', 'hunter2', 'MANAGEMENT_URL: expected https://host'],
     ['ADMINISTRATOR_SECRET_ARN', '', 'ADMINISTRATOR_SECRET_ARN: expected a value'],
-    ['LOGIN_SECRET_ARNS', undefined, 'LOGIN_SECRET_ARNS: expected a value'],
     ['LOGIN_SECRET_ARNS', 'hunter2', 'LOGIN_SECRET_ARNS: expected JSON'],
-    ['LOGIN_SECRET_ARNS', '["hunter2"]', 'LOGIN_SECRET_ARNS: expected JSON'],
     ['LOGIN_SECRET_ARNS', '{"ingestor":{"hunter2":1}}', 'LOGIN_SECRET_ARNS: expected JSON'],
     ['LOGIN_SECRET_ARNS', '{"ingestor_b":"hunter2"}', 'LOGIN_SECRET_ARNS: expected JSON'],
   ])('are refused in a sentence: %s %s', (name, value, message) => {

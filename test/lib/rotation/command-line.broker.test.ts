@@ -104,13 +104,11 @@ it('ends the leaked password and its connections, and reports what it did withou
 it('ends the connections of both users, whichever of the two was leaked, and leaves no schedule behind', async () => {
   const { calls } = await startApis({ scheduled: false });
   await functions.secrets.rotate(secret, functions.rotate);
-  const second = current();
-  const leaked = [{ username: user, password: LEAKED }, second];
+  const leaked = [{ username: user, password: LEAKED }, current()];
   const closed = await Promise.all(leaked.map(async (login) => ({ closed: once(await connectAs(login), 'close') })));
   expect(await logins(...command)).toMatchObject({ code: 0 });
   await Promise.all(closed.map((connection) => connection.closed));
   for (const login of leaked) await expect(connectAs(login)).rejects.toThrow(/ACCESS_REFUSED/);
-  await connectAs(current());
   expect(calls).toEqual(['Invoke revoke', `RotateSecret ${FUNCTION}`, 'CancelRotateSecret', 'Invoke revoke']);
 });
 
@@ -144,7 +142,6 @@ it('refuses what it does not know in one sentence', async () => {
   await startApis();
   const sentences: [args: string[], sentence: string][] = [
     [['revoke', 'administrator', '--environment', 'staging'], 'expected revoke ingestor or worker or dead-letters'],
-    [['rotate', 'worker', '--environment', 'staging'], 'expected revoke ingestor'],
     [['revoke', 'worker'], '--environment: expected staging or production'],
     [['revoke', 'worker', '--environment', 'staging', '--wait', 'x'], '--wait: expected a number of seconds'],
   ];

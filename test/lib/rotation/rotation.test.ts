@@ -1,19 +1,15 @@
 // The decisions of a rotation.
 import { describe, expect, it } from 'vitest';
-import { newPassword, nextLogin, requireOrdinaryUsers, rightsFor } from '../../../lib/rotation/rotation.ts';
+import { nextLogin, requireOrdinaryUsers, rightsFor } from '../../../lib/rotation/rotation.ts';
 
 describe('the next login', () => {
   it('has another user and password, and keeps everything else, fields it does not know included', () => {
     const current = { host: 'b-1.mq', port: 5671, vhost: 'discord', username: 'ingestor', password: 'old', note: 'x' };
     const next = nextLogin(current);
     expect(next).toEqual({ ...current, username: 'ingestor_b', password: next.password });
-    expect(next.password).not.toBe('old');
-  });
-
-  it('has a password that Amazon MQ takes and an address needs not escape', () => {
-    const passwords = Array.from({ length: 200 }, () => newPassword());
-    expect(new Set(passwords).size).toBe(200);
-    for (const password of passwords) expect(password).toMatch(/^[A-Za-z0-9]{40}$/);
+    // What Amazon MQ takes and an address needs not escape.
+    expect(next.password).toMatch(/^[A-Za-z0-9]{40}$/);
+    expect(nextLogin(current).password).not.toBe(next.password);
   });
 });
 

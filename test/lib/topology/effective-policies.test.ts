@@ -24,7 +24,7 @@ function effects(...operatorPolicies: ReturnType<typeof operator>[]) {
 
 const lease = (text: string) => `operator policy op 0: ${text} on queue ${leaseQueue(0)}`;
 const exclude = ': exclude this queue from it';
-const { interactionsTtlMs, interactionsMaxMessages, interactionsMaxBytes, deliveryLimit } = DEFAULT_LIMITS;
+const { interactionsTtlMs, interactionsMaxMessages, deliveryLimit } = DEFAULT_LIMITS;
 
 describe('of an operator', () => {
   test.each<[queue: string, key: string, value: unknown, effect: string | undefined]>([
@@ -36,7 +36,6 @@ describe('of an operator', () => {
     [leaseQueue(0), 'expires', 1e9, 'deletes it with its messages while it is not used'],
     [leaseQueue(0), 'overflow', 'drop-head', "replaces the topology's reject-publish"],
     [leaseQueue(0), 'overflow', 'reject-publish', undefined],
-    [leaseQueue(0), 'max-in-memory-length', 1, undefined],
     [QUEUES.interactions, 'message-ttl', interactionsTtlMs - 1, `is below the topology's ${interactionsTtlMs}`],
     [QUEUES.interactions, 'message-ttl', interactionsTtlMs, undefined],
     [
@@ -46,17 +45,8 @@ describe('of an operator', () => {
       `is below the topology's ${interactionsMaxMessages}`,
     ],
     [QUEUES.interactions, 'max-length', interactionsMaxMessages, undefined],
-    [
-      QUEUES.interactions,
-      'max-length-bytes',
-      interactionsMaxBytes - 1,
-      `is below the topology's ${interactionsMaxBytes}`,
-    ],
-    [QUEUES.interactions, 'max-length-bytes', interactionsMaxBytes, undefined],
-    [QUEUES.interactions, 'overflow', 'drop-head', "replaces the topology's reject-publish"],
     [QUEUES.guildEvents, 'message-ttl', 1e12, "is below the topology's (no limit)"],
     [QUEUES.guildEvents, 'overflow', 'drop-head', undefined],
-    [QUEUES.gatewayEvents, 'expires', 1e12, 'deletes it with its messages while it is not used'],
   ])('on %s, %s %s: %s', (queue, key, value, effect) => {
     const sentence = `operator policy op 0: ${key} ${value} on queue ${queue} ${effect}${exclude}`;
     expect(effects(operator(`^${queue}$`, { [key]: value }))).toEqual(effect === undefined ? [] : [sentence]);

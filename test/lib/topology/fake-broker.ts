@@ -1,5 +1,5 @@
 // A broker of values: what is found there, and what is found after steps of a plan. It does what RabbitMQ does at each
-// call, as far as a plan depends on it, and throws at what RabbitMQ would refuse.
+// call, as far as a plan depends on it.
 
 import { createHash } from 'node:crypto';
 import type { Found } from '../../../lib/topology/found.ts';
@@ -35,64 +35,44 @@ export function carriedOut(found: Found, steps: readonly Step[], passwords: Pass
 
 function change(found: Found, { kind, target }: Step, passwords: Passwords): Partial<Found> {
   const removes = kind === 'remove';
-  if (removes && !['policy', 'binding', 'permissions'].includes(target.type)) throw new Error(`never: ${target.type}`);
-  if (target.type !== 'vhost' && target.type !== 'user' && !found.vhostExists) throw new Error('vhost_not_found');
-  const requireUser = (user: string) => {
-    if (!found.users.some(({ name }) => name === user)) throw new Error(`no such user: ${user}`);
-  };
   const without = <T extends { readonly name: string }>(list: readonly T[], name: string) =>
     list.filter((some) => some.name !== name);
-  const withNew = <T extends { readonly name: string }>(list: readonly T[], one: T) => {
-    if (without(list, one.name).length < list.length) throw new Error(`inequivalent arg for ${one.name}`);
-    return [...list, one];
-  };
   switch (target.type) {
     case 'vhost':
       return { vhostExists: true };
     case 'policy': {
       const policies = without(found.policies, target.policy.name);
-      if (removes && policies.length === found.policies.length) throw new Error('no such policy');
       return { policies: removes ? policies : [...policies, target.policy] };
     }
     case 'exchange': {
       const made = { durable: true, auto_delete: false, internal: false, arguments: {} };
-      return { exchanges: withNew(found.exchanges, { ...target.exchange, ...made }) };
+      return { exchanges: [...found.exchanges, { ...target.exchange, ...made }] };
     }
     case 'queue': {
       const type = String(target.queue.arguments['x-queue-type']);
-      return { queues: withNew(found.queues, { ...target.queue, type, durable: true, auto_delete: false }) };
+      return { queues: [...found.queues, { ...target.queue, type, durable: true, auto_delete: false }] };
     }
     case 'binding': {
       const { exchange: source, queue: destination, routingKey } = target.binding;
       if (removes) {
         const isIt = (other: Found['bindings'][number]) =>
           other.source === source && other.destination === destination && other.properties_key === target.propertiesKey;
-        if (!found.bindings.some(isIt)) throw new Error('no such binding');
         return { bindings: found.bindings.filter((other) => !isIt(other)) };
       }
-      for (const [name, list] of [
-        [source, found.exchanges],
-        [destination, found.queues],
-      ] as const)
-        if (!list.some((some) => some.name === name)) throw new Error(`not_found: ${name}`);
       const properties_key = routingKey === '' ? '~' : encodeURIComponent(routingKey);
       const made = { source, destination, destination_type: 'queue' as const, routing_key: routingKey, properties_key };
       return { bindings: [...found.bindings, { ...made, arguments: {} }] };
     }
     case 'user': {
       const { name, tags } = target.user;
-      const password = passwords[name];
-      if (password === undefined) throw new Error(`no password for ${name}`);
-      return { users: [...without(found.users, name), { ...hashed(password), name, tags }] };
+      return { users: [...without(found.users, name), { ...hashed(passwords[name] ?? ''), name, tags }] };
     }
     case 'limits': {
       const { user, limits: value } = target;
-      requireUser(user);
       return { userLimits: [...(found.userLimits ?? []).filter((other) => other.user !== user), { user, value }] };
     }
     case 'permissions': {
       const { user, permissions } = target;
-      requireUser(user);
       const others = found.permissions.filter((other) => other.user !== user || other.vhost !== found.vhost);
       return { permissions: removes ? others : [...others, { user, vhost: found.vhost, ...permissions }] };
     }

@@ -58,163 +58,89 @@ const consuming =
   (queue: string): Act =>
   (channel) =>
     channel.consume(queue, () => undefined);
+const declaring =
+  (queue: string, options: object = LEASE): Act =>
+  (channel) =>
+    channel.assertQueue(queue, options);
 const inTurn =
   (...acts: Act[]): Act =>
   async (channel) => {
     for (const act of acts) await act(channel);
   };
 
-describe(`on RabbitMQ ${version} the ingestor`, () => {
-  test.each<[string, Act]>([
-    ['publishes events', inTurn(publishing(EXCHANGES.events, 'interaction.button'), publishing(EXCHANGES.events, 'x'))],
-    [
-      'reads the depth of each queue',
-      inTurn(
-        ...Object.values(QUEUES).map(
-          (queue): Act =>
-            (c) =>
-              c.checkQueue(queue),
-        ),
-      ),
-    ],
-    ['declares an existing lease queue', (channel) => channel.assertQueue(leaseQueue(0), LEASE)],
-    ['declares a missing lease queue', (channel) => channel.assertQueue(leaseQueue(7), LEASE)],
-    ['binds a lease queue', (channel) => channel.bindQueue(leaseQueue(1), EXCHANGES.leases, leaseQueue(1))],
-    [
-      'binds also what it watches to the leases: no pattern distinguishes the two',
-      inTurn(
-        (channel) => channel.bindQueue(QUEUES.gatewayEvents, EXCHANGES.leases, 'x'),
-        (channel) => channel.unbindQueue(QUEUES.gatewayEvents, EXCHANGES.leases, 'x'),
-      ),
-    ],
-    [
-      'declares and deletes an identify queue',
-      inTurn(
-        (channel) => channel.assertQueue(identifyQueue(0), CLASSIC),
-        (channel) => channel.deleteQueue(identifyQueue(0)),
-      ),
-    ],
-    [
-      'checks its exchanges',
-      inTurn(
-        (c) => c.checkExchange(EXCHANGES.leases),
-        (c) => c.checkExchange(EXCHANGES.events),
-      ),
-    ],
-    ['finds a lease queue of another shard layout', (channel) => channel.checkQueue(leaseQueue(1))],
-  ])('%s', async (_what, act) => {
-    await as('ingestor', act);
-  });
-
-  test('stores a group record, and holds it', async () => {
-    await as('ingestor', publishing(EXCHANGES.leases, leaseQueue(1)));
-    const delivered = Promise.withResolvers<string | undefined>();
-    await as('ingestor', async (channel) => {
-      await channel.consume(leaseQueue(1), (message) => delivered.resolve(message?.fields.exchange));
-      expect(await delivered.promise).toBe(EXCHANGES.leases);
-    });
-  });
-
-  test.each<[string, Act]>([
-    ...Object.values(QUEUES).flatMap((queue): [string, Act][] => [
-      [`consume ${queue}`, consuming(queue)],
-      [`take a message of ${queue}`, (channel) => channel.get(queue)],
-      [`purge ${queue}`, (channel) => channel.purgeQueue(queue)],
-      [`delete ${queue}`, (channel) => channel.deleteQueue(queue)],
-    ]),
-    ...['other', 'ingestorX', 'ingestor.anything', 'ingestor.lease.x', 'ingestor.lease.10000', 'ingestor.lease.00'].map(
-      (name): [string, Act] => [`declare a queue ${name}`, (channel) => channel.assertQueue(name, LEASE)],
-    ),
-    ['declare an exchange', (channel) => channel.assertExchange('other', 'topic')],
-    ['declare an exchange with its own prefix', (channel) => channel.assertExchange('ingestor.other', 'topic')],
-    ['delete the exchange of leases', (channel) => channel.deleteExchange(EXCHANGES.leases)],
-    ['bind the leases to the events', (channel) => channel.bindExchange(EXCHANGES.leases, EXCHANGES.events, '#')],
-    [
-      'bind an identify queue to the leases',
-      inTurn(
-        (channel) => channel.assertQueue(identifyQueue(5), CLASSIC),
-        (channel) => channel.bindQueue(identifyQueue(5), EXCHANGES.leases, leaseQueue(0)),
-      ),
-    ],
-    [
-      'consume an identify queue',
-      inTurn((channel) => channel.assertQueue(identifyQueue(6), CLASSIC), consuming(identifyQueue(6))),
-    ],
-    ['delete the exchange of events', (channel) => channel.deleteExchange(EXCHANGES.events)],
-    ['bind a queue of its own to the events', (channel) => channel.bindQueue(leaseQueue(0), EXCHANGES.events, '#')],
-    ['unbind interactions', (channel) => channel.unbindQueue(QUEUES.interactions, EXCHANGES.events, 'interaction.#')],
-    ['publish to the default exchange, even to a queue of its own', publishing('', leaseQueue(0))],
-    ['publish to the exchange of dead letters', publishing(EXCHANGES.deadLetter, QUEUES.deadLetters)],
-    ['publish to the exchange of unrouted messages', publishing(EXCHANGES.unrouted, '')],
-    ['publish to an exchange of RabbitMQ', publishing('amq.topic', 'a')],
-  ])('may not %s', async (_what, act) => {
-    await expect(as('ingestor', act)).rejects.toThrow(REFUSED);
-  });
-});
-
-describe(`on RabbitMQ ${version} a worker`, () => {
-  test.each(Object.values(WORKER_QUEUES))('consumes %s', async (queue) => {
-    await as(
+describe(`on RabbitMQ ${version}`, () => {
+  test.each<[Part, string, Act]>([
+    ['ingestor', 'publishes events', publishing(EXCHANGES.events, 'interaction.button')],
+    ['ingestor', 'stores a group record', publishing(EXCHANGES.leases, leaseQueue(1))],
+    ['ingestor', 'reads the depth of a queue', (channel) => channel.checkQueue(QUEUES.interactions)],
+    ['ingestor', 'declares a lease queue', inTurn(declaring(leaseQueue(0)), declaring(leaseQueue(7)))],
+    ['ingestor', 'binds it', (channel) => channel.bindQueue(leaseQueue(1), EXCHANGES.leases, leaseQueue(1))],
+    ['ingestor', 'consumes it', consuming(leaseQueue(1))],
+    ['ingestor', 'declares an identify queue', declaring(identifyQueue(0), CLASSIC)],
+    ['ingestor', 'checks its exchange', (channel) => channel.checkExchange(EXCHANGES.leases)],
+    ...Object.values(WORKER_QUEUES).map((queue): [Part, string, Act] => [
       'worker',
-      inTurn((channel) => channel.checkQueue(queue), consuming(queue)),
-    );
+      `consumes ${queue}`,
+      consuming(queue),
+    ]),
+    // RabbitMQ has no permission of its own for that.
+    ['worker', 'purges what it reads', (channel) => channel.purgeQueue(QUEUES.gatewayEvents)],
+    ['deadLetters', 'reads dead letters', consuming(QUEUES.deadLetters)],
+    ['deadLetters', 'publishes them again', publishing(EXCHANGES.events, 'interaction.button')],
+  ])('the %s %s', async (part, _what, act) => {
+    await as(part, act);
   });
 
-  test('purges what it reads: RabbitMQ has no permission of its own for that', async () => {
-    await as('worker', (channel) => channel.purgeQueue(QUEUES.gatewayEvents));
-  });
-
-  test.each<[string, Act]>([
-    ['consume unrouted', consuming(QUEUES.unrouted)],
-    ['take a dead letter', (channel) => channel.get(QUEUES.deadLetters)],
-    ['purge the dead letters', (channel) => channel.purgeQueue(QUEUES.deadLetters)],
-    ['consume a lease queue', consuming(leaseQueue(0))],
-    ['take a group record', (channel) => channel.get(leaseQueue(0))],
-    ['hold the identify lock', (channel) => channel.assertQueue(identifyQueue(1), CLASSIC)],
+  test.each<[Part, string, Act]>([
+    ...Object.values(QUEUES).flatMap((queue): [Part, string, Act][] => [
+      ['ingestor', `take a message of ${queue}`, (channel) => channel.get(queue)],
+      ['ingestor', `delete ${queue}`, (channel) => channel.deleteQueue(queue)],
+    ]),
+    ...['ingestor.anything', 'ingestor.lease.10000'].map((queue): [Part, string, Act] => [
+      ...(['ingestor', `declare a queue ${queue}`] as const),
+      declaring(queue),
+    ]),
+    ['ingestor', 'declare an exchange', (channel) => channel.assertExchange('ingestor.other', 'topic')],
+    ['ingestor', 'delete the exchange of leases', (channel) => channel.deleteExchange(EXCHANGES.leases)],
+    ['ingestor', 'bind leases to events', (channel) => channel.bindExchange(EXCHANGES.leases, EXCHANGES.events, '#')],
+    ['ingestor', 'bind its queue to events', (channel) => channel.bindQueue(leaseQueue(0), EXCHANGES.events, '#')],
     [
-      'declare an existing queue',
-      (channel) => channel.assertQueue(QUEUES.interactions, { durable: true, arguments: { 'x-queue-type': 'quorum' } }),
+      'ingestor',
+      'bind an identify queue to the leases',
+      inTurn(declaring(identifyQueue(5), CLASSIC), (channel) =>
+        channel.bindQueue(identifyQueue(5), EXCHANGES.leases, leaseQueue(0)),
+      ),
     ],
-    ['declare a queue of its own', (channel) => channel.assertQueue('', { exclusive: true, durable: false })],
-    ['delete a queue', (channel) => channel.deleteQueue(QUEUES.interactions)],
-    ['unbind a queue', (channel) => channel.unbindQueue(QUEUES.interactions, EXCHANGES.events, 'interaction.#')],
-    ['declare an exchange', (channel) => channel.assertExchange('other', 'topic')],
-    ['publish to the default exchange', publishing('', QUEUES.interactions)],
-    ['publish to the exchange of events', publishing(EXCHANGES.events, 'interaction.button')],
-    ['publish to the exchange of dead letters', publishing(EXCHANGES.deadLetter, QUEUES.deadLetters)],
-    ['publish to the exchange of leases', publishing(EXCHANGES.leases, leaseQueue(0))],
-  ])('may not %s', async (_what, act) => {
-    await expect(as('worker', act)).rejects.toThrow(REFUSED);
+    [
+      'ingestor',
+      'consume an identify queue',
+      inTurn(declaring(identifyQueue(6), CLASSIC), consuming(identifyQueue(6))),
+    ],
+    ['ingestor', 'publish to the default exchange', publishing('', leaseQueue(0))],
+    ['ingestor', 'publish dead letters', publishing(EXCHANGES.deadLetter, QUEUES.deadLetters)],
+    ['worker', 'consume unrouted', consuming(QUEUES.unrouted)],
+    ['worker', 'take a dead letter', (channel) => channel.get(QUEUES.deadLetters)],
+    ['worker', 'consume a lease queue', consuming(leaseQueue(0))],
+    ['worker', 'hold the identify lock', declaring(identifyQueue(1), CLASSIC)],
+    ['worker', 'declare a queue of its own', declaring('', { exclusive: true, durable: false })],
+    ['worker', 'delete a queue', (channel) => channel.deleteQueue(QUEUES.interactions)],
+    ['worker', 'publish to the default exchange', publishing('', QUEUES.interactions)],
+    ['worker', 'publish events', publishing(EXCHANGES.events, 'interaction.button')],
+    ['worker', 'publish to the leases', publishing(EXCHANGES.leases, leaseQueue(0))],
+    ['deadLetters', 'consume interactions', consuming(QUEUES.interactions)],
+    ['deadLetters', 'take a group record', (channel) => channel.get(leaseQueue(0))],
+    ['deadLetters', 'delete its queue', (channel) => channel.deleteQueue(QUEUES.deadLetters)],
+    ['deadLetters', 'publish to the default exchange', publishing('', QUEUES.interactions)],
+    ['deadLetters', 'publish to the leases', publishing(EXCHANGES.leases, leaseQueue(0))],
+  ])('the %s may not %s', async (part, _what, act) => {
+    await expect(as(part, act)).rejects.toThrow(REFUSED);
   });
 
-  test('may not read the depth of a lease queue, from RabbitMQ 4.3 on', async () => {
+  test('the worker may not read the depth of a lease queue, from RabbitMQ 4.3 on', async () => {
     const [major = 0, minor = 0] = version.split('.').map(Number);
     const reading = as('worker', (channel) => channel.checkQueue(leaseQueue(0)));
     if (major > 4 || (major === 4 && minor >= 3)) await expect(reading).rejects.toThrow(REFUSED);
     else await reading;
-  });
-});
-
-describe(`on RabbitMQ ${version} the user of the dead letters`, () => {
-  test('reads them, and publishes them again', async () => {
-    await as(
-      'deadLetters',
-      inTurn((c) => c.checkQueue(QUEUES.deadLetters), consuming(QUEUES.deadLetters)),
-    );
-    await as('deadLetters', publishing(EXCHANGES.events, 'interaction.button'));
-  });
-
-  test.each<[string, Act]>([
-    ['consume interactions', consuming(QUEUES.interactions)],
-    ['take a group record', (channel) => channel.get(leaseQueue(0))],
-    ['delete its queue', (channel) => channel.deleteQueue(QUEUES.deadLetters)],
-    ['bind its queue', (channel) => channel.bindQueue(QUEUES.deadLetters, EXCHANGES.events, '#')],
-    ['declare a queue', (channel) => channel.assertQueue('other', LEASE)],
-    ['publish to the default exchange', publishing('', QUEUES.interactions)],
-    ['publish to the exchange of leases', publishing(EXCHANGES.leases, leaseQueue(0))],
-    ['publish to the exchange of dead letters', publishing(EXCHANGES.deadLetter, QUEUES.deadLetters)],
-  ])('may not %s', async (_what, act) => {
-    await expect(as('deadLetters', act)).rejects.toThrow(REFUSED);
   });
 });
 

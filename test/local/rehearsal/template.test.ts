@@ -20,7 +20,6 @@ const resolve = references([OTHER], {
 const HOST = { 'Fn::Select': [0, { 'Fn::GetAtt': ['Broker', 'Endpoints'] }] };
 
 it.each<[unknown, unknown]>([
-  [{ 'Fn::GetAtt': 'Broker.Arn' }, 'Broker.Arn'],
   [{ 'Fn::Join': ['', ['{"a":"', { Ref: 'Secret' }, '"}']] }, '{"a":"ref:Secret"}'],
   [{ 'Fn::Select': ['1', { 'Fn::Split': ['//', HOST] }] }, 'broker:5671'],
   [{ 'Fn::Sub': `a-\${AWS::Region}-\${Secret}-\${Broker.Arn}` }, 'a-eu-central-1-ref:Secret-Broker.Arn'],
@@ -37,7 +36,6 @@ it.each<[unknown, unknown]>([
 it.each<[unknown, string]>([
   [{ 'Fn::Cidr': [] }, 'expected a reference that the rehearsal can resolve, got {"Fn::Cidr":[]}'],
   [{ 'Fn::ImportValue': 'x' }, 'expected an output "x" in the other stack, got none'],
-  [{ 'Fn::GetStackOutput': { OutputName: 'No' } }, 'expected an output "No" in the other stack, got none'],
 ])('refuses %j', (value, sentence) => {
   expect(() => resolve(value)).toThrow(sentence);
 });

@@ -39,16 +39,6 @@ async function fill(queue: string, count: number): Promise<void> {
   await eventually(`${count} in ${queue}`, async () => (await broker.channel.checkQueue(queue)).messageCount === count);
 }
 
-it('knows the depth of each queue as soon as there is a connection', async () => {
-  await fill('first', 3);
-  await fill('second', 0);
-  await fill('third', 12);
-  expect(depths.depths.size).toBe(0);
-  connection.start();
-  await eventually('all are known', () => depths.depths.size === 3);
-  expect(Object.fromEntries(depths.depths)).toEqual({ first: 3, second: 0, third: 12 });
-});
-
 it('has no depth of a queue that is missing, knows the others, and logs it once', async () => {
   await fill('first', 3);
   await fill('third', 1);

@@ -66,17 +66,6 @@ describe('between two tasks', () => {
     expect(order).toEqual(['one', 'two']);
     await eventually('no queue is left', async () => (await queues()).length === 0);
   });
-
-  it("the other gets it when the holder's connection dies", async () => {
-    const [one, two] = [await task(), await task()];
-    const order: string[] = [];
-    await waiting(one.mutex, 'one', order);
-    const second = waiting(two.mutex, 'two', order);
-    await one.user.dropConnections();
-    const release = await second;
-    expect(order).toEqual(['one', 'two']);
-    release();
-  });
 });
 
 describe('within one task', () => {
@@ -123,13 +112,6 @@ describe('the signal', () => {
     release();
     (await last)();
     expect(order).toEqual(['last']);
-  });
-
-  it('that is aborted already takes nothing', async () => {
-    const { mutex } = await task();
-    await expect(mutex.acquire(0, AbortSignal.abort(new Error('stopped')))).rejects.toThrow('stopped');
-    expect(await queues()).toEqual([]);
-    (await mutex.acquire(0, unaborted))();
   });
 
   it('ends a wait for a connection', async () => {

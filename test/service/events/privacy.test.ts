@@ -4,10 +4,7 @@
 import { GatewayDispatchEvents } from 'discord-api-types/v10';
 import fc from 'fast-check';
 import { describe, expect, test } from 'vitest';
-import { samplePayloads } from '../../../local/discord/payloads/samples.ts';
 import { MAX_DEPTH, publicPart, removedFields } from '../../../service/events/privacy.ts';
-import { toPayload } from '../../../service/events/to-payload.ts';
-import { GuildPresence } from '../../../service/session/guild-presence.ts';
 
 type Json = null | boolean | number | string | Json[] | { [key: string]: Json };
 
@@ -143,50 +140,23 @@ test('INTERACTION_CREATE has the whole object without its token', () => {
 test.each(['GUILD_MEMBER_ADD', 'MESSAGE_CREATE', 'INTERACTION_CREATE'])(
   '%s: what nests too deep for JSON is cut',
   (dispatch) => {
-    for (const build of [(inner: Json): Json => [inner], (inner: Json): Json => ({ id: inner })]) {
-      const nested = (levels: number): Json => (levels === 0 ? SECRET : build(nested(levels - 1)));
-      let deep: Json = SECRET;
-      for (let depth = 0; depth < 100_000; depth += 1) deep = build(deep);
-      const { data } = publicPart(dispatch, {
-        id: '1',
-        author: deep,
-        referenced_message: { author: deep },
-        data: deep,
-      });
+    const nest = (levels: number, around: (inner: Json) => Json) => {
+      let nested: Json = SECRET;
+      for (let level = 0; level < levels; level += 1) nested = around(nested);
+      return nested;
+    };
+    for (const around of [
+      (inner: Json): Json => [inner],
+      (inner: Json): Json => ({ id: inner }),
+      (inner: Json): Json => ({ referenced_message: inner }),
+      (inner: Json): Json => ({ message_snapshots: [{ message: inner }] }),
+    ]) {
+      const deep = nest(100_000, around);
+      const fields = { author: deep, referenced_message: { author: deep }, data: deep };
+      const { data } = publicPart(dispatch, { ...fields, ...Object(deep) });
       expect(JSON.stringify(data)).not.toContain(SECRET);
-      expect(part(dispatch, { author: nested(MAX_DEPTH - 2) })).toMatchObject({ author: nested(MAX_DEPTH - 2) });
     }
-    let quoting: Json = { id: '1' };
-    for (let depth = 0; depth < 100_000; depth += 1)
-      quoting = depth % 2 ? { referenced_message: quoting } : { message_snapshots: [{ message: quoting }] };
-    const { data } = publicPart(dispatch, quoting as { [key: string]: Json });
-    expect(JSON.stringify(data).length).toBeLessThan(MAX_DEPTH * 100);
+    const author = nest(MAX_DEPTH - 2, (inner) => ({ id: inner }));
+    expect(part(dispatch, { author })).toEqual(expect.objectContaining({ author }));
   },
 );
-
-test('the given object is not changed', () => {
-  const d = {
-    id: '1',
-    content: SECRET,
-    author: { id: '1', content: SECRET },
-    token: SECRET,
-    channels: [{ content: SECRET }],
-  };
-  for (const dispatch of Object.values(GatewayDispatchEvents)) {
-    const given = json(d) as { [key: string]: Json };
-    publicPart(dispatch, given);
-    expect(given).toEqual(d);
-  }
-});
-
-test("of the simulator's payloads, what people wrote leaves in interactions only, where it was meant for the bot", () => {
-  const guilds = new GuildPresence(Date.now());
-  const samples = samplePayloads(1, { marker: SECRET });
-  expect(JSON.stringify(samples).split(SECRET).length).toBeGreaterThan(50);
-  for (const [index, { name, dispatch, routingKey }] of samples.entries()) {
-    if (routingKey?.startsWith('interaction.') === true) continue;
-    const context = { sessionId: 's', shardId: 0, sequence: index + 1, receivedAt: 3, guilds };
-    const outcome = toPayload({ t: dispatch.t, d: json(dispatch.d) }, context);
-    expect(JSON.stringify(outcome), name).not.toContain(SECRET);
-  }
-});

@@ -43,7 +43,6 @@ it.each(Object.entries(CODES))('close code %s: %s', (code, [advice, kind]) => {
 
 it.each([
   [4010, /SHARD_COUNT/],
-  [4011, /raise SHARD_COUNT/],
   [4012, /update the ingestor/],
   [4013, /GATEWAY_INTENTS/],
   [4014, /Server Members Intent.*GATEWAY_INTENTS/],
@@ -56,7 +55,6 @@ it.each([
 describe('the verdict', () => {
   it.each<[string, Partial<ConnectionEnd>, Verdict['kind'], string]>([
     ['no HELLO', { answered: false, advice: 'stop' }, 'unreachable', 'the connection ended'],
-    ['no HELLO, and a code', { answered: false, code: 1006 }, 'unreachable', 'close code 1006'],
     ['no answer to RESUME', { resumeTimedOut: true }, 'unreachable', 'no answer to RESUME'],
     [
       'a failed socket keeps the session',
@@ -65,14 +63,7 @@ describe('the verdict', () => {
       'the connection ended',
     ],
     ['op 9', { advice: 'reconnect', reason: 'Invalid session' }, 'refused', 'Invalid session'],
-    ['a zombie', { reason: 'Zombie connection' }, 'resume', 'Zombie connection'],
     ['4004 without HELLO', { answered: false, code: 4004 }, 'token rejected', 'Discord rejected the token (4004)'],
-    [
-      '4014 on a failed socket',
-      { socketFailed: true, code: 4014 },
-      'fatal',
-      verdictOf({ ...ANSWERED, code: 4014 }).reason,
-    ],
   ])('%s', (_, fields, kind, reason) => {
     expect(verdictOf({ ...ANSWERED, ...fields })).toEqual({ kind, reason });
   });

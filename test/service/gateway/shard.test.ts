@@ -132,20 +132,15 @@ it('a peer that accepts and does not answer the handshake is left after 30 s', a
   expect(ends()[0]?.verdict).toBe('unreachable');
 });
 
-it('a gateway without HELLO is left after 30 s', async () => {
-  const { url, received } = await peer(() => undefined);
+it.each<[string, number | undefined, (socket: WebSocket) => void, string]>([
+  ['a gateway without HELLO is left', undefined, () => undefined, 'unreachable'],
+  ['IDENTIFY without READY ends', GatewayOpcodes.Identify, hello, 'refused'],
+])('%s after 30 s', async (_, last, onConnection, verdict) => {
+  const { url, received } = await peer((socket, op) => op === undefined && onConnection(socket));
   startShard({ general: url });
-  await until(() => received.length > 0);
+  await until(() => received.includes(last));
   await endsAfter(30_000);
-  expect(ends()[0]?.verdict).toBe('unreachable');
-});
-
-it('IDENTIFY without READY ends after 30 s', async () => {
-  const { url, received } = await peer((socket, op) => op === undefined && hello(socket));
-  startShard({ general: url });
-  await until(() => received.includes(GatewayOpcodes.Identify));
-  await endsAfter(30_000);
-  expect(ends()[0]?.verdict).toBe('refused');
+  expect(ends()[0]?.verdict).toBe(verdict);
 });
 
 it('RESUME without a dispatch or RESUMED ends after 30 s; each dispatch starts them again', async () => {
@@ -201,25 +196,4 @@ it("a session does not wait more than 5 s for the gateway's address, and falls b
   expect(received).toHaveLength(2);
   await vi.advanceTimersByTimeAsync(1_000);
   await until(() => received.includes(GatewayOpcodes.Resume));
-});
-
-it('a rejected token is reported, and waited for', async () => {
-  const { url } = await peer((socket, op) => (op === undefined ? hello(socket) : socket.close(4004)));
-  startShard({ resumeUrl: url });
-  await until(() => ends().length === 1);
-  await vi.advanceTimersByTimeAsync(1_000);
-  expect(lines.lines.at(-1)?.msg).toBe('no usable bot token: waiting for another one');
-});
-
-it('connections that come to RESUMED are followed by the next within 2 s, however many end', async () => {
-  const { url } = await peer((socket, op) => {
-    if (op === undefined) return hello(socket);
-    socket.send(JSON.stringify({ op: GatewayOpcodes.Dispatch, t: 'RESUMED', s: 8, d: {} }));
-    socket.close(4000);
-  });
-  startShard({ resumeUrl: url });
-  for (let ended = 1; ended <= 7; ended += 1) {
-    await until(() => ends().length === ended);
-    await vi.advanceTimersByTimeAsync(2_000);
-  }
 });

@@ -48,6 +48,15 @@ it('goes on while one waits, and is aborted when the last one leaves', async () 
   expect(runs.map(({ signal }) => signal.aborted)).toEqual([true, false]);
 });
 
+it('is started again for one that asks again at once, while others still take the result', async () => {
+  const { shared, runs } = work();
+  const again = shared.join(unaborted).then(() => void shared.join(unaborted));
+  const other = shared.join(unaborted);
+  runs[0]?.end.resolve('one');
+  await Promise.all([again, other]);
+  expect(runs).toHaveLength(2);
+});
+
 it('is not started for an aborted signal', async () => {
   const { shared, runs } = work();
   await expect(shared.join(AbortSignal.abort(new Error('stopped')))).rejects.toThrow('stopped');

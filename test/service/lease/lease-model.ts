@@ -1,6 +1,6 @@
-// A small, faithful model of what the lease runs on: a RabbitMQ with one quorum queue of a single active consumer for
-// each group, connections that lose what is on the way, and tasks that carry out the rules of lease.ts as the keeper
-// does. Whatever can happen next is a move; the test chooses the moves. Each promise is checked after every move.
+// A small model of what the lease runs on: RabbitMQ with the lease queue of one group, a quorum queue with a single active
+// consumer; connections that lose what is on the way; and tasks that carry out the rules of lease.ts as the keeper does.
+// Whatever can happen next is a move; the test chooses the moves. Each promise is checked after every move.
 //
 // Of the broker: a delivery goes to the active consumer only; what a lost connection held goes to the front of the
 // queue again, in its order; a publish and an ack travel on different channels, so either may come first; a confirm
@@ -18,6 +18,8 @@ import {
 } from '../../../service/lease/lease.ts';
 import { groupRecord, resumeState } from './records.ts';
 
+const GROUP = 0;
+
 interface Message {
   readonly id: number;
   readonly content: Delivery<never>['content'];
@@ -26,21 +28,10 @@ interface Message {
 }
 
 interface Held {
-  readonly queue: Queue;
   readonly connection: Connection;
   readonly message: Message;
-  /** Its queue was deleted: an answer finds nothing. */
+  /** The queue was deleted: an answer finds nothing. */
   gone: boolean;
-}
-
-interface Queue {
-  readonly group: number;
-  ready: Message[];
-  /** In the order of their coming: the first is the active one. */
-  consumers: Connection[];
-  readonly unacked: Set<Held>;
-  /** A record was stored since the queue was made: from then on it has one. */
-  recorded: boolean;
 }
 
 /** Something on the way, and what it does when it arrives. */
@@ -61,17 +52,12 @@ interface Connection {
   readonly toTask: Frame[];
 }
 
-type Timer = Extract<LeaseEvent<Held>, { kind: 'waited' | 'unanswered' }>;
-
 interface Task {
   readonly name: string;
   life: 'running' | 'releasing' | 'gone';
   state: LeaseState<Held>;
   connection: Connection | undefined;
-  timers: Timer[];
-  /** Groups still to be consumed, one after the other. */
-  toConsume: number[];
-  consumed: Set<number>;
+  timers: Extract<LeaseEvent<Held>, { kind: 'waited' | 'unanswered' }>[];
   /** What this task knows to be confirmed of its session. */
   session: { readonly id: number; confirmed: number } | undefined;
   /** What the last takeover began from, and at which move. */
@@ -90,26 +76,21 @@ export interface Move {
 
 export class LeaseModel {
   readonly trace: string[] = [];
-  readonly #groups: readonly number[];
-  readonly #queues: readonly Queue[];
   readonly #connections: Connection[] = [];
   readonly #tasks: Task[] = [];
   /** By session id: what the broker has confirmed of its events, by whomever they were published. */
   readonly #confirmed = new Map<number, number>();
+  #ready: Message[] = [];
+  readonly #unacked = new Set<Held>();
+  /** In the order of their coming: the first is the active one. */
+  #consumers: Connection[] = [];
+  /** A record was stored since the queue was made: from then on it has one. */
+  #recorded = false;
   #unreadable = 0;
-  #moves = 0;
   #ids = 0;
-
-  constructor(groups: number) {
-    this.#groups = Array.from({ length: groups }, (_, group) => group);
-    this.#queues = this.#groups.map((group) => ({
-      ...{ group, ready: [], consumers: [], unacked: new Set(), recorded: false },
-    }));
-  }
 
   /** Plays one move and checks the promises. @throws with the trace when one is broken */
   play(move: Move): void {
-    this.#moves += 1;
     this.trace.push(move.name);
     try {
       move.play();
@@ -129,18 +110,16 @@ export class LeaseModel {
       if (!brokerSees) continue;
       for (const frames of [connection.consuming, connection.publishing]) {
         const packet = frames.filter(({ at }) => at === frames[0]?.at);
-        const arrive = () => {
-          frames.splice(0, packet.length);
-          for (const each of packet) each.arrive();
-        };
         const names = packet.map(({ name }) => name).join(', ');
-        if (packet.length > 0) add('work', `broker takes of ${task.name}: ${names}`, arrive);
+        if (packet.length > 0)
+          add('work', `broker takes of ${task.name}: ${names}`, () => {
+            for (const each of frames.splice(0, packet.length)) each.arrive();
+          });
       }
       if (!taskSees) add('work', `broker notices the end of ${task.name}`, () => this.#brokerLoses(connection));
     }
-    for (const queue of this.#queues)
-      if (queue.ready.length > 0 && queue.consumers.length > 0)
-        add('work', `broker delivers of ${queue.group}`, () => this.#deliver(queue));
+    const [active] = this.#consumers;
+    if (active !== undefined && this.#ready.length > 0) add('work', 'broker delivers', () => this.#deliver(active));
     for (const task of this.#living) {
       const { connection, session } = task;
       const [frame] = connection?.toTask ?? [];
@@ -160,8 +139,8 @@ export class LeaseModel {
           session.confirmed += 1;
           this.#confirmed.set(session.id, Math.max(this.#confirmed.get(session.id) ?? 0, session.confirmed));
         });
-      if (this.#mayStore(task)) add('timer', `${task.name} stores`, () => this.#store(task));
-      if (task.life === 'releasing' && this.#mayEnd(task)) add('work', `${task.name} ends`, () => this.#end(task));
+      if (mayStore(task)) add('timer', `${task.name} stores`, () => this.#store(task));
+      if (task.life === 'releasing' && mayEnd(task)) add('work', `${task.name} ends`, () => this.#end(task));
     }
     if (faults) this.#addFaults((name, play) => add('fault', name, play));
     return moves;
@@ -181,32 +160,29 @@ export class LeaseModel {
           task.storeAgain = true;
         });
     }
-    if (this.#living.length < this.#groups.length + 2) add('a task starts', () => this.startTask());
-    for (const queue of this.#queues) {
-      add(`queue ${queue.group} is deleted`, () => this.#delete(queue));
-      if (this.#unreadable < 3)
-        add(`something unreadable in ${queue.group}`, () => {
-          this.#unreadable += 1;
-          this.#put(queue, { kind: 'unreadable' });
-        });
-    }
+    if (this.#living.length < 3) add('a task starts', () => this.startTask());
+    add('the queue is deleted', () => this.#delete());
+    if (this.#unreadable < 3)
+      add('something unreadable', () => {
+        this.#unreadable += 1;
+        this.#put({ kind: 'unreadable' });
+      });
   }
 
   startTask(): void {
     this.#tasks.push({
       ...{ name: `T${this.#tasks.length + 1}`, life: 'running', state: startingLease(), connection: undefined },
-      ...{ timers: [], toConsume: [], consumed: new Set(), session: undefined, basis: { epoch: 0, commit: 0 } },
-      ...{ ownedAt: 0, storing: false, storeAgain: false, stored: '' },
+      ...{ timers: [], session: undefined, basis: { epoch: 0, commit: 0 }, ownedAt: 0 },
+      ...{ storing: false, storeAgain: false, stored: '' },
     });
   }
 
   /**
-   * No more faults, and a task for each group: plays what is left, the network before the timers.
-   * @throws when the groups are not all owned then, or something is left over
+   * No more faults, and at least one task: plays what is left, the network before the timers.
+   * @throws when the group has no owner then, or something is left over
    */
   comeToRest(): void {
-    while (this.#tasks.filter(({ life }) => life === 'running').length < this.#groups.length)
-      this.play({ kind: 'fault', name: 'a task starts', play: () => this.startTask() });
+    if (!this.#tasks.some(({ life }) => life === 'running')) this.startTask();
     for (let played = 0; played < 5_000; played += 1) {
       const moves = this.moves({ faults: false }).filter(({ name }) => !/an event/.test(name));
       const move = moves.find(({ kind }) => kind === 'work') ?? moves[0];
@@ -220,37 +196,40 @@ export class LeaseModel {
     return this.#tasks.filter(({ life }) => life !== 'gone');
   }
 
+  get #now(): number {
+    return this.trace.length;
+  }
+
   // ---- the broker
 
-  #put(queue: Queue, content: Message['content']): void {
+  #put(content: Message['content']): void {
     this.#ids += 1;
-    queue.ready.push({ id: this.#ids, content, at: this.#moves });
-    if (content.kind === 'record') queue.recorded = true;
+    this.#ready.push({ id: this.#ids, content, at: this.#now });
+    if (content.kind === 'record') this.#recorded = true;
   }
 
-  #requeue(queue: Queue, messages: Message[]): void {
-    queue.ready = [...messages.toSorted((a, b) => a.id - b.id), ...queue.ready];
+  #requeue(held: readonly Held[]): void {
+    for (const each of held) this.#unacked.delete(each);
+    this.#ready.unshift(...held.map(({ message }) => message).toSorted((a, b) => a.id - b.id));
   }
 
-  #deliver(queue: Queue): void {
-    const [connection] = queue.consumers;
-    const message = queue.ready.shift();
-    if (connection === undefined || message === undefined) return;
-    const held: Held = { queue, connection, message, gone: false };
-    queue.unacked.add(held);
+  #deliver(connection: Connection): void {
+    const message = this.#ready.shift();
+    if (message === undefined) return;
+    const held: Held = { connection, message, gone: false };
+    this.#unacked.add(held);
     this.#toTask(connection, 'delivery', () => {
       const { task } = connection;
       task.timers = task.timers.filter(({ kind }) => kind !== 'unanswered');
-      const delivery = { group: queue.group, tag: held, content: message.content };
-      this.#step(task, { kind: 'delivered', delivery });
+      this.#step(task, { kind: 'delivered', delivery: { group: GROUP, tag: held, content: message.content } });
     });
   }
 
   #answered(held: Held, how: 'ack' | 'requeue' | 'deadLetter'): void {
-    const { queue, message } = held;
     if (held.gone) return;
-    if (!queue.unacked.delete(held)) throw new Error(`a delivery of queue ${queue.group} is answered twice`);
-    if (how === 'requeue') this.#requeue(queue, [message]);
+    if (!this.#unacked.has(held)) throw new Error('a delivery is answered twice');
+    if (how === 'requeue') this.#requeue([held]);
+    this.#unacked.delete(held);
     if (how === 'ack') this.#checkAck(held);
   }
 
@@ -258,33 +237,26 @@ export class LeaseModel {
     connection.brokerSees = false;
     connection.consuming.length = 0;
     connection.publishing.length = 0;
-    for (const queue of this.#queues) {
-      queue.consumers = queue.consumers.filter((each) => each !== connection);
-      const held = [...queue.unacked].filter((each) => each.connection === connection);
-      for (const each of held) queue.unacked.delete(each);
-      this.#requeue(
-        queue,
-        held.map(({ message }) => message),
-      );
-    }
+    this.#consumers = this.#consumers.filter((each) => each !== connection);
+    this.#requeue([...this.#unacked].filter((each) => each.connection === connection));
   }
 
   /** By hand: its messages are gone, its consumers are cancelled. */
-  #delete(queue: Queue): void {
-    for (const connection of queue.consumers)
+  #delete(): void {
+    for (const connection of this.#consumers)
       this.#toTask(connection, 'consumer cancelled', () => this.#taskLoses(connection));
-    const holders = new Set([...queue.unacked].map(({ connection }) => connection));
-    for (const held of queue.unacked) held.gone = true;
-    queue.unacked.clear();
-    queue.ready = [];
-    queue.consumers = [];
-    queue.recorded = false;
+    const holders = new Set([...this.#unacked].map(({ connection }) => connection));
+    for (const held of this.#unacked) held.gone = true;
+    this.#unacked.clear();
+    this.#ready = [];
+    this.#consumers = [];
+    this.#recorded = false;
     // For a task that still believes to hold something of it, the channel is gone.
     for (const connection of holders) this.#brokerLoses(connection);
   }
 
   #toTask(connection: Connection, name: string, arrive: () => void): void {
-    connection.toTask.push({ name, at: this.#moves, arrive });
+    connection.toTask.push({ name, at: this.#now, arrive });
   }
 
   // ---- the tasks: what lease-keeper.ts does
@@ -295,58 +267,28 @@ export class LeaseModel {
     };
     this.#connections.push(connection);
     task.connection = connection;
-    task.consumed = new Set();
-    task.toConsume = task.state.kind === 'uncertain' ? [task.state.group] : [...this.#groups];
-    this.#consumeNext(task);
+    this.#send(task, 'consuming', 'consume', () => {
+      this.#consumers.push(connection);
+      this.#toTask(connection, 'consuming', () => this.#claim(task));
+    });
+  }
+
+  #claim(task: Task): void {
+    if (task.state.kind !== 'standby' && task.state.kind !== 'uncertain') return;
+    this.#publish(task, { kind: 'claim' }, () => {
+      if (task.state.kind === 'uncertain') task.timers.push({ kind: 'unanswered' });
+    });
   }
 
   #send(task: Task, channel: 'consuming' | 'publishing', name: string, arrive: () => void): void {
-    task.connection?.[channel].push({ name, at: this.#moves, arrive });
+    task.connection?.[channel].push({ name, at: this.#now, arrive });
   }
 
-  #consumeNext(task: Task): void {
-    const group = task.toConsume.shift();
+  #publish(task: Task, content: Message['content'], confirmed: () => void): void {
     const { connection } = task;
-    if (group === undefined || connection === undefined) return;
-    task.consumed.add(group);
-    this.#send(task, 'consuming', `consume ${group}`, () => {
-      this.#queues[group]?.consumers.push(connection);
-      this.#toTask(connection, 'consuming', () => this.#consuming(task, group));
-    });
-  }
-
-  #consuming(task: Task, group: number): void {
-    const { state } = task;
-    if (state.kind === 'standby') this.#publish(task, group, { kind: 'claim' }, () => undefined);
-    else if (state.kind === 'uncertain')
-      this.#publish(task, group, { kind: 'claim' }, () => {
-        if (task.state.kind === 'uncertain') task.timers.push({ kind: 'unanswered' });
-      });
-    else {
-      task.toConsume = [];
-      // It became an owner while this consumer was on its way.
-      if (state.kind === 'owner' && state.group !== group) this.#cancel(task, group);
-      return;
-    }
-    this.#consumeNext(task);
-  }
-
-  #publish(task: Task, group: number, content: Message['content'], confirmed: () => void): void {
-    const { connection } = task;
-    this.#send(task, 'publishing', `${content.kind} for ${group}`, () => {
-      const queue = this.#queues[group];
-      if (queue !== undefined) this.#put(queue, content);
+    this.#send(task, 'publishing', content.kind, () => {
+      this.#put(content);
       if (connection !== undefined) this.#toTask(connection, 'confirm', confirmed);
-    });
-  }
-
-  #cancel(task: Task, group: number): void {
-    const { connection } = task;
-    const queue = this.#queues[group];
-    task.consumed.delete(group);
-    // What it holds stays its own until it answers or is gone.
-    this.#send(task, 'consuming', `cancel ${group}`, () => {
-      if (queue !== undefined) queue.consumers = queue.consumers.filter((each) => each !== connection);
     });
   }
 
@@ -357,7 +299,6 @@ export class LeaseModel {
     if (task.connection !== connection) return;
     task.connection = undefined;
     task.timers = [];
-    task.toConsume = [];
     task.storeAgain ||= task.storing;
     task.storing = false;
     this.#step(task, { kind: 'lost' });
@@ -372,34 +313,16 @@ export class LeaseModel {
     task.connection = undefined;
   }
 
-  #mayStore(task: Task): boolean {
-    if (task.state.kind !== 'owner' || task.connection === undefined || task.storing) return false;
-    return task.storeAgain || contentsOf(task) !== task.stored;
-  }
-
   #store(task: Task): void {
     task.storeAgain = false;
     task.storing = true;
     task.stored = contentsOf(task);
     this.#step(task, { kind: 'storing' });
     if (task.state.kind !== 'owner') throw new Error(`${task.name} stores and is not the owner`);
-    const { group, epoch, commit } = task.state;
-    this.#publish(task, group, this.#recordOf(task, group, epoch, commit), () => {
+    const { epoch, commit } = task.state;
+    this.#publish(task, recordOf(task, epoch, commit), () => {
       task.storing = false;
     });
-  }
-
-  #recordOf({ name, session }: Task, group: number, epoch: number, commit: number) {
-    const state = session && resumeState({ sessionId: String(session.id), sequence: session.confirmed });
-    const sessions = state === undefined ? {} : { [group]: state };
-    return { kind: 'record' as const, record: groupRecord({ owner: name, group, epoch, commit, sessions }) };
-  }
-
-  /** A task that drains waits for its last record to be held, unless it has none to wait for. */
-  #mayEnd({ state, storeAgain, storing, connection }: Task): boolean {
-    if (state.kind !== 'owner') return state.kind === 'standby';
-    if (connection === undefined || storeAgain || storing) return false;
-    return state.held?.content.record.commit === state.commit;
   }
 
   #end(task: Task): void {
@@ -414,7 +337,6 @@ export class LeaseModel {
   }
 
   #act(task: Task, action: LeaseAction<Held>): void {
-    const { session } = task;
     switch (action.kind) {
       case 'ack':
       case 'requeue':
@@ -422,31 +344,19 @@ export class LeaseModel {
         const { tag, kind } = action;
         if (!tag.connection.taskSees) throw new Error(`${task.name} answers on a connection that it has lost`);
         // On a connection that the broker has given up the answer goes nowhere.
-        if (tag.connection.brokerSees)
-          this.#send(task, 'consuming', `${kind} ${tag.queue.group}`, () => this.#answered(tag, kind));
+        if (tag.connection.brokerSees) this.#send(task, 'consuming', kind, () => this.#answered(tag, kind));
         return;
       }
       case 'wait':
         task.timers.push({ kind: 'waited', group: action.group });
         return;
-      case 'consumeOnly':
-        task.toConsume = [];
-        for (const group of task.consumed) if (group !== action.group) this.#cancel(task, group);
-        return;
-      case 'consumeAll':
-        task.toConsume = this.#groups.filter((group) => !task.consumed.has(group));
-        this.#consumeNext(task);
-        return;
       case 'own':
-        this.#takeOver(task, action.record?.sessions[String(action.group)]);
+        this.#takeOver(task, action.record?.sessions[GROUP]);
         task.basis = action.record ?? { epoch: 0, commit: 0 };
         return;
-      case 'leave word': {
-        if (session === undefined) throw new Error(`${task.name} leaves word of sessions that it does not have`);
-        const { group, epoch } = action;
-        this.#publish(task, group, this.#recordOf(task, group, epoch, 0), () => undefined);
+      case 'leave word':
+        this.#publish(task, recordOf(task, action.epoch, 0), () => undefined);
         return;
-      }
       case 'stepDown':
         task.session = undefined;
         return;
@@ -454,7 +364,11 @@ export class LeaseModel {
         task.storeAgain = true;
         return;
       case 'keepLease':
-        if (session === undefined) throw new Error(`${task.name} keeps the lease of a group without its sessions`);
+        if (task.session === undefined) throw new Error(`${task.name} keeps the lease without its sessions`);
+        return;
+      // It has one queue, and consumes it.
+      case 'consumeAll':
+      case 'consumeOnly':
     }
   }
 
@@ -468,69 +382,77 @@ export class LeaseModel {
     if (sequence > confirmed)
       throw new Error(`${task.name} resumes session ${id} from ${sequence}, and only ${confirmed} is confirmed`);
     task.session = { id, confirmed: sequence };
-    task.ownedAt = this.#moves;
+    task.ownedAt = this.#now;
   }
 
   // ---- the promises
 
-  #checkAck({ queue, connection: { task }, message }: Held): void {
-    const { content } = message;
+  get #records(): GroupRecord[] {
+    const messages = [...this.#ready, ...[...this.#unacked].map(({ message }) => message)];
+    return messages.flatMap(({ content }) => (content.kind === 'record' ? [content.record] : []));
+  }
+
+  get #owners(): Task[] {
+    return this.#living.filter(({ state }) => state.kind === 'owner');
+  }
+
+  #checkAck({ connection: { task }, message }: Held): void {
+    const { content, at } = message;
     if (content.kind === 'unreadable') throw new Error('something unreadable was acknowledged, not dead-lettered');
     if (content.kind !== 'record') {
-      if (queue.ready.length + queue.unacked.size === 0)
-        throw new Error(`${task.name} acknowledges the last message of queue ${queue.group}`);
-      return;
+      if (this.#ready.length + this.#unacked.size > 0) return;
+      throw new Error(`${task.name} acknowledges the last message of the queue`);
     }
     const { record } = content;
-    if (!recordsOf(queue).some((other) => isNewer(other, record)))
-      throw new Error(`${task.name} acknowledges ${nameOf(record)}, and nothing newer is in the queue`);
-    if (record.owner !== task.name && message.at < task.ownedAt && isNewer(record, task.basis))
-      throw new Error(`${task.name} acknowledges ${nameOf(record)}, which is newer than what it took over from`);
+    const name = `${record.owner}'s record ${record.epoch}.${record.commit}`;
+    if (!this.#records.some((other) => isNewer(other, record)))
+      throw new Error(`${task.name} acknowledges ${name}, and nothing newer is in the queue`);
+    if (record.owner !== task.name && at < task.ownedAt && isNewer(record, task.basis))
+      throw new Error(`${task.name} acknowledges ${name}, which is newer than what it took over from`);
   }
 
   #check(): void {
     for (const { name, state, session } of this.#living)
       if (state.kind === 'standby' && session !== undefined)
         throw new Error(`${name} stands by and still has sessions`);
-    for (const { group, recorded, unacked, ...queue } of this.#queues) {
-      const holders = new Set([...unacked].map(({ connection }) => connection));
-      const owners = this.#ownersOf(group).filter(({ connection }) => connection && holders.has(connection));
-      if (owners.length > 1) throw new Error(`group ${group} has two owners, and the broker agrees`);
-      if (recorded && recordsOf({ ...queue, unacked }).length === 0)
-        throw new Error(`the record of group ${group} is lost`);
-    }
+    const holders = new Set([...this.#unacked].map(({ connection }) => connection));
+    const owners = this.#owners.filter(({ connection }) => connection && holders.has(connection));
+    if (owners.length > 1) throw new Error('the group has two owners, and the broker agrees');
+    if (this.#recorded && this.#records.length === 0) throw new Error('the record of the group is lost');
   }
 
   #checkRest(): void {
-    for (const queue of this.#queues) {
-      const { group } = queue;
-      const [owner, another] = this.#ownersOf(group);
-      if (owner?.session === undefined || another !== undefined)
-        throw new Error(`at rest, group ${group} has not one owner with a session`);
-      const [record, more] = recordsOf(queue);
-      const messages = queue.ready.length + queue.unacked.size;
-      if (messages !== 1 || queue.unacked.size !== 1 || record?.owner !== owner.name || more !== undefined)
-        throw new Error(`at rest, queue ${group} holds more or less than its owner's record`);
-      if (record.sessions[String(group)]?.sequence !== owner.session.confirmed)
-        throw new Error(`at rest, the record of group ${group} is not what its owner has confirmed`);
-    }
+    const [owner, another] = this.#owners;
+    if (owner?.session === undefined || another !== undefined)
+      throw new Error('at rest, the group has not one owner with a session');
+    const [record] = this.#records;
+    if (this.#ready.length > 0 || this.#unacked.size !== 1 || record?.owner !== owner.name)
+      throw new Error("at rest, the queue holds more or less than its owner's record");
+    if (record.sessions[GROUP]?.sequence !== owner.session.confirmed)
+      throw new Error('at rest, the record is not what its owner has confirmed');
   }
+}
 
-  #ownersOf(group: number): Task[] {
-    return this.#living.filter(({ state }) => state.kind === 'owner' && state.group === group);
-  }
+function mayStore(task: Task): boolean {
+  if (task.state.kind !== 'owner' || task.connection === undefined || task.storing) return false;
+  return task.storeAgain || contentsOf(task) !== task.stored;
+}
+
+/** A task that drains waits for its last record to be held, unless it has none to wait for. */
+function mayEnd({ state, storeAgain, storing, connection }: Task): boolean {
+  if (state.kind !== 'owner') return state.kind === 'standby';
+  if (connection === undefined || storeAgain || storing) return false;
+  return state.held?.content.record.commit === state.commit;
 }
 
 function contentsOf({ state, session }: Task): string {
   return JSON.stringify([state.kind === 'owner' && state.epoch, session?.id, session?.confirmed]);
 }
 
-function recordsOf({ ready, unacked }: Pick<Queue, 'ready' | 'unacked'>): GroupRecord[] {
-  return [...ready, ...[...unacked].map(({ message }) => message)].flatMap(({ content }) =>
-    content.kind === 'record' ? [content.record] : [],
-  );
-}
-
-function nameOf({ owner, epoch, commit }: GroupRecord): string {
-  return `${owner}'s record ${epoch}.${commit}`;
+/** @throws for a task without a session */
+function recordOf({ name, session }: Task, epoch: number, commit: number) {
+  if (session === undefined) throw new Error(`${name} stores sessions that it does not have`);
+  const state = resumeState({ sessionId: String(session.id), sequence: session.confirmed });
+  const fields = { owner: name, group: GROUP, epoch, commit, sessions: { [GROUP]: state } };
+  return { kind: 'record' as const, record: groupRecord(fields) };
 }

@@ -14,10 +14,8 @@ const taken = (record: Partial<GroupRecord> | undefined, shardLayout = FOUR, gro
   takeOver({ group, shardLayout, record: record && groupRecord(record) }, NOW);
 
 it.each([
-  [0, { shardCount: 1, shardsPerTask: 16 }, [0]],
   [1, { shardCount: 8, shardsPerTask: 4 }, [4, 5, 6, 7]],
   [1, { shardCount: 6, shardsPerTask: 4 }, [4, 5]],
-  [5, { shardCount: 6, shardsPerTask: 1 }, [5]],
 ])('group %d of %j has the shards %j', (group, layout, shardIds) => {
   expect(taken(undefined, layout, group).shardGroup).toMatchObject({ shardIds, shardCount: layout.shardCount });
 });
@@ -31,12 +29,6 @@ it('sessions are resumed, each by its shard; a shard that had none IDENTIFYs', (
   ]);
   expect(shardGroup).toMatchObject({ storedAt: STORED_AT, takenOverAt: NOW });
   expect(lost).toEqual([]);
-});
-
-it('without a record there are no sessions, and none are lost', () => {
-  const { shardGroup, ...rest } = taken(undefined);
-  expect(shardGroup).toMatchObject({ storedAt: NOW, sessions: new Map() });
-  expect(rest).toEqual({ lost: [], unreportedGaps: [] });
 });
 
 describe('sessions are lost', () => {

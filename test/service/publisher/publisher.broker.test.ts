@@ -13,21 +13,13 @@ import { eventually, type LogLines, logLines } from '../../support/log-lines.ts'
 
 const QUEUE = 'everything';
 
-interface Counts {
-  flowing: number;
-  published: number;
-  confirmed: number;
-  refused: number;
-  returned: number;
-}
-
 let vhost: Vhost;
 let user: User;
 let broker: BrokerClient;
 let lines: LogLines;
 let connection: BrokerConnection;
 let publisher: Publisher;
-let counts: Counts;
+let counts: Record<'flowing' | 'published' | 'confirmed' | 'refused' | 'returned', number>;
 let settled: string[];
 
 beforeEach(async () => {
@@ -38,16 +30,11 @@ beforeEach(async () => {
   counts = { flowing: 0, published: 0, confirmed: 0, refused: 0, returned: 0 };
   settled = [];
   connection = new BrokerConnection({ name: vhost.vhost, login: fixedLogin(user.url), log: lines.log });
-  const count = (name: keyof Counts) => () => {
+  const count = (name: keyof typeof counts) => () => {
     counts[name] += 1;
   };
-  const listener = {
-    flowing: count('flowing'),
-    published: count('published'),
-    confirmed: count('confirmed'),
-    refused: count('refused'),
-    returned: count('returned'),
-  };
+  const [flowing, published, confirmed] = [count('flowing'), count('published'), count('confirmed')];
+  const listener = { flowing, published, confirmed, refused: count('refused'), returned: count('returned') };
   publisher = new Publisher(connection, listener, lines.log);
 });
 
@@ -203,67 +190,6 @@ describe('a channel closed by the broker', () => {
     expect(counts.published).toBeLessThan(500 + 2_048 + 10);
   });
 });
-
-describe('a connection dropped in the middle', () => {
-  it('is opened again, once, and everything unconfirmed is published again before what is new', async () => {
-    await declare();
-    const read = await broker.read(QUEUE);
-    let opened = 0;
-    connection.on('open', () => {
-      opened += 1;
-    });
-    await connected();
-    const lost = new Promise((resolve) => connection.once('lost', resolve));
-    for (let id = 1; id <= 4_000; id += 1) {
-      publish(id, id);
-      // In the middle: some are confirmed, some are on the way, the rest come while it is away.
-      if (id !== 2_000) continue;
-      await eventually('some are confirmed', () => settled.length > 0);
-      await Promise.all([user.dropConnections(), lost]);
-    }
-    await drained();
-    expect(settled.toSorted((a, b) => Number(a) - Number(b))).toEqual(ids(1, 4_000));
-    await eventually('all arrive', () => firsts(idsOf(read)).length >= 4_000);
-    expect(firsts(idsOf(read))).toEqual(ids(1, 4_000));
-    expect(opened).toBe(2);
-    expect(connection.reconnects).toBe(1);
-    await eventually('the broker knows one connection', async () => (await user.connections()) === 1);
-    // The loss is no refusal.
-    expect(counts.refused).toBe(0);
-  });
-});
-
-describe('a full queue that refuses', () => {
-  it('gets everything in order, as often as it is emptied', async () => {
-    await declare({ 'x-max-length': 100, 'x-overflow': 'reject-publish' });
-    await connected();
-    publish(1, 300);
-    const read: string[] = [];
-    let times = 0;
-    while (publisher.outbox.count > 0) {
-      // Not before all that is on the way is answered: a reader in that moment has its own order (see the publisher).
-      const answered = () => counts.published === counts.confirmed + counts.refused;
-      await eventually('it is full', () => (!publisher.flowing && answered()) || publisher.outbox.count === 0);
-      times += 1;
-      read.push(...(await getAll()));
-      await eventually('it goes on', () => publisher.flowing);
-    }
-    read.push(...(await getAll()));
-    expect(read).toEqual(ids(1, 300));
-    expect(settled).toEqual(ids(1, 300));
-    expect(times).toBeGreaterThanOrEqual(2);
-    expect(await lines.line('the broker refused a message')).toMatchObject({ level: 'warn', eventId: '101' });
-    expect(publisher.errorCount).toBe(counts.refused);
-    // After the first time it is probed with few: far fewer are refused again than wait.
-    expect(counts.published).toBeLessThan(300 + 200 + 250);
-  });
-});
-
-/** At once, so that nothing is published meanwhile. */
-async function getAll(): Promise<string[]> {
-  const got = await Promise.all(Array.from({ length: 110 }, () => broker.channel.get(QUEUE, { noAck: true })));
-  return got.flatMap((each) => (each === false ? [] : String(each.properties.messageId)));
-}
 
 it('a dropped outbox is neither settled nor published again, written messages neither', async () => {
   await declare();

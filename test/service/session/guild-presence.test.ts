@@ -22,10 +22,6 @@ describe('a GUILD_CREATE', () => {
     expect(guilds.isJoin(TWO, 901, at(3600))).toBe(false);
   });
 
-  test('that is not expected is a join', () => {
-    expect(presence([ONE]).isJoin(TWO, 5, at(10))).toBe(true);
-  });
-
   test('after an outage is no join, for a guild of the READY list and for one joined since', () => {
     const guilds = presence([ONE]);
     expect(guilds.isJoin(TWO, 3, at(10))).toBe(true);
@@ -42,12 +38,6 @@ describe('a GUILD_CREATE', () => {
     guilds.leave(TWO);
     expect(guilds.isJoin(ONE, 4, at(60))).toBe(true);
     expect(guilds.isJoin(TWO, 5, at(60))).toBe(true);
-  });
-
-  test('of a new session is judged by its own READY list', () => {
-    const guilds = presence([ONE]);
-    guilds.ready([TWO]);
-    expect([guilds.isJoin(ONE, 2, at(10)), guilds.isJoin(TWO, 3, at(10))]).toEqual([true, false]);
   });
 });
 

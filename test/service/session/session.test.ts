@@ -51,15 +51,6 @@ describe('a session', () => {
     expect(session.receive(701, 6_000)).toBe(session.watermark);
   });
 
-  it('settles what it received on its own watermark, also after another session has begun', () => {
-    session.begin(STATE);
-    const before = session.receive(2, 2_000);
-    session.begin(SECOND);
-    session.receive(2, 3_001);
-    before?.settle(2);
-    expect(session.resumeState).toMatchObject({ sessionId: 'second', sequence: 1 });
-  });
-
   it('stores the joins up to the confirmed sequence, and its next owner has them', () => {
     const joinedAt = (seconds: number) => new Date(STATE.startedAt + 1_000 * seconds).toISOString();
     session.begin(STATE);
@@ -116,16 +107,6 @@ describe('a refusal', () => {
     session.refused('op 9', 9_000);
     session.refused('op 9', 9_500);
     expect(lost).toMatchObject([{ lastSequence: 700, lastReceivedAt: 5_000, lostAt: 9_500 }]);
-  });
-
-  it('loses the next session with its own times', () => {
-    session.begin({ ...STATE, startedAt: 7_000 });
-    session.refused('op 9', 9_000);
-    session.refused('op 9', 9_500);
-    session.begin(SECOND);
-    session.refused('op 9', 9_600);
-    session.refused('op 9', 9_700);
-    expect(lost.map(({ lastReceivedAt }) => lastReceivedAt)).toEqual([7_000, 1_000]);
   });
 });
 

@@ -1,34 +1,8 @@
-// The two positions of a session, by examples and against the plainest model: a list of what came and what is settled.
+// The two positions of a session, against the plainest model: a list of what came and what is settled.
 
 import fc from 'fast-check';
-import { describe, expect, it } from 'vitest';
+import { expect, it } from 'vitest';
 import { Watermark } from '../../../service/session/watermark.ts';
-
-describe('the confirmed position', () => {
-  it('starts where the session is settled', () => {
-    const watermark = new Watermark(41);
-    expect(watermark).toMatchObject({ confirmed: 41, received: 41 });
-  });
-
-  it('is right before the oldest also where Discord leaves numbers out', () => {
-    const watermark = new Watermark(1);
-    watermark.receive(5);
-    watermark.receive(9);
-    expect(watermark.confirmed).toBe(4);
-    watermark.settle(5);
-    expect(watermark.confirmed).toBe(8);
-  });
-
-  it('does not move when something is settled twice, or was never received', () => {
-    const watermark = new Watermark(1);
-    watermark.receive(2);
-    watermark.receive(3);
-    watermark.settle(3);
-    watermark.settle(3);
-    watermark.settle(99);
-    expect(watermark.confirmed).toBe(1);
-  });
-});
 
 it('agrees with a list of everything, in any order of settling and replaying', () => {
   const step = fc.oneof(

@@ -1,5 +1,5 @@
-// What the deployed service stack needs of the broker stack: what it imports, what that refers to, and what makes a subnet,
-// a network and a group work without being referred to (routes, associations, rules).
+// What the deployed service stack needs of the broker stack: what it imports, what that refers to, and the routes, associations
+// and rules that a subnet, a network and a group need without a reference.
 import type { Synthesized } from '../support/synthesized.ts';
 
 interface Resource {
@@ -13,7 +13,7 @@ export interface Template {
   readonly Outputs?: Readonly<Record<string, { readonly Value: unknown; readonly Export?: { readonly Name: string } }>>;
 }
 
-/** By the type of what makes it work: the property that refers to what works by it. */
+/** By the type of an attachment, the property that refers to what it is attached to. */
 const ATTACHED: Readonly<Record<string, string>> = {
   'AWS::EC2::Route': 'RouteTableId',
   'AWS::EC2::SubnetRouteTableAssociation': 'SubnetId',
@@ -41,11 +41,11 @@ export function references(value: unknown, { Resources }: Template): string[] {
   return [...new Set(ids)].filter((id) => Object.hasOwn(Resources, id));
 }
 
-export function neededBy(service: unknown, broker: Template): Set<string> {
+export function dependenciesOf(service: unknown, broker: Template): Set<string> {
   const exported = exportsOf(broker);
   const needed = new Set<string>();
   const add = (id: string) => {
-    // The broker keeps the configuration it started with until it restarts, whatever becomes of the resource.
+    // A broker keeps its configuration until it restarts, even when the resource changes.
     if (needed.has(id) || broker.Resources[id]?.Type === 'AWS::AmazonMQ::Configuration') return;
     needed.add(id);
     for (const other of references(broker.Resources[id]?.Properties, broker)) add(other);
