@@ -1,7 +1,31 @@
 import { Buffer } from 'node:buffer';
 import fc from 'fast-check';
 import { describe, expect, test } from 'vitest';
+import { QUEUES } from '../../../service/contract/names.ts';
 import { family, namedKey, ROUTES, ROUTING_KEY_FAMILIES, safeWord } from '../../../service/events/routing.ts';
+
+test('the table', () => {
+  const rows = ROUTING_KEY_FAMILIES.map((row) => [
+    row.dispatch,
+    row.named ? `${row.family}.<name>` : row.family,
+    row.priority,
+    row.queue,
+  ]);
+  expect(rows).toEqual([
+    ['INTERACTION_CREATE', 'interaction.command.<name>', 10, QUEUES.interactions],
+    ['INTERACTION_CREATE', 'interaction.button', 8, QUEUES.interactions],
+    ['INTERACTION_CREATE', 'interaction.select', 8, QUEUES.interactions],
+    ['INTERACTION_CREATE', 'interaction.modal', 7, QUEUES.interactions],
+    ['INTERACTION_CREATE', 'interaction.autocomplete.<name>', 6, QUEUES.interactions],
+    ['GUILD_MEMBER_ADD', 'member.join', 5, QUEUES.guildEvents],
+    ['GUILD_MEMBER_REMOVE', 'member.leave', 5, QUEUES.guildEvents],
+    ['GUILD_MEMBER_UPDATE', 'member.update', 5, QUEUES.guildEvents],
+    ['GUILD_CREATE', 'guild.join', 4, QUEUES.guildEvents],
+    ['GUILD_DELETE', 'guild.leave', 4, QUEUES.guildEvents],
+    ['MESSAGE_CREATE', 'message.create', 1, QUEUES.guildEvents],
+    [null, 'gateway.gap', 5, QUEUES.gatewayEvents],
+  ]);
+});
 
 test('the family of an event type is without the name of a command, and one word for all that is not in the table', () => {
   for (const row of ROUTING_KEY_FAMILIES) {
