@@ -10,6 +10,8 @@ import type {
 } from 'discord-api-types/v10';
 import { describe, expect, expectTypeOf, test } from 'vitest';
 import { DiscordEventPayload, payloadJsonSchema } from '../../../service/events/payload.ts';
+import { removedFields } from '../../../service/events/privacy.ts';
+import { ROUTES } from '../../../service/events/routing.ts';
 
 type DataOf<T extends DiscordEventPayload['eventType']> = Extract<DiscordEventPayload, { eventType: T }>['data'];
 
@@ -38,6 +40,11 @@ const event = {
   data: { guild_id: '1', user: { id: '2', username: 'mason' }, new_field: 1 },
 };
 
+test('a worker narrows the event by its type', () => {
+  const payload = DiscordEventPayload.parse(event);
+  expect(payload.eventType === 'member.leave' && payload.data.user.username).toBe('mason');
+});
+
 test('the envelope is strict, and `data` is open', () => {
   const accepts = (changes: object) => DiscordEventPayload.safeParse({ ...event, ...changes }).success;
   expect(accepts({})).toBe(true);
@@ -61,5 +68,16 @@ describe('docs/discord-event-payload.schema.json', () => {
 
   test('is current (otherwise: npm run schema)', () => {
     expect(committed).toEqual(JSON.parse(JSON.stringify(payloadJsonSchema())));
+  });
+
+  test("links each event to Discord's documentation, names what is removed, and leaves `data` open", () => {
+    for (const [index, { dispatch }] of Object.values(ROUTES).entries()) {
+      if (dispatch === null) continue;
+      const { data } = committed.anyOf[index].properties;
+      expect(data.type).toBe('object');
+      expect(data).not.toHaveProperty('additionalProperties');
+      expect(data.description).toContain(`gateway-events#${dispatch.toLowerCase().replaceAll('_', '-')})`);
+      for (const name of removedFields(dispatch)) expect(data.description).toMatch(new RegExp(`[ ,]${name}[,.]`));
+    }
   });
 });
