@@ -149,7 +149,7 @@ export class Ingestor {
     if (outcome.kind === 'unknown')
       this.#warnOnce(
         type,
-        { reason: outcome.reason },
+        { dispatch: type, reason: outcome.reason },
         'dropped a dispatch that this version cannot read (logged once per type)',
       );
   }
@@ -160,7 +160,7 @@ export class Ingestor {
     for (const field of fields)
       this.#warnOnce(
         `${type} ${field}`,
-        { field },
+        { dispatch: type, field },
         'removed a field that this version does not know (logged once per name)',
       );
   }
@@ -168,7 +168,6 @@ export class Ingestor {
   #warnOnce(what: string, details: object, message: string): void {
     if (this.#warnedTypes.has(what) || this.#warnedTypes.size >= MAX_WARNED) return;
     this.#warnedTypes.add(what);
-    const [dispatch] = what.split(' ');
-    this.#options.log.warn({ dispatch, ...details }, message);
+    this.#options.log.warn(details, message);
   }
 }

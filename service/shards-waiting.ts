@@ -2,10 +2,9 @@
 // broker. The alarms that roll a deployment back do not count these (lib/release-alarms.ts). Every other reason counts
 // against the release: intents, shard number or token refused, Discord not reached. Pure.
 
+import { IDENTIFY_SPACING_MS } from './contract/limits.ts';
 import type { HealthSnapshot } from './health.ts';
 
-/** One IDENTIFY per bucket: Discord's 5 s, and what the identify gate adds. */
-const IDENTIFY_MS = 5_250;
 /** For the first connection, and for IDENTIFYs that fail. */
 const GRACE_MS = 60_000;
 
@@ -18,7 +17,7 @@ export function shardsWaiting(snapshot: HealthSnapshot): number {
   const withoutSession = missing.filter(({ confirmedSequence }) => confirmedSequence === undefined);
   if (discord.tokenMissing || discord.restLimited) return withoutSession.length;
   if (discord.identifyClosed) return 0;
-  const allShardsMs = GRACE_MS + (IDENTIFY_MS * shardCount) / discord.maxConcurrency;
+  const allShardsMs = GRACE_MS + (IDENTIFY_SPACING_MS * shardCount) / discord.maxConcurrency;
   return withoutSession.filter(
     ({ state, identifyingSince }) =>
       state === 'identifying' &&

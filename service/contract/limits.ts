@@ -42,5 +42,8 @@ export const STOP_TIMEOUT_SECONDS = 120;
 /** What the service allows itself of it; the rest is for the process's own exit. */
 export const DRAIN_DEADLINE_SECONDS = 110;
 
+/** Between two IDENTIFYs of a rate-limit bucket: Discord's 5 s and a margin for the network. */
+export const IDENTIFY_SPACING_MS = 5_250;
+
 /** RabbitMQ 4's default for the largest message (`max_message_size`). Source: Amazon MQ, default limits. */
 export const MAX_MESSAGE_BYTES = 524_288;

@@ -2,6 +2,7 @@
 // daily budget. RESUME needs no permission. It waits and never refuses: the only rejection is the signal's, because
 // after any other `@discordjs/ws` sends IDENTIFY twice. https://docs.discord.com/developers/events/gateway#rate-limiting
 
+import { IDENTIFY_SPACING_MS } from '../contract/limits.ts';
 import type { Log } from '../log.ts';
 import { orAborted, sleep } from '../wait.ts';
 import type { GatewayInformation } from './gateway-information.ts';
@@ -11,8 +12,6 @@ export interface BucketMutex {
   acquire(bucket: number, signal: AbortSignal): Promise<() => void>;
 }
 
-/** Discord's 5 s and a margin for the network. */
-const SPACING_MS = 5_250;
 /** Longer than another task keeps Discord's last answer about the budget. */
 const LAST_SPACING_MS = 2_500;
 
@@ -67,7 +66,7 @@ export class IdentifyGate {
       throw error;
     }
     this.#information.identified();
-    this.#keep(releaseBucket, SPACING_MS);
+    this.#keep(releaseBucket, IDENTIFY_SPACING_MS);
     if (releaseLast !== undefined) this.#keep(releaseLast, LAST_SPACING_MS);
   }
 
