@@ -1,8 +1,8 @@
 // The life of a deployment, from the first to the tear-down, each part a step of the record. What does not run tasks
 // happens under their load all the same, where there are any. The verdict is the simulator's against the reader's.
 import { join } from 'node:path';
-import { type ConfirmChannel, connect } from 'amqplib';
-import { ENV, leaseQueue, VHOST } from '../../service/contract/names.ts';
+import { ENV, leaseQueue } from '../../service/contract/names.ts';
+import { asAdministrator } from '../rabbitmq/administrator.ts';
 import type { Stage } from '../stage.ts';
 import type { Assembly } from './assembly.ts';
 import type { Cloud } from './cloud.ts';
@@ -74,10 +74,9 @@ export async function live({ recorder, stage, cloud, versions, images, folder }:
 
   // Somebody has made a queue under the name of one that an update wants.
   await recorder.step('topology: update fails, rolled back', async () => {
-    await asAdministrator(async (channel) => {
+    await asAdministrator(broker, async (channel) => {
       await channel.assertQueue(FOREIGN, { durable: true });
       channel.sendToQueue(FOREIGN, Buffer.from('not ours'), { persistent: true });
-      await channel.waitForConfirms();
     });
     const reason = await refusal(cloud.topology('Update', more, { before: first }));
     if (!reason.includes(FOREIGN)) throw new Error(`expected a refusal that names ${FOREIGN}, got: ${reason}`);
@@ -98,7 +97,7 @@ export async function live({ recorder, stage, cloud, versions, images, folder }:
   });
 
   await recorder.step('topology: update and back', async () => {
-    await asAdministrator((channel) => channel.deleteQueue(FOREIGN));
+    await asAdministrator(broker, (channel) => channel.deleteQueue(FOREIGN));
     await cloud.topology('Update', more, { before: first });
     const { Data } = await cloud.topology('Update', first, { before: more });
     await messagesIn(FOREIGN);
@@ -203,17 +202,7 @@ export async function live({ recorder, stage, cloud, versions, images, folder }:
   }
 
   async function messagesIn(queue: string): Promise<number> {
-    return await asAdministrator(async (channel) => (await channel.checkQueue(queue)).messageCount);
-  }
-
-  async function asAdministrator<T>(work: (channel: ConfirmChannel) => Promise<T>): Promise<T> {
-    const { username, password } = broker;
-    const connection = await connect(broker.amqpUrl({ username, password, vhost: VHOST }));
-    try {
-      return await work(await connection.createConfirmChannel());
-    } finally {
-      await connection.close();
-    }
+    return await asAdministrator(broker, async (channel) => (await channel.checkQueue(queue)).messageCount);
   }
 }
 

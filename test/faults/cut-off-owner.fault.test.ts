@@ -4,9 +4,9 @@
 // outbox is at most repeated, under the same ids and in order.
 
 import { expect } from 'vitest';
+import { asAdministrator } from '../../local/rabbitmq/administrator.ts';
 import { leaseQueue } from '../../service/contract/names.ts';
 import { closeConnections } from '../support/connections.ts';
-import { asAdministrator } from './administrator.ts';
 import { type FaultStage, faultsOn, read } from './fault.ts';
 import { connectionOf, countOf, health, leadsTo, ownerBehindLine, standsBy, waiting } from './tasks.ts';
 
@@ -85,7 +85,7 @@ fullRun('a lease queue deleted while its owner is cut off: the sessions go on, a
     const cutOff = await ownerBehindLine(stage);
     const identifies = countOf(stage, 'identify');
     cutOff.line.silence();
-    await asAdministrator(stage, (channel) => channel.deleteQueue(leaseQueue(0)));
+    await asAdministrator(stage.broker, (channel) => channel.deleteQueue(leaseQueue(0)));
     await anotherOwner(stage, cutOff);
     await read(stage, 300);
     expect(identifies(), 'the other task started sessions of its own').toBe(SHARDS);

@@ -3,9 +3,9 @@
 // or gets a message that is no group record. Discord leaves the sockets of an old owner open.
 
 import { expect } from 'vitest';
+import { asAdministrator } from '../../local/rabbitmq/administrator.ts';
 import { EXCHANGES, leaseQueue, QUEUES } from '../../service/contract/names.ts';
 import { closeConnections } from '../support/connections.ts';
-import { asAdministrator } from './administrator.ts';
 import { type FaultStage, faultsOn } from './fault.ts';
 import { connectionOf, countOf, health, kill, ownerOf, standsBy, stored } from './tasks.ts';
 
@@ -30,7 +30,7 @@ everyRun('the lease queue is deleted by hand: the owner stays, and its record is
   async inject(stage) {
     const owner = await ownerOf(stage);
     const disconnects = countOf(stage, 'disconnect');
-    await asAdministrator(stage, (channel) => channel.deleteQueue(QUEUE));
+    await asAdministrator(stage.broker, (channel) => channel.deleteQueue(QUEUE));
     await stage.until('the lease is confirmed again', 60_000, async () =>
       / lease is still ours/.test(owner.output) ? (await owner.health())?.lease.state === 'owner' : false,
     );
@@ -98,7 +98,7 @@ fullRun('an unreadable record alone: it is kept, a gap is reported for each shar
   gaps: SHARDS,
   async inject(stage) {
     await Promise.all(stage.living.map((task) => task.kill()));
-    await asAdministrator(stage, (channel) => channel.purgeQueue(QUEUE));
+    await asAdministrator(stage.broker, (channel) => channel.purgeQueue(QUEUE));
     await publishUnreadable(stage);
     await stage.startTask();
     await stage.ready();
@@ -108,12 +108,12 @@ fullRun('an unreadable record alone: it is kept, a gap is reported for each shar
 
 async function publishUnreadable(stage: FaultStage): Promise<void> {
   const options = { persistent: true, type: 'record' };
-  await asAdministrator(stage, (channel) =>
+  await asAdministrator(stage.broker, (channel) =>
     channel.publish(EXCHANGES.leases, QUEUE, Buffer.from('{"version":7}'), options),
   );
 }
 
 async function deadLetters(stage: FaultStage, count: number): Promise<void> {
-  const found = () => asAdministrator(stage, (channel) => channel.checkQueue(QUEUES.deadLetters));
+  const found = () => asAdministrator(stage.broker, (channel) => channel.checkQueue(QUEUES.deadLetters));
   await stage.until('it is in dead-letters', 60_000, async () => (await found()).messageCount === count);
 }

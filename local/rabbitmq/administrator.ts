@@ -1,11 +1,14 @@
 // What an administrator can do on the broker by hand, over AMQP.
 
 import { type ConfirmChannel, connect } from 'amqplib';
-import type { Stage } from '../../local/stage.ts';
 import { VHOST } from '../../service/contract/names.ts';
+import type { RabbitMqNode } from './node.ts';
 
 /** @returns what the work returns, when the broker has confirmed what it published */
-export async function asAdministrator<T>({ broker }: Stage, work: (channel: ConfirmChannel) => T): Promise<Awaited<T>> {
+export async function asAdministrator<T>(
+  broker: RabbitMqNode,
+  work: (channel: ConfirmChannel) => T,
+): Promise<Awaited<T>> {
   const { username, password } = broker;
   const connection = await connect(broker.amqpUrl({ username, password, vhost: VHOST }));
   try {
