@@ -76,9 +76,9 @@ export async function runTask(config: Config, name: string, { log, hide }: Redac
     log,
   );
   const gaps = new GapReporter(publisher, metrics, log);
-  const { intents, compression, shardsPerTask } = config.discord;
+  const { apiUrl, intents, compression, shardsPerTask } = config.discord;
   const ingestor = new Ingestor({
-    ...{ publisher, gaps, token, information, gate, intents, compression, metrics, log },
+    ...{ publisher, gaps, token, information, gate, intents, compression, apiUrl, metrics, log },
     bounds: config.outbox,
     // It has shards only once the keeper is there, which gives them to it.
     permission: async (signal) => await keeper?.confirmLease(signal),

@@ -35,6 +35,21 @@ export const METRICS = {
     'GatewayGapsInHandOver',
     'Of these: sessions alive at their hand-over, and then refused',
   ),
+  invalidFrames: counter(
+    'frames_invalid_total',
+    'FramesInvalid',
+    'Gateway connections ended because of a malformed frame',
+  ),
+  sequenceHoles: counter(
+    'sequence_holes_total',
+    'SequenceHoles',
+    'Dispatches whose sequence was not the next one of their session',
+  ),
+  addressesRefused: counter(
+    'gateway_addresses_refused_total',
+    'GatewayAddressesRefused',
+    "Addresses of the gateway that the bot's token is not sent to",
+  ),
   identifies: counter('identifies_total', 'Identifies', 'IDENTIFYs sent'),
   resumes: counter('resumes_total', 'Resumes', 'RESUMEs sent'),
   leaseCommits: counter('lease_commits_total', 'LeaseCommits', 'Group records stored'),

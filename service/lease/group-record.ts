@@ -28,6 +28,7 @@ const CountedGap: z.ZodType<LostSession> = z.object({
   lastReceivedAt: z.number(),
   lostAt: z.number(),
   reason: z.string(),
+  missing: z.object({ first: z.int().positive(), last: z.int().positive() }).optional(),
 });
 
 const ShardLayout = z.object({ shardCount: z.int().positive(), shardsPerTask: z.int().positive() });

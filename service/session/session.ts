@@ -6,10 +6,13 @@
 //   doubted: refused once; resumed once more. `resumed` → alive; a second refusal → none, and the loss is reported
 //
 // A connection on which the gateway sent nothing is no refusal: a session outlives an outage of the network.
+//
+// Dispatches come with the sequences 1, 2, 3 …, which Discord does not document. Where one is missing, the connection ends
+// and a RESUME asks for it; where that was done a short time before, or does not help, the hole is reported and given up.
 
 import { isAlive, type LostSession } from '../lost-session.ts';
 import { GuildPresence } from './guild-presence.ts';
-import { Watermark } from './watermark.ts';
+import { type Hole, Watermark } from './watermark.ts';
 
 /** What a process needs to go on with the session. */
 export interface ResumeState {
@@ -27,10 +30,28 @@ export interface ResumeState {
   readonly joins?: Record<string, number> | undefined;
 }
 
+/** Why a dispatch is not taken. */
+export interface Objection {
+  readonly how: 'hole' | 'malformed';
+  readonly reason: string;
+}
+
+export interface SessionEvents {
+  /** Also for sequences that did not come: see `LostSession`. */
+  lost(lost: LostSession): void;
+  /** Sequences are missing. @param resumes a RESUME asks for them; otherwise they are reported as lost */
+  hole(hole: Hole & { readonly resumes: boolean }): void;
+}
+
+/** Since contiguity is not documented, a session must not be resumed all the time where there is none. */
+const RESUME_FOR_HOLE_EVERY_MS = 600_000;
+/** Discord's replay buffer has some thousands: more than these are not missing, the sequence is wrong. */
+const LARGEST_HOLE = 100_000;
+
 export class ShardSession {
   readonly shardId: number;
   readonly shardCount: number;
-  readonly #onLost: (lost: LostSession) => void;
+  readonly #events: SessionEvents;
   #state: ResumeState | undefined;
   #guilds = new GuildPresence(0);
   #watermark = new Watermark(0);
@@ -39,11 +60,14 @@ export class ShardSession {
   /** Taken over alive, and not resumed yet. */
   #handedOver = false;
   #doubted = false;
+  /** READY or RESUMED came on the current connection: what comes are no replays. */
+  #live = false;
+  #resumedForHoleAt = Number.NEGATIVE_INFINITY;
 
-  constructor(shardId: number, shardCount: number, onLost: (lost: LostSession) => void) {
+  constructor(shardId: number, shardCount: number, events: SessionEvents) {
     this.shardId = shardId;
     this.shardCount = shardCount;
-    this.#onLost = onLost;
+    this.#events = events;
   }
 
   /** Goes on with a session of another process. @param at when that process last stored it @param now both Unix ms */
@@ -87,6 +111,9 @@ export class ShardSession {
 
   /** READY: a new session. READY itself needs no publishing, so its sequence is settled. */
   begin(session: ResumeState): void {
+    // Discord answered RESUME with READY.
+    if (this.#state !== undefined) this.#lose('Discord began another session instead', session.startedAt);
+    this.#resumedForHoleAt = Number.NEGATIVE_INFINITY;
     this.#state = session;
     this.#guilds = new GuildPresence(session.startedAt);
     this.#watermark = new Watermark(session.sequence);
@@ -101,13 +128,42 @@ export class ShardSession {
 
   /** The connection ended, which the session outlives. */
   disconnected(at: number): void {
+    this.#live = false;
     this.#aliveUntil ??= at;
   }
 
   #connected(): void {
+    this.#live = true;
     this.#aliveUntil = undefined;
     this.#handedOver = false;
     this.#doubted = false;
+  }
+
+  get nextSequence(): number {
+    return this.#watermark.received + 1;
+  }
+
+  /** @returns why a dispatch of this sequence must not be received now. To be asked for each, in order */
+  objection(sequence: number, at: number): Objection | undefined {
+    const { received } = this.#watermark;
+    if (this.#state === undefined || sequence === received + 1) return undefined;
+    if (sequence <= received) {
+      if (!this.#live || this.#watermark.isMissing(sequence)) return undefined;
+      return { how: 'malformed', reason: `expected sequence ${received + 1}, got ${sequence} again` };
+    }
+    const hole = { first: received + 1, last: sequence - 1 };
+    if (hole.last - received > LARGEST_HOLE)
+      return { how: 'malformed', reason: `expected sequence ${received + 1}, got ${sequence}` };
+    const reason = `sequences ${hole.first} to ${hole.last} did not come`;
+    const resumes = at - this.#resumedForHoleAt >= RESUME_FOR_HOLE_EVERY_MS;
+    this.#events.hole({ ...hole, resumes });
+    if (resumes) {
+      this.#resumedForHoleAt = at;
+      return { how: 'hole', reason };
+    }
+    this.#events.lost({ ...this.#lost(this.#state, reason, at), lastSequence: received, missing: hole });
+    this.#watermark.miss(hole);
+    return undefined;
   }
 
   /** A dispatch came in. @returns its watermark, to settle it on; none if it is a replay or belongs to no session */
@@ -124,17 +180,25 @@ export class ShardSession {
       this.#doubted = true;
       return true;
     }
-    const lost: LostSession = {
+    this.#lose(reason, at);
+    return false;
+  }
+
+  #lose(reason: string, at: number): void {
+    if (this.#state === undefined) return;
+    const lost = { ...this.#lost(this.#state, reason, at), inHandOver: this.#handedOver };
+    this.#state = undefined;
+    this.#events.lost(lost);
+  }
+
+  #lost({ sessionId }: ResumeState, reason: string, lostAt: number): LostSession {
+    return {
       shardId: this.shardId,
-      sessionId: this.#state.sessionId,
+      sessionId,
       lastSequence: this.#watermark.confirmed,
       lastReceivedAt: this.#lastReceivedAt,
-      lostAt: at,
+      lostAt,
       reason,
-      inHandOver: this.#handedOver,
     };
-    this.#state = undefined;
-    this.#onLost(lost);
-    return false;
   }
 }

@@ -10,6 +10,7 @@ import { declareGauges } from '../../service/gauges.ts';
 import type { HealthSnapshot } from '../../service/health.ts';
 import type { GroupRecord } from '../../service/lease/group-record.ts';
 import { takeOver } from '../../service/lease/take-over.ts';
+import type { LostSession } from '../../service/lost-session.ts';
 import { type CounterName, Metrics } from '../../service/metrics.ts';
 import { ShardSession } from '../../service/session/session.ts';
 import { synthesized } from '../support/synthesized.ts';
@@ -70,9 +71,10 @@ interface StoredAt {
 /** Whether a session that another task stored is lost in the hand-over, by session.ts. */
 function lostBy({ storedAt, ...alive }: StoredAt): boolean {
   let inHandOver: boolean | undefined;
-  const session = new ShardSession(0, 1, (lost) => {
-    inHandOver = lost.inHandOver;
-  });
+  const lost = (session: LostSession) => {
+    inHandOver = session.inHandOver;
+  };
+  const session = new ShardSession(0, 1, { lost, hole: () => undefined });
   const stored = { sessionId: 's', resumeUrl: 'wss://x.discord.gg', sequence: 1, shardCount: 1, startedAt: 0 };
   session.restore({ ...stored, ...alive }, storedAt, TAKEN_OVER_AT);
   session.refused('op 9', TAKEN_OVER_AT);
