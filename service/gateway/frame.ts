@@ -28,7 +28,7 @@ const Ready = z.object({
   t: z.literal(GatewayDispatchEvents.Ready),
   s: sequence,
   // Whether the address may be used is gatewayAddress's to say.
-  d: z.looseObject({ session_id: z.string().min(1).max(MOST_SESSION_ID), resume_gateway_url: z.unknown() }),
+  d: z.looseObject({ session_id: z.string().min(1).max(MOST_SESSION_ID), resume_gateway_url: z.unknown().optional() }),
 });
 
 const Resumed = z.object({
@@ -36,7 +36,7 @@ const Resumed = z.object({
   t: z.literal(GatewayDispatchEvents.Resumed),
   // Discord documents none for it.
   s: sequence.optional().catch(undefined),
-  d: z.unknown(),
+  d: z.unknown().optional(),
 });
 
 const Dispatch = z.object({
