@@ -7,7 +7,7 @@ import { type Bounds, fullness, mayReceive } from './backpressure.ts';
 import { type Outcome, unknown } from './events/outcome.ts';
 import { toPayload } from './events/to-payload.ts';
 import type { GapReporter } from './gap-reporter.ts';
-import { type Dispatch, Shard, type ShardOptions } from './gateway/shard.ts';
+import { Shard, type ShardOptions } from './gateway/shard.ts';
 import type { ShardGroup } from './lease/take-over.ts';
 import type { Metrics } from './metrics.ts';
 import type { Publisher } from './publisher/publisher.ts';
@@ -33,6 +33,8 @@ interface Member {
   readonly shard: Shard;
   readonly session: ShardSession;
 }
+
+type Dispatch = Parameters<ShardOptions['onDispatch']>[0];
 
 /** Names of types and fields may be anything: no more of them, and no more of each, are remembered as logged. */
 const MAX_WARNED = 1_000;
@@ -129,18 +131,17 @@ export class Ingestor {
     const { gaps, log, metrics } = this.#options;
     return {
       lost: (lost) => void gaps.report([lost]),
-      hole: ({ first, last, resumes }) => {
+      hole: ({ first, last, then }) => {
         metrics.add('sequenceHoles');
-        log.warn({ shard, first, last, resumes }, 'sequences are missing');
+        log.warn({ shard, first, last, then }, 'sequences are missing');
       },
     };
   }
 
   /** A dispatch that ended the connection or the process would be replayed to the next one. */
-  #receive(session: ShardSession, dispatch: Dispatch, receivedAt: number): void {
+  #receive(session: ShardSession, { s: sequence, t: type, d }: Dispatch, receivedAt: number): void {
     const { metrics, onSessionStarted, publisher } = this.#options;
     const { shardId, guilds, id: sessionId = '' } = session;
-    const { s: sequence, t: type } = dispatch;
     metrics.add('eventsReceived');
     const watermark = session.receive(sequence, receivedAt);
     // READY is no replay: the session that it has just begun counts it as settled.
@@ -151,7 +152,7 @@ export class Ingestor {
     }
     let outcome: Outcome;
     try {
-      outcome = toPayload(dispatch, { sessionId, shardId, sequence, receivedAt, guilds });
+      outcome = toPayload({ t: type, d }, { sessionId, shardId, sequence, receivedAt, guilds });
       if (outcome.kind === 'event')
         publisher.publish(toMessage(outcome, sessionId, sequence), () => {
           watermark?.settle(sequence);

@@ -15,7 +15,7 @@ import type { Metrics } from '../metrics.ts';
 import { orAfter, sleep } from '../wait.ts';
 import type { BotToken } from './bot-token.ts';
 import { type EndCause, type Verdict, verdictOf } from './close-code.ts';
-import type { OtherDispatch, ReadyDispatch, ResumedDispatch } from './frame.ts';
+import type { OtherDispatch, ReadyDispatch } from './frame.ts';
 import { gatewayAddress } from './gateway-address.ts';
 import { type ConnectionListener, GatewayConnection } from './gateway-connection.ts';
 import type { GatewayInformation } from './gateway-information.ts';
@@ -31,19 +31,17 @@ interface Resumable {
   readonly shardCount: number;
 }
 
-/** A dispatch with a sequence. */
-export type Dispatch = ReadyDispatch | OtherDispatch | (ResumedDispatch & { readonly s: number });
-
 /** What a shard asks of its session. */
 export interface SessionPort {
   readonly resumeState: Resumable | undefined;
   readonly shardCount: number;
-  /** Of the next dispatch, if none is missing. */
-  readonly nextSequence: number;
   /** @returns why a dispatch of this sequence is not to be taken now. Asked for each, in order */
   objection(sequence: number, at: number): Extract<EndCause, { readonly reason: string }> | undefined;
   begin(session: Resumable & { readonly startedAt: number }): void;
-  resumed(): void;
+  /** RESUME was sent. */
+  resuming(): void;
+  /** @param sequence of RESUMED itself, if it has one */
+  resumed(sequence?: number): void;
   /** A connection ended, however. */
   disconnected(at: number): void;
   /** @returns whether the session is kept for another try */
@@ -63,7 +61,7 @@ export interface ShardOptions {
   readonly metrics: Pick<Metrics, 'add'>;
   readonly log: Log;
   /** Called in the order of the dispatches, with the time of receipt (Unix ms). Must not throw. */
-  readonly onDispatch: (dispatch: Dispatch, receivedAt: number) => void;
+  readonly onDispatch: (dispatch: ReadyDispatch | OtherDispatch, receivedAt: number) => void;
   /** Asked before each connection: resolves when this task may connect. @throws when the signal aborts */
   readonly permission: (signal: AbortSignal) => Promise<void>;
 }
@@ -215,6 +213,7 @@ export class Shard {
       },
       sent: (what) => {
         this.#become(what === 'resume' ? 'resuming' : 'identifying');
+        if (what === 'resume') session.resuming();
         metrics.add(what === 'resume' ? 'resumes' : 'identifies');
       },
       ready: (dispatch) => {
@@ -223,14 +222,11 @@ export class Shard {
         onDispatch(dispatch, Date.now());
       },
       resumed: (dispatch) => {
-        session.resumed();
+        session.resumed(dispatch?.s);
         if (dispatch === undefined)
           log.warn({ shard: this.id }, 'events come in, but no RESUMED: the session counts as resumed');
         else log.info({ shard: this.id }, 'the shard has resumed its session');
         this.#become('ready');
-        // Whether RESUMED has a sequence of its own is not documented.
-        if (dispatch?.s !== undefined && dispatch.s === session.nextSequence)
-          onDispatch({ ...dispatch, s: dispatch.s }, Date.now());
       },
       dispatch: (dispatch) => {
         const now = Date.now();

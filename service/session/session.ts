@@ -9,6 +9,7 @@
 //
 // Dispatches come with the sequences 1, 2, 3 …, which Discord does not document. Where one is missing, the connection ends
 // and a RESUME asks for it; where that was done a short time before, or does not help, the hole is reported and given up.
+// RESUMED seems to have a sequence too, and not to be replayed: one that did not arrive leaves a hole that is none.
 
 import { isAlive, type LostSession } from '../lost-session.ts';
 import { GuildPresence } from './guild-presence.ts';
@@ -39,8 +40,11 @@ export interface Objection {
 export interface SessionEvents {
   /** Also for sequences that did not come: see `LostSession`. */
   lost(lost: LostSession): void;
-  /** Sequences are missing. @param resumes a RESUME asks for them; otherwise they are reported as lost */
-  hole(hole: Hole & { readonly resumes: boolean }): void;
+  /**
+   * Sequences are missing.
+   * @param then a RESUME asks for them; or they are reported as lost; or they are those of RESUMEDs that did not arrive
+   */
+  hole(hole: Hole & { readonly then: 'resume' | 'gap' | 'RESUMED' }): void;
 }
 
 /** Since contiguity is not documented, a session must not be resumed all the time where there is none. */
@@ -63,6 +67,10 @@ export class ShardSession {
   /** READY or RESUMED came on the current connection: what comes are no replays. */
   #live = false;
   #resumedForHoleAt = Number.NEGATIVE_INFINITY;
+  /** RESUMEs of this process whose RESUMED did not arrive. */
+  #withoutResumed = 0;
+  /** The process before may have received RESUMED, and not have stored its sequence. */
+  #mayLackResumed = false;
 
   constructor(shardId: number, shardCount: number, events: SessionEvents) {
     this.shardId = shardId;
@@ -80,6 +88,7 @@ export class ShardSession {
     this.#aliveUntil = state.aliveUntil ?? at;
     this.#handedOver = isAlive(this.#aliveUntil, now);
     this.#doubted = false;
+    this.#mayLackResumed = true;
   }
 
   /** As of now, with the confirmed sequence; none before READY. */
@@ -114,6 +123,8 @@ export class ShardSession {
     // Discord answered RESUME with READY.
     if (this.#state !== undefined) this.#lose('Discord began another session instead', session.startedAt);
     this.#resumedForHoleAt = Number.NEGATIVE_INFINITY;
+    this.#withoutResumed = 0;
+    this.#mayLackResumed = false;
     this.#state = session;
     this.#guilds = new GuildPresence(session.startedAt);
     this.#watermark = new Watermark(session.sequence);
@@ -121,8 +132,20 @@ export class ShardSession {
     this.#connected();
   }
 
-  /** RESUMED: Discord still knows the session. */
-  resumed(): void {
+  /** RESUME was sent. */
+  resuming(): void {
+    this.#withoutResumed += 1;
+  }
+
+  /** RESUMED: Discord still knows the session. @param sequence of RESUMED itself, if it has one */
+  resumed(sequence?: number): void {
+    const missing = (sequence ?? 0) - this.#watermark.received - 1;
+    // Where RESUMED has none, no earlier one had.
+    if (missing < 0) this.#withoutResumed = 0;
+    else if (missing < this.#withoutResumed) {
+      this.#withoutResumed -= missing + 1;
+      this.#watermark.skipTo(this.#watermark.received + missing + 1);
+    }
     this.#connected();
   }
 
@@ -139,10 +162,6 @@ export class ShardSession {
     this.#doubted = false;
   }
 
-  get nextSequence(): number {
-    return this.#watermark.received + 1;
-  }
-
   /** @returns why a dispatch of this sequence must not be received now. To be asked for each, in order */
   objection(sequence: number, at: number): Objection | undefined {
     const { received } = this.#watermark;
@@ -155,15 +174,28 @@ export class ShardSession {
     if (hole.last - received > LARGEST_HOLE)
       return { how: 'malformed', reason: `expected sequence ${received + 1}, got ${sequence}` };
     const reason = `sequences ${hole.first} to ${hole.last} did not come`;
-    const resumes = at - this.#resumedForHoleAt >= RESUME_FOR_HOLE_EVERY_MS;
-    this.#events.hole({ ...hole, resumes });
-    if (resumes) {
-      this.#resumedForHoleAt = at;
-      return { how: 'hole', reason };
-    }
-    this.#events.lost({ ...this.#lost(this.#state, reason, at), lastSequence: received, missing: hole });
-    this.#watermark.miss(hole);
+    const then = this.#then(hole.last - received, at);
+    this.#events.hole({ ...hole, then });
+    if (then === 'resume') return { how: 'hole', reason };
+    if (then === 'gap') {
+      this.#events.lost({ ...this.#lost(this.#state, reason, at), lastSequence: received, missing: hole });
+      this.#watermark.miss(hole);
+    } else this.#watermark.skipTo(hole.last);
     return undefined;
+  }
+
+  #then(missing: number, at: number): 'resume' | 'gap' | 'RESUMED' {
+    if (missing <= this.#withoutResumed) {
+      this.#withoutResumed -= missing;
+      return 'RESUMED';
+    }
+    if (at - this.#resumedForHoleAt >= RESUME_FOR_HOLE_EVERY_MS) {
+      this.#resumedForHoleAt = at;
+      return 'resume';
+    }
+    const explained = this.#mayLackResumed && missing === 1;
+    if (explained) this.#mayLackResumed = false;
+    return explained ? 'RESUMED' : 'gap';
   }
 
   /** A dispatch came in. @returns its watermark, to settle it on; none if it is a replay or belongs to no session */

@@ -47,6 +47,11 @@ export class Watermark {
     if (this.#holes.length > MOST_HOLES) this.#holes.shift();
   }
 
+  /** Sequences up to this one are none of events. */
+  skipTo(sequence: number): void {
+    this.#received = sequence;
+  }
+
   isMissing(sequence: number): boolean {
     return this.#holes.some(({ first, last }) => first <= sequence && sequence <= last);
   }

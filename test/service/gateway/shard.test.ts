@@ -40,9 +40,9 @@ function startShard({ resumeUrl, general }: { resumeUrl?: string; general?: stri
   const session: SessionPort = {
     resumeState: resumeUrl === undefined ? undefined : { sessionId: 'a', sequence: 7, shardCount: 1, resumeUrl },
     shardCount: 1,
-    nextSequence: 8,
     objection: () => undefined,
     begin: () => undefined,
+    resuming: () => undefined,
     resumed: () => undefined,
     disconnected: () => undefined,
     refused: () => true,

@@ -183,15 +183,14 @@ describe('a sequence', () => {
   });
 
   it('is the next one', () => {
-    expect(session.nextSequence).toBe(4);
     expect(take([4, 5])).toEqual(['new', 'new']);
     expect([holes, lost]).toEqual([[], []]);
   });
 
   it('beyond the next is a hole: a RESUME asks for it, and nothing is received or reported as lost', () => {
     expect(take([6])).toEqual(['hole']);
-    expect(holes).toEqual([{ first: 4, last: 5, resumes: true }]);
-    expect([session.nextSequence, lost]).toEqual([4, []]);
+    expect(holes).toEqual([{ first: 4, last: 5, then: 'resume' }]);
+    expect([session.watermark.received, lost]).toEqual([3, []]);
   });
 
   it('that closes the hole in the replay is new', () => {
@@ -211,7 +210,7 @@ describe('a sequence', () => {
     session.disconnected(5_001);
     session.resumed();
     expect(take([9], 5_000 + later)).toEqual([expected]);
-    expect(holes.at(-1)).toEqual({ first: 4, last: 8, resumes: expected === 'hole' });
+    expect(holes.at(-1)).toEqual({ first: 4, last: 8, then: expected === 'hole' ? 'resume' : 'gap' });
     expect(lost).toHaveLength(expected === 'hole' ? 0 : 1);
   });
 
@@ -225,7 +224,7 @@ describe('a sequence', () => {
         ...{ reason: 'sequences 4 to 5 did not come', missing: { first: 4, last: 5 } },
       },
     ]);
-    expect([session.nextSequence, session.id]).toEqual([8, 'first']);
+    expect([session.watermark.received, session.id]).toEqual([7, 'first']);
   });
 
   it('of a hole that comes late is new, once', () => {
@@ -263,5 +262,61 @@ describe('a sequence', () => {
     expect(
       new ShardSession(3, 4, { lost: () => expect.fail(), hole: () => expect.fail() }).objection(9, 0),
     ).toBeUndefined();
+  });
+
+  describe('of RESUMED', () => {
+    const resume = (sequence?: number) => {
+      session.disconnected(5_001);
+      session.resuming();
+      session.resumed(sequence);
+    };
+
+    it('is the next one, if it has one', () => {
+      resume(4);
+      expect(take([5])).toEqual(['new']);
+      resume(undefined);
+      expect(take([6])).toEqual(['new']);
+      resume(2);
+      expect(take([7])).toEqual(['new']);
+      expect([holes, lost]).toEqual([[], []]);
+    });
+
+    it('that did not arrive is no hole: neither in the replay nor before the next RESUMED', () => {
+      session.disconnected(5_001);
+      session.resuming();
+      expect(take([4])).toEqual(['new']);
+      // RESUMED, 5, is on the way when the connection ends; the next one comes.
+      resume(6);
+      expect([take([7]), holes]).toEqual([['new'], []]);
+      session.disconnected(5_002);
+      session.resuming();
+      session.disconnected(5_003);
+      session.resuming();
+      expect(take([9])).toEqual(['new']);
+      expect([holes, lost]).toEqual([[{ first: 8, last: 8, then: 'RESUMED' }], []]);
+      session.resumed(10);
+      expect(take([11, 13])).toEqual(['new', 'hole']);
+    });
+
+    it('explains no more than one for each RESUME, and nothing where RESUMED has none', () => {
+      session.disconnected(5_001);
+      session.resuming();
+      expect(take([6])).toEqual(['hole']);
+      session.disconnected(5_002);
+      session.resuming();
+      session.resumed(undefined);
+      expect(take([4, 6])).toEqual(['new', 'new']);
+      expect(holes.at(-1)).toMatchObject({ then: 'gap' });
+    });
+
+    it('that the process before may have received is asked for, and then explains a single hole', () => {
+      session.restore({ ...STATE, sequence: 10 }, 5_000);
+      expect(take([12])).toEqual(['hole']);
+      expect(take([12, 14], 5_001)).toEqual(['new', 'new']);
+      expect(holes.slice(1)).toEqual([
+        { first: 11, last: 11, then: 'RESUMED' },
+        { first: 13, last: 13, then: 'gap' },
+      ]);
+    });
   });
 });
