@@ -131,9 +131,9 @@ export class Ingestor {
     const { gaps, log, metrics } = this.#options;
     return {
       lost: (lost) => void gaps.report([lost]),
-      hole: ({ first, last, then }) => {
+      hole: ({ first, last, outcome }) => {
         metrics.add('sequenceHoles');
-        log.warn({ shard, first, last, then }, 'sequences are missing');
+        log.warn({ shard, first, last, outcome }, 'sequences are missing');
       },
     };
   }

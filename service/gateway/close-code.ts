@@ -78,7 +78,9 @@ function verdictOfCode(code: number, answered: boolean): Verdict {
     return { kind: 'token rejected', reason: 'Discord rejected the token (4004)' };
   const fatal = FATAL[code];
   if (fatal !== undefined) return { kind: 'fatal', reason: fatal };
-  return { kind: answered ? (OF_CODE[code] ?? 'resume') : 'unreachable', reason: `close code ${code}` };
+  // `ws` gives it for a connection that broke.
+  const reason = code === 1006 ? 'the connection ended without a close code (1006)' : `close code ${code}`;
+  return { kind: answered ? (OF_CODE[code] ?? 'resume') : 'unreachable', reason };
 }
 
 const SENTENCES = {

@@ -42,9 +42,9 @@ export interface SessionEvents {
   lost(lost: LostSession): void;
   /**
    * Sequences are missing.
-   * @param then a RESUME asks for them; or they are reported as lost; or they are those of RESUMEDs that did not arrive
+   * @param outcome a RESUME asks for them; or they are reported as lost; or they are those of RESUMEDs that did not arrive
    */
-  hole(hole: Hole & { readonly then: 'resume' | 'gap' | 'RESUMED' }): void;
+  hole(hole: Hole & { readonly outcome: 'resume' | 'gap' | 'RESUMED' }): void;
 }
 
 /** Since contiguity is not documented, a session must not be resumed all the time where there is none. */
@@ -67,7 +67,9 @@ export class ShardSession {
   /** READY or RESUMED came on the current connection: what comes are no replays. */
   #live = false;
   #resumedForHoleAt = Number.NEGATIVE_INFINITY;
-  /** RESUMEs of this process whose RESUMED did not arrive. */
+  /** RESUME was sent on the current connection. */
+  #resuming = false;
+  /** Connections of this process before it whose RESUME had no RESUMED. */
   #withoutResumed = 0;
   /** The process before may have received RESUMED, and not have stored its sequence. */
   #mayLackResumed = false;
@@ -124,6 +126,7 @@ export class ShardSession {
     if (this.#state !== undefined) this.#lose('Discord began another session instead', session.startedAt);
     this.#resumedForHoleAt = Number.NEGATIVE_INFINITY;
     this.#withoutResumed = 0;
+    this.#resuming = false;
     this.#mayLackResumed = false;
     this.#state = session;
     this.#guilds = new GuildPresence(session.startedAt);
@@ -134,23 +137,26 @@ export class ShardSession {
 
   /** RESUME was sent. */
   resuming(): void {
-    this.#withoutResumed += 1;
+    this.#resuming = true;
   }
 
   /** RESUMED: Discord still knows the session. @param sequence of RESUMED itself, if it has one */
   resumed(sequence?: number): void {
-    const missing = (sequence ?? 0) - this.#watermark.received - 1;
-    // Where RESUMED has none, no earlier one had.
-    if (missing < 0) this.#withoutResumed = 0;
-    else if (missing < this.#withoutResumed) {
-      this.#withoutResumed -= missing + 1;
-      this.#watermark.skipTo(this.#watermark.received + missing + 1);
-    }
+    const { received } = this.#watermark;
+    if (sequence === undefined || sequence <= received) {
+      // Where this one has none, no earlier one had.
+      this.#withoutResumed = 0;
+    } else if (sequence - received - 1 <= this.#withoutResumed) {
+      this.#withoutResumed -= sequence - received - 1;
+      this.#watermark.skipTo(sequence);
+    } else this.#withoutResumed += 1;
     this.#connected();
   }
 
   /** The connection ended, which the session outlives. */
   disconnected(at: number): void {
+    if (this.#resuming && !this.#live) this.#withoutResumed += 1;
+    this.#resuming = false;
     this.#live = false;
     this.#aliveUntil ??= at;
   }
@@ -174,17 +180,17 @@ export class ShardSession {
     if (hole.last - received > LARGEST_HOLE)
       return { how: 'malformed', reason: `expected sequence ${received + 1}, got ${sequence}` };
     const reason = `sequences ${hole.first} to ${hole.last} did not come`;
-    const then = this.#then(hole.last - received, at);
-    this.#events.hole({ ...hole, then });
-    if (then === 'resume') return { how: 'hole', reason };
-    if (then === 'gap') {
+    const outcome = this.#outcomeOf(hole.last - received, at);
+    this.#events.hole({ ...hole, outcome });
+    if (outcome === 'resume') return { how: 'hole', reason };
+    if (outcome === 'gap') {
       this.#events.lost({ ...this.#lost(this.#state, reason, at), lastSequence: received, missing: hole });
       this.#watermark.miss(hole);
     } else this.#watermark.skipTo(hole.last);
     return undefined;
   }
 
-  #then(missing: number, at: number): 'resume' | 'gap' | 'RESUMED' {
+  #outcomeOf(missing: number, at: number): 'resume' | 'gap' | 'RESUMED' {
     if (missing <= this.#withoutResumed) {
       this.#withoutResumed -= missing;
       return 'RESUMED';

@@ -252,7 +252,7 @@ describe('sequences', () => {
     expect([client.reported(), client.counted.gatewayGaps]).toEqual([[], undefined]);
     expect(gateway.received.find(({ op }) => op === 6)?.d).toMatchObject({ seq: 3 });
     expect(client.lines.lines.filter(({ msg }) => msg === 'sequences are missing')).toMatchObject([
-      { first: 4, last: 5, then: 'resume' },
+      { first: 4, last: 5, outcome: 'resume' },
     ]);
   });
 

@@ -189,7 +189,7 @@ describe('a sequence', () => {
 
   it('beyond the next is a hole: a RESUME asks for it, and nothing is received or reported as lost', () => {
     expect(take([6])).toEqual(['hole']);
-    expect(holes).toEqual([{ first: 4, last: 5, then: 'resume' }]);
+    expect(holes).toEqual([{ first: 4, last: 5, outcome: 'resume' }]);
     expect([session.watermark.received, lost]).toEqual([3, []]);
   });
 
@@ -210,7 +210,7 @@ describe('a sequence', () => {
     session.disconnected(5_001);
     session.resumed();
     expect(take([9], 5_000 + later)).toEqual([expected]);
-    expect(holes.at(-1)).toEqual({ first: 4, last: 8, then: expected === 'hole' ? 'resume' : 'gap' });
+    expect(holes.at(-1)).toEqual({ first: 4, last: 8, outcome: expected === 'hole' ? 'resume' : 'gap' });
     expect(lost).toHaveLength(expected === 'hole' ? 0 : 1);
   });
 
@@ -293,9 +293,15 @@ describe('a sequence', () => {
       session.disconnected(5_003);
       session.resuming();
       expect(take([9])).toEqual(['new']);
-      expect([holes, lost]).toEqual([[{ first: 8, last: 8, then: 'RESUMED' }], []]);
+      expect([holes, lost]).toEqual([[{ first: 8, last: 8, outcome: 'RESUMED' }], []]);
       session.resumed(10);
       expect(take([11, 13])).toEqual(['new', 'hole']);
+    });
+
+    it('of the current connection explains nothing in its own replay', () => {
+      session.disconnected(5_001);
+      session.resuming();
+      expect(take([5])).toEqual(['hole']);
     });
 
     it('explains no more than one for each RESUME, and nothing where RESUMED has none', () => {
@@ -306,7 +312,7 @@ describe('a sequence', () => {
       session.resuming();
       session.resumed(undefined);
       expect(take([4, 6])).toEqual(['new', 'new']);
-      expect(holes.at(-1)).toMatchObject({ then: 'gap' });
+      expect(holes.at(-1)).toMatchObject({ outcome: 'gap' });
     });
 
     it('that the process before may have received is asked for, and then explains a single hole', () => {
@@ -314,8 +320,8 @@ describe('a sequence', () => {
       expect(take([12])).toEqual(['hole']);
       expect(take([12, 14], 5_001)).toEqual(['new', 'new']);
       expect(holes.slice(1)).toEqual([
-        { first: 11, last: 11, then: 'RESUMED' },
-        { first: 13, last: 13, then: 'gap' },
+        { first: 11, last: 11, outcome: 'RESUMED' },
+        { first: 13, last: 13, outcome: 'gap' },
       ]);
     });
   });
