@@ -85,9 +85,8 @@ export abstract class OwnedShard extends WebSocketShard {
     try {
       await super.destroy(options);
     } finally {
-      // A HELLO just before it may have started them meanwhile.
+      // A HELLO just before it waits for its first heartbeat meanwhile.
       this['initialHeartbeatTimeoutController']?.abort();
-      if (this['heartbeatInterval'] !== null) clearInterval(this['heartbeatInterval']);
       this.emit(WebSocketShardEvents.Closed, options.code);
     }
   }

@@ -1,6 +1,7 @@
 // From the messages of a socket to the text of frames: split, joined, corrupt, too large.
 
 import { Buffer } from 'node:buffer';
+import { randomBytes } from 'node:crypto';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { constants, createDeflate, deflateSync } from 'node:zlib';
 import { describe, expect, it } from 'vitest';
@@ -115,6 +116,13 @@ describe('a zlib stream', () => {
     for (let round = 0; round < 16; round += 1) for (const message of bomb) write(message);
     await eventually('a failure', () => failures.length === 1);
     expect(process.memoryUsage().rss - before).toBeLessThan(100 * 1024 * 1024);
+  });
+
+  it('may not come faster than it is inflated by more than 16 MiB', async () => {
+    const { failures, write } = decoder(true);
+    const messages = await stream(Array.from({ length: 17 }, () => randomBytes(1024 * 1024)));
+    for (const message of messages) write(message);
+    expect(failures).toEqual(['expected a frame of at most 16 MiB']);
   });
 
   it('never ends without a flush: its bound holds for that too', async () => {

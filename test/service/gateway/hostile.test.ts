@@ -97,6 +97,21 @@ it('a second HELLO ends the connection, and its heartbeats', async () => {
   expect(gateway.received.filter(({ op, connection }) => op === 1 && connection === 1)).toEqual([]);
 });
 
+it('a connection that ends right behind HELLO leaves no timer of its heartbeats', async () => {
+  const timers = () => process.getActiveResourcesInfo().filter((each) => each === 'Timeout').length;
+  const gateway = await HostileGateway.start();
+  gateway.instead = (frame, connection) => {
+    if (frame.op !== 10 || connection > 3) return frame;
+    return [{ op: 10, d: { heartbeat_interval: 300_000 } }, { op: 7 }];
+  };
+  const before = timers();
+  const client = startClient(gateway.url, { session: {} });
+  await eventually('RESUMED', () => client.shard.connected);
+  expect(client.ends()).toHaveLength(3);
+  await client.ingestor.stopReceiving();
+  await eventually('none is left', () => timers() <= before, 3_000);
+});
+
 it('five malformed answers in a row are a refusal, and the next loses the session: one gap, one IDENTIFY', async () => {
   const gateway = await HostileGateway.start();
   gateway.instead = (frame) => (frame.t === 'RESUMED' ? '<html>' : frame);
@@ -223,11 +238,12 @@ describe('heartbeats', () => {
 
   it('that were not sent and are acknowledged say nothing of the latency', async () => {
     const gateway = await HostileGateway.start();
-    gateway.instead = (frame) =>
-      frame.op === 10 ? [{ op: 10, d: { heartbeat_interval: 300_000 } }, { op: 11 }] : frame;
+    gateway.instead = (frame) => (frame.op === 10 ? { op: 10, d: { heartbeat_interval: 300_000 } } : frame);
     const client = startClient(gateway.url, { session: {} });
     await eventually('RESUMED', () => client.shard.connected);
-    await sleep(50);
+    gateway.live?.send('{"op":11}');
+    gateway.dispatch();
+    await eventually('what came after it', () => client.sequences().length > 0);
     expect(client.shard.latencyMs).toBeUndefined();
   });
 });
@@ -491,6 +507,16 @@ describe('a dispatch that cannot be made a message', () => {
     await eventually('the next', () => client.sequences().includes(3));
     expect([client.counted.eventsUnknown, client.ingestor.sessions['0']?.sequence, client.ends()]).toEqual([1, 3, []]);
     expect(client.lines.text).not.toContain('SECRET');
+  });
+
+  it('unknown types are told apart by their first 100 characters', async () => {
+    const gateway = await HostileGateway.start();
+    const client = startClient(gateway.url);
+    await eventually('READY', () => client.shard.connected);
+    for (const end of ['a', 'b']) gateway.dispatch(`${'T'.repeat(99)}${end}`, {});
+    for (const end of ['a', 'b']) gateway.dispatch(`${'U'.repeat(100)}${end}`, {});
+    await eventually('all', () => client.counted.eventsUnknown === 4);
+    expect(client.lines.lines.filter(({ msg }) => /cannot read/.test(msg))).toHaveLength(3);
   });
 
   it('20,000 unknown types and names of a megabyte are logged within bounds', async () => {
