@@ -59,7 +59,7 @@ export async function runTask(config: Config, name: string, { log, hide }: Redac
     // Shorter than a standby's delay, so that the owner is back before it.
     longestPauseMs: () => (keeper?.role === 'owner' ? OWNER_PAUSE_MS : BROKER_PAUSE_MS),
   });
-  const information = new GatewayInformation(config.discord.apiUrl, token, log);
+  const information = new GatewayInformation({ apiUrl: config.discord.apiUrl, ...{ token, metrics, log } });
   const gate = new IdentifyGate(information, new QueueMutex(leaseConnection, identifyQueue, log), log);
   const publisher = new Publisher(
     connection,

@@ -35,6 +35,11 @@ export const METRICS = {
     'GatewayGapsInHandOver',
     'Of these: sessions alive at their hand-over, and then refused',
   ),
+  addressesRefused: counter(
+    'gateway_addresses_refused_total',
+    'GatewayAddressesRefused',
+    "Addresses of the gateway that may not have the bot's token",
+  ),
   identifies: counter('identifies_total', 'Identifies', 'IDENTIFYs sent'),
   resumes: counter('resumes_total', 'Resumes', 'RESUMEs sent'),
   leaseCommits: counter('lease_commits_total', 'LeaseCommits', 'Group records stored'),
@@ -69,6 +74,12 @@ export const METRICS = {
     'IdentifiesRemaining',
     'Count',
     "IDENTIFYs left of Discord's daily budget",
+  ),
+  invalidRequests: gauge(
+    'discord_invalid_requests',
+    'DiscordInvalidRequests',
+    'Count',
+    "Requests that Discord's REST refused with 401, 403 or 429 in the last 10 minutes; it bans at 10,000",
   ),
   brokerConnected: gauge('broker_connected', 'BrokerConnected', 'Count', '1 while the publishing channel is open'),
   brokerBlocked: gauge(
