@@ -44,7 +44,7 @@ export async function runTask(config: Config, name: string, { log, hide }: Redac
   const metrics = new Metrics();
   const stopping = new AbortController();
 
-  let shardCount: number | undefined;
+  let shardCount = config.discord.shardCount === 'auto' ? undefined : config.discord.shardCount;
   let keeper: LeaseKeeper<ChannelModel> | undefined;
 
   // Two connections: a broker in memory alarm blocks those that publish much, and the lease must not wait for them.
@@ -107,7 +107,14 @@ export async function runTask(config: Config, name: string, { log, hide }: Redac
         receivedSequence: session.resumeState === undefined ? undefined : session.watermark.received,
       })),
       receiving: ingestor.receiving,
-      discordProblems: [token.problem, information.problem, gate.closed].filter((problem) => problem !== undefined),
+      discordProblems: [
+        token.problem,
+        information.problem,
+        gate.closed,
+        shardCount === undefined
+          ? `waits for Discord to recommend a number of shards (${ENV.shardCount} is auto)`
+          : undefined,
+      ].filter((problem) => problem !== undefined),
       discord: {
         tokenMissing: token.missing,
         restLimited: information.limited,
@@ -170,7 +177,7 @@ export async function runTask(config: Config, name: string, { log, hide }: Redac
   // Before the lease, so that a standby has everything when its turn comes: the token is read and accepted,
   // Discord's address is known. Discord may be away, which is no reason to wait.
   const fetched = information.fetch(stopping.signal).catch(() => undefined);
-  shardCount = config.discord.shardCount === 'auto' ? (await fetched)?.shards : config.discord.shardCount;
+  shardCount ??= (await fetched)?.shards;
   if (shardCount !== undefined && !stopping.signal.aborted) {
     const channels = { exchange: EXCHANGES.leases, queueArguments: LEASE_QUEUE_ARGUMENTS, log };
     keeper = new LeaseKeeper({
