@@ -1,9 +1,9 @@
 // One task: constructs everything, takes the snapshots for health and metrics, and drains when the process is asked to
 // end. Only it constructs.
 
-import { readFile } from 'node:fs/promises';
 import { getHeapStatistics } from 'node:v8';
 import type { ChannelModel } from 'amqplib';
+import { readCertificateAuthority } from './amqp/certificate-authority.ts';
 import { ChannelSet } from './amqp/channel-set.ts';
 import { BrokerConnection } from './amqp/connection.ts';
 import { QueueDepths } from './amqp/queue-depths.ts';
@@ -40,7 +40,11 @@ export async function runTask(config: Config, name: string, { log, hide }: Redac
   const parseLogin = config.production ? parseTlsLogin : parseBrokerLogin;
   const login = credential(config.broker.login, parseLogin, hide);
   const token = new BotToken(credential(config.discord.token, parseToken, hide), log);
-  const ca = config.broker.caFile === undefined ? undefined : await readCa(config.broker.caFile);
+  const { caFile } = config.broker;
+  if (caFile !== undefined)
+    await readCertificateAuthority(caFile).catch((error) => {
+      throw new ConfigError([errorMessage(error)]);
+    });
   const metrics = new Metrics();
   const stopping = new AbortController();
 
@@ -50,12 +54,12 @@ export async function runTask(config: Config, name: string, { log, hide }: Redac
   // Two connections: a broker in memory alarm blocks those that publish much, and the lease must not wait for them.
   const connection = new BrokerConnection({
     name: `${name} publisher`,
-    ...{ login, ca, log },
+    ...{ login, caFile, log },
     longestPauseMs: () => BROKER_PAUSE_MS,
   });
   const leaseConnection = new BrokerConnection({
     name: `${name} lease`,
-    ...{ login, ca, log },
+    ...{ login, caFile, log },
     // Shorter than a standby's delay, so that the owner is back before it.
     longestPauseMs: () => (keeper?.role === 'owner' ? OWNER_PAUSE_MS : BROKER_PAUSE_MS),
   });
@@ -196,12 +200,4 @@ export async function runTask(config: Config, name: string, { log, hide }: Redac
 
 function print(lines: readonly string[]): void {
   for (const line of lines) process.stdout.write(`${line}\n`);
-}
-
-async function readCa(file: string): Promise<string> {
-  try {
-    return await readFile(file, 'utf8');
-  } catch (error) {
-    throw new ConfigError([`${ENV.rabbitmqCaFile}: expected a readable PEM file, got ${errorMessage(error)}`]);
-  }
 }

@@ -1,7 +1,6 @@
 // A connection that is opened again after each loss, with the real broker and with peers that are no broker.
 
 import { once } from 'node:events';
-import { readFile } from 'node:fs/promises';
 import { type AddressInfo, createServer } from 'node:net';
 import type { ChannelModel } from 'amqplib';
 import { afterEach, beforeEach, describe, expect, it, onTestFinished, vi } from 'vitest';
@@ -102,9 +101,8 @@ describe("the broker's reason is logged", () => {
 
   it.each(['plain', 'TLS'])('when the user has its connections already: %s', async (way) => {
     await none('connections');
-    const { caFile = '' } = sharedBroker();
     const connection = connectionOf({
-      ...(way === 'TLS' && { login: overTls(user.url), ca: await readFile(caFile, 'utf8') }),
+      ...(way === 'TLS' && { login: overTls(user.url), caFile: sharedBroker().caFile }),
     });
     expect(await reasonOf(connection, 'cannot connect to the broker')).toBe(
       `the broker refuses the connection: 530 NOT_ALLOWED - connection refused for user '${user.username}': user connection limit (0) is reached`,
