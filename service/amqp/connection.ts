@@ -71,6 +71,8 @@ export class BrokerConnection extends EventEmitter<Events> {
   #blocked = false;
   #opened = 0;
   #lastTurnAt = Date.now();
+  /** To which the last attempt went. */
+  #broker: string | undefined;
   /** When the login was last read again, by `performance.now()`. */
   #readAgainAt = Number.NEGATIVE_INFINITY;
 
@@ -126,8 +128,8 @@ export class BrokerConnection extends EventEmitter<Events> {
       } catch (err) {
         failures += 1;
         refused = /ACCESS.REFUSED/.test(errorMessage(err));
-        const { log, name } = this.#options;
-        if (!signal.aborted) log.error({ connection: name, failures, err }, 'cannot connect to the broker; retrying');
+        const details = { connection: this.#options.name, broker: this.#broker, failures, err };
+        if (!signal.aborted) this.#options.log.error(details, 'cannot connect to the broker; retrying');
       }
       if (await this.#hasNewLogin(refused, failures)) continue;
       // After a loss there is only a jitter; failures wait longer.
@@ -140,29 +142,26 @@ export class BrokerConnection extends EventEmitter<Events> {
   async #open(): Promise<ChannelModel> {
     const { name, caFile } = this.#options;
     const { tls, host, vhost, ...login } = await this.#options.login.read();
+    this.#broker = `${host}:${login.port}`;
     const ca = caFile === undefined ? undefined : await readCertificateAuthority(caFile);
-    try {
-      return await connectWithReason(
-        HANDSHAKE_DEADLINE_MS,
-        {
-          ...login,
-          protocol: tls ? 'amqps' : 'amqp',
-          hostname: host,
-          // amqplib decodes it, as if it stood in an address.
-          vhost: encodeURIComponent(vhost),
-          heartbeat: HEARTBEAT_SECONDS,
-          maxFrameSize: MOST_FRAME_BYTES,
-        },
-        {
-          noDelay: true,
-          clientProperties: { connection_name: name },
-          // In addition to the authorities that Node trusts.
-          ...(ca !== undefined && { ca: [...getCACertificates('default'), ca] }),
-        },
-      );
-    } catch (error) {
-      throw new Error(`the broker at ${host}:${login.port}: ${errorMessage(error)}`, { cause: error });
-    }
+    return await connectWithReason(
+      HANDSHAKE_DEADLINE_MS,
+      {
+        ...login,
+        protocol: tls ? 'amqps' : 'amqp',
+        hostname: host,
+        // amqplib decodes it, as if it stood in an address.
+        vhost: encodeURIComponent(vhost),
+        heartbeat: HEARTBEAT_SECONDS,
+        maxFrameSize: MOST_FRAME_BYTES,
+      },
+      {
+        noDelay: true,
+        clientProperties: { connection_name: name },
+        // In addition to the authorities that Node trusts.
+        ...(ca !== undefined && { ca: [...getCACertificates('default'), ca] }),
+      },
+    );
   }
 
   /** Resolves with the cause when this connection has ended, by `error` or `close`, whichever comes first. */

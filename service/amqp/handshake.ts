@@ -35,7 +35,8 @@ export async function connectWithReason(
     unsubscribe('net.client.socket', tap);
   }
   const late = setTimeout(() => {
-    for (const reader of readers) reader.abandon(`it did not finish the handshake within ${deadlineMs / 1_000} s`);
+    for (const reader of readers)
+      reader.abandon(`the broker did not finish the handshake within ${deadlineMs / 1_000} s`);
   }, deadlineMs);
   try {
     return await opening;
@@ -89,7 +90,8 @@ class HandshakeReader {
   /** @returns what belongs to the handshake; the rest stays in the socket */
   #take(chunk: Buffer): Buffer {
     this.#received = Buffer.concat([this.#received, chunk]);
-    if (this.#received.length > MOST_BYTES) this.abandon(`it sent more than ${MOST_BYTES / 1024} KiB in the handshake`);
+    if (this.#received.length > MOST_BYTES)
+      this.abandon(`the broker sent more than ${MOST_BYTES / 1024} KiB in the handshake`);
     const last = methodsIn(this.#received).find(({ id }) => id === CONNECTION_OPEN_OK);
     if (last === undefined) return chunk;
     this.#finished = true;
