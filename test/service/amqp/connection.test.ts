@@ -15,6 +15,8 @@ import { closedPort } from '../../support/fake-servers.ts';
 import { eventually, type LogLines, logLines } from '../../support/log-lines.ts';
 import { amqpPeer, close, frame, HEARTBEAT, handshakeThen, method, OPEN_OK, START, TUNE } from './amqp-peer.ts';
 
+vi.setConfig({ testTimeout: 30_000, hookTimeout: 15_000 });
+
 let lines: LogLines;
 const open: BrokerConnection[] = [];
 
@@ -23,8 +25,8 @@ beforeEach(() => {
 });
 
 afterEach(async () => {
-  await Promise.all(open.splice(0).map((connection) => connection.close()));
   vi.useRealTimers();
+  await Promise.all(open.splice(0).map((connection) => connection.close()));
 });
 
 function start(url: string, options: Partial<BrokerConnectionOptions> = {}): BrokerConnection {
