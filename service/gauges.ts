@@ -8,7 +8,7 @@ export function declareGauges(
   metrics: Metrics,
   snapshot: () => HealthSnapshot,
   queues: { readonly depths: ReadonlyMap<string, number> },
-  information: { readonly latest: { readonly shards: number } | undefined },
+  information: { readonly latest: { readonly shards: number } | undefined; readonly invalidRequests: number },
 ): void {
   const gauges: Record<GaugeName, (now: HealthSnapshot) => GaugeValue> = {
     outboxEvents: ({ outbox }) => outbox.events,
@@ -22,6 +22,7 @@ export function declareGauges(
     shardsUnderprovisioned: ({ shardCount = 0 }) => Math.max(0, (information.latest?.shards ?? 0) - shardCount),
     gatewayLatency: (now) => healthReport(now).checks.discord.latency ?? Number.NaN,
     identifiesRemaining: ({ identifies }) => identifies.remaining ?? Number.NaN,
+    invalidRequests: () => information.invalidRequests,
     brokerConnected: ({ broker }) => Number(broker.channelOpen),
     brokerBlocked: ({ broker }) => Number(broker.blocked),
     standby: ({ role }) => Number(role === 'standby'),

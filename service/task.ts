@@ -1,9 +1,9 @@
 // One task: constructs everything, takes the snapshots for health and metrics, and drains when the process is asked to
 // end. Only it constructs.
 
-import { readFile } from 'node:fs/promises';
 import { getHeapStatistics } from 'node:v8';
 import type { ChannelModel } from 'amqplib';
+import { readCertificateAuthority } from './amqp/certificate-authority.ts';
 import { ChannelSet } from './amqp/channel-set.ts';
 import { BrokerConnection } from './amqp/connection.ts';
 import { QueueDepths } from './amqp/queue-depths.ts';
@@ -40,26 +40,30 @@ export async function runTask(config: Config, name: string, { log, hide }: Redac
   const parseLogin = config.production ? parseTlsLogin : parseBrokerLogin;
   const login = credential(config.broker.login, parseLogin, hide);
   const token = new BotToken(credential(config.discord.token, parseToken, hide), log);
-  const ca = config.broker.caFile === undefined ? undefined : await readCa(config.broker.caFile);
+  const { caFile } = config.broker;
+  if (caFile !== undefined)
+    await readCertificateAuthority(caFile).catch((error) => {
+      throw new ConfigError([errorMessage(error)]);
+    });
   const metrics = new Metrics();
   const stopping = new AbortController();
 
-  let shardCount: number | undefined;
+  let shardCount = config.discord.shardCount === 'auto' ? undefined : config.discord.shardCount;
   let keeper: LeaseKeeper<ChannelModel> | undefined;
 
   // Two connections: a broker in memory alarm blocks those that publish much, and the lease must not wait for them.
   const connection = new BrokerConnection({
     name: `${name} publisher`,
-    ...{ login, ca, log },
+    ...{ login, caFile, log },
     longestPauseMs: () => BROKER_PAUSE_MS,
   });
   const leaseConnection = new BrokerConnection({
     name: `${name} lease`,
-    ...{ login, ca, log },
+    ...{ login, caFile, log },
     // Shorter than a standby's delay, so that the owner is back before it.
     longestPauseMs: () => (keeper?.role === 'owner' ? OWNER_PAUSE_MS : BROKER_PAUSE_MS),
   });
-  const information = new GatewayInformation(config.discord.apiUrl, token, log);
+  const information = new GatewayInformation({ apiUrl: config.discord.apiUrl, ...{ token, metrics, log } });
   const gate = new IdentifyGate(information, new QueueMutex(leaseConnection, identifyQueue, log), log);
   const publisher = new Publisher(
     connection,
@@ -107,7 +111,14 @@ export async function runTask(config: Config, name: string, { log, hide }: Redac
         receivedSequence: session.resumeState === undefined ? undefined : session.watermark.received,
       })),
       receiving: ingestor.receiving,
-      discordProblems: [token.problem, information.problem, gate.closed].filter((problem) => problem !== undefined),
+      discordProblems: [
+        token.problem,
+        information.problem,
+        gate.closed,
+        shardCount === undefined
+          ? `waits for Discord to recommend a number of shards (${ENV.shardCount} is auto)`
+          : undefined,
+      ].filter((problem) => problem !== undefined),
       discord: {
         tokenMissing: token.missing,
         restLimited: information.limited,
@@ -170,7 +181,7 @@ export async function runTask(config: Config, name: string, { log, hide }: Redac
   // Before the lease, so that a standby has everything when its turn comes: the token is read and accepted,
   // Discord's address is known. Discord may be away, which is no reason to wait.
   const fetched = information.fetch(stopping.signal).catch(() => undefined);
-  shardCount = config.discord.shardCount === 'auto' ? (await fetched)?.shards : config.discord.shardCount;
+  shardCount ??= (await fetched)?.shards;
   if (shardCount !== undefined && !stopping.signal.aborted) {
     const channels = { exchange: EXCHANGES.leases, queueArguments: LEASE_QUEUE_ARGUMENTS, log };
     keeper = new LeaseKeeper({
@@ -189,12 +200,4 @@ export async function runTask(config: Config, name: string, { log, hide }: Redac
 
 function print(lines: readonly string[]): void {
   for (const line of lines) process.stdout.write(`${line}\n`);
-}
-
-async function readCa(file: string): Promise<string> {
-  try {
-    return await readFile(file, 'utf8');
-  } catch (error) {
-    throw new ConfigError([`${ENV.rabbitmqCaFile}: expected a readable PEM file, got ${errorMessage(error)}`]);
-  }
 }

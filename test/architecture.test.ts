@@ -147,7 +147,7 @@ describe('the rooms of the service', () => {
   });
 
   it.each<[string, readonly string[]]>([
-    ['gateway', ['@discordjs/ws', '@discordjs/rest', 'discord-api-types', 'zod']],
+    ['gateway', ['@discordjs/ws', 'discord-api-types', 'zod']],
     ['events', ['discord-api-types', 'zod']],
     ['publisher', ['amqplib']],
     ['session', []],

@@ -85,6 +85,12 @@ export const METRICS = {
     'Count',
     "IDENTIFYs left of Discord's daily budget",
   ),
+  invalidRequests: gauge(
+    'discord_invalid_requests',
+    'DiscordInvalidRequests',
+    'Count',
+    "Requests that Discord's REST refused with 401, 403 or 429 in the last 10 minutes; it bans at 10,000",
+  ),
   brokerConnected: gauge('broker_connected', 'BrokerConnected', 'Count', '1 while the publishing channel is open'),
   brokerBlocked: gauge(
     'broker_blocked',

@@ -257,7 +257,7 @@ class Task {
   constructor(version: Version, settings: Settings) {
     this.#version = version;
     const snapshot = () => snapshotOf(this.#state ?? {}, { minute: this.#minute, owner: this.#owner, settings });
-    declareGauges(this.#metrics, snapshot, { depths: new Map() }, { latest: undefined });
+    declareGauges(this.#metrics, snapshot, { depths: new Map() }, { latest: undefined, invalidRequests: 0 });
   }
 
   report(minute: number, owner: boolean): string[] {

@@ -18,7 +18,7 @@ beforeEach(() => {
   depths = new Map(Object.entries({ interactions: 3, 'dead-letters': 0 }));
 });
 
-const declare = () => declareGauges(metrics, () => snapshot, { depths }, { latest: { shards: 5 } });
+const declare = () => declareGauges(metrics, () => snapshot, { depths }, { latest: { shards: 5 }, invalidRequests: 6 });
 const emf = () => metrics.emf('Ingestor', 'test', NOW).map((line) => JSON.parse(line));
 const unitsIn = (line: ReturnType<typeof JSON.parse>): Record<string, string> =>
   Object.fromEntries(
@@ -100,7 +100,13 @@ describe('the embedded metric format', () => {
     expect(emf()[0]).toMatchObject({
       ...{ OutboxEvents: 2, OutboxBytes: 1_024, OutboxUsed: 0.5 },
       ...{ ShardsAssigned: 3, ShardsConnected: 2, ShardsMissing: 1, ShardsWaiting: 1 },
-      ...{ ShardsConfigured: 2, ShardsUnderprovisioned: 3, GatewayLatency: 41, IdentifiesRemaining: 998 },
+      ...{
+        ShardsConfigured: 2,
+        ShardsUnderprovisioned: 3,
+        GatewayLatency: 41,
+        IdentifiesRemaining: 998,
+        DiscordInvalidRequests: 6,
+      },
       ...{ BrokerConnected: 1, BrokerBlocked: 1, Standby: 0, HeapUsed: 10, ResidentMemory: 200 * MIB },
     });
     snapshot = { ...HEALTHY, role: 'standby', shardCount: 6, broker: { ...HEALTHY.broker, channelOpen: false } };
