@@ -234,9 +234,12 @@ export class ManagementApi {
         `the broker at ${origin} failed at ${method} ${target} (HTTP ${status}): try again later`,
       );
     const failure = status >= 400 ? FAILURE.safeParse(jsonOf(answer)).data : undefined;
-    // Another server's 404 proves no absence.
-    if (status === 404 && mayBeMissing && failure?.error === 'Object Not Found') return undefined;
-    const reason = failure && this.#cleaned(failure.reason ?? failure.error, body);
+    if (status === 404 && mayBeMissing) {
+      if (failure?.error === 'Object Not Found') return undefined;
+      // Another server's proves no absence.
+      throw this.#unexpected(`${method} ${target}: HTTP ${status}`);
+    }
+    const reason = failure && this.#cleaned(failure.reason, body);
     // A wrong login is answered with `Login failed` or `Not_Authorized`, depending on the version.
     if (status === 401 && /^(login failed|not[_ ]authori[sz]ed)$/i.test(reason ?? 'login failed'))
       throw new ManagementApiError(
@@ -355,7 +358,7 @@ export interface JsonMessage {
 
 const targetOf = (path: ApiPath): string => `/api/${path.map(encodeURIComponent).join('/')}`;
 
-const FAILURE = z.object({ error: z.string(), reason: z.string().optional() });
+const FAILURE = z.object({ error: z.string(), reason: z.string() });
 
 function baseOf(address: string): URL {
   // Not quoted: there may be a password in it.

@@ -442,7 +442,9 @@ export class LeaseModel {
     const known = shardGroup.sessions.get(GROUP);
     const { sessionId = this.#ids, sequence = 1 } = known ?? {};
     const id = Number(sessionId);
-    if (lost.length > 0) this.#stored.clear();
+    // A word is of a task that was cut off, and is newer than what another began meanwhile without its sessions.
+    if (lost.length > 0 || (record !== undefined && record.commit === 0 && record !== EMPTY.record))
+      this.#stored.clear();
     if (known === undefined) this.#confirmed.set(id, 1);
     const confirmed = this.#confirmed.get(id) ?? 0;
     if (sequence > confirmed)
