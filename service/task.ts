@@ -28,6 +28,7 @@ import { LeaseKeeper } from './lease/lease-keeper.ts';
 import type { RedactedLog } from './log.ts';
 import { Metrics } from './metrics.ts';
 import { Publisher } from './publisher/publisher.ts';
+import { readOnce } from './read-once.ts';
 
 /** The broker's clients are few, and Discord keeps sessions for minutes only: a broker that is back is not to wait long. */
 const BROKER_PAUSE_MS = 5_000;
@@ -86,51 +87,58 @@ export async function runTask(config: Config, name: string, { log, hide }: Redac
   });
   const depths = new QueueDepths(connection, Object.values(QUEUES), log);
 
-  const snapshot = (): HealthSnapshot => {
-    const { count, bytes } = publisher.outbox;
-    const { heapUsed, heapTotal, rss } = process.memoryUsage();
-    const limits = information.latest?.session_start_limit;
-    return {
-      now: Date.now(),
-      environment: config.environment,
-      shardCount,
-      group: keeper?.group,
-      role: stopping.signal.aborted ? 'draining' : keeper?.role === 'owner' ? 'owner' : 'standby',
-      shards: ingestor.members.map(({ shard, session }) => ({
-        id: shard.id,
-        state: shard.state,
-        connected: shard.connected,
-        latencyMs: shard.latencyMs,
-        problem: shard.problem,
-        identifyingSince: shard.identifyingSince,
-        confirmedSequence: session.resumeState?.sequence,
-        receivedSequence: session.resumeState === undefined ? undefined : session.watermark.received,
-      })),
-      receiving: ingestor.receiving,
-      discordProblems: [token.problem, information.problem, gate.closed].filter((problem) => problem !== undefined),
-      discord: {
+  const snapshot = () =>
+    readOnce<HealthSnapshot>({
+      now: () => Date.now(),
+      environment: () => config.environment,
+      shardCount: () => shardCount,
+      group: () => keeper?.group,
+      role: () => (stopping.signal.aborted ? 'draining' : keeper?.role === 'owner' ? 'owner' : 'standby'),
+      shards: () =>
+        ingestor.members.map(({ shard, session }) => ({
+          id: shard.id,
+          state: shard.state,
+          connected: shard.connected,
+          latencyMs: shard.latencyMs,
+          problem: shard.problem,
+          identifyingSince: shard.identifyingSince,
+          confirmedSequence: session.resumeState?.sequence,
+          receivedSequence: session.resumeState === undefined ? undefined : session.watermark.received,
+        })),
+      receiving: () => ingestor.receiving,
+      discordProblems: () =>
+        [token.problem, information.problem, gate.closed].filter((problem) => problem !== undefined),
+      discord: () => ({
         tokenMissing: token.missing,
         restLimited: information.limited,
         identifyClosed: gate.closed !== undefined,
-        maxConcurrency: limits?.max_concurrency ?? 1,
-      },
-      broker: {
+        maxConcurrency: information.latest?.session_start_limit?.max_concurrency ?? 1,
+      }),
+      broker: () => ({
         connected: connection.connected && leaseConnection.connected,
         channelOpen: publisher.channelOpen,
         blocked: connection.blocked,
         publishCount: publisher.publishCount,
         errorCount: publisher.errorCount,
-        lastTurnAt: Math.min(connection.lastTurnAt, leaseConnection.lastTurnAt),
+      }),
+      outbox: () => {
+        const { count, bytes } = publisher.outbox;
+        return { events: count, bytes, usedPercent: 100 * fullness({ count, bytes }, config.outbox) };
       },
-      outbox: { events: count, bytes, usedPercent: 100 * fullness({ count, bytes }, config.outbox) },
-      identifies: { remaining: limits?.remaining, spentUntil: gate.spentUntil },
-      lease: keeper?.detail ?? {},
-      memory: { heapUsed, heapTotal, rss, heapLimit: getHeapStatistics().heap_size_limit },
-      memoryThreshold: config.memoryThreshold,
-    };
-  };
-  declareGauges(metrics, snapshot, depths, information);
-  const server = await listen(config.http, snapshot, metrics, log);
+      identifies: () => ({
+        remaining: information.latest?.session_start_limit?.remaining,
+        spentUntil: gate.spentUntil,
+      }),
+      lease: () => keeper?.detail ?? {},
+      memory: () => {
+        const { heapUsed, heapTotal, rss } = process.memoryUsage();
+        return { heapUsed, heapTotal, rss, heapLimit: getHeapStatistics().heap_size_limit };
+      },
+      memoryThreshold: () => config.memoryThreshold,
+    });
+  declareGauges(metrics, snapshot, depths, information, log);
+  const lastTurnAt = () => Math.min(connection.lastTurnAt, leaseConnection.lastTurnAt);
+  const server = await listen(config.http, { lastTurnAt, snapshot, metrics }, log);
   log.info({ port: server.port, host: config.http.host }, 'the ingestor is starting');
   const emf = setInterval(
     () => print(metrics.emf(config.metricsNamespace, config.environment)),

@@ -12,6 +12,7 @@ import type { GroupRecord } from '../../service/lease/group-record.ts';
 import { takeOver } from '../../service/lease/take-over.ts';
 import { type CounterName, Metrics } from '../../service/metrics.ts';
 import { ShardSession } from '../../service/session/session.ts';
+import { logLines } from '../support/log-lines.ts';
 import { synthesized } from '../support/synthesized.ts';
 import { type AlarmProperties, DataPoints, statesOf } from './cloudwatch.ts';
 
@@ -255,7 +256,7 @@ class Task {
   constructor(version: Version, settings: Settings) {
     this.#version = version;
     const snapshot = () => snapshotOf(this.#state ?? {}, { minute: this.#minute, owner: this.#owner, settings });
-    declareGauges(this.#metrics, snapshot, { depths: new Map() }, { latest: undefined });
+    declareGauges(this.#metrics, snapshot, { depths: new Map() }, { latest: undefined }, logLines().log);
   }
 
   report(minute: number, owner: boolean): string[] {
@@ -297,7 +298,7 @@ function snapshotOf(
     discord: { tokenMissing: false, restLimited: false, identifyClosed: false, maxConcurrency: 1, ...state.discord },
     broker: {
       ...{ connected: broker !== 'away', channelOpen: broker !== 'away', blocked: broker === 'blocked' },
-      ...{ publishCount: 0, errorCount: 0, lastTurnAt: now },
+      ...{ publishCount: 0, errorCount: 0 },
     },
     outbox: { events: 0, bytes: 0, usedPercent: 0 },
     identifies: { remaining: undefined, spentUntil: state.spentUntil },
