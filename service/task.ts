@@ -27,6 +27,7 @@ import { Ingestor } from './ingestor.ts';
 import { LeaseKeeper } from './lease/lease-keeper.ts';
 import type { RedactedLog } from './log.ts';
 import { Metrics } from './metrics.ts';
+import type { Output } from './output.ts';
 import { Publisher } from './publisher/publisher.ts';
 import { readOnce } from './read-once.ts';
 
@@ -37,7 +38,12 @@ const OWNER_PAUSE_MS = 1_500;
 const RELEASE_SECONDS = 10;
 
 /** @param name unique to this process @returns the exit code, when the task has drained @throws ConfigError */
-export async function runTask(config: Config, name: string, { log, hide }: RedactedLog): Promise<number> {
+export async function runTask(
+  config: Config,
+  name: string,
+  { log, hide }: RedactedLog,
+  output: Output,
+): Promise<number> {
   const parseLogin = config.production ? parseTlsLogin : parseBrokerLogin;
   const login = credential(config.broker.login, parseLogin, hide);
   const token = new BotToken(credential(config.discord.token, parseToken, hide), log);
@@ -141,15 +147,15 @@ export async function runTask(config: Config, name: string, { log, hide }: Redac
   const server = await listen(config.http, { lastTurnAt, snapshot, metrics }, log);
   log.info({ port: server.port, host: config.http.host }, 'the ingestor is starting');
   const emf = setInterval(
-    () => print(metrics.emf(config.metricsNamespace, config.environment)),
+    () => print(output, metrics.emf(config.metricsNamespace, config.environment)),
     METRICS_PERIOD_SECONDS * 1_000,
   );
 
   const drained = Promise.withResolvers<number>();
-  const drain = async (signal: NodeJS.Signals) => {
+  const drain = async (why: object, exitCode: number) => {
     if (stopping.signal.aborted) return;
     stopping.abort();
-    log.info({ signal }, 'draining: no more events are received, and what is received is confirmed');
+    log.info(why, 'draining: no more events are received, and what is received is confirmed');
     const deadline = AbortSignal.timeout((DRAIN_DEADLINE_SECONDS - RELEASE_SECONDS) * 1_000);
     // First of all, so that a standby that drains does not become an owner meanwhile.
     await keeper?.retire();
@@ -165,9 +171,17 @@ export async function runTask(config: Config, name: string, { log, hide }: Redac
     await Promise.all([connection.close(), leaseConnection.close(), server.close()]);
     if (left > 0) log.error({ events: left }, 'not everything was confirmed in time: the next owner has it replayed');
     else log.info('drained');
-    drained.resolve(left > 0 ? 1 : 0);
+    drained.resolve(left > 0 ? 1 : exitCode);
   };
-  for (const signal of ['SIGTERM', 'SIGINT'] as const) process.on(signal, () => void drain(signal));
+  const end = (why: object, exitCode: number): void => {
+    drain(why, exitCode).catch((err: unknown) => {
+      log.error({ err }, 'a defect in the drain: the next owner has replayed what is not confirmed');
+      drained.resolve(1);
+    });
+  };
+  for (const signal of ['SIGTERM', 'SIGINT'] as const) process.on(signal, () => end({ signal }, 0));
+  // Nothing that it does would be reported. Its successor has an output of its own.
+  void output.gone.then((err) => end({ err }, 1));
 
   for (const each of [connection, leaseConnection])
     each.on('open', () => {
@@ -191,12 +205,12 @@ export async function runTask(config: Config, name: string, { log, hide }: Redac
     keeper.start();
   }
   const code = await drained.promise;
-  print(metrics.lastEmf(config.metricsNamespace, config.environment));
+  print(output, metrics.lastEmf(config.metricsNamespace, config.environment));
   return code;
 }
 
-function print(lines: readonly string[]): void {
-  for (const line of lines) process.stdout.write(`${line}\n`);
+function print(output: Output, lines: readonly string[]): void {
+  for (const line of lines) output.write(`${line}\n`);
 }
 
 async function readCa(file: string): Promise<string> {
