@@ -78,6 +78,7 @@ export async function runTask(
       },
       flowing: () => ingestor.applyBackpressure(),
       refused: () => metrics.add('publishErrors'),
+      dropped: () => metrics.add('messagesDropped'),
       returned: () => metrics.add('eventsReturned'),
     },
     log,
