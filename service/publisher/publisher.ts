@@ -297,6 +297,8 @@ export class Publisher {
 
   #nacked(open: OpenChannel, tag: number, multiple: boolean): void {
     const refused = open.confirms.answered(tag, multiple);
+    // Of a message that was never written, or was answered before.
+    if (refused.length === 0) return;
     this.#errorCount += refused.length;
     for (const _ of refused) this.#listener.refused();
     if (!open.holding) {

@@ -167,6 +167,7 @@ const SITUATIONS: Readonly<Record<string, Situation>> = {
   'The broker refuses messages in two minutes, and then takes them': {
     fresh: (minute) => (minute < ALONE || minute >= ALONE + 2 ? {} : { counted: { publishErrors: 50 } }),
   },
+  'Events that are larger than the broker takes': { fresh: since(START, { counted: { messagesDropped: 5 } }) },
   'No queue takes what the new tasks publish': { fresh: (minute) => once(minute, ALONE + 3, { eventsReturned: 1 }) },
   'The new tasks are refused a session that was alive, or cannot read its record': {
     fresh: losing({ storedAt: TAKEN_OVER_AT - 2_000 }),

@@ -1,5 +1,6 @@
 // Whether the task is healthy, and whether it is live: asked over real HTTP, with the reason of every answer.
 
+import { createHash } from 'node:crypto';
 import { once } from 'node:events';
 import { connect } from 'node:net';
 import { afterEach, beforeEach, describe, expect, it } from 'vitest';
@@ -273,6 +274,47 @@ describe('the status page', () => {
     ['Outbox|✘|2 events not confirmed (0.5 % full): not receiving until it is half empty|', { receiving: false }],
     ['IDENTIFYs left today||none until 2026-11-23T22:00:00', { identifies: { remaining: 0, spentUntil: NOW } }],
   ])('shows %s', (row, fields) => expect(rows(page(fields)).join('\n')).toContain(row));
+
+  it('has no markup but its own, whatever a value is', () => {
+    const evil = '<img src=x onerror=alert(1)>"\'`&';
+    const everywhere = (value: unknown): unknown => {
+      if (typeof value === 'string') return evil;
+      if (typeof value !== 'object' || value === null) return value;
+      if (Array.isArray(value)) return value.map(everywhere);
+      return Object.fromEntries(Object.entries(value).map(([name, each]) => [name, everywhere(each)]));
+    };
+    const report = healthReport({
+      ...HEALTHY,
+      discordProblems: ['x'],
+      lease: { [evil]: evil },
+      shards: [FAILED, SHARD],
+    });
+    // Numbers came from outside too, and were cast.
+    const [shard] = report.shards;
+    const cast = { ...shard, id: evil, confirmed: evil, received: evil, latency: evil };
+    for (const each of [report, { ...report, role: 'standby' }, { ...report, shards: [cast] }]) {
+      const evilReport = { ...(everywhere(each) as HealthReport), lease: { [evil]: evil } };
+      evilReport.shards.push(cast as never);
+      const html = statusPage({
+        ...evilReport,
+        identifies: { remaining: evil as never, spentUntil: null },
+        shard: { ...report.shard, count: evil as never, group: evil as never, connected: evil as never },
+        checks: { ...evilReport.checks, rabbitmq: { ...report.checks.rabbitmq, publishCount: evil as never } },
+      });
+      expect(html).not.toContain('<img');
+      expect(html.match(/&#60;img/g)?.length).toBeGreaterThan(8);
+      expect(new Set([...html.matchAll(/<([a-z]\w*)/g)].map(([, tag]) => tag))).not.toContain('img');
+      // No value ends an attribute either.
+      expect(html).not.toContain('onerror=alert(1)>"');
+    }
+  });
+
+  it('has its style in the policy, by its hash', async () => {
+    const response = await ask(PATHS.root, { headers: { accept: 'text/html' } });
+    const [, style = ''] = /<style>([\s\S]*)<\/style>/.exec(await response.text()) ?? [];
+    const hash = createHash('sha256').update(style).digest('base64');
+    expect(response.headers.get('content-security-policy')).toContain(`style-src 'sha256-${hash}'`);
+  });
 
   it('marks what is wrong, and escapes every text', () => {
     const html = page({ shards: [{ ...FAILED, problem: '<b>"&' }], group: 3 });
