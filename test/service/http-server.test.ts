@@ -3,7 +3,7 @@
 
 import { once } from 'node:events';
 import { createServer } from 'node:http';
-import { type AddressInfo, connect, type Socket } from 'node:net';
+import { type AddressInfo, connect, Socket } from 'node:net';
 import { hostname } from 'node:os';
 import { setTimeout as sleep } from 'node:timers/promises';
 import fc from 'fast-check';
@@ -70,6 +70,7 @@ describe('a connection carries one request', () => {
   it.each<[string, number, string | Buffer]>([
     ['HTTP/1.0, without a host', 200, 'GET /live HTTP/1.0\r\n\r\n'],
     ['HTTP/1.0 that asks to keep the connection', 200, 'GET /live HTTP/1.0\r\nConnection: keep-alive\r\n\r\n'],
+    ['empty lines before it', 200, `\r\n\r\n\n${get(PATHS.live)}`],
     ['HTTP/1.1 without a host', 400, 'GET /live HTTP/1.1\r\n\r\n'],
     [
       'a body that is announced and does not come',
@@ -137,6 +138,16 @@ describe('connections', () => {
     expect(await live()).toBe(200);
     await eventually('the oldest are closed', () => closed >= 51);
     expect([closed, held[0]?.destroyed, held.at(-1)?.destroyed]).toEqual([51, true, false]);
+  });
+
+  it('that come in one moment are as few', async () => {
+    const { close, server: listener } = guarded(createServer(), { connections: 5, longestMs: 9_999 });
+    listener.listen(0, '127.0.0.1');
+    await once(listener, 'listening');
+    const burst = Array.from({ length: 20 }, () => new Socket());
+    for (const socket of burst) listener.emit('connection', socket);
+    expect(burst.map(({ destroyed }) => destroyed)).toEqual([...Array(15).fill(true), ...Array(5).fill(false)]);
+    await close();
   });
 
   it.each<[string, string, (socket: Socket) => void]>([
