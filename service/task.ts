@@ -27,7 +27,9 @@ import { Ingestor } from './ingestor.ts';
 import { LeaseKeeper } from './lease/lease-keeper.ts';
 import type { RedactedLog } from './log.ts';
 import { Metrics } from './metrics.ts';
+import type { Output } from './output.ts';
 import { Publisher } from './publisher/publisher.ts';
+import { readOnce } from './read-once.ts';
 
 /** The broker's clients are few, and Discord keeps sessions for minutes only: a broker that is back is not to wait long. */
 const BROKER_PAUSE_MS = 5_000;
@@ -36,7 +38,12 @@ const OWNER_PAUSE_MS = 1_500;
 const RELEASE_SECONDS = 10;
 
 /** @param name unique to this process @returns the exit code, when the task has drained @throws ConfigError */
-export async function runTask(config: Config, name: string, { log, hide }: RedactedLog): Promise<number> {
+export async function runTask(
+  config: Config,
+  name: string,
+  { log, hide }: RedactedLog,
+  output: Output,
+): Promise<number> {
   const parseLogin = config.production ? parseTlsLogin : parseBrokerLogin;
   const login = credential(config.broker.login, parseLogin, hide);
   const token = new BotToken(credential(config.discord.token, parseToken, hide), log);
@@ -75,6 +82,7 @@ export async function runTask(config: Config, name: string, { log, hide }: Redac
       },
       flowing: () => ingestor.applyBackpressure(),
       refused: () => metrics.add('publishErrors'),
+      dropped: () => metrics.add('messagesDropped'),
       returned: () => metrics.add('eventsReturned'),
     },
     log,
@@ -90,69 +98,76 @@ export async function runTask(config: Config, name: string, { log, hide }: Redac
   });
   const depths = new QueueDepths(connection, Object.values(QUEUES), log);
 
-  const snapshot = (): HealthSnapshot => {
-    const { count, bytes } = publisher.outbox;
-    const { heapUsed, heapTotal, rss } = process.memoryUsage();
-    const limits = information.latest?.session_start_limit;
-    return {
-      now: Date.now(),
-      environment: config.environment,
-      shardCount,
-      group: keeper?.group,
-      role: stopping.signal.aborted ? 'draining' : keeper?.role === 'owner' ? 'owner' : 'standby',
-      shards: ingestor.members.map(({ shard, session }) => ({
-        id: shard.id,
-        state: shard.state,
-        connected: shard.connected,
-        latencyMs: shard.latencyMs,
-        problem: shard.problem,
-        identifyingSince: shard.identifyingSince,
-        confirmedSequence: session.resumeState?.sequence,
-        receivedSequence: session.resumeState === undefined ? undefined : session.watermark.received,
-      })),
-      receiving: ingestor.receiving,
-      discordProblems: [
-        token.problem,
-        information.problem,
-        gate.closed,
-        shardCount === undefined
-          ? `waits for Discord to recommend a number of shards (${ENV.shardCount} is auto)`
-          : undefined,
-      ].filter((problem) => problem !== undefined),
-      discord: {
+  const snapshot = () =>
+    readOnce<HealthSnapshot>({
+      now: () => Date.now(),
+      environment: () => config.environment,
+      shardCount: () => shardCount,
+      group: () => keeper?.group,
+      role: () => (stopping.signal.aborted ? 'draining' : keeper?.role === 'owner' ? 'owner' : 'standby'),
+      shards: () =>
+        ingestor.members.map(({ shard, session }) => ({
+          id: shard.id,
+          state: shard.state,
+          connected: shard.connected,
+          latencyMs: shard.latencyMs,
+          problem: shard.problem,
+          identifyingSince: shard.identifyingSince,
+          confirmedSequence: session.resumeState?.sequence,
+          receivedSequence: session.resumeState === undefined ? undefined : session.watermark.received,
+        })),
+      receiving: () => ingestor.receiving,
+      discordProblems: () =>
+        [
+          token.problem,
+          information.problem,
+          gate.closed,
+          shardCount === undefined
+            ? `waits for Discord to recommend a number of shards (${ENV.shardCount} is auto)`
+            : undefined,
+        ].filter((problem) => problem !== undefined),
+      discord: () => ({
         tokenMissing: token.missing,
         restLimited: information.limited,
         identifyClosed: gate.closed !== undefined,
-        maxConcurrency: limits?.max_concurrency ?? 1,
-      },
-      broker: {
+        maxConcurrency: information.latest?.session_start_limit?.max_concurrency ?? 1,
+      }),
+      broker: () => ({
         connected: connection.connected && leaseConnection.connected,
         channelOpen: publisher.channelOpen,
         blocked: connection.blocked,
         publishCount: publisher.publishCount,
         errorCount: publisher.errorCount,
-        lastTurnAt: Math.min(connection.lastTurnAt, leaseConnection.lastTurnAt),
+      }),
+      outbox: () => {
+        const { count, bytes } = publisher.outbox;
+        return { events: count, bytes, usedPercent: 100 * fullness({ count, bytes }, config.outbox) };
       },
-      outbox: { events: count, bytes, usedPercent: 100 * fullness({ count, bytes }, config.outbox) },
-      identifies: { remaining: limits?.remaining, spentUntil: gate.spentUntil },
-      lease: keeper?.detail ?? {},
-      memory: { heapUsed, heapTotal, rss, heapLimit: getHeapStatistics().heap_size_limit },
-      memoryThreshold: config.memoryThreshold,
-    };
-  };
-  declareGauges(metrics, snapshot, depths, information);
-  const server = await listen(config.http, snapshot, metrics, log);
+      identifies: () => ({
+        remaining: information.latest?.session_start_limit?.remaining,
+        spentUntil: gate.spentUntil,
+      }),
+      lease: () => keeper?.detail ?? {},
+      memory: () => {
+        const { heapUsed, heapTotal, rss } = process.memoryUsage();
+        return { heapUsed, heapTotal, rss, heapLimit: getHeapStatistics().heap_size_limit };
+      },
+      memoryThreshold: () => config.memoryThreshold,
+    });
+  declareGauges(metrics, snapshot, depths, information, log);
+  const lastTurnAt = () => Math.min(connection.lastTurnAt, leaseConnection.lastTurnAt);
+  const server = await listen(config.http, { lastTurnAt, snapshot, metrics }, log);
   log.info({ port: server.port, host: config.http.host }, 'the ingestor is starting');
   const emf = setInterval(
-    () => print(metrics.emf(config.metricsNamespace, config.environment)),
+    () => print(output, metrics.emf(config.metricsNamespace, config.environment)),
     METRICS_PERIOD_SECONDS * 1_000,
   );
 
   const drained = Promise.withResolvers<number>();
-  const drain = async (signal: NodeJS.Signals) => {
+  const drain = async (why: object, exitCode: number) => {
     if (stopping.signal.aborted) return;
     stopping.abort();
-    log.info({ signal }, 'draining: no more events are received, and what is received is confirmed');
+    log.info(why, 'draining: no more events are received, and what is received is confirmed');
     const deadline = AbortSignal.timeout((DRAIN_DEADLINE_SECONDS - RELEASE_SECONDS) * 1_000);
     // First of all, so that a standby that drains does not become an owner meanwhile.
     await keeper?.retire();
@@ -168,9 +183,17 @@ export async function runTask(config: Config, name: string, { log, hide }: Redac
     await Promise.all([connection.close(), leaseConnection.close(), server.close()]);
     if (left > 0) log.error({ events: left }, 'not everything was confirmed in time: the next owner has it replayed');
     else log.info('drained');
-    drained.resolve(left > 0 ? 1 : 0);
+    drained.resolve(left > 0 ? 1 : exitCode);
   };
-  for (const signal of ['SIGTERM', 'SIGINT'] as const) process.on(signal, () => void drain(signal));
+  const end = (why: object, exitCode: number): void => {
+    drain(why, exitCode).catch((err: unknown) => {
+      log.error({ err }, 'a defect in the drain: the next owner has replayed what is not confirmed');
+      drained.resolve(1);
+    });
+  };
+  for (const signal of ['SIGTERM', 'SIGINT'] as const) process.on(signal, () => end({ signal }, 0));
+  // Nothing that it does would be reported. Its successor has an output of its own.
+  void output.gone.then((err) => end({ err }, 1));
 
   for (const each of [connection, leaseConnection])
     each.on('open', () => {
@@ -194,10 +217,10 @@ export async function runTask(config: Config, name: string, { log, hide }: Redac
     keeper.start();
   }
   const code = await drained.promise;
-  print(metrics.lastEmf(config.metricsNamespace, config.environment));
+  print(output, metrics.lastEmf(config.metricsNamespace, config.environment));
   return code;
 }
 
-function print(lines: readonly string[]): void {
-  for (const line of lines) process.stdout.write(`${line}\n`);
+function print(output: Output, lines: readonly string[]): void {
+  for (const line of lines) output.write(`${line}\n`);
 }
