@@ -85,7 +85,7 @@ function pauseMs(answer: RestAnswer, now: number): number {
 /** Seconds, or an HTTP date. https://www.rfc-editor.org/rfc/rfc9110#field.retry-after */
 function millisecondsOf(retryAfter: string, now: number): number {
   if (/^\d+(\.\d+)?$/.test(retryAfter)) return 1_000 * Number(retryAfter);
-  const date = /^[a-z]{3,9},? /i.test(retryAfter) ? Date.parse(retryAfter) : Number.NaN;
+  const date = /^(mon|tue|wed|thu|fri|sat|sun)/i.test(retryAfter) ? Date.parse(retryAfter) : Number.NaN;
   return Number.isNaN(date) ? 0 : date - now;
 }
 

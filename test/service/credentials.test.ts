@@ -1,8 +1,9 @@
 // Credentials from variables and from Secrets Manager: the real SDK against a fake with its protocol.
 
 import { once } from 'node:events';
+import { createServer as createHttpServer } from 'node:http';
 import { type AddressInfo, createServer } from 'node:net';
-import { afterEach, beforeEach, describe, expect, it, vi } from 'vitest';
+import { afterEach, beforeEach, describe, expect, it, onTestFinished, vi } from 'vitest';
 import { type SecretsManager, startSecretsManager } from '../../local/secrets-manager.ts';
 import { credential, parseBrokerLogin, parseTlsLogin, parseToken } from '../../service/credentials.ts';
 
@@ -94,6 +95,29 @@ describe('a value of a secret', () => {
     expect(await tokenOf(secrets.put('token', 'x')).read()).toBe('x');
     delete process.env.AWS_REGION;
     expect(await tokenOf(secrets.put('token', 'y')).read()).toBe('y');
+  });
+
+  it.each<[string, object, RegExp]>([
+    ['bytes alone', { SecretBinary: 'aHVudGVyMg==' }, /expected a text, got a binary value\. Put it in as a text/],
+    ['nothing', {}, /expected a text/],
+    ['a number', { SecretString: 5 }, /expected a text/],
+    ['more than Secrets Manager takes', { SecretString: 'x'.repeat(65_537) }, /at most 65536 characters, got 65537/],
+  ])('that is %s is refused in a sentence with its name', async (_, answer, sentence) => {
+    const server = createHttpServer((_request, response) => {
+      response.writeHead(200, { 'content-type': 'application/x-amz-json-1.1' }).end(JSON.stringify(answer));
+    });
+    server.listen(0, '127.0.0.1');
+    onTestFinished(() => {
+      server.closeAllConnections();
+      server.close();
+    });
+    await once(server, 'listening');
+    process.env.AWS_ENDPOINT_URL_SECRETS_MANAGER = `http://127.0.0.1:${(server.address() as AddressInfo).port}`;
+    const arn = secrets.put('token', 'x');
+    const refused = tokenOf(arn).read();
+    await expect(refused).rejects.toThrow(sentence);
+    await expect(refused).rejects.toThrow(arn);
+    await expect(refused).rejects.not.toThrow(/hunter2|aHVu/);
   });
 
   it('of a service that accepts and stays silent is an error after 15 s', async () => {

@@ -274,8 +274,8 @@ it('the certificate authority is read before each connection; without a usable o
   await failsWith(/^RABBITMQ_CA_FILE: expected a readable PEM file, got ENOENT/);
   await writeFile(caFile, '');
   await failsWith(/^RABBITMQ_CA_FILE: .*got no certificate in the 0 characters of .*given\.pem$/);
-  await writeFile(caFile, (await readFile(right, 'utf8')).replace(/[A-Z]{5}/, 'AAAAA'));
-  await failsWith(/^RABBITMQ_CA_FILE: /);
+  await writeFile(caFile, (await readFile(right, 'utf8')).replace(/\nMI[^\n]{5}/, '\nAAAAAAA'));
+  await failsWith(/^RABBITMQ_CA_FILE: expected a readable PEM file, got (?!no certificate|ENOENT)/);
   const other = await mkdtemp(join(tmpdir(), 'authority-'));
   onTestFinished(async () => await rm(other, { recursive: true }));
   await copyFile(await makeCertificates(other), caFile);

@@ -189,6 +189,7 @@ describe('a refusal', () => {
     ['another notation', '0x1000', MINUTE],
     ['a power', '1e9', MINUTE],
     ['a word', 'soon', MINUTE],
+    ['words that Node takes for a date', 'wait 9999', MINUTE],
     ['a date', 'Thu, 26 Nov 2026 00:10:00 GMT', 600_000],
     ['a date of the past', 'Thu, 26 Nov 2020 00:10:00 GMT', MINUTE],
     ['a date far away', 'Thu, 26 Nov 9999 00:10:00 GMT', 604_800_000],
