@@ -4,6 +4,7 @@
 // is around the sessions must be right, or the record cannot be read; of the sessions and gaps each stands for itself.
 
 import { z } from 'zod';
+import { FIRST_EPOCH } from '../contract/lease-record.ts';
 import { BOUNDS } from '../contract/limits.ts';
 import { errorMessage } from '../errors.ts';
 import type { LostSession } from '../lost-session.ts';
@@ -185,8 +186,9 @@ const quoted = (text: string): string => JSON.stringify(text.slice(0, 20));
 
 type Position = Pick<GroupRecord, 'epoch' | 'commit'>;
 
-/** Whether `a` was stored later than `b`. */
+/** Whether `a` was stored later than `b`. What no owner stored is newer than nothing. */
 export function isNewer(a: Position, b: Position): boolean {
+  if (a.epoch === FIRST_EPOCH) return false;
   return a.epoch === b.epoch ? a.commit > b.commit : isLater(a.epoch, b.epoch);
 }
 

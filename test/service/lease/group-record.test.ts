@@ -188,6 +188,8 @@ it('the empty record of a new group is read as one without sessions, and is the 
   expect(takeOver({ group: 0, shardLayout: { shardCount: 4, shardsPerTask: 4 }, record }).lost).toEqual([]);
   expect(isNewer(record, { epoch: 0, commit: 0 })).toBe(false);
   expect(isNewer(record, { epoch: 1, commit: 0 })).toBe(false);
+  expect(isNewer({ epoch: 0, commit: 17 }, { epoch: 0, commit: 0 })).toBe(false);
+  expect(isNewer({ epoch: 0, commit: 0 }, { epoch: 2 ** 31 + 1, commit: 0 })).toBe(false);
 });
 
 it.each(['"version"', '"later":%,"version"', '"joins"', '"sequence"'])('never overflows, however deep: %s', (name) => {

@@ -236,8 +236,11 @@ export class LeaseModel {
     if (content.kind !== 'record') return;
     this.#recorded = true;
     // A word that is left comes from a task that is no owner any more, and maybe long after its group was taken over.
-    const { sessions, commit } = content.record;
-    if (commit > 0) for (const { sessionId } of Object.values(sessions)) this.#stored.add(Number(sessionId));
+    const { sessions, commit, owner } = content.record;
+    const ids = Object.values(sessions).map(({ sessionId }) => Number(sessionId));
+    const sender = this.#living.find(({ name }) => name === owner);
+    const isGivenUp = (id: number) => sender !== undefined && sender.session?.id !== id;
+    if (commit > 0) for (const id of ids.filter((each) => !isGivenUp(each))) this.#stored.add(id);
     // Between queue and empty record the topology waits for nothing: no group begins, stores and is purged meanwhile.
     if (content !== EMPTY) this.#emptyDue &&= this.#records.length > 0;
   }
