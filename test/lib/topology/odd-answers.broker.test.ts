@@ -87,6 +87,15 @@ test.each(READS)('nothing is done when the answer to %s is odd', async (what) =>
   expect([await record(), await queues()]).toEqual(before);
 });
 
+test('nothing is done when the record is that of another vhost', async () => {
+  await applyTopology(own.api, own.topology(), { passwords: own.passwords });
+  const { value } = (await record()) ?? {};
+  const answer = JSON.stringify({ name: 'ingestor-topology.other', value });
+  expect(await failed(/^GET \/api\/global-parameters/, [200, answer], 2)).toContain(
+    'expected the one of this name, got another',
+  );
+});
+
 test.each(WRITES)('it is not done when the answer to %s is odd, and the next application continues', async (what) => {
   // 204 is what RabbitMQ answers.
   for (const answer of ANSWERS.filter(([status]) => status !== 204))

@@ -192,10 +192,13 @@ it('the group that a shard layout no longer has is reported, and an empty record
   await eventually('it is reported', () => one.lost.length === 2);
   expect(one.lost.map(({ shardId }) => shardId)).toEqual([1, 9]);
   // An older task, or something odd, gets nothing.
-  await sent(1, Buffer.from('{}'), { type: 'claim', headers: { 'x-started-at': 1 } });
   await sent(1, Buffer.from('{}'), { type: 'claim', headers: { 'x-started-at': 2 ** 52 } });
-  const ready = async () => (await broker.channel.checkQueue(leaseQueue(1))).messageCount;
-  await eventually('the claims are taken', async () => (await ready()) === 0);
+  await sent(1, Buffer.from('{}'), { type: 'claim', headers: { 'x-started-at': 1 } });
+  await eventually('the claims are taken', async () => {
+    const { messageCount, consumerCount } = await broker.channel.checkQueue(leaseQueue(1));
+    expect(consumerCount).toBe(1);
+    return messageCount === 0;
+  });
   const two = await task(layout);
   await eventually('the second group is back', () => two.keeper.group === 1 && two.happened.length > 0);
   expect([two.lost, two.keeper.detail.epoch]).toEqual([[], 5]);
