@@ -1,5 +1,5 @@
 // RabbitMQ's management API: parsed answers, a deadline for each call, and errors of one sentence without a password.
-// Nothing is retried here: the `kind` of an error says what may pass by itself. Deleting what is not there is success.
+// Nothing is retried here (but where an idle connection was just closed): the `kind` of an error says what may pass by itself. Deleting what is not there is success.
 // What is not answered as RabbitMQ answers is an error, and never an absence.
 // https://www.rabbitmq.com/docs/http-api-reference
 
@@ -273,6 +273,8 @@ export class ManagementApi {
       const [response] = (await once(request, 'response')) as [http.IncomingMessage];
       return { status: response.statusCode ?? 0, answer: await this.#text(response) };
     } catch (error) {
+      // The broker closed an idle connection in this moment: not the call failed, but its connection.
+      if (request.reusedSocket && isReset(error)) return await this.#exchange(method, target, body);
       throw error instanceof ManagementApiError ? error : this.#failure(error, signal.aborted);
     }
   }
@@ -339,6 +341,8 @@ export async function unlessRefused<T>(asked: Promise<T>, refused: (reason: stri
     return undefined;
   }
 }
+
+const isReset = (error: unknown): boolean => (error as NodeJS.ErrnoException).code === 'ECONNRESET';
 
 interface CallOptions {
   readonly body?: object;

@@ -129,6 +129,28 @@ describe('ends in one sentence of its kind:', () => {
   });
 });
 
+test('a connection that the broker closes while it is idle fails no call', async () => {
+  let calls = 0;
+  const server = createServer((request, response) => {
+    calls += 1;
+    // Closed in the moment of the second call on this connection.
+    if (calls === 2) request.socket.destroy();
+    else response.end('[]');
+  });
+  server.listen(0, '127.0.0.1');
+  await once(server, 'listening');
+  const url = `http://127.0.0.1:${(server.address() as AddressInfo).port}`;
+  const api = new ManagementApi({ username, password: SECRET, url });
+  for (let repeated = 0; repeated < 2; repeated += 1) expect(await api.list('users')).toEqual([]);
+  expect(calls).toBe(3);
+  calls = 1;
+  const other = new ManagementApi({ username, password: SECRET, url });
+  await expect(other.list('users')).rejects.toMatchObject({ kind: 'away' });
+  api.close();
+  other.close();
+  server.close();
+});
+
 test('an address that is none is refused at once, and not quoted: there may be a password in it', () => {
   const make = (url: string) => () => new ManagementApi({ url, username, password: SECRET });
   expect(make('user:secret')).toThrow(/^expected http:\/\/ or https:\/\/ of the management API, got user:\/\/$/);
