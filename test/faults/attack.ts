@@ -11,7 +11,6 @@ import type { FaultStage } from './fault.ts';
 
 /** What one answer led to. */
 export interface Observed {
-  readonly what: string;
   /** Sent so often. */
   readonly sent: number;
   /** Requests and attempts to connect in that time, of all shards. */
@@ -23,7 +22,10 @@ export interface Observed {
   readonly harm: readonly string[];
   /** The state of the attacked shard at the end; not `ready`: the report has a sentence about it. */
   readonly state: string | undefined;
+  /** Of any time in between. */
   readonly sentences: readonly string[];
+  /** Of the task that needed most. */
+  readonly mostResidentBytes: number;
   /** The longest time without an event of a shard that was not attacked. */
   readonly othersSilentMs: number;
 }
@@ -43,7 +45,7 @@ const provoke: Readonly<Record<string, (simulator: DiscordSimulator, shard: numb
 export async function attack(
   stage: FaultStage,
   shard: number,
-  { name, what, change }: HostileAnswer,
+  { name, change }: HostileAnswer,
   forMs: number,
 ): Promise<Observed> {
   const { simulator, reader } = stage;
@@ -68,24 +70,30 @@ export async function attack(
   for (const [each, hostile] of changes) simulator.changeAnswer(each, hostile);
   provoke[name]?.(simulator, shard);
   const until = Date.now() + forMs;
+  const tasks = stage.living;
+  const sentences = new Set<string>();
+  let mostResidentBytes = 0;
   let reports: readonly HealthReport[] = [];
   while (Date.now() < until) {
     await sleep(LOOK_EVERY_MS);
-    const looks = await Promise.all(stage.tasks.map(async (task) => await look(task, harm)));
+    const looks = await Promise.all(tasks.map(async (task) => await look(task, harm)));
     reports = looks.filter((report) => report !== undefined);
+    for (const { checks } of reports) {
+      for (const problem of checks.discord.problems ?? []) sentences.add(problem);
+      mostResidentBytes = Math.max(mostResidentBytes, checks.memory.rss);
+    }
   }
   for (const each of changes.keys()) simulator.changeAnswer(each);
   const owner = reports.find(({ role }) => role === 'owner');
   const others = [...reader.silences].filter(([id]) => id !== shard);
   return {
-    ...{ what, ...counted, harm: [...harm] },
+    ...{ ...counted, harm: [...harm] },
     identifies: simulator.count('identify') - identifies,
     resumes: simulator.count('resume') - resumes,
     state: owner?.shards.find(({ id }) => id === shard)?.state,
-    sentences: owner?.checks.discord.problems ?? [],
-    othersSilentMs: Math.max(
-      ...others.map(([, { lastAt, longestMs }]) => Math.max(longestMs, lastAt === 0 ? 0 : Date.now() - lastAt)),
-    ),
+    sentences: [...sentences],
+    mostResidentBytes,
+    othersSilentMs: Math.max(...others.map(([, { lastAt, longestMs }]) => Math.max(longestMs, Date.now() - lastAt))),
   };
 }
 

@@ -21,13 +21,15 @@ const SIMULATOR = { heartbeatIntervalMs: 2_000 };
 /** A shard that was not attacked is silent at most so long; the traffic is 50 events a second for each. */
 const MOST_SILENT_MS = 5_000;
 const EACH_MS = 4_000;
+/** A task in production has 1,024 MiB by default. */
+const MOST_RESIDENT_BYTES = 700 * 1_048_576;
 /** Discord's REST limits for a minute at least, when it does not say for how long. */
 const RECOVERED_WITHIN_MS = 120_000;
 
 /** What each answer may lead to, of an attacked shard, in `EACH_MS`. */
 const MOST = { rest: 4, connections: 5, identifies: 3, resumes: 5 };
 
-/** Each of them for a while, to one shard after the other; then right answers again. */
+/** Each of them for a while, each to another shard; then right answers again. */
 function hostile(
   answers: Iterable<HostileAnswer>,
   { gaps = 'any', recovered = true, ...fault }: HostileFault = {},
@@ -39,18 +41,17 @@ function hostile(
     mayViolate: /./,
     ...fault,
     async inject(stage) {
-      const played: Observed[] = [];
-      let shard = 0;
+      const tasks = stage.living;
+      const played: string[] = [];
       for (const answer of answers) {
         if (recovered) await stage.ready(undefined, RECOVERED_WITHIN_MS);
-        played.push(await attack(stage, shard, answer, EACH_MS));
-        shard = (shard + 1) % SHARDS;
+        played.push(answer.what);
+        judge(await attack(stage, played.length % SHARDS, answer, EACH_MS), played);
       }
-      const history = played.map(({ what }) => what).join('\n');
-      for (const each of played) judge(each, history);
       await stage.ready(undefined, RECOVERED_WITHIN_MS);
+      expect(stage.living, 'no task ended').toEqual(tasks);
       const secrets = [stage.simulator.token];
-      for (const { output } of stage.tasks) expect(badLines(output, secrets)).toEqual([]);
+      for (const { output } of tasks) expect(badLines(output, secrets)).toEqual([]);
     },
   };
 }
@@ -60,10 +61,15 @@ interface HostileFault extends Partial<Fault> {
   readonly recovered?: boolean;
 }
 
-function judge({ what, harm, othersSilentMs, state, sentences, ...tries }: Observed, history: string): void {
-  const about = `${what}\nafter\n${history}`;
+/** @param played up to this one, so that a failed test can name them */
+function judge(
+  { harm, othersSilentMs, mostResidentBytes, state, sentences, ...tries }: Observed,
+  played: readonly string[],
+): void {
+  const about = played.join('\n');
   expect(harm, about).toEqual([]);
   expect(othersSilentMs, about).toBeLessThan(MOST_SILENT_MS);
+  expect(mostResidentBytes, about).toBeLessThan(MOST_RESIDENT_BYTES);
   if (state !== 'ready') expect(sentences, about).not.toEqual([]);
   for (const [name, most] of Object.entries(MOST))
     expect(tries[name as keyof typeof MOST], `${name}: ${about}`).toBeLessThanOrEqual(most);
@@ -167,7 +173,7 @@ fullRun('another address in Get Gateway Bot, READY or the record gets neither th
         change('REST', 'its url', (answer) => ({ ...answer, body: { ...(answer.body as object), url } })),
         change('READY', 'its url', (ready) => ({ ...ready, d: { ...d(ready), resume_gateway_url: url } })),
       ];
-      for (const answer of named) judge(await attack(stage, 0, answer, EACH_MS), '');
+      for (const answer of named) judge(await attack(stage, 0, answer, EACH_MS), [answer.what]);
       await stage.ready();
       // READY's address is used by the next RESUME.
       await resumes(stage, SHARDS, () => simulator.dropConnections());
