@@ -31,6 +31,8 @@ export interface Observed {
 }
 
 const LOOK_EVERY_MS = 200;
+/** From the moment at which it is due: a shard may wait before it connects. */
+const FIRST_WITHIN_MS = 15_000;
 
 /** What makes Discord give this answer to a shard that is connected. */
 const provoke: Readonly<Record<string, (simulator: DiscordSimulator, shard: number) => void>> = {
@@ -41,7 +43,10 @@ const provoke: Readonly<Record<string, (simulator: DiscordSimulator, shard: numb
   RESUMED: (simulator, shard) => simulator.dropConnections(shard),
 };
 
-/** @param forMs so long this answer is given to the shard, whenever it is due */
+/**
+ * @param forMs so long this answer is given to the shard, whenever it is due, from the first time on. What READY said is
+ *   used by the next connection, so there is one
+ */
 export async function attack(
   stage: FaultStage,
   shard: number,
@@ -69,20 +74,27 @@ export async function attack(
   reader.resetSilences();
   for (const [each, hostile] of changes) simulator.changeAnswer(each, hostile);
   provoke[name]?.(simulator, shard);
-  const until = Date.now() + forMs;
   const tasks = stage.living;
   const sentences = new Set<string>();
   let mostResidentBytes = 0;
   let reports: readonly HealthReport[] = [];
-  while (Date.now() < until) {
-    await sleep(LOOK_EVERY_MS);
-    const looks = await Promise.all(tasks.map(async (task) => await look(task, harm)));
-    reports = looks.filter((report) => report !== undefined);
-    for (const { checks } of reports) {
-      for (const problem of checks.discord.problems ?? []) sentences.add(problem);
-      mostResidentBytes = Math.max(mostResidentBytes, checks.memory.rss);
+  const lookOn = async (whileTrue: () => boolean) => {
+    while (whileTrue() && tasks.some(({ ended }) => !ended)) {
+      await sleep(LOOK_EVERY_MS);
+      const looks = await Promise.all(tasks.map(async (task) => await look(task, harm)));
+      reports = looks.filter((report) => report !== undefined);
+      for (const { checks } of reports) {
+        for (const problem of checks.discord.problems ?? []) sentences.add(problem);
+        mostResidentBytes = Math.max(mostResidentBytes, checks.memory.rss);
+      }
     }
-  }
+  };
+  const startedAt = Date.now();
+  await lookOn(() => counted.sent === 0 && Date.now() < startedAt + FIRST_WITHIN_MS);
+  const firstAt = Date.now();
+  await lookOn(() => Date.now() < firstAt + forMs / 2);
+  if (name === 'READY') simulator.dropConnections(shard);
+  await lookOn(() => Date.now() < firstAt + forMs);
   for (const each of changes.keys()) simulator.changeAnswer(each);
   const owner = reports.find(({ role }) => role === 'owner');
   const others = [...reader.silences].filter(([id]) => id !== shard);
