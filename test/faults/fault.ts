@@ -74,8 +74,8 @@ async function run(stage: FaultStage, title: string, fault: Fault): Promise<void
     const report = process.env.FAULTS_REPORT;
     if (report) await appendFile(report, `${JSON.stringify({ fault: title, seed, ...verdict, gapMs })}\n`);
     const { repeated, violations } = verdict;
-    const gaps = fault.gaps === 'any' ? verdict.gaps : (fault.gaps ?? 0);
-    const exact = { lost: 0, unexpected: 0, disorders: 0, conflicts: 0, gaps };
+    const reported = fault.gaps === 'any' ? {} : { gaps: fault.gaps ?? 0, holes: 0 };
+    const exact = { lost: 0, unexpected: 0, disorders: 0, conflicts: 0, ...reported };
     expect(verdict, [...verdict.examples, ...violations].join('\n')).toMatchObject(exact);
     expect(verdict.due, 'the simulator sent something').toBeGreaterThan(300);
     expect(repeated).toBeLessThanOrEqual(fault.mostRepeats ?? Number.POSITIVE_INFINITY);
