@@ -45,6 +45,10 @@ export function verdictOf(simulator: DiscordSimulator | undefined, reader: Reade
   const unnamed = new Set(
     [...reader.gaps].flatMap(([sessionId, { shardId }]) => (ledger?.session(sessionId) === undefined ? [shardId] : [])),
   );
+  // Of a session whose READY did not arrive nobody knows the id: the gap of the one before it lasts until the next.
+  const lostShards = new Set([...reader.gaps.values()].map(({ shardId }) => shardId));
+  const isNeverStarted = ({ sessionId, shardId }: DueEvent) =>
+    !reader.sessions.has(sessionId) && lostShards.has(shardId) && newest.get(shardId) !== sessionId;
   const isRead = ({ sessionId, sequence }: DueEvent) => Boolean(reader.sessions.get(sessionId)?.ids[sequence]);
   const isAnnounced = ({ sessionId, shardId, sequence }: DueEvent) =>
     reader.holes.some((hole) => hole.sessionId === sessionId && hole.first <= sequence && sequence <= hole.last) ||
@@ -56,7 +60,7 @@ export function verdictOf(simulator: DiscordSimulator | undefined, reader: Reade
   for (const each of ledger?.due() ?? []) {
     if (until !== undefined && each.sequence > (until.get(each.sessionId) ?? 0)) continue;
     if (isRead(each)) due += 1;
-    else if (isAnnounced(each)) announced += 1;
+    else if (isAnnounced(each) || isNeverStarted(each)) announced += 1;
     else {
       due += 1;
       missing.push(each);
