@@ -1,7 +1,8 @@
 // Answers that Discord should never give, at random: the same seed gives the same ones. Each is for
 // `DiscordSimulator.changeAnswer`. Fields are missing, null, of another type or out of range; bodies and frames are of
 // another kind, cut, repeated, swapped or absent; connections are closed at any moment.
-// Texts are never replaced by other texts, because a client cannot know which one is right.
+// What a client cannot know to be wrong is left out: another text in the place of one, an empty object as the data of a
+// dispatch, a later sequence.
 
 import { Readable } from 'node:stream';
 import { GatewayOpcodes } from 'discord-api-types/v10';
@@ -111,7 +112,7 @@ const ANY_FRAME: readonly Kind[] = [
     return [`s is ${JSON.stringify(s)}`, (answer) => ({ ...answer, s })];
   },
   (random) => {
-    const by = random.pick([-2, -1, 1, 2, 5_000]);
+    const by = random.pick([-2, -1]);
     return [`s is off by ${by}`, (answer) => ({ ...answer, s: Number(answer.s) + by })];
   },
   () => ['swapped with the next', swapped()],
