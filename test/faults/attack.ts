@@ -71,12 +71,12 @@ export async function attack(
     changes.set(each, count(field, changes.get(each)));
   const [identifies, resumes] = [simulator.count('identify'), simulator.count('resume')];
   const harm = new Set<string>();
-  reader.resetSilences();
   for (const [each, hostile] of changes) simulator.changeAnswer(each, hostile);
   provoke[name]?.(simulator, shard);
   const tasks = stage.living;
   const sentences = new Set<string>();
-  let mostResidentBytes = 0;
+  let [mostResidentBytes, othersSilentMs] = [0, 0];
+  const startedAt = Date.now();
   let reports: readonly HealthReport[] = [];
   const lookOn = async (whileTrue: () => boolean) => {
     while (whileTrue() && tasks.some(({ ended }) => !ended)) {
@@ -87,9 +87,10 @@ export async function attack(
         for (const problem of checks.discord.problems ?? []) sentences.add(problem);
         mostResidentBytes = Math.max(mostResidentBytes, checks.memory.rss);
       }
+      for (const [id, { lastAt }] of reader.silences)
+        if (id !== shard) othersSilentMs = Math.max(othersSilentMs, Date.now() - Math.max(lastAt, startedAt));
     }
   };
-  const startedAt = Date.now();
   await lookOn(() => counted.sent === 0 && Date.now() < startedAt + FIRST_WITHIN_MS);
   const firstAt = Date.now();
   await lookOn(() => Date.now() < firstAt + forMs / 2);
@@ -97,7 +98,6 @@ export async function attack(
   await lookOn(() => Date.now() < firstAt + forMs);
   for (const each of changes.keys()) simulator.changeAnswer(each);
   const owner = reports.find(({ role }) => role === 'owner');
-  const others = [...reader.silences].filter(([id]) => id !== shard);
   return {
     ...{ ...counted, harm: [...harm] },
     identifies: simulator.count('identify') - identifies,
@@ -105,7 +105,7 @@ export async function attack(
     state: owner?.shards.find(({ id }) => id === shard)?.state,
     sentences: [...sentences],
     mostResidentBytes,
-    othersSilentMs: Math.max(...others.map(([, { lastAt, longestMs }]) => Math.max(longestMs, Date.now() - lastAt))),
+    othersSilentMs,
   };
 }
 
