@@ -29,11 +29,8 @@ const RECOVERED_WITHIN_MS = 120_000;
 /** What each answer may lead to, of an attacked shard, in `EACH_MS`. */
 const MOST = { rest: 4, connections: 5, identifies: 3, resumes: 5 };
 
-/** Each of them for a while, each to another shard; then right answers again. */
-function hostile(
-  answers: Iterable<HostileAnswer>,
-  { gaps = 'any', recovered = true, ...fault }: HostileFault = {},
-): Fault {
+/** Each of them for a while, then right answers again. */
+function hostile(answers: Iterable<HostileAnswer>, { gaps = 'any', shard, ...fault }: HostileFault = {}): Fault {
   return {
     rate: 200,
     gaps,
