@@ -5,6 +5,7 @@
 // the shard is connected, and every event was read or is reported by a gap event.
 // FAULTS_HOSTILE_SEED=<seed> plays the random answers of that seed only.
 
+import type { ConsumeMessage } from 'amqplib';
 import { expect } from 'vitest';
 import type { AnswerChange } from '../../local/discord/gateway-connection.ts';
 import { type HostileAnswer, hostileAnswers } from '../../local/discord/hostile-answers.ts';
@@ -160,7 +161,7 @@ fullRun(
   },
 );
 
-fullRun('another address in Get Gateway Bot, READY or the record gets neither the token nor a connection', {
+records.fullRun('another address in Get Gateway Bot, READY or the record gets neither the token nor a connection', {
   gaps: 'any',
   async inject(stage) {
     const { simulator } = stage;
@@ -182,12 +183,16 @@ fullRun('another address in Get Gateway Bot, READY or the record gets neither th
         return left.messageCount === 1 && left.consumerCount === 0;
       });
       await asAdministrator(stage.broker, async (channel) => {
-        const record = await channel.get(LEASE_QUEUE);
-        if (record === false) throw new Error('expected the record of group 0 in its queue');
+        const record = await new Promise<ConsumeMessage | null>((resolve) =>
+          channel.consume(LEASE_QUEUE, resolve, { consumerTag: 'thief' }),
+        );
+        if (record === null) throw new Error('expected the record of group 0 in its queue');
+        await channel.cancel('thief');
         const text = record.content.toString().replaceAll(simulator.gatewayUrl, url);
         expect(text, 'the record names the address').toContain(url);
         channel.publish(EXCHANGES.leases, LEASE_QUEUE, Buffer.from(text), record.properties);
         channel.ack(record);
+        await channel.waitForConfirms();
       });
       await resumes(stage, SHARDS, async () => await stage.startTask());
       expect(thief.stolen).toEqual([]);
