@@ -144,22 +144,23 @@ zlib.fullRun(
   ),
 );
 
-fullRun(
-  'a record that is gone while no task lives: its sessions are reported, whether it was purged or its queue deleted',
-  {
-    gaps: 2 * SHARDS,
-    async inject(stage) {
-      for (const remove of ['purgeQueue', 'deleteQueue'] as const) {
-        await stored(stage);
-        await Promise.all(stage.living.map((task) => task.kill()));
-        await asAdministrator(stage.broker, (channel) => channel[remove](LEASE_QUEUE));
-        await stage.applyTopology();
-        await stage.startTask();
-        await stage.ready();
-      }
-    },
+const records = faultsOn({ shards: SHARDS });
+
+records.fullRun('a record that was purged, or its queue deleted, while no task lives: its sessions are reported', {
+  gaps: 2 * SHARDS,
+  // The lock of IDENTIFYs ends with the task that had it.
+  mayViolate: /^identify too early/,
+  async inject(stage) {
+    for (const remove of ['purgeQueue', 'deleteQueue'] as const) {
+      await stored(stage);
+      await Promise.all(stage.living.map((task) => task.kill()));
+      await asAdministrator(stage.broker, (channel) => channel[remove](LEASE_QUEUE));
+      await stage.applyTopology();
+      await stage.startTask();
+      await stage.ready();
+    }
   },
-);
+});
 
 records.fullRun('another address in Get Gateway Bot, READY or the record gets neither the token nor a connection', {
   gaps: 'any',
@@ -192,7 +193,6 @@ records.fullRun('another address in Get Gateway Bot, READY or the record gets ne
         expect(text, 'the record names the address').toContain(url);
         channel.publish(EXCHANGES.leases, LEASE_QUEUE, Buffer.from(text), record.properties);
         channel.ack(record);
-        await channel.waitForConfirms();
       });
       await resumes(stage, SHARDS, async () => await stage.startTask());
       expect(thief.stolen).toEqual([]);
