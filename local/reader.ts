@@ -7,6 +7,7 @@ import { HEADERS, QUEUES, WORKER_QUEUES } from '../service/contract/names.ts';
 
 const READ = Object.values(WORKER_QUEUES);
 const RETRY_MS = 200;
+const HOLE = /^sequences? (\d+)(?: to (\d+))? did not come/;
 
 export interface ReadSession {
   readonly shardId: number;
@@ -19,8 +20,10 @@ export interface ReadSession {
 export class Reader {
   readonly sessions = new Map<string, ReadSession>();
   readonly perQueue = new Map<string, number>(READ.map((queue) => [queue, 0]));
-  /** Bodies of gateway.gap events, by session. */
+  /** Bodies of the gateway.gap events of lost sessions, by session. */
   readonly gaps = new Map<string, { shardId: number; lastSequence: number; reason: string }>();
+  /** Sequences that a gateway.gap event says did not come, although their session lives. */
+  readonly holes: { readonly sessionId: string; readonly first: number; readonly last: number }[] = [];
   /** Different events read. */
   events = 0;
   /** Read again, under the same id. */
@@ -123,7 +126,9 @@ export class Reader {
         shardId: number;
         data: { lastSequence: number; reason: string };
       };
-      this.gaps.set(sessionId, { shardId, ...data });
+      const [, first, last = first] = HOLE.exec(data.reason) ?? [];
+      if (first === undefined) this.gaps.set(sessionId, { shardId, ...data });
+      else this.holes.push({ sessionId, first: Number(first), last: Number(last) });
       return;
     }
     const sequence = Number(headers[HEADERS.sequence]);

@@ -11,7 +11,7 @@ export interface Verdict {
   readonly read: number;
   /** Due and not read. */
   readonly lost: number;
-  /** Due in sessions that were lost, not read, and announced by a gap event. */
+  /** Due, not read, and announced by a gap event: their session was lost, or they did not come. */
   readonly announced: number;
   /** Read although nothing is due for it. */
   readonly unexpected: number;
@@ -20,7 +20,10 @@ export interface Verdict {
   readonly conflicts: number;
   /** Read for the first time after a later one of the same shard, queue and priority. */
   readonly disorders: number;
+  /** Sessions that were lost. */
   readonly gaps: number;
+  /** Events of living sessions that did not come, as gap events say. */
+  readonly holes: number;
   /** What the simulator punished, in sentences. */
   readonly violations: readonly string[];
   readonly examples: readonly string[];
@@ -42,8 +45,13 @@ export function verdictOf(simulator: DiscordSimulator | undefined, reader: Reade
   const unnamed = new Set(
     [...reader.gaps].flatMap(([sessionId, { shardId }]) => (ledger?.session(sessionId) === undefined ? [shardId] : [])),
   );
+  // Of a session whose READY did not arrive nobody knows the id: the gap of the one before it lasts until the next.
+  const lostShards = new Set([...reader.gaps.values()].map(({ shardId }) => shardId));
+  const isNeverStarted = ({ sessionId, shardId }: DueEvent) =>
+    !reader.sessions.has(sessionId) && lostShards.has(shardId) && newest.get(shardId) !== sessionId;
   const isRead = ({ sessionId, sequence }: DueEvent) => Boolean(reader.sessions.get(sessionId)?.ids[sequence]);
   const isAnnounced = ({ sessionId, shardId, sequence }: DueEvent) =>
+    reader.holes.some((hole) => hole.sessionId === sessionId && hole.first <= sequence && sequence <= hole.last) ||
     sequence > (reader.gaps.get(sessionId)?.lastSequence ?? Number.POSITIVE_INFINITY) ||
     (unnamed.has(shardId) && newest.get(shardId) !== sessionId);
   let due = 0;
@@ -52,7 +60,7 @@ export function verdictOf(simulator: DiscordSimulator | undefined, reader: Reade
   for (const each of ledger?.due() ?? []) {
     if (until !== undefined && each.sequence > (until.get(each.sessionId) ?? 0)) continue;
     if (isRead(each)) due += 1;
-    else if (isAnnounced(each)) announced += 1;
+    else if (isAnnounced(each) || isNeverStarted(each)) announced += 1;
     else {
       due += 1;
       missing.push(each);
@@ -80,6 +88,7 @@ export function verdictOf(simulator: DiscordSimulator | undefined, reader: Reade
     conflicts: reader.conflicts,
     disorders: reader.disorders,
     gaps: reader.gaps.size,
+    holes: reader.holes.length,
     violations: simulator?.violations.map(({ rule, sentence }) => `${rule}: ${sentence}`) ?? [],
     examples: [...examples.slice(0, 20), ...reader.disorderExamples],
   };

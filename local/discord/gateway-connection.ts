@@ -36,15 +36,27 @@ export interface ConnectionHandler {
   violation(violation: Violation): void;
 }
 
-/** Makes another answer of one: text is sent as it is, anything else as JSON, and `undefined` not at all. */
-export type AnswerChange = (answer: Record<string, unknown>) => unknown;
+/** Who gets an answer. A change may also end the connection in the answer's place. */
+export interface AnswerTo {
+  /** Once its session has one. */
+  readonly shardId: number | undefined;
+  close(code: number): void;
+  /** A reset. */
+  terminate(): void;
+}
+
+/**
+ * Makes another answer of one: text is sent as it is, a Buffer as a frame of bytes that no compression touches, an array
+ * as several frames, anything else as JSON, and `undefined` not at all.
+ */
+export type AnswerChange = (answer: Record<string, unknown>, to: AnswerTo) => unknown;
 
 interface ConnectionOptions {
   readonly heartbeatIntervalMs: number;
   readonly heartbeatGraceMs: number;
   /** `compress=zlib-stream` in the address. */
   readonly zlibStream: boolean;
-  /** By the name of a dispatch, or of an opcode. */
+  /** By the name of a dispatch, or of an opcode; that of `Dispatch` is for dispatches that have none of their own. */
   readonly changes: ReadonlyMap<string, AnswerChange>;
 }
 
@@ -52,7 +64,7 @@ const CLOSE_DEADLINE_MS = 2_000;
 /** A client that leaves so much unread is disconnected; its session lives on. */
 const MAX_UNREAD_BYTES = 256 * 1_048_576;
 
-export class GatewayConnection implements Recipient {
+export class GatewayConnection implements Recipient, AnswerTo {
   readonly #socket: WebSocket;
   readonly #handler: ConnectionHandler;
   readonly #options: ConnectionOptions;
@@ -80,6 +92,10 @@ export class GatewayConnection implements Recipient {
 
   get session(): Session | undefined {
     return this.#session;
+  }
+
+  get shardId(): number | undefined {
+    return this.#session?.shardId;
   }
 
   get open(): boolean {
@@ -118,12 +134,9 @@ export class GatewayConnection implements Recipient {
     this.#send(GatewayOpcodes.Heartbeat, null);
   }
 
-  write(name: string, text: string): void {
-    if (!this.writable) return;
-    const change = this.#options.changes.get(name);
-    const answer = change ? change(JSON.parse(text)) : text;
-    if (answer !== undefined) this.#transport.send(typeof answer === 'string' ? answer : JSON.stringify(answer));
-    if (this.#socket.bufferedAmount > MAX_UNREAD_BYTES) this.terminate();
+  write(dispatch: string, frame: string): void {
+    const { changes } = this.#options;
+    this.#answer(frame, changes.get(dispatch) ?? changes.get(GatewayOpcodes[GatewayOpcodes.Dispatch]));
   }
 
   /** A zombie: heartbeats are not acknowledged any more, and when silent nothing is sent or read at all. */
@@ -223,7 +236,21 @@ export class GatewayConnection implements Recipient {
   }
 
   #send(op: GatewayOpcodes, d: unknown): void {
-    this.write(GatewayOpcodes[op], JSON.stringify({ t: null, s: null, op, d }));
+    this.#answer(JSON.stringify({ t: null, s: null, op, d }), this.#options.changes.get(GatewayOpcodes[op]));
+  }
+
+  #answer(text: string, change: AnswerChange | undefined): void {
+    if (!this.writable) return;
+    const answer = change ? change(JSON.parse(text), this) : text;
+    for (const frame of Array.isArray(answer) ? answer : [answer]) this.#write(frame);
+    if (this.#socket.bufferedAmount > MAX_UNREAD_BYTES) this.terminate();
+  }
+
+  #write(frame: unknown): void {
+    // A change may have ended the connection.
+    if (frame === undefined || !this.writable) return;
+    if (Buffer.isBuffer(frame)) this.#socket.send(frame);
+    else this.#transport.send(typeof frame === 'string' ? frame : JSON.stringify(frame));
   }
 
   #ended(code: number): void {

@@ -2,12 +2,13 @@
 // https://discord.com/developers/docs/events/gateway#get-gateway-bot
 
 import type { IncomingMessage, ServerResponse } from 'node:http';
+import { pipeline, Readable } from 'node:stream';
 import type { APIGatewayBotInfo } from 'discord-api-types/v10';
 
 export interface RestAnswer {
   readonly status: number;
   readonly headers?: Readonly<Record<string, string>>;
-  /** Text as it is, anything else as JSON. */
+  /** Text and streams as they are, anything else as JSON. */
   readonly body?: unknown;
 }
 
@@ -23,7 +24,9 @@ export function restAnswer(request: IncomingMessage, token: string, gatewayBot: 
 
 export function sendAnswer(response: ServerResponse, { status, headers, body }: RestAnswer): void {
   response.writeHead(status, { 'content-type': 'application/json', ...headers });
-  response.end(typeof body === 'string' ? body : JSON.stringify(body));
+  // A stream that fails resets the connection.
+  if (body instanceof Readable) pipeline(body, response, () => undefined);
+  else response.end(typeof body === 'string' ? body : JSON.stringify(body));
 }
 
 const refused = (status: number, text: string): RestAnswer => ({

@@ -4,8 +4,8 @@
 // given, and what a worker is due for it, is in `ledger`, which knows nothing of the ingestor.
 
 import { EventEmitter, once } from 'node:events';
-import { createServer, type Server } from 'node:http';
-import type { AddressInfo } from 'node:net';
+import { createServer, type Server, ServerResponse } from 'node:http';
+import type { AddressInfo, Socket } from 'node:net';
 import { GatewayDispatchEvents, GatewayIntentBits } from 'discord-api-types/v10';
 import { type WebSocket, WebSocketServer } from 'ws';
 import type { SimulatedEvent } from './event.ts';
@@ -91,12 +91,24 @@ export class DiscordSimulator {
         shards: options.shards ?? Math.max(1, Math.ceil(this.#roster.memberships.length / 1_000)),
         session_start_limit: this.#gateway.limits.state(performance.now()),
       }));
-      const change = this.#changes.get('REST');
-      sendAnswer(response, change ? (change({ ...answer }) as RestAnswer) : answer);
+      const changed = this.#changed('REST', answer, request.socket);
+      if (changed) sendAnswer(response, changed);
     });
-    this.#server.on('upgrade', (request, socket, head) => {
-      if (this.#refusing) socket.destroy();
-      else this.#sockets.handleUpgrade(request, socket, head, (opened) => this.#greet(opened, request.url ?? '/'));
+    this.#server.on('upgrade', (request, socket: Socket, head) => {
+      if (this.#refusing) {
+        socket.destroy();
+        return;
+      }
+      const changed = this.#changed('Upgrade', { status: 101 }, socket);
+      if (changed?.status === 101)
+        this.#sockets.handleUpgrade(request, socket, head, (opened) => this.#greet(opened, request.url ?? '/'));
+      else if (changed === undefined) this.#events.once('stop', () => socket.destroy());
+      else {
+        const response = new ServerResponse(request);
+        response.assignSocket(socket);
+        response.on('finish', () => socket.end());
+        sendAnswer(response, { ...changed, headers: { connection: 'close', ...changed.headers } });
+      }
     });
   }
 
@@ -134,6 +146,7 @@ export class DiscordSimulator {
 
   async stop(): Promise<void> {
     this.stopTraffic();
+    this.#events.emit('stop');
     this.#gateway.stop();
     this.#sockets.close();
     const closed = new Promise((resolve) => this.#server.close(resolve));
@@ -254,7 +267,7 @@ export class DiscordSimulator {
 
   /**
    * From now on this answer is changed before it is sent. The ledger does not know of it.
-   * @param name REST (a RestAnswer), a dispatch (READY) or an opcode (Hello, HeartbeatAck): a frame
+   * @param name REST or Upgrade (a RestAnswer), a dispatch (READY) or an opcode (Hello, Dispatch: any of them): a frame
    * @param change @default - the answer is sent as it is again
    */
   changeAnswer(name: string, change?: AnswerChange): void {
@@ -278,6 +291,13 @@ export class DiscordSimulator {
         throw new Error(`waited ${withinMs} ms for '${name}' ${times} times: so far ${soFar}`, { cause });
       });
     }
+  }
+
+  #changed(name: string, answer: RestAnswer, socket: Socket): RestAnswer | undefined {
+    const change = this.#changes.get(name);
+    if (change === undefined) return answer;
+    const end = () => void socket.destroy();
+    return change({ ...answer }, { shardId: undefined, close: end, terminate: end }) as RestAnswer | undefined;
   }
 
   #greet(socket: WebSocket, url: string): void {

@@ -1,8 +1,11 @@
 // What a client gets: REST, dispatches by shard and intents, and what Discord does of its own accord. READY, guilds and
 // op 9 are held to discord.js by clients.test.ts.
 
+import { once } from 'node:events';
+import { Readable } from 'node:stream';
 import { GatewayIntentBits, GatewayOpcodes } from 'discord-api-types/v10';
 import { expect, test } from 'vitest';
+import { WebSocket } from 'ws';
 import { startSimulator } from '../../support/simulator-for-test.ts';
 import { GatewayClient, INTENTS } from './gateway-client.ts';
 
@@ -66,9 +69,43 @@ test('any answer can be another, or none', async () => {
   simulator.changeAnswer('REST', () => ({ status: 429, headers: { 'retry-after': '7' }, body: '<html>' }));
   const response = await fetch(`${simulator.apiUrl}/v10/gateway`);
   expect([response.status, response.headers.get('retry-after'), await response.text()]).toEqual([429, '7', '<html>']);
+  simulator.changeAnswer('REST', () => ({ status: 200, body: Readable.from(broken()) }));
+  await expect(fetch(`${simulator.apiUrl}/v10/gateway`).then((broken) => broken.text())).rejects.toThrow();
   simulator.changeAnswer('READY', () => undefined);
   const client = await GatewayClient.greeted(simulator);
   client.identify();
   await client.dispatch('GUILD_CREATE');
   expect(client.dispatches).toEqual(['GUILD_CREATE 2']);
+  simulator.changeAnswer('Upgrade', () => ({ status: 520, body: 'x' }));
+  const refused = new GatewayClient(simulator);
+  const [error] = await once(refused.socket, 'error');
+  expect(String(error)).toContain('520');
 });
+
+test.each(['', '&compress=zlib-stream'])(
+  'a changed frame is several, bytes, or the end of one shard%s',
+  async (query) => {
+    const simulator = await startSimulator({ guilds: 1 });
+    const frames: Buffer[] = [];
+    simulator.changeAnswer('Hello', (hello, to) => {
+      expect(to.shardId).toBeUndefined();
+      return [hello, Buffer.from([0xff, 0x00])];
+    });
+    const socket = new WebSocket(`${simulator.gatewayUrl}?v=10&encoding=json${query}`);
+    socket.on('message', (data: Buffer) => frames.push(data));
+    await expect.poll(() => frames).toHaveLength(2);
+    expect(frames).toContainEqual(Buffer.from([0xff, 0x00]));
+    socket.terminate();
+    simulator.changeAnswer('Hello');
+    const client = await GatewayClient.ready(simulator);
+    simulator.changeAnswer('Dispatch', ({ t }, to) => (to.shardId === 0 ? to.close(4008) : t));
+    simulator.emit('message.text');
+    expect(await client.closed).toBe(4008);
+    expect(client.dispatches).not.toContain('MESSAGE_CREATE 3');
+  },
+);
+
+function* broken(): Generator<string> {
+  yield '{';
+  throw new Error('reset');
+}

@@ -1,0 +1,224 @@
+// Discord, or what stands between, answers what it never should: a page in place of JSON, a field that is missing or of
+// another type, a frame that is cut, repeated, swapped or enormous, a close at any moment. One shard of four gets these
+// answers. The task goes on, its other shards receive without a pause, the number of attempts is bounded, /health has a
+// sentence while the shard is away, and no log line is malformed or holds the token. When the answers are right again,
+// the shard is connected, and every event was read or is reported by a gap event.
+// FAULTS_HOSTILE_SEED=<seed> plays the random answers of that seed only.
+
+import type { ConsumeMessage } from 'amqplib';
+import { expect } from 'vitest';
+import type { AnswerChange } from '../../local/discord/gateway-connection.ts';
+import { type HostileAnswer, hostileAnswers } from '../../local/discord/hostile-answers.ts';
+import { asAdministrator } from '../../local/rabbitmq/administrator.ts';
+import { ENV, EXCHANGES, leaseQueue } from '../../service/contract/names.ts';
+import { attack, badLines, type Observed } from './attack.ts';
+import { type Fault, faultsOn, seed } from './fault.ts';
+import { resumes, stored } from './tasks.ts';
+import { Thief } from './thief.ts';
+
+const SHARDS = 4;
+const LEASE_QUEUE = leaseQueue(0);
+const SIMULATOR = { heartbeatIntervalMs: 2_000 };
+/** A shard that was not attacked is silent at most so long; the traffic is 50 events a second for each. */
+const MOST_SILENT_MS = 5_000;
+const EACH_MS = 4_000;
+/** A task in production has 1,024 MiB by default. */
+const MOST_RESIDENT_BYTES = 700 * 1_048_576;
+/** Discord's REST limits for a minute at least, when it does not say for how long. */
+const RECOVERED_WITHIN_MS = 120_000;
+
+/** What each answer may lead to, of an attacked shard, in `EACH_MS`. */
+const MOST = { rest: 4, connections: 5, identifies: 3, resumes: 5 };
+
+/** Each of them for a while, then right answers again. */
+function hostile(answers: Iterable<HostileAnswer>, { gaps = 'any', shard, ...fault }: HostileFault = {}): Fault {
+  return {
+    rate: 200,
+    gaps,
+    // What a client that was told nonsense sends may be wrong.
+    mayViolate: /./,
+    ...fault,
+    async inject(stage) {
+      const tasks = stage.living;
+      const played: string[] = [];
+      for (const answer of answers) {
+        if (shard === undefined) await stage.ready(undefined, RECOVERED_WITHIN_MS);
+        played.push(answer.what);
+        judge(await attack(stage, shard ?? played.length % SHARDS, answer, EACH_MS), played);
+      }
+      await stage.ready(undefined, RECOVERED_WITHIN_MS);
+      expect(stage.living, 'no task ended').toEqual(tasks);
+      const secrets = [stage.simulator.token];
+      for (const { output } of tasks) expect(badLines(output, secrets)).toEqual([]);
+    },
+  };
+}
+
+interface HostileFault extends Partial<Fault> {
+  /** It gets them all, one directly after the other. @default - one shard after the other, all of them connected again */
+  readonly shard?: number;
+}
+
+/** @param played up to this one, so that a failed test can name them */
+function judge(
+  { harm, othersSilentMs, mostResidentBytes, state, sentences, ...tries }: Observed,
+  played: readonly string[],
+): void {
+  const about = played.join('\n');
+  expect(harm, about).toEqual([]);
+  expect(othersSilentMs, about).toBeLessThan(MOST_SILENT_MS);
+  expect(mostResidentBytes, about).toBeLessThan(MOST_RESIDENT_BYTES);
+  if (state !== 'ready') expect(sentences, about).not.toEqual([]);
+  for (const [name, most] of Object.entries(MOST))
+    expect(tries[name as keyof typeof MOST], `${name}: ${about}`).toBeLessThanOrEqual(most);
+}
+
+const change = (name: HostileAnswer['name'], how: string, to: AnswerChange): HostileAnswer => ({
+  name,
+  what: `${name}: ${how}`,
+  change: to,
+});
+const PAGE = { headers: { 'content-type': 'text/html' }, body: '<html><title>Maintenance</title></html>' };
+const d = (of: object): Record<string, unknown> => ({ ...(of as { d: object }).d });
+
+const { everyRun, fullRun } = faultsOn({ shards: SHARDS, simulator: SIMULATOR });
+
+everyRun(
+  'answers without their fields: the session that is lost is reported, and no other shard pauses',
+  hostile(
+    [
+      change('REST', 'a page', () => ({ status: 200, ...PAGE })),
+      change('Hello', 'd is null', (hello) => ({ ...hello, d: null })),
+      change('READY', 'no resume_gateway_url', (ready) => ({ ...ready, d: { ...d(ready), resume_gateway_url: null } })),
+      change('RESUMED', 'op 9 without d in its place', () => ({ op: 9 })),
+    ],
+    { gaps: 2 },
+  ),
+);
+
+everyRun(
+  'op 9 that says resumable, whenever the session is resumed, costs no session',
+  hostile([change('RESUMED', 'op 9 true in its place', () => ({ t: null, s: null, op: 9, d: true }))], { gaps: 0 }),
+);
+
+everyRun(
+  'a dispatch that is skipped once, or cannot be parsed once, is replayed',
+  hostile(
+    [
+      change(
+        'Dispatch',
+        'skipped once',
+        once(() => undefined),
+      ),
+      change(
+        'Dispatch',
+        'cut once',
+        once((answer) => JSON.stringify(answer).slice(0, 40)),
+      ),
+    ],
+    { gaps: 0, mostRepeats: 0 },
+  ),
+);
+
+for (const each of seeds())
+  fullRun(`random answers of the seed ${each}`, hostile(some(each, 8), { shard: each % SHARDS }));
+
+const zlib = faultsOn({ shards: SHARDS, simulator: SIMULATOR, env: { [ENV.gatewayCompression]: 'zlib-stream' } });
+
+zlib.fullRun(
+  'compressed: a frame that is no zlib, and one of megabytes that inflates to hundreds',
+  hostile(
+    [
+      change(
+        'Dispatch',
+        'no zlib, once',
+        once(() => Buffer.from([0x78, 0x9c, 0xff, 0x00, 0x00, 0xff, 0xff])),
+      ),
+      change(
+        'Dispatch',
+        '200 MB in one frame, once',
+        once((answer) => ({ ...answer, d: ' '.repeat(200_000_000) })),
+      ),
+    ],
+    { gaps: 0 },
+  ),
+);
+
+const records = faultsOn({ shards: SHARDS });
+
+records.fullRun('a record that was purged, or its queue deleted, while no task lives: its sessions are reported', {
+  gaps: 2 * SHARDS,
+  // The lock of IDENTIFYs ends with the task that had it.
+  mayViolate: /^identify too early/,
+  async inject(stage) {
+    for (const remove of ['purgeQueue', 'deleteQueue'] as const) {
+      await stored(stage);
+      await Promise.all(stage.living.map((task) => task.kill()));
+      await asAdministrator(stage.broker, (channel) => channel[remove](LEASE_QUEUE));
+      await stage.applyTopology();
+      await stage.startTask();
+      await stage.ready();
+    }
+  },
+});
+
+records.fullRun('another address in Get Gateway Bot, READY or the record gets neither the token nor a connection', {
+  gaps: 'any',
+  async inject(stage) {
+    const { simulator } = stage;
+    const thief = await Thief.start();
+    try {
+      const url = thief.url;
+      const named = [
+        change('REST', 'its url', (answer) => ({ ...answer, body: { ...(answer.body as object), url } })),
+        change('READY', 'its url', (ready) => ({ ...ready, d: { ...d(ready), resume_gateway_url: url } })),
+      ];
+      for (const answer of named) judge(await attack(stage, 0, answer, EACH_MS), [answer.what]);
+      await stage.ready();
+      // READY's address is used by the next RESUME.
+      await resumes(stage, SHARDS, () => simulator.dropConnections());
+      await stored(stage);
+      await Promise.all(stage.living.map((task) => task.kill()));
+      await stage.until('the record is free', 30_000, async () => {
+        const left = await asAdministrator(stage.broker, (channel) => channel.checkQueue(LEASE_QUEUE));
+        return left.messageCount === 1 && left.consumerCount === 0;
+      });
+      await asAdministrator(stage.broker, async (channel) => {
+        const record = await new Promise<ConsumeMessage | null>((resolve) =>
+          channel.consume(LEASE_QUEUE, resolve, { consumerTag: 'thief' }),
+        );
+        if (record === null) throw new Error('expected the record of group 0 in its queue');
+        await channel.cancel('thief');
+        const text = record.content.toString().replaceAll(simulator.gatewayUrl, url);
+        expect(text, 'the record names the address').toContain(url);
+        channel.publish(EXCHANGES.leases, LEASE_QUEUE, Buffer.from(text), record.properties);
+        channel.ack(record);
+      });
+      await resumes(stage, SHARDS, async () => await stage.startTask());
+      expect(thief.stolen).toEqual([]);
+    } finally {
+      thief.stop();
+    }
+  },
+});
+
+/** For the random answers. */
+function seeds(): readonly number[] {
+  const only = process.env.FAULTS_HOSTILE_SEED;
+  return only === undefined ? [seed, seed + 1, seed + 2] : [Number(only)];
+}
+
+function* some(from: number, answers: number): Generator<HostileAnswer> {
+  const hostiles = hostileAnswers(from);
+  for (let n = 0; n < answers; n += 1) yield hostiles.next().value;
+}
+
+/** The first answer to the shard; the rest are as they are. */
+function once(then: AnswerChange): AnswerChange {
+  let done = false;
+  return (answer, to) => {
+    if (done) return answer;
+    done = true;
+    return then(answer, to);
+  };
+}
