@@ -89,9 +89,8 @@ function millisecondsOf(retryAfter: string, now: number): number {
   return Number.isNaN(date) ? 0 : date - now;
 }
 
-/** @returns nothing when it is none */
-function jsonOf({ contentType, body }: RestAnswer): unknown {
-  if (!/^application\/json\b/i.test(contentType)) return undefined;
+/** Whatever its content type says: proxies leave that out. @returns nothing when it is none */
+function jsonOf({ body }: RestAnswer): unknown {
   try {
     return JSON.parse(body);
   } catch {
