@@ -40,7 +40,7 @@ const SUCCEEDED_MS = 10_000;
 const MOST_AFTER_READY = 3;
 /** Discord asks to reconnect at once after op 7, which is frequent; the jitter spreads shards that end together. */
 const QUICK_MS = { least: 50, most: 250 };
-/** Before a refused session is resumed once more. */
+/** Before a refused session is resumed once more. Only once: a second refusal without READY or RESUMED in between ends it. */
 const RESUME_AGAIN_MS = { least: 0, most: 500 };
 /** Discord asks for a random pause of 1 to 5 s after op 9, resumable or not. https://github.com/discord/discord-api-docs/pull/244 */
 const AFTER_INVALID_SESSION_MS = { least: 1_000, most: 5_000 };
@@ -76,10 +76,14 @@ export function reconnectAfter(
     withoutReady: verdict === 'no READY' ? before.withoutReady + 1 : wasReady ? 0 : before.withoutReady,
     newSessions: (succeeded(end) ? 0 : before.newSessions) + (hasSession || verdict === 'unreachable' ? 0 : 1),
   };
-  return { pauseMs: pauseFor(weighed(end, before), hasSession, attempts, random), attempts };
+  return { pauseMs: pauseFor({ ...end, verdict: weighed(end, before) }, attempts, random), attempts };
 }
 
-function pauseFor(verdict: Verdict['kind'], hasSession: boolean, attempts: Attempts, random: () => number): number {
+function pauseFor(
+  { verdict, hasSession, wasReady }: EndedConnection,
+  attempts: Attempts,
+  random: () => number,
+): number {
   const { failures, newSessions } = attempts;
   const between = ({ least, most }: typeof QUICK_MS) => least + random() * (most - least);
   const isAnswer = verdict === 'refused' || verdict === 'no READY' || isUnclear(verdict);
@@ -89,7 +93,7 @@ function pauseFor(verdict: Verdict['kind'], hasSession: boolean, attempts: Attem
       newSessions > MOST_AFTER_READY ? backoffMs(newSessions, random, LONGEST_BEFORE_IDENTIFY_MS) : 0,
     );
   if (verdict === 'not now') return Math.max(between(AFTER_INVALID_SESSION_MS), backoffMs(failures, random));
-  if (verdict === 'refused') return between(RESUME_AGAIN_MS);
+  if (verdict === 'refused' && !wasReady) return between(RESUME_AGAIN_MS);
   return failures <= 1 ? between(QUICK_MS) : backoffMs(failures - 1, random);
 }
 

@@ -50,6 +50,19 @@ describe('the pause', () => {
     expect(bounds({ verdict: 'refused' }, failures)).toEqual([0, 500]);
   });
 
+  it.each(['refused', 'unclear'] as const)('%s, again and again after RESUMED: up to 2 s, not at once', (verdict) => {
+    const pauses = [1, 2, 3, 12].map((failures) => {
+      const before = { failures: failures - 1, unclear: failures - 1 };
+      return [0, 1].map((random) => decided({ verdict, wasReady: true }, before, () => random).pauseMs);
+    });
+    expect(pauses).toEqual([
+      [50, 250],
+      [500, 1_000],
+      [1_000, 2_000],
+      [1_000, 2_000],
+    ]);
+  });
+
   it('Discord asks for time: 1 to 5 s, then as long as after any failure, and never less', () => {
     const pauses = [1, 3, 4, 6, 12].map((failures) => bounds({ verdict: 'not now' }, failures));
     expect(pauses).toEqual([
