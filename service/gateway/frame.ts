@@ -67,24 +67,34 @@ export type Frame =
       >;
     };
 
-/** @returns the frame, or a sentence that quotes nothing of it */
-export function parseFrame(text: string): Frame | string {
+export interface Unreadable {
+  /** What was expected, and what came: a sentence that quotes nothing of it. */
+  readonly reason: string;
+  /** Its sequence would be missing. */
+  readonly mayBeDispatch: boolean;
+}
+
+export function parseFrame(text: string): Frame | Unreadable {
   let value: unknown;
   try {
     value = JSON.parse(text);
   } catch {
     // The error quotes the text.
-    return `expected JSON, got ${text.length} characters that are none`;
+    return { reason: `expected JSON, got ${text.length} characters that are none`, mayBeDispatch: true };
   }
-  if (typeof value !== 'object' || value === null)
-    return `expected an object, got ${value === null ? value : `a ${typeof value}`}`;
+  if (typeof value !== 'object' || value === null) {
+    const reason = `expected an object, got ${value === null ? value : `a ${typeof value}`}`;
+    return { reason, mayBeDispatch: true };
+  }
   const { name, schema } = expectedOf(value);
   const parsed = schema.safeParse(value);
   if (parsed.success) return parsed.data as Frame;
-  return `${name}: ${z
+  const sentence = z
     .prettifyError(parsed.error)
     .replaceAll(/[✖\s]+/g, ' ')
-    .trim()}`.slice(0, MOST_SENTENCE);
+    .trim();
+  const mayBeDispatch = schema === Dispatch || schema === Other;
+  return { reason: `${name}: ${sentence}`.slice(0, MOST_SENTENCE), mayBeDispatch };
 }
 
 function expectedOf({ op, t }: { readonly op?: unknown; readonly t?: unknown }): { name: string; schema: z.ZodType } {

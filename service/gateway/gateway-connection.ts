@@ -31,6 +31,7 @@ import {
   parseFrame,
   type ReadyDispatch,
   type ResumedDispatch,
+  type Unreadable,
 } from './frame.ts';
 import { FrameDecoder } from './frame-decoder.ts';
 import { OwnedShard } from './owned-shard.ts';
@@ -44,6 +45,8 @@ const RESUME_DEADLINE_MS = 30_000;
 /** So that with the regular ones no more than Discord's 120 sends a minute leave, however often Discord asks. */
 const LEAST_BETWEEN_ASKED_BEATS_MS = 1_000;
 const MOST_REASON = 200;
+/** Frames that a RESUME brought again as they were, and that are left out of a connection. Beyond these it ends. */
+const MOST_LEFT_OUT = 10;
 
 /** What comes of a connection, in order. */
 export interface ConnectionListener {
@@ -56,6 +59,8 @@ export interface ConnectionListener {
   dispatch(dispatch: OtherDispatch): EndCause | undefined;
   /** The frame of the dispatch before came once more. */
   repeated(dispatch: OtherDispatch): void;
+  /** What may be a dispatch cannot be read. @returns whether it is left out, and the connection goes on */
+  unreadable(reason: string): boolean;
   /** A heartbeat's round trip. */
   latency(ms: number): void;
   /** An error that nothing here expects. */
@@ -81,6 +86,8 @@ export class GatewayConnection extends OwnedShard {
   /** The last dispatch, as it came. */
   #lastText = '';
   #dispatched = false;
+  /** Why each was. */
+  readonly #leftOut: string[] = [];
   #askedToBeatAt = Number.NEGATIVE_INFINITY;
 
   constructor(strategy: IContextFetchingStrategy, shardId: number, options: ConnectionOptions) {
@@ -159,8 +166,16 @@ export class GatewayConnection extends OwnedShard {
   #text(text: string): void {
     if (this.#state === 'ended') return;
     const frame = parseFrame(text);
-    if (typeof frame === 'string') this.#end({ how: 'malformed', reason: frame });
+    if ('reason' in frame) this.#unreadable(frame);
     else this.#frame(frame, text);
+  }
+
+  #unreadable({ reason, mayBeDispatch }: Unreadable): void {
+    const expected = this.#state === 'resuming' || this.#state === 'ready';
+    const { listener } = this.#options;
+    if (mayBeDispatch && expected && this.#leftOut.length < MOST_LEFT_OUT && listener.unreadable(reason))
+      this.#leftOut.push(reason);
+    else this.#end({ how: 'malformed', reason });
   }
 
   #frame(frame: Frame, text: string): void {
@@ -209,7 +224,8 @@ export class GatewayConnection extends OwnedShard {
       this.#lastText = text;
       this.#dispatched = true;
       const cause = listener.dispatch(dispatch);
-      if (cause !== undefined) this.#end(cause);
+      if (cause?.how === 'malformed') this.#unreadable({ ...cause, mayBeDispatch: true });
+      else if (cause !== undefined) this.#end(cause);
     }
   }
 
@@ -219,7 +235,10 @@ export class GatewayConnection extends OwnedShard {
   }
 
   #resumeIsDue(): void {
-    if (!this.#dispatched) return void this.#end({ how: 'no answer to RESUME' });
+    if (!this.#dispatched) {
+      const [reason] = this.#leftOut;
+      return void this.#end(reason === undefined ? { how: 'no answer to RESUME' } : { how: 'malformed', reason });
+    }
     // Discord sends dispatches to a session that it knows only.
     this.#becomeReady();
     this.#options.listener.resumed(undefined);

@@ -37,6 +37,8 @@ export interface SessionPort {
   readonly shardCount: number;
   /** @returns why a dispatch of this sequence is not to be taken now. Asked for each, in order */
   objection(sequence: number, at: number): Extract<EndCause, { readonly reason: string }> | undefined;
+  /** What may be a dispatch cannot be read. @returns whether it is left out; else the connection ends and a RESUME asks for it */
+  unreadable(): boolean;
   begin(session: Resumable & { readonly startedAt: number }): void;
   /** RESUME was sent. */
   resuming(): void;
@@ -236,6 +238,12 @@ export class Shard {
       },
       repeated: ({ t, s }) => {
         log.warn({ shard: this.id, dispatch: t.slice(0, 100), sequence: s }, 'dropped a frame that came twice');
+      },
+      unreadable: (reason) => {
+        if (!session.unreadable()) return false;
+        metrics.add('invalidFrames');
+        log.warn({ shard: this.id, reason }, 'left out a frame that cannot be read: a RESUME brought it again');
+        return true;
       },
       latency: (ms) => {
         this.#latencyMs = ms;

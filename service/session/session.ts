@@ -9,6 +9,7 @@
 //
 // Dispatches come with the sequences 1, 2, 3 …, which Discord does not document. Where one is missing, the connection ends
 // and a RESUME asks for it; where that was done a short time before, or does not help, the hole is reported and given up.
+// What cannot be read is asked for alike, and left out when it comes again: then it is a hole of its own.
 // RESUMED seems to have a sequence too, and not to be replayed: one that did not arrive leaves a hole that is none.
 
 import { isAlive, type LostSession } from '../lost-session.ts';
@@ -67,6 +68,10 @@ export class ShardSession {
   /** READY or RESUMED came on the current connection: what comes are no replays. */
   #live = false;
   #resumedForHoleAt = Number.NEGATIVE_INFINITY;
+  /** What came behind this sequence could not be read. */
+  #unreadableAfter: number | undefined;
+  /** What came behind this sequence was left out, because it came again. */
+  #leftOutAfter: number | undefined;
   /** RESUME was sent on the current connection. */
   #resuming = false;
   /** Connections of this process before it whose RESUME had no RESUMED. */
@@ -125,6 +130,8 @@ export class ShardSession {
     // Discord answered RESUME with READY.
     if (this.#state !== undefined) this.#lose('Discord began another session instead', session.startedAt);
     this.#resumedForHoleAt = Number.NEGATIVE_INFINITY;
+    this.#unreadableAfter = undefined;
+    this.#leftOutAfter = undefined;
     this.#withoutResumed = 0;
     this.#resuming = false;
     this.#mayLackResumed = false;
@@ -146,6 +153,8 @@ export class ShardSession {
     if (sequence === undefined || sequence <= received) {
       // Where this one has none, no earlier one had.
       this.#withoutResumed = 0;
+    } else if (this.#leftOutAfter === received && sequence > received + 1) {
+      // Reported with the next dispatch.
     } else if (sequence - received - 1 <= this.#withoutResumed) {
       this.#withoutResumed -= sequence - received - 1;
       this.#watermark.skipTo(sequence);
@@ -180,7 +189,7 @@ export class ShardSession {
     if (hole.last - received > LARGEST_HOLE)
       return { how: 'malformed', reason: `expected sequence ${received + 1}, got ${sequence}` };
     const reason = `sequences ${hole.first} to ${hole.last} did not come`;
-    const outcome = this.#outcomeOf(hole.last - received, at);
+    const outcome = this.#leftOutAfter === received ? 'gap' : this.#outcomeOf(hole.last - received, at);
     this.#events.hole({ ...hole, outcome });
     if (outcome === 'resume') return { how: 'hole', reason };
     if (outcome === 'gap') {
@@ -188,6 +197,18 @@ export class ShardSession {
       this.#watermark.miss(hole);
     } else this.#watermark.skipTo(hole.last);
     return undefined;
+  }
+
+  /**
+   * What may be a dispatch cannot be read.
+   * @returns whether it is left out, since a RESUME brought it again: its sequence is then missing
+   */
+  unreadable(): boolean {
+    const { received } = this.#watermark;
+    const again = this.#unreadableAfter === received;
+    this.#unreadableAfter = received;
+    if (again) this.#leftOutAfter = received;
+    return again;
   }
 
   #outcomeOf(missing: number, at: number): 'resume' | 'gap' | 'RESUMED' {

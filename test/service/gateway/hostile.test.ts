@@ -114,13 +114,13 @@ it('a connection that ends right behind HELLO leaves no timer of its heartbeats'
 
 it('five malformed answers in a row are a refusal, and the next loses the session: one gap, one IDENTIFY', async () => {
   const gateway = await HostileGateway.start();
-  gateway.instead = (frame) => (frame.t === 'RESUMED' ? '<html>' : frame);
+  gateway.instead = (frame) => (frame.t === 'RESUMED' ? { op: 9 } : frame);
   const client = startClient(gateway.url, { session: { sequence: 7 } });
   await eventually('a new session', () => client.shard.connected, 50_000);
   expect(client.ends().map(({ verdict }) => verdict)).toEqual(Array(6).fill('malformed'));
   expect(client.counted).toMatchObject({ invalidFrames: 6, gatewayGaps: 1, resumes: 6, identifies: 1 });
   expect(client.reported()).toMatchObject([
-    { sessionId: 's0', reason: 'malformed frame: expected JSON, got 6 characters that are none' },
+    { sessionId: 's0', reason: expect.stringMatching(/^malformed frame: op 9: .* → at d$/) },
   ]);
 });
 
@@ -290,6 +290,47 @@ describe('sequences', () => {
     ]);
     expect(client.counted).toMatchObject({ resumes: 1, sequenceHoles: 3 });
     expect([client.counted.gatewayGaps, client.counted.gapsInHandOver]).toEqual([undefined, undefined]);
+  });
+
+  it.each<[string, (frame: Sent) => unknown]>([
+    ['no JSON', () => '<html>'],
+    ['d text', (frame) => ({ ...frame, d: 'text' })],
+    ['no d', ({ d: _, ...frame }) => frame],
+    ['t null', (frame) => ({ ...frame, t: null })],
+    ['s null', (frame) => ({ ...frame, s: null })],
+    ['s beyond reason', (frame) => ({ ...frame, s: 500_000 })],
+    ['no op', ({ op: _, ...frame }) => frame],
+  ])('a dispatch that no replay has readable (%s) costs one RESUME, and only itself is missing', async (_, broken) => {
+    const gateway = await HostileGateway.start();
+    gateway.instead = (frame) => (frame.s === 4 ? broken(frame) : frame);
+    const client = startClient(gateway.url);
+    await eventually('READY', () => client.shard.connected);
+    for (let each = 2; each <= 6; each += 1) gateway.dispatch();
+    await until(6, client);
+    await eventually('RESUMED', () => client.shard.connected);
+    gateway.dispatch();
+    await until(8, client);
+    // 7 is RESUMED.
+    expect(client.sequences()).toEqual([2, 3, 5, 6, 8]);
+    expect(client.reported()).toMatchObject([
+      { sessionId: 's1', lastSequence: 3, reason: 'sequences 4 to 4 did not come' },
+    ]);
+    expect(client.counted).toMatchObject({ resumes: 1, invalidFrames: 2, sequenceHoles: 1 });
+    expect(client.counted).not.toHaveProperty('gatewayGaps');
+    expect(client.lines.lines.filter(({ msg }) => /^left out a frame/.test(String(msg)))).toHaveLength(1);
+  });
+
+  it('ten such frames are left out of a connection, and the eleventh ends it', async () => {
+    const gateway = await HostileGateway.start();
+    const html = (count: number) => Array(count).fill('<html>');
+    gateway.instead = (frame, connection) => (frame.s === 4 ? [...html(connection === 2 ? 11 : 10), frame] : frame);
+    const client = startClient(gateway.url);
+    await eventually('READY', () => client.shard.connected);
+    for (let each = 2; each <= 6; each += 1) gateway.dispatch();
+    await until(6, client);
+    expect(client.ends().map(({ verdict }) => verdict)).toEqual(['malformed', 'malformed']);
+    expect(client.counted).toMatchObject({ resumes: 2, invalidFrames: 22 });
+    expect([client.sequences(), client.reported()]).toEqual([[2, 3, 4, 5, 6], []]);
   });
 
   it('two frames that are swapped are both published, also without a RESUME', async () => {

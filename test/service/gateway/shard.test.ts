@@ -41,6 +41,7 @@ function startShard({ resumeUrl, general }: { resumeUrl?: string; general?: stri
     resumeState: resumeUrl === undefined ? undefined : { sessionId: 'a', sequence: 7, shardCount: 1, resumeUrl },
     shardCount: 1,
     objection: () => undefined,
+    unreadable: () => false,
     begin: () => undefined,
     resuming: () => undefined,
     resumed: () => undefined,

@@ -227,6 +227,32 @@ describe('a sequence', () => {
     expect([session.watermark.received, session.id]).toEqual([7, 'first']);
   });
 
+  it('that cannot be read is asked for, and when it comes again so, only itself is missing', () => {
+    expect(session.unreadable()).toBe(false);
+    session.disconnected(5_001);
+    expect([session.unreadable(), session.unreadable()]).toEqual([true, true]);
+    expect([take([5], 6_000), session.unreadable()]).toEqual([['new'], false]);
+    expect(holes).toEqual([{ first: 4, last: 4, outcome: 'gap' }]);
+    expect(lost).toMatchObject([{ lastSequence: 3, missing: { first: 4, last: 4 } }]);
+  });
+
+  it('that was left out is not taken for a RESUMED that did not arrive', () => {
+    session.resuming();
+    session.unreadable();
+    session.disconnected(5_001);
+    session.resuming();
+    session.unreadable();
+    session.resumed(5);
+    expect(take([6])).toEqual(['new']);
+    expect(lost).toMatchObject([{ missing: { first: 4, last: 5 } }]);
+  });
+
+  it('that cannot be read in another session is asked for', () => {
+    session.unreadable();
+    session.begin({ ...SECOND, sequence: 3 });
+    expect(session.unreadable()).toBe(false);
+  });
+
   it('of a hole that comes late is new, once', () => {
     take([6]);
     take([6, 7]);
