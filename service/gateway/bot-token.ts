@@ -1,5 +1,6 @@
 // The bot's token, shared by all shards: usable, missing, or rejected. While it is missing or rejected no shard connects,
-// and it is read again until another one appears. So a bad token costs one refusal, not one for each shard.
+// and it is read again until another one appears. So a bad token costs one refusal, not one for each shard. Discord has refused
+// good tokens in outages: a rejected one is tried again after a time, because nothing else would bring the shards back.
 
 import { errorMessage } from '../errors.ts';
 import type { Log } from '../log.ts';
@@ -14,20 +15,24 @@ export interface TokenSource {
 }
 
 const READ_AGAIN_MS = 10_000;
+/** Discord bans an address after 10,000 refused requests in this time. */
+const TRY_AGAIN_MS = 600_000;
 
 export class BotToken {
   readonly #source: TokenSource;
   readonly #log: Log;
   readonly #readAgainMs: number;
+  readonly #tryAgainMs: number;
   #value: string | undefined;
-  #rejected = false;
+  #rejectedAt: number | undefined;
   #problem: string | undefined;
   readonly #reading = new SharedWait((signal) => this.#readUntilUsable(signal));
 
-  constructor(source: TokenSource, log: Log, readAgainMs = READ_AGAIN_MS) {
+  constructor(source: TokenSource, log: Log, readAgainMs = READ_AGAIN_MS, tryAgainMs = TRY_AGAIN_MS) {
     this.#source = source;
     this.#log = log;
     this.#readAgainMs = readAgainMs;
+    this.#tryAgainMs = tryAgainMs;
   }
 
   /** What is wrong with it and what to do, in one sentence; nothing while it is usable. */
@@ -40,16 +45,16 @@ export class BotToken {
     return this.#value === undefined && this.#problem !== undefined;
   }
 
-  /** Waits, indefinitely, for a token that was not rejected. @throws when the signal aborts */
+  /** Waits, indefinitely, for a token that was not rejected, or long ago. @throws when the signal aborts */
   async usable(signal: AbortSignal): Promise<string> {
-    if (this.#value !== undefined && !this.#rejected) return this.#value;
+    if (this.#value !== undefined && this.#rejectedAt === undefined) return this.#value;
     return await this.#reading.join(signal);
   }
 
   /** Discord refused this token; one that has been replaced meanwhile stays usable. */
   reject(token: string, reason: string): void {
-    if (token !== this.#value || this.#rejected) return;
-    this.#rejected = true;
+    if (token !== this.#value || this.#rejectedAt !== undefined) return;
+    this.#rejectedAt = performance.now();
     this.#report(`${reason}. Put the bot's current token into ${this.#source.from}`);
   }
 
@@ -59,9 +64,12 @@ export class BotToken {
       try {
         const changed = await this.#source.refresh();
         const value = await this.#source.read();
-        if (changed || !this.#rejected) {
-          if (this.#problem !== undefined) this.#log.info({ from: this.#source.from }, 'there is a new bot token');
-          this.#rejected = false;
+        if (changed || this.#rejectedAt === undefined || performance.now() - this.#rejectedAt >= this.#tryAgainMs) {
+          const { from } = this.#source;
+          if (this.#rejectedAt !== undefined && !changed)
+            this.#log.info({ from }, 'trying the rejected bot token again');
+          else if (this.#problem !== undefined) this.#log.info({ from }, 'there is a new bot token');
+          this.#rejectedAt = undefined;
           this.#problem = undefined;
           this.#value = value;
           return value;

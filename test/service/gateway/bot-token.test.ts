@@ -36,7 +36,7 @@ beforeEach(() => {
   lines = logLines();
 });
 
-const tokenOf = (source: TokenSource) => new BotToken(source, lines.log, 5);
+const tokenOf = (source: TokenSource, tryAgainMs?: number) => new BotToken(source, lines.log, 5, tryAgainMs);
 
 it('a usable token is read once', async () => {
   const source = new Secret('first');
@@ -92,6 +92,20 @@ it('a rejected token is used by no shard again; another one is waited for', asyn
   expect(token.problem).toBeUndefined();
   expect(await token.usable(unaborted)).toBe('MTIzNDU2.second');
   expect(lines.text).not.toContain('MTIzNDU2');
+});
+
+it('a rejected token that stays is tried again after a time, and once only where it is rejected again', async () => {
+  const token = tokenOf(new Secret('first'), 100);
+  await token.usable(unaborted);
+  for (let times = 1; times <= 2; times += 1) {
+    token.reject('first', 'rejected');
+    const rejectedAt = performance.now();
+    expect(await token.usable(unaborted)).toBe('first');
+    expect(performance.now() - rejectedAt).toBeGreaterThanOrEqual(100);
+    expect(token.problem).toBeUndefined();
+  }
+  const once = ['no usable bot token: waiting for another one', 'trying the rejected bot token again'];
+  expect(lines.lines.map(({ msg }) => msg)).toEqual([...once, ...once]);
 });
 
 it('a token that comes back may be rejected again', async () => {
