@@ -57,7 +57,7 @@ export interface ConnectionListener {
   resumed(dispatch: ResumedDispatch | undefined): void;
   /** @returns why the connection must end and the dispatch was not taken */
   dispatch(dispatch: OtherDispatch): EndCause | undefined;
-  /** The frame of the dispatch before came once more. */
+  /** The frame of the dispatch before came once more; the first such frame of a connection. */
   repeated(dispatch: OtherDispatch): void;
   /** What may be a dispatch cannot be read. @returns whether it is left out, and the connection goes on */
   unreadable(reason: string): boolean;
@@ -86,6 +86,7 @@ export class GatewayConnection extends OwnedShard {
   /** The last dispatch, as it came. */
   #lastText = '';
   #dispatched = false;
+  #repeated = false;
   /** Why each was. */
   readonly #leftOut: string[] = [];
   #askedToBeatAt = Number.NEGATIVE_INFINITY;
@@ -219,7 +220,7 @@ export class GatewayConnection extends OwnedShard {
       this.#becomeReady();
       listener.resumed(dispatch);
     } else if (state !== 'resuming' && state !== 'ready') return void early();
-    else if (text === this.#lastText) listener.repeated(dispatch);
+    else if (text === this.#lastText) this.#repeat(dispatch);
     else {
       this.#lastText = text;
       this.#dispatched = true;
@@ -227,6 +228,12 @@ export class GatewayConnection extends OwnedShard {
       if (cause?.how === 'malformed') this.#unreadable({ ...cause, mayBeDispatch: true });
       else if (cause !== undefined) this.#end(cause);
     }
+  }
+
+  /** Reported once: it may happen to each. */
+  #repeat(dispatch: OtherDispatch): void {
+    if (!this.#repeated) this.#options.listener.repeated(dispatch);
+    this.#repeated = true;
   }
 
   #becomeReady(): void {

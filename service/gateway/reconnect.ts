@@ -59,14 +59,14 @@ export function weighed(end: Omit<EndedConnection, 'hasSession'>, before: Attemp
   return unclearAfter(end, before) >= MOST_UNCLEAR && isUnclear(end.verdict) ? 'refused' : end.verdict;
 }
 
-/** @returns nothing when another connection would only be refused again */
+/** @returns nothing when another connection would only be refused again. Not after READY or RESUMED: Discord took it then */
 export function reconnectAfter(
   end: EndedConnection,
   before: Attempts,
   random: () => number = Math.random,
 ): Reconnect | undefined {
   const { verdict, wasReady, hasSession } = end;
-  if (verdict === 'fatal') return undefined;
+  if (verdict === 'fatal' && !wasReady) return undefined;
   const inARow = end.lastedMs > SUCCEEDED_MS ? 1 : before.failures + 1;
   const attempts: Attempts = {
     failures: wasReady ? Math.min(inARow, MOST_AFTER_READY) : inARow,

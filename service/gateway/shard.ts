@@ -237,7 +237,10 @@ export class Shard {
         return objection;
       },
       repeated: ({ t, s }) => {
-        log.warn({ shard: this.id, dispatch: t.slice(0, 100), sequence: s }, 'dropped a frame that came twice');
+        log.warn(
+          { shard: this.id, dispatch: t.slice(0, 100), sequence: s },
+          'dropped a frame that came twice (logged once per connection)',
+        );
       },
       unreadable: (reason) => {
         if (!session.unreadable()) return false;

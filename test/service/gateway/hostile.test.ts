@@ -357,7 +357,7 @@ describe('sequences', () => {
   it('a frame that comes twice is dropped and logged; its sequence with something else is malformed', async () => {
     const gateway = await HostileGateway.start();
     gateway.instead = (frame, connection) => {
-      if (frame.s === 3) return [frame, frame];
+      if (frame.s === 3 || frame.s === 4) return [frame, frame];
       return frame.s === 5 && connection === 1 ? [frame, { ...frame, d: {} }] : frame;
     };
     const client = startClient(gateway.url);
@@ -366,7 +366,7 @@ describe('sequences', () => {
     await until(6, client);
     await eventually('RESUMED', () => client.shard.connected);
     expect(client.sequences()).toEqual([2, 3, 4, 5, 6]);
-    expect(client.lines.lines.filter(({ msg }) => msg === 'dropped a frame that came twice')).toMatchObject([
+    expect(client.lines.lines.filter(({ msg }) => /^dropped a frame that came twice/.test(String(msg)))).toMatchObject([
       { sequence: 3 },
     ]);
     expect(client.ends()).toMatchObject([
@@ -448,6 +448,25 @@ it('a record that names another server on loopback does not get the token when t
   await eventually('RESUMED', () => client.shard.connected);
   expect(thief.connections).toEqual([]);
 });
+
+it.each([4010, 4014])(
+  'one %d of a ready shard costs a RESUME; one in answer to RESUME ends the shard',
+  async (code) => {
+    const gateway = await HostileGateway.start();
+    const client = startClient(gateway.url);
+    await eventually('READY', () => client.shard.connected);
+    gateway.live?.close(code);
+    await eventually('RESUMED', () => client.counted.resumes === 1 && client.shard.connected);
+    gateway.answer = (_, socket) => {
+      socket.close(code);
+      return true;
+    };
+    gateway.live?.close(code);
+    await eventually('it is failed', () => client.shard.state === 'failed');
+    expect(client.counted).toMatchObject({ identifies: 1, resumes: 2 });
+    expect(client.shard.problem).toMatch(new RegExp(`\\(${code}\\)`));
+  },
+);
 
 describe('the cause of a failed connection', () => {
   async function upgradeWith(answer: string) {

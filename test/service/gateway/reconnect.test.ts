@@ -104,6 +104,11 @@ it.each([true, false])(
   },
 );
 
+it('a fatal verdict after READY or RESUMED contradicts it: the session is tried again', () => {
+  expect(bounds({ verdict: 'fatal', wasReady: true }, 1)).toEqual([50, 250]);
+  expect(bounds({ verdict: 'fatal', wasReady: true }, 9)).toEqual([1_000, 2_000]);
+});
+
 it("the address is the session's for two tries without an answer, then in turn the gateway's and the session's", () => {
   const addresses = [0, 1, 2, 3, 4].map((unanswered) => addressToResume({ unanswered }));
   expect(addresses).toEqual(['session', 'session', 'gateway', 'session', 'gateway']);
