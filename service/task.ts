@@ -121,7 +121,7 @@ export async function runTask(
         [
           token.problem,
           information.problem,
-          gate.closed,
+          gate.problem,
           shardCount === undefined
             ? `waits for Discord to recommend a number of shards (${ENV.shardCount} is auto)`
             : undefined,

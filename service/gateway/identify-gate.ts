@@ -21,6 +21,8 @@ export class IdentifyGate {
   readonly #log: Log;
   #spentUntil: number | undefined;
   #closed: string | undefined;
+  /** Shards that wait for the budget. */
+  #waiting = 0;
   readonly #kept = new Set<Promise<void>>();
 
   constructor(information: Pick<GatewayInformation, 'fetch' | 'identified'>, mutex: BucketMutex, log: Log) {
@@ -37,6 +39,13 @@ export class IdentifyGate {
   /** Why no shard may IDENTIFY any more, if so. */
   get closed(): string | undefined {
     return this.#closed;
+  }
+
+  /** Why shards wait, in one sentence; nothing while none does, or only for its turn. */
+  get problem(): string | undefined {
+    if (this.#closed !== undefined || this.#waiting === 0 || this.#spentUntil === undefined) return this.#closed;
+    const until = new Date(this.#spentUntil).toISOString();
+    return `the day's IDENTIFYs are spent: shards without a session wait for Discord's reset at ${until}`;
   }
 
   /** From now on no shard IDENTIFYs: Discord refuses for a reason that only a person can change. */
@@ -107,7 +116,10 @@ export class IdentifyGate {
       this.#spentUntil = Date.now() + limit.reset_after;
       // Asked again each minute, since a reset may come early; the jitter spreads tasks that wait for the same moment.
       const resetMs = Math.max(limit.reset_after, IDENTIFY_SPACING_MS);
-      await sleep(Math.min(resetMs + Math.random() * 1_000, 60_000), signal);
+      this.#waiting += 1;
+      await sleep(Math.min(resetMs + Math.random() * 1_000, 60_000), signal).finally(() => {
+        this.#waiting -= 1;
+      });
     }
   }
 }

@@ -131,13 +131,17 @@ it('a spent budget is logged once, with its time, and waited for', async () => {
   const gate = gateOf(budget);
   wait(gate, 0);
   await after(0);
-  expect(gate.spentUntil).toBe(Date.now() + 30_000);
+  const until = Date.now() + 30_000;
+  expect(gate.spentUntil).toBe(until);
+  expect(gate.problem).toBe(
+    `the day's IDENTIFYs are spent: shards without a session wait for Discord's reset at ${new Date(until).toISOString()}`,
+  );
   await after(29_000);
   expect(passed).toEqual([]);
   budget.remaining = 5;
   await after(2_000);
   expect(passed).toEqual([0]);
-  expect(gate.spentUntil).toBeUndefined();
+  expect([gate.spentUntil, gate.problem]).toEqual([undefined, undefined]);
   expect(budget.remaining).toBe(4);
   expect(lines.lines).toMatchObject([{ level: 'error', total: 1_000, resetAfterMs: 30_000 }]);
 });
@@ -174,6 +178,8 @@ it('a budget is not spent after its reset, though no shard has asked since', asy
   stopping.abort();
   await after(29_999);
   expect(gate.spentUntil).toBeDefined();
+  // No shard waits any more.
+  expect(gate.problem).toBeUndefined();
   expect(buckets.held.size).toBe(0);
   await after(1);
   expect(gate.spentUntil).toBeUndefined();
