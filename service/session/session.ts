@@ -76,6 +76,10 @@ export class ShardSession {
   #resuming = false;
   /** Connections of this process before it whose RESUME had no RESUMED. */
   #withoutResumed = 0;
+  /** Their RESUMEDs have sequences above this one: dispatches up to it came before them. */
+  #resumedAbove = 0;
+  /** The highest sequence that came, taken or not. */
+  #seen = 0;
   /** The process before may have received RESUMED, and not have stored its sequence. */
   #mayLackResumed = false;
 
@@ -133,6 +137,7 @@ export class ShardSession {
     this.#unreadableAfter = undefined;
     this.#leftOutAfter = undefined;
     this.#withoutResumed = 0;
+    this.#seen = 0;
     this.#resuming = false;
     this.#mayLackResumed = false;
     this.#state = session;
@@ -155,19 +160,29 @@ export class ShardSession {
       this.#withoutResumed = 0;
     } else if (this.#leftOutAfter === received && sequence > received + 1) {
       // Reported with the next dispatch.
-    } else if (sequence - received - 1 <= this.#withoutResumed) {
+    } else if (this.#explains({ first: received + 1, last: sequence - 1 })) {
       this.#withoutResumed -= sequence - received - 1;
       this.#watermark.skipTo(sequence);
-    } else this.#withoutResumed += 1;
+    } else this.#lackResumed();
     this.#connected();
   }
 
   /** The connection ended, which the session outlives. */
   disconnected(at: number): void {
-    if (this.#resuming && !this.#live) this.#withoutResumed += 1;
+    if (this.#resuming && !this.#live) this.#lackResumed();
     this.#resuming = false;
     this.#live = false;
     this.#aliveUntil ??= at;
+  }
+
+  #lackResumed(): void {
+    if (this.#withoutResumed === 0) this.#resumedAbove = Math.max(this.#watermark.received, this.#seen);
+    this.#withoutResumed += 1;
+  }
+
+  /** Whether the hole may be of RESUMEDs that did not arrive. */
+  #explains({ first, last }: Hole): boolean {
+    return last - first < this.#withoutResumed && (last < first || first > this.#resumedAbove);
   }
 
   #connected(): void {
@@ -188,8 +203,9 @@ export class ShardSession {
     const hole = { first: received + 1, last: sequence - 1 };
     if (hole.last - received > LARGEST_HOLE)
       return { how: 'malformed', reason: `expected sequence ${received + 1}, got ${sequence}` };
+    this.#seen = Math.max(this.#seen, sequence);
     const reason = `sequences ${hole.first} to ${hole.last} did not come`;
-    const outcome = this.#leftOutAfter === received ? 'gap' : this.#outcomeOf(hole.last - received, at);
+    const outcome = this.#leftOutAfter === received ? 'gap' : this.#outcomeOf(hole, at);
     this.#events.hole({ ...hole, outcome });
     if (outcome === 'resume') return { how: 'hole', reason };
     if (outcome === 'gap') {
@@ -211,8 +227,9 @@ export class ShardSession {
     return again;
   }
 
-  #outcomeOf(missing: number, at: number): 'resume' | 'gap' | 'RESUMED' {
-    if (missing <= this.#withoutResumed) {
+  #outcomeOf(hole: Hole, at: number): 'resume' | 'gap' | 'RESUMED' {
+    const missing = hole.last - hole.first + 1;
+    if (this.#explains(hole)) {
       this.#withoutResumed -= missing;
       return 'RESUMED';
     }

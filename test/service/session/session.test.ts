@@ -247,6 +247,21 @@ describe('a sequence', () => {
     expect(lost).toMatchObject([{ missing: { first: 4, last: 5 } }]);
   });
 
+  it('that was missing before a RESUMED that did not arrive is not taken for it', () => {
+    session.disconnected(5_000);
+    session.resuming();
+    // 4 is missing, and RESUMED, 6, does not arrive.
+    expect(take([5])).toEqual(['hole']);
+    session.disconnected(5_001);
+    session.resuming();
+    expect(take([5, 7], 6_000)).toEqual(['new', 'new']);
+    expect(holes.slice(1)).toEqual([
+      { first: 4, last: 4, outcome: 'gap' },
+      { first: 6, last: 6, outcome: 'RESUMED' },
+    ]);
+    expect(lost).toMatchObject([{ missing: { first: 4, last: 4 } }]);
+  });
+
   it('that cannot be read in another session is asked for', () => {
     session.unreadable();
     session.begin({ ...SECOND, sequence: 3 });
