@@ -11,6 +11,7 @@ import { governs, operatorEffects, overridden } from './effective-policies.ts';
 import type { Found } from './found.ts';
 import { EMPTY_RECORD, isEqual, isSameBinding, permissionsOf } from './record.ts';
 import type { Step, Target } from './steps.ts';
+import { suited } from './suited.ts';
 import {
   type Binding,
   type Exchange,
@@ -46,7 +47,7 @@ export type Passwords = Readonly<Record<string, string>>;
 
 /** @param passwords a user that does not exist yet and has none is skipped */
 export function plan(wanted: Topology, found: Found, passwords: Passwords = {}): Plan {
-  const policies = suited(wanted.policies, found.version);
+  const { policies, notes } = suited(wanted.policies, found.version);
   const removals = removalsOf(wanted, found);
   const removed = removals.steps.flatMap(({ target }) => (target.type === 'policy' ? target.policy : []));
   const effects = operatorEffects(wanted, policies, found);
@@ -65,17 +66,8 @@ export function plan(wanted: Topology, found: Found, passwords: Passwords = {}):
     withoutPassword: wanted.users
       .filter(({ name }) => passwords[name] === undefined)
       .map(({ name }) => ({ user: name, exists: named(found.users, name) !== undefined })),
-    notes: [...found.notes, ...effects.notes],
+    notes: [...found.notes, ...notes, ...effects.notes],
   };
-}
-
-/** Before RabbitMQ 4 there was no default delivery limit, and no -1 to lift it. */
-function suited(policies: Policy[], version: string): Policy[] {
-  if (Number.parseInt(version, 10) >= 4) return policies;
-  return policies.map((policy) => {
-    const { 'delivery-limit': limit, ...rest } = policy.definition;
-    return limit === -1 ? { ...policy, definition: rest } : policy;
-  });
 }
 
 function additions(wanted: Topology, found: Found, passwords: Passwords): Step[] {

@@ -81,9 +81,15 @@ function policyFaults(policy: Policy, topology: Topology): string[] {
   return [...faults, ...limitFaults(definition), ...deadLetterFaults(definition, governed, topology)];
 }
 
+/** As a timeout RabbitMQ takes 0 too, and takes every delivery back at once. */
+const WHOLE_NUMBERS = [
+  ...['message-ttl', 'max-length', 'max-length-bytes'],
+  ...['consumer-timeout', 'consumer-disconnected-timeout'],
+];
+
 function limitFaults(definition: Policy['definition']): string[] {
   const faults: string[] = [];
-  for (const key of ['message-ttl', 'max-length', 'max-length-bytes']) {
+  for (const key of WHOLE_NUMBERS) {
     const value = definition[key] ?? 1;
     if (!Number.isInteger(value) || Number(value) < 1)
       faults.push(`${key}: expected a whole number of at least 1, got ${show(value)}`);

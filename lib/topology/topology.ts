@@ -3,6 +3,7 @@
 // Arguments of a queue can never change, so everything that may change is a policy. Everything is durable.
 
 import { z } from 'zod';
+import { CONSUMER_DISCONNECTED_TIMEOUT_MS } from '../../service/contract/limits.ts';
 import {
   EXCHANGES,
   identifyQueue,
@@ -220,17 +221,19 @@ function policies(limits: Limits): Policy[] {
   const confirmed = { ...deadLettered, 'dead-letter-strategy': 'at-least-once', overflow: 'reject-publish' };
   // A refused publish would hold up the interactions behind it, so the oldest messages are dead-lettered instead.
   const dropping = { ...deadLettered, 'dead-letter-strategy': 'at-most-once', overflow: 'drop-head' };
+  const disconnected = { 'consumer-disconnected-timeout': CONSUMER_DISCONNECTED_TIMEOUT_MS };
   const policy = (name: string, pattern: string, definition: Policy['definition']): Policy => ({
     ...{ name, pattern, applyTo: 'queues', priority: PRIORITY, definition },
   });
   return [
     policy(QUEUES.interactions, exactly(QUEUES.interactions), {
-      ...confirmed,
+      ...{ ...confirmed, ...disconnected },
       'message-ttl': limits.interactionsTtlMs,
       'max-length': limits.interactionsMaxMessages,
       'max-length-bytes': limits.interactionsMaxBytes,
       'delivery-limit': limits.deliveryLimit,
     }),
+    // With RabbitMQ's own disconnected timeout, 60 s: a cut that heals gives no unanswered event to a second worker.
     policy(QUEUES.guildEvents, exactly(QUEUES.guildEvents), {
       ...dropping,
       'max-length': limits.guildEventsMaxMessages,
@@ -250,13 +253,26 @@ function policies(limits: Limits): Policy[] {
       'delivery-limit': -1,
     }),
     // A group record is redelivered at every hand-over, without an end. Not the identify queues: those are classic.
-    policy('leases', `^${numbered(leaseQueue)}$`, { ...confirmed, 'delivery-limit': -1 }),
+    policy('leases', `^${numbered(leaseQueue)}$`, {
+      ...{ ...confirmed, ...disconnected },
+      'delivery-limit': -1,
+      'consumer-timeout': LEASE_CONSUMER_TIMEOUT_MS,
+    }),
     {
       ...policy(EXCHANGES.events, exactly(EXCHANGES.events), { 'alternate-exchange': EXCHANGES.unrouted }),
       applyTo: 'exchanges',
     },
   ];
 }
+
+/**
+ * How long a record may stay unacknowledged: a week, beyond any alarm. While an alarm blocks publishers an owner cannot
+ * store a record, so it acknowledges none, and no lease may change hands: after its own 30 minutes RabbitMQ would take the
+ * records from all owners. It has no value for "never": after 0 it takes a record back at once. The policy goes before the
+ * broker's `consumer_timeout`; from RabbitMQ 4.3 on it is in force for consumers that begin after it is set, before for all.
+ * https://www.rabbitmq.com/docs/consumers#acknowledgement-timeout
+ */
+const LEASE_CONSUMER_TIMEOUT_MS = 7 * 24 * 60 * 60_000;
 
 /** Above Amazon MQ's own policies, which have 0 and 1, with room for others on both sides. */
 const PRIORITY = 10;

@@ -51,3 +51,9 @@ export const IDENTIFY_SPACING_MS = 5_250;
  * is 512 KiB on Amazon MQ (RabbitMQ 4) and 16 MiB elsewhere; from a broker that takes less the service learns its limit.
  */
 export const MAX_MESSAGE_BYTES = 1_048_576;
+
+/**
+ * Lease queues and `interactions`, on RabbitMQ 4.3 and newer: how long messages stay with a consumer whose node of the
+ * broker is unreachable. RabbitMQ's own 60 s would be as long without an owner, and Discord waits 3 s for an answer.
+ */
+export const CONSUMER_DISCONNECTED_TIMEOUT_MS = 3_000;

@@ -106,6 +106,26 @@ describe('plan and apply', () => {
     expect((await here('plan')).code).toBe(0);
   });
 
+  test('leave out what an older RabbitMQ does not know, and say so; after its upgrade they add it', async () => {
+    const older = await refusing(managementUrl, /GET \/api\/overview/, 200, '{"rabbitmq_version":"4.2.9"}');
+    const url = withLogin(`http://127.0.0.1:${older.port}`);
+    const before = await topology(['apply', '--url', url, ...ours()], passwords);
+    await older.close();
+    const said = before.out.split('\n').filter((line) => /^=|disconnected/.test(line));
+    expect([before.code, said]).toEqual([
+      0,
+      [
+        '= RabbitMQ 4.2.9 does not know the policy key consumer-disconnected-timeout: left out of interactions, leases. After an upgrade to 4.3 or newer, apply again',
+      ],
+    ]);
+    const added = '    consumer-disconnected-timeout: none → 3000';
+    const lines = [
+      ...[`RabbitMQ ${version}, vhost ${own.vhost}`, '~ policy interactions', added, '~ policy leases', added],
+      ...['create 0, change 2, remove 0, refused 0', ''],
+    ];
+    expect(await here('apply')).toEqual({ code: 0, out: lines.join('\n'), err: '' });
+  });
+
   test('without passwords skip the users, and name the variables; with --json there is one object', async () => {
     const { ingestor, worker, deadLetters } = own.userNames;
     const why = 'is skipped: it does not exist yet, and no password was given';

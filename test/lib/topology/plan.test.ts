@@ -56,17 +56,43 @@ describe('on an empty broker', () => {
       withoutPassword: [{ user: 'worker', exists: true }],
     });
   });
+});
 
-  test('before RabbitMQ 4, which refuses it, no delivery limit of -1 is wanted', () => {
-    const old = emptyBroker(wanted.vhost, '3.13.7');
-    const { steps } = plan(wanted, old, passwords);
-    const limits = steps.flatMap(({ target }) =>
-      target.type === 'policy' && target.policy.applyTo === 'queues'
-        ? [target.policy.definition['delivery-limit']]
-        : [],
-    );
-    expect(limits).toEqual([20, 20, 20, undefined, undefined]);
-    expect(plan(wanted, carriedOut(old, steps, passwords), passwords).steps).toEqual([]);
+describe('an older RabbitMQ, which refuses a policy with a key that it does not know,', () => {
+  const keys = ['delivery-limit', 'consumer-timeout', 'consumer-disconnected-timeout'];
+  const note = (version: string, key: string, from: string, policies = 'leases') =>
+    `RabbitMQ ${version} does not know the policy key ${key}: left out of ${policies}. After an upgrade to ${from} or newer, apply again`;
+  const disconnected = (version: string) =>
+    note(version, 'consumer-disconnected-timeout', '4.3', 'interactions, leases');
+  const timeout = (version: string) => note(version, 'consumer-timeout', '3.12');
+
+  test.each<[version: string, left: string[], notes: string[]]>([
+    ['4.3.0-beta.1', keys, []],
+    ['4.10.0', keys, []],
+    ['5.0.0', keys, []],
+    ['4.2.9', ['delivery-limit', 'consumer-timeout'], [disconnected('4.2.9')]],
+    ['4.0.5', ['delivery-limit', 'consumer-timeout'], [disconnected('4.0.5')]],
+    ['3.13.7', ['consumer-timeout'], [disconnected('3.13.7')]],
+    ['3.12.0', ['consumer-timeout'], [disconnected('3.12.0')]],
+    ['3.11.28', [], [timeout('3.11.28'), disconnected('3.11.28')]],
+  ])('%s gets of the lease queues %j, and a note for each other', (version, left, notes) => {
+    const old = emptyBroker(wanted.vhost, version);
+    const first = plan(wanted, old, passwords);
+    const found = carriedOut(old, first.steps, passwords);
+    const leases = found.policies.find(({ name }) => name === 'leases')?.definition ?? {};
+    expect(keys.filter((key) => key in leases)).toEqual(left);
+    expect(first.notes).toEqual(notes);
+    expect(plan(wanted, found, passwords)).toEqual({ steps: [], ...NOTHING_TO_REPORT, notes });
+  });
+
+  test('gets it at the next application after an upgrade', () => {
+    const old = emptyBroker(wanted.vhost, '4.2.9');
+    const upgraded = { ...carriedOut(old, plan(wanted, old, passwords).steps, passwords), version: '4.3.6' };
+    const added = plan(wanted, upgraded, passwords);
+    expect(lines(added)).toEqual(['change policy interactions', 'change policy leases']);
+    const details = added.steps.flatMap((some) => some.details);
+    expect(details).toEqual(Array(2).fill('consumer-disconnected-timeout: none → 3000'));
+    expect(added).toMatchObject(NOTHING_TO_REPORT);
   });
 });
 

@@ -83,6 +83,10 @@ describe('a topology is refused', () => {
         `${key}: expected a whole number of at least 1, got '${value}'`,
       ]),
     ),
+    ...['consumer-timeout', 'consumer-disconnected-timeout'].map((key): [Topology, string] => [
+      defined('leases', { [key]: 0 }),
+      `${key}: expected a whole number of at least 1, got '0'`,
+    ]),
     [defined('discord.events', { 'alternate-exchange': 'nowhere' }), 'there is no alternate exchange nowhere'],
     ...['interactions', '^interactions', 'interactions$'].map((expression): [Topology, string] => [
       allowed('read', expression),
@@ -110,6 +114,7 @@ describe('a topology is refused', () => {
   test('not with the least that each rule allows', () => {
     expect(complaints(policy('leases', { priority: 2 }))).toEqual([]);
     expect(complaints(defined('interactions', { 'message-ttl': 1, 'delivery-limit': 0 }))).toEqual([]);
+    expect(complaints(defined('leases', { 'consumer-timeout': 1, 'consumer-disconnected-timeout': 1 }))).toEqual([]);
     expect(complaints(worker({ limits: { 'max-connections': 1, 'max-channels': 1 }, name: 'x'.repeat(100) }))).toEqual(
       [],
     );

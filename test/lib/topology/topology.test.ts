@@ -5,6 +5,7 @@
 import { describe, expect, test } from 'vitest';
 import { complaints } from '../../../lib/topology/rules.ts';
 import { discordTopology, type Permissions } from '../../../lib/topology/topology.ts';
+import { CONSUMER_DISCONNECTED_TIMEOUT_MS } from '../../../service/contract/limits.ts';
 import {
   EXCHANGES,
   identifyQueue,
@@ -28,6 +29,19 @@ describe('the layout', () => {
     const { policies } = discordTopology({ limits: { interactionsTtlMs: 1_000 } });
     const interactions = policies.find(({ name }) => name === QUEUES.interactions)?.definition;
     expect(interactions).toMatchObject({ 'message-ttl': 1_000, 'max-length': 1_000_000 });
+  });
+
+  test('has messages back early from a lost node where that is urgent, and a lease never taken away in an alarm', () => {
+    const valuesOf = (key: string) =>
+      discordTopology().policies.flatMap(({ name, definition }) =>
+        definition[key] === undefined ? [] : [[name, definition[key]]],
+      );
+    expect(valuesOf('consumer-disconnected-timeout')).toEqual([
+      [QUEUES.interactions, CONSUMER_DISCONNECTED_TIMEOUT_MS],
+      ['leases', CONSUMER_DISCONNECTED_TIMEOUT_MS],
+    ]);
+    const week = 7 * 24 * 60 * 60_000;
+    expect(valuesOf('consumer-timeout')).toEqual([['leases', week]]);
   });
 });
 
