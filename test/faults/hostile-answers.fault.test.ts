@@ -21,7 +21,7 @@ const LEASE_QUEUE = leaseQueue(0);
 const SIMULATOR = { heartbeatIntervalMs: 2_000 };
 /** A shard that was not attacked is silent at most so long; the traffic is 50 events a second for each. */
 const MOST_SILENT_MS = 5_000;
-const EACH_MS = 4_000;
+const EACH_MS = 3_000;
 /** A task in production has 1,024 MiB by default. */
 const MOST_RESIDENT_BYTES = 700 * 1_048_576;
 /** Discord's REST limits for a minute at least, when it does not say for how long. */
