@@ -1,4 +1,14 @@
+import { join } from 'node:path';
 import { defineConfig } from 'vitest/config';
+import { BaseSequencer, type TestSpecification } from 'vitest/node';
+
+/** A fault mostly waits; the unit tests beside it need the processors. */
+class FaultsFirst extends BaseSequencer {
+  override async sort(files: TestSpecification[]): Promise<TestSpecification[]> {
+    const waits = ({ project }: TestSpecification) => Number(project.name === 'faults');
+    return (await super.sort(files)).toSorted((a, b) => waits(b) - waits(a));
+  }
+}
 
 // unit    nothing but Node. Its files share a process, which loads the CDK and synthesizes the stacks once.
 // broker  `.broker.test.ts`: needs a RabbitMQ, which is started once and shared.
@@ -8,8 +18,11 @@ export default defineConfig({
     // Brokers and tasks take seconds to start, and machines are noisy.
     testTimeout: 240_000,
     hookTimeout: 300_000,
-    maxWorkers: 2,
+    maxWorkers: 3,
     pool: 'forks',
+    sequence: { sequencer: FaultsFirst },
+    // For the programs that tests start: local/program-environment.ts.
+    env: { NODE_COMPILE_CACHE: join(import.meta.dirname, 'node_modules/.cache/node') },
     projects: [
       {
         extends: true,

@@ -181,6 +181,15 @@ function pressure({ budgets, broker }: Settings): Definitions {
       first: 'See which queue is full (reject-publish) or has lost its quorum',
       mutedInMaintenance: true,
     },
+    'messages-dropped': {
+      metric: { ingestor: 'messagesDropped', statistic: 'Sum' },
+      threshold: { atLeast: 1 },
+      because: 'each one is an event that workers do not get; Discord chooses the size, so no release is at fault',
+      periodMinutes: 5,
+      datapoints: [1, 1],
+      wrong: 'An event was larger than the broker takes, and was dropped',
+      first: 'The log has its id, type and size, and the limit: raise the limit of the broker if it is lower than ours',
+    },
     unrouted: {
       metric: { ingestor: 'queueDepth', statistic: 'Maximum', queue: QUEUES.unrouted },
       threshold: { atLeast: 1 },

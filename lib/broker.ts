@@ -144,8 +144,8 @@ const STACK_SUFFIX = Fn.select(0, Fn.split('-', Fn.select(2, Fn.split('/', Aws.S
 // Only what differs from Amazon MQ's defaults. Takes effect at the next restart: `aws mq reboot-broker`, or the window.
 const brokerConfiguration = (settings: Settings): string =>
   [
-    // RabbitMQ 4's default is 512 KiB, the largest message of the service: room for what a worker may add.
-    `max_message_size = ${2 * MAX_MESSAGE_BYTES}`,
+    // Amazon MQ's default is 512 KiB.
+    `max_message_size = ${MAX_MESSAGE_BYTES}`,
     // The default on Amazon MQ is 10: a worker that reads many queues, or with many readers, needs more.
     'consumer_max_per_channel = 100',
     // So many that the workers' connections leave room for the ingestor's. An alarm watches the number.

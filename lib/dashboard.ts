@@ -106,6 +106,7 @@ export class Dashboard extends Construct {
           this.own('eventsFiltered', Stats.SUM, 'not for workers', Color.GREY),
           this.own('eventsReplayed', Stats.SUM, 'replayed and dropped', Color.PURPLE),
           this.own('publishErrors', Stats.SUM, 'refused by the broker', Color.RED),
+          this.own('messagesDropped', Stats.SUM, 'too large for the broker', Color.BROWN),
         ],
       }),
       graph('From frame to confirm, and heartbeat (ms)', HALF, {

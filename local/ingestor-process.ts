@@ -9,6 +9,7 @@ import { fileURLToPath } from 'node:url';
 import { NODE_FLAGS } from '../service/contract/limits.ts';
 import { ENV, PATHS } from '../service/contract/names.ts';
 import type { HealthReport } from '../service/health.ts';
+import { PROGRAM_ENVIRONMENT } from './program-environment.ts';
 
 const MAIN = fileURLToPath(new URL('../service/main.ts', import.meta.url));
 const LISTENING_WITHIN_MS = 60_000;
@@ -39,7 +40,7 @@ export class IngestorProcess {
     this.name = name;
     const [command, ...args] = program ?? [process.execPath, ...NODE_FLAGS, ...nodeFlags, MAIN];
     this.#child = spawn(command, args, {
-      env: { PATH: process.env.PATH, [ENV.port]: '0', [ENV.host]: '127.0.0.1', ...env },
+      env: { ...PROGRAM_ENVIRONMENT, [ENV.port]: '0', [ENV.host]: '127.0.0.1', ...env },
       stdio: ['ignore', 'pipe', 'pipe'],
     });
     const file = createWriteStream(logFile, { flags: 'a' });

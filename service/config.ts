@@ -9,6 +9,7 @@ import { ENV } from './contract/names.ts';
 import { type CredentialSource, parseBrokerLogin, parseTlsLogin, parseToken } from './credentials.ts';
 import { ConfigError, errorMessage } from './errors.ts';
 import { NEEDED_INTENTS } from './events/routing.ts';
+import { isLoopback } from './gateway/gateway-address.ts';
 
 export type Config = ReturnType<typeof parseConfig>;
 
@@ -22,7 +23,7 @@ export function parseConfig(env: Readonly<Record<string, string | undefined>>) {
   const production = given[ENV.nodeEnv] === 'production';
   const { data: value, error } = schemaFor(production).safeParse(given);
   const faults = error?.issues.map(({ path, message }) => `${path.join('.')}: ${message}`) ?? [];
-  faults.push(...refusalsBetween(given));
+  faults.push(...refusalsBetween(given, production));
   const token = value?.[ENV.discordBotToken] ?? value?.[ENV.discordBotTokenSecretArn];
   const login = value?.[ENV.rabbitmqUrl] ?? value?.[ENV.rabbitmqSecretArn];
   if (value === undefined || token === undefined || login === undefined || faults.length > 0)
@@ -63,6 +64,27 @@ export function parseIntents(names: string): number {
     bits |= GatewayIntentBits[name as keyof typeof GatewayIntentBits];
   }
   return bits;
+}
+
+/**
+ * The REST base without version. The bot's token is sent there.
+ * @throws Error with one sentence, which quotes no login
+ */
+function parseApiUrl(text: string, production: boolean): string {
+  const refuse = (got: string): never => {
+    throw new Error(`expected an http or https address such as 'https://discord.com/api', got ${got}`);
+  };
+  if (!URL.canParse(text)) return refuse('none');
+  const url = new URL(text);
+  if (!/^https?:$/.test(url.protocol)) return refuse(`one that starts with '${url.protocol}'`);
+  if (url.username !== '' || url.password !== '') return refuse('one with a login. Remove it');
+  if (/[?#]/.test(text)) return refuse("one with '?' or '#'. Remove it and what follows");
+  const path = url.pathname.replace(/\/+$/, '');
+  const [version] = /\/v\d+$/i.exec(path) ?? [];
+  if (version !== undefined) return refuse(`one that ends in '${version}'. Remove that: the service adds the version`);
+  if (production && url.protocol === 'http:' && !isLoopback(url.hostname))
+    return refuse("'http://' in production, where the token would travel without encryption. Use 'https://'");
+  return `${url.origin}${path}`;
 }
 
 function whole<const Word extends string = never>(setting: keyof typeof BOUNDS, what: string, word?: Word) {
@@ -110,10 +132,7 @@ const schemaFor = (production: boolean) =>
     [ENV.environment]: z.string().default('local'),
     [ENV.discordBotToken]: variable(ENV.discordBotToken, parseToken),
     [ENV.discordBotTokenSecretArn]: secret,
-    [ENV.discordApiUrl]: z
-      .url({ protocol: /^https?$/, error: "expected an http or https address such as 'https://discord.com/api'" })
-      .default('https://discord.com/api')
-      .transform((url) => url.replace(/\/+$/, '')),
+    [ENV.discordApiUrl]: parsedBy((text) => parseApiUrl(text, production)).prefault('https://discord.com/api'),
     [ENV.rabbitmqUrl]: variable(ENV.rabbitmqUrl, production ? parseTlsLogin : parseBrokerLogin),
     [ENV.rabbitmqSecretArn]: secret,
     [ENV.rabbitmqCaFile]: z.string().optional(),
@@ -137,8 +156,13 @@ const schemaFor = (production: boolean) =>
     [ENV.metricsNamespace]: z.string().default(DEFAULT_METRICS_NAMESPACE),
   });
 
-function refusalsBetween(given: Readonly<Record<string, string | undefined>>): string[] {
+function refusalsBetween(given: Readonly<Record<string, string | undefined>>, production: boolean): string[] {
   const faults: string[] = [];
+  // Node's own variable: with 0 any certificate is good enough, and whoever stands in between reads the credentials.
+  if (production && given[ENV.nodeTlsRejectUnauthorized] === '0')
+    faults.push(
+      `${ENV.nodeTlsRejectUnauthorized}: expected nothing in production, got '0', which accepts any certificate. Remove it, and set ${ENV.rabbitmqCaFile} for an authority of your own`,
+    );
   const pairs = [
     [ENV.discordBotToken, ENV.discordBotTokenSecretArn, "the bot's token"],
     [ENV.rabbitmqUrl, ENV.rabbitmqSecretArn, "the broker's address and login"],

@@ -1,6 +1,7 @@
 // Credentials that may change while the service runs. One from a variable never does; one from Secrets Manager is kept
 // until Discord or the broker refuses it, and is then read again. Each goes to the log's redaction before it is used.
 
+import { z } from 'zod';
 import { BROKER_SECRET_FIELDS } from './contract/names.ts';
 import { errorMessage } from './errors.ts';
 
@@ -39,8 +40,13 @@ export function credential<T>(
   parse: (text: string) => T,
   hide: (secret: string) => void,
 ): Credential<T> {
+  /** The value, too: of a JSON object it is the token without the space around it. */
+  const hideValue = (text: string, value: T) => {
+    if (typeof value === 'string' && value !== text) hide(value);
+  };
   if (source.kind === 'variable') {
     hide(source.text);
+    hideValue(source.text, source.value);
     return { from: source.name, read: async () => source.value, refresh: async () => false };
   }
   const { arn } = source;
@@ -50,7 +56,9 @@ export function credential<T>(
     if (text === last?.text) return last;
     hide(text);
     try {
-      return { text, value: parse(text) };
+      const value = parse(text);
+      hideValue(text, value);
+      return { text, value };
     } catch (error) {
       throw new Error(`${arn}: ${errorMessage(error)}`, { cause: error });
     }
@@ -69,13 +77,40 @@ export function credential<T>(
   };
 }
 
-/** The token of a secret: the text itself, or the field `token` of a JSON object. */
+/** Discord's tokens have about 70 characters, Secrets Manager's values at most this many. */
+const MOST_TOKEN_CHARACTERS = 500;
+const MOST_SECRET_CHARACTERS = 65_536;
+
+/**
+ * The token of a secret: the text itself, or the field `token` of a JSON object. Space around it, a byte order mark and
+ * line ends are removed; anything else that cannot be part of a token is refused.
+ */
 export function parseToken(text: string): string {
-  const trimmed = text.trim();
-  const token = trimmed.startsWith('{') ? String(parseObject(trimmed).token ?? '') : trimmed;
-  if (token === '') throw new Error("expected the bot's token, got an empty secret. Put the token into it");
-  if (/\s/.test(token)) throw new Error('expected the token alone, without "Bot " before it, got a text with spaces');
+  const refuse = (got: string): never => {
+    throw new Error(`expected the bot's token, got ${got}`);
+  };
+  const token = text.trim().startsWith('{') ? tokenField(parseObject(text), refuse) : text.trim();
+  if (token === '') refuse('an empty secret. Put the token into it');
+  if (token.length > MOST_TOKEN_CHARACTERS) refuse(`${token.length} characters. Put the token alone into it`);
+  if (/^bot\s/i.test(token)) refuse('one with "Bot " before it. Remove that');
+  if (/["'`]/.test(token)) refuse('one with quotation marks. Remove them');
+  // What is left could not be sent in an HTTP header, or is no part of a token.
+  const [strange] = /[^!-[\]-~]/u.exec(token) ?? [];
+  if (strange !== undefined) refuse(`one with ${nameOf(strange)} in it. Copy it again`);
   return token;
+}
+
+function tokenField({ token }: Readonly<Record<string, unknown>>, refuse: (got: string) => never): string {
+  if (typeof token === 'string') return token.trim();
+  return refuse(`a JSON object with ${kindOf(token)} in the field token. Put it there as a text`);
+}
+
+function nameOf(character: string): string {
+  if (character === ' ') return 'a space';
+  if (character === '\n' || character === '\r') return 'a line end';
+  if (character === '\\') return 'a backslash';
+  const code = character.codePointAt(0) ?? 0;
+  return `the character U+${code.toString(16).toUpperCase().padStart(4, '0')}`;
 }
 
 /** For production, where the login must be for a TLS listener. */
@@ -97,21 +132,47 @@ export function parseBrokerLogin(text: string): BrokerLogin {
   const missing = BROKER_SECRET_FIELDS.filter((field) => (fields[field] ?? '') === '');
   if (missing.length > 0)
     throw new Error(`expected the fields ${BROKER_SECRET_FIELDS.join(', ')}, got none for ${missing.join(', ')}`);
-  const port = Number(fields.port);
-  if (!Number.isInteger(port) || port < 1 || port > 65_535)
-    throw new Error(`expected a TCP port in the field port, got '${String(fields.port)}'`);
-  return {
-    // Amazon MQ shows its endpoint as amqps://host:port, which may be copied as it is.
-    host: String(fields.host)
-      .replace(/^amqps:\/\//, '')
-      .replace(/^([^:]+):\d+$/, '$1'),
-    port,
-    vhost: String(fields.vhost),
-    username: String(fields.username),
-    password: String(fields.password),
-    tls: fields.tls !== false,
-  };
+  const { data, error } = LoginFields.safeParse(fields);
+  if (data !== undefined) return data;
+  const [issue] = error.issues;
+  throw new Error(`the field ${issue?.path.join('.')}: ${issue?.message}`);
 }
+
+/** A text of the wrong form is not quoted: it may be the password, in the wrong place. */
+const field = (what: string) => ({
+  error: ({ input }: { input?: unknown }) => `expected ${what}, got ${kindOf(input)}`,
+});
+const HOST = field('the name or the address of a host');
+const PORT = {
+  error: ({ input }: { input?: unknown }) =>
+    `expected a TCP port from 1 to 65535, got ${typeof input === 'number' ? input : kindOf(input)}`,
+};
+const VHOST = field('the name of a vhost');
+
+/** In the order in which faults are reported. */
+const LoginFields = z.object({
+  host: z
+    .string(HOST)
+    // Amazon MQ shows its endpoint as amqps://host:port, which may be copied as it is.
+    .transform((host) =>
+      host
+        .trim()
+        .replace(/^amqps:\/\//, '')
+        .replace(/\/$/, '')
+        .replace(/^([^:]+|\[.*\]):\d+$/, '$1'),
+    )
+    .pipe(z.string().regex(/^([\w.-]{1,255}|[\da-f:.]{2,45}|\[[\da-f:.]{2,45}\])$/i, HOST))
+    .transform((host) => host.replace(/^\[|\]$/g, '')),
+  port: z.preprocess(
+    (port) => (typeof port === 'string' && /^\s*\d+\s*$/.test(port) ? Number(port) : port),
+    z.int(PORT).min(1, PORT).max(65_535, PORT),
+  ),
+  // AMQP's short string.
+  vhost: z.string(VHOST).max(255, VHOST),
+  username: z.string(field('a text')),
+  password: z.string(field('a text')),
+  tls: z.boolean(field('true or false')).default(true),
+});
 
 /** @throws Error with one sentence that does not quote the text, which holds a password */
 function parseBrokerUrl(text: string): BrokerLogin {
@@ -124,6 +185,8 @@ function parseBrokerUrl(text: string): BrokerLogin {
   const url = new URL(text);
   if (!/^amqps?:$/.test(url.protocol)) return refuse('another kind of address');
   if (url.hostname === '') return refuse('no host');
+  if (url.search !== '' || url.hash !== '' || url.pathname.includes('@'))
+    return refuse("a '?', '#' or '@' that is not encoded");
   if ((url.username === '') !== (url.password === '')) return refuse('only one of user and password');
   const decoded = (part: string): string => {
     try {
@@ -143,13 +206,26 @@ function parseBrokerUrl(text: string): BrokerLogin {
   };
 }
 
+/** @param text a secret, which no error quotes */
 function parseObject(text: string): Record<string, unknown> {
+  let value: unknown;
   try {
-    return JSON.parse(text) as Record<string, unknown>;
+    value = JSON.parse(text.trim());
   } catch {
-    // The parser's message quotes the text, which is a secret.
+    // The parser's message quotes the text.
     throw new Error('expected a JSON object, got a text that starts with { and is not JSON');
   }
+  // It starts with {.
+  return z.record(z.string(), z.unknown()).parse(value);
+}
+
+/** A value's kind, never the value. */
+function kindOf(value: unknown): string {
+  if (value === undefined) return 'nothing';
+  if (value === null) return 'null';
+  if (Array.isArray(value)) return 'a list';
+  if (typeof value === 'object') return 'an object';
+  return typeof value === 'string' ? 'another text' : `a ${typeof value}`;
 }
 
 async function readSecret(arn: string): Promise<string> {
@@ -159,11 +235,12 @@ async function readSecret(arn: string): Promise<string> {
   );
   // The ARN's region, not the environment's: the secret is there.
   const client = new SecretsManagerClient({ region: arn.split(':')[3] ?? '', maxAttempts: 2 });
+  let answer: unknown;
   try {
     const { SecretString } = await client.send(new GetSecretValueCommand({ SecretId: arn }), {
       abortSignal: AbortSignal.timeout(READ_DEADLINE_MS),
     });
-    return SecretString ?? '';
+    answer = SecretString;
   } catch (error) {
     const wanted =
       error instanceof ResourceNotFoundException
@@ -173,4 +250,9 @@ async function readSecret(arn: string): Promise<string> {
   } finally {
     client.destroy();
   }
+  if (typeof answer !== 'string')
+    throw new Error(`${arn}: expected a text, got a binary value. Put it in as a text (SecretString)`);
+  if (answer.length > MOST_SECRET_CHARACTERS)
+    throw new Error(`${arn}: expected at most ${MOST_SECRET_CHARACTERS} characters, got ${answer.length}`);
+  return answer;
 }

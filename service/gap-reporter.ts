@@ -1,5 +1,5 @@
-// Reports lost sessions: counts them, logs them, and publishes a gap event for each. What the broker has not confirmed
-// is kept, because it must outlive this process: it is stored with the group record.
+// Reports lost sessions, and sequences that did not come: counts them, logs them, and publishes a gap event for each. What the
+// broker has not confirmed is kept, because it must outlive this process: it is stored with the group record.
 
 import { gatewayGap } from './events/gap.ts';
 import type { Log } from './log.ts';
@@ -12,7 +12,7 @@ export class GapReporter {
   readonly #publisher: Pick<Publisher, 'publish'>;
   readonly #metrics: Pick<Metrics, 'add'>;
   readonly #log: Log;
-  /** By session id. */
+  /** By the id of the event that reports it. */
   readonly #unreported = new Map<string, LostSession>();
 
   constructor(publisher: Pick<Publisher, 'publish'>, metrics: Pick<Metrics, 'add'>, log: Log) {
@@ -21,7 +21,7 @@ export class GapReporter {
     this.#log = log;
   }
 
-  /** Lost sessions whose gap event the broker has not confirmed. */
+  /** Those whose gap event the broker has not confirmed. */
   get unreportedGaps(): readonly LostSession[] {
     return [...this.#unreported.values()];
   }
@@ -36,7 +36,12 @@ export class GapReporter {
     await Promise.all([...counted, ...lost].map((each) => this.#publish(each)));
   }
 
-  #count({ shardId, lastSequence, reason, inHandOver = false }: LostSession): void {
+  #count({ shardId, sessionId, lastSequence, reason, inHandOver = false, missing }: LostSession): void {
+    if (missing !== undefined) {
+      // Its own metric has counted it: no session is lost, and no release is the cause.
+      this.#log.warn({ shard: shardId, session: sessionId, reason }, 'events of a session did not come');
+      return;
+    }
     this.#metrics.add('gatewayGaps');
     if (inHandOver) this.#metrics.add('gapsInHandOver');
     this.#log.error(
@@ -46,12 +51,16 @@ export class GapReporter {
   }
 
   #publish(lost: LostSession): Promise<void> {
-    const { shardId, sessionId, lastSequence, lastReceivedAt, lostAt, reason } = lost;
-    this.#unreported.set(sessionId, lost);
-    const gap = gatewayGap({ shardId, sessionId, lastSequence, lostFrom: lastReceivedAt, lostUntil: lostAt, reason });
+    const { shardId, sessionId, lastSequence, lastReceivedAt, lostAt, reason, missing } = lost;
+    const gap = gatewayGap({
+      ...{ shardId, sessionId, lastSequence, lostFrom: lastReceivedAt, lostUntil: lostAt, reason },
+      firstMissing: missing?.first,
+    });
+    const { eventId } = gap.payload;
+    this.#unreported.set(eventId, lost);
     return new Promise((resolve) => {
       this.#publisher.publish(toMessage(gap, sessionId, lastSequence), () => {
-        this.#unreported.delete(sessionId);
+        this.#unreported.delete(eventId);
         resolve();
       });
     });

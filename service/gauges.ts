@@ -1,6 +1,8 @@
-// The gauges of a task, each computed from the snapshot of its state when the metrics are read.
+// The gauges of a task, computed from one snapshot of its state when the metrics are read. One that cannot be computed is
+// left out and logged, once until it can be again; the others stand.
 
-import { type HealthSnapshot, healthReport } from './health.ts';
+import { type HealthSnapshot, latencyOf } from './health.ts';
+import type { Log } from './log.ts';
 import type { GaugeName, GaugeValue, Metrics } from './metrics.ts';
 import { shardsWaiting } from './shards-waiting.ts';
 
@@ -8,7 +10,8 @@ export function declareGauges(
   metrics: Metrics,
   snapshot: () => HealthSnapshot,
   queues: { readonly depths: ReadonlyMap<string, number> },
-  information: { readonly latest: { readonly shards: number } | undefined },
+  information: { readonly latest: { readonly shards: number } | undefined; readonly invalidRequests: number },
+  log: Log,
 ): void {
   const gauges: Record<GaugeName, (now: HealthSnapshot) => GaugeValue> = {
     outboxEvents: ({ outbox }) => outbox.events,
@@ -20,8 +23,9 @@ export function declareGauges(
     shardsWaiting,
     shardsMissing: ({ shards }) => shards.filter(({ connected }) => !connected).length,
     shardsUnderprovisioned: ({ shardCount = 0 }) => Math.max(0, (information.latest?.shards ?? 0) - shardCount),
-    gatewayLatency: (now) => healthReport(now).checks.discord.latency ?? Number.NaN,
+    gatewayLatency: ({ shards }) => latencyOf(shards) ?? Number.NaN,
     identifiesRemaining: ({ identifies }) => identifies.remaining ?? Number.NaN,
+    invalidRequests: () => information.invalidRequests,
     brokerConnected: ({ broker }) => Number(broker.channelOpen),
     brokerBlocked: ({ broker }) => Number(broker.blocked),
     standby: ({ role }) => Number(role === 'standby'),
@@ -29,5 +33,19 @@ export function declareGauges(
     residentMemory: ({ memory }) => memory.rss,
     queueDepth: () => queues.depths,
   };
-  for (const name of Object.keys(gauges) as GaugeName[]) metrics.gauge(name, () => gauges[name](snapshot()));
+  const faulty = new Set<GaugeName>();
+  metrics.gauges(() => {
+    const values = new Map<GaugeName, GaugeValue>();
+    const now = snapshot();
+    for (const name of Object.keys(gauges) as GaugeName[]) {
+      try {
+        values.set(name, gauges[name](now));
+        faulty.delete(name);
+      } catch (err) {
+        if (!faulty.has(name)) log.error({ metric: name, err }, 'cannot compute a metric: it has no value');
+        faulty.add(name);
+      }
+    }
+    return values;
+  });
 }

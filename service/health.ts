@@ -1,6 +1,8 @@
 // Whether the task is healthy, and whether it is live. Unhealthy: a person or an alarm should look (Discord or the broker
 // may be away). Only a task that is not live is killed by ECS. Pure.
 
+import { errorMessage } from './errors.ts';
+
 export interface HealthSnapshot {
   readonly now: number;
   readonly environment: string;
@@ -35,8 +37,6 @@ export interface HealthSnapshot {
     readonly blocked: boolean;
     readonly publishCount: number;
     readonly errorCount: number;
-    /** When the slower of the two connection loops last ran, Unix ms. */
-    readonly lastTurnAt: number;
   };
   readonly outbox: { readonly events: number; readonly bytes: number; readonly usedPercent: number };
   readonly identifies: { readonly remaining: number | undefined; readonly spentUntil: number | undefined };
@@ -50,43 +50,135 @@ export interface HealthSnapshot {
   readonly memoryThreshold: number;
 }
 
+/** Sentences come from others, of any number and length; a page of them helps no reader. */
+const MOST_PROBLEMS = 10;
+const LONGEST_PROBLEM = 300;
+
+/** What cannot be read is null in JSON, with a sentence beside it. */
+const UNKNOWN = {
+  rabbitmq: { connected: false, channelOpen: false, blocked: false, publishCount: Number.NaN, errorCount: Number.NaN },
+  memory: {
+    heapUsed: Number.NaN,
+    heapTotal: Number.NaN,
+    rss: Number.NaN,
+    heapLimit: Number.NaN,
+    belowThreshold: false,
+  },
+  outbox: { events: Number.NaN, bytes: Number.NaN, usedPercent: Number.NaN, receiving: false },
+  shard: { state: 'unknown', latency: null, confirmed: null, received: null },
+};
+
+/** A section that cannot be read is reported so and makes the task unhealthy; the others stand. */
 export function healthReport(snapshot: HealthSnapshot) {
-  const { shards, memory, role, shardCount = null, group = null } = snapshot;
-  const { lastTurnAt: _, ...rabbitmq } = snapshot.broker;
-  const { remaining = null, spentUntil } = snapshot.identifies;
-  const latencies = shards.flatMap(({ latencyMs }) => latencyMs ?? []);
-  const problems = [...new Set([...snapshot.discordProblems, ...shards.flatMap(({ problem }) => problem ?? [])])];
-  const connected = shards.filter((shard) => shard.connected).length;
-  const discord = {
-    // A standby has no shards, and is healthy.
-    connected: role === 'owner' ? connected > 0 && connected === shards.length : problems.length === 0,
-    latency: latencies.length > 0 ? Math.max(...latencies) : null,
-    ...(problems.length > 0 && { problems }),
+  let complete = true;
+  const section = <T extends object>(
+    what: string,
+    unknown: NoInfer<T>,
+    read: () => T,
+  ): T & { readonly problem?: string } => {
+    try {
+      return read();
+    } catch (error) {
+      complete = false;
+      return { ...unknown, problem: bounded(`cannot read ${what}: ${errorMessage(error)}`) };
+    }
   };
-  const belowThreshold = memory.heapUsed < memory.heapLimit * snapshot.memoryThreshold;
-  const healthy = discord.connected && isUsable(rabbitmq) && belowThreshold;
+  // A role that cannot be read has its sentence in the state of Discord, which depends on it.
+  const { role } = section<{ role: HealthSnapshot['role'] | 'unknown' }>('the role', { role: 'unknown' }, () => ({
+    role: snapshot.role,
+  }));
+  const shard = section('the shards', { count: null, group: null, assigned: [], connected: 0 }, () =>
+    shardsOf(snapshot),
+  );
+  const discord = section('the state of Discord', { connected: false, latency: null }, () => discordOf(snapshot));
+  const rabbitmq = section('the state of RabbitMQ', UNKNOWN.rabbitmq, () => snapshot.broker);
+  const memory = section('the memory', UNKNOWN.memory, () => {
+    const { heapUsed, heapLimit } = snapshot.memory;
+    return { ...snapshot.memory, belowThreshold: heapUsed < heapLimit * snapshot.memoryThreshold };
+  });
+  const outbox = section('the outbox', UNKNOWN.outbox, () => ({ ...snapshot.outbox, receiving: snapshot.receiving }));
+  const identifies = section('the IDENTIFYs left', { remaining: null, spentUntil: null }, () => identifiesOf(snapshot));
+  const lease = section<HealthSnapshot['lease']>('the lease', {}, () => snapshot.lease);
+  // That the list cannot be read is the sentence of `shard`.
+  const shards = shard.assigned.map((id, index) =>
+    section(`shard ${id}`, { id, ...UNKNOWN.shard }, () => shardOf(snapshot.shards[index])),
+  );
+  const healthy = discord.connected && isUsable(rabbitmq) && memory.belowThreshold && complete;
   return {
     status: healthy ? ('healthy' as const) : ('unhealthy' as const),
     timestamp: new Date(snapshot.now).toISOString(),
     environment: snapshot.environment,
     role,
-    shard: { count: shardCount, group, assigned: shards.map(({ id }) => id), connected },
-    checks: { discord, rabbitmq, memory: { ...memory, belowThreshold } },
-    outbox: { ...snapshot.outbox, receiving: snapshot.receiving },
-    identifies: { remaining, spentUntil: spentUntil === undefined ? null : new Date(spentUntil).toISOString() },
-    lease: snapshot.lease,
-    shards: shards.map(({ id, state, latencyMs, problem, confirmedSequence, receivedSequence }) => ({
-      id,
-      state,
-      latency: latencyMs ?? null,
-      confirmed: confirmedSequence ?? null,
-      received: receivedSequence ?? null,
-      ...(problem !== undefined && { problem }),
-    })),
+    shard,
+    checks: { discord, rabbitmq, memory },
+    outbox,
+    identifies,
+    lease,
+    shards,
   };
 }
 
 export type HealthReport = ReturnType<typeof healthReport>;
+
+function shardsOf(snapshot: HealthSnapshot) {
+  const { shards, shardCount = null, group = null } = snapshot;
+  const connected = shards.filter((shard) => shard.connected).length;
+  return { count: shardCount, group, assigned: shards.map(({ id }) => id), connected };
+}
+
+function discordOf({ role, shards, discordProblems }: HealthSnapshot) {
+  const missing = shards.filter(({ connected }) => !connected);
+  const problems = [...discordProblems, ...shards.flatMap(({ problem }) => problem ?? [])];
+  // A standby has no shards, and is healthy.
+  const connected = role === 'owner' ? shards.length > 0 && missing.length === 0 : problems.length === 0;
+  if (!connected && problems.length === 0) problems.push(missingShards(missing));
+  return {
+    connected,
+    latency: latencyOf(shards) ?? null,
+    ...(problems.length > 0 && { problems: fewOf(problems) }),
+  };
+}
+
+/** Of the slowest heartbeat, in milliseconds; undefined without any. */
+export function latencyOf(shards: HealthSnapshot['shards']): number | undefined {
+  const latencies = shards.flatMap(({ latencyMs }) => latencyMs ?? []);
+  return latencies.length > 0 ? Math.max(...latencies) : undefined;
+}
+
+/** Unhealthy is never without a sentence. */
+function missingShards(missing: HealthSnapshot['shards']): string {
+  if (missing.length === 0) return 'this task owns a shard group and has no shards';
+  return `shards not connected: ${missing.map(({ id, state }) => `${id} (${state})`).join(', ')}`;
+}
+
+/** Each sentence once. */
+function fewOf(problems: readonly string[]): string[] {
+  const all = [...new Set(problems.map(bounded))];
+  if (all.length <= MOST_PROBLEMS) return all;
+  return [...all.slice(0, MOST_PROBLEMS), `and ${all.length - MOST_PROBLEMS} more`];
+}
+
+function bounded(text: string): string {
+  return text.length <= LONGEST_PROBLEM ? text : `${text.slice(0, LONGEST_PROBLEM)}… (${text.length} characters)`;
+}
+
+function identifiesOf(snapshot: HealthSnapshot) {
+  const { remaining = null, spentUntil } = snapshot.identifies;
+  return { remaining, spentUntil: spentUntil === undefined ? null : new Date(spentUntil).toISOString() };
+}
+
+function shardOf(shard: HealthSnapshot['shards'][number] | undefined) {
+  if (shard === undefined) throw new Error('it is gone');
+  const { id, state, latencyMs, problem, confirmedSequence, receivedSequence } = shard;
+  return {
+    id,
+    state,
+    latency: latencyMs ?? null,
+    confirmed: confirmedSequence ?? null,
+    received: receivedSequence ?? null,
+    ...(problem !== undefined && { problem: bounded(problem) }),
+  };
+}
 
 /** A broker that blocks publishers is as unusable as one that is away. */
 export function isUsable(broker: Pick<HealthSnapshot['broker'], 'connected' | 'channelOpen' | 'blocked'>): boolean {
@@ -96,7 +188,10 @@ export function isUsable(broker: Pick<HealthSnapshot['broker'], 'connected' | 'c
 /** The longest pause of a connection's loop is 30 s, its longest handshake 20 s: after this time it is stuck. */
 const STUCK_MS = 180_000;
 
-/** An answer proves that the event loop runs; the loops of the broker's connections can be stuck all the same. */
-export function isLive({ now, broker }: Pick<HealthSnapshot, 'now' | 'broker'>): boolean {
-  return now - broker.lastTurnAt < STUCK_MS;
+/**
+ * An answer proves that the event loop runs; the loops of the broker's connections can be stuck all the same.
+ * @param lastTurnAt when the slower of the two loops last ran, Unix ms
+ */
+export function isLive(now: number, lastTurnAt: number): boolean {
+  return now - lastTurnAt < STUCK_MS;
 }

@@ -1,31 +1,70 @@
-// The service's only listener: health, liveness, metrics. It answers GET and HEAD, and 404 to everything else.
+// The service's only listener: health, liveness, metrics. It answers GET and HEAD, and 404 to everything else. Whoever asks,
+// and however much: the connections are bounded (request-guard.ts), and so are the answers a second, because the event loop
+// belongs to the events. Only `/live` waits for no turn and for nothing else: ECS ends a task that does not answer it.
 
 import { once } from 'node:events';
 import { createServer, type IncomingMessage, type ServerResponse } from 'node:http';
 import type { AddressInfo } from 'node:net';
+import { hostname } from 'node:os';
 import { PATHS } from './contract/names.ts';
 import { ConfigError, errorMessage } from './errors.ts';
 import { type HealthSnapshot, healthReport, isLive } from './health.ts';
 import type { Log } from './log.ts';
-import type { Metrics } from './metrics.ts';
-import { statusPage } from './status-page.ts';
+import { isOwnHost } from './own-host.ts';
+import { Pace } from './pace.ts';
+import { guarded } from './request-guard.ts';
+import { PAGE_POLICY, statusPage } from './status-page.ts';
+import { sleep } from './wait.ts';
+
+export interface HttpSources {
+  /** When the slower of the broker connections' loops last ran, Unix ms. `/live` depends on nothing else. */
+  readonly lastTurnAt: () => number;
+  readonly snapshot: () => HealthSnapshot;
+  readonly metrics: { readonly contentType: string; text(): Promise<string> };
+}
+
+/** Answers: some at once, then 200 a second. */
+const PACE = { spacingMs: 5, burst: 20 };
+/** So many scrapes of a second are collected; the others get the last of them. */
+const COLLECTED_A_SECOND = 10;
+
+/** A browser takes no answer for something else than it is, puts none into a frame, and sends no address on. */
+const HEADERS = {
+  'cache-control': 'no-store',
+  'content-security-policy': PAGE_POLICY,
+  'cross-origin-resource-policy': 'same-origin',
+  'referrer-policy': 'no-referrer',
+  'x-content-type-options': 'nosniff',
+  'x-frame-options': 'DENY',
+  // One request a connection.
+  connection: 'close',
+};
 
 /** @throws ConfigError when the address cannot be listened on */
 export async function listen(
   { host, port }: { readonly port: number; readonly host: string },
-  snapshot: () => HealthSnapshot,
-  { registry }: Metrics,
+  { lastTurnAt, snapshot, metrics }: HttpSources,
   log: Log,
 ): Promise<{ readonly port: number; close(): Promise<void> }> {
+  const ownNames = [host, hostname()];
+  const pace = new Pace(PACE);
+  const scrape = fewTimesASecond(() => metrics.text());
+  let liveFault = false;
+
   const answer = async (request: IncomingMessage, response: ServerResponse): Promise<void> => {
     const [path = '/'] = (request.url ?? '/').split('?', 1);
     const reads = request.method === 'GET' || request.method === 'HEAD';
     if (reads && path === PATHS.live) {
-      const live = isLive(snapshot());
+      const live = readLive();
       sendJson(response, live ? 200 : 503, { live });
-    } else if (reads && path === PATHS.metrics) {
-      send(response, 200, registry.contentType, await registry.metrics());
-    } else if (reads && (path === PATHS.root || path === PATHS.health)) {
+      return;
+    }
+    await sleep(pace.turn(performance.now()));
+    // It is gone, or has lost its place.
+    if (response.destroyed) return;
+    if (reads && path === PATHS.metrics) send(response, 200, metrics.contentType, await scrape());
+    else if (!isOwnHost(request.headers.host, ownNames)) sendJson(response, 421, { error: notHere(request) });
+    else if (reads && (path === PATHS.root || path === PATHS.health)) {
       const report = healthReport(snapshot());
       const status = report.status === 'healthy' ? 200 : 503;
       // A person with a browser gets the same report as a page.
@@ -34,26 +73,61 @@ export async function listen(
       else sendJson(response, status, report);
     } else sendJson(response, 404, { error: `nothing here: ${path}`, paths: Object.values(PATHS) });
   };
-  const server = createServer((request, response) => {
+
+  /** That it cannot be read is a defect, and no evidence that the process is stuck: its end would repair nothing. */
+  const readLive = (): boolean => {
+    try {
+      return isLive(Date.now(), lastTurnAt());
+    } catch (err) {
+      if (!liveFault) log.error({ err }, 'cannot read whether the broker connections are stuck: reported as live');
+      liveFault = true;
+      return true;
+    }
+  };
+
+  const http = createServer((request, response) => {
     answer(request, response).catch((err: unknown) => {
       log.error({ err, url: request.url }, 'cannot answer an HTTP request');
-      sendJson(response, 500, { error: errorMessage(err) });
+      if (response.headersSent) response.destroy();
+      else sendJson(response, 500, { error: errorMessage(err) });
     });
   });
+  const { server, close } = guarded(http);
   server.listen(port, host);
   try {
     await once(server, 'listening');
   } catch (error) {
     throw new ConfigError([`PORT, HOST: cannot listen on ${host}:${port} (${errorMessage(error)}). Choose another`]);
   }
-  return {
-    port: (server.address() as AddressInfo).port,
-    close: () =>
-      new Promise((resolve) => {
-        server.close(() => resolve());
-        server.closeAllConnections();
-      }),
+  server.on('error', (err) => log.error({ err }, 'cannot accept an HTTP connection'));
+  return { port: (server.address() as AddressInfo).port, close };
+}
+
+/** The same answer for those who ask too often. Its failure is not kept. */
+function fewTimesASecond(collect: () => Promise<string>): () => Promise<string> {
+  let second = 0;
+  let collected = 0;
+  let last: Promise<string> | undefined;
+  return async () => {
+    const now = Math.floor(performance.now() / 1_000);
+    if (now !== second) collected = 0;
+    second = now;
+    if (last === undefined || collected < COLLECTED_A_SECOND) {
+      collected += 1;
+      last = collect();
+      last.catch(() => {
+        last = undefined;
+      });
+    }
+    return await last;
   };
+}
+
+function notHere({ headers }: IncomingMessage): string {
+  return (
+    `Host: expected an IP address, a name without a dot, HOST or this machine's name, got '${headers.host}'. ` +
+    `Ask by address; ${PATHS.live} and ${PATHS.metrics} answer to any name`
+  );
 }
 
 function sendJson(response: ServerResponse, status: number, body: object): void {
@@ -61,6 +135,6 @@ function sendJson(response: ServerResponse, status: number, body: object): void 
 }
 
 function send(response: ServerResponse, status: number, type: string, body: string): void {
-  response.writeHead(status, { 'content-type': type, 'cache-control': 'no-store' });
+  response.writeHead(status, { ...HEADERS, 'content-type': type, 'content-length': Buffer.byteLength(body) });
   response.end(body);
 }

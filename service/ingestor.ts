@@ -2,18 +2,22 @@
 // moves on. Rooms do not know each other; what one needs of another is passed on here. It runs the shards of the group
 // that this task owns, and decides nothing that a room decides.
 
-import { GatewayDispatchEvents, type GatewayDispatchPayload } from 'discord-api-types/v10';
+import { GatewayDispatchEvents } from 'discord-api-types/v10';
 import { type Bounds, fullness, mayReceive } from './backpressure.ts';
+import { type Outcome, unknown } from './events/outcome.ts';
 import { toPayload } from './events/to-payload.ts';
 import type { GapReporter } from './gap-reporter.ts';
 import { Shard, type ShardOptions } from './gateway/shard.ts';
 import type { ShardGroup } from './lease/take-over.ts';
 import type { Metrics } from './metrics.ts';
 import type { Publisher } from './publisher/publisher.ts';
-import { type ResumeState, ShardSession } from './session/session.ts';
+import { type ResumeState, type SessionEvents, ShardSession } from './session/session.ts';
 import { toMessage } from './to-message.ts';
 
-type OfShards = Pick<ShardOptions, 'token' | 'information' | 'gate' | 'intents' | 'compression' | 'log' | 'permission'>;
+type OfShards = Pick<
+  ShardOptions,
+  'token' | 'information' | 'gate' | 'intents' | 'compression' | 'apiUrl' | 'log' | 'permission'
+>;
 
 export interface IngestorOptions extends OfShards {
   readonly publisher: Publisher;
@@ -30,8 +34,11 @@ interface Member {
   readonly session: ShardSession;
 }
 
-/** Names of fields may be anything: no more of them are remembered as logged. */
+type Dispatch = Parameters<ShardOptions['onDispatch']>[0];
+
+/** Names of types and fields may be anything: no more of them, and no more of each, are remembered as logged. */
 const MAX_WARNED = 1_000;
+const MAX_NAME = 100;
 
 export class Ingestor {
   readonly #options: IngestorOptions;
@@ -66,9 +73,8 @@ export class Ingestor {
   own({ shardIds, shardCount, sessions, storedAt, takenOverAt }: ShardGroup): void {
     if (this.#members.length > 0)
       throw new Error(`expected no shards before another group is taken over, but there are ${this.#members.length}`);
-    const { gaps, metrics } = this.#options;
     this.#members = shardIds.map((id) => {
-      const session = new ShardSession(id, shardCount, (lost) => void gaps.report([lost]));
+      const session = new ShardSession(id, shardCount, this.#eventsOf(id));
       const state = sessions.get(id);
       if (state !== undefined) session.restore(state, storedAt, takenOverAt);
       const shard = new Shard({
@@ -76,7 +82,6 @@ export class Ingestor {
         id,
         session,
         onDispatch: (dispatch, receivedAt) => this.#receive(session, dispatch, receivedAt),
-        onSent: (sent) => metrics.add(sent === 'identify' ? 'identifies' : 'resumes'),
       });
       return { session, shard };
     });
@@ -122,10 +127,21 @@ export class Ingestor {
     else await Promise.all(this.#members.map(({ shard }) => shard.stop()));
   }
 
-  #receive(session: ShardSession, dispatch: GatewayDispatchPayload, receivedAt: number): void {
+  #eventsOf(shard: number): SessionEvents {
+    const { gaps, log, metrics } = this.#options;
+    return {
+      lost: (lost) => void gaps.report([lost]),
+      hole: ({ first, last, outcome }) => {
+        metrics.add('sequenceHoles');
+        log.warn({ shard, first, last, outcome }, 'sequences are missing');
+      },
+    };
+  }
+
+  /** A dispatch that ended the connection or the process would be replayed to the next one. */
+  #receive(session: ShardSession, { s: sequence, t: type, d }: Dispatch, receivedAt: number): void {
     const { metrics, onSessionStarted, publisher } = this.#options;
     const { shardId, guilds, id: sessionId = '' } = session;
-    const { s: sequence, t: type } = dispatch;
     metrics.add('eventsReceived');
     const watermark = session.receive(sequence, receivedAt);
     // READY is no replay: the session that it has just begun counts it as settled.
@@ -134,13 +150,20 @@ export class Ingestor {
       metrics.add('eventsReplayed');
       return;
     }
-    const outcome = toPayload(dispatch, { sessionId, shardId, sequence, receivedAt, guilds });
+    let outcome: Outcome;
+    try {
+      outcome = toPayload({ t: type, d }, { sessionId, shardId, sequence, receivedAt, guilds });
+      if (outcome.kind === 'event')
+        publisher.publish(toMessage(outcome, sessionId, sequence), () => {
+          watermark?.settle(sequence);
+          metrics.observe('frameToConfirm', Date.now() - receivedAt);
+        });
+    } catch (error) {
+      // Nested deeper than JSON can be written. The error may quote the payload, so only its kind is reported.
+      outcome = unknown(`${error instanceof Error ? error.name : typeof error}: it cannot be made a message`);
+    }
     if (outcome.kind === 'event') {
       if (outcome.unknownFields !== undefined) this.#warnOfFields(type, outcome.unknownFields);
-      publisher.publish(toMessage(outcome, sessionId, sequence), () => {
-        watermark?.settle(sequence);
-        metrics.observe('frameToConfirm', Date.now() - receivedAt);
-      });
       this.applyBackpressure();
       return;
     }
@@ -149,7 +172,7 @@ export class Ingestor {
     if (outcome.kind === 'unknown')
       this.#warnOnce(
         type,
-        { dispatch: type, reason: outcome.reason },
+        { dispatch: type.slice(0, MAX_NAME), reason: outcome.reason },
         'dropped a dispatch that this version cannot read (logged once per type)',
       );
   }
@@ -160,12 +183,13 @@ export class Ingestor {
     for (const field of fields)
       this.#warnOnce(
         `${type} ${field}`,
-        { dispatch: type, field },
+        { dispatch: type, field: field.slice(0, MAX_NAME) },
         'removed a field that this version does not know (logged once per name)',
       );
   }
 
-  #warnOnce(what: string, details: object, message: string): void {
+  #warnOnce(name: string, details: object, message: string): void {
+    const what = name.slice(0, MAX_NAME);
     if (this.#warnedTypes.has(what) || this.#warnedTypes.size >= MAX_WARNED) return;
     this.#warnedTypes.add(what);
     this.#options.log.warn(details, message);

@@ -1,7 +1,9 @@
-// The log: pino, one JSON object a line. Every line passes one last filter, which masks every secret that the service
-// knows and every login inside an address. So the error message of a library cannot leak one either.
+// The log: pino, one JSON object a line, of bounded length. Every line passes one last filter, which masks every secret that
+// the service knows and every login inside an address. So the error message of a library cannot leak one either.
 
 import { type DestinationStream, type Logger, pino } from 'pino';
+import { redact } from './redact.ts';
+import { LONGEST_LINE, shortLine } from './short-line.ts';
 
 export type Log = Pick<Logger, 'debug' | 'info' | 'warn' | 'error' | 'fatal'>;
 
@@ -11,26 +13,14 @@ export interface RedactedLog {
   hide(secret: string): void;
 }
 
-const MASK = '[redacted]';
-/** Up to the last @ before a path: a password may hold one that is not encoded. */
-const LOGIN_IN_ADDRESS = /(\b[a-z][a-z0-9+.-]*:\/\/)[^\s/"\\]+@/gi;
-/** A field with such a name, at any depth of the line. */
-const SECRET_FIELD = /("(?:\w*token|password)":\s*")(?:[^"\\]|\\.)*/gi;
-/** The same in JSON inside a text of the line, such as an answer quoted by an error. */
-const QUOTED_SECRET_FIELD = /(\\"(?:\w*token|password)\\":\s*\\")(?:[^"\\]|\\\\(?:\\["\\]|[^"\\]))*/gi;
 /** Shorter texts are not masked: that would garble every line. */
 const SHORTEST_SECRET = 6;
 
-export function createLog(options: { level: string; base?: object }, destination?: DestinationStream): RedactedLog {
+export function createLog(options: { level: string; base?: object }, destination: DestinationStream): RedactedLog {
   const secrets = new Set<string>();
-  const redact = (line: string): string => {
-    let clean = line
-      .replace(LOGIN_IN_ADDRESS, `$1${MASK}@`)
-      .replace(SECRET_FIELD, `$1${MASK}`)
-      .replace(QUOTED_SECRET_FIELD, `$1${MASK}`);
-    for (const secret of secrets) clean = clean.replaceAll(secret, MASK);
-    return clean;
-  };
+  const mask = (text: string) => redact(text, secrets);
+  // Shortened first, so that the filter has little to do; the cuts are made in masked text.
+  const filter = (line: string) => mask(line.length > LONGEST_LINE ? `${shortLine(line, mask)}\n` : line);
   const log = pino(
     {
       level: options.level,
@@ -38,9 +28,9 @@ export function createLog(options: { level: string; base?: object }, destination
       timestamp: pino.stdTimeFunctions.isoTime,
       formatters: { level: (label) => ({ level: label }) },
       serializers: { err: pino.stdSerializers.errWithCause },
-      hooks: { streamWrite: redact },
+      hooks: { streamWrite: filter },
     },
-    destination ?? pino.destination({ fd: 1, sync: true }),
+    destination,
   );
   return {
     log,

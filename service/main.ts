@@ -1,4 +1,5 @@
-// The process: reads the environment, runs the task, and sets the exit code: 0 drained, 1 failed, 78 faulty configuration.
+// The process: reads the environment, runs the task, and sets the exit code: 0 drained, 1 failed (also when standard output is
+// gone: drained before), 78 faulty configuration.
 
 import { randomBytes } from 'node:crypto';
 import { hostname } from 'node:os';
@@ -6,18 +7,21 @@ import { parseConfig } from './config.ts';
 import { EXIT_CONFIG } from './contract/limits.ts';
 import { ConfigError } from './errors.ts';
 import { createLog } from './log.ts';
+import { Output } from './output.ts';
 import { runTask } from './task.ts';
 
 try {
   const config = parseConfig(process.env);
   const name = `${hostname()}-${process.pid}-${randomBytes(3).toString('hex')}`;
-  const redactedLog = createLog({ level: config.logLevel, base: { environment: config.environment, task: name } });
+  const output = new Output(process.stdout);
+  const base = { environment: config.environment, task: name };
+  const redactedLog = createLog({ level: config.logLevel, base }, output);
   // Logged like everything else, without secrets. The sessions go to the next owner.
   process.on('uncaughtException', (err) => {
     redactedLog.log.fatal({ err }, 'a defect in the ingestor: the task ends');
     process.exit(1);
   });
-  process.exit(await runTask(config, name, redactedLog));
+  process.exit(await runTask(config, name, redactedLog, output));
 } catch (error) {
   // Anything else is for the handler above.
   if (!(error instanceof ConfigError)) throw error;

@@ -20,14 +20,15 @@ const BUCKETS_MS = Array.from({ length: 54 }, (_, index) => Number((0.25 * 1.25 
 const SAMPLE = 100;
 
 export class Metrics {
-  readonly registry = new Registry();
+  readonly #registry = new Registry();
   readonly #counters = new Map<string, { metric: Metric; counter: Counter; growth: number }>();
-  readonly #gauges = new Map<GaugeName, () => GaugeValue>();
+  readonly #gauges = new Map<GaugeName, Gauge>();
   readonly #summaries = new Map<string, { metric: Metric; histogram: Histogram; sample: number[]; seen: number }>();
   readonly #confirmedByFamily: Counter;
+  #readGauges: (() => ReadonlyMap<GaugeName, GaugeValue>) | undefined;
 
   constructor() {
-    const registers = [this.registry];
+    const registers = [this.#registry];
     for (const [name, metric] of Object.entries<Metric>(METRICS)) {
       const options = { name: metric.prometheus, help: metric.help, registers };
       if (metric.kind === 'counter') this.#counters.set(name, { metric, counter: new Counter(options), growth: 0 });
@@ -35,18 +36,8 @@ export class Metrics {
         const histogram = new Histogram({ ...options, buckets: BUCKETS_MS });
         this.#summaries.set(name, { metric, histogram, sample: [], seen: 0 });
       } else {
-        const read = () => this.#gauges.get(name as GaugeName)?.() ?? new Map<string, number>();
-        const label = metric.label?.toLowerCase();
-        new Gauge({
-          ...options,
-          labelNames: label === undefined ? [] : [label],
-          collect() {
-            this.reset();
-            const value = read();
-            if (typeof value === 'number') this.set(value);
-            else for (const [key, each] of value) this.set({ [label ?? '']: key }, each);
-          },
-        });
+        const labelNames = metric.label === undefined ? [] : [metric.label.toLowerCase()];
+        this.#gauges.set(name as GaugeName, new Gauge({ ...options, labelNames }));
       }
     }
     this.#confirmedByFamily = new Counter({
@@ -70,9 +61,27 @@ export class Metrics {
     this.#confirmedByFamily.inc({ event_type: family });
   }
 
-  /** @param read called whenever the metrics are read or written */
-  gauge(name: GaugeName, read: () => GaugeValue): void {
-    this.#gauges.set(name, read);
+  /** @param read called once whenever the metrics are read or written; what it leaves out has no value */
+  gauges(read: () => ReadonlyMap<GaugeName, GaugeValue>): void {
+    this.#readGauges = read;
+  }
+
+  get contentType(): string {
+    return this.#registry.contentType;
+  }
+
+  /** Prometheus' text. */
+  async text(): Promise<string> {
+    const values = this.#readGauges?.();
+    for (const [name, gauge] of this.#gauges) {
+      const value = values?.get(name);
+      const { label }: Metric = METRICS[name];
+      gauge.reset();
+      if (label === undefined) gauge.set(typeof value === 'number' ? value : Number.NaN);
+      else if (typeof value === 'object')
+        for (const [key, each] of value) gauge.set({ [label.toLowerCase()]: key }, each);
+    }
+    return await this.#registry.metrics();
   }
 
   observe(name: SummaryName, value: number): void {
@@ -106,9 +115,8 @@ export class Metrics {
       values.push([entry.metric, entry.growth]);
       entry.growth = 0;
     }
-    for (const [name, read] of this.#gauges) {
+    for (const [name, value] of this.#readGauges?.() ?? []) {
       const metric: Metric = METRICS[name];
-      const value = read();
       if (typeof value !== 'number')
         for (const [key, each] of value)
           labelled.push(line({ ...everywhere, [metric.label ?? '']: key }, [[metric, each]]));
@@ -127,7 +135,7 @@ export class Metrics {
    * broker, and owns no shard.
    */
   lastEmf(namespace: string, environment: string, now = Date.now()): string[] {
-    this.#gauges.clear();
+    this.#readGauges = undefined;
     return this.emf(namespace, environment, now);
   }
 }

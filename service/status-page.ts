@@ -1,41 +1,11 @@
 // The health report as a page for a person, readable at 3 a.m. No script; it reloads itself.
 
+import { createHash } from 'node:crypto';
 import { PATHS } from './contract/names.ts';
 import { type HealthReport, isUsable } from './health.ts';
+import { Html, html } from './html.ts';
 
-export function statusPage(report: HealthReport): string {
-  const { checks, identifies, lease, outbox, role, shard, status } = report;
-  const { memory, rabbitmq } = checks;
-  const stopped = role === 'owner' && !outbox.receiving;
-  const rows: [string, boolean | undefined, string][] = [
-    ['Discord', checks.discord.connected, discordText(report)],
-    ['RabbitMQ', isUsable(rabbitmq), brokerText(rabbitmq)],
-    [
-      'Memory',
-      memory.belowThreshold,
-      `heap ${mib(memory.heapUsed)} of ${mib(memory.heapLimit)}, resident ${mib(memory.rss)}`,
-    ],
-    [
-      'Outbox',
-      !stopped,
-      `${outbox.events} events not confirmed (${outbox.usedPercent.toFixed(1)} % full)${stopped ? ': not receiving until it is half empty' : ''}`,
-    ],
-    ['Lease', undefined, leaseText(lease)],
-    [
-      'IDENTIFYs left today',
-      undefined,
-      identifies.spentUntil === null
-        ? String(identifies.remaining ?? 'not asked yet')
-        : `none until ${identifies.spentUntil}`,
-    ],
-  ];
-  return `<!doctype html>
-<html lang="en">
-<meta charset="utf-8">
-<meta http-equiv="refresh" content="5">
-<meta name="viewport" content="width=device-width, initial-scale=1">
-<title>${status} · Discord Gateway Ingestor</title>
-<style>
+const STYLE = new Html(`
   :root { color-scheme: light dark; --good: #1a7f37; --bad: #cf222e; --line: #8884 }
   body { font: 15px/1.5 system-ui, sans-serif; max-width: 60rem; margin: 2rem auto; padding: 0 1rem }
   h1 { font-size: 1.3rem; display: flex; gap: .6rem; align-items: center; flex-wrap: wrap }
@@ -47,14 +17,78 @@ export function statusPage(report: HealthReport): string {
   td.number, th.number { text-align: right; font-variant-numeric: tabular-nums }
   .good { color: var(--good) } .bad { color: var(--bad) }
   .problem { border-left: 4px solid var(--bad); padding: .3rem .8rem; margin: .5rem 0 }
-</style>
+`);
+
+/** Of the header `content-security-policy`: nothing is loaded or run, no form is sent, and the page is in no frame. */
+export const PAGE_POLICY = [
+  "default-src 'none'",
+  `style-src 'sha256-${createHash('sha256').update(STYLE.text).digest('base64')}'`,
+  "base-uri 'none'",
+  "form-action 'none'",
+  "frame-ancestors 'none'",
+].join('; ');
+
+export function statusPage(report: HealthReport): string {
+  const { checks, identifies, lease, outbox, role, shard, status } = report;
+  const { memory, rabbitmq } = checks;
+  const stopped = role === 'owner' && !outbox.receiving;
+  const rows: [string, boolean | undefined, string][] = [
+    ['Discord', checks.discord.connected, known(checks.discord, () => discordText(report))],
+    ['RabbitMQ', isUsable(rabbitmq), known(rabbitmq, () => brokerText(rabbitmq))],
+    [
+      'Memory',
+      memory.belowThreshold,
+      known(memory, () => `heap ${mib(memory.heapUsed)} of ${mib(memory.heapLimit)}, resident ${mib(memory.rss)}`),
+    ],
+    [
+      'Outbox',
+      !stopped,
+      known(
+        outbox,
+        () =>
+          `${outbox.events} events not confirmed (${outbox.usedPercent.toFixed(1)} % full)${stopped ? ': not receiving until it is half empty' : ''}`,
+      ),
+    ],
+    ['Lease', undefined, leaseText(lease)],
+    [
+      'IDENTIFYs left today',
+      undefined,
+      known(identifies, () =>
+        identifies.spentUntil === null
+          ? String(identifies.remaining ?? 'not asked yet')
+          : `none until ${identifies.spentUntil}`,
+      ),
+    ],
+  ];
+  return html`<!doctype html>
+<html lang="en">
+<meta charset="utf-8">
+<meta http-equiv="refresh" content="5">
+<meta name="viewport" content="width=device-width, initial-scale=1">
+<title>${status} · Discord Gateway Ingestor</title>
+<style>${STYLE}</style>
 <h1>Discord Gateway Ingestor <span class="badge ${status}">${status}</span></h1>
-<p class="muted">${escapeHtml(report.environment)} · ${role}${shard.group === null ? '' : ` of shard group ${shard.group}`} · ${report.timestamp} · <a href="${PATHS.health}">health</a> · <a href="${PATHS.metrics}">metrics</a></p>
-${(checks.discord.problems ?? []).map((problem) => `<p class="problem">${escapeHtml(problem)}</p>`).join('\n')}
-<table>${rows.map(([name, good, text]) => `<tr><th>${name}</th><td>${mark(good)}</td><td>${escapeHtml(text)}</td></tr>`).join('')}</table>
+<p class="muted">${report.environment} · ${role}${shard.group === null ? '' : ` of shard group ${shard.group}`} · ${report.timestamp} · <a href="${PATHS.health}">health</a> · <a href="${PATHS.metrics}">metrics</a></p>
+${problemsOf(report).map((problem) => html`<p class="problem">${problem}</p>\n`)}
+<table>${rows.map(([name, good, text]) => html`<tr><th>${name}</th><td>${mark(good)}</td><td>${text}</td></tr>`)}</table>
 ${shard.assigned.length === 0 ? '' : shardTable(report.shards)}
 </html>
-`;
+`.text;
+}
+
+/** What keeps the bot from working, and each section that cannot be read. */
+function problemsOf({ checks, identifies, lease, outbox, shard }: HealthReport): string[] {
+  const { discord, memory, rabbitmq } = checks;
+  const sections = [shard, discord, rabbitmq, memory, outbox, identifies, lease];
+  return [
+    ...(discord.problems ?? []),
+    ...sections.flatMap((section) => ('problem' in section ? String(section.problem) : [])),
+  ];
+}
+
+/** The sentence about a section that cannot be read is above. */
+function known(section: { readonly problem?: string }, text: () => string): string {
+  return section.problem === undefined ? text() : 'unknown';
 }
 
 function discordText({ role, shard, checks }: HealthReport): string {
@@ -82,19 +116,19 @@ function leaseText(lease: HealthReport['lease']): string {
     .join(', ');
 }
 
-function shardTable(shards: HealthReport['shards']): string {
+function shardTable(shards: HealthReport['shards']): Html {
   const rows = shards.map(({ id, state, latency, confirmed, received }) => {
     const numbers = [latency === null ? '' : `${latency} ms`, confirmed ?? '', received ?? ''];
     const good = state === 'ready' ? 'good' : 'bad';
-    return `<tr><td>${id}</td><td class="${good}">${escapeHtml(state)}</td>${numbers.map((number) => `<td class="number">${number}</td>`).join('')}</tr>`;
+    return html`<tr><td>${id}</td><td class="${good}">${state}</td>${numbers.map((number) => html`<td class="number">${number}</td>`)}</tr>\n`;
   });
-  const heads = ['Heartbeat', 'Confirmed', 'Received'].map((name) => `<th class="number">${name}</th>`).join('');
-  return `<table><tr><th>Shard</th><th>State</th>${heads}</tr>\n${rows.join('\n')}\n</table>`;
+  const heads = ['Heartbeat', 'Confirmed', 'Received'].map((name) => html`<th class="number">${name}</th>`);
+  return html`<table><tr><th>Shard</th><th>State</th>${heads}</tr>\n${rows}</table>`;
 }
 
-const mark = (good: boolean | undefined): string =>
-  good === undefined ? '' : good ? '<span class="good">✔</span>' : '<span class="bad">✘</span>';
+function mark(good: boolean | undefined): Html {
+  if (good === undefined) return html``;
+  return good ? html`<span class="good">✔</span>` : html`<span class="bad">✘</span>`;
+}
 
 const mib = (bytes: number): string => `${(bytes / 1024 ** 2).toFixed(0)} MiB`;
-
-const escapeHtml = (text: string): string => text.replace(/[&<>"']/g, (sign) => `&#${sign.charCodeAt(0)};`);

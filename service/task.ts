@@ -1,9 +1,9 @@
 // One task: constructs everything, takes the snapshots for health and metrics, and drains when the process is asked to
 // end. Only it constructs.
 
-import { readFile } from 'node:fs/promises';
 import { getHeapStatistics } from 'node:v8';
 import type { ChannelModel } from 'amqplib';
+import { readCertificateAuthority } from './amqp/certificate-authority.ts';
 import { ChannelSet } from './amqp/channel-set.ts';
 import { BrokerConnection } from './amqp/connection.ts';
 import { QueueDepths } from './amqp/queue-depths.ts';
@@ -27,7 +27,9 @@ import { Ingestor } from './ingestor.ts';
 import { LeaseKeeper } from './lease/lease-keeper.ts';
 import type { RedactedLog } from './log.ts';
 import { Metrics } from './metrics.ts';
+import type { Output } from './output.ts';
 import { Publisher } from './publisher/publisher.ts';
+import { readOnce } from './read-once.ts';
 
 /** The broker's clients are few, and Discord keeps sessions for minutes only: a broker that is back is not to wait long. */
 const BROKER_PAUSE_MS = 5_000;
@@ -36,30 +38,39 @@ const OWNER_PAUSE_MS = 1_500;
 const RELEASE_SECONDS = 10;
 
 /** @param name unique to this process @returns the exit code, when the task has drained @throws ConfigError */
-export async function runTask(config: Config, name: string, { log, hide }: RedactedLog): Promise<number> {
+export async function runTask(
+  config: Config,
+  name: string,
+  { log, hide }: RedactedLog,
+  output: Output,
+): Promise<number> {
   const parseLogin = config.production ? parseTlsLogin : parseBrokerLogin;
   const login = credential(config.broker.login, parseLogin, hide);
   const token = new BotToken(credential(config.discord.token, parseToken, hide), log);
-  const ca = config.broker.caFile === undefined ? undefined : await readCa(config.broker.caFile);
+  const { caFile } = config.broker;
+  if (caFile !== undefined)
+    await readCertificateAuthority(caFile).catch((error) => {
+      throw new ConfigError([errorMessage(error)]);
+    });
   const metrics = new Metrics();
   const stopping = new AbortController();
 
-  let shardCount: number | undefined;
+  let shardCount = config.discord.shardCount === 'auto' ? undefined : config.discord.shardCount;
   let keeper: LeaseKeeper<ChannelModel> | undefined;
 
   // Two connections: a broker in memory alarm blocks those that publish much, and the lease must not wait for them.
   const connection = new BrokerConnection({
     name: `${name} publisher`,
-    ...{ login, ca, log },
+    ...{ login, caFile, log },
     longestPauseMs: () => BROKER_PAUSE_MS,
   });
   const leaseConnection = new BrokerConnection({
     name: `${name} lease`,
-    ...{ login, ca, log },
+    ...{ login, caFile, log },
     // Shorter than a standby's delay, so that the owner is back before it.
     longestPauseMs: () => (keeper?.role === 'owner' ? OWNER_PAUSE_MS : BROKER_PAUSE_MS),
   });
-  const information = new GatewayInformation(config.discord.apiUrl, token, log);
+  const information = new GatewayInformation({ apiUrl: config.discord.apiUrl, ...{ token, metrics, log } });
   const gate = new IdentifyGate(information, new QueueMutex(leaseConnection, identifyQueue, log), log);
   const publisher = new Publisher(
     connection,
@@ -71,14 +82,15 @@ export async function runTask(config: Config, name: string, { log, hide }: Redac
       },
       flowing: () => ingestor.applyBackpressure(),
       refused: () => metrics.add('publishErrors'),
+      dropped: () => metrics.add('messagesDropped'),
       returned: () => metrics.add('eventsReturned'),
     },
     log,
   );
   const gaps = new GapReporter(publisher, metrics, log);
-  const { intents, compression, shardsPerTask } = config.discord;
+  const { apiUrl, intents, compression, shardsPerTask } = config.discord;
   const ingestor = new Ingestor({
-    ...{ publisher, gaps, token, information, gate, intents, compression, metrics, log },
+    ...{ publisher, gaps, token, information, gate, intents, compression, apiUrl, metrics, log },
     bounds: config.outbox,
     // It has shards only once the keeper is there, which gives them to it.
     permission: async (signal) => await keeper?.confirmLease(signal),
@@ -86,62 +98,76 @@ export async function runTask(config: Config, name: string, { log, hide }: Redac
   });
   const depths = new QueueDepths(connection, Object.values(QUEUES), log);
 
-  const snapshot = (): HealthSnapshot => {
-    const { count, bytes } = publisher.outbox;
-    const { heapUsed, heapTotal, rss } = process.memoryUsage();
-    const limits = information.latest?.session_start_limit;
-    return {
-      now: Date.now(),
-      environment: config.environment,
-      shardCount,
-      group: keeper?.group,
-      role: stopping.signal.aborted ? 'draining' : keeper?.role === 'owner' ? 'owner' : 'standby',
-      shards: ingestor.members.map(({ shard, session }) => ({
-        id: shard.id,
-        state: shard.state,
-        connected: shard.connected,
-        latencyMs: shard.latencyMs,
-        problem: shard.problem,
-        identifyingSince: shard.identifyingSince,
-        confirmedSequence: session.resumeState?.sequence,
-        receivedSequence: session.resumeState === undefined ? undefined : session.watermark.received,
-      })),
-      receiving: ingestor.receiving,
-      discordProblems: [token.problem, information.problem, gate.closed].filter((problem) => problem !== undefined),
-      discord: {
+  const snapshot = () =>
+    readOnce<HealthSnapshot>({
+      now: () => Date.now(),
+      environment: () => config.environment,
+      shardCount: () => shardCount,
+      group: () => keeper?.group,
+      role: () => (stopping.signal.aborted ? 'draining' : keeper?.role === 'owner' ? 'owner' : 'standby'),
+      shards: () =>
+        ingestor.members.map(({ shard, session }) => ({
+          id: shard.id,
+          state: shard.state,
+          connected: shard.connected,
+          latencyMs: shard.latencyMs,
+          problem: shard.problem,
+          identifyingSince: shard.identifyingSince,
+          confirmedSequence: session.resumeState?.sequence,
+          receivedSequence: session.resumeState === undefined ? undefined : session.watermark.received,
+        })),
+      receiving: () => ingestor.receiving,
+      discordProblems: () =>
+        [
+          token.problem,
+          information.problem,
+          gate.closed,
+          shardCount === undefined
+            ? `waits for Discord to recommend a number of shards (${ENV.shardCount} is auto)`
+            : undefined,
+        ].filter((problem) => problem !== undefined),
+      discord: () => ({
         tokenMissing: token.missing,
         restLimited: information.limited,
         identifyClosed: gate.closed !== undefined,
-        maxConcurrency: limits?.max_concurrency ?? 1,
-      },
-      broker: {
+        maxConcurrency: information.latest?.session_start_limit?.max_concurrency ?? 1,
+      }),
+      broker: () => ({
         connected: connection.connected && leaseConnection.connected,
         channelOpen: publisher.channelOpen,
         blocked: connection.blocked,
         publishCount: publisher.publishCount,
         errorCount: publisher.errorCount,
-        lastTurnAt: Math.min(connection.lastTurnAt, leaseConnection.lastTurnAt),
+      }),
+      outbox: () => {
+        const { count, bytes } = publisher.outbox;
+        return { events: count, bytes, usedPercent: 100 * fullness({ count, bytes }, config.outbox) };
       },
-      outbox: { events: count, bytes, usedPercent: 100 * fullness({ count, bytes }, config.outbox) },
-      identifies: { remaining: limits?.remaining, spentUntil: gate.spentUntil },
-      lease: keeper?.detail ?? {},
-      memory: { heapUsed, heapTotal, rss, heapLimit: getHeapStatistics().heap_size_limit },
-      memoryThreshold: config.memoryThreshold,
-    };
-  };
-  declareGauges(metrics, snapshot, depths, information);
-  const server = await listen(config.http, snapshot, metrics, log);
+      identifies: () => ({
+        remaining: information.latest?.session_start_limit?.remaining,
+        spentUntil: gate.spentUntil,
+      }),
+      lease: () => keeper?.detail ?? {},
+      memory: () => {
+        const { heapUsed, heapTotal, rss } = process.memoryUsage();
+        return { heapUsed, heapTotal, rss, heapLimit: getHeapStatistics().heap_size_limit };
+      },
+      memoryThreshold: () => config.memoryThreshold,
+    });
+  declareGauges(metrics, snapshot, depths, information, log);
+  const lastTurnAt = () => Math.min(connection.lastTurnAt, leaseConnection.lastTurnAt);
+  const server = await listen(config.http, { lastTurnAt, snapshot, metrics }, log);
   log.info({ port: server.port, host: config.http.host }, 'the ingestor is starting');
   const emf = setInterval(
-    () => print(metrics.emf(config.metricsNamespace, config.environment)),
+    () => print(output, metrics.emf(config.metricsNamespace, config.environment)),
     METRICS_PERIOD_SECONDS * 1_000,
   );
 
   const drained = Promise.withResolvers<number>();
-  const drain = async (signal: NodeJS.Signals) => {
+  const drain = async (why: object, exitCode: number) => {
     if (stopping.signal.aborted) return;
     stopping.abort();
-    log.info({ signal }, 'draining: no more events are received, and what is received is confirmed');
+    log.info(why, 'draining: no more events are received, and what is received is confirmed');
     const deadline = AbortSignal.timeout((DRAIN_DEADLINE_SECONDS - RELEASE_SECONDS) * 1_000);
     // First of all, so that a standby that drains does not become an owner meanwhile.
     await keeper?.retire();
@@ -157,9 +183,17 @@ export async function runTask(config: Config, name: string, { log, hide }: Redac
     await Promise.all([connection.close(), leaseConnection.close(), server.close()]);
     if (left > 0) log.error({ events: left }, 'not everything was confirmed in time: the next owner has it replayed');
     else log.info('drained');
-    drained.resolve(left > 0 ? 1 : 0);
+    drained.resolve(left > 0 ? 1 : exitCode);
   };
-  for (const signal of ['SIGTERM', 'SIGINT'] as const) process.on(signal, () => void drain(signal));
+  const end = (why: object, exitCode: number): void => {
+    drain(why, exitCode).catch((err: unknown) => {
+      log.error({ err }, 'a defect in the drain: the next owner has replayed what is not confirmed');
+      drained.resolve(1);
+    });
+  };
+  for (const signal of ['SIGTERM', 'SIGINT'] as const) process.on(signal, () => end({ signal }, 0));
+  // Nothing that it does would be reported. Its successor has an output of its own.
+  void output.gone.then((err) => end({ err }, 1));
 
   for (const each of [connection, leaseConnection])
     each.on('open', () => {
@@ -170,7 +204,7 @@ export async function runTask(config: Config, name: string, { log, hide }: Redac
   // Before the lease, so that a standby has everything when its turn comes: the token is read and accepted,
   // Discord's address is known. Discord may be away, which is no reason to wait.
   const fetched = information.fetch(stopping.signal).catch(() => undefined);
-  shardCount = config.discord.shardCount === 'auto' ? (await fetched)?.shards : config.discord.shardCount;
+  shardCount ??= (await fetched)?.shards;
   if (shardCount !== undefined && !stopping.signal.aborted) {
     const channels = { exchange: EXCHANGES.leases, queueArguments: LEASE_QUEUE_ARGUMENTS, log };
     keeper = new LeaseKeeper({
@@ -183,18 +217,10 @@ export async function runTask(config: Config, name: string, { log, hide }: Redac
     keeper.start();
   }
   const code = await drained.promise;
-  print(metrics.lastEmf(config.metricsNamespace, config.environment));
+  print(output, metrics.lastEmf(config.metricsNamespace, config.environment));
   return code;
 }
 
-function print(lines: readonly string[]): void {
-  for (const line of lines) process.stdout.write(`${line}\n`);
-}
-
-async function readCa(file: string): Promise<string> {
-  try {
-    return await readFile(file, 'utf8');
-  } catch (error) {
-    throw new ConfigError([`${ENV.rabbitmqCaFile}: expected a readable PEM file, got ${errorMessage(error)}`]);
-  }
+function print(output: Output, lines: readonly string[]): void {
+  for (const line of lines) output.write(`${line}\n`);
 }

@@ -147,7 +147,7 @@ describe('the rooms of the service', () => {
   });
 
   it.each<[string, readonly string[]]>([
-    ['gateway', ['@discordjs/ws', '@discordjs/rest', 'discord-api-types']],
+    ['gateway', ['@discordjs/ws', 'discord-api-types', 'zod']],
     ['events', ['discord-api-types', 'zod']],
     ['publisher', ['amqplib']],
     ['session', []],
@@ -161,6 +161,7 @@ describe('the rooms of the service', () => {
   it('decisions are pure: they load neither a socket nor a clock', () => {
     const decisions = [
       'gateway/close-code.ts',
+      'gateway/frame.ts',
       'lease/lease.ts',
       'session/session.ts',
       'lease/take-over.ts',

@@ -1,11 +1,11 @@
-// RabbitMQ's management API: typed answers, a deadline for each call, and errors of one sentence without a password.
-// Nothing is retried here: the `kind` of an error says what may pass by itself. Deleting what is not there is success.
+// RabbitMQ's management API: parsed answers, a deadline for each call, and errors of one sentence without a password.
+// Nothing is retried here (but where an idle connection was just closed): the `kind` of an error says what may pass by itself. Deleting what is not there is success.
+// What is not answered as RabbitMQ answers is an error, and never an absence.
 // https://www.rabbitmq.com/docs/http-api-reference
 
 import { once } from 'node:events';
 import http from 'node:http';
 import https from 'node:https';
-import { text } from 'node:stream/consumers';
 import tls from 'node:tls';
 import { z } from 'zod';
 import { jsonOf } from './json.ts';
@@ -25,9 +25,10 @@ export interface ManagementApiOptions {
 /**
  * - `away`: no answer in time, or the broker failed (5xx). It may pass.
  * - `login`: the broker does not know this user, or has another password for it. With a new broker it may pass.
- * - `refused`: the same call fails again: a wrong address, certificate, permission or value.
+ * - `refused`: the broker's own word, and the same call fails again: a wrong permission or value, or no trusted connection.
+ * - `unexpected`: the answer is none that RabbitMQ gives, so that nothing follows from it: a wrong address, a proxy's page.
  */
-export type ManagementApiErrorKind = 'away' | 'login' | 'refused';
+export type ManagementApiErrorKind = 'away' | 'login' | 'refused' | 'unexpected';
 
 export class ManagementApiError extends Error {
   override readonly name = 'ManagementApiError';
@@ -56,9 +57,9 @@ const POLICY = z
 
 /** What can be read, by the first segment of its path: one of its kind, as RabbitMQ answers. */
 const KINDS = {
-  overview: z.object({ rabbitmq_version: z.string() }),
+  overview: z.object({ rabbitmq_version: z.string().regex(/^\d+\.\d+/) }),
   whoami: z.object({ name: z.string(), tags: TAGS }),
-  vhosts: z.unknown(),
+  vhosts: z.object({ name: z.string() }),
   exchanges: z.object({
     name: z.string(),
     type: z.string(),
@@ -111,9 +112,10 @@ const KINDS = {
     user: z.string(),
     value: z.object({ 'max-connections': z.number().optional(), 'max-channels': z.number().optional() }),
   }),
-  'global-parameters': z.object({ value: z.unknown() }),
-  connections: z.unknown(),
+  'global-parameters': z.object({ name: z.string(), value: z.unknown() }),
+  connections: z.object({ name: z.string() }),
 };
+const PUBLISHED = z.object({ routed: z.boolean() });
 
 type Kind = keyof typeof KINDS;
 export type FoundIn<K extends Kind> = z.output<(typeof KINDS)[K]>;
@@ -123,11 +125,16 @@ export type FoundUser = FoundIn<'users'>;
 export type FoundPermissions = FoundIn<'permissions'>;
 export type FoundUserLimits = FoundIn<'user-limits'>;
 
+const schemaOf = <K extends Kind>(kind: K) => KINDS[kind] as unknown as z.ZodType<FoundIn<K>>;
+
 /** A list without statistics, which a broker may keep late or not at all. */
 const QUERIES: Partial<Record<Kind, string>> = {
   queues:
     '?disable_stats=true&columns=name,type,durable,auto_delete,exclusive,arguments,policy,operator_policy,effective_policy_definition',
 };
+
+/** Of the largest answer: the queues of a broker. */
+const MAX_ANSWER_BYTES = 64 * 1024 ** 2;
 
 /** Segments of a path below /api/, not encoded. */
 export type ApiPath = readonly [kind: string, ...names: string[]];
@@ -161,18 +168,25 @@ export class ManagementApi {
   }
 
   async get<K extends Kind>(kind: K, ...names: string[]): Promise<FoundIn<K>> {
-    return this.#parsed(KINDS[kind] as z.ZodType<FoundIn<K>>, await this.#call('GET', [kind, ...names]));
+    const path: ApiPath = [kind, ...names];
+    return this.#parsed(schemaOf(kind), path, await this.#call('GET', path));
   }
 
   /** @returns undefined where there is none of this name */
   async find<K extends Kind>(kind: K, ...names: string[]): Promise<FoundIn<K> | undefined> {
-    const answer = await this.#call('GET', [kind, ...names], { mayBeMissing: true });
-    return answer === undefined ? undefined : this.#parsed(KINDS[kind] as z.ZodType<FoundIn<K>>, answer);
+    const path: ApiPath = [kind, ...names];
+    const answer = await this.#call('GET', path, { mayBeMissing: true });
+    if (answer === undefined) return undefined;
+    const found = this.#parsed(schemaOf(kind), path, answer);
+    const name = names.at(-1);
+    if (Object(found).name === name) return found;
+    throw this.#unexpected(`GET ${targetOf(path)}: expected the one of this name, got another`);
   }
 
   async list<K extends Kind>(kind: K, ...names: string[]): Promise<FoundIn<K>[]> {
-    const schema = z.array(KINDS[kind] as z.ZodType<FoundIn<K>>);
-    return this.#parsed(schema, await this.#call('GET', [kind, ...names], { query: QUERIES[kind] }));
+    const path: ApiPath = [kind, ...names];
+    const schema = z.array(schemaOf(kind));
+    return this.#parsed(schema, path, await this.#call('GET', path, { query: QUERIES[kind] }));
   }
 
   async put(path: ApiPath, body: object): Promise<void> {
@@ -183,36 +197,59 @@ export class ManagementApi {
     await this.#call('POST', path, { body });
   }
 
+  /**
+   * A persistent message of JSON. Resolves when a queue has it: RabbitMQ answers once it is confirmed.
+   * @throws ManagementApiError when no queue takes it
+   */
+  async publish(vhost: string, { exchange, routingKey, body, properties }: JsonMessage): Promise<void> {
+    const path: ApiPath = ['exchanges', vhost, exchange, 'publish'];
+    const answer = await this.#call('POST', path, {
+      success: [200],
+      body: {
+        properties: { ...properties, delivery_mode: 2, content_type: 'application/json' },
+        routing_key: routingKey,
+        payload: JSON.stringify(body),
+        payload_encoding: 'string',
+      },
+    });
+    if (this.#parsed(PUBLISHED, path, answer).routed) return;
+    const sentence = `a message to ${exchange} with the routing key ${routingKey} reached no queue`;
+    throw new ManagementApiError('refused', sentence);
+  }
+
   async delete(...path: ApiPath): Promise<void> {
     await this.#call('DELETE', path, { mayBeMissing: true });
   }
 
   /** @returns the body; undefined for a 404 that is expected */
-  async #call(
-    method: string,
-    path: ApiPath,
-    { body, query = '', mayBeMissing }: { body?: object; query?: string | undefined; mayBeMissing?: boolean } = {},
-  ): Promise<string | undefined> {
-    const target = `/api/${path.map(encodeURIComponent).join('/')}${query}`;
+  async #call(method: string, path: ApiPath, options: CallOptions = {}): Promise<string | undefined> {
+    const { body, query = '', mayBeMissing, success = method === 'GET' ? [200] : [201, 204] } = options;
+    const target = `${targetOf(path)}${query}`;
     const { origin } = this.#base;
     const { status, answer } = await this.#exchange(method, target, body);
-    if (status >= 200 && status < 300) return answer;
+    if (success.includes(status)) return answer;
     if (status >= 500)
       throw new ManagementApiError(
         'away',
         `the broker at ${origin} failed at ${method} ${target} (HTTP ${status}): try again later`,
       );
-    const failure = FAILURE.safeParse(jsonOf(answer)).data;
-    if (status === 404 && mayBeMissing && failure) return undefined;
-    const reason = failure && this.#cleaned(failure.reason ?? failure.error, body);
+    const failure = status >= 400 ? FAILURE.safeParse(jsonOf(answer)).data : undefined;
+    if (status === 404 && mayBeMissing) {
+      if (failure?.error === 'Object Not Found') return undefined;
+      // Another server's proves no absence.
+      throw this.#unexpected(`${method} ${target}: HTTP ${status}`);
+    }
+    const reason = failure && this.#cleaned(failure.reason, body);
     // A wrong login is answered with `Login failed` or `Not_Authorized`, depending on the version.
     if (status === 401 && /^(login failed|not[_ ]authori[sz]ed)$/i.test(reason ?? 'login failed'))
       throw new ManagementApiError(
         'login',
         `the broker at ${origin} refuses the login of user '${this.#username}': the password is wrong, or there is no such user`,
       );
-    if (reason === undefined) throw this.#unexpected(`${method} ${target}: HTTP ${status}`);
-    throw new ManagementApiError('refused', `the broker refuses ${method} ${target} by ${this.#username}: ${reason}`);
+    // RabbitMQ itself says no more than this of a method that is not offered.
+    const refused = reason ?? (status === 405 && answer === '' ? 'method not allowed' : undefined);
+    if (refused === undefined) throw this.#unexpected(`${method} ${target}: HTTP ${status}`);
+    throw new ManagementApiError('refused', `the broker refuses ${method} ${target} by ${this.#username}: ${refused}`);
   }
 
   async #exchange(method: string, target: string, body?: object): Promise<{ status: number; answer: string }> {
@@ -234,16 +271,32 @@ export class ManagementApi {
     request.end(content);
     try {
       const [response] = (await once(request, 'response')) as [http.IncomingMessage];
-      return { status: response.statusCode ?? 0, answer: await text(response) };
+      return { status: response.statusCode ?? 0, answer: await this.#text(response) };
     } catch (error) {
-      throw this.#failure(error, signal.aborted);
+      // The broker closed an idle connection in this moment: not the call failed, but its connection.
+      if (request.reusedSocket && isReset(error)) return await this.#exchange(method, target, body);
+      throw error instanceof ManagementApiError ? error : this.#failure(error, signal.aborted);
     }
   }
 
-  #parsed<T>(schema: z.ZodType<T>, answer: string | undefined): T {
+  async #text(response: http.IncomingMessage): Promise<string> {
+    const chunks: Buffer[] = [];
+    let bytes = 0;
+    for await (const chunk of response as AsyncIterable<Buffer>) {
+      bytes += chunk.length;
+      if (bytes > MAX_ANSWER_BYTES) throw this.#unexpected(`an answer of more than ${MAX_ANSWER_BYTES} bytes`);
+      chunks.push(chunk);
+    }
+    return Buffer.concat(chunks).toString('utf8');
+  }
+
+  #parsed<T>(schema: z.ZodType<T>, path: ApiPath, answer: string | undefined): T {
     const parsed = schema.safeParse(jsonOf(answer ?? ''));
     if (parsed.success) return parsed.data;
-    throw this.#unexpected('an unknown answer');
+    // Where, and what was expected there: zod quotes nothing of what it read.
+    const [issue] = parsed.error.issues;
+    const what = [...(issue?.path ?? []), issue?.message].join(': ').slice(0, 150);
+    throw this.#unexpected(`${targetOf(path)}: ${what}`);
   }
 
   /** One line, without what was sent: RabbitMQ's reasons have line breaks, and another server may repeat the request. */
@@ -256,7 +309,7 @@ export class ManagementApi {
   /** Without a cause: the error of a parser may quote what it read. */
   #unexpected(what: string): ManagementApiError {
     const message = `what answers at ${this.#base.origin} is not RabbitMQ's management API: check host and port`;
-    return new ManagementApiError('refused', `${message} (${what})`);
+    return new ManagementApiError('unexpected', `${message} (${what})`);
   }
 
   #failure(cause: unknown, late: boolean): ManagementApiError {
@@ -277,19 +330,39 @@ export class ManagementApi {
   }
 }
 
-/** For what a broker may refuse its administrator: undefined, with the reason. A broker that is away is an error. */
+/** For what a broker may refuse its administrator: undefined, with the reason. Anything but the broker's own word is an error. */
 export async function unlessRefused<T>(asked: Promise<T>, refused: (reason: string) => void): Promise<T | undefined> {
   try {
     return await asked;
   } catch (error) {
     // Other calls have just shown that the login itself is good.
-    if (!(error instanceof ManagementApiError) || error.kind === 'away') throw error;
+    if (!(error instanceof ManagementApiError) || (error.kind !== 'refused' && error.kind !== 'login')) throw error;
     refused(error.message);
     return undefined;
   }
 }
 
-const FAILURE = z.object({ error: z.string(), reason: z.string().optional() });
+const isReset = (error: unknown): boolean => (error as NodeJS.ErrnoException).code === 'ECONNRESET';
+
+interface CallOptions {
+  readonly body?: object;
+  readonly query?: string | undefined;
+  readonly mayBeMissing?: boolean;
+  /** @default - 200 for GET, 201 and 204 for the others */
+  readonly success?: readonly number[];
+}
+
+export interface JsonMessage {
+  readonly exchange: string;
+  readonly routingKey: string;
+  readonly body: object;
+  /** As the management API names them. */
+  readonly properties: Readonly<Record<string, string | number>>;
+}
+
+const targetOf = (path: ApiPath): string => `/api/${path.map(encodeURIComponent).join('/')}`;
+
+const FAILURE = z.object({ error: z.string(), reason: z.string() });
 
 function baseOf(address: string): URL {
   // Not quoted: there may be a password in it.

@@ -2,13 +2,15 @@
 // steps in order, reports. Nothing is carried out when anything is refused. A failure in the middle leaves what was done,
 // and the next call continues from there.
 
+import { emptyRecord, RECORD_TYPE } from '../../service/contract/lease-record.ts';
+import { EXCHANGES } from '../../service/contract/names.ts';
 import { type ApiPath, type ManagementApi, ManagementApiError, unlessRefused } from '../management/management-api.ts';
 import { type Found, readFound } from './found.ts';
 import { type Passwords, type Plan, plan } from './plan.ts';
 import { isEqual, pruned, recordName, type TopologyRecord, withSteps } from './record.ts';
 import { complaints } from './rules.ts';
 import type { Step, Target } from './steps.ts';
-import type { Topology } from './topology.ts';
+import { groupOf, isLeaseQueue, type Topology } from './topology.ts';
 
 export interface ApplyOptions {
   /** A user without one keeps what it has, or is skipped. */
@@ -56,7 +58,12 @@ export async function applyTopology(api: ManagementApi, wanted: Topology, option
     signal?.throwIfAborted();
     await options.beforeChanges?.();
     if (record) await store(withSteps(record, planned.steps, login));
-    const steps = planned.steps.filter(({ kind }) => kind !== 'remove' || record !== undefined);
+    const steps = planned.steps.filter((step) => record !== undefined || !needsRecord(step));
+    const begins = planned.steps.flatMap(({ kind, target }) =>
+      kind === 'create' && target.type === 'queue' && isLeaseQueue(target.queue.name) ? [target.queue.name] : [],
+    );
+    if (record === undefined && begins.length > 0)
+      notes.push(`whether ${begins.join(', ')} is new cannot be recorded: its first owner will report a gap`);
     for (const [index, step] of steps.entries()) {
       signal?.throwIfAborted();
       const refused = await carryOut(step, api, vhost, passwords).catch((error: unknown) => {
@@ -67,12 +74,23 @@ export async function applyTopology(api: ManagementApi, wanted: Topology, option
     }
     present = await readFound(api, vhost);
     // Only the broker knows whether its regular expressions match a queue that is new.
-    const effects = plan(wanted, present, passwords).refusals;
-    if (effects.length > 0) throw new Error(`all was applied, and something else is in force: ${effects.join('; ')}`);
+    const after = plan(wanted, present, passwords);
+    if (after.refusals.length > 0)
+      throw new Error(`all was applied, and something else is in force: ${after.refusals.join('; ')}`);
+    const absent = after.steps.filter(({ kind, target }) => kind === 'create' && !mayBeAbsent.includes(target.type));
+    if (absent.length > 0)
+      throw new Error(`all was applied, and the broker does not have ${absent.map(({ what }) => what).join(', ')}`);
   }
-  if (record) await store(pruned(record, present));
+  const begun = planned.steps.flatMap(({ target }) => (target.type === 'empty record' ? [target.queue] : []));
+  if (record) await store(pruned(record, present, begun));
   return { ...rest, version, steps: done, notes };
 }
+
+/** Without a record that can be written, the next application would do it again, or know nothing of it. */
+const needsRecord = ({ kind, target }: Step): boolean => kind === 'remove' || target.type === 'empty record';
+
+/** What a broker may refuse, and what is recorded as done afterwards. */
+const mayBeAbsent: readonly Target['type'][] = ['limits', 'empty record'];
 
 /** Changes nothing. @throws TopologyRefusedError when the topology itself is unsound; ManagementApiError */
 export async function planTopology(
@@ -101,6 +119,7 @@ async function carryOut(
       });
     return refused;
   }
+  if (target.type === 'empty record') return await storeEmptyRecord(target.queue, api, vhost);
   const { path, body } = resourceOf(target, vhost, passwords);
   if (kind === 'remove') await api.delete(...path);
   else if (target.type === 'binding') await api.post(path, body);
@@ -108,8 +127,27 @@ async function carryOut(
   return undefined;
 }
 
+/**
+ * Behind the record of an owner it would mean nothing, as it is older.
+ * @returns why it was not stored, where there is something already
+ */
+async function storeEmptyRecord(queue: string, api: ManagementApi, vhost: string): Promise<string | undefined> {
+  const { messages = 0 } = (await api.find('queues', vhost, queue)) ?? {};
+  if (messages > 0) return `queue ${queue} gets no empty group record: it has messages`;
+  const now = Date.now();
+  await api.publish(vhost, {
+    ...{ exchange: EXCHANGES.leases, routingKey: queue },
+    body: emptyRecord(groupOf(queue), OWNER, now),
+    properties: { type: RECORD_TYPE, app_id: OWNER, timestamp: Math.floor(now / 1_000) },
+  });
+  return undefined;
+}
+
+/** Who stores it: no task. */
+const OWNER = 'topology';
+
 function resourceOf(
-  target: Exclude<Target, { type: 'limits' }>,
+  target: Exclude<Target, { type: 'limits' | 'empty record' }>,
   vhost: string,
   passwords: Passwords,
 ): { path: ApiPath; body: object } {

@@ -1,6 +1,6 @@
 // What a broker has now, of everything that a topology contains. Read by GETs only.
 
-import { type FoundIn, type ManagementApi, ManagementApiError, unlessRefused } from '../management/management-api.ts';
+import { type FoundIn, type ManagementApi, unlessRefused } from '../management/management-api.ts';
 import { EMPTY_RECORD, parseRecord, recordName, type TopologyRecord } from './record.ts';
 
 export interface Found {
@@ -76,12 +76,13 @@ export async function readFound(api: ManagementApi, vhost: string): Promise<Foun
   };
 }
 
-/** @throws ManagementApiError, of the kind `refused` where the parameter holds something else */
+/** @throws ManagementApiError; Error with one sentence where the parameter holds something else: nothing follows from that */
 async function readRecord(api: ManagementApi, vhost: string): Promise<TopologyRecord> {
   const name = recordName(vhost);
   const parameter = await api.find('global-parameters', name);
   const record = parameter === undefined ? EMPTY_RECORD : parseRecord(parameter.value);
   if (record) return record;
-  const sentence = `the global parameter ${name} is no record of this version: delete it to begin another`;
-  throw new ManagementApiError('refused', sentence);
+  throw new Error(
+    `the global parameter ${name} is no record of this version, so that what was applied before is unknown: nothing was applied. Delete it to begin another`,
+  );
 }

@@ -99,10 +99,26 @@ function additions(wanted: Topology, found: Found, passwords: Passwords): Step[]
     ...wanted.bindings
       .filter((binding) => !found.bindings.some((other) => isSameBinding(binding, other)))
       .flatMap((binding) => steps(nameOf(binding), { type: 'binding', binding }, {})),
+    ...newLeaseQueues(wanted, found).flatMap((queue) =>
+      steps(`empty group record in ${queue}`, { type: 'empty record', queue }, {}),
+    ),
     ...users.flatMap((user) => userSteps(user, found, passwords[user.name])),
     ...users.flatMap((user) => permissionSteps(user, found)),
     ...users.flatMap((user) => limitSteps(user, found)),
   ];
+}
+
+/**
+ * Of groups that have never been here: their queues are about to be made, or were made by an application that then
+ * failed. One that is made again had a record, and lost it. Without a record of ours nothing is known to be new.
+ */
+function newLeaseQueues({ queues }: Topology, { queues: found, record }: Found): string[] {
+  if (record === undefined) return [];
+  const isNew = ({ name }: Queue) => named(found, name) === undefined && !record.queues.includes(name);
+  return queues
+    .filter(({ name }) => isLeaseQueue(name))
+    .filter((queue) => isNew(queue) || record.newLeaseQueues.includes(queue.name))
+    .map(({ name }) => name);
 }
 
 const EVERYTHING: Permissions = { configure: '.*', write: '.*', read: '.*' };

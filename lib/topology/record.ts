@@ -1,16 +1,20 @@
 // What this topology created or changed, recorded on the broker itself, as a global parameter for each vhost: the only
 // reason ever to remove something. It is written before the changes, so that it is true wherever they end; afterwards
-// what does not exist any more leaves it. What existed before, and was as wanted, is in no record. Pure.
+// what does not exist any more leaves it. What existed before, and was as wanted, is in no record. Lease queues are
+// different: each that was ever seen here stays in the record, as only the first one of a group begins with an empty group
+// record. Pure.
 
 import { z } from 'zod';
 import type { FoundBinding, FoundPermissions, FoundPolicy } from '../management/management-api.ts';
 import type { Step } from './steps.ts';
-import { type Binding, type Permissions, TOPOLOGY } from './topology.ts';
+import { type Binding, isLeaseQueue, type Permissions, TOPOLOGY } from './topology.ts';
 
 const NAMES = z.array(z.string());
 const RECORD = z.object({
   exchanges: NAMES,
   queues: NAMES,
+  /** Lease queues of new groups that may be without their empty record still. Missing from earlier versions. */
+  newLeaseQueues: NAMES.default([]),
   users: NAMES,
   bindings: TOPOLOGY.shape.bindings,
   policies: TOPOLOGY.shape.policies,
@@ -22,6 +26,7 @@ export type TopologyRecord = z.output<typeof RECORD>;
 export const EMPTY_RECORD: TopologyRecord = {
   exchanges: [],
   queues: [],
+  newLeaseQueues: [],
   users: [],
   bindings: [],
   policies: [],
@@ -41,6 +46,7 @@ export function withSteps(record: TopologyRecord, steps: readonly Step[], login:
   for (const { target } of steps) {
     if (target.type === 'exchange') next.exchanges = added(next.exchanges, target.exchange.name);
     if (target.type === 'queue') next.queues = added(next.queues, target.queue.name);
+    if (target.type === 'empty record') next.newLeaseQueues = added(next.newLeaseQueues, target.queue);
     if (target.type === 'user') next.users = added(next.users, target.user.name);
     if (target.type === 'binding') next.bindings = added(next.bindings, target.binding);
     if (target.type === 'policy') next.policies = added(next.policies, target.policy);
@@ -61,8 +67,11 @@ export interface Present {
   readonly permissions: readonly FoundPermissions[];
 }
 
-/** Without what does not exist any more, and without former values where the present one is recorded too. */
-export function pruned(record: TopologyRecord, present: Present): TopologyRecord {
+/**
+ * Without what does not exist any more, and without former values where the present one is recorded too.
+ * @param begun lease queues that have their empty record now
+ */
+export function pruned(record: TopologyRecord, present: Present, begun: readonly string[] = []): TopologyRecord {
   const exists = (list: readonly { readonly name: string }[]) => (name: string) =>
     list.some((some) => some.name === name);
   const latest = <T>(recorded: readonly T[], isSame: (one: T, other: T) => boolean, found: (one: T) => unknown) =>
@@ -73,7 +82,13 @@ export function pruned(record: TopologyRecord, present: Present): TopologyRecord
     });
   return {
     exchanges: record.exchanges.filter(exists(present.exchanges)),
-    queues: record.queues.filter(exists(present.queues)),
+    queues: present.queues
+      .filter(({ name }) => isLeaseQueue(name))
+      .reduce(
+        (queues, { name }) => added(queues, name),
+        record.queues.filter((name) => isLeaseQueue(name) || exists(present.queues)(name)),
+      ),
+    newLeaseQueues: record.newLeaseQueues.filter((name) => !begun.includes(name)),
     users: record.users.filter(exists(present.users)),
     bindings: record.bindings.filter((binding) => present.bindings.some((other) => isSameBinding(binding, other))),
     policies: latest(

@@ -17,6 +17,8 @@ export type Target =
   | { readonly type: 'exchange'; readonly exchange: Exchange }
   | { readonly type: 'queue'; readonly queue: Queue }
   | { readonly type: 'binding'; readonly binding: Binding; readonly propertiesKey?: string }
+  /** Of the shard group that this lease queue was made for: the proof that it has no session. */
+  | { readonly type: 'empty record'; readonly queue: string }
   | { readonly type: 'user'; readonly user: User }
   | { readonly type: 'permissions'; readonly user: string; readonly permissions: Permissions }
   | { readonly type: 'limits'; readonly user: string; readonly limits: UserLimits };

@@ -137,6 +137,11 @@ export function isLeaseQueue(name: string): boolean {
   return new RegExp(`^${numbered(leaseQueue)}$`).test(name);
 }
 
+/** The shard group of a lease queue. */
+export function groupOf(queue: string): number {
+  return Number(queue.slice(queue.lastIndexOf('.') + 1));
+}
+
 type Part = keyof typeof USERS;
 const PARTS = ['ingestor', 'worker', 'deadLetters'] as const satisfies readonly Part[];
 

@@ -1,5 +1,6 @@
 // What a node reads: its configuration file, and on this machine its environment. Pure.
 
+import { MAX_MESSAGE_BYTES } from '../../service/contract/limits.ts';
 import type { Layout } from './node.ts';
 
 export const ENABLED_PLUGINS = '[rabbitmq_management].\n';
@@ -31,6 +32,8 @@ function common({ administrator, memoryHighWatermark }: Layout): string[] {
     'log.file = false',
     `vm_memory_high_watermark.absolute = ${memoryHighWatermark}`,
     'disk_free_limit.absolute = 50MB',
+    // As deployed (lib/broker.ts).
+    `max_message_size = ${MAX_MESSAGE_BYTES}`,
     // So that the management API shows a new connection within a second; the default is five.
     'collect_statistics_interval = 1000',
   ];

@@ -4,9 +4,14 @@
 import type { Socket } from 'node:net';
 import type { ChannelModel } from 'amqplib';
 
+/** Not in amqplib's published types. */
+export function streamOf(model: ChannelModel): Socket | undefined {
+  return (model.connection as { readonly stream?: Socket }).stream;
+}
+
 export function batchWrites(model: ChannelModel): void {
-  const { stream } = model.connection as { readonly stream?: Socket };
-  // Not in amqplib's published types: without it everything works, but slower.
+  const stream = streamOf(model);
+  // Without it everything works, but slower.
   if (stream?.cork === undefined) return;
   const write = stream.write.bind(stream) as (...args: unknown[]) => boolean;
   let corked = false;

@@ -1,6 +1,6 @@
 // A connection to the broker that is opened again after each loss: one loop opens it, waits for its end, pauses and opens
 // it again, so an error followed by a close opens one connection, not two. amqplib's own recovery keeps its first
-// address; this loop asks for the login each time, because a refused one is read again.
+// address; this loop asks for the login each time, because it is read again when it is refused or when no attempt succeeds.
 // Channels and consumers belong to the listeners.
 //
 //   connecting: from start() or after an end, until the handshake succeeds (`open`); it is retried after a backoff
@@ -12,8 +12,9 @@ import { getCACertificates } from 'node:tls';
 import type { ChannelModel } from 'amqplib';
 import { errorMessage } from '../errors.ts';
 import type { Log } from '../log.ts';
-import { backoffMs, orAfter, sleep, withinDeadline } from '../wait.ts';
-import { batchWrites } from './batched-writes.ts';
+import { backoffMs, orAfter, sleep } from '../wait.ts';
+import { batchWrites, streamOf } from './batched-writes.ts';
+import { readCertificateAuthority } from './certificate-authority.ts';
 import { connectWithReason } from './handshake.ts';
 
 /** Read before each attempt; owned here, satisfied by a `Credential<BrokerLogin>`. */
@@ -34,8 +35,8 @@ export interface BrokerConnectionOptions {
   /** The broker shows it with the connection. */
   readonly name: string;
   readonly login: LoginSource;
-  /** Extra certificate authority, PEM. */
-  readonly ca?: string | undefined;
+  /** Of an extra certificate authority, PEM. */
+  readonly caFile?: string | undefined;
   readonly log: Log;
   /** The longest pause between two attempts, asked before each. @default 30 s */
   readonly longestPauseMs?: () => number;
@@ -56,6 +57,11 @@ const CLOSE_DEADLINE_MS = 3_000;
 const SUCCEEDED_MS = 10_000;
 /** AMQP's NOT_ALLOWED: the broker would do the same again at once. */
 const NOT_ALLOWED = 530;
+/** Larger ones are neither negotiated nor sent by RabbitMQ. amqplib would collect 64 MiB of one. */
+const MOST_FRAME_BYTES = 128 * 1024;
+/** After so many failures the broker may have been replaced: the login, which names its host, is read again. */
+const FAILURES_BEFORE_READING = 3;
+const READ_AGAIN_MS = 60_000;
 
 export class BrokerConnection extends EventEmitter<Events> {
   readonly #options: BrokerConnectionOptions;
@@ -65,6 +71,10 @@ export class BrokerConnection extends EventEmitter<Events> {
   #blocked = false;
   #opened = 0;
   #lastTurnAt = Date.now();
+  /** To which the last attempt went. */
+  #broker: string | undefined;
+  /** When the login was last read again, by `performance.now()`. */
+  #readAgainAt = Number.NEGATIVE_INFINITY;
 
   constructor(options: BrokerConnectionOptions) {
     super();
@@ -106,17 +116,22 @@ export class BrokerConnection extends EventEmitter<Events> {
     let failures = 0;
     while (!signal.aborted) {
       this.#lastTurnAt = Date.now();
+      let refused = false;
       try {
         const model = await this.#open();
         const openedAt = Date.now();
         const cause = await this.#untilLost(model);
-        // A limit of channels closes a connection soon after it was opened, which is another failure; later, a first one.
-        if (!isRefusal(cause)) failures = 0;
-        else failures = Date.now() - openedAt < SUCCEEDED_MS ? failures + 1 : 1;
-      } catch (error) {
+        // One that is lost soon is another failure (a limit of channels, a peer that closes at once); later it is a first
+        // one, if the broker refuses what it was asked.
+        if (Date.now() - openedAt < SUCCEEDED_MS) failures += 1;
+        else failures = isRefusal(cause) ? 1 : 0;
+      } catch (err) {
         failures += 1;
-        if (await this.#hasNewLogin(error, failures)) continue;
+        refused = /ACCESS.REFUSED/.test(errorMessage(err));
+        const details = { connection: this.#options.name, broker: this.#broker, failures, err };
+        if (!signal.aborted) this.#options.log.error(details, 'cannot connect to the broker; retrying');
       }
+      if (await this.#hasNewLogin(refused, failures)) continue;
       // After a loss there is only a jitter; failures wait longer.
       const delay =
         failures === 0 ? Math.random() * 200 : backoffMs(failures, Math.random, this.#options.longestPauseMs?.());
@@ -125,9 +140,12 @@ export class BrokerConnection extends EventEmitter<Events> {
   }
 
   async #open(): Promise<ChannelModel> {
-    const { name, ca } = this.#options;
+    const { name, caFile } = this.#options;
     const { tls, host, vhost, ...login } = await this.#options.login.read();
-    const opening = connectWithReason(
+    this.#broker = `${host}:${login.port}`;
+    const ca = caFile === undefined ? undefined : await readCertificateAuthority(caFile);
+    return await connectWithReason(
+      HANDSHAKE_DEADLINE_MS,
       {
         ...login,
         protocol: tls ? 'amqps' : 'amqp',
@@ -135,24 +153,15 @@ export class BrokerConnection extends EventEmitter<Events> {
         // amqplib decodes it, as if it stood in an address.
         vhost: encodeURIComponent(vhost),
         heartbeat: HEARTBEAT_SECONDS,
+        maxFrameSize: MOST_FRAME_BYTES,
       },
       {
         noDelay: true,
         clientProperties: { connection_name: name },
-        // Otherwise a peer that accepts and stays silent keeps the socket.
-        timeout: HANDSHAKE_DEADLINE_MS,
         // In addition to the authorities that Node trusts.
         ...(ca !== undefined && { ca: [...getCACertificates('default'), ca] }),
       },
     );
-    try {
-      const what = `the broker at ${host}:${login.port} did not finish the handshake`;
-      return await withinDeadline(opening, HANDSHAKE_DEADLINE_MS, what);
-    } catch (error) {
-      // One that opens after the deadline is closed.
-      void opening.then(closeQuietly, () => undefined);
-      throw error;
-    }
   }
 
   /** Resolves with the cause when this connection has ended, by `error` or `close`, whichever comes first. */
@@ -181,6 +190,8 @@ export class BrokerConnection extends EventEmitter<Events> {
     this.emit('open', model);
     const cause = await ended.promise;
     this.#model = undefined;
+    // A peer that does not answer amqplib's close would keep the socket.
+    setTimeout(() => streamOf(model)?.destroy(), CLOSE_DEADLINE_MS).unref();
     this.#blocked = false;
     if (!this.#stopping.signal.aborted)
       this.#options.log.warn({ connection: this.#options.name, err: cause }, 'the connection to the broker was lost');
@@ -188,18 +199,20 @@ export class BrokerConnection extends EventEmitter<Events> {
     return cause;
   }
 
-  /** Logs the failure, and reads a refused login again. @returns whether a new login is to be tried at once */
-  async #hasNewLogin(error: unknown, failures: number): Promise<boolean> {
-    const { log, login, name } = this.#options;
+  /** Reads the login again where it may be the cause. @returns whether another one is to be tried at once */
+  async #hasNewLogin(refused: boolean, failures: number): Promise<boolean> {
+    const { log, login } = this.#options;
     if (this.#stopping.signal.aborted) return false;
-    log.error({ connection: name, failures, err: error }, 'cannot connect to the broker; retrying');
-    if (!/ACCESS.REFUSED/.test(errorMessage(error))) return false;
+    const due = performance.now() - this.#readAgainAt > READ_AGAIN_MS;
+    if (!refused && !(failures >= FAILURES_BEFORE_READING && due)) return false;
+    this.#readAgainAt = performance.now();
     try {
       const renewed = await login.refresh();
-      log.warn({ from: login.from, renewed }, 'the broker refused the login; it was read again');
-      return renewed && failures <= 1;
+      const why = refused ? 'the broker refused the login; it was read again' : 'the broker login was read again';
+      if (renewed || refused) log.warn({ from: login.from, renewed }, why);
+      return renewed && !(refused && failures > 1);
     } catch (err) {
-      log.error({ from: login.from, err }, 'the broker refused the login, and it cannot be read again');
+      log.error({ from: login.from, err }, 'the broker login cannot be read again');
       return false;
     }
   }
@@ -207,9 +220,4 @@ export class BrokerConnection extends EventEmitter<Events> {
 
 function isRefusal(cause: unknown): boolean {
   return cause instanceof Error && 'code' in cause && cause.code === NOT_ALLOWED;
-}
-
-async function closeQuietly(model: ChannelModel): Promise<void> {
-  model.on('error', () => undefined);
-  await model.close().catch(() => undefined);
 }

@@ -45,5 +45,9 @@ export const DRAIN_DEADLINE_SECONDS = 110;
 /** Between two IDENTIFYs of a rate-limit bucket: Discord's 5 s and a margin for the network. */
 export const IDENTIFY_SPACING_MS = 5_250;
 
-/** RabbitMQ 4's default for the largest message (`max_message_size`). Source: Amazon MQ, default limits. */
-export const MAX_MESSAGE_BYTES = 524_288;
+/**
+ * The largest body of a message: the deployed broker's `max_message_size`, and what the service publishes. RabbitMQ
+ * compares it with the body alone, without properties and headers, and closes the channel over a larger one. Its default
+ * is 512 KiB on Amazon MQ (RabbitMQ 4) and 16 MiB elsewhere; from a broker that takes less the service learns its limit.
+ */
+export const MAX_MESSAGE_BYTES = 1_048_576;

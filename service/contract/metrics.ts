@@ -28,12 +28,28 @@ export const METRICS = {
   eventsConfirmed: counter('events_confirmed_total', 'EventsConfirmed', 'Messages confirmed by the broker'),
   eventsReturned: counter('events_returned_total', 'EventsReturned', 'Messages that no queue takes'),
   publishErrors: counter('publish_errors_total', 'PublishErrors', 'Messages refused by the broker, published again'),
+  messagesDropped: counter('messages_dropped_total', 'MessagesDropped', 'Messages too large for the broker, dropped'),
   brokerReconnects: counter('broker_reconnects_total', 'BrokerReconnects', 'Connections to the broker opened again'),
   gatewayGaps: counter('gateway_gaps_total', 'GatewayGaps', 'Sessions lost, so that events may be missing'),
   gapsInHandOver: counter(
     'gateway_gaps_in_hand_over_total',
     'GatewayGapsInHandOver',
     'Of these: sessions alive at their hand-over, and then refused',
+  ),
+  invalidFrames: counter(
+    'frames_invalid_total',
+    'FramesInvalid',
+    'Gateway connections ended because of a malformed frame',
+  ),
+  sequenceHoles: counter(
+    'sequence_holes_total',
+    'SequenceHoles',
+    'Dispatches whose sequence was not the next one of their session',
+  ),
+  addressesRefused: counter(
+    'gateway_addresses_refused_total',
+    'GatewayAddressesRefused',
+    "Addresses of the gateway that the bot's token is not sent to",
   ),
   identifies: counter('identifies_total', 'Identifies', 'IDENTIFYs sent'),
   resumes: counter('resumes_total', 'Resumes', 'RESUMEs sent'),
@@ -69,6 +85,12 @@ export const METRICS = {
     'IdentifiesRemaining',
     'Count',
     "IDENTIFYs left of Discord's daily budget",
+  ),
+  invalidRequests: gauge(
+    'discord_invalid_requests',
+    'DiscordInvalidRequests',
+    'Count',
+    "Requests that Discord's REST refused with 401, 403 or 429 in the last 10 minutes; it bans at 10,000",
   ),
   brokerConnected: gauge('broker_connected', 'BrokerConnected', 'Count', '1 while the publishing channel is open'),
   brokerBlocked: gauge(

@@ -22,6 +22,7 @@ export const ENV = {
   metricsNamespace: 'METRICS_NAMESPACE',
   environment: 'ENVIRONMENT',
   nodeEnv: 'NODE_ENV',
+  nodeTlsRejectUnauthorized: 'NODE_TLS_REJECT_UNAUTHORIZED',
 } as const;
 
 /** HTTP paths of the service. */

@@ -10,8 +10,12 @@ const NAMESPACE = Buffer.from('d81d9ebeb1f74ec99c7cd4bd0c2b5a6e', 'hex');
 
 export const eventId = (sessionId: string, sequence: number): string => uuidV5(NAMESPACE, `${sessionId}:${sequence}`);
 
-/** The id of the event that reports a lost session: one for each session, whichever task reports it. */
-export const gapEventId = (sessionId: string): string => uuidV5(NAMESPACE, `${sessionId}:gap`);
+/**
+ * The id of the event that reports a gap: one for each lost session, whichever task reports it.
+ * @param firstMissing where the session lives, and sequences from this one on did not come
+ */
+export const gapEventId = (sessionId: string, firstMissing?: number): string =>
+  uuidV5(NAMESPACE, `${sessionId}:gap${firstMissing === undefined ? '' : `:${firstMissing}`}`);
 
 /**
  * `traceparent` of an event. Marked as sampled, since a worker's tracer that follows its parent would drop it otherwise.

@@ -18,11 +18,15 @@ import { type Family, type IdName, ROUTES, type Route } from './routing.ts';
 
 export const GatewayGapData = z
   .strictObject({
-    sessionId: z.string().describe('The session that was lost.'),
-    lastSequence: z.int().describe('Its highest sequence below which everything was delivered.'),
+    sessionId: z.string().describe('The session that was lost, or some of whose events did not come.'),
+    lastSequence: z.int().describe('Its highest sequence before what is missing.'),
     lostFrom: z.int().nullable().describe('Unix ms: events from here on may be missing; null if not known.'),
     lostUntil: z.int().describe('Unix ms: when the loss was noticed.'),
-    reason: z.string(),
+    reason: z
+      .string()
+      .describe(
+        'Why, for people. `sequences 11 to 12 did not come`: the session goes on, and only these may be missing.',
+      ),
   })
   .meta({ id: 'GatewayGapData' });
 export type GatewayGapData = z.infer<typeof GatewayGapData>;

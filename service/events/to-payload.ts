@@ -20,7 +20,7 @@ import { COMMAND_NAME, type IdName, isSnowflake, namedKey, type Path, type Route
 
 export interface Dispatch {
   readonly t: string;
-  readonly d: unknown;
+  readonly d?: unknown;
   readonly s?: number;
 }
 

@@ -6,28 +6,35 @@ import { GatewayCloseCodes } from 'discord-api-types/v10';
 /** Closes the connection and keeps the session: any code but 1000 and 1001 does. */
 export const RESUMABLE_CLOSE = 4200;
 
-/** How a connection ended, as far as is known. */
-export interface ConnectionEnd {
+/** Why a connection ended: the first that happened. */
+export type EndCause =
+  | { readonly how: 'closed by Discord'; readonly code: number }
+  /** The socket, or what is above it. @param reason the error's sentence and code */
+  | { readonly how: 'failed'; readonly reason: string }
+  | { readonly how: 'no HELLO' | 'no READY' | 'no answer to RESUME' | 'zombie' | 'op 7' | 'left' }
+  | { readonly how: 'op 9'; readonly resumable: boolean }
+  /** @param reason what was expected, and what came */
+  | { readonly how: 'malformed'; readonly reason: string }
+  /** Dispatches are missing that a RESUME may bring. */
+  | { readonly how: 'hole'; readonly reason: string };
+
+export type ConnectionEnd = EndCause & {
   /** HELLO came. */
   readonly answered: boolean;
-  /** What `@discordjs/ws` would do: resume, start a new session, or stop. */
-  readonly advice: 'resume' | 'reconnect' | 'stop';
-  /** The socket itself failed (reset, TLS, time-out). */
-  readonly socketFailed: boolean;
-  /** RESUME was sent, and neither RESUMED nor a refusal came in time. */
-  readonly resumeTimedOut: boolean;
-  /** Close code of Discord, if it closed. */
-  readonly code: number | undefined;
-  readonly reason: string | undefined;
-}
+};
 
 export type Verdict =
   /** The gateway did not answer: try again, with the session. */
   | { readonly kind: 'unreachable'; readonly reason: string }
   /** The connection is over, the session is not. */
   | { readonly kind: 'resume'; readonly reason: string }
+  /** Discord asks for time; the session is kept, however often. */
+  | { readonly kind: 'not now'; readonly reason: string }
+  /** An answer that says nothing about the session. Several in a row are a refusal: see reconnect.ts. */
+  | { readonly kind: 'malformed' | 'unclear'; readonly reason: string }
   /** Discord did not take the session (or there was none to take). */
   | { readonly kind: 'refused'; readonly reason: string }
+  | { readonly kind: 'no READY'; readonly reason: string }
   | { readonly kind: 'token rejected'; readonly reason: string }
   /** Another connection would be refused again: `reason` is what to change. */
   | { readonly kind: 'fatal'; readonly reason: string };
@@ -43,15 +50,45 @@ const FATAL: Readonly<Record<number, string>> = {
     "Discord has not granted one of the intents (4014): enable 'Server Members Intent' for the bot in Discord's developer portal, or remove it from GATEWAY_INTENTS",
 };
 
+/** What a close code says of the session, where it says something. Every other code keeps it. */
+const OF_CODE: Readonly<Record<number, 'refused' | 'not now' | 'unclear'>> = {
+  // "... or this session has been invalidated".
+  [GatewayCloseCodes.NotAuthenticated]: 'refused',
+  [GatewayCloseCodes.AlreadyAuthenticated]: 'refused',
+  // "Reconnect and start a new session".
+  [GatewayCloseCodes.InvalidSeq]: 'refused',
+  // Heartbeats are as rare as Discord asks and RESUMEs wait: it is no answer to what this shard sends.
+  [GatewayCloseCodes.RateLimited]: 'not now',
+  // Not documented. A proxy in maintenance closes so, and a gateway that gives the session up may.
+  1000: 'unclear',
+};
+
 export function verdictOf(end: ConnectionEnd): Verdict {
-  const reason = end.code === undefined ? (end.reason ?? 'the connection ended') : `close code ${end.code}`;
-  if (end.code === GatewayCloseCodes.AuthenticationFailed)
-    return { kind: 'token rejected', reason: 'Discord rejected the token (4004)' };
-  const fatal = end.code === undefined ? undefined : FATAL[end.code];
-  if (fatal !== undefined) return { kind: 'fatal', reason: fatal };
-  if (!end.answered) return { kind: 'unreachable', reason };
-  if (end.resumeTimedOut) return { kind: 'unreachable', reason: 'no answer to RESUME' };
-  // When the socket fails the package drops the session; Discord keeps it.
-  if (end.advice === 'resume' || end.socketFailed) return { kind: 'resume', reason };
-  return { kind: 'refused', reason };
+  if (end.how === 'closed by Discord') return verdictOfCode(end.code, end.answered);
+  if (end.how === 'malformed') return { kind: 'malformed', reason: `malformed frame: ${end.reason}` };
+  const reason = 'reason' in end ? end.reason : SENTENCES[end.how];
+  if (end.how === 'op 9')
+    return end.resumable ? { kind: 'not now', reason: `${reason}, resumable` } : { kind: 'refused', reason };
+  if (!end.answered || end.how === 'no answer to RESUME') return { kind: 'unreachable', reason };
+  return { kind: end.how === 'no READY' ? 'no READY' : 'resume', reason };
 }
+
+function verdictOfCode(code: number, answered: boolean): Verdict {
+  if (code === GatewayCloseCodes.AuthenticationFailed)
+    return { kind: 'token rejected', reason: 'Discord rejected the token (4004)' };
+  const fatal = FATAL[code];
+  if (fatal !== undefined) return { kind: 'fatal', reason: fatal };
+  // `ws` gives it for a connection that broke.
+  const reason = code === 1006 ? 'the connection ended without a close code (1006)' : `close code ${code}`;
+  return { kind: answered ? (OF_CODE[code] ?? 'resume') : 'unreachable', reason };
+}
+
+const SENTENCES = {
+  'no HELLO': 'the gateway sent no HELLO in time',
+  'no READY': 'the gateway sent no READY in time',
+  'no answer to RESUME': 'no answer to RESUME',
+  zombie: 'no heartbeat was acknowledged for an interval',
+  'op 7': 'Discord asked to reconnect (op 7)',
+  'op 9': 'invalid session (op 9)',
+  left: 'left',
+} as const;

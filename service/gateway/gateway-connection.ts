@@ -1,128 +1,260 @@
-// One connection to the gateway: `WebSocketShard` of `@discordjs/ws` without its own reconnecting. The package implements
-// the protocol (HELLO, heartbeats, IDENTIFY, RESUME, op 7 and 9, compression) and ends every connection by `destroy`,
-// which is overridden here: a connection ends once, and its end is a value that close-code.ts judges.
+// One connection to the gateway. What Discord sends is decoded, parsed and held against the order of the protocol before
+// anything acts on it; what does not hold ends this connection. Its end is a value that close-code.ts judges, and comes
+// once. The package connects, sends IDENTIFY or RESUME after HELLO, and beats; dispatches and op 9 are not for it.
 // Why not its reconnecting: it ignores a stop between two connections, two ends at once connect twice, there is no
-// backoff, and it forgets the session when the network fails (read in 2.0.4).
+// backoff, it forgets the session when the network fails, and resumes at once after op 9 (read in 2.0.4).
+//
+//   greeting:    until HELLO
+//   waiting:     until IDENTIFY or RESUME is sent
+//   identifying: until READY
+//   resuming:    until RESUMED. Dispatches are replays
+//   ready:       dispatches are live
+//   ended
 
 import { setImmediate as nextTurn } from 'node:timers/promises';
 import {
   type IContextFetchingStrategy,
-  WebSocketShard,
   type WebSocketShardDestroyOptions,
-  WebSocketShardDestroyRecovery,
   WebSocketShardEvents,
   WebSocketShardStatus,
 } from '@discordjs/ws';
 import { GatewayOpcodes, type GatewaySendPayload } from 'discord-api-types/v10';
+import { errorMessage } from '../errors.ts';
 import { orAfter } from '../wait.ts';
-import { type ConnectionEnd, RESUMABLE_CLOSE } from './close-code.ts';
+import { type ConnectionEnd, type EndCause, RESUMABLE_CLOSE } from './close-code.ts';
+import {
+  type Frame,
+  isDispatch,
+  isReady,
+  isResumed,
+  type OtherDispatch,
+  parseFrame,
+  type ReadyDispatch,
+  type ResumedDispatch,
+} from './frame.ts';
+import { FrameDecoder } from './frame-decoder.ts';
+import { OwnedShard } from './owned-shard.ts';
 
 /** A half-open peer never answers the close handshake; `ws` itself would wait 30 s. */
 const CLOSE_DEADLINE_MS = 2_000;
-/** After RESUME, without a dispatch or RESUMED for so long, the connection is closed. The package waits indefinitely. */
+/** From the attempt to connect. */
+const HELLO_DEADLINE_MS = 30_000;
+/** From RESUME to RESUMED, or to the first dispatch. */
 const RESUME_DEADLINE_MS = 30_000;
+/** So that with the regular ones no more than Discord's 120 sends a minute leave, however often Discord asks. */
+const LEAST_BETWEEN_ASKED_BEATS_MS = 1_000;
+const MOST_REASON = 200;
 
-export class GatewayConnection extends WebSocketShard {
+/** What comes of a connection, in order. */
+export interface ConnectionListener {
+  hello(): void;
+  sent(what: 'identify' | 'resume'): void;
+  ready(dispatch: ReadyDispatch): void;
+  /** @param dispatch missing when events flow, and RESUMED did not come in time */
+  resumed(dispatch: ResumedDispatch | undefined): void;
+  /** @returns why the connection must end and the dispatch was not taken */
+  dispatch(dispatch: OtherDispatch): EndCause | undefined;
+  /** The frame of the dispatch before came once more. */
+  repeated(dispatch: OtherDispatch): void;
+  /** A heartbeat's round trip. */
+  latency(ms: number): void;
+  /** An error that nothing here expects. */
+  defect(error: unknown): void;
+}
+
+export interface ConnectionOptions {
+  readonly compressed: boolean;
+  /** From IDENTIFY. */
+  readonly readyDeadlineMs: number;
+  readonly listener: ConnectionListener;
+}
+
+type State = 'greeting' | 'waiting' | 'identifying' | 'resuming' | 'ready' | 'ended';
+
+export class GatewayConnection extends OwnedShard {
+  readonly #options: ConnectionOptions;
+  readonly #decoder: FrameDecoder;
   readonly #ended = Promise.withResolvers<ConnectionEnd>();
-  #ending = false;
-  #answered = false;
-  #socketFailed = false;
-  #resumeTimedOut = false;
-  #code: number | undefined;
-  #resumeWatch: NodeJS.Timeout | undefined;
+  #state: State = 'greeting';
+  #failedToStart = false;
+  #deadline: NodeJS.Timeout | undefined;
+  /** The last dispatch, as it came. */
+  #lastText = '';
+  #dispatched = false;
+  #askedToBeatAt = Number.NEGATIVE_INFINITY;
 
-  /** Called for each IDENTIFY and RESUME that is sent. */
-  onSent: (sent: 'identify' | 'resume') => void = () => undefined;
-
-  constructor(strategy: IContextFetchingStrategy, shardId: number) {
+  constructor(strategy: IContextFetchingStrategy, shardId: number, options: ConnectionOptions) {
     super(strategy, shardId);
-    this.on(WebSocketShardEvents.Hello, () => {
-      this.#answered = true;
+    this.#options = options;
+    this.#decoder = new FrameDecoder(options.compressed, {
+      text: (text) => this.#text(text),
+      failed: (reason) => this.#end({ how: 'malformed', reason }),
     });
-    this.on(WebSocketShardEvents.SocketError, () => {
-      this.#socketFailed = true;
-    });
-    // Emitted for close codes after which the package stops; the code is the reason. Without a listener it throws.
-    this.on(WebSocketShardEvents.Error, () => undefined);
-    this.on(WebSocketShardEvents.Dispatch, () => this.#resumeWatch?.refresh());
-    this.on(WebSocketShardEvents.Resumed, () => this.#unwatchResume());
-    this.on(WebSocketShardEvents.Closed, (code) => {
-      if (this.#ending) return;
-      this.#code = code;
-      // The package does nothing at all when the other side closes with its own code.
-      if (code === RESUMABLE_CLOSE) void this.destroy({ code, recover: WebSocketShardDestroyRecovery.Resume });
+    this.on(WebSocketShardEvents.HeartbeatComplete, ({ heartbeatAt, latency }) => {
+      // Discord may acknowledge what was not sent.
+      if (heartbeatAt > 0) options.listener.latency(latency);
     });
   }
 
   /** Connects, and resolves when the connection has ended for any reason. Never rejects. Once only. */
   run(): Promise<ConnectionEnd> {
-    // Its promise settles on READY or RESUMED; the end is what is waited for.
-    this.connect().catch(() => undefined);
+    this.#within(HELLO_DEADLINE_MS, () => this.#end({ how: 'no HELLO' }));
+    this.open();
     return this.#ended.promise;
   }
 
   /** Ends the connection so that the session can be resumed. */
   async leave(): Promise<void> {
-    await this.destroy({ code: RESUMABLE_CLOSE, reason: 'leaving' });
+    this.#end({ how: 'left' });
     await this.#ended.promise;
   }
 
-  override async destroy(options: WebSocketShardDestroyOptions = {}): Promise<void> {
-    if (this.#ending) return;
-    this.#ending = true;
-    this.#unwatchResume();
-    // Between run() and its socket the package cannot be stopped; it takes a few turns of the event loop.
-    for (
-      let turns = 0;
-      this.status === WebSocketShardStatus.Idle && this.#code === undefined && turns < 1_000;
-      turns += 1
-    )
-      await nextTurn();
-    // biome-ignore lint/complexity/useLiteralKeys: only an element access may reach a private member
-    const socket = this['connection'];
-    // Always with a code that keeps the session: whether it is given up is not for a connection to decide.
-    const closing = super.destroy({ code: RESUMABLE_CLOSE, ...(options.reason && { reason: options.reason }) });
-    await orAfter(closing, CLOSE_DEADLINE_MS, () => undefined).catch(() => undefined);
-    if (socket !== null && socket.readyState !== socket.CLOSED) {
-      // Still connecting (the package leaves such a socket open), or no answer to the close.
-      socket.on('error', () => undefined);
-      socket.terminate();
-    }
-    this.#ended.resolve({
-      answered: this.#answered,
-      advice: adviceOf(options.recover),
-      socketFailed: this.#socketFailed,
-      resumeTimedOut: this.#resumeTimedOut,
-      code: this.#code,
-      reason: options.reason,
-    });
+  /** The package gives up by itself, on what was seen before it. */
+  override async destroy({ reason = 'the package ended it' }: WebSocketShardDestroyOptions = {}): Promise<void> {
+    this.#end({ how: 'failed', reason });
   }
 
   override async send(payload: GatewaySendPayload): Promise<void> {
-    if (payload.op === GatewayOpcodes.Identify) this.onSent('identify');
-    if (payload.op === GatewayOpcodes.Resume) {
-      this.onSent('resume');
-      this.#watchResume();
+    if (this.#state === 'ended') return;
+    const { listener, readyDeadlineMs } = this.#options;
+    if (payload.op === GatewayOpcodes.Identify) {
+      this.#state = 'identifying';
+      this.#within(readyDeadlineMs, () => this.#end({ how: 'no READY' }));
+      listener.sent('identify');
     }
-    return super.send(payload);
+    if (payload.op === GatewayOpcodes.Resume) {
+      this.#state = 'resuming';
+      this.#within(RESUME_DEADLINE_MS, () => this.#resumeIsDue());
+      listener.sent('resume');
+    }
+    await super.send(payload);
   }
 
-  #unwatchResume(): void {
-    clearTimeout(this.#resumeWatch);
-    // A cleared timer must not be refreshed: that would start it again.
-    this.#resumeWatch = undefined;
+  protected override received(data: string | ArrayBuffer): void {
+    if (this.#state !== 'ended') this.#decoder.write(data);
   }
 
-  #watchResume(): void {
-    this.#unwatchResume();
-    this.#resumeWatch = setTimeout(() => {
-      this.#resumeTimedOut = true;
-      void this.destroy({ reason: 'no answer to RESUME', recover: WebSocketShardDestroyRecovery.Resume });
-    }, RESUME_DEADLINE_MS).unref();
+  protected override failed(error: Error): void {
+    const { code = '' } = error as NodeJS.ErrnoException;
+    const message = errorMessage(error).slice(0, MOST_REASON);
+    const reason = message.includes(code) ? message : `${message} (${code})`;
+    // What `ws` refuses of a frame: its size, its UTF-8, its opcode.
+    this.#end({ how: code.startsWith('WS_ERR_') ? 'malformed' : 'failed', reason });
+  }
+
+  protected override closed(code: number): void {
+    this.#end({ how: 'closed by Discord', code });
+  }
+
+  protected override zombie(): void {
+    this.#end({ how: 'zombie' });
+  }
+
+  protected override defect(error: unknown): void {
+    this.#failedToStart ||= this.socket === null;
+    this.#options.listener.defect(error);
+    this.#end({ how: 'failed', reason: 'an error in the ingestor: report this defect' });
+  }
+
+  #text(text: string): void {
+    if (this.#state === 'ended') return;
+    const frame = parseFrame(text);
+    if (typeof frame === 'string') this.#end({ how: 'malformed', reason: frame });
+    else this.#frame(frame, text);
+  }
+
+  #frame(frame: Frame, text: string): void {
+    if (isDispatch(frame)) {
+      this.#dispatch(frame, text);
+      return;
+    }
+    switch (frame.op) {
+      case GatewayOpcodes.InvalidSession:
+        return void this.#end({ how: 'op 9', resumable: frame.d });
+      case GatewayOpcodes.Reconnect:
+        return void this.#end({ how: 'op 7' });
+      case GatewayOpcodes.Hello:
+        // The package would beat twice, and stop only one of them.
+        if (this.#state !== 'greeting') return void this.#end({ how: 'malformed', reason: 'HELLO came twice' });
+        this.#state = 'waiting';
+        this.#within(undefined);
+        this.#options.listener.hello();
+        return void this.handle(frame);
+      case GatewayOpcodes.Heartbeat: {
+        const now = performance.now();
+        if (now - this.#askedToBeatAt < LEAST_BETWEEN_ASKED_BEATS_MS) return;
+        this.#askedToBeatAt = now;
+        return void this.handle(frame);
+      }
+      default:
+        if (this.#state !== 'greeting') this.handle(frame);
+    }
+  }
+
+  #dispatch(dispatch: ReadyDispatch | ResumedDispatch | OtherDispatch, text: string): void {
+    const { listener } = this.#options;
+    const state = this.#state;
+    const early = (): void => this.#end({ how: 'malformed', reason: `${nameOf(dispatch)} came while ${state}` });
+    if (isReady(dispatch)) {
+      if (state !== 'identifying' && state !== 'resuming') return void early();
+      this.#becomeReady();
+      listener.ready(dispatch);
+    } else if (isResumed(dispatch)) {
+      if (state !== 'resuming' && state !== 'ready') return void early();
+      this.#becomeReady();
+      listener.resumed(dispatch);
+    } else if (state !== 'resuming' && state !== 'ready') return void early();
+    else if (text === this.#lastText) listener.repeated(dispatch);
+    else {
+      this.#lastText = text;
+      this.#dispatched = true;
+      const cause = listener.dispatch(dispatch);
+      if (cause !== undefined) this.#end(cause);
+    }
+  }
+
+  #becomeReady(): void {
+    this.#state = 'ready';
+    this.#within(undefined);
+  }
+
+  #resumeIsDue(): void {
+    if (!this.#dispatched) return void this.#end({ how: 'no answer to RESUME' });
+    // Discord sends dispatches to a session that it knows only.
+    this.#becomeReady();
+    this.#options.listener.resumed(undefined);
+  }
+
+  /** In place of the deadline before. */
+  #within(ms: number | undefined, overdue: () => void = () => undefined): void {
+    clearTimeout(this.#deadline);
+    this.#deadline = ms === undefined ? undefined : setTimeout(overdue, ms).unref();
+  }
+
+  #end(cause: EndCause): void {
+    if (this.#state === 'ended') return;
+    const answered = this.#state !== 'greeting';
+    this.#state = 'ended';
+    this.#within(undefined);
+    this.#decoder.close();
+    this.#lastText = '';
+    void this.#close().then(() => this.#ended.resolve({ ...cause, answered }));
+  }
+
+  async #close(): Promise<void> {
+    // Between run() and its socket the package cannot be stopped; it takes a few turns of the event loop.
+    for (let turns = 0; this.status === WebSocketShardStatus.Idle && !this.#failedToStart && turns < 1_000; turns += 1)
+      await nextTurn();
+    const { socket } = this;
+    // Always with a code that keeps the session: whether it is given up is not for a connection to decide.
+    const closing = this.shut({ code: RESUMABLE_CLOSE });
+    await orAfter(closing, CLOSE_DEADLINE_MS, () => undefined).catch(() => undefined);
+    if (socket === null || socket.readyState === socket.CLOSED) return;
+    // Still connecting (the package leaves such a socket open), or no answer to the close.
+    socket.on('error', () => undefined);
+    socket.terminate();
   }
 }
 
-function adviceOf(recover: WebSocketShardDestroyRecovery | undefined): ConnectionEnd['advice'] {
-  if (recover === undefined) return 'stop';
-  return recover === WebSocketShardDestroyRecovery.Resume ? 'resume' : 'reconnect';
-}
+const nameOf = (dispatch: ReadyDispatch | ResumedDispatch | OtherDispatch): string =>
+  isReady(dispatch) || isResumed(dispatch) ? dispatch.t : 'a dispatch';

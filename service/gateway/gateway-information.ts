@@ -1,55 +1,71 @@
 // Get Gateway Bot: the gateway's address, the recommended number of shards, and what is left of today's IDENTIFYs. Fetched
-// when asked for, and kept for a moment only: every process with the token uses the same budget.
+// when asked for, and kept for a moment only: every process with the token uses the same budget. All who ask share one
+// request, and a pause outlasts those who wait for it, so that Discord is never asked sooner than it allows.
 // https://docs.discord.com/developers/events/gateway#get-gateway-bot
 
-import { DiscordAPIError, REST, RESTEvents } from '@discordjs/rest';
-import { type APIGatewayBotInfo, type RESTGetAPIGatewayBotResult, Routes } from 'discord-api-types/v10';
+import { type APIGatewayBotInfo, Routes } from 'discord-api-types/v10';
 import { errorMessage } from '../errors.ts';
 import type { Log } from '../log.ts';
-import { backoffMs, sleep } from '../wait.ts';
+import type { Metrics } from '../metrics.ts';
+import { backoffMs, orAborted, sleep } from '../wait.ts';
 import type { BotToken } from './bot-token.ts';
+import { type GatewayBot, type GatewayBotAnswer, readGatewayBotAnswer } from './gateway-bot-answer.ts';
+import { InvalidRequests } from './invalid-requests.ts';
+import { restRequest } from './rest-request.ts';
 import { SharedWait } from './shared-wait.ts';
 
+export interface GatewayInformationOptions {
+  /** REST base without version. */
+  readonly apiUrl: string;
+  readonly token: BotToken;
+  readonly metrics: Pick<Metrics, 'add'>;
+  readonly log: Log;
+}
+
 const KEEP_MS = 2_000;
-const REQUEST_DEADLINE_MS = 10_000;
+/** Added to a pause that Discord asks for: tasks that were refused together do not ask together again. */
+const MOST_JITTER_MS = 10_000;
 
 export class GatewayInformation {
-  readonly #rest: REST;
-  readonly #token: BotToken;
-  readonly #log: Log;
-  #latest: { readonly info: APIGatewayBotInfo; readonly at: number } | undefined;
+  readonly #options: GatewayInformationOptions;
+  readonly #invalid = new InvalidRequests();
   readonly #fetching = new SharedWait((signal) => this.#fetch(signal));
+  #latest: { readonly info: APIGatewayBotInfo; readonly at: number } | undefined;
+  /** More than one only for a moment, when one replaces another. */
+  #asking = 0;
+  #failures = 0;
+  /** Of the last failures, in a row. */
+  #reason: string | undefined;
   #problem: string | undefined;
-  #limitedUntil = 0;
+  #limited = false;
+  #pause: Promise<void> = Promise.resolve();
+  #refusedAddress: string | undefined;
 
-  /** @param apiUrl REST base without version */
-  constructor(apiUrl: string, token: BotToken, log: Log) {
-    this.#rest = new REST({ api: apiUrl, version: '10', timeout: REQUEST_DEADLINE_MS, retries: 1 });
-    this.#token = token;
-    this.#log = log;
-    // The package waits by itself for as long as Discord asks.
-    this.#rest.on(RESTEvents.Response, (_, { status, headers }) => {
-      const seconds = status === 429 ? Number(headers.get('retry-after')) : 0;
-      this.#limitedUntil = Date.now() + 1_000 * seconds;
-    });
+  constructor(options: GatewayInformationOptions) {
+    this.#options = options;
   }
 
-  /** The last answer, however old. */
+  /** The last usable answer, however old. */
   get latest(): APIGatewayBotInfo | undefined {
     return this.#latest?.info;
   }
 
-  /** Why there is no answer now. */
+  /** Why there is no answer now, in one sentence; nothing while none is needed. */
   get problem(): string | undefined {
-    return this.#problem;
+    return this.#asking > 0 ? this.#problem : undefined;
   }
 
   /** Discord's rate limit makes requests wait now. */
   get limited(): boolean {
-    return Date.now() < this.#limitedUntil;
+    return this.#asking > 0 && this.#limited;
   }
 
-  /** A fresh answer. Retries indefinitely while Discord cannot be reached. @throws when the signal aborts */
+  /** Requests that Discord refused with 401, 403 or 429 in the last ten minutes. */
+  get invalidRequests(): number {
+    return this.#invalid.count(Date.now());
+  }
+
+  /** A fresh answer. Retries indefinitely while there is no usable one. @throws when the signal aborts */
   async fetch(signal: AbortSignal): Promise<APIGatewayBotInfo> {
     if (this.#latest !== undefined && Date.now() - this.#latest.at < KEEP_MS) return this.#latest.info;
     return await this.#fetching.join(signal);
@@ -67,33 +83,95 @@ export class GatewayInformation {
   }
 
   async #fetch(signal: AbortSignal): Promise<APIGatewayBotInfo> {
+    this.#asking += 1;
     try {
-      return await this.#ask(signal);
+      for (;;) {
+        await orAborted(this.#pause, signal);
+        const info = await this.#ask(signal);
+        if (info !== undefined) return info;
+      }
     } finally {
-      // Without a request there is no problem.
-      this.#problem = undefined;
+      this.#asking -= 1;
     }
   }
 
-  async #ask(signal: AbortSignal): Promise<APIGatewayBotInfo> {
-    for (let failures = 1; ; failures += 1) {
-      const token = await this.#token.usable(signal);
-      try {
-        const info = (await this.#rest
-          .setToken(token)
-          .get(Routes.gatewayBot(), { signal })) as RESTGetAPIGatewayBotResult;
-        this.#latest = { info, at: Date.now() };
-        return info;
-      } catch (error) {
-        signal.throwIfAborted();
-        if (error instanceof DiscordAPIError && error.status === 401) {
-          this.#token.reject(token, 'Discord rejected the token (401)');
-          continue;
-        }
-        this.#problem = `Discord's REST does not answer Get Gateway Bot: ${errorMessage(error)}`;
-        this.#log.warn({ failures, err: error }, "cannot get the gateway's address from Discord; retrying");
-        await sleep(backoffMs(failures), signal);
-      }
+  /** One request. @returns nothing when there is no usable answer: then there is a pause */
+  async #ask(signal: AbortSignal): Promise<APIGatewayBotInfo | undefined> {
+    const { apiUrl, token } = this.#options;
+    const value = await token.usable(signal);
+    let answer: GatewayBotAnswer;
+    try {
+      const received = await restRequest(`${apiUrl}/v10${Routes.gatewayBot()}`, value, signal);
+      answer = readGatewayBotAnswer(received, apiUrl, Date.now());
+    } catch (error) {
+      signal.throwIfAborted();
+      answer = { kind: 'unusable', reason: errorMessage(error) };
     }
+    if (answer.kind === 'information') {
+      const url = this.#addressOf(answer);
+      if (url !== undefined) return this.#keep(url, answer);
+      answer = { kind: 'unusable', reason: `the token may not be sent to the address that it names, ${answer.named}` };
+    }
+    this.#failures += 1;
+    this.#limited = answer.kind === 'refused' && answer.limited;
+    this.#problem = undefined;
+    if (answer.kind === 'unusable') this.#retry(answer.reason);
+    else this.#refused(answer);
+    if (answer.kind === 'token rejected') token.reject(value, answer.reason);
+    return undefined;
+  }
+
+  #keep(url: string, { shards, session_start_limit }: GatewayBot): APIGatewayBotInfo {
+    const { log } = this.#options;
+    if (this.#reason !== undefined) log.info({ failures: this.#failures }, 'Discord answers Get Gateway Bot again');
+    this.#failures = 0;
+    this.#reason = undefined;
+    this.#problem = undefined;
+    this.#limited = false;
+    const info = { url, shards, session_start_limit };
+    this.#latest = { info, at: Date.now() };
+    return info;
+  }
+
+  /** Where the named address may not have the token, the one before stands in. */
+  #addressOf({ url, named }: GatewayBot): string | undefined {
+    const { log, metrics } = this.#options;
+    if (url === undefined) {
+      metrics.add('addressesRefused');
+      if (this.#refusedAddress !== named)
+        log.error({ address: named }, 'Get Gateway Bot names an address to which the token may not be sent');
+    }
+    this.#refusedAddress = url === undefined ? named : undefined;
+    return url ?? this.#latest?.info.url;
+  }
+
+  #retry(reason: string): void {
+    this.#problem = `no usable answer to Get Gateway Bot: ${reason}. It is asked again`;
+    if (reason !== this.#reason)
+      this.#options.log.warn(
+        { failures: this.#failures, reason },
+        "cannot get the gateway's address from Discord; retrying",
+      );
+    this.#reason = reason;
+    this.#pause = sleep(backoffMs(this.#failures));
+  }
+
+  #refused({ pauseMs, reason }: GatewayBotAnswer & { readonly kind: 'refused' | 'token rejected' }): void {
+    const now = Date.now();
+    this.#invalid.add(now);
+    this.#reason = reason;
+    const invalidRequests = this.#invalid.count(now);
+    const banMs = this.#invalid.pauseMs(now);
+    const leastMs = Math.max(pauseMs, banMs);
+    if (leastMs === 0) return;
+    const ms = leastMs + Math.random() * MOST_JITTER_MS;
+    const until = new Date(now + ms).toISOString();
+    const asks = this.#limited ? 'Discord asks to wait' : 'Discord refuses requests, so none is sent';
+    const near = banMs > 0 ? `. It has refused ${invalidRequests} in ten minutes, and bans at 10,000` : '';
+    this.#problem = `${asks} until ${until}: ${reason}${near}`;
+    const line = { until, reason, failures: this.#failures, invalidRequests };
+    if (banMs > 0) this.#options.log.error(line, 'Discord refused too many requests: none is sent until then');
+    else this.#options.log.warn(line, 'Discord refuses requests: none is sent until then');
+    this.#pause = sleep(ms);
   }
 }

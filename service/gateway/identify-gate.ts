@@ -106,7 +106,8 @@ export class IdentifyGate {
         );
       this.#spentUntil = Date.now() + limit.reset_after;
       // Asked again each minute, since a reset may come early; the jitter spreads tasks that wait for the same moment.
-      await sleep(Math.min(limit.reset_after + Math.random() * 1_000, 60_000), signal);
+      const resetMs = Math.max(limit.reset_after, IDENTIFY_SPACING_MS);
+      await sleep(Math.min(resetMs + Math.random() * 1_000, 60_000), signal);
     }
   }
 }

@@ -9,16 +9,18 @@
 //   waiting:     between two connections
 //   failed:      Discord refuses for a reason that only a person can change; only stop() leaves it
 
-import { CompressionMethod, Encoding, type IContextFetchingStrategy, WebSocketShardEvents } from '@discordjs/ws';
-import type { GatewayDispatchPayload } from 'discord-api-types/v10';
+import { CompressionMethod, Encoding, type IContextFetchingStrategy } from '@discordjs/ws';
 import type { Log } from '../log.ts';
+import type { Metrics } from '../metrics.ts';
 import { orAfter, sleep } from '../wait.ts';
 import type { BotToken } from './bot-token.ts';
-import { type Verdict, verdictOf } from './close-code.ts';
-import { GatewayConnection } from './gateway-connection.ts';
+import { type EndCause, type Verdict, verdictOf } from './close-code.ts';
+import type { OtherDispatch, ReadyDispatch } from './frame.ts';
+import { gatewayAddress } from './gateway-address.ts';
+import { type ConnectionListener, GatewayConnection } from './gateway-connection.ts';
 import type { GatewayInformation } from './gateway-information.ts';
 import type { IdentifyGate } from './identify-gate.ts';
-import { type Attempts, addressToResume, reconnectAfter } from './reconnect.ts';
+import { type Attempts, addressToResume, NO_ATTEMPTS, readyDeadlineMs, reconnectAfter, weighed } from './reconnect.ts';
 
 export type ShardState = 'stopped' | 'connecting' | 'identifying' | 'resuming' | 'ready' | 'waiting' | 'failed';
 
@@ -33,8 +35,13 @@ interface Resumable {
 export interface SessionPort {
   readonly resumeState: Resumable | undefined;
   readonly shardCount: number;
+  /** @returns why a dispatch of this sequence is not to be taken now. Asked for each, in order */
+  objection(sequence: number, at: number): Extract<EndCause, { readonly reason: string }> | undefined;
   begin(session: Resumable & { readonly startedAt: number }): void;
-  resumed(): void;
+  /** RESUME was sent. */
+  resuming(): void;
+  /** @param sequence of RESUMED itself, if it has one */
+  resumed(sequence?: number): void;
   /** A connection ended, however. */
   disconnected(at: number): void;
   /** @returns whether the session is kept for another try */
@@ -49,32 +56,35 @@ export interface ShardOptions {
   readonly gate: IdentifyGate;
   readonly intents: number;
   readonly compression: 'none' | 'zlib-stream';
+  /** REST base: it decides which addresses get the token. */
+  readonly apiUrl: string;
+  readonly metrics: Pick<Metrics, 'add'>;
   readonly log: Log;
   /** Called in the order of the dispatches, with the time of receipt (Unix ms). Must not throw. */
-  readonly onDispatch: (dispatch: GatewayDispatchPayload, receivedAt: number) => void;
-  readonly onSent: (sent: 'identify' | 'resume') => void;
+  readonly onDispatch: (dispatch: ReadyDispatch | OtherDispatch, receivedAt: number) => void;
   /** Asked before each connection: resolves when this task may connect. @throws when the signal aborts */
   readonly permission: (signal: AbortSignal) => Promise<void>;
 }
 
-/** From the attempt to connect; the package waits for both indefinitely by itself. */
-const HELLO_DEADLINE_MS = 30_000;
-/** From IDENTIFY. */
-const READY_DEADLINE_MS = 30_000;
 /** Discord's REST may be away while its gateway is not: a session does not wait for it. */
 const ADDRESS_DEADLINE_MS = 5_000;
+/** One connection that ends is everyday; so many without READY or RESUMED in between are a problem. */
+const PROBLEM_AFTER_ENDS = 2;
 
 export class Shard {
   readonly id: number;
   readonly #options: ShardOptions;
   #state: ShardState = 'stopped';
   #latencyMs: number | undefined;
-  #problem: string | undefined;
+  #fatal: string | undefined;
+  /** Why connections ended since the last READY or RESUMED. */
+  #ends: { readonly count: number; readonly reason: string } = { count: 0, reason: '' };
+  #refusedAddress: unknown;
   #identifyingSince: number | undefined;
   #connection: GatewayConnection | undefined;
   #stopping = new AbortController();
   #loop: Promise<void> | undefined;
-  #attempts: Attempts = { failures: 0, unanswered: 0 };
+  #attempts = NO_ATTEMPTS;
   /** The current or last connection came to READY or RESUMED. */
   #wasReady = false;
   #token = '';
@@ -102,15 +112,17 @@ export class Shard {
     return this.#identifyingSince;
   }
 
-  /** Why the shard is failed, and what to change. */
+  /** Why the shard is failed, and what to change; or why it does not come to READY or RESUMED, and that it is retried. */
   get problem(): string | undefined {
-    return this.#problem;
+    if (this.#fatal !== undefined || this.#state === 'stopped') return this.#fatal;
+    const { count, reason } = this.#ends;
+    return count < PROBLEM_AFTER_ENDS ? undefined : `${reason}: ${count} connections in a row ended; it is retried`;
   }
 
   start(): void {
     if (this.#loop !== undefined) return;
     this.#stopping = new AbortController();
-    this.#attempts = { ...this.#attempts, failures: 0 };
+    this.#attempts = { ...this.#attempts, failures: 0 } satisfies Attempts;
     this.#loop = this.#run(this.#stopping.signal).finally(() => {
       this.#loop = undefined;
     });
@@ -137,33 +149,37 @@ export class Shard {
         throw error;
       }
       if (signal.aborted) return;
-      const { kind, reason } = verdict;
-      this.#options.log.warn({ shard: this.id, verdict: kind, reason }, 'the gateway connection ended');
-      const next = reconnectAfter(
-        {
-          verdict: kind,
-          lastedMs: Date.now() - startedAt,
-          wasReady: this.#wasReady,
-          hasSession: this.#keepsSession(verdict),
-        },
-        this.#attempts,
-      );
-      if (next === undefined) return this.#fail(reason);
-      if (kind === 'token rejected') this.#options.token.reject(this.#token, reason);
-      this.#attempts = next.attempts;
+      const next = this.#next(verdict, Date.now() - startedAt);
+      if (next === undefined) return;
       this.#become('waiting');
       await sleep(next.pauseMs, signal).catch(() => undefined);
     }
   }
 
-  #keepsSession({ kind, reason }: Verdict): boolean {
-    const { session } = this.#options;
-    return kind === 'refused' ? session.refused(reason, Date.now()) : session.resumeState !== undefined;
+  /** @returns nothing when it is failed */
+  #next({ kind: verdict, reason }: Verdict, lastedMs: number): { readonly pauseMs: number } | undefined {
+    const { log, metrics, session, token } = this.#options;
+    log.warn({ shard: this.id, verdict, reason }, 'the gateway connection ended');
+    if (verdict === 'malformed') metrics.add('invalidFrames');
+    this.#ends = { count: this.#ends.count + 1, reason };
+    const end = { verdict, lastedMs, wasReady: this.#wasReady };
+    const hasSession =
+      weighed(end, this.#attempts) === 'refused'
+        ? session.refused(reason, Date.now())
+        : session.resumeState !== undefined;
+    const next = reconnectAfter({ ...end, hasSession }, this.#attempts);
+    if (next === undefined) {
+      this.#fail(reason);
+      return undefined;
+    }
+    if (verdict === 'token rejected') token.reject(this.#token, reason);
+    this.#attempts = next.attempts;
+    return next;
   }
 
   #fail(reason: string): void {
     this.#options.gate.close(reason);
-    this.#problem = reason;
+    this.#fatal = reason;
     this.#become('failed');
     this.#options.log.fatal({ shard: this.id }, reason);
   }
@@ -171,33 +187,14 @@ export class Shard {
   async #connect(signal: AbortSignal): Promise<Verdict> {
     this.#become('connecting');
     this.#wasReady = false;
-    const { token, session, onDispatch, onSent, permission } = this.#options;
+    const { compression, token, session, permission } = this.#options;
     await permission(signal);
     this.#token = await token.usable(signal);
     const url = await this.#address(signal);
-    const connection = new GatewayConnection(this.#strategy(url), this.id);
-    connection.onSent = (sent) => {
-      this.#become(sent === 'resume' ? 'resuming' : 'identifying');
-      onSent(sent);
-    };
-    connection.on(WebSocketShardEvents.Hello, () => {
-      if (session.resumeState === undefined) this.#become('identifying');
-    });
-    connection.on(WebSocketShardEvents.Ready, () => {
-      this.#options.log.info({ shard: this.id }, 'the shard has a new session');
-      this.#become('ready');
-    });
-    connection.on(WebSocketShardEvents.Resumed, () => {
-      session.resumed();
-      this.#options.log.info({ shard: this.id }, 'the shard has resumed its session');
-      this.#become('ready');
-    });
-    connection.on(WebSocketShardEvents.HeartbeatComplete, ({ latency }) => {
-      this.#latencyMs = latency;
-    });
-    connection.on(WebSocketShardEvents.Dispatch, (dispatch) => {
-      // Frames on the way while it is closed belong to the replay, not to us.
-      if (!signal.aborted) onDispatch(dispatch, Date.now());
+    const connection = new GatewayConnection(this.#strategy(url), this.id, {
+      compressed: compression === 'zlib-stream',
+      readyDeadlineMs: readyDeadlineMs(this.#attempts),
+      listener: this.#listener(url),
     });
     this.#connection = connection;
     const ended = connection.run();
@@ -208,17 +205,88 @@ export class Shard {
     return verdictOf(end);
   }
 
+  #listener(url: string): ConnectionListener {
+    const { log, metrics, onDispatch, session } = this.#options;
+    return {
+      hello: () => {
+        if (session.resumeState === undefined) this.#become('identifying');
+      },
+      sent: (what) => {
+        this.#become(what === 'resume' ? 'resuming' : 'identifying');
+        if (what === 'resume') session.resuming();
+        metrics.add(what === 'resume' ? 'resumes' : 'identifies');
+      },
+      ready: (dispatch) => {
+        this.#begin(dispatch, url);
+        this.#become('ready');
+        onDispatch(dispatch, Date.now());
+      },
+      resumed: (dispatch) => {
+        session.resumed(dispatch?.s);
+        if (dispatch === undefined)
+          log.warn({ shard: this.id }, 'events come in, but no RESUMED: the session counts as resumed');
+        else log.info({ shard: this.id }, 'the shard has resumed its session');
+        this.#become('ready');
+      },
+      dispatch: (dispatch) => {
+        const now = Date.now();
+        const objection = session.objection(dispatch.s, now);
+        if (objection === undefined) onDispatch(dispatch, now);
+        return objection;
+      },
+      repeated: ({ t, s }) => {
+        log.warn({ shard: this.id, dispatch: t.slice(0, 100), sequence: s }, 'dropped a frame that came twice');
+      },
+      latency: (ms) => {
+        this.#latencyMs = ms;
+      },
+      defect: (err) => {
+        log.error({ shard: this.id, err }, 'an unexpected error ended the gateway connection: report this defect');
+      },
+    };
+  }
+
+  #begin({ s, d }: ReadyDispatch, url: string): void {
+    const { session, information, log } = this.#options;
+    const general = information.latest?.url ?? url;
+    log.info({ shard: this.id }, 'the shard has a new session');
+    session.begin({
+      sessionId: d.session_id,
+      resumeUrl: this.#usable(d.resume_gateway_url, 'READY') ?? general,
+      sequence: s,
+      shardCount: session.shardCount,
+      startedAt: Date.now(),
+    });
+  }
+
   /** @throws when the signal aborts */
   async #address(signal: AbortSignal): Promise<string> {
     const { information, session } = this.#options;
-    const resumeUrl = session.resumeState?.resumeUrl;
+    const { resumeState } = session;
+    const resumeUrl = resumeState && this.#usable(resumeState.resumeUrl, 'the session');
     if (resumeUrl === undefined) return (await information.fetch(signal)).url;
     if (addressToResume(this.#attempts) === 'session') return resumeUrl;
     const fetched = await orAfter(information.fetch(signal), ADDRESS_DEADLINE_MS, () => information.latest);
     return fetched?.url ?? resumeUrl;
   }
 
-  /** For the package. Its hooks must be synchronous and never throw: otherwise it reorders dispatches. */
+  /** @returns the address, if the token may be sent there */
+  #usable(address: unknown, from: 'READY' | 'the session'): string | undefined {
+    const { apiUrl, log, metrics } = this.#options;
+    const usable = gatewayAddress(address, apiUrl);
+    if (usable !== undefined) return usable;
+    metrics.add('addressesRefused');
+    const got = typeof address === 'string' ? address.slice(0, MOST_QUOTED) : typeof address;
+    if (got !== this.#refusedAddress)
+      log.error(
+        { shard: this.id, from, address: got },
+        "the bot's token is not sent to this address of the gateway: the general one is used",
+      );
+    this.#refusedAddress = got;
+    return undefined;
+  }
+
+  /** For the package. Its hooks must be synchronous and never throw. */
   #strategy(url: string): IContextFetchingStrategy {
     const { session, gate, intents, compression } = this.#options;
     const { shardCount } = session;
@@ -231,14 +299,16 @@ export class Shard {
         intents,
         version: '10',
         encoding: Encoding.JSON,
+        // It asks for the stream, which is decoded here.
         compression: compression === 'zlib-stream' ? CompressionMethod.ZlibNative : null,
         useIdentifyCompression: false,
         identifyProperties: { os: process.platform, browser: PRODUCT, device: PRODUCT },
         largeThreshold: null,
         initialPresence: null,
+        // GatewayConnection has its own.
         handshakeTimeout: null,
-        helloTimeout: HELLO_DEADLINE_MS,
-        readyTimeout: READY_DEADLINE_MS,
+        helloTimeout: null,
+        readyTimeout: null,
       },
       retrieveSessionInfo: () => {
         const { resumeState } = session;
@@ -246,18 +316,8 @@ export class Shard {
         // The address was chosen above: the package prefers this one to its option.
         return { ...resumeState, shardId: this.id, resumeURL: url };
       },
-      updateSessionInfo: (_, info) => {
-        // It also reports each sequence before its dispatch is handed over, and null whenever it reconnects:
-        // neither is an acknowledgement. Only READY brings another session id.
-        if (info === null || info.sessionId === session.resumeState?.sessionId) return;
-        session.begin({
-          sessionId: info.sessionId,
-          resumeUrl: info.resumeURL,
-          sequence: info.sequence,
-          shardCount,
-          startedAt: Date.now(),
-        });
-      },
+      // It sees no dispatch, and passes null whenever a connection ends.
+      updateSessionInfo: () => undefined,
       waitForIdentify: (shardId, signal) => gate.wait(shardId, signal),
     };
   }
@@ -265,7 +325,10 @@ export class Shard {
   #become(state: ShardState): void {
     if (this.#stopping.signal.aborted && state !== 'stopped') return;
     if (this.#state === 'failed' && state !== 'stopped') return;
-    if (state === 'ready') this.#wasReady = true;
+    if (state === 'ready') {
+      this.#wasReady = true;
+      this.#ends = { count: 0, reason: '' };
+    }
     if (state === 'identifying') this.#identifyingSince ??= Date.now();
     if (state === 'ready' || state === 'stopped') this.#identifyingSince = undefined;
     if (state !== 'ready') this.#latencyMs = undefined;
@@ -273,5 +336,7 @@ export class Shard {
   }
 }
 
+/** Of an address, in the log. */
+const MOST_QUOTED = 100;
 const PRODUCT = 'discord-gateway-ingestor';
 const NO_LIMIT = { total: 0, remaining: 0, reset_after: 0, max_concurrency: 1 };

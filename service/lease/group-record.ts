@@ -1,81 +1,207 @@
 // The group record: what the next owner of a shard group needs to go on without losing an event. It is the one message
 // of the group's lease queue. `epoch` counts owners, `commit` counts what one owner stored, so that the newest of several
-// is known without trusting clocks.
+// is known without trusting clocks. Whoever may write to the queue may write anything, and other versions write too: what
+// is around the sessions must be right, or the record cannot be read; of the sessions and gaps each stands for itself.
 
 import { z } from 'zod';
+import { FIRST_EPOCH } from '../contract/lease-record.ts';
+import { BOUNDS } from '../contract/limits.ts';
 import { errorMessage } from '../errors.ts';
 import type { LostSession } from '../lost-session.ts';
 
+/** What a `Date` can hold. */
+export const MAX_UNIX_MS = 8.64e15;
+const UnixMs = z.number().min(0).max(MAX_UNIX_MS);
+/** An id of Discord's has 32 characters; larger than this it fits into no RESUME. */
+const SessionId = z.string().min(1).max(1_000);
+/** As long as a message's property can be, in which it travels too. */
+const OwnerName = z.string().min(1).max(255);
+const ShardCount = z.int().min(BOUNDS.shardCount.least).max(BOUNDS.shardCount.most);
+
+/**
+ * Stored in place of an address that is none, for versions that refuse such a record. Read, it is none again, so that
+ * the general address of this task is used.
+ */
+const NO_ADDRESS = 'wss://gateway.discord.gg';
+const ResumeUrl = z.url().max(2_048);
+
 const ResumeState = z.object({
-  sessionId: z.string().min(1),
-  resumeUrl: z.url(),
+  sessionId: SessionId,
+  /** As it was stored: gateway/ decides whether it may be used. '' for none. */
+  resumeUrl: ResumeUrl.catch('').transform((url) => (url === NO_ADDRESS ? '' : url)),
   /** Confirmed sequence: everything up to it is with the broker. */
   sequence: z.int().nonnegative(),
-  shardCount: z.int().positive(),
-  startedAt: z.number(),
+  shardCount: ShardCount,
+  startedAt: UnixMs,
   /** When it was last connected, Unix ms; missing while it is, and from versions that do not know it. */
-  aliveUntil: z.number().optional(),
+  aliveUntil: UnixMs.optional(),
   /** Guilds joined in this session up to the sequence, each with when, Unix ms: see GuildPresence. */
   joins: z.record(z.string(), z.number()).optional(),
 });
-export type ResumeState = z.infer<typeof ResumeState>;
+export type ResumeState = z.output<typeof ResumeState>;
+/** What a session can do without. */
+const BareResumeState = ResumeState.omit({ aliveUntil: true, joins: true });
 
 /** A gap that another task counted: whether it was lost in a hand-over is known no more, and not needed. */
-const CountedGap: z.ZodType<LostSession> = z.object({
-  shardId: z.int().nonnegative(),
-  sessionId: z.string().min(1),
+const CountedGap = z.object({
+  shardId: z.int().min(0).max(BOUNDS.shardCount.most),
+  sessionId: SessionId,
   lastSequence: z.int().nonnegative(),
-  lastReceivedAt: z.number(),
-  lostAt: z.number(),
-  reason: z.string(),
+  lastReceivedAt: UnixMs,
+  lostAt: UnixMs,
+  reason: z.string().transform((text) => text.slice(0, 1_000)),
+  missing: z.object({ first: z.int().positive(), last: z.int().positive() }).optional(),
 });
+/** A group has far fewer, and each becomes an event. */
+const MAX_GAPS = 1_000;
 
-const ShardLayout = z.object({ shardCount: z.int().positive(), shardsPerTask: z.int().positive() });
+const ShardLayout = z.object({
+  shardCount: ShardCount,
+  shardsPerTask: z.int().min(BOUNDS.shardsPerTask.least).max(BOUNDS.shardsPerTask.most),
+});
 /** How the shards are divided into groups. */
 export type ShardLayout = z.infer<typeof ShardLayout>;
 
-const GroupRecord = z
-  .object({
-    version: z.literal(1),
-    group: z.int().nonnegative(),
-    owner: z.string().min(1),
-    epoch: z.int().positive(),
-    commit: z.int().nonnegative(),
-    /** Unix ms. */
-    storedAt: z.number(),
-    /** The owner's shard layout. */
-    division: ShardLayout.optional(),
-    /** By shard id; a shard without a session is missing. */
-    sessions: z.record(z.string().regex(/^\d+$/), ResumeState),
-    /** Lost sessions whose gap event may not be with the broker. */
-    untoldGaps: z.array(CountedGap),
-  })
-  // The stored names stay: during a deployment tasks of two versions read each other's records.
-  .transform(({ division, untoldGaps, ...record }) => ({
-    ...record,
-    shardLayout: division,
-    unreportedGaps: untoldGaps,
-  }));
-export type GroupRecord = Readonly<z.infer<typeof GroupRecord>>;
+/** Epochs are serial numbers (RFC 1982): none is the last. */
+const EPOCHS = 2 ** 32;
+
+const Stored = z.object({
+  version: z.literal(1),
+  group: z.int().nonnegative(),
+  owner: OwnerName,
+  epoch: z
+    .int()
+    .nonnegative()
+    .max(EPOCHS - 1),
+  commit: z.int().nonnegative(),
+  storedAt: UnixMs,
+  /** The owner's shard layout. */
+  division: ShardLayout.optional(),
+  /** By shard id; a shard without a session is missing. */
+  sessions: z
+    .record(z.string(), z.unknown())
+    .refine((sessions) => Object.keys(sessions).length <= BOUNDS.shardsPerTask.most, 'more than a group can have'),
+  /** Lost sessions whose gap event may not be with the broker. */
+  untoldGaps: z.unknown(),
+});
+
+/** What was left out of a record. */
+export interface Fault {
+  /** Where it is the session of a shard: this one has none now. */
+  readonly lostShardId?: number | undefined;
+  /** Where in the record, and what is wrong. */
+  readonly reason: string;
+}
+
+export interface GroupRecord extends Omit<z.output<typeof Stored>, 'division' | 'sessions' | 'untoldGaps'> {
+  readonly shardLayout: ShardLayout | undefined;
+  readonly sessions: Readonly<Record<string, ResumeState>>;
+  readonly unreportedGaps: readonly LostSession[];
+  /** Of reading it. */
+  readonly faults?: readonly Fault[];
+}
 /** What the owner's work contributes to it. */
 export type GroupContents = Pick<GroupRecord, 'shardLayout' | 'sessions' | 'unreportedGaps'>;
 
-export function formatGroupRecord({ shardLayout, unreportedGaps, ...record }: GroupRecord): string {
-  const stored: z.input<typeof GroupRecord> = { ...record, division: shardLayout, untoldGaps: unreportedGaps };
-  return JSON.stringify(stored);
+/** The stored names stay: during a deployment tasks of two versions read each other's records. */
+export function formatGroupRecord({
+  shardLayout,
+  sessions,
+  unreportedGaps,
+  faults: _,
+  ...record
+}: GroupRecord): string {
+  const addressed = Object.entries(sessions).map(([id, session]) => {
+    const resumeUrl = ResumeUrl.safeParse(session.resumeUrl).success ? session.resumeUrl : NO_ADDRESS;
+    return [id, { ...session, resumeUrl }];
+  });
+  return JSON.stringify({
+    ...record,
+    division: shardLayout,
+    sessions: Object.fromEntries(addressed),
+    untoldGaps: unreportedGaps,
+  });
 }
 
-/** @returns the record, or a sentence about what is wrong with it */
-export function parseGroupRecord(body: { toString(encoding: 'utf8'): string }): GroupRecord | string {
+/**
+ * @param group whose queue it was in
+ * @returns the record, with what had to be left out of it; or a sentence about what is wrong with all of it
+ */
+export function parseGroupRecord(body: { toString(encoding: 'utf8'): string }, group: number): GroupRecord | string {
+  let json: unknown;
   try {
-    const parsed = GroupRecord.safeParse(JSON.parse(body.toString('utf8')));
-    return parsed.success ? parsed.data : z.prettifyError(parsed.error).replaceAll('\n', ' ');
+    json = JSON.parse(body.toString('utf8'));
   } catch (error) {
-    return `it is no JSON (${errorMessage(error)})`;
+    return `it is no JSON (${errorMessage(error).slice(0, 100)})`;
   }
+  const { data, error } = Stored.safeParse(json);
+  if (data === undefined) return sentence(error);
+  const { division, sessions, untoldGaps, ...record } = data;
+  if (record.group !== group) return `group: expected ${group}, as this is its queue, got ${record.group}`;
+  const faults: Fault[] = [];
+  return {
+    ...record,
+    shardLayout: division,
+    sessions: sessionsOf(sessions, faults),
+    unreportedGaps: gapsOf(untoldGaps, faults),
+    faults,
+  };
 }
 
-/** Whether `a` was stored later than `b`. */
-export function isNewer(a: Pick<GroupRecord, 'epoch' | 'commit'>, b: Pick<GroupRecord, 'epoch' | 'commit'>): boolean {
-  return a.epoch > b.epoch || (a.epoch === b.epoch && a.commit > b.commit);
+function sessionsOf(stored: Readonly<Record<string, unknown>>, faults: Fault[]): Record<string, ResumeState> {
+  const sessions: Record<string, ResumeState> = {};
+  for (const [id, value] of Object.entries(stored)) {
+    const shardId = /^\d{1,5}$/.test(id) ? Number(id) : undefined;
+    const { data, error } = ResumeState.safeParse(value);
+    const session = data ?? BareResumeState.safeParse(value).data;
+    const fits = shardId !== undefined && shardId < (session?.shardCount ?? BOUNDS.shardCount.most);
+    if (session !== undefined && fits) sessions[shardId] = session;
+    if (!fits) faults.push({ reason: `sessions: expected a shard's number, got ${quoted(id)}` });
+    else if (error)
+      faults.push({ lostShardId: session ? undefined : shardId, reason: `sessions.${id}.${sentence(error)}` });
+  }
+  return sessions;
+}
+
+function gapsOf(stored: unknown, faults: Fault[]): LostSession[] {
+  const add = (reason: string) => faults.push({ reason });
+  if (!Array.isArray(stored)) {
+    add('untoldGaps: expected a list');
+    return [];
+  }
+  if (stored.length > MAX_GAPS) add(`untoldGaps: ${stored.length} of them, and the first ${MAX_GAPS} are read`);
+  return stored.slice(0, MAX_GAPS).flatMap((value, index) => {
+    const { data, error } = CountedGap.safeParse(value);
+    if (error) add(`untoldGaps.${index}.${sentence(error)}`);
+    return data ?? [];
+  });
+}
+
+/** Where, and what was expected there: never what was read. */
+function sentence({ issues: [issue] }: z.ZodError): string {
+  const path = issue?.path.map((part) => String(part).slice(0, 30)).join('.') || 'it';
+  return `${path}: ${issue?.message.replaceAll(/\s+/g, ' ').slice(0, 100)}`;
+}
+
+const quoted = (text: string): string => JSON.stringify(text.slice(0, 20));
+
+type Position = Pick<GroupRecord, 'epoch' | 'commit'>;
+
+/** Whether `a` was stored later than `b`. What no owner stored is newer than nothing. */
+export function isNewer(a: Position, b: Position): boolean {
+  if (a.epoch === FIRST_EPOCH) return false;
+  return a.epoch === b.epoch ? a.commit > b.commit : isLater(a.epoch, b.epoch);
+}
+
+/**
+ * Whether the epoch follows the other one within half of all there are. So the greatest number does not end it: to
+ * an owner it is an old one.
+ */
+export function isLater(epoch: number, other: number): boolean {
+  return epoch !== other && (epoch - other + EPOCHS) % EPOCHS < EPOCHS / 2;
+}
+
+/** Never the first one: that is for records that no owner stored. */
+export function epochAfter(epoch: number): number {
+  return (epoch % (EPOCHS - 1)) + 1;
 }

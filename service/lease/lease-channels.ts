@@ -14,6 +14,15 @@ export interface QueueMessage {
   deadLetter(): void;
 }
 
+/** Header of claims and records: when the sender's process started, Unix ms. */
+export const STARTED_AT = 'x-started-at';
+
+/** Undefined where the header is none of ours. */
+export function startedAtOf(message: Pick<QueueMessage, 'headers'> | undefined): number | undefined {
+  const value = message?.headers[STARTED_AT];
+  return typeof value === 'number' && Number.isSafeInteger(value) && value > 0 ? value : undefined;
+}
+
 /** What identifies the sender of a message in a lease queue. */
 export interface Sender {
   readonly appId: string;

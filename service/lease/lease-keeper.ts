@@ -9,7 +9,8 @@
 // - The connection is dead and nothing has noticed: no shard connects before the broker has answered (confirm-lease.ts).
 // - A standby drains: it is retired before anything else, so that nothing comes to it that it would only pass on.
 // - The last record is not confirmed: the one before is not acknowledged, and the next owner has a little replayed.
-// - A queue is deleted: the owner is back before the standbys, who wait, and stores its record again.
+// - A queue is deleted: the owner is back before the standbys, who wait, and stores its record again. While no owner lives,
+//   the next one finds no record, and reports a gap (take-over.ts).
 // - A session starts and its task dies before storing it: stored at once, the moment is short; should it be, the next owner
 //   finds no session where there must have been one, and reports a gap (take-over.ts).
 
@@ -19,6 +20,7 @@ import { leaseQueue } from '../contract/names.ts';
 import type { Metrics } from '../metrics.ts';
 import { backoffMs, orAfter, sleep } from '../wait.ts';
 import { confirmLease } from './confirm-lease.ts';
+import { logFaults } from './faults.ts';
 import { parseGroupRecord } from './group-record.ts';
 import {
   type Delivery,
@@ -28,8 +30,8 @@ import {
   leaseStep,
   startingLease,
 } from './lease.ts';
-import type { LeaseChannels, QueueMessage, Sender } from './lease-channels.ts';
-import { LeftoverGroups, STARTED_AT } from './leftover-groups.ts';
+import { type LeaseChannels, type QueueMessage, type Sender, STARTED_AT } from './lease-channels.ts';
+import { LeftoverGroups } from './leftover-groups.ts';
 import { RecordWriter } from './record-writer.ts';
 import { ShardHandover, type ShardHandoverOptions } from './shard-handover.ts';
 
@@ -92,7 +94,9 @@ export class LeaseKeeper<Model> {
       log,
     });
     const abandon = this.#shards.abandon.bind(this.#shards);
-    this.#leftovers = new LeftoverGroups({ from: this.#groups.length, startedAt, abandon, log });
+    this.#leftovers = new LeftoverGroups({
+      ...{ from: this.#groups.length, startedAt, me, abandon, log },
+    });
     let first = true;
     connection.on('open', (model) => {
       this.#model = model;
@@ -242,14 +246,21 @@ export class LeaseKeeper<Model> {
   }
 
   #contentOf(group: number, { type, body }: QueueMessage): Delivery<QueueMessage>['content'] {
+    const { log, me } = this.#options;
     if (type === 'claim') return { kind: 'claim' };
-    const record = parseGroupRecord(body);
-    if (typeof record !== 'string') return { kind: 'record', record };
-    this.#options.log.error(
-      { group, reason: record },
-      'a group record cannot be read: it goes to dead-letters, and unless there is another its sessions are lost',
-    );
-    return { kind: 'unreadable' };
+    const record = parseGroupRecord(body, group);
+    if (typeof record === 'string') {
+      log.error(
+        { group, reason: record },
+        'a group record cannot be read: it goes to dead-letters, and unless there is another its sessions are lost',
+      );
+      return { kind: 'unreadable' };
+    }
+    logFaults(log, record);
+    const { owner: from, epoch, commit } = record;
+    if (from !== me && this.role === 'owner')
+      log.warn({ group, from, epoch, commit }, 'a record of another owner is in the queue of the shard group');
+    return { kind: 'record', record };
   }
 
   /** Never throws. @returns whether the broker has the claim */
@@ -303,11 +314,11 @@ export class LeaseKeeper<Model> {
           });
         break;
       case 'own': {
-        const { group, epoch, record, unreadable } = action;
+        const { group, epoch, record, unreadable, claim } = action;
         const { owner: from, sessions = {} } = record ?? {};
         log.info({ group, epoch, sessions: Object.keys(sessions).length, from }, 'owner of the shard group');
         this.#ownedSince = Date.now();
-        this.#shards.takeOver(group, record, unreadable);
+        this.#shards.takeOver({ group, record, unreadable, claim });
         this.#consumeLeftovers();
         break;
       }

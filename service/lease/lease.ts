@@ -16,7 +16,9 @@
 //   released:  has requeued its record, or had none; indefinitely
 //
 // Races, and what makes them harmless:
-// - Claim before record: the wait of gathering. Still no record after it: a new owner IDENTIFYs.
+// - Claim before record: the wait of gathering. Still no record after it: a new owner IDENTIFYs, and reports that a record
+//   is missing, as a new group begins with an empty one (contract/lease-record.ts).
+// - That empty one comes late: it is older than every owner's.
 // - Two records: the newest by (epoch, commit) wins; the others are acknowledged once the new owner's own is delivered.
 // - A newer one that comes late (after the wait, or because another consumer requeued it only now), and a record that
 //   another owner stored meanwhile: newer than what this one took over from, so it takes over again, from that.
@@ -30,7 +32,7 @@
 //   epoch itself, and has stored in it: for it the word is old.
 // - Queue emptied by hand: the owner stores again within minutes; if there is none, a standby's next claim fills it.
 
-import { type GroupRecord, isNewer } from './group-record.ts';
+import { epochAfter, type GroupRecord, isLater, isNewer } from './group-record.ts';
 
 /** What came out of a lease queue. `D` is whatever the caller needs to answer it. */
 export interface Delivery<D> {
@@ -94,8 +96,9 @@ export type LeaseAction<D> =
       readonly group: number;
       readonly epoch: number;
       readonly record: GroupRecord | undefined;
-      /** Found instead of a record. */
+      /** Found instead of a record: something unreadable, or else only claims, of which this is the first. */
       readonly unreadable: D | undefined;
+      readonly claim: D | undefined;
     }
   /** This task is still the owner. */
   | { readonly kind: 'keepLease' }
@@ -160,7 +163,7 @@ function standbyStep<D>(state: Standby<D>, event: Input<D>): LeaseStep<D> {
       const record = records.find((each) => !records.some((other) => isNewer(other, each)));
       const others = [...gathered].flatMap(([each, deliveries]) => (each === group ? [] : deliveries));
       return become(
-        { group, epoch: 1 + Math.max(epoch, record?.epoch ?? 0), found },
+        { group, epoch: nextEpoch(epoch, record), found },
         record,
         { kind: 'consumeOnly', group },
         ...others.map(({ tag }) => ({ kind: 'requeue', tag }) as const),
@@ -177,11 +180,13 @@ function become<D>(
   ...before: readonly LeaseAction<D>[]
 ): LeaseStep<D> {
   const basis = record ?? { epoch: 0, commit: 0 };
-  const unreadable = record ? undefined : found.find(({ content }) => content.kind === 'unreadable')?.tag;
+  const first = (kind: 'unreadable' | 'claim') => found.find(({ content }) => content.kind === kind)?.tag;
+  const unreadable = record ? undefined : first('unreadable');
+  const claim = record || unreadable !== undefined ? undefined : first('claim');
   return step(
     { kind: 'owner', group, epoch, commit: 0, held: undefined, found, basis },
     ...before,
-    { kind: 'own', group, epoch, record, unreadable },
+    { kind: 'own', group, epoch, record, unreadable, claim },
     { kind: 'store' },
   );
 }
@@ -212,7 +217,7 @@ function uncertainStep<D>(state: Owner<D>, event: Input<D>, me: string): LeaseSt
   if (event.kind === 'unanswered') {
     // A late timer: the answer is there.
     if (state.found.length > 0) return step(state);
-    const last = epoch + 1;
+    const last = epochAfter(epoch);
     const word: LeaseAction<D> = { kind: 'leave word', group, epoch: last };
     return step(startingLease(last), word, { kind: 'stepDown' }, { kind: 'consumeAll' });
   }
@@ -237,11 +242,17 @@ function takeOverAgain<D>(
   record: GroupRecord,
   found: readonly Delivery<D>[],
 ): LeaseStep<D> {
-  return become({ group, epoch: 1 + Math.max(epoch, record.epoch), found }, record, { kind: 'stepDown' });
+  return become({ group, epoch: nextEpoch(epoch, record), found }, record, { kind: 'stepDown' });
 }
 
-function isOwn<D>({ epoch }: Owner<D>, record: GroupRecord, me: string): boolean {
-  return record.owner === me && record.epoch === epoch;
+/** @param epoch of its last ownership; 0 for none */
+function nextEpoch(epoch: number, record: GroupRecord | undefined): number {
+  return epochAfter(record && (epoch === 0 || isLater(record.epoch, epoch)) ? record.epoch : epoch);
+}
+
+/** What it has never stored is not its own, whatever name is on it. */
+function isOwn<D>({ epoch, commit }: Owner<D>, record: GroupRecord, me: string): boolean {
+  return record.owner === me && record.epoch === epoch && record.commit <= commit;
 }
 
 /** Whether the owner knows nothing of what is in this record, and has to take over again, from it. */

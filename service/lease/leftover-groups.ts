@@ -1,21 +1,27 @@
 // Shard groups that the shard layout no longer has. After a change of SHARD_COUNT or SHARDS_PER_TASK to fewer groups, their
 // lease queues remain, with the last record of each. The owner of the first group waits for these records as a standby
-// would, since tasks of the old layout may still hold them, and has their sessions reported as lost. Where a younger task
-// has been, its layout is the one that counts, and the queue is left to it.
+// would, since tasks of the old layout may still hold them, and has their sessions reported as lost. It leaves an empty
+// record, and holds it: the proof that nothing is lost when the group comes back. Where a younger task has been, its layout
+// is the one that counts, and the queue is left to it.
 
+import { Buffer } from 'node:buffer';
+import { emptyRecord, RECORD_TYPE } from '../contract/lease-record.ts';
 import { leaseQueue } from '../contract/names.ts';
 import type { Log } from '../log.ts';
-import { type GroupRecord, parseGroupRecord } from './group-record.ts';
-import type { LeaseChannels, QueueMessage } from './lease-channels.ts';
+import { logFaults } from './faults.ts';
+import { epochAfter, type GroupRecord, parseGroupRecord } from './group-record.ts';
+import { type LeaseChannels, type QueueMessage, startedAtOf } from './lease-channels.ts';
 
-/** Header of claims and records: when the sender's process started, Unix ms. */
-export const STARTED_AT = 'x-started-at';
+/** A task that started this much later than it is now has another clock, or is none. */
+const CLOCK_SKEW_MS = 3_600_000;
 
 export interface LeftoverGroupsOptions {
   /** The first group that the shard layout does not have. */
   readonly from: number;
   /** When this process started, Unix ms. */
   readonly startedAt: number;
+  /** This task's name in records. */
+  readonly me: string;
   /** Resolves when what was lost with the record is reported. */
   readonly abandon: (record: GroupRecord) => Promise<void>;
   readonly log: Log;
@@ -23,6 +29,8 @@ export interface LeftoverGroupsOptions {
 
 export class LeftoverGroups {
   readonly #options: LeftoverGroupsOptions;
+  /** By group: what is not answered, so that the queue is not left to older tasks. */
+  readonly #held = new Map<number, QueueMessage[]>();
 
   constructor(options: LeftoverGroupsOptions) {
     this.#options = options;
@@ -30,8 +38,10 @@ export class LeftoverGroups {
 
   /** Consumes the queues that exist. Never throws. */
   async consume(channels: LeaseChannels): Promise<void> {
+    // It comes back at once. Held for longer than RabbitMQ waits for an acknowledgement, it would cost the channel.
+    for (const group of [...this.#held.keys()]) this.#requeue(group);
     const consume = (group: number) =>
-      channels.consumeExisting(leaseQueue(group), (message) => void this.#clear(channels, group, message));
+      channels.consumeExisting(leaseQueue(group), (message) => void this.#receive(channels, group, message));
     try {
       for (let group = this.#options.from; await consume(group); group += 1);
     } catch (err) {
@@ -39,10 +49,22 @@ export class LeftoverGroups {
     }
   }
 
+  /** Never throws. */
+  async #receive(channels: LeaseChannels, group: number, message: QueueMessage): Promise<void> {
+    try {
+      await this.#clear(channels, group, message);
+    } catch (err) {
+      if (!channels.ended) this.#options.log.warn({ group, err }, 'cannot end a former shard group; retrying');
+      this.#hold(group, message);
+    }
+  }
+
   async #clear(channels: LeaseChannels, group: number, message: QueueMessage): Promise<void> {
     const { startedAt, abandon, log } = this.#options;
-    if (Number(message.headers[STARTED_AT]) > startedAt) {
+    const senderStartedAt = startedAtOf(message) ?? 0;
+    if (senderStartedAt > startedAt && senderStartedAt <= Date.now() + CLOCK_SKEW_MS) {
       channels.cancel(leaseQueue(group));
+      this.#requeue(group);
       message.requeue();
       return;
     }
@@ -50,7 +72,7 @@ export class LeftoverGroups {
       message.ack();
       return;
     }
-    const record = parseGroupRecord(message.body);
+    const record = parseGroupRecord(message.body, group);
     if (typeof record === 'string') {
       log.error(
         { group, reason: record },
@@ -59,8 +81,34 @@ export class LeftoverGroups {
       message.deadLetter();
       return;
     }
-    log.warn({ group, sessions: Object.keys(record.sessions).length }, 'a former shard group has ended');
+    logFaults(log, record);
+    const { sessions, unreportedGaps, faults = [] } = record;
+    if (Object.keys(sessions).length + unreportedGaps.length + faults.length === 0) {
+      this.#hold(group, message);
+      return;
+    }
+    log.warn({ group, sessions: Object.keys(sessions).length }, 'a former shard group has ended');
+    await this.#storeEmpty(channels, group, epochAfter(record.epoch));
     await abandon(record);
     message.ack();
+  }
+
+  async #storeEmpty(channels: LeaseChannels, group: number, epoch: number): Promise<void> {
+    const { me: appId } = this.#options;
+    const storedAt = Date.now();
+    const body = Buffer.from(JSON.stringify(emptyRecord(group, appId, storedAt, epoch)));
+    // Without this task's age, by which the next one would take it for a younger layout's.
+    const properties = { appId, headers: {}, type: RECORD_TYPE, timestamp: Math.floor(storedAt / 1_000) } as const;
+    await channels.publish(leaseQueue(group), body, properties);
+  }
+
+  #hold(group: number, message: QueueMessage): void {
+    this.#held.set(group, [...(this.#held.get(group) ?? []), message]);
+  }
+
+  #requeue(group: number): void {
+    const held = this.#held.get(group) ?? [];
+    this.#held.delete(group);
+    for (const message of held) message.requeue();
   }
 }

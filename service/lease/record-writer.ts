@@ -1,11 +1,15 @@
 // Stores the group record: as soon as a session has started, at each tick when something has changed, every few minutes
-// in any case, and a last time when the task ends. One at a time; what fails is stored at the next tick.
+// in any case, and a last time when the task ends. One at a time; what fails is stored at the next tick. It stores only
+// what the next owner can read: a record that cannot be read would lose every session of the group.
 
 import { Buffer } from 'node:buffer';
+import { RECORD_TYPE } from '../contract/lease-record.ts';
 import { leaseQueue } from '../contract/names.ts';
 import type { Log } from '../log.ts';
-import { formatGroupRecord, type GroupContents, type GroupRecord } from './group-record.ts';
+import { logUnstored } from './faults.ts';
+import type { GroupContents, GroupRecord } from './group-record.ts';
 import type { LeaseChannels, Sender } from './lease-channels.ts';
+import { readable } from './readable.ts';
 
 type Position = Pick<GroupRecord, 'group' | 'epoch' | 'commit'>;
 
@@ -28,6 +32,8 @@ export class RecordWriter {
   /** It is to be stored, also when nothing has changed. */
   #asked = false;
   #last = { text: '', storedAt: 0, sessions: 0 };
+  /** As they were logged last: they are the same a second later. */
+  #faults = '[]';
 
   constructor(options: RecordWriterOptions) {
     this.#options = options;
@@ -101,8 +107,11 @@ export class RecordWriter {
   ): Promise<void> {
     const { sender } = this.#options;
     const record: GroupRecord = { version: 1, owner: sender.appId, ...position, storedAt, ...contents };
+    const { text, faults } = readable(record);
+    const described = JSON.stringify(faults);
+    if (described !== this.#faults) logUnstored(this.#options.log, position.group, faults);
+    this.#faults = described;
     const timestamp = Math.floor(storedAt / 1_000);
-    const body = Buffer.from(formatGroupRecord(record));
-    await channels.publish(leaseQueue(position.group), body, { ...sender, type: 'record', timestamp });
+    await channels.publish(leaseQueue(position.group), Buffer.from(text), { ...sender, type: RECORD_TYPE, timestamp });
   }
 }

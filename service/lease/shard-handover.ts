@@ -4,8 +4,7 @@
 import type { Log } from '../log.ts';
 import type { LostSession } from '../lost-session.ts';
 import type { GroupContents, GroupRecord, ShardLayout } from './group-record.ts';
-import type { QueueMessage } from './lease-channels.ts';
-import { abandonedBy, type ShardGroup, takeOver } from './take-over.ts';
+import { abandonedBy, type FoundInQueue, type ShardGroup, takeOver } from './take-over.ts';
 
 /** Who runs the shards of the group. Satisfied by `Ingestor`. */
 export interface ShardRunner {
@@ -54,11 +53,10 @@ export class ShardHandover {
     return { shardLayout, sessions: shards.sessions, unreportedGaps: [...gaps.unreportedGaps] };
   }
 
-  /** @param unreadable found instead of a record */
-  takeOver(group: number, record: GroupRecord | undefined, unreadable: QueueMessage | undefined): void {
+  takeOver(found: FoundInQueue): void {
     this.#enqueue(async () => {
       const { shardLayout, shards, gaps } = this.#options;
-      const { shardGroup, lost, unreportedGaps } = takeOver({ group, shardLayout, record, unreadable });
+      const { shardGroup, lost, unreportedGaps } = takeOver({ ...found, shardLayout });
       void gaps.report(lost, unreportedGaps);
       shards.own(shardGroup);
     });

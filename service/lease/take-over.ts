@@ -3,8 +3,8 @@
 
 import { hash } from 'node:crypto';
 import { isAlive, type LostSession } from '../lost-session.ts';
-import type { GroupRecord, ResumeState, ShardLayout } from './group-record.ts';
-import type { QueueMessage } from './lease-channels.ts';
+import { type GroupRecord, MAX_UNIX_MS, type ResumeState, type ShardLayout } from './group-record.ts';
+import { type QueueMessage, startedAtOf } from './lease-channels.ts';
 
 /** The shards of a group, as their new owner gets them. */
 export interface ShardGroup {
@@ -26,26 +26,31 @@ export interface TakeOver {
   readonly unreportedGaps: readonly LostSession[];
 }
 
+/** What a new owner found in the queue of a group: a record, or one of the others instead. */
+export interface FoundInQueue {
+  readonly group: number;
+  readonly record: GroupRecord | undefined;
+  /** All that is known of its sessions is when it was stored. */
+  readonly unreadable?: Pick<QueueMessage, 'body' | 'timestamp'> | undefined;
+  /** The first, where nothing else is there. */
+  readonly claim?: Pick<QueueMessage, 'headers'> | undefined;
+}
+
 export function takeOver(
   {
     group,
     shardLayout: { shardCount, shardsPerTask },
     record,
     unreadable,
-  }: {
-    readonly group: number;
-    readonly shardLayout: ShardLayout;
-    readonly record: GroupRecord | undefined;
-    /** Found instead of a record: all that is known of its sessions is when it was stored. */
-    readonly unreadable?: Pick<QueueMessage, 'body' | 'timestamp'> | undefined;
-  },
+    claim,
+  }: FoundInQueue & { readonly shardLayout: ShardLayout },
   now = Date.now(),
 ): TakeOver {
   const first = group * shardsPerTask;
   const shardIds = Array.from({ length: Math.min(shardsPerTask, shardCount - first) }, (_, index) => first + index);
   const sessions = new Map<number, ResumeState>();
   const lost: LostSession[] = [];
-  const storedAt = record?.storedAt ?? 1_000 * (unreadable?.timestamp ?? now / 1_000);
+  const storedAt = record?.storedAt ?? storedAtOf(unreadable) ?? now;
   const lose = (shardId: number, session: LostState, reason: string) =>
     lost.push(lostSession(shardId, session, { storedAt, now, reason }));
   for (const [id, session] of Object.entries(record?.sessions ?? {})) {
@@ -55,15 +60,23 @@ export function takeOver(
     else if (shardIds.includes(shardId)) sessions.set(shardId, session);
     else lose(shardId, session, 'the shards were divided into other groups');
   }
-  // The previous owner began a session and could not store it. With another shard layout this cannot be known.
-  const { shardLayout } = record ?? {};
-  if (record !== undefined && shardLayout?.shardCount === shardCount && shardLayout.shardsPerTask === shardsPerTask)
-    for (const id of shardIds.filter((each) => record.sessions[each] === undefined))
-      lose(id, unnamed(`unknown-${record.owner}-${record.epoch}-${id}`), 'no session of this shard had been stored');
-  // Not even the ids are known: one is made, the same in every process.
+  if (record !== undefined) {
+    const misread = unreadSessions(record);
+    for (const id of misread) lose(id, unnamedOf(record, id), UNREAD);
+    // The previous owner began a session and could not store it. With another shard layout this cannot be known.
+    const { shardLayout } = record;
+    if (shardLayout?.shardCount === shardCount && shardLayout.shardsPerTask === shardsPerTask)
+      for (const id of shardIds.filter((each) => record.sessions[each] === undefined && !misread.includes(each)))
+        lose(id, unnamedOf(record, id), 'no session of this shard had been stored');
+  }
+  // Not even the ids are known: one is made, the same in every process that finds this.
   if (unreadable !== undefined)
     for (const id of shardIds)
       lose(id, unnamed(`unreadable-${hash('sha1', unreadable.body)}-${id}`), 'the group record could not be read');
+  // Each owner leaves a record, and a new group begins with an empty one. The first claim stays until the next is stored.
+  else if (record === undefined)
+    for (const id of shardIds)
+      lose(id, unnamed(`no-record-${startedAtOf(claim) ?? 'unknown'}-${id}`), 'no record found');
   const inHandOver = unreadable !== undefined && isAlive(storedAt, now);
   return {
     shardGroup: { shardIds, shardCount, sessions, storedAt, takenOverAt: now },
@@ -73,14 +86,31 @@ export function takeOver(
 }
 
 /** What is lost with the record of a group that the shard layout no longer has. */
-export function abandonedBy({ sessions, storedAt }: GroupRecord, now = Date.now()): readonly LostSession[] {
-  const how = { storedAt, now, reason: 'the shards were divided into fewer groups' };
-  return Object.entries(sessions).map(([id, session]) => lostSession(Number(id), session, how));
+export function abandonedBy(record: GroupRecord, now = Date.now()): readonly LostSession[] {
+  const how = { storedAt: record.storedAt, now, reason: 'the shards were divided into fewer groups' };
+  return [
+    ...Object.entries(record.sessions).map(([id, session]) => lostSession(Number(id), session, how)),
+    ...unreadSessions(record).map((id) => lostSession(id, unnamedOf(record, id), { ...how, reason: UNREAD })),
+  ];
 }
+
+const UNREAD = 'the stored session could not be read';
+
+const unreadSessions = ({ faults = [] }: GroupRecord): number[] =>
+  faults.flatMap(({ lostShardId }) => lostShardId ?? []);
 
 type LostState = Pick<ResumeState, 'sessionId' | 'sequence'>;
 
 const unnamed = (sessionId: string): LostState => ({ sessionId, sequence: 0 });
+
+const unnamedOf = ({ owner, epoch }: GroupRecord, shardId: number): LostState =>
+  unnamed(`unknown-${owner}-${epoch}-${shardId}`);
+
+/** Unix ms; none where the sender wrote no time, or one that is none. */
+function storedAtOf(message: Pick<QueueMessage, 'timestamp'> | undefined): number | undefined {
+  const ms = 1_000 * (message?.timestamp ?? Number.NaN);
+  return ms >= 0 && ms <= MAX_UNIX_MS ? ms : undefined;
+}
 
 function lostSession(
   shardId: number,

@@ -1,5 +1,6 @@
 // Delivery tags of one channel. One invariant and no I/O: every message written to the channel is answered at most
-// once, by an ack or nack of its tag or of a later one with `multiple`. Tags count from 1 for each new channel.
+// once, by an ack or nack of its tag or of a later one with `multiple`; with `multiple`, 0 means all (AMQP 0-9-1, basic.ack).
+// Tags count from 1 for each new channel.
 
 export class Confirms<T> {
   readonly #unanswered = new Map<number, T>();
@@ -27,7 +28,7 @@ export class Confirms<T> {
     const messages: T[] = [];
     // Insertion order is the order of tags, so the walk ends at the first later one.
     for (const [each, message] of this.#unanswered) {
-      if (each > tag) break;
+      if (tag !== 0 && each > tag) break;
       this.#unanswered.delete(each);
       messages.push(message);
     }

@@ -17,6 +17,7 @@ import { type ChannelModel, type ConfirmChannel, IllegalOperationError, type Opt
 import type { ConnectionEvents } from '../connection-events.ts';
 import { MAX_MESSAGE_BYTES } from '../contract/limits.ts';
 import { EXCHANGES } from '../contract/names.ts';
+import { errorMessage } from '../errors.ts';
 import type { Log } from '../log.ts';
 import { backoffMs, orAborted, sleep } from '../wait.ts';
 import { Confirms } from './confirms.ts';
@@ -37,7 +38,10 @@ export interface PublisherListener {
   flowing(): void;
   published(): void;
   confirmed(messageType: string): void;
+  /** By the broker, or it could not be written. */
   refused(): void;
+  /** Too large for the broker. */
+  dropped(): void;
   returned(): void;
 }
 
@@ -45,6 +49,8 @@ export interface PublisherListener {
 const WINDOW = 2_048;
 /** More than AMQP's properties and headers add to a body. */
 const PROPERTY_BYTES = 512;
+/** How RabbitMQ closes a channel over a message that is too large: 406, and this text. */
+const TOO_LARGE = /message size \d+ is larger than configured max size (\d+)/;
 
 interface OpenChannel {
   readonly model: ChannelModel;
@@ -68,6 +74,8 @@ export class Publisher {
   #model: ChannelModel | undefined;
   #open: OpenChannel | undefined;
   #refusals = 0;
+  /** The largest body that this broker takes, as far as it is known. */
+  #maxBytes = MAX_MESSAGE_BYTES;
   #publishCount = 0;
   #errorCount = 0;
 
@@ -77,6 +85,8 @@ export class Publisher {
     this.#log = log;
     connection.on('open', (model) => {
       this.#model = model;
+      // The limit of a broker changes with its restart.
+      this.#maxBytes = MAX_MESSAGE_BYTES;
       void this.#openChannel(model);
     });
     connection.on('lost', () => {
@@ -95,7 +105,7 @@ export class Publisher {
     return this.#publishCount;
   }
 
-  /** Messages refused or returned, and channels that the broker closed. */
+  /** Messages refused, dropped or returned, and channels that the broker closed. */
   get errorCount(): number {
     return this.#errorCount;
   }
@@ -115,13 +125,12 @@ export class Publisher {
    * A message larger than the broker takes is dropped, counted and settled: the broker would close each channel over it.
    */
   publish(message: Message, settled: () => void): void {
-    const bytes = message.body.length + PROPERTY_BYTES;
-    if (bytes > MAX_MESSAGE_BYTES) {
-      this.#drop(message, { reason: `${bytes} bytes, and the broker takes ${MAX_MESSAGE_BYTES}` });
+    if (message.body.length > this.#maxBytes) {
+      this.#dropTooLarge(message);
       settled();
       return;
     }
-    this.#outbox.add(message, bytes, settled);
+    this.#outbox.add(message, message.body.length + PROPERTY_BYTES, settled);
     this.#write();
   }
 
@@ -177,15 +186,24 @@ export class Publisher {
     channel.on('ack', ({ deliveryTag, multiple }) => this.#acked(open, deliveryTag, multiple));
     channel.on('nack', ({ deliveryTag, multiple }) => this.#nacked(open, deliveryTag, multiple));
     channel.on('return', ({ fields, properties }) => this.#returned(fields.routingKey, properties.messageId));
-    channel.on('error', (err) => {
-      this.#errorCount += 1;
-      this.#listener.refused();
-      this.#log.error({ err }, 'the broker closed the channel (if something is missing: apply the topology)');
-    });
+    channel.on('error', (err) => this.#channelError(err));
     channel.on('close', () => this.#channelLost(open));
     this.#outbox.rewind();
     this.#open = open;
     this.#flow();
+  }
+
+  #channelError(err: unknown): void {
+    const [, bytes] = TOO_LARGE.exec(errorMessage(err)) ?? [];
+    if (bytes !== undefined) {
+      // It is dropped when its turn comes again.
+      this.#maxBytes = Math.min(this.#maxBytes, Number(bytes));
+      this.#log.warn({ bytes: this.#maxBytes, expected: MAX_MESSAGE_BYTES }, 'this broker takes smaller messages only');
+      return;
+    }
+    this.#errorCount += 1;
+    this.#listener.refused();
+    this.#log.error({ err }, 'the broker closed the channel (if something is missing: apply the topology)');
   }
 
   #flow(): void {
@@ -216,6 +234,11 @@ export class Publisher {
       const entry = this.#outbox.next();
       if (entry === undefined) return;
       const { message } = entry;
+      if (message.body.length > this.#maxBytes) {
+        this.#dropTooLarge(message);
+        this.#settle(entry);
+        continue;
+      }
       try {
         open.full = !open.channel.publish(EXCHANGES.events, message.routingKey, message.body, propertiesOf(message));
       } catch (error) {
@@ -225,9 +248,8 @@ export class Publisher {
           return;
         }
         // Thrown before a byte was written. Kept, it would stop everything behind it.
-        this.#drop(message, { err: error });
-        this.#outbox.confirm(entry);
-        if (this.#outbox.count === 0) this.#onEmptied();
+        this.#dropUnwritable(message, error);
+        this.#settle(entry);
         continue;
       }
       open.confirms.written(entry);
@@ -235,10 +257,23 @@ export class Publisher {
     }
   }
 
-  #drop({ messageId, type }: Message, why: object): void {
+  #settle(entry: Entry<Message>): void {
+    this.#outbox.confirm(entry);
+    if (this.#outbox.count === 0) this.#onEmptied();
+  }
+
+  /** Its size is Discord's choice: no release causes it, so it does not count as a refusal. */
+  #dropTooLarge({ messageId, type, body }: Message): void {
+    this.#errorCount += 1;
+    this.#listener.dropped();
+    const fields = { eventId: messageId, eventType: type, bytes: body.length, mostBytes: this.#maxBytes };
+    this.#log.error(fields, 'dropped a message that is too large for the broker');
+  }
+
+  #dropUnwritable({ messageId, type }: Message, err: unknown): void {
     this.#errorCount += 1;
     this.#listener.refused();
-    this.#log.error({ eventId: messageId, eventType: type, ...why }, 'dropped a message that cannot be published');
+    this.#log.error({ eventId: messageId, eventType: type, err }, 'dropped a message that cannot be written');
   }
 
   #acked(open: OpenChannel, tag: number, multiple: boolean): void {
@@ -262,6 +297,8 @@ export class Publisher {
 
   #nacked(open: OpenChannel, tag: number, multiple: boolean): void {
     const refused = open.confirms.answered(tag, multiple);
+    // Of a message that was never written, or was answered before.
+    if (refused.length === 0) return;
     this.#errorCount += refused.length;
     for (const _ of refused) this.#listener.refused();
     if (!open.holding) {

@@ -8,6 +8,9 @@ const SKEW_MS = 60_000;
 /** Joins kept for the next owner: beyond these, an outage of a guild joined in this session may look like another join. */
 const MAX_JOINS = 32;
 
+/** Discord allows 2,500 guilds a shard, and more to the largest bots. Beyond these an outage's end may look like a join. */
+const MAX_EXPECTED = 100_000;
+
 export class GuildPresence {
   readonly #startedAt: number;
   /** Guilds whose next GUILD_CREATE is no join: those of the READY list, and those that an outage took. */
@@ -32,12 +35,12 @@ export class GuildPresence {
 
   /** READY came, with these guilds: a GUILD_CREATE follows for each. */
   ready(guildIds: readonly string[]): void {
-    this.#expected = new Set(guildIds);
+    this.#expected = new Set(guildIds.slice(0, MAX_EXPECTED));
   }
 
   /** GUILD_DELETE with `unavailable: true`: an outage took the guild, it will be back. */
   outage(guildId: string): void {
-    this.#expected.add(guildId);
+    if (this.#expected.size < MAX_EXPECTED) this.#expected.add(guildId);
   }
 
   /** GUILD_DELETE without it: the bot is no longer in the guild. */

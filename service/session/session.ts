@@ -6,10 +6,14 @@
 //   doubted: refused once; resumed once more. `resumed` → alive; a second refusal → none, and the loss is reported
 //
 // A connection on which the gateway sent nothing is no refusal: a session outlives an outage of the network.
+//
+// Dispatches come with the sequences 1, 2, 3 …, which Discord does not document. Where one is missing, the connection ends
+// and a RESUME asks for it; where that was done a short time before, or does not help, the hole is reported and given up.
+// RESUMED seems to have a sequence too, and not to be replayed: one that did not arrive leaves a hole that is none.
 
 import { isAlive, type LostSession } from '../lost-session.ts';
 import { GuildPresence } from './guild-presence.ts';
-import { Watermark } from './watermark.ts';
+import { type Hole, Watermark } from './watermark.ts';
 
 /** What a process needs to go on with the session. */
 export interface ResumeState {
@@ -27,10 +31,31 @@ export interface ResumeState {
   readonly joins?: Record<string, number> | undefined;
 }
 
+/** Why a dispatch is not taken. */
+export interface Objection {
+  readonly how: 'hole' | 'malformed';
+  readonly reason: string;
+}
+
+export interface SessionEvents {
+  /** Also for sequences that did not come: see `LostSession`. */
+  lost(lost: LostSession): void;
+  /**
+   * Sequences are missing.
+   * @param outcome a RESUME asks for them; or they are reported as lost; or they are those of RESUMEDs that did not arrive
+   */
+  hole(hole: Hole & { readonly outcome: 'resume' | 'gap' | 'RESUMED' }): void;
+}
+
+/** Since contiguity is not documented, a session must not be resumed all the time where there is none. */
+const RESUME_FOR_HOLE_EVERY_MS = 600_000;
+/** Discord's replay buffer has some thousands: more than these are not missing, the sequence is wrong. */
+const LARGEST_HOLE = 100_000;
+
 export class ShardSession {
   readonly shardId: number;
   readonly shardCount: number;
-  readonly #onLost: (lost: LostSession) => void;
+  readonly #events: SessionEvents;
   #state: ResumeState | undefined;
   #guilds = new GuildPresence(0);
   #watermark = new Watermark(0);
@@ -39,11 +64,20 @@ export class ShardSession {
   /** Taken over alive, and not resumed yet. */
   #handedOver = false;
   #doubted = false;
+  /** READY or RESUMED came on the current connection: what comes are no replays. */
+  #live = false;
+  #resumedForHoleAt = Number.NEGATIVE_INFINITY;
+  /** RESUME was sent on the current connection. */
+  #resuming = false;
+  /** Connections of this process before it whose RESUME had no RESUMED. */
+  #withoutResumed = 0;
+  /** The process before may have received RESUMED, and not have stored its sequence. */
+  #mayLackResumed = false;
 
-  constructor(shardId: number, shardCount: number, onLost: (lost: LostSession) => void) {
+  constructor(shardId: number, shardCount: number, events: SessionEvents) {
     this.shardId = shardId;
     this.shardCount = shardCount;
-    this.#onLost = onLost;
+    this.#events = events;
   }
 
   /** Goes on with a session of another process. @param at when that process last stored it @param now both Unix ms */
@@ -56,6 +90,7 @@ export class ShardSession {
     this.#aliveUntil = state.aliveUntil ?? at;
     this.#handedOver = isAlive(this.#aliveUntil, now);
     this.#doubted = false;
+    this.#mayLackResumed = true;
   }
 
   /** As of now, with the confirmed sequence; none before READY. */
@@ -87,6 +122,12 @@ export class ShardSession {
 
   /** READY: a new session. READY itself needs no publishing, so its sequence is settled. */
   begin(session: ResumeState): void {
+    // Discord answered RESUME with READY.
+    if (this.#state !== undefined) this.#lose('Discord began another session instead', session.startedAt);
+    this.#resumedForHoleAt = Number.NEGATIVE_INFINITY;
+    this.#withoutResumed = 0;
+    this.#resuming = false;
+    this.#mayLackResumed = false;
     this.#state = session;
     this.#guilds = new GuildPresence(session.startedAt);
     this.#watermark = new Watermark(session.sequence);
@@ -94,20 +135,73 @@ export class ShardSession {
     this.#connected();
   }
 
-  /** RESUMED: Discord still knows the session. */
-  resumed(): void {
+  /** RESUME was sent. */
+  resuming(): void {
+    this.#resuming = true;
+  }
+
+  /** RESUMED: Discord still knows the session. @param sequence of RESUMED itself, if it has one */
+  resumed(sequence?: number): void {
+    const { received } = this.#watermark;
+    if (sequence === undefined || sequence <= received) {
+      // Where this one has none, no earlier one had.
+      this.#withoutResumed = 0;
+    } else if (sequence - received - 1 <= this.#withoutResumed) {
+      this.#withoutResumed -= sequence - received - 1;
+      this.#watermark.skipTo(sequence);
+    } else this.#withoutResumed += 1;
     this.#connected();
   }
 
   /** The connection ended, which the session outlives. */
   disconnected(at: number): void {
+    if (this.#resuming && !this.#live) this.#withoutResumed += 1;
+    this.#resuming = false;
+    this.#live = false;
     this.#aliveUntil ??= at;
   }
 
   #connected(): void {
+    this.#live = true;
     this.#aliveUntil = undefined;
     this.#handedOver = false;
     this.#doubted = false;
+  }
+
+  /** @returns why a dispatch of this sequence must not be received now. To be asked for each, in order */
+  objection(sequence: number, at: number): Objection | undefined {
+    const { received } = this.#watermark;
+    if (this.#state === undefined || sequence === received + 1) return undefined;
+    if (sequence <= received) {
+      if (!this.#live || this.#watermark.isMissing(sequence)) return undefined;
+      return { how: 'malformed', reason: `expected sequence ${received + 1}, got ${sequence} again` };
+    }
+    const hole = { first: received + 1, last: sequence - 1 };
+    if (hole.last - received > LARGEST_HOLE)
+      return { how: 'malformed', reason: `expected sequence ${received + 1}, got ${sequence}` };
+    const reason = `sequences ${hole.first} to ${hole.last} did not come`;
+    const outcome = this.#outcomeOf(hole.last - received, at);
+    this.#events.hole({ ...hole, outcome });
+    if (outcome === 'resume') return { how: 'hole', reason };
+    if (outcome === 'gap') {
+      this.#events.lost({ ...this.#lost(this.#state, reason, at), lastSequence: received, missing: hole });
+      this.#watermark.miss(hole);
+    } else this.#watermark.skipTo(hole.last);
+    return undefined;
+  }
+
+  #outcomeOf(missing: number, at: number): 'resume' | 'gap' | 'RESUMED' {
+    if (missing <= this.#withoutResumed) {
+      this.#withoutResumed -= missing;
+      return 'RESUMED';
+    }
+    if (at - this.#resumedForHoleAt >= RESUME_FOR_HOLE_EVERY_MS) {
+      this.#resumedForHoleAt = at;
+      return 'resume';
+    }
+    const explained = this.#mayLackResumed && missing === 1;
+    if (explained) this.#mayLackResumed = false;
+    return explained ? 'RESUMED' : 'gap';
   }
 
   /** A dispatch came in. @returns its watermark, to settle it on; none if it is a replay or belongs to no session */
@@ -124,17 +218,25 @@ export class ShardSession {
       this.#doubted = true;
       return true;
     }
-    const lost: LostSession = {
+    this.#lose(reason, at);
+    return false;
+  }
+
+  #lose(reason: string, at: number): void {
+    if (this.#state === undefined) return;
+    const lost = { ...this.#lost(this.#state, reason, at), inHandOver: this.#handedOver };
+    this.#state = undefined;
+    this.#events.lost(lost);
+  }
+
+  #lost({ sessionId }: ResumeState, reason: string, lostAt: number): LostSession {
+    return {
       shardId: this.shardId,
-      sessionId: this.#state.sessionId,
+      sessionId,
       lastSequence: this.#watermark.confirmed,
       lastReceivedAt: this.#lastReceivedAt,
-      lostAt: at,
+      lostAt,
       reason,
-      inHandOver: this.#handedOver,
     };
-    this.#state = undefined;
-    this.#onLost(lost);
-    return false;
   }
 }

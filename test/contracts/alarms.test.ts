@@ -12,7 +12,7 @@ import { DEFAULT_LIMITS } from '../../lib/topology/topology.ts';
 import { BOUNDS } from '../../service/contract/limits.ts';
 import { DEFAULT_METRICS_NAMESPACE, METRICS, type Metric } from '../../service/contract/metrics.ts';
 import { QUEUES } from '../../service/contract/names.ts';
-import { Metrics } from '../../service/metrics.ts';
+import { type GaugeName, type GaugeValue, Metrics } from '../../service/metrics.ts';
 import { synthesized } from '../support/synthesized.ts';
 import {
   DataPoints,
@@ -50,11 +50,13 @@ const readBy = (alarm: Evaluated): { Metric: MetricIdentity; Period: number }[] 
 function written(environment: string): string[] {
   const metrics = new Metrics();
   const depths = new Map(Object.values(QUEUES).map((queue) => [queue, 1]));
+  const gauges = new Map<GaugeName, GaugeValue>();
   for (const [name, metric] of Object.entries(METRICS) as [never, Metric][]) {
     if (metric.kind === 'counter') metrics.add(name);
     if (metric.kind === 'summary') metrics.observe(name, 1);
-    if (metric.kind === 'gauge') metrics.gauge(name, () => (metric.label ? depths : 1));
+    if (metric.kind === 'gauge') gauges.set(name, metric.label ? depths : 1);
   }
+  metrics.gauges(() => gauges);
   const data = new DataPoints();
   for (const line of metrics.emf(DEFAULT_METRICS_NAMESPACE, environment)) data.write(line, 0);
   return data.metrics;

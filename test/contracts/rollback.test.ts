@@ -10,8 +10,10 @@ import { declareGauges } from '../../service/gauges.ts';
 import type { HealthSnapshot } from '../../service/health.ts';
 import type { GroupRecord } from '../../service/lease/group-record.ts';
 import { takeOver } from '../../service/lease/take-over.ts';
+import type { LostSession } from '../../service/lost-session.ts';
 import { type CounterName, Metrics } from '../../service/metrics.ts';
 import { ShardSession } from '../../service/session/session.ts';
+import { logLines } from '../support/log-lines.ts';
 import { synthesized } from '../support/synthesized.ts';
 import { type AlarmProperties, DataPoints, statesOf } from './cloudwatch.ts';
 
@@ -70,9 +72,10 @@ interface StoredAt {
 /** Whether a session that another task stored is lost in the hand-over, by session.ts. */
 function lostBy({ storedAt, ...alive }: StoredAt): boolean {
   let inHandOver: boolean | undefined;
-  const session = new ShardSession(0, 1, (lost) => {
-    inHandOver = lost.inHandOver;
-  });
+  const lost = (session: LostSession) => {
+    inHandOver = session.inHandOver;
+  };
+  const session = new ShardSession(0, 1, { lost, hole: () => undefined });
   const stored = { sessionId: 's', resumeUrl: 'wss://x.discord.gg', sequence: 1, shardCount: 1, startedAt: 0 };
   session.restore({ ...stored, ...alive }, storedAt, TAKEN_OVER_AT);
   session.refused('op 9', TAKEN_OVER_AT);
@@ -166,6 +169,7 @@ const SITUATIONS: Readonly<Record<string, Situation>> = {
   'The broker refuses messages in two minutes, and then takes them': {
     fresh: (minute) => (minute < ALONE || minute >= ALONE + 2 ? {} : { counted: { publishErrors: 50 } }),
   },
+  'Events that are larger than the broker takes': { fresh: since(START, { counted: { messagesDropped: 5 } }) },
   'No queue takes what the new tasks publish': { fresh: (minute) => once(minute, ALONE + 3, { eventsReturned: 1 }) },
   'The new tasks are refused a session that was alive, or cannot read its record': {
     fresh: losing({ storedAt: TAKEN_OVER_AT - 2_000 }),
@@ -255,7 +259,8 @@ class Task {
   constructor(version: Version, settings: Settings) {
     this.#version = version;
     const snapshot = () => snapshotOf(this.#state ?? {}, { minute: this.#minute, owner: this.#owner, settings });
-    declareGauges(this.#metrics, snapshot, { depths: new Map() }, { latest: undefined });
+    const information = { latest: undefined, invalidRequests: 0 };
+    declareGauges(this.#metrics, snapshot, { depths: new Map() }, information, logLines().log);
   }
 
   report(minute: number, owner: boolean): string[] {
@@ -297,7 +302,7 @@ function snapshotOf(
     discord: { tokenMissing: false, restLimited: false, identifyClosed: false, maxConcurrency: 1, ...state.discord },
     broker: {
       ...{ connected: broker !== 'away', channelOpen: broker !== 'away', blocked: broker === 'blocked' },
-      ...{ publishCount: 0, errorCount: 0, lastTurnAt: now },
+      ...{ publishCount: 0, errorCount: 0 },
     },
     outbox: { events: 0, bytes: 0, usedPercent: 0 },
     identifies: { remaining: undefined, spentUntil: state.spentUntil },

@@ -81,6 +81,8 @@ fullRun('a task killed with hundreds of unconfirmed events: the next owner has a
 // The standby finds an empty queue and starts sessions of its own. But the old owner lives, and has the old ones. When its
 // line is back it leaves word of them, and the new owner resumes these.
 fullRun('a lease queue deleted while its owner is cut off: the sessions go on, although another owner found none', {
+  // It could not know.
+  gaps: SHARDS,
   async inject(stage) {
     const cutOff = await ownerBehindLine(stage);
     const identifies = countOf(stage, 'identify');

@@ -5,13 +5,14 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { promisify } from 'node:util';
 import { afterAll, describe, expect, it } from 'vitest';
+import { PROGRAM_ENVIRONMENT } from '../../local/program-environment.ts';
 
 const ROOT = join(import.meta.dirname, '../..');
 const folder = mkdtempSync(join(tmpdir(), 'ingestor-app-'));
 afterAll(() => rmSync(folder, { recursive: true, force: true }));
 
 async function app(context: object): Promise<{ code: number; stderr: string }> {
-  const env = { PATH: process.env.PATH, CDK_CONTEXT_JSON: JSON.stringify(context), CDK_OUTDIR: folder };
+  const env = { ...PROGRAM_ENVIRONMENT, CDK_CONTEXT_JSON: JSON.stringify(context), CDK_OUTDIR: folder };
   return await promisify(execFile)(process.execPath, [join(ROOT, 'bin/app.ts')], { env, cwd: ROOT }).then(
     ({ stderr }) => ({ code: 0, stderr }),
     ({ code, stderr }: { code: number; stderr: string }) => ({ code, stderr }),

@@ -7,6 +7,7 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { afterAll, afterEach, beforeAll, beforeEach, describe, expect, it } from 'vitest';
 import { type Choices, choicesOf, settingsFor } from '../../lib/settings.ts';
+import { PROGRAM_ENVIRONMENT } from '../../local/program-environment.ts';
 import { synthesized } from '../support/synthesized.ts';
 import { type CloudFormation, type DeployedStack, startCloudFormation } from './cloudformation.ts';
 
@@ -65,7 +66,7 @@ const BROKER = 'discord-ingestor-staging-broker';
 /** With `--help`, `cdk deploy` needs no AWS. */
 async function deploy(args: readonly string[] = ['--help'], variables: Readonly<Record<string, string>> = {}) {
   const env = {
-    ...{ PATH: process.env.PATH, HOME: scratch, TMPDIR: scratch, ASSEMBLY: synthesized('staging').folder },
+    ...{ ...PROGRAM_ENVIRONMENT, HOME: scratch, TMPDIR: scratch, ASSEMBLY: synthesized('staging').folder },
     ...{ AWS_ENDPOINT_URL: aws.url, AWS_REGION: 'eu-central-1', AWS_EC2_METADATA_DISABLED: 'true' },
     ...{ AWS_ACCESS_KEY_ID: 'AKIDEXAMPLE', AWS_SECRET_ACCESS_KEY: 'none', CDK_DISABLE_CLI_TELEMETRY: 'true' },
     ...variables,

@@ -62,6 +62,12 @@ it('an empty variable, which a template may leave, is an absent one', () => {
 it.each<[keyof typeof ENV, string, unknown]>([
   ['discordBotTokenSecretArn', `${ARN}1`, { discord: { token: { kind: 'secret', arn: `${ARN}1` } } }],
   ['discordApiUrl', 'http://127.0.0.1:8081/api/', { discord: { apiUrl: 'http://127.0.0.1:8081/api' } }],
+  ['discordApiUrl', 'HTTPS://Discord.com/api//', { discord: { apiUrl: 'https://discord.com/api' } }],
+  [
+    'discordApiUrl',
+    ' https://proxy.example/discord/v10/api ',
+    { discord: { apiUrl: 'https://proxy.example/discord/v10/api' } },
+  ],
   ['rabbitmqSecretArn', `${ARN}2`, { broker: { login: { kind: 'secret', arn: `${ARN}2` } } }],
   ['rabbitmqCaFile', '/etc/ca.pem', { broker: { caFile: '/etc/ca.pem' } }],
   ['shardCount', 'auto', { discord: { shardCount: 'auto' } }],
@@ -95,8 +101,16 @@ it.each(Object.keys(BOUNDS) as (keyof typeof BOUNDS)[])('%s is refused outside i
 
 describe('a bad value is refused by the name of its variable, with what was expected', () => {
   it.each<[keyof typeof ENV, string, RegExp]>([
-    ['discordBotToken', 'Bot abc', /the token alone, without "Bot "/],
-    ['discordApiUrl', 'discord.com/api', /http or https address/],
+    ['discordBotToken', 'Bot abc', /the bot's token, got one with "Bot " before it\. Remove that/],
+    ['discordApiUrl', 'discord.com/api', /http or https address such as 'https:\/\/discord\.com\/api', got none/],
+    ['discordApiUrl', 'wss://gateway.discord.gg', /got one that starts with 'wss:'/],
+    ['discordApiUrl', 'https://discord.com/api/v10', /got one that ends in '\/v10'\. Remove that/],
+    ['discordApiUrl', 'https://discord.com/api/v9/', /got one that ends in '\/v9'/],
+    ['discordApiUrl', 'https://discord.com/api/V10//', /got one that ends in '\/V10'/],
+    ['discordApiUrl', 'https://discord.com/api?v=10', /got one with '\?' or '#'/],
+    ['discordApiUrl', 'https://discord.com/api?', /got one with '\?' or '#'/],
+    ['discordApiUrl', 'https://discord.com/api#x', /got one with '\?' or '#'/],
+    ['discordApiUrl', 'https://user:hunter2@proxy.example/api', /got one with a login\. Remove it$/],
     ['rabbitmqUrl', 'broker.example', /amqps:\/\/user:password@host:5671\/vhost.*no address/],
     ['shardCount', '2.5', /a number of shards, or 'auto', from 1 to 10000, got '2.5'/],
     ['shardsPerTask', 'auto', /got 'auto'/],
@@ -111,6 +125,38 @@ describe('a bad value is refused by the name of its variable, with what was expe
     expect(others).toEqual([]);
     expect(fault).toMatch(new RegExp(`^${ENV[variable]}: `));
     expect(fault).toMatch(sentence);
+  });
+});
+
+describe('in production', () => {
+  const faults = (env: Readonly<Record<string, string>>) =>
+    faultsOf({ ...CREDENTIALS, [ENV.nodeEnv]: 'production', ...env });
+
+  it.each([
+    'http://discord.com/api',
+    'http://10.0.0.7:8080',
+    'http://127.0.0.1.example/api',
+    'http://localhost.example',
+  ])('the token is not sent to %s', (url) => {
+    expect(faults({ [ENV.discordApiUrl]: url })).toEqual([
+      expect.stringMatching(/^DISCORD_API_URL: .*got 'http:\/\/' in production/),
+    ]);
+    expect(faultsOf({ ...CREDENTIALS, [ENV.discordApiUrl]: url })).toEqual([]);
+  });
+
+  it.each(['http://127.0.0.1:8081/api', 'http://localhost:8081', 'http://[::1]:8081/api', 'https://proxy.example'])(
+    'it may be sent to %s',
+    (url) => expect(faults({ [ENV.discordApiUrl]: url })).toEqual([]),
+  );
+
+  it('certificates are verified', () => {
+    const env = { [ENV.nodeTlsRejectUnauthorized]: '0' };
+    expect(faults(env)).toEqual([
+      expect.stringMatching(/^NODE_TLS_REJECT_UNAUTHORIZED: expected nothing in production, got '0'.*RABBITMQ_CA_FILE/),
+    ]);
+    expect(faultsOf({ ...CREDENTIALS, ...env })).toEqual([]);
+    // The only value that Node reads.
+    for (const value of ['1', '00', 'false']) expect(faults({ [ENV.nodeTlsRejectUnauthorized]: value })).toEqual([]);
   });
 });
 

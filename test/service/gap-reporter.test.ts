@@ -50,3 +50,24 @@ it('only publishes what another task has counted; the next owner has it after `f
   gaps.forget();
   expect(gaps.unreportedGaps).toEqual([]);
 });
+
+it('reports holes of a living session apart from its loss: each has its own event, and none counts as a lost session', async () => {
+  const { gaps, sent, counted, lines } = reporter();
+  const hole = (first: number) => ({
+    ...LOST,
+    lastSequence: first - 1,
+    missing: { first, last: first },
+    reason: `${first}`,
+  });
+  void gaps.report([hole(4), hole(9)]);
+  expect([counted, lines.lines.map(({ level }) => level)]).toEqual([[], ['warn', 'warn']]);
+  void gaps.report([LOST]);
+  expect(gaps.unreportedGaps).toEqual([hole(4), hole(9), LOST]);
+  expect(new Set(sent.map(({ message }) => message.messageId)).size).toBe(3);
+  sent[1]?.settled();
+  expect(gaps.unreportedGaps).toEqual([hole(4), LOST]);
+  // Another task has the same ids.
+  const next = reporter();
+  void next.gaps.report([], [hole(4)]);
+  expect(next.sent[0]?.message.messageId).toBe(sent[0]?.message.messageId);
+});

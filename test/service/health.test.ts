@@ -1,5 +1,6 @@
 // Whether the task is healthy, and whether it is live: asked over real HTTP, with the reason of every answer.
 
+import { createHash } from 'node:crypto';
 import { once } from 'node:events';
 import { connect } from 'node:net';
 import { afterEach, beforeEach, describe, expect, it } from 'vitest';
@@ -8,17 +9,25 @@ import { ConfigError } from '../../service/errors.ts';
 import { type HealthReport, type HealthSnapshot, healthReport } from '../../service/health.ts';
 import { listen } from '../../service/http-server.ts';
 import { Metrics } from '../../service/metrics.ts';
+import { readOnce } from '../../service/read-once.ts';
 import { statusPage } from '../../service/status-page.ts';
 import { HEALTHY, MIB, NOW, SHARD } from '../support/health-snapshot.ts';
 import { logLines } from '../support/log-lines.ts';
 
 let snapshot: HealthSnapshot;
+let lastTurnAt: () => number;
 let server: Awaited<ReturnType<typeof listen>>;
 const lines = logLines();
-const start = (port: number) => listen({ port, host: '127.0.0.1' }, () => snapshot, new Metrics(), lines.log);
+const start = (port: number) =>
+  listen(
+    { port, host: '127.0.0.1' },
+    { lastTurnAt: () => lastTurnAt(), snapshot: () => snapshot, metrics: new Metrics() },
+    lines.log,
+  );
 
 beforeEach(async () => {
   snapshot = HEALTHY;
+  lastTurnAt = () => Date.now();
   server = await start(0);
 });
 afterEach(() => server.close());
@@ -89,10 +98,11 @@ it('reports what is unknown as null, and each problem once', () => {
 });
 
 it.each([
-  [179_999, 200, true],
+  [179_000, 200, true],
   [180_000, 503, false],
 ])("/live, %d ms after the connections' loop ran, although the broker is away: %d", async (ms, status, live) => {
-  snapshot = { ...HEALTHY, ...broker({ connected: false, lastTurnAt: NOW - ms }) };
+  snapshot = { ...HEALTHY, ...broker({ connected: false }) };
+  lastTurnAt = () => Date.now() - ms;
   const response = await ask(PATHS.live);
   expect([response.status, await response.json()]).toEqual([status, { live }]);
 });
@@ -115,11 +125,104 @@ it('answers HEAD without a body, whatever the query, and /metrics as Prometheus 
   expect(await response.text()).toContain('# TYPE ingestor_events_received_total counter');
 });
 
-it('answers 500 when there is no report, and logs why', async () => {
-  snapshot = { ...HEALTHY, now: Number.NaN };
-  const response = await ask(PATHS.health);
-  expect([response.status, await response.json()]).toEqual([500, { error: 'Invalid time value' }]);
-  expect(await lines.line('cannot answer')).toMatchObject({ url: PATHS.health, err: { type: 'RangeError' } });
+describe('one defect costs one section', () => {
+  const throws = () => {
+    throw new Error('a defect');
+  };
+  /** Fields of the snapshot, and the section of the report that they belong to. */
+  const SECTIONS: Readonly<Record<string, (report: HealthReport) => { readonly problem?: string }>> = {
+    shards: ({ shard }) => shard,
+    shardCount: ({ shard }) => shard,
+    group: ({ shard }) => shard,
+    role: ({ checks }) => checks.discord,
+    discordProblems: ({ checks }) => checks.discord,
+    broker: ({ checks }) => checks.rabbitmq,
+    memory: ({ checks }) => checks.memory,
+    memoryThreshold: ({ checks }) => checks.memory,
+    outbox: ({ outbox }) => outbox,
+    receiving: ({ outbox }) => outbox,
+    identifies: ({ identifies }) => identifies,
+    lease: ({ lease }) => lease,
+  };
+  type Readers = { readonly [Name in keyof HealthSnapshot]: () => HealthSnapshot[Name] };
+  const without = (name: string) =>
+    readOnce<HealthSnapshot>({
+      ...(Object.fromEntries(Object.entries(HEALTHY).map(([field, value]) => [field, () => value])) as Readers),
+      [name]: throws,
+    });
+
+  it.each(Object.keys(SECTIONS))('%s cannot be read: reported there, unhealthy, and the rest stands', async (name) => {
+    snapshot = without(name);
+    const response = await ask(PATHS.health);
+    expect(response.status).toBe(503);
+    const report = (await response.json()) as HealthReport;
+    expect(report.status).toBe('unhealthy');
+    expect(SECTIONS[name]?.(report).problem).toMatch(/^cannot read the .*: a defect$/);
+    const whole = JSON.parse(JSON.stringify(healthReport(HEALTHY)));
+    const touched = Object.keys(whole).filter(
+      (key) => JSON.stringify(report[key as 'role']) !== JSON.stringify(whole[key]),
+    );
+    expect(touched.length).toBeLessThanOrEqual(name === 'shards' ? 4 : 3);
+    const page = await (await ask(PATHS.root, { headers: { accept: 'text/html' } })).text();
+    expect(page).toMatch(/<p class="problem">cannot read the .*: a defect<\/p>/);
+    expect(page).not.toContain('NaN');
+  });
+
+  it('one shard cannot be read: the other one is reported', () => {
+    const broken = Object.defineProperty({ ...SHARD, id: 1 }, 'state', { get: throws });
+    const report = healthReport({ ...HEALTHY, shards: [SHARD, broken] });
+    expect(report.status).toBe('unhealthy');
+    expect(report.shards).toMatchObject([
+      { state: 'ready' },
+      { state: 'unknown', problem: 'cannot read shard 1: a defect' },
+    ]);
+  });
+
+  it('/live is 200 although nothing can be read, and logs it once', async () => {
+    snapshot = readOnce<HealthSnapshot>(
+      Object.fromEntries(Object.keys(HEALTHY).map((name) => [name, throws])) as unknown as Readers,
+    );
+    expect((await ask(PATHS.live)).status).toBe(200);
+    lastTurnAt = throws;
+    for (let times = 0; times < 3; times += 1) expect((await ask(PATHS.live)).status).toBe(200);
+    expect(lines.lines.filter(({ msg }) => msg.startsWith('cannot read whether the broker'))).toHaveLength(1);
+  });
+
+  it('without a report at all /health answers 500, logs why, and the next question is answered', async () => {
+    snapshot = { ...HEALTHY, now: Number.NaN };
+    const response = await ask(PATHS.health);
+    expect([response.status, await response.json()]).toEqual([500, { error: 'Invalid time value' }]);
+    expect(lines.lines.at(-1)).toMatchObject({ url: PATHS.health, err: { type: 'RangeError' } });
+    expect((await ask(PATHS.live)).status).toBe(200);
+  });
+});
+
+describe('the sentences of others', () => {
+  const problemsOf = (fields: Partial<HealthSnapshot>) => healthReport({ ...HEALTHY, ...fields }).checks.discord;
+
+  it('are bounded in length and number, each once', () => {
+    const shards = Array.from({ length: 64 }, (_, id) => ({
+      ...FAILED,
+      id,
+      problem: `${id % 20} ${'x'.repeat(5_000)}`,
+    }));
+    const { problems } = problemsOf({ shards, discordProblems: ['no token', 'no token'] });
+    expect(problems).toHaveLength(11);
+    expect(problems?.[0]).toBe('no token');
+    expect(problems?.[1]).toBe(`0 ${'x'.repeat(298)}… (5002 characters)`);
+    expect(problems?.at(-1)).toBe('and 11 more');
+    expect(healthReport({ ...HEALTHY, shards }).shards[0]?.problem).toHaveLength(319);
+  });
+
+  it.each<[string, Partial<HealthSnapshot>]>([
+    ['this task owns a shard group and has no shards', { shards: [] }],
+    [
+      'shards not connected: 1 (resuming)',
+      { shards: [SHARD, { ...SHARD, id: 1, connected: false, state: 'resuming' }] },
+    ],
+  ])('are not missed when no part gives one: %s', (sentence, fields) => {
+    expect(problemsOf(fields)).toMatchObject({ connected: false, problems: [sentence] });
+  });
 });
 
 it('reports an address that is taken as a fault of the configuration', async () => {
@@ -171,6 +274,47 @@ describe('the status page', () => {
     ['Outbox|✘|2 events not confirmed (0.5 % full): not receiving until it is half empty|', { receiving: false }],
     ['IDENTIFYs left today||none until 2026-11-23T22:00:00', { identifies: { remaining: 0, spentUntil: NOW } }],
   ])('shows %s', (row, fields) => expect(rows(page(fields)).join('\n')).toContain(row));
+
+  it('has no markup but its own, whatever a value is', () => {
+    const evil = '<img src=x onerror=alert(1)>"\'`&';
+    const everywhere = (value: unknown): unknown => {
+      if (typeof value === 'string') return evil;
+      if (typeof value !== 'object' || value === null) return value;
+      if (Array.isArray(value)) return value.map(everywhere);
+      return Object.fromEntries(Object.entries(value).map(([name, each]) => [name, everywhere(each)]));
+    };
+    const report = healthReport({
+      ...HEALTHY,
+      discordProblems: ['x'],
+      lease: { [evil]: evil },
+      shards: [FAILED, SHARD],
+    });
+    // Numbers came from outside too, and were cast.
+    const [shard] = report.shards;
+    const cast = { ...shard, id: evil, confirmed: evil, received: evil, latency: evil };
+    for (const each of [report, { ...report, role: 'standby' }, { ...report, shards: [cast] }]) {
+      const evilReport = { ...(everywhere(each) as HealthReport), lease: { [evil]: evil } };
+      evilReport.shards.push(cast as never);
+      const html = statusPage({
+        ...evilReport,
+        identifies: { remaining: evil as never, spentUntil: null },
+        shard: { ...report.shard, count: evil as never, group: evil as never, connected: evil as never },
+        checks: { ...evilReport.checks, rabbitmq: { ...report.checks.rabbitmq, publishCount: evil as never } },
+      });
+      expect(html).not.toContain('<img');
+      expect(html.match(/&#60;img/g)?.length).toBeGreaterThan(8);
+      expect(new Set([...html.matchAll(/<([a-z]\w*)/g)].map(([, tag]) => tag))).not.toContain('img');
+      // No value ends an attribute either.
+      expect(html).not.toContain('onerror=alert(1)>"');
+    }
+  });
+
+  it('has its style in the policy, by its hash', async () => {
+    const response = await ask(PATHS.root, { headers: { accept: 'text/html' } });
+    const [, style = ''] = /<style>([\s\S]*)<\/style>/.exec(await response.text()) ?? [];
+    const hash = createHash('sha256').update(style).digest('base64');
+    expect(response.headers.get('content-security-policy')).toContain(`style-src 'sha256-${hash}'`);
+  });
 
   it('marks what is wrong, and escapes every text', () => {
     const html = page({ shards: [{ ...FAILED, problem: '<b>"&' }], group: 3 });

@@ -6,19 +6,23 @@ import { declareGauges } from '../../service/gauges.ts';
 import type { HealthSnapshot } from '../../service/health.ts';
 import { Metrics } from '../../service/metrics.ts';
 import { HEALTHY, MIB, NOW, SHARD } from '../support/health-snapshot.ts';
+import { type LogLines, logLines } from '../support/log-lines.ts';
 
 const ALL: readonly Metric[] = Object.values(METRICS);
 let metrics: Metrics;
 let snapshot: HealthSnapshot;
 let depths: Map<string, number>;
+let lines: LogLines;
 
 beforeEach(() => {
   metrics = new Metrics();
   snapshot = HEALTHY;
+  lines = logLines();
   depths = new Map(Object.entries({ interactions: 3, 'dead-letters': 0 }));
 });
 
-const declare = () => declareGauges(metrics, () => snapshot, { depths }, { latest: { shards: 5 } });
+const information = { latest: { shards: 5 }, invalidRequests: 6 };
+const declare = () => declareGauges(metrics, () => snapshot, { depths }, information, lines.log);
 const emf = () => metrics.emf('Ingestor', 'test', NOW).map((line) => JSON.parse(line));
 const unitsIn = (line: ReturnType<typeof JSON.parse>): Record<string, string> =>
   Object.fromEntries(
@@ -28,7 +32,7 @@ const unitsIn = (line: ReturnType<typeof JSON.parse>): Record<string, string> =>
 describe("Prometheus' text", () => {
   it('has every metric, with its type and its help', async () => {
     declare();
-    const text = await metrics.registry.metrics();
+    const text = await metrics.text();
     const types = { counter: 'counter', gauge: 'gauge', summary: 'histogram' } as const;
     for (const { prometheus, kind, help } of ALL)
       expect(text).toContain(`# HELP ${prometheus} ${help}\n# TYPE ${prometheus} ${types[kind]}\n`);
@@ -40,9 +44,9 @@ describe("Prometheus' text", () => {
     emf();
     metrics.add('eventsReceived');
     snapshot = { ...HEALTHY, outbox: { ...HEALTHY.outbox, events: 8 } };
-    expect(await metrics.registry.metrics()).toMatch(/^ingestor_queue_depth\{queue="interactions"\} 3$/m);
+    expect(await metrics.text()).toMatch(/^ingestor_queue_depth\{queue="interactions"\} 3$/m);
     depths.clear();
-    const text = await metrics.registry.metrics();
+    const text = await metrics.text();
     expect(text).toMatch(/^ingestor_events_received_total 6$/m);
     expect(text).toMatch(/^ingestor_outbox_events 8$/m);
     expect(text, 'a queue that is deleted').not.toContain('{queue=');
@@ -51,7 +55,7 @@ describe("Prometheus' text", () => {
   it('counts confirms by family, and has no label of many values', async () => {
     metrics.addConfirmed('interaction.command');
     metrics.addConfirmed('interaction.command');
-    const text = await metrics.registry.metrics();
+    const text = await metrics.text();
     expect(text).toMatch(/^ingestor_events_by_type_total\{event_type="interaction\.command"\} 2$/m);
     expect(text).toMatch(/^ingestor_events_confirmed_total 2$/m);
     const labels = new Set([...text.matchAll(/[{,](\w+)="/g)].map(([, name]) => name));
@@ -60,10 +64,49 @@ describe("Prometheus' text", () => {
 
   it('has a histogram whose buckets are fine enough for a percentile', async () => {
     for (const milliseconds of [1, 2, 1_000_000]) metrics.observe('frameToConfirm', milliseconds);
-    const text = await metrics.registry.metrics();
+    const text = await metrics.text();
     expect(text).toMatch(/^ingestor_frame_to_confirm_milliseconds_sum 1000003$/m);
     const bounds = [...text.matchAll(/_bucket\{le="([\d.]+)"\}/g)].map(([, bound]) => Number(bound));
     expect([bounds[0], bounds.at(-1), bounds.length]).toEqual([0.25, 34_200, 54]);
+  });
+});
+
+describe('a gauge that cannot be computed', () => {
+  const FIELDS = ['outbox', 'shards', 'shardCount', 'identifies', 'broker', 'role', 'memory', 'discord'] as const;
+
+  it.each(FIELDS)('has no value, in both formats, and costs no other metric one: %s', async (field) => {
+    declare();
+    const [whole] = emf();
+    snapshot = Object.defineProperty({ ...HEALTHY }, field, {
+      get: () => {
+        throw new Error('a defect');
+      },
+    });
+    const text = await metrics.text();
+    expect(text).toMatch(/^ingestor_queue_depth\{queue="interactions"\} 3$/m);
+    const [line] = emf();
+    const gone = Object.keys(unitsIn(whole)).filter((name) => !(name in unitsIn(line)));
+    const logged = lines.lines.map(({ metric }) => METRICS[metric as keyof typeof METRICS].cloudWatch);
+    // Logged once, although read twice.
+    expect(logged.toSorted()).toEqual(gone.toSorted());
+    for (const { prometheus, cloudWatch, kind, label } of ALL)
+      if (kind === 'gauge' && label === undefined)
+        expect(new RegExp(`^${prometheus} NaN$`, 'mi').test(text), cloudWatch).toBe(gone.includes(cloudWatch));
+    expect(gone.length).toBeLessThan(6);
+    snapshot = HEALTHY;
+    expect(Object.keys(unitsIn(emf()[0]))).toEqual(Object.keys(unitsIn(whole)));
+  });
+
+  it('all gauges are of one moment: one snapshot for a scrape, one for a line', async () => {
+    let taken = 0;
+    const take = () => {
+      taken += 1;
+      return snapshot;
+    };
+    declareGauges(metrics, take, { depths }, { ...information, latest: undefined }, lines.log);
+    await metrics.text();
+    emf();
+    expect(taken).toBe(2);
   });
 });
 
@@ -100,7 +143,13 @@ describe('the embedded metric format', () => {
     expect(emf()[0]).toMatchObject({
       ...{ OutboxEvents: 2, OutboxBytes: 1_024, OutboxUsed: 0.5 },
       ...{ ShardsAssigned: 3, ShardsConnected: 2, ShardsMissing: 1, ShardsWaiting: 1 },
-      ...{ ShardsConfigured: 2, ShardsUnderprovisioned: 3, GatewayLatency: 41, IdentifiesRemaining: 998 },
+      ...{
+        ShardsConfigured: 2,
+        ShardsUnderprovisioned: 3,
+        GatewayLatency: 41,
+        IdentifiesRemaining: 998,
+        DiscordInvalidRequests: 6,
+      },
       ...{ BrokerConnected: 1, BrokerBlocked: 1, Standby: 0, HeapUsed: 10, ResidentMemory: 200 * MIB },
     });
     snapshot = { ...HEALTHY, role: 'standby', shardCount: 6, broker: { ...HEALTHY.broker, channelOpen: false } };

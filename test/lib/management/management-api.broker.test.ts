@@ -1,6 +1,10 @@
 // What fails between us and the management API ends within its deadline, in one sentence that says what to do, and in the
 // kind by which a caller decides whether to retry. Calls that succeed are tested by apply.broker.test.ts.
 
+import { once } from 'node:events';
+import { createServer } from 'node:http';
+import type { AddressInfo } from 'node:net';
+import { Readable } from 'node:stream';
 import { afterAll, beforeAll, describe, expect, test } from 'vitest';
 import {
   ManagementApi,
@@ -24,12 +28,35 @@ beforeAll(async () => {
   servers.set('half an answer', await httpServer(200, 'application/json', '[', { isCut: true }));
   servers.set('other API', await httpServer(200, 'application/json', '{"hello":"world"}'));
   servers.set('not found', await httpServer(404, 'text/html', 'not found'));
+  servers.set('endless', await endless());
   servers.set('broken', await httpServer(503, 'text/plain', 'upstream'));
 });
 afterAll(async () => {
   for (const server of servers.values()) await server.close();
   await own.remove();
 });
+
+/** As fast as it is read. */
+async function endless(): Promise<FakeServer> {
+  const server = createServer((_, response) => {
+    const chunk = Buffer.alloc(1024 ** 2, ' ');
+    response.writeHead(200, { 'content-type': 'application/json' });
+    Readable.from(
+      (function* () {
+        while (true) yield chunk;
+      })(),
+    ).pipe(response);
+  });
+  server.listen(0, '127.0.0.1');
+  await once(server, 'listening');
+  return {
+    port: (server.address() as AddressInfo).port,
+    close: async () => {
+      server.closeAllConnections();
+      server.close();
+    },
+  };
+}
 
 const at = (name: string) => `http://127.0.0.1:${servers.get(name)?.port}`;
 
@@ -55,9 +82,10 @@ describe('ends in one sentence of its kind:', () => {
       'away',
       /^the broker at \S+ failed at GET \S+ \(HTTP 503\)/,
     ],
-    ['the AMQP port', () => `http://${new URL(amqpUrl).host}`, 'refused', otherServer],
-    ['another API', () => at('other API'), 'refused', otherServer],
-    ["a 404 that is not RabbitMQ's", () => at('not found'), 'refused', otherServer],
+    ['the AMQP port', () => `http://${new URL(amqpUrl).host}`, 'unexpected', otherServer],
+    ['another API', () => at('other API'), 'unexpected', otherServer],
+    ["a 404 that is not RabbitMQ's", () => at('not found'), 'unexpected', otherServer],
+    ['an answer without an end', () => at('endless'), 'unexpected', otherServer],
     ['a certificate of an unknown authority', () => managementTlsUrl, 'refused', untrusted],
   ])('%s', async (_what, url, kind, sentence) => {
     const api = new ManagementApi({ username, password: SECRET, deadlineMs: 2_000, url: await url() });
@@ -99,6 +127,28 @@ describe('ends in one sentence of its kind:', () => {
     await own.api.put(['users', worker], { password: login.password, tags: '' });
     api.close();
   });
+});
+
+test('a connection that the broker closes while it is idle fails no call', async () => {
+  let calls = 0;
+  const server = createServer((request, response) => {
+    calls += 1;
+    // Closed in the moment of the second call on this connection.
+    if (calls === 2) request.socket.destroy();
+    else response.end('[]');
+  });
+  server.listen(0, '127.0.0.1');
+  await once(server, 'listening');
+  const url = `http://127.0.0.1:${(server.address() as AddressInfo).port}`;
+  const api = new ManagementApi({ username, password: SECRET, url });
+  for (let repeated = 0; repeated < 2; repeated += 1) expect(await api.list('users')).toEqual([]);
+  expect(calls).toBe(3);
+  calls = 1;
+  const other = new ManagementApi({ username, password: SECRET, url });
+  await expect(other.list('users')).rejects.toMatchObject({ kind: 'away' });
+  api.close();
+  other.close();
+  server.close();
 });
 
 test('an address that is none is refused at once, and not quoted: there may be a password in it', () => {

@@ -6,6 +6,7 @@ import { type ChannelModel, connect } from 'amqplib';
 import { afterAll, afterEach, beforeAll, beforeEach, expect, it, vi } from 'vitest';
 import { LOGIN_FUNCTION_OUTPUT } from '../../../lib/rotation/rotation.ts';
 import { LOGIN_SECRETS, secretName } from '../../../lib/secrets.ts';
+import { PROGRAM_ENVIRONMENT } from '../../../local/program-environment.ts';
 import { USERS } from '../../../service/contract/names.ts';
 import { type AwsApis, startAwsApis } from '../../support/aws-apis.ts';
 import { makeVhost, sharedBroker, type Vhost } from '../../support/broker.ts';
@@ -67,7 +68,7 @@ async function connectAs(login: { username: string; password: string }): Promise
 }
 
 async function logins(...args: string[]): Promise<{ code: number; out: string; err: string }> {
-  const env = { PATH: process.env.PATH ?? '', ...aws?.environment };
+  const env = { ...PROGRAM_ENVIRONMENT, ...aws?.environment };
   return await new Promise((resolve) => {
     execFile(process.execPath, ['bin/logins.ts', ...args], { env }, (error, out, err) =>
       resolve({ code: error === null ? 0 : Number(error.code), out, err }),

@@ -3,6 +3,7 @@
 import { execFile } from 'node:child_process';
 import { afterEach, beforeEach, describe, expect, test, vi } from 'vitest';
 import { applyTopology } from '../../../lib/topology/apply.ts';
+import { PROGRAM_ENVIRONMENT } from '../../../local/program-environment.ts';
 import { EXCHANGES, leaseQueue, QUEUES } from '../../../service/contract/names.ts';
 import { sharedBroker } from '../../support/broker.ts';
 import { refusing } from '../../support/fake-servers.ts';
@@ -33,7 +34,7 @@ interface Run {
 
 /** The program with these arguments and nothing of our own environment but the path. */
 async function topology(args: readonly string[], environment: Readonly<Record<string, string>> = {}): Promise<Run> {
-  const env = { PATH: process.env.PATH, ...environment };
+  const env = { ...PROGRAM_ENVIRONMENT, ...environment };
   const run = await new Promise<Run>((resolve) => {
     execFile(process.execPath, [PROGRAM, ...args], { env }, (error, out, err) =>
       resolve({ code: Number(error?.code ?? 0), out, err }),

@@ -30,7 +30,8 @@ export function hashed(password: string) {
 export function carriedOut(found: Found, steps: readonly Step[], passwords: Passwords): Found {
   let after = found;
   for (const step of steps) after = { ...after, ...change(after, step, passwords) };
-  return { ...after, record: found.record && pruned(withSteps(found.record, steps, found.login), after) };
+  const begun = steps.flatMap(({ target }) => (target.type === 'empty record' ? [target.queue] : []));
+  return { ...after, record: found.record && pruned(withSteps(found.record, steps, found.login), after, begun) };
 }
 
 function change(found: Found, { kind, target }: Step, passwords: Passwords): Partial<Found> {
@@ -63,6 +64,8 @@ function change(found: Found, { kind, target }: Step, passwords: Passwords): Par
       const made = { source, destination, destination_type: 'queue' as const, routing_key: routingKey, properties_key };
       return { bindings: [...found.bindings, { ...made, arguments: {} }] };
     }
+    case 'empty record':
+      return {};
     case 'user': {
       const { name, tags } = target.user;
       return { users: [...without(found.users, name), { ...hashed(passwords[name] ?? ''), name, tags }] };

@@ -156,6 +156,7 @@ describe.concurrent(`on RabbitMQ ${version}`, () => {
       ['worker', EXCHANGES.events, QUEUES.gatewayEvents, 'gateway.gap'],
       ['ingestor', EXCHANGES.leases, leaseQueue(0), leaseQueue(0)],
     ] as const) {
+      await channel.purgeQueue(queue);
       await publish(channel, exchange, key, 'rejected');
       const consumer = await (await own.connect(user)).createChannel();
       await consumer.consume(queue, (message) => message && consumer.nack(message, false, false));
@@ -170,6 +171,7 @@ describe.concurrent(`on RabbitMQ ${version}`, () => {
     onBroker(`${what} are delivered more often than any delivery limit`, async ({ scene, expect }) => {
       const { own, channel, apply } = scene;
       await apply({ deliveryLimit: 1 });
+      await channel.purgeQueue(queue);
       await publish(channel, exchange, queue, 'kept');
       const connection = await own.connect(user);
       for (let round = 0; round < 25; round += 1) await deliveredOnce(connection, queue);

@@ -3,6 +3,7 @@
 import { describe, expect, test } from 'vitest';
 import type { Found } from '../../../lib/topology/found.ts';
 import { type Plan, plan } from '../../../lib/topology/plan.ts';
+import { EMPTY_RECORD, parseRecord, withSteps } from '../../../lib/topology/record.ts';
 import { discordTopology, type Topology } from '../../../lib/topology/topology.ts';
 import { carriedOut, emptyBroker, hashed, LOGIN } from './fake-broker.ts';
 
@@ -37,6 +38,7 @@ describe('on an empty broker', () => {
       ...wanted.bindings.map(
         ({ exchange, queue, routingKey }) => `create binding ${exchange} → ${queue} ('${routingKey}')`,
       ),
+      ...[0, 1].map((group) => `create empty group record in ingestor.lease.${group}`),
       ...wanted.users.map(({ name }) => `create user ${name}`),
       ...wanted.users.map(({ name }) => `create permissions of ${name}`),
     ]);
@@ -66,6 +68,63 @@ describe('on an empty broker', () => {
     expect(limits).toEqual([20, 20, 20, undefined, undefined]);
     expect(plan(wanted, carriedOut(old, steps, passwords), passwords).steps).toEqual([]);
   });
+});
+
+describe('an empty group record is wanted for', () => {
+  const empties = (found: Found, topology = wanted) =>
+    lines(plan(topology, found, passwords)).filter((line) => line.includes('empty group record'));
+  const without = (...queues: string[]): Found => ({
+    ...settled,
+    queues: settled.queues.filter(({ name }) => !queues.includes(name)),
+  });
+  const [ONE, TWO] = ['ingestor.lease.1', 'ingestor.lease.2'] as const;
+  const forTwo = [`create empty group record in ${TWO}`];
+  const three = discordTopology({ shardGroups: 3 });
+
+  test('a group that is added, and not for the others', () => {
+    expect(empties(settled)).toEqual([]);
+    expect(empties(settled, three)).toEqual(forTwo);
+  });
+
+  test('no queue that is made again: it had a record, and lost it', () => {
+    expect(lines(plan(wanted, without(ONE), passwords))).toContain(`create queue ${ONE}`);
+    expect(empties(without(ONE))).toEqual([]);
+  });
+
+  test('no queue that is made again after the topology was without it for a while', () => {
+    const one = discordTopology({ shardGroups: 1 });
+    const gone = without(ONE);
+    const smaller = carriedOut(gone, plan(one, gone, passwords).steps, passwords);
+    expect(smaller.record?.queues).toContain(ONE);
+    expect(empties(smaller)).toEqual([]);
+  });
+
+  test('no queue that was there before the topology, which a task had made', () => {
+    const found = { ...emptyBroker(wanted.vhost), queues: settled.queues.filter(({ name }) => name === ONE) };
+    expect(empties(found)).toEqual(['create empty group record in ingestor.lease.0']);
+    const applied = carriedOut(found, plan(wanted, found, passwords).steps, passwords);
+    expect(empties({ ...applied, queues: [] })).toEqual([]);
+  });
+
+  test('a queue of an application that failed before it: until it is stored, also when the group is not wanted meanwhile', () => {
+    const { steps } = plan(three, settled, passwords);
+    const made = carriedOut(settled, steps, passwords);
+    const failed = { ...made, record: made.record && withSteps(made.record, steps, LOGIN) };
+    expect(empties(failed, three)).toEqual(forTwo);
+    const back = carriedOut(failed, plan(wanted, failed, passwords).steps, passwords);
+    expect([empties(back), empties(back, three)]).toEqual([[], forTwo]);
+    const again = carriedOut(failed, plan(three, failed, passwords).steps, passwords);
+    expect([empties(again, three), again.record?.newLeaseQueues]).toEqual([[], []]);
+  });
+
+  test('none, where it is not known what was applied before', () => {
+    expect(empties({ ...emptyBroker(wanted.vhost), record: undefined })).toEqual([]);
+  });
+});
+
+test('the record of an earlier version is read, which knows no new groups', () => {
+  const { newLeaseQueues: _, ...earlier } = EMPTY_RECORD;
+  expect(parseRecord(earlier)).toEqual(EMPTY_RECORD);
 });
 
 test('where everything is as wanted there is nothing to do, whatever the order of keys and tags', () => {

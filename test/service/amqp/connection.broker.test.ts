@@ -1,10 +1,8 @@
 // A connection that is opened again after each loss, with the real broker and with peers that are no broker.
 
 import { once } from 'node:events';
-import { readFile } from 'node:fs/promises';
-import { type AddressInfo, createServer } from 'node:net';
 import type { ChannelModel } from 'amqplib';
-import { afterEach, beforeEach, describe, expect, it, onTestFinished, vi } from 'vitest';
+import { afterEach, beforeEach, describe, expect, it } from 'vitest';
 import { BrokerConnection, type BrokerConnectionOptions } from '../../../service/amqp/connection.ts';
 import { makeVhost, manage, sharedBroker, type Vhost } from '../../support/broker.ts';
 import { fixedLogin, makeUser, type User } from '../../support/broker-client.ts';
@@ -22,7 +20,6 @@ beforeEach(async () => {
 });
 
 afterEach(async () => {
-  vi.useRealTimers();
   await Promise.all(open.splice(0).map((connection) => connection.close()));
   await user.remove();
   await vhost.remove();
@@ -102,9 +99,8 @@ describe("the broker's reason is logged", () => {
 
   it.each(['plain', 'TLS'])('when the user has its connections already: %s', async (way) => {
     await none('connections');
-    const { caFile = '' } = sharedBroker();
     const connection = connectionOf({
-      ...(way === 'TLS' && { login: overTls(user.url), ca: await readFile(caFile, 'utf8') }),
+      ...(way === 'TLS' && { login: overTls(user.url), caFile: sharedBroker().caFile }),
     });
     expect(await reasonOf(connection, 'cannot connect to the broker')).toBe(
       `the broker refuses the connection: 530 NOT_ALLOWED - connection refused for user '${user.username}': user connection limit (0) is reached`,
@@ -121,52 +117,6 @@ describe("the broker's reason is logged", () => {
     );
     await eventually('it waits as after a failure', () => pauses.length >= 2);
   });
-});
-
-/** No broker: it accepts, and answers with these bytes and the end, or not at all. */
-async function peer(bytes?: Buffer) {
-  const server = createServer((socket) => {
-    socket.on('error', () => undefined).resume();
-    onTestFinished(() => void socket.destroy());
-    if (bytes !== undefined) socket.end(bytes);
-  });
-  server.listen(0, '127.0.0.1');
-  onTestFinished(() => void server.close());
-  await once(server, 'listening');
-  return { server, login: fixedLogin(`amqp://a:b@127.0.0.1:${(server.address() as AddressInfo).port}/`) };
-}
-
-it.each([
-  ['a frame that ends before its text', Buffer.from([1, 0, 0, 0, 0, 0, 7, 0, 10, 0, 50, 2, 18, 200, 206])],
-  ['nonsense', Buffer.from('HTTP/1.1 400 Bad Request\r\n\r\n')],
-])('a peer that closes in the handshake with %s is tried again', async (_, bytes) => {
-  const { login } = await peer(bytes);
-  connectionOf({ login, longestPauseMs: () => 1 }).start();
-  await eventually('it was tried three times', () => lines.text.includes('"failures":3'));
-});
-
-it('a peer that accepts and stays silent is left after 20 s and tried again; close waits 3 s for it', async () => {
-  const { server, login } = await peer();
-  // The deadlines: sockets keep their own timers.
-  vi.useFakeTimers({ toFake: ['setTimeout', 'clearTimeout'], fakeNodeBuiltins: true });
-  const connection = connectionOf({ login });
-  connection.start();
-  await once(server, 'connection');
-  await vi.advanceTimersByTimeAsync(19_000);
-  expect(lines.lines).toEqual([]);
-  const again = once(server, 'connection');
-  await vi.advanceTimersByTimeAsync(1_000);
-  expect(lines.lines).toMatchObject([{ failures: 1, err: { message: expect.stringMatching(/within 20 s/) } }]);
-  await vi.advanceTimersByTimeAsync(1_000);
-  await again;
-  let closed = false;
-  const closing = connection.close().then(() => {
-    closed = true;
-  });
-  await vi.advanceTimersByTimeAsync(2_000);
-  expect(closed).toBe(false);
-  await vi.advanceTimersByTimeAsync(1_000);
-  await closing;
 });
 
 it('the time of the last turn is now while open, and stays the same during an attempt', async () => {

@@ -13,6 +13,7 @@ import { EVENTS } from '../../../service/events/payload.ts';
 import { family, ROUTES } from '../../../service/events/routing.ts';
 import { toPayload } from '../../../service/events/to-payload.ts';
 import { GuildPresence } from '../../../service/session/guild-presence.ts';
+import { toMessage } from '../../../service/to-message.ts';
 
 type Json = null | boolean | number | string | Json[] | { [key: string]: Json };
 type Fields = { [key: string]: Json };
@@ -239,6 +240,47 @@ describe('whatever comes, there is an answer', () => {
     );
     expect(outcomes).toContain('event');
     expect(outcomes).toContain('unknown');
+  });
+
+  test('to hostile values, of every dispatch type: an outcome, whose message can be written or is refused as too deep', () => {
+    const deep = (open: string, close: string) =>
+      JSON.parse(`${open.repeat(20_000)}1${close.repeat(20_000)}`) as unknown;
+    const values: readonly unknown[] = [
+      ...[undefined, null, [], {}, deep('[', ']'), deep('{"a":', '}')],
+      ...['\ud800', '\0', 1e308, JSON.parse('1e400'), -0, 2 ** 60, '9'.repeat(100_000)],
+      ...[{ toString: 1 }, { length: 1e9 }, JSON.parse('{"__proto__":{"polluted":1},"constructor":null}')],
+    ];
+    const names = [
+      'id',
+      'guild_id',
+      'channel_id',
+      'user',
+      'author',
+      'member',
+      'guilds',
+      'data',
+      'token',
+      'type',
+      'joined_at',
+      'unavailable',
+      'embeds',
+      'message_snapshots',
+      'referenced_message',
+    ];
+    for (const t of [...Object.values(GatewayDispatchEvents), '__proto__', 'constructor', '\ud800', ''])
+      for (const value of values) {
+        const valid = { id: '1', guild_id: '2', channel_id: '3', user: { id: '4' }, author: { id: '4' } };
+        for (const d of [value, { ...valid, x: value }, ...names.map((name) => ({ ...valid, [name]: value }))]) {
+          const outcome = toPayload({ t, d }, context());
+          if (outcome.kind !== 'event') continue;
+          try {
+            toMessage(outcome, SESSION, 7);
+          } catch (error) {
+            expect(error).toBeInstanceOf(RangeError);
+          }
+        }
+      }
+    expect({}).not.toHaveProperty('polluted');
   });
 
   test('to a defect here, whose message is not in the reason', () => {

@@ -1,44 +1,46 @@
-// What the end of a connection means, for every close code that Discord documents and those that it does not.
+// What the end of a connection means, for every close code that Discord documents and those that it does not, and for
+// every other cause.
 
 import { GatewayCloseCodes } from 'discord-api-types/v10';
 import { describe, expect, it } from 'vitest';
-import { type ConnectionEnd, RESUMABLE_CLOSE, type Verdict, verdictOf } from '../../../service/gateway/close-code.ts';
+import { type EndCause, RESUMABLE_CLOSE, type Verdict, verdictOf } from '../../../service/gateway/close-code.ts';
 
-const ANSWERED: ConnectionEnd = {
-  answered: true,
-  advice: 'resume',
-  socketFailed: false,
-  resumeTimedOut: false,
-  code: undefined,
-  reason: undefined,
+const CODES: Readonly<Record<GatewayCloseCodes, Verdict['kind']>> & Readonly<Record<number, Verdict['kind']>> = {
+  [GatewayCloseCodes.UnknownError]: 'resume',
+  [GatewayCloseCodes.UnknownOpcode]: 'resume',
+  [GatewayCloseCodes.DecodeError]: 'resume',
+  [GatewayCloseCodes.NotAuthenticated]: 'refused',
+  [GatewayCloseCodes.AuthenticationFailed]: 'token rejected',
+  [GatewayCloseCodes.AlreadyAuthenticated]: 'refused',
+  [GatewayCloseCodes.InvalidSeq]: 'refused',
+  [GatewayCloseCodes.RateLimited]: 'not now',
+  [GatewayCloseCodes.SessionTimedOut]: 'resume',
+  [GatewayCloseCodes.InvalidShard]: 'fatal',
+  [GatewayCloseCodes.ShardingRequired]: 'fatal',
+  [GatewayCloseCodes.InvalidAPIVersion]: 'fatal',
+  [GatewayCloseCodes.InvalidIntents]: 'fatal',
+  [GatewayCloseCodes.DisallowedIntents]: 'fatal',
+  1000: 'unclear',
+  1001: 'resume',
+  1005: 'resume',
+  1006: 'resume',
+  1011: 'resume',
+  4006: 'resume',
+  4999: 'resume',
+  [RESUMABLE_CLOSE]: 'resume',
 };
 
-type Expected = readonly [advice: ConnectionEnd['advice'], kind: Verdict['kind']];
+describe.each(Object.entries(CODES))('close code %s', (code, kind) => {
+  it(`means: ${kind}`, () => {
+    const verdict = verdictOf({ how: 'closed by Discord', code: Number(code), answered: true });
+    expect(verdict.kind).toBe(kind);
+    expect(verdict.reason).toContain(code);
+  });
 
-/** What `@discordjs/ws` 2.0.4 advises, and what is made of it. */
-const CODES: Readonly<Record<GatewayCloseCodes, Expected>> & Readonly<Record<number, Expected>> = {
-  [GatewayCloseCodes.UnknownError]: ['resume', 'resume'],
-  [GatewayCloseCodes.UnknownOpcode]: ['resume', 'resume'],
-  [GatewayCloseCodes.DecodeError]: ['resume', 'resume'],
-  [GatewayCloseCodes.NotAuthenticated]: ['reconnect', 'refused'],
-  [GatewayCloseCodes.AuthenticationFailed]: ['stop', 'token rejected'],
-  [GatewayCloseCodes.AlreadyAuthenticated]: ['reconnect', 'refused'],
-  [GatewayCloseCodes.InvalidSeq]: ['reconnect', 'refused'],
-  [GatewayCloseCodes.RateLimited]: ['reconnect', 'refused'],
-  [GatewayCloseCodes.SessionTimedOut]: ['resume', 'resume'],
-  [GatewayCloseCodes.InvalidShard]: ['stop', 'fatal'],
-  [GatewayCloseCodes.ShardingRequired]: ['stop', 'fatal'],
-  [GatewayCloseCodes.InvalidAPIVersion]: ['stop', 'fatal'],
-  [GatewayCloseCodes.InvalidIntents]: ['stop', 'fatal'],
-  [GatewayCloseCodes.DisallowedIntents]: ['stop', 'fatal'],
-  1000: ['reconnect', 'refused'],
-  1006: ['resume', 'resume'],
-  4999: ['resume', 'resume'],
-  [RESUMABLE_CLOSE]: ['resume', 'resume'],
-};
-
-it.each(Object.entries(CODES))('close code %s: %s', (code, [advice, kind]) => {
-  expect(verdictOf({ ...ANSWERED, advice, code: Number(code) }).kind).toBe(kind);
+  it('before HELLO: nothing about the session', () => {
+    const { kind: before } = verdictOf({ how: 'closed by Discord', code: Number(code), answered: false });
+    expect(before).toBe(kind === 'fatal' || kind === 'token rejected' ? kind : 'unreachable');
+  });
 });
 
 it.each([
@@ -47,24 +49,22 @@ it.each([
   [4013, /GATEWAY_INTENTS/],
   [4014, /Server Members Intent.*GATEWAY_INTENTS/],
 ])('the reason of %d is what to change', (code, sentence) => {
-  const { reason } = verdictOf({ ...ANSWERED, code });
-  expect(reason).toMatch(sentence);
-  expect(reason).toContain(String(code));
+  expect(verdictOf({ how: 'closed by Discord', code, answered: true }).reason).toMatch(sentence);
 });
 
-describe('the verdict', () => {
-  it.each<[string, Partial<ConnectionEnd>, Verdict['kind'], string]>([
-    ['no HELLO', { answered: false, advice: 'stop' }, 'unreachable', 'the connection ended'],
-    ['no answer to RESUME', { resumeTimedOut: true }, 'unreachable', 'no answer to RESUME'],
-    [
-      'a failed socket keeps the session',
-      { socketFailed: true, advice: 'reconnect' },
-      'resume',
-      'the connection ended',
-    ],
-    ['op 9', { advice: 'reconnect', reason: 'Invalid session' }, 'refused', 'Invalid session'],
-    ['4004 without HELLO', { answered: false, code: 4004 }, 'token rejected', 'Discord rejected the token (4004)'],
-  ])('%s', (_, fields, kind, reason) => {
-    expect(verdictOf({ ...ANSWERED, ...fields })).toEqual({ kind, reason });
-  });
+it.each<[EndCause, Verdict['kind'], before: Verdict['kind'], reason: string]>([
+  [{ how: 'failed', reason: 'read ECONNRESET' }, 'resume', 'unreachable', 'read ECONNRESET'],
+  [{ how: 'no HELLO' }, 'resume', 'unreachable', 'the gateway sent no HELLO in time'],
+  [{ how: 'no READY' }, 'no READY', 'unreachable', 'the gateway sent no READY in time'],
+  [{ how: 'no answer to RESUME' }, 'unreachable', 'unreachable', 'no answer to RESUME'],
+  [{ how: 'zombie' }, 'resume', 'unreachable', 'no heartbeat was acknowledged for an interval'],
+  [{ how: 'op 7' }, 'resume', 'unreachable', 'Discord asked to reconnect (op 7)'],
+  [{ how: 'op 9', resumable: true }, 'not now', 'not now', 'invalid session (op 9), resumable'],
+  [{ how: 'op 9', resumable: false }, 'refused', 'refused', 'invalid session (op 9)'],
+  [{ how: 'malformed', reason: 'no JSON' }, 'malformed', 'malformed', 'malformed frame: no JSON'],
+  [{ how: 'hole', reason: '11 did not come' }, 'resume', 'unreachable', '11 did not come'],
+  [{ how: 'left' }, 'resume', 'unreachable', 'left'],
+])('%j: %s, and before HELLO %s', (cause, kind, before, reason) => {
+  expect(verdictOf({ ...cause, answered: true })).toEqual({ kind, reason });
+  expect(verdictOf({ ...cause, answered: false })).toEqual({ kind: before, reason });
 });

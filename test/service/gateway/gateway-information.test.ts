@@ -1,25 +1,38 @@
-// Get Gateway Bot over real HTTP, from a server that answers as Discord does.
+// Get Gateway Bot over real sockets, from servers that answer as Discord does, and as anything else may.
 
 import { createServer, type Server } from 'node:http';
-import type { AddressInfo } from 'node:net';
-import { afterEach, beforeEach, expect, it, onTestFinished, vi } from 'vitest';
+import net, { type AddressInfo, type Socket } from 'node:net';
+import { gzipSync } from 'node:zlib';
+import { afterEach, beforeEach, describe, expect, it, onTestFinished, vi } from 'vitest';
 import { BotToken } from '../../../service/gateway/bot-token.ts';
 import { GatewayInformation } from '../../../service/gateway/gateway-information.ts';
+import { restRequest } from '../../../service/gateway/rest-request.ts';
 import { eventually, type LogLines, logLines } from '../../support/log-lines.ts';
 
 const ANSWER = {
-  url: 'wss://gateway.discord.gg',
+  url: 'wss://gateway.discord.gg/',
   shards: 9,
   session_start_limit: { total: 1_000, remaining: 42, reset_after: 14_400_000, max_concurrency: 1 },
 };
+const THIEF = { ...ANSWER, url: 'wss://thief.example' };
+/** 50 MB. */
+const BOMB = gzipSync(Buffer.alloc(50_000_000));
+const LIMITED = { status: 429, body: { message: 'You are being rate limited.', retry_after: 0, global: false } };
+
+interface Answer {
+  readonly status: number;
+  readonly body: object;
+  readonly headers?: Record<string, string>;
+}
 
 let server: Server;
 let asked: { readonly path: string | undefined; readonly authorization: string | undefined }[];
 /** What is answered to a token, by its value. */
-let answer: (token: string) => { status: number; body: object; headers?: Record<string, string> };
+let answer: (token: string) => Answer;
 let lines: LogLines;
 let value: string;
 let token: BotToken;
+let refusedAddresses: number;
 let information: GatewayInformation;
 
 const unaborted = new AbortController().signal;
@@ -46,14 +59,51 @@ beforeEach(async () => {
     },
   };
   token = new BotToken(source, lines.log, 5);
+  refusedAddresses = 0;
   const { port } = server.address() as AddressInfo;
-  information = new GatewayInformation(`http://127.0.0.1:${port}/api`, token, lines.log);
+  information = new GatewayInformation({
+    apiUrl: `http://127.0.0.1:${port}/api`,
+    token,
+    metrics: {
+      add: (name) => {
+        expect(name).toBe('addressesRefused');
+        refusedAddresses += 1;
+      },
+    },
+    log: lines.log,
+  });
 });
 
 afterEach(async () => {
+  vi.useRealTimers();
   server.closeAllConnections();
   await new Promise((resolve) => server.close(resolve));
 });
+
+/** Pauses are fake, sockets are not. */
+function fakePauses(): void {
+  vi.useFakeTimers({ toFake: ['setTimeout', 'clearTimeout', 'Date'], fakeNodeBuiltins: true });
+  vi.spyOn(Math, 'random').mockReturnValue(0.5);
+  onTestFinished(() => void vi.restoreAllMocks());
+}
+
+/** Waits for sockets, without any time. */
+async function until(condition: () => boolean): Promise<void> {
+  for (let turn = 0; !condition(); turn += 1) {
+    if (turn > 200_000) throw new Error('it does not happen');
+    await new Promise((resolve) => void setImmediate(resolve));
+  }
+}
+
+/** The pause is this long: another request comes after it, and none before. */
+async function asksAgainAfter(ms: number): Promise<void> {
+  const before = asked.length;
+  await vi.advanceTimersByTimeAsync(ms - 1);
+  for (let turn = 0; turn < 200; turn += 1) await new Promise((resolve) => void setImmediate(resolve));
+  expect(asked).toHaveLength(before);
+  await vi.advanceTimersByTimeAsync(1);
+  await until(() => asked.length > before);
+}
 
 it('asks version 10 with the token, once for all who ask within moments', async () => {
   const answers = await Promise.all(Array.from({ length: 5 }, () => information.fetch(unaborted)));
@@ -65,7 +115,6 @@ it('asks version 10 with the token, once for all who ask within moments', async 
 it('an answer is kept for two seconds, and is the latest after that too', async () => {
   await information.fetch(unaborted);
   vi.useFakeTimers({ toFake: ['Date'] });
-  onTestFinished(() => void vi.useRealTimers());
   vi.setSystemTime(Date.now() + 1_900);
   await information.fetch(unaborted);
   expect(asked).toHaveLength(1);
@@ -96,36 +145,292 @@ it('a refused token is rejected for all, and the next one is used', async () => 
   const waiting = information.fetch(unaborted);
   await eventually('the token is rejected', () => token.problem !== undefined);
   expect(token.problem).toMatch(/Discord rejected the token \(401\).*DISCORD_BOT_TOKEN/);
+  expect(information.problem).toBeUndefined();
+  expect(information.invalidRequests).toBe(1);
   value = 'the-next-token';
   expect(await waiting).toEqual(ANSWER);
   expect(asked.at(-1)?.authorization).toBe('Bot the-next-token');
   expect(lines.text).not.toContain('the-token');
 });
 
-it('another refusal is a problem, retried, and no problem when the last one stops waiting', async () => {
-  answer = () => ({ status: 403, body: { message: 'not now', code: 0 } });
-  const stopping = new AbortController();
-  const stopped = information.fetch(stopping.signal);
-  await eventually('a second request', () => asked.length > 1);
-  expect(information.problem).toMatch(/does not answer Get Gateway Bot: not now/);
-  stopping.abort(new Error('stopped'));
-  await expect(stopped).rejects.toThrow();
-  await eventually('no problem', () => information.problem === undefined);
-  answer = () => ({ status: 200, body: ANSWER });
-  expect(await information.fetch(unaborted)).toEqual(ANSWER);
+describe('an unusable answer', () => {
+  it('is retried after a growing pause, logged once for each reason, and a problem until the next good one', async () => {
+    fakePauses();
+    answer = () => ({ status: 500, body: { message: 'not now', code: 0 } });
+    const waiting = information.fetch(unaborted);
+    await until(() => information.problem !== undefined);
+    expect(information.problem).toBe('no usable answer to Get Gateway Bot: HTTP 500: not now. It is asked again');
+    expect(information.limited).toBe(false);
+    for (const ms of [750, 1_500, 3_000, 6_000, 12_000, 22_500, 22_500]) {
+      await asksAgainAfter(ms);
+      await until(() => vi.getTimerCount() > 0);
+    }
+    expect(lines.lines).toHaveLength(1);
+    answer = () => ({ status: 503, body: {} });
+    await asksAgainAfter(22_500);
+    await until(() => lines.lines.length === 2);
+    answer = () => ({ status: 200, body: ANSWER });
+    await vi.advanceTimersByTimeAsync(22_500);
+    expect(await waiting).toEqual(ANSWER);
+    expect(information.problem).toBeUndefined();
+    expect(lines.lines).toMatchObject([
+      {
+        level: 'warn',
+        failures: 1,
+        reason: 'HTTP 500: not now',
+        msg: "cannot get the gateway's address from Discord; retrying",
+      },
+      { level: 'warn', failures: 9, reason: expect.stringContaining('HTTP 503') },
+      { level: 'info', failures: 9, msg: 'Discord answers Get Gateway Bot again' },
+    ]);
+    expect(information.invalidRequests).toBe(0);
+  });
+
+  it('is no problem when the last one stops waiting; the next one who asks waits for the rest of the pause', async () => {
+    fakePauses();
+    answer = () => ({ status: 500, body: {} });
+    const stopping = new AbortController();
+    const stopped = information.fetch(stopping.signal);
+    await until(() => information.problem !== undefined);
+    stopping.abort(new Error('stopped'));
+    await expect(stopped).rejects.toThrow('stopped');
+    expect(information.problem).toBeUndefined();
+    answer = () => ({ status: 200, body: ANSWER });
+    const waiting = information.fetch(unaborted);
+    await asksAgainAfter(750);
+    expect(await waiting).toEqual(ANSWER);
+  });
+
+  it('leaves the last usable one as it is', async () => {
+    await information.fetch(unaborted);
+    fakePauses();
+    vi.setSystemTime(Date.now() + 3_000);
+    answer = () => ({ status: 200, body: { ...ANSWER, session_start_limit: undefined } });
+    const stopping = new AbortController();
+    void information.fetch(stopping.signal).catch(() => undefined);
+    await until(() => information.problem !== undefined);
+    expect(information.problem).toContain('session_start_limit: expected object, received undefined (HTTP 200)');
+    expect(information.latest).toEqual(ANSWER);
+    stopping.abort();
+  });
 });
 
-it('a rate limit is known for as long as Discord asks to wait, and is no problem', async () => {
-  answer = () => ({
-    status: 429,
-    headers: { 'retry-after': '0.5' },
-    body: { message: 'You are being rate limited.', retry_after: 0.5, global: false },
+describe('an address to which the token may not be sent', () => {
+  it('is counted, reported and unusable', async () => {
+    fakePauses();
+    answer = () => ({ status: 200, body: THIEF });
+    const waiting = information.fetch(unaborted);
+    await until(() => information.problem !== undefined);
+    expect(information.problem).toContain(
+      'the token may not be sent to the address that it names, wss://thief.example',
+    );
+    await asksAgainAfter(750);
+    await until(() => refusedAddresses === 2);
+    expect(information.latest).toBeUndefined();
+    expect(lines.lines.filter(({ level }) => level === 'error')).toMatchObject([{ address: 'wss://thief.example' }]);
+    answer = () => ({ status: 200, body: ANSWER });
+    await vi.advanceTimersByTimeAsync(1_500);
+    expect(await waiting).toEqual(ANSWER);
   });
-  expect(information.limited).toBe(false);
-  const waiting = information.fetch(unaborted);
-  await eventually('the rate limit is known', () => information.limited);
-  expect(information.problem).toBeUndefined();
-  answer = () => ({ status: 200, body: ANSWER });
-  expect(await waiting).toEqual(ANSWER);
-  expect(information.limited).toBe(false);
+
+  it('is replaced by the last usable one, and the rest of the answer counts', async () => {
+    await information.fetch(unaborted);
+    vi.useFakeTimers({ toFake: ['Date'] });
+    for (const shards of [10, 11]) {
+      vi.setSystemTime(Date.now() + 3_000);
+      answer = () => ({ status: 200, body: { ...THIEF, shards } });
+      expect(await information.fetch(unaborted)).toEqual({ ...ANSWER, shards });
+    }
+    expect(refusedAddresses).toBe(2);
+    expect(lines.lines).toMatchObject([{ level: 'error', address: 'wss://thief.example' }]);
+  });
+});
+
+describe('a rate limit', () => {
+  it.each<[string, Record<string, string>, number]>([
+    ['nothing', {}, 60_000],
+    ['nearly a day', { 'retry-after': '82721' }, 82_721_000],
+  ])(
+    'that asks for %s is kept, with a jitter, by all who ask; with one line and one sentence',
+    async (_, headers, ms) => {
+      fakePauses();
+      answer = () => ({ ...LIMITED, headers });
+      const stopping = new AbortController();
+      const all = [unaborted, unaborted, stopping.signal].map((signal) => information.fetch(signal));
+      void all[2]?.catch(() => undefined);
+      await until(() => information.limited);
+      const until_ = new Date(Date.now() + ms + 5_000).toISOString();
+      expect(information.problem).toBe(`Discord asks to wait until ${until_}: HTTP 429: You are being rate limited.`);
+      expect(lines.lines).toMatchObject([
+        {
+          level: 'warn',
+          until: until_,
+          failures: 1,
+          invalidRequests: 1,
+          reason: 'HTTP 429: You are being rate limited.',
+        },
+      ]);
+      expect(information.invalidRequests).toBe(1);
+      stopping.abort(new Error('stopped'));
+      await expect(all[2]).rejects.toThrow('stopped');
+      await asksAgainAfter(ms + 5_000);
+      await until(() => lines.lines.length === 2);
+      expect(information.limited).toBe(true);
+      answer = () => ({ status: 200, body: ANSWER });
+      await asksAgainAfter(ms + 5_000);
+      expect(await Promise.all(all.slice(0, 2))).toEqual([ANSWER, ANSWER]);
+      expect([information.limited, information.problem]).toEqual([false, undefined]);
+    },
+  );
+
+  it('is kept by the next one who asks, though all had stopped waiting; an abort ends the wait at once', async () => {
+    fakePauses();
+    answer = () => LIMITED;
+    for (let times = 0; times < 3; times += 1) {
+      const stopping = new AbortController();
+      const waiting = information.fetch(stopping.signal);
+      await until(() => information.limited);
+      stopping.abort(new Error('stopped'));
+      await expect(waiting).rejects.toThrow('stopped');
+      expect([information.limited, information.problem]).toEqual([false, undefined]);
+    }
+    expect(asked).toHaveLength(1);
+  });
+});
+
+it('a hundred refused requests in ten minutes are followed by none, until the first is ten minutes old', async () => {
+  fakePauses();
+  // A secret that changes all the time.
+  answer = () => {
+    value = `token-${asked.length}`;
+    return { status: 401, body: { message: '401: Unauthorized', code: 0 } };
+  };
+  void information.fetch(unaborted).catch(() => undefined);
+  const startedAt = Date.now();
+  for (let turn = 0; asked.length < 100 || information.problem === undefined; turn += 1) {
+    if (turn > 500_000) throw new Error('it does not happen');
+    await vi.advanceTimersByTimeAsync(5);
+    await new Promise((resolve) => void setImmediate(resolve));
+  }
+  expect(asked).toHaveLength(100);
+  expect(information.invalidRequests).toBe(100);
+  expect(information.problem).toMatch(
+    /^Discord refuses requests, so none is sent until .*refused 100 .*bans at 10,000$/,
+  );
+  expect(lines.lines.filter(({ invalidRequests }) => invalidRequests !== undefined)).toMatchObject([
+    { level: 'error', invalidRequests: 100, msg: 'Discord refused too many requests: none is sent until then' },
+  ]);
+  await vi.advanceTimersByTimeAsync(startedAt + 599_000 - Date.now());
+  expect(asked).toHaveLength(100);
+});
+
+describe('one request', () => {
+  /** Answers each connection with these bytes. @returns the address */
+  async function rawServer(answerTo: (socket: Socket) => void): Promise<string> {
+    const raw = net.createServer((socket) => {
+      socket.on('error', () => undefined);
+      onTestFinished(() => void socket.destroy());
+      socket.once('data', () => answerTo(socket));
+    });
+    await new Promise<void>((resolve) => raw.listen(0, '127.0.0.1', resolve));
+    onTestFinished(() => void raw.close());
+    return `http://127.0.0.1:${(raw.address() as AddressInfo).port}/`;
+  }
+  const head = (...headers: string[]) =>
+    `${['HTTP/1.1 200 OK', 'content-type: application/json', ...headers].join('\r\n')}\r\n\r\n`;
+  const drip = (socket: Socket, start: string, bytes: string | Buffer, everyMs: number) => {
+    socket.write(start);
+    const timer = setInterval(() => socket.write(bytes), everyMs);
+    socket.on('close', () => clearInterval(timer));
+  };
+
+  it.each<[string, (socket: Socket) => void, RegExp]>([
+    [
+      'a body without end',
+      (socket) => drip(socket, head(), Buffer.alloc(65_536, 'x'), 1),
+      /^an answer of more than 64 KiB \(HTTP 200\)$/,
+    ],
+    ['a body that comes slowly', (socket) => drip(socket, head(), ' ', 20), /^no complete answer within 0.3 s$/],
+    [
+      'headers that come slowly',
+      (socket) => drip(socket, 'HTTP/1.1 200 OK\r\nx: ', 'x', 50),
+      /^no complete answer within 0.3 s$/,
+    ],
+    ['nothing', () => undefined, /^no complete answer within 0.3 s$/],
+    ['half a body', (socket) => socket.end(`${head('content-length: 500')}{"url":`), /./],
+    [
+      'a reset in its body',
+      (socket) => socket.write(head('content-length: 500'), () => socket.resetAndDestroy()),
+      /ECONNRESET|closed/,
+    ],
+    ['a reset', (socket) => socket.resetAndDestroy(), /ECONNRESET|closed/],
+    ['an end', (socket) => socket.end(), /closed/],
+    ['what is no HTTP', (socket) => socket.end('SSH-2.0-OpenSSH_9.2\r\n'), /Parse|HTTP/],
+    ['headers without end', (socket) => socket.write(`${head().trimEnd()}\r\nx: ${'x'.repeat(100_000)}`), /Header/],
+    [
+      'what is not gzip',
+      (socket) => socket.end(`${head('content-encoding: gzip')}{"url":"wss://x"}`),
+      /header|gzip|Z_/i,
+    ],
+    [
+      'gzip that grows',
+      (socket) => socket.end(Buffer.concat([Buffer.from(head('content-encoding: gzip')), BOMB])),
+      /^an answer of more than 64 KiB/,
+    ],
+  ])('that is answered with %s fails in a sentence, and once', async (_, answerTo, sentence) => {
+    let connections = 0;
+    const url = await rawServer((socket) => {
+      connections += 1;
+      answerTo(socket);
+    });
+    const failed = restRequest(url, 'the-token', unaborted, 300);
+    await expect(failed).rejects.toThrow(sentence);
+    await expect(failed).rejects.not.toThrow(/fetch failed|terminated|\n/);
+    expect(connections).toBe(1);
+  });
+
+  it('at which nothing listens fails with the code of the system', async () => {
+    const { port } = server.address() as AddressInfo;
+    server.closeAllConnections();
+    await new Promise((resolve) => server.close(resolve));
+    await expect(restRequest(`http://127.0.0.1:${port}/`, 'the-token', unaborted)).rejects.toThrow(/ECONNREFUSED/);
+    await expect(restRequest('http://nowhere.invalid/', 'the-token', unaborted)).rejects.toThrow(/ENOTFOUND|EAI_AGAIN/);
+  });
+
+  it('follows no redirect, and does not repeat the token', async () => {
+    const url = await rawServer((socket) =>
+      socket.end(
+        'HTTP/1.1 302 Found\r\nlocation: http://127.0.0.1:1/?the-token\r\nconnection: close\r\n\r\nBot the-token',
+      ),
+    );
+    expect(await restRequest(url, 'the-token', unaborted)).toEqual({
+      status: 302,
+      contentType: '',
+      retryAfter: undefined,
+      location: 'http://127.0.0.1:1/?[redacted]',
+      body: 'Bot [redacted]',
+    });
+  });
+
+  it('ends with the signal, in the middle of a body too', async () => {
+    const stopping = new AbortController();
+    const url = await rawServer((socket) => socket.write(head(), () => stopping.abort(new Error('stopped'))));
+    await expect(restRequest(url, 'the-token', stopping.signal)).rejects.toThrow('stopped');
+  });
+
+  it('names the client as Discord asks', async () => {
+    let sent = '';
+    const raw = net.createServer((socket) =>
+      socket.once('data', (data) => {
+        sent = String(data);
+        socket.end(`${head('content-length: 2')}{}`);
+      }),
+    );
+    await new Promise<void>((resolve) => raw.listen(0, '127.0.0.1', resolve));
+    onTestFinished(() => void raw.close());
+    await restRequest(`http://127.0.0.1:${(raw.address() as AddressInfo).port}/x`, 'the-token', unaborted);
+    expect(sent).toMatch(/^GET \/x HTTP\/1\.1\r\n/);
+    expect(sent).toMatch(/\r\nuser-agent: DiscordBot \([^,]+, [\d.]+\)\r\n/i);
+    expect(sent).toMatch(/\r\nauthorization: Bot the-token\r\n/i);
+  });
 });

@@ -157,6 +157,16 @@ it('a far reset is asked for each minute: it may come early', async () => {
   expect(gate.spentUntil).toBeUndefined();
 });
 
+it('a budget that is spent, and whose reset is always over, is asked for a few times a minute', async () => {
+  const budget = new Budget(1, 0);
+  budget.resetAfterMs = 0;
+  wait(gateOf(budget), 0);
+  await after(60_000);
+  expect(budget.asked).toBeGreaterThanOrEqual(8);
+  expect(budget.asked).toBeLessThanOrEqual(12);
+  expect(lines.lines).toHaveLength(1);
+});
+
 it('a budget is not spent after its reset, though no shard has asked since', async () => {
   const gate = gateOf(new Budget(1, 0));
   wait(gate, 0);

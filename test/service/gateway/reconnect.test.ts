@@ -5,14 +5,20 @@ import {
   type Attempts,
   addressToResume,
   type EndedConnection,
+  NO_ATTEMPTS,
+  readyDeadlineMs,
   reconnectAfter,
+  weighed,
 } from '../../../service/gateway/reconnect.ts';
 
-const KINDS = ['unreachable', 'resume', 'refused', 'token rejected'] as const;
+const KINDS = [
+  ...(['unreachable', 'resume', 'not now', 'malformed', 'unclear', 'refused', 'no READY'] as const),
+  'token rejected',
+] as const;
 const END: EndedConnection = { verdict: 'resume', lastedMs: 0, wasReady: false, hasSession: true };
 
 function decided(end: Partial<EndedConnection>, before: Partial<Attempts> = {}, random?: () => number) {
-  const decision = reconnectAfter({ ...END, ...end }, { failures: 0, unanswered: 0, ...before }, random);
+  const decision = reconnectAfter({ ...END, ...end }, { ...NO_ATTEMPTS, ...before }, random);
   return decision ?? expect.fail('expected another connection');
 }
 
@@ -31,7 +37,7 @@ it.each<[string, Partial<EndedConnection>, number, number]>([
 });
 
 describe('the pause', () => {
-  it.each(KINDS.filter((kind) => kind !== 'refused'))(
+  it.each(KINDS.filter((kind) => kind !== 'refused' && kind !== 'not now'))(
     '%s: quick at first, then from half of 1, 2, 4 … 30 s to all of it',
     (verdict) => {
       const pauses = [1, 2, 3, 6, 7, 12].map((failures) => bounds({ verdict }, failures));
@@ -44,18 +50,34 @@ describe('the pause', () => {
     expect(bounds({ verdict: 'refused' }, failures)).toEqual([0, 500]);
   });
 
-  it("a new session waits for Discord's 1 to 5 s, and longer after three failures", () => {
-    const pauses = [1, 3, 4, 5, 12].map((failures) => bounds({ verdict: 'refused', hasSession: false }, failures));
+  it('Discord asks for time: 1 to 5 s, then as long as after any failure, and never less', () => {
+    const pauses = [1, 3, 4, 6, 12].map((failures) => bounds({ verdict: 'not now' }, failures));
     expect(pauses).toEqual([
-      ...[
-        [1_000, 5_000],
-        [1_000, 5_000],
-      ],
+      [1_000, 5_000],
+      [2_000, 5_000],
       [4_000, 8_000],
-      [8_000, 16_000],
+      [15_000, 30_000],
       [15_000, 30_000],
     ]);
   });
+
+  it.each(['refused', 'no READY', 'malformed', 'unclear'] as const)(
+    "%s: a new session waits for Discord's 1 to 5 s, and after three in a row until 1,000 a day are enough",
+    (verdict) => {
+      const pauses = [1, 3, 4, 5, 12].map((newSessions) =>
+        [() => 0, () => 1].map(
+          (random) => decided({ verdict, hasSession: false }, { newSessions: newSessions - 1 }, random).pauseMs,
+        ),
+      );
+      expect(pauses).toEqual([
+        [1_000, 5_000],
+        [1_000, 5_000],
+        [4_000, 8_000],
+        [8_000, 16_000],
+        [45_000, 90_000],
+      ]);
+    },
+  );
 
   it('is random by default', () => {
     expect(new Set(Array.from({ length: 20 }, () => decided({}).pauseMs)).size).toBeGreaterThan(1);
@@ -65,16 +87,70 @@ describe('the pause', () => {
 it.each([true, false])(
   'a fatal verdict is the only one without another connection; with a session: %s',
   (hasSession) => {
-    expect(reconnectAfter({ ...END, verdict: 'fatal', hasSession }, { failures: 0, unanswered: 0 })).toBeUndefined();
+    expect(reconnectAfter({ ...END, verdict: 'fatal', hasSession }, NO_ATTEMPTS)).toBeUndefined();
   },
 );
 
 it("the address is the session's for two tries without an answer, then in turn the gateway's and the session's", () => {
-  const addresses = [0, 1, 2, 3, 4].map((unanswered) => addressToResume({ failures: 0, unanswered }));
+  const addresses = [0, 1, 2, 3, 4].map((unanswered) => addressToResume({ unanswered }));
   expect(addresses).toEqual(['session', 'session', 'gateway', 'session', 'gateway']);
 });
 
 it.each(KINDS)('%s: counts connections in a row that were not answered', (verdict) => {
   const counts = [0, 7].map((unanswered) => decided({ verdict }, { unanswered }).attempts.unanswered);
   expect(counts).toEqual(verdict === 'unreachable' ? [1, 8] : [0, 0]);
+});
+
+it.each(KINDS)('%s: counts connections in a row after which a new session begins', (verdict) => {
+  const count = (end: Partial<EndedConnection>) =>
+    decided({ verdict, ...end }, { newSessions: 3 }).attempts.newSessions;
+  expect(count({ hasSession: true })).toBe(3);
+  expect(count({ hasSession: false })).toBe(verdict === 'unreachable' ? 3 : 4);
+  expect(count({ hasSession: true, wasReady: true, lastedMs: 10_001 })).toBe(0);
+  expect(count({ hasSession: true, wasReady: true, lastedMs: 10_000 })).toBe(3);
+  expect(count({ hasSession: true, wasReady: false, lastedMs: 10_001 })).toBe(3);
+});
+
+describe('an answer that says nothing about the session', () => {
+  const weigh = (end: Partial<EndedConnection>, unclear: number) =>
+    weighed({ ...END, ...end }, { ...NO_ATTEMPTS, unclear });
+
+  it.each(['malformed', 'unclear'] as const)('%s is a refusal the fifth time in a row', (verdict) => {
+    expect([0, 3, 4, 9].map((unclear) => weigh({ verdict }, unclear))).toEqual([
+      verdict,
+      verdict,
+      'refused',
+      'refused',
+    ]);
+  });
+
+  it.each(KINDS.filter((kind) => kind !== 'malformed' && kind !== 'unclear'))(
+    '%s is what it is, at any time',
+    (verdict) => {
+      expect(weigh({ verdict }, 9)).toBe(verdict);
+    },
+  );
+
+  it('counts from one again after a connection that came to READY or RESUMED and lasted', () => {
+    const verdict = 'malformed';
+    const counted = (end: Partial<EndedConnection>) => decided({ verdict, ...end }, { unclear: 3 }).attempts.unclear;
+    expect([counted({}), counted({ wasReady: true }), counted({ lastedMs: 10_001 })]).toEqual([4, 4, 4]);
+    expect(counted({ wasReady: true, lastedMs: 10_001 })).toBe(1);
+    expect(weigh({ verdict, wasReady: true, lastedMs: 10_001 }, 9)).toBe('malformed');
+  });
+
+  it('is not forgotten over connections that end otherwise, and is with the session', () => {
+    const counted = (end: Partial<EndedConnection>) => decided(end, { unclear: 4 }).attempts.unclear;
+    expect([counted({ verdict: 'resume' }), counted({ verdict: 'unreachable' })]).toEqual([4, 4]);
+    expect([counted({ verdict: 'malformed' }), counted({ verdict: 'malformed', hasSession: false })]).toEqual([5, 0]);
+  });
+});
+
+it('READY is waited for twice as long after each time that it did not come, up to 8 minutes', () => {
+  const deadlines = [0, 1, 2, 3, 4, 5, 20].map((withoutReady) => readyDeadlineMs({ withoutReady }) / 1_000);
+  expect(deadlines).toEqual([30, 60, 120, 240, 480, 480, 480]);
+  const { attempts } = decided({ verdict: 'no READY', hasSession: false }, { withoutReady: 2 });
+  expect(attempts.withoutReady).toBe(3);
+  expect(decided({ verdict: 'resume', wasReady: false }, { withoutReady: 2 }).attempts.withoutReady).toBe(2);
+  expect(decided({ verdict: 'resume', wasReady: true }, { withoutReady: 2 }).attempts.withoutReady).toBe(0);
 });

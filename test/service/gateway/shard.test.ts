@@ -40,7 +40,9 @@ function startShard({ resumeUrl, general }: { resumeUrl?: string; general?: stri
   const session: SessionPort = {
     resumeState: resumeUrl === undefined ? undefined : { sessionId: 'a', sequence: 7, shardCount: 1, resumeUrl },
     shardCount: 1,
+    objection: () => undefined,
     begin: () => undefined,
+    resuming: () => undefined,
     resumed: () => undefined,
     disconnected: () => undefined,
     refused: () => true,
@@ -55,9 +57,10 @@ function startShard({ resumeUrl, general }: { resumeUrl?: string; general?: stri
     gate: new IdentifyGate(information, { acquire: async () => () => undefined }, lines.log),
     intents: 0,
     compression: 'none',
+    apiUrl: 'http://127.0.0.1/api',
+    metrics: { add: () => undefined },
     log: lines.log,
     onDispatch: () => undefined,
-    onSent: () => undefined,
     permission: async () => undefined,
   });
   shard.start();
@@ -134,7 +137,7 @@ it('a peer that accepts and does not answer the handshake is left after 30 s', a
 
 it.each<[string, number | undefined, (socket: WebSocket) => void, string]>([
   ['a gateway without HELLO is left', undefined, () => undefined, 'unreachable'],
-  ['IDENTIFY without READY ends', GatewayOpcodes.Identify, hello, 'refused'],
+  ['IDENTIFY without READY ends', GatewayOpcodes.Identify, hello, 'no READY'],
 ])('%s after 30 s', async (_, last, onConnection, verdict) => {
   const { url, received } = await peer((socket, op) => op === undefined && onConnection(socket));
   startShard({ general: url });
@@ -143,19 +146,46 @@ it.each<[string, number | undefined, (socket: WebSocket) => void, string]>([
   expect(ends()[0]?.verdict).toBe(verdict);
 });
 
-it('RESUME without a dispatch or RESUMED ends after 30 s; each dispatch starts them again', async () => {
-  let gateway: WebSocket | undefined;
+it('RESUME without a dispatch or RESUMED ends after 30 s', async () => {
+  const { url, received } = await peer((socket, op) => op === undefined && hello(socket));
+  startShard({ resumeUrl: url });
+  await until(() => received.includes(GatewayOpcodes.Resume));
+  await endsAfter(30_000);
+  expect(ends()[0]).toMatchObject({ verdict: 'unreachable', reason: 'no answer to RESUME' });
+});
+
+it('a session whose events come in, but no RESUMED, counts as resumed after 30 s', async () => {
   const { url, received } = await peer((socket, op) => {
-    gateway = socket;
     if (op === undefined) hello(socket);
+    else socket.send(JSON.stringify({ op: GatewayOpcodes.Dispatch, t: 'TYPING_START', s: 8, d: {} }));
   });
   startShard({ resumeUrl: url });
   await until(() => received.includes(GatewayOpcodes.Resume));
-  await vi.advanceTimersByTimeAsync(29_000);
-  gateway?.send(JSON.stringify({ op: GatewayOpcodes.Dispatch, t: 'TYPING_START', s: 8, d: {} }));
   await turns(500);
-  await endsAfter(30_000);
-  expect(ends()[0]).toMatchObject({ verdict: 'unreachable', reason: 'no answer to RESUME' });
+  await vi.advanceTimersByTimeAsync(29_000);
+  expect(shard.state).toBe('resuming');
+  await vi.advanceTimersByTimeAsync(1_000);
+  expect(shard.state).toBe('ready');
+  await vi.advanceTimersByTimeAsync(60_000);
+  await turns(50);
+  expect(ends()).toEqual([]);
+  expect(lines.lines.filter(({ msg }) => /no RESUMED/.test(msg))).toHaveLength(1);
+});
+
+it('READY that takes 40 s is waited for on the second connection, and 120 s on the third', async () => {
+  const { url, received } = await peer((socket, op) => op === undefined && hello(socket));
+  startShard({ general: url });
+  for (const [tried, deadlineMs] of [30_000, 60_000, 120_000].entries()) {
+    await until(() => received.filter((op) => op === GatewayOpcodes.Identify).length > tried);
+    await vi.advanceTimersByTimeAsync(deadlineMs - 1_000);
+    await turns(50);
+    expect(ends()).toHaveLength(tried);
+    await vi.advanceTimersByTimeAsync(1_000);
+    await until(() => ends().length > tried);
+    // The pause, and the gate's spacing.
+    await vi.advanceTimersByTimeAsync(10_000);
+  }
+  expect(shard.problem).toMatch(/^the gateway sent no READY in time: 3 connections in a row ended/);
 });
 
 it('a peer that does not answer the close is left after 2 s', async () => {

@@ -1,16 +1,18 @@
 // The rules of the lease carried out on the real broker. The waits are short here; what they are for is in lease.ts.
 
-import type { ChannelModel } from 'amqplib';
+import type { ChannelModel, Options } from 'amqplib';
 import { afterEach, beforeEach, expect, it } from 'vitest';
 import { ChannelSet } from '../../../service/amqp/channel-set.ts';
 import { BrokerConnection } from '../../../service/amqp/connection.ts';
-import { EXCHANGES, LEASE_QUEUE_ARGUMENTS } from '../../../service/contract/names.ts';
+import { emptyRecord } from '../../../service/contract/lease-record.ts';
+import { EXCHANGES, LEASE_QUEUE_ARGUMENTS, leaseQueue } from '../../../service/contract/names.ts';
 import { LeaseKeeper } from '../../../service/lease/lease-keeper.ts';
 import type { ShardGroup } from '../../../service/lease/take-over.ts';
+import type { LostSession } from '../../../service/lost-session.ts';
 import { makeVhost, type Vhost } from '../../support/broker.ts';
 import { type BrokerClient, brokerClient, fixedLogin, makeUser, type User } from '../../support/broker-client.ts';
 import { eventually, type LogLines, logLines } from '../../support/log-lines.ts';
-import { resumeState } from './records.ts';
+import { groupRecord, resumeState } from './records.ts';
 
 const TIMING = { claimWaitMs: 200, recordWaitMs: 10, answerMs: 400, standbyDelayMs: 600, commitEveryMs: 50 };
 
@@ -21,6 +23,7 @@ interface Task {
   /** What happened, in order: 'own 0', 'step down'. */
   readonly happened: string[];
   readonly taken: ShardGroup[];
+  readonly lost: LostSession[];
   /** What it has to store. */
   sequence: number;
 }
@@ -45,7 +48,7 @@ afterEach(async () => {
 const topology = async () => void (await broker.channel.assertExchange(EXCHANGES.leases, 'direct'));
 
 /** A task of its own connection and user, so that it can be cut by itself. */
-async function task(): Promise<Task> {
+async function task(shardLayout = { shardCount: 1, shardsPerTask: 1 }): Promise<Task> {
   const me = `task-${tasks.length + 1}`;
   const user = await makeUser(vhost);
   const lines = logLines();
@@ -53,10 +56,10 @@ async function task(): Promise<Task> {
   const connection = new BrokerConnection({ name: me, login: fixedLogin(user.url), log });
   const keeper: Task['keeper'] = new LeaseKeeper({
     ...{ connection, me, log, timing: TIMING, metrics: { add: () => undefined } },
-    shardLayout: { shardCount: 1, shardsPerTask: 1 },
+    shardLayout,
     openChannels: (model: ChannelModel) =>
       ChannelSet.open(model, { exchange: EXCHANGES.leases, queueArguments: LEASE_QUEUE_ARGUMENTS, log }),
-    gaps: { unreportedGaps: [], report: async () => undefined },
+    gaps: { unreportedGaps: [], report: async (lost) => void made.lost.push(...lost) },
     shards: {
       get sessions() {
         return { [String(keeper.group)]: resumeState({ shardCount: 1, sequence: made.sequence }) };
@@ -70,7 +73,7 @@ async function task(): Promise<Task> {
       stepDown: async () => void made.happened.push('step down'),
     },
   });
-  const made: Task = { user, keeper, lines, happened: [], taken: [], sequence: 0 };
+  const made: Task = { user, keeper, lines, happened: [], taken: [], lost: [], sequence: 0 };
   tasks.push(made);
   connections.push(connection);
   connection.start();
@@ -95,6 +98,111 @@ async function pair(): Promise<[Task, Task]> {
   await ready(two);
   return [one, two];
 }
+
+const options = { durable: true, arguments: LEASE_QUEUE_ARGUMENTS };
+const recordIn = async (group: number, record: object, properties: Options.Publish = {}) =>
+  await sent(group, Buffer.from(JSON.stringify(record)), { type: 'record', ...properties });
+
+/** Puts a message into the lease queue of the group, as whoever may write there can. */
+async function sent(group: number, body: Buffer, properties: Options.Publish): Promise<void> {
+  await topology();
+  await broker.channel.assertQueue(leaseQueue(group), options);
+  await broker.channel.bindQueue(leaseQueue(group), EXCHANGES.leases, leaseQueue(group));
+  const channel = await broker.model.createConfirmChannel();
+  channel.publish(EXCHANGES.leases, leaseQueue(group), body, properties);
+  await channel.waitForConfirms();
+  await channel.close();
+}
+
+it('a group without a record reports a gap, under the id of the first claim; one with the empty record reports none', async () => {
+  await topology();
+  const one = await task();
+  await owner(one);
+  expect(one.lost).toMatchObject([
+    { shardId: 0, sessionId: expect.stringMatching(/^no-record-\d{13}-0$/), reason: 'no record found' },
+  ]);
+  await one.keeper.release();
+  await broker.channel.purgeQueue(leaseQueue(0));
+  await recordIn(0, emptyRecord(0, 'topology', Date.now()));
+  const two = await task();
+  await owner(two);
+  expect([two.lost, two.keeper.detail.epoch]).toEqual([[], 1]);
+});
+
+it('one bad session of a record is lost, and the others are resumed', async () => {
+  const layout = { shardCount: 2, shardsPerTask: 2 };
+  const session = resumeState({ shardCount: 2 });
+  const { shardLayout: _, unreportedGaps: __, ...record } = groupRecord();
+  const sessions = { '0': { ...session, resumeUrl: null }, '1': { ...session, sequence: 1e300 } };
+  await recordIn(0, { ...record, division: layout, untoldGaps: ['?'], sessions });
+  const one = await task(layout);
+  await owner(one);
+  expect([...(one.taken[0]?.sessions ?? [])]).toEqual([[0, { ...session, resumeUrl: '' }]]);
+  expect(one.lost).toMatchObject([{ shardId: 1, reason: 'the stored session could not be read' }]);
+  const errors = one.lines.lines.filter(({ level }) => level === 'error');
+  expect(errors).toMatchObject([{ shard: 1, reason: expect.stringContaining('sequence') }, { group: 0 }]);
+});
+
+it('whatever is put into its queue, an owner stays the owner, and its record is what the next one finds', async () => {
+  const [one, two] = await pair();
+  const { shardLayout: _, unreportedGaps: __, ...good } = groupRecord({ owner: 'thief' });
+  const large = 'x'.repeat(1_000_000);
+  const many = Object.fromEntries(Array.from({ length: 5_000 }, (_, id) => [id, resumeState()]));
+  const odd: readonly [object, Options.Publish?][] = [
+    [{ ...good, group: 7, untoldGaps: [] }],
+    [{ ...good, epoch: Number.MAX_SAFE_INTEGER, untoldGaps: [] }],
+    [{ ...good, epoch: 2 ** 32 - 1, untoldGaps: [] }],
+    [{ ...good, epoch: 0, untoldGaps: [] }],
+    [{ ...good, owner: large, untoldGaps: [] }],
+    [{ ...good, epoch: 99, sessions: many, untoldGaps: [] }],
+    [{ ...good, epoch: 99, division: { shardCount: 1e9, shardsPerTask: 1 }, untoldGaps: [] }],
+    [{ version: 2 }],
+    [{}, { type: undefined as never }],
+    [{}, { type: 'other' }],
+    [{}, { type: 'record', contentEncoding: 'gzip' }],
+    [{ large }, { type: 'claim' }],
+    [{}, { type: 'claim', timestamp: 2 ** 52, headers: { 'x-started-at': { valueOf: 'x', toString: 'y' } } }],
+    [[], { type: 'claim', headers: { 'x-started-at': 2 ** 52, deep: { deep: { deep: [{ deep: [] }] } } } }],
+  ];
+  for (const [body, properties] of odd) await recordIn(0, body, properties);
+  await sent(0, Buffer.from('['.repeat(1_000_000)), { type: 'record' });
+  await sent(0, Buffer.alloc(0), { type: 'record' });
+  one.sequence = 77;
+  const left = async () => (await broker.channel.checkQueue(leaseQueue(0))).messageCount;
+  const { storedAt } = one.keeper.detail;
+  await eventually('it stores on', () => one.keeper.detail.storedAt !== storedAt);
+  await eventually('nothing waits', async () => (await left()) === 0);
+  expect([one.happened, one.keeper.role]).toEqual([['own 0'], 'owner']);
+  // Nothing of it is passed over in silence.
+  const lines = one.lines.lines.filter(({ group, level }) => group === 0 && (level === 'error' || level === 'warn'));
+  expect(lines.length).toBeGreaterThanOrEqual(13);
+  for (const line of lines) expect(JSON.stringify(line).length).toBeLessThan(600);
+  await one.user.dropConnections();
+  await owner(two);
+  expect([sequenceOf(two), two.lost]).toEqual([77, []]);
+});
+
+it('the group that a shard layout no longer has is reported, and an empty record is held until it comes back', async () => {
+  const layout = { shardCount: 2, shardsPerTask: 1 };
+  const { shardLayout: _, unreportedGaps: __, ...record } = groupRecord({ group: 1 });
+  const sessions = { '1': resumeState({ shardCount: 2 }), '9': null };
+  await recordIn(1, { ...record, untoldGaps: [], sessions }, { headers: { 'x-started-at': { valueOf: 'x' } } });
+  await recordIn(0, emptyRecord(0, 'topology', Date.now()));
+  const one = await task();
+  await eventually('it is reported', () => one.lost.length === 2);
+  expect(one.lost.map(({ shardId }) => shardId)).toEqual([1, 9]);
+  // An older task, or something odd, gets nothing.
+  await sent(1, Buffer.from('{}'), { type: 'claim', headers: { 'x-started-at': 2 ** 52 } });
+  await sent(1, Buffer.from('{}'), { type: 'claim', headers: { 'x-started-at': 1 } });
+  await eventually('the claims are taken', async () => {
+    const { messageCount, consumerCount } = await broker.channel.checkQueue(leaseQueue(1));
+    expect(consumerCount).toBe(1);
+    return messageCount === 0;
+  });
+  const two = await task(layout);
+  await eventually('the second group is back', () => two.keeper.group === 1 && two.happened.length > 0);
+  expect([two.lost, two.keeper.detail.epoch]).toEqual([[], 5]);
+});
 
 it('the first who asks owns a group that had no owner, without sessions; another stands by', async () => {
   const [one, two] = await pair();

@@ -7,7 +7,8 @@
 // means that the message is in the queue. A connection ends for its two sides at different moments. What a task sends on
 // one channel in one turn is taken together: it is one packet, and the shortest timer is longer than its way.
 
-import { type GroupRecord, isNewer } from '../../../service/lease/group-record.ts';
+import { emptyRecord } from '../../../service/contract/lease-record.ts';
+import { type GroupRecord, isNewer, parseGroupRecord } from '../../../service/lease/group-record.ts';
 import {
   type Delivery,
   type LeaseAction,
@@ -16,9 +17,16 @@ import {
   leaseStep,
   startingLease,
 } from '../../../service/lease/lease.ts';
+import { takeOver } from '../../../service/lease/take-over.ts';
 import { groupRecord, resumeState } from './records.ts';
 
 const GROUP = 0;
+const SHARD_LAYOUT = { shardCount: 1, shardsPerTask: 1 };
+/** What the topology puts into the queue of a new group. */
+const EMPTY = {
+  kind: 'record' as const,
+  record: parseGroupRecord(Buffer.from(JSON.stringify(emptyRecord(GROUP, 'the topology', 0))), GROUP) as GroupRecord,
+};
 
 interface Message {
   readonly id: number;
@@ -84,8 +92,12 @@ export class LeaseModel {
   readonly #unacked = new Set<Held>();
   /** In the order of their coming: the first is the active one. */
   #consumers: Connection[] = [];
-  /** A record was stored since the queue was made: from then on it has one. */
+  /** A record was stored since the queue was made or emptied: from then on it has one. */
   #recorded = false;
+  /** Sessions that were stored in the queue, and are not reported as lost. An older one has the events of a younger. */
+  readonly #stored = new Set<number>();
+  /** The topology has made the queue, and its empty record may still come. */
+  #emptyDue = true;
   #unreadable = 0;
   #ids = 0;
 
@@ -139,6 +151,8 @@ export class LeaseModel {
           session.confirmed += 1;
           this.#confirmed.set(session.id, Math.max(this.#confirmed.get(session.id) ?? 0, session.confirmed));
         });
+      if (connection !== undefined && this.#isIdle(task))
+        add('timer', `${task.name} looks again`, () => this.#claim(task));
       if (mayStore(task)) add('timer', `${task.name} stores`, () => this.#store(task));
       if (task.life === 'releasing' && mayEnd(task)) add('work', `${task.name} ends`, () => this.#end(task));
     }
@@ -162,6 +176,12 @@ export class LeaseModel {
     }
     if (this.#living.length < 3) add('a task starts', () => this.startTask());
     add('the queue is deleted', () => this.#delete());
+    add('the queue is purged', () => this.#purge());
+    if (this.#emptyDue)
+      add('the topology stores its empty record', () => {
+        this.#emptyDue = false;
+        this.#put(EMPTY);
+      });
     if (this.#unreadable < 3)
       add('something unreadable', () => {
         this.#unreadable += 1;
@@ -196,6 +216,14 @@ export class LeaseModel {
     return this.#tasks.filter(({ life }) => life !== 'gone');
   }
 
+  /** A standby whose claim came to nothing, as a queue is empty that no task owns. */
+  #isIdle({ state, connection, timers }: Task): boolean {
+    if (connection === undefined || state.kind !== 'standby' || timers.length > 0) return false;
+    const { consuming, publishing, toTask } = connection;
+    const messages = this.#ready.length + this.#unacked.size;
+    return this.#consumers[0] === connection && consuming.length + publishing.length + toTask.length + messages === 0;
+  }
+
   get #now(): number {
     return this.trace.length;
   }
@@ -205,7 +233,37 @@ export class LeaseModel {
   #put(content: Message['content']): void {
     this.#ids += 1;
     this.#ready.push({ id: this.#ids, content, at: this.#now });
-    if (content.kind === 'record') this.#recorded = true;
+    if (content.kind !== 'record') return;
+    this.#recorded = true;
+    // A word that is left comes from a task that is no owner any more, and maybe long after its group was taken over.
+    const { sessions, commit, owner } = content.record;
+    const ids = Object.values(sessions).map(({ sessionId }) => Number(sessionId));
+    const sender = this.#living.find(({ name }) => name === owner);
+    const isGivenUp = (id: number) => sender !== undefined && sender.session?.id !== id;
+    if (commit > 0) for (const id of ids.filter((each) => !isGivenUp(each))) this.#stored.add(id);
+    // Between queue and empty record the topology waits for nothing: no group begins, stores and is purged meanwhile.
+    if (content !== EMPTY) this.#emptyDue &&= this.#records.length > 0;
+  }
+
+  /**
+   * What is deleted under a living owner is not missed: it has its sessions, and stores them again. And if an owner dies
+   * between storing its first record and acknowledging the empty one, and the queue is purged in the moment after which a
+   * standby has the empty one and not the other: the promise does not go so far.
+   */
+  #excuse(): void {
+    const isEmpty = ({ message: { content } }: Held) => content === EMPTY;
+    if (this.#living.some(({ session }) => session !== undefined) || [...this.#unacked].some(isEmpty))
+      this.#stored.clear();
+  }
+
+  /** By hand: what is not delivered is gone. */
+  #purge(): void {
+    this.#ready = [];
+    this.#excuse();
+    // At the latest with its next renewal.
+    for (const task of this.#owners) task.storeAgain = true;
+    this.#recorded = this.#records.length > 0;
+    if (this.#stored.size > 0) this.#emptyDue = false;
   }
 
   #requeue(held: readonly Held[]): void {
@@ -250,7 +308,10 @@ export class LeaseModel {
     this.#unacked.clear();
     this.#ready = [];
     this.#consumers = [];
+    this.#excuse();
     this.#recorded = false;
+    // Made again, by the topology or by a task, it gets none.
+    this.#emptyDue = false;
     // For a task that still believes to hold something of it, the channel is gone.
     for (const connection of holders) this.#brokerLoses(connection);
   }
@@ -351,13 +412,15 @@ export class LeaseModel {
         task.timers.push({ kind: 'waited', group: action.group });
         return;
       case 'own':
-        this.#takeOver(task, action.record?.sessions[GROUP]);
+        this.#takeOver(task, action);
         task.basis = action.record ?? { epoch: 0, commit: 0 };
         return;
       case 'leave word':
         this.#publish(task, recordOf(task, action.epoch, 0), () => undefined);
         return;
       case 'stepDown':
+        // Given up for that of another owner, in whose records it is where it goes on.
+        if (task.session !== undefined) this.#stored.delete(task.session.id);
         task.session = undefined;
         return;
       case 'store':
@@ -372,11 +435,19 @@ export class LeaseModel {
     }
   }
 
-  #takeOver(task: Task, known: GroupRecord['sessions'][string] | undefined): void {
+  #takeOver(task: Task, { record, unreadable, claim }: Extract<LeaseAction<Held>, { kind: 'own' }>): void {
     if (task.session !== undefined) throw new Error(`${task.name} takes over without having given up what it had`);
     this.#ids += 1;
+    const { shardGroup, lost } = takeOver({
+      ...{ group: GROUP, shardLayout: SHARD_LAYOUT, record },
+      ...{ unreadable: unreadable && { body: Buffer.from(''), timestamp: 1 }, claim: claim && { headers: {} } },
+    });
+    const known = shardGroup.sessions.get(GROUP);
     const { sessionId = this.#ids, sequence = 1 } = known ?? {};
     const id = Number(sessionId);
+    // A word is of a task that was cut off, and is newer than what another began meanwhile without its sessions.
+    if (lost.length > 0 || (record !== undefined && record.commit === 0 && record !== EMPTY.record))
+      this.#stored.clear();
     if (known === undefined) this.#confirmed.set(id, 1);
     const confirmed = this.#confirmed.get(id) ?? 0;
     if (sequence > confirmed)
@@ -425,6 +496,9 @@ export class LeaseModel {
     const [owner, another] = this.#owners;
     if (owner?.session === undefined || another !== undefined)
       throw new Error('at rest, the group has not one owner with a session');
+    const { id } = owner.session;
+    if ([...this.#stored].some((stored) => stored < id))
+      throw new Error(`at rest, nothing has reported that of ${[...this.#stored]} only ${id} is left`);
     const [record] = this.#records;
     if (this.#ready.length > 0 || this.#unacked.size !== 1 || record?.owner !== owner.name)
       throw new Error("at rest, the queue holds more or less than its owner's record");
@@ -452,7 +526,7 @@ function contentsOf({ state, session }: Task): string {
 /** @throws for a task without a session */
 function recordOf({ name, session }: Task, epoch: number, commit: number) {
   if (session === undefined) throw new Error(`${name} stores sessions that it does not have`);
-  const state = resumeState({ sessionId: String(session.id), sequence: session.confirmed });
+  const state = resumeState({ sessionId: String(session.id), sequence: session.confirmed, shardCount: 1 });
   const fields = { owner: name, group: GROUP, epoch, commit, sessions: { [GROUP]: state } };
   return { kind: 'record' as const, record: groupRecord(fields) };
 }

@@ -38,13 +38,23 @@ const [storing, lost, unanswered, release] = (['storing', 'lost', 'unanswered', 
   kind,
 })) as [Event, Event, Event, Event];
 
-const own = (epoch: number, found?: GroupRecord) => ({ kind: 'own', group: 0, epoch, record: found });
+const own = (epoch: number, found?: GroupRecord, claim?: string) => ({
+  kind: 'own',
+  group: 0,
+  epoch,
+  record: found,
+  claim,
+});
 const ack = (tag: string) => ({ kind: 'ack', tag });
 const wait = (because: string) => ({ kind: 'wait', group: 0, because });
 const KEEP = [{ kind: 'keepLease' }, { kind: 'store' }];
 
 /** An owner that took over from epoch 3 and holds its first record. */
 const OWNER = [record('old'), waited(), storing, mine('mine', 1)];
+/** Of a new group. */
+const EMPTY = { owner: 'the topology', epoch: 0, commit: 0, sessions: {} };
+/** An owner that found no record. */
+const UNFOUND = [claim('c'), waited(), storing, mine('mine', 1, 1)];
 const THEIRS = { owner: 'other', epoch: 5, commit: 9 };
 
 it.each<[string, Event[], object[]]>([
@@ -64,9 +74,19 @@ it.each<[string, Event[], object[]]>([
     [
       { kind: 'consumeOnly', group: 0 },
       ...['r1', 'c1', 'c2'].map((tag) => ({ kind: 'requeue', tag })),
-      own(1),
+      own(1, undefined, 'c0'),
       { kind: 'store' },
     ],
+  ],
+  [
+    'without a record it passes the first claim on',
+    [claim('c1'), claim('c2'), waited()],
+    [{ kind: 'consumeOnly', group: 0 }, own(1, undefined, 'c1'), { kind: 'store' }],
+  ],
+  [
+    'it takes over from the empty record of a new group, behind a claim too',
+    [claim('c'), record('empty', EMPTY), waited()],
+    [{ kind: 'consumeOnly', group: 0 }, own(1, groupRecord(EMPTY)), { kind: 'store' }],
   ],
   ['a lost connection takes what was gathered: the broker has it again', [record('r'), lost, waited()], []],
   // An owner
@@ -80,6 +100,28 @@ it.each<[string, Event[], object[]]>([
     'an owner acknowledges what is not newer than what it took over from',
     [...OWNER, record('late', { epoch: 3, commit: 17 })],
     [ack('late')],
+  ],
+  ['an owner acknowledges an empty record that comes late', [...UNFOUND, record('empty', EMPTY)], [ack('empty')]],
+  [
+    'so it does before its own first record is there, together with what it found',
+    [claim('c'), waited(), record('empty', EMPTY), storing, mine('mine', 1, 1)],
+    ['c', 'empty'].map(ack),
+  ],
+  ['and it keeps the lease when that is what comes', [...UNFOUND, lost, record('empty', EMPTY)], KEEP],
+  [
+    'an owner acknowledges a record of the greatest epoch: it is an old one',
+    [...OWNER, record('huge', { owner: 'other', epoch: 2 ** 32 - 1 })],
+    [ack('huge')],
+  ],
+  [
+    'a standby that finds the greatest epoch goes on with the first',
+    [record('huge', { epoch: 2 ** 32 - 1 }), waited()],
+    [{ kind: 'consumeOnly', group: 0 }, own(1, groupRecord({ epoch: 2 ** 32 - 1 })), { kind: 'store' }],
+  ],
+  [
+    'it holds its record of that epoch, and acknowledges what it found',
+    [record('huge', { epoch: 2 ** 31 }), waited(), storing, mine('mine', 1, 2 ** 31 + 1)],
+    [ack('huge')],
   ],
   ['an owner requeues what comes of another group', [...OWNER, record('r1', {}, 1)], [{ kind: 'requeue', tag: 'r1' }]],
   // Unreadable
@@ -130,10 +172,11 @@ describe('an owner takes over again from a record when', () => {
     ['a later owner stored it', { owner: 'other', epoch: 5, commit: 1 }, 6],
     ['it was behind the one taken over from', { owner: 'task-1', epoch: 3, commit: 18 }, 5],
     ['another task took over from the same record', { owner: 'other', epoch: 4, commit: 3 }, 5],
+    ['its own name is on what it never stored', { owner: ME, epoch: 4, commit: 2 }, 5],
   ])('%s', (_name, fields, epoch) => {
     const { state, actions } = played(...OWNER, record('newer', fields));
     expect(actions).toEqual([{ kind: 'stepDown' }, own(epoch, groupRecord(fields)), { kind: 'store' }]);
-    const { actions: then } = leaseStep(state, mine('mine again', 1, epoch), ME);
+    const { actions: then } = leaseStep(leaseStep(state, storing, ME).state, mine('mine again', 1, epoch), ME);
     expect(then).toEqual([ack('mine'), ack('newer')]);
   });
 });
@@ -144,7 +187,7 @@ it('counts its records, and never uses an epoch twice', () => {
 });
 
 it('acknowledges the claims that it kept the lease for, once its record is there', () => {
-  const { state } = played(...OWNER, lost, claim('c1'), claim('c2'), waited());
+  const { state } = played(...OWNER, lost, claim('c1'), claim('c2'), waited(), storing);
   expect(leaseStep(state, mine('mine', 2), ME).actions).toEqual([ack('c1'), ack('c2')]);
 });
 

@@ -3,7 +3,7 @@
 import { afterEach, beforeEach, expect, it, vi } from 'vitest';
 import type { LeaseChannels } from '../../../service/lease/lease-channels.ts';
 import { RecordWriter } from '../../../service/lease/record-writer.ts';
-import { logLines } from '../../support/log-lines.ts';
+import { type LogLines, logLines } from '../../support/log-lines.ts';
 import { resumeState } from './records.ts';
 
 let published: { commit: number; epoch: number; sequence: number | undefined }[];
@@ -13,6 +13,7 @@ let owns: boolean;
 let stored: number;
 let commit: number;
 let writer: RecordWriter;
+let lines: LogLines;
 
 const channels = {
   ended: false,
@@ -29,6 +30,7 @@ beforeEach(() => {
   vi.useFakeTimers({ toFake: ['Date'], now: 1_000_000 });
   published = [];
   answer = async () => undefined;
+  lines = logLines();
   [sequence, owns, stored, commit] = [1, true, 0, 0];
   writer = new RecordWriter({
     owned: () => (owns ? { channels, group: 3, epoch: 5, commit } : undefined),
@@ -39,7 +41,7 @@ beforeEach(() => {
     onStored: () => {
       stored += 1;
     },
-    ...{ sender: { appId: 'me', headers: {} }, renewEveryMs: 1_000, log: logLines().log },
+    ...{ sender: { appId: 'me', headers: {} }, renewEveryMs: 1_000, log: lines.log },
   });
 });
 afterEach(() => void vi.useRealTimers());
@@ -96,4 +98,18 @@ it('leaves word as commit 0 of the given epoch, and never throws', async () => {
   answer = () => Promise.reject(new Error('refused'));
   await writer.leaveWord(channels, 3, 9);
   expect([commit, stored]).toEqual([0, 0]);
+});
+
+it('stores a record without what could not be read of it, and logs that once', async () => {
+  sequence = -1;
+  expect([await tick(), await writer.storeLast()]).toEqual([1, true]);
+  expect(published.map((each) => each.sequence)).toEqual([undefined, undefined]);
+  expect(lines.lines.filter(({ level }) => level === 'error')).toMatchObject([
+    { group: 3, shard: 0, reason: expect.stringContaining('sessions.0.sequence') },
+  ]);
+  sequence = 2;
+  expect(await tick()).toBe(3);
+  sequence = -1;
+  await tick();
+  expect(lines.lines.filter(({ level }) => level === 'error')).toHaveLength(2);
 });

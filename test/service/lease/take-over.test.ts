@@ -12,6 +12,8 @@ const TWO: ShardLayout = { shardCount: 4, shardsPerTask: 2 };
 
 const taken = (record: Partial<GroupRecord> | undefined, shardLayout = FOUR, group = 0) =>
   takeOver({ group, shardLayout, record: record && groupRecord(record) }, NOW);
+const withoutRecord = (headers: Record<string, unknown> | undefined) =>
+  takeOver({ group: 1, shardLayout: TWO, record: undefined, claim: headers && { headers } }, NOW).lost;
 
 it.each([
   [1, { shardCount: 8, shardsPerTask: 4 }, [4, 5, 6, 7]],
@@ -80,7 +82,8 @@ describe('sessions are lost', () => {
       { shardId: 2, sessionId: `unreadable-${sha1}-2`, lastReceivedAt: 5_000, lostAt: NOW },
       { shardId: 3, sessionId: `unreadable-${sha1}-3`, lastReceivedAt: 5_000, lostAt: NOW },
     ]);
-    expect(unreadableFor('!', undefined)).toMatchObject([{ lastReceivedAt: NOW }, { lastReceivedAt: NOW }]);
+    for (const timestamp of [undefined, Number.NaN, -1, 2 ** 63])
+      expect(unreadableFor('!', timestamp)).toMatchObject([{ lastReceivedAt: NOW }, { lastReceivedAt: NOW }]);
   });
 
   it.each([
@@ -88,6 +91,38 @@ describe('sessions are lost', () => {
     [60_001, undefined],
   ])('in the hand-over, when it is unreadable and was stored %d ms ago: %s', (age, inHandOver) => {
     expect(unreadableFor('?', 5, 5_000 + age).map((each) => each.inHandOver)).toEqual([inHandOver, inHandOver]);
+  });
+
+  it.each([
+    [{ 'x-started-at': 1_763_900_000_000 }, '1763900000000'],
+    [{ 'x-started-at': '1763900000000' }, 'unknown'],
+    [{ 'x-started-at': { valueOf: 'x', toString: 'y' } }, 'unknown'],
+    [{ 'x-started-at': Number.POSITIVE_INFINITY }, 'unknown'],
+    [{ 'x-started-at': -1 }, 'unknown'],
+    [undefined, 'unknown'],
+  ])('when there is no record, under ids of the first claim: %j', (headers, id) => {
+    const how = { lastSequence: 0, lastReceivedAt: NOW, lostAt: NOW, reason: 'no record found' };
+    expect(withoutRecord(headers)).toEqual([
+      { shardId: 2, sessionId: `no-record-${id}-2`, ...how },
+      { shardId: 3, sessionId: `no-record-${id}-3`, ...how },
+    ]);
+  });
+
+  it.each([
+    [FOUR, [1, 2, 3]],
+    [{ shardCount: 8, shardsPerTask: 2 }, [1, 9]],
+    [undefined, [1, 9]],
+  ])('once each when their stored sessions could not be read, in any shard layout: %j', (shardLayout, shards) => {
+    const faults = [1, shardLayout === FOUR ? 2 : 9].map((lostShardId) => ({ lostShardId, reason: 'x' }));
+    const sessions = { '0': resumeState() };
+    const { lost } = taken({ sessions, shardLayout, faults: [...faults, { reason: 'a gap' }] });
+    expect(lost.map(({ shardId }) => shardId).toSorted()).toEqual(shards);
+    expect(lost[0]).toMatchObject({ sessionId: 'unknown-task-1-3-1', reason: 'the stored session could not be read' });
+    expect(lost[0]).not.toHaveProperty('inHandOver');
+    expect(abandonedBy(groupRecord({ sessions, faults }), NOW)).toMatchObject([
+      { shardId: 0, sessionId: resumeState().sessionId },
+      ...faults.map(({ lostShardId: shardId }) => ({ shardId, reason: 'the stored session could not be read' })),
+    ]);
   });
 
   it('when the shard layout no longer has their group', () => {

@@ -4,6 +4,7 @@
 import type { ConsumeMessage } from 'amqplib';
 import { afterEach, beforeEach, describe, expect, it } from 'vitest';
 import { BrokerConnection } from '../../../service/amqp/connection.ts';
+import { MAX_MESSAGE_BYTES } from '../../../service/contract/limits.ts';
 import { EXCHANGES } from '../../../service/contract/names.ts';
 import type { Message } from '../../../service/publisher/message.ts';
 import { Publisher } from '../../../service/publisher/publisher.ts';
@@ -19,7 +20,7 @@ let broker: BrokerClient;
 let lines: LogLines;
 let connection: BrokerConnection;
 let publisher: Publisher;
-let counts: Record<'flowing' | 'published' | 'confirmed' | 'refused' | 'returned', number>;
+let counts: Record<'flowing' | 'published' | 'confirmed' | 'refused' | 'dropped' | 'returned', number>;
 let settled: string[];
 
 beforeEach(async () => {
@@ -27,14 +28,15 @@ beforeEach(async () => {
   user = await makeUser(vhost);
   broker = await brokerClient(vhost.url());
   lines = logLines();
-  counts = { flowing: 0, published: 0, confirmed: 0, refused: 0, returned: 0 };
+  counts = { flowing: 0, published: 0, confirmed: 0, refused: 0, dropped: 0, returned: 0 };
   settled = [];
   connection = new BrokerConnection({ name: vhost.vhost, login: fixedLogin(user.url), log: lines.log });
   const count = (name: keyof typeof counts) => () => {
     counts[name] += 1;
   };
   const [flowing, published, confirmed] = [count('flowing'), count('published'), count('confirmed')];
-  const listener = { flowing, published, confirmed, refused: count('refused'), returned: count('returned') };
+  const [refused, dropped, returned] = [count('refused'), count('dropped'), count('returned')];
+  const listener = { flowing, published, confirmed, refused, dropped, returned };
   publisher = new Publisher(connection, listener, lines.log);
 });
 
@@ -126,7 +128,6 @@ describe('a message', () => {
   });
 
   it.each<[string, Partial<Message>]>([
-    ['larger than the broker takes', { body: Buffer.alloc(600_000) }],
     ['whose key cannot be written', { routingKey: 'x'.repeat(300) }],
     ['whose headers cannot be written', { headers: { large: 'x'.repeat(70_000) } }],
   ])('%s is dropped and logged, and those behind it arrive', async (_name, fields) => {
@@ -140,9 +141,42 @@ describe('a message', () => {
     expect(settled.toSorted()).toEqual(ids(1, 8));
     await eventually('the others arrive', () => read.length >= 7);
     expect(idsOf(read)).toEqual(ids(1, 8).filter((id) => id !== '4'));
-    expect(counts).toMatchObject({ published: 7, confirmed: 7, refused: 1 });
-    expect(await lines.line('cannot be published')).toMatchObject({ level: 'error', eventId: '4' });
+    expect(counts).toMatchObject({ published: 7, confirmed: 7, refused: 1, dropped: 0 });
+    expect(await lines.line('cannot be written')).toMatchObject({ level: 'error', eventId: '4' });
     expect(connection.reconnects).toBe(0);
+  });
+});
+
+describe('the largest message', () => {
+  it('is as large as the broker takes: its body, whatever the properties; one byte more closes a channel', async () => {
+    await declare();
+    const read = await broker.read(QUEUE);
+    await connected();
+    publish(1, 1, { body: Buffer.alloc(MAX_MESSAGE_BYTES), headers: { large: 'x'.repeat(1_000) } });
+    await drained();
+    await eventually('it arrives', () => read.length === 1);
+    expect(counts).toMatchObject({ confirmed: 1, refused: 0, dropped: 0 });
+    const refused = new Promise<Error>((resolve) => broker.channel.once('error', resolve));
+    broker.channel.publish(EXCHANGES.events, 'x', Buffer.alloc(MAX_MESSAGE_BYTES + 1));
+    expect((await refused).message).toContain(`larger than configured max size ${MAX_MESSAGE_BYTES}`);
+  });
+
+  it('is dropped when it is larger, and is no refusal: logged with its size and the bound; those behind it arrive', async () => {
+    await declare();
+    const read = await broker.read(QUEUE);
+    await connected();
+    publish(1, 3);
+    publish(4, 4, { body: Buffer.alloc(MAX_MESSAGE_BYTES + 1) });
+    publish(5, 8);
+    await drained();
+    expect(settled.toSorted()).toEqual(ids(1, 8));
+    await eventually('the others arrive', () => read.length >= 7);
+    expect(idsOf(read)).toEqual(ids(1, 8).filter((id) => id !== '4'));
+    expect(counts).toMatchObject({ published: 7, confirmed: 7, refused: 0, dropped: 1 });
+    expect(await lines.line('too large for the broker')).toMatchObject({
+      ...{ level: 'error', eventId: '4', eventType: 'message.create' },
+      ...{ bytes: MAX_MESSAGE_BYTES + 1, mostBytes: MAX_MESSAGE_BYTES },
+    });
   });
 });
 

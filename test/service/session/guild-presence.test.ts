@@ -81,3 +81,13 @@ test('the newest 32 joins are stored', () => {
   expect(Object.keys(stored)).toHaveLength(32);
   expect([stored[8], stored[9], stored[40]]).toEqual([undefined, START + 9_000, START + 40_000]);
 });
+
+test('no more than 100,000 guilds are expected, however many Discord names', () => {
+  const id = (index: number) => String(1_000_000 + index);
+  const many = Array.from({ length: 100_001 }, (_, index) => id(index));
+  const listed = presence(many);
+  expect([listed.isJoin(id(99_999), 2, at(10)), listed.isJoin(id(100_000), 3, at(10))]).toEqual([false, true]);
+  const taken = presence([]);
+  for (const each of many) taken.outage(each);
+  expect([taken.isJoin(id(99_999), 2, at(10)), taken.isJoin(id(100_000), 3, at(10))]).toEqual([false, true]);
+});

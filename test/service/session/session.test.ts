@@ -14,11 +14,13 @@ const STATE: ResumeState = {
 const SECOND = { ...STATE, sessionId: 'second' };
 
 let lost: LostSession[];
+let holes: object[];
 let session: ShardSession;
 
 beforeEach(() => {
   lost = [];
-  session = new ShardSession(3, 4, (each) => lost.push(each));
+  holes = [];
+  session = new ShardSession(3, 4, { lost: (each) => lost.push(each), hole: (each) => holes.push(each) });
 });
 
 describe('a session', () => {
@@ -61,7 +63,7 @@ describe('a session', () => {
       true,
     ]);
     expect(session.stored).toEqual({ ...STATE, sequence: 2, joins: { '7': 11_000 } });
-    const next = new ShardSession(3, 4, () => undefined);
+    const next = new ShardSession(3, 4, { lost: () => undefined, hole: () => undefined });
     next.restore(session.stored ?? expect.fail('nothing is stored'), 2_000);
     expect([next.guilds.isJoin('7', 4, joinedAt(10)), next.guilds.isJoin('8', 3, joinedAt(11))]).toEqual([false, true]);
     expect(next.resumeState).not.toHaveProperty('joins');
@@ -97,6 +99,7 @@ describe('a refusal', () => {
     session.begin(STATE);
     session.refused('op 9', 9_000);
     happens();
+    lost = [];
     expect(session.refused('op 9', 10_000)).toBe(true);
     expect(session.refused('op 9', 11_000)).toBe(false);
     expect(lost).toHaveLength(1);
@@ -118,7 +121,7 @@ describe('a session lost in a hand-over', () => {
   const inHandOver = () => {
     session.refused('op 9', TAKEN_OVER + 1);
     session.refused('op 9', TAKEN_OVER + 2);
-    return lost[0]?.inHandOver;
+    return lost.at(-1)?.inHandOver;
   };
 
   it.each<[string, { aliveUntil?: number; storedAt: number }, boolean]>([
@@ -149,10 +152,177 @@ describe('a session lost in a hand-over', () => {
     session.disconnected(5_000);
     session.disconnected(9_000);
     expect(session.resumeState?.aliveUntil).toBe(5_000);
-    const next = new ShardSession(3, 4, () => undefined);
+    const next = new ShardSession(3, 4, { lost: () => undefined, hole: () => undefined });
     next.restore(session.resumeState ?? expect.fail('there is none'), 20_000, 20_000);
     expect(next.resumeState?.aliveUntil).toBe(5_000);
     next.resumed();
     expect(next.resumeState).not.toHaveProperty('aliveUntil');
+  });
+});
+
+it('is lost, and reported, when READY comes in its place', () => {
+  session.begin(STATE);
+  session.receive(2, 4_000)?.settle(2);
+  session.begin({ ...SECOND, startedAt: 9_000 });
+  expect(lost).toMatchObject([{ sessionId: 'first', lastSequence: 2, lastReceivedAt: 4_000, lostAt: 9_000 }]);
+  expect(session.id).toBe('second');
+});
+
+describe('a sequence', () => {
+  /** What is objected to each; what is not is received. */
+  const take = (sequences: readonly number[], at = 5_000) =>
+    sequences.map((sequence) => {
+      const objection = session.objection(sequence, at);
+      if (objection !== undefined) return objection.how;
+      return session.receive(sequence, at) === undefined ? 'replayed' : 'new';
+    });
+
+  beforeEach(() => {
+    session.begin(STATE);
+    take([2, 3]);
+  });
+
+  it('is the next one', () => {
+    expect(take([4, 5])).toEqual(['new', 'new']);
+    expect([holes, lost]).toEqual([[], []]);
+  });
+
+  it('beyond the next is a hole: a RESUME asks for it, and nothing is received or reported as lost', () => {
+    expect(take([6])).toEqual(['hole']);
+    expect(holes).toEqual([{ first: 4, last: 5, outcome: 'resume' }]);
+    expect([session.watermark.received, lost]).toEqual([3, []]);
+  });
+
+  it('that closes the hole in the replay is new', () => {
+    take([6]);
+    session.disconnected(5_001);
+    expect(take([2, 3, 4, 5, 6])).toEqual(['replayed', 'replayed', 'new', 'new', 'new']);
+    session.resumed();
+    expect(take([7])).toEqual(['new']);
+    expect(lost).toEqual([]);
+  });
+
+  it.each([
+    [599_999, 'new'],
+    [600_000, 'hole'],
+  ])('beyond the next, %d ms after a RESUME for another hole: %s', (later, expected) => {
+    take([6], 5_000);
+    session.disconnected(5_001);
+    session.resumed();
+    expect(take([9], 5_000 + later)).toEqual([expected]);
+    expect(holes.at(-1)).toEqual({ first: 4, last: 8, outcome: expected === 'hole' ? 'resume' : 'gap' });
+    expect(lost).toHaveLength(expected === 'hole' ? 0 : 1);
+  });
+
+  it('that the replay has not either is reported, with its numbers; the session goes on', () => {
+    take([6]);
+    session.disconnected(5_001);
+    expect(take([6, 7], 6_000)).toEqual(['new', 'new']);
+    expect(lost).toEqual([
+      {
+        ...{ shardId: 3, sessionId: 'first', lastSequence: 3, lastReceivedAt: 5_000, lostAt: 6_000 },
+        ...{ reason: 'sequences 4 to 5 did not come', missing: { first: 4, last: 5 } },
+      },
+    ]);
+    expect([session.watermark.received, session.id]).toEqual([7, 'first']);
+  });
+
+  it('of a hole that comes late is new, once', () => {
+    take([6]);
+    take([6, 7]);
+    expect(take([5, 4])).toEqual(['new', 'new']);
+    session.disconnected(5_001);
+    expect(take([5, 4])).toEqual(['replayed', 'replayed']);
+  });
+
+  it('that came before is a replay until RESUMED, and malformed from then on', () => {
+    expect(take([3, 2, 1])).toEqual(['malformed', 'malformed', 'malformed']);
+    session.disconnected(5_001);
+    expect(take([3, 2])).toEqual(['replayed', 'replayed']);
+    session.resumed();
+    expect(take([3])).toEqual(['malformed']);
+    expect([holes, lost]).toEqual([[], []]);
+  });
+
+  it.each([
+    [100_000, 'hole'],
+    [100_001, 'malformed'],
+  ])('after %d missing ones: %s', (missing, expected) => {
+    expect(take([4 + missing])).toEqual([expected]);
+    expect(take([4])).toEqual(['new']);
+  });
+
+  it('is asked for again in a new session', () => {
+    take([6]);
+    session.begin(SECOND);
+    expect(take([9])).toEqual(['hole']);
+  });
+
+  it('is not looked at without a session', () => {
+    expect(
+      new ShardSession(3, 4, { lost: () => expect.fail(), hole: () => expect.fail() }).objection(9, 0),
+    ).toBeUndefined();
+  });
+
+  describe('of RESUMED', () => {
+    const resume = (sequence?: number) => {
+      session.disconnected(5_001);
+      session.resuming();
+      session.resumed(sequence);
+    };
+
+    it('is the next one, if it has one', () => {
+      resume(4);
+      expect(take([5])).toEqual(['new']);
+      resume(undefined);
+      expect(take([6])).toEqual(['new']);
+      resume(2);
+      expect(take([7])).toEqual(['new']);
+      expect([holes, lost]).toEqual([[], []]);
+    });
+
+    it('that did not arrive is no hole: neither in the replay nor before the next RESUMED', () => {
+      session.disconnected(5_001);
+      session.resuming();
+      expect(take([4])).toEqual(['new']);
+      // RESUMED, 5, is on the way when the connection ends; the next one comes.
+      resume(6);
+      expect([take([7]), holes]).toEqual([['new'], []]);
+      session.disconnected(5_002);
+      session.resuming();
+      session.disconnected(5_003);
+      session.resuming();
+      expect(take([9])).toEqual(['new']);
+      expect([holes, lost]).toEqual([[{ first: 8, last: 8, outcome: 'RESUMED' }], []]);
+      session.resumed(10);
+      expect(take([11, 13])).toEqual(['new', 'hole']);
+    });
+
+    it('of the current connection explains nothing in its own replay', () => {
+      session.disconnected(5_001);
+      session.resuming();
+      expect(take([5])).toEqual(['hole']);
+    });
+
+    it('explains no more than one for each RESUME, and nothing where RESUMED has none', () => {
+      session.disconnected(5_001);
+      session.resuming();
+      expect(take([6])).toEqual(['hole']);
+      session.disconnected(5_002);
+      session.resuming();
+      session.resumed(undefined);
+      expect(take([4, 6])).toEqual(['new', 'new']);
+      expect(holes.at(-1)).toMatchObject({ outcome: 'gap' });
+    });
+
+    it('that the process before may have received is asked for, and then explains a single hole', () => {
+      session.restore({ ...STATE, sequence: 10 }, 5_000);
+      expect(take([12])).toEqual(['hole']);
+      expect(take([12, 14], 5_001)).toEqual(['new', 'new']);
+      expect(holes.slice(1)).toEqual([
+        { first: 11, last: 11, outcome: 'RESUMED' },
+        { first: 13, last: 13, outcome: 'gap' },
+      ]);
+    });
   });
 });

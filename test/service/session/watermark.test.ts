@@ -31,3 +31,26 @@ it('agrees with a list of everything, in any order of settling and replaying', (
     }),
   );
 });
+
+it('forgets the oldest of more than 1,000 holes, and no other', () => {
+  const watermark = new Watermark(0);
+  const missing = Array.from({ length: 1_001 }, (_, index) => 2 * index + 1);
+  for (const sequence of missing) {
+    watermark.miss({ first: sequence, last: sequence });
+    watermark.receive(sequence + 1);
+  }
+  expect(missing.map((sequence) => watermark.isMissing(sequence)).indexOf(true)).toBe(1);
+  expect([watermark.receive(1), watermark.receive(3), watermark.receive(3)]).toEqual([false, true, false]);
+});
+
+it('counts a hole as settled; what comes late for it is new and moves nothing', () => {
+  const watermark = new Watermark(3);
+  watermark.miss({ first: 4, last: 8 });
+  expect(watermark.receive(9)).toBe(true);
+  expect([watermark.received, watermark.confirmed]).toEqual([9, 8]);
+  expect([6, 4, 8].map((sequence) => watermark.receive(sequence))).toEqual([true, true, true]);
+  expect([4, 5, 6, 7, 8].map((sequence) => watermark.isMissing(sequence))).toEqual([false, true, false, true, false]);
+  expect(watermark.confirmed).toBe(8);
+  watermark.settle(9);
+  expect([watermark.received, watermark.confirmed]).toEqual([9, 9]);
+});

@@ -1,0 +1,36 @@
+// What is stored of a group record: nothing that its next owner could not read, nor more than the broker takes. Pure.
+
+import { Buffer } from 'node:buffer';
+import { MAX_MESSAGE_BYTES } from '../contract/limits.ts';
+import { type Fault, formatGroupRecord, type GroupRecord, parseGroupRecord } from './group-record.ts';
+
+/** So many gap events at most wait for the broker, and are repeated by the next owner. */
+const GAPS_WHEN_TOO_LARGE = 100;
+
+/**
+ * @returns the record as text, and what had to be left out of it
+ * @throws Error when it cannot be read at all
+ */
+export function readable(record: GroupRecord): { readonly text: string; readonly faults: readonly Fault[] } {
+  const small = withinBounds(record);
+  const text = formatGroupRecord(small.record);
+  const parsed = parseGroupRecord(Buffer.from(text), record.group);
+  if (typeof parsed === 'string') throw new Error(`expected a record that can be read, got one with ${parsed}`);
+  const faults = [...small.faults, ...(parsed.faults ?? [])];
+  return { text: faults.length === 0 ? text : formatGroupRecord(parsed), faults };
+}
+
+/** Sessions are what it is for: first goes what they can do without, then gaps. */
+function withinBounds(record: GroupRecord): { readonly record: GroupRecord; readonly faults: readonly Fault[] } {
+  if (fits(record)) return { record, faults: [] };
+  const bare = Object.entries(record.sessions).map(([id, { joins: _, ...session }]) => [id, session] as const);
+  const without = { ...record, sessions: Object.fromEntries(bare) };
+  const limit = `the broker takes ${MAX_MESSAGE_BYTES} bytes`;
+  if (fits(without)) return { record: without, faults: [{ reason: `joins: ${limit}` }] };
+  const gaps = record.unreportedGaps.length;
+  const unreportedGaps = record.unreportedGaps.slice(0, GAPS_WHEN_TOO_LARGE);
+  const reason = `untoldGaps: ${limit}, and ${gaps - unreportedGaps.length} of ${gaps} do not fit`;
+  return { record: { ...without, unreportedGaps }, faults: [{ reason }] };
+}
+
+const fits = (record: GroupRecord): boolean => Buffer.byteLength(formatGroupRecord(record)) <= MAX_MESSAGE_BYTES;

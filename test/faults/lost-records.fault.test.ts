@@ -1,0 +1,107 @@
+// The group record is gone while no task lives: the queue was purged in a console, or deleted by hand and made again. What
+// Discord sent meanwhile is lost with it, and nothing but the empty queue says so: each shard of the group reports a gap.
+// Two groups of two shards. A first deployment reports none, and neither does an added group: their queues begin with an
+// empty record.
+
+import { expect } from 'vitest';
+import { ManagementApi } from '../../lib/management/management-api.ts';
+import { applyTopology } from '../../lib/topology/apply.ts';
+import { discordTopology } from '../../lib/topology/topology.ts';
+import { asAdministrator } from '../../local/rabbitmq/administrator.ts';
+import { ENV, leaseQueue } from '../../service/contract/names.ts';
+import { type FaultStage, faultsOn, read } from './fault.ts';
+import { metric, stored } from './tasks.ts';
+
+const { everyRun, fullRun } = faultsOn({
+  ...{ tasks: 2, shards: 4, shardsPerTask: 2 },
+  // With a killed task its identify lock is gone.
+  simulator: { identifyEveryMs: 0 },
+});
+
+/** All tasks are killed, then this is done to the queues, then others start. */
+async function withoutTasks(stage: FaultStage, then: () => Promise<unknown>): Promise<void> {
+  await stored(stage);
+  await Promise.all(stage.living.map((task) => task.kill()));
+  await then();
+  await Promise.all([stage.startTask(), stage.startTask()]);
+  await stage.ready();
+}
+
+/** Of the tasks that live now. */
+async function reported(stage: FaultStage): Promise<{ gaps: number; inHandOver: number }> {
+  let [gaps, inHandOver] = [0, 0];
+  for (const task of stage.living) {
+    gaps += await metric(task, 'gatewayGaps');
+    inHandOver += await metric(task, 'gapsInHandOver');
+  }
+  return { gaps, inHandOver };
+}
+
+const reasons = (stage: FaultStage, from: number) =>
+  [...stage.reader.gaps.values()]
+    .slice(from)
+    .map(({ shardId, reason }) => `${shardId}: ${reason}`)
+    .toSorted();
+
+everyRun('the records are purged while no task lives: each shard reports a gap; the first deployment reported none', {
+  gaps: 4,
+  async inject(stage) {
+    expect(stage.reader.gaps.size, 'a first deployment').toBe(0);
+    await withoutTasks(stage, async () => {
+      for (const group of [0, 1])
+        await asAdministrator(stage.broker, (channel) => channel.purgeQueue(leaseQueue(group)));
+    });
+    await stage.until('four gaps are reported', 60_000, () => stage.reader.gaps.size === 4);
+    expect(reasons(stage, 0)).toEqual([0, 1, 2, 3].map((shard) => `${shard}: no record found`));
+    expect(await reported(stage)).toEqual({ gaps: 4, inHandOver: 0 });
+    expect(stage.verdict().announced, 'what fell into the gap is announced').toBeGreaterThan(0);
+  },
+});
+
+for (const madeBy of ['the topology', 'the task'] as const)
+  fullRun(`a lease queue was deleted while no task lives, and is made again by ${madeBy}: its shards report a gap`, {
+    gaps: 2,
+    async inject(stage) {
+      const before = stage.reader.gaps.size;
+      await withoutTasks(stage, async () => {
+        await asAdministrator(stage.broker, (channel) => channel.deleteQueue(leaseQueue(1)));
+        if (madeBy === 'the topology') await stage.applyTopology();
+      });
+      await stage.until('two gaps are reported', 60_000, () => stage.reader.gaps.size === before + 2);
+      expect(reasons(stage, before)).toEqual([2, 3].map((shard) => `${shard}: no record found`));
+    },
+  });
+
+fullRun('records that are there are resumed from, also by tasks that start after all were killed', {
+  async inject(stage) {
+    const before = stage.reader.gaps.size;
+    await withoutTasks(stage, async () => await stage.applyTopology());
+    await read(stage, 100);
+    expect(stage.reader.gaps.size).toBe(before);
+  },
+});
+
+faultsOn({ tasks: 1, shards: 2, shardsPerTask: 2, simulator: { shards: 4 } }).fullRun(
+  'an added group reports no gap, though the owner of the old shard layout looked after its queue',
+  {
+    gaps: 2,
+    async inject(stage) {
+      await stored(stage);
+      const api = new ManagementApi({ ...stage.broker, url: stage.broker.managementUrl });
+      await applyTopology(api, discordTopology({ shardGroups: 2 }), { passwords: {} });
+      api.close();
+      // Restarted by ECS before the new version is there, it finds the queue of a group that it does not have.
+      const [first] = stage.living;
+      const old = await stage.startTask();
+      await first?.kill();
+      await stage.ready();
+      const four = { [ENV.shardCount]: '4' };
+      await Promise.all([stage.startTask(four), stage.startTask(four)]);
+      await stage.until('the second group has an owner', 60_000, async () => (await stage.owner(1)) !== undefined);
+      await old.terminate();
+      await stage.ready({ shards: 4, groups: 2 });
+      await stage.until('two gaps are reported', 60_000, () => stage.reader.gaps.size === 2);
+      expect(reasons(stage, 0)).toEqual([0, 1].map((shard) => `${shard}: the number of shards changed from 2 to 4`));
+    },
+  },
+);

@@ -1,0 +1,134 @@
+// What a frame may be, field by field, at both ends of each bound; and that nothing of it is quoted.
+
+import { GatewayDispatchEvents } from 'discord-api-types/v10';
+import fc from 'fast-check';
+import { describe, expect, it } from 'vitest';
+import { parseFrame } from '../../../service/gateway/frame.ts';
+
+const HELLO = { op: 10, d: { heartbeat_interval: 41_250 } };
+const READY = { op: 0, t: 'READY', s: 1, d: { session_id: 'abc', resume_gateway_url: 'wss://gateway.discord.gg' } };
+const RESUMED = { op: 0, t: 'RESUMED', s: 9, d: {} };
+const MESSAGE = { op: 0, t: 'MESSAGE_CREATE', s: 9, d: { id: '1' } };
+const INVALID = { op: 9, d: true };
+
+const parsed = (value: unknown) => parseFrame(typeof value === 'string' ? value : JSON.stringify(value));
+const changed = (frame: object, path: string, value: unknown) => {
+  const copy = structuredClone(frame) as Record<string, unknown>;
+  const [name = '', inner] = path.split('.');
+  if (inner === undefined) copy[name] = value;
+  else copy[name] = { ...(copy[name] as object), [inner]: value };
+  return copy;
+};
+
+const NOTHING: readonly unknown[] = [undefined, null];
+const OTHERS = ['text', '', true, -1, 1.5, [], [1], {}, { a: { b: 1 } }];
+
+describe('is taken', () => {
+  it.each<[string, unknown]>([
+    ['HELLO', HELLO],
+    ['HELLO with the shortest interval', changed(HELLO, 'd.heartbeat_interval', 500)],
+    ['HELLO with the longest', changed(HELLO, 'd.heartbeat_interval', 300_000)],
+    ['READY', READY],
+    ...[...NOTHING, 5, {}].map((url): [string, unknown] => [
+      `READY with ${JSON.stringify(url)} as its address`,
+      changed(READY, 'd.resume_gateway_url', url),
+    ]),
+    ['RESUMED', RESUMED],
+    ['RESUMED without d', changed(RESUMED, 'd', undefined)],
+    ...[...NOTHING, ...OTHERS].map((s): [string, unknown] => [
+      `RESUMED with s ${JSON.stringify(s)}`,
+      changed(RESUMED, 's', s),
+    ]),
+    ['a dispatch', MESSAGE],
+    ['the first sequence', changed(MESSAGE, 's', 1)],
+    ['an unknown type', changed(MESSAGE, 't', 'OF_TOMORROW')],
+    ['d null', changed(MESSAGE, 'd', null)],
+    ['d as a list', changed(MESSAGE, 'd', [])],
+    ...[true, false].map((d): [string, unknown] => [`op 9 ${d}`, { op: 9, d }]),
+    ...[1, 7, 11, 12, 99].flatMap((op) =>
+      [...NOTHING, ...OTHERS].map((d): [string, unknown] => [`op ${op} with ${JSON.stringify(d)}`, { op, d }]),
+    ),
+  ])('%s', (_, frame) => {
+    expect(parsed(frame)).toMatchObject({ op: (frame as { op: number }).op });
+  });
+
+  it('and the sequence of RESUMED is left out where it is none', () => {
+    expect(parsed(changed(RESUMED, 's', 'x'))).not.toHaveProperty('s', 'x');
+    expect(parsed(RESUMED)).toHaveProperty('s', 9);
+  });
+});
+
+describe('is malformed', () => {
+  const each = (frame: object, path: string, values: readonly unknown[]) =>
+    values.map((value): [string, unknown] => [
+      `${path} ${JSON.stringify(value)} in ${JSON.stringify(frame)}`,
+      changed(frame, path, value),
+    ]);
+
+  it.each<[string, unknown]>([
+    ...['', ' ', '{', '<html>', '\uFEFF{"op":1}', '\0', 'null', '5', '"text"', '[]', 'true'].map(
+      (text): [string, unknown] => [JSON.stringify(text), text],
+    ),
+    ...each(HELLO, 'op', [undefined, null, '10', -1, 1.5, [], {}, true]),
+    ...each(HELLO, 'd', [...NOTHING, ...OTHERS]),
+    ...each(HELLO, 'd.heartbeat_interval', [...NOTHING, ...OTHERS, 0, 499, 300_001, '41250', 1e300]),
+    ...each(READY, 'd', [...NOTHING, ...OTHERS]),
+    ...each(READY, 'd.session_id', [...NOTHING, '', 5, [], {}, 'x'.repeat(201)]),
+    ...each(READY, 's', [...NOTHING, ...OTHERS, 0]),
+    ...each(MESSAGE, 's', [...NOTHING, ...OTHERS, 0, '9', 2 ** 53]),
+    ...each(MESSAGE, 't', [...NOTHING, '', 5, [], {}, true]),
+    ...each(MESSAGE, 'd', [undefined, 'text', 5, true]),
+    ...each(INVALID, 'd', [...NOTHING, 'true', 0, 1, [], {}]),
+    ['a huge sequence', '{"op":0,"t":"A","s":1e999,"d":{}}'],
+  ])('%s', (_, frame) => {
+    expect(parsed(frame)).toBeTypeOf('string');
+  });
+
+  it('and its sentence names the field and the kind, briefly, and quotes nothing', () => {
+    expect(parsed(changed(HELLO, 'd', null))).toBe('HELLO: Invalid input: expected object, received null → at d');
+    expect(parsed('SECRET')).toBe('expected JSON, got 6 characters that are none');
+    const sentences = [
+      changed(MESSAGE, 's', 'SECRET'),
+      changed(MESSAGE, 'd', 'SECRET'),
+      changed(READY, 'd.session_id', 'SECRET'.repeat(99)),
+      '{"op":10,"d":"SECRET"',
+    ].map(parsed);
+    for (const sentence of sentences) {
+      expect(sentence).not.toContain('SECRET');
+      expect(String(sentence).length).toBeLessThanOrEqual(200);
+    }
+  });
+});
+
+it('is no exception, whatever it is', () => {
+  fc.assert(
+    fc.property(
+      fc.oneof(
+        fc.string({ unit: 'binary' }),
+        fc.json(),
+        fc
+          .record({
+            op: fc.nat(12),
+            d: fc.jsonValue(),
+            s: fc.jsonValue(),
+            t: fc.oneof(fc.constantFrom(...Object.values(GatewayDispatchEvents)), fc.jsonValue()),
+          })
+          .map((each) => JSON.stringify(each)),
+      ),
+      (text) => {
+        const frame = parseFrame(text);
+        if (typeof frame === 'object' && frame.op === 0 && 's' in frame && frame.s !== undefined)
+          expect(Number.isSafeInteger(frame.s) && frame.s >= 1).toBe(true);
+      },
+    ),
+    { numRuns: 2_000 },
+  );
+});
+
+it('may be nested as deep as its size allows, and name a prototype', () => {
+  const deep = `{"op":0,"t":"A","s":1,"d":${'['.repeat(100_000)}${']'.repeat(100_000)}}`;
+  expect(parseFrame(deep)).toHaveProperty('t', 'A');
+  const named = '{"op":0,"t":"READY","s":1,"__proto__":{"x":1},"d":{"session_id":"a","__proto__":{"x":1}}}';
+  expect(parseFrame(named)).toHaveProperty('t', 'READY');
+  expect({}).not.toHaveProperty('x');
+});

@@ -1,0 +1,201 @@
+// A gateway that keeps Discord's rules until a test tells it not to: each frame that it sends can be changed, dropped or
+// followed by others. And the service's way of an event up to the publisher, connected to it over real sockets.
+
+import type { AddressInfo } from 'node:net';
+import { onTestFinished } from 'vitest';
+import { type WebSocket, WebSocketServer } from 'ws';
+import { zlibStreamTransport } from '../../../local/discord/transport.ts';
+import { GapReporter } from '../../../service/gap-reporter.ts';
+import { BotToken } from '../../../service/gateway/bot-token.ts';
+import type { GatewayInformation } from '../../../service/gateway/gateway-information.ts';
+import { IdentifyGate } from '../../../service/gateway/identify-gate.ts';
+import { Ingestor } from '../../../service/ingestor.ts';
+import type { CounterName } from '../../../service/metrics.ts';
+import type { Message } from '../../../service/publisher/message.ts';
+import type { ResumeState } from '../../../service/session/session.ts';
+import { logLines } from '../../support/log-lines.ts';
+
+export interface Sent {
+  readonly op: number;
+  readonly t?: string;
+  readonly s?: number;
+  readonly d?: unknown;
+}
+
+/** What is sent in place of a frame: bytes and text as they are, an object as JSON; of a list each, of nothing none. */
+type Instead = unknown;
+
+export class HostileGateway {
+  readonly #server: WebSocketServer;
+  /** Of all sessions, in order. */
+  readonly connections: WebSocket[] = [];
+  /** Opcodes with the number of the connection, as they came. */
+  readonly received: { readonly op: number; readonly d: unknown; readonly connection: number }[] = [];
+  /** Of the current session; the sequence is the index and one. */
+  events: { readonly t: string; readonly d: unknown }[] = [];
+  sessions = 0;
+  resumeUrl: unknown;
+  /** @param connection from 1 */
+  instead: (frame: Sent, connection: number) => Instead = (frame) => frame;
+  /** In place of the answer to IDENTIFY or RESUME. @returns whether it did answer */
+  answer: (op: number, socket: WebSocket, connection: number) => boolean = () => false;
+  #live: { readonly socket: WebSocket; readonly send: (frame: Sent) => void } | undefined;
+
+  private constructor(server: WebSocketServer, compressed: boolean) {
+    this.#server = server;
+    this.resumeUrl = this.url;
+    server.on('connection', (socket) => this.#connected(socket, compressed));
+  }
+
+  static async start(compressed = false): Promise<HostileGateway> {
+    const server = new WebSocketServer({ host: '127.0.0.1', port: 0 });
+    await new Promise<void>((resolve) => void server.once('listening', resolve));
+    onTestFinished(() => {
+      for (const socket of server.clients) socket.terminate();
+      server.close();
+    });
+    return new HostileGateway(server, compressed);
+  }
+
+  get url(): string {
+    return `ws://127.0.0.1:${(this.#server.address() as AddressInfo).port}`;
+  }
+
+  get live(): WebSocket | undefined {
+    return this.#live?.socket;
+  }
+
+  count(op: number): number {
+    return this.received.filter((each) => each.op === op).length;
+  }
+
+  dispatch(t = 'GUILD_MEMBER_ADD', d: unknown = { guild_id: '1', user: { id: String(this.events.length) } }): void {
+    this.events.push({ t, d });
+    this.#live?.send({ op: 0, t, s: this.events.length, d });
+  }
+
+  #connected(socket: WebSocket, compressed: boolean): void {
+    const connection = this.connections.push(socket);
+    const transport = compressed ? zlibStreamTransport(socket) : undefined;
+    socket.on('error', () => undefined);
+    socket.on('close', () => transport?.destroy());
+    const write = (each: unknown) => {
+      if (socket.readyState !== socket.OPEN) return;
+      if (Buffer.isBuffer(each)) socket.send(each);
+      else (transport ?? socket).send(typeof each === 'string' ? each : JSON.stringify(each));
+    };
+    const send = (frame: Sent) => {
+      const instead = this.instead(frame, connection);
+      for (const each of Array.isArray(instead) ? instead : instead === undefined ? [] : [instead]) write(each);
+    };
+    socket.on('message', (data) => {
+      const { op, d } = JSON.parse(String(data)) as { op: number; d: { seq?: number } };
+      this.received.push({ op, d, connection });
+      if ((op === 2 || op === 6) && this.answer(op, socket, connection)) return;
+      if (op === 1) send({ op: 11 });
+      if (op === 2) {
+        this.sessions += 1;
+        this.events = [
+          { t: 'READY', d: { session_id: `s${this.sessions}`, resume_gateway_url: this.resumeUrl, guilds: [] } },
+        ];
+        this.#live = { socket, send };
+        send({ op: 0, s: 1, ...this.events[0] } as Sent);
+      }
+      if (op === 6) {
+        this.#live = { socket, send };
+        // A stored session, of which only its sequence is known.
+        while (this.events.length < (d.seq ?? 0)) this.events.push({ t: 'TYPING_START', d: {} });
+        this.events.push({ t: 'RESUMED', d: {} });
+        for (const [index, event] of this.events.entries())
+          if (index >= (d.seq ?? 0)) send({ op: 0, s: index + 1, ...event });
+      }
+    });
+    send({ op: 10, d: { heartbeat_interval: 1_000 } });
+  }
+}
+
+interface ClientOptions {
+  readonly session?: Partial<ResumeState>;
+  readonly compression?: 'none' | 'zlib-stream';
+  readonly apiUrl?: string;
+  /** Confirms are held back. */
+  readonly holds?: boolean;
+}
+
+/** The shard with its session, and what it publishes. */
+export function startClient(
+  url: string,
+  { session, compression = 'none', apiUrl = `${url.replace('ws', 'http')}/api`, holds = false }: ClientOptions = {},
+) {
+  const lines = logLines();
+  const published: Message[] = [];
+  const counted: Partial<Record<CounterName, number>> = {};
+  const metrics = {
+    add: (name: CounterName, by = 1) => {
+      counted[name] = (counted[name] ?? 0) + by;
+    },
+    observe: () => undefined,
+  };
+  const publisher = {
+    outbox: { count: 0, bytes: 0 },
+    flowing: true,
+    dropOutbox: () => 0,
+    publish: (message: Message, settled: () => void) => {
+      published.push(message);
+      if (!holds) settled();
+    },
+  };
+  const session_start_limit = { total: 1_000, remaining: 1_000, reset_after: 0, max_concurrency: 1 };
+  const answer = { url, shards: 1, session_start_limit };
+  const information = {
+    latest: answer,
+    fetch: async () => answer,
+    identified: () => undefined,
+  } as unknown as GatewayInformation;
+  let read = false;
+  const refresh = async () => {
+    const changed = !read;
+    read = true;
+    return changed;
+  };
+  const gaps = new GapReporter(publisher as never, metrics as never, lines.log);
+  const ingestor = new Ingestor({
+    publisher: publisher as never,
+    gaps,
+    token: new BotToken({ from: 'here', read: async () => 'THE-TOKEN', refresh }, lines.log),
+    information,
+    gate: new IdentifyGate(information, { acquire: async () => () => undefined }, lines.log),
+    bounds: { maxEvents: 1_000, maxBytes: 1_000_000 },
+    onSessionStarted: () => undefined,
+    metrics: metrics as never,
+    permission: async () => undefined,
+    ...{ intents: 0, compression, apiUrl, log: lines.log },
+  });
+  const now = Date.now();
+  const state = { sessionId: 's0', resumeUrl: url, sequence: 1, shardCount: 1, startedAt: now, ...session };
+  ingestor.own({
+    shardIds: [0],
+    shardCount: 1,
+    sessions: new Map(session === undefined ? [] : [[0, state]]),
+    storedAt: now,
+    takenOverAt: now,
+  });
+  onTestFinished(() => ingestor.stopReceiving());
+  const [member] = ingestor.members;
+  if (member === undefined) throw new Error('there is no shard');
+  return {
+    ...{ ingestor, ...member, lines, published, counted, gaps },
+    /** Of the events of a session, in the order of publishing. */
+    sequences: (id?: string) =>
+      published
+        .filter(({ type, headers }) => type !== 'gateway.gap' && (id === undefined || headers['x-session'] === id))
+        .map(({ headers }) => headers['x-sequence']),
+    reported: () =>
+      published.flatMap(({ type, body }) =>
+        type === 'gateway.gap'
+          ? [(JSON.parse(String(body)) as { data: { reason: string; sessionId: string } }).data]
+          : [],
+      ),
+    ends: () => lines.lines.filter(({ msg }) => msg === 'the gateway connection ended'),
+  };
+}

@@ -1,0 +1,549 @@
+// A gateway that answers what Discord never should, over real sockets: nothing that it sends ends the process or takes an
+// event, and none of it is passed over in silence.
+
+import { Buffer } from 'node:buffer';
+import { createServer } from 'node:net';
+import { setTimeout as sleep } from 'node:timers/promises';
+import { gzipSync } from 'node:zlib';
+import { afterEach, beforeEach, describe, expect, it, onTestFinished, vi } from 'vitest';
+import { eventually } from '../../support/log-lines.ts';
+import { HostileGateway, type Sent, startClient } from './hostile-gateway.ts';
+
+vi.setConfig({ testTimeout: 60_000 });
+
+/** What the process would end with. */
+let unowned: unknown[] = [];
+const keep = (error: unknown) => void unowned.push(error);
+beforeEach(() => {
+  unowned = [];
+  process.on('unhandledRejection', keep);
+  process.on('uncaughtException', keep);
+});
+afterEach(async () => {
+  await sleep(20);
+  process.off('unhandledRejection', keep);
+  process.off('uncaughtException', keep);
+  expect(unowned).toEqual([]);
+});
+
+const HOSTILE = [
+  ...[null, 'text', 5, true, [], {}, { a: [[{}]] }].map((d) => JSON.stringify(d)),
+  ...['', ' ', '<html><title>520</title>', '\uFEFF{"op":11}', '{"op":0', '[]', '{"op":-1}', '{"op":null}', '{}'],
+  ...[undefined, null, 'x', 0, 499, 1.5, 1e9, [], {}].map((heartbeat_interval) =>
+    JSON.stringify({ op: 10, d: { heartbeat_interval } }),
+  ),
+  ...[undefined, null, 'x', 5, [], {}].map((d) => JSON.stringify({ op: 9, d })),
+  ...[undefined, null, 'x', 5, [], {}, { session_id: '' }, { session_id: 5 }].map((d) =>
+    JSON.stringify({ op: 0, t: 'READY', s: 1, d }),
+  ),
+  ...[undefined, null, 'x', 0, -1, 1.5, [], {}, 2 ** 60, 200_000].map((s) =>
+    JSON.stringify({ op: 0, t: 'GUILD_MEMBER_ADD', s, d: {} }),
+  ),
+  ...[undefined, null, '', 5, [], {}].map((t) => JSON.stringify({ op: 0, t, s: 3, d: {} })),
+  JSON.stringify({ op: 0, t: 'GUILD_MEMBER_ADD', s: 3, d: 'text' }),
+  Buffer.from([1, 2, 3]),
+  gzipSync('{"op":11}'),
+];
+
+describe.each(['none', 'zlib-stream'] as const)('with compression %s', (compression) => {
+  it('hostile frames end that connection only, and nothing is lost or repeated', async () => {
+    await Promise.all(
+      HOSTILE.map(async (frame) => {
+        const gateway = await HostileGateway.start(compression === 'zlib-stream');
+        gateway.instead = (each, connection) => (each.t === 'RESUMED' && connection === 1 ? [each, frame] : each);
+        gateway.events = [
+          { t: 'READY', d: {} },
+          { t: 'GUILD_MEMBER_ADD', d: { guild_id: '1', user: { id: '2' } } },
+        ];
+        const client = startClient(gateway.url, { session: {}, compression });
+        await eventually('it is ready again', () => gateway.connections.length === 2 && client.shard.connected);
+        gateway.dispatch();
+        await eventually('the last event', () => client.sequences().length >= 2);
+        expect(client.ends()).toMatchObject([
+          { verdict: 'malformed', reason: expect.stringMatching(/^malformed frame: /) },
+        ]);
+        expect([client.counted.invalidFrames, client.sequences('s0')]).toEqual([1, [2, 5]]);
+        expect([gateway.count(2), client.reported()]).toEqual([0, []]);
+        await client.ingestor.stopReceiving();
+      }),
+    );
+  });
+});
+
+it.each<[string, unknown]>([
+  ['HELLO without d', { op: 10, d: null }],
+  ['HELLO that asks for 65 beats in 5 s', { op: 10, d: { heartbeat_interval: 0 } }],
+  ['an HTML page', '<html>'],
+  ['op 9 without d', { op: 9, d: null }],
+  ['a dispatch before READY', { op: 0, t: 'GUILD_MEMBER_ADD', s: 1, d: {} }],
+  ['RESUMED before RESUME', { op: 0, t: 'RESUMED', s: 1, d: {} }],
+])('%s instead of HELLO: resumed with backoff', async (_, first) => {
+  const gateway = await HostileGateway.start();
+  gateway.instead = (frame, connection) => (connection === 1 && frame.op === 10 ? first : frame);
+  const client = startClient(gateway.url, { session: {} });
+  await eventually('RESUMED', () => client.shard.connected);
+  expect(client.ends().map(({ verdict }) => verdict)).toEqual(['malformed']);
+  expect(gateway.count(1)).toBeLessThan(3);
+});
+
+it('a second HELLO ends the connection, and its heartbeats', async () => {
+  const gateway = await HostileGateway.start();
+  gateway.instead = (frame, connection) =>
+    connection === 1 && frame.op === 10 ? [{ op: 10, d: { heartbeat_interval: 500 } }, frame] : frame;
+  const client = startClient(gateway.url, { session: {} });
+  await eventually('RESUMED', () => client.shard.connected);
+  expect(client.ends()).toMatchObject([{ verdict: 'malformed', reason: 'malformed frame: HELLO came twice' }]);
+  await sleep(1_200);
+  expect(gateway.received.filter(({ op, connection }) => op === 1 && connection === 1)).toEqual([]);
+});
+
+it('a connection that ends right behind HELLO leaves no timer of its heartbeats', async () => {
+  const timers = () => process.getActiveResourcesInfo().filter((each) => each === 'Timeout').length;
+  const gateway = await HostileGateway.start();
+  gateway.instead = (frame, connection) => {
+    if (frame.op !== 10 || connection > 3) return frame;
+    return [{ op: 10, d: { heartbeat_interval: 300_000 } }, { op: 7 }];
+  };
+  const before = timers();
+  const client = startClient(gateway.url, { session: {} });
+  await eventually('RESUMED', () => client.shard.connected);
+  expect(client.ends()).toHaveLength(3);
+  await client.ingestor.stopReceiving();
+  await eventually('none is left', () => timers() <= before, 3_000);
+});
+
+it('five malformed answers in a row are a refusal, and the next loses the session: one gap, one IDENTIFY', async () => {
+  const gateway = await HostileGateway.start();
+  gateway.instead = (frame) => (frame.t === 'RESUMED' ? '<html>' : frame);
+  const client = startClient(gateway.url, { session: { sequence: 7 } });
+  await eventually('a new session', () => client.shard.connected, 50_000);
+  expect(client.ends().map(({ verdict }) => verdict)).toEqual(Array(6).fill('malformed'));
+  expect(client.counted).toMatchObject({ invalidFrames: 6, gatewayGaps: 1, resumes: 6, identifies: 1 });
+  expect(client.reported()).toMatchObject([
+    { sessionId: 's0', reason: 'malformed frame: expected JSON, got 6 characters that are none' },
+  ]);
+});
+
+describe('a frame that is too large', () => {
+  it.each<[string, (gateway: HostileGateway) => void]>([
+    ['text of 99 MB', ({ live }) => live?.send(`"${'x'.repeat(99_000_000)}"`)],
+    [
+      'a fragment of it',
+      ({ live }) => {
+        for (const fin of [false, true]) live?.send('x'.repeat(9_000_000), { fin });
+      },
+    ],
+  ])('%s ends that connection only, in bounded memory', async (_, send) => {
+    const gateway = await HostileGateway.start();
+    const client = startClient(gateway.url, { session: {} });
+    await eventually('RESUMED', () => client.shard.connected);
+    send(gateway);
+    await eventually('the end', () => client.ends().length === 1);
+    await eventually('RESUMED again', () => client.shard.connected && gateway.connections.length === 2);
+    expect(client.ends()).toMatchObject([
+      { verdict: 'malformed', reason: expect.stringMatching(/Max payload size exceeded/) },
+    ]);
+  });
+});
+
+describe('op 9 that says resumable', () => {
+  it('is never a refusal: each is answered after at least a second, and later each time', async () => {
+    const gateway = await HostileGateway.start();
+    let left = 3;
+    const at: number[] = [];
+    gateway.answer = (op, socket) => {
+      if (op !== 6) return false;
+      at.push(performance.now());
+      if (left === 0) return false;
+      left -= 1;
+      socket.send('{"op":9,"d":true}');
+      return true;
+    };
+    const client = startClient(gateway.url, { session: { sequence: 3 } });
+    await eventually('RESUMED', () => client.shard.connected, 55_000);
+    const pauses = at.slice(1).map((time, index) => time - (at[index] ?? 0));
+    for (const pause of pauses) expect(pause).toBeGreaterThan(990);
+    expect(pauses[2]).toBeGreaterThan(1_900);
+    expect(
+      gateway.received.filter(({ op }) => op === 6).map(({ d }) => (d as { session_id: string }).session_id),
+    ).toEqual(Array(4).fill('s0'));
+    expect([client.counted.gatewayGaps, gateway.count(2)]).toEqual([undefined, 0]);
+  });
+
+  it('with 4008 from then on keeps the session too', async () => {
+    const gateway = await HostileGateway.start();
+    let left = 3;
+    gateway.answer = (op, socket) => {
+      if (op !== 6 || left === 0) return false;
+      left -= 1;
+      socket.close(4008);
+      return true;
+    };
+    const client = startClient(gateway.url, { session: {} });
+    await eventually('RESUMED', () => client.shard.connected, 55_000);
+    expect([client.ends().map(({ verdict }) => verdict), gateway.count(2)]).toEqual([Array(3).fill('not now'), 0]);
+  });
+});
+
+describe('heartbeats', () => {
+  it('op 1 shortly before the regular beat is no zombie', async () => {
+    const gateway = await HostileGateway.start();
+    const client = startClient(gateway.url, { session: {} });
+    await eventually('RESUMED', () => client.shard.connected);
+    // The acknowledgement of what was asked for comes 600 ms late.
+    let asked = false;
+    gateway.instead = (frame) => {
+      if (frame.op === 11 && asked) {
+        asked = false;
+        setTimeout(() => gateway.live?.send(JSON.stringify(frame)), 600);
+        return undefined;
+      }
+      return frame;
+    };
+    for (let round = 0; round < 5; round += 1) {
+      const beats = gateway.count(1);
+      await eventually('a regular beat', () => gateway.count(1) > beats);
+      await sleep(850);
+      asked = true;
+      gateway.live?.send('{"op":1}');
+      await sleep(100);
+    }
+    expect(client.ends()).toEqual([]);
+  });
+
+  it('that are not acknowledged for an interval are one', async () => {
+    const gateway = await HostileGateway.start();
+    gateway.instead = (frame, connection) => (frame.op === 11 && connection === 1 ? undefined : frame);
+    const client = startClient(gateway.url, { session: {} });
+    await eventually('the end', () => client.ends().length === 1);
+    expect(client.ends()).toMatchObject([
+      { verdict: 'resume', reason: 'no heartbeat was acknowledged for an interval' },
+    ]);
+    expect(gateway.received.filter(({ op, connection }) => op === 1 && connection === 1)).toHaveLength(1);
+    await eventually('RESUMED', () => client.shard.connected);
+  });
+
+  it('that Discord asks for without end are sent once a second', async () => {
+    const gateway = await HostileGateway.start();
+    const client = startClient(gateway.url, { session: {} });
+    await eventually('RESUMED', () => client.shard.connected);
+    for (let round = 0; round < 20; round += 1) {
+      for (let each = 0; each < 500; each += 1) gateway.live?.send('{"op":1}');
+      await sleep(100);
+    }
+    expect(gateway.count(1)).toBeLessThanOrEqual(7);
+    expect(gateway.count(1)).toBeGreaterThanOrEqual(3);
+    expect(client.ends()).toEqual([]);
+  });
+
+  it('that were not sent and are acknowledged say nothing of the latency', async () => {
+    const gateway = await HostileGateway.start();
+    gateway.instead = (frame) => (frame.op === 10 ? { op: 10, d: { heartbeat_interval: 300_000 } } : frame);
+    const client = startClient(gateway.url, { session: {} });
+    await eventually('RESUMED', () => client.shard.connected);
+    gateway.live?.send('{"op":11}');
+    gateway.dispatch();
+    await eventually('what came after it', () => client.sequences().length > 0);
+    expect(client.shard.latencyMs).toBeUndefined();
+  });
+});
+
+describe('sequences', () => {
+  const until = (sequence: number, client: ReturnType<typeof startClient>) =>
+    eventually(`sequence ${sequence}`, () => client.sequences().includes(sequence));
+
+  it('a frame that is dropped once comes with one RESUME: nothing lost, nothing repeated', async () => {
+    const gateway = await HostileGateway.start();
+    gateway.instead = (frame, connection) => (connection === 1 && (frame.s === 4 || frame.s === 5) ? undefined : frame);
+    const client = startClient(gateway.url);
+    await eventually('READY', () => client.shard.connected);
+    for (let each = 2; each <= 8; each += 1) gateway.dispatch();
+    await until(8, client);
+    await eventually('RESUMED', () => client.shard.connected);
+    gateway.dispatch();
+    await until(10, client);
+    // 9 is RESUMED.
+    expect(client.sequences()).toEqual([2, 3, 4, 5, 6, 7, 8, 10]);
+    expect(client.counted).toMatchObject({ resumes: 1, sequenceHoles: 1 });
+    expect([client.reported(), client.counted.gatewayGaps]).toEqual([[], undefined]);
+    expect(gateway.received.find(({ op }) => op === 6)?.d).toMatchObject({ seq: 3 });
+    expect(client.lines.lines.filter(({ msg }) => msg === 'sequences are missing')).toMatchObject([
+      { first: 4, last: 5, outcome: 'resume' },
+    ]);
+  });
+
+  it('a frame that never comes is reported, and the flow goes on; the next hole within ten minutes makes no RESUME', async () => {
+    const gateway = await HostileGateway.start();
+    const missing = [4, 5, 12];
+    gateway.instead = (frame) => (missing.includes(frame.s ?? 0) ? undefined : frame);
+    const client = startClient(gateway.url);
+    await eventually('READY', () => client.shard.connected);
+    for (let each = 2; each <= 6; each += 1) gateway.dispatch();
+    await until(6, client);
+    await eventually('RESUMED', () => client.shard.connected);
+    for (let each = 8; each <= 14; each += 1) gateway.dispatch();
+    await until(14, client);
+    expect(client.sequences()).toEqual([2, 3, 6, 8, 9, 10, 11, 13, 14]);
+    expect(client.reported()).toMatchObject([
+      { sessionId: 's1', lastSequence: 3, reason: 'sequences 4 to 5 did not come' },
+      { sessionId: 's1', lastSequence: 11, reason: 'sequences 12 to 12 did not come' },
+    ]);
+    expect(client.counted).toMatchObject({ resumes: 1, sequenceHoles: 3 });
+    expect([client.counted.gatewayGaps, client.counted.gapsInHandOver]).toEqual([undefined, undefined]);
+  });
+
+  it('two frames that are swapped are both published, also without a RESUME', async () => {
+    const gateway = await HostileGateway.start();
+    let held: Sent | undefined;
+    gateway.instead = (frame) => {
+      if (frame.s !== undefined && frame.s % 5 === 4) {
+        held = frame;
+        return undefined;
+      }
+      const both = held === undefined ? frame : [frame, held];
+      held = undefined;
+      return both;
+    };
+    const client = startClient(gateway.url);
+    await eventually('READY', () => client.shard.connected);
+    for (let each = 2; each <= 21; each += 1) gateway.dispatch();
+    const all = () => new Set(client.sequences()).size;
+    await eventually('all but READY and RESUMED', () => all() >= 19 && client.shard.connected);
+    expect(client.sequences().length).toBe(all());
+    expect(client.counted.resumes).toBe(1);
+  });
+
+  it('a frame that comes twice is dropped and logged; its sequence with something else is malformed', async () => {
+    const gateway = await HostileGateway.start();
+    gateway.instead = (frame, connection) => {
+      if (frame.s === 3) return [frame, frame];
+      return frame.s === 5 && connection === 1 ? [frame, { ...frame, d: {} }] : frame;
+    };
+    const client = startClient(gateway.url);
+    await eventually('READY', () => client.shard.connected);
+    for (let each = 2; each <= 6; each += 1) gateway.dispatch();
+    await until(6, client);
+    await eventually('RESUMED', () => client.shard.connected);
+    expect(client.sequences()).toEqual([2, 3, 4, 5, 6]);
+    expect(client.lines.lines.filter(({ msg }) => msg === 'dropped a frame that came twice')).toMatchObject([
+      { sequence: 3 },
+    ]);
+    expect(client.ends()).toMatchObject([
+      { verdict: 'malformed', reason: 'malformed frame: expected sequence 6, got 5 again' },
+    ]);
+  });
+
+  it.each([0, -1, 1.5, 'x', null, 500_000])('s %j once is a malformed frame, and nothing is lost by it', async (s) => {
+    const gateway = await HostileGateway.start();
+    gateway.instead = (frame, connection) => (frame.s === 4 && connection === 1 ? { ...frame, s } : frame);
+    const client = startClient(gateway.url);
+    await eventually('READY', () => client.shard.connected);
+    for (let each = 2; each <= 6; each += 1) gateway.dispatch();
+    await until(6, client);
+    expect(client.sequences()).toEqual([2, 3, 4, 5, 6]);
+    expect(client.ends().map(({ verdict }) => verdict)).toEqual(['malformed']);
+  });
+
+  it('what is not confirmed is neither lost nor repeated when a hole makes a RESUME', async () => {
+    const gateway = await HostileGateway.start();
+    gateway.instead = (frame, connection) => (connection === 1 && frame.s === 4 ? undefined : frame);
+    const client = startClient(gateway.url, { holds: true });
+    await eventually('READY', () => client.shard.connected);
+    for (let each = 2; each <= 6; each += 1) gateway.dispatch();
+    await until(6, client);
+    expect(client.sequences()).toEqual([2, 3, 4, 5, 6]);
+    expect(client.counted.eventsReplayed).toBe(2);
+  });
+});
+
+describe('READY without an address that can be used', () => {
+  it.each<[unknown]>([
+    ...[
+      undefined,
+      null,
+      '',
+      5,
+      [],
+      {},
+      'gateway.discord.gg',
+      'wss://',
+      'wss://gateway.discord.gg/#x',
+      'ws://gateway.discord.gg',
+    ].map((each): [unknown] => [each]),
+    ['wss://thief.example'],
+    ['wss://user:password@gateway.discord.gg'],
+    ['x'.repeat(10_000)],
+  ])('%j: the general address stands in', async (address) => {
+    const gateway = await HostileGateway.start();
+    gateway.resumeUrl = address;
+    const client = startClient(gateway.url);
+    await eventually('READY', () => client.shard.connected);
+    expect(client.ingestor.sessions['0']?.resumeUrl).toBe(gateway.url);
+    expect(client.counted.addressesRefused).toBe(1);
+    gateway.live?.close(4000);
+    await eventually('RESUMED', () => client.counted.resumes === 1 && client.shard.connected);
+    expect(gateway.connections).toHaveLength(2);
+    const refused = client.lines.lines.filter(({ msg }) => /not sent to this address/.test(msg));
+    expect(refused).toMatchObject([{ level: 'error', from: 'READY' }]);
+    expect(JSON.stringify(refused).length).toBeLessThan(500);
+  });
+});
+
+it.each([undefined, '', 'no address', 'wss://thief.example', 'wss://gateway.discord.gg/#x'])(
+  'a stored session whose address is %j is resumed at the general one, and never there',
+  async (resumeUrl) => {
+    const gateway = await HostileGateway.start();
+    const client = startClient(gateway.url, { session: { resumeUrl: resumeUrl as string, sequence: 5 } });
+    await eventually('RESUMED', () => client.shard.connected);
+    expect(gateway.received.find(({ op }) => op === 6)?.d).toMatchObject({ session_id: 's0', seq: 5 });
+    expect(client.counted).toMatchObject({ addressesRefused: 1 });
+  },
+);
+
+it('a record that names another server on loopback does not get the token when the API is elsewhere', async () => {
+  const thief = await HostileGateway.start();
+  const gateway = await HostileGateway.start();
+  const client = startClient(gateway.url, { session: { resumeUrl: thief.url.replace('127.0.0.1', 'localhost') } });
+  await eventually('RESUMED', () => client.shard.connected);
+  expect(thief.connections).toEqual([]);
+});
+
+describe('the cause of a failed connection', () => {
+  async function upgradeWith(answer: string) {
+    const server = createServer((socket) => {
+      socket.on('error', () => undefined);
+      socket.once('data', () => socket.end(answer));
+    });
+    await new Promise<void>((resolve) => server.listen(0, '127.0.0.1', resolve));
+    onTestFinished(() => void server.close());
+    return `ws://127.0.0.1:${(server.address() as { port: number }).port}`;
+  }
+
+  it.each<[string, () => Promise<string>, RegExp]>([
+    ['refused', async () => 'ws://127.0.0.1:1', /ECONNREFUSED/],
+    ['DNS', async () => 'ws://gateway.invalid', /ENOTFOUND|EAI_AGAIN/],
+    ['403', () => upgradeWith('HTTP/1.1 403 Forbidden\r\nconnection: close\r\n\r\n'), /403/],
+    ['429', () => upgradeWith('HTTP/1.1 429 Too Many Requests\r\nconnection: close\r\n\r\n'), /429/],
+    [
+      '520',
+      () => upgradeWith('HTTP/1.1 520 Unknown\r\ncontent-type: text/html\r\nconnection: close\r\n\r\n<html>'),
+      /520/,
+    ],
+    ['no HTTP', () => upgradeWith('SSH-2.0-x\r\n'), /Parse Error|HPE_/],
+    [
+      'TLS',
+      async () => `wss://127.0.0.1:${new URL(await upgradeWith('HTTP/1.1 400 Bad Request\r\n\r\n')).port}`,
+      /SSL|EPROTO/,
+    ],
+    ['closed', () => upgradeWith(''), /socket hang up/],
+  ])('%s is in the log line, and after two in a row in the problem', async (_, address, cause) => {
+    const url = await address();
+    const client = startClient(url, {
+      session: {},
+      apiUrl: `${url.replace('ws', 'http')}/api`,
+    });
+    await eventually('one end', () => client.ends().length === 1);
+    expect(client.shard.problem).toBeUndefined();
+    await eventually('two ends', () => client.ends().length === 2);
+    for (const end of client.ends())
+      expect(end).toMatchObject({ verdict: 'unreachable', reason: expect.stringMatching(cause) });
+    expect(client.shard.problem).toMatch(cause);
+    expect(client.shard.problem).toMatch(/2 connections in a row ended/);
+  });
+});
+
+it('a problem is over with the next RESUMED, and a single end is none', async () => {
+  const gateway = await HostileGateway.start();
+  gateway.answer = (op, socket, connection) => {
+    if (op === 6 && connection <= 2) socket.close(4000);
+    return connection <= 2;
+  };
+  const client = startClient(gateway.url, { session: {} });
+  await eventually('a problem', () => client.shard.problem);
+  expect(client.shard.problem).toBe('close code 4000: 2 connections in a row ended; it is retried');
+  await eventually('RESUMED', () => client.shard.connected);
+  expect(client.shard.problem).toBeUndefined();
+  gateway.live?.close(4000);
+  await eventually('a third end', () => client.ends().length === 3);
+  expect(client.shard.problem).toBeUndefined();
+});
+
+describe('a dispatch that cannot be made a message', () => {
+  it.each<[string, string, string]>([
+    [
+      'nested 100,000 levels deep',
+      'GUILD_MEMBER_ADD',
+      `{"guild_id":"1","user":{"id":"2"},"x":${'['.repeat(100_000)}${']'.repeat(100_000)}}`,
+    ],
+    [
+      'a message nested as deep',
+      'MESSAGE_CREATE',
+      `{"id":"1","guild_id":"1","author":{"id":"2"},"embeds":${'['.repeat(100_000)}${']'.repeat(100_000)}}`,
+    ],
+  ])('%s is counted and logged, its sequence is settled, and the next one comes', async (_, t, d) => {
+    const gateway = await HostileGateway.start();
+    gateway.instead = (frame) => (frame.s === 2 ? `{"op":0,"t":"${t}","s":2,"d":${d}}` : frame);
+    const client = startClient(gateway.url);
+    await eventually('READY', () => client.shard.connected);
+    gateway.dispatch();
+    gateway.dispatch();
+    await eventually('the next', () => client.sequences().includes(3));
+    expect(client.counted.eventsUnknown ?? 0).toBeLessThanOrEqual(1);
+    expect(client.ingestor.sessions['0']?.sequence).toBe(3);
+    expect(client.ends()).toEqual([]);
+  });
+
+  it('an error of the publisher costs that dispatch only', async () => {
+    const gateway = await HostileGateway.start();
+    const client = startClient(gateway.url);
+    await eventually('READY', () => client.shard.connected);
+    const push = client.published.push.bind(client.published);
+    client.published.push = (message) => {
+      if (message.headers['x-sequence'] === 2) throw new TypeError('SECRET');
+      return push(message);
+    };
+    gateway.dispatch();
+    gateway.dispatch();
+    await eventually('the next', () => client.sequences().includes(3));
+    expect([client.counted.eventsUnknown, client.ingestor.sessions['0']?.sequence, client.ends()]).toEqual([1, 3, []]);
+    expect(client.lines.text).not.toContain('SECRET');
+  });
+
+  it('unknown types are told apart by their first 100 characters', async () => {
+    const gateway = await HostileGateway.start();
+    const client = startClient(gateway.url);
+    await eventually('READY', () => client.shard.connected);
+    for (const end of ['a', 'b']) gateway.dispatch(`${'T'.repeat(99)}${end}`, {});
+    for (const end of ['a', 'b']) gateway.dispatch(`${'U'.repeat(100)}${end}`, {});
+    await eventually('all', () => client.counted.eventsUnknown === 4);
+    expect(client.lines.lines.filter(({ msg }) => /cannot read/.test(msg))).toHaveLength(3);
+  });
+
+  it('20,000 unknown types and names of a megabyte are logged within bounds', async () => {
+    const gateway = await HostileGateway.start();
+    const client = startClient(gateway.url);
+    await eventually('READY', () => client.shard.connected);
+    for (let each = 0; each < 20_000; each += 1)
+      gateway.dispatch(each < 3 ? `${each}${'T'.repeat(1_000_000)}` : `T${each}`, {});
+    await eventually('all', () => client.counted.eventsUnknown === 20_000);
+    const warned = client.lines.lines.filter(({ msg }) => /cannot read/.test(msg));
+    expect(warned).toHaveLength(1_000);
+    expect(Math.max(...warned.map((line) => JSON.stringify(line).length))).toBeLessThan(1_000);
+    expect(client.ends()).toEqual([]);
+  });
+});
+
+it('READY in place of RESUMED begins a session, and reports the other', async () => {
+  const gateway = await HostileGateway.start();
+  gateway.answer = (op, socket) => {
+    if (op !== 6) return false;
+    socket.send(
+      JSON.stringify({ op: 0, t: 'READY', s: 1, d: { session_id: 'other', resume_gateway_url: gateway.url } }),
+    );
+    return true;
+  };
+  const client = startClient(gateway.url, { session: { sequence: 9 } });
+  await eventually('READY', () => client.shard.connected);
+  expect(client.reported()).toMatchObject([{ sessionId: 's0', lastSequence: 9 }]);
+  expect(client.ingestor.sessions['0']).toMatchObject({ sessionId: 'other', sequence: 1 });
+});

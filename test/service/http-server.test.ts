@@ -1,0 +1,246 @@
+// Clients that are not honest, over raw sockets: whatever they send, keep open or do not read, the server's memory and
+// connections are bounded, nothing ends, and the next honest client has its answer.
+
+import { once } from 'node:events';
+import { createServer } from 'node:http';
+import { type AddressInfo, connect, Socket } from 'node:net';
+import { hostname } from 'node:os';
+import { setTimeout as sleep } from 'node:timers/promises';
+import fc from 'fast-check';
+import { afterEach, beforeEach, describe, expect, it } from 'vitest';
+import { PATHS } from '../../service/contract/names.ts';
+import { listen } from '../../service/http-server.ts';
+import { Pace } from '../../service/pace.ts';
+import { guarded } from '../../service/request-guard.ts';
+import { HEALTHY } from '../support/health-snapshot.ts';
+import { eventually, logLines } from '../support/log-lines.ts';
+
+const lines = logLines();
+const sockets: Socket[] = [];
+let collected: number;
+let server: Awaited<ReturnType<typeof listen>>;
+
+beforeEach(async () => {
+  collected = 0;
+  const text = async () => {
+    collected += 1;
+    return `scrape ${collected}\n`;
+  };
+  const sources = { lastTurnAt: Date.now, snapshot: () => HEALTHY, metrics: { contentType: 'text/plain', text } };
+  server = await listen({ port: 0, host: '127.0.0.1' }, sources, lines.log);
+});
+afterEach(async () => {
+  for (const socket of sockets.splice(0)) socket.destroy();
+  await server.close();
+  expect(lines.lines).toEqual([]);
+});
+
+async function open(port = server.port): Promise<Socket> {
+  const socket = connect(port, '127.0.0.1');
+  socket.on('error', () => undefined);
+  sockets.push(socket);
+  await once(socket, 'connect');
+  return socket;
+}
+
+/** Everything that is answered to these bytes, until the server closes. */
+async function answerTo(bytes: string | Buffer, port = server.port): Promise<string> {
+  const socket = await open(port);
+  let answer = '';
+  socket.on('data', (chunk) => {
+    answer += chunk.toString('latin1');
+  });
+  socket.write(bytes);
+  await new Promise((resolve) => socket.once('close', resolve));
+  return answer;
+}
+
+const statusOf = (answer: string): number => Number(/^HTTP\/1\.1 ([2-5]\d\d) /m.exec(answer)?.[1] ?? 0);
+const get = (path: string, host = 'localhost') => `GET ${path} HTTP/1.1\r\nHost: ${host}\r\n\r\n`;
+const live = async () => statusOf(await answerTo(get(PATHS.live)));
+
+describe('a connection carries one request', () => {
+  it('of ten thousand that are pipelined the first is answered, and the connection is closed', async () => {
+    const answer = await answerTo(get(PATHS.metrics).repeat(10_000));
+    // None, where the reset of the connection overtakes it.
+    expect(answer.split('HTTP/1.1').length - 1).toBeLessThanOrEqual(1);
+    expect(collected).toBe(1);
+  });
+
+  it.each<[string, number, string | Buffer]>([
+    ['HTTP/1.0, without a host', 200, 'GET /live HTTP/1.0\r\n\r\n'],
+    ['HTTP/1.0 that asks to keep the connection', 200, 'GET /live HTTP/1.0\r\nConnection: keep-alive\r\n\r\n'],
+    ['empty lines before it', 200, `\r\n\r\n\n${get(PATHS.live)}`],
+    ['HTTP/1.1 without a host', 400, 'GET /live HTTP/1.1\r\n\r\n'],
+    [
+      'a body that is announced and does not come',
+      404,
+      'POST /live HTTP/1.1\r\nHost: x\r\nContent-Length: 1000000\r\n\r\n',
+    ],
+    ['a body of a GET', 200, `GET /live HTTP/1.1\r\nHost: x\r\nContent-Length: 9\r\n\r\n${'x'.repeat(9)}`],
+    [
+      'chunks without an end',
+      404,
+      `POST / HTTP/1.1\r\nHost: x\r\nTransfer-Encoding: chunked\r\n\r\n${'5\r\nhello\r\n'.repeat(9_999)}`,
+    ],
+    ['a length that is none', 400, 'POST / HTTP/1.1\r\nHost: x\r\nContent-Length: -1\r\n\r\n'],
+    ['two lengths', 400, 'POST / HTTP/1.1\r\nHost: x\r\nContent-Length: 1\r\nContent-Length: 2\r\n\r\n'],
+    ['an upgrade', 200, 'GET /live HTTP/1.1\r\nHost: x\r\nConnection: Upgrade\r\nUpgrade: websocket\r\n\r\n'],
+    ['an expectation', 200, 'GET /live HTTP/1.1\r\nHost: x\r\nExpect: 100-continue\r\n\r\n'],
+    ['a proxy request', 0, 'CONNECT discord.com:443 HTTP/1.1\r\nHost: discord.com\r\n\r\n'],
+    ['a method that there is not', 400, 'STEAL /live HTTP/1.1\r\nHost: x\r\n\r\n'],
+    ['OPTIONS *', 404, 'OPTIONS * HTTP/1.1\r\nHost: x\r\n\r\n'],
+    ['the address of a proxy', 404, 'GET http://evil.example/live HTTP/1.1\r\nHost: x\r\n\r\n'],
+    ['no request', 400, '\0\0\0\r\n\r\n'],
+    ['a header without a name', 400, 'GET /live HTTP/1.1\r\n: x\r\n\r\n'],
+    ['a header over two lines', 400, 'GET /live HTTP/1.1\r\nHost:\n\0x\r\n\r\n'],
+    ['a large header', 431, `GET /live HTTP/1.1\r\nHost: x\r\nA: ${'x'.repeat(9_000)}\r\n\r\n`],
+    ['a header without an end', 431, `GET /live HTTP/1.1\r\nHost: x\r\nA: ${'x'.repeat(100_000)}`],
+    ['many headers', 431, `GET /live HTTP/1.1\r\nHost: x\r\n${'a: b\r\n'.repeat(2_000)}\r\n`],
+  ])('%s: %d, and closed', async (_, status, bytes) => {
+    expect(statusOf(await answerTo(bytes))).toBe(status);
+    expect(await live()).toBe(200);
+  });
+
+  it('that comes byte by byte is answered', async () => {
+    const socket = await open();
+    socket.setNoDelay();
+    for (const byte of get(PATHS.live)) {
+      socket.write(byte);
+      await sleep(0);
+    }
+    const [answer] = await once(socket, 'data');
+    expect(String(answer)).toMatch(/^HTTP\/1\.1 200 /);
+  });
+
+  it('whatever the bytes are', async () => {
+    const part = fc.constantFrom(
+      ...['GET', ' ', '/', '/live', 'HTTP/1.1', '\r\n', '\n', ':', 'Host', 'x', '\0', 'ÿ', '0', '5', 'chunked'],
+    );
+    const junk = fc.array(fc.oneof(part, fc.string({ unit: 'binary', maxLength: 9 })), { maxLength: 40 });
+    await fc.assert(
+      fc.asyncProperty(junk, async (parts) => {
+        // Without the G it may be empty lines, which are ignored.
+        await answerTo(`G${parts.join('')}\r\n\r\n`);
+      }),
+      { numRuns: 60 },
+    );
+    expect(await live()).toBe(200);
+  });
+});
+
+describe('connections', () => {
+  it('are a hundred at most: the oldest makes room, so that /live is answered while others hold all', async () => {
+    const held = await Promise.all(Array.from({ length: 150 }, () => open()));
+    let closed = 0;
+    for (const socket of held) socket.once('close', () => (closed += 1));
+    for (const socket of held) socket.write('GET /live HTTP/1.1\r\n');
+    expect(await live()).toBe(200);
+    await eventually('the oldest are closed', () => closed >= 51);
+    expect([closed, held[0]?.destroyed, held.at(-1)?.destroyed]).toEqual([51, true, false]);
+  });
+
+  it('that come in one moment are as few', async () => {
+    const { close, server: listener } = guarded(createServer(), { connections: 5, longestMs: 9_999 });
+    listener.listen(0, '127.0.0.1');
+    await once(listener, 'listening');
+    const burst = Array.from({ length: 20 }, () => new Socket());
+    for (const socket of burst) listener.emit('connection', socket);
+    expect(burst.map(({ destroyed }) => destroyed)).toEqual([...Array(15).fill(true), ...Array(5).fill(false)]);
+    await close();
+  });
+
+  it.each<[string, string, (socket: Socket) => void]>([
+    ['that sends nothing', '', () => undefined],
+    ['that sends half a request', 'GET / HTTP/1.1\r\nA', () => undefined],
+    ['that speaks HTTP/2', 'PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n', () => undefined],
+    ['that sends a request slowly', 'GET / HTTP/1.1\r\n', (socket) => socket.write('A: b\r\n')],
+    ['that does not read its answer', 'GET / HTTP/1.1\r\nHost: x\r\n\r\n', (socket) => socket.pause()],
+    [
+      'that sends and does not read',
+      'POST / HTTP/1.1\r\nHost: x\r\n\r\n',
+      (socket) => socket.pause().write('x'.repeat(9_999)),
+    ],
+  ])('one %s is closed within the time', async (_, first, again) => {
+    // An answer that no buffer of the system takes.
+    const http = createServer((_request, response) => response.end(Buffer.alloc(64 * 1024 * 1024)));
+    const { close, server: listener } = guarded(http, { connections: 5, longestMs: 300 });
+    listener.listen(0, '127.0.0.1');
+    await once(listener, 'listening');
+    const count = async () => await new Promise((resolve) => listener.getConnections((_error, open) => resolve(open)));
+    const socket = await open((listener.address() as AddressInfo).port);
+    socket.write(first);
+    const repeat = setInterval(() => again(socket), 20);
+    await eventually('it is open', async () => (await count()) === 1);
+    const start = performance.now();
+    await eventually('it is closed', async () => (await count()) === 0);
+    expect(performance.now() - start).toBeLessThan(3_000);
+    clearInterval(repeat);
+    await close();
+  });
+});
+
+describe('answers', () => {
+  it('a hundred scrapes at once collect the metrics ten times in a second', async () => {
+    const answers = await Promise.all(Array.from({ length: 90 }, () => answerTo(get(PATHS.metrics))));
+    expect(answers.every((answer) => statusOf(answer) === 200)).toBe(true);
+    // They may fall into two seconds.
+    expect(collected).toBeLessThanOrEqual(20);
+    expect(collected).toBeGreaterThanOrEqual(10);
+  });
+
+  it('wait for their turn: a burst at once, then one in each spacing; rest gives the burst back', () => {
+    const pace = new Pace({ spacingMs: 5, burst: 3 });
+    const at = (now: number) => Array.from({ length: 6 }, () => pace.turn(now));
+    expect(at(1_000)).toEqual([0, 0, 0, 0, 5, 10]);
+    expect(pace.turn(1_015)).toBe(0);
+    expect(at(9_000)).toEqual([0, 0, 0, 0, 5, 10]);
+  });
+
+  it('tell a browser to load nothing, to take nothing for what it is not, and to frame nothing', async () => {
+    for (const path of [...Object.values(PATHS), '/nothing']) {
+      const answer = (await answerTo(get(path).replace('\r\n\r\n', '\r\nAccept: text/html\r\n\r\n'))).toLowerCase();
+      expect(answer).toMatch(
+        /^content-security-policy: default-src 'none'; style-src 'sha256-[^']+'; .*frame-ancestors 'none'\r$/m,
+      );
+      expect(answer).toContain('\r\nx-content-type-options: nosniff\r\n');
+      expect(answer).toContain('\r\nx-frame-options: deny\r\n');
+      expect(answer).toContain('\r\nreferrer-policy: no-referrer\r\n');
+      expect(answer).not.toContain('\r\naccess-control');
+    }
+  });
+});
+
+describe('the name that is asked for (a web page may point its own name at this address)', () => {
+  it.each<[number, string]>([
+    [200, '127.0.0.1:8080'],
+    [200, '10.1.2.3'],
+    [200, '[::1]:8080'],
+    [200, '[fd00::1]'],
+    [200, 'localhost:8080'],
+    [200, 'LOCALHOST'],
+    [200, 'ingestor:8080'],
+    [200, hostname()],
+    [421, 'evil.example:8080'],
+    [421, 'evil.example'],
+    [421, 'localhost.evil.example'],
+    [421, '127.0.0.1.evil.example'],
+    [421, 'evil.example@127.0.0.1'],
+    [421, 'evil.example/127.0.0.1'],
+    [421, 'localhost:8080.evil.example'],
+    [421, '[::1].evil.example'],
+    [421, '[evil.example]'],
+    [421, ''],
+  ])('%d for %s, page and JSON; liveness and metrics to any', async (status, host) => {
+    for (const path of [PATHS.root, PATHS.health]) expect(statusOf(await answerTo(get(path, host)))).toBe(status);
+    for (const path of [PATHS.live, PATHS.metrics]) expect(statusOf(await answerTo(get(path, host)))).toBe(200);
+  });
+
+  it('is refused with what to do', async () => {
+    const answer = await answerTo(get(PATHS.health, 'evil.example'));
+    expect(JSON.parse(answer.split('\r\n\r\n')[1] ?? '')).toEqual({
+      error: expect.stringMatching(/^Host: expected .*'evil\.example'/),
+    });
+    expect(answer).not.toContain('status');
+  });
+});

@@ -1,0 +1,76 @@
+// What is stored of a group record: what its next owner can read, and the broker takes.
+
+import fc from 'fast-check';
+import { expect, it } from 'vitest';
+import { MAX_MESSAGE_BYTES } from '../../../service/contract/limits.ts';
+import { formatGroupRecord, type GroupRecord, parseGroupRecord } from '../../../service/lease/group-record.ts';
+import { readable } from '../../../service/lease/readable.ts';
+import { groupRecord, resumeState } from './records.ts';
+
+const read = (text: string) => parseGroupRecord(Buffer.from(text), 0) as GroupRecord;
+const gaps = (count: number) =>
+  Array.from({ length: count }, (_, id) => ({
+    ...{
+      shardId: 1,
+      sessionId: `gone-${id}`,
+      lastSequence: 5,
+      lastReceivedAt: 1,
+      lostAt: 2,
+      reason: 'x'.repeat(1_000),
+    },
+  }));
+const joins = (count: number) =>
+  Object.fromEntries(Array.from({ length: count }, (_, id) => [`1${String(id).padStart(18, '0')}`, 1]));
+
+it('a record that can be read is stored as it is', () => {
+  const record = groupRecord({ unreportedGaps: gaps(1) });
+  expect(readable(record)).toEqual({ text: formatGroupRecord(record), faults: [] });
+});
+
+it('a session that could not be read is left out, and the others stay', () => {
+  const sessions = { '0': resumeState(), '1': resumeState({ sequence: Number.NaN }) };
+  const { text, faults } = readable(groupRecord({ sessions }));
+  expect(faults).toEqual([{ lostShardId: 1, reason: expect.stringMatching(/^sessions\.1\.sequence: /) }]);
+  expect(read(text)).toMatchObject({ sessions: { '0': resumeState() }, faults: [] });
+  expect(read(text).sessions).not.toHaveProperty('1');
+});
+
+it('whatever is in a session, what is stored can be read', () => {
+  const part = fc.oneof(fc.anything(), fc.string(), fc.double(), fc.maxSafeInteger());
+  const session = fc.record({ sessionId: part, resumeUrl: part, sequence: part, shardCount: part, startedAt: part });
+  fc.assert(
+    fc.property(session, fc.boolean(), (fields, some) => {
+      const odd = { ...resumeState(), ...(some ? { resumeUrl: fields.resumeUrl } : fields) } as never;
+      const record = read(readable(groupRecord({ sessions: { '0': odd, '1': resumeState() } })).text);
+      expect(record).toMatchObject({ sessions: { '1': resumeState() }, faults: [] });
+      if (some) expect(record.sessions).toHaveProperty('0');
+    }),
+  );
+});
+
+it('what the broker would not take is made smaller: first by joins, then by gaps, never by sessions', () => {
+  const sessions = Object.fromEntries(
+    Array.from({ length: 256 }, (_, id) => [
+      id,
+      resumeState({ shardCount: 256, joins: joins(MAX_MESSAGE_BYTES / 256 / 20) }),
+    ]),
+  );
+  const large = readable(groupRecord({ sessions, unreportedGaps: gaps(10) }));
+  expect(large.faults).toEqual([{ reason: expect.stringMatching(/^joins: the broker takes \d+ bytes$/) }]);
+  const larger = readable(groupRecord({ sessions, unreportedGaps: gaps(1_000) }));
+  expect(larger.faults).toEqual([{ reason: expect.stringMatching(/^untoldGaps: .* and 900 of 1000 do not fit$/) }]);
+  for (const [{ text }, left] of [
+    [large, 10],
+    [larger, 100],
+  ] as const) {
+    expect(Buffer.byteLength(text)).toBeLessThanOrEqual(MAX_MESSAGE_BYTES);
+    expect(Object.keys(read(text).sessions)).toHaveLength(256);
+    expect(read(text).unreportedGaps).toHaveLength(left);
+  }
+});
+
+it('what cannot be read at all is not stored', () => {
+  expect(() => readable(groupRecord({ owner: '' }))).toThrow(
+    /^expected a record that can be read, got one with owner: /,
+  );
+});

@@ -1,0 +1,143 @@
+// The filter of secrets on what an adversary can have logged: nothing of it may hold a secret, and nothing may take time.
+
+import fc from 'fast-check';
+import { describe, expect, it } from 'vitest';
+import { redact } from '../../service/redact.ts';
+import { LONGEST_LINE, shortLine } from '../../service/short-line.ts';
+import { logLines } from '../support/log-lines.ts';
+
+const MEGABYTE = 1_000_000;
+const SECRET = 'MTIzNDU2Nzg5.GaBcDe.the-bots-token';
+const MARKER = 'hunter2';
+
+/** Text around a marker, with everything that means something to JSON or to an address. */
+const around = fc
+  .array(fc.constantFrom('"', '\\', '\\"', '\\\\', 'x', ' ', ':', ',', '{', '}', 'token', '"token":"', '\n', 'é'), {
+    maxLength: 8,
+  })
+  .map((parts) => parts.join(''));
+const value = fc.tuple(around, around).map(([before, behind]) => `${before}${MARKER}${behind}`);
+const name = fc.constantFrom('token', 'password', 'interactionToken', 'x_token', 'PASSWORD');
+
+describe('the value of a secret field', () => {
+  it.each([0, 1, 2])('is masked, whatever it is, in JSON inside %d texts, and the rest stays', (depth) => {
+    fc.assert(
+      fc.property(name, value, fc.string(), (field, secret, other) => {
+        fc.pre(!other.includes(MARKER) && !/token|password/i.test(other));
+        let text = JSON.stringify({ before: other, deep: [{ [field]: secret }], behind: 2 });
+        for (let level = 0; level < depth; level += 1) text = JSON.stringify({ text });
+        const clean = redact(text, []);
+        expect(clean).not.toContain(MARKER);
+        let read = JSON.parse(clean);
+        for (let level = 0; level < depth; level += 1) read = JSON.parse(read.text);
+        expect(read).toEqual({ before: other, deep: [{ [field]: '[redacted]' }], behind: 2 });
+      }),
+      { numRuns: 300 },
+    );
+  });
+
+  it('is masked to the end when it has none', () => {
+    expect(redact(`x "token":"${MARKER}`, [])).toBe('x "token":"[redacted]');
+    expect(redact(`{"err":"x \\"token\\":\\"${MARKER} cut","more":1}`, [])).toBe(
+      '{"err":"x \\"token\\":\\"[redacted]","more":1}',
+    );
+  });
+});
+
+it.each([
+  ['amqp://a:b@h, amqps://c:d@e@i/v', 'amqp://[redacted]@h, amqps://[redacted]@i/v'],
+  ['1://a:b@h', '1://[redacted]@h'],
+  ['a://b://c:d@h', 'a://b://[redacted]@h'],
+  ['a://@h a:// b@h ://', 'a://@h a:// b@h ://'],
+])('the login of an address is masked: %s', (text, masked) => {
+  expect(redact(text, [])).toBe(masked);
+});
+
+const SHAPES: Readonly<Record<string, string>> = {
+  'names of a scheme': 'a.',
+  schemes: 'a://',
+  'logins without an address': 'a@',
+  'addresses with a login': 'a://b:c@d ',
+  'an address without an end': 'x',
+  'secret fields without an end': '"token":"',
+  'secret fields': '"token":"x",',
+  'quoted secret fields': '\\"token\\":\\"x\\",',
+  'twice quoted secret fields': '\\\\\\"token\\\\\\":\\\\\\"x',
+  'names of secret fields': '"tokentoken',
+  'the word token': 'token',
+  quotes: '"',
+  backslashes: '\\',
+  'quoted quotes': '\\"',
+  spaces: ' ',
+  'almost the secret': SECRET.slice(0, -1),
+  'one letter': 'a',
+};
+
+describe('a megabyte', () => {
+  it.each(Object.entries(SHAPES))('of %s takes no time', (_, shape) => {
+    const text = shape.repeat(Math.ceil(MEGABYTE / shape.length));
+    const secrets = [SECRET, `b${'a'.repeat(70)}`];
+    const { hide, log, lines, text: nothing } = logLines();
+    expect(nothing).toBe('');
+    for (const secret of secrets) hide(secret);
+    const start = performance.now();
+    for (const first of ['', '"token":"', 'a://', '"']) redact(first + text, secrets);
+    log.error({ err: new Error(text), text, texts: [text] }, text);
+    // A square of it would be hours; this is a slow machine's.
+    expect(performance.now() - start).toBeLessThan(4_000);
+    expect(lines).toHaveLength(1);
+    expect(JSON.stringify(lines[0]).length).toBeLessThan(LONGEST_LINE + 100);
+  });
+});
+
+describe('a long line', () => {
+  it('keeps level, time, message and short fields; each long text is cut and has its length', () => {
+    const { lines, log } = logLines();
+    log.warn({ shard: 3, answer: 'x'.repeat(50_000), list: Array.from({ length: 99 }, () => 1) }, 'bad answer');
+    expect(lines[0]).toMatchObject({ level: 'warn', msg: 'bad answer', shard: 3, time: expect.any(String) });
+    expect(lines[0]?.answer).toBe(`${'x'.repeat(2_000)}… (50000 characters)`);
+    expect(lines[0]?.list).toHaveLength(31);
+  });
+
+  it('is one JSON object of bounded length, whatever was logged', () => {
+    const long = fc.constantFrom('"', '\\', 'x', '\0').map((sign) => sign.repeat(30_000));
+    fc.assert(
+      fc.property(fc.dictionary(fc.string(), fc.anything({ maxDepth: 7, values: [long, fc.string()] })), (fields) => {
+        const { lines, log, text } = logLines();
+        log.info({ ...fields, long: 'x'.repeat(20_000), shard: 1 }, 'it happened');
+        expect(lines[0]?.msg).toBe('it happened');
+        expect(text.length).toBeLessThanOrEqual(LONGEST_LINE + 1);
+      }),
+      { numRuns: 30 },
+    );
+  });
+
+  it('has no part of a secret where it is cut', () => {
+    const { hide, lines, log } = logLines();
+    hide(SECRET);
+    for (let before = 1_900; before <= 2_000; before += 1) {
+      log.info(
+        {
+          text: `${'x'.repeat(before)}${SECRET}${'y'.repeat(20_000)}`,
+          address: `${'x'.repeat(before)} a://me:${MARKER}@h${'y'.repeat(9_999)}`,
+        },
+        'x',
+      );
+    }
+    expect(JSON.stringify(lines)).not.toMatch(/MTIz|hunter/);
+    expect(JSON.stringify(lines)).toContain('[redacted]');
+  });
+
+  it('without its fields when they are too many', () => {
+    const line = JSON.stringify({
+      level: 'error',
+      ...Object.fromEntries(Array.from({ length: 40 }, (_, id) => [`f${id}`, 'x'.repeat(1_999)])),
+      msg: 'm',
+    });
+    expect(JSON.parse(shortLine(line, (text) => text))).toEqual({
+      level: 'error',
+      msg: 'm',
+      leftOut: `the other fields: the line had ${line.length} characters`,
+    });
+  });
+});
