@@ -33,7 +33,7 @@ import {
   type ResumedDispatch,
   type Unreadable,
 } from './frame.ts';
-import { FrameDecoder } from './frame-decoder.ts';
+import { FrameDecoder, MOST_FRAME_BYTES } from './frame-decoder.ts';
 import { OwnedShard } from './owned-shard.ts';
 
 /** A half-open peer never answers the close handshake; `ws` itself would wait 30 s. */
@@ -57,6 +57,8 @@ export interface ConnectionListener {
   resumed(dispatch: ResumedDispatch | undefined): void;
   /** @returns why the connection must end and the dispatch was not taken */
   dispatch(dispatch: OtherDispatch): EndCause | undefined;
+  /** @returns whether another connection could RESUME now. Otherwise the dispatch that leaves a hole comes once more */
+  mayResume(): Promise<boolean>;
   /** The frame of the dispatch before came once more; the first such frame of a connection. */
   repeated(dispatch: OtherDispatch): void;
   /** What may be a dispatch cannot be read. @returns whether it is left out, and the connection goes on */
@@ -74,6 +76,13 @@ export interface ConnectionOptions {
   readonly listener: ConnectionListener;
 }
 
+type AnyDispatch = ReadyDispatch | ResumedDispatch | OtherDispatch;
+
+interface Held {
+  readonly dispatch: AnyDispatch;
+  readonly text: string;
+}
+
 type State = 'greeting' | 'waiting' | 'identifying' | 'resuming' | 'ready' | 'ended';
 
 export class GatewayConnection extends OwnedShard {
@@ -86,6 +95,9 @@ export class GatewayConnection extends OwnedShard {
   /** The last dispatch, as it came. */
   #lastText = '';
   #dispatched = false;
+  /** Dispatches behind a hole, while it is asked whether the connection may end for it. */
+  #held: Held[] | undefined;
+  #heldLength = 0;
   #repeated = false;
   /** Why each was. */
   readonly #leftOut: string[] = [];
@@ -207,7 +219,8 @@ export class GatewayConnection extends OwnedShard {
     }
   }
 
-  #dispatch(dispatch: ReadyDispatch | ResumedDispatch | OtherDispatch, text: string): void {
+  #dispatch(dispatch: AnyDispatch, text: string): void {
+    if (this.#held !== undefined) return void this.#hold(this.#held, dispatch, text);
     const { listener } = this.#options;
     const state = this.#state;
     const early = (): void => this.#end({ how: 'malformed', reason: `${nameOf(dispatch)} came while ${state}` });
@@ -226,8 +239,27 @@ export class GatewayConnection extends OwnedShard {
       this.#dispatched = true;
       const cause = listener.dispatch(dispatch);
       if (cause?.how === 'malformed') this.#unreadable({ ...cause, mayBeDispatch: true });
+      else if (cause?.how === 'hole') void this.#askToResume(cause, dispatch, text);
       else if (cause !== undefined) this.#end(cause);
     }
+  }
+
+  /** A task that took the session over may cause the hole: without permission to RESUME this connection is kept. */
+  async #askToResume(cause: EndCause, dispatch: AnyDispatch, text: string): Promise<void> {
+    const held: Held[] = [];
+    this.#held = held;
+    this.#heldLength = 0;
+    this.#lastText = '';
+    this.#hold(held, dispatch, text);
+    if (await this.#options.listener.mayResume()) return void this.#end(cause);
+    this.#held = undefined;
+    for (const each of held) if (this.#state !== 'ended') this.#dispatch(each.dispatch, each.text);
+  }
+
+  #hold(held: Held[], dispatch: AnyDispatch, text: string): void {
+    this.#heldLength += text.length;
+    if (this.#heldLength > MOST_FRAME_BYTES) this.#end({ how: 'hole', reason: 'too much came behind a hole' });
+    else held.push({ dispatch, text });
   }
 
   /** Reported once: it may happen to each. */
@@ -282,5 +314,5 @@ export class GatewayConnection extends OwnedShard {
   }
 }
 
-const nameOf = (dispatch: ReadyDispatch | ResumedDispatch | OtherDispatch): string =>
+const nameOf = (dispatch: AnyDispatch): string =>
   isReady(dispatch) || isResumed(dispatch) ? dispatch.t : 'a dispatch';

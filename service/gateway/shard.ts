@@ -70,6 +70,8 @@ export interface ShardOptions {
 
 /** Discord's REST may be away while its gateway is not: a session does not wait for it. */
 const ADDRESS_DEADLINE_MS = 5_000;
+/** For a RESUME because of a hole: a connection that works does not wait long for it. */
+const PERMISSION_DEADLINE_MS = 2_000;
 /** One connection that ends is everyday; so many without READY or RESUMED in between are a problem. */
 const PROBLEM_AFTER_ENDS = 2;
 
@@ -196,7 +198,7 @@ export class Shard {
     const connection = new GatewayConnection(this.#strategy(url), this.id, {
       compressed: compression === 'zlib-stream',
       readyDeadlineMs: readyDeadlineMs(this.#attempts),
-      listener: this.#listener(url),
+      listener: this.#listener(url, signal),
     });
     this.#connection = connection;
     const ended = connection.run();
@@ -207,8 +209,8 @@ export class Shard {
     return verdictOf(end);
   }
 
-  #listener(url: string): ConnectionListener {
-    const { log, metrics, onDispatch, session } = this.#options;
+  #listener(url: string, signal: AbortSignal): ConnectionListener {
+    const { log, metrics, onDispatch, permission, session } = this.#options;
     return {
       hello: () => {
         if (session.resumeState === undefined) this.#become('identifying');
@@ -235,6 +237,13 @@ export class Shard {
         const objection = session.objection(dispatch.s, now);
         if (objection === undefined) onDispatch(dispatch, now);
         return objection;
+      },
+      mayResume: async () => {
+        const soon = AbortSignal.any([signal, AbortSignal.timeout(PERMISSION_DEADLINE_MS)]);
+        return await permission(soon).then(
+          () => true,
+          () => false,
+        );
       },
       repeated: ({ t, s }) => {
         log.warn(
