@@ -34,6 +34,7 @@ async function healed(stage: FaultStage, { task, line }: CutOff): Promise<void> 
 
 everyRun('a partition in which the old owner still hears Discord: one owner publishes, the other steps down', {
   rate: 500,
+  mayReportHoles: true,
   async inject(stage) {
     const cutOff = await ownerBehindLine(stage);
     const { task, line } = cutOff;
@@ -54,6 +55,7 @@ everyRun('a partition in which the old owner still hears Discord: one owner publ
 
 everyRun('a silent, half-open line to the broker: heartbeats find it, and the standby takes over', {
   rate: 200,
+  mayReportHoles: true,
   async inject(stage) {
     const cutOff = await ownerBehindLine(stage);
     const resumes = async () => await metric(cutOff.task, 'resumes');
