@@ -14,7 +14,7 @@ import type { HealthReport } from '../service/health.ts';
 import type { SimulatorOptions } from './discord/options.ts';
 import { DiscordSimulator } from './discord/simulator.ts';
 import { IngestorProcess } from './ingestor-process.ts';
-import type { RabbitMqNode } from './rabbitmq/node.ts';
+import type { RabbitMq } from './rabbitmq/node.ts';
 import { startRabbitMq } from './rabbitmq.ts';
 import { Reader } from './reader.ts';
 import { type Mark, markOf, type Verdict, verdictOf } from './verdict.ts';
@@ -34,13 +34,13 @@ export interface StageOptions {
   /** The tasks reach the broker by its TLS listener only. */
   readonly tls?: boolean;
   /** Applies the topology in the stage's place, and knows the current login of each user. @default - from the sources */
-  readonly topology?: (broker: RabbitMqNode) => Promise<(user: string) => { username: string; password: string }>;
+  readonly topology?: (broker: RabbitMq) => Promise<(user: string) => { username: string; password: string }>;
   /** Wait until every shard is connected. @default true */
   readonly untilReady?: boolean;
 }
 
 export class Stage {
-  readonly broker: RabbitMqNode;
+  readonly broker: RabbitMq;
   readonly simulator: DiscordSimulator | undefined;
   readonly reader = new Reader(() => this.url(USERS.worker));
   readonly folder: string;
@@ -55,7 +55,7 @@ export class Stage {
 
   private constructor(
     options: StageOptions,
-    broker: RabbitMqNode,
+    broker: RabbitMq,
     simulator: DiscordSimulator | undefined,
     folder: string,
   ) {
