@@ -105,6 +105,11 @@ export class RabbitMqCluster implements RabbitMq {
     await Promise.all(this.nodes.map((node) => node.start()));
   }
 
+  /** All of it. */
+  async running(): Promise<boolean> {
+    return (await Promise.all(this.nodes.map((node) => node.running()))).every(Boolean);
+  }
+
   async stop(): Promise<void> {
     await Promise.all(this.nodes.map((node) => node.stop()));
   }

@@ -169,7 +169,7 @@ export class RabbitMqNode {
   async start(): Promise<void> {
     const { name } = this.#layout;
     if (this.#removal) throw new Error(`${name} was removed: start another node.`);
-    if ((await this.#host.ended()) === undefined) throw new Error(`${name} is running already.`);
+    if (await this.running()) throw new Error(`${name} is running already.`);
     await this.#host.launch();
     let refusal: unknown;
     const started = await poll(START_WITHIN_MS, async () => {
@@ -184,6 +184,11 @@ export class RabbitMqNode {
       }
     });
     if (!started) throw await this.#failure(`was not ready within ${START_WITHIN_MS / 1000} s`, refusal);
+  }
+
+  /** As the caller left it; one that ended by itself is not running either. */
+  async running(): Promise<boolean> {
+    return (await this.#host.ended()) === undefined;
   }
 
   /** SIGTERM, and waits for the end. */
