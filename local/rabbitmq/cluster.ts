@@ -16,7 +16,7 @@ import {
   urlOf,
 } from './node.ts';
 import type { NodePorts } from './ports.ts';
-import { Zones } from './zones.ts';
+import { type Zone, Zones } from './zones.ts';
 
 /** @throws when a node does not start, with its log; nothing is left then */
 export async function startCluster(
@@ -29,39 +29,36 @@ export async function startCluster(
   const zones = await Zones.make(count);
   const started: RabbitMqNode[] = [];
   const balancers: Balancer[] = [];
+  const remove = async () => {
+    for (const balancer of balancers) balancer.close();
+    await Promise.all(started.map((node) => node.remove()));
+    await zones.remove();
+  };
   try {
     const name = newName(options);
-    const members = zones.zones.map((zone, index) => ({ ...zone, name: `${name}-${index + 1}` }));
-    const shared = {
-      administrator: newAdministrator(),
-      cookie: randomBytes(16).toString('hex'),
-      cluster: members.map(nodeName),
-    };
-    const { epmd, amqp, management } = await pick();
-    const ports = await Promise.all(members.map(async () => ({ ...(await pick()), epmd })));
-    const starting = members.map(async (member, index) => {
-      const node = await startNode(hostFor, ports[index] as NodePorts, options, { ...shared, ...member });
-      started.push(node);
-      return node;
+    const own = await pick();
+    const member = async (zone: Zone, index: number) => ({
+      ...{ ...zone, name: `${name}-${index + 1}` },
+      // At one address, one epmd serves all.
+      ports: { ...(await pick()), epmd: own.epmd },
+    });
+    const members = await Promise.all(zones.zones.map(member));
+    const targets = (port: 'amqp' | 'management') => members.map(({ host, ports }) => ({ host, port: ports[port] }));
+    balancers.push(await Balancer.listen(own.amqp, targets('amqp')));
+    balancers.push(await Balancer.listen(own.management, targets('management')));
+    const cookie = randomBytes(16).toString('hex');
+    const shared = { administrator: newAdministrator(), cookie, cluster: members.map(nodeName) };
+    const starting = members.map(async (each) => {
+      started.push(await startNode(hostFor, each.ports, options, { ...shared, ...each }));
     });
     // All of them, so that none is left behind by the failure of another.
     const failed = (await Promise.allSettled(starting)).find((result) => result.status === 'rejected');
     if (failed) throw failed.reason;
-    const at = (of: 'amqp' | 'management') =>
-      members.map(({ host }, index) => ({ host, port: (ports[index] as NodePorts)[of] }));
-    balancers.push(await Balancer.listen(amqp, at('amqp')), await Balancer.listen(management, at('management')));
-    return new RabbitMqCluster(await Promise.all(starting), zones, shared.administrator, { amqp, management }, () =>
-      removeAll(),
-    );
+    started.sort((one, other) => one.name.localeCompare(other.name));
+    return new RabbitMqCluster(started, zones, shared.administrator, own, remove);
   } catch (error) {
-    await removeAll();
+    await remove();
     throw error;
-  }
-
-  async function removeAll(): Promise<void> {
-    for (const balancer of balancers) balancer.close();
-    await Promise.all(started.map((node) => node.remove()));
-    await zones.remove();
   }
 }
 
@@ -83,7 +80,7 @@ export class RabbitMqCluster implements RabbitMq {
     nodes: readonly RabbitMqNode[],
     zones: Zones,
     { username, password }: Login,
-    ports: Pick<NodePorts, 'amqp' | 'management'>,
+    ports: NodePorts,
     remove: () => Promise<void>,
   ) {
     this.nodes = nodes;

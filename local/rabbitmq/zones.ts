@@ -40,13 +40,15 @@ export class Zones {
   static async make(count: number): Promise<Zones> {
     const folder = mkdtempSync(join(tmpdir(), 'ingestor-zones-'));
     const watchdog = watch(folder);
-    const subnet = `${NETWORK}.${randomInt(256)}`;
-    const gateway = `${subnet}.1`;
+    // Sixteen addresses by chance, since other clusters may run.
+    const [third, fourth] = [randomInt(256), 16 * randomInt(16)];
+    const address = (number: number) => `${NETWORK}.${third}.${fourth + number}`;
+    const gateway = address(1);
     try {
       const hub = await namespace(folder);
       const link = `zones${randomInt(1e9)}`;
       await ip([], 'link', 'add', link, 'type', 'veth', 'peer', 'name', 'root', 'netns', hub.pid);
-      await ip([], 'address', 'add', `${gateway}/24`, 'dev', link);
+      await ip([], 'address', 'add', `${gateway}/28`, 'dev', link);
       await ip([], 'link', 'set', link, 'up');
       await ip(hub.enter, 'link', 'add', 'name', 'hub0', 'type', 'bridge');
       await ip(hub.enter, 'link', 'set', 'hub0', 'up');
@@ -54,11 +56,11 @@ export class Zones {
       const zones = Array.from({ length: count }, async (_, index) => {
         const { pid, enter } = await namespace(folder);
         const port = `zone${index}`;
-        const host = `${subnet}.${index + 11}`;
+        const host = address(index + 2);
         await ip(hub.enter, 'link', 'add', port, 'type', 'veth', 'peer', 'name', 'eth0', 'netns', pid);
         await ip(hub.enter, 'link', 'set', port, 'master', 'hub0', 'up');
         await ip(enter, 'link', 'set', 'lo', 'up');
-        await ip(enter, 'address', 'add', `${host}/24`, 'dev', 'eth0');
+        await ip(enter, 'address', 'add', `${host}/28`, 'dev', 'eth0');
         await ip(enter, 'link', 'set', 'eth0', 'up');
         await command(enter, 'iptables', '-w', '-S');
         return { host, enter };

@@ -1,0 +1,98 @@
+// A cluster of three: one address in front of nodes that go one by one, queues with three replicas, and nothing left.
+
+import { spawn } from 'node:child_process';
+import { once } from 'node:events';
+import { existsSync, readdirSync, readFileSync } from 'node:fs';
+import { createInterface } from 'node:readline';
+import { setTimeout as sleep } from 'node:timers/promises';
+import { connect } from 'amqplib';
+import { afterAll, beforeAll, describe, expect, test, vi } from 'vitest';
+import { RabbitMqCluster } from '../../local/rabbitmq/cluster.ts';
+import { startRabbitMq } from '../../local/rabbitmq.ts';
+import { manage } from '../support/broker.ts';
+
+const LAUNCHER = new URL('../../local/rabbitmq.ts', import.meta.url).href;
+/** Network namespaces, and processes whose traces can be read. */
+const linux = process.platform === 'linux' && process.env.RABBITMQ_FROM !== 'docker';
+
+describe.runIf(linux)('a cluster of three nodes', () => {
+  let cluster: RabbitMqCluster;
+  beforeAll(async () => {
+    const started = await startRabbitMq({ nodes: 3, name: 'cluster' });
+    if (!(started instanceof RabbitMqCluster)) throw new Error('expected a cluster');
+    cluster = started;
+  });
+  afterAll(async () => await cluster?.remove());
+
+  test('keeps what is confirmed, and confirms more, while any one of its nodes is killed', async () => {
+    let sent = 0;
+    for (const node of cluster.nodes) {
+      sent += await publish(cluster.amqpUrl(), 10);
+      await node.kill();
+      // Through the same address, where every third connection would go to that node.
+      for (let times = 0; times < 3; times += 1) sent += await publish(cluster.amqpUrl(), 10);
+      await node.start();
+    }
+    const found = (await manage('GET', '/api/queues/%2F/kept', undefined, cluster)) as { members: string[] };
+    expect(found.members.toSorted()).toEqual(cluster.nodes.map(({ name }) => name));
+    const model = await connect(cluster.amqpUrl());
+    const { messageCount } = await (await model.createChannel()).checkQueue('kept');
+    await model.close();
+    expect(messageCount).toBe(sent);
+  });
+
+  test('a node that is cut off from its peers answers, and confirms nothing until it is healed', async (context) => {
+    context.skip(cluster.obstacle !== undefined, cluster.obstacle);
+    const [node] = cluster.nodes;
+    if (node === undefined) throw new Error('a cluster has nodes');
+    await cluster.cut(node, 'its peers');
+    const late = publish(node.amqpUrl(), 1);
+    expect(await Promise.race([late, sleep(3_000, 'nothing')])).toBe('nothing');
+    await cluster.heal();
+    expect(await late).toBe(1);
+  });
+});
+
+test.runIf(linux)('nothing is left of a cluster whose owner is killed with -9', async () => {
+  const script = `
+    import { startRabbitMq } from ${JSON.stringify(LAUNCHER)};
+    const { nodes } = await startRabbitMq({ nodes: 3, name: 'orphans' });
+    console.log(nodes[0].name.slice(0, 'orphans-00000000'.length));
+    process.stdin.once('data', () => process.kill(process.pid, 'SIGKILL'));`;
+  const owner = spawn(process.execPath, ['--input-type=module', '-e', script], { stdio: ['pipe', 'pipe', 'ignore'] });
+  const [name] = (await once(createInterface(owner.stdout), 'line')) as [string];
+  const folders = new Set(environments().flatMap((text) => (text.includes(name) ? homeOf(text) : [])));
+  expect(folders.size).toBe(3);
+  const exit = once(owner, 'exit');
+  owner.stdin.write('now\n');
+  await exit;
+  const left = () => ({
+    processes: environments().filter((text) => text.includes(name) || folders.has(homeOf(text))).length,
+    folders: [...folders].filter((folder) => existsSync(folder)),
+  });
+  await vi.waitFor(() => expect(left()).toEqual({ processes: 0, folders: [] }), { timeout: 30_000, interval: 100 });
+});
+
+/** Messages with confirms to a quorum queue. @returns how many were confirmed */
+async function publish(url: string, count: number): Promise<number> {
+  const model = await connect(url);
+  const channel = await model.createConfirmChannel();
+  await channel.assertQueue('kept', { arguments: { 'x-queue-type': 'quorum' } });
+  for (let sent = 0; sent < count; sent += 1) channel.sendToQueue('kept', Buffer.from('kept'), { persistent: true });
+  await channel.waitForConfirms();
+  await model.close();
+  return count;
+}
+
+/** Of all processes. */
+function environments(): string[] {
+  return readdirSync('/proc').flatMap((pid) => {
+    try {
+      return /^\d+$/.test(pid) ? [readFileSync(`/proc/${pid}/environ`, 'latin1')] : [];
+    } catch {
+      return []; // It ended meanwhile.
+    }
+  });
+}
+
+const homeOf = (environment: string): string => /(?:^|\0)HOME=([^\0]*)/.exec(environment)?.[1] ?? '';
