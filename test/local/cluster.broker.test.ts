@@ -11,6 +11,8 @@ import { RabbitMqCluster } from '../../local/rabbitmq/cluster.ts';
 import { startRabbitMq } from '../../local/rabbitmq.ts';
 import { manage } from '../support/broker.ts';
 
+const QUEUE = 'kept';
+const QUORUM = { 'x-queue-type': 'quorum' };
 const LAUNCHER = new URL('../../local/rabbitmq.ts', import.meta.url).href;
 /** Network namespaces, and processes whose traces can be read. */
 const linux = process.platform === 'linux' && process.env.RABBITMQ_FROM !== 'docker';
@@ -33,10 +35,10 @@ describe.runIf(linux)('a cluster of three nodes', () => {
       for (let times = 0; times < 3; times += 1) sent += await publish(cluster.amqpUrl(), 10);
       await node.start();
     }
-    const found = (await manage('GET', '/api/queues/%2F/kept', undefined, cluster)) as { members: string[] };
+    const found = (await manage('GET', `/api/queues/%2F/${QUEUE}`, undefined, cluster)) as { members: string[] };
     expect(found.members.toSorted()).toEqual(cluster.nodes.map(({ name }) => name));
     const model = await connect(cluster.amqpUrl());
-    const { messageCount } = await (await model.createChannel()).checkQueue('kept');
+    const { messageCount } = await (await model.createChannel()).checkQueue(QUEUE);
     await model.close();
     expect(messageCount).toBe(sent);
   });
@@ -45,11 +47,22 @@ describe.runIf(linux)('a cluster of three nodes', () => {
     context.skip(cluster.obstacle !== undefined, cluster.obstacle);
     const [node] = cluster.nodes;
     if (node === undefined) throw new Error('a cluster has nodes');
+    const model = await connect(node.amqpUrl());
+    const channel = await model.createConfirmChannel();
+    const confirmed = async () => {
+      channel.sendToQueue(QUEUE, Buffer.from('cut off'), { persistent: true });
+      await channel.waitForConfirms();
+      return 'confirmed';
+    };
+    await channel.assertQueue(QUEUE, { arguments: QUORUM });
+    expect(await confirmed()).toBe('confirmed');
     await cluster.cut(node, 'its peers');
-    const late = publish(node.amqpUrl(), 1);
+    const late = confirmed();
     expect(await Promise.race([late, sleep(3_000, 'nothing')])).toBe('nothing');
+    expect(await channel.checkQueue(QUEUE)).toBeDefined();
     await cluster.heal();
-    expect(await late).toBe(1);
+    expect(await late).toBe('confirmed');
+    await model.close();
   });
 });
 
@@ -77,8 +90,8 @@ test.runIf(linux)('nothing is left of a cluster whose owner is killed with -9', 
 async function publish(url: string, count: number): Promise<number> {
   const model = await connect(url);
   const channel = await model.createConfirmChannel();
-  await channel.assertQueue('kept', { arguments: { 'x-queue-type': 'quorum' } });
-  for (let sent = 0; sent < count; sent += 1) channel.sendToQueue('kept', Buffer.from('kept'), { persistent: true });
+  await channel.assertQueue(QUEUE, { arguments: QUORUM });
+  for (let sent = 0; sent < count; sent += 1) channel.sendToQueue(QUEUE, Buffer.from('kept'), { persistent: true });
   await channel.waitForConfirms();
   await model.close();
   return count;
