@@ -50,7 +50,7 @@ export interface HealthSnapshot {
   readonly memoryThreshold: number;
 }
 
-/** Sentences come from others, of any number and length; a page of them helps nobody. */
+/** Sentences come from others, of any number and length; a page of them helps no reader. */
 const MOST_PROBLEMS = 10;
 const LONGEST_PROBLEM = 300;
 

@@ -1,5 +1,5 @@
 // An object whose fields are read when they are first asked for, and once. A field that cannot be read throws to those
-// who ask for it, and to nobody else: so one defect costs one section of a report, not the whole.
+// who ask for it, and to no other: so one defect costs one section of a report, not the whole.
 
 /** Of a field that throws, the error is kept too: it is the same for everyone who asks. */
 export function readOnce<T extends object>(read: { readonly [Name in keyof T]: () => T[Name] }): T {

@@ -1,7 +1,7 @@
 // The connections of the HTTP server, bounded in number, time and bytes. A connection carries one request: its head is
 // read and handed to the HTTP server, what comes behind it (a body, another request) is not read.
 //
-// A new connection takes the place of the oldest one when all are taken. So whoever holds many keeps nobody out: an honest
+// A new connection takes the place of the oldest one when all are taken. So a client that holds many keeps no other out: an honest
 // client, such as ECS's health check, sends its request at once and has its answer long before its turn.
 
 import type { Server as HttpServer } from 'node:http';

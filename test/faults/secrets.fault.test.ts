@@ -1,7 +1,7 @@
 // The bot's token and the broker's login change. The token is rotated in Discord's portal, which ends every session; the
 // login is rotated, and the broker accepts the old password no more; or it is leaked and revoked while events flow, by the
 // real command and the real function. Tasks read Secrets Manager again when they are refused, and go on by themselves.
-// Nobody is asked in a loop with what was refused.
+// Nothing is asked in a loop with what was refused.
 
 import { execFile } from 'node:child_process';
 import { randomBytes } from 'node:crypto';

@@ -220,7 +220,7 @@ describe('the sentences of others', () => {
       'shards not connected: 1 (resuming)',
       { shards: [SHARD, { ...SHARD, id: 1, connected: false, state: 'resuming' }] },
     ],
-  ])('are not missed when nobody gives one: %s', (sentence, fields) => {
+  ])('are not missed when no part gives one: %s', (sentence, fields) => {
     expect(problemsOf(fields)).toMatchObject({ connected: false, problems: [sentence] });
   });
 });

@@ -1,4 +1,4 @@
-// Standard output that nobody reads: a slow reader, one that never reads, and one that has ended. With the real process.
+// Standard output without a reader: a slow reader, one that never reads, and one that has ended. With the real process.
 
 import { type ChildProcess, execFileSync, spawn } from 'node:child_process';
 import { EventEmitter, once } from 'node:events';

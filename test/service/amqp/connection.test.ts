@@ -1,4 +1,4 @@
-// A connection with peers that are no broker, or an odd one: each ends that attempt, and no more. An exception that nobody
+// A connection with peers that are no broker, or an odd one: each ends that attempt, and no more. An exception that nothing
 // catches fails the whole run.
 
 import { once } from 'node:events';

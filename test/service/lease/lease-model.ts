@@ -216,7 +216,7 @@ export class LeaseModel {
     return this.#tasks.filter(({ life }) => life !== 'gone');
   }
 
-  /** A standby whose claim came to nothing, as a queue is empty that nobody owns. */
+  /** A standby whose claim came to nothing, as a queue is empty that no task owns. */
   #isIdle({ state, connection, timers }: Task): boolean {
     if (connection === undefined || state.kind !== 'standby' || timers.length > 0) return false;
     const { consuming, publishing, toTask } = connection;
