@@ -1,12 +1,12 @@
 // Answers that Discord should never give, at random: the same seed gives the same ones. Each is for
 // `DiscordSimulator.changeAnswer`. Fields are missing, null, of another type or out of range; bodies and frames are of
-// another kind, cut, repeated, swapped or absent; connections are closed at any moment.
+// another kind, cut, repeated or absent; connections are closed at any moment.
 // What a client cannot know to be wrong is left out: another text in the place of one, an empty object as the data of a
 // dispatch, another sequence.
 
 import { Readable } from 'node:stream';
 import { GatewayOpcodes } from 'discord-api-types/v10';
-import type { AnswerChange, AnswerTo } from './gateway-connection.ts';
+import type { AnswerChange } from './gateway-connection.ts';
 import { Random } from './random.ts';
 
 export interface HostileAnswer {
@@ -111,7 +111,6 @@ const ANY_FRAME: readonly Kind[] = [
     const s = random.pick(RANGE);
     return [`s is ${JSON.stringify(s)}`, (answer) => ({ ...answer, s })];
   },
-  () => ['swapped with the next', swapped()],
   () => ['after many heartbeat requests', (answer) => [...Array(50).fill(HEARTBEAT_REQUEST), answer]],
 ];
 const FRAMES: readonly [Kind, ...Kind[]] = [field(true), field(true), ...ANY_FRAME];
@@ -119,17 +118,6 @@ const FRAMES: readonly [Kind, ...Kind[]] = [field(true), field(true), ...ANY_FRA
 const DISPATCHES: readonly [Kind, ...Kind[]] = [field(false), ...ANY_FRAME];
 
 const HEARTBEAT_REQUEST = { t: null, s: null, op: GatewayOpcodes.Heartbeat, d: null };
-
-/** Each second frame of a connection overtakes the one before. */
-function swapped(): AnswerChange {
-  const held = new WeakMap<AnswerTo, object>();
-  return (answer, to) => {
-    const before = held.get(to);
-    if (before === undefined) return void held.set(to, answer);
-    held.delete(to);
-    return [answer, before];
-  };
-}
 
 interface Field {
   readonly holder: Record<string, unknown>;
