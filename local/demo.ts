@@ -15,15 +15,18 @@ const USAGE = `npm run demo -- [options]
   --rate N      events a second that the simulated Discord sends (default 100)
   --guilds N    guilds of the simulated bot (default 50)
   --shards N    shards (default 1)
+  --nodes N     nodes of RabbitMQ (default 1; production has 3)
   --tasks N     processes of the ingestor (default 1; those without shards are standbys)
   --seed N      same seed, same events (default 1)
   --json        print one JSON object at the end instead of the table
 With DISCORD_BOT_TOKEN set, the real Discord is used instead of the simulated one.`;
 
-const KEYS = 'keys: k kill an owner · d deploy · r restart RabbitMQ · Ctrl-C drain and end';
+const KEYS = 'keys: k kill an owner · n kill a node of RabbitMQ · d deploy · r restart RabbitMQ · Ctrl-C drain and end';
 
 /** Many shards IDENTIFY one after the other; the logs are gone with the demo, so it does not wait much longer. */
 const CONNECT_DEADLINE_MS = 90_000;
+/** Until a node that was killed starts again. */
+const NODE_AWAY_MS = 10_000;
 
 const options = readOptions();
 const botToken = process.env.DISCORD_BOT_TOKEN;
@@ -49,6 +52,7 @@ async function run(): Promise<number> {
   const stage = await Stage.start({
     tasks: options.tasks,
     shards: options.shards,
+    nodes: options.nodes,
     untilReady: false,
     log: print,
     ...(botToken && { botToken }),
@@ -123,7 +127,7 @@ function show(stage: Stage, metrics: StageMetrics, before: StageMetrics, seconds
   const discord = stage.simulator === undefined ? 'the real Discord' : `simulated Discord, ${options.guilds} guilds`;
   const first = metrics.tasks[0]?.url;
   const lines = table(metrics, before, {
-    title: `RabbitMQ ${version} · ${discord}, ${options.shards} ${options.shards === 1 ? 'shard' : 'shards'}`,
+    title: `RabbitMQ ${version}${options.nodes > 1 ? `, ${options.nodes} nodes` : ''} · ${discord}, ${options.shards} ${options.shards === 1 ? 'shard' : 'shards'}`,
     seconds,
     notice,
     footer: [
@@ -146,7 +150,7 @@ function listenToKeys(stage: Stage): void {
     const pressed = key.toString();
     // In raw mode Ctrl-C is a character.
     if (pressed === '\u0003' || pressed === 'q') ending.abort();
-    const action = { k: killOwner, d: deploy, r: restartBroker }[pressed];
+    const action = { k: killOwner, n: killNode, d: deploy, r: restartBroker }[pressed];
     // One at a time: a deploy during a deploy would only show who is faster.
     if (action === undefined || busy) return;
     busy = true;
@@ -170,6 +174,16 @@ async function killOwner(stage: Stage): Promise<void> {
   await stage.startTask();
 }
 
+async function killNode({ broker }: Stage): Promise<void> {
+  const node = broker.nodes[Math.floor(Math.random() * broker.nodes.length)];
+  if (node === undefined) return;
+  notice = `${node.name} killed with kill -9; it starts again in ${NODE_AWAY_MS / 1_000} s`;
+  await node.kill();
+  await sleep(NODE_AWAY_MS, undefined, { signal: ending.signal }).catch(() => undefined);
+  await node.start();
+  notice = `${node.name} is back`;
+}
+
 async function deploy(stage: Stage): Promise<void> {
   notice = `deploying: ${stage.living.length} new tasks, then the old ones drain`;
   await stage.deploy();
@@ -191,6 +205,7 @@ function readOptions() {
         guilds: { type: 'string', default: '50' },
         shards: { type: 'string', default: '1' },
         tasks: { type: 'string', default: '1' },
+        nodes: { type: 'string', default: '1' },
         seed: { type: 'string', default: '1' },
         json: { type: 'boolean', default: false },
         help: { type: 'boolean', default: false },
@@ -206,6 +221,7 @@ function readOptions() {
       guilds: whole('guilds', values.guilds, 1, 100_000),
       shards: whole('shards', values.shards, 1, 1_000),
       tasks: whole('tasks', values.tasks, 1, 50),
+      nodes: whole('nodes', values.nodes, 1, 5),
       seed: whole('seed', values.seed, 0, 2 ** 31),
       json: values.json,
     };

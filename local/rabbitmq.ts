@@ -1,10 +1,11 @@
-// A private RabbitMQ node on this machine, for the demo and the tests: its own name, ports, data and login, on loopback
-// only. Several run at once. Nothing of it is left when the caller ends, however it ends (rabbitmq/watchdog.ts).
+// A private RabbitMQ on this machine, for the demo and the tests: one node, or a cluster behind one address. Its own names,
+// ports, data and login, reachable from this machine only. Several run at once. Nothing of it is left when the caller ends, however it ends (rabbitmq/watchdog.ts).
 
 import { existsSync, readFileSync, realpathSync } from 'node:fs';
 import { delimiter, dirname, join } from 'node:path';
+import { startCluster } from './rabbitmq/cluster.ts';
 import { dockerHost, pullImage } from './rabbitmq/docker-host.ts';
-import { type HostFor, type Log, type RabbitMqNode, type RabbitMqOptions, startNode } from './rabbitmq/node.ts';
+import { type HostFor, type RabbitMq, type RabbitMqOptions, startNode } from './rabbitmq/node.ts';
 import { freePorts, type NodePorts, portClash } from './rabbitmq/ports.ts';
 import { type Programs, processHost } from './rabbitmq/process-host.ts';
 import { unpack } from './rabbitmq/unpacked.ts';
@@ -21,10 +22,10 @@ const TRIES_ON_PORT_CLASH = 5;
 export async function startRabbitMq(
   options: RabbitMqOptions = {},
   pick: () => Promise<NodePorts> = freePorts,
-): Promise<RabbitMqNode> {
+): Promise<RabbitMq> {
   const obstacles: string[] = [];
   for (const way of waysToRabbitMq(process.env.RABBITMQ_FROM, ownSuite())) {
-    const hostFor = await prepare(way, options.log).catch((error: Error) => void obstacles.push(error.message));
+    const hostFor = await prepare(way, options).catch((error: Error) => void obstacles.push(error.message));
     // A node that does not start is no reason to try the next way: that would hide what is wrong.
     if (hostFor) return await startOnFreePorts(hostFor, options, pick);
   }
@@ -42,8 +43,9 @@ export function waysToRabbitMq(wanted: string | undefined, suite: string | undef
 }
 
 /** @throws with one sentence where the way does not exist on this machine */
-async function prepare(way: string, log?: Log): Promise<HostFor> {
+async function prepare(way: string, { log, nodes = 1 }: RabbitMqOptions): Promise<HostFor> {
   if (way === 'docker') {
+    if (nodes > 1) throw new Error('A cluster runs as processes of this machine, not in Docker.');
     await pullImage(log);
     return dockerHost;
   }
@@ -54,6 +56,7 @@ async function prepare(way: string, log?: Log): Promise<HostFor> {
 async function startOnFreePorts(hostFor: HostFor, options: RabbitMqOptions, pick: () => Promise<NodePorts>) {
   for (let tries = 1; ; tries += 1) {
     try {
+      if ((options.nodes ?? 1) > 1) return await startCluster(hostFor, pick, options);
       return await startNode(hostFor, await pick(), options);
     } catch (error) {
       if (!(error instanceof Error && portClash(error.message)) || tries === TRIES_ON_PORT_CLASH) throw error;

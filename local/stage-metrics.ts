@@ -23,7 +23,7 @@ export class MetricsCollector {
   }
 
   async collect() {
-    const { reader, simulator } = this.#stage;
+    const { broker, reader, simulator } = this.#stage;
     const verdict = simulator && this.#stage.verdict();
     const [tasks] = await Promise.all([this.#tasks(), this.#readMetrics()]);
     const all = [...this.#last.values()];
@@ -52,6 +52,7 @@ export class MetricsCollector {
         bytes: sum(living, METRICS.outboxBytes.prometheus),
       },
       longestSilenceMs: reader.longestSilenceMs,
+      nodes: await Promise.all(broker.nodes.map(async (node) => ({ name: node.name, running: await node.running() }))),
       tasks,
     };
   }

@@ -14,7 +14,7 @@ import type { HealthReport } from '../service/health.ts';
 import type { SimulatorOptions } from './discord/options.ts';
 import { DiscordSimulator } from './discord/simulator.ts';
 import { IngestorProcess } from './ingestor-process.ts';
-import type { RabbitMqNode } from './rabbitmq/node.ts';
+import type { RabbitMq, RabbitMqNode } from './rabbitmq/node.ts';
 import { startRabbitMq } from './rabbitmq.ts';
 import { Reader } from './reader.ts';
 import { type Mark, markOf, type Verdict, verdictOf } from './verdict.ts';
@@ -31,18 +31,22 @@ export interface StageOptions {
   /** The real Discord instead of the simulator. */
   readonly botToken?: string;
   readonly log?: (line: string) => void;
+  /** Of RabbitMQ. @default 1 */
+  readonly nodes?: number;
   /** The tasks reach the broker by its TLS listener only. */
   readonly tls?: boolean;
   /** Applies the topology in the stage's place, and knows the current login of each user. @default - from the sources */
-  readonly topology?: (broker: RabbitMqNode) => Promise<(user: string) => { username: string; password: string }>;
+  readonly topology?: (broker: RabbitMq) => Promise<(user: string) => { username: string; password: string }>;
   /** Wait until every shard is connected. @default true */
   readonly untilReady?: boolean;
 }
 
 export class Stage {
-  readonly broker: RabbitMqNode;
+  readonly broker: RabbitMq;
   readonly simulator: DiscordSimulator | undefined;
-  readonly reader = new Reader(() => this.url(USERS.worker));
+  readonly reader = new Reader(() => this.url(USERS.worker, this.readFrom));
+  /** Where the worker connects. @default - the broker's one address */
+  readFrom: RabbitMqNode | undefined;
   readonly folder: string;
   readonly tasks: IngestorProcess[] = [];
   readonly shardsPerTask: number;
@@ -55,7 +59,7 @@ export class Stage {
 
   private constructor(
     options: StageOptions,
-    broker: RabbitMqNode,
+    broker: RabbitMq,
     simulator: DiscordSimulator | undefined,
     folder: string,
   ) {
@@ -67,8 +71,8 @@ export class Stage {
   }
 
   static async start(options: StageOptions = {}): Promise<Stage> {
-    const { shards = 1, tasks = 1, tls = false, log = () => undefined } = options;
-    const broker = await startRabbitMq({ tls, log });
+    const { shards = 1, tasks = 1, tls = false, nodes = 1, log = () => undefined } = options;
+    const broker = await startRabbitMq({ tls, nodes, log });
     const simulator =
       options.botToken === undefined ? await DiscordSimulator.start({ shards, ...options.simulator }) : undefined;
     const stage = new Stage(options, broker, simulator, await mkdtemp(join(tmpdir(), 'ingestor-stage-')));
@@ -87,8 +91,8 @@ export class Stage {
     return stage;
   }
 
-  url(user: string): string {
-    return this.broker.amqpUrl({ ...this.#login(user), vhost: VHOST });
+  url(user: string, at: Pick<RabbitMq, 'amqpUrl'> = this.broker): string {
+    return at.amqpUrl({ ...this.#login(user), vhost: VHOST });
   }
 
   async applyTopology(): Promise<void> {

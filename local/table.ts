@@ -54,6 +54,7 @@ export function table(now: StageMetrics, before: StageMetrics, texts: TableTexts
     dim(line(TASKS, 'task', 'role', 'group', 'shards', 'silence', 'heap', 'resident', '   status page')),
     ...now.tasks.flatMap(taskLines),
     '',
+    ...(now.nodes.length > 1 ? [`  nodes  ${now.nodes.map(nodeText).join(' · ')}`] : []),
     ...texts.footer,
     ...(texts.notice === undefined ? [] : [bold(texts.notice)]),
   ];
@@ -67,6 +68,9 @@ function taskLines({ name, role, group, shards, silenceMs, heapUsed, rss, url, p
     ...problems.map((problem) => `  ${styleText('red', problem)}`),
   ];
 }
+
+const nodeText = ({ name, running }: StageMetrics['nodes'][number]): string =>
+  running ? name : styleText('red', `${name} is down`);
 
 function line(widths: readonly number[], ...cells: string[]): string {
   const padded = cells.map((cell, column) => {

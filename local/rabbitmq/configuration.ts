@@ -1,21 +1,26 @@
 // What a node reads: its configuration file, and on this machine its environment. Pure.
 
 import { MAX_MESSAGE_BYTES } from '../../service/contract/limits.ts';
-import type { Layout } from './node.ts';
+import { type Layout, nodeName } from './node.ts';
 
 export const ENABLED_PLUGINS = '[rabbitmq_management].\n';
 
-/** Of a node on this machine: every listener on loopback. */
+/** Of a node on this machine: every listener on the node's own address. */
 export function nodeConfiguration(layout: Layout): string {
-  const { folder, ports } = layout;
+  const { cluster, folder, host, ports } = layout;
   return lines([
-    `listeners.tcp.1 = 127.0.0.1:${ports.amqp}`,
-    'management.tcp.ip = 127.0.0.1',
+    `listeners.tcp.1 = ${host}:${ports.amqp}`,
+    `management.tcp.ip = ${host}`,
     `management.tcp.port = ${ports.management}`,
     ...common(layout),
-    ...tls(layout, { ip: '127.0.0.1', amqps: ports.amqps, management: ports.managementTls, folder }),
+    ...(cluster.length > 0 ? CLUSTER : []),
+    ...cluster.map((name, index) => `cluster_formation.classic_config.nodes.${index + 1} = ${name}`),
+    ...tls(layout, { ip: host, amqps: ports.amqps, management: ports.managementTls, folder }),
   ]);
 }
+
+/** As Amazon MQ has it: quorum queues where a client names no type. */
+const CLUSTER = ['cluster_formation.peer_discovery_backend = classic_config', 'default_queue_type = quorum'];
 
 /** Of a node in a container, which publishes its ports. @param folder where the certificate is, in there */
 export function containerConfiguration(layout: Layout, folder: string): string {
@@ -60,13 +65,16 @@ function tls(
 const lines = (settings: readonly string[]): string => `${settings.join('\n')}\n`;
 
 /** The whole environment of the node, its epmd and its rabbitmqctl: nothing of the caller's own gets in. */
-export function environment({ name, folder, ports }: Layout, path: string): Record<string, string> {
+export function environment(layout: Layout, path: string): Record<string, string> {
+  const { folder, host, ports } = layout;
   return {
     PATH: path,
     LANG: 'C.UTF-8',
     HOME: folder,
     RABBITMQ_CONF_ENV_FILE: '/dev/null',
-    RABBITMQ_NODENAME: `${name}@localhost`,
+    RABBITMQ_NODENAME: nodeName(layout),
+    // So that the part after the @ may be an address.
+    RABBITMQ_USE_LONGNAME: 'true',
     RABBITMQ_MNESIA_BASE: `${folder}/data`,
     RABBITMQ_LOG_BASE: `${folder}/log`,
     RABBITMQ_LOGS: '-',
@@ -75,12 +83,11 @@ export function environment({ name, folder, ports }: Layout, path: string): Reco
     RABBITMQ_PID_FILE: `${folder}/rabbitmq-wait`,
     RABBITMQ_DIST_PORT: `${ports.distribution}`,
     ERL_EPMD_PORT: `${ports.epmd}`,
-    ERL_EPMD_ADDRESS: '127.0.0.1',
+    ERL_EPMD_ADDRESS: host,
     ERL_CRASH_DUMP: `${folder}/crash.dump`,
-    // Loopback only; epmd is started beforehand, as a child that can be ended; no busy waiting, since several nodes
+    // Its own address only; epmd is started beforehand, as a child that can be ended; no busy waiting, since several nodes
     // share few cores.
-    RABBITMQ_SERVER_ADDITIONAL_ERL_ARGS:
-      '-kernel inet_dist_use_interface {127,0,0,1} -start_epmd false +sbwt none +sbwtdcpu none +sbwtdio none',
+    RABBITMQ_SERVER_ADDITIONAL_ERL_ARGS: `-kernel inet_dist_use_interface {${host.replaceAll('.', ',')}} -start_epmd false +sbwt none +sbwtdcpu none +sbwtdio none`,
     // RabbitMQ's scripts then replace themselves by the Erlang machine, so that the child's pid is the node's.
     RUNNING_UNDER_SYSTEMD: 'true',
   };

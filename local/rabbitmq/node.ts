@@ -24,6 +24,8 @@ export interface RabbitMqOptions {
   readonly log?: Log;
   /** First part of the node's name, to recognise it among processes. @default 'rabbit' */
   readonly name?: string;
+  /** Of a cluster (cluster.ts). @default 1 */
+  readonly nodes?: number;
 }
 
 export interface Login {
@@ -42,7 +44,18 @@ export interface Layout {
   readonly tls: boolean;
   readonly administrator: Login;
   readonly memoryHighWatermark: string;
+  /** The address that it listens on. */
+  readonly host: string;
+  /** The command that runs a program where this address is: in a network namespace. */
+  readonly enter: readonly string[];
+  /** Erlang nodes trust each other by it. */
+  readonly cookie: string;
+  /** Every node of its cluster, itself too, by their Erlang names. */
+  readonly cluster: readonly string[];
 }
+
+/** As Erlang and the management API call it. */
+export const nodeName = ({ name, host }: Pick<Layout, 'name' | 'host'>): string => `${name}@${host}`;
 
 export interface Host {
   /** For people: where the node comes from. */
@@ -70,15 +83,34 @@ const ALARM_WITHIN_MS = 30_000;
 const ANSWER_WITHIN_MS = 5_000;
 const POLL_MS = 50;
 
-/** @throws with the node's log when it does not start; nothing of it is left then */
-export async function startNode(hostFor: HostFor, ports: NodePorts, options: RabbitMqOptions): Promise<RabbitMqNode> {
+/** What the demo and the tests do with a broker: with one node, or with a cluster behind one address. */
+export type RabbitMq = Pick<RabbitMqNode, Exclude<keyof RabbitMqNode, 'name'>>;
+
+export const newName = ({ name = 'rabbit' }: RabbitMqOptions): string => `${name}-${randomBytes(4).toString('hex')}`;
+export const newAdministrator = (): Login => ({ username: 'administrator', password: randomBytes(16).toString('hex') });
+
+/**
+ * @param member what a node of a cluster shares with the others
+ * @throws with the node's log when it does not start; nothing of it is left then
+ */
+export async function startNode(
+  hostFor: HostFor,
+  ports: NodePorts,
+  options: RabbitMqOptions,
+  member: Partial<Layout> = {},
+): Promise<RabbitMqNode> {
   const layout: Layout = {
-    name: `${options.name ?? 'rabbit'}-${randomBytes(4).toString('hex')}`,
+    name: newName(options),
     folder: realpathSync(mkdtempSync(join(tmpdir(), 'ingestor-rabbitmq-'))),
     ports,
     tls: options.tls ?? false,
-    administrator: { username: 'administrator', password: randomBytes(16).toString('hex') },
+    administrator: newAdministrator(),
     memoryHighWatermark: options.memoryHighWatermark ?? String(1024 ** 3),
+    host: '127.0.0.1',
+    enter: [],
+    cookie: randomBytes(16).toString('hex'),
+    cluster: [],
+    ...member,
   };
   const node = new RabbitMqNode(layout, hostFor(layout));
   try {
@@ -92,6 +124,9 @@ export async function startNode(hostFor: HostFor, ports: NodePorts, options: Rab
 }
 
 export class RabbitMqNode {
+  readonly nodes: readonly RabbitMqNode[] = [this];
+  /** As Erlang and the management API call it. */
+  readonly name: string;
   /** As the broker reports it: '4.3.6'. */
   version = '';
   readonly origin: string;
@@ -110,15 +145,16 @@ export class RabbitMqNode {
   #removal: Promise<void> | undefined;
 
   constructor(layout: Layout, host: Host) {
-    const { administrator, folder, ports, tls } = layout;
+    const { administrator, folder, host: address, ports, tls } = layout;
+    this.name = nodeName(layout);
     this.origin = host.origin;
     this.username = administrator.username;
     this.password = administrator.password;
     this.amqpPort = ports.amqp;
     this.amqpsPort = tls ? ports.amqps : undefined;
     this.caFile = tls ? join(folder, 'ca.pem') : undefined;
-    this.managementUrl = `http://127.0.0.1:${ports.management}`;
-    this.managementTlsUrl = tls ? `https://127.0.0.1:${ports.managementTls}` : undefined;
+    this.managementUrl = `http://${address}:${ports.management}`;
+    this.managementTlsUrl = tls ? `https://${address}:${ports.managementTls}` : undefined;
     this.#layout = layout;
     this.#host = host;
     this.#watchdog = watch(folder, host.container);
@@ -126,16 +162,14 @@ export class RabbitMqNode {
 
   /** @param login @default - the administrator's, with the default vhost */
   amqpUrl(login: Login = this.#layout.administrator): string {
-    const { username, password, vhost } = login;
-    const path = vhost === undefined ? '' : `/${encodeURIComponent(vhost)}`;
-    return `amqp://${encodeURIComponent(username)}:${encodeURIComponent(password)}@127.0.0.1:${this.amqpPort}${path}`;
+    return urlOf(login, this.#layout.host, this.amqpPort);
   }
 
   /** After stop() or kill(), with the same data and ports. Resolves when AMQP and the management API answer. */
   async start(): Promise<void> {
     const { name } = this.#layout;
     if (this.#removal) throw new Error(`${name} was removed: start another node.`);
-    if ((await this.#host.ended()) === undefined) throw new Error(`${name} is running already.`);
+    if (await this.running()) throw new Error(`${name} is running already.`);
     await this.#host.launch();
     let refusal: unknown;
     const started = await poll(START_WITHIN_MS, async () => {
@@ -150,6 +184,11 @@ export class RabbitMqNode {
       }
     });
     if (!started) throw await this.#failure(`was not ready within ${START_WITHIN_MS / 1000} s`, refusal);
+  }
+
+  /** As the caller left it; one that ended by itself is not running either. */
+  async running(): Promise<boolean> {
+    return (await this.#host.ended()) === undefined;
   }
 
   /** SIGTERM, and waits for the end. */
@@ -225,6 +264,11 @@ export class RabbitMqNode {
     const log = excerpt(await this.#host.log());
     return new Error(`${this.#layout.name} ${what}. Its log:\n${log}`, { cause });
   }
+}
+
+export function urlOf({ username, password, vhost }: Login, host: string, port: number): string {
+  const path = vhost === undefined ? '' : `/${encodeURIComponent(vhost)}`;
+  return `amqp://${encodeURIComponent(username)}:${encodeURIComponent(password)}@${host}:${port}${path}`;
 }
 
 /** Asks again and again. @returns false when the time is over */

@@ -26,7 +26,7 @@ import { watch } from './watchdog.ts';
 
 const DEBIAN_ROOT = join(import.meta.dirname, '../debian-root.sh');
 /** Goes up when what `relocate` does changes, so that an older folder is not taken. */
-const LAYOUT = 1;
+const LAYOUT = 2;
 const UNPACK_WITHIN_MS = 10 * 60_000;
 
 /** The programs of a suite, from the cache or brought by apt. @throws with one sentence where no apt source offers it */
@@ -84,11 +84,15 @@ function relocate(root: string, folder: string): void {
     writeFileSync(join(root, file), `#!/bin/sh\n${start}\n`);
     chmodSync(join(root, file), 0o755);
   }
-  for (const script of ['erl', 'start', 'start_erl']) {
-    const path = join(root, erlang, 'bin', script);
-    if (!existsSync(path)) continue;
-    writeFileSync(path, readFileSync(path, 'utf8').replaceAll(/=\/usr\/lib\/erlang$/gm, `='${join(folder, erlang)}'`));
-  }
+  // Both: RabbitMQ starts `erl` from the path, and Erlang its own peers (cluster formation) from erts-*/bin.
+  const runtime = readdirSync(join(root, erlang)).filter((name) => name.startsWith('erts-'));
+  for (const bin of ['bin', ...runtime.map((name) => join(name, 'bin'))])
+    for (const script of ['erl', 'start', 'start_erl']) {
+      const path = join(root, erlang, bin, script);
+      if (!existsSync(path)) continue;
+      const text = readFileSync(path, 'utf8');
+      writeFileSync(path, text.replaceAll(/=\/usr\/lib\/erlang$/gm, `='${join(folder, erlang)}'`));
+    }
 }
 
 function findLoader(root: string): { file: string; libraries: string[] } {

@@ -6,7 +6,7 @@ import { randomBytes, randomUUID } from 'node:crypto';
 import { once } from 'node:events';
 import { type AddressInfo, createConnection, createServer } from 'node:net';
 import { isDeepStrictEqual } from 'node:util';
-import type { RabbitMqNode } from '../rabbitmq/node.ts';
+import type { RabbitMq } from '../rabbitmq/node.ts';
 import { type SecretsManager, startSecretsManager } from '../secrets-manager.ts';
 import type { Assembly } from './assembly.ts';
 import { only, references, type Template } from './template.ts';
@@ -45,7 +45,7 @@ export class Cloud {
   /** While it is, the broker gives functions no answer. */
   silent = false;
   readonly secrets: SecretsManager;
-  readonly #broker: RabbitMqNode;
+  readonly #broker: RabbitMq;
   /** Of the secrets, by logical id. */
   readonly #arns = new Map<string, string>();
   readonly #names: string[] = [];
@@ -58,13 +58,13 @@ export class Cloud {
     socket.pipe(onward).pipe(socket);
   });
 
-  private constructor(broker: RabbitMqNode, secrets: SecretsManager) {
+  private constructor(broker: RabbitMq, secrets: SecretsManager) {
     this.#broker = broker;
     this.secrets = secrets;
   }
 
   /** Makes the secrets of the broker stack, with the broker's own administrator in theirs. */
-  static async start(broker: RabbitMqNode, template: Template): Promise<Cloud> {
+  static async start(broker: RabbitMq, template: Template): Promise<Cloud> {
     const cloud = new Cloud(broker, await startSecretsManager());
     cloud.#proxy.listen(0, '127.0.0.1');
     await once(cloud.#proxy, 'listening');

@@ -8,7 +8,7 @@ import { connect as connectTcp, createServer, type Server } from 'node:net';
 import { dirname } from 'node:path';
 import { createInterface } from 'node:readline';
 import { afterAll, beforeAll, describe, expect, test, vi } from 'vitest';
-import type { RabbitMqNode } from '../../local/rabbitmq/node.ts';
+import type { RabbitMq } from '../../local/rabbitmq/node.ts';
 import { freePorts } from '../../local/rabbitmq/ports.ts';
 import { startRabbitMq } from '../../local/rabbitmq.ts';
 import { manage } from '../support/broker.ts';
@@ -17,8 +17,8 @@ const LAUNCHER = new URL('../../local/rabbitmq.ts', import.meta.url).href;
 /** Where a process leaves traces that can be read. */
 const linux = process.platform === 'linux';
 
-const inDocker = (node: RabbitMqNode): boolean => node.origin.startsWith('Docker');
-const folderOf = (node: RabbitMqNode): string => dirname(node.caFile ?? '');
+const inDocker = (node: RabbitMq): boolean => node.origin.startsWith('Docker');
+const folderOf = (node: RabbitMq): string => dirname(node.caFile ?? '');
 
 /** Pids whose environment or arguments name the folder: the node, epmd, the watchdog, Erlang's own children. */
 function processesOf(folder: string): number[] {
@@ -45,7 +45,7 @@ async function nothingLeftOf(folder: string, name: string): Promise<void> {
 }
 
 describe('a private node', () => {
-  let node: RabbitMqNode;
+  let node: RabbitMq;
   beforeAll(async () => {
     node = await startRabbitMq({ tls: true, name: 'removed' });
   });

@@ -4,7 +4,7 @@
 
 import amqplib, { type ChannelModel } from 'amqplib';
 import { afterAll, beforeAll, expect, test } from 'vitest';
-import type { RabbitMqNode } from '../../../local/rabbitmq/node.ts';
+import type { RabbitMq } from '../../../local/rabbitmq/node.ts';
 import { startRabbitMq } from '../../../local/rabbitmq.ts';
 import { BrokerConnection } from '../../../service/amqp/connection.ts';
 import { MAX_MESSAGE_BYTES } from '../../../service/contract/limits.ts';
@@ -15,7 +15,7 @@ import { eventually, logLines } from '../../support/log-lines.ts';
 
 const LIMIT = 524_288;
 const lines = logLines();
-let node: RabbitMqNode;
+let node: RabbitMq;
 let administrator: ChannelModel;
 
 beforeAll(async () => {

@@ -1,0 +1,156 @@
+// Faults of a cluster's nodes, and what they cost: the silence of a group beside that of a publisher which is not ours
+// (probe.ts). Workers and probe are on a node that the fault does not touch; the connections of the owner are on two nodes.
+
+import { setTimeout as sleep } from 'node:timers/promises';
+import { RabbitMqCluster } from '../../../local/rabbitmq/cluster.ts';
+import type { RabbitMqNode } from '../../../local/rabbitmq/node.ts';
+import type { StageOptions } from '../../../local/stage.ts';
+import { manage } from '../../support/broker.ts';
+import { closeConnections } from '../../support/connections.ts';
+import type { FaultStage } from '../fault.ts';
+import { connectionOf, countOf, ownerOf } from '../tasks.ts';
+import { Probe } from './probe.ts';
+
+const SHARDS = 2;
+/** A group of two shards, an owner and a standby; a replay buffer as small as an imitation of Discord has it. */
+export const CLUSTER_STAGE: StageOptions = {
+  ...{ nodes: 3, tasks: 2, shards: SHARDS },
+  simulator: { guilds: 40, maxConcurrency: 16, replayBufferEvents: 2_048 },
+};
+export const RATE = 100;
+
+export interface ClusterFault {
+  readonly title: string;
+  /** The node with this connection of the owner; the one with neither of them; all. */
+  readonly victim: 'lease' | 'publisher' | 'neither' | 'all';
+  /** Needs network namespaces. */
+  readonly cuts?: true;
+  /** Resolves when the cluster is whole again. */
+  readonly strike: (cluster: RabbitMqCluster, victim: RabbitMqNode, awayMs: number) => Promise<void>;
+}
+
+export interface ClusterCost {
+  /** The longest silence of the group, and that of the probe, ms. */
+  readonly silenceMs: number;
+  readonly probeMs: number;
+  /** How often the session of a shard was resumed or begun. */
+  readonly takings: number;
+}
+
+const killed: ClusterFault['strike'] = async (_, victim, awayMs) => {
+  await victim.kill();
+  await sleep(awayMs);
+  await victim.start();
+};
+const cut =
+  (from: Parameters<RabbitMqCluster['cut']>[1]): ClusterFault['strike'] =>
+  async (cluster, victim, awayMs) => {
+    await cluster.cut(victim, from);
+    await sleep(awayMs);
+    await cluster.heal();
+  };
+
+export const CLUSTER_FAULTS: readonly ClusterFault[] = [
+  { title: 'kill -9 of the node with the lease connection', victim: 'lease', strike: killed },
+  { title: 'kill -9 of the node with the publishing connection', victim: 'publisher', strike: killed },
+  { title: 'kill -9 of a node with neither', victim: 'neither', strike: killed },
+  {
+    title: 'the node with the lease connection frozen for 30 s',
+    victim: 'lease',
+    async strike(_, victim) {
+      victim.freeze();
+      await sleep(30_000);
+      victim.thaw();
+    },
+  },
+  { title: 'SIGTERM and start of one node after the other', victim: 'all', strike: (cluster) => cluster.restart() },
+  {
+    title: 'all nodes killed with kill -9, away for 45 s',
+    victim: 'all',
+    async strike(cluster) {
+      await cluster.kill();
+      await sleep(45_000);
+      await cluster.start();
+    },
+  },
+  { title: 'the node with the lease connection isolated', victim: 'lease', cuts: true, strike: cut('everything') },
+  {
+    title: 'the node with the publishing connection cut off from the other nodes',
+    victim: 'publisher',
+    cuts: true,
+    strike: cut('its peers'),
+  },
+];
+
+/**
+ * With traffic running. Resolves when the cluster is whole, the group is ready and events are read.
+ * @param leaders of all queues: on the node that fails, or on one that does not
+ */
+export async function strike(
+  stage: FaultStage,
+  fault: ClusterFault,
+  { awayMs, leaders }: { readonly awayMs: number; readonly leaders: 'there' | 'elsewhere' },
+): Promise<ClusterCost> {
+  const { broker: cluster, reader } = stage;
+  if (!(cluster instanceof RabbitMqCluster)) throw new Error('a fault of a cluster needs `nodes: 3`');
+  reader.silenceOf = () => 0;
+  const at = await placed(stage, cluster);
+  const victim = at[fault.victim === 'all' ? 'neither' : fault.victim];
+  const healthy = fault.victim === 'all' ? cluster : at[fault.victim === 'lease' ? 'publisher' : 'lease'];
+  const leader = leaders === 'there' || healthy === cluster ? victim : (healthy as RabbitMqNode);
+  await lead(cluster, leader);
+  stage.readFrom = healthy === cluster ? undefined : (healthy as RabbitMqNode);
+  reader.pause();
+  reader.resume();
+  const administrator = { username: cluster.username, password: cluster.password };
+  const probe = await Probe.start(healthy.amqpUrl(administrator), leader.amqpUrl(administrator));
+  try {
+    await sleep(2_000);
+    reader.resetSilences();
+    probe.reset();
+    const taken = [countOf(stage, 'resumed'), countOf(stage, 'identify')];
+    await fault.strike(cluster, victim, awayMs);
+    await stage.ready();
+    await stage.standing(2);
+    const before = reader.events;
+    await stage.until('events are read', 60_000, () => reader.events > before + 2 * RATE);
+    const takings = taken.reduce((sum, count) => sum + count(), 0) / SHARDS;
+    return { silenceMs: reader.longestSilenceMs, probeMs: probe.longestMs, takings };
+  } finally {
+    await probe.stop();
+  }
+}
+
+/** Where the owner's connections are, on two nodes: the publishing one is closed until it opens on another. */
+async function placed(
+  stage: FaultStage,
+  cluster: RabbitMqCluster,
+): Promise<Record<'lease' | 'publisher' | 'neither', RabbitMqNode>> {
+  for (let tries = 0; tries < 20; tries += 1) {
+    await stage.ready();
+    await stage.standing(2);
+    const owner = await ownerOf(stage);
+    const connections = (await manage('GET', '/api/connections', undefined, cluster)) as {
+      node: string;
+      client_properties?: { connection_name?: string };
+    }[];
+    const nodeOf = (kind: 'lease' | 'publisher') => {
+      const named = connections.filter(({ client_properties: properties }) =>
+        connectionOf(owner, kind).test(properties?.connection_name ?? ''),
+      );
+      return named.length === 1 ? cluster.nodes.find(({ name }) => name === named[0]?.node) : undefined;
+    };
+    const [lease, publisher] = [nodeOf('lease'), nodeOf('publisher')];
+    const neither = cluster.nodes.find((node) => node !== lease && node !== publisher);
+    if (lease && publisher && neither && lease !== publisher) return { lease, publisher, neither };
+    if (lease && lease === publisher) await closeConnections(cluster, connectionOf(owner, 'publisher'));
+    await sleep(2_000);
+  }
+  throw new Error('the connections of the owner do not come to two nodes');
+}
+
+/** Gives every quorum queue this leader. */
+async function lead(cluster: RabbitMqCluster, leader: RabbitMqNode): Promise<void> {
+  const queues = 'Q <- rabbit_amqqueue:list(), amqqueue:is_quorum(Q)';
+  await cluster.ctl('eval', `[rabbit_quorum_queue:transfer_leadership(Q, '${leader.name}') || ${queues}].`);
+}

@@ -1,0 +1,78 @@
+// A publisher that is not ours, for the broker's own share of a silence: ten messages a second with confirms to a quorum
+// queue of its own, which it consumes.
+
+import { setTimeout as sleep } from 'node:timers/promises';
+import { connect } from 'amqplib';
+
+const QUEUE = 'probe';
+const PUBLISH_EVERY_MS = 100;
+const RETRY_MS = 200;
+
+export class Probe {
+  /** The longest time without a message since the last reset. */
+  longestMs = 0;
+  #lastAt: number | undefined;
+  readonly #url: string;
+  readonly #stopping = new AbortController();
+  #loop: Promise<void> | undefined;
+
+  private constructor(url: string) {
+    this.#url = url;
+  }
+
+  /** Resolves when it has its first message. @param leaderUrl of the node that is to lead its queue */
+  static async start(url: string, leaderUrl: string): Promise<Probe> {
+    const model = await connect(leaderUrl);
+    const channel = await model.createChannel();
+    await channel.deleteQueue(QUEUE);
+    // The node that declares a queue leads it.
+    await channel.assertQueue(QUEUE, { arguments: { 'x-queue-type': 'quorum' } });
+    await model.close();
+    const probe = new Probe(url);
+    const first = Promise.withResolvers<void>();
+    probe.#loop = probe.#run(first.resolve);
+    await first.promise;
+    return probe;
+  }
+
+  reset(): void {
+    this.longestMs = 0;
+  }
+
+  async stop(): Promise<void> {
+    this.#stopping.abort();
+    await Promise.race([this.#loop, sleep(3_000, undefined, { ref: false })]);
+  }
+
+  async #run(first: () => void): Promise<void> {
+    const { signal } = this.#stopping;
+    while (!signal.aborted) {
+      await this.#once(first).catch(() => undefined);
+      await sleep(RETRY_MS, undefined, { signal }).catch(() => undefined);
+    }
+  }
+
+  /** Resolves when the connection or the channel ends. */
+  async #once(first: () => void): Promise<void> {
+    const model = await connect(this.#url, { timeout: 5_000, clientProperties: { connection_name: 'probe' } });
+    const ended = Promise.withResolvers<void>();
+    for (const event of ['error', 'close']) model.on(event, () => ended.resolve());
+    this.#stopping.signal.addEventListener('abort', () => ended.resolve());
+    const channel = await model.createConfirmChannel();
+    for (const event of ['error', 'close']) channel.on(event, () => ended.resolve());
+    const read = () => {
+      const now = Date.now();
+      this.longestMs = Math.max(this.longestMs, now - (this.#lastAt ?? now));
+      this.#lastAt = now;
+      first();
+    };
+    await channel.consume(QUEUE, (message) => (message ? read() : ended.resolve()), { noAck: true });
+    const timer = setInterval(
+      () => channel.sendToQueue(QUEUE, Buffer.from('probe'), { persistent: true }, () => undefined),
+      PUBLISH_EVERY_MS,
+    );
+    await ended.promise;
+    clearInterval(timer);
+    await model.close().catch(() => undefined);
+  }
+}
