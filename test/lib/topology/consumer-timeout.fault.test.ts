@@ -7,13 +7,13 @@ import { afterAll, beforeAll, expect, test } from 'vitest';
 import { ManagementApi } from '../../../lib/management/management-api.ts';
 import { applyTopology } from '../../../lib/topology/apply.ts';
 import { discordTopology } from '../../../lib/topology/topology.ts';
-import type { RabbitMqNode } from '../../../local/rabbitmq/node.ts';
+import type { RabbitMq } from '../../../local/rabbitmq/node.ts';
 import { startRabbitMq } from '../../../local/rabbitmq.ts';
 import { EXCHANGES, leaseQueue, QUEUES } from '../../../service/contract/names.ts';
 
 const { vhost } = discordTopology();
 const connections: ChannelModel[] = [];
-let node: RabbitMqNode;
+let node: RabbitMq;
 
 beforeAll(async () => {
   node = await startRabbitMq({ name: 'timeout' });
