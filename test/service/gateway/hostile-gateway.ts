@@ -120,12 +120,20 @@ interface ClientOptions {
   readonly apiUrl?: string;
   /** Confirms are held back. */
   readonly holds?: boolean;
+  /** @default - given */
+  readonly permission?: (signal: AbortSignal) => Promise<void>;
 }
 
 /** The shard with its session, and what it publishes. */
 export function startClient(
   url: string,
-  { session, compression = 'none', apiUrl = `${url.replace('ws', 'http')}/api`, holds = false }: ClientOptions = {},
+  {
+    session,
+    compression = 'none',
+    apiUrl = `${url.replace('ws', 'http')}/api`,
+    holds = false,
+    permission = async () => undefined,
+  }: ClientOptions = {},
 ) {
   const lines = logLines();
   const published: Message[] = [];
@@ -168,7 +176,7 @@ export function startClient(
     bounds: { maxEvents: 1_000, maxBytes: 1_000_000 },
     onSessionStarted: () => undefined,
     metrics: metrics as never,
-    permission: async () => undefined,
+    permission,
     ...{ intents: 0, compression, apiUrl, log: lines.log },
   });
   const now = Date.now();

@@ -2,6 +2,7 @@
 // event, and none of it is passed over in silence.
 
 import { Buffer } from 'node:buffer';
+import { once } from 'node:events';
 import { createServer } from 'node:net';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { gzipSync } from 'node:zlib';
@@ -270,6 +271,26 @@ describe('sequences', () => {
     expect(client.lines.lines.filter(({ msg }) => msg === 'sequences are missing')).toMatchObject([
       { first: 4, last: 5, outcome: 'resume' },
     ]);
+  });
+
+  it('without permission to RESUME the connection is kept: the hole is reported, and what came behind it is not lost', async () => {
+    const gateway = await HostileGateway.start();
+    gateway.instead = (frame) => (frame.s === 4 ? undefined : frame);
+    let permitted = true;
+    const permission = async (signal: AbortSignal) => {
+      if (!permitted) await once(signal, 'abort').then(() => signal.throwIfAborted());
+    };
+    const client = startClient(gateway.url, { permission });
+    await eventually('READY', () => client.shard.connected);
+    permitted = false;
+    for (let each = 2; each <= 8; each += 1) gateway.dispatch();
+    await until(3, client);
+    // A cut-off task asks for two seconds.
+    expect(client.sequences()).toEqual([2, 3]);
+    await until(8, client);
+    expect(client.sequences()).toEqual([2, 3, 5, 6, 7, 8]);
+    expect(client.reported()).toMatchObject([{ lastSequence: 3, reason: 'sequences 4 to 4 did not come' }]);
+    expect([client.ends(), client.counted.resumes, gateway.connections.length]).toEqual([[], undefined, 1]);
   });
 
   it('a frame that never comes is reported, and the flow goes on; the next hole within ten minutes makes no RESUME', async () => {
