@@ -45,7 +45,7 @@ export function verdictOf(simulator: DiscordSimulator | undefined, reader: Reade
   const unnamed = new Set(
     [...reader.gaps].flatMap(([sessionId, { shardId }]) => (ledger?.session(sessionId) === undefined ? [shardId] : [])),
   );
-  // Of a session whose READY did not arrive nobody knows the id: the gap of the one before it lasts until the next.
+  // The id of a session whose READY did not arrive is unknown: the gap of the one before it lasts until the next.
   const lostShards = new Set([...reader.gaps.values()].map(({ shardId }) => shardId));
   const isNeverStarted = ({ sessionId, shardId }: DueEvent) =>
     !reader.sessions.has(sessionId) && lostShards.has(shardId) && newest.get(shardId) !== sessionId;

@@ -39,7 +39,7 @@ export const METRICS = {
   invalidFrames: counter(
     'frames_invalid_total',
     'FramesInvalid',
-    'Gateway connections ended because of a malformed frame',
+    'Malformed frames of the gateway: their connection ended, or they were left out',
   ),
   sequenceHoles: counter(
     'sequence_holes_total',

@@ -55,7 +55,7 @@ const FIRST_READY_DEADLINE_MS = 30_000;
 const LONGEST_READY_DEADLINE_MS = 480_000;
 
 /** The verdict in view of those before it: the fifth unclear answer in a row is a refusal. */
-export function weighed(end: Omit<EndedConnection, 'hasSession'>, before: Attempts): Verdict['kind'] {
+export function effectiveVerdict(end: Omit<EndedConnection, 'hasSession'>, before: Attempts): Verdict['kind'] {
   return unclearAfter(end, before) >= MOST_UNCLEAR && isUnclear(end.verdict) ? 'refused' : end.verdict;
 }
 
@@ -72,11 +72,11 @@ export function reconnectAfter(
     failures: wasReady ? Math.min(inARow, MOST_AFTER_READY) : inARow,
     unanswered: verdict === 'unreachable' ? before.unanswered + 1 : 0,
     // A new session begins with no malformed frames.
-    unclear: weighed(end, before) === 'refused' && !hasSession ? 0 : unclearAfter(end, before),
+    unclear: effectiveVerdict(end, before) === 'refused' && !hasSession ? 0 : unclearAfter(end, before),
     withoutReady: verdict === 'no READY' ? before.withoutReady + 1 : wasReady ? 0 : before.withoutReady,
     newSessions: (succeeded(end) ? 0 : before.newSessions) + (hasSession || verdict === 'unreachable' ? 0 : 1),
   };
-  return { pauseMs: pauseFor({ ...end, verdict: weighed(end, before) }, attempts, random), attempts };
+  return { pauseMs: pauseFor({ ...end, verdict: effectiveVerdict(end, before) }, attempts, random), attempts };
 }
 
 function pauseFor(

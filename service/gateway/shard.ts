@@ -20,7 +20,14 @@ import { gatewayAddress } from './gateway-address.ts';
 import { type ConnectionListener, GatewayConnection } from './gateway-connection.ts';
 import type { GatewayInformation } from './gateway-information.ts';
 import type { IdentifyGate } from './identify-gate.ts';
-import { type Attempts, addressToResume, NO_ATTEMPTS, readyDeadlineMs, reconnectAfter, weighed } from './reconnect.ts';
+import {
+  type Attempts,
+  addressToResume,
+  effectiveVerdict,
+  NO_ATTEMPTS,
+  readyDeadlineMs,
+  reconnectAfter,
+} from './reconnect.ts';
 
 export type ShardState = 'stopped' | 'connecting' | 'identifying' | 'resuming' | 'ready' | 'waiting' | 'failed';
 
@@ -168,7 +175,7 @@ export class Shard {
     this.#ends = { count: this.#ends.count + 1, reason };
     const end = { verdict, lastedMs, wasReady: this.#wasReady };
     const hasSession =
-      weighed(end, this.#attempts) === 'refused'
+      effectiveVerdict(end, this.#attempts) === 'refused'
         ? session.refused(reason, Date.now())
         : session.resumeState !== undefined;
     const next = reconnectAfter({ ...end, hasSession }, this.#attempts);

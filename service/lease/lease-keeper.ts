@@ -54,7 +54,7 @@ const TIMING = {
   /** How much longer a standby waits after a lost connection, so that the owner usually stays. */
   standbyDelayMs: 2_000,
   commitEveryMs: 1_000,
-  /** RabbitMQ takes an unacknowledged message away after 30 minutes. */
+  /** An unchanged record is stored again: a lease queue that was emptied by hand has one within minutes. */
   renewEveryMs: 300_000,
 };
 

@@ -1,7 +1,7 @@
 import { expect, test } from 'vitest';
 import { hostileAnswers } from '../../../local/discord/hostile-answers.ts';
 
-const NOBODY = { shardId: 0, close: () => undefined, terminate: () => undefined };
+const NO_CONNECTION = { shardId: 0, close: () => undefined, terminate: () => undefined };
 const hello = () => ({ t: null, s: null, op: 10, d: { heartbeat_interval: 41_250, _trace: [] } });
 
 /** What becomes of one frame, and the names of the answers that are changed. */
@@ -9,7 +9,7 @@ function outcomes(seed: number): readonly string[] {
   const answers = hostileAnswers(seed);
   return Array.from({ length: 200 }, () => {
     const { name, what, change } = answers.next().value;
-    return `${name} ${what} ${name === 'REST' || name === 'Upgrade' ? '' : JSON.stringify(change(hello(), NOBODY))}`;
+    return `${name} ${what} ${name === 'REST' || name === 'Upgrade' ? '' : JSON.stringify(change(hello(), NO_CONNECTION))}`;
   });
 }
 
@@ -23,7 +23,8 @@ test('no hostile text stands where a text was, because a client cannot know that
   for (let n = 0; n < 2_000; n += 1) {
     const { name, what, change } = answers.next().value;
     if (name !== 'READY' || !what.includes('a field')) continue;
-    const { session_id: id } = (change({ d: { session_id: 'a' } }, NOBODY) as { d?: { session_id?: unknown } }).d ?? {};
+    const { session_id: id } =
+      (change({ d: { session_id: 'a' } }, NO_CONNECTION) as { d?: { session_id?: unknown } }).d ?? {};
     expect(typeof id === 'string' ? id : '').toMatch(/^a?$/);
   }
 });

@@ -5,10 +5,10 @@ import {
   type Attempts,
   addressToResume,
   type EndedConnection,
+  effectiveVerdict,
   NO_ATTEMPTS,
   readyDeadlineMs,
   reconnectAfter,
-  weighed,
 } from '../../../service/gateway/reconnect.ts';
 
 const KINDS = [
@@ -130,11 +130,11 @@ it.each(KINDS)('%s: counts connections in a row after which a new session begins
 });
 
 describe('an answer that says nothing about the session', () => {
-  const weigh = (end: Partial<EndedConnection>, unclear: number) =>
-    weighed({ ...END, ...end }, { ...NO_ATTEMPTS, unclear });
+  const effective = (end: Partial<EndedConnection>, unclear: number) =>
+    effectiveVerdict({ ...END, ...end }, { ...NO_ATTEMPTS, unclear });
 
   it.each(['malformed', 'unclear'] as const)('%s is a refusal the fifth time in a row', (verdict) => {
-    expect([0, 3, 4, 9].map((unclear) => weigh({ verdict }, unclear))).toEqual([
+    expect([0, 3, 4, 9].map((unclear) => effective({ verdict }, unclear))).toEqual([
       verdict,
       verdict,
       'refused',
@@ -145,7 +145,7 @@ describe('an answer that says nothing about the session', () => {
   it.each(KINDS.filter((kind) => kind !== 'malformed' && kind !== 'unclear'))(
     '%s is what it is, at any time',
     (verdict) => {
-      expect(weigh({ verdict }, 9)).toBe(verdict);
+      expect(effective({ verdict }, 9)).toBe(verdict);
     },
   );
 
@@ -154,7 +154,7 @@ describe('an answer that says nothing about the session', () => {
     const counted = (end: Partial<EndedConnection>) => decided({ verdict, ...end }, { unclear: 3 }).attempts.unclear;
     expect([counted({}), counted({ wasReady: true }), counted({ lastedMs: 10_001 })]).toEqual([4, 4, 4]);
     expect(counted({ wasReady: true, lastedMs: 10_001 })).toBe(1);
-    expect(weigh({ verdict, wasReady: true, lastedMs: 10_001 }, 9)).toBe('malformed');
+    expect(effective({ verdict, wasReady: true, lastedMs: 10_001 }, 9)).toBe('malformed');
   });
 
   it('is not forgotten over connections that end otherwise, and is with the session', () => {
