@@ -48,6 +48,7 @@ export class DiscordSimulator {
   readonly #gateway: Gateway;
   readonly #server: Server;
   readonly #sockets = new WebSocketServer({ noServer: true, perMessageDeflate: false, maxPayload: 1_048_576 });
+  readonly #open = new Set<Socket>();
   readonly #events = new EventEmitter().setMaxListeners(0);
   readonly #counts = new Map<GatewayEvent, number>();
   readonly #changes = new Map<string, AnswerChange>();
@@ -93,6 +94,10 @@ export class DiscordSimulator {
       }));
       const changed = this.#changed('REST', answer, request.socket);
       if (changed) sendAnswer(response, changed);
+    });
+    this.#server.on('connection', (socket) => {
+      this.#open.add(socket);
+      socket.once('close', () => this.#open.delete(socket));
     });
     this.#server.on('upgrade', (request, socket: Socket, head) => {
       if (this.#refusing) {
@@ -150,7 +155,8 @@ export class DiscordSimulator {
     this.#gateway.stop();
     this.#sockets.close();
     const closed = new Promise((resolve) => this.#server.close(resolve));
-    this.#server.closeAllConnections();
+    // Upgraded sockets, and those that a hostile answer left open, are among them.
+    for (const socket of this.#open) socket.destroy();
     await closed;
   }
 

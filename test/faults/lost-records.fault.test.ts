@@ -85,6 +85,8 @@ faultsOn({ tasks: 1, shards: 2, shardsPerTask: 2, simulator: { shards: 4 } }).fu
   'an added group reports no gap, though the owner of the old shard layout looked after its queue',
   {
     gaps: 2,
+    // A task that is killed frees its identify lock at once.
+    mayViolate: /^identify too early/,
     async inject(stage) {
       await stored(stage);
       const api = new ManagementApi({ ...stage.broker, url: stage.broker.managementUrl });

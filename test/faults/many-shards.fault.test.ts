@@ -23,6 +23,8 @@ everyRun('a deploy hands every session over: nothing is lost, nothing repeated',
 fullRun('op 7 storms on all shards, and a deploy in the middle of them', {
   rate: 500,
   mostRepeats: 0,
+  // A connection that ended before RESUMED came lacks its sequence, which the simulator does not replay.
+  mayReportHoles: true,
   async inject(stage) {
     for (const meanwhile of ['nothing', 'a deploy', 'nothing', 'nothing']) {
       await resumes(stage, SHARDS, async () => {

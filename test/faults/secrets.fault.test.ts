@@ -94,6 +94,8 @@ everyRun('a login that was rotated is read again as soon as the old one is refus
 });
 
 fullRun('a login that is refused before the new one is in the secret is read again until it is', {
+  // A shard may still have had the token that the fault before replaced.
+  mayViolate: /token/,
   async inject(stage) {
     const before = readings();
     const { password: old } = login();
