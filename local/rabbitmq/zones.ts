@@ -73,7 +73,7 @@ export class Zones {
     }
   }
 
-  /** No packet passes between this zone and what is named, in either direction, and nobody gets an answer. */
+  /** No packet passes between this zone and what is named, in either direction, and no sender gets an answer. */
   async cut(zone: Zone, from: 'its peers' | 'everything'): Promise<void> {
     if (this.obstacle !== undefined) throw new Error(this.obstacle);
     for (const peer of this.zones.filter((other) => other !== zone)) {
