@@ -54,12 +54,11 @@ export type Hello = z.infer<typeof Hello>;
 export type ReadyDispatch = z.infer<typeof Ready>;
 export type ResumedDispatch = z.infer<typeof Resumed>;
 export type OtherDispatch = z.infer<typeof Dispatch>;
+export type AnyDispatch = ReadyDispatch | ResumedDispatch | OtherDispatch;
 export type Frame =
   | Hello
   | z.infer<typeof InvalidSession>
-  | ReadyDispatch
-  | ResumedDispatch
-  | OtherDispatch
+  | AnyDispatch
   | {
       readonly op: Exclude<
         GatewayOpcodes,
@@ -106,8 +105,7 @@ function expectedOf({ op, t }: { readonly op?: unknown; readonly t?: unknown }):
   return { name: 'a dispatch', schema: Dispatch };
 }
 
-export const isDispatch = (frame: Frame): frame is ReadyDispatch | ResumedDispatch | OtherDispatch =>
-  frame.op === GatewayOpcodes.Dispatch;
+export const isDispatch = (frame: Frame): frame is AnyDispatch => frame.op === GatewayOpcodes.Dispatch;
 export const isReady = (frame: Frame): frame is ReadyDispatch =>
   isDispatch(frame) && frame.t === GatewayDispatchEvents.Ready;
 export const isResumed = (frame: Frame): frame is ResumedDispatch =>

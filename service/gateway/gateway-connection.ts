@@ -23,6 +23,7 @@ import { errorMessage } from '../errors.ts';
 import { orAfter } from '../wait.ts';
 import { type ConnectionEnd, type EndCause, RESUMABLE_CLOSE } from './close-code.ts';
 import {
+  type AnyDispatch,
   type Frame,
   isDispatch,
   isReady,
@@ -75,8 +76,6 @@ export interface ConnectionOptions {
   readonly readyDeadlineMs: number;
   readonly listener: ConnectionListener;
 }
-
-type AnyDispatch = ReadyDispatch | ResumedDispatch | OtherDispatch;
 
 interface Held {
   readonly dispatch: AnyDispatch;

@@ -67,16 +67,17 @@ export function reconnectAfter(
 ): Reconnect | undefined {
   const { verdict, wasReady, hasSession } = end;
   if (verdict === 'fatal' && !wasReady) return undefined;
+  const effective = effectiveVerdict(end, before);
   const inARow = end.lastedMs > SUCCEEDED_MS ? 1 : before.failures + 1;
   const attempts: Attempts = {
     failures: wasReady ? Math.min(inARow, MOST_AFTER_READY) : inARow,
     unanswered: verdict === 'unreachable' ? before.unanswered + 1 : 0,
     // A new session begins with no malformed frames.
-    unclear: effectiveVerdict(end, before) === 'refused' && !hasSession ? 0 : unclearAfter(end, before),
+    unclear: effective === 'refused' && !hasSession ? 0 : unclearAfter(end, before),
     withoutReady: verdict === 'no READY' ? before.withoutReady + 1 : wasReady ? 0 : before.withoutReady,
     newSessions: (succeeded(end) ? 0 : before.newSessions) + (hasSession || verdict === 'unreachable' ? 0 : 1),
   };
-  return { pauseMs: pauseFor({ ...end, verdict: effectiveVerdict(end, before) }, attempts, random), attempts };
+  return { pauseMs: pauseFor({ ...end, verdict: effective }, attempts, random), attempts };
 }
 
 function pauseFor(

@@ -53,11 +53,16 @@ export class Watermark {
   }
 
   isMissing(sequence: number): boolean {
-    return this.#holes.some(({ first, last }) => first <= sequence && sequence <= last);
+    return this.#holeWith(sequence) !== -1;
+  }
+
+  /** @returns its index, or -1 */
+  #holeWith(sequence: number): number {
+    return this.#holes.findIndex(({ first, last }) => first <= sequence && sequence <= last);
   }
 
   #fill(sequence: number): boolean {
-    const index = this.#holes.findIndex(({ first, last }) => first <= sequence && sequence <= last);
+    const index = this.#holeWith(sequence);
     const hole = this.#holes[index];
     if (hole === undefined) return false;
     const left = [
