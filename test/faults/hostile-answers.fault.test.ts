@@ -149,63 +149,48 @@ zlib.fullRun(
   ),
 );
 
-const records = faultsOn({ shards: SHARDS });
-
-records.fullRun('a record that was purged, or its queue deleted, while no task lives: its sessions are reported', {
-  gaps: 2 * SHARDS,
-  // The lock of IDENTIFYs ends with the task that had it.
-  mayViolate: /^identify too early/,
-  async inject(stage) {
-    for (const remove of ['purgeQueue', 'deleteQueue'] as const) {
-      await stored(stage);
-      await Promise.all(stage.living.map((task) => task.kill()));
-      await asAdministrator(stage.broker, (channel) => channel[remove](LEASE_QUEUE));
-      await stage.applyTopology();
-      await stage.startTask();
-      await stage.ready();
-    }
+faultsOn({ shards: SHARDS }).fullRun(
+  'another address in Get Gateway Bot, READY or the record gets neither the token nor a connection',
+  {
+    gaps: 'any',
+    async inject(stage) {
+      const { simulator } = stage;
+      const thief = await Thief.start();
+      try {
+        const url = thief.url;
+        const named = [
+          change('REST', 'its url', (answer) => ({ ...answer, body: { ...(answer.body as object), url } })),
+          change('READY', 'its url', (ready) => ({ ...ready, d: { ...d(ready), resume_gateway_url: url } })),
+        ];
+        for (const answer of named) judge(await attack(stage, 0, answer, EACH_MS), [answer.what]);
+        await stage.ready();
+        // READY's address is used by the next RESUME.
+        await resumes(stage, SHARDS, () => simulator.dropConnections());
+        await stored(stage);
+        await Promise.all(stage.living.map((task) => task.kill()));
+        await stage.until('the record is free', 30_000, async () => {
+          const left = await asAdministrator(stage.broker, (channel) => channel.checkQueue(LEASE_QUEUE));
+          return left.messageCount === 1 && left.consumerCount === 0;
+        });
+        await asAdministrator(stage.broker, async (channel) => {
+          const record = await new Promise<ConsumeMessage | null>((resolve) =>
+            channel.consume(LEASE_QUEUE, resolve, { consumerTag: 'thief' }),
+          );
+          if (record === null) throw new Error('expected the record of group 0 in its queue');
+          await channel.cancel('thief');
+          const text = record.content.toString().replaceAll(simulator.gatewayUrl, url);
+          expect(text, 'the record names the address').toContain(url);
+          channel.publish(EXCHANGES.leases, LEASE_QUEUE, Buffer.from(text), record.properties);
+          channel.ack(record);
+        });
+        await resumes(stage, SHARDS, async () => await stage.startTask());
+        expect(thief.stolen).toEqual([]);
+      } finally {
+        thief.stop();
+      }
+    },
   },
-});
-
-records.fullRun('another address in Get Gateway Bot, READY or the record gets neither the token nor a connection', {
-  gaps: 'any',
-  async inject(stage) {
-    const { simulator } = stage;
-    const thief = await Thief.start();
-    try {
-      const url = thief.url;
-      const named = [
-        change('REST', 'its url', (answer) => ({ ...answer, body: { ...(answer.body as object), url } })),
-        change('READY', 'its url', (ready) => ({ ...ready, d: { ...d(ready), resume_gateway_url: url } })),
-      ];
-      for (const answer of named) judge(await attack(stage, 0, answer, EACH_MS), [answer.what]);
-      await stage.ready();
-      // READY's address is used by the next RESUME.
-      await resumes(stage, SHARDS, () => simulator.dropConnections());
-      await stored(stage);
-      await Promise.all(stage.living.map((task) => task.kill()));
-      await stage.until('the record is free', 30_000, async () => {
-        const left = await asAdministrator(stage.broker, (channel) => channel.checkQueue(LEASE_QUEUE));
-        return left.messageCount === 1 && left.consumerCount === 0;
-      });
-      await asAdministrator(stage.broker, async (channel) => {
-        const record = await new Promise<ConsumeMessage | null>((resolve) =>
-          channel.consume(LEASE_QUEUE, resolve, { consumerTag: 'thief' }),
-        );
-        if (record === null) throw new Error('expected the record of group 0 in its queue');
-        await channel.cancel('thief');
-        const text = record.content.toString().replaceAll(simulator.gatewayUrl, url);
-        expect(text, 'the record names the address').toContain(url);
-        channel.publish(EXCHANGES.leases, LEASE_QUEUE, Buffer.from(text), record.properties);
-        channel.ack(record);
-      });
-      await resumes(stage, SHARDS, async () => await stage.startTask());
-      expect(thief.stolen).toEqual([]);
-    } finally {
-      thief.stop();
-    }
-  },
-});
+);
 
 /** For the random answers. */
 function seeds(): readonly number[] {
