@@ -45,7 +45,11 @@ const FAULTS: readonly (readonly [share: number, name: string, Fault])[] = [
 
 console.log(`seed ${seed}: ${tasks} tasks, ${shards} shards, ${rate} events/s for ${minutes} min`);
 const random = new Random(seed, 31);
-const limits = { maxConcurrency: 16, dailyIdentifies: 100_000, replayBufferEvents: 200_000 };
+const limits = {
+  maxConcurrency: 16,
+  dailyIdentifies: 100_000,
+  replayBuffer: { events: 200_000, trimmedByAcknowledgement: false },
+};
 const simulator = { seed, guilds: 8 * shards, heartbeatIntervalMs: 10_000, ...limits };
 let startedAt = Date.now();
 await onStage({ tasks, shards, simulator }, async (stage) => {

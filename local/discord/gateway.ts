@@ -23,6 +23,8 @@ export type GatewayEvent =
   | 'resume'
   | 'resumed'
   | 'heartbeat'
+  /** A heartbeat was too far behind: the connection is closed. */
+  | 'laggingHeartbeat'
   | 'disconnect'
   /** A session can no longer be resumed. */
   | 'lost'
@@ -146,8 +148,12 @@ export class Gateway implements ConnectionHandler {
     this.#emit('resumed');
   }
 
-  heartbeat(): void {
-    this.#emit('heartbeat');
+  heartbeat(connection: GatewayConnection, session: Session, sequence: number | null): void {
+    if (sequence !== null) session.acknowledge(sequence);
+    const { closesLaggingHeartbeat = Number.POSITIVE_INFINITY } = this.#options;
+    const lagging = session.ledger.lastSent - (sequence ?? session.sequence) > closesLaggingHeartbeat;
+    if (lagging) connection.close(GatewayCloseCodes.UnknownError);
+    this.#emit(lagging ? 'laggingHeartbeat' : 'heartbeat');
   }
 
   closed(connection: GatewayConnection, code: number, by: ClosedBy): void {
@@ -189,7 +195,7 @@ export class Gateway implements ConnectionHandler {
     const id = randomBytes(16).toString('hex');
     const seesContent = !this.#options.blankContent || (intents & GatewayIntentBits.MessageContent) !== 0;
     const view = { botId: this.#world.bot.id, intents, seesContent };
-    const session = new Session(this.ledger.open(id, shardId), shardCount, view, this.#options.replayBufferEvents);
+    const session = new Session(this.ledger.open(id, shardId), shardCount, view, this.#options.replayBuffer);
     this.sessions.set(id, session);
     connection.join(session);
     session.attach(connection);

@@ -8,6 +8,7 @@
 import { GatewayDispatchEvents } from 'discord-api-types/v10';
 import { frame, type SimulatedEvent, type View } from './event.ts';
 import type { SessionLedger } from './ledger.ts';
+import type { SimulatorOptions } from './options.ts';
 import { ReplayBuffer } from './replay-buffer.ts';
 
 /** Owned here, satisfied by a GatewayConnection. */
@@ -17,20 +18,29 @@ export interface Recipient {
   write(dispatch: string, frame: string): void;
 }
 
+type ReplayOptions = SimulatorOptions['replayBuffer'];
+
 export class Session {
   readonly shardCount: number;
   readonly view: View;
   readonly ledger: SessionLedger;
   readonly #replay: ReplayBuffer<SimulatedEvent>;
+  readonly #trimmed: boolean;
   readonly #recipients = new Set<Recipient>();
   /** Ends a detached session. */
   expiry: NodeJS.Timeout | undefined;
 
-  constructor(ledger: SessionLedger, shardCount: number, view: View, replayBufferEvents: number) {
+  constructor(
+    ledger: SessionLedger,
+    shardCount: number,
+    view: View,
+    { events, trimmedByAcknowledgement }: ReplayOptions,
+  ) {
     this.ledger = ledger;
     this.shardCount = shardCount;
     this.view = view;
-    this.#replay = new ReplayBuffer(replayBufferEvents);
+    this.#replay = new ReplayBuffer(events);
+    this.#trimmed = trimmedByAcknowledgement;
   }
 
   get id(): string {
@@ -68,6 +78,11 @@ export class Session {
     this.#recipients.delete(recipient);
   }
 
+  /** The client says that it has everything up to this sequence. */
+  acknowledge(sequence: number): void {
+    if (this.#trimmed) this.#replay.forget(sequence);
+  }
+
   /**
    * Replays everything after this sequence, then sends RESUMED, which has a sequence too but is never replayed.
    * @returns whether all of it was still kept; if not, nothing was done
@@ -75,6 +90,7 @@ export class Session {
   resume(recipient: Recipient, sequence: number): boolean {
     const missed = this.#replay.after(sequence);
     if (missed === undefined) return false;
+    this.acknowledge(sequence);
     this.#recipients.add(recipient);
     for (const [index, event] of missed.entries()) {
       const missedSequence = sequence + 1 + index;

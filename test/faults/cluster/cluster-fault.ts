@@ -15,7 +15,7 @@ const SHARDS = 2;
 /** A group of two shards, an owner and a standby; a replay buffer as small as an imitation of Discord has it. */
 export const CLUSTER_STAGE: StageOptions = {
   ...{ nodes: 3, tasks: 2, shards: SHARDS },
-  simulator: { guilds: 40, maxConcurrency: 16, replayBufferEvents: 2_048 },
+  simulator: { guilds: 40, maxConcurrency: 16, replayBuffer: { events: 2_048, trimmedByAcknowledgement: true } },
 };
 export const RATE = 100;
 
