@@ -141,7 +141,7 @@ export class Publisher {
   }
 
   /** Drops what is not confirmed: another task has it replayed. @returns how many messages */
-  dropOutbox(): number {
+  dropOutbox(_isDropped: (message: Message) => boolean): number {
     const dropped = this.#outbox.clear();
     this.#onEmptied();
     return dropped;
