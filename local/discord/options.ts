@@ -48,3 +48,15 @@ export const DEFAULTS = {
 };
 
 export type SimulatorOptions = Readonly<typeof DEFAULTS>;
+
+/** What Discord does not document, and clients must survive in any case. */
+export type Reading = Pick<SimulatorOptions, 'replayBuffer' | 'closesLaggingHeartbeat'>;
+export type ReplayBufferReading = Reading['replayBuffer'];
+
+/** The least that a small bot may have, and what an imitation of Discord keeps. */
+export const REPLAY_BUFFERS: readonly ReplayBufferReading[] = [100, 2_048].flatMap((events) =>
+  [false, true].map((trimmedByAcknowledgement) => ({ events, trimmedByAcknowledgement })),
+);
+
+export const replayBufferName = ({ events, trimmedByAcknowledgement }: ReplayBufferReading): string =>
+  `${events} events${trimmedByAcknowledgement ? ', trimmed' : ''}`;

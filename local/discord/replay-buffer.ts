@@ -1,17 +1,12 @@
-// What a session sent lately, for a RESUME: items under consecutive sequences from 1, of which the newest `capacity` are
-// kept, less what is forgotten. Pure.
+// What a session sent lately, for a RESUME: items under consecutive sequences from 1, less what is forgotten, oldest
+// first. Pure.
 
 export class ReplayBuffer<T> {
-  readonly #capacity: number;
   #items: T[] = [];
   /** Items at the front that are dropped but not yet cut off: cutting each one would cost a copy. */
   #dropped = 0;
   /** Sequence of `#items[0]`. */
   #base = 1;
-
-  constructor(capacity: number) {
-    this.#capacity = capacity;
-  }
 
   /** Sequence of the newest; 0 before the first. */
   get last(): number {
@@ -26,7 +21,6 @@ export class ReplayBuffer<T> {
   /** @returns its sequence */
   push(item: T): number {
     this.#items.push(item);
-    this.forget(this.last - this.#capacity);
     return this.last;
   }
 

@@ -8,7 +8,7 @@
 import { GatewayDispatchEvents } from 'discord-api-types/v10';
 import { frame, type SimulatedEvent, type View } from './event.ts';
 import type { SessionLedger } from './ledger.ts';
-import type { SimulatorOptions } from './options.ts';
+import type { Reading } from './options.ts';
 import { ReplayBuffer } from './replay-buffer.ts';
 
 /** Owned here, satisfied by a GatewayConnection. */
@@ -18,29 +18,21 @@ export interface Recipient {
   write(dispatch: string, frame: string): void;
 }
 
-type ReplayOptions = SimulatorOptions['replayBuffer'];
-
 export class Session {
   readonly shardCount: number;
   readonly view: View;
   readonly ledger: SessionLedger;
-  readonly #replay: ReplayBuffer<SimulatedEvent>;
-  readonly #trimmed: boolean;
+  readonly #replay = new ReplayBuffer<SimulatedEvent>();
+  readonly #reading: () => Reading;
   readonly #recipients = new Set<Recipient>();
   /** Ends a detached session. */
   expiry: NodeJS.Timeout | undefined;
 
-  constructor(
-    ledger: SessionLedger,
-    shardCount: number,
-    view: View,
-    { events, trimmedByAcknowledgement }: ReplayOptions,
-  ) {
+  constructor(ledger: SessionLedger, shardCount: number, view: View, reading: () => Reading) {
     this.ledger = ledger;
     this.shardCount = shardCount;
     this.view = view;
-    this.#replay = new ReplayBuffer(events);
-    this.#trimmed = trimmedByAcknowledgement;
+    this.#reading = reading;
   }
 
   get id(): string {
@@ -80,7 +72,7 @@ export class Session {
 
   /** The client says that it has everything up to this sequence. */
   acknowledge(sequence: number): void {
-    if (this.#trimmed) this.#replay.forget(sequence);
+    if (this.#reading().replayBuffer.trimmedByAcknowledgement) this.#replay.forget(sequence);
   }
 
   /**
@@ -103,6 +95,7 @@ export class Session {
 
   #add(event: SimulatedEvent, recipients: Iterable<Recipient>): number {
     const sequence = this.#replay.push(event);
+    this.#replay.forget(sequence - this.#reading().replayBuffer.events);
     this.ledger.add(event);
     let text: string | undefined;
     for (const recipient of recipients) {
