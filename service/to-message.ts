@@ -6,7 +6,11 @@ import { traceparent } from './events/event-id.ts';
 import type { Event } from './events/outcome.ts';
 import type { Message } from './publisher/message.ts';
 
-export function toMessage({ payload, routingKey, priority, queue }: Event, sessionId: string, sequence: number): Message {
+export function toMessage(
+  { payload, routingKey, priority, queue }: Event,
+  sessionId: string,
+  sequence: number,
+): Message {
   const { eventId } = payload;
   return {
     routingKey,

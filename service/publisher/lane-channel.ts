@@ -27,14 +27,20 @@ export interface PublisherListener {
   returned(): void;
 }
 
+export interface LaneListener extends PublisherListener {
+  /** The broker has confirmed some. */
+  acked(): void;
+  /** Some have left the outbox. */
+  left(): void;
+}
+
 export interface LaneOptions {
   readonly queue: WorkerQueue;
   /** The broker reads no publishes. */
   readonly blocked: () => boolean;
   /** The largest body that this broker takes, as far as one of its channels has learnt it. */
   readonly limit: { maxBytes: number };
-  /** `answered`: by an ack or nack, or never, because the channel is gone. */
-  readonly listener: PublisherListener & { answered(): void };
+  readonly listener: LaneListener;
   readonly log: Log;
   readonly signal: AbortSignal;
 }
@@ -101,6 +107,7 @@ export class LaneChannel {
   leave(): void {
     this.#model = undefined;
     this.#open = undefined;
+    this.#lane.channelLost();
   }
 
   /** Writes what may be written. */
@@ -112,12 +119,12 @@ export class LaneChannel {
   /**
    * Whether the queue is stuck: nothing of it was confirmed for so long.
    * @param since when the broker could begin to confirm, Unix ms
-   * @param answers whether the connection has other answers
+   * @param confirms whether the broker confirms others on this connection
    */
-  judge(now: number, since: number, stuckMs: number, answers: boolean): void {
+  judge(now: number, since: number, stuckMs: number, confirms: boolean): void {
     const { outbox, confirmedAt, refusals } = this.#lane;
     if (outbox.oldest === undefined) this.#stuckSince = undefined;
-    else if (!this.isStuck && (answers || refusals > 0)) {
+    else if (!this.isStuck && confirms) {
       const silentSince = Math.max(since, outbox.oldest.addedAt, confirmedAt);
       if (now - silentSince < stuckMs) return;
       this.#stuckSince = silentSince;
@@ -154,7 +161,6 @@ export class LaneChannel {
     channel.on('return', ({ fields, properties }) => this.#returned(fields.routingKey, properties.messageId));
     channel.on('error', (err) => this.#channelError(err));
     channel.on('close', () => this.#channelLost(open));
-    this.#lane.begin();
     this.#open = open;
     this.flow();
   }
@@ -176,8 +182,7 @@ export class LaneChannel {
   #channelLost(open: OpenChannel, err?: unknown): void {
     if (this.#open !== open) return;
     this.#open = undefined;
-    this.#lane.begin();
-    this.#options.listener.answered();
+    this.#lane.channelLost();
     if (err !== undefined) this.#log.warn({ err }, 'cannot write to the channel');
     if (this.#model === open.model) void this.#reopen(open.model);
   }
@@ -186,7 +191,7 @@ export class LaneChannel {
     await this.#pause(backoffMs(this.#lane.refusals + 1));
     // A lost connection closes its channels before it emits `lost`: that is no refusal.
     if (this.#model !== model) return;
-    this.#lane.closedByBroker();
+    this.#lane.channelRefused();
     await this.#openChannel(model);
   }
 
@@ -223,7 +228,7 @@ export class LaneChannel {
 
   #settle(entry: Parameters<Lane<Message>['settle']>[0]): void {
     this.#lane.settle(entry);
-    this.#options.listener.answered();
+    this.#options.listener.left();
   }
 
   /** Its size is Discord's choice: no release causes it, so it does not count as a refusal. */
@@ -245,6 +250,8 @@ export class LaneChannel {
     const now = Date.now();
     // After the outbox, whose fullness the listener may ask for.
     for (const { type } of this.#lane.acked(tag, multiple, now)) listener.confirmed(type);
+    listener.acked();
+    listener.left();
     if (this.#stuckSince !== undefined) {
       this.#log.info({ seconds: seconds(now - this.#stuckSince) }, 'the queue confirms again');
       this.#stuckSince = undefined;
@@ -270,7 +277,6 @@ export class LaneChannel {
   }
 
   #answered(open: OpenChannel): void {
-    this.#options.listener.answered();
     if (!this.#lane.isAnswered) return;
     void this.#pause(backoffMs(this.#lane.refusals)).then(() => {
       if (this.#open !== open) return;

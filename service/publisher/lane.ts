@@ -51,8 +51,8 @@ export class Lane<T> {
     return this.#confirms.size;
   }
 
-  /** A channel is there: whatever was written to another one is written again. */
-  begin(): void {
+  /** The channel is gone: what is not confirmed is written again to the next one. */
+  channelLost(): void {
     this.#confirms = new Confirms();
     this.resume();
   }
@@ -92,8 +92,8 @@ export class Lane<T> {
     return refused;
   }
 
-  /** The broker closed the channel, which is another refusal. */
-  closedByBroker(): void {
+  /** The broker closed the channel, and not with its connection. */
+  channelRefused(): void {
     this.#refusals += 1;
   }
 
