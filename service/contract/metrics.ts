@@ -53,6 +53,12 @@ export const METRICS = {
   outboxEvents: gauge('outbox_events', 'OutboxEvents', 'Count', 'Events not confirmed'),
   outboxBytes: gauge('outbox_bytes', 'OutboxBytes', 'Bytes', 'Bytes not confirmed'),
   outboxUsed: gauge('outbox_used_percent', 'OutboxUsed', 'Percent', 'The outbox, by the fuller of its two bounds'),
+  oldestUnconfirmed: gauge(
+    'oldest_unconfirmed_seconds',
+    'OldestUnconfirmed',
+    'Seconds',
+    'Age of the oldest event not confirmed; 0 without any',
+  ),
   shardsAssigned: gauge('shards_assigned', 'ShardsAssigned', 'Count', 'Shards whose lease this task holds'),
   shardsConnected: gauge('shards_connected', 'ShardsConnected', 'Count', 'Shards connected'),
   shardsMissing: gauge('shards_missing', 'ShardsMissing', 'Count', 'Shards assigned but not connected'),

@@ -29,12 +29,12 @@ export function sessionReplaced({ shardId, endedAt, ...data }: Replaced): Event 
 }
 
 function eventOf(
-  { family, priority }: (typeof ROUTES)['gatewayGap' | 'sessionReplaced'],
+  { family, priority, queue }: (typeof ROUTES)['gatewayGap' | 'sessionReplaced'],
   eventId: string,
   timestamp: number,
   shardId: number,
   data: object,
 ): Event {
   const payload = { eventId, eventType: family, timestamp, shardId, data };
-  return { kind: 'event', routingKey: family, priority, payload };
+  return { kind: 'event', routingKey: family, priority, queue, payload };
 }

@@ -6,6 +6,7 @@ import { join } from 'node:path';
 import { expect, it } from 'vitest';
 import { type Choices, type Settings, settingsFor } from '../../lib/settings.ts';
 import { DEFAULT_METRICS_NAMESPACE } from '../../service/contract/metrics.ts';
+import { QUEUES } from '../../service/contract/names.ts';
 import { declareGauges } from '../../service/gauges.ts';
 import type { HealthSnapshot } from '../../service/health.ts';
 import type { GroupRecord } from '../../service/lease/group-record.ts';
@@ -34,7 +35,7 @@ interface TaskState {
   readonly shard?: 'connecting' | 'identifying' | 'waiting' | 'failed' | 'stopped';
   readonly session?: boolean;
   readonly identifyingSince?: number;
-  readonly broker?: 'used' | 'away' | 'blocked';
+  readonly broker?: 'used' | 'away' | 'blocked' | 'stuck';
   readonly receiving?: boolean;
   readonly discord?: Partial<HealthSnapshot['discord']>;
   readonly spentUntil?: number;
@@ -303,7 +304,8 @@ function snapshotOf(
     discord: { tokenMissing: false, restLimited: false, identifyClosed: false, maxConcurrency: 1, ...state.discord },
     broker: {
       ...{ connected: broker !== 'away', channelOpen: broker !== 'away', blocked: broker === 'blocked' },
-      ...{ publishCount: 0, errorCount: 0 },
+      ...{ publishCount: 0, errorCount: 0, oldestUnconfirmedMs: 0, nothingConfirmedMs: 0 },
+      stuck: broker === 'stuck' ? [QUEUES.guildEvents] : [],
     },
     outbox: { events: 0, bytes: 0, usedPercent: 0 },
     identifies: { remaining: undefined, spentUntil: state.spentUntil },
