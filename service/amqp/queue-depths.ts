@@ -5,14 +5,17 @@ import type { Channel, ChannelModel } from 'amqplib';
 import type { ConnectionEvents } from '../connection-events.ts';
 import { errorMessage } from '../errors.ts';
 import type { Log } from '../log.ts';
+import { withinDeadline } from '../wait.ts';
 
 const EVERY_MS = 15_000;
+/** Of each queue, so that all are asked before they are asked again. */
+const ANSWER_DEADLINE_MS = 2_000;
 
 export class QueueDepths {
   readonly #queues: readonly string[];
   readonly #log: Log;
   #depths = new Map<string, number>();
-  #channel: Channel | undefined;
+  #channel: Promise<Channel> | undefined;
   #model: ChannelModel | undefined;
   #timer: NodeJS.Timeout | undefined;
   #lastWarning: string | undefined;
@@ -51,19 +54,28 @@ export class QueueDepths {
     const depths = new Map<string, number>();
     for (const queue of this.#queues) {
       try {
-        this.#channel ??= await this.#open(model);
-        depths.set(queue, (await this.#channel.checkQueue(queue)).messageCount);
+        const answer = this.#depthOf(model, queue);
+        depths.set(queue, await withinDeadline(answer, ANSWER_DEADLINE_MS, 'the broker did not answer'));
       } catch (error) {
-        // A missing queue or permission closes the channel; the next request opens another.
-        this.#channel = undefined;
         if (this.#model !== model) return;
+        // A missing queue or permission closes the channel; one that does not answer may open or answer late.
+        this.#channel?.then(async (channel) => await channel.close()).catch(() => undefined);
+        this.#channel = undefined;
         const reason = errorMessage(error);
         if (reason !== this.#lastWarning)
-          this.#log.warn({ queue, err: error }, 'cannot ask for the depth of a queue: apply the topology');
+          this.#log.warn(
+            { queue, err: error },
+            'cannot ask for the depth of a queue (if it is missing: apply the topology)',
+          );
         this.#lastWarning = reason;
       }
     }
     if (this.#model === model) this.#depths = depths;
+  }
+
+  async #depthOf(model: ChannelModel, queue: string): Promise<number> {
+    this.#channel ??= this.#open(model);
+    return (await (await this.#channel).checkQueue(queue)).messageCount;
   }
 
   async #open(model: ChannelModel): Promise<Channel> {
