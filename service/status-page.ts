@@ -82,6 +82,7 @@ function problemsOf({ checks, identifies, lease, outbox, shard }: HealthReport):
   const sections = [shard, discord, rabbitmq, memory, outbox, identifies, lease];
   return [
     ...(discord.problems ?? []),
+    ...(rabbitmq.problems ?? []),
     ...sections.flatMap((section) => ('problem' in section ? String(section.problem) : [])),
   ];
 }
@@ -98,7 +99,8 @@ function discordText({ role, shard, checks }: HealthReport): string {
 }
 
 function brokerText(rabbitmq: HealthReport['checks']['rabbitmq']): string {
-  const confirmed = `${rabbitmq.publishCount} confirmed, ${rabbitmq.errorCount} errors`;
+  const oldest = (rabbitmq.oldestUnconfirmedMs / 1_000).toFixed(0);
+  const confirmed = `${rabbitmq.publishCount} confirmed, oldest unconfirmed ${oldest} s, ${rabbitmq.errorCount} errors`;
   if (!rabbitmq.connected) return `not connected; ${confirmed}`;
   if (rabbitmq.blocked) return `connected, blocks publishers (memory or disk alarm); ${confirmed}`;
   return `connected${rabbitmq.channelOpen ? '' : ', no channel'}; ${confirmed}`;

@@ -5,6 +5,7 @@ import { getHeapStatistics } from 'node:v8';
 import type { ChannelModel } from 'amqplib';
 import { readCertificateAuthority } from './amqp/certificate-authority.ts';
 import { ChannelSet } from './amqp/channel-set.ts';
+import { ConfirmDeadline, publishClaim } from './amqp/confirm-deadline.ts';
 import { BrokerConnection } from './amqp/connection.ts';
 import { QueueDepths } from './amqp/queue-depths.ts';
 import { QueueMutex } from './amqp/queue-mutex.ts';
@@ -73,9 +74,14 @@ export async function runTask(
   const identifyMutex = new QueueMutex(() => connectionOf('identify'), identifyQueue, log);
   const information = new GatewayInformation({ apiUrl: config.discord.apiUrl, ...{ token, metrics, log } });
   const gate = new IdentifyGate(information, identifyMutex, log);
-  const publisher = new Publisher(
-    connection,
-    {
+  const publisher = new Publisher({
+    ...{ connection, log },
+    deadline: new ConfirmDeadline<ChannelModel>({
+      connection,
+      claim: (model) => publishClaim(model, keeper?.group ?? 0),
+      log,
+    }),
+    listener: {
       published: () => metrics.add('eventsPublished'),
       confirmed: (type) => {
         metrics.addConfirmed(family(type));
@@ -86,15 +92,14 @@ export async function runTask(
       dropped: () => metrics.add('messagesDropped'),
       returned: () => metrics.add('eventsReturned'),
     },
-    log,
-  );
+  });
   const gaps = new GapReporter(publisher, metrics, log);
   const { apiUrl, intents, compression, shardsPerTask } = config.discord;
   const ingestor = new Ingestor({
     ...{ publisher, gaps, token, information, gate, intents, compression, apiUrl, metrics, log },
     bounds: config.outbox,
     // It has shards only once the keeper is there, which gives them to it.
-    permission: async (signal) => await keeper?.confirmLease(signal),
+    permission: async (signal, end) => (await keeper?.confirmLease(signal, end)) ?? 'unproven',
     onSessionStarted: () => keeper?.onSessionStarted(),
   });
   const depths = new QueueDepths(connection, Object.values(QUEUES), log);
@@ -139,6 +144,9 @@ export async function runTask(
         blocked: connection.blocked,
         publishCount: publisher.publishCount,
         errorCount: publisher.errorCount,
+        oldestUnconfirmedMs: publisher.oldestUnconfirmedMs,
+        nothingConfirmedMs: publisher.nothingConfirmedMs,
+        stuck: publisher.stuck,
       }),
       outbox: () => {
         const { count, bytes } = publisher.outbox;
@@ -206,12 +214,23 @@ export async function runTask(
   const fetched = information.fetch(stopping.signal).catch(() => undefined);
   shardCount ??= (await fetched)?.shards;
   if (shardCount !== undefined && !stopping.signal.aborted) {
-    const channels = { exchange: EXCHANGES.leases, queueArguments: LEASE_QUEUE_ARGUMENTS, log };
+    let channels: ChannelSet | undefined;
+    const deadline = new ConfirmDeadline<ChannelModel>({
+      connection: leaseConnection,
+      claim: (model) => publishClaim(model, keeper?.group ?? 0),
+      onStuck: () => log.error({ queues: channels?.unconfirmed }, 'a lease queue confirms nothing, and others do'),
+      log,
+    });
     keeper = new LeaseKeeper({
       ...{ me: name, shards: ingestor, gaps, metrics, log },
       shardLayout: { shardCount, shardsPerTask },
       connection: leaseConnection,
-      openChannels: (model) => ChannelSet.open(model, channels),
+      brokerAway: () => !connection.connected && !leaseConnection.connected,
+      openChannels: async (model) => {
+        const { leases: exchange } = EXCHANGES;
+        channels = await ChannelSet.open(model, { exchange, queueArguments: LEASE_QUEUE_ARGUMENTS, deadline, log });
+        return channels;
+      },
     });
     leaseConnection.start();
     keeper.start();
