@@ -97,7 +97,8 @@ class Model {
     this.handle(this.#inFlight.length);
     this.answer(this.#unsent.length, false, false);
     this.refuses = false;
-    while (this.lane.outbox.count > 0) {
+    for (let round = 0; this.lane.outbox.count > 0; round += 1) {
+      if (round > 1_000) throw new Error(`${this.lane.outbox.count} messages are never confirmed`);
       this.handle(1_000);
       this.answer(1_000, true, false);
       this.resume();
