@@ -104,11 +104,11 @@ it('does not take a silent broker for a stuck queue, until it confirms a claim',
 
 it('does not call a queue stuck that works off what waited, or waits for the connection or for a blocked broker', async () => {
   for (let count = 0; count < 100; count += 1) publish(GUILD);
-  for (let second = 0; second < 20; second += 1) {
-    answer(GUILD);
-    publish(GUILD);
+  for (let deliveryTag = 1; deliveryTag <= 20; deliveryTag += 1) {
     await pass(1);
+    channels.get(GUILD)?.emit('ack', { deliveryTag, multiple: false });
   }
+  expect([publisher.oldestUnconfirmedMs, ...said()]).toEqual([20_000]);
   connection.emit('lost', undefined);
   publish(GUILD);
   await pass(30, false);
