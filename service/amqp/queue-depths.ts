@@ -10,6 +10,8 @@ import { withinDeadline } from '../wait.ts';
 const EVERY_MS = 15_000;
 /** Of each queue, so that all are asked before they are asked again. */
 const ANSWER_DEADLINE_MS = 2_000;
+/** RabbitMQ waits so long for a quorum queue, and then answers 0 messages and 0 consumers (4.3.6, tried). */
+const UNKNOWN_AFTER_MS = 250;
 
 export class QueueDepths {
   readonly #queues: readonly string[];
@@ -55,7 +57,8 @@ export class QueueDepths {
     for (const queue of this.#queues) {
       try {
         const answer = this.#depthOf(model, queue);
-        depths.set(queue, await withinDeadline(answer, ANSWER_DEADLINE_MS, 'the broker did not answer'));
+        const depth = await withinDeadline(answer, ANSWER_DEADLINE_MS, 'the broker did not answer');
+        if (depth !== undefined) depths.set(queue, depth);
       } catch (error) {
         if (this.#model !== model) return;
         // A missing queue or permission closes the channel; one that does not answer may open or answer late.
@@ -73,9 +76,13 @@ export class QueueDepths {
     if (this.#model === model) this.#depths = depths;
   }
 
-  async #depthOf(model: ChannelModel, queue: string): Promise<number> {
+  /** @returns undefined where RabbitMQ does not know it */
+  async #depthOf(model: ChannelModel, queue: string): Promise<number | undefined> {
     this.#channel ??= this.#open(model);
-    return (await (await this.#channel).checkQueue(queue)).messageCount;
+    const channel = await this.#channel;
+    const askedAt = performance.now();
+    const { messageCount } = await channel.checkQueue(queue);
+    return messageCount > 0 || performance.now() - askedAt < UNKNOWN_AFTER_MS ? messageCount : undefined;
   }
 
   async #open(model: ChannelModel): Promise<Channel> {
