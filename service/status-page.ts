@@ -99,8 +99,7 @@ function discordText({ role, shard, checks }: HealthReport): string {
 }
 
 function brokerText(rabbitmq: HealthReport['checks']['rabbitmq']): string {
-  const oldest = (rabbitmq.oldestUnconfirmedMs / 1_000).toFixed(0);
-  const confirmed = `${rabbitmq.publishCount} confirmed, oldest unconfirmed ${oldest} s, ${rabbitmq.errorCount} errors`;
+  const confirmed = `${rabbitmq.publishCount} confirmed, ${rabbitmq.errorCount} errors`;
   if (!rabbitmq.connected) return `not connected; ${confirmed}`;
   if (rabbitmq.blocked) return `connected, blocks publishers (memory or disk alarm); ${confirmed}`;
   return `connected${rabbitmq.channelOpen ? '' : ', no channel'}; ${confirmed}`;

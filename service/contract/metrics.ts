@@ -93,14 +93,19 @@ export const METRICS = {
     'Count',
     "Requests that Discord's REST refused with 401, 403 or 429 in the last 10 minutes; it bans at 10,000",
   ),
-  brokerConnected: gauge('broker_connected', 'BrokerConnected', 'Count', '1 while the publishing channel is open'),
+  brokerConnected: gauge(
+    'broker_connected',
+    'BrokerConnected',
+    'Count',
+    '1 while both connections to the broker and the publishing channels are open',
+  ),
   brokerBlocked: gauge(
     'broker_blocked',
     'BrokerBlocked',
     'Count',
     '1 while the broker blocks publishers (memory or disk alarm)',
   ),
-  standby: gauge('standby', 'Standby', 'Count', '1 while this task waits for a lease'),
+  standby: gauge('standby', 'Standby', 'Count', '1 while this task waits for a lease and would get it'),
   heapUsed: gauge('heap_used_percent', 'HeapUsed', 'Percent', "Heap used of V8's limit"),
   residentMemory: gauge('resident_memory_bytes', 'ResidentMemory', 'Bytes', 'Resident set size'),
   frameToConfirm: metric(

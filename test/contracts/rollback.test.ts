@@ -246,6 +246,9 @@ const SITUATIONS: Readonly<Record<string, Situation>> = {
   'The broker blocks publishers (memory, disk), and outboxes fill up': {
     fresh: since(ALONE + 2, { ...offline, shard: 'stopped', broker: 'blocked', receiving: false }),
   },
+  'A queue stops answering, and outboxes fill up': {
+    fresh: since(ALONE + 2, { ...offline, shard: 'stopped', broker: 'stuck', receiving: false }),
+  },
   'A queue that refuses messages gets full during the deployment': {
     fresh: since(ALONE + 2, { counted: { publishErrors: 2 } }),
   },
