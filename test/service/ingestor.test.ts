@@ -1,5 +1,6 @@
 // What the ingestor joins: the positions of a session with what is sent to Discord, and the shards with whoever owns them.
 
+import { randomBytes } from 'node:crypto';
 import { type AddressInfo, createServer } from 'node:net';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { describe, expect, it, onTestFinished, vi } from 'vitest';
@@ -100,6 +101,7 @@ describe('a RESUME', () => {
 });
 
 describe('a session with other intents', () => {
+  const NOISE = randomBytes(4_000_000).toString('hex');
   const OTHERS = { intents: 3, session: { intents: 1 } };
   const replaced = ({ published }: Client) =>
     published.flatMap(({ type, body }) =>
@@ -110,9 +112,13 @@ describe('a session with other intents', () => {
     'is resumed, then ended, and all that Discord sent is taken (compressed: %s)',
     async (compressed) => {
       let gateway: HostileGateway | undefined;
+      let acquired = 0;
       const acquire = async () => {
         // On the way when the client closes.
-        for (let each = 0; each < 500; each += 1) gateway?.dispatch();
+        acquired += 1;
+        for (let each = 1; each < 500; each += 1) gateway?.dispatch();
+        // Some time passes until it is inflated.
+        gateway?.dispatch('GUILD_MEMBER_ADD', { guild_id: '1', user: { id: '1' }, noise: NOISE });
         await gateway?.flushed();
       };
       gateway = await HostileGateway.start(compressed);
@@ -124,6 +130,7 @@ describe('a session with other intents', () => {
         { sessionId: 's0', lastSequence: 502, reason: 'intents changed from Guilds to Guilds, GuildMembers' },
       ]);
       expect(sent(gateway, 2)).toMatchObject([{ intents: 3 }]);
+      expect(acquired, 'the lock is taken once').toBe(1);
       expect([client.reported(), client.counted.gatewayGaps, client.session.resumeState?.intents]).toEqual([
         [],
         undefined,
@@ -188,8 +195,10 @@ it('has not reached Discord only if none of its shards has', async () => {
   expect([client.ingestor.connected, client.ingestor.unreachableSince]).toEqual([1, undefined]);
   await client.ingestor.stepDown();
   await own([refused, refused]);
-  const since = client.ingestor.members.map(({ shard }) => shard.unreachableSince ?? expect.fail('it has reached it'));
-  expect(client.ingestor.unreachableSince).toBe(Math.max(...since));
+  const [first, second] = client.ingestor.members.map(({ shard }) => shard);
+  // When it was the first, the second had not tried.
+  if (first) vi.spyOn(first, 'unreachableSince', 'get').mockReturnValueOnce(1);
+  expect(client.ingestor.unreachableSince).toBe(second?.unreachableSince);
   // The general address is tried too.
   await eventually('one is connected', () => client.ingestor.connected > 0);
   expect(client.ingestor.unreachableSince).toBeUndefined();
