@@ -105,6 +105,8 @@ export interface ShardOptions {
 const ADDRESS_DEADLINE_MS = 5_000;
 /** To end a connection that works: it does not wait long for it. */
 const PERMISSION_DEADLINE_MS = 2_000;
+/** Before a planned IDENTIFY is tried again, for which the lease was not proven. */
+const PROOF_AGAIN_MS = 1_000;
 /** Less than the time that the identify gate keeps its bucket after a permission. */
 const IDENTIFY_WITHIN_MS = 4_000;
 /** A shard that waited longer for permission or a token did not try to reach Discord meanwhile. */
@@ -285,6 +287,15 @@ export class Shard {
     if (Date.now() - askedAt > LONG_WAIT_MS) this.#unreachableSince = undefined;
   }
 
+  /** A proof ends the row of connections without one, also where it comes while the last of them works. */
+  async #untilProven(signal: AbortSignal): Promise<void> {
+    if (this.#unproven === 0) return;
+    // It waits for nothing but the proof.
+    const end = { ...this.#lastEnd, resumable: false };
+    const proof = await this.#options.permission(signal, end).catch(() => undefined);
+    if (proof === 'proven') this.#unproven = 0;
+  }
+
   get #lastEnd(): LastEnd {
     const resumable = this.#options.session.resumable !== undefined && !this.#endedByOp9;
     return { resumable, endedAt: this.#endedAt, unproven: this.#unproven };
@@ -311,8 +322,11 @@ export class Shard {
     log.info({ shard: this.id, ...change }, 'the session has other intents: it will be replaced');
     try {
       this.#endTurn = await turns.take(signal);
-      do await gate.wait(this.id, signal);
-      while (!(await this.#isProven(signal)));
+      await gate.wait(this.id, signal);
+      while (!(await this.#isProven(signal))) {
+        await sleep(PROOF_AGAIN_MS, signal);
+        await gate.wait(this.id, signal);
+      }
       signal.throwIfAborted();
     } catch {
       // The next RESUMED leads here again.
@@ -348,6 +362,7 @@ export class Shard {
           log.warn({ shard: this.id }, 'events come in, but no RESUMED: the session counts as resumed');
         else log.info({ shard: this.id }, 'the shard has resumed its session');
         this.#become('ready');
+        void this.#untilProven(signal);
         void this.#replaceSession(signal);
       },
       dispatch: (dispatch) => {
