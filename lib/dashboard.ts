@@ -116,6 +116,8 @@ export class Dashboard extends Construct {
           this.own('frameToConfirm', Stats.percentile(99), 'confirm p99', Color.RED),
           this.own('gatewayLatency', Stats.MAXIMUM, "slowest shard's heartbeat", Color.GREY),
         ],
+        // Also while nothing is confirmed, and so no time is known.
+        right: [this.own('oldestUnconfirmed', Stats.MAXIMUM, 'oldest unconfirmed (s)', Color.BROWN)],
         leftAnnotations: [{ value: frameToConfirmMs, label: 'alarm on p95', color: Color.ORANGE }],
       }),
     ];

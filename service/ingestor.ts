@@ -100,7 +100,7 @@ export class Ingestor {
   async stepDown(): Promise<void> {
     const { publisher, gaps, log } = this.#options;
     await this.stopReceiving();
-    const dropped = publisher.dropOutbox();
+    const dropped = publisher.dropOutbox(() => true);
     this.#members = [];
     gaps.forget();
     if (dropped > 0) log.warn({ events: dropped }, 'dropped the outbox: the new owner has these events replayed');

@@ -5,6 +5,7 @@ import { getHeapStatistics } from 'node:v8';
 import type { ChannelModel } from 'amqplib';
 import { readCertificateAuthority } from './amqp/certificate-authority.ts';
 import { ChannelSet } from './amqp/channel-set.ts';
+import { ConfirmDeadline, publishClaim } from './amqp/confirm-deadline.ts';
 import { BrokerConnection } from './amqp/connection.ts';
 import { QueueDepths } from './amqp/queue-depths.ts';
 import { QueueMutex } from './amqp/queue-mutex.ts';
@@ -72,9 +73,14 @@ export async function runTask(
   });
   const information = new GatewayInformation({ apiUrl: config.discord.apiUrl, ...{ token, metrics, log } });
   const gate = new IdentifyGate(information, new QueueMutex(leaseConnection, identifyQueue, log), log);
-  const publisher = new Publisher(
-    connection,
-    {
+  const publisher = new Publisher({
+    ...{ connection, log },
+    deadline: new ConfirmDeadline<ChannelModel>({
+      connection,
+      claim: (model) => publishClaim(model, keeper?.group ?? 0),
+      log,
+    }),
+    listener: {
       published: () => metrics.add('eventsPublished'),
       confirmed: (type) => {
         metrics.addConfirmed(family(type));
@@ -85,8 +91,7 @@ export async function runTask(
       dropped: () => metrics.add('messagesDropped'),
       returned: () => metrics.add('eventsReturned'),
     },
-    log,
-  );
+  });
   const gaps = new GapReporter(publisher, metrics, log);
   const { apiUrl, intents, compression, shardsPerTask } = config.discord;
   const ingestor = new Ingestor({
@@ -138,6 +143,9 @@ export async function runTask(
         blocked: connection.blocked,
         publishCount: publisher.publishCount,
         errorCount: publisher.errorCount,
+        oldestUnconfirmedMs: publisher.oldestUnconfirmedMs,
+        nothingConfirmedMs: publisher.nothingConfirmedMs,
+        stuck: publisher.stuck,
       }),
       outbox: () => {
         const { count, bytes } = publisher.outbox;

@@ -167,6 +167,7 @@ describe('the rooms of the service', () => {
       'lease/take-over.ts',
       'session/watermark.ts',
       'publisher/confirms.ts',
+      'publisher/lane.ts',
       'publisher/outbox.ts',
       'backpressure.ts',
       'health.ts',

@@ -7,6 +7,8 @@ import { errorMessage } from '../errors.ts';
 import type { Log } from '../log.ts';
 
 const EVERY_MS = 15_000;
+/** RabbitMQ waits so long for a quorum queue, and then answers 0 messages and 0 consumers (4.3.6, tried). */
+const UNKNOWN_AFTER_MS = 250;
 
 export class QueueDepths {
   readonly #queues: readonly string[];
@@ -14,6 +16,8 @@ export class QueueDepths {
   #depths = new Map<string, number>();
   #channel: Channel | undefined;
   #model: ChannelModel | undefined;
+  /** On this connection the last round has not ended. */
+  #asking: ChannelModel | undefined;
   #timer: NodeJS.Timeout | undefined;
   #lastWarning: string | undefined;
 
@@ -48,11 +52,19 @@ export class QueueDepths {
   async #ask(): Promise<void> {
     const model = this.#model;
     if (model === undefined) return;
+    if (this.#asking === model) {
+      // Without an answer for so long.
+      this.#depths = new Map();
+      return;
+    }
+    this.#asking = model;
     const depths = new Map<string, number>();
     for (const queue of this.#queues) {
       try {
         this.#channel ??= await this.#open(model);
-        depths.set(queue, (await this.#channel.checkQueue(queue)).messageCount);
+        const askedAt = performance.now();
+        const { messageCount } = await this.#channel.checkQueue(queue);
+        if (messageCount > 0 || performance.now() - askedAt < UNKNOWN_AFTER_MS) depths.set(queue, messageCount);
       } catch (error) {
         // A missing queue or permission closes the channel; the next request opens another.
         this.#channel = undefined;
@@ -63,7 +75,9 @@ export class QueueDepths {
         this.#lastWarning = reason;
       }
     }
-    if (this.#model === model) this.#depths = depths;
+    if (this.#model !== model) return;
+    this.#asking = undefined;
+    this.#depths = depths;
   }
 
   async #open(model: ChannelModel): Promise<Channel> {

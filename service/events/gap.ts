@@ -15,11 +15,12 @@ export interface Gap extends GatewayGapData {
 
 /** A Gap has Unix ms in `lostFrom` and `lostUntil`. */
 export function gatewayGap({ shardId, firstMissing, ...data }: Gap): Event {
-  const { family, priority } = ROUTES.gatewayGap;
+  const { family, priority, queue } = ROUTES.gatewayGap;
   return {
     kind: 'event',
     routingKey: family,
     priority,
+    queue,
     payload: {
       eventId: gapEventId(data.sessionId, firstMissing),
       eventType: family,

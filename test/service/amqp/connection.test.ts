@@ -169,6 +169,22 @@ it('a peer that does not answer the close of an odd connection keeps no socket',
   await eventually('the socket is closed', () => peer.connections() > peer.open());
 });
 
+it('a connection that fails is given up at once, although its peer is silent, and another is opened', async () => {
+  const peer = await amqpPeer(handshakeThen(Buffer.alloc(0)));
+  const connection = start(peer.url);
+  connection.fail('not open yet: nothing happens');
+  await once(connection, 'open', { signal: AbortSignal.timeout(10_000) });
+  for (const times of [1, 2]) {
+    const [lost, open] = ['lost', 'open'].map((event) =>
+      once(connection, event, { signal: AbortSignal.timeout(5_000) }),
+    );
+    connection.fail(`nothing was confirmed, ${times}`);
+    expect(await lost).toMatchObject([{ message: `nothing was confirmed, ${times}` }]);
+    await open;
+    expect([peer.connections(), connection.reconnects]).toEqual([times + 1, times]);
+  }
+});
+
 describe('a login that may have changed', () => {
   /** Its host is another one from now on, and found by reading again. */
   class MovingLogin implements LoginSource {

@@ -1,8 +1,9 @@
 // The publisher on a real connection to the real broker, and the broker's faults. Whichever: nothing is lost, each message
 // is settled once, and repeats keep the order.
 
-import type { ConsumeMessage } from 'amqplib';
+import type { ChannelModel, ConsumeMessage } from 'amqplib';
 import { afterEach, beforeEach, describe, expect, it } from 'vitest';
+import { ConfirmDeadline } from '../../../service/amqp/confirm-deadline.ts';
 import { BrokerConnection } from '../../../service/amqp/connection.ts';
 import { MAX_MESSAGE_BYTES } from '../../../service/contract/limits.ts';
 import { EXCHANGES } from '../../../service/contract/names.ts';
@@ -37,8 +38,12 @@ beforeEach(async () => {
   const [flowing, published, confirmed] = [count('flowing'), count('published'), count('confirmed')];
   const [refused, dropped, returned] = [count('refused'), count('dropped'), count('returned')];
   const listener = { flowing, published, confirmed, refused, dropped, returned };
-  publisher = new Publisher(connection, listener, lines.log);
+  const deadline = new ConfirmDeadline<ChannelModel>({ connection, claim, log: lines.log });
+  publisher = new Publisher({ connection, deadline, listener, log: lines.log });
 });
+
+/** Here a connection that confirms nothing is a defect. */
+const claim = () => Promise.reject(new Error('expected confirms within 5 s'));
 
 afterEach(async () => {
   publisher.close();
@@ -57,6 +62,7 @@ async function declare(queueArguments: Record<string, unknown> = {}): Promise<vo
 function message(id: number, fields: Partial<Message> = {}): Message {
   return {
     routingKey: 'message.create',
+    queue: 'events.guild',
     body: Buffer.from(JSON.stringify({ id })),
     priority: 1,
     messageId: String(id),
@@ -229,7 +235,7 @@ it('a dropped outbox is neither settled nor published again, written messages ne
   await declare();
   await connected();
   publish(1, 100);
-  expect(publisher.dropOutbox()).toBe(100);
+  expect(publisher.dropOutbox(() => true)).toBe(100);
   publish(101, 101);
   await drained();
   expect(settled).toEqual(['101']);
@@ -237,7 +243,7 @@ it('a dropped outbox is neither settled nor published again, written messages ne
   await withoutExchange();
   publish(102, 106);
   await lines.line('the broker closed the channel');
-  expect(publisher.dropOutbox()).toBe(5);
+  expect(publisher.dropOutbox(() => true)).toBe(5);
   expect(publisher.outbox).toMatchObject({ count: 0, bytes: 0 });
   await declare();
   await broker.channel.purgeQueue(QUEUE);
@@ -252,7 +258,7 @@ it('the wait for confirms ends when there are none, when the outbox is dropped, 
   await publisher.drained(AbortSignal.timeout(20_000));
   publish(1, 1);
   const waiting = drained();
-  publisher.dropOutbox();
+  publisher.dropOutbox(() => true);
   await waiting;
   publish(2, 2);
   await publisher.drained(AbortSignal.timeout(50));
