@@ -104,7 +104,6 @@ export class Dashboard extends Construct {
           this.own('eventsReceived', Stats.SUM, 'received'),
           this.own('eventsConfirmed', Stats.SUM, 'confirmed by the broker', Color.GREEN),
           this.own('eventsFiltered', Stats.SUM, 'not for workers', Color.GREY),
-          this.own('eventsReplayed', Stats.SUM, 'replayed and dropped', Color.PURPLE),
           this.own('publishErrors', Stats.SUM, 'refused by the broker', Color.RED),
           this.own('messagesDropped', Stats.SUM, 'too large for the broker', Color.BROWN),
         ],

@@ -98,7 +98,10 @@ export async function runTask(
     ...{ publisher, gaps, token, information, gate, intents, compression, apiUrl, metrics, log },
     bounds: config.outbox,
     // It has shards only once the keeper is there, which gives them to it.
-    permission: async (signal) => await keeper?.confirmLease(signal),
+    permission: async (signal) => {
+      await keeper?.confirmLease(signal);
+      return 'proven';
+    },
     onSessionStarted: () => keeper?.onSessionStarted(),
   });
   const depths = new QueueDepths(connection, Object.values(QUEUES), log);

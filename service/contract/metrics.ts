@@ -19,11 +19,6 @@ export const METRICS = {
   eventsFiltered: counter('events_filtered_total', 'EventsFiltered', 'Dispatches that are not for workers'),
   eventsUnknown: counter('events_unknown_total', 'EventsUnknown', 'Dispatches malformed or of an unknown type'),
   unknownFields: counter('unknown_fields_total', 'UnknownFields', 'Unknown fields of messages, removed'),
-  eventsReplayed: counter(
-    'events_replayed_total',
-    'EventsReplayed',
-    'Dispatches replayed while in the outbox, dropped',
-  ),
   eventsPublished: counter('events_published_total', 'EventsPublished', 'Messages written to the broker, with repeats'),
   eventsConfirmed: counter('events_confirmed_total', 'EventsConfirmed', 'Messages confirmed by the broker'),
   eventsReturned: counter('events_returned_total', 'EventsReturned', 'Messages that no queue takes'),

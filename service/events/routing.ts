@@ -91,6 +91,16 @@ const guild = {
   ids: [required('guildId', ['id'])],
 } as const satisfies Partial<Route>;
 
+const ofIngestor = {
+  dispatch: null,
+  intents: [],
+  filters: [],
+  named: false,
+  priority: 5,
+  queue: WORKER_QUEUES.gatewayEvents,
+  ids: [],
+} as const satisfies Partial<Route>;
+
 export const ROUTES = {
   command: {
     ...interaction,
@@ -156,16 +166,8 @@ export const ROUTES = {
       optional('userId', ['author', 'id']),
     ],
   },
-  gatewayGap: {
-    dispatch: null,
-    intents: [],
-    filters: [],
-    family: 'gateway.gap',
-    named: false,
-    priority: 5,
-    queue: WORKER_QUEUES.gatewayEvents,
-    ids: [],
-  },
+  gatewayGap: { ...ofIngestor, family: 'gateway.gap' },
+  sessionReplaced: { ...ofIngestor, family: 'gateway.session-replaced' },
 } as const satisfies Record<string, Route>;
 
 export type Family = (typeof ROUTES)[keyof typeof ROUTES]['family'];

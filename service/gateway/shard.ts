@@ -20,6 +20,7 @@ import { gatewayAddress } from './gateway-address.ts';
 import { type ConnectionListener, GatewayConnection } from './gateway-connection.ts';
 import type { GatewayInformation } from './gateway-information.ts';
 import type { IdentifyGate } from './identify-gate.ts';
+import { intentNames } from './intents.ts';
 import {
   type Attempts,
   addressToResume,
@@ -28,6 +29,7 @@ import {
   readyDeadlineMs,
   reconnectAfter,
 } from './reconnect.ts';
+import type { Turns } from './turns.ts';
 
 export type ShardState = 'stopped' | 'connecting' | 'identifying' | 'resuming' | 'ready' | 'waiting' | 'failed';
 
@@ -36,12 +38,27 @@ interface Resumable {
   readonly resumeUrl: string;
   readonly sequence: number;
   readonly shardCount: number;
+  /** Bit field; not known of a session that an older version stored. */
+  readonly intents?: number | undefined;
+}
+
+/** What is known of the connection before, when another one is asked for. */
+export interface LastEnd {
+  /** There is a session, and the connection did not end with op 9. */
+  readonly resumable: boolean;
+  /** Unix ms; nothing before the first connection. */
+  readonly endedAt: number | undefined;
+  /** Connections in a row that were permitted without proof. */
+  readonly unproven: number;
 }
 
 /** What a shard asks of its session. */
 export interface SessionPort {
-  readonly resumeState: Resumable | undefined;
+  /** RESUME asks for what follows its sequence; without one the shard IDENTIFYs. */
+  readonly resumable: Resumable | undefined;
   readonly shardCount: number;
+  /** @returns what the heartbeat that is sent now carries */
+  heartbeat(at: number): number | null;
   /** @returns why a dispatch of this sequence is not to be taken now. Asked for each, in order */
   objection(sequence: number, at: number): Extract<EndCause, { readonly reason: string }> | undefined;
   /** What may be a dispatch cannot be read. @returns whether it is left out; else the connection ends and a RESUME asks for it */
@@ -52,7 +69,9 @@ export interface SessionPort {
   /** @param sequence of RESUMED itself, if it has one */
   resumed(sequence?: number): void;
   /** A connection ended, however. */
-  disconnected(at: number): void;
+  disconnected(at: number, closedByDiscord: boolean): void;
+  /** The session was ended on purpose. */
+  replace(reason: string, at: number): void;
   /** @returns whether the session is kept for another try */
   refused(reason: string, at: number): boolean;
 }
@@ -71,14 +90,25 @@ export interface ShardOptions {
   readonly log: Log;
   /** Called in the order of the dispatches, with the time of receipt (Unix ms). Must not throw. */
   readonly onDispatch: (dispatch: ReadyDispatch | OtherDispatch, receivedAt: number) => void;
-  /** Asked before each connection: resolves when this task may connect. @throws when the signal aborts */
-  readonly permission: (signal: AbortSignal) => Promise<void>;
+  /** Resolves when what the session received is with the broker, or will not be soon. @throws when the signal aborts */
+  readonly confirmed: (signal: AbortSignal) => Promise<void>;
+  /**
+   * Asked before each connection: resolves when this task may connect, proven to be the owner of the shard or not.
+   * @throws when the signal aborts
+   */
+  readonly permission: (signal: AbortSignal, end: LastEnd) => Promise<'proven' | 'unproven'>;
+  /** Sessions are replaced one after the other. */
+  readonly turns: Turns;
 }
 
 /** Discord's REST may be away while its gateway is not: a session does not wait for it. */
 const ADDRESS_DEADLINE_MS = 5_000;
-/** For a RESUME because of a hole: a connection that works does not wait long for it. */
+/** To end a connection that works: it does not wait long for it. */
 const PERMISSION_DEADLINE_MS = 2_000;
+/** Less than the time that the identify gate keeps its bucket after a permission. */
+const IDENTIFY_WITHIN_MS = 4_000;
+/** A shard that waited longer for permission or a token did not try to reach Discord meanwhile. */
+const LONG_WAIT_MS = 1_000;
 /** One connection that ends is everyday; so many without READY or RESUMED in between are a problem. */
 const PROBLEM_AFTER_ENDS = 2;
 
@@ -92,6 +122,16 @@ export class Shard {
   #ends: { readonly count: number; readonly reason: string } = { count: 0, reason: '' };
   #refusedAddress: unknown;
   #identifyingSince: number | undefined;
+  #waitsFor: 'permission' | 'address' | undefined;
+  #unreachableSince: number | undefined;
+  #endedAt: number | undefined;
+  #endedByOp9 = false;
+  #unproven = 0;
+  /** Why the session is ended with the connection. */
+  #replacing: string | undefined;
+  #endTurn: () => void = () => undefined;
+  /** It has passed the identify gate already, if it IDENTIFYs until then. */
+  #mayIdentifyUntil = 0;
   #connection: GatewayConnection | undefined;
   #stopping = new AbortController();
   #loop: Promise<void> | undefined;
@@ -123,6 +163,12 @@ export class Shard {
     return this.#identifyingSince;
   }
 
+  /** Since when it has been trying to reach the gateway and got no HELLO, Unix ms. */
+  get unreachableSince(): number | undefined {
+    if (this.#waitsFor === 'permission') return undefined;
+    return this.#waitsFor === 'address' ? this.#options.information.unansweredSince : this.#unreachableSince;
+  }
+
   /** Why the shard is failed, and what to change; or why it does not come to READY or RESUMED, and that it is retried. */
   get problem(): string | undefined {
     if (this.#fatal !== undefined || this.#state === 'stopped') return this.#fatal;
@@ -144,6 +190,8 @@ export class Shard {
     this.#stopping.abort();
     await this.#connection?.leave();
     await this.#loop;
+    this.#endTurn();
+    this.#waitsFor = this.#unreachableSince = undefined;
     this.#become('stopped');
   }
 
@@ -177,7 +225,7 @@ export class Shard {
     const hasSession =
       effectiveVerdict(end, this.#attempts) === 'refused'
         ? session.refused(reason, Date.now())
-        : session.resumeState !== undefined;
+        : session.resumable !== undefined;
     const next = reconnectAfter({ ...end, hasSession }, this.#attempts);
     if (next === undefined) {
       this.#fail(reason);
@@ -198,29 +246,90 @@ export class Shard {
   async #connect(signal: AbortSignal): Promise<Verdict> {
     this.#become('connecting');
     this.#wasReady = false;
-    const { compression, token, session, permission } = this.#options;
-    await permission(signal);
-    this.#token = await token.usable(signal);
+    const { compression, session, confirmed } = this.#options;
+    await confirmed(signal);
+    await this.#mayConnect(signal);
     const url = await this.#address(signal);
+    this.#unreachableSince ??= Date.now();
+    const left = new AbortController();
     const connection = new GatewayConnection(this.#strategy(url), this.id, {
       compressed: compression === 'zlib-stream',
       readyDeadlineMs: readyDeadlineMs(this.#attempts),
-      listener: this.#listener(url, signal),
+      listener: this.#listener(url, AbortSignal.any([signal, left.signal])),
     });
     this.#connection = connection;
     const ended = connection.run();
     if (signal.aborted) await connection.leave();
     const end = await ended;
-    session.disconnected(Date.now());
+    left.abort();
     this.#connection = undefined;
-    return verdictOf(end);
+    this.#endedAt = Date.now();
+    this.#endedByOp9 = end.how === 'op 9';
+    session.disconnected(this.#endedAt, end.how === 'closed by Discord');
+    const reason = this.#replacing;
+    if (reason === undefined) return verdictOf(end);
+    this.#replacing = undefined;
+    session.replace(reason, this.#endedAt);
+    return { kind: 'resume', reason };
+  }
+
+  /** Resolves with the permission and a token. @throws when the signal aborts */
+  async #mayConnect(signal: AbortSignal): Promise<void> {
+    const { permission, token } = this.#options;
+    const askedAt = Date.now();
+    this.#waitsFor = 'permission';
+    const proof = await permission(signal, this.#lastEnd);
+    this.#unproven = proof === 'proven' ? 0 : this.#unproven + 1;
+    this.#token = await token.usable(signal);
+    this.#waitsFor = undefined;
+    if (Date.now() - askedAt > LONG_WAIT_MS) this.#unreachableSince = undefined;
+  }
+
+  get #lastEnd(): LastEnd {
+    const resumable = this.#options.session.resumable !== undefined && !this.#endedByOp9;
+    return { resumable, endedAt: this.#endedAt, unproven: this.#unproven };
+  }
+
+  /** Whether this task is known, soon, to be the owner: it may end a connection that works. */
+  async #isProven(signal: AbortSignal): Promise<boolean> {
+    const soon = AbortSignal.any([signal, AbortSignal.timeout(PERMISSION_DEADLINE_MS)]);
+    return await this.#options.permission(soon, this.#lastEnd).then(
+      (proof) => proof === 'proven',
+      () => false,
+    );
+  }
+
+  /**
+   * A session keeps the intents of its IDENTIFY. One with others than this task's is ended, as soon as the next may begin.
+   * @param signal the end of the connection
+   */
+  async #replaceSession(signal: AbortSignal): Promise<void> {
+    const { session, intents, gate, log, turns } = this.#options;
+    const before = session.resumable?.intents ?? intents;
+    if (before === intents) return;
+    const change = { from: intentNames(before), to: intentNames(intents) };
+    log.info({ shard: this.id, ...change }, 'the session has other intents: it will be replaced');
+    try {
+      this.#endTurn = await turns.take(signal);
+      do await gate.wait(this.id, signal);
+      while (!(await this.#isProven(signal)));
+      signal.throwIfAborted();
+    } catch {
+      // The next RESUMED leads here again.
+      this.#endTurn();
+      return;
+    }
+    if (!this.#connection?.endSession()) return this.#endTurn();
+    this.#mayIdentifyUntil = Date.now() + IDENTIFY_WITHIN_MS;
+    this.#replacing = `intents changed from ${change.from.join(', ')} to ${change.to.join(', ')}`;
   }
 
   #listener(url: string, signal: AbortSignal): ConnectionListener {
-    const { log, metrics, onDispatch, permission, session } = this.#options;
+    const { log, metrics, onDispatch, session } = this.#options;
     return {
       hello: () => {
-        if (session.resumeState === undefined) this.#become('identifying');
+        this.#unreachableSince = undefined;
+        if (session.resumable === undefined) this.#become('identifying');
       },
       sent: (what) => {
         this.#become(what === 'resume' ? 'resuming' : 'identifying');
@@ -229,6 +338,7 @@ export class Shard {
       },
       ready: (dispatch) => {
         this.#begin(dispatch, url);
+        this.#endTurn();
         this.#become('ready');
         onDispatch(dispatch, Date.now());
       },
@@ -238,6 +348,7 @@ export class Shard {
           log.warn({ shard: this.id }, 'events come in, but no RESUMED: the session counts as resumed');
         else log.info({ shard: this.id }, 'the shard has resumed its session');
         this.#become('ready');
+        void this.#replaceSession(signal);
       },
       dispatch: (dispatch) => {
         const now = Date.now();
@@ -245,13 +356,7 @@ export class Shard {
         if (objection === undefined) onDispatch(dispatch, now);
         return objection;
       },
-      mayResume: async () => {
-        const soon = AbortSignal.any([signal, AbortSignal.timeout(PERMISSION_DEADLINE_MS)]);
-        return await permission(soon).then(
-          () => true,
-          () => false,
-        );
-      },
+      mayResume: () => this.#isProven(signal),
       repeated: ({ t, s }) => {
         log.warn(
           { shard: this.id, dispatch: t.slice(0, 100), sequence: s },
@@ -264,6 +369,7 @@ export class Shard {
         log.warn({ shard: this.id, reason }, 'left out a frame that cannot be read: a RESUME brought it again');
         return true;
       },
+      heartbeat: () => session.heartbeat(Date.now()),
       latency: (ms) => {
         this.#latencyMs = ms;
       },
@@ -274,7 +380,7 @@ export class Shard {
   }
 
   #begin({ s, d }: ReadyDispatch, url: string): void {
-    const { session, information, log } = this.#options;
+    const { session, information, intents, log } = this.#options;
     const general = information.latest?.url ?? url;
     log.info({ shard: this.id }, 'the shard has a new session');
     session.begin({
@@ -283,15 +389,21 @@ export class Shard {
       sequence: s,
       shardCount: session.shardCount,
       startedAt: Date.now(),
+      intents,
     });
   }
 
   /** @throws when the signal aborts */
   async #address(signal: AbortSignal): Promise<string> {
     const { information, session } = this.#options;
-    const { resumeState } = session;
-    const resumeUrl = resumeState && this.#usable(resumeState.resumeUrl, 'the session');
-    if (resumeUrl === undefined) return (await information.fetch(signal)).url;
+    const { resumable } = session;
+    const resumeUrl = resumable && this.#usable(resumable.resumeUrl, 'the session');
+    if (resumeUrl === undefined) {
+      this.#waitsFor = 'address';
+      const { url } = await information.fetch(signal);
+      this.#waitsFor = undefined;
+      return url;
+    }
     if (addressToResume(this.#attempts) === 'session') return resumeUrl;
     const fetched = await orAfter(information.fetch(signal), ADDRESS_DEADLINE_MS, () => information.latest);
     return fetched?.url ?? resumeUrl;
@@ -338,14 +450,16 @@ export class Shard {
         readyTimeout: null,
       },
       retrieveSessionInfo: () => {
-        const { resumeState } = session;
-        if (resumeState === undefined) return null;
+        const { resumable } = session;
         // The address was chosen above: the package prefers this one to its option.
-        return { ...resumeState, shardId: this.id, resumeURL: url };
+        return resumable === undefined ? null : { ...resumable, shardId: this.id, resumeURL: url };
       },
       // It sees no dispatch, and passes null whenever a connection ends.
       updateSessionInfo: () => undefined,
-      waitForIdentify: (shardId, signal) => gate.wait(shardId, signal),
+      waitForIdentify: async (shardId, signal) => {
+        if (Date.now() > this.#mayIdentifyUntil) await gate.wait(shardId, signal);
+        this.#mayIdentifyUntil = 0;
+      },
     };
   }
 

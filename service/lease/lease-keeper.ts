@@ -88,7 +88,10 @@ export class LeaseKeeper<Model> {
       owned: () => this.#owned,
       contents: () => this.#shards.contents,
       onStoring: () => this.#step({ kind: 'storing' }),
-      onStored: () => metrics.add('leaseCommits'),
+      onStored: (sessions) => {
+        metrics.add('leaseCommits');
+        options.shards.stored(sessions);
+      },
       sender: this.#sender,
       renewEveryMs: this.#timing.renewEveryMs,
       log,

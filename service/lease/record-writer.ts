@@ -19,7 +19,7 @@ export interface RecordWriterOptions {
   readonly contents: () => GroupContents;
   /** The next record is about to be published. */
   readonly onStoring: () => void;
-  readonly onStored: () => void;
+  readonly onStored: (sessions: GroupContents['sessions']) => void;
   readonly sender: Sender;
   /** An unchanged record is stored again after this time. */
   readonly renewEveryMs: number;
@@ -95,7 +95,7 @@ export class RecordWriter {
       return false;
     }
     this.#last = { text, storedAt, sessions: Object.keys(stored.sessions).length };
-    onStored();
+    onStored(stored.sessions);
     return true;
   }
 

@@ -13,6 +13,8 @@ export interface ShardRunner {
   own(group: ShardGroup): void;
   /** Closes the shards and drops what is not confirmed: the new owner has it replayed. */
   stepDown(): Promise<void>;
+  /** The broker has a record with these. */
+  stored(sessions: GroupContents['sessions']): void;
 }
 
 /** Who reports lost sessions. Satisfied by `GapReporter`. */

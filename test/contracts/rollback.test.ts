@@ -15,6 +15,7 @@ import type { LostSession } from '../../service/lost-session.ts';
 import { type CounterName, Metrics } from '../../service/metrics.ts';
 import { ShardSession } from '../../service/session/session.ts';
 import { logLines } from '../support/log-lines.ts';
+import { NO_SESSION_EVENTS } from '../support/no-session-events.ts';
 import { synthesized } from '../support/synthesized.ts';
 import { type AlarmProperties, DataPoints, statesOf } from './cloudwatch.ts';
 
@@ -76,7 +77,7 @@ function lostBy({ storedAt, ...alive }: StoredAt): boolean {
   const lost = (session: LostSession) => {
     inHandOver = session.inHandOver;
   };
-  const session = new ShardSession(0, 1, { lost, hole: () => undefined });
+  const session = new ShardSession(0, 1, { ...NO_SESSION_EVENTS, lost });
   const stored = { sessionId: 's', resumeUrl: 'wss://x.discord.gg', sequence: 1, shardCount: 1, startedAt: 0 };
   session.restore({ ...stored, ...alive }, storedAt, TAKEN_OVER_AT);
   session.refused('op 9', TAKEN_OVER_AT);

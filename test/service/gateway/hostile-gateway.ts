@@ -9,6 +9,7 @@ import { GapReporter } from '../../../service/gap-reporter.ts';
 import { BotToken } from '../../../service/gateway/bot-token.ts';
 import type { GatewayInformation } from '../../../service/gateway/gateway-information.ts';
 import { IdentifyGate } from '../../../service/gateway/identify-gate.ts';
+import type { ShardOptions } from '../../../service/gateway/shard.ts';
 import { Ingestor } from '../../../service/ingestor.ts';
 import type { CounterName } from '../../../service/metrics.ts';
 import type { Message } from '../../../service/publisher/message.ts';
@@ -121,7 +122,7 @@ interface ClientOptions {
   /** Confirms are held back. */
   readonly holds?: boolean;
   /** @default - given */
-  readonly permission?: (signal: AbortSignal) => Promise<void>;
+  readonly permission?: ShardOptions['permission'];
 }
 
 /** The shard with its session, and what it publishes. */
@@ -132,7 +133,7 @@ export function startClient(
     compression = 'none',
     apiUrl = `${url.replace('ws', 'http')}/api`,
     holds = false,
-    permission = async () => undefined,
+    permission = async () => 'proven',
   }: ClientOptions = {},
 ) {
   const lines = logLines();

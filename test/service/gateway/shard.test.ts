@@ -9,6 +9,7 @@ import { BotToken } from '../../../service/gateway/bot-token.ts';
 import type { GatewayInformation } from '../../../service/gateway/gateway-information.ts';
 import { IdentifyGate } from '../../../service/gateway/identify-gate.ts';
 import { type SessionPort, Shard } from '../../../service/gateway/shard.ts';
+import { Turns } from '../../../service/gateway/turns.ts';
 import { type LogLines, logLines } from '../../support/log-lines.ts';
 
 vi.setConfig({ testTimeout: 10_000, hookTimeout: 10_000 });
@@ -38,10 +39,12 @@ function startShard({ resumeUrl, general }: { resumeUrl?: string; general?: stri
     identified: () => undefined,
   } as unknown as GatewayInformation;
   const session: SessionPort = {
-    resumeState: resumeUrl === undefined ? undefined : { sessionId: 'a', sequence: 7, shardCount: 1, resumeUrl },
+    resumable: resumeUrl === undefined ? undefined : { sessionId: 'a', sequence: 7, shardCount: 1, resumeUrl },
     shardCount: 1,
     objection: () => undefined,
     unreadable: () => false,
+    heartbeat: () => null,
+    replace: () => undefined,
     begin: () => undefined,
     resuming: () => undefined,
     resumed: () => undefined,
@@ -62,7 +65,9 @@ function startShard({ resumeUrl, general }: { resumeUrl?: string; general?: stri
     metrics: { add: () => undefined },
     log: lines.log,
     onDispatch: () => undefined,
-    permission: async () => undefined,
+    permission: async () => 'proven',
+    confirmed: async () => undefined,
+    turns: new Turns(),
   });
   shard.start();
 }

@@ -61,6 +61,7 @@ async function task(shardLayout = { shardCount: 1, shardsPerTask: 1 }): Promise<
       ChannelSet.open(model, { exchange: EXCHANGES.leases, queueArguments: LEASE_QUEUE_ARGUMENTS, log }),
     gaps: { unreportedGaps: [], report: async (lost) => void made.lost.push(...lost) },
     shards: {
+      stored: () => undefined,
       get sessions() {
         return { [String(keeper.group)]: resumeState({ shardCount: 1, sequence: made.sequence }) };
       },
