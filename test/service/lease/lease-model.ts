@@ -5,10 +5,12 @@
 // Of the broker: a delivery goes to the active consumer only; what a lost connection held goes to the front of the
 // queue again, in its order; a publish and an ack travel on different channels, so either may come first; a confirm
 // means that the message is in the queue. A connection ends for its two sides at different moments. What a task sends on
-// one channel in one turn is taken together: it is one packet, and the shortest timer is longer than its way.
+// one channel in one turn is taken together: it is one packet, and the shortest timer is longer than its way. A node without
+// a majority takes what it is sent and passes nothing on until the partition ends; reads, which it answers, prove nothing.
+// After a partition the broker may have moved the record to another consumer and left the old one's channel open.
 
-import { emptyRecord } from '../../../service/contract/lease-record.ts';
-import { type GroupRecord, isNewer, parseGroupRecord } from '../../../service/lease/group-record.ts';
+import { emptyRecord, FIRST_EPOCH } from '../../../service/contract/lease-record.ts';
+import { type GroupRecord, isLater, isNewer, parseGroupRecord } from '../../../service/lease/group-record.ts';
 import {
   type Delivery,
   type LeaseAction,
@@ -28,6 +30,12 @@ const EMPTY = {
   record: parseGroupRecord(Buffer.from(JSON.stringify(emptyRecord(GROUP, 'the topology', 0))), GROUP) as GroupRecord,
 };
 
+type Own = Extract<LeaseAction<Held>, { kind: 'own' }>;
+
+/** After the faults, in which each owner stores: so many more takings would be a fight. */
+const EVENTFUL_ROUNDS = 12;
+const MOST_TAKINGS = 6;
+
 interface Message {
   readonly id: number;
   readonly content: Delivery<never>['content'];
@@ -38,8 +46,10 @@ interface Message {
 interface Held {
   readonly connection: Connection;
   readonly message: Message;
-  /** The queue was deleted: an answer finds nothing. */
+  /** The queue was deleted, or it was moved to another consumer: an answer finds nothing. */
   gone: boolean;
+  /** The move at which the task received it. */
+  receivedAt: number;
 }
 
 /** Something on the way, and what it does when it arrives. */
@@ -55,6 +65,8 @@ interface Connection {
   /** As the broker sees it, and as the task does. */
   brokerSees: boolean;
   taskSees: boolean;
+  /** To a node without a majority. */
+  stalled: boolean;
   readonly consuming: Frame[];
   readonly publishing: Frame[];
   readonly toTask: Frame[];
@@ -65,13 +77,18 @@ interface Task {
   life: 'running' | 'releasing' | 'gone';
   state: LeaseState<Held>;
   connection: Connection | undefined;
-  timers: Extract<LeaseEvent<Held>, { kind: 'waited' | 'unanswered' }>[];
+  frozen: boolean;
+  timers: Extract<LeaseEvent<Held>, { kind: 'waited' | 'silence' }>[];
   /** What this task knows to be confirmed of its session. */
   session: { readonly id: number; confirmed: number } | undefined;
   /** What the last takeover began from, and at which move. */
   basis: { readonly epoch: number; readonly commit: number };
   ownedAt: number;
+  /** The move at which the first record of this ownership came back. */
+  settledAt: number;
   storing: boolean;
+  /** The last commit that was confirmed on this connection. */
+  confirmedCommit: number;
   storeAgain: boolean;
   stored: string;
 }
@@ -94,6 +111,15 @@ export class LeaseModel {
   #consumers: Connection[] = [];
   /** A record was stored since the queue was made or emptied: from then on it has one. */
   #recorded = false;
+  /** Since then no record was stored: an owner from which it had been moved believes to hold it. */
+  #purged = false;
+  /**
+   * The last owner that reported a lost session: what older owners store is reported with it. Two that began at once,
+   * each without a record, have both reported that.
+   */
+  #reported = { epoch: FIRST_EPOCH, by: '' };
+  /** Takeovers since the faults ended. */
+  #takings = Number.NEGATIVE_INFINITY;
   /** Sessions that were stored in the queue, and are not reported as lost. An older one has the events of a younger. */
   readonly #stored = new Set<number>();
   /** The topology has made the queue, and its empty record may still come. */
@@ -120,6 +146,12 @@ export class LeaseModel {
       const { task, brokerSees, taskSees } = connection;
       if (!brokerSees && taskSees) add('work', `${task.name} notices the end`, () => this.#taskLoses(connection));
       if (!brokerSees) continue;
+      if (connection.stalled) {
+        add('work', `the partition of ${task.name} ends`, () => {
+          connection.stalled = false;
+        });
+        continue;
+      }
       for (const frames of [connection.consuming, connection.publishing]) {
         const packet = frames.filter(({ at }) => at === frames[0]?.at);
         const names = packet.map(({ name }) => name).join(', ');
@@ -131,10 +163,18 @@ export class LeaseModel {
       if (!taskSees) add('work', `broker notices the end of ${task.name}`, () => this.#brokerLoses(connection));
     }
     const [active] = this.#consumers;
-    if (active !== undefined && this.#ready.length > 0) add('work', 'broker delivers', () => this.#deliver(active));
+    if (active !== undefined && !active.stalled && this.#ready.length > 0) add('work', 'broker delivers', () => this.#deliver(active));
     for (const task of this.#living) {
-      const { connection, session } = task;
-      const [frame] = connection?.toTask ?? [];
+      const { connection, session, state } = task;
+      if (task.frozen) {
+        add('work', `${task.name} is awake`, () => {
+          task.frozen = false;
+        });
+        continue;
+      }
+      if (connection?.stalled === true && connection.publishing.length > 0)
+        add('timer', `${task.name} has nothing confirmed in time`, () => this.#taskLoses(connection));
+      const [frame] = (connection?.stalled === true ? [] : connection?.toTask) ?? [];
       if (frame !== undefined)
         add('work', `${task.name} receives '${frame.name}'`, () => {
           connection?.toTask.shift();
@@ -153,6 +193,8 @@ export class LeaseModel {
         });
       if (connection !== undefined && this.#isIdle(task))
         add('timer', `${task.name} looks again`, () => this.#claim(task));
+      if (connection !== undefined && state.kind === 'owner' && lastHeld(state) < task.confirmedCommit)
+        add('timer', `${task.name} has no record delivered back in time`, () => this.#taskLoses(connection));
       if (mayStore(task)) add('timer', `${task.name} stores`, () => this.#store(task));
       if (task.life === 'releasing' && mayEnd(task)) add('work', `${task.name} ends`, () => this.#end(task));
     }
@@ -166,6 +208,15 @@ export class LeaseModel {
       add(`kill -9 ${task.name}`, () => this.#kill(task));
       if (connection !== undefined) add(`${task.name} loses its connection`, () => this.#taskLoses(connection));
       if (connection?.brokerSees === true) add(`broker drops ${task.name}`, () => this.#brokerLoses(connection));
+      if (!task.frozen)
+        add(`${task.name} is frozen`, () => {
+          task.frozen = true;
+        });
+      if (connection?.stalled === false)
+        add(`the node of ${task.name} has no majority`, () => {
+          connection.stalled = true;
+        });
+      if (connection !== undefined && task.state.kind === 'standby') add(`${task.name} claims`, () => this.#claim(task));
       // Its drain took too long, or its last record is not delivered: it ends without.
       if (task.life === 'releasing') add(`${task.name} ends early`, () => this.#end(task));
       else
@@ -174,6 +225,7 @@ export class LeaseModel {
           task.storeAgain = true;
         });
     }
+    if (this.#consumers.length > 1) add('the broker moves the record', () => this.#moveRecord());
     if (this.#living.length < 3) add('a task starts', () => this.startTask());
     add('the queue is deleted', () => this.#delete());
     add('the queue is purged', () => this.#purge());
@@ -192,17 +244,24 @@ export class LeaseModel {
   startTask(): void {
     this.#tasks.push({
       ...{ name: `T${this.#tasks.length + 1}`, life: 'running', state: startingLease(), connection: undefined },
-      ...{ timers: [], session: undefined, basis: { epoch: 0, commit: 0 }, ownedAt: 0 },
-      ...{ storing: false, storeAgain: false, stored: '' },
+      ...{ frozen: false, timers: [], session: undefined, basis: { epoch: 0, commit: 0 }, ownedAt: 0, settledAt: 0 },
+      ...{ storing: false, confirmedCommit: 0, storeAgain: false, stored: '' },
     });
   }
 
   /**
-   * No more faults, and at least one task: plays what is left, the network before the timers.
-   * @throws when the group has no owner then, or something is left over
+   * No more faults, and at least one task: plays what is left, the network before the timers. First for a while with
+   * events, so that each task that believes to be the owner stores one record after the other.
+   * @throws when the group has no owner then, or too many in turns, or something is left over
    */
   comeToRest(): void {
     if (!this.#tasks.some(({ life }) => life === 'running')) this.startTask();
+    this.#takings = 0;
+    for (let round = 0; round < EVENTFUL_ROUNDS; round += 1) {
+      this.#playAll(({ kind }) => kind === 'work');
+      for (const { name } of this.#living)
+        for (const what of ['has an event confirmed', 'stores']) this.#playOne(`${name} ${what}`);
+    }
     for (let played = 0; played < 5_000; played += 1) {
       const moves = this.moves({ faults: false }).filter(({ name }) => !/an event/.test(name));
       const move = moves.find(({ kind }) => kind === 'work') ?? moves[0];
@@ -210,6 +269,20 @@ export class LeaseModel {
       if (move === undefined) return;
     }
     throw new Error(`it does not come to rest\nafter:\n${this.trace.slice(-60).join('\n')}`);
+  }
+
+  #playAll(which: (move: Move) => boolean): void {
+    for (let played = 0; played < 1_000; played += 1) {
+      const move = this.moves({ faults: false }).find(which);
+      if (move === undefined) return;
+      this.play(move);
+    }
+    throw new Error(`the network does not come to rest\nafter:\n${this.trace.slice(-60).join('\n')}`);
+  }
+
+  #playOne(name: string): void {
+    const move = this.moves({ faults: false }).find((each) => each.name === name);
+    if (move !== undefined) this.play(move);
   }
 
   get #living(): Task[] {
@@ -235,12 +308,15 @@ export class LeaseModel {
     this.#ready.push({ id: this.#ids, content, at: this.#now });
     if (content.kind !== 'record') return;
     this.#recorded = true;
-    // A word that is left comes from a task that is no owner any more, and maybe long after its group was taken over.
-    const { sessions, commit, owner } = content.record;
+    this.#purged = false;
+    const { sessions, epoch, owner } = content.record;
     const ids = Object.values(sessions).map(({ sessionId }) => Number(sessionId));
+    // It was on the way while its sender was dethroned.
     const sender = this.#living.find(({ name }) => name === owner);
     const isGivenUp = (id: number) => sender !== undefined && sender.session?.id !== id;
-    if (commit > 0) for (const id of ids.filter((each) => !isGivenUp(each))) this.#stored.add(id);
+    const { epoch: reported, by } = this.#reported;
+    if (isLater(epoch, reported) || (epoch === reported && owner === by))
+      for (const id of ids.filter((each) => !isGivenUp(each))) this.#stored.add(id);
     // Between queue and empty record the topology waits for nothing: no group begins, stores and is purged meanwhile.
     if (content !== EMPTY) this.#emptyDue &&= this.#records.length > 0;
   }
@@ -263,6 +339,7 @@ export class LeaseModel {
     // At the latest with its next renewal.
     for (const task of this.#owners) task.storeAgain = true;
     this.#recorded = this.#records.length > 0;
+    this.#purged = true;
     if (this.#stored.size > 0) this.#emptyDue = false;
   }
 
@@ -274,11 +351,12 @@ export class LeaseModel {
   #deliver(connection: Connection): void {
     const message = this.#ready.shift();
     if (message === undefined) return;
-    const held: Held = { connection, message, gone: false };
+    const held: Held = { connection, message, gone: false, receivedAt: 0 };
     this.#unacked.add(held);
     this.#toTask(connection, 'delivery', () => {
       const { task } = connection;
-      task.timers = task.timers.filter(({ kind }) => kind !== 'unanswered');
+      task.timers = task.timers.filter(({ kind }) => kind !== 'silence');
+      held.receivedAt = this.#now;
       this.#step(task, { kind: 'delivered', delivery: { group: GROUP, tag: held, content: message.content } });
     });
   }
@@ -297,6 +375,18 @@ export class LeaseModel {
     connection.publishing.length = 0;
     this.#consumers = this.#consumers.filter((each) => each !== connection);
     this.#requeue([...this.#unacked].filter((each) => each.connection === connection));
+  }
+
+  /** As after a partition: what the active consumer held is another one's now, and its channel stays open. */
+  #moveRecord(): void {
+    const [active] = this.#consumers;
+    if (active === undefined) return;
+    this.#consumers = [...this.#consumers.slice(1), active];
+    const held = [...this.#unacked].filter(({ connection }) => connection === active);
+    for (const each of held) each.gone = true;
+    this.#requeue(held);
+    // At the latest with its next renewal.
+    active.task.storeAgain = true;
   }
 
   /** By hand: its messages are gone, its consumers are cancelled. */
@@ -324,7 +414,7 @@ export class LeaseModel {
 
   #connect(task: Task): void {
     const connection: Connection = {
-      ...{ task, brokerSees: true, taskSees: true, consuming: [], publishing: [], toTask: [] },
+      ...{ task, brokerSees: true, taskSees: true, stalled: false, consuming: [], publishing: [], toTask: [] },
     };
     this.#connections.push(connection);
     task.connection = connection;
@@ -337,7 +427,7 @@ export class LeaseModel {
   #claim(task: Task): void {
     if (task.state.kind !== 'standby' && task.state.kind !== 'uncertain') return;
     this.#publish(task, { kind: 'claim' }, () => {
-      if (task.state.kind === 'uncertain') task.timers.push({ kind: 'unanswered' });
+      if (task.state.kind === 'uncertain') task.timers.push({ kind: 'silence' });
     });
   }
 
@@ -360,6 +450,7 @@ export class LeaseModel {
     if (task.connection !== connection) return;
     task.connection = undefined;
     task.timers = [];
+    task.confirmedCommit = 0;
     task.storeAgain ||= task.storing;
     task.storing = false;
     this.#step(task, { kind: 'lost' });
@@ -375,14 +466,17 @@ export class LeaseModel {
   }
 
   #store(task: Task): void {
+    const storedAt = this.#now;
     task.storeAgain = false;
     task.storing = true;
     task.stored = contentsOf(task);
     this.#step(task, { kind: 'storing' });
-    if (task.state.kind !== 'owner') throw new Error(`${task.name} stores and is not the owner`);
-    const { epoch, commit } = task.state;
+    const { state } = task;
+    if (state.kind !== 'owner' && state.kind !== 'uncertain') throw new Error(`${task.name} stores and was no owner`);
+    const { epoch, commit } = state;
     this.#publish(task, recordOf(task, epoch, commit), () => {
       task.storing = false;
+      if (task.ownedAt <= storedAt) task.confirmedCommit = commit;
     });
   }
 
@@ -392,9 +486,14 @@ export class LeaseModel {
   }
 
   #step(task: Task, event: LeaseEvent<Held>): void {
-    const { state, actions } = leaseStep(task.state, event, task.name);
+    const before = task.state;
+    const { state, actions } = leaseStep(before, event, task.name);
     task.state = state;
-    for (const action of actions) this.#act(task, action);
+    if (wasSettled(state) && !wasSettled(before)) task.settledAt = this.#now;
+    for (const action of actions) {
+      if (action.kind === 'own' && wasSettled(before)) checkDethroned(task, before, action);
+      this.#act(task, action);
+    }
   }
 
   #act(task: Task, action: LeaseAction<Held>): void {
@@ -415,9 +514,6 @@ export class LeaseModel {
         this.#takeOver(task, action);
         task.basis = action.record ?? { epoch: 0, commit: 0 };
         return;
-      case 'leave word':
-        this.#publish(task, recordOf(task, action.epoch, 0), () => undefined);
-        return;
       case 'stepDown':
         // Given up for that of another owner, in whose records it is where it goes on.
         if (task.session !== undefined) this.#stored.delete(task.session.id);
@@ -435,7 +531,7 @@ export class LeaseModel {
     }
   }
 
-  #takeOver(task: Task, { record, unreadable, claim }: Extract<LeaseAction<Held>, { kind: 'own' }>): void {
+  #takeOver(task: Task, { epoch, record, unreadable, claim }: Own): void {
     if (task.session !== undefined) throw new Error(`${task.name} takes over without having given up what it had`);
     this.#ids += 1;
     const { shardGroup, lost } = takeOver({
@@ -445,15 +541,19 @@ export class LeaseModel {
     const known = shardGroup.sessions.get(GROUP);
     const { sessionId = this.#ids, sequence = 1 } = known ?? {};
     const id = Number(sessionId);
-    // A word is of a task that was cut off, and is newer than what another began meanwhile without its sessions.
-    if (lost.length > 0 || (record !== undefined && record.commit === 0 && record !== EMPTY.record))
+    if (lost.length > 0) {
       this.#stored.clear();
+      this.#reported = { epoch, by: task.name };
+    }
     if (known === undefined) this.#confirmed.set(id, 1);
     const confirmed = this.#confirmed.get(id) ?? 0;
     if (sequence > confirmed)
       throw new Error(`${task.name} resumes session ${id} from ${sequence}, and only ${confirmed} is confirmed`);
     task.session = { id, confirmed: sequence };
     task.ownedAt = this.#now;
+    task.confirmedCommit = 0;
+    this.#takings += 1;
+    if (this.#takings > MOST_TAKINGS) throw new Error(`${this.#takings} takings since the faults ended`);
   }
 
   // ---- the promises
@@ -467,18 +567,18 @@ export class LeaseModel {
     return this.#living.filter(({ state }) => state.kind === 'owner');
   }
 
-  #checkAck({ connection: { task }, message }: Held): void {
-    const { content, at } = message;
+  #checkAck({ connection: { task }, message, receivedAt }: Held): void {
+    const { content } = message;
     if (content.kind === 'unreadable') throw new Error('something unreadable was acknowledged, not dead-lettered');
     if (content.kind !== 'record') {
-      if (this.#ready.length + this.#unacked.size > 0) return;
+      if (this.#ready.length + this.#unacked.size > 0 || this.#purged) return;
       throw new Error(`${task.name} acknowledges the last message of the queue`);
     }
     const { record } = content;
     const name = `${record.owner}'s record ${record.epoch}.${record.commit}`;
     if (!this.#records.some((other) => isNewer(other, record)))
       throw new Error(`${task.name} acknowledges ${name}, and nothing newer is in the queue`);
-    if (record.owner !== task.name && at < task.ownedAt && isNewer(record, task.basis))
+    if (record.owner !== task.name && receivedAt < task.settledAt && isNewer(record, task.basis))
       throw new Error(`${task.name} acknowledges ${name}, which is newer than what it took over from`);
   }
 
@@ -507,8 +607,24 @@ export class LeaseModel {
   }
 }
 
+/** An older epoch never dethrones: not an owner that has had a record of its own delivered back. */
+function checkDethroned({ name }: Task, before: LeaseState<Held>, { record }: Own): void {
+  if (before.kind !== 'owner' && before.kind !== 'uncertain') return;
+  if (record === undefined || (record.epoch !== before.epoch && !isLater(record.epoch, before.epoch)))
+    throw new Error(`${name}, owner in epoch ${before.epoch}, is dethroned by one of ${record?.epoch}`);
+}
+
+function wasSettled(state: LeaseState<Held>): boolean {
+  return (state.kind === 'owner' || state.kind === 'uncertain') && state.settled;
+}
+
+function lastHeld({ held }: Extract<LeaseState<Held>, { kind: 'owner' | 'uncertain' }>): number {
+  return held?.content.record.commit ?? 0;
+}
+
 function mayStore(task: Task): boolean {
-  if (task.state.kind !== 'owner' || task.connection === undefined || task.storing) return false;
+  const isOwner = task.state.kind === 'owner' || task.state.kind === 'uncertain';
+  if (!isOwner || task.connection === undefined || task.storing) return false;
   return task.storeAgain || contentsOf(task) !== task.stored;
 }
 
@@ -520,7 +636,8 @@ function mayEnd({ state, storeAgain, storing, connection }: Task): boolean {
 }
 
 function contentsOf({ state, session }: Task): string {
-  return JSON.stringify([state.kind === 'owner' && state.epoch, session?.id, session?.confirmed]);
+  const epoch = state.kind === 'owner' || state.kind === 'uncertain' ? state.epoch : 0;
+  return JSON.stringify([epoch, session?.id, session?.confirmed]);
 }
 
 /** @throws for a task without a session */
