@@ -15,6 +15,7 @@ import { DRAIN_DEADLINE_SECONDS } from './contract/limits.ts';
 import { METRICS_PERIOD_SECONDS } from './contract/metrics.ts';
 import { ENV, EXCHANGES, identifyQueue, LEASE_QUEUE_ARGUMENTS, QUEUES } from './contract/names.ts';
 import { credential, parseBrokerLogin, parseTlsLogin, parseToken } from './credentials.ts';
+import { drainOutbox } from './drain-outbox.ts';
 import { ConfigError, errorMessage } from './errors.ts';
 import { family } from './events/routing.ts';
 import { GapReporter } from './gap-reporter.ts';
@@ -59,20 +60,20 @@ export async function runTask(
   let shardCount = config.discord.shardCount === 'auto' ? undefined : config.discord.shardCount;
   let keeper: LeaseKeeper<ChannelModel> | undefined;
 
-  // Two connections: a broker in memory alarm blocks those that publish much, and the lease must not wait for them.
-  const connection = new BrokerConnection({
-    name: `${name} publisher`,
-    ...{ login, caFile, log },
-    longestPauseMs: () => BROKER_PAUSE_MS,
-  });
-  const leaseConnection = new BrokerConnection({
-    name: `${name} lease`,
-    ...{ login, caFile, log },
-    // Shorter than a standby's delay, so that the owner is back before it.
-    longestPauseMs: () => (keeper?.role === 'owner' ? OWNER_PAUSE_MS : BROKER_PAUSE_MS),
-  });
+  // Two connections: a broker in memory alarm blocks those that publish much, and the lease must not wait for them. And a
+  // third while a shard IDENTIFYs (queue-mutex.ts).
+  const connectionOf = (purpose: string) =>
+    new BrokerConnection({
+      name: `${name} ${purpose}`,
+      ...{ login, caFile, log },
+      // Shorter than a standby's delay, so that the owner is back before it.
+      longestPauseMs: () => (keeper?.role === 'owner' ? OWNER_PAUSE_MS : BROKER_PAUSE_MS),
+    });
+  const connection = connectionOf('publisher');
+  const leaseConnection = connectionOf('lease');
+  const identifyMutex = new QueueMutex(() => connectionOf('identify'), identifyQueue, log);
   const information = new GatewayInformation({ apiUrl: config.discord.apiUrl, ...{ token, metrics, log } });
-  const gate = new IdentifyGate(information, new QueueMutex(leaseConnection, identifyQueue, log), log);
+  const gate = new IdentifyGate(information, identifyMutex, log);
   const publisher = new Publisher({
     ...{ connection, log },
     deadline: new ConfirmDeadline<ChannelModel>({
@@ -183,15 +184,14 @@ export async function runTask(
     // First of all, so that a standby that drains does not become an owner meanwhile.
     await keeper?.retire();
     await ingestor.stopReceiving();
-    await publisher.drained(deadline);
+    await drainOutbox(publisher, () => connection.connected || leaseConnection.connected, deadline);
     await keeper?.release();
     // The next owner works by now; only the identify lock is kept from it until Discord allows another IDENTIFY.
-    if (leaseConnection.connected) await gate.spaced();
+    if (identifyMutex.holds) await gate.spaced();
     const left = publisher.outbox.count;
     publisher.close();
     depths.stop();
-    clearInterval(emf);
-    await Promise.all([connection.close(), leaseConnection.close(), server.close()]);
+    await Promise.all([connection.close(), leaseConnection.close(), identifyMutex.close(), server.close()]);
     if (left > 0) log.error({ events: left }, 'not everything was confirmed in time: the next owner has it replayed');
     else log.info('drained');
     drained.resolve(left > 0 ? 1 : exitCode);
@@ -228,6 +228,8 @@ export async function runTask(
     keeper.start();
   }
   const code = await drained.promise;
+  // Until here it keeps the process alive, whatever becomes of the sockets: no other timer does.
+  clearInterval(emf);
   print(output, metrics.lastEmf(config.metricsNamespace, config.environment));
   return code;
 }

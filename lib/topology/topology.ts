@@ -197,8 +197,8 @@ const limited = (connections: number): UserLimits => ({
   'max-channels': connections * CHANNELS_PER_CONNECTION,
 });
 
-/** One that publishes, and one for the lease. */
-export const CONNECTIONS_OF_A_TASK = 2;
+/** One that publishes, one for the lease, and for a short time one for the identify lock. */
+export const CONNECTIONS_OF_A_TASK = 3;
 /** For events, depths, claims and records, and for identify queues that wait. */
 const CHANNELS_OF_A_TASK = 10;
 /** Amazon MQ's default on RabbitMQ 4: more lease queues need more channels. */

@@ -12,6 +12,7 @@ import { getCACertificates } from 'node:tls';
 import type { ChannelModel } from 'amqplib';
 import { errorMessage } from '../errors.ts';
 import type { Log } from '../log.ts';
+import { OutageLog } from '../outage-log.ts';
 import { backoffMs, orAfter, sleep } from '../wait.ts';
 import { batchWrites, streamOf } from './batched-writes.ts';
 import { readCertificateAuthority } from './certificate-authority.ts';
@@ -66,10 +67,13 @@ const READ_AGAIN_MS = 60_000;
 export class BrokerConnection extends EventEmitter<Events> {
   readonly #options: BrokerConnectionOptions;
   readonly #stopping = new AbortController();
+  readonly #outage: OutageLog;
   #loop: Promise<void> | undefined;
   #model: ChannelModel | undefined;
   #blocked = false;
   #opened = 0;
+  /** Unix ms. */
+  #lostAt: number | undefined;
   #lastTurnAt = Date.now();
   /** To which the last attempt went. */
   #broker: string | undefined;
@@ -79,6 +83,7 @@ export class BrokerConnection extends EventEmitter<Events> {
   constructor(options: BrokerConnectionOptions) {
     super();
     this.#options = options;
+    this.#outage = new OutageLog(options.log, 'error', 'cannot connect to the broker; retrying');
   }
 
   get connected(): boolean {
@@ -113,8 +118,10 @@ export class BrokerConnection extends EventEmitter<Events> {
   /** Ends the connection and the loop. Settles within seconds, also when the broker does not answer. */
   async close(): Promise<void> {
     this.#stopping.abort();
-    for (const closing of [this.#model?.close().catch(() => undefined), this.#loop])
-      if (closing !== undefined) await orAfter(closing, CLOSE_DEADLINE_MS, () => undefined);
+    // It does not settle when the socket ends first; the loop does.
+    this.#model?.close().catch(() => undefined);
+    const late = () => this.fail('the broker did not answer the close');
+    if (this.#loop !== undefined) await orAfter(this.#loop, CLOSE_DEADLINE_MS, late);
   }
 
   async #run(): Promise<void> {
@@ -134,8 +141,7 @@ export class BrokerConnection extends EventEmitter<Events> {
       } catch (err) {
         failures += 1;
         refused = /ACCESS.REFUSED/.test(errorMessage(err));
-        const details = { connection: this.#options.name, broker: this.#broker, failures, err };
-        if (!signal.aborted) this.#options.log.error(details, 'cannot connect to the broker; retrying');
+        if (!signal.aborted) this.#outage.failed(err, { connection: this.#options.name, broker: this.#broker });
       }
       if (await this.#hasNewLogin(refused, failures)) continue;
       // After a loss there is only a jitter; failures wait longer.
@@ -192,10 +198,13 @@ export class BrokerConnection extends EventEmitter<Events> {
     batchWrites(model);
     this.#model = model;
     this.#opened += 1;
-    this.#options.log.info({ connection: this.#options.name }, 'connected to the broker');
+    const awayMs = this.#lostAt && Date.now() - this.#lostAt;
+    const { failures } = this.#outage.over() ?? {};
+    this.#options.log.info({ connection: this.#options.name, awayMs, failures }, 'connected to the broker');
     this.emit('open', model);
     const cause = await ended.promise;
     this.#model = undefined;
+    this.#lostAt = Date.now();
     // A peer that does not answer amqplib's close would keep the socket.
     setTimeout(() => streamOf(model)?.destroy(), CLOSE_DEADLINE_MS).unref();
     this.#blocked = false;

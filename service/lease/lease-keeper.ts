@@ -166,8 +166,10 @@ export class LeaseKeeper<Model> {
     for (const timer of this.#timers) clearInterval(timer);
     await this.#shards.done;
     // A broker that blocks publishers, or is silent, is not waited for: the next owner has a second more replayed.
-    const { blocked } = this.#options.connection;
-    const stored = !blocked && (await orAfter(this.#writer.storeLast(), RELEASE_DEADLINE_MS, () => false));
+    const { connection, log } = this.#options;
+    const stored = !connection.blocked && (await orAfter(this.#writer.storeLast(), RELEASE_DEADLINE_MS, () => false));
+    if (!stored && this.role === 'owner')
+      log.warn({ group: this.group }, 'the last record was not stored: the next owner has more replayed');
     // The last record is with the broker: the one before may go, and the last is the next owner's.
     if (stored && this.#state.kind === 'owner') {
       const { held, commit } = this.#state;
