@@ -36,8 +36,11 @@ everyReading('the broker is away, and Discord asks for another connection: sessi
   async inject(stage) {
     await stage.broker.rememberQueues();
     await stage.broker.kill();
-    await resumes(stage, SHARDS, () => stage.simulator.reconnect());
-    await stage.broker.start();
+    try {
+      await resumes(stage, SHARDS, () => stage.simulator.reconnect());
+    } finally {
+      await stage.broker.start();
+    }
     await stage.ready();
     await stage.standing(2);
   },
