@@ -99,10 +99,7 @@ export async function runTask(
     ...{ publisher, gaps, token, information, gate, intents, compression, apiUrl, metrics, log },
     bounds: config.outbox,
     // It has shards only once the keeper is there, which gives them to it.
-    permission: async (signal) => {
-      await keeper?.confirmLease(signal);
-      return 'proven';
-    },
+    permission: async (signal, end) => (await keeper?.confirmLease(signal, end)) ?? 'unproven',
     onSessionStarted: () => keeper?.onSessionStarted(),
   });
   const depths = new QueueDepths(connection, Object.values(QUEUES), log);
@@ -217,12 +214,23 @@ export async function runTask(
   const fetched = information.fetch(stopping.signal).catch(() => undefined);
   shardCount ??= (await fetched)?.shards;
   if (shardCount !== undefined && !stopping.signal.aborted) {
-    const channels = { exchange: EXCHANGES.leases, queueArguments: LEASE_QUEUE_ARGUMENTS, log };
+    let channels: ChannelSet | undefined;
+    const deadline = new ConfirmDeadline<ChannelModel>({
+      connection: leaseConnection,
+      claim: (model) => publishClaim(model, keeper?.group ?? 0),
+      onStuck: () => log.error({ queues: channels?.unconfirmed }, 'a lease queue confirms nothing, and others do'),
+      log,
+    });
     keeper = new LeaseKeeper({
       ...{ me: name, shards: ingestor, gaps, metrics, log },
       shardLayout: { shardCount, shardsPerTask },
       connection: leaseConnection,
-      openChannels: (model) => ChannelSet.open(model, channels),
+      brokerAway: () => !connection.connected && !leaseConnection.connected,
+      openChannels: async (model) => {
+        const { leases: exchange } = EXCHANGES;
+        channels = await ChannelSet.open(model, { exchange, queueArguments: LEASE_QUEUE_ARGUMENTS, deadline, log });
+        return channels;
+      },
     });
     leaseConnection.start();
     keeper.start();

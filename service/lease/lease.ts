@@ -8,8 +8,8 @@
 //   owner:     holds the newest of its own records. Until the first of them is delivered it acknowledges nothing: the next
 //              owner finds what this one found. Then it is *settled*, and acknowledges all but its newest. Channels lost →
 //              uncertain. Discord unreachable for `patienceMs` → standby, and a standby takes the group
-//   uncertain: was owner, and cannot know whether it still is. It keeps its shards, publishes, and stores records in its own
-//              epoch, so that the next owner finds the newest positions. It asks by consuming again and by a claim. Its own
+//   uncertain: was owner, and cannot know whether it still is. It keeps its shards, publishes, and (settled) stores records in
+//              its own epoch, so that the next owner finds the newest positions. It asks by consuming again and by a claim. Its own
 //              record, or something else that is no later record and no record behind it → owner again. A later owner's
 //              record → owner from that record. Silence → standby
 //   released:  has requeued its record, or had none; indefinitely
@@ -43,8 +43,8 @@
 // - Queue emptied by hand: the owner stores again within minutes; if there is none, a standby's next claim fills it.
 // - Queue deleted while its owner was cut off, and another was there first: it found nothing, and reported it.
 
-import { CONSUMER_DISCONNECTED_TIMEOUT_MS } from '../contract/limits.ts';
 import { FIRST_EPOCH } from '../contract/lease-record.ts';
+import { CONSUMER_DISCONNECTED_TIMEOUT_MS } from '../contract/limits.ts';
 import { epochAfter, type GroupRecord, isLater, isNewer } from './group-record.ts';
 
 export const TIMING = {
@@ -154,7 +154,11 @@ export type LeaseAction<D> =
   /** Store a record now. */
   | { readonly kind: 'store' }
   /** Close the shards. Of the outbox, drop what the later record's sessions have replayed to their new owner. */
-  | { readonly kind: 'stepDown'; readonly later: GroupRecord | undefined };
+  | {
+      readonly kind: 'stepDown';
+      readonly later: GroupRecord | undefined;
+      readonly because: 'a later record' | 'silence' | 'Discord is unreachable';
+    };
 
 export interface LeaseStep<D> {
   readonly state: LeaseState<D>;
@@ -164,6 +168,11 @@ export interface LeaseStep<D> {
 export const startingLease = <D>(epoch = 0): LeaseState<D> => ({ kind: 'standby', gathered: new Map(), epoch });
 
 type Input<D> = Exclude<LeaseEvent<D>, { kind: 'release' | 'storing' }>;
+
+/** An uncertain owner that is not settled may not have seen all that lay in the queue, and would hide it. */
+export function mayStore<D>(state: LeaseState<D>): state is Owner<D> {
+  return state.kind === 'owner' || (state.kind === 'uncertain' && state.settled);
+}
 
 /** So many of one burst at most begin the wait again: whoever may write to the queue may write without an end. */
 const LONGEST_BURST = 200;
@@ -175,8 +184,7 @@ const LONGEST_BURST = 200;
 export function leaseStep<D>(state: LeaseState<D>, event: LeaseEvent<D>, me: string): LeaseStep<D> {
   if (event.kind === 'release') return { state: { kind: 'released' }, actions: [] };
   if (event.kind === 'storing') {
-    if (state.kind !== 'owner' && state.kind !== 'uncertain')
-      throw new Error(`expected only an owner to store a record, but the state is ${state.kind}`);
+    if (!mayStore(state)) throw new Error(`expected only an owner to store a record, but the state is ${state.kind}`);
     return step({ ...state, commit: state.commit + 1 });
   }
   switch (state.kind) {
@@ -246,7 +254,7 @@ function become<D>(
 function ownerStep<D>(state: Owner<D>, event: Input<D>, me: string): LeaseStep<D> {
   const { group, held } = state;
   if (event.kind === 'lost') return step({ ...state, kind: 'uncertain', held: undefined, found: [] });
-  if (event.kind === 'giveAway') return standBy(state);
+  if (event.kind === 'giveAway') return standBy(state, 'Discord is unreachable');
   if (event.kind !== 'delivered') return step(state);
   const { delivery } = event;
   // A consumer that is being cancelled may still get something of another group.
@@ -269,7 +277,8 @@ function uncertainStep<D>(state: Owner<D>, event: Input<D>, me: string): LeaseSt
     step({ ...state, ...holding, kind: 'owner' }, { kind: 'keepLease' }, { kind: 'store' }, ...actions);
   if (event.kind === 'lost') return step({ ...state, found: [] });
   // A late timer: the answer is there.
-  if (event.kind === 'silence') return state.found.length > 0 ? step(state) : standBy(state, { kind: 'consumeAll' });
+  if (event.kind === 'silence')
+    return state.found.length > 0 ? step(state) : standBy(state, event.kind, { kind: 'consumeAll' });
   // Nothing that is later came during the wait: the record is gone, and this task is who is asked.
   if (event.kind === 'waited') return state.found.length > 0 ? ownerAgain({}) : step(state);
   if (event.kind === 'giveAway') return step(state);
@@ -287,17 +296,21 @@ function uncertainStep<D>(state: Owner<D>, event: Input<D>, me: string): LeaseSt
 }
 
 /** Without having seen a record of another owner. */
-function standBy<D>({ epoch }: Owner<D>, ...then: readonly LeaseAction<D>[]): LeaseStep<D> {
-  return step(startingLease(epoch), { kind: 'stepDown', later: undefined }, ...then);
+function standBy<D>(
+  { epoch }: Owner<D>,
+  because: 'silence' | 'Discord is unreachable',
+  ...then: readonly LeaseAction<D>[]
+): LeaseStep<D> {
+  return step(startingLease(epoch), { kind: 'stepDown', later: undefined, because }, ...then);
 }
 
-/** From a record of which this task knows nothing. */
-function takeOverAgain<D>(
-  { group, epoch }: Owner<D>,
-  record: GroupRecord,
-  found: readonly Delivery<D>[],
-): LeaseStep<D> {
-  return become({ group, epoch: nextEpoch(epoch, record), found }, record, { kind: 'stepDown', later: record });
+/** From a record of which this task knows nothing, or a newer one: they come in bursts, too. */
+function takeOverAgain<D>({ group, epoch }: Owner<D>, later: GroupRecord, found: readonly Delivery<D>[]): LeaseStep<D> {
+  return step(
+    { kind: 'standby', gathered: new Map([[group, found]]), epoch },
+    { kind: 'stepDown', later, because: 'a later record' },
+    { kind: 'wait', group, because: 'record' },
+  );
 }
 
 /** @param epoch of its last ownership; 0 for none */

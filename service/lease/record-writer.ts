@@ -19,7 +19,7 @@ export interface RecordWriterOptions {
   readonly contents: () => GroupContents;
   /** The next record is about to be published. */
   readonly onStoring: () => void;
-  readonly onStored: (sessions: GroupContents['sessions']) => void;
+  readonly onStored: (commit: number) => void;
   readonly sender: Sender;
   /** An unchanged record is stored again after this time. */
   readonly renewEveryMs: number;
@@ -65,16 +65,6 @@ export class RecordWriter {
     return await this.#store();
   }
 
-  /** Publishes the sessions as commit 0 of this epoch, for an owner that may not know them. Never throws. */
-  async leaveWord(channels: LeaseChannels, group: number, epoch: number): Promise<void> {
-    try {
-      await this.#publish(channels, { group, epoch, commit: 0 }, Date.now(), this.#options.contents());
-    } catch (err) {
-      // The owner has this task's last record, unless its queue was deleted.
-      this.#options.log.debug({ err }, 'cannot leave word of the sessions');
-    }
-  }
-
   /** Never throws. @returns whether the broker has it */
   async #store(): Promise<boolean> {
     const { owned, contents, onStoring, onStored, renewEveryMs, log } = this.#options;
@@ -95,7 +85,7 @@ export class RecordWriter {
       return false;
     }
     this.#last = { text, storedAt, sessions: Object.keys(stored.sessions).length };
-    onStored(stored.sessions);
+    onStored(commit + 1);
     return true;
   }
 

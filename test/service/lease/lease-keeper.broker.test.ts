@@ -3,6 +3,7 @@
 import type { ChannelModel, Options } from 'amqplib';
 import { afterEach, beforeEach, expect, it } from 'vitest';
 import { ChannelSet } from '../../../service/amqp/channel-set.ts';
+import { ConfirmDeadline, publishClaim } from '../../../service/amqp/confirm-deadline.ts';
 import { BrokerConnection } from '../../../service/amqp/connection.ts';
 import { emptyRecord } from '../../../service/contract/lease-record.ts';
 import { EXCHANGES, LEASE_QUEUE_ARGUMENTS, leaseQueue } from '../../../service/contract/names.ts';
@@ -14,7 +15,10 @@ import { type BrokerClient, brokerClient, fixedLogin, makeUser, type User } from
 import { eventually, type LogLines, logLines } from '../../support/log-lines.ts';
 import { groupRecord, resumeState } from './records.ts';
 
-const TIMING = { claimWaitMs: 200, recordWaitMs: 10, answerMs: 400, standbyDelayMs: 600, commitEveryMs: 50 };
+const TIMING = {
+  ...{ claimWaitMs: 200, recordWaitMs: 10, standbyDelayMs: 600, commitEveryMs: 50 },
+  ...{ silenceMs: 400, unnoticedMs: 800, standbyClaimMs: 100, proofMs: 2_000, patienceMs: 300 },
+};
 
 interface Task {
   readonly user: User;
@@ -26,6 +30,8 @@ interface Task {
   readonly lost: LostSession[];
   /** What it has to store. */
   sequence: number;
+  connected: number;
+  unreachableSince: number | undefined;
 }
 
 let vhost: Vhost;
@@ -54,11 +60,14 @@ async function task(shardLayout = { shardCount: 1, shardsPerTask: 1 }): Promise<
   const lines = logLines();
   const { log } = lines;
   const connection = new BrokerConnection({ name: me, login: fixedLogin(user.url), log });
+  const claim = (model: ChannelModel) => publishClaim(model, 0);
+  const deadline = new ConfirmDeadline<ChannelModel>({ connection, claim, firstMs: 500, log });
   const keeper: Task['keeper'] = new LeaseKeeper({
     ...{ connection, me, log, timing: TIMING, metrics: { add: () => undefined } },
     shardLayout,
+    brokerAway: () => !connection.connected,
     openChannels: (model: ChannelModel) =>
-      ChannelSet.open(model, { exchange: EXCHANGES.leases, queueArguments: LEASE_QUEUE_ARGUMENTS, log }),
+      ChannelSet.open(model, { exchange: EXCHANGES.leases, queueArguments: LEASE_QUEUE_ARGUMENTS, deadline, log }),
     gaps: { unreportedGaps: [], report: async (lost) => void made.lost.push(...lost) },
     shards: {
       stored: () => undefined,
@@ -71,10 +80,26 @@ async function task(shardLayout = { shardCount: 1, shardsPerTask: 1 }): Promise<
         made.taken.push(group);
         made.sequence = group.sessions.get(shardId)?.sequence ?? 1;
       },
+      get connected() {
+        return made.connected;
+      },
+      get unreachableSince() {
+        return made.unreachableSince;
+      },
       stepDown: async () => void made.happened.push('step down'),
     },
   });
-  const made: Task = { user, keeper, lines, happened: [], taken: [], lost: [], sequence: 0 };
+  const made: Task = {
+    user,
+    keeper,
+    lines,
+    happened: [],
+    taken: [],
+    lost: [],
+    sequence: 0,
+    connected: 0,
+    unreachableSince: undefined,
+  };
   tasks.push(made);
   connections.push(connection);
   connection.start();

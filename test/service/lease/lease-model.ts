@@ -17,6 +17,7 @@ import {
   type LeaseEvent,
   type LeaseState,
   leaseStep,
+  mayStore,
   startingLease,
 } from '../../../service/lease/lease.ts';
 import { takeOver } from '../../../service/lease/take-over.ts';
@@ -134,7 +135,9 @@ export class LeaseModel {
       move.play();
       this.#check();
     } catch (error) {
-      throw new Error(`${error instanceof Error ? error.message : error}\nafter:\n${this.trace.slice(-80).join('\n')}`);
+      throw new Error(
+        `${error instanceof Error ? error.message : error}\nafter:\n${this.trace.slice(-500).join('\n')}`,
+      );
     }
   }
 
@@ -163,7 +166,8 @@ export class LeaseModel {
       if (!taskSees) add('work', `broker notices the end of ${task.name}`, () => this.#brokerLoses(connection));
     }
     const [active] = this.#consumers;
-    if (active !== undefined && !active.stalled && this.#ready.length > 0) add('work', 'broker delivers', () => this.#deliver(active));
+    if (active !== undefined && !active.stalled && this.#ready.length > 0)
+      add('work', 'broker delivers', () => this.#deliver(active));
     for (const task of this.#living) {
       const { connection, session, state } = task;
       if (task.frozen) {
@@ -195,7 +199,7 @@ export class LeaseModel {
         add('timer', `${task.name} looks again`, () => this.#claim(task));
       if (connection !== undefined && state.kind === 'owner' && lastHeld(state) < task.confirmedCommit)
         add('timer', `${task.name} has no record delivered back in time`, () => this.#taskLoses(connection));
-      if (mayStore(task)) add('timer', `${task.name} stores`, () => this.#store(task));
+      if (stores(task)) add('timer', `${task.name} stores`, () => this.#store(task));
       if (task.life === 'releasing' && mayEnd(task)) add('work', `${task.name} ends`, () => this.#end(task));
     }
     if (faults) this.#addFaults((name, play) => add('fault', name, play));
@@ -216,7 +220,8 @@ export class LeaseModel {
         add(`the node of ${task.name} has no majority`, () => {
           connection.stalled = true;
         });
-      if (connection !== undefined && task.state.kind === 'standby') add(`${task.name} claims`, () => this.#claim(task));
+      if (connection !== undefined && task.state.kind === 'standby')
+        add(`${task.name} claims`, () => this.#claim(task));
       // Its drain took too long, or its last record is not delivered: it ends without.
       if (task.life === 'releasing') add(`${task.name} ends early`, () => this.#end(task));
       else
@@ -323,19 +328,19 @@ export class LeaseModel {
 
   /**
    * What is deleted under a living owner is not missed: it has its sessions, and stores them again. And if an owner dies
-   * between storing its first record and acknowledging the empty one, and the queue is purged in the moment after which a
-   * standby has the empty one and not the other: the promise does not go so far.
+   * between storing its first record and acknowledging the empty one, and the queue is purged or deleted in the moment after
+   * which a standby has the empty one and not the other: the promise does not go so far.
    */
   #excuse(): void {
-    const isEmpty = ({ message: { content } }: Held) => content === EMPTY;
-    if (this.#living.some(({ session }) => session !== undefined) || [...this.#unacked].some(isEmpty))
-      this.#stored.clear();
+    const messages = [...this.#ready, ...[...this.#unacked].map(({ message }) => message)];
+    const isEmpty = ({ content }: Message) => content === EMPTY;
+    if (this.#living.some(({ session }) => session !== undefined) || messages.some(isEmpty)) this.#stored.clear();
   }
 
   /** By hand: what is not delivered is gone. */
   #purge(): void {
-    this.#ready = [];
     this.#excuse();
+    this.#ready = [];
     // At the latest with its next renewal.
     for (const task of this.#owners) task.storeAgain = true;
     this.#recorded = this.#records.length > 0;
@@ -393,12 +398,12 @@ export class LeaseModel {
   #delete(): void {
     for (const connection of this.#consumers)
       this.#toTask(connection, 'consumer cancelled', () => this.#taskLoses(connection));
+    this.#excuse();
     const holders = new Set([...this.#unacked].map(({ connection }) => connection));
     for (const held of this.#unacked) held.gone = true;
     this.#unacked.clear();
     this.#ready = [];
     this.#consumers = [];
-    this.#excuse();
     this.#recorded = false;
     // Made again, by the topology or by a task, it gets none.
     this.#emptyDue = false;
@@ -622,9 +627,8 @@ function lastHeld({ held }: Extract<LeaseState<Held>, { kind: 'owner' | 'uncerta
   return held?.content.record.commit ?? 0;
 }
 
-function mayStore(task: Task): boolean {
-  const isOwner = task.state.kind === 'owner' || task.state.kind === 'uncertain';
-  if (!isOwner || task.connection === undefined || task.storing) return false;
+function stores(task: Task): boolean {
+  if (!mayStore(task.state) || task.connection === undefined || task.storing) return false;
   return task.storeAgain || contentsOf(task) !== task.stored;
 }
 
