@@ -105,6 +105,8 @@ export interface ShardOptions {
 const ADDRESS_DEADLINE_MS = 5_000;
 /** To end a connection that works: it does not wait long for it. */
 const PERMISSION_DEADLINE_MS = 2_000;
+/** Before a planned IDENTIFY is tried again, for which the lease was not proven. */
+const PROOF_AGAIN_MS = 1_000;
 /** Less than the time that the identify gate keeps its bucket after a permission. */
 const IDENTIFY_WITHIN_MS = 4_000;
 /** A shard that waited longer for permission or a token did not try to reach Discord meanwhile. */
@@ -311,8 +313,11 @@ export class Shard {
     log.info({ shard: this.id, ...change }, 'the session has other intents: it will be replaced');
     try {
       this.#endTurn = await turns.take(signal);
-      do await gate.wait(this.id, signal);
-      while (!(await this.#isProven(signal)));
+      await gate.wait(this.id, signal);
+      while (!(await this.#isProven(signal))) {
+        await sleep(PROOF_AGAIN_MS, signal);
+        await gate.wait(this.id, signal);
+      }
       signal.throwIfAborted();
     } catch {
       // The next RESUMED leads here again.
