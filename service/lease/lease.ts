@@ -189,7 +189,7 @@ export function leaseStep<D>(state: LeaseState<D>, event: LeaseEvent<D>, me: str
   }
   switch (state.kind) {
     case 'standby':
-      return standbyStep(state, event);
+      return standbyStep(state, event, me);
     case 'owner':
       return ownerStep(state, event, me);
     case 'uncertain':
@@ -199,7 +199,7 @@ export function leaseStep<D>(state: LeaseState<D>, event: LeaseEvent<D>, me: str
   }
 }
 
-function standbyStep<D>(state: Standby<D>, event: Input<D>): LeaseStep<D> {
+function standbyStep<D>(state: Standby<D>, event: Input<D>, me: string): LeaseStep<D> {
   const { epoch, gathered } = state;
   switch (event.kind) {
     case 'lost':
@@ -219,7 +219,7 @@ function standbyStep<D>(state: Standby<D>, event: Input<D>): LeaseStep<D> {
       const found = gathered.get(group);
       if (found === undefined) return step(state);
       const records = found.filter(isRecord).map(({ content }) => content.record);
-      const record = records.find((each) => !records.some((other) => isNewer(other, each)));
+      const record = records.find((each) => !records.some((other) => precedes(other, each, me)));
       const others = [...gathered].flatMap(([each, deliveries]) => (each === group ? [] : deliveries));
       return become(
         { group, epoch: nextEpoch(epoch, record), found },
@@ -232,6 +232,12 @@ function standbyStep<D>(state: Standby<D>, event: Input<D>): LeaseStep<D> {
     case 'giveAway':
       return step(state);
   }
+}
+
+/** Of two owners in one epoch, this task knows what it stored itself. */
+function precedes(a: GroupRecord, b: GroupRecord, me: string): boolean {
+  const isOther = a.epoch === b.epoch && (a.owner === me) !== (b.owner === me);
+  return isOther ? b.owner === me : isNewer(a, b);
 }
 
 function become<D>(

@@ -114,11 +114,13 @@ export class LeaseModel {
   #recorded = false;
   /** Since then no record was stored: an owner from which it had been moved believes to hold it. */
   #purged = false;
+  /** Of the last takeover that reported a lost session: what older owners store is reported with it. */
+  #reportedEpoch = FIRST_EPOCH;
   /**
-   * The last owner that reported a lost session: what older owners store is reported with it. Two that began at once,
-   * each without a record, have both reported that.
+   * By epoch, the sessions that began in it. Two at once: a standby had what a new group begins with, and did not get what
+   * its first owner had stored just before it was killed. The promise does not go so far.
    */
-  #reported = { epoch: FIRST_EPOCH, by: '' };
+  readonly #begun = new Map<number, number[]>();
   /** Takeovers since the faults ended. */
   #takings = Number.NEGATIVE_INFINITY;
   /** Sessions that were stored in the queue, and are not reported as lost. An older one has the events of a younger. */
@@ -135,9 +137,7 @@ export class LeaseModel {
       move.play();
       this.#check();
     } catch (error) {
-      throw new Error(
-        `${error instanceof Error ? error.message : error}\nafter:\n${this.trace.slice(-500).join('\n')}`,
-      );
+      throw new Error(`${error instanceof Error ? error.message : error}\nafter:\n${this.trace.slice(-80).join('\n')}`);
     }
   }
 
@@ -319,8 +319,7 @@ export class LeaseModel {
     // It was on the way while its sender was dethroned.
     const sender = this.#living.find(({ name }) => name === owner);
     const isGivenUp = (id: number) => sender !== undefined && sender.session?.id !== id;
-    const { epoch: reported, by } = this.#reported;
-    if (isLater(epoch, reported) || (epoch === reported && owner === by))
+    if (epoch === this.#reportedEpoch || isLater(epoch, this.#reportedEpoch))
       for (const id of ids.filter((each) => !isGivenUp(each))) this.#stored.add(id);
     // Between queue and empty record the topology waits for nothing: no group begins, stores and is purged meanwhile.
     if (content !== EMPTY) this.#emptyDue &&= this.#records.length > 0;
@@ -548,9 +547,12 @@ export class LeaseModel {
     const id = Number(sessionId);
     if (lost.length > 0) {
       this.#stored.clear();
-      this.#reported = { epoch, by: task.name };
+      this.#reportedEpoch = epoch;
     }
-    if (known === undefined) this.#confirmed.set(id, 1);
+    if (known === undefined) {
+      this.#confirmed.set(id, 1);
+      this.#begun.set(epoch, [...(this.#begun.get(epoch) ?? []), id]);
+    }
     const confirmed = this.#confirmed.get(id) ?? 0;
     if (sequence > confirmed)
       throw new Error(`${task.name} resumes session ${id} from ${sequence}, and only ${confirmed} is confirmed`);
@@ -602,7 +604,8 @@ export class LeaseModel {
     if (owner?.session === undefined || another !== undefined)
       throw new Error('at rest, the group has not one owner with a session');
     const { id } = owner.session;
-    if ([...this.#stored].some((stored) => stored < id))
+    const atOnce = [...this.#begun.values()].flatMap((ids) => (ids.length > 1 ? ids : []));
+    if ([...this.#stored].some((stored) => stored < id && !atOnce.includes(stored)))
       throw new Error(`at rest, nothing has reported that of ${[...this.#stored]} only ${id} is left`);
     const [record] = this.#records;
     if (this.#ready.length > 0 || this.#unacked.size !== 1 || record?.owner !== owner.name)

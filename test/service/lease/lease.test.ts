@@ -223,6 +223,12 @@ it('takes over again once, however many records a later owner has stored', () =>
   expect(played(...OWNER, ...burst, waited()).actions).toContainEqual(own(6, groupRecord({ ...THEIRS, commit: 11 })));
 });
 
+it('of two owners in one epoch, takes over from the other one, whatever it stored itself', () => {
+  const other = { owner: 'other', epoch: 4, commit: 1 };
+  const events = [...OWNER, storing, record('other', other), mine('mine', 2), waited()];
+  expect(played(...events).actions).toContainEqual(own(5, groupRecord(other)));
+});
+
 it('stores in its own epoch while it is uncertain, and is the owner again with any of these', () => {
   const stored = [...OWNER, lost, storing, storing];
   expect(played(...stored).state).toMatchObject({ kind: 'uncertain', epoch: 4, commit: 3 });
