@@ -17,8 +17,8 @@ export type FaultStage = Stage & { readonly simulator: DiscordSimulator };
 export interface Fault {
   /** Events a second over all shards. @default 400 */
   readonly rate?: number;
-  /** With traffic running: the fault, and what must follow from it. */
-  readonly inject: (stage: FaultStage) => Promise<void>;
+  /** With traffic running: the fault, and what must follow from it. @returns what else was measured, for the report */
+  readonly inject: (stage: FaultStage) => Promise<unknown>;
   /** Why it cannot be played on this stage: skipped then, by name and with the reason. */
   readonly obstacle?: (stage: FaultStage) => string | undefined;
   /** Traffic after it, so that the recovery is seen under load. @default 2 s */
@@ -83,14 +83,14 @@ async function run(stage: FaultStage, title: string, fault: Fault): Promise<void
   try {
     await read(stage, 200);
     reader.resetSilences();
-    await fault.inject(stage);
+    const measured = await fault.inject(stage);
     await read(stage, 100, 120_000);
     await new Promise((resolve) => setTimeout(resolve, fault.trafficAfterMs ?? 2_000));
     simulator.stopTraffic();
     const verdict = since(before, await stage.settled(240_000, 20_000));
     const gapMs = Math.max(0, ...[...reader.silences.values()].map(({ longestMs }) => longestMs));
     const report = process.env.FAULTS_REPORT;
-    if (report) await appendFile(report, `${JSON.stringify({ fault: title, seed, ...verdict, gapMs })}\n`);
+    if (report) await appendFile(report, `${JSON.stringify({ fault: title, seed, ...verdict, gapMs, measured })}\n`);
     const { repeated, violations } = verdict;
     const holes = fault.mayReportHoles ? {} : { holes: 0 };
     const reported = fault.gaps === 'any' ? {} : { gaps: fault.gaps ?? 0, ...holes };

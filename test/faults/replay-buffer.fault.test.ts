@@ -20,7 +20,14 @@ everyReading('kill -9 of the owner: the standby asks from the stored record', {
   ...SLOW,
   async inject(stage) {
     await stored(stage);
-    await kill(stage, await ownerOf(stage));
+    const owner = await ownerOf(stage);
+    // Heartbeats right after events that are confirmed, and hardly in the record yet.
+    const [events, heartbeats] = [stage.reader.events, countOf(stage, 'heartbeat')];
+    stage.simulator.burst(10 * SHARDS);
+    await stage.until('the burst is read', 10_000, () => stage.reader.events >= events + 10 * SHARDS);
+    stage.simulator.sendHeartbeatRequest();
+    await stage.until('heartbeats came', 10_000, () => heartbeats() >= SHARDS);
+    await kill(stage, owner);
   },
 });
 
@@ -29,8 +36,11 @@ everyReading('the broker is away, and Discord asks for another connection: sessi
   async inject(stage) {
     await stage.broker.rememberQueues();
     await stage.broker.kill();
-    await resumes(stage, SHARDS, () => stage.simulator.reconnect());
-    await stage.broker.start();
+    try {
+      await resumes(stage, SHARDS, () => stage.simulator.reconnect());
+    } finally {
+      await stage.broker.start();
+    }
     await stage.ready();
     await stage.standing(2);
   },

@@ -33,9 +33,11 @@ function played(fault: ClusterFault): Fault {
     mostRepeats: 2_000,
     async inject(stage) {
       const awayMs = 1_000 * (AWAY[fault.title] ?? 75);
-      const { silenceMs, probeMs, takings } = await strike(stage, fault, { awayMs, leaders: 'there' });
+      const cost = await strike(stage, fault, { awayMs, leaders: 'there' });
+      const { silenceMs, probeMs, takings } = cost;
       expect(silenceMs, `the probe's silence was ${probeMs} ms`).toBeLessThanOrEqual(probeMs + MOST_MORE_SILENCE_MS);
       expect(takings).toBeLessThanOrEqual(MOST_TAKINGS);
+      return cost;
     },
   };
 }
