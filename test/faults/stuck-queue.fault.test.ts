@@ -72,6 +72,12 @@ for (const [declare, rate] of [
         console.log(
           `${rate}/s: reported after ${seconds.toFixed(1)} s; ${confirmed} interactions confirmed, p95 ${p95} ms`,
         );
+        // RabbitMQ answers that the queue is empty.
+        await stage.until('the depths of the others are known, and not its own', 60_000, async () => {
+          const depths = await task.metrics();
+          const isKnown = (queue: string) => depths.has(`${METRICS.queueDepth.prometheus}{queue="${queue}"}`);
+          return isKnown(QUEUES.interactions) && !isKnown(QUEUE);
+        });
         const said = task.output.slice(output.length);
         expect(said.match(/"queue":"[^"]+".*a queue confirms nothing/g), said).toHaveLength(1);
         expect(said).toContain(`"queue":"${QUEUE}"`);
