@@ -105,7 +105,7 @@ export interface ShardOptions {
 const ADDRESS_DEADLINE_MS = 5_000;
 /** To end a connection that works: it does not wait long for it. */
 const PERMISSION_DEADLINE_MS = 2_000;
-/** Before a planned IDENTIFY is tried again, for which the lease was not proven. */
+/** Before a planned IDENTIFY is tried again, for which there was no proof. */
 const PROOF_AGAIN_MS = 1_000;
 /** Less than the time that the identify gate keeps its bucket after a permission. */
 const IDENTIFY_WITHIN_MS = 4_000;
