@@ -20,7 +20,7 @@ import { gatewayAddress } from './gateway-address.ts';
 import { type ConnectionListener, GatewayConnection } from './gateway-connection.ts';
 import type { GatewayInformation } from './gateway-information.ts';
 import type { IdentifyGate } from './identify-gate.ts';
-import { intentNames } from './intents.ts';
+import { type AskPermission, Permission } from './permission.ts';
 import {
   type Attempts,
   addressToResume,
@@ -29,6 +29,7 @@ import {
   readyDeadlineMs,
   reconnectAfter,
 } from './reconnect.ts';
+import { SessionReplacement } from './session-replacement.ts';
 import type { Turns } from './turns.ts';
 
 export type ShardState = 'stopped' | 'connecting' | 'identifying' | 'resuming' | 'ready' | 'waiting' | 'failed';
@@ -40,16 +41,6 @@ interface Resumable {
   readonly shardCount: number;
   /** Bit field; not known of a session that an older version stored. */
   readonly intents?: number | undefined;
-}
-
-/** What is known of the connection before, when another one is asked for. */
-export interface LastEnd {
-  /** There is a session, and the connection did not end with op 9. */
-  readonly resumable: boolean;
-  /** Unix ms; nothing before the first connection. */
-  readonly endedAt: number | undefined;
-  /** Connections in a row that were permitted without proof. */
-  readonly unproven: number;
 }
 
 /** What a shard asks of its session. */
@@ -92,23 +83,14 @@ export interface ShardOptions {
   readonly onDispatch: (dispatch: ReadyDispatch | OtherDispatch, receivedAt: number) => void;
   /** Resolves when what the session received is with the broker, or will not be soon. @throws when the signal aborts */
   readonly confirmed: (signal: AbortSignal) => Promise<void>;
-  /**
-   * Asked before each connection: resolves when this task may connect, proven to be the owner of the shard or not.
-   * @throws when the signal aborts
-   */
-  readonly permission: (signal: AbortSignal, end: LastEnd) => Promise<'proven' | 'unproven'>;
+  /** Asked before each connection: whether this task is known to be the owner of the shard, or may connect without that. */
+  readonly permission: AskPermission;
   /** Sessions are replaced one after the other. */
   readonly turns: Turns;
 }
 
 /** Discord's REST may be away while its gateway is not: a session does not wait for it. */
 const ADDRESS_DEADLINE_MS = 5_000;
-/** To end a connection that works: it does not wait long for it. */
-const PERMISSION_DEADLINE_MS = 2_000;
-/** Before a planned IDENTIFY is tried again, for which the lease was not proven. */
-const PROOF_AGAIN_MS = 1_000;
-/** Less than the time that the identify gate keeps its bucket after a permission. */
-const IDENTIFY_WITHIN_MS = 4_000;
 /** A shard that waited longer for permission or a token did not try to reach Discord meanwhile. */
 const LONG_WAIT_MS = 1_000;
 /** One connection that ends is everyday; so many without READY or RESUMED in between are a problem. */
@@ -126,14 +108,8 @@ export class Shard {
   #identifyingSince: number | undefined;
   #waitsFor: 'permission' | 'address' | undefined;
   #unreachableSince: number | undefined;
-  #endedAt: number | undefined;
-  #endedByOp9 = false;
-  #unproven = 0;
-  /** Why the session is ended with the connection. */
-  #replacing: string | undefined;
-  #endTurn: () => void = () => undefined;
-  /** It has passed the identify gate already, if it IDENTIFYs until then. */
-  #mayIdentifyUntil = 0;
+  readonly #permission: Permission;
+  readonly #replacement: SessionReplacement;
   #connection: GatewayConnection | undefined;
   #stopping = new AbortController();
   #loop: Promise<void> | undefined;
@@ -145,6 +121,9 @@ export class Shard {
   constructor(options: ShardOptions) {
     this.id = options.id;
     this.#options = options;
+    this.#permission = new Permission(options.permission, options.session);
+    const isProven = (signal: AbortSignal) => this.#permission.isProven(signal);
+    this.#replacement = new SessionReplacement({ ...options, isProven });
   }
 
   get state(): ShardState {
@@ -192,7 +171,7 @@ export class Shard {
     this.#stopping.abort();
     await this.#connection?.leave();
     await this.#loop;
-    this.#endTurn();
+    this.#replacement.over();
     this.#waitsFor = this.#unreachableSince = undefined;
     this.#become('stopped');
   }
@@ -265,77 +244,23 @@ export class Shard {
     const end = await ended;
     left.abort();
     this.#connection = undefined;
-    this.#endedAt = Date.now();
-    this.#endedByOp9 = end.how === 'op 9';
-    session.disconnected(this.#endedAt, end.how === 'closed by Discord');
-    const reason = this.#replacing;
+    const endedAt = Date.now();
+    this.#permission.ended(endedAt, end.how === 'op 9');
+    session.disconnected(endedAt, end.how === 'closed by Discord');
+    const reason = this.#replacement.takeReason();
     if (reason === undefined) return verdictOf(end);
-    this.#replacing = undefined;
-    session.replace(reason, this.#endedAt);
+    session.replace(reason, endedAt);
     return { kind: 'resume', reason };
   }
 
   /** Resolves with the permission and a token. @throws when the signal aborts */
   async #mayConnect(signal: AbortSignal): Promise<void> {
-    const { permission, token } = this.#options;
     const askedAt = Date.now();
     this.#waitsFor = 'permission';
-    const proof = await permission(signal, this.#lastEnd);
-    this.#unproven = proof === 'proven' ? 0 : this.#unproven + 1;
-    this.#token = await token.usable(signal);
+    await this.#permission.toConnect(signal);
+    this.#token = await this.#options.token.usable(signal);
     this.#waitsFor = undefined;
     if (Date.now() - askedAt > LONG_WAIT_MS) this.#unreachableSince = undefined;
-  }
-
-  /** A proof ends the row of connections without one, also where it comes while the last of them works. */
-  async #untilProven(signal: AbortSignal): Promise<void> {
-    if (this.#unproven === 0) return;
-    // It waits for nothing but the proof.
-    const end = { ...this.#lastEnd, resumable: false };
-    const proof = await this.#options.permission(signal, end).catch(() => undefined);
-    if (proof === 'proven') this.#unproven = 0;
-  }
-
-  get #lastEnd(): LastEnd {
-    const resumable = this.#options.session.resumable !== undefined && !this.#endedByOp9;
-    return { resumable, endedAt: this.#endedAt, unproven: this.#unproven };
-  }
-
-  /** Whether this task is known, soon, to be the owner: it may end a connection that works. */
-  async #isProven(signal: AbortSignal): Promise<boolean> {
-    const soon = AbortSignal.any([signal, AbortSignal.timeout(PERMISSION_DEADLINE_MS)]);
-    return await this.#options.permission(soon, this.#lastEnd).then(
-      (proof) => proof === 'proven',
-      () => false,
-    );
-  }
-
-  /**
-   * A session keeps the intents of its IDENTIFY. One with others than this task's is ended, as soon as the next may begin.
-   * @param signal the end of the connection
-   */
-  async #replaceSession(signal: AbortSignal): Promise<void> {
-    const { session, intents, gate, log, turns } = this.#options;
-    const before = session.resumable?.intents ?? intents;
-    if (before === intents) return;
-    const change = { from: intentNames(before), to: intentNames(intents) };
-    log.info({ shard: this.id, ...change }, 'the session has other intents: it will be replaced');
-    try {
-      this.#endTurn = await turns.take(signal);
-      await gate.wait(this.id, signal);
-      while (!(await this.#isProven(signal))) {
-        await sleep(PROOF_AGAIN_MS, signal);
-        await gate.wait(this.id, signal);
-      }
-      signal.throwIfAborted();
-    } catch {
-      // The next RESUMED leads here again.
-      this.#endTurn();
-      return;
-    }
-    if (!this.#connection?.endSession()) return this.#endTurn();
-    this.#mayIdentifyUntil = Date.now() + IDENTIFY_WITHIN_MS;
-    this.#replacing = `intents changed from ${change.from.join(', ')} to ${change.to.join(', ')}`;
   }
 
   #listener(url: string, signal: AbortSignal): ConnectionListener {
@@ -352,7 +277,7 @@ export class Shard {
       },
       ready: (dispatch) => {
         this.#begin(dispatch, url);
-        this.#endTurn();
+        this.#replacement.over();
         this.#become('ready');
         onDispatch(dispatch, Date.now());
       },
@@ -362,8 +287,8 @@ export class Shard {
           log.warn({ shard: this.id }, 'events come in, but no RESUMED: the session counts as resumed');
         else log.info({ shard: this.id }, 'the shard has resumed its session');
         this.#become('ready');
-        void this.#untilProven(signal);
-        void this.#replaceSession(signal);
+        void this.#permission.untilProven(signal);
+        void this.#replacement.resumed(this.#connection, signal);
       },
       dispatch: (dispatch) => {
         const now = Date.now();
@@ -371,7 +296,7 @@ export class Shard {
         if (objection === undefined) onDispatch(dispatch, now);
         return objection;
       },
-      mayResume: () => this.#isProven(signal),
+      mayResume: () => this.#permission.isProven(signal),
       repeated: ({ t, s }) => {
         log.warn(
           { shard: this.id, dispatch: t.slice(0, 100), sequence: s },
@@ -442,7 +367,7 @@ export class Shard {
 
   /** For the package. Its hooks must be synchronous and never throw. */
   #strategy(url: string): IContextFetchingStrategy {
-    const { session, gate, intents, compression } = this.#options;
+    const { session, intents, compression } = this.#options;
     const { shardCount } = session;
     return {
       options: {
@@ -471,10 +396,7 @@ export class Shard {
       },
       // It sees no dispatch, and passes null whenever a connection ends.
       updateSessionInfo: () => undefined,
-      waitForIdentify: async (shardId, signal) => {
-        if (Date.now() > this.#mayIdentifyUntil) await gate.wait(shardId, signal);
-        this.#mayIdentifyUntil = 0;
-      },
+      waitForIdentify: (_, signal) => this.#replacement.toIdentify(signal),
     };
   }
 
