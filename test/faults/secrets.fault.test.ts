@@ -145,6 +145,9 @@ fullRun(
           cut().every((times, task) => times > (before[task] ?? 0)),
         );
         await stage.ready();
+        await stage.until(`every task is connected again in round ${round}`, 60_000, async () =>
+          (await stage.reports()).every(({ checks }) => checks.rabbitmq.connected),
+        );
         await expect(connect(stage.broker.amqpUrl({ ...leaked, vhost: VHOST }))).rejects.toThrow(/ACCESS_REFUSED/);
         expect(login().username).not.toBe(leaked.username);
         for (const { output } of stage.tasks) expect(output).not.toContain(login().password);
