@@ -7,7 +7,7 @@
 //   closed as a whole, so that no forgotten consumer holds a record.
 // - The task becomes an owner while a consumer of another group is being started: it is cancelled as soon as it is there.
 // - The connection is dead and nothing has noticed, or its node has no majority: no shard connects before a record that it
-//   stores has come back (lease-proof.ts). A standby stores none: by its claims the node is noticed (amqp/confirm-deadline.ts).
+//   stores has come back (lease-proof.ts). A standby stores none: by its claims the node is noticed (confirm-deadline.ts).
 // - A standby drains: it is retired before anything else, so that nothing comes to it that it would only pass on.
 // - The last record is not confirmed: the one before is not acknowledged, and the next owner has a little replayed.
 // - A queue is deleted: the owner is back before the standbys, who wait, and stores its record again. While no owner lives,

@@ -27,7 +27,7 @@
 //   and the broker had the time to take the record from the connection before: see `isSilence`.
 // - None is possible without a connection to the broker: see connect-permission.ts.
 //
-// Deadlines: `TIMING` below, each with its reason. Confirms have theirs in amqp/confirm-deadline.ts.
+// Deadlines: `TIMING` below, each with its reason. Confirms have theirs in confirm-deadline.ts.
 //
 // Races, and what makes them harmless:
 // - Claim before record: the wait of gathering. Still no record after it: a new owner IDENTIFYs, and reports that a record
