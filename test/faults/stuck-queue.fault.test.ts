@@ -72,6 +72,10 @@ for (const [declare, rate] of [
         console.log(
           `${rate}/s: reported after ${seconds.toFixed(1)} s; ${confirmed} interactions confirmed, p95 ${p95} ms`,
         );
+        const depths = await task.metrics();
+        const depthOf = (queue: string) => depths.get(`${METRICS.queueDepth.prometheus}{queue="${queue}"}`);
+        // RabbitMQ answers that it is empty.
+        expect([depthOf(QUEUE), depthOf(QUEUES.interactions)]).toEqual([undefined, expect.any(Number)]);
         const said = task.output.slice(output.length);
         expect(said.match(/"queue":"[^"]+".*a queue confirms nothing/g), said).toHaveLength(1);
         expect(said).toContain(`"queue":"${QUEUE}"`);

@@ -231,6 +231,28 @@ describe('a channel closed by the broker', () => {
   });
 });
 
+it('a queue that is full, and emptied as soon as it has refused, gets everything in order', async () => {
+  await declare({ 'x-queue-type': 'quorum', 'x-max-length': 2_000, 'x-overflow': 'reject-publish' });
+  const filler = await broker.model.createConfirmChannel();
+  const answers = Array.from({ length: 2_500 }, () => {
+    const { promise, resolve } = Promise.withResolvers<boolean>();
+    filler.publish(EXCHANGES.events, 'x', Buffer.from('x'), { messageId: 'filler' }, (error) =>
+      resolve(error !== null),
+    );
+    return promise;
+  });
+  expect((await Promise.all(answers)).at(-1), 'it refuses').toBe(true);
+  // What a new owner has replayed.
+  publish(1, 5_000);
+  await connected();
+  await eventually('it is refused', () => counts.refused > 0);
+  const read = await broker.read(QUEUE);
+  await drained();
+  await eventually('all arrive', () => firsts(idsOf(read)).length > 5_000);
+  expect(firsts(idsOf(read))).toEqual(['filler', ...ids(1, 5_000)]);
+  expect(counts.published, 'one message was refused').toBe(5_000 + counts.refused);
+});
+
 it('a dropped outbox is neither settled nor published again, written messages neither', async () => {
   await declare();
   await connected();

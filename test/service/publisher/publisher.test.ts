@@ -1,4 +1,5 @@
-// When the publisher calls a queue stuck: on a connection whose broker answers when the test says so, by a clock of the test.
+// What the publisher says of its lanes together, such as that a queue is stuck: on a connection whose broker answers when the
+// test says so, by a clock of the test.
 
 import { EventEmitter } from 'node:events';
 import type { ChannelModel } from 'amqplib';
@@ -151,4 +152,13 @@ it('has the deadline watch a connection on which messages wait and no channel op
   expect([written, unconfirmed]).toEqual([1, []]);
   publisher.dropOutbox(() => true);
   expect(unconfirmed).toEqual([0]);
+});
+
+it('has its channels when none is missing, and flows while any of them does', async () => {
+  publish(GUILD);
+  expect(publisher).toMatchObject({ channelOpen: true, flowing: true });
+  channels.get(GUILD)?.emit('close');
+  expect(publisher).toMatchObject({ channelOpen: false, flowing: true });
+  connection.emit('lost', undefined);
+  expect(publisher).toMatchObject({ channelOpen: false, flowing: false });
 });
