@@ -287,6 +287,15 @@ export class Shard {
     if (Date.now() - askedAt > LONG_WAIT_MS) this.#unreachableSince = undefined;
   }
 
+  /** A proof ends the row of connections without one, also where it comes while the last of them works. */
+  async #untilProven(signal: AbortSignal): Promise<void> {
+    if (this.#unproven === 0) return;
+    // It waits for nothing but the proof.
+    const end = { ...this.#lastEnd, resumable: false };
+    const proof = await this.#options.permission(signal, end).catch(() => undefined);
+    if (proof === 'proven') this.#unproven = 0;
+  }
+
   get #lastEnd(): LastEnd {
     const resumable = this.#options.session.resumable !== undefined && !this.#endedByOp9;
     return { resumable, endedAt: this.#endedAt, unproven: this.#unproven };
@@ -353,6 +362,7 @@ export class Shard {
           log.warn({ shard: this.id }, 'events come in, but no RESUMED: the session counts as resumed');
         else log.info({ shard: this.id }, 'the shard has resumed its session');
         this.#become('ready');
+        void this.#untilProven(signal);
         void this.#replaceSession(signal);
       },
       dispatch: (dispatch) => {
