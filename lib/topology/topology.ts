@@ -203,8 +203,8 @@ const limited = (connections: number): UserLimits => ({
  * those of a deployment's new tasks, which resume sessions.
  */
 export const CONNECTIONS_OF_A_TASK = 2;
-/** For events, depths, claims and records, and for identify queues that wait. */
-const CHANNELS_OF_A_TASK = 10;
+/** For the events of each queue, depths, claims and records, and for identify queues that wait. */
+const CHANNELS_OF_A_TASK = 12;
 /** Amazon MQ's default on RabbitMQ 4: more lease queues need more channels. */
 const CONSUMERS_PER_CHANNEL = 10;
 /** For a person with a tool. */

@@ -5,6 +5,7 @@
 import { expect } from 'vitest';
 import type { IngestorProcess } from '../../local/ingestor-process.ts';
 import { USERS, VHOST } from '../../service/contract/names.ts';
+import { MOST_UNANSWERED } from '../../service/publisher/lane.ts';
 import { closeConnections } from '../support/connections.ts';
 import { faultsOn, read } from './fault.ts';
 import { connectionOf, countOf, health, metric, resumes, waiting } from './tasks.ts';
@@ -16,7 +17,7 @@ const { everyRun, fullRun } = faultsOn({ shards: SHARDS });
 
 everyRun('a broker killed with kill -9 keeps what it confirmed, and gets the rest again', {
   // At most what was written and not yet confirmed when the connection ended.
-  mostRepeats: 2_047,
+  mostRepeats: 3 * MOST_UNANSWERED,
   async inject({ broker }) {
     await broker.kill();
     await broker.start();

@@ -97,7 +97,8 @@ class Model {
     this.handle(this.#inFlight.length);
     this.answer(this.#unsent.length, false, false);
     this.refuses = false;
-    while (this.lane.outbox.count > 0) {
+    for (let round = 0; this.lane.outbox.count > 0; round += 1) {
+      if (round > 1_000) throw new Error(`${this.lane.outbox.count} messages are never confirmed`);
       this.handle(1_000);
       this.answer(1_000, true, false);
       this.resume();
@@ -186,6 +187,25 @@ it('a window begins with one message on each channel, and grows with what is con
   expect(windows).toEqual([1, 2, 4, 8, 16, 32, 64, 128, 192]);
   model.loseChannel();
   expect(model.lane.unanswered).toBe(1);
+});
+
+it('writes nothing after a refusal, however many are confirmed, and is resumed only when all are answered', () => {
+  const lane = new Lane<number>();
+  for (let message = 1; message <= 4; message += 1) lane.outbox.add(message, BYTES, 0, () => undefined);
+  const write = () => {
+    const entry = lane.next();
+    if (entry) lane.written(entry);
+    return entry?.message;
+  };
+  expect([write(), write()]).toEqual([1, undefined]);
+  lane.acked(1, false, 0);
+  expect([write(), write(), write()]).toEqual([2, 3, undefined]);
+  expect(lane.nacked(2, false)).toEqual([2]);
+  expect([lane.isAnswered, write()]).toEqual([false, undefined]);
+  lane.acked(3, false, 0);
+  expect([lane.isAnswered, write()]).toEqual([true, undefined]);
+  lane.resume();
+  expect([write(), write()]).toEqual([2, undefined]);
 });
 
 it('a queue that is full gets one message at a time, also on a new channel, and keeps the order when it is emptied', () => {
