@@ -52,7 +52,9 @@ interface Events {
 
 /** Each side notices a silent connection within two of them. https://www.rabbitmq.com/docs/heartbeats */
 const HEARTBEAT_SECONDS = 10;
-const HANDSHAKE_DEADLINE_MS = 20_000;
+/** A load balancer still leads to a node that is cut off; the next attempt may reach another. It doubles with each failure. */
+const FIRST_HANDSHAKE_DEADLINE_MS = 5_000;
+const LONGEST_HANDSHAKE_DEADLINE_MS = 20_000;
 const CLOSE_DEADLINE_MS = 3_000;
 /** A connection that lasted this long had succeeded. */
 const SUCCEEDED_MS = 10_000;
@@ -131,7 +133,7 @@ export class BrokerConnection extends EventEmitter<Events> {
       this.#lastTurnAt = Date.now();
       let refused = false;
       try {
-        const model = await this.#open();
+        const model = await this.#open(failures);
         const openedAt = Date.now();
         const cause = await this.#untilLost(model);
         // One that is lost soon is another failure (a limit of channels, a peer that closes at once); later it is a first
@@ -151,13 +153,13 @@ export class BrokerConnection extends EventEmitter<Events> {
     }
   }
 
-  async #open(): Promise<ChannelModel> {
+  async #open(failures: number): Promise<ChannelModel> {
     const { name, caFile } = this.#options;
     const { tls, host, vhost, ...login } = await this.#options.login.read();
     this.#broker = `${host}:${login.port}`;
     const ca = caFile === undefined ? undefined : await readCertificateAuthority(caFile);
     return await connectWithReason(
-      HANDSHAKE_DEADLINE_MS,
+      Math.min(LONGEST_HANDSHAKE_DEADLINE_MS, FIRST_HANDSHAKE_DEADLINE_MS * 2 ** failures),
       {
         ...login,
         protocol: tls ? 'amqps' : 'amqp',

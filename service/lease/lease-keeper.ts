@@ -180,10 +180,8 @@ export class LeaseKeeper<Model> {
     for (const timer of this.#timers) clearInterval(timer);
     await this.#shards.done;
     // A broker that blocks publishers, or is silent, is not waited for: the next owner has a second more replayed.
-    const { connection, log } = this.#options;
-    const stored = !connection.blocked && (await orAfter(this.#writer.storeLast(), RELEASE_DEADLINE_MS, () => false));
-    if (!stored && this.role === 'owner')
-      log.warn({ group: this.group }, 'the last record was not stored: the next owner has more replayed');
+    const { blocked } = this.#options.connection;
+    const stored = !blocked && (await orAfter(this.#writer.storeLast(), RELEASE_DEADLINE_MS, () => false));
     // The last record is with the broker: the one before may go, and the last is the next owner's.
     if (this.#state.kind === 'owner' || this.#state.kind === 'uncertain') {
       const { held, group, epoch, commit } = this.#state;

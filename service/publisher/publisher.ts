@@ -72,6 +72,8 @@ export class Publisher {
       // The limit of a broker changes with its restart.
       options.limit.maxBytes = MAX_MESSAGE_BYTES;
       for (const lane of this.#all) lane.open(model);
+      // A node may open no channel, either.
+      if (this.outbox.count > 0) this.#deadline.written();
     });
     connection.on('lost', () => this.#leave());
     connection.on('unblocked', () => {
@@ -186,6 +188,8 @@ export class Publisher {
 
   #left(): void {
     if (this.outbox.count > 0) return;
+    // What was dropped is not written again.
+    this.#deadline.confirmed(0);
     this.#emptied.resolve();
     this.#emptied = Promise.withResolvers();
   }

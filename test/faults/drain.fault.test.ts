@@ -42,7 +42,7 @@ everyRun('a drain whose sockets die while it closes them: the process reports it
     await eventually('it closes its connections', async () => (await task.health()) === undefined, 60_000);
     await line.stop();
     expect(await exit).toBe(1);
-    for (const text of ['the last record was not stored', 'not everything was confirmed in time'])
+    for (const text of ['the last group record is not stored', 'not everything was confirmed in time'])
       expect(task.output).toContain(text);
     await stage.ready();
     await stage.startTask();

@@ -3,6 +3,7 @@
 
 import { once } from 'node:events';
 import { copyFile, mkdtemp, readFile, rm, writeFile } from 'node:fs/promises';
+import type { Socket } from 'node:net';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import tls from 'node:tls';
@@ -77,7 +78,7 @@ describe('in the handshake', () => {
     await eventually('it is left', () => reasons().some((reason) => /more than 64 KiB in the handshake/.test(reason)));
   });
 
-  it('a peer that sends a little all the time is left after 20 s', async () => {
+  it('a peer that sends a little all the time is left after 5 s', async () => {
     vi.useFakeTimers({ toFake: ['setTimeout', 'clearTimeout'], fakeNodeBuiltins: true });
     const peer = await amqpPeer((socket, chunk) => {
       if (chunk > 1) return;
@@ -90,12 +91,12 @@ describe('in the handshake', () => {
       for (let turn = 0; turn < 300; turn += 1) await new Promise((resolve) => void setImmediate(resolve));
     };
     await eventuallyByTurns(() => peer.connections() === 1);
-    await vi.advanceTimersByTimeAsync(19_900);
+    await vi.advanceTimersByTimeAsync(4_900);
     await turns();
     expect(lines.lines).toEqual([]);
     await vi.advanceTimersByTimeAsync(100);
     await eventuallyByTurns(() => lines.lines.length > 0 && peer.open() === 0);
-    expect(reasons()[0]).toBe('the broker did not finish the handshake within 20 s');
+    expect(reasons()[0]).toBe('the broker did not finish the handshake within 5 s');
   });
 });
 
@@ -106,17 +107,21 @@ async function eventuallyByTurns(condition: () => boolean): Promise<void> {
   }
 }
 
-it('a peer that accepts and stays silent is left after 20 s and tried again; close waits 3 s for it', async () => {
+it('a peer that accepts and stays silent is left after 5, 10, 20, 20 s and tried again; close waits 3 s for it', async () => {
   // The deadlines: sockets keep their own timers.
   vi.useFakeTimers({ toFake: ['setTimeout', 'clearTimeout'], fakeNodeBuiltins: true });
   const peer = await amqpPeer(() => undefined);
   const connection = start(peer.url);
   await eventuallyByTurns(() => peer.connections() === 1);
-  await vi.advanceTimersByTimeAsync(19_900);
-  expect(lines.lines).toEqual([]);
-  await vi.advanceTimersByTimeAsync(200);
-  await eventuallyByTurns(() => peer.connections() === 2);
-  expect(reasons()).toEqual(['the broker did not finish the handshake within 20 s']);
+  const deadlines = [5, 10, 20, 20];
+  for (const [index, seconds] of deadlines.entries()) {
+    await vi.advanceTimersByTimeAsync(seconds * 1_000 - 100);
+    expect(reasons()).toHaveLength(Math.min(index, 3));
+    await vi.advanceTimersByTimeAsync(150);
+    await eventuallyByTurns(() => vi.advanceTimersByTime(1) && peer.connections() === index + 2);
+  }
+  // The last is no other cause than the one before.
+  expect(reasons()).toEqual([5, 10, 20].map((each) => `the broker did not finish the handshake within ${each} s`));
   let closed = false;
   const closing = connection.close().then(() => {
     closed = true;
@@ -185,6 +190,44 @@ it('a connection that fails is given up at once, although its peer is silent, an
     await open;
     expect([peer.connections(), connection.reconnects]).toEqual([times + 1, times]);
   }
+});
+
+it('close settles as soon as the socket ends, whatever timers do', async () => {
+  const sockets: Socket[] = [];
+  const peer = await amqpPeer(
+    handshakeThen(Buffer.alloc(0), (socket, chunk) => void (chunk > 3 && sockets.push(socket))),
+  );
+  const connection = start(peer.url);
+  await once(connection, 'open', { signal: AbortSignal.timeout(10_000) });
+  vi.useFakeTimers({ toFake: ['setTimeout', 'clearTimeout'], fakeNodeBuiltins: true });
+  const closing = connection.close();
+  await eventuallyByTurns(() => sockets.length > 0);
+  sockets[0]?.destroy();
+  await closing;
+});
+
+it('a broker that is back is one line, with the time and the failures', async () => {
+  let refuses = false;
+  const peer = await amqpPeer((socket, chunk) => {
+    if (refuses) socket.destroy();
+    else handshakeThen(Buffer.alloc(0))(socket, chunk);
+  });
+  const connection = start(peer.url);
+  await once(connection, 'open', { signal: AbortSignal.timeout(10_000) });
+  refuses = true;
+  connection.fail('away');
+  await eventually('it fails often', () => peer.connections() > 10);
+  refuses = false;
+  await once(connection, 'open', { signal: AbortSignal.timeout(10_000) });
+  const back = lines.lines.at(-1);
+  expect(back?.awayMs).toBeGreaterThan(20);
+  expect(back?.failures).toBeGreaterThanOrEqual(9);
+  expect(lines.lines.map(({ msg }) => msg)).toEqual([
+    'connected to the broker',
+    'the connection to the broker was lost',
+    'cannot connect to the broker; retrying',
+    'connected to the broker',
+  ]);
 });
 
 describe('a login that may have changed', () => {

@@ -135,3 +135,20 @@ it('names a queue that refuses, and none of which everything was dropped', async
   await pass(1);
   expect(publisher).toMatchObject({ stuck: [], outbox: { count: 0, bytes: 0 } });
 });
+
+it('has the deadline watch a connection on which messages wait and no channel opens, until nothing waits', async () => {
+  let written = 0;
+  deadline.written = () => {
+    written += 1;
+  };
+  const opensNone = { createConfirmChannel: () => new Promise(() => undefined) } as unknown as ChannelModel;
+  connection.emit('lost', undefined);
+  connection.emit('open', opensNone);
+  expect(written).toBe(0);
+  connection.emit('lost', undefined);
+  publish(GUILD);
+  connection.emit('open', opensNone);
+  expect([written, unconfirmed]).toEqual([1, []]);
+  publisher.dropOutbox(() => true);
+  expect(unconfirmed).toEqual([0]);
+});
