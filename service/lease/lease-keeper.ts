@@ -15,16 +15,14 @@
 // - A session starts and its task dies before storing it: stored at once, the moment is short; should it be, the next owner
 //   finds no session where there must have been one, and reports a gap (take-over.ts).
 
-import { Buffer } from 'node:buffer';
 import type { ConnectionEvents } from '../connection-events.ts';
 import { leaseQueue } from '../contract/names.ts';
 import type { Metrics } from '../metrics.ts';
 import { backoffMs, orAfter, sleep } from '../wait.ts';
+import { Claims } from './claims.ts';
 import { connectPermission, type LastEnd } from './connect-permission.ts';
-import { logFaults } from './faults.ts';
-import { type GroupRecord, parseGroupRecord } from './group-record.ts';
+import { DeliveryReader } from './delivery-reader.ts';
 import {
-  type Delivery,
   isSilence,
   type LeaseAction,
   type LeaseEvent,
@@ -68,6 +66,8 @@ export class LeaseKeeper<Model> {
   readonly #writer: RecordWriter;
   readonly #proof: LeaseProof;
   readonly #patience: Patience;
+  readonly #claims: Claims;
+  readonly #reader: DeliveryReader;
   readonly #leftovers: LeftoverGroups;
   #state: LeaseState<QueueMessage> = startingLease();
   #model: Model | undefined;
@@ -76,11 +76,8 @@ export class LeaseKeeper<Model> {
   #timers: readonly NodeJS.Timeout[] = [];
   #ownedSince = 0;
   #givingAway = false;
-  #nextClaim = 0;
   /** By group: the newest. An earlier one is over when another begins. */
   readonly #waits = new Map<number, object>();
-  /** Owner and epoch of the last old record that was logged: a task that is uncertain stores one a second. */
-  #loggedOld = '';
 
   constructor(options: LeaseKeeperOptions<Model>) {
     this.#options = options;
@@ -107,6 +104,11 @@ export class LeaseKeeper<Model> {
       store: () => this.#writer.storeNow(),
       withinMs: this.#timing.proofMs,
     });
+    this.#claims = new Claims({
+      ...{ connection, sender: this.#sender, groups: this.#groups.length, log },
+      turns: this.#timing.renewEveryMs / this.#timing.standbyClaimMs,
+    });
+    this.#reader = new DeliveryReader(me, log);
     this.#patience = new Patience(this.#timing.patienceMs, this.#timing.longestPatienceMs);
     const abandon = this.#shards.abandon.bind(this.#shards);
     this.#leftovers = new LeftoverGroups({
@@ -151,7 +153,10 @@ export class LeaseKeeper<Model> {
     const { commitEveryMs, renewEveryMs, standbyClaimMs } = this.#timing;
     this.#timers = [
       setInterval(() => this.#tick(), commitEveryMs).unref(),
-      setInterval(() => this.#claimInTurn(), standbyClaimMs).unref(),
+      setInterval(
+        () => this.#channels && this.role === 'standby' && this.#claims.next(this.#channels),
+        standbyClaimMs,
+      ).unref(),
       // Another shard layout may have left groups, and no event reports that.
       setInterval(() => this.#consumeLeftovers(), renewEveryMs).unref(),
     ];
@@ -257,7 +262,7 @@ export class LeaseKeeper<Model> {
     const { group } = this.#state;
     await this.#consumeGroup(channels, group);
     // While the broker blocks publishers, or has no majority, the claim is not confirmed, and no answer means nothing.
-    void this.#claim(channels, group).then((claimed) => {
+    void this.#claims.claim(channels, group).then((claimed) => {
       if (claimed) this.#awaitAnswer(channels, Date.now());
     });
   }
@@ -275,53 +280,15 @@ export class LeaseKeeper<Model> {
     for (const group of this.#groups) {
       // It may become an owner meanwhile, or be released.
       const started = this.role === 'standby' && (await this.#consumeGroup(channels, group));
-      if (started && this.role === 'standby') void this.#claim(channels, group);
+      if (started && this.role === 'standby') void this.#claims.claim(channels, group);
     }
   }
 
   #consumeGroup(channels: LeaseChannels, group: number): Promise<boolean> {
     return channels.consume(leaseQueue(group), (message) => {
-      this.#step({ kind: 'delivered', delivery: { group, tag: message, content: this.#contentOf(group, message) } });
+      const content = this.#reader.read(group, message, this.role === 'owner');
+      this.#step({ kind: 'delivered', delivery: { group, tag: message, content } });
     });
-  }
-
-  #contentOf(group: number, { type, body }: QueueMessage): Delivery<QueueMessage>['content'] {
-    const { log, me } = this.#options;
-    if (type === 'claim') return { kind: 'claim' };
-    const record = parseGroupRecord(body, group);
-    if (typeof record === 'string') {
-      log.error(
-        { group, reason: record },
-        'a group record cannot be read: it goes to dead-letters, and unless there is another its sessions are lost',
-      );
-      return { kind: 'unreadable' };
-    }
-    logFaults(log, record);
-    if (record.owner !== me && this.role === 'owner') this.#logOther(record);
-    return { kind: 'record', record };
-  }
-
-  #logOther({ group, owner: from, epoch, commit }: GroupRecord): void {
-    const which = JSON.stringify([from, epoch]);
-    if (which !== this.#loggedOld)
-      this.#options.log.warn(
-        { group, from, epoch, commit },
-        'a record of another owner is in the queue of the shard group (logged once for each owner and epoch)',
-      );
-    this.#loggedOld = which;
-  }
-
-  /** Never throws. @returns whether the broker has the claim */
-  async #claim(channels: LeaseChannels, group: number): Promise<boolean> {
-    try {
-      await channels.publish(leaseQueue(group), Buffer.from('{}'), { ...this.#sender, type: 'claim' });
-      return true;
-    } catch (err) {
-      if (channels.ended || this.#options.connection.blocked) return false;
-      this.#options.log.warn({ group, err }, 'cannot claim a shard group; retrying');
-      await channels.close();
-      return false;
-    }
   }
 
   #step(event: LeaseEvent<QueueMessage>): void {
@@ -427,20 +394,6 @@ export class LeaseKeeper<Model> {
     const { kind } = this.#state;
     if (this.#channels !== undefined && kind === 'owner' && this.group === 0)
       void this.#leftovers.consume(this.#channels);
-  }
-
-  /**
-   * A standby claims its groups in turn, some of many at a time, so that each queue has had a claim when an owner would have
-   * stored again: one may have been emptied by hand.
-   */
-  #claimInTurn(): void {
-    const { standbyClaimMs, renewEveryMs } = this.#timing;
-    const groups = this.#groups;
-    for (let count = Math.ceil((groups.length * standbyClaimMs) / renewEveryMs); count > 0; count -= 1) {
-      if (this.#channels === undefined || this.#state.kind !== 'standby') return;
-      this.#nextClaim = (this.#nextClaim + 1) % groups.length;
-      void this.#claim(this.#channels, this.#nextClaim);
-    }
   }
 }
 

@@ -81,8 +81,8 @@ fullRun('a task killed with hundreds of unconfirmed events: the next owner has a
   },
 });
 
-// The standby finds an empty queue and starts sessions of its own. But the old owner lives, and has the old ones. When its
-// line is back it leaves word of them, and the new owner resumes these.
+// Two faults at once. The standby finds an empty queue, reports that, and starts sessions of its own. The old owner stores
+// in its own epoch while it is uncertain: where that is the later one, the new owner goes on with the old sessions.
 fullRun('a lease queue deleted while its owner is cut off: the sessions go on, although another owner found none', {
   // It could not know.
   gaps: SHARDS,

@@ -495,7 +495,7 @@ export class LeaseModel {
     task.state = state;
     if (wasSettled(state) && !wasSettled(before)) task.settledAt = this.#now;
     for (const action of actions) {
-      if (action.kind === 'own' && wasSettled(before)) checkDethroned(task, before, action);
+      if (action.kind === 'stepDown' && wasSettled(before)) checkDethroned(task, before, action.later);
       this.#act(task, action);
     }
   }
@@ -616,10 +616,10 @@ export class LeaseModel {
 }
 
 /** An older epoch never dethrones: not an owner that has had a record of its own delivered back. */
-function checkDethroned({ name }: Task, before: LeaseState<Held>, { record }: Own): void {
-  if (before.kind !== 'owner' && before.kind !== 'uncertain') return;
-  if (record === undefined || (record.epoch !== before.epoch && !isLater(record.epoch, before.epoch)))
-    throw new Error(`${name}, owner in epoch ${before.epoch}, is dethroned by one of ${record?.epoch}`);
+function checkDethroned({ name }: Task, before: LeaseState<Held>, later: GroupRecord | undefined): void {
+  if ((before.kind !== 'owner' && before.kind !== 'uncertain') || later === undefined) return;
+  if (later.epoch !== before.epoch && !isLater(later.epoch, before.epoch))
+    throw new Error(`${name}, owner in epoch ${before.epoch}, is dethroned by one of ${later.epoch}`);
 }
 
 function wasSettled(state: LeaseState<Held>): boolean {
