@@ -583,7 +583,10 @@ export class LeaseModel {
     }
     const { record } = content;
     const name = `${record.owner}'s record ${record.epoch}.${record.commit}`;
-    if (!this.#records.some((other) => isNewer(other, record)))
+    const isReplaced = this.#records.some((other) => isNewer(other, record));
+    // It was delivered, moved, and purged where it was moved to.
+    if (!isReplaced && this.#purged) this.#recorded = this.#records.length > 0;
+    else if (!isReplaced)
       throw new Error(`${task.name} acknowledges ${name}, and nothing newer is in the queue`);
     if (record.owner !== task.name && receivedAt < task.settledAt && isNewer(record, task.basis))
       throw new Error(`${task.name} acknowledges ${name}, which is newer than what it took over from`);
