@@ -205,8 +205,11 @@ export class ChannelSet {
     const { channel } = consumer;
     const started = channel.consume(queue, (message) => {
       if (this.ended) return;
-      if (message === null) onCancelled();
-      else onMessage(delivered(channel, message, this.#options.log));
+      if (message === null) return onCancelled();
+      const delivery = delivered(channel, message, this.#options.log);
+      // A consumer that is being cancelled may still get something.
+      if (this.#consumers.get(queue) === consumer) onMessage(delivery);
+      else delivery.requeue();
     });
     const { consumerTag } = await this.#confirmed(queue, started);
     consumer.consumerTag = consumerTag;
@@ -230,7 +233,7 @@ export class ChannelSet {
 
 /** A message to be answered once. */
 function delivered(channel: Channel, message: ConsumeMessage, log: Log) {
-  const { type, headers = {}, timestamp } = message.properties;
+  const { type, appId, headers = {}, timestamp } = message.properties;
   const answer = (send: () => void) => () => {
     try {
       send();
@@ -240,6 +243,7 @@ function delivered(channel: Channel, message: ConsumeMessage, log: Log) {
   };
   return {
     type: type as unknown,
+    appId: appId as unknown,
     body: message.content,
     headers,
     /** Unix seconds. */

@@ -18,8 +18,8 @@ export class DeliveryReader {
     this.#log = log;
   }
 
-  read(group: number, { type, body }: QueueMessage, isOwner: boolean): Delivery<never>['content'] {
-    if (type === 'claim') return { kind: 'claim' };
+  read(group: number, { type, body, appId }: QueueMessage, isOwner: boolean): Delivery<never>['content'] {
+    if (type === 'claim') return { kind: 'claim', from: typeof appId === 'string' ? appId : undefined };
     const record = parseGroupRecord(body, group);
     if (typeof record === 'string') {
       this.#log.error(

@@ -77,6 +77,8 @@ const Stored = z.object({
     .max(EPOCHS - 1),
   commit: z.int().nonnegative(),
   storedAt: UnixMs,
+  /** Its owner has given the group away with it. */
+  released: z.boolean().optional().catch(undefined),
   /** The owner's shard layout. */
   division: ShardLayout.optional(),
   /** By shard id; a shard without a session is missing. */

@@ -5,6 +5,7 @@ import type { Buffer } from 'node:buffer';
 
 export interface QueueMessage {
   readonly type: unknown;
+  readonly appId: unknown;
   readonly body: Buffer;
   readonly headers: Readonly<Record<string, unknown>>;
   /** Unix seconds. */

@@ -323,11 +323,21 @@ export class LeaseKeeper<Model> {
         break;
       case 'wait': {
         const { group, because } = action;
-        const { claimWaitMs, recordWaitMs } = this.#timing;
+        const { claimWaitMs, recordWaitMs, incumbentWaitMs } = this.#timing;
+        const waitMs = { claim: claimWaitMs, record: recordWaitMs, incumbent: incumbentWaitMs };
         const wait = {};
         this.#waits.set(group, wait);
-        channels?.after(because === 'claim' ? claimWaitMs : recordWaitMs, () => {
+        channels?.after(waitMs[because], () => {
           if (this.#waits.get(group) === wait) this.#step({ kind: 'waited', group });
+        });
+        break;
+      }
+      case 'leaveToOwner': {
+        const { group, owner } = action;
+        log.info({ group, owner }, 'the owner of the shard group is back: it is left to it');
+        channels?.cancel(leaseQueue(group));
+        channels?.after(this.#timing.standbyDelayMs, () => {
+          if (this.role === 'standby') this.#act({ kind: 'consumeAll' });
         });
         break;
       }

@@ -4,7 +4,9 @@
 //
 // States
 //   standby:   consumes every group's queue. What comes of a group is gathered for a moment. Then → owner of the first group
-//              whose wait is over, from its newest record; what came of other groups is requeued
+//              whose wait is over, from its newest record; what came of other groups is requeued. A record that was not
+//              released waits a moment longer for a claim of its own owner, which has only lost its connection: where that
+//              comes the standby requeues all, once, and consumes again later
 //   owner:     holds the newest of its own records. Until the first of them is delivered it acknowledges nothing: the next
 //              owner finds what this one found. Then it is *settled*, and acknowledges all but its newest. Channels lost →
 //              uncertain. Discord unreachable for `patienceMs` → standby, and a standby takes the group
@@ -58,7 +60,9 @@ export const TIMING = {
   silenceMs: CONSUMER_DISCONNECTED_TIMEOUT_MS + 5_000,
   /** As much longer while Discord still sends to this task: the nodes notice an isolated one after 45–75 s (net tick). */
   unnoticedMs: 75_000,
-  /** How much longer a standby waits after a lost connection, so that the owner usually stays. */
+  /** How long a record that was not released waits for a claim of its owner: after a loss that takes up to 0.3 s. */
+  incumbentWaitMs: 400,
+  /** How much longer a standby waits after a lost connection, or for an owner that is back, so that the owner usually stays. */
   standbyDelayMs: 2_000,
   /** A standby stores nothing: by its claims a node that confirms nothing is noticed. */
   standbyClaimMs: 10_000,
@@ -83,11 +87,16 @@ export function isSilence(ms: number, connected: number, { silenceMs, unnoticedM
 export interface Delivery<D> {
   readonly group: number;
   readonly tag: D;
-  readonly content: RecordContent | { readonly kind: 'claim' | 'unreadable' };
+  readonly content: RecordContent | ClaimContent | { readonly kind: 'unreadable' };
 }
 interface RecordContent {
   readonly kind: 'record';
   readonly record: GroupRecord;
+}
+interface ClaimContent {
+  readonly kind: 'claim';
+  /** The task that claims, as records name it. */
+  readonly from: string | undefined;
 }
 type RecordDelivery<D> = Omit<Delivery<D>, 'content'> & { readonly content: RecordContent };
 
@@ -97,6 +106,8 @@ interface Standby<D> {
   readonly gathered: ReadonlyMap<number, readonly Delivery<D>[]>;
   /** Of its last ownership: a task never uses one again. */
   readonly epoch: number;
+  /** By group, owner and epoch: whose claim was waited for, and whether the group was left to it. Once for each. */
+  readonly incumbents: ReadonlyMap<string, 'waited for' | 'back'>;
 }
 
 interface Owner<D> {
@@ -134,7 +145,9 @@ export type LeaseEvent<D> =
 export type LeaseAction<D> =
   | { readonly kind: 'ack' | 'requeue' | 'deadLetter'; readonly tag: D }
   /** Wait for more of this group, from now on. */
-  | { readonly kind: 'wait'; readonly group: number; readonly because: 'claim' | 'record' }
+  | { readonly kind: 'wait'; readonly group: number; readonly because: 'claim' | 'record' | 'incumbent' }
+  /** Consume no more of this group's queue for a while: its owner is back. */
+  | { readonly kind: 'leaveToOwner'; readonly group: number; readonly owner: string }
   /** Consume no other group's queue. */
   | { readonly kind: 'consumeOnly'; readonly group: number }
   /** Consume every group's queue. */
@@ -165,7 +178,12 @@ export interface LeaseStep<D> {
   readonly actions: readonly LeaseAction<D>[];
 }
 
-export const startingLease = <D>(epoch = 0): LeaseState<D> => ({ kind: 'standby', gathered: new Map(), epoch });
+export const startingLease = <D>(epoch = 0, incumbents: Standby<D>['incumbents'] = new Map()): LeaseState<D> => ({
+  kind: 'standby',
+  gathered: new Map(),
+  epoch,
+  incumbents,
+});
 
 type Input<D> = Exclude<LeaseEvent<D>, { kind: 'release' | 'storing' }>;
 
@@ -176,6 +194,8 @@ export function mayStore<D>(state: LeaseState<D>): state is Owner<D> {
 
 /** So many of one burst at most begin the wait again: whoever may write to the queue may write without an end. */
 const LONGEST_BURST = 200;
+/** Beyond these a standby waits for none: names in a queue may be anything. */
+const MOST_INCUMBENTS = 1_000;
 
 /**
  * @param me the owner's name in records; unique to this process
@@ -200,10 +220,10 @@ export function leaseStep<D>(state: LeaseState<D>, event: LeaseEvent<D>, me: str
 }
 
 function standbyStep<D>(state: Standby<D>, event: Input<D>, me: string): LeaseStep<D> {
-  const { epoch, gathered } = state;
+  const { epoch, gathered, incumbents } = state;
   switch (event.kind) {
     case 'lost':
-      return step(startingLease(epoch));
+      return step(startingLease(epoch, incumbents));
     case 'delivered': {
       const { delivery } = event;
       const { group } = delivery;
@@ -220,6 +240,8 @@ function standbyStep<D>(state: Standby<D>, event: Input<D>, me: string): LeaseSt
       if (found === undefined) return step(state);
       const records = found.filter(isRecord).map(({ content }) => content.record);
       const record = records.find((each) => !records.some((other) => precedes(other, each, me)));
+      const waiting = record && waitForOwner(state, record, found, me);
+      if (waiting !== undefined) return waiting;
       const others = [...gathered].flatMap(([each, deliveries]) => (each === group ? [] : deliveries));
       return become(
         { group, epoch: nextEpoch(epoch, record), found },
@@ -232,6 +254,32 @@ function standbyStep<D>(state: Standby<D>, event: Input<D>, me: string): LeaseSt
     case 'giveAway':
       return step(state);
   }
+}
+
+/** @returns nothing when the owner of this record is not, or no longer, waited for */
+function waitForOwner<D>(
+  state: Standby<D>,
+  { group, owner, epoch, released }: GroupRecord,
+  found: readonly Delivery<D>[],
+  me: string,
+): LeaseStep<D> | undefined {
+  if (released === true || owner === me || epoch === FIRST_EPOCH) return undefined;
+  const incumbent = JSON.stringify([group, owner, epoch]);
+  const before = state.incumbents.get(incumbent);
+  if (before === 'back' || state.incumbents.size > MOST_INCUMBENTS) return undefined;
+  const isBack = found.some(({ content }) => content.kind === 'claim' && content.from === owner);
+  const incumbents = new Map(state.incumbents).set(incumbent, isBack ? 'back' : 'waited for');
+  if (!isBack)
+    return before !== undefined
+      ? undefined
+      : step({ ...state, incumbents }, { kind: 'wait', group, because: 'incumbent' });
+  const gathered = new Map(state.gathered);
+  gathered.delete(group);
+  return step(
+    { ...state, gathered, incumbents },
+    { kind: 'leaveToOwner', group, owner },
+    ...found.map(({ tag }) => ({ kind: 'requeue', tag }) as const),
+  );
 }
 
 /** Of two owners in one epoch, this task knows what it stored itself. */
@@ -313,7 +361,7 @@ function standBy<D>(
 /** From a record of which this task knows nothing, or a newer one: they come in bursts, too. */
 function takeOverAgain<D>({ group, epoch }: Owner<D>, later: GroupRecord, found: readonly Delivery<D>[]): LeaseStep<D> {
   return step(
-    { kind: 'standby', gathered: new Map([[group, found]]), epoch },
+    { kind: 'standby', gathered: new Map([[group, found]]), epoch, incumbents: new Map() },
     { kind: 'stepDown', later, because: 'a later record' },
     { kind: 'wait', group, because: 'record' },
   );

@@ -62,11 +62,11 @@ export class RecordWriter {
   async storeLast(): Promise<boolean> {
     await this.#storing;
     this.#asked = true;
-    return await this.#store();
+    return await this.#store(true);
   }
 
-  /** Never throws. @returns whether the broker has it */
-  async #store(): Promise<boolean> {
+  /** Never throws. @param released with it the group is given away @returns whether the broker has it */
+  async #store(released = false): Promise<boolean> {
     const { owned, contents, onStoring, onStored, renewEveryMs, log } = this.#options;
     const now = owned();
     if (now === undefined) return false;
@@ -78,7 +78,7 @@ export class RecordWriter {
     this.#asked = false;
     onStoring();
     try {
-      await this.#publish(channels, { group, epoch, commit: commit + 1 }, storedAt, stored);
+      await this.#publish(channels, { group, epoch, commit: commit + 1 }, storedAt, stored, released);
     } catch (err) {
       this.#asked = true;
       if (!channels.ended) log.warn({ err }, 'cannot store the group record; retrying');
@@ -94,9 +94,17 @@ export class RecordWriter {
     position: Position,
     storedAt: number,
     contents: GroupContents,
+    released: boolean,
   ): Promise<void> {
     const { sender } = this.#options;
-    const record: GroupRecord = { version: 1, owner: sender.appId, ...position, storedAt, ...contents };
+    const record: GroupRecord = {
+      version: 1,
+      owner: sender.appId,
+      ...position,
+      storedAt,
+      ...contents,
+      ...(released && { released }),
+    };
     const { text, faults } = readable(record);
     const described = JSON.stringify(faults);
     if (described !== this.#faults) logUnstored(this.#options.log, position.group, faults);

@@ -66,6 +66,9 @@ interface Connection {
   /** As the broker sees it, and as the task does. */
   brokerSees: boolean;
   taskSees: boolean;
+  /** How often its consumer was cancelled: by the task, and as the broker sees it. */
+  timesLeft: number;
+  timesCancelled: number;
   /** To a node without a majority. */
   stalled: boolean;
   readonly consuming: Frame[];
@@ -79,6 +82,8 @@ interface Task {
   state: LeaseState<Held>;
   connection: Connection | undefined;
   frozen: boolean;
+  /** The queue is left to its owner for a while. */
+  left: boolean;
   timers: Extract<LeaseEvent<Held>, { kind: 'waited' | 'silence' }>[];
   /** What this task knows to be confirmed of its session. */
   session: { readonly id: number; confirmed: number } | undefined;
@@ -195,6 +200,11 @@ export class LeaseModel {
           session.confirmed += 1;
           this.#confirmed.set(session.id, Math.max(this.#confirmed.get(session.id) ?? 0, session.confirmed));
         });
+      if (connection !== undefined && task.left)
+        add('timer', `${task.name} consumes again`, () => {
+          task.left = false;
+          this.#consume(task, connection);
+        });
       if (connection !== undefined && this.#isIdle(task))
         add('timer', `${task.name} looks again`, () => this.#claim(task));
       if (connection !== undefined && state.kind === 'owner' && lastHeld(state) < task.confirmedCommit)
@@ -249,7 +259,15 @@ export class LeaseModel {
   startTask(): void {
     this.#tasks.push({
       ...{ name: `T${this.#tasks.length + 1}`, life: 'running', state: startingLease(), connection: undefined },
-      ...{ frozen: false, timers: [], session: undefined, basis: { epoch: 0, commit: 0 }, ownedAt: 0, settledAt: 0 },
+      ...{
+        frozen: false,
+        left: false,
+        timers: [],
+        session: undefined,
+        basis: { epoch: 0, commit: 0 },
+        ownedAt: 0,
+        settledAt: 0,
+      },
       ...{ storing: false, confirmedCommit: 0, storeAgain: false, stored: '' },
     });
   }
@@ -356,11 +374,14 @@ export class LeaseModel {
     const message = this.#ready.shift();
     if (message === undefined) return;
     const held: Held = { connection, message, gone: false, receivedAt: 0 };
+    const { timesCancelled } = connection;
     this.#unacked.add(held);
     this.#toTask(connection, 'delivery', () => {
       const { task } = connection;
       task.timers = task.timers.filter(({ kind }) => kind !== 'silence');
       held.receivedAt = this.#now;
+      // Of a consumer that is being cancelled.
+      if (connection.timesLeft !== timesCancelled) return this.#act(task, { kind: 'requeue', tag: held });
       this.#step(task, { kind: 'delivered', delivery: { group: GROUP, tag: held, content: message.content } });
     });
   }
@@ -418,10 +439,34 @@ export class LeaseModel {
 
   #connect(task: Task): void {
     const connection: Connection = {
-      ...{ task, brokerSees: true, taskSees: true, stalled: false, consuming: [], publishing: [], toTask: [] },
+      ...{
+        task,
+        brokerSees: true,
+        taskSees: true,
+        stalled: false,
+        timesLeft: 0,
+        timesCancelled: 0,
+        consuming: [],
+        publishing: [],
+        toTask: [],
+      },
     };
     this.#connections.push(connection);
     task.connection = connection;
+    this.#consume(task, connection);
+  }
+
+  #leave(task: Task): void {
+    const { connection } = task;
+    task.left = true;
+    if (connection !== undefined) connection.timesLeft += 1;
+    this.#send(task, 'consuming', 'cancel', () => {
+      this.#consumers = this.#consumers.filter((each) => each !== connection);
+      if (connection !== undefined) connection.timesCancelled += 1;
+    });
+  }
+
+  #consume(task: Task, connection: Connection): void {
     this.#send(task, 'consuming', 'consume', () => {
       this.#consumers.push(connection);
       this.#toTask(connection, 'consuming', () => this.#claim(task));
@@ -430,7 +475,7 @@ export class LeaseModel {
 
   #claim(task: Task): void {
     if (task.state.kind !== 'standby' && task.state.kind !== 'uncertain') return;
-    this.#publish(task, { kind: 'claim' }, () => {
+    this.#publish(task, { kind: 'claim', from: task.name }, () => {
       if (task.state.kind === 'uncertain') task.timers.push({ kind: 'silence' });
     });
   }
@@ -454,6 +499,7 @@ export class LeaseModel {
     if (task.connection !== connection) return;
     task.connection = undefined;
     task.timers = [];
+    task.left = false;
     task.confirmedCommit = 0;
     task.storeAgain ||= task.storing;
     task.storing = false;
@@ -514,6 +560,8 @@ export class LeaseModel {
       case 'wait':
         task.timers.push({ kind: 'waited', group: action.group });
         return;
+      case 'leaveToOwner':
+        return this.#leave(task);
       case 'own':
         this.#takeOver(task, action);
         task.basis = action.record ?? { epoch: 0, commit: 0 };
@@ -586,8 +634,7 @@ export class LeaseModel {
     const isReplaced = this.#records.some((other) => isNewer(other, record));
     // It was delivered, moved, and purged where it was moved to.
     if (!isReplaced && this.#purged) this.#recorded = this.#records.length > 0;
-    else if (!isReplaced)
-      throw new Error(`${task.name} acknowledges ${name}, and nothing newer is in the queue`);
+    else if (!isReplaced) throw new Error(`${task.name} acknowledges ${name}, and nothing newer is in the queue`);
     if (record.owner !== task.name && receivedAt < task.settledAt && isNewer(record, task.basis))
       throw new Error(`${task.name} acknowledges ${name}, which is newer than what it took over from`);
   }
@@ -651,9 +698,10 @@ function contentsOf({ state, session }: Task): string {
 }
 
 /** @throws for a task without a session */
-function recordOf({ name, session }: Task, epoch: number, commit: number) {
+function recordOf({ name, session, life }: Task, epoch: number, commit: number) {
   if (session === undefined) throw new Error(`${name} stores sessions that it does not have`);
   const state = resumeState({ sessionId: String(session.id), sequence: session.confirmed, shardCount: 1 });
-  const fields = { owner: name, group: GROUP, epoch, commit, sessions: { [GROUP]: state } };
+  const released = life === 'releasing';
+  const fields = { released, owner: name, group: GROUP, epoch, commit, sessions: { [GROUP]: state } };
   return { kind: 'record' as const, record: groupRecord(fields) };
 }

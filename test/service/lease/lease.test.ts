@@ -29,7 +29,7 @@ const delivered = (tag: string, content: Delivery<string>['content'], group = 0)
   kind: 'delivered',
   delivery: { group, tag, content },
 });
-const claim = (tag: string, group = 0) => delivered(tag, { kind: 'claim' }, group);
+const claim = (tag: string, group = 0, from?: string) => delivered(tag, { kind: 'claim', from }, group);
 const record = (tag: string, fields: Partial<GroupRecord> = {}, group = 0) =>
   delivered(tag, { kind: 'record', record: groupRecord({ group, ...fields }) }, group);
 const mine = (tag: string, commit: number, epoch = 4) => record(tag, { owner: ME, epoch, commit });
