@@ -561,7 +561,8 @@ export class LeaseModel {
         task.timers.push({ kind: 'waited', group: action.group });
         return;
       case 'leaveToOwner':
-        return this.#leave(task);
+        this.#leave(task);
+        return;
       case 'own':
         this.#takeOver(task, action);
         task.basis = action.record ?? { epoch: 0, commit: 0 };

@@ -53,6 +53,9 @@ const own = (epoch: number, found?: GroupRecord, claim?: string) => ({
 });
 /** Takes over again, when no more records come. */
 const again = (later: GroupRecord) => [{ kind: 'stepDown', later, because: 'a later record' }, wait('record')];
+const requeue = (tag: string) => ({ kind: 'requeue', tag });
+/** Its owner has lost its connection, or its life. */
+const LOST = record('r', { released: undefined });
 const ack = (tag: string) => ({ kind: 'ack', tag });
 const wait = (because: string) => ({ kind: 'wait', group: 0, because });
 const KEEP = [{ kind: 'keepLease' }, { kind: 'store' }];
@@ -74,6 +77,27 @@ it.each<[string, Event[], object[]]>([
   ['a record behind a claim waits as a record does', [claim('c'), record('r')], [wait('record')]],
   ['each other record begins the wait again', [record('r1'), record('r2', { commit: 18 })], [wait('record')]],
   ['a second claim does not wait again', [claim('c1'), claim('c2')], []],
+  ['a record that was not released waits for a claim of its owner', [LOST, waited()], [wait('incumbent')]],
+  [
+    'where none comes, the standby takes over',
+    [LOST, waited(), claim('c', 0, 'another'), waited()],
+    [{ kind: 'consumeOnly', group: 0 }, own(4, groupRecord({ released: undefined })), { kind: 'store' }],
+  ],
+  [
+    'where it comes, the group is left to the owner',
+    [LOST, waited(), claim('c', 0, 'task-1'), waited()],
+    [{ kind: 'leaveToOwner', group: 0, owner: 'task-1' }, requeue('r'), requeue('c')],
+  ],
+  [
+    'it is left at once where the claim is there before',
+    [claim('c', 0, 'task-1'), LOST, waited()],
+    [{ kind: 'leaveToOwner', group: 0, owner: 'task-1' }, requeue('c'), requeue('r')],
+  ],
+  [
+    'it is left once: the owner may have ended since',
+    [claim('c', 0, 'task-1'), LOST, waited(), claim('c', 0, 'task-1'), LOST, waited()],
+    [{ kind: 'consumeOnly', group: 0 }, own(4, groupRecord({ released: undefined })), { kind: 'store' }],
+  ],
   [
     'a standby takes over from the record, in the next epoch',
     [record('r'), waited()],
