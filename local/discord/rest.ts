@@ -23,8 +23,13 @@ export function restAnswer(request: IncomingMessage, token: string, gatewayBot: 
 }
 
 export function sendAnswer(response: ServerResponse, { status, headers, body }: RestAnswer): void {
+  // A status that cannot be written, and a stream that fails, reset the connection.
+  if (body instanceof Readable) body.on('error', () => response.destroy());
+  if (!(Number.isInteger(status) && status >= 200 && status <= 599)) {
+    response.socket?.destroy();
+    return;
+  }
   response.writeHead(status, { 'content-type': 'application/json', ...headers });
-  // A stream that fails resets the connection.
   if (body instanceof Readable) pipeline(body, response, () => undefined);
   else response.end(typeof body === 'string' ? body : JSON.stringify(body));
 }
