@@ -6,7 +6,8 @@
 //   waiting: something is unconfirmed. Nothing confirmed until the deadline → asking
 //   asking:  a claim to a lease queue. Confirmed: a majority answers, so one queue is stuck; the connection stays, and is
 //            asked again each deadline. Not confirmed until another deadline: the connection ends, so that the next one
-//            reaches another node; the deadline doubles until something is confirmed
+//            reaches another node. That one is asked at once, as a load balancer may choose the same node again: first for
+//            a short time, then for twice as long each time, until something is confirmed
 // Any confirm → idle, or waiting again. A refusal is none.
 
 import type { ChannelModel, Options } from 'amqplib';
@@ -37,6 +38,8 @@ export interface ConfirmDeadlineOptions<Model> {
 }
 
 const FIRST_MS = 5_000;
+/** Of the first connection after one that was given up. */
+const AGAIN_MS = 2_000;
 const LONGEST_MS = 60_000;
 
 export class ConfirmDeadline<Model> {
@@ -47,16 +50,17 @@ export class ConfirmDeadline<Model> {
   #timer: NodeJS.Timeout | undefined;
   /** While asking: a new one for each claim, so that the answer to an earlier one means nothing. */
   #asked: object | undefined;
-  #deadlineMs: number;
+  /** Connections in a row that were given up. */
+  #givenUp = 0;
   #stuck = false;
 
   constructor(options: ConfirmDeadlineOptions<Model>) {
     this.#options = options;
-    this.#deadlineMs = this.#firstMs;
     const { connection } = options;
     connection.on('open', (model) => {
       this.#model = model;
-      this.#wait();
+      if (this.#givenUp > 0) void this.#ask();
+      else this.#wait();
     });
     connection.on('lost', () => this.#end());
     connection.on('unblocked', () => {
@@ -85,13 +89,15 @@ export class ConfirmDeadline<Model> {
     this.#stuck = false;
     // The channels of a connection that was given up end too.
     if (this.#model === undefined) return;
-    this.#deadlineMs = this.#firstMs;
+    this.#givenUp = 0;
     this.#unconfirmed = unconfirmed > 0;
     this.#wait();
   }
 
-  get #firstMs(): number {
-    return this.#options.firstMs ?? FIRST_MS;
+  get #deadlineMs(): number {
+    const { firstMs = FIRST_MS } = this.#options;
+    if (this.#givenUp === 0) return firstMs;
+    return Math.min((firstMs / FIRST_MS) * AGAIN_MS * 2 ** (this.#givenUp - 1), LONGEST_MS);
   }
 
   #wait(): void {
@@ -103,7 +109,7 @@ export class ConfirmDeadline<Model> {
   async #ask(): Promise<void> {
     this.#timer = undefined;
     const { connection, claim, onStuck, log } = this.#options;
-    const [model, asked, deadlineMs] = [this.#model, {}, this.#deadlineMs];
+    const [model, asked, deadlineMs, again] = [this.#model, {}, this.#deadlineMs, this.#givenUp > 0];
     // A blocked connection is asked when it is unblocked.
     if (model === undefined || connection.blocked) return;
     this.#asked = asked;
@@ -117,14 +123,14 @@ export class ConfirmDeadline<Model> {
     this.#asked = undefined;
     if (connection.blocked) return;
     if (reason === undefined) {
-      this.#deadlineMs = this.#firstMs;
-      if (!this.#stuck) onStuck?.();
-      this.#stuck = true;
+      this.#givenUp = 0;
+      if (!this.#stuck && !again) onStuck?.();
+      this.#stuck ||= !again;
       this.#wait();
       return;
     }
     this.#end();
-    this.#deadlineMs = Math.min(2 * deadlineMs, LONGEST_MS);
+    this.#givenUp += 1;
     log.warn({ reason, nextDeadlineMs: this.#deadlineMs }, 'the broker confirms nothing: connecting again');
     connection.fail(`nothing was confirmed for ${deadlineMs / 1_000} s; ${reason}`);
   }

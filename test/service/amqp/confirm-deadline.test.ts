@@ -108,10 +108,10 @@ it('each confirm begins the time again while something is left; a later message 
   expect(claims).toHaveLength(1);
 });
 
-it('the deadlines double up to 60 s until something is confirmed, over connections', async () => {
+it('a connection after one that was given up is asked at once, and each waits twice as long, up to 60 s', async () => {
   const waited: number[] = [];
-  for (let times = 0; times < 6; times += 1) waited.push(await untilFailure());
-  expect(waited).toEqual([10, 20, 40, 80, 120, 120]);
+  for (let times = 0; times < 8; times += 1) waited.push(await untilFailure());
+  expect(waited).toEqual([10, 2, 4, 8, 16, 32, 60, 60]);
   connection.open();
   deadline.written();
   deadline.confirmed(0);
@@ -119,10 +119,20 @@ it('the deadlines double up to 60 s until something is confirmed, over connectio
   expect(await untilFailure()).toBe(10);
 });
 
+it('one that confirms its first claim is no longer suspected, and no queue of it is stuck', async () => {
+  await untilFailure();
+  connection.open();
+  claims.at(-1)?.resolve();
+  await settled();
+  expect(stuck).toBe(0);
+  connection.emit('lost');
+  expect(await untilFailure()).toBe(10);
+});
+
 it('the channels that end with the connection given up are no confirm', async () => {
   expect(await untilFailure()).toBe(10);
   deadline.confirmed(0);
-  expect(await untilFailure()).toBe(20);
+  expect(await untilFailure()).toBe(2);
 });
 
 it('a confirmed claim keeps the connection: a queue is stuck, which is reported once, and asked again each 5 s', async () => {
