@@ -92,8 +92,8 @@ fullRun('a storm of resets, each as soon as the session is resumed, loses nothin
 
 everyReading('a storm of op 7 under load: each time all is confirmed and stored before the RESUME', {
   ...RESUMED,
-  // A RESUME takes some 300 ms, and the smallest buffer has a hundred events.
-  rate: 40 * SHARDS,
+  // A RESUME takes some 300 ms, on a busy machine seconds, and the smallest buffer has a hundred events.
+  rate: 10 * SHARDS,
   async inject(stage) {
     for (let round = 1; round <= 5; round += 1) {
       await resumes(stage, SHARDS, () => stage.simulator.reconnect());
