@@ -215,10 +215,17 @@ export async function runTask(
   shardCount ??= (await fetched)?.shards;
   if (shardCount !== undefined && !stopping.signal.aborted) {
     let channels: ChannelSet | undefined;
+    const groups = Math.ceil(shardCount / shardsPerTask);
+    let asked = 0;
+    const nextGroup = () => asked++ % groups;
     const deadline = new ConfirmDeadline<ChannelModel>({
       connection: leaseConnection,
-      claim: (model) => publishClaim(model, keeper?.group ?? 0),
-      onStuck: () => log.error({ queues: channels?.unconfirmed }, 'a lease queue confirms nothing, and others do'),
+      // A standby asks for another group each time: one lease queue may be stuck.
+      claim: (model) => publishClaim(model, keeper?.group ?? nextGroup()),
+      onStuck: () => {
+        const queues = channels?.unconfirmed ?? [];
+        if (queues.length > 0) log.error({ queues }, 'a lease queue confirms nothing, and others do');
+      },
       log,
     });
     keeper = new LeaseKeeper({

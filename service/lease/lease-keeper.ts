@@ -55,6 +55,7 @@ const REOPEN_DELAY_MS = 200;
 /** A group that was given away is waited for again after this time: if no other task has taken it, it is still ours. */
 const GIVEN_AWAY_MS = 5_000;
 const LOOK_FOR_SILENCE_MS = 1_000;
+const ANSWER_MS = 2_000;
 const CLOSE_DEADLINE_MS = 2_000;
 const RELEASE_DEADLINE_MS = 3_000;
 
@@ -239,7 +240,8 @@ export class LeaseKeeper<Model> {
       try {
         const channels = await this.#options.openChannels(model);
         this.#channels = channels;
-        await this.#consume(channels);
+        // A queue without majority does not answer.
+        await Promise.race([this.#consume(channels), channels.lost]);
         failures = 0;
         const reason = await channels.lost;
         if (reason !== undefined && this.#model === model)
@@ -279,7 +281,10 @@ export class LeaseKeeper<Model> {
   async #consumeAll(channels: LeaseChannels): Promise<void> {
     for (const group of this.#groups) {
       // It may become an owner meanwhile, or be released.
-      const started = this.role === 'standby' && (await this.#consumeGroup(channels, group));
+      if (this.role !== 'standby') return;
+      // A queue that does not answer keeps no other group from its standby.
+      const consuming = this.#consumeGroup(channels, group);
+      const started = await orAfter(consuming, ANSWER_MS, () => false);
       if (started && this.role === 'standby') void this.#claims.claim(channels, group);
     }
   }

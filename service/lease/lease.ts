@@ -106,8 +106,8 @@ interface Standby<D> {
   readonly gathered: ReadonlyMap<number, readonly Delivery<D>[]>;
   /** Of its last ownership: a task never uses one again. */
   readonly epoch: number;
-  /** By group, owner and epoch: whose claim was waited for, and whether the group was left to it. Once for each. */
-  readonly incumbents: ReadonlyMap<string, 'waited for' | 'back'>;
+  /** By group, owner and epoch: who was waited for, from which commit on, or whom the group was left to. Once for each. */
+  readonly incumbents: ReadonlyMap<string, number | 'back'>;
 }
 
 interface Owner<D> {
@@ -259,7 +259,7 @@ function standbyStep<D>(state: Standby<D>, event: Input<D>, me: string): LeaseSt
 /** @returns nothing when the owner of this record is not, or no longer, waited for */
 function waitForOwner<D>(
   state: Standby<D>,
-  { group, owner, epoch, released }: GroupRecord,
+  { group, owner, epoch, commit, released }: GroupRecord,
   found: readonly Delivery<D>[],
   me: string,
 ): LeaseStep<D> | undefined {
@@ -267,8 +267,10 @@ function waitForOwner<D>(
   const incumbent = JSON.stringify([group, owner, epoch]);
   const before = state.incumbents.get(incumbent);
   if (before === 'back' || state.incumbents.size > MOST_INCUMBENTS) return undefined;
-  const isBack = found.some(({ content }) => content.kind === 'claim' && content.from === owner);
-  const incumbents = new Map(state.incumbents).set(incumbent, isBack ? 'back' : 'waited for');
+  const claims = found.some(({ content }) => content.kind === 'claim' && content.from === owner);
+  // It may store before it claims.
+  const isBack = claims || (before !== undefined && commit > before);
+  const incumbents = new Map(state.incumbents).set(incumbent, isBack ? 'back' : commit);
   if (!isBack)
     return before !== undefined
       ? undefined
@@ -380,7 +382,9 @@ function isOwn<D>({ epoch, commit }: Owner<D>, record: GroupRecord, me: string):
 /** Whether the owner has to take over again, from this record. */
 function supersedes<D>(state: Owner<D>, record: GroupRecord, me: string): boolean {
   if (isOwn(state, record, me) || record.epoch === FIRST_EPOCH) return false;
-  if (record.epoch === state.epoch || isLater(record.epoch, state.epoch)) return true;
+  // Commit 0 of an epoch is what a task of an earlier version leaves when it steps down.
+  if (record.epoch === state.epoch) return record.commit > 0 || !state.settled;
+  if (isLater(record.epoch, state.epoch)) return true;
   return !state.settled && isNewer(record, state.basis);
 }
 

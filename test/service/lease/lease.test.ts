@@ -89,6 +89,11 @@ it.each<[string, Event[], object[]]>([
     [{ kind: 'leaveToOwner', group: 0, owner: 'task-1' }, requeue('r'), requeue('c')],
   ],
   [
+    'it is left to an owner that stores before it claims',
+    [LOST, waited(), record('later', { released: undefined, commit: 18 }), waited()],
+    [{ kind: 'leaveToOwner', group: 0, owner: 'task-1' }, requeue('r'), requeue('later')],
+  ],
+  [
     'it is left at once where the claim is there before',
     [claim('c', 0, 'task-1'), LOST, waited()],
     [{ kind: 'leaveToOwner', group: 0, owner: 'task-1' }, requeue('c'), requeue('r')],
@@ -240,6 +245,11 @@ it.each([
 ])('a burst of %d records begins the wait once more: %j', (count, actions) => {
   const burst = Array.from({ length: count }, (_, commit) => record(`${commit}`, { commit }));
   expect(played(...burst, record('another', { commit: 999 })).actions).toEqual(actions);
+});
+
+it('an owner acknowledges what a task of an earlier version leaves in this epoch when it steps down', () => {
+  const left = record('left', { owner: 'other', epoch: 4, commit: 0 });
+  expect(played(...OWNER, left).actions).toEqual([ack('left')]);
 });
 
 it('takes over again once, however many records a later owner has stored', () => {
