@@ -95,6 +95,16 @@ fullRun('a lease queue deleted while its owner is cut off: the sessions go on, a
     await anotherOwner(stage, cutOff);
     await read(stage, 300);
     expect(identifies(), 'the other task started sessions of its own').toBe(SHARDS);
-    await leadsTo(stage, SHARDS, 'resumed', () => healed(stage, cutOff));
+    await leadsTo(stage, SHARDS, 'resumed', async () => {
+      cutOff.line.heal();
+      await stage.standing(2);
+      await stage.until('one of the two owns the group', 150_000, async () => {
+        const owners = (await stage.reports()).filter(({ role }) => role === 'owner');
+        return owners.length === 1 && owners.every(({ lease }) => lease.state === 'owner');
+      });
+      // Whichever it is, it has the old sessions.
+      await cutOff.task.terminate();
+      await cutOff.line.stop();
+    });
   },
 });
