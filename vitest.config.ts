@@ -2,10 +2,11 @@ import { join } from 'node:path';
 import { defineConfig } from 'vitest/config';
 import { BaseSequencer, type TestSpecification } from 'vitest/node';
 
-/** A fault mostly waits; the unit tests beside it need the processors. */
+/** A fault mostly waits, longest for a node of a cluster; the unit tests beside it need the processors. */
 class FaultsFirst extends BaseSequencer {
   override async sort(files: TestSpecification[]): Promise<TestSpecification[]> {
-    const waits = ({ project }: TestSpecification) => Number(project.name === 'faults');
+    const waits = ({ project, moduleId }: TestSpecification) =>
+      Number(project.name === 'faults') + Number(moduleId.includes('/faults/cluster/'));
     return (await super.sort(files)).toSorted((a, b) => waits(b) - waits(a));
   }
 }

@@ -1,17 +1,21 @@
 // `npm run soak -- --minutes 10`: faults by chance, one after the other and at times over each other, on everything that
-// can fail: tasks, the broker, the connections to it, Discord. The faults follow from the seed, which is printed.
-// At the end the ledger of what Discord sent is compared with what a worker read: exit code 0 only if nothing is lost, the
-// order is kept, and nothing was read that is not due.
+// can fail: tasks, the broker, the connections to it, Discord; with `--nodes 3` single nodes of the broker too. The faults follow from the seed, which is printed. Discord keeps `--events` for a RESUME, with `--trimmed 1`
+// only what was not acknowledged.
+// At the end the ledger of what Discord sent is compared with what a worker read: exit code 0 only if nothing is lost, no
+// session ended but those that Discord invalidated, the order is kept, and nothing was read that is not due.
 
 import { setTimeout as sleep } from 'node:timers/promises';
+import { replayBufferName } from '../local/discord/options.ts';
 import { Random } from '../local/discord/random.ts';
+import { RabbitMqCluster } from '../local/rabbitmq/cluster.ts';
+import type { RabbitMq } from '../local/rabbitmq/node.ts';
 import type { Stage } from '../local/stage.ts';
 import { closeConnections } from '../test/support/connections.ts';
 import { onStage, readNumbers } from './bench.ts';
 
 /** `pause`: the longest between two faults, in seconds. */
-const { minutes, seed, tasks, shards, rate, pause } = readNumbers({
-  ...{ minutes: 10, tasks: 3, shards: 32, rate: 400, pause: 8 },
+const { minutes, seed, tasks, shards, rate, pause, nodes, events, trimmed } = readNumbers({
+  ...{ minutes: 10, tasks: 3, shards: 32, rate: 400, pause: 8, nodes: 1, events: 2_048, trimmed: 1 },
   seed: Math.floor(Math.random() * 1_000_000),
 });
 
@@ -43,12 +47,24 @@ const FAULTS: readonly (readonly [share: number, name: string, Fault])[] = [
   [2, 'a burst', async ({ simulator }, random) => burst(simulator, random)],
 ];
 
-console.log(`seed ${seed}: ${tasks} tasks, ${shards} shards, ${rate} events/s for ${minutes} min`);
+/** Of one node of a cluster. */
+const NODE_FAULTS: typeof FAULTS = [
+  [4, 'a node is killed', async ({ broker }, random) => nodeAway(broker, random, 'kill', 'start')],
+  [2, 'a node is stopped', async ({ broker }, random) => nodeAway(broker, random, 'stop', 'start')],
+  [3, 'a node is frozen', async ({ broker }, random) => nodeAway(broker, random, 'freeze', 'thaw')],
+  [3, 'a node is isolated', async ({ broker }, random) => cutOff(broker, random, 'everything')],
+  [3, 'a node is cut off from the others', async ({ broker }, random) => cutOff(broker, random, 'its peers')],
+];
+
+const replayBuffer = { events, trimmedByAcknowledgement: trimmed !== 0 };
+console.log(
+  `seed ${seed}: ${tasks} tasks, ${shards} shards, ${rate} events/s for ${minutes} min, ${replayBufferName(replayBuffer)}`,
+);
 const random = new Random(seed, 31);
-const limits = { maxConcurrency: 16, dailyIdentifies: 100_000, replayBufferEvents: 200_000 };
+const limits = { maxConcurrency: 16, dailyIdentifies: 100_000, replayBuffer };
 const simulator = { seed, guilds: 8 * shards, heartbeatIntervalMs: 10_000, ...limits };
 let startedAt = Date.now();
-await onStage({ tasks, shards, simulator }, async (stage) => {
+await onStage({ tasks, shards, simulator, nodes }, async (stage) => {
   startedAt = Date.now();
   stage.simulator?.startTraffic(rate);
   const counts = await strike(stage, Date.now() + minutes * 60_000);
@@ -59,23 +75,30 @@ await onStage({ tasks, shards, simulator }, async (stage) => {
   const verdict = await stage.settled(300_000, 60_000);
   for (const [name, count] of counts) console.log(`${String(count).padStart(5)} × ${name}`);
   const { lost, disorders, conflicts, unexpected, announced } = verdict;
+  const ended = [...(stage.simulator?.ledger.sessions ?? [])].flatMap((session) => session.lost ?? []);
+  const sessionsLost = ended.filter((reason) => reason !== 'invalidated');
+  const takings = (['resumed', 'identify'] as const).map((event) => stage.simulator?.count(event));
   console.log(
     [
       `seed ${seed}: ${verdict.due + announced} sent, ${verdict.read} read, ${lost} lost`,
       `${verdict.repeated} repeated, ${disorders} out of order, ${conflicts} under two ids`,
       `${unexpected} not due, ${verdict.gaps} gaps reported (${announced} events in them)`,
+      `${sessionsLost.length} sessions lost beside ${ended.length - sessionsLost.length} that Discord invalidated`,
+      `${takings[0]} resumed, ${takings[1]} begun`,
     ].join(', '),
   );
+  for (const reason of sessionsLost) console.log(`  session lost: ${reason}`);
   for (const example of verdict.examples) console.log(`  ${example}`);
   for (const violation of new Set(verdict.violations)) console.log(`  Discord punished: ${violation}`);
-  process.exitCode = lost + disorders + conflicts + unexpected === 0 ? 0 : 1;
+  process.exitCode = lost + disorders + conflicts + unexpected + sessionsLost.length === 0 ? 0 : 1;
 });
 process.exit();
 
 async function strike(stage: Stage, until: number): Promise<ReadonlyMap<string, number>> {
   const counts = new Map<string, number>();
   // Each as often as its share says.
-  const drawn = FAULTS.flatMap(([share, name, fault]) => Array.from({ length: share }, () => ({ name, fault })));
+  const faults = nodes > 1 ? [...FAULTS, ...NODE_FAULTS] : FAULTS;
+  const drawn = faults.flatMap(([share, name, fault]) => Array.from({ length: share }, () => ({ name, fault })));
   while (Date.now() < until) {
     const chosen = drawn[random.below(drawn.length)];
     if (chosen === undefined) break;
@@ -113,6 +136,30 @@ async function frozen({ broker }: Stage, random: Random): Promise<string> {
   const seconds = await wait(random, 30);
   broker.thaw();
   return seconds;
+}
+
+async function nodeAway(
+  { nodes }: RabbitMq,
+  random: Random,
+  how: 'kill' | 'stop' | 'freeze',
+  back: 'start' | 'thaw',
+): Promise<string> {
+  const node = nodes[random.below(nodes.length)];
+  await node?.[how]();
+  const seconds = await wait(random, 60);
+  await node?.[back]();
+  return `${node?.name}, ${seconds}`;
+}
+
+async function cutOff(broker: RabbitMq, random: Random, from: 'its peers' | 'everything'): Promise<string> {
+  const node = broker.nodes[random.below(broker.nodes.length)];
+  if (!(broker instanceof RabbitMqCluster) || node === undefined) return 'no cluster';
+  if (broker.obstacle !== undefined) return broker.obstacle;
+  await broker.cut(node, from);
+  // Erlang counts it as down after 45 to 75 s.
+  const seconds = await wait(random, 120);
+  await broker.heal();
+  return `${node.name}, ${seconds}`;
 }
 
 async function alarm({ broker }: Stage, random: Random): Promise<string> {

@@ -119,6 +119,15 @@ function health({ shards }: Settings): Definitions {
       first: 'Find the queue that grew, and start its workers or purge it',
       mutedInMaintenance: true,
     },
+    unconfirmed: {
+      metric: { ingestor: 'oldestUnconfirmed', statistic: 'Maximum' },
+      threshold: { atLeast: 10 },
+      because: 'events are confirmed in milliseconds, and a fail-over of the broker takes up to 11 s',
+      datapoints: [3, 5],
+      wrong: 'Events wait to be confirmed: a queue confirms nothing, or the broker does not',
+      first: "Read the task's log or /health: it names the queue, if others confirm",
+      mutedInMaintenance: true,
+    },
     'not-understood': {
       metric: { ingestor: 'eventsUnknown', statistic: 'Sum' },
       threshold: { atLeast: 1 },

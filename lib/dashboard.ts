@@ -104,7 +104,6 @@ export class Dashboard extends Construct {
           this.own('eventsReceived', Stats.SUM, 'received'),
           this.own('eventsConfirmed', Stats.SUM, 'confirmed by the broker', Color.GREEN),
           this.own('eventsFiltered', Stats.SUM, 'not for workers', Color.GREY),
-          this.own('eventsReplayed', Stats.SUM, 'replayed and dropped', Color.PURPLE),
           this.own('publishErrors', Stats.SUM, 'refused by the broker', Color.RED),
           this.own('messagesDropped', Stats.SUM, 'too large for the broker', Color.BROWN),
         ],
@@ -116,6 +115,8 @@ export class Dashboard extends Construct {
           this.own('frameToConfirm', Stats.percentile(99), 'confirm p99', Color.RED),
           this.own('gatewayLatency', Stats.MAXIMUM, "slowest shard's heartbeat", Color.GREY),
         ],
+        // Also while nothing is confirmed, and so no time is known.
+        right: [this.own('oldestUnconfirmed', Stats.MAXIMUM, 'oldest unconfirmed (s)', Color.BROWN)],
         leftAnnotations: [{ value: frameToConfirmMs, label: 'alarm on p95', color: Color.ORANGE }],
       }),
     ];

@@ -22,6 +22,8 @@ export class Reader {
   readonly perQueue = new Map<string, number>(READ.map((queue) => [queue, 0]));
   /** Bodies of the gateway.gap events of lost sessions, by session. */
   readonly gaps = new Map<string, { shardId: number; lastSequence: number; reason: string }>();
+  /** Last sequences of sessions that were ended on purpose, as gateway.session-replaced events say. */
+  readonly replaced = new Map<string, number>();
   /** Sequences that a gateway.gap event says did not come, although their session lives. */
   readonly holes: { readonly sessionId: string; readonly first: number; readonly last: number }[] = [];
   /** Different events read. */
@@ -122,10 +124,12 @@ export class Reader {
     const { headers = {}, messageId, priority } = message.properties;
     const sessionId = String(headers[HEADERS.session]);
     if (queue === QUEUES.gatewayEvents) {
-      const { shardId, data } = JSON.parse(message.content.toString()) as {
+      const { eventType, shardId, data } = JSON.parse(message.content.toString()) as {
+        eventType: string;
         shardId: number;
         data: { lastSequence: number; reason: string };
       };
+      if (eventType === 'gateway.session-replaced') return void this.replaced.set(sessionId, data.lastSequence);
       const [, first, last = first] = HOLE.exec(data.reason) ?? [];
       if (first === undefined) this.gaps.set(sessionId, { shardId, ...data });
       else this.holes.push({ sessionId, first: Number(first), last: Number(last) });

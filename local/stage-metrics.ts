@@ -69,7 +69,7 @@ export class MetricsCollector {
       shards: { assigned: shard.assigned.length, connected: shard.connected },
       rss: checks.memory.rss,
       heapUsed: checks.memory.heapUsed,
-      problems: checks.discord.problems ?? [],
+      problems: [...(checks.discord.problems ?? []), ...(checks.rabbitmq.problems ?? [])],
     }));
   }
 

@@ -11,7 +11,7 @@ export interface Verdict {
   readonly read: number;
   /** Due and not read. */
   readonly lost: number;
-  /** Due, not read, and announced by a gap event: their session was lost, or they did not come. */
+  /** Due, not read, and announced by an event: their session was lost or replaced, or they did not come. */
   readonly announced: number;
   /** Read although nothing is due for it. */
   readonly unexpected: number;
@@ -52,7 +52,8 @@ export function verdictOf(simulator: DiscordSimulator | undefined, reader: Reade
   const isRead = ({ sessionId, sequence }: DueEvent) => Boolean(reader.sessions.get(sessionId)?.ids[sequence]);
   const isAnnounced = ({ sessionId, shardId, sequence }: DueEvent) =>
     reader.holes.some((hole) => hole.sessionId === sessionId && hole.first <= sequence && sequence <= hole.last) ||
-    sequence > (reader.gaps.get(sessionId)?.lastSequence ?? Number.POSITIVE_INFINITY) ||
+    sequence >
+      (reader.gaps.get(sessionId)?.lastSequence ?? reader.replaced.get(sessionId) ?? Number.POSITIVE_INFINITY) ||
     (unnamed.has(shardId) && newest.get(shardId) !== sessionId);
   let due = 0;
   let announced = 0;

@@ -10,10 +10,10 @@ import { type CredentialSource, parseBrokerLogin, parseTlsLogin, parseToken } fr
 import { ConfigError, errorMessage } from './errors.ts';
 import { NEEDED_INTENTS } from './events/routing.ts';
 import { isLoopback } from './gateway/gateway-address.ts';
+import { INTENTS } from './gateway/intents.ts';
 
 export type Config = ReturnType<typeof parseConfig>;
 
-const INTENTS = Object.keys(GatewayIntentBits).filter((name) => Number.isNaN(Number(name)));
 const SECRET_ARN = /^arn:aws[\w-]*:secretsmanager:[\w-]+:\d{12}:secret:.+$/;
 
 /** @throws ConfigError with every fault, each naming its variable, what came and what to change */

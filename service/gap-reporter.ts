@@ -66,8 +66,8 @@ export class GapReporter {
     });
   }
 
-  /** The next owner of the shard group reports them. */
-  forget(): void {
-    this.#unreported.clear();
+  /** The next owner of the shard group reports these. */
+  forget(isReported: (lost: LostSession) => boolean): void {
+    for (const [id, lost] of this.#unreported) if (isReported(lost)) this.#unreported.delete(id);
   }
 }

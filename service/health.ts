@@ -37,6 +37,12 @@ export interface HealthSnapshot {
     readonly blocked: boolean;
     readonly publishCount: number;
     readonly errorCount: number;
+    /** Age of the oldest event not confirmed; 0 without any. */
+    readonly oldestUnconfirmedMs: number;
+    /** For how long nothing at all was confirmed although something waits. */
+    readonly nothingConfirmedMs: number;
+    /** Queues that confirm nothing, while others do. */
+    readonly stuck: readonly string[];
   };
   readonly outbox: { readonly events: number; readonly bytes: number; readonly usedPercent: number };
   readonly identifies: { readonly remaining: number | undefined; readonly spentUntil: number | undefined };
@@ -53,10 +59,15 @@ export interface HealthSnapshot {
 /** Sentences come from others, of any number and length; a page of them helps no reader. */
 const MOST_PROBLEMS = 10;
 const LONGEST_PROBLEM = 300;
+/** The broker's own fail-over takes up to 11 s, and the sentence is true meanwhile. */
+const LONGEST_SILENCE_MS = 10_000;
 
 /** What cannot be read is null in JSON, with a sentence beside it. */
 const UNKNOWN = {
-  rabbitmq: { connected: false, channelOpen: false, blocked: false, publishCount: Number.NaN, errorCount: Number.NaN },
+  rabbitmq: {
+    ...{ connected: false, channelOpen: false, blocked: false, publishCount: Number.NaN, errorCount: Number.NaN },
+    oldestUnconfirmedMs: Number.NaN,
+  },
   memory: {
     heapUsed: Number.NaN,
     heapTotal: Number.NaN,
@@ -91,7 +102,7 @@ export function healthReport(snapshot: HealthSnapshot) {
     shardsOf(snapshot),
   );
   const discord = section('the state of Discord', { connected: false, latency: null }, () => discordOf(snapshot));
-  const rabbitmq = section('the state of RabbitMQ', UNKNOWN.rabbitmq, () => snapshot.broker);
+  const rabbitmq = section('the state of RabbitMQ', UNKNOWN.rabbitmq, () => brokerOf(snapshot.broker));
   const memory = section('the memory', UNKNOWN.memory, () => {
     const { heapUsed, heapLimit } = snapshot.memory;
     return { ...snapshot.memory, belowThreshold: heapUsed < heapLimit * snapshot.memoryThreshold };
@@ -180,9 +191,23 @@ function shardOf(shard: HealthSnapshot['shards'][number] | undefined) {
   };
 }
 
-/** A broker that blocks publishers is as unusable as one that is away. */
-export function isUsable(broker: Pick<HealthSnapshot['broker'], 'connected' | 'channelOpen' | 'blocked'>): boolean {
-  return broker.connected && broker.channelOpen && !broker.blocked;
+function brokerOf({ stuck, nothingConfirmedMs, ...broker }: HealthSnapshot['broker']) {
+  const problems = confirmProblems({ stuck, nothingConfirmedMs });
+  return { ...broker, ...(problems.length > 0 && { problems }) };
+}
+
+/** Why events are not confirmed although the broker is there. */
+export function confirmProblems(broker: Pick<HealthSnapshot['broker'], 'stuck' | 'nothingConfirmedMs'>): string[] {
+  const { stuck, nothingConfirmedMs } = broker;
+  if (stuck.length > 0)
+    return stuck.map((queue) => `the queue ${queue} confirms nothing: it has no majority, or is full`);
+  if (nothingConfirmedMs < LONGEST_SILENCE_MS) return [];
+  return [`RabbitMQ has confirmed nothing for ${Math.round(nothingConfirmedMs / 1_000)} s`];
+}
+
+/** A broker that blocks publishers, or confirms nothing, is as unusable as one that is away. */
+export function isUsable(broker: ReturnType<typeof brokerOf>): boolean {
+  return broker.connected && broker.channelOpen && !broker.blocked && broker.problems === undefined;
 }
 
 /** The longest pause of a connection's loop is 30 s, its longest handshake 20 s: after this time it is stuck. */

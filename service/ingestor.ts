@@ -4,15 +4,19 @@
 
 import { GatewayDispatchEvents } from 'discord-api-types/v10';
 import { type Bounds, fullness, mayReceive } from './backpressure.ts';
+import { HEADERS } from './contract/names.ts';
+import { sessionReplaced } from './events/gap.ts';
 import { type Outcome, unknown } from './events/outcome.ts';
 import { toPayload } from './events/to-payload.ts';
 import type { GapReporter } from './gap-reporter.ts';
 import { Shard, type ShardOptions } from './gateway/shard.ts';
+import { Turns } from './gateway/turns.ts';
 import type { ShardGroup } from './lease/take-over.ts';
 import type { Metrics } from './metrics.ts';
 import type { Publisher } from './publisher/publisher.ts';
 import { type ResumeState, type SessionEvents, ShardSession } from './session/session.ts';
 import { toMessage } from './to-message.ts';
+import { orAborted, orAfter } from './wait.ts';
 
 type OfShards = Pick<
   ShardOptions,
@@ -35,6 +39,11 @@ interface Member {
 }
 
 type Dispatch = Parameters<ShardOptions['onDispatch']>[0];
+
+type Sessions = Readonly<Record<string, ResumeState>>;
+
+/** Before a RESUME, for the confirms of what was received. */
+const CONFIRMED_WITHIN_MS = 5_000;
 
 /** Names of types and fields may be anything: no more of them, and no more of each, are remembered as logged. */
 const MAX_WARNED = 1_000;
@@ -63,24 +72,48 @@ export class Ingestor {
   }
 
   /** By shard id, what another process needs to go on; a shard without a session is missing. */
-  get sessions(): Record<string, ResumeState> {
+  get sessions(): Sessions {
     return Object.fromEntries(
-      this.#members.flatMap(({ session: { stored, shardId } }) => (stored === undefined ? [] : [[shardId, stored]])),
+      this.#members.flatMap(({ session: { resumeState, shardId } }) => (resumeState ? [[shardId, resumeState]] : [])),
     );
+  }
+
+  /** Shards that are connected to Discord. */
+  get connected(): number {
+    return this.#members.filter(({ shard }) => shard.connected).length;
+  }
+
+  /** Since when no shard has reached Discord although each tries to, Unix ms. */
+  get unreachableSince(): number | undefined {
+    const since = this.#members.map(({ shard }) => shard.unreachableSince);
+    return since.length > 0 && since.every((each) => each !== undefined) ? Math.max(...since) : undefined;
+  }
+
+  /** The broker has a group record with these sessions. */
+  stored(sessions: Sessions): void {
+    for (const { session } of this.#members) {
+      const state = sessions[session.shardId];
+      if (state !== undefined) session.stored(state);
+    }
   }
 
   /** Takes the shards of a group over and connects them. @throws when it has shards already */
   own({ shardIds, shardCount, sessions, storedAt, takenOverAt }: ShardGroup): void {
     if (this.#members.length > 0)
       throw new Error(`expected no shards before another group is taken over, but there are ${this.#members.length}`);
+    const turns = new Turns();
     this.#members = shardIds.map((id) => {
       const session = new ShardSession(id, shardCount, this.#eventsOf(id));
       const state = sessions.get(id);
-      if (state !== undefined) session.restore(state, storedAt, takenOverAt);
+      // A version that does not store the intents was set up with the same: what it stores would be replaced at each deploy.
+      const { intents } = this.#options;
+      if (state !== undefined) session.restore({ ...state, intents: state.intents ?? intents }, storedAt, takenOverAt);
       const shard = new Shard({
         ...this.#options,
         id,
         session,
+        turns,
+        confirmed: (signal) => this.#confirmed(session, signal),
         onDispatch: (dispatch, receivedAt) => this.#receive(session, dispatch, receivedAt),
       });
       return { session, shard };
@@ -96,14 +129,25 @@ export class Ingestor {
     await this.#connecting;
   }
 
-  /** Gives the shards up to another task, which has replayed whatever is not confirmed here. */
-  async stepDown(): Promise<void> {
+  /**
+   * Gives the shards up to another task. What is not confirmed is still published, but for events of sessions that the
+   * task resumes: Discord replays these to it.
+   * @param later sessions of the record that the task stored; none when it has not been seen
+   */
+  async stepDown(later: Sessions = {}): Promise<void> {
     const { publisher, gaps, log } = this.#options;
     await this.stopReceiving();
-    const dropped = publisher.dropOutbox();
+    const isResumed = (shardId: unknown, sessionId: unknown) => later[String(shardId)]?.sessionId === sessionId;
+    const dropped = publisher.dropOutbox(({ headers }) => isResumed(headers[HEADERS.shard], headers[HEADERS.session]));
     this.#members = [];
-    gaps.forget();
-    if (dropped > 0) log.warn({ events: dropped }, 'dropped the outbox: the new owner has these events replayed');
+    gaps.forget(({ shardId, sessionId }) => isResumed(shardId, sessionId));
+    if (dropped > 0) log.warn({ events: dropped }, 'dropped events of the outbox: the new owner has them replayed');
+  }
+
+  /** A RESUME from what was received should find all of it with the broker: see the positions in watermark.ts. */
+  async #confirmed({ watermark }: ShardSession, signal: AbortSignal): Promise<void> {
+    if (!this.#options.publisher.flowing) return;
+    await orAfter(orAborted(watermark.settled, signal), CONFIRMED_WITHIN_MS, () => undefined);
   }
 
   /** Connects or closes the shards, as the outbox allows. Called whenever it has become fuller or emptier. */
@@ -128,12 +172,22 @@ export class Ingestor {
   }
 
   #eventsOf(shard: number): SessionEvents {
-    const { gaps, log, metrics } = this.#options;
+    const { gaps, log, metrics, publisher } = this.#options;
     return {
       lost: (lost) => void gaps.report([lost]),
       hole: ({ first, last, outcome }) => {
         metrics.add('sequenceHoles');
         log.warn({ shard, first, last, outcome }, 'sequences are missing');
+      },
+      replaced: (replaced) => {
+        const { sessionId, lastSequence, reason } = replaced;
+        log.info({ shard, session: sessionId, lastSequence, reason }, 'the session was ended, to begin another');
+        publisher.publish(toMessage(sessionReplaced(replaced), sessionId, lastSequence), () => undefined);
+      },
+      heartbeatsLagged: (mostLag) => {
+        const line =
+          'Discord closed connections whose heartbeats lag: they now carry what is received, if they lag more';
+        log.warn({ shard, mostLag }, line);
       },
     };
   }
@@ -146,10 +200,7 @@ export class Ingestor {
     const watermark = session.receive(sequence, receivedAt);
     // READY is no replay: the session that it has just begun counts it as settled.
     if (type === GatewayDispatchEvents.Ready) onSessionStarted();
-    else if (watermark === undefined) {
-      metrics.add('eventsReplayed');
-      return;
-    }
+    else if (watermark === undefined) return;
     let outcome: Outcome;
     try {
       outcome = toPayload({ t: type, d }, { sessionId, shardId, sequence, receivedAt, guilds });

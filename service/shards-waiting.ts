@@ -3,7 +3,7 @@
 // against the release: intents, shard number or token refused, Discord not reached. Pure.
 
 import { IDENTIFY_SPACING_MS } from './contract/limits.ts';
-import type { HealthSnapshot } from './health.ts';
+import { confirmProblems, type HealthSnapshot } from './health.ts';
 
 /** For the first connection, and for IDENTIFYs that fail. */
 const GRACE_MS = 60_000;
@@ -12,7 +12,8 @@ export function shardsWaiting(snapshot: HealthSnapshot): number {
   const { broker, discord, identifies, now, receiving, role, shardCount = 0 } = snapshot;
   const missing = snapshot.shards.filter(({ connected }) => !connected);
   // The outbox is full because the broker takes no messages.
-  if (role === 'owner' && !receiving && (broker.blocked || !broker.channelOpen)) return missing.length;
+  const mayFill = broker.blocked || !broker.channelOpen || confirmProblems(broker).length > 0;
+  if (role === 'owner' && !receiving && mayFill) return missing.length;
   // A shard with a session could resume it, and had a token before: only a new session may have to wait.
   const withoutSession = missing.filter(({ confirmedSequence }) => confirmedSequence === undefined);
   if (discord.tokenMissing || discord.restLimited) return withoutSession.length;

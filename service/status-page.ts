@@ -82,6 +82,7 @@ function problemsOf({ checks, identifies, lease, outbox, shard }: HealthReport):
   const sections = [shard, discord, rabbitmq, memory, outbox, identifies, lease];
   return [
     ...(discord.problems ?? []),
+    ...(rabbitmq.problems ?? []),
     ...sections.flatMap((section) => ('problem' in section ? String(section.problem) : [])),
   ];
 }

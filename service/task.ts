@@ -5,6 +5,7 @@ import { getHeapStatistics } from 'node:v8';
 import type { ChannelModel } from 'amqplib';
 import { readCertificateAuthority } from './amqp/certificate-authority.ts';
 import { ChannelSet } from './amqp/channel-set.ts';
+import { ConfirmDeadline, publishClaim } from './amqp/confirm-deadline.ts';
 import { BrokerConnection } from './amqp/connection.ts';
 import { QueueDepths } from './amqp/queue-depths.ts';
 import { QueueMutex } from './amqp/queue-mutex.ts';
@@ -14,6 +15,7 @@ import { DRAIN_DEADLINE_SECONDS } from './contract/limits.ts';
 import { METRICS_PERIOD_SECONDS } from './contract/metrics.ts';
 import { ENV, EXCHANGES, identifyQueue, LEASE_QUEUE_ARGUMENTS, QUEUES } from './contract/names.ts';
 import { credential, parseBrokerLogin, parseTlsLogin, parseToken } from './credentials.ts';
+import { drainOutbox } from './drain-outbox.ts';
 import { ConfigError, errorMessage } from './errors.ts';
 import { family } from './events/routing.ts';
 import { GapReporter } from './gap-reporter.ts';
@@ -58,23 +60,28 @@ export async function runTask(
   let shardCount = config.discord.shardCount === 'auto' ? undefined : config.discord.shardCount;
   let keeper: LeaseKeeper<ChannelModel> | undefined;
 
-  // Two connections: a broker in memory alarm blocks those that publish much, and the lease must not wait for them.
-  const connection = new BrokerConnection({
-    name: `${name} publisher`,
-    ...{ login, caFile, log },
-    longestPauseMs: () => BROKER_PAUSE_MS,
-  });
-  const leaseConnection = new BrokerConnection({
-    name: `${name} lease`,
-    ...{ login, caFile, log },
-    // Shorter than a standby's delay, so that the owner is back before it.
-    longestPauseMs: () => (keeper?.role === 'owner' ? OWNER_PAUSE_MS : BROKER_PAUSE_MS),
-  });
+  // Two connections: a broker in memory alarm blocks those that publish much, and the lease must not wait for them. And a
+  // third while a shard IDENTIFYs (queue-mutex.ts).
+  const connectionOf = (purpose: string) =>
+    new BrokerConnection({
+      name: `${name} ${purpose}`,
+      ...{ login, caFile, log },
+      // Shorter than a standby's delay, so that the owner is back before it.
+      longestPauseMs: () => (keeper?.role === 'owner' ? OWNER_PAUSE_MS : BROKER_PAUSE_MS),
+    });
+  const connection = connectionOf('publisher');
+  const leaseConnection = connectionOf('lease');
+  const identifyMutex = new QueueMutex(() => connectionOf('identify'), identifyQueue, log);
   const information = new GatewayInformation({ apiUrl: config.discord.apiUrl, ...{ token, metrics, log } });
-  const gate = new IdentifyGate(information, new QueueMutex(leaseConnection, identifyQueue, log), log);
-  const publisher = new Publisher(
-    connection,
-    {
+  const gate = new IdentifyGate(information, identifyMutex, log);
+  const publisher = new Publisher({
+    ...{ connection, log },
+    deadline: new ConfirmDeadline<ChannelModel>({
+      connection,
+      claim: (model) => publishClaim(model, keeper?.group ?? 0),
+      log,
+    }),
+    listener: {
       published: () => metrics.add('eventsPublished'),
       confirmed: (type) => {
         metrics.addConfirmed(family(type));
@@ -85,15 +92,14 @@ export async function runTask(
       dropped: () => metrics.add('messagesDropped'),
       returned: () => metrics.add('eventsReturned'),
     },
-    log,
-  );
+  });
   const gaps = new GapReporter(publisher, metrics, log);
   const { apiUrl, intents, compression, shardsPerTask } = config.discord;
   const ingestor = new Ingestor({
     ...{ publisher, gaps, token, information, gate, intents, compression, apiUrl, metrics, log },
     bounds: config.outbox,
     // It has shards only once the keeper is there, which gives them to it.
-    permission: async (signal) => await keeper?.confirmLease(signal),
+    permission: async (signal, end) => (await keeper?.confirmLease(signal, end)) ?? 'unproven',
     onSessionStarted: () => keeper?.onSessionStarted(),
   });
   const depths = new QueueDepths(connection, Object.values(QUEUES), log);
@@ -138,6 +144,9 @@ export async function runTask(
         blocked: connection.blocked,
         publishCount: publisher.publishCount,
         errorCount: publisher.errorCount,
+        oldestUnconfirmedMs: publisher.oldestUnconfirmedMs,
+        nothingConfirmedMs: publisher.nothingConfirmedMs,
+        stuck: publisher.stuck,
       }),
       outbox: () => {
         const { count, bytes } = publisher.outbox;
@@ -172,15 +181,14 @@ export async function runTask(
     // First of all, so that a standby that drains does not become an owner meanwhile.
     await keeper?.retire();
     await ingestor.stopReceiving();
-    await publisher.drained(deadline);
+    await drainOutbox(publisher, () => connection.connected || leaseConnection.connected, deadline);
     await keeper?.release();
     // The next owner works by now; only the identify lock is kept from it until Discord allows another IDENTIFY.
-    if (leaseConnection.connected) await gate.spaced();
+    if (identifyMutex.holds) await gate.spaced();
     const left = publisher.outbox.count;
     publisher.close();
     depths.stop();
-    clearInterval(emf);
-    await Promise.all([connection.close(), leaseConnection.close(), server.close()]);
+    await Promise.all([connection.close(), leaseConnection.close(), identifyMutex.close(), server.close()]);
     if (left > 0) log.error({ events: left }, 'not everything was confirmed in time: the next owner has it replayed');
     else log.info('drained');
     drained.resolve(left > 0 ? 1 : exitCode);
@@ -206,17 +214,37 @@ export async function runTask(
   const fetched = information.fetch(stopping.signal).catch(() => undefined);
   shardCount ??= (await fetched)?.shards;
   if (shardCount !== undefined && !stopping.signal.aborted) {
-    const channels = { exchange: EXCHANGES.leases, queueArguments: LEASE_QUEUE_ARGUMENTS, log };
+    let channels: ChannelSet | undefined;
+    const groups = Math.ceil(shardCount / shardsPerTask);
+    let asked = 0;
+    const nextGroup = () => asked++ % groups;
+    const deadline = new ConfirmDeadline<ChannelModel>({
+      connection: leaseConnection,
+      // A standby asks for another group each time: one lease queue may be stuck.
+      claim: (model) => publishClaim(model, keeper?.group ?? nextGroup()),
+      onStuck: () => {
+        const queues = channels?.unconfirmed ?? [];
+        if (queues.length > 0) log.error({ queues }, 'a lease queue confirms nothing, and others do');
+      },
+      log,
+    });
     keeper = new LeaseKeeper({
       ...{ me: name, shards: ingestor, gaps, metrics, log },
       shardLayout: { shardCount, shardsPerTask },
       connection: leaseConnection,
-      openChannels: (model) => ChannelSet.open(model, channels),
+      brokerAway: () => !connection.connected && !leaseConnection.connected,
+      openChannels: async (model) => {
+        const { leases: exchange } = EXCHANGES;
+        channels = await ChannelSet.open(model, { exchange, queueArguments: LEASE_QUEUE_ARGUMENTS, deadline, log });
+        return channels;
+      },
     });
     leaseConnection.start();
     keeper.start();
   }
   const code = await drained.promise;
+  // Until here it keeps the process alive, whatever becomes of the sockets: no other timer does.
+  clearInterval(emf);
   print(output, metrics.lastEmf(config.metricsNamespace, config.environment));
   return code;
 }

@@ -6,11 +6,16 @@ import { traceparent } from './events/event-id.ts';
 import type { Event } from './events/outcome.ts';
 import type { Message } from './publisher/message.ts';
 
-export function toMessage({ payload, routingKey, priority }: Event, sessionId: string, sequence: number): Message {
+export function toMessage(
+  { payload, routingKey, priority, queue }: Event,
+  sessionId: string,
+  sequence: number,
+): Message {
   const { eventId } = payload;
   return {
     routingKey,
     priority,
+    queue,
     body: Buffer.from(JSON.stringify(payload)),
     messageId: eventId,
     correlationId: payload.interactionId ?? eventId,

@@ -126,7 +126,7 @@ describe('the direction', () => {
 describe('the rooms of the service', () => {
   const rooms = ['gateway', 'session', 'lease', 'events', 'publisher', 'amqp'];
   /** What a room may import beside its own files. A lost session is found by two rooms and reported by neither. */
-  const shared = ['service/errors.ts', 'service/wait.ts', 'service/lost-session.ts'];
+  const shared = ['service/errors.ts', 'service/wait.ts', 'service/outage-log.ts', 'service/lost-session.ts'];
   const typesOnly = ['service/log.ts', 'service/metrics.ts', 'service/connection-events.ts'];
 
   it('are those of the table', () => {
@@ -167,6 +167,7 @@ describe('the rooms of the service', () => {
       'lease/take-over.ts',
       'session/watermark.ts',
       'publisher/confirms.ts',
+      'publisher/lane.ts',
       'publisher/outbox.ts',
       'backpressure.ts',
       'health.ts',

@@ -177,7 +177,8 @@ const PERMISSIONS: Readonly<Record<Part, Permissions>> = {
  * less what the ingestor's tasks need. It is the limit of one node, because all may connect to the same one.
  */
 function userLimits(connectionLimit: number, tasks: number, shardGroups: number): Readonly<Record<Part, UserLimits>> {
-  // During a deployment two versions run, and the broker notices a lost host only by its heartbeat.
+  // During a deployment two versions run, and the broker notices a lost host only by its heartbeat. There is room for each
+  // owner's connection for the identify lock.
   const running = Math.max(3 * tasks, 10);
   const ingestor = running * CONNECTIONS_OF_A_TASK;
   const forWorkers = connectionLimit - ingestor - 2 * DEAD_LETTERS_CONNECTIONS - ADMINISTRATORS_CONNECTIONS;
@@ -197,10 +198,13 @@ const limited = (connections: number): UserLimits => ({
   'max-channels': connections * CHANNELS_PER_CONNECTION,
 });
 
-/** One that publishes, and one for the lease. */
+/**
+ * One that publishes, and one for the lease. A third, for the identify lock, is open while an owner's shards IDENTIFY: not
+ * those of a deployment's new tasks, which resume sessions.
+ */
 export const CONNECTIONS_OF_A_TASK = 2;
-/** For events, depths, claims and records, and for identify queues that wait. */
-const CHANNELS_OF_A_TASK = 10;
+/** For the events of each queue, depths, claims and records, and for identify queues that wait. */
+const CHANNELS_OF_A_TASK = 12;
 /** Amazon MQ's default on RabbitMQ 4: more lease queues need more channels. */
 const CONSUMERS_PER_CHANNEL = 10;
 /** For a person with a tool. */

@@ -31,7 +31,8 @@ export interface Violation {
 export interface ConnectionHandler {
   identify(connection: GatewayConnection, d: unknown): void;
   resume(connection: GatewayConnection, d: unknown): void;
-  heartbeat(): void;
+  /** Of a connection that has a session. It may close the connection. */
+  heartbeat(connection: GatewayConnection, session: Session, sequence: number | null): void;
   closed(connection: GatewayConnection, code: number, by: ClosedBy): void;
   violation(violation: Violation): void;
 }
@@ -212,8 +213,8 @@ export class GatewayConnection implements Recipient, AnswerTo {
       this.refuse('heartbeat sequence', new Refusal('InvalidSeq', sentence));
       return;
     }
-    if (this.#session) this.#handler.heartbeat();
-    if (this.#frozen !== 'no') return;
+    if (this.#session) this.#handler.heartbeat(this, this.#session, sequence);
+    if (this.#frozen !== 'no' || !this.open) return;
     this.#expectHeartbeat();
     this.#send(GatewayOpcodes.HeartbeatAck, null);
   }

@@ -8,7 +8,7 @@ import type { ConnectionHandler, GatewayConnection, Violation } from './gateway-
 import type { GuildRoster, Membership } from './guild-roster.ts';
 import { IdentifyLimits } from './identify-limits.ts';
 import { Ledger } from './ledger.ts';
-import type { SimulatorOptions } from './options.ts';
+import type { Reading, SimulatorOptions } from './options.ts';
 import * as guild from './payloads/guild.ts';
 import type { World } from './payloads/world.ts';
 import { type ClosedBy, closeEndsSession, type Identify, Refusal, readIdentify, readResume } from './rules.ts';
@@ -23,6 +23,8 @@ export type GatewayEvent =
   | 'resume'
   | 'resumed'
   | 'heartbeat'
+  /** A heartbeat was too far behind: the connection is closed. */
+  | 'laggingHeartbeat'
   | 'disconnect'
   /** A session can no longer be resumed. */
   | 'lost'
@@ -39,7 +41,7 @@ export class Gateway implements ConnectionHandler {
   readonly sessions = new Map<string, Session>();
   readonly limits: IdentifyLimits;
   token: string;
-  readonly #options: SimulatorOptions;
+  #options: SimulatorOptions;
   readonly #world: World;
   readonly #roster: GuildRoster;
   readonly #resumeUrl: () => string;
@@ -79,6 +81,10 @@ export class Gateway implements ConnectionHandler {
     clearTimeout(session.expiry);
     session.ledger.lost = reason;
     this.#emit('lost');
+  }
+
+  read(reading: Partial<Reading>): void {
+    this.#options = { ...this.#options, ...reading };
   }
 
   /** Another token from now on. Ends every session and connection. */
@@ -146,8 +152,12 @@ export class Gateway implements ConnectionHandler {
     this.#emit('resumed');
   }
 
-  heartbeat(): void {
-    this.#emit('heartbeat');
+  heartbeat(connection: GatewayConnection, session: Session, sequence: number | null): void {
+    if (sequence !== null) session.acknowledge(sequence);
+    const { closesLaggingHeartbeat = Number.POSITIVE_INFINITY } = this.#options;
+    const lagging = session.ledger.lastSent - (sequence ?? session.sequence) > closesLaggingHeartbeat;
+    if (lagging) connection.close(GatewayCloseCodes.UnknownError);
+    this.#emit(lagging ? 'laggingHeartbeat' : 'heartbeat');
   }
 
   closed(connection: GatewayConnection, code: number, by: ClosedBy): void {
@@ -189,7 +199,7 @@ export class Gateway implements ConnectionHandler {
     const id = randomBytes(16).toString('hex');
     const seesContent = !this.#options.blankContent || (intents & GatewayIntentBits.MessageContent) !== 0;
     const view = { botId: this.#world.bot.id, intents, seesContent };
-    const session = new Session(this.ledger.open(id, shardId), shardCount, view, this.#options.replayBufferEvents);
+    const session = new Session(this.ledger.open(id, shardId), shardCount, view, () => this.#options);
     this.sessions.set(id, session);
     connection.join(session);
     session.attach(connection);

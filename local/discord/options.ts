@@ -22,8 +22,13 @@ export const DEFAULTS = {
   heartbeatGraceMs: undefined as number | undefined,
   /** How long a session without a connection lives. Discord says "a few minutes". */
   sessionTtlMs: 300_000,
-  /** Dispatches kept for a RESUME, for each session. Discord does not document its bound. */
-  replayBufferEvents: 10_000,
+  /**
+   * What each session keeps for a RESUME: so many dispatches; when trimmed, without those that a heartbeat or a RESUME has
+   * acknowledged. Discord documents neither.
+   */
+  replayBuffer: { events: 10_000, trimmedByAcknowledgement: false },
+  /** Closes a connection, resumably, whose heartbeat is more than so many events behind. @default - none is */
+  closesLaggingHeartbeat: undefined as number | undefined,
   /** Whether a RESUME closes the socket that the session had before. Discord does not document whether it does. */
   closeOlderSocket: true,
   /** Between IDENTIFY and READY. */
@@ -43,3 +48,15 @@ export const DEFAULTS = {
 };
 
 export type SimulatorOptions = Readonly<typeof DEFAULTS>;
+
+/** What Discord does not document, and clients must survive in any case. */
+export type Reading = Pick<SimulatorOptions, 'replayBuffer' | 'closesLaggingHeartbeat'>;
+export type ReplayBufferReading = Reading['replayBuffer'];
+
+/** The least that a small bot may have, and what an imitation of Discord keeps. */
+export const REPLAY_BUFFERS: readonly ReplayBufferReading[] = [100, 2_048].flatMap((events) =>
+  [false, true].map((trimmedByAcknowledgement) => ({ events, trimmedByAcknowledgement })),
+);
+
+export const replayBufferName = ({ events, trimmedByAcknowledgement }: ReplayBufferReading): string =>
+  `${events} events${trimmedByAcknowledgement ? ', trimmed' : ''}`;

@@ -8,6 +8,7 @@
 import { GatewayDispatchEvents } from 'discord-api-types/v10';
 import { frame, type SimulatedEvent, type View } from './event.ts';
 import type { SessionLedger } from './ledger.ts';
+import type { Reading } from './options.ts';
 import { ReplayBuffer } from './replay-buffer.ts';
 
 /** Owned here, satisfied by a GatewayConnection. */
@@ -21,16 +22,17 @@ export class Session {
   readonly shardCount: number;
   readonly view: View;
   readonly ledger: SessionLedger;
-  readonly #replay: ReplayBuffer<SimulatedEvent>;
+  readonly #replay = new ReplayBuffer<SimulatedEvent>();
+  readonly #reading: () => Reading;
   readonly #recipients = new Set<Recipient>();
   /** Ends a detached session. */
   expiry: NodeJS.Timeout | undefined;
 
-  constructor(ledger: SessionLedger, shardCount: number, view: View, replayBufferEvents: number) {
+  constructor(ledger: SessionLedger, shardCount: number, view: View, reading: () => Reading) {
     this.ledger = ledger;
     this.shardCount = shardCount;
     this.view = view;
-    this.#replay = new ReplayBuffer(replayBufferEvents);
+    this.#reading = reading;
   }
 
   get id(): string {
@@ -68,6 +70,11 @@ export class Session {
     this.#recipients.delete(recipient);
   }
 
+  /** The client says that it has everything up to this sequence. */
+  acknowledge(sequence: number): void {
+    if (this.#reading().replayBuffer.trimmedByAcknowledgement) this.#replay.forget(sequence);
+  }
+
   /**
    * Replays everything after this sequence, then sends RESUMED, which has a sequence too but is never replayed.
    * @returns whether all of it was still kept; if not, nothing was done
@@ -75,6 +82,7 @@ export class Session {
   resume(recipient: Recipient, sequence: number): boolean {
     const missed = this.#replay.after(sequence);
     if (missed === undefined) return false;
+    this.acknowledge(sequence);
     this.#recipients.add(recipient);
     for (const [index, event] of missed.entries()) {
       const missedSequence = sequence + 1 + index;
@@ -87,6 +95,7 @@ export class Session {
 
   #add(event: SimulatedEvent, recipients: Iterable<Recipient>): number {
     const sequence = this.#replay.push(event);
+    this.#replay.forget(sequence - this.#reading().replayBuffer.events);
     this.ledger.add(event);
     let text: string | undefined;
     for (const recipient of recipients) {

@@ -13,7 +13,7 @@ import { Gateway, type GatewayEvent } from './gateway.ts';
 import { type AnswerChange, GatewayConnection, type Violation } from './gateway-connection.ts';
 import { GuildRoster, type Membership } from './guild-roster.ts';
 import type { Ledger } from './ledger.ts';
-import { DEFAULTS, type SimulatorOptions } from './options.ts';
+import { DEFAULTS, type Reading, type SimulatorOptions } from './options.ts';
 import { EventContext } from './payloads/event-context.ts';
 import * as guild from './payloads/guild.ts';
 import { VARIANTS, variantOf } from './payloads/variants.ts';
@@ -279,6 +279,11 @@ export class DiscordSimulator {
   changeAnswer(name: string, change?: AnswerChange): void {
     if (change) this.#changes.set(name, change);
     else this.#changes.delete(name);
+  }
+
+  /** Another reading of what Discord does not document, from now on and for all sessions. */
+  read(reading: Partial<Reading>): void {
+    this.#gateway.read(reading);
   }
 
   // ---- waiting

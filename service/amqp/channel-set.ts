@@ -6,12 +6,14 @@ import type { Buffer } from 'node:buffer';
 import type { Channel, ChannelModel, ConfirmChannel, ConsumeMessage, Options } from 'amqplib';
 import { errorMessage } from '../errors.ts';
 import type { Log } from '../log.ts';
-import { sleep, withinDeadline } from '../wait.ts';
+import { sleep } from '../wait.ts';
 
 export interface ChannelSetOptions {
   /** A direct exchange. A queue is bound to it by its own name. */
   readonly exchange: string;
   readonly queueArguments: Readonly<Record<string, unknown>>;
+  /** Ends the connection of a broker that confirms nothing: nothing here has a deadline of its own. Of all channels. */
+  readonly deadline: { written(): void; confirmed(unconfirmed: number): void };
   readonly log: Log;
 }
 
@@ -25,7 +27,8 @@ interface Consumer {
 
 /** Amazon MQ's default limit on RabbitMQ 4. */
 const CONSUMERS_PER_CHANNEL = 10;
-const CONFIRM_DEADLINE_MS = 10_000;
+/** AMQP's NOT_FOUND. */
+const NOT_FOUND = 404;
 
 export class ChannelSet {
   readonly #model: ChannelModel;
@@ -36,10 +39,17 @@ export class ChannelSet {
   readonly #consumers = new Map<string, Consumer>();
   readonly #lost = Promise.withResolvers<string | undefined>();
   readonly #ending = new AbortController();
+  /** Queues of what the broker has not confirmed: messages, and consumers that are being started. */
+  readonly #unconfirmed = new Set<{ readonly queue: string }>();
+  /** By message id: in no queue. */
+  readonly #returned = new Set<unknown>();
+  #published = 0;
 
-  /** @throws when the broker opens no channel */
+  /** @throws when the broker opens no channel, or does not have the exchange */
   static async open(model: ChannelModel, options: ChannelSetOptions): Promise<ChannelSet> {
-    return new ChannelSet(model, await model.createConfirmChannel(), options);
+    const set = new ChannelSet(model, await model.createConfirmChannel(), options);
+    await set.#publisher.checkExchange(options.exchange);
+    return set;
   }
 
   private constructor(model: ChannelModel, publisher: ConfirmChannel, options: ChannelSetOptions) {
@@ -47,6 +57,7 @@ export class ChannelSet {
     this.#publisher = publisher;
     this.#options = options;
     this.#watch(publisher);
+    publisher.on('return', ({ properties }) => this.#returned.add(properties.messageId));
   }
 
   get ended(): boolean {
@@ -58,16 +69,23 @@ export class ChannelSet {
     return this.#lost.promise;
   }
 
+  /** Queues that confirm nothing while others may. */
+  get unconfirmed(): string[] {
+    return [...new Set([...this.#unconfirmed].map(({ queue }) => queue))];
+  }
+
   consumes(queue: string): boolean {
     return this.#consumers.get(queue)?.consumerTag !== undefined;
   }
 
-  /** Declares the queue, should it be missing, and consumes it. @returns false when it is already consumed */
+  /**
+   * Declares the queue, should it be missing, and consumes it. What is there is only read: metadata cannot be written on
+   * a node without a majority. @returns false when it is already consumed
+   */
   async consume(queue: string, onMessage: OnMessage): Promise<boolean> {
     if (this.#consumers.has(queue)) return false;
     const consumer = await this.#addConsumer(queue);
-    await consumer.channel.assertQueue(queue, { durable: true, arguments: { ...this.#options.queueArguments } });
-    await consumer.channel.bindQueue(queue, this.#options.exchange, queue);
+    if (!(await this.#exists(queue))) await this.#declare(queue);
     // The broker cancels a consumer when its queue is deleted or moves: the same as a lost channel.
     await this.#start(queue, consumer, onMessage, () => this.#end(`the broker cancelled the consumer of ${queue}`));
     return true;
@@ -76,14 +94,7 @@ export class ChannelSet {
   /** Consumes the queue if it exists. It may be deleted later: then only this consumer ends. @returns whether it exists */
   async consumeExisting(queue: string, onMessage: OnMessage): Promise<boolean> {
     if (this.#consumers.has(queue)) return true;
-    const probe = await this.#model.createChannel();
-    probe.on('error', () => undefined);
-    try {
-      await probe.checkQueue(queue);
-      await probe.close();
-    } catch {
-      return false;
-    }
+    if (!(await this.#exists(queue))) return false;
     await this.#start(queue, await this.#addConsumer(queue), onMessage, () => this.#consumers.delete(queue));
     return true;
   }
@@ -94,23 +105,16 @@ export class ChannelSet {
     if (consumer?.consumerTag !== undefined) consumer.channel.cancel(consumer.consumerTag).catch(() => undefined);
   }
 
-  /** Resolves when the broker has confirmed the message. @throws when it refuses, or does not answer within ten seconds */
+  /**
+   * Resolves when the broker has confirmed the message in the queue, which is declared and bound again if that is missing.
+   * @throws when the broker refuses it, or the set has ended
+   */
   async publish(queue: string, body: Buffer, properties: Options.Publish): Promise<void> {
-    const confirmed = new Promise<void>((resolve, reject) => {
-      this.#publisher.publish(
-        this.#options.exchange,
-        queue,
-        body,
-        { persistent: true, contentType: 'application/json', ...properties },
-        (error: unknown) => (error === null ? resolve() : reject(error)),
-      );
-    });
-    await withinDeadline(confirmed, CONFIRM_DEADLINE_MS, `the broker did not confirm a ${properties.type}`);
-  }
-
-  /** Resolves when the broker has answered on this connection. @throws when the set has ended */
-  async ping(): Promise<void> {
-    await this.#publisher.checkExchange(this.#options.exchange);
+    if (await this.#isQueued(queue, body, properties)) return;
+    this.#options.log.error({ queue }, 'a lease queue or its binding is missing: declaring it again');
+    await this.#declare(queue);
+    if (!(await this.#isQueued(queue, body, properties)))
+      throw new Error(`expected ${queue} to take a message once it is declared, but the broker returns it`);
   }
 
   after(ms: number, then: () => void): void {
@@ -120,6 +124,68 @@ export class ChannelSet {
   async close(): Promise<void> {
     this.#end(undefined);
     await Promise.all([this.#publisher, ...this.#channels].map(closed));
+  }
+
+  /** Resolves with whether a queue took it. */
+  async #isQueued(queue: string, body: Buffer, properties: Options.Publish): Promise<boolean> {
+    this.#published += 1;
+    const messageId = String(this.#published);
+    const { exchange } = this.#options;
+    const options = { persistent: true, mandatory: true, contentType: 'application/json', ...properties, messageId };
+    await this.#confirmed(
+      queue,
+      new Promise<void>((resolve, reject) => {
+        this.#publisher.publish(exchange, queue, body, options, (error: unknown) =>
+          error === null ? resolve() : reject(error),
+        );
+      }),
+    );
+    // It is returned before it is confirmed.
+    return !this.#returned.delete(messageId);
+  }
+
+  async #confirmed<T>(queue: string, answer: Promise<T>): Promise<T> {
+    const { deadline } = this.#options;
+    const waiting = { queue };
+    this.#unconfirmed.add(waiting);
+    deadline.written();
+    try {
+      return await answer.then((value) => {
+        deadline.confirmed(this.#unconfirmed.size - 1);
+        return value;
+      });
+    } finally {
+      this.#unconfirmed.delete(waiting);
+    }
+  }
+
+  async #exists(queue: string): Promise<boolean> {
+    try {
+      await this.#onItsOwn((channel) => channel.checkQueue(queue));
+      return true;
+    } catch (error) {
+      if (error instanceof Error && 'code' in error && error.code === NOT_FOUND) return false;
+      throw error;
+    }
+  }
+
+  async #declare(queue: string): Promise<void> {
+    const { exchange, queueArguments } = this.#options;
+    await this.#onItsOwn(async (channel) => {
+      await channel.assertQueue(queue, { durable: true, arguments: { ...queueArguments } });
+      await channel.bindQueue(queue, exchange, queue);
+    });
+  }
+
+  /** On a channel of its own, which a refusal ends. */
+  async #onItsOwn(ask: (channel: Channel) => Promise<unknown>): Promise<void> {
+    const channel = await this.#model.createChannel();
+    channel.on('error', () => undefined);
+    try {
+      await ask(channel);
+    } finally {
+      await closed(channel);
+    }
   }
 
   async #addConsumer(queue: string): Promise<Consumer> {
@@ -137,11 +203,15 @@ export class ChannelSet {
 
   async #start(queue: string, consumer: Consumer, onMessage: OnMessage, onCancelled: () => void): Promise<void> {
     const { channel } = consumer;
-    const { consumerTag } = await channel.consume(queue, (message) => {
+    const started = channel.consume(queue, (message) => {
       if (this.ended) return;
-      if (message === null) onCancelled();
-      else onMessage(delivered(channel, message, this.#options.log));
+      if (message === null) return onCancelled();
+      const delivery = delivered(channel, message, this.#options.log);
+      // A consumer that is being cancelled may still get something.
+      if (this.#consumers.get(queue) === consumer) onMessage(delivery);
+      else delivery.requeue();
     });
+    const { consumerTag } = await this.#confirmed(queue, started);
     consumer.consumerTag = consumerTag;
     // It was cancelled meanwhile.
     if (this.#consumers.get(queue) !== consumer) await channel.cancel(consumerTag);
@@ -163,7 +233,7 @@ export class ChannelSet {
 
 /** A message to be answered once. */
 function delivered(channel: Channel, message: ConsumeMessage, log: Log) {
-  const { type, headers = {}, timestamp } = message.properties;
+  const { type, appId, headers = {}, timestamp } = message.properties;
   const answer = (send: () => void) => () => {
     try {
       send();
@@ -173,6 +243,7 @@ function delivered(channel: Channel, message: ConsumeMessage, log: Log) {
   };
   return {
     type: type as unknown,
+    appId: appId as unknown,
     body: message.content,
     headers,
     /** Unix seconds. */

@@ -12,6 +12,7 @@ import { getCACertificates } from 'node:tls';
 import type { ChannelModel } from 'amqplib';
 import { errorMessage } from '../errors.ts';
 import type { Log } from '../log.ts';
+import { OutageLog } from '../outage-log.ts';
 import { backoffMs, orAfter, sleep } from '../wait.ts';
 import { batchWrites, streamOf } from './batched-writes.ts';
 import { readCertificateAuthority } from './certificate-authority.ts';
@@ -51,7 +52,9 @@ interface Events {
 
 /** Each side notices a silent connection within two of them. https://www.rabbitmq.com/docs/heartbeats */
 const HEARTBEAT_SECONDS = 10;
-const HANDSHAKE_DEADLINE_MS = 20_000;
+/** A load balancer still leads to a node that is cut off; the next attempt may reach another. It doubles with each failure. */
+const FIRST_HANDSHAKE_DEADLINE_MS = 5_000;
+const LONGEST_HANDSHAKE_DEADLINE_MS = 20_000;
 const CLOSE_DEADLINE_MS = 3_000;
 /** A connection that lasted this long had succeeded. */
 const SUCCEEDED_MS = 10_000;
@@ -66,10 +69,13 @@ const READ_AGAIN_MS = 60_000;
 export class BrokerConnection extends EventEmitter<Events> {
   readonly #options: BrokerConnectionOptions;
   readonly #stopping = new AbortController();
+  readonly #outage: OutageLog;
   #loop: Promise<void> | undefined;
   #model: ChannelModel | undefined;
   #blocked = false;
   #opened = 0;
+  /** Unix ms. */
+  #lostAt: number | undefined;
   #lastTurnAt = Date.now();
   /** To which the last attempt went. */
   #broker: string | undefined;
@@ -79,6 +85,7 @@ export class BrokerConnection extends EventEmitter<Events> {
   constructor(options: BrokerConnectionOptions) {
     super();
     this.#options = options;
+    this.#outage = new OutageLog(options.log, 'error', 'cannot connect to the broker; retrying');
   }
 
   get connected(): boolean {
@@ -104,11 +111,19 @@ export class BrokerConnection extends EventEmitter<Events> {
     this.#loop ??= this.#run();
   }
 
+  /** Ends an open connection at once, without asking the broker; another is opened. `lost` follows with this reason. */
+  fail(reason: string): void {
+    // Without an error amqplib would notice it only by a missing heartbeat.
+    if (this.#model !== undefined) streamOf(this.#model)?.destroy(new Error(reason));
+  }
+
   /** Ends the connection and the loop. Settles within seconds, also when the broker does not answer. */
   async close(): Promise<void> {
     this.#stopping.abort();
-    for (const closing of [this.#model?.close().catch(() => undefined), this.#loop])
-      if (closing !== undefined) await orAfter(closing, CLOSE_DEADLINE_MS, () => undefined);
+    // It does not settle when the socket ends first; the loop does.
+    this.#model?.close().catch(() => undefined);
+    const late = () => this.fail('the broker did not answer the close');
+    if (this.#loop !== undefined) await orAfter(this.#loop, CLOSE_DEADLINE_MS, late);
   }
 
   async #run(): Promise<void> {
@@ -117,35 +132,36 @@ export class BrokerConnection extends EventEmitter<Events> {
     while (!signal.aborted) {
       this.#lastTurnAt = Date.now();
       let refused = false;
+      let lost = false;
       try {
-        const model = await this.#open();
+        const model = await this.#open(failures);
         const openedAt = Date.now();
         const cause = await this.#untilLost(model);
+        lost = !isRefusal(cause);
         // One that is lost soon is another failure (a limit of channels, a peer that closes at once); later it is a first
         // one, if the broker refuses what it was asked.
         if (Date.now() - openedAt < SUCCEEDED_MS) failures += 1;
-        else failures = isRefusal(cause) ? 1 : 0;
+        else failures = lost ? 0 : 1;
       } catch (err) {
         failures += 1;
         refused = /ACCESS.REFUSED/.test(errorMessage(err));
-        const details = { connection: this.#options.name, broker: this.#broker, failures, err };
-        if (!signal.aborted) this.#options.log.error(details, 'cannot connect to the broker; retrying');
+        if (!signal.aborted) this.#outage.failed(err, { connection: this.#options.name, broker: this.#broker });
       }
       if (await this.#hasNewLogin(refused, failures)) continue;
-      // After a loss there is only a jitter; failures wait longer.
-      const delay =
-        failures === 0 ? Math.random() * 200 : backoffMs(failures, Math.random, this.#options.longestPauseMs?.());
+      // After a loss there is only a jitter, so that an owner is back while a standby waits for it; failures wait longer.
+      const isFirst = lost && failures <= 1;
+      const delay = isFirst ? Math.random() * 200 : backoffMs(failures, Math.random, this.#options.longestPauseMs?.());
       await sleep(delay, signal).catch(() => undefined);
     }
   }
 
-  async #open(): Promise<ChannelModel> {
+  async #open(failures: number): Promise<ChannelModel> {
     const { name, caFile } = this.#options;
     const { tls, host, vhost, ...login } = await this.#options.login.read();
     this.#broker = `${host}:${login.port}`;
     const ca = caFile === undefined ? undefined : await readCertificateAuthority(caFile);
     return await connectWithReason(
-      HANDSHAKE_DEADLINE_MS,
+      Math.min(LONGEST_HANDSHAKE_DEADLINE_MS, FIRST_HANDSHAKE_DEADLINE_MS * 2 ** failures),
       {
         ...login,
         protocol: tls ? 'amqps' : 'amqp',
@@ -186,10 +202,13 @@ export class BrokerConnection extends EventEmitter<Events> {
     batchWrites(model);
     this.#model = model;
     this.#opened += 1;
-    this.#options.log.info({ connection: this.#options.name }, 'connected to the broker');
+    const awayMs = this.#lostAt && Date.now() - this.#lostAt;
+    const { failures } = this.#outage.over() ?? {};
+    this.#options.log.info({ connection: this.#options.name, awayMs, failures }, 'connected to the broker');
     this.emit('open', model);
     const cause = await ended.promise;
     this.#model = undefined;
+    this.#lostAt = Date.now();
     // A peer that does not answer amqplib's close would keep the socket.
     setTimeout(() => streamOf(model)?.destroy(), CLOSE_DEADLINE_MS).unref();
     this.#blocked = false;

@@ -44,6 +44,8 @@ export const WORKER_QUEUES = {
   gatewayEvents: 'events.gateway',
 } as const;
 
+export type WorkerQueue = (typeof WORKER_QUEUES)[keyof typeof WORKER_QUEUES];
+
 export const QUEUES = {
   ...WORKER_QUEUES,
   deadLetters: 'dead-letters',

@@ -17,6 +17,9 @@ export const eventId = (sessionId: string, sequence: number): string => uuidV5(N
 export const gapEventId = (sessionId: string, firstMissing?: number): string =>
   uuidV5(NAMESPACE, `${sessionId}:gap${firstMissing === undefined ? '' : `:${firstMissing}`}`);
 
+/** The id of the event that reports the planned end of a session. */
+export const sessionReplacedId = (sessionId: string): string => uuidV5(NAMESPACE, `${sessionId}:replaced`);
+
 /**
  * `traceparent` of an event. Marked as sampled, since a worker's tracer that follows its parent would drop it otherwise.
  * Neither id can be all zero: the version is part of the trace id, the variant opens the span id.

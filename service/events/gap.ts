@@ -1,10 +1,10 @@
-// The event that reports events that will not come: of a lost session, what Discord sent in it after `lastSequence`; of a
-// living one, some sequences. A lost session has one such event, and so has each hole, with one id, however often it is
-// reported.
+// What the ingestor itself reports of sessions. `gateway.gap`: events that will not come; of a lost session, what Discord
+// sent in it after `lastSequence`; of a living one, some sequences. `gateway.session-replaced`: it was ended on purpose.
+// Each has one id, however often it is reported.
 
-import { gapEventId } from './event-id.ts';
+import { gapEventId, sessionReplacedId } from './event-id.ts';
 import type { Event } from './outcome.ts';
-import type { GatewayGapData } from './payload.ts';
+import type { GatewayGapData, GatewaySessionReplacedData } from './payload.ts';
 import { ROUTES } from './routing.ts';
 
 export interface Gap extends GatewayGapData {
@@ -13,19 +13,28 @@ export interface Gap extends GatewayGapData {
   readonly firstMissing?: number | undefined;
 }
 
+export interface Replaced extends GatewaySessionReplacedData {
+  readonly shardId: number;
+  /** Unix ms. */
+  readonly endedAt: number;
+}
+
 /** A Gap has Unix ms in `lostFrom` and `lostUntil`. */
 export function gatewayGap({ shardId, firstMissing, ...data }: Gap): Event {
-  const { family, priority } = ROUTES.gatewayGap;
-  return {
-    kind: 'event',
-    routingKey: family,
-    priority,
-    payload: {
-      eventId: gapEventId(data.sessionId, firstMissing),
-      eventType: family,
-      timestamp: data.lostUntil,
-      shardId,
-      data,
-    },
-  };
+  return eventOf(ROUTES.gatewayGap, gapEventId(data.sessionId, firstMissing), data.lostUntil, shardId, data);
+}
+
+export function sessionReplaced({ shardId, endedAt, ...data }: Replaced): Event {
+  return eventOf(ROUTES.sessionReplaced, sessionReplacedId(data.sessionId), endedAt, shardId, data);
+}
+
+function eventOf(
+  { family, priority, queue }: (typeof ROUTES)['gatewayGap' | 'sessionReplaced'],
+  eventId: string,
+  timestamp: number,
+  shardId: number,
+  data: object,
+): Event {
+  const payload = { eventId, eventType: family, timestamp, shardId, data };
+  return { kind: 'event', routingKey: family, priority, queue, payload };
 }

@@ -1,6 +1,8 @@
 // What can become of a dispatch. An event goes to the broker; the rest does not, and its sequence is settled at once.
 // A `reason` is for the log: it names fields and kinds of values, and quotes nothing of the payload.
 
+import type { WorkerQueue } from '../contract/names.ts';
+
 /** An object as Discord sent it: names are known (discord-api-types), values are not validated. */
 export type Fields = { readonly [name: string]: unknown };
 
@@ -27,6 +29,7 @@ export interface Event {
   readonly payload: Envelope;
   readonly routingKey: string;
   readonly priority: number;
+  readonly queue: WorkerQueue;
   /** Unknown fields, which were removed: to be counted, and logged once for each name. */
   readonly unknownFields?: readonly string[];
 }

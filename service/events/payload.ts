@@ -31,6 +31,19 @@ export const GatewayGapData = z
   .meta({ id: 'GatewayGapData' });
 export type GatewayGapData = z.infer<typeof GatewayGapData>;
 
+export const GatewaySessionReplacedData = z
+  .strictObject({
+    sessionId: z.string().describe('The session that was ended on purpose.'),
+    lastSequence: z.int().describe('Its last sequence: everything up to it is published.'),
+    reason: z
+      .string()
+      .describe(
+        'Why, for people. What happens until the next session of the shard begins is sent by Discord in neither.',
+      ),
+  })
+  .meta({ id: 'GatewaySessionReplacedData' });
+export type GatewaySessionReplacedData = z.infer<typeof GatewaySessionReplacedData>;
+
 type Rows = (typeof ROUTES)[keyof typeof ROUTES];
 
 /** What the kinds of INTERACTION_CREATE hold. */
@@ -47,7 +60,9 @@ type DataOf<R extends Rows> = R['family'] extends keyof Interactions
   ? WithoutToken<Interactions[R['family']]>
   : R['dispatch'] extends GatewayDispatchEvents
     ? PublicData<R['dispatch']>
-    : GatewayGapData;
+    : R['family'] extends 'gateway.gap'
+      ? GatewayGapData
+      : GatewaySessionReplacedData;
 
 /** Names of the envelope's ids. */
 type Ids<R extends Rows, Required extends boolean> = Exclude<
@@ -106,6 +121,9 @@ function discordData(dispatch: GatewayDispatchEvents): z.ZodType {
   });
 }
 
+const ofIngestor = (family: string): z.ZodType =>
+  family === 'gateway.gap' ? GatewayGapData : GatewaySessionReplacedData;
+
 function schemaOf({ dispatch, named, family, ids }: Route): z.ZodType<DiscordEventPayload> {
   const schema = z.strictObject({
     eventType: named ? z.templateLiteral([`${family}.`, z.string().min(1)]) : z.literal(family),
@@ -117,7 +135,7 @@ function schemaOf({ dispatch, named, family, ids }: Route): z.ZodType<DiscordEve
     ...Object.fromEntries(
       ids.flatMap(({ name, required }) => (name === null ? [] : [[name, required ? ID[name] : ID[name].optional()]])),
     ),
-    data: dispatch === null ? GatewayGapData : discordData(dispatch),
+    data: dispatch === null ? ofIngestor(family) : discordData(dispatch),
   });
   // The type has more than the schema checks: what Discord documents of `data`.
   return schema as unknown as z.ZodType<DiscordEventPayload>;

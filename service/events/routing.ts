@@ -5,7 +5,7 @@
 
 import { Buffer } from 'node:buffer';
 import { ComponentType, GatewayDispatchEvents, GatewayIntentBits, InteractionType } from 'discord-api-types/v10';
-import { QUEUES } from '../contract/names.ts';
+import { WORKER_QUEUES, type WorkerQueue } from '../contract/names.ts';
 import { type DispatchContext, FILTERED, type Fields, isObject, malformed, type Outcome } from './outcome.ts';
 
 /** Where a value stands in the dispatch's `d`. */
@@ -38,7 +38,7 @@ export interface Route {
   readonly named: boolean;
   /** Strict on RabbitMQ 4.3; before that, 5 and above are delivered before the rest. */
   readonly priority: number;
-  readonly queue: string;
+  readonly queue: WorkerQueue;
   readonly ids: readonly Id[];
 }
 
@@ -60,7 +60,7 @@ const interaction = {
   dispatch: GatewayDispatchEvents.InteractionCreate,
   intents: [],
   filters: [(d) => (isMissing(d.guild_id) ? FILTERED.outsideGuild : undefined)],
-  queue: QUEUES.interactions,
+  queue: WORKER_QUEUES.interactions,
   ids: [
     required('guildId', ['guild_id']),
     // `channel_id` is deprecated.
@@ -79,7 +79,7 @@ const member = {
   filters: [],
   named: false,
   priority: 5,
-  queue: QUEUES.guildEvents,
+  queue: WORKER_QUEUES.guildEvents,
   ids: [required('guildId', ['guild_id']), required('userId', ['user', 'id'])],
 } as const satisfies Partial<Route>;
 
@@ -87,8 +87,18 @@ const guild = {
   intents: ['Guilds'],
   named: false,
   priority: 4,
-  queue: QUEUES.guildEvents,
+  queue: WORKER_QUEUES.guildEvents,
   ids: [required('guildId', ['id'])],
+} as const satisfies Partial<Route>;
+
+const ofIngestor = {
+  dispatch: null,
+  intents: [],
+  filters: [],
+  named: false,
+  priority: 5,
+  queue: WORKER_QUEUES.gatewayEvents,
+  ids: [],
 } as const satisfies Partial<Route>;
 
 export const ROUTES = {
@@ -148,7 +158,7 @@ export const ROUTES = {
     family: 'message.create',
     named: false,
     priority: 1,
-    queue: QUEUES.guildEvents,
+    queue: WORKER_QUEUES.guildEvents,
     ids: [
       required(null, ['id']),
       required('guildId', ['guild_id']),
@@ -156,16 +166,8 @@ export const ROUTES = {
       optional('userId', ['author', 'id']),
     ],
   },
-  gatewayGap: {
-    dispatch: null,
-    intents: [],
-    filters: [],
-    family: 'gateway.gap',
-    named: false,
-    priority: 5,
-    queue: QUEUES.gatewayEvents,
-    ids: [],
-  },
+  gatewayGap: { ...ofIngestor, family: 'gateway.gap' },
+  sessionReplaced: { ...ofIngestor, family: 'gateway.session-replaced' },
 } as const satisfies Record<string, Route>;
 
 export type Family = (typeof ROUTES)[keyof typeof ROUTES]['family'];

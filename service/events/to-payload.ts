@@ -70,7 +70,8 @@ function routed(t: string, d: Fields, routes: readonly Route[], context: Dispatc
   }
   const { data, unknownFields } = publicPart(t, d);
   payload.data = data;
-  const event: Event = { kind: 'event', routingKey, priority: route.priority, payload };
+  const { priority, queue } = route;
+  const event: Event = { kind: 'event', routingKey, priority, queue, payload };
   return unknownFields.length === 0 ? event : { ...event, unknownFields };
 }
 

@@ -5,6 +5,8 @@ import { GatewayCloseCodes } from 'discord-api-types/v10';
 
 /** Closes the connection and keeps the session: any code but 1000 and 1001 does. */
 export const RESUMABLE_CLOSE = 4200;
+/** Ends the session at once. */
+export const SESSION_ENDING_CLOSE = 1000;
 
 /** Why a connection ended: the first that happened. */
 export type EndCause =

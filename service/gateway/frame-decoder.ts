@@ -49,6 +49,12 @@ export class FrameDecoder {
     else this.#write(this.#inflate, Buffer.from(data));
   }
 
+  /** Resolves when all that was written has come, or failed. */
+  async written(): Promise<void> {
+    const inflate = this.#inflate;
+    if (this.#waiting > 0) await new Promise<void>((resolve) => void inflate?.write('', () => resolve()));
+  }
+
   /** Nothing comes after it. */
   close(): void {
     if (this.#closed) return;

@@ -21,7 +21,7 @@ import {
 import { GatewayOpcodes, type GatewaySendPayload } from 'discord-api-types/v10';
 import { errorMessage } from '../errors.ts';
 import { orAfter } from '../wait.ts';
-import { type ConnectionEnd, type EndCause, RESUMABLE_CLOSE } from './close-code.ts';
+import { type ConnectionEnd, type EndCause, RESUMABLE_CLOSE, SESSION_ENDING_CLOSE } from './close-code.ts';
 import {
   type AnyDispatch,
   type Frame,
@@ -64,6 +64,8 @@ export interface ConnectionListener {
   repeated(dispatch: OtherDispatch): void;
   /** What may be a dispatch cannot be read. @returns whether it is left out, and the connection goes on */
   unreadable(reason: string): boolean;
+  /** @returns what the heartbeat that is sent now carries; nothing without a session */
+  heartbeat(): number | null;
   /** A heartbeat's round trip. */
   latency(ms: number): void;
   /** An error that nothing here expects. */
@@ -128,6 +130,17 @@ export class GatewayConnection extends OwnedShard {
     await this.#ended.promise;
   }
 
+  /**
+   * Ends the connection and with it the session. What Discord sends before it closes is taken.
+   * @returns whether it does: not when the connection is ending for another reason
+   */
+  endSession(): boolean {
+    if (this.#state !== 'ready') return false;
+    this.#within(CLOSE_DEADLINE_MS, () => this.#end({ how: 'left' }));
+    this.socket?.close(SESSION_ENDING_CLOSE);
+    return true;
+  }
+
   /** The package gives up by itself, on what was seen before it. */
   override async destroy({ reason = 'the package ended it' }: WebSocketShardDestroyOptions = {}): Promise<void> {
     this.#end({ how: 'failed', reason });
@@ -146,7 +159,9 @@ export class GatewayConnection extends OwnedShard {
       this.#within(RESUME_DEADLINE_MS, () => this.#resumeIsDue());
       listener.sent('resume');
     }
-    await super.send(payload);
+    // The package sends the sequence that a RESUME asks from.
+    if (payload.op === GatewayOpcodes.Heartbeat) await super.send({ ...payload, d: listener.heartbeat() });
+    else await super.send(payload);
   }
 
   protected override received(data: string | ArrayBuffer): void {
@@ -162,7 +177,7 @@ export class GatewayConnection extends OwnedShard {
   }
 
   protected override closed(code: number): void {
-    this.#end({ how: 'closed by Discord', code });
+    void this.#decoder.written().then(() => this.#end({ how: 'closed by Discord', code }));
   }
 
   protected override zombie(): void {

@@ -40,6 +40,7 @@ export class GatewayInformation {
   #limited = false;
   #pause: Promise<void> = Promise.resolve();
   #refusedAddress: string | undefined;
+  #unansweredSince: number | undefined;
 
   constructor(options: GatewayInformationOptions) {
     this.#options = options;
@@ -58,6 +59,11 @@ export class GatewayInformation {
   /** Discord's rate limit makes requests wait now. */
   get limited(): boolean {
     return this.#asking > 0 && this.#limited;
+  }
+
+  /** Since when Discord has given no answer to requests, or none that can be used, Unix ms. A refusal is an answer. */
+  get unansweredSince(): number | undefined {
+    return this.#unansweredSince;
   }
 
   /** Requests that Discord refused with 401, 403 or 429 in the last ten minutes. */
@@ -99,6 +105,7 @@ export class GatewayInformation {
   async #ask(signal: AbortSignal): Promise<APIGatewayBotInfo | undefined> {
     const { apiUrl, token } = this.#options;
     const value = await token.usable(signal);
+    const askedAt = Date.now();
     let answer: GatewayBotAnswer;
     try {
       const received = await restRequest(`${apiUrl}/v10${Routes.gatewayBot()}`, value, signal);
@@ -107,6 +114,7 @@ export class GatewayInformation {
       signal.throwIfAborted();
       answer = { kind: 'unusable', reason: errorMessage(error) };
     }
+    this.#unansweredSince = answer.kind === 'unusable' ? (this.#unansweredSince ?? askedAt) : undefined;
     if (answer.kind === 'information') {
       const url = this.#addressOf(answer);
       if (url !== undefined) return this.#keep(url, answer);

@@ -45,7 +45,7 @@ export class IdentifyGate {
   get problem(): string | undefined {
     if (this.#closed !== undefined || this.#waiting === 0 || this.#spentUntil === undefined) return this.#closed;
     const until = new Date(this.#spentUntil).toISOString();
-    return `the day's IDENTIFYs are spent: shards without a session wait for Discord's reset at ${until}`;
+    return `the day's IDENTIFYs are spent: shards that must IDENTIFY wait for Discord's reset at ${until}`;
   }
 
   /** From now on no shard IDENTIFYs: Discord refuses for a reason that only a person can change. */

@@ -20,6 +20,7 @@ import { gatewayAddress } from './gateway-address.ts';
 import { type ConnectionListener, GatewayConnection } from './gateway-connection.ts';
 import type { GatewayInformation } from './gateway-information.ts';
 import type { IdentifyGate } from './identify-gate.ts';
+import { type AskPermission, Permission } from './permission.ts';
 import {
   type Attempts,
   addressToResume,
@@ -28,6 +29,8 @@ import {
   readyDeadlineMs,
   reconnectAfter,
 } from './reconnect.ts';
+import { SessionReplacement } from './session-replacement.ts';
+import type { Turns } from './turns.ts';
 
 export type ShardState = 'stopped' | 'connecting' | 'identifying' | 'resuming' | 'ready' | 'waiting' | 'failed';
 
@@ -36,12 +39,17 @@ interface Resumable {
   readonly resumeUrl: string;
   readonly sequence: number;
   readonly shardCount: number;
+  /** Bit field; not known of a session that an older version stored. */
+  readonly intents?: number | undefined;
 }
 
 /** What a shard asks of its session. */
 export interface SessionPort {
-  readonly resumeState: Resumable | undefined;
+  /** RESUME asks for what follows its sequence; without one the shard IDENTIFYs. */
+  readonly resumable: Resumable | undefined;
   readonly shardCount: number;
+  /** @returns what the heartbeat that is sent now carries */
+  heartbeat(at: number): number | null;
   /** @returns why a dispatch of this sequence is not to be taken now. Asked for each, in order */
   objection(sequence: number, at: number): Extract<EndCause, { readonly reason: string }> | undefined;
   /** What may be a dispatch cannot be read. @returns whether it is left out; else the connection ends and a RESUME asks for it */
@@ -52,7 +60,9 @@ export interface SessionPort {
   /** @param sequence of RESUMED itself, if it has one */
   resumed(sequence?: number): void;
   /** A connection ended, however. */
-  disconnected(at: number): void;
+  disconnected(at: number, closedByDiscord: boolean): void;
+  /** The session was ended on purpose. */
+  replace(reason: string, at: number): void;
   /** @returns whether the session is kept for another try */
   refused(reason: string, at: number): boolean;
 }
@@ -71,14 +81,18 @@ export interface ShardOptions {
   readonly log: Log;
   /** Called in the order of the dispatches, with the time of receipt (Unix ms). Must not throw. */
   readonly onDispatch: (dispatch: ReadyDispatch | OtherDispatch, receivedAt: number) => void;
-  /** Asked before each connection: resolves when this task may connect. @throws when the signal aborts */
-  readonly permission: (signal: AbortSignal) => Promise<void>;
+  /** Resolves when what the session received is with the broker, or will not be soon. @throws when the signal aborts */
+  readonly confirmed: (signal: AbortSignal) => Promise<void>;
+  /** Asked before each connection: whether this task is known to be the owner of the shard, or may connect without that. */
+  readonly permission: AskPermission;
+  /** Sessions are replaced one after the other. */
+  readonly turns: Turns;
 }
 
 /** Discord's REST may be away while its gateway is not: a session does not wait for it. */
 const ADDRESS_DEADLINE_MS = 5_000;
-/** For a RESUME because of a hole: a connection that works does not wait long for it. */
-const PERMISSION_DEADLINE_MS = 2_000;
+/** A shard that waited longer for permission or a token did not try to reach Discord meanwhile. */
+const LONG_WAIT_MS = 1_000;
 /** One connection that ends is everyday; so many without READY or RESUMED in between are a problem. */
 const PROBLEM_AFTER_ENDS = 2;
 
@@ -92,6 +106,10 @@ export class Shard {
   #ends: { readonly count: number; readonly reason: string } = { count: 0, reason: '' };
   #refusedAddress: unknown;
   #identifyingSince: number | undefined;
+  #waitsFor: 'permission' | 'address' | undefined;
+  #unreachableSince: number | undefined;
+  readonly #permission: Permission;
+  readonly #replacement: SessionReplacement;
   #connection: GatewayConnection | undefined;
   #stopping = new AbortController();
   #loop: Promise<void> | undefined;
@@ -103,6 +121,9 @@ export class Shard {
   constructor(options: ShardOptions) {
     this.id = options.id;
     this.#options = options;
+    this.#permission = new Permission(options.permission, options.session);
+    const isProven = (signal: AbortSignal) => this.#permission.isProven(signal);
+    this.#replacement = new SessionReplacement({ ...options, isProven });
   }
 
   get state(): ShardState {
@@ -121,6 +142,12 @@ export class Shard {
   /** Since when it has been trying to IDENTIFY without coming to READY, Unix ms. */
   get identifyingSince(): number | undefined {
     return this.#identifyingSince;
+  }
+
+  /** Since when it has been trying to reach the gateway and got no HELLO, Unix ms. */
+  get unreachableSince(): number | undefined {
+    if (this.#waitsFor === 'permission') return undefined;
+    return this.#waitsFor === 'address' ? this.#options.information.unansweredSince : this.#unreachableSince;
   }
 
   /** Why the shard is failed, and what to change; or why it does not come to READY or RESUMED, and that it is retried. */
@@ -144,6 +171,8 @@ export class Shard {
     this.#stopping.abort();
     await this.#connection?.leave();
     await this.#loop;
+    this.#replacement.over();
+    this.#waitsFor = this.#unreachableSince = undefined;
     this.#become('stopped');
   }
 
@@ -177,7 +206,7 @@ export class Shard {
     const hasSession =
       effectiveVerdict(end, this.#attempts) === 'refused'
         ? session.refused(reason, Date.now())
-        : session.resumeState !== undefined;
+        : session.resumable !== undefined;
     const next = reconnectAfter({ ...end, hasSession }, this.#attempts);
     if (next === undefined) {
       this.#fail(reason);
@@ -198,29 +227,48 @@ export class Shard {
   async #connect(signal: AbortSignal): Promise<Verdict> {
     this.#become('connecting');
     this.#wasReady = false;
-    const { compression, token, session, permission } = this.#options;
-    await permission(signal);
-    this.#token = await token.usable(signal);
+    const { compression, session, confirmed } = this.#options;
+    await confirmed(signal);
+    await this.#mayConnect(signal);
     const url = await this.#address(signal);
+    this.#unreachableSince ??= Date.now();
+    const left = new AbortController();
     const connection = new GatewayConnection(this.#strategy(url), this.id, {
       compressed: compression === 'zlib-stream',
       readyDeadlineMs: readyDeadlineMs(this.#attempts),
-      listener: this.#listener(url, signal),
+      listener: this.#listener(url, AbortSignal.any([signal, left.signal])),
     });
     this.#connection = connection;
     const ended = connection.run();
     if (signal.aborted) await connection.leave();
     const end = await ended;
-    session.disconnected(Date.now());
+    left.abort();
     this.#connection = undefined;
-    return verdictOf(end);
+    const endedAt = Date.now();
+    this.#permission.ended(endedAt, end.how === 'op 9');
+    session.disconnected(endedAt, end.how === 'closed by Discord');
+    const reason = this.#replacement.takeReason();
+    if (reason === undefined) return verdictOf(end);
+    session.replace(reason, endedAt);
+    return { kind: 'resume', reason };
+  }
+
+  /** Resolves with the permission and a token. @throws when the signal aborts */
+  async #mayConnect(signal: AbortSignal): Promise<void> {
+    const askedAt = Date.now();
+    this.#waitsFor = 'permission';
+    await this.#permission.toConnect(signal);
+    this.#token = await this.#options.token.usable(signal);
+    this.#waitsFor = undefined;
+    if (Date.now() - askedAt > LONG_WAIT_MS) this.#unreachableSince = undefined;
   }
 
   #listener(url: string, signal: AbortSignal): ConnectionListener {
-    const { log, metrics, onDispatch, permission, session } = this.#options;
+    const { log, metrics, onDispatch, session } = this.#options;
     return {
       hello: () => {
-        if (session.resumeState === undefined) this.#become('identifying');
+        this.#unreachableSince = undefined;
+        if (session.resumable === undefined) this.#become('identifying');
       },
       sent: (what) => {
         this.#become(what === 'resume' ? 'resuming' : 'identifying');
@@ -229,6 +277,7 @@ export class Shard {
       },
       ready: (dispatch) => {
         this.#begin(dispatch, url);
+        this.#replacement.over();
         this.#become('ready');
         onDispatch(dispatch, Date.now());
       },
@@ -238,6 +287,8 @@ export class Shard {
           log.warn({ shard: this.id }, 'events come in, but no RESUMED: the session counts as resumed');
         else log.info({ shard: this.id }, 'the shard has resumed its session');
         this.#become('ready');
+        void this.#permission.untilProven(signal);
+        void this.#replacement.resumed(this.#connection, signal);
       },
       dispatch: (dispatch) => {
         const now = Date.now();
@@ -245,13 +296,7 @@ export class Shard {
         if (objection === undefined) onDispatch(dispatch, now);
         return objection;
       },
-      mayResume: async () => {
-        const soon = AbortSignal.any([signal, AbortSignal.timeout(PERMISSION_DEADLINE_MS)]);
-        return await permission(soon).then(
-          () => true,
-          () => false,
-        );
-      },
+      mayResume: () => this.#permission.isProven(signal),
       repeated: ({ t, s }) => {
         log.warn(
           { shard: this.id, dispatch: t.slice(0, 100), sequence: s },
@@ -264,6 +309,7 @@ export class Shard {
         log.warn({ shard: this.id, reason }, 'left out a frame that cannot be read: a RESUME brought it again');
         return true;
       },
+      heartbeat: () => session.heartbeat(Date.now()),
       latency: (ms) => {
         this.#latencyMs = ms;
       },
@@ -274,7 +320,7 @@ export class Shard {
   }
 
   #begin({ s, d }: ReadyDispatch, url: string): void {
-    const { session, information, log } = this.#options;
+    const { session, information, intents, log } = this.#options;
     const general = information.latest?.url ?? url;
     log.info({ shard: this.id }, 'the shard has a new session');
     session.begin({
@@ -283,15 +329,21 @@ export class Shard {
       sequence: s,
       shardCount: session.shardCount,
       startedAt: Date.now(),
+      intents,
     });
   }
 
   /** @throws when the signal aborts */
   async #address(signal: AbortSignal): Promise<string> {
     const { information, session } = this.#options;
-    const { resumeState } = session;
-    const resumeUrl = resumeState && this.#usable(resumeState.resumeUrl, 'the session');
-    if (resumeUrl === undefined) return (await information.fetch(signal)).url;
+    const { resumable } = session;
+    const resumeUrl = resumable && this.#usable(resumable.resumeUrl, 'the session');
+    if (resumeUrl === undefined) {
+      this.#waitsFor = 'address';
+      const { url } = await information.fetch(signal);
+      this.#waitsFor = undefined;
+      return url;
+    }
     if (addressToResume(this.#attempts) === 'session') return resumeUrl;
     const fetched = await orAfter(information.fetch(signal), ADDRESS_DEADLINE_MS, () => information.latest);
     return fetched?.url ?? resumeUrl;
@@ -315,7 +367,7 @@ export class Shard {
 
   /** For the package. Its hooks must be synchronous and never throw. */
   #strategy(url: string): IContextFetchingStrategy {
-    const { session, gate, intents, compression } = this.#options;
+    const { session, intents, compression } = this.#options;
     const { shardCount } = session;
     return {
       options: {
@@ -338,14 +390,13 @@ export class Shard {
         readyTimeout: null,
       },
       retrieveSessionInfo: () => {
-        const { resumeState } = session;
-        if (resumeState === undefined) return null;
+        const { resumable } = session;
         // The address was chosen above: the package prefers this one to its option.
-        return { ...resumeState, shardId: this.id, resumeURL: url };
+        return resumable === undefined ? null : { ...resumable, shardId: this.id, resumeURL: url };
       },
       // It sees no dispatch, and passes null whenever a connection ends.
       updateSessionInfo: () => undefined,
-      waitForIdentify: (shardId, signal) => gate.wait(shardId, signal),
+      waitForIdentify: (_, signal) => this.#replacement.toIdentify(signal),
     };
   }
 

@@ -33,6 +33,8 @@ const ResumeState = z.object({
   sequence: z.int().nonnegative(),
   shardCount: ShardCount,
   startedAt: UnixMs,
+  /** Bit field of its IDENTIFY; missing from versions that do not know it. */
+  intents: z.int().nonnegative().optional(),
   /** When it was last connected, Unix ms; missing while it is, and from versions that do not know it. */
   aliveUntil: UnixMs.optional(),
   /** Guilds joined in this session up to the sequence, each with when, Unix ms: see GuildPresence. */
@@ -40,7 +42,7 @@ const ResumeState = z.object({
 });
 export type ResumeState = z.output<typeof ResumeState>;
 /** What a session can do without. */
-const BareResumeState = ResumeState.omit({ aliveUntil: true, joins: true });
+const BareResumeState = ResumeState.omit({ aliveUntil: true, intents: true, joins: true });
 
 /** A gap that another task counted: whether it was lost in a hand-over is known no more, and not needed. */
 const CountedGap = z.object({
@@ -75,6 +77,8 @@ const Stored = z.object({
     .max(EPOCHS - 1),
   commit: z.int().nonnegative(),
   storedAt: UnixMs,
+  /** Its owner has given the group away with it. */
+  released: z.boolean().optional().catch(undefined),
   /** The owner's shard layout. */
   division: ShardLayout.optional(),
   /** By shard id; a shard without a session is missing. */

@@ -5,6 +5,7 @@ import type { Buffer } from 'node:buffer';
 
 export interface QueueMessage {
   readonly type: unknown;
+  readonly appId: unknown;
   readonly body: Buffer;
   readonly headers: Readonly<Record<string, unknown>>;
   /** Unix seconds. */
@@ -46,10 +47,11 @@ export interface LeaseChannels {
   consumeExisting(queue: string, onMessage: (message: QueueMessage) => void): Promise<boolean>;
   /** Ends the consumer, also one that is being started; what is delivered and not answered stays so. */
   cancel(queue: string): void;
-  /** Resolves when the broker has confirmed the message. @throws when it refuses, or does not answer in time */
+  /**
+   * Resolves when the broker has confirmed the message in the queue, which is declared if it is missing.
+   * @throws when the broker refuses it, or the channels have ended: that of a broker that confirms nothing is ended
+   */
   publish(queue: string, body: Buffer, properties: MessageProperties): Promise<void>;
-  /** Resolves when the broker has answered: then it still holds what it delivered. @throws when they have ended */
-  ping(): Promise<void>;
   /** Calls it after this time, unless they have ended by then. */
   after(ms: number, then: () => void): void;
   close(): Promise<void>;

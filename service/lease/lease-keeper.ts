@@ -6,7 +6,8 @@
 // - The connection or a channel is lost while queues are being consumed: one set of channels at a time, and a lost one is
 //   closed as a whole, so that no forgotten consumer holds a record.
 // - The task becomes an owner while a consumer of another group is being started: it is cancelled as soon as it is there.
-// - The connection is dead and nothing has noticed: no shard connects before the broker has answered (confirm-lease.ts).
+// - The connection is dead and nothing has noticed, or its node has no majority: no shard connects before a record that it
+//   stores has come back (lease-proof.ts). A standby stores none: by its claims the node is noticed (confirm-deadline.ts).
 // - A standby drains: it is retired before anything else, so that nothing comes to it that it would only pass on.
 // - The last record is not confirmed: the one before is not acknowledged, and the next owner has a little replayed.
 // - A queue is deleted: the owner is back before the standbys, who wait, and stores its record again. While no owner lives,
@@ -14,29 +15,34 @@
 // - A session starts and its task dies before storing it: stored at once, the moment is short; should it be, the next owner
 //   finds no session where there must have been one, and reports a gap (take-over.ts).
 
-import { Buffer } from 'node:buffer';
 import type { ConnectionEvents } from '../connection-events.ts';
 import { leaseQueue } from '../contract/names.ts';
 import type { Metrics } from '../metrics.ts';
 import { backoffMs, orAfter, sleep } from '../wait.ts';
-import { confirmLease } from './confirm-lease.ts';
-import { logFaults } from './faults.ts';
-import { parseGroupRecord } from './group-record.ts';
+import { Claims } from './claims.ts';
+import { connectPermission, type LastEnd } from './connect-permission.ts';
+import { DeliveryReader } from './delivery-reader.ts';
 import {
-  type Delivery,
+  isSilence,
   type LeaseAction,
   type LeaseEvent,
   type LeaseState,
   leaseStep,
+  mayStore,
   startingLease,
+  TIMING,
 } from './lease.ts';
 import { type LeaseChannels, type QueueMessage, type Sender, STARTED_AT } from './lease-channels.ts';
+import { LeaseProof, type Ownership } from './lease-proof.ts';
 import { LeftoverGroups } from './leftover-groups.ts';
+import { Patience } from './patience.ts';
 import { RecordWriter } from './record-writer.ts';
 import { ShardHandover, type ShardHandoverOptions } from './shard-handover.ts';
 
 export interface LeaseKeeperOptions<Model> extends ShardHandoverOptions {
-  readonly connection: ConnectionEvents<Model> & { readonly blocked: boolean };
+  readonly connection: ConnectionEvents<Model> & { readonly blocked: boolean; fail(reason: string): void };
+  /** No connection to the broker is open, this one or another. */
+  readonly brokerAway: () => boolean;
   readonly openChannels: (model: Model) => Promise<LeaseChannels>;
   /** The owner's name in records: unique to this process. */
   readonly me: string;
@@ -44,22 +50,12 @@ export interface LeaseKeeperOptions<Model> extends ShardHandoverOptions {
   readonly timing?: Partial<typeof TIMING>;
 }
 
-const TIMING = {
-  /** How long a claim waits for a record behind it. */
-  claimWaitMs: 1_000,
-  /** How long a record waits for a second one. */
-  recordWaitMs: 25,
-  /** How long an owner that lost its connection waits for an answer to its claim. */
-  answerMs: 2_000,
-  /** How much longer a standby waits after a lost connection, so that the owner usually stays. */
-  standbyDelayMs: 2_000,
-  commitEveryMs: 1_000,
-  /** An unchanged record is stored again: a lease queue that was emptied by hand has one within minutes. */
-  renewEveryMs: 300_000,
-};
-
 /** After a channel or consumer was lost and the connection was not. */
 const REOPEN_DELAY_MS = 200;
+/** A group that was given away is waited for again after this time: if no other task has taken it, it is still ours. */
+const GIVEN_AWAY_MS = 5_000;
+const LOOK_FOR_SILENCE_MS = 1_000;
+const ANSWER_MS = 2_000;
 const CLOSE_DEADLINE_MS = 2_000;
 const RELEASE_DEADLINE_MS = 3_000;
 
@@ -69,6 +65,10 @@ export class LeaseKeeper<Model> {
   readonly #sender: Sender;
   readonly #shards: ShardHandover;
   readonly #writer: RecordWriter;
+  readonly #proof: LeaseProof;
+  readonly #patience: Patience;
+  readonly #claims: Claims;
+  readonly #reader: DeliveryReader;
   readonly #leftovers: LeftoverGroups;
   #state: LeaseState<QueueMessage> = startingLease();
   #model: Model | undefined;
@@ -76,6 +76,9 @@ export class LeaseKeeper<Model> {
   #retired = false;
   #timers: readonly NodeJS.Timeout[] = [];
   #ownedSince = 0;
+  #givingAway = false;
+  /** By group: the newest. An earlier one is over when another begins. */
+  readonly #waits = new Map<number, object>();
 
   constructor(options: LeaseKeeperOptions<Model>) {
     this.#options = options;
@@ -88,11 +91,26 @@ export class LeaseKeeper<Model> {
       owned: () => this.#owned,
       contents: () => this.#shards.contents,
       onStoring: () => this.#step({ kind: 'storing' }),
-      onStored: () => metrics.add('leaseCommits'),
+      onStored: (commit) => {
+        metrics.add('leaseCommits');
+        this.#proof.watch(commit);
+      },
       sender: this.#sender,
       renewEveryMs: this.#timing.renewEveryMs,
       log,
     });
+    this.#proof = new LeaseProof({
+      owner: () => this.#ownership,
+      connection,
+      store: () => this.#writer.storeNow(),
+      withinMs: this.#timing.proofMs,
+    });
+    this.#claims = new Claims({
+      ...{ connection, sender: this.#sender, groups: this.#groups.length, log },
+      turns: this.#timing.renewEveryMs / this.#timing.standbyClaimMs,
+    });
+    this.#reader = new DeliveryReader(me, log);
+    this.#patience = new Patience(this.#timing.patienceMs, this.#timing.longestPatienceMs);
     const abandon = this.#shards.abandon.bind(this.#shards);
     this.#leftovers = new LeftoverGroups({
       ...{ from: this.#groups.length, startedAt, me, abandon, log },
@@ -133,17 +151,22 @@ export class LeaseKeeper<Model> {
 
   start(): void {
     if (this.#timers.length > 0) throw new Error('expected the lease keeper to be started once');
-    const { commitEveryMs, renewEveryMs } = this.#timing;
+    const { commitEveryMs, renewEveryMs, standbyClaimMs } = this.#timing;
     this.#timers = [
-      setInterval(() => this.#writer.tick(), commitEveryMs).unref(),
-      setInterval(() => this.#lookAgain(), renewEveryMs).unref(),
+      setInterval(() => this.#tick(), commitEveryMs).unref(),
+      setInterval(
+        () => this.#channels && this.role === 'standby' && this.#claims.next(this.#channels),
+        standbyClaimMs,
+      ).unref(),
+      // Another shard layout may have left groups, and no event reports that.
+      setInterval(() => this.#consumeLeftovers(), renewEveryMs).unref(),
     ];
   }
 
-  /** Resolves when the lease is proven, or cannot be proven for a minute. @throws when the signal aborts */
-  async confirmLease(signal: AbortSignal): Promise<void> {
-    const { connection } = this.#options;
-    await confirmLease(() => (this.#state.kind === 'owner' ? this.#channels : undefined), connection, signal);
+  /** Resolves when a shard may connect to Discord. @throws when the signal aborts */
+  async confirmLease(signal: AbortSignal, end: LastEnd): Promise<'proven' | 'unproven'> {
+    const { brokerAway } = this.#options;
+    return await connectPermission({ isProven: (each) => this.#proof.isProven(each), brokerAway }, end, signal);
   }
 
   /** Only this process knows of the session: it is stored at once. This is rare: Discord counts IDENTIFYs. */
@@ -166,9 +189,14 @@ export class LeaseKeeper<Model> {
     const { blocked } = this.#options.connection;
     const stored = !blocked && (await orAfter(this.#writer.storeLast(), RELEASE_DEADLINE_MS, () => false));
     // The last record is with the broker: the one before may go, and the last is the next owner's.
-    if (stored && this.#state.kind === 'owner') {
-      const { held, commit } = this.#state;
-      if (held !== undefined && held.content.record.commit < commit) held.tag.ack();
+    if (this.#state.kind === 'owner' || this.#state.kind === 'uncertain') {
+      const { held, group, epoch, commit } = this.#state;
+      if (!stored)
+        this.#options.log.error(
+          { group, epoch, commit, storedAt: iso(this.#writer.last.storedAt) },
+          'the last group record is not stored: the next owner goes on from the one before',
+        );
+      else if (held !== undefined && held.content.record.commit < commit) held.tag.ack();
     }
     await this.#leave();
   }
@@ -183,11 +211,18 @@ export class LeaseKeeper<Model> {
     return Array.from({ length: Math.ceil(shardCount / shardsPerTask) }, (_, group) => group);
   }
 
-  /** What is published while the broker blocks publishers would only lie in the socket. */
+  /** What may be stored. While the broker blocks publishers it would only lie in the socket. */
   get #owned() {
     const [state, channels] = [this.#state, this.#channels];
-    if (state.kind !== 'owner' || channels === undefined) return undefined;
+    if (!mayStore(state) || channels === undefined) return undefined;
     return this.#shards.underWay || this.#options.connection.blocked ? undefined : { ...state, channels };
+  }
+
+  get #ownership(): Ownership | undefined {
+    const [state, channels] = [this.#state, this.#channels];
+    if (state.kind !== 'owner' || channels === undefined) return undefined;
+    const { epoch, commit } = state;
+    return { epoch, commit, held: state.held?.content.record.commit ?? 0, channels };
   }
 
   /** So that the owner usually stays. */
@@ -205,7 +240,8 @@ export class LeaseKeeper<Model> {
       try {
         const channels = await this.#options.openChannels(model);
         this.#channels = channels;
-        await this.#consume(channels);
+        // A queue without majority does not answer.
+        await Promise.race([this.#consume(channels), channels.lost]);
         failures = 0;
         const reason = await channels.lost;
         if (reason !== undefined && this.#model === model)
@@ -217,7 +253,9 @@ export class LeaseKeeper<Model> {
       void this.#channels?.close();
       this.#channels = undefined;
       this.#step({ kind: 'lost' });
-      pauseMs = failures > 0 ? backoffMs(failures) : Math.max(REOPEN_DELAY_MS, this.#standbyDelayMs);
+      const delayMs = this.#givingAway ? GIVEN_AWAY_MS : this.#standbyDelayMs;
+      this.#givingAway = false;
+      pauseMs = failures > 0 ? backoffMs(failures) : Math.max(REOPEN_DELAY_MS, delayMs);
     }
   }
 
@@ -225,62 +263,53 @@ export class LeaseKeeper<Model> {
     if (this.#state.kind !== 'uncertain') return await this.#consumeAll(channels);
     const { group } = this.#state;
     await this.#consumeGroup(channels, group);
-    // While the broker blocks publishers the claim does not arrive, and no answer means nothing.
-    void this.#claim(channels, group).then((claimed) => {
-      if (claimed) channels.after(this.#timing.answerMs, () => this.#step({ kind: 'unanswered' }));
+    // While the broker blocks publishers, or has no majority, the claim is not confirmed, and no answer means nothing.
+    void this.#claims.claim(channels, group).then((claimed) => {
+      if (claimed) this.#awaitAnswer(channels, Date.now());
+    });
+  }
+
+  #awaitAnswer(channels: LeaseChannels, claimedAt: number): void {
+    channels.after(Math.min(LOOK_FOR_SILENCE_MS, this.#timing.silenceMs), () => {
+      if (this.#state.kind !== 'uncertain') return;
+      const { connected } = this.#options.shards;
+      if (isSilence(Date.now() - claimedAt, connected, this.#timing)) this.#step({ kind: 'silence' });
+      else this.#awaitAnswer(channels, claimedAt);
     });
   }
 
   async #consumeAll(channels: LeaseChannels): Promise<void> {
     for (const group of this.#groups) {
       // It may become an owner meanwhile, or be released.
-      const started = this.role === 'standby' && (await this.#consumeGroup(channels, group));
-      if (started && this.role === 'standby') void this.#claim(channels, group);
+      if (this.role !== 'standby') return;
+      // A queue that does not answer keeps no other group from its standby.
+      const consuming = this.#consumeGroup(channels, group);
+      const started = await orAfter(consuming, ANSWER_MS, () => false);
+      if (started && this.role === 'standby') void this.#claims.claim(channels, group);
     }
   }
 
   #consumeGroup(channels: LeaseChannels, group: number): Promise<boolean> {
     return channels.consume(leaseQueue(group), (message) => {
-      this.#step({ kind: 'delivered', delivery: { group, tag: message, content: this.#contentOf(group, message) } });
+      const content = this.#reader.read(group, message, this.role === 'owner');
+      this.#step({ kind: 'delivered', delivery: { group, tag: message, content } });
     });
   }
 
-  #contentOf(group: number, { type, body }: QueueMessage): Delivery<QueueMessage>['content'] {
-    const { log, me } = this.#options;
-    if (type === 'claim') return { kind: 'claim' };
-    const record = parseGroupRecord(body, group);
-    if (typeof record === 'string') {
-      log.error(
-        { group, reason: record },
-        'a group record cannot be read: it goes to dead-letters, and unless there is another its sessions are lost',
-      );
-      return { kind: 'unreadable' };
-    }
-    logFaults(log, record);
-    const { owner: from, epoch, commit } = record;
-    if (from !== me && this.role === 'owner')
-      log.warn({ group, from, epoch, commit }, 'a record of another owner is in the queue of the shard group');
-    return { kind: 'record', record };
-  }
-
-  /** Never throws. @returns whether the broker has the claim */
-  async #claim(channels: LeaseChannels, group: number): Promise<boolean> {
-    try {
-      await channels.publish(leaseQueue(group), Buffer.from('{}'), { ...this.#sender, type: 'claim' });
-      return true;
-    } catch (err) {
-      if (channels.ended || this.#options.connection.blocked) return false;
-      this.#options.log.warn({ group, err }, 'cannot claim a shard group; retrying');
-      await channels.close();
-      return false;
-    }
-  }
-
   #step(event: LeaseEvent<QueueMessage>): void {
+    const before = this.#ownership;
+    this.#advance(event);
+    // The session's position is told to Discord only when the record with it is sure to be what the next owner finds.
+    if (this.#state.kind === 'owner' && this.#state.held && this.#ownership?.held !== before?.held)
+      this.#options.shards.stored(this.#state.held.content.record.sessions);
+    this.#proof.changed();
+  }
+
+  #advance(event: LeaseEvent<QueueMessage>): void {
     const { state, actions } = leaseStep(this.#state, event, this.#options.me);
     // Retired, it takes nothing over any more: that is for another task.
     if (this.#retired && (state.kind === 'standby' || actions.some(({ kind }) => kind === 'own'))) {
-      for (const action of actions) if (action.kind === 'stepDown' || action.kind === 'leave word') this.#act(action);
+      for (const action of actions) if (action.kind === 'stepDown') this.#act(action);
       void this.#leave();
       return;
     }
@@ -299,8 +328,22 @@ export class LeaseKeeper<Model> {
         break;
       case 'wait': {
         const { group, because } = action;
-        const { claimWaitMs, recordWaitMs } = this.#timing;
-        channels?.after(because === 'claim' ? claimWaitMs : recordWaitMs, () => this.#step({ kind: 'waited', group }));
+        const { claimWaitMs, recordWaitMs, incumbentWaitMs } = this.#timing;
+        const waitMs = { claim: claimWaitMs, record: recordWaitMs, incumbent: incumbentWaitMs };
+        const wait = {};
+        this.#waits.set(group, wait);
+        channels?.after(waitMs[because], () => {
+          if (this.#waits.get(group) === wait) this.#step({ kind: 'waited', group });
+        });
+        break;
+      }
+      case 'leaveToOwner': {
+        const { group, owner } = action;
+        log.info({ group, owner }, 'the owner of the shard group is back: it is left to it');
+        channels?.cancel(leaseQueue(group));
+        channels?.after(this.#timing.standbyDelayMs, () => {
+          if (this.role === 'standby') this.#act({ kind: 'consumeAll' });
+        });
         break;
       }
       case 'consumeOnly':
@@ -326,33 +369,46 @@ export class LeaseKeeper<Model> {
         log.info({ group: this.group }, 'the lease is still ours');
         this.#consumeLeftovers();
         break;
-      case 'leave word':
-        // Not while a takeover is under way: the sessions are those of another owner.
-        if (channels !== undefined && !this.#shards.underWay)
-          void this.#writer.leaveWord(channels, action.group, action.epoch);
-        break;
-      case 'stepDown':
-        log.warn('another task is the owner of the shard group now: standing by');
+      case 'stepDown': {
+        const { because, later } = action;
+        log.warn({ because, by: later?.owner, epoch: later?.epoch }, 'gave the shard group up: standing by');
         metrics.add('leaseLosses');
-        this.#shards.stepDown();
+        this.#shards.stepDown(later);
         break;
+      }
       case 'store':
         void this.#shards.done.then(() => this.#writer.storeNow());
         break;
     }
   }
 
-  /** The owner of the first group looks after those that the shard layout no longer has. */
-  #consumeLeftovers(): void {
-    if (this.#channels !== undefined && this.group === 0) void this.#leftovers.consume(this.#channels);
+  #tick(): void {
+    this.#writer.tick();
+    const { connected, unreachableSince } = this.#options.shards;
+    if (connected > 0) this.#patience.reset();
+    if (this.#patience.isOver(unreachableSince) && !this.#givingAway && !this.#retired) void this.#giveAway();
   }
 
-  /** A queue may have been emptied by hand, or left by another shard layout, and no event reports that. */
-  #lookAgain(): void {
-    const channels = this.#channels;
+  /** A task that does not reach Discord passes the group to one that may. Without a broker there is nobody to pass it to. */
+  async #giveAway(): Promise<void> {
+    const channels = this.#ownership?.channels === this.#channels ? this.#channels : undefined;
     if (channels === undefined) return;
-    if (this.#state.kind === 'owner') this.#consumeLeftovers();
-    if (this.#state.kind === 'standby') for (const group of this.#groups) void this.#claim(channels, group);
+    this.#givingAway = true;
+    const stored = await orAfter(this.#writer.storeLast(), RELEASE_DEADLINE_MS, () => false);
+    if (!stored || this.#state.kind !== 'owner' || this.#channels !== channels) {
+      this.#givingAway = false;
+      return;
+    }
+    this.#patience.grow();
+    this.#step({ kind: 'giveAway' });
+    await channels.close();
+  }
+
+  /** The owner of the first group looks after those that the shard layout no longer has. */
+  #consumeLeftovers(): void {
+    const { kind } = this.#state;
+    if (this.#channels !== undefined && kind === 'owner' && this.group === 0)
+      void this.#leftovers.consume(this.#channels);
   }
 }
 

@@ -19,7 +19,7 @@ export interface RecordWriterOptions {
   readonly contents: () => GroupContents;
   /** The next record is about to be published. */
   readonly onStoring: () => void;
-  readonly onStored: () => void;
+  readonly onStored: (commit: number) => void;
   readonly sender: Sender;
   /** An unchanged record is stored again after this time. */
   readonly renewEveryMs: number;
@@ -62,21 +62,11 @@ export class RecordWriter {
   async storeLast(): Promise<boolean> {
     await this.#storing;
     this.#asked = true;
-    return await this.#store();
+    return await this.#store(true);
   }
 
-  /** Publishes the sessions as commit 0 of this epoch, for an owner that may not know them. Never throws. */
-  async leaveWord(channels: LeaseChannels, group: number, epoch: number): Promise<void> {
-    try {
-      await this.#publish(channels, { group, epoch, commit: 0 }, Date.now(), this.#options.contents());
-    } catch (err) {
-      // The owner has this task's last record, unless its queue was deleted.
-      this.#options.log.debug({ err }, 'cannot leave word of the sessions');
-    }
-  }
-
-  /** Never throws. @returns whether the broker has it */
-  async #store(): Promise<boolean> {
+  /** Never throws. @param released with it the group is given away @returns whether the broker has it */
+  async #store(released = false): Promise<boolean> {
     const { owned, contents, onStoring, onStored, renewEveryMs, log } = this.#options;
     const now = owned();
     if (now === undefined) return false;
@@ -88,14 +78,14 @@ export class RecordWriter {
     this.#asked = false;
     onStoring();
     try {
-      await this.#publish(channels, { group, epoch, commit: commit + 1 }, storedAt, stored);
+      await this.#publish(channels, { group, epoch, commit: commit + 1 }, storedAt, stored, released);
     } catch (err) {
       this.#asked = true;
       if (!channels.ended) log.warn({ err }, 'cannot store the group record; retrying');
       return false;
     }
     this.#last = { text, storedAt, sessions: Object.keys(stored.sessions).length };
-    onStored();
+    onStored(commit + 1);
     return true;
   }
 
@@ -104,9 +94,17 @@ export class RecordWriter {
     position: Position,
     storedAt: number,
     contents: GroupContents,
+    released: boolean,
   ): Promise<void> {
     const { sender } = this.#options;
-    const record: GroupRecord = { version: 1, owner: sender.appId, ...position, storedAt, ...contents };
+    const record: GroupRecord = {
+      version: 1,
+      owner: sender.appId,
+      ...position,
+      storedAt,
+      ...contents,
+      ...(released && { released }),
+    };
     const { text, faults } = readable(record);
     const described = JSON.stringify(faults);
     if (described !== this.#faults) logUnstored(this.#options.log, position.group, faults);

@@ -11,8 +11,17 @@ export interface ShardRunner {
   /** By shard id; a shard without a session is missing. */
   readonly sessions: GroupContents['sessions'];
   own(group: ShardGroup): void;
-  /** Closes the shards and drops what is not confirmed: the new owner has it replayed. */
-  stepDown(): Promise<void>;
+  /**
+   * Closes the shards. What is not confirmed is still published, but for the events that a new owner has replayed.
+   * @param later sessions of the new owner's record; nothing when none was seen
+   */
+  stepDown(later?: GroupContents['sessions']): Promise<void>;
+  /** A record with these was delivered back. */
+  stored(sessions: GroupContents['sessions']): void;
+  /** Shards that are connected to Discord. */
+  readonly connected: number;
+  /** Since when no shard has reached Discord although each tries to, Unix ms. */
+  readonly unreachableSince: number | undefined;
 }
 
 /** Who reports lost sessions. Satisfied by `GapReporter`. */
@@ -62,8 +71,8 @@ export class ShardHandover {
     });
   }
 
-  stepDown(): void {
-    this.#enqueue(() => this.#options.shards.stepDown());
+  stepDown(later: GroupRecord | undefined): void {
+    this.#enqueue(() => this.#options.shards.stepDown(later?.sessions));
   }
 
   /** For a group that the shard layout no longer has. Resolves when the broker has its gap events. */

@@ -1,7 +1,11 @@
 // What is published: a body with its routing key and AMQP properties. Built by `to-message.ts` from an event.
 
+import type { WorkerQueue } from '../contract/names.ts';
+
 export interface Message {
   readonly routingKey: string;
+  /** Where the topology's bindings bring this key: messages for one queue stay in order. */
+  readonly queue: WorkerQueue;
   readonly body: Buffer;
   /** 0–31; RabbitMQ 4.3 keeps strict order of them on quorum queues. */
   readonly priority: number;

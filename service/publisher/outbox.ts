@@ -1,26 +1,29 @@
-// The outbox: everything received and not yet confirmed, in order. An entry leaves it by a confirm, or with all others
-// when another task becomes the owner (`clear`). It decides what is written next and what is written again. Pure. It has
-// no bound of its own: an event that was received is always taken (backpressure.ts stops receiving).
-//
-//   waiting:   not written to the current channel      → sent by `next`
-//   sent:      written, not answered                   → confirmed by `confirm`, waiting again by `rewind`
-//   confirmed: answered; removed as soon as all before it are, so the head is always unconfirmed
+// The outbox of one queue: its messages, received and not yet confirmed, in order. A linked list, so that an entry leaves
+// at once, wherever it stands: by a confirm, or because another task has the event replayed (`drop`). It decides what is
+// written next and what is written again. Pure. It has no bound of its own: an event that was received is always taken
+// (backpressure.ts stops receiving).
 
 export interface Entry<T> {
   readonly message: T;
   readonly bytes: number;
+  /** Unix ms. */
+  readonly addedAt: number;
   /** Called once, when the broker has confirmed. */
   readonly settled: () => void;
-  state: 'waiting' | 'sent' | 'confirmed';
 }
 
-/** The list is cut when so many confirmed entries stand before its head: cutting for each event would be slow. */
-const CUT_AT = 1_024;
+interface Link<T> extends Entry<T> {
+  /** Neither confirmed nor dropped. */
+  held: boolean;
+  before: Link<T> | undefined;
+  after: Link<T> | undefined;
+}
 
 export class Outbox<T> {
-  #entries: Entry<T>[] = [];
-  #head = 0;
-  #next = 0;
+  #first: Link<T> | undefined;
+  #last: Link<T> | undefined;
+  /** The oldest that waits to be written. */
+  #next: Link<T> | undefined;
   #count = 0;
   #bytes = 0;
 
@@ -34,58 +37,64 @@ export class Outbox<T> {
     return this.#bytes;
   }
 
-  add(message: T, bytes: number, settled: () => void): void {
-    this.#entries.push({ message, bytes, settled, state: 'waiting' });
+  get oldest(): Entry<T> | undefined {
+    return this.#first;
+  }
+
+  add(message: T, bytes: number, addedAt: number, settled: () => void): void {
+    const before = this.#last;
+    const link: Link<T> = { message, bytes, addedAt, settled, held: true, before, after: undefined };
+    if (before === undefined) this.#first = link;
+    else before.after = link;
+    this.#last = link;
+    this.#next ??= link;
     this.#count += 1;
     this.#bytes += bytes;
   }
 
-  /** The oldest waiting entry, which counts as sent from now on. */
+  /** The oldest that waits, which counts as written from now on. */
   next(): Entry<T> | undefined {
-    while (this.#next < this.#entries.length) {
-      const entry = this.#entries[this.#next];
-      this.#next += 1;
-      // After a rewind some that are passed again have been confirmed.
-      if (entry?.state !== 'waiting') continue;
-      entry.state = 'sent';
-      return entry;
-    }
-    return undefined;
+    const link = this.#next;
+    this.#next = link?.after;
+    return link;
   }
 
-  confirm(entry: Entry<T>): void {
-    if (entry.state === 'confirmed') return;
-    entry.state = 'confirmed';
-    this.#count -= 1;
-    this.#bytes -= entry.bytes;
-    while (this.#head < this.#entries.length && this.#entries[this.#head]?.state === 'confirmed') this.#head += 1;
-    if (this.#head === this.#entries.length || this.#head >= CUT_AT) this.#cut();
+  /** @returns whether it was still held: a dropped one may be confirmed later */
+  confirm(entry: Entry<T>): boolean {
+    if (!this.#remove(entry as Link<T>)) return false;
     entry.settled();
+    return true;
   }
 
-  /** Everything unconfirmed waits again, in order: the channel is new, or the broker refused some of it. */
+  /** Everything waits again, in order: the channel is new, or the broker refused some of it. */
   rewind(): void {
-    for (let index = this.#head; index < this.#entries.length; index += 1) {
-      const entry = this.#entries[index];
-      if (entry?.state === 'sent') entry.state = 'waiting';
+    this.#next = this.#first;
+  }
+
+  /** Without settling them. @returns how many */
+  drop(isDropped: (message: T) => boolean): number {
+    const before = this.#count;
+    for (let link = this.#first; link !== undefined; ) {
+      const { after } = link;
+      if (isDropped(link.message)) this.#remove(link);
+      link = after;
     }
-    this.#next = this.#head;
+    return before - this.#count;
   }
 
-  /** Drops everything unconfirmed without settling it: another task receives it again. @returns how many */
-  clear(): number {
-    const dropped = this.#count;
-    // A confirm that still comes for one of them changes nothing.
-    for (const entry of this.#entries) entry.state = 'confirmed';
-    this.#entries = [];
-    this.#head = this.#next = this.#count = this.#bytes = 0;
-    return dropped;
-  }
-
-  #cut(): void {
-    this.#entries = this.#entries.slice(this.#head);
-    // After a rewind, `next` may be before the head: confirms of what was written earlier came.
-    this.#next = Math.max(0, this.#next - this.#head);
-    this.#head = 0;
+  #remove(link: Link<T>): boolean {
+    if (!link.held) return false;
+    const { before, after } = link;
+    if (before === undefined) this.#first = after;
+    else before.after = after;
+    if (after === undefined) this.#last = before;
+    else after.before = before;
+    if (this.#next === link) this.#next = after;
+    // What is gone holds nothing that is here.
+    link.held = false;
+    link.before = link.after = undefined;
+    this.#count -= 1;
+    this.#bytes -= link.bytes;
+    return true;
   }
 }

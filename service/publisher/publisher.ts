@@ -1,28 +1,24 @@
-// Publishes the outbox to the topic exchange, in order: persistent, mandatory, with priority, on a confirm channel.
-// Only the broker's confirm settles a message; `publish()` returning false is flow control.
+// Publishes messages to the topic exchange. Order is promised within a queue, so each queue of the topology has a lane of its
+// own: outbox, channel, window, refusals. A queue that stops answering, because it is full or has no majority, stops its own lane.
 //
-//   away:    no connection; messages gather in the outbox. The connection's `open` → opening
-//   opening: a channel is opened, again after a backoff if that fails → writing
-//   writing: messages are written while the socket takes them, at most `WINDOW` unanswered.
-//            channel closed → opening; a nack → holding
-//   holding: the broker refused a message. Nothing is written until everything written is answered and a backoff has
-//            passed. Then everything unconfirmed is written again → writing: one message first, and then as many more
-//            as were confirmed, so that a full queue gets few messages
-//
-// The order has one limit: a classic queue that refuses one message and takes a later one that was already written
-// (because a consumer reads at that moment) has them in that order. A full quorum queue refuses until it is well below
-// its bound, so that this was not seen there; and the topology's queues drop, they do not refuse.
+// States: of a lane lane.ts and lane-channel.ts; together a lane is *stuck* when, for `STUCK_MS`, it has had something to
+//   confirm, the connection was open and not blocked, and nothing of it was confirmed. It ends with the next confirm.
+// Proofs: only the broker's confirm settles a message, which leaves the outbox at once, wherever it stands; the sequence of
+//   its event stays in the watermark. A queue is called stuck only while the same connection confirms something else: another
+//   lane's messages, or the claim that the deadline asks. Silence alone may be a node without a majority.
+// Deadlines: nothing confirmed in any lane: amqp/confirm-deadline.ts ends the connection, and all lanes write what is
+//   unconfirmed again on the next one. A refusal: a pause of 1 s … 30 s, then one message.
+// Bounds are over the sum: backpressure.ts stops receiving, and nothing is dropped. All channels are opened with the
+// connection, so that a missing right is noticed before the first message.
 
-import { type ChannelModel, type ConfirmChannel, IllegalOperationError, type Options } from 'amqplib';
+import type { ChannelModel } from 'amqplib';
 import type { ConnectionEvents } from '../connection-events.ts';
 import { MAX_MESSAGE_BYTES } from '../contract/limits.ts';
-import { EXCHANGES } from '../contract/names.ts';
-import { errorMessage } from '../errors.ts';
+import { WORKER_QUEUES, type WorkerQueue } from '../contract/names.ts';
 import type { Log } from '../log.ts';
-import { backoffMs, orAborted, sleep } from '../wait.ts';
-import { Confirms } from './confirms.ts';
+import { orAborted } from '../wait.ts';
+import { LaneChannel, type LaneListener, type PublisherListener } from './lane-channel.ts';
 import type { Message } from './message.ts';
-import { type Entry, Outbox } from './outbox.ts';
 
 /** What the publisher needs of a connection. */
 export interface PublisherConnection extends ConnectionEvents<ChannelModel> {
@@ -32,72 +28,64 @@ export interface PublisherConnection extends ConnectionEvents<ChannelModel> {
   on(event: 'unblocked', listener: () => void): unknown;
 }
 
-/** Called for each message, to count it. */
-export interface PublisherListener {
-  /** Messages leave again. */
-  flowing(): void;
-  published(): void;
-  confirmed(messageType: string): void;
-  /** By the broker, or it could not be written. */
-  refused(): void;
-  /** Too large for the broker. */
-  dropped(): void;
-  returned(): void;
+export interface PublisherOptions {
+  readonly connection: PublisherConnection;
+  /** Satisfied by a `ConfirmDeadline` of the same connection. */
+  readonly deadline: { written(): void; confirmed(unconfirmed: number): void; readonly stuck: boolean };
+  readonly listener: PublisherListener;
+  readonly log: Log;
 }
 
-/** Unanswered messages: enough for the round trip at full speed, few enough that a refusal repeats little. */
-const WINDOW = 2_048;
-/** More than AMQP's properties and headers add to a body. */
-const PROPERTY_BYTES = 512;
-/** How RabbitMQ closes a channel over a message that is too large: 406, and this text. */
-const TOO_LARGE = /message size \d+ is larger than configured max size (\d+)/;
-
-interface OpenChannel {
-  readonly model: ChannelModel;
-  readonly channel: ConfirmChannel;
-  readonly confirms: Confirms<Entry<Message>>;
-  /** The socket asked to wait for its `drain`. */
-  full: boolean;
-  /** How many may be unanswered now. */
-  window: number;
-  /** A message was refused: see above. */
-  holding: boolean;
-}
+/** A fail-over of a queue's leader takes up to 11 s; nothing is done about it, so an early report costs nothing. */
+export const STUCK_MS = 10_000;
+const JUDGE_EVERY_MS = 1_000;
 
 export class Publisher {
   readonly #connection: PublisherConnection;
-  readonly #listener: PublisherListener;
-  readonly #log: Log;
-  readonly #outbox = new Outbox<Message>();
+  readonly #deadline: PublisherOptions['deadline'];
+  readonly #lanes: Readonly<Record<WorkerQueue, LaneChannel>>;
+  readonly #all: readonly LaneChannel[];
   readonly #stopping = new AbortController();
+  readonly #judging: NodeJS.Timeout;
   #emptied = Promise.withResolvers<void>();
-  #model: ChannelModel | undefined;
-  #open: OpenChannel | undefined;
-  #refusals = 0;
-  /** The largest body that this broker takes, as far as it is known. */
-  #maxBytes = MAX_MESSAGE_BYTES;
+  /** Since when the broker can confirm, Unix ms: the connection is open, and not blocked. */
+  #readySince: number | undefined;
   #publishCount = 0;
   #errorCount = 0;
 
-  constructor(connection: PublisherConnection, listener: PublisherListener, log: Log) {
+  constructor({ connection, deadline, listener, log }: PublisherOptions) {
     this.#connection = connection;
-    this.#listener = listener;
-    this.#log = log;
+    this.#deadline = deadline;
+    const options = {
+      limit: { maxBytes: MAX_MESSAGE_BYTES },
+      blocked: () => connection.blocked,
+      listener: this.#counting(listener),
+      ...{ log, signal: this.#stopping.signal },
+    };
+    this.#lanes = Object.fromEntries(
+      Object.values(WORKER_QUEUES).map((queue) => [queue, new LaneChannel({ ...options, queue })]),
+    ) as Record<WorkerQueue, LaneChannel>;
+    this.#all = Object.values(this.#lanes);
     connection.on('open', (model) => {
-      this.#model = model;
+      if (this.#stopping.signal.aborted) return;
+      this.#readySince = Date.now();
       // The limit of a broker changes with its restart.
-      this.#maxBytes = MAX_MESSAGE_BYTES;
-      void this.#openChannel(model);
+      options.limit.maxBytes = MAX_MESSAGE_BYTES;
+      for (const lane of this.#all) lane.open(model);
+      // A node may open no channel, either.
+      if (this.outbox.count > 0) this.#deadline.written();
     });
-    connection.on('lost', () => {
-      this.#model = undefined;
-      this.#open = undefined;
+    connection.on('lost', () => this.#leave());
+    connection.on('unblocked', () => {
+      this.#readySince = Date.now();
+      for (const lane of this.#all) lane.flow();
     });
-    connection.on('unblocked', () => this.#flow());
+    this.#judging = setInterval(() => this.#judge(), JUDGE_EVERY_MS).unref();
   }
 
+  /** Whether every lane has its channel. */
   get channelOpen(): boolean {
-    return this.#open !== undefined;
+    return this.#all.every(({ isOpen }) => isOpen);
   }
 
   /** Messages confirmed. */
@@ -112,12 +100,33 @@ export class Publisher {
 
   /** Received and not confirmed. */
   get outbox(): { readonly count: number; readonly bytes: number } {
-    return this.#outbox;
+    let count = 0;
+    let bytes = 0;
+    for (const { lane } of this.#all) {
+      count += lane.outbox.count;
+      bytes += lane.outbox.bytes;
+    }
+    return { count, bytes };
   }
 
-  /** Whether messages leave: a channel is open and the broker reads. */
+  /** Whether messages of any lane leave: its channel is open, and the broker reads and takes them. */
   get flowing(): boolean {
-    return this.#open !== undefined && !this.#open.holding && !this.#connection.blocked;
+    return this.#all.some(({ flowing }) => flowing);
+  }
+
+  /** Age of the oldest unconfirmed message; 0 without any. */
+  get oldestUnconfirmedMs(): number {
+    return Math.max(0, ...this.#all.flatMap(({ lane }) => Date.now() - (lane.outbox.oldest?.addedAt ?? Date.now())));
+  }
+
+  /** For how long nothing at all was confirmed although something waits; 0 when nothing waits. */
+  get nothingConfirmedMs(): number {
+    return Math.min(this.oldestUnconfirmedMs, Date.now() - this.#lastConfirmedAt);
+  }
+
+  /** The queues whose lane is stuck. */
+  get stuck(): readonly WorkerQueue[] {
+    return Object.values(WORKER_QUEUES).filter((queue) => this.#lanes[queue].isStuck);
   }
 
   /**
@@ -125,234 +134,76 @@ export class Publisher {
    * A message larger than the broker takes is dropped, counted and settled: the broker would close each channel over it.
    */
   publish(message: Message, settled: () => void): void {
-    if (message.body.length > this.#maxBytes) {
-      this.#dropTooLarge(message);
-      settled();
-      return;
-    }
-    this.#outbox.add(message, message.body.length + PROPERTY_BYTES, settled);
-    this.#write();
+    this.#lanes[message.queue].publish(message, settled);
   }
 
   /** Resolves when everything is confirmed, or when the signal aborts. */
   async drained(signal: AbortSignal): Promise<void> {
-    while (this.#outbox.count > 0 && !signal.aborted)
+    while (this.outbox.count > 0 && !signal.aborted)
       await orAborted(this.#emptied.promise, signal).catch(() => undefined);
   }
 
-  /** Drops what is not confirmed: another task has it replayed. @returns how many messages */
-  dropOutbox(): number {
-    const dropped = this.#outbox.clear();
-    this.#onEmptied();
+  /** Drops those that another task publishes, without settling them. @returns how many messages */
+  dropOutbox(isDropped: (message: Message) => boolean): number {
+    let dropped = 0;
+    for (const { lane } of this.#all) dropped += lane.outbox.drop(isDropped);
+    this.#left();
     return dropped;
   }
 
   /** Opens no more channels. It does not close the connection. */
   close(): void {
     this.#stopping.abort();
-    this.#open = undefined;
+    clearInterval(this.#judging);
+    this.#leave();
   }
 
-  async #openChannel(model: ChannelModel): Promise<void> {
-    let failures = 0;
-    while (this.#model === model && !this.#stopping.signal.aborted) {
-      try {
-        const channel = await model.createConfirmChannel();
-        if (this.#model !== model) return;
-        this.#useChannel(model, channel);
-        return;
-      } catch (err) {
-        failures += 1;
-        this.#log.warn({ failures, err }, 'cannot open a channel; retrying');
-        await this.#pause(backoffMs(failures));
-      }
-    }
+  /** Unix ms; 0: never. */
+  get #lastConfirmedAt(): number {
+    return Math.max(...this.#all.map(({ lane }) => lane.confirmedAt));
   }
 
-  #useChannel(model: ChannelModel, channel: ConfirmChannel): void {
-    const open: OpenChannel = {
-      model,
-      channel,
-      confirms: new Confirms(),
-      full: false,
-      // After a refusal, or a channel closed by the broker, one message goes first.
-      window: this.#refusals > 0 ? 1 : WINDOW,
-      holding: false,
+  #counting(listener: PublisherListener): LaneListener {
+    const failed = (tell: () => void) => () => {
+      this.#errorCount += 1;
+      tell();
     };
-    channel.on('drain', () => {
-      open.full = false;
-      this.#write();
-    });
-    channel.on('ack', ({ deliveryTag, multiple }) => this.#acked(open, deliveryTag, multiple));
-    channel.on('nack', ({ deliveryTag, multiple }) => this.#nacked(open, deliveryTag, multiple));
-    channel.on('return', ({ fields, properties }) => this.#returned(fields.routingKey, properties.messageId));
-    channel.on('error', (err) => this.#channelError(err));
-    channel.on('close', () => this.#channelLost(open));
-    this.#outbox.rewind();
-    this.#open = open;
-    this.#flow();
+    return {
+      flowing: () => listener.flowing(),
+      published: () => {
+        listener.published();
+        this.#deadline.written();
+      },
+      confirmed: (type) => {
+        this.#publishCount += 1;
+        listener.confirmed(type);
+      },
+      refused: failed(() => listener.refused()),
+      dropped: failed(() => listener.dropped()),
+      returned: failed(() => listener.returned()),
+      acked: () => this.#deadline.confirmed(this.#all.reduce((sum, { lane }) => sum + lane.unanswered, 0)),
+      left: () => this.#left(),
+    };
   }
 
-  #channelError(err: unknown): void {
-    const [, bytes] = TOO_LARGE.exec(errorMessage(err)) ?? [];
-    if (bytes !== undefined) {
-      // It is dropped when its turn comes again.
-      this.#maxBytes = Math.min(this.#maxBytes, Number(bytes));
-      this.#log.warn({ bytes: this.#maxBytes, expected: MAX_MESSAGE_BYTES }, 'this broker takes smaller messages only');
-      return;
-    }
-    this.#errorCount += 1;
-    this.#listener.refused();
-    this.#log.error({ err }, 'the broker closed the channel (if something is missing: apply the topology)');
-  }
-
-  #flow(): void {
-    this.#write();
-    if (this.flowing) this.#listener.flowing();
-  }
-
-  /** While the connection is open: another channel, after a pause, as the cause may still be there. */
-  #channelLost(open: OpenChannel, err?: unknown): void {
-    if (this.#open !== open) return;
-    this.#open = undefined;
-    if (err !== undefined) this.#log.warn({ err }, 'cannot write to the channel');
-    if (this.#model === open.model) void this.#reopen(open.model);
-  }
-
-  async #reopen(model: ChannelModel): Promise<void> {
-    await this.#pause(backoffMs(this.#refusals + 1));
-    // A lost connection closes its channels before it emits `lost`: that is no refusal.
-    if (this.#model !== model) return;
-    this.#refusals += 1;
-    await this.#openChannel(model);
-  }
-
-  #write(): void {
-    const open = this.#open;
-    if (open === undefined || open.holding) return;
-    while (!open.full && !this.#connection.blocked && open.confirms.size < open.window) {
-      const entry = this.#outbox.next();
-      if (entry === undefined) return;
-      const { message } = entry;
-      if (message.body.length > this.#maxBytes) {
-        this.#dropTooLarge(message);
-        this.#settle(entry);
-        continue;
-      }
-      try {
-        open.full = !open.channel.publish(EXCHANGES.events, message.routingKey, message.body, propertiesOf(message));
-      } catch (error) {
-        if (error instanceof IllegalOperationError) {
-          // The channel is closed, and its `close` event has yet to come.
-          this.#channelLost(open, error);
-          return;
-        }
-        // Thrown before a byte was written. Kept, it would stop everything behind it.
-        this.#dropUnwritable(message, error);
-        this.#settle(entry);
-        continue;
-      }
-      open.confirms.written(entry);
-      this.#listener.published();
-    }
-  }
-
-  #settle(entry: Entry<Message>): void {
-    this.#outbox.confirm(entry);
-    if (this.#outbox.count === 0) this.#onEmptied();
-  }
-
-  /** Its size is Discord's choice: no release causes it, so it does not count as a refusal. */
-  #dropTooLarge({ messageId, type, body }: Message): void {
-    this.#errorCount += 1;
-    this.#listener.dropped();
-    const fields = { eventId: messageId, eventType: type, bytes: body.length, mostBytes: this.#maxBytes };
-    this.#log.error(fields, 'dropped a message that is too large for the broker');
-  }
-
-  #dropUnwritable({ messageId, type }: Message, err: unknown): void {
-    this.#errorCount += 1;
-    this.#listener.refused();
-    this.#log.error({ eventId: messageId, eventType: type, err }, 'dropped a message that cannot be written');
-  }
-
-  #acked(open: OpenChannel, tag: number, multiple: boolean): void {
-    const confirmed = open.confirms.answered(tag, multiple);
-    for (const entry of confirmed) {
-      // It was dropped meanwhile.
-      if (entry.state === 'confirmed') continue;
-      this.#publishCount += 1;
-      this.#outbox.confirm(entry);
-      // After the outbox, whose fullness the listener may ask for.
-      this.#listener.confirmed(entry.message.type);
-    }
-    if (!open.holding) {
-      this.#refusals = 0;
-      open.window = Math.min(WINDOW, open.window + confirmed.length);
-    }
-    if (this.#outbox.count === 0) this.#onEmptied();
-    this.#answered(open);
-    this.#write();
-  }
-
-  #nacked(open: OpenChannel, tag: number, multiple: boolean): void {
-    const refused = open.confirms.answered(tag, multiple);
-    // Of a message that was never written, or was answered before.
-    if (refused.length === 0) return;
-    this.#errorCount += refused.length;
-    for (const _ of refused) this.#listener.refused();
-    if (!open.holding) {
-      open.holding = true;
-      this.#refusals += 1;
-      const first = refused[0]?.message;
-      this.#log.warn(
-        { eventId: first?.messageId, eventType: first?.type, refusals: this.#refusals },
-        'the broker refused a message (a queue is full?); publishing it again after a pause',
-      );
-    }
-    this.#answered(open);
-  }
-
-  /** While holding: when everything written is answered, pause, then write again from the first unconfirmed. */
-  #answered(open: OpenChannel): void {
-    if (!open.holding || open.confirms.size > 0) return;
-    void this.#pause(backoffMs(this.#refusals)).then(() => {
-      if (this.#open !== open) return;
-      this.#outbox.rewind();
-      open.window = 1;
-      open.holding = false;
-      this.#flow();
-    });
-  }
-
-  #returned(routingKey: string, eventId: unknown): void {
-    this.#errorCount += 1;
-    this.#listener.returned();
-    this.#log.error({ eventId, routingKey }, 'no queue takes this message: apply the topology');
-  }
-
-  #onEmptied(): void {
+  #left(): void {
+    if (this.outbox.count > 0) return;
+    // What was dropped is not written again.
+    this.#deadline.confirmed(0);
     this.#emptied.resolve();
     this.#emptied = Promise.withResolvers();
   }
 
-  async #pause(ms: number): Promise<void> {
-    await sleep(ms, this.#stopping.signal).catch(() => undefined);
+  #leave(): void {
+    this.#readySince = undefined;
+    for (const lane of this.#all) lane.leave();
   }
-}
 
-function propertiesOf(message: Message): Options.Publish {
-  return {
-    persistent: true,
-    mandatory: true,
-    contentType: 'application/json',
-    contentEncoding: 'utf-8',
-    appId: 'discord-gateway-ingestor',
-    priority: message.priority,
-    messageId: message.messageId,
-    correlationId: message.correlationId,
-    type: message.type,
-    timestamp: message.timestamp,
-    headers: message.headers,
-  };
+  #judge(): void {
+    const since = this.#readySince;
+    if (since === undefined || this.#connection.blocked) return;
+    const now = Date.now();
+    const confirms = this.#deadline.stuck || now - this.#lastConfirmedAt < STUCK_MS;
+    for (const lane of this.#all) lane.judge(now, since, STUCK_MS, confirms);
+  }
 }

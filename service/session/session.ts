@@ -2,7 +2,7 @@
 // it is lost. Pure: times come from the caller.
 //
 //   none:    no session; the next connection IDENTIFYs. `begin` (READY) leaves it
-//   alive:   resumed from its confirmed sequence whenever a connection ends. A first refusal leads to doubted
+//   alive:   resumed whenever a connection ends. A first refusal leads to doubted; `replace` to none, which is no loss
 //   doubted: refused once; resumed once more. `resumed` → alive; a second refusal → none, and the loss is reported
 //
 // A connection on which the gateway sent nothing is no refusal: a session outlives an outage of the network.
@@ -10,26 +10,40 @@
 // Dispatches come with the sequences 1, 2, 3 …, which Discord does not document. Where one is missing, the connection ends
 // and a RESUME asks for it; where that was done a short time before, or does not help, the hole is reported and given up.
 // What cannot be read is asked for alike, and left out when it comes again: then it is a hole of its own.
-// RESUMED seems to have a sequence too, and not to be replayed: one that did not arrive leaves a hole that is none.
 
 import { isAlive, type LostSession } from '../lost-session.ts';
 import { GuildPresence } from './guild-presence.ts';
+import { HeartbeatSequence } from './heartbeat-sequence.ts';
+import { MissedResumed } from './missed-resumed.ts';
 import { type Hole, Watermark } from './watermark.ts';
 
 /** What a process needs to go on with the session. */
 export interface ResumeState {
   readonly sessionId: string;
   readonly resumeUrl: string;
-  /** Confirmed sequence. */
+  /** Everything up to it is settled; what follows is asked for. */
   readonly sequence: number;
   /** A session belongs to its shard count; with another one it cannot be resumed. */
   readonly shardCount: number;
   /** When READY came, Unix ms. */
   readonly startedAt: number;
+  /** Bit field of its IDENTIFY; a version before this one did not store it. */
+  readonly intents?: number | undefined;
   /** When it was last connected, Unix ms; missing while it is. */
   readonly aliveUntil?: number | undefined;
   /** For another process: guilds joined in this session up to the sequence, each with Discord's `joined_at`, Unix ms. */
   readonly joins?: Record<string, number> | undefined;
+}
+
+/** A session that was ended on purpose, so that another one begins. */
+export interface ReplacedSession {
+  readonly shardId: number;
+  readonly sessionId: string;
+  /** Everything up to here was received. */
+  readonly lastSequence: number;
+  /** Unix ms. */
+  readonly endedAt: number;
+  readonly reason: string;
 }
 
 /** Why a dispatch is not taken. */
@@ -46,6 +60,9 @@ export interface SessionEvents {
    * @param outcome a RESUME asks for them; or they are reported as lost; or they are those of RESUMEDs that did not arrive
    */
   hole(hole: Hole & { readonly outcome: 'resume' | 'gap' | 'RESUMED' }): void;
+  replaced(session: ReplacedSession): void;
+  /** Discord closed two connections in a row whose heartbeats lagged. @param mostLag they may, from now on, in sequences */
+  heartbeatsLagged(mostLag: number): void;
 }
 
 /** Since contiguity is not documented, a session must not be resumed all the time where there is none. */
@@ -72,16 +89,8 @@ export class ShardSession {
   #unreadableAfter: number | undefined;
   /** What came behind this sequence was left out, because it came again. */
   #leftOutAfter: number | undefined;
-  /** RESUME was sent on the current connection. */
-  #resuming = false;
-  /** Connections of this process before it whose RESUME had no RESUMED. */
-  #withoutResumed = 0;
-  /** Their RESUMEDs have sequences above this one: dispatches up to it came before them. */
-  #resumedAbove = 0;
-  /** The highest sequence that came, taken or not. */
-  #seen = 0;
-  /** The process before may have received RESUMED, and not have stored its sequence. */
-  #mayLackResumed = false;
+  #missedResumed = new MissedResumed(false);
+  readonly #heartbeats = new HeartbeatSequence();
 
   constructor(shardId: number, shardCount: number, events: SessionEvents) {
     this.shardId = shardId;
@@ -99,21 +108,32 @@ export class ShardSession {
     this.#aliveUntil = state.aliveUntil ?? at;
     this.#handedOver = isAlive(this.#aliveUntil, now);
     this.#doubted = false;
-    this.#mayLackResumed = true;
+    this.#missedResumed = new MissedResumed(true);
   }
 
-  /** As of now, with the confirmed sequence; none before READY. */
+  /** For another process, as of now; none before READY. */
   get resumeState(): ResumeState | undefined {
     if (this.#state === undefined) return undefined;
     const { aliveUntil: _, ...state } = this.#state;
     const aliveUntil = this.#aliveUntil;
-    return { ...state, sequence: this.#watermark.confirmed, ...(aliveUntil !== undefined && { aliveUntil }) };
+    const sequence = this.#watermark.confirmed;
+    const joins = this.#guilds.joinsUntil(sequence);
+    return { ...state, sequence, ...(aliveUntil !== undefined && { aliveUntil }), joins };
   }
 
-  /** The same for another process. */
-  get stored(): ResumeState | undefined {
-    const { resumeState } = this;
-    return resumeState && { ...resumeState, joins: this.#guilds.joinsUntil(resumeState.sequence) };
+  /** For a RESUME of this process: it asks for what follows the received sequence. None before READY. */
+  get resumable(): ResumeState | undefined {
+    return this.#state && { ...this.#state, sequence: this.#watermark.received };
+  }
+
+  /** The broker has a group record with this state of a session. Of another session it says nothing. */
+  stored({ sessionId, sequence }: Pick<ResumeState, 'sessionId' | 'sequence'>): void {
+    if (sessionId === this.#state?.sessionId) this.#watermark.store(sequence);
+  }
+
+  /** @param at Unix ms @returns what the heartbeat that is sent now carries; nothing without a session */
+  heartbeat(at: number): number | null {
+    return this.#state === undefined ? null : this.#heartbeats.next(this.#watermark, at);
   }
 
   get id(): string | undefined {
@@ -136,10 +156,7 @@ export class ShardSession {
     this.#resumedForHoleAt = Number.NEGATIVE_INFINITY;
     this.#unreadableAfter = undefined;
     this.#leftOutAfter = undefined;
-    this.#withoutResumed = 0;
-    this.#seen = 0;
-    this.#resuming = false;
-    this.#mayLackResumed = false;
+    this.#missedResumed = new MissedResumed(false);
     this.#state = session;
     this.#guilds = new GuildPresence(session.startedAt);
     this.#watermark = new Watermark(session.sequence);
@@ -149,40 +166,34 @@ export class ShardSession {
 
   /** RESUME was sent. */
   resuming(): void {
-    this.#resuming = true;
+    this.#missedResumed.awaited();
   }
 
   /** RESUMED: Discord still knows the session. @param sequence of RESUMED itself, if it has one */
   resumed(sequence?: number): void {
     const { received } = this.#watermark;
-    if (sequence === undefined || sequence <= received) {
-      // Where this one has none, no earlier one had.
-      this.#withoutResumed = 0;
-    } else if (this.#leftOutAfter === received && sequence > received + 1) {
-      // Reported with the next dispatch.
-    } else if (this.#explains({ first: received + 1, last: sequence - 1 })) {
-      this.#withoutResumed -= sequence - received - 1;
-      this.#watermark.skipTo(sequence);
-    } else this.#lackResumed();
+    // What was left out is reported with the next dispatch.
+    const leftOut = this.#leftOutAfter === received;
+    if (this.#missedResumed.arrived(sequence, received, leftOut)) this.#watermark.skipTo(sequence ?? received);
     this.#connected();
   }
 
   /** The connection ended, which the session outlives. */
-  disconnected(at: number): void {
-    if (this.#resuming && !this.#live) this.#lackResumed();
-    this.#resuming = false;
+  disconnected(at: number, closedByDiscord = false): void {
+    this.#missedResumed.connectionEnded(this.#watermark.received);
     this.#live = false;
     this.#aliveUntil ??= at;
+    const mostLag = this.#heartbeats.ended(at, closedByDiscord);
+    if (mostLag !== undefined) this.#events.heartbeatsLagged(mostLag);
   }
 
-  #lackResumed(): void {
-    if (this.#withoutResumed === 0) this.#resumedAbove = Math.max(this.#watermark.received, this.#seen);
-    this.#withoutResumed += 1;
-  }
-
-  /** Whether the hole may be of RESUMEDs that did not arrive. */
-  #explains({ first, last }: Hole): boolean {
-    return last - first < this.#withoutResumed && (last < first || first > this.#resumedAbove);
+  /** It was ended on purpose, and everything received before that is passed on. */
+  replace(reason: string, endedAt: number): void {
+    if (this.#state === undefined) return;
+    const { sessionId } = this.#state;
+    this.#state = undefined;
+    const lastSequence = this.#watermark.received;
+    this.#events.replaced({ shardId: this.shardId, sessionId, lastSequence, endedAt, reason });
   }
 
   #connected(): void {
@@ -203,7 +214,7 @@ export class ShardSession {
     const hole = { first: received + 1, last: sequence - 1 };
     if (hole.last - received > LARGEST_HOLE)
       return { how: 'malformed', reason: `expected sequence ${received + 1}, got ${sequence}` };
-    this.#seen = Math.max(this.#seen, sequence);
+    this.#missedResumed.seen(sequence);
     const reason = `sequences ${hole.first} to ${hole.last} did not come`;
     const outcome = this.#leftOutAfter === received ? 'gap' : this.#outcomeOf(hole, at);
     this.#events.hole({ ...hole, outcome });
@@ -228,18 +239,12 @@ export class ShardSession {
   }
 
   #outcomeOf(hole: Hole, at: number): 'resume' | 'gap' | 'RESUMED' {
-    const missing = hole.last - hole.first + 1;
-    if (this.#explains(hole)) {
-      this.#withoutResumed -= missing;
-      return 'RESUMED';
-    }
+    if (this.#missedResumed.explain(hole)) return 'RESUMED';
     if (at - this.#resumedForHoleAt >= RESUME_FOR_HOLE_EVERY_MS) {
       this.#resumedForHoleAt = at;
       return 'resume';
     }
-    const explained = this.#mayLackResumed && missing === 1;
-    if (explained) this.#mayLackResumed = false;
-    return explained ? 'RESUMED' : 'gap';
+    return this.#missedResumed.explainAsBefore(hole) ? 'RESUMED' : 'gap';
   }
 
   /** A dispatch came in. @returns its watermark, to settle it on; none if it is a replay or belongs to no session */

@@ -1,7 +1,15 @@
-// The two positions of one session. `confirmed`: the highest sequence below which everything is settled (confirmed by
-// the broker, or filtered); Discord and other processes get this one only. `received`: the highest that came
-// in; it serves to drop what a RESUME replays although it is still in the outbox. Holes, sequences below it that did not
-// come, were reported and count as settled; what comes late for one of them is new. Pure.
+// The three positions of one session, each as high as the next one or higher. Pure.
+//
+//   received:  the highest sequence that came in. A RESUME of this process asks for what follows: the outbox has the rest
+//   confirmed: the highest one up to which everything is settled: confirmed by the broker, or filtered. The group record
+//              has it, and another process asks for what follows
+//   stored:    `confirmed`, as the last group record has it that the broker confirmed. Heartbeats carry it
+//
+// Discord documents neither how much it keeps for a RESUME nor whether it forgets what was acknowledged. So heartbeats
+// acknowledge what any next owner has, and a RESUME asks for as little as possible. One that is sent before everything is
+// stored acknowledges more: should this process be killed then, and Discord forget, the session is lost, and reported.
+//
+// Holes, sequences up to `received` that did not come, were reported and count as settled; what comes late is new.
 
 /** Sequences that did not come, both ends included. */
 export interface Hole {
@@ -17,10 +25,13 @@ export class Watermark {
   readonly #unsettled = new Set<number>();
   readonly #holes: Hole[] = [];
   #received: number;
+  #stored: number;
+  #allSettled: PromiseWithResolvers<void> | undefined;
 
-  /** @param sequence everything up to here is settled */
+  /** @param sequence everything up to here is settled, and needs no storing or is stored */
   constructor(sequence: number) {
     this.#received = sequence;
+    this.#stored = sequence;
   }
 
   get received(): number {
@@ -30,6 +41,17 @@ export class Watermark {
   get confirmed(): number {
     for (const first of this.#unsettled) return first - 1;
     return this.#received;
+  }
+
+  get stored(): number {
+    return this.#stored;
+  }
+
+  /** Resolves as soon as everything received is settled. */
+  get settled(): Promise<void> {
+    if (this.#unsettled.size === 0) return Promise.resolve();
+    this.#allSettled ??= Promise.withResolvers();
+    return this.#allSettled.promise;
   }
 
   /** @returns whether the dispatch is new; a replayed one is already settled or still in the outbox */
@@ -75,5 +97,13 @@ export class Watermark {
 
   settle(sequence: number): void {
     this.#unsettled.delete(sequence);
+    if (this.#allSettled === undefined || this.#unsettled.size > 0) return;
+    this.#allSettled.resolve();
+    this.#allSettled = undefined;
+  }
+
+  /** The broker has a group record with this confirmed sequence. */
+  store(sequence: number): void {
+    this.#stored = Math.max(this.#stored, sequence);
   }
 }

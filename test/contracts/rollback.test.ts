@@ -6,6 +6,7 @@ import { join } from 'node:path';
 import { expect, it } from 'vitest';
 import { type Choices, type Settings, settingsFor } from '../../lib/settings.ts';
 import { DEFAULT_METRICS_NAMESPACE } from '../../service/contract/metrics.ts';
+import { QUEUES } from '../../service/contract/names.ts';
 import { declareGauges } from '../../service/gauges.ts';
 import type { HealthSnapshot } from '../../service/health.ts';
 import type { GroupRecord } from '../../service/lease/group-record.ts';
@@ -14,6 +15,7 @@ import type { LostSession } from '../../service/lost-session.ts';
 import { type CounterName, Metrics } from '../../service/metrics.ts';
 import { ShardSession } from '../../service/session/session.ts';
 import { logLines } from '../support/log-lines.ts';
+import { NO_SESSION_EVENTS } from '../support/no-session-events.ts';
 import { synthesized } from '../support/synthesized.ts';
 import { type AlarmProperties, DataPoints, statesOf } from './cloudwatch.ts';
 
@@ -33,7 +35,7 @@ interface TaskState {
   readonly shard?: 'connecting' | 'identifying' | 'waiting' | 'failed' | 'stopped';
   readonly session?: boolean;
   readonly identifyingSince?: number;
-  readonly broker?: 'used' | 'away' | 'blocked';
+  readonly broker?: 'used' | 'away' | 'blocked' | 'stuck';
   readonly receiving?: boolean;
   readonly discord?: Partial<HealthSnapshot['discord']>;
   readonly spentUntil?: number;
@@ -75,7 +77,7 @@ function lostBy({ storedAt, ...alive }: StoredAt): boolean {
   const lost = (session: LostSession) => {
     inHandOver = session.inHandOver;
   };
-  const session = new ShardSession(0, 1, { lost, hole: () => undefined });
+  const session = new ShardSession(0, 1, { ...NO_SESSION_EVENTS, lost });
   const stored = { sessionId: 's', resumeUrl: 'wss://x.discord.gg', sequence: 1, shardCount: 1, startedAt: 0 };
   session.restore({ ...stored, ...alive }, storedAt, TAKEN_OVER_AT);
   session.refused('op 9', TAKEN_OVER_AT);
@@ -244,6 +246,9 @@ const SITUATIONS: Readonly<Record<string, Situation>> = {
   'The broker blocks publishers (memory, disk), and outboxes fill up': {
     fresh: since(ALONE + 2, { ...offline, shard: 'stopped', broker: 'blocked', receiving: false }),
   },
+  'A queue stops answering, and outboxes fill up': {
+    fresh: since(ALONE + 2, { ...offline, shard: 'stopped', broker: 'stuck', receiving: false }),
+  },
   'A queue that refuses messages gets full during the deployment': {
     fresh: since(ALONE + 2, { counted: { publishErrors: 2 } }),
   },
@@ -302,7 +307,8 @@ function snapshotOf(
     discord: { tokenMissing: false, restLimited: false, identifyClosed: false, maxConcurrency: 1, ...state.discord },
     broker: {
       ...{ connected: broker !== 'away', channelOpen: broker !== 'away', blocked: broker === 'blocked' },
-      ...{ publishCount: 0, errorCount: 0 },
+      ...{ publishCount: 0, errorCount: 0, oldestUnconfirmedMs: 0, nothingConfirmedMs: 0 },
+      stuck: broker === 'stuck' ? [QUEUES.guildEvents] : [],
     },
     outbox: { events: 0, bytes: 0, usedPercent: 0 },
     identifies: { remaining: undefined, spentUntil: state.spentUntil },

@@ -1,10 +1,13 @@
 // A fault test: a stage under traffic, a fault, and then bounds: nothing lost, order kept, and what the fault itself
 // allows. Faults that leave the stage as they found it share one: each is judged by what came since the one before.
-// `everyRun`: one fault of each class, run by `npm test`. `fullRun`: run by `npm run faults` only, which sets FAULTS_FULL
+// Discord's replay buffer is the harder one, unless the stage or the fault says otherwise.
+// `everyRun`: one fault of each class, run by `npm test`. `everyReading`: four times, under each reading of what Discord
+// keeps for a RESUME, which it does not document. `fullRun`: run by `npm run faults` only, which sets FAULTS_FULL
 // and makes a table of the JSON lines that go into the file FAULTS_REPORT.
 
 import { appendFile } from 'node:fs/promises';
 import { afterAll, expect, test } from 'vitest';
+import { REPLAY_BUFFERS, type ReplayBufferReading, replayBufferName } from '../../local/discord/options.ts';
 import type { DiscordSimulator } from '../../local/discord/simulator.ts';
 import { Stage, type StageOptions } from '../../local/stage.ts';
 import type { Verdict } from '../../local/verdict.ts';
@@ -14,8 +17,10 @@ export type FaultStage = Stage & { readonly simulator: DiscordSimulator };
 export interface Fault {
   /** Events a second over all shards. @default 400 */
   readonly rate?: number;
-  /** With traffic running: the fault, and what must follow from it. */
-  readonly inject: (stage: FaultStage) => Promise<void>;
+  /** With traffic running: the fault, and what must follow from it. @returns what else was measured, for the report */
+  readonly inject: (stage: FaultStage) => Promise<unknown>;
+  /** Why it cannot be played on this stage: skipped then, by name and with the reason. */
+  readonly obstacle?: (stage: FaultStage) => string | undefined;
   /** Traffic after it, so that the recovery is seen under load. @default 2 s */
   readonly trafficAfterMs?: number;
   /** Sessions that are lost, each reported by one gap event. @default 0 */
@@ -28,10 +33,15 @@ export interface Fault {
   readonly mayViolate?: RegExp;
 }
 
-type Declare = (title: string, fault: Fault) => void;
-
 export const full = process.env.FAULTS_FULL === '1';
 export const seed = Number(process.env.FAULTS_SEED ?? 1);
+
+/** Heartbeats acknowledge often, and may come as late as with Discord's interval. */
+const SIMULATOR = { seed, guilds: 40, maxConcurrency: 16, heartbeatIntervalMs: 5_000, heartbeatGraceMs: 40_000 };
+
+type Declare = (title: string, fault: Fault) => void;
+
+const HARDER: ReplayBufferReading = { events: 2_048, trimmedByAcknowledgement: true };
 
 /**
  * Faults, one after the other, on a stage that starts before the first of them.
@@ -40,23 +50,29 @@ export const seed = Number(process.env.FAULTS_SEED ?? 1);
 export function faultsOn(
   options: StageOptions,
   startTasks?: (stage: FaultStage) => Promise<unknown>,
-): { everyRun: Declare; fullRun: Declare } {
+): { everyRun: Declare; everyReading: Declare; fullRun: Declare } {
   let stage: FaultStage | undefined;
   afterAll(async () => await stage?.stop());
   const declare =
-    (it: typeof test | typeof test.skip): Declare =>
+    (it: typeof test | typeof test.skip, replayBuffer?: ReplayBufferReading): Declare =>
     (title, fault) =>
-      it(title, { timeout: 600_000 }, async () => {
+      it(title, { timeout: 600_000 }, async (context) => {
         if (stage === undefined) {
-          const simulator = { seed, guilds: 40, maxConcurrency: 16, ...options.simulator };
+          const simulator = { ...SIMULATOR, ...options.simulator };
           const none = startTasks && { tasks: 0, untilReady: false };
           stage = (await Stage.start({ ...options, ...none, simulator })) as FaultStage;
           await startTasks?.(stage);
           await stage.ready();
         }
+        const obstacle = fault.obstacle?.(stage);
+        if (obstacle !== undefined) context.skip(obstacle);
+        stage.simulator.read({ replayBuffer: replayBuffer ?? options.simulator?.replayBuffer ?? HARDER });
         await run(stage, title, fault);
       });
-  return { everyRun: declare(test), fullRun: declare(full ? test : test.skip) };
+  const everyReading: Declare = (title, fault) => {
+    for (const each of REPLAY_BUFFERS) declare(test, each)(`${title} (${replayBufferName(each)})`, fault);
+  };
+  return { everyRun: declare(test), everyReading, fullRun: declare(full ? test : test.skip) };
 }
 
 async function run(stage: FaultStage, title: string, fault: Fault): Promise<void> {
@@ -67,14 +83,14 @@ async function run(stage: FaultStage, title: string, fault: Fault): Promise<void
   try {
     await read(stage, 200);
     reader.resetSilences();
-    await fault.inject(stage);
+    const measured = await fault.inject(stage);
     await read(stage, 100, 120_000);
     await new Promise((resolve) => setTimeout(resolve, fault.trafficAfterMs ?? 2_000));
     simulator.stopTraffic();
     const verdict = since(before, await stage.settled(240_000, 20_000));
     const gapMs = Math.max(0, ...[...reader.silences.values()].map(({ longestMs }) => longestMs));
     const report = process.env.FAULTS_REPORT;
-    if (report) await appendFile(report, `${JSON.stringify({ fault: title, seed, ...verdict, gapMs })}\n`);
+    if (report) await appendFile(report, `${JSON.stringify({ fault: title, seed, ...verdict, gapMs, measured })}\n`);
     const { repeated, violations } = verdict;
     const holes = fault.mayReportHoles ? {} : { holes: 0 };
     const reported = fault.gaps === 'any' ? {} : { gaps: fault.gaps ?? 0, ...holes };

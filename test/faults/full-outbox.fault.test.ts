@@ -13,7 +13,10 @@ const { everyRun } = faultsOn({
   tasks: 2,
   shards: 4,
   env: { [ENV.outboxMaxEvents]: '1000' },
-  simulator: { replayBufferEvents: 100_000, mix: { 'command.plain': 1, 'button.plain': 1, 'message.text': 4 } },
+  simulator: {
+    replayBuffer: { events: 100_000, trimmedByAcknowledgement: true },
+    mix: { 'command.plain': 1, 'button.plain': 1, 'message.text': 4 },
+  },
 });
 
 async function closedAtTheMark(stage: FaultStage): Promise<void> {

@@ -1,14 +1,15 @@
 // Discord ends the connection, and mostly keeps the session: it asks for another (op 7), says that the session must be
 // resumed (op 9), stops answering heartbeats, goes silent, the network breaks, or neither gateway nor REST can be reached.
-// Each time the session is resumed from the last confirmed sequence, and nothing is repeated, because what is still in the
-// outbox is known. Where the session is gone, one gap event reports it, and another session starts.
+// Each time the session is resumed from the last received sequence, and nothing is repeated, because the rest is in the
+// outbox. Where the session is gone, one gap event reports it, and another session starts.
 
 import { createServer } from 'node:http';
 import type { AddressInfo } from 'node:net';
+import { setTimeout as sleep } from 'node:timers/promises';
 import { afterAll, expect } from 'vitest';
 import { ENV, QUEUES } from '../../service/contract/names.ts';
 import { DiscordEventPayload } from '../../service/events/payload.ts';
-import { type FaultStage, faultsOn } from './fault.ts';
+import { type FaultStage, faultsOn, read } from './fault.ts';
 import { leadsTo, metric, resumes } from './tasks.ts';
 
 /** Discord's REST, which can be away while the gateway is there. */
@@ -30,16 +31,22 @@ afterAll(() => {
 });
 
 const SHARDS = 2;
-const { everyRun, fullRun } = faultsOn({ shards: SHARDS, simulator: { heartbeatIntervalMs: 1_500 } }, async (stage) => {
-  rest.behind = stage.simulator.apiUrl;
-  await stage.startTask({ [ENV.discordApiUrl]: `http://127.0.0.1:${(server.address() as AddressInfo).port}/api` });
-});
+const { everyRun, everyReading, fullRun } = faultsOn(
+  { shards: SHARDS, simulator: { heartbeatIntervalMs: 1_500 } },
+  async (stage) => {
+    rest.behind = stage.simulator.apiUrl;
+    await stage.startTask({ [ENV.discordApiUrl]: `http://127.0.0.1:${(server.address() as AddressInfo).port}/api` });
+  },
+);
 
 const RESUMED = { trafficAfterMs: 500, mostRepeats: 0 };
 const allResume = (done: (stage: FaultStage) => unknown) => ({
   ...RESUMED,
   inject: (stage: FaultStage) => resumes(stage, SHARDS, () => done(stage)),
 });
+
+/** Discord keeps 2,048 events of each shard: those of 40 s. */
+const SLOW = { rate: 50 * SHARDS };
 
 /** No connection is accepted until so many were tried. */
 async function unreachable(stage: FaultStage, tries: number): Promise<void> {
@@ -83,6 +90,35 @@ fullRun('a storm of resets, each as soon as the session is resumed, loses nothin
   },
 });
 
+everyReading('a storm of op 7 under load: each time all is confirmed and stored before the RESUME', {
+  ...RESUMED,
+  // A RESUME takes some 300 ms, on a busy machine seconds, and the smallest buffer has a hundred events.
+  rate: 10 * SHARDS,
+  async inject(stage) {
+    for (let round = 1; round <= 5; round += 1) {
+      await resumes(stage, SHARDS, () => stage.simulator.reconnect());
+      await read(stage, 20);
+    }
+  },
+});
+
+const AWAY_MS = 45_000;
+
+// 75 events/s are 3,375 in this time, and the buffer has 2,048. A shard waits 5 s for the broker, so 375.
+fullRun('the broker is away for 45 s with 75 events/s of each shard, and Discord ends the connections in it', {
+  rate: 75 * SHARDS,
+  async inject(stage) {
+    await stage.broker.rememberQueues();
+    await stage.broker.kill();
+    const backAt = Date.now() + AWAY_MS;
+    await resumes(stage, SHARDS, () => stage.simulator.reconnect());
+    expect(Date.now(), 'the broker is still away').toBeLessThan(backAt);
+    await sleep(backAt - Date.now());
+    await stage.broker.start();
+    await stage.ready();
+  },
+});
+
 fullRun('a reset in the middle of a replay loses nothing', {
   ...RESUMED,
   async inject(stage) {
@@ -96,13 +132,14 @@ fullRun('a reset in the middle of a replay loses nothing', {
   },
 });
 
-everyRun(
-  'a gateway that cannot be reached for a while costs no session',
-  allResume((stage) => unreachable(stage, 2 * SHARDS)),
-);
+everyRun('a gateway that cannot be reached for a while costs no session', {
+  ...SLOW,
+  ...allResume((stage) => unreachable(stage, 2 * SHARDS)),
+});
 
 fullRun("a gateway that comes back before Discord's REST does is resumed all the same", {
   ...RESUMED,
+  ...SLOW,
   async inject(stage) {
     rest.away = true;
     await resumes(stage, SHARDS, () => unreachable(stage, 2 * SHARDS));

@@ -39,7 +39,7 @@ export async function ownerOf(stage: Stage, group = 0): Promise<IngestorProcess>
 
 /** Resolves when the task, which was the owner, is a standby of another. */
 export async function standsBy(stage: Stage, task: IngestorProcess): Promise<void> {
-  await stage.until('the old owner stands by', 90_000, async () => (await task.health())?.lease.ready === true);
+  await stage.until('the old owner stands by', 150_000, async () => (await task.health())?.lease.ready === true);
   if ((await ownerOf(stage)) === task) throw new Error(`${task.name} is the owner again`);
 }
 

@@ -88,6 +88,6 @@ describe('with TLS to the broker, in production', () => {
     await inbox.upToNow();
     expect(inbox.all).toHaveLength(2);
     const connections = await stage.broker.ctl('list_connections', '--quiet', '--no-table-headers', 'user', 'ssl');
-    expect(connections.match(/^ingestor\t.*/gm)).toEqual(['ingestor\ttrue', 'ingestor\ttrue']);
+    expect(new Set(connections.match(/^ingestor\t.*/gm))).toEqual(new Set(['ingestor\ttrue']));
   });
 });

@@ -47,7 +47,9 @@ it('only publishes what another task has counted; the next owner has it after `f
   void gaps.report([], [LOST]);
   expect([sent.length, counted, lines.lines]).toEqual([1, [], []]);
   expect(gaps.unreportedGaps).toEqual([LOST]);
-  gaps.forget();
+  gaps.forget(({ sessionId }) => sessionId !== LOST.sessionId);
+  expect(gaps.unreportedGaps).toEqual([LOST]);
+  gaps.forget(({ sessionId }) => sessionId === LOST.sessionId);
   expect(gaps.unreportedGaps).toEqual([]);
 });
 

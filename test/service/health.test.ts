@@ -51,7 +51,14 @@ it.each([PATHS.root, PATHS.health])('%s answers 200 with the report of a healthy
     shard: { count: 2, group: 0, assigned: [0, 1], connected: 2 },
     checks: {
       discord: { connected: true, latency: 57 },
-      rabbitmq: { connected: true, channelOpen: true, blocked: false, publishCount: 12, errorCount: 1 },
+      rabbitmq: {
+        connected: true,
+        channelOpen: true,
+        blocked: false,
+        publishCount: 12,
+        errorCount: 1,
+        oldestUnconfirmedMs: 20,
+      },
       memory: { ...HEALTHY.memory, belowThreshold: true },
     },
     outbox: { events: 2, bytes: 1_024, usedPercent: 0.5, receiving: true },
@@ -75,6 +82,9 @@ it.each<[string, 200 | 503, Partial<HealthSnapshot>]>([
   ['a broker that is not connected', 503, broker({ connected: false })],
   ['a closed channel', 503, broker({ channelOpen: false })],
   ['a broker that blocks publishers', 503, broker({ blocked: true })],
+  ['a queue that confirms nothing', 503, broker({ stuck: ['events.guild'] })],
+  ['a broker that has confirmed nothing for a moment', 200, broker({ nothingConfirmedMs: 9_999 })],
+  ['a broker that has confirmed nothing for longer', 503, broker({ nothingConfirmedMs: 10_000 })],
   ['a standby without a usable token', 503, { role: 'standby', shards: [], discordProblems: ['no token'] }],
 ])('/health with %s: %d; /live: 200', async (_, status, fields) => {
   snapshot = { ...HEALTHY, ...fields };
@@ -82,6 +92,16 @@ it.each<[string, 200 | 503, Partial<HealthSnapshot>]>([
   expect(response.status).toBe(status);
   expect(((await response.json()) as HealthReport).status).toBe(status === 200 ? 'healthy' : 'unhealthy');
   expect((await ask(PATHS.live)).status).toBe(200);
+});
+
+it('names the queue that confirms nothing, and says for how long the broker has confirmed nothing', () => {
+  const problems = (fields: Partial<HealthSnapshot['broker']>) =>
+    healthReport({ ...HEALTHY, ...broker(fields) }).checks.rabbitmq.problems;
+  expect(problems({ nothingConfirmedMs: 42_000 })).toEqual(['RabbitMQ has confirmed nothing for 42 s']);
+  // Others are confirmed, or the claim was.
+  const stuck = problems({ nothingConfirmedMs: 42_000, stuck: ['events.guild'] });
+  expect(stuck).toEqual(['the queue events.guild confirms nothing: it has no majority, or is full']);
+  expect(statusPage(healthReport({ ...HEALTHY, ...broker({ stuck: ['events.guild'] }) }))).toContain(stuck?.[0]);
 });
 
 it('reports what is unknown as null, and each problem once', () => {

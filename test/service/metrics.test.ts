@@ -141,7 +141,7 @@ describe('the embedded metric format', () => {
     };
     declare();
     expect(emf()[0]).toMatchObject({
-      ...{ OutboxEvents: 2, OutboxBytes: 1_024, OutboxUsed: 0.5 },
+      ...{ OutboxEvents: 2, OutboxBytes: 1_024, OutboxUsed: 0.5, OldestUnconfirmed: 0.02 },
       ...{ ShardsAssigned: 3, ShardsConnected: 2, ShardsMissing: 1, ShardsWaiting: 1 },
       ...{
         ShardsConfigured: 2,
@@ -152,8 +152,12 @@ describe('the embedded metric format', () => {
       },
       ...{ BrokerConnected: 1, BrokerBlocked: 1, Standby: 0, HeapUsed: 10, ResidentMemory: 200 * MIB },
     });
-    snapshot = { ...HEALTHY, role: 'standby', shardCount: 6, broker: { ...HEALTHY.broker, channelOpen: false } };
+    const standby = { ...HEALTHY, role: 'standby' as const, shardCount: 6, lease: { ready: true } };
+    snapshot = { ...standby, broker: { ...HEALTHY.broker, channelOpen: false } };
     expect(emf()[0]).toMatchObject({ Standby: 1, ShardsUnderprovisioned: 0, BrokerConnected: 0, BrokerBlocked: 0 });
+    // One of its connections is lost, so that no lease would come.
+    snapshot = { ...standby, lease: { ready: false }, broker: { ...HEALTHY.broker, connected: false } };
+    expect(emf()[0]).toMatchObject({ Standby: 0, BrokerConnected: 0 });
   });
 
   it('has no value of what is unknown: no data instead of zero', () => {
@@ -161,7 +165,9 @@ describe('the embedded metric format', () => {
     snapshot = { ...HEALTHY, shardCount: undefined, shards: [], identifies };
     declare();
     const [line] = emf();
-    for (const name of ['GatewayLatency', 'IdentifiesRemaining', 'ShardsConfigured', 'FrameToConfirm']) {
+    for (const name of [
+      ...['GatewayLatency', 'IdentifiesRemaining', 'ShardsConfigured', 'ShardsUnderprovisioned', 'FrameToConfirm'],
+    ]) {
       expect(line).not.toHaveProperty(name);
       expect(unitsIn(line)).not.toHaveProperty(name);
     }

@@ -37,6 +37,11 @@ describe('a shard waits', () => {
       2,
       { shards: [resuming, resuming], receiving: false, broker: blocked },
     ],
+    [
+      'for a queue that confirms nothing, while the outbox is full',
+      1,
+      { shards: [connected, resuming], receiving: false, broker: { ...HEALTHY.broker, stuck: ['events.guild'] } },
+    ],
   ])('%s: %d', (_, count, given) => {
     expect(waiting(given)).toBe(count);
   });

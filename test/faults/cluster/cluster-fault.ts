@@ -12,12 +12,10 @@ import { connectionOf, countOf, ownerOf } from '../tasks.ts';
 import { Probe } from './probe.ts';
 
 const SHARDS = 2;
-/** A group of two shards, an owner and a standby; a replay buffer as small as an imitation of Discord has it. */
-export const CLUSTER_STAGE: StageOptions = {
-  ...{ nodes: 3, tasks: 2, shards: SHARDS },
-  simulator: { guilds: 40, maxConcurrency: 16, replayBufferEvents: 2_048 },
-};
-export const RATE = 100;
+/** A group of two shards, an owner and a standby. */
+export const CLUSTER_STAGE: StageOptions = { nodes: 3, tasks: 2, shards: SHARDS };
+/** Events a second, so that a session without a connection is kept for 20 s by a buffer of so many events. */
+export const rateFor = (events: number): number => Math.min(100, (SHARDS * events) / 20);
 
 export interface ClusterFault {
   readonly title: string;
@@ -25,6 +23,8 @@ export interface ClusterFault {
   readonly victim: 'lease' | 'publisher' | 'neither' | 'all';
   /** Needs network namespaces. */
   readonly cuts?: true;
+  /** Seconds after which an unreachable node counts as down for the others, 25 % more or less. @default 60, as Erlang's */
+  readonly netTickSeconds?: number;
   /** Resolves when the cluster is whole again. */
   readonly strike: (cluster: RabbitMqCluster, victim: RabbitMqNode, awayMs: number) => Promise<void>;
 }
@@ -80,6 +80,19 @@ export const CLUSTER_FAULTS: readonly ClusterFault[] = [
     cuts: true,
     strike: cut('its peers'),
   },
+  {
+    title: 'the node with the lease connection cut off from the other nodes',
+    victim: 'lease',
+    cuts: true,
+    strike: cut('its peers'),
+  },
+  {
+    title: 'the node with the lease connection cut off from the other nodes, which soon count it as down',
+    victim: 'lease',
+    cuts: true,
+    netTickSeconds: 10,
+    strike: cut('its peers'),
+  },
 ];
 
 /**
@@ -94,6 +107,8 @@ export async function strike(
   const { broker: cluster, reader } = stage;
   if (!(cluster instanceof RabbitMqCluster)) throw new Error('a fault of a cluster needs `nodes: 3`');
   reader.silenceOf = () => 0;
+  for (const node of cluster.nodes)
+    await node.ctl('eval', `net_kernel:set_net_ticktime(${fault.netTickSeconds ?? 60}, 0).`);
   const at = await placed(stage, cluster);
   const victim = at[fault.victim === 'all' ? 'neither' : fault.victim];
   const healthy = fault.victim === 'all' ? cluster : at[fault.victim === 'lease' ? 'publisher' : 'lease'];
@@ -113,7 +128,7 @@ export async function strike(
     await stage.ready();
     await stage.standing(2);
     const before = reader.events;
-    await stage.until('events are read', 60_000, () => reader.events > before + 2 * RATE);
+    await stage.until('events are read', 60_000, () => reader.events > before + 20);
     const takings = taken.reduce((sum, count) => sum + count(), 0) / SHARDS;
     return { silenceMs: reader.longestSilenceMs, probeMs: probe.longestMs, takings };
   } finally {

@@ -84,9 +84,10 @@ describe('limits of users', () => {
   ])('of a broker of %i connections leave room for the tasks of %i groups', (connectionLimit, shardGroups, tasks) => {
     const { users } = discordTopology({ connectionLimit, shardGroups, tasks });
     const [ingestor = 0, worker = 0, deadLetters = 0] = users.map(({ limits }) => limits?.['max-connections']);
-    // Two versions of the service, with two connections each; the others as both users of their pairs.
-    expect(connectionLimit - 2 * worker - 2 * deadLetters).toBeGreaterThanOrEqual(2 * 2 * tasks);
-    expect(ingestor).toBeGreaterThanOrEqual(2 * 2 * tasks);
+    // Two versions of the service, with two connections each, and a third of each owner; the others as both users of their
+    // pairs.
+    expect(connectionLimit - 2 * worker - 2 * deadLetters).toBeGreaterThanOrEqual(2 * 2 * tasks + shardGroups);
+    expect(ingestor).toBeGreaterThanOrEqual(2 * 2 * tasks + shardGroups);
     expect(worker).toBeGreaterThan(connectionLimit / 10);
     expect(2 * worker + 2 * deadLetters + ingestor).toBeLessThanOrEqual(connectionLimit);
   });

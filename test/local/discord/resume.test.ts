@@ -42,7 +42,7 @@ test('what happens without a connection is replayed and only then sent in the le
 });
 
 test('the buffer reaches back so far and no further; a RESUME from before gets op 9 with false and ends the session', async () => {
-  const simulator = await startSimulator({ guilds: 1, replayBufferEvents: 10 });
+  const simulator = await startSimulator({ guilds: 1, replayBuffer: { events: 10, trimmedByAcknowledgement: false } });
   const client = await GatewayClient.ready(simulator);
   simulator.burst(30);
   await client.next('the last', ({ s }) => s === 32);
@@ -56,6 +56,42 @@ test('the buffer reaches back so far and no further; a RESUME from before gets o
   unknown.identify();
   await unknown.dispatch('READY');
   expect(simulator.violations).toEqual([]);
+});
+
+test('what a heartbeat or a RESUME acknowledges is kept, or forgotten; a RESUME from before then gets op 9 with false', async () => {
+  for (const trimmedByAcknowledgement of [false, true]) {
+    const simulator = await startSimulator({ guilds: 1 });
+    const client = await GatewayClient.ready(simulator);
+    // Of sessions that are there, too.
+    simulator.read({ replayBuffer: { events: 100, trimmedByAcknowledgement } });
+    simulator.burst(30);
+    client.heartbeat(20);
+    await client.settled();
+    await client.leave(simulator);
+    // From what a heartbeat acknowledged, then from later, and so no longer from the sequence before.
+    for (const sequence of [20, 25]) {
+      const again = await GatewayClient.resumed(simulator, client.sessionId, sequence);
+      expect(again.dispatches[0]).toMatch(new RegExp(` ${sequence + 1}$`));
+      await again.leave(simulator);
+    }
+    if (trimmedByAcknowledgement) await refused(simulator, client.sessionId, 24);
+    else await GatewayClient.resumed(simulator, client.sessionId, 0);
+    expect(simulator.violations).toEqual([]);
+  }
+});
+
+test('a heartbeat that is too far behind closes the connection, and the session is resumed', async () => {
+  const simulator = await startSimulator({ guilds: 1, closesLaggingHeartbeat: 10 });
+  const client = await GatewayClient.ready(simulator);
+  simulator.burst(30);
+  await client.next('the last', ({ s }) => s === 32);
+  client.heartbeat(22);
+  await client.settled();
+  expect(simulator.count('laggingHeartbeat')).toBe(0);
+  client.heartbeat(21);
+  expect(await client.closed).toBe(4000);
+  await GatewayClient.resumed(simulator, client.sessionId, 21);
+  expect([simulator.count('laggingHeartbeat'), simulator.violations]).toEqual([1, []]);
 });
 
 test('a sequence that was never sent is 4007, and ends the session', async () => {

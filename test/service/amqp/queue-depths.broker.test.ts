@@ -1,9 +1,10 @@
 // How many messages are ready, by the real broker.
 
 import { once } from 'node:events';
-import { afterEach, beforeEach, expect, it } from 'vitest';
+import { afterEach, beforeEach, expect, it, onTestFinished, vi } from 'vitest';
 import { BrokerConnection } from '../../../service/amqp/connection.ts';
 import { QueueDepths } from '../../../service/amqp/queue-depths.ts';
+import { SilentProxy } from '../../faults/silent-proxy.ts';
 import { makeVhost, type Vhost } from '../../support/broker.ts';
 import { type BrokerClient, brokerClient, fixedLogin, makeUser, type User } from '../../support/broker-client.ts';
 import { eventually, type LogLines, logLines } from '../../support/log-lines.ts';
@@ -53,4 +54,32 @@ it('has no depth of a queue that is missing, knows the others, and logs it once'
   expect(depths.depths.size).toBe(0);
   await eventually('they are known again', () => depths.depths.size === 2);
   expect(lines.lines.filter(({ msg }) => msg.includes('cannot ask'))).toHaveLength(1);
+});
+
+it('a queue whose node does not answer has no depth after 2 s, and is asked again on another channel', async () => {
+  for (const queue of ['first', 'second', 'third']) await fill(queue, 1);
+  const proxy = await SilentProxy.start(Number(new URL(user.url).port));
+  onTestFinished(() => proxy.stop());
+  const url = new URL(user.url);
+  url.port = String(proxy.port);
+  const line = new BrokerConnection({ name: 'line', login: fixedLogin(url.href), log: lines.log });
+  onTestFinished(() => line.close());
+  const asked = new QueueDepths(line, ['first', 'second', 'third'], lines.log);
+  const timer = vi.spyOn(globalThis, 'setInterval');
+  asked.start();
+  onTestFinished(() => asked.stop());
+  const [ask = () => undefined] = timer.mock.lastCall ?? [];
+  timer.mockRestore();
+  line.start();
+  await eventually('all are known', () => asked.depths.size === 3);
+  proxy.silence();
+  ask();
+  await eventually('none is known', () => asked.depths.size === 0);
+  expect(await lines.line('cannot ask for the depth of a queue')).toMatchObject({
+    err: { message: 'the broker did not answer within 2 s' },
+  });
+  proxy.heal();
+  ask();
+  await eventually('all are known again', () => asked.depths.size === 3);
+  expect([line.reconnects, lines.lines.filter(({ msg }) => msg.includes('cannot ask')).length]).toEqual([0, 1]);
 });

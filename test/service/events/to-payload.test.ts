@@ -7,7 +7,7 @@ import fc from 'fast-check';
 import { describe, expect, test } from 'vitest';
 import { samplePayloads } from '../../../local/discord/payloads/samples.ts';
 import { eventId } from '../../../service/events/event-id.ts';
-import { gatewayGap } from '../../../service/events/gap.ts';
+import { gatewayGap, sessionReplaced } from '../../../service/events/gap.ts';
 import type { DispatchContext, Outcome } from '../../../service/events/outcome.ts';
 import { EVENTS } from '../../../service/events/payload.ts';
 import { family, ROUTES } from '../../../service/events/routing.ts';
@@ -308,6 +308,16 @@ test('a lost session becomes one gateway.gap, however often it is reported', () 
   const { shardId, ...data } = gap;
   expect(event.payload).toMatchObject({ eventType: 'gateway.gap', shardId, timestamp: NOW, data });
   expect(gatewayGap({ ...gap, lostUntil: NOW + 5 }).payload.eventId).toBe(event.payload.eventId);
+});
+
+test('the planned end of a session becomes one gateway.session-replaced, of another id than its gap', () => {
+  const data = { sessionId: SESSION, lastSequence: 815, reason: 'intents changed' };
+  const event = read(sessionReplaced({ ...data, shardId: 2, endedAt: NOW }));
+  expect(event).toMatchObject({ routingKey: 'gateway.session-replaced', priority: 5 });
+  const { eventId, ...payload } = event.payload;
+  expect(payload).toEqual({ eventType: 'gateway.session-replaced', shardId: 2, timestamp: NOW, data });
+  expect(sessionReplaced({ ...data, shardId: 2, endedAt: NOW + 5 }).payload.eventId).toBe(eventId);
+  expect(gatewayGap({ ...data, shardId: 2, lostFrom: null, lostUntil: NOW }).payload.eventId).not.toBe(eventId);
 });
 
 function placesIn(value: Json, path: string[] = []): string[][] {

@@ -201,6 +201,25 @@ describe('an unusable answer', () => {
     expect(await waiting).toEqual(ANSWER);
   });
 
+  it('is none since when it was asked first; a usable one ends that, and so does a refusal', async () => {
+    fakePauses();
+    for (const end of [{ status: 200, body: ANSWER }, LIMITED]) {
+      answer = () => ({ status: 503, body: {} });
+      const [askedAt, requests] = [Date.now(), asked.length];
+      const waiting = information.fetch(unaborted);
+      await until(() => information.unansweredSince !== undefined);
+      await asksAgainAfter(750);
+      expect([information.unansweredSince, asked.length - requests]).toEqual([askedAt, 2]);
+      await until(() => vi.getTimerCount() > 0);
+      answer = () => end;
+      await asksAgainAfter(1_500);
+      await until(() => information.unansweredSince === undefined);
+      if (end === LIMITED) break;
+      await waiting;
+      await vi.advanceTimersByTimeAsync(2_001);
+    }
+  });
+
   it('leaves the last usable one as it is', async () => {
     await information.fetch(unaborted);
     fakePauses();

@@ -9,6 +9,7 @@ import { GapReporter } from '../../../service/gap-reporter.ts';
 import { BotToken } from '../../../service/gateway/bot-token.ts';
 import type { GatewayInformation } from '../../../service/gateway/gateway-information.ts';
 import { IdentifyGate } from '../../../service/gateway/identify-gate.ts';
+import type { ShardOptions } from '../../../service/gateway/shard.ts';
 import { Ingestor } from '../../../service/ingestor.ts';
 import type { CounterName } from '../../../service/metrics.ts';
 import type { Message } from '../../../service/publisher/message.ts';
@@ -40,6 +41,8 @@ export class HostileGateway {
   /** In place of the answer to IDENTIFY or RESUME. @returns whether it did answer */
   answer: (op: number, socket: WebSocket, connection: number) => boolean = () => false;
   #live: { readonly socket: WebSocket; readonly send: (frame: Sent) => void } | undefined;
+  /** Resolves when all that was sent is with the socket. */
+  flushed: () => Promise<void> = async () => undefined;
 
   private constructor(server: WebSocketServer, compressed: boolean) {
     this.#server = server;
@@ -84,6 +87,7 @@ export class HostileGateway {
       if (Buffer.isBuffer(each)) socket.send(each);
       else (transport ?? socket).send(typeof each === 'string' ? each : JSON.stringify(each));
     };
+    this.flushed = () => new Promise((resolve) => (transport ? transport.flushed(resolve) : resolve()));
     const send = (frame: Sent) => {
       const instead = this.instead(frame, connection);
       for (const each of Array.isArray(instead) ? instead : instead === undefined ? [] : [instead]) write(each);
@@ -118,10 +122,13 @@ interface ClientOptions {
   readonly session?: Partial<ResumeState>;
   readonly compression?: 'none' | 'zlib-stream';
   readonly apiUrl?: string;
-  /** Confirms are held back. */
+  /** Confirms are held back until `confirm` is called. */
   readonly holds?: boolean;
+  readonly intents?: number;
+  /** Of the lock before an IDENTIFY. */
+  readonly acquire?: () => Promise<void>;
   /** @default - given */
-  readonly permission?: (signal: AbortSignal) => Promise<void>;
+  readonly permission?: ShardOptions['permission'];
 }
 
 /** The shard with its session, and what it publishes. */
@@ -132,11 +139,14 @@ export function startClient(
     compression = 'none',
     apiUrl = `${url.replace('ws', 'http')}/api`,
     holds = false,
-    permission = async () => undefined,
+    intents = 0,
+    acquire = async () => undefined,
+    permission = async () => 'proven',
   }: ClientOptions = {},
 ) {
   const lines = logLines();
   const published: Message[] = [];
+  const held: (() => void)[] = [];
   const counted: Partial<Record<CounterName, number>> = {};
   const metrics = {
     add: (name: CounterName, by = 1) => {
@@ -147,10 +157,11 @@ export function startClient(
   const publisher = {
     outbox: { count: 0, bytes: 0 },
     flowing: true,
-    dropOutbox: () => 0,
+    dropOutbox: (isDropped: (message: Message) => boolean) => published.filter(isDropped).length,
     publish: (message: Message, settled: () => void) => {
       published.push(message);
-      if (!holds) settled();
+      if (holds) held.push(settled);
+      else settled();
     },
   };
   const session_start_limit = { total: 1_000, remaining: 1_000, reset_after: 0, max_concurrency: 1 };
@@ -172,12 +183,12 @@ export function startClient(
     gaps,
     token: new BotToken({ from: 'here', read: async () => 'THE-TOKEN', refresh }, lines.log),
     information,
-    gate: new IdentifyGate(information, { acquire: async () => () => undefined }, lines.log),
+    gate: new IdentifyGate(information, { acquire: () => acquire().then(() => () => undefined) }, lines.log),
     bounds: { maxEvents: 1_000, maxBytes: 1_000_000 },
     onSessionStarted: () => undefined,
     metrics: metrics as never,
     permission,
-    ...{ intents: 0, compression, apiUrl, log: lines.log },
+    ...{ intents, compression, apiUrl, log: lines.log },
   });
   const now = Date.now();
   const state = { sessionId: 's0', resumeUrl: url, sequence: 1, shardCount: 1, startedAt: now, ...session };
@@ -192,11 +203,16 @@ export function startClient(
   const [member] = ingestor.members;
   if (member === undefined) throw new Error('there is no shard');
   return {
-    ...{ ingestor, ...member, lines, published, counted, gaps },
+    ...{ ingestor, ...member, publisher, lines, published, counted, gaps },
+    confirm: () => {
+      for (const settled of held.splice(0)) settled();
+    },
     /** Of the events of a session, in the order of publishing. */
     sequences: (id?: string) =>
       published
-        .filter(({ type, headers }) => type !== 'gateway.gap' && (id === undefined || headers['x-session'] === id))
+        .filter(
+          ({ type, headers }) => !type.startsWith('gateway.') && (id === undefined || headers['x-session'] === id),
+        )
         .map(({ headers }) => headers['x-sequence']),
     reported: () =>
       published.flatMap(({ type, body }) =>

@@ -134,7 +134,7 @@ it('a spent budget is logged once, with its time, and waited for', async () => {
   const until = Date.now() + 30_000;
   expect(gate.spentUntil).toBe(until);
   expect(gate.problem).toBe(
-    `the day's IDENTIFYs are spent: shards without a session wait for Discord's reset at ${new Date(until).toISOString()}`,
+    `the day's IDENTIFYs are spent: shards that must IDENTIFY wait for Discord's reset at ${new Date(until).toISOString()}`,
   );
   await after(29_000);
   expect(passed).toEqual([]);

@@ -3,12 +3,14 @@
 import type { AddressInfo } from 'node:net';
 import { createServer } from 'node:net';
 import { GatewayOpcodes } from 'discord-api-types/v10';
-import { afterEach, beforeEach, expect, it, onTestFinished, vi } from 'vitest';
+import { afterEach, beforeEach, describe, expect, it, onTestFinished, vi } from 'vitest';
 import { type WebSocket, WebSocketServer } from 'ws';
 import { BotToken } from '../../../service/gateway/bot-token.ts';
 import type { GatewayInformation } from '../../../service/gateway/gateway-information.ts';
 import { IdentifyGate } from '../../../service/gateway/identify-gate.ts';
 import { type SessionPort, Shard } from '../../../service/gateway/shard.ts';
+import { Turns } from '../../../service/gateway/turns.ts';
+import { orAborted } from '../../../service/wait.ts';
 import { type LogLines, logLines } from '../../support/log-lines.ts';
 
 vi.setConfig({ testTimeout: 10_000, hookTimeout: 10_000 });
@@ -26,22 +28,34 @@ afterEach(async () => {
   vi.useRealTimers();
 });
 
-/** With a session if it has an address for it. `general` is what Get Gateway Bot answers, if it does. */
-function startShard({ resumeUrl, general }: { resumeUrl?: string; general?: string }): void {
+interface Start {
+  /** With a session if it has an address for it. */
+  readonly resumeUrl?: string;
+  /** What Get Gateway Bot answers, if it does. */
+  readonly general?: string;
+  readonly unansweredSince?: number;
+  /** @default - at once */
+  readonly permitted?: () => Promise<void>;
+}
+
+function startShard({ resumeUrl, general, unansweredSince, permitted }: Start): void {
   const session_start_limit = { total: 1, remaining: 1, reset_after: 0, max_concurrency: 1 };
   const information = {
     latest: undefined,
-    fetch: () =>
+    unansweredSince,
+    fetch: (signal: AbortSignal) =>
       general === undefined
-        ? new Promise(() => undefined)
+        ? orAborted(new Promise(() => undefined), signal)
         : Promise.resolve({ url: general, shards: 1, session_start_limit }),
     identified: () => undefined,
   } as unknown as GatewayInformation;
   const session: SessionPort = {
-    resumeState: resumeUrl === undefined ? undefined : { sessionId: 'a', sequence: 7, shardCount: 1, resumeUrl },
+    resumable: resumeUrl === undefined ? undefined : { sessionId: 'a', sequence: 7, shardCount: 1, resumeUrl },
     shardCount: 1,
     objection: () => undefined,
     unreadable: () => false,
+    heartbeat: () => null,
+    replace: () => undefined,
     begin: () => undefined,
     resuming: () => undefined,
     resumed: () => undefined,
@@ -62,7 +76,12 @@ function startShard({ resumeUrl, general }: { resumeUrl?: string; general?: stri
     metrics: { add: () => undefined },
     log: lines.log,
     onDispatch: () => undefined,
-    permission: async () => undefined,
+    permission: async () => {
+      await permitted?.();
+      return 'proven';
+    },
+    confirmed: async () => undefined,
+    turns: new Turns(),
   });
   shard.start();
 }
@@ -248,4 +267,64 @@ it('connections that come to RESUMED are followed by the next within 2 s, howeve
     await until(() => ends().length === ended);
     await vi.advanceTimersByTimeAsync(2_000);
   }
+});
+
+describe('it has not reached Discord', () => {
+  it('since its first connection without HELLO, until HELLO', async () => {
+    let answers = false;
+    const { url, received } = await peer((socket) => (answers ? hello(socket) : socket.terminate()));
+    startShard({ resumeUrl: url, general: url });
+    await until(() => ends().length === 1);
+    const since = shard.unreachableSince ?? expect.fail('it has reached it');
+    expect(Date.now() - since).toBeLessThan(5_000);
+    await vi.advanceTimersByTimeAsync(1_000);
+    await until(() => ends().length === 2);
+    expect(shard.unreachableSince).toBe(since);
+    answers = true;
+    await vi.advanceTimersByTimeAsync(2_000);
+    await until(() => received.includes(GatewayOpcodes.Resume));
+    expect(shard.unreachableSince).toBeUndefined();
+  });
+
+  it('since Get Gateway Bot is not answered, where it needs the address', async () => {
+    startShard({ unansweredSince: 1_000 });
+    await until(() => shard.unreachableSince !== undefined);
+    expect(shard.unreachableSince).toBe(1_000);
+    await shard.stop();
+    expect(shard.unreachableSince).toBeUndefined();
+  });
+
+  it('is not said while it waits for an answer that may come, or for permission', async () => {
+    startShard({});
+    await until(() => shard.state === 'connecting');
+    await turns(50);
+    expect(shard.unreachableSince).toBeUndefined();
+    await shard.stop();
+    const permission = Promise.withResolvers<void>();
+    startShard({ unansweredSince: 1_000, permitted: () => permission.promise });
+    await turns(50);
+    expect([shard.state, shard.unreachableSince]).toEqual(['connecting', undefined]);
+    permission.resolve();
+    await until(() => shard.unreachableSince === 1_000);
+  });
+
+  it('is not said of the time in which it waited for permission', async () => {
+    const { url } = await peer((socket) => void socket.terminate());
+    const permission = Promise.withResolvers<void>();
+    startShard({
+      resumeUrl: url,
+      general: url,
+      permitted: () => (ends().length === 0 ? Promise.resolve() : permission.promise),
+    });
+    await until(() => ends().length === 1);
+    const since = shard.unreachableSince ?? expect.fail('it has reached it');
+    await vi.advanceTimersByTimeAsync(1_000);
+    await until(() => shard.unreachableSince === undefined);
+    const now = Date.now();
+    onTestFinished(() => void vi.restoreAllMocks());
+    vi.spyOn(Date, 'now').mockReturnValue(now + 60_000);
+    permission.resolve();
+    await until(() => shard.unreachableSince !== undefined);
+    expect((shard.unreachableSince ?? 0) - since).toBeGreaterThanOrEqual(60_000);
+  });
 });

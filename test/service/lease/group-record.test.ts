@@ -29,6 +29,7 @@ const STORED = {
   epoch: 3,
   commit: 17,
   storedAt: 1_763_900_100_000,
+  released: true,
   sessions: { '0': { ...resumeState(), aliveUntil: 3, joins: { '19': 4 } } },
   division: { shardCount: 4, shardsPerTask: 2 },
   untoldGaps: [GAP],

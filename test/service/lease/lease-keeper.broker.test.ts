@@ -1,37 +1,19 @@
 // The rules of the lease carried out on the real broker. The waits are short here; what they are for is in lease.ts.
 
-import type { ChannelModel, Options } from 'amqplib';
+import type { Options } from 'amqplib';
 import { afterEach, beforeEach, expect, it } from 'vitest';
-import { ChannelSet } from '../../../service/amqp/channel-set.ts';
-import { BrokerConnection } from '../../../service/amqp/connection.ts';
 import { emptyRecord } from '../../../service/contract/lease-record.ts';
 import { EXCHANGES, LEASE_QUEUE_ARGUMENTS, leaseQueue } from '../../../service/contract/names.ts';
-import { LeaseKeeper } from '../../../service/lease/lease-keeper.ts';
-import type { ShardGroup } from '../../../service/lease/take-over.ts';
-import type { LostSession } from '../../../service/lost-session.ts';
-import { makeVhost, type Vhost } from '../../support/broker.ts';
-import { type BrokerClient, brokerClient, fixedLogin, makeUser, type User } from '../../support/broker-client.ts';
-import { eventually, type LogLines, logLines } from '../../support/log-lines.ts';
+import { makeVhost, manage, type Vhost } from '../../support/broker.ts';
+import { type BrokerClient, brokerClient, makeUser, type User } from '../../support/broker-client.ts';
+import { eventually } from '../../support/log-lines.ts';
+import { owner, ready, sequenceOf, startTask, stored, type Task } from './keeper-tasks.ts';
 import { groupRecord, resumeState } from './records.ts';
-
-const TIMING = { claimWaitMs: 200, recordWaitMs: 10, answerMs: 400, standbyDelayMs: 600, commitEveryMs: 50 };
-
-interface Task {
-  readonly user: User;
-  readonly keeper: LeaseKeeper<ChannelModel>;
-  readonly lines: LogLines;
-  /** What happened, in order: 'own 0', 'step down'. */
-  readonly happened: string[];
-  readonly taken: ShardGroup[];
-  readonly lost: LostSession[];
-  /** What it has to store. */
-  sequence: number;
-}
 
 let vhost: Vhost;
 let broker: BrokerClient;
-const tasks: Task[] = [];
-const connections: BrokerConnection[] = [];
+type TaskOfUser = Task & { readonly user: User };
+const tasks: TaskOfUser[] = [];
 
 beforeEach(async () => {
   vhost = await makeVhost('lease');
@@ -39,57 +21,25 @@ beforeEach(async () => {
 });
 
 afterEach(async () => {
-  await Promise.all(connections.splice(0).map((each) => each.close()));
-  await Promise.all(tasks.splice(0).map(({ user }) => user.remove()));
+  const made = tasks.splice(0);
+  await Promise.all(made.map(({ connection }) => connection.close()));
+  await Promise.all(made.map(({ user }) => user.remove()));
   await broker.close();
   await vhost.remove();
 });
 
 const topology = async () => void (await broker.channel.assertExchange(EXCHANGES.leases, 'direct'));
 
-/** A task of its own connection and user, so that it can be cut by itself. */
-async function task(shardLayout = { shardCount: 1, shardsPerTask: 1 }): Promise<Task> {
-  const me = `task-${tasks.length + 1}`;
+/** A task of its own user. */
+async function task(shardLayout?: { shardCount: number; shardsPerTask: number }): Promise<TaskOfUser> {
   const user = await makeUser(vhost);
-  const lines = logLines();
-  const { log } = lines;
-  const connection = new BrokerConnection({ name: me, login: fixedLogin(user.url), log });
-  const keeper: Task['keeper'] = new LeaseKeeper({
-    ...{ connection, me, log, timing: TIMING, metrics: { add: () => undefined } },
-    shardLayout,
-    openChannels: (model: ChannelModel) =>
-      ChannelSet.open(model, { exchange: EXCHANGES.leases, queueArguments: LEASE_QUEUE_ARGUMENTS, log }),
-    gaps: { unreportedGaps: [], report: async (lost) => void made.lost.push(...lost) },
-    shards: {
-      get sessions() {
-        return { [String(keeper.group)]: resumeState({ shardCount: 1, sequence: made.sequence }) };
-      },
-      own(group) {
-        const [shardId = -1] = group.shardIds;
-        made.happened.push(`own ${shardId}`);
-        made.taken.push(group);
-        made.sequence = group.sessions.get(shardId)?.sequence ?? 1;
-      },
-      stepDown: async () => void made.happened.push('step down'),
-    },
-  });
-  const made: Task = { user, keeper, lines, happened: [], taken: [], lost: [], sequence: 0 };
+  const made = Object.assign(startTask(`task-${tasks.length + 1}`, user.url, shardLayout), { user });
   tasks.push(made);
-  connections.push(connection);
-  connection.start();
-  keeper.start();
   return made;
 }
 
-const owner = async (of: Task) => void (await eventually('it is the owner', () => of.happened.length > 0));
-const ready = async (of: Task) => void (await eventually('it stands by', () => of.keeper.detail.ready === true));
-const isStored = ({ state, commit, storedAt }: LeaseKeeper<ChannelModel>['detail']) =>
-  state === 'owner' && Number(commit) > 0 && storedAt !== null;
-const stored = async (of: Task) => void (await eventually('its record is stored', () => isStored(of.keeper.detail)));
-const sequenceOf = (of: Task, shard = 0) => of.taken[0]?.sessions.get(shard)?.sequence;
-
 /** An owner with a stored record, and a standby. */
-async function pair(): Promise<[Task, Task]> {
+async function pair(): Promise<[TaskOfUser, TaskOfUser]> {
   await topology();
   const one = await task();
   await owner(one);
@@ -256,4 +206,51 @@ it('an owner that loses its group while it drains does not take it back', async 
   expect(one.happened).toEqual(['own 0', 'step down']);
   await one.keeper.release();
   expect(two.keeper.role).toBe('owner');
+});
+
+it('a queue whose binding is missing gets it again, with one error line, and the owner stays', async () => {
+  await topology();
+  const one = await task();
+  await owner(one);
+  await stored(one);
+  await broker.channel.unbindQueue(leaseQueue(0), EXCHANGES.leases, leaseQueue(0));
+  const { storedAt } = one.keeper.detail;
+  one.sequence = 10;
+  await eventually('it is stored', () => one.storedSequence === 10 && one.keeper.detail.storedAt !== storedAt);
+  const errors = one.lines.lines.filter(({ level }) => level === 'error');
+  expect(errors).toMatchObject([{ queue: leaseQueue(0), msg: expect.stringContaining('declaring it again') }]);
+  expect([one.happened, one.keeper.role]).toEqual([['own 0'], 'owner']);
+});
+
+it('writes no metadata where the queue is there: it may not declare, and owns', async () => {
+  await recordIn(0, emptyRecord(0, 'topology', Date.now()));
+  const user = await makeUser(vhost);
+  await manage('PUT', `/api/permissions/${encodeURIComponent(vhost.vhost)}/${user.username}`, {
+    ...{ configure: '^$', write: '.*', read: '.*' },
+  });
+  const one = Object.assign(startTask('task-1', user.url), { user });
+  tasks.push(one);
+  await owner(one);
+  await stored(one);
+});
+
+it('an owner without Discord passes the group on, once, with what it has stored', async () => {
+  const [one, two] = await pair();
+  one.sequence = 10;
+  one.unreachableSince = Date.now();
+  await owner(two);
+  expect(sequenceOf(two)).toBe(10);
+  await ready(one);
+  expect(one.happened).toEqual(['own 0', 'step down']);
+  expect(one.lines.lines.filter(({ because }) => because === 'Discord is unreachable')).toHaveLength(1);
+});
+
+it('a shard connects only with a record that has come back', async () => {
+  const [one, two] = await pair();
+  const end = { resumable: true, endedAt: undefined, unproven: 0 };
+  one.sequence = 10;
+  expect(await one.keeper.confirmLease(AbortSignal.timeout(10_000), end)).toBe('proven');
+  expect(one.storedSequence).toBe(10);
+  const waits = two.keeper.confirmLease(AbortSignal.timeout(300), end);
+  await expect(waits).rejects.toThrow();
 });

@@ -5,16 +5,19 @@
 // Of the broker: a delivery goes to the active consumer only; what a lost connection held goes to the front of the
 // queue again, in its order; a publish and an ack travel on different channels, so either may come first; a confirm
 // means that the message is in the queue. A connection ends for its two sides at different moments. What a task sends on
-// one channel in one turn is taken together: it is one packet, and the shortest timer is longer than its way.
+// one channel in one turn is taken together: it is one packet, and the shortest timer is longer than its way. A node without
+// a majority takes what it is sent and passes nothing on until the partition ends; reads, which it answers, prove nothing.
+// After a partition the broker may have moved the record to another consumer and left the old one's channel open.
 
-import { emptyRecord } from '../../../service/contract/lease-record.ts';
-import { type GroupRecord, isNewer, parseGroupRecord } from '../../../service/lease/group-record.ts';
+import { emptyRecord, FIRST_EPOCH } from '../../../service/contract/lease-record.ts';
+import { type GroupRecord, isLater, isNewer, parseGroupRecord } from '../../../service/lease/group-record.ts';
 import {
   type Delivery,
   type LeaseAction,
   type LeaseEvent,
   type LeaseState,
   leaseStep,
+  mayStore,
   startingLease,
 } from '../../../service/lease/lease.ts';
 import { takeOver } from '../../../service/lease/take-over.ts';
@@ -28,6 +31,12 @@ const EMPTY = {
   record: parseGroupRecord(Buffer.from(JSON.stringify(emptyRecord(GROUP, 'the topology', 0))), GROUP) as GroupRecord,
 };
 
+type Own = Extract<LeaseAction<Held>, { kind: 'own' }>;
+
+/** After the faults, in which each owner stores: so many more takings would be a fight. */
+const EVENTFUL_ROUNDS = 12;
+const MOST_TAKINGS = 6;
+
 interface Message {
   readonly id: number;
   readonly content: Delivery<never>['content'];
@@ -38,8 +47,10 @@ interface Message {
 interface Held {
   readonly connection: Connection;
   readonly message: Message;
-  /** The queue was deleted: an answer finds nothing. */
+  /** The queue was deleted, or it was moved to another consumer: an answer finds nothing. */
   gone: boolean;
+  /** The move at which the task received it. */
+  receivedAt: number;
 }
 
 /** Something on the way, and what it does when it arrives. */
@@ -55,6 +66,11 @@ interface Connection {
   /** As the broker sees it, and as the task does. */
   brokerSees: boolean;
   taskSees: boolean;
+  /** How often its consumer was cancelled: by the task, and as the broker sees it. */
+  timesLeft: number;
+  timesCancelled: number;
+  /** To a node without a majority. */
+  stalled: boolean;
   readonly consuming: Frame[];
   readonly publishing: Frame[];
   readonly toTask: Frame[];
@@ -65,13 +81,20 @@ interface Task {
   life: 'running' | 'releasing' | 'gone';
   state: LeaseState<Held>;
   connection: Connection | undefined;
-  timers: Extract<LeaseEvent<Held>, { kind: 'waited' | 'unanswered' }>[];
+  frozen: boolean;
+  /** The queue is left to its owner for a while. */
+  left: boolean;
+  timers: Extract<LeaseEvent<Held>, { kind: 'waited' | 'silence' }>[];
   /** What this task knows to be confirmed of its session. */
   session: { readonly id: number; confirmed: number } | undefined;
   /** What the last takeover began from, and at which move. */
   basis: { readonly epoch: number; readonly commit: number };
   ownedAt: number;
+  /** The move at which the first record of this ownership came back. */
+  settledAt: number;
   storing: boolean;
+  /** The last commit that was confirmed on this connection. */
+  confirmedCommit: number;
   storeAgain: boolean;
   stored: string;
 }
@@ -94,6 +117,17 @@ export class LeaseModel {
   #consumers: Connection[] = [];
   /** A record was stored since the queue was made or emptied: from then on it has one. */
   #recorded = false;
+  /** Since then no record was stored: an owner from which it had been moved believes to hold it. */
+  #purged = false;
+  /** Of the last takeover that reported a lost session: what older owners store is reported with it. */
+  #reportedEpoch = FIRST_EPOCH;
+  /**
+   * By epoch, the sessions that began in it. Two at once: a standby had what a new group begins with, and did not get what
+   * its first owner had stored just before it was killed. The promise does not go so far.
+   */
+  readonly #begun = new Map<number, number[]>();
+  /** Takeovers since the faults ended. */
+  #takings = Number.NEGATIVE_INFINITY;
   /** Sessions that were stored in the queue, and are not reported as lost. An older one has the events of a younger. */
   readonly #stored = new Set<number>();
   /** The topology has made the queue, and its empty record may still come. */
@@ -120,6 +154,12 @@ export class LeaseModel {
       const { task, brokerSees, taskSees } = connection;
       if (!brokerSees && taskSees) add('work', `${task.name} notices the end`, () => this.#taskLoses(connection));
       if (!brokerSees) continue;
+      if (connection.stalled) {
+        add('work', `the partition of ${task.name} ends`, () => {
+          connection.stalled = false;
+        });
+        continue;
+      }
       for (const frames of [connection.consuming, connection.publishing]) {
         const packet = frames.filter(({ at }) => at === frames[0]?.at);
         const names = packet.map(({ name }) => name).join(', ');
@@ -131,10 +171,19 @@ export class LeaseModel {
       if (!taskSees) add('work', `broker notices the end of ${task.name}`, () => this.#brokerLoses(connection));
     }
     const [active] = this.#consumers;
-    if (active !== undefined && this.#ready.length > 0) add('work', 'broker delivers', () => this.#deliver(active));
+    if (active !== undefined && !active.stalled && this.#ready.length > 0)
+      add('work', 'broker delivers', () => this.#deliver(active));
     for (const task of this.#living) {
-      const { connection, session } = task;
-      const [frame] = connection?.toTask ?? [];
+      const { connection, session, state } = task;
+      if (task.frozen) {
+        add('work', `${task.name} is awake`, () => {
+          task.frozen = false;
+        });
+        continue;
+      }
+      if (connection?.stalled === true && connection.publishing.length > 0)
+        add('timer', `${task.name} has nothing confirmed in time`, () => this.#taskLoses(connection));
+      const [frame] = (connection?.stalled === true ? [] : connection?.toTask) ?? [];
       if (frame !== undefined)
         add('work', `${task.name} receives '${frame.name}'`, () => {
           connection?.toTask.shift();
@@ -151,9 +200,16 @@ export class LeaseModel {
           session.confirmed += 1;
           this.#confirmed.set(session.id, Math.max(this.#confirmed.get(session.id) ?? 0, session.confirmed));
         });
+      if (connection !== undefined && task.left)
+        add('timer', `${task.name} consumes again`, () => {
+          task.left = false;
+          this.#consume(task, connection);
+        });
       if (connection !== undefined && this.#isIdle(task))
         add('timer', `${task.name} looks again`, () => this.#claim(task));
-      if (mayStore(task)) add('timer', `${task.name} stores`, () => this.#store(task));
+      if (connection !== undefined && state.kind === 'owner' && lastHeld(state) < task.confirmedCommit)
+        add('timer', `${task.name} has no record delivered back in time`, () => this.#taskLoses(connection));
+      if (stores(task)) add('timer', `${task.name} stores`, () => this.#store(task));
       if (task.life === 'releasing' && mayEnd(task)) add('work', `${task.name} ends`, () => this.#end(task));
     }
     if (faults) this.#addFaults((name, play) => add('fault', name, play));
@@ -166,6 +222,16 @@ export class LeaseModel {
       add(`kill -9 ${task.name}`, () => this.#kill(task));
       if (connection !== undefined) add(`${task.name} loses its connection`, () => this.#taskLoses(connection));
       if (connection?.brokerSees === true) add(`broker drops ${task.name}`, () => this.#brokerLoses(connection));
+      if (!task.frozen)
+        add(`${task.name} is frozen`, () => {
+          task.frozen = true;
+        });
+      if (connection?.stalled === false)
+        add(`the node of ${task.name} has no majority`, () => {
+          connection.stalled = true;
+        });
+      if (connection !== undefined && task.state.kind === 'standby')
+        add(`${task.name} claims`, () => this.#claim(task));
       // Its drain took too long, or its last record is not delivered: it ends without.
       if (task.life === 'releasing') add(`${task.name} ends early`, () => this.#end(task));
       else
@@ -174,6 +240,7 @@ export class LeaseModel {
           task.storeAgain = true;
         });
     }
+    if (this.#consumers.length > 1) add('the broker moves the record', () => this.#moveRecord());
     if (this.#living.length < 3) add('a task starts', () => this.startTask());
     add('the queue is deleted', () => this.#delete());
     add('the queue is purged', () => this.#purge());
@@ -192,17 +259,32 @@ export class LeaseModel {
   startTask(): void {
     this.#tasks.push({
       ...{ name: `T${this.#tasks.length + 1}`, life: 'running', state: startingLease(), connection: undefined },
-      ...{ timers: [], session: undefined, basis: { epoch: 0, commit: 0 }, ownedAt: 0 },
-      ...{ storing: false, storeAgain: false, stored: '' },
+      ...{
+        frozen: false,
+        left: false,
+        timers: [],
+        session: undefined,
+        basis: { epoch: 0, commit: 0 },
+        ownedAt: 0,
+        settledAt: 0,
+      },
+      ...{ storing: false, confirmedCommit: 0, storeAgain: false, stored: '' },
     });
   }
 
   /**
-   * No more faults, and at least one task: plays what is left, the network before the timers.
-   * @throws when the group has no owner then, or something is left over
+   * No more faults, and at least one task: plays what is left, the network before the timers. First for a while with
+   * events, so that each task that believes to be the owner stores one record after the other.
+   * @throws when the group has no owner then, or too many in turns, or something is left over
    */
   comeToRest(): void {
     if (!this.#tasks.some(({ life }) => life === 'running')) this.startTask();
+    this.#takings = 0;
+    for (let round = 0; round < EVENTFUL_ROUNDS; round += 1) {
+      this.#playAll(({ kind }) => kind === 'work');
+      for (const { name } of this.#living)
+        for (const what of ['has an event confirmed', 'stores']) this.#playOne(`${name} ${what}`);
+    }
     for (let played = 0; played < 5_000; played += 1) {
       const moves = this.moves({ faults: false }).filter(({ name }) => !/an event/.test(name));
       const move = moves.find(({ kind }) => kind === 'work') ?? moves[0];
@@ -210,6 +292,20 @@ export class LeaseModel {
       if (move === undefined) return;
     }
     throw new Error(`it does not come to rest\nafter:\n${this.trace.slice(-60).join('\n')}`);
+  }
+
+  #playAll(which: (move: Move) => boolean): void {
+    for (let played = 0; played < 1_000; played += 1) {
+      const move = this.moves({ faults: false }).find(which);
+      if (move === undefined) return;
+      this.play(move);
+    }
+    throw new Error(`the network does not come to rest\nafter:\n${this.trace.slice(-60).join('\n')}`);
+  }
+
+  #playOne(name: string): void {
+    const move = this.moves({ faults: false }).find((each) => each.name === name);
+    if (move !== undefined) this.play(move);
   }
 
   get #living(): Task[] {
@@ -235,34 +331,37 @@ export class LeaseModel {
     this.#ready.push({ id: this.#ids, content, at: this.#now });
     if (content.kind !== 'record') return;
     this.#recorded = true;
-    // A word that is left comes from a task that is no owner any more, and maybe long after its group was taken over.
-    const { sessions, commit, owner } = content.record;
+    this.#purged = false;
+    const { sessions, epoch, owner } = content.record;
     const ids = Object.values(sessions).map(({ sessionId }) => Number(sessionId));
+    // It was on the way while its sender was dethroned.
     const sender = this.#living.find(({ name }) => name === owner);
     const isGivenUp = (id: number) => sender !== undefined && sender.session?.id !== id;
-    if (commit > 0) for (const id of ids.filter((each) => !isGivenUp(each))) this.#stored.add(id);
+    if (epoch === this.#reportedEpoch || isLater(epoch, this.#reportedEpoch))
+      for (const id of ids.filter((each) => !isGivenUp(each))) this.#stored.add(id);
     // Between queue and empty record the topology waits for nothing: no group begins, stores and is purged meanwhile.
     if (content !== EMPTY) this.#emptyDue &&= this.#records.length > 0;
   }
 
   /**
    * What is deleted under a living owner is not missed: it has its sessions, and stores them again. And if an owner dies
-   * between storing its first record and acknowledging the empty one, and the queue is purged in the moment after which a
-   * standby has the empty one and not the other: the promise does not go so far.
+   * between storing its first record and acknowledging the empty one, and the queue is purged or deleted in the moment after
+   * which a standby has the empty one and not the other: the promise does not go so far.
    */
   #excuse(): void {
-    const isEmpty = ({ message: { content } }: Held) => content === EMPTY;
-    if (this.#living.some(({ session }) => session !== undefined) || [...this.#unacked].some(isEmpty))
-      this.#stored.clear();
+    const messages = [...this.#ready, ...[...this.#unacked].map(({ message }) => message)];
+    const isEmpty = ({ content }: Message) => content === EMPTY;
+    if (this.#living.some(({ session }) => session !== undefined) || messages.some(isEmpty)) this.#stored.clear();
   }
 
   /** By hand: what is not delivered is gone. */
   #purge(): void {
-    this.#ready = [];
     this.#excuse();
+    this.#ready = [];
     // At the latest with its next renewal.
     for (const task of this.#owners) task.storeAgain = true;
     this.#recorded = this.#records.length > 0;
+    this.#purged = true;
     if (this.#stored.size > 0) this.#emptyDue = false;
   }
 
@@ -274,11 +373,15 @@ export class LeaseModel {
   #deliver(connection: Connection): void {
     const message = this.#ready.shift();
     if (message === undefined) return;
-    const held: Held = { connection, message, gone: false };
+    const held: Held = { connection, message, gone: false, receivedAt: 0 };
+    const { timesCancelled } = connection;
     this.#unacked.add(held);
     this.#toTask(connection, 'delivery', () => {
       const { task } = connection;
-      task.timers = task.timers.filter(({ kind }) => kind !== 'unanswered');
+      task.timers = task.timers.filter(({ kind }) => kind !== 'silence');
+      held.receivedAt = this.#now;
+      // Of a consumer that is being cancelled.
+      if (connection.timesLeft !== timesCancelled) return this.#act(task, { kind: 'requeue', tag: held });
       this.#step(task, { kind: 'delivered', delivery: { group: GROUP, tag: held, content: message.content } });
     });
   }
@@ -299,16 +402,28 @@ export class LeaseModel {
     this.#requeue([...this.#unacked].filter((each) => each.connection === connection));
   }
 
+  /** As after a partition: what the active consumer held is another one's now, and its channel stays open. */
+  #moveRecord(): void {
+    const [active] = this.#consumers;
+    if (active === undefined) return;
+    this.#consumers = [...this.#consumers.slice(1), active];
+    const held = [...this.#unacked].filter(({ connection }) => connection === active);
+    for (const each of held) each.gone = true;
+    this.#requeue(held);
+    // At the latest with its next renewal.
+    active.task.storeAgain = true;
+  }
+
   /** By hand: its messages are gone, its consumers are cancelled. */
   #delete(): void {
     for (const connection of this.#consumers)
       this.#toTask(connection, 'consumer cancelled', () => this.#taskLoses(connection));
+    this.#excuse();
     const holders = new Set([...this.#unacked].map(({ connection }) => connection));
     for (const held of this.#unacked) held.gone = true;
     this.#unacked.clear();
     this.#ready = [];
     this.#consumers = [];
-    this.#excuse();
     this.#recorded = false;
     // Made again, by the topology or by a task, it gets none.
     this.#emptyDue = false;
@@ -324,10 +439,34 @@ export class LeaseModel {
 
   #connect(task: Task): void {
     const connection: Connection = {
-      ...{ task, brokerSees: true, taskSees: true, consuming: [], publishing: [], toTask: [] },
+      ...{
+        task,
+        brokerSees: true,
+        taskSees: true,
+        stalled: false,
+        timesLeft: 0,
+        timesCancelled: 0,
+        consuming: [],
+        publishing: [],
+        toTask: [],
+      },
     };
     this.#connections.push(connection);
     task.connection = connection;
+    this.#consume(task, connection);
+  }
+
+  #leave(task: Task): void {
+    const { connection } = task;
+    task.left = true;
+    if (connection !== undefined) connection.timesLeft += 1;
+    this.#send(task, 'consuming', 'cancel', () => {
+      this.#consumers = this.#consumers.filter((each) => each !== connection);
+      if (connection !== undefined) connection.timesCancelled += 1;
+    });
+  }
+
+  #consume(task: Task, connection: Connection): void {
     this.#send(task, 'consuming', 'consume', () => {
       this.#consumers.push(connection);
       this.#toTask(connection, 'consuming', () => this.#claim(task));
@@ -336,8 +475,8 @@ export class LeaseModel {
 
   #claim(task: Task): void {
     if (task.state.kind !== 'standby' && task.state.kind !== 'uncertain') return;
-    this.#publish(task, { kind: 'claim' }, () => {
-      if (task.state.kind === 'uncertain') task.timers.push({ kind: 'unanswered' });
+    this.#publish(task, { kind: 'claim', from: task.name }, () => {
+      if (task.state.kind === 'uncertain') task.timers.push({ kind: 'silence' });
     });
   }
 
@@ -360,6 +499,8 @@ export class LeaseModel {
     if (task.connection !== connection) return;
     task.connection = undefined;
     task.timers = [];
+    task.left = false;
+    task.confirmedCommit = 0;
     task.storeAgain ||= task.storing;
     task.storing = false;
     this.#step(task, { kind: 'lost' });
@@ -375,14 +516,17 @@ export class LeaseModel {
   }
 
   #store(task: Task): void {
+    const storedAt = this.#now;
     task.storeAgain = false;
     task.storing = true;
     task.stored = contentsOf(task);
     this.#step(task, { kind: 'storing' });
-    if (task.state.kind !== 'owner') throw new Error(`${task.name} stores and is not the owner`);
-    const { epoch, commit } = task.state;
+    const { state } = task;
+    if (state.kind !== 'owner' && state.kind !== 'uncertain') throw new Error(`${task.name} stores and was no owner`);
+    const { epoch, commit } = state;
     this.#publish(task, recordOf(task, epoch, commit), () => {
       task.storing = false;
+      if (task.ownedAt <= storedAt) task.confirmedCommit = commit;
     });
   }
 
@@ -392,9 +536,14 @@ export class LeaseModel {
   }
 
   #step(task: Task, event: LeaseEvent<Held>): void {
-    const { state, actions } = leaseStep(task.state, event, task.name);
+    const before = task.state;
+    const { state, actions } = leaseStep(before, event, task.name);
     task.state = state;
-    for (const action of actions) this.#act(task, action);
+    if (wasSettled(state) && !wasSettled(before)) task.settledAt = this.#now;
+    for (const action of actions) {
+      if (action.kind === 'stepDown' && wasSettled(before)) checkDethroned(task, before, action.later);
+      this.#act(task, action);
+    }
   }
 
   #act(task: Task, action: LeaseAction<Held>): void {
@@ -411,12 +560,12 @@ export class LeaseModel {
       case 'wait':
         task.timers.push({ kind: 'waited', group: action.group });
         return;
+      case 'leaveToOwner':
+        this.#leave(task);
+        return;
       case 'own':
         this.#takeOver(task, action);
         task.basis = action.record ?? { epoch: 0, commit: 0 };
-        return;
-      case 'leave word':
-        this.#publish(task, recordOf(task, action.epoch, 0), () => undefined);
         return;
       case 'stepDown':
         // Given up for that of another owner, in whose records it is where it goes on.
@@ -435,7 +584,7 @@ export class LeaseModel {
     }
   }
 
-  #takeOver(task: Task, { record, unreadable, claim }: Extract<LeaseAction<Held>, { kind: 'own' }>): void {
+  #takeOver(task: Task, { epoch, record, unreadable, claim }: Own): void {
     if (task.session !== undefined) throw new Error(`${task.name} takes over without having given up what it had`);
     this.#ids += 1;
     const { shardGroup, lost } = takeOver({
@@ -445,15 +594,22 @@ export class LeaseModel {
     const known = shardGroup.sessions.get(GROUP);
     const { sessionId = this.#ids, sequence = 1 } = known ?? {};
     const id = Number(sessionId);
-    // A word is of a task that was cut off, and is newer than what another began meanwhile without its sessions.
-    if (lost.length > 0 || (record !== undefined && record.commit === 0 && record !== EMPTY.record))
+    if (lost.length > 0) {
       this.#stored.clear();
-    if (known === undefined) this.#confirmed.set(id, 1);
+      this.#reportedEpoch = epoch;
+    }
+    if (known === undefined) {
+      this.#confirmed.set(id, 1);
+      this.#begun.set(epoch, [...(this.#begun.get(epoch) ?? []), id]);
+    }
     const confirmed = this.#confirmed.get(id) ?? 0;
     if (sequence > confirmed)
       throw new Error(`${task.name} resumes session ${id} from ${sequence}, and only ${confirmed} is confirmed`);
     task.session = { id, confirmed: sequence };
     task.ownedAt = this.#now;
+    task.confirmedCommit = 0;
+    this.#takings += 1;
+    if (this.#takings > MOST_TAKINGS) throw new Error(`${this.#takings} takings since the faults ended`);
   }
 
   // ---- the promises
@@ -467,18 +623,20 @@ export class LeaseModel {
     return this.#living.filter(({ state }) => state.kind === 'owner');
   }
 
-  #checkAck({ connection: { task }, message }: Held): void {
-    const { content, at } = message;
+  #checkAck({ connection: { task }, message, receivedAt }: Held): void {
+    const { content } = message;
     if (content.kind === 'unreadable') throw new Error('something unreadable was acknowledged, not dead-lettered');
     if (content.kind !== 'record') {
-      if (this.#ready.length + this.#unacked.size > 0) return;
+      if (this.#ready.length + this.#unacked.size > 0 || this.#purged) return;
       throw new Error(`${task.name} acknowledges the last message of the queue`);
     }
     const { record } = content;
     const name = `${record.owner}'s record ${record.epoch}.${record.commit}`;
-    if (!this.#records.some((other) => isNewer(other, record)))
-      throw new Error(`${task.name} acknowledges ${name}, and nothing newer is in the queue`);
-    if (record.owner !== task.name && at < task.ownedAt && isNewer(record, task.basis))
+    const isReplaced = this.#records.some((other) => isNewer(other, record));
+    // It was delivered, moved, and purged where it was moved to.
+    if (!isReplaced && this.#purged) this.#recorded = this.#records.length > 0;
+    else if (!isReplaced) throw new Error(`${task.name} acknowledges ${name}, and nothing newer is in the queue`);
+    if (record.owner !== task.name && receivedAt < task.settledAt && isNewer(record, task.basis))
       throw new Error(`${task.name} acknowledges ${name}, which is newer than what it took over from`);
   }
 
@@ -497,7 +655,8 @@ export class LeaseModel {
     if (owner?.session === undefined || another !== undefined)
       throw new Error('at rest, the group has not one owner with a session');
     const { id } = owner.session;
-    if ([...this.#stored].some((stored) => stored < id))
+    const atOnce = [...this.#begun.values()].flatMap((ids) => (ids.length > 1 ? ids : []));
+    if ([...this.#stored].some((stored) => stored < id && !atOnce.includes(stored)))
       throw new Error(`at rest, nothing has reported that of ${[...this.#stored]} only ${id} is left`);
     const [record] = this.#records;
     if (this.#ready.length > 0 || this.#unacked.size !== 1 || record?.owner !== owner.name)
@@ -507,8 +666,23 @@ export class LeaseModel {
   }
 }
 
-function mayStore(task: Task): boolean {
-  if (task.state.kind !== 'owner' || task.connection === undefined || task.storing) return false;
+/** An older epoch never dethrones: not an owner that has had a record of its own delivered back. */
+function checkDethroned({ name }: Task, before: LeaseState<Held>, later: GroupRecord | undefined): void {
+  if ((before.kind !== 'owner' && before.kind !== 'uncertain') || later === undefined) return;
+  if (later.epoch !== before.epoch && !isLater(later.epoch, before.epoch))
+    throw new Error(`${name}, owner in epoch ${before.epoch}, is dethroned by one of ${later.epoch}`);
+}
+
+function wasSettled(state: LeaseState<Held>): boolean {
+  return (state.kind === 'owner' || state.kind === 'uncertain') && state.settled;
+}
+
+function lastHeld({ held }: Extract<LeaseState<Held>, { kind: 'owner' | 'uncertain' }>): number {
+  return held?.content.record.commit ?? 0;
+}
+
+function stores(task: Task): boolean {
+  if (!mayStore(task.state) || task.connection === undefined || task.storing) return false;
   return task.storeAgain || contentsOf(task) !== task.stored;
 }
 
@@ -520,13 +694,15 @@ function mayEnd({ state, storeAgain, storing, connection }: Task): boolean {
 }
 
 function contentsOf({ state, session }: Task): string {
-  return JSON.stringify([state.kind === 'owner' && state.epoch, session?.id, session?.confirmed]);
+  const epoch = state.kind === 'owner' || state.kind === 'uncertain' ? state.epoch : 0;
+  return JSON.stringify([epoch, session?.id, session?.confirmed]);
 }
 
 /** @throws for a task without a session */
-function recordOf({ name, session }: Task, epoch: number, commit: number) {
+function recordOf({ name, session, life }: Task, epoch: number, commit: number) {
   if (session === undefined) throw new Error(`${name} stores sessions that it does not have`);
   const state = resumeState({ sessionId: String(session.id), sequence: session.confirmed, shardCount: 1 });
-  const fields = { owner: name, group: GROUP, epoch, commit, sessions: { [GROUP]: state } };
+  const released = life === 'releasing';
+  const fields = { released, owner: name, group: GROUP, epoch, commit, sessions: { [GROUP]: state } };
   return { kind: 'record' as const, record: groupRecord(fields) };
 }

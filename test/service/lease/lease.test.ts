@@ -5,6 +5,7 @@ import { describe, expect, it } from 'vitest';
 import type { GroupRecord } from '../../../service/lease/group-record.ts';
 import {
   type Delivery,
+  isSilence,
   type LeaseAction,
   type LeaseEvent,
   type LeaseState,
@@ -28,15 +29,20 @@ const delivered = (tag: string, content: Delivery<string>['content'], group = 0)
   kind: 'delivered',
   delivery: { group, tag, content },
 });
-const claim = (tag: string, group = 0) => delivered(tag, { kind: 'claim' }, group);
+const claim = (tag: string, group = 0, from?: string) => delivered(tag, { kind: 'claim', from }, group);
 const record = (tag: string, fields: Partial<GroupRecord> = {}, group = 0) =>
   delivered(tag, { kind: 'record', record: groupRecord({ group, ...fields }) }, group);
 const mine = (tag: string, commit: number, epoch = 4) => record(tag, { owner: ME, epoch, commit });
 const unreadable = (tag: string) => delivered(tag, { kind: 'unreadable' });
 const waited = (group = 0): Event => ({ kind: 'waited', group });
-const [storing, lost, unanswered, release] = (['storing', 'lost', 'unanswered', 'release'] as const).map((kind) => ({
-  kind,
-})) as [Event, Event, Event, Event];
+const kinds = ['storing', 'lost', 'silence', 'giveAway', 'release'] as const;
+const [storing, lost, silence, giveAway, release] = kinds.map((kind) => ({ kind })) as [
+  Event,
+  Event,
+  Event,
+  Event,
+  Event,
+];
 
 const own = (epoch: number, found?: GroupRecord, claim?: string) => ({
   kind: 'own',
@@ -45,6 +51,11 @@ const own = (epoch: number, found?: GroupRecord, claim?: string) => ({
   record: found,
   claim,
 });
+/** Takes over again, when no more records come. */
+const again = (later: GroupRecord) => [{ kind: 'stepDown', later, because: 'a later record' }, wait('record')];
+const requeue = (tag: string) => ({ kind: 'requeue', tag });
+/** Its owner has lost its connection, or its life. */
+const LOST = record('r', { released: undefined });
 const ack = (tag: string) => ({ kind: 'ack', tag });
 const wait = (because: string) => ({ kind: 'wait', group: 0, because });
 const KEEP = [{ kind: 'keepLease' }, { kind: 'store' }];
@@ -55,6 +66,8 @@ const OWNER = [record('old'), waited(), storing, mine('mine', 1)];
 const EMPTY = { owner: 'the topology', epoch: 0, commit: 0, sessions: {} };
 /** An owner that found no record. */
 const UNFOUND = [claim('c'), waited(), storing, mine('mine', 1, 1)];
+/** Stored while its owner was uncertain. */
+const OLD = record('old later', { owner: 'before', epoch: 3, commit: 90 });
 const THEIRS = { owner: 'other', epoch: 5, commit: 9 };
 
 it.each<[string, Event[], object[]]>([
@@ -62,7 +75,34 @@ it.each<[string, Event[], object[]]>([
   ['a record waits for a second one', [record('r')], [wait('record')]],
   ['a claim waits for a record', [claim('c')], [wait('claim')]],
   ['a record behind a claim waits as a record does', [claim('c'), record('r')], [wait('record')]],
+  ['each other record begins the wait again', [record('r1'), record('r2', { commit: 18 })], [wait('record')]],
   ['a second claim does not wait again', [claim('c1'), claim('c2')], []],
+  ['a record that was not released waits for a claim of its owner', [LOST, waited()], [wait('incumbent')]],
+  [
+    'where none comes, the standby takes over',
+    [LOST, waited(), claim('c', 0, 'another'), waited()],
+    [{ kind: 'consumeOnly', group: 0 }, own(4, groupRecord({ released: undefined })), { kind: 'store' }],
+  ],
+  [
+    'where it comes, the group is left to the owner',
+    [LOST, waited(), claim('c', 0, 'task-1'), waited()],
+    [{ kind: 'leaveToOwner', group: 0, owner: 'task-1' }, requeue('r'), requeue('c')],
+  ],
+  [
+    'it is left to an owner that stores before it claims',
+    [LOST, waited(), record('later', { released: undefined, commit: 18 }), waited()],
+    [{ kind: 'leaveToOwner', group: 0, owner: 'task-1' }, requeue('r'), requeue('later')],
+  ],
+  [
+    'it is left at once where the claim is there before',
+    [claim('c', 0, 'task-1'), LOST, waited()],
+    [{ kind: 'leaveToOwner', group: 0, owner: 'task-1' }, requeue('c'), requeue('r')],
+  ],
+  [
+    'it is left once: the owner may have ended since',
+    [claim('c', 0, 'task-1'), LOST, waited(), claim('c', 0, 'task-1'), LOST, waited()],
+    [{ kind: 'consumeOnly', group: 0 }, own(4, groupRecord({ released: undefined })), { kind: 'store' }],
+  ],
   [
     'a standby takes over from the record, in the next epoch',
     [record('r'), waited()],
@@ -95,7 +135,7 @@ it.each<[string, Event[], object[]]>([
     [record('old'), record('older', { commit: 16 }), claim('c'), waited(), storing, mine('mine', 1)],
     ['old', 'older', 'c'].map(ack),
   ],
-  ['an owner acknowledges the one that it holds, stored twice', [...OWNER, mine('again', 1)], [ack('again')]],
+  ['an owner holds the newer of two deliveries of its record', [...OWNER, mine('again', 1)], [ack('mine')]],
   [
     'an owner acknowledges what is not newer than what it took over from',
     [...OWNER, record('late', { epoch: 3, commit: 17 })],
@@ -107,7 +147,21 @@ it.each<[string, Event[], object[]]>([
     [claim('c'), waited(), record('empty', EMPTY), storing, mine('mine', 1, 1)],
     ['c', 'empty'].map(ack),
   ],
-  ['and it keeps the lease when that is what comes', [...UNFOUND, lost, record('empty', EMPTY)], KEEP],
+  ['and it keeps the lease when that is all that comes', [...UNFOUND, lost, record('empty', EMPTY), waited()], KEEP],
+  ['a settled owner acknowledges a record of an older epoch, however late', [...OWNER, OLD], [ack('old later')]],
+  ['an uncertain owner waits for more behind one', [...OWNER, lost, OLD], [wait('claim')]],
+  ['and keeps the lease when nothing else comes', [...OWNER, lost, OLD, waited()], KEEP],
+  [
+    'before it is settled, a newer record of an older epoch lay in the queue before its own',
+    [record('old'), waited(), storing, OLD],
+    again(groupRecord({ owner: 'before', epoch: 3, commit: 90 })),
+  ],
+  [
+    'an owner that does not reach Discord closes its shards and passes the group on',
+    [...OWNER, giveAway],
+    [{ kind: 'stepDown', later: undefined, because: 'Discord is unreachable' }],
+  ],
+  ['an uncertain owner has nothing to pass on', [...OWNER, lost, giveAway], []],
   [
     'an owner acknowledges a record of the greatest epoch: it is an old one',
     [...OWNER, record('huge', { owner: 'other', epoch: 2 ** 32 - 1 })],
@@ -144,14 +198,14 @@ it.each<[string, Event[], object[]]>([
   ['it keeps the lease when only claims come: it is who is asked', [...OWNER, lost, claim('c'), waited()], KEEP],
   [
     'it steps down when nothing comes: another consumer is the active one',
-    [...OWNER, lost, unanswered],
-    [{ kind: 'leave word', group: 0, epoch: 5 }, { kind: 'stepDown' }, { kind: 'consumeAll' }],
+    [...OWNER, lost, silence],
+    [{ kind: 'stepDown', later: undefined, because: 'silence' }, { kind: 'consumeAll' }],
   ],
-  ['it does not step down when the answer came just before the deadline', [...OWNER, lost, claim('c'), unanswered], []],
+  ['it does not step down when the answer came just before the deadline', [...OWNER, lost, claim('c'), silence], []],
   [
     'it takes over from the record of a later owner',
     [...OWNER, lost, record('theirs', THEIRS)],
-    [{ kind: 'stepDown' }, own(6, groupRecord(THEIRS)), { kind: 'store' }],
+    again(groupRecord(THEIRS)),
   ],
   ['it requeues what comes of another group', [...OWNER, lost, claim('c', 1)], [{ kind: 'requeue', tag: 'c' }]],
   // Released
@@ -170,20 +224,63 @@ it.each([
 describe('an owner takes over again from a record when', () => {
   it.each([
     ['a later owner stored it', { owner: 'other', epoch: 5, commit: 1 }, 6],
-    ['it was behind the one taken over from', { owner: 'task-1', epoch: 3, commit: 18 }, 5],
     ['another task took over from the same record', { owner: 'other', epoch: 4, commit: 3 }, 5],
     ['its own name is on what it never stored', { owner: ME, epoch: 4, commit: 2 }, 5],
   ])('%s', (_name, fields, epoch) => {
-    const { state, actions } = played(...OWNER, record('newer', fields));
-    expect(actions).toEqual([{ kind: 'stepDown' }, own(epoch, groupRecord(fields)), { kind: 'store' }]);
-    const { actions: then } = leaseStep(leaseStep(state, storing, ME).state, mine('mine again', 1, epoch), ME);
-    expect(then).toEqual([ack('mine'), ack('newer')]);
+    const { actions } = played(...OWNER, record('newer', fields));
+    expect(actions).toEqual(again(groupRecord(fields)));
+    const events = [...OWNER, record('newer', fields), waited()];
+    expect(played(...events).actions).toEqual([
+      { kind: 'consumeOnly', group: 0 },
+      own(epoch, groupRecord(fields)),
+      { kind: 'store' },
+    ]);
+    expect(played(...events, storing, mine('mine again', 1, epoch)).actions).toEqual([ack('mine'), ack('newer')]);
   });
+});
+
+it.each([
+  [199, [wait('record')]],
+  [200, []],
+])('a burst of %d records begins the wait once more: %j', (count, actions) => {
+  const burst = Array.from({ length: count }, (_, commit) => record(`${commit}`, { commit }));
+  expect(played(...burst, record('another', { commit: 999 })).actions).toEqual(actions);
+});
+
+it('an owner acknowledges what a task of an earlier version leaves in this epoch when it steps down', () => {
+  const left = record('left', { owner: 'other', epoch: 4, commit: 0 });
+  expect(played(...OWNER, left).actions).toEqual([ack('left')]);
+});
+
+it('takes over again once, however many records a later owner has stored', () => {
+  const burst = [9, 11, 10].map((commit) => record(`${commit}`, { ...THEIRS, commit }));
+  expect(played(...OWNER, ...burst, waited()).actions).toContainEqual(own(6, groupRecord({ ...THEIRS, commit: 11 })));
+});
+
+it('of two owners in one epoch, takes over from the other one, whatever it stored itself', () => {
+  const other = { owner: 'other', epoch: 4, commit: 1 };
+  const events = [...OWNER, storing, record('other', other), mine('mine', 2), waited()];
+  expect(played(...events).actions).toContainEqual(own(5, groupRecord(other)));
+});
+
+it('stores in its own epoch while it is uncertain, and is the owner again with any of these', () => {
+  const stored = [...OWNER, lost, storing, storing];
+  expect(played(...stored).state).toMatchObject({ kind: 'uncertain', epoch: 4, commit: 3 });
+  expect(played(...stored, mine('second', 2)).state).toMatchObject({ kind: 'owner', epoch: 4, commit: 3 });
+});
+
+it.each([
+  [0, 7_999, false],
+  [0, 8_000, true],
+  [1, 82_999, false],
+  [1, 83_000, true],
+])('with %d shards connected, no answer for %d ms means another owner: %s', (connected, ms, expected) => {
+  expect(isSilence(ms, connected)).toBe(expected);
 });
 
 it('counts its records, and never uses an epoch twice', () => {
   expect(played(...OWNER, lost, mine('mine', 1), storing).state).toMatchObject({ epoch: 4, commit: 2 });
-  expect(played(...OWNER, lost, unanswered, claim('c'), waited()).state).toMatchObject({ kind: 'owner', epoch: 6 });
+  expect(played(...OWNER, lost, silence, claim('c'), waited()).state).toMatchObject({ kind: 'owner', epoch: 5 });
 });
 
 it('acknowledges the claims that it kept the lease for, once its record is there', () => {
@@ -193,6 +290,6 @@ it('acknowledges the claims that it kept the lease for, once its record is there
 
 it('only an owner stores', () => {
   expect(() => played(storing)).toThrow('expected only an owner to store a record, but the state is standby');
-  expect(() => played(...OWNER, lost, storing)).toThrow('uncertain');
+  expect(() => played(record('old'), waited(), lost, storing)).toThrow('uncertain');
   expect(() => played(...OWNER, release, storing)).toThrow('released');
 });

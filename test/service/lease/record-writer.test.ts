@@ -92,14 +92,6 @@ it('stores at the next tick, unchanged, what the broker did not confirm', async 
   expect([await tick(), await tick(), stored]).toEqual([3, 3, 1]);
 });
 
-it('leaves word as commit 0 of the given epoch, and never throws', async () => {
-  await writer.leaveWord(channels, 3, 9);
-  expect(published).toEqual([{ commit: 0, epoch: 9, sequence: 1 }]);
-  answer = () => Promise.reject(new Error('refused'));
-  await writer.leaveWord(channels, 3, 9);
-  expect([commit, stored]).toEqual([0, 0]);
-});
-
 it('stores a record without what could not be read of it, and logs that once', async () => {
   sequence = -1;
   expect([await tick(), await writer.storeLast()]).toEqual([1, true]);

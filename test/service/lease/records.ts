@@ -21,6 +21,7 @@ export function groupRecord(fields: Partial<GroupRecord> = {}): GroupRecord {
     epoch: 3,
     commit: 17,
     storedAt: 1_763_900_100_000,
+    released: true,
     shardLayout: undefined,
     sessions: { '0': resumeState(), '1': resumeState({ sessionId: 'another', sequence: 0 }) },
     unreportedGaps: [],

@@ -1,8 +1,9 @@
 // The publisher on a real connection to the real broker, and the broker's faults. Whichever: nothing is lost, each message
 // is settled once, and repeats keep the order.
 
-import type { ConsumeMessage } from 'amqplib';
+import type { ChannelModel, ConsumeMessage } from 'amqplib';
 import { afterEach, beforeEach, describe, expect, it } from 'vitest';
+import { ConfirmDeadline } from '../../../service/amqp/confirm-deadline.ts';
 import { BrokerConnection } from '../../../service/amqp/connection.ts';
 import { MAX_MESSAGE_BYTES } from '../../../service/contract/limits.ts';
 import { EXCHANGES } from '../../../service/contract/names.ts';
@@ -37,8 +38,12 @@ beforeEach(async () => {
   const [flowing, published, confirmed] = [count('flowing'), count('published'), count('confirmed')];
   const [refused, dropped, returned] = [count('refused'), count('dropped'), count('returned')];
   const listener = { flowing, published, confirmed, refused, dropped, returned };
-  publisher = new Publisher(connection, listener, lines.log);
+  const deadline = new ConfirmDeadline<ChannelModel>({ connection, claim, log: lines.log });
+  publisher = new Publisher({ connection, deadline, listener, log: lines.log });
 });
+
+/** Here a connection that confirms nothing is a defect. */
+const claim = () => Promise.reject(new Error('expected confirms within 5 s'));
 
 afterEach(async () => {
   publisher.close();
@@ -57,6 +62,7 @@ async function declare(queueArguments: Record<string, unknown> = {}): Promise<vo
 function message(id: number, fields: Partial<Message> = {}): Message {
   return {
     routingKey: 'message.create',
+    queue: 'events.guild',
     body: Buffer.from(JSON.stringify({ id })),
     priority: 1,
     messageId: String(id),
@@ -221,15 +227,37 @@ describe('a channel closed by the broker', () => {
     // That is a refusal too, and must not be quieter than a nack.
     expect(counts.refused).toBe(publisher.errorCount);
     // Probed with one message at a time: a missing exchange costs no flood.
-    expect(counts.published).toBeLessThan(500 + 2_048 + 10);
+    expect(counts.published).toBeLessThan(500 + 20);
   });
+});
+
+it('a queue that is full, and emptied as soon as it has refused, gets everything in order', async () => {
+  await declare({ 'x-queue-type': 'quorum', 'x-max-length': 2_000, 'x-overflow': 'reject-publish' });
+  const filler = await broker.model.createConfirmChannel();
+  const answers = Array.from({ length: 2_500 }, () => {
+    const { promise, resolve } = Promise.withResolvers<boolean>();
+    filler.publish(EXCHANGES.events, 'x', Buffer.from('x'), { messageId: 'filler' }, (error) =>
+      resolve(error !== null),
+    );
+    return promise;
+  });
+  expect((await Promise.all(answers)).at(-1), 'it refuses').toBe(true);
+  // What a new owner has replayed.
+  publish(1, 5_000);
+  await connected();
+  await eventually('it is refused', () => counts.refused > 0);
+  const read = await broker.read(QUEUE);
+  await drained();
+  await eventually('all arrive', () => firsts(idsOf(read)).length > 5_000);
+  expect(firsts(idsOf(read))).toEqual(['filler', ...ids(1, 5_000)]);
+  expect(counts.published, 'one message was refused').toBe(5_000 + counts.refused);
 });
 
 it('a dropped outbox is neither settled nor published again, written messages neither', async () => {
   await declare();
   await connected();
   publish(1, 100);
-  expect(publisher.dropOutbox()).toBe(100);
+  expect(publisher.dropOutbox(() => true)).toBe(100);
   publish(101, 101);
   await drained();
   expect(settled).toEqual(['101']);
@@ -237,7 +265,7 @@ it('a dropped outbox is neither settled nor published again, written messages ne
   await withoutExchange();
   publish(102, 106);
   await lines.line('the broker closed the channel');
-  expect(publisher.dropOutbox()).toBe(5);
+  expect(publisher.dropOutbox(() => true)).toBe(5);
   expect(publisher.outbox).toMatchObject({ count: 0, bytes: 0 });
   await declare();
   await broker.channel.purgeQueue(QUEUE);
@@ -252,7 +280,7 @@ it('the wait for confirms ends when there are none, when the outbox is dropped, 
   await publisher.drained(AbortSignal.timeout(20_000));
   publish(1, 1);
   const waiting = drained();
-  publisher.dropOutbox();
+  publisher.dropOutbox(() => true);
   await waiting;
   publish(2, 2);
   await publisher.drained(AbortSignal.timeout(50));

@@ -8,7 +8,7 @@ import type { RabbitMq } from '../../../local/rabbitmq/node.ts';
 import { startRabbitMq } from '../../../local/rabbitmq.ts';
 import { BrokerConnection } from '../../../service/amqp/connection.ts';
 import { MAX_MESSAGE_BYTES } from '../../../service/contract/limits.ts';
-import { EXCHANGES } from '../../../service/contract/names.ts';
+import { EXCHANGES, QUEUES } from '../../../service/contract/names.ts';
 import { Publisher } from '../../../service/publisher/publisher.ts';
 import { fixedLogin } from '../../support/broker-client.ts';
 import { eventually, logLines } from '../../support/log-lines.ts';
@@ -40,16 +40,17 @@ test('each message that is too large for it is dropped, once; the others arrive 
   const counts = { dropped: 0, refused: 0, returned: 0 };
   const ignore = () => undefined;
   const connection = new BrokerConnection({ name: 'smaller', login: fixedLogin(node.amqpUrl()), log: lines.log });
-  const publisher = new Publisher(
+  const publisher = new Publisher({
     connection,
-    {
+    deadline: { written: ignore, confirmed: ignore, stuck: false },
+    listener: {
       ...{ flowing: ignore, published: ignore, confirmed: ignore },
       dropped: () => (counts.dropped += 1),
       refused: () => (counts.refused += 1),
       returned: () => (counts.returned += 1),
     },
-    lines.log,
-  );
+    log: lines.log,
+  });
   connection.start();
   await eventually('a channel is open', () => publisher.channelOpen);
   const settled: string[] = [];
@@ -60,6 +61,7 @@ test('each message that is too large for it is dropped, once; the others arrive 
       correlationId: 'c',
       type: 'interaction.modal',
       routingKey: 'interaction.modal',
+      queue: QUEUES.interactions,
     };
     publisher.publish({ ...names, body: Buffer.alloc(size), priority: 7, timestamp: 1, headers: {} }, () =>
       settled.push(String(id)),
@@ -80,7 +82,7 @@ test('each message that is too large for it is dropped, once; the others arrive 
   // Known from now on.
   publisher.publish(
     {
-      ...{ messageId: '8', correlationId: 'c', type: 't', routingKey: 't' },
+      ...{ messageId: '8', correlationId: 'c', type: 't', routingKey: 't', queue: QUEUES.interactions },
       body: Buffer.alloc(LIMIT + 1),
       priority: 7,
       timestamp: 1,

@@ -2,7 +2,8 @@
 
 import { beforeEach, describe, expect, it } from 'vitest';
 import type { LostSession } from '../../../service/lost-session.ts';
-import { type ResumeState, ShardSession } from '../../../service/session/session.ts';
+import { type ReplacedSession, type ResumeState, ShardSession } from '../../../service/session/session.ts';
+import { NO_SESSION_EVENTS } from '../../support/no-session-events.ts';
 
 const STATE: ResumeState = {
   sessionId: 'first',
@@ -15,17 +16,24 @@ const SECOND = { ...STATE, sessionId: 'second' };
 
 let lost: LostSession[];
 let holes: object[];
+let replaced: ReplacedSession[];
 let session: ShardSession;
 
 beforeEach(() => {
   lost = [];
   holes = [];
-  session = new ShardSession(3, 4, { lost: (each) => lost.push(each), hole: (each) => holes.push(each) });
+  replaced = [];
+  session = new ShardSession(3, 4, {
+    ...NO_SESSION_EVENTS,
+    lost: (each) => lost.push(each),
+    hole: (each) => holes.push(each),
+    replaced: (each) => replaced.push(each),
+  });
 });
 
 describe('a session', () => {
   it('is not there before READY: nothing to resume, to receive, to store, or to lose', () => {
-    expect([session.resumeState, session.stored, session.id]).toEqual([undefined, undefined, undefined]);
+    expect([session.resumeState, session.resumable, session.id]).toEqual([undefined, undefined, undefined]);
     expect(session.receive(1, 1_000)).toBeUndefined();
     expect(session.refused('op 9', 1_000)).toBe(false);
     expect(lost).toEqual([]);
@@ -33,22 +41,29 @@ describe('a session', () => {
 
   it('begins with READY, whose own sequence is settled', () => {
     session.begin(STATE);
-    expect(session.resumeState).toEqual(STATE);
+    expect(session.resumeState).toEqual({ ...STATE, joins: {} });
     expect(session.receive(1, 1_000)).toBeUndefined();
   });
 
-  it('is resumed from its confirmed sequence, never from what was only received', () => {
+  it('is resumed here from what was received, by another process from what is confirmed; heartbeats carry what is stored', () => {
     session.begin(STATE);
     const watermark = session.receive(2, 2_000);
     session.receive(3, 2_001);
-    expect(session.resumeState?.sequence).toBe(1);
+    const positions = () => [session.resumable?.sequence, session.resumeState?.sequence, session.heartbeat(0)];
+    expect(positions()).toEqual([3, 1, 1]);
     watermark?.settle(2);
-    expect(session.resumeState).toEqual({ ...STATE, sequence: 2 });
+    expect(positions()).toEqual([3, 2, 1]);
+    session.stored({ ...SECOND, sequence: 3 });
+    expect(positions()).toEqual([3, 2, 1]);
+    session.stored({ ...STATE, sequence: 2 });
+    session.stored({ ...STATE, sequence: 1 });
+    expect(positions()).toEqual([3, 2, 2]);
   });
 
   it('goes on from where another process stored it', () => {
     session.restore({ ...STATE, sequence: 700 }, 5_000);
-    expect(session.resumeState).toEqual({ ...STATE, sequence: 700, aliveUntil: 5_000 });
+    expect(session.resumeState).toEqual({ ...STATE, sequence: 700, aliveUntil: 5_000, joins: {} });
+    expect([session.resumable?.sequence, session.heartbeat(0)]).toEqual([700, 700]);
     expect(session.receive(700, 6_000)).toBeUndefined();
     expect(session.receive(701, 6_000)).toBe(session.watermark);
   });
@@ -62,13 +77,12 @@ describe('a session', () => {
       true,
       true,
     ]);
-    expect(session.stored).toEqual({ ...STATE, sequence: 2, joins: { '7': 11_000 } });
-    const next = new ShardSession(3, 4, { lost: () => undefined, hole: () => undefined });
-    next.restore(session.stored ?? expect.fail('nothing is stored'), 2_000);
+    expect(session.resumeState).toEqual({ ...STATE, sequence: 2, joins: { '7': 11_000 } });
+    const next = new ShardSession(3, 4, NO_SESSION_EVENTS);
+    next.restore(session.resumeState ?? expect.fail('nothing is stored'), 2_000);
     expect([next.guilds.isJoin('7', 4, joinedAt(10)), next.guilds.isJoin('8', 3, joinedAt(11))]).toEqual([false, true]);
-    expect(next.resumeState).not.toHaveProperty('joins');
     next.begin(SECOND);
-    expect(next.stored?.joins).toEqual({});
+    expect(next.resumeState?.joins).toEqual({});
   });
 });
 
@@ -152,12 +166,26 @@ describe('a session lost in a hand-over', () => {
     session.disconnected(5_000);
     session.disconnected(9_000);
     expect(session.resumeState?.aliveUntil).toBe(5_000);
-    const next = new ShardSession(3, 4, { lost: () => undefined, hole: () => undefined });
+    const next = new ShardSession(3, 4, NO_SESSION_EVENTS);
     next.restore(session.resumeState ?? expect.fail('there is none'), 20_000, 20_000);
     expect(next.resumeState?.aliveUntil).toBe(5_000);
     next.resumed();
     expect(next.resumeState).not.toHaveProperty('aliveUntil');
   });
+});
+
+it('that is replaced is not lost: what it received last is said, and nothing of it is left', () => {
+  session.replace('there is none', 1_000);
+  expect(replaced).toEqual([]);
+  session.begin(STATE);
+  session.receive(2, 4_000);
+  session.replace('other intents', 5_000);
+  expect(replaced).toEqual([
+    { shardId: 3, sessionId: 'first', lastSequence: 2, endedAt: 5_000, reason: 'other intents' },
+  ]);
+  expect([session.resumable, session.resumeState, session.heartbeat(0)]).toEqual([undefined, undefined, null]);
+  session.begin(SECOND);
+  expect([lost, session.id]).toEqual([[], 'second']);
 });
 
 it('is lost, and reported, when READY comes in its place', () => {
@@ -300,9 +328,7 @@ describe('a sequence', () => {
   });
 
   it('is not looked at without a session', () => {
-    expect(
-      new ShardSession(3, 4, { lost: () => expect.fail(), hole: () => expect.fail() }).objection(9, 0),
-    ).toBeUndefined();
+    expect(new ShardSession(3, 4, { ...NO_SESSION_EVENTS, hole: () => expect.fail() }).objection(9, 0)).toBeUndefined();
   });
 
   describe('of RESUMED', () => {

@@ -1,0 +1,40 @@
+// How long a drain waits for confirms. While no connection to the broker is open, to its deadline: no other task could take
+// over. With one, only while the broker confirms: the next owner has the rest replayed, and waits meanwhile. A broker that
+// blocks publishers confirms nothing.
+
+const PATIENCE_MS = 5_000;
+const LOOK_EVERY_MS = 250;
+
+/** Satisfied by `Publisher`. */
+export interface DrainedOutbox {
+  /** Messages confirmed so far. */
+  readonly publishCount: number;
+  drained(signal: AbortSignal): Promise<void>;
+}
+
+/**
+ * Resolves when everything is confirmed, when nothing was confirmed for five seconds during which the broker was connected
+ * all the time, or when the signal aborts.
+ */
+export async function drainOutbox(
+  outbox: DrainedOutbox,
+  isConnected: () => boolean,
+  signal: AbortSignal,
+): Promise<void> {
+  const stalled = new AbortController();
+  let confirmed = outbox.publishCount;
+  let progressAt = performance.now();
+  const timer = setInterval(() => {
+    const now = performance.now();
+    if (outbox.publishCount !== confirmed || !isConnected()) {
+      confirmed = outbox.publishCount;
+      progressAt = now;
+    }
+    if (now - progressAt >= PATIENCE_MS) stalled.abort();
+  }, LOOK_EVERY_MS);
+  try {
+    await outbox.drained(AbortSignal.any([signal, stalled.signal]));
+  } finally {
+    clearInterval(timer);
+  }
+}

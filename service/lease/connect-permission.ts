@@ -1,0 +1,53 @@
+// When a shard may connect to Discord. Two tasks that both connect take the sessions from each other in turns: an isolated
+// zone hears Discord while a standby elsewhere takes over. So the lease is proven first. Without any connection to the broker
+// it cannot be proven, and it cannot be known whether another task can: then it connects seldom, and ever more so.
+
+import { sleep } from '../wait.ts';
+
+const RETRY_MS = 200;
+/** From the end of its socket, by how many connections in a row had no proof: two tasks may take a session in turns. */
+const UNPROVEN_AFTER_MS = [5_000, 60_000, 120_000, 240_000] as const;
+
+/** Of a shard's last connection. */
+export interface LastEnd {
+  /** It has a session, and the end was not Discord's op 9. */
+  readonly resumable: boolean;
+  /** Unix ms; none before the first connection. */
+  readonly endedAt: number | undefined;
+  /** Connections in a row that had no proof. */
+  readonly unproven: number;
+}
+
+/**
+ * When a shard may connect without proof, if there is no connection to the broker from then on: nothing can be proven,
+ * and a session that no task resumes is lost.
+ * @param since when that was noticed, Unix ms
+ * @returns Unix ms; Infinity for never
+ */
+export function unprovenAtMs(end: LastEnd, since: number): number {
+  const { resumable, endedAt = since, unproven } = end;
+  const [first] = UNPROVEN_AFTER_MS;
+  const after = UNPROVEN_AFTER_MS[Math.min(unproven, UNPROVEN_AFTER_MS.length - 1)] ?? first;
+  return resumable ? Math.max(endedAt + after, since + first) : Number.POSITIVE_INFINITY;
+}
+
+/**
+ * Resolves when the shard may connect.
+ * @param lease `isProven` resolves with false while the task is not the owner, or cannot know whether it is; `brokerAway`:
+ *   no connection to the broker is open
+ * @throws when the signal aborts
+ */
+export async function connectPermission(
+  lease: { readonly isProven: (signal: AbortSignal) => Promise<boolean>; readonly brokerAway: () => boolean },
+  end: LastEnd,
+  signal: AbortSignal,
+): Promise<'proven' | 'unproven'> {
+  let awaySince: number | undefined;
+  while (true) {
+    if (await lease.isProven(signal)) return 'proven';
+    signal.throwIfAborted();
+    awaySince = lease.brokerAway() ? (awaySince ?? Date.now()) : undefined;
+    if (awaySince !== undefined && Date.now() >= unprovenAtMs(end, awaySince)) return 'unproven';
+    await sleep(RETRY_MS, signal);
+  }
+}

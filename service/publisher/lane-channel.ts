@@ -1,0 +1,314 @@
+// Publishes the messages for one queue on a confirm channel of its own: persistent, mandatory, with priority. Only the broker's
+// confirm settles a message; `publish()` returning false is flow control. Which message, and when: lane.ts.
+//
+//   away:    no connection; messages gather in the outbox. `open` → opening
+//   opening: a channel is opened, again after a backoff if that fails → writing
+//   writing: what the lane gives is written while the socket takes it. Channel closed → opening; connection lost → away
+
+import { type ChannelModel, type ConfirmChannel, IllegalOperationError, type Options } from 'amqplib';
+import { MAX_MESSAGE_BYTES } from '../contract/limits.ts';
+import { EXCHANGES, type WorkerQueue } from '../contract/names.ts';
+import { errorMessage } from '../errors.ts';
+import type { Log } from '../log.ts';
+import { backoffMs, sleep } from '../wait.ts';
+import { Lane } from './lane.ts';
+import type { Message } from './message.ts';
+
+/** Called for each message, to count it. */
+export interface PublisherListener {
+  /** Messages leave again. */
+  flowing(): void;
+  published(): void;
+  confirmed(messageType: string): void;
+  /** By the broker, or it could not be written. */
+  refused(): void;
+  /** Too large for the broker. */
+  dropped(): void;
+  returned(): void;
+}
+
+export interface LaneListener extends PublisherListener {
+  /** The broker has confirmed some. */
+  acked(): void;
+  /** Some have left the outbox. */
+  left(): void;
+}
+
+export interface LaneOptions {
+  readonly queue: WorkerQueue;
+  /** The broker reads no publishes. */
+  readonly blocked: () => boolean;
+  /** The largest body that this broker takes, as far as one of its channels has learnt it. */
+  readonly limit: { maxBytes: number };
+  readonly listener: LaneListener;
+  readonly log: Log;
+  readonly signal: AbortSignal;
+}
+
+/** More than AMQP's properties and headers add to a body. */
+const PROPERTY_BYTES = 512;
+/** How RabbitMQ closes a channel over a message that is too large: 406, and this text. */
+const TOO_LARGE = /message size \d+ is larger than configured max size (\d+)/;
+
+interface OpenChannel {
+  readonly model: ChannelModel;
+  readonly channel: ConfirmChannel;
+  /** The socket asked to wait for its `drain`. */
+  full: boolean;
+}
+
+export class LaneChannel {
+  readonly #options: LaneOptions;
+  readonly #log: Log;
+  readonly #lane = new Lane<Message>();
+  #model: ChannelModel | undefined;
+  #open: OpenChannel | undefined;
+  /** Since when nothing was confirmed, Unix ms, if the queue is stuck. */
+  #stuckSince: number | undefined;
+
+  constructor(options: LaneOptions) {
+    this.#options = options;
+    this.#log = options.log.child({ queue: options.queue });
+  }
+
+  get isOpen(): boolean {
+    return this.#open !== undefined;
+  }
+
+  get flowing(): boolean {
+    return this.isOpen && !this.#lane.holding && !this.#options.blocked();
+  }
+
+  get isStuck(): boolean {
+    return this.#stuckSince !== undefined;
+  }
+
+  get lane(): Pick<Lane<Message>, 'outbox' | 'unanswered' | 'confirmedAt'> {
+    return this.#lane;
+  }
+
+  publish(message: Message, settled: () => void): void {
+    if (message.body.length > this.#options.limit.maxBytes) {
+      this.#dropTooLarge(message);
+      settled();
+      return;
+    }
+    this.#lane.outbox.add(message, message.body.length + PROPERTY_BYTES, Date.now(), settled);
+    this.#write();
+  }
+
+  /** The connection is open. */
+  open(model: ChannelModel): void {
+    this.#model = model;
+    void this.#openChannel(model);
+  }
+
+  /** The connection is lost, or is to be left alone. */
+  leave(): void {
+    this.#model = undefined;
+    this.#open = undefined;
+    this.#lane.channelLost();
+  }
+
+  /** Writes what may be written. */
+  flow(): void {
+    this.#write();
+    if (this.flowing) this.#options.listener.flowing();
+  }
+
+  /**
+   * Whether the queue is stuck: nothing of it was confirmed for so long.
+   * @param since when the broker could begin to confirm, Unix ms
+   * @param confirms whether the broker confirms others on this connection
+   */
+  judge(now: number, since: number, stuckMs: number, confirms: boolean): void {
+    const { outbox, confirmedAt, refusals } = this.#lane;
+    if (outbox.oldest === undefined) this.#stuckSince = undefined;
+    else if (!this.isStuck && confirms) {
+      const silentSince = Math.max(since, outbox.oldest.addedAt, confirmedAt);
+      if (now - silentSince < stuckMs) return;
+      this.#stuckSince = silentSince;
+      this.#log.error(
+        { seconds: seconds(now - silentSince), events: outbox.count, refusals },
+        'a queue confirms nothing (it has no majority, or is full): its events wait in the outbox',
+      );
+    }
+  }
+
+  async #openChannel(model: ChannelModel): Promise<void> {
+    let failures = 0;
+    while (this.#model === model && !this.#options.signal.aborted) {
+      try {
+        const channel = await model.createConfirmChannel();
+        if (this.#model === model) this.#use({ model, channel, full: false });
+        return;
+      } catch (err) {
+        failures += 1;
+        this.#log.warn({ failures, err }, 'cannot open a channel; retrying');
+        await this.#pause(backoffMs(failures));
+      }
+    }
+  }
+
+  #use(open: OpenChannel): void {
+    const { channel } = open;
+    channel.on('drain', () => {
+      open.full = false;
+      this.#write();
+    });
+    channel.on('ack', ({ deliveryTag, multiple }) => this.#acked(open, deliveryTag, multiple));
+    channel.on('nack', ({ deliveryTag, multiple }) => this.#nacked(open, deliveryTag, multiple));
+    channel.on('return', ({ fields, properties }) => this.#returned(fields.routingKey, properties.messageId));
+    channel.on('error', (err) => this.#channelError(err));
+    channel.on('close', () => this.#channelLost(open));
+    this.#open = open;
+    this.flow();
+  }
+
+  #channelError(err: unknown): void {
+    const { limit, listener } = this.#options;
+    const [, bytes] = TOO_LARGE.exec(errorMessage(err)) ?? [];
+    if (bytes !== undefined) {
+      // It is dropped when its turn comes again.
+      limit.maxBytes = Math.min(limit.maxBytes, Number(bytes));
+      this.#log.warn({ bytes: limit.maxBytes, expected: MAX_MESSAGE_BYTES }, 'this broker takes smaller messages only');
+      return;
+    }
+    listener.refused();
+    this.#log.error({ err }, 'the broker closed the channel (if something is missing: apply the topology)');
+  }
+
+  /** While the connection is open: another channel, after a pause, as the cause may still be there. */
+  #channelLost(open: OpenChannel, err?: unknown): void {
+    if (this.#open !== open) return;
+    this.#open = undefined;
+    this.#lane.channelLost();
+    if (err !== undefined) this.#log.warn({ err }, 'cannot write to the channel');
+    if (this.#model === open.model) void this.#reopen(open.model);
+  }
+
+  async #reopen(model: ChannelModel): Promise<void> {
+    await this.#pause(backoffMs(this.#lane.refusals + 1));
+    // A lost connection closes its channels before it emits `lost`: that is no refusal.
+    if (this.#model !== model) return;
+    this.#lane.channelRefused();
+    await this.#openChannel(model);
+  }
+
+  #write(): void {
+    const open = this.#open;
+    if (open === undefined) return;
+    const { blocked, limit, listener } = this.#options;
+    while (!open.full && !blocked()) {
+      const entry = this.#lane.next();
+      if (entry === undefined) return;
+      const { message } = entry;
+      if (message.body.length > limit.maxBytes) {
+        this.#dropTooLarge(message);
+        this.#settle(entry);
+        continue;
+      }
+      try {
+        open.full = !open.channel.publish(EXCHANGES.events, message.routingKey, message.body, propertiesOf(message));
+      } catch (error) {
+        if (error instanceof IllegalOperationError) {
+          // The channel is closed, and its `close` event has yet to come.
+          this.#channelLost(open, error);
+          return;
+        }
+        // Thrown before a byte was written. Kept, it would stop everything behind it.
+        this.#dropUnwritable(message, error);
+        this.#settle(entry);
+        continue;
+      }
+      this.#lane.written(entry);
+      listener.published();
+    }
+  }
+
+  #settle(entry: Parameters<Lane<Message>['settle']>[0]): void {
+    this.#lane.settle(entry);
+    this.#options.listener.left();
+  }
+
+  /** Its size is Discord's choice: no release causes it, so it does not count as a refusal. */
+  #dropTooLarge({ messageId, type, body }: Message): void {
+    const { limit, listener } = this.#options;
+    listener.dropped();
+    const fields = { eventId: messageId, eventType: type, bytes: body.length, mostBytes: limit.maxBytes };
+    this.#log.error(fields, 'dropped a message that is too large for the broker');
+  }
+
+  #dropUnwritable({ messageId, type }: Message, err: unknown): void {
+    this.#options.listener.refused();
+    this.#log.error({ eventId: messageId, eventType: type, err }, 'dropped a message that cannot be written');
+  }
+
+  #acked(open: OpenChannel, tag: number, multiple: boolean): void {
+    if (this.#open !== open) return;
+    const { listener } = this.#options;
+    const now = Date.now();
+    // After the outbox, whose fullness the listener may ask for.
+    for (const { type } of this.#lane.acked(tag, multiple, now)) listener.confirmed(type);
+    listener.acked();
+    listener.left();
+    if (this.#stuckSince !== undefined) {
+      this.#log.info({ seconds: seconds(now - this.#stuckSince) }, 'the queue confirms again');
+      this.#stuckSince = undefined;
+    }
+    this.#answered(open);
+    this.#write();
+  }
+
+  #nacked(open: OpenChannel, tag: number, multiple: boolean): void {
+    if (this.#open !== open) return;
+    const wasHolding = this.#lane.holding;
+    const refused = this.#lane.nacked(tag, multiple);
+    const [first] = refused;
+    // Of a message that was never written, or was answered before.
+    if (first === undefined) return;
+    for (const _ of refused) this.#options.listener.refused();
+    if (!wasHolding)
+      this.#log.warn(
+        { eventId: first.messageId, eventType: first.type, refusals: this.#lane.refusals },
+        'the broker refused a message (its queue is full, or has no majority); publishing it again after a pause',
+      );
+    this.#answered(open);
+  }
+
+  #answered(open: OpenChannel): void {
+    if (!this.#lane.isAnswered) return;
+    void this.#pause(backoffMs(this.#lane.refusals)).then(() => {
+      if (this.#open !== open) return;
+      this.#lane.resume();
+      this.flow();
+    });
+  }
+
+  #returned(routingKey: string, eventId: unknown): void {
+    this.#options.listener.returned();
+    this.#log.error({ eventId, routingKey }, 'no queue takes this message: apply the topology');
+  }
+
+  async #pause(ms: number): Promise<void> {
+    await sleep(ms, this.#options.signal).catch(() => undefined);
+  }
+}
+
+const seconds = (ms: number): number => Math.round(ms / 1_000);
+
+function propertiesOf(message: Message): Options.Publish {
+  return {
+    persistent: true,
+    mandatory: true,
+    contentType: 'application/json',
+    contentEncoding: 'utf-8',
+    appId: 'discord-gateway-ingestor',
+    priority: message.priority,
+    messageId: message.messageId,
+    correlationId: message.correlationId,
+    type: message.type,
+    timestamp: message.timestamp,
+    headers: message.headers,
+  };
+}

@@ -1,0 +1,38 @@
+// The sequence that heartbeats carry: the stored one. Discord may close connections whose heartbeats lag, which must not go
+// on for as long as they do: after two connections in a row that it closed right after a lagging heartbeat, those that
+// would lag half as much or more carry what is received. Pure: times come from the caller.
+
+import type { Watermark } from './watermark.ts';
+
+/** A connection that Discord closes so soon after a heartbeat may be closed because of it. */
+const BECAUSE_MS = 5_000;
+
+export class HeartbeatSequence {
+  #mostLag = Number.POSITIVE_INFINITY;
+  /** Of the current connection. */
+  #last: { readonly lag: number; readonly at: number } | undefined;
+  /** How far the last heartbeat lagged for which Discord may have closed the connection before. */
+  #closedAt: number | undefined;
+
+  /** @param at Unix ms @returns what the heartbeat that is sent now carries */
+  next({ received, stored }: Pick<Watermark, 'received' | 'stored'>, at: number): number {
+    const sequence = received - stored > this.#mostLag ? received : stored;
+    this.#last = { lag: received - sequence, at };
+    return sequence;
+  }
+
+  /** @returns by how many sequences heartbeats may lag from now on, if that has changed */
+  ended(at: number, closedByDiscord: boolean): number | undefined {
+    const last = this.#last;
+    // One without a heartbeat shows nothing.
+    if (last === undefined) return undefined;
+    this.#last = undefined;
+    const before = this.#closedAt;
+    const because = closedByDiscord && last.lag > 0 && at - last.at <= BECAUSE_MS;
+    this.#closedAt = because ? last.lag : undefined;
+    if (!because || before === undefined) return undefined;
+    this.#closedAt = undefined;
+    this.#mostLag = Math.floor((Math.min(last.lag, before) - 1) / 2);
+    return this.#mostLag;
+  }
+}

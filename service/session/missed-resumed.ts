@@ -1,0 +1,75 @@
+// RESUMED seems to have a sequence, and not to be replayed: one that did not arrive leaves a hole that is none. Here is
+// counted how many may not have arrived, and which holes they explain. Pure.
+
+import type { Hole } from './watermark.ts';
+
+export class MissedResumed {
+  /** RESUME was sent on the current connection, and has no answer yet. */
+  #awaited = false;
+  /** Connections whose RESUMED did not arrive. */
+  #missed = 0;
+  /** Their sequences are above this one: dispatches up to it came before them. */
+  #above = 0;
+  /** The highest sequence that came, taken or not. */
+  #seen = 0;
+  /** The process before may have received one, and not have stored its sequence. */
+  #ofProcessBefore: boolean;
+
+  /** @param takenOver the session is another process's */
+  constructor(takenOver: boolean) {
+    this.#ofProcessBefore = takenOver;
+  }
+
+  /** RESUME was sent. */
+  awaited(): void {
+    this.#awaited = true;
+  }
+
+  seen(sequence: number): void {
+    this.#seen = Math.max(this.#seen, sequence);
+  }
+
+  /**
+   * RESUMED came, or what shows that Discord took the session.
+   * @param sequence its own, if it has one
+   * @param leftOut why its sequence is not the next one is known
+   * @returns whether nothing but RESUMEDs is between what was received and it
+   */
+  arrived(sequence: number | undefined, received: number, leftOut: boolean): boolean {
+    this.#awaited = false;
+    if (sequence === undefined || sequence <= received) {
+      // Where this one has none, no earlier one had.
+      this.#missed = 0;
+      return false;
+    }
+    const next = sequence === received + 1;
+    if (leftOut && !next) return false;
+    if (next || this.explain({ first: received + 1, last: sequence - 1 })) return true;
+    this.#miss(received);
+    return false;
+  }
+
+  connectionEnded(received: number): void {
+    if (this.#awaited) this.#miss(received);
+    this.#awaited = false;
+  }
+
+  /** @returns whether the hole may be of them; then they are taken for it */
+  explain({ first, last }: Hole): boolean {
+    if (last - first >= this.#missed || first <= this.#above) return false;
+    this.#missed -= last - first + 1;
+    return true;
+  }
+
+  /** The same of a hole that a RESUME did not fill. */
+  explainAsBefore({ first, last }: Hole): boolean {
+    const explained = this.#ofProcessBefore && first === last;
+    if (explained) this.#ofProcessBefore = false;
+    return explained;
+  }
+
+  #miss(received: number): void {
+    if (this.#missed === 0) this.#above = Math.max(received, this.#seen);
+    this.#missed += 1;
+  }
+}

@@ -1,0 +1,77 @@
+// A deployment changes GATEWAY_INTENTS. Sessions are handed over by RESUME, and each keeps the intents of its IDENTIFY: so
+// after it has been resumed, so that nothing before is lost, it is ended on purpose, one shard after another, each as
+// soon as it may IDENTIFY. That is reported as an event, and is no gap. While the day's IDENTIFYs are spent the old
+// sessions stay connected.
+
+import { expect } from 'vitest';
+import { parseIntents } from '../../service/config.ts';
+import { ENV, QUEUES } from '../../service/contract/names.ts';
+import { DiscordEventPayload } from '../../service/events/payload.ts';
+import { type FaultStage, faultsOn, read } from './fault.ts';
+import { countOf, health, metric, replaceAll, stored } from './tasks.ts';
+
+const SHARDS = 3;
+const FEWER = 'Guilds,GuildMessages';
+const END = 'the session was ended, to begin another';
+const BEGIN = 'the shard has a new session';
+
+const intentsOf = ({ simulator }: FaultStage) => simulator.sessions.map(({ view }) => view.intents);
+
+faultsOn({ shards: SHARDS }).everyRun(
+  'changed intents: one IDENTIFY a shard, one after another; nothing of the old sessions is lost, and no gap is reported',
+  {
+    mostRepeats: 0,
+    async inject(stage) {
+      const { reader, simulator } = stage;
+      const events: DiscordEventPayload[] = [];
+      reader.onMessage = (queue, { content }) => {
+        if (queue === QUEUES.gatewayEvents) events.push(DiscordEventPayload.parse(JSON.parse(String(content))));
+      };
+      const [identifies, before] = [countOf(stage, 'identify'), simulator.sessions.map(({ id }) => id)];
+      const task = await replaceAll(stage, { [ENV.gatewayIntents]: FEWER });
+      await stage.until('the sessions are replaced', 60_000, () => identifies() === SHARDS && events.length === SHARDS);
+      await stage.ready();
+      await stored(stage);
+      expect(intentsOf(stage)).toEqual(Array(SHARDS).fill(parseIntents(FEWER)));
+      const reason = `intents changed from Guilds, GuildMembers, GuildMessages to Guilds, GuildMessages`;
+      const replaced = before.map((sessionId) => [
+        'gateway.session-replaced',
+        { sessionId, lastSequence: simulator.ledger.session(sessionId)?.lastSent, reason },
+      ]);
+      // In the order in which they were resumed.
+      expect(events.map(({ eventType, data }) => [eventType, data])).toEqual(expect.arrayContaining(replaced));
+      const steps = task.output.split('\n').flatMap((line) => [END, BEGIN].filter((msg) => line.includes(msg)));
+      expect(steps).toEqual(Array(SHARDS).fill([END, BEGIN]).flat());
+      expect([await metric(task, 'gatewayGaps'), await metric(task, 'identifies')]).toEqual([0, SHARDS]);
+      // The record has the intents: the next deployment resumes.
+      await replaceAll(stage, { [ENV.gatewayIntents]: FEWER });
+      await read(stage, 200);
+      expect(identifies()).toBe(SHARDS);
+    },
+  },
+);
+
+// A day of half a minute, in which one IDENTIFY more than those of the start is left.
+const budget = { dailyIdentifies: SHARDS + 1, identifyBudgetWindowMs: 30_000 };
+
+faultsOn({ shards: SHARDS, simulator: budget }).fullRun(
+  'changed intents while the IDENTIFYs of the day are spent: old sessions stay connected until the reset',
+  {
+    mostRepeats: 0,
+    async inject(stage) {
+      const { reader, simulator } = stage;
+      const spent = async () => (await health(stage.living[0])).identifies.spentUntil !== null;
+      await stage.startTask({ [ENV.gatewayIntents]: FEWER });
+      await stage.standing(2);
+      await stage.tasks[0]?.terminate();
+      await stage.until('the budget is spent', 60_000, spent);
+      const old = simulator.sessions.filter(({ view }) => view.intents !== parseIntents(FEWER));
+      expect(old.length, 'one was replaced at most').toBeGreaterThanOrEqual(SHARDS - 1);
+      await read(stage, 200);
+      expect(old.map(({ attached }) => attached)).toEqual(old.map(() => true));
+      await stage.until('the sessions are replaced', 90_000, () => reader.replaced.size === SHARDS);
+      await stage.ready();
+      expect([intentsOf(stage), simulator.count('tokenReset')]).toEqual([Array(SHARDS).fill(parseIntents(FEWER)), 0]);
+    },
+  },
+);

@@ -1,0 +1,92 @@
+// A queue stops answering: the process that replicates it (Raft) is suspended, as if it had no majority. Publishers get neither
+// a confirm nor a refusal for what is sent to it. Interactions go on, the task reports the queue by its name, and when the
+// queue answers again everything arrives, in order.
+
+import { setTimeout as sleep } from 'node:timers/promises';
+import { expect } from 'vitest';
+import type { IngestorProcess } from '../../local/ingestor-process.ts';
+import { METRICS } from '../../service/contract/metrics.ts';
+import { QUEUES, VHOST } from '../../service/contract/names.ts';
+import { type FaultStage, faultsOn, full, read } from './fault.ts';
+import { health, metric, ownerOf } from './tasks.ts';
+
+const { everyRun, fullRun } = faultsOn({
+  shards: 2,
+  simulator: { mix: { 'command.plain': 1, 'button.plain': 1, 'message.text': 2 } },
+});
+
+const QUEUE = QUEUES.guildEvents;
+/** Longer than messages in flight could hide it: at 200/s far more wait than RabbitMQ takes for one channel. */
+const STUCK_SECONDS = full ? 120 : 20;
+
+const raft = async ({ broker }: FaultStage, what: 'suspend' | 'resume') =>
+  await broker.ctl('eval', `sys:${what}('${VHOST}_${QUEUE}').`);
+
+/** Confirms of the task so far, by the bucket of their time. */
+async function confirmTimes(task: IngestorProcess): Promise<ReadonlyMap<number, number>> {
+  const bucket = new RegExp(`^${METRICS.frameToConfirm.prometheus}_bucket\\{le="([\\d.]+)"\\}$`);
+  const found = [...(await task.metrics())].map(([name, count]) => [Number(bucket.exec(name)?.[1]), count] as const);
+  return new Map(found.filter(([bound]) => Number.isFinite(bound)));
+}
+
+for (const [declare, rate] of [
+  [everyRun, 200],
+  [fullRun, 20],
+] as const)
+  declare(`a queue stops answering for ${STUCK_SECONDS} s at ${rate} events/s: interactions go on`, {
+    rate,
+    // It was written, and the same connection has its answers in the end.
+    mostRepeats: 0,
+    async inject(stage) {
+      const task = await ownerOf(stage);
+      const { output } = task;
+      // So that as many may be unanswered as ever: the window has grown.
+      stage.simulator.burst(3_000);
+      await read(stage, 2_500);
+      await raft(stage, 'suspend');
+      const stuckAt = Date.now();
+      try {
+        // What was written before is confirmed by then.
+        await sleep(1_000);
+        const [before, interactions] = [await confirmTimes(task), stage.reader.perQueue.get(QUEUES.interactions) ?? 0];
+        await stage.until('the task reports the queue', 30_000, async () => {
+          const { problems = [] } = (await health(task)).checks.rabbitmq;
+          return problems.some((problem) => problem.includes(QUEUE));
+        });
+        const seconds = (Date.now() - stuckAt) / 1_000;
+        expect(seconds).toBeGreaterThan(9);
+        expect(seconds).toBeLessThan(18);
+        expect((await fetch(`${task.url}/health`)).status).toBe(503);
+        expect((await fetch(`${task.url}/live`)).status, 'no restart would help').toBe(200);
+        expect(await metric(task, 'oldestUnconfirmed')).toBeGreaterThan(9);
+        await sleep(Math.max(0, STUCK_SECONDS * 1_000 - (Date.now() - stuckAt)));
+
+        const after = await confirmTimes(task);
+        const confirmed = Math.max(...after.values()) - Math.max(...before.values());
+        const share = (bound: number) => ((after.get(bound) ?? 0) - (before.get(bound) ?? 0)) / confirmed;
+        const p95 = Math.min(...[...after.keys()].filter((bound) => share(bound) >= 0.95));
+        // Half of the traffic are interactions.
+        expect(confirmed).toBeGreaterThan(0.3 * rate * (STUCK_SECONDS - 2));
+        expect(p95, 'milliseconds from frame to confirm').toBeLessThan(1_000);
+        expect((stage.reader.perQueue.get(QUEUES.interactions) ?? 0) - interactions).toBeGreaterThan(0.9 * confirmed);
+        console.log(
+          `${rate}/s: reported after ${seconds.toFixed(1)} s; ${confirmed} interactions confirmed, p95 ${p95} ms`,
+        );
+        // RabbitMQ answers that the queue is empty.
+        await stage.until('the depths of the others are known, and not its own', 60_000, async () => {
+          const depths = await task.metrics();
+          const isKnown = (queue: string) => depths.has(`${METRICS.queueDepth.prometheus}{queue="${queue}"}`);
+          return isKnown(QUEUES.interactions) && !isKnown(QUEUE);
+        });
+        const said = task.output.slice(output.length);
+        expect(said.match(/"queue":"[^"]+".*a queue confirms nothing/g), said).toHaveLength(1);
+        expect(said).toContain(`"queue":"${QUEUE}"`);
+        expect(said, 'the connection is kept').not.toContain('connected to the broker');
+      } finally {
+        await raft(stage, 'resume');
+      }
+      await stage.until('it confirms again', 30_000, async () => (await fetch(`${task.url}/health`)).status === 200);
+      expect(task.output).toContain('the queue confirms again');
+      await stage.until('it has caught up', 60_000, async () => (await metric(task, 'oldestUnconfirmed')) < 1);
+    },
+  });

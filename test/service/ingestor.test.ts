@@ -1,0 +1,223 @@
+// What the ingestor joins: the positions of a session with what is sent to Discord, and the shards with whoever owns them.
+
+import { randomBytes } from 'node:crypto';
+import { type AddressInfo, createServer } from 'node:net';
+import { setTimeout as sleep } from 'node:timers/promises';
+import { describe, expect, it, onTestFinished, vi } from 'vitest';
+import type { LastEnd } from '../../service/gateway/permission.ts';
+import { eventually } from '../support/log-lines.ts';
+import { HostileGateway, startClient } from './gateway/hostile-gateway.ts';
+
+vi.setConfig({ testTimeout: 30_000 });
+
+type Client = ReturnType<typeof startClient>;
+
+const sequenceIn = (client: Client, sequence: number) =>
+  eventually(`sequence ${sequence}`, () => client.sequences().includes(sequence));
+const sent = ({ received }: HostileGateway, op: number) =>
+  received.flatMap(({ op: sentOp, d }) => (sentOp === op ? [d] : []));
+
+/** A connected client with events 2 to 4 of its session. */
+async function connected(options: Parameters<typeof startClient>[1], compressed = false) {
+  const gateway = await HostileGateway.start(compressed);
+  const client = startClient(gateway.url, { ...options, ...(compressed && { compression: 'zlib-stream' }) });
+  await eventually('READY', () => client.shard.connected);
+  for (let each = 2; each <= 4; each += 1) gateway.dispatch();
+  await sequenceIn(client, 4);
+  return { gateway, client };
+}
+
+it('heartbeats carry what is stored, and nothing before a session', async () => {
+  const { gateway, client } = await connected({});
+  await eventually('two heartbeats', () => gateway.count(1) >= 2);
+  expect(sent(gateway, 1)).toEqual(sent(gateway, 1).map(() => 1));
+  client.ingestor.stored({ '0': { ...client.session.resumeState, sequence: 3 } as never, '7': {} as never });
+  await eventually('what is stored', () => sent(gateway, 1).includes(3));
+  expect(sent(gateway, 1)).not.toContain(4);
+});
+
+describe('a RESUME', () => {
+  it('waits until what was received is confirmed, and only then for permission', async () => {
+    const asked: LastEnd[] = [];
+    const permission = async (_: AbortSignal, end: LastEnd) => {
+      asked.push(end);
+      return 'proven' as const;
+    };
+    const { gateway, client } = await connected({ holds: true, permission });
+    gateway.live?.send('{"op":7}');
+    await eventually('the end', () => client.ends().length === 1);
+    await sleep(1_000);
+    expect([asked.length, gateway.count(6)]).toEqual([1, 0]);
+    client.confirm();
+    await eventually('RESUME', () => gateway.count(6) === 1);
+    expect([asked.length, sent(gateway, 6)]).toEqual([2, [expect.objectContaining({ seq: 4 })]]);
+  });
+
+  it.each([
+    ['waits for confirms 5 s at most', true, 4_900, 15_000],
+    ['does not wait for confirms where the broker takes nothing', false, 0, 4_000],
+  ])('%s, and asks from what was received', async (_, flowing, least, most) => {
+    const { client, gateway } = await connected({ holds: true });
+    client.publisher.flowing = flowing;
+    const endedAt = Date.now();
+    gateway.live?.send('{"op":7}');
+    await eventually('RESUME', () => gateway.count(6) === 1);
+    expect(sent(gateway, 6)).toMatchObject([{ seq: 4 }]);
+    expect(Date.now() - endedAt).toBeGreaterThanOrEqual(least);
+    expect(Date.now() - endedAt).toBeLessThan(most);
+  });
+
+  it('asks for permission with what is known of the end before, and how often it went without proof', async () => {
+    const asked: LastEnd[] = [];
+    const answers = ['proven', 'unproven', 'unproven', 'unproven', 'proven', 'proven'] as const;
+    let proof = Promise.withResolvers<'proven'>();
+    const permission = async (_: AbortSignal, end: LastEnd) => {
+      // While a connection works that went without.
+      if (!end.resumable && end.unproven > 0) return await proof.promise;
+      return answers[asked.push(end) - 1] ?? 'proven';
+    };
+    const { gateway, client } = await connected({ permission });
+    for (const op of ['{"op":7}', '{"op":7}', 'a proof', '{"op":7}', '{"op":7}', '{"op":9,"d":true}']) {
+      if (op === 'a proof') {
+        proof.resolve('proven');
+        await sleep(50);
+        proof = Promise.withResolvers();
+        continue;
+      }
+      const ended = client.ends().length;
+      gateway.live?.send(op);
+      await eventually('the next RESUMED', () => client.ends().length > ended && client.shard.connected);
+    }
+    const endedAt = expect.any(Number);
+    expect(asked).toEqual([
+      { resumable: false, endedAt: undefined, unproven: 0 },
+      { resumable: true, endedAt, unproven: 0 },
+      { resumable: true, endedAt, unproven: 1 },
+      { resumable: true, endedAt, unproven: 0 },
+      { resumable: true, endedAt, unproven: 1 },
+      { resumable: false, endedAt, unproven: 0 },
+    ]);
+  });
+});
+
+describe('a session with other intents', () => {
+  const NOISE = randomBytes(4_000_000).toString('hex');
+  const OTHERS = { intents: 3, session: { intents: 1 } };
+  const replaced = ({ published }: Client) =>
+    published.flatMap(({ type, body }) =>
+      type === 'gateway.session-replaced' ? [(JSON.parse(String(body)) as { data: object }).data] : [],
+    );
+
+  it.each([false, true])(
+    'is resumed, then ended, and all that Discord sent is taken (compressed: %s)',
+    async (compressed) => {
+      let gateway: HostileGateway | undefined;
+      let acquired = 0;
+      const acquire = async () => {
+        // On the way when the client closes.
+        acquired += 1;
+        for (let each = 1; each < 500; each += 1) gateway?.dispatch();
+        // Some time passes until it is inflated.
+        gateway?.dispatch('GUILD_MEMBER_ADD', { guild_id: '1', user: { id: '1' }, noise: NOISE });
+        await gateway?.flushed();
+      };
+      gateway = await HostileGateway.start(compressed);
+      const compression = compressed ? 'zlib-stream' : 'none';
+      const client = startClient(gateway.url, { ...OTHERS, acquire, compression });
+      await eventually('the next session', () => client.session.id === 's1');
+      expect(client.sequences('s0')).toEqual(Array.from({ length: 500 }, (_, index) => index + 3));
+      expect(replaced(client)).toEqual([
+        { sessionId: 's0', lastSequence: 502, reason: 'intents changed from Guilds to Guilds, GuildMembers' },
+      ]);
+      expect(sent(gateway, 2)).toMatchObject([{ intents: 3 }]);
+      expect(acquired, 'the lock is taken once').toBe(1);
+      expect([client.reported(), client.counted.gatewayGaps, client.session.resumeState?.intents]).toEqual([
+        [],
+        undefined,
+        3,
+      ]);
+    },
+  );
+
+  it('whose connection ends while it waits for its turn is resumed, and replaced later', async () => {
+    let open: () => void = () => undefined;
+    const waits = new Promise<void>((resolve) => {
+      open = resolve;
+    });
+    const gateway = await HostileGateway.start();
+    const client = startClient(gateway.url, { ...OTHERS, acquire: () => waits });
+    for (const connections of [1, 2]) {
+      await eventually('RESUMED', () => client.shard.connected && gateway.connections.length === connections);
+      if (connections === 1) gateway.live?.send('{"op":7}');
+    }
+    expect([gateway.count(2), replaced(client)]).toEqual([0, []]);
+    open();
+    await eventually('the next session', () => client.session.id === 's1');
+    expect([gateway.count(2), replaced(client).length]).toEqual([1, 1]);
+  });
+
+  it('is not ended without proof of the lease', async () => {
+    let proof: 'proven' | 'unproven' = 'unproven';
+    const { client, gateway } = await connected({ ...OTHERS, permission: async () => proof });
+    await sleep(500);
+    expect([client.session.id, gateway.count(2)]).toEqual(['s0', 0]);
+    proof = 'proven';
+    await eventually('the next session', () => client.session.id === 's1');
+  });
+
+  it.each([undefined, 3])('is none where the record has %s of 3', async (intents) => {
+    const { client, gateway } = await connected({ intents: 3, session: { intents } });
+    await sleep(500);
+    expect([client.session.id, gateway.count(2), client.session.resumeState?.intents]).toEqual(['s0', 0, 3]);
+  });
+});
+
+it('has not reached Discord only if none of its shards has', async () => {
+  const { client, gateway } = await connected({});
+  await client.ingestor.stepDown();
+  expect([client.ingestor.connected, client.ingestor.unreachableSince]).toEqual([0, undefined]);
+  const refusing = createServer((socket) => void socket.destroy());
+  await new Promise<void>((resolve) => refusing.listen(0, '127.0.0.1', resolve));
+  onTestFinished(() => void refusing.close());
+  const refused = `ws://127.0.0.1:${(refusing.address() as AddressInfo).port}`;
+  const own = async (resumeUrls: readonly string[]) => {
+    const states = resumeUrls.map((resumeUrl, id) => {
+      return [id, { sessionId: `s${id}`, resumeUrl, sequence: 1, shardCount: 2, startedAt: 0 }] as const;
+    });
+    const shardIds = states.map(([id]) => id);
+    client.ingestor.own({ shardIds, shardCount: 2, sessions: new Map(states), storedAt: 0, takenOverAt: 0 });
+    const tries = resumeUrls.filter((url) => url === refused).length;
+    await eventually('it is connected or tries', () => {
+      const { connected, members } = client.ingestor;
+      return (
+        connected === shardIds.length - tries && members.filter(({ shard }) => shard.unreachableSince).length === tries
+      );
+    });
+  };
+  await own([gateway.url, refused]);
+  expect([client.ingestor.connected, client.ingestor.unreachableSince]).toEqual([1, undefined]);
+  await client.ingestor.stepDown();
+  await own([refused, refused]);
+  const [first, second] = client.ingestor.members.map(({ shard }) => shard);
+  // When it was the first, the second had not tried.
+  if (first) vi.spyOn(first, 'unreachableSince', 'get').mockReturnValueOnce(1);
+  expect(client.ingestor.unreachableSince).toBe(second?.unreachableSince);
+  // The general address is tried too.
+  await eventually('one is connected', () => client.ingestor.connected > 0);
+  expect(client.ingestor.unreachableSince).toBeUndefined();
+});
+
+describe('stepping down', () => {
+  it.each([
+    ['drops what the new owner has replayed', { '0': { sessionId: 's1' } }, 3],
+    ['publishes what the new owner cannot resume', { '0': { sessionId: 'other' } }, 0],
+    ['publishes what another shard has in its record', { '1': { sessionId: 's1' } }, 0],
+    ['publishes everything where no later record was seen', undefined, 0],
+  ])('%s', async (_, later, dropped) => {
+    const { client } = await connected({ holds: true });
+    await client.ingestor.stepDown(later as never);
+    const lines = client.lines.lines.filter(({ msg }) => msg.startsWith('dropped events'));
+    expect(lines.map(({ events }) => events)).toEqual(dropped > 0 ? [dropped] : []);
+    expect([client.ingestor.members, client.shard.state]).toEqual([[], 'stopped']);
+  });
+});

@@ -1,0 +1,228 @@
+// A lane against a model of a broker and its queue: refusals, answers one by one or several at once, late, or lost with
+// their channel. Whatever happens, each message is settled once, by a confirm, and what the queue has is in order.
+
+import fc from 'fast-check';
+import { expect, it } from 'vitest';
+import { Lane, MOST_UNANSWERED } from '../../../service/publisher/lane.ts';
+
+const BYTES = 10;
+
+/** A lane, the channel it is written to, and the queue behind that. */
+class Model {
+  readonly lane = new Lane<number>();
+  /** As the queue has them. */
+  readonly queue: number[] = [];
+  readonly settled: number[] = [];
+  readonly dropped = new Set<number>();
+  /** Written and not yet handled by the queue. */
+  #inFlight: { readonly tag: number; readonly message: number }[] = [];
+  /** Handled, and their answers not sent. */
+  #unsent: { readonly tag: number; readonly acked: boolean }[] = [];
+  #tag = 0;
+  #added = 0;
+  /** As a quorum queue at its bound: until a fifth is gone. */
+  refuses = false;
+
+  add(count: number): void {
+    for (let each = 0; each < count; each += 1) {
+      const message = this.#added;
+      this.#added += 1;
+      this.lane.outbox.add(message, BYTES, message, () => this.settled.push(message));
+    }
+    this.write();
+  }
+
+  write(): void {
+    for (let entry = this.lane.next(); entry !== undefined; entry = this.lane.next()) {
+      this.#tag += 1;
+      this.#inFlight.push({ tag: this.#tag, message: entry.message });
+      this.lane.written(entry);
+    }
+  }
+
+  handle(count: number): void {
+    for (const { tag, message } of this.#inFlight.splice(0, count)) {
+      if (!this.refuses) this.queue.push(message);
+      this.#unsent.push({ tag, acked: !this.refuses });
+    }
+  }
+
+  /** RabbitMQ answers several at once only when all of them have the same answer, and none before them is unanswered. */
+  answer(count: number, multiple: boolean, latestFirst: boolean): void {
+    const answers = this.#unsent.splice(0, count);
+    const [first] = answers;
+    if (first === undefined) return;
+    const same = answers.every(({ acked }) => acked === first.acked);
+    const sent = multiple && same ? answers.slice(-1) : latestFirst ? answers.toReversed() : answers;
+    for (const { tag, acked } of sent) {
+      if (acked) this.lane.acked(tag, multiple && same, tag);
+      else this.lane.nacked(tag, multiple && same);
+    }
+    this.write();
+  }
+
+  resume(): void {
+    if (!this.lane.isAnswered) return;
+    this.lane.resume();
+    this.write();
+  }
+
+  /** The queue may handle what is in flight all the same; nothing of it is answered. */
+  loseChannel(): void {
+    this.handle(this.#inFlight.length);
+    this.#unsent = [];
+    this.#tag = 0;
+    this.lane.channelLost();
+    this.write();
+  }
+
+  /** It takes messages again only when all are answered: what it refuses and takes within one window loses its order. */
+  turn(refuses: boolean): void {
+    if (refuses || this.lane.unanswered === 0) this.refuses = refuses;
+  }
+
+  drop(remainder: number): void {
+    const before = this.lane.outbox.count;
+    const isDropped = (message: number) => message % 3 === remainder;
+    const unsettled = Array.from({ length: this.#added }, (_, message) => message).filter(
+      (message) => isDropped(message) && !this.settled.includes(message) && !this.dropped.has(message),
+    );
+    expect(this.lane.outbox.drop(isDropped)).toBe(unsettled.length);
+    expect(this.lane.outbox.count).toBe(before - unsettled.length);
+    for (const message of unsettled) this.dropped.add(message);
+  }
+
+  /** The queue takes everything again. */
+  finish(): void {
+    this.handle(this.#inFlight.length);
+    this.answer(this.#unsent.length, false, false);
+    this.refuses = false;
+    for (let round = 0; this.lane.outbox.count > 0; round += 1) {
+      if (round > 1_000) throw new Error(`${this.lane.outbox.count} messages are never confirmed`);
+      this.handle(1_000);
+      this.answer(1_000, true, false);
+      this.resume();
+      this.write();
+    }
+  }
+
+  get all(): number[] {
+    return Array.from({ length: this.#added }, (_, message) => message);
+  }
+}
+
+const count = fc.integer({ min: 1, max: 12 });
+const step = fc.oneof(
+  { weight: 20, arbitrary: fc.record({ kind: fc.constant('add' as const), count }) },
+  { weight: 20, arbitrary: fc.record({ kind: fc.constant('handle' as const), count }) },
+  {
+    weight: 20,
+    arbitrary: fc.record({
+      kind: fc.constant('answer' as const),
+      ...{ count, multiple: fc.boolean(), latestFirst: fc.boolean() },
+    }),
+  },
+  { weight: 10, arbitrary: fc.record({ kind: fc.constant('turn' as const), refuses: fc.boolean() }) },
+  { weight: 10, arbitrary: fc.constant({ kind: 'resume' as const }) },
+  { weight: 4, arbitrary: fc.constant({ kind: 'lose channel' as const }) },
+  {
+    weight: 1,
+    arbitrary: fc.record({ kind: fc.constant('drop' as const), remainder: fc.integer({ max: 2, min: 0 }) }),
+  },
+);
+
+it('settles each message once, by a confirm, and delivers in order, whatever the broker answers', () => {
+  fc.assert(
+    fc.property(fc.array(step, { maxLength: 200, size: 'max' }), (steps) => {
+      const model = new Model();
+      for (const each of steps) {
+        switch (each.kind) {
+          case 'add':
+            model.add(each.count);
+            break;
+          case 'handle':
+            model.handle(each.count);
+            break;
+          case 'answer':
+            model.answer(each.count, each.multiple, each.latestFirst);
+            break;
+          case 'turn':
+            model.turn(each.refuses);
+            break;
+          case 'resume':
+            model.resume();
+            break;
+          case 'lose channel':
+            model.loseChannel();
+            break;
+          case 'drop':
+            model.drop(each.remainder);
+        }
+        const { all, lane, settled, dropped, queue } = model;
+        const left = all.filter((message) => !settled.includes(message) && !dropped.has(message));
+        expect(lane.outbox).toMatchObject({ count: left.length, bytes: BYTES * left.length });
+        expect(lane.outbox.oldest?.message).toBe(left[0]);
+        expect(lane.unanswered).toBeLessThanOrEqual(MOST_UNANSWERED);
+        for (const message of settled) expect(queue).toContain(message);
+      }
+      model.finish();
+      const { all, dropped, queue, settled } = model;
+      expect(settled.toSorted((a, b) => a - b)).toEqual(all.filter((message) => !dropped.has(message)));
+      const first = [...new Set(queue)];
+      expect(first).toEqual(first.toSorted((a, b) => a - b));
+    }),
+    { numRuns: 400 },
+  );
+});
+
+it('a window begins with one message on each channel, and grows with what is confirmed up to its bound', () => {
+  const model = new Model();
+  model.add(2_000);
+  const windows: number[] = [];
+  for (let round = 0; round < 9; round += 1) {
+    windows.push(model.lane.unanswered);
+    model.handle(1_000);
+    model.answer(1_000, true, false);
+  }
+  expect(windows).toEqual([1, 2, 4, 8, 16, 32, 64, 128, 192]);
+  model.loseChannel();
+  expect(model.lane.unanswered).toBe(1);
+});
+
+it('writes nothing after a refusal, however many are confirmed, and is resumed only when all are answered', () => {
+  const lane = new Lane<number>();
+  for (let message = 1; message <= 4; message += 1) lane.outbox.add(message, BYTES, 0, () => undefined);
+  const write = () => {
+    const entry = lane.next();
+    if (entry) lane.written(entry);
+    return entry?.message;
+  };
+  expect([write(), write()]).toEqual([1, undefined]);
+  lane.acked(1, false, 0);
+  expect([write(), write(), write()]).toEqual([2, 3, undefined]);
+  expect(lane.nacked(2, false)).toEqual([2]);
+  expect([lane.isAnswered, write()]).toEqual([false, undefined]);
+  lane.acked(3, false, 0);
+  expect([lane.isAnswered, write()]).toEqual([true, undefined]);
+  lane.resume();
+  expect([write(), write()]).toEqual([2, undefined]);
+});
+
+it('a queue that is full gets one message at a time, also on a new channel, and keeps the order when it is emptied', () => {
+  const model = new Model();
+  model.refuses = true;
+  model.add(500);
+  for (let round = 1; round <= 3; round += 1) {
+    expect(model.lane.unanswered).toBe(1);
+    model.handle(1);
+    model.answer(1, false, false);
+    expect(model.lane).toMatchObject({ holding: true, isAnswered: true, refusals: round });
+    model.resume();
+  }
+  model.loseChannel();
+  // Emptied between the refusal of one message and the next one: nothing of the lane is in flight.
+  model.handle(1);
+  model.refuses = false;
+  model.finish();
+  expect(model.queue).toEqual(model.all);
+});

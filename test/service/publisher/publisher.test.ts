@@ -1,0 +1,164 @@
+// What the publisher says of its lanes together, such as that a queue is stuck: on a connection whose broker answers when the
+// test says so, by a clock of the test.
+
+import { EventEmitter } from 'node:events';
+import type { ChannelModel } from 'amqplib';
+import { afterEach, beforeEach, expect, it, vi } from 'vitest';
+import type { WorkerQueue } from '../../../service/contract/names.ts';
+import { Publisher, STUCK_MS } from '../../../service/publisher/publisher.ts';
+import { type LogLines, logLines } from '../../support/log-lines.ts';
+
+const GUILD = 'events.guild';
+const INTERACTIONS = 'interactions';
+
+class Channel extends EventEmitter {
+  tag = 0;
+
+  publish(_exchange: string, routingKey: string): boolean {
+    channels.set(routingKey, this);
+    this.tag += 1;
+    return true;
+  }
+}
+
+let connection: EventEmitter & { blocked: boolean };
+let deadline: { written(): void; confirmed(unconfirmed: number): void; stuck: boolean };
+let unconfirmed: number[];
+/** By routing key, the channel that had it last: each queue has its own. */
+let channels: Map<string, Channel>;
+let publisher: Publisher;
+let lines: LogLines;
+
+beforeEach(async () => {
+  vi.useFakeTimers();
+  channels = new Map();
+  unconfirmed = [];
+  connection = Object.assign(new EventEmitter(), { blocked: false });
+  deadline = { written: () => undefined, confirmed: (count) => unconfirmed.push(count), stuck: false };
+  lines = logLines();
+  const ignore = () => undefined;
+  const listener = { flowing: ignore, published: ignore, confirmed: ignore, refused: ignore };
+  publisher = new Publisher({
+    ...{ connection, deadline, log: lines.log },
+    listener: { ...listener, dropped: ignore, returned: ignore },
+  });
+  await open();
+});
+
+afterEach(() => {
+  publisher.close();
+  vi.useRealTimers();
+});
+
+async function open(): Promise<void> {
+  connection.emit('open', { createConfirmChannel: async () => new Channel() } as unknown as ChannelModel);
+  await vi.advanceTimersByTimeAsync(0);
+}
+
+function publish(queue: WorkerQueue): void {
+  const names = { messageId: '1', correlationId: '1', type: queue, routingKey: queue, headers: {} };
+  publisher.publish({ ...names, queue, body: Buffer.alloc(1), priority: 1, timestamp: 1 }, () => undefined);
+}
+
+function answer(queue: WorkerQueue, how: 'ack' | 'nack' = 'ack'): void {
+  const channel = channels.get(queue);
+  channel?.emit(how, { deliveryTag: channel.tag, multiple: true });
+}
+
+/** Seconds pass, in each of which an interaction is confirmed. */
+async function pass(seconds: number, whileOthersConfirm = true): Promise<void> {
+  for (let second = 0; second < seconds; second += 1) {
+    if (whileOthersConfirm) {
+      publish(INTERACTIONS);
+      answer(INTERACTIONS);
+    }
+    await vi.advanceTimersByTimeAsync(1_000);
+  }
+}
+
+const said = () => lines.lines.map(({ queue, seconds, msg }) => `${queue} ${seconds}: ${msg.split(' (')[0]}`);
+
+it('names a queue that confirms nothing for ten seconds while others are confirmed, once, and says how long it took', async () => {
+  publish(GUILD);
+  publish(GUILD);
+  await pass(9);
+  expect(publisher.stuck).toEqual([]);
+  await pass(1);
+  expect(publisher).toMatchObject({ stuck: [GUILD], oldestUnconfirmedMs: STUCK_MS });
+  await pass(20);
+  expect(publisher.nothingConfirmedMs).toBeLessThanOrEqual(1_000);
+  expect(unconfirmed.at(-1), 'written, and not answered').toBe(1);
+  answer(GUILD);
+  answer(GUILD);
+  expect(publisher).toMatchObject({ stuck: [], oldestUnconfirmedMs: 0 });
+  expect(said()).toEqual([`${GUILD} 10: a queue confirms nothing`, `${GUILD} 30: the queue confirms again`]);
+});
+
+it('does not take a silent broker for a stuck queue, until it confirms a claim', async () => {
+  publish(GUILD);
+  await pass(60, false);
+  expect(publisher).toMatchObject({ stuck: [], nothingConfirmedMs: 60_000 });
+  deadline.stuck = true;
+  await pass(1, false);
+  expect(publisher.stuck).toEqual([GUILD]);
+});
+
+it('does not call a queue stuck that works off what waited, or waits for the connection or for a blocked broker', async () => {
+  for (let count = 0; count < 100; count += 1) publish(GUILD);
+  for (let deliveryTag = 1; deliveryTag <= 20; deliveryTag += 1) {
+    await pass(1);
+    channels.get(GUILD)?.emit('ack', { deliveryTag, multiple: false });
+  }
+  expect([publisher.oldestUnconfirmedMs, ...said()]).toEqual([20_000]);
+  connection.emit('lost', undefined);
+  publish(GUILD);
+  await pass(30, false);
+  await open();
+  await pass(9);
+  connection.blocked = true;
+  await pass(30, false);
+  connection.blocked = false;
+  connection.emit('unblocked');
+  await pass(9);
+  expect(publisher.stuck).toEqual([]);
+  await pass(1);
+  expect(publisher.stuck).toEqual([GUILD]);
+});
+
+it('names a queue that refuses, and none of which everything was dropped', async () => {
+  publish(GUILD);
+  answer(GUILD, 'nack');
+  expect(await lines.line('refused a message')).toMatchObject({ queue: GUILD, refusals: 1 });
+  expect(publisher.flowing, 'the others do').toBe(true);
+  await pass(10);
+  expect(publisher.stuck).toEqual([GUILD]);
+  expect(publisher.dropOutbox(({ queue }) => queue === GUILD)).toBe(1);
+  await pass(1);
+  expect(publisher).toMatchObject({ stuck: [], outbox: { count: 0, bytes: 0 } });
+});
+
+it('has the deadline watch a connection on which messages wait and no channel opens, until nothing waits', async () => {
+  let written = 0;
+  deadline.written = () => {
+    written += 1;
+  };
+  const opensNone = { createConfirmChannel: () => new Promise(() => undefined) } as unknown as ChannelModel;
+  connection.emit('lost', undefined);
+  connection.emit('open', opensNone);
+  expect(written).toBe(0);
+  connection.emit('lost', undefined);
+  publish(GUILD);
+  connection.emit('open', opensNone);
+  expect([written, unconfirmed]).toEqual([1, []]);
+  publisher.dropOutbox(() => true);
+  expect(unconfirmed).toEqual([0]);
+});
+
+it('has its channels when none is missing, and flows while any of them does', async () => {
+  publish(GUILD);
+  expect(publisher).toMatchObject({ channelOpen: true, flowing: true });
+  channels.get(GUILD)?.emit('close');
+  expect(publisher).toMatchObject({ channelOpen: false, flowing: true });
+  connection.emit('lost', undefined);
+  expect(publisher).toMatchObject({ channelOpen: false, flowing: false });
+});

@@ -1,0 +1,71 @@
+// What a heartbeat carries, and how closings for heartbeats that lag come to an end.
+
+import { beforeEach, expect, it } from 'vitest';
+import { HeartbeatSequence } from '../../../service/session/heartbeat-sequence.ts';
+
+let heartbeats: HeartbeatSequence;
+beforeEach(() => {
+  heartbeats = new HeartbeatSequence();
+});
+
+const STORED = 1_000;
+/** A connection whose one heartbeat lags so much, and that ends. @returns what the heartbeat carried */
+function connection(lag: number, { closedByDiscord = true, afterMs = 10 } = {}): number {
+  const sequence = heartbeats.next({ stored: STORED, received: STORED + lag }, 5_000);
+  heartbeats.ended(5_000 + afterMs, closedByDiscord);
+  return sequence;
+}
+
+it('carries what is stored, however much that lags', () => {
+  expect(connection(1_000_000)).toBe(STORED);
+  expect(connection(0)).toBe(STORED);
+});
+
+it('carries what is received, where it would lag half as much or more, once two connections in a row were closed for it', () => {
+  expect([connection(101), connection(300)]).toEqual([STORED, STORED]);
+  expect([connection(51), connection(50)]).toEqual([STORED + 51, STORED]);
+});
+
+it('carries what is received at any lag after two closings for the least', () => {
+  connection(1);
+  connection(1);
+  expect([connection(1), connection(0)]).toEqual([STORED + 1, STORED]);
+});
+
+it('ends with any bound that Discord may have: closings are few', () => {
+  for (const most of [1, 10, 50, 400, 5_000]) {
+    heartbeats = new HeartbeatSequence();
+    let closings = 0;
+    for (let beat = 0; beat < 1_000; beat += 1) {
+      const received = STORED + most + 1 + ((beat * 7_919) % (20 * most));
+      const lags = received - heartbeats.next({ stored: STORED, received }, 0) > most;
+      if (lags) closings += 1;
+      if (lags || beat % 10 === 0) heartbeats.ended(1, lags);
+    }
+    expect(closings).toBeLessThanOrEqual(16);
+  }
+});
+
+it.each<[string, Parameters<typeof connection>]>([
+  ['ended otherwise', [300, { closedByDiscord: false }]],
+  ['was closed long after its heartbeat', [300, { afterMs: 5_001 }]],
+  ['was closed although nothing lagged', [0]],
+])('is as before when one in between %s', (_, between) => {
+  connection(300);
+  connection(...between);
+  connection(300);
+  expect(connection(300)).toBe(STORED);
+});
+
+it('counts connections beyond one that had no heartbeat, and says what has changed once', () => {
+  const closed = () => {
+    heartbeats.next({ stored: STORED, received: STORED + 9 }, 0);
+    return heartbeats.ended(5_000, true);
+  };
+  expect([closed(), heartbeats.ended(6_000, true), closed(), heartbeats.ended(6_000, true)]).toEqual([
+    undefined,
+    undefined,
+    4,
+    undefined,
+  ]);
+});
