@@ -132,25 +132,23 @@ export class BrokerConnection extends EventEmitter<Events> {
     while (!signal.aborted) {
       this.#lastTurnAt = Date.now();
       let refused = false;
-      let lost = false;
       try {
         const model = await this.#open(failures);
         const openedAt = Date.now();
         const cause = await this.#untilLost(model);
-        lost = !isRefusal(cause);
         // One that is lost soon is another failure (a limit of channels, a peer that closes at once); later it is a first
         // one, if the broker refuses what it was asked.
         if (Date.now() - openedAt < SUCCEEDED_MS) failures += 1;
-        else failures = lost ? 0 : 1;
+        else failures = isRefusal(cause) ? 1 : 0;
       } catch (err) {
         failures += 1;
         refused = /ACCESS.REFUSED/.test(errorMessage(err));
         if (!signal.aborted) this.#outage.failed(err, { connection: this.#options.name, broker: this.#broker });
       }
       if (await this.#hasNewLogin(refused, failures)) continue;
-      // After a loss there is only a jitter, so that an owner is back while a standby waits for it; failures wait longer.
-      const isFirst = lost && failures <= 1;
-      const delay = isFirst ? Math.random() * 200 : backoffMs(failures, Math.random, this.#options.longestPauseMs?.());
+      // After a loss there is only a jitter; failures wait longer.
+      const delay =
+        failures === 0 ? Math.random() * 200 : backoffMs(failures, Math.random, this.#options.longestPauseMs?.());
       await sleep(delay, signal).catch(() => undefined);
     }
   }
