@@ -71,6 +71,7 @@ export async function runTask(
     });
   const connection = connectionOf('publisher');
   const leaseConnection = connectionOf('lease');
+  const isConnected = () => connection.connected || leaseConnection.connected;
   const identifyMutex = new QueueMutex(() => connectionOf('identify'), identifyQueue, log);
   const information = new GatewayInformation({ apiUrl: config.discord.apiUrl, ...{ token, metrics, log } });
   const gate = new IdentifyGate(information, identifyMutex, log);
@@ -181,7 +182,7 @@ export async function runTask(
     // First of all, so that a standby that drains does not become an owner meanwhile.
     await keeper?.retire();
     await ingestor.stopReceiving();
-    await drainOutbox(publisher, () => connection.connected || leaseConnection.connected, deadline);
+    await drainOutbox(publisher, isConnected, deadline);
     await keeper?.release();
     // The next owner works by now; only the identify lock is kept from it until Discord allows another IDENTIFY.
     if (identifyMutex.holds) await gate.spaced();
@@ -215,13 +216,9 @@ export async function runTask(
   shardCount ??= (await fetched)?.shards;
   if (shardCount !== undefined && !stopping.signal.aborted) {
     let channels: ChannelSet | undefined;
-    const groups = Math.ceil(shardCount / shardsPerTask);
-    let asked = 0;
-    const nextGroup = () => asked++ % groups;
     const deadline = new ConfirmDeadline<ChannelModel>({
       connection: leaseConnection,
-      // A standby asks for another group each time: one lease queue may be stuck.
-      claim: (model) => publishClaim(model, keeper?.group ?? nextGroup()),
+      claim: (model) => publishClaim(model, keeper?.groupToClaim() ?? 0),
       onStuck: () => {
         const queues = channels?.unconfirmed ?? [];
         if (queues.length > 0) log.error({ queues }, 'a lease queue confirms nothing, and others do');
@@ -232,7 +229,7 @@ export async function runTask(
       ...{ me: name, shards: ingestor, gaps, metrics, log },
       shardLayout: { shardCount, shardsPerTask },
       connection: leaseConnection,
-      brokerAway: () => !connection.connected && !leaseConnection.connected,
+      brokerAway: () => !isConnected(),
       openChannels: async (model) => {
         const { leases: exchange } = EXCHANGES;
         channels = await ChannelSet.open(model, { exchange, queueArguments: LEASE_QUEUE_ARGUMENTS, deadline, log });

@@ -40,9 +40,12 @@ export class Claims {
   /** Of a standby, which stores nothing: a broker that confirms nothing is noticed by these, and a queue that was emptied. */
   next(channels: LeaseChannels): void {
     const { groups, turns } = this.#options;
-    for (let count = Math.ceil(groups / turns); count > 0; count -= 1) {
-      this.#last = (this.#last + 1) % groups;
-      void this.claim(channels, this.#last);
-    }
+    for (let count = Math.ceil(groups / turns); count > 0; count -= 1) void this.claim(channels, this.nextGroup());
+  }
+
+  /** Another one each time. */
+  nextGroup(): number {
+    this.#last = (this.#last + 1) % this.#options.groups;
+    return this.#last;
   }
 }

@@ -136,6 +136,11 @@ export class LeaseKeeper<Model> {
     return this.#state.kind === 'owner' || this.#state.kind === 'uncertain' ? this.#state.group : undefined;
   }
 
+  /** Whose queue is to confirm a claim: a standby takes another one each time, as one may be stuck. */
+  groupToClaim(): number {
+    return this.group ?? this.#claims.nextGroup();
+  }
+
   /** For /health. */
   get detail(): Readonly<Record<string, unknown>> {
     const state = this.#state;
@@ -299,7 +304,7 @@ export class LeaseKeeper<Model> {
   #step(event: LeaseEvent<QueueMessage>): void {
     const before = this.#ownership;
     this.#advance(event);
-    // The session's position is told to Discord only when the record with it is sure to be what the next owner finds.
+    // Heartbeats carry what a record has that was delivered back: the next owner finds it.
     if (this.#state.kind === 'owner' && this.#state.held && this.#ownership?.held !== before?.held)
       this.#options.shards.stored(this.#state.held.content.record.sessions);
     this.#proof.changed();
@@ -389,7 +394,7 @@ export class LeaseKeeper<Model> {
     if (this.#patience.isOver(unreachableSince) && !this.#givingAway && !this.#retired) void this.#giveAway();
   }
 
-  /** A task that does not reach Discord passes the group to one that may. Without a broker there is nobody to pass it to. */
+  /** Discord does not answer this task, and may answer another. Without a broker no other can take the group. */
   async #giveAway(): Promise<void> {
     const channels = this.#ownership?.channels === this.#channels ? this.#channels : undefined;
     if (channels === undefined) return;
