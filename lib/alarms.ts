@@ -124,7 +124,7 @@ function health({ shards }: Settings): Definitions {
       threshold: { atLeast: 10 },
       because: 'events are confirmed in milliseconds, and a fail-over of the broker takes up to 11 s',
       datapoints: [3, 5],
-      wrong: 'Events wait to be confirmed: a queue confirms nothing, or the broker does not',
+      wrong: 'Events or group records wait to be confirmed: a queue confirms nothing, or the broker does not',
       first: "Read the task's log or /health: it names the queue, if others confirm",
       mutedInMaintenance: true,
     },

@@ -12,7 +12,7 @@ export class GapReporter {
   readonly #publisher: Pick<Publisher, 'publish'>;
   readonly #metrics: Pick<Metrics, 'add'>;
   readonly #log: Log;
-  /** By the id of the event that reports it. */
+  /** By the id of the event that reports it, or would. */
   readonly #unreported = new Map<string, LostSession>();
 
   constructor(publisher: Pick<Publisher, 'publish'>, metrics: Pick<Metrics, 'add'>, log: Log) {
@@ -21,7 +21,7 @@ export class GapReporter {
     this.#log = log;
   }
 
-  /** Those whose gap event the broker has not confirmed. */
+  /** Those whose gap event the broker has not confirmed, or that become gaps should this process end now. */
   get unreportedGaps(): readonly LostSession[] {
     return [...this.#unreported.values()];
   }
@@ -34,6 +34,14 @@ export class GapReporter {
   async report(lost: readonly LostSession[], counted: readonly LostSession[] = []): Promise<void> {
     for (const each of lost) this.#count(each);
     await Promise.all([...counted, ...lost].map((each) => this.#publish(each)));
+  }
+
+  /** The session is over, and nothing of it missing once `settled` resolves. Should this process end before, it is lost. */
+  async lostUnless(settled: Promise<void>, lost: LostSession): Promise<void> {
+    const { eventId } = gapOf(lost).payload;
+    this.#unreported.set(eventId, lost);
+    await settled;
+    this.#unreported.delete(eventId);
   }
 
   #count({ shardId, sessionId, lastSequence, reason, inHandOver = false, missing }: LostSession): void {
@@ -51,11 +59,8 @@ export class GapReporter {
   }
 
   #publish(lost: LostSession): Promise<void> {
-    const { shardId, sessionId, lastSequence, lastReceivedAt, lostAt, reason, missing } = lost;
-    const gap = gatewayGap({
-      ...{ shardId, sessionId, lastSequence, lostFrom: lastReceivedAt, lostUntil: lostAt, reason },
-      firstMissing: missing?.first,
-    });
+    const { sessionId, lastSequence } = lost;
+    const gap = gapOf(lost);
     const { eventId } = gap.payload;
     this.#unreported.set(eventId, lost);
     return new Promise((resolve) => {
@@ -70,4 +75,11 @@ export class GapReporter {
   forget(isReported: (lost: LostSession) => boolean): void {
     for (const [id, lost] of this.#unreported) if (isReported(lost)) this.#unreported.delete(id);
   }
+}
+
+function gapOf({ shardId, sessionId, lastSequence, lastReceivedAt, lostAt, reason, missing }: LostSession) {
+  return gatewayGap({
+    ...{ shardId, sessionId, lastSequence, lostFrom: lastReceivedAt, lostUntil: lostAt, reason },
+    firstMissing: missing?.first,
+  });
 }

@@ -17,7 +17,7 @@ export function declareGauges(
     outboxEvents: ({ outbox }) => outbox.events,
     outboxBytes: ({ outbox }) => outbox.bytes,
     outboxUsed: ({ outbox }) => outbox.usedPercent,
-    oldestUnconfirmed: ({ broker }) => broker.oldestUnconfirmedMs / 1_000,
+    oldestUnconfirmed: ({ broker }) => Math.max(broker.oldestUnconfirmedMs, broker.unprovenMs) / 1_000,
     shardsAssigned: ({ shards }) => shards.length,
     shardsConnected: ({ shards }) => shards.filter(({ connected }) => connected).length,
     shardsConfigured: ({ shardCount }) => shardCount ?? Number.NaN,

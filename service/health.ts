@@ -43,6 +43,8 @@ export interface HealthSnapshot {
     readonly nothingConfirmedMs: number;
     /** Queues that confirm nothing, while others do. */
     readonly stuck: readonly string[];
+    /** For how long this owner of a group has had no proof that it is one; 0 otherwise. */
+    readonly unprovenMs: number;
   };
   readonly outbox: { readonly events: number; readonly bytes: number; readonly usedPercent: number };
   readonly identifies: { readonly remaining: number | undefined; readonly spentUntil: number | undefined };
@@ -59,7 +61,7 @@ export interface HealthSnapshot {
 /** Sentences come from others, of any number and length; a page of them helps no reader. */
 const MOST_PROBLEMS = 10;
 const LONGEST_PROBLEM = 300;
-/** The broker's own fail-over takes up to 11 s, and the sentence is true meanwhile. */
+/** The broker's own fail-over takes up to 11 s, and the sentences are true meanwhile. */
 const LONGEST_SILENCE_MS = 10_000;
 
 /** What cannot be read is null in JSON, with a sentence beside it. */
@@ -191,8 +193,10 @@ function shardOf(shard: HealthSnapshot['shards'][number] | undefined) {
   };
 }
 
-function brokerOf({ stuck, nothingConfirmedMs, ...broker }: HealthSnapshot['broker']) {
+function brokerOf({ stuck, nothingConfirmedMs, unprovenMs, ...broker }: HealthSnapshot['broker']) {
   const problems = confirmProblems({ stuck, nothingConfirmedMs });
+  if (unprovenMs >= LONGEST_SILENCE_MS)
+    problems.push(`the group's lease queue has given no record back for ${Math.round(unprovenMs / 1_000)} s`);
   return { ...broker, ...(problems.length > 0 && { problems }) };
 }
 

@@ -179,10 +179,11 @@ export class Ingestor {
         metrics.add('sequenceHoles');
         log.warn({ shard, first, last, outcome }, 'sequences are missing');
       },
-      replaced: (replaced) => {
+      replaced: ({ settled, unsettled, ...replaced }) => {
         const { sessionId, lastSequence, reason } = replaced;
         log.info({ shard, session: sessionId, lastSequence, reason }, 'the session was ended, to begin another');
         publisher.publish(toMessage(sessionReplaced(replaced), sessionId, lastSequence), () => undefined);
+        void gaps.lostUnless(settled, unsettled);
       },
       heartbeatsLagged: (mostLag) => {
         const line =

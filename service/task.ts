@@ -148,6 +148,7 @@ export async function runTask(
         oldestUnconfirmedMs: publisher.oldestUnconfirmedMs,
         nothingConfirmedMs: publisher.nothingConfirmedMs,
         stuck: publisher.stuck,
+        unprovenMs: keeper?.unprovenMs ?? 0,
       }),
       outbox: () => {
         const { count, bytes } = publisher.outbox;

@@ -57,7 +57,7 @@ export const METRICS = {
     'oldest_unconfirmed_seconds',
     'OldestUnconfirmed',
     'Seconds',
-    'Age of the oldest event not confirmed; 0 without any',
+    'Age of the oldest event not confirmed, or group record not delivered back; 0 without any',
   ),
   shardsAssigned: gauge('shards_assigned', 'ShardsAssigned', 'Count', 'Shards whose lease this task holds'),
   shardsConnected: gauge('shards_connected', 'ShardsConnected', 'Count', 'Shards connected'),

@@ -43,9 +43,11 @@ export class Claims {
     for (let count = Math.ceil(groups / turns); count > 0; count -= 1) void this.claim(channels, this.nextGroup());
   }
 
-  /** Another one each time. */
-  nextGroup(): number {
-    this.#last = (this.#last + 1) % this.#options.groups;
+  /** Another one each time. @param owned left out, if there are others */
+  nextGroup(owned?: number): number {
+    const { groups } = this.#options;
+    this.#last = (this.#last + 1) % groups;
+    if (this.#last === owned) this.#last = (this.#last + 1) % groups;
     return this.#last;
   }
 }

@@ -76,6 +76,7 @@ export class LeaseKeeper<Model> {
   #retired = false;
   #timers: readonly NodeJS.Timeout[] = [];
   #ownedSince = 0;
+  #unprovenSince: number | undefined;
   #givingAway = false;
   /** By group: the newest. An earlier one is over when another begins. */
   readonly #waits = new Map<number, object>();
@@ -136,9 +137,14 @@ export class LeaseKeeper<Model> {
     return this.#state.kind === 'owner' || this.#state.kind === 'uncertain' ? this.#state.group : undefined;
   }
 
-  /** Whose queue is to confirm a claim: a standby takes another one each time, as one may be stuck. */
+  /** Whose queue is to confirm a claim: another one each time, as one may be stuck; the own one is asked by records. */
   groupToClaim(): number {
-    return this.group ?? this.#claims.nextGroup();
+    return this.#claims.nextGroup(this.group);
+  }
+
+  /** For how long an owner has stored records, or was uncertain, and none has come back; 0 otherwise. */
+  get unprovenMs(): number {
+    return this.#unprovenSince === undefined ? 0 : Date.now() - this.#unprovenSince;
   }
 
   /** For /health. */
@@ -304,9 +310,13 @@ export class LeaseKeeper<Model> {
   #step(event: LeaseEvent<QueueMessage>): void {
     const before = this.#ownership;
     this.#advance(event);
+    const state = this.#state;
+    const isOwner = state.kind === 'owner' || state.kind === 'uncertain';
+    const cameBack = isOwner && state.held !== undefined && this.#ownership?.held !== before?.held;
     // Heartbeats carry what a record has that was delivered back: the next owner finds it.
-    if (this.#state.kind === 'owner' && this.#state.held && this.#ownership?.held !== before?.held)
-      this.#options.shards.stored(this.#state.held.content.record.sessions);
+    if (cameBack) this.#options.shards.stored(state.held.content.record.sessions);
+    if (cameBack || !isOwner) this.#unprovenSince = undefined;
+    if (isOwner && (state.held?.content.record.commit ?? 0) < state.commit) this.#unprovenSince ??= Date.now();
     this.#proof.changed();
   }
 
@@ -402,6 +412,8 @@ export class LeaseKeeper<Model> {
     const stored = await orAfter(this.#writer.storeLast(), RELEASE_DEADLINE_MS, () => false);
     if (!stored || this.#state.kind !== 'owner' || this.#channels !== channels) {
       this.#givingAway = false;
+      // The one that says it is released may be stored late.
+      this.#writer.storeNow();
       return;
     }
     this.#patience.grow();

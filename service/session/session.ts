@@ -44,6 +44,10 @@ export interface ReplacedSession {
   /** Unix ms. */
   readonly endedAt: number;
   readonly reason: string;
+  /** Resolves when all of it is settled. */
+  readonly settled: Promise<void>;
+  /** What it is if that never happens. */
+  readonly unsettled: LostSession;
 }
 
 /** Why a dispatch is not taken. */
@@ -191,9 +195,10 @@ export class ShardSession {
   replace(reason: string, endedAt: number): void {
     if (this.#state === undefined) return;
     const { sessionId } = this.#state;
+    const unsettled = this.#lost(this.#state, reason, endedAt);
     this.#state = undefined;
-    const lastSequence = this.#watermark.received;
-    this.#events.replaced({ shardId: this.shardId, sessionId, lastSequence, endedAt, reason });
+    const { received: lastSequence, settled } = this.#watermark;
+    this.#events.replaced({ shardId: this.shardId, sessionId, lastSequence, endedAt, reason, settled, unsettled });
   }
 
   #connected(): void {

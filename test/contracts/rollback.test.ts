@@ -307,7 +307,7 @@ function snapshotOf(
     discord: { tokenMissing: false, restLimited: false, identifyClosed: false, maxConcurrency: 1, ...state.discord },
     broker: {
       ...{ connected: broker !== 'away', channelOpen: broker !== 'away', blocked: broker === 'blocked' },
-      ...{ publishCount: 0, errorCount: 0, oldestUnconfirmedMs: 0, nothingConfirmedMs: 0 },
+      ...{ publishCount: 0, errorCount: 0, oldestUnconfirmedMs: 0, nothingConfirmedMs: 0, unprovenMs: 0 },
       stuck: broker === 'stuck' ? [QUEUES.guildEvents] : [],
     },
     outbox: { events: 0, bytes: 0, usedPercent: 0 },

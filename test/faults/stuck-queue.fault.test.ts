@@ -6,7 +6,7 @@ import { setTimeout as sleep } from 'node:timers/promises';
 import { expect } from 'vitest';
 import type { IngestorProcess } from '../../local/ingestor-process.ts';
 import { METRICS } from '../../service/contract/metrics.ts';
-import { QUEUES, VHOST } from '../../service/contract/names.ts';
+import { leaseQueue, QUEUES, VHOST } from '../../service/contract/names.ts';
 import { type FaultStage, faultsOn, full, read } from './fault.ts';
 import { health, metric, ownerOf } from './tasks.ts';
 
@@ -19,8 +19,8 @@ const QUEUE = QUEUES.guildEvents;
 /** Longer than messages in flight could hide it: at 200/s far more wait than RabbitMQ takes for one channel. */
 const STUCK_SECONDS = full ? 120 : 20;
 
-const raft = async ({ broker }: FaultStage, what: 'suspend' | 'resume') =>
-  await broker.ctl('eval', `sys:${what}('${VHOST}_${QUEUE}').`);
+const raft = async ({ broker }: FaultStage, what: 'suspend' | 'resume', queue: string = QUEUE) =>
+  await broker.ctl('eval', `sys:${what}('${VHOST}_${queue}').`);
 
 /** Confirms of the task so far, by the bucket of their time. */
 async function confirmTimes(task: IngestorProcess): Promise<ReadonlyMap<number, number>> {
@@ -90,3 +90,33 @@ for (const [declare, rate] of [
       await stage.until('it has caught up', 60_000, async () => (await metric(task, 'oldestUnconfirmed')) < 1);
     },
   });
+
+const groups = faultsOn({ shards: 2, shardsPerTask: 1, tasks: 3 });
+
+groups.fullRun('a lease queue stops answering for 40 s: its owner stays, and its events flow', {
+  mostRepeats: 0,
+  async inject(stage) {
+    const [task, other] = [await ownerOf(stage, 0), await ownerOf(stage, 1)];
+    const { output } = task;
+    const status = async (of: IngestorProcess, path = 'health') => (await fetch(`${of.url}/${path}`)).status;
+    await raft(stage, 'suspend', leaseQueue(0));
+    const stuckAt = Date.now();
+    try {
+      await stage.until('the task reports it', 30_000, async () => {
+        const { problems = [] } = (await health(task)).checks.rabbitmq;
+        return problems.some((problem) => problem.includes("the group's lease queue has given no record back"));
+      });
+      expect([await status(task), await status(task, 'live'), await status(other)]).toEqual([503, 200, 200]);
+      expect(await metric(task, 'oldestUnconfirmed')).toBeGreaterThan(9);
+      await sleep(Math.max(0, 40_000 - (Date.now() - stuckAt)));
+      expect(await metric(task, 'outboxEvents')).toBeLessThan(100);
+    } finally {
+      await raft(stage, 'resume', leaseQueue(0));
+    }
+    await stage.until('it is proven again', 30_000, async () => (await status(task)) === 200);
+    expect([await ownerOf(stage, 0), await ownerOf(stage, 1)]).toEqual([task, other]);
+    const said = task.output.slice(output.length);
+    expect(said).toContain('a lease queue confirms nothing, and others do');
+    expect(said, 'the connection is kept').not.toContain('connected to the broker');
+  },
+});

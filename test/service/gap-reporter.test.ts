@@ -36,6 +36,16 @@ it('counts, logs and publishes; keeps it until the broker has confirmed it', asy
   expect(gaps.unreportedGaps).toEqual([]);
 });
 
+it('keeps a session that is over until all of it is settled, and says nothing of it', async () => {
+  const { gaps, sent, counted, lines } = reporter();
+  const all = Promise.withResolvers<void>();
+  const done = gaps.lostUnless(all.promise, LOST);
+  expect(gaps.unreportedGaps).toEqual([LOST]);
+  all.resolve();
+  await done;
+  expect([gaps.unreportedGaps, sent, counted, lines.lines]).toEqual([[], [], [], []]);
+});
+
 it('counts a loss in a hand-over as one', () => {
   const { gaps, counted } = reporter();
   void gaps.report([{ ...LOST, inHandOver: true }]);

@@ -85,6 +85,8 @@ it.each<[string, 200 | 503, Partial<HealthSnapshot>]>([
   ['a queue that confirms nothing', 503, broker({ stuck: ['events.guild'] })],
   ['a broker that has confirmed nothing for a moment', 200, broker({ nothingConfirmedMs: 9_999 })],
   ['a broker that has confirmed nothing for longer', 503, broker({ nothingConfirmedMs: 10_000 })],
+  ['a lease that was proven a moment ago', 200, broker({ unprovenMs: 9_999 })],
+  ['a lease that was not proven for longer', 503, broker({ unprovenMs: 10_000 })],
   ['a standby without a usable token', 503, { role: 'standby', shards: [], discordProblems: ['no token'] }],
 ])('/health with %s: %d; /live: 200', async (_, status, fields) => {
   snapshot = { ...HEALTHY, ...fields };
@@ -102,6 +104,15 @@ it('names the queue that confirms nothing, and says for how long the broker has 
   const stuck = problems({ nothingConfirmedMs: 42_000, stuck: ['events.guild'] });
   expect(stuck).toEqual(['the queue events.guild confirms nothing: it has no majority, or is full']);
   expect(statusPage(healthReport({ ...HEALTHY, ...broker({ stuck: ['events.guild'] }) }))).toContain(stuck?.[0]);
+});
+
+it('names the lease queue that gives nothing back, beside one that confirms nothing', () => {
+  const { problems } = healthReport({ ...HEALTHY, ...broker({ unprovenMs: 42_000, stuck: ['events.guild'] }) }).checks
+    .rabbitmq;
+  expect(problems).toEqual([
+    expect.stringContaining('events.guild'),
+    "the group's lease queue has given no record back for 42 s",
+  ]);
 });
 
 it('reports what is unknown as null, and each problem once', () => {

@@ -156,6 +156,19 @@ describe('a session with other intents', () => {
     expect([gateway.count(2), replaced(client).length]).toEqual([1, 1]);
   });
 
+  it('that is ended is a gap of the next owner, until all of its events are confirmed', async () => {
+    let gateway: HostileGateway | undefined;
+    const acquire = async () => void gateway?.dispatch();
+    gateway = await HostileGateway.start();
+    const client = startClient(gateway.url, { ...OTHERS, acquire, holds: true });
+    await eventually('the end of the session', () => replaced(client).length === 1);
+    const reason = 'intents changed from Guilds to Guilds, GuildMembers';
+    expect(client.gaps.unreportedGaps).toMatchObject([{ sessionId: 's0', lastSequence: 2, reason }]);
+    client.confirm();
+    await eventually('nothing', () => client.gaps.unreportedGaps.length === 0);
+    expect(client.reported()).toEqual([]);
+  });
+
   it('is not ended without proof of the lease', async () => {
     let proof: 'proven' | 'unproven' = 'unproven';
     const { client, gateway } = await connected({ ...OTHERS, permission: async () => proof });

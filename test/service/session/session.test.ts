@@ -180,9 +180,11 @@ it('that is replaced is not lost: what it received last is said, and nothing of 
   session.begin(STATE);
   session.receive(2, 4_000);
   session.replace('other intents', 5_000);
-  expect(replaced).toEqual([
+  expect(replaced).toMatchObject([
     { shardId: 3, sessionId: 'first', lastSequence: 2, endedAt: 5_000, reason: 'other intents' },
   ]);
+  // Unless what it received is settled, it ends as a gap.
+  expect(replaced[0]?.unsettled).toMatchObject({ sessionId: 'first', lastSequence: 1, lostAt: 5_000 });
   expect([session.resumable, session.resumeState, session.heartbeat(0)]).toEqual([undefined, undefined, null]);
   session.begin(SECOND);
   expect([lost, session.id]).toEqual([[], 'second']);
