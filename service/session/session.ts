@@ -9,7 +9,8 @@
 //
 // Dispatches come with the sequences 1, 2, 3 …, which Discord does not document. Where one is missing, the connection ends
 // and a RESUME asks for it; where that was done a short time before, or does not help, the hole is reported and given up.
-// What cannot be read is asked for alike, and left out when it comes again: then it is a hole of its own.
+// What cannot be read is asked for alike, and left out when it comes again: then it is a hole of its own. So is what ends
+// each connection that it comes on, the third time.
 
 import { isAlive, type LostSession } from '../lost-session.ts';
 import { GuildPresence } from './guild-presence.ts';
@@ -73,6 +74,10 @@ export interface SessionEvents {
 const RESUME_FOR_HOLE_EVERY_MS = 600_000;
 /** Discord's replay buffer has some thousands: more than these are not missing, the sequence is wrong. */
 const LARGEST_HOLE = 100_000;
+/** What ends so many connections in a row at the same sequence is given up. */
+const MOST_UNDECODABLE = 3;
+/** No more in a row: then it is not the dispatches that cannot be decoded. */
+const MOST_GIVEN_UP = 3;
 
 export class ShardSession {
   readonly shardId: number;
@@ -93,6 +98,10 @@ export class ShardSession {
   #unreadableAfter: number | undefined;
   /** What came behind this sequence was left out, because it came again. */
   #leftOutAfter: number | undefined;
+  /** Connections in a row that ended so behind the same sequence. */
+  #undecodable = { after: 0, times: 0 };
+  /** Sequences given up for that, since the last dispatch. */
+  #givenUp = 0;
   #missedResumed = new MissedResumed(false);
   readonly #heartbeats = new HeartbeatSequence();
 
@@ -160,6 +169,8 @@ export class ShardSession {
     this.#resumedForHoleAt = Number.NEGATIVE_INFINITY;
     this.#unreadableAfter = undefined;
     this.#leftOutAfter = undefined;
+    this.#undecodable = { after: 0, times: 0 };
+    this.#givenUp = 0;
     this.#missedResumed = new MissedResumed(false);
     this.#state = session;
     this.#guilds = new GuildPresence(session.startedAt);
@@ -224,11 +235,15 @@ export class ShardSession {
     const outcome = this.#leftOutAfter === received ? 'gap' : this.#outcomeOf(hole, at);
     this.#events.hole({ ...hole, outcome });
     if (outcome === 'resume') return { how: 'hole', reason };
-    if (outcome === 'gap') {
-      this.#events.lost({ ...this.#lost(this.#state, reason, at), lastSequence: received, missing: hole });
-      this.#watermark.miss(hole);
-    } else this.#watermark.skipTo(hole.last);
+    if (outcome === 'gap') this.#miss(this.#state, hole, reason, at);
+    else this.#watermark.skipTo(hole.last);
     return undefined;
+  }
+
+  #miss(state: ResumeState, hole: Hole, reason: string, at: number): void {
+    const lastSequence = this.#watermark.received;
+    this.#events.lost({ ...this.#lost(state, reason, at), lastSequence, missing: hole });
+    this.#watermark.miss(hole);
   }
 
   /**
@@ -241,6 +256,23 @@ export class ShardSession {
     this.#unreadableAfter = received;
     if (again) this.#leftOutAfter = received;
     return again;
+  }
+
+  /**
+   * What came behind the received sequence cannot be decoded, and ended the connection.
+   * @returns whether it is given up, since each RESUME brought it again
+   */
+  undecodable(at: number): boolean {
+    const { received } = this.#watermark;
+    const { after, times } = this.#undecodable;
+    this.#undecodable = { after: received, times: after === received ? times + 1 : 1 };
+    if (this.#state === undefined || this.#undecodable.times < MOST_UNDECODABLE) return false;
+    if (this.#givenUp === MOST_GIVEN_UP) return false;
+    this.#givenUp += 1;
+    const hole = { first: received + 1, last: received + 1 };
+    this.#events.hole({ ...hole, outcome: 'gap' });
+    this.#miss(this.#state, hole, `sequence ${hole.first} cannot be decoded`, at);
+    return true;
   }
 
   #outcomeOf(hole: Hole, at: number): 'resume' | 'gap' | 'RESUMED' {
@@ -256,7 +288,9 @@ export class ShardSession {
   receive(sequence: number, at: number): Watermark | undefined {
     if (this.#state === undefined) return undefined;
     this.#lastReceivedAt = at;
-    return this.#watermark.receive(sequence) ? this.#watermark : undefined;
+    if (!this.#watermark.receive(sequence)) return undefined;
+    this.#givenUp = 0;
+    return this.#watermark;
   }
 
   /** The gateway answered and did not take the session. @returns whether it is kept for one more try */

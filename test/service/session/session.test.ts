@@ -266,6 +266,31 @@ describe('a sequence', () => {
     expect(lost).toMatchObject([{ lastSequence: 3, missing: { first: 4, last: 4 } }]);
   });
 
+  it('that cannot be decoded is given up the third time in a row, and what is behind it is asked for', () => {
+    const times = (count: number) => Array.from({ length: count }, () => session.undecodable(6_000));
+    expect([times(2), holes]).toEqual([[false, false], []]);
+    expect([times(1), session.resumable?.sequence]).toEqual([[true], 4]);
+    expect(holes).toEqual([{ first: 4, last: 4, outcome: 'gap' }]);
+    expect(lost).toMatchObject([
+      { lastSequence: 3, reason: 'sequence 4 cannot be decoded', missing: { first: 4, last: 4 } },
+    ]);
+    // Another one, and the one behind a dispatch, count from one.
+    times(2);
+    expect([take([5]), times(2), times(1)]).toEqual([['new'], [false, false], [true]]);
+    session.begin({ ...SECOND, sequence: 6 });
+    expect(times(2)).toEqual([false, false]);
+  });
+
+  it('that cannot be decoded is given up three times at most without a dispatch in between', () => {
+    const givenUp = (count: number) => Array.from({ length: count }, () => session.undecodable(6_000)).filter(Boolean);
+    expect(givenUp(30)).toHaveLength(3);
+    expect(session.resumable?.sequence).toBe(6);
+    take([7]);
+    expect(givenUp(30)).toHaveLength(3);
+    session.replace('other intents', 7_000);
+    expect(givenUp(30)).toHaveLength(0);
+  });
+
   it('that was left out is not taken for a RESUMED that did not arrive', () => {
     session.resuming();
     session.unreadable();
