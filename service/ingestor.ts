@@ -9,6 +9,7 @@ import { sessionReplaced } from './events/gap.ts';
 import { type Outcome, unknown } from './events/outcome.ts';
 import { toPayload } from './events/to-payload.ts';
 import type { GapReporter } from './gap-reporter.ts';
+import { NextReady } from './gateway/next-ready.ts';
 import { Shard, type ShardOptions } from './gateway/shard.ts';
 import { Turns } from './gateway/turns.ts';
 import type { ShardGroup } from './lease/take-over.ts';
@@ -101,7 +102,7 @@ export class Ingestor {
   own({ shardIds, shardCount, sessions, storedAt, takenOverAt }: ShardGroup): void {
     if (this.#members.length > 0)
       throw new Error(`expected no shards before another group is taken over, but there are ${this.#members.length}`);
-    const turns = new Turns();
+    const [turns, nextReady] = [new Turns(), new NextReady()];
     this.#members = shardIds.map((id) => {
       const session = new ShardSession(id, shardCount, this.#eventsOf(id));
       const state = sessions.get(id);
@@ -113,6 +114,7 @@ export class Ingestor {
         id,
         session,
         turns,
+        nextReady,
         confirmed: (signal) => this.#confirmed(session, signal),
         onDispatch: (dispatch, receivedAt) => this.#receive(session, dispatch, receivedAt),
       });

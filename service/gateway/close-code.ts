@@ -15,8 +15,8 @@ export type EndCause =
   | { readonly how: 'failed'; readonly reason: string }
   | { readonly how: 'no HELLO' | 'no READY' | 'no answer to RESUME' | 'zombie' | 'op 7' | 'left' }
   | { readonly how: 'op 9'; readonly resumable: boolean }
-  /** @param reason what was expected, and what came */
-  | { readonly how: 'malformed'; readonly reason: string }
+  /** @param reason what was expected, and what came. Undecodable: what may be a dispatch ends each connection that it comes on */
+  | { readonly how: 'malformed' | 'undecodable'; readonly reason: string }
   /** Dispatches are missing that a RESUME may bring. */
   | { readonly how: 'hole'; readonly reason: string };
 
@@ -33,7 +33,7 @@ export type Verdict =
   /** Discord asks for time; the session is kept, however often. */
   | { readonly kind: 'not now'; readonly reason: string }
   /** An answer that says nothing about the session. Several in a row are a refusal: see reconnect.ts. */
-  | { readonly kind: 'malformed' | 'unclear'; readonly reason: string }
+  | { readonly kind: 'malformed'; readonly reason: string }
   /** Discord did not take the session (or there was none to take). */
   | { readonly kind: 'refused'; readonly reason: string }
   | { readonly kind: 'no READY'; readonly reason: string }
@@ -53,7 +53,7 @@ const FATAL: Readonly<Record<number, string>> = {
 };
 
 /** What a close code says of the session, where it says something. Every other code keeps it. */
-const OF_CODE: Readonly<Record<number, 'refused' | 'not now' | 'unclear'>> = {
+const OF_CODE: Readonly<Record<number, 'refused' | 'not now'>> = {
   // "... or this session has been invalidated".
   [GatewayCloseCodes.NotAuthenticated]: 'refused',
   [GatewayCloseCodes.AlreadyAuthenticated]: 'refused',
@@ -61,13 +61,12 @@ const OF_CODE: Readonly<Record<number, 'refused' | 'not now' | 'unclear'>> = {
   [GatewayCloseCodes.InvalidSeq]: 'refused',
   // Heartbeats are as rare as Discord asks and RESUMEs wait: it is no answer to what this shard sends.
   [GatewayCloseCodes.RateLimited]: 'not now',
-  // Not documented. A proxy in maintenance closes so, and a gateway that gives the session up may.
-  1000: 'unclear',
 };
 
 export function verdictOf(end: ConnectionEnd): Verdict {
   if (end.how === 'closed by Discord') return verdictOfCode(end.code, end.answered);
-  if (end.how === 'malformed') return { kind: 'malformed', reason: `malformed frame: ${end.reason}` };
+  if (end.how === 'malformed' || end.how === 'undecodable')
+    return { kind: 'malformed', reason: `malformed frame: ${end.reason}` };
   const reason = 'reason' in end ? end.reason : SENTENCES[end.how];
   if (end.how === 'op 9')
     return end.resumable ? { kind: 'not now', reason: `${reason}, resumable` } : { kind: 'refused', reason };

@@ -109,7 +109,7 @@ export class GatewayConnection extends OwnedShard {
     this.#options = options;
     this.#decoder = new FrameDecoder(options.compressed, {
       text: (text) => this.#text(text),
-      failed: (reason) => this.#end({ how: 'malformed', reason }),
+      failed: (reason) => this.#end({ how: 'undecodable', reason }),
     });
     this.on(WebSocketShardEvents.HeartbeatComplete, ({ heartbeatAt, latency }) => {
       // Discord may acknowledge what was not sent.
@@ -172,8 +172,9 @@ export class GatewayConnection extends OwnedShard {
     const { code = '' } = error as NodeJS.ErrnoException;
     const message = errorMessage(error).slice(0, MOST_REASON);
     const reason = message.includes(code) ? message : `${message} (${code})`;
-    // What `ws` refuses of a frame: its size, its UTF-8, its opcode.
-    this.#end({ how: code.startsWith('WS_ERR_') ? 'malformed' : 'failed', reason });
+    // What `ws` refuses of a frame: its size, its UTF-8, its opcode. What came before it is taken.
+    const how = code.startsWith('WS_ERR_') ? 'undecodable' : 'failed';
+    void this.#decoder.written().then(() => this.#end({ how, reason }));
   }
 
   protected override closed(code: number): void {

@@ -1,42 +1,51 @@
 // Whether a shard connects again after a connection has ended, after which pause, and to which address. Pure; shard.ts
 // carries it out. https://docs.discord.com/developers/events/gateway#resuming
 
+import type { APIGatewaySessionStartLimit } from 'discord-api-types/v10';
 import { backoffMs } from '../wait.ts';
 import type { Verdict } from './close-code.ts';
 
 /** Connections in a row up to now. */
 export interface Attempts {
-  /** That ended soon. */
+  /** That ended before READY or RESUMED, or soon after it. */
   readonly failures: number;
   /** On which the gateway did not answer. */
   readonly unanswered: number;
-  /** Whose answer said nothing about the session. */
-  readonly unclear: number;
+  /** Which ended without an answer about the session. */
+  readonly unresumed: number;
   /** On which READY did not come in time. */
   readonly withoutReady: number;
-  /** After which a new session had to begin. */
-  readonly newSessions: number;
+  /** That sent an IDENTIFY, and whose session did not last for its share of the budget. */
+  readonly identifies: number;
 }
 
-export const NO_ATTEMPTS: Attempts = { failures: 0, unanswered: 0, unclear: 0, withoutReady: 0, newSessions: 0 };
+export const NO_ATTEMPTS: Attempts = { failures: 0, unanswered: 0, unresumed: 0, withoutReady: 0, identifies: 0 };
 
 export interface EndedConnection {
   readonly verdict: Verdict['kind'];
-  readonly lastedMs: number;
-  /** READY or RESUMED came. */
-  readonly wasReady: boolean;
+  readonly sent: 'identify' | 'resume' | undefined;
+  /** Since READY or RESUMED; nothing if neither came. */
+  readonly readyMs: number | undefined;
+  /** The session received a dispatch on it, or gave one up. */
+  readonly moved: boolean;
+  /** Since READY of its session; nothing without one. */
+  readonly sessionMs: number | undefined;
+  /** See `identifyShareMs`. */
+  readonly shareMs: number;
   /** The next connection resumes a session; without one it IDENTIFYs. */
   readonly hasSession: boolean;
 }
 
 export interface Reconnect {
   readonly pauseMs: number;
+  /** It is that long to spare the day's IDENTIFYs. */
+  readonly sparesIdentifies: boolean;
   readonly attempts: Attempts;
 }
 
-/** A connection that lasted longer succeeded: its end is a first failure. */
+/** A connection that lasted longer after READY or RESUMED succeeded: its end is a first failure. */
 const SUCCEEDED_MS = 10_000;
-/** One that came to READY or RESUMED and ended sooner counts at most so many failures: a pause of up to 2 s. */
+/** One that came to READY or RESUMED, or a dispatch further, and ended sooner counts at most so many: a pause of up to 2 s. */
 const MOST_AFTER_READY = 3;
 /** Discord asks to reconnect at once after op 7, which is frequent; the jitter spreads shards that end together. */
 const QUICK_MS = { least: 50, most: 250 };
@@ -44,19 +53,44 @@ const QUICK_MS = { least: 50, most: 250 };
 const RESUME_AGAIN_MS = { least: 0, most: 500 };
 /** Discord asks for a random pause of 1 to 5 s after op 9, resumable or not. https://github.com/discord/discord-api-docs/pull/244 */
 const AFTER_INVALID_SESSION_MS = { least: 1_000, most: 5_000 };
-/** Discord allows 1,000 IDENTIFYs a day: one in 86.4 s. */
-const LONGEST_BEFORE_IDENTIFY_MS = 90_000;
+/** IDENTIFYs in a row that no pause but Discord's follows. */
+const FREE_IDENTIFIES = 3;
+/** After so many the pause is the longest; sooner where these would be a quarter of the budget. */
+const MOST_UNTIL_LONGEST = 10;
+/** In shares of the budget, of which IDENTIFYs that are refused the whole day take about half then. */
+const LONGEST_BEFORE_IDENTIFY = 4;
+/** The shards of a task spread their tries: the first that comes to READY ends the pauses of the others. */
+const SPREAD = 8;
+const DAY_MS = 86_400_000;
 /** Discord asks to resume at `resume_gateway_url`; after so many tries without an answer, it and the general address alternate. */
 const SESSION_ADDRESS_TRIES = 2;
-/** One malformed frame is an accident; so many in a row mean that the session cannot be resumed. */
-const MOST_UNCLEAR = 5;
+/**
+ * One connection that ends after RESUME, or by a malformed frame, is an accident. After so many in a row the general address
+ * is tried; where that does not help, the session cannot be resumed.
+ */
+const MOST_UNRESUMED = 3;
 /** READY of a shard with many guilds has taken 40 s. */
 const FIRST_READY_DEADLINE_MS = 30_000;
 const LONGEST_READY_DEADLINE_MS = 480_000;
 
-/** The verdict in view of those before it: the fifth unclear answer in a row is a refusal. */
+/**
+ * The time in which each shard may IDENTIFY once, so that the budget of all shards lasts until it is renewed.
+ * @param limit of Get Gateway Bot; nothing: Discord's usual one, 1,000 a day
+ */
+export function identifyShareMs(
+  limit: Pick<APIGatewaySessionStartLimit, 'total' | 'remaining' | 'reset_after'> | undefined,
+  shards: number,
+): number {
+  const { total, remaining, reset_after } = limit ?? { total: 1_000, remaining: 1_000, reset_after: DAY_MS };
+  // The longest pause does not last for more than the period: after it the budget is renewed.
+  const share = (ms: number, identifies: number) =>
+    Math.min((shards * ms) / Math.max(identifies, 1), ms / LONGEST_BEFORE_IDENTIFY);
+  return Math.max(share(DAY_MS, total), share(reset_after, remaining));
+}
+
+/** The verdict in view of those before it: another one without an answer, at the general address too, is a refusal. */
 export function effectiveVerdict(end: Omit<EndedConnection, 'hasSession'>, before: Attempts): Verdict['kind'] {
-  return unclearAfter(end, before) >= MOST_UNCLEAR && isUnclear(end.verdict) ? 'refused' : end.verdict;
+  return isUnresumed(end) && unresumedAfter(end, before) > MOST_UNRESUMED ? 'refused' : end.verdict;
 }
 
 /** @returns nothing when another connection would only be refused again. Not after READY or RESUMED: Discord took it then */
@@ -65,51 +99,72 @@ export function reconnectAfter(
   before: Attempts,
   random: () => number = Math.random,
 ): Reconnect | undefined {
-  const { verdict, wasReady, hasSession } = end;
+  const { verdict, sent, readyMs, moved, sessionMs = 0, shareMs, hasSession } = end;
+  const wasReady = readyMs !== undefined;
   if (verdict === 'fatal' && !wasReady) return undefined;
-  const effective = effectiveVerdict(end, before);
-  const inARow = end.lastedMs > SUCCEEDED_MS ? 1 : before.failures + 1;
+  const inARow = lasted(end) ? 1 : before.failures + 1;
   const attempts: Attempts = {
-    failures: wasReady ? Math.min(inARow, MOST_AFTER_READY) : inARow,
+    failures: wasReady || (moved && verdict === 'resume') ? Math.min(inARow, MOST_AFTER_READY) : inARow,
     unanswered: verdict === 'unreachable' ? before.unanswered + 1 : 0,
-    // A new session begins with no malformed frames.
-    unclear: effective === 'refused' && !hasSession ? 0 : unclearAfter(end, before),
+    // A new session begins with none.
+    unresumed: hasSession ? unresumedAfter(end, before) : 0,
     withoutReady: verdict === 'no READY' ? before.withoutReady + 1 : wasReady ? 0 : before.withoutReady,
-    newSessions: (succeeded(end) ? 0 : before.newSessions) + (hasSession || verdict === 'unreachable' ? 0 : 1),
+    identifies: sessionMs >= shareMs ? 0 : before.identifies + (sent === 'identify' && !isOfToken(end) ? 1 : 0),
   };
-  return { pauseMs: pauseFor({ ...end, verdict: effective }, attempts, random), attempts };
+  return { ...pauseFor(end, attempts, random), attempts };
 }
 
 function pauseFor(
-  { verdict, hasSession, wasReady }: EndedConnection,
-  attempts: Attempts,
+  end: EndedConnection,
+  { failures, identifies }: Attempts,
   random: () => number,
-): number {
-  const { failures, newSessions } = attempts;
+): Omit<Reconnect, 'attempts'> {
+  const { verdict, sent, readyMs, hasSession, shareMs } = end;
   const between = ({ least, most }: typeof QUICK_MS) => least + random() * (most - least);
-  const isAnswer = verdict === 'refused' || verdict === 'no READY' || isUnclear(verdict);
-  if (!hasSession && isAnswer)
-    return Math.max(
-      between(AFTER_INVALID_SESSION_MS),
-      newSessions > MOST_AFTER_READY ? backoffMs(newSessions, random, LONGEST_BEFORE_IDENTIFY_MS) : 0,
-    );
-  if (verdict === 'not now') return Math.max(between(AFTER_INVALID_SESSION_MS), backoffMs(failures, random));
-  if (verdict === 'refused' && !wasReady) return between(RESUME_AGAIN_MS);
-  return failures <= 1 ? between(QUICK_MS) : backoffMs(failures - 1, random);
+  if (verdict === 'refused' && hasSession && readyMs === undefined)
+    return { pauseMs: between(RESUME_AGAIN_MS), sparesIdentifies: false };
+  const isAsked = verdict === 'not now' || (!hasSession && (verdict === 'refused' || sent === 'identify'));
+  const inARow = verdict === 'not now' ? failures : failures - 1;
+  const usualMs = Math.max(
+    inARow === 0 ? between(QUICK_MS) : backoffMs(inARow, random),
+    isAsked ? between(AFTER_INVALID_SESSION_MS) : 0,
+  );
+  // Where nothing was sent, no IDENTIFY was spent; and a token is waited for elsewhere.
+  const isFree = hasSession || sent === undefined || isOfToken(end);
+  const sparingMs = isFree ? 0 : between(beforeIdentify(identifies, shareMs));
+  const pauseMs = Math.max(usualMs, sparingMs);
+  return { pauseMs, sparesIdentifies: sparingMs > Math.max(usualMs, AFTER_INVALID_SESSION_MS.most) };
 }
 
-const isUnclear = (verdict: Verdict['kind']): boolean => verdict === 'malformed' || verdict === 'unclear';
+function beforeIdentify(identifies: number, shareMs: number): typeof QUICK_MS {
+  const untilLongest = Math.min(Math.max(DAY_MS / shareMs / 4, FREE_IDENTIFIES), MOST_UNTIL_LONGEST);
+  if (identifies <= FREE_IDENTIFIES && identifies < untilLongest) return { least: 0, most: 0 };
+  const most = (LONGEST_BEFORE_IDENTIFY * shareMs) / 2 ** Math.max(0, untilLongest - identifies);
+  return { least: most / SPREAD, most };
+}
 
-const succeeded = ({ wasReady, lastedMs }: Pick<EndedConnection, 'wasReady' | 'lastedMs'>): boolean =>
-  wasReady && lastedMs > SUCCEEDED_MS;
+const isOfToken = ({ verdict }: Pick<EndedConnection, 'verdict'>): boolean => verdict === 'token rejected';
 
-function unclearAfter(end: Omit<EndedConnection, 'hasSession'>, { unclear }: Attempts): number {
-  return (succeeded(end) ? 0 : unclear) + (isUnclear(end.verdict) ? 1 : 0);
+const lasted = ({ readyMs = 0 }: Pick<EndedConnection, 'readyMs'>): boolean => readyMs > SUCCEEDED_MS;
+
+/** RESUME had neither an answer nor a dispatch, or what came was malformed. */
+function isUnresumed({ verdict, sent, readyMs, moved }: Omit<EndedConnection, 'hasSession'>): boolean {
+  if (verdict === 'malformed') return true;
+  const isEnd = verdict === 'resume' || verdict === 'unreachable';
+  return isEnd && sent === 'resume' && readyMs === undefined && !moved;
+}
+
+function unresumedAfter(end: Omit<EndedConnection, 'hasSession'>, { unresumed }: Attempts): number {
+  if (isUnresumed(end)) return (lasted(end) ? 0 : unresumed) + 1;
+  return lasted(end) || end.moved ? 0 : unresumed;
 }
 
 /** Where a session is resumed: at its own address, or at the one that Get Gateway Bot answers. */
-export function addressToResume({ unanswered }: Pick<Attempts, 'unanswered'>): 'session' | 'gateway' {
-  const beyond = unanswered - SESSION_ADDRESS_TRIES;
+export function addressToResume({
+  unanswered,
+  unresumed,
+}: Pick<Attempts, 'unanswered' | 'unresumed'>): 'session' | 'gateway' {
+  const beyond = unanswered - (unresumed < MOST_UNRESUMED ? SESSION_ADDRESS_TRIES : 0);
   return beyond < 0 || beyond % 2 === 1 ? 'session' : 'gateway';
 }
 

@@ -20,12 +20,16 @@ import { gatewayAddress } from './gateway-address.ts';
 import { type ConnectionListener, GatewayConnection } from './gateway-connection.ts';
 import type { GatewayInformation } from './gateway-information.ts';
 import type { IdentifyGate } from './identify-gate.ts';
+import type { NextReady } from './next-ready.ts';
 import { type AskPermission, Permission } from './permission.ts';
 import {
   type Attempts,
   addressToResume,
+  type EndedConnection,
   effectiveVerdict,
+  identifyShareMs,
   NO_ATTEMPTS,
+  type Reconnect,
   readyDeadlineMs,
   reconnectAfter,
 } from './reconnect.ts';
@@ -39,6 +43,8 @@ interface Resumable {
   readonly resumeUrl: string;
   readonly sequence: number;
   readonly shardCount: number;
+  /** When READY came, Unix ms. */
+  readonly startedAt: number;
   /** Bit field; not known of a session that an older version stored. */
   readonly intents?: number | undefined;
 }
@@ -54,7 +60,9 @@ export interface SessionPort {
   objection(sequence: number, at: number): Extract<EndCause, { readonly reason: string }> | undefined;
   /** What may be a dispatch cannot be read. @returns whether it is left out; else the connection ends and a RESUME asks for it */
   unreadable(): boolean;
-  begin(session: Resumable & { readonly startedAt: number }): void;
+  /** What may be a dispatch ended the connection. @returns whether it is given up: a RESUME asks for what is behind it */
+  undecodable(at: number): boolean;
+  begin(session: Resumable): void;
   /** RESUME was sent. */
   resuming(): void;
   /** @param sequence of RESUMED itself, if it has one */
@@ -87,6 +95,7 @@ export interface ShardOptions {
   readonly permission: AskPermission;
   /** Sessions are replaced one after the other. */
   readonly turns: Turns;
+  readonly nextReady: NextReady;
 }
 
 /** Discord's REST may be away while its gateway is not: a session does not wait for it. */
@@ -114,8 +123,12 @@ export class Shard {
   #stopping = new AbortController();
   #loop: Promise<void> | undefined;
   #attempts = NO_ATTEMPTS;
-  /** The current or last connection came to READY or RESUMED. */
-  #wasReady = false;
+  /** Of the current or last connection. */
+  #sent: { readonly what: 'identify' | 'resume'; readonly from: number | undefined } | undefined;
+  #readyAt: number | undefined;
+  /** The next connection follows then, to spare the day's IDENTIFYs. */
+  #pausedUntil: number | undefined;
+  #pauseEndedEarly = false;
   #token = '';
 
   constructor(options: ShardOptions) {
@@ -154,7 +167,10 @@ export class Shard {
   get problem(): string | undefined {
     if (this.#fatal !== undefined || this.#state === 'stopped') return this.#fatal;
     const { count, reason } = this.#ends;
-    return count < PROBLEM_AFTER_ENDS ? undefined : `${reason}: ${count} connections in a row ended; it is retried`;
+    const at = this.#pausedUntil === undefined ? '' : ` at ${new Date(this.#pausedUntil).toISOString()}`;
+    return count < PROBLEM_AFTER_ENDS
+      ? undefined
+      : `${reason}: ${count} connections in a row ended; it is retried${at}`;
   }
 
   start(): void {
@@ -178,7 +194,6 @@ export class Shard {
 
   async #run(signal: AbortSignal): Promise<void> {
     while (!signal.aborted) {
-      const startedAt = Date.now();
       let verdict: Verdict;
       try {
         verdict = await this.#connect(signal);
@@ -189,24 +204,46 @@ export class Shard {
         throw error;
       }
       if (signal.aborted) return;
-      const next = this.#next(verdict, Date.now() - startedAt);
+      const next = this.#next(verdict);
       if (next === undefined) return;
       this.#become('waiting');
-      await sleep(next.pauseMs, signal).catch(() => undefined);
+      if (next.sparesIdentifies) await this.#spareIdentifies(next, signal);
+      else await sleep(next.pauseMs, signal).catch(() => undefined);
     }
   }
 
+  /** Ends early when another shard comes to READY; not twice in a row, since that may help the other one only. */
+  async #spareIdentifies({ pauseMs, attempts }: Reconnect, signal: AbortSignal): Promise<void> {
+    const { log, nextReady } = this.#options;
+    this.#pausedUntil = Date.now() + pauseMs;
+    const line = { shard: this.id, identifies: attempts.identifies, until: new Date(this.#pausedUntil).toISOString() };
+    log.warn(line, "IDENTIFYs led to no session that lasts: the next one waits, to spare the day's");
+    const ready = this.#pauseEndedEarly ? [] : [nextReady.signal];
+    await sleep(pauseMs, AbortSignal.any([signal, ...ready])).catch(() => undefined);
+    this.#pauseEndedEarly = ready.some(({ aborted }) => aborted);
+    this.#pausedUntil = undefined;
+  }
+
   /** @returns nothing when it is failed */
-  #next({ kind: verdict, reason }: Verdict, lastedMs: number): { readonly pauseMs: number } | undefined {
-    const { log, metrics, session, token } = this.#options;
+  #next({ kind: verdict, reason }: Verdict): Reconnect | undefined {
+    const { information, log, metrics, session, token } = this.#options;
     log.warn({ shard: this.id, verdict, reason }, 'the gateway connection ended');
     if (verdict === 'malformed') metrics.add('invalidFrames');
     this.#ends = { count: this.#ends.count + 1, reason };
-    const end = { verdict, lastedMs, wasReady: this.#wasReady };
+    const { resumable, shardCount } = session;
+    const since = (at: number | undefined) => (at === undefined ? undefined : Date.now() - at);
+    const end = {
+      verdict,
+      sent: this.#sent?.what,
+      readyMs: since(this.#readyAt),
+      moved: resumable?.sequence !== this.#sent?.from,
+      sessionMs: since(resumable?.startedAt),
+      shareMs: identifyShareMs(information.latest?.session_start_limit, shardCount),
+    } satisfies Omit<EndedConnection, 'hasSession'>;
     const hasSession =
       effectiveVerdict(end, this.#attempts) === 'refused'
         ? session.refused(reason, Date.now())
-        : session.resumable !== undefined;
+        : resumable !== undefined;
     const next = reconnectAfter({ ...end, hasSession }, this.#attempts);
     if (next === undefined) {
       this.#fail(reason);
@@ -226,7 +263,7 @@ export class Shard {
 
   async #connect(signal: AbortSignal): Promise<Verdict> {
     this.#become('connecting');
-    this.#wasReady = false;
+    this.#sent = this.#readyAt = undefined;
     const { compression, session, confirmed } = this.#options;
     await confirmed(signal);
     await this.#mayConnect(signal);
@@ -248,9 +285,21 @@ export class Shard {
     this.#permission.ended(endedAt, end.how === 'op 9');
     session.disconnected(endedAt, end.how === 'closed by Discord');
     const reason = this.#replacement.takeReason();
-    if (reason === undefined) return verdictOf(end);
-    session.replace(reason, endedAt);
-    return { kind: 'resume', reason };
+    if (reason !== undefined) {
+      session.replace(reason, endedAt);
+      return { kind: 'resume', reason };
+    }
+    if (end.how !== 'undecodable' || this.#sent === undefined || !session.undecodable(endedAt)) return verdictOf(end);
+    this.#leftOut(end.reason);
+    return { ...verdictOf(end), kind: 'resume' };
+  }
+
+  #leftOut(reason: string): void {
+    this.#options.metrics.add('invalidFrames');
+    this.#options.log.warn(
+      { shard: this.id, reason },
+      'left out a frame that cannot be read: a RESUME brought it again',
+    );
   }
 
   /** Resolves with the permission and a token. @throws when the signal aborts */
@@ -264,13 +313,14 @@ export class Shard {
   }
 
   #listener(url: string, signal: AbortSignal): ConnectionListener {
-    const { log, metrics, onDispatch, session } = this.#options;
+    const { log, metrics, nextReady, onDispatch, session } = this.#options;
     return {
       hello: () => {
         this.#unreachableSince = undefined;
         if (session.resumable === undefined) this.#become('identifying');
       },
       sent: (what) => {
+        this.#sent = { what, from: session.resumable?.sequence };
         this.#become(what === 'resume' ? 'resuming' : 'identifying');
         if (what === 'resume') session.resuming();
         metrics.add(what === 'resume' ? 'resumes' : 'identifies');
@@ -279,6 +329,7 @@ export class Shard {
         this.#begin(dispatch, url);
         this.#replacement.over();
         this.#become('ready');
+        nextReady.came();
         onDispatch(dispatch, Date.now());
       },
       resumed: (dispatch) => {
@@ -305,8 +356,7 @@ export class Shard {
       },
       unreadable: (reason) => {
         if (!session.unreadable()) return false;
-        metrics.add('invalidFrames');
-        log.warn({ shard: this.id, reason }, 'left out a frame that cannot be read: a RESUME brought it again');
+        this.#leftOut(reason);
         return true;
       },
       heartbeat: () => session.heartbeat(Date.now()),
@@ -404,7 +454,7 @@ export class Shard {
     if (this.#stopping.signal.aborted && state !== 'stopped') return;
     if (this.#state === 'failed' && state !== 'stopped') return;
     if (state === 'ready') {
-      this.#wasReady = true;
+      this.#readyAt ??= Date.now();
       this.#ends = { count: 0, reason: '' };
     }
     if (state === 'identifying') this.#identifyingSince ??= Date.now();

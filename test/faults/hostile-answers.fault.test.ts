@@ -18,7 +18,8 @@ import { Thief } from './thief.ts';
 
 const SHARDS = 4;
 const LEASE_QUEUE = leaseQueue(0);
-const SIMULATOR = { heartbeatIntervalMs: 2_000 };
+/** More than a day's answers take them. */
+const SIMULATOR = { heartbeatIntervalMs: 2_000, dailyIdentifies: 100_000 };
 /** A shard that was not attacked is silent at most so long; the traffic is 50 events a second for each. */
 const MOST_SILENT_MS = 5_000;
 const EACH_MS = 3_000;

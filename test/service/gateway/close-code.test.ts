@@ -20,7 +20,7 @@ const CODES: Readonly<Record<GatewayCloseCodes, Verdict['kind']>> & Readonly<Rec
   [GatewayCloseCodes.InvalidAPIVersion]: 'fatal',
   [GatewayCloseCodes.InvalidIntents]: 'fatal',
   [GatewayCloseCodes.DisallowedIntents]: 'fatal',
-  1000: 'unclear',
+  1000: 'resume',
   1001: 'resume',
   1005: 'resume',
   1006: 'resume',
@@ -62,6 +62,7 @@ it.each<[EndCause, Verdict['kind'], before: Verdict['kind'], reason: string]>([
   [{ how: 'op 9', resumable: true }, 'not now', 'not now', 'invalid session (op 9), resumable'],
   [{ how: 'op 9', resumable: false }, 'refused', 'refused', 'invalid session (op 9)'],
   [{ how: 'malformed', reason: 'no JSON' }, 'malformed', 'malformed', 'malformed frame: no JSON'],
+  [{ how: 'undecodable', reason: 'no UTF-8' }, 'malformed', 'malformed', 'malformed frame: no UTF-8'],
   [{ how: 'hole', reason: '11 did not come' }, 'resume', 'unreachable', '11 did not come'],
   [{ how: 'left' }, 'resume', 'unreachable', 'left'],
 ])('%j: %s, and before HELLO %s', (cause, kind, before, reason) => {

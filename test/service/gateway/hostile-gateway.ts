@@ -4,7 +4,7 @@
 import type { AddressInfo } from 'node:net';
 import { onTestFinished } from 'vitest';
 import { type WebSocket, WebSocketServer } from 'ws';
-import { zlibStreamTransport } from '../../../local/discord/transport.ts';
+import { plainTransport, zlibStreamTransport } from '../../../local/discord/transport.ts';
 import { GapReporter } from '../../../service/gap-reporter.ts';
 import { BotToken } from '../../../service/gateway/bot-token.ts';
 import type { GatewayInformation } from '../../../service/gateway/gateway-information.ts';
@@ -23,7 +23,10 @@ export interface Sent {
   readonly d?: unknown;
 }
 
-/** What is sent in place of a frame: bytes and text as they are, an object as JSON; of a list each, of nothing none. */
+/**
+ * What is sent in place of a frame: bytes and text as they are, an object as JSON; of a list each, of nothing none. A
+ * function gets the socket, and what compresses.
+ */
 type Instead = unknown;
 
 export class HostileGateway {
@@ -79,15 +82,16 @@ export class HostileGateway {
 
   #connected(socket: WebSocket, compressed: boolean): void {
     const connection = this.connections.push(socket);
-    const transport = compressed ? zlibStreamTransport(socket) : undefined;
+    const transport = compressed ? zlibStreamTransport(socket) : plainTransport(socket);
     socket.on('error', () => undefined);
-    socket.on('close', () => transport?.destroy());
+    socket.on('close', () => transport.destroy());
     const write = (each: unknown) => {
       if (socket.readyState !== socket.OPEN) return;
-      if (Buffer.isBuffer(each)) socket.send(each);
-      else (transport ?? socket).send(typeof each === 'string' ? each : JSON.stringify(each));
+      if (typeof each === 'function') each(socket, transport);
+      else if (Buffer.isBuffer(each)) transport.flushed(() => socket.send(each));
+      else transport.send(typeof each === 'string' ? each : JSON.stringify(each));
     };
-    this.flushed = () => new Promise((resolve) => (transport ? transport.flushed(resolve) : resolve()));
+    this.flushed = () => new Promise((resolve) => transport.flushed(resolve));
     const send = (frame: Sent) => {
       const instead = this.instead(frame, connection);
       for (const each of Array.isArray(instead) ? instead : instead === undefined ? [] : [instead]) write(each);

@@ -7,6 +7,8 @@ import { createServer } from 'node:net';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { gzipSync } from 'node:zlib';
 import { afterEach, beforeEach, describe, expect, it, onTestFinished, vi } from 'vitest';
+import type { WebSocket } from 'ws';
+import type { Transport } from '../../../local/discord/transport.ts';
 import { eventually } from '../../support/log-lines.ts';
 import { HostileGateway, type Sent, startClient } from './hostile-gateway.ts';
 
@@ -26,6 +28,9 @@ afterEach(async () => {
   process.off('uncaughtException', keep);
   expect(unowned).toEqual([]);
 });
+
+const noText = (socket: WebSocket, transport: Transport) =>
+  transport.flushed(() => socket.send(Buffer.from([0xff]), { binary: false }));
 
 const HOSTILE = [
   ...[null, 'text', 5, true, [], {}, { a: [[{}]] }].map((d) => JSON.stringify(d)),
@@ -113,13 +118,13 @@ it('a connection that ends right behind HELLO leaves no timer of its heartbeats'
   await eventually('none is left', () => timers() <= before, 3_000);
 });
 
-it('five malformed answers in a row are a refusal, and the next loses the session: one gap, one IDENTIFY', async () => {
+it('four malformed answers in a row are a refusal, and the next loses the session: one gap, one IDENTIFY', async () => {
   const gateway = await HostileGateway.start();
   gateway.instead = (frame) => (frame.t === 'RESUMED' ? { op: 9 } : frame);
   const client = startClient(gateway.url, { session: { sequence: 7 } });
   await eventually('a new session', () => client.shard.connected, 50_000);
-  expect(client.ends().map(({ verdict }) => verdict)).toEqual(Array(6).fill('malformed'));
-  expect(client.counted).toMatchObject({ invalidFrames: 6, gatewayGaps: 1, resumes: 6, identifies: 1 });
+  expect(client.ends().map(({ verdict }) => verdict)).toEqual(Array(5).fill('malformed'));
+  expect(client.counted).toMatchObject({ invalidFrames: 5, gatewayGaps: 1, resumes: 5, identifies: 1 });
   expect(client.reported()).toMatchObject([
     { sessionId: 's0', reason: expect.stringMatching(/^malformed frame: op 9: .* → at d$/) },
   ]);
@@ -144,6 +149,65 @@ describe('a frame that is too large', () => {
     expect(client.ends()).toMatchObject([
       { verdict: 'malformed', reason: expect.stringMatching(/Max payload size exceeded/) },
     ]);
+  });
+});
+
+describe('a connection that ends on RESUME without op 9', () => {
+  const ENDS: readonly ((socket: WebSocket) => void)[] = [
+    ...[1000, 1001, 4000, 4001, 4009].map((code) => (socket: WebSocket) => socket.close(code)),
+    (socket) => socket.terminate(),
+    (socket) => socket.send('{"op":7}'),
+  ];
+
+  /** The session's own address ends so always, the general one `generalEnds` times. */
+  const play = (generalEnds: number) =>
+    ENDS.map(async (end) => {
+      const [own, general] = [await HostileGateway.start(), await HostileGateway.start()];
+      own.answer = (_, socket) => {
+        end(socket);
+        return true;
+      };
+      let left = generalEnds;
+      general.answer = (op, socket) => {
+        if (op !== 6 || left === 0) return false;
+        left -= 1;
+        end(socket);
+        return true;
+      };
+      const client = startClient(general.url, { session: { resumeUrl: own.url, sequence: 7 } });
+      await eventually('it is ready', () => client.shard.connected, 50_000);
+      const reported = client.reported().map(({ sessionId }) => sessionId);
+      await client.ingestor.stopReceiving();
+      return { own: own.count(6), general: general.count(6), reported, identifies: general.count(2) };
+    });
+
+  it.each([0, 1])('is tried at the general address after three, and %d there keep the session', async (ends) => {
+    for (const each of await Promise.all(play(ends)))
+      expect(each).toEqual({ own: 3, general: 1 + ends, reported: [], identifies: 0 });
+  });
+
+  it('is a refusal there: the second loses the session, with one gap and one IDENTIFY', async () => {
+    for (const each of await Promise.all(play(9)))
+      expect(each).toEqual({ own: 3, general: 2, reported: ['s0'], identifies: 1 });
+  });
+
+  it('is none as long as dispatches come', async () => {
+    const gateway = await HostileGateway.start();
+    const most = 6;
+    gateway.answer = (op, socket, connection) => {
+      if (op !== 6 || connection > most) return false;
+      const t = 'GUILD_MEMBER_ADD';
+      const d = { guild_id: '1', user: { id: '2' } };
+      gateway.events.push({ t, d });
+      socket.send(JSON.stringify({ op: 0, t, s: gateway.events.length, d }));
+      socket.close(4000);
+      return true;
+    };
+    gateway.events = [{ t: 'READY', d: {} }];
+    const client = startClient(gateway.url, { session: {} });
+    await eventually('RESUMED', () => client.shard.connected, 55_000);
+    expect(client.ends().map(({ verdict }) => verdict)).toEqual(Array(most).fill('resume'));
+    expect([client.sequences(), client.reported(), gateway.count(2)]).toEqual([[2, 3, 4, 5, 6, 7], [], 0]);
   });
 });
 
@@ -347,6 +411,40 @@ describe('sequences', () => {
     expect(client.counted).toMatchObject({ resumes: 1, invalidFrames: 2, sequenceHoles: 1 });
     expect(client.counted).not.toHaveProperty('gatewayGaps');
     expect(client.lines.lines.filter(({ msg }) => /^left out a frame/.test(String(msg)))).toHaveLength(1);
+  });
+
+  const ENDING: readonly (readonly [what: string, compression: 'none' | 'zlib-stream', unknown])[] = [
+    ['no UTF-8', 'none', noText],
+    ['too large', 'none', 'x'.repeat(17_000_000)],
+    ['binary', 'none', Buffer.from([0x22, 0xff, 0x22])],
+    ['no UTF-8 in zlib', 'zlib-stream', (_: WebSocket, zlib: Transport) => zlib.send(Buffer.from([0xff]) as never)],
+    ['no zlib', 'zlib-stream', Buffer.from([0, 1, 2, 0, 0, 0xff, 0xff])],
+    ['text beside zlib', 'zlib-stream', noText],
+  ];
+
+  it('a dispatch that ends each connection is left out after three, and only itself is missing', async () => {
+    await Promise.all(
+      ENDING.map(async ([what, compression, broken]) => {
+        const gateway = await HostileGateway.start(compression === 'zlib-stream');
+        // Two in a row, and one later.
+        gateway.instead = (frame) => ([4, 5, 7].includes(frame.s ?? 0) ? broken : frame);
+        const client = startClient(gateway.url, { compression });
+        await eventually('READY', () => client.shard.connected);
+        for (let each = 2; each <= 8; each += 1) gateway.dispatch();
+        await eventually(
+          `RESUMED after ${what}`,
+          () => client.sequences().includes(8) && client.shard.connected,
+          55_000,
+        );
+        expect(client.sequences(), what).toEqual([2, 3, 6, 8]);
+        const at = (sequence: number) => ({ sessionId: 's1', reason: `sequence ${sequence} cannot be decoded` });
+        expect(client.reported(), what).toMatchObject([at(4), at(5), at(7)]);
+        expect(client.counted).toMatchObject({ resumes: 9, invalidFrames: 9, sequenceHoles: 3, identifies: 1 });
+        expect(client.counted).not.toHaveProperty('gatewayGaps');
+        const verdicts = Array(3).fill(['malformed', 'malformed', 'resume']).flat();
+        expect(client.ends().map(({ verdict }) => verdict)).toEqual(verdicts);
+      }),
+    );
   });
 
   it('ten such frames are left out of a connection, and the eleventh ends it', async () => {

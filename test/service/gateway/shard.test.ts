@@ -8,6 +8,7 @@ import { type WebSocket, WebSocketServer } from 'ws';
 import { BotToken } from '../../../service/gateway/bot-token.ts';
 import type { GatewayInformation } from '../../../service/gateway/gateway-information.ts';
 import { IdentifyGate } from '../../../service/gateway/identify-gate.ts';
+import { NextReady } from '../../../service/gateway/next-ready.ts';
 import { type SessionPort, Shard } from '../../../service/gateway/shard.ts';
 import { Turns } from '../../../service/gateway/turns.ts';
 import { orAborted } from '../../../service/wait.ts';
@@ -17,9 +18,11 @@ vi.setConfig({ testTimeout: 10_000, hookTimeout: 10_000 });
 
 let lines: LogLines;
 let shard: Shard;
+let nextReady: NextReady;
 
 beforeEach(() => {
   lines = logLines();
+  nextReady = new NextReady();
   vi.useFakeTimers({ toFake: ['setTimeout', 'clearTimeout'], fakeNodeBuiltins: true });
 });
 
@@ -36,12 +39,14 @@ interface Start {
   readonly unansweredSince?: number;
   /** @default - at once */
   readonly permitted?: () => Promise<void>;
+  /** The budget has one IDENTIFY, and it is waited for. @default - at once */
+  readonly turn?: () => void;
 }
 
-function startShard({ resumeUrl, general, unansweredSince, permitted }: Start): void {
+function startShard({ resumeUrl, general, unansweredSince, permitted, turn }: Start): void {
   const session_start_limit = { total: 1, remaining: 1, reset_after: 0, max_concurrency: 1 };
   const information = {
-    latest: undefined,
+    latest: turn && { session_start_limit },
     unansweredSince,
     fetch: (signal: AbortSignal) =>
       general === undefined
@@ -50,10 +55,12 @@ function startShard({ resumeUrl, general, unansweredSince, permitted }: Start): 
     identified: () => undefined,
   } as unknown as GatewayInformation;
   const session: SessionPort = {
-    resumable: resumeUrl === undefined ? undefined : { sessionId: 'a', sequence: 7, shardCount: 1, resumeUrl },
+    resumable:
+      resumeUrl === undefined ? undefined : { sessionId: 'a', sequence: 7, shardCount: 1, startedAt: 0, resumeUrl },
     shardCount: 1,
     objection: () => undefined,
     unreadable: () => false,
+    undecodable: () => false,
     heartbeat: () => null,
     replace: () => undefined,
     begin: () => undefined,
@@ -69,7 +76,7 @@ function startShard({ resumeUrl, general, unansweredSince, permitted }: Start): 
     session,
     token: new BotToken({ from: 'here', read: async () => 'token', refresh }, lines.log),
     information,
-    gate: new IdentifyGate(information, { acquire: async () => () => undefined }, lines.log),
+    gate: new IdentifyGate(information, { acquire: async () => turn?.() ?? (() => undefined) }, lines.log),
     intents: 0,
     compression: 'none',
     apiUrl: 'http://127.0.0.1/api',
@@ -82,6 +89,7 @@ function startShard({ resumeUrl, general, unansweredSince, permitted }: Start): 
     },
     confirmed: async () => undefined,
     turns: new Turns(),
+    nextReady,
   });
   shard.start();
 }
@@ -267,6 +275,61 @@ it('connections that come to RESUMED are followed by the next within 2 s, howeve
     await until(() => ends().length === ended);
     await vi.advanceTimersByTimeAsync(2_000);
   }
+});
+
+describe('IDENTIFYs that are refused', () => {
+  const pauses = () => lines.lines.filter(({ msg }) => /^IDENTIFYs led to no session/.test(String(msg)));
+
+  const pauseOf = (line: number, now: number) => Date.parse(String(pauses()[line]?.until)) - now;
+
+  /** The clock goes on by a minute while each waits for its turn. */
+  async function refused() {
+    const { url, received } = await peer((socket, op) => (op === undefined ? hello(socket) : socket.close(4000)));
+    let now = Date.now();
+    onTestFinished(() => void vi.restoreAllMocks());
+    vi.spyOn(Date, 'now').mockImplementation(() => now);
+    startShard({
+      general: url,
+      turn: () => {
+        now += 60_000;
+      },
+    });
+    const identifies = () => received.filter((op) => op === GatewayOpcodes.Identify).length;
+    for (let ended = 1; ended <= 3; ended += 1) {
+      await until(() => ends().length === ended);
+      await vi.advanceTimersByTimeAsync(ended < 3 ? 5_000 : 0);
+    }
+    await until(() => pauses().length === 1);
+    return { identifies, now: () => now };
+  }
+
+  it('are paced, however long each waited for its turn, and the pause is reported', async () => {
+    const { identifies, now } = await refused();
+    const pauseMs = pauseOf(0, now());
+    expect(pauses()[0]).toMatchObject({ level: 'warn', identifies: 3 });
+    // The budget has one for the day.
+    expect(pauseMs).toBeGreaterThanOrEqual(10_800_000);
+    expect(shard.problem).toBe(`close code 4000: 3 connections in a row ended; it is retried at ${pauses()[0]?.until}`);
+    await vi.advanceTimersByTimeAsync(pauseMs - 1_000);
+    await turns(50);
+    expect([identifies(), shard.state]).toEqual([3, 'waiting']);
+    await vi.advanceTimersByTimeAsync(1_001);
+    await until(() => identifies() === 4);
+  });
+
+  it('are followed by another when a shard of the task comes to READY, and not again if that is refused', async () => {
+    const { identifies, now } = await refused();
+    nextReady.came();
+    await until(() => identifies() === 4 && pauses().length === 2);
+    nextReady.came();
+    await turns(500);
+    expect([identifies(), shard.state]).toEqual([4, 'waiting']);
+    // After a whole pause once more.
+    await vi.advanceTimersByTimeAsync(pauseOf(1, now()) + 1);
+    await until(() => identifies() === 5 && pauses().length === 3);
+    nextReady.came();
+    await until(() => identifies() === 6);
+  });
 });
 
 describe('it has not reached Discord', () => {
