@@ -131,7 +131,7 @@ export class Publisher {
 
   /**
    * Takes a message; `settled` is called once, when the broker has confirmed it. Never throws, never waits.
-   * A message larger than the broker takes is dropped, counted and settled: the broker would close each channel over it.
+   * A message that the broker does not take is dropped, counted and settled: the broker would close each channel over it.
    */
   publish(message: Message, settled: () => void): void {
     this.#lanes[message.queue].publish(message, settled);
