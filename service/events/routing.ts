@@ -41,7 +41,7 @@ export interface Route {
   readonly priority: number;
   readonly queue: WorkerQueue;
   /**
-   * How long it is of use to a worker, from its arrival in the queue. What waited in the outbox, or was replayed, is older:
+   * How long it is of use to a worker, from its arrival in the queue. What waited before that, or was replayed, is older:
    * its `timestamp` and ids have its age. @default - as long as the queue keeps it
    */
   readonly expirationMs?: number;

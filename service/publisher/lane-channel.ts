@@ -81,6 +81,10 @@ export class LaneChannel {
     return this.#stuckSince !== undefined;
   }
 
+  get isRefused(): boolean {
+    return this.#lane.refusals > 0 && this.#lane.outbox.oldest !== undefined;
+  }
+
   get lane(): Pick<Lane<Message>, 'outbox' | 'unanswered' | 'confirmedAt'> {
     return this.#lane;
   }

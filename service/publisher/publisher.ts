@@ -129,6 +129,11 @@ export class Publisher {
     return Object.values(WORKER_QUEUES).filter((queue) => this.#lanes[queue].isStuck);
   }
 
+  /** The queues whose messages the broker refuses, since the last that it confirmed. */
+  get refusing(): readonly WorkerQueue[] {
+    return Object.values(WORKER_QUEUES).filter((queue) => this.#lanes[queue].isRefused);
+  }
+
   /**
    * Takes a message; `settled` is called once, when the broker has confirmed it. Never throws, never waits.
    * A message that the broker does not take is dropped, counted and settled: the broker would close each channel over it.

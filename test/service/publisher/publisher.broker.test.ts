@@ -282,7 +282,10 @@ it('a queue that is full, and emptied as soon as it has refused, gets everything
   publish(1, 5_000);
   await connected();
   await eventually('it is refused', () => counts.refused > 0);
+  expect(publisher.refusing).toEqual(['events.guild']);
   const read = await broker.read(QUEUE);
+  await eventually('it is taken', () => publisher.refusing.length === 0);
+  expect(publisher.outbox.count, 'while others wait').toBeGreaterThan(0);
   await drained();
   await eventually('all arrive', () => firsts(idsOf(read)).length > 5_000);
   expect(firsts(idsOf(read))).toEqual(['filler', ...ids(1, 5_000)]);
