@@ -2,6 +2,7 @@
 // may be away). Only a task that is not live is killed by ECS. Pure.
 
 import { errorMessage } from './errors.ts';
+import { redact } from './redact.ts';
 
 export interface HealthSnapshot {
   readonly now: number;
@@ -197,7 +198,8 @@ function fewOf(problems: readonly string[]): string[] {
   return [...all.slice(0, MOST_PROBLEMS), `and ${all.length - MOST_PROBLEMS} more`];
 }
 
-function bounded(text: string): string {
+function bounded(sentence: string): string {
+  const text = redact(sentence, []);
   return text.length <= LONGEST_PROBLEM ? text : `${text.slice(0, LONGEST_PROBLEM)}… (${text.length} characters)`;
 }
 
