@@ -7,7 +7,7 @@ interface ChannelError {
 }
 
 export type CloseCause =
-  /** A message is larger than the broker takes. */
+  /** A message is larger than the broker takes, which names its limit. */
   | { readonly kind: 'too large'; readonly mostBytes: number }
   /** The exchange, or the right to write to it: no message passes until a person repairs that. */
   | { readonly kind: 'topology' }

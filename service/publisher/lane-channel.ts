@@ -170,16 +170,16 @@ export class LaneChannel {
   #channelError(err: Error): void {
     const { limit, listener } = this.#options;
     const cause = closeCause(err);
-    if (cause.kind === 'too large') {
+    if (cause.kind !== 'too large') {
+      listener.refused();
+      this.#log.error({ err }, 'the broker closed the channel (if something is missing: apply the topology)');
+    } else if (cause.mostBytes < limit.maxBytes) {
       // It is dropped when its turn comes again.
-      limit.maxBytes = Math.min(limit.maxBytes, cause.mostBytes);
+      limit.maxBytes = cause.mostBytes;
       const sizes = { mostBytes: limit.maxBytes, expected: MAX_MESSAGE_BYTES };
       this.#log.warn(sizes, "this broker's max_message_size is smaller than ours");
-      return;
     }
-    listener.refused();
-    this.#log.error({ err }, 'the broker closed the channel (if something is missing: apply the topology)');
-    const given = cause.kind === 'message' ? this.#lane.closedOver() : undefined;
+    const given = cause.kind === 'topology' ? undefined : this.#lane.closedOver();
     if (given === undefined) return;
     this.#dropped(given, 'dropped a message over which the broker closes the channel', { closes: MOST_CLOSES, err });
     listener.left();
