@@ -16,7 +16,10 @@ export type CredentialSource<T> =
 export interface Credential<T> {
   /** @throws Error with one sentence when there is no usable value yet, or it cannot be read */
   read(): Promise<T>;
-  /** Reads again. @returns whether the value differs from the last one; never for a variable */
+  /**
+   * Reads again. @returns whether the secret has another version than the last one, be it with the same text: somebody put it
+   * there to be used. Never for a variable
+   */
   refresh(): Promise<boolean>;
   /** For messages: the variable's or the secret's name, never the value. */
   readonly from: string;
@@ -50,15 +53,15 @@ export function credential<T>(
     return { from: source.name, read: async () => source.value, refresh: async () => false };
   }
   const { arn } = source;
-  let last: { readonly text: string; readonly value: T } | undefined;
+  let last: { readonly text: string; readonly version: string | undefined; readonly value: T } | undefined;
   const load = async () => {
-    const text = await readSecret(arn);
-    if (text === last?.text) return last;
+    const { text, version } = await readSecret(arn);
+    if (text === last?.text && version === last.version) return last;
     hide(text);
     try {
       const value = parse(text);
       hideValue(text, value);
-      return { text, value };
+      return { text, version, value };
     } catch (error) {
       throw new Error(`${arn}: ${errorMessage(error)}`, { cause: error });
     }
@@ -70,9 +73,9 @@ export function credential<T>(
       return last.value;
     },
     async refresh() {
-      const before = last?.text;
+      const before = last;
       last = await load();
-      return last.text !== before;
+      return last !== before;
     },
   };
 }
@@ -228,19 +231,21 @@ function kindOf(value: unknown): string {
   return typeof value === 'string' ? 'another text' : `a ${typeof value}`;
 }
 
-async function readSecret(arn: string): Promise<string> {
+async function readSecret(arn: string): Promise<{ readonly text: string; readonly version: string | undefined }> {
   // Loaded only where there are secrets to read: the client takes more memory than the rest of the service.
   const { GetSecretValueCommand, ResourceNotFoundException, SecretsManagerClient } = await import(
     '@aws-sdk/client-secrets-manager'
   );
   // The ARN's region, not the environment's: the secret is there.
   const client = new SecretsManagerClient({ region: arn.split(':')[3] ?? '', maxAttempts: 2 });
-  let answer: unknown;
+  let text: unknown;
+  let version: string | undefined;
   try {
-    const { SecretString } = await client.send(new GetSecretValueCommand({ SecretId: arn }), {
+    const answer = await client.send(new GetSecretValueCommand({ SecretId: arn }), {
       abortSignal: AbortSignal.timeout(READ_DEADLINE_MS),
     });
-    answer = SecretString;
+    text = answer.SecretString;
+    version = answer.VersionId;
   } catch (error) {
     const wanted =
       error instanceof ResourceNotFoundException
@@ -250,9 +255,9 @@ async function readSecret(arn: string): Promise<string> {
   } finally {
     client.destroy();
   }
-  if (typeof answer !== 'string')
+  if (typeof text !== 'string')
     throw new Error(`${arn}: expected a text, got a binary value. Put it in as a text (SecretString)`);
-  if (answer.length > MOST_SECRET_CHARACTERS)
-    throw new Error(`${arn}: expected at most ${MOST_SECRET_CHARACTERS} characters, got ${answer.length}`);
-  return answer;
+  if (text.length > MOST_SECRET_CHARACTERS)
+    throw new Error(`${arn}: expected at most ${MOST_SECRET_CHARACTERS} characters, got ${text.length}`);
+  return { text, version };
 }

@@ -8,8 +8,10 @@ import { eventually, type LogLines, logLines } from '../../support/log-lines.ts'
 class Secret implements TokenSource {
   readonly from = 'arn:of:the:token';
   value: string | undefined;
+  version = 1;
   readings = 0;
   #last: string | undefined;
+  #lastVersion = 0;
 
   constructor(value?: string) {
     this.value = value;
@@ -23,8 +25,9 @@ class Secret implements TokenSource {
   async refresh(): Promise<boolean> {
     this.readings += 1;
     if (this.value === undefined) throw new Error(`${this.from}: it has no value yet. Put the value into it`);
-    const changed = this.value !== this.#last;
+    const changed = this.value !== this.#last || this.version !== this.#lastVersion;
     this.#last = this.value;
+    this.#lastVersion = this.version;
     return changed;
   }
 }
@@ -106,6 +109,35 @@ it('a rejected token that stays is tried again after a time, and once only where
   }
   const once = ['no usable bot token: waiting for another one', 'trying the rejected bot token again'];
   expect(lines.lines.map(({ msg }) => msg)).toEqual([...once, ...once]);
+});
+
+it('a rejected token is used again, though the same, where its secret has a new version, and may be rejected again', async () => {
+  const source = new Secret('first');
+  const token = tokenOf(source);
+  for (source.version = 1; source.version <= 3; source.version += 1) {
+    expect(await token.usable(unaborted)).toBe('first');
+    expect(token.problem).toBeUndefined();
+    token.reject('first', 'rejected');
+  }
+  expect(token.problem).toMatch(/rejected/);
+});
+
+it('is renewed by another version of its secret, not by readings that fail or find the same', async () => {
+  const source = new Secret('first');
+  const token = tokenOf(source);
+  await token.usable(unaborted);
+  let renewed = false;
+  const waiting = token.renewed(unaborted).then(() => {
+    renewed = true;
+  });
+  await eventually('a few readings', () => source.readings > 3);
+  source.value = undefined;
+  await eventually('a few that fail', () => source.readings > 6);
+  expect([renewed, token.problem, await token.usable(unaborted)]).toEqual([false, undefined, 'first']);
+  [source.value, source.version] = ['second', 2];
+  await waiting;
+  expect([token.latest, await token.usable(unaborted)]).toEqual(['second', 'second']);
+  await expect(token.renewed(AbortSignal.abort(new Error('stopped')))).rejects.toThrow();
 });
 
 it('a token that comes back may be rejected again', async () => {
