@@ -22,7 +22,6 @@ export class BotToken {
   readonly #source: TokenSource;
   readonly #log: Log;
   readonly #readAgainMs: number;
-  readonly #tryAgainMs: number;
   #value: string | undefined;
   #rejectedAt: number | undefined;
   #problem: string | undefined;
@@ -30,11 +29,10 @@ export class BotToken {
   #versions = 0;
   readonly #reading = new SharedWait((signal) => this.#readUntilUsable(signal));
 
-  constructor(source: TokenSource, log: Log, readAgainMs = READ_AGAIN_MS, tryAgainMs = TRY_AGAIN_MS) {
+  constructor(source: TokenSource, log: Log, readAgainMs = READ_AGAIN_MS) {
     this.#source = source;
     this.#log = log;
     this.#readAgainMs = readAgainMs;
-    this.#tryAgainMs = tryAgainMs;
   }
 
   /** What is wrong with it and what to do, in one sentence; nothing while it is usable. */
@@ -80,7 +78,7 @@ export class BotToken {
       signal.throwIfAborted();
       try {
         const value = await this.#read();
-        if (this.#rejectedAt !== undefined && performance.now() - this.#rejectedAt >= this.#tryAgainMs) {
+        if (this.#rejectedAt !== undefined && performance.now() - this.#rejectedAt >= TRY_AGAIN_MS) {
           this.#log.info({ from: this.#source.from }, 'trying the rejected bot token again');
           this.#rejectedAt = undefined;
         }

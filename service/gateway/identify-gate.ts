@@ -1,11 +1,14 @@
 // When a shard may IDENTIFY: one per rate-limit bucket per 5 s across all tasks of the bot, and never more than Discord's
-// daily budget. RESUME needs no permission. It waits and never refuses: the only rejection is the signal's, because
+// daily budget. After an IDENTIFY that Discord refuses for a reason that only a person can change, none for minutes. RESUME
+// needs no permission. It waits and never refuses: the only rejection is the signal's, because
 // after any other `@discordjs/ws` sends IDENTIFY twice. https://docs.discord.com/developers/events/gateway#rate-limiting
 
 import { IDENTIFY_SPACING_MS } from '../contract/limits.ts';
 import type { Log } from '../log.ts';
-import { orAborted, sleep } from '../wait.ts';
+import { orAfter, sleep } from '../wait.ts';
+import type { BotToken } from './bot-token.ts';
 import type { GatewayInformation } from './gateway-information.ts';
+import { SharedWait } from './shared-wait.ts';
 
 /** One holder per bucket among all tasks; `acquire` returns what releases it. Buckets are numbers from 0. */
 export interface BucketMutex {
@@ -14,20 +17,36 @@ export interface BucketMutex {
 
 /** Longer than another task keeps Discord's last answer about the budget. */
 const LAST_SPACING_MS = 2_500;
+/** After the first refusal, so that who corrects it soon sees it soon; after each further one in a row twice as long. */
+const FIRST_CLOSED_MS = 60_000;
+/** A try costs an IDENTIFY: so they are about a hundred a day for each task. */
+const LONGEST_CLOSED_MS = 900_000;
+/** An IDENTIFY that may be refused again is sent by then. */
+const TRIED_WITHIN_MS = 60_000;
 
 export class IdentifyGate {
   readonly #information: Pick<GatewayInformation, 'fetch' | 'identified'>;
   readonly #mutex: BucketMutex;
+  readonly #token: Pick<BotToken, 'renewed'>;
   readonly #log: Log;
   #spentUntil: number | undefined;
-  #closed: string | undefined;
+  /** In a row. */
+  #refusals = 0;
+  #closed: { readonly reason: string; until: number } | undefined;
+  readonly #opening = new SharedWait((signal) => this.#open(signal));
   /** Shards that wait for the budget. */
   #waiting = 0;
   readonly #kept = new Set<Promise<void>>();
 
-  constructor(information: Pick<GatewayInformation, 'fetch' | 'identified'>, mutex: BucketMutex, log: Log) {
+  constructor(
+    information: Pick<GatewayInformation, 'fetch' | 'identified'>,
+    mutex: BucketMutex,
+    token: Pick<BotToken, 'renewed'>,
+    log: Log,
+  ) {
     this.#information = information;
     this.#mutex = mutex;
+    this.#token = token;
     this.#log = log;
   }
 
@@ -36,26 +55,45 @@ export class IdentifyGate {
     return this.#spentUntil !== undefined && this.#spentUntil > Date.now() ? this.#spentUntil : undefined;
   }
 
-  /** Why no shard may IDENTIFY any more, if so. */
+  /** Why no shard may IDENTIFY, and when one tries again; nothing as soon as that one is not refused. */
   get closed(): string | undefined {
-    return this.#closed;
+    if (this.#closed === undefined || Date.now() > this.#closed.until + TRIED_WITHIN_MS) return undefined;
+    const { reason, until } = this.#closed;
+    return `${reason}. It is tried again at ${new Date(until).toISOString()}: no restart is needed`;
   }
 
   /** Why shards wait, in one sentence; nothing while none does, or only for its turn. */
   get problem(): string | undefined {
-    if (this.#closed !== undefined || this.#waiting === 0 || this.#spentUntil === undefined) return this.#closed;
+    const { closed } = this;
+    if (closed !== undefined || this.#waiting === 0 || this.#spentUntil === undefined) return closed;
     const until = new Date(this.#spentUntil).toISOString();
     return `the day's IDENTIFYs are spent: shards that must IDENTIFY wait for Discord's reset at ${until}`;
   }
 
-  /** From now on no shard IDENTIFYs: Discord refuses for a reason that only a person can change. */
+  /** Discord refused a shard for a reason that only a person can change: none IDENTIFYs for minutes, or until the token is new. */
   close(reason: string): void {
-    this.#closed = reason;
+    const now = Date.now();
+    // Others that were refused at the same time.
+    if (this.#closed !== undefined && now < this.#closed.until) return;
+    this.#refusals += 1;
+    const ms = Math.min(FIRST_CLOSED_MS * 2 ** (this.#refusals - 1), LONGEST_CLOSED_MS);
+    this.#closed = { reason, until: now + ms };
+  }
+
+  /** READY came. */
+  accepted(): void {
+    this.#closed = undefined;
+    this.#refusals = 0;
+  }
+
+  /** Resolves when shards may IDENTIFY again after a refusal. @throws when the signal aborts */
+  async untilOpen(signal: AbortSignal): Promise<void> {
+    while (this.#closed !== undefined && Date.now() < this.#closed.until) await this.#opening.join(signal);
   }
 
   /** Resolves when this shard may IDENTIFY at once. @throws when the signal aborts */
   async wait(shardId: number, signal: AbortSignal): Promise<void> {
-    await this.#untilOpen(signal);
+    await this.untilOpen(signal);
     const { session_start_limit: limit } = await this.#information.fetch(signal);
     const buckets = limit.max_concurrency;
     const releaseBucket = await this.#mutex.acquire(shardId % buckets, signal);
@@ -67,7 +105,7 @@ export class IdentifyGate {
         releaseLast = await this.#mutex.acquire(buckets, signal);
         await this.#untilBudget(signal);
       }
-      await this.#untilOpen(signal);
+      await this.untilOpen(signal);
       signal.throwIfAborted();
     } catch (error) {
       releaseLast?.();
@@ -87,9 +125,13 @@ export class IdentifyGate {
     while (this.#kept.size > 0) await Promise.all(this.#kept);
   }
 
-  /** Once closed it never opens: the shard waits until it is stopped. */
-  async #untilOpen(signal: AbortSignal): Promise<void> {
-    if (this.#closed !== undefined) await orAborted(new Promise(() => undefined), signal);
+  async #open(signal: AbortSignal): Promise<void> {
+    const closed = this.#closed;
+    if (closed === undefined) return;
+    const over = new AbortController();
+    const renewed = this.#token.renewed(AbortSignal.any([signal, over.signal]));
+    await orAfter(renewed, closed.until - Date.now(), () => undefined).finally(() => over.abort());
+    closed.until = Math.min(closed.until, Date.now());
   }
 
   #keep(release: () => void, ms: number): void {

@@ -49,7 +49,8 @@ export class SessionReplacement {
     try {
       this.#endTurn = await turns.take(signal);
       await gate.wait(id, signal);
-      while (!(await isProven(signal))) {
+      // After a refusal a shard without a session tries first: this one works.
+      while (gate.closed !== undefined || !(await isProven(signal))) {
         await sleep(PROOF_AGAIN_MS, signal);
         await gate.wait(id, signal);
       }

@@ -7,7 +7,7 @@
 //   resuming:    RESUME is sent; replays come in until RESUMED
 //   ready:       READY or RESUMED has come; dispatches come in
 //   waiting:     between two connections
-//   failed:      Discord refuses for a reason that only a person can change; only stop() leaves it
+//   failed:      Discord refuses for a reason that only a person can change; until the identify gate opens again
 
 import { CompressionMethod, Encoding, type IContextFetchingStrategy } from '@discordjs/ws';
 import type { Log } from '../log.ts';
@@ -190,9 +190,9 @@ export class Shard {
       }
       if (signal.aborted) return;
       const next = this.#next(verdict, Date.now() - startedAt);
-      if (next === undefined) return;
-      this.#become('waiting');
-      await sleep(next.pauseMs, signal).catch(() => undefined);
+      if (next !== undefined) this.#become('waiting');
+      const pause = next === undefined ? this.#options.gate.untilOpen(signal) : sleep(next.pauseMs, signal);
+      await pause.catch(() => undefined);
     }
   }
 
@@ -218,10 +218,11 @@ export class Shard {
   }
 
   #fail(reason: string): void {
-    this.#options.gate.close(reason);
-    this.#fatal = reason;
+    const { gate, log } = this.#options;
+    gate.close(reason);
+    this.#fatal = gate.closed ?? reason;
     this.#become('failed');
-    this.#options.log.fatal({ shard: this.id }, reason);
+    log.error({ shard: this.id, problem: this.#fatal }, 'Discord refuses the shard: it waits, and tries again');
   }
 
   async #connect(signal: AbortSignal): Promise<Verdict> {
@@ -248,7 +249,7 @@ export class Shard {
     this.#permission.ended(endedAt, end.how === 'op 9');
     session.disconnected(endedAt, end.how === 'closed by Discord');
     const reason = this.#replacement.takeReason();
-    if (reason === undefined) return verdictOf(end);
+    if (reason === undefined) return verdictOf(end, this.#options.intents);
     session.replace(reason, endedAt);
     return { kind: 'resume', reason };
   }
@@ -277,6 +278,7 @@ export class Shard {
       },
       ready: (dispatch) => {
         this.#begin(dispatch, url);
+        this.#options.gate.accepted();
         this.#replacement.over();
         this.#become('ready');
         onDispatch(dispatch, Date.now());
@@ -369,7 +371,7 @@ export class Shard {
   #strategy(url: string): IContextFetchingStrategy {
     const { session, intents, compression } = this.#options;
     const { shardCount } = session;
-    return {
+    const strategy: IContextFetchingStrategy = {
       options: {
         // It reads nothing of this but the address.
         gatewayInformation: { url, shards: shardCount, session_start_limit: NO_LIMIT },
@@ -396,16 +398,21 @@ export class Shard {
       },
       // It sees no dispatch, and passes null whenever a connection ends.
       updateSessionInfo: () => undefined,
-      waitForIdentify: (_, signal) => this.#replacement.toIdentify(signal),
+      waitForIdentify: async (_, signal) => {
+        await this.#replacement.toIdentify(signal);
+        // It may have waited long, and the token be another one meanwhile.
+        strategy.options.token = this.#token = this.#options.token.latest ?? this.#token;
+      },
     };
+    return strategy;
   }
 
   #become(state: ShardState): void {
     if (this.#stopping.signal.aborted && state !== 'stopped') return;
-    if (this.#state === 'failed' && state !== 'stopped') return;
     if (state === 'ready') {
       this.#wasReady = true;
       this.#ends = { count: 0, reason: '' };
+      this.#fatal = undefined;
     }
     if (state === 'identifying') this.#identifyingSince ??= Date.now();
     if (state === 'ready' || state === 'stopped') this.#identifyingSince = undefined;

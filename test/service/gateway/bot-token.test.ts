@@ -1,6 +1,6 @@
 // The token that all shards share, with a source that the test changes.
 
-import { beforeEach, expect, it } from 'vitest';
+import { beforeEach, expect, it, onTestFinished, vi } from 'vitest';
 import { BotToken, type TokenSource } from '../../../service/gateway/bot-token.ts';
 import { eventually, type LogLines, logLines } from '../../support/log-lines.ts';
 
@@ -39,7 +39,7 @@ beforeEach(() => {
   lines = logLines();
 });
 
-const tokenOf = (source: TokenSource, tryAgainMs?: number) => new BotToken(source, lines.log, 5, tryAgainMs);
+const tokenOf = (source: TokenSource, readAgainMs = 5) => new BotToken(source, lines.log, readAgainMs);
 
 it('a usable token is read once', async () => {
   const source = new Secret('first');
@@ -97,14 +97,21 @@ it('a rejected token is used by no shard again; another one is waited for', asyn
   expect(lines.text).not.toContain('MTIzNDU2');
 });
 
-it('a rejected token that stays is tried again after a time, and once only where it is rejected again', async () => {
-  const token = tokenOf(new Secret('first'), 100);
+it('a rejected token that stays is tried again every 15 minutes', async () => {
+  vi.useFakeTimers({ fakeNodeBuiltins: true });
+  onTestFinished(() => void vi.useRealTimers());
+  const token = tokenOf(new Secret('first'), 10_000);
   await token.usable(unaborted);
   for (let times = 1; times <= 2; times += 1) {
     token.reject('first', 'rejected');
-    const rejectedAt = performance.now();
-    expect(await token.usable(unaborted)).toBe('first');
-    expect(performance.now() - rejectedAt).toBeGreaterThanOrEqual(100);
+    let used = false;
+    const waiting = token.usable(unaborted).then(() => {
+      used = true;
+    });
+    await vi.advanceTimersByTimeAsync(899_999);
+    expect([used, token.problem]).toEqual([false, expect.stringContaining('rejected')]);
+    await vi.advanceTimersByTimeAsync(1);
+    await waiting;
     expect(token.problem).toBeUndefined();
   }
   const once = ['no usable bot token: waiting for another one', 'trying the rejected bot token again'];

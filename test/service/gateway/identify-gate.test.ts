@@ -74,6 +74,7 @@ let stopping: AbortController;
 let passed: number[];
 let passedAt: number[];
 /** Reasons of those that were stopped. */
+let renewed: PromiseWithResolvers<void>;
 let stopped: string[];
 
 beforeEach(() => {
@@ -84,10 +85,12 @@ beforeEach(() => {
   passed = [];
   passedAt = [];
   stopped = [];
+  renewed = Promise.withResolvers();
 });
 afterEach(() => void vi.useRealTimers());
 
-const gateOf = (budget: Budget) => new IdentifyGate(budget.view(), buckets, lines.log);
+const gateOf = (budget: Budget) =>
+  new IdentifyGate(budget.view(), buckets, { renewed: () => renewed.promise }, lines.log);
 
 function wait(gate: IdentifyGate, shardId: number, { signal } = stopping): void {
   gate.wait(shardId, signal).then(
@@ -199,26 +202,69 @@ it('the budget is never overspent, though tasks in different buckets see the sam
   expect(stopped).toHaveLength(5);
 });
 
-it('a closed gate lets none pass, those that wait included, and rejects only by the signal', async () => {
-  const gate = gateOf(new Budget(1));
+const REFUSED = 'Discord refused the shard (4010)';
+
+it('a closed gate lets none pass, those that wait included, for a minute; and rejects only by the signal', async () => {
+  const budget = new Budget(1);
+  const gate = gateOf(budget);
   wait(gate, 0);
   wait(gate, 1);
   await after(0);
-  gate.close('Discord refused the shard (4010)');
+  gate.close(REFUSED);
+  // One that was refused at the same time.
+  gate.close(REFUSED);
+  const asked = budget.asked;
   wait(gate, 2);
+  const leaving = new AbortController();
+  wait(gate, 3, leaving);
+  await after(59_999);
+  expect([passed, stopped]).toEqual([[0], []]);
+  expect(budget.asked - asked, 'by the one that had a bucket to come').toBeLessThanOrEqual(1);
+  expect(gate.problem).toBe(
+    `${REFUSED}. It is tried again at ${new Date(Date.now() + 1).toISOString()}: no restart is needed`,
+  );
+  leaving.abort(new Error('stopped'));
+  await after(0);
+  expect(stopped).toEqual(['stopped']);
+  await after(1);
+  expect(passed).toEqual([0, 1]);
+  await after(60_001);
+  expect([gate.closed, gate.problem]).toEqual([undefined, undefined]);
+});
+
+it('a gate that is closed again and again opens for less than 150 tries a day, and at the longest after 15 minutes', async () => {
+  const gate = gateOf(new Budget(1));
+  const start = Date.now();
+  const triedAfter: number[] = [];
+  for (let tries = 0; Date.now() - start < 86_400_000; tries += 1) {
+    gate.close(REFUSED);
+    const closedAt = Date.now();
+    const opens = gate.untilOpen(stopping.signal).then(() => void triedAfter.push(Date.now() - closedAt));
+    while (triedAfter.length === tries) await after(1_000);
+    await opens;
+  }
+  expect(triedAfter.slice(0, 6).map((ms) => ms / 60_000)).toEqual([1, 2, 4, 8, 15, 15]);
+  expect(triedAfter.length).toBeLessThan(150);
+  gate.accepted();
+  expect(gate.closed).toBeUndefined();
+  gate.close(REFUSED);
+  wait(gate, 0);
   await after(60_000);
   expect(passed).toEqual([0]);
-  expect(stopped).toEqual([]);
-  const budget = new Budget(1);
-  const closed = gateOf(budget);
-  closed.close('Discord refused the shard (4010)');
-  wait(closed, 3);
-  await after(0);
-  expect(budget.asked).toBe(0);
-  expect(gate.closed).toBe('Discord refused the shard (4010)');
-  stopping.abort(new Error('stopped'));
-  await after(0);
-  expect(stopped).toEqual(['stopped', 'stopped', 'stopped']);
+});
+
+it('a closed gate opens as soon as the token is a new one', async () => {
+  const gate = gateOf(new Budget(1));
+  for (const shardId of [0, 1]) {
+    gate.close(REFUSED);
+    wait(gate, shardId);
+    await after(30_000);
+    expect(passed).toHaveLength(shardId);
+    renewed.resolve();
+    renewed = Promise.withResolvers();
+    await after(0);
+    expect(passed).toHaveLength(shardId + 1);
+  }
 });
 
 it('is spaced when none of its buckets is held', async () => {
