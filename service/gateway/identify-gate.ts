@@ -19,10 +19,19 @@ export interface BucketMutex {
 const LAST_SPACING_MS = 2_500;
 /** After the first refusal, so that who corrects it soon sees it soon; after each further one in a row twice as long. */
 const FIRST_CLOSED_MS = 60_000;
-/** A try costs an IDENTIFY: so they are about a hundred a day for each task. */
+/** A try costs one IDENTIFY: so they are about a hundred a day for each task. */
 const LONGEST_CLOSED_MS = 900_000;
-/** An IDENTIFY that may be refused again is sent by then. */
+/** One that may be refused again is sent by then, and answered. */
 const TRIED_WITHIN_MS = 60_000;
+
+interface Refusal {
+  readonly reason: string;
+  /** Unix ms. */
+  readonly until: number;
+  /** One shard IDENTIFYs, and the others wait for its answer. */
+  readonly isTried: boolean;
+  readonly over: PromiseWithResolvers<void>;
+}
 
 export class IdentifyGate {
   readonly #information: Pick<GatewayInformation, 'fetch' | 'identified'>;
@@ -32,7 +41,7 @@ export class IdentifyGate {
   #spentUntil: number | undefined;
   /** In a row. */
   #refusals = 0;
-  #closed: { readonly reason: string; until: number } | undefined;
+  #closed: Refusal | undefined;
   readonly #opening = new SharedWait((signal) => this.#open(signal));
   /** Shards that wait for the budget. */
   #waiting = 0;
@@ -57,7 +66,7 @@ export class IdentifyGate {
 
   /** Why no shard may IDENTIFY, and when one tries again; nothing as soon as that one is not refused. */
   get closed(): string | undefined {
-    if (this.#closed === undefined || Date.now() > this.#closed.until + TRIED_WITHIN_MS) return undefined;
+    if (this.#closed === undefined || !this.#isClosed(TRIED_WITHIN_MS)) return undefined;
     const { reason, until } = this.#closed;
     return `${reason}. It is tried again at ${new Date(until).toISOString()}: no restart is needed`;
   }
@@ -74,26 +83,35 @@ export class IdentifyGate {
   close(reason: string): void {
     const now = Date.now();
     // Others that were refused at the same time.
-    if (this.#closed !== undefined && now < this.#closed.until) return;
+    if (this.#isClosed() && this.#closed?.isTried !== true) return;
     this.#refusals += 1;
     const ms = Math.min(FIRST_CLOSED_MS * 2 ** (this.#refusals - 1), LONGEST_CLOSED_MS);
-    this.#closed = { reason, until: now + ms };
+    this.#closed = { reason, until: now + ms, isTried: false, over: Promise.withResolvers() };
   }
 
   /** READY came. */
   accepted(): void {
+    this.#closed?.over.resolve();
     this.#closed = undefined;
     this.#refusals = 0;
   }
 
   /** Resolves when shards may IDENTIFY again after a refusal. @throws when the signal aborts */
-  async untilOpen(signal: AbortSignal): Promise<void> {
-    while (this.#closed !== undefined && Date.now() < this.#closed.until) await this.#opening.join(signal);
+  async untilOpen(signal: AbortSignal, laterMs = 0): Promise<void> {
+    while (this.#isClosed(laterMs)) await (this.#isClosed() ? this.#opening.join(signal) : sleep(1_000, signal));
   }
 
-  /** Resolves when this shard may IDENTIFY at once. @throws when the signal aborts */
-  async wait(shardId: number, signal: AbortSignal): Promise<void> {
-    await this.untilOpen(signal);
+  #isClosed(laterMs = 0): boolean {
+    return this.#closed !== undefined && Date.now() < this.#closed.until + laterMs;
+  }
+
+  /**
+   * Resolves when this shard may IDENTIFY at once. @throws when the signal aborts
+   * @param hasSession it works without: after a refusal those that do not try first
+   */
+  async wait(shardId: number, signal: AbortSignal, hasSession = false): Promise<void> {
+    const laterMs = hasSession ? TRIED_WITHIN_MS : 0;
+    await this.untilOpen(signal, laterMs);
     const { session_start_limit: limit } = await this.#information.fetch(signal);
     const buckets = limit.max_concurrency;
     const releaseBucket = await this.#mutex.acquire(shardId % buckets, signal);
@@ -105,13 +123,20 @@ export class IdentifyGate {
         releaseLast = await this.#mutex.acquire(buckets, signal);
         await this.#untilBudget(signal);
       }
-      await this.untilOpen(signal);
       signal.throwIfAborted();
     } catch (error) {
       releaseLast?.();
       releaseBucket();
       throw error;
     }
+    // Other tasks need the buckets meanwhile.
+    if (this.#isClosed(laterMs)) {
+      releaseLast?.();
+      releaseBucket();
+      return await this.wait(shardId, signal, hasSession);
+    }
+    if (this.#closed !== undefined)
+      this.#closed = { ...this.#closed, isTried: true, until: Date.now() + TRIED_WITHIN_MS };
     this.#information.identified();
     this.#keep(releaseBucket, IDENTIFY_SPACING_MS);
     if (releaseLast !== undefined) this.#keep(releaseLast, LAST_SPACING_MS);
@@ -128,10 +153,11 @@ export class IdentifyGate {
   async #open(signal: AbortSignal): Promise<void> {
     const closed = this.#closed;
     if (closed === undefined) return;
-    const over = new AbortController();
-    const renewed = this.#token.renewed(AbortSignal.any([signal, over.signal]));
-    await orAfter(renewed, closed.until - Date.now(), () => undefined).finally(() => over.abort());
-    closed.until = Math.min(closed.until, Date.now());
+    const left = new AbortController();
+    const renewed = this.#token.renewed(AbortSignal.any([signal, left.signal]));
+    const opened = Promise.race([renewed, closed.over.promise]);
+    await orAfter(opened, closed.until - Date.now(), () => undefined).finally(() => left.abort());
+    if (this.#closed === closed) this.#closed = { ...closed, until: Math.min(closed.until, Date.now()) };
   }
 
   #keep(release: () => void, ms: number): void {

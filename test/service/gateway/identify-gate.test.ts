@@ -92,8 +92,8 @@ afterEach(() => void vi.useRealTimers());
 const gateOf = (budget: Budget) =>
   new IdentifyGate(budget.view(), buckets, { renewed: () => renewed.promise }, lines.log);
 
-function wait(gate: IdentifyGate, shardId: number, { signal } = stopping): void {
-  gate.wait(shardId, signal).then(
+function wait(gate: IdentifyGate, shardId: number, { signal } = stopping, hasSession = false): void {
+  gate.wait(shardId, signal, hasSession).then(
     () => {
       passed.push(shardId);
       passedAt.push(Date.now());
@@ -227,9 +227,7 @@ it('a closed gate lets none pass, those that wait included, for a minute; and re
   await after(0);
   expect(stopped).toEqual(['stopped']);
   await after(1);
-  expect(passed).toEqual([0, 1]);
-  await after(60_001);
-  expect([gate.closed, gate.problem]).toEqual([undefined, undefined]);
+  expect(passed).toHaveLength(2);
 });
 
 it('a gate that is closed again and again opens for less than 150 tries a day, and at the longest after 15 minutes', async () => {
@@ -251,6 +249,51 @@ it('a gate that is closed again and again opens for less than 150 tries a day, a
   wait(gate, 0);
   await after(60_000);
   expect(passed).toEqual([0]);
+});
+
+it('one shard tries after a refusal, and the others wait for its answer, those that have a session longest', async () => {
+  const gate = gateOf(new Budget(16));
+  gate.close(REFUSED);
+  for (const shardId of [1, 2, 3]) wait(gate, shardId);
+  wait(gate, 4, stopping, true);
+  await after(60_000);
+  expect(passed).toHaveLength(1);
+  // Another task: the buckets of those that wait are free for it.
+  const other = gateOf(new Budget(16));
+  for (const shardId of [17, 18, 19]) wait(other, shardId);
+  await after(MOST_MS);
+  expect(passed).toHaveLength(4);
+  gate.close(REFUSED);
+  await after(119_000);
+  expect(passed, 'after the second refusal').toHaveLength(4);
+  await after(2_000);
+  expect(passed, 'the second').toHaveLength(5);
+  await after(58_000);
+  expect(passed).toHaveLength(5);
+  await after(2_000);
+  expect(passed, 'the third, as the second had no answer').toHaveLength(6);
+  await after(58_000);
+  gate.accepted();
+  await after(1_000);
+  expect(passed.slice(6)).toEqual([4]);
+});
+
+it('all shards IDENTIFY as soon as one is accepted, and those with a session when none tries', async () => {
+  const gate = gateOf(new Budget(16));
+  gate.close(REFUSED);
+  for (const shardId of [1, 2, 3]) wait(gate, shardId);
+  await after(60_000);
+  expect(passed).toHaveLength(1);
+  gate.accepted();
+  await after(0);
+  expect(passed).toHaveLength(3);
+  gate.close(REFUSED);
+  wait(gate, 4, stopping, true);
+  await after(119_000);
+  expect([gate.closed, gate.problem]).toEqual([expect.stringContaining(REFUSED), gate.closed]);
+  expect(passed).toHaveLength(3);
+  await after(2_000);
+  expect(passed).toHaveLength(4);
 });
 
 it('a closed gate opens as soon as the token is a new one', async () => {
