@@ -178,6 +178,25 @@ describe('an answer that no shard needs', () => {
     expect(information.latest).toEqual(limit(1_000));
   });
 
+  it.each([true, false])(
+    'is asked for when a pause is over, and once with one that a shard needs (%s)',
+    async (needs) => {
+      fakePauses();
+      await information.fetch(unaborted);
+      await vi.advanceTimersByTimeAsync(2_000);
+      answer = () => ({ status: 429, body: { retry_after: 300 } });
+      const stopping = new AbortController();
+      const waiting = information.fetch(stopping.signal).catch(() => undefined);
+      await until(() => lines.lines.length > 0);
+      answer = () => ({ status: 200, body: ANSWER });
+      if (!needs) stopping.abort();
+      await asksAgainAfter(305_000);
+      await until(() => lines.lines.length > 1);
+      await waiting;
+      expect(asked).toHaveLength(3);
+    },
+  );
+
   it('is no reason to reject the token; the next one who needs it is', async () => {
     fakePauses();
     await information.fetch(unaborted);
