@@ -53,8 +53,10 @@ const FATAL: Readonly<Record<number, (intents: readonly string[]) => string>> = 
     `Discord does not know one of the intents (4013): correct GATEWAY_INTENTS, which asks for ${intents.join(', ')}`,
   [GatewayCloseCodes.DisallowedIntents]: (intents) => {
     const privileged = intents.filter((name) => name in SWITCHES);
-    const switches = privileged.map((name) => `'${SWITCHES[name]}'`).join(' and ');
-    return `Discord has not granted one of the intents (4014): in its developer portal, under Bot, Privileged Gateway Intents, switch on ${switches}, or remove ${privileged.join(' and ')} from GATEWAY_INTENTS`;
+    // Discord may make others privileged.
+    const names = privileged.length > 0 ? privileged : intents;
+    const switches = names.map((name) => `'${SWITCHES[name] ?? name}'`).join(' and ');
+    return `Discord has not granted one of the intents (4014): switch on ${switches} in its developer portal (Bot, Privileged Gateway Intents), or remove ${names.join(' and ')} from GATEWAY_INTENTS`;
   },
 };
 

@@ -1,7 +1,7 @@
 // When a shard may IDENTIFY: one per rate-limit bucket per 5 s across all tasks of the bot, and never more than Discord's
-// daily budget. After an IDENTIFY that Discord refuses for a reason that only a person can change, none for minutes. RESUME
-// needs no permission. It waits and never refuses: the only rejection is the signal's, because
-// after any other `@discordjs/ws` sends IDENTIFY twice. https://docs.discord.com/developers/events/gateway#rate-limiting
+// daily budget. After one that Discord refuses for a reason that only a person can change, one shard tries again after minutes.
+// RESUME needs no permission. It waits and never refuses: the only rejection is the signal's, because after any other
+// `@discordjs/ws` sends IDENTIFY twice. https://docs.discord.com/developers/events/gateway#rate-limiting
 
 import { IDENTIFY_SPACING_MS } from '../contract/limits.ts';
 import type { Log } from '../log.ts';
@@ -68,7 +68,7 @@ export class IdentifyGate {
   get closed(): string | undefined {
     if (this.#closed === undefined || !this.#isClosed(TRIED_WITHIN_MS)) return undefined;
     const { reason, until } = this.#closed;
-    return `${reason}. It is tried again at ${new Date(until).toISOString()}: no restart is needed`;
+    return `${reason}. Tried again at ${new Date(until).toISOString()}: no restart is needed`;
   }
 
   /** Why shards wait, in one sentence; nothing while none does, or only for its turn. */

@@ -50,12 +50,21 @@ it.each([
   [4011, [], /raise SHARD_COUNT. If it is auto, deploy again/],
   [4012, [], /update the ingestor/],
   [4013, ['Guilds', 'GuildMembers'], /correct GATEWAY_INTENTS, which asks for Guilds, GuildMembers$/],
-  [4014, ['Guilds', 'GuildMembers'], /switch on 'Server Members Intent', or remove GuildMembers from GATEWAY_INTENTS$/],
-  [4014, ['GuildPresences'], /under Bot, Privileged Gateway Intents, switch on 'Presence Intent', or remove GuildP/],
+  [
+    4014,
+    ['Guilds', 'GuildMembers'],
+    /switch on 'Server Members Intent' in its developer portal .*, or remove GuildMembers from GATEWAY_INTENTS$/,
+  ],
+  [4014, ['Guilds'], /'Guilds' .* remove Guilds from GATEWAY_INTENTS$/],
+  [
+    4014,
+    ['GuildPresences'],
+    /'Presence Intent' in its developer portal \(Bot, Privileged Gateway Intents\), or remove GuildP/,
+  ],
   [
     4014,
     ['GuildMembers', 'GuildPresences', 'MessageContent'],
-    /'Server Members Intent' and 'Presence Intent' and 'Message Content Intent', or remove GuildMembers and GuildP/,
+    /'Server Members Intent' and 'Presence Intent' and 'Message Content Intent' in .* remove GuildMembers and GuildP/,
   ],
 ])('the reason of %d with the intents %j is what to change', (code, names, sentence) => {
   const intents = names.reduce((bits, name) => bits | GatewayIntentBits[name as keyof typeof GatewayIntentBits], 0);

@@ -221,7 +221,7 @@ it('a closed gate lets none pass, those that wait included, for a minute; and re
   expect([passed, stopped]).toEqual([[0], []]);
   expect(budget.asked - asked, 'by the one that had a bucket to come').toBeLessThanOrEqual(1);
   expect(gate.problem).toBe(
-    `${REFUSED}. It is tried again at ${new Date(Date.now() + 1).toISOString()}: no restart is needed`,
+    `${REFUSED}. Tried again at ${new Date(Date.now() + 1).toISOString()}: no restart is needed`,
   );
   leaving.abort(new Error('stopped'));
   await after(0);
