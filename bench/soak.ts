@@ -104,12 +104,18 @@ async function strike(stage: Stage, until: number): Promise<ReadonlyMap<string, 
     if (chosen === undefined) break;
     const { name, fault } = chosen;
     counts.set(name, (counts.get(name) ?? 0) + 1);
-    const detail = await fault(stage, random);
+    const detail = await fault(stage, random).catch((error: unknown) => startedAgain(stage, error));
     print(detail === undefined ? name : `${name}: ${detail}`);
     // At times the next one comes before this one is over.
     await sleep(random.chance(0.3) ? 0 : random.below(pause * 1_000));
   }
   return counts;
+}
+
+/** A node that does not end in a minute is killed. @returns what went wrong */
+async function startedAgain({ broker }: Stage, error: unknown): Promise<string> {
+  for (const node of broker.nodes) if (!(await node.running())) await node.start();
+  return error instanceof Error ? error.message : String(error);
 }
 
 async function end(stage: Stage, random: Random, how: 'kill' | 'terminate'): Promise<string> {

@@ -18,10 +18,11 @@
 import type { ConnectionEvents } from '../connection-events.ts';
 import { leaseQueue } from '../contract/names.ts';
 import type { Metrics } from '../metrics.ts';
-import { backoffMs, orAfter, sleep } from '../wait.ts';
+import { orAfter } from '../wait.ts';
 import { Claims } from './claims.ts';
 import { connectPermission, type LastEnd } from './connect-permission.ts';
 import { DeliveryReader } from './delivery-reader.ts';
+import { KeptChannels } from './kept-channels.ts';
 import {
   isSilence,
   type LeaseAction,
@@ -50,8 +51,6 @@ export interface LeaseKeeperOptions<Model> extends ShardHandoverOptions {
   readonly timing?: Partial<typeof TIMING>;
 }
 
-/** After a channel or consumer was lost and the connection was not. */
-const REOPEN_DELAY_MS = 200;
 /** A group that was given away is waited for again after this time: if no other task has taken it, it is still ours. */
 const GIVEN_AWAY_MS = 5_000;
 const LOOK_FOR_SILENCE_MS = 1_000;
@@ -71,8 +70,7 @@ export class LeaseKeeper<Model> {
   readonly #reader: DeliveryReader;
   readonly #leftovers: LeftoverGroups;
   #state: LeaseState<QueueMessage> = startingLease();
-  #model: Model | undefined;
-  #channels: LeaseChannels | undefined;
+  readonly #kept: KeptChannels<Model>;
   #retired = false;
   #timers: readonly NodeJS.Timeout[] = [];
   #ownedSince = 0;
@@ -116,16 +114,13 @@ export class LeaseKeeper<Model> {
     this.#leftovers = new LeftoverGroups({
       ...{ from: this.#groups.length, startedAt, me, abandon, log },
     });
-    let first = true;
-    connection.on('open', (model) => {
-      this.#model = model;
-      // The first time no task has lost anything, so none is preferred.
-      void this.#keepChannels(model, first ? 0 : this.#standbyDelayMs);
-      first = false;
-    });
-    connection.on('lost', () => {
-      this.#model = undefined;
-      void this.#channels?.close();
+    this.#kept = new KeptChannels({
+      ...{ connection, log },
+      open: options.openChannels,
+      isOver: () => this.#state.kind === 'released',
+      consume: (channels) => this.#consume(channels),
+      onLost: () => this.#step({ kind: 'lost' }),
+      delayMs: () => this.#delayMs(),
     });
   }
 
@@ -236,38 +231,15 @@ export class LeaseKeeper<Model> {
     return { epoch, commit, held: state.held?.content.record.commit ?? 0, channels };
   }
 
-  /** So that the owner usually stays. */
-  get #standbyDelayMs(): number {
-    return this.#state.kind === 'standby' ? this.#timing.standbyDelayMs : 0;
+  get #channels(): LeaseChannels | undefined {
+    return this.#kept.current;
   }
 
-  /** Opens channels again whenever they are lost, as long as the connection lives. */
-  async #keepChannels(model: Model, delayMs: number): Promise<void> {
-    let pauseMs = delayMs;
-    let failures = 0;
-    while (true) {
-      await sleep(pauseMs);
-      if (this.#model !== model || this.#state.kind === 'released') return;
-      try {
-        const channels = await this.#options.openChannels(model);
-        this.#channels = channels;
-        // A queue without majority does not answer.
-        await Promise.race([this.#consume(channels), channels.lost]);
-        failures = 0;
-        const reason = await channels.lost;
-        if (reason !== undefined && this.#model === model)
-          this.#options.log.warn({ reason }, 'a channel of the lease was lost');
-      } catch (err) {
-        failures += 1;
-        if (this.#model === model) this.#options.log.warn({ err }, 'cannot consume the lease queues; retrying');
-      }
-      void this.#channels?.close();
-      this.#channels = undefined;
-      this.#step({ kind: 'lost' });
-      const delayMs = this.#givingAway ? GIVEN_AWAY_MS : this.#standbyDelayMs;
-      this.#givingAway = false;
-      pauseMs = failures > 0 ? backoffMs(failures) : Math.max(REOPEN_DELAY_MS, delayMs);
-    }
+  /** Standbys wait, so that the owner usually stays; and who has just given its group away, so that another task takes it. */
+  #delayMs(): number {
+    const delayMs = this.#givingAway ? GIVEN_AWAY_MS : this.#timing.standbyDelayMs;
+    this.#givingAway = false;
+    return this.#state.kind === 'standby' ? delayMs : 0;
   }
 
   async #consume(channels: LeaseChannels): Promise<void> {

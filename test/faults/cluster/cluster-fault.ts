@@ -5,8 +5,6 @@ import { setTimeout as sleep } from 'node:timers/promises';
 import { RabbitMqCluster } from '../../../local/rabbitmq/cluster.ts';
 import type { RabbitMqNode } from '../../../local/rabbitmq/node.ts';
 import type { StageOptions } from '../../../local/stage.ts';
-import { manage } from '../../support/broker.ts';
-import { closeConnections } from '../../support/connections.ts';
 import type { FaultStage } from '../fault.ts';
 import { connectionOf, countOf, ownerOf } from '../tasks.ts';
 import { Probe } from './probe.ts';
@@ -145,23 +143,31 @@ async function placed(
     await stage.ready();
     await stage.standing(2);
     const owner = await ownerOf(stage);
-    const connections = (await manage('GET', '/api/connections', undefined, cluster)) as {
-      node: string;
-      client_properties?: { connection_name?: string };
-    }[];
-    const nodeOf = (kind: 'lease' | 'publisher') => {
-      const named = connections.filter(({ client_properties: properties }) =>
-        connectionOf(owner, kind).test(properties?.connection_name ?? ''),
-      );
-      return named.length === 1 ? cluster.nodes.find(({ name }) => name === named[0]?.node) : undefined;
-    };
-    const [lease, publisher] = [nodeOf('lease'), nodeOf('publisher')];
+    const [lease, publisher] = [
+      await nodeOf(cluster, connectionOf(owner, 'lease')),
+      await nodeOf(cluster, connectionOf(owner, 'publisher')),
+    ];
     const neither = cluster.nodes.find((node) => node !== lease && node !== publisher);
     if (lease && publisher && neither && lease !== publisher) return { lease, publisher, neither };
-    if (lease && lease === publisher) await closeConnections(cluster, connectionOf(owner, 'publisher'));
+    if (lease && lease === publisher) await closed(cluster, connectionOf(owner, 'publisher'));
     await sleep(2_000);
   }
   throw new Error('the connections of the owner do not come to two nodes');
+}
+
+/** Pids of the connections whose client gave them this name. The management API lists them late, and dead ones for long. */
+const named = (name: RegExp) =>
+  '[P || [{pid, P}, {client_properties, Properties}] <- rabbit_networking:connection_info_all([pid, client_properties]), ' +
+  `{<<"connection_name">>, _, Name} <- Properties, re:run(Name, "${name.source}") =/= nomatch]`;
+
+async function nodeOf(cluster: RabbitMqCluster, name: RegExp): Promise<RabbitMqNode | undefined> {
+  const nodes = await cluster.ctl('eval', `[node(P) || P <- ${named(name)}].`);
+  const found = cluster.nodes.filter((node) => nodes.includes(node.name));
+  return found.length === 1 ? found[0] : undefined;
+}
+
+async function closed(cluster: RabbitMqCluster, name: RegExp): Promise<void> {
+  await cluster.ctl('eval', `[rabbit_networking:close_connection(P, "moved") || P <- ${named(name)}].`);
 }
 
 /** Gives every quorum queue this leader. */
