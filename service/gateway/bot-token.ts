@@ -60,7 +60,10 @@ export class BotToken {
   reject(token: string, reason: string): void {
     if (token !== this.#value || this.#rejectedAt !== undefined) return;
     this.#rejectedAt = performance.now();
-    this.#report(`${reason}. Put the bot's current token into ${this.#source.from}`);
+    const again = new Date(Date.now() + TRY_AGAIN_MS).toISOString();
+    this.#report(
+      `${reason}. Put the bot's current token into ${this.#source.from}. This one is tried again at ${again}`,
+    );
   }
 
   /** Resolves when the secret has a new version, whatever its text; never for a variable. @throws when the signal aborts */
@@ -76,24 +79,20 @@ export class BotToken {
   async #readUntilUsable(signal: AbortSignal): Promise<string> {
     while (true) {
       signal.throwIfAborted();
-      try {
-        const value = await this.#read();
-        if (this.#rejectedAt !== undefined && performance.now() - this.#rejectedAt >= TRY_AGAIN_MS) {
-          this.#log.info({ from: this.#source.from }, 'trying the rejected bot token again');
-          this.#rejectedAt = undefined;
-        }
-        if (this.#rejectedAt === undefined) {
-          this.#problem = undefined;
-          return value;
-        }
-      } catch (error) {
-        this.#report(errorMessage(error), error);
+      await this.#read().catch((error: unknown) => this.#report(errorMessage(error), error));
+      if (this.#rejectedAt !== undefined && performance.now() - this.#rejectedAt >= TRY_AGAIN_MS) {
+        this.#log.info({ from: this.#source.from }, 'trying the rejected bot token again');
+        this.#rejectedAt = undefined;
+      }
+      if (this.#value !== undefined && this.#rejectedAt === undefined) {
+        this.#problem = undefined;
+        return this.#value;
       }
       await sleep(this.#readAgainMs, signal);
     }
   }
 
-  async #read(): Promise<string> {
+  async #read(): Promise<void> {
     const isNew = await this.#source.refresh();
     const value = await this.#source.read();
     if (isNew) {
@@ -101,9 +100,9 @@ export class BotToken {
         this.#log.info({ from: this.#source.from }, 'there is a new bot token');
       this.#versions += 1;
       this.#rejectedAt = undefined;
+      this.#problem = undefined;
     }
     this.#value = value;
-    return value;
   }
 
   #report(problem: string, err?: unknown): void {
