@@ -193,11 +193,11 @@ function pressure({ budgets, broker }: Settings): Definitions {
     'messages-dropped': {
       metric: { ingestor: 'messagesDropped', statistic: 'Sum' },
       threshold: { atLeast: 1 },
-      because: 'each one is an event that workers do not get; Discord chooses the size, so no release is at fault',
+      because: 'each one is an event that workers do not get; Discord chooses what is in it, so no release is at fault',
       periodMinutes: 5,
       datapoints: [1, 1],
-      wrong: 'An event was larger than the broker takes, and was dropped',
-      first: 'The log has its id, type and size, and the limit: raise the limit of the broker if it is lower than ours',
+      wrong: 'An event was dropped: it is too large for the broker, or the broker closes the channel over it',
+      first: 'The log has its id, type and size, and the limit or the error: raise the limit if it is lower than ours',
     },
     unrouted: {
       metric: { ingestor: 'queueDepth', statistic: 'Maximum', queue: QUEUES.unrouted },

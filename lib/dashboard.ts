@@ -105,7 +105,7 @@ export class Dashboard extends Construct {
           this.own('eventsConfirmed', Stats.SUM, 'confirmed by the broker', Color.GREEN),
           this.own('eventsFiltered', Stats.SUM, 'not for workers', Color.GREY),
           this.own('publishErrors', Stats.SUM, 'refused by the broker', Color.RED),
-          this.own('messagesDropped', Stats.SUM, 'too large for the broker', Color.BROWN),
+          this.own('messagesDropped', Stats.SUM, 'dropped', Color.BROWN),
         ],
       }),
       graph('From frame to confirm, and heartbeat (ms)', HALF, {

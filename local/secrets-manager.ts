@@ -207,8 +207,7 @@ export class SecretsManager {
       const { SecretId } = z.object({ SecretId: text }).parse(parameters);
       this.requests.push(`${name} ${SecretId}`);
       const secret = this.#find(SecretId);
-      if (this.#denied.has(secret))
-        throw new Refusal('AccessDeniedException', `User is not authorized to access the secret ${secret.name}.`);
+      if (this.#denied.has(secret)) throw notAuthorized(name, secret);
       return { status: 200, body: run(secret, parameters) };
     } catch (error) {
       if (error instanceof Refusal) return { status: 400, body: { __type: error.type, message: error.message } };
@@ -246,6 +245,12 @@ const names = ({ arn, name }: Secret): Answer => ({ ARN: arn, Name: name });
 
 const notFound = (what?: string): Refusal =>
   new Refusal('ResourceNotFoundException', `Secrets Manager can't find the specified secret${what ? ` ${what}` : '.'}`);
+
+const notAuthorized = (operation: string, { arn }: Secret): Refusal =>
+  new Refusal(
+    'AccessDeniedException',
+    `User: arn:aws:sts::${ACCOUNT}:assumed-role/task/0 is not authorized to perform: secretsmanager:${operation} on resource: ${arn} because no identity-based policy allows the action`,
+  );
 
 /** The API's dates are seconds since 1970 with a fraction. */
 const now = (): number => Date.now() / 1000;

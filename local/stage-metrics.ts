@@ -59,7 +59,7 @@ export class MetricsCollector {
 
   async #tasks() {
     const { silences } = this.#stage.reader;
-    return (await this.#stage.reports()).map(({ task, role, shard, checks }) => ({
+    return (await this.#stage.reports()).map(({ task, role, shard, checks, problems }) => ({
       name: task.name,
       url: task.url,
       role,
@@ -69,7 +69,7 @@ export class MetricsCollector {
       shards: { assigned: shard.assigned.length, connected: shard.connected },
       rss: checks.memory.rss,
       heapUsed: checks.memory.heapUsed,
-      problems: [...(checks.discord.problems ?? []), ...(checks.rabbitmq.problems ?? [])],
+      problems,
     }));
   }
 

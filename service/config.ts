@@ -120,21 +120,22 @@ function variable<T>(name: string, parse: (text: string) => T) {
   return parsedBy((text): CredentialSource<T> => ({ kind: 'variable', name, text, value: parse(text) })).optional();
 }
 
-const secret = z
-  .string()
-  .regex(SECRET_ARN, { error: 'expected the ARN of a secret (arn:aws:secretsmanager:REGION:ACCOUNT:secret:NAME)' })
-  .transform((arn) => ({ kind: 'secret', arn }) as const)
-  .optional();
+const secret = (name: string) =>
+  z
+    .string()
+    .regex(SECRET_ARN, { error: 'expected the ARN of a secret (arn:aws:secretsmanager:REGION:ACCOUNT:secret:NAME)' })
+    .transform((arn) => ({ kind: 'secret', name, arn }) as const)
+    .optional();
 
 const schemaFor = (production: boolean) =>
   z.object({
     [ENV.nodeEnv]: z.string().default('development'),
     [ENV.environment]: z.string().default('local'),
     [ENV.discordBotToken]: variable(ENV.discordBotToken, parseToken),
-    [ENV.discordBotTokenSecretArn]: secret,
+    [ENV.discordBotTokenSecretArn]: secret(ENV.discordBotTokenSecretArn),
     [ENV.discordApiUrl]: parsedBy((text) => parseApiUrl(text, production)).prefault('https://discord.com/api'),
     [ENV.rabbitmqUrl]: variable(ENV.rabbitmqUrl, production ? parseTlsLogin : parseBrokerLogin),
-    [ENV.rabbitmqSecretArn]: secret,
+    [ENV.rabbitmqSecretArn]: secret(ENV.rabbitmqSecretArn),
     [ENV.rabbitmqCaFile]: z.string().optional(),
     [ENV.shardCount]: whole('shardCount', "number of shards, or 'auto',", 'auto'),
     [ENV.shardsPerTask]: whole('shardsPerTask', 'number of shards'),
@@ -151,7 +152,8 @@ const schemaFor = (production: boolean) =>
       .transform(Number)
       .default(BOUNDS.memoryThreshold.default),
     [ENV.port]: whole('port', 'TCP port'),
-    [ENV.host]: z.string().default('0.0.0.0'),
+    // Other machines may ask only where a person said so.
+    [ENV.host]: z.string().default('127.0.0.1'),
     [ENV.logLevel]: oneOf(LOG_LEVELS).default(DEFAULT_LOG_LEVEL),
     [ENV.metricsNamespace]: z.string().default(DEFAULT_METRICS_NAMESPACE),
   });

@@ -4,6 +4,7 @@
 import { z } from 'zod';
 import { BROKER_SECRET_FIELDS } from './contract/names.ts';
 import { errorMessage } from './errors.ts';
+import { redact } from './redact.ts';
 
 /** By itself the client waits indefinitely for a peer that accepts and stays silent. */
 const READ_DEADLINE_MS = 15_000;
@@ -11,7 +12,7 @@ const READ_DEADLINE_MS = 15_000;
 /** Where a credential comes from: a variable, whose value config.ts has parsed, or a secret. */
 export type CredentialSource<T> =
   | { readonly kind: 'variable'; readonly name: string; readonly text: string; readonly value: T }
-  | { readonly kind: 'secret'; readonly arn: string };
+  | { readonly kind: 'secret'; readonly name: string; readonly arn: string };
 
 export interface Credential<T> {
   /** @throws Error with one sentence when there is no usable value yet, or it cannot be read */
@@ -21,7 +22,7 @@ export interface Credential<T> {
    * there to be used. Never for a variable
    */
   refresh(): Promise<boolean>;
-  /** For messages: the variable's or the secret's name, never the value. */
+  /** For messages: the variable, or the secret whose ARN it holds; neither value nor ARN. */
   readonly from: string;
 }
 
@@ -52,10 +53,11 @@ export function credential<T>(
     hideValue(source.text, source.value);
     return { from: source.name, read: async () => source.value, refresh: async () => false };
   }
-  const { arn } = source;
+  const { arn, name } = source;
+  const from = `the secret of ${name}`;
   let last: { readonly text: string; readonly version: string | undefined; readonly value: T } | undefined;
   const load = async () => {
-    const { text, version } = await readSecret(arn);
+    const { text, version } = await readSecret(arn, from);
     if (text === last?.text && version === last.version) return last;
     hide(text);
     try {
@@ -63,11 +65,11 @@ export function credential<T>(
       hideValue(text, value);
       return { text, version, value };
     } catch (error) {
-      throw new Error(`${arn}: ${errorMessage(error)}`, { cause: error });
+      throw new Error(`${from}: ${errorMessage(error)}`, { cause: error });
     }
   };
   return {
-    from: arn,
+    from,
     async read() {
       last ??= await load();
       return last.value;
@@ -231,7 +233,10 @@ function kindOf(value: unknown): string {
   return typeof value === 'string' ? 'another text' : `a ${typeof value}`;
 }
 
-async function readSecret(arn: string): Promise<{ readonly text: string; readonly version: string | undefined }> {
+async function readSecret(
+  arn: string,
+  from: string,
+): Promise<{ readonly text: string; readonly version: string | undefined }> {
   // Loaded only where there are secrets to read: the client takes more memory than the rest of the service.
   const { GetSecretValueCommand, ResourceNotFoundException, SecretsManagerClient } = await import(
     '@aws-sdk/client-secrets-manager'
@@ -250,14 +255,14 @@ async function readSecret(arn: string): Promise<{ readonly text: string; readonl
     const wanted =
       error instanceof ResourceNotFoundException
         ? 'it has no value yet, or does not exist. Put the value into it'
-        : `it cannot be read (${errorMessage(error)}). Check its name and secretsmanager:GetSecretValue`;
-    throw new Error(`${arn}: ${wanted}`, { cause: error });
+        : `it cannot be read (${redact(errorMessage(error), [])}). Check its name and secretsmanager:GetSecretValue`;
+    throw new Error(`${from}: ${wanted}`, { cause: error });
   } finally {
     client.destroy();
   }
   if (typeof text !== 'string')
-    throw new Error(`${arn}: expected a text, got a binary value. Put it in as a text (SecretString)`);
+    throw new Error(`${from}: expected a text, got a binary value. Put it in as a text (SecretString)`);
   if (text.length > MOST_SECRET_CHARACTERS)
-    throw new Error(`${arn}: expected at most ${MOST_SECRET_CHARACTERS} characters, got ${text.length}`);
+    throw new Error(`${from}: expected at most ${MOST_SECRET_CHARACTERS} characters, got ${text.length}`);
   return { text, version };
 }

@@ -2,6 +2,7 @@
 // may be away). Only a task that is not live is killed by ECS. Pure.
 
 import { errorMessage } from './errors.ts';
+import { redact } from './redact.ts';
 
 export interface HealthSnapshot {
   readonly now: number;
@@ -15,6 +16,8 @@ export interface HealthSnapshot {
     readonly connected: boolean;
     readonly latencyMs: number | undefined;
     readonly problem: string | undefined;
+    /** When a dispatch or the answer to a heartbeat came last, Unix ms. */
+    readonly heardAt: number | undefined;
     /** Since when it waits to IDENTIFY, Unix ms. See Shard. */
     readonly identifyingSince: number | undefined;
     readonly confirmedSequence: number | undefined;
@@ -43,6 +46,8 @@ export interface HealthSnapshot {
     readonly nothingConfirmedMs: number;
     /** Queues that confirm nothing, while others do. */
     readonly stuck: readonly string[];
+    /** Queues whose messages the broker refuses: they are published again after pauses. */
+    readonly refusing: readonly string[];
     /** For how long this owner of a group has had no proof that it is one; 0 otherwise. */
     readonly unprovenMs: number;
   };
@@ -63,6 +68,10 @@ const MOST_PROBLEMS = 10;
 const LONGEST_PROBLEM = 300;
 /** The broker's own fail-over takes up to 11 s, and the sentences are true meanwhile. */
 const LONGEST_SILENCE_MS = 10_000;
+/** Discord asks for a heartbeat each 41.25 s, and one without an answer ends the connection at the next. */
+const SHARD_SILENT_MS = 120_000;
+/** Past 100 % the shards are closed. */
+const OUTBOX_PERCENT = 80;
 
 /** What cannot be read is null in JSON, with a sentence beside it. */
 const UNKNOWN = {
@@ -107,21 +116,30 @@ export function healthReport(snapshot: HealthSnapshot) {
   const rabbitmq = section('the state of RabbitMQ', UNKNOWN.rabbitmq, () => brokerOf(snapshot.broker));
   const memory = section('the memory', UNKNOWN.memory, () => {
     const { heapUsed, heapLimit } = snapshot.memory;
-    return { ...snapshot.memory, belowThreshold: heapUsed < heapLimit * snapshot.memoryThreshold };
+    const belowThreshold = heapUsed < heapLimit * snapshot.memoryThreshold;
+    const share = `${percent((100 * heapUsed) / heapLimit)} of V8's limit`;
+    return { ...snapshot.memory, belowThreshold, ...listed(belowThreshold ? [] : [`the heap is full: ${share}`]) };
   });
-  const outbox = section('the outbox', UNKNOWN.outbox, () => ({ ...snapshot.outbox, receiving: snapshot.receiving }));
+  const outbox = section('the outbox', UNKNOWN.outbox, () => outboxOf(role, snapshot));
   const identifies = section('the IDENTIFYs left', { remaining: null, spentUntil: null }, () => identifiesOf(snapshot));
-  const lease = section<HealthSnapshot['lease']>('the lease', {}, () => snapshot.lease);
+  const lease = section<HealthSnapshot['lease'] & Listed>('the lease', {}, () => leaseOf(role, snapshot.lease));
   // That the list cannot be read is the sentence of `shard`.
   const shards = shard.assigned.map((id, index) =>
     section(`shard ${id}`, { id, ...UNKNOWN.shard }, () => shardOf(snapshot.shards[index])),
   );
-  const healthy = discord.connected && isUsable(rabbitmq) && memory.belowThreshold && complete;
+  const others = [rabbitmq, memory, outbox, lease];
+  const healthy = discord.connected && others.every(({ problems }) => problems === undefined) && complete;
+  const sections = [shard, discord, ...others, identifies, ...shards.filter(({ state }) => state === 'unknown')];
   return {
     status: healthy ? ('healthy' as const) : ('unhealthy' as const),
     timestamp: new Date(snapshot.now).toISOString(),
     environment: snapshot.environment,
     role,
+    /** Why it is unhealthy, and what keeps the bot from working. */
+    problems: sections.flatMap(({ problem, ...section }) => [
+      ...((section as Listed).problems ?? []),
+      ...(problem === undefined ? [] : [problem]),
+    ]),
     shard,
     checks: { discord, rabbitmq, memory },
     outbox,
@@ -131,6 +149,14 @@ export function healthReport(snapshot: HealthSnapshot) {
   };
 }
 
+interface Listed {
+  readonly problems?: readonly string[];
+}
+
+const listed = (problems: readonly string[]): Listed => (problems.length > 0 ? { problems: fewOf(problems) } : {});
+const percent = (value: number): string => `${value.toFixed(1)} %`;
+const seconds = (ms: number): string => `${Math.round(ms / 1_000)} s`;
+
 export type HealthReport = ReturnType<typeof healthReport>;
 
 function shardsOf(snapshot: HealthSnapshot) {
@@ -139,17 +165,18 @@ function shardsOf(snapshot: HealthSnapshot) {
   return { count: shardCount, group, assigned: shards.map(({ id }) => id), connected };
 }
 
-function discordOf({ role, shards, discordProblems }: HealthSnapshot) {
+function discordOf({ now, role, shards, discordProblems }: HealthSnapshot) {
   const missing = shards.filter(({ connected }) => !connected);
-  const problems = [...discordProblems, ...shards.flatMap(({ problem }) => problem ?? [])];
-  // A standby has no shards, and is healthy.
-  const connected = role === 'owner' ? shards.length > 0 && missing.length === 0 : problems.length === 0;
+  const silent = shards.flatMap(({ id, connected, heardAt }) =>
+    connected && heardAt !== undefined && now - heardAt >= SHARD_SILENT_MS
+      ? `shard ${id} has had neither a dispatch nor the answer to a heartbeat for ${seconds(now - heardAt)}`
+      : [],
+  );
+  const problems = [...discordProblems, ...shards.flatMap(({ problem }) => problem ?? []), ...silent];
+  const connected =
+    role === 'owner' ? shards.length > 0 && missing.length + silent.length === 0 : problems.length === 0;
   if (!connected && problems.length === 0) problems.push(missingShards(missing));
-  return {
-    connected,
-    latency: latencyOf(shards) ?? null,
-    ...(problems.length > 0 && { problems: fewOf(problems) }),
-  };
+  return { connected, latency: latencyOf(shards) ?? null, ...listed(problems) };
 }
 
 /** Of the slowest heartbeat, in milliseconds; undefined without any. */
@@ -171,7 +198,8 @@ function fewOf(problems: readonly string[]): string[] {
   return [...all.slice(0, MOST_PROBLEMS), `and ${all.length - MOST_PROBLEMS} more`];
 }
 
-function bounded(text: string): string {
+function bounded(sentence: string): string {
+  const text = redact(sentence, []);
   return text.length <= LONGEST_PROBLEM ? text : `${text.slice(0, LONGEST_PROBLEM)}… (${text.length} characters)`;
 }
 
@@ -193,25 +221,51 @@ function shardOf(shard: HealthSnapshot['shards'][number] | undefined) {
   };
 }
 
-function brokerOf({ stuck, nothingConfirmedMs, unprovenMs, ...broker }: HealthSnapshot['broker']) {
-  const problems = confirmProblems({ stuck, nothingConfirmedMs });
+/** A broker that blocks publishers, or confirms nothing, is as unusable as one that is away. */
+function brokerOf({ stuck, refusing, nothingConfirmedMs, unprovenMs, ...broker }: HealthSnapshot['broker']) {
+  const problems = confirmProblems({ stuck, refusing, nothingConfirmedMs });
+  if (!broker.connected) problems.unshift('not connected to RabbitMQ: the log has the reason, and it is retried');
+  else if (!broker.channelOpen)
+    problems.unshift('a channel to RabbitMQ is closed: the log has the reason, and it is retried');
+  if (broker.blocked) problems.unshift('RabbitMQ takes no messages: it is short of memory or disk');
   if (unprovenMs >= LONGEST_SILENCE_MS)
-    problems.push(`the group's lease queue has given no record back for ${Math.round(unprovenMs / 1_000)} s`);
-  return { ...broker, ...(problems.length > 0 && { problems }) };
+    problems.push(`the group's lease queue has given no record back for ${seconds(unprovenMs)}`);
+  return { ...broker, ...listed(problems) };
 }
 
 /** Why events are not confirmed although the broker is there. */
-export function confirmProblems(broker: Pick<HealthSnapshot['broker'], 'stuck' | 'nothingConfirmedMs'>): string[] {
-  const { stuck, nothingConfirmedMs } = broker;
-  if (stuck.length > 0)
-    return stuck.map((queue) => `the queue ${queue} confirms nothing: it has no majority, or is full`);
-  if (nothingConfirmedMs < LONGEST_SILENCE_MS) return [];
-  return [`RabbitMQ has confirmed nothing for ${Math.round(nothingConfirmedMs / 1_000)} s`];
+export function confirmProblems({
+  stuck,
+  refusing,
+  nothingConfirmedMs,
+}: Pick<HealthSnapshot['broker'], 'stuck' | 'refusing' | 'nothingConfirmedMs'>): string[] {
+  const problems = [
+    ...stuck.map((queue) => `the queue ${queue} confirms nothing: it has no majority, or is full`),
+    ...refusing
+      .filter((queue) => !stuck.includes(queue))
+      .map((queue) => `RabbitMQ refuses messages for the queue ${queue}: the log has the reason, and they are retried`),
+  ];
+  if (problems.length > 0 || nothingConfirmedMs < LONGEST_SILENCE_MS) return problems;
+  return [`RabbitMQ has confirmed nothing for ${seconds(nothingConfirmedMs)}`];
 }
 
-/** A broker that blocks publishers, or confirms nothing, is as unusable as one that is away. */
-export function isUsable(broker: ReturnType<typeof brokerOf>): boolean {
-  return broker.connected && broker.channelOpen && !broker.blocked && broker.problems === undefined;
+function outboxOf(role: string, { outbox, receiving }: HealthSnapshot) {
+  const full = `the outbox is ${percent(outbox.usedPercent)} full`;
+  const isStopped = role === 'owner' && !receiving;
+  const problem = isStopped
+    ? `the shards are closed until the outbox is half empty and RabbitMQ takes messages: ${full}`
+    : `${full}: past 100 % the shards are closed`;
+  return { ...outbox, receiving, ...listed(isStopped || outbox.usedPercent > OUTBOX_PERCENT ? [problem] : []) };
+}
+
+function leaseOf(role: string, lease: HealthSnapshot['lease']) {
+  if (role !== 'standby' || lease.ready === true) return lease;
+  const { waitsFor } = lease;
+  const some = Array.isArray(waitsFor) && waitsFor.length > 0;
+  const problem = some
+    ? `this standby consumes the lease queues of the groups ${waitsFor.join(', ')} only: it could take over no other`
+    : 'this standby consumes no lease queue: it could take over no group';
+  return { ...lease, ...listed([problem]) };
 }
 
 /** The longest pause of a connection's loop is 30 s, its longest handshake 20 s: after this time it is stuck. */

@@ -8,6 +8,7 @@ import { EXIT_CONFIG } from './contract/limits.ts';
 import { ConfigError } from './errors.ts';
 import { createLog } from './log.ts';
 import { Output } from './output.ts';
+import { redact } from './redact.ts';
 import { runTask } from './task.ts';
 
 try {
@@ -27,6 +28,8 @@ try {
   if (!(error instanceof ConfigError)) throw error;
   // Before the configuration is read there is no log: the same shape, by hand.
   for (const msg of error.faults)
-    process.stdout.write(`${JSON.stringify({ level: 'fatal', time: new Date().toISOString(), msg })}\n`);
+    process.stdout.write(
+      `${JSON.stringify({ level: 'fatal', time: new Date().toISOString(), msg: redact(msg, []) })}\n`,
+    );
   process.exit(EXIT_CONFIG);
 }

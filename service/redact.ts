@@ -1,10 +1,13 @@
-// Takes secrets out of a text: those that the service knows, every login inside an address, and the value of every field
-// that is named like a secret, also in JSON inside a text. In one pass each, because whoever can have a line logged can
+// Takes secrets out of a text: those that the service knows, every login inside an address, every ARN of AWS (it has the
+// account, and names a secret), and the value of every field that is named like a secret, also in JSON inside a text. In one pass each, because whoever can have a line logged can
 // choose what is in it: no expression here looks at a character twice. Pure.
 
 const MASK = '[redacted]';
 /** Where the login of an address ends at the latest. A password may hold an @ that is not encoded: the last one counts. */
 const NO_LOGIN = /[\s/"\\]/g;
+
+/** With an account. https://docs.aws.amazon.com/IAM/latest/UserGuide/reference-arns.html */
+const ARN = /\barn:aws[\w-]{0,40}:[\w-]{0,40}:[\w-]{0,40}:\d{12}:[^\s"'\\,;()]*/gi;
 
 /** JSON; JSON inside a text of it; and once more. At depth n a quote has 2^n - 1 backslashes before it. */
 const FIELDS = [0, 1, 2].map((depth) => {
@@ -17,7 +20,7 @@ const FIELDS = [0, 1, 2].map((depth) => {
 });
 
 export function redact(text: string, secrets: Iterable<string>): string {
-  let clean = withoutLogins(text);
+  let clean = withoutLogins(text).replaceAll(ARN, MASK);
   for (const field of FIELDS) clean = withoutFields(clean, field);
   for (const secret of secrets) clean = clean.replaceAll(secret, MASK);
   return clean;

@@ -2,7 +2,7 @@
 
 import { createHash } from 'node:crypto';
 import { PATHS } from './contract/names.ts';
-import { type HealthReport, isUsable } from './health.ts';
+import type { HealthReport } from './health.ts';
 import { Html, html } from './html.ts';
 
 const STYLE = new Html(`
@@ -34,7 +34,7 @@ export function statusPage(report: HealthReport): string {
   const stopped = role === 'owner' && !outbox.receiving;
   const rows: [string, boolean | undefined, string][] = [
     ['Discord', checks.discord.connected, known(checks.discord, () => discordText(report))],
-    ['RabbitMQ', isUsable(rabbitmq), known(rabbitmq, () => brokerText(rabbitmq))],
+    ['RabbitMQ', isGood(rabbitmq), known(rabbitmq, () => brokerText(rabbitmq))],
     [
       'Memory',
       memory.belowThreshold,
@@ -42,14 +42,14 @@ export function statusPage(report: HealthReport): string {
     ],
     [
       'Outbox',
-      !stopped,
+      isGood(outbox),
       known(
         outbox,
         () =>
           `${outbox.events} events not confirmed (${outbox.usedPercent.toFixed(1)} % full)${stopped ? ': not receiving until it is half empty' : ''}`,
       ),
     ],
-    ['Lease', undefined, leaseText(lease)],
+    ['Lease', lease.problems && false, leaseText(lease)],
     [
       'IDENTIFYs left today',
       undefined,
@@ -69,22 +69,15 @@ export function statusPage(report: HealthReport): string {
 <style>${STYLE}</style>
 <h1>Discord Gateway Ingestor <span class="badge ${status}">${status}</span></h1>
 <p class="muted">${report.environment} · ${role}${shard.group === null ? '' : ` of shard group ${shard.group}`} · ${report.timestamp} · <a href="${PATHS.health}">health</a> · <a href="${PATHS.metrics}">metrics</a></p>
-${problemsOf(report).map((problem) => html`<p class="problem">${problem}</p>\n`)}
+${report.problems.map((problem) => html`<p class="problem">${problem}</p>\n`)}
 <table>${rows.map(([name, good, text]) => html`<tr><th>${name}</th><td>${mark(good)}</td><td>${text}</td></tr>`)}</table>
 ${shard.assigned.length === 0 ? '' : shardTable(report.shards)}
 </html>
 `.text;
 }
 
-/** What keeps the bot from working, and each section that cannot be read. */
-function problemsOf({ checks, identifies, lease, outbox, shard }: HealthReport): string[] {
-  const { discord, memory, rabbitmq } = checks;
-  const sections = [shard, discord, rabbitmq, memory, outbox, identifies, lease];
-  return [
-    ...(discord.problems ?? []),
-    ...(rabbitmq.problems ?? []),
-    ...sections.flatMap((section) => ('problem' in section ? String(section.problem) : [])),
-  ];
+function isGood({ problem, problems }: { readonly problem?: string; readonly problems?: readonly string[] }): boolean {
+  return problem === undefined && problems === undefined;
 }
 
 /** The sentence about a section that cannot be read is above. */
@@ -112,7 +105,8 @@ const LEASE_WORDS: Readonly<Record<string, string>> = {
 };
 
 function leaseText(lease: HealthReport['lease']): string {
-  return Object.entries(lease)
+  const { problems: _, ...fields } = lease;
+  return Object.entries(fields)
     .flatMap(([name, value]) => (value === null ? [] : `${LEASE_WORDS[name] ?? name} ${String(value)}`))
     .join(', ');
 }

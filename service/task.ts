@@ -119,6 +119,7 @@ export async function runTask(
           connected: shard.connected,
           latencyMs: shard.latencyMs,
           problem: shard.problem,
+          heardAt: shard.heardAt,
           identifyingSince: shard.identifyingSince,
           confirmedSequence: session.resumeState?.sequence,
           receivedSequence: session.resumeState === undefined ? undefined : session.watermark.received,
@@ -148,6 +149,7 @@ export async function runTask(
         oldestUnconfirmedMs: publisher.oldestUnconfirmedMs,
         nothingConfirmedMs: publisher.nothingConfirmedMs,
         stuck: publisher.stuck,
+        refusing: publisher.refusing,
         unprovenMs: keeper?.unprovenMs ?? 0,
       }),
       outbox: () => {

@@ -7,7 +7,7 @@ import type { Event } from './events/outcome.ts';
 import type { Message } from './publisher/message.ts';
 
 export function toMessage(
-  { payload, routingKey, priority, queue }: Event,
+  { payload, routingKey, priority, queue, expirationMs }: Event,
   sessionId: string,
   sequence: number,
 ): Message {
@@ -16,6 +16,7 @@ export function toMessage(
     routingKey,
     priority,
     queue,
+    expirationMs,
     body: Buffer.from(JSON.stringify(payload)),
     messageId: eventId,
     correlationId: payload.interactionId ?? eventId,

@@ -3,7 +3,7 @@
 // Arguments of a queue can never change, so everything that may change is a policy. Everything is durable.
 
 import { z } from 'zod';
-import { CONSUMER_DISCONNECTED_TIMEOUT_MS } from '../../service/contract/limits.ts';
+import { CONSUMER_DISCONNECTED_TIMEOUT_MS, INTERACTION_TOKEN_MS } from '../../service/contract/limits.ts';
 import {
   EXCHANGES,
   identifyQueue,
@@ -59,8 +59,8 @@ export type UserLimits = NonNullable<User['limits']>;
 
 /** What depends on the size of the broker and on how fast the workers are. */
 export const DEFAULT_LIMITS = {
-  /** How long an interaction waits for a worker. Its token lives for 15 minutes, so later it cannot be answered. */
-  interactionsTtlMs: 15 * 60_000,
+  /** How long an interaction waits for a worker: later it cannot be answered. A message may expire earlier (routing.ts). */
+  interactionsTtlMs: INTERACTION_TOKEN_MS,
   /** Beyond it the ingestor's publishes are refused, and wait in its outbox. */
   interactionsMaxMessages: 1_000_000,
   interactionsMaxBytes: 2 * 1024 ** 3,

@@ -23,7 +23,7 @@ export const METRICS = {
   eventsConfirmed: counter('events_confirmed_total', 'EventsConfirmed', 'Messages confirmed by the broker'),
   eventsReturned: counter('events_returned_total', 'EventsReturned', 'Messages that no queue takes'),
   publishErrors: counter('publish_errors_total', 'PublishErrors', 'Messages refused by the broker, published again'),
-  messagesDropped: counter('messages_dropped_total', 'MessagesDropped', 'Messages too large for the broker, dropped'),
+  messagesDropped: counter('messages_dropped_total', 'MessagesDropped', 'Messages the broker does not take, dropped'),
   brokerReconnects: counter('broker_reconnects_total', 'BrokerReconnects', 'Connections to the broker opened again'),
   gatewayGaps: counter('gateway_gaps_total', 'GatewayGaps', 'Sessions lost, so that events may be missing'),
   gapsInHandOver: counter(

@@ -30,6 +30,7 @@ export interface Event {
   readonly routingKey: string;
   readonly priority: number;
   readonly queue: WorkerQueue;
+  readonly expirationMs?: number;
   /** Unknown fields, which were removed: to be counted, and logged once for each name. */
   readonly unknownFields?: readonly string[];
 }

@@ -5,6 +5,7 @@
 
 import { Buffer } from 'node:buffer';
 import { ComponentType, GatewayDispatchEvents, GatewayIntentBits, InteractionType } from 'discord-api-types/v10';
+import { INTERACTION_TOKEN_MS } from '../contract/limits.ts';
 import { WORKER_QUEUES, type WorkerQueue } from '../contract/names.ts';
 import { type DispatchContext, FILTERED, type Fields, isObject, malformed, type Outcome } from './outcome.ts';
 
@@ -39,11 +40,19 @@ export interface Route {
   /** Strict on RabbitMQ 4.3; before that, 5 and above are delivered before the rest. */
   readonly priority: number;
   readonly queue: WorkerQueue;
+  /**
+   * How long it is of use to a worker, from its arrival in the queue. What waited before that, or was replayed, is older:
+   * its `timestamp` and ids have its age. @default - as long as the queue keeps it
+   */
+  readonly expirationMs?: number;
   readonly ids: readonly Id[];
 }
 
 /** The name that a command's routing key ends with. */
 export const COMMAND_NAME: Path = ['data', 'name'];
+
+/** For the first response. https://discord.com/developers/docs/interactions/receiving-and-responding */
+const FIRST_RESPONSE_MS = 3_000;
 
 const required = <const N extends IdName | null>(name: N, ...paths: readonly Path[]): Id<N, true> => ({
   name,
@@ -61,6 +70,9 @@ const interaction = {
   intents: [],
   filters: [(d) => (isMissing(d.guild_id) ? FILTERED.outsideGuild : undefined)],
   queue: WORKER_QUEUES.interactions,
+  // Discord waits 3 s for the first response, but a worker may have deferred it, and ended: the one that gets the message
+  // next can answer for as long as the token lives.
+  expirationMs: INTERACTION_TOKEN_MS,
   ids: [
     required('guildId', ['guild_id']),
     // `channel_id` is deprecated.
@@ -143,6 +155,8 @@ export const ROUTES = {
     ...interaction,
     where: [ofType(InteractionType.ApplicationCommandAutocomplete)],
     family: 'interaction.autocomplete',
+    // It cannot be deferred, and the user types on. Without workers these would stand before what can still be answered.
+    expirationMs: FIRST_RESPONSE_MS,
     named: true,
     priority: 6,
   },

@@ -70,8 +70,8 @@ function routed(t: string, d: Fields, routes: readonly Route[], context: Dispatc
   }
   const { data, unknownFields } = publicPart(t, d);
   payload.data = data;
-  const { priority, queue } = route;
-  const event: Event = { kind: 'event', routingKey, priority, queue, payload };
+  const { priority, queue, expirationMs } = route;
+  const event: Event = { kind: 'event', routingKey, priority, queue, payload, ...(expirationMs && { expirationMs }) };
   return unknownFields.length === 0 ? event : { ...event, unknownFields };
 }
 

@@ -71,9 +71,13 @@ export class BotToken {
     const before = this.#versions;
     while (this.#versions === before) {
       await sleep(this.#readAgainMs, signal);
-      // One that cannot be read is no new version, and the token in use stays.
-      await this.#read().catch(() => undefined);
+      await this.refresh();
     }
+  }
+
+  /** Reads again. While that fails the token in use stays. */
+  async refresh(): Promise<void> {
+    await this.#read().catch(() => undefined);
   }
 
   async #readUntilUsable(signal: AbortSignal): Promise<string> {

@@ -138,10 +138,12 @@ export class GatewayInformation {
     this.#limited = answer.kind === 'refused' && answer.limited;
     this.#problem = undefined;
     if (answer.kind !== 'unusable') this.#invalid.add(Date.now());
-    // Outages refuse good tokens: one that no shard needs now is not kept from those that need it next.
+    // Outages refuse good tokens: one that no shard needs now is not kept from those that need it next. It may be replaced.
     if (answer.kind === 'unusable' || (answer.kind === 'token rejected' && !wanted)) this.#retry(answer.reason);
     else this.#refused(answer);
-    if (answer.kind === 'token rejected' && wanted) token.reject(value, answer.reason);
+    if (answer.kind === 'token rejected')
+      if (wanted) token.reject(value, answer.reason);
+      else await token.refresh();
     return undefined;
   }
 

@@ -101,6 +101,7 @@ export class Shard {
   readonly #options: ShardOptions;
   #state: ShardState = 'stopped';
   #latencyMs: number | undefined;
+  #heardAt: number | undefined;
   #fatal: string | undefined;
   /** Why connections ended since the last READY or RESUMED. */
   #ends: { readonly count: number; readonly reason: string } = { count: 0, reason: '' };
@@ -137,6 +138,11 @@ export class Shard {
   /** The last heartbeat's round trip; none before the first. */
   get latencyMs(): number | undefined {
     return this.#latencyMs;
+  }
+
+  /** When READY, RESUMED, a dispatch or the answer to a heartbeat came last, Unix ms. */
+  get heardAt(): number | undefined {
+    return this.#heardAt;
   }
 
   /** Since when it has been trying to IDENTIFY without coming to READY, Unix ms. */
@@ -294,6 +300,7 @@ export class Shard {
       },
       dispatch: (dispatch) => {
         const now = Date.now();
+        this.#heardAt = now;
         const objection = session.objection(dispatch.s, now);
         if (objection === undefined) onDispatch(dispatch, now);
         return objection;
@@ -314,6 +321,7 @@ export class Shard {
       heartbeat: () => session.heartbeat(Date.now()),
       latency: (ms) => {
         this.#latencyMs = ms;
+        this.#heardAt = Date.now();
       },
       defect: (err) => {
         log.error({ shard: this.id, err }, 'an unexpected error ended the gateway connection: report this defect');
@@ -411,6 +419,7 @@ export class Shard {
     if (this.#stopping.signal.aborted && state !== 'stopped') return;
     if (state === 'ready') {
       this.#wasReady = true;
+      this.#heardAt = Date.now();
       this.#ends = { count: 0, reason: '' };
       this.#fatal = undefined;
     }

@@ -11,6 +11,11 @@ export class Confirms<T> {
     return this.#unanswered.size;
   }
 
+  /** The message that alone is not answered. */
+  get only(): T | undefined {
+    return this.size === 1 ? this.#unanswered.values().next().value : undefined;
+  }
+
   /** Call right after each publish. */
   written(message: T): void {
     this.#lastTag += 1;

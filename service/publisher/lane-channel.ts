@@ -8,10 +8,10 @@
 import { type ChannelModel, type ConfirmChannel, IllegalOperationError, type Options } from 'amqplib';
 import { MAX_MESSAGE_BYTES } from '../contract/limits.ts';
 import { EXCHANGES, type WorkerQueue } from '../contract/names.ts';
-import { errorMessage } from '../errors.ts';
 import type { Log } from '../log.ts';
 import { backoffMs, sleep } from '../wait.ts';
-import { Lane } from './lane.ts';
+import { closeCause } from './channel-close.ts';
+import { Lane, MOST_CLOSES } from './lane.ts';
 import type { Message } from './message.ts';
 
 /** Called for each message, to count it. */
@@ -22,7 +22,7 @@ export interface PublisherListener {
   confirmed(messageType: string): void;
   /** By the broker, or it could not be written. */
   refused(): void;
-  /** Too large for the broker. */
+  /** The broker does not take it: it is too large, or the broker closes the channel over it. */
   dropped(): void;
   returned(): void;
 }
@@ -47,8 +47,6 @@ export interface LaneOptions {
 
 /** More than AMQP's properties and headers add to a body. */
 const PROPERTY_BYTES = 512;
-/** How RabbitMQ closes a channel over a message that is too large: 406, and this text. */
-const TOO_LARGE = /message size \d+ is larger than configured max size (\d+)/;
 
 interface OpenChannel {
   readonly model: ChannelModel;
@@ -81,6 +79,10 @@ export class LaneChannel {
 
   get isStuck(): boolean {
     return this.#stuckSince !== undefined;
+  }
+
+  get isRefused(): boolean {
+    return this.#lane.refusals > 0 && this.#lane.outbox.oldest !== undefined;
   }
 
   get lane(): Pick<Lane<Message>, 'outbox' | 'unanswered' | 'confirmedAt'> {
@@ -159,23 +161,28 @@ export class LaneChannel {
     channel.on('ack', ({ deliveryTag, multiple }) => this.#acked(open, deliveryTag, multiple));
     channel.on('nack', ({ deliveryTag, multiple }) => this.#nacked(open, deliveryTag, multiple));
     channel.on('return', ({ fields, properties }) => this.#returned(fields.routingKey, properties.messageId));
-    channel.on('error', (err) => this.#channelError(err));
+    channel.on('error', (err: Error) => this.#channelError(err));
     channel.on('close', () => this.#channelLost(open));
     this.#open = open;
     this.flow();
   }
 
-  #channelError(err: unknown): void {
+  #channelError(err: Error): void {
     const { limit, listener } = this.#options;
-    const [, bytes] = TOO_LARGE.exec(errorMessage(err)) ?? [];
-    if (bytes !== undefined) {
+    const cause = closeCause(err);
+    if (cause.kind !== 'too large') {
+      listener.refused();
+      this.#log.error({ err }, 'the broker closed the channel (if something is missing: apply the topology)');
+    } else if (cause.mostBytes < limit.maxBytes) {
       // It is dropped when its turn comes again.
-      limit.maxBytes = Math.min(limit.maxBytes, Number(bytes));
-      this.#log.warn({ bytes: limit.maxBytes, expected: MAX_MESSAGE_BYTES }, 'this broker takes smaller messages only');
-      return;
+      limit.maxBytes = cause.mostBytes;
+      const sizes = { mostBytes: limit.maxBytes, expected: MAX_MESSAGE_BYTES };
+      this.#log.warn(sizes, "this broker's max_message_size is smaller than ours");
     }
-    listener.refused();
-    this.#log.error({ err }, 'the broker closed the channel (if something is missing: apply the topology)');
+    const given = cause.kind === 'topology' ? undefined : this.#lane.closedOver();
+    if (given === undefined) return;
+    this.#dropped(given, 'dropped a message over which the broker closes the channel', { closes: MOST_CLOSES, err });
+    listener.left();
   }
 
   /** While the connection is open: another channel, after a pause, as the cause may still be there. */
@@ -232,11 +239,14 @@ export class LaneChannel {
   }
 
   /** Its size is Discord's choice: no release causes it, so it does not count as a refusal. */
-  #dropTooLarge({ messageId, type, body }: Message): void {
-    const { limit, listener } = this.#options;
-    listener.dropped();
-    const fields = { eventId: messageId, eventType: type, bytes: body.length, mostBytes: limit.maxBytes };
-    this.#log.error(fields, 'dropped a message that is too large for the broker');
+  #dropTooLarge(message: Message): void {
+    const mostBytes = this.#options.limit.maxBytes;
+    this.#dropped(message, 'dropped a message that is too large for the broker', { mostBytes });
+  }
+
+  #dropped({ messageId, type, body }: Message, why: string, fields: object): void {
+    this.#options.listener.dropped();
+    this.#log.error({ eventId: messageId, eventType: type, bytes: body.length, ...fields }, why);
   }
 
   #dropUnwritable({ messageId, type }: Message, err: unknown): void {
@@ -305,6 +315,7 @@ function propertiesOf(message: Message): Options.Publish {
     contentEncoding: 'utf-8',
     appId: 'discord-gateway-ingestor',
     priority: message.priority,
+    expiration: message.expirationMs,
     messageId: message.messageId,
     correlationId: message.correlationId,
     type: message.type,

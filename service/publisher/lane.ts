@@ -5,6 +5,9 @@
 //   holding: the broker refused a message. `next` gives nothing until everything written is answered (`isAnswered`) and the
 //            caller's pause has passed (`resume`). Then everything unconfirmed is written again, with a window of one
 //
+// A message over which the broker closes the channel would stop everything behind it: it is given up once that has happened
+// `MOST_CLOSES` times while it alone was unanswered. It comes to be alone, as each channel begins with one message.
+//
 // So a queue that is full, or becomes so, gets few messages; and of those that one takes after it refused an earlier one, the
 // order is lost. A full quorum queue takes messages again when a fifth of it is gone: the order is lost only if that happens
 // while one window is being answered. With a large window from the start it did: a new owner publishes what is replayed to a
@@ -21,6 +24,9 @@ import { type Entry, Outbox } from './outbox.ts';
  */
 export const MOST_UNANSWERED = 192;
 
+/** A close may have another cause, which passes: the pauses between these take some seconds. */
+export const MOST_CLOSES = 3;
+
 export class Lane<T> {
   readonly #outbox = new Outbox<T>();
   #confirms = new Confirms<Entry<T>>();
@@ -28,6 +34,8 @@ export class Lane<T> {
   #holding = false;
   #refusals = 0;
   #confirmedAt = 0;
+  /** The last message over which the broker closed a channel, as nothing else was unanswered, and how often. */
+  #suspect: { readonly entry: Entry<T>; readonly closes: number } | undefined;
 
   get outbox(): Pick<Outbox<T>, 'count' | 'bytes' | 'oldest' | 'add' | 'drop'> {
     return this.#outbox;
@@ -91,6 +99,18 @@ export class Lane<T> {
       this.#refusals += 1;
     }
     return refused;
+  }
+
+  /** The broker closes the channel, maybe over a message. @returns the message that it settles, given up */
+  closedOver(): T | undefined {
+    const entry = this.#confirms.only;
+    if (entry === undefined) return undefined;
+    const closes = this.#suspect?.entry === entry ? this.#suspect.closes + 1 : 1;
+    this.#suspect = { entry, closes };
+    if (closes < MOST_CLOSES || !this.#outbox.confirm(entry)) return undefined;
+    // It was the cause, so the next message has none of its pauses.
+    this.#refusals = 0;
+    return entry.message;
   }
 
   /** The broker closed the channel, and not with its connection. */

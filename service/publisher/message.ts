@@ -9,6 +9,8 @@ export interface Message {
   readonly body: Buffer;
   /** 0–31; RabbitMQ 4.3 keeps strict order of them on quorum queues. */
   readonly priority: number;
+  /** How long the queue keeps it. @default - as the queue's policy has it */
+  readonly expirationMs?: number | undefined;
   /** The event's id: the same event published again has the same. */
   readonly messageId: string;
   readonly correlationId: string;

@@ -129,9 +129,14 @@ export class Publisher {
     return Object.values(WORKER_QUEUES).filter((queue) => this.#lanes[queue].isStuck);
   }
 
+  /** The queues whose messages the broker refuses, since the last that it confirmed. */
+  get refusing(): readonly WorkerQueue[] {
+    return Object.values(WORKER_QUEUES).filter((queue) => this.#lanes[queue].isRefused);
+  }
+
   /**
    * Takes a message; `settled` is called once, when the broker has confirmed it. Never throws, never waits.
-   * A message larger than the broker takes is dropped, counted and settled: the broker would close each channel over it.
+   * A message that the broker does not take is dropped, counted and settled: the broker would close each channel over it.
    */
   publish(message: Message, settled: () => void): void {
     this.#lanes[message.queue].publish(message, settled);

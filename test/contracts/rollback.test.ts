@@ -298,7 +298,7 @@ function snapshotOf(
     role: owns ? 'owner' : 'standby',
     shards: Array.from({ length: owns ? shards : 0 }, (_, id) => ({
       ...{ id, connected: id < connected, state: id < connected ? 'ready' : (state.shard ?? 'waiting') },
-      ...{ latencyMs: undefined, problem: undefined, receivedSequence: undefined },
+      ...{ latencyMs: undefined, problem: undefined, heardAt: now, receivedSequence: undefined },
       identifyingSince: state.identifyingSince,
       confirmedSequence: id < connected || session ? 7 : undefined,
     })),
@@ -307,7 +307,7 @@ function snapshotOf(
     discord: { tokenMissing: false, restLimited: false, identifyClosed: false, maxConcurrency: 1, ...state.discord },
     broker: {
       ...{ connected: broker !== 'away', channelOpen: broker !== 'away', blocked: broker === 'blocked' },
-      ...{ publishCount: 0, errorCount: 0, oldestUnconfirmedMs: 0, nothingConfirmedMs: 0, unprovenMs: 0 },
+      ...{ publishCount: 0, errorCount: 0, oldestUnconfirmedMs: 0, nothingConfirmedMs: 0, unprovenMs: 0, refusing: [] },
       stuck: broker === 'stuck' ? [QUEUES.guildEvents] : [],
     },
     outbox: { events: 0, bytes: 0, usedPercent: 0 },

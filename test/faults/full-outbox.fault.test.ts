@@ -25,7 +25,9 @@ async function closedAtTheMark(stage: FaultStage): Promise<void> {
     const { shards, outbox } = await health(owner);
     return !outbox.receiving && shards.every(({ state }) => state === 'stopped');
   });
-  expect((await health(owner)).outbox.events, 'it stopped receiving at the mark').toBeLessThan(2_000);
+  const { outbox, problems } = await health(owner);
+  expect(outbox.events, 'it stopped receiving at the mark').toBeLessThan(2_000);
+  expect(problems).toContainEqual(expect.stringContaining('the shards are closed until the outbox is half empty'));
   expect((await fetch(`${owner.url}/live`)).status, 'no restart would help').toBe(200);
 }
 
@@ -36,7 +38,7 @@ everyRun('a broker in memory alarm: the shards close at the mark, resume after i
     const owner = await ownerOf(stage);
     await stage.broker.memoryAlarm(true);
     await closedAtTheMark(stage);
-    expect((await health(owner)).checks.rabbitmq.blocked).toBe(true);
+    expect((await health(owner)).problems).toContain('RabbitMQ takes no messages: it is short of memory or disk');
     await stage.broker.memoryAlarm(false);
     await stage.ready();
     expect(await ownerOf(stage), 'the lease has its own connection').toBe(owner);
@@ -70,6 +72,7 @@ everyRun('a full queue refuses, a task dies, the queue is emptied: nothing is lo
     await manage('PUT', LIMIT, limit, stage.broker);
     stage.reader.pause();
     await stage.until('the owner is refused', 60_000, refused);
+    expect((await health(owner)).problems.join()).toMatch(/the queue interactions/);
     // Longer than it takes to store a record, which must not run ahead of what is refused.
     await waiting(stage, owner, 500);
     await owner.kill();

@@ -65,7 +65,9 @@ everyRun('a rotated token is read again from Secrets Manager, and the lost sessi
     const violations = stage.simulator.violations.length;
     stage.simulator.rotateToken('another-token');
     await stage.until('the owner reports what is wrong', 60_000, async () =>
-      (await problemsOf(stage)).some((problem) => /rejected the token.*:secret:bot-token/.test(problem)),
+      (await problemsOf(stage)).some((problem) =>
+        /rejected the token.*the secret of DISCORD_BOT_TOKEN_SECRET_ARN/.test(problem),
+      ),
     );
     secrets.put(TOKEN, 'another-token');
     await stage.ready();
@@ -111,7 +113,7 @@ fullRun('a good token that Discord refused for a while: the same text in a new v
   mayViolate: /token/,
   async inject(stage) {
     const good = stage.simulator.token;
-    stage.simulator.rotateToken('another-token');
+    stage.simulator.rotateToken('a-token-of-an-outage');
     const isReported = async () => (await problemsOf(stage)).some((problem) => problem.includes('rejected the token'));
     await stage.until('the owner reports what is wrong', 60_000, isReported);
     stage.simulator.rotateToken(good);
@@ -181,6 +183,8 @@ async function startRevoking({ broker }: Stage): Promise<() => Promise<unknown>>
 fullRun(
   'a leaked login is revoked, twice: whoever uses an older one is disconnected, the tasks go on with the new one',
   {
+    // A standby that takes over may have the token of an earlier fault.
+    mayViolate: /token/,
     async inject(stage) {
       const revoke = await startRevoking(stage);
       const cut = () => stage.tasks.map(({ output }) => output.split('CONNECTION_FORCED').length - 1);

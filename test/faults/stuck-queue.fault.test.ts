@@ -6,9 +6,12 @@ import { setTimeout as sleep } from 'node:timers/promises';
 import { expect } from 'vitest';
 import type { IngestorProcess } from '../../local/ingestor-process.ts';
 import { METRICS } from '../../service/contract/metrics.ts';
-import { leaseQueue, QUEUES, VHOST } from '../../service/contract/names.ts';
+import { leaseQueue, QUEUES, USERS, VHOST } from '../../service/contract/names.ts';
+import { closeConnections } from '../support/connections.ts';
 import { type FaultStage, faultsOn, full, read } from './fault.ts';
-import { health, metric, ownerOf } from './tasks.ts';
+import { connectionOf, health, metric, ownerOf } from './tasks.ts';
+
+type Rights = Readonly<Record<'configure' | 'write' | 'read', string>>;
 
 const { everyRun, fullRun } = faultsOn({
   shards: 2,
@@ -118,5 +121,26 @@ groups.fullRun('a lease queue stops answering for 40 s: its owner stays, and its
     const said = task.output.slice(output.length);
     expect(said).toContain('a lease queue confirms nothing, and others do');
     expect(said, 'the connection is kept').not.toContain('connected to the broker');
+  },
+});
+
+groups.everyRun('a standby that may no longer read the lease queues says so, until it may', {
+  mostRepeats: 0,
+  async inject(stage) {
+    const owners = [await ownerOf(stage, 0), await ownerOf(stage, 1)];
+    const standby = stage.living.find((task) => !owners.includes(task)) as IngestorProcess;
+    const status = async (path: string) => (await fetch(`${standby.url}/${path}`)).status;
+    const allow = async (reads: string) =>
+      await stage.broker.ctl('set_permissions', '-p', VHOST, USERS.ingestor, configure, write, reads);
+    const rights = await stage.broker.ctl('list_user_permissions', USERS.ingestor, '--formatter', 'json');
+    const [{ configure, write, read: reads }] = JSON.parse(rights.slice(rights.indexOf('['))) as [Rights];
+    await allow('^$');
+    await closeConnections(stage.broker, connectionOf(standby, 'lease'));
+    await stage.until('it says so', 30_000, async () =>
+      (await health(standby)).problems.includes('this standby consumes no lease queue: it could take over no group'),
+    );
+    expect([await status('health'), await status('live')]).toEqual([503, 200]);
+    await allow(reads);
+    await stage.until('it stands by', 60_000, async () => (await status('health')) === 200);
   },
 });

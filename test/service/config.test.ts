@@ -48,7 +48,7 @@ it('the defaults are those of the documentation', () => {
     },
     outbox: { maxEvents: 100_000, maxBytes: 67_108_864 },
     memoryThreshold: 0.75,
-    http: { port: 8080, host: '0.0.0.0' },
+    http: { port: 8080, host: '127.0.0.1' },
     logLevel: 'info',
     metricsNamespace: 'DiscordIngestor',
   });
@@ -60,7 +60,11 @@ it('an empty variable, which a template may leave, is an absent one', () => {
 });
 
 it.each<[keyof typeof ENV, string, unknown]>([
-  ['discordBotTokenSecretArn', `${ARN}1`, { discord: { token: { kind: 'secret', arn: `${ARN}1` } } }],
+  [
+    'discordBotTokenSecretArn',
+    `${ARN}1`,
+    { discord: { token: { kind: 'secret', name: ENV.discordBotTokenSecretArn, arn: `${ARN}1` } } },
+  ],
   ['discordApiUrl', 'http://127.0.0.1:8081/api/', { discord: { apiUrl: 'http://127.0.0.1:8081/api' } }],
   ['discordApiUrl', 'HTTPS://Discord.com/api//', { discord: { apiUrl: 'https://discord.com/api' } }],
   [
@@ -68,7 +72,11 @@ it.each<[keyof typeof ENV, string, unknown]>([
     ' https://proxy.example/discord/v10/api ',
     { discord: { apiUrl: 'https://proxy.example/discord/v10/api' } },
   ],
-  ['rabbitmqSecretArn', `${ARN}2`, { broker: { login: { kind: 'secret', arn: `${ARN}2` } } }],
+  [
+    'rabbitmqSecretArn',
+    `${ARN}2`,
+    { broker: { login: { kind: 'secret', name: ENV.rabbitmqSecretArn, arn: `${ARN}2` } } },
+  ],
   ['rabbitmqCaFile', '/etc/ca.pem', { broker: { caFile: '/etc/ca.pem' } }],
   ['shardCount', 'auto', { discord: { shardCount: 'auto' } }],
   ['shardsPerTask', '8', { discord: { shardsPerTask: 8 } }],
@@ -78,7 +86,7 @@ it.each<[keyof typeof ENV, string, unknown]>([
   ['outboxMaxBytes', '1048576', { outbox: { maxBytes: 1_048_576 } }],
   ['memoryThreshold', '0.9', { memoryThreshold: 0.9 }],
   ['port', '0', { http: { port: 0 } }],
-  ['host', '127.0.0.1', { http: { host: '127.0.0.1' } }],
+  ['host', '0.0.0.0', { http: { host: '0.0.0.0' } }],
   ['logLevel', 'debug', { logLevel: 'debug' }],
   ['metricsNamespace', 'Mine', { metricsNamespace: 'Mine' }],
   ['environment', 'staging', { environment: 'staging' }],

@@ -43,6 +43,14 @@ test.each<[string, Record<string, string>, readonly RegExp[]]>([
     [/^DISCORD_BOT_TOKEN: expected/, /^RABBITMQ_URL: expected/, /^SHARD_COUNT: expected/],
   ],
   [
+    'when values are in the wrong variables',
+    {
+      [ENV.shardCount]: `arn:aws:secretsmanager:eu-central-1:111122223333:secret:${SECRET}`,
+      [ENV.gatewayIntents]: `amqps://ingestor:${SECRET}@broker`,
+    },
+    [/^SHARD_COUNT: expected .*got '\[redacted\]'/, /^GATEWAY_INTENTS: expected/],
+  ],
+  [
     'when the certificate authority cannot be read',
     { [ENV.rabbitmqCaFile]: join(folder, 'no-such-file.pem') },
     [/^RABBITMQ_CA_FILE: .*no-such-file\.pem/],
@@ -58,7 +66,9 @@ test.each<[string, Record<string, string>, readonly RegExp[]]>([
 });
 
 test('a task that reaches neither the broker nor Discord is live, and exits 0 at SIGTERM', async () => {
-  const task = await start({ [ENV.discordApiUrl]: 'http://127.0.0.1:1/api', [ENV.shardCount]: 'auto' }).listening();
+  const env = { [ENV.discordApiUrl]: 'http://127.0.0.1:1/api', [ENV.shardCount]: 'auto', [ENV.host]: '' };
+  const task = await start(env).listening();
+  expect(task.output, 'unless told otherwise').toContain('"host":"127.0.0.1"');
   const reasons = ['cannot connect to the broker', "cannot get the gateway's address"];
   await vi.waitUntil(() => reasons.every((each) => task.output.includes(each)), { timeout: 30_000 });
   expect((await fetch(`${task.url}/live`)).status).toBe(200);

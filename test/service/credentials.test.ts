@@ -25,7 +25,8 @@ afterEach(async () => {
 });
 
 const hide = (text: string) => hidden.push(text);
-const tokenOf = (arn: string) => credential({ kind: 'secret', arn }, parseToken, hide);
+const NAME = 'DISCORD_BOT_TOKEN_SECRET_ARN';
+const tokenOf = (arn: string) => credential({ kind: 'secret', name: NAME, arn }, parseToken, hide);
 
 it('a value of a variable never changes, and is hidden from the log', async () => {
   const source = { kind: 'variable', name: 'DISCORD_BOT_TOKEN', text: 'the-token', value: 'the-token' } as const;
@@ -49,7 +50,7 @@ describe('a value of a secret', () => {
     expect(await token.read()).toBe('second');
     secrets.put('token', 'second');
     expect([await token.refresh(), await token.refresh()], 'another version with the same text').toEqual([true, false]);
-    expect(token.from).toBe(arn);
+    expect(token.from).toBe(`the secret of ${NAME}`);
   });
 
   it('is hidden from the log before it is used, malformed ones too', async () => {
@@ -84,11 +85,12 @@ describe('a value of a secret', () => {
       /expected the bot's token, got one with a space in it/,
     ],
     ['with broken JSON', (name) => secrets.put(name, '{"token": hunter2}'), /expected a JSON object/],
-  ])('%s is refused in a sentence with its name', async (_name, put, sentence) => {
+  ])('%s is refused in a sentence with its variable', async (_name, put, sentence) => {
     const arn = put('token');
     const refused = tokenOf(arn).read();
     await expect(refused).rejects.toThrow(sentence);
-    await expect(refused).rejects.toThrow(arn);
+    await expect(refused).rejects.toThrow(`the secret of ${NAME}: `);
+    await expect(refused).rejects.not.toThrow('arn:');
     await expect(refused).rejects.not.toThrow('hunter2');
   });
 
@@ -104,7 +106,7 @@ describe('a value of a secret', () => {
     ['nothing', {}, /expected a text/],
     ['a number', { SecretString: 5 }, /expected a text/],
     ['more than Secrets Manager takes', { SecretString: 'x'.repeat(65_537) }, /at most 65536 characters, got 65537/],
-  ])('that is %s is refused in a sentence with its name', async (_, answer, sentence) => {
+  ])('that is %s is refused in a sentence with its variable', async (_, answer, sentence) => {
     const server = createHttpServer((_request, response) => {
       response.writeHead(200, { 'content-type': 'application/x-amz-json-1.1' }).end(JSON.stringify(answer));
     });
@@ -118,7 +120,8 @@ describe('a value of a secret', () => {
     const arn = secrets.put('token', 'x');
     const refused = tokenOf(arn).read();
     await expect(refused).rejects.toThrow(sentence);
-    await expect(refused).rejects.toThrow(arn);
+    await expect(refused).rejects.toThrow(`the secret of ${NAME}: `);
+    await expect(refused).rejects.not.toThrow('arn:');
     await expect(refused).rejects.not.toThrow(/hunter2|aHVu/);
   });
 

@@ -48,6 +48,7 @@ it.each([PATHS.root, PATHS.health])('%s answers 200 with the report of a healthy
     timestamp: '2026-11-23T22:00:00.000Z',
     environment: 'test',
     role: 'owner',
+    problems: [],
     shard: { count: 2, group: 0, assigned: [0, 1], connected: 2 },
     checks: {
       discord: { connected: true, latency: 57 },
@@ -71,42 +72,104 @@ it.each([PATHS.root, PATHS.health])('%s answers 200 with the report of a healthy
   });
 });
 
-it.each<[string, 200 | 503, Partial<HealthSnapshot>]>([
-  ['a standby, which has no shards', 200, { role: 'standby', shards: [] }],
+const STANDBY = { role: 'standby', shards: [], lease: { state: 'standby', waitsFor: [0, 1], ready: true } } as const;
+const outbox = (usedPercent: number) => ({ outbox: { ...HEALTHY.outbox, usedPercent } });
+const heard = (secondsAgo: number) => ({ shards: [SHARD, { ...SHARD, id: 1, heardAt: NOW - secondsAgo * 1_000 }] });
+
+/** What is wrong with the task, and what an operator reads about it. */
+it.each<[string, string | undefined, Partial<HealthSnapshot>]>([
+  ['a standby, which has no shards', undefined, STANDBY],
   // 97 % of heapTotal, which grows.
-  ["a heap that is small beside V8's limit", 200, memory({ heapUsed: 116 * MIB })],
-  ['a heap just below the threshold', 200, memory({ heapUsed: 750 * MIB - 1 })],
-  ['a heap at the threshold', 503, memory({ heapUsed: 750 * MIB })],
-  ['a shard that is not connected', 503, { shards: [SHARD, { ...SHARD, id: 1, connected: false }] }],
-  ['an owner without shards', 503, { shards: [] }],
-  ['a broker that is not connected', 503, broker({ connected: false })],
-  ['a closed channel', 503, broker({ channelOpen: false })],
-  ['a broker that blocks publishers', 503, broker({ blocked: true })],
-  ['a queue that confirms nothing', 503, broker({ stuck: ['events.guild'] })],
-  ['a broker that has confirmed nothing for a moment', 200, broker({ nothingConfirmedMs: 9_999 })],
-  ['a broker that has confirmed nothing for longer', 503, broker({ nothingConfirmedMs: 10_000 })],
-  ['a lease that was proven a moment ago', 200, broker({ unprovenMs: 9_999 })],
-  ['a lease that was not proven for longer', 503, broker({ unprovenMs: 10_000 })],
-  ['a standby without a usable token', 503, { role: 'standby', shards: [], discordProblems: ['no token'] }],
-])('/health with %s: %d; /live: 200', async (_, status, fields) => {
+  ["a heap that is small beside V8's limit", undefined, memory({ heapUsed: 116 * MIB })],
+  ['a heap just below the threshold', undefined, memory({ heapUsed: 750 * MIB - 1 })],
+  ['a heap at the threshold', "the heap is full: 75.0 % of V8's limit", memory({ heapUsed: 750 * MIB })],
+  [
+    'a shard that is not connected',
+    'shards not connected: 1 (waiting)',
+    { shards: [SHARD, { ...SHARD, id: 1, connected: false, state: 'waiting' }] },
+  ],
+  ['an owner without shards', 'this task owns a shard group and has no shards', { shards: [] }],
+  ['a shard that was quiet for a while', undefined, heard(119)],
+  [
+    'a shard that hears nothing',
+    'shard 1 has had neither a dispatch nor the answer to a heartbeat for 120 s',
+    heard(120),
+  ],
+  [
+    'a broker that is not connected',
+    'not connected to RabbitMQ: the log has the reason, and it is retried',
+    broker({ connected: false, channelOpen: false }),
+  ],
+  [
+    'a closed channel',
+    'a channel to RabbitMQ is closed: the log has the reason, and it is retried',
+    broker({ channelOpen: false }),
+  ],
+  [
+    'a broker that blocks publishers',
+    'RabbitMQ takes no messages: it is short of memory or disk',
+    broker({ blocked: true }),
+  ],
+  [
+    'a queue that confirms nothing, although others do',
+    'the queue events.guild confirms nothing: it has no majority, or is full',
+    broker({ stuck: ['events.guild'], refusing: ['events.guild'], nothingConfirmedMs: 42_000 }),
+  ],
+  [
+    'a queue whose messages are refused',
+    'RabbitMQ refuses messages for the queue interactions: the log has the reason, and they are retried',
+    broker({ refusing: ['interactions'] }),
+  ],
+  ['a broker that has confirmed nothing for a moment', undefined, broker({ nothingConfirmedMs: 9_999 })],
+  [
+    'a broker that has confirmed nothing for longer',
+    'RabbitMQ has confirmed nothing for 10 s',
+    broker({ nothingConfirmedMs: 10_000 }),
+  ],
+  ['a lease that was proven a moment ago', undefined, broker({ unprovenMs: 9_999 })],
+  [
+    'a lease that was not proven for longer',
+    "the group's lease queue has given no record back for 10 s",
+    broker({ unprovenMs: 10_000 }),
+  ],
+  ['an outbox of 80 %', undefined, outbox(80)],
+  ['an outbox past 80 %', 'the outbox is 80.1 % full: past 100 % the shards are closed', outbox(80.1)],
+  [
+    'an outbox that was full',
+    'the shards are closed until the outbox is half empty and RabbitMQ takes messages: the outbox is 60.0 % full',
+    { receiving: false, ...outbox(60) },
+  ],
+  ['a standby, which does not receive', undefined, { ...STANDBY, receiving: false }],
+  ['a standby without a usable token', 'no token', { ...STANDBY, discordProblems: ['no token'] }],
+  [
+    'a standby that consumes no lease queue',
+    'this standby consumes no lease queue: it could take over no group',
+    { ...STANDBY, lease: { state: 'standby', waitsFor: [], ready: false } },
+  ],
+  [
+    'a standby that consumes some lease queues',
+    'this standby consumes the lease queues of the groups 0, 2 only: it could take over no other',
+    { ...STANDBY, lease: { state: 'standby', waitsFor: [0, 2], ready: false } },
+  ],
+  [
+    'a standby that has not begun',
+    'this standby consumes no lease queue: it could take over no group',
+    { ...STANDBY, lease: {} },
+  ],
+  ['a task that drains', undefined, { role: 'draining', receiving: false, lease: { state: 'released' } }],
+])('/health with %s: %s; /live: 200', async (_, sentence, fields) => {
   snapshot = { ...HEALTHY, ...fields };
   const response = await ask(PATHS.health);
-  expect(response.status).toBe(status);
-  expect(((await response.json()) as HealthReport).status).toBe(status === 200 ? 'healthy' : 'unhealthy');
+  const { problems, status } = (await response.json()) as HealthReport;
+  expect([response.status, status, problems]).toEqual(
+    sentence === undefined ? [200, 'healthy', []] : [503, 'unhealthy', [sentence]],
+  );
+  const page = await (await ask(PATHS.root, { headers: { accept: 'text/html' } })).text();
+  expect(page.match(/<p class="problem">/g) ?? []).toHaveLength(problems.length);
   expect((await ask(PATHS.live)).status).toBe(200);
 });
 
-it('names the queue that confirms nothing, and says for how long the broker has confirmed nothing', () => {
-  const problems = (fields: Partial<HealthSnapshot['broker']>) =>
-    healthReport({ ...HEALTHY, ...broker(fields) }).checks.rabbitmq.problems;
-  expect(problems({ nothingConfirmedMs: 42_000 })).toEqual(['RabbitMQ has confirmed nothing for 42 s']);
-  // Others are confirmed, or the claim was.
-  const stuck = problems({ nothingConfirmedMs: 42_000, stuck: ['events.guild'] });
-  expect(stuck).toEqual(['the queue events.guild confirms nothing: it has no majority, or is full']);
-  expect(statusPage(healthReport({ ...HEALTHY, ...broker({ stuck: ['events.guild'] }) }))).toContain(stuck?.[0]);
-});
-
-it('names the lease queue that gives nothing back, beside one that confirms nothing', () => {
+it('has the sentences of the broker together', () => {
   const { problems } = healthReport({ ...HEALTHY, ...broker({ unprovenMs: 42_000, stuck: ['events.guild'] }) }).checks
     .rabbitmq;
   expect(problems).toEqual([
@@ -193,7 +256,7 @@ describe('one defect costs one section', () => {
     const touched = Object.keys(whole).filter(
       (key) => JSON.stringify(report[key as 'role']) !== JSON.stringify(whole[key]),
     );
-    expect(touched.length).toBeLessThanOrEqual(name === 'shards' ? 4 : 3);
+    expect(touched.length).toBeLessThanOrEqual(name === 'shards' ? 5 : 4);
     const page = await (await ask(PATHS.root, { headers: { accept: 'text/html' } })).text();
     expect(page).toMatch(/<p class="problem">cannot read the .*: a defect<\/p>/);
     expect(page).not.toContain('NaN');
@@ -300,7 +363,8 @@ describe('the status page', () => {
   });
 
   it.each<[string, Partial<HealthSnapshot>]>([
-    ['Discord|✔|standing by: no shards until a lease is free|', { role: 'standby', shards: [] }],
+    ['Discord|✔|standing by: no shards until a lease is free|', STANDBY],
+    ['Lease|✘| standby|', { ...STANDBY, lease: { state: 'standby' } }],
     ['RabbitMQ|✘|connected, blocks publishers (memory or disk alarm); 12 conf', broker({ blocked: true })],
     ['Outbox|✘|2 events not confirmed (0.5 % full): not receiving until it is half empty|', { receiving: false }],
     ['IDENTIFYs left today||none until 2026-11-23T22:00:00', { identifies: { remaining: 0, spentUntil: NOW } }],

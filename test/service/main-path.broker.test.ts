@@ -13,11 +13,11 @@ import { eventId } from '../../service/events/event-id.ts';
 import { DiscordEventPayload } from '../../service/events/payload.ts';
 import { Inbox, type Received } from '../support/inbox.ts';
 
-const PROMISED: readonly (readonly [routingKey: RegExp, priority: number, queue: string])[] = [
-  [/^interaction\.command\.[^.]+$/, 10, QUEUES.interactions],
-  [/^interaction\.(button|select)$/, 8, QUEUES.interactions],
-  [/^interaction\.modal$/, 7, QUEUES.interactions],
-  [/^interaction\.autocomplete\.[^.]+$/, 6, QUEUES.interactions],
+const PROMISED: readonly (readonly [routingKey: RegExp, priority: number, queue: string, expiration?: string])[] = [
+  [/^interaction\.command\.[^.]+$/, 10, QUEUES.interactions, '900000'],
+  [/^interaction\.(button|select)$/, 8, QUEUES.interactions, '900000'],
+  [/^interaction\.modal$/, 7, QUEUES.interactions, '900000'],
+  [/^interaction\.autocomplete\.[^.]+$/, 6, QUEUES.interactions, '3000'],
   [/^member\.(join|leave|update)$/, 5, QUEUES.guildEvents],
   [/^guild\.(join|leave)$/, 4, QUEUES.guildEvents],
   [/^message\.create$/, 1, QUEUES.guildEvents],
@@ -53,7 +53,8 @@ function expectPromised({ queue, message, routingKey, body }: Received, key: str
   expect(routingKey).toBe(key);
   const promised = PROMISED.find(([pattern]) => pattern.test(routingKey));
   expect(promised, `a row for ${routingKey}`).toBeDefined();
-  expect([properties.priority, queue]).toEqual(promised?.slice(1));
+  const [, priority, itsQueue, expiration] = promised ?? [];
+  expect([properties.priority, queue, properties.expiration]).toEqual([priority, itsQueue, expiration]);
   expect(fields.exchange).toBe(EXCHANGES.events);
   const event = DiscordEventPayload.parse(body);
   expect(event.eventType).toBe(routingKey);

@@ -53,8 +53,18 @@ it.each([
   expect(redact(text, [])).toBe(masked);
 });
 
+it.each([
+  ['User: arn:aws:sts::111122223333:assumed-role/a/b may not', 'User: [redacted] may not'],
+  ['"on arn:aws-cn:secretsmanager:cn-north-1:111122223333:secret:token-AbCdEf","x"', '"on [redacted]","x"'],
+  ['expected arn:aws:secretsmanager:REGION:ACCOUNT:secret:NAME', undefined],
+])('an ARN is masked, an example of one is not: %s', (text, masked = text) => {
+  expect(redact(text, [])).toBe(masked);
+});
+
 const SHAPES: Readonly<Record<string, string>> = {
   'names of a scheme': 'a.',
+  ARNs: 'arn:aws',
+  'ARNs with an account': 'arn:aws:s::111122223333:',
   schemes: 'a://',
   'logins without an address': 'a@',
   'addresses with a login': 'a://b:c@d ',

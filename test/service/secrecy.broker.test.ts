@@ -1,4 +1,4 @@
-// What must not leak: the bot's token, the broker's password, interaction tokens, and what people wrote, except to the
+// What must not leak: the bot's token, the broker's password, the ARN of a secret, interaction tokens, and what people wrote, except to the
 // bot in an interaction. It is looked for in the whole output at log level trace, with a lost connection and a rejected
 // token; in the HTTP answers; and in every message of every queue. The simulator sends content, although the intent for
 // it is not requested, so that there is something to leak.
@@ -38,7 +38,7 @@ beforeAll(async () => {
   const task = await stage.startTask({ [ENV.discordBotToken]: '', [ENV.discordBotTokenSecretArn]: token });
   await stage.ready();
 
-  for (const { name, routingKey } of VARIANTS.filter(({ weight }) => weight > 0)) {
+  for (const { name, routingKey } of VARIANTS.filter(({ name }) => name !== 'message.direct')) {
     const { dispatch } = simulator.emit(name);
     const { token } = dispatch.d as { token?: string };
     if (token !== undefined && routingKey !== null) interactionTokens.push(token);
@@ -50,11 +50,19 @@ beforeAll(async () => {
   // Failures, whose errors may quote a secret.
   await stage.broker.restart();
   await stage.ready();
+  const answer = async () => {
+    for (const path of Object.values(PATHS)) answers.push(await (await fetch(`${task.url}${path}`)).text());
+    answers.push(await (await fetch(`${task.url}/`, { headers: { accept: 'text/html' } })).text());
+  };
   simulator.rotateToken(SECOND_TOKEN);
   await stage.until('the token is rejected', 60_000, () => task.output.includes('no usable bot token'));
+  await answer();
+  // The error of AWS has the ARN of the secret, and of the role.
+  secrets.deny('bot-token');
+  await stage.until('the secret cannot be read', 60_000, () => task.output.includes('not authorized'));
+  await answer();
+  secrets.allow('bot-token');
   secrets.put('bot-token', SECOND_TOKEN);
-  for (const path of Object.values(PATHS)) answers.push(await (await fetch(`${task.url}${path}`)).text());
-  answers.push(await (await fetch(`${task.url}/`, { headers: { accept: 'text/html' } })).text());
   await stage.ready();
   await inbox.upToNow();
   await task.terminate();
@@ -74,6 +82,7 @@ function leaks(text: string, secretsByName: Readonly<Record<string, readonly str
 
 const credentials = () => ({
   "the bot's token": [FIRST_TOKEN, SECOND_TOKEN],
+  'an ARN': ['arn:aws'],
   "the broker's password": [new URL(stage.url(USERS.ingestor)).password],
 });
 
@@ -81,7 +90,11 @@ const output = () => stage.tasks.map((task) => task.output).join('\n');
 
 test.each<[string, () => string, readonly string[]]>([
   ['the output', output, ['the connection to the broker was lost', 'cannot read (logged once per type)']],
-  ['the HTTP answers', () => answers.join('\n'), ['"status"', '</html>', 'ingestor_events_received_total']],
+  [
+    'the HTTP answers',
+    () => answers.join('\n'),
+    ['"status"', '</html>', 'ingestor_events_received_total', 'not authorized'],
+  ],
 ])('%s: no credential, no interaction token and nothing that people wrote', (_, text, words) => {
   for (const each of words) expect(text()).toContain(each);
   expect(interactionTokens.length).toBeGreaterThan(10);

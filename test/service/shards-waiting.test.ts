@@ -42,6 +42,11 @@ describe('a shard waits', () => {
       1,
       { shards: [connected, resuming], receiving: false, broker: { ...HEALTHY.broker, stuck: ['events.guild'] } },
     ],
+    [
+      'for a queue that refuses, while the outbox is full',
+      1,
+      { shards: [connected, resuming], receiving: false, broker: { ...HEALTHY.broker, refusing: ['interactions'] } },
+    ],
   ])('%s: %d', (_, count, given) => {
     expect(waiting(given)).toBe(count);
   });

@@ -11,6 +11,7 @@ export const SHARD = {
   connected: true,
   latencyMs: 41,
   problem: undefined,
+  heardAt: NOW - 20_000,
   identifyingSince: undefined,
   confirmedSequence: 700,
   receivedSequence: 702,
@@ -28,7 +29,7 @@ export const HEALTHY: HealthSnapshot = {
   discord: { tokenMissing: false, restLimited: false, identifyClosed: false, maxConcurrency: 1 },
   broker: {
     ...{ connected: true, channelOpen: true, blocked: false, publishCount: 12, errorCount: 1 },
-    ...{ oldestUnconfirmedMs: 20, nothingConfirmedMs: 20, stuck: [], unprovenMs: 20 },
+    ...{ oldestUnconfirmedMs: 20, nothingConfirmedMs: 20, stuck: [], refusing: [], unprovenMs: 20 },
   },
   outbox: { events: 2, bytes: 1_024, usedPercent: 0.5 },
   identifies: { remaining: 998, spentUntil: undefined },

@@ -67,7 +67,8 @@ export const VARIANTS: readonly Variant[] = [
   { name: 'command.everything', ...onCommand('everything'), weight: 10, make: interaction.everything },
   { name: 'command.message', ...onCommand('v2_0__beta___1'), weight: 7, make: interaction.messageCommand },
   { name: 'command.direct', ...onInteraction(null), scope: 'direct', weight: 7, make: interaction.directCommand },
-  { name: 'autocomplete.plain', ...autocomplete, weight: 20, make: interaction.autocomplete },
+  // It expires after 3 s, and workers may be away for longer.
+  { name: 'autocomplete.plain', ...autocomplete, weight: 0, make: interaction.autocomplete },
   { name: 'button.plain', ...button, weight: 30, make: interaction.button },
   { name: 'select.string', ...select, weight: 6, make: interaction.select('string') },
   { name: 'select.user', ...select, weight: 2, make: interaction.select('user') },

@@ -1,18 +1,22 @@
 // A publisher that is not ours, for the broker's own share of a silence: ten messages a second with confirms to a quorum
 // queue of its own, which it consumes.
 
+import { randomUUID } from 'node:crypto';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { connect } from 'amqplib';
 
-const QUEUE = 'probe';
 const PUBLISH_EVERY_MS = 100;
 const RETRY_MS = 200;
+/** Longer than any fault. */
+const EXPIRES_MS = 300_000;
 
 export class Probe {
   /** The longest time without a message since the last reset. */
   longestMs = 0;
   #lastAt: number | undefined;
   readonly #url: string;
+  /** A new one each time: of a queue that was deleted a moment ago, a member may fail to start. */
+  readonly #queue = `probe-${randomUUID()}`;
   readonly #stopping = new AbortController();
   #loop: Promise<void> | undefined;
 
@@ -22,13 +26,13 @@ export class Probe {
 
   /** Resolves when it has its first message. @param leaderUrl of the node that is to lead its queue */
   static async start(url: string, leaderUrl: string): Promise<Probe> {
+    const probe = new Probe(url);
     const model = await connect(leaderUrl);
     const channel = await model.createChannel();
-    await channel.deleteQueue(QUEUE);
-    // The node that declares a queue leads it.
-    await channel.assertQueue(QUEUE, { arguments: { 'x-queue-type': 'quorum' } });
+    // The node that declares a queue leads it. It expires when the probe has gone.
+    const expires = { 'x-queue-type': 'quorum', 'x-expires': EXPIRES_MS };
+    await channel.assertQueue(probe.#queue, { arguments: expires });
     await model.close();
-    const probe = new Probe(url);
     const first = Promise.withResolvers<void>();
     probe.#loop = probe.#run(first.resolve);
     await first.promise;
@@ -66,9 +70,9 @@ export class Probe {
       this.#lastAt = now;
       first();
     };
-    await channel.consume(QUEUE, (message) => (message ? read() : ended.resolve()), { noAck: true });
+    await channel.consume(this.#queue, (message) => (message ? read() : ended.resolve()), { noAck: true });
     const timer = setInterval(
-      () => channel.sendToQueue(QUEUE, Buffer.from('probe'), { persistent: true }, () => undefined),
+      () => channel.sendToQueue(this.#queue, Buffer.from('probe'), { persistent: true }, () => undefined),
       PUBLISH_EVERY_MS,
     );
     await ended.promise;

@@ -77,9 +77,11 @@ test('discord.js becomes ready with all its guilds, and emits every kind of even
   await client.login(simulator.token);
   await ready;
   expect([client.user?.id, client.guilds.cache.size]).toEqual([simulator.world.bot.id, 50]);
-  for (const { name, weight } of VARIANTS) if (weight > 0) simulator.emit(name);
+  for (const { name } of VARIANTS) if (name !== 'message.direct') simulator.emit(name);
   simulator.leaveGuild(simulator.joinGuild().id);
-  const messages = VARIANTS.filter(({ dispatch, weight }) => dispatch === 'MESSAGE_CREATE' && weight > 0).length;
+  const messages = VARIANTS.filter(
+    ({ dispatch, name }) => dispatch === 'MESSAGE_CREATE' && name !== 'message.direct',
+  ).length;
   await expect.poll(() => seen.get(MessageCreate), { timeout: 20_000 }).toBe(messages);
   await expect.poll(() => [...seen.keys()].toSorted(), { timeout: 20_000 }).toEqual(emitted.toSorted());
   expect(simulator.violations).toEqual([]);

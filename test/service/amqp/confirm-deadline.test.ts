@@ -69,17 +69,17 @@ async function untilFailure(): Promise<number> {
   throw new Error('it does not fail');
 }
 
-it('after 5 s without a confirm a claim is asked for, and after 5 s without its confirm the connection fails', async () => {
+it('after 4.5 s without a confirm a claim is asked for, and after 4.5 s without its confirm the connection fails', async () => {
   connection.open();
   deadline.written();
-  await seconds(4.9);
+  await seconds(4.4);
   expect(claims).toHaveLength(0);
   await seconds(0.2);
   expect(claims).toHaveLength(1);
-  await seconds(4.8);
+  await seconds(4.3);
   expect(connection.failures).toEqual([]);
   await seconds(0.2);
-  expect(connection.failures).toEqual(['nothing was confirmed for 5 s; a claim was not confirmed within 5 s']);
+  expect(connection.failures).toEqual(['nothing was confirmed for 4.5 s; a claim was not confirmed within 4.5 s']);
   expect([stuck, deadline.stuck]).toEqual([0, false]);
 });
 
@@ -104,19 +104,19 @@ it('each confirm begins the time again while something is left; a later message 
   expect(claims).toHaveLength(0);
   await seconds(4);
   deadline.written();
-  await seconds(1.1);
+  await seconds(0.6);
   expect(claims).toHaveLength(1);
 });
 
 it('a connection after one that was given up is asked at once, and each waits twice as long, up to 60 s', async () => {
   const waited: number[] = [];
   for (let times = 0; times < 8; times += 1) waited.push(await untilFailure());
-  expect(waited).toEqual([10, 2, 4, 8, 16, 32, 60, 60]);
+  expect(waited).toEqual([9, 2, 4, 8, 16, 32, 60, 60]);
   connection.open();
   deadline.written();
   deadline.confirmed(0);
   connection.emit('lost');
-  expect(await untilFailure()).toBe(10);
+  expect(await untilFailure()).toBe(9);
 });
 
 it('one that confirms its first claim is no longer suspected, and no queue of it is stuck', async () => {
@@ -126,20 +126,20 @@ it('one that confirms its first claim is no longer suspected, and no queue of it
   await settled();
   expect(stuck).toBe(0);
   connection.emit('lost');
-  expect(await untilFailure()).toBe(10);
+  expect(await untilFailure()).toBe(9);
 });
 
 it('the channels that end with the connection given up are no confirm', async () => {
-  expect(await untilFailure()).toBe(10);
+  expect(await untilFailure()).toBe(9);
   deadline.confirmed(0);
   expect(await untilFailure()).toBe(2);
 });
 
-it('a confirmed claim keeps the connection: a queue is stuck, which is reported once, and asked again each 5 s', async () => {
+it('a confirmed claim keeps the connection: a queue is stuck, which is reported once, and asked again each 4.5 s', async () => {
   connection.open();
   deadline.written();
   for (let times = 1; times <= 3; times += 1) {
-    await seconds(5.1);
+    await seconds(4.6);
     expect(claims).toHaveLength(times);
     claims.at(-1)?.resolve();
     await settled();
@@ -147,12 +147,12 @@ it('a confirmed claim keeps the connection: a queue is stuck, which is reported 
   }
   deadline.confirmed(1);
   expect(deadline.stuck).toBe(false);
-  await seconds(5.1);
+  await seconds(4.6);
   claims.at(-1)?.resolve();
   await settled();
   expect([deadline.stuck, stuck]).toEqual([true, 2]);
   // Now the node is without a majority, too.
-  await seconds(10.1);
+  await seconds(9.1);
   expect(connection.failures).toHaveLength(1);
   expect(deadline.stuck).toBe(false);
 });
@@ -160,24 +160,24 @@ it('a confirmed claim keeps the connection: a queue is stuck, which is reported 
 it('a claim that is refused proves no majority', async () => {
   connection.open();
   deadline.written();
-  await seconds(5.1);
+  await seconds(4.6);
   claims[0]?.reject(new Error('no queue takes it'));
   await settled();
-  expect(connection.failures).toEqual(['nothing was confirmed for 5 s; no queue takes it']);
+  expect(connection.failures).toEqual(['nothing was confirmed for 4.5 s; no queue takes it']);
 });
 
 it('a confirm during a claim ends the asking, whatever becomes of that claim', async () => {
   connection.open();
   deadline.written();
-  await seconds(5.1);
+  await seconds(4.6);
   deadline.confirmed(1);
   claims[0]?.reject(new Error('too late'));
-  await seconds(4.8);
+  await seconds(4.3);
   expect([claims.length, connection.failures.length]).toEqual([1, 0]);
   await seconds(0.2);
   claims[0]?.resolve();
   expect(claims).toHaveLength(2);
-  await seconds(5.1);
+  await seconds(4.6);
   expect(connection.failures).toHaveLength(1);
 });
 
@@ -190,7 +190,7 @@ it('while the broker blocks publishers nothing is asked or given up; then the ti
   await seconds(600);
   expect(claims).toHaveLength(0);
   connection.setBlocked(false);
-  await seconds(4.9);
+  await seconds(4.4);
   expect(claims).toHaveLength(0);
   await seconds(0.2);
   expect(claims).toHaveLength(1);
@@ -198,27 +198,27 @@ it('while the broker blocks publishers nothing is asked or given up; then the ti
   await seconds(600);
   expect(connection.failures).toEqual([]);
   connection.setBlocked(false);
-  await seconds(10.1);
+  await seconds(9.1);
   expect(connection.failures).toHaveLength(1);
 });
 
 it('a connection lost meanwhile takes its claim and its messages with it', async () => {
   connection.open();
   deadline.written();
-  await seconds(5.1);
+  await seconds(4.6);
   connection.emit('lost');
   claims[0]?.reject(new Error('the channel was closed'));
   connection.open();
   await seconds(600);
   expect([claims.length, connection.failures]).toEqual([1, []]);
   deadline.written();
-  await seconds(5.1);
+  await seconds(4.6);
   expect(claims.map(({ model }) => model)).toEqual([1, 2]);
 });
 
 it('what is written before the listener of the connection has run counts', async () => {
   deadline.written();
   connection.open();
-  await seconds(10.1);
+  await seconds(9.1);
   expect(connection.failures).toHaveLength(1);
 });

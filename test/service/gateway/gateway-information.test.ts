@@ -197,7 +197,7 @@ describe('an answer that no shard needs', () => {
     },
   );
 
-  it('is no reason to reject the token; the next one who needs it is', async () => {
+  it('is no reason to reject the token, but to read it again; the next one who needs it is', async () => {
     fakePauses();
     await information.fetch(unaborted);
     answer = () => ({ status: 401, body: { message: '401: Unauthorized', code: 0 } });
@@ -205,8 +205,14 @@ describe('an answer that no shard needs', () => {
     await until(() => lines.lines.length > 0);
     expect([token.problem, information.problem, information.invalidRequests]).toEqual([undefined, undefined, 1]);
     expect(lines.lines).toMatchObject([{ level: 'warn', reason: 'Discord rejected the token (401)' }]);
+    value = 'the-next-token';
+    await asksAgainAfter(180_000);
+    await until(() => information.invalidRequests === 2 && token.latest === value);
+    await asksAgainAfter(180_000);
+    expect(asked.at(-1)?.authorization).toBe('Bot the-next-token');
+    await until(() => information.invalidRequests === 3);
     void information.fetch(unaborted).catch(() => undefined);
-    await asksAgainAfter(750);
+    await asksAgainAfter(3_000);
     await until(() => token.problem !== undefined);
   });
 });

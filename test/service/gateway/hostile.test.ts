@@ -247,6 +247,21 @@ describe('heartbeats', () => {
     await eventually('what came after it', () => client.sequences().length > 0);
     expect(client.shard.latencyMs).toBeUndefined();
   });
+
+  it.each([
+    ['answers to heartbeats', 500, () => undefined],
+    ['dispatches', 300_000, (gateway: HostileGateway) => gateway.dispatch()],
+  ])('and dispatches are heard: %s', async (_, heartbeat_interval, send) => {
+    const gateway = await HostileGateway.start();
+    gateway.instead = (frame) => (frame.op === 10 ? { op: 10, d: { heartbeat_interval } } : frame);
+    const client = startClient(gateway.url, { session: {} });
+    await eventually('RESUMED', () => client.shard.connected);
+    const { heardAt = Number.NaN } = client.shard;
+    await eventually('something later is heard', () => {
+      send(gateway);
+      return (client.shard.heardAt ?? 0) > heardAt;
+    });
+  });
 });
 
 describe('sequences', () => {

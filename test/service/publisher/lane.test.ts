@@ -3,7 +3,7 @@
 
 import fc from 'fast-check';
 import { expect, it } from 'vitest';
-import { Lane, MOST_UNANSWERED } from '../../../service/publisher/lane.ts';
+import { Lane, MOST_CLOSES, MOST_UNANSWERED } from '../../../service/publisher/lane.ts';
 
 const BYTES = 10;
 
@@ -225,4 +225,36 @@ it('a queue that is full gets one message at a time, also on a new channel, and 
   model.refuses = false;
   model.finish();
   expect(model.queue).toEqual(model.all);
+});
+
+it('gives up a message over which the channel is closed again and again while it alone is unanswered, and no other', () => {
+  const lane = new Lane<number>();
+  const settled: number[] = [];
+  for (let message = 1; message <= 4; message += 1) lane.outbox.add(message, BYTES, 0, () => settled.push(message));
+  /** The broker closes the channel over what it has, and another is opened. */
+  const close = (): number | undefined => {
+    for (let entry = lane.next(); entry !== undefined; entry = lane.next()) lane.written(entry);
+    const given = lane.closedOver();
+    lane.channelRefused();
+    lane.channelLost();
+    return given;
+  };
+  const closes = (times: number) => Array.from({ length: times }, close);
+  const none = Array.from({ length: MOST_CLOSES - 1 }, () => undefined);
+  expect(MOST_CLOSES).toBe(3);
+  expect(closes(MOST_CLOSES - 1)).toEqual(none);
+  // Another cause, which has passed; then it could be either of two.
+  const confirm = () => {
+    const entry = lane.next();
+    if (entry) lane.written(entry);
+    lane.acked(1, false, 0);
+  };
+  confirm();
+  expect(closes(1)).toEqual([undefined]);
+  expect(closes(MOST_CLOSES)).toEqual([...none, 2]);
+  expect(lane).toMatchObject({ refusals: 1, outbox: { count: 2 } });
+  expect(closes(MOST_CLOSES - 1)).toEqual(none);
+  lane.outbox.drop((message) => message === 3);
+  expect(closes(MOST_CLOSES)).toEqual([...none, 4]);
+  expect(settled).toEqual([1, 2, 4]);
 });

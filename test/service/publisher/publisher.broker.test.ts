@@ -7,9 +7,10 @@ import { ConfirmDeadline } from '../../../service/amqp/confirm-deadline.ts';
 import { BrokerConnection } from '../../../service/amqp/connection.ts';
 import { MAX_MESSAGE_BYTES } from '../../../service/contract/limits.ts';
 import { EXCHANGES } from '../../../service/contract/names.ts';
+import { MOST_CLOSES } from '../../../service/publisher/lane.ts';
 import type { Message } from '../../../service/publisher/message.ts';
 import { Publisher } from '../../../service/publisher/publisher.ts';
-import { makeVhost, type Vhost } from '../../support/broker.ts';
+import { makeVhost, manage, type Vhost } from '../../support/broker.ts';
 import { type BrokerClient, brokerClient, fixedLogin, makeUser, type User } from '../../support/broker-client.ts';
 import { eventually, type LogLines, logLines } from '../../support/log-lines.ts';
 
@@ -31,6 +32,7 @@ beforeEach(async () => {
   lines = logLines();
   counts = { flowing: 0, published: 0, confirmed: 0, refused: 0, dropped: 0, returned: 0 };
   settled = [];
+  claim = () => Promise.reject(new Error('expected confirms within 5 s'));
   connection = new BrokerConnection({ name: vhost.vhost, login: fixedLogin(user.url), log: lines.log });
   const count = (name: keyof typeof counts) => () => {
     counts[name] += 1;
@@ -38,12 +40,12 @@ beforeEach(async () => {
   const [flowing, published, confirmed] = [count('flowing'), count('published'), count('confirmed')];
   const [refused, dropped, returned] = [count('refused'), count('dropped'), count('returned')];
   const listener = { flowing, published, confirmed, refused, dropped, returned };
-  const deadline = new ConfirmDeadline<ChannelModel>({ connection, claim, log: lines.log });
+  const deadline = new ConfirmDeadline<ChannelModel>({ connection, claim: () => claim(), log: lines.log });
   publisher = new Publisher({ connection, deadline, listener, log: lines.log });
 });
 
-/** Here a connection that confirms nothing is a defect. */
-const claim = () => Promise.reject(new Error('expected confirms within 5 s'));
+/** Here a connection that confirms nothing is a defect, unless the test says that its queue is at fault. */
+let claim: () => Promise<void>;
 
 afterEach(async () => {
   publisher.close();
@@ -206,11 +208,45 @@ describe('under load', () => {
 });
 
 describe('a channel closed by the broker', () => {
+  beforeEach(() => {
+    claim = () => Promise.resolve();
+  });
+
+  it.each<[string, RegExp, Partial<Message>]>([
+    ['whose property it refuses', /406.*expiration/, { expirationMs: -1 }],
+    ['whose key it may not write', /403.*access to topic 'interaction.secret'/, { routingKey: 'interaction.secret' }],
+  ])('again and again over a message %s: that is dropped, and the others arrive in order', async (_, cause, fields) => {
+    await declare();
+    const rights = { exchange: EXCHANGES.events, write: '^message', read: '' };
+    await manage('PUT', `/api/topic-permissions/${encodeURIComponent(vhost.vhost)}/${user.username}`, rights);
+    const read = await broker.read(QUEUE);
+    await connected();
+    publish(1, 20);
+    publish(21, 22, { ...fields, type: 'interaction.secret' });
+    publish(23, 40);
+    await drained();
+    expect(settled.toSorted((a, b) => Number(a) - Number(b))).toEqual(ids(1, 40));
+    await eventually('the others arrive', () => firsts(idsOf(read)).length >= 38);
+    expect(firsts(idsOf(read))).toEqual(ids(1, 40).filter((id) => id !== '21' && id !== '22'));
+    expect(counts).toMatchObject({ confirmed: 38, dropped: 2 });
+    expect(counts.refused).toBeGreaterThanOrEqual(2 * MOST_CLOSES);
+    const dropped = lines.lines.filter(({ msg }) => msg.includes('over which the broker closes the channel'));
+    expect(dropped).toMatchObject(
+      ['21', '22'].map((eventId) => ({
+        ...{ level: 'error', eventId, eventType: 'interaction.secret', closes: MOST_CLOSES },
+        err: { message: expect.stringMatching(cause) },
+      })),
+    );
+    expect(connection.reconnects).toBe(0);
+  });
+
   it('is opened again on the same connection, and the exchange that was missing gets everything in order', async () => {
     await declare();
     await withoutExchange();
     await connected();
     publish(1, 500);
+    // As often as one message may close it.
+    await eventually('it is closed again and again', () => counts.refused > MOST_CLOSES);
     expect(await lines.line('the broker closed the channel')).toMatchObject({ level: 'error' });
     expect(await lines.line('apply the topology')).toMatchObject({
       err: { message: expect.stringContaining('NOT_FOUND') },
@@ -246,7 +282,10 @@ it('a queue that is full, and emptied as soon as it has refused, gets everything
   publish(1, 5_000);
   await connected();
   await eventually('it is refused', () => counts.refused > 0);
+  expect(publisher.refusing).toEqual(['events.guild']);
   const read = await broker.read(QUEUE);
+  await eventually('it is taken', () => publisher.refusing.length === 0);
+  expect(publisher.outbox.count, 'while others wait').toBeGreaterThan(0);
   await drained();
   await eventually('all arrive', () => firsts(idsOf(read)).length > 5_000);
   expect(firsts(idsOf(read))).toEqual(['filler', ...ids(1, 5_000)]);

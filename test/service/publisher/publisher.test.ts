@@ -5,8 +5,9 @@ import { EventEmitter } from 'node:events';
 import type { ChannelModel } from 'amqplib';
 import { afterEach, beforeEach, expect, it, vi } from 'vitest';
 import type { WorkerQueue } from '../../../service/contract/names.ts';
+import { MOST_CLOSES } from '../../../service/publisher/lane.ts';
 import { Publisher, STUCK_MS } from '../../../service/publisher/publisher.ts';
-import { type LogLines, logLines } from '../../support/log-lines.ts';
+import { eventually, type LogLines, logLines } from '../../support/log-lines.ts';
 
 const GUILD = 'events.guild';
 const INTERACTIONS = 'interactions';
@@ -129,12 +130,12 @@ it('names a queue that refuses, and none of which everything was dropped', async
   publish(GUILD);
   answer(GUILD, 'nack');
   expect(await lines.line('refused a message')).toMatchObject({ queue: GUILD, refusals: 1 });
-  expect(publisher.flowing, 'the others do').toBe(true);
+  expect(publisher).toMatchObject({ flowing: true, refusing: [GUILD], stuck: [] });
   await pass(10);
-  expect(publisher.stuck).toEqual([GUILD]);
+  expect(publisher).toMatchObject({ refusing: [GUILD], stuck: [GUILD] });
   expect(publisher.dropOutbox(({ queue }) => queue === GUILD)).toBe(1);
   await pass(1);
-  expect(publisher).toMatchObject({ stuck: [], outbox: { count: 0, bytes: 0 } });
+  expect(publisher).toMatchObject({ stuck: [], refusing: [], outbox: { count: 0, bytes: 0 } });
 });
 
 it('has the deadline watch a connection on which messages wait and no channel opens, until nothing waits', async () => {
@@ -161,4 +162,26 @@ it('has its channels when none is missing, and flows while any of them does', as
   expect(publisher).toMatchObject({ channelOpen: false, flowing: true });
   connection.emit('lost', undefined);
   expect(publisher).toMatchObject({ channelOpen: false, flowing: false });
+});
+
+it.each([
+  ['of a size within the limit that it names', 'message size 1 is larger than configured max size 9'],
+  ['for a reason that is not known', 'something else'],
+])('gives up a message over which the broker closes each channel, %s', async (_, text) => {
+  vi.useRealTimers();
+  publish(GUILD);
+  const closed = new Set<Channel>();
+  for (let close = 1; close <= MOST_CLOSES; close += 1) {
+    expect(publisher.outbox.count).toBe(1);
+    const channel = await eventually('it is written to another channel', () => {
+      const last = channels.get(GUILD);
+      return last !== undefined && !closed.has(last) && last;
+    });
+    closed.add(channel);
+    channel.emit('error', Object.assign(new Error(`PRECONDITION_FAILED - ${text}`), { code: 406 }));
+    channel.emit('close');
+  }
+  expect(publisher.outbox.count).toBe(0);
+  const expected = { eventId: '1', eventType: GUILD, closes: MOST_CLOSES };
+  expect(await lines.line('over which the broker closes the channel')).toMatchObject(expected);
 });
