@@ -17,7 +17,10 @@ export type CredentialSource<T> =
 export interface Credential<T> {
   /** @throws Error with one sentence when there is no usable value yet, or it cannot be read */
   read(): Promise<T>;
-  /** Reads again. @returns whether the value differs from the last one; never for a variable */
+  /**
+   * Reads again. @returns whether the secret has another version than the last one, be it with the same text: somebody put it
+   * there to be used. Never for a variable
+   */
   refresh(): Promise<boolean>;
   /** For messages: the variable, or the secret whose ARN it holds; neither value nor ARN. */
   readonly from: string;
@@ -52,15 +55,15 @@ export function credential<T>(
   }
   const { arn, name } = source;
   const from = `the secret of ${name}`;
-  let last: { readonly text: string; readonly value: T } | undefined;
+  let last: { readonly text: string; readonly version: string | undefined; readonly value: T } | undefined;
   const load = async () => {
-    const text = await readSecret(arn, from);
-    if (text === last?.text) return last;
+    const { text, version } = await readSecret(arn, from);
+    if (text === last?.text && version === last.version) return last;
     hide(text);
     try {
       const value = parse(text);
       hideValue(text, value);
-      return { text, value };
+      return { text, version, value };
     } catch (error) {
       throw new Error(`${from}: ${errorMessage(error)}`, { cause: error });
     }
@@ -72,9 +75,9 @@ export function credential<T>(
       return last.value;
     },
     async refresh() {
-      const before = last?.text;
+      const before = last;
       last = await load();
-      return last.text !== before;
+      return last !== before;
     },
   };
 }
@@ -230,19 +233,24 @@ function kindOf(value: unknown): string {
   return typeof value === 'string' ? 'another text' : `a ${typeof value}`;
 }
 
-async function readSecret(arn: string, from: string): Promise<string> {
+async function readSecret(
+  arn: string,
+  from: string,
+): Promise<{ readonly text: string; readonly version: string | undefined }> {
   // Loaded only where there are secrets to read: the client takes more memory than the rest of the service.
   const { GetSecretValueCommand, ResourceNotFoundException, SecretsManagerClient } = await import(
     '@aws-sdk/client-secrets-manager'
   );
   // The ARN's region, not the environment's: the secret is there.
   const client = new SecretsManagerClient({ region: arn.split(':')[3] ?? '', maxAttempts: 2 });
-  let answer: unknown;
+  let text: unknown;
+  let version: string | undefined;
   try {
-    const { SecretString } = await client.send(new GetSecretValueCommand({ SecretId: arn }), {
+    const answer = await client.send(new GetSecretValueCommand({ SecretId: arn }), {
       abortSignal: AbortSignal.timeout(READ_DEADLINE_MS),
     });
-    answer = SecretString;
+    text = answer.SecretString;
+    version = answer.VersionId;
   } catch (error) {
     const wanted =
       error instanceof ResourceNotFoundException
@@ -252,9 +260,9 @@ async function readSecret(arn: string, from: string): Promise<string> {
   } finally {
     client.destroy();
   }
-  if (typeof answer !== 'string')
+  if (typeof text !== 'string')
     throw new Error(`${from}: expected a text, got a binary value. Put it in as a text (SecretString)`);
-  if (answer.length > MOST_SECRET_CHARACTERS)
-    throw new Error(`${from}: expected at most ${MOST_SECRET_CHARACTERS} characters, got ${answer.length}`);
-  return answer;
+  if (text.length > MOST_SECRET_CHARACTERS)
+    throw new Error(`${from}: expected at most ${MOST_SECRET_CHARACTERS} characters, got ${text.length}`);
+  return { text, version };
 }

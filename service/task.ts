@@ -74,7 +74,7 @@ export async function runTask(
   const isConnected = () => connection.connected || leaseConnection.connected;
   const identifyMutex = new QueueMutex(() => connectionOf('identify'), identifyQueue, log);
   const information = new GatewayInformation({ apiUrl: config.discord.apiUrl, ...{ token, metrics, log } });
-  const gate = new IdentifyGate(information, identifyMutex, log);
+  const gate = new IdentifyGate(information, identifyMutex, token, log);
   const publisher = new Publisher({
     ...{ connection, log },
     deadline: new ConfirmDeadline<ChannelModel>({

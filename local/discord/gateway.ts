@@ -83,7 +83,7 @@ export class Gateway implements ConnectionHandler {
     this.#emit('lost');
   }
 
-  read(reading: Partial<Reading>): void {
+  read(reading: Partial<Reading & Pick<SimulatorOptions, 'grantedIntents'>>): void {
     this.#options = { ...this.#options, ...reading };
   }
 

@@ -286,6 +286,11 @@ export class DiscordSimulator {
     this.#gateway.read(reading);
   }
 
+  /** The privileged intents that the bot's owner grants from now on. Sessions keep theirs. */
+  grant(grantedIntents: number): void {
+    this.#gateway.read({ grantedIntents });
+  }
+
   // ---- waiting
 
   /** How often this has happened since the start. */

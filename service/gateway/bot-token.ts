@@ -1,6 +1,6 @@
 // The bot's token, shared by all shards: usable, missing, or rejected. While it is missing or rejected no shard connects,
-// and it is read again until another one appears. So a bad token costs one refusal, not one for each shard. Discord has refused
-// good tokens in outages: a rejected one is tried again after a time, because nothing else would bring the shards back.
+// and it is read again until its secret has a new version. So a bad token costs one refusal, not one for each shard. Discord has
+// refused good tokens in outages: a rejected one is tried again after a time, because nothing else would bring the shards back.
 
 import { errorMessage } from '../errors.ts';
 import type { Log } from '../log.ts';
@@ -15,29 +15,34 @@ export interface TokenSource {
 }
 
 const READ_AGAIN_MS = 10_000;
-/** Discord bans an address after 10,000 refused requests in this time. */
-const TRY_AGAIN_MS = 600_000;
+/** Discord bans an address after 10,000 refused requests in ten minutes. */
+const TRY_AGAIN_MS = 900_000;
 
 export class BotToken {
   readonly #source: TokenSource;
   readonly #log: Log;
   readonly #readAgainMs: number;
-  readonly #tryAgainMs: number;
   #value: string | undefined;
   #rejectedAt: number | undefined;
   #problem: string | undefined;
+  /** Of the secret, since the start. */
+  #versions = 0;
   readonly #reading = new SharedWait((signal) => this.#readUntilUsable(signal));
 
-  constructor(source: TokenSource, log: Log, readAgainMs = READ_AGAIN_MS, tryAgainMs = TRY_AGAIN_MS) {
+  constructor(source: TokenSource, log: Log, readAgainMs = READ_AGAIN_MS) {
     this.#source = source;
     this.#log = log;
     this.#readAgainMs = readAgainMs;
-    this.#tryAgainMs = tryAgainMs;
   }
 
   /** What is wrong with it and what to do, in one sentence; nothing while it is usable. */
   get problem(): string | undefined {
     return this.#problem;
+  }
+
+  /** The last one that was read, be it rejected. */
+  get latest(): string | undefined {
+    return this.#value;
   }
 
   /** It was never there: a person has to put it in place. */
@@ -55,30 +60,53 @@ export class BotToken {
   reject(token: string, reason: string): void {
     if (token !== this.#value || this.#rejectedAt !== undefined) return;
     this.#rejectedAt = performance.now();
-    this.#report(`${reason}. Put the bot's current token into ${this.#source.from}`);
+    const again = new Date(Date.now() + TRY_AGAIN_MS).toISOString();
+    this.#report(
+      `${reason}. Put the bot's current token into ${this.#source.from}. This one is tried again at ${again}`,
+    );
+  }
+
+  /** Resolves when the secret has a new version, whatever its text; never for a variable. @throws when the signal aborts */
+  async renewed(signal: AbortSignal): Promise<void> {
+    const before = this.#versions;
+    while (this.#versions === before) {
+      await sleep(this.#readAgainMs, signal);
+      await this.refresh();
+    }
+  }
+
+  /** Reads again. While that fails the token in use stays. */
+  async refresh(): Promise<void> {
+    await this.#read().catch(() => undefined);
   }
 
   async #readUntilUsable(signal: AbortSignal): Promise<string> {
     while (true) {
       signal.throwIfAborted();
-      try {
-        const changed = await this.#source.refresh();
-        const value = await this.#source.read();
-        if (changed || this.#rejectedAt === undefined || performance.now() - this.#rejectedAt >= this.#tryAgainMs) {
-          const { from } = this.#source;
-          if (this.#rejectedAt !== undefined && !changed)
-            this.#log.info({ from }, 'trying the rejected bot token again');
-          else if (this.#problem !== undefined) this.#log.info({ from }, 'there is a new bot token');
-          this.#rejectedAt = undefined;
-          this.#problem = undefined;
-          this.#value = value;
-          return value;
-        }
-      } catch (error) {
-        this.#report(errorMessage(error), error);
+      await this.#read().catch((error: unknown) => this.#report(errorMessage(error), error));
+      if (this.#rejectedAt !== undefined && performance.now() - this.#rejectedAt >= TRY_AGAIN_MS) {
+        this.#log.info({ from: this.#source.from }, 'trying the rejected bot token again');
+        this.#rejectedAt = undefined;
+      }
+      if (this.#value !== undefined && this.#rejectedAt === undefined) {
+        this.#problem = undefined;
+        return this.#value;
       }
       await sleep(this.#readAgainMs, signal);
     }
+  }
+
+  async #read(): Promise<void> {
+    const isNew = await this.#source.refresh();
+    const value = await this.#source.read();
+    if (isNew) {
+      if (this.#value !== undefined || this.#problem !== undefined)
+        this.#log.info({ from: this.#source.from }, 'there is a new bot token');
+      this.#versions += 1;
+      this.#rejectedAt = undefined;
+      this.#problem = undefined;
+    }
+    this.#value = value;
   }
 
   #report(problem: string, err?: unknown): void {

@@ -2,6 +2,7 @@
 // https://docs.discord.com/developers/topics/opcodes-and-status-codes#gateway-gateway-close-event-codes
 
 import { GatewayCloseCodes } from 'discord-api-types/v10';
+import { intentNames, SWITCHES } from './intents.ts';
 
 /** Closes the connection and keeps the session: any code but 1000 and 1001 does. */
 export const RESUMABLE_CLOSE = 4200;
@@ -41,15 +42,22 @@ export type Verdict =
   /** Another connection would be refused again: `reason` is what to change. */
   | { readonly kind: 'fatal'; readonly reason: string };
 
-const FATAL: Readonly<Record<number, string>> = {
-  [GatewayCloseCodes.InvalidShard]:
+const FATAL: Readonly<Record<number, (intents: readonly string[]) => string>> = {
+  [GatewayCloseCodes.InvalidShard]: () =>
     'Discord refused the shard (4010): SHARD_COUNT does not fit this bot. Very large bots need a multiple of what Discord assigned them',
-  [GatewayCloseCodes.ShardingRequired]: 'Discord requires more shards (4011): raise SHARD_COUNT, or set it to auto',
-  [GatewayCloseCodes.InvalidAPIVersion]:
+  [GatewayCloseCodes.ShardingRequired]: () =>
+    'Discord requires more shards (4011): raise SHARD_COUNT. If it is auto, deploy again: the number is read at the start',
+  [GatewayCloseCodes.InvalidAPIVersion]: () =>
     'Discord no longer supports this version of the gateway (4012): update the ingestor',
-  [GatewayCloseCodes.InvalidIntents]: 'Discord does not know one of the intents (4013): correct GATEWAY_INTENTS',
-  [GatewayCloseCodes.DisallowedIntents]:
-    "Discord has not granted one of the intents (4014): enable 'Server Members Intent' for the bot in Discord's developer portal, or remove it from GATEWAY_INTENTS",
+  [GatewayCloseCodes.InvalidIntents]: (intents) =>
+    `Discord does not know one of the intents (4013): correct GATEWAY_INTENTS, which asks for ${intents.join(', ')}`,
+  [GatewayCloseCodes.DisallowedIntents]: (intents) => {
+    const privileged = intents.filter((name) => name in SWITCHES);
+    // Discord may make others privileged.
+    const names = privileged.length > 0 ? privileged : intents;
+    const switches = names.map((name) => `'${SWITCHES[name] ?? name}'`).join(' and ');
+    return `Discord has not granted one of the intents (4014): switch on ${switches} in its developer portal (Bot, Privileged Gateway Intents), or remove ${names.join(' and ')} from GATEWAY_INTENTS`;
+  },
 };
 
 /** What a close code says of the session, where it says something. Every other code keeps it. */
@@ -63,8 +71,9 @@ const OF_CODE: Readonly<Record<number, 'refused' | 'not now'>> = {
   [GatewayCloseCodes.RateLimited]: 'not now',
 };
 
-export function verdictOf(end: ConnectionEnd): Verdict {
-  if (end.how === 'closed by Discord') return verdictOfCode(end.code, end.answered);
+/** @param intents bit field of the IDENTIFY */
+export function verdictOf(end: ConnectionEnd, intents: number): Verdict {
+  if (end.how === 'closed by Discord') return verdictOfCode(end.code, end.answered, intents);
   if (end.how === 'malformed' || end.how === 'undecodable')
     return { kind: 'malformed', reason: `malformed frame: ${end.reason}` };
   const reason = 'reason' in end ? end.reason : SENTENCES[end.how];
@@ -74,11 +83,11 @@ export function verdictOf(end: ConnectionEnd): Verdict {
   return { kind: end.how === 'no READY' ? 'no READY' : 'resume', reason };
 }
 
-function verdictOfCode(code: number, answered: boolean): Verdict {
+function verdictOfCode(code: number, answered: boolean, intents: number): Verdict {
   if (code === GatewayCloseCodes.AuthenticationFailed)
     return { kind: 'token rejected', reason: 'Discord rejected the token (4004)' };
   const fatal = FATAL[code];
-  if (fatal !== undefined) return { kind: 'fatal', reason: fatal };
+  if (fatal !== undefined) return { kind: 'fatal', reason: fatal(intentNames(intents)) };
   // `ws` gives it for a connection that broke.
   const reason = code === 1006 ? 'the connection ended without a close code (1006)' : `close code ${code}`;
   return { kind: answered ? (OF_CODE[code] ?? 'resume') : 'unreachable', reason };

@@ -1,6 +1,7 @@
 // Get Gateway Bot: the gateway's address, the recommended number of shards, and what is left of today's IDENTIFYs. Fetched
-// when asked for, and kept for a moment only: every process with the token uses the same budget. All who ask share one
-// request, and a pause outlasts those who wait for it, so that Discord is never asked sooner than it allows.
+// when asked for, and kept for a moment only: every process with the token uses the same budget. After the first answer also
+// every few minutes, because metrics report the numbers. All who ask share one request, and a pause outlasts those who wait for
+// it, so that Discord is never asked sooner than it allows.
 // https://docs.discord.com/developers/events/gateway#get-gateway-bot
 
 import { type APIGatewayBotInfo, Routes } from 'discord-api-types/v10';
@@ -23,6 +24,7 @@ export interface GatewayInformationOptions {
 }
 
 const KEEP_MS = 2_000;
+const FETCH_EVERY_MS = 180_000;
 /** Added to a pause that Discord asks for: tasks that were refused together do not ask together again. */
 const MOST_JITTER_MS = 10_000;
 
@@ -101,6 +103,16 @@ export class GatewayInformation {
     }
   }
 
+  /** Ends with the process, and does not keep it alive. A failure is not retried before its time: nothing waits for it. */
+  async #fetchEvery(): Promise<never> {
+    const { signal } = new AbortController();
+    for (;;) {
+      await sleep(FETCH_EVERY_MS);
+      await this.#pause;
+      if (this.#asking === 0) await this.#ask(signal);
+    }
+  }
+
   /** One request. @returns nothing when there is no usable answer: then there is a pause */
   async #ask(signal: AbortSignal): Promise<APIGatewayBotInfo | undefined> {
     const { apiUrl, token } = this.#options;
@@ -114,7 +126,9 @@ export class GatewayInformation {
       signal.throwIfAborted();
       answer = { kind: 'unusable', reason: errorMessage(error) };
     }
-    this.#unansweredSince = answer.kind === 'unusable' ? (this.#unansweredSince ?? askedAt) : undefined;
+    const wanted = this.#asking > 0;
+    if (answer.kind !== 'unusable') this.#unansweredSince = undefined;
+    else if (wanted) this.#unansweredSince ??= askedAt;
     if (answer.kind === 'information') {
       const url = this.#addressOf(answer);
       if (url !== undefined) return this.#keep(url, answer);
@@ -123,9 +137,13 @@ export class GatewayInformation {
     this.#failures += 1;
     this.#limited = answer.kind === 'refused' && answer.limited;
     this.#problem = undefined;
-    if (answer.kind === 'unusable') this.#retry(answer.reason);
+    if (answer.kind !== 'unusable') this.#invalid.add(Date.now());
+    // Outages refuse good tokens: one that no shard needs now is not kept from those that need it next. It may be replaced.
+    if (answer.kind === 'unusable' || (answer.kind === 'token rejected' && !wanted)) this.#retry(answer.reason);
     else this.#refused(answer);
-    if (answer.kind === 'token rejected') token.reject(value, answer.reason);
+    if (answer.kind === 'token rejected')
+      if (wanted) token.reject(value, answer.reason);
+      else await token.refresh();
     return undefined;
   }
 
@@ -137,6 +155,7 @@ export class GatewayInformation {
     this.#problem = undefined;
     this.#limited = false;
     const info = { url, shards, session_start_limit };
+    if (this.#latest === undefined) void this.#fetchEvery();
     this.#latest = { info, at: Date.now() };
     return info;
   }
@@ -166,7 +185,6 @@ export class GatewayInformation {
 
   #refused({ pauseMs, reason }: GatewayBotAnswer & { readonly kind: 'refused' | 'token rejected' }): void {
     const now = Date.now();
-    this.#invalid.add(now);
     this.#reason = reason;
     const invalidRequests = this.#invalid.count(now);
     const banMs = this.#invalid.pauseMs(now);

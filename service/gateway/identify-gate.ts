@@ -1,11 +1,14 @@
 // When a shard may IDENTIFY: one per rate-limit bucket per 5 s across all tasks of the bot, and never more than Discord's
-// daily budget. RESUME needs no permission. It waits and never refuses: the only rejection is the signal's, because
-// after any other `@discordjs/ws` sends IDENTIFY twice. https://docs.discord.com/developers/events/gateway#rate-limiting
+// daily budget. After one that Discord refuses for a reason that only a person can change, one shard tries again after minutes.
+// RESUME needs no permission. It waits and never refuses: the only rejection is the signal's, because after any other
+// `@discordjs/ws` sends IDENTIFY twice. https://docs.discord.com/developers/events/gateway#rate-limiting
 
 import { IDENTIFY_SPACING_MS } from '../contract/limits.ts';
 import type { Log } from '../log.ts';
-import { orAborted, sleep } from '../wait.ts';
+import { orAfter, sleep } from '../wait.ts';
+import type { BotToken } from './bot-token.ts';
 import type { GatewayInformation } from './gateway-information.ts';
+import { SharedWait } from './shared-wait.ts';
 
 /** One holder per bucket among all tasks; `acquire` returns what releases it. Buckets are numbers from 0. */
 export interface BucketMutex {
@@ -14,20 +17,45 @@ export interface BucketMutex {
 
 /** Longer than another task keeps Discord's last answer about the budget. */
 const LAST_SPACING_MS = 2_500;
+/** After the first refusal, so that who corrects it soon sees it soon; after each further one in a row twice as long. */
+const FIRST_CLOSED_MS = 60_000;
+/** A try costs one IDENTIFY: so they are about a hundred a day for each task. */
+const LONGEST_CLOSED_MS = 900_000;
+/** One that may be refused again is sent by then, and answered. */
+const TRIED_WITHIN_MS = 60_000;
+
+interface Refusal {
+  readonly reason: string;
+  /** Unix ms. */
+  readonly until: number;
+  /** One shard IDENTIFYs, and the others wait for its answer. */
+  readonly isTried: boolean;
+  readonly over: PromiseWithResolvers<void>;
+}
 
 export class IdentifyGate {
   readonly #information: Pick<GatewayInformation, 'fetch' | 'identified'>;
   readonly #mutex: BucketMutex;
+  readonly #token: Pick<BotToken, 'renewed'>;
   readonly #log: Log;
   #spentUntil: number | undefined;
-  #closed: string | undefined;
+  /** In a row. */
+  #refusals = 0;
+  #closed: Refusal | undefined;
+  readonly #opening = new SharedWait((signal) => this.#open(signal));
   /** Shards that wait for the budget. */
   #waiting = 0;
   readonly #kept = new Set<Promise<void>>();
 
-  constructor(information: Pick<GatewayInformation, 'fetch' | 'identified'>, mutex: BucketMutex, log: Log) {
+  constructor(
+    information: Pick<GatewayInformation, 'fetch' | 'identified'>,
+    mutex: BucketMutex,
+    token: Pick<BotToken, 'renewed'>,
+    log: Log,
+  ) {
     this.#information = information;
     this.#mutex = mutex;
+    this.#token = token;
     this.#log = log;
   }
 
@@ -36,26 +64,54 @@ export class IdentifyGate {
     return this.#spentUntil !== undefined && this.#spentUntil > Date.now() ? this.#spentUntil : undefined;
   }
 
-  /** Why no shard may IDENTIFY any more, if so. */
+  /** Why no shard may IDENTIFY, and when one tries again; nothing as soon as that one is not refused. */
   get closed(): string | undefined {
-    return this.#closed;
+    if (this.#closed === undefined || !this.#isClosed(TRIED_WITHIN_MS)) return undefined;
+    const { reason, until } = this.#closed;
+    return `${reason}. Tried again at ${new Date(until).toISOString()}: no restart is needed`;
   }
 
   /** Why shards wait, in one sentence; nothing while none does, or only for its turn. */
   get problem(): string | undefined {
-    if (this.#closed !== undefined || this.#waiting === 0 || this.#spentUntil === undefined) return this.#closed;
+    const { closed } = this;
+    if (closed !== undefined || this.#waiting === 0 || this.#spentUntil === undefined) return closed;
     const until = new Date(this.#spentUntil).toISOString();
     return `the day's IDENTIFYs are spent: shards that must IDENTIFY wait for Discord's reset at ${until}`;
   }
 
-  /** From now on no shard IDENTIFYs: Discord refuses for a reason that only a person can change. */
+  /** Discord refused a shard for a reason that only a person can change: none IDENTIFYs for minutes, or until the token is new. */
   close(reason: string): void {
-    this.#closed = reason;
+    const now = Date.now();
+    // Others that were refused at the same time.
+    if (this.#isClosed() && this.#closed?.isTried !== true) return;
+    this.#refusals += 1;
+    const ms = Math.min(FIRST_CLOSED_MS * 2 ** (this.#refusals - 1), LONGEST_CLOSED_MS);
+    this.#closed = { reason, until: now + ms, isTried: false, over: Promise.withResolvers() };
   }
 
-  /** Resolves when this shard may IDENTIFY at once. @throws when the signal aborts */
-  async wait(shardId: number, signal: AbortSignal): Promise<void> {
-    await this.#untilOpen(signal);
+  /** READY came. */
+  accepted(): void {
+    this.#closed?.over.resolve();
+    this.#closed = undefined;
+    this.#refusals = 0;
+  }
+
+  /** Resolves when shards may IDENTIFY again after a refusal. @throws when the signal aborts */
+  async untilOpen(signal: AbortSignal, laterMs = 0): Promise<void> {
+    while (this.#isClosed(laterMs)) await (this.#isClosed() ? this.#opening.join(signal) : sleep(1_000, signal));
+  }
+
+  #isClosed(laterMs = 0): boolean {
+    return this.#closed !== undefined && Date.now() < this.#closed.until + laterMs;
+  }
+
+  /**
+   * Resolves when this shard may IDENTIFY at once. @throws when the signal aborts
+   * @param hasSession it works without: after a refusal those that do not try first
+   */
+  async wait(shardId: number, signal: AbortSignal, hasSession = false): Promise<void> {
+    const laterMs = hasSession ? TRIED_WITHIN_MS : 0;
+    await this.untilOpen(signal, laterMs);
     const { session_start_limit: limit } = await this.#information.fetch(signal);
     const buckets = limit.max_concurrency;
     const releaseBucket = await this.#mutex.acquire(shardId % buckets, signal);
@@ -67,13 +123,20 @@ export class IdentifyGate {
         releaseLast = await this.#mutex.acquire(buckets, signal);
         await this.#untilBudget(signal);
       }
-      await this.#untilOpen(signal);
       signal.throwIfAborted();
     } catch (error) {
       releaseLast?.();
       releaseBucket();
       throw error;
     }
+    // Other tasks need the buckets meanwhile.
+    if (this.#isClosed(laterMs)) {
+      releaseLast?.();
+      releaseBucket();
+      return await this.wait(shardId, signal, hasSession);
+    }
+    if (this.#closed !== undefined)
+      this.#closed = { ...this.#closed, isTried: true, until: Date.now() + TRIED_WITHIN_MS };
     this.#information.identified();
     this.#keep(releaseBucket, IDENTIFY_SPACING_MS);
     if (releaseLast !== undefined) this.#keep(releaseLast, LAST_SPACING_MS);
@@ -87,9 +150,14 @@ export class IdentifyGate {
     while (this.#kept.size > 0) await Promise.all(this.#kept);
   }
 
-  /** Once closed it never opens: the shard waits until it is stopped. */
-  async #untilOpen(signal: AbortSignal): Promise<void> {
-    if (this.#closed !== undefined) await orAborted(new Promise(() => undefined), signal);
+  async #open(signal: AbortSignal): Promise<void> {
+    const closed = this.#closed;
+    if (closed === undefined) return;
+    const left = new AbortController();
+    const renewed = this.#token.renewed(AbortSignal.any([signal, left.signal]));
+    const opened = Promise.race([renewed, closed.over.promise]);
+    await orAfter(opened, closed.until - Date.now(), () => undefined).finally(() => left.abort());
+    if (this.#closed === closed) this.#closed = { ...closed, until: Math.min(closed.until, Date.now()) };
   }
 
   #keep(release: () => void, ms: number): void {

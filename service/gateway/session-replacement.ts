@@ -48,10 +48,10 @@ export class SessionReplacement {
     log.info({ shard: id, ...change }, 'the session has other intents: it will be replaced');
     try {
       this.#endTurn = await turns.take(signal);
-      await gate.wait(id, signal);
+      await gate.wait(id, signal, true);
       while (!(await isProven(signal))) {
         await sleep(PROOF_AGAIN_MS, signal);
-        await gate.wait(id, signal);
+        await gate.wait(id, signal, true);
       }
       signal.throwIfAborted();
     } catch {

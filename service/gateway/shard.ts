@@ -7,7 +7,7 @@
 //   resuming:    RESUME is sent; replays come in until RESUMED
 //   ready:       READY or RESUMED has come; dispatches come in
 //   waiting:     between two connections
-//   failed:      Discord refuses for a reason that only a person can change; only stop() leaves it
+//   failed:      Discord refuses for a reason that only a person can change; until the identify gate opens again
 
 import { CompressionMethod, Encoding, type IContextFetchingStrategy } from '@discordjs/ws';
 import type { Log } from '../log.ts';
@@ -211,10 +211,12 @@ export class Shard {
       }
       if (signal.aborted) return;
       const next = this.#next(verdict);
-      if (next === undefined) return;
-      this.#become('waiting');
-      if (next.sparesIdentifies) await this.#spareIdentifies(next, signal);
-      else await sleep(next.pauseMs, signal).catch(() => undefined);
+      if (next !== undefined) this.#become('waiting');
+      if (next?.sparesIdentifies) await this.#spareIdentifies(next, signal);
+      else {
+        const pause = next === undefined ? this.#options.gate.untilOpen(signal) : sleep(next.pauseMs, signal);
+        await pause.catch(() => undefined);
+      }
     }
   }
 
@@ -261,10 +263,11 @@ export class Shard {
   }
 
   #fail(reason: string): void {
-    this.#options.gate.close(reason);
-    this.#fatal = reason;
+    const { gate, log } = this.#options;
+    gate.close(reason);
+    this.#fatal = gate.closed ?? reason;
     this.#become('failed');
-    this.#options.log.fatal({ shard: this.id }, reason);
+    log.error({ shard: this.id, problem: this.#fatal }, 'Discord refuses the shard: it waits, and tries again');
   }
 
   async #connect(signal: AbortSignal): Promise<Verdict> {
@@ -295,9 +298,10 @@ export class Shard {
       session.replace(reason, endedAt);
       return { kind: 'resume', reason };
     }
-    if (end.how !== 'undecodable' || this.#sent === undefined || !session.undecodable(endedAt)) return verdictOf(end);
+    const verdict = verdictOf(end, this.#options.intents);
+    if (end.how !== 'undecodable' || this.#sent === undefined || !session.undecodable(endedAt)) return verdict;
     this.#leftOut(end.reason);
-    return { ...verdictOf(end), kind: 'resume' };
+    return { ...verdict, kind: 'resume' };
   }
 
   #leftOut(reason: string): void {
@@ -333,6 +337,7 @@ export class Shard {
       },
       ready: (dispatch) => {
         this.#begin(dispatch, url);
+        this.#options.gate.accepted();
         this.#replacement.over();
         this.#become('ready');
         nextReady.came();
@@ -427,7 +432,7 @@ export class Shard {
   #strategy(url: string): IContextFetchingStrategy {
     const { session, intents, compression } = this.#options;
     const { shardCount } = session;
-    return {
+    const strategy: IContextFetchingStrategy = {
       options: {
         // It reads nothing of this but the address.
         gatewayInformation: { url, shards: shardCount, session_start_limit: NO_LIMIT },
@@ -454,17 +459,22 @@ export class Shard {
       },
       // It sees no dispatch, and passes null whenever a connection ends.
       updateSessionInfo: () => undefined,
-      waitForIdentify: (_, signal) => this.#replacement.toIdentify(signal),
+      waitForIdentify: async (_, signal) => {
+        await this.#replacement.toIdentify(signal);
+        // It may have waited long, and the token be another one meanwhile.
+        strategy.options.token = this.#token = this.#options.token.latest ?? this.#token;
+      },
     };
+    return strategy;
   }
 
   #become(state: ShardState): void {
     if (this.#stopping.signal.aborted && state !== 'stopped') return;
-    if (this.#state === 'failed' && state !== 'stopped') return;
     if (state === 'ready') {
       this.#readyAt ??= Date.now();
       this.#heardAt = Date.now();
       this.#ends = { count: 0, reason: '' };
+      this.#fatal = undefined;
     }
     if (state === 'identifying') this.#identifyingSince ??= Date.now();
     if (state === 'ready' || state === 'stopped') this.#identifyingSince = undefined;

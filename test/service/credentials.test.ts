@@ -48,6 +48,8 @@ describe('a value of a secret', () => {
     expect(await token.read()).toBe('first');
     expect(await token.refresh()).toBe(true);
     expect(await token.read()).toBe('second');
+    secrets.put('token', 'second');
+    expect([await token.refresh(), await token.refresh()], 'another version with the same text').toEqual([true, false]);
     expect(token.from).toBe(`the secret of ${NAME}`);
   });
 

@@ -169,6 +169,18 @@ describe('a session with other intents', () => {
     expect(client.reported()).toEqual([]);
   });
 
+  it('is not ended while a refused IDENTIFY of another shard is about to be tried again', async () => {
+    const acquired = Promise.withResolvers<void>();
+    const { client, gateway } = await connected({ ...OTHERS, acquire: () => acquired.promise });
+    vi.spyOn(Date, 'now').mockReturnValueOnce(Date.now() - 61_000);
+    client.gate.close('Discord has not granted one of the intents (4014)');
+    acquired.resolve();
+    await sleep(500);
+    expect([gateway.count(2), client.shard.connected]).toEqual([0, true]);
+    client.gate.accepted();
+    await eventually('the next session', () => client.session.id === 's1');
+  });
+
   it('is not ended without proof of the lease', async () => {
     let proof: 'proven' | 'unproven' = 'unproven';
     const { client, gateway } = await connected({ ...OTHERS, permission: async () => proof });

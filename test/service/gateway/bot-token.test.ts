@@ -1,6 +1,6 @@
 // The token that all shards share, with a source that the test changes.
 
-import { beforeEach, expect, it } from 'vitest';
+import { beforeEach, expect, it, onTestFinished, vi } from 'vitest';
 import { BotToken, type TokenSource } from '../../../service/gateway/bot-token.ts';
 import { eventually, type LogLines, logLines } from '../../support/log-lines.ts';
 
@@ -8,8 +8,10 @@ import { eventually, type LogLines, logLines } from '../../support/log-lines.ts'
 class Secret implements TokenSource {
   readonly from = 'arn:of:the:token';
   value: string | undefined;
+  version = 1;
   readings = 0;
   #last: string | undefined;
+  #lastVersion = 0;
 
   constructor(value?: string) {
     this.value = value;
@@ -23,8 +25,9 @@ class Secret implements TokenSource {
   async refresh(): Promise<boolean> {
     this.readings += 1;
     if (this.value === undefined) throw new Error(`${this.from}: it has no value yet. Put the value into it`);
-    const changed = this.value !== this.#last;
+    const changed = this.value !== this.#last || this.version !== this.#lastVersion;
     this.#last = this.value;
+    this.#lastVersion = this.version;
     return changed;
   }
 }
@@ -36,7 +39,7 @@ beforeEach(() => {
   lines = logLines();
 });
 
-const tokenOf = (source: TokenSource, tryAgainMs?: number) => new BotToken(source, lines.log, 5, tryAgainMs);
+const tokenOf = (source: TokenSource, readAgainMs = 5) => new BotToken(source, lines.log, readAgainMs);
 
 it('a usable token is read once', async () => {
   const source = new Secret('first');
@@ -74,7 +77,9 @@ it('a rejected token is used by no shard again; another one is waited for', asyn
   const token = tokenOf(source);
   await token.usable(unaborted);
   for (let shard = 0; shard < 5; shard += 1) token.reject('MTIzNDU2.first', 'Discord rejected the token (4004)');
-  expect(token.problem).toBe("Discord rejected the token (4004). Put the bot's current token into arn:of:the:token");
+  expect(token.problem).toMatch(
+    /^Discord rejected the token \(4004\)\. Put the bot's current token into arn:of:the:token\. This one is tried again at 2\S+Z$/,
+  );
   expect(token.missing).toBe(false);
   expect(lines.lines).toHaveLength(1);
   let used: string | undefined;
@@ -94,18 +99,58 @@ it('a rejected token is used by no shard again; another one is waited for', asyn
   expect(lines.text).not.toContain('MTIzNDU2');
 });
 
-it('a rejected token that stays is tried again after a time, and once only where it is rejected again', async () => {
-  const token = tokenOf(new Secret('first'), 100);
+it('a rejected token that stays is tried again every 15 minutes, though its secret cannot be read', async () => {
+  vi.useFakeTimers({ fakeNodeBuiltins: true });
+  onTestFinished(() => void vi.useRealTimers());
+  const source = new Secret('first');
+  const token = tokenOf(source, 10_000);
   await token.usable(unaborted);
   for (let times = 1; times <= 2; times += 1) {
     token.reject('first', 'rejected');
-    const rejectedAt = performance.now();
-    expect(await token.usable(unaborted)).toBe('first');
-    expect(performance.now() - rejectedAt).toBeGreaterThanOrEqual(100);
+    if (times === 2) source.value = undefined;
+    let used = false;
+    const waiting = token.usable(unaborted).then(() => {
+      used = true;
+    });
+    await vi.advanceTimersByTimeAsync(899_999);
+    expect([used, token.problem]).toEqual([false, expect.stringContaining(times === 1 ? 'rejected' : 'no value yet')]);
+    await vi.advanceTimersByTimeAsync(1);
+    await waiting;
     expect(token.problem).toBeUndefined();
   }
   const once = ['no usable bot token: waiting for another one', 'trying the rejected bot token again'];
-  expect(lines.lines.map(({ msg }) => msg)).toEqual([...once, ...once]);
+  expect(lines.lines.map(({ msg }) => msg)).toEqual([...once, once[0], ...once]);
+});
+
+it('a rejected token is used again, though the same, where its secret has a new version, and may be rejected again', async () => {
+  const source = new Secret('first');
+  const token = tokenOf(source);
+  for (source.version = 1; source.version <= 3; source.version += 1) {
+    expect(await token.usable(unaborted)).toBe('first');
+    expect(token.problem).toBeUndefined();
+    token.reject('first', 'rejected');
+  }
+  expect(token.problem).toMatch(/rejected/);
+});
+
+it('is renewed by another version of its secret, not by readings that fail or find the same', async () => {
+  const source = new Secret('first');
+  const token = tokenOf(source);
+  await token.usable(unaborted);
+  let renewed = false;
+  const waiting = token.renewed(unaborted).then(() => {
+    renewed = true;
+  });
+  await eventually('a few readings', () => source.readings > 3);
+  source.value = undefined;
+  await eventually('a few that fail', () => source.readings > 6);
+  expect([renewed, token.problem, await token.usable(unaborted)]).toEqual([false, undefined, 'first']);
+  token.reject('first', 'rejected');
+  [source.value, source.version] = ['second', 2];
+  await waiting;
+  expect(token.problem).toBeUndefined();
+  expect([token.latest, await token.usable(unaborted)]).toEqual(['second', 'second']);
+  await expect(token.renewed(AbortSignal.abort(new Error('stopped')))).rejects.toThrow();
 });
 
 it('a token that comes back may be rejected again', async () => {

@@ -1,9 +1,11 @@
 // What the end of a connection means, for every close code that Discord documents and those that it does not, and for
 // every other cause.
 
-import { GatewayCloseCodes } from 'discord-api-types/v10';
+import { GatewayCloseCodes, GatewayIntentBits } from 'discord-api-types/v10';
 import { describe, expect, it } from 'vitest';
 import { type EndCause, RESUMABLE_CLOSE, type Verdict, verdictOf } from '../../../service/gateway/close-code.ts';
+
+const INTENTS = GatewayIntentBits.GuildMembers;
 
 const CODES: Readonly<Record<GatewayCloseCodes, Verdict['kind']>> & Readonly<Record<number, Verdict['kind']>> = {
   [GatewayCloseCodes.UnknownError]: 'resume',
@@ -32,24 +34,41 @@ const CODES: Readonly<Record<GatewayCloseCodes, Verdict['kind']>> & Readonly<Rec
 
 describe.each(Object.entries(CODES))('close code %s', (code, kind) => {
   it(`means: ${kind}`, () => {
-    const verdict = verdictOf({ how: 'closed by Discord', code: Number(code), answered: true });
+    const verdict = verdictOf({ how: 'closed by Discord', code: Number(code), answered: true }, INTENTS);
     expect(verdict.kind).toBe(kind);
     expect(verdict.reason).toContain(code);
   });
 
   it('before HELLO: nothing about the session', () => {
-    const { kind: before } = verdictOf({ how: 'closed by Discord', code: Number(code), answered: false });
+    const { kind: before } = verdictOf({ how: 'closed by Discord', code: Number(code), answered: false }, INTENTS);
     expect(before).toBe(kind === 'fatal' || kind === 'token rejected' ? kind : 'unreachable');
   });
 });
 
 it.each([
-  [4010, /SHARD_COUNT/],
-  [4012, /update the ingestor/],
-  [4013, /GATEWAY_INTENTS/],
-  [4014, /Server Members Intent.*GATEWAY_INTENTS/],
-])('the reason of %d is what to change', (code, sentence) => {
-  expect(verdictOf({ how: 'closed by Discord', code, answered: true }).reason).toMatch(sentence);
+  [4010, [], /SHARD_COUNT/],
+  [4011, [], /raise SHARD_COUNT. If it is auto, deploy again/],
+  [4012, [], /update the ingestor/],
+  [4013, ['Guilds', 'GuildMembers'], /correct GATEWAY_INTENTS, which asks for Guilds, GuildMembers$/],
+  [
+    4014,
+    ['Guilds', 'GuildMembers'],
+    /switch on 'Server Members Intent' in its developer portal .*, or remove GuildMembers from GATEWAY_INTENTS$/,
+  ],
+  [4014, ['Guilds'], /'Guilds' .* remove Guilds from GATEWAY_INTENTS$/],
+  [
+    4014,
+    ['GuildPresences'],
+    /'Presence Intent' in its developer portal \(Bot, Privileged Gateway Intents\), or remove GuildP/,
+  ],
+  [
+    4014,
+    ['GuildMembers', 'GuildPresences', 'MessageContent'],
+    /'Server Members Intent' and 'Presence Intent' and 'Message Content Intent' in .* remove GuildMembers and GuildP/,
+  ],
+])('the reason of %d with the intents %j is what to change', (code, names, sentence) => {
+  const intents = names.reduce((bits, name) => bits | GatewayIntentBits[name as keyof typeof GatewayIntentBits], 0);
+  expect(verdictOf({ how: 'closed by Discord', code, answered: true }, intents).reason).toMatch(sentence);
 });
 
 it.each<[EndCause, Verdict['kind'], before: Verdict['kind'], reason: string]>([
@@ -66,6 +85,6 @@ it.each<[EndCause, Verdict['kind'], before: Verdict['kind'], reason: string]>([
   [{ how: 'hole', reason: '11 did not come' }, 'resume', 'unreachable', '11 did not come'],
   [{ how: 'left' }, 'resume', 'unreachable', 'left'],
 ])('%j: %s, and before HELLO %s', (cause, kind, before, reason) => {
-  expect(verdictOf({ ...cause, answered: true })).toEqual({ kind, reason });
-  expect(verdictOf({ ...cause, answered: false })).toEqual({ kind: before, reason });
+  expect(verdictOf({ ...cause, answered: true }, INTENTS)).toEqual({ kind, reason });
+  expect(verdictOf({ ...cause, answered: false }, INTENTS)).toEqual({ kind: before, reason });
 });

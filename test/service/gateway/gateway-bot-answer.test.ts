@@ -161,7 +161,8 @@ describe('an answer is unusable', () => {
     const startedAt = performance.now();
     for (const part of ['<title', '<title>', '<title ', '\t', '{"a":', '['])
       reasonOf({ contentType: 'text/html', body: part.repeat(64 * 1024).slice(0, 64 * 1024) });
-    expect(performance.now() - startedAt).toBeLessThan(500);
+    // A pattern that backtracks takes minutes.
+    expect(performance.now() - startedAt).toBeLessThan(5_000);
   });
 });
 

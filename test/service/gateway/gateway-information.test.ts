@@ -153,6 +153,70 @@ it('a refused token is rejected for all, and the next one is used', async () => 
   expect(lines.text).not.toContain('the-token');
 });
 
+describe('an answer that no shard needs', () => {
+  const limit = (remaining: number) => ({
+    ...ANSWER,
+    shards: 9,
+    session_start_limit: { ...ANSWER.session_start_limit, remaining },
+  });
+
+  it('is fetched three minutes after the one before; a failure is reported nowhere but in the log, and not retried', async () => {
+    fakePauses();
+    await information.fetch(unaborted);
+    for (const remaining of [7, 1_000]) {
+      answer = () => ({ status: 200, body: limit(remaining) });
+      await asksAgainAfter(180_000);
+      await until(() => information.latest?.session_start_limit.remaining === remaining);
+    }
+    expect(information.latest?.shards).toBe(9);
+    answer = () => ({ status: 500, body: {} });
+    for (let failed = 0; failed < 2; failed += 1) {
+      await asksAgainAfter(180_000);
+      await until(() => vi.getTimerCount() > 1);
+    }
+    expect([information.problem, information.unansweredSince, lines.lines.length]).toEqual([undefined, undefined, 1]);
+    expect(information.latest).toEqual(limit(1_000));
+  });
+
+  it.each([true, false])(
+    'is asked for when a pause is over, and once with one that a shard needs (%s)',
+    async (needs) => {
+      fakePauses();
+      await information.fetch(unaborted);
+      await vi.advanceTimersByTimeAsync(2_000);
+      answer = () => ({ status: 429, body: { retry_after: 300 } });
+      const stopping = new AbortController();
+      const waiting = information.fetch(stopping.signal).catch(() => undefined);
+      await until(() => lines.lines.length > 0);
+      answer = () => ({ status: 200, body: ANSWER });
+      if (!needs) stopping.abort();
+      await asksAgainAfter(305_000);
+      await until(() => lines.lines.length > 1);
+      await waiting;
+      expect(asked).toHaveLength(3);
+    },
+  );
+
+  it('is no reason to reject the token, but to read it again; the next one who needs it is', async () => {
+    fakePauses();
+    await information.fetch(unaborted);
+    answer = () => ({ status: 401, body: { message: '401: Unauthorized', code: 0 } });
+    await asksAgainAfter(180_000);
+    await until(() => lines.lines.length > 0);
+    expect([token.problem, information.problem, information.invalidRequests]).toEqual([undefined, undefined, 1]);
+    expect(lines.lines).toMatchObject([{ level: 'warn', reason: 'Discord rejected the token (401)' }]);
+    value = 'the-next-token';
+    await asksAgainAfter(180_000);
+    await until(() => information.invalidRequests === 2 && token.latest === value);
+    await asksAgainAfter(180_000);
+    expect(asked.at(-1)?.authorization).toBe('Bot the-next-token');
+    await until(() => information.invalidRequests === 3);
+    void information.fetch(unaborted).catch(() => undefined);
+    await asksAgainAfter(3_000);
+    await until(() => token.problem !== undefined);
+  });
+});
+
 describe('an unusable answer', () => {
   it('is retried after a growing pause, logged once for each reason, and a problem until the next good one', async () => {
     fakePauses();

@@ -181,13 +181,20 @@ export function startClient(
     read = true;
     return changed;
   };
+  const token = new BotToken({ from: 'here', read: async () => 'THE-TOKEN', refresh }, lines.log);
+  const gate = new IdentifyGate(
+    information,
+    { acquire: () => acquire().then(() => () => undefined) },
+    token,
+    lines.log,
+  );
   const gaps = new GapReporter(publisher as never, metrics as never, lines.log);
   const ingestor = new Ingestor({
     publisher: publisher as never,
     gaps,
-    token: new BotToken({ from: 'here', read: async () => 'THE-TOKEN', refresh }, lines.log),
+    token,
     information,
-    gate: new IdentifyGate(information, { acquire: () => acquire().then(() => () => undefined) }, lines.log),
+    gate,
     bounds: { maxEvents: 1_000, maxBytes: 1_000_000 },
     onSessionStarted: () => undefined,
     metrics: metrics as never,
@@ -207,7 +214,7 @@ export function startClient(
   const [member] = ingestor.members;
   if (member === undefined) throw new Error('there is no shard');
   return {
-    ...{ ingestor, ...member, publisher, lines, published, counted, gaps },
+    ...{ ingestor, ...member, publisher, lines, published, counted, gaps, gate },
     confirm: () => {
       for (const settled of held.splice(0)) settled();
     },

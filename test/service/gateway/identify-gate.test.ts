@@ -74,6 +74,7 @@ let stopping: AbortController;
 let passed: number[];
 let passedAt: number[];
 /** Reasons of those that were stopped. */
+let renewed: PromiseWithResolvers<void>;
 let stopped: string[];
 
 beforeEach(() => {
@@ -84,13 +85,15 @@ beforeEach(() => {
   passed = [];
   passedAt = [];
   stopped = [];
+  renewed = Promise.withResolvers();
 });
 afterEach(() => void vi.useRealTimers());
 
-const gateOf = (budget: Budget) => new IdentifyGate(budget.view(), buckets, lines.log);
+const gateOf = (budget: Budget) =>
+  new IdentifyGate(budget.view(), buckets, { renewed: () => renewed.promise }, lines.log);
 
-function wait(gate: IdentifyGate, shardId: number, { signal } = stopping): void {
-  gate.wait(shardId, signal).then(
+function wait(gate: IdentifyGate, shardId: number, { signal } = stopping, hasSession = false): void {
+  gate.wait(shardId, signal, hasSession).then(
     () => {
       passed.push(shardId);
       passedAt.push(Date.now());
@@ -199,26 +202,112 @@ it('the budget is never overspent, though tasks in different buckets see the sam
   expect(stopped).toHaveLength(5);
 });
 
-it('a closed gate lets none pass, those that wait included, and rejects only by the signal', async () => {
-  const gate = gateOf(new Budget(1));
+const REFUSED = 'Discord refused the shard (4010)';
+
+it('a closed gate lets none pass, those that wait included, for a minute; and rejects only by the signal', async () => {
+  const budget = new Budget(1);
+  const gate = gateOf(budget);
   wait(gate, 0);
   wait(gate, 1);
   await after(0);
-  gate.close('Discord refused the shard (4010)');
+  gate.close(REFUSED);
+  // One that was refused at the same time.
+  gate.close(REFUSED);
+  const asked = budget.asked;
   wait(gate, 2);
+  const leaving = new AbortController();
+  wait(gate, 3, leaving);
+  await after(59_999);
+  expect([passed, stopped]).toEqual([[0], []]);
+  expect(budget.asked - asked, 'by the one that had a bucket to come').toBeLessThanOrEqual(1);
+  expect(gate.problem).toBe(
+    `${REFUSED}. Tried again at ${new Date(Date.now() + 1).toISOString()}: no restart is needed`,
+  );
+  leaving.abort(new Error('stopped'));
+  await after(0);
+  expect(stopped).toEqual(['stopped']);
+  await after(1);
+  expect(passed).toHaveLength(2);
+});
+
+it('a gate that is closed again and again opens for less than 150 tries a day, and at the longest after 15 minutes', async () => {
+  const gate = gateOf(new Budget(1));
+  const start = Date.now();
+  const triedAfter: number[] = [];
+  for (let tries = 0; Date.now() - start < 86_400_000; tries += 1) {
+    gate.close(REFUSED);
+    const closedAt = Date.now();
+    const opens = gate.untilOpen(stopping.signal).then(() => void triedAfter.push(Date.now() - closedAt));
+    while (triedAfter.length === tries) await after(1_000);
+    await opens;
+  }
+  expect(triedAfter.slice(0, 6).map((ms) => ms / 60_000)).toEqual([1, 2, 4, 8, 15, 15]);
+  expect(triedAfter.length).toBeLessThan(150);
+  gate.accepted();
+  expect(gate.closed).toBeUndefined();
+  gate.close(REFUSED);
+  wait(gate, 0);
   await after(60_000);
   expect(passed).toEqual([0]);
-  expect(stopped).toEqual([]);
-  const budget = new Budget(1);
-  const closed = gateOf(budget);
-  closed.close('Discord refused the shard (4010)');
-  wait(closed, 3);
+});
+
+it('one shard tries after a refusal, and the others wait for its answer, those that have a session longest', async () => {
+  const gate = gateOf(new Budget(16));
+  gate.close(REFUSED);
+  for (const shardId of [1, 2, 3]) wait(gate, shardId);
+  wait(gate, 4, stopping, true);
+  await after(60_000);
+  expect(passed).toHaveLength(1);
+  // Another task: the buckets of those that wait are free for it.
+  const other = gateOf(new Budget(16));
+  for (const shardId of [17, 18, 19]) wait(other, shardId);
+  await after(MOST_MS);
+  expect(passed).toHaveLength(4);
+  gate.close(REFUSED);
+  await after(119_000);
+  expect(passed, 'after the second refusal').toHaveLength(4);
+  await after(2_000);
+  expect(passed, 'the second').toHaveLength(5);
+  await after(58_000);
+  expect(passed).toHaveLength(5);
+  await after(2_000);
+  expect(passed, 'the third, as the second had no answer').toHaveLength(6);
+  await after(58_000);
+  gate.accepted();
+  await after(1_000);
+  expect(passed.slice(6)).toEqual([4]);
+});
+
+it('all shards IDENTIFY as soon as one is accepted, and those with a session when none tries', async () => {
+  const gate = gateOf(new Budget(16));
+  gate.close(REFUSED);
+  for (const shardId of [1, 2, 3]) wait(gate, shardId);
+  await after(60_000);
+  expect(passed).toHaveLength(1);
+  gate.accepted();
   await after(0);
-  expect(budget.asked).toBe(0);
-  expect(gate.closed).toBe('Discord refused the shard (4010)');
-  stopping.abort(new Error('stopped'));
-  await after(0);
-  expect(stopped).toEqual(['stopped', 'stopped', 'stopped']);
+  expect(passed).toHaveLength(3);
+  gate.close(REFUSED);
+  wait(gate, 4, stopping, true);
+  await after(119_000);
+  expect([gate.closed, gate.problem]).toEqual([expect.stringContaining(REFUSED), gate.closed]);
+  expect(passed).toHaveLength(3);
+  await after(2_000);
+  expect(passed).toHaveLength(4);
+});
+
+it('a closed gate opens as soon as the token is a new one', async () => {
+  const gate = gateOf(new Budget(1));
+  for (const shardId of [0, 1]) {
+    gate.close(REFUSED);
+    wait(gate, shardId);
+    await after(30_000);
+    expect(passed).toHaveLength(shardId);
+    renewed.resolve();
+    renewed = Promise.withResolvers();
+    await after(0);
+    expect(passed).toHaveLength(shardId + 1);
+  }
 });
 
 it('is spaced when none of its buckets is held', async () => {

@@ -2,7 +2,7 @@
 
 import type { AddressInfo } from 'node:net';
 import { createServer } from 'node:net';
-import { GatewayOpcodes } from 'discord-api-types/v10';
+import { GatewayIntentBits, GatewayOpcodes } from 'discord-api-types/v10';
 import { afterEach, beforeEach, describe, expect, it, onTestFinished, vi } from 'vitest';
 import { type WebSocket, WebSocketServer } from 'ws';
 import { BotToken } from '../../../service/gateway/bot-token.ts';
@@ -19,10 +19,13 @@ vi.setConfig({ testTimeout: 10_000, hookTimeout: 10_000 });
 let lines: LogLines;
 let shard: Shard;
 let nextReady: NextReady;
+let token: BotToken;
+let secret: string;
 
 beforeEach(() => {
   lines = logLines();
   nextReady = new NextReady();
+  secret = 'first';
   vi.useFakeTimers({ toFake: ['setTimeout', 'clearTimeout'], fakeNodeBuiltins: true });
 });
 
@@ -41,9 +44,11 @@ interface Start {
   readonly permitted?: () => Promise<void>;
   /** The budget has one IDENTIFY, and it is waited for. @default - at once */
   readonly turn?: () => void;
+  /** @default - at once */
+  readonly acquired?: Promise<void>;
 }
 
-function startShard({ resumeUrl, general, unansweredSince, permitted, turn }: Start): void {
+function startShard({ resumeUrl, general, unansweredSince, permitted, turn, acquired }: Start): void {
   const session_start_limit = { total: 1, remaining: 1, reset_after: 0, max_concurrency: 1 };
   const information = {
     latest: turn && { session_start_limit },
@@ -69,15 +74,25 @@ function startShard({ resumeUrl, general, unansweredSince, permitted, turn }: St
     disconnected: () => undefined,
     refused: () => true,
   };
-  // The secret has one value.
-  const refresh = vi.fn(async () => false).mockResolvedValueOnce(true);
+  let last = '';
+  const refresh = async () => {
+    const isNew = last !== secret;
+    last = secret;
+    return isNew;
+  };
+  token = new BotToken({ from: 'here', read: async () => last, refresh }, lines.log);
+  const acquire = async () => {
+    turn?.();
+    await acquired;
+    return () => undefined;
+  };
   shard = new Shard({
     id: 0,
     session,
-    token: new BotToken({ from: 'here', read: async () => 'token', refresh }, lines.log),
+    token,
     information,
-    gate: new IdentifyGate(information, { acquire: async () => turn?.() ?? (() => undefined) }, lines.log),
-    intents: 0,
+    gate: new IdentifyGate(information, { acquire }, token, lines.log),
+    intents: GatewayIntentBits.GuildMembers,
     compression: 'none',
     apiUrl: 'http://127.0.0.1/api',
     metrics: { add: () => undefined },
@@ -108,15 +123,18 @@ async function silentPeer() {
 }
 
 /** A gateway that does what it is asked on each message, `undefined` being the connection itself. */
-async function peer(onMessage: (socket: WebSocket, op: number | undefined) => void) {
+async function peer(onMessage: (socket: WebSocket, op: number | undefined, d?: unknown) => void) {
   const server = new WebSocketServer({ host: '127.0.0.1', port: 0 });
   const received: (number | undefined)[] = [];
   server.on('connection', (socket) => {
-    const take = (op: number | undefined) => {
+    const take = (op: number | undefined, d?: unknown) => {
       received.push(op);
-      onMessage(socket, op);
+      onMessage(socket, op, d);
     };
-    socket.on('message', (text) => take((JSON.parse(String(text)) as { op: number }).op));
+    socket.on('message', (text) => {
+      const { op, d } = JSON.parse(String(text)) as { op: number; d: unknown };
+      take(op, d);
+    });
     take(undefined);
   });
   await new Promise<void>((resolve) => void server.once('listening', resolve));
@@ -262,6 +280,50 @@ it('a rejected token is reported, and waited for', async () => {
   await until(() => ends().length === 1);
   await vi.advanceTimersByTimeAsync(1_000);
   expect(lines.lines.at(-1)?.msg).toBe('no usable bot token: waiting for another one');
+});
+
+it.each(['a minute later', 'where the secret has a new version'])(
+  'a shard whose intents Discord refuses is failed, and IDENTIFYs again %s, until READY',
+  async (when) => {
+    const d = { session_id: 'a', resume_gateway_url: 'x', guilds: [], user: { id: '1' }, v: 10 };
+    const { url, received } = await peer((socket, op) => {
+      if (op === undefined) hello(socket);
+      else if (secret === 'first') socket.close(4014);
+      else socket.send(JSON.stringify({ op: GatewayOpcodes.Dispatch, t: 'READY', s: 1, d }));
+    });
+    const identifies = () => received.filter((op) => op === GatewayOpcodes.Identify).length;
+    startShard({ general: url });
+    await until(() => shard.state === 'failed');
+    expect(shard.problem).toMatch(/\(4014\).*'Server Members Intent'.*\. Tried again at \S+: no restart is needed$/);
+    await vi.advanceTimersByTimeAsync(9_999);
+    await turns(50);
+    expect(identifies()).toBe(1);
+    if (when === 'a minute later') {
+      await vi.advanceTimersByTimeAsync(50_001);
+      await until(() => identifies() === 2 && shard.state === 'failed');
+    }
+    secret = 'second';
+    await vi.advanceTimersByTimeAsync(10_000);
+    await until(() => shard.connected);
+    expect(shard.problem).toBeUndefined();
+  },
+);
+
+it('IDENTIFY carries the newest token, though it waited at the gate with the one before', async () => {
+  const tokens: unknown[] = [];
+  const { url, received } = await peer((socket, op, d) => {
+    if (op === undefined) hello(socket);
+    else if (op === GatewayOpcodes.Identify) tokens.push((d as { token: string }).token);
+  });
+  const acquired = Promise.withResolvers<void>();
+  startShard({ general: url, acquired: acquired.promise });
+  await until(() => received.length > 0 && shard.state === 'identifying');
+  secret = 'second';
+  token.reject('first', 'rejected');
+  await token.usable(new AbortController().signal);
+  acquired.resolve();
+  await until(() => tokens.length > 0);
+  expect(tokens).toEqual(['second']);
 });
 
 it('connections that come to RESUMED are followed by the next within 2 s, however many end', async () => {
