@@ -150,7 +150,8 @@ export class Reader {
     const lane = `${queue} ${String(priority)}`;
     const highest = session.highest.get(lane) ?? 0;
     if (sequence > highest) session.highest.set(lane, sequence);
-    else {
+    // The broker had delivered it in order, to a connection that was lost before this reader saw it.
+    else if (!message.fields.redelivered) {
       this.disorders += 1;
       if (this.disorderExamples.length < 10)
         this.disorderExamples.push(

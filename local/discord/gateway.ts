@@ -144,7 +144,7 @@ export class Gateway implements ConnectionHandler {
     const older = [...this.connections].filter((each) => each.open && each.session === session);
     connection.join(session);
     if (!session.resume(connection, sequence)) {
-      this.#invalidate(session, 'resumed from before the replay buffer');
+      this.#invalidate(session, session.refusal(sequence));
       return;
     }
     clearTimeout(session.expiry);

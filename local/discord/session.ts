@@ -25,6 +25,8 @@ export class Session {
   readonly #replay = new ReplayBuffer<SimulatedEvent>();
   readonly #reading: () => Reading;
   readonly #recipients = new Set<Recipient>();
+  /** By heartbeats. */
+  #acknowledged = 0;
   /** Ends a detached session. */
   expiry: NodeJS.Timeout | undefined;
 
@@ -70,9 +72,18 @@ export class Session {
     this.#recipients.delete(recipient);
   }
 
-  /** The client says that it has everything up to this sequence. */
+  /** A heartbeat says that the client has everything up to this sequence. */
   acknowledge(sequence: number): void {
-    if (this.#reading().replayBuffer.trimmedByAcknowledgement) this.#replay.forget(sequence);
+    this.#acknowledged = Math.max(this.#acknowledged, sequence);
+    this.#trim(sequence);
+  }
+
+  /** A RESUME from there is refused. @returns why */
+  refusal(sequence: number): 'resumed from before the replay buffer' | 'resumed from before an earlier RESUME' {
+    const withoutResumes = Math.max(this.#acknowledged, this.sequence - this.#reading().replayBuffer.events);
+    return sequence < withoutResumes
+      ? 'resumed from before the replay buffer'
+      : 'resumed from before an earlier RESUME';
   }
 
   /**
@@ -82,7 +93,7 @@ export class Session {
   resume(recipient: Recipient, sequence: number): boolean {
     const missed = this.#replay.after(sequence);
     if (missed === undefined) return false;
-    this.acknowledge(sequence);
+    this.#trim(sequence);
     this.#recipients.add(recipient);
     for (const [index, event] of missed.entries()) {
       const missedSequence = sequence + 1 + index;
@@ -91,6 +102,10 @@ export class Session {
     }
     this.#add(RESUMED, [recipient]);
     return true;
+  }
+
+  #trim(sequence: number): void {
+    if (this.#reading().replayBuffer.trimmedByAcknowledgement) this.#replay.forget(sequence);
   }
 
   #add(event: SimulatedEvent, recipients: Iterable<Recipient>): number {

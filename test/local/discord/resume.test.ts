@@ -76,6 +76,8 @@ test('what a heartbeat or a RESUME acknowledges is kept, or forgotten; a RESUME 
     }
     if (trimmedByAcknowledgement) await refused(simulator, client.sessionId, 24);
     else await GatewayClient.resumed(simulator, client.sessionId, 0);
+    const { lost } = simulator.ledger.session(client.sessionId) ?? expect.fail('there is none');
+    expect(lost).toBe(trimmedByAcknowledgement ? 'resumed from before an earlier RESUME' : undefined);
     expect(simulator.violations).toEqual([]);
   }
 });
