@@ -1,5 +1,5 @@
 // One shard: connects to the gateway, again and again, until it is stopped. What the end of a connection means is decided
-// in close-code.ts, what follows from it in reconnect.ts.
+// in close-code.ts, what follows from it in reconnect.ts and retries.ts.
 //
 //   stopped:     before start(), after stop(); the session is kept
 //   connecting:  until HELLO; before that it waits for the token and the gateway's address
@@ -12,7 +12,7 @@
 import { CompressionMethod, Encoding, type IContextFetchingStrategy } from '@discordjs/ws';
 import type { Log } from '../log.ts';
 import type { Metrics } from '../metrics.ts';
-import { orAfter, sleep } from '../wait.ts';
+import { orAfter } from '../wait.ts';
 import type { BotToken } from './bot-token.ts';
 import { type EndCause, type Verdict, verdictOf } from './close-code.ts';
 import type { OtherDispatch, ReadyDispatch } from './frame.ts';
@@ -22,17 +22,8 @@ import type { GatewayInformation } from './gateway-information.ts';
 import type { IdentifyGate } from './identify-gate.ts';
 import type { NextReady } from './next-ready.ts';
 import { type AskPermission, Permission } from './permission.ts';
-import {
-  type Attempts,
-  addressToResume,
-  type EndedConnection,
-  effectiveVerdict,
-  identifyShareMs,
-  NO_ATTEMPTS,
-  type Reconnect,
-  readyDeadlineMs,
-  reconnectAfter,
-} from './reconnect.ts';
+import { addressToResume, readyDeadlineMs } from './reconnect.ts';
+import { type Past, Retries } from './retries.ts';
 import { SessionReplacement } from './session-replacement.ts';
 import type { Turns } from './turns.ts';
 
@@ -102,8 +93,6 @@ export interface ShardOptions {
 const ADDRESS_DEADLINE_MS = 5_000;
 /** A shard that waited longer for permission or a token did not try to reach Discord meanwhile. */
 const LONG_WAIT_MS = 1_000;
-/** One connection that ends is everyday; so many without READY or RESUMED in between are a problem. */
-const PROBLEM_AFTER_ENDS = 2;
 
 export class Shard {
   readonly id: number;
@@ -111,25 +100,19 @@ export class Shard {
   #state: ShardState = 'stopped';
   #latencyMs: number | undefined;
   #heardAt: number | undefined;
-  #fatal: string | undefined;
-  /** Why connections ended since the last READY or RESUMED. */
-  #ends: { readonly count: number; readonly reason: string } = { count: 0, reason: '' };
   #refusedAddress: unknown;
   #identifyingSince: number | undefined;
   #waitsFor: 'permission' | 'address' | undefined;
   #unreachableSince: number | undefined;
   readonly #permission: Permission;
   readonly #replacement: SessionReplacement;
+  readonly #retries: Retries;
   #connection: GatewayConnection | undefined;
   #stopping = new AbortController();
   #loop: Promise<void> | undefined;
-  #attempts = NO_ATTEMPTS;
   /** Of the current or last connection. */
-  #sent: { readonly what: 'identify' | 'resume'; readonly from: number | undefined } | undefined;
+  #sent: Past['sent'];
   #readyAt: number | undefined;
-  /** The next connection follows then, to spare the day's IDENTIFYs. */
-  #pausedUntil: number | undefined;
-  #pauseEndedEarly = false;
   #token = '';
 
   constructor(options: ShardOptions) {
@@ -138,6 +121,7 @@ export class Shard {
     this.#permission = new Permission(options.permission, options.session);
     const isProven = (signal: AbortSignal) => this.#permission.isProven(signal);
     this.#replacement = new SessionReplacement({ ...options, isProven });
+    this.#retries = new Retries(options);
   }
 
   get state(): ShardState {
@@ -171,18 +155,13 @@ export class Shard {
 
   /** Why the shard is failed, and what to change; or why it does not come to READY or RESUMED, and that it is retried. */
   get problem(): string | undefined {
-    if (this.#fatal !== undefined || this.#state === 'stopped') return this.#fatal;
-    const { count, reason } = this.#ends;
-    const at = this.#pausedUntil === undefined ? '' : ` at ${new Date(this.#pausedUntil).toISOString()}`;
-    return count < PROBLEM_AFTER_ENDS
-      ? undefined
-      : `${reason}: ${count} connections in a row ended; it is retried${at}`;
+    return this.#state === 'stopped' ? this.#retries.fatal : this.#retries.problem;
   }
 
   start(): void {
     if (this.#loop !== undefined) return;
     this.#stopping = new AbortController();
-    this.#attempts = { ...this.#attempts, failures: 0 } satisfies Attempts;
+    this.#retries.started();
     this.#loop = this.#run(this.#stopping.signal).finally(() => {
       this.#loop = undefined;
     });
@@ -210,64 +189,11 @@ export class Shard {
         throw error;
       }
       if (signal.aborted) return;
-      const next = this.#next(verdict);
-      if (next !== undefined) this.#become('waiting');
-      if (next?.sparesIdentifies) await this.#spareIdentifies(next, signal);
-      else {
-        const pause = next === undefined ? this.#options.gate.untilOpen(signal) : sleep(next.pauseMs, signal);
-        await pause.catch(() => undefined);
-      }
+      const past = { token: this.#token, sent: this.#sent, readyAt: this.#readyAt };
+      const next = this.#retries.after(verdict, past);
+      this.#become(next === undefined ? 'failed' : 'waiting');
+      await this.#retries.wait(next, signal);
     }
-  }
-
-  /** Ends early when another shard comes to READY; not twice in a row, since that may help the other one only. */
-  async #spareIdentifies({ pauseMs, attempts }: Reconnect, signal: AbortSignal): Promise<void> {
-    const { log, nextReady } = this.#options;
-    this.#pausedUntil = Date.now() + pauseMs;
-    const line = { shard: this.id, identifies: attempts.identifies, until: new Date(this.#pausedUntil).toISOString() };
-    log.warn(line, "IDENTIFYs led to no session that lasts: the next one waits, to spare the day's");
-    const ready = this.#pauseEndedEarly ? [] : [nextReady.signal];
-    await sleep(pauseMs, AbortSignal.any([signal, ...ready])).catch(() => undefined);
-    this.#pauseEndedEarly = ready.some(({ aborted }) => aborted);
-    this.#pausedUntil = undefined;
-  }
-
-  /** @returns nothing when it is failed */
-  #next({ kind: verdict, reason }: Verdict): Reconnect | undefined {
-    const { information, log, metrics, session, token } = this.#options;
-    log.warn({ shard: this.id, verdict, reason }, 'the gateway connection ended');
-    if (verdict === 'malformed') metrics.add('invalidFrames');
-    this.#ends = { count: this.#ends.count + 1, reason };
-    const { resumable, shardCount } = session;
-    const since = (at: number | undefined) => (at === undefined ? undefined : Date.now() - at);
-    const end = {
-      verdict,
-      sent: this.#sent?.what,
-      readyMs: since(this.#readyAt),
-      moved: resumable?.sequence !== this.#sent?.from,
-      sessionMs: since(resumable?.startedAt),
-      shareMs: identifyShareMs(information.latest?.session_start_limit, shardCount),
-    } satisfies Omit<EndedConnection, 'hasSession'>;
-    const hasSession =
-      effectiveVerdict(end, this.#attempts) === 'refused'
-        ? session.refused(reason, Date.now())
-        : resumable !== undefined;
-    const next = reconnectAfter({ ...end, hasSession }, this.#attempts);
-    if (next === undefined) {
-      this.#fail(reason);
-      return undefined;
-    }
-    if (verdict === 'token rejected') token.reject(this.#token, reason);
-    this.#attempts = next.attempts;
-    return next;
-  }
-
-  #fail(reason: string): void {
-    const { gate, log } = this.#options;
-    gate.close(reason);
-    this.#fatal = gate.closed ?? reason;
-    this.#become('failed');
-    log.error({ shard: this.id, problem: this.#fatal }, 'Discord refuses the shard: it waits, and tries again');
   }
 
   async #connect(signal: AbortSignal): Promise<Verdict> {
@@ -281,7 +207,7 @@ export class Shard {
     const left = new AbortController();
     const connection = new GatewayConnection(this.#strategy(url), this.id, {
       compressed: compression === 'zlib-stream',
-      readyDeadlineMs: readyDeadlineMs(this.#attempts),
+      readyDeadlineMs: readyDeadlineMs(this.#retries.attempts),
       listener: this.#listener(url, AbortSignal.any([signal, left.signal])),
     });
     this.#connection = connection;
@@ -407,7 +333,7 @@ export class Shard {
       this.#waitsFor = undefined;
       return url;
     }
-    if (addressToResume(this.#attempts) === 'session') return resumeUrl;
+    if (addressToResume(this.#retries.attempts) === 'session') return resumeUrl;
     const fetched = await orAfter(information.fetch(signal), ADDRESS_DEADLINE_MS, () => information.latest);
     return fetched?.url ?? resumeUrl;
   }
@@ -473,8 +399,7 @@ export class Shard {
     if (state === 'ready') {
       this.#readyAt ??= Date.now();
       this.#heardAt = Date.now();
-      this.#ends = { count: 0, reason: '' };
-      this.#fatal = undefined;
+      this.#retries.succeeded();
     }
     if (state === 'identifying') this.#identifyingSince ??= Date.now();
     if (state === 'ready' || state === 'stopped') this.#identifyingSince = undefined;
