@@ -1,6 +1,6 @@
 // The bot's token, shared by all shards: usable, missing, or rejected. While it is missing or rejected no shard connects,
-// and it is read again until its secret has a new version. So a bad token costs one refusal, not one for each shard. Discord has
-// refused good tokens in outages: a rejected one is tried again after a time, because nothing else would bring the shards back.
+// and it is read again until its secret has a new version. So a bad token costs a refusal each quarter of an hour. Discord has
+// refused good tokens in outages: a rejected one is tried again, because nothing else would bring the shards back.
 
 import { errorMessage } from '../errors.ts';
 import type { Log } from '../log.ts';
@@ -17,6 +17,7 @@ export interface TokenSource {
 const READ_AGAIN_MS = 10_000;
 /** Discord bans an address after 10,000 refused requests in ten minutes. */
 const TRY_AGAIN_MS = 900_000;
+const WAITING = 'no usable bot token: waiting for another one';
 
 export class BotToken {
   readonly #source: TokenSource;
@@ -24,7 +25,8 @@ export class BotToken {
   readonly #readAgainMs: number;
   #value: string | undefined;
   #rejectedAt: number | undefined;
-  #problem: string | undefined;
+  #rejection: string | undefined;
+  #unreadable: string | undefined;
   /** Of the secret, since the start. */
   #versions = 0;
   readonly #reading = new SharedWait((signal) => this.#readUntilUsable(signal));
@@ -37,7 +39,7 @@ export class BotToken {
 
   /** What is wrong with it and what to do, in one sentence; nothing while it is usable. */
   get problem(): string | undefined {
-    return this.#problem;
+    return [this.#rejection, this.#unreadable].filter((each) => each !== undefined).join('. ') || undefined;
   }
 
   /** The last one that was read, be it rejected. */
@@ -47,7 +49,7 @@ export class BotToken {
 
   /** It was never there: a person has to put it in place. */
   get missing(): boolean {
-    return this.#value === undefined && this.#problem !== undefined;
+    return this.#value === undefined && this.#unreadable !== undefined;
   }
 
   /** Waits, indefinitely, for a token that was not rejected, or long ago. @throws when the signal aborts */
@@ -61,9 +63,8 @@ export class BotToken {
     if (token !== this.#value || this.#rejectedAt !== undefined) return;
     this.#rejectedAt = performance.now();
     const again = new Date(Date.now() + TRY_AGAIN_MS).toISOString();
-    this.#report(
-      `${reason}. Put the bot's current token into ${this.#source.from}. This one is tried again at ${again}`,
-    );
+    this.#rejection = `${reason}. Put the bot's current token into ${this.#source.from}. This one is tried again at ${again}`;
+    this.#log.error({ problem: this.#rejection }, WAITING);
   }
 
   /** Resolves when the secret has a new version, whatever its text; never for a variable. @throws when the signal aborts */
@@ -83,13 +84,17 @@ export class BotToken {
   async #readUntilUsable(signal: AbortSignal): Promise<string> {
     while (true) {
       signal.throwIfAborted();
-      await this.#read().catch((error: unknown) => this.#report(errorMessage(error), error));
+      await this.#read().catch((err: unknown) => {
+        const problem = errorMessage(err);
+        if (problem !== this.#unreadable) this.#log.error({ problem, err }, WAITING);
+        this.#unreadable = problem;
+      });
       if (this.#rejectedAt !== undefined && performance.now() - this.#rejectedAt >= TRY_AGAIN_MS) {
         this.#log.info({ from: this.#source.from }, 'trying the rejected bot token again');
         this.#rejectedAt = undefined;
       }
       if (this.#value !== undefined && this.#rejectedAt === undefined) {
-        this.#problem = undefined;
+        this.#rejection = undefined;
         return this.#value;
       }
       await sleep(this.#readAgainMs, signal);
@@ -100,17 +105,13 @@ export class BotToken {
     const isNew = await this.#source.refresh();
     const value = await this.#source.read();
     if (isNew) {
-      if (this.#value !== undefined || this.#problem !== undefined)
+      if (this.#value !== undefined || this.#unreadable !== undefined)
         this.#log.info({ from: this.#source.from }, 'there is a new bot token');
       this.#versions += 1;
       this.#rejectedAt = undefined;
-      this.#problem = undefined;
+      this.#rejection = undefined;
     }
+    this.#unreadable = undefined;
     this.#value = value;
-  }
-
-  #report(problem: string, err?: unknown): void {
-    if (problem !== this.#problem) this.#log.error({ problem, err }, 'no usable bot token: waiting for another one');
-    this.#problem = problem;
   }
 }

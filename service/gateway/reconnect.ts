@@ -28,6 +28,8 @@ export interface EndedConnection {
   readonly readyMs: number | undefined;
   /** The session received a dispatch on it, or gave one up. */
   readonly moved: boolean;
+  /** Since the first of `unresumed`; 0 without one. */
+  readonly unresumedMs: number;
   /** Since READY of its session; nothing without one. */
   readonly sessionMs: number | undefined;
   /** See `identifyShareMs`. */
@@ -69,6 +71,8 @@ const SESSION_ADDRESS_TRIES = 2;
  * is tried; where that does not help, the session cannot be resumed.
  */
 const MOST_UNRESUMED = 3;
+/** A gateway that is restarted, or a proxy of ours, may end each connection for as long, and still have the session. */
+const UNRESUMED_MS = 15_000;
 /** READY of a shard with many guilds has taken 40 s. */
 const FIRST_READY_DEADLINE_MS = 30_000;
 const LONGEST_READY_DEADLINE_MS = 480_000;
@@ -90,7 +94,8 @@ export function identifyShareMs(
 
 /** The verdict in view of those before it: another one without an answer, at the general address too, is a refusal. */
 export function effectiveVerdict(end: Omit<EndedConnection, 'hasSession'>, before: Attempts): Verdict['kind'] {
-  return isUnresumed(end) && unresumedAfter(end, before) > MOST_UNRESUMED ? 'refused' : end.verdict;
+  const isTried = unresumedAfter(end, before) > MOST_UNRESUMED && end.unresumedMs >= UNRESUMED_MS;
+  return isUnresumed(end) && isTried ? 'refused' : end.verdict;
 }
 
 /** @returns nothing when another connection would only be refused again. Not after READY or RESUMED: Discord took it then */
@@ -102,7 +107,9 @@ export function reconnectAfter(
   const { verdict, sent, readyMs, moved, sessionMs = 0, shareMs, hasSession } = end;
   const wasReady = readyMs !== undefined;
   if (verdict === 'fatal' && !wasReady) return undefined;
-  const inARow = lasted(end) ? 1 : before.failures + 1;
+  const effective = effectiveVerdict(end, before);
+  // The pauses have grown only to see whether the session can be resumed.
+  const inARow = lasted(end) || effective !== verdict ? 1 : before.failures + 1;
   const attempts: Attempts = {
     failures: wasReady || (moved && verdict === 'resume') ? Math.min(inARow, MOST_AFTER_READY) : inARow,
     unanswered: verdict === 'unreachable' ? before.unanswered + 1 : 0,
@@ -111,7 +118,7 @@ export function reconnectAfter(
     withoutReady: verdict === 'no READY' ? before.withoutReady + 1 : wasReady ? 0 : before.withoutReady,
     identifies: sessionMs >= shareMs ? 0 : before.identifies + (sent === 'identify' && !isOfToken(end) ? 1 : 0),
   };
-  return { ...pauseFor(end, attempts, random), attempts };
+  return { ...pauseFor({ ...end, verdict: effective }, attempts, random), attempts };
 }
 
 function pauseFor(

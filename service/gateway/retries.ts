@@ -50,6 +50,7 @@ const PROBLEM_AFTER_ENDS = 2;
 export class Retries {
   readonly #options: RetriesOptions;
   #attempts = NO_ATTEMPTS;
+  #unresumedSince: number | undefined;
   /** Why connections ended since the last READY or RESUMED. */
   #ends: { readonly count: number; readonly reason: string } = { count: 0, reason: '' };
   #fatal: string | undefined;
@@ -67,12 +68,13 @@ export class Retries {
 
   /** Why Discord refuses the shard, and what to change. */
   get fatal(): string | undefined {
-    return this.#fatal;
+    // The gate says when it is tried again, by whichever shard.
+    return this.#fatal && (this.#options.gate.closed ?? this.#fatal);
   }
 
   /** Why the shard does not come to READY or RESUMED, and that it is retried. */
   get problem(): string | undefined {
-    if (this.#fatal !== undefined) return this.#fatal;
+    if (this.#fatal !== undefined) return this.fatal;
     const { count, reason } = this.#ends;
     if (count < PROBLEM_AFTER_ENDS) return undefined;
     const at = this.#pausedUntil === undefined ? '' : ` at ${new Date(this.#pausedUntil).toISOString()}`;
@@ -94,6 +96,7 @@ export class Retries {
   after({ kind: verdict, reason }: Verdict, past: Past): Reconnect | undefined {
     const { id, information, log, metrics, session, token } = this.#options;
     log.warn({ shard: id, verdict, reason }, 'the gateway connection ended');
+    this.#fatal = undefined;
     if (verdict === 'malformed') metrics.add('invalidFrames');
     this.#ends = { count: this.#ends.count + 1, reason };
     const { resumable, shardCount } = session;
@@ -102,7 +105,8 @@ export class Retries {
       verdict,
       sent: past.sent?.what,
       readyMs: since(past.readyAt),
-      moved: resumable?.sequence !== past.sent?.from,
+      moved: past.sent !== undefined && resumable?.sequence !== past.sent.from,
+      unresumedMs: since(this.#unresumedSince) ?? 0,
       sessionMs: since(resumable?.startedAt),
       shareMs: identifyShareMs(information.latest?.session_start_limit, shardCount),
     } satisfies Omit<EndedConnection, 'hasSession'>;
@@ -117,6 +121,8 @@ export class Retries {
     }
     if (verdict === 'token rejected') token.reject(past.token, reason);
     this.#attempts = next.attempts;
+    this.#unresumedSince = next.attempts.unresumed === 0 ? undefined : (this.#unresumedSince ?? Date.now());
+    if (next.attempts.identifies === 0) this.#pauseEndedEarly = false;
     return next;
   }
 
@@ -130,11 +136,11 @@ export class Retries {
   #refuse(reason: string): void {
     const { id, gate, log } = this.#options;
     gate.close(reason);
-    this.#fatal = gate.closed ?? reason;
-    log.error({ shard: id, problem: this.#fatal }, 'Discord refuses the shard: it waits, and tries again');
+    this.#fatal = reason;
+    log.error({ shard: id, problem: this.fatal }, 'Discord refuses the shard: it waits, and tries again');
   }
 
-  /** Ends early when another shard comes to READY; not twice in a row, since that may help the other one only. */
+  /** Ends early when another shard comes to READY, once until this one's session lasts: it may help the other one only. */
   async #spareIdentifies({ pauseMs, attempts }: Reconnect, signal: AbortSignal): Promise<void> {
     const { id, log, nextReady } = this.#options;
     this.#pausedUntil = Date.now() + pauseMs;
@@ -142,7 +148,7 @@ export class Retries {
     log.warn(line, "IDENTIFYs led to no session that lasts: the next one waits, to spare the day's");
     const ready = this.#pauseEndedEarly ? [] : [nextReady.signal];
     await sleep(pauseMs, AbortSignal.any([signal, ...ready])).catch(() => undefined);
-    this.#pauseEndedEarly = ready.some(({ aborted }) => aborted);
+    this.#pauseEndedEarly ||= ready.some(({ aborted }) => aborted);
     this.#pausedUntil = undefined;
   }
 }

@@ -242,6 +242,8 @@ export class Shard {
   async #mayConnect(signal: AbortSignal): Promise<void> {
     const askedAt = Date.now();
     this.#waitsFor = 'permission';
+    // The token first: it may be waited for long, and the permission is of the moment.
+    await this.#options.token.usable(signal);
     await this.#permission.toConnect(signal);
     this.#token = await this.#options.token.usable(signal);
     this.#waitsFor = undefined;

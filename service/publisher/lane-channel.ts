@@ -20,9 +20,9 @@ export interface PublisherListener {
   flowing(): void;
   published(): void;
   confirmed(messageType: string): void;
-  /** By the broker, or it could not be written. */
+  /** By the broker. */
   refused(): void;
-  /** The broker does not take it: it is too large, or the broker closes the channel over it. */
+  /** It is too large, the broker closes the channel over it, or it cannot be written. */
   dropped(): void;
   returned(): void;
 }
@@ -224,7 +224,7 @@ export class LaneChannel {
           return;
         }
         // Thrown before a byte was written. Kept, it would stop everything behind it.
-        this.#dropUnwritable(message, error);
+        this.#dropped(message, 'dropped a message that cannot be written', { err: error });
         this.#settle(entry);
         continue;
       }
@@ -247,11 +247,6 @@ export class LaneChannel {
   #dropped({ messageId, type, body }: Message, why: string, fields: object): void {
     this.#options.listener.dropped();
     this.#log.error({ eventId: messageId, eventType: type, bytes: body.length, ...fields }, why);
-  }
-
-  #dropUnwritable({ messageId, type }: Message, err: unknown): void {
-    this.#options.listener.refused();
-    this.#log.error({ eventId: messageId, eventType: type, err }, 'dropped a message that cannot be written');
   }
 
   #acked(open: OpenChannel, tag: number, multiple: boolean): void {

@@ -113,10 +113,13 @@ it('a rejected token that stays is tried again every 15 minutes, though its secr
       used = true;
     });
     await vi.advanceTimersByTimeAsync(899_999);
-    expect([used, token.problem]).toEqual([false, expect.stringContaining(times === 1 ? 'rejected' : 'no value yet')]);
+    expect([used, token.problem]).toEqual([
+      false,
+      expect.stringMatching(times === 1 ? /^rejected/ : /^rejected.*no value yet/),
+    ]);
     await vi.advanceTimersByTimeAsync(1);
     await waiting;
-    expect(token.problem).toBeUndefined();
+    expect(token.problem ?? '').not.toContain('rejected');
   }
   const once = ['no usable bot token: waiting for another one', 'trying the rejected bot token again'];
   expect(lines.lines.map(({ msg }) => msg)).toEqual([...once, once[0], ...once]);

@@ -20,6 +20,7 @@ const KINDS = [
 const SHARE_MS = 100_000;
 const END: EndedConnection = {
   ...{ verdict: 'resume', sent: 'resume', readyMs: undefined, moved: false, hasSession: true },
+  unresumedMs: 15_000,
   ...{ sessionMs: undefined, shareMs: SHARE_MS },
 };
 
@@ -230,6 +231,11 @@ describe('a connection without an answer about the session', () => {
       'refused',
     ]);
     expect([2, 3].map((unresumed) => decided({ verdict }, { unresumed }).attempts.unresumed)).toEqual([3, 4]);
+  });
+
+  it.each(['malformed', 'resume', 'unreachable'] as const)('%s is none within 15 s of the first', (verdict) => {
+    expect(effective({ verdict, unresumedMs: 14_999 }, 9)).toBe(verdict);
+    expect(effective({ verdict, unresumedMs: 15_000 }, 9)).toBe('refused');
   });
 
   it.each(['not now', 'no READY', 'token rejected'] as const)('%s is what it is, at any time', (verdict) => {
