@@ -25,14 +25,15 @@ const { everyRun, fullRun } = faultsOn(CLUSTER_STAGE);
 for (const each of CLUSTER_FAULTS) (each.title in AWAY ? everyRun : fullRun)(each.title, played(each));
 
 function played(fault: ClusterFault): Fault {
+  const rate = rateFor(2_048);
+  const awayMs = 1_000 * (AWAY[fault.title] ?? 75);
   return {
-    rate: rateFor(2_048),
+    rate,
     obstacle: ({ broker }: FaultStage) =>
       fault.cuts && broker instanceof RabbitMqCluster ? broker.obstacle : undefined,
-    // What two owners published, for as long as the silence may last.
-    mostRepeats: 2_000,
+    // What two owners published, for as long as the silence may last. While all are away nobody can be found out.
+    mostRepeats: 2_000 + (fault.victim === 'all' ? (rate * awayMs) / 1_000 : 0),
     async inject(stage) {
-      const awayMs = 1_000 * (AWAY[fault.title] ?? 75);
       const cost = await strike(stage, fault, { awayMs, leaders: 'there' });
       const { silenceMs, probeMs, takings } = cost;
       expect(silenceMs, `the probe's silence was ${probeMs} ms`).toBeLessThanOrEqual(probeMs + MOST_MORE_SILENCE_MS);
