@@ -19,7 +19,7 @@ export interface BucketMutex {
 const LAST_SPACING_MS = 2_500;
 /** After the first refusal, so that who corrects it soon sees it soon; after each further one in a row twice as long. */
 const FIRST_CLOSED_MS = 60_000;
-/** A try costs one IDENTIFY: so they are about a hundred a day for each task. */
+/** A try costs one IDENTIFY: a hundred a day for each task. Longer when less than half of the budget of all tasks is left. */
 const LONGEST_CLOSED_MS = 900_000;
 /** One that may be refused again is sent by then, and answered. */
 const TRIED_WITHIN_MS = 60_000;
@@ -34,7 +34,7 @@ interface Refusal {
 }
 
 export class IdentifyGate {
-  readonly #information: Pick<GatewayInformation, 'fetch' | 'identified'>;
+  readonly #information: Pick<GatewayInformation, 'fetch' | 'identified' | 'latest'>;
   readonly #mutex: BucketMutex;
   readonly #token: Pick<BotToken, 'renewed'>;
   readonly #log: Log;
@@ -48,7 +48,7 @@ export class IdentifyGate {
   readonly #kept = new Set<Promise<void>>();
 
   constructor(
-    information: Pick<GatewayInformation, 'fetch' | 'identified'>,
+    information: Pick<GatewayInformation, 'fetch' | 'identified' | 'latest'>,
     mutex: BucketMutex,
     token: Pick<BotToken, 'renewed'>,
     log: Log,
@@ -85,7 +85,9 @@ export class IdentifyGate {
     // Others that were refused at the same time.
     if (this.#isClosed() && this.#closed?.isTried !== true) return;
     this.#refusals += 1;
-    const ms = Math.min(FIRST_CLOSED_MS * 2 ** (this.#refusals - 1), LONGEST_CLOSED_MS);
+    const { total = 1, remaining = total } = this.#information.latest?.session_start_limit ?? {};
+    const longestMs = LONGEST_CLOSED_MS * Math.max(1, total / 2 / Math.max(remaining, 1));
+    const ms = Math.min(FIRST_CLOSED_MS * 2 ** (this.#refusals - 1), longestMs);
     this.#closed = { reason, until: now + ms, isTried: false, over: Promise.withResolvers() };
   }
 

@@ -43,7 +43,11 @@ class Budget {
 
   view() {
     let kept: APIGatewayBotInfo | undefined;
+    let latest: APIGatewayBotInfo | undefined;
     return {
+      get latest() {
+        return latest;
+      },
       fetch: async (signal: AbortSignal): Promise<APIGatewayBotInfo> => {
         signal.throwIfAborted();
         if (kept !== undefined) return kept;
@@ -54,6 +58,7 @@ class Budget {
           max_concurrency: this.#maxConcurrency,
         };
         kept = { url: 'wss://gateway.discord.gg', shards: 1, session_start_limit: { total: 1_000, ...limit } };
+        latest = kept;
         setTimeout(() => {
           kept = undefined;
         }, 2_000);
@@ -249,6 +254,28 @@ it('a gate that is closed again and again opens for less than 150 tries a day, a
   wait(gate, 0);
   await after(60_000);
   expect(passed).toEqual([0]);
+});
+
+it.each([
+  [500, 15],
+  [250, 30],
+  [50, 150],
+])('a gate that is closed again and again while %d of 1,000 are left opens after %d minutes', async (left, minutes) => {
+  const gate = gateOf(new Budget(1, left));
+  wait(gate, 0);
+  await after(1);
+  for (let times = 0; times < 9; times += 1) {
+    await after(minutes * 60_000);
+    gate.close(REFUSED);
+  }
+  let isOpen = false;
+  void gate.untilOpen(stopping.signal).then(() => {
+    isOpen = true;
+  });
+  await after(minutes * 60_000 - 1);
+  expect(isOpen).toBe(false);
+  await after(1);
+  expect(isOpen).toBe(true);
 });
 
 it('one shard tries after a refusal, and the others wait for its answer, those that have a session longest', async () => {
