@@ -1,18 +1,20 @@
 // The sequence that heartbeats carry: the stored one. Discord may close connections whose heartbeats lag, which must not go
-// on for as long as they do: after two connections in a row that it closed right after a lagging heartbeat, those that
-// would lag half as much or more carry what is received. Pure: times come from the caller.
+// on for as long as they do: after three connections in a row that it closed right after a lagging heartbeat, those that
+// would lag half as much or more carry what is received. Not sooner: what no record has is acknowledged then, so that a kill
+// may cost the session, and other closings come at such a moment by chance. Pure: times come from the caller.
 
 import type { Watermark } from './watermark.ts';
 
 /** A connection that Discord closes so soon after a heartbeat may be closed because of it. */
-const BECAUSE_MS = 5_000;
+const BECAUSE_MS = 1_000;
+const CLOSINGS = 3;
 
 export class HeartbeatSequence {
   #mostLag = Number.POSITIVE_INFINITY;
   /** Of the current connection. */
   #last: { readonly lag: number; readonly at: number } | undefined;
-  /** How far the last heartbeat lagged for which Discord may have closed the connection before. */
-  #closedAt: number | undefined;
+  /** In a row: how far the last heartbeat lagged for which Discord may have closed the connection. */
+  #closings: readonly number[] = [];
 
   /** @param at Unix ms @returns what the heartbeat that is sent now carries */
   next({ received, stored }: Pick<Watermark, 'received' | 'stored'>, at: number): number {
@@ -27,12 +29,11 @@ export class HeartbeatSequence {
     // One without a heartbeat shows nothing.
     if (last === undefined) return undefined;
     this.#last = undefined;
-    const before = this.#closedAt;
     const because = closedByDiscord && last.lag > 0 && at - last.at <= BECAUSE_MS;
-    this.#closedAt = because ? last.lag : undefined;
-    if (!because || before === undefined) return undefined;
-    this.#closedAt = undefined;
-    this.#mostLag = Math.floor((Math.min(last.lag, before) - 1) / 2);
+    const closings = because ? [...this.#closings, last.lag] : [];
+    this.#closings = closings.length < CLOSINGS ? closings : [];
+    if (closings.length < CLOSINGS) return undefined;
+    this.#mostLag = Math.floor((Math.min(...closings) - 1) / 2);
     return this.#mostLag;
   }
 }

@@ -66,7 +66,7 @@ export interface SessionEvents {
    */
   hole(hole: Hole & { readonly outcome: 'resume' | 'gap' | 'RESUMED' }): void;
   replaced(session: ReplacedSession): void;
-  /** Discord closed two connections in a row whose heartbeats lagged. @param mostLag they may, from now on, in sequences */
+  /** Discord closed three connections in a row whose heartbeats lagged. @param mostLag they may, from now on, in sequences */
   heartbeatsLagged(mostLag: number): void;
 }
 

@@ -53,7 +53,7 @@ everyRun('a client whose heartbeats lag is disconnected: it does not become a lo
     stage.simulator.read({ closesLaggingHeartbeat: 50 });
     await stage.broker.memoryAlarm(true);
     await stage.until('the alarm is known', 30_000, async () => (await health(owner)).checks.rabbitmq.blocked);
-    await stage.simulator.waitFor('laggingHeartbeat', 2 * SHARDS, 60_000);
+    await stage.simulator.waitFor('laggingHeartbeat', 3 * SHARDS, 60_000);
     const seen = closed();
     // Ten heartbeats of each shard.
     await sleep(10_000);
