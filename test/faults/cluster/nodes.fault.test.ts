@@ -31,7 +31,7 @@ function played(fault: ClusterFault): Fault {
     rate,
     obstacle: ({ broker }: FaultStage) =>
       fault.cuts && broker instanceof RabbitMqCluster ? broker.obstacle : undefined,
-    // What two owners published, for as long as the silence may last. While all are away nobody can be found out.
+    // What two owners published, for as long as the silence may last. While all nodes are away neither learns of the other.
     mostRepeats: 2_000 + (fault.victim === 'all' ? (rate * awayMs) / 1_000 : 0),
     async inject(stage) {
       const cost = await strike(stage, fault, { awayMs, leaders: 'there' });
