@@ -1,6 +1,7 @@
 // `npm run soak -- --minutes 10`: faults by chance, one after the other and at times over each other, on everything that
-// can fail: tasks, the broker, the connections to it, Discord; with `--nodes 3` single nodes of the broker too. The faults follow from the seed, which is printed. Discord keeps `--events` for a RESUME, with `--trimmed 1`
-// only what was not acknowledged.
+// can fail: tasks, the broker, the connections to it, Discord; with `--nodes 3` single nodes of the broker too. The faults
+// follow from the seed, which is printed. Discord keeps `--events` for a RESUME, with `--trimmed 1` only what was not
+// acknowledged.
 // At the end the ledger of what Discord sent is compared with what a worker read: exit code 0 only if nothing is lost, the
 // order is kept, nothing was read that is not due, and no session ended but those that Discord invalidated, and the one
 // exception of ARCHITECTURE.md: a task was killed after a RESUME that asked for more than was stored. Otherwise the logs of
