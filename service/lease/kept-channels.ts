@@ -2,7 +2,7 @@
 
 import type { ConnectionEvents } from '../connection-events.ts';
 import type { Log } from '../log.ts';
-import { backoffMs, sleep } from '../wait.ts';
+import { sleep } from '../wait.ts';
 import type { LeaseChannels } from './lease-channels.ts';
 
 export interface KeptChannelsOptions<Model> {
@@ -14,8 +14,8 @@ export interface KeptChannelsOptions<Model> {
   readonly consume: (channels: LeaseChannels) => Promise<void>;
   /** They have ended, and with them everything that was delivered. */
   readonly onLost: () => void;
-  /** How long to wait, after a loss, before others are opened, ms. */
-  readonly delayMs: () => number;
+  /** How long to wait before others are opened, ms: after a loss, and after so many attempts in a row that failed. */
+  readonly delayMs: (failures: number) => number;
   readonly log: Log;
 }
 
@@ -34,7 +34,7 @@ export class KeptChannels<Model> {
     connection.on('open', (model) => {
       this.#model = model;
       // The first time no task has lost anything, so none is preferred.
-      void this.#keep(model, first ? 0 : delayMs());
+      void this.#keep(model, first ? 0 : delayMs(0));
       first = false;
     });
     connection.on('lost', () => {
@@ -69,8 +69,7 @@ export class KeptChannels<Model> {
       void this.#current?.close();
       this.#current = undefined;
       onLost();
-      const delay = Math.max(REOPEN_DELAY_MS, delayMs());
-      pauseMs = failures > 0 ? backoffMs(failures) : delay;
+      pauseMs = Math.max(REOPEN_DELAY_MS, delayMs(failures));
     }
   }
 }

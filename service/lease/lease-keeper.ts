@@ -18,7 +18,7 @@
 import type { ConnectionEvents } from '../connection-events.ts';
 import { leaseQueue } from '../contract/names.ts';
 import type { Metrics } from '../metrics.ts';
-import { orAfter } from '../wait.ts';
+import { backoffMs, orAfter } from '../wait.ts';
 import { Claims } from './claims.ts';
 import { connectPermission, type LastEnd } from './connect-permission.ts';
 import { DeliveryReader } from './delivery-reader.ts';
@@ -120,7 +120,7 @@ export class LeaseKeeper<Model> {
       isOver: () => this.#state.kind === 'released',
       consume: (channels) => this.#consume(channels),
       onLost: () => this.#step({ kind: 'lost' }),
-      delayMs: () => this.#delayMs(),
+      delayMs: (failures) => this.#delayMs(failures),
     });
   }
 
@@ -236,10 +236,12 @@ export class LeaseKeeper<Model> {
   }
 
   /** Standbys wait, so that the owner usually stays; and who has just given its group away, so that another task takes it. */
-  #delayMs(): number {
-    const delayMs = this.#givingAway ? GIVEN_AWAY_MS : this.#timing.standbyDelayMs;
+  #delayMs(failures: number): number {
+    const { retryMs, standbyDelayMs } = this.#timing;
+    const delayMs = this.#givingAway ? GIVEN_AWAY_MS : standbyDelayMs;
     this.#givingAway = false;
-    return this.#state.kind === 'standby' ? delayMs : 0;
+    const backoff = (longestMs?: number) => (failures === 0 ? 0 : backoffMs(failures, Math.random, longestMs));
+    return this.#state.kind === 'standby' ? delayMs + backoff() : backoff(retryMs);
   }
 
   async #consume(channels: LeaseChannels): Promise<void> {

@@ -64,6 +64,8 @@ export const TIMING = {
   incumbentWaitMs: 400,
   /** How much longer a standby waits after a lost connection, or for an owner that is back, so that the owner usually stays. */
   standbyDelayMs: 2_000,
+  /** The longest pause of an owner that cannot consume, as after a start of all nodes: shorter than a standby's. */
+  retryMs: 1_500,
   /** A standby stores nothing: by its claims a node that confirms nothing is noticed. */
   standbyClaimMs: 10_000,
   commitEveryMs: 1_000,

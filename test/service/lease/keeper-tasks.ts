@@ -13,7 +13,7 @@ import { eventually, type LogLines, logLines } from '../../support/log-lines.ts'
 import { resumeState } from './records.ts';
 
 export const TIMING = {
-  ...{ claimWaitMs: 200, recordWaitMs: 10, standbyDelayMs: 600, commitEveryMs: 50 },
+  ...{ claimWaitMs: 200, recordWaitMs: 10, standbyDelayMs: 600, retryMs: 200, commitEveryMs: 50 },
   ...{ silenceMs: 400, unnoticedMs: 800, standbyClaimMs: 100, proofMs: 2_000, patienceMs: 300 },
 };
 
@@ -32,6 +32,8 @@ export interface Task {
   storedSequence: number | undefined;
   connected: number;
   unreachableSince: number | undefined;
+  /** So many times its channels do not open. */
+  failingOpens: number;
 }
 
 /** A task of its own connection, so that it can be cut by itself. */
@@ -45,8 +47,15 @@ export function startTask(me: string, url: string, shardLayout = { shardCount: 1
     ...{ connection, me, log, timing: TIMING, metrics: { add: () => undefined } },
     shardLayout,
     brokerAway: () => !connection.connected,
-    openChannels: (model: ChannelModel) =>
-      ChannelSet.open(model, { exchange: EXCHANGES.leases, queueArguments: LEASE_QUEUE_ARGUMENTS, deadline, log }),
+    openChannels: async (model: ChannelModel) => {
+      if (made.failingOpens > 0) throw new Error(`it fails ${made.failingOpens--} times`);
+      return await ChannelSet.open(model, {
+        exchange: EXCHANGES.leases,
+        queueArguments: LEASE_QUEUE_ARGUMENTS,
+        deadline,
+        log,
+      });
+    },
     gaps: { unreportedGaps: [], report: async (lost) => void made.lost.push(...lost) },
     shards: {
       stored: (sessions) => {
@@ -82,6 +91,7 @@ export function startTask(me: string, url: string, shardLayout = { shardCount: 1
     storedSequence: undefined,
     connected: 0,
     unreachableSince: undefined,
+    failingOpens: 0,
   };
   connection.start();
   keeper.start();

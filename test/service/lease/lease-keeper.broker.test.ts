@@ -93,6 +93,17 @@ it('one bad session of a record is lost, and the others are resumed', async () =
   expect(errors).toMatchObject([{ shard: 1, reason: expect.stringContaining('sequence') }, { group: 0 }]);
 });
 
+it('an owner that cannot consume at first is back before a standby', async () => {
+  const [one, two] = await pair();
+  one.failingOpens = 3;
+  two.failingOpens = 1;
+  for (const { connection } of [one, two]) connection.fail('as after a start of all nodes');
+  await eventually('both are back', () => one.failingOpens + two.failingOpens === 0);
+  await ready(two);
+  await eventually('it stores', () => one.keeper.detail.storedAt !== null && one.keeper.role === 'owner');
+  expect([one.happened, two.happened]).toEqual([['own 0'], []]);
+});
+
 it('whatever is put into its queue, an owner stays the owner, and its record is what the next one finds', async () => {
   const [one, two] = await pair();
   const { shardLayout: _, unreportedGaps: __, ...good } = groupRecord({ owner: 'thief' });
