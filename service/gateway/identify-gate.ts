@@ -17,6 +17,8 @@ export interface BucketMutex {
 
 /** Longer than another task keeps Discord's last answer about the budget. */
 const LAST_SPACING_MS = 2_500;
+/** A shard that ends its session with the permission IDENTIFYs on another connection, so many ms later at most. */
+export const AHEAD_MS = 4_000;
 /** After the first refusal, so that who corrects it soon sees it soon; after each further one in a row twice as long. */
 const FIRST_CLOSED_MS = 60_000;
 /** A try costs one IDENTIFY: a hundred a day for each task. Longer when less than half of the budget of all tasks is left. */
@@ -109,7 +111,7 @@ export class IdentifyGate {
 
   /**
    * Resolves when this shard may IDENTIFY at once. @throws when the signal aborts
-   * @param hasSession it works without: after a refusal those that do not try first
+   * @param hasSession it works without: after a refusal those that do not try first. It may IDENTIFY within `AHEAD_MS`
    */
   async wait(shardId: number, signal: AbortSignal, hasSession = false): Promise<void> {
     const laterMs = hasSession ? TRIED_WITHIN_MS : 0;
@@ -140,8 +142,10 @@ export class IdentifyGate {
     if (this.#closed !== undefined)
       this.#closed = { ...this.#closed, isTried: true, until: Date.now() + TRIED_WITHIN_MS };
     this.#information.identified();
-    this.#keep(releaseBucket, IDENTIFY_SPACING_MS);
-    if (releaseLast !== undefined) this.#keep(releaseLast, LAST_SPACING_MS);
+    // From its IDENTIFY on, which may come as late: until then Discord counts it for nobody.
+    const aheadMs = hasSession ? AHEAD_MS : 0;
+    this.#keep(releaseBucket, aheadMs + IDENTIFY_SPACING_MS);
+    if (releaseLast !== undefined) this.#keep(releaseLast, aheadMs + LAST_SPACING_MS);
   }
 
   /**

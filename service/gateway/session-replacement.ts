@@ -3,7 +3,7 @@
 
 import type { Log } from '../log.ts';
 import { sleep } from '../wait.ts';
-import type { IdentifyGate } from './identify-gate.ts';
+import { AHEAD_MS, type IdentifyGate } from './identify-gate.ts';
 import { intentNames } from './intents.ts';
 import type { Turns } from './turns.ts';
 
@@ -21,8 +21,6 @@ export interface SessionReplacementOptions {
 
 /** Before it is tried again, without proof. */
 const PROOF_AGAIN_MS = 1_000;
-/** Less than the time that the identify gate keeps its bucket after a permission. */
-const IDENTIFY_WITHIN_MS = 4_000;
 
 export class SessionReplacement {
   readonly #options: SessionReplacementOptions;
@@ -58,7 +56,7 @@ export class SessionReplacement {
       return this.#endTurn();
     }
     if (!connection?.endSession()) return this.#endTurn();
-    this.#mayIdentifyUntil = Date.now() + IDENTIFY_WITHIN_MS;
+    this.#mayIdentifyUntil = Date.now() + AHEAD_MS;
     this.#reason = `intents changed from ${change.from.join(', ')} to ${change.to.join(', ')}`;
   }
 

@@ -209,6 +209,25 @@ it('the budget is never overspent, though tasks in different buckets see the sam
 
 const REFUSED = 'Discord refused the shard (4010)';
 
+it('a permission for a shard with a session keeps bucket and budget as long as its IDENTIFY may take', async () => {
+  const budget = new Budget(2, 1);
+  const [one, other] = [gateOf(budget), gateOf(budget)];
+  // Counted by Discord only when it is sent, 4 s later.
+  const counted = budget.view;
+  budget.view = () => ({ ...counted.call(budget), identified: () => undefined });
+  wait(gateOf(budget), 0, stopping, true);
+  await after(0);
+  wait(one, 1);
+  wait(other, 2);
+  await after(4_000);
+  budget.remaining = 0;
+  await after(LEAST_MS);
+  expect(passed).toEqual([0]);
+  budget.remaining = 1_000;
+  await after(90_000);
+  expect(passed).toHaveLength(3);
+});
+
 it('a closed gate lets none pass, those that wait included, for a minute; and rejects only by the signal', async () => {
   const budget = new Budget(1);
   const gate = gateOf(budget);
