@@ -11,6 +11,7 @@ import { REPLAY_BUFFERS, type ReplayBufferReading, replayBufferName } from '../.
 import type { DiscordSimulator } from '../../local/discord/simulator.ts';
 import { Stage, type StageOptions } from '../../local/stage.ts';
 import type { Verdict } from '../../local/verdict.ts';
+import { VHOST } from '../../service/contract/names.ts';
 
 export type FaultStage = Stage & { readonly simulator: DiscordSimulator };
 
@@ -96,13 +97,23 @@ async function run(stage: FaultStage, title: string, fault: Fault): Promise<void
     const reported = fault.gaps === 'any' ? {} : { gaps: fault.gaps ?? 0, ...holes };
     const exact = { lost: 0, unexpected: 0, disorders: 0, conflicts: 0, ...reported };
     const counts = JSON.stringify({ ...verdict, examples: undefined, violations: undefined });
-    expect(verdict, [counts, ...verdict.examples, ...violations].join('\n')).toMatchObject(exact);
+    const where = verdict.lost > 0 ? await whereabouts(stage) : [];
+    expect(verdict, [counts, ...where, ...verdict.examples, ...violations].join('\n')).toMatchObject(exact);
     expect(verdict.due, 'the simulator sent something').toBeGreaterThan(300);
     expect(repeated).toBeLessThanOrEqual(fault.mostRepeats ?? Number.POSITIVE_INFINITY);
     expect(violations.filter((violation) => !fault.mayViolate?.test(violation))).toEqual([]);
   } finally {
     simulator.stopTraffic();
   }
+}
+
+/** Where unread events may be: in the outbox of a task, or in a queue. */
+async function whereabouts(stage: Stage): Promise<string[]> {
+  const tasks = (await stage.reports()).map(({ task, role, outbox, problems }) =>
+    JSON.stringify({ task: task.name, role, outbox, problems }),
+  );
+  const columns = ['name', 'messages_ready', 'messages_unacknowledged', 'consumers', 'leader'];
+  return [...tasks, await stage.broker.ctl('list_queues', '--quiet', '--vhost', VHOST, ...columns).catch(String)];
 }
 
 /** What was seen after an earlier verdict. */
