@@ -4,6 +4,10 @@
 //   away:    no connection; messages gather in the outbox. `open` → opening
 //   opening: a channel is opened, again after a backoff if that fails → writing
 //   writing: what the lane gives is written while the socket takes it. Channel closed → opening; connection lost → away
+//
+// A channel finds the leader of its queue with its first message, and waits for it up to 65 s: RabbitMQ asks the leader that it
+// knows for as long as the net tick time and 5 s, even one that is cut off from it (rabbit_fifo_client, `enqueue/4`). Another
+// channel looks again, so one that gets no confirm while others do is replaced, after longer each time.
 
 import { type ChannelModel, type ConfirmChannel, IllegalOperationError, type Options } from 'amqplib';
 import { MAX_MESSAGE_BYTES } from '../contract/limits.ts';
@@ -48,9 +52,15 @@ export interface LaneOptions {
 /** More than AMQP's properties and headers add to a body. */
 const PROPERTY_BYTES = 512;
 
+/** Until the first replacement of a channel that gets no confirm; then twice as long each time. */
+const FIRST_REPLACED_MS = 5_000;
+const LONGEST_REPLACED_MS = 60_000;
+
 interface OpenChannel {
   readonly model: ChannelModel;
   readonly channel: ConfirmChannel;
+  /** Since when the broker owes an answer, if anything is unanswered, Unix ms. */
+  waitsSince: number;
   /** The socket asked to wait for its `drain`. */
   full: boolean;
 }
@@ -63,6 +73,8 @@ export class LaneChannel {
   #open: OpenChannel | undefined;
   /** Since when nothing was confirmed, Unix ms, if the queue is stuck. */
   #stuckSince: number | undefined;
+  /** Without a confirm, until the channel is replaced. */
+  #replacedMs = FIRST_REPLACED_MS;
 
   constructor(options: LaneOptions) {
     this.#options = options;
@@ -102,6 +114,7 @@ export class LaneChannel {
   /** The connection is open. */
   open(model: ChannelModel): void {
     this.#model = model;
+    this.#replacedMs = FIRST_REPLACED_MS;
     void this.#openChannel(model);
   }
 
@@ -119,22 +132,35 @@ export class LaneChannel {
   }
 
   /**
-   * Whether the queue is stuck: nothing of it was confirmed for so long.
+   * Whether the queue is stuck: nothing of it was confirmed for so long. Before that its channel is replaced.
    * @param since when the broker could begin to confirm, Unix ms
-   * @param confirms whether the broker confirms others on this connection
+   * @param othersAt when the broker last confirmed anything on this connection, Unix ms
    */
-  judge(now: number, since: number, stuckMs: number, confirms: boolean): void {
+  judge(now: number, since: number, stuckMs: number, othersAt: number): void {
     const { outbox, confirmedAt, refusals } = this.#lane;
     if (outbox.oldest === undefined) this.#stuckSince = undefined;
-    else if (!this.isStuck && confirms) {
-      const silentSince = Math.max(since, outbox.oldest.addedAt, confirmedAt);
-      if (now - silentSince < stuckMs) return;
+    if (outbox.oldest === undefined || now - othersAt >= stuckMs) return;
+    const silentSince = Math.max(since, outbox.oldest.addedAt, confirmedAt);
+    if (!this.isStuck && now - silentSince >= stuckMs) {
       this.#stuckSince = silentSince;
       this.#log.error(
         { seconds: seconds(now - silentSince), events: outbox.count, refusals },
         'a queue confirms nothing (it has no majority, or is full): its events wait in the outbox',
       );
     }
+    const open = this.#open;
+    if (open !== undefined && othersAt - Math.max(since, open.waitsSince) >= this.#replacedMs) this.#replace(open);
+  }
+
+  /** It is no refusal: nothing was answered. */
+  #replace(open: OpenChannel): void {
+    if (this.#lane.unanswered === 0) return;
+    this.#log.warn({ seconds: seconds(this.#replacedMs) }, 'a channel gets no confirm: opening another');
+    this.#replacedMs = Math.min(2 * this.#replacedMs, LONGEST_REPLACED_MS);
+    this.#open = undefined;
+    this.#lane.channelLost();
+    open.channel.close().catch(() => undefined);
+    void this.#openChannel(open.model);
   }
 
   async #openChannel(model: ChannelModel): Promise<void> {
@@ -142,7 +168,7 @@ export class LaneChannel {
     while (this.#model === model && !this.#options.signal.aborted) {
       try {
         const channel = await model.createConfirmChannel();
-        if (this.#model === model) this.#use({ model, channel, full: false });
+        if (this.#model === model) this.#use({ model, channel, waitsSince: Date.now(), full: false });
         return;
       } catch (err) {
         failures += 1;
@@ -229,6 +255,7 @@ export class LaneChannel {
         continue;
       }
       this.#lane.written(entry);
+      if (this.#lane.unanswered === 1) open.waitsSince = Date.now();
       listener.published();
     }
   }
@@ -253,6 +280,7 @@ export class LaneChannel {
     if (this.#open !== open) return;
     const { listener } = this.#options;
     const now = Date.now();
+    this.#replacedMs = FIRST_REPLACED_MS;
     // After the outbox, whose fullness the listener may ask for.
     for (const { type } of this.#lane.acked(tag, multiple, now)) listener.confirmed(type);
     listener.acked();
@@ -282,6 +310,7 @@ export class LaneChannel {
   }
 
   #answered(open: OpenChannel): void {
+    open.waitsSince = Date.now();
     if (!this.#lane.isAnswered) return;
     void this.#pause(backoffMs(this.#lane.refusals)).then(() => {
       if (this.#open !== open) return;

@@ -7,7 +7,8 @@
 //   its event stays in the watermark. A queue is called stuck only while the same connection confirms something else: another
 //   lane's messages, or the claim that the deadline asks. Silence alone may be a node without a majority.
 // Deadlines: nothing confirmed in any lane: amqp/confirm-deadline.ts ends the connection, and all lanes write what is
-//   unconfirmed again on the next one. A refusal: a pause of 1 s … 30 s, then one message.
+//   unconfirmed again on the next one. In one lane: another channel after 5 s … 60 s (lane-channel.ts). A refusal: a pause of
+//   1 s … 30 s, then one message.
 // Bounds are over the sum: backpressure.ts stops receiving, and nothing is dropped. All channels are opened with the
 // connection, so that a missing right is noticed before the first message.
 
@@ -208,7 +209,7 @@ export class Publisher {
     const since = this.#readySince;
     if (since === undefined || this.#connection.blocked) return;
     const now = Date.now();
-    const confirms = this.#deadline.stuck || now - this.#lastConfirmedAt < STUCK_MS;
-    for (const lane of this.#all) lane.judge(now, since, STUCK_MS, confirms);
+    const confirmedAt = this.#deadline.stuck ? now : this.#lastConfirmedAt;
+    for (const lane of this.#all) lane.judge(now, since, STUCK_MS, confirmedAt);
   }
 }

@@ -15,6 +15,10 @@ const INTERACTIONS = 'interactions';
 class Channel extends EventEmitter {
   tag = 0;
 
+  async close(): Promise<void> {
+    closed.push({ channel: this, at: Date.now() });
+  }
+
   publish(_exchange: string, routingKey: string): boolean {
     channels.set(routingKey, this);
     this.tag += 1;
@@ -27,6 +31,8 @@ let deadline: { written(): void; confirmed(unconfirmed: number): void; stuck: bo
 let unconfirmed: number[];
 /** By routing key, the channel that had it last: each queue has its own. */
 let channels: Map<string, Channel>;
+/** By the publisher, while their connection lives. */
+let closed: { readonly channel: Channel; readonly at: number }[];
 let publisher: Publisher;
 let lines: LogLines;
 
@@ -34,6 +40,7 @@ beforeEach(async () => {
   vi.useFakeTimers();
   channels = new Map();
   unconfirmed = [];
+  closed = [];
   connection = Object.assign(new EventEmitter(), { blocked: false });
   deadline = { written: () => undefined, confirmed: (count) => unconfirmed.push(count), stuck: false };
   lines = logLines();
@@ -92,7 +99,53 @@ it('names a queue that confirms nothing for ten seconds while others are confirm
   answer(GUILD);
   answer(GUILD);
   expect(publisher).toMatchObject({ stuck: [], oldestUnconfirmedMs: 0 });
-  expect(said()).toEqual([`${GUILD} 10: a queue confirms nothing`, `${GUILD} 30: the queue confirms again`]);
+  const OTHER = 'a channel gets no confirm: opening another';
+  expect(said().filter((line) => !line.includes(OTHER))).toEqual([
+    ...[`${GUILD} 10: a queue confirms nothing`, `${GUILD} 30: the queue confirms again`],
+  ]);
+});
+
+it('opens another channel for a queue that confirms nothing while others are confirmed, after longer each time', async () => {
+  const from = Date.now();
+  publish(GUILD);
+  const first = channels.get(GUILD);
+  await pass(210);
+  const seconds = closed.map(({ at }, index) => Math.floor((at - (closed[index - 1]?.at ?? from)) / 1_000));
+  // Looked at once a second.
+  expect(seconds).toEqual(
+    [5, 10, 20, 40, 60, 60].map((least) => expect.toSatisfy((s) => s >= least && s <= least + 2)),
+  );
+  expect(closed[0]?.channel).toBe(first);
+  // Only what the newest one says counts.
+  first?.emit('nack', { deliveryTag: 1, multiple: true });
+  first?.emit('ack', { deliveryTag: 1, multiple: true });
+  first?.emit('close');
+  expect([publisher.outbox.count, publisher.refusing, publisher.channelOpen]).toEqual([1, [], true]);
+  answer(GUILD);
+  publish(GUILD);
+  await pass(4);
+  expect(closed).toHaveLength(seconds.length);
+  await pass(3);
+  expect([closed.length, publisher.outbox.count]).toEqual([seconds.length + 1, 1]);
+});
+
+it('keeps the channel of a queue that refuses, has nothing to confirm, or of a silent broker', async () => {
+  await pass(30);
+  publish(GUILD);
+  await pass(60, false);
+  for (let times = 0; times < 8; times += 1) {
+    answer(GUILD, 'nack');
+    await pass(4);
+  }
+  await pass(10);
+  answer(GUILD);
+  publish(GUILD);
+  connection.blocked = true;
+  await pass(30, false);
+  connection.blocked = false;
+  connection.emit('unblocked');
+  await pass(4);
+  expect(closed).toEqual([]);
 });
 
 it('does not take a silent broker for a stuck queue, until it confirms a claim', async () => {
