@@ -137,8 +137,10 @@ it('keeps the channel of a queue that refuses, has nothing to confirm, or of a s
     answer(GUILD, 'nack');
     await pass(4);
   }
-  await pass(10);
-  answer(GUILD);
+  expect(closed).toEqual([]);
+});
+
+it('keeps the channel of a queue that could not confirm for a while, as the broker was blocked', async () => {
   publish(GUILD);
   connection.blocked = true;
   await pass(30, false);
@@ -146,6 +148,8 @@ it('keeps the channel of a queue that refuses, has nothing to confirm, or of a s
   connection.emit('unblocked');
   await pass(4);
   expect(closed).toEqual([]);
+  await pass(3);
+  expect(closed).toHaveLength(1);
 });
 
 it('does not take a silent broker for a stuck queue, until it confirms a claim', async () => {
