@@ -68,6 +68,9 @@ export const DEFAULT_LIMITS = {
   guildEventsMaxMessages: 1_000_000,
   guildEventsMaxBytes: 4 * 1024 ** 3,
   gatewayEventsMaxMessages: 100_000,
+  /** Beyond it the oldest are dead-lettered: presences and typing are most of a large bot's traffic. */
+  dispatchesMaxMessages: 1_000_000,
+  dispatchesMaxBytes: 2 * 1024 ** 3,
   /**
    * Deliveries that end without an acknowledgement, because the worker ends, after which a message is dead-lettered.
    * Before RabbitMQ 4.3 a nack with requeue counts as well. It is RabbitMQ 4's own default.
@@ -118,6 +121,7 @@ export function discordTopology(options: DiscordTopologyOptions = {}): Topology 
       { exchange: EXCHANGES.events, queue: QUEUES.guildEvents, routingKey: 'guild.#' },
       { exchange: EXCHANGES.events, queue: QUEUES.guildEvents, routingKey: 'message.#' },
       { exchange: EXCHANGES.events, queue: QUEUES.gatewayEvents, routingKey: 'gateway.#' },
+      { exchange: EXCHANGES.events, queue: QUEUES.dispatches, routingKey: 'dispatch.#' },
       { exchange: EXCHANGES.deadLetter, queue: QUEUES.deadLetters, routingKey: QUEUES.deadLetters },
       { exchange: EXCHANGES.unrouted, queue: QUEUES.unrouted, routingKey: '' },
       // Not the default exchange: who may write there may write to every queue.
@@ -247,6 +251,12 @@ function policies(limits: Limits): Policy[] {
     policy(QUEUES.gatewayEvents, exactly(QUEUES.gatewayEvents), {
       ...dropping,
       'max-length': limits.gatewayEventsMaxMessages,
+      'delivery-limit': limits.deliveryLimit,
+    }),
+    policy(QUEUES.dispatches, exactly(QUEUES.dispatches), {
+      ...dropping,
+      'max-length': limits.dispatchesMaxMessages,
+      'max-length-bytes': limits.dispatchesMaxBytes,
       'delivery-limit': limits.deliveryLimit,
     }),
     // Brokers already have it under this name.
