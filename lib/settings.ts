@@ -273,6 +273,7 @@ export function schemaFor(environment: Environment) {
         interactionsWaiting: whole(1, 10_000_000, 'messages').default(100),
         guildEventsWaiting: whole(1, 100_000_000, 'messages').default(500_000),
         gatewayEventsWaiting: whole(1, 10_000_000, 'messages').default(100),
+        dispatchesWaiting: whole(1, 100_000_000, 'messages').default(500_000),
         deadLetters: whole(1, 10_000_000, 'messages').default(100),
         // 95th percentile: loopback takes 5 ms, three zones some 20.
         frameToConfirmMs: whole(1, 600_000, 'milliseconds').default(1000),

@@ -40,7 +40,10 @@ describe.each(['staging', 'production'] as const)('%s', (environment) => {
   it('sets the variables of the service, less those with a default or another source', () => {
     const names = container(made).Environment.map(({ Name }) => Name);
     const others = [ENV.discordBotToken, ENV.discordApiUrl, ENV.rabbitmqUrl, ENV.rabbitmqCaFile, ENV.memoryThreshold];
-    expect([...names, ...others, ENV.nodeTlsRejectUnauthorized].sort()).toEqual(Object.values(ENV).sort());
+    const chosen = [ENV.events, ENV.forwardMessageContent, ENV.forwardBotMessages, ENV.forwardDirectMessages];
+    expect([...names, ...others, ...chosen, ENV.initialPresence, ENV.nodeTlsRejectUnauthorized].sort()).toEqual(
+      Object.values(ENV).sort(),
+    );
   });
 
   it('is a configuration that the service accepts, and means what the settings say', () => {

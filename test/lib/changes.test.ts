@@ -106,6 +106,7 @@ const variations: Readonly<Record<string, readonly Variation[]>> = {
   'budgets.outboxPercent': [{ to: { budgets: { outboxPercent: 60 } } }],
   'budgets.interactionsWaiting': [{ to: { budgets: { interactionsWaiting: 50 } } }],
   'budgets.guildEventsWaiting': [{ to: { budgets: { guildEventsWaiting: 50 } } }],
+  'budgets.dispatchesWaiting': [{ to: { budgets: { dispatchesWaiting: 50 } } }],
   'budgets.gatewayEventsWaiting': [{ to: { budgets: { gatewayEventsWaiting: 50 } } }],
   'budgets.deadLetters': [{ to: { budgets: { deadLetters: 50 } } }],
   'budgets.frameToConfirmMs': [{ to: { budgets: { frameToConfirmMs: 500 } } }],
