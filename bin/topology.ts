@@ -9,8 +9,8 @@ import { applyTopology, planTopology, type TopologyRefusedError } from '../lib/t
 import type { Plan, Unwanted } from '../lib/topology/plan.ts';
 import { held, removableTypes, remove } from '../lib/topology/removal.ts';
 import { keptSentences, withoutPasswordSentence } from '../lib/topology/sentences.ts';
-import { discordTopology, type Topology } from '../lib/topology/topology.ts';
-import { MAX_SHARD_GROUPS } from '../service/contract/limits.ts';
+import { discordTopology, groupsOf, type Topology } from '../lib/topology/topology.ts';
+import { BOUNDS, MAX_SHARD_GROUPS } from '../service/contract/limits.ts';
 import { USERS, VHOST } from '../service/contract/names.ts';
 
 /** By part of the product: the option with its user's name, and the variable with its password. */
@@ -20,6 +20,7 @@ const PARTS = {
   deadLetters: { option: 'dead-letters-user', variable: 'DEAD_LETTERS_PASSWORD' },
 } as const satisfies Record<keyof typeof USERS, { option: string; variable: string }>;
 
+const SHARDS = { count: BOUNDS.shardCount, perTask: BOUNDS.shardsPerTask };
 const CHANGES_PENDING = 2;
 const MARKS = { create: '+', change: '~', remove: '-' } as const;
 
@@ -33,7 +34,9 @@ const HELP = `Usage: npm run topology -- plan|apply [options]
 
   --url ADDRESS      management API: http://user:password@host:15672, https://host on Amazon MQ
   --vhost NAME       default: ${VHOST}
-  --shard-groups N   one lease queue for each; default: 1
+  --shard-count N, --shards-per-task N
+                     as the service has them: each group of shards has two queues, each shard a binding for
+                     commands; default: ${SHARDS.count.default} and ${SHARDS.perTask.default}
   --connection-limit N
                      connections that a node of the broker allows: the limits of the users follow from it;
                      default: limits are left as they are
@@ -71,7 +74,8 @@ async function main(): Promise<number> {
     options: {
       url: { type: 'string', default: process.env.RABBITMQ_MANAGEMENT_URL ?? '' },
       vhost: { type: 'string', default: VHOST },
-      'shard-groups': { type: 'string', default: '1' },
+      'shard-count': { type: 'string', default: String(SHARDS.count.default) },
+      'shards-per-task': { type: 'string', default: String(SHARDS.perTask.default) },
       'connection-limit': { type: 'string' },
       'ingestor-user': { type: 'string', default: USERS.ingestor },
       'worker-user': { type: 'string', default: USERS.worker },
@@ -90,7 +94,14 @@ async function main(): Promise<number> {
   const removal = command === 'remove' ? removable(more) : undefined;
   if (!removal && ((command !== 'plan' && command !== 'apply') || more.length > 0))
     throw new Error(`expected plan, apply or remove, got '${positionals.join(' ')}'. More: npm run topology -- --help`);
-  const shardGroups = whole('shard-groups', values['shard-groups'], MAX_SHARD_GROUPS);
+  const shards = {
+    count: whole('shard-count', values['shard-count'], SHARDS.count.most),
+    perTask: whole('shards-per-task', values['shards-per-task'], SHARDS.perTask.most),
+  };
+  if (groupsOf(shards) > MAX_SHARD_GROUPS)
+    throw new Error(
+      `--shards-per-task: expected at most ${MAX_SHARD_GROUPS} groups, got ${groupsOf(shards)}. Raise it to at least ${Math.ceil(shards.count / MAX_SHARD_GROUPS)}`,
+    );
   const limit = values['connection-limit'];
   const connectionLimit = limit === undefined ? undefined : whole('connection-limit', limit, 1_000_000);
   const { url, vhost } = values;
@@ -101,7 +112,7 @@ async function main(): Promise<number> {
   const passwords = Object.fromEntries(
     users.flatMap(({ name, variable }) => (process.env[variable] ? [[name, process.env[variable]]] : [])),
   );
-  const wanted = discordTopology({ vhost, shardGroups, userNames, ...(connectionLimit && { connectionLimit }) });
+  const wanted = discordTopology({ vhost, shards, userNames, ...(connectionLimit && { connectionLimit }) });
   const print = (version: string, plan: Plan) => {
     const { unwanted: _, withoutPassword, ...rest } = plan;
     const skipped = withoutPassword.map((one) => {

@@ -89,7 +89,7 @@ export class BrokerStack extends Stack {
     const topology = new BrokerTopology(this, 'Topology', {
       ...functions,
       topology: discordTopology({
-        shardGroups: settings.groups,
+        shards: settings.shards,
         tasks: settings.tasks,
         ...(connectionLimit !== undefined && { connectionLimit }),
       }),

@@ -6,7 +6,7 @@ import { z } from 'zod';
 import { BOUNDS, COMPRESSIONS, DEFAULT_LOG_LEVEL, LOG_LEVELS } from '../service/contract/limits.ts';
 import { QUEUES } from '../service/contract/names.ts';
 import { BROKER_SIZES, brokerLimits } from './broker-limits.ts';
-import { CONNECTIONS_OF_A_TASK } from './topology/topology.ts';
+import { CONNECTIONS_OF_A_TASK, groupsOf } from './topology/topology.ts';
 
 export const ENVIRONMENTS = ['staging', 'production'] as const;
 export type Environment = (typeof ENVIRONMENTS)[number];
@@ -69,7 +69,7 @@ export function settingsFor(environment: unknown, choices: unknown = {}): Settin
   }
   const { success, data, error } = schemaFor(known).safeParse(choices);
   if (!success) throw new SettingsError(known, error.issues.map(sentence));
-  const groups = Math.ceil(data.shards.count / data.shards.perTask);
+  const groups = groupsOf(data.shards);
   const settings: Settings = {
     ...data,
     network: { ...data.network, zones: zonesOf(data, known) },
@@ -344,8 +344,8 @@ function contradictions(settings: Settings, zones: number | undefined): string[]
     `shards.perTask: expected at most ${MOST_GROUPS} groups, because each is written out in the template, got ${groups}. Raise it to at least ${Math.ceil(shards.count / MOST_GROUPS)}`,
   );
   refuse(
-    fits && groups + others > queues,
-    `shards.perTask: expected at most ${queues - others} groups on ${broker.size} (${queues} queues, of which ${others} are for events and IDENTIFYs), got ${groups}. Raise it, or broker.size`,
+    fits && 2 * groups + others > queues,
+    `shards.perTask: expected at most ${Math.floor((queues - others) / 2)} groups with two queues each on ${broker.size} (${queues} queues, of which ${others} are for events and IDENTIFYs), got ${groups}. Raise it, or broker.size`,
   );
   // Old and new tasks of a deployment.
   const connections = 2 * tasks * CONNECTIONS_OF_A_TASK;

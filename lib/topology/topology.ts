@@ -3,8 +3,14 @@
 // Arguments of a queue can never change, so everything that may change is a policy. Everything is durable.
 
 import { z } from 'zod';
-import { CONSUMER_DISCONNECTED_TIMEOUT_MS, INTERACTION_TOKEN_MS } from '../../service/contract/limits.ts';
 import {
+  COMMAND_TTL_MS,
+  CONSUMER_DISCONNECTED_TIMEOUT_MS,
+  INTERACTION_TOKEN_MS,
+} from '../../service/contract/limits.ts';
+import {
+  commandKey,
+  commandQueue,
   EXCHANGES,
   identifyQueue,
   LEASE_QUEUE_ARGUMENTS,
@@ -20,6 +26,8 @@ const VALUES = z.record(z.string(), z.union([z.string(), z.number(), z.boolean()
 
 export const TOPOLOGY = z.object({
   vhost: z.string(),
+  /** What the queues and bindings of commands follow from. */
+  shards: z.object({ count: z.number(), perTask: z.number() }),
   exchanges: z.array(z.object({ name: z.string(), type: z.enum(['topic', 'direct', 'fanout']) })),
   queues: z.array(z.object({ name: z.string(), arguments: VALUES })),
   bindings: z.array(z.object({ exchange: z.string(), queue: z.string(), routingKey: z.string() })),
@@ -49,6 +57,7 @@ export const TOPOLOGY = z.object({
 });
 
 export type Topology = z.output<typeof TOPOLOGY>;
+export type Shards = Topology['shards'];
 export type Exchange = Topology['exchanges'][number];
 export type Queue = Topology['queues'][number];
 export type Binding = Topology['bindings'][number];
@@ -85,8 +94,8 @@ export type Limits = Readonly<typeof DEFAULT_LIMITS>;
 export interface DiscordTopologyOptions {
   /** @default VHOST of service/contract/ */
   readonly vhost?: string;
-  /** One lease queue for each. @default 1 */
-  readonly shardGroups?: number;
+  /** A task runs a group of them, which has a lease queue and a queue for commands. @default - one shard */
+  readonly shards?: Shards;
   readonly limits?: Partial<Limits>;
   /** Users belong to the whole broker, not to a vhost: several topologies on one broker need several names. */
   readonly userNames?: Partial<Readonly<Record<keyof typeof USERS, string>>>;
@@ -98,22 +107,28 @@ export interface DiscordTopologyOptions {
 
 /** The product's layout. */
 export function discordTopology(options: DiscordTopologyOptions = {}): Topology {
-  const { vhost = VHOST, shardGroups = 1, connectionLimit, tasks = shardGroups + 1 } = options;
+  const { vhost = VHOST, shards = ONE_SHARD, connectionLimit } = options;
+  const shardGroups = groupsOf(shards);
+  const { tasks = shardGroups + 1 } = options;
   const userNames = { ...USERS, ...options.userNames };
   const limits: Limits = { ...DEFAULT_LIMITS, ...options.limits };
   const limitsOf = connectionLimit === undefined ? undefined : userLimits(connectionLimit, tasks, shardGroups);
   const leases = Array.from({ length: shardGroups }, (_, group) => leaseQueue(group));
+  const commands = commandTopology(shards);
   return {
     vhost,
+    shards: { count: shards.count, perTask: shards.perTask },
     exchanges: [
       { name: EXCHANGES.events, type: 'topic' },
       { name: EXCHANGES.unrouted, type: 'fanout' },
       { name: EXCHANGES.deadLetter, type: 'direct' },
       { name: EXCHANGES.leases, type: 'direct' },
+      { name: EXCHANGES.commands, type: 'direct' },
     ],
     queues: [
       ...Object.values(QUEUES).map((name) => ({ name, arguments: { 'x-queue-type': 'quorum' } })),
       ...leases.map((name) => ({ name, arguments: LEASE_QUEUE_ARGUMENTS })),
+      ...commands.queues,
     ],
     bindings: [
       { exchange: EXCHANGES.events, queue: QUEUES.interactions, routingKey: 'interaction.#' },
@@ -126,6 +141,7 @@ export function discordTopology(options: DiscordTopologyOptions = {}): Topology 
       { exchange: EXCHANGES.unrouted, queue: QUEUES.unrouted, routingKey: '' },
       // Not the default exchange: who may write there may write to every queue.
       ...leases.map((queue) => ({ exchange: EXCHANGES.leases, queue, routingKey: queue })),
+      ...commands.bindings,
     ],
     policies: policies(limits),
     users: PARTS.map((part) => ({
@@ -137,9 +153,42 @@ export function discordTopology(options: DiscordTopologyOptions = {}): Topology 
   };
 }
 
+const ONE_SHARD: Shards = { count: 1, perTask: 1 };
+
+/** Each runs in one task. */
+export function groupsOf({ count, perTask }: Shards): number {
+  return Math.ceil(count / perTask);
+}
+
+/**
+ * The way of commands to the task of a shard: thousands of bindings, as each shard has one. What is published to a shard
+ * that there is not goes to the alternate exchange.
+ */
+export function commandTopology(shards: Shards): Pick<Topology, 'queues' | 'bindings'> {
+  const groups = Array.from({ length: groupsOf(shards) }, (_, group) => group);
+  return {
+    queues: groups.map((group) => ({ name: commandQueue(group), arguments: { 'x-queue-type': 'quorum' } })),
+    bindings: groups.flatMap((group) => {
+      const first = group * shards.perTask;
+      const ids = Array.from({ length: Math.min(shards.perTask, shards.count - first) }, (_, index) => first + index);
+      const [exchange, queue] = [EXCHANGES.commands, commandQueue(group)];
+      return (['all', ...ids] as const).map((shard) => ({ exchange, queue, routingKey: commandKey(shard) }));
+    }),
+  };
+}
+
 /** Whether a queue of this name holds a group record, of this shard layout or of another one. */
 export function isLeaseQueue(name: string): boolean {
-  return new RegExp(`^${numbered(leaseQueue)}$`).test(name);
+  return LEASE_QUEUES.test(name);
+}
+
+/** Whether a queue of this name takes the commands of a group, of this shard layout or of another one. */
+export function isCommandQueue(name: string): boolean {
+  return COMMAND_QUEUES.test(name);
+}
+
+export function isCommandBinding({ exchange, queue, routingKey }: Binding): boolean {
+  return exchange === EXCHANGES.commands && isCommandQueue(queue) && COMMAND_KEYS.test(routingKey);
 }
 
 /** The shard group of a lease queue. */
@@ -157,22 +206,28 @@ function numbered(nameOf: (number: number) => string): string {
   return `${literal(nameOf(0)).slice(0, -1)}${NUMBER}`;
 }
 
+const LEASE_QUEUES = new RegExp(`^${numbered(leaseQueue)}$`);
+const COMMAND_QUEUES = new RegExp(`^${numbered(commandQueue)}$`);
+const COMMAND_KEYS = new RegExp(`^(${literal(commandKey('all'))}|${numbered(commandKey)})$`);
+
 /**
  * By part of the product, the least that it needs:
  * - ingestor: publishes events; declares, binds, reads and publishes to the lease queues; holds the identify queues,
- *   for which configure is enough; reads the depth of the queues, for which RabbitMQ 4.3 requires some permission: write
- *   is the least, as it can neither consume nor purge. (It can bind them to the exchange of leases, which no pattern
- *   distinguishes from binding its own.)
- * - worker: consumes events. `read` also allows to purge: RabbitMQ has no permission of its own for that.
+ *   for which configure is enough; consumes commands, and publishes those that it refuses, with the reason, as dead
+ *   letters; reads the depth of the queues, for which RabbitMQ 4.3 requires some permission: write is the least, as it can
+ *   neither consume nor purge. (It can bind them to the exchange of leases, which no pattern distinguishes from binding its
+ *   own.)
+ * - worker: consumes events, and publishes commands. `read` also allows to purge: RabbitMQ has no permission of its own
+ *   for that.
  * - deadLetters: reads dead letters, and publishes them again.
  */
 const PERMISSIONS: Readonly<Record<Part, Permissions>> = {
   ingestor: {
     configure: `^(${numbered(leaseQueue)}|${numbered(identifyQueue)})$`,
-    write: `^(${[numbered(leaseQueue), ...[EXCHANGES.leases, EXCHANGES.events, ...Object.values(QUEUES)].map(literal)].join('|')})$`,
-    read: `^(${numbered(leaseQueue)}|${literal(EXCHANGES.leases)})$`,
+    write: `^(${[numbered(leaseQueue), ...[EXCHANGES.leases, EXCHANGES.events, EXCHANGES.deadLetter, ...Object.values(QUEUES)].map(literal)].join('|')})$`,
+    read: `^(${numbered(leaseQueue)}|${numbered(commandQueue)}|${literal(EXCHANGES.leases)})$`,
   },
-  worker: { configure: '', write: '', read: exactly(...Object.values(WORKER_QUEUES)) },
+  worker: { configure: '', write: exactly(EXCHANGES.commands), read: exactly(...Object.values(WORKER_QUEUES)) },
   deadLetters: { configure: '', write: exactly(EXCHANGES.events), read: exactly(QUEUES.deadLetters) },
 };
 
@@ -207,8 +262,8 @@ const limited = (connections: number): UserLimits => ({
  * those of a deployment's new tasks, which resume sessions.
  */
 export const CONNECTIONS_OF_A_TASK = 2;
-/** For the events of each queue, depths, claims and records, and for identify queues that wait. */
-const CHANNELS_OF_A_TASK = 12;
+/** For the events of each queue, depths, claims and records, commands, and for identify queues that wait. */
+const CHANNELS_OF_A_TASK = 15;
 /** Amazon MQ's default on RabbitMQ 4: more lease queues need more channels. */
 const CONSUMERS_PER_CHANNEL = 10;
 /** For a person with a tool. */
@@ -272,10 +327,20 @@ function policies(limits: Limits): Policy[] {
       'delivery-limit': -1,
       'consumer-timeout': LEASE_CONSUMER_TIMEOUT_MS,
     }),
-    {
-      ...policy(EXCHANGES.events, exactly(EXCHANGES.events), { 'alternate-exchange': EXCHANGES.unrouted }),
-      applyTo: 'exchanges',
-    },
+    // A task that cannot send them in time has too many; what is older than its latest orders matters least.
+    policy('commands', `^${numbered(commandQueue)}$`, {
+      ...{ ...dropping, ...disconnected },
+      'message-ttl': COMMAND_TTL_MS,
+      'max-length': COMMANDS_MAX_MESSAGES,
+      'max-length-bytes': COMMANDS_MAX_BYTES,
+      'delivery-limit': limits.deliveryLimit,
+    }),
+    ...[EXCHANGES.events, EXCHANGES.commands].map(
+      (exchange): Policy => ({
+        ...policy(exchange, exactly(exchange), { 'alternate-exchange': EXCHANGES.unrouted }),
+        applyTo: 'exchanges',
+      }),
+    ),
   ];
 }
 
@@ -287,6 +352,10 @@ function policies(limits: Limits): Policy[] {
  * https://www.rabbitmq.com/docs/consumers#acknowledgement-timeout
  */
 const LEASE_CONSUMER_TIMEOUT_MS = 7 * 24 * 60 * 60_000;
+
+/** Of a group: 256 shards send 15,360 in their 30 s, at Discord's 120 in 60 s each; one has 4 KiB at most at Discord. */
+const COMMANDS_MAX_MESSAGES = 20_000;
+const COMMANDS_MAX_BYTES = 64 * 1024 ** 2;
 
 /** Above Amazon MQ's own policies, which have 0 and 1, with room for others on both sides. */
 const PRIORITY = 10;

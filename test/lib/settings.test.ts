@@ -104,8 +104,8 @@ describe('faults', () => {
       { broker: { size: 'mq.m7g.4xlarge' }, shards: { count: 4096, perTask: 4 } },
     ],
     [
-      'expected at most 31 groups on mq.m7g.medium (100 queues, of which 69 are for events and IDENTIFYs), got 32',
-      { broker: { nodes: 3 }, shards: { count: 64, perTask: 2 } },
+      'expected at most 15 groups with two queues each on mq.m7g.medium (100 queues, of which 69 are for events and IDENTIFYs), got 16',
+      { broker: { nodes: 3 }, shards: { count: 63, perTask: 4 } },
     ],
     ['half of the 300 connections of a mq.m7g.medium node', { shards: { count: 38, perTask: 1 } }],
     ['expected one subnet per node (broker.nodes is 3), got 1', { ...inNetwork(), broker: { nodes: 3 } }],
@@ -126,8 +126,8 @@ describe('faults', () => {
   });
 
   it.each<unknown>([
-    { broker: { size: 'mq.m7g.4xlarge' }, shards: { count: 1000, perTask: 1 } },
-    { broker: { nodes: 3 }, shards: { count: 63, perTask: 2 } },
+    { broker: { size: 'mq.m7g.4xlarge' }, shards: { count: 965, perTask: 1 } },
+    { broker: { nodes: 3 }, shards: { count: 62, perTask: 4 } },
     { task: { outboxMaxBytes: 102 * 1024 * 1024 } },
     { shards: { count: 37, perTask: 1 } },
     { egress: 'nat', natGateways: 3, network: { zones: 3 } },

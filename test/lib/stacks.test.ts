@@ -6,7 +6,7 @@ import { describe, expect, it } from 'vitest';
 import { environmentStacks } from '../../lib/environment.ts';
 import { type Choices, type Environment, MOST_GROUPS, type Settings, settingsFor } from '../../lib/settings.ts';
 import type { StackMetadata } from '../../lib/stack-identity.ts';
-import { STOP_TIMEOUT_SECONDS } from '../../service/contract/limits.ts';
+import { BOUNDS, STOP_TIMEOUT_SECONDS } from '../../service/contract/limits.ts';
 import { BROKER, inNetwork, keyArn, NETWORK, secretArn, withBroker } from '../support/choices.ts';
 import { type Synthesized, synthesized } from '../support/synthesized.ts';
 import { exportsOf, imports, references, templatesOf } from './dependencies.ts';
@@ -390,8 +390,8 @@ describe('choices', () => {
   });
 
   it('the most groups that are accepted fit into a template, and twice into the event of an update', () => {
-    const shards = { count: MOST_GROUPS, perTask: 1 };
-    const made = synthesized('production', { broker: { size: 'mq.m7g.4xlarge' }, shards });
+    const shards = { count: BOUNDS.shardCount.most, perTask: BOUNDS.shardCount.most / MOST_GROUPS };
+    const made = synthesized('production', { ...withBroker(), shards });
     expect(made.one('AWS::ECS::Service').Properties.DesiredCount).toBe(MOST_GROUPS + 1);
     const { Queues } = made.one('Custom::BrokerTopology').Properties.Topology as { Queues: object };
     expect(Object.keys(Queues).filter((queue) => queue.startsWith('ingestor.lease.'))).toHaveLength(MOST_GROUPS);

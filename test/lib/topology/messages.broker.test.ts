@@ -5,7 +5,14 @@ import { describe, test } from 'vitest';
 import { applyTopology } from '../../../lib/topology/apply.ts';
 import { held } from '../../../lib/topology/removal.ts';
 import type { Limits } from '../../../lib/topology/topology.ts';
-import { EXCHANGES, identifyQueue, leaseQueue, QUEUES } from '../../../service/contract/names.ts';
+import {
+  commandKey,
+  commandQueue,
+  EXCHANGES,
+  identifyQueue,
+  leaseQueue,
+  QUEUES,
+} from '../../../service/contract/names.ts';
 import { manage, sharedBroker } from '../../support/broker.ts';
 import { type OwnVhost, ownVhost } from '../../support/own-vhost.ts';
 
@@ -155,6 +162,7 @@ describe.concurrent(`on RabbitMQ ${version}`, () => {
     for (const [user, exchange, queue, key] of [
       ['worker', EXCHANGES.events, QUEUES.gatewayEvents, 'gateway.gap'],
       ['ingestor', EXCHANGES.leases, leaseQueue(0), leaseQueue(0)],
+      ['ingestor', EXCHANGES.commands, commandQueue(0), commandKey('all')],
     ] as const) {
       await channel.purgeQueue(queue);
       await publish(channel, exchange, key, 'rejected');
@@ -182,7 +190,8 @@ describe.concurrent(`on RabbitMQ ${version}`, () => {
     const { channel, apply } = scene;
     await apply({ deadLettersTtlMs: 60_000 });
     await publish(channel, EXCHANGES.events, 'voice.join', 'lost?');
-    expect(ids(await taken(channel, QUEUES.unrouted, 1))).toEqual(['lost?']);
+    await publish(channel, EXCHANGES.commands, commandKey(1), 'a shard that there is not');
+    expect(ids(await taken(channel, QUEUES.unrouted, 2))).toEqual(['lost?', 'a shard that there is not']);
 
     await apply({ deadLettersTtlMs: 500 });
     await publish(channel, EXCHANGES.events, 'voice.join', 'old');
