@@ -5,6 +5,7 @@
 import { readFileSync } from 'node:fs';
 import { parseArgs } from 'node:util';
 import { ManagementApi } from '../lib/management/management-api.ts';
+import { topologySettings } from '../lib/settings.ts';
 import { applyTopology, planTopology, type TopologyRefusedError } from '../lib/topology/apply.ts';
 import type { Plan, Unwanted } from '../lib/topology/plan.ts';
 import { held, removableTypes, remove } from '../lib/topology/removal.ts';
@@ -40,6 +41,9 @@ const HELP = `Usage: npm run topology -- plan|apply [options]
   --connection-limit N
                      connections that a node of the broker allows: the limits of the users follow from it;
                      default: limits are left as they are
+  --settings JSON    queues, workers and limits, as in the settings of a deployment, such as
+                     {"queues":{"events.analytics":{"keys":["member.#"]}},"workers":{"analytics":
+                     {"queues":["events.analytics"]}}}; default: none, and the product's limits
   --ingestor-user NAME, --worker-user NAME, --dead-letters-user NAME
                      default: ${Object.values(USERS).join(', ')}; users belong to the whole broker,
                      so that a second topology there needs others
@@ -53,7 +57,7 @@ Environment, which a list of processes does not show:
                               instead of the login in the address
   ${Object.values(PARTS)
     .map(({ variable }) => variable)
-    .join(', ')}
+    .join(', ')}, and NAME_PASSWORD of a further worker
                               of the users of the topology; without one, an existing user
                               keeps its password, and a missing one is skipped
 
@@ -77,6 +81,7 @@ async function main(): Promise<number> {
       'shard-count': { type: 'string', default: String(SHARDS.count.default) },
       'shards-per-task': { type: 'string', default: String(SHARDS.perTask.default) },
       'connection-limit': { type: 'string' },
+      settings: { type: 'string', default: '{}' },
       'ingestor-user': { type: 'string', default: USERS.ingestor },
       'worker-user': { type: 'string', default: USERS.worker },
       'dead-letters-user': { type: 'string', default: USERS.deadLetters },
@@ -107,12 +112,19 @@ async function main(): Promise<number> {
   const { url, vhost } = values;
   const caFile = values['ca-file'];
   const api = new ManagementApi({ ...access(url), ...(caFile !== undefined && { ca: authority(caFile) }) });
-  const users = Object.entries(PARTS).map(([part, { option, variable }]) => ({ part, name: values[option], variable }));
-  const userNames = Object.fromEntries(users.map(({ part, name }) => [part, name]));
+  const parts = Object.entries(PARTS).map(([part, { option, variable }]) => ({ part, name: values[option], variable }));
+  const userNames = Object.fromEntries(parts.map(({ part, name }) => [part, name]));
+  const further = topologySettings(values.settings);
+  const workers = Object.keys(further.workers).map((name) => ({ name, variable: `${name.toUpperCase()}_PASSWORD` }));
+  const users = [...parts, ...workers];
   const passwords = Object.fromEntries(
     users.flatMap(({ name, variable }) => (process.env[variable] ? [[name, process.env[variable]]] : [])),
   );
-  const wanted = discordTopology({ vhost, shards, userNames, ...(connectionLimit && { connectionLimit }) });
+  const wanted = discordTopology({
+    ...{ vhost, shards, userNames },
+    ...further,
+    ...(connectionLimit && { connectionLimit }),
+  });
   const print = (version: string, plan: Plan) => {
     const { unwanted: _, withoutPassword, ...rest } = plan;
     const skipped = withoutPassword.map((one) => {

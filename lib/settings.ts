@@ -3,10 +3,18 @@
 // settings that the service has too come from `service/contract/limits.ts`.
 import { GatewayIntentBits } from 'discord-api-types/v10';
 import { z } from 'zod';
-import { BOUNDS, COMPRESSIONS, DEFAULT_LOG_LEVEL, LOG_LEVELS } from '../service/contract/limits.ts';
+import {
+  BOUNDS,
+  COMPRESSIONS,
+  DEFAULT_LOG_LEVEL,
+  INTERACTION_TOKEN_MS,
+  LOG_LEVELS,
+} from '../service/contract/limits.ts';
 import { QUEUES } from '../service/contract/names.ts';
+import { type Choice, DEFAULT_EVENTS, intentsFor, intentsOf, parseEvents } from '../service/events/choice.ts';
 import { BROKER_SIZES, brokerLimits } from './broker-limits.ts';
-import { CONNECTIONS_OF_A_TASK, groupsOf } from './topology/topology.ts';
+import { furtherFaults } from './topology/further-queues.ts';
+import { CONNECTIONS_OF_A_TASK, DEFAULT_LIMITS, groupsOf, type Limits } from './topology/topology.ts';
 
 export const ENVIRONMENTS = ['staging', 'production'] as const;
 export type Environment = (typeof ENVIRONMENTS)[number];
@@ -211,17 +219,31 @@ export function schemaFor(environment: Environment) {
       })
       .prefault({}),
 
+    // What is published: Discord's names of dispatches, or groups of them (README). Left out: the seven of the default.
+    events: list(z.string(expected(EVENT)).superRefine(parsedBy(parseEvents)), `a list of ${EVENT}`, 1).optional(),
+
+    // What is private by default. Content needs an intent that Discord must allow, and workers that may see it.
+    forward: z
+      .strictObject({
+        messageContent: z.boolean(expected('true or false')).default(false),
+        botMessages: z.boolean(expected('true or false')).default(false),
+        // Messages and interactions outside of guilds.
+        directMessages: z.boolean(expected('true or false')).default(false),
+      })
+      .prefault({}),
+
     gateway: z
       .strictObject({
+        // Left out, they follow from `events`. Only where fewer or others are wanted: what they lack is refused.
         intents: list(
-          z
-            .enum(INTENTS, expected("the name of one of Discord's intents"))
-            .refine((name) => name !== 'MessageContent', {
-              error: 'MessageContent is refused: this service forwards no message content. Remove it',
-            }),
+          z.enum(INTENTS, expected("the name of one of Discord's intents")),
           "names of Discord's intents",
           1,
-        ).default(['Guilds', 'GuildMembers', 'GuildMessages']),
+        ).optional(),
+        // Discord's presence, until a command sets another one. Left out: online, without an activity.
+        initialPresence: z
+          .record(z.string(), z.unknown(), expected('Discord\'s presence such as {"status":"online"}'))
+          .optional(),
         // Traffic from Discord is free of charge; inflating it costs CPU.
         compression: oneOf(COMPRESSIONS).default('none'),
       })
@@ -258,6 +280,8 @@ export function schemaFor(environment: Environment) {
       .transform((given): string[] => [...new Set([given].flat())])
       .optional(),
 
+    ...topologyShape(),
+
     // Another number applies the topology again although nothing in it changed: after a change by hand.
     topologyRevision: whole(0, 1_000_000, 'times').default(0),
 
@@ -280,6 +304,95 @@ export function schemaFor(environment: Environment) {
       })
       .prefault({}),
   });
+}
+
+/** What the topology command takes too. */
+export function topologyShape() {
+  return {
+    // Further queues by name: each gets a copy of what its keys reach, and beyond a limit dead-letters its oldest.
+    queues: z
+      .record(
+        z.string(),
+        z.strictObject({
+          keys: list(z.string(expected(KEY)), `a list of ${KEY}`, 1, 50),
+          maxMessages: whole(1, 100_000_000, 'messages').default(1_000_000),
+          // One such queue, and the product's own, twice over fit on the disk of a cluster (broker.storageGb).
+          maxBytes: whole(MIB, MOST_QUEUE_BYTES, 'bytes').default(512 * MIB),
+          // Left out, a message waits until one of the limits.
+          ttlMs: whole(1_000, MOST_TTL_MS, 'milliseconds').optional(),
+          overflow: z.literal('drop-head', { error: NO_OVERFLOW }).optional(),
+          priority: z.undefined({ error: NO_PRIORITY }).optional(),
+        }),
+        expected('an object such as {"events.analytics":{"keys":["member.#"]}}'),
+      )
+      .default({}),
+    // Further users of the broker by name, each with a secret of its own, who may read these queues only.
+    workers: z
+      .record(
+        z.string(),
+        z.strictObject({
+          queues: list(z.string(expected('the name of a queue')), 'a list of queues', 1),
+          // Whether it may also send commands to Discord.
+          commands: z.boolean(expected('true or false')).default(false),
+        }),
+        expected('an object such as {"analytics":{"queues":["events.analytics"]}}'),
+      )
+      .default({}),
+    // Of the product's queues. The reasons for the defaults, and what is beyond each: topology.ts.
+    limits: z
+      .strictObject(
+        Object.fromEntries(keys(DEFAULT_LIMITS).map((name) => [name, limit(name)])) as Record<
+          keyof Limits,
+          ReturnType<typeof limit>
+        >,
+      )
+      .prefault({}),
+  };
+}
+
+function limit(name: keyof Limits) {
+  const [most, what] = name.endsWith('Bytes')
+    ? [MOST_QUEUE_BYTES, 'bytes']
+    : name.endsWith('Ms')
+      ? [name === 'interactionsTtlMs' ? INTERACTION_TOKEN_MS : MOST_TTL_MS, 'milliseconds']
+      : name.endsWith('Messages')
+        ? [100_000_000, 'messages']
+        : [1_000, 'deliveries'];
+  return whole(what === 'bytes' ? MIB : 1, most, what).default(DEFAULT_LIMITS[name]);
+}
+
+const MOST_QUEUE_BYTES = 200 * 1024 * MIB;
+const MOST_TTL_MS = 90 * 24 * 60 * 60_000;
+const EVENT = "Discord's names of dispatches, or of groups of them,";
+const KEY = "binding keys such as 'member.#'";
+const NO_OVERFLOW =
+  "expected 'drop-head' or nothing: the ingestor waits for the confirms of all queues of a key, so that reject-publish on this one would hold up the product's. Remove it";
+const NO_PRIORITY =
+  'RabbitMQ gives no queue a priority: a quorum queue delivers by that of each message, which the ingestor sets by event. Remove it';
+
+/**
+ * Of the topology's own settings, as JSON of the command line.
+ * @throws SettingsError with every fault
+ */
+export function topologySettings(json: string) {
+  const schema = z.strictObject(topologyShape());
+  const { data, error } = schema.safeParse(merged({}, json));
+  const faults = data === undefined ? (error?.issues.map(sentence) ?? []) : furtherFaults(data);
+  if (data === undefined || faults.length > 0) throw new SettingsError('this topology', faults);
+  return data;
+}
+
+/** The lists of which a budget tells that they are getting full. */
+const WATCHED = {
+  interactionsWaiting: 'interactionsMaxMessages',
+  guildEventsWaiting: 'guildEventsMaxMessages',
+  gatewayEventsWaiting: 'gatewayEventsMaxMessages',
+  dispatchesWaiting: 'dispatchesMaxMessages',
+} as const satisfies Partial<Record<string, keyof Limits>>;
+
+/** What was chosen to be published. */
+export function choiceOf({ events }: Pick<Settings, 'events'>): Choice {
+  return parseEvents((events ?? DEFAULT_EVENTS).join(','));
 }
 
 /** @param zones their number, where it was chosen */
@@ -337,7 +450,44 @@ function contradictions(settings: Settings, zones: number | undefined): string[]
   );
   const { queues = Number.POSITIVE_INFINITY, connectionsPerNode = Number.POSITIVE_INFINITY } =
     brokerLimits(broker) ?? {};
-  const others = Object.keys(QUEUES).length + Math.min(shards.count, MOST_IDENTIFY_QUEUES);
+  const choice = choiceOf(settings);
+  faults.push(...furtherFaults(settings, choice));
+  refuse(
+    Object.keys(settings.workers).length > MOST_WORKERS,
+    `workers: expected at most ${MOST_WORKERS}, as the functions that manage the broker have a list of their secrets, got ${Object.keys(settings.workers).length}`,
+  );
+  for (const [budget, limit] of Object.entries(WATCHED) as [keyof typeof WATCHED, keyof Limits][])
+    refuse(
+      settings.budgets[budget] >= settings.limits[limit],
+      `budgets.${budget}: expected less than limits.${limit} (${settings.limits[limit]}), or the alarm is never on, got ${settings.budgets[budget]}`,
+    );
+  const held = (limits: Limits, queues: readonly { maxBytes: number }[]) =>
+    limits.interactionsMaxBytes +
+    limits.guildEventsMaxBytes +
+    limits.dispatchesMaxBytes +
+    2 * limits.deadLettersMaxBytes +
+    queues.reduce((sum, { maxBytes }) => sum + maxBytes, 0);
+  const full = held(settings.limits, Object.values(settings.queues));
+  const diskBytes = (storageGb(broker) ?? SINGLE_NODE_GB) * 1e9;
+  refuse(
+    broker.existing === undefined && full > held(DEFAULT_LIMITS, []) && 2 * full > diskBytes - DISK_ALARM_BYTES,
+    `limits, queues: expected queues that hold at most half of the disk of a node less 2 GB (${Math.floor((diskBytes - DISK_ALARM_BYTES) / 2e9)} GB), got ${Math.ceil(full / 1e9)} GB. Lower them, or raise broker.storageGb`,
+  );
+  const intents: readonly string[] = settings.gateway.intents ?? intentsFor(choice, settings.forward);
+  const lacking = [...choice.dispatches].filter((name) => {
+    const needed = intentsOf(name, settings.forward);
+    return needed.length > 0 && !needed.some((intent) => intents.includes(intent));
+  });
+  const lacked = [...new Set(lacking.map((name) => intentsOf(name, settings.forward).join(' or ')))];
+  refuse(
+    lacking.length > 0,
+    `gateway.intents: expected ${lacked.join(', ')} too, without which Discord does not send ${lacking.join(', ')}, got ${intents.join(', ')}. Add them, or leave gateway.intents out`,
+  );
+  refuse(
+    intents.includes('MessageContent') !== settings.forward.messageContent,
+    `gateway.intents: expected MessageContent together with forward.messageContent, got one without the other. Leave gateway.intents out, and it follows`,
+  );
+  const others = Object.keys({ ...QUEUES, ...settings.queues }).length + Math.min(shards.count, MOST_IDENTIFY_QUEUES);
   const fits = groups <= MOST_GROUPS;
   refuse(
     !fits,
@@ -374,6 +524,12 @@ function contradictions(settings: Settings, zones: number | undefined): string[]
  * in the event of an update, whose limit is the same. Source: CloudFormation quotas; Lambda quotas, asynchronous invocation.
  */
 export const MOST_GROUPS = 1000;
+
+/** A function's environment has 4 KB, and an ARN some 120 bytes. */
+const MOST_WORKERS = 12;
+/** Of Amazon MQ: a single node's disk, and the free disk below which a cluster blocks publishers. */
+const SINGLE_NODE_GB = 200;
+const DISK_ALARM_BYTES = 2 * 1024 ** 3;
 
 /** One for each of Discord's buckets (`max_concurrency`), which has not been seen above 64, and never more than shards. */
 const MOST_IDENTIFY_QUEUES = 64;
@@ -418,6 +574,17 @@ function whole(least: number, most: number, what: string) {
 /** A setting that the service has too. */
 function within({ least, most, default: value }: (typeof BOUNDS)[keyof typeof BOUNDS], what: string) {
   return whole(least, most, what).default(value);
+}
+
+/** For zod: reads a text as the service does, whose sentence is the fault. */
+function parsedBy(parse: (text: string) => unknown) {
+  return (given: string, context: z.RefinementCtx) => {
+    try {
+      parse(given);
+    } catch (error) {
+      context.addIssue({ code: 'custom', message: error instanceof Error ? error.message : String(error) });
+    }
+  };
 }
 
 function oneOf<const T extends readonly [string, ...string[]]>(values: T) {

@@ -91,12 +91,32 @@ export const DEFAULT_LIMITS = {
 };
 export type Limits = Readonly<typeof DEFAULT_LIMITS>;
 
+/** Gets a copy of what has one of these keys. Beyond a limit its oldest are dead-lettered. */
+export interface FurtherQueue {
+  readonly keys: readonly string[];
+  readonly maxMessages: number;
+  readonly maxBytes: number;
+  /** @default - messages wait until one of the limits */
+  readonly ttlMs?: number | undefined;
+}
+
+/** A user that may read these queues only. */
+export interface FurtherWorker {
+  readonly queues: readonly string[];
+  /** Whether it may also publish commands. */
+  readonly commands: boolean;
+}
+
 export interface DiscordTopologyOptions {
   /** @default VHOST of service/contract/ */
   readonly vhost?: string;
   /** A task runs a group of them, which has a lease queue and a queue for commands. @default - one shard */
   readonly shards?: Shards;
   readonly limits?: Partial<Limits>;
+  /** By name, beside the product's. What they may be: further-queues.ts. @default - none */
+  readonly queues?: Readonly<Record<string, FurtherQueue>>;
+  /** By user's name. @default - only the product's */
+  readonly workers?: Readonly<Record<string, FurtherWorker>>;
   /** Users belong to the whole broker, not to a vhost: several topologies on one broker need several names. */
   readonly userNames?: Partial<Readonly<Record<keyof typeof USERS, string>>>;
   /** Connections that one node of the broker allows: the limits of the users follow. @default - no limits are set */
@@ -109,12 +129,16 @@ export interface DiscordTopologyOptions {
 export function discordTopology(options: DiscordTopologyOptions = {}): Topology {
   const { vhost = VHOST, shards = ONE_SHARD, connectionLimit } = options;
   const shardGroups = groupsOf(shards);
-  const { tasks = shardGroups + 1 } = options;
+  const { tasks = shardGroups + 1, queues = {}, workers = {} } = options;
   const userNames = { ...USERS, ...options.userNames };
   const limits: Limits = { ...DEFAULT_LIMITS, ...options.limits };
-  const limitsOf = connectionLimit === undefined ? undefined : userLimits(connectionLimit, tasks, shardGroups);
+  const workerUsers = 1 + Object.keys(workers).length;
+  const limitsOf =
+    connectionLimit === undefined ? undefined : userLimits({ connectionLimit, tasks, shardGroups, workerUsers });
   const leases = Array.from({ length: shardGroups }, (_, group) => leaseQueue(group));
   const commands = commandTopology(shards);
+  const named = new Set(Object.values(workers).flatMap(({ queues }) => queues));
+  const unnamed = Object.keys(queues).filter((name) => !named.has(name));
   return {
     vhost,
     shards: { count: shards.count, perTask: shards.perTask },
@@ -126,7 +150,9 @@ export function discordTopology(options: DiscordTopologyOptions = {}): Topology 
       { name: EXCHANGES.commands, type: 'direct' },
     ],
     queues: [
-      ...Object.values(QUEUES).map((name) => ({ name, arguments: { 'x-queue-type': 'quorum' } })),
+      ...[...Object.values(QUEUES), ...Object.keys(queues)].map((name) => ({
+        ...{ name, arguments: { 'x-queue-type': 'quorum' } },
+      })),
       ...leases.map((name) => ({ name, arguments: LEASE_QUEUE_ARGUMENTS })),
       ...commands.queues,
     ],
@@ -139,15 +165,23 @@ export function discordTopology(options: DiscordTopologyOptions = {}): Topology 
       { exchange: EXCHANGES.events, queue: QUEUES.dispatches, routingKey: 'dispatch.#' },
       { exchange: EXCHANGES.deadLetter, queue: QUEUES.deadLetters, routingKey: QUEUES.deadLetters },
       { exchange: EXCHANGES.unrouted, queue: QUEUES.unrouted, routingKey: '' },
+      ...Object.entries(queues).flatMap(([queue, { keys }]) =>
+        [...new Set(keys)].map((routingKey) => ({ exchange: EXCHANGES.events, queue, routingKey })),
+      ),
       // Not the default exchange: who may write there may write to every queue.
       ...leases.map((queue) => ({ exchange: EXCHANGES.leases, queue, routingKey: queue })),
       ...commands.bindings,
     ],
-    policies: policies(limits),
-    users: PARTS.map((part) => ({
-      name: userNames[part],
-      tags: [],
-      permissions: PERMISSIONS[part],
+    policies: policies(limits, queues),
+    users: [
+      ...PARTS.map((part): [string, Permissions, Part] => [userNames[part], permissionsFor(unnamed)[part], part]),
+      ...Object.entries(workers).map(([name, worker]): [string, Permissions, Part] => [
+        name,
+        readerOf(worker),
+        'worker',
+      ]),
+    ].map(([name, permissions, part]) => ({
+      ...{ name, tags: [], permissions },
       ...(limitsOf && { limits: limitsOf[part] }),
     })),
   };
@@ -217,31 +251,44 @@ const COMMAND_KEYS = new RegExp(`^(${literal(commandKey('all'))}|${numbered(comm
  *   letters; reads the depth of the queues, for which RabbitMQ 4.3 requires some permission: write is the least, as it can
  *   neither consume nor purge. (It can bind them to the exchange of leases, which no pattern distinguishes from binding its
  *   own.)
- * - worker: consumes events, and publishes commands. `read` also allows to purge: RabbitMQ has no permission of its own
+ * - worker: consumes events, also from further queues that no further worker names, and publishes commands. `read` also allows to purge: RabbitMQ has no permission of its own
  *   for that.
  * - deadLetters: reads dead letters, and publishes them again.
  */
-const PERMISSIONS: Readonly<Record<Part, Permissions>> = {
+const permissionsFor = (unnamed: readonly string[]): Readonly<Record<Part, Permissions>> => ({
   ingestor: {
     configure: `^(${numbered(leaseQueue)}|${numbered(identifyQueue)})$`,
     write: `^(${[numbered(leaseQueue), ...[EXCHANGES.leases, EXCHANGES.events, EXCHANGES.deadLetter, ...Object.values(QUEUES)].map(literal)].join('|')})$`,
     read: `^(${numbered(leaseQueue)}|${numbered(commandQueue)}|${literal(EXCHANGES.leases)})$`,
   },
-  worker: { configure: '', write: exactly(EXCHANGES.commands), read: exactly(...Object.values(WORKER_QUEUES)) },
+  worker: {
+    configure: '',
+    write: exactly(EXCHANGES.commands),
+    read: exactly(...Object.values(WORKER_QUEUES), ...unnamed),
+  },
   deadLetters: { configure: '', write: exactly(EXCHANGES.events), read: exactly(QUEUES.deadLetters) },
-};
+});
+
+function readerOf({ queues, commands }: FurtherWorker): Permissions {
+  return { configure: '', write: commands ? exactly(EXCHANGES.commands) : '', read: exactly(...new Set(queues)) };
+}
 
 /**
  * Leave room for the ingestor: what all others may open together, each as both users of its pair, is the broker's limit
  * less what the ingestor's tasks need. It is the limit of one node, because all may connect to the same one.
  */
-function userLimits(connectionLimit: number, tasks: number, shardGroups: number): Readonly<Record<Part, UserLimits>> {
+function userLimits({
+  connectionLimit,
+  tasks,
+  shardGroups,
+  workerUsers,
+}: Readonly<Record<'connectionLimit' | 'tasks' | 'shardGroups' | 'workerUsers', number>>): Record<Part, UserLimits> {
   // During a deployment two versions run, and the broker notices a lost host only by its heartbeat. There is room for each
   // owner's connection for the identify lock.
   const running = Math.max(3 * tasks, 10);
   const ingestor = running * CONNECTIONS_OF_A_TASK;
   const forWorkers = connectionLimit - ingestor - 2 * DEAD_LETTERS_CONNECTIONS - ADMINISTRATORS_CONNECTIONS;
-  const worker = Math.floor(forWorkers / 2);
+  const worker = Math.floor(forWorkers / (2 * workerUsers));
   return {
     ingestor: {
       'max-connections': ingestor,
@@ -274,7 +321,7 @@ const ADMINISTRATORS_CONNECTIONS = 10;
 const CHANNELS_PER_CONNECTION = 3;
 
 /** Each policy is complete, because of several that match only one applies. */
-function policies(limits: Limits): Policy[] {
+function policies(limits: Limits, queues: Readonly<Record<string, FurtherQueue>>): Policy[] {
   const deadLettered = {
     'dead-letter-exchange': EXCHANGES.deadLetter,
     // The original key and queue are in the header x-death.
@@ -314,6 +361,15 @@ function policies(limits: Limits): Policy[] {
       'max-length-bytes': limits.dispatchesMaxBytes,
       'delivery-limit': limits.deliveryLimit,
     }),
+    ...Object.entries(queues).map(([name, { maxMessages, maxBytes, ttlMs }]) =>
+      policy(name, exactly(name), {
+        ...dropping,
+        ...(ttlMs !== undefined && { 'message-ttl': ttlMs }),
+        'max-length': maxMessages,
+        'max-length-bytes': maxBytes,
+        'delivery-limit': limits.deliveryLimit,
+      }),
+    ),
     // Brokers already have it under this name.
     policy('set-aside', exactly(QUEUES.deadLetters, QUEUES.unrouted), {
       'message-ttl': limits.deadLettersTtlMs,

@@ -5,7 +5,7 @@ import { rmSync } from 'node:fs';
 import { appendFile, cp, mkdir, mkdtemp, symlink } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { dirname, join } from 'node:path';
-import { LOGIN_SECRETS } from '../../lib/secrets.ts';
+import { loginSecret } from '../../lib/secrets.ts';
 import { Stage } from '../stage.ts';
 import { type Assembly, synthesize } from './assembly.ts';
 import { Cloud } from './cloud.ts';
@@ -91,7 +91,7 @@ async function liveOnStage(recorder: Recorder, folder: string, versions: Version
         const { Data } = await made.topology('Create', versions.first);
         return `by the bundled function, twice, on RabbitMQ ${Data?.Version} over TLS`;
       });
-      return (user) => made.login(LOGIN_SECRETS[user as keyof typeof LOGIN_SECRETS]);
+      return (user) => made.login(loginSecret(user));
     },
   });
   try {

@@ -13,13 +13,11 @@ import {
   LEASE_QUEUE_ARGUMENTS,
   leaseQueue,
   QUEUES,
-  type USERS,
   WORKER_QUEUES,
 } from '../../../service/contract/names.ts';
 import { sharedBroker } from '../../support/broker.ts';
-import { type OwnVhost, ownVhost } from '../../support/own-vhost.ts';
+import { type OwnVhost, ownVhost, type UserOfTest as Part } from '../../support/own-vhost.ts';
 
-type Part = keyof typeof USERS;
 type Act = (channel: Channel) => Promise<unknown>;
 
 const { version, managementUrl, url } = sharedBroker();
@@ -32,13 +30,20 @@ let connections: Readonly<Record<Part, amqplib.ChannelModel>>;
 
 beforeAll(async () => {
   own = await ownVhost('privilege');
-  await applyTopology(own.api, own.topology({ shards: { count: 2, perTask: 1 } }), { passwords: own.passwords });
-  const [ingestor, worker, deadLetters] = [
+  const queue = { keys: ['member.#'], maxMessages: 100, maxBytes: 1024 ** 2 };
+  const topology = own.topology({
+    shards: { count: 2, perTask: 1 },
+    queues: { 'events.analytics': queue, 'events.more': queue },
+    workers: { [own.userNames.analytics]: { queues: ['events.analytics'], commands: false } },
+  });
+  await applyTopology(own.api, topology, { passwords: own.passwords });
+  const [ingestor, worker, deadLetters, analytics] = [
     await own.connect('ingestor'),
     await own.connect('worker'),
     await own.connect('deadLetters'),
+    await own.connect('analytics'),
   ];
-  connections = { ingestor, worker, deadLetters };
+  connections = { ingestor, worker, deadLetters, analytics };
 });
 afterAll(async () => await own.remove());
 
@@ -90,6 +95,8 @@ describe(`on RabbitMQ ${version}`, () => {
     ['worker', 'publishes commands', publishing(EXCHANGES.commands, commandKey('all'))],
     // RabbitMQ has no permission of its own for that.
     ['worker', 'purges what it reads', (channel) => channel.purgeQueue(QUEUES.gatewayEvents)],
+    ['worker', 'consumes a further queue that no further worker names', consuming('events.more')],
+    ['analytics', 'consumes its queue', consuming('events.analytics')],
     ['deadLetters', 'reads dead letters', consuming(QUEUES.deadLetters)],
     ['deadLetters', 'publishes them again', publishing(EXCHANGES.events, 'interaction.button')],
   ])('the %s %s', async (part, _what, act) => {
@@ -138,6 +145,13 @@ describe(`on RabbitMQ ${version}`, () => {
     ['worker', 'bind a command queue', (channel) => channel.bindQueue(commandQueue(0), EXCHANGES.commands, 'shard.9')],
     ['worker', 'publish dead letters', publishing(EXCHANGES.deadLetter, QUEUES.deadLetters)],
     ['worker', 'publish to the leases', publishing(EXCHANGES.leases, leaseQueue(0))],
+    ['worker', "consume a further worker's queue", consuming('events.analytics')],
+    ['analytics', 'consume another queue', consuming(QUEUES.guildEvents)],
+    ['analytics', 'consume another further queue', consuming('events.more')],
+    ['analytics', 'publish commands', publishing(EXCHANGES.commands, commandKey(0))],
+    ['analytics', 'publish events', publishing(EXCHANGES.events, 'member.join')],
+    ['analytics', 'bind its queue to more', (channel) => channel.bindQueue('events.analytics', EXCHANGES.events, '#')],
+    ['analytics', 'delete its queue', (channel) => channel.deleteQueue('events.analytics')],
     ['deadLetters', 'consume interactions', consuming(QUEUES.interactions)],
     ['deadLetters', 'take a group record', (channel) => channel.get(leaseQueue(0))],
     ['deadLetters', 'delete its queue', (channel) => channel.deleteQueue(QUEUES.deadLetters)],
@@ -156,7 +170,7 @@ describe(`on RabbitMQ ${version}`, () => {
   });
 });
 
-test.each(['ingestor', 'worker', 'deadLetters'] as const)(
+test.each(['ingestor', 'worker', 'deadLetters', 'analytics'] as const)(
   'the %s may enter no other vhost, and may not use the management API',
   async (part) => {
     const username = own.userNames[part];

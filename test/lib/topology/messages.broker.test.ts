@@ -133,6 +133,16 @@ describe.concurrent(`on RabbitMQ ${version}`, () => {
     expect(ids(await taken(channel, QUEUES.guildEvents, 3))).toEqual(['3', '4', '5']);
   });
 
+  onBroker('a further queue gets its copy, and drops its oldest alone', async ({ scene, expect }) => {
+    const { own, channel } = scene;
+    const queues = { 'events.analytics': { keys: ['member.#', '#'], maxMessages: 1, maxBytes: 1024 ** 2 } };
+    await applyTopology(own.api, own.topology({ queues }), { passwords: own.passwords });
+    for (const id of ['1', '2']) await publish(channel, EXCHANGES.events, 'member.join', id, 5);
+    expect(deaths(await taken(channel, QUEUES.deadLetters, 1))).toEqual(['maxlen events.analytics member.join']);
+    expect(ids(await taken(channel, 'events.analytics', 1))).toEqual(['2']);
+    expect(ids(await taken(channel, QUEUES.guildEvents, 2))).toEqual(['1', '2']);
+  });
+
   onBroker(
     'a message whose workers end without an answer is dead-lettered at the delivery limit',
     async ({ scene, expect }) => {
