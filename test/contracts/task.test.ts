@@ -9,7 +9,7 @@ import { join } from 'node:path';
 import { promisify } from 'node:util';
 import { describe, expect, it } from 'vitest';
 import { BUNDLE, LIVE_CHECK, NODE, NON_ROOT, taskEnvironment } from '../../lib/ingestor-service.ts';
-import { settingsFor } from '../../lib/settings.ts';
+import { choiceOf, settingsFor } from '../../lib/settings.ts';
 import { parseConfig, parseIntents } from '../../service/config.ts';
 import {
   DEFAULT_PORT,
@@ -39,7 +39,13 @@ describe.each(['staging', 'production'] as const)('%s', (environment) => {
   it('sets the variables of the service, less those with a default or another source', () => {
     const names = container(made).Environment.map(({ Name }) => Name);
     const others = [ENV.discordBotToken, ENV.discordApiUrl, ENV.rabbitmqUrl, ENV.rabbitmqCaFile, ENV.memoryThreshold];
-    const chosen = [ENV.events, ENV.forwardMessageContent, ENV.forwardBotMessages, ENV.forwardDirectMessages];
+    const chosen = [
+      ENV.gatewayIntents,
+      ENV.events,
+      ENV.forwardMessageContent,
+      ENV.forwardBotMessages,
+      ENV.forwardDirectMessages,
+    ];
     expect([...names, ...others, ...chosen, ENV.initialPresence, ENV.nodeTlsRejectUnauthorized].sort()).toEqual(
       Object.values(ENV).sort(),
     );
@@ -70,6 +76,21 @@ describe.each(['staging', 'production'] as const)('%s', (environment) => {
     expect(Object.fromEntries(inTemplate.map(({ Name, Value }) => [Name, Value]))).toEqual(
       Object.fromEntries(expected),
     );
+  });
+
+  it('publishes what the settings choose, and connects with the intents for it', () => {
+    const settings = settingsFor(environment, {
+      events: ['INTERACTION_CREATE', 'reactions', 'guilds.full'],
+      forward: { messageContent: true, botMessages: true, directMessages: true },
+    });
+    const config = parseConfig(taskEnvironment(settings, arn('token'), arn('login')));
+    expect(config.events.choice).toEqual(choiceOf(settings));
+    expect(config.events.optIns).toEqual(settings.forward);
+    const intents = 'Guilds,GuildMessageReactions,DirectMessageReactions,MessageContent';
+    expect(config.discord.intents).toBe(parseIntents(intents));
+    const fewer = settingsFor(environment, { events: ['reactions'], gateway: { intents: ['GuildMessageReactions'] } });
+    const { discord } = parseConfig(taskEnvironment(fewer, arn('token'), arn('login')));
+    expect(discord.intents).toBe(parseIntents('GuildMessageReactions'));
   });
 
   it('reads a login from the secret that the stack generates', () => {
