@@ -17,7 +17,7 @@ import type { RevokeEvent, RevokeReport } from '../lib/rotation/rotate.lambda.ts
 import { LOGIN_FUNCTION_OUTPUT } from '../lib/rotation/rotation.ts';
 import { loginSecret, secretName } from '../lib/secrets.ts';
 import { ENVIRONMENTS, type Environment } from '../lib/settings.ts';
-import { isWorkerName } from '../lib/topology/further-queues.ts';
+import { mayBeWorker } from '../lib/topology/further-queues.ts';
 import { USERS } from '../service/contract/names.ts';
 
 const DEADLINE_SECONDS = 300;
@@ -57,7 +57,7 @@ async function main(): Promise<void> {
   });
   if (values.help) return console.log(HELP);
   const [command, name, ...more] = positionals;
-  const isLogin = Object.values<unknown>(USERS).includes(name) || isWorkerName(name ?? '');
+  const isLogin = Object.values<unknown>(USERS).includes(name) || mayBeWorker(name ?? '');
   const environment = ENVIRONMENTS.find((known) => known === values.environment);
   const seconds = Number(values.wait);
   if (command !== 'revoke' || name === undefined || !isLogin || more.length > 0)

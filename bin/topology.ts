@@ -5,7 +5,7 @@
 import { readFileSync } from 'node:fs';
 import { parseArgs } from 'node:util';
 import { ManagementApi } from '../lib/management/management-api.ts';
-import { topologySettings } from '../lib/settings.ts';
+import { SettingsError, topologySettings } from '../lib/settings.ts';
 import { applyTopology, planTopology, type TopologyRefusedError } from '../lib/topology/apply.ts';
 import type { Plan, Unwanted } from '../lib/topology/plan.ts';
 import { held, removableTypes, remove } from '../lib/topology/removal.ts';
@@ -114,7 +114,7 @@ async function main(): Promise<number> {
   const api = new ManagementApi({ ...access(url), ...(caFile !== undefined && { ca: authority(caFile) }) });
   const parts = Object.entries(PARTS).map(([part, { option, variable }]) => ({ part, name: values[option], variable }));
   const userNames = Object.fromEntries(parts.map(({ part, name }) => [part, name]));
-  const further = topologySettings(values.settings);
+  const further = settingsOf(values.settings);
   const workers = Object.keys(further.workers).map((name) => ({ name, variable: `${name.toUpperCase()}_PASSWORD` }));
   const users = [...parts, ...workers];
   const passwords = Object.fromEntries(
@@ -155,6 +155,16 @@ function whole(option: string, text: string, most: number): number {
   const number = Number(text);
   if (Number.isInteger(number) && number >= 1 && number <= most) return number;
   throw new Error(`--${option}: expected 1 to ${most}, got '${text}'`);
+}
+
+/** @throws Error with one line */
+function settingsOf(json: string): ReturnType<typeof topologySettings> {
+  try {
+    return topologySettings(json);
+  } catch (error) {
+    if (!(error instanceof SettingsError)) throw error;
+    throw new Error(`--settings: ${error.faults.join('; ')}`, { cause: error });
+  }
 }
 
 function removable([type, name, ...more]: readonly string[]): Unwanted {

@@ -4,7 +4,6 @@
 import { EXCHANGES, QUEUES, USERS } from '../../service/contract/names.ts';
 import { type Choice, parseEvents } from '../../service/events/choice.ts';
 import { ROUTING_KEY_FAMILIES } from '../../service/events/routing.ts';
-import { isFirstOfPair } from '../management/broker-login.ts';
 import { topicMatches } from './rules.ts';
 import { discordTopology, type FurtherQueue, type FurtherWorker } from './topology.ts';
 
@@ -51,13 +50,14 @@ function nameFaults(setting: string, name: string): string[] {
   return [];
 }
 
-/** No hyphen: the name ends that of a secret, where a hyphen and six characters would be taken for a part of its ARN. */
-export const isWorkerName = (name: string): boolean => /^[a-z][a-z0-9]{1,39}$/.test(name);
-
 const USERS_OF_THE_BROKER: readonly string[] = [...Object.values(USERS), 'administrator', 'guest'];
 
+export const mayBeWorker = (name: string): boolean => workerFaults('', name).length === 0;
+
 function workerFaults(setting: string, name: string): string[] {
-  if (!isWorkerName(name) || !isFirstOfPair(name))
+  // No hyphen: the name ends that of a secret, where a hyphen and six characters would be taken for a part of its ARN. No
+  // underscore, which the other user of a pair has.
+  if (!/^[a-z][a-z0-9]{1,39}$/.test(name))
     return [`${setting}: expected 2 to 40 lower-case letters and digits, such as analytics`];
   if (USERS_OF_THE_BROKER.includes(name)) return [`${setting}: the name is taken by another user of the broker`];
   return [];

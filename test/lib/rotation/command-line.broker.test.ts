@@ -142,7 +142,11 @@ it('reports a stack that does not exist, or is of a version without the function
 it('refuses what it does not know in one sentence', async () => {
   await startApis();
   const sentences: [args: string[], sentence: string][] = [
-    [['revoke', 'administrator', '--environment', 'staging'], 'expected revoke ingestor or worker or dead-letters'],
+    [
+      ['revoke', 'administrator', '--environment', 'staging'],
+      'expected revoke ingestor, worker, dead-letters or the name of a further worker',
+    ],
+    [['revoke', 'dead-letter', '--environment', 'staging'], 'expected revoke ingestor, worker, dead-letters or'],
     [['revoke', 'worker'], '--environment: expected staging or production'],
     [['revoke', 'worker', '--environment', 'staging', '--wait', 'x'], '--wait: expected a number of seconds'],
   ];

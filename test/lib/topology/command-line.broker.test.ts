@@ -127,6 +127,41 @@ describe('plan and apply', () => {
     expect(await here('apply')).toEqual({ code: 0, out: lines.join('\n'), err: '' });
   });
 
+  test('take further queues and workers as a deployment does; a queue that is left out later stays, without its keys', async () => {
+    const { analytics } = own.userNames;
+    const queues = { 'events.analytics': { keys: ['member.#'] } };
+    const settings = JSON.stringify({ queues, workers: { [analytics]: { queues: ['events.analytics'] } } });
+    const env = { ...passwords, [`${analytics.toUpperCase()}_PASSWORD`]: own.passwords[analytics] ?? '' };
+    expect((await here('apply', ['--settings', settings], env)).code).toBe(0);
+    const channel = await (await own.connect('analytics')).createChannel();
+    await channel.checkQueue('events.analytics');
+    expect(await here('plan', ['--settings', settings], env)).toMatchObject({ code: 0 });
+    const without = await here('apply');
+    expect(without.code).toBe(0);
+    const lines = without.out.split('\n').map((line) => line.replace(/: npm run topology.*/, ''));
+    expect(lines.slice(1)).toEqual([
+      "- binding discord.events → events.analytics ('member.#')",
+      `- permissions of ${analytics}`,
+      '= queue events.analytics is no longer wanted, and stays',
+      `= user ${analytics} is no longer wanted, and stays`,
+      '= policy events.analytics is kept: it governs queue events.analytics',
+      'create 0, change 0, remove 2, refused 0',
+      '',
+    ]);
+    expect(await exists('queues', 'events.analytics')).toBe(true);
+  });
+
+  test('refuse a further queue that exists with other arguments, which cannot change', async () => {
+    const classic = { durable: true, arguments: { 'x-queue-type': 'classic' } };
+    await own.api.put(['vhosts', own.vhost], {});
+    await own.api.put(['queues', own.vhost, 'events.analytics'], classic);
+    const { code, err } = await here('apply', ['--settings', '{"queues":{"events.analytics":{"keys":["#"]}}}']);
+    expect([code, err]).toEqual([
+      1,
+      "nothing was applied:\n! queue events.analytics: x-queue-type is 'classic', wanted 'quorum', and cannot be changed: give the wanted one another name, or delete the old one by hand once it is not needed\n",
+    ]);
+  });
+
   test('without passwords skip the users, and name the variables; with --json there is one object', async () => {
     const { ingestor, worker, deadLetters } = own.userNames;
     const why = 'is skipped: it does not exist yet, and no password was given';
@@ -258,6 +293,21 @@ describe('one clear sentence and exit 1 for', () => {
       'no login',
       ['plan', '--url', 'http://localhost:15672'],
       /^expected the login of an administrator: in the address/,
+    ],
+    [
+      'settings that are no JSON',
+      ['plan', ...at, '--settings', '{queues}'],
+      /settings: expected JSON such as '.+', got: /,
+    ],
+    [
+      'a setting of the deployment only',
+      ['plan', ...at, '--settings', '{"shards":{"count":2}}'],
+      /shards: no such setting/,
+    ],
+    [
+      'a key that nothing publishes',
+      ['plan', ...at, '--settings', '{"queues":{"q":{"keys":["x.#"]}}}'],
+      /queues\.q\.keys: nothing is published with a routing key like 'x\.#'\. Known: interaction\.#, /,
     ],
     ['no shard', ['plan', ...at, '--shard-count', '0'], /^--shard-count: expected 1 to 10000, got '0'$/],
     [
