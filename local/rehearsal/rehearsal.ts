@@ -22,6 +22,11 @@ export interface RehearsalOptions {
 
 const PROJECT = dirname(dirname(import.meta.dirname));
 const SHARDS = { count: 4, perTask: 2, standbys: 1 };
+const SETTINGS = {
+  shards: SHARDS,
+  queues: { 'events.analytics': { keys: ['member.#'] } },
+  workers: { analytics: { queues: ['events.analytics'] } },
+};
 /** Of the project, what the application and the image are made of. */
 const SOURCES = ['bin', 'lib', 'service', '.dockerignore', 'cdk.json', 'package.json', 'package-lock.json'];
 
@@ -63,9 +68,9 @@ async function synthesizeVersions(recorder: Recorder, folder: string): Promise<V
     await appendFile(join(copy, 'service/main.ts'), "process.title = 'discord-ingestor-next';\n");
     const oneMore = { ...SHARDS, count: SHARDS.count + SHARDS.perTask };
     const [first, more, next] = await Promise.all([
-      synthesize(PROJECT, { shards: SHARDS }, join(folder, 'assembly-first')),
-      synthesize(PROJECT, { shards: oneMore }, join(folder, 'assembly-more')),
-      synthesize(copy, { shards: SHARDS }, join(folder, 'assembly-next')),
+      synthesize(PROJECT, SETTINGS, join(folder, 'assembly-first')),
+      synthesize(PROJECT, { ...SETTINGS, shards: oneMore }, join(folder, 'assembly-more')),
+      synthesize(copy, SETTINGS, join(folder, 'assembly-next')),
     ]);
     // The bundles' maps name the packages by another path in the copy.
     const masked = ({ broker, service }: Assembly) =>
