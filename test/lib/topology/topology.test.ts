@@ -122,6 +122,18 @@ describe('limits of users', () => {
     expect(2 * worker + 2 * deadLetters + ingestor).toBeLessThanOrEqual(connectionLimit);
   });
 
+  test('share what is left for workers among all users of workers', () => {
+    const workers = Object.fromEntries(
+      ['a1', 'a2'].map((name) => [name, { queues: ['events.guild'], commands: false }]),
+    );
+    const users = (options = {}) => discordTopology({ connectionLimit: 300, ...options }).users;
+    const [, alone] = users();
+    const shares = users({ workers }).filter(({ name }) => [alone?.name, 'a1', 'a2'].includes(name));
+    expect(shares.map(({ limits }) => limits?.['max-connections'])).toEqual(
+      Array(3).fill(Math.floor((alone?.limits?.['max-connections'] ?? 0) / 3)),
+    );
+  });
+
   test('are not set without the limit of the broker, and refused where it has no room', () => {
     expect(discordTopology().users.map((user) => user.limits)).toEqual([undefined, undefined, undefined]);
     expect(complaints(discordTopology({ connectionLimit: 52 }))).toEqual([]);
