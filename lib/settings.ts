@@ -314,8 +314,8 @@ export function topologyShape() {
       .record(
         z.string(),
         z.strictObject({
-          keys: list(z.string(expected(KEY)), `a list of ${KEY}`, 1, 50),
-          maxMessages: whole(1, 100_000_000, 'messages').default(1_000_000),
+          keys: list(z.string(expected(KEY)), `a list of at most ${MOST_KEYS} ${KEY}`, 1, MOST_KEYS),
+          maxMessages: whole(1, MOST_MESSAGES, 'messages').default(1_000_000),
           // One such queue, and the product's own, twice over fit on the disk of a cluster (broker.storageGb).
           maxBytes: whole(MIB, MOST_QUEUE_BYTES, 'bytes').default(512 * MIB),
           // Left out, a message waits until one of the limits.
@@ -351,18 +351,19 @@ export function topologyShape() {
 }
 
 function limit(name: keyof Limits) {
-  const [most, what] = name.endsWith('Bytes')
-    ? [MOST_QUEUE_BYTES, 'bytes']
-    : name.endsWith('Ms')
-      ? [name === 'interactionsTtlMs' ? INTERACTION_TOKEN_MS : MOST_TTL_MS, 'milliseconds']
-      : name.endsWith('Messages')
-        ? [100_000_000, 'messages']
-        : [1_000, 'deliveries'];
-  return whole(what === 'bytes' ? MIB : 1, most, what).default(DEFAULT_LIMITS[name]);
+  const value = DEFAULT_LIMITS[name];
+  if (name.endsWith('Bytes')) return whole(MIB, MOST_QUEUE_BYTES, 'bytes').default(value);
+  if (name.endsWith('Messages')) return whole(1, MOST_MESSAGES, 'messages').default(value);
+  if (name === 'deliveryLimit') return whole(1, 1_000, 'deliveries').default(value);
+  return whole(1_000, name === 'interactionsTtlMs' ? INTERACTION_TOKEN_MS : MOST_TTL_MS, 'milliseconds').default(value);
 }
 
+const MOST_MESSAGES = 100_000_000;
 const MOST_QUEUE_BYTES = 200 * 1024 * MIB;
 const MOST_TTL_MS = 90 * 24 * 60 * 60_000;
+// Each key stands in the template, and twice in the event of an update.
+const MOST_KEYS = 20;
+const MOST_QUEUES = 20;
 const EVENT = "Discord's names of dispatches, or of groups of them,";
 const KEY = "binding keys such as 'member.#'";
 const NO_OVERFLOW =
@@ -455,6 +456,10 @@ function contradictions(settings: Settings, zones: number | undefined): string[]
   refuse(
     Object.keys(settings.workers).length > MOST_WORKERS,
     `workers: expected at most ${MOST_WORKERS}, as the functions that manage the broker have a list of their secrets, got ${Object.keys(settings.workers).length}`,
+  );
+  refuse(
+    Object.keys(settings.queues).length > MOST_QUEUES,
+    `queues: expected at most ${MOST_QUEUES}, as each is written out in the template, got ${Object.keys(settings.queues).length}`,
   );
   for (const [budget, limit] of Object.entries(WATCHED) as [keyof typeof WATCHED, keyof Limits][])
     refuse(

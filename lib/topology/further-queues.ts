@@ -3,7 +3,7 @@
 
 import { EXCHANGES, QUEUES, USERS } from '../../service/contract/names.ts';
 import { type Choice, parseEvents } from '../../service/events/choice.ts';
-import { ROUTING_KEY_FAMILIES } from '../../service/events/routing.ts';
+import { MAX_ROUTING_KEY_BYTES, ROUTING_KEY_FAMILIES } from '../../service/events/routing.ts';
 import { topicMatches } from './rules.ts';
 import { discordTopology, type FurtherQueue, type FurtherWorker } from './topology.ts';
 
@@ -64,6 +64,10 @@ function workerFaults(setting: string, name: string): string[] {
 }
 
 function keyFaults(setting: string, key: string, choice: Choice): string[] {
+  if (Buffer.byteLength(key) > MAX_ROUTING_KEY_BYTES)
+    return [
+      `${setting}: expected keys of at most ${MAX_ROUTING_KEY_BYTES} bytes, got one of ${Buffer.byteLength(key)}`,
+    ];
   const reaches = (published: string) => topicMatches(key.split('.'), published.split('.'));
   if (publishedKeys(choice).some(reaches)) return [];
   if (publishedKeys(EVERYTHING).some(reaches))

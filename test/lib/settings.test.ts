@@ -106,7 +106,7 @@ describe('faults', () => {
     ],
     ["nothing is published with a routing key like 'member'", queue({ keys: ['member'] })],
     ["nothing is published with a routing key like 'dispatch.ready'", queue({ keys: ['dispatch.ready'] })],
-    ["keys: expected a list of binding keys such as 'member.#', got []", queue({ keys: [] })],
+    ["keys: expected a list of at most 20 binding keys such as 'member.#', got []", queue({ keys: [] })],
     ["overflow: expected 'drop-head' or nothing: the ingestor waits", queue({ overflow: 'reject-publish' })],
     ['priority: RabbitMQ gives no queue a priority', queue({ priority: 5 })],
     ['queues.events.analytics.type: no such setting', queue({ type: 'classic' })],
@@ -127,9 +127,14 @@ describe('faults', () => {
       "workers.analytics.queues: expected some of interactions, events.guild, events.gateway, events.dispatch, got 'unrouted'",
       { workers: { analytics: { queues: ['unrouted'] } } },
     ],
+    ['keys: expected keys of at most 255 bytes, got one of 300', queue({ keys: ['#.'.repeat(150)] })],
+    [
+      'queues: expected at most 20, as each is written out in the template, got 21',
+      { queues: Object.fromEntries(Array.from({ length: 21 }, (_, index) => [`q${index}`, { keys: ['#'] }])) },
+    ],
     ['workers: expected at most 12', { workers: workers(13) }],
     [
-      'limits.interactionsTtlMs: expected a whole number of milliseconds from 1 to 900000',
+      'limits.interactionsTtlMs: expected a whole number of milliseconds from 1000 to 900000',
       { limits: { interactionsTtlMs: 900_001 } },
     ],
     [
