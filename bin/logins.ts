@@ -15,17 +15,17 @@ import {
 } from '@aws-sdk/client-secrets-manager';
 import type { RevokeEvent, RevokeReport } from '../lib/rotation/rotate.lambda.ts';
 import { LOGIN_FUNCTION_OUTPUT } from '../lib/rotation/rotation.ts';
-import { LOGIN_SECRETS, secretName } from '../lib/secrets.ts';
+import { loginSecret, secretName } from '../lib/secrets.ts';
 import { ENVIRONMENTS, type Environment } from '../lib/settings.ts';
+import { mayBeWorker } from '../lib/topology/further-queues.ts';
 import { USERS } from '../service/contract/names.ts';
 
-const LOGINS = Object.values(USERS);
 const DEADLINE_SECONDS = 300;
 const POLL_MS = 1_000;
 /** The longest that Secrets Manager takes. It is switched off again at the end. */
 const NO_SCHEDULE_DAYS = 1_000;
 
-const HELP = `Usage: npm run logins -- revoke ${LOGINS.join('|')} --environment ${ENVIRONMENTS.join('|')} [options]
+const HELP = `Usage: npm run logins -- revoke ${Object.values(USERS).join('|')}|WORKER --environment ${ENVIRONMENTS.join('|')} [options]
 
   revoke   gives the login a new password now, ends every older one, and closes the connections
            that began with one; clients that read the secret again continue. May be repeated.
@@ -57,12 +57,12 @@ async function main(): Promise<void> {
   });
   if (values.help) return console.log(HELP);
   const [command, name, ...more] = positionals;
-  const login = LOGINS.find((known) => known === name);
+  const isLogin = Object.values<unknown>(USERS).includes(name) || mayBeWorker(name ?? '');
   const environment = ENVIRONMENTS.find((known) => known === values.environment);
   const seconds = Number(values.wait);
-  if (command !== 'revoke' || login === undefined || more.length > 0)
+  if (command !== 'revoke' || name === undefined || !isLogin || more.length > 0)
     throw new Error(
-      `expected revoke ${LOGINS.join(' or ')}, got '${positionals.join(' ')}'. More: npm run logins -- --help`,
+      `expected revoke ${Object.values(USERS).join(', ')} or the name of a further worker, got '${positionals.join(' ')}'. More: npm run logins -- --help`,
     );
   if (environment === undefined)
     throw new Error(`--environment: expected ${ENVIRONMENTS.join(' or ')}, got '${values.environment ?? ''}'`);
@@ -72,7 +72,7 @@ async function main(): Promise<void> {
   const lambda = new LambdaClient(region);
   const secrets = new SecretsManagerClient(region);
   const functionArn = await functionOf(environment, new CloudFormationClient(region));
-  const secret = secretName(environment, LOGIN_SECRETS[login]);
+  const secret = secretName(environment, loginSecret(name));
   const { ARN: secretArn = secret, RotationEnabled: hasSchedule = false } = await secrets.send(
     new DescribeSecretCommand({ SecretId: secret }),
   );

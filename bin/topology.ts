@@ -5,12 +5,13 @@
 import { readFileSync } from 'node:fs';
 import { parseArgs } from 'node:util';
 import { ManagementApi } from '../lib/management/management-api.ts';
+import { SettingsError, topologySettings } from '../lib/settings.ts';
 import { applyTopology, planTopology, type TopologyRefusedError } from '../lib/topology/apply.ts';
 import type { Plan, Unwanted } from '../lib/topology/plan.ts';
 import { held, removableTypes, remove } from '../lib/topology/removal.ts';
 import { keptSentences, withoutPasswordSentence } from '../lib/topology/sentences.ts';
-import { discordTopology, type Topology } from '../lib/topology/topology.ts';
-import { MAX_SHARD_GROUPS } from '../service/contract/limits.ts';
+import { discordTopology, groupsOf, type Topology } from '../lib/topology/topology.ts';
+import { BOUNDS, MAX_SHARD_GROUPS } from '../service/contract/limits.ts';
 import { USERS, VHOST } from '../service/contract/names.ts';
 
 /** By part of the product: the option with its user's name, and the variable with its password. */
@@ -20,6 +21,7 @@ const PARTS = {
   deadLetters: { option: 'dead-letters-user', variable: 'DEAD_LETTERS_PASSWORD' },
 } as const satisfies Record<keyof typeof USERS, { option: string; variable: string }>;
 
+const SHARDS = { count: BOUNDS.shardCount, perTask: BOUNDS.shardsPerTask };
 const CHANGES_PENDING = 2;
 const MARKS = { create: '+', change: '~', remove: '-' } as const;
 
@@ -33,10 +35,15 @@ const HELP = `Usage: npm run topology -- plan|apply [options]
 
   --url ADDRESS      management API: http://user:password@host:15672, https://host on Amazon MQ
   --vhost NAME       default: ${VHOST}
-  --shard-groups N   one lease queue for each; default: 1
+  --shard-count N, --shards-per-task N
+                     as the service has them: each group of shards has two queues, each shard a binding for
+                     commands; default: ${SHARDS.count.default} and ${SHARDS.perTask.default}
   --connection-limit N
                      connections that a node of the broker allows: the limits of the users follow from it;
                      default: limits are left as they are
+  --settings JSON    queues, workers and limits, as in the settings of a deployment, such as
+                     {"queues":{"events.analytics":{"keys":["member.#"]}},"workers":{"analytics":
+                     {"queues":["events.analytics"]}}}; default: none, and the product's limits
   --ingestor-user NAME, --worker-user NAME, --dead-letters-user NAME
                      default: ${Object.values(USERS).join(', ')}; users belong to the whole broker,
                      so that a second topology there needs others
@@ -50,7 +57,7 @@ Environment, which a list of processes does not show:
                               instead of the login in the address
   ${Object.values(PARTS)
     .map(({ variable }) => variable)
-    .join(', ')}
+    .join(', ')}, and NAME_PASSWORD of a further worker
                               of the users of the topology; without one, an existing user
                               keeps its password, and a missing one is skipped
 
@@ -71,8 +78,10 @@ async function main(): Promise<number> {
     options: {
       url: { type: 'string', default: process.env.RABBITMQ_MANAGEMENT_URL ?? '' },
       vhost: { type: 'string', default: VHOST },
-      'shard-groups': { type: 'string', default: '1' },
+      'shard-count': { type: 'string', default: String(SHARDS.count.default) },
+      'shards-per-task': { type: 'string', default: String(SHARDS.perTask.default) },
       'connection-limit': { type: 'string' },
+      settings: { type: 'string', default: '{}' },
       'ingestor-user': { type: 'string', default: USERS.ingestor },
       'worker-user': { type: 'string', default: USERS.worker },
       'dead-letters-user': { type: 'string', default: USERS.deadLetters },
@@ -90,18 +99,32 @@ async function main(): Promise<number> {
   const removal = command === 'remove' ? removable(more) : undefined;
   if (!removal && ((command !== 'plan' && command !== 'apply') || more.length > 0))
     throw new Error(`expected plan, apply or remove, got '${positionals.join(' ')}'. More: npm run topology -- --help`);
-  const shardGroups = whole('shard-groups', values['shard-groups'], MAX_SHARD_GROUPS);
+  const shards = {
+    count: whole('shard-count', values['shard-count'], SHARDS.count.most),
+    perTask: whole('shards-per-task', values['shards-per-task'], SHARDS.perTask.most),
+  };
+  if (groupsOf(shards) > MAX_SHARD_GROUPS)
+    throw new Error(
+      `--shards-per-task: expected at most ${MAX_SHARD_GROUPS} groups, got ${groupsOf(shards)}. Raise it to at least ${Math.ceil(shards.count / MAX_SHARD_GROUPS)}`,
+    );
   const limit = values['connection-limit'];
   const connectionLimit = limit === undefined ? undefined : whole('connection-limit', limit, 1_000_000);
   const { url, vhost } = values;
   const caFile = values['ca-file'];
   const api = new ManagementApi({ ...access(url), ...(caFile !== undefined && { ca: authority(caFile) }) });
-  const users = Object.entries(PARTS).map(([part, { option, variable }]) => ({ part, name: values[option], variable }));
-  const userNames = Object.fromEntries(users.map(({ part, name }) => [part, name]));
+  const parts = Object.entries(PARTS).map(([part, { option, variable }]) => ({ part, name: values[option], variable }));
+  const userNames = Object.fromEntries(parts.map(({ part, name }) => [part, name]));
+  const further = settingsOf(values.settings);
+  const workers = Object.keys(further.workers).map((name) => ({ name, variable: `${name.toUpperCase()}_PASSWORD` }));
+  const users = [...parts, ...workers];
   const passwords = Object.fromEntries(
     users.flatMap(({ name, variable }) => (process.env[variable] ? [[name, process.env[variable]]] : [])),
   );
-  const wanted = discordTopology({ vhost, shardGroups, userNames, ...(connectionLimit && { connectionLimit }) });
+  const wanted = discordTopology({
+    ...{ vhost, shards, userNames },
+    ...further,
+    ...(connectionLimit && { connectionLimit }),
+  });
   const print = (version: string, plan: Plan) => {
     const { unwanted: _, withoutPassword, ...rest } = plan;
     const skipped = withoutPassword.map((one) => {
@@ -132,6 +155,16 @@ function whole(option: string, text: string, most: number): number {
   const number = Number(text);
   if (Number.isInteger(number) && number >= 1 && number <= most) return number;
   throw new Error(`--${option}: expected 1 to ${most}, got '${text}'`);
+}
+
+/** @throws Error with one line */
+function settingsOf(json: string): ReturnType<typeof topologySettings> {
+  try {
+    return topologySettings(json);
+  } catch (error) {
+    if (!(error instanceof SettingsError)) throw error;
+    throw new Error(`--settings: ${error.faults.join('; ')}`, { cause: error });
+  }
 }
 
 function removable([type, name, ...more]: readonly string[]): Unwanted {

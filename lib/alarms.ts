@@ -228,6 +228,12 @@ function pressure({ budgets, broker }: Settings): Definitions {
       'half of what the queue holds before it drops its oldest',
       'when it is full, the oldest are dropped',
     ),
+    'dispatches-waiting': waiting(
+      QUEUES.dispatches,
+      budgets.dispatchesWaiting,
+      'half of what the queue holds before it drops its oldest',
+      'when it is full, the oldest are dropped',
+    ),
     'gateway-events-waiting': waiting(
       QUEUES.gatewayEvents,
       budgets.gatewayEventsWaiting,

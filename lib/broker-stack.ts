@@ -12,7 +12,7 @@ import { ReleaseAlarms } from './release-alarms.ts';
 import { removalPolicy } from './removal-policy.ts';
 import { LoginRotation } from './rotation/login-rotation.ts';
 import { LOGIN_FUNCTION_OUTPUT } from './rotation/rotation.ts';
-import { AMQPS_PORT, brokerLogin, discordTokenSecret, existingSecret, type LoginUser, secretName } from './secrets.ts';
+import { AMQPS_PORT, brokerLogin, discordTokenSecret, existingSecret, secretName } from './secrets.ts';
 import type { Settings } from './settings.ts';
 import { BrokerTopology } from './topology/broker-topology.ts';
 import { discordTopology } from './topology/topology.ts';
@@ -62,9 +62,13 @@ export class BrokerStack extends Stack {
     this.discordToken = discordTokenSecretArn
       ? existingSecret(this, 'YourDiscordToken', discordTokenSecretArn, discordTokenKeyArn)
       : ownToken;
-    const login = (id: string, username: LoginUser, description: string) =>
+    const login = (id: string, username: string, description: string) =>
       brokerLogin(this, id, { ...secrets, host: this.broker.host, vhost: VHOST, username, description });
     const { ingestor, worker, deadLetters } = USERS;
+    const further = Object.keys(settings.workers).map((name) => {
+      const id = `${name.charAt(0).toUpperCase()}${name.slice(1)}Login`;
+      return { name, id, secret: login(id, name, `Worker user ${name} at the broker: consumes its queues`) };
+    });
     const logins = {
       [ingestor]: login('IngestorLogin', ingestor, 'The ingestor at the broker: publishes events and holds leases'),
       [worker]: login('WorkerLogin', worker, 'The workers at the broker: consume the event queues'),
@@ -73,6 +77,7 @@ export class BrokerStack extends Stack {
         deadLetters,
         'Whoever looks after the dead letters: reads them and publishes them again',
       ),
+      ...Object.fromEntries(further.map(({ name, secret }) => [name, secret])),
     };
     this.ingestorLogin = logins[ingestor];
 
@@ -89,8 +94,11 @@ export class BrokerStack extends Stack {
     const topology = new BrokerTopology(this, 'Topology', {
       ...functions,
       topology: discordTopology({
-        shardGroups: settings.groups,
+        shards: settings.shards,
         tasks: settings.tasks,
+        limits: settings.limits,
+        queues: settings.queues,
+        workers: settings.workers,
         ...(connectionLimit !== undefined && { connectionLimit }),
       }),
       logins,
@@ -108,7 +116,7 @@ export class BrokerStack extends Stack {
     // Minutes before the service: the reason is in release-alarms.ts.
     new ReleaseAlarms(this, 'ReleaseAlarms', { settings });
 
-    const outputs: Record<string, [value: string, description: string]> = {
+    const outputs: Record<string, readonly [value: string, description: string]> = {
       BrokerClientsGroup: [
         this.brokerClients.securityGroupId,
         'Security group for workers: its members reach the broker',
@@ -120,6 +128,12 @@ export class BrokerStack extends Stack {
         logins[deadLetters].secretName,
         'Secret with the address and the login for the dead letters',
       ],
+      ...Object.fromEntries(
+        further.map(({ name, id, secret }) => [
+          `${id}Secret`,
+          [secret.secretName, `Secret with the address and the login of worker ${name}`] as const,
+        ]),
+      ),
       AdministratorSecret: [this.broker.administrator.secretName, "Secret with the broker's administrator"],
       KeptByTopology: [topology.kept, 'What is no longer wanted and stays, with the commands that remove it by hand'],
       TopologyWarning: [topology.warning, 'Why the last rollback did not use the broker'],

@@ -163,14 +163,21 @@ export function taskCommand(settings: Settings): string[] {
 
 /** Variables that service/config.ts reads, less those whose default is right. */
 export function taskEnvironment(settings: Settings, discordTokenArn: string, brokerLoginArn: string) {
+  const { events, forward } = settings;
+  const { intents, initialPresence } = settings.gateway;
   return {
+    ...(events && { [ENV.events]: events.join(',') }),
+    ...(forward.messageContent && { [ENV.forwardMessageContent]: 'true' }),
+    ...(forward.botMessages && { [ENV.forwardBotMessages]: 'true' }),
+    ...(forward.directMessages && { [ENV.forwardDirectMessages]: 'true' }),
+    ...(intents && { [ENV.gatewayIntents]: intents.join(',') }),
+    ...(initialPresence && { [ENV.initialPresence]: JSON.stringify(initialPresence) }),
     [ENV.nodeEnv]: 'production',
     [ENV.environment]: settings.environment,
     [ENV.discordBotTokenSecretArn]: discordTokenArn,
     [ENV.rabbitmqSecretArn]: brokerLoginArn,
     [ENV.shardCount]: String(settings.shards.count),
     [ENV.shardsPerTask]: String(settings.shards.perTask),
-    [ENV.gatewayIntents]: settings.gateway.intents.join(','),
     [ENV.gatewayCompression]: settings.gateway.compression,
     [ENV.outboxMaxEvents]: String(settings.task.outboxMaxEvents),
     [ENV.outboxMaxBytes]: String(settings.task.outboxMaxBytes),

@@ -16,14 +16,23 @@ export const ADMINISTRATOR = 'administrator';
  * Secrets Manager adds such an ending to each ARN, and may take a name that has one for a part of an ARN.
  * https://docs.aws.amazon.com/secretsmanager/latest/userguide/create_secret.html
  */
-export const LOGIN_SECRETS = {
+const LOGIN_SECRETS = {
   [USERS.ingestor]: 'broker-ingestor',
   [USERS.worker]: 'broker-workers',
   [USERS.deadLetters]: 'broker-dead-letters',
 } as const;
 
-export type LoginUser = keyof typeof LOGIN_SECRETS;
-export type SecretName = 'discord-token' | 'broker-administrator' | (typeof LOGIN_SECRETS)[LoginUser];
+export type SecretName =
+  | 'discord-token'
+  | 'broker-administrator'
+  | (typeof LOGIN_SECRETS)[keyof typeof LOGIN_SECRETS]
+  | `broker-worker/${string}`;
+
+/** Of the product's users, and of further workers. */
+export function loginSecret(user: string): SecretName {
+  const [, known] = Object.entries(LOGIN_SECRETS).find(([name]) => name === user) ?? [];
+  return known ?? `broker-worker/${user}`;
+}
 
 /** `*`: all of them, in a policy. */
 export const secretName = (environment: Environment, name: SecretName | '*'): string =>
@@ -44,7 +53,8 @@ export interface BrokerLoginProps extends SecretProps {
   readonly description: string;
   readonly host: string;
   readonly vhost: string;
-  readonly username: LoginUser;
+  /** First of its pair. */
+  readonly username: string;
 }
 
 /** All that a client needs to connect, in the fields that the service reads. */
@@ -52,7 +62,7 @@ export function brokerLogin(scope: Construct, id: string, props: BrokerLoginProp
   const { host, vhost, username } = props;
   type Fields = Record<Exclude<(typeof BROKER_SECRET_FIELDS)[number], 'password'>, string | number>;
   const fields: Fields = { host, port: AMQPS_PORT, vhost, username };
-  return generated(scope, id, { ...props, name: LOGIN_SECRETS[username] }, fields);
+  return generated(scope, id, { ...props, name: loginSecret(username) }, fields);
 }
 
 /** Without a value: the service waits for it, and CloudFormation never changes what a person stores. */

@@ -3,10 +3,18 @@
 // settings that the service has too come from `service/contract/limits.ts`.
 import { GatewayIntentBits } from 'discord-api-types/v10';
 import { z } from 'zod';
-import { BOUNDS, COMPRESSIONS, DEFAULT_LOG_LEVEL, LOG_LEVELS } from '../service/contract/limits.ts';
+import {
+  BOUNDS,
+  COMPRESSIONS,
+  DEFAULT_LOG_LEVEL,
+  INTERACTION_TOKEN_MS,
+  LOG_LEVELS,
+} from '../service/contract/limits.ts';
 import { QUEUES } from '../service/contract/names.ts';
+import { type Choice, DEFAULT_EVENTS, intentsFor, intentsOf, parseEvents } from '../service/events/choice.ts';
 import { BROKER_SIZES, brokerLimits } from './broker-limits.ts';
-import { CONNECTIONS_OF_A_TASK } from './topology/topology.ts';
+import { furtherFaults } from './topology/further-queues.ts';
+import { CONNECTIONS_OF_A_TASK, DEFAULT_LIMITS, groupsOf, type Limits } from './topology/topology.ts';
 
 export const ENVIRONMENTS = ['staging', 'production'] as const;
 export type Environment = (typeof ENVIRONMENTS)[number];
@@ -69,7 +77,7 @@ export function settingsFor(environment: unknown, choices: unknown = {}): Settin
   }
   const { success, data, error } = schemaFor(known).safeParse(choices);
   if (!success) throw new SettingsError(known, error.issues.map(sentence));
-  const groups = Math.ceil(data.shards.count / data.shards.perTask);
+  const groups = groupsOf(data.shards);
   const settings: Settings = {
     ...data,
     network: { ...data.network, zones: zonesOf(data, known) },
@@ -211,17 +219,31 @@ export function schemaFor(environment: Environment) {
       })
       .prefault({}),
 
+    // What is published: Discord's names of dispatches, or groups of them (README). Left out: the seven of the default.
+    events: list(z.string(expected(EVENT)).superRefine(parsedBy(parseEvents)), `a list of ${EVENT}`, 1).optional(),
+
+    // What is private by default. Content needs an intent that Discord must allow, and workers that may see it.
+    forward: z
+      .strictObject({
+        messageContent: z.boolean(expected('true or false')).default(false),
+        botMessages: z.boolean(expected('true or false')).default(false),
+        // Messages and interactions outside of guilds.
+        directMessages: z.boolean(expected('true or false')).default(false),
+      })
+      .prefault({}),
+
     gateway: z
       .strictObject({
+        // Left out, they follow from `events`. Only where fewer or others are wanted: what they lack is refused.
         intents: list(
-          z
-            .enum(INTENTS, expected("the name of one of Discord's intents"))
-            .refine((name) => name !== 'MessageContent', {
-              error: 'MessageContent is refused: this service forwards no message content. Remove it',
-            }),
+          z.enum(INTENTS, expected("the name of one of Discord's intents")),
           "names of Discord's intents",
           1,
-        ).default(['Guilds', 'GuildMembers', 'GuildMessages']),
+        ).optional(),
+        // Discord's presence, until a command sets another one. Left out: online, without an activity.
+        initialPresence: z
+          .record(z.string(), z.unknown(), expected('Discord\'s presence such as {"status":"online"}'))
+          .optional(),
         // Traffic from Discord is free of charge; inflating it costs CPU.
         compression: oneOf(COMPRESSIONS).default('none'),
       })
@@ -258,6 +280,8 @@ export function schemaFor(environment: Environment) {
       .transform((given): string[] => [...new Set([given].flat())])
       .optional(),
 
+    ...topologyShape(),
+
     // Another number applies the topology again although nothing in it changed: after a change by hand.
     topologyRevision: whole(0, 1_000_000, 'times').default(0),
 
@@ -273,12 +297,103 @@ export function schemaFor(environment: Environment) {
         interactionsWaiting: whole(1, 10_000_000, 'messages').default(100),
         guildEventsWaiting: whole(1, 100_000_000, 'messages').default(500_000),
         gatewayEventsWaiting: whole(1, 10_000_000, 'messages').default(100),
+        dispatchesWaiting: whole(1, 100_000_000, 'messages').default(500_000),
         deadLetters: whole(1, 10_000_000, 'messages').default(100),
         // 95th percentile: loopback takes 5 ms, three zones some 20.
         frameToConfirmMs: whole(1, 600_000, 'milliseconds').default(1000),
       })
       .prefault({}),
   });
+}
+
+/** What the topology command takes too. */
+export function topologyShape() {
+  return {
+    // Further queues by name: each gets a copy of what its keys reach, and beyond a limit dead-letters its oldest.
+    queues: z
+      .record(
+        z.string(),
+        z.strictObject({
+          keys: list(z.string(expected(KEY)), `a list of at most ${MOST_KEYS} ${KEY}`, 1, MOST_KEYS),
+          maxMessages: whole(1, MOST_MESSAGES, 'messages').default(1_000_000),
+          // One such queue, and the product's own, twice over fit on the disk of a cluster (broker.storageGb).
+          maxBytes: whole(MIB, MOST_QUEUE_BYTES, 'bytes').default(512 * MIB),
+          // Left out, a message waits until one of the limits.
+          ttlMs: whole(1_000, MOST_TTL_MS, 'milliseconds').optional(),
+          overflow: z.literal('drop-head', { error: NO_OVERFLOW }).optional(),
+          priority: z.undefined({ error: NO_PRIORITY }).optional(),
+        }),
+        expected('an object such as {"events.analytics":{"keys":["member.#"]}}'),
+      )
+      .default({}),
+    // Further users of the broker by name, each with a secret of its own, who may read these queues only.
+    workers: z
+      .record(
+        z.string(),
+        z.strictObject({
+          queues: list(z.string(expected('the name of a queue')), 'a list of queues', 1),
+          // Whether it may also send commands to Discord.
+          commands: z.boolean(expected('true or false')).default(false),
+        }),
+        expected('an object such as {"analytics":{"queues":["events.analytics"]}}'),
+      )
+      .default({}),
+    // Of the product's queues. The reasons for the defaults, and what is beyond each: topology.ts.
+    limits: z
+      .strictObject(
+        Object.fromEntries(keys(DEFAULT_LIMITS).map((name) => [name, limit(name)])) as Record<
+          keyof Limits,
+          ReturnType<typeof limit>
+        >,
+      )
+      .prefault({}),
+  };
+}
+
+function limit(name: keyof Limits) {
+  const value = DEFAULT_LIMITS[name];
+  if (name.endsWith('Bytes')) return whole(MIB, MOST_QUEUE_BYTES, 'bytes').default(value);
+  if (name.endsWith('Messages')) return whole(1, MOST_MESSAGES, 'messages').default(value);
+  if (name === 'deliveryLimit') return whole(1, 1_000, 'deliveries').default(value);
+  return whole(1_000, name === 'interactionsTtlMs' ? INTERACTION_TOKEN_MS : MOST_TTL_MS, 'milliseconds').default(value);
+}
+
+const MOST_MESSAGES = 100_000_000;
+const MOST_QUEUE_BYTES = 200 * 1024 * MIB;
+const MOST_TTL_MS = 90 * 24 * 60 * 60_000;
+// Each key stands in the template, and twice in the event of an update.
+const MOST_KEYS = 20;
+const MOST_QUEUES = 20;
+const EVENT = "Discord's names of dispatches, or of groups of them,";
+const KEY = "binding keys such as 'member.#'";
+const NO_OVERFLOW =
+  "expected 'drop-head' or nothing: the ingestor waits for the confirms of all queues of a key, so that reject-publish on this one would hold up the product's. Remove it";
+const NO_PRIORITY =
+  'RabbitMQ gives no queue a priority: a quorum queue delivers by that of each message, which the ingestor sets by event. Remove it';
+
+/**
+ * Of the topology's own settings, as JSON of the command line.
+ * @throws SettingsError with every fault
+ */
+export function topologySettings(json: string) {
+  const schema = z.strictObject(topologyShape());
+  const { data, error } = schema.safeParse(merged({}, json));
+  const faults = data === undefined ? (error?.issues.map(sentence) ?? []) : furtherFaults(data);
+  if (data === undefined || faults.length > 0) throw new SettingsError('this topology', faults);
+  return data;
+}
+
+/** The lists of which a budget tells that they are getting full. */
+const WATCHED = {
+  interactionsWaiting: 'interactionsMaxMessages',
+  guildEventsWaiting: 'guildEventsMaxMessages',
+  gatewayEventsWaiting: 'gatewayEventsMaxMessages',
+  dispatchesWaiting: 'dispatchesMaxMessages',
+} as const satisfies Partial<Record<string, keyof Limits>>;
+
+/** What was chosen to be published. */
+export function choiceOf({ events }: Pick<Settings, 'events'>): Choice {
+  return parseEvents((events ?? DEFAULT_EVENTS).join(','));
 }
 
 /** @param zones their number, where it was chosen */
@@ -336,15 +451,56 @@ function contradictions(settings: Settings, zones: number | undefined): string[]
   );
   const { queues = Number.POSITIVE_INFINITY, connectionsPerNode = Number.POSITIVE_INFINITY } =
     brokerLimits(broker) ?? {};
-  const others = Object.keys(QUEUES).length + Math.min(shards.count, MOST_IDENTIFY_QUEUES);
+  const choice = choiceOf(settings);
+  faults.push(...furtherFaults(settings, choice));
+  refuse(
+    Object.keys(settings.workers).length > MOST_WORKERS,
+    `workers: expected at most ${MOST_WORKERS}, as the functions that manage the broker have a list of their secrets, got ${Object.keys(settings.workers).length}`,
+  );
+  refuse(
+    Object.keys(settings.queues).length > MOST_QUEUES,
+    `queues: expected at most ${MOST_QUEUES}, as each is written out in the template, got ${Object.keys(settings.queues).length}`,
+  );
+  for (const [budget, limit] of Object.entries(WATCHED) as [keyof typeof WATCHED, keyof Limits][])
+    refuse(
+      settings.budgets[budget] >= settings.limits[limit],
+      `budgets.${budget}: expected less than limits.${limit} (${settings.limits[limit]}), or the alarm is never on, got ${settings.budgets[budget]}`,
+    );
+  const held = (limits: Limits, queues: readonly { maxBytes: number }[]) =>
+    limits.interactionsMaxBytes +
+    limits.guildEventsMaxBytes +
+    limits.dispatchesMaxBytes +
+    2 * limits.deadLettersMaxBytes +
+    queues.reduce((sum, { maxBytes }) => sum + maxBytes, 0);
+  const full = held(settings.limits, Object.values(settings.queues));
+  const diskBytes = (storageGb(broker) ?? SINGLE_NODE_GB) * 1e9;
+  refuse(
+    broker.existing === undefined && full > held(DEFAULT_LIMITS, []) && 2 * full > diskBytes - DISK_ALARM_BYTES,
+    `limits, queues: expected queues that hold at most half of the disk of a node less 2 GB (${Math.floor((diskBytes - DISK_ALARM_BYTES) / 2e9)} GB), got ${Math.ceil(full / 1e9)} GB. Lower them, or raise broker.storageGb`,
+  );
+  const intents: readonly string[] = settings.gateway.intents ?? intentsFor(choice, settings.forward);
+  const lacking = [...choice.dispatches].filter((name) => {
+    const needed = intentsOf(name, settings.forward);
+    return needed.length > 0 && !needed.some((intent) => intents.includes(intent));
+  });
+  const lacked = [...new Set(lacking.map((name) => intentsOf(name, settings.forward).join(' or ')))];
+  refuse(
+    lacking.length > 0,
+    `gateway.intents: expected ${lacked.join(', ')} too, without which Discord does not send ${lacking.join(', ')}, got ${intents.join(', ')}. Add them, or leave gateway.intents out`,
+  );
+  refuse(
+    intents.includes('MessageContent') !== settings.forward.messageContent,
+    `gateway.intents: expected MessageContent together with forward.messageContent, got one without the other. Leave gateway.intents out, and it follows`,
+  );
+  const others = Object.keys({ ...QUEUES, ...settings.queues }).length + Math.min(shards.count, MOST_IDENTIFY_QUEUES);
   const fits = groups <= MOST_GROUPS;
   refuse(
     !fits,
     `shards.perTask: expected at most ${MOST_GROUPS} groups, because each is written out in the template, got ${groups}. Raise it to at least ${Math.ceil(shards.count / MOST_GROUPS)}`,
   );
   refuse(
-    fits && groups + others > queues,
-    `shards.perTask: expected at most ${queues - others} groups on ${broker.size} (${queues} queues, of which ${others} are for events and IDENTIFYs), got ${groups}. Raise it, or broker.size`,
+    fits && 2 * groups + others > queues,
+    `shards.perTask: expected at most ${Math.floor((queues - others) / 2)} groups with two queues each on ${broker.size} (${queues} queues, of which ${others} are for events and IDENTIFYs), got ${groups}. Raise it, or broker.size`,
   );
   // Old and new tasks of a deployment.
   const connections = 2 * tasks * CONNECTIONS_OF_A_TASK;
@@ -373,6 +529,12 @@ function contradictions(settings: Settings, zones: number | undefined): string[]
  * in the event of an update, whose limit is the same. Source: CloudFormation quotas; Lambda quotas, asynchronous invocation.
  */
 export const MOST_GROUPS = 1000;
+
+/** A function's environment has 4 KB, and an ARN some 120 bytes. */
+const MOST_WORKERS = 12;
+/** Of Amazon MQ: a single node's disk, and the free disk below which a cluster blocks publishers. */
+const SINGLE_NODE_GB = 200;
+const DISK_ALARM_BYTES = 2 * 1024 ** 3;
 
 /** One for each of Discord's buckets (`max_concurrency`), which has not been seen above 64, and never more than shards. */
 const MOST_IDENTIFY_QUEUES = 64;
@@ -417,6 +579,17 @@ function whole(least: number, most: number, what: string) {
 /** A setting that the service has too. */
 function within({ least, most, default: value }: (typeof BOUNDS)[keyof typeof BOUNDS], what: string) {
   return whole(least, most, what).default(value);
+}
+
+/** For zod: reads a text as the service does, whose sentence is the fault. */
+function parsedBy(parse: (text: string) => unknown) {
+  return (given: string, context: z.RefinementCtx) => {
+    try {
+      parse(given);
+    } catch (error) {
+      context.addIssue({ code: 'custom', message: error instanceof Error ? error.message : String(error) });
+    }
+  };
 }
 
 function oneOf<const T extends readonly [string, ...string[]]>(values: T) {

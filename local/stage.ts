@@ -99,7 +99,7 @@ export class Stage {
     const { shards = 1, limits = {} } = this.#options;
     const { managementUrl, username, password } = this.broker;
     const api = new ManagementApi({ url: managementUrl, username, password });
-    const topology = discordTopology({ shardGroups: Math.ceil(shards / this.shardsPerTask), limits });
+    const topology = discordTopology({ shards: { count: shards, perTask: this.shardsPerTask }, limits });
     await applyTopology(api, topology, { passwords: this.#passwords });
   }
 

@@ -158,8 +158,8 @@ export class ManagementApi {
     const authorities = ca === undefined ? {} : { ca: [...tls.getCACertificates('default'), ca] };
     this.#agent =
       this.#base.protocol === 'https:'
-        ? new https.Agent({ keepAlive: true, ...authorities })
-        : new http.Agent({ keepAlive: true });
+        ? new https.Agent({ keepAlive: true, maxSockets: MAX_SOCKETS, ...authorities })
+        : new http.Agent({ keepAlive: true, maxSockets: MAX_SOCKETS });
   }
 
   /** Closes idle connections. */
@@ -343,6 +343,9 @@ export async function unlessRefused<T>(asked: Promise<T>, refused: (reason: stri
 }
 
 const isReset = (error: unknown): boolean => (error as NodeJS.ErrnoException).code === 'ECONNRESET';
+
+/** Calls at a time: the others wait. */
+const MAX_SOCKETS = 16;
 
 interface CallOptions {
   readonly body?: object;

@@ -106,7 +106,7 @@ export async function planTopology(
 
 /** @returns why it was not done, where that is no failure */
 async function carryOut(
-  { kind, target }: Step,
+  { kind, target }: Pick<Step, 'kind' | 'target'>,
   api: ManagementApi,
   vhost: string,
   passwords: Passwords,
@@ -118,6 +118,13 @@ async function carryOut(
         refused = `limits of ${target.user} are not set: ${reason}`;
       });
     return refused;
+  }
+  if (target.type === 'command bindings') {
+    const each = target.bindings.map((one) =>
+      carryOut({ kind, target: { type: 'binding', ...one } }, api, vhost, passwords),
+    );
+    await Promise.all(each);
+    return undefined;
   }
   if (target.type === 'empty record') return await storeEmptyRecord(target.queue, api, vhost);
   const { path, body } = resourceOf(target, vhost, passwords);
@@ -147,7 +154,7 @@ async function storeEmptyRecord(queue: string, api: ManagementApi, vhost: string
 const OWNER = 'topology';
 
 function resourceOf(
-  target: Exclude<Target, { type: 'limits' | 'empty record' }>,
+  target: Exclude<Target, { type: 'limits' | 'empty record' | 'command bindings' }>,
   vhost: string,
   passwords: Passwords,
 ): { path: ApiPath; body: object } {

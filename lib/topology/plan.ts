@@ -4,17 +4,19 @@
 // that stays needs them. Everything else is left as it is. Creations come before removals, so that during a rename every
 // message finds a queue; policies come before the queues that they govern.
 
+import { EXCHANGES } from '../../service/contract/names.ts';
 import { alternateOf } from '../management/broker-login.ts';
 import type { FoundPolicy } from '../management/management-api.ts';
 import { isPasswordOf } from '../management/password-hash.ts';
 import { governs, operatorEffects, overridden } from './effective-policies.ts';
 import type { Found } from './found.ts';
-import { EMPTY_RECORD, isEqual, isSameBinding, permissionsOf } from './record.ts';
-import type { Step, Target } from './steps.ts';
+import { bindingIdOf, EMPTY_RECORD, foundBindingIdOf, isEqual, permissionsOf } from './record.ts';
+import type { BindingTarget, Step, Target } from './steps.ts';
 import { suited } from './suited.ts';
 import {
-  type Binding,
   type Exchange,
+  isCommandBinding,
+  isCommandQueue,
   isLeaseQueue,
   type Permissions,
   type Policy,
@@ -75,6 +77,7 @@ function additions(wanted: Topology, found: Found, passwords: Passwords): Step[]
   // An administrator may manage every vhost, and declare queues only where it has permissions. One that logged in by
   // another way than a password (OAuth 2) has them from there.
   const administrators = found.users.filter(({ name }) => name === found.login);
+  const there = new Set(found.bindings.map(foundBindingIdOf));
   return [
     ...(found.vhostExists ? [] : steps(`vhost ${wanted.vhost}`, { type: 'vhost' }, {})),
     ...administrators.flatMap(({ name }) => permissionSteps({ name, permissions: EVERYTHING }, found)),
@@ -88,9 +91,10 @@ function additions(wanted: Topology, found: Found, passwords: Passwords): Step[]
     ...missing(wanted.queues, found.queues).flatMap((queue) =>
       steps(`queue ${queue.name}`, { type: 'queue', queue }, queue.arguments),
     ),
-    ...wanted.bindings
-      .filter((binding) => !found.bindings.some((other) => isSameBinding(binding, other)))
-      .flatMap((binding) => steps(nameOf(binding), { type: 'binding', binding }, {})),
+    ...bindingSteps(
+      'create',
+      wanted.bindings.filter((binding) => !there.has(bindingIdOf(binding))).map((binding) => ({ binding })),
+    ),
     ...newLeaseQueues(wanted, found).flatMap((queue) =>
       steps(`empty group record in ${queue}`, { type: 'empty record', queue }, {}),
     ),
@@ -210,15 +214,22 @@ function removalsOf(wanted: Topology, found: Found): { steps: Step[]; kept: stri
   const kept: string[] = [];
   const remove = (what: string, target: Target): Step => ({ kind: 'remove', what, details: [], target });
 
-  const bindings = record.bindings
-    // Tasks of a former shard layout may still hold the record of such a queue, and publish the next one.
-    .filter((binding) => !isLeaseQueue(binding.queue))
-    .filter((binding) => !wanted.bindings.some((other) => isEqual(other, binding)))
-    .flatMap((binding) =>
-      found.bindings
-        .filter((other) => isSameBinding(binding, other))
-        .map((other) => remove(nameOf(binding), { type: 'binding', binding, propertiesKey: other.properties_key })),
-    );
+  const isStillWanted = new Set(wanted.bindings.map(bindingIdOf));
+  const ours = new Set(
+    record.bindings
+      // Tasks of a former shard layout may still hold the record of such a queue, and publish the next one.
+      .filter(({ queue }) => !isLeaseQueue(queue))
+      .map(bindingIdOf),
+  );
+  const bindings = bindingSteps(
+    'remove',
+    found.bindings.flatMap((other) => {
+      const id = foundBindingIdOf(other);
+      const binding = { exchange: other.source, queue: other.destination, routingKey: other.routing_key };
+      if (id === undefined || isStillWanted.has(id) || !(ours.has(id) || isCommandBinding(binding))) return [];
+      return { binding, propertiesKey: other.properties_key };
+    }),
+  );
   const policies = missing(found.policies, wanted.policies).flatMap((there): Step[] => {
     const ours = record.policies.filter(({ name }) => name === there.name);
     const policy = ours.find((some) => isEqual(some, there));
@@ -243,6 +254,30 @@ function removalsOf(wanted: Topology, found: Found): { steps: Step[]; kept: stri
   return { kept, steps: [...bindings, ...policies, ...permissions] };
 }
 
+/**
+ * Those of commands to one queue are one step. They are in no record: nobody else has such a name, and nothing of them can
+ * have been changed.
+ */
+function bindingSteps(kind: 'create' | 'remove', targets: readonly BindingTarget[]): Step[] {
+  const isSingle = ({ binding }: BindingTarget) => !isCommandBinding(binding);
+  const groups = Map.groupBy(
+    targets.filter((target) => !isSingle(target)),
+    ({ binding }) => binding.queue,
+  );
+  return [
+    ...targets.filter(isSingle).map((target): Step => {
+      const { exchange, queue, routingKey } = target.binding;
+      const what = `binding ${exchange} → ${queue} (${show(routingKey)})`;
+      return { kind, what, details: [], target: { type: 'binding', ...target } };
+    }),
+    ...[...groups].map(([queue, bindings]): Step => {
+      const keys = bindings.map(({ binding }) => binding.routingKey);
+      const what = `bindings ${EXCHANGES.commands} → ${queue} (${keys.length})`;
+      return { kind, what, details: [keys.join(' ')], target: { type: 'command bindings', bindings } };
+    }),
+  ];
+}
+
 /** A queue that stays would be without its limits, and RabbitMQ drops what it delivered twenty times. */
 function governedBy(policy: Policy, wanted: Topology, found: Found): string | undefined {
   const kind = policy.applyTo;
@@ -263,7 +298,7 @@ function unwantedOf(wanted: Topology, found: Found): Unwanted[] {
   const { exchanges, queues, users } = found.record ?? EMPTY_RECORD;
   const unwanted: Unwanted[] = [];
   for (const { name } of missing(found.queues, wanted.queues))
-    if (isLeaseQueue(name) || queues.includes(name)) unwanted.push({ type: 'queue', name });
+    if (isLeaseQueue(name) || isCommandQueue(name) || queues.includes(name)) unwanted.push({ type: 'queue', name });
   for (const { name } of missing(found.exchanges, wanted.exchanges))
     if (exchanges.includes(name)) unwanted.push({ type: 'exchange', name });
   for (const { name } of found.users)
@@ -279,10 +314,6 @@ function named<T extends { readonly name: string }>(list: readonly T[], name: st
 /** Those of the first that are not in the second. */
 function missing<T extends { readonly name: string }>(list: readonly T[], others: readonly { name: string }[]): T[] {
   return list.filter(({ name }) => named(others, name) === undefined);
-}
-
-function nameOf({ exchange, queue, routingKey }: Binding): string {
-  return `binding ${exchange} → ${queue} (${show(routingKey)})`;
 }
 
 /** Keys with another value, or that only one of the two has. */

@@ -80,6 +80,7 @@ export function pruned(record: TopologyRecord, present: Present, begun: readonly
       const values = recorded.filter((other) => isSame(one, other));
       return there !== undefined && (isEqual(one, there) || !values.some((value) => isEqual(value, there)));
     });
+  const there = new Set(present.bindings.map(foundBindingIdOf));
   return {
     exchanges: record.exchanges.filter(exists(present.exchanges)),
     queues: present.queues
@@ -90,7 +91,7 @@ export function pruned(record: TopologyRecord, present: Present, begun: readonly
       ),
     newLeaseQueues: record.newLeaseQueues.filter((name) => !begun.includes(name)),
     users: record.users.filter(exists(present.users)),
-    bindings: record.bindings.filter((binding) => present.bindings.some((other) => isSameBinding(binding, other))),
+    bindings: record.bindings.filter((binding) => there.has(bindingIdOf(binding))),
     policies: latest(
       record.policies,
       (one, other) => one.name === other.name,
@@ -115,14 +116,15 @@ export function permissionsOf(present: Pick<Present, 'vhost' | 'permissions'>, u
   return { configure, write, read };
 }
 
-export function isSameBinding(binding: Binding, other: FoundBinding): boolean {
-  return (
-    other.source === binding.exchange &&
-    other.destination_type === 'queue' &&
-    other.destination === binding.queue &&
-    other.routing_key === binding.routingKey &&
-    Object.keys(other.arguments).length === 0
-  );
+/** The same text for the same binding: there may be thousands. */
+export function bindingIdOf({ exchange, queue, routingKey }: Binding): string {
+  return JSON.stringify([exchange, queue, routingKey]);
+}
+
+/** Undefined for one that a topology cannot have. */
+export function foundBindingIdOf(found: FoundBinding): string | undefined {
+  if (found.destination_type !== 'queue' || Object.keys(found.arguments).length > 0) return undefined;
+  return bindingIdOf({ exchange: found.source, queue: found.destination, routingKey: found.routing_key });
 }
 
 /** Whatever the order of keys and of lists. */

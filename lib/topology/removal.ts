@@ -4,7 +4,7 @@
 import type { ManagementApi } from '../management/management-api.ts';
 import { readFound } from './found.ts';
 import { isWanted, type Unwanted } from './plan.ts';
-import { isLeaseQueue, type Topology } from './topology.ts';
+import { isCommandQueue, isLeaseQueue, type Topology } from './topology.ts';
 
 export const removableTypes = ['queue', 'exchange', 'user'] as const satisfies readonly Unwanted['type'][];
 
@@ -35,8 +35,8 @@ export async function held(api: ManagementApi, wanted: Topology, { type, name }:
   if (type === 'exchange') return bindings;
   const { messages = 'unknown', consumers = 'unknown' } = (await api.find('queues', wanted.vhost, name)) ?? {};
   // The number of groups on this command line may not be the deployed one.
-  if (isLeaseQueue(name) && Number(consumers) > 0)
-    throw new Error(`queue ${name} is the lease of a shard group, with consumers (${consumers}): nothing was removed`);
+  if ((isLeaseQueue(name) || isCommandQueue(name)) && Number(consumers) > 0)
+    throw new Error(`queue ${name} is in use by a shard group, with consumers (${consumers}): nothing was removed`);
   const age = messages === 'unknown' ? '' : ' (up to ten seconds ago)';
   return [`messages: ${messages}${age}`, `consumers: ${consumers}`, ...bindings];
 }

@@ -16,6 +16,9 @@ export function complaints(topology: Topology, routingKeys: readonly string[] = 
     ...topology.queues.flatMap((queue) => about(`queue ${queue.name}`, queueFaults(queue, topology))),
     ...topology.policies.flatMap((policy) => about(`policy ${policy.name}`, policyFaults(policy, topology))),
     ...topology.users.flatMap((user) => about(`user ${user.name}`, userFaults(user))),
+    ...topology.users.flatMap(({ name }, index, users) =>
+      users.findIndex((other) => other.name === name) < index ? [`user ${name}: two parts of the product have it`] : [],
+    ),
     ...routingKeys
       .filter((key) => queuesFor(topology, EXCHANGES.events, key).length === 0)
       .map((key) => `routing key ${key}: no binding of exchange ${EXCHANGES.events} routes it to a queue`),
@@ -33,12 +36,14 @@ export function queuesFor(topology: Topology, exchange: string, routingKey: stri
   return [...new Set(bound.map(({ queue }) => queue))];
 }
 
-/** `*` is one word, `#` any number of words, none included. */
-function topicMatches(pattern: readonly string[], words: readonly string[]): boolean {
+/** In a pattern `*` is one word, `#` any number of words, none included; of the words `*` is whatever one. */
+export function topicMatches(pattern: readonly string[], words: readonly string[]): boolean {
   const [first, ...rest] = pattern;
   if (first === undefined) return words.length === 0;
   if (first === '#') return topicMatches(rest, words) || (words.length > 0 && topicMatches(pattern, words.slice(1)));
-  return words.length > 0 && (first === '*' || first === words[0]) && topicMatches(rest, words.slice(1));
+  return (
+    words.length > 0 && (first === '*' || words[0] === '*' || first === words[0]) && topicMatches(rest, words.slice(1))
+  );
 }
 
 /** What a policy cannot set. The type decides where data lives, and the single active consumer who may read it. */

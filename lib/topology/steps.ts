@@ -11,12 +11,20 @@ export interface Step {
   readonly target: Target;
 }
 
+export interface BindingTarget {
+  readonly binding: Binding;
+  /** As the broker names it, for a removal. */
+  readonly propertiesKey?: string;
+}
+
 export type Target =
   | { readonly type: 'vhost' }
   | { readonly type: 'policy'; readonly policy: Policy }
   | { readonly type: 'exchange'; readonly exchange: Exchange }
   | { readonly type: 'queue'; readonly queue: Queue }
-  | { readonly type: 'binding'; readonly binding: Binding; readonly propertiesKey?: string }
+  | ({ readonly type: 'binding' } & BindingTarget)
+  /** Of commands to one queue: up to one for each shard. */
+  | { readonly type: 'command bindings'; readonly bindings: readonly BindingTarget[] }
   /** Of the shard group that this lease queue was made for: the proof that it has no session. */
   | { readonly type: 'empty record'; readonly queue: string }
   | { readonly type: 'user'; readonly user: User }

@@ -3,8 +3,14 @@
 // Arguments of a queue can never change, so everything that may change is a policy. Everything is durable.
 
 import { z } from 'zod';
-import { CONSUMER_DISCONNECTED_TIMEOUT_MS, INTERACTION_TOKEN_MS } from '../../service/contract/limits.ts';
 import {
+  COMMAND_TTL_MS,
+  CONSUMER_DISCONNECTED_TIMEOUT_MS,
+  INTERACTION_TOKEN_MS,
+} from '../../service/contract/limits.ts';
+import {
+  commandKey,
+  commandQueue,
   EXCHANGES,
   identifyQueue,
   LEASE_QUEUE_ARGUMENTS,
@@ -20,6 +26,8 @@ const VALUES = z.record(z.string(), z.union([z.string(), z.number(), z.boolean()
 
 export const TOPOLOGY = z.object({
   vhost: z.string(),
+  /** What the queues and bindings of commands follow from. */
+  shards: z.object({ count: z.number(), perTask: z.number() }),
   exchanges: z.array(z.object({ name: z.string(), type: z.enum(['topic', 'direct', 'fanout']) })),
   queues: z.array(z.object({ name: z.string(), arguments: VALUES })),
   bindings: z.array(z.object({ exchange: z.string(), queue: z.string(), routingKey: z.string() })),
@@ -49,6 +57,7 @@ export const TOPOLOGY = z.object({
 });
 
 export type Topology = z.output<typeof TOPOLOGY>;
+export type Shards = Topology['shards'];
 export type Exchange = Topology['exchanges'][number];
 export type Queue = Topology['queues'][number];
 export type Binding = Topology['bindings'][number];
@@ -68,6 +77,9 @@ export const DEFAULT_LIMITS = {
   guildEventsMaxMessages: 1_000_000,
   guildEventsMaxBytes: 4 * 1024 ** 3,
   gatewayEventsMaxMessages: 100_000,
+  /** Beyond it the oldest are dead-lettered: presences and typing are most of a large bot's traffic. */
+  dispatchesMaxMessages: 1_000_000,
+  dispatchesMaxBytes: 2 * 1024 ** 3,
   /**
    * Deliveries that end without an acknowledgement, because the worker ends, after which a message is dead-lettered.
    * Before RabbitMQ 4.3 a nack with requeue counts as well. It is RabbitMQ 4's own default.
@@ -79,12 +91,32 @@ export const DEFAULT_LIMITS = {
 };
 export type Limits = Readonly<typeof DEFAULT_LIMITS>;
 
+/** Gets a copy of what has one of these keys. Beyond a limit its oldest are dead-lettered. */
+export interface FurtherQueue {
+  readonly keys: readonly string[];
+  readonly maxMessages: number;
+  readonly maxBytes: number;
+  /** @default - messages wait until one of the limits */
+  readonly ttlMs?: number | undefined;
+}
+
+/** A user that may read these queues only. */
+export interface FurtherWorker {
+  readonly queues: readonly string[];
+  /** Whether it may also publish commands. */
+  readonly commands: boolean;
+}
+
 export interface DiscordTopologyOptions {
   /** @default VHOST of service/contract/ */
   readonly vhost?: string;
-  /** One lease queue for each. @default 1 */
-  readonly shardGroups?: number;
+  /** A task runs a group of them, which has a lease queue and a queue for commands. @default - one shard */
+  readonly shards?: Shards;
   readonly limits?: Partial<Limits>;
+  /** By name, beside the product's. What they may be: further-queues.ts. @default - none */
+  readonly queues?: Readonly<Record<string, FurtherQueue>>;
+  /** By user's name. @default - only the product's */
+  readonly workers?: Readonly<Record<string, FurtherWorker>>;
   /** Users belong to the whole broker, not to a vhost: several topologies on one broker need several names. */
   readonly userNames?: Partial<Readonly<Record<keyof typeof USERS, string>>>;
   /** Connections that one node of the broker allows: the limits of the users follow. @default - no limits are set */
@@ -95,22 +127,34 @@ export interface DiscordTopologyOptions {
 
 /** The product's layout. */
 export function discordTopology(options: DiscordTopologyOptions = {}): Topology {
-  const { vhost = VHOST, shardGroups = 1, connectionLimit, tasks = shardGroups + 1 } = options;
+  const { vhost = VHOST, shards = ONE_SHARD, connectionLimit } = options;
+  const shardGroups = groupsOf(shards);
+  const { tasks = shardGroups + 1, queues = {}, workers = {} } = options;
   const userNames = { ...USERS, ...options.userNames };
   const limits: Limits = { ...DEFAULT_LIMITS, ...options.limits };
-  const limitsOf = connectionLimit === undefined ? undefined : userLimits(connectionLimit, tasks, shardGroups);
+  const workerUsers = 1 + Object.keys(workers).length;
+  const limitsOf =
+    connectionLimit === undefined ? undefined : userLimits({ connectionLimit, tasks, shardGroups, workerUsers });
   const leases = Array.from({ length: shardGroups }, (_, group) => leaseQueue(group));
+  const commands = commandTopology(shards);
+  const named = new Set(Object.values(workers).flatMap(({ queues }) => queues));
+  const unnamed = Object.keys(queues).filter((name) => !named.has(name));
   return {
     vhost,
+    shards: { count: shards.count, perTask: shards.perTask },
     exchanges: [
       { name: EXCHANGES.events, type: 'topic' },
       { name: EXCHANGES.unrouted, type: 'fanout' },
       { name: EXCHANGES.deadLetter, type: 'direct' },
       { name: EXCHANGES.leases, type: 'direct' },
+      { name: EXCHANGES.commands, type: 'direct' },
     ],
     queues: [
-      ...Object.values(QUEUES).map((name) => ({ name, arguments: { 'x-queue-type': 'quorum' } })),
+      ...[...Object.values(QUEUES), ...Object.keys(queues)].map((name) => ({
+        ...{ name, arguments: { 'x-queue-type': 'quorum' } },
+      })),
       ...leases.map((name) => ({ name, arguments: LEASE_QUEUE_ARGUMENTS })),
+      ...commands.queues,
     ],
     bindings: [
       { exchange: EXCHANGES.events, queue: QUEUES.interactions, routingKey: 'interaction.#' },
@@ -118,24 +162,67 @@ export function discordTopology(options: DiscordTopologyOptions = {}): Topology 
       { exchange: EXCHANGES.events, queue: QUEUES.guildEvents, routingKey: 'guild.#' },
       { exchange: EXCHANGES.events, queue: QUEUES.guildEvents, routingKey: 'message.#' },
       { exchange: EXCHANGES.events, queue: QUEUES.gatewayEvents, routingKey: 'gateway.#' },
+      { exchange: EXCHANGES.events, queue: QUEUES.dispatches, routingKey: 'dispatch.#' },
       { exchange: EXCHANGES.deadLetter, queue: QUEUES.deadLetters, routingKey: QUEUES.deadLetters },
       { exchange: EXCHANGES.unrouted, queue: QUEUES.unrouted, routingKey: '' },
+      ...Object.entries(queues).flatMap(([queue, { keys }]) =>
+        [...new Set(keys)].map((routingKey) => ({ exchange: EXCHANGES.events, queue, routingKey })),
+      ),
       // Not the default exchange: who may write there may write to every queue.
       ...leases.map((queue) => ({ exchange: EXCHANGES.leases, queue, routingKey: queue })),
+      ...commands.bindings,
     ],
-    policies: policies(limits),
-    users: PARTS.map((part) => ({
-      name: userNames[part],
-      tags: [],
-      permissions: PERMISSIONS[part],
+    policies: policies(limits, queues),
+    users: [
+      ...PARTS.map((part): [string, Permissions, Part] => [userNames[part], permissionsFor(unnamed)[part], part]),
+      ...Object.entries(workers).map(([name, worker]): [string, Permissions, Part] => [
+        name,
+        readerOf(worker),
+        'worker',
+      ]),
+    ].map(([name, permissions, part]) => ({
+      ...{ name, tags: [], permissions },
       ...(limitsOf && { limits: limitsOf[part] }),
     })),
   };
 }
 
+const ONE_SHARD: Shards = { count: 1, perTask: 1 };
+
+/** Each runs in one task. */
+export function groupsOf({ count, perTask }: Shards): number {
+  return Math.ceil(count / perTask);
+}
+
+/**
+ * The way of commands to the task of a shard: thousands of bindings, as each shard has one. What is published to a shard
+ * that there is not goes to the alternate exchange.
+ */
+export function commandTopology(shards: Shards): Pick<Topology, 'queues' | 'bindings'> {
+  const groups = Array.from({ length: groupsOf(shards) }, (_, group) => group);
+  return {
+    queues: groups.map((group) => ({ name: commandQueue(group), arguments: { 'x-queue-type': 'quorum' } })),
+    bindings: groups.flatMap((group) => {
+      const first = group * shards.perTask;
+      const ids = Array.from({ length: Math.min(shards.perTask, shards.count - first) }, (_, index) => first + index);
+      const [exchange, queue] = [EXCHANGES.commands, commandQueue(group)];
+      return (['all', ...ids] as const).map((shard) => ({ exchange, queue, routingKey: commandKey(shard) }));
+    }),
+  };
+}
+
 /** Whether a queue of this name holds a group record, of this shard layout or of another one. */
 export function isLeaseQueue(name: string): boolean {
-  return new RegExp(`^${numbered(leaseQueue)}$`).test(name);
+  return LEASE_QUEUES.test(name);
+}
+
+/** Whether a queue of this name takes the commands of a group, of this shard layout or of another one. */
+export function isCommandQueue(name: string): boolean {
+  return COMMAND_QUEUES.test(name);
+}
+
+export function isCommandBinding({ exchange, queue, routingKey }: Binding): boolean {
+  return exchange === EXCHANGES.commands && isCommandQueue(queue) && COMMAND_KEYS.test(routingKey);
 }
 
 /** The shard group of a lease queue. */
@@ -153,36 +240,55 @@ function numbered(nameOf: (number: number) => string): string {
   return `${literal(nameOf(0)).slice(0, -1)}${NUMBER}`;
 }
 
+const LEASE_QUEUES = new RegExp(`^${numbered(leaseQueue)}$`);
+const COMMAND_QUEUES = new RegExp(`^${numbered(commandQueue)}$`);
+const COMMAND_KEYS = new RegExp(`^(${literal(commandKey('all'))}|${numbered(commandKey)})$`);
+
 /**
  * By part of the product, the least that it needs:
  * - ingestor: publishes events; declares, binds, reads and publishes to the lease queues; holds the identify queues,
- *   for which configure is enough; reads the depth of the queues, for which RabbitMQ 4.3 requires some permission: write
- *   is the least, as it can neither consume nor purge. (It can bind them to the exchange of leases, which no pattern
- *   distinguishes from binding its own.)
- * - worker: consumes events. `read` also allows to purge: RabbitMQ has no permission of its own for that.
+ *   for which configure is enough; consumes commands, and publishes those that it refuses, with the reason, as dead
+ *   letters; reads the depth of the queues, for which RabbitMQ 4.3 requires some permission: write is the least, as it can
+ *   neither consume nor purge. (It can bind them to the exchange of leases, which no pattern distinguishes from binding its
+ *   own.)
+ * - worker: consumes events, also from further queues that no further worker names, and publishes commands. `read` also allows to purge: RabbitMQ has no permission of its own
+ *   for that.
  * - deadLetters: reads dead letters, and publishes them again.
  */
-const PERMISSIONS: Readonly<Record<Part, Permissions>> = {
+const permissionsFor = (unnamed: readonly string[]): Readonly<Record<Part, Permissions>> => ({
   ingestor: {
     configure: `^(${numbered(leaseQueue)}|${numbered(identifyQueue)})$`,
-    write: `^(${[numbered(leaseQueue), ...[EXCHANGES.leases, EXCHANGES.events, ...Object.values(QUEUES)].map(literal)].join('|')})$`,
-    read: `^(${numbered(leaseQueue)}|${literal(EXCHANGES.leases)})$`,
+    write: `^(${[numbered(leaseQueue), ...[EXCHANGES.leases, EXCHANGES.events, EXCHANGES.deadLetter, ...Object.values(QUEUES)].map(literal)].join('|')})$`,
+    read: `^(${numbered(leaseQueue)}|${numbered(commandQueue)}|${literal(EXCHANGES.leases)})$`,
   },
-  worker: { configure: '', write: '', read: exactly(...Object.values(WORKER_QUEUES)) },
+  worker: {
+    configure: '',
+    write: exactly(EXCHANGES.commands),
+    read: exactly(...Object.values(WORKER_QUEUES), ...unnamed),
+  },
   deadLetters: { configure: '', write: exactly(EXCHANGES.events), read: exactly(QUEUES.deadLetters) },
-};
+});
+
+function readerOf({ queues, commands }: FurtherWorker): Permissions {
+  return { configure: '', write: commands ? exactly(EXCHANGES.commands) : '', read: exactly(...new Set(queues)) };
+}
 
 /**
  * Leave room for the ingestor: what all others may open together, each as both users of its pair, is the broker's limit
  * less what the ingestor's tasks need. It is the limit of one node, because all may connect to the same one.
  */
-function userLimits(connectionLimit: number, tasks: number, shardGroups: number): Readonly<Record<Part, UserLimits>> {
+function userLimits({
+  connectionLimit,
+  tasks,
+  shardGroups,
+  workerUsers,
+}: Readonly<Record<'connectionLimit' | 'tasks' | 'shardGroups' | 'workerUsers', number>>): Record<Part, UserLimits> {
   // During a deployment two versions run, and the broker notices a lost host only by its heartbeat. There is room for each
   // owner's connection for the identify lock.
   const running = Math.max(3 * tasks, 10);
   const ingestor = running * CONNECTIONS_OF_A_TASK;
   const forWorkers = connectionLimit - ingestor - 2 * DEAD_LETTERS_CONNECTIONS - ADMINISTRATORS_CONNECTIONS;
-  const worker = Math.floor(forWorkers / 2);
+  const worker = Math.floor(forWorkers / (2 * workerUsers));
   return {
     ingestor: {
       'max-connections': ingestor,
@@ -203,8 +309,8 @@ const limited = (connections: number): UserLimits => ({
  * those of a deployment's new tasks, which resume sessions.
  */
 export const CONNECTIONS_OF_A_TASK = 2;
-/** For the events of each queue, depths, claims and records, and for identify queues that wait. */
-const CHANNELS_OF_A_TASK = 12;
+/** For the events of each queue, depths, claims and records, commands, and for identify queues that wait. */
+const CHANNELS_OF_A_TASK = 15;
 /** Amazon MQ's default on RabbitMQ 4: more lease queues need more channels. */
 const CONSUMERS_PER_CHANNEL = 10;
 /** For a person with a tool. */
@@ -215,7 +321,7 @@ const ADMINISTRATORS_CONNECTIONS = 10;
 const CHANNELS_PER_CONNECTION = 3;
 
 /** Each policy is complete, because of several that match only one applies. */
-function policies(limits: Limits): Policy[] {
+function policies(limits: Limits, queues: Readonly<Record<string, FurtherQueue>>): Policy[] {
   const deadLettered = {
     'dead-letter-exchange': EXCHANGES.deadLetter,
     // The original key and queue are in the header x-death.
@@ -249,6 +355,21 @@ function policies(limits: Limits): Policy[] {
       'max-length': limits.gatewayEventsMaxMessages,
       'delivery-limit': limits.deliveryLimit,
     }),
+    policy(QUEUES.dispatches, exactly(QUEUES.dispatches), {
+      ...dropping,
+      'max-length': limits.dispatchesMaxMessages,
+      'max-length-bytes': limits.dispatchesMaxBytes,
+      'delivery-limit': limits.deliveryLimit,
+    }),
+    ...Object.entries(queues).map(([name, { maxMessages, maxBytes, ttlMs }]) =>
+      policy(name, exactly(name), {
+        ...dropping,
+        ...(ttlMs !== undefined && { 'message-ttl': ttlMs }),
+        'max-length': maxMessages,
+        'max-length-bytes': maxBytes,
+        'delivery-limit': limits.deliveryLimit,
+      }),
+    ),
     // Brokers already have it under this name.
     policy('set-aside', exactly(QUEUES.deadLetters, QUEUES.unrouted), {
       'message-ttl': limits.deadLettersTtlMs,
@@ -262,10 +383,20 @@ function policies(limits: Limits): Policy[] {
       'delivery-limit': -1,
       'consumer-timeout': LEASE_CONSUMER_TIMEOUT_MS,
     }),
-    {
-      ...policy(EXCHANGES.events, exactly(EXCHANGES.events), { 'alternate-exchange': EXCHANGES.unrouted }),
-      applyTo: 'exchanges',
-    },
+    // A task that cannot send them in time has too many; what is older than its latest orders matters least.
+    policy('commands', `^${numbered(commandQueue)}$`, {
+      ...{ ...dropping, ...disconnected },
+      'message-ttl': COMMAND_TTL_MS,
+      'max-length': COMMANDS_MAX_MESSAGES,
+      'max-length-bytes': COMMANDS_MAX_BYTES,
+      'delivery-limit': limits.deliveryLimit,
+    }),
+    ...[EXCHANGES.events, EXCHANGES.commands].map(
+      (exchange): Policy => ({
+        ...policy(exchange, exactly(exchange), { 'alternate-exchange': EXCHANGES.unrouted }),
+        applyTo: 'exchanges',
+      }),
+    ),
   ];
 }
 
@@ -277,6 +408,10 @@ function policies(limits: Limits): Policy[] {
  * https://www.rabbitmq.com/docs/consumers#acknowledgement-timeout
  */
 const LEASE_CONSUMER_TIMEOUT_MS = 7 * 24 * 60 * 60_000;
+
+/** Of a group: 256 shards send 15,360 in their 30 s, at Discord's 120 in 60 s each; one has 4 KiB at most at Discord. */
+const COMMANDS_MAX_MESSAGES = 20_000;
+const COMMANDS_MAX_BYTES = 64 * 1024 ** 2;
 
 /** Above Amazon MQ's own policies, which have 0 and 1, with room for others on both sides. */
 const PRIORITY = 10;

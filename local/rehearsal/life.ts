@@ -1,6 +1,7 @@
 // The life of a deployment, from the first to the tear-down, each part a step of the record. What does not run tasks
 // happens under their load all the same, where there are any. The verdict is the simulator's against the reader's.
 import { join } from 'node:path';
+import { connect } from 'amqplib';
 import { ENV, leaseQueue } from '../../service/contract/names.ts';
 import { asAdministrator } from '../rabbitmq/administrator.ts';
 import type { Stage } from '../stage.ts';
@@ -62,6 +63,15 @@ export async function live({ recorder, stage, cloud, versions, images, folder }:
   await recorder.step('rotation: every login', async () => {
     const users = await cloud.rotate(first);
     return `current: ${users.join(', ')}; every step twice, and all again when done`;
+  });
+
+  await recorder.step('worker of its own: reads its queue', async () => {
+    const connection = await connect(stage.url('analytics'));
+    const channel = await connection.createChannel();
+    const { messageCount } = await channel.checkQueue('events.analytics');
+    await connection.close();
+    if (runs && messageCount === 0) throw new Error('expected a copy of the events of members, got none');
+    return `as the current user of its pair; ${messageCount} events of members`;
   });
 
   // As for leaked logins: the tasks still use the former ones, and have to connect again.

@@ -5,7 +5,7 @@ import { rmSync } from 'node:fs';
 import { appendFile, cp, mkdir, mkdtemp, symlink } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { dirname, join } from 'node:path';
-import { LOGIN_SECRETS } from '../../lib/secrets.ts';
+import { loginSecret } from '../../lib/secrets.ts';
 import { Stage } from '../stage.ts';
 import { type Assembly, synthesize } from './assembly.ts';
 import { Cloud } from './cloud.ts';
@@ -22,6 +22,11 @@ export interface RehearsalOptions {
 
 const PROJECT = dirname(dirname(import.meta.dirname));
 const SHARDS = { count: 4, perTask: 2, standbys: 1 };
+const SETTINGS = {
+  shards: SHARDS,
+  queues: { 'events.analytics': { keys: ['member.#'] } },
+  workers: { analytics: { queues: ['events.analytics'] } },
+};
 /** Of the project, what the application and the image are made of. */
 const SOURCES = ['bin', 'lib', 'service', '.dockerignore', 'cdk.json', 'package.json', 'package-lock.json'];
 
@@ -63,9 +68,9 @@ async function synthesizeVersions(recorder: Recorder, folder: string): Promise<V
     await appendFile(join(copy, 'service/main.ts'), "process.title = 'discord-ingestor-next';\n");
     const oneMore = { ...SHARDS, count: SHARDS.count + SHARDS.perTask };
     const [first, more, next] = await Promise.all([
-      synthesize(PROJECT, { shards: SHARDS }, join(folder, 'assembly-first')),
-      synthesize(PROJECT, { shards: oneMore }, join(folder, 'assembly-more')),
-      synthesize(copy, { shards: SHARDS }, join(folder, 'assembly-next')),
+      synthesize(PROJECT, SETTINGS, join(folder, 'assembly-first')),
+      synthesize(PROJECT, { ...SETTINGS, shards: oneMore }, join(folder, 'assembly-more')),
+      synthesize(copy, SETTINGS, join(folder, 'assembly-next')),
     ]);
     // The bundles' maps name the packages by another path in the copy.
     const masked = ({ broker, service }: Assembly) =>
@@ -91,7 +96,7 @@ async function liveOnStage(recorder: Recorder, folder: string, versions: Version
         const { Data } = await made.topology('Create', versions.first);
         return `by the bundled function, twice, on RabbitMQ ${Data?.Version} over TLS`;
       });
-      return (user) => made.login(LOGIN_SECRETS[user as keyof typeof LOGIN_SECRETS]);
+      return (user) => made.login(loginSecret(user));
     },
   });
   try {

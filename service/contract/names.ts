@@ -11,7 +11,12 @@ export const ENV = {
   rabbitmqCaFile: 'RABBITMQ_CA_FILE',
   shardCount: 'SHARD_COUNT',
   shardsPerTask: 'SHARDS_PER_TASK',
+  events: 'EVENTS',
+  forwardMessageContent: 'FORWARD_MESSAGE_CONTENT',
+  forwardBotMessages: 'FORWARD_BOT_MESSAGES',
+  forwardDirectMessages: 'FORWARD_DIRECT_MESSAGES',
   gatewayIntents: 'GATEWAY_INTENTS',
+  initialPresence: 'INITIAL_PRESENCE',
   gatewayCompression: 'GATEWAY_COMPRESSION',
   outboxMaxEvents: 'OUTBOX_MAX_EVENTS',
   outboxMaxBytes: 'OUTBOX_MAX_BYTES',
@@ -34,6 +39,8 @@ export const EXCHANGES = {
   events: 'discord.events',
   unrouted: 'discord.unrouted',
   deadLetter: 'discord.dlx',
+  /** Where workers write what Discord is to get over a gateway connection. */
+  commands: 'discord.commands',
   leases: 'ingestor.leases',
 } as const;
 
@@ -42,6 +49,8 @@ export const WORKER_QUEUES = {
   interactions: 'interactions',
   guildEvents: 'events.guild',
   gatewayEvents: 'events.gateway',
+  /** Every dispatch without a routing key of its own. */
+  dispatches: 'events.dispatch',
 } as const;
 
 export type WorkerQueue = (typeof WORKER_QUEUES)[keyof typeof WORKER_QUEUES];
@@ -58,6 +67,10 @@ const INGESTOR_PREFIX = 'ingestor.';
 export const leaseQueue = (group: number): string => `${INGESTOR_PREFIX}lease.${group}`;
 /** Immutable, so declared alike by the topology and by the service. Everything else of these queues is policy. */
 export const LEASE_QUEUE_ARGUMENTS = { 'x-queue-type': 'quorum', 'x-single-active-consumer': true } as const;
+/** The commands for the shards of a group. */
+export const commandQueue = (group: number): string => `${INGESTOR_PREFIX}commands.${group}`;
+/** Routing key of a command: to the shard of this id, or to each. */
+export const commandKey = (shard: number | 'all'): string => `shard.${shard}`;
 /** The exclusive queue that is the identify lock of this rate-limit bucket. */
 export const identifyQueue = (bucket: number): string => `${INGESTOR_PREFIX}identify.${bucket}`;
 

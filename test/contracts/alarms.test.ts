@@ -220,6 +220,7 @@ describe('a definition', () => {
 
   it('is on long before the broker drops or refuses', () => {
     expect(thresholdOf('guild-events-waiting')).toBeLessThanOrEqual(DEFAULT_LIMITS.guildEventsMaxMessages / 2);
+    expect(thresholdOf('dispatches-waiting')).toBeLessThanOrEqual(DEFAULT_LIMITS.dispatchesMaxMessages / 2);
     expect(thresholdOf('interactions-waiting')).toBeLessThan(DEFAULT_LIMITS.interactionsMaxMessages / 2);
     expect(thresholdOf('gateway-events-waiting')).toBeLessThan(DEFAULT_LIMITS.gatewayEventsMaxMessages / 2);
   });

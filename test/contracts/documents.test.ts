@@ -90,7 +90,7 @@ describe.each(documents)('%s', (name, document) => {
   });
 
   it('names settings that a deployer may choose', () => {
-    const group = /^(network|broker|shards|gateway|task|budgets)\.[a-zA-Z.]+$/;
+    const group = /^(network|broker|shards|gateway|forward|task|limits|budgets)\.[a-zA-Z.]+$/;
     const single = /^(account|region|egress|natGateways|\w+(Arn|Days|Email|Revision))$/;
     const named = quoted(document).filter((text) => text !== 'gateway.gap' && (group.test(text) || single.test(text)));
     for (const path of named) expect(isSetting(path), path).toBe(true);
@@ -101,7 +101,8 @@ describe.each(documents)('%s', (name, document) => {
 
   it('names queues and secrets of the product', () => {
     for (const queue of quoted(document).filter((text) => /^events\.\w+$/.test(text))) {
-      expect(Object.values(QUEUES)).toContain(queue);
+      // As an example of a queue of one's own.
+      expect([...Object.values(QUEUES), 'events.analytics']).toContain(queue);
     }
     const secrets = both.flatMap(({ ofType }) =>
       ofType('AWS::SecretsManager::Secret').map(([, { Properties }]) => Properties.Name),

@@ -9,7 +9,7 @@ import { join } from 'node:path';
 import { promisify } from 'node:util';
 import { describe, expect, it } from 'vitest';
 import { BUNDLE, LIVE_CHECK, NODE, NON_ROOT, taskEnvironment } from '../../lib/ingestor-service.ts';
-import { settingsFor } from '../../lib/settings.ts';
+import { choiceOf, settingsFor } from '../../lib/settings.ts';
 import { parseConfig, parseIntents } from '../../service/config.ts';
 import {
   DEFAULT_PORT,
@@ -20,7 +20,6 @@ import {
 import { DEFAULT_METRICS_NAMESPACE } from '../../service/contract/metrics.ts';
 import { BROKER_SECRET_FIELDS, ENV, PATHS } from '../../service/contract/names.ts';
 import { parseBrokerLogin } from '../../service/credentials.ts';
-import { NEEDED_INTENTS } from '../../service/events/routing.ts';
 import { type Synthesized, synthesized } from '../support/synthesized.ts';
 
 const ROOT = join(import.meta.dirname, '../..');
@@ -40,7 +39,16 @@ describe.each(['staging', 'production'] as const)('%s', (environment) => {
   it('sets the variables of the service, less those with a default or another source', () => {
     const names = container(made).Environment.map(({ Name }) => Name);
     const others = [ENV.discordBotToken, ENV.discordApiUrl, ENV.rabbitmqUrl, ENV.rabbitmqCaFile, ENV.memoryThreshold];
-    expect([...names, ...others, ENV.nodeTlsRejectUnauthorized].sort()).toEqual(Object.values(ENV).sort());
+    const chosen = [
+      ENV.gatewayIntents,
+      ENV.events,
+      ENV.forwardMessageContent,
+      ENV.forwardBotMessages,
+      ENV.forwardDirectMessages,
+    ];
+    expect([...names, ...others, ...chosen, ENV.initialPresence, ENV.nodeTlsRejectUnauthorized].sort()).toEqual(
+      Object.values(ENV).sort(),
+    );
   });
 
   it('is a configuration that the service accepts, and means what the settings say', () => {
@@ -54,8 +62,8 @@ describe.each(['staging', 'production'] as const)('%s', (environment) => {
         shardCount: settings.shards.count,
         shardsPerTask: settings.shards.perTask,
         compression: 'none',
-        // Without a choice: what the dispatches of the routing table need.
-        intents: parseIntents(NEEDED_INTENTS.join(',')),
+        // Without a choice: what the default events need.
+        intents: parseIntents('Guilds,GuildMembers,GuildMessages'),
       },
       broker: { login: { kind: 'secret', arn: arn('login') } },
       outbox: { maxEvents: settings.task.outboxMaxEvents, maxBytes: settings.task.outboxMaxBytes },
@@ -68,6 +76,21 @@ describe.each(['staging', 'production'] as const)('%s', (environment) => {
     expect(Object.fromEntries(inTemplate.map(({ Name, Value }) => [Name, Value]))).toEqual(
       Object.fromEntries(expected),
     );
+  });
+
+  it('publishes what the settings choose, and connects with the intents for it', () => {
+    const settings = settingsFor(environment, {
+      events: ['INTERACTION_CREATE', 'reactions', 'guilds.full'],
+      forward: { messageContent: true, botMessages: true, directMessages: true },
+    });
+    const config = parseConfig(taskEnvironment(settings, arn('token'), arn('login')));
+    expect(config.events.choice).toEqual(choiceOf(settings));
+    expect(config.events.optIns).toEqual(settings.forward);
+    const intents = 'Guilds,GuildMessageReactions,DirectMessageReactions,MessageContent';
+    expect(config.discord.intents).toBe(parseIntents(intents));
+    const fewer = settingsFor(environment, { events: ['reactions'], gateway: { intents: ['GuildMessageReactions'] } });
+    const { discord } = parseConfig(taskEnvironment(fewer, arn('token'), arn('login')));
+    expect(discord.intents).toBe(parseIntents('GuildMessageReactions'));
   });
 
   it('reads a login from the secret that the stack generates', () => {

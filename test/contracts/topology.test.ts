@@ -4,11 +4,11 @@ import { settingsFor, storageGb } from '../../lib/settings.ts';
 import { complaints, queuesFor } from '../../lib/topology/rules.ts';
 import { DEFAULT_LIMITS, discordTopology } from '../../lib/topology/topology.ts';
 import { MAX_MESSAGE_BYTES } from '../../service/contract/limits.ts';
-import { EXCHANGES, leaseQueue, QUEUES, USERS } from '../../service/contract/names.ts';
+import { commandQueue, EXCHANGES, leaseQueue, QUEUES, USERS } from '../../service/contract/names.ts';
 import { namedKey, ROUTES } from '../../service/events/routing.ts';
 import { synthesized } from '../support/synthesized.ts';
 
-const topology = discordTopology({ shardGroups: 2 });
+const topology = discordTopology({ shards: { count: 2, perTask: 1 } });
 
 describe('routing keys', () => {
   const keys = Object.values(ROUTES).map((route) => ({
@@ -37,7 +37,7 @@ describe('routing keys', () => {
 
 it('every queue, exchange and user that the service knows by name is in the topology', () => {
   expect(topology.queues.map(({ name }) => name).sort()).toEqual(
-    [...Object.values(QUEUES), leaseQueue(0), leaseQueue(1)].sort(),
+    [...Object.values(QUEUES), ...[0, 1].flatMap((group) => [leaseQueue(group), commandQueue(group)])].sort(),
   );
   expect(topology.exchanges.map(({ name }) => name).sort()).toEqual(Object.values(EXCHANGES).sort());
   expect(topology.users.map(({ name }) => name).sort()).toEqual(Object.values(USERS).sort());
@@ -53,8 +53,8 @@ describe('the broker of the stack', () => {
   });
 
   it('has twice the disk that full queues need, in production', () => {
-    const { interactionsMaxBytes, guildEventsMaxBytes, deadLettersMaxBytes } = DEFAULT_LIMITS;
-    const full = interactionsMaxBytes + guildEventsMaxBytes + 2 * deadLettersMaxBytes;
+    const { interactionsMaxBytes, guildEventsMaxBytes, dispatchesMaxBytes, deadLettersMaxBytes } = DEFAULT_LIMITS;
+    const full = interactionsMaxBytes + guildEventsMaxBytes + dispatchesMaxBytes + 2 * deadLettersMaxBytes;
     const disk = (storageGb(settingsFor('production').broker) ?? 0) * 1e9;
     // Below 2 GiB of free disk the broker of a cluster blocks publishers.
     expect(disk - 2 * GIB).toBeGreaterThan(2 * full);

@@ -4,6 +4,7 @@
 import { fullDiff, ResourceImpact } from '@aws-cdk/cloudformation-diff';
 import { expect, it } from 'vitest';
 import { type Choices, merged, schemaFor, settingsFor } from '../../lib/settings.ts';
+import { DEFAULT_LIMITS } from '../../lib/topology/topology.ts';
 import { transitionFaults } from '../../lib/transition.ts';
 import { inNetwork, keyArn, secretArn, withBroker } from '../support/choices.ts';
 import { type Synthesized, synthesized } from '../support/synthesized.ts';
@@ -80,7 +81,14 @@ const variations: Readonly<Record<string, readonly Variation[]>> = {
   'shards.count': [{ to: { shards: { count: 40 } } }],
   'shards.perTask': [{ base: { shards: { count: 40 } }, to: { shards: { perTask: 10 } } }],
   'shards.standbys': [{ to: { shards: { standbys: 2 } } }],
-  'gateway.intents': [{ to: { gateway: { intents: ['Guilds'] } } }],
+  events: [{ to: { events: ['all'] } }],
+  'forward.messageContent': [{ to: { forward: { messageContent: true } } }],
+  'forward.botMessages': [{ to: { forward: { botMessages: true } } }],
+  'forward.directMessages': [{ to: { forward: { directMessages: true } } }],
+  'gateway.intents': [
+    { base: { events: ['members'] }, to: { gateway: { intents: ['GuildMembers', 'Guilds', 'GuildMessages'] } } },
+  ],
+  'gateway.initialPresence': [{ to: { gateway: { initialPresence: { status: 'idle' } } } }],
   'gateway.compression': [{ to: { gateway: { compression: 'zlib-stream' } } }],
   discordTokenSecretArn: [
     { to: { discordTokenSecretArn: secretArn('token') } },
@@ -100,12 +108,21 @@ const variations: Readonly<Record<string, readonly Variation[]>> = {
     { to: { alarmEmail: 'ops@example.com' } },
     { from: { alarmEmail: 'ops@example.com' }, to: { alarmEmail: 'new@example.com' } },
   ],
+  queues: [{ to: { queues: { 'events.analytics': { keys: ['member.#'] } } } }],
+  workers: [{ to: { workers: { analytics: { queues: ['events.guild'] } } } }],
+  ...Object.fromEntries(
+    Object.entries(DEFAULT_LIMITS).map(([name, value]) => [
+      `limits.${name}`,
+      [{ to: { limits: { [name]: value - 1 } } }],
+    ]),
+  ),
   topologyRevision: [{ to: { topologyRevision: 1 } }],
   rotationDays: [{ to: { rotationDays: 0 } }, { to: { rotationDays: 60 } }],
   'budgets.identifiesLeft': [{ to: { budgets: { identifiesLeft: 100 } } }],
   'budgets.outboxPercent': [{ to: { budgets: { outboxPercent: 60 } } }],
   'budgets.interactionsWaiting': [{ to: { budgets: { interactionsWaiting: 50 } } }],
   'budgets.guildEventsWaiting': [{ to: { budgets: { guildEventsWaiting: 50 } } }],
+  'budgets.dispatchesWaiting': [{ to: { budgets: { dispatchesWaiting: 50 } } }],
   'budgets.gatewayEventsWaiting': [{ to: { budgets: { gatewayEventsWaiting: 50 } } }],
   'budgets.deadLetters': [{ to: { budgets: { deadLetters: 50 } } }],
   'budgets.frameToConfirmMs': [{ to: { budgets: { frameToConfirmMs: 500 } } }],

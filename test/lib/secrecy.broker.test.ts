@@ -9,6 +9,7 @@ import { inspect } from 'node:util';
 import type { CdkCustomResourceEvent } from 'aws-lambda';
 import { afterAll, beforeAll, beforeEach, describe, expect, it, vi } from 'vitest';
 import { toProperties } from '../../lib/topology/resource-properties.ts';
+import { discordTopology } from '../../lib/topology/topology.ts';
 import { sharedBroker } from '../support/broker.ts';
 import {
   ADMINISTRATOR,
@@ -101,7 +102,15 @@ async function everything(
     }
   };
   const users = [{ name: user, tags: [], permissions: { configure: '', write: '', read: '' } }];
-  const Topology = toProperties({ vhost: user, exchanges: [], queues: [], bindings: [], policies: [], users });
+  const Topology = toProperties({
+    ...discordTopology(),
+    vhost: user,
+    exchanges: [],
+    queues: [],
+    bindings: [],
+    policies: [],
+    users,
+  });
   const ResourceProperties = { Topology, Revision: '0' };
   // The function keeps fifteen seconds for its answer.
   const context = { getRemainingTimeInMillis: () => 15_000 + (given.patienceMs ?? 500) };

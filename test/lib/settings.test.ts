@@ -14,6 +14,11 @@ import { inNetwork, keyArn, secretArn, withBroker } from '../support/choices.ts'
 
 const zones = (...availabilityZones: string[]) => ({ availabilityZones });
 
+const DEFAULT_INTENTS = ['Guilds', 'GuildMembers', 'GuildMessages'];
+const queue = (change: object = {}) => ({ queues: { 'events.analytics': { keys: ['member.#'], ...change } } });
+const workers = (count: number) =>
+  Object.fromEntries(Array.from({ length: count }, (_, index) => [`reader${index}`, { queues: ['events.guild'] }]));
+
 function faultsOf(environment: unknown, choices?: unknown): readonly string[] {
   try {
     settingsFor(environment, choices);
@@ -75,7 +80,71 @@ describe('faults', () => {
     ['broker.maintenanceWindow.timeZone: expected', { broker: { maintenanceWindow: { timeZone: 'Mars' } } }],
     ['shards.count: expected a whole number of shards from 1 to 10000', { shards: { count: 'auto' } }],
     ['shards.count: expected a whole number of shards from 1 to 10000, got 0', { shards: { count: 0 } }],
-    ['gateway.intents.1: MessageContent is refused', { gateway: { intents: ['Guilds', 'MessageContent'] } }],
+    ["MESAGE_UPDATE'. The nearest is MESSAGE_UPDATE", { events: ['members', 'MESAGE_UPDATE'] }],
+    ['events.0: READY is about the session itself', { events: ['READY'] }],
+    ["events: expected a list of Discord's names of dispatches", { events: 'all' }],
+    [
+      'gateway.intents: expected GuildMembers, GuildMessages too, without which Discord does not send GUILD_MEMBER_ADD, ',
+      { gateway: { intents: ['Guilds'] } },
+    ],
+    [
+      'gateway.intents: expected MessageContent together with forward.messageContent',
+      { gateway: { intents: [...DEFAULT_INTENTS, 'MessageContent'] } },
+    ],
+    [
+      'gateway.intents: expected MessageContent together with forward.messageContent',
+      { forward: { messageContent: true }, gateway: { intents: DEFAULT_INTENTS } },
+    ],
+    ['forward.botMessages: expected true or false, got 1', { forward: { botMessages: 1 } }],
+    [
+      "queues.events.analytics.keys: nothing is published with a routing key like 'membre.#'. Known: interaction.#, member.#,",
+      queue({ keys: ['membre.#'] }),
+    ],
+    [
+      "queues.events.analytics.keys: nothing of the chosen events has a routing key like 'dispatch.typing_start'. Add the",
+      queue({ keys: ['dispatch.typing_start'] }),
+    ],
+    ["nothing is published with a routing key like 'member'", queue({ keys: ['member'] })],
+    ["nothing is published with a routing key like 'dispatch.ready'", queue({ keys: ['dispatch.ready'] })],
+    ["keys: expected a list of at most 20 binding keys such as 'member.#', got []", queue({ keys: [] })],
+    ["overflow: expected 'drop-head' or nothing: the ingestor waits", queue({ overflow: 'reject-publish' })],
+    ['priority: RabbitMQ gives no queue a priority', queue({ priority: 5 })],
+    ['queues.events.analytics.type: no such setting', queue({ type: 'classic' })],
+    ...['interactions', 'discord.commands', 'ingestor.x', 'amq.y', 'leases'].map((name): [string, unknown] => [
+      `queues.${name}: the name is taken by the product or by RabbitMQ`,
+      { queues: { [name]: { keys: ['#'] } } },
+    ]),
+    ['queues.a b: expected a name of 1 to 127 letters', { queues: { 'a b': { keys: ['#'] } } }],
+    ...['worker', 'ingestor', 'administrator'].map((name): [string, unknown] => [
+      `workers.${name}: the name is taken by another user of the broker`,
+      { workers: { [name]: { queues: ['events.guild'] } } },
+    ]),
+    ...['dead-letters', 'A', 'worker_b', ''].map((name): [string, unknown] => [
+      `workers.${name}: expected 2 to 40 lower-case letters and digits`,
+      { workers: { [name]: { queues: ['events.guild'] } } },
+    ]),
+    [
+      "workers.analytics.queues: expected some of interactions, events.guild, events.gateway, events.dispatch, got 'unrouted'",
+      { workers: { analytics: { queues: ['unrouted'] } } },
+    ],
+    ['keys: expected keys of at most 255 bytes, got one of 300', queue({ keys: ['#.'.repeat(150)] })],
+    [
+      'queues: expected at most 20, as each is written out in the template, got 21',
+      { queues: Object.fromEntries(Array.from({ length: 21 }, (_, index) => [`q${index}`, { keys: ['#'] }])) },
+    ],
+    ['workers: expected at most 12', { workers: workers(13) }],
+    [
+      'limits.interactionsTtlMs: expected a whole number of milliseconds from 1000 to 900000',
+      { limits: { interactionsTtlMs: 900_001 } },
+    ],
+    [
+      'budgets.guildEventsWaiting: expected less than limits.guildEventsMaxMessages (500000), or the alarm is never on, got 500000',
+      { limits: { guildEventsMaxMessages: 500_000 } },
+    ],
+    [
+      'limits, queues: expected queues that hold at most half of the disk of a node less 2 GB (11 GB), got 12 GB',
+      { broker: { nodes: 3 }, ...queue({ maxBytes: 1024 ** 3 }) },
+    ],
     ['gateway.intents.0: expected the name of one', { gateway: { intents: ['Everything'] } }],
     ['task.cpu: expected one of 256, 512, 1024, 2048, 4096, got 300', { task: { cpu: 300 } }],
     ['task.memoryMiB: expected one of 512, 1024, 2048 with task.cpu 256', { task: { cpu: 256, memoryMiB: 4096 } }],
@@ -104,8 +173,12 @@ describe('faults', () => {
       { broker: { size: 'mq.m7g.4xlarge' }, shards: { count: 4096, perTask: 4 } },
     ],
     [
-      'expected at most 31 groups on mq.m7g.medium (100 queues, of which 69 are for events and IDENTIFYs), got 32',
-      { broker: { nodes: 3 }, shards: { count: 64, perTask: 2 } },
+      'expected at most 15 groups with two queues each on mq.m7g.medium (100 queues, of which 69 are for events and IDENTIFYs), got 16',
+      { broker: { nodes: 3 }, shards: { count: 63, perTask: 4 } },
+    ],
+    [
+      'expected at most 14 groups with two queues each on mq.m7g.medium (100 queues, of which 71 are for events',
+      { broker: { nodes: 3 }, shards: { count: 64, perTask: 4 }, ...queue() },
     ],
     ['half of the 300 connections of a mq.m7g.medium node', { shards: { count: 38, perTask: 1 } }],
     ['expected one subnet per node (broker.nodes is 3), got 1', { ...inNetwork(), broker: { nodes: 3 } }],
@@ -126,8 +199,13 @@ describe('faults', () => {
   });
 
   it.each<unknown>([
-    { broker: { size: 'mq.m7g.4xlarge' }, shards: { count: 1000, perTask: 1 } },
-    { broker: { nodes: 3 }, shards: { count: 63, perTask: 2 } },
+    { broker: { size: 'mq.m7g.4xlarge' }, shards: { count: 965, perTask: 1 } },
+    { broker: { nodes: 3 }, shards: { count: 62, perTask: 4 } },
+    { events: ['all', 'guilds.full'], ...queue({ keys: ['dispatch.*', 'dispatch.typing_start', 'gateway.#'] }) },
+    { forward: { messageContent: true } },
+    { workers: workers(12), ...queue({ overflow: 'drop-head' }) },
+    { limits: { guildEventsMaxMessages: 500_001 } },
+    { broker: { nodes: 3 }, ...queue({ keys: ['#', '*.*', 'interaction.command.ban', 'message.create'] }) },
     { task: { outboxMaxBytes: 102 * 1024 * 1024 } },
     { shards: { count: 37, perTask: 1 } },
     { egress: 'nat', natGateways: 3, network: { zones: 3 } },

@@ -6,7 +6,8 @@ import { describe, expect, it } from 'vitest';
 import { environmentStacks } from '../../lib/environment.ts';
 import { type Choices, type Environment, MOST_GROUPS, type Settings, settingsFor } from '../../lib/settings.ts';
 import type { StackMetadata } from '../../lib/stack-identity.ts';
-import { STOP_TIMEOUT_SECONDS } from '../../service/contract/limits.ts';
+import { fromProperties, type ResourceProperties } from '../../lib/topology/resource-properties.ts';
+import { BOUNDS, STOP_TIMEOUT_SECONDS } from '../../service/contract/limits.ts';
 import { BROKER, inNetwork, keyArn, NETWORK, secretArn, withBroker } from '../support/choices.ts';
 import { type Synthesized, synthesized } from '../support/synthesized.ts';
 import { exportsOf, imports, references, templatesOf } from './dependencies.ts';
@@ -390,8 +391,8 @@ describe('choices', () => {
   });
 
   it('the most groups that are accepted fit into a template, and twice into the event of an update', () => {
-    const shards = { count: MOST_GROUPS, perTask: 1 };
-    const made = synthesized('production', { broker: { size: 'mq.m7g.4xlarge' }, shards });
+    const shards = { count: BOUNDS.shardCount.most, perTask: BOUNDS.shardCount.most / MOST_GROUPS };
+    const made = synthesized('production', { ...withBroker(), shards });
     expect(made.one('AWS::ECS::Service').Properties.DesiredCount).toBe(MOST_GROUPS + 1);
     const { Queues } = made.one('Custom::BrokerTopology').Properties.Topology as { Queues: object };
     expect(Object.keys(Queues).filter((queue) => queue.startsWith('ingestor.lease.'))).toHaveLength(MOST_GROUPS);
@@ -400,6 +401,27 @@ describe('choices', () => {
       expect(size, stack).toBeLessThan(1_000_000);
     }
     expect(2 * JSON.stringify(made.one('Custom::BrokerTopology').Properties).length).toBeLessThan(950_000);
+  });
+
+  it('a further worker has a user, a rotated secret and an output of its own, and its queue is bound', () => {
+    const queues = { 'events.analytics': { keys: ['member.#'], maxMessages: 5 } };
+    const workers = { analytics: { queues: ['events.analytics'] } };
+    const { ofType, outputs, one } = synthesized('production', { queues, workers });
+    const secrets = ofType('AWS::SecretsManager::Secret').map(([, { Properties }]) => Properties.Name);
+    expect(secrets).toContain('discord-ingestor/production/broker-worker/analytics');
+    expect(ofType('AWS::SecretsManager::RotationSchedule')).toHaveLength(4);
+    const own = expect.stringMatching(/^AnalyticsLogin/);
+    expect(JSON.stringify(outputs.get('AnalyticsLoginSecret')?.Value)).toMatch(/AnalyticsLogin/);
+    const { LoginSecretArns, Topology } = one('Custom::BrokerTopology').Properties as unknown as ResourceProperties;
+    expect(LoginSecretArns.analytics).toEqual({ Ref: own });
+    const { users, bindings, policies } = fromProperties(Topology);
+    const user = users.find(({ name }) => name === 'analytics');
+    expect(user?.permissions).toEqual({ configure: '', write: '', read: '^events\\.analytics$' });
+    expect(user?.limits).toEqual(users.find(({ name }) => name === 'worker')?.limits);
+    const { queue, routingKey } = bindings.find(({ queue }) => queue === 'events.analytics') ?? {};
+    expect([queue, routingKey]).toEqual(['events.analytics', 'member.#']);
+    const policy = policies.find(({ name }) => name === 'events.analytics');
+    expect(policy?.definition).toMatchObject({ 'max-length': 5, overflow: 'drop-head' });
   });
 
   it('without rotation there is no schedule, and still the function for a leaked login', () => {

@@ -8,15 +8,18 @@ import { type DiscordTopologyOptions, discordTopology, type Topology } from '../
 import type { USERS } from '../../service/contract/names.ts';
 import { makeVhost, sharedBroker } from './broker.ts';
 
+/** The product's, and a further worker where the topology has one. */
+export type UserOfTest = keyof typeof USERS | 'analytics';
+
 export interface OwnVhost {
   readonly vhost: string;
   readonly api: ManagementApi;
-  readonly userNames: Readonly<Record<keyof typeof USERS, string>>;
+  readonly userNames: Readonly<Record<UserOfTest, string>>;
   readonly passwords: Readonly<Record<string, string>>;
   /** The product's layout, here. */
   topology(options?: Omit<DiscordTopologyOptions, 'vhost' | 'userNames'>): Topology;
   /** A connection of one of them, or of the administrator. Closed at the end. */
-  connect(as?: keyof typeof USERS, password?: string): Promise<ChannelModel>;
+  connect(as?: UserOfTest, password?: string): Promise<ChannelModel>;
   /** Only the vhost. */
   removeVhost(): Promise<void>;
   remove(): Promise<void>;
@@ -31,6 +34,7 @@ export async function ownVhost(name: string): Promise<OwnVhost> {
     ingestor: `ingestor-${suffix}`,
     worker: `worker-${suffix}`,
     deadLetters: `dead-letters-${suffix}`,
+    analytics: `analytics${suffix}`,
   };
   const passwords = Object.fromEntries(Object.values(userNames).map((name) => [name, `${name}-secret`]));
   const connections: ChannelModel[] = [];

@@ -5,7 +5,7 @@ import { once } from 'node:events';
 import { type ChannelModel, connect } from 'amqplib';
 import { afterAll, afterEach, beforeAll, beforeEach, expect, it, vi } from 'vitest';
 import { LOGIN_FUNCTION_OUTPUT } from '../../../lib/rotation/rotation.ts';
-import { LOGIN_SECRETS, secretName } from '../../../lib/secrets.ts';
+import { loginSecret, secretName } from '../../../lib/secrets.ts';
 import { PROGRAM_ENVIRONMENT } from '../../../local/program-environment.ts';
 import { USERS } from '../../../service/contract/names.ts';
 import { type AwsApis, startAwsApis } from '../../support/aws-apis.ts';
@@ -43,7 +43,7 @@ beforeEach(async () => {
   vhost = await makeVhost('revoke');
   user = `worker-${randomBytes(4).toString('hex')}`;
   const { environment, login: name } = COMMANDS.shift() ?? expect.fail('more tests than secrets');
-  secret = secretName(environment, LOGIN_SECRETS[name]);
+  secret = secretName(environment, loginSecret(name));
   command = ['revoke', name, '--environment', environment];
   await api.put(['users', user], { password: LEAKED, tags: '' });
   await api.put(['permissions', vhost.vhost, user], { configure: '', write: '', read: '' });
@@ -142,7 +142,11 @@ it('reports a stack that does not exist, or is of a version without the function
 it('refuses what it does not know in one sentence', async () => {
   await startApis();
   const sentences: [args: string[], sentence: string][] = [
-    [['revoke', 'administrator', '--environment', 'staging'], 'expected revoke ingestor or worker or dead-letters'],
+    [
+      ['revoke', 'administrator', '--environment', 'staging'],
+      'expected revoke ingestor, worker, dead-letters or the name of a further worker',
+    ],
+    [['revoke', 'dead-letter', '--environment', 'staging'], 'expected revoke ingestor, worker, dead-letters or'],
     [['revoke', 'worker'], '--environment: expected staging or production'],
     [['revoke', 'worker', '--environment', 'staging', '--wait', 'x'], '--wait: expected a number of seconds'],
   ];

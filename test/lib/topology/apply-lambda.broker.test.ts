@@ -10,7 +10,7 @@ import { afterAll, afterEach, beforeAll, beforeEach, describe, expect, it, vi } 
 import { recordName } from '../../../lib/topology/record.ts';
 import { fromProperties, type ResourceProperties, toProperties } from '../../../lib/topology/resource-properties.ts';
 import { discordTopology, type Topology } from '../../../lib/topology/topology.ts';
-import { leaseQueue, QUEUES, type USERS } from '../../../service/contract/names.ts';
+import { commandQueue, leaseQueue, QUEUES, type USERS } from '../../../service/contract/names.ts';
 import { sharedBroker } from '../../support/broker.ts';
 import {
   ADMINISTRATOR,
@@ -109,9 +109,12 @@ async function canLogIn(username: string, password: string): Promise<boolean> {
   );
 }
 
+/** The policies with a delivery limit. */
+const LIMITED = [QUEUES.interactions, QUEUES.guildEvents, QUEUES.gatewayEvents, QUEUES.dispatches, 'commands'];
+
 describe('the properties', () => {
   it('carry the topology unchanged through CloudFormation, which makes a text of everything', () => {
-    const wanted = discordTopology({ shardGroups: 3, connectionLimit: 500 });
+    const wanted = discordTopology({ shards: { count: 3, perTask: 1 }, connectionLimit: 500 });
     expect(fromProperties(event('Create', properties(wanted)).ResourceProperties.Topology)).toEqual(wanted);
     expect(() => fromProperties({ ...toProperties(wanted), Queues: { q: '{' } })).toThrow(/^Topology\.queues\.0\.argu/);
   });
@@ -119,7 +122,7 @@ describe('the properties', () => {
   it('differ in one place for one change, which is what `cdk diff` shows', () => {
     const [before, after] = [toProperties(topology()), toProperties(topology({ limits: { deliveryLimit: 5 } }))];
     const changed = Object.entries(after.Policies).filter(([name, policy]) => before.Policies[name] !== policy);
-    expect(changed.map(([name]) => name)).toEqual([QUEUES.interactions, QUEUES.guildEvents, QUEUES.gatewayEvents]);
+    expect(changed.map(([name]) => name)).toEqual(LIMITED);
     expect({ ...after, Policies: {} }).toEqual({ ...before, Policies: {} });
   });
 });
@@ -248,14 +251,14 @@ describe('update', () => {
 describe('an update that is refused, and rolled back', () => {
   it("leaves somebody's exchange, queues, binding, policy and permissions of the same names", async () => {
     const { api } = functions;
-    const before = properties(topology({ shardGroups: 2 }));
+    const before = properties(topology({ shards: { count: 2, perTask: 1 } }));
     await twice('Create', before);
     const theirs = { pattern: '^orders', 'apply-to': 'queues', priority: 3, definition: { 'max-length': 7 } };
     await api.put(['exchanges', id, 'orders'], { type: 'fanout' });
     for (const queue of [leaseQueue(2), leaseQueue(3)]) await api.put(['queues', id, queue], CLASSIC);
     await api.post(['bindings', id, 'e', 'orders', 'q', QUEUES.unrouted], { routing_key: '' });
     await api.put(['policies', id, 'orders'], theirs);
-    const wanted = topology({ shardGroups: 4 });
+    const wanted = topology({ shards: { count: 4, perTask: 1 } });
     const definition = { 'alternate-exchange': 'discord.unrouted' };
     const attempted = properties({
       ...wanted,
@@ -278,7 +281,7 @@ describe('an update that is refused, and rolled back', () => {
   it('after it came half-way leaves its queues with what they hold, names them, and corrects the rest', async () => {
     const before = properties(topology());
     await twice('Create', before);
-    const wanted = topology({ shardGroups: 2, limits: { deliveryLimit: 5 } });
+    const wanted = topology({ shards: { count: 2, perTask: 1 }, limits: { deliveryLimit: 5 } });
     const binding = { exchange: 'discord.events', queue: QUEUES.unrouted, routingKey: 'more' };
     const attempted = properties({ ...wanted, bindings: [...wanted.bindings, binding] });
     await twice('Update', attempted, before);
@@ -290,13 +293,16 @@ describe('an update that is refused, and rolled back', () => {
     // Later something else of the stack fails.
     const answers = await twice('Update', before, attempted);
     expect(steps()).toEqual([
-      ...[QUEUES.interactions, QUEUES.guildEvents, QUEUES.gatewayEvents].map((name) => `change policy ${name}`),
+      ...LIMITED.map((name) => `change policy ${name}`),
       "remove binding discord.events → unrouted ('more')",
+      'remove bindings discord.commands → ingestor.commands.1 (2)',
     ]);
-    const command = `npm run topology -- remove queue ${leaseQueue(1)} --vhost ${id} --url ${functions.managementUrl}`;
-    const Kept = `queue ${leaseQueue(1)} is no longer wanted, and stays: ${command}`;
-    for (const { Data } of answers) expect(Data).toMatchObject({ Kept, Warning: 'none' });
-    expect(logged).toContainEqual({ level: 'warn', message: Kept });
+    const kept = [commandQueue(1), leaseQueue(1)].map((queue) => {
+      const command = `npm run topology -- remove queue ${queue} --vhost ${id} --url ${functions.managementUrl}`;
+      return `queue ${queue} is no longer wanted, and stays: ${command}`;
+    });
+    for (const { Data } of answers) expect(Data).toMatchObject({ Kept: kept.join('; '), Warning: 'none' });
+    for (const message of kept) expect(logged).toContainEqual({ level: 'warn', message });
     // The empty one and this.
     expect((await channel.checkQueue(leaseQueue(1))).messageCount).toBe(2);
     await connection.close();
@@ -325,7 +331,7 @@ describe('a rollback to what was applied last', () => {
     ['a bare password of the administrator', () => functions.secrets.put(ADMINISTRATOR, 'bare')],
   ])('succeeds with %s, with a warning', async (_what, breakIt) => {
     await breakIt();
-    const attempted = properties(topology({ shardGroups: 2 }));
+    const attempted = properties(topology({ shards: { count: 2, perTask: 1 } }));
     await expect(soon(attempted, before)).rejects.toThrow();
     const Warning = expect.stringMatching(/^the broker was not asked, because what was applied last is wanted again: /);
     const Data = { Version: 'unknown', Kept: 'unknown', Warning };
@@ -343,7 +349,7 @@ describe('a rollback to what was applied last', () => {
   });
 
   it('fails where half of something else was applied', async () => {
-    const attempted = properties(topology({ shardGroups: 2, limits: { deliveryLimit: 5 } }));
+    const attempted = properties(topology({ shards: { count: 2, perTask: 1 }, limits: { deliveryLimit: 5 } }));
     await functions.api.put(['vhost-limits', id, 'max-queues'], { value: topology().queues.length });
     await expect(soon(attempted, before)).rejects.toThrow(/queue limit/);
     await proxy.close();
@@ -367,7 +373,7 @@ describe('a rollback to what was applied last', () => {
 
   it('asks a broker that answers: it repairs what is not as it was, and may be refused', async () => {
     await functions.api.delete('policies', id, QUEUES.interactions);
-    await call('Update', before, properties(topology({ shardGroups: 2 })));
+    await call('Update', before, properties(topology({ shards: { count: 2, perTask: 1 } })));
     expect(steps()).toEqual(['create policy interactions']);
     const definition = { 'message-ttl': 3_000 };
     const policy = { pattern: '.*', 'apply-to': 'queues', priority: 1, definition };

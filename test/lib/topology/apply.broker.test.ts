@@ -116,7 +116,9 @@ describe.concurrent(`on RabbitMQ ${version}`, () => {
       const before = own.topology();
       await apply(own, before);
       await limitQueues(own, before.queues.length);
-      const failed = await apply(own, withOrders(own.topology({ shardGroups: 2 }))).catch((error: unknown) => error);
+      const failed = await apply(own, withOrders(own.topology({ shards: { count: 2, perTask: 1 } }))).catch(
+        (error: unknown) => error,
+      );
       expect(failed).toBeInstanceOf(ManagementApiError);
       expect(failed).toMatchObject({
         kind: 'refused',
@@ -141,7 +143,7 @@ describe.concurrent(`on RabbitMQ ${version}`, () => {
     const parameter = recordName(own.vhost);
     for (const value of [{ version: 99 }, null, [], 'a text']) {
       await own.api.put(['global-parameters', parameter], { value });
-      await expect(apply(own, own.topology({ shardGroups: 2 }))).rejects.toThrow(
+      await expect(apply(own, own.topology({ shards: { count: 2, perTask: 1 } }))).rejects.toThrow(
         /^the global parameter \S+ is no record of this version, .*: nothing was applied\. Delete it to begin another$/,
       );
       expect(await own.api.find('global-parameters', parameter)).toEqual({ name: parameter, value });
@@ -172,7 +174,7 @@ describe.concurrent('a broker that refuses its administrator', () => {
       await apply(own, withOrders(own.topology()));
       const unread = await applyWithout(own, /global-parameters/, status, body, own.topology());
       expect([lines(unread), unread.notes]).toEqual([[], note]);
-      const more = own.topology({ shardGroups: 2 });
+      const more = own.topology({ shards: { count: 2, perTask: 1 } });
       const unwritten = await applyWithout(own, /PUT .*global-parameters/, status, body, more);
       const gap = `whether ${leaseQueue(1)} is new cannot be recorded: its first owner will report a gap`;
       expect([lines(unwritten)[0], unwritten.notes]).toEqual([`create queue ${leaseQueue(1)}`, [...note, gap]]);

@@ -52,6 +52,8 @@ function ours(): string[] {
   return ['--vhost', own.vhost, ...users];
 }
 
+const TWO_GROUPS = ['--shard-count', '2', '--shards-per-task', '1'];
+
 /** Against the shared broker. */
 async function here(command: string, more: readonly string[] = [], env = passwords): Promise<Run> {
   return await topology([command, '--url', withLogin(managementUrl), ...ours(), ...more], env);
@@ -69,19 +71,18 @@ const exists = async (kind: 'queues' | 'exchanges', name: string) =>
 
 describe('plan and apply', () => {
   test('show the steps, and exit with 2 while changes are pending, with 0 once all is applied', async () => {
-    const planned = await here('plan', ['--shard-groups', '2']);
+    const planned = await here('plan', TWO_GROUPS);
     expect([planned.code, planned.err]).toEqual([2, '']);
     const lines = planned.out.split('\n');
     expect(lines[0]).toBe(`RabbitMQ ${version}, vhost ${own.vhost}`);
     for (const line of ['+ queue interactions', "    x-queue-type: 'quorum'", `+ queue ${leaseQueue(1)}`])
       expect(lines).toContain(line);
     expect(await exists('queues', QUEUES.interactions)).toBe(false);
-    const applied = await here('apply', ['--shard-groups', '2']);
+    const applied = await here('apply', TWO_GROUPS);
     expect(applied).toEqual({ ...planned, code: 0 });
     await (await own.connect('ingestor')).createChannel();
     const out = `RabbitMQ ${version}, vhost ${own.vhost}\ncreate 0, change 0, remove 0, refused 0\n`;
-    for (const command of ['apply', 'plan'])
-      expect(await here(command, ['--shard-groups', '2'])).toEqual({ code: 0, out, err: '' });
+    for (const command of ['apply', 'plan']) expect(await here(command, TWO_GROUPS)).toEqual({ code: 0, out, err: '' });
   });
 
   test('show what differs with both values, and what a former deploy applied as removed', async () => {
@@ -95,8 +96,8 @@ describe('plan and apply', () => {
       2,
       [
         `~ permissions of ${own.userNames.worker}`,
-        "    write: 'x' → ''",
-        "    read: '^$' → '^(interactions|events\\.guild|events\\.gateway)$'",
+        "    write: 'x' → '^discord\\.commands$'",
+        "    read: '^$' → '^(interactions|events\\.guild|events\\.gateway|events\\.dispatch)$'",
         "- binding discord.events → unrouted ('k')",
         'create 0, change 1, remove 1, refused 0',
         '',
@@ -115,15 +116,50 @@ describe('plan and apply', () => {
     expect([before.code, said]).toEqual([
       0,
       [
-        '= RabbitMQ 4.2.9 does not know the policy key consumer-disconnected-timeout: left out of interactions, leases. After an upgrade to 4.3 or newer, apply again',
+        '= RabbitMQ 4.2.9 does not know the policy key consumer-disconnected-timeout: left out of interactions, leases, commands. After an upgrade to 4.3 or newer, apply again',
       ],
     ]);
     const added = '    consumer-disconnected-timeout: none → 3000';
     const lines = [
-      ...[`RabbitMQ ${version}, vhost ${own.vhost}`, '~ policy interactions', added, '~ policy leases', added],
-      ...['create 0, change 2, remove 0, refused 0', ''],
+      ...[`RabbitMQ ${version}, vhost ${own.vhost}`, '~ policy interactions', added],
+      ...['~ policy leases', added, '~ policy commands', added, 'create 0, change 3, remove 0, refused 0', ''],
     ];
     expect(await here('apply')).toEqual({ code: 0, out: lines.join('\n'), err: '' });
+  });
+
+  test('take further queues and workers as a deployment does; a queue that is left out later stays, without its keys', async () => {
+    const { analytics } = own.userNames;
+    const queues = { 'events.analytics': { keys: ['member.#'] } };
+    const settings = JSON.stringify({ queues, workers: { [analytics]: { queues: ['events.analytics'] } } });
+    const env = { ...passwords, [`${analytics.toUpperCase()}_PASSWORD`]: own.passwords[analytics] ?? '' };
+    expect((await here('apply', ['--settings', settings], env)).code).toBe(0);
+    const channel = await (await own.connect('analytics')).createChannel();
+    await channel.checkQueue('events.analytics');
+    expect(await here('plan', ['--settings', settings], env)).toMatchObject({ code: 0 });
+    const without = await here('apply');
+    expect(without.code).toBe(0);
+    const lines = without.out.split('\n').map((line) => line.replace(/: npm run topology.*/, ''));
+    expect(lines.slice(1)).toEqual([
+      "- binding discord.events → events.analytics ('member.#')",
+      `- permissions of ${analytics}`,
+      '= queue events.analytics is no longer wanted, and stays',
+      `= user ${analytics} is no longer wanted, and stays`,
+      '= policy events.analytics is kept: it governs queue events.analytics',
+      'create 0, change 0, remove 2, refused 0',
+      '',
+    ]);
+    expect(await exists('queues', 'events.analytics')).toBe(true);
+  });
+
+  test('refuse a further queue that exists with other arguments, which cannot change', async () => {
+    const classic = { durable: true, arguments: { 'x-queue-type': 'classic' } };
+    await own.api.put(['vhosts', own.vhost], {});
+    await own.api.put(['queues', own.vhost, 'events.analytics'], classic);
+    const { code, err } = await here('apply', ['--settings', '{"queues":{"events.analytics":{"keys":["#"]}}}']);
+    expect([code, err]).toEqual([
+      1,
+      "nothing was applied:\n! queue events.analytics: x-queue-type is 'classic', wanted 'quorum', and cannot be changed: give the wanted one another name, or delete the old one by hand once it is not needed\n",
+    ]);
   });
 
   test('without passwords skip the users, and name the variables; with --json there is one object', async () => {
@@ -155,12 +191,11 @@ describe('plan and apply', () => {
 
 describe('what is no longer wanted', () => {
   test('is named with the command that removes it, which first shows what it holds', async () => {
-    await here('apply', ['--shard-groups', '2']);
+    await here('apply', TWO_GROUPS);
     const channel = await (await own.connect('ingestor')).createConfirmChannel();
     channel.publish(EXCHANGES.leases, leaseQueue(1), Buffer.from('a record'));
     await channel.waitForConfirms();
-    const { code, out } = await here('plan');
-    expect(code).toBe(0);
+    const { out } = await here('plan');
     const command = `remove queue ${leaseQueue(1)} --vhost ${own.vhost} --url ${new URL(managementUrl).origin}`;
     expect(out).toContain(`= queue ${leaseQueue(1)} is no longer wanted, and stays: npm run topology -- ${command}\n`);
     const shown = await here('remove', ['queue', leaseQueue(1)]);
@@ -175,7 +210,7 @@ describe('what is no longer wanted', () => {
   });
 
   test('holds an unknown number of messages, not none, where the broker keeps no statistics', async () => {
-    await here('apply', ['--shard-groups', '2']);
+    await here('apply', TWO_GROUPS);
     const queue = JSON.stringify({ name: leaseQueue(1), durable: true, auto_delete: false, arguments: {} });
     const broker = await refusing(managementUrl, /^GET \/api\/queues\/[^/]+\/ingestor/, 200, queue);
     const url = withLogin(`http://127.0.0.1:${broker.port}`);
@@ -185,7 +220,7 @@ describe('what is no longer wanted', () => {
   });
 
   test('is no lease queue that tasks consume, however many groups are named', async () => {
-    await here('apply', ['--shard-groups', '2']);
+    await here('apply', TWO_GROUPS);
     const channel = await (await own.connect('ingestor')).createChannel();
     await channel.consume(leaseQueue(1), () => undefined);
     // Without --yes, until the broker's statistics know the consumer.
@@ -193,7 +228,7 @@ describe('what is no longer wanted', () => {
       async () =>
         expect(await here('remove', ['queue', leaseQueue(1)])).toEqual({
           ...{ code: 1, out: '' },
-          err: 'queue ingestor.lease.1 is the lease of a shard group, with consumers (1): nothing was removed\n',
+          err: 'queue ingestor.lease.1 is in use by a shard group, with consumers (1): nothing was removed\n',
         }),
       { timeout: 120_000, interval: 1_000 },
     );
@@ -259,11 +294,26 @@ describe('one clear sentence and exit 1 for', () => {
       ['plan', '--url', 'http://localhost:15672'],
       /^expected the login of an administrator: in the address/,
     ],
-    ['no shard group', ['plan', ...at, '--shard-groups', '0'], /^--shard-groups: expected 1 to 1000, got '0'$/],
+    [
+      'settings that are no JSON',
+      ['plan', ...at, '--settings', '{queues}'],
+      /settings: expected JSON such as '.+', got: /,
+    ],
+    [
+      'a setting of the deployment only',
+      ['plan', ...at, '--settings', '{"shards":{"count":2}}'],
+      /shards: no such setting/,
+    ],
+    [
+      'a key that nothing publishes',
+      ['plan', ...at, '--settings', '{"queues":{"q":{"keys":["x.#"]}}}'],
+      /queues\.q\.keys: nothing is published with a routing key like 'x\.#'\. Known: interaction\.#, /,
+    ],
+    ['no shard', ['plan', ...at, '--shard-count', '0'], /^--shard-count: expected 1 to 10000, got '0'$/],
     [
       'a shard group more',
-      ['plan', ...at, '--shard-groups', '1001'],
-      /^--shard-groups: expected 1 to 1000, got '1001'$/,
+      ['plan', ...at, '--shard-count', '1001', '--shards-per-task', '1'],
+      /^--shards-per-task: expected at most 1000 groups, got 1001\. Raise it to at least 2$/,
     ],
     [
       'a policy to remove',

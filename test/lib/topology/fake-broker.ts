@@ -34,8 +34,9 @@ export function carriedOut(found: Found, steps: readonly Step[], passwords: Pass
   return { ...after, record: found.record && pruned(withSteps(found.record, steps, found.login), after, begun) };
 }
 
-function change(found: Found, { kind, target }: Step, passwords: Passwords): Partial<Found> {
+function change(found: Found, { kind, target }: Pick<Step, 'kind' | 'target'>, passwords: Passwords): Partial<Found> {
   const removes = kind === 'remove';
+  let after = found;
   const without = <T extends { readonly name: string }>(list: readonly T[], name: string) =>
     list.filter((some) => some.name !== name);
   switch (target.type) {
@@ -53,6 +54,10 @@ function change(found: Found, { kind, target }: Step, passwords: Passwords): Par
       const type = String(target.queue.arguments['x-queue-type']);
       return { queues: [...found.queues, { ...target.queue, type, durable: true, auto_delete: false }] };
     }
+    case 'command bindings':
+      for (const one of target.bindings)
+        after = { ...after, ...change(after, { kind, target: { type: 'binding', ...one } }, passwords) };
+      return after;
     case 'binding': {
       const { exchange: source, queue: destination, routingKey } = target.binding;
       if (removes) {

@@ -6,18 +6,18 @@ import { afterAll, beforeAll, describe, expect, test } from 'vitest';
 import { ManagementApi } from '../../../lib/management/management-api.ts';
 import { applyTopology } from '../../../lib/topology/apply.ts';
 import {
+  commandKey,
+  commandQueue,
   EXCHANGES,
   identifyQueue,
   LEASE_QUEUE_ARGUMENTS,
   leaseQueue,
   QUEUES,
-  type USERS,
   WORKER_QUEUES,
 } from '../../../service/contract/names.ts';
 import { sharedBroker } from '../../support/broker.ts';
-import { type OwnVhost, ownVhost } from '../../support/own-vhost.ts';
+import { type OwnVhost, ownVhost, type UserOfTest as Part } from '../../support/own-vhost.ts';
 
-type Part = keyof typeof USERS;
 type Act = (channel: Channel) => Promise<unknown>;
 
 const { version, managementUrl, url } = sharedBroker();
@@ -30,13 +30,20 @@ let connections: Readonly<Record<Part, amqplib.ChannelModel>>;
 
 beforeAll(async () => {
   own = await ownVhost('privilege');
-  await applyTopology(own.api, own.topology({ shardGroups: 2 }), { passwords: own.passwords });
-  const [ingestor, worker, deadLetters] = [
+  const queue = { keys: ['member.#'], maxMessages: 100, maxBytes: 1024 ** 2 };
+  const topology = own.topology({
+    shards: { count: 2, perTask: 1 },
+    queues: { 'events.analytics': queue, 'events.more': queue },
+    workers: { [own.userNames.analytics]: { queues: ['events.analytics'], commands: false } },
+  });
+  await applyTopology(own.api, topology, { passwords: own.passwords });
+  const [ingestor, worker, deadLetters, analytics] = [
     await own.connect('ingestor'),
     await own.connect('worker'),
     await own.connect('deadLetters'),
+    await own.connect('analytics'),
   ];
-  connections = { ingestor, worker, deadLetters };
+  connections = { ingestor, worker, deadLetters, analytics };
 });
 afterAll(async () => await own.remove());
 
@@ -77,14 +84,19 @@ describe(`on RabbitMQ ${version}`, () => {
     ['ingestor', 'binds it', (channel) => channel.bindQueue(leaseQueue(1), EXCHANGES.leases, leaseQueue(1))],
     ['ingestor', 'consumes it', consuming(leaseQueue(1))],
     ['ingestor', 'declares an identify queue', declaring(identifyQueue(0), CLASSIC)],
+    ['ingestor', 'consumes commands', consuming(commandQueue(1))],
+    ['ingestor', 'publishes dead letters', publishing(EXCHANGES.deadLetter, QUEUES.deadLetters)],
     ['ingestor', 'checks its exchange', (channel) => channel.checkExchange(EXCHANGES.leases)],
     ...Object.values(WORKER_QUEUES).map((queue): [Part, string, Act] => [
       'worker',
       `consumes ${queue}`,
       consuming(queue),
     ]),
+    ['worker', 'publishes commands', publishing(EXCHANGES.commands, commandKey('all'))],
     // RabbitMQ has no permission of its own for that.
     ['worker', 'purges what it reads', (channel) => channel.purgeQueue(QUEUES.gatewayEvents)],
+    ['worker', 'consumes a further queue that no further worker names', consuming('events.more')],
+    ['analytics', 'consumes its queue', consuming('events.analytics')],
     ['deadLetters', 'reads dead letters', consuming(QUEUES.deadLetters)],
     ['deadLetters', 'publishes them again', publishing(EXCHANGES.events, 'interaction.button')],
   ])('the %s %s', async (part, _what, act) => {
@@ -114,7 +126,13 @@ describe(`on RabbitMQ ${version}`, () => {
       inTurn(declaring(identifyQueue(6), CLASSIC), consuming(identifyQueue(6))),
     ],
     ['ingestor', 'publish to the default exchange', publishing('', leaseQueue(0))],
-    ['ingestor', 'publish dead letters', publishing(EXCHANGES.deadLetter, QUEUES.deadLetters)],
+    ['ingestor', 'publish commands', publishing(EXCHANGES.commands, commandKey(0))],
+    ['ingestor', 'declare a command queue', declaring('ingestor.commands.7')],
+    [
+      'ingestor',
+      'bind its command queue to events',
+      (channel) => channel.bindQueue(commandQueue(0), EXCHANGES.events, '#'),
+    ],
     ['worker', 'consume unrouted', consuming(QUEUES.unrouted)],
     ['worker', 'take a dead letter', (channel) => channel.get(QUEUES.deadLetters)],
     ['worker', 'consume a lease queue', consuming(leaseQueue(0))],
@@ -123,11 +141,22 @@ describe(`on RabbitMQ ${version}`, () => {
     ['worker', 'delete a queue', (channel) => channel.deleteQueue(QUEUES.interactions)],
     ['worker', 'publish to the default exchange', publishing('', QUEUES.interactions)],
     ['worker', 'publish events', publishing(EXCHANGES.events, 'interaction.button')],
+    ['worker', 'take a command', (channel) => channel.get(commandQueue(0))],
+    ['worker', 'bind a command queue', (channel) => channel.bindQueue(commandQueue(0), EXCHANGES.commands, 'shard.9')],
+    ['worker', 'publish dead letters', publishing(EXCHANGES.deadLetter, QUEUES.deadLetters)],
     ['worker', 'publish to the leases', publishing(EXCHANGES.leases, leaseQueue(0))],
+    ['worker', "consume a further worker's queue", consuming('events.analytics')],
+    ['analytics', 'consume another queue', consuming(QUEUES.guildEvents)],
+    ['analytics', 'consume another further queue', consuming('events.more')],
+    ['analytics', 'publish commands', publishing(EXCHANGES.commands, commandKey(0))],
+    ['analytics', 'publish events', publishing(EXCHANGES.events, 'member.join')],
+    ['analytics', 'bind its queue to more', (channel) => channel.bindQueue('events.analytics', EXCHANGES.events, '#')],
+    ['analytics', 'delete its queue', (channel) => channel.deleteQueue('events.analytics')],
     ['deadLetters', 'consume interactions', consuming(QUEUES.interactions)],
     ['deadLetters', 'take a group record', (channel) => channel.get(leaseQueue(0))],
     ['deadLetters', 'delete its queue', (channel) => channel.deleteQueue(QUEUES.deadLetters)],
     ['deadLetters', 'publish to the default exchange', publishing('', QUEUES.interactions)],
+    ['deadLetters', 'publish commands', publishing(EXCHANGES.commands, commandKey(0))],
     ['deadLetters', 'publish to the leases', publishing(EXCHANGES.leases, leaseQueue(0))],
   ])('the %s may not %s', async (part, _what, act) => {
     await expect(as(part, act)).rejects.toThrow(REFUSED);
@@ -141,7 +170,7 @@ describe(`on RabbitMQ ${version}`, () => {
   });
 });
 
-test.each(['ingestor', 'worker', 'deadLetters'] as const)(
+test.each(['ingestor', 'worker', 'deadLetters', 'analytics'] as const)(
   'the %s may enter no other vhost, and may not use the management API',
   async (part) => {
     const username = own.userNames[part];

@@ -5,7 +5,14 @@ import { describe, test } from 'vitest';
 import { applyTopology } from '../../../lib/topology/apply.ts';
 import { held } from '../../../lib/topology/removal.ts';
 import type { Limits } from '../../../lib/topology/topology.ts';
-import { EXCHANGES, identifyQueue, leaseQueue, QUEUES } from '../../../service/contract/names.ts';
+import {
+  commandKey,
+  commandQueue,
+  EXCHANGES,
+  identifyQueue,
+  leaseQueue,
+  QUEUES,
+} from '../../../service/contract/names.ts';
 import { manage, sharedBroker } from '../../support/broker.ts';
 import { type OwnVhost, ownVhost } from '../../support/own-vhost.ts';
 
@@ -126,6 +133,16 @@ describe.concurrent(`on RabbitMQ ${version}`, () => {
     expect(ids(await taken(channel, QUEUES.guildEvents, 3))).toEqual(['3', '4', '5']);
   });
 
+  onBroker('a further queue gets its copy, and drops its oldest alone', async ({ scene, expect }) => {
+    const { own, channel } = scene;
+    const queues = { 'events.analytics': { keys: ['member.#', '#'], maxMessages: 1, maxBytes: 1024 ** 2 } };
+    await applyTopology(own.api, own.topology({ queues }), { passwords: own.passwords });
+    for (const id of ['1', '2']) await publish(channel, EXCHANGES.events, 'member.join', id, 5);
+    expect(deaths(await taken(channel, QUEUES.deadLetters, 1))).toEqual(['maxlen events.analytics member.join']);
+    expect(ids(await taken(channel, 'events.analytics', 1))).toEqual(['2']);
+    expect(ids(await taken(channel, QUEUES.guildEvents, 2))).toEqual(['1', '2']);
+  });
+
   onBroker(
     'a message whose workers end without an answer is dead-lettered at the delivery limit',
     async ({ scene, expect }) => {
@@ -155,6 +172,7 @@ describe.concurrent(`on RabbitMQ ${version}`, () => {
     for (const [user, exchange, queue, key] of [
       ['worker', EXCHANGES.events, QUEUES.gatewayEvents, 'gateway.gap'],
       ['ingestor', EXCHANGES.leases, leaseQueue(0), leaseQueue(0)],
+      ['ingestor', EXCHANGES.commands, commandQueue(0), commandKey('all')],
     ] as const) {
       await channel.purgeQueue(queue);
       await publish(channel, exchange, key, 'rejected');
@@ -182,7 +200,8 @@ describe.concurrent(`on RabbitMQ ${version}`, () => {
     const { channel, apply } = scene;
     await apply({ deadLettersTtlMs: 60_000 });
     await publish(channel, EXCHANGES.events, 'voice.join', 'lost?');
-    expect(ids(await taken(channel, QUEUES.unrouted, 1))).toEqual(['lost?']);
+    await publish(channel, EXCHANGES.commands, commandKey(1), 'a shard that there is not');
+    expect(ids(await taken(channel, QUEUES.unrouted, 2))).toEqual(['lost?', 'a shard that there is not']);
 
     await apply({ deadLettersTtlMs: 500 });
     await publish(channel, EXCHANGES.events, 'voice.join', 'old');

@@ -22,7 +22,9 @@ const onBroker = test.extend<{ own: OwnVhost }>({
 });
 
 const applied = async (own: OwnVhost, shardGroups = 1) => {
-  const { steps, notes } = await applyTopology(own.api, own.topology({ shardGroups }), { passwords: own.passwords });
+  const { steps, notes } = await applyTopology(own.api, own.topology({ shards: { count: shardGroups, perTask: 1 } }), {
+    passwords: own.passwords,
+  });
   expect(notes).toEqual([]);
   return steps.flatMap(({ target }) => (target.type === 'empty record' ? [target.queue] : []));
 };
@@ -53,7 +55,7 @@ const EMPTY = { owner: 'topology', epoch: 0, commit: 0, sessions: {}, unreported
 async function failing(own: OwnVhost, what: RegExp, [status, body]: readonly [number, string], shardGroups = 1) {
   const proxy = await refusing(managementUrl, what, status, body);
   const api = new ManagementApi({ url: `http://127.0.0.1:${proxy.port}`, username, password });
-  const wanted = own.topology({ shardGroups });
+  const wanted = own.topology({ shards: { count: shardGroups, perTask: 1 } });
   const error = await applyTopology(api, wanted, { passwords: own.passwords }).then(
     () => expect.unreachable('it did not fail'),
     (thrown: Error) => thrown,

@@ -61,7 +61,9 @@ const WRITES: readonly RegExp[] = [
 async function failed(what: RegExp, [status, body]: readonly [number, string], shardGroups: number): Promise<string> {
   const proxy = await refusing(managementUrl, what, status, body);
   const api = new ManagementApi({ url: `http://127.0.0.1:${proxy.port}`, username, password });
-  const error = await applyTopology(api, own.topology({ shardGroups }), { passwords: own.passwords }).then(
+  const error = await applyTopology(api, own.topology({ shards: { count: shardGroups, perTask: 1 } }), {
+    passwords: own.passwords,
+  }).then(
     (report) => expect.unreachable(`${what} ${status} ${body} is a success: ${JSON.stringify(report)}`),
     (thrown: Error) => thrown,
   );

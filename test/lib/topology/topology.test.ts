@@ -3,10 +3,13 @@
 // test/contracts/topology.test.ts.
 
 import { describe, expect, test } from 'vitest';
-import { complaints } from '../../../lib/topology/rules.ts';
+import { fromProperties, toProperties } from '../../../lib/topology/resource-properties.ts';
+import { complaints, queuesFor } from '../../../lib/topology/rules.ts';
 import { discordTopology, type Permissions } from '../../../lib/topology/topology.ts';
 import { CONSUMER_DISCONNECTED_TIMEOUT_MS } from '../../../service/contract/limits.ts';
 import {
+  commandKey,
+  commandQueue,
   EXCHANGES,
   identifyQueue,
   LEASE_QUEUE_ARGUMENTS,
@@ -17,12 +20,31 @@ import {
 
 describe('the layout', () => {
   test.each([1, 2, 64])('is sound with %i shard groups', (shardGroups) => {
-    expect(complaints(discordTopology({ shardGroups }))).toEqual([]);
+    expect(complaints(discordTopology({ shards: { count: shardGroups, perTask: 1 } }))).toEqual([]);
   });
 
   test('has a lease queue for each shard group, declared as the service declares it', () => {
-    const leases = discordTopology({ shardGroups: 3 }).queues.filter(({ name }) => name.startsWith('ingestor.'));
+    const { queues } = discordTopology({ shards: { count: 3, perTask: 1 } });
+    const leases = queues.filter(({ name }) => name.startsWith('ingestor.lease'));
     expect(leases).toEqual([0, 1, 2].map((group) => ({ name: leaseQueue(group), arguments: LEASE_QUEUE_ARGUMENTS })));
+  });
+
+  test('takes a command for a shard to the queue of its group, and one for all to each', () => {
+    const topology = discordTopology({ shards: { count: 20, perTask: 16 } });
+    const queues = (shard: number | 'all') => queuesFor(topology, EXCHANGES.commands, commandKey(shard));
+    expect([0, 15].map(queues)).toEqual([[commandQueue(0)], [commandQueue(0)]]);
+    expect([16, 19].map(queues)).toEqual([[commandQueue(1)], [commandQueue(1)]]);
+    expect(queues('all')).toEqual([commandQueue(0), commandQueue(1)]);
+    expect(queues(20)).toEqual([]);
+    const { definition } = topology.policies.find(({ name }) => name === 'commands') ?? {};
+    expect(definition).toMatchObject({ 'message-ttl': 30_000, 'dead-letter-exchange': EXCHANGES.deadLetter });
+  });
+
+  test('is the same after its way through a template, which stays small with the most shards', () => {
+    const topology = discordTopology({ shards: { count: 10_000, perTask: 10 }, connectionLimit: 12_000 });
+    const properties = toProperties(topology);
+    expect(fromProperties(properties)).toEqual(topology);
+    expect(2 * JSON.stringify(properties).length).toBeLessThan(950_000);
   });
 
   test('takes limits one by one', () => {
@@ -39,6 +61,7 @@ describe('the layout', () => {
     expect(valuesOf('consumer-disconnected-timeout')).toEqual([
       [QUEUES.interactions, CONSUMER_DISCONNECTED_TIMEOUT_MS],
       ['leases', CONSUMER_DISCONNECTED_TIMEOUT_MS],
+      ['commands', CONSUMER_DISCONNECTED_TIMEOUT_MS],
     ]);
     const week = 7 * 24 * 60 * 60_000;
     expect(valuesOf('consumer-timeout')).toEqual([['leases', week]]);
@@ -48,12 +71,13 @@ describe('the layout', () => {
 describe('permissions', () => {
   const [ingestor, worker, deadLetters] = discordTopology().users.map(({ permissions }) => permissions);
   const leases = [leaseQueue(0), leaseQueue(17), leaseQueue(9_999)];
+  const commands = [commandQueue(0), commandQueue(9_999)];
   /** Everything that has a name on the broker, and what only looks like it. */
   const names = [
-    ...[...Object.values(EXCHANGES), ...Object.values(QUEUES), ...leases, identifyQueue(3)],
+    ...[...Object.values(EXCHANGES), ...Object.values(QUEUES), ...leases, ...commands, identifyQueue(3)],
     ...['amq.default', 'amq.topic', 'interactions-2', 'my-interactions', 'eventsXguild', 'ingestorXlease.0'],
     ...['ingestor.other', 'ingestor.lease.', 'ingestor.lease.01', 'ingestor.lease.12345', 'ingestor.lease.0.copy'],
-    ...['my.ingestor.lease.0', 'ingestor.identify.x'],
+    ...['my.ingestor.lease.0', 'ingestor.identify.x', 'ingestor.commands.', 'ingestor.commands.0.copy'],
   ];
 
   test.each<[part: string, Permissions | undefined, configure: string[], write: string[], read: string[]]>([
@@ -61,10 +85,16 @@ describe('permissions', () => {
       'the ingestor: its lease and identify queues, and what it publishes to and watches',
       ingestor,
       [...leases, identifyQueue(3)],
-      [...leases, EXCHANGES.leases, EXCHANGES.events, ...Object.values(QUEUES)],
-      [...leases, EXCHANGES.leases],
+      [...leases, EXCHANGES.leases, EXCHANGES.events, EXCHANGES.deadLetter, ...Object.values(QUEUES)],
+      [...leases, ...commands, EXCHANGES.leases],
     ],
-    ['the worker: reading the event queues', worker, [], [], Object.values(WORKER_QUEUES)],
+    [
+      'the worker: reading the event queues and commanding',
+      worker,
+      [],
+      [EXCHANGES.commands],
+      Object.values(WORKER_QUEUES),
+    ],
     ['the dead letters: reading and publishing them', deadLetters, [], [EXCHANGES.events], [QUEUES.deadLetters]],
   ])('of %s', (_part, permissions, configure, write, read) => {
     for (const [kind, expected] of Object.entries({ configure, write, read })) {
@@ -82,7 +112,7 @@ describe('limits of users', () => {
     [500, 8, 10],
     [1_500, 64, 65],
   ])('of a broker of %i connections leave room for the tasks of %i groups', (connectionLimit, shardGroups, tasks) => {
-    const { users } = discordTopology({ connectionLimit, shardGroups, tasks });
+    const { users } = discordTopology({ connectionLimit, shards: { count: shardGroups, perTask: 1 }, tasks });
     const [ingestor = 0, worker = 0, deadLetters = 0] = users.map(({ limits }) => limits?.['max-connections']);
     // Two versions of the service, with two connections each, and a third of each owner; the others as both users of their
     // pairs.
@@ -90,6 +120,18 @@ describe('limits of users', () => {
     expect(ingestor).toBeGreaterThanOrEqual(2 * 2 * tasks + shardGroups);
     expect(worker).toBeGreaterThan(connectionLimit / 10);
     expect(2 * worker + 2 * deadLetters + ingestor).toBeLessThanOrEqual(connectionLimit);
+  });
+
+  test('share what is left for workers among all users of workers', () => {
+    const workers = Object.fromEntries(
+      ['a1', 'a2'].map((name) => [name, { queues: ['events.guild'], commands: false }]),
+    );
+    const users = (options = {}) => discordTopology({ connectionLimit: 300, ...options }).users;
+    const [, alone] = users();
+    const shares = users({ workers }).filter(({ name }) => [alone?.name, 'a1', 'a2'].includes(name));
+    expect(shares.map(({ limits }) => limits?.['max-connections'])).toEqual(
+      Array(3).fill(Math.floor((alone?.limits?.['max-connections'] ?? 0) / 3)),
+    );
   });
 
   test('are not set without the limit of the broker, and refused where it has no room', () => {
