@@ -8,9 +8,9 @@ import { DEFAULT_METRICS_NAMESPACE } from './contract/metrics.ts';
 import { ENV } from './contract/names.ts';
 import { type CredentialSource, parseBrokerLogin, parseTlsLogin, parseToken } from './credentials.ts';
 import { ConfigError, errorMessage } from './errors.ts';
-import { NEEDED_INTENTS } from './events/routing.ts';
+import { type Choice, DEFAULT_EVENTS, intentsFor, intentsOf, type OptIns, parseEvents } from './events/choice.ts';
 import { isLoopback } from './gateway/gateway-address.ts';
-import { INTENTS } from './gateway/intents.ts';
+import { INTENTS, SWITCHES } from './gateway/intents.ts';
 
 export type Config = ReturnType<typeof parseConfig>;
 
@@ -23,20 +23,23 @@ export function parseConfig(env: Readonly<Record<string, string | undefined>>) {
   const production = given[ENV.nodeEnv] === 'production';
   const { data: value, error } = schemaFor(production).safeParse(given);
   const faults = error?.issues.map(({ path, message }) => `${path.join('.')}: ${message}`) ?? [];
-  faults.push(...refusalsBetween(given, production));
+  faults.push(...refusalsBetween(given, production), ...refusedIntents(given));
   const token = value?.[ENV.discordBotToken] ?? value?.[ENV.discordBotTokenSecretArn];
   const login = value?.[ENV.rabbitmqUrl] ?? value?.[ENV.rabbitmqSecretArn];
   if (value === undefined || token === undefined || login === undefined || faults.length > 0)
     throw new ConfigError(faults);
+  const choice = value[ENV.events];
+  const optIns = optInsOf(value);
   return {
     production,
     environment: value[ENV.environment],
+    events: { choice, optIns },
     discord: {
       token,
       /** REST base without version. */
       apiUrl: value[ENV.discordApiUrl],
       /** Bit field for IDENTIFY. */
-      intents: value[ENV.gatewayIntents],
+      intents: value[ENV.gatewayIntents] ?? bitsOf(intentsFor(choice, optIns)),
       compression: value[ENV.gatewayCompression],
       shardCount: value[ENV.shardCount],
       shardsPerTask: value[ENV.shardsPerTask],
@@ -53,18 +56,17 @@ export function parseConfig(env: Readonly<Record<string, string | undefined>>) {
 
 /** The bit field of comma-separated names. @throws Error with one sentence about the first that is refused */
 export function parseIntents(names: string): number {
-  let bits = 0;
-  for (const name of names.split(',').map((part) => part.trim())) {
-    if (name === 'MessageContent')
-      throw new Error('MessageContent is refused: this service forwards no message content. Remove it from the list');
-    if (!INTENTS.includes(name))
-      throw new Error(
-        `expected names of Discord's intents, separated by commas, got '${name}'. Known: ${INTENTS.join(', ')}`,
-      );
-    bits |= GatewayIntentBits[name as keyof typeof GatewayIntentBits];
-  }
-  return bits;
+  const each = names.split(',').map((part) => part.trim());
+  const unknown = each.find((name) => !INTENTS.includes(name));
+  if (unknown !== undefined)
+    throw new Error(
+      `expected names of Discord's intents, separated by commas, got '${unknown}'. Known: ${INTENTS.join(', ')}`,
+    );
+  return bitsOf(each);
 }
+
+const bitsOf = (intents: readonly string[]): number =>
+  intents.reduce((bits, name) => bits | GatewayIntentBits[name as keyof typeof GatewayIntentBits], 0);
 
 /**
  * The REST base without version. The bot's token is sent there.
@@ -127,6 +129,14 @@ const secret = (name: string) =>
     .transform((arn) => ({ kind: 'secret', name, arn }) as const)
     .optional();
 
+const yesOrNo = oneOf(['true', 'false']).default('false');
+
+const optInsOf = (values: Readonly<Record<string, unknown>>): OptIns => ({
+  messageContent: values[ENV.forwardMessageContent] === 'true',
+  botMessages: values[ENV.forwardBotMessages] === 'true',
+  directMessages: values[ENV.forwardDirectMessages] === 'true',
+});
+
 const schemaFor = (production: boolean) =>
   z.object({
     [ENV.nodeEnv]: z.string().default('development'),
@@ -139,7 +149,11 @@ const schemaFor = (production: boolean) =>
     [ENV.rabbitmqCaFile]: z.string().optional(),
     [ENV.shardCount]: whole('shardCount', "number of shards, or 'auto',", 'auto'),
     [ENV.shardsPerTask]: whole('shardsPerTask', 'number of shards'),
-    [ENV.gatewayIntents]: parsedBy(parseIntents).prefault(NEEDED_INTENTS.join(',')),
+    [ENV.events]: parsedBy(parseEvents).prefault(DEFAULT_EVENTS.join(',')),
+    [ENV.forwardMessageContent]: yesOrNo,
+    [ENV.forwardBotMessages]: yesOrNo,
+    [ENV.forwardDirectMessages]: yesOrNo,
+    [ENV.gatewayIntents]: parsedBy(parseIntents).optional(),
     [ENV.gatewayCompression]: oneOf(COMPRESSIONS).default('none'),
     [ENV.outboxMaxEvents]: whole('outboxMaxEvents', 'number of events'),
     [ENV.outboxMaxBytes]: whole('outboxMaxBytes', 'number of bytes'),
@@ -177,3 +191,43 @@ function refusalsBetween(given: Readonly<Record<string, string | undefined>>, pr
   }
   return faults;
 }
+
+/** What the intents, where they are given, leave out of what is chosen. Faults of either itself are reported elsewhere. */
+function refusedIntents(given: Readonly<Record<string, string | undefined>>): string[] {
+  const { [ENV.gatewayIntents]: names, [ENV.events]: events = DEFAULT_EVENTS.join(',') } = given;
+  if (names === undefined) return [];
+  let bits: number;
+  let choice: Choice;
+  try {
+    bits = parseIntents(names);
+    choice = parseEvents(events);
+  } catch {
+    return [];
+  }
+  const optIns = optInsOf(given);
+  const missing = new Map<string, string[]>();
+  for (const name of choice.dispatches) {
+    const intents = intentsOf(name, optIns);
+    if (intents.length === 0 || (bits & bitsOf(intents)) !== 0) continue;
+    const either = intents.map(withSwitch).join(' or ');
+    missing.set(either, [...(missing.get(either) ?? []), name]);
+  }
+  const faults = [...missing].map(
+    ([intents, dispatches]) =>
+      `${ENV.gatewayIntents}: expected ${intents}, without which Discord does not send ${dispatches.join(', ')}. Add it, or choose others in ${ENV.events}`,
+  );
+  const content = (bits & GatewayIntentBits.MessageContent) !== 0;
+  if (content && !optIns.messageContent)
+    faults.push(
+      `${ENV.gatewayIntents}: MessageContent is refused without ${ENV.forwardMessageContent}=true: no content would be forwarded. Remove it, or set that`,
+    );
+  if (!content && optIns.messageContent)
+    faults.push(
+      `${ENV.gatewayIntents}: expected ${withSwitch('MessageContent')}, which ${ENV.forwardMessageContent}=true needs. Add it`,
+    );
+  return faults;
+}
+
+/** A privileged intent with the switch that allows it. */
+const withSwitch = (intent: string): string =>
+  SWITCHES[intent] === undefined ? intent : `${intent} ('${SWITCHES[intent]}' in Discord's developer portal)`;

@@ -93,7 +93,8 @@ it('reads the sources: every relative import is a file that is there', () => {
 describe('the direction', () => {
   it.each<[string, RegExp]>([
     ['service', /^service\//],
-    ['lib', /^(lib|service\/contract)\//],
+    // The events room's tables: what a deployer may choose, and where a routing key leads.
+    ['lib', /^(lib|service\/contract)\/|^service\/events\/(choice|routing)\.ts$/],
     // The payload's schema is written by bin.
     ['bin', /^(lib|service\/contract)\/|^service\/events\/payload\.ts$/],
     ['local', /^(?!test\/|bench\/)/],

@@ -1,16 +1,15 @@
 // The one table from Discord's dispatches to what workers consume, a row for each kind of event: which dispatches it takes,
-// which intents it needs, what is filtered, routing key (the event's type), priority, queue, and where the envelope's ids
-// stand. `toPayload`, the contract with workers and the default intents follow from it.
+// what is filtered, routing key (the event's type), priority, queue, and where the envelope's ids stand. `toPayload`, the
+// contract with workers and the broker's bindings follow from it.
 // A family is a routing key without a command's name: one per row, so it can be a metric's label.
 
 import { Buffer } from 'node:buffer';
-import { ComponentType, GatewayDispatchEvents, GatewayIntentBits, InteractionType } from 'discord-api-types/v10';
+import { ComponentType, GatewayDispatchEvents, InteractionType } from 'discord-api-types/v10';
 import { INTERACTION_TOKEN_MS } from '../contract/limits.ts';
 import { WORKER_QUEUES, type WorkerQueue } from '../contract/names.ts';
+import type { Path } from './dispatches.ts';
 import { type DispatchContext, FILTERED, type Fields, isObject, malformed, type Outcome } from './outcome.ts';
 
-/** Where a value stands in the dispatch's `d`. */
-export type Path = readonly string[];
 export type IdName = 'guildId' | 'channelId' | 'userId' | 'interactionId' | 'interactionToken';
 /** What becomes of a dispatch that is not for workers; `undefined` for one that is. */
 export type Filter = (d: Fields, context: DispatchContext) => Outcome | undefined;
@@ -30,8 +29,6 @@ export interface Route {
   readonly dispatch: GatewayDispatchEvents | null;
   /** Where a dispatch has several rows: the values of this one. */
   readonly where?: readonly { readonly path: Path; readonly is: readonly unknown[] }[];
-  /** Discord sends it only with these. */
-  readonly intents: readonly (keyof typeof GatewayIntentBits)[];
   readonly filters: readonly Filter[];
   /** The routing key, or what stands before the command's name in it. */
   readonly family: string;
@@ -67,7 +64,6 @@ const optional = <const N extends IdName>(name: N, ...paths: readonly Path[]): I
 
 const interaction = {
   dispatch: GatewayDispatchEvents.InteractionCreate,
-  intents: [],
   filters: [(d) => (isMissing(d.guild_id) ? FILTERED.outsideGuild : undefined)],
   queue: WORKER_QUEUES.interactions,
   // Discord waits 3 s for the first response, but a worker may have deferred it, and ended: the one that gets the message
@@ -87,7 +83,6 @@ const ofType = (type: InteractionType) => ({ path: ['type'], is: [type] });
 const ofComponent = (...is: readonly ComponentType[]) => ({ path: ['data', 'component_type'], is });
 
 const member = {
-  intents: ['GuildMembers'],
   filters: [],
   named: false,
   priority: 5,
@@ -96,7 +91,6 @@ const member = {
 } as const satisfies Partial<Route>;
 
 const guild = {
-  intents: ['Guilds'],
   named: false,
   priority: 4,
   queue: WORKER_QUEUES.guildEvents,
@@ -105,7 +99,6 @@ const guild = {
 
 const ofIngestor = {
   dispatch: null,
-  intents: [],
   filters: [],
   named: false,
   priority: 5,
@@ -167,7 +160,6 @@ export const ROUTES = {
   guildLeave: { ...guild, dispatch: GatewayDispatchEvents.GuildDelete, family: 'guild.leave', filters: [notLeft] },
   messageCreate: {
     dispatch: GatewayDispatchEvents.MessageCreate,
-    intents: ['GuildMessages'],
     filters: [(d) => (isMissing(d.guild_id) ? FILTERED.directMessage : undefined), notByPerson],
     family: 'message.create',
     named: false,
@@ -187,11 +179,6 @@ export const ROUTES = {
 export type Family = (typeof ROUTES)[keyof typeof ROUTES]['family'];
 
 export const ROUTING_KEY_FAMILIES: readonly Route[] = Object.values(ROUTES);
-
-/** The intents of IDENTIFY by default. */
-export const NEEDED_INTENTS: readonly string[] = [
-  ...new Set(ROUTING_KEY_FAMILIES.flatMap(({ intents }) => intents)),
-].sort((a, b) => GatewayIntentBits[a] - GatewayIntentBits[b]);
 
 /** The rows of a dispatch. */
 export const routesOf = (dispatch: string): readonly Route[] | undefined => BY_DISPATCH.get(dispatch);

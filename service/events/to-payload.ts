@@ -3,6 +3,7 @@
 // only the session's memory of guilds.
 
 import { GatewayDispatchEvents } from 'discord-api-types/v10';
+import type { Path } from './dispatches.ts';
 import { eventId } from './event-id.ts';
 import {
   type DispatchContext,
@@ -16,7 +17,7 @@ import {
   unknown,
 } from './outcome.ts';
 import { publicPart } from './privacy.ts';
-import { COMMAND_NAME, type IdName, isSnowflake, namedKey, type Path, type Route, routesOf } from './routing.ts';
+import { COMMAND_NAME, type IdName, isSnowflake, namedKey, type Route, routesOf } from './routing.ts';
 
 export interface Dispatch {
   readonly t: string;

@@ -12,6 +12,7 @@ import { countOf, health, metric, replaceAll, stored } from './tasks.ts';
 
 const SHARDS = 3;
 const FEWER = 'Guilds,GuildMessages';
+const CHANGED = { [ENV.events]: 'guilds,messages', [ENV.gatewayIntents]: FEWER };
 const END = 'the session was ended, to begin another';
 const BEGIN = 'the shard has a new session';
 
@@ -28,7 +29,7 @@ faultsOn({ shards: SHARDS }).everyRun(
         if (queue === QUEUES.gatewayEvents) events.push(DiscordEventPayload.parse(JSON.parse(String(content))));
       };
       const [identifies, before] = [countOf(stage, 'identify'), simulator.sessions.map(({ id }) => id)];
-      const task = await replaceAll(stage, { [ENV.gatewayIntents]: FEWER });
+      const task = await replaceAll(stage, CHANGED);
       await stage.until('the sessions are replaced', 60_000, () => identifies() === SHARDS && events.length === SHARDS);
       await stage.ready();
       await stored(stage);
@@ -44,7 +45,7 @@ faultsOn({ shards: SHARDS }).everyRun(
       expect(steps).toEqual(Array(SHARDS).fill([END, BEGIN]).flat());
       expect([await metric(task, 'gatewayGaps'), await metric(task, 'identifies')]).toEqual([0, SHARDS]);
       // The record has the intents: the next deployment resumes.
-      await replaceAll(stage, { [ENV.gatewayIntents]: FEWER });
+      await replaceAll(stage, CHANGED);
       await read(stage, 200);
       expect(identifies()).toBe(SHARDS);
     },
@@ -61,7 +62,7 @@ faultsOn({ shards: SHARDS, simulator: budget }).fullRun(
     async inject(stage) {
       const { reader, simulator } = stage;
       const spent = async () => (await health(stage.living[0])).identifies.spentUntil !== null;
-      await stage.startTask({ [ENV.gatewayIntents]: FEWER });
+      await stage.startTask(CHANGED);
       await stage.standing(2);
       await stage.tasks[0]?.terminate();
       await stage.until('the budget is spent', 60_000, spent);

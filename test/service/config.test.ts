@@ -6,6 +6,7 @@ import { parseConfig } from '../../service/config.ts';
 import { BOUNDS } from '../../service/contract/limits.ts';
 import { ENV } from '../../service/contract/names.ts';
 import { ConfigError } from '../../service/errors.ts';
+import { DEFAULT_EVENTS } from '../../service/events/choice.ts';
 
 const TOKEN = 'MTIzNDU2Nzg5.token';
 const BROKER = 'amqps://ingestor:pass%2Fword@broker.example:5671/discord';
@@ -34,6 +35,10 @@ it('the defaults are those of the documentation', () => {
   expect(parseConfig(CREDENTIALS)).toEqual({
     production: false,
     environment: 'local',
+    events: {
+      choice: { dispatches: new Set(DEFAULT_EVENTS), wholeGuilds: false },
+      optIns: { messageContent: false, botMessages: false, directMessages: false },
+    },
     discord: {
       token: { kind: 'variable', name: ENV.discordBotToken, text: TOKEN, value: TOKEN },
       apiUrl: 'https://discord.com/api',
@@ -80,7 +85,22 @@ it.each<[keyof typeof ENV, string, unknown]>([
   ['rabbitmqCaFile', '/etc/ca.pem', { broker: { caFile: '/etc/ca.pem' } }],
   ['shardCount', 'auto', { discord: { shardCount: 'auto' } }],
   ['shardsPerTask', '8', { discord: { shardsPerTask: 8 } }],
-  ['gatewayIntents', ' Guilds , GuildMessages', { discord: { intents: 1 | 512 } }],
+  [
+    'events',
+    'typing, GUILD_UPDATE',
+    {
+      events: { choice: { dispatches: new Set(['TYPING_START', 'GUILD_UPDATE']), wholeGuilds: false } },
+      discord: { intents: 2048 | 1 },
+    },
+  ],
+  [
+    'forwardMessageContent',
+    'true',
+    { events: { optIns: { messageContent: true } }, discord: { intents: 32768 | 515 } },
+  ],
+  ['forwardBotMessages', 'true', { events: { optIns: { botMessages: true } }, discord: { intents: 515 } }],
+  ['forwardDirectMessages', 'true', { events: { optIns: { directMessages: true } }, discord: { intents: 4096 | 515 } }],
+  ['gatewayIntents', ' Guilds , GuildMessages,GuildBans,GuildMembers', { discord: { intents: 1 | 512 | 4 | 2 } }],
   ['gatewayCompression', 'zlib-stream', { discord: { compression: 'zlib-stream' } }],
   ['outboxMaxEvents', '500', { outbox: { maxEvents: 500 } }],
   ['outboxMaxBytes', '1048576', { outbox: { maxBytes: 1_048_576 } }],
@@ -123,7 +143,16 @@ describe('a bad value is refused by the name of its variable, with what was expe
     ['shardCount', '2.5', /a number of shards, or 'auto', from 1 to 10000, got '2.5'/],
     ['shardsPerTask', 'auto', /got 'auto'/],
     ['gatewayIntents', 'Guilds,Everything', /got 'Everything'\. Known: .*GuildMembers/],
-    ['gatewayIntents', 'Guilds,MessageContent', /MessageContent is refused/],
+    [
+      'gatewayIntents',
+      'Guilds,GuildMembers,GuildMessages,MessageContent',
+      /refused without FORWARD_MESSAGE_CONTENT=true/,
+    ],
+    ['events', 'interactions,READY', /READY is about the session itself/],
+    ['events', 'message', /got 'message'\. The nearest is messages/],
+    ['forwardMessageContent', 'yes', /one of true, false, got 'yes'/],
+    ['forwardBotMessages', '1', /one of true, false, got '1'/],
+    ['forwardDirectMessages', 'TRUE', /one of true, false, got 'TRUE'/],
     ['gatewayCompression', 'zstd-stream', /one of none, zlib-stream, got 'zstd-stream'/],
     ['outboxMaxEvents', '1e3', /got '1e3'/],
     ['memoryThreshold', 'three quarters', /above 0 and up to 1, such as '0.75', got 'three quarters'/],
@@ -133,6 +162,47 @@ describe('a bad value is refused by the name of its variable, with what was expe
     expect(others).toEqual([]);
     expect(fault).toMatch(new RegExp(`^${ENV[variable]}: `));
     expect(fault).toMatch(sentence);
+  });
+});
+
+describe('intents that are given', () => {
+  const faults = (events: string, intents: string, others: Readonly<Record<string, string>> = {}) =>
+    faultsOf({ ...CREDENTIALS, [ENV.events]: events, [ENV.gatewayIntents]: intents, ...others });
+
+  it.each<[string, string, Readonly<Record<string, string>>, readonly RegExp[]]>([
+    ['messages,roles', 'Guilds,GuildMessages', {}, []],
+    ['typing', 'GuildMessageTyping,GuildPresences', {}, []],
+    ['interactions,VOICE_SERVER_UPDATE', 'Guilds', {}, []],
+    ['GUILD_BAN_ADD', 'GuildBans', {}, []],
+    [
+      'messages,typing',
+      'Guilds',
+      {},
+      [
+        /^GATEWAY_INTENTS: expected GuildMessages, .* not send MESSAGE_CREATE, .*MESSAGE_DELETE_BULK\. Add it, or choose others in EVENTS$/,
+        /expected GuildMessageTyping, .* TYPING_START\./,
+      ],
+    ],
+    [
+      'GUILD_MEMBER_ADD',
+      'Guilds',
+      {},
+      [/expected GuildMembers \('Server Members Intent' in Discord's developer portal\)/],
+    ],
+    ['presence', 'Guilds', {}, [/expected GuildPresences \('Presence Intent' in/]],
+    ['MESSAGE_CREATE', 'DirectMessages', {}, [/expected GuildMessages,/]],
+    ['MESSAGE_CREATE', 'DirectMessages', { FORWARD_DIRECT_MESSAGES: 'true' }, []],
+    ['MESSAGE_CREATE', 'Guilds', { FORWARD_DIRECT_MESSAGES: 'true' }, [/expected GuildMessages or DirectMessages,/]],
+    ['MESSAGE_CREATE', 'GuildMessages,MessageContent', { FORWARD_MESSAGE_CONTENT: 'true' }, []],
+    [
+      'MESSAGE_CREATE',
+      'GuildMessages',
+      { FORWARD_MESSAGE_CONTENT: 'true' },
+      [/expected MessageContent \('Message Content Intent' in .*\), which FORWARD_MESSAGE_CONTENT=true needs/],
+    ],
+    ['nothing', 'Guilds', {}, [/^EVENTS: expected names/]],
+  ])('%s with %s and %j', (events, intents, others, sentences) => {
+    expect(faults(events, intents, others)).toEqual(sentences.map((sentence) => expect.stringMatching(sentence)));
   });
 });
 

@@ -1,0 +1,106 @@
+// Which events are published: the choice of EVENTS, and the intents that follow from it. Pure; the deployer's settings are
+// read by the same code.
+
+import { DISPATCHES, type DispatchName, type DispatchRow, type Intent } from './dispatches.ts';
+
+/** What is private by default, and forwarded where a person said so. */
+export interface OptIns {
+  /** What Discord's MessageContent intent governs. */
+  readonly messageContent: boolean;
+  /** Messages of bots and webhooks. */
+  readonly botMessages: boolean;
+  /** What has no guild of messages, reactions, typing and interactions. */
+  readonly directMessages: boolean;
+}
+
+export interface Choice {
+  readonly dispatches: ReadonlySet<DispatchName>;
+  /** Every GUILD_CREATE as it is, beside real joins. */
+  readonly wholeGuilds: boolean;
+}
+
+/** Narrower than its groups: these have been published since before there was a choice. */
+export const DEFAULT_EVENTS: readonly DispatchName[] = [
+  'INTERACTION_CREATE',
+  'GUILD_MEMBER_ADD',
+  'GUILD_MEMBER_REMOVE',
+  'GUILD_MEMBER_UPDATE',
+  'GUILD_CREATE',
+  'GUILD_DELETE',
+  'MESSAGE_CREATE',
+];
+
+export const WHOLE_GUILDS = 'guilds.full';
+
+const NAMES = Object.keys(DISPATCHES) as DispatchName[];
+const ROWS: Readonly<Record<DispatchName, DispatchRow>> = DISPATCHES;
+
+/** By the words that are no dispatch's name. */
+export const GROUPS: ReadonlyMap<string, readonly DispatchName[]> = new Map<string, readonly DispatchName[]>([
+  ...Map.groupBy(
+    NAMES.filter((name) => ROWS[name].group !== undefined),
+    (name) => ROWS[name].group ?? '',
+  ),
+  [WHOLE_GUILDS, ['GUILD_CREATE']],
+  ['all', NAMES],
+]);
+
+const WORDS = [...GROUPS.keys(), ...NAMES];
+const OF_SESSION = ['READY', 'RESUMED'];
+
+/** @param text names of dispatches and groups, separated by commas @throws Error with a sentence about the first refused */
+export function parseEvents(text: string): Choice {
+  const words = text.split(',').map((word) => word.trim());
+  const dispatches = words.flatMap((word) => GROUPS.get(word) ?? named(word));
+  return { dispatches: new Set(dispatches), wholeGuilds: words.includes(WHOLE_GUILDS) };
+}
+
+function named(word: string): DispatchName {
+  const name = NAMES.find((each) => each === word);
+  if (name !== undefined) return name;
+  if (OF_SESSION.includes(word))
+    throw new Error(
+      `${word} is about the session itself, which the ingestor keeps: workers get gateway.ready and gateway.gap without asking. Remove it`,
+    );
+  const expected = `expected names of Discord's dispatches, or of groups (${[...GROUPS.keys()].join(', ')}), separated by commas`;
+  const shown = word.slice(0, MOST_QUOTED);
+  throw new Error(`${expected}, got '${shown}'${word === '' ? '' : `. The nearest is ${nearest(shown)}`}`);
+}
+
+const MOST_QUOTED = 64;
+
+const letters = (word: string): string => word.toUpperCase().replaceAll(/[^A-Z]/g, '');
+
+function nearest(word: string): string {
+  const from = letters(word);
+  return WORDS.map((name) => ({ name, steps: edits(from, letters(name)) })).reduce((best, each) =>
+    each.steps < best.steps ? each : best,
+  ).name;
+}
+
+/** Letters to insert, delete or replace (Levenshtein). */
+function edits(from: string, to: string): number {
+  let row = Array.from({ length: to.length + 1 }, (_, index) => index);
+  for (const [index, letter] of [...from].entries()) {
+    const next = [index + 1];
+    for (let at = 0; at < to.length; at++) {
+      const replaced = (row[at] ?? 0) + (letter === to[at] ? 0 : 1);
+      next.push(Math.min(replaced, (row[at + 1] ?? 0) + 1, (next[at] ?? 0) + 1));
+    }
+    row = next;
+  }
+  return row[to.length] ?? 0;
+}
+
+/** One of these brings a dispatch; none: it needs none. */
+export function intentsOf(name: DispatchName, { directMessages }: Pick<OptIns, 'directMessages'>): readonly Intent[] {
+  const { intent, direct } = ROWS[name];
+  return [intent, directMessages ? direct : undefined].filter((each) => each !== undefined && each !== null);
+}
+
+/** What a choice needs, where nobody says otherwise. */
+export function intentsFor({ dispatches }: Choice, optIns: OptIns): readonly Intent[] {
+  const needed = new Set([...dispatches].flatMap((name) => intentsOf(name, optIns)));
+  if (optIns.messageContent) needed.add('MessageContent');
+  return [...needed];
+}
