@@ -3,6 +3,7 @@
 
 import { Buffer } from 'node:buffer';
 import { samplePayloads } from '../local/discord/payloads/samples.ts';
+import { DEFAULT_EVENTS, parseEvents } from '../service/events/choice.ts';
 import { eventId } from '../service/events/event-id.ts';
 import type { DispatchContext } from '../service/events/outcome.ts';
 import { type Dispatch, toPayload } from '../service/events/to-payload.ts';
@@ -15,6 +16,9 @@ const ROUND_MS = 1000;
 const context: DispatchContext = {
   sessionId: 'fd4f4f6e8d9e4a0c8a3f3d1b2c5e7a90',
   shardId: 0,
+  shardCount: 1,
+  choice: parseEvents(DEFAULT_EVENTS.join()),
+  optIns: { messageContent: false, botMessages: false, directMessages: false },
   sequence: 0,
   receivedAt: Date.now(),
   guilds: new GuildPresence(0),

@@ -129,6 +129,7 @@ export class Reader {
         shardId: number;
         data: { lastSequence: number; reason: string };
       };
+      if (eventType === 'gateway.ready') return;
       if (eventType === 'gateway.session-replaced') return void this.replaced.set(sessionId, data.lastSequence);
       const [, first, last = first] = HOLE.exec(data.reason) ?? [];
       if (first === undefined) this.gaps.set(sessionId, { shardId, ...data });

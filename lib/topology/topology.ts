@@ -14,6 +14,7 @@ import {
   VHOST,
   WORKER_QUEUES,
 } from '../../service/contract/names.ts';
+import { BINDINGS } from '../../service/events/routing.ts';
 
 /** An argument or a policy's value, as the management API has it. */
 const VALUES = z.record(z.string(), z.union([z.string(), z.number(), z.boolean()]));
@@ -116,12 +117,7 @@ export function discordTopology(options: DiscordTopologyOptions = {}): Topology 
       ...leases.map((name) => ({ name, arguments: LEASE_QUEUE_ARGUMENTS })),
     ],
     bindings: [
-      { exchange: EXCHANGES.events, queue: QUEUES.interactions, routingKey: 'interaction.#' },
-      { exchange: EXCHANGES.events, queue: QUEUES.guildEvents, routingKey: 'member.#' },
-      { exchange: EXCHANGES.events, queue: QUEUES.guildEvents, routingKey: 'guild.#' },
-      { exchange: EXCHANGES.events, queue: QUEUES.guildEvents, routingKey: 'message.#' },
-      { exchange: EXCHANGES.events, queue: QUEUES.gatewayEvents, routingKey: 'gateway.#' },
-      { exchange: EXCHANGES.events, queue: QUEUES.dispatches, routingKey: 'dispatch.#' },
+      ...[...BINDINGS].map(([word, queue]) => ({ exchange: EXCHANGES.events, queue, routingKey: `${word}.#` })),
       { exchange: EXCHANGES.deadLetter, queue: QUEUES.deadLetters, routingKey: QUEUES.deadLetters },
       { exchange: EXCHANGES.unrouted, queue: QUEUES.unrouted, routingKey: '' },
       // Not the default exchange: who may write there may write to every queue.

@@ -25,8 +25,9 @@ faultsOn({ shards: SHARDS }).everyRun(
     async inject(stage) {
       const { reader, simulator } = stage;
       const events: DiscordEventPayload[] = [];
-      reader.onMessage = (queue, { content }) => {
-        if (queue === QUEUES.gatewayEvents) events.push(DiscordEventPayload.parse(JSON.parse(String(content))));
+      reader.onMessage = (queue, { content, fields }) => {
+        if (queue === QUEUES.gatewayEvents && fields.routingKey !== 'gateway.ready')
+          events.push(DiscordEventPayload.parse(JSON.parse(String(content))));
       };
       const [identifies, before] = [countOf(stage, 'identify'), simulator.sessions.map(({ id }) => id)];
       const task = await replaceAll(stage, CHANGED);

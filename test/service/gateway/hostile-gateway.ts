@@ -5,6 +5,7 @@ import type { AddressInfo } from 'node:net';
 import { onTestFinished } from 'vitest';
 import { type WebSocket, WebSocketServer } from 'ws';
 import { plainTransport, zlibStreamTransport } from '../../../local/discord/transport.ts';
+import { DEFAULT_EVENTS, parseEvents } from '../../../service/events/choice.ts';
 import { GapReporter } from '../../../service/gap-reporter.ts';
 import { BotToken } from '../../../service/gateway/bot-token.ts';
 import type { GatewayInformation } from '../../../service/gateway/gateway-information.ts';
@@ -14,6 +15,7 @@ import { Ingestor } from '../../../service/ingestor.ts';
 import type { CounterName } from '../../../service/metrics.ts';
 import type { Message } from '../../../service/publisher/message.ts';
 import type { ResumeState } from '../../../service/session/session.ts';
+import { NO_OPT_INS } from '../../support/dispatch-context.ts';
 import { logLines } from '../../support/log-lines.ts';
 
 export interface Sent {
@@ -103,8 +105,9 @@ export class HostileGateway {
       if (op === 1) send({ op: 11 });
       if (op === 2) {
         this.sessions += 1;
+        const ids = { user: { id: '2' }, application: { id: '2' }, guilds: [] };
         this.events = [
-          { t: 'READY', d: { session_id: `s${this.sessions}`, resume_gateway_url: this.resumeUrl, guilds: [] } },
+          { t: 'READY', d: { session_id: `s${this.sessions}`, resume_gateway_url: this.resumeUrl, ...ids } },
         ];
         this.#live = { socket, send };
         send({ op: 0, s: 1, ...this.events[0] } as Sent);
@@ -200,6 +203,8 @@ export function startClient(
     metrics: metrics as never,
     permission,
     ...{ intents, compression, apiUrl, log: lines.log },
+    choice: parseEvents(DEFAULT_EVENTS.join()),
+    optIns: NO_OPT_INS,
   });
   const now = Date.now();
   const state = { sessionId: 's0', resumeUrl: url, sequence: 1, shardCount: 1, startedAt: now, ...session };
