@@ -5,6 +5,7 @@
 import { GatewayDispatchEvents } from 'discord-api-types/v10';
 import { type Bounds, fullness, mayReceive } from './backpressure.ts';
 import { HEADERS } from './contract/names.ts';
+import { unread } from './events/choice.ts';
 import { sessionReplaced } from './events/gap.ts';
 import { type DispatchContext, type Outcome, unknown } from './events/outcome.ts';
 import { ROUTES } from './events/routing.ts';
@@ -112,10 +113,8 @@ export class Ingestor {
       if (state !== undefined) session.restore({ ...state, intents: state.intents ?? intents }, storedAt, takenOverAt);
       const shard = new Shard({
         ...this.#options,
-        id,
-        session,
-        turns,
-        nextReady,
+        ...{ id, session, turns, nextReady },
+        unwanted: unread(this.#options.choice),
         confirmed: (signal) => this.#confirmed(session, signal),
         onDispatch: (dispatch, receivedAt) => this.#receive(session, dispatch, receivedAt),
       });

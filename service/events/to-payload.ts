@@ -49,7 +49,9 @@ export function toPayload({ t, d }: Dispatch, context: DispatchContext): Outcome
     const row = rowOf(t);
     if (row === undefined) return unknown('an unknown dispatch type');
     const isWanted = (context.choice.dispatches as ReadonlySet<string>).has(t);
-    if (!isWanted && !ALWAYS_READ.includes(t)) return FILTERED.notAsked;
+    // The session remembers its guilds, whoever wants to know of them.
+    if (!isWanted && t !== GatewayDispatchEvents.GuildCreate && t !== GatewayDispatchEvents.GuildDelete)
+      return FILTERED.notAsked;
     if (!isObject(d)) return malformed('d', 'an object', d);
     if (row.direct !== undefined && isMissing(d.guild_id) && !context.optIns.directMessages)
       return t === GatewayDispatchEvents.InteractionCreate ? FILTERED.outsideGuild : FILTERED.directMessage;
@@ -57,9 +59,6 @@ export function toPayload({ t, d }: Dispatch, context: DispatchContext): Outcome
     return isWanted ? outcome : FILTERED.notAsked;
   });
 }
-
-/** The session remembers its guilds, whoever wants to know of them. */
-export const ALWAYS_READ: readonly string[] = [GatewayDispatchEvents.GuildCreate, GatewayDispatchEvents.GuildDelete];
 
 function safely(outcome: () => Outcome): Outcome {
   try {

@@ -132,6 +132,7 @@ interface ClientOptions {
   /** Confirms are held back until `confirm` is called. */
   readonly holds?: boolean;
   readonly intents?: number;
+  readonly events?: string;
   /** Of the lock before an IDENTIFY. */
   readonly acquire?: () => Promise<void>;
   /** @default - given */
@@ -147,6 +148,7 @@ export function startClient(
     apiUrl = `${url.replace('ws', 'http')}/api`,
     holds = false,
     intents = 0,
+    events = DEFAULT_EVENTS.join(),
     acquire = async () => undefined,
     permission = async () => 'proven',
   }: ClientOptions = {},
@@ -203,7 +205,7 @@ export function startClient(
     metrics: metrics as never,
     permission,
     ...{ intents, compression, apiUrl, log: lines.log },
-    choice: parseEvents(DEFAULT_EVENTS.join()),
+    choice: parseEvents(events),
     optIns: NO_OPT_INS,
   });
   const now = Date.now();

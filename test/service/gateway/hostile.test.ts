@@ -676,6 +676,43 @@ it('a problem is over with the next RESUMED, and a single end is none', async ()
   expect(client.shard.problem).toBeUndefined();
 });
 
+describe('a dispatch that is not wanted', () => {
+  /** As Discord writes it, with a `d` that cannot be read. */
+  const unreadable = ({ t, s }: Sent) => `{"t":"${t}","s":${s},"op":0,"d":{ not JSON }}`;
+
+  it('is received and settled without a look at it, in order with the others; a hole is found there too', async () => {
+    const gateway = await HostileGateway.start();
+    let left = 1;
+    gateway.instead = (frame) => {
+      if (frame.s === 5 && left-- > 0) return undefined;
+      return frame.t === 'TYPING_START' ? unreadable(frame) : frame;
+    };
+    const client = startClient(gateway.url, { holds: true });
+    await eventually('READY', () => client.shard.connected);
+    client.confirm();
+    for (const t of ['TYPING_START', 'GUILD_MEMBER_ADD', 'TYPING_START', 'TYPING_START', 'TYPING_START'])
+      gateway.dispatch(t);
+    await eventually('RESUMED', () => client.counted.resumes === 1 && client.shard.connected);
+    await eventually('all', () => client.counted.eventsFiltered === 4);
+    expect(gateway.received.find(({ op }) => op === 6)?.d).toMatchObject({ seq: 4 });
+    // What is wanted is unconfirmed.
+    expect(client.ingestor.sessions['0']?.sequence).toBe(2);
+    client.confirm();
+    expect(client.ingestor.sessions['0']?.sequence).toBe(7);
+    expect([client.sequences(), client.reported(), client.counted.invalidFrames]).toEqual([[3], [], undefined]);
+  });
+
+  it('of guilds is read all the same: a guild back from an outage is no join', async () => {
+    const gateway = await HostileGateway.start();
+    const client = startClient(gateway.url, { events: 'typing' });
+    await eventually('READY', () => client.shard.connected);
+    gateway.dispatch('GUILD_CREATE', { id: '7', joined_at: new Date().toISOString() });
+    await eventually('it', () => client.counted.eventsFiltered === 1);
+    expect(Object.keys(client.session.resumeState?.joins ?? {})).toEqual(['7']);
+    expect(client.published.map(({ type }) => type)).toEqual(['gateway.ready']);
+  });
+});
+
 describe('a dispatch that cannot be made a message', () => {
   it.each<[string, string, string]>([
     [
