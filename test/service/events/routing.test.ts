@@ -24,6 +24,7 @@ test('the table', () => {
     ['GUILD_CREATE', 'guild.join', 4, QUEUES.guildEvents],
     ['GUILD_DELETE', 'guild.leave', 4, QUEUES.guildEvents],
     ['MESSAGE_CREATE', 'message.create', 1, QUEUES.guildEvents],
+    ['MESSAGE_REACTION_ADD', 'reaction.add', 1, QUEUES.guildEvents],
     [null, 'gateway.ready', 5, QUEUES.gatewayEvents],
     [null, 'gateway.gap', 5, QUEUES.gatewayEvents],
     [null, 'gateway.session-replaced', 5, QUEUES.gatewayEvents],
