@@ -713,6 +713,22 @@ describe('a dispatch that is not wanted', () => {
   });
 });
 
+it('the token of a voice server is for workers, and in no line', async () => {
+  const gateway = await HostileGateway.start();
+  const client = startClient(gateway.url, { events: 'voice' });
+  await eventually('READY', () => client.shard.connected);
+  const d = { token: 'VOICE-SECRET', guild_id: '1', endpoint: 'voice.example:443' };
+  for (const each of [d, { ...d, guild_id: 5 }, [d], { ...d, deep: { token: 'VOICE-SECRET' } }])
+    gateway.dispatch('VOICE_SERVER_UPDATE', each);
+  await eventually('all', () => client.counted.eventsUnknown === 2 && client.sequences().length === 2);
+  const [published] = client.published.filter(({ type }) => type === 'dispatch.voice_server_update');
+  expect(JSON.parse(String(published?.body))).toMatchObject({ guildId: '1', data: d });
+  // As somebody may log it by mistake.
+  client.lines.log.error({ err: new Error(JSON.stringify(d)), d }, `lost ${JSON.stringify(d)}`);
+  expect(client.lines.text).toContain('cannot read');
+  expect(client.lines.text).not.toContain('VOICE-SECRET');
+});
+
 describe('a dispatch that cannot be made a message', () => {
   it.each<[string, string, string]>([
     [
