@@ -79,7 +79,8 @@ export class HostileGateway {
 
   dispatch(t = 'GUILD_MEMBER_ADD', d: unknown = { guild_id: '1', user: { id: String(this.events.length) } }): void {
     this.events.push({ t, d });
-    this.#live?.send({ op: 0, t, s: this.events.length, d });
+    // In Discord's order.
+    this.#live?.send({ t, s: this.events.length, op: 0, d });
   }
 
   #connected(socket: WebSocket, compressed: boolean): void {
@@ -222,8 +223,8 @@ export function startClient(
   if (member === undefined) throw new Error('there is no shard');
   return {
     ...{ ingestor, ...member, publisher, lines, published, counted, gaps, gate },
-    confirm: () => {
-      for (const settled of held.splice(0)) settled();
+    confirm: (count = held.length) => {
+      for (const settled of held.splice(0, count)) settled();
     },
     /** Of the events of a session, in the order of publishing. */
     sequences: (id?: string) =>
