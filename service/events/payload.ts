@@ -200,7 +200,9 @@ export const DiscordEventPayload = z.union(Object.values(EVENTS)).meta({
   title: 'DiscordEventPayload',
   description:
     'The body of every message of the discord.events exchange. Fields may be added without a new schema version ' +
-    '(header x-schema-version): ignore those you do not know. `data` is open: it has what Discord sends.',
+    '(header x-schema-version): ignore those you do not know. `data` is open: it has what Discord sends. A large body is ' +
+    'compressed (content encoding gzip), and comes in parts if that is not enough: join the bodies of one x-whole in the ' +
+    'order of x-part, from 1 to x-parts, then decompress.',
 });
 
 /** The same contract as JSON Schema (2020-12), open for fields that a later version adds. */
