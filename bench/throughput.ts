@@ -1,16 +1,21 @@
 // Events a second held for a while, the time from frame to confirm, and the memory of the ingestor: one task, one
-// shard, everything (broker, simulator, worker) on this machine. `npm run bench -- --rate 2000 --seconds 60`
+// shard, everything (broker, simulator, worker) on this machine. `npm run bench -- --rate 2000 --seconds 60`; with `--all 1`
+// EVENTS is all.
 // The service has held its rate when the worker has read everything a moment after the traffic ends.
 
 import { readFile } from 'node:fs/promises';
 import { setTimeout as sleep } from 'node:timers/promises';
+import { GatewayIntentBits } from 'discord-api-types/v10';
 import { MetricsCollector } from '../local/stage-metrics.ts';
+import { ENV } from '../service/contract/names.ts';
 import { onStage, readNumbers } from './bench.ts';
 
-const { rate, seconds, shards } = readNumbers({ rate: 2_000, seconds: 60, shards: 1 });
-const simulator = { guilds: 200, maxConcurrency: 16 };
+const { rate, seconds, shards, all } = readNumbers({ rate: 2_000, seconds: 60, shards: 1, all: 0 });
+const { GuildMembers, GuildPresences } = GatewayIntentBits;
+const simulator = { guilds: 200, maxConcurrency: 16, grantedIntents: GuildMembers | GuildPresences };
+const env: Record<string, string> = all === 0 ? {} : { [ENV.events]: 'all' };
 
-await onStage({ shards, shardsPerTask: shards, simulator }, async (stage) => {
+await onStage({ shards, shardsPerTask: shards, simulator, env }, async (stage) => {
   const collector = new MetricsCollector(stage);
   const start = await collector.collect();
   const cpuBefore = await cpuSeconds(stage.living[0]?.pid);

@@ -4,6 +4,7 @@
 import { setTimeout as sleep } from 'node:timers/promises';
 import { type ConsumeMessage, connect } from 'amqplib';
 import { HEADERS, QUEUES, WORKER_QUEUES } from '../service/contract/names.ts';
+import { WholeBody } from './whole-body.ts';
 
 const READ = Object.values(WORKER_QUEUES);
 const RETRY_MS = 200;
@@ -28,6 +29,8 @@ export class Reader {
   readonly holes: { readonly sessionId: string; readonly first: number; readonly last: number }[] = [];
   /** Different events read. */
   events = 0;
+  /** Guilds read as a whole. */
+  wholeGuilds = 0;
   /** Read again, under the same id. */
   repeats = 0;
   /** Read again under another id, which is always wrong. */
@@ -41,6 +44,7 @@ export class Reader {
   /** The longest time without an event since `resetSilences`, milliseconds. */
   readonly silences = new Map<number, { lastAt: number; longestMs: number }>();
   onMessage: ((queue: string, message: ConsumeMessage) => void) | undefined;
+  readonly #bodies = new WholeBody();
   readonly #url: () => string;
   readonly #stopping = new AbortController();
   #loop: Promise<void> | undefined;
@@ -121,14 +125,22 @@ export class Reader {
     this.lastReadAt = Date.now();
     this.perQueue.set(queue, (this.perQueue.get(queue) ?? 0) + 1);
     this.onMessage?.(queue, message);
+    const body = this.#bodies.of(message);
+    if (body === undefined) return;
+    // Beside what else its dispatch makes, under an id of its own.
+    if (message.properties.type === 'dispatch.guild_create') {
+      this.wholeGuilds += 1;
+      return;
+    }
     const { headers = {}, messageId, priority } = message.properties;
     const sessionId = String(headers[HEADERS.session]);
     if (queue === QUEUES.gatewayEvents) {
-      const { eventType, shardId, data } = JSON.parse(message.content.toString()) as {
+      const { eventType, shardId, data } = JSON.parse(body) as {
         eventType: string;
         shardId: number;
         data: { lastSequence: number; reason: string };
       };
+      if (eventType === 'gateway.ready') return;
       if (eventType === 'gateway.session-replaced') return void this.replaced.set(sessionId, data.lastSequence);
       const [, first, last = first] = HOLE.exec(data.reason) ?? [];
       if (first === undefined) this.gaps.set(sessionId, { shardId, ...data });

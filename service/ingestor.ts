@@ -5,9 +5,11 @@
 import { GatewayDispatchEvents } from 'discord-api-types/v10';
 import { type Bounds, fullness, mayReceive } from './backpressure.ts';
 import { HEADERS } from './contract/names.ts';
+import { unread } from './events/choice.ts';
 import { sessionReplaced } from './events/gap.ts';
-import { type Outcome, unknown } from './events/outcome.ts';
-import { toPayload } from './events/to-payload.ts';
+import { type DispatchContext, type Outcome, unknown } from './events/outcome.ts';
+import { ROUTES } from './events/routing.ts';
+import { toOutcomes } from './events/to-payload.ts';
 import type { GapReporter } from './gap-reporter.ts';
 import { NextReady } from './gateway/next-ready.ts';
 import { Shard, type ShardOptions } from './gateway/shard.ts';
@@ -24,7 +26,7 @@ type OfShards = Pick<
   'token' | 'information' | 'gate' | 'intents' | 'compression' | 'apiUrl' | 'log' | 'permission'
 >;
 
-export interface IngestorOptions extends OfShards {
+export interface IngestorOptions extends OfShards, Pick<DispatchContext, 'choice' | 'optIns'> {
   readonly publisher: Publisher;
   readonly gaps: GapReporter;
   readonly bounds: Bounds;
@@ -111,10 +113,8 @@ export class Ingestor {
       if (state !== undefined) session.restore({ ...state, intents: state.intents ?? intents }, storedAt, takenOverAt);
       const shard = new Shard({
         ...this.#options,
-        id,
-        session,
-        turns,
-        nextReady,
+        ...{ id, session, turns, nextReady },
+        unwanted: unread(this.#options.choice),
         confirmed: (signal) => this.#confirmed(session, signal),
         onDispatch: (dispatch, receivedAt) => this.#receive(session, dispatch, receivedAt),
       });
@@ -140,7 +140,11 @@ export class Ingestor {
     const { publisher, gaps, log } = this.#options;
     await this.stopReceiving();
     const isResumed = (shardId: unknown, sessionId: unknown) => later[String(shardId)]?.sessionId === sessionId;
-    const dropped = publisher.dropOutbox(({ headers }) => isResumed(headers[HEADERS.shard], headers[HEADERS.session]));
+    const dropped = publisher.dropOutbox(
+      ({ headers, type }) =>
+        // READY is not replayed.
+        type !== ROUTES.gatewayReady.family && isResumed(headers[HEADERS.shard], headers[HEADERS.session]),
+    );
     this.#members = [];
     gaps.forget(({ shardId, sessionId }) => isResumed(shardId, sessionId));
     if (dropped > 0) log.warn({ events: dropped }, 'dropped events of the outbox: the new owner has them replayed');
@@ -197,32 +201,43 @@ export class Ingestor {
 
   /** A dispatch that ended the connection or the process would be replayed to the next one. */
   #receive(session: ShardSession, { s: sequence, t: type, d }: Dispatch, receivedAt: number): void {
-    const { metrics, onSessionStarted, publisher } = this.#options;
-    const { shardId, guilds, id: sessionId = '' } = session;
+    const { choice, metrics, onSessionStarted, optIns, publisher } = this.#options;
+    const { shardId, shardCount, guilds, id: sessionId = '' } = session;
     metrics.add('eventsReceived');
     const watermark = session.receive(sequence, receivedAt);
     // READY is no replay: the session that it has just begun counts it as settled.
     if (type === GatewayDispatchEvents.Ready) onSessionStarted();
     else if (watermark === undefined) return;
-    let outcome: Outcome;
+    let outcomes: readonly Outcome[];
+    let unconfirmed = 0;
     try {
-      outcome = toPayload({ t: type, d }, { sessionId, shardId, sequence, receivedAt, guilds });
-      if (outcome.kind === 'event')
-        publisher.publish(toMessage(outcome, sessionId, sequence), () => {
+      const context = { sessionId, shardId, shardCount, sequence, receivedAt, guilds, choice, optIns };
+      outcomes = toOutcomes({ t: type, d }, context);
+      const messages = outcomes.flatMap((each) => (each.kind === 'event' ? toMessage(each, sessionId, sequence) : []));
+      unconfirmed = messages.length;
+      for (const message of messages)
+        publisher.publish(message, () => {
+          unconfirmed -= 1;
+          if (unconfirmed > 0) return;
           watermark?.settle(sequence);
           metrics.observe('frameToConfirm', Date.now() - receivedAt);
         });
     } catch (error) {
       // Nested deeper than JSON can be written. The error may quote the payload, so only its kind is reported.
-      outcome = unknown(`${error instanceof Error ? error.name : typeof error}: it cannot be made a message`);
+      outcomes = [unknown(`${error instanceof Error ? error.name : typeof error}: it cannot be made a message`)];
     }
+    const isPublished = outcomes.some(({ kind }) => kind === 'event');
+    for (const outcome of outcomes) if (!isPublished || outcome.kind !== 'filtered') this.#report(type, outcome);
+    if (isPublished) this.applyBackpressure();
+    else watermark?.settle(sequence);
+  }
+
+  #report(type: string, outcome: Outcome): void {
     if (outcome.kind === 'event') {
       if (outcome.unknownFields !== undefined) this.#warnOfFields(type, outcome.unknownFields);
-      this.applyBackpressure();
       return;
     }
-    watermark?.settle(sequence);
-    metrics.add(outcome.kind === 'filtered' ? 'eventsFiltered' : 'eventsUnknown');
+    this.#options.metrics.add(outcome.kind === 'filtered' ? 'eventsFiltered' : 'eventsUnknown');
     if (outcome.kind === 'unknown')
       this.#warnOnce(
         type,

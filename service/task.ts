@@ -22,6 +22,7 @@ import { GapReporter } from './gap-reporter.ts';
 import { BotToken } from './gateway/bot-token.ts';
 import { GatewayInformation } from './gateway/gateway-information.ts';
 import { IdentifyGate } from './gateway/identify-gate.ts';
+import { intentNames } from './gateway/intents.ts';
 import { declareGauges } from './gauges.ts';
 import type { HealthSnapshot } from './health.ts';
 import { listen } from './http-server.ts';
@@ -96,8 +97,9 @@ export async function runTask(
   });
   const gaps = new GapReporter(publisher, metrics, log);
   const { apiUrl, intents, compression, shardsPerTask } = config.discord;
+  const { choice, optIns } = config.events;
   const ingestor = new Ingestor({
-    ...{ publisher, gaps, token, information, gate, intents, compression, apiUrl, metrics, log },
+    ...{ choice, optIns, publisher, gaps, token, information, gate, intents, compression, apiUrl, metrics, log },
     bounds: config.outbox,
     // It has shards only once the keeper is there, which gives them to it.
     permission: async (signal, end) => (await keeper?.confirmLease(signal, end)) ?? 'unproven',
@@ -171,6 +173,13 @@ export async function runTask(
   const lastTurnAt = () => Math.min(connection.lastTurnAt, leaseConnection.lastTurnAt);
   const server = await listen(config.http, { lastTurnAt, snapshot, metrics }, log);
   log.info({ port: server.port, host: config.http.host }, 'the ingestor is starting');
+  log.info({ events: [...choice.dispatches], intents: intentNames(intents) }, 'these events are published');
+  for (const [setting, forwarded, what] of [
+    [ENV.forwardMessageContent, optIns.messageContent, 'the content of messages is forwarded to workers'],
+    [ENV.forwardBotMessages, optIns.botMessages, 'messages of bots and webhooks are forwarded to workers'],
+    [ENV.forwardDirectMessages, optIns.directMessages, 'what happens outside guilds is forwarded to workers'],
+  ] as const)
+    if (forwarded) log.warn({ setting }, what);
   const emf = setInterval(
     () => print(output, metrics.emf(config.metricsNamespace, config.environment)),
     METRICS_PERIOD_SECONDS * 1_000,

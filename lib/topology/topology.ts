@@ -20,6 +20,7 @@ import {
   VHOST,
   WORKER_QUEUES,
 } from '../../service/contract/names.ts';
+import { BINDINGS } from '../../service/events/routing.ts';
 
 /** An argument or a policy's value, as the management API has it. */
 const VALUES = z.record(z.string(), z.union([z.string(), z.number(), z.boolean()]));
@@ -157,12 +158,7 @@ export function discordTopology(options: DiscordTopologyOptions = {}): Topology 
       ...commands.queues,
     ],
     bindings: [
-      { exchange: EXCHANGES.events, queue: QUEUES.interactions, routingKey: 'interaction.#' },
-      { exchange: EXCHANGES.events, queue: QUEUES.guildEvents, routingKey: 'member.#' },
-      { exchange: EXCHANGES.events, queue: QUEUES.guildEvents, routingKey: 'guild.#' },
-      { exchange: EXCHANGES.events, queue: QUEUES.guildEvents, routingKey: 'message.#' },
-      { exchange: EXCHANGES.events, queue: QUEUES.gatewayEvents, routingKey: 'gateway.#' },
-      { exchange: EXCHANGES.events, queue: QUEUES.dispatches, routingKey: 'dispatch.#' },
+      ...[...BINDINGS].map(([word, queue]) => ({ exchange: EXCHANGES.events, queue, routingKey: `${word}.#` })),
       { exchange: EXCHANGES.deadLetter, queue: QUEUES.deadLetters, routingKey: QUEUES.deadLetters },
       { exchange: EXCHANGES.unrouted, queue: QUEUES.unrouted, routingKey: '' },
       ...Object.entries(queues).flatMap(([queue, { keys }]) =>

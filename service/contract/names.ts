@@ -89,4 +89,8 @@ export const HEADERS = {
   session: 'x-session',
   sequence: 'x-sequence',
   traceparent: 'traceparent',
+  /** Of a message in parts: what they are parts of, the number of this one from 1 on, and how many there are. */
+  whole: 'x-whole',
+  part: 'x-part',
+  parts: 'x-parts',
 } as const;

@@ -98,6 +98,13 @@ export function intentsOf(name: DispatchName, { directMessages }: Pick<OptIns, '
   return [intent, directMessages ? direct : undefined].filter((each) => each !== undefined && each !== null);
 }
 
+/** The session remembers its guilds, whoever wants to know of them. */
+const ALWAYS_READ: readonly string[] = ['GUILD_CREATE', 'GUILD_DELETE'];
+
+/** Dispatches of which nothing is needed but that they came. */
+export const unread = ({ dispatches }: Choice): ReadonlySet<string> =>
+  new Set(NAMES.filter((name) => !dispatches.has(name) && !ALWAYS_READ.includes(name)));
+
 /** What a choice needs, where nobody says otherwise. */
 export function intentsFor({ dispatches }: Choice, optIns: OptIns): readonly Intent[] {
   const needed = new Set([...dispatches].flatMap((name) => intentsOf(name, optIns)));

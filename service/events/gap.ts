@@ -1,10 +1,11 @@
-// What the ingestor itself reports of sessions. `gateway.gap`: events that will not come; of a lost session, what Discord
-// sent in it after `lastSequence`; of a living one, some sequences. `gateway.session-replaced`: it was ended on purpose.
+// What the ingestor itself reports of sessions. `gateway.ready`: one has begun. `gateway.gap`: events that will not come; of a
+// lost session, what Discord sent in it after `lastSequence`; of a living one, some sequences. `gateway.session-replaced`: it
+// was ended on purpose.
 // Each has one id, however often it is reported.
 
-import { gapEventId, sessionReplacedId } from './event-id.ts';
+import { gapEventId, sessionReadyId, sessionReplacedId } from './event-id.ts';
 import type { Event } from './outcome.ts';
-import type { GatewayGapData, GatewaySessionReplacedData } from './payload.ts';
+import type { GatewayGapData, GatewayReadyData, GatewaySessionReplacedData } from './payload.ts';
 import { ROUTES } from './routing.ts';
 
 export interface Gap extends GatewayGapData {
@@ -28,8 +29,13 @@ export function sessionReplaced({ shardId, endedAt, ...data }: Replaced): Event 
   return eventOf(ROUTES.sessionReplaced, sessionReplacedId(data.sessionId), endedAt, shardId, data);
 }
 
+/** @param receivedAt Unix ms */
+export function gatewayReady(shardId: number, receivedAt: number, data: GatewayReadyData): Event {
+  return eventOf(ROUTES.gatewayReady, sessionReadyId(data.sessionId), receivedAt, shardId, data);
+}
+
 function eventOf(
-  { family, priority, queue }: (typeof ROUTES)['gatewayGap' | 'sessionReplaced'],
+  { family, priority, queue }: (typeof ROUTES)['gatewayGap' | 'gatewayReady' | 'sessionReplaced'],
   eventId: string,
   timestamp: number,
   shardId: number,

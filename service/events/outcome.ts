@@ -2,6 +2,7 @@
 // A `reason` is for the log: it names fields and kinds of values, and quotes nothing of the payload.
 
 import type { WorkerQueue } from '../contract/names.ts';
+import type { Choice, OptIns } from './choice.ts';
 
 /** An object as Discord sent it: names are known (discord-api-types), values are not validated. */
 export type Fields = { readonly [name: string]: unknown };
@@ -54,9 +55,12 @@ export interface DispatchContext {
   readonly sessionId: string;
   readonly shardId: number;
   readonly sequence: number;
+  readonly shardCount: number;
   /** Unix ms. */
   readonly receivedAt: number;
   readonly guilds: Guilds;
+  readonly choice: Choice;
+  readonly optIns: OptIns;
 }
 
 export const FILTERED = {

@@ -4,17 +4,44 @@
 // writes docs/discord-event-payload.schema.json. Both follow from the table of routes.
 
 import type {
-  APIApplicationCommandAutocompleteGuildInteraction,
-  APIApplicationCommandGuildInteraction,
-  APIGuildInteractionWrapper,
+  APIApplicationCommandAutocompleteInteraction,
+  APIApplicationCommandInteraction,
   APIMessageComponentButtonInteraction,
   APIMessageComponentSelectMenuInteraction,
-  APIModalSubmitGuildInteraction,
+  APIModalSubmitInteraction,
   GatewayDispatchEvents,
 } from 'discord-api-types/v10';
 import { z } from 'zod';
-import { isMessage, type PublicData, removedFields } from './privacy.ts';
+import type { DispatchName } from './dispatches.ts';
+import {
+  contentFields,
+  type DataOf,
+  isMessage,
+  type PublicData,
+  removedFields,
+  type WithoutContent,
+} from './privacy.ts';
 import { type Family, type IdName, ROUTES, type Route } from './routing.ts';
+
+const snowflake = z
+  .string()
+  .regex(/^\d{1,20}$/)
+  .meta({ id: 'Snowflake', description: "Discord's id: an unsigned 64-bit number as text." });
+
+export const GatewayReadyData = z
+  .strictObject({
+    sessionId: z.string().describe('The session that begins: what came before it may have changed meanwhile.'),
+    applicationId: snowflake,
+    userId: snowflake.describe("The bot's user."),
+    shardCount: z.int().min(1).describe('Discord sends a guild to the shard `(guildId >> 22) % shardCount`.'),
+    guildIds: z
+      .array(snowflake)
+      .describe(
+        'The guilds of the shard. With `guilds.full` a dispatch.guild_create follows for each that is available.',
+      ),
+  })
+  .meta({ id: 'GatewayReadyData' });
+export type GatewayReadyData = z.infer<typeof GatewayReadyData>;
 
 export const GatewayGapData = z
   .strictObject({
@@ -46,23 +73,28 @@ export type GatewaySessionReplacedData = z.infer<typeof GatewaySessionReplacedDa
 
 type Rows = (typeof ROUTES)[keyof typeof ROUTES];
 
-/** What the kinds of INTERACTION_CREATE hold. */
+/** What the kinds of INTERACTION_CREATE hold. Outside guilds (FORWARD_DIRECT_MESSAGES) `user` stands in place of `member`. */
 interface Interactions {
-  'interaction.command': APIApplicationCommandGuildInteraction;
-  'interaction.autocomplete': APIApplicationCommandAutocompleteGuildInteraction;
-  'interaction.button': APIGuildInteractionWrapper<APIMessageComponentButtonInteraction>;
-  'interaction.select': APIGuildInteractionWrapper<APIMessageComponentSelectMenuInteraction>;
-  'interaction.modal': APIModalSubmitGuildInteraction;
+  'interaction.command': APIApplicationCommandInteraction;
+  'interaction.autocomplete': APIApplicationCommandAutocompleteInteraction;
+  'interaction.button': APIMessageComponentButtonInteraction;
+  'interaction.select': APIMessageComponentSelectMenuInteraction;
+  'interaction.modal': APIModalSubmitInteraction;
 }
+const OF_INGESTOR = {
+  'gateway.ready': GatewayReadyData,
+  'gateway.gap': GatewayGapData,
+  'gateway.session-replaced': GatewaySessionReplacedData,
+} as const;
 type WithoutToken<T> = T extends unknown ? Omit<T, 'token'> : never;
 
-type DataOf<R extends Rows> = R['family'] extends keyof Interactions
+type EventData<R extends Rows> = R['family'] extends keyof Interactions
   ? WithoutToken<Interactions[R['family']]>
   : R['dispatch'] extends GatewayDispatchEvents
     ? PublicData<R['dispatch']>
-    : R['family'] extends 'gateway.gap'
-      ? GatewayGapData
-      : GatewaySessionReplacedData;
+    : R['family'] extends keyof typeof OF_INGESTOR
+      ? z.infer<(typeof OF_INGESTOR)[R['family']]>
+      : object;
 
 /** Names of the envelope's ids. */
 type Ids<R extends Rows, Required extends boolean> = Exclude<
@@ -80,23 +112,30 @@ type EventOf<R extends Rows> = R extends Rows
         readonly eventType: R['named'] extends true ? `${R['family']}.${string}` : R['family'];
         readonly timestamp: number;
         readonly shardId: number;
-        readonly data: DataOf<R>;
+        readonly data: EventData<R>;
       } & { readonly [name in Ids<R, true>]: string } & { readonly [name in Ids<R, false>]?: string }
     >
   : never;
 
-/** Every event that workers get; `eventType` discriminates. */
-export type DiscordEventPayload = EventOf<Rows>;
+/** Dispatches without a routing key of their own, and whole guilds. */
+type Further = Exclude<DispatchName, `${NonNullable<Rows['dispatch']>}`> | 'GUILD_CREATE';
 
-const snowflake = z
-  .string()
-  .regex(/^\d{1,20}$/)
-  .meta({ id: 'Snowflake', description: "Discord's id: an unsigned 64-bit number as text." });
+type FurtherEvent<Name extends Further> = Name extends Further
+  ? Omit<EventOf<typeof ROUTES.further>, 'eventType' | 'data'> & {
+      readonly eventType: `dispatch.${Lowercase<Name>}`;
+      readonly data: Name extends 'GUILD_CREATE'
+        ? WithoutContent<DataOf<GatewayDispatchEvents.GuildCreate>>
+        : PublicData<Extract<GatewayDispatchEvents, Name>>;
+    }
+  : never;
+
+/** Every event that workers get; `eventType` discriminates. */
+export type DiscordEventPayload = EventOf<Exclude<Rows, typeof ROUTES.further>> | FurtherEvent<Further>;
 
 const ID: { readonly [name in IdName]: z.ZodType } = {
-  guildId: snowflake,
+  guildId: snowflake.describe('Missing where Discord names no guild: see FORWARD_DIRECT_MESSAGES.'),
   channelId: snowflake,
-  userId: snowflake.describe('Who acted: the author, the member, the user of the interaction.'),
+  userId: snowflake.describe('Who acted, or whom it is about: the author, the member, the user of the interaction.'),
   interactionId: snowflake,
   interactionToken: z.string().min(1).describe('A credential for 15 minutes: never write it to a log.'),
 };
@@ -116,13 +155,24 @@ function discordData(dispatch: GatewayDispatchEvents): z.ZodType {
         hasAttachments: z.boolean().describe('Whether there were files. Blanked by Discord like the text.'),
       }
     : {};
+  const content = contentFields(dispatch);
+  const always = removedFields(dispatch).filter((name) => !content.includes(name));
+  const without = always.length === 0 ? '' : `, without: ${always.join(', ')}`;
+  const optIn = content.length === 0 ? '' : ` Only with FORWARD_MESSAGE_CONTENT: ${content.join(', ')}.`;
   return z.looseObject(fields).meta({
-    description: `Discord's own object of ${dispatch} (${link}), without: ${removedFields(dispatch).join(', ')}.`,
+    description: `Discord's own object of ${dispatch} (${link})${without}.${optIn}`,
   });
 }
 
+const furtherData = z.looseObject({}).meta({
+  description:
+    `Discord's own object (${DOCUMENTATION}) of the dispatch that the type names in lower case. Only with ` +
+    `FORWARD_MESSAGE_CONTENT: ${contentFields('').join(', ')}. \`token\` of VOICE_SERVER_UPDATE is a credential: ` +
+    'never write it to a log.',
+});
+
 const ofIngestor = (family: string): z.ZodType =>
-  family === 'gateway.gap' ? GatewayGapData : GatewaySessionReplacedData;
+  (OF_INGESTOR as Readonly<Record<string, z.ZodType>>)[family] ?? furtherData;
 
 function schemaOf({ dispatch, named, family, ids }: Route): z.ZodType<DiscordEventPayload> {
   const schema = z.strictObject({
@@ -150,7 +200,9 @@ export const DiscordEventPayload = z.union(Object.values(EVENTS)).meta({
   title: 'DiscordEventPayload',
   description:
     'The body of every message of the discord.events exchange. Fields may be added without a new schema version ' +
-    '(header x-schema-version): ignore those you do not know. `data` is open: it has what Discord sends.',
+    '(header x-schema-version): ignore those you do not know. `data` is open: it has what Discord sends. A large body is ' +
+    'compressed (content encoding gzip), and comes in parts if that is not enough: join the bodies of one x-whole in the ' +
+    'order of x-part, from 1 to x-parts, then decompress.',
 });
 
 /** The same contract as JSON Schema (2020-12), open for fields that a later version adds. */

@@ -3,6 +3,7 @@
 //     discord-api-types adds does not compile until it is classified; one unknown at run time is removed and reported
 //   an interaction: only its token, which stands in the envelope. What a user enters for the bot is for the bot
 //   everything else: what Discord's MessageContent intent governs, by name, at any depth
+// Content is forwarded where a person said so; what else is private is private then too.
 // Pure; the given object is not changed. What nests deeper than MAX_DEPTH is removed, so that the stack cannot overflow.
 
 import {
@@ -17,14 +18,18 @@ import {
 } from 'discord-api-types/v10';
 import { type Fields, isObject } from './outcome.ts';
 
-type Privacy = 'public' | 'private';
+type Privacy = 'public' | 'content' | 'private';
 type KeysOf<T> = T extends unknown ? keyof T : never;
-type PrivateKeys<Table> = { [K in keyof Table]: Table[K] extends 'private' ? K : never }[keyof Table];
+type KeysThatAre<Table, P extends Privacy> = { [K in keyof Table]: Table[K] extends P ? K : never }[keyof Table];
 type Without<T, K extends PropertyKey> = T extends unknown ? Omit<T, K> : never;
+/** What is there only where content is forwarded. */
+type WithOptional<T, K extends PropertyKey> = T extends unknown
+  ? Omit<T, K> & Partial<Pick<T, Extract<keyof T, K>>>
+  : never;
 
 type Message = GatewayMessageCreateDispatchData | GatewayMessageUpdateDispatchData | APIMessage;
 
-/** Private is what the MessageContent intent governs, and what repeats it or was not written for workers. */
+/** Content is what the MessageContent intent governs, and what repeats it. Private is what was not written for workers. */
 const MESSAGE = {
   id: 'public',
   channel_id: 'public',
@@ -57,15 +62,15 @@ const MESSAGE = {
   role_subscription_data: 'public',
   call: 'public',
   shared_client_theme: 'public',
-  content: 'private',
-  attachments: 'private',
-  embeds: 'private',
-  components: 'private',
-  poll: 'private',
+  content: 'content',
+  attachments: 'content',
+  embeds: 'content',
+  components: 'content',
+  poll: 'content',
   /** What `components` and `attachments` name. */
-  resolved: 'private',
+  resolved: 'content',
   /** Its name is the message's first words. */
-  thread: 'private',
+  thread: 'content',
   /** `party_id` lets its reader join the sender's party. */
   activity: 'private',
   /** Chosen by the sender, for the sender. */
@@ -110,7 +115,7 @@ const GUILD_LISTS = [
   'guild_scheduled_events',
 ] as const satisfies readonly (keyof GatewayGuildCreateDispatchData)[];
 
-const PRIVATE_OF_MESSAGES = keysOf(MESSAGE, 'private');
+const MESSAGES: readonly string[] = [GatewayDispatchEvents.MessageCreate, GatewayDispatchEvents.MessageUpdate];
 
 /** Discord's deepest payloads nest less than 20 levels. */
 export const MAX_DEPTH = 64;
@@ -123,7 +128,10 @@ export interface Removed {
   readonly hasAttachments: boolean;
 }
 
-export type PublicMessage<M> = Without<M, PrivateKeys<typeof MESSAGE> | 'referenced_message' | 'message_snapshots'> &
+export type PublicMessage<M> = WithOptional<
+  Without<M, KeysThatAre<typeof MESSAGE, 'private'> | 'referenced_message' | 'message_snapshots'>,
+  KeysThatAre<typeof MESSAGE, 'content'>
+> &
   Removed & {
     readonly referenced_message?: PublicMessage<APIMessage> | null;
     readonly message_snapshots?: readonly { readonly message: PublicMessage<APIMessageSnapshotFields> }[];
@@ -136,9 +144,10 @@ export type PublicData<T extends GatewayDispatchEvents> = T extends GatewayDispa
     ? PublicMessage<DataOf<T>>
     : T extends GatewayDispatchEvents.GuildCreate
       ? Without<DataOf<T>, (typeof GUILD_LISTS)[number]>
-      : Without<DataOf<T>, keyof typeof CONTENT>;
+      : WithoutContent<DataOf<T>>;
 
-type DataOf<T extends GatewayDispatchEvents> = Extract<GatewayDispatchPayload, { t: T }>['d'];
+export type WithoutContent<D> = WithOptional<D, keyof typeof CONTENT>;
+export type DataOf<T extends GatewayDispatchEvents> = Extract<GatewayDispatchPayload, { t: T }>['d'];
 
 export interface PublicPart {
   readonly data: object;
@@ -146,48 +155,56 @@ export interface PublicPart {
   readonly unknownFields: readonly string[];
 }
 
-/** What workers may get of a dispatch's `d`. */
-export function publicPart(dispatch: string, d: Fields): PublicPart {
-  const unknownFields: string[] = [];
+/** What workers may get of a dispatch's `d`. @param content whether message content is forwarded */
+export function publicPart(dispatch: string, d: Fields, content = false): PublicPart {
+  const read: Read = { isPrivate: content ? isNothing : isContent, content, unknownFields: [] };
+  const { unknownFields } = read;
+  if (isMessage(dispatch)) return { data: message(d, 0, read) ?? {}, unknownFields };
   switch (dispatch) {
-    case GatewayDispatchEvents.MessageCreate:
-    case GatewayDispatchEvents.MessageUpdate:
-      return { data: message(d, 0, unknownFields) ?? {}, unknownFields };
     case GatewayDispatchEvents.InteractionCreate: {
       const { token: _, ...data } = pruned(d, 0, isNothing) as Fields;
       return { data, unknownFields };
     }
     case GatewayDispatchEvents.GuildCreate:
-      return { data: pruned(withoutKeys(d, GUILD_LISTS), 0, isContent) ?? {}, unknownFields };
+      return { data: pruned(withoutKeys(d, GUILD_LISTS), 0, read.isPrivate) ?? {}, unknownFields };
     default:
-      return { data: pruned(d, 0, isContent) ?? {}, unknownFields };
+      return { data: wholePart(d, content), unknownFields };
   }
 }
+
+/** A dispatch without message content, unless that is forwarded; a guild with its lists. */
+export const wholePart = (d: Fields, content: boolean): object => pruned(d, 0, content ? isNothing : isContent) ?? {};
 
 /** Names of what `publicPart` removes, for the contract with workers. */
-export function removedFields(dispatch: GatewayDispatchEvents): readonly string[] {
-  switch (dispatch) {
-    case GatewayDispatchEvents.MessageCreate:
-    case GatewayDispatchEvents.MessageUpdate:
-      return PRIVATE_OF_MESSAGES;
-    case GatewayDispatchEvents.InteractionCreate:
-      return ['token'];
-    case GatewayDispatchEvents.GuildCreate:
-      return [...GUILD_LISTS, ...Object.keys(CONTENT)];
-    default:
-      return Object.keys(CONTENT);
-  }
+export function removedFields(dispatch: string): readonly string[] {
+  if (isMessage(dispatch)) return [...contentFields(dispatch), ...keysOf(MESSAGE, 'private')];
+  if (dispatch === GatewayDispatchEvents.InteractionCreate) return ['token'];
+  return [...(dispatch === GatewayDispatchEvents.GuildCreate ? GUILD_LISTS : []), ...contentFields(dispatch)];
 }
 
-export const isMessage = (dispatch: GatewayDispatchEvents): boolean => removedFields(dispatch) === PRIVATE_OF_MESSAGES;
+/** Of these, what it leaves where content is forwarded. */
+export function contentFields(dispatch: string): readonly string[] {
+  if (dispatch === GatewayDispatchEvents.InteractionCreate) return [];
+  return isMessage(dispatch) ? keysOf(MESSAGE, 'content') : Object.keys(CONTENT);
+}
+
+export const isMessage = (dispatch: string): boolean => MESSAGES.includes(dispatch);
+
+/** How a dispatch is read. */
+interface Read {
+  readonly content: boolean;
+  /** Of a name outside messages. */
+  readonly isPrivate: (name: string) => boolean;
+  readonly unknownFields: string[];
+}
 
 type Table = ReadonlyMap<string, Privacy>;
 
 const MESSAGE_TABLE: Table = new Map(Object.entries(MESSAGE));
 const METADATA_TABLE: Table = new Map(Object.entries(INTERACTION_METADATA));
 
-function message(d: Fields, depth: number, unknownFields: string[]): object | undefined {
-  const kept = classified(d, MESSAGE_TABLE, depth, unknownFields);
+function message(d: Fields, depth: number, read: Read): object | undefined {
+  const kept = classified(d, MESSAGE_TABLE, depth, read);
   if (kept === undefined) return undefined;
   kept.hasContent = typeof d.content === 'string' && d.content !== '';
   kept.hasAttachments = Array.isArray(d.attachments) && d.attachments.length > 0;
@@ -195,21 +212,16 @@ function message(d: Fields, depth: number, unknownFields: string[]): object | un
 }
 
 /** The public fields by this table; `undefined` for an object that stands too deep. */
-function classified(
-  d: Fields,
-  table: Table,
-  depth: number,
-  unknownFields: string[],
-): Record<string, unknown> | undefined {
+function classified(d: Fields, table: Table, depth: number, read: Read): Record<string, unknown> | undefined {
   if (depth >= MAX_DEPTH) return undefined;
   // Every name that is written is one of the table's own.
   const kept: Record<string, unknown> = {};
   for (const name in d) {
     const privacy = table.get(name);
-    if (privacy === 'public') {
-      const value = publicValue(name, d[name], depth, unknownFields);
+    if (privacy === 'public' || (privacy === 'content' && read.content)) {
+      const value = publicValue(name, d[name], depth, read);
       if (value !== undefined) kept[name] = value;
-    } else if (privacy === undefined) unknownFields.push(name.slice(0, MAX_NAME_LENGTH));
+    } else if (privacy === undefined) read.unknownFields.push(name.slice(0, MAX_NAME_LENGTH));
   }
   return kept;
 }
@@ -218,25 +230,25 @@ function classified(
 const MAX_NAME_LENGTH = 64;
 
 /** The public part of a message's public field. */
-function publicValue(name: string, value: unknown, depth: number, unknownFields: string[]): unknown {
+function publicValue(name: string, value: unknown, depth: number, read: Read): unknown {
   if (value === null) return value;
   switch (name) {
     case 'referenced_message':
-      return isObject(value) ? message(value, depth + 1, unknownFields) : undefined;
+      return isObject(value) ? message(value, depth + 1, read) : undefined;
     case 'message_snapshots':
-      return Array.isArray(value) ? value.map((each) => snapshot(each, depth + 2, unknownFields)) : undefined;
+      return Array.isArray(value) ? value.map((each) => snapshot(each, depth + 2, read)) : undefined;
     case 'interaction_metadata':
     case 'triggering_interaction_metadata':
-      return isObject(value) ? classified(value, METADATA_TABLE, depth + 1, unknownFields) : undefined;
+      return isObject(value) ? classified(value, METADATA_TABLE, depth + 1, read) : undefined;
     default:
-      return typeof value === 'object' ? pruned(value, depth + 1, isContent) : value;
+      return typeof value === 'object' ? pruned(value, depth + 1, read.isPrivate) : value;
   }
 }
 
 /** A forwarded message, without unknown fields beside it. */
-function snapshot(value: unknown, depth: number, unknownFields: string[]): object {
+function snapshot(value: unknown, depth: number, read: Read): object {
   const forwarded = isObject(value) && isObject(value.message) ? value.message : undefined;
-  return forwarded === undefined ? {} : { message: message(forwarded, depth, unknownFields) };
+  return forwarded === undefined ? {} : { message: message(forwarded, depth, read) };
 }
 
 /** Without fields of private names at any depth, and without what nests too deep. The same object if it has neither. */

@@ -7,7 +7,7 @@ import { Buffer } from 'node:buffer';
 import { ComponentType, GatewayDispatchEvents, InteractionType } from 'discord-api-types/v10';
 import { INTERACTION_TOKEN_MS } from '../contract/limits.ts';
 import { WORKER_QUEUES, type WorkerQueue } from '../contract/names.ts';
-import type { Path } from './dispatches.ts';
+import { DISPATCHES, type DispatchRow, type Path, USUAL_IDS } from './dispatches.ts';
 import { type DispatchContext, FILTERED, type Fields, isObject, malformed, type Outcome } from './outcome.ts';
 
 export type IdName = 'guildId' | 'channelId' | 'userId' | 'interactionId' | 'interactionToken';
@@ -32,7 +32,7 @@ export interface Route {
   readonly filters: readonly Filter[];
   /** The routing key, or what stands before the command's name in it. */
   readonly family: string;
-  /** Whether `.<name of the command>` follows. */
+  /** Whether `.<name>` follows, of the command or the dispatch. */
   readonly named: boolean;
   /** Strict on RabbitMQ 4.3; before that, 5 and above are delivered before the rest. */
   readonly priority: number;
@@ -64,16 +64,16 @@ const optional = <const N extends IdName>(name: N, ...paths: readonly Path[]): I
 
 const interaction = {
   dispatch: GatewayDispatchEvents.InteractionCreate,
-  filters: [(d) => (isMissing(d.guild_id) ? FILTERED.outsideGuild : undefined)],
+  filters: [],
   queue: WORKER_QUEUES.interactions,
   // Discord waits 3 s for the first response, but a worker may have deferred it, and ended: the one that gets the message
   // next can answer for as long as the token lives.
   expirationMs: INTERACTION_TOKEN_MS,
   ids: [
-    required('guildId', ['guild_id']),
+    optional('guildId', ['guild_id']),
     // `channel_id` is deprecated.
     optional('channelId', ['channel_id'], ['channel', 'id']),
-    optional('userId', ['member', 'user', 'id']),
+    optional('userId', ['member', 'user', 'id'], ['user', 'id']),
     required('interactionId', ['id']),
     required('interactionToken', ['token']),
   ],
@@ -160,32 +160,78 @@ export const ROUTES = {
   guildLeave: { ...guild, dispatch: GatewayDispatchEvents.GuildDelete, family: 'guild.leave', filters: [notLeft] },
   messageCreate: {
     dispatch: GatewayDispatchEvents.MessageCreate,
-    filters: [(d) => (isMissing(d.guild_id) ? FILTERED.directMessage : undefined), notByPerson],
+    filters: [notByPerson, notWithoutAuthor],
     family: 'message.create',
     named: false,
     priority: 1,
     queue: WORKER_QUEUES.guildEvents,
     ids: [
       required(null, ['id']),
-      required('guildId', ['guild_id']),
+      optional('guildId', ['guild_id']),
       optional('channelId', ['channel_id']),
       optional('userId', ['author', 'id']),
     ],
   },
+  reactionAdd: {
+    dispatch: GatewayDispatchEvents.MessageReactionAdd,
+    filters: [],
+    family: 'reaction.add',
+    named: false,
+    priority: 1,
+    queue: WORKER_QUEUES.guildEvents,
+    ids: [optional('guildId', ['guild_id']), required('channelId', ['channel_id']), required('userId', ['user_id'])],
+  },
+  gatewayReady: { ...ofIngestor, family: 'gateway.ready' },
   gatewayGap: { ...ofIngestor, family: 'gateway.gap' },
   sessionReplaced: { ...ofIngestor, family: 'gateway.session-replaced' },
+  /** Every dispatch that has no row of its own. */
+  further: {
+    dispatch: null,
+    filters: [],
+    family: 'dispatch',
+    named: true,
+    priority: 2,
+    queue: WORKER_QUEUES.dispatches,
+    ids: [
+      optional('guildId', ...USUAL_IDS.guildId),
+      optional('channelId', ...USUAL_IDS.channelId),
+      optional('userId', ...USUAL_IDS.userId),
+    ],
+  },
 } as const satisfies Record<string, Route>;
 
 export type Family = (typeof ROUTES)[keyof typeof ROUTES]['family'];
 
 export const ROUTING_KEY_FAMILIES: readonly Route[] = Object.values(ROUTES);
 
+/** What the broker binds: every key that begins with the word goes to the queue. */
+export const BINDINGS: ReadonlyMap<string, WorkerQueue> = new Map(
+  ROUTING_KEY_FAMILIES.map(({ family, queue }) => [family.split('.', 1).join(), queue]),
+);
+
 /** The rows of a dispatch. */
-export const routesOf = (dispatch: string): readonly Route[] | undefined => BY_DISPATCH.get(dispatch);
+export const routesOf = (dispatch: string): readonly Route[] => BY_DISPATCH.get(dispatch) ?? [furtherRoute(dispatch)];
+
+/** The row of a dispatch that has none of its own; and of a guild as a whole. */
+export const furtherRoute = (dispatch: string): Route => FURTHER.get(dispatch) ?? ROUTES.further;
+
+const FURTHER: ReadonlyMap<string, Route> = new Map(
+  Object.entries<DispatchRow>(DISPATCHES).map(([dispatch, row]) => [
+    dispatch,
+    {
+      ...ROUTES.further,
+      family: `${ROUTES.further.family}.${dispatch.toLowerCase()}`,
+      named: false,
+      filters: dispatch === GatewayDispatchEvents.MessageUpdate ? [notByPerson] : [],
+      ids: ROUTES.further.ids.map((id) => ({ ...id, paths: row[id.name] ?? id.paths })),
+    },
+  ]),
+);
 
 /** The family of an event's type; `other` for a type that is not in the table. */
 export function family(eventType: string): Family | 'other' {
-  return FAMILY_OF.get(eventType.split('.', 2).join('.')) ?? 'other';
+  const [first = '', second] = eventType.split('.', 2);
+  return FAMILY_OF.get(`${first}.${second}`) ?? (first === ROUTES.further.family ? first : 'other');
 }
 
 /** The routing key of a command, by its name as Discord gives it. */
@@ -237,7 +283,7 @@ export function isSnowflake(value: unknown): value is string {
 const DIGIT_0 = 48;
 const DIGIT_9 = 57;
 
-const isMissing = (value: unknown): boolean => value === undefined || value === null;
+export const isMissing = (value: unknown): boolean => value === undefined || value === null;
 
 /** Discord sends GUILD_CREATE for joins, at the start of a session, and after outages. */
 function notJoined(d: Fields, { guilds, sequence }: DispatchContext): Outcome | undefined {
@@ -258,9 +304,13 @@ function notLeft(d: Fields, { guilds }: DispatchContext): Outcome | undefined {
   return FILTERED.outage;
 }
 
-/** The author decides; without one the message is malformed. */
-function notByPerson(d: Fields): Outcome | undefined {
+/** The author decides. An update may come without one. */
+function notByPerson(d: Fields, { optIns }: DispatchContext): Outcome | undefined {
+  if (optIns.botMessages) return undefined;
   if (!isMissing(d.webhook_id)) return FILTERED.webhook;
-  if (!isObject(d.author)) return malformed('d.author', 'an object', d.author);
-  return d.author.bot === true ? FILTERED.bot : undefined;
+  return isObject(d.author) && d.author.bot === true ? FILTERED.bot : undefined;
+}
+
+function notWithoutAuthor({ author }: Fields): Outcome | undefined {
+  return isObject(author) ? undefined : malformed('d.author', 'an object', author);
 }

@@ -3,8 +3,9 @@
 // only the session's memory of guilds.
 
 import { GatewayDispatchEvents } from 'discord-api-types/v10';
-import type { Path } from './dispatches.ts';
+import { type Path, rowOf } from './dispatches.ts';
 import { eventId } from './event-id.ts';
+import { gatewayReady } from './gap.ts';
 import {
   type DispatchContext,
   type Envelope,
@@ -16,8 +17,17 @@ import {
   type Outcome,
   unknown,
 } from './outcome.ts';
-import { publicPart } from './privacy.ts';
-import { COMMAND_NAME, type IdName, isSnowflake, namedKey, type Route, routesOf } from './routing.ts';
+import { publicPart, wholePart } from './privacy.ts';
+import {
+  COMMAND_NAME,
+  furtherRoute,
+  type IdName,
+  isMissing,
+  isSnowflake,
+  namedKey,
+  type Route,
+  routesOf,
+} from './routing.ts';
 
 export interface Dispatch {
   readonly t: string;
@@ -25,29 +35,63 @@ export interface Dispatch {
   readonly s?: number;
 }
 
+/** What becomes of a dispatch. The last is why there is no event, if there is none. */
+export function toOutcomes(dispatch: Dispatch, context: DispatchContext): readonly Outcome[] {
+  const outcome = toPayload(dispatch, context);
+  const isWhole = context.choice.wholeGuilds && dispatch.t === GatewayDispatchEvents.GuildCreate;
+  return isWhole ? [safely(() => wholeGuild(dispatch, context)), outcome] : [outcome];
+}
+
 export function toPayload({ t, d }: Dispatch, context: DispatchContext): Outcome {
-  try {
+  return safely(() => {
     if (t === GatewayDispatchEvents.Ready) return ready(d, context);
     if (t === GatewayDispatchEvents.Resumed) return FILTERED.session;
-    const routes = routesOf(t);
-    if (routes !== undefined) return isObject(d) ? routed(t, d, routes, context) : malformed('d', 'an object', d);
-    return KNOWN.has(t) ? FILTERED.notAsked : unknown('an unknown dispatch type');
+    const row = rowOf(t);
+    if (row === undefined) return unknown('an unknown dispatch type');
+    const isWanted = (context.choice.dispatches as ReadonlySet<string>).has(t);
+    // The session remembers its guilds, whoever wants to know of them.
+    if (!isWanted && t !== GatewayDispatchEvents.GuildCreate && t !== GatewayDispatchEvents.GuildDelete)
+      return FILTERED.notAsked;
+    if (!isObject(d)) return malformed('d', 'an object', d);
+    if (row.direct !== undefined && isMissing(d.guild_id) && !context.optIns.directMessages)
+      return t === GatewayDispatchEvents.InteractionCreate ? FILTERED.outsideGuild : FILTERED.directMessage;
+    const outcome = routed(t, d, context);
+    return isWanted ? outcome : FILTERED.notAsked;
+  });
+}
+
+function safely(outcome: () => Outcome): Outcome {
+  try {
+    return outcome();
   } catch (error) {
     // A defect here. Its message may quote the payload, so only its kind is reported.
     return unknown(`${error instanceof Error ? error.name : typeof error} in the ingestor: report this defect`);
   }
 }
 
-const KNOWN: ReadonlySet<string> = new Set(Object.values(GatewayDispatchEvents));
-
-function ready(d: unknown, { guilds }: DispatchContext): Outcome {
+function ready(d: unknown, { guilds, sessionId, shardId, shardCount, receivedAt }: DispatchContext): Outcome {
   if (!isObject(d) || !Array.isArray(d.guilds)) return malformed('d.guilds', 'a list', isObject(d) ? d.guilds : d);
-  guilds.ready(d.guilds.map((guild) => (isObject(guild) ? guild.id : undefined)).filter(isSnowflake));
-  return FILTERED.session;
+  const guildIds = d.guilds.map((guild) => (isObject(guild) ? guild.id : undefined)).filter(isSnowflake);
+  guilds.ready(guildIds);
+  const [applicationId, userId] = [at(d, ['application', 'id']), at(d, ['user', 'id'])];
+  if (!isSnowflake(applicationId)) return malformed('d.application.id', 'a snowflake', applicationId);
+  if (!isSnowflake(userId)) return malformed('d.user.id', 'a snowflake', userId);
+  return gatewayReady(shardId, receivedAt, { sessionId, applicationId, userId, shardCount, guildIds });
 }
 
-function routed(t: string, d: Fields, routes: readonly Route[], context: DispatchContext): Outcome {
-  const route = routes.find(
+function wholeGuild({ t, d }: Dispatch, context: DispatchContext): Outcome {
+  if (!isObject(d)) return malformed('d', 'an object', d);
+  const route = furtherRoute(t);
+  const { family: routingKey, priority, queue } = route;
+  const id = eventId(context.sessionId, context.sequence, routingKey);
+  const payload = envelope(routingKey, id, d, route, context);
+  if ('kind' in payload) return payload;
+  payload.data = wholePart(d, context.optIns.messageContent);
+  return { kind: 'event', routingKey, priority, queue, payload };
+}
+
+function routed(t: string, d: Fields, context: DispatchContext): Outcome {
+  const route = routesOf(t).find(
     ({ where }) => where === undefined || where.every(({ path, is }) => is.includes(at(d, path))),
   );
   if (route === undefined) return unknown('an unknown kind of interaction');
@@ -57,23 +101,34 @@ function routed(t: string, d: Fields, routes: readonly Route[], context: Dispatc
   }
   const routingKey = keyOf(route, d);
   if (routingKey === undefined) return malformed(dotted(COMMAND_NAME), 'text', at(d, COMMAND_NAME));
-  const payload: { -readonly [K in keyof Envelope]: Envelope[K] } = {
-    eventId: eventId(context.sessionId, context.sequence),
-    eventType: routingKey,
-    timestamp: context.receivedAt,
-    shardId: context.shardId,
-    data: d,
-  };
-  for (const { name, paths, required } of route.ids) {
-    const id = firstId(d, name, paths);
-    if (id === undefined && required) return missing(d, name, paths);
-    if (id !== undefined && name !== null) payload[name] = id;
-  }
-  const { data, unknownFields } = publicPart(t, d);
+  const payload = envelope(routingKey, eventId(context.sessionId, context.sequence), d, route, context);
+  if ('kind' in payload) return payload;
+  const { data, unknownFields } = publicPart(t, d, context.optIns.messageContent);
   payload.data = data;
   const { priority, queue, expirationMs } = route;
   const event: Event = { kind: 'event', routingKey, priority, queue, payload, ...(expirationMs && { expirationMs }) };
   return unknownFields.length === 0 ? event : { ...event, unknownFields };
+}
+
+/** Its `data` is still the whole `d`. */
+function envelope(
+  eventType: string,
+  eventId: string,
+  d: Fields,
+  { ids }: Route,
+  { receivedAt, shardId }: DispatchContext,
+): { -readonly [K in keyof Envelope]: Envelope[K] } | Outcome {
+  const payload: { -readonly [K in keyof Envelope]: Envelope[K] } = {
+    ...{ eventId, eventType, timestamp: receivedAt, shardId, data: d },
+  };
+  for (const { name, paths, required } of ids) {
+    const id = firstId(d, name, paths);
+    // Whether something is of a guild is never guessed.
+    const isGuild = name === 'guildId' && paths.some((path) => !isMissing(at(d, path)));
+    if (id === undefined && (required || isGuild)) return missing(d, name, paths);
+    if (id !== undefined && name !== null) payload[name] = id;
+  }
+  return payload;
 }
 
 function keyOf({ named, family }: Route, d: Fields): string | undefined {

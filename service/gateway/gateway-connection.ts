@@ -74,6 +74,8 @@ export interface ConnectionListener {
 
 export interface ConnectionOptions {
   readonly compressed: boolean;
+  /** Names of dispatches of whose `d` nothing is wanted. */
+  readonly unwanted: ReadonlySet<string>;
   /** From IDENTIFY. */
   readonly readyDeadlineMs: number;
   readonly listener: ConnectionListener;
@@ -193,7 +195,7 @@ export class GatewayConnection extends OwnedShard {
 
   #text(text: string): void {
     if (this.#state === 'ended') return;
-    const frame = parseFrame(text);
+    const frame = parseFrame(text, this.#options.unwanted);
     if ('reason' in frame) this.#unreadable(frame);
     else this.#frame(frame, text);
   }

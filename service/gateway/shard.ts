@@ -74,6 +74,8 @@ export interface ShardOptions {
   readonly gate: IdentifyGate;
   readonly intents: number;
   readonly compression: 'none' | 'zlib-stream';
+  /** Names of dispatches of whose `d` nothing is wanted. */
+  readonly unwanted: ReadonlySet<string>;
   /** REST base: it decides which addresses get the token. */
   readonly apiUrl: string;
   readonly metrics: Pick<Metrics, 'add'>;
@@ -199,7 +201,7 @@ export class Shard {
   async #connect(signal: AbortSignal): Promise<Verdict> {
     this.#become('connecting');
     this.#sent = this.#readyAt = undefined;
-    const { compression, session, confirmed } = this.#options;
+    const { compression, session, confirmed, unwanted } = this.#options;
     await confirmed(signal);
     await this.#mayConnect(signal);
     const url = await this.#address(signal);
@@ -207,6 +209,7 @@ export class Shard {
     const left = new AbortController();
     const connection = new GatewayConnection(this.#strategy(url), this.id, {
       compressed: compression === 'zlib-stream',
+      unwanted,
       readyDeadlineMs: readyDeadlineMs(this.#retries.attempts),
       listener: this.#listener(url, AbortSignal.any([signal, left.signal])),
     });

@@ -17,6 +17,8 @@ import { backoffMs, sleep } from '../wait.ts';
 import { closeCause } from './channel-close.ts';
 import { Lane, MOST_CLOSES } from './lane.ts';
 import type { Message } from './message.ts';
+import type { Entry } from './outbox.ts';
+import { smaller } from './smaller.ts';
 
 /** Called for each message, to count it. */
 export interface PublisherListener {
@@ -71,6 +73,8 @@ export class LaneChannel {
   readonly #lane = new Lane<Message>();
   #model: ChannelModel | undefined;
   #open: OpenChannel | undefined;
+  /** A message is made smaller: those behind it wait. */
+  #making = false;
   /** Since when nothing was confirmed, Unix ms, if the queue is stuck. */
   #stuckSince: number | undefined;
   /** Without a confirm, until the channel is replaced. */
@@ -102,12 +106,7 @@ export class LaneChannel {
   }
 
   publish(message: Message, settled: () => void): void {
-    if (message.body.length > this.#options.limit.maxBytes) {
-      this.#dropTooLarge(message);
-      settled();
-      return;
-    }
-    this.#lane.outbox.add(message, message.body.length + PROPERTY_BYTES, Date.now(), settled);
+    this.#lane.outbox.add(message, bytesOf(message), Date.now(), settled);
     this.#write();
   }
 
@@ -230,16 +229,15 @@ export class LaneChannel {
 
   #write(): void {
     const open = this.#open;
-    if (open === undefined) return;
+    if (open === undefined || this.#making) return;
     const { blocked, limit, listener } = this.#options;
     while (!open.full && !blocked()) {
       const entry = this.#lane.next();
       if (entry === undefined) return;
       const { message } = entry;
       if (message.body.length > limit.maxBytes) {
-        this.#dropTooLarge(message);
-        this.#settle(entry);
-        continue;
+        void this.#makeSmaller(entry);
+        return;
       }
       try {
         open.full = !open.channel.publish(EXCHANGES.events, message.routingKey, message.body, propertiesOf(message));
@@ -260,7 +258,23 @@ export class LaneChannel {
     }
   }
 
-  #settle(entry: Parameters<Lane<Message>['settle']>[0]): void {
+  async #makeSmaller(entry: Entry<Message>): Promise<void> {
+    const { message } = entry;
+    this.#making = true;
+    const made = await smaller(message, this.#options.limit.maxBytes).catch(() => []);
+    this.#making = false;
+    if (made.length === 0) {
+      this.#dropTooLarge(message);
+      this.#settle(entry);
+    } else
+      this.#lane.replace(
+        entry,
+        made.map((each) => ({ message: each, bytes: bytesOf(each) })),
+      );
+    this.#write();
+  }
+
+  #settle(entry: Entry<Message>): void {
     this.#lane.settle(entry);
     this.#options.listener.left();
   }
@@ -329,6 +343,8 @@ export class LaneChannel {
   }
 }
 
+const bytesOf = ({ body }: Message): number => body.length + PROPERTY_BYTES;
+
 const seconds = (ms: number): number => Math.round(ms / 1_000);
 
 function propertiesOf(message: Message): Options.Publish {
@@ -336,7 +352,7 @@ function propertiesOf(message: Message): Options.Publish {
     persistent: true,
     mandatory: true,
     contentType: 'application/json',
-    contentEncoding: 'utf-8',
+    contentEncoding: message.contentEncoding ?? 'utf-8',
     appId: 'discord-gateway-ingestor',
     priority: message.priority,
     expiration: message.expirationMs,

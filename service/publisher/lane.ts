@@ -66,7 +66,7 @@ export class Lane<T> {
     this.resume();
   }
 
-  /** What is to be written now. Then call `written`, or `settle` if it cannot be written. */
+  /** What is to be written now. Then call `written`, `replace`, or `settle` if it cannot be written. */
   next(): Entry<T> | undefined {
     if (this.#holding || this.#confirms.size >= this.#window) return undefined;
     return this.#outbox.next();
@@ -78,6 +78,10 @@ export class Lane<T> {
 
   settle(entry: Entry<T>): void {
     this.#outbox.confirm(entry);
+  }
+
+  replace(entry: Entry<T>, by: Parameters<Outbox<T>['replace']>[1]): boolean {
+    return this.#outbox.replace(entry, by);
   }
 
   /** @returns the messages that this confirms, without those that were dropped meanwhile */

@@ -66,6 +66,36 @@ export class Outbox<T> {
     return true;
   }
 
+  /** Puts others in its place, which wait: it is settled when the last of them is. @returns whether it was still held */
+  replace(entry: Entry<T>, by: readonly { readonly message: T; readonly bytes: number }[]): boolean {
+    const old = entry as Link<T>;
+    if (!old.held) return false;
+    let left = by.length;
+    const settled = () => {
+      left -= 1;
+      if (left === 0) old.settled();
+    };
+    let { before } = old;
+    const { after, addedAt } = old;
+    const isNext = this.#next === old || this.#next === after;
+    this.#remove(old);
+    const links = by.map(({ message, bytes }) => {
+      const link: Link<T> = { message, bytes, addedAt, settled, held: true, before, after: undefined };
+      if (before === undefined) this.#first = link;
+      else before.after = link;
+      this.#bytes += bytes;
+      before = link;
+      return link;
+    });
+    const last = links.at(-1);
+    if (last !== undefined) last.after = after;
+    if (after === undefined) this.#last = before;
+    else after.before = before;
+    this.#count += by.length;
+    if (isNext) this.#next = links[0] ?? after;
+    return true;
+  }
+
   /** Everything waits again, in order: the channel is new, or the broker refused some of it. */
   rewind(): void {
     this.#next = this.#first;

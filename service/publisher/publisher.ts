@@ -137,7 +137,8 @@ export class Publisher {
 
   /**
    * Takes a message; `settled` is called once, when the broker has confirmed it. Never throws, never waits.
-   * A message that the broker does not take is dropped, counted and settled: the broker would close each channel over it.
+   * One that is too large for the broker is compressed, and parted if need be. What the broker does not take all the same is
+   * dropped, counted and settled: it would close each channel over it.
    */
   publish(message: Message, settled: () => void): void {
     this.#lanes[message.queue].publish(message, settled);

@@ -8,6 +8,8 @@ import { LOGIN_FUNCTION_OUTPUT } from '../../lib/rotation/rotation.ts';
 import { ENVIRONMENTS, SettingsError, settingsFor } from '../../lib/settings.ts';
 import { METRICS } from '../../service/contract/metrics.ts';
 import { QUEUES, USERS } from '../../service/contract/names.ts';
+import { GROUPS } from '../../service/events/choice.ts';
+import { ROUTING_KEY_FAMILIES } from '../../service/events/routing.ts';
 import { synthesized } from '../support/synthesized.ts';
 
 const ROOT = join(import.meta.dirname, '../..');
@@ -22,6 +24,8 @@ function quoted(document: string): string[] {
   const prose = document.replaceAll(/^ *```[\s\S]*?^ *```$/gm, '');
   return [...prose.matchAll(/`([^`]+)`/g)].map(([, text = '']) => text.replaceAll(/\s+/g, ' '));
 }
+
+const isFamily = (text: string): boolean => ROUTING_KEY_FAMILIES.some(({ family }) => family === text);
 
 function sources(folder: string): string {
   const files = readdirSync(join(ROOT, folder), { recursive: true, encoding: 'utf8' });
@@ -92,7 +96,7 @@ describe.each(documents)('%s', (name, document) => {
   it('names settings that a deployer may choose', () => {
     const group = /^(network|broker|shards|gateway|forward|task|limits|budgets)\.[a-zA-Z.]+$/;
     const single = /^(account|region|egress|natGateways|\w+(Arn|Days|Email|Revision))$/;
-    const named = quoted(document).filter((text) => text !== 'gateway.gap' && (group.test(text) || single.test(text)));
+    const named = quoted(document).filter((text) => !isFamily(text) && (group.test(text) || single.test(text)));
     for (const path of named) expect(isSetting(path), path).toBe(true);
     for (const [text, json = ''] of document.matchAll(/settings='(\{[^']*\})'/g)) {
       if (!json.includes('…')) expect(() => settingsFor('staging', JSON.parse(json)), text).not.toThrow();
@@ -111,6 +115,11 @@ describe.each(documents)('%s', (name, document) => {
       for (const environment of ENVIRONMENTS) expect(secrets).toContain(`discord-ingestor/${environment}/${secret}`);
     }
   });
+});
+
+it('README.md names every group of events', () => {
+  const named = quoted(readFileSync(join(ROOT, 'README.md'), 'utf8'));
+  expect([...GROUPS.keys()].filter((group) => !named.includes(group))).toEqual([]);
 });
 
 describe('docs/deploy.md and the runbook', () => {

@@ -173,8 +173,9 @@ fullRun('op 9 that says not resumable: the session is reported once, as a gap ev
   async inject(stage) {
     const { simulator, reader } = stage;
     const reported: unknown[] = [];
-    reader.onMessage = (queue, { content }) => {
-      if (queue === QUEUES.gatewayEvents) reported.push(JSON.parse(content.toString()));
+    reader.onMessage = (queue, { content, fields }) => {
+      const { routingKey } = fields;
+      if (queue === QUEUES.gatewayEvents && routingKey !== 'gateway.ready') reported.push(JSON.parse(String(content)));
     };
     const [task] = stage.living;
     const before = await metric(task, 'gatewayGaps');

@@ -1,4 +1,4 @@
-// A deployment changes GATEWAY_INTENTS. Sessions are handed over by RESUME, and each keeps the intents of its IDENTIFY: so
+// A deployment changes EVENTS, and with them the intents. Sessions are handed over by RESUME, and each keeps the intents of its IDENTIFY: so
 // after it has been resumed, so that nothing before is lost, it is ended on purpose, one shard after another, each as
 // soon as it may IDENTIFY. That is reported as an event, and is no gap. While the day's IDENTIFYs are spent the old
 // sessions stay connected.
@@ -6,13 +6,14 @@
 import { expect } from 'vitest';
 import { parseIntents } from '../../service/config.ts';
 import { ENV, QUEUES } from '../../service/contract/names.ts';
+import { DEFAULT_EVENTS } from '../../service/events/choice.ts';
 import { DiscordEventPayload } from '../../service/events/payload.ts';
 import { type FaultStage, faultsOn, read } from './fault.ts';
 import { countOf, health, metric, replaceAll, stored } from './tasks.ts';
 
 const SHARDS = 3;
-const FEWER = 'Guilds,GuildMessages';
-const CHANGED = { [ENV.events]: 'guilds,messages', [ENV.gatewayIntents]: FEWER };
+const MORE = 'Guilds,GuildMembers,GuildInvites,GuildMessages';
+const CHANGED = { [ENV.events]: [...DEFAULT_EVENTS, 'invites'].join() };
 const END = 'the session was ended, to begin another';
 const BEGIN = 'the shard has a new session';
 
@@ -25,16 +26,17 @@ faultsOn({ shards: SHARDS }).everyRun(
     async inject(stage) {
       const { reader, simulator } = stage;
       const events: DiscordEventPayload[] = [];
-      reader.onMessage = (queue, { content }) => {
-        if (queue === QUEUES.gatewayEvents) events.push(DiscordEventPayload.parse(JSON.parse(String(content))));
+      reader.onMessage = (queue, { content, fields }) => {
+        if (queue === QUEUES.gatewayEvents && fields.routingKey !== 'gateway.ready')
+          events.push(DiscordEventPayload.parse(JSON.parse(String(content))));
       };
       const [identifies, before] = [countOf(stage, 'identify'), simulator.sessions.map(({ id }) => id)];
       const task = await replaceAll(stage, CHANGED);
       await stage.until('the sessions are replaced', 60_000, () => identifies() === SHARDS && events.length === SHARDS);
       await stage.ready();
       await stored(stage);
-      expect(intentsOf(stage)).toEqual(Array(SHARDS).fill(parseIntents(FEWER)));
-      const reason = `intents changed from Guilds, GuildMembers, GuildMessages to Guilds, GuildMessages`;
+      expect(intentsOf(stage)).toEqual(Array(SHARDS).fill(parseIntents(MORE)));
+      const reason = `intents changed from Guilds, GuildMembers, GuildMessages to Guilds, GuildMembers, GuildInvites, GuildMessages`;
       const replaced = before.map((sessionId) => [
         'gateway.session-replaced',
         { sessionId, lastSequence: simulator.ledger.session(sessionId)?.lastSent, reason },
@@ -66,13 +68,13 @@ faultsOn({ shards: SHARDS, simulator: budget }).fullRun(
       await stage.standing(2);
       await stage.tasks[0]?.terminate();
       await stage.until('the budget is spent', 60_000, spent);
-      const old = simulator.sessions.filter(({ view }) => view.intents !== parseIntents(FEWER));
+      const old = simulator.sessions.filter(({ view }) => view.intents !== parseIntents(MORE));
       expect(old.length, 'one was replaced at most').toBeGreaterThanOrEqual(SHARDS - 1);
       await read(stage, 200);
       expect(old.map(({ attached }) => attached)).toEqual(old.map(() => true));
       await stage.until('the sessions are replaced', 90_000, () => reader.replaced.size === SHARDS);
       await stage.ready();
-      expect([intentsOf(stage), simulator.count('tokenReset')]).toEqual([Array(SHARDS).fill(parseIntents(FEWER)), 0]);
+      expect([intentsOf(stage), simulator.count('tokenReset')]).toEqual([Array(SHARDS).fill(parseIntents(MORE)), 0]);
     },
   },
 );

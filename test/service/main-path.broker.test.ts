@@ -21,7 +21,8 @@ const PROMISED: readonly (readonly [routingKey: RegExp, priority: number, queue:
   [/^member\.(join|leave|update)$/, 5, QUEUES.guildEvents],
   [/^guild\.(join|leave)$/, 4, QUEUES.guildEvents],
   [/^message\.create$/, 1, QUEUES.guildEvents],
-  [/^gateway\.gap$/, 5, QUEUES.gatewayEvents],
+  [/^gateway\.(ready|gap)$/, 5, QUEUES.gatewayEvents],
+  [/^dispatch\.[a-z_]+$/, 2, QUEUES.dispatches],
 ];
 
 /** Everything but MessageContent, so that also what is not for workers reaches the service. */

@@ -9,7 +9,7 @@ import { type Sample, samplePayloads } from '../../../local/discord/payloads/sam
 import type { Envelope } from '../../../service/events/outcome.ts';
 import { removedFields } from '../../../service/events/privacy.ts';
 import { type Dispatch, toPayload } from '../../../service/events/to-payload.ts';
-import { GuildPresence } from '../../../service/session/guild-presence.ts';
+import { dispatchContext } from '../../support/dispatch-context.ts';
 
 const clients: Client[] = [];
 afterEach(async () => {
@@ -54,8 +54,7 @@ class Bot {
 }
 
 function eventOf({ t, d }: Dispatch): Envelope {
-  const guilds = new GuildPresence(0);
-  const outcome = toPayload({ t, d }, { sessionId: 's', shardId: 0, sequence: 5, receivedAt: Date.now(), guilds });
+  const outcome = toPayload({ t, d }, dispatchContext());
   if (outcome.kind !== 'event') throw new Error(`${t} became ${outcome.kind}: ${outcome.reason}`);
   return JSON.parse(JSON.stringify(outcome.payload));
 }

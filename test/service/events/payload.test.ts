@@ -7,6 +7,7 @@ import type {
   GatewayGuildCreateDispatchData,
   GatewayGuildMemberUpdateDispatchData,
   GatewayMessageCreateDispatchData,
+  GatewayTypingStartDispatchData,
 } from 'discord-api-types/v10';
 import { describe, expect, expectTypeOf, test } from 'vitest';
 import { DiscordEventPayload, payloadJsonSchema } from '../../../service/events/payload.ts';
@@ -18,16 +19,21 @@ type DataOf<T extends DiscordEventPayload['eventType']> = Extract<DiscordEventPa
 test("a worker's types are Discord's, less what is removed", () => {
   expectTypeOf<DataOf<'member.update'>>().toExtend<GatewayGuildMemberUpdateDispatchData>();
   expectTypeOf<DataOf<'member.join'>>().toExtend<APIGuildMember & { guild_id: string }>();
-  expectTypeOf<DataOf<'interaction.modal'>['member']>().toEqualTypeOf<APIInteractionGuildMember>();
+  // Outside guilds there is none.
+  expectTypeOf<DataOf<'interaction.modal'>['member']>().toEqualTypeOf<APIInteractionGuildMember | undefined>();
   expectTypeOf<Extract<keyof DataOf<'interaction.button'>, 'token'>>().toBeNever();
   expectTypeOf<DataOf<'interaction.button'>['data']['custom_id']>().toEqualTypeOf<string>();
   type Message = DataOf<'message.create'>;
   expectTypeOf<Message['mentions']>().toEqualTypeOf<GatewayMessageCreateDispatchData['mentions']>();
   expectTypeOf<Message['hasContent']>().toEqualTypeOf<boolean>();
-  expectTypeOf<Extract<keyof Message, 'content' | 'embeds' | 'attachments' | 'components' | 'poll'>>().toBeNever();
-  expectTypeOf<Extract<keyof NonNullable<Message['referenced_message']>, 'content'>>().toBeNever();
+  // Only with FORWARD_MESSAGE_CONTENT.
+  expectTypeOf<Message['content'] | Message['attachments']>().toExtend<string | readonly object[] | undefined>();
+  expectTypeOf<NonNullable<Message['referenced_message']>['content']>().toEqualTypeOf<string | undefined>();
+  expectTypeOf<Extract<keyof Message, 'nonce' | 'activity'>>().toBeNever();
   expectTypeOf<DataOf<'guild.join'>['features']>().toEqualTypeOf<GatewayGuildCreateDispatchData['features']>();
   expectTypeOf<Extract<keyof DataOf<'guild.join'>, 'members' | 'channels' | 'roles'>>().toBeNever();
+  expectTypeOf<DataOf<'dispatch.guild_create'>['members']>().toEqualTypeOf<GatewayGuildCreateDispatchData['members']>();
+  expectTypeOf<DataOf<'dispatch.typing_start'>>().toExtend<GatewayTypingStartDispatchData>();
 });
 
 const event = {

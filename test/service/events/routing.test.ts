@@ -24,8 +24,11 @@ test('the table', () => {
     ['GUILD_CREATE', 'guild.join', 4, QUEUES.guildEvents],
     ['GUILD_DELETE', 'guild.leave', 4, QUEUES.guildEvents],
     ['MESSAGE_CREATE', 'message.create', 1, QUEUES.guildEvents],
+    ['MESSAGE_REACTION_ADD', 'reaction.add', 1, QUEUES.guildEvents],
+    [null, 'gateway.ready', 5, QUEUES.gatewayEvents],
     [null, 'gateway.gap', 5, QUEUES.gatewayEvents],
     [null, 'gateway.session-replaced', 5, QUEUES.gatewayEvents],
+    [null, 'dispatch.<name>', 2, QUEUES.dispatches],
   ]);
 });
 
@@ -34,6 +37,7 @@ test('the family of an event type is without the name of a command, and one word
     expect(family(row.family)).toBe(row.family);
     expect(family(`${row.family}.ban`)).toBe(row.family);
   }
+  expect([family('dispatch.typing_start'), family('dispatch')]).toEqual(['dispatch', 'dispatch']);
   for (const type of ['', 'interaction', 'interaction.unknown.x', 'member', '__proto__', 'constructor.name'])
     expect(family(type)).toBe('other');
 });

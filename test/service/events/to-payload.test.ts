@@ -6,14 +6,16 @@ import { GatewayDispatchEvents } from 'discord-api-types/v10';
 import fc from 'fast-check';
 import { describe, expect, test } from 'vitest';
 import { samplePayloads } from '../../../local/discord/payloads/samples.ts';
+import { parseEvents } from '../../../service/events/choice.ts';
 import { eventId } from '../../../service/events/event-id.ts';
 import { gatewayGap, sessionReplaced } from '../../../service/events/gap.ts';
 import type { DispatchContext, Outcome } from '../../../service/events/outcome.ts';
 import { EVENTS } from '../../../service/events/payload.ts';
 import { family, ROUTES } from '../../../service/events/routing.ts';
-import { toPayload } from '../../../service/events/to-payload.ts';
+import { toOutcomes, toPayload } from '../../../service/events/to-payload.ts';
 import { GuildPresence } from '../../../service/session/guild-presence.ts';
 import { toMessage } from '../../../service/to-message.ts';
+import { dispatchContext, NO_OPT_INS } from '../../support/dispatch-context.ts';
 
 type Json = null | boolean | number | string | Json[] | { [key: string]: Json };
 type Fields = { [key: string]: Json };
@@ -21,14 +23,10 @@ type Fields = { [key: string]: Json };
 const SESSION = 'fd4f4f6e8d9e4a0c8a3f3d1b2c5e7a90';
 const NOW = Date.now();
 const QUOTED = 'QUOTED-7f3a';
+const READY = { application: { id: '11' }, user: { id: '12' } };
 
-const context = (sequence = 7, guilds = new GuildPresence(NOW - 3_600_000)): DispatchContext => ({
-  sessionId: SESSION,
-  shardId: 3,
-  sequence,
-  receivedAt: NOW,
-  guilds,
-});
+const context = (sequence = 7, guilds = new GuildPresence(NOW - 3_600_000), changes = {}): DispatchContext =>
+  dispatchContext({ sessionId: SESSION, shardId: 3, sequence, receivedAt: NOW, guilds, ...changes });
 
 const samples = samplePayloads(42).map(({ name, dispatch: { t, d }, routingKey }) => ({
   name,
@@ -74,7 +72,8 @@ describe("the simulator's payloads", () => {
     const got = samplePayloads(seed).map(({ name, dispatch: { t, d }, routingKey }, index) => {
       const outcome = toPayload({ t, d: JSON.parse(JSON.stringify(d)) }, context(index + 1, guilds));
       if (outcome.kind === 'event') read(outcome);
-      return { name, due: routingKey, kind: outcome.kind, got: outcome.kind === 'event' ? outcome.routingKey : null };
+      const due = name === 'ready' ? 'gateway.ready' : routingKey;
+      return { name, due, kind: outcome.kind, got: outcome.kind === 'event' ? outcome.routingKey : null };
     });
     expect(got.filter(({ due, got }) => due !== got)).toEqual([]);
     expect(got.filter(({ due }) => due !== null).length).toBeGreaterThan(20);
@@ -120,7 +119,7 @@ describe('what is filtered', () => {
     const guilds = new GuildPresence(NOW - 3_600_000);
     const { d } = sample('guild.join');
     const seen = [
-      { t: 'READY', d: { guilds: [{ id: d.id, unavailable: true }, { id: true }] } },
+      { t: 'READY', d: { ...READY, guilds: [{ id: d.id, unavailable: true }, { id: true }] } },
       { t: 'GUILD_CREATE', d },
       { t: 'GUILD_DELETE', d: { id: d.id, unavailable: true } },
       { t: 'GUILD_CREATE', d },
@@ -128,17 +127,220 @@ describe('what is filtered', () => {
       { t: 'GUILD_CREATE', d },
     ].map((dispatch, index) => toPayload(dispatch, context(index + 1, guilds)));
     expect(seen.map((each) => (each.kind === 'event' ? each.routingKey : each.kind))).toEqual([
-      ...['filtered', 'filtered', 'filtered', 'filtered'],
+      ...['gateway.ready', 'filtered', 'filtered', 'filtered'],
       ...['guild.leave', 'guild.join'],
     ]);
   });
 
-  test('every dispatch type that no row takes', () => {
-    const taken = new Set<string | null>(Object.values(ROUTES).map(({ dispatch }) => dispatch));
-    const left = Object.values(GatewayDispatchEvents).filter((each) => !taken.has(each) && each !== 'READY');
-    expect(left.length).toBeGreaterThan(60);
-    for (const t of left) expect(toPayload({ t, d: {} }, context()), t).toMatchObject({ kind: 'filtered' });
+  test('every dispatch that is not chosen, without a look at what it holds', () => {
+    for (const t of Object.values(GatewayDispatchEvents).filter((each) => each !== 'READY')) {
+      const chosen = { choice: { dispatches: new Set<never>(), wholeGuilds: false } };
+      const d = Object.defineProperty({}, 'guild_id', { get: () => expect.unreachable(t) });
+      expect(toPayload({ t, d }, context(7, undefined, chosen)), t).toMatchObject({ kind: 'filtered' });
+    }
   });
+});
+
+const ALL = parseEvents('all,guilds.full');
+
+/** A dispatch with each id that Discord sends for some, and text that people wrote. */
+const anyDispatch = {
+  ...{ guild_id: '1', channel_id: '2', user_id: '3', id: '4', data: {}, token: 'T' },
+  content: QUOTED,
+};
+
+describe('a dispatch without a row of its own', () => {
+  const own = new Set<string | null>(Object.values(ROUTES).map(({ dispatch }) => dispatch));
+  const further = [...ALL.dispatches].filter((name) => !own.has(name));
+
+  test.each(further)('%s is published under its name', (t) => {
+    const event = read(toPayload({ t, d: anyDispatch }, context(7, undefined, { choice: ALL })));
+    expect(event).toMatchObject({ routingKey: `dispatch.${t.toLowerCase()}`, priority: 2, queue: 'events.dispatch' });
+    expect(event.payload).toMatchObject({ eventId: eventId(SESSION, 7), shardId: 3 });
+    expect(JSON.stringify(event)).not.toContain(QUOTED);
+  });
+
+  const [USER, CREATOR] = [{ user: { id: '3' } }, { creator_id: '3' }];
+  const guild = { guildId: '1' };
+  test.each<[string, object, object]>([
+    ['APPLICATION_COMMAND_PERMISSIONS_UPDATE', { id: '9', guild_id: '1' }, guild],
+    ['AUTO_MODERATION_RULE_CREATE', { id: '9', guild_id: '1', ...CREATOR }, { ...guild, userId: '3' }],
+    ['CHANNEL_UPDATE', { id: '2', guild_id: '1' }, { ...guild, channelId: '2' }],
+    ['CHANNEL_PINS_UPDATE', { channel_id: '2', guild_id: '1' }, { ...guild, channelId: '2' }],
+    ['ENTITLEMENT_CREATE', { id: '9', user_id: '3' }, { userId: '3' }],
+    ['GUILD_UPDATE', { id: '1', owner_id: '9' }, guild],
+    ['GUILD_BAN_ADD', { guild_id: '1', ...USER }, { ...guild, userId: '3' }],
+    [
+      'GUILD_AUDIT_LOG_ENTRY_CREATE',
+      { guild_id: '1', user_id: '3', options: { channel_id: '2' } },
+      { ...guild, channelId: '2', userId: '3' },
+    ],
+    [
+      'GUILD_SCHEDULED_EVENT_UPDATE',
+      { id: '9', guild_id: '1', channel_id: null, ...CREATOR },
+      { ...guild, userId: '3' },
+    ],
+    ['GUILD_SCHEDULED_EVENT_USER_ADD', { guild_id: '1', user_id: '3' }, { ...guild, userId: '3' }],
+    ['INTEGRATION_CREATE', { id: '9', guild_id: '1', ...USER }, { ...guild, userId: '3' }],
+    [
+      'INVITE_CREATE',
+      { guild_id: '1', channel_id: '2', inviter: { id: '3' } },
+      { ...guild, channelId: '2', userId: '3' },
+    ],
+    [
+      'MESSAGE_UPDATE',
+      { id: '9', guild_id: '1', channel_id: '2', author: { id: '3' } },
+      { ...guild, channelId: '2', userId: '3' },
+    ],
+    ['PRESENCE_UPDATE', { guild_id: '1', ...USER }, { ...guild, userId: '3' }],
+    ['RATE_LIMITED', { opcode: 8, meta: { guild_id: '1' } }, guild],
+    ['STAGE_INSTANCE_CREATE', { id: '9', guild_id: '1', channel_id: '2' }, { ...guild, channelId: '2' }],
+    [
+      'THREAD_CREATE',
+      { id: '2', guild_id: '1', parent_id: '9', owner_id: '3' },
+      { ...guild, channelId: '2', userId: '3' },
+    ],
+    ['THREAD_MEMBER_UPDATE', { id: '2', guild_id: '1', user_id: '3' }, { ...guild, channelId: '2', userId: '3' }],
+    ['USER_UPDATE', { id: '3' }, { userId: '3' }],
+    ['VOICE_CHANNEL_STATUS_UPDATE', { id: '2', guild_id: '1' }, { ...guild, channelId: '2' }],
+    ['VOICE_SERVER_UPDATE', { token: 'T', guild_id: '1', endpoint: 'x' }, guild],
+  ])('%s has its ids, wherever they stand: %j', (t, d, ids) => {
+    const { payload } = read(toPayload({ t, d }, context(7, undefined, { choice: ALL })));
+    const { eventId: _, eventType: __, timestamp: ___, shardId: ____, data, ...found } = payload;
+    expect(found).toEqual(ids);
+    expect(data).toMatchObject(t === 'MESSAGE_UPDATE' ? {} : d);
+  });
+
+  test('with a guild_id that is none is malformed', () => {
+    const outcome = toPayload({ t: 'TYPING_START', d: { guild_id: 5 } }, context(7, undefined, { choice: ALL }));
+    expect(outcome).toEqual({ kind: 'unknown', reason: 'expected d.guild_id to be a snowflake, got a number' });
+  });
+});
+
+describe('opt-ins', () => {
+  const outcomeOf = (t: string, d: object, optIns = {}) =>
+    toPayload({ t, d }, context(7, undefined, { choice: ALL, optIns: { ...NO_OPT_INS, ...optIns } }));
+  const { t: MESSAGE, d: text } = sample('message.text');
+  const direct = { ...text, guild_id: undefined };
+
+  test.each<[string, object, string]>([
+    [MESSAGE, direct, 'a direct message'],
+    ['MESSAGE_UPDATE', direct, 'a direct message'],
+    ['MESSAGE_DELETE', { id: '1', channel_id: '2' }, 'a direct message'],
+    ['MESSAGE_DELETE_BULK', { ids: ['1'], channel_id: '2', guild_id: null }, 'a direct message'],
+    ['MESSAGE_REACTION_ADD', { user_id: '3', channel_id: '2' }, 'a direct message'],
+    ['MESSAGE_REACTION_REMOVE_ALL', { channel_id: '2' }, 'a direct message'],
+    ['MESSAGE_POLL_VOTE_ADD', { user_id: '3', channel_id: '2' }, 'a direct message'],
+    ['TYPING_START', { user_id: '3', channel_id: '2' }, 'a direct message'],
+    ['CHANNEL_PINS_UPDATE', { channel_id: '2' }, 'a direct message'],
+    ['VOICE_STATE_UPDATE', { user_id: '3', channel_id: '2' }, 'a direct message'],
+    ['INVITE_CREATE', { channel_id: '2' }, 'a direct message'],
+    ['INTERACTION_CREATE', { ...sample('button.plain').d, guild_id: undefined }, 'an interaction outside guilds'],
+  ])('%s outside guilds is published only with that for direct messages', (t, d, reason) => {
+    for (const optIns of [{}, { messageContent: true, botMessages: true }])
+      expect(outcomeOf(t, d, optIns)).toEqual({ kind: 'filtered', reason });
+    const { payload } = read(outcomeOf(t, d, { directMessages: true }));
+    expect(payload).not.toHaveProperty('guildId');
+  });
+
+  test('the user of an interaction outside guilds', () => {
+    const { member: _, ...d } = sample('button.plain').d;
+    const { payload } = read(
+      outcomeOf('INTERACTION_CREATE', { ...d, guild_id: undefined, user: { id: '77' } }, { directMessages: true }),
+    );
+    expect(payload).toMatchObject({ userId: '77', interactionToken: d.token });
+  });
+
+  test.each([MESSAGE, 'MESSAGE_UPDATE'])('%s of a bot or webhook is published only with that for bots', (t) => {
+    for (const [d, reason] of [
+      [{ ...text, author: { id: '3', bot: true } }, "a bot's message"],
+      [{ ...text, webhook_id: '4' }, "a webhook's message"],
+    ] as const) {
+      for (const optIns of [{}, { messageContent: true, directMessages: true }])
+        expect(outcomeOf(t, d, optIns)).toEqual({ kind: 'filtered', reason });
+      expect(outcomeOf(t, d, { botMessages: true }).kind).toBe('event');
+    }
+  });
+
+  test('an update without an author is published', () => {
+    expect(outcomeOf('MESSAGE_UPDATE', { id: '1', guild_id: '2', channel_id: '3' }).kind).toBe('event');
+  });
+
+  test('content is forwarded only with that for content, and no unknown field of a message ever', () => {
+    const written = { ...text, content: QUOTED, embeds: [{ title: QUOTED }], poll: { question: { text: QUOTED } } };
+    const d = { ...written, referenced_message: written, brand_new: 'NEVER', nonce: 'NEVER', thread: { name: QUOTED } };
+    for (const t of [MESSAGE, 'MESSAGE_UPDATE']) {
+      for (const optIns of [{}, { botMessages: true, directMessages: true }])
+        expect(JSON.stringify(outcomeOf(t, d, optIns))).not.toContain(QUOTED);
+      const outcome = outcomeOf(t, d, { messageContent: true });
+      expect(outcome).toMatchObject({
+        unknownFields: ['brand_new'],
+        payload: {
+          data: {
+            ...{ content: QUOTED, embeds: [{ title: QUOTED }], poll: written.poll, thread: { name: QUOTED } },
+            ...{ hasContent: true, referenced_message: { content: QUOTED, hasContent: true } },
+          },
+        },
+      });
+      expect(JSON.stringify(outcome)).not.toContain('NEVER');
+    }
+    const execution = { guild_id: '1', content: QUOTED, matched_content: QUOTED };
+    expect(JSON.stringify(outcomeOf('AUTO_MODERATION_ACTION_EXECUTION', execution))).not.toContain(QUOTED);
+    expect(outcomeOf('AUTO_MODERATION_ACTION_EXECUTION', execution, { messageContent: true })).toMatchObject({
+      payload: { data: execution },
+    });
+  });
+});
+
+describe('guilds.full', () => {
+  const { d } = sample('guild.join');
+  const whole = { ...d, members: [{ user: { id: '5' } }], channels: [{ id: '6' }] };
+  const outcomes = (guild: object, choice = ALL, guilds = new GuildPresence(NOW - 3_600_000)) =>
+    toOutcomes({ t: 'GUILD_CREATE', d: guild }, context(7, guilds, { choice }));
+
+  test('a join makes two events: the whole guild under an id of its own, and the join as ever', () => {
+    const [full, join] = outcomes(whole).map(read);
+    expect([full?.routingKey, full?.queue, full?.priority]).toEqual(['dispatch.guild_create', 'events.dispatch', 2]);
+    expect(full?.payload).toMatchObject({ guildId: d.id, eventId: eventId(SESSION, 7, 'dispatch.guild_create') });
+    expect(full?.payload.data).toEqual(JSON.parse(JSON.stringify(whole)));
+    expect(join?.payload).toEqual(read(outcomes(whole, parseEvents('guilds')).at(-1) as Outcome).payload);
+    expect(join?.payload.eventId).toBe(eventId(SESSION, 7));
+  });
+
+  test('a guild of the READY list, back from an outage or unavailable makes the whole guild alone', () => {
+    for (const guild of [
+      { ...whole, joined_at: '2024-01-01T00:00:00Z' },
+      { id: d.id, unavailable: true },
+    ])
+      expect(outcomes(guild).map((each) => (each.kind === 'event' ? each.routingKey : each.kind))).toEqual([
+        ...['dispatch.guild_create', 'filtered'],
+      ]);
+  });
+
+  test('nothing of it without the word, and no other dispatch makes two', () => {
+    expect(outcomes(whole, parseEvents('all'))).toMatchObject([{ routingKey: 'guild.join' }]);
+    expect(toOutcomes({ t: 'GUILD_UPDATE', d }, context(7, undefined, { choice: ALL }))).toHaveLength(1);
+  });
+
+  test('guilds are remembered, whoever wants to know of them', () => {
+    const guilds = new GuildPresence(NOW - 3_600_000);
+    const deleted = toPayload(
+      { t: 'GUILD_DELETE', d: { id: d.id, unavailable: true } },
+      context(6, guilds, { choice: parseEvents('typing') }),
+    );
+    expect(deleted).toMatchObject({ kind: 'filtered' });
+    expect(outcomes(whole, parseEvents('guilds'), guilds)).toMatchObject([{ kind: 'filtered' }]);
+  });
+});
+
+test('READY is reported, with what a cache starts from', () => {
+  const d = { ...READY, guilds: [{ id: '21', unavailable: true }, { id: '22' }], session_id: 'ignored' };
+  const event = read(toPayload({ t: 'READY', d }, context(1, undefined, { shardCount: 4 })));
+  expect(event).toMatchObject({ routingKey: 'gateway.ready', priority: 5, queue: 'events.gateway' });
+  const { eventId: id, ...payload } = event.payload;
+  const data = { sessionId: SESSION, applicationId: '11', userId: '12', shardCount: 4, guildIds: ['21', '22'] };
+  expect(payload).toEqual({ eventType: 'gateway.ready', shardId: 3, timestamp: NOW, data });
+  expect(id).not.toBe(eventId(SESSION, 1));
 });
 
 describe('what routing needs', () => {

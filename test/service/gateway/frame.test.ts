@@ -139,3 +139,52 @@ it('may be nested as deep as its size allows, and name a prototype', () => {
   expect(parseFrame(named)).toHaveProperty('t', 'READY');
   expect({}).not.toHaveProperty('x');
 });
+
+describe('of a dispatch that is not wanted', () => {
+  const UNWANTED = new Set(['TYPING_START', 'PRESENCE_UPDATE']);
+  const read = (text: string) => parseFrame(text, UNWANTED);
+
+  it.each([
+    '{"t":"TYPING_START","s":9,"op":0,"d":{"user_id":"1"}}',
+    '{"t":"TYPING_START","s":9,"op":0,"d":[]}',
+    '{"t":"TYPING_START","s":9,"op":0,"d":null}',
+    '{"t":"TYPING_START","s":9,"op":0,"d":{ not JSON }}',
+  ])('nothing is read behind its sequence, as Discord writes it: %s', (text) => {
+    expect(read(text)).toEqual({ op: 0, t: 'TYPING_START', s: 9, d: null });
+  });
+
+  it.each([
+    '{"t":"TYPING_START","s":9,"d":{"a":1},"op":0}',
+    '{"op":0,"s":9,"t":"TYPING_START","d":{"a":1}}',
+    '{ "t":"TYPING_START","s":9,"op":0,"d":{"a":1}}',
+    ' {"t":"TYPING_START","s":9,"op":0,"d":{"a":1}}',
+    '{"t": "TYPING_START","s":9,"op":0,"d":{"a":1}}',
+    '{"t":"TYPING\\u005fSTART","s":9,"op":0,"d":{"a":1}}',
+    '{"t":"TYPING_START","s":0,"op":0,"d":{"a":1}}',
+    '{"t":"TYPING_START","s":09,"op":0,"d":{"a":1}}',
+    '{"t":"TYPING_START","s":-9,"op":0,"d":{"a":1}}',
+    '{"t":"TYPING_START","s":9.5,"op":0,"d":{"a":1}}',
+    '{"t":"TYPING_START","s":9e2,"op":0,"d":{"a":1}}',
+    '{"t":"TYPING_START","s":null,"op":0,"d":{"a":1}}',
+    '{"t":"TYPING_START","s":9999999999999999,"op":0,"d":{"a":1}}',
+    '{"t":"TYPING_START","s":9,"op":1,"d":{"a":1}}',
+    '{"t":"TYPING_START","s":9,"op":00,"d":{"a":1}}',
+    '{"t":"TYPING_START","s":9,"op":0,"d":5}',
+    '{"t":"TYPING_START","s":9,"op":0,"d":{"a":1',
+    '{"t":"TYPING_START","s":9,"op":0}',
+    '{"t":"MESSAGE_CREATE","s":9,"op":0,"d":{"a":1}}',
+    '{"t":"READY","s":1,"op":0,"d":{"session_id":"a"}}',
+    '{"t":"OF_TOMORROW","s":9,"op":0,"d":{"a":1}}',
+  ])('any other frame is read as a whole: %s', (text) => {
+    expect(read(text)).toEqual(parseFrame(text));
+  });
+
+  it('the type and sequence are those of the whole frame, whatever it holds', () => {
+    fc.assert(
+      fc.property(fc.constantFrom(...UNWANTED), fc.integer({ min: 1 }), fc.jsonValue(), (t, s, value) => {
+        const { d: _, ...rest } = parseFrame(JSON.stringify({ t, s, op: 0, d: { value } })) as { d: unknown };
+        expect(read(JSON.stringify({ t, s, op: 0, d: { value } }))).toEqual({ ...rest, d: null });
+      }),
+    );
+  });
+});

@@ -5,6 +5,7 @@ import type { AddressInfo } from 'node:net';
 import { onTestFinished } from 'vitest';
 import { type WebSocket, WebSocketServer } from 'ws';
 import { plainTransport, zlibStreamTransport } from '../../../local/discord/transport.ts';
+import { DEFAULT_EVENTS, parseEvents } from '../../../service/events/choice.ts';
 import { GapReporter } from '../../../service/gap-reporter.ts';
 import { BotToken } from '../../../service/gateway/bot-token.ts';
 import type { GatewayInformation } from '../../../service/gateway/gateway-information.ts';
@@ -14,6 +15,7 @@ import { Ingestor } from '../../../service/ingestor.ts';
 import type { CounterName } from '../../../service/metrics.ts';
 import type { Message } from '../../../service/publisher/message.ts';
 import type { ResumeState } from '../../../service/session/session.ts';
+import { NO_OPT_INS } from '../../support/dispatch-context.ts';
 import { logLines } from '../../support/log-lines.ts';
 
 export interface Sent {
@@ -77,7 +79,8 @@ export class HostileGateway {
 
   dispatch(t = 'GUILD_MEMBER_ADD', d: unknown = { guild_id: '1', user: { id: String(this.events.length) } }): void {
     this.events.push({ t, d });
-    this.#live?.send({ op: 0, t, s: this.events.length, d });
+    // In Discord's order.
+    this.#live?.send({ t, s: this.events.length, op: 0, d });
   }
 
   #connected(socket: WebSocket, compressed: boolean): void {
@@ -103,8 +106,9 @@ export class HostileGateway {
       if (op === 1) send({ op: 11 });
       if (op === 2) {
         this.sessions += 1;
+        const ids = { user: { id: '2' }, application: { id: '2' }, guilds: [] };
         this.events = [
-          { t: 'READY', d: { session_id: `s${this.sessions}`, resume_gateway_url: this.resumeUrl, guilds: [] } },
+          { t: 'READY', d: { session_id: `s${this.sessions}`, resume_gateway_url: this.resumeUrl, ...ids } },
         ];
         this.#live = { socket, send };
         send({ op: 0, s: 1, ...this.events[0] } as Sent);
@@ -129,6 +133,7 @@ interface ClientOptions {
   /** Confirms are held back until `confirm` is called. */
   readonly holds?: boolean;
   readonly intents?: number;
+  readonly events?: string;
   /** Of the lock before an IDENTIFY. */
   readonly acquire?: () => Promise<void>;
   /** @default - given */
@@ -144,6 +149,7 @@ export function startClient(
     apiUrl = `${url.replace('ws', 'http')}/api`,
     holds = false,
     intents = 0,
+    events = DEFAULT_EVENTS.join(),
     acquire = async () => undefined,
     permission = async () => 'proven',
   }: ClientOptions = {},
@@ -200,6 +206,8 @@ export function startClient(
     metrics: metrics as never,
     permission,
     ...{ intents, compression, apiUrl, log: lines.log },
+    choice: parseEvents(events),
+    optIns: NO_OPT_INS,
   });
   const now = Date.now();
   const state = { sessionId: 's0', resumeUrl: url, sequence: 1, shardCount: 1, startedAt: now, ...session };
@@ -215,8 +223,8 @@ export function startClient(
   if (member === undefined) throw new Error('there is no shard');
   return {
     ...{ ingestor, ...member, publisher, lines, published, counted, gaps, gate },
-    confirm: () => {
-      for (const settled of held.splice(0)) settled();
+    confirm: (count = held.length) => {
+      for (const settled of held.splice(0, count)) settled();
     },
     /** Of the events of a session, in the order of publishing. */
     sequences: (id?: string) =>

@@ -676,6 +676,78 @@ it('a problem is over with the next RESUMED, and a single end is none', async ()
   expect(client.shard.problem).toBeUndefined();
 });
 
+describe('a dispatch that is not wanted', () => {
+  /** As Discord writes it, with a `d` that cannot be read. */
+  const unreadable = ({ t, s }: Sent) => `{"t":"${t}","s":${s},"op":0,"d":{ not JSON }}`;
+
+  it('is received and settled without a look at it, in order with the others; a hole is found there too', async () => {
+    const gateway = await HostileGateway.start();
+    let left = 1;
+    gateway.instead = (frame) => {
+      if (frame.s === 5 && left-- > 0) return undefined;
+      return frame.t === 'TYPING_START' ? unreadable(frame) : frame;
+    };
+    const client = startClient(gateway.url, { holds: true });
+    await eventually('READY', () => client.shard.connected);
+    client.confirm();
+    for (const t of ['TYPING_START', 'GUILD_MEMBER_ADD', 'TYPING_START', 'TYPING_START', 'TYPING_START'])
+      gateway.dispatch(t);
+    await eventually('RESUMED', () => client.counted.resumes === 1 && client.shard.connected);
+    await eventually('all', () => client.counted.eventsFiltered === 4);
+    expect(gateway.received.find(({ op }) => op === 6)?.d).toMatchObject({ seq: 4 });
+    // What is wanted is unconfirmed.
+    expect(client.ingestor.sessions['0']?.sequence).toBe(2);
+    client.confirm();
+    expect(client.ingestor.sessions['0']?.sequence).toBe(7);
+    expect([client.sequences(), client.reported(), client.counted.invalidFrames]).toEqual([[3], [], undefined]);
+  });
+
+  it('of guilds is read all the same: a guild back from an outage is no join', async () => {
+    const gateway = await HostileGateway.start();
+    const client = startClient(gateway.url, { events: 'typing' });
+    await eventually('READY', () => client.shard.connected);
+    gateway.dispatch('GUILD_CREATE', { id: '7', joined_at: new Date().toISOString() });
+    await eventually('it', () => client.counted.eventsFiltered === 1);
+    expect(Object.keys(client.session.resumeState?.joins ?? {})).toEqual(['7']);
+    expect(client.published.map(({ type }) => type)).toEqual(['gateway.ready']);
+  });
+});
+
+it('a dispatch that makes two messages is settled when both are confirmed, and READY is no dispatch that is replayed', async () => {
+  const gateway = await HostileGateway.start();
+  const client = startClient(gateway.url, { events: 'guilds.full', holds: true });
+  await eventually('READY', () => client.shard.connected);
+  gateway.dispatch('GUILD_CREATE', { id: '7', joined_at: new Date().toISOString() });
+  await eventually('both', () => client.published.length === 3);
+  const types = client.published.map(({ type }) => type);
+  expect(types).toEqual(['gateway.ready', 'dispatch.guild_create', 'guild.join']);
+  expect(new Set(client.published.map(({ messageId }) => messageId)).size).toBe(3);
+  const settled = [2, 1].map((count) => {
+    client.confirm(count);
+    return client.ingestor.sessions['0']?.sequence;
+  });
+  expect(settled).toEqual([1, 2]);
+  await client.ingestor.stepDown(client.ingestor.sessions);
+  const [line] = client.lines.lines.filter(({ msg }) => /^dropped events of the outbox/.test(String(msg)));
+  expect(line).toMatchObject({ events: 2 });
+});
+
+it('the token of a voice server is for workers, and in no line', async () => {
+  const gateway = await HostileGateway.start();
+  const client = startClient(gateway.url, { events: 'voice' });
+  await eventually('READY', () => client.shard.connected);
+  const d = { token: 'VOICE-SECRET', guild_id: '1', endpoint: 'voice.example:443' };
+  for (const each of [d, { ...d, guild_id: 5 }, [d], { ...d, deep: { token: 'VOICE-SECRET' } }])
+    gateway.dispatch('VOICE_SERVER_UPDATE', each);
+  await eventually('all', () => client.counted.eventsUnknown === 2 && client.sequences().length === 2);
+  const [published] = client.published.filter(({ type }) => type === 'dispatch.voice_server_update');
+  expect(JSON.parse(String(published?.body))).toMatchObject({ guildId: '1', data: d });
+  // As somebody may log it by mistake.
+  client.lines.log.error({ err: new Error(JSON.stringify(d)), d }, `lost ${JSON.stringify(d)}`);
+  expect(client.lines.text).toContain('cannot read');
+  expect(client.lines.text).not.toContain('VOICE-SECRET');
+});
+
 describe('a dispatch that cannot be made a message', () => {
   it.each<[string, string, string]>([
     [

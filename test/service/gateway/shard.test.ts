@@ -94,6 +94,7 @@ function startShard({ resumeUrl, general, unansweredSince, permitted, turn, acqu
     gate: new IdentifyGate(information, { acquire }, token, lines.log),
     intents: GatewayIntentBits.GuildMembers,
     compression: 'none',
+    unwanted: new Set(),
     apiUrl: 'http://127.0.0.1/api',
     metrics: { add: () => undefined },
     log: lines.log,

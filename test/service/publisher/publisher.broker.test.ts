@@ -1,8 +1,10 @@
 // The publisher on a real connection to the real broker, and the broker's faults. Whichever: nothing is lost, each message
 // is settled once, and repeats keep the order.
 
+import { randomBytes } from 'node:crypto';
 import type { ChannelModel, ConsumeMessage } from 'amqplib';
 import { afterEach, beforeEach, describe, expect, it } from 'vitest';
+import { WholeBody } from '../../../local/whole-body.ts';
 import { ConfirmDeadline } from '../../../service/amqp/confirm-deadline.ts';
 import { BrokerConnection } from '../../../service/amqp/connection.ts';
 import { MAX_MESSAGE_BYTES } from '../../../service/contract/limits.ts';
@@ -169,22 +171,23 @@ describe('the largest message', () => {
     expect((await refused).message).toContain(`larger than configured max size ${MAX_MESSAGE_BYTES}`);
   });
 
-  it('is dropped when it is larger, and is no refusal: logged with its size and the bound; those behind it arrive', async () => {
+  it('is compressed when it is larger, and in parts when that is not enough, in its place; those behind it wait', async () => {
     await declare();
     const read = await broker.read(QUEUE);
     await connected();
     publish(1, 3);
-    publish(4, 4, { body: Buffer.alloc(MAX_MESSAGE_BYTES + 1) });
-    publish(5, 8);
+    publish(4, 4, { body: Buffer.alloc(5 * MAX_MESSAGE_BYTES, 'x') });
+    publish(5, 5, { body: Buffer.from(randomBytes(MAX_MESSAGE_BYTES).toString('hex')) });
+    publish(6, 8);
     await drained();
     expect(settled.toSorted()).toEqual(ids(1, 8));
-    await eventually('the others arrive', () => read.length >= 7);
-    expect(idsOf(read)).toEqual(ids(1, 8).filter((id) => id !== '4'));
-    expect(counts).toMatchObject({ published: 7, confirmed: 7, refused: 0, dropped: 1 });
-    expect(await lines.line('too large for the broker')).toMatchObject({
-      ...{ level: 'error', eventId: '4', eventType: 'message.create' },
-      ...{ bytes: MAX_MESSAGE_BYTES + 1, mostBytes: MAX_MESSAGE_BYTES },
-    });
+    const parts = Array.from({ length: 5 }, (_, index) => `5:${index + 1}`);
+    await eventually('all arrive', () => read.length >= 12);
+    expect(idsOf(read)).toEqual([...ids(1, 4), ...parts, ...ids(6, 8)]);
+    expect(counts).toMatchObject({ published: 12, confirmed: 12, refused: 0, dropped: 0 });
+    const whole = new WholeBody();
+    const bodies = read.flatMap((each) => whole.of(each) ?? []);
+    expect(bodies.map(({ length }) => length).slice(3, 5)).toEqual([5 * MAX_MESSAGE_BYTES, 2 * MAX_MESSAGE_BYTES]);
   });
 });
 

@@ -1,0 +1,129 @@
+// Every event by choice, on real input: EVENTS=all with whole guilds and every opt-in. What no row of its own takes arrives in
+// its queue, a guild that the bot joins makes two events, and what is larger than the broker takes arrives all the same.
+
+import { randomBytes } from 'node:crypto';
+import { GatewayIntentBits } from 'discord-api-types/v10';
+import { afterAll, beforeAll, expect, test } from 'vitest';
+import type { DiscordSimulator } from '../../local/discord/simulator.ts';
+import { Stage } from '../../local/stage.ts';
+import { WholeBody } from '../../local/whole-body.ts';
+import { MAX_MESSAGE_BYTES } from '../../service/contract/limits.ts';
+import { ENV, HEADERS, QUEUES } from '../../service/contract/names.ts';
+import { eventId } from '../../service/events/event-id.ts';
+import { DiscordEventPayload } from '../../service/events/payload.ts';
+import { Inbox } from '../support/inbox.ts';
+
+let stage: Stage;
+let simulator: DiscordSimulator;
+let inbox: Inbox;
+
+beforeAll(async () => {
+  const { GuildMembers, GuildPresences, MessageContent } = GatewayIntentBits;
+  stage = await Stage.start({
+    tasks: 0,
+    untilReady: false,
+    simulator: { grantedIntents: GuildMembers | GuildPresences | MessageContent, marker: 'what-people-wrote' },
+    env: {
+      [ENV.events]: 'all,guilds.full',
+      [ENV.forwardMessageContent]: 'true',
+      [ENV.forwardBotMessages]: 'true',
+      [ENV.forwardDirectMessages]: 'true',
+    },
+  });
+  if (stage.simulator === undefined) throw new Error('this test needs the simulator');
+  simulator = stage.simulator;
+  inbox = new Inbox(stage);
+  await stage.startTask();
+  await stage.ready();
+});
+afterAll(() => stage?.stop());
+
+const ofKey = (key: string) => inbox.all.filter(({ routingKey }) => routingKey === key);
+
+test('the begin of the session is reported, and each of its guilds comes whole', async () => {
+  const { body, queue } = await inbox.first('gateway.ready', ({ routingKey }) => routingKey === 'gateway.ready');
+  const { guildIds } = simulator;
+  expect(queue).toBe(QUEUES.gatewayEvents);
+  expect(DiscordEventPayload.parse(body)).toMatchObject({
+    shardId: 0,
+    data: { sessionId: simulator.sessions[0]?.id, shardCount: 1, guildIds: expect.arrayContaining([...guildIds]) },
+  });
+  await stage.until('the guilds', 30_000, () => ofKey('dispatch.guild_create').length >= guildIds.length);
+  expect(ofKey('dispatch.guild_create').map((each) => each.body.guildId)).toEqual(
+    expect.arrayContaining([...guildIds]),
+  );
+  expect(ofKey('guild.join')).toEqual([]);
+});
+
+test('each opt-in is named in the log, and the events and intents', () => {
+  const output = stage.tasks[0]?.output ?? '';
+  for (const name of ['FORWARD_MESSAGE_CONTENT', 'FORWARD_BOT_MESSAGES', 'FORWARD_DIRECT_MESSAGES', 'TYPING_START'])
+    expect(output).toContain(`"${name}"`);
+  expect(output).toMatch(/"intents":\[.*"MessageContent".*\]/);
+});
+
+test.each([
+  ['message.update', 'dispatch.message_update', QUEUES.dispatches],
+  ['message.delete', 'dispatch.message_delete', QUEUES.dispatches],
+  ['channel.update', 'dispatch.channel_update', QUEUES.dispatches],
+  ['user.update', 'dispatch.user_update', QUEUES.dispatches],
+  ['message.text', 'message.create', QUEUES.guildEvents],
+  ['message.by-bot', 'message.create', QUEUES.guildEvents],
+  ['message.direct', 'message.create', QUEUES.guildEvents],
+])('%s arrives as %s', async (kind, key, queue) => {
+  const emitted = simulator.emit(kind);
+  const { body, message, ...received } = await inbox.of(emitted);
+  expect([received.routingKey, received.queue]).toEqual([key, queue]);
+  const event = DiscordEventPayload.parse(body);
+  expect(event.eventId).toBe(eventId(emitted.sessionId, emitted.sequence));
+  const { guild_id, content } = emitted.dispatch.d as { guild_id?: string; content?: string };
+  expect(body.guildId).toBe(guild_id);
+  if (content !== undefined) expect(event.data).toMatchObject({ content, hasContent: content !== '' });
+  expect(message.properties.priority).toBe(queue === QUEUES.dispatches ? 2 : 1);
+});
+
+test('a guild that the bot joins makes two events, each with an id of its own', async () => {
+  const joined = simulator.joinGuild();
+  const of = (key: string) =>
+    inbox.first(`${key} of ${joined.id}`, ({ routingKey, body }) => routingKey === key && body.guildId === joined.id);
+  const [join, whole] = [await of('guild.join'), await of('dispatch.guild_create')];
+  expect(join.sequence).toBe(whole.sequence);
+  expect(join.body.eventId).toBe(eventId(join.sessionId, join.sequence));
+  expect(whole.body.eventId).toBe(eventId(join.sessionId, join.sequence, 'dispatch.guild_create'));
+  expect([join.body.data, whole.body.data].map((data) => 'channels' in (data as object))).toEqual([false, true]);
+});
+
+test('what is larger than the broker takes arrives whole, in its place', async () => {
+  const messages: Parameters<WholeBody['of']>[0][] = [];
+  const keep = stage.reader.onMessage;
+  stage.reader.onMessage = (queue, message) => {
+    // A part is no JSON.
+    if (queue === QUEUES.dispatches) messages.push(message);
+    else keep?.(queue, message);
+  };
+  const topic = randomBytes(MAX_MESSAGE_BYTES).toString('hex');
+  const text = 'x'.repeat(3 * MAX_MESSAGE_BYTES);
+  const emitted = ['before', topic, text, 'behind'].map((each) =>
+    simulator.emit('channel.update', { change: (d) => ({ ...d, topic: each }) }),
+  );
+  const worker = new WholeBody();
+  let read = 0;
+  const events: { eventId: string; data: { topic: string } }[] = [];
+  await stage.until('all four', 30_000, () => {
+    for (; read < messages.length; read += 1) {
+      const body = worker.of(messages[read] as (typeof messages)[number]);
+      if (body !== undefined) events.push(JSON.parse(body));
+    }
+    return events.length >= 4;
+  });
+  expect(events.map(({ eventId }) => eventId)).toEqual(emitted.map((each) => eventId(each.sessionId, each.sequence)));
+  expect(events.map(({ data }) => data.topic.length)).toEqual([6, topic.length, text.length, 6]);
+  const parts = messages.map(({ properties }) => properties.headers?.[HEADERS.parts]);
+  expect(parts.filter((each) => each !== undefined).length).toBeGreaterThan(3);
+  // Its sequence is settled when all of its parts are.
+  const last = emitted.at(-1)?.sequence;
+  await stage.until('it is settled', 30_000, async () => {
+    const [report] = await stage.reports();
+    return JSON.stringify(report).includes(`"confirmed":${last},`);
+  });
+});
