@@ -195,9 +195,9 @@ export class DiscordSimulator {
     return { sessionId: session.id, shardId: session.shardId, sequence, dispatch };
   }
 
-  /** The bot joins another guild. */
-  joinGuild(): Guild {
-    const joined = this.#roster.join();
+  /** The bot joins another guild. @param size LARGE for a large one */
+  joinGuild(size?: Partial<Guild>): Guild {
+    const joined = this.#roster.join(size);
     this.#gateway.publish(this.#gateway.guildCreate(joined, this.#nextNumber(), 'guild.join'));
     return joined.guild;
   }

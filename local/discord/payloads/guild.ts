@@ -41,18 +41,10 @@ export function ready(
   };
 }
 
-/**
- * @param joinedAt Unix ms; by it alone a bot without memory distinguishes a join from a return
- * @param quotedMembers members that the payload quotes, beside the bot
- */
-export function create(
-  world: World,
-  guild: Guild,
-  joinedAt: number,
-  quotedMembers = 0,
-): GatewayGuildCreateDispatchData {
+/** @param joinedAt Unix ms; by it alone a bot without memory distinguishes a join from a return */
+export function create(world: World, guild: Guild, joinedAt: number): GatewayGuildCreateDispatchData {
   const botMember: APIGuildMember = { ...world.member(guild, 0), user: world.bot, joined_at: isoTime(joinedAt) };
-  const members = Array.from({ length: quotedMembers }, (_, n) => {
+  const members = Array.from({ length: guild.quotedMembers ?? 0 }, (_, n) => {
     const { user, member } = world.person(guild, n);
     return { ...member, user };
   });

@@ -41,6 +41,17 @@ export const command =
     data: { ...chat(context, name), options: [textOption(context)] },
   });
 
+/** As large as a command's input may be: 25 options of 6,000 characters. */
+export function large(context: EventContext): Chat {
+  const options = Array.from({ length: 25 }, (_, n) => ({ ...textOption(context), name: `text-${n}` }));
+  const filled = options.map((each) => ({
+    ...each,
+    value: each.value.padEnd(6_000, ` ${each.value}`).slice(0, 6_000),
+  }));
+  const fields = command('large')(context);
+  return { ...fields, data: { ...fields.data, options: filled } };
+}
+
 /** In direct messages there is a user instead of a member. */
 export function directCommand(context: EventContext): Chat {
   const { guild: _, guild_id: __, guild_locale: ___, member, ...rest } = command('translate')(context);

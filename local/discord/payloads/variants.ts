@@ -65,6 +65,7 @@ export const VARIANTS: readonly Variant[] = [
   { name: 'command.plain', ...onCommand('ping'), weight: 60, make: interaction.command('ping') },
   { name: 'command.unicode', ...onCommand('übersetzen'), weight: 10, make: interaction.command('übersetzen') },
   { name: 'command.everything', ...onCommand('everything'), weight: 10, make: interaction.everything },
+  { name: 'command.large', ...onCommand('large'), weight: 0, make: interaction.large },
   { name: 'command.message', ...onCommand('v2_0__beta___1'), weight: 7, make: interaction.messageCommand },
   { name: 'command.direct', ...onInteraction(null), scope: 'direct', weight: 7, make: interaction.directCommand },
   // It expires after 3 s, and workers may be away for longer.
