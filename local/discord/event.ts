@@ -1,7 +1,6 @@
 // Something that happened, before any session has given it a sequence. Its payload is made when it is written to a
 // socket, and made again, the same, for a replay: a buffer of thousands of events holds no payloads.
 
-import { GatewayDispatchEvents, type GatewayMessageCreateDispatchData } from 'discord-api-types/v10';
 import { withoutContent } from './payloads/content-intent.ts';
 import type { Guild } from './payloads/world.ts';
 
@@ -33,9 +32,6 @@ export const maySee = (event: SimulatedEvent, { intents }: View): boolean =>
 /** The frame of a dispatch, as a session with this view gets it. */
 export function frame(event: SimulatedEvent, sequence: number, view: View): string {
   const d = event.make();
-  const isBlanked = !view.seesContent && MESSAGES.includes(event.dispatch);
-  const seen = isBlanked ? withoutContent(d as GatewayMessageCreateDispatchData, view.botId) : d;
+  const seen = d === null || view.seesContent ? d : withoutContent(event.dispatch, d, view.botId);
   return `{"t":${JSON.stringify(event.dispatch)},"s":${sequence},"op":0,"d":${JSON.stringify(seen)}}`;
 }
-
-const MESSAGES: readonly string[] = [GatewayDispatchEvents.MessageCreate, GatewayDispatchEvents.MessageUpdate];

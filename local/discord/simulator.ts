@@ -8,6 +8,7 @@ import { createServer, type Server, ServerResponse } from 'node:http';
 import type { AddressInfo, Socket } from 'node:net';
 import { GatewayDispatchEvents, GatewayIntentBits } from 'discord-api-types/v10';
 import { type WebSocket, WebSocketServer } from 'ws';
+import { chosenDispatches } from './due.ts';
 import type { SimulatedEvent } from './event.ts';
 import { Gateway, type GatewayEvent } from './gateway.ts';
 import { type AnswerChange, GatewayConnection, type Violation } from './gateway-connection.ts';
@@ -16,13 +17,15 @@ import type { Ledger } from './ledger.ts';
 import { DEFAULTS, type Reading, type SimulatorOptions } from './options.ts';
 import { EventContext } from './payloads/event-context.ts';
 import * as guild from './payloads/guild.ts';
-import { VARIANTS, variantOf } from './payloads/variants.ts';
+import { dueKey, VARIANTS, variantOf } from './payloads/variants.ts';
 import { type Guild, World } from './payloads/world.ts';
 import { Random } from './random.ts';
 import { type RestAnswer, restAnswer, sendAnswer } from './rest.ts';
 import { refusalOfQuery } from './rules.ts';
 import type { Session } from './session.ts';
 import { startTraffic } from './traffic.ts';
+
+const { GuildCreate, GuildDelete } = GatewayDispatchEvents;
 
 /** One event as one session got it. */
 export interface Emitted {
@@ -52,6 +55,8 @@ export class DiscordSimulator {
   readonly #events = new EventEmitter().setMaxListeners(0);
   readonly #counts = new Map<GatewayEvent, number>();
   readonly #changes = new Map<string, AnswerChange>();
+  /** Dispatches that EVENTS has. */
+  readonly #chosen: ReadonlySet<string>;
   readonly #mix: readonly (readonly [kind: string, upTo: number])[];
   readonly #random: Random;
   #refusing = false;
@@ -68,7 +73,8 @@ export class DiscordSimulator {
 
   private constructor(options: SimulatorOptions) {
     this.#options = options;
-    this.#mix = rising(options.mix ?? DEFAULT_MIX);
+    this.#chosen = chosenDispatches(options.events);
+    this.#mix = rising(options.mix ?? defaultMix(this.#chosen));
     this.#random = new Random(options.seed, 10);
     this.world = new World(options);
     this.#roster = new GuildRoster(this.world, options.guilds);
@@ -198,7 +204,7 @@ export class DiscordSimulator {
   /** The bot joins another guild. @param size LARGE for a large one */
   joinGuild(size?: Partial<Guild>): Guild {
     const joined = this.#roster.join(size);
-    this.#gateway.publish(this.#gateway.guildCreate(joined, this.#nextNumber(), 'guild.join'));
+    this.#gateway.publish(this.#gateway.guildCreate(joined, this.#nextNumber(), this.#due(GuildCreate, 'guild.join')));
     return joined.guild;
   }
 
@@ -206,7 +212,7 @@ export class DiscordSimulator {
   leaveGuild(guildId: string): void {
     const left = this.#roster.byId(guildId);
     left.state = 'left';
-    this.#guildDelete(left.guild, 'guild.leave', guild.remove(left.guild));
+    this.#guildDelete(left.guild, this.#due(GuildDelete, 'guild.leave'), guild.remove(left.guild));
   }
 
   /** A guild is unavailable until `restore`. */
@@ -358,14 +364,18 @@ export class DiscordSimulator {
       dispatch: variant.dispatch,
       guild: variant.scope === 'guild' ? where : undefined,
       intents: variant.intents,
-      routingKey: routingKey === undefined ? variant.routingKey : routingKey,
+      routingKey: routingKey === undefined ? dueKey(variant, this.#chosen) : routingKey,
       make: change ? () => change({ ...make() }) : make,
     };
   }
 
   #guildDelete(of: Guild, routingKey: string | null, d: object): void {
-    const [dispatch, intents] = [GatewayDispatchEvents.GuildDelete, GatewayIntentBits.Guilds];
+    const [dispatch, intents] = [GuildDelete, GatewayIntentBits.Guilds];
     this.#gateway.publish({ number: this.#nextNumber(), dispatch, guild: of, intents, routingKey, make: () => d });
+  }
+
+  #due(dispatch: string, routingKey: string): string | null {
+    return dueKey({ dispatch, routingKey }, this.#chosen);
   }
 
   #nextNumber(): number {
@@ -383,10 +393,15 @@ export class DiscordSimulator {
 /** These change which guilds there are; so they are not in the table of variants. */
 const OF_GUILDS = { 'guild.join': 1, 'guild.leave': 1, 'guild.outage': 1 } as const;
 
-const DEFAULT_MIX: Readonly<Record<string, number>> = {
-  ...Object.fromEntries(VARIANTS.map(({ name, weight }) => [name, weight])),
+const defaultMix = (chosen: ReadonlySet<string>): Readonly<Record<string, number>> => ({
+  ...Object.fromEntries(
+    VARIANTS.map(({ name, dispatch, weight, chosenWeight = weight }) => [
+      name,
+      chosen.has(dispatch) ? chosenWeight : weight,
+    ]),
+  ),
   ...OF_GUILDS,
-};
+});
 
 /** Shares as rising bounds: a number below the last one falls under the kind whose bound is the first above it. */
 function rising(mix: Readonly<Record<string, number>>): readonly (readonly [string, number])[] {

@@ -3,7 +3,7 @@
 
 import { connect } from 'amqplib';
 import { afterAll, beforeAll, expect, test } from 'vitest';
-import { VARIANTS } from '../../local/discord/payloads/variants.ts';
+import { dueKey, VARIANTS } from '../../local/discord/payloads/variants.ts';
 import { Stage } from '../../local/stage.ts';
 import { METRICS } from '../../service/contract/metrics.ts';
 import { HEADERS, QUEUES, USERS } from '../../service/contract/names.ts';
@@ -18,7 +18,7 @@ beforeAll(async () => {
   await stage.reader.stop();
   const { simulator } = stage;
   const [task] = stage.living;
-  const wanted = VARIANTS.filter(({ routingKey }) => routingKey !== null);
+  const wanted = VARIANTS.filter((each) => dueKey(each) !== null);
   for (let round = 0; round < ROUNDS; round += 1) {
     // Most of them in an order that is not that of their priorities.
     for (const { name, routingKey } of wanted.toReversed()) {

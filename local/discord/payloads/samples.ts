@@ -4,13 +4,13 @@
 import { GatewayDispatchEvents } from 'discord-api-types/v10';
 import { EventContext } from './event-context.ts';
 import * as guild from './guild.ts';
-import { VARIANTS } from './variants.ts';
+import { dueKey, VARIANTS } from './variants.ts';
 import { type Guild, World, type WorldOptions } from './world.ts';
 
 export interface Sample {
   readonly name: string;
   readonly dispatch: { readonly t: string; readonly d: object | null };
-  /** What a worker is due for it; `null`: nothing. */
+  /** What a worker is due for it by default; `null`: nothing. */
   readonly routingKey: string | null;
 }
 
@@ -32,8 +32,8 @@ export function samplePayloads(seed: number, options: Omit<WorldOptions, 'seed'>
     // The wall clock, as a join is recognised by its time.
     sample('guild.join', GuildCreate, guild.create(world, joined, Date.now()), 'guild.join'),
     sample('guild.leave', GuildDelete, guild.remove(joined), 'guild.leave'),
-    ...VARIANTS.map(({ name, dispatch, routingKey, make }, index) =>
-      sample(name, dispatch, make(new EventContext(world, known, index)), routingKey),
+    ...VARIANTS.map((variant, index) =>
+      sample(variant.name, variant.dispatch, variant.make(new EventContext(world, known, index)), dueKey(variant)),
     ),
     sample('resumed', Resumed, null),
   ];
