@@ -48,6 +48,7 @@ const autocomplete = onInteraction('interaction.autocomplete.search');
 const button = onInteraction('interaction.button');
 const select = onInteraction('interaction.select');
 const modal = onInteraction('interaction.modal');
+const unknown = onInteraction('interaction.unknown');
 const memberJoin = of('GUILD_MEMBER_ADD', 'member.join');
 const memberUpdate = of('GUILD_MEMBER_UPDATE', 'member.update');
 const memberLeave = of('GUILD_MEMBER_REMOVE', 'member.leave');
@@ -104,11 +105,17 @@ export const VARIANTS: readonly Variant[] = [
   { name: 'command.plain', ...onCommand('ping'), weight: 60, make: interaction.command('ping') },
   { name: 'command.unicode', ...onCommand('übersetzen'), weight: 10, make: interaction.command('übersetzen') },
   { name: 'command.everything', ...onCommand('everything'), weight: 10, make: interaction.everything },
+  { name: 'command.user', ...onCommand('Report'), weight: 0, make: interaction.userCommand },
+  { name: 'command.entry-point', ...onCommand('launch'), weight: 0, make: interaction.entryPoint },
+  { name: 'command.user-installed', ...onCommand('translate'), weight: 0, make: interaction.userInstalled },
+  { name: 'command.private', ...onInteraction(null), scope: 'direct', weight: 0, make: interaction.inPrivateChannel },
   { name: 'command.large', ...onCommand('large'), weight: 0, make: interaction.large },
   { name: 'command.message', ...onCommand('v2_0__beta___1'), weight: 7, make: interaction.messageCommand },
   { name: 'command.direct', ...onInteraction(null), scope: 'direct', weight: 7, make: interaction.directCommand },
   // It expires after 3 s, and workers may be away for longer.
   { name: 'autocomplete.plain', ...autocomplete, weight: 0, make: interaction.autocomplete },
+  { name: 'autocomplete.nested', ...autocomplete, weight: 0, make: interaction.autocompleteNested },
+  { name: 'button.of-container', ...button, weight: 0, make: interaction.buttonOfContainer },
   { name: 'button.plain', ...button, weight: 30, make: interaction.button },
   { name: 'select.string', ...select, weight: 6, make: interaction.select('string') },
   { name: 'select.user', ...select, weight: 2, make: interaction.select('user') },
@@ -117,6 +124,9 @@ export const VARIANTS: readonly Variant[] = [
   { name: 'select.channel', ...select, weight: 2, make: interaction.select('channel') },
   { name: 'modal.labels', ...modal, weight: 5, make: interaction.modal },
   { name: 'modal.rows', ...modal, weight: 3, make: interaction.modalOfRows },
+  { name: 'modal.of-message', ...modal, weight: 0, make: interaction.modalOfMessage },
+  { name: 'unknown.type', ...unknown, weight: 0, make: interaction.ofUnknownType },
+  { name: 'unknown.component', ...unknown, weight: 0, make: interaction.ofUnknownComponent },
 
   { name: 'member.join', ...memberJoin, weight: 20, make: member.join },
   { name: 'member.bot-join', ...memberJoin, weight: 1, make: member.botJoin },

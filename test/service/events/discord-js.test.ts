@@ -74,17 +74,21 @@ function both<E extends keyof ClientEvents>(event: E, dispatch: Dispatch, guild:
 }
 
 describe.each(['with the guild in the cache', 'without any cache'])('an interaction, %s', (cache) => {
-  test.each(due('interaction.'))('$name is the same', (sample) => {
-    const { direct, worker } = both(
-      Events.InteractionCreate,
-      sample.dispatch,
-      cache === 'without any cache' ? null : home,
-    );
-    expect(worker[0].constructor).toBe(direct[0].constructor);
-    expect(worker).toEqual(direct);
-    expect(worker[0].token).toBe(Object(sample.dispatch.d).token);
-    expect(Object.keys(worker[0]).length).toBeGreaterThan(15);
-  });
+  // discord.js knows no unknown kinds either.
+  test.each(due('interaction.').filter(({ routingKey }) => routingKey !== 'interaction.unknown'))(
+    '$name is the same',
+    (sample) => {
+      const { direct, worker } = both(
+        Events.InteractionCreate,
+        sample.dispatch,
+        cache === 'without any cache' ? null : home,
+      );
+      expect(worker[0].constructor).toBe(direct[0].constructor);
+      expect(worker).toEqual(direct);
+      expect(worker[0].token).toBe(Object(sample.dispatch.d).token);
+      expect(Object.keys(worker[0]).length).toBeGreaterThan(15);
+    },
+  );
 });
 
 describe('members and guilds', () => {
