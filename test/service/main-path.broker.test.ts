@@ -18,6 +18,7 @@ const PROMISED: readonly (readonly [routingKey: RegExp, priority: number, queue:
   [/^interaction\.(button|select)$/, 8, QUEUES.interactions, '900000'],
   [/^interaction\.modal$/, 7, QUEUES.interactions, '900000'],
   [/^interaction\.autocomplete\.[^.]+$/, 6, QUEUES.interactions, '3000'],
+  [/^interaction\.unknown$/, 5, QUEUES.interactions, '900000'],
   [/^member\.(join|leave|update)$/, 5, QUEUES.guildEvents],
   [/^guild\.(join|leave)$/, 4, QUEUES.guildEvents],
   [/^message\.create$/, 1, QUEUES.guildEvents],
