@@ -4,15 +4,17 @@
 // given, and what a worker is due for it, is in `ledger`, which knows nothing of the ingestor.
 
 import { EventEmitter, once } from 'node:events';
-import { createServer, type Server, ServerResponse } from 'node:http';
+import { createServer, type IncomingMessage, type Server, ServerResponse } from 'node:http';
 import type { AddressInfo, Socket } from 'node:net';
-import { GatewayDispatchEvents, GatewayIntentBits } from 'discord-api-types/v10';
+import * as consumers from 'node:stream/consumers';
+import { type APIInteraction, GatewayDispatchEvents, GatewayIntentBits } from 'discord-api-types/v10';
 import { type WebSocket, WebSocketServer } from 'ws';
 import { chosenDispatches } from './due.ts';
 import type { SimulatedEvent } from './event.ts';
 import { Gateway, type GatewayEvent } from './gateway.ts';
 import { type AnswerChange, GatewayConnection, type Violation } from './gateway-connection.ts';
 import { GuildRoster, type Membership } from './guild-roster.ts';
+import { CALLBACKS, InteractionCallbacks } from './interaction-callbacks.ts';
 import type { Ledger } from './ledger.ts';
 import { DEFAULTS, type Reading, type SimulatorOptions } from './options.ts';
 import { EventContext } from './payloads/event-context.ts';
@@ -46,6 +48,8 @@ interface EmitOptions {
 
 export class DiscordSimulator {
   readonly world: World;
+  /** Answers of workers to interactions that `emit` made. */
+  readonly callbacks: InteractionCallbacks;
   readonly #options: SimulatorOptions;
   readonly #roster: GuildRoster;
   readonly #gateway: Gateway;
@@ -77,6 +81,7 @@ export class DiscordSimulator {
     this.#mix = rising(options.mix ?? defaultMix(this.#chosen));
     this.#random = new Random(options.seed, 10);
     this.world = new World(options);
+    this.callbacks = new InteractionCallbacks(this.world);
     this.#roster = new GuildRoster(this.world, options.guilds);
     this.#gateway = new Gateway(
       options,
@@ -93,13 +98,8 @@ export class DiscordSimulator {
         request.socket.destroy();
         return;
       }
-      const answer = restAnswer(request, this.token, () => ({
-        url: this.gatewayUrl,
-        shards: options.shards ?? Math.max(1, Math.ceil(this.#roster.memberships.length / 1_000)),
-        session_start_limit: this.#gateway.limits.state(performance.now()),
-      }));
-      const changed = this.#changed('REST', answer, request.socket);
-      if (changed) sendAnswer(response, changed);
+      if (CALLBACKS.test(request.url ?? '')) void this.#answerWorker(request, response);
+      else this.#answerRest(request, response);
     });
     this.#server.on('connection', (socket) => {
       this.#open.add(socket);
@@ -198,6 +198,7 @@ export class DiscordSimulator {
       throw new Error(`no session gets ${kind}: expected one for its shard, with its intents. Wait for 'ready' first`);
     const { session, sequence } = delivery;
     const dispatch = { t: event.dispatch, d: event.make() };
+    if (event.dispatch === GatewayDispatchEvents.InteractionCreate) this.callbacks.open(dispatch.d as APIInteraction);
     return { sessionId: session.id, shardId: session.shardId, sequence, dispatch };
   }
 
@@ -313,6 +314,21 @@ export class DiscordSimulator {
         throw new Error(`waited ${withinMs} ms for '${name}' ${times} times: so far ${soFar}`, { cause });
       });
     }
+  }
+
+  #answerRest(request: IncomingMessage, response: ServerResponse): void {
+    const answer = restAnswer(request, this.token, () => ({
+      url: this.gatewayUrl,
+      shards: this.#options.shards ?? Math.max(1, Math.ceil(this.#roster.memberships.length / 1_000)),
+      session_start_limit: this.#gateway.limits.state(performance.now()),
+    }));
+    const changed = this.#changed('REST', answer, request.socket);
+    if (changed) sendAnswer(response, changed);
+  }
+
+  async #answerWorker(request: IncomingMessage, response: ServerResponse): Promise<void> {
+    const text = await consumers.text(request).catch(() => '');
+    sendAnswer(response, this.callbacks.answer(request.method ?? '', request.url ?? '', text));
   }
 
   #changed(name: string, answer: RestAnswer, socket: Socket): RestAnswer | undefined {
