@@ -21,6 +21,8 @@ export interface ReadSession {
 export class Reader {
   readonly sessions = new Map<string, ReadSession>();
   readonly perQueue = new Map<string, number>(READ.map((queue) => [queue, 0]));
+  /** Different events read, by their type. */
+  readonly perType = new Map<string, number>();
   /** Bodies of the gateway.gap events of lost sessions, by session. */
   readonly gaps = new Map<string, { shardId: number; lastSequence: number; reason: string }>();
   /** Last sequences of sessions that were ended on purpose, as gateway.session-replaced events say. */
@@ -158,6 +160,8 @@ export class Reader {
     }
     session.ids[sequence] = id;
     this.events += 1;
+    const type = String(message.properties.type);
+    this.perType.set(type, (this.perType.get(type) ?? 0) + 1);
     this.#noteSilence(session.shardId);
     const lane = `${queue} ${String(priority)}`;
     const highest = session.highest.get(lane) ?? 0;
