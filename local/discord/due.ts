@@ -9,14 +9,15 @@ const DEFAULT = [
 ];
 
 const GROUPS: Readonly<Record<string, RegExp>> = {
-  all: /./,
+  all: /^(?!READY$|RESUMED$)/,
+  'guilds.full': /^GUILD_CREATE$/,
   interactions: /^INTERACTION_CREATE$/,
   members: /^GUILD_MEMBERS?_/,
   guilds: /^GUILD_(CREATE|UPDATE|DELETE)$/,
   messages: /^MESSAGE_(CREATE|UPDATE|DELETE|DELETE_BULK)$/,
   reactions: /^MESSAGE_REACTION_/,
   voice: /^(VOICE|STAGE_INSTANCE)_/,
-  channels: /^CHANNEL_/,
+  channels: /^CHANNEL_(?!INFO)/,
   threads: /^THREAD_/,
   roles: /^GUILD_ROLE_/,
   moderation: /^(GUILD_BAN_|GUILD_AUDIT_LOG_|AUTO_MODERATION_)/,
@@ -28,9 +29,14 @@ const GROUPS: Readonly<Record<string, RegExp>> = {
   typing: /^TYPING_/,
 };
 
+const entriesOf = (events?: string): readonly string[] => events?.split(',').map((entry) => entry.trim()) ?? DEFAULT;
+
+/** Whether each GUILD_CREATE is due as a whole, beside the real joins. */
+export const wholeGuilds = (events?: string): boolean => entriesOf(events).includes('guilds.full');
+
 /** @param events the value of EVENTS. @default - the seven */
 export function chosenDispatches(events?: string): ReadonlySet<string> {
   const names = Object.values<string>(GatewayDispatchEvents);
-  const entries = events?.split(',').map((entry) => entry.trim()) ?? DEFAULT;
+  const entries = entriesOf(events);
   return new Set(entries.flatMap((entry) => names.filter((name) => GROUPS[entry]?.test(name) ?? name === entry)));
 }

@@ -15,6 +15,8 @@ export interface SimulatedEvent {
   readonly intents: number;
   /** What a worker is due for it; `null`: nothing. */
   readonly routingKey: string | null;
+  /** Whether the dispatch as a whole is due too, as `dispatch.guild_create`. */
+  readonly whole?: boolean;
   /** The dispatch's `d`, alike each time. */
   make(): object | null;
 }
@@ -26,7 +28,7 @@ export interface View {
   readonly seesContent: boolean;
 }
 
-export const maySee = (event: SimulatedEvent, { intents }: View): boolean =>
+export const maySee = (event: Pick<SimulatedEvent, 'intents'>, { intents }: View): boolean =>
   event.intents === 0 || (event.intents & intents) !== 0;
 
 /** The frame of a dispatch, as a session with this view gets it. */

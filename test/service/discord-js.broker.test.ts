@@ -25,10 +25,16 @@ import {
   type UserContextMenuCommandInteraction,
   type UserSelectMenuInteraction,
 } from 'discord.js';
-import { InteractionResponseType as Answer, type APIInteraction, type APIPingInteraction } from 'discord-api-types/v10';
+import {
+  InteractionResponseType as Answer,
+  type APIInteraction,
+  type APIMessageApplicationCommandInteraction,
+  type APIPingInteraction,
+} from 'discord-api-types/v10';
 import { afterAll, beforeAll, expect, test } from 'vitest';
 import type { DiscordSimulator } from '../../local/discord/simulator.ts';
 import { Stage } from '../../local/stage.ts';
+import { ENV } from '../../service/contract/names.ts';
 import { Bot } from '../support/discord-js-bot.ts';
 import { Inbox } from '../support/inbox.ts';
 
@@ -37,7 +43,7 @@ let simulator: DiscordSimulator;
 let inbox: Inbox;
 
 beforeAll(async () => {
-  stage = await Stage.start();
+  stage = await Stage.start({ env: { [ENV.forwardDirectMessages]: 'true' } });
   if (stage.simulator === undefined) throw new Error('this test needs the simulator');
   simulator = stage.simulator;
   inbox = new Inbox(stage);
@@ -55,6 +61,7 @@ async function received(kind: string) {
     expect.fail(`discord.js makes none of ${kind}`);
   return {
     interaction,
+    body,
     sent: emitted.dispatch.d as Exclude<APIInteraction, APIPingInteraction>,
     answers: () => simulator.callbacks.sent(d.token),
   };
@@ -73,7 +80,7 @@ const modal = () =>
 const { ChannelMessageWithSource, DeferredChannelMessageWithSource, DeferredMessageUpdate, UpdateMessage } = Answer;
 const { ApplicationCommandAutocompleteResult, Modal, LaunchActivity } = Answer;
 
-type Use = (interaction: never, sent: Record<string, never>) => Promise<unknown>;
+type Use = (interaction: never, sent: never) => Promise<unknown>;
 
 /** The kind, what a worker does with it, and what Discord gets. */
 const USES: readonly (readonly [kind: string, use: Use, answers: readonly (number | string)[]])[] = [
@@ -134,6 +141,8 @@ const USES: readonly (readonly [kind: string, use: Use, answers: readonly (numbe
     },
     [ChannelMessageWithSource],
   ],
+  ['command.direct', outsideGuilds, [DeferredChannelMessageWithSource, 'PATCH @original']],
+  ['command.private', outsideGuilds, [DeferredChannelMessageWithSource, 'PATCH @original']],
   [
     'command.user',
     async (interaction: UserContextMenuCommandInteraction) => {
@@ -145,9 +154,9 @@ const USES: readonly (readonly [kind: string, use: Use, answers: readonly (numbe
   ],
   [
     'command.message',
-    async (interaction: MessageContextMenuCommandInteraction, { data }) => {
+    async (interaction: MessageContextMenuCommandInteraction, { data }: APIMessageApplicationCommandInteraction) => {
       const { content, embeds, attachments } = interaction.targetMessage;
-      const [quoted] = Object.values(Object(data).resolved.messages) as { content: string }[];
+      const [quoted] = Object.values(data.resolved.messages);
       expect(content).toBe(quoted?.content);
       expect([content === '', embeds[0]?.title === undefined, attachments.first()?.contentType]).toEqual([
         false,
@@ -275,6 +284,15 @@ const USES: readonly (readonly [kind: string, use: Use, answers: readonly (numbe
   ],
 ];
 
+/** With FORWARD_DIRECT_MESSAGES. */
+async function outsideGuilds(interaction: ChatInputCommandInteraction, sent: APIInteraction): Promise<void> {
+  expect([interaction.inGuild(), interaction.guildId, interaction.member]).toEqual([false, null, null]);
+  expect(interaction.channelId).toBe(sent.channel?.id);
+  expect(interaction.context).toBe('context' in sent ? sent.context : undefined);
+  await interaction.deferReply();
+  await interaction.editReply(interaction.options.getString('text', true));
+}
+
 /** The guide's way to disable a button without asking Discord for its message. */
 async function disabled(interaction: ButtonInteraction): Promise<void> {
   const { message, customId } = interaction;
@@ -292,9 +310,10 @@ async function disabled(interaction: ButtonInteraction): Promise<void> {
 test.each(USES)('%s works from the payload alone', async (kind, use, expected) => {
   const { interaction, sent, answers } = await received(kind);
   expect(interaction.isRepliable() || interaction.isAutocomplete()).toBe(true);
-  expect([interaction.id, interaction.token, interaction.user.id]).toEqual([sent.id, sent.token, sent.member?.user.id]);
+  const user = sent.member?.user ?? sent.user;
+  expect([interaction.id, interaction.token, interaction.user.id]).toEqual([sent.id, sent.token, user?.id]);
   expect([interaction.locale, interaction.attachmentSizeLimit]).toEqual([sent.locale, sent.attachment_size_limit]);
-  expect(interaction.memberPermissions?.bitfield).toBe(BigInt(sent.member?.permissions ?? 0));
+  expect(interaction.memberPermissions?.bitfield.toString()).toBe(sent.member?.permissions);
   expect(interaction.appPermissions.bitfield).toBe(BigInt(sent.app_permissions));
   await use(interaction as never, sent as never);
   expect(answers().map(({ what }) => what)).toEqual(expected);
