@@ -308,9 +308,10 @@ async function disabled(interaction: ButtonInteraction): Promise<void> {
 }
 
 test.each(USES)('%s works from the payload alone', async (kind, use, expected) => {
-  const { interaction, sent, answers } = await received(kind);
+  const { interaction, body, sent, answers } = await received(kind);
   expect(interaction.isRepliable() || interaction.isAutocomplete()).toBe(true);
   const user = sent.member?.user ?? sent.user;
+  expect([body.userId, body.guildId]).toEqual([user?.id, sent.guild_id]);
   expect([interaction.id, interaction.token, interaction.user.id]).toEqual([sent.id, sent.token, user?.id]);
   expect([interaction.locale, interaction.attachmentSizeLimit]).toEqual([sent.locale, sent.attachment_size_limit]);
   expect(interaction.memberPermissions?.bitfield.toString()).toBe(sent.member?.permissions);
