@@ -68,11 +68,18 @@ const DEFAULT_WEIGHTS: { readonly [T in Further]?: number } = {
   USER_UPDATE: 3,
 };
 
+/** Of those with a key of their own. */
+const KEYS: { readonly [T in Further]?: string } = { MESSAGE_REACTION_ADD: 'reaction.add' };
+
 /** Each is named after its dispatch. */
 const FURTHER = (Object.keys(DISPATCHES) as Further[]).map((name): Variant => {
   const weight = DEFAULT_WEIGHTS[name] ?? 0;
   const chosenWeight = CHOSEN_WEIGHTS[name] ?? Math.max(weight, 8);
-  const kind = of(name, `dispatch.${name.toLowerCase()}`, WITHOUT_GUILD.includes(name) ? 'direct' : 'guild');
+  const kind = of(
+    name,
+    KEYS[name] ?? `dispatch.${name.toLowerCase()}`,
+    WITHOUT_GUILD.includes(name) ? 'direct' : 'guild',
+  );
   return { name, ...kind, weight, chosenWeight, make: DISPATCHES[name] };
 });
 
