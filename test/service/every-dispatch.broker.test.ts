@@ -38,7 +38,7 @@ test('each kind of dispatch arrives under its key, and what is private does not'
     key: dueKey(variant, chosenDispatches('all')),
     sequence: simulator.emit(variant.name).sequence,
   }));
-  // Its GUILD_CREATE is larger than the broker's largest message: it comes in parts.
+  // Its GUILD_CREATE is larger than the broker's largest message: it comes compressed.
   const { id } = simulator.joinGuild(LARGE);
   simulator.leaveGuild(id);
   const { lost, unexpected, disorders, examples } = await stage.settled();
