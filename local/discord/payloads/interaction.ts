@@ -58,7 +58,7 @@ export function large(context: EventContext): Chat {
   const options = Array.from({ length: 25 }, (_, n) => ({ ...textOption(context), name: `text-${n}` }));
   const filled = options.map((each) => ({
     ...each,
-    value: each.value.padEnd(6_000, ` ${each.value}`).slice(0, 6_000),
+    value: each.value.padEnd(6_000, '語'),
   }));
   const fields = command('large')(context);
   return { ...fields, data: { ...fields.data, options: filled } };
