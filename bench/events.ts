@@ -4,7 +4,7 @@
 import { Buffer } from 'node:buffer';
 import * as guild from '../local/discord/payloads/guild.ts';
 import { samplePayloads } from '../local/discord/payloads/samples.ts';
-import { World } from '../local/discord/payloads/world.ts';
+import { LARGE, World } from '../local/discord/payloads/world.ts';
 import { MAX_MESSAGE_BYTES } from '../service/contract/limits.ts';
 import { DEFAULT_EVENTS, parseEvents } from '../service/events/choice.ts';
 import { eventId } from '../service/events/event-id.ts';
@@ -116,16 +116,12 @@ if (seen === 0) throw new Error('nothing was measured: no dispatch became an eve
 
 // What is larger than most: its bytes, the CPU's time for it, and how many messages are published in its place.
 const world = new World({ seed: 1 });
-const guildOfMembers = { ...world.guild(2), textChannels: 250, roles: 200 };
-const command = interactionCreate.d as { readonly data: object };
-const options = Array.from({ length: 25 }, (_, n) => ({ name: `option-${n}`, type: 3, value: '語'.repeat(6_000) }));
+const { quotedMembers, ...size } = LARGE;
+const emptied = { ...world.guild(2), ...size };
 const large: Readonly<Record<string, Dispatch>> = {
-  'guild of 250 channels, 200 roles': { t: 'GUILD_CREATE', d: guild.create(world, guildOfMembers, 0) },
-  'the same with 5,000 members': { t: 'GUILD_CREATE', d: guild.create(world, guildOfMembers, 0, 5_000) },
-  'command of 25 options of 6,000 characters': {
-    t: 'INTERACTION_CREATE',
-    d: { ...command, data: { ...command.data, options } },
-  },
+  'guild of 250 channels, 200 roles': { t: 'GUILD_CREATE', d: guild.create(world, emptied, 0) },
+  'the same with 5,000 members': { t: 'GUILD_CREATE', d: guild.create(world, { ...emptied, quotedMembers }, 0) },
+  'command of 25 options of 6,000 characters': parsed('command.large'),
 };
 const choice = parseEvents('all,guilds.full');
 const rows: Record<string, object> = {};

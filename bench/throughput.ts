@@ -5,17 +5,14 @@
 
 import { readFile } from 'node:fs/promises';
 import { setTimeout as sleep } from 'node:timers/promises';
-import { GatewayIntentBits } from 'discord-api-types/v10';
 import { MetricsCollector } from '../local/stage-metrics.ts';
-import { ENV } from '../service/contract/names.ts';
 import { onStage, readNumbers } from './bench.ts';
 
 const { rate, seconds, shards, all } = readNumbers({ rate: 2_000, seconds: 60, shards: 1, all: 0 });
-const { GuildMembers, GuildPresences } = GatewayIntentBits;
-const simulator = { guilds: 200, maxConcurrency: 16, grantedIntents: GuildMembers | GuildPresences };
-const env: Record<string, string> = all === 0 ? {} : { [ENV.events]: 'all' };
+const simulator = { guilds: 200, maxConcurrency: 16 };
+const events = all === 0 ? undefined : 'all';
 
-await onStage({ shards, shardsPerTask: shards, simulator, env }, async (stage) => {
+await onStage({ shards, shardsPerTask: shards, simulator, events }, async (stage) => {
   const collector = new MetricsCollector(stage);
   const start = await collector.collect();
   const cpuBefore = await cpuSeconds(stage.living[0]?.pid);

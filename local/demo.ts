@@ -17,6 +17,7 @@ const USAGE = `npm run demo -- [options]
   --shards N    shards (default 1)
   --nodes N     nodes of RabbitMQ (default 1; production has 3)
   --tasks N     processes of the ingestor (default 1; those without shards are standbys)
+  --events E    which of Discord's dispatches, as EVENTS of the service (default: the seven; all)
   --seed N      same seed, same events (default 1)
   --json        print one JSON object at the end instead of the table
 With DISCORD_BOT_TOKEN set, the real Discord is used instead of the simulated one.`;
@@ -53,6 +54,7 @@ async function run(): Promise<number> {
     tasks: options.tasks,
     shards: options.shards,
     nodes: options.nodes,
+    events: options.events,
     untilReady: false,
     log: print,
     ...(botToken && { botToken }),
@@ -206,6 +208,7 @@ function readOptions() {
         shards: { type: 'string', default: '1' },
         tasks: { type: 'string', default: '1' },
         nodes: { type: 'string', default: '1' },
+        events: { type: 'string' },
         seed: { type: 'string', default: '1' },
         json: { type: 'boolean', default: false },
         help: { type: 'boolean', default: false },
@@ -223,6 +226,7 @@ function readOptions() {
       tasks: whole('tasks', values.tasks, 1, 50),
       nodes: whole('nodes', values.nodes, 1, 5),
       seed: whole('seed', values.seed, 0, 2 ** 31),
+      events: values.events,
       json: values.json,
     };
   } catch (error) {

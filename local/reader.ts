@@ -4,6 +4,7 @@
 import { setTimeout as sleep } from 'node:timers/promises';
 import { type ConsumeMessage, connect } from 'amqplib';
 import { HEADERS, QUEUES, WORKER_QUEUES } from '../service/contract/names.ts';
+import { WHOLE_GUILD } from './discord/ledger.ts';
 import { WholeBody } from './whole-body.ts';
 
 const READ = Object.values(WORKER_QUEUES);
@@ -21,6 +22,8 @@ export interface ReadSession {
 export class Reader {
   readonly sessions = new Map<string, ReadSession>();
   readonly perQueue = new Map<string, number>(READ.map((queue) => [queue, 0]));
+  /** Different events read, by their type. */
+  readonly perType = new Map<string, number>();
   /** Bodies of the gateway.gap events of lost sessions, by session. */
   readonly gaps = new Map<string, { shardId: number; lastSequence: number; reason: string }>();
   /** Last sequences of sessions that were ended on purpose, as gateway.session-replaced events say. */
@@ -29,8 +32,8 @@ export class Reader {
   readonly holes: { readonly sessionId: string; readonly first: number; readonly last: number }[] = [];
   /** Different events read. */
   events = 0;
-  /** Guilds read as a whole. */
-  wholeGuilds = 0;
+  /** Guilds read as a whole: sequences by session. */
+  readonly wholeGuilds = new Map<string, Set<number>>();
   /** Read again, under the same id. */
   repeats = 0;
   /** Read again under another id, which is always wrong. */
@@ -127,11 +130,6 @@ export class Reader {
     this.onMessage?.(queue, message);
     const body = this.#bodies.of(message);
     if (body === undefined) return;
-    // Beside what else its dispatch makes, under an id of its own.
-    if (message.properties.type === 'dispatch.guild_create') {
-      this.wholeGuilds += 1;
-      return;
-    }
     const { headers = {}, messageId, priority } = message.properties;
     const sessionId = String(headers[HEADERS.session]);
     if (queue === QUEUES.gatewayEvents) {
@@ -148,6 +146,8 @@ export class Reader {
       return;
     }
     const sequence = Number(headers[HEADERS.sequence]);
+    // Beside what else its dispatch makes, under an id of its own.
+    if (message.properties.type === WHOLE_GUILD) return void this.#readWhole(sessionId, sequence);
     const session = this.#session(sessionId, Number(headers[HEADERS.shard]), sequence);
     const id = fingerprint(String(messageId));
     const before = session.ids[sequence];
@@ -157,7 +157,7 @@ export class Reader {
       return;
     }
     session.ids[sequence] = id;
-    this.events += 1;
+    this.#count(String(message.properties.type));
     this.#noteSilence(session.shardId);
     const lane = `${queue} ${String(priority)}`;
     const highest = session.highest.get(lane) ?? 0;
@@ -170,6 +170,19 @@ export class Reader {
           `disorder: ${sessionId} shard ${session.shardId}: ${sequence} after ${highest} in ${lane}`,
         );
     }
+  }
+
+  #readWhole(sessionId: string, sequence: number): void {
+    const read = this.wholeGuilds.get(sessionId) ?? new Set();
+    this.wholeGuilds.set(sessionId, read);
+    if (read.has(sequence)) this.repeats += 1;
+    else this.#count(WHOLE_GUILD);
+    read.add(sequence);
+  }
+
+  #count(type: string): void {
+    this.events += 1;
+    this.perType.set(type, (this.perType.get(type) ?? 0) + 1);
   }
 
   /** With room for the sequence. */

@@ -46,6 +46,8 @@ export class MetricsCollector {
         read: reader.perQueue.get(queue) ?? 0,
         waiting: find(living, `${METRICS.queueDepth.prometheus}{queue="${queue}"}`),
       })),
+      /** Different events read, by their type, the most frequent first. */
+      perType: Object.fromEntries([...reader.perType].sort(([, a], [, b]) => b - a)),
       latency: latencyOf(all),
       outbox: {
         events: sum(living, METRICS.outboxEvents.prometheus),

@@ -6,6 +6,7 @@ import { mkdtemp, rm } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { setTimeout as sleep } from 'node:timers/promises';
+import { GatewayIntentBits } from 'discord-api-types/v10';
 import { ManagementApi } from '../lib/management/management-api.ts';
 import { applyTopology } from '../lib/topology/apply.ts';
 import { type DiscordTopologyOptions, discordTopology } from '../lib/topology/topology.ts';
@@ -24,6 +25,8 @@ export interface StageOptions {
   readonly shards?: number;
   readonly shardsPerTask?: number;
   readonly simulator?: Partial<SimulatorOptions>;
+  /** EVENTS of the tasks; the simulator grants every privileged intent, and counts as due what it reads in it. */
+  readonly events?: string | undefined;
   /** Environment of the tasks, beside what the stage sets. */
   readonly env?: Readonly<Record<string, string>>;
   readonly nodeFlags?: readonly string[];
@@ -71,10 +74,16 @@ export class Stage {
   }
 
   static async start(options: StageOptions = {}): Promise<Stage> {
-    const { shards = 1, tasks = 1, tls = false, nodes = 1, log = () => undefined } = options;
+    const { shards = 1, tasks = 1, tls = false, nodes = 1, events, log = () => undefined } = options;
     const broker = await startRabbitMq({ tls, nodes, log });
     const simulator =
-      options.botToken === undefined ? await DiscordSimulator.start({ shards, ...options.simulator }) : undefined;
+      options.botToken === undefined
+        ? await DiscordSimulator.start({
+            shards,
+            ...(events && { events, grantedIntents: PRIVILEGED }),
+            ...options.simulator,
+          })
+        : undefined;
     const stage = new Stage(options, broker, simulator, await mkdtemp(join(tmpdir(), 'ingestor-stage-')));
     try {
       if (options.topology) stage.#login = await options.topology(broker);
@@ -118,6 +127,7 @@ export class Stage {
         ...(this.simulator && { [ENV.discordApiUrl]: this.simulator.apiUrl }),
         [ENV.shardCount]: String(shards),
         [ENV.shardsPerTask]: String(this.shardsPerTask),
+        ...(this.#options.events && { [ENV.events]: this.#options.events }),
         ...this.#options.env,
         ...env,
       },
@@ -228,6 +238,8 @@ export class Stage {
     return { [ENV.rabbitmqUrl]: secure, [ENV.rabbitmqCaFile]: caFile };
   }
 }
+
+const PRIVILEGED = GatewayIntentBits.GuildMembers | GatewayIntentBits.GuildPresences | GatewayIntentBits.MessageContent;
 
 /** The end of a task's log, without the metrics that stand in it. */
 function lastLines(output: string): string {

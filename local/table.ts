@@ -18,6 +18,8 @@ const EVENTS = [-16, 12, 10, 0];
 const QUEUES = [-16, 12, 10, 10];
 const TASKS = [-10, -10, -7, -8, 11, 9, 10, 0];
 const NONE = '–';
+const MOST_TYPES = 9;
+const WIDTH = 100;
 
 /** @param before the metrics about a second earlier, for what is per second */
 export function table(now: StageMetrics, before: StageMetrics, texts: TableTexts): string[] {
@@ -48,6 +50,7 @@ export function table(now: StageMetrics, before: StageMetrics, texts: TableTexts
     ...now.perQueue.map((each) =>
       line(QUEUES, each.queue, number(each.read), perSecond(each.read, read(each.queue)), number(each.waiting)),
     ),
+    ...typesLine(now.perType),
     '',
     `  frame → confirm  p50 ${ms(latency.p50)}   p99 ${ms(latency.p99)}   outbox ${number(outbox.events)} events, ${number(outbox.bytes / 1024)} KiB`,
     '',
@@ -58,6 +61,25 @@ export function table(now: StageMetrics, before: StageMetrics, texts: TableTexts
     ...texts.footer,
     ...(texts.notice === undefined ? [] : [bold(texts.notice)]),
   ];
+}
+
+/** The most frequent ones: with EVENTS=all there are more than eighty. */
+function typesLine(perType: StageMetrics['perType']): string[] {
+  const types = Object.entries(perType);
+  const shown = types.slice(0, MOST_TYPES).map(([type, read]) => `${type} ${number(read)}`);
+  const more = types.length - shown.length;
+  if (more > 0) shown.push(`${more} more types`);
+  return shown.length === 0 ? [] : ['', ...rows(shown, '  ')];
+}
+
+function rows(words: readonly string[], indent: string): string[] {
+  const lines: string[] = [];
+  for (const word of words) {
+    const line = lines.at(-1);
+    if (line === undefined || line.length + word.length > WIDTH) lines.push(`${indent}${word}`);
+    else lines[lines.length - 1] = `${line} · ${word}`;
+  }
+  return lines;
 }
 
 function taskLines({ name, role, group, shards, silenceMs, heapUsed, rss, url, problems }: TaskMetrics): string[] {

@@ -1,6 +1,6 @@
 // What a run came to: the simulator's ledger of what it sent against what the reader read. The service is not asked.
 
-import type { DueEvent } from './discord/ledger.ts';
+import { type DueEvent, WHOLE_GUILD } from './discord/ledger.ts';
 import type { DiscordSimulator } from './discord/simulator.ts';
 import type { Reader } from './reader.ts';
 
@@ -49,7 +49,10 @@ export function verdictOf(simulator: DiscordSimulator | undefined, reader: Reade
   const lostShards = new Set([...reader.gaps.values()].map(({ shardId }) => shardId));
   const isNeverStarted = ({ sessionId, shardId }: DueEvent) =>
     !reader.sessions.has(sessionId) && lostShards.has(shardId) && newest.get(shardId) !== sessionId;
-  const isRead = ({ sessionId, sequence }: DueEvent) => Boolean(reader.sessions.get(sessionId)?.ids[sequence]);
+  const isRead = ({ sessionId, sequence, routingKey }: DueEvent) =>
+    routingKey === WHOLE_GUILD
+      ? reader.wholeGuilds.get(sessionId)?.has(sequence) === true
+      : Boolean(reader.sessions.get(sessionId)?.ids[sequence]);
   const isAnnounced = ({ sessionId, shardId, sequence }: DueEvent) =>
     reader.holes.some((hole) => hole.sessionId === sessionId && hole.first <= sequence && sequence <= hole.last) ||
     sequence >
@@ -73,12 +76,18 @@ export function verdictOf(simulator: DiscordSimulator | undefined, reader: Reade
     (each) => `lost: shard ${each.shardId} ${each.sessionId} ${each.sequence} ${each.routingKey}`,
   );
   let unexpected = 0;
+  const notDue = (what: string) => {
+    unexpected += 1;
+    if (unexpected <= 10) examples.push(`not due: ${what}`);
+  };
   for (const [sessionId, { shardId, ids }] of ledger === undefined ? [] : reader.sessions)
     ids.forEach((id, sequence) => {
-      if (id === 0 || typeof ledger?.routingKeyOf(sessionId, sequence) === 'string') return;
-      unexpected += 1;
-      if (unexpected <= 10) examples.push(`not due: shard ${shardId} ${sessionId} ${sequence}`);
+      if (id !== 0 && typeof ledger?.routingKeyOf(sessionId, sequence) !== 'string')
+        notDue(`shard ${shardId} ${sessionId} ${sequence}`);
     });
+  for (const [sessionId, sequences] of ledger === undefined ? [] : reader.wholeGuilds)
+    for (const sequence of sequences)
+      if (ledger?.session(sessionId)?.isWholeDue(sequence) !== true) notDue(`${WHOLE_GUILD} ${sessionId} ${sequence}`);
   return {
     due,
     read: reader.events,
@@ -96,7 +105,8 @@ export function verdictOf(simulator: DiscordSimulator | undefined, reader: Reade
 
   /** Which of these a worker has read all the same, because another session was given the same event. */
   function readElsewhere(missing: readonly DueEvent[]): ReadonlySet<number> {
-    const events = new Set(missing.map(({ event }) => event));
+    // 0 stands for what belongs to one session.
+    const events = new Set(missing.flatMap(({ event }) => (event === 0 ? [] : event)));
     if (events.size === 0 || sessions.length === newest.size) return new Set();
     return new Set(
       [...(ledger?.due() ?? [])].flatMap((each) => (events.has(each.event) && isRead(each) ? each.event : [])),

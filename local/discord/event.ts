@@ -1,7 +1,6 @@
 // Something that happened, before any session has given it a sequence. Its payload is made when it is written to a
 // socket, and made again, the same, for a replay: a buffer of thousands of events holds no payloads.
 
-import { GatewayDispatchEvents, type GatewayMessageCreateDispatchData } from 'discord-api-types/v10';
 import { withoutContent } from './payloads/content-intent.ts';
 import type { Guild } from './payloads/world.ts';
 
@@ -16,6 +15,8 @@ export interface SimulatedEvent {
   readonly intents: number;
   /** What a worker is due for it; `null`: nothing. */
   readonly routingKey: string | null;
+  /** Whether the dispatch as a whole is due too, as `dispatch.guild_create`. */
+  readonly whole?: boolean;
   /** The dispatch's `d`, alike each time. */
   make(): object | null;
 }
@@ -27,15 +28,12 @@ export interface View {
   readonly seesContent: boolean;
 }
 
-export const maySee = (event: SimulatedEvent, { intents }: View): boolean =>
+export const maySee = (event: Pick<SimulatedEvent, 'intents'>, { intents }: View): boolean =>
   event.intents === 0 || (event.intents & intents) !== 0;
 
 /** The frame of a dispatch, as a session with this view gets it. */
 export function frame(event: SimulatedEvent, sequence: number, view: View): string {
   const d = event.make();
-  const isBlanked = !view.seesContent && MESSAGES.includes(event.dispatch);
-  const seen = isBlanked ? withoutContent(d as GatewayMessageCreateDispatchData, view.botId) : d;
+  const seen = d === null || view.seesContent ? d : withoutContent(event.dispatch, d, view.botId);
   return `{"t":${JSON.stringify(event.dispatch)},"s":${sequence},"op":0,"d":${JSON.stringify(seen)}}`;
 }
-
-const MESSAGES: readonly string[] = [GatewayDispatchEvents.MessageCreate, GatewayDispatchEvents.MessageUpdate];

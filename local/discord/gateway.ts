@@ -3,6 +3,7 @@
 
 import { randomBytes } from 'node:crypto';
 import { GatewayCloseCodes, GatewayDispatchEvents, GatewayIntentBits } from 'discord-api-types/v10';
+import { wholeGuilds } from './due.ts';
 import { maySee, type SimulatedEvent } from './event.ts';
 import type { ConnectionHandler, GatewayConnection, Violation } from './gateway-connection.ts';
 import type { GuildRoster, Membership } from './guild-roster.ts';
@@ -191,6 +192,7 @@ export class Gateway implements ConnectionHandler {
       guild: created,
       intents: GatewayIntentBits.Guilds,
       routingKey,
+      whole: wholeGuilds(this.#options.events),
       make: () => guild.create(this.#world, created, joinedAt),
     };
   }

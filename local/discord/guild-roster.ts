@@ -57,8 +57,9 @@ export class GuildRoster {
     return this.#all.find(({ guild, state }) => guild.index >= this.#initial && state === 'available');
   }
 
-  join(): Membership {
-    const guild = this.#world.guild(this.#all.length);
+  /** @param size what another guild has; LARGE makes it a large one */
+  join(size: Partial<Guild> = {}): Membership {
+    const guild = { ...this.#world.guild(this.#all.length), ...size };
     const joined: Membership = { guild, joinedAt: Date.now(), state: 'available' };
     this.#all.push(joined);
     return joined;

@@ -3,6 +3,9 @@
 
 import type { SimulatedEvent } from './event.ts';
 
+/** Beside what else is due for the same sequence. */
+export const WHOLE_GUILD = 'dispatch.guild_create';
+
 export interface DueEvent {
   readonly sessionId: string;
   readonly shardId: number;
@@ -53,6 +56,8 @@ export class SessionLedger {
   /** Two lists instead of one of objects, because a soak has millions of events. */
   readonly #routingKeys: (string | null)[] = [];
   readonly #events: number[] = [];
+  /** Sequences whose dispatch is due as a whole too. */
+  readonly #wholes = new Set<number>();
 
   constructor(sessionId: string, shardId: number) {
     this.sessionId = sessionId;
@@ -63,21 +68,27 @@ export class SessionLedger {
     return this.#events.length;
   }
 
-  add({ routingKey, number }: SimulatedEvent): void {
+  add({ routingKey, number, whole }: SimulatedEvent): void {
     this.#routingKeys.push(routingKey);
     this.#events.push(number);
+    if (whole) this.#wholes.add(this.lastSequence);
   }
 
   routingKeyOf(sequence: number): string | null | undefined {
     return this.#routingKeys[sequence - 1];
   }
 
+  isWholeDue(sequence: number): boolean {
+    return this.#wholes.has(sequence);
+  }
+
   *due(): Generator<DueEvent> {
     const { sessionId, shardId, lastSent } = this;
     for (const [index, routingKey] of this.#routingKeys.entries()) {
-      if (routingKey === null) continue;
       const [sequence, event = 0] = [index + 1, this.#events[index]];
-      yield { sessionId, shardId, sequence, routingKey, event, sent: sequence <= lastSent };
+      const each = { sessionId, shardId, sequence, event, sent: sequence <= lastSent };
+      if (routingKey !== null) yield { ...each, routingKey };
+      if (this.#wholes.has(sequence)) yield { ...each, routingKey: WHOLE_GUILD };
     }
   }
 }

@@ -43,6 +43,8 @@ export const DEFAULTS = {
   marker: undefined as string | undefined,
   /** Whether content is blanked for a bot without the MessageContent intent, as Discord does. */
   blankContent: true,
+  /** What EVENTS of the ingestor says: it decides what is due, and what stands in the traffic. @default - the seven */
+  events: undefined as string | undefined,
   /** Kinds of events and their shares. @default - each kind's own weight, and guilds that join, leave and fail at times */
   mix: undefined as Readonly<Record<string, number>> | undefined,
 };

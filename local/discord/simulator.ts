@@ -4,25 +4,30 @@
 // given, and what a worker is due for it, is in `ledger`, which knows nothing of the ingestor.
 
 import { EventEmitter, once } from 'node:events';
-import { createServer, type Server, ServerResponse } from 'node:http';
+import { createServer, type IncomingMessage, type Server, ServerResponse } from 'node:http';
 import type { AddressInfo, Socket } from 'node:net';
-import { GatewayDispatchEvents, GatewayIntentBits } from 'discord-api-types/v10';
+import * as consumers from 'node:stream/consumers';
+import { type APIInteraction, GatewayDispatchEvents, GatewayIntentBits } from 'discord-api-types/v10';
 import { type WebSocket, WebSocketServer } from 'ws';
+import { chosenDispatches } from './due.ts';
 import type { SimulatedEvent } from './event.ts';
 import { Gateway, type GatewayEvent } from './gateway.ts';
 import { type AnswerChange, GatewayConnection, type Violation } from './gateway-connection.ts';
 import { GuildRoster, type Membership } from './guild-roster.ts';
+import { CALLBACKS, InteractionCallbacks } from './interaction-callbacks.ts';
 import type { Ledger } from './ledger.ts';
 import { DEFAULTS, type Reading, type SimulatorOptions } from './options.ts';
 import { EventContext } from './payloads/event-context.ts';
 import * as guild from './payloads/guild.ts';
-import { VARIANTS, variantOf } from './payloads/variants.ts';
+import { dueKey, VARIANTS, variantOf } from './payloads/variants.ts';
 import { type Guild, World } from './payloads/world.ts';
 import { Random } from './random.ts';
 import { type RestAnswer, restAnswer, sendAnswer } from './rest.ts';
 import { refusalOfQuery } from './rules.ts';
 import type { Session } from './session.ts';
 import { startTraffic } from './traffic.ts';
+
+const { GuildCreate, GuildDelete } = GatewayDispatchEvents;
 
 /** One event as one session got it. */
 export interface Emitted {
@@ -43,6 +48,8 @@ interface EmitOptions {
 
 export class DiscordSimulator {
   readonly world: World;
+  /** Answers of workers to interactions that `emit` made. */
+  readonly callbacks: InteractionCallbacks;
   readonly #options: SimulatorOptions;
   readonly #roster: GuildRoster;
   readonly #gateway: Gateway;
@@ -52,6 +59,8 @@ export class DiscordSimulator {
   readonly #events = new EventEmitter().setMaxListeners(0);
   readonly #counts = new Map<GatewayEvent, number>();
   readonly #changes = new Map<string, AnswerChange>();
+  /** Dispatches that EVENTS has. */
+  readonly #chosen: ReadonlySet<string>;
   readonly #mix: readonly (readonly [kind: string, upTo: number])[];
   readonly #random: Random;
   #refusing = false;
@@ -68,9 +77,11 @@ export class DiscordSimulator {
 
   private constructor(options: SimulatorOptions) {
     this.#options = options;
-    this.#mix = rising(options.mix ?? DEFAULT_MIX);
+    this.#chosen = chosenDispatches(options.events);
+    this.#mix = rising(options.mix ?? defaultMix(this.#chosen));
     this.#random = new Random(options.seed, 10);
     this.world = new World(options);
+    this.callbacks = new InteractionCallbacks(this.world);
     this.#roster = new GuildRoster(this.world, options.guilds);
     this.#gateway = new Gateway(
       options,
@@ -87,13 +98,8 @@ export class DiscordSimulator {
         request.socket.destroy();
         return;
       }
-      const answer = restAnswer(request, this.token, () => ({
-        url: this.gatewayUrl,
-        shards: options.shards ?? Math.max(1, Math.ceil(this.#roster.memberships.length / 1_000)),
-        session_start_limit: this.#gateway.limits.state(performance.now()),
-      }));
-      const changed = this.#changed('REST', answer, request.socket);
-      if (changed) sendAnswer(response, changed);
+      if (CALLBACKS.test(request.url ?? '')) void this.#answerWorker(request, response);
+      else this.#answerRest(request, response);
     });
     this.#server.on('connection', (socket) => {
       this.#open.add(socket);
@@ -192,13 +198,14 @@ export class DiscordSimulator {
       throw new Error(`no session gets ${kind}: expected one for its shard, with its intents. Wait for 'ready' first`);
     const { session, sequence } = delivery;
     const dispatch = { t: event.dispatch, d: event.make() };
+    if (event.dispatch === GatewayDispatchEvents.InteractionCreate) this.callbacks.open(dispatch.d as APIInteraction);
     return { sessionId: session.id, shardId: session.shardId, sequence, dispatch };
   }
 
-  /** The bot joins another guild. */
-  joinGuild(): Guild {
-    const joined = this.#roster.join();
-    this.#gateway.publish(this.#gateway.guildCreate(joined, this.#nextNumber(), 'guild.join'));
+  /** The bot joins another guild. @param size LARGE for a large one */
+  joinGuild(size?: Partial<Guild>): Guild {
+    const joined = this.#roster.join(size);
+    this.#gateway.publish(this.#gateway.guildCreate(joined, this.#nextNumber(), this.#due(GuildCreate, 'guild.join')));
     return joined.guild;
   }
 
@@ -206,7 +213,7 @@ export class DiscordSimulator {
   leaveGuild(guildId: string): void {
     const left = this.#roster.byId(guildId);
     left.state = 'left';
-    this.#guildDelete(left.guild, 'guild.leave', guild.remove(left.guild));
+    this.#guildDelete(left.guild, this.#due(GuildDelete, 'guild.leave'), guild.remove(left.guild));
   }
 
   /** A guild is unavailable until `restore`. */
@@ -309,6 +316,21 @@ export class DiscordSimulator {
     }
   }
 
+  #answerRest(request: IncomingMessage, response: ServerResponse): void {
+    const answer = restAnswer(request, this.token, () => ({
+      url: this.gatewayUrl,
+      shards: this.#options.shards ?? Math.max(1, Math.ceil(this.#roster.memberships.length / 1_000)),
+      session_start_limit: this.#gateway.limits.state(performance.now()),
+    }));
+    const changed = this.#changed('REST', answer, request.socket);
+    if (changed) sendAnswer(response, changed);
+  }
+
+  async #answerWorker(request: IncomingMessage, response: ServerResponse): Promise<void> {
+    const text = await consumers.text(request).catch(() => '');
+    sendAnswer(response, this.callbacks.answer(request.method ?? '', request.url ?? '', text));
+  }
+
   #changed(name: string, answer: RestAnswer, socket: Socket): RestAnswer | undefined {
     const change = this.#changes.get(name);
     if (change === undefined) return answer;
@@ -358,14 +380,18 @@ export class DiscordSimulator {
       dispatch: variant.dispatch,
       guild: variant.scope === 'guild' ? where : undefined,
       intents: variant.intents,
-      routingKey: routingKey === undefined ? variant.routingKey : routingKey,
+      routingKey: routingKey === undefined ? dueKey(variant, this.#chosen) : routingKey,
       make: change ? () => change({ ...make() }) : make,
     };
   }
 
   #guildDelete(of: Guild, routingKey: string | null, d: object): void {
-    const [dispatch, intents] = [GatewayDispatchEvents.GuildDelete, GatewayIntentBits.Guilds];
+    const [dispatch, intents] = [GuildDelete, GatewayIntentBits.Guilds];
     this.#gateway.publish({ number: this.#nextNumber(), dispatch, guild: of, intents, routingKey, make: () => d });
+  }
+
+  #due(dispatch: string, routingKey: string): string | null {
+    return dueKey({ dispatch, routingKey }, this.#chosen);
   }
 
   #nextNumber(): number {
@@ -383,10 +409,15 @@ export class DiscordSimulator {
 /** These change which guilds there are; so they are not in the table of variants. */
 const OF_GUILDS = { 'guild.join': 1, 'guild.leave': 1, 'guild.outage': 1 } as const;
 
-const DEFAULT_MIX: Readonly<Record<string, number>> = {
-  ...Object.fromEntries(VARIANTS.map(({ name, weight }) => [name, weight])),
+const defaultMix = (chosen: ReadonlySet<string>): Readonly<Record<string, number>> => ({
+  ...Object.fromEntries(
+    VARIANTS.map(({ name, dispatch, weight, chosenWeight = weight }) => [
+      name,
+      chosen.has(dispatch) ? chosenWeight : weight,
+    ]),
+  ),
   ...OF_GUILDS,
-};
+});
 
 /** Shares as rising bounds: a number below the last one falls under the kind whose bound is the first above it. */
 function rising(mix: Readonly<Record<string, number>>): readonly (readonly [string, number])[] {

@@ -69,6 +69,7 @@ const interaction = {
   // Discord waits 3 s for the first response, but a worker may have deferred it, and ended: the one that gets the message
   // next can answer for as long as the token lives.
   expirationMs: INTERACTION_TOKEN_MS,
+  // What discord.js can do without may be missing.
   ids: [
     optional('guildId', ['guild_id']),
     // `channel_id` is deprecated.
@@ -153,6 +154,9 @@ export const ROUTES = {
     named: true,
     priority: 6,
   },
+  // The last of its dispatch, for what no other row takes: a type or a component that is newer than this version, a command
+  // without a name. A worker may know it.
+  unknownInteraction: { ...interaction, family: 'interaction.unknown', named: false, priority: 5 },
   memberJoin: { ...member, dispatch: GatewayDispatchEvents.GuildMemberAdd, family: 'member.join' },
   memberLeave: { ...member, dispatch: GatewayDispatchEvents.GuildMemberRemove, family: 'member.leave' },
   memberUpdate: { ...member, dispatch: GatewayDispatchEvents.GuildMemberUpdate, family: 'member.update' },

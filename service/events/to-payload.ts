@@ -92,15 +92,16 @@ function wholeGuild({ t, d }: Dispatch, context: DispatchContext): Outcome {
 
 function routed(t: string, d: Fields, context: DispatchContext): Outcome {
   const route = routesOf(t).find(
-    ({ where }) => where === undefined || where.every(({ path, is }) => is.includes(at(d, path))),
+    ({ where, named }) =>
+      (where === undefined || where.every(({ path, is }) => is.includes(at(d, path)))) &&
+      (!named || isText(at(d, COMMAND_NAME))),
   );
   if (route === undefined) return unknown('an unknown kind of interaction');
   for (const filter of route.filters) {
     const outcome = filter(d, context);
     if (outcome !== undefined) return outcome;
   }
-  const routingKey = keyOf(route, d);
-  if (routingKey === undefined) return malformed(dotted(COMMAND_NAME), 'text', at(d, COMMAND_NAME));
+  const routingKey = route.named ? namedKey(route, String(at(d, COMMAND_NAME))) : route.family;
   const payload = envelope(routingKey, eventId(context.sessionId, context.sequence), d, route, context);
   if ('kind' in payload) return payload;
   const { data, unknownFields } = publicPart(t, d, context.optIns.messageContent);
@@ -129,12 +130,6 @@ function envelope(
     if (id !== undefined && name !== null) payload[name] = id;
   }
   return payload;
-}
-
-function keyOf({ named, family }: Route, d: Fields): string | undefined {
-  if (!named) return family;
-  const name = at(d, COMMAND_NAME);
-  return isText(name) ? namedKey({ family }, name) : undefined;
 }
 
 function missing(d: Fields, name: IdName | null, [path = []]: readonly Path[]): Outcome {

@@ -63,10 +63,10 @@ test('each opt-in is named in the log, and the events and intents', () => {
 });
 
 test.each([
-  ['message.update', 'dispatch.message_update', QUEUES.dispatches],
-  ['message.delete', 'dispatch.message_delete', QUEUES.dispatches],
-  ['channel.update', 'dispatch.channel_update', QUEUES.dispatches],
-  ['user.update', 'dispatch.user_update', QUEUES.dispatches],
+  ['MESSAGE_UPDATE', 'dispatch.message_update', QUEUES.dispatches],
+  ['MESSAGE_DELETE', 'dispatch.message_delete', QUEUES.dispatches],
+  ['CHANNEL_UPDATE', 'dispatch.channel_update', QUEUES.dispatches],
+  ['USER_UPDATE', 'dispatch.user_update', QUEUES.dispatches],
   ['message.text', 'message.create', QUEUES.guildEvents],
   ['message.by-bot', 'message.create', QUEUES.guildEvents],
   ['message.direct', 'message.create', QUEUES.guildEvents],
@@ -104,7 +104,7 @@ test('what is larger than the broker takes arrives whole, in its place', async (
   const topic = randomBytes(MAX_MESSAGE_BYTES).toString('hex');
   const text = 'x'.repeat(3 * MAX_MESSAGE_BYTES);
   const emitted = ['before', topic, text, 'behind'].map((each) =>
-    simulator.emit('channel.update', { change: (d) => ({ ...d, topic: each }) }),
+    simulator.emit('CHANNEL_UPDATE', { change: (d) => ({ ...d, topic: each }) }),
   );
   const worker = new WholeBody();
   let read = 0;

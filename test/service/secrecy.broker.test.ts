@@ -4,8 +4,9 @@
 // it is not requested, so that there is something to leak.
 
 import { randomBytes } from 'node:crypto';
+import { GatewayIntentBits } from 'discord-api-types/v10';
 import { afterAll, beforeAll, expect, test } from 'vitest';
-import { VARIANTS } from '../../local/discord/payloads/variants.ts';
+import { dueKey, VARIANTS } from '../../local/discord/payloads/variants.ts';
 import type { DiscordSimulator } from '../../local/discord/simulator.ts';
 import { type SecretsManager, startSecretsManager } from '../../local/secrets-manager.ts';
 import { Stage } from '../../local/stage.ts';
@@ -17,6 +18,9 @@ const FIRST_TOKEN = `first.bot-token.${randomBytes(12).toString('hex')}`;
 const SECOND_TOKEN = `second.bot-token.${randomBytes(12).toString('hex')}`;
 
 let stage: Stage;
+/** Those by default. */
+const INTENTS = GatewayIntentBits.Guilds | GatewayIntentBits.GuildMembers | GatewayIntentBits.GuildMessages;
+
 let simulator: DiscordSimulator;
 let secrets: SecretsManager;
 let inbox: Inbox;
@@ -38,10 +42,10 @@ beforeAll(async () => {
   const task = await stage.startTask({ [ENV.discordBotToken]: '', [ENV.discordBotTokenSecretArn]: token });
   await stage.ready();
 
-  for (const { name, routingKey } of VARIANTS.filter(({ name }) => name !== 'message.direct')) {
-    const { dispatch } = simulator.emit(name);
+  for (const variant of VARIANTS.filter(({ intents }) => intents === 0 || (intents & INTENTS) !== 0)) {
+    const { dispatch } = simulator.emit(variant.name);
     const { token } = dispatch.d as { token?: string };
-    if (token !== undefined && routingKey !== null) interactionTokens.push(token);
+    if (token !== undefined && dueKey(variant) !== null) interactionTokens.push(token);
   }
   simulator.emit('message.text', { change: (d) => ({ ...d, author: d.content }), routingKey: null });
   simulator.joinGuild();

@@ -2,6 +2,7 @@
 
 import type { ConsumeMessage } from 'amqplib';
 import type { Stage } from '../../local/stage.ts';
+import { WholeBody } from '../../local/whole-body.ts';
 import { HEADERS } from '../../service/contract/names.ts';
 
 export interface Received {
@@ -21,7 +22,10 @@ export class Inbox {
 
   constructor(stage: Stage) {
     this.#stage = stage;
+    const bodies = new WholeBody();
     stage.reader.onMessage = (queue, message) => {
+      const body = bodies.of(message);
+      if (body === undefined) return;
       const { headers = {} } = message.properties;
       this.all.push({
         queue,
@@ -29,7 +33,7 @@ export class Inbox {
         sessionId: String(headers[HEADERS.session]),
         sequence: Number(headers[HEADERS.sequence]),
         routingKey: message.fields.routingKey,
-        body: JSON.parse(message.content.toString()) as Record<string, unknown>,
+        body: JSON.parse(body) as Record<string, unknown>,
       });
     };
   }

@@ -8,7 +8,13 @@ type Message = GatewayMessageCreateDispatchData;
 
 const BLANK = { content: '', embeds: [], attachments: [], components: [] };
 
-export function withoutContent(message: Message, botId: string): Message {
+/** A dispatch's `d` as that bot gets it. */
+export function withoutContent(dispatch: string, d: object, botId: string): object {
+  if (dispatch === 'MESSAGE_CREATE' || dispatch === 'MESSAGE_UPDATE') return messageWithoutContent(d as Message, botId);
+  return dispatch === 'AUTO_MODERATION_ACTION_EXECUTION' ? { ...d, content: '', matched_content: '' } : d;
+}
+
+function messageWithoutContent(message: Message, botId: string): Message {
   const mayRead =
     message.guild_id === undefined || message.author.id === botId || message.mentions.some(({ id }) => id === botId);
   if (mayRead) return message;

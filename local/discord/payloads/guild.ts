@@ -1,6 +1,7 @@
 // READY with its short guilds, GUILD_CREATE in full, and GUILD_DELETE in its two senses: removed, and unavailable.
 
 import {
+  type APIGuild,
   type APIGuildMember,
   type APIUnavailableGuild,
   type ApplicationFlags,
@@ -41,21 +42,8 @@ export function ready(
   };
 }
 
-/**
- * @param joinedAt Unix ms; by it alone a bot without memory distinguishes a join from a return
- * @param quotedMembers members that the payload quotes, beside the bot
- */
-export function create(
-  world: World,
-  guild: Guild,
-  joinedAt: number,
-  quotedMembers = 0,
-): GatewayGuildCreateDispatchData {
-  const botMember: APIGuildMember = { ...world.member(guild, 0), user: world.bot, joined_at: isoTime(joinedAt) };
-  const members = Array.from({ length: quotedMembers }, (_, n) => {
-    const { user, member } = world.person(guild, n);
-    return { ...member, user };
-  });
+/** The guild itself, as GUILD_UPDATE has it. */
+export function fields(world: World, guild: Guild): APIGuild {
   return {
     id: guild.id,
     name: guild.name,
@@ -88,6 +76,18 @@ export function create(
     nsfw_level: GuildNSFWLevel.Default,
     hub_type: null,
     incidents_data: null,
+  };
+}
+
+/** @param joinedAt Unix ms; by it alone a bot without memory distinguishes a join from a return */
+export function create(world: World, guild: Guild, joinedAt: number): GatewayGuildCreateDispatchData {
+  const botMember: APIGuildMember = { ...world.member(guild, 0), user: world.bot, joined_at: isoTime(joinedAt) };
+  const members = Array.from({ length: guild.quotedMembers ?? 0 }, (_, n) => {
+    const { user, member } = world.person(guild, n);
+    return { ...member, user };
+  });
+  return {
+    ...fields(world, guild),
     joined_at: isoTime(joinedAt),
     large: guild.memberCount > 50,
     unavailable: false,

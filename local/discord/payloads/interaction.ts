@@ -3,25 +3,37 @@
 
 import {
   type APIApplicationCommandAutocompleteInteraction,
+  type APIApplicationCommandInteractionDataBasicOption,
   type APIBaseInteraction,
+  type APIButtonComponent,
   type APIChatInputApplicationCommandInteraction,
+  type APIComponentInContainer,
   type APIInteractionDataResolved,
   type APIInteractionDataResolvedChannel,
+  type APIMessage,
   type APIMessageApplicationCommandInteraction,
   type APIMessageComponentInteraction,
   type APIMessageSelectMenuInteractionData,
+  type APIMessageTopLevelComponent,
   type APIModalSubmitInteraction,
+  type APIPrimaryEntryPointCommandInteraction,
+  type APISelectMenuComponent,
+  type APIUserApplicationCommandInteraction,
   ApplicationCommandOptionType,
   ApplicationCommandType,
   ApplicationIntegrationType,
+  ButtonStyle,
   ChannelType,
   ComponentType,
   InteractionContextType,
   InteractionType,
   Locale,
+  MessageFlags,
+  type ModalSubmitComponent,
 } from 'discord-api-types/v10';
+import { DISPATCHES } from './dispatches.ts';
 import type { EventContext } from './event-context.ts';
-import { asQuoted, byOurselves, picture, quoted } from './message.ts';
+import { asQuoted, byOurselves, embed, picture, quoted } from './message.ts';
 import { NO_FLAGS } from './world.ts';
 
 /** Permissions of a member who may do nearly everything, as a decimal bit set. */
@@ -41,6 +53,79 @@ export const command =
     data: { ...chat(context, name), options: [textOption(context)] },
   });
 
+/** As large as a command's input may be: 25 options of 6,000 characters. */
+export function large(context: EventContext): Chat {
+  const options = Array.from({ length: 25 }, (_, n) => ({ ...textOption(context), name: `text-${n}` }));
+  const filled = options.map((each) => ({
+    ...each,
+    value: each.value.padEnd(6_000, '語'),
+  }));
+  const fields = command('large')(context);
+  return { ...fields, data: { ...fields.data, options: filled } };
+}
+
+/** A subcommand in a group, with an option of each type, and everything that Discord resolves. */
+export function everything(context: EventContext): Chat {
+  const fields = inGuild(context);
+  const { ids, ...resolved } = resolve(context, fields.channel_id);
+  const options: APIApplicationCommandInteractionDataBasicOption[] = [
+    { name: 'text', type: ApplicationCommandOptionType.String, value: context.words() },
+    { name: 'count', type: ApplicationCommandOptionType.Integer, value: 9_007_199_254_740_991 },
+    { name: 'ratio', type: ApplicationCommandOptionType.Number, value: 0.1 },
+    { name: 'flag', type: ApplicationCommandOptionType.Boolean, value: false },
+    { name: 'who', type: ApplicationCommandOptionType.User, value: ids.user },
+    { name: 'where', type: ApplicationCommandOptionType.Channel, value: ids.channel },
+    { name: 'crew', type: ApplicationCommandOptionType.Role, value: ids.role },
+    { name: 'any', type: ApplicationCommandOptionType.Mentionable, value: ids.role },
+    { name: 'file', type: ApplicationCommandOptionType.Attachment, value: ids.file },
+  ];
+  const group = {
+    name: 'set',
+    type: ApplicationCommandOptionType.SubcommandGroup as const,
+    options: [{ name: 'all', type: ApplicationCommandOptionType.Subcommand as const, options }],
+  };
+  const data = { ...chat(context, 'everything'), guild_id: context.guild.id, options: [group], resolved };
+  return { ...fields, type: InteractionType.ApplicationCommand, data };
+}
+
+/** Installed by a user, who brings it to a guild that the bot may not be in, and has bought something. */
+export function userInstalled(context: EventContext): Chat {
+  const { guild_locale: _, ...fields } = command('translate')(context);
+  const { id } = fields.member?.user ?? context.person().user;
+  return {
+    ...fields,
+    entitlements: [DISPATCHES.ENTITLEMENT_CREATE(context)],
+    authorizing_integration_owners: { [ApplicationIntegrationType.UserInstall]: id },
+  };
+}
+
+/** Installed by a user, in a conversation of several that the bot is not in. */
+export function inPrivateChannel(context: EventContext): Chat {
+  const { user = context.person().user, channel: _, ...rest } = directCommand(context);
+  const { id } = user;
+  return {
+    ...rest,
+    user,
+    channel: { id: rest.channel_id ?? id, type: ChannelType.GroupDM, name: null, recipients: [user], flags: NO_FLAGS },
+    authorizing_integration_owners: { [ApplicationIntegrationType.UserInstall]: id },
+    context: InteractionContextType.PrivateChannel,
+  };
+}
+
+export function userCommand(context: EventContext): APIUserApplicationCommandInteraction {
+  const fields = inGuild(context);
+  const { ids, users, members } = resolve(context, fields.channel_id);
+  const data = { id: context.id(), name: 'Report', type: ApplicationCommandType.User as const };
+  const type = InteractionType.ApplicationCommand as const;
+  return { ...fields, type, data: { ...data, target_id: ids.user, resolved: { users, members } } };
+}
+
+/** Opens the application's activity. */
+export function entryPoint(context: EventContext): APIPrimaryEntryPointCommandInteraction {
+  const data = { id: context.id(), name: 'launch', type: ApplicationCommandType.PrimaryEntryPoint as const };
+  return { ...inGuild(context), type: InteractionType.ApplicationCommand, data };
+}
+
 /** In direct messages there is a user instead of a member. */
 export function directCommand(context: EventContext): Chat {
   const { guild: _, guild_id: __, guild_locale: ___, member, ...rest } = command('translate')(context);
@@ -48,27 +133,6 @@ export function directCommand(context: EventContext): Chat {
   const id = context.id();
   const channel = { id, type: ChannelType.DM as const, last_message_id: null, recipients: [user], flags: NO_FLAGS };
   return { ...rest, user, channel, channel_id: id, context: InteractionContextType.BotDM };
-}
-
-/** With everything that Discord resolves. */
-export function everything(context: EventContext): Chat {
-  const fields = inGuild(context);
-  const { ids, ...resolved } = resolve(context, fields.channel_id);
-  return {
-    ...fields,
-    type: InteractionType.ApplicationCommand,
-    data: {
-      ...chat(context, 'everything'),
-      options: [
-        textOption(context),
-        { name: 'who', type: ApplicationCommandOptionType.User, value: ids.user },
-        { name: 'where', type: ApplicationCommandOptionType.Channel, value: ids.channel },
-        { name: 'crew', type: ApplicationCommandOptionType.Role, value: ids.role },
-        { name: 'file', type: ApplicationCommandOptionType.Attachment, value: ids.file },
-      ],
-      resolved,
-    },
-  };
 }
 
 /** A message command, with a name that chat commands may not have. Its target is quoted whole, whatever the intents. */
@@ -99,10 +163,57 @@ export function autocomplete(context: EventContext): APIApplicationCommandAutoco
   };
 }
 
-export function button(context: EventContext): APIMessageComponentInteraction {
-  const data = { component_type: ComponentType.Button as const, custom_id: 'confirm' };
-  return { ...inMessage(context), type: InteractionType.MessageComponent, data };
+/** In a subcommand, while another option is only begun: it is no number yet. */
+export function autocompleteNested(context: EventContext): APIApplicationCommandAutocompleteInteraction {
+  const count = { name: 'count', type: ApplicationCommandOptionType.Integer as const, value: '1x', focused: true };
+  const options = [textOption(context), count] as APIApplicationCommandInteractionDataBasicOption[];
+  const subcommand = { name: 'orders', type: ApplicationCommandOptionType.Subcommand as const, options };
+  const data = { ...chat(context, 'search'), options: [subcommand] };
+  return { ...inGuild(context), type: InteractionType.ApplicationCommandAutocomplete, data };
 }
+
+const CONFIRM = { component_type: ComponentType.Button as const, custom_id: 'confirm' };
+
+export function button(context: EventContext): APIMessageComponentInteraction {
+  return { ...inMessage(context), type: InteractionType.MessageComponent, data: CONFIRM };
+}
+
+/** In a message of components alone: text, pictures and buttons in a container. */
+export function buttonOfContainer(context: EventContext): APIMessageComponentInteraction {
+  const { message: row, ...fields } = inMessage(context);
+  const url = 'https://cdn.discordapp.com/attachments/1/2/chart.png';
+  const section = {
+    type: ComponentType.Section as const,
+    components: [{ type: ComponentType.TextDisplay as const, content: context.words() }],
+    accessory: { type: ComponentType.Thumbnail as const, media: { url } },
+  };
+  const parts: APIComponentInContainer[] = [
+    section,
+    { type: ComponentType.MediaGallery, items: [{ media: { url } }] },
+    { type: ComponentType.Separator, divider: true },
+    ...(row.components as APIComponentInContainer[]),
+  ];
+  const message: APIMessage = {
+    ...row,
+    content: '',
+    embeds: [],
+    flags: MessageFlags.IsComponentsV2 | MessageFlags.Ephemeral,
+    components: [{ type: ComponentType.Container, id: 1, accent_color: 0x5865f2, components: parts }],
+  };
+  return { ...fields, message, type: InteractionType.MessageComponent, data: CONFIRM };
+}
+
+/** Of a type that Discord has not yet: nothing is known but what every interaction has. */
+export const ofUnknownType = (context: EventContext): object => ({
+  ...command('ping')(context),
+  type: 6,
+  data: { new: true },
+});
+
+export const ofUnknownComponent = (context: EventContext): object => ({
+  ...button(context),
+  data: { component_type: 99, custom_id: 'confirm' },
+});
 
 /** What is selected, by the kind of the select menu. */
 const SELECTED = {
@@ -128,34 +239,36 @@ const SELECTED = {
 export const select =
   (kind: keyof typeof SELECTED) =>
   (context: EventContext): APIMessageComponentInteraction => {
-    const fields = inMessage(context);
-    const selected = SELECTED[kind](resolve(context, fields.channel_id));
+    const selected = SELECTED[kind](resolve(context, context.channelId()));
+    const fields = inMessage(context, selected.component_type);
     const data = { ...selected, custom_id: 'choose' } as APIMessageSelectMenuInteractionData;
     return { ...fields, type: InteractionType.MessageComponent, data };
   };
 
-/** Opened by a command: labels around fields, and a text between them. */
+/** Opened by a command: a label around each kind of field, and a text between them. */
 export function modal(context: EventContext): APIModalSubmitInteraction {
   const fields = inGuild(context);
-  const { ids, attachments } = resolve(context, fields.channel_id);
-  const label = (id: number) => ({ type: ComponentType.Label as const, id });
-  const reason = { type: ComponentType.TextInput as const, id: 3, custom_id: 'reason', value: context.words() };
-  const topic = { type: ComponentType.StringSelect as const, id: 5, custom_id: 'topic', values: ['help'] };
-  const proof = { type: ComponentType.FileUpload as const, id: 7, custom_id: 'proof', values: [ids.file] };
-  return {
-    ...fields,
-    type: InteractionType.ModalSubmit,
-    data: {
-      custom_id: 'application',
-      components: [
-        { type: ComponentType.TextDisplay, id: 1 },
-        { ...label(2), component: reason },
-        { ...label(4), component: topic },
-        { ...label(6), component: proof },
-      ],
-      resolved: { attachments },
-    },
-  };
+  const { ids, ...resolved } = resolve(context, fields.channel_id);
+  const field: readonly ModalSubmitComponent[] = [
+    { type: ComponentType.TextInput, id: 3, custom_id: 'reason', value: context.words() },
+    { type: ComponentType.StringSelect, id: 5, custom_id: 'topic', values: ['help'] },
+    { type: ComponentType.UserSelect, id: 7, custom_id: 'who', values: [ids.user] },
+    { type: ComponentType.RoleSelect, id: 9, custom_id: 'crew', values: [ids.role] },
+    { type: ComponentType.MentionableSelect, id: 11, custom_id: 'any', values: [ids.role, ids.user] },
+    { type: ComponentType.ChannelSelect, id: 13, custom_id: 'where', values: [ids.channel] },
+    { type: ComponentType.FileUpload, id: 15, custom_id: 'proof', values: [ids.file] },
+    { type: ComponentType.RadioGroup, id: 17, custom_id: 'size', value: 'large' },
+    { type: ComponentType.CheckboxGroup, id: 19, custom_id: 'extras', values: ['map', 'guide'] },
+    { type: ComponentType.Checkbox, id: 21, custom_id: 'agreed', value: true },
+  ];
+  const labels = field.map((component, n) => ({ type: ComponentType.Label as const, id: 2 + 2 * n, component }));
+  const components = [{ type: ComponentType.TextDisplay as const, id: 1 }, ...labels];
+  return { ...fields, type: InteractionType.ModalSubmit, data: { custom_id: 'application', components, resolved } };
+}
+
+/** Opened by a button, in whose message it stands. */
+export function modalOfMessage(context: EventContext): APIModalSubmitInteraction {
+  return { ...modalOfRows(context), message: inMessage(context).message };
 }
 
 /** The older form: text inputs in action rows. */
@@ -193,10 +306,28 @@ function inGuild(context: EventContext): GuildFields {
   };
 }
 
-/** Of a component: it quotes the bot's own message that it stands in, with its text. */
-function inMessage(context: EventContext) {
+/** Of a component: it quotes the bot's own message that it stands in, with its text, embeds and components. */
+function inMessage(context: EventContext, menu: ComponentType = ComponentType.StringSelect) {
   const fields = inGuild(context);
-  return { ...fields, message: asQuoted(byOurselves(context), fields.channel_id) };
+  const buttons: APIButtonComponent[] = [
+    { type: ComponentType.Button, id: 2, custom_id: 'confirm', style: ButtonStyle.Success, label: 'Confirm' },
+    { type: ComponentType.Button, id: 3, style: ButtonStyle.Link, label: 'Read', url: 'https://example.com/' },
+    { type: ComponentType.Button, id: 4, style: ButtonStyle.Premium, sku_id: context.id() },
+  ];
+  const options = ['red', 'green', 'blue'].map((value) => ({ label: value, value, emoji: { name: '🎨' } }));
+  const select = {
+    type: menu,
+    id: 6,
+    custom_id: 'choose',
+    max_values: 2,
+    ...(menu === ComponentType.StringSelect && { options }),
+  };
+  const components: APIMessageTopLevelComponent[] = [
+    { type: ComponentType.ActionRow, id: 1, components: buttons },
+    { type: ComponentType.ActionRow, id: 5, components: [select as APISelectMenuComponent] },
+  ];
+  const message = { ...asQuoted(byOurselves(context), fields.channel_id), embeds: [embed(context)], components };
+  return { ...fields, message };
 }
 
 const chat = (context: EventContext, name: string) => ({

@@ -179,7 +179,7 @@ export function picture(context: EventContext, channelId: string): APIAttachment
   };
 }
 
-function embed(context: EventContext): APIEmbed {
+export function embed(context: EventContext): APIEmbed {
   return {
     type: EmbedType.Rich,
     title: context.words(),

@@ -4,13 +4,13 @@
 import { GatewayDispatchEvents } from 'discord-api-types/v10';
 import { EventContext } from './event-context.ts';
 import * as guild from './guild.ts';
-import { VARIANTS } from './variants.ts';
-import { World, type WorldOptions } from './world.ts';
+import { dueKey, VARIANTS } from './variants.ts';
+import { type Guild, World, type WorldOptions } from './world.ts';
 
 export interface Sample {
   readonly name: string;
   readonly dispatch: { readonly t: string; readonly d: object | null };
-  /** What a worker is due for it; `null`: nothing. */
+  /** What a worker is due for it by default; `null`: nothing. */
   readonly routingKey: string | null;
 }
 
@@ -20,21 +20,20 @@ export interface Sample {
  */
 export function samplePayloads(seed: number, options: Omit<WorldOptions, 'seed'> = {}): readonly Sample[] {
   const world = new World({ ...options, seed });
-  const known = world.guild(0);
-  const joined = world.guild(1);
+  const [known, joined] = [0, 1].map((index) => ({ ...world.guild(index), quotedMembers: 5 })) as [Guild, Guild];
   const session = { sessionId: '0123456789abcdef', resumeUrl: 'ws://127.0.0.1:1', shard: [0, 1] as [number, number] };
   const { GuildCreate, GuildDelete, Ready, Resumed } = GatewayDispatchEvents;
-  const created = guild.create(world, known, known.createdAt, 5);
+  const created = guild.create(world, known, known.createdAt);
   return [
     sample('ready', Ready, guild.ready(world, session, [known])),
     sample('guild.of-ready', GuildCreate, created),
     sample('guild.outage', GuildDelete, guild.unavailable(known)),
     sample('guild.back', GuildCreate, created),
     // The wall clock, as a join is recognised by its time.
-    sample('guild.join', GuildCreate, guild.create(world, joined, Date.now(), 5), 'guild.join'),
+    sample('guild.join', GuildCreate, guild.create(world, joined, Date.now()), 'guild.join'),
     sample('guild.leave', GuildDelete, guild.remove(joined), 'guild.leave'),
-    ...VARIANTS.map(({ name, dispatch, routingKey, make }, index) =>
-      sample(name, dispatch, make(new EventContext(world, known, index)), routingKey),
+    ...VARIANTS.map((variant, index) =>
+      sample(variant.name, variant.dispatch, variant.make(new EventContext(world, known, index)), dueKey(variant)),
     ),
     sample('resumed', Resumed, null),
   ];

@@ -1,14 +1,16 @@
-// Every kind of dispatch that the simulator's traffic is made of: how it is made, which intents let it through, how
-// often it comes, and what a worker is due for it. The last is this table's own knowledge, taken from the design and
-// not from the ingestor, so that a test can hold the one against the other. Joins, leaves and outages of guilds are not
-// here: they change which guilds there are, so the simulator makes them.
+// Every kind of dispatch that the simulator's traffic is made of: how it is made, how often it comes, and what a worker is
+// due for it. The last is this table's own knowledge, taken from the design and not from the ingestor, so that a test can
+// hold the one against the other. Joins, leaves and outages of guilds are not here: they change which guilds there are, so
+// the simulator makes them.
 
-import { type GatewayDispatchEvents, GatewayIntentBits } from 'discord-api-types/v10';
+import type { GatewayDispatchEvents } from 'discord-api-types/v10';
+import { chosenDispatches } from '../due.ts';
+import { DISPATCHES, type Further, undocumented, WITHOUT_GUILD } from './dispatches.ts';
 import type { EventContext } from './event-context.ts';
+import { IN_DIRECT, intentsFor } from './intents.ts';
 import * as interaction from './interaction.ts';
 import * as member from './member.ts';
 import * as message from './message.ts';
-import * as unrouted from './unrouted.ts';
 
 export interface Variant {
   readonly name: string;
@@ -18,10 +20,12 @@ export interface Variant {
   readonly scope: 'guild' | 'direct';
   /** One of these intents lets it through; 0: it needs none. */
   readonly intents: number;
-  /** What a worker is due for it; `null`: nothing. */
+  /** What a worker is due for it where EVENTS has its dispatch; `null`: nothing. */
   readonly routingKey: string | null;
   /** Share in the default traffic, which needs no more than Guilds, GuildMembers and GuildMessages. */
   readonly weight: number;
+  /** Share in the traffic where EVENTS has its dispatch. @default - `weight` */
+  readonly chosenWeight?: number;
   /** The dispatch's `d`. */
   make(context: EventContext): object;
 }
@@ -30,24 +34,67 @@ type Kind = Pick<Variant, 'dispatch' | 'scope' | 'intents' | 'routingKey'>;
 type Dispatch = `${GatewayDispatchEvents}` | typeof UNDOCUMENTED;
 
 const UNDOCUMENTED = 'GUILD_APPLICATION_COMMAND_INDEX_UPDATE';
-const { Guilds, GuildMembers, GuildMessages, DirectMessages } = GatewayIntentBits;
 
-function of(dispatch: Dispatch, intents: number, routingKey: string | null = null): Kind {
-  return { dispatch, scope: 'guild', intents, routingKey };
+function of(dispatch: Dispatch, routingKey: string | null = null, scope: Variant['scope'] = 'guild'): Kind {
+  return { dispatch, scope, intents: intentsFor(dispatch, scope), routingKey };
 }
 
-const due = of('MESSAGE_CREATE', GuildMessages, 'message.create');
-const silent = of('MESSAGE_CREATE', GuildMessages);
-const onInteraction = (routingKey: string | null) => of('INTERACTION_CREATE', 0, routingKey);
+const due = of('MESSAGE_CREATE', 'message.create');
+const silent = of('MESSAGE_CREATE');
+const onInteraction = (routingKey: string | null) => of('INTERACTION_CREATE', routingKey);
 /** Written by hand is also what stands for a command's name in its routing key. */
 const onCommand = (word: string) => onInteraction(`interaction.command.${word}`);
 const autocomplete = onInteraction('interaction.autocomplete.search');
 const button = onInteraction('interaction.button');
 const select = onInteraction('interaction.select');
 const modal = onInteraction('interaction.modal');
-const memberJoin = of('GUILD_MEMBER_ADD', GuildMembers, 'member.join');
-const memberUpdate = of('GUILD_MEMBER_UPDATE', GuildMembers, 'member.update');
-const memberLeave = of('GUILD_MEMBER_REMOVE', GuildMembers, 'member.leave');
+const unknown = onInteraction('interaction.unknown');
+const memberJoin = of('GUILD_MEMBER_ADD', 'member.join');
+const memberUpdate = of('GUILD_MEMBER_UPDATE', 'member.update');
+const memberLeave = of('GUILD_MEMBER_REMOVE', 'member.leave');
+
+/** Of the dispatches without a curated event type; 8 of about 1,900 for each that is not here. */
+const CHOSEN_WEIGHTS: { readonly [T in Further]?: number } = {
+  PRESENCE_UPDATE: 300,
+  TYPING_START: 150,
+  MESSAGE_REACTION_ADD: 80,
+  VOICE_STATE_UPDATE: 40,
+};
+/** Those that stand in the default traffic, and the weights that they have in it. */
+const DEFAULT_WEIGHTS: { readonly [T in Further]?: number } = {
+  MESSAGE_UPDATE: 40,
+  MESSAGE_DELETE: 15,
+  CHANNEL_UPDATE: 20,
+  USER_UPDATE: 3,
+};
+
+/** Of those with a key of their own. */
+const KEYS: { readonly [T in Further]?: string } = { MESSAGE_REACTION_ADD: 'reaction.add' };
+
+/** Each is named after its dispatch. */
+const FURTHER = (Object.keys(DISPATCHES) as Further[]).map((name): Variant => {
+  const weight = DEFAULT_WEIGHTS[name] ?? 0;
+  const chosenWeight = CHOSEN_WEIGHTS[name] ?? Math.max(weight, 8);
+  const kind = of(
+    name,
+    KEYS[name] ?? `dispatch.${name.toLowerCase()}`,
+    WITHOUT_GUILD.includes(name) ? 'direct' : 'guild',
+  );
+  return { name, ...kind, weight, chosenWeight, make: DISPATCHES[name] };
+});
+
+/** The same in a direct message, where there is neither guild nor member. */
+const DIRECT = FURTHER.filter(({ dispatch }) => IN_DIRECT.some((each) => each === dispatch)).map(
+  ({ dispatch, make }): Variant => ({
+    ...of(dispatch as Further, null, 'direct'),
+    name: `${dispatch}.direct`,
+    weight: 0,
+    make(context) {
+      const { guild_id: _, member: __, ...d } = make(context) as { guild_id?: string; member?: object };
+      return { ...d, channel_id: context.id() };
+    },
+  }),
+);
 
 export const VARIANTS: readonly Variant[] = [
   { name: 'message.text', ...due, weight: 400, make: message.text },
@@ -60,15 +107,22 @@ export const VARIANTS: readonly Variant[] = [
   { name: 'message.by-bot', ...silent, weight: 60, make: message.byBot },
   { name: 'message.by-ourselves', ...silent, weight: 30, make: message.byOurselves },
   { name: 'message.by-webhook', ...silent, weight: 20, make: message.byWebhook },
-  { name: 'message.direct', ...silent, scope: 'direct', intents: DirectMessages, weight: 0, make: message.direct },
+  { name: 'message.direct', ...of('MESSAGE_CREATE', null, 'direct'), weight: 0, make: message.direct },
 
   { name: 'command.plain', ...onCommand('ping'), weight: 60, make: interaction.command('ping') },
   { name: 'command.unicode', ...onCommand('übersetzen'), weight: 10, make: interaction.command('übersetzen') },
   { name: 'command.everything', ...onCommand('everything'), weight: 10, make: interaction.everything },
+  { name: 'command.user', ...onCommand('Report'), weight: 0, make: interaction.userCommand },
+  { name: 'command.entry-point', ...onCommand('launch'), weight: 0, make: interaction.entryPoint },
+  { name: 'command.user-installed', ...onCommand('translate'), weight: 0, make: interaction.userInstalled },
+  { name: 'command.private', ...onInteraction(null), scope: 'direct', weight: 0, make: interaction.inPrivateChannel },
+  { name: 'command.large', ...onCommand('large'), weight: 0, make: interaction.large },
   { name: 'command.message', ...onCommand('v2_0__beta___1'), weight: 7, make: interaction.messageCommand },
   { name: 'command.direct', ...onInteraction(null), scope: 'direct', weight: 7, make: interaction.directCommand },
   // It expires after 3 s, and workers may be away for longer.
   { name: 'autocomplete.plain', ...autocomplete, weight: 0, make: interaction.autocomplete },
+  { name: 'autocomplete.nested', ...autocomplete, weight: 0, make: interaction.autocompleteNested },
+  { name: 'button.of-container', ...button, weight: 0, make: interaction.buttonOfContainer },
   { name: 'button.plain', ...button, weight: 30, make: interaction.button },
   { name: 'select.string', ...select, weight: 6, make: interaction.select('string') },
   { name: 'select.user', ...select, weight: 2, make: interaction.select('user') },
@@ -77,17 +131,19 @@ export const VARIANTS: readonly Variant[] = [
   { name: 'select.channel', ...select, weight: 2, make: interaction.select('channel') },
   { name: 'modal.labels', ...modal, weight: 5, make: interaction.modal },
   { name: 'modal.rows', ...modal, weight: 3, make: interaction.modalOfRows },
+  { name: 'modal.of-message', ...modal, weight: 0, make: interaction.modalOfMessage },
+  { name: 'unknown.type', ...unknown, weight: 0, make: interaction.ofUnknownType },
+  { name: 'unknown.component', ...unknown, weight: 0, make: interaction.ofUnknownComponent },
 
   { name: 'member.join', ...memberJoin, weight: 20, make: member.join },
   { name: 'member.bot-join', ...memberJoin, weight: 1, make: member.botJoin },
   { name: 'member.update', ...memberUpdate, weight: 38, make: member.update },
   { name: 'member.leave', ...memberLeave, weight: 15, make: member.leave },
 
-  { name: 'message.update', ...of('MESSAGE_UPDATE', GuildMessages), weight: 40, make: unrouted.messageUpdate },
-  { name: 'message.delete', ...of('MESSAGE_DELETE', GuildMessages), weight: 15, make: unrouted.messageDelete },
-  { name: 'channel.update', ...of('CHANNEL_UPDATE', Guilds), weight: 20, make: unrouted.channelUpdate },
-  { name: 'user.update', ...of('USER_UPDATE', 0), scope: 'direct', weight: 3, make: unrouted.userUpdate },
-  { name: 'undocumented', ...of(UNDOCUMENTED, 0), weight: 0, make: unrouted.undocumented },
+  { name: 'undocumented', ...of(UNDOCUMENTED), weight: 0, make: undocumented },
+  ...FURTHER,
+  ...DIRECT,
+  { name: 'MESSAGE_UPDATE.by-bot', ...of('MESSAGE_UPDATE'), weight: 0, chosenWeight: 8, make: message.byBot },
 ];
 
 const BY_NAME = new Map(VARIANTS.map((variant) => [variant.name, variant]));
@@ -98,3 +154,13 @@ export function variantOf(name: string): Variant {
   if (found) return found;
   throw new Error(`expected the name of a kind of event, got '${name}': use one of ${[...BY_NAME.keys()].join(', ')}`);
 }
+
+/** What a worker is due for it. @param chosen what EVENTS says. @default - the seven */
+export function dueKey(
+  { dispatch, routingKey }: Pick<Variant, 'dispatch' | 'routingKey'>,
+  chosen = SEVEN,
+): string | null {
+  return chosen.has(dispatch) ? routingKey : null;
+}
+
+const SEVEN = chosenDispatches();

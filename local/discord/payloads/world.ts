@@ -32,7 +32,12 @@ export interface Guild {
   readonly memberCount: number;
   readonly textChannels: number;
   readonly roles: number;
+  /** Members that its GUILD_CREATE quotes beside the bot. @default 0 */
+  readonly quotedMembers?: number;
 }
+
+/** What makes a guild a large one, whose GUILD_CREATE is larger than many a broker's largest message. */
+export const LARGE = { memberCount: 5_000, textChannels: 250, roles: 200, quotedMembers: 4_999 } as const;
 
 export interface Person {
   readonly user: APIUser;
@@ -51,6 +56,8 @@ const USERS_FROM = Date.UTC(2016, 0, 1);
 const GUILDS_FROM = 1_420_070_400_000 + 20_000 * STRIDE_MS;
 const POPULATION = 200_000;
 const REMEMBERED = 20_000;
+/** Of one member, about. */
+const MOST_ROLES = 6;
 
 /** Low bits of the ids within one guild. */
 const LOW = { channel: 1, role: 1_000, thread: 4_000 } as const;
@@ -158,7 +165,8 @@ export class World {
   member(guild: Guild, userIndex: number): Omit<APIGuildMember, 'user'> {
     const random = new Random(this.seed, 8, guild.index, userIndex);
     const roles: string[] = [];
-    for (let n = 1; n < guild.roles; n += 1) if (random.chance(0.35)) roles.push(this.idIn(guild, 'role', n));
+    const share = Math.min(0.35, MOST_ROLES / guild.roles);
+    for (let n = 1; n < guild.roles; n += 1) if (random.chance(share)) roles.push(this.idIn(guild, 'role', n));
     return {
       roles,
       nick: random.chance(0.2) ? random.pick(GLOBAL_NAMES) : null,

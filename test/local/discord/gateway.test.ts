@@ -28,7 +28,7 @@ test('events go to the shard of their guild, those without a guild to shard 0, a
   const [first = '', second = ''] = simulator.guildIds;
   expect(simulator.emit('message.text', { guildId: first })).toMatchObject({ shardId: 0, sequence: 3 });
   expect(simulator.emit('message.direct')).toMatchObject({ shardId: 0, sequence: 4 });
-  expect(simulator.emit('channel.update', { guildId: second })).toMatchObject({ shardId: 1, sequence: 3 });
+  expect(simulator.emit('CHANNEL_UPDATE', { guildId: second })).toMatchObject({ shardId: 1, sequence: 3 });
   expect(simulator.emit('command.plain', { guildId: second })).toMatchObject({ shardId: 1, sequence: 4 });
   for (const kind of ['message.text', 'member.join'])
     expect(() => simulator.emit(kind, { guildId: second })).toThrow(/no session gets/);

@@ -18,6 +18,7 @@ test('the table', () => {
     ['INTERACTION_CREATE', 'interaction.select', 8, QUEUES.interactions, 900_000],
     ['INTERACTION_CREATE', 'interaction.modal', 7, QUEUES.interactions, 900_000],
     ['INTERACTION_CREATE', 'interaction.autocomplete.<name>', 6, QUEUES.interactions, 3_000],
+    ['INTERACTION_CREATE', 'interaction.unknown', 5, QUEUES.interactions, 900_000],
     ['GUILD_MEMBER_ADD', 'member.join', 5, QUEUES.guildEvents],
     ['GUILD_MEMBER_REMOVE', 'member.leave', 5, QUEUES.guildEvents],
     ['GUILD_MEMBER_UPDATE', 'member.update', 5, QUEUES.guildEvents],
@@ -38,7 +39,7 @@ test('the family of an event type is without the name of a command, and one word
     expect(family(`${row.family}.ban`)).toBe(row.family);
   }
   expect([family('dispatch.typing_start'), family('dispatch')]).toEqual(['dispatch', 'dispatch']);
-  for (const type of ['', 'interaction', 'interaction.unknown.x', 'member', '__proto__', 'constructor.name'])
+  for (const type of ['', 'interaction', 'interaction.other.x', 'member', '__proto__', 'constructor.name'])
     expect(family(type)).toBe('other');
 });
 

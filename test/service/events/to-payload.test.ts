@@ -353,10 +353,6 @@ describe('what routing needs', () => {
     ['expected d.id to be a snowflake, got nothing', 'button.plain', { id: undefined }],
     ['expected d.token to be text, got nothing', 'button.plain', { token: undefined }],
     ['expected d.token to be text, got a string', 'select.user', { token: '' }],
-    ['expected d.data.name to be text, got nothing', 'command.plain', { 'data.name': undefined }],
-    ['expected d.data.name to be text, got nothing', 'command.plain', { data: null }],
-    ['an unknown kind of interaction', 'command.plain', { type: 17 }],
-    ['an unknown kind of interaction', 'button.plain', { 'data.component_type': 99 }],
     ['expected d.user.id to be a snowflake, got nothing', 'member.leave', { user: undefined }],
     ['expected d.id to be a snowflake, got an object', 'guild.join', { id: {} }],
   ])('%s: %s with %j', (reason, name, changes) => {
@@ -379,6 +375,26 @@ test.each(due)('$name is an event without any of its other fields', ({ name, d }
   for (const field of Object.keys(d).filter((key) => !needed.includes(key)))
     expect(read(changed(name, { [field]: undefined })).kind, field).toBe('event');
 });
+
+test.each<[string, Readonly<Record<string, unknown>>]>([
+  ['command.plain', { type: 17 }],
+  ['command.plain', { type: undefined }],
+  ['command.plain', { data: null }],
+  ['command.plain', { 'data.name': undefined }],
+  ['command.plain', { 'data.name': '' }],
+  ['autocomplete.plain', { 'data.name': 5 }],
+  ['button.plain', { 'data.component_type': 99 }],
+  ['select.user', { data: undefined }],
+])(
+  '%s with %j is an interaction of an unknown kind, which a worker gets with its id, token and type',
+  (name, change) => {
+    const { d } = sample(name);
+    const { payload, priority } = read(changed(name, change));
+    expect([payload.eventType, priority]).toEqual(['interaction.unknown', 5]);
+    expect(payload).toMatchObject({ interactionId: d.id, interactionToken: d.token, guildId: d.guild_id });
+    expect(Object(payload.data).type).toBe('type' in change ? change.type : d.type);
+  },
+);
 
 test('an optional id of the envelope may be missing, or stand in its other place', () => {
   const { payload } = read(changed('button.plain', { member: undefined, channel_id: 5 }));

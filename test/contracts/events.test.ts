@@ -1,0 +1,30 @@
+// Two readings of Discord's documentation, of which neither knows the other, agree: the ingestor's, by which it asks for
+// intents and publishes; and the simulator's, by which it sends and counts what is due.
+
+import { GatewayIntentBits } from 'discord-api-types/v10';
+import { expect, test } from 'vitest';
+import { chosenDispatches, wholeGuilds } from '../../local/discord/due.ts';
+import { intentsFor as sentWith } from '../../local/discord/payloads/intents.ts';
+import { GROUPS, intentsFor, parseEvents } from '../../service/events/choice.ts';
+
+const NONE = { messageContent: false, botMessages: false, directMessages: false };
+
+test.each([...parseEvents('all').dispatches])(
+  '%s is brought by the intents that are asked for, and by no others',
+  (name) => {
+    const asked = (directMessages: boolean) =>
+      intentsFor(parseEvents(name), { ...NONE, directMessages }).reduce(
+        (bits, each) => bits | GatewayIntentBits[each],
+        0,
+      );
+    const [inGuilds, inDirect] = [sentWith(name, 'guild'), sentWith(name, 'direct')];
+    expect([inGuilds === 0, asked(false) & ~inGuilds]).toEqual([asked(false) === 0, 0]);
+    expect(asked(true) & ~inGuilds).toBe(inDirect);
+  },
+);
+
+test.each([...GROUPS.keys(), 'INVITE_CREATE, typing'])('EVENTS=%s means the same dispatches', (events) => {
+  const { dispatches, wholeGuilds: whole } = parseEvents(events);
+  expect([...chosenDispatches(events)].sort()).toEqual([...dispatches].sort());
+  expect(wholeGuilds(events)).toBe(whole);
+});

@@ -1,0 +1,67 @@
+// EVENTS=all over the whole path: every dispatch that Discord documents for bots, once. What is due, under which routing
+// key, and with which intents Discord sends it, is the simulator's own knowledge (local/discord/due.ts, payloads/intents.ts).
+
+import { GatewayIntentBits } from 'discord-api-types/v10';
+import { afterAll, beforeAll, expect, test } from 'vitest';
+import { chosenDispatches } from '../../local/discord/due.ts';
+import { maySee } from '../../local/discord/event.ts';
+import { DISPATCHES } from '../../local/discord/payloads/dispatches.ts';
+import { intentsFor } from '../../local/discord/payloads/intents.ts';
+import { dueKey, VARIANTS } from '../../local/discord/payloads/variants.ts';
+import { LARGE } from '../../local/discord/payloads/world.ts';
+import { Stage } from '../../local/stage.ts';
+import { QUEUES } from '../../service/contract/names.ts';
+import { Inbox } from '../support/inbox.ts';
+
+let stage: Stage;
+let inbox: Inbox;
+
+beforeAll(async () => {
+  stage = await Stage.start({ events: 'all,guilds.full' });
+  inbox = new Inbox(stage);
+});
+afterAll(() => stage?.stop());
+
+test('the session has each intent that a dispatch in guilds needs, and no other', () => {
+  const [session] = stage.simulator?.sessions ?? [];
+  if (session === undefined) expect.fail('no session');
+  const needed = [...chosenDispatches('all')].reduce((all, name) => all | intentsFor(name, 'guild'), 0);
+  expect(session.view.intents).toBe(needed);
+  expect(session.view.intents & GatewayIntentBits.DirectMessages).toBe(0);
+});
+
+test('each kind of dispatch arrives under its key, and what is private does not', async () => {
+  const { simulator, reader } = stage;
+  const [session] = simulator?.sessions ?? [];
+  if (simulator === undefined || session === undefined) expect.fail('no session');
+  const sent = VARIANTS.filter((variant) => maySee(variant, session.view)).map((variant) => ({
+    key: dueKey(variant, chosenDispatches('all')),
+    sequence: simulator.emit(variant.name).sequence,
+  }));
+  // Its GUILD_CREATE is larger than the broker's largest message: it comes compressed.
+  const { id } = simulator.joinGuild(LARGE);
+  simulator.leaveGuild(id);
+  const { lost, unexpected, disorders, examples } = await stage.settled();
+  expect([lost, unexpected, disorders], examples.join('\n')).toEqual([0, 0, 0]);
+  const whole = inbox.all.find(({ routingKey, body }) => routingKey === 'dispatch.guild_create' && body.guildId === id);
+  const { channels, roles, members } = Object(whole?.body.data);
+  expect([channels.length, roles.length, members.length]).toEqual([250, 200, 5_000]);
+  const keys = new Map(inbox.all.map(({ sequence, routingKey }) => [sequence, routingKey]));
+  expect(sent.filter(({ key, sequence }) => (keys.get(sequence) ?? null) !== key)).toEqual([]);
+  const further = inbox.all.filter(({ queue }) => queue === QUEUES.dispatches);
+  expect(new Set(further.map(({ message }) => message.properties.priority))).toEqual(new Set([2]));
+  // As many kinds as Discord documents, less those with a key of their own; and the whole guilds.
+  expect(new Set(further.map(({ routingKey }) => routingKey)).size).toBe(Object.keys(DISPATCHES).length);
+  expect(reader.perType.size).toBeGreaterThan(80);
+});
+
+test('what stands in a dispatch as guild_id, channel_id or user_id stands in the envelope', () => {
+  const names = { guild_id: 'guildId', channel_id: 'channelId', user_id: 'userId' } as const;
+  const wrong = inbox.all.flatMap(({ routingKey, body }) =>
+    Object.entries(names)
+      .filter(([of, name]) => typeof Object(body.data)[of] === 'string' && body[name] !== Object(body.data)[of])
+      .map(([of]) => `${routingKey} ${of}`),
+  );
+  expect(wrong).toEqual([]);
+  expect(inbox.all.filter(({ body }) => typeof body.userId === 'string').length).toBeGreaterThan(60);
+});
