@@ -55,6 +55,9 @@ export const MAX_MESSAGE_BYTES = 1_048_576;
 /** The life of an interaction's token. https://discord.com/developers/docs/interactions/receiving-and-responding */
 export const INTERACTION_TOKEN_MS = 15 * 60_000;
 
+/** How long a command may wait, for its shard to be connected or for Discord's rate limit. Its sender may give it less. */
+export const COMMAND_TTL_MS = 30_000;
+
 /**
  * Lease queues and `interactions`, on RabbitMQ 4.3 and newer: how long messages stay with a consumer whose node of the
  * broker is unreachable. RabbitMQ's own 60 s would be as long without an owner, and Discord waits 3 s for an answer.

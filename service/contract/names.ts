@@ -69,6 +69,8 @@ export const leaseQueue = (group: number): string => `${INGESTOR_PREFIX}lease.${
 export const LEASE_QUEUE_ARGUMENTS = { 'x-queue-type': 'quorum', 'x-single-active-consumer': true } as const;
 /** The commands for the shards of a group. */
 export const commandQueue = (group: number): string => `${INGESTOR_PREFIX}commands.${group}`;
+/** Routing key of a command: to the shard of this id, or to each. */
+export const commandKey = (shard: number | 'all'): string => `shard.${shard}`;
 /** The exclusive queue that is the identify lock of this rate-limit bucket. */
 export const identifyQueue = (bucket: number): string => `${INGESTOR_PREFIX}identify.${bucket}`;
 
@@ -87,4 +89,8 @@ export const HEADERS = {
   session: 'x-session',
   sequence: 'x-sequence',
   traceparent: 'traceparent',
+  /** Of a dead letter: why the ingestor did not send this command. */
+  refused: 'x-refused',
+  /** Of such a dead letter: the routing key that the command had. */
+  refusedKey: 'x-refused-key',
 } as const;

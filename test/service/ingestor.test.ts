@@ -210,7 +210,15 @@ it('has not reached Discord only if none of its shards has', async () => {
       return [id, { sessionId: `s${id}`, resumeUrl, sequence: 1, shardCount: 2, startedAt: 0 }] as const;
     });
     const shardIds = states.map(([id]) => id);
-    client.ingestor.own({ shardIds, shardCount: 2, sessions: new Map(states), storedAt: 0, takenOverAt: 0 });
+    client.ingestor.own({
+      group: 0,
+      presences: [],
+      shardIds,
+      shardCount: 2,
+      sessions: new Map(states),
+      storedAt: 0,
+      takenOverAt: 0,
+    });
     const tries = resumeUrls.filter((url) => url === refused).length;
     await eventually('it is connected or tries', () => {
       const { connected, members } = client.ingestor;

@@ -5,6 +5,9 @@ import type { AddressInfo } from 'node:net';
 import { onTestFinished } from 'vitest';
 import { type WebSocket, WebSocketServer } from 'ws';
 import { plainTransport, zlibStreamTransport } from '../../../local/discord/transport.ts';
+import type { Delivery } from '../../../service/amqp/queue-consumer.ts';
+import { CommandRelay } from '../../../service/command-relay.ts';
+import type { Presence } from '../../../service/commands/command.ts';
 import { GapReporter } from '../../../service/gap-reporter.ts';
 import { BotToken } from '../../../service/gateway/bot-token.ts';
 import type { GatewayInformation } from '../../../service/gateway/gateway-information.ts';
@@ -129,6 +132,9 @@ interface ClientOptions {
   /** Confirms are held back until `confirm` is called. */
   readonly holds?: boolean;
   readonly intents?: number;
+  readonly initialPresence?: Presence;
+  /** Of the group record. */
+  readonly presences?: CommandRelay['presences'];
   /** Of the lock before an IDENTIFY. */
   readonly acquire?: () => Promise<void>;
   /** @default - given */
@@ -144,6 +150,8 @@ export function startClient(
     apiUrl = `${url.replace('ws', 'http')}/api`,
     holds = false,
     intents = 0,
+    initialPresence,
+    presences = [],
     acquire = async () => undefined,
     permission = async () => 'proven',
   }: ClientOptions = {},
@@ -189,9 +197,22 @@ export function startClient(
     lines.log,
   );
   const gaps = new GapReporter(publisher as never, metrics as never, lines.log);
+  const answers: string[] = [];
+  let deliver: ((delivery: Delivery) => void) | undefined;
+  const consumer = {
+    consuming: true,
+    start: ({ onMessage }: { readonly onMessage: (delivery: Delivery) => void }) => {
+      deliver = onMessage;
+    },
+    stop: async () => undefined,
+  };
+  const commands = new CommandRelay({
+    ...{ consumer, intents, initialPresence, metrics: metrics as never, log: lines.log },
+  });
   const ingestor = new Ingestor({
     publisher: publisher as never,
     gaps,
+    commands,
     token,
     information,
     gate,
@@ -204,6 +225,8 @@ export function startClient(
   const now = Date.now();
   const state = { sessionId: 's0', resumeUrl: url, sequence: 1, shardCount: 1, startedAt: now, ...session };
   ingestor.own({
+    group: 0,
+    presences,
     shardIds: [0],
     shardCount: 1,
     sessions: new Map(session === undefined ? [] : [[0, state]]),
@@ -218,6 +241,15 @@ export function startClient(
     confirm: () => {
       for (const settled of held.splice(0)) settled();
     },
+    /** What came of the commands: 'ack', or why it is a dead letter. */
+    answers,
+    command: (body: object, { key = 'shard.0', expiration }: { key?: string; expiration?: string } = {}) =>
+      deliver?.({
+        body: Buffer.from(JSON.stringify(body)),
+        ...{ routingKey: key, timestamp: undefined, expiration },
+        ack: () => answers.push('ack'),
+        deadLetter: (reason) => answers.push(reason),
+      }),
     /** Of the events of a session, in the order of publishing. */
     sequences: (id?: string) =>
       published
