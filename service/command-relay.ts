@@ -18,6 +18,7 @@ import { OutageLog } from './outage-log.ts';
 export interface CommandRelayOptions {
   readonly consumer: {
     readonly consuming: boolean;
+    readonly problem: string | undefined;
     start(wanted: {
       readonly queue: string;
       readonly onMessage: (delivery: Delivery) => void;
@@ -69,9 +70,10 @@ export class CommandRelay {
   }
 
   /** For /health. */
-  get detail(): Readonly<Record<string, unknown>> {
-    const waiting = [...this.#lines.values()].reduce((sum, { commands }) => sum + commands.waiting, 0);
-    return { consuming: this.#options.consumer.consuming, waiting };
+  get detail() {
+    const { consuming, problem } = this.#options.consumer;
+    const waiting = [...this.#lines.values()].reduce((sum, { commands }) => sum + commands.open, 0);
+    return { consuming, waiting, problem };
   }
 
   /** Before the shards of a new group ask for their ports. */

@@ -167,6 +167,7 @@ export async function runTask(
         spentUntil: gate.spentUntil,
       }),
       lease: () => keeper?.detail ?? {},
+      commands: () => commands.detail,
       memory: () => {
         const { heapUsed, heapTotal, rss } = process.memoryUsage();
         return { heapUsed, heapTotal, rss, heapLimit: getHeapStatistics().heap_size_limit };

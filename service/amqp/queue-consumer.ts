@@ -36,6 +36,8 @@ interface Wanted {
   readonly onLost: () => void;
 }
 
+const MESSAGE =
+  'no commands of workers are taken; retrying (if their queue or its permission is missing: apply the topology)';
 const CLOSE_DEADLINE_MS = 3_000;
 const LONGEST_REASON = 1_000;
 
@@ -45,15 +47,14 @@ export class QueueConsumer {
   #model: ChannelModel | undefined;
   #wanted: Wanted | undefined;
   #channel: ConfirmChannel | undefined;
+  #problem: string | undefined;
   #stopped = new AbortController();
   /** A topology of before allows no publish to the dead-letter exchange: the queue's policy sends them, without a reason. */
   #mayPublish = true;
 
   constructor(options: QueueConsumerOptions) {
     this.#options = options;
-    const message =
-      'no commands of workers are taken: retrying (where their queue or its permission is missing, apply the topology)';
-    this.#outage = new OutageLog(options.log, 'warn', message);
+    this.#outage = new OutageLog(options.log, 'warn', MESSAGE);
     options.connection.on('open', (model) => {
       this.#model = model;
       if (this.#wanted !== undefined) void this.#run(model, this.#wanted);
@@ -66,6 +67,11 @@ export class QueueConsumer {
   /** Whether messages are delivered. */
   get consuming(): boolean {
     return this.#channel !== undefined;
+  }
+
+  /** Why they are not, where they should be. */
+  get problem(): string | undefined {
+    return this.#wanted === undefined ? undefined : this.#problem;
   }
 
   start(wanted: Wanted): void {
@@ -96,6 +102,7 @@ export class QueueConsumer {
       const { consumed, cause } = await this.#consume(model, wanted);
       if (isOver()) break;
       if (consumed) failures = 1;
+      this.#problem = `${MESSAGE}: ${errorMessage(cause)}`;
       this.#outage.failed(cause, { queue: wanted.queue });
       await sleep(backoffMs(failures), this.#stopped.signal).catch(() => undefined);
     }
@@ -126,6 +133,7 @@ export class QueueConsumer {
       consumed = true;
       if (this.#wanted !== wanted) throw new Error('stopped meanwhile');
       this.#channel = channel;
+      this.#problem = undefined;
       held = true;
       const outage = this.#outage.over();
       if (outage !== undefined) log.info({ queue: wanted.queue, ...outage }, 'commands of workers are taken again');

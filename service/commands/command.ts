@@ -123,14 +123,14 @@ export function parsePresence(text: string): Presence {
   }
   const { data, error } = Presence.safeParse(json);
   if (data !== undefined) return data;
-  throw new Error(`expected Discord's presence, got one that is faulty: ${sentence(error)}`);
+  throw new Error(`expected a presence that Discord takes, got one that is faulty: ${sentence(error)}`);
 }
 
-/** Where, and what was expected there: never what came. */
+/** Where, and what was expected there: of what came, names of fields only. */
 export function sentence({ issues: [issue] }: z.ZodError): string {
   const path = issue?.path.map((part) => String(part).slice(0, 30)).join('.');
-  const keys = issue?.code === 'unrecognized_keys' ? 'no field of another name' : undefined;
-  const expected = keys ?? issue?.message.replaceAll(/\s+/g, ' ').slice(0, 250) ?? '';
+  const other = issue?.code === 'unrecognized_keys' ? `expected no field '${issue.keys[0]?.slice(0, 30)}'` : undefined;
+  const expected = other ?? issue?.message.replaceAll(/\s+/g, ' ').slice(0, 250) ?? '';
   return path ? `${path}: ${expected}` : expected;
 }
 

@@ -69,8 +69,9 @@ export class ShardCommands {
     return this.#presence;
   }
 
-  get waiting(): number {
-    return this.#waiting.length;
+  /** Not settled. */
+  get open(): number {
+    return this.#waiting.length + this.#sent.length + this.#identifying.length;
   }
 
   add(command: ShardCommand): void {

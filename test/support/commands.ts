@@ -84,11 +84,11 @@ export async function deadLetters(stage: Stage, count: number, deadlineMs = 30_0
   return letters;
 }
 
-/** How many messages of the queue are ready, and how many not acknowledged, by the management API's statistics. */
-export async function isEmpty(stage: Stage, queue: string): Promise<boolean> {
-  const { managementUrl, username, password } = stage.broker;
-  const authorization = `Basic ${Buffer.from(`${username}:${password}`).toString('base64')}`;
-  const answer = await fetch(`${managementUrl}/api/queues/${VHOST}/${queue}`, { headers: { authorization } });
-  const { messages } = (await answer.json()) as { messages?: number };
-  return messages === 0;
+/** Resolves when no command waits in the queue of a group, and none with its owner. */
+export async function settled(stage: Stage, group = 0): Promise<void> {
+  await stage.until('no command waits', 60_000, async () => {
+    const { messageCount } = await asAdministrator(stage.broker, (channel) => channel.checkQueue(commandQueue(group)));
+    const report = (await stage.reports()).find(({ role, shard }) => role === 'owner' && shard.group === group);
+    return messageCount === 0 && report?.commands.consuming === true && report.commands.waiting === 0;
+  });
 }

@@ -201,6 +201,7 @@ export function startClient(
   let deliver: ((delivery: Delivery) => void) | undefined;
   const consumer = {
     consuming: true,
+    problem: undefined,
     start: ({ onMessage }: { readonly onMessage: (delivery: Delivery) => void }) => {
       deliver = onMessage;
     },
