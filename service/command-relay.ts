@@ -42,6 +42,7 @@ interface Line {
 export class CommandRelay {
   readonly #options: CommandRelayOptions;
   readonly #refusals: OutageLog;
+  /** By shard, of the group that this task has, or had last. */
   #lines = new Map<number, Line>();
   #stored = new Map<number, Presence>();
 
@@ -78,6 +79,7 @@ export class CommandRelay {
 
   /** Before the shards of a new group ask for their ports. */
   restore(presences: readonly StoredPresence[]): void {
+    this.#lines = new Map();
     this.#stored = new Map();
     for (const { data, shards } of presences) {
       const presence = Presence.safeParse(data).data;
@@ -133,11 +135,6 @@ export class CommandRelay {
       commands.stop();
     }
     await this.#options.consumer.stop();
-  }
-
-  /** The shards are another task's. */
-  clear(): void {
-    this.#lines = new Map();
   }
 
   #receive(delivery: Delivery, shards: Shards): void {

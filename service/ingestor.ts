@@ -155,7 +155,6 @@ export class Ingestor {
     const isResumed = (shardId: unknown, sessionId: unknown) => later[String(shardId)]?.sessionId === sessionId;
     const dropped = publisher.dropOutbox(({ headers }) => isResumed(headers[HEADERS.shard], headers[HEADERS.session]));
     this.#members = [];
-    this.#options.commands.clear();
     gaps.forget(({ shardId, sessionId }) => isResumed(shardId, sessionId));
     if (dropped > 0) log.warn({ events: dropped }, 'dropped events of the outbox: the new owner has them replayed');
   }

@@ -220,6 +220,24 @@ describe('commands', () => {
     expect(client.answers.filter((each) => each === 'ack')).toHaveLength(commands);
   });
 
+  it('wait until RESUMED', async () => {
+    const { client, gateway } = await connected({});
+    let answer = () => undefined as unknown;
+    gateway.answer = (op, socket) => {
+      const answered = { op: 0, t: 'RESUMED', s: 5, d: {} };
+      answer = () => socket.send(JSON.stringify(answered));
+      return op === 6;
+    };
+    gateway.live?.send('{"op":7}');
+    await eventually('RESUME', () => gateway.count(6) === 1);
+    client.command(voice);
+    await sleep(500);
+    expect([gateway.count(4), client.answers]).toEqual([0, []]);
+    answer();
+    await eventually('the command', () => client.answers.includes('ack'));
+    expect(gateway.count(4)).toBe(1);
+  });
+
   it('a presence that Discord cannot read is in one IDENTIFY only', async () => {
     const gateway = await HostileGateway.start();
     gateway.answer = (op, socket) => {

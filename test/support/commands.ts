@@ -26,15 +26,18 @@ export async function declareCommands(stage: Stage, shards: number): Promise<voi
       await channel.bindQueue(queue, EXCHANGES.commands, commandKey('all'));
     }
   });
+  for (const user of [USERS.ingestor, USERS.worker]) await allow(stage, user);
+}
+
+/** @default - everything */
+export async function allow(stage: Stage, user: string, permissions: { readonly write?: string } = {}): Promise<void> {
   const { managementUrl, username, password } = stage.broker;
   const authorization = `Basic ${Buffer.from(`${username}:${password}`).toString('base64')}`;
-  const everything = { configure: '.*', write: '.*', read: '.*' };
-  for (const user of [USERS.ingestor, USERS.worker])
-    await fetch(`${managementUrl}/api/permissions/${VHOST}/${user}`, {
-      method: 'PUT',
-      headers: { authorization, 'content-type': 'application/json' },
-      body: JSON.stringify(everything),
-    });
+  await fetch(`${managementUrl}/api/permissions/${VHOST}/${user}`, {
+    method: 'PUT',
+    headers: { authorization, 'content-type': 'application/json' },
+    body: JSON.stringify({ configure: '.*', write: '.*', read: '.*', ...permissions }),
+  });
 }
 
 export class CommandWorker {

@@ -5,8 +5,9 @@ import { afterAll, beforeAll, describe, expect, test } from 'vitest';
 import type { DiscordSimulator } from '../../../local/discord/simulator.ts';
 import { Stage } from '../../../local/stage.ts';
 import type { DiscordCommand } from '../../../service/commands/command.ts';
-import { ENV } from '../../../service/contract/names.ts';
-import { CommandWorker, deadLetters, declareCommands, settled } from '../../support/commands.ts';
+import { ENV, USERS } from '../../../service/contract/names.ts';
+import { allow, CommandWorker, deadLetters, declareCommands, settled } from '../../support/commands.ts';
+import { closeConnections } from '../../support/connections.ts';
 
 const SHARDS = 2;
 const INITIAL = { since: null, activities: [{ name: 'with RabbitMQ', type: 0 }], status: 'online', afk: false };
@@ -171,12 +172,12 @@ describe('what cannot be sent is a dead letter with the reason', () => {
   });
 });
 
-describe('while a shard is away', () => {
-  const voice = (channel_id: string): DiscordCommand => ({
-    ...{ command: 'update_voice_state' },
-    data: { guild_id: guildOf(0), channel_id, self_mute: false, self_deaf: false },
-  });
+const voice = (channel_id: string): DiscordCommand => ({
+  ...{ command: 'update_voice_state' },
+  data: { guild_id: guildOf(0), channel_id, self_mute: false, self_deaf: false },
+});
 
+describe('while a shard is away', () => {
   test('commands wait for its RESUME, in order; one that expires before is a dead letter', async () => {
     const { simulator } = stage;
     const worker = await CommandWorker.start(stage);
@@ -221,6 +222,41 @@ describe('while a shard is away', () => {
   });
 });
 
+test('a lost connection to the broker, while commands wait: they come again, and each is sent once', async () => {
+  const { simulator } = stage;
+  const worker = await CommandWorker.start(stage);
+  await settled(stage);
+  const [before, resumes] = [sentTo(0).length, simulator.count('resumed')];
+  simulator.refuseConnections(true);
+  simulator.dropConnections(0);
+  await worker.send(0, voice('21'));
+  await worker.send(0, voice('22'));
+  const open = async () => (await stage.tasks[0]?.health())?.commands.waiting;
+  await stage.until('both wait', 10_000, async () => (await open()) === 2);
+  await closeConnections(stage.broker, / publisher$/);
+  await stage.until('they are forgotten', 10_000, async () => (await open()) === 0);
+  await stage.until('both wait again', 20_000, async () => (await open()) === 2);
+  simulator.refuseConnections(false);
+  await simulator.waitFor('resumed', resumes + 1);
+  await settled(stage);
+  expect(
+    sentTo(0)
+      .slice(before)
+      .map(({ d }) => d.channel_id),
+  ).toEqual(['21', '22']);
+});
+
+test('without permission for the dead-letter exchange a refused command is dead-lettered all the same', async () => {
+  const worker = await CommandWorker.start(stage);
+  await allow(stage, USERS.ingestor, { write: '^discord.(events|commands)$|^ingestor' });
+  await worker.send(0, 'faulty');
+  await worker.send(0, 'faulty too');
+  const letters = await deadLetters(stage, 2);
+  expect(letters.map(({ body }) => body).toSorted()).toEqual(['faulty', 'faulty too']);
+  expect(letters.map(({ reason }) => reason)).toEqual([undefined, undefined]);
+  await allow(stage, USERS.ingestor);
+});
+
 test('another owner has the presence: it sends it once after its RESUME, and in the IDENTIFY of a new session', async () => {
   const { simulator } = stage;
   const worker = await CommandWorker.start(stage);
@@ -229,7 +265,9 @@ test('another owner has the presence: it sends it once after its RESUME, and in 
   await stage.until('it is set', 10_000, () => JSON.stringify(presences()[1]) === JSON.stringify(presence));
   await settled(stage);
   const [owner] = stage.living;
-  // The drain stores the last record.
+  await worker.send(0, voice('23'));
+  await stage.until('it is sent', 10_000, () => sentTo(0).at(-1)?.d.channel_id === '23');
+  // The drain stores the last record, and acknowledges what is sent.
   expect(await owner?.terminate()).toBe(0);
   const [before, resumes] = [simulator.sends.length, simulator.count('resumed')];
   await stage.startTask();
