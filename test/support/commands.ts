@@ -2,13 +2,18 @@
 
 import { type ConfirmChannel, connect, type GetMessage, type Options } from 'amqplib';
 import { onTestFinished } from 'vitest';
+import { discordTopology } from '../../lib/topology/topology.ts';
 import { asAdministrator } from '../../local/rabbitmq/administrator.ts';
 import type { Stage } from '../../local/stage.ts';
 import { COMMAND_TTL_MS } from '../../service/contract/limits.ts';
 import { commandKey, commandQueue, EXCHANGES, HEADERS, QUEUES, USERS, VHOST } from '../../service/contract/names.ts';
 
-/** Until the topology has it. */
+/** By hand until the topology has it. */
 export async function declareCommands(stage: Stage, shards: number): Promise<void> {
+  if (discordTopology().exchanges.some(({ name }) => name === EXCHANGES.commands)) {
+    await stage.applyTopology();
+    return;
+  }
   await asAdministrator(stage.broker, async (channel) => {
     await channel.assertExchange(EXCHANGES.commands, 'direct', { durable: true });
     for (let group = 0; group * stage.shardsPerTask < shards; group += 1) {

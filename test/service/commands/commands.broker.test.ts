@@ -3,9 +3,10 @@
 
 import { afterAll, beforeAll, describe, expect, test } from 'vitest';
 import type { DiscordSimulator } from '../../../local/discord/simulator.ts';
+import { asAdministrator } from '../../../local/rabbitmq/administrator.ts';
 import { Stage } from '../../../local/stage.ts';
 import type { DiscordCommand } from '../../../service/commands/command.ts';
-import { ENV, USERS } from '../../../service/contract/names.ts';
+import { commandQueue, ENV, USERS } from '../../../service/contract/names.ts';
 import { allow, CommandWorker, deadLetters, declareCommands, settled } from '../../support/commands.ts';
 import { closeConnections } from '../../support/connections.ts';
 
@@ -24,6 +25,7 @@ beforeAll(async () => {
       [ENV.initialPresence]: JSON.stringify(INITIAL),
     },
   })) as typeof stage;
+  await declareCommands(stage, SHARDS);
   guildOf = (shard) =>
     stage.simulator.guildIds.find((id) => Number((BigInt(id) >> 22n) % BigInt(SHARDS)) === shard) ?? '';
 });
@@ -35,10 +37,11 @@ const presences = () =>
 
 test('a broker without the queue: the log says so, and commands are taken when it is there', async () => {
   const [task] = stage.tasks;
+  await asAdministrator(stage.broker, (channel) => channel.deleteQueue(commandQueue(0)));
   await stage.until('the log says it', 30_000, () => /no commands of workers are taken/.test(task?.output ?? ''));
   await stage.until('it is healthy without them', 30_000, async () => {
     const health = await task?.health();
-    return health?.status === 'healthy' && /no commands of workers are taken.*403/.test(health.problems.join());
+    return health?.status === 'healthy' && /no commands of workers are taken.*404/.test(health.problems.join());
   });
   await declareCommands(stage, SHARDS);
   await stage.until('they are taken', 60_000, () => /commands of workers are taken again/.test(task?.output ?? ''));
@@ -254,6 +257,8 @@ test('without permission for the dead-letter exchange a refused command is dead-
   const letters = await deadLetters(stage, 2);
   expect(letters.map(({ body }) => body).toSorted()).toEqual(['faulty', 'faulty too']);
   expect(letters.map(({ reason }) => reason)).toEqual([undefined, undefined]);
+  const death = letters.map(({ message }) => message.properties.headers?.['x-death']?.[0]?.reason);
+  expect(death).toEqual(['rejected', 'rejected']);
   await allow(stage, USERS.ingestor);
 });
 
