@@ -21,7 +21,7 @@ beforeAll(async () => {
     shards: SHARDS,
     simulator: { maxConcurrency: 16 },
     env: {
-      [ENV.gatewayIntents]: 'Guilds,GuildMembers,GuildVoiceStates',
+      [ENV.gatewayIntents]: 'Guilds,GuildMembers,GuildMessages,GuildVoiceStates',
       [ENV.initialPresence]: JSON.stringify(INITIAL),
     },
   })) as typeof stage;
