@@ -40,6 +40,8 @@ const MESSAGE =
   'no commands of workers are taken; retrying (if their queue or its permission is missing: apply the topology)';
 const CLOSE_DEADLINE_MS = 3_000;
 const LONGEST_REASON = 1_000;
+/** Larger ones would be held until they are confirmed, as many as may be unacknowledged. */
+const MOST_REPUBLISHED_BYTES = 64 * 1_024;
 
 export class QueueConsumer {
   readonly #options: QueueConsumerOptions;
@@ -169,12 +171,17 @@ export class QueueConsumer {
       ack,
       deadLetter: (reason) => {
         const byPolicy = () => answer(() => channel.nack(message, false, false));
-        if (!this.#mayPublish) return byPolicy();
+        if (!this.#mayPublish || content.length > MOST_REPUBLISHED_BYTES) {
+          byPolicy();
+          return;
+        }
         const confirmed = (error: unknown) => (error === null ? ack() : byPolicy());
-        const { deadLetter } = EXCHANGES;
-        answer(() =>
-          channel.publish(deadLetter, QUEUES.deadLetters, content, asDeadLetter(message, reason), confirmed),
-        );
+        try {
+          channel.publish(EXCHANGES.deadLetter, QUEUES.deadLetters, content, asDeadLetter(message, reason), confirmed);
+        } catch {
+          // The channel has closed, or the headers are as large as the client can write already.
+          byPolicy();
+        }
       },
     };
   }

@@ -7,7 +7,14 @@ import { asAdministrator } from '../../../local/rabbitmq/administrator.ts';
 import { Stage } from '../../../local/stage.ts';
 import type { DiscordCommand } from '../../../service/commands/command.ts';
 import { commandQueue, ENV, USERS } from '../../../service/contract/names.ts';
-import { allow, CommandWorker, deadLetters, declareCommands, settled } from '../../support/commands.ts';
+import {
+  allow,
+  CommandWorker,
+  type DeadLetter,
+  deadLetters,
+  declareCommands,
+  settled,
+} from '../../support/commands.ts';
 import { closeConnections } from '../../support/connections.ts';
 
 const SHARDS = 2;
@@ -175,6 +182,7 @@ describe('what cannot be sent is a dead letter with the reason', () => {
   });
 });
 
+const reasonOfBroker = ({ message }: DeadLetter) => message.properties.headers?.['x-death']?.[0]?.reason;
 const voice = (channel_id: string): DiscordCommand => ({
   ...{ command: 'update_voice_state' },
   data: { guild_id: guildOf(0), channel_id, self_mute: false, self_deaf: false },
@@ -249,6 +257,23 @@ test('a lost connection to the broker, while commands wait: they come again, and
   ).toEqual(['21', '22']);
 });
 
+test('neither large bodies nor large headers end the connection that publishes events', async () => {
+  const worker = await CommandWorker.start(stage);
+  const connected = () => stage.tasks[0]?.output.match(/publisher","msg":"connected to the broker/g)?.length;
+  const before = connected();
+  await worker.send(0, 'large', { headers: { large: 'x'.repeat(65_450) } });
+  await worker.send(0, 'x'.repeat(500_000));
+  // Without the reason, which does not fit or would have to be held with the body until the broker confirms it.
+  const letters = await deadLetters(stage, 2);
+  expect(letters.map(({ body, reason }) => [body.length, reason]).toSorted()).toEqual([
+    [5, undefined],
+    [500_000, undefined],
+  ]);
+  expect(letters.map(reasonOfBroker)).toEqual(['rejected', 'rejected']);
+  await settled(stage);
+  expect(connected()).toBe(before);
+});
+
 test('without permission for the dead-letter exchange a refused command is dead-lettered all the same', async () => {
   const worker = await CommandWorker.start(stage);
   await allow(stage, USERS.ingestor, { write: '^discord.(events|commands)$|^ingestor' });
@@ -257,8 +282,7 @@ test('without permission for the dead-letter exchange a refused command is dead-
   const letters = await deadLetters(stage, 2);
   expect(letters.map(({ body }) => body).toSorted()).toEqual(['faulty', 'faulty too']);
   expect(letters.map(({ reason }) => reason)).toEqual([undefined, undefined]);
-  const death = letters.map(({ message }) => message.properties.headers?.['x-death']?.[0]?.reason);
-  expect(death).toEqual(['rejected', 'rejected']);
+  expect(letters.map(reasonOfBroker)).toEqual(['rejected', 'rejected']);
   await allow(stage, USERS.ingestor);
 });
 
