@@ -3,6 +3,7 @@
 
 import { GatewayIntentBits } from 'discord-api-types/v10';
 import { z } from 'zod';
+import { parsePresence } from './commands/command.ts';
 import { BOUNDS, COMPRESSIONS, DEFAULT_LOG_LEVEL, LOG_LEVELS } from './contract/limits.ts';
 import { DEFAULT_METRICS_NAMESPACE } from './contract/metrics.ts';
 import { ENV } from './contract/names.ts';
@@ -40,6 +41,8 @@ export function parseConfig(env: Readonly<Record<string, string | undefined>>) {
       apiUrl: value[ENV.discordApiUrl],
       /** Bit field for IDENTIFY. */
       intents: value[ENV.gatewayIntents] ?? bitsOf(intentsFor(choice, optIns)),
+      /** Of the first IDENTIFY, until a command sets another. */
+      initialPresence: value[ENV.initialPresence],
       compression: value[ENV.gatewayCompression],
       shardCount: value[ENV.shardCount],
       shardsPerTask: value[ENV.shardsPerTask],
@@ -154,6 +157,7 @@ const schemaFor = (production: boolean) =>
     [ENV.forwardBotMessages]: yesOrNo,
     [ENV.forwardDirectMessages]: yesOrNo,
     [ENV.gatewayIntents]: parsedBy(parseIntents).optional(),
+    [ENV.initialPresence]: parsedBy(parsePresence).optional(),
     [ENV.gatewayCompression]: oneOf(COMPRESSIONS).default('none'),
     [ENV.outboxMaxEvents]: whole('outboxMaxEvents', 'number of events'),
     [ENV.outboxMaxBytes]: whole('outboxMaxBytes', 'number of bytes'),

@@ -54,6 +54,8 @@ export interface HealthSnapshot {
   readonly outbox: { readonly events: number; readonly bytes: number; readonly usedPercent: number };
   readonly identifies: { readonly remaining: number | undefined; readonly spentUntil: number | undefined };
   readonly lease: Readonly<Record<string, unknown>>;
+  /** Of workers. Without them events flow: their `problem` makes no task unhealthy. */
+  readonly commands: { readonly consuming: boolean; readonly waiting: number; readonly problem?: string | undefined };
   readonly memory: {
     readonly heapUsed: number;
     readonly heapTotal: number;
@@ -87,6 +89,7 @@ const UNKNOWN = {
     belowThreshold: false,
   },
   outbox: { events: Number.NaN, bytes: Number.NaN, usedPercent: Number.NaN, receiving: false },
+  commands: { consuming: false, waiting: Number.NaN },
   shard: { state: 'unknown', latency: null, confirmed: null, received: null },
 };
 
@@ -123,13 +126,21 @@ export function healthReport(snapshot: HealthSnapshot) {
   const outbox = section('the outbox', UNKNOWN.outbox, () => outboxOf(role, snapshot));
   const identifies = section('the IDENTIFYs left', { remaining: null, spentUntil: null }, () => identifiesOf(snapshot));
   const lease = section<HealthSnapshot['lease'] & Listed>('the lease', {}, () => leaseOf(role, snapshot.lease));
+  const commands = section('the commands', UNKNOWN.commands, () => snapshot.commands);
   // That the list cannot be read is the sentence of `shard`.
   const shards = shard.assigned.map((id, index) =>
     section(`shard ${id}`, { id, ...UNKNOWN.shard }, () => shardOf(snapshot.shards[index])),
   );
   const others = [rabbitmq, memory, outbox, lease];
   const healthy = discord.connected && others.every(({ problems }) => problems === undefined) && complete;
-  const sections = [shard, discord, ...others, identifies, ...shards.filter(({ state }) => state === 'unknown')];
+  const sections = [
+    shard,
+    discord,
+    ...others,
+    identifies,
+    commands,
+    ...shards.filter(({ state }) => state === 'unknown'),
+  ];
   return {
     status: healthy ? ('healthy' as const) : ('unhealthy' as const),
     timestamp: new Date(snapshot.now).toISOString(),
@@ -145,6 +156,7 @@ export function healthReport(snapshot: HealthSnapshot) {
     outbox,
     identifies,
     lease,
+    commands,
     shards,
   };
 }

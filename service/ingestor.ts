@@ -4,6 +4,7 @@
 
 import { GatewayDispatchEvents } from 'discord-api-types/v10';
 import { type Bounds, fullness, mayReceive } from './backpressure.ts';
+import type { CommandRelay } from './command-relay.ts';
 import { HEADERS } from './contract/names.ts';
 import { unread } from './events/choice.ts';
 import { sessionReplaced } from './events/gap.ts';
@@ -29,6 +30,7 @@ type OfShards = Pick<
 export interface IngestorOptions extends OfShards, Pick<DispatchContext, 'choice' | 'optIns'> {
   readonly publisher: Publisher;
   readonly gaps: GapReporter;
+  readonly commands: CommandRelay;
   readonly bounds: Bounds;
   /** Only this process knows of the session. */
   readonly onSessionStarted: () => void;
@@ -81,6 +83,11 @@ export class Ingestor {
     );
   }
 
+  /** By presence, the shards that a command gave it. */
+  get presences(): ShardGroup['presences'] {
+    return this.#options.commands.presences;
+  }
+
   /** Shards that are connected to Discord. */
   get connected(): number {
     return this.#members.filter(({ shard }) => shard.connected).length;
@@ -101,34 +108,40 @@ export class Ingestor {
   }
 
   /** Takes the shards of a group over and connects them. @throws when it has shards already */
-  own({ shardIds, shardCount, sessions, storedAt, takenOverAt }: ShardGroup): void {
+  own({ group, shardIds, shardCount, sessions, presences, storedAt, takenOverAt }: ShardGroup): void {
     if (this.#members.length > 0)
       throw new Error(`expected no shards before another group is taken over, but there are ${this.#members.length}`);
     const [turns, nextReady] = [new Turns(), new NextReady()];
+    const { commands } = this.#options;
+    commands.restore(presences);
     this.#members = shardIds.map((id) => {
       const session = new ShardSession(id, shardCount, this.#eventsOf(id));
       const state = sessions.get(id);
       // A version that does not store the intents was set up with the same: what it stores would be replaced at each deploy.
       const { intents } = this.#options;
       if (state !== undefined) session.restore({ ...state, intents: state.intents ?? intents }, storedAt, takenOverAt);
-      const shard = new Shard({
+      const shard: Shard = new Shard({
         ...this.#options,
         ...{ id, session, turns, nextReady },
+        sends: commands.portOf(id, (payload) => shard.send(payload)),
         unwanted: unread(this.#options.choice),
         confirmed: (signal) => this.#confirmed(session, signal),
         onDispatch: (dispatch, receivedAt) => this.#receive(session, dispatch, receivedAt),
       });
       return { session, shard };
     });
+    commands.start({ group, shardIds, shardCount });
     this.#wanted = true;
     this.applyBackpressure();
   }
 
   /** Stops receiving, with resumable closes. Nothing received is lost: it is in the outbox. */
   async stopReceiving(): Promise<void> {
+    const stopped = this.#options.commands.stop();
     this.#wanted = false;
     this.applyBackpressure();
     await this.#connecting;
+    await stopped;
   }
 
   /**

@@ -7,9 +7,11 @@ import { readCertificateAuthority } from './amqp/certificate-authority.ts';
 import { ChannelSet } from './amqp/channel-set.ts';
 import { ConfirmDeadline, publishClaim } from './amqp/confirm-deadline.ts';
 import { BrokerConnection } from './amqp/connection.ts';
+import { QueueConsumer } from './amqp/queue-consumer.ts';
 import { QueueDepths } from './amqp/queue-depths.ts';
 import { QueueMutex } from './amqp/queue-mutex.ts';
 import { fullness } from './backpressure.ts';
+import { CommandRelay } from './command-relay.ts';
 import type { Config } from './config.ts';
 import { DRAIN_DEADLINE_SECONDS } from './contract/limits.ts';
 import { METRICS_PERIOD_SECONDS } from './contract/metrics.ts';
@@ -37,6 +39,8 @@ import { readOnce } from './read-once.ts';
 /** The broker's clients are few, and Discord keeps sessions for minutes only: a broker that is back is not to wait long. */
 const BROKER_PAUSE_MS = 5_000;
 const OWNER_PAUSE_MS = 1_500;
+/** What waits for one shard is not to keep those of the others in the queue. */
+const UNSENT_COMMANDS = 1_000;
 /** Of the drain's time: for the last record and for closing everything, with a broker that does not answer. */
 const RELEASE_SECONDS = 10;
 
@@ -96,10 +100,12 @@ export async function runTask(
     },
   });
   const gaps = new GapReporter(publisher, metrics, log);
-  const { apiUrl, intents, compression, shardsPerTask } = config.discord;
+  const { apiUrl, intents, initialPresence, compression, shardsPerTask } = config.discord;
   const { choice, optIns } = config.events;
+  const consumer = new QueueConsumer({ connection, prefetch: UNSENT_COMMANDS, log });
+  const commands = new CommandRelay({ consumer, initialPresence, intents, metrics, log });
   const ingestor = new Ingestor({
-    ...{ choice, optIns, publisher, gaps, token, information, gate, intents, compression, apiUrl, metrics, log },
+    ...{ choice, optIns, publisher, gaps, commands, token, information, gate, intents, compression, apiUrl, metrics, log },
     bounds: config.outbox,
     // It has shards only once the keeper is there, which gives them to it.
     permission: async (signal, end) => (await keeper?.confirmLease(signal, end)) ?? 'unproven',
@@ -163,6 +169,7 @@ export async function runTask(
         spentUntil: gate.spentUntil,
       }),
       lease: () => keeper?.detail ?? {},
+      commands: () => commands.detail,
       memory: () => {
         const { heapUsed, heapTotal, rss } = process.memoryUsage();
         return { heapUsed, heapTotal, rss, heapLimit: getHeapStatistics().heap_size_limit };

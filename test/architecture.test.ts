@@ -95,8 +95,8 @@ describe('the direction', () => {
     ['service', /^service\//],
     // The events room's tables: what a deployer may choose, and where a routing key leads.
     ['lib', /^(lib|service\/contract)\/|^service\/events\/(choice|routing)\.ts$/],
-    // The payload's schema is written by bin.
-    ['bin', /^(lib|service\/contract)\/|^service\/events\/payload\.ts$/],
+    // The schemas of payloads and commands are written by bin.
+    ['bin', /^(lib|service\/contract)\/|^service\/(events\/payload|commands\/command)\.ts$/],
     ['local', /^(?!test\/|bench\/)/],
   ])('%s imports packages, and what matches %s', (folder, own) => {
     expect(offences(under(folder), ({ of }) => isPackage(of) || own.test(of))).toEqual([]);
@@ -125,7 +125,7 @@ describe('the direction', () => {
 });
 
 describe('the rooms of the service', () => {
-  const rooms = ['gateway', 'session', 'lease', 'events', 'publisher', 'amqp'];
+  const rooms = ['gateway', 'session', 'lease', 'events', 'commands', 'publisher', 'amqp'];
   /** What a room may import beside its own files. A lost session is found by two rooms and reported by neither. */
   const shared = ['service/errors.ts', 'service/wait.ts', 'service/outage-log.ts', 'service/lost-session.ts'];
   const typesOnly = ['service/log.ts', 'service/metrics.ts', 'service/connection-events.ts'];
@@ -150,6 +150,7 @@ describe('the rooms of the service', () => {
   it.each<[string, readonly string[]]>([
     ['gateway', ['@discordjs/ws', 'discord-api-types', 'zod']],
     ['events', ['discord-api-types', 'zod']],
+    ['commands', ['discord-api-types', 'zod']],
     ['publisher', ['amqplib']],
     ['session', []],
     ['lease', ['zod']],
@@ -163,6 +164,9 @@ describe('the rooms of the service', () => {
     const decisions = [
       'gateway/close-code.ts',
       'gateway/frame.ts',
+      'gateway/send-window.ts',
+      'commands/admit.ts',
+      'commands/shard-commands.ts',
       'lease/lease.ts',
       'session/session.ts',
       'lease/take-over.ts',
@@ -191,6 +195,7 @@ describe('the rooms of the service', () => {
     // The bound of a routing key is AMQP's.
     ['events', /amqp|rabbitmq/i, ['service/events/routing.ts']],
     ['events', /\b(lease|outbox)/i, []],
+    ['commands', /amqplib|discordjs|outbox|\blease/i, []],
     ['lease', /amqp|discordjs/i, ['service/lease/lease-channels.ts']],
   ])('the word of another room is not in %s: %s', (room, word, but) => {
     const found = under(`service/${room}`).filter(({ path, text }) => word.test(text) && !but.includes(path));

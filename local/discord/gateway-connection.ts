@@ -33,6 +33,8 @@ export interface ConnectionHandler {
   resume(connection: GatewayConnection, d: unknown): void;
   /** Of a connection that has a session. It may close the connection. */
   heartbeat(connection: GatewayConnection, session: Session, sequence: number | null): void;
+  /** Op 3, 4, 8 or 31 of a connection that has a session. */
+  send(connection: GatewayConnection, session: Session, op: number, d: unknown): void;
   closed(connection: GatewayConnection, code: number, by: ClosedBy): void;
   violation(violation: Violation): void;
 }
@@ -195,11 +197,10 @@ export class GatewayConnection implements Recipient, AnswerTo {
       this.#state = 'identified';
       if (op === GatewayOpcodes.Identify) this.#handler.identify(this, d);
       else this.#handler.resume(this, d);
-    } else if (this.#state === 'greeted') {
+    } else if (this.#session === undefined) {
       const sentence = `opcode ${op} came before IDENTIFY`;
       this.refuse('not identified', new Refusal('NotAuthenticated', sentence));
-    }
-    // Presence, voice state and requests for members are accepted and not answered.
+    } else this.#handler.send(this, this.#session, op, d);
   }
 
   #heartbeat(d: unknown): void {

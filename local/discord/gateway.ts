@@ -2,7 +2,7 @@
 // sessions an event belongs to. It writes the ledger and the list of violations; what happens is the simulator's decision.
 
 import { randomBytes } from 'node:crypto';
-import { GatewayCloseCodes, GatewayDispatchEvents, GatewayIntentBits } from 'discord-api-types/v10';
+import { GatewayCloseCodes, GatewayDispatchEvents, GatewayIntentBits, GatewayOpcodes } from 'discord-api-types/v10';
 import { wholeGuilds } from './due.ts';
 import { maySee, type SimulatedEvent } from './event.ts';
 import type { ConnectionHandler, GatewayConnection, Violation } from './gateway-connection.ts';
@@ -13,6 +13,7 @@ import type { Reading, SimulatorOptions } from './options.ts';
 import * as guild from './payloads/guild.ts';
 import type { World } from './payloads/world.ts';
 import { type ClosedBy, closeEndsSession, type Identify, Refusal, readIdentify, readResume } from './rules.ts';
+import { answersTo, refusalOfSend, type Send } from './sends.ts';
 import { Session } from './session.ts';
 
 /** What is counted, after it has happened. */
@@ -24,6 +25,8 @@ export type GatewayEvent =
   | 'resume'
   | 'resumed'
   | 'heartbeat'
+  /** Op 3, 4, 8 or 31 was accepted. */
+  | 'send'
   /** A heartbeat was too far behind: the connection is closed. */
   | 'laggingHeartbeat'
   | 'disconnect'
@@ -38,6 +41,9 @@ type Delivery = { readonly session: Session; readonly sequence: number };
 export class Gateway implements ConnectionHandler {
   readonly ledger = new Ledger();
   readonly violations: Violation[] = [];
+  readonly sends: Send[] = [];
+  /** Discord closes the connection over these. */
+  unreadable: ((send: Send) => boolean) | undefined;
   readonly connections = new Set<GatewayConnection>();
   readonly sessions = new Map<string, Session>();
   readonly limits: IdentifyLimits;
@@ -47,6 +53,7 @@ export class Gateway implements ConnectionHandler {
   readonly #roster: GuildRoster;
   readonly #resumeUrl: () => string;
   readonly #emit: (event: GatewayEvent) => void;
+  readonly #next: (dispatch: string) => Pick<SimulatedEvent, 'number' | 'routingKey'>;
 
   constructor(
     options: SimulatorOptions,
@@ -54,12 +61,14 @@ export class Gateway implements ConnectionHandler {
     roster: GuildRoster,
     resumeUrl: () => string,
     emit: (event: GatewayEvent) => void,
+    next: (dispatch: string) => Pick<SimulatedEvent, 'number' | 'routingKey'>,
   ) {
     this.#options = options;
     this.#world = world;
     this.#roster = roster;
     this.#resumeUrl = resumeUrl;
     this.#emit = emit;
+    this.#next = next;
     this.token = options.token;
     this.limits = new IdentifyLimits(options, performance.now());
   }
@@ -98,7 +107,9 @@ export class Gateway implements ConnectionHandler {
   identify(connection: GatewayConnection, d: unknown): void {
     const { identifyEveryMs, readyDelayMs } = this.#options;
     const guilds = this.#roster.memberships.length;
-    const identify = readIdentify(d, { ...this.#options, token: this.token, guilds });
+    const { presence } = (d ?? {}) as { readonly presence?: unknown };
+    const refused = presence === undefined ? undefined : refusalOfSend(GatewayOpcodes.PresenceUpdate, presence);
+    const identify = refused ?? readIdentify(d, { ...this.#options, token: this.token, guilds });
     if (identify instanceof Refusal) {
       connection.refuse('identify', identify);
       return;
@@ -161,6 +172,29 @@ export class Gateway implements ConnectionHandler {
     this.#emit(lagging ? 'laggingHeartbeat' : 'heartbeat');
   }
 
+  send(connection: GatewayConnection, session: Session, op: number, d: unknown): void {
+    const { id: sessionId, shardId, shardCount, view } = session;
+    const send = { sessionId, shardId, op, d: d as Send['d'], at: performance.now() };
+    const unread = () => new Refusal('DecodeError', 'Discord cannot read this, by a rule of its own');
+    const refusal = refusalOfSend(op, d) ?? (this.unreadable?.(send) ? unread() : undefined);
+    if (refusal !== undefined) {
+      connection.refuse('payload', refusal);
+      return;
+    }
+    this.sends.push(send);
+    this.#emit('send');
+    if (op === GatewayOpcodes.PresenceUpdate) {
+      session.presence = send.d;
+      return;
+    }
+    const own = this.#roster.memberships.filter(({ guild }) => guild.shardingKey % shardCount === shardId);
+    const guildOf = (guildId: unknown) => own.find(({ guild }) => guild.id === guildId)?.guild;
+    for (const { dispatch, guild, intents, d } of answersTo(send, this.#world, view.intents, guildOf)) {
+      const event = { ...this.#next(dispatch), dispatch, guild, intents, make: () => d };
+      if (maySee(event, view)) session.deliver(event);
+    }
+  }
+
   closed(connection: GatewayConnection, code: number, by: ClosedBy): void {
     this.connections.delete(connection);
     const { session } = connection;
@@ -197,11 +231,12 @@ export class Gateway implements ConnectionHandler {
     };
   }
 
-  #startSession(connection: GatewayConnection, { shardId, shardCount, intents }: Identify): void {
+  #startSession(connection: GatewayConnection, { shardId, shardCount, intents, presence }: Identify): void {
     const id = randomBytes(16).toString('hex');
     const seesContent = !this.#options.blankContent || (intents & GatewayIntentBits.MessageContent) !== 0;
     const view = { botId: this.#world.bot.id, intents, seesContent };
     const session = new Session(this.ledger.open(id, shardId), shardCount, view, () => this.#options);
+    session.presence = presence;
     this.sessions.set(id, session);
     connection.join(session);
     session.attach(connection);

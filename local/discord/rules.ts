@@ -76,6 +76,7 @@ export interface Identify {
   readonly shardId: number;
   readonly shardCount: number;
   readonly intents: number;
+  readonly presence: unknown;
 }
 
 export function readIdentify(d: unknown, bot: Bot): Identify | Refusal {
@@ -87,7 +88,7 @@ export function readIdentify(d: unknown, bot: Bot): Identify | Refusal {
   if (shard instanceof Refusal) return shard;
   const intents = readIntents(d.intents, bot);
   if (intents instanceof Refusal) return intents;
-  return { ...shard, intents };
+  return { ...shard, intents, presence: d.presence };
 }
 
 export interface Resume {

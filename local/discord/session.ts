@@ -25,6 +25,8 @@ export class Session {
   readonly #replay = new ReplayBuffer<SimulatedEvent>();
   readonly #reading: () => Reading;
   readonly #recipients = new Set<Recipient>();
+  /** The last that the client set, by IDENTIFY or op 3. */
+  presence: unknown;
   /** By heartbeats. */
   #acknowledged = 0;
   /** Ends a detached session. */

@@ -24,6 +24,7 @@ import { type Guild, World } from './payloads/world.ts';
 import { Random } from './random.ts';
 import { type RestAnswer, restAnswer, sendAnswer } from './rest.ts';
 import { refusalOfQuery } from './rules.ts';
+import type { Send } from './sends.ts';
 import type { Session } from './session.ts';
 import { startTraffic } from './traffic.ts';
 
@@ -92,6 +93,8 @@ export class DiscordSimulator {
         this.#counts.set(name, this.count(name) + 1);
         this.#events.emit(name);
       },
+      // An answer to a command is due to nobody by default.
+      () => ({ number: this.#nextNumber(), routingKey: null }),
     );
     this.#server = createServer((request, response) => {
       if (this.#refusing) {
@@ -144,6 +147,11 @@ export class DiscordSimulator {
   /** Everything that a client did wrong, in order. */
   get violations(): readonly Violation[] {
     return this.#gateway.violations;
+  }
+
+  /** Presences, voice states and requests that were accepted, in order. */
+  get sends(): readonly Send[] {
+    return this.#gateway.sends;
   }
 
   /** Sessions that can be resumed or are connected. */
@@ -266,6 +274,11 @@ export class DiscordSimulator {
   /** Op 1: clients must send a heartbeat at once. */
   sendHeartbeatRequest(shardId?: number): void {
     for (const connection of this.#connectionsOf(shardId)) connection.requestHeartbeat();
+  }
+
+  /** Discord cannot read these payloads, by a rule that it does not document. @default - it reads all again */
+  refuseSend(unreadable?: (send: Send) => boolean): void {
+    this.#gateway.unreadable = unreadable;
   }
 
   /** While true, no client can connect, neither to REST nor to the gateway. Open connections stay. */

@@ -48,6 +48,12 @@ export const METRICS = {
   ),
   identifies: counter('identifies_total', 'Identifies', 'IDENTIFYs sent'),
   resumes: counter('resumes_total', 'Resumes', 'RESUMEs sent'),
+  commandsSent: counter('commands_sent_total', 'CommandsSent', 'Commands of workers sent to Discord'),
+  commandsRefused: counter(
+    'commands_refused_total',
+    'CommandsRefused',
+    'Commands of workers that were faulty, or expired: dead-lettered, with the reason',
+  ),
   leaseCommits: counter('lease_commits_total', 'LeaseCommits', 'Group records stored'),
   leaseLosses: counter('lease_losses_total', 'LeaseLosses', 'Leases that went to another task'),
   outboxEvents: gauge('outbox_events', 'OutboxEvents', 'Count', 'Events not confirmed'),

@@ -93,4 +93,8 @@ export const HEADERS = {
   whole: 'x-whole',
   part: 'x-part',
   parts: 'x-parts',
+  /** Of a dead letter: why the ingestor did not send this command. */
+  refused: 'x-refused',
+  /** Of such a dead letter: the routing key that the command had. */
+  refusedKey: 'x-refused-key',
 } as const;

@@ -36,6 +36,7 @@ import {
 } from './frame.ts';
 import { FrameDecoder, MOST_FRAME_BYTES } from './frame-decoder.ts';
 import { OwnedShard } from './owned-shard.ts';
+import { SendWindow } from './send-window.ts';
 
 /** A half-open peer never answers the close handshake; `ws` itself would wait 30 s. */
 const CLOSE_DEADLINE_MS = 2_000;
@@ -43,7 +44,7 @@ const CLOSE_DEADLINE_MS = 2_000;
 const HELLO_DEADLINE_MS = 30_000;
 /** From RESUME to RESUMED, or to the first dispatch. */
 const RESUME_DEADLINE_MS = 30_000;
-/** So that with the regular ones no more than Discord's 120 sends a minute leave, however often Discord asks. */
+/** However often Discord asks. */
 const LEAST_BETWEEN_ASKED_BEATS_MS = 1_000;
 const MOST_REASON = 200;
 /** Frames that a RESUME brought again as they were, and that are left out of a connection. Beyond these it ends. */
@@ -91,6 +92,7 @@ type State = 'greeting' | 'waiting' | 'identifying' | 'resuming' | 'ready' | 'en
 export class GatewayConnection extends OwnedShard {
   readonly #options: ConnectionOptions;
   readonly #decoder: FrameDecoder;
+  readonly #sends = new SendWindow();
   readonly #ended = Promise.withResolvers<ConnectionEnd>();
   #state: State = 'greeting';
   #failedToStart = false;
@@ -151,6 +153,7 @@ export class GatewayConnection extends OwnedShard {
   override async send(payload: GatewaySendPayload): Promise<void> {
     if (this.#state === 'ended') return;
     const { listener, readyDeadlineMs } = this.#options;
+    this.#sends.sent(performance.now());
     if (payload.op === GatewayOpcodes.Identify) {
       this.#state = 'identifying';
       this.#within(readyDeadlineMs, () => this.#end({ how: 'no READY' }));
@@ -164,6 +167,21 @@ export class GatewayConnection extends OwnedShard {
     // The package sends the sequence that a RESUME asks from.
     if (payload.op === GatewayOpcodes.Heartbeat) await super.send({ ...payload, d: listener.heartbeat() });
     else await super.send(payload);
+  }
+
+  /**
+   * Sends what is no part of the protocol. Not by the package, which would keep it until READY after a RESUME.
+   * @returns 0 when it is written, or in how many ms it may be; nothing while the session is not ready
+   */
+  write(payload: GatewaySendPayload): number | undefined {
+    const { socket } = this;
+    if (this.#state !== 'ready' || socket?.readyState !== socket?.OPEN) return undefined;
+    const now = performance.now();
+    const waitMs = this.#sends.waitMs(now, 'command');
+    if (waitMs > 0) return waitMs;
+    this.#sends.sent(now);
+    socket?.send(JSON.stringify(payload));
+    return 0;
   }
 
   protected override received(data: string | ArrayBuffer): void {
@@ -228,6 +246,7 @@ export class GatewayConnection extends OwnedShard {
       case GatewayOpcodes.Heartbeat: {
         const now = performance.now();
         if (now - this.#askedToBeatAt < LEAST_BETWEEN_ASKED_BEATS_MS) return;
+        if (this.#sends.waitMs(now, 'askedHeartbeat') > 0) return;
         this.#askedToBeatAt = now;
         return void this.handle(frame);
       }

@@ -10,6 +10,7 @@
 //   failed:      Discord refuses for a reason that only a person can change; until the identify gate opens again
 
 import { CompressionMethod, Encoding, type IContextFetchingStrategy } from '@discordjs/ws';
+import type { GatewayPresenceUpdateData, GatewaySendPayload } from 'discord-api-types/v10';
 import type { Log } from '../log.ts';
 import type { Metrics } from '../metrics.ts';
 import { orAfter } from '../wait.ts';
@@ -66,9 +67,20 @@ export interface SessionPort {
   refused(reason: string, at: number): boolean;
 }
 
+/** What is to be sent over the shard's connections beside the protocol. */
+export interface SendPort {
+  /** An IDENTIFY is about to be sent. @returns the presence that it carries */
+  identify(): GatewayPresenceUpdateData | null;
+  /** `send` is possible. @param identified READY came, not RESUMED */
+  connected(identified: boolean): void;
+  /** @param closeCode where Discord closed the connection */
+  ended(reason: string, closeCode: number | undefined): void;
+}
+
 export interface ShardOptions {
   readonly id: number;
   readonly session: SessionPort;
+  readonly sends: SendPort;
   readonly token: BotToken;
   readonly information: GatewayInformation;
   readonly gate: IdentifyGate;
@@ -169,6 +181,11 @@ export class Shard {
     });
   }
 
+  /** @returns 0 when it is written to the socket, or in how many ms it may be; nothing while the shard is not connected */
+  send(payload: GatewaySendPayload): number | undefined {
+    return this.#connection?.write(payload);
+  }
+
   /** Closes with a resumable code. After it no dispatch comes in. Settles within a few seconds. */
   async stop(): Promise<void> {
     this.#stopping.abort();
@@ -201,7 +218,7 @@ export class Shard {
   async #connect(signal: AbortSignal): Promise<Verdict> {
     this.#become('connecting');
     this.#sent = this.#readyAt = undefined;
-    const { compression, session, confirmed, unwanted } = this.#options;
+    const { compression, session, sends, confirmed, unwanted } = this.#options;
     await confirmed(signal);
     await this.#mayConnect(signal);
     const url = await this.#address(signal);
@@ -222,12 +239,13 @@ export class Shard {
     const endedAt = Date.now();
     this.#permission.ended(endedAt, end.how === 'op 9');
     session.disconnected(endedAt, end.how === 'closed by Discord');
+    const verdict = verdictOf(end, this.#options.intents);
+    sends.ended(verdict.reason, end.how === 'closed by Discord' ? end.code : undefined);
     const reason = this.#replacement.takeReason();
     if (reason !== undefined) {
       session.replace(reason, endedAt);
       return { kind: 'resume', reason };
     }
-    const verdict = verdictOf(end, this.#options.intents);
     if (end.how !== 'undecodable' || this.#sent === undefined || !session.undecodable(endedAt)) return verdict;
     this.#leftOut(end.reason);
     return { ...verdict, kind: 'resume' };
@@ -254,7 +272,7 @@ export class Shard {
   }
 
   #listener(url: string, signal: AbortSignal): ConnectionListener {
-    const { log, metrics, nextReady, onDispatch, session } = this.#options;
+    const { log, metrics, nextReady, onDispatch, sends, session } = this.#options;
     return {
       hello: () => {
         this.#unreachableSince = undefined;
@@ -273,6 +291,7 @@ export class Shard {
         this.#become('ready');
         nextReady.came();
         onDispatch(dispatch, Date.now());
+        sends.connected(true);
       },
       resumed: (dispatch) => {
         session.resumed(dispatch?.s);
@@ -280,6 +299,7 @@ export class Shard {
           log.warn({ shard: this.id }, 'events come in, but no RESUMED: the session counts as resumed');
         else log.info({ shard: this.id }, 'the shard has resumed its session');
         this.#become('ready');
+        sends.connected(false);
         void this.#permission.untilProven(signal);
         void this.#replacement.resumed(this.#connection, signal);
       },
@@ -394,6 +414,7 @@ export class Shard {
         await this.#replacement.toIdentify(signal);
         // It may have waited long, and the token be another one meanwhile.
         strategy.options.token = this.#token = this.#options.token.latest ?? this.#token;
+        strategy.options.initialPresence = this.#options.sends.identify();
       },
     };
     return strategy;

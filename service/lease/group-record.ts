@@ -57,6 +57,13 @@ const CountedGap = z.object({
 /** A group has far fewer, and each becomes an event. */
 const MAX_GAPS = 1_000;
 
+/** What a command set; what is in it is not for the lease to know. */
+const StoredPresence = z.object({
+  data: z.record(z.string(), z.unknown()),
+  shards: z.array(z.int().min(0).max(BOUNDS.shardCount.most)).max(BOUNDS.shardsPerTask.most),
+});
+export type StoredPresence = z.output<typeof StoredPresence>;
+
 const ShardLayout = z.object({
   shardCount: ShardCount,
   shardsPerTask: z.int().min(BOUNDS.shardsPerTask.least).max(BOUNDS.shardsPerTask.most),
@@ -87,6 +94,8 @@ const Stored = z.object({
     .refine((sessions) => Object.keys(sessions).length <= BOUNDS.shardsPerTask.most, 'more than a group can have'),
   /** Lost sessions whose gap event may not be with the broker. */
   untoldGaps: z.unknown(),
+  /** Missing from versions that do not know it. */
+  presences: z.unknown().optional(),
 });
 
 /** What was left out of a record. */
@@ -97,15 +106,18 @@ export interface Fault {
   readonly reason: string;
 }
 
-export interface GroupRecord extends Omit<z.output<typeof Stored>, 'division' | 'sessions' | 'untoldGaps'> {
+export interface GroupRecord
+  extends Omit<z.output<typeof Stored>, 'division' | 'sessions' | 'untoldGaps' | 'presences'> {
   readonly shardLayout: ShardLayout | undefined;
   readonly sessions: Readonly<Record<string, ResumeState>>;
   readonly unreportedGaps: readonly LostSession[];
+  /** By presence: the shards that have it. */
+  readonly presences?: readonly StoredPresence[];
   /** Of reading it. */
   readonly faults?: readonly Fault[];
 }
 /** What the owner's work contributes to it. */
-export type GroupContents = Pick<GroupRecord, 'shardLayout' | 'sessions' | 'unreportedGaps'>;
+export type GroupContents = Pick<GroupRecord, 'shardLayout' | 'sessions' | 'unreportedGaps' | 'presences'>;
 
 /** The stored names stay: during a deployment tasks of two versions read each other's records. */
 export function formatGroupRecord({
@@ -140,7 +152,7 @@ export function parseGroupRecord(body: { toString(encoding: 'utf8'): string }, g
   }
   const { data, error } = Stored.safeParse(json);
   if (data === undefined) return sentence(error);
-  const { division, sessions, untoldGaps, ...record } = data;
+  const { division, sessions, untoldGaps, presences, ...record } = data;
   if (record.group !== group) return `group: expected ${group}, as this is its queue, got ${record.group}`;
   const faults: Fault[] = [];
   return {
@@ -148,6 +160,7 @@ export function parseGroupRecord(body: { toString(encoding: 'utf8'): string }, g
     shardLayout: division,
     sessions: sessionsOf(sessions, faults),
     unreportedGaps: gapsOf(untoldGaps, faults),
+    ...(presences !== undefined && { presences: presencesOf(presences, faults) }),
     faults,
   };
 }
@@ -177,6 +190,16 @@ function gapsOf(stored: unknown, faults: Fault[]): LostSession[] {
   return stored.slice(0, MAX_GAPS).flatMap((value, index) => {
     const { data, error } = CountedGap.safeParse(value);
     if (error) add(`untoldGaps.${index}.${sentence(error)}`);
+    return data ?? [];
+  });
+}
+
+function presencesOf(stored: unknown, faults: Fault[]): StoredPresence[] {
+  const listed = z.array(z.unknown()).max(BOUNDS.shardsPerTask.most).safeParse(stored);
+  if (listed.error) faults.push({ reason: `presences: ${sentence(listed.error)}` });
+  return (listed.data ?? []).flatMap((value, index) => {
+    const { data, error } = StoredPresence.safeParse(value);
+    if (error) faults.push({ reason: `presences.${index}.${sentence(error)}` });
     return data ?? [];
   });
 }

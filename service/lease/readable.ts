@@ -23,9 +23,11 @@ export function readable(record: GroupRecord): { readonly text: string; readonly
 /** Sessions are what it is for: first goes what they can do without, then gaps. */
 function withinBounds(record: GroupRecord): { readonly record: GroupRecord; readonly faults: readonly Fault[] } {
   if (fits(record)) return { record, faults: [] };
-  const bare = Object.entries(record.sessions).map(([id, { joins: _, ...session }]) => [id, session] as const);
-  const without = { ...record, sessions: Object.fromEntries(bare) };
+  const { presences: _, ...withoutPresences } = record;
   const limit = `the broker takes ${MAX_MESSAGE_BYTES} bytes`;
+  if (fits(withoutPresences)) return { record: withoutPresences, faults: [{ reason: `presences: ${limit}` }] };
+  const bare = Object.entries(record.sessions).map(([id, { joins: __, ...session }]) => [id, session] as const);
+  const without = { ...withoutPresences, sessions: Object.fromEntries(bare) };
   if (fits(without)) return { record: without, faults: [{ reason: `joins: ${limit}` }] };
   const gaps = record.unreportedGaps.length;
   const unreportedGaps = record.unreportedGaps.slice(0, GAPS_WHEN_TOO_LARGE);

@@ -10,6 +10,7 @@ import { abandonedBy, type FoundInQueue, type ShardGroup, takeOver } from './tak
 export interface ShardRunner {
   /** By shard id; a shard without a session is missing. */
   readonly sessions: GroupContents['sessions'];
+  readonly presences?: GroupContents['presences'];
   own(group: ShardGroup): void;
   /**
    * Closes the shards. What is not confirmed is still published, but for the events that a new owner has replayed.
@@ -59,7 +60,8 @@ export class ShardHandover {
   /** What is to be stored of the shards. */
   get contents(): GroupContents {
     const { shardLayout, shards, gaps } = this.#options;
-    return { shardLayout, sessions: shards.sessions, unreportedGaps: [...gaps.unreportedGaps] };
+    const { sessions, presences = [] } = shards;
+    return { shardLayout, sessions, unreportedGaps: [...gaps.unreportedGaps], presences };
   }
 
   takeOver(found: FoundInQueue): void {

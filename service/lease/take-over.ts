@@ -3,15 +3,23 @@
 
 import { hash } from 'node:crypto';
 import { isAlive, type LostSession } from '../lost-session.ts';
-import { type GroupRecord, MAX_UNIX_MS, type ResumeState, type ShardLayout } from './group-record.ts';
+import {
+  type GroupRecord,
+  MAX_UNIX_MS,
+  type ResumeState,
+  type ShardLayout,
+  type StoredPresence,
+} from './group-record.ts';
 import { type QueueMessage, startedAtOf } from './lease-channels.ts';
 
 /** The shards of a group, as their new owner gets them. */
 export interface ShardGroup {
+  readonly group: number;
   readonly shardIds: readonly number[];
   readonly shardCount: number;
   /** By shard id; a shard without one IDENTIFYs. */
   readonly sessions: ReadonlyMap<number, ResumeState>;
+  readonly presences: readonly StoredPresence[];
   /** When the sessions were stored, Unix ms. */
   readonly storedAt: number;
   /** Unix ms. */
@@ -77,9 +85,10 @@ export function takeOver(
   else if (record === undefined)
     for (const id of shardIds)
       lose(id, unnamed(`no-record-${startedAtOf(claim) ?? 'unknown'}-${id}`), 'no record found');
+  const { presences = [] } = record ?? {};
   const inHandOver = unreadable !== undefined && isAlive(storedAt, now);
   return {
-    shardGroup: { shardIds, shardCount, sessions, storedAt, takenOverAt: now },
+    shardGroup: { group, shardIds, shardCount, sessions, presences, storedAt, takenOverAt: now },
     lost: inHandOver ? lost.map((each) => ({ ...each, inHandOver })) : lost,
     unreportedGaps: record?.unreportedGaps ?? [],
   };

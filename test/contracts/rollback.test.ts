@@ -313,6 +313,7 @@ function snapshotOf(
     outbox: { events: 0, bytes: 0, usedPercent: 0 },
     identifies: { remaining: undefined, spentUntil: state.spentUntil },
     lease: {},
+    commands: { consuming: owns, waiting: 0 },
     memory: { heapUsed: 1, heapTotal: 1, rss: 1, heapLimit: 2 },
     memoryThreshold: 0.75,
   };

@@ -65,6 +65,7 @@ it.each([PATHS.root, PATHS.health])('%s answers 200 with the report of a healthy
     outbox: { events: 2, bytes: 1_024, usedPercent: 0.5, receiving: true },
     identifies: { remaining: 998, spentUntil: null },
     lease: { state: 'owner', epoch: 3 },
+    commands: { consuming: true, waiting: 0 },
     shards: [
       { id: 0, state: 'ready', latency: 41, confirmed: 700, received: 702 },
       { id: 1, state: 'ready', latency: 57, confirmed: 700, received: 702 },

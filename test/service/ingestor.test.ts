@@ -197,6 +197,72 @@ describe('a session with other intents', () => {
   });
 });
 
+describe('commands', () => {
+  const voice = {
+    command: 'update_voice_state',
+    data: { guild_id: '1', channel_id: null, self_mute: true, self_deaf: true },
+  };
+
+  it('leave room for heartbeats: regular ones always, those that Discord asks for while there is room', async () => {
+    const { client, gateway } = await connected({});
+    for (let n = 0; n < 150; n += 1) client.command(voice);
+    const sends = () => gateway.received.length;
+    await eventually('what the minute takes', () => sends() >= 110);
+    const commands = gateway.count(4);
+    expect(commands).toBeGreaterThan(100);
+    // The heartbeats here come once a second.
+    await eventually('the room is used up', () => sends() >= 117);
+    const beats = gateway.count(1);
+    await eventually('a regular one', () => gateway.count(1) > beats);
+    gateway.live?.send('{"op":1}');
+    await sleep(400);
+    expect([gateway.count(4), gateway.count(1)]).toEqual([commands, beats + 1]);
+    expect(client.answers.filter((each) => each === 'ack')).toHaveLength(commands);
+  });
+
+  it('wait until RESUMED', async () => {
+    const { client, gateway } = await connected({});
+    let answer = () => undefined as unknown;
+    gateway.answer = (op, socket) => {
+      const answered = { op: 0, t: 'RESUMED', s: 5, d: {} };
+      answer = () => socket.send(JSON.stringify(answered));
+      return op === 6;
+    };
+    gateway.live?.send('{"op":7}');
+    await eventually('RESUME', () => gateway.count(6) === 1);
+    client.command(voice);
+    await sleep(500);
+    expect([gateway.count(4), client.answers]).toEqual([0, []]);
+    answer();
+    await eventually('the command', () => client.answers.includes('ack'));
+    expect(gateway.count(4)).toBe(1);
+  });
+
+  it('a presence that Discord cannot read is in one IDENTIFY only', async () => {
+    const gateway = await HostileGateway.start();
+    gateway.answer = (op, socket) => {
+      const d = gateway.received.at(-1)?.d as { readonly presence?: object } | undefined;
+      const refused = op === 2 && d?.presence !== undefined;
+      if (refused) socket.close(4002);
+      return refused;
+    };
+    const presence = { since: null, activities: [], status: 'idle', afk: false };
+    const presences = [
+      { data: presence, shards: [0] },
+      { data: { status: 'busy' }, shards: [1] },
+    ];
+    const client = startClient(gateway.url, { presences });
+    await eventually('READY', () => client.shard.connected);
+    expect(sent(gateway, 2)).toMatchObject([
+      { presence },
+      expect.not.objectContaining({ presence: expect.anything() }),
+    ]);
+    expect(client.ingestor.presences).toEqual([]);
+    await client.lines.line('Discord closed the connection over the presence of this shard');
+    await client.lines.line('a stored presence is faulty');
+  });
+});
+
 it('has not reached Discord only if none of its shards has', async () => {
   const { client, gateway } = await connected({});
   await client.ingestor.stepDown();
@@ -210,7 +276,15 @@ it('has not reached Discord only if none of its shards has', async () => {
       return [id, { sessionId: `s${id}`, resumeUrl, sequence: 1, shardCount: 2, startedAt: 0 }] as const;
     });
     const shardIds = states.map(([id]) => id);
-    client.ingestor.own({ shardIds, shardCount: 2, sessions: new Map(states), storedAt: 0, takenOverAt: 0 });
+    client.ingestor.own({
+      group: 0,
+      presences: [],
+      shardIds,
+      shardCount: 2,
+      sessions: new Map(states),
+      storedAt: 0,
+      takenOverAt: 0,
+    });
     const tries = resumeUrls.filter((url) => url === refused).length;
     await eventually('it is connected or tries', () => {
       const { connected, members } = client.ingestor;

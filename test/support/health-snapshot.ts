@@ -34,6 +34,7 @@ export const HEALTHY: HealthSnapshot = {
   outbox: { events: 2, bytes: 1_024, usedPercent: 0.5 },
   identifies: { remaining: 998, spentUntil: undefined },
   lease: { state: 'owner', epoch: 3 },
+  commands: { consuming: true, waiting: 0 },
   memory: { heapUsed: 100 * MIB, heapTotal: 120 * MIB, rss: 200 * MIB, heapLimit: 1_000 * MIB },
   memoryThreshold: 0.75,
 };

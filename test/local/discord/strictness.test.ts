@@ -62,6 +62,14 @@ const BEFORE_IDENTIFY: readonly Wrong[] = [
   ],
 ];
 
+/** Ops 3, 4, 8 and 31, as Discord documents them. */
+const SENDS: readonly (readonly [number, object])[] = [
+  [3, { since: null, activities: [{ name: 'x', type: 0 }], status: 'dnd', afk: false }],
+  [4, { guild_id: '1', channel_id: null, self_mute: false, self_deaf: false }],
+  [8, { guild_id: '1', query: '', limit: 0 }],
+  [31, { guild_ids: ['1'] }],
+];
+
 /** The last sequence is 3. */
 const AFTER_READY: readonly Wrong[] = [
   ["the gateway's own opcode", 4001, /opcode 0/, (client) => client.send(GatewayOpcodes.Dispatch, {})],
@@ -69,6 +77,12 @@ const AFTER_READY: readonly Wrong[] = [
   ['a late RESUME', 4005, /RESUME came on .*identified/, (client) => client.resume(client.sessionId, 1)],
   ['a heartbeat beyond the last', 4007, /has the sequence 4, but .* last is 3/, (client) => client.heartbeat(4)],
   ['a heartbeat of text', 4002, /a sequence or null/, (client) => client.heartbeat('3')],
+  ...SENDS.flatMap(([op, d]) =>
+    Object.keys(d).map((name): Wrong => {
+      const act = (client: GatewayClient) => client.send(op, { ...d, [name]: {} });
+      return [`a faulty ${name} of op ${op}`, 4002, /of opcode \d+ is faulty/, act];
+    }),
+  ),
   ['121 payloads', 4008, /more than 120 payloads .* within 60 s/, (client) => beat(client, 120)],
 ];
 
@@ -100,10 +114,11 @@ test.each([
 test('what Discord accepts is no violation: 120 payloads, presence, older sequences, multiples of a shard count', async () => {
   const simulator = await startSimulator({ guilds: 1, shardCountMultiple: 16, maxConcurrency: 16 });
   const client = await GatewayClient.ready(simulator, { shard: [31, 32] });
-  for (const op of [3, 4, 8]) client.send(op, {});
+  for (const [op, d] of SENDS) client.send(op, d);
   for (const sequence of [null, 0, 1]) client.heartbeat(sequence);
-  beat(client, 113);
-  await expect.poll(() => simulator.count('heartbeat')).toBe(116);
+  beat(client, 112);
+  await expect.poll(() => simulator.count('heartbeat')).toBe(115);
+  expect(simulator.sends.map(({ op }) => op)).toEqual([3, 4, 8, 31]);
   expect(simulator.violations).toEqual([]);
 });
 

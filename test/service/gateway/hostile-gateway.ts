@@ -6,6 +6,9 @@ import { onTestFinished } from 'vitest';
 import { type WebSocket, WebSocketServer } from 'ws';
 import { plainTransport, zlibStreamTransport } from '../../../local/discord/transport.ts';
 import { DEFAULT_EVENTS, parseEvents } from '../../../service/events/choice.ts';
+import type { Delivery } from '../../../service/amqp/queue-consumer.ts';
+import { CommandRelay } from '../../../service/command-relay.ts';
+import type { Presence } from '../../../service/commands/command.ts';
 import { GapReporter } from '../../../service/gap-reporter.ts';
 import { BotToken } from '../../../service/gateway/bot-token.ts';
 import type { GatewayInformation } from '../../../service/gateway/gateway-information.ts';
@@ -134,6 +137,9 @@ interface ClientOptions {
   readonly holds?: boolean;
   readonly intents?: number;
   readonly events?: string;
+  readonly initialPresence?: Presence;
+  /** Of the group record. */
+  readonly presences?: CommandRelay['presences'];
   /** Of the lock before an IDENTIFY. */
   readonly acquire?: () => Promise<void>;
   /** @default - given */
@@ -150,6 +156,8 @@ export function startClient(
     holds = false,
     intents = 0,
     events = DEFAULT_EVENTS.join(),
+    initialPresence,
+    presences = [],
     acquire = async () => undefined,
     permission = async () => 'proven',
   }: ClientOptions = {},
@@ -195,9 +203,23 @@ export function startClient(
     lines.log,
   );
   const gaps = new GapReporter(publisher as never, metrics as never, lines.log);
+  const answers: string[] = [];
+  let deliver: ((delivery: Delivery) => void) | undefined;
+  const consumer = {
+    consuming: true,
+    problem: undefined,
+    start: ({ onMessage }: { readonly onMessage: (delivery: Delivery) => void }) => {
+      deliver = onMessage;
+    },
+    stop: async () => undefined,
+  };
+  const commands = new CommandRelay({
+    ...{ consumer, intents, initialPresence, metrics: metrics as never, log: lines.log },
+  });
   const ingestor = new Ingestor({
     publisher: publisher as never,
     gaps,
+    commands,
     token,
     information,
     gate,
@@ -212,6 +234,8 @@ export function startClient(
   const now = Date.now();
   const state = { sessionId: 's0', resumeUrl: url, sequence: 1, shardCount: 1, startedAt: now, ...session };
   ingestor.own({
+    group: 0,
+    presences,
     shardIds: [0],
     shardCount: 1,
     sessions: new Map(session === undefined ? [] : [[0, state]]),
@@ -226,6 +250,15 @@ export function startClient(
     confirm: (count = held.length) => {
       for (const settled of held.splice(0, count)) settled();
     },
+    /** What came of the commands: 'ack', or why it is a dead letter. */
+    answers,
+    command: (body: object, { key = 'shard.0', expiration }: { key?: string; expiration?: string } = {}) =>
+      deliver?.({
+        body: Buffer.from(JSON.stringify(body)),
+        ...{ routingKey: key, timestamp: undefined, expiration },
+        ack: () => answers.push('ack'),
+        deadLetter: (reason) => answers.push(reason),
+      }),
     /** Of the events of a session, in the order of publishing. */
     sequences: (id?: string) =>
       published

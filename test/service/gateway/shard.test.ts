@@ -89,6 +89,7 @@ function startShard({ resumeUrl, general, unansweredSince, permitted, turn, acqu
   shard = new Shard({
     id: 0,
     session,
+    sends: { identify: () => null, connected: () => undefined, ended: () => undefined },
     token,
     information,
     gate: new IdentifyGate(information, { acquire }, token, lines.log),

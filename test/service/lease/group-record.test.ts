@@ -16,10 +16,12 @@ import { takeOver } from '../../../service/lease/take-over.ts';
 import { groupRecord, resumeState } from './records.ts';
 
 const GAP = { shardId: 1, sessionId: 'gone', lastSequence: 5, lastReceivedAt: 1, lostAt: 2, reason: 'op 9' };
+const PRESENCE = { data: { status: 'idle' }, shards: [0, 1] };
 const FULL = groupRecord({
   shardLayout: { shardCount: 4, shardsPerTask: 2 },
   sessions: { '0': resumeState({ aliveUntil: 3, joins: { '19': 4 } }) },
   unreportedGaps: [GAP],
+  presences: [PRESENCE],
 });
 /** As every version stores it. */
 const STORED = {
@@ -33,6 +35,7 @@ const STORED = {
   sessions: { '0': { ...resumeState(), aliveUntil: 3, joins: { '19': 4 } } },
   division: { shardCount: 4, shardsPerTask: 2 },
   untoldGaps: [GAP],
+  presences: [PRESENCE],
 };
 const written = (value: unknown) => Buffer.from(JSON.stringify(value));
 const parse = (value: unknown) => parseGroupRecord(Buffer.isBuffer(value) ? value : written(value), 0);
@@ -49,8 +52,9 @@ it('is written and read under the names that tasks of other versions use', () =>
 });
 
 it('is read as well from a version that stores less, and from one that stores more', () => {
-  const { division: _, ...less } = { ...STORED, sessions: { '0': resumeState() } };
+  const { division: _, presences: __, ...less } = { ...STORED, sessions: { '0': resumeState() } };
   expect(parse(less)).toMatchObject({ shardLayout: undefined, sessions: less.sessions, faults: [] });
+  expect(parse(less)).not.toHaveProperty('presences');
   const more = { ...STORED, later: 1, untoldGaps: [{ ...GAP, inHandOver: true }] };
   expect(parse(more)).toEqual({ ...FULL, faults: [] });
 });
@@ -167,6 +171,17 @@ it.each([
 ])('%s of the gaps loses no session', (_name, untoldGaps, unreportedGaps, reason) => {
   const record = read({ ...STORED, untoldGaps });
   expect(record).toMatchObject({ sessions: FULL.sessions, unreportedGaps });
+  expect(record.faults).toEqual([{ reason: expect.stringMatching(reason) }]);
+});
+
+it.each([
+  ['a presence of no shards', [{ data: {} }, PRESENCE], [PRESENCE], /^presences\.0\.shards: /],
+  ['a presence that is none', ['x', PRESENCE], [PRESENCE], /^presences\.0\.it: /],
+  ['no list', null, [], /^presences: it: /],
+  ['too many', Array.from({ length: 257 }, () => PRESENCE), [], /^presences: it: /],
+])('%s: no session is lost', (_name, stored, presences, reason) => {
+  const record = read({ ...STORED, presences: stored });
+  expect(record).toMatchObject({ sessions: FULL.sessions, unreportedGaps: [GAP], presences });
   expect(record.faults).toEqual([{ reason: expect.stringMatching(reason) }]);
 });
 

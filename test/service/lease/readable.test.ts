@@ -48,7 +48,7 @@ it('whatever is in a session, what is stored can be read', () => {
   );
 });
 
-it('what the broker would not take is made smaller: first by joins, then by gaps, never by sessions', () => {
+it('what the broker would not take is made smaller: first by presences, then by joins, then by gaps, never by sessions', () => {
   const sessions = Object.fromEntries(
     Array.from({ length: 256 }, (_, id) => [
       id,
@@ -59,6 +59,10 @@ it('what the broker would not take is made smaller: first by joins, then by gaps
   expect(large.faults).toEqual([{ reason: expect.stringMatching(/^joins: the broker takes \d+ bytes$/) }]);
   const larger = readable(groupRecord({ sessions, unreportedGaps: gaps(1_000) }));
   expect(larger.faults).toEqual([{ reason: expect.stringMatching(/^untoldGaps: .* and 900 of 1000 do not fit$/) }]);
+  const presences = Array.from({ length: 256 }, (_, id) => ({ data: { x: 'x'.repeat(4_096) }, shards: [id] }));
+  const small = readable(groupRecord({ presences }));
+  expect(small.faults).toEqual([{ reason: expect.stringMatching(/^presences: the broker takes \d+ bytes$/) }]);
+  expect(read(small.text).sessions).toEqual(groupRecord().sessions);
   for (const [{ text }, left] of [
     [large, 10],
     [larger, 100],

@@ -1,0 +1,191 @@
+// The commands of one shard, in order, and its presence. A command is settled when it was sent and the connection has
+// outlived it for a second, because Discord closes the connection over a payload that it does not like. One whose
+// connection ended earlier is sent once more; after a close that may be its fault, alone. A presence is a state, not an event: it
+// does not expire, and each IDENTIFY carries the last one. No clock and no socket: the caller has both.
+//
+//   waiting:     until it is sent, or expires
+//   sent:        until the connection has outlived it, or ends: then it waits again, once
+//   identifying: a presence that is in the IDENTIFY under way
+
+import { GatewayCloseCodes, GatewayOpcodes } from 'discord-api-types/v10';
+import type { Payload, Presence } from './command.ts';
+
+export type Outcome =
+  | { readonly how: 'sent' }
+  /** A presence that is sent as soon as the shard is connected. */
+  | { readonly how: 'kept' }
+  | { readonly how: 'refused'; readonly reason: string };
+
+export interface ShardCommand {
+  readonly payload: Payload;
+  /** Unix ms. */
+  readonly expiresAt: number;
+  /** Once, unless the command is forgotten. */
+  settle(outcome: Outcome): void;
+}
+
+/** @returns 0 when it is sent, or in how many ms it may be; nothing while the shard is not connected */
+export type Send = (payload: Payload) => number | undefined;
+
+interface Entry extends ShardCommand {
+  sends: number;
+  /** Unix ms. */
+  sentAt: number;
+  /** The connection was closed when it had been sent. */
+  suspect: boolean;
+}
+
+const OUTLIVED_AFTER_MS = 1_000;
+const MOST_SENDS = 2;
+/** What Discord says of a payload that it cannot read, or of nothing in particular. */
+const BLAMING: readonly (number | undefined)[] = [
+  GatewayCloseCodes.UnknownError,
+  GatewayCloseCodes.UnknownOpcode,
+  GatewayCloseCodes.DecodeError,
+];
+
+export class ShardCommands {
+  readonly #onPresenceRefused: () => void;
+  /** Set by a command, now or before the last hand-over. */
+  #presence: Presence | undefined;
+  #initial: Presence | undefined;
+  /** Discord may not have the presence: a command set it while the shard was away, or a task that ended since. */
+  #presenceIsDue: boolean;
+  #connected = false;
+  #waiting: Entry[] = [];
+  #sent: Entry[] = [];
+  #identifying: Entry[] = [];
+
+  /** @param onPresenceRefused Discord closed the connection over the presence of an IDENTIFY: it is sent no more */
+  constructor(stored: Presence | undefined, initial: Presence | undefined, onPresenceRefused: () => void) {
+    this.#presence = stored;
+    this.#initial = initial;
+    this.#onPresenceRefused = onPresenceRefused;
+    this.#presenceIsDue = this.#current !== undefined;
+  }
+
+  /** What is stored for the next owner. */
+  get presence(): Presence | undefined {
+    return this.#presence;
+  }
+
+  /** Not settled. */
+  get open(): number {
+    return this.#waiting.length + this.#sent.length + this.#identifying.length;
+  }
+
+  add(command: ShardCommand): void {
+    if (isPresence(command)) this.#presence = command.payload.d as Presence;
+    this.#waiting.push({ ...command, settle: command.settle, ...UNSENT });
+  }
+
+  /** An IDENTIFY is about to be sent. @returns the presence that it carries */
+  identify(): Presence | null {
+    const presences = this.#waiting.filter(isPresence);
+    this.#waiting = this.#waiting.filter((each) => !isPresence(each));
+    this.#identifying.push(...presences);
+    return this.#current ?? null;
+  }
+
+  /** @param identified READY came, not RESUMED: Discord has what the IDENTIFY carried */
+  connected(identified: boolean): void {
+    this.#connected = true;
+    for (const each of this.#identifying.splice(0)) each.settle({ how: 'sent' });
+    const due = this.#presenceIsDue && !identified ? this.#current : undefined;
+    this.#presenceIsDue = false;
+    if (due !== undefined) this.#waiting.unshift({ ...ownCommand(due), ...UNSENT });
+  }
+
+  /** @param closeCode where Discord closed the connection */
+  ended(reason: string, closeCode: number | undefined): void {
+    const identifying = this.#identifying.splice(0);
+    const sent = this.#sent.splice(0);
+    if (closeCode === GatewayCloseCodes.DecodeError && !this.#connected && this.#current !== undefined) {
+      this.#presence = this.#initial = undefined;
+      this.#onPresenceRefused();
+      refuse(identifying.splice(0), `Discord closed the connection over it (${reason})`);
+    }
+    this.#connected = false;
+    const again = sent.filter(({ sends }) => sends < MOST_SENDS);
+    const over = sent.filter(({ sends }) => sends >= MOST_SENDS);
+    for (const each of again) each.suspect = BLAMING.includes(closeCode);
+    if (BLAMING.includes(closeCode) && over.some(({ payload }) => payload.d === this.#current))
+      this.#presence = this.#initial = undefined;
+    refuse(over, `the connection ended each time it had been sent, twice (${reason})`);
+    this.#waiting.unshift(...identifying, ...again);
+  }
+
+  /** Settles and sends what is due. @returns in how many ms to call it again, if nothing happens before */
+  turn(now: number, send: Send): number | undefined {
+    while (this.#sent[0] !== undefined && this.#sent[0].sentAt + OUTLIVED_AFTER_MS <= now)
+      this.#sent.shift()?.settle({ how: 'sent' });
+    this.#expire(now);
+    let waitMs: number | undefined;
+    for (let next = this.#waiting[0]; next !== undefined && this.#maySend(next); next = this.#waiting[0]) {
+      waitMs = send(next.payload);
+      if (waitMs !== 0) break;
+      this.#waiting.shift();
+      this.#sent.push(Object.assign(next, { sends: next.sends + 1, sentAt: now }));
+    }
+    const expiries = this.#waiting.filter((each) => !this.#outlasts(each)).map(({ expiresAt }) => expiresAt - now);
+    const [first] = this.#sent;
+    const outlived = first && first.sentAt + OUTLIVED_AFTER_MS - now;
+    const due = Math.min(...expiries, outlived ?? Number.POSITIVE_INFINITY, waitMs || Number.POSITIVE_INFINITY);
+    return due === Number.POSITIVE_INFINITY ? undefined : Math.max(0, due);
+  }
+
+  /** Those of workers are delivered again: the broker has them unacknowledged. */
+  forget(): void {
+    const isOwn = ({ expiresAt }: Entry) => expiresAt === Number.POSITIVE_INFINITY;
+    this.#waiting = this.#waiting.filter(isOwn);
+    this.#sent = this.#sent.filter(isOwn);
+    this.#identifying = [];
+  }
+
+  /** The shard is given up. What was sent is settled, what waits is for the next owner. */
+  stop(): void {
+    for (const each of this.#sent.splice(0)) each.settle({ how: 'sent' });
+    this.#waiting = [];
+    this.#identifying = [];
+  }
+
+  get #current(): Presence | undefined {
+    return this.#presence ?? this.#initial;
+  }
+
+  #maySend({ suspect }: Entry): boolean {
+    return this.#sent.length === 0 || !(suspect || this.#sent.some((each) => each.suspect));
+  }
+
+  /** While the shard is connected a presence waits for its turn. */
+  #outlasts(entry: Entry): boolean {
+    return this.#connected && isPresence(entry);
+  }
+
+  #expire(now: number): void {
+    const expired = this.#waiting.filter((each) => each.expiresAt <= now && !this.#outlasts(each));
+    if (expired.length === 0) return;
+    this.#waiting = this.#waiting.filter((each) => !expired.includes(each));
+    const why = this.#connected
+      ? 'more commands wait for the shard than Discord takes (120 sends in 60 s)'
+      : 'the shard is not connected to Discord';
+    for (const each of expired) {
+      if (isPresence(each)) this.#presenceIsDue = true;
+      each.settle(isPresence(each) ? { how: 'kept' } : { how: 'refused', reason: `expired: ${why}` });
+    }
+  }
+}
+
+const UNSENT = { sends: 0, sentAt: 0, suspect: false };
+
+const isPresence = ({ payload }: ShardCommand): boolean => payload.op === GatewayOpcodes.PresenceUpdate;
+
+const ownCommand = (presence: Presence): ShardCommand => ({
+  payload: { op: GatewayOpcodes.PresenceUpdate, d: presence as never },
+  expiresAt: Number.POSITIVE_INFINITY,
+  settle: () => undefined,
+});
+
+function refuse(entries: readonly Entry[], reason: string): void {
+  for (const each of entries) each.settle({ how: 'refused', reason });
+}

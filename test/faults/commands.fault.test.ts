@@ -1,0 +1,116 @@
+// Commands of workers, and what may go wrong on their way: more of them than Discord takes in a minute; the task that has
+// them is killed with kill -9; their shard is told to reconnect. None is lost without a word: it is with Discord, or a
+// dead letter. Events go on meanwhile.
+
+import { expect } from 'vitest';
+import type { DiscordCommand } from '../../service/commands/command.ts';
+import { ENV } from '../../service/contract/names.ts';
+import { CommandWorker, deadLetters, declareCommands, settled } from '../support/commands.ts';
+import { type FaultStage, faultsOn } from './fault.ts';
+import { countOf, kill, metric, ownerOf, stored } from './tasks.ts';
+
+const SHARDS = 4;
+const { everyRun } = faultsOn({
+  tasks: 2,
+  shards: SHARDS,
+  env: { [ENV.gatewayIntents]: 'Guilds,GuildMembers,GuildMessages' },
+});
+
+const shardOf = (guildId: string) => Number((BigInt(guildId) >> 22n) % BigInt(SHARDS));
+
+async function worker(stage: FaultStage): Promise<CommandWorker> {
+  await declareCommands(stage, SHARDS);
+  await stage.until('commands are taken', 60_000, async () => {
+    const reports = await stage.reports();
+    return reports.some(({ commands }) => commands.consuming === true);
+  });
+  return await CommandWorker.start(stage);
+}
+
+/** Numbered, so that each is found again: requests of one member, spread over the guilds of these shards. */
+function requests(stage: FaultStage, count: number, shards: readonly number[]) {
+  const guilds = shards.map((shard) => stage.simulator.guildIds.find((id) => shardOf(id) === shard) ?? '');
+  return Array.from({ length: count }, (_, index) => {
+    const [guild_id = '', nonce] = [guilds[index % guilds.length], `n${index}`];
+    const body: DiscordCommand = { command: 'request_guild_members', data: { guild_id, user_ids: '1', nonce } };
+    return { shard: shardOf(guild_id), nonce, body };
+  });
+}
+
+const noncesAt = ({ simulator }: FaultStage) => simulator.sends.flatMap(({ d }) => (d.nonce ? [String(d.nonce)] : []));
+
+everyRun('500 commands at once for one shard: never more than 120 sends a minute, and the rest are dead letters', {
+  rate: 100,
+  async inject(stage) {
+    const sender = await worker(stage);
+    const before = noncesAt(stage).length;
+    const heartbeats = countOf(stage, 'heartbeat');
+    const all = requests(stage, 500, [1]);
+    await Promise.all(all.map(({ shard, body }) => sender.send(shard, body)));
+    await stage.until('Discord has the first', 10_000, () => noncesAt(stage).length >= before + 80);
+    const letters = await deadLetters(stage, 500 - 110, 60_000);
+    await settled(stage);
+    const sent = noncesAt(stage).slice(before);
+    letters.push(...(await deadLetters(stage, 500 - sent.length - letters.length, 20_000)));
+    const expired = letters.map(({ body }) => (JSON.parse(body) as { data: { nonce: string } }).data.nonce);
+    // The first, in order, and each once; the others expired.
+    expect(sent).toEqual(all.slice(0, sent.length).map(({ nonce }) => nonce));
+    expect([...sent, ...expired].toSorted()).toEqual(all.map(({ nonce }) => nonce).toSorted());
+    const reason = 'shard 1: expired: more commands wait for the shard than Discord takes (120 sends in 60 s)';
+    expect(new Set(letters.map((letter) => letter.reason))).toEqual(new Set([reason]));
+    expect(sent.length).toBeGreaterThan(80);
+    expect(heartbeats()).toBeGreaterThan(3 * SHARDS);
+    // The simulator would have closed with 4008: violations are judged below.
+    const owner = await ownerOf(stage);
+    expect(await metric(owner, 'commandsSent')).toBe(sent.length);
+    expect(await metric(owner, 'commandsRefused')).toBe(letters.length);
+    return { sent: sent.length, expired: letters.length };
+  },
+});
+
+everyRun('the owner is killed with kill -9 between commands: the next one sends them, and the presence is kept', {
+  async inject(stage) {
+    const sender = await worker(stage);
+    const all = requests(stage, 240, [0, 1, 2, 3]);
+    const owner = await ownerOf(stage);
+    await sender.send('all', { command: 'update_presence', data: { status: 'dnd' } });
+    const status = () => stage.simulator.sessions.map(({ presence }) => (presence as { status?: string })?.status);
+    await stage.until('every shard has the presence', 10_000, () => status().every((each) => each === 'dnd'));
+    await stored(stage);
+    const before = noncesAt(stage).length;
+    const half = all.splice(0, 120);
+    for (const { shard, body } of half) await sender.send(shard, body);
+    await stage.until('Discord has some', 10_000, () => noncesAt(stage).length > before);
+    const killed = kill(stage, owner);
+    for (const { shard, body } of all) await sender.send(shard, body);
+    await killed;
+    await settled(stage);
+    const sent = noncesAt(stage).slice(before);
+    const distinct = new Set(sent);
+    expect([...half, ...all].filter(({ nonce }) => !distinct.has(nonce))).toEqual([]);
+    // What it had sent and not acknowledged: that of the last second.
+    const repeated = sent.length - distinct.size;
+    expect(repeated).toBeLessThanOrEqual(120);
+    expect(status()).toEqual(Array.from({ length: SHARDS }, () => 'dnd'));
+    return { sent: distinct.size, repeated };
+  },
+});
+
+everyRun('a shard is told to reconnect between commands: they wait for RESUMED, and each arrives', {
+  async inject(stage) {
+    const sender = await worker(stage);
+    const all = requests(stage, 60, [2]);
+    const [before, resumed] = [noncesAt(stage).length, stage.simulator.count('resumed')];
+    for (const [index, { shard, body }] of all.entries()) {
+      if (index === 20) stage.simulator.reconnect(2);
+      await sender.send(shard, body);
+    }
+    await stage.simulator.waitFor('resumed', resumed + 1);
+    await settled(stage);
+    const sent = noncesAt(stage).slice(before);
+    expect(new Set(sent).size).toBe(all.length);
+    // Only what was sent within a second before the connection ended is sent again.
+    expect(sent.length - all.length).toBeLessThanOrEqual(20 + 20);
+    return { repeated: sent.length - all.length };
+  },
+});

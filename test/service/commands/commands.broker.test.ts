@@ -1,0 +1,342 @@
+// The way back, on real sockets and a real RabbitMQ: what a worker publishes to discord.commands, Discord has, and what
+// Discord answers comes back; what cannot be sent is a dead letter with the reason.
+
+import { afterAll, beforeAll, describe, expect, test } from 'vitest';
+import type { DiscordSimulator } from '../../../local/discord/simulator.ts';
+import { asAdministrator } from '../../../local/rabbitmq/administrator.ts';
+import { Stage } from '../../../local/stage.ts';
+import type { DiscordCommand } from '../../../service/commands/command.ts';
+import { commandQueue, ENV, USERS } from '../../../service/contract/names.ts';
+import {
+  allow,
+  CommandWorker,
+  type DeadLetter,
+  deadLetters,
+  declareCommands,
+  settled,
+} from '../../support/commands.ts';
+import { closeConnections } from '../../support/connections.ts';
+
+const SHARDS = 2;
+const INITIAL = { since: null, activities: [{ name: 'with RabbitMQ', type: 0 }], status: 'online', afk: false };
+
+let stage: Stage & { readonly simulator: DiscordSimulator };
+let guildOf: (shard: number) => string;
+
+beforeAll(async () => {
+  stage = (await Stage.start({
+    shards: SHARDS,
+    simulator: { maxConcurrency: 16 },
+    env: {
+      [ENV.gatewayIntents]: 'Guilds,GuildMembers,GuildMessages,GuildVoiceStates',
+      [ENV.initialPresence]: JSON.stringify(INITIAL),
+    },
+  })) as typeof stage;
+  await declareCommands(stage, SHARDS);
+  guildOf = (shard) =>
+    stage.simulator.guildIds.find((id) => Number((BigInt(id) >> 22n) % BigInt(SHARDS)) === shard) ?? '';
+});
+afterAll(async () => await stage?.stop());
+
+const sentTo = (shard: number) => stage.simulator.sends.filter(({ shardId }) => shardId === shard);
+const presences = () =>
+  stage.simulator.sessions.toSorted((a, b) => a.shardId - b.shardId).map(({ presence }) => presence);
+
+test('a broker without the queue: the log says so, and commands are taken when it is there', async () => {
+  const [task] = stage.tasks;
+  await asAdministrator(stage.broker, (channel) => channel.deleteQueue(commandQueue(0)));
+  await stage.until('the log says it', 30_000, () => /no commands of workers are taken/.test(task?.output ?? ''));
+  await stage.until('it is healthy without them', 30_000, async () => {
+    const health = await task?.health();
+    return health?.status === 'healthy' && /no commands of workers are taken.*404/.test(health.problems.join());
+  });
+  await declareCommands(stage, SHARDS);
+  await stage.until('they are taken', 60_000, () => /commands of workers are taken again/.test(task?.output ?? ''));
+  expect((await task?.health())?.problems).toEqual([]);
+});
+
+test('INITIAL_PRESENCE is in the first IDENTIFY of each shard', () => {
+  expect(presences()).toEqual([INITIAL, INITIAL]);
+  expect(stage.simulator.sends).toEqual([]);
+});
+
+describe('a command is sent over the connection of its shard, as it is', () => {
+  const voice = (shard: number, channel_id: string | null) => ({
+    ...{ guild_id: guildOf(shard), channel_id, self_mute: true, self_deaf: false },
+  });
+  test.each<[string, number, number, () => DiscordCommand, number]>([
+    ['joins a channel', 4, 1, () => ({ command: 'update_voice_state', data: voice(1, '7') }), 2],
+    ['leaves it', 4, 1, () => ({ command: 'update_voice_state', data: voice(1, null) }), 1],
+    [
+      'asks for all members',
+      ...([8, 0] as const),
+      () => ({ command: 'request_guild_members', data: { guild_id: guildOf(0), query: '', limit: 0, nonce: 'abc' } }),
+      1,
+    ],
+    [
+      'asks for two members',
+      ...([8, 1] as const),
+      () => ({ command: 'request_guild_members', data: { guild_id: guildOf(1), user_ids: ['1', '2'] } }),
+      1,
+    ],
+    [
+      'asks for sounds',
+      ...([31, 0] as const),
+      () => ({ command: 'request_soundboard_sounds', data: { guild_ids: [guildOf(0)] } }),
+      1,
+    ],
+  ])('%s (op %i)', async (_, op, shard, make, answers) => {
+    const worker = await CommandWorker.start(stage);
+    const session = stage.simulator.sessions.find(({ shardId }) => shardId === shard);
+    const [before, sequence = 0] = [sentTo(shard).length, session?.sequence];
+    const body = make();
+    await worker.send(shard, body);
+    await stage.until('Discord has it', 10_000, () => sentTo(shard).length > before);
+    expect(sentTo(shard).slice(before)).toMatchObject([{ op, d: body.data }]);
+    expect(session?.sequence).toBeGreaterThanOrEqual(sequence + answers);
+    await stage.until('the answer came', 10_000, async () => {
+      const health = await stage.tasks[0]?.health();
+      return health?.shards[shard]?.received === session?.sequence;
+    });
+  });
+
+  test('a presence, to one shard and to all', async () => {
+    const worker = await CommandWorker.start(stage);
+    await worker.send(1, { command: 'update_presence', data: { status: 'idle' } });
+    const idle = { since: null, activities: [], status: 'idle', afk: false };
+    await stage.until('one has it', 10_000, () => JSON.stringify(presences()[1]) === JSON.stringify(idle));
+    expect(presences()[0]).toEqual(INITIAL);
+    const data = { ...idle, status: 'dnd', activities: [{ name: 'everywhere', type: 2 }] };
+    await worker.send('all', { command: 'update_presence', data });
+    await stage.until('all have it', 10_000, () => presences().every((p) => JSON.stringify(p).includes('everywhere')));
+  });
+
+  test('what was sent is acknowledged', async () => {
+    await settled(stage);
+    expect(stage.simulator.violations).toEqual([]);
+  });
+});
+
+describe('what cannot be sent is a dead letter with the reason', () => {
+  const voice = { channel_id: null, self_mute: false, self_deaf: false };
+  test.each<[string, () => readonly [number | 'all', object | string, object?], RegExp]>([
+    ['no JSON', () => [0, '{"command":'], /expected a command as JSON/],
+    ['a list', () => [0, []], /command is one of update_presence, update_voice_state/],
+    ['an unknown command', () => [0, { command: 'identify', data: {} }], /command is one of update_presence/],
+    [
+      'a field too many',
+      () => [0, { command: 'update_presence', data: { status: 'dnd' }, op: 3 }],
+      /^expected no field 'op'/,
+    ],
+    ['a status that there is not', () => [0, { command: 'update_presence', data: { status: 'busy' } }], /data.status/],
+    [
+      'a presence that fits into no IDENTIFY',
+      () => [
+        0,
+        { command: 'update_presence', data: { status: 'dnd', activities: [{ name: 'é'.repeat(2_000), type: 0 }] } },
+      ],
+      /at most 3072 bytes/,
+    ],
+    [
+      'an id that is a number',
+      () => [0, { command: 'update_voice_state', data: { ...voice, guild_id: 1 } }],
+      /data.guild_id: .*string of digits/,
+    ],
+    [
+      'the guild of another shard',
+      () => [0, { command: 'update_voice_state', data: { ...voice, guild_id: guildOf(1) } }],
+      /expected shard.1, to which guild \d+ belongs \(\(id >> 22\) % 2\), got shard.0/,
+    ],
+    [
+      'a guild command to all',
+      () => ['all', { command: 'update_voice_state', data: { ...voice, guild_id: guildOf(1) } }],
+      /only update_presence goes to shard.all/,
+    ],
+    [
+      'presences without their intent',
+      () => [0, { command: 'request_guild_members', data: { guild_id: guildOf(0), user_ids: '1', presences: true } }],
+      /only with the intent GuildPresences/,
+    ],
+    [
+      'what had expired when it came',
+      () => [
+        0,
+        { command: 'update_voice_state', data: { ...voice, guild_id: guildOf(0) } },
+        { timestamp: Math.floor(Date.now() / 1_000) - 60 },
+      ],
+      /^expired: it was \d+ ms past its life/,
+    ],
+  ])('%s', async (_, make, reason) => {
+    const worker = await CommandWorker.start(stage);
+    const [before, [shard, body, options]] = [stage.simulator.sends.length, make()];
+    await worker.send(shard, body, { messageId: 'm1', userId: 'worker', ...options });
+    const [letter] = await deadLetters(stage, 1);
+    expect(letter).toMatchObject({
+      body: typeof body === 'string' ? body : JSON.stringify(body),
+      key: `shard.${shard}`,
+    });
+    expect(letter?.reason).toMatch(reason);
+    expect(letter?.message.properties.messageId).toBe('m1');
+    expect(stage.simulator.sends.length).toBe(before);
+    expect(stage.simulator.violations).toEqual([]);
+  });
+});
+
+const reasonOfBroker = ({ message }: DeadLetter) => message.properties.headers?.['x-death']?.[0]?.reason;
+const voice = (channel_id: string): DiscordCommand => ({
+  ...{ command: 'update_voice_state' },
+  data: { guild_id: guildOf(0), channel_id, self_mute: false, self_deaf: false },
+});
+
+describe('while a shard is away', () => {
+  test('commands wait for its RESUME, in order; one that expires before is a dead letter', async () => {
+    const { simulator } = stage;
+    const worker = await CommandWorker.start(stage);
+    const [before, resumes] = [sentTo(0).length, simulator.count('resumed')];
+    simulator.refuseConnections(true);
+    const disconnects = simulator.count('disconnect');
+    simulator.dropConnections(0);
+    await simulator.waitFor('disconnect', disconnects + 1);
+    await worker.send(0, voice('1'), { expiration: '500' });
+    await worker.send(0, voice('2'));
+    await worker.send(0, voice('3'));
+    const [letter] = await deadLetters(stage, 1);
+    expect(letter).toMatchObject({ body: JSON.stringify(voice('1')) });
+    expect(letter?.message.properties.expiration).toBeUndefined();
+    expect(letter?.reason).toBe('shard 0: expired: the shard is not connected to Discord');
+    expect(sentTo(0).length).toBe(before);
+    simulator.refuseConnections(false);
+    await simulator.waitFor('resumed', resumes + 1);
+    await stage.until('both are sent', 10_000, () => sentTo(0).length === before + 2);
+    expect(
+      sentTo(0)
+        .slice(before)
+        .map(({ d }) => d.channel_id),
+    ).toEqual(['2', '3']);
+  });
+
+  test('a presence that comes meanwhile is in the IDENTIFY of the new session, and sent once', async () => {
+    const { simulator } = stage;
+    const worker = await CommandWorker.start(stage);
+    // What Discord got in the last second would be sent again.
+    await settled(stage);
+    const [before, readies] = [sentTo(0).length, simulator.count('ready')];
+    simulator.refuseConnections(true);
+    simulator.invalidate(0, { resumable: false });
+    await worker.send('all', { command: 'update_presence', data: { status: 'invisible' } });
+    await stage.until('the other has it', 10_000, () => JSON.stringify(presences()).includes('invisible'));
+    simulator.refuseConnections(false);
+    await simulator.waitFor('ready', readies + 1);
+    expect(presences()).toMatchObject([{ status: 'invisible' }, { status: 'invisible' }]);
+    await settled(stage);
+    expect(sentTo(0).length).toBe(before);
+  });
+});
+
+test('a lost connection to the broker, while commands wait: they come again, and each is sent once', async () => {
+  const { simulator } = stage;
+  const worker = await CommandWorker.start(stage);
+  await settled(stage);
+  const [before, resumes] = [sentTo(0).length, simulator.count('resumed')];
+  simulator.refuseConnections(true);
+  simulator.dropConnections(0);
+  await worker.send(0, voice('21'));
+  await worker.send(0, voice('22'));
+  const open = async () => (await stage.tasks[0]?.health())?.commands.waiting;
+  await stage.until('both wait', 10_000, async () => (await open()) === 2);
+  await closeConnections(stage.broker, / publisher$/);
+  await stage.until('they are forgotten', 10_000, async () => (await open()) === 0);
+  await stage.until('both wait again', 20_000, async () => (await open()) === 2);
+  simulator.refuseConnections(false);
+  await simulator.waitFor('resumed', resumes + 1);
+  await settled(stage);
+  expect(
+    sentTo(0)
+      .slice(before)
+      .map(({ d }) => d.channel_id),
+  ).toEqual(['21', '22']);
+});
+
+test('neither large bodies nor large headers end the connection that publishes events', async () => {
+  const worker = await CommandWorker.start(stage);
+  const connected = () => stage.tasks[0]?.output.match(/publisher","msg":"connected to the broker/g)?.length;
+  const before = connected();
+  await worker.send(0, 'large', { headers: { large: 'x'.repeat(65_450) } });
+  await worker.send(0, 'x'.repeat(500_000));
+  // Without the reason, which does not fit or would have to be held with the body until the broker confirms it.
+  const letters = await deadLetters(stage, 2);
+  expect(letters.map(({ body, reason }) => [body.length, reason]).toSorted()).toEqual([
+    [5, undefined],
+    [500_000, undefined],
+  ]);
+  expect(letters.map(reasonOfBroker)).toEqual(['rejected', 'rejected']);
+  await settled(stage);
+  expect(connected()).toBe(before);
+});
+
+test('without permission for the dead-letter exchange a refused command is dead-lettered all the same', async () => {
+  const worker = await CommandWorker.start(stage);
+  await allow(stage, USERS.ingestor, { write: '^discord.(events|commands)$|^ingestor' });
+  await worker.send(0, 'faulty');
+  await worker.send(0, 'faulty too');
+  const letters = await deadLetters(stage, 2);
+  expect(letters.map(({ body }) => body).toSorted()).toEqual(['faulty', 'faulty too']);
+  expect(letters.map(({ reason }) => reason)).toEqual([undefined, undefined]);
+  expect(letters.map(reasonOfBroker)).toEqual(['rejected', 'rejected']);
+  await allow(stage, USERS.ingestor);
+});
+
+test('another owner has the presence: it sends it once after its RESUME, and in the IDENTIFY of a new session', async () => {
+  const { simulator } = stage;
+  const worker = await CommandWorker.start(stage);
+  const presence = { since: null, activities: [{ name: 'the same', type: 3 }], status: 'idle', afk: false };
+  await worker.send(1, { command: 'update_presence', data: presence });
+  await stage.until('it is set', 10_000, () => JSON.stringify(presences()[1]) === JSON.stringify(presence));
+  await settled(stage);
+  const [owner] = stage.living;
+  await worker.send(0, voice('23'));
+  await stage.until('it is sent', 10_000, () => sentTo(0).at(-1)?.d.channel_id === '23');
+  // The drain stores the last record, and acknowledges what is sent.
+  expect(await owner?.terminate()).toBe(0);
+  const [before, resumes] = [simulator.sends.length, simulator.count('resumed')];
+  await stage.startTask();
+  await simulator.waitFor('resumed', resumes + SHARDS);
+  await stage.until('each has its own', 20_000, () => simulator.sends.length === before + SHARDS);
+  expect(sentTo(1).at(-1)).toMatchObject({ op: 3, d: presence });
+  expect(presences()).toMatchObject([{ status: 'invisible' }, presence]);
+  const readies = simulator.count('ready');
+  simulator.invalidate(1, { resumable: false });
+  await simulator.waitFor('ready', readies + 1);
+  expect(presences()).toMatchObject([{ status: 'invisible' }, presence]);
+  expect(simulator.sends.length).toBe(before + SHARDS);
+  expect(simulator.violations).toEqual([]);
+});
+
+test('a payload that Discord closes the connection over is sent once more, alone, and then a dead letter', async () => {
+  const { simulator } = stage;
+  const worker = await CommandWorker.start(stage);
+  const guild_id = guildOf(0);
+  const [before, resumes] = [sentTo(0).length, simulator.count('resumed')];
+  // Discord knows a rule that nobody else does.
+  simulator.refuseSend(({ d }) => d.channel_id === '13');
+  for (const channel_id of ['11', '13', '12'])
+    await worker.send(0, {
+      command: 'update_voice_state',
+      data: { guild_id, channel_id, self_mute: false, self_deaf: false },
+    });
+  const [letter] = await deadLetters(stage, 1);
+  simulator.refuseSend(undefined);
+  expect(letter?.reason).toBe('shard 0: the connection ended each time it had been sent, twice (close code 4002)');
+  expect(letter?.body).toContain('"13"');
+  await stage.until('the others are sent', 10_000, () => sentTo(0).at(-1)?.d.channel_id === '12');
+  await simulator.waitFor('resumed', resumes + 2);
+  expect(simulator.violations.map(({ code }) => code)).toEqual([4002, 4002]);
+  expect(
+    new Set(
+      sentTo(0)
+        .slice(before)
+        .map(({ d }) => d.channel_id),
+    ),
+  ).toEqual(new Set(['11', '12']));
+  expect((await stage.living[0]?.health())?.shard.connected).toBe(SHARDS);
+});

@@ -1,0 +1,209 @@
+// The commands of one shard: order, expiry, what a connection that ends means for them, and the shard's presence.
+
+import { GatewayOpcodes } from 'discord-api-types/v10';
+import { describe, expect, it } from 'vitest';
+import type { Presence } from '../../../service/commands/command.ts';
+import { type Outcome, ShardCommands } from '../../../service/commands/shard-commands.ts';
+
+const LIFE_MS = 30_000;
+const presence = (status: string) => ({ since: null, activities: [], status, afk: false }) as Presence;
+
+function line(stored?: Presence, initial?: Presence) {
+  const outcomes: Record<string, string> = {};
+  const sent: string[] = [];
+  let refused = 0;
+  const commands = new ShardCommands(stored, initial, () => {
+    refused += 1;
+  });
+  let [now, waitMs]: [number, number | undefined] = [0, undefined];
+  const nameOf = (d: object) => ('status' in d ? String(d.status) : String('channel_id' in d && d.channel_id));
+  const turn = () => commands.turn(now, ({ d }) => waitMs ?? sent.push(nameOf(d)) * 0);
+  return {
+    commands,
+    outcomes,
+    sent,
+    refused: () => refused,
+    add(name: string, d: object = { channel_id: name }, life = LIFE_MS) {
+      const op = 'status' in d ? GatewayOpcodes.PresenceUpdate : GatewayOpcodes.VoiceStateUpdate;
+      const settle = (outcome: Outcome) => {
+        expect(outcomes[name], `${name} is settled once`).toBeUndefined();
+        outcomes[name] = 'reason' in outcome ? outcome.reason : outcome.how;
+      };
+      commands.add({ payload: { op, d } as never, expiresAt: now + life, settle });
+    },
+    /** @param ms since the turn before @param wait of the connection; 0: it takes everything */
+    at(ms: number, wait: number | undefined = 0) {
+      now += ms;
+      waitMs = wait === 0 ? undefined : wait;
+      return turn();
+    },
+    away(ms: number) {
+      now += ms;
+      return commands.turn(now, () => undefined);
+    },
+  };
+}
+
+it('sends in order, and settles a second after: not before', () => {
+  const { commands, add, at, sent, outcomes } = line();
+  commands.connected(true);
+  add('a');
+  add('b');
+  expect([at(0), sent, outcomes]).toEqual([1_000, ['a', 'b'], {}]);
+  expect([at(999), outcomes]).toEqual([1, {}]);
+  expect([at(1), outcomes]).toEqual([undefined, { a: 'sent', b: 'sent' }]);
+});
+
+it('waits for the connection, and for its rate, until a command expires', () => {
+  const { commands, add, at, away, sent, outcomes } = line();
+  add('a');
+  expect(away(0)).toBe(LIFE_MS);
+  add('b', { channel_id: 'b' }, LIFE_MS + 5);
+  expect([away(LIFE_MS), outcomes]).toEqual([5, { a: 'expired: the shard is not connected to Discord' }]);
+  commands.connected(false);
+  expect([at(4, 700), sent]).toEqual([1, []]);
+  at(1, 700);
+  expect(outcomes.b).toBe('expired: more commands wait for the shard than Discord takes (120 sends in 60 s)');
+});
+
+describe('when the connection ends within the second', () => {
+  it('all are sent once more, together where Discord blames nothing, and are then refused', () => {
+    const { commands, add, at, sent, outcomes } = line();
+    commands.connected(true);
+    add('a');
+    add('b');
+    at(0);
+    commands.ended('op 7', undefined);
+    add('c');
+    commands.connected(false);
+    at(10);
+    expect(sent).toEqual(['a', 'b', 'a', 'b', 'c']);
+    commands.ended('close code 4000', 4_000);
+    const reason = 'the connection ended each time it had been sent, twice (close code 4000)';
+    expect(outcomes).toEqual({ a: reason, b: reason });
+    commands.connected(false);
+    at(0);
+    at(1_000);
+    expect([sent.slice(5), outcomes.c]).toEqual([['c'], 'sent']);
+  });
+
+  it('each is sent alone where Discord could not read one', () => {
+    const { commands, add, at, sent, outcomes } = line();
+    commands.connected(true);
+    for (const each of ['a', 'b', 'c']) add(each);
+    at(0);
+    commands.ended('close code 4002', 4_002);
+    add('d');
+    commands.connected(false);
+    for (const [ms, expected] of [
+      [0, 'a'],
+      [999, 'a'],
+      [1, 'ab'],
+    ] as const) {
+      at(ms);
+      expect(sent.slice(3).join('')).toBe(expected);
+    }
+    commands.ended('close code 4002', 4_002);
+    commands.connected(false);
+    at(0);
+    at(1_000);
+    at(1_000);
+    expect(outcomes).toMatchObject({ a: 'sent', b: expect.stringContaining('twice'), c: 'sent', d: 'sent' });
+    expect(sent.slice(5).join('')).toBe('cd');
+  });
+});
+
+describe('the presence', () => {
+  const [idle, dnd, online] = [presence('idle'), presence('dnd'), presence('online')];
+
+  it.each<[string, Presence | undefined, Presence | undefined, Presence | null, string[]]>([
+    ['of the record', dnd, online, dnd, ['dnd']],
+    ['of INITIAL_PRESENCE', undefined, online, online, ['online']],
+    ['none', undefined, undefined, null, []],
+  ])('%s is in the IDENTIFY, or sent once after the first RESUME', (_, stored, initial, identified, resumed) => {
+    const first = line(stored, initial);
+    expect(first.commands.identify()).toEqual(identified);
+    first.commands.connected(true);
+    first.at(0);
+    expect([first.sent, first.commands.presence]).toEqual([[], stored]);
+    const second = line(stored, initial);
+    second.commands.connected(false);
+    second.at(0);
+    second.at(1_000);
+    second.commands.ended('op 7', undefined);
+    second.commands.connected(false);
+    second.at(0);
+    expect(second.sent).toEqual(resumed);
+  });
+
+  it('of a command is sent, and in each IDENTIFY from then on', () => {
+    const { commands, add, at, sent, outcomes } = line(undefined, online);
+    commands.connected(true);
+    add('p', idle);
+    at(0);
+    at(1_000);
+    expect([sent, outcomes, commands.presence, commands.identify()]).toEqual([['idle'], { p: 'sent' }, idle, idle]);
+  });
+
+  it('that comes while the shard identifies is in the IDENTIFY, or waits for the next one', () => {
+    const { commands, add, at, sent, outcomes } = line();
+    add('p', idle);
+    expect(commands.identify()).toEqual(idle);
+    commands.ended('no READY', undefined);
+    add('q', dnd);
+    expect([commands.identify(), outcomes]).toEqual([dnd, {}]);
+    add('r', online);
+    commands.connected(true);
+    expect(outcomes).toEqual({ p: 'sent', q: 'sent' });
+    at(0);
+    expect(sent).toEqual(['online']);
+  });
+
+  it('is a state: it does not expire, and is sent when the shard is back', () => {
+    const { commands, add, at, away, sent, outcomes } = line();
+    add('p', idle);
+    add('q', dnd);
+    away(LIFE_MS);
+    expect([outcomes, commands.presence]).toEqual([{ p: 'kept', q: 'kept' }, dnd]);
+    commands.connected(false);
+    at(0);
+    expect(sent).toEqual(['dnd']);
+  });
+
+  it('that Discord cannot read in an IDENTIFY is sent no more, nor INITIAL_PRESENCE', () => {
+    const { commands, add, outcomes, refused } = line(dnd, online);
+    add('p', idle);
+    commands.identify();
+    commands.ended('close code 4002', 4_002);
+    expect([refused(), commands.identify(), commands.presence]).toEqual([1, null, undefined]);
+    expect(outcomes.p).toBe('Discord closed the connection over it (close code 4002)');
+    commands.ended('close code 4002', 4_002);
+    expect(refused()).toBe(1);
+  });
+
+  it('stays when a connection ends for another reason', () => {
+    const { commands, refused } = line(dnd, online);
+    commands.identify();
+    commands.ended('close code 4000', 4_000);
+    expect([refused(), commands.identify()]).toEqual([0, dnd]);
+  });
+});
+
+it('what is not acknowledged when the consumer is lost comes again: it is forgotten, but for the own presence', () => {
+  const { commands, add, at, sent, outcomes } = line(presence('dnd'));
+  commands.connected(false);
+  add('a');
+  commands.forget();
+  at(0);
+  expect([sent, outcomes, commands.open]).toEqual([['dnd'], {}, 1]);
+});
+
+it('stopped, what was sent is settled and what waits is left to the next owner', () => {
+  const { commands, add, at, outcomes } = line();
+  commands.connected(true);
+  add('a');
+  at(0);
+  add('b');
+  commands.stop();
+  expect(outcomes).toEqual({ a: 'sent' });
+});

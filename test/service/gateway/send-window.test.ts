@@ -1,0 +1,34 @@
+// Discord counts 120 payloads in 60 s. https://discord.com/developers/docs/events/gateway#rate-limiting
+
+import { expect, it } from 'vitest';
+import { MOST_SENDS, SendWindow } from '../../../service/gateway/send-window.ts';
+
+/** As much as may be sent for three minutes, with regular heartbeats and those that Discord asks for each second. */
+function sends(window: SendWindow, { asked }: { readonly asked: boolean }) {
+  const sent: { readonly at: number; readonly kind: string }[] = [];
+  const send = (at: number, kind: string) => {
+    window.sent(at);
+    sent.push({ at, kind });
+  };
+  for (let at = 0; at < 180_000; at += 100) {
+    if (at % 41_200 === 0) send(at, 'heartbeat');
+    if (asked && at % 1_000 === 500 && window.waitMs(at, 'askedHeartbeat') === 0) send(at, 'askedHeartbeat');
+    while (window.waitMs(at, 'command') === 0) send(at, 'command');
+  }
+  return sent;
+}
+
+it.each([{ asked: false }, { asked: true }])('never more than 120 in any 60 s, and not many less: %j', (how) => {
+  const sent = sends(new SendWindow(), how);
+  const within = sent.map(({ at }) => sent.filter((each) => each.at >= at && each.at < at + 60_000));
+  expect(Math.max(...within.map(({ length }) => length))).toBeLessThanOrEqual(120);
+  expect(within[0]?.filter(({ kind }) => kind === 'command').length).toBeGreaterThanOrEqual(107);
+  expect(sent.filter(({ kind }) => kind === 'heartbeat').length).toBe(5);
+});
+
+it('says when the next may be sent: when the oldest leaves the window', () => {
+  const window = new SendWindow();
+  for (let n = 0; n < MOST_SENDS.command; n += 1) window.sent(1_000 + n);
+  expect([window.waitMs(2_000, 'command'), window.waitMs(2_000, 'askedHeartbeat')]).toEqual([60_000, 0]);
+  expect([window.waitMs(61_999, 'command'), window.waitMs(62_000, 'command')]).toEqual([1, 0]);
+});

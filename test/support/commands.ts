@@ -1,0 +1,102 @@
+// A worker that sends commands, and a person who looks at the dead letters.
+
+import { type ConfirmChannel, connect, type GetMessage, type Options } from 'amqplib';
+import { onTestFinished } from 'vitest';
+import { discordTopology } from '../../lib/topology/topology.ts';
+import { asAdministrator } from '../../local/rabbitmq/administrator.ts';
+import type { Stage } from '../../local/stage.ts';
+import { COMMAND_TTL_MS } from '../../service/contract/limits.ts';
+import { commandKey, commandQueue, EXCHANGES, HEADERS, QUEUES, USERS, VHOST } from '../../service/contract/names.ts';
+
+/** By hand until the topology has it. */
+export async function declareCommands(stage: Stage, shards: number): Promise<void> {
+  if (discordTopology().exchanges.some(({ name }) => name === EXCHANGES.commands)) {
+    await stage.applyTopology();
+    return;
+  }
+  await asAdministrator(stage.broker, async (channel) => {
+    await channel.assertExchange(EXCHANGES.commands, 'direct', { durable: true });
+    for (let group = 0; group * stage.shardsPerTask < shards; group += 1) {
+      const queue = commandQueue(group);
+      const policy = {
+        'x-dead-letter-exchange': EXCHANGES.deadLetter,
+        'x-dead-letter-routing-key': QUEUES.deadLetters,
+      };
+      await channel.assertQueue(queue, {
+        arguments: { 'x-queue-type': 'quorum', 'x-message-ttl': COMMAND_TTL_MS, ...policy },
+      });
+      const first = group * stage.shardsPerTask;
+      for (let id = first; id < Math.min(shards, first + stage.shardsPerTask); id += 1)
+        await channel.bindQueue(queue, EXCHANGES.commands, commandKey(id));
+      await channel.bindQueue(queue, EXCHANGES.commands, commandKey('all'));
+    }
+  });
+  for (const user of [USERS.ingestor, USERS.worker]) await allow(stage, user);
+}
+
+/** @default - everything */
+export async function allow(stage: Stage, user: string, permissions: { readonly write?: string } = {}): Promise<void> {
+  const { managementUrl, username, password } = stage.broker;
+  const authorization = `Basic ${Buffer.from(`${username}:${password}`).toString('base64')}`;
+  await fetch(`${managementUrl}/api/permissions/${VHOST}/${user}`, {
+    method: 'PUT',
+    headers: { authorization, 'content-type': 'application/json' },
+    body: JSON.stringify({ configure: '.*', write: '.*', read: '.*', ...permissions }),
+  });
+}
+
+export class CommandWorker {
+  readonly #channel: ConfirmChannel;
+
+  private constructor(channel: ConfirmChannel) {
+    this.#channel = channel;
+  }
+
+  static async start(stage: Stage): Promise<CommandWorker> {
+    const connection = await connect(stage.url(USERS.worker));
+    connection.on('error', () => undefined);
+    onTestFinished(async () => await connection.close().catch(() => undefined));
+    return new CommandWorker(await connection.createConfirmChannel());
+  }
+
+  /** Resolves when the broker has it. */
+  async send(shard: number | 'all', body: object | string, options: Options.Publish & { key?: string } = {}) {
+    const { key = commandKey(shard), ...properties } = options;
+    const text = typeof body === 'string' ? body : JSON.stringify(body);
+    this.#channel.publish(EXCHANGES.commands, key, Buffer.from(text), { persistent: true, ...properties });
+    await this.#channel.waitForConfirms();
+  }
+}
+
+export interface DeadLetter {
+  readonly message: GetMessage;
+  readonly body: string;
+  /** Why the ingestor did not send it. */
+  readonly reason: string | undefined;
+  readonly key: unknown;
+}
+
+/** Takes so many dead letters, in order. @throws when they do not come */
+export async function deadLetters(stage: Stage, count: number, deadlineMs = 30_000): Promise<DeadLetter[]> {
+  const letters: DeadLetter[] = [];
+  await asAdministrator(stage.broker, async (channel) => {
+    await stage.until(`${count} dead letters`, deadlineMs, async () => {
+      const message = await channel.get(QUEUES.deadLetters, { noAck: true });
+      if (message === false) return letters.length >= count;
+      const { headers = {} } = message.properties;
+      const [reason, key] = [headers[HEADERS.refused] as string | undefined, headers[HEADERS.refusedKey]];
+      letters.push({ message, body: message.content.toString(), reason, key });
+      return letters.length >= count;
+    });
+  });
+  return letters;
+}
+
+/** Resolves when no command waits in the queue of a group, and none with its owner. */
+export async function settled(stage: Stage, group = 0): Promise<void> {
+  await stage.until('no command waits', 60_000, async () => {
+    const { messageCount } = await asAdministrator(stage.broker, (channel) => channel.checkQueue(commandQueue(group)));
+    const report = (await stage.reports()).find(({ role, shard }) => role === 'owner' && shard.group === group);
+    return messageCount === 0 && report?.commands.consuming === true && report.commands.waiting === 0;
+  });
+}
