@@ -105,7 +105,21 @@ export async function runTask(
   const consumer = new QueueConsumer({ connection, prefetch: UNSENT_COMMANDS, log });
   const commands = new CommandRelay({ consumer, initialPresence, intents, metrics, log });
   const ingestor = new Ingestor({
-    ...{ choice, optIns, publisher, gaps, commands, token, information, gate, intents, compression, apiUrl, metrics, log },
+    ...{
+      choice,
+      optIns,
+      publisher,
+      gaps,
+      commands,
+      token,
+      information,
+      gate,
+      intents,
+      compression,
+      apiUrl,
+      metrics,
+      log,
+    },
     bounds: config.outbox,
     // It has shards only once the keeper is there, which gives them to it.
     permission: async (signal, end) => (await keeper?.confirmLease(signal, end)) ?? 'unproven',
