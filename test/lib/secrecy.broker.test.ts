@@ -9,7 +9,6 @@ import { inspect } from 'node:util';
 import type { CdkCustomResourceEvent } from 'aws-lambda';
 import { afterAll, beforeAll, beforeEach, describe, expect, it, vi } from 'vitest';
 import { toProperties } from '../../lib/topology/resource-properties.ts';
-import { discordTopology } from '../../lib/topology/topology.ts';
 import { sharedBroker } from '../support/broker.ts';
 import {
   ADMINISTRATOR,
@@ -103,8 +102,8 @@ async function everything(
   };
   const users = [{ name: user, tags: [], permissions: { configure: '', write: '', read: '' } }];
   const Topology = toProperties({
-    ...discordTopology(),
     vhost: user,
+    shards: { count: 0, perTask: 1 },
     exchanges: [],
     queues: [],
     bindings: [],
