@@ -93,8 +93,10 @@ export class DiscordSimulator {
         this.#counts.set(name, this.count(name) + 1);
         this.#events.emit(name);
       },
-      // An answer to a command is due to nobody by default.
-      () => ({ number: this.#nextNumber(), routingKey: null }),
+      (dispatch) => ({
+        number: this.#nextNumber(),
+        routingKey: this.#due(dispatch, `dispatch.${dispatch.toLowerCase()}`),
+      }),
     );
     this.#server = createServer((request, response) => {
       if (this.#refusing) {

@@ -5,7 +5,7 @@
 import { expect } from 'vitest';
 import type { DiscordCommand } from '../../service/commands/command.ts';
 import { ENV } from '../../service/contract/names.ts';
-import { CommandWorker, deadLetters, declareCommands, settled } from '../support/commands.ts';
+import { CommandWorker, deadLetters, settled } from '../support/commands.ts';
 import { type FaultStage, faultsOn } from './fault.ts';
 import { countOf, kill, metric, ownerOf, stored } from './tasks.ts';
 
@@ -19,7 +19,6 @@ const { everyRun } = faultsOn({
 const shardOf = (guildId: string) => Number((BigInt(guildId) >> 22n) % BigInt(SHARDS));
 
 async function worker(stage: FaultStage): Promise<CommandWorker> {
-  await declareCommands(stage, SHARDS);
   await stage.until('commands are taken', 60_000, async () => {
     const reports = await stage.reports();
     return reports.some(({ commands }) => commands.consuming === true);

@@ -2,37 +2,9 @@
 
 import { type ConfirmChannel, connect, type GetMessage, type Options } from 'amqplib';
 import { onTestFinished } from 'vitest';
-import { discordTopology } from '../../lib/topology/topology.ts';
 import { asAdministrator } from '../../local/rabbitmq/administrator.ts';
 import type { Stage } from '../../local/stage.ts';
-import { COMMAND_TTL_MS } from '../../service/contract/limits.ts';
 import { commandKey, commandQueue, EXCHANGES, HEADERS, QUEUES, USERS, VHOST } from '../../service/contract/names.ts';
-
-/** By hand until the topology has it. */
-export async function declareCommands(stage: Stage, shards: number): Promise<void> {
-  if (discordTopology().exchanges.some(({ name }) => name === EXCHANGES.commands)) {
-    await stage.applyTopology();
-    return;
-  }
-  await asAdministrator(stage.broker, async (channel) => {
-    await channel.assertExchange(EXCHANGES.commands, 'direct', { durable: true });
-    for (let group = 0; group * stage.shardsPerTask < shards; group += 1) {
-      const queue = commandQueue(group);
-      const policy = {
-        'x-dead-letter-exchange': EXCHANGES.deadLetter,
-        'x-dead-letter-routing-key': QUEUES.deadLetters,
-      };
-      await channel.assertQueue(queue, {
-        arguments: { 'x-queue-type': 'quorum', 'x-message-ttl': COMMAND_TTL_MS, ...policy },
-      });
-      const first = group * stage.shardsPerTask;
-      for (let id = first; id < Math.min(shards, first + stage.shardsPerTask); id += 1)
-        await channel.bindQueue(queue, EXCHANGES.commands, commandKey(id));
-      await channel.bindQueue(queue, EXCHANGES.commands, commandKey('all'));
-    }
-  });
-  for (const user of [USERS.ingestor, USERS.worker]) await allow(stage, user);
-}
 
 /** @default - everything */
 export async function allow(stage: Stage, user: string, permissions: { readonly write?: string } = {}): Promise<void> {

@@ -1,21 +1,15 @@
 // The way back, on real sockets and a real RabbitMQ: what a worker publishes to discord.commands, Discord has, and what
 // Discord answers comes back; what cannot be sent is a dead letter with the reason.
 
-import { afterAll, beforeAll, describe, expect, test } from 'vitest';
+import { afterAll, beforeAll, describe, expect, onTestFinished, test } from 'vitest';
 import type { DiscordSimulator } from '../../../local/discord/simulator.ts';
 import { asAdministrator } from '../../../local/rabbitmq/administrator.ts';
 import { Stage } from '../../../local/stage.ts';
 import type { DiscordCommand } from '../../../service/commands/command.ts';
 import { commandQueue, ENV, USERS } from '../../../service/contract/names.ts';
-import {
-  allow,
-  CommandWorker,
-  type DeadLetter,
-  deadLetters,
-  declareCommands,
-  settled,
-} from '../../support/commands.ts';
+import { allow, CommandWorker, type DeadLetter, deadLetters, settled } from '../../support/commands.ts';
 import { closeConnections } from '../../support/connections.ts';
+import { Inbox } from '../../support/inbox.ts';
 
 const SHARDS = 2;
 const INITIAL = { since: null, activities: [{ name: 'with RabbitMQ', type: 0 }], status: 'online', afk: false };
@@ -32,7 +26,6 @@ beforeAll(async () => {
       [ENV.initialPresence]: JSON.stringify(INITIAL),
     },
   })) as typeof stage;
-  await declareCommands(stage, SHARDS);
   guildOf = (shard) =>
     stage.simulator.guildIds.find((id) => Number((BigInt(id) >> 22n) % BigInt(SHARDS)) === shard) ?? '';
 });
@@ -50,7 +43,7 @@ test('a broker without the queue: the log says so, and commands are taken when i
     const health = await task?.health();
     return health?.status === 'healthy' && /no commands of workers are taken.*404/.test(health.problems.join());
   });
-  await declareCommands(stage, SHARDS);
+  await stage.applyTopology();
   await stage.until('they are taken', 60_000, () => /commands of workers are taken again/.test(task?.output ?? ''));
   expect((await task?.health())?.problems).toEqual([]);
 });
@@ -339,4 +332,23 @@ test('a payload that Discord closes the connection over is sent once more, alone
     ),
   ).toEqual(new Set(['11', '12']));
   expect((await stage.living[0]?.health())?.shard.connected).toBe(SHARDS);
+});
+
+test('an answer comes back to the worker, when its dispatch is chosen', async () => {
+  const answers = ['GUILD_MEMBERS_CHUNK', 'VOICE_STATE_UPDATE', 'VOICE_SERVER_UPDATE', 'SOUNDBOARD_SOUNDS'];
+  const asked = await Stage.start({ env: { [ENV.events]: [...answers, 'members'].join() } });
+  onTestFinished(() => asked.stop());
+  const inbox = new Inbox(asked);
+  const worker = await CommandWorker.start(asked);
+  const guild_id = asked.simulator?.guildIds[0] ?? '';
+  const commands: DiscordCommand[] = [
+    { command: 'request_guild_members', data: { guild_id, query: '', limit: 0, nonce: 'n' } },
+    { command: 'update_voice_state', data: { guild_id, channel_id: '5', self_mute: true, self_deaf: true } },
+    { command: 'request_soundboard_sounds', data: { guild_ids: [guild_id] } },
+  ];
+  for (const command of commands) await worker.send(0, command);
+  for (const key of answers.map((name) => `dispatch.${name.toLowerCase()}`)) {
+    const { body } = await inbox.first(key, ({ routingKey }) => routingKey === key);
+    expect(body.guildId).toBe(guild_id);
+  }
 });
