@@ -63,11 +63,12 @@ function named(word: string): DispatchName {
       `${word} is about the session itself, which the ingestor keeps: workers get gateway.ready and gateway.gap without asking. Remove it`,
     );
   const expected = `expected names of Discord's dispatches, or of groups (${[...GROUPS.keys()].join(', ')}), separated by commas`;
-  const shown = word.slice(0, MOST_QUOTED);
-  throw new Error(`${expected}, got '${shown}'${word === '' ? '' : `. The nearest is ${nearest(shown)}`}`);
+  if (!LIKE_A_NAME.test(word)) throw new Error(`${expected}, got ${word.length} characters that are none`);
+  throw new Error(`${expected}, got '${word}'. The nearest is ${nearest(word)}`);
 }
 
-const MOST_QUOTED = 64;
+/** Anything else is not quoted: it may be a credential in the wrong variable. */
+const LIKE_A_NAME = /^[\w.*-]{1,40}$/;
 
 const letters = (word: string): string => word.toUpperCase().replaceAll(/[^A-Z]/g, '');
 

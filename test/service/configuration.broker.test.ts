@@ -47,8 +47,14 @@ test.each<[string, Record<string, string>, readonly RegExp[]]>([
     {
       [ENV.shardCount]: `arn:aws:secretsmanager:eu-central-1:111122223333:secret:${SECRET}`,
       [ENV.gatewayIntents]: `amqps://ingestor:${SECRET}@broker`,
+      [ENV.events]: `amqps://ingestor:${SECRET.repeat(5)}@broker`,
     },
-    [/^SHARD_COUNT: expected .*got '\[redacted\]'/, /^GATEWAY_INTENTS: expected/],
+    [/^SHARD_COUNT: expected .*got '\[redacted\]'/, /^EVENTS: expected/, /^GATEWAY_INTENTS: expected/],
+  ],
+  [
+    'when a chosen event lacks its intent',
+    { [ENV.events]: 'GUILD_MEMBER_ADD,PRESENCE_UPDATE', [ENV.gatewayIntents]: 'Guilds' },
+    [/'Server Members Intent'.* GUILD_MEMBER_ADD\./, /'Presence Intent'.* PRESENCE_UPDATE\./],
   ],
   [
     'when the certificate authority cannot be read',
@@ -96,7 +102,8 @@ describe('with TLS to the broker, in production', () => {
     await stage.startTask();
     await stage.ready();
     await inbox.upToNow();
-    expect(inbox.all).toHaveLength(2);
+    await inbox.first('the begin of the session', ({ routingKey }) => routingKey === 'gateway.ready');
+    expect(inbox.all).toHaveLength(3);
     const connections = await stage.broker.ctl('list_connections', '--quiet', '--no-table-headers', 'user', 'ssl');
     expect(new Set(connections.match(/^ingestor\t.*/gm))).toEqual(new Set(['ingestor\ttrue']));
   });
