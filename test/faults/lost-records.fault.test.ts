@@ -92,7 +92,7 @@ faultsOn({ tasks: 1, shards: 2, shardsPerTask: 2, simulator: { shards: 4 } }).fu
     async inject(stage) {
       await stored(stage);
       const api = new ManagementApi({ ...stage.broker, url: stage.broker.managementUrl });
-      await applyTopology(api, discordTopology({ shards: { count: 2, perTask: 1 } }), { passwords: {} });
+      await applyTopology(api, discordTopology({ shards: { count: 4, perTask: 2 } }), { passwords: {} });
       api.close();
       // Restarted by ECS before the new version is there, it finds the queue of a group that it does not have.
       const [first] = stage.living;
