@@ -3,6 +3,7 @@
 // settings that the service has too come from `service/contract/limits.ts`.
 import { GatewayIntentBits } from 'discord-api-types/v10';
 import { z } from 'zod';
+import { parsePresence } from '../service/commands/command.ts';
 import {
   BOUNDS,
   COMPRESSIONS,
@@ -243,6 +244,7 @@ export function schemaFor(environment: Environment) {
         // Discord's presence, until a command sets another one. Left out: online, without an activity.
         initialPresence: z
           .record(z.string(), z.unknown(), expected('Discord\'s presence such as {"status":"online"}'))
+          .superRefine((presence, context) => parsedBy(parsePresence)(JSON.stringify(presence), context))
           .optional(),
         // Traffic from Discord is free of charge; inflating it costs CPU.
         compression: oneOf(COMPRESSIONS).default('none'),

@@ -93,8 +93,8 @@ it('reads the sources: every relative import is a file that is there', () => {
 describe('the direction', () => {
   it.each<[string, RegExp]>([
     ['service', /^service\//],
-    // The events room's tables: what a deployer may choose, and where a routing key leads.
-    ['lib', /^(lib|service\/contract)\/|^service\/events\/(choice|routing)\.ts$/],
+    // What a deployer may choose, events and a presence, and where a routing key leads.
+    ['lib', /^(lib|service\/contract)\/|^service\/(events\/(choice|routing)|commands\/command)\.ts$/],
     // The schemas of payloads and commands are written by bin.
     ['bin', /^(lib|service\/contract)\/|^service\/(events\/payload|commands\/command)\.ts$/],
     ['local', /^(?!test\/|bench\/)/],

@@ -80,6 +80,10 @@ describe('faults', () => {
     ['broker.maintenanceWindow.timeZone: expected', { broker: { maintenanceWindow: { timeZone: 'Mars' } } }],
     ['shards.count: expected a whole number of shards from 1 to 10000', { shards: { count: 'auto' } }],
     ['shards.count: expected a whole number of shards from 1 to 10000, got 0', { shards: { count: 0 } }],
+    [
+      'a presence that Discord takes, got one that is faulty: status',
+      { gateway: { initialPresence: { status: 'x' } } },
+    ],
     ["MESAGE_UPDATE'. The nearest is MESSAGE_UPDATE", { events: ['members', 'MESAGE_UPDATE'] }],
     ['events.0: READY is about the session itself', { events: ['READY'] }],
     ["events: expected a list of Discord's names of dispatches", { events: 'all' }],
