@@ -13,6 +13,7 @@ import {
 } from '../service/contract/limits.ts';
 import { QUEUES } from '../service/contract/names.ts';
 import { type Choice, DEFAULT_EVENTS, intentsFor, intentsOf, parseEvents } from '../service/events/choice.ts';
+import type { DispatchName } from '../service/events/dispatches.ts';
 import { BROKER_SIZES, brokerLimits } from './broker-limits.ts';
 import { furtherFaults } from './topology/further-queues.ts';
 import { CONNECTIONS_OF_A_TASK, DEFAULT_LIMITS, groupsOf, type Limits } from './topology/topology.ts';
@@ -481,14 +482,12 @@ function contradictions(settings: Settings, zones: number | undefined): string[]
     `limits, queues: expected queues that hold at most half of the disk of a node less 2 GB (${Math.floor((diskBytes - DISK_ALARM_BYTES) / 2e9)} GB), got ${Math.ceil(full / 1e9)} GB. Lower them, or raise broker.storageGb`,
   );
   const intents: readonly string[] = settings.gateway.intents ?? intentsFor(choice, settings.forward);
-  const lacking = [...choice.dispatches].filter((name) => {
-    const needed = intentsOf(name, settings.forward);
-    return needed.length > 0 && !needed.some((intent) => intents.includes(intent));
-  });
-  const lacked = [...new Set(lacking.map((name) => intentsOf(name, settings.forward).join(' or ')))];
+  const lackedOf = (name: DispatchName) => intentsOf(name, settings.forward).filter((each) => !intents.includes(each));
+  const lacking = [...choice.dispatches].filter((name) => lackedOf(name).length > 0);
+  const lacked = [...new Set(lacking.flatMap(lackedOf))];
   refuse(
     lacking.length > 0,
-    `gateway.intents: expected ${lacked.join(', ')} too, without which Discord does not send ${lacking.join(', ')}, got ${intents.join(', ')}. Add them, or leave gateway.intents out`,
+    `gateway.intents: expected ${lacked.join(', ')} too, without which Discord does not send all that is chosen of ${lacking.join(', ')}, got ${intents.join(', ')}. Add them, or leave gateway.intents out`,
   );
   refuse(
     intents.includes('MessageContent') !== settings.forward.messageContent,

@@ -9,7 +9,15 @@ import { DEFAULT_METRICS_NAMESPACE } from './contract/metrics.ts';
 import { ENV } from './contract/names.ts';
 import { type CredentialSource, parseBrokerLogin, parseTlsLogin, parseToken } from './credentials.ts';
 import { ConfigError, errorMessage } from './errors.ts';
-import { type Choice, DEFAULT_EVENTS, intentsFor, intentsOf, type OptIns, parseEvents } from './events/choice.ts';
+import {
+  type Choice,
+  DEFAULT_EVENTS,
+  intentsFor,
+  intentsOf,
+  type OptIns,
+  parseEvents,
+  quoted,
+} from './events/choice.ts';
 import { isLoopback } from './gateway/gateway-address.ts';
 import { INTENTS, SWITCHES } from './gateway/intents.ts';
 
@@ -63,7 +71,7 @@ export function parseIntents(names: string): number {
   const unknown = each.find((name) => !INTENTS.includes(name));
   if (unknown !== undefined)
     throw new Error(
-      `expected names of Discord's intents, separated by commas, got '${unknown}'. Known: ${INTENTS.join(', ')}`,
+      `expected names of Discord's intents, separated by commas, got ${quoted(unknown)}. Known: ${INTENTS.join(', ')}`,
     );
   return bitsOf(each);
 }
@@ -211,14 +219,12 @@ function refusedIntents(given: Readonly<Record<string, string | undefined>>): st
   const optIns = optInsOf(given);
   const missing = new Map<string, string[]>();
   for (const name of choice.dispatches) {
-    const intents = intentsOf(name, optIns);
-    if (intents.length === 0 || (bits & bitsOf(intents)) !== 0) continue;
-    const either = intents.map(withSwitch).join(' or ');
-    missing.set(either, [...(missing.get(either) ?? []), name]);
+    for (const intent of intentsOf(name, optIns).filter((each) => (bits & bitsOf([each])) === 0))
+      missing.set(intent, [...(missing.get(intent) ?? []), name]);
   }
   const faults = [...missing].map(
-    ([intents, dispatches]) =>
-      `${ENV.gatewayIntents}: expected ${intents}, without which Discord does not send ${dispatches.join(', ')}. Add it, or choose others in ${ENV.events}`,
+    ([intent, dispatches]) =>
+      `${ENV.gatewayIntents}: expected ${withSwitch(intent)}, without which Discord does not send all that is chosen of ${dispatches.join(', ')}. Add it, or choose others in ${ENV.events}`,
   );
   const content = (bits & GatewayIntentBits.MessageContent) !== 0;
   if (content && !optIns.messageContent)

@@ -63,11 +63,15 @@ function named(word: string): DispatchName {
       `${word} is about the session itself, which the ingestor keeps: workers get gateway.ready and gateway.gap without asking. Remove it`,
     );
   const expected = `expected names of Discord's dispatches, or of groups (${[...GROUPS.keys()].join(', ')}), separated by commas`;
-  if (!LIKE_A_NAME.test(word)) throw new Error(`${expected}, got ${word.length} characters that are none`);
-  throw new Error(`${expected}, got '${word}'. The nearest is ${nearest(word)}`);
+  throw new Error(
+    `${expected}, got ${quoted(word)}${LIKE_A_NAME.test(word) ? `. The nearest is ${nearest(word)}` : ''}`,
+  );
 }
 
-/** Anything else is not quoted: it may be a credential in the wrong variable. */
+/** For a sentence about a word. What cannot be a name may be a credential in the wrong variable. */
+export const quoted = (word: string): string =>
+  LIKE_A_NAME.test(word) ? `'${word}'` : `${word.length} characters that are none`;
+
 const LIKE_A_NAME = /^[\w.*-]{1,40}$/;
 
 const letters = (word: string): string => word.toUpperCase().replaceAll(/[^A-Z]/g, '');
@@ -93,7 +97,7 @@ function edits(from: string, to: string): number {
   return row[to.length] ?? 0;
 }
 
-/** One of these brings a dispatch; none: it needs none. */
+/** What brings all that is wanted of a dispatch; none: Discord sends it always. */
 export function intentsOf(name: DispatchName, { directMessages }: Pick<OptIns, 'directMessages'>): readonly Intent[] {
   const { intent, direct } = ROWS[name];
   return [intent, directMessages ? direct : undefined].filter((each) => each !== undefined && each !== null);

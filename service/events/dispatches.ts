@@ -43,7 +43,8 @@ const isMade = { userId: [['creator_id'], ['creator', 'id']] } as const;
 
 const autoModeration = { group: 'moderation', intent: 'AutoModerationConfiguration', ...isMade } as const;
 const ban = { group: 'moderation', intent: 'GuildModeration' } as const;
-const channel = { group: 'channels', intent: 'Guilds', ...isChannel } as const;
+/** Discord sends those of guilds only. */
+const channel = { group: 'channels', intent: 'Guilds', direct: null, ...isChannel } as const;
 const entitlement = { group: 'monetization' } as const;
 const expressions = { intent: 'GuildExpressions' } as const;
 const guild = { group: 'guilds', intent: 'Guilds', ...isGuild } as const;
@@ -140,7 +141,7 @@ export const DISPATCHES = {
   VOICE_CHANNEL_START_TIME_UPDATE: { ...stage, ...isChannel },
   VOICE_CHANNEL_STATUS_UPDATE: { ...stage, ...isChannel },
   // It has a credential: `token`.
-  VOICE_SERVER_UPDATE: { group: 'voice' },
+  VOICE_SERVER_UPDATE: { group: 'voice', direct: null },
   VOICE_STATE_UPDATE: { group: 'voice', intent: 'GuildVoiceStates', direct: null },
   WEBHOOKS_UPDATE: { intent: 'GuildWebhooks' },
 } as const satisfies Record<DispatchName, DispatchRow>;

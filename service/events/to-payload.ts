@@ -3,6 +3,7 @@
 // only the session's memory of guilds.
 
 import { GatewayDispatchEvents } from 'discord-api-types/v10';
+import { WORKER_QUEUES } from '../contract/names.ts';
 import { type Path, rowOf } from './dispatches.ts';
 import { eventId } from './event-id.ts';
 import { gatewayReady } from './gap.ts';
@@ -116,7 +117,7 @@ function envelope(
   eventType: string,
   eventId: string,
   d: Fields,
-  { ids }: Route,
+  { ids, queue }: Route,
   { receivedAt, shardId }: DispatchContext,
 ): { -readonly [K in keyof Envelope]: Envelope[K] } | Outcome {
   const payload: { -readonly [K in keyof Envelope]: Envelope[K] } = {
@@ -124,8 +125,9 @@ function envelope(
   };
   for (const { name, paths, required } of ids) {
     const id = firstId(d, name, paths);
-    // Whether something is of a guild is never guessed.
-    const isGuild = name === 'guildId' && paths.some((path) => !isMissing(at(d, path)));
+    // Whether something is of a guild is never guessed; but an interaction can be answered without.
+    const isGuild =
+      name === 'guildId' && queue !== WORKER_QUEUES.interactions && paths.some((path) => !isMissing(at(d, path)));
     if (id === undefined && (required || isGuild)) return missing(d, name, paths);
     if (id !== undefined && name !== null) payload[name] = id;
   }

@@ -50,13 +50,13 @@ const FATAL: Readonly<Record<number, (intents: readonly string[]) => string>> = 
   [GatewayCloseCodes.InvalidAPIVersion]: () =>
     'Discord no longer supports this version of the gateway (4012): update the ingestor',
   [GatewayCloseCodes.InvalidIntents]: (intents) =>
-    `Discord does not know one of the intents (4013): correct GATEWAY_INTENTS, which asks for ${intents.join(', ')}`,
+    `Discord does not know one of the intents (4013): correct EVENTS, or GATEWAY_INTENTS where it is set: it asks for ${intents.join(', ')}`,
   [GatewayCloseCodes.DisallowedIntents]: (intents) => {
     const privileged = intents.filter((name) => name in SWITCHES);
     // Discord may make others privileged.
     const names = privileged.length > 0 ? privileged : intents;
     const switches = names.map((name) => `'${SWITCHES[name] ?? name}'`).join(' and ');
-    return `Discord has not granted one of the intents (4014): switch on ${switches} in its developer portal (Bot, Privileged Gateway Intents), or remove ${names.join(' and ')} from GATEWAY_INTENTS`;
+    return `Discord has not granted one of the intents (4014): switch on ${switches} in its developer portal (Bot, Privileged Gateway Intents), or choose no EVENTS that need ${names.join(' and ')} (and remove it from GATEWAY_INTENTS, where that is set)`;
   },
 };
 

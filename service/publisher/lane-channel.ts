@@ -195,16 +195,18 @@ export class LaneChannel {
   #channelError(err: Error): void {
     const { limit, listener } = this.#options;
     const cause = closeCause(err);
+    const learnt = cause.kind === 'too large' && cause.mostBytes < limit.maxBytes;
     if (cause.kind !== 'too large') {
       listener.refused();
       this.#log.error({ err }, 'the broker closed the channel (if something is missing: apply the topology)');
-    } else if (cause.mostBytes < limit.maxBytes) {
+    } else if (learnt) {
       // It is dropped when its turn comes again.
       limit.maxBytes = cause.mostBytes;
       const sizes = { mostBytes: limit.maxBytes, expected: MAX_MESSAGE_BYTES };
       this.#log.warn(sizes, "this broker's max_message_size is smaller than ours");
     }
-    const given = cause.kind === 'topology' ? undefined : this.#lane.closedOver();
+    // Made smaller, it may be taken: until then a lost connection may have the limit forgotten.
+    const given = cause.kind === 'topology' || learnt ? undefined : this.#lane.closedOver();
     if (given === undefined) return;
     this.#dropped(given, 'dropped a message over which the broker closes the channel', { closes: MOST_CLOSES, err });
     listener.left();

@@ -2,7 +2,7 @@
 // the parts in their order, and decompresses the whole. Compressed off the event loop: 5 MB take a tenth of a second.
 //
 // The same event published again may be compressed to other bytes, since its time of receipt may differ. So parts belong
-// together by what they are parts of, event and checksum, and not by the event alone.
+// together by what they are parts of, event and checksum, and not by the event alone; and so do their ids.
 
 import type { Buffer } from 'node:buffer';
 import { promisify } from 'node:util';
@@ -28,7 +28,7 @@ export async function smaller(message: Message, maxBytes: number): Promise<reado
     ...message,
     body: body.subarray(index * bytes, (index + 1) * bytes),
     contentEncoding: 'gzip',
-    messageId: `${message.messageId}:${index + 1}`,
+    messageId: `${whole}:${index + 1}`,
     headers: {
       ...message.headers,
       [HEADERS.whole]: whole,

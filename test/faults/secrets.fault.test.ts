@@ -95,7 +95,7 @@ everyRun(
       const isReported = async () => (await problemsOf(stage)).some((problem) => problem.includes('(4014)'));
       await stage.until('the owner reports what is wrong', 60_000, isReported);
       expect((await problemsOf(stage)).join()).toMatch(
-        /^Discord has not .* \(4014\): switch on 'Server Members Intent' in its developer portal \(Bot, Privileged Gateway Intents\), or remove GuildMembers from GATEWAY_INTENTS\. Tried again at \S+: no restart is needed$/,
+        /^Discord has not .* \(4014\): switch on 'Server Members Intent' in its developer portal \(Bot, Privileged Gateway Intents\), or choose no EVENTS that need GuildMembers .*\. Tried again at \S+: no restart is needed$/,
       );
       simulator.reconnect(1);
       await stage.until('another shard has resumed its session', 30_000, () => resumes() > 0);

@@ -88,7 +88,7 @@ describe('faults', () => {
     ['events.0: READY is about the session itself', { events: ['READY'] }],
     ["events: expected a list of Discord's names of dispatches", { events: 'all' }],
     [
-      'gateway.intents: expected GuildMembers, GuildMessages too, without which Discord does not send GUILD_MEMBER_ADD, ',
+      'gateway.intents: expected GuildMembers, GuildMessages too, without which Discord does not send all that is chosen of GUILD_MEMBER_ADD, ',
       { gateway: { intents: ['Guilds'] } },
     ],
     [

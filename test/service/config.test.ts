@@ -148,6 +148,7 @@ describe('a bad value is refused by the name of its variable, with what was expe
     ['shardCount', '2.5', /a number of shards, or 'auto', from 1 to 10000, got '2.5'/],
     ['shardsPerTask', 'auto', /got 'auto'/],
     ['gatewayIntents', 'Guilds,Everything', /got 'Everything'\. Known: .*GuildMembers/],
+    ['gatewayIntents', 'amqps://user:password@host', /got 26 characters that are none\. Known/],
     [
       'gatewayIntents',
       'Guilds,GuildMembers,GuildMessages,MessageContent',
@@ -186,7 +187,7 @@ describe('intents that are given', () => {
       'Guilds',
       {},
       [
-        /^GATEWAY_INTENTS: expected GuildMessages, .* not send MESSAGE_CREATE, .*MESSAGE_DELETE_BULK\. Add it, or choose others in EVENTS$/,
+        /^GATEWAY_INTENTS: expected GuildMessages, .* not send all that is chosen of MESSAGE_CREATE, .*MESSAGE_DELETE_BULK\. Add it, or choose others in EVENTS$/,
         /expected GuildMessageTyping, .* TYPING_START\./,
       ],
     ],
@@ -198,8 +199,9 @@ describe('intents that are given', () => {
     ],
     ['presence', 'Guilds', {}, [/expected GuildPresences \('Presence Intent' in/]],
     ['MESSAGE_CREATE', 'DirectMessages', {}, [/expected GuildMessages,/]],
-    ['MESSAGE_CREATE', 'DirectMessages', { FORWARD_DIRECT_MESSAGES: 'true' }, []],
-    ['MESSAGE_CREATE', 'Guilds', { FORWARD_DIRECT_MESSAGES: 'true' }, [/expected GuildMessages or DirectMessages,/]],
+    ['MESSAGE_CREATE', 'DirectMessages', { FORWARD_DIRECT_MESSAGES: 'true' }, [/expected GuildMessages,/]],
+    ['MESSAGE_CREATE', 'GuildMessages', { FORWARD_DIRECT_MESSAGES: 'true' }, [/expected DirectMessages,/]],
+    ['MESSAGE_CREATE', 'GuildMessages,DirectMessages', { FORWARD_DIRECT_MESSAGES: 'true' }, []],
     ['MESSAGE_CREATE', 'GuildMessages,MessageContent', { FORWARD_MESSAGE_CONTENT: 'true' }, []],
     [
       'MESSAGE_CREATE',

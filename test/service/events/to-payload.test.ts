@@ -100,6 +100,17 @@ describe("the simulator's payloads", () => {
   });
 });
 
+test.each(['guild_id', '', 5, {}])(
+  'an interaction whose guild_id is %j can be answered, and is of no guild',
+  (guild_id) => {
+    const outcome = changed('command.plain', { guild_id });
+    if (outcome.kind !== 'event') throw new Error(`it became ${outcome.kind}`);
+    expect(outcome.payload).toMatchObject({ interactionToken: expect.any(String), data: { guild_id } });
+    expect(outcome.payload).not.toHaveProperty('guildId');
+    expect(changed('message.text', { guild_id }).kind).toBe('unknown');
+  },
+);
+
 describe('what is filtered', () => {
   test.each<[string, string, Readonly<Record<string, unknown>>]>([
     ['a direct message', 'message.text', { guild_id: undefined }],

@@ -49,22 +49,26 @@ it.each([
   [4010, [], /SHARD_COUNT/],
   [4011, [], /raise SHARD_COUNT. If it is auto, deploy again/],
   [4012, [], /update the ingestor/],
-  [4013, ['Guilds', 'GuildMembers'], /correct GATEWAY_INTENTS, which asks for Guilds, GuildMembers$/],
+  [
+    4013,
+    ['Guilds', 'GuildMembers'],
+    /correct EVENTS, or GATEWAY_INTENTS where it is set: it asks for Guilds, GuildMembers$/,
+  ],
   [
     4014,
     ['Guilds', 'GuildMembers'],
-    /switch on 'Server Members Intent' in its developer portal .*, or remove GuildMembers from GATEWAY_INTENTS$/,
+    /switch on 'Server Members Intent' in its developer portal .*, or choose no EVENTS that need GuildMembers \(and remove it from GATEWAY_INTENTS, where that is set\)$/,
   ],
-  [4014, ['Guilds'], /'Guilds' .* remove Guilds from GATEWAY_INTENTS$/],
+  [4014, ['Guilds'], /'Guilds' .* no EVENTS that need Guilds /],
   [
     4014,
     ['GuildPresences'],
-    /'Presence Intent' in its developer portal \(Bot, Privileged Gateway Intents\), or remove GuildP/,
+    /'Presence Intent' in its developer portal \(Bot, Privileged Gateway Intents\), or choose no EVENTS that need GuildP/,
   ],
   [
     4014,
     ['GuildMembers', 'GuildPresences', 'MessageContent'],
-    /'Server Members Intent' and 'Presence Intent' and 'Message Content Intent' in .* remove GuildMembers and GuildP/,
+    /'Server Members Intent' and 'Presence Intent' and 'Message Content Intent' in .* need GuildMembers and GuildP/,
   ],
 ])('the reason of %d with the intents %j is what to change', (code, names, sentence) => {
   const intents = names.reduce((bits, name) => bits | GatewayIntentBits[name as keyof typeof GatewayIntentBits], 0);

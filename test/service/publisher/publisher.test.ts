@@ -222,13 +222,14 @@ it('has its channels when none is missing, and flows while any of them does', as
 });
 
 it.each([
-  ['of a size within the limit that it names', 'message size 1 is larger than configured max size 9'],
-  ['for a reason that is not known', 'something else'],
-])('gives up a message over which the broker closes each channel, %s', async (_, text) => {
+  // The first close teaches the limit.
+  ['of a size within the limit that it names', 'message size 1 is larger than configured max size 9', MOST_CLOSES + 1],
+  ['for a reason that is not known', 'something else', MOST_CLOSES],
+])('gives up a message over which the broker closes each channel, %s', async (_, text, closes) => {
   vi.useRealTimers();
   publish(GUILD);
   const closed = new Set<Channel>();
-  for (let close = 1; close <= MOST_CLOSES; close += 1) {
+  for (let close = 1; close <= closes; close += 1) {
     expect(publisher.outbox.count).toBe(1);
     const channel = await eventually('it is written to another channel', () => {
       const last = channels.get(GUILD);
@@ -241,4 +242,21 @@ it.each([
   expect(publisher.outbox.count).toBe(0);
   const expected = { eventId: '1', eventType: GUILD, closes: MOST_CLOSES };
   expect(await lines.line('over which the broker closes the channel')).toMatchObject(expected);
+});
+
+it('keeps a message that it can make smaller, however often the connection is lost before that', async () => {
+  vi.useRealTimers();
+  const text = 'message size 700000 is larger than configured max size 524288';
+  const names = { messageId: '1', correlationId: '1', type: GUILD, routingKey: GUILD, headers: {} };
+  const body = Buffer.alloc(700_000);
+  publisher.publish({ ...names, queue: GUILD, body, priority: 1, timestamp: 1 }, () => undefined);
+  for (let loss = 0; loss <= MOST_CLOSES; loss += 1) {
+    const channel = channels.get(GUILD);
+    channel?.emit('error', Object.assign(new Error(`PRECONDITION_FAILED - ${text}`), { code: 406 }));
+    channel?.emit('close');
+    connection.emit('lost', undefined);
+    connection.emit('open', { createConfirmChannel: async () => new Channel() } as unknown as ChannelModel);
+    await eventually('it is written again', () => channels.get(GUILD) !== channel);
+  }
+  expect(publisher.outbox.count).toBe(1);
 });

@@ -52,7 +52,7 @@ it('the rest is in parts with ids of their own, which share what they are parts 
       ...whole,
       body: part.body,
       contentEncoding: 'gzip',
-      messageId: `${whole.messageId}:${index + 1}`,
+      messageId: `${headers['x-whole']}:${index + 1}`,
     });
     expect(part.headers).toEqual({
       ...whole.headers,
