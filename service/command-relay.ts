@@ -106,8 +106,8 @@ export class CommandRelay {
     this.#lines.set(id, line);
     return {
       identify: () => commands.identify() as ReturnType<SendPort['identify']>,
-      connected: (identified) => {
-        commands.connected(identified);
+      connected: () => {
+        commands.connected();
         this.#turn(line);
       },
       ended: (reason, closeCode) => {

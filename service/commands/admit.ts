@@ -1,6 +1,7 @@
 // Whether a message of a worker is a command that may be sent, over which shards, and until when; or a sentence about why it
 // is not. Pure.
 
+import { type Buffer, isUtf8 } from 'node:buffer';
 import { GatewayIntentBits } from 'discord-api-types/v10';
 import { COMMAND_TTL_MS } from '../contract/limits.ts';
 import { commandKey } from '../contract/names.ts';
@@ -41,6 +42,7 @@ export function admit(message: CommandMessage, shards: Shards, now: number): Adm
   const shardIds = shardIdsOf(routingKey, shards);
   if (typeof shardIds === 'string') return shardIds;
   if (body.length > MOST_BODY_BYTES) return `expected at most ${MOST_BODY_BYTES} bytes, got ${body.length}`;
+  if (!isUtf8(body)) return 'expected a command as JSON in UTF-8, got bytes that are none';
   let json: unknown;
   try {
     json = JSON.parse(body.toString('utf8'));

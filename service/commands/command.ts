@@ -20,17 +20,20 @@ const MOST_USER_IDS = 100;
 const MOST_NONCE_BYTES = 32;
 
 const NO_ID = { error: 'expected an id, as a string of digits' };
-const Id = z.string(NO_ID).regex(/^[1-9]\d{0,19}$/, NO_ID);
+/** Ids have 63 bits. */
+const Id = z.string(NO_ID).regex(/^[1-9]\d{0,18}$/, NO_ID);
+/** Half of a surrogate pair has no UTF-8. */
+const Text = z.string().refine((text) => text.isWellFormed(), { error: 'expected text that can be written as UTF-8' });
 
 const within = <T extends z.ZodType>(schema: T, most: number) =>
   schema.refine((value) => bytesOf(value) <= most, { error: `expected at most ${most} bytes` });
 
 /** Discord's activities have more fields; it takes these of a bot. */
 const Activity = z.object({
-  name: z.string().min(1),
+  name: Text.min(1),
   type: z.int().min(0).max(5).describe("Discord's activity type: 0 playing, 1 streaming, … 4 custom, 5 competing"),
-  state: z.string().nullish(),
-  url: z.string().nullish(),
+  state: Text.nullish(),
+  url: Text.nullish(),
 });
 
 export const Presence = within(
@@ -54,12 +57,12 @@ const VoiceState = z.strictObject({
 const ofMembers = {
   guild_id: Id,
   presences: z.boolean().optional(),
-  nonce: within(z.string(), MOST_NONCE_BYTES).optional().describe('Comes back in each GUILD_MEMBERS_CHUNK'),
+  nonce: within(Text, MOST_NONCE_BYTES).optional().describe('Comes back in each GUILD_MEMBERS_CHUNK'),
 };
 /** Discord takes the one or the other. */
 const Members = z.union(
   [
-    z.strictObject({ ...ofMembers, query: z.string(), limit: z.int().nonnegative() }),
+    z.strictObject({ ...ofMembers, query: Text, limit: z.int().nonnegative() }),
     z.strictObject({ ...ofMembers, user_ids: z.union([Id, z.array(Id).min(1).max(MOST_USER_IDS)]) }),
   ],
   {

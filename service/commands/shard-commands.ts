@@ -1,7 +1,8 @@
 // The commands of one shard, in order, and its presence. A command is settled when it was sent and the connection has
 // outlived it for a second, because Discord closes the connection over a payload that it does not like. One whose
 // connection ended earlier is sent once more; after a close that may be its fault, alone. A presence is a state, not an event: it
-// does not expire, and each IDENTIFY carries the last one. No clock and no socket: the caller has both.
+// does not expire, the next one replaces it while it waits, and each IDENTIFY carries the last one. No clock and no socket:
+// the caller has both.
 //
 //   waiting:     until it is sent, or expires
 //   sent:        until the connection has outlived it, or ends: then it waits again, once
@@ -12,7 +13,7 @@ import type { Payload, Presence } from './command.ts';
 
 export type Outcome =
   | { readonly how: 'sent' }
-  /** A presence that is sent as soon as the shard is connected. */
+  /** A presence that is sent as soon as the shard is connected, or that another one has replaced. */
   | { readonly how: 'kept' }
   | { readonly how: 'refused'; readonly reason: string };
 
@@ -37,6 +38,9 @@ interface Entry extends ShardCommand {
 
 const OUTLIVED_AFTER_MS = 1_000;
 const MOST_SENDS = 2;
+/** As many as one connection may send within the life of a command. Others would wait in vain, and in the way of other shards. */
+const MOST_WAITING = 110;
+const TOO_MANY = 'more commands wait for the shard than Discord takes (120 sends in 60 s)';
 /** What Discord says of a payload that it cannot read, or of nothing in particular. */
 const BLAMING: readonly (number | undefined)[] = [
   GatewayCloseCodes.UnknownError,
@@ -49,8 +53,10 @@ export class ShardCommands {
   /** Set by a command, now or before the last hand-over. */
   #presence: Presence | undefined;
   #initial: Presence | undefined;
-  /** Discord may not have the presence: a command set it while the shard was away, or a task that ended since. */
+  /** Discord may not have the last presence, and none waits to be sent. */
   #presenceIsDue: boolean;
+  /** The presence of the IDENTIFY under way. */
+  #carried: Presence | undefined;
   #connected = false;
   #waiting: Entry[] = [];
   #sent: Entry[] = [];
@@ -75,7 +81,14 @@ export class ShardCommands {
   }
 
   add(command: ShardCommand): void {
-    if (isPresence(command)) this.#presence = command.payload.d as Presence;
+    if (isPresence(command)) {
+      this.#presence = command.payload.d as Presence;
+      this.#replacePresences();
+      this.#presenceIsDue = false;
+    } else if (this.#waiting.length >= MOST_WAITING) {
+      command.settle({ how: 'refused', reason: TOO_MANY });
+      return;
+    }
     this.#waiting.push({ ...command, settle: command.settle, ...UNSENT });
   }
 
@@ -84,35 +97,42 @@ export class ShardCommands {
     const presences = this.#waiting.filter(isPresence);
     this.#waiting = this.#waiting.filter((each) => !isPresence(each));
     this.#identifying.push(...presences);
+    this.#presenceIsDue = false;
+    this.#carried = this.#current;
     return this.#current ?? null;
   }
 
-  /** @param identified READY came, not RESUMED: Discord has what the IDENTIFY carried */
-  connected(identified: boolean): void {
+  /** READY came, so Discord has what the IDENTIFY carried; or RESUMED. */
+  connected(): void {
     this.#connected = true;
+    this.#carried = undefined;
     for (const each of this.#identifying.splice(0)) each.settle({ how: 'sent' });
-    const due = this.#presenceIsDue && !identified ? this.#current : undefined;
-    this.#presenceIsDue = false;
-    if (due !== undefined) this.#waiting.unshift({ ...ownCommand(due), ...UNSENT });
+    this.#sendDue();
   }
 
   /** @param closeCode where Discord closed the connection */
   ended(reason: string, closeCode: number | undefined): void {
     const identifying = this.#identifying.splice(0);
     const sent = this.#sent.splice(0);
-    if (closeCode === GatewayCloseCodes.DecodeError && !this.#connected && this.#current !== undefined) {
-      this.#presence = this.#initial = undefined;
+    const carried = this.#carried;
+    this.#carried = undefined;
+    if (closeCode === GatewayCloseCodes.DecodeError && carried !== undefined) {
+      this.#drop(carried);
       this.#onPresenceRefused();
       refuse(identifying.splice(0), `Discord closed the connection over it (${reason})`);
     }
+    // It is in the next IDENTIFY, or sent after a RESUME.
+    if (carried !== undefined && identifying.length === 0) this.#presenceIsDue = this.#current !== undefined;
     this.#connected = false;
     const again = sent.filter(({ sends }) => sends < MOST_SENDS);
     const over = sent.filter(({ sends }) => sends >= MOST_SENDS);
     for (const each of again) each.suspect = BLAMING.includes(closeCode);
-    if (BLAMING.includes(closeCode) && over.some(({ payload }) => payload.d === this.#current))
-      this.#presence = this.#initial = undefined;
+    if (BLAMING.includes(closeCode)) for (const { payload } of over) this.#drop(payload.d);
     refuse(over, `the connection ended each time it had been sent, twice (${reason})`);
+    const isNewer = this.#waiting.some(isPresence);
     this.#waiting.unshift(...identifying, ...again);
+    // Of those before it that were not sent, or not for long, none is sent behind it.
+    if (isNewer) this.#replacePresences(1);
   }
 
   /** Settles and sends what is due. @returns in how many ms to call it again, if nothing happens before */
@@ -137,9 +157,13 @@ export class ShardCommands {
   /** Those of workers are delivered again: the broker has them unacknowledged. */
   forget(): void {
     const isOwn = ({ expiresAt }: Entry) => expiresAt === Number.POSITIVE_INFINITY;
+    // A presence may end in the queue before that.
+    const isDue = [...this.#waiting, ...this.#sent].some((each) => isPresence(each) && !isOwn(each));
     this.#waiting = this.#waiting.filter(isOwn);
     this.#sent = this.#sent.filter(isOwn);
     this.#identifying = [];
+    this.#presenceIsDue ||= isDue;
+    if (this.#connected) this.#sendDue();
   }
 
   /** The shard is given up. What was sent is settled, what waits is for the next owner. */
@@ -151,6 +175,26 @@ export class ShardCommands {
 
   get #current(): Presence | undefined {
     return this.#presence ?? this.#initial;
+  }
+
+  #sendDue(): void {
+    const due = this.#presenceIsDue ? this.#current : undefined;
+    this.#presenceIsDue = false;
+    if (due !== undefined) this.#waiting.unshift({ ...ownCommand(due), ...UNSENT });
+  }
+
+  /** Those that wait, but for the last so many. */
+  #replacePresences(kept = 0): void {
+    const presences = this.#waiting.filter(isPresence);
+    const replaced = presences.slice(0, presences.length - kept);
+    this.#waiting = this.#waiting.filter((each) => !replaced.includes(each));
+    for (const each of replaced) each.settle({ how: 'kept' });
+  }
+
+  /** Discord does not take this one. */
+  #drop(presence: object): void {
+    if (presence === this.#presence) this.#presence = undefined;
+    if (presence === this.#initial) this.#initial = undefined;
   }
 
   #maySend({ suspect }: Entry): boolean {
@@ -166,9 +210,7 @@ export class ShardCommands {
     const expired = this.#waiting.filter((each) => each.expiresAt <= now && !this.#outlasts(each));
     if (expired.length === 0) return;
     this.#waiting = this.#waiting.filter((each) => !expired.includes(each));
-    const why = this.#connected
-      ? 'more commands wait for the shard than Discord takes (120 sends in 60 s)'
-      : 'the shard is not connected to Discord';
+    const why = this.#connected ? TOO_MANY : 'the shard is not connected to Discord';
     for (const each of expired) {
       if (isPresence(each)) this.#presenceIsDue = true;
       each.settle(isPresence(each) ? { how: 'kept' } : { how: 'refused', reason: `expired: ${why}` });

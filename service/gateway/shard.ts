@@ -71,8 +71,8 @@ export interface SessionPort {
 export interface SendPort {
   /** An IDENTIFY is about to be sent. @returns the presence that it carries */
   identify(): GatewayPresenceUpdateData | null;
-  /** `send` is possible. @param identified READY came, not RESUMED */
-  connected(identified: boolean): void;
+  /** READY or RESUMED came: `send` is possible. */
+  connected(): void;
   /** @param closeCode where Discord closed the connection */
   ended(reason: string, closeCode: number | undefined): void;
 }
@@ -291,7 +291,7 @@ export class Shard {
         this.#become('ready');
         nextReady.came();
         onDispatch(dispatch, Date.now());
-        sends.connected(true);
+        sends.connected();
       },
       resumed: (dispatch) => {
         session.resumed(dispatch?.s);
@@ -299,7 +299,7 @@ export class Shard {
           log.warn({ shard: this.id }, 'events come in, but no RESUMED: the session counts as resumed');
         else log.info({ shard: this.id }, 'the shard has resumed its session');
         this.#become('ready');
-        sends.connected(false);
+        sends.connected();
         void this.#permission.untilProven(signal);
         void this.#replacement.resumed(this.#connection, signal);
       },

@@ -52,11 +52,11 @@ everyRun('500 commands at once for one shard: never more than 120 sends a minute
     const sent = noncesAt(stage).slice(before);
     letters.push(...(await deadLetters(stage, 500 - sent.length - letters.length, 20_000)));
     const expired = letters.map(({ body }) => (JSON.parse(body) as { data: { nonce: string } }).data.nonce);
-    // The first, in order, and each once; the others expired.
+    // The first, in order, and each once; the others were refused at once, or expired.
     expect(sent).toEqual(all.slice(0, sent.length).map(({ nonce }) => nonce));
     expect([...sent, ...expired].toSorted()).toEqual(all.map(({ nonce }) => nonce).toSorted());
-    const reason = 'shard 1: expired: more commands wait for the shard than Discord takes (120 sends in 60 s)';
-    expect(new Set(letters.map((letter) => letter.reason))).toEqual(new Set([reason]));
+    const reason = /^shard 1: (expired: )?more commands wait for the shard than Discord takes \(120 sends in 60 s\)$/;
+    expect(letters.filter((letter) => !reason.test(letter.reason ?? ''))).toEqual([]);
     expect(sent.length).toBeGreaterThan(80);
     expect(heartbeats()).toBeGreaterThan(3 * SHARDS);
     // The simulator would have closed with 4008: violations are judged below.
@@ -74,7 +74,8 @@ everyRun('the owner is killed with kill -9 between commands: the next one sends 
     const owner = await ownerOf(stage);
     await sender.send('all', { command: 'update_presence', data: { status: 'dnd' } });
     const status = () => stage.simulator.sessions.map(({ presence }) => (presence as { status?: string })?.status);
-    await stage.until('every shard has the presence', 10_000, () => status().every((each) => each === 'dnd'));
+    // Shard 1 has sent all that it may in a minute.
+    await stage.until('every shard has the presence', 70_000, () => status().every((each) => each === 'dnd'));
     await stored(stage);
     const before = noncesAt(stage).length;
     const half = all.splice(0, 120);

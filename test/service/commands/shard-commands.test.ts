@@ -46,7 +46,7 @@ function line(stored?: Presence, initial?: Presence) {
 
 it('sends in order, and settles a second after: not before', () => {
   const { commands, add, at, sent, outcomes } = line();
-  commands.connected(true);
+  commands.connected();
   add('a');
   add('b');
   expect([at(0), sent, outcomes]).toEqual([1_000, ['a', 'b'], {}]);
@@ -60,28 +60,37 @@ it('waits for the connection, and for its rate, until a command expires', () => 
   expect(away(0)).toBe(LIFE_MS);
   add('b', { channel_id: 'b' }, LIFE_MS + 5);
   expect([away(LIFE_MS), outcomes]).toEqual([5, { a: 'expired: the shard is not connected to Discord' }]);
-  commands.connected(false);
+  commands.connected();
   expect([at(4, 700), sent]).toEqual([1, []]);
   at(1, 700);
   expect(outcomes.b).toBe('expired: more commands wait for the shard than Discord takes (120 sends in 60 s)');
 });
 
+it('refuses at once what Discord would not take within the life of a command; a presence is none of these', () => {
+  const { commands, add, away, outcomes } = line();
+  for (let number = 0; number < 111; number += 1) add(String(number));
+  expect(outcomes).toEqual({ 110: 'more commands wait for the shard than Discord takes (120 sends in 60 s)' });
+  add('p', presence('idle'));
+  away(0);
+  expect([Object.keys(outcomes), commands.open]).toEqual([['110'], 111]);
+});
+
 describe('when the connection ends within the second', () => {
   it('all are sent once more, together where Discord blames nothing, and are then refused', () => {
     const { commands, add, at, sent, outcomes } = line();
-    commands.connected(true);
+    commands.connected();
     add('a');
     add('b');
     at(0);
     commands.ended('op 7', undefined);
     add('c');
-    commands.connected(false);
+    commands.connected();
     at(10);
     expect(sent).toEqual(['a', 'b', 'a', 'b', 'c']);
     commands.ended('close code 4000', 4_000);
     const reason = 'the connection ended each time it had been sent, twice (close code 4000)';
     expect(outcomes).toEqual({ a: reason, b: reason });
-    commands.connected(false);
+    commands.connected();
     at(0);
     at(1_000);
     expect([sent.slice(5), outcomes.c]).toEqual([['c'], 'sent']);
@@ -89,12 +98,12 @@ describe('when the connection ends within the second', () => {
 
   it('each is sent alone where Discord could not read one', () => {
     const { commands, add, at, sent, outcomes } = line();
-    commands.connected(true);
+    commands.connected();
     for (const each of ['a', 'b', 'c']) add(each);
     at(0);
     commands.ended('close code 4002', 4_002);
     add('d');
-    commands.connected(false);
+    commands.connected();
     for (const [ms, expected] of [
       [0, 'a'],
       [999, 'a'],
@@ -104,7 +113,7 @@ describe('when the connection ends within the second', () => {
       expect(sent.slice(3).join('')).toBe(expected);
     }
     commands.ended('close code 4002', 4_002);
-    commands.connected(false);
+    commands.connected();
     at(0);
     at(1_000);
     at(1_000);
@@ -123,22 +132,22 @@ describe('the presence', () => {
   ])('%s is in the IDENTIFY, or sent once after the first RESUME', (_, stored, initial, identified, resumed) => {
     const first = line(stored, initial);
     expect(first.commands.identify()).toEqual(identified);
-    first.commands.connected(true);
+    first.commands.connected();
     first.at(0);
     expect([first.sent, first.commands.presence]).toEqual([[], stored]);
     const second = line(stored, initial);
-    second.commands.connected(false);
+    second.commands.connected();
     second.at(0);
     second.at(1_000);
     second.commands.ended('op 7', undefined);
-    second.commands.connected(false);
+    second.commands.connected();
     second.at(0);
     expect(second.sent).toEqual(resumed);
   });
 
   it('of a command is sent, and in each IDENTIFY from then on', () => {
     const { commands, add, at, sent, outcomes } = line(undefined, online);
-    commands.connected(true);
+    commands.connected();
     add('p', idle);
     at(0);
     at(1_000);
@@ -151,10 +160,10 @@ describe('the presence', () => {
     expect(commands.identify()).toEqual(idle);
     commands.ended('no READY', undefined);
     add('q', dnd);
-    expect([commands.identify(), outcomes]).toEqual([dnd, {}]);
+    expect([commands.identify(), outcomes]).toEqual([dnd, { p: 'kept' }]);
     add('r', online);
-    commands.connected(true);
-    expect(outcomes).toEqual({ p: 'sent', q: 'sent' });
+    commands.connected();
+    expect(outcomes).toEqual({ p: 'kept', q: 'sent' });
     at(0);
     expect(sent).toEqual(['online']);
   });
@@ -165,20 +174,75 @@ describe('the presence', () => {
     add('q', dnd);
     away(LIFE_MS);
     expect([outcomes, commands.presence]).toEqual([{ p: 'kept', q: 'kept' }, dnd]);
-    commands.connected(false);
+    commands.connected();
     at(0);
     expect(sent).toEqual(['dnd']);
   });
 
-  it('that Discord cannot read in an IDENTIFY is sent no more, nor INITIAL_PRESENCE', () => {
+  it('is sent after READY where its life ended before, behind the IDENTIFY', () => {
+    const { commands, add, at, away, sent, outcomes } = line();
+    expect(commands.identify()).toBeNull();
+    add('p', idle);
+    away(LIFE_MS);
+    expect(outcomes).toEqual({ p: 'kept' });
+    commands.connected();
+    at(0);
+    expect(sent).toEqual(['idle']);
+  });
+
+  it('replaces those that wait, also one that would be sent again', () => {
+    const { commands, add, at, away, sent, outcomes } = line();
+    add('p', online);
+    add('q', idle, 5);
+    expect(outcomes).toEqual({ p: 'kept' });
+    away(5);
+    commands.connected();
+    at(0);
+    expect(sent).toEqual(['idle']);
+    add('r', online);
+    at(0);
+    add('s', dnd);
+    commands.ended('op 7', undefined);
+    commands.connected();
+    at(0);
+    expect([sent, outcomes.r]).toEqual([['idle', 'online', 'dnd'], 'kept']);
+  });
+
+  it('is sent although the consumer was lost while it waited, or was on its way', () => {
+    for (const [connects, before] of [
+      [false, []],
+      [true, ['idle']],
+    ] as const) {
+      const { commands, add, at, away, sent } = line();
+      if (connects) commands.connected();
+      add('p', idle);
+      (connects ? at : away)(0);
+      commands.forget();
+      if (!connects) commands.connected();
+      at(0);
+      expect(sent).toEqual([...before, 'idle']);
+    }
+  });
+
+  it('that Discord cannot read in an IDENTIFY is sent no more; then INITIAL_PRESENCE is, until it cannot be read either', () => {
     const { commands, add, outcomes, refused } = line(dnd, online);
     add('p', idle);
     commands.identify();
     commands.ended('close code 4002', 4_002);
-    expect([refused(), commands.identify(), commands.presence]).toEqual([1, null, undefined]);
+    expect([refused(), commands.identify(), commands.presence]).toEqual([1, online, undefined]);
     expect(outcomes.p).toBe('Discord closed the connection over it (close code 4002)');
     commands.ended('close code 4002', 4_002);
-    expect(refused()).toBe(1);
+    expect([refused(), commands.identify()]).toEqual([2, null]);
+    commands.ended('close code 4002', 4_002);
+    expect(refused()).toBe(2);
+  });
+
+  it('stays where Discord cannot read a RESUME', () => {
+    const { commands, at, sent, refused } = line(dnd, online);
+    commands.ended('close code 4002', 4_002);
+    commands.connected();
+    at(0);
+    expect([refused(), commands.presence, sent]).toEqual([0, dnd, ['dnd']]);
   });
 
   it('stays when a connection ends for another reason', () => {
@@ -191,7 +255,7 @@ describe('the presence', () => {
 
 it('what is not acknowledged when the consumer is lost comes again: it is forgotten, but for the own presence', () => {
   const { commands, add, at, sent, outcomes } = line(presence('dnd'));
-  commands.connected(false);
+  commands.connected();
   add('a');
   commands.forget();
   at(0);
@@ -200,7 +264,7 @@ it('what is not acknowledged when the consumer is lost comes again: it is forgot
 
 it('stopped, what was sent is settled and what waits is left to the next owner', () => {
   const { commands, add, at, outcomes } = line();
-  commands.connected(true);
+  commands.connected();
   add('a');
   at(0);
   add('b');
