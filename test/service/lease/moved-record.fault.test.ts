@@ -57,6 +57,8 @@ it('the record is moved and the channel stays open: the old owner finds out, and
   await moveRecord();
   await owner(two);
   expect(two.taken[0]?.sessions.get(0)?.sequence).toBe(10);
+  // Until then it would take over again, from a newer record of the old owner.
+  await eventually('it is settled', () => two.storedSequence === 10);
   // Confirmed, and not delivered back.
   one.sequence = 11;
   await one.lines.line('the connection to the broker was lost');
