@@ -245,6 +245,14 @@ describe('what comes on the command line', () => {
   it('is refused where it is no JSON', () => {
     expect(() => merged({}, '{shards}')).toThrow(/settings: expected JSON such as '.+', got: /);
   });
+
+  it.each([
+    [{}, '{"queues":{"__proto__":{"keys":["member.#"]}}}', 'queues.__proto__'],
+    [{}, JSON.parse('{"workers":{"__proto__":{"queues":["events.guild"]}}}'), 'workers.__proto__'],
+    [JSON.parse('{"__proto__":{}}'), undefined, '__proto__'],
+  ])('is refused with a name that would be ignored: %j and %j', (choices, given, name) => {
+    expect(() => merged(choices, given)).toThrow(`  - ${name}: JavaScript does not allow this name. Choose another`);
+  });
 });
 
 it('the limits of a broker are what Amazon MQ gives its size, and unknown for an existing one', () => {
