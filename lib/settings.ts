@@ -382,7 +382,7 @@ const MOST_TTL_MS = 90 * 24 * 60 * 60_000;
 // Each key stands in the template, and twice in the event of an update.
 const MOST_KEYS = 20;
 const MOST_QUEUES = 20;
-const EVENT = "Discord's names of dispatches, or of groups of them,";
+const EVENT = "Discord's names of dispatches, or of groups of them";
 const KEY = "binding keys such as 'member.#'";
 const NO_OVERFLOW =
   "expected 'drop-head' or nothing: the ingestor waits for the confirms of all queues of a key, so that reject-publish on this one would hold up the product's. Remove it";

@@ -86,7 +86,7 @@ describe('faults', () => {
     ],
     ["MESAGE_UPDATE'. The nearest is MESSAGE_UPDATE", { events: ['members', 'MESAGE_UPDATE'] }],
     ['events.0: READY is about the session itself', { events: ['READY'] }],
-    ["events: expected a list of Discord's names of dispatches", { events: 'all' }],
+    ["events: expected a list of Discord's names of dispatches, or of groups of them, got 'all'", { events: 'all' }],
     [
       'gateway.intents: expected GuildMembers, GuildMessages too, without which Discord does not send all that is chosen of GUILD_MEMBER_ADD, ',
       { gateway: { intents: ['Guilds'] } },
