@@ -275,7 +275,7 @@ test('headers that are too deep to be read: the events go on, and the broker set
   const before = [ends('publisher'), ends('lease')];
   await worker.send(0, 'deep', { headers: { deep: nestedLists(12_000) } });
   await stage.until('it ends the connection of the commands', 30_000, () => ends('commands') > 0);
-  // Each delivery ends a connection, until the delivery limit is reached.
+  // Each delivery ends a connection, until its 30 s are over or the delivery limit is reached.
   await asAdministrator(stage.broker, async (channel) => {
     const count = async () => (await channel.checkQueue(QUEUES.deadLetters)).messageCount;
     await stage.until('it is a dead letter', 120_000, async () => (await count()) === 1);
