@@ -103,12 +103,18 @@ export function choicesOf({ environment, keepsData, groups, tasks, ...choices }:
 /**
  * What is in the file, and over it what came on the command line: an object, or its JSON. Objects are merged, all else
  * replaced.
- * @throws SettingsError where the text is no JSON
+ * @throws SettingsError where the text is no JSON, or a name would be ignored
  */
 export function merged(choices: unknown, given: unknown): unknown {
-  if (typeof given !== 'string') return overlaid(choices ?? {}, given);
+  const settings = overlaid(choices ?? {}, typeof given === 'string' ? parsed(given) : given);
+  const ignored = ignoredNames(settings).map((name) => `${name}: JavaScript does not allow this name. Choose another`);
+  if (ignored.length > 0) throw new SettingsError('an environment', ignored);
+  return settings;
+}
+
+function parsed(json: string): unknown {
   try {
-    return overlaid(choices ?? {}, JSON.parse(given));
+    return JSON.parse(json);
   } catch (error) {
     const problem = error instanceof Error ? error.message : String(error);
     throw new SettingsError('an environment', [
@@ -122,6 +128,15 @@ function overlaid(below: unknown, above: unknown): unknown {
   if (!isRecord(below) || !isRecord(above)) return above;
   const names = new Set([...Object.keys(below), ...Object.keys(above)]);
   return Object.fromEntries([...names].map((name) => [name, overlaid(below[name], above[name])]));
+}
+
+/** zod leaves `__proto__` out without a word. */
+function ignoredNames(value: unknown, path: readonly string[] = []): string[] {
+  if (!isRecord(value)) return [];
+  return Object.keys(value).flatMap((key) => {
+    const at = [...path, key];
+    return key === '__proto__' ? at.join('.') : ignoredNames(value[key], at);
+  });
 }
 
 function isRecord(value: unknown): value is Record<string, unknown> {
@@ -367,7 +382,7 @@ const MOST_TTL_MS = 90 * 24 * 60 * 60_000;
 // Each key stands in the template, and twice in the event of an update.
 const MOST_KEYS = 20;
 const MOST_QUEUES = 20;
-const EVENT = "Discord's names of dispatches, or of groups of them,";
+const EVENT = "Discord's names of dispatches, or of groups of them";
 const KEY = "binding keys such as 'member.#'";
 const NO_OVERFLOW =
   "expected 'drop-head' or nothing: the ingestor waits for the confirms of all queues of a key, so that reject-publish on this one would hold up the product's. Remove it";

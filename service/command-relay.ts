@@ -1,7 +1,8 @@
 // The way back, joined: what workers publish for the shards of this task's group is admitted, waits for its shard, and is
 // sent over its gateway connection. It consumes only while this task owns the group; what it has not acknowledged the
-// broker delivers to the next owner. It consumes on the connection that publishes events: the lease must not end with
-// what a worker writes, and in a memory alarm, which blocks that connection, workers cannot publish commands either.
+// broker delivers to the next owner. It consumes on a connection of its own: what a worker writes can end it, and neither
+// the lease nor the events must end with it. A memory alarm blocks it once it has published a dead letter; workers cannot
+// publish commands then either.
 
 import type { Delivery } from './amqp/queue-consumer.ts';
 import { admit, type Shards } from './commands/admit.ts';

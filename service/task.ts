@@ -65,8 +65,8 @@ export async function runTask(
   let shardCount = config.discord.shardCount === 'auto' ? undefined : config.discord.shardCount;
   let keeper: LeaseKeeper<ChannelModel> | undefined;
 
-  // Two connections: a broker in memory alarm blocks those that publish much, and the lease must not wait for them. And a
-  // third while a shard IDENTIFYs (queue-mutex.ts).
+  // Three connections: a broker in memory alarm blocks those that publish much, and the lease must not wait for them; and
+  // what workers write can end the one of commands. And a fourth while a shard IDENTIFYs (queue-mutex.ts).
   const connectionOf = (purpose: string) =>
     new BrokerConnection({
       name: `${name} ${purpose}`,
@@ -76,6 +76,7 @@ export async function runTask(
     });
   const connection = connectionOf('publisher');
   const leaseConnection = connectionOf('lease');
+  const commandConnection = connectionOf('commands');
   const isConnected = () => connection.connected || leaseConnection.connected;
   const identifyMutex = new QueueMutex(() => connectionOf('identify'), identifyQueue, log);
   const information = new GatewayInformation({ apiUrl: config.discord.apiUrl, ...{ token, metrics, log } });
@@ -102,7 +103,7 @@ export async function runTask(
   const gaps = new GapReporter(publisher, metrics, log);
   const { apiUrl, intents, initialPresence, compression, shardsPerTask } = config.discord;
   const { choice, optIns } = config.events;
-  const consumer = new QueueConsumer({ connection, prefetch: UNSENT_COMMANDS, log });
+  const consumer = new QueueConsumer({ connection: commandConnection, prefetch: UNSENT_COMMANDS, log });
   const commands = new CommandRelay({ consumer, initialPresence, intents, metrics, log });
   const ingestor = new Ingestor({
     ...{
@@ -222,7 +223,8 @@ export async function runTask(
     const left = publisher.outbox.count;
     publisher.close();
     depths.stop();
-    await Promise.all([connection.close(), leaseConnection.close(), identifyMutex.close(), server.close()]);
+    const connections = [connection, leaseConnection, commandConnection, identifyMutex];
+    await Promise.all([...connections.map((each) => each.close()), server.close()]);
     if (left > 0) log.error({ events: left }, 'not everything was confirmed in time: the next owner has it replayed');
     else log.info('drained');
     drained.resolve(left > 0 ? 1 : exitCode);
@@ -242,6 +244,7 @@ export async function runTask(
       if (each.reconnects > 0) metrics.add('brokerReconnects');
     });
   connection.start();
+  commandConnection.start();
   depths.start();
   // Before the lease, so that a standby has everything when its turn comes: the token is read and accepted,
   // Discord's address is known. Discord may be away, which is no reason to wait.

@@ -61,19 +61,26 @@ export function plan(wanted: Topology, found: Found, passwords: Passwords = {}):
       ...policies.flatMap((policy) => policyRefusals(policy, found)),
       ...overridden(wanted, policies, found, missing(missing(found.policies, policies), removed)),
       ...effects.refusals,
-      ...wanted.users.flatMap((user) => userRefusals(user, found, passwords[user.name])),
+      ...wanted.users.flatMap((user) => userRefusals(user, found, passwordOf(passwords, user.name))),
     ],
     unwanted: unwantedOf(wanted, found),
     kept: removals.kept,
     withoutPassword: wanted.users
-      .filter(({ name }) => passwords[name] === undefined)
+      .filter(({ name }) => passwordOf(passwords, name) === undefined)
       .map(({ name }) => ({ user: name, exists: named(found.users, name) !== undefined })),
     notes: [...found.notes, ...notes, ...effects.notes],
   };
 }
 
+/** A user may be named `constructor`, which every object has. */
+function passwordOf(passwords: Passwords, name: string): string | undefined {
+  return Object.hasOwn(passwords, name) ? passwords[name] : undefined;
+}
+
 function additions(wanted: Topology, found: Found, passwords: Passwords): Step[] {
-  const users = wanted.users.filter(({ name }) => passwords[name] !== undefined || named(found.users, name));
+  const users = wanted.users.filter(
+    ({ name }) => passwordOf(passwords, name) !== undefined || named(found.users, name),
+  );
   // An administrator may manage every vhost, and declare queues only where it has permissions. One that logged in by
   // another way than a password (OAuth 2) has them from there.
   const administrators = found.users.filter(({ name }) => name === found.login);
@@ -98,7 +105,7 @@ function additions(wanted: Topology, found: Found, passwords: Passwords): Step[]
     ...newLeaseQueues(wanted, found).flatMap((queue) =>
       steps(`empty group record in ${queue}`, { type: 'empty record', queue }, {}),
     ),
-    ...users.flatMap((user) => userSteps(user, found, passwords[user.name])),
+    ...users.flatMap((user) => userSteps(user, found, passwordOf(passwords, user.name))),
     ...users.flatMap((user) => permissionSteps(user, found)),
     ...users.flatMap((user) => limitSteps(user, found)),
   ];

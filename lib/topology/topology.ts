@@ -301,10 +301,10 @@ const limited = (connections: number): UserLimits => ({
 });
 
 /**
- * One that publishes, and one for the lease. A third, for the identify lock, is open while an owner's shards IDENTIFY: not
- * those of a deployment's new tasks, which resume sessions.
+ * One that publishes, one for the lease, and one for commands. A fourth, for the identify lock, is open while an owner's
+ * shards IDENTIFY: not those of a deployment's new tasks, which resume sessions.
  */
-export const CONNECTIONS_OF_A_TASK = 2;
+export const CONNECTIONS_OF_A_TASK = 3;
 /** For the events of each queue, depths, claims and records, commands, and for identify queues that wait. */
 const CHANNELS_OF_A_TASK = 15;
 /** Amazon MQ's default on RabbitMQ 4: more lease queues need more channels. */

@@ -61,8 +61,9 @@ export class QueueConsumer {
       this.#model = model;
       if (this.#wanted !== undefined) void this.#run(model, this.#wanted);
     });
-    options.connection.on('lost', () => {
+    options.connection.on('lost', (cause) => {
       this.#model = undefined;
+      this.#problem = `${MESSAGE}: ${errorMessage(cause)}`;
     });
   }
 
@@ -147,7 +148,8 @@ export class QueueConsumer {
     } finally {
       // `stop` has taken it, and closes it.
       if (channel !== undefined && !(held && this.#channel !== channel)) {
-        this.#channel = undefined;
+        // Not that of the next consumer, where the end comes late.
+        if (this.#channel === channel) this.#channel = undefined;
         void closed(channel);
       }
     }

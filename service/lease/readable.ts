@@ -6,18 +6,38 @@ import { type Fault, formatGroupRecord, type GroupRecord, parseGroupRecord } fro
 
 /** So many gap events at most wait for the broker, and are repeated by the next owner. */
 const GAPS_WHEN_TOO_LARGE = 100;
+/** 256 shards may have 3 KiB each. With all of them the record would be larger than some brokers take: 512 KiB. */
+const MOST_PRESENCE_BYTES = 256 * 1_024;
 
 /**
  * @returns the record as text, and what had to be left out of it
  * @throws Error when it cannot be read at all
  */
 export function readable(record: GroupRecord): { readonly text: string; readonly faults: readonly Fault[] } {
-  const small = withinBounds(record);
+  const few = fewPresences(record);
+  const small = withinBounds(few.record);
   const text = formatGroupRecord(small.record);
   const parsed = parseGroupRecord(Buffer.from(text), record.group);
   if (typeof parsed === 'string') throw new Error(`expected a record that can be read, got one with ${parsed}`);
-  const faults = [...small.faults, ...(parsed.faults ?? [])];
+  const faults = [...few.faults, ...small.faults, ...(parsed.faults ?? [])];
   return { text: faults.length === 0 ? text : formatGroupRecord(parsed), faults };
+}
+
+/** Keeps the smallest ones, which leaves out the fewest. */
+function fewPresences(record: GroupRecord): { readonly record: GroupRecord; readonly faults: readonly Fault[] } {
+  const { presences = [] } = record;
+  const sized = presences.map((presence) => ({ presence, bytes: Buffer.byteLength(JSON.stringify(presence)) + 1 }));
+  let free = MOST_PRESENCE_BYTES - 1;
+  const kept = new Set<unknown>();
+  for (const { presence, bytes } of sized.toSorted((a, b) => a.bytes - b.bytes)) {
+    free -= bytes;
+    if (free < 0) break;
+    kept.add(presence);
+  }
+  if (kept.size === presences.length) return { record, faults: [] };
+  const left = presences.length - kept.size;
+  const reason = `presences: ${MOST_PRESENCE_BYTES} bytes are stored, and ${left} of ${presences.length} do not fit`;
+  return { record: { ...record, presences: presences.filter((each) => kept.has(each)) }, faults: [{ reason }] };
 }
 
 /** Sessions are what it is for: first goes what they can do without, then gaps. */

@@ -86,7 +86,7 @@ describe('faults', () => {
     ],
     ["MESAGE_UPDATE'. The nearest is MESSAGE_UPDATE", { events: ['members', 'MESAGE_UPDATE'] }],
     ['events.0: READY is about the session itself', { events: ['READY'] }],
-    ["events: expected a list of Discord's names of dispatches", { events: 'all' }],
+    ["events: expected a list of Discord's names of dispatches, or of groups of them, got 'all'", { events: 'all' }],
     [
       'gateway.intents: expected GuildMembers, GuildMessages too, without which Discord does not send all that is chosen of GUILD_MEMBER_ADD, ',
       { gateway: { intents: ['Guilds'] } },
@@ -184,7 +184,7 @@ describe('faults', () => {
       'expected at most 14 groups with two queues each on mq.m7g.medium (100 queues, of which 71 are for events',
       { broker: { nodes: 3 }, shards: { count: 64, perTask: 4 }, ...queue() },
     ],
-    ['half of the 300 connections of a mq.m7g.medium node', { shards: { count: 38, perTask: 1 } }],
+    ['half of the 300 connections of a mq.m7g.medium node', { shards: { count: 26, perTask: 1 } }],
     ['expected one subnet per node (broker.nodes is 3), got 1', { ...inNetwork(), broker: { nodes: 3 } }],
     ['broker.existing: expected network.existing beside it', { ...withBroker(), network: {} }],
     [
@@ -211,7 +211,7 @@ describe('faults', () => {
     { limits: { guildEventsMaxMessages: 500_001 } },
     { broker: { nodes: 3 }, ...queue({ keys: ['#', '*.*', 'interaction.command.ban', 'message.create'] }) },
     { task: { outboxMaxBytes: 102 * 1024 * 1024 } },
-    { shards: { count: 37, perTask: 1 } },
+    { shards: { count: 25, perTask: 1 } },
     { egress: 'nat', natGateways: 3, network: { zones: 3 } },
     // The limits of an existing broker are unknown.
     { ...withBroker(), shards: { count: 500, perTask: 1 } },
@@ -244,6 +244,14 @@ describe('what comes on the command line', () => {
 
   it('is refused where it is no JSON', () => {
     expect(() => merged({}, '{shards}')).toThrow(/settings: expected JSON such as '.+', got: /);
+  });
+
+  it.each([
+    [{}, '{"queues":{"__proto__":{"keys":["member.#"]}}}', 'queues.__proto__'],
+    [{}, JSON.parse('{"workers":{"__proto__":{"queues":["events.guild"]}}}'), 'workers.__proto__'],
+    [JSON.parse('{"__proto__":{}}'), undefined, '__proto__'],
+  ])('is refused with a name that would be ignored: %j and %j', (choices, given, name) => {
+    expect(() => merged(choices, given)).toThrow(`  - ${name}: JavaScript does not allow this name. Choose another`);
   });
 });
 

@@ -40,6 +40,23 @@ export class CommandWorker {
   }
 }
 
+/** A header's value of so many lists, one in the other: amqplib reads and writes them by calling itself, and cannot. */
+export function nestedLists(levels: number): Buffer {
+  const bytes = Buffer.alloc(5 * levels);
+  for (let at = 0; at < bytes.length; at += 5) {
+    bytes.write('A', at);
+    bytes.writeUInt32BE(bytes.length - at - 5, at + 1);
+  }
+  return Object.assign(bytes, {
+    // It writes a buffer as type, length and bytes: a list has another type.
+    copy: (target: Buffer, at: number) => {
+      target.write('A', at - 5);
+      target.set(bytes, at);
+      return bytes.length;
+    },
+  });
+}
+
 export interface DeadLetter {
   readonly message: GetMessage;
   readonly body: string;

@@ -59,6 +59,13 @@ describe('on an empty broker', () => {
       withoutPassword: [{ user: 'worker', exists: true }],
     });
   });
+
+  test('a worker with the name of a property of every object has no password', () => {
+    const workers = { constructor: { queues: ['events.guild'], commands: false } };
+    const { withoutPassword, steps } = plan(discordTopology({ workers }), empty, passwords);
+    expect(withoutPassword).toEqual([{ user: 'constructor', exists: false }]);
+    expect(lines({ steps }).filter((line) => line.includes('constructor'))).toEqual([]);
+  });
 });
 
 describe('an older RabbitMQ, which refuses a policy with a key that it does not know,', () => {

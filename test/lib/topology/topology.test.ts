@@ -114,10 +114,10 @@ describe('limits of users', () => {
   ])('of a broker of %i connections leave room for the tasks of %i groups', (connectionLimit, shardGroups, tasks) => {
     const { users } = discordTopology({ connectionLimit, shards: { count: shardGroups, perTask: 1 }, tasks });
     const [ingestor = 0, worker = 0, deadLetters = 0] = users.map(({ limits }) => limits?.['max-connections']);
-    // Two versions of the service, with two connections each, and a third of each owner; the others as both users of their
-    // pairs.
-    expect(connectionLimit - 2 * worker - 2 * deadLetters).toBeGreaterThanOrEqual(2 * 2 * tasks + shardGroups);
-    expect(ingestor).toBeGreaterThanOrEqual(2 * 2 * tasks + shardGroups);
+    // Two versions of the service, with three connections each, and a fourth of each owner; the others as both users of
+    // their pairs.
+    expect(connectionLimit - 2 * worker - 2 * deadLetters).toBeGreaterThanOrEqual(2 * 3 * tasks + shardGroups);
+    expect(ingestor).toBeGreaterThanOrEqual(2 * 3 * tasks + shardGroups);
     expect(worker).toBeGreaterThan(connectionLimit / 10);
     expect(2 * worker + 2 * deadLetters + ingestor).toBeLessThanOrEqual(connectionLimit);
   });
@@ -137,7 +137,7 @@ describe('limits of users', () => {
   test('are not set without the limit of the broker, and refused where it has no room', () => {
     expect(discordTopology().users.map((user) => user.limits)).toEqual([undefined, undefined, undefined]);
     expect(complaints(discordTopology({ connectionLimit: 52 }))).toEqual([]);
-    expect(complaints(discordTopology({ connectionLimit: 41 }))).toEqual([
+    expect(complaints(discordTopology({ connectionLimit: 51 }))).toEqual([
       expect.stringMatching(/^user worker: max-connections: expected a whole number of at least 1, got 0\./),
       expect.stringMatching(/^user worker: max-channels: expected a whole number of at least 1, got 0\./),
     ]);

@@ -6,8 +6,8 @@ import type { DiscordSimulator } from '../../../local/discord/simulator.ts';
 import { asAdministrator } from '../../../local/rabbitmq/administrator.ts';
 import { Stage } from '../../../local/stage.ts';
 import type { DiscordCommand } from '../../../service/commands/command.ts';
-import { commandQueue, ENV, USERS } from '../../../service/contract/names.ts';
-import { allow, CommandWorker, type DeadLetter, deadLetters, settled } from '../../support/commands.ts';
+import { commandQueue, ENV, QUEUES, USERS } from '../../../service/contract/names.ts';
+import { allow, CommandWorker, type DeadLetter, deadLetters, nestedLists, settled } from '../../support/commands.ts';
 import { closeConnections } from '../../support/connections.ts';
 import { Inbox } from '../../support/inbox.ts';
 
@@ -237,7 +237,7 @@ test('a lost connection to the broker, while commands wait: they come again, and
   await worker.send(0, voice('22'));
   const open = async () => (await stage.tasks[0]?.health())?.commands.waiting;
   await stage.until('both wait', 10_000, async () => (await open()) === 2);
-  await closeConnections(stage.broker, / publisher$/);
+  await closeConnections(stage.broker, / commands$/);
   await stage.until('they are forgotten', 10_000, async () => (await open()) === 0);
   await stage.until('both wait again', 20_000, async () => (await open()) === 2);
   simulator.refuseConnections(false);
@@ -265,6 +265,25 @@ test('neither large bodies nor large headers end the connection that publishes e
   expect(letters.map(reasonOfBroker)).toEqual(['rejected', 'rejected']);
   await settled(stage);
   expect(connected()).toBe(before);
+});
+
+test('headers that are too deep to be read: the events go on, and the broker sets the message aside', async () => {
+  const worker = await CommandWorker.start(stage);
+  const [owner] = stage.living;
+  const ends = (which: string) =>
+    owner?.output.match(new RegExp(` ${which}".*the connection to the broker was lost`, 'g'))?.length ?? 0;
+  const before = [ends('publisher'), ends('lease')];
+  await worker.send(0, 'deep', { headers: { deep: nestedLists(12_000) } });
+  await stage.until('it ends the connection of the commands', 30_000, () => ends('commands') > 0);
+  // Each delivery ends a connection, until its 30 s are over or the delivery limit is reached.
+  await asAdministrator(stage.broker, async (channel) => {
+    const count = async () => (await channel.checkQueue(QUEUES.deadLetters)).messageCount;
+    await stage.until('it is a dead letter', 120_000, async () => (await count()) === 1);
+    await channel.purgeQueue(QUEUES.deadLetters);
+  });
+  await worker.send(0, voice('31'));
+  await stage.until('a later command is sent', 30_000, () => sentTo(0).at(-1)?.d.channel_id === '31');
+  expect([ends('publisher'), ends('lease')]).toEqual(before);
 });
 
 test('without permission for the dead-letter exchange a refused command is dead-lettered all the same', async () => {

@@ -22,6 +22,23 @@ const gaps = (count: number) =>
 const joins = (count: number) =>
   Object.fromEntries(Array.from({ length: count }, (_, id) => [`1${String(id).padStart(18, '0')}`, 1]));
 
+const presences = (count: number) =>
+  Array.from({ length: count }, (_, id) => ({ data: { x: 'x'.repeat(3_000) }, shards: [id] }));
+
+it('presences have 256 KiB at most: the largest are left out, so that a broker that takes 512 KiB has the record', () => {
+  const some = presences(80);
+  expect(readable(groupRecord({ presences: some })).faults).toEqual([]);
+  const [small, large] = ['small', 'y'.repeat(3_050)].map((x, at) => ({ data: { x }, shards: [300 + at] }));
+  const { text, faults } = readable(groupRecord({ presences: [large, ...presences(256), small] as never }));
+  const left = read(text).presences ?? [];
+  expect(Buffer.byteLength(JSON.stringify(left))).toBeLessThanOrEqual(256 * 1_024);
+  expect(Buffer.byteLength(JSON.stringify(left))).toBeGreaterThan(250 * 1_024);
+  expect(left).toContainEqual(small);
+  expect(left).not.toContainEqual(large);
+  const reason = `presences: 262144 bytes are stored, and ${258 - left.length} of 258 do not fit`;
+  expect(faults).toEqual([{ reason }]);
+});
+
 it('a record that can be read is stored as it is', () => {
   const record = groupRecord({ unreportedGaps: gaps(1) });
   expect(readable(record)).toEqual({ text: formatGroupRecord(record), faults: [] });
@@ -59,10 +76,13 @@ it('what the broker would not take is made smaller: first by presences, then by 
   expect(large.faults).toEqual([{ reason: expect.stringMatching(/^joins: the broker takes \d+ bytes$/) }]);
   const larger = readable(groupRecord({ sessions, unreportedGaps: gaps(1_000) }));
   expect(larger.faults).toEqual([{ reason: expect.stringMatching(/^untoldGaps: .* and 900 of 1000 do not fit$/) }]);
-  const presences = Array.from({ length: 256 }, (_, id) => ({ data: { x: 'x'.repeat(4_096) }, shards: [id] }));
-  const small = readable(groupRecord({ presences }));
+  const fewer = Object.fromEntries(
+    Object.entries(sessions).map(([id, session]) => [id, { ...session, joins: joins(150) }]),
+  );
+  const small = readable(groupRecord({ sessions: fewer, presences: presences(60) }));
   expect(small.faults).toEqual([{ reason: expect.stringMatching(/^presences: the broker takes \d+ bytes$/) }]);
-  expect(read(small.text).sessions).toEqual(groupRecord().sessions);
+  expect(read(small.text)).toMatchObject({ sessions: fewer, faults: [] });
+  expect(read(small.text).presences).toBeUndefined();
   for (const [{ text }, left] of [
     [large, 10],
     [larger, 100],
