@@ -13,7 +13,6 @@ import {
 } from '../service/contract/limits.ts';
 import { QUEUES } from '../service/contract/names.ts';
 import { type Choice, DEFAULT_EVENTS, intentsFor, intentsOf, parseEvents } from '../service/events/choice.ts';
-import type { DispatchName } from '../service/events/dispatches.ts';
 import { BROKER_SIZES, brokerLimits } from './broker-limits.ts';
 import { furtherFaults } from './topology/further-queues.ts';
 import { CONNECTIONS_OF_A_TASK, DEFAULT_LIMITS, groupsOf, type Limits } from './topology/topology.ts';
@@ -497,7 +496,8 @@ function contradictions(settings: Settings, zones: number | undefined): string[]
     `limits, queues: expected queues that hold at most half of the disk of a node less 2 GB (${Math.floor((diskBytes - DISK_ALARM_BYTES) / 2e9)} GB), got ${Math.ceil(full / 1e9)} GB. Lower them, or raise broker.storageGb`,
   );
   const intents: readonly string[] = settings.gateway.intents ?? intentsFor(choice, settings.forward);
-  const lackedOf = (name: DispatchName) => intentsOf(name, settings.forward).filter((each) => !intents.includes(each));
+  const lackedOf = (name: Parameters<typeof intentsOf>[0]) =>
+    intentsOf(name, settings.forward).filter((each) => !intents.includes(each));
   const lacking = [...choice.dispatches].filter((name) => lackedOf(name).length > 0);
   const lacked = [...new Set(lacking.flatMap(lackedOf))];
   refuse(
