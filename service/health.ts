@@ -67,7 +67,7 @@ export interface HealthSnapshot {
 
 /** Sentences come from others, of any number and length; a page of them helps no reader. */
 const MOST_PROBLEMS = 10;
-const LONGEST_PROBLEM = 300;
+const LONGEST_PROBLEM = 400;
 /** The broker's own fail-over takes up to 11 s, and the sentences are true meanwhile. */
 const LONGEST_SILENCE_MS = 10_000;
 /** Discord asks for a heartbeat each 41.25 s, and one without an answer ends the connection at the next. */

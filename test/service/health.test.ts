@@ -304,9 +304,9 @@ describe('the sentences of others', () => {
     const { problems } = problemsOf({ shards, discordProblems: ['no token', 'no token'] });
     expect(problems).toHaveLength(11);
     expect(problems?.[0]).toBe('no token');
-    expect(problems?.[1]).toBe(`0 ${'x'.repeat(298)}… (5002 characters)`);
+    expect(problems?.[1]).toBe(`0 ${'x'.repeat(398)}… (5002 characters)`);
     expect(problems?.at(-1)).toBe('and 11 more');
-    expect(healthReport({ ...HEALTHY, shards }).shards[0]?.problem).toHaveLength(319);
+    expect(healthReport({ ...HEALTHY, shards }).shards[0]?.problem).toHaveLength(419);
   });
 
   it.each<[string, Partial<HealthSnapshot>]>([

@@ -67,7 +67,7 @@ const limitQueues = async ({ api, vhost }: OwnVhost, value: number) =>
 
 describe.concurrent(`on RabbitMQ ${version}`, () => {
   onBroker('limits of connections and channels are in force, and stay where none are wanted', async ({ own }) => {
-    const wanted = own.topology({ connectionLimit: 52 });
+    const wanted = own.topology({ connectionLimit: 62 });
     await apply(own, wanted);
     expect(await pending(own, wanted)).toEqual([]);
     const limits = wanted.users.find(({ name }) => name === own.userNames.worker)?.limits;
