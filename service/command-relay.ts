@@ -54,21 +54,16 @@ export class CommandRelay {
 
   /** What is stored of the shards' presences; alike ones once. */
   get presences(): readonly StoredPresence[] {
-    const byText = Map.groupBy(
-      [...this.#lines].flatMap(
-        ([
-          id,
-          {
-            commands: { presence },
-          },
-        ]) => (presence ? [{ id, presence }] : []),
-      ),
-      ({ presence }) => JSON.stringify(presence),
-    );
-    return [...byText.values()].flatMap((alike) => {
-      const data = alike[0]?.presence;
-      return data ? [{ data, shards: alike.map(({ id }) => id) }] : [];
-    });
+    const alike = new Map<string, { readonly data: Presence; readonly shards: number[] }>();
+    for (const [id, { commands }] of this.#lines) {
+      const { presence: data } = commands;
+      if (data === undefined) continue;
+      const text = JSON.stringify(data);
+      const stored = alike.get(text) ?? { data, shards: [] };
+      stored.shards.push(id);
+      alike.set(text, stored);
+    }
+    return [...alike.values()];
   }
 
   /** For /health. */

@@ -89,7 +89,7 @@ export class ShardCommands {
       command.settle({ how: 'refused', reason: TOO_MANY });
       return;
     }
-    this.#waiting.push({ ...command, settle: command.settle, ...UNSENT });
+    this.#waiting.push({ ...command, ...UNSENT });
   }
 
   /** An IDENTIFY is about to be sent. @returns the presence that it carries */

@@ -110,7 +110,7 @@ const ALWAYS_READ: readonly string[] = ['GUILD_CREATE', 'GUILD_DELETE'];
 export const unread = ({ dispatches }: Choice): ReadonlySet<string> =>
   new Set(NAMES.filter((name) => !dispatches.has(name) && !ALWAYS_READ.includes(name)));
 
-/** What a choice needs, where nobody says otherwise. */
+/** The intents of IDENTIFY, unless GATEWAY_INTENTS is set. */
 export function intentsFor({ dispatches }: Choice, optIns: OptIns): readonly Intent[] {
   const needed = new Set([...dispatches].flatMap((name) => intentsOf(name, optIns)));
   if (optIns.messageContent) needed.add('MessageContent');

@@ -142,7 +142,7 @@ export class IdentifyGate {
     if (this.#closed !== undefined)
       this.#closed = { ...this.#closed, isTried: true, until: Date.now() + TRIED_WITHIN_MS };
     this.#information.identified();
-    // From its IDENTIFY on, which may come as late: until then Discord counts it for nobody.
+    // Counted from the IDENTIFY, which may be sent so much later: Discord's budget does not show it before.
     const aheadMs = hasSession ? AHEAD_MS : 0;
     this.#keep(releaseBucket, aheadMs + IDENTIFY_SPACING_MS);
     if (releaseLast !== undefined) this.#keep(releaseLast, aheadMs + LAST_SPACING_MS);

@@ -5,7 +5,7 @@
 import { expect } from 'vitest';
 import type { DiscordCommand } from '../../service/commands/command.ts';
 import { ENV } from '../../service/contract/names.ts';
-import { CommandWorker, deadLetters, settled } from '../support/commands.ts';
+import { CommandWorker, deadLetters, guildOfShard, settled } from '../support/commands.ts';
 import { type FaultStage, faultsOn } from './fault.ts';
 import { countOf, kill, metric, ownerOf, stored } from './tasks.ts';
 
@@ -15,8 +15,6 @@ const { everyRun } = faultsOn({
   shards: SHARDS,
   env: { [ENV.gatewayIntents]: 'Guilds,GuildMembers,GuildMessages' },
 });
-
-const shardOf = (guildId: string) => Number((BigInt(guildId) >> 22n) % BigInt(SHARDS));
 
 async function worker(stage: FaultStage): Promise<CommandWorker> {
   await stage.until('commands are taken', 60_000, async () => {
@@ -28,11 +26,11 @@ async function worker(stage: FaultStage): Promise<CommandWorker> {
 
 /** Numbered, so that each is found again: requests of one member, spread over the guilds of these shards. */
 function requests(stage: FaultStage, count: number, shards: readonly number[]) {
-  const guilds = shards.map((shard) => stage.simulator.guildIds.find((id) => shardOf(id) === shard) ?? '');
+  const guilds = shards.map((shard) => guildOfShard(stage.simulator, shard, SHARDS));
   return Array.from({ length: count }, (_, index) => {
     const [guild_id = '', nonce] = [guilds[index % guilds.length], `n${index}`];
     const body: DiscordCommand = { command: 'request_guild_members', data: { guild_id, user_ids: '1', nonce } };
-    return { shard: shardOf(guild_id), nonce, body };
+    return { shard: shards[index % shards.length] ?? 0, nonce, body };
   });
 }
 

@@ -17,6 +17,15 @@ export async function allow(stage: Stage, user: string, permissions: { readonly 
   });
 }
 
+/** A guild of this shard. https://discord.com/developers/docs/events/gateway#sharding */
+export function guildOfShard(
+  { guildIds }: { readonly guildIds: readonly string[] },
+  shard: number,
+  shards: number,
+): string {
+  return guildIds.find((id) => Number((BigInt(id) >> 22n) % BigInt(shards)) === shard) ?? '';
+}
+
 export class CommandWorker {
   readonly #channel: ConfirmChannel;
 

@@ -7,7 +7,15 @@ import { asAdministrator } from '../../../local/rabbitmq/administrator.ts';
 import { Stage } from '../../../local/stage.ts';
 import type { DiscordCommand } from '../../../service/commands/command.ts';
 import { commandQueue, ENV, QUEUES, USERS } from '../../../service/contract/names.ts';
-import { allow, CommandWorker, type DeadLetter, deadLetters, nestedLists, settled } from '../../support/commands.ts';
+import {
+  allow,
+  CommandWorker,
+  type DeadLetter,
+  deadLetters,
+  guildOfShard,
+  nestedLists,
+  settled,
+} from '../../support/commands.ts';
 import { closeConnections } from '../../support/connections.ts';
 import { Inbox } from '../../support/inbox.ts';
 
@@ -15,7 +23,6 @@ const SHARDS = 2;
 const INITIAL = { since: null, activities: [{ name: 'with RabbitMQ', type: 0 }], status: 'online', afk: false };
 
 let stage: Stage & { readonly simulator: DiscordSimulator };
-let guildOf: (shard: number) => string;
 
 beforeAll(async () => {
   stage = (await Stage.start({
@@ -26,11 +33,10 @@ beforeAll(async () => {
       [ENV.initialPresence]: JSON.stringify(INITIAL),
     },
   })) as typeof stage;
-  guildOf = (shard) =>
-    stage.simulator.guildIds.find((id) => Number((BigInt(id) >> 22n) % BigInt(SHARDS)) === shard) ?? '';
 });
 afterAll(async () => await stage?.stop());
 
+const guildOf = (shard: number) => guildOfShard(stage.simulator, shard, SHARDS);
 const sentTo = (shard: number) => stage.simulator.sends.filter(({ shardId }) => shardId === shard);
 const presences = () =>
   stage.simulator.sessions.toSorted((a, b) => a.shardId - b.shardId).map(({ presence }) => presence);
