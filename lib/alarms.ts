@@ -17,7 +17,7 @@ export type Family = 'health' | 'pressure' | 'budget';
 /** A metric of the ingestor. */
 export interface OwnMetric {
   readonly ingestor: keyof typeof METRICS;
-  readonly statistic: 'Sum' | 'Maximum' | 'Minimum' | 'SampleCount' | 'p95';
+  readonly statistic: 'Sum' | 'Maximum' | 'Minimum' | 'SampleCount' | `p${number}`;
   readonly queue?: string;
 }
 
