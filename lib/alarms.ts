@@ -12,6 +12,9 @@ import type { BrokerMetric } from './broker.ts';
 import { nodeLimits } from './broker-limits.ts';
 import type { Settings } from './settings.ts';
 
+/** The id and runbook entry of the alarm that sums up the family health. */
+export const UNHEALTHY = 'unhealthy';
+
 export type Family = 'health' | 'pressure' | 'budget';
 
 /** A metric of the ingestor. */

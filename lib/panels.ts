@@ -19,6 +19,7 @@ export const COLORS = {
 export interface Line {
   /** `worst`: of every node of the broker. `service`: a metric of ECS. */
   readonly metric: OwnMetric | WorstNode | { readonly service: 'CpuUtilization' | 'MemoryUtilization' };
+  /** Of every node: before its name, where that does not stand alone. */
   readonly label: string;
   readonly color?: keyof typeof COLORS;
 }
@@ -32,6 +33,8 @@ export interface Mark {
 
 export interface Panel {
   readonly title: string;
+  /** Title outside of AWS, where some of its lines are missing. @default - title */
+  readonly elsewhere?: string;
   readonly left: readonly Line[];
   readonly right?: readonly Line[];
   readonly leftMarks?: readonly Mark[];
@@ -48,6 +51,7 @@ export interface Chapter {
 
 export function chapters({ shards, budgets, broker }: Settings): Chapter[] {
   const limits = nodeLimits(broker);
+  const memory = { worst: 'MAX', percentOf: limits.memoryBytes, limit: 'RabbitMQMemLimit' } as const;
   const { deadLetters, unrouted, ...consumed } = QUEUES;
   return [
     {
@@ -123,22 +127,18 @@ export function chapters({ shards, budgets, broker }: Settings): Chapter[] {
         [
           {
             title: 'Broker: memory used of its limit, CPU, of each node (%)',
+            elsewhere: 'Broker: memory used of its limit, of each node (%)',
             left: [
-              node({
-                broker: 'RabbitMQMemUsed',
-                worst: 'MAX',
-                percentOf: limits.memoryBytes,
-                limit: 'RabbitMQMemLimit',
-              }),
-              node({ broker: 'SystemCpuUtilization', worst: 'MAX' }),
+              node({ broker: 'RabbitMQMemUsed', ...memory }, 'memory'),
+              node({ broker: 'SystemCpuUtilization', worst: 'MAX' }, 'CPU'),
             ],
             most: 100,
           },
           {
             title: 'Broker: free disk (bytes) and connections of each node',
-            left: [node({ broker: 'RabbitMQDiskFree', worst: 'MIN' })],
+            left: [node({ broker: 'RabbitMQDiskFree', worst: 'MIN' }, 'free disk')],
             leftMarks: [{ value: limits.diskFreeBytes, label: 'publishers are blocked', color: 'red' }],
-            right: [node({ broker: 'ConnectionCount', worst: 'MAX' })],
+            right: [node({ broker: 'ConnectionCount', worst: 'MAX' }, 'connections')],
             rightMarks: [{ value: limits.connections, label: 'connections at most', color: 'orange' }],
           },
           {
@@ -168,7 +168,6 @@ function depths(queues: readonly string[]): Line[] {
   return queues.map((queue) => ({ metric: { ingestor: 'queueDepth', statistic: 'Maximum', queue }, label: queue }));
 }
 
-/** A node's name stands for a label. */
-function node(metric: WorstNode): Line {
-  return { metric, label: '' };
+function node(metric: WorstNode, label: string): Line {
+  return { metric, label };
 }
