@@ -6,14 +6,21 @@ import { dirname, join } from 'node:path';
 import { describe, expect, it } from 'vitest';
 import { LOGIN_FUNCTION_OUTPUT } from '../../lib/rotation/rotation.ts';
 import { ENVIRONMENTS, SettingsError, settingsFor } from '../../lib/settings.ts';
-import { METRICS } from '../../service/contract/metrics.ts';
+import { DEFAULT_METRICS_NAMESPACE, METRICS } from '../../service/contract/metrics.ts';
 import { QUEUES, USERS } from '../../service/contract/names.ts';
 import { GROUPS } from '../../service/events/choice.ts';
 import { ROUTING_KEY_FAMILIES } from '../../service/events/routing.ts';
 import { synthesized } from '../support/synthesized.ts';
 
 const ROOT = join(import.meta.dirname, '../..');
-const names = ['README.md', 'ARCHITECTURE.md', 'docs/deploy.md', 'docs/runbook.md'] as const;
+const names = [
+  'README.md',
+  'ARCHITECTURE.md',
+  'bench/README.md',
+  'docs/deploy.md',
+  'docs/runbook.md',
+  'docs/workers.md',
+] as const;
 const documents = names.map((name) => [name, readFileSync(join(ROOT, name), 'utf8')] as const);
 const deploy = readFileSync(join(ROOT, 'docs/deploy.md'), 'utf8');
 const runbook = readFileSync(join(ROOT, 'docs/runbook.md'), 'utf8');
@@ -117,8 +124,8 @@ describe.each(documents)('%s', (name, document) => {
   });
 });
 
-it('README.md names every group of events', () => {
-  const named = quoted(readFileSync(join(ROOT, 'README.md'), 'utf8'));
+it('docs/workers.md names every group of events', () => {
+  const named = quoted(readFileSync(join(ROOT, 'docs/workers.md'), 'utf8'));
   expect([...GROUPS.keys()].filter((group) => !named.includes(group))).toEqual([]);
 });
 
@@ -129,7 +136,7 @@ describe('docs/deploy.md and the runbook', () => {
     const outputs = both.flatMap((made) => [...made.outputs.keys()]);
     const metrics = Object.values(METRICS).map(({ cloudWatch }) => cloudWatch);
     // Of AWS, and what the templates call its resources.
-    const others = ['LogicalResourceId', 'GetSecretValue', ...both.flatMap((made) => [...made.resources.keys()])];
+    const others = ['LogicalResourceId', 'GetSecretValue', DEFAULT_METRICS_NAMESPACE, ...both.flatMap((made) => [...made.resources.keys()])];
     const found = [...texts, ...[...runbook.matchAll(/<([A-Z]\w+)>/g)].map(([, placeholder = '']) => placeholder)];
     const named = found.filter((text) => /^[A-Z][a-z]+([A-Z][a-z]+)+$/.test(text));
     expect(named.length).toBeGreaterThan(5);

@@ -1,5 +1,5 @@
 // The main job, on real input: dispatches that a gateway sends over a real WebSocket arrive in the queues of a real
-// RabbitMQ, each with the routing key, priority and properties that the README promises, and with a body that keeps to
+// RabbitMQ, each with the routing key, priority and properties that docs/workers.md promises, and with a body that keeps to
 // the contract; what is not for workers does not arrive. The expectations here are the promise, not the service's table.
 
 import { readFileSync } from 'node:fs';
