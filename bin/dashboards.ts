@@ -1,7 +1,7 @@
 // Writes the alarms as alert rules of Prometheus, and the dashboard as Grafana reads it. A test fails when what is committed,
 // with production's defaults, is out of date.
 
-import { writeFileSync } from 'node:fs';
+import { mkdirSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { parseArgs } from 'node:util';
 import { grafanaDashboard } from '../lib/grafana.ts';
@@ -32,6 +32,9 @@ try {
   else {
     const settings = settingsFor('production', merged({}, values.settings));
     const jobs = { ingestor: values.job, rabbitmq: values['rabbitmq-job'] };
+    for (const job of Object.values(jobs))
+      if (!/^[\w./:-]+$/.test(job)) throw new Error(`expected a job of letters, digits and - _ . / : got ${job}`);
+    mkdirSync(values.to, { recursive: true });
     writeFileSync(join(values.to, 'prometheus-alerts.yml'), ruleFile(settings, jobs));
     writeFileSync(
       join(values.to, 'grafana-dashboard.json'),

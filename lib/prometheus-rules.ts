@@ -77,11 +77,13 @@ export function condition(
 /** The rule file, to be read by people too. */
 export function ruleFile(settings: Settings, jobs: Jobs): string {
   const { rules, without } = alertRules(settings, jobs);
+  const { count, standbys } = settings.shards;
+  const number = (of: number, what: string) => `${of} ${what}${of === 1 ? '' : 's'}`;
   return `# The alarms of the Discord Gateway Ingestor as alert rules of Prometheus (2.42 or newer), written by npm run dashboards.
 # It expects
 # - each task, standbys too, to be scraped at /metrics under the job ${jobs.ingestor}, once a minute at least, and
 #   RabbitMQ's plugin rabbitmq_prometheus under the job ${jobs.rabbitmq};
-# - ${settings.shards.count} shard${settings.shards.count === 1 ? '' : 's'} and ${settings.shards.standbys} standby: write it again for others, as npm run dashboards -- --help says;
+# - ${number(count, 'shard')} and ${number(standbys, 'standby')}: write it again for others, as npm run dashboards -- --help says;
 # - Alertmanager to call a person for severity="page", and to mute muted_in_maintenance="true" while the broker is maintained.
 # A rule that takes silence for a fault is on from the first minute of a new Prometheus, until it has seen that all is well;
 # one that keeps its state in silence keeps it for a day.

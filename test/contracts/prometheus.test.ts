@@ -78,6 +78,36 @@ it.each<[string, string]>([
   expect(onDisk(name)).toBe(text);
 });
 
+describe('npm run dashboards', () => {
+  const command = (...options: string[]) =>
+    spawnSync(process.execPath, [join(import.meta.dirname, '../../bin/dashboards.ts'), ...options], {
+      encoding: 'utf8',
+    });
+
+  it('writes them for other settings and jobs', () => {
+    const chosen = { shards: { count: 32, standbys: 2 } };
+    const to = join(folder, 'new');
+    const { status, stderr } = command('--to', to, '--settings', JSON.stringify(chosen), '--job', 'bot-2');
+    expect([status, stderr]).toEqual([0, '']);
+    const jobs = { ...JOBS, ingestor: 'bot-2' };
+    const file = ruleFile(settingsFor('production', chosen), jobs);
+    expect(readFileSync(join(to, 'prometheus-alerts.yml'), 'utf8')).toBe(file);
+    for (const text of ['>= 32)', '2 standbys:', 'ingestor_standby{job="bot-2"}']) expect(file).toContain(text);
+    expect(readFileSync(join(to, 'grafana-dashboard.json'), 'utf8')).toContain('(of 32)');
+  });
+
+  it.each<[string[], number, RegExp]>([
+    [['--job', 'a"b'], 1, /^expected a job of letters, .* got a"b\n$/],
+    [['--settings', '{"shards":{"count":0}}'], 1, /shards\.count: expected .*, got 0\n$/],
+    [['--settings', '{'], 1, /settings: expected JSON such as .*\n$/],
+    [['--jobs', 'a'], 2, /^Unknown option '--jobs'.*\n$/],
+  ])('refuses %j with exit code %i', (options, code, sentence) => {
+    const { status, stderr } = command('--to', folder, ...options);
+    expect(stderr).toMatch(sentence);
+    expect(status).toBe(code);
+  });
+});
+
 it.each(ENVIRONMENTS)('each alarm of %s is a rule, or has a reason in the file why it is none', (environment) => {
   const own = settingsFor(environment);
   const made = alertRules(own, JOBS);
