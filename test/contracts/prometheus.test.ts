@@ -62,12 +62,14 @@ function checked(title: string, body: () => void): void {
   else it.skip(`${title} (skipped: promtool, of Debian's package prometheus, is not installed)`, body);
 }
 
+const PROMTOOL = { config: ['check', 'config'], check: ['check', 'rules'], test: ['test', 'rules'] } as const;
+
 /** @throws Error with what promtool printed */
-function run(command: 'check' | 'test', name: string, content: object | string): void {
+function run(command: keyof typeof PROMTOOL, name: string, content: object | string): void {
   const file = join(folder, name);
   // Of YAML JSON is a part.
   writeFileSync(file, typeof content === 'string' ? content : JSON.stringify(content));
-  const { status, stdout, stderr } = spawnSync('promtool', [command, 'rules', file], { encoding: 'utf8' });
+  const { status, stdout, stderr } = spawnSync('promtool', [...PROMTOOL[command], file], { encoding: 'utf8' });
   if (status !== 0) throw new Error(`${stderr}${stdout}`);
 }
 
@@ -76,6 +78,13 @@ it.each<[string, string]>([
   ['grafana-dashboard.json', `${JSON.stringify(dashboard, null, 2)}\n`],
 ])('docs/%s is current (otherwise: npm run dashboards)', (name, text) => {
   expect(onDisk(name)).toBe(text);
+});
+
+checked('the file, and the configuration in docs/deploy.md that loads it, are ones that Prometheus takes', () => {
+  const [, configuration = ''] = /^```yaml\n(rule_files: [\s\S]*?)^```$/m.exec(onDisk('deploy.md')) ?? [];
+  for (const job of Object.values(JOBS)) expect(configuration).toContain(`job_name: ${job}\n`);
+  writeFileSync(join(folder, 'prometheus-alerts.yml'), onDisk('prometheus-alerts.yml'));
+  run('config', 'prometheus.yml', configuration);
 });
 
 describe('npm run dashboards', () => {
