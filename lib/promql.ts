@@ -2,7 +2,7 @@
 //
 // A counter's `increase()` wants two scrapes in its window, guesses beyond them, and misses what a new task has counted
 // before its first scrape, such as a gap. So its growth is the difference of two last values; of a series that was not there
-// in the hour before, or began again, it is the whole value.
+// in the hour before, or began again, it is the whole value, unless there was none of any task: then Prometheus is new.
 import { METRICS, type Metric } from '../service/contract/metrics.ts';
 import type { AlarmDefinition, Calculation, OwnMetric, WorstNode } from './alarms.ts';
 
@@ -107,7 +107,8 @@ function grown(metric: OwnMetric, window: string, jobs: Jobs): string {
     throw new Error(`${ingestor}: expected Sum of a counter, or a percentile of a summary, got ${statistic}`);
   const each = selector(metric, jobs, percent && '_bucket');
   const last = `last_over_time(${each}[${window}])`;
-  const growth = `(${last} - last_over_time(${each}[1h] offset ${window}) >= 0 or ${last})`;
+  const before = `last_over_time(${each}[1h] offset ${window})`;
+  const growth = `(${last} - ${before} >= 0 or ${last} and on() ${before})`;
   return percent === undefined ? `sum${growth}` : `histogram_quantile(${Number(percent) / 100}, sum by (le) ${growth})`;
 }
 

@@ -211,8 +211,9 @@ describe('the dashboard', () => {
 });
 
 /**
- * What the tasks report in each period of an alarm: `b` just beyond the threshold, `w` just within, `-` nothing. `r` is `b`
- * of a task that began again at the same address.
+ * What the tasks report in each period of an alarm: `b` just beyond the threshold, `w` just within, `-` nothing. `n` is
+ * nothing of one task of two, `r` is `b` of one that began again at the same address, `o` is `w` of one that has counted
+ * for long.
  */
 const patterns = ({ datapoints: [enough, of] }: AlarmDefinition): Readonly<Record<string, string>> => ({
   'all is well': 'w'.repeat(of + 3),
@@ -223,15 +224,18 @@ const patterns = ({ datapoints: [enough, of] }: AlarmDefinition): Readonly<Recor
   'silence after peace': `b${'w'.repeat(of)}${'-'.repeat(of)}`,
   'silence from the beginning': '-'.repeat(of + 2),
   'less silence than it takes': `w${'w'.repeat(of - enough + 1)}${'-'.repeat(enough - 1)}`,
-  'a new task': `${'-'.repeat(of + 1)}b`,
+  'a new task beside an old one': `${'n'.repeat(of + 1)}b`,
+  'a new Prometheus': `${'-'.repeat(of + 1)}o`,
   'a task that began again': `bb${'w'.repeat(of)}r`,
   'missed scrapes': `bb${'w'.repeat(of)}---w`,
 });
 
-/** What a value just beyond, or just within, the threshold is. */
+const isBeyond = (letter: string): boolean => 'br'.includes(letter);
+
+/** Just beyond the threshold, or just within. */
 function value({ threshold }: AlarmDefinition, letter: string): number {
-  if ('below' in threshold) return threshold.below - (letter === 'w' ? 0 : 1);
-  return threshold.atLeast - (letter === 'w' ? 1 : 0);
+  if ('below' in threshold) return threshold.below - (isBeyond(letter) ? 1 : 0);
+  return threshold.atLeast - (isBeyond(letter) ? 0 : 1);
 }
 
 /** One definition with one pattern: the same data as series for promtool and as data points for CloudWatch. */
@@ -256,7 +260,7 @@ class Scene {
   }
 
   /** The value of each minute, and nothing in minutes of silence. A sum is reached in the first minute of its period. */
-  #each(once: boolean, from: (letter: string, minute: number) => number): (number | undefined)[] {
+  #each(once: boolean, from: (letter: string, minute: number) => number | undefined): (number | undefined)[] {
     return Array.from({ length: this.minutes }, (_, minute) => {
       const letter = this.#letters[Math.floor(minute / this.#period)] ?? '-';
       if (letter === '-') return undefined;
@@ -278,9 +282,10 @@ class Scene {
     // The second task is idle, as a standby is. What is the worst of all tasks is well with it.
     const idle = once ? 0 : value(this.#definition, 'w');
     const tasks = [
-      this.#each(once, (letter) => value(this.#definition, letter)).map((each) =>
-        counted && each === 0 ? undefined : each,
-      ),
+      this.#each(once, (letter) => {
+        const silent = counted ? isBeyond(letter) : letter === 'n';
+        return silent ? undefined : value(this.#definition, letter);
+      }),
       ...(counted ? [] : [this.#each(once, () => idle)]),
     ];
     for (const [task, values] of tasks.entries()) {
@@ -304,8 +309,10 @@ class Scene {
     let total = 0;
     return growth.map((each, minute) => {
       if (each === undefined) return undefined;
-      const began = this.#letters[minute / this.#period] === 'r';
-      total = began ? each : total + each;
+      const letter = this.#letters[minute / this.#period];
+      if (letter === 'r') total = 0;
+      if (letter === 'o') total = 1_000_000;
+      total += each;
       return total;
     });
   }
@@ -315,7 +322,7 @@ class Scene {
     const { threshold } = this.#definition;
     const limit = 'below' in threshold ? threshold.below : threshold.atLeast;
     const { prometheus, cloudWatch }: Metric = METRICS[ingestor];
-    const slow = this.#each(false, (letter) => (letter === 'w' ? 1 : 2));
+    const slow = this.#each(false, (letter) => (isBeyond(letter) ? 2 : 1));
     for (const [minute, each] of slow.entries())
       for (let event = 0; event < 20 && each !== undefined; event += 1)
         this.data.add(
@@ -326,10 +333,8 @@ class Scene {
     for (const le of BUCKETS) {
       const within = slow.map((each) => {
         if (each === undefined) return undefined;
-        return (
-          (Number(le.replace('+', '')) >= limit / 4 ? 20 - each : 0) +
-          (Number(le.replace('+', '')) >= 2 * limit ? each : 0)
-        );
+        const most = Number(le.replace('+Inf', 'Infinity'));
+        return (most >= limit / 4 ? 20 - each : 0) + (most >= 2 * limit ? each : 0);
       });
       this.#add(`${prometheus}_bucket`, `job="${JOBS.ingestor}",le="${le}"`, this.#cumulated(within));
     }
