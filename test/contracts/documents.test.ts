@@ -7,7 +7,7 @@ import { describe, expect, it } from 'vitest';
 import { LOGIN_FUNCTION_OUTPUT } from '../../lib/rotation/rotation.ts';
 import { ENVIRONMENTS, SettingsError, settingsFor } from '../../lib/settings.ts';
 import { DEFAULT_METRICS_NAMESPACE, METRICS } from '../../service/contract/metrics.ts';
-import { QUEUES, USERS } from '../../service/contract/names.ts';
+import { ENV, QUEUES, USERS } from '../../service/contract/names.ts';
 import { GROUPS } from '../../service/events/choice.ts';
 import { ROUTING_KEY_FAMILIES } from '../../service/events/routing.ts';
 import { synthesized } from '../support/synthesized.ts';
@@ -23,6 +23,7 @@ const names = [
 ] as const;
 const documents = names.map((name) => [name, readFileSync(join(ROOT, name), 'utf8')] as const);
 const deploy = readFileSync(join(ROOT, 'docs/deploy.md'), 'utf8');
+const workers = readFileSync(join(ROOT, 'docs/workers.md'), 'utf8');
 const runbook = readFileSync(join(ROOT, 'docs/runbook.md'), 'utf8');
 const both = ENVIRONMENTS.map((environment) => synthesized(environment));
 
@@ -151,8 +152,20 @@ it('ARCHITECTURE.md names every folder of sources', () => {
   }
 });
 
+it('docs/deploy.md names every variable of the environment', () => {
+  expect(Object.values(ENV).filter((variable) => !deploy.includes(`\`${variable}`))).toEqual([]);
+});
+
+it.each(ROUTING_KEY_FAMILIES)(
+  'docs/workers.md has $family with its priority and queue',
+  ({ family, priority, queue }) => {
+    const row = new RegExp(`^\\|.*\`${family}[.\`].*\\| ${priority} \\| \`${queue}\` \\|$`, 'm');
+    expect(workers).toMatch(row);
+  },
+);
+
 it('docs/workers.md names every group of events', () => {
-  const named = quoted(readFileSync(join(ROOT, 'docs/workers.md'), 'utf8'));
+  const named = quoted(workers);
   expect([...GROUPS.keys()].filter((group) => !named.includes(group))).toEqual([]);
 });
 
