@@ -30,10 +30,12 @@ import { synthesized } from '../support/synthesized.ts';
 import { type AlarmProperties, DataPoints, statesOf } from './cloudwatch.ts';
 
 const JOBS = { ingestor: 'discord-ingestor', rabbitmq: 'rabbitmq' };
-const settings = settingsFor('production');
+/** A sum of several minutes differs from the most of them only where it takes more than one. */
+const CHOSEN = { shards: { standbys: 3 } };
+const settings = settingsFor('production', CHOSEN);
 const { rules, without } = alertRules(settings, JOBS);
 const definitions = alarmDefinitions(settings).filter(({ id }) => !without.has(id));
-const dashboard = grafanaDashboard(settings) as unknown as Dashboard;
+const dashboard = grafanaDashboard(settingsFor('production')) as unknown as Dashboard;
 
 interface Dashboard {
   readonly panels: readonly Panel[];
@@ -74,7 +76,7 @@ function run(command: keyof typeof PROMTOOL, name: string, content: object | str
 }
 
 it.each<[string, string]>([
-  ['prometheus-alerts.yml', ruleFile(settings, JOBS)],
+  ['prometheus-alerts.yml', ruleFile(settingsFor('production'), JOBS)],
   ['grafana-dashboard.json', `${JSON.stringify(dashboard, null, 2)}\n`],
 ])('docs/%s is current (otherwise: npm run dashboards)', (name, text) => {
   expect(onDisk(name)).toBe(text);
@@ -259,12 +261,14 @@ class Scene {
     else this.#tasks(metric);
   }
 
-  /** The value of each minute, and nothing in minutes of silence. A sum is reached in the first minute of its period. */
-  #each(once: boolean, from: (letter: string, minute: number) => number | undefined): (number | undefined)[] {
+  /** The value of each minute, and nothing in minutes of silence. A sum is spread over its period. */
+  #each(summed: boolean, from: (letter: string, minute: number) => number | undefined): (number | undefined)[] {
     return Array.from({ length: this.minutes }, (_, minute) => {
       const letter = this.#letters[Math.floor(minute / this.#period)] ?? '-';
       if (letter === '-') return undefined;
-      return once && minute % this.#period > 0 ? 0 : from(letter, minute);
+      const each = from(letter, minute);
+      if (each === undefined || !summed) return each;
+      return Math.floor(each / this.#period) + Number(minute % this.#period < each % this.#period);
     });
   }
 
@@ -277,16 +281,16 @@ class Scene {
 
   #tasks({ ingestor, statistic, queue }: OwnMetric): void {
     const { prometheus, cloudWatch, kind }: Metric = METRICS[ingestor];
-    const once = statistic === 'Sum';
+    const summed = statistic === 'Sum';
     const counted = statistic === 'SampleCount';
     // The second task is idle, as a standby is. What is the worst of all tasks is well with it.
-    const idle = once ? 0 : value(this.#definition, 'w');
+    const idle = summed ? 0 : value(this.#definition, 'w');
     const tasks = [
-      this.#each(once, (letter) => {
+      this.#each(summed, (letter) => {
         const silent = counted ? isBeyond(letter) : letter === 'n';
         return silent ? undefined : value(this.#definition, letter);
       }),
-      ...(counted ? [] : [this.#each(once, () => idle)]),
+      ...(counted ? [] : [this.#each(summed, () => idle)]),
     ];
     for (const [task, values] of tasks.entries()) {
       for (const [minute, each] of values.entries())
@@ -297,6 +301,13 @@ class Scene {
       const labels = [`job="${JOBS.ingestor}"`, `instance="task-${task}"`, ...(queue ? [`queue="${queue}"`] : [])];
       this.#add(prometheus, labels.join(','), kind === 'counter' ? this.#cumulated(values) : values);
     }
+    // What a task does not know is NaN.
+    if (kind === 'gauge')
+      this.#add(
+        prometheus,
+        `job="${JOBS.ingestor}",instance="task-2"${queue ? `,queue="${queue}"` : ''}`,
+        this.#each(false, () => Number.NaN),
+      );
     // Of another job: not ours.
     this.#add(
       prometheus,
@@ -317,14 +328,14 @@ class Scene {
     });
   }
 
-  /** Of twenty events one is slow, or two. */
+  /** Of a hundred events five are slow, or six. */
   #histogram({ ingestor }: OwnMetric): void {
     const { threshold } = this.#definition;
     const limit = 'below' in threshold ? threshold.below : threshold.atLeast;
     const { prometheus, cloudWatch }: Metric = METRICS[ingestor];
-    const slow = this.#each(false, (letter) => (isBeyond(letter) ? 2 : 1));
+    const slow = this.#each(false, (letter) => (isBeyond(letter) ? 6 : 5));
     for (const [minute, each] of slow.entries())
-      for (let event = 0; event < 20 && each !== undefined; event += 1)
+      for (let event = 0; event < 100 && each !== undefined; event += 1)
         this.data.add(
           `${DEFAULT_METRICS_NAMESPACE} ${cloudWatch}`,
           { [ENVIRONMENT_DIMENSION]: settings.environment },
@@ -334,7 +345,7 @@ class Scene {
       const within = slow.map((each) => {
         if (each === undefined) return undefined;
         const most = Number(le.replace('+Inf', 'Infinity'));
-        return (most >= limit / 4 ? 20 - each : 0) + (most >= 2 * limit ? each : 0);
+        return (most >= limit / 4 ? 100 - each : 0) + (most >= 2 * limit ? each : 0);
       });
       this.#add(`${prometheus}_bucket`, `job="${JOBS.ingestor}",le="${le}"`, this.#cumulated(within));
     }
@@ -377,7 +388,7 @@ const BUCKETS = [
 ].map(([, le = '']) => le);
 
 const alarms = new Map(
-  synthesized('production')
+  synthesized('production', CHOSEN)
     .ofType('AWS::CloudWatch::Alarm')
     .map(([, { Properties }]) => [String(Properties.AlarmName), Properties as unknown as AlarmProperties]),
 );
