@@ -1,6 +1,8 @@
 // When a shard may connect to Discord. Two tasks that both connect take the sessions from each other in turns: an isolated
 // zone hears Discord while a standby elsewhere takes over. So the lease is proven first. Without any connection to the broker
-// it cannot be proven, and it cannot be known whether another task can: then it connects seldom, and ever more so.
+// it cannot be proven, and it cannot be known whether another task can. With one it cannot be proven as long as an isolated
+// node has the record, and then no other task has the lease: as likely as not where Discord did not close the connection.
+// In both it connects seldom, and ever more so.
 
 import { sleep } from '../wait.ts';
 
@@ -16,12 +18,13 @@ export interface LastEnd {
   readonly endedAt: number | undefined;
   /** Connections in a row that had no proof. */
   readonly unproven: number;
+  /** Another task may have resumed the session since: Discord closed the connection, or there was none yet. */
+  readonly perhapsTaken: boolean;
 }
 
 /**
- * When a shard may connect without proof, if there is no connection to the broker from then on: nothing can be proven,
- * and a session that no task resumes is lost.
- * @param since when that was noticed, Unix ms
+ * When a shard may connect without proof, if there is none from then on: a session that no task resumes is lost.
+ * @param since when it was noticed that nothing can be proven, Unix ms
  * @returns Unix ms; Infinity for never
  */
 export function unprovenAtMs(end: LastEnd, since: number): number {
@@ -42,12 +45,13 @@ export async function connectPermission(
   end: LastEnd,
   signal: AbortSignal,
 ): Promise<'proven' | 'unproven'> {
-  let awaySince: number | undefined;
+  let unprovableSince: number | undefined;
   while (true) {
     if (await lease.isProven(signal)) return 'proven';
     signal.throwIfAborted();
-    awaySince = lease.brokerAway() ? (awaySince ?? Date.now()) : undefined;
-    if (awaySince !== undefined && Date.now() >= unprovenAtMs(end, awaySince)) return 'unproven';
+    const mayAsk = lease.brokerAway() || !end.perhapsTaken;
+    unprovableSince = mayAsk ? (unprovableSince ?? Date.now()) : undefined;
+    if (unprovableSince !== undefined && Date.now() >= unprovenAtMs(end, unprovableSince)) return 'unproven';
     await sleep(RETRY_MS, signal);
   }
 }

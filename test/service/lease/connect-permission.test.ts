@@ -6,7 +6,7 @@ import { connectPermission, unprovenAtMs } from '../../../service/lease/connect-
 beforeEach(() => void vi.useFakeTimers({ fakeNodeBuiltins: true, now: 1_000_000 }));
 afterEach(() => void vi.useRealTimers());
 
-const END = { resumable: true, endedAt: 1_000_000, unproven: 0 };
+const END = { resumable: true, endedAt: 1_000_000, unproven: 0, perhapsTaken: true };
 const always = async () => true;
 const never = async () => false;
 
@@ -52,6 +52,21 @@ it('never without proof while a connection to the broker is open, nor after op 9
   expect(await permission(600_000, { brokerAway: () => false })).toBeUndefined();
   expect(await permission(600_000, {}, { ...END, resumable: false })).toBeUndefined();
 });
+
+it.each([
+  [0, 5_000],
+  [1, 60_000],
+])(
+  'with a broker, where Discord did not close, after %d connections without proof, %d ms after the end',
+  async (unproven, ms) => {
+    const end = { ...END, unproven, perhapsTaken: false };
+    expect(await permission(ms - 300, { brokerAway: () => false }, end)).toBeUndefined();
+    vi.setSystemTime(1_000_000);
+    expect(await permission(ms + 300, { brokerAway: () => false }, end)).toBe('unproven');
+    vi.setSystemTime(1_000_000);
+    expect(await permission(600_000, { brokerAway: () => false }, { ...end, resumable: false })).toBeUndefined();
+  },
+);
 
 it('a connection to the broker that opens for a moment begins the first wait again', async () => {
   expect(await permission(7_000, { brokerAway: () => Math.floor(Date.now() / 1_000) !== 1_004 })).toBeUndefined();
