@@ -4,9 +4,11 @@
 // node has the record, and then no other task has the lease: as likely as not where Discord did not close the connection.
 // In both it connects seldom, and ever more so.
 
-import { sleep } from '../wait.ts';
+import { orAfter, sleep } from '../wait.ts';
 
 const RETRY_MS = 200;
+/** A proof takes milliseconds, or until the connection to a node is given up. */
+const ANSWER_MS = { least: 1_000, most: 60_000 };
 /** From the end of its socket, by how many connections in a row had no proof: two tasks may take a session in turns. */
 const UNPROVEN_AFTER_MS = [5_000, 60_000, 120_000, 240_000] as const;
 
@@ -45,13 +47,15 @@ export async function connectPermission(
   end: LastEnd,
   signal: AbortSignal,
 ): Promise<'proven' | 'unproven'> {
-  let unprovableSince: number | undefined;
+  const untakenAt = end.perhapsTaken ? Number.POSITIVE_INFINITY : unprovenAtMs(end, end.endedAt ?? Date.now());
+  let awaySince: number | undefined;
   while (true) {
-    if (await lease.isProven(signal)) return 'proven';
+    const answerMs = Math.min(Math.max(untakenAt - Date.now(), ANSWER_MS.least), ANSWER_MS.most);
+    if (await orAfter(lease.isProven(signal), answerMs, () => false)) return 'proven';
     signal.throwIfAborted();
-    const mayAsk = lease.brokerAway() || !end.perhapsTaken;
-    unprovableSince = mayAsk ? (unprovableSince ?? Date.now()) : undefined;
-    if (unprovableSince !== undefined && Date.now() >= unprovenAtMs(end, unprovableSince)) return 'unproven';
+    awaySince = lease.brokerAway() ? (awaySince ?? Date.now()) : undefined;
+    const awayAt = awaySince === undefined ? Number.POSITIVE_INFINITY : unprovenAtMs(end, awaySince);
+    if (Date.now() >= Math.min(untakenAt, awayAt)) return 'unproven';
     await sleep(RETRY_MS, signal);
   }
 }

@@ -68,6 +68,18 @@ it.each([
   },
 );
 
+it('where Discord did not close, a proof that does not come is not waited for longer', async () => {
+  const hanging = { brokerAway: () => false, isProven: () => new Promise<boolean>(() => undefined) };
+  expect(await permission(4_700, hanging, { ...END, perhapsTaken: false })).toBeUndefined();
+  vi.setSystemTime(1_000_000);
+  expect(await permission(5_300, hanging, { ...END, perhapsTaken: false })).toBe('unproven');
+  vi.setSystemTime(1_010_000);
+  const late = async () => await new Promise<boolean>((resolve) => setTimeout(resolve, 900, true));
+  expect(await permission(1_000, { ...hanging, isProven: late }, { ...END, perhapsTaken: false })).toBe('proven');
+  vi.setSystemTime(1_000_000);
+  expect(await permission(300_000, hanging)).toBeUndefined();
+});
+
 it('a connection to the broker that opens for a moment begins the first wait again', async () => {
   expect(await permission(7_000, { brokerAway: () => Math.floor(Date.now() / 1_000) !== 1_004 })).toBeUndefined();
   vi.setSystemTime(1_000_000);
