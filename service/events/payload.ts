@@ -1,7 +1,7 @@
 // The contract with workers: the envelope of every event, strictly, and `data`, Discord's own object without what is
 // private (privacy.ts). Nothing in Discord's object is validated: workers get it as Discord documents it.
-// In TypeScript `DiscordEventPayload` gives `data` the types of discord-api-types. For other languages `npm run schema`
-// writes docs/discord-event-payload.schema.json. Both follow from the table of routes.
+// In TypeScript `DiscordEventPayload` gives `data` the types of discord-api-types. For other languages `npm run contract`
+// writes it as JSON Schema and AsyncAPI to docs/. Both follow from the table of routes.
 
 import type {
   APIApplicationCommandAutocompleteInteraction,
@@ -176,7 +176,9 @@ const ofIngestor = (family: string): z.ZodType =>
 
 function schemaOf({ dispatch, named, family, ids }: Route): z.ZodType<DiscordEventPayload> {
   const schema = z.strictObject({
-    eventType: named ? z.templateLiteral([`${family}.`, z.string().min(1)]) : z.literal(family),
+    eventType: (named ? z.templateLiteral([`${family}.`, z.string().min(1)]) : z.literal(family)).describe(
+      'The routing key.',
+    ),
     eventId: z
       .uuid({ version: 'v5' })
       .describe('The same Discord event has the same id, however often it is delivered: deduplicate by it.'),
@@ -204,15 +206,3 @@ export const DiscordEventPayload = z.union(Object.values(EVENTS)).meta({
     'compressed (content encoding gzip), and comes in parts if that is not enough: join the bodies of one x-whole in the ' +
     'order of x-part, from 1 to x-parts, then decompress.',
 });
-
-/** The same contract as JSON Schema (2020-12), open for fields that a later version adds. */
-export function payloadJsonSchema(): object {
-  return z.toJSONSchema(DiscordEventPayload, {
-    override: ({ jsonSchema }) => {
-      delete jsonSchema.additionalProperties;
-      // JavaScript's safe integers: no bound in other languages.
-      if (jsonSchema.minimum === Number.MIN_SAFE_INTEGER) delete jsonSchema.minimum;
-      if (jsonSchema.maximum === Number.MAX_SAFE_INTEGER) delete jsonSchema.maximum;
-    },
-  });
-}

@@ -10,7 +10,7 @@ import type {
   GatewayTypingStartDispatchData,
 } from 'discord-api-types/v10';
 import { describe, expect, expectTypeOf, test } from 'vitest';
-import { DiscordEventPayload, payloadJsonSchema } from '../../../service/events/payload.ts';
+import { DiscordEventPayload } from '../../../service/events/payload.ts';
 import { removedFields } from '../../../service/events/privacy.ts';
 import { ROUTES } from '../../../service/events/routing.ts';
 
@@ -71,10 +71,6 @@ describe('docs/discord-event-payload.schema.json', () => {
   const committed = JSON.parse(
     readFileSync(new URL('../../../docs/discord-event-payload.schema.json', import.meta.url), 'utf8'),
   );
-
-  test('is current (otherwise: npm run schema)', () => {
-    expect(committed).toEqual(JSON.parse(JSON.stringify(payloadJsonSchema())));
-  });
 
   test("links each event to Discord's documentation, names what is removed, and leaves `data` open", () => {
     for (const [index, { dispatch }] of Object.values(ROUTES).entries()) {
