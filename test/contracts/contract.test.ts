@@ -87,7 +87,7 @@ describe('docs/contract.html', () => {
 
   const CHROMIUM = '/usr/bin/chromium';
   it.skipIf(!existsSync(CHROMIUM))(
-    'loads nothing, fits on a phone, and is dark where the reader wants it (skipped: there is no /usr/bin/chromium)',
+    'loads nothing, fits on a phone, and is dark where the reader wants it (skipped where there is no /usr/bin/chromium)',
     async () => {
       const browser = await chromium.launch({ executablePath: CHROMIUM, args: ['--no-sandbox'] });
       onTestFinished(() => browser.close());
