@@ -78,7 +78,7 @@ export interface Message {
   readonly payload: Reference | Schema;
   readonly contentType?: string;
   readonly correlationId?: { readonly location: string };
-  readonly bindings: { readonly amqp: Values };
+  readonly bindings?: { readonly amqp: Values };
   readonly examples?: readonly { readonly name: string; readonly headers?: object; readonly payload: object }[];
 }
 
@@ -158,7 +158,7 @@ export function asyncApi(): AsyncApi {
       description:
         "The ingestor publishes Discord's gateway events to RabbitMQ, and sends to Discord what workers publish. Operations are the ingestor's: " +
         'a worker receives what it sends, and sends what it receives. Consume the queues with manual acknowledgements, drop an eventId that you have ' +
-        'already handled, and nack without requeue to dead-letter. Declare nothing: the topology is applied by the deployment.',
+        'already handled, and nack without requeue to dead-letter. Of an event messageId is the eventId, type the routing key, and correlationId the interactionId, or else the eventId. Declare nothing: the topology is applied by the deployment.',
       license: { name: 'Apache-2.0', url: 'https://www.apache.org/licenses/LICENSE-2.0' },
     },
     defaultContentType: 'application/json',
@@ -280,10 +280,13 @@ function eventChannel(route: Route): [string, Channel] {
   return [family, channel];
 }
 
-/** Priority, expiration and the rest as they are published. */
-function eventOperation(route: Route, [example]: readonly Example[]): Operation {
-  if (example === undefined) throw new Error(`expected an example of ${route.family}, got none`);
-  const { persistent, mandatory, priority, expiration } = propertiesOf(example.message);
+function published({ family }: Route, [example]: readonly Example[]) {
+  if (example === undefined) throw new Error(`expected an example of ${family}, got none`);
+  return propertiesOf(example.message);
+}
+
+function eventOperation(route: Route, of: readonly Example[]): Operation {
+  const { persistent, mandatory, priority, expiration } = published(route, of);
   const amqp = {
     deliveryMode: persistent ? 2 : 1,
     mandatory,
@@ -300,6 +303,7 @@ function eventOperation(route: Route, [example]: readonly Example[]): Operation 
 
 function eventMessage(route: Route, of: readonly Example[]): Message {
   const { family, dispatch, ids, queue } = route;
+  const { contentEncoding } = published(route, of);
   const isInteraction = ids.some(({ name }) => name === 'interactionId');
   return {
     name: family,
@@ -309,7 +313,7 @@ function eventMessage(route: Route, of: readonly Example[]): Message {
     headers: to('components', 'schemas', 'EventHeaders'),
     payload: to('components', 'schemas', family),
     correlationId: { location: `$message.payload#/${isInteraction ? 'interactionId' : 'eventId'}` },
-    bindings: { amqp: { contentEncoding: 'utf-8', messageType: keyOf(route), bindingVersion } },
+    bindings: { amqp: { contentEncoding, messageType: keyOf(route), bindingVersion } },
     examples: of.map(({ name, message: { headers, body } }) => ({
       ...{ name, headers, payload: JSON.parse(body.toString()) as object },
     })),
@@ -407,7 +411,6 @@ function commandMessages(of: readonly Example[]): Named<Message> {
     {
       ...{ name, title: name, summary: COMMANDS[name] },
       payload: to('components', 'schemas', name),
-      bindings: { amqp: { contentEncoding: 'utf-8', bindingVersion } },
       examples: [{ name, payload: { command: name, data: data[name] } }],
     },
   ]);
@@ -418,7 +421,6 @@ function commandMessages(of: readonly Example[]): Named<Message> {
       summary: "A worker's command as it was, with the reason why it was not sent.",
       headers: to('components', 'schemas', 'RefusedHeaders'),
       payload: { description: 'What the worker published.' },
-      bindings: { amqp: { contentEncoding: 'utf-8', bindingVersion } },
       examples: [
         { name: REFUSED, headers: { [HEADERS.refused]: reason, [HEADERS.refusedKey]: routingKey }, payload: refused },
       ],

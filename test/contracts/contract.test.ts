@@ -4,7 +4,6 @@
 
 import { existsSync, readdirSync, readFileSync } from 'node:fs';
 import { join } from 'node:path';
-import { pathToFileURL } from 'node:url';
 import { Parser } from '@asyncapi/parser';
 import { chromium } from 'playwright-core';
 import { describe, expect, it, onTestFinished } from 'vitest';
@@ -96,10 +95,10 @@ describe('docs/contract.html', () => {
         const page = await browser.newPage({ viewport: { width: 390, height: 844 }, colorScheme });
         const requests: string[] = [];
         page.on('request', (request) => requests.push(request.url()));
-        await page.goto(pathToFileURL(join(DOCS, 'contract.html')).href);
+        await page.setContent(html);
         await page.evaluate('for (const each of document.querySelectorAll("details")) each.open = true');
         expect(await page.evaluate('document.documentElement.scrollWidth')).toBe(390);
-        expect(requests.length).toBe(1);
+        expect(requests).toEqual([]);
         colors.add(await page.evaluate('getComputedStyle(document.querySelector("p")).color'));
       }
       expect(colors.size).toBe(2);
