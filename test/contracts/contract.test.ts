@@ -10,7 +10,7 @@ import { describe, expect, it, onTestFinished } from 'vitest';
 import { asyncApi } from '../../local/contract/asyncapi.ts';
 import { documents } from '../../local/contract.ts';
 import { Command } from '../../service/commands/command.ts';
-import { EXCHANGES, QUEUES } from '../../service/contract/names.ts';
+import { EXCHANGES, QUEUES, WORKER_QUEUES } from '../../service/contract/names.ts';
 import { EVENTS } from '../../service/events/payload.ts';
 import { ROUTES } from '../../service/events/routing.ts';
 import { faultsOf } from '../support/contract-schemas.ts';
@@ -47,9 +47,13 @@ describe('docs/asyncapi.json', () => {
     const bindings = JSON.stringify(Object.values(channels).map((channel) => channel.bindings));
     for (const name of [...Object.values(QUEUES), EXCHANGES.events, EXCHANGES.commands, EXCHANGES.deadLetter])
       expect(bindings).toContain(`"name":"${name}"`);
-    for (const { family, queue } of Object.values(ROUTES)) {
-      expect(Object.keys(channels[family]?.messages ?? {})).toContain(family);
-      expect(Object.keys(channels[queue]?.messages ?? {})).toContain(family);
+    const eventsOf = (channel: string) =>
+      Object.keys(channels[channel]?.messages ?? {}).filter((name) => name in EVENTS);
+    const routes = Object.values(ROUTES);
+    for (const name of Object.values(WORKER_QUEUES))
+      expect(eventsOf(name)).toEqual(routes.flatMap(({ family, queue }) => (queue === name ? [family] : [])));
+    for (const { family } of routes) {
+      expect(eventsOf(family)).toEqual([family]);
       expect(document.operations[family]?.action).toBe('send');
     }
     const commands = Command.options.map(({ shape }) => shape.command.value);
