@@ -2,7 +2,7 @@
 // installation would bring the AWS SDK and a second Node of 190 MB. Before packing it takes the place of package.json, which
 // is put back afterwards: after an interruption too, by the next `npm pack`.
 
-import { execFileSync } from 'node:child_process';
+import { spawnSync } from 'node:child_process';
 import { existsSync, readdirSync, readFileSync, renameSync, rmSync, writeFileSync } from 'node:fs';
 
 const [MANIFEST, OWN] = ['package.json', 'package.json.orig'];
@@ -14,7 +14,8 @@ function restore(): void {
 function prepare(): void {
   restore();
   rmSync('dist', { recursive: true, force: true });
-  execFileSync('tsc', ['--project', 'tsconfig.package.json'], { stdio: 'inherit', shell: true });
+  const { status } = spawnSync('tsc --project tsconfig.package.json', { shell: true, stdio: 'inherit' });
+  if (status !== 0) process.exit(1);
   const { name, version, description, license, type, exports, files, dependencies } = JSON.parse(
     readFileSync(MANIFEST, 'utf8'),
   );
