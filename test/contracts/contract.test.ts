@@ -69,7 +69,7 @@ describe('docs/asyncapi.json', () => {
     '$name, $example: is what the schemas say, and the service takes it',
     ({ name, headers, payload }) => {
       expect([...faultsOf(name, 'headers', headers), ...faultsOf(name, 'payload', payload)]).toEqual([]);
-      if (name in EVENTS) EVENTS[name as keyof typeof EVENTS].parse(payload);
+      if (name in EVENTS) expect(EVENTS[name as keyof typeof EVENTS].parse(payload)).toEqual(payload);
       else if (name !== 'refused-command') Command.parse(payload);
       // Not as anything would be.
       if (headers) expect(faultsOf(name, 'headers', {})).not.toEqual([]);

@@ -44,7 +44,8 @@ const { components } = JSON.parse(readFileSync(${EXAMPLES}, 'utf8'));
 let handled = 0;
 for (const { examples } of Object.keys(EVENTS).map((name) => components.messages[name]))
   for (const { payload } of examples) {
-    if (typeof handle(DiscordEventPayload.parse(payload)) === 'string') handled += 1;
+    // Of a later version.
+    if (typeof handle(DiscordEventPayload.parse({ ...payload, more: 1 })) === 'string') handled += 1;
     if (DiscordEventPayload.safeParse({ ...payload, shardId: 'one' }).success) throw new Error('a wrong event is taken');
   }
 console.log(handled);

@@ -14,5 +14,9 @@ export function faultsOf(message: string, what: 'headers' | 'payload', value: un
   if (described[what] === undefined) return [];
   const validate = ajv.compile({ $ref: `asyncapi#/components/messages/${message}/${what}` });
   validate(value);
-  return (validate.errors ?? []).map(({ instancePath, message = '' }) => `${what}${instancePath} ${message}`);
+  const faults = (validate.errors ?? []).map(({ instancePath, message = '' }) => `${what}${instancePath} ${message}`);
+  if (what === 'payload') return faults;
+  const { properties = {} } = DOCUMENT.components.schemas[described.headers?.$ref.split('/').at(-1) ?? ''] ?? {};
+  const unknown = Object.keys(Object(value)).filter((name) => !(name in properties));
+  return [...faults, ...unknown.map((name) => `headers has ${name}, which is not described`)];
 }

@@ -1,4 +1,4 @@
-// The contract with workers: strict about the envelope, open for Discord's own object, and typed by discord-api-types.
+// The contract with workers: the envelope is checked, Discord's own object is open, and typed by discord-api-types.
 
 import { readFileSync } from 'node:fs';
 import type {
@@ -51,12 +51,14 @@ test('a worker narrows the event by its type', () => {
   expect(payload.eventType === 'member.leave' && payload.data.user.username).toBe('mason');
 });
 
-test('the envelope is strict, and `data` is open', () => {
+test('a field that a later version adds to the envelope is left out, and one of `data` stays', () => {
+  expect(DiscordEventPayload.parse({ ...event, more: 1, interactionToken: 'x' })).toEqual(event);
+});
+
+test('of the envelope every other difference is a fault', () => {
   const accepts = (changes: object) => DiscordEventPayload.safeParse({ ...event, ...changes }).success;
   expect(accepts({})).toBe(true);
   for (const changes of [
-    { interactionToken: 'x' },
-    { more: 1 },
     { guildId: undefined },
     { userId: 'me' },
     { eventType: 'member.unknown' },
