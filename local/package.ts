@@ -1,6 +1,6 @@
 // What `npm pack` packs for workers: the compiled schemas and types, and a package.json of their own. With the service's, an
-// installation would bring the AWS SDK and a second Node of 190 MB. Before packing it takes the place of package.json, which
-// is put back afterwards: after an interruption too, by the next `npm pack`.
+// installation would bring the AWS SDK and a second Node, 230 MB. Before packing it takes the place of package.json, which is
+// put back afterwards; should npm be interrupted in between, `node local/package.ts` puts it back.
 
 import { spawnSync } from 'node:child_process';
 import { existsSync, readdirSync, readFileSync, renameSync, rmSync, writeFileSync } from 'node:fs';

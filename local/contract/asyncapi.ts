@@ -13,7 +13,15 @@ import { COMMAND_TTL_MS, MAX_MESSAGE_BYTES } from '../../service/contract/limits
 import { commandKey, EXCHANGES, HEADERS, QUEUES, SCHEMA_VERSION, USERS } from '../../service/contract/names.ts';
 import { DISPATCHES } from '../../service/events/dispatches.ts';
 import { EVENTS } from '../../service/events/payload.ts';
-import { type Family, furtherRoute, namedKey, ROUTES, type Route, routesOf } from '../../service/events/routing.ts';
+import {
+  type Family,
+  family,
+  furtherRoute,
+  namedKey,
+  ROUTES,
+  type Route,
+  routesOf,
+} from '../../service/events/routing.ts';
 import { propertiesOf } from '../../service/publisher/lane-channel.ts';
 import { type Example, examples } from './examples.ts';
 import { componentSchemas, type Schema, type Schemas } from './json-schema.ts';
@@ -109,8 +117,7 @@ const COMMANDS: Readonly<Record<DiscordCommand['command'], string>> = {
   request_soundboard_sounds: 'Op 31. Discord answers with SOUNDBOARD_SOUNDS.',
 };
 
-/** Queues, by what reads them. */
-const READERS: Readonly<Record<keyof typeof QUEUES, string>> = {
+const QUEUE_SUMMARIES: Readonly<Record<keyof typeof QUEUES, string>> = {
   interactions: 'Interactions, the most urgent first.',
   guildEvents: 'Members, guilds, messages and reactions.',
   gatewayEvents: 'What the ingestor itself reports of sessions.',
@@ -148,17 +155,24 @@ const routes = Object.values<Route>(ROUTES);
 const commands = Object.keys(COMMANDS) as DiscordCommand['command'][];
 
 export function asyncApi(): AsyncApi {
-  const shown = Map.groupBy(examples(), ({ message }) => routeOf(message.routingKey).family);
-  const events = routes.map((route) => [route.family, eventMessage(route, shown.get(route.family) ?? [])] as const);
+  const shown: ReadonlyMap<string, readonly Example[]> = Map.groupBy(examples(), ({ message }) =>
+    family(message.routingKey),
+  );
+  const events = routes.map((route) => {
+    const of = shown.get(route.family) ?? [];
+    return { family: route.family, message: eventMessage(route, of), operation: eventOperation(route, of) };
+  });
   return {
     asyncapi: '3.1.0',
     info: {
       title: 'Discord Gateway Ingestor',
       version: `${SCHEMA_VERSION}.0.0`,
       description:
-        "The ingestor publishes Discord's gateway events to RabbitMQ, and sends to Discord what workers publish. Operations are the ingestor's: " +
-        'a worker receives what it sends, and sends what it receives. Consume the queues with manual acknowledgements, drop an eventId that you have ' +
-        'already handled, and nack without requeue to dead-letter. Of an event messageId is the eventId, type the routing key, and correlationId the interactionId, or else the eventId. Declare nothing: the topology is applied by the deployment.',
+        "The ingestor publishes Discord's gateway events to RabbitMQ, and sends to Discord what workers publish. Operations " +
+        "are the ingestor's: a worker receives what it sends, and sends what it receives. Consume the queues with manual " +
+        'acknowledgements, drop an eventId that you have already handled, and nack without requeue to dead-letter. Of an ' +
+        'event messageId is the eventId, type the routing key, and correlationId the interactionId or, without one, the ' +
+        'eventId. Declare nothing: the topology is applied by the deployment.',
       license: { name: 'Apache-2.0', url: 'https://www.apache.org/licenses/LICENSE-2.0' },
     },
     defaultContentType: 'application/json',
@@ -177,15 +191,13 @@ export function asyncApi(): AsyncApi {
     },
     channels: { ...Object.fromEntries(routes.map(eventChannel)), ...queueChannels(), ...commandChannels() },
     operations: {
-      ...Object.fromEntries(
-        routes.map((route) => [route.family, eventOperation(route, shown.get(route.family) ?? [])]),
-      ),
+      ...Object.fromEntries(events.map(({ family, operation }) => [family, operation])),
       [ALL]: {
         ...operation('receive', ALL, commands),
         summary: 'Sends a command over the gateway connection of its shard.',
         description:
-          'In order per shard, as fast as Discord takes them. Acknowledged once it is sent and the connection outlived that by a second: so a command may ' +
-          'be sent twice. What is not sent goes to dead-letters with the reason, or expires.',
+          'In order per shard, as fast as Discord takes them. Acknowledged once it is sent and the connection outlived that ' +
+          'by a second: so a command may be sent twice. What is not sent goes to dead-letters with the reason, or expires.',
         bindings: { amqp: { deliveryMode: 2, expiration: COMMAND_TTL_MS, timestamp: true, ack: true, bindingVersion } },
       },
       [REFUSED]: {
@@ -196,7 +208,7 @@ export function asyncApi(): AsyncApi {
     },
     components: {
       messages: {
-        ...Object.fromEntries(events),
+        ...Object.fromEntries(events.map(({ family, message }) => [family, message])),
         [LARGE]: largeMessage(),
         ...commandMessages(shown.get(DISPATCH) ?? []),
       },
@@ -247,9 +259,6 @@ const publishedTo = (name: string) => ({
 const keyOf = ({ family, named, dispatch }: Route): string => (named ? `${family}.{${wordOf(dispatch)}}` : family);
 const wordOf = (dispatch: Route['dispatch']) => (dispatch === null ? 'dispatch' : 'command');
 
-const routeOf = (key: string): Route =>
-  routes.find(({ family, named }) => (named ? key.startsWith(`${family}.`) : key === family)) ?? ROUTES.further;
-
 /** Those that are published by their own names; GUILD_CREATE as a whole. */
 const further = Object.keys(DISPATCHES).filter(
   (name) => name === 'GUILD_CREATE' || routesOf(name)[0] === furtherRoute(name),
@@ -257,7 +266,7 @@ const further = Object.keys(DISPATCHES).filter(
 
 const PARAMETERS: Readonly<Record<'command' | 'dispatch' | 'shard', Parameter>> = {
   command: {
-    description: "The command's name; a dot, a wildcard, white space in it is an underscore.",
+    description: "The command's name; each dot, wildcard and white space in it is an underscore.",
     examples: ['ping'],
   },
   dispatch: { description: "Discord's name in lower case.", enum: further.map((name) => name.toLowerCase()) },
@@ -323,11 +332,13 @@ function eventMessage(route: Route, of: readonly Example[]): Message {
 const largeMessage = (): Message => ({
   name: LARGE,
   title: 'An event that is larger than the broker takes',
-  summary: `Any event whose body exceeds ${MAX_MESSAGE_BYTES} bytes, or what the broker takes: compressed, and in parts if that is not enough. In practice a large guild, or many members.`,
+  summary:
+    `An event whose body exceeds ${MAX_MESSAGE_BYTES} bytes, or what the broker takes: compressed, and in parts if that ` +
+    'is not enough. In practice a large guild, or many members.',
   description:
-    `Join the bodies of one ${HEADERS.whole} in the order of ${HEADERS.part}, from 1 to ${HEADERS.parts}; then decompress: the payload of the ` +
-    'event. The messageId of a part is the whole with `:` and the part. Acknowledge all parts when the whole is handled. Parts that never become whole ' +
-    'are to be forgotten: all of them are published again.',
+    `Join the bodies of one ${HEADERS.whole} in the order of ${HEADERS.part}, from 1 to ${HEADERS.parts}; then ` +
+    'decompress: the payload of the event. The messageId of a part is the whole with `:` and the part. Acknowledge all ' +
+    'parts when the whole is handled. Parts that never become whole are to be forgotten: all of them are published again.',
   headers: to('components', 'schemas', 'PartHeaders'),
   contentType: 'application/json',
   payload: { type: 'string', format: 'binary', description: 'JSON, compressed by gzip; or a part of that.' },
@@ -352,7 +363,7 @@ function queueChannels(): Named<Channel> {
         : direct.flatMap(({ family }) => messagesOf(family));
       const channel = {
         address: name,
-        summary: READERS[part as keyof typeof QUEUES],
+        summary: QUEUE_SUMMARIES[part as keyof typeof QUEUES],
         messages: carries(messages),
         bindings: {
           amqp: {
