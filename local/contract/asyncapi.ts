@@ -124,7 +124,7 @@ const QUEUE_SUMMARIES: Readonly<Record<keyof typeof QUEUES, string>> = {
   dispatches:
     'Every dispatch without a routing key of its own. Read it with one consumer if large events come in parts.',
   deadLetters: `What expired, was rejected or was delivered too often, with RabbitMQ's header x-death; and refused commands. For the user ${USERS.deadLetters}.`,
-  unrouted: 'Messages under a routing key that no queue is bound to: a command to a shard that there is not.',
+  unrouted: 'Messages under a routing key that no queue is bound to, such as a command to a shard that there is not.',
 };
 
 const EventHeaders = z.object({
