@@ -77,7 +77,7 @@ export class GapReporter {
   }
 }
 
-function gapOf({ shardId, sessionId, lastSequence, lastReceivedAt, lostAt, reason, missing }: LostSession) {
+export function gapOf({ shardId, sessionId, lastSequence, lastReceivedAt, lostAt, reason, missing }: LostSession) {
   return gatewayGap({
     ...{ shardId, sessionId, lastSequence, lostFrom: lastReceivedAt, lostUntil: lostAt, reason },
     firstMissing: missing?.first,

@@ -93,6 +93,11 @@ export class Ingestor {
     return this.#members.filter(({ shard }) => shard.connected).length;
   }
 
+  /** Shards whose session no other task has resumed, as far as Discord shows. */
+  get untaken(): number {
+    return this.#members.filter(({ shard }) => shard.untaken).length;
+  }
+
   /** Since when no shard has reached Discord although each tries to, Unix ms. */
   get unreachableSince(): number | undefined {
     const since = this.#members.map(({ shard }) => shard.unreachableSince);

@@ -95,8 +95,7 @@ describe('the direction', () => {
     ['service', /^service\//],
     // What a deployer may choose, events and a presence, and where a routing key leads.
     ['lib', /^(lib|service\/contract)\/|^service\/(events\/(choice|routing)|commands\/command)\.ts$/],
-    // The schemas of payloads and commands are written by bin.
-    ['bin', /^(lib|service\/contract)\/|^service\/(events\/payload|commands\/command)\.ts$/],
+    ['bin', /^(lib|service\/contract)\//],
     ['local', /^(?!test\/|bench\/)/],
   ])('%s imports packages, and what matches %s', (folder, own) => {
     expect(offences(under(folder), ({ of }) => isPackage(of) || own.test(of))).toEqual([]);

@@ -137,17 +137,6 @@ export function sentence({ issues: [issue] }: z.ZodError): string {
   return path ? `${path}: ${expected}` : expected;
 }
 
-/** The contract as JSON Schema (2020-12). */
-export function commandJsonSchema(): object {
-  return z.toJSONSchema(Command, {
-    io: 'input',
-    override: ({ jsonSchema }) => {
-      // JavaScript's safe integers: no bound in other languages.
-      if (jsonSchema.maximum === Number.MAX_SAFE_INTEGER) delete jsonSchema.maximum;
-    },
-  });
-}
-
 function bytesOf(value: unknown): number {
   return Buffer.byteLength(typeof value === 'string' ? value : JSON.stringify(value));
 }

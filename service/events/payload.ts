@@ -1,7 +1,7 @@
-// The contract with workers: the envelope of every event, strictly, and `data`, Discord's own object without what is
-// private (privacy.ts). Nothing in Discord's object is validated: workers get it as Discord documents it.
-// In TypeScript `DiscordEventPayload` gives `data` the types of discord-api-types. For other languages `npm run schema`
-// writes docs/discord-event-payload.schema.json. Both follow from the table of routes.
+// The contract with workers: the envelope of every event, less what a later version adds, and `data`, Discord's own object
+// without what is private (privacy.ts). Nothing in Discord's object is validated: workers get it as Discord documents it.
+// In TypeScript `DiscordEventPayload` gives `data` the types of discord-api-types. For other languages `npm run contract`
+// writes it as JSON Schema and AsyncAPI to docs/. Both follow from the table of routes.
 
 import type {
   APIApplicationCommandAutocompleteInteraction,
@@ -29,7 +29,7 @@ const snowflake = z
   .meta({ id: 'Snowflake', description: "Discord's id: an unsigned 64-bit number as text." });
 
 export const GatewayReadyData = z
-  .strictObject({
+  .object({
     sessionId: z.string().describe('The session that begins: what came before it may have changed meanwhile.'),
     applicationId: snowflake,
     userId: snowflake.describe("The bot's user."),
@@ -44,7 +44,7 @@ export const GatewayReadyData = z
 export type GatewayReadyData = z.infer<typeof GatewayReadyData>;
 
 export const GatewayGapData = z
-  .strictObject({
+  .object({
     sessionId: z.string().describe('The session that was lost, or some of whose events did not come.'),
     lastSequence: z.int().describe('Its highest sequence before what is missing.'),
     lostFrom: z.int().nullable().describe('Unix ms: events from here on may be missing; null if not known.'),
@@ -59,7 +59,7 @@ export const GatewayGapData = z
 export type GatewayGapData = z.infer<typeof GatewayGapData>;
 
 export const GatewaySessionReplacedData = z
-  .strictObject({
+  .object({
     sessionId: z.string().describe('The session that was ended on purpose.'),
     lastSequence: z.int().describe('Its last sequence: everything up to it is published.'),
     reason: z
@@ -175,8 +175,10 @@ const ofIngestor = (family: string): z.ZodType =>
   (OF_INGESTOR as Readonly<Record<string, z.ZodType>>)[family] ?? furtherData;
 
 function schemaOf({ dispatch, named, family, ids }: Route): z.ZodType<DiscordEventPayload> {
-  const schema = z.strictObject({
-    eventType: named ? z.templateLiteral([`${family}.`, z.string().min(1)]) : z.literal(family),
+  const schema = z.object({
+    eventType: (named ? z.templateLiteral([`${family}.`, z.string().min(1)]) : z.literal(family)).describe(
+      'The routing key.',
+    ),
     eventId: z
       .uuid({ version: 'v5' })
       .describe('The same Discord event has the same id, however often it is delivered: deduplicate by it.'),
@@ -204,15 +206,3 @@ export const DiscordEventPayload = z.union(Object.values(EVENTS)).meta({
     'compressed (content encoding gzip), and comes in parts if that is not enough: join the bodies of one x-whole in the ' +
     'order of x-part, from 1 to x-parts, then decompress.',
 });
-
-/** The same contract as JSON Schema (2020-12), open for fields that a later version adds. */
-export function payloadJsonSchema(): object {
-  return z.toJSONSchema(DiscordEventPayload, {
-    override: ({ jsonSchema }) => {
-      delete jsonSchema.additionalProperties;
-      // JavaScript's safe integers: no bound in other languages.
-      if (jsonSchema.minimum === Number.MIN_SAFE_INTEGER) delete jsonSchema.minimum;
-      if (jsonSchema.maximum === Number.MAX_SAFE_INTEGER) delete jsonSchema.maximum;
-    },
-  });
-}

@@ -60,6 +60,9 @@ const FATAL: Readonly<Record<number, (intents: readonly string[]) => string>> = 
   },
 };
 
+/** `ws` gives it for a connection that broke. */
+const NO_CLOSE_CODE = 1006;
+
 /** What a close code says of the session, where it says something. Every other code keeps it. */
 const OF_CODE: Readonly<Record<number, 'refused' | 'not now'>> = {
   // "... or this session has been invalidated".
@@ -70,6 +73,11 @@ const OF_CODE: Readonly<Record<number, 'refused' | 'not now'>> = {
   // Heartbeats are as rare as Discord asks and RESUMEs wait: it is no answer to what this shard sends.
   [GatewayCloseCodes.RateLimited]: 'not now',
 };
+
+/** Whether Discord said so, as it may where another connection has resumed the session. All else a network may do, or op 7 ask. */
+export function isEndByDiscord(end: EndCause): boolean {
+  return end.how === 'op 9' || (end.how === 'closed by Discord' && end.code !== NO_CLOSE_CODE);
+}
 
 /** @param intents bit field of the IDENTIFY */
 export function verdictOf(end: ConnectionEnd, intents: number): Verdict {
@@ -88,8 +96,7 @@ function verdictOfCode(code: number, answered: boolean, intents: number): Verdic
     return { kind: 'token rejected', reason: 'Discord rejected the token (4004)' };
   const fatal = FATAL[code];
   if (fatal !== undefined) return { kind: 'fatal', reason: fatal(intentNames(intents)) };
-  // `ws` gives it for a connection that broke.
-  const reason = code === 1006 ? 'the connection ended without a close code (1006)' : `close code ${code}`;
+  const reason = code === NO_CLOSE_CODE ? 'the connection ended without a close code (1006)' : `close code ${code}`;
   return { kind: answered ? (OF_CODE[code] ?? 'resume') : 'unreachable', reason };
 }
 

@@ -1,6 +1,8 @@
 // The permission that a shard asks before each connection, and what is known of those before. Without proof that this task
 // is the owner of the shard it may be given too, but less and less often: then another task may own it.
 
+import { type EndCause, isEndByDiscord } from './close-code.ts';
+
 /** What is known of the connection before, when another one is asked for. */
 export interface LastEnd {
   /** There is a session, and the connection did not end with op 9. */
@@ -9,6 +11,8 @@ export interface LastEnd {
   readonly endedAt: number | undefined;
   /** Connections in a row that were permitted without proof. */
   readonly unproven: number;
+  /** Another task may have resumed the session since: Discord closed the connection, or there was none yet. */
+  readonly perhapsTaken: boolean;
 }
 
 /** Resolves when the shard may connect. @throws when the signal aborts */
@@ -22,6 +26,7 @@ export class Permission {
   readonly #session: { readonly resumable: object | undefined };
   #endedAt: number | undefined;
   #endedByOp9 = false;
+  #perhapsTaken = true;
   #unproven = 0;
 
   constructor(ask: AskPermission, session: { readonly resumable: object | undefined }) {
@@ -53,14 +58,20 @@ export class Permission {
     );
   }
 
-  /** A connection ended. @param at Unix ms */
-  ended(at: number, byOp9: boolean): void {
+  /** As `LastEnd` has it. */
+  get perhapsTaken(): boolean {
+    return this.#perhapsTaken;
+  }
+
+  /** A connection ended. @param at Unix ms @param wasReady READY or RESUMED came: the session was this task's */
+  ended(at: number, end: EndCause, wasReady: boolean): void {
     this.#endedAt = at;
-    this.#endedByOp9 = byOp9;
+    this.#endedByOp9 = end.how === 'op 9';
+    this.#perhapsTaken = isEndByDiscord(end) || (this.#perhapsTaken && !wasReady);
   }
 
   get #lastEnd(): LastEnd {
     const resumable = this.#session.resumable !== undefined && !this.#endedByOp9;
-    return { resumable, endedAt: this.#endedAt, unproven: this.#unproven };
+    return { resumable, endedAt: this.#endedAt, unproven: this.#unproven, perhapsTaken: this.#perhapsTaken };
   }
 }

@@ -57,7 +57,7 @@ export class SessionReplacement {
     }
     if (!connection?.endSession()) return this.#endTurn();
     this.#mayIdentifyUntil = Date.now() + AHEAD_MS;
-    this.#reason = `intents changed from ${change.from.join(', ')} to ${change.to.join(', ')}`;
+    this.#reason = intentsChanged(change);
   }
 
   /** @returns why the session was ended with the connection, if it was. Once */
@@ -78,3 +78,7 @@ export class SessionReplacement {
     this.#endTurn();
   }
 }
+
+/** Why a session is replaced. */
+export const intentsChanged = ({ from, to }: Readonly<Record<'from' | 'to', readonly string[]>>): string =>
+  `intents changed from ${from.join(', ')} to ${to.join(', ')}`;

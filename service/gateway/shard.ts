@@ -146,6 +146,11 @@ export class Shard {
     return this.#state === 'ready';
   }
 
+  /** No other task has resumed its session, as far as Discord shows. */
+  get untaken(): boolean {
+    return this.connected || !this.#permission.perhapsTaken;
+  }
+
   /** The last heartbeat's round trip; none before the first. */
   get latencyMs(): number | undefined {
     return this.#latencyMs;
@@ -237,7 +242,7 @@ export class Shard {
     left.abort();
     this.#connection = undefined;
     const endedAt = Date.now();
-    this.#permission.ended(endedAt, end.how === 'op 9');
+    this.#permission.ended(endedAt, end, this.#readyAt !== undefined);
     session.disconnected(endedAt, end.how === 'closed by Discord');
     const verdict = verdictOf(end, this.#options.intents);
     sends.ended(verdict.reason, end.how === 'closed by Discord' ? end.code : undefined);

@@ -257,8 +257,8 @@ export class LeaseKeeper<Model> {
   #awaitAnswer(channels: LeaseChannels, claimedAt: number): void {
     channels.after(Math.min(LOOK_FOR_SILENCE_MS, this.#timing.silenceMs), () => {
       if (this.#state.kind !== 'uncertain') return;
-      const { connected } = this.#options.shards;
-      if (isSilence(Date.now() - claimedAt, connected, this.#timing)) this.#step({ kind: 'silence' });
+      const { untaken } = this.#options.shards;
+      if (isSilence(Date.now() - claimedAt, untaken, this.#timing)) this.#step({ kind: 'silence' });
       else this.#awaitAnswer(channels, claimedAt);
     });
   }

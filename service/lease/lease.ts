@@ -27,7 +27,7 @@
 //   connects to Discord. While the broker blocks publishers none can be stored: an owner stays certain.
 // - Of another owner: its record. Silence is one only if the claim was confirmed on this connection (so this is the majority),
 //   and the broker had the time to take the record from the connection before: see `isSilence`.
-// - None is possible without a connection to the broker: see connect-permission.ts.
+// - None is possible without a connection to the broker, nor while an isolated node has the record: see connect-permission.ts.
 //
 // Deadlines: `TIMING` below, each with its reason. Confirms have theirs in confirm-deadline.ts.
 //
@@ -58,7 +58,7 @@ export const TIMING = {
   proofMs: 5_000,
   /** From the claim's confirm: the broker takes the record from an unreachable consumer; and 5 s for the queue's new leader. */
   silenceMs: CONSUMER_DISCONNECTED_TIMEOUT_MS + 5_000,
-  /** As much longer while Discord still sends to this task: the nodes notice an isolated one after 45–75 s (net tick). */
+  /** As much longer unless Discord has closed all shards: the nodes notice an isolated one after 45–75 s (net tick). */
   unnoticedMs: 75_000,
   /** How long a record that was not released waits for a claim of its owner: after a loss that takes up to 0.3 s. */
   incumbentWaitMs: 400,
@@ -79,10 +79,10 @@ export const TIMING = {
 /**
  * Whether it means that another task is the owner.
  * @param ms since the claim was confirmed on this connection, without an answer
- * @param connected shards of the group that Discord still sends to: no other task has resumed their sessions
+ * @param untaken shards of the group whose sessions no other task has resumed, as far as Discord shows
  */
-export function isSilence(ms: number, connected: number, { silenceMs, unnoticedMs } = TIMING): boolean {
-  return ms >= silenceMs + (connected > 0 ? unnoticedMs : 0);
+export function isSilence(ms: number, untaken: number, { silenceMs, unnoticedMs } = TIMING): boolean {
+  return ms >= silenceMs + (untaken > 0 ? unnoticedMs : 0);
 }
 
 /** What came out of a lease queue. `D` is whatever the caller needs to answer it. */

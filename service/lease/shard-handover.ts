@@ -21,6 +21,8 @@ export interface ShardRunner {
   stored(sessions: GroupContents['sessions']): void;
   /** Shards that are connected to Discord. */
   readonly connected: number;
+  /** Shards whose session no other task has resumed, as far as Discord shows. */
+  readonly untaken: number;
   /** Since when no shard has reached Discord although each tries to, Unix ms. */
   readonly unreachableSince: number | undefined;
 }

@@ -349,7 +349,8 @@ const bytesOf = ({ body }: Message): number => body.length + PROPERTY_BYTES;
 
 const seconds = (ms: number): number => Math.round(ms / 1_000);
 
-function propertiesOf(message: Message): Options.Publish {
+/** AMQP's properties. */
+export function propertiesOf(message: Message): Options.Publish {
   return {
     persistent: true,
     mandatory: true,

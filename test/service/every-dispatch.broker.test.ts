@@ -3,6 +3,7 @@
 
 import { GatewayIntentBits } from 'discord-api-types/v10';
 import { afterAll, beforeAll, expect, test } from 'vitest';
+import { asyncApi } from '../../local/contract/asyncapi.ts';
 import { chosenDispatches } from '../../local/discord/due.ts';
 import { maySee } from '../../local/discord/event.ts';
 import { DISPATCHES } from '../../local/discord/payloads/dispatches.ts';
@@ -10,7 +11,9 @@ import { intentsFor } from '../../local/discord/payloads/intents.ts';
 import { dueKey, VARIANTS } from '../../local/discord/payloads/variants.ts';
 import { LARGE } from '../../local/discord/payloads/world.ts';
 import { Stage } from '../../local/stage.ts';
-import { QUEUES } from '../../service/contract/names.ts';
+import { EXCHANGES, QUEUES } from '../../service/contract/names.ts';
+import { family } from '../../service/events/routing.ts';
+import { faultsOf } from '../support/contract-schemas.ts';
 import { Inbox } from '../support/inbox.ts';
 
 let stage: Stage;
@@ -64,4 +67,34 @@ test('what stands in a dispatch as guild_id, channel_id or user_id stands in the
   );
   expect(wrong).toEqual([]);
   expect(inbox.all.filter(({ body }) => typeof body.userId === 'string').length).toBeGreaterThan(60);
+});
+
+test('each message is what docs/asyncapi.json says of its key', () => {
+  const { operations, channels } = asyncApi();
+  const wrong = inbox.all.flatMap(({ queue, routingKey, body, message: { fields, properties } }) => {
+    const name = family(routingKey);
+    const [{ bindings }, { contentEncoding, deliveryMode, expiration, priority, type }] = [
+      operations[name] ?? expect.fail(`no operation ${name}`),
+      properties,
+    ];
+    const isLarge = contentEncoding === 'gzip';
+    const { amqp } = bindings;
+    const faults = [
+      ...faultsOf(name, 'payload', body),
+      ...faultsOf(isLarge ? 'large-event' : name, 'headers', properties.headers),
+    ];
+    const published = [deliveryMode, priority, expiration, type, fields.exchange, contentEncoding];
+    const said = [
+      amqp.deliveryMode,
+      amqp.priority,
+      amqp.expiration?.toString(),
+      routingKey,
+      EXCHANGES.events,
+      isLarge ? 'gzip' : 'utf-8',
+    ];
+    if (published.join() !== said.join()) faults.push(`${published} is not ${said}`);
+    if (!(name in (channels[queue]?.messages ?? {}))) faults.push(`${queue} has it`);
+    return faults.map((fault) => `${routingKey}: ${fault}`);
+  });
+  expect(wrong).toEqual([]);
 });

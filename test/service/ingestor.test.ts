@@ -47,7 +47,7 @@ describe('a RESUME', () => {
     gateway.live?.send('{"op":7}');
     await eventually('the end', () => client.ends().length === 1);
     await sleep(1_000);
-    expect([asked.length, gateway.count(6)]).toEqual([1, 0]);
+    expect([asked.length, gateway.count(6), client.ingestor.connected, client.ingestor.untaken]).toEqual([1, 0, 0, 1]);
     client.confirm();
     await eventually('RESUME', () => gateway.count(6) === 1);
     expect([asked.length, sent(gateway, 6)]).toEqual([2, [expect.objectContaining({ seq: 4 })]]);
@@ -77,7 +77,7 @@ describe('a RESUME', () => {
       return answers[asked.push(end) - 1] ?? 'proven';
     };
     const { gateway, client } = await connected({ permission });
-    for (const op of ['{"op":7}', '{"op":7}', 'a proof', '{"op":7}', '{"op":7}', '{"op":9,"d":true}']) {
+    for (const op of ['{"op":7}', '{"op":7}', 'a proof', '{"op":7}', 'a close', '{"op":9,"d":true}']) {
       if (op === 'a proof') {
         proof.resolve('proven');
         await sleep(50);
@@ -85,17 +85,18 @@ describe('a RESUME', () => {
         continue;
       }
       const ended = client.ends().length;
-      gateway.live?.send(op);
+      if (op === 'a close') gateway.live?.close(4000);
+      else gateway.live?.send(op);
       await eventually('the next RESUMED', () => client.ends().length > ended && client.shard.connected);
     }
     const endedAt = expect.any(Number);
     expect(asked).toEqual([
-      { resumable: false, endedAt: undefined, unproven: 0 },
-      { resumable: true, endedAt, unproven: 0 },
-      { resumable: true, endedAt, unproven: 1 },
-      { resumable: true, endedAt, unproven: 0 },
-      { resumable: true, endedAt, unproven: 1 },
-      { resumable: false, endedAt, unproven: 0 },
+      { resumable: false, endedAt: undefined, unproven: 0, perhapsTaken: true },
+      { resumable: true, endedAt, unproven: 0, perhapsTaken: false },
+      { resumable: true, endedAt, unproven: 1, perhapsTaken: false },
+      { resumable: true, endedAt, unproven: 0, perhapsTaken: false },
+      { resumable: true, endedAt, unproven: 1, perhapsTaken: true },
+      { resumable: false, endedAt, unproven: 0, perhapsTaken: true },
     ]);
   });
 });
@@ -294,7 +295,8 @@ it('has not reached Discord only if none of its shards has', async () => {
     });
   };
   await own([gateway.url, refused]);
-  expect([client.ingestor.connected, client.ingestor.unreachableSince]).toEqual([1, undefined]);
+  const { connected: count, unreachableSince, untaken } = client.ingestor;
+  expect([count, unreachableSince, untaken]).toEqual([1, undefined, 1]);
   await client.ingestor.stepDown();
   await own([refused, refused]);
   const [first, second] = client.ingestor.members.map(({ shard }) => shard);

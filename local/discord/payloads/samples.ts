@@ -16,9 +16,13 @@ export interface Sample {
 
 /**
  * @param seed same seed, same samples
- * @param options among them the marker, which then stands in everything that people wrote
+ * @param options among them the marker, which then stands in everything that people wrote; and when the bot joins a guild,
+ *   Unix ms. A join is recognised by its time. @default - now
  */
-export function samplePayloads(seed: number, options: Omit<WorldOptions, 'seed'> = {}): readonly Sample[] {
+export function samplePayloads(
+  seed: number,
+  { joinedAt = Date.now(), ...options }: Omit<WorldOptions, 'seed'> & { readonly joinedAt?: number } = {},
+): readonly Sample[] {
   const world = new World({ ...options, seed });
   const [known, joined] = [0, 1].map((index) => ({ ...world.guild(index), quotedMembers: 5 })) as [Guild, Guild];
   const session = { sessionId: '0123456789abcdef', resumeUrl: 'ws://127.0.0.1:1', shard: [0, 1] as [number, number] };
@@ -29,8 +33,7 @@ export function samplePayloads(seed: number, options: Omit<WorldOptions, 'seed'>
     sample('guild.of-ready', GuildCreate, created),
     sample('guild.outage', GuildDelete, guild.unavailable(known)),
     sample('guild.back', GuildCreate, created),
-    // The wall clock, as a join is recognised by its time.
-    sample('guild.join', GuildCreate, guild.create(world, joined, Date.now()), 'guild.join'),
+    sample('guild.join', GuildCreate, guild.create(world, joined, joinedAt), 'guild.join'),
     sample('guild.leave', GuildDelete, guild.remove(joined), 'guild.leave'),
     ...VARIANTS.map((variant, index) =>
       sample(variant.name, variant.dispatch, variant.make(new EventContext(world, known, index)), dueKey(variant)),

@@ -24,7 +24,12 @@ export interface ClusterFault {
   /** Seconds after which an unreachable node counts as down for the others, 25 % more or less. @default 60, as Erlang's */
   readonly netTickSeconds?: number;
   /** Resolves when the cluster is whole again. */
-  readonly strike: (cluster: RabbitMqCluster, victim: RabbitMqNode, awayMs: number) => Promise<void>;
+  readonly strike: (
+    cluster: RabbitMqCluster,
+    victim: RabbitMqNode,
+    awayMs: number,
+    { simulator }: FaultStage,
+  ) => Promise<void>;
 }
 
 export interface ClusterCost {
@@ -41,9 +46,13 @@ const killed: ClusterFault['strike'] = async (_, victim, awayMs) => {
   await victim.start();
 };
 const cut =
-  (from: Parameters<RabbitMqCluster['cut']>[1]): ClusterFault['strike'] =>
-  async (cluster, victim, awayMs) => {
+  (
+    from: Parameters<RabbitMqCluster['cut']>[1],
+    meanwhile?: (simulator: FaultStage['simulator']) => void,
+  ): ClusterFault['strike'] =>
+  async (cluster, victim, awayMs, { simulator }) => {
     await cluster.cut(victim, from);
+    meanwhile?.(simulator);
     await sleep(awayMs);
     await cluster.heal();
   };
@@ -72,6 +81,12 @@ export const CLUSTER_FAULTS: readonly ClusterFault[] = [
     },
   },
   { title: 'the node with the lease connection isolated', victim: 'lease', cuts: true, strike: cut('everything') },
+  {
+    title: 'the node with the lease connection isolated, and all gateway connections break',
+    victim: 'lease',
+    cuts: true,
+    strike: cut('everything', (simulator) => simulator.dropConnections()),
+  },
   {
     title: 'the node with the publishing connection cut off from the other nodes',
     victim: 'publisher',
@@ -122,7 +137,7 @@ export async function strike(
     reader.resetSilences();
     probe.reset();
     const taken = [countOf(stage, 'resumed'), countOf(stage, 'identify')];
-    await fault.strike(cluster, victim, awayMs);
+    await fault.strike(cluster, victim, awayMs, stage);
     await stage.ready();
     await stage.standing(2);
     const before = reader.events;

@@ -1,10 +1,8 @@
 // What a worker may send. What Discord documents is taken as it is; the refusals that a person reads are in
 // commands.broker.test.ts.
 
-import { readFileSync } from 'node:fs';
 import { describe, expect, it } from 'vitest';
 import { admit } from '../../../service/commands/admit.ts';
-import { commandJsonSchema } from '../../../service/commands/command.ts';
 
 const NOW = 1_700_000_000_500;
 /** Of shard 3 of 4. */
@@ -99,9 +97,4 @@ it('what is past its life is refused, but a presence is a state', () => {
   const late = { timestamp: Math.floor(NOW / 1_000) - 40 };
   expect(admitted(members({ user_ids: GUILD }), late)).toMatch(/^expired: it was 9500 ms past its life when it came/);
   expect(admitted(presence({}), late)).toMatchObject({ shardIds: [3] });
-});
-
-it('docs/discord-command.schema.json is current (otherwise: npm run schema)', () => {
-  const path = new URL('../../../docs/discord-command.schema.json', import.meta.url);
-  expect(JSON.parse(readFileSync(path, 'utf8'))).toEqual(JSON.parse(JSON.stringify(commandJsonSchema())));
 });

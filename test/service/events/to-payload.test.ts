@@ -62,7 +62,9 @@ function read(outcome: Outcome) {
   const name = family(outcome.routingKey);
   if (name === 'other') throw new Error(`no family has ${outcome.routingKey}`);
   expect(Buffer.byteLength(outcome.routingKey)).toBeLessThanOrEqual(255);
-  const payload = EVENTS[name].parse(JSON.parse(JSON.stringify(outcome.payload)));
+  const payload = JSON.parse(JSON.stringify(outcome.payload));
+  // It leaves out what the contract does not name.
+  expect(EVENTS[name].parse(payload)).toEqual(payload);
   return { ...outcome, payload };
 }
 

@@ -6,7 +6,7 @@ import { connectPermission, unprovenAtMs } from '../../../service/lease/connect-
 beforeEach(() => void vi.useFakeTimers({ fakeNodeBuiltins: true, now: 1_000_000 }));
 afterEach(() => void vi.useRealTimers());
 
-const END = { resumable: true, endedAt: 1_000_000, unproven: 0 };
+const END = { resumable: true, endedAt: 1_000_000, unproven: 0, perhapsTaken: true };
 const always = async () => true;
 const never = async () => false;
 
@@ -51,6 +51,33 @@ it.each([
 it('never without proof while a connection to the broker is open, nor after op 9', async () => {
   expect(await permission(600_000, { brokerAway: () => false })).toBeUndefined();
   expect(await permission(600_000, {}, { ...END, resumable: false })).toBeUndefined();
+});
+
+it.each([
+  [0, 5_000],
+  [1, 60_000],
+])(
+  'with a broker, where Discord did not close, after %d connections without proof, %d ms after the end',
+  async (unproven, ms) => {
+    const end = { ...END, unproven, perhapsTaken: false };
+    expect(await permission(ms - 300, { brokerAway: () => false }, end)).toBeUndefined();
+    vi.setSystemTime(1_000_000);
+    expect(await permission(ms + 300, { brokerAway: () => false }, end)).toBe('unproven');
+    vi.setSystemTime(1_000_000);
+    expect(await permission(600_000, { brokerAway: () => false }, { ...end, resumable: false })).toBeUndefined();
+  },
+);
+
+it('where Discord did not close, a proof that does not come is not waited for longer', async () => {
+  const hanging = { brokerAway: () => false, isProven: () => new Promise<boolean>(() => undefined) };
+  expect(await permission(4_700, hanging, { ...END, perhapsTaken: false })).toBeUndefined();
+  vi.setSystemTime(1_000_000);
+  expect(await permission(5_300, hanging, { ...END, perhapsTaken: false })).toBe('unproven');
+  vi.setSystemTime(1_010_000);
+  const late = async () => await new Promise<boolean>((resolve) => setTimeout(resolve, 900, true));
+  expect(await permission(1_000, { ...hanging, isProven: late }, { ...END, perhapsTaken: false })).toBe('proven');
+  vi.setSystemTime(1_000_000);
+  expect(await permission(300_000, hanging)).toBeUndefined();
 });
 
 it('a connection to the broker that opens for a moment begins the first wait again', async () => {

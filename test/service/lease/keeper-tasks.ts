@@ -73,6 +73,9 @@ export function startTask(me: string, url: string, shardLayout = { shardCount: 1
       get connected() {
         return made.connected;
       },
+      get untaken() {
+        return made.connected;
+      },
       get unreachableSince() {
         return made.unreachableSince;
       },

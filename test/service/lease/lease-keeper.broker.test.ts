@@ -258,7 +258,7 @@ it('an owner without Discord passes the group on, once, with what it has stored'
 
 it('a shard connects only with a record that has come back', async () => {
   const [one, two] = await pair();
-  const end = { resumable: true, endedAt: undefined, unproven: 0 };
+  const end = { resumable: true, endedAt: undefined, unproven: 0, perhapsTaken: true };
   one.sequence = 10;
   expect(await one.keeper.confirmLease(AbortSignal.timeout(10_000), end)).toBe('proven');
   expect(one.storedSequence).toBe(10);

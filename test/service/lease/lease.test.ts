@@ -274,7 +274,7 @@ it.each([
   [0, 8_000, true],
   [1, 82_999, false],
   [1, 83_000, true],
-])('with %d shards connected, no answer for %d ms means another owner: %s', (connected, ms, expected) => {
+])('with %d shards that no other task has, no answer for %d ms means another owner: %s', (connected, ms, expected) => {
   expect(isSilence(ms, connected)).toBe(expected);
 });
 

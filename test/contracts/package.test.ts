@@ -1,0 +1,112 @@
+// What a worker's project gets: the tarball of `npm pack` in an empty project, compiled against with both ways of resolving
+// modules, and run. No network: zod and discord-api-types are linked from this repository.
+
+import { spawnSync } from 'node:child_process';
+import { cpSync, mkdirSync, mkdtempSync, readFileSync, rmSync, symlinkSync, writeFileSync } from 'node:fs';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { afterAll, beforeAll, describe, expect, it } from 'vitest';
+
+const ROOT = join(import.meta.dirname, '../..');
+const MODULES = join(ROOT, 'node_modules');
+const FOLDER = mkdtempSync(join(tmpdir(), 'ingestor-package-'));
+const [COPY, WORKER] = [join(FOLDER, 'repository'), join(FOLDER, 'worker')];
+const EXAMPLES = JSON.stringify(join(ROOT, 'docs/asyncapi.json'));
+
+function run(cwd: string, command: string, ...args: string[]): string {
+  const { status, stdout, stderr } = spawnSync(command, args, { cwd, encoding: 'utf8', shell: false });
+  if (status !== 0) throw new Error(`${command} ${args.join(' ')} ended with ${status}:\n${stdout}\n${stderr}`);
+  return stdout;
+}
+
+const SOURCE = `
+import { readFileSync } from 'node:fs';
+import { type DiscordCommand, Command } from 'discord-gateway-ingestor/command';
+import { DiscordEventPayload, EVENTS } from 'discord-gateway-ingestor/payload';
+import { PresenceUpdateStatus } from 'discord-api-types/v10';
+
+function handle(event: DiscordEventPayload): string {
+  if (event.eventType === 'member.leave') return event.data.user.username;
+  if (event.eventType === 'gateway.gap') return event.data.reason;
+  // @ts-expect-error: a message has no field of this name
+  if (event.eventType === 'message.create') return event.data.text;
+  // @ts-expect-error: there is no such event
+  if (event.eventType === 'member.kick') return '';
+  return event.eventId;
+}
+const command: DiscordCommand = { command: 'update_presence', data: { status: PresenceUpdateStatus.Online } };
+// @ts-expect-error: a presence has no field of this name
+const wrong: DiscordCommand = { command: 'update_presence', data: { status: PresenceUpdateStatus.Online, since_when: 1 } };
+Command.parse(command);
+if (Command.safeParse(wrong).success) throw new Error('a wrong command is taken');
+
+const { components } = JSON.parse(readFileSync(${EXAMPLES}, 'utf8'));
+let handled = 0;
+for (const { examples } of Object.keys(EVENTS).map((name) => components.messages[name]))
+  for (const { payload } of examples) {
+    // Of a later version.
+    if (typeof handle(DiscordEventPayload.parse({ ...payload, more: 1 })) === 'string') handled += 1;
+    if (DiscordEventPayload.safeParse({ ...payload, shardId: 'one' }).success) throw new Error('a wrong event is taken');
+  }
+console.log(handled);
+`;
+
+let packed: { readonly files: readonly { readonly path: string }[]; readonly size: number };
+
+beforeAll(() => {
+  for (const name of [
+    'package.json',
+    'tsconfig.json',
+    'tsconfig.package.json',
+    'service',
+    'local/package.ts',
+    'LICENSE',
+  ])
+    cpSync(join(ROOT, name), join(COPY, name), { recursive: true });
+  symlinkSync(MODULES, join(COPY, 'node_modules'));
+  mkdirSync(WORKER);
+  writeFileSync(join(WORKER, 'package.json'), '{ "type": "module" }');
+  const output = run(COPY, 'npm', 'pack', '--json', '--silent', '--pack-destination', WORKER);
+  const [{ filename, ...rest }] = JSON.parse(output.slice(output.indexOf('[')));
+  packed = rest;
+  const linked = ['zod', 'discord-api-types'].map((name) => join(MODULES, name));
+  run(WORKER, 'npm', 'install', '--offline', '--no-audit', '--no-fund', `./${filename}`, ...linked);
+  writeFileSync(join(WORKER, 'worker.ts'), SOURCE);
+});
+afterAll(() => rmSync(FOLDER, { recursive: true, force: true }));
+
+describe('npm pack', () => {
+  it('packs compiled modules and their types, and nothing else', () => {
+    const others = packed.files.map(({ path }) => path).filter((path) => !/^dist\/[\w/-]+\.(js|d\.ts)$/.test(path));
+    expect(others.toSorted()).toEqual(['LICENSE', 'package.json']);
+    expect(packed.size).toBeLessThan(100_000);
+  });
+
+  it('leaves package.json as it was', () => {
+    expect(readFileSync(join(COPY, 'package.json'), 'utf8')).toBe(readFileSync(join(ROOT, 'package.json'), 'utf8'));
+  });
+
+  it('brings two packages into the project of a worker, no other Node, and no program', () => {
+    const { dependencies, optionalDependencies } = JSON.parse(
+      readFileSync(join(WORKER, 'node_modules/discord-gateway-ingestor/package.json'), 'utf8'),
+    );
+    expect(Object.keys(dependencies)).toEqual(['discord-api-types', 'zod']);
+    expect(optionalDependencies).toBeUndefined();
+  });
+});
+
+describe('a worker', () => {
+  it.each([
+    ['nodenext', 'nodenext'],
+    ['bundler', 'esnext'],
+  ])('compiles against it: moduleResolution %s', (moduleResolution, module) => {
+    const options = { moduleResolution, module, target: 'es2024', lib: ['es2024'], types: ['node'], strict: true };
+    const compilerOptions = { ...options, skipLibCheck: false, noEmit: true, typeRoots: [join(MODULES, '@types')] };
+    writeFileSync(join(WORKER, 'tsconfig.json'), JSON.stringify({ compilerOptions, files: ['worker.ts'] }));
+    run(WORKER, join(MODULES, '.bin/tsc'), '--project', '.');
+  });
+
+  it('takes an example of every event, and no other', () => {
+    expect(Number(run(WORKER, process.execPath, 'worker.ts'))).toBeGreaterThan(20);
+  });
+});
