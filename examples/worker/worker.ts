@@ -155,6 +155,8 @@ async function consume(opened: () => void): Promise<void> {
     if (!stopping.signal.aborted) return;
     await channel.cancel(consumerTag);
     await Promise.all(running);
+    // The close of a connection overtakes acknowledgements, that of their channel does not.
+    await channel.close();
   } finally {
     // It does not settle when the socket ends first.
     await Promise.race([connection.close().catch(() => undefined), sleep(5_000, undefined, { ref: false })]);
