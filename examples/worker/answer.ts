@@ -12,16 +12,16 @@ import {
   RESTJSONErrorCodes,
 } from 'discord.js';
 
-const COMMANDS: Readonly<Record<string, () => Promise<string>>> = {
-  ping: async () => 'Pong!',
+const COMMANDS = new Map<string, () => Promise<string>>([
+  ['ping', async () => 'Pong!'],
   // Longer than the 3 s that Discord waits.
-  slow: async () => await sleep(4_000, 'It took four seconds.'),
-};
+  ['slow', async () => await sleep(4_000, 'It took four seconds.')],
+]);
 
 /** @param deferAt Unix ms: work that takes longer is answered with "thinking …" first */
 export async function answer(interaction: Interaction, deferAt: number): Promise<void> {
   if (interaction.isAutocomplete()) return await interaction.respond([{ name: 'Ping', value: 'ping' }]);
-  const command = interaction.isCommand() ? COMMANDS[interaction.commandName] : undefined;
+  const command = interaction.isCommand() ? COMMANDS.get(interaction.commandName) : undefined;
   const work = command?.() ?? Promise.resolve('Thank you!');
   const flags = MessageFlags.Ephemeral;
   const inTime = await Promise.race([work, sleep(Math.max(0, deferAt - Date.now()), undefined, { ref: false })]);
@@ -40,15 +40,15 @@ const client = new Client({
 });
 // READY would set it; entitlements are built with it.
 Reflect.set(client, 'application', Reflect.construct(ClientApplication, [client, {}]));
+let built: Interaction | undefined;
+client.on(Events.InteractionCreate, (interaction) => {
+  built = interaction;
+});
 
 /** Goes in by the door that discord.js's own gateway connection uses. @param data Discord's object, with its token */
 export function interactionOf(data: object): Interaction {
-  let built: Interaction | undefined;
-  client.once(Events.InteractionCreate, (interaction) => {
-    built = interaction;
-  });
+  built = undefined;
   Reflect.get(client, 'actions').InteractionCreate.handle(data);
-  client.removeAllListeners(Events.InteractionCreate);
   if (built === undefined) throw new Error('this version of discord.js does not know this kind of interaction');
   return built;
 }

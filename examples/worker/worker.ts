@@ -1,6 +1,6 @@
-// A worker to copy: takes interactions from RabbitMQ, answers each once (answer.ts), and acknowledges what is done. What it
-// cannot answer goes to the queue dead-letters. It outlives restarts of the broker and changes of its login.
-// SIGTERM: it takes nothing more, finishes what it has, and ends with exit code 0.
+// A worker to copy: takes interactions from RabbitMQ, answers each once (answer.ts) and acknowledges it. What it cannot
+// answer goes to the queue dead-letters. It outlives restarts of the broker and changes of its login. On SIGTERM it takes
+// nothing more, finishes what it has, and ends with exit code 0.
 
 import { readFile } from 'node:fs/promises';
 import { setTimeout as sleep } from 'node:timers/promises';
@@ -9,131 +9,102 @@ import { type ConfirmChannel, type ConsumeMessage, connect } from 'amqplib';
 import type { Interaction } from 'discord.js';
 import { answer, interactionOf, isAnswered } from './answer.ts';
 
-const QUEUE = 'interactions';
-/** Messages at work at once. More, if the work mostly waits; fewer, if it computes. */
+/** Messages at work at once: more if the work mostly waits, fewer if it computes. */
 const PREFETCH = 50;
-/** Discord waits 3 s for the first answer. The rest of them is for the way there. */
+/** Discord waits 3 s for the first answer; some of them pass on the way. */
 const DEFER_AFTER_MS = 2_000;
 const REFUSE_AFTER_MS = 2_500;
 const TRIES = 3;
-/** Before the second try; before the third twice as long. */
-const PAUSE_MS = 200;
-const LONGEST_PAUSE_MS = 30_000;
-/** Ids of events kept to recognise repeats: some minutes of a busy bot. */
+/** Ids that are kept to recognise repeats: some minutes of a busy bot. */
 const MOST_IDS = 10_000;
-const PRESENCE = { status: 'online', activities: [{ name: '/ping', type: 2 }] };
 
-/** Of the envelope, what this worker uses. */
+/** What this worker uses of the message. */
 interface DiscordEvent {
   readonly eventId: string;
   readonly eventType: string;
-  /** When the ingestor received it, Unix ms. */
+  /** When Discord's event came, Unix ms. */
   readonly timestamp: number;
   readonly interactionToken: string;
   readonly data: object;
 }
+type Headers = Readonly<Record<string, unknown>>;
 
-/** Handles each id once. A repeat gets the outcome of the first, which may still run. */
-export class Once {
-  readonly #outcomes = new Map<string, Promise<boolean>>();
-  readonly #most: number;
-
-  constructor(most: number) {
-    this.#most = most;
-  }
-
-  /** @param handle whether it succeeded; if not, the id is forgotten, so that a replayed dead letter is handled again */
-  do(id: string, handle: () => Promise<boolean>): Promise<boolean> {
-    const first = this.#outcomes.get(id);
-    if (first !== undefined) return first;
-    const outcome = handle();
-    this.#outcomes.set(id, outcome);
-    const [oldest = ''] = this.#outcomes.keys();
-    if (this.#outcomes.size > this.#most) this.#outcomes.delete(oldest);
-    void outcome.then((succeeded) => succeeded || this.#outcomes.delete(id));
-    return outcome;
-  }
-}
-
-const tracer = trace.getTracer('discord-worker');
-const once = new Once(MOST_IDS);
+const outcomes = new Map<string, Promise<boolean>>();
 const running = new Set<Promise<void>>();
 const stopping = new AbortController();
 let presenceSent = false;
+let failures = 0;
 
-/** @returns whether to acknowledge it; otherwise it is a dead letter */
-async function handle(event: DiscordEvent, headers: Readonly<Record<string, unknown>>): Promise<boolean> {
-  const { eventId, eventType, timestamp, interactionToken, data } = event;
-  const options = { kind: SpanKind.CONSUMER, attributes: { 'messaging.message.id': eventId } };
-  return await tracer.startActiveSpan(eventType, options, parentOf(headers), async (span) => {
-    const note = (message: string, fields: object = {}) =>
-      log(message, {
-        eventId,
-        eventType,
-        traceId: span.spanContext().traceId,
-        ageMs: Date.now() - timestamp,
-        ...fields,
-      });
-    let failure = Date.now() - timestamp > REFUSE_AFTER_MS ? 'too old: Discord takes no answer any more' : undefined;
-    let isDone = false;
-    // Kept for the next try, since it knows whether it was deferred.
-    let interaction: Interaction | undefined;
-    for (let tries = 1; !isDone && failure === undefined; tries += 1) {
-      try {
-        interaction ??= interactionOf({ ...data, token: interactionToken });
-        await answer(interaction, timestamp + DEFER_AFTER_MS);
-        isDone = true;
-      } catch (error) {
-        isDone = isAnswered(error);
-        if (!isDone) note('try failed', { tries, error: String(error) });
-        if (tries === TRIES) failure = String(error);
-        else await sleep(PAUSE_MS * tries);
-      }
+/** Handles an event once: a repeat gets the outcome of the first, which may still run. */
+export function once(id: string, handle: () => Promise<boolean>, most = MOST_IDS): Promise<boolean> {
+  if (outcomes.has(id)) log('repeat', { eventId: id });
+  const outcome = outcomes.get(id) ?? handle();
+  outcomes.set(id, outcome);
+  const [oldest = ''] = outcomes.keys();
+  if (outcomes.size > most) outcomes.delete(oldest);
+  // A dead letter that is published again is no repeat.
+  void outcome.then((isAnswered) => isAnswered || outcomes.delete(id));
+  return outcome;
+}
+
+/** @returns why it failed */
+async function failureOf({ eventId, timestamp, interactionToken, data }: DiscordEvent): Promise<string | undefined> {
+  if (Date.now() - timestamp > REFUSE_AFTER_MS) return 'too old: Discord takes no answer any more';
+  // Kept for the next try, as it knows whether it was deferred.
+  let interaction: Interaction | undefined;
+  for (let tries = 1; ; tries += 1)
+    try {
+      interaction ??= interactionOf({ ...data, token: interactionToken });
+      await answer(interaction, timestamp + DEFER_AFTER_MS);
+      return undefined;
+    } catch (error) {
+      if (isAnswered(error)) return undefined;
+      log('try failed', { eventId, tries, error: String(error) });
+      if (tries === TRIES) return String(error);
+      await sleep(200 * tries);
     }
-    if (isDone) note('answered');
-    else note('to dead-letters', { failure });
-    if (!isDone) span.setStatus({ code: SpanStatusCode.ERROR, ...(failure && { message: failure }) });
-    span.end();
-    return isDone;
-  });
 }
 
-/** The trace that the ingestor began: W3C's header. Without OpenTelemetry's SDK it is only in the logs. */
-function parentOf({ traceparent }: Readonly<Record<string, unknown>>): Context {
-  const [, traceId, spanId, flags = ''] =
-    /^00-([0-9a-f]{32})-([0-9a-f]{16})-([0-9a-f]{2})$/.exec(String(traceparent)) ?? [];
-  if (traceId === undefined || spanId === undefined) return ROOT_CONTEXT;
-  const traceFlags = Number.parseInt(flags, 16);
-  return trace.setSpanContext(ROOT_CONTEXT, { traceId, spanId, traceFlags, isRemote: true });
-}
-
-async function isHandled({ content, properties }: ConsumeMessage): Promise<boolean> {
-  let isRepeat = true;
-  try {
-    const event = JSON.parse(content.toString()) as DiscordEvent;
-    const outcome = once.do(event.eventId, () => {
-      isRepeat = false;
-      return handle(event, properties.headers ?? {});
+/** In the trace that the ingestor began: OpenTelemetry's SDK, where it is loaded, exports the span. */
+async function handle(event: DiscordEvent, headers: Headers): Promise<boolean> {
+  const { eventId, eventType, timestamp } = event;
+  return await trace
+    .getTracer('discord-worker')
+    .startActiveSpan(eventType, { kind: SpanKind.CONSUMER }, traceOf(headers), async (span) => {
+      const failure = await failureOf(event);
+      const { traceId } = span.spanContext();
+      const message = failure === undefined ? 'answered' : 'to dead-letters';
+      log(message, { eventId, eventType, traceId, ageMs: Date.now() - timestamp, failure });
+      if (failure !== undefined) span.setStatus({ code: SpanStatusCode.ERROR, message: failure });
+      span.end();
+      return failure === undefined;
     });
-    if (isRepeat) log('repeat', { eventId: event.eventId });
-    return await outcome;
+}
+
+/** Of W3C's header; by hand, as the API alone has no propagator. */
+function traceOf({ traceparent }: Headers): Context {
+  const [, traceId = '', spanId = '', flags = '0'] = /^00-(\w{32})-(\w{16})-(\w{2})$/.exec(String(traceparent)) ?? [];
+  return trace.setSpanContext(ROOT_CONTEXT, { traceId, spanId, traceFlags: Number(`0x${flags}`), isRemote: true });
+}
+
+async function take(channel: ConfirmChannel, message: ConsumeMessage): Promise<void> {
+  let isHandled = false;
+  try {
+    const event = JSON.parse(String(message.content)) as DiscordEvent;
+    isHandled = await once(event.eventId, () => handle(event, message.properties.headers ?? {}));
   } catch (error) {
-    log('to dead-letters', { messageId: properties.messageId, failure: String(error) });
-    return false;
+    log('to dead-letters', { messageId: message.properties.messageId, failure: String(error) });
+  }
+  try {
+    if (isHandled) channel.ack(message);
+    else channel.nack(message, false, false);
+  } catch {
+    // The channel has closed: the broker delivers the message again, and that is a repeat.
   }
 }
 
-function take(channel: ConfirmChannel, message: ConsumeMessage): void {
-  const work = isHandled(message)
-    .then((handled) => (handled ? channel.ack(message) : channel.nack(message, false, false)))
-    // The channel has closed meanwhile: the broker delivers it again, and that is a repeat.
-    .catch((error: unknown) => log('not acknowledged', { error: String(error) }))
-    .finally(() => running.delete(work));
-  running.add(work);
-}
-
-/** Resolves when the connection has ended, or when all is finished after SIGTERM. */
-async function consume(opened: () => void): Promise<void> {
+/** Resolves when the connection has ended, or all is finished after SIGTERM. */
+async function consume(): Promise<void> {
   const url = await login();
   url.searchParams.set('heartbeat', '10');
   const connection = await connect(String(url), { timeout: 10_000, clientProperties: { connection_name: 'worker' } });
@@ -143,31 +114,32 @@ async function consume(opened: () => void): Promise<void> {
     const channel = await connection.createConfirmChannel();
     channel.on('error', ended.resolve).on('close', ended.resolve);
     await channel.prefetch(PREFETCH);
-    const { consumerTag } = await channel.consume(QUEUE, (message) => {
-      if (message === null) ended.resolve('the queue is gone');
-      else take(channel, message);
+    const { consumerTag } = await channel.consume('interactions', (message) => {
+      if (message === null) return ended.resolve('the queue was deleted');
+      const work = take(channel, message).finally(() => running.delete(work));
+      running.add(work);
     });
-    log('consuming', { queue: QUEUE });
-    opened();
+    log('consuming');
+    failures = 0;
     if (!presenceSent) sendPresence(channel);
     stopping.signal.onabort = () => ended.resolve('stopping');
-    if (!stopping.signal.aborted) log('left', { reason: String(await ended.promise) });
+    if (!stopping.signal.aborted) log('consuming no more', { reason: String(await ended.promise) });
     if (!stopping.signal.aborted) return;
     await channel.cancel(consumerTag);
     await Promise.all(running);
-    // The close of a connection overtakes acknowledgements, that of their channel does not.
+    // The close of a connection overtakes acknowledgements; that of their channel does not.
     await channel.close();
   } finally {
-    // It does not settle when the socket ends first.
-    await Promise.race([connection.close().catch(() => undefined), sleep(5_000, undefined, { ref: false })]);
+    // Not awaited: it does not settle when the socket ends first.
+    connection.close().catch(() => undefined);
   }
 }
 
-/** To Discord by way of the ingestor, which holds the shards. It stays until another one is sent. */
+/** By way of the ingestor, which holds the shards. It stays until another one is sent. */
 function sendPresence(channel: ConfirmChannel): void {
-  const command = Buffer.from(JSON.stringify({ command: 'update_presence', data: PRESENCE }));
+  const command = { command: 'update_presence', data: { status: 'online', activities: [{ name: '/ping', type: 2 }] } };
   const options = { persistent: true, timestamp: Math.floor(Date.now() / 1_000) };
-  channel.publish('discord.commands', 'shard.all', command, options, (error) => {
+  channel.publish('discord.commands', 'shard.all', Buffer.from(JSON.stringify(command)), options, (error) => {
     presenceSent = !error;
   });
 }
@@ -178,25 +150,23 @@ async function login(): Promise<URL> {
   return new URL(file === undefined ? url : (await readFile(file, 'utf8')).trim());
 }
 
-function log(message: string, fields: object): void {
+/** Never the interaction's token: it is a credential. */
+function log(message: string, fields: object = {}): void {
   console.log(JSON.stringify({ time: new Date().toISOString(), message, ...fields }));
 }
 
 if (import.meta.main) {
-  const { signal } = stopping;
-  for (const name of ['SIGTERM', 'SIGINT'] as const) process.on(name, () => stopping.abort());
+  for (const name of ['SIGTERM', 'SIGINT']) process.on(name, () => stopping.abort());
   // Who reads the logs is gone, and with it whoever started this.
   process.stdout.on('error', () => stopping.abort());
   await login().catch(() => {
-    console.error('RABBITMQ_URL, or the file in RABBITMQ_URL_FILE: expected amqps://user:password@host:5671/discord');
+    console.error('RABBITMQ_URL, or the file RABBITMQ_URL_FILE: expected amqps://user:password@host:5671/discord');
     process.exit(1);
   });
-  for (let failures = 0; !signal.aborted; failures += 1) {
-    await consume(() => {
-      failures = 0;
-    }).catch((error: unknown) => log('no connection', { error: String(error) }));
-    const pauseMs = Math.min(LONGEST_PAUSE_MS, 500 * 2 ** failures) * (0.5 + Math.random() / 2);
-    await sleep(pauseMs, undefined, { signal }).catch(() => undefined);
+  for (; !stopping.signal.aborted; failures += 1) {
+    await consume().catch((error: unknown) => log('no connection', { error: String(error) }));
+    const pauseMs = Math.min(30_000, 500 * 2 ** failures) * (0.5 + Math.random() / 2);
+    await sleep(pauseMs, undefined, { signal: stopping.signal }).catch(() => undefined);
   }
   await Promise.all(running);
 }

@@ -6,7 +6,7 @@ import { join } from 'node:path';
 import type { ConsumeMessage, GetMessage } from 'amqplib';
 import { InteractionResponseType as Answer, type APIInteraction } from 'discord-api-types/v10';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
-import { Once } from '../../examples/worker/worker.ts';
+import { once } from '../../examples/worker/worker.ts';
 import type { DiscordSimulator, Emitted } from '../../local/discord/simulator.ts';
 import { asAdministrator } from '../../local/rabbitmq/administrator.ts';
 import { EXAMPLE_WORKER, Stage } from '../../local/stage.ts';
@@ -127,13 +127,14 @@ it('answers an event once, whatever its message says when it comes again', async
 });
 
 it('remembers the newest ids only, and forgets one whose handling failed', async () => {
-  const once = new Once(2);
   const handled: string[] = [];
-  const handle = (id: string, succeeds = true) =>
-    once.do(id, async () => {
+  const handle = (id: string, succeeds = true) => {
+    const work = async () => {
       handled.push(id);
       return succeeds;
-    });
+    };
+    return once(id, work, 2);
+  };
   expect(await Promise.all([handle('a'), handle('a'), handle('b', false), handle('b', false)])).toEqual([
     ...[true, true],
     ...[false, false],
