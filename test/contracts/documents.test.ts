@@ -13,7 +13,13 @@ import { ROUTING_KEY_FAMILIES } from '../../service/events/routing.ts';
 import { synthesized } from '../support/synthesized.ts';
 
 const ROOT = join(import.meta.dirname, '../..');
-const names = ['README.md', 'ARCHITECTURE.md', 'docs/deploy.md', 'docs/runbook.md'] as const;
+const names = [
+  'README.md',
+  'ARCHITECTURE.md',
+  'docs/deploy.md',
+  'docs/runbook.md',
+  'examples/worker/README.md',
+] as const;
 const documents = names.map((name) => [name, readFileSync(join(ROOT, name), 'utf8')] as const);
 const deploy = readFileSync(join(ROOT, 'docs/deploy.md'), 'utf8');
 const runbook = readFileSync(join(ROOT, 'docs/runbook.md'), 'utf8');
