@@ -150,6 +150,10 @@ async function login(): Promise<URL> {
   return new URL(file === undefined ? url : (await readFile(file, 'utf8')).trim());
 }
 
+/** Before the next connection: twice as long after each failure, and not at the same moment as other workers. */
+export const pauseMs = (failures: number, random = Math.random()): number =>
+  Math.min(30_000, 500 * 2 ** failures) * (0.5 + random / 2);
+
 /** Never the interaction's token: it is a credential. */
 function log(message: string, fields: object = {}): void {
   console.log(JSON.stringify({ time: new Date().toISOString(), message, ...fields }));
@@ -165,8 +169,7 @@ if (import.meta.main) {
   });
   for (; !stopping.signal.aborted; failures += 1) {
     await consume().catch((error: unknown) => log('no connection', { error: String(error) }));
-    const pauseMs = Math.min(30_000, 500 * 2 ** failures) * (0.5 + Math.random() / 2);
-    await sleep(pauseMs, undefined, { signal: stopping.signal }).catch(() => undefined);
+    await sleep(pauseMs(failures), undefined, { signal: stopping.signal }).catch(() => undefined);
   }
   await Promise.all(running);
 }

@@ -6,11 +6,11 @@ import { join } from 'node:path';
 import type { ConsumeMessage, GetMessage } from 'amqplib';
 import { InteractionResponseType as Answer, type APIInteraction } from 'discord-api-types/v10';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
-import { once } from '../../examples/worker/worker.ts';
+import { once, pauseMs } from '../../examples/worker/worker.ts';
 import type { DiscordSimulator, Emitted } from '../../local/discord/simulator.ts';
 import { asAdministrator } from '../../local/rabbitmq/administrator.ts';
 import { EXAMPLE_WORKER, Stage } from '../../local/stage.ts';
-import { QUEUES, USERS } from '../../service/contract/names.ts';
+import { QUEUES, USERS, VHOST } from '../../service/contract/names.ts';
 import { manage } from '../support/broker.ts';
 import { Inbox } from '../support/inbox.ts';
 
@@ -113,16 +113,18 @@ it('answers an event once, whatever its message says when it comes again', async
   const other = simulator.emit('command.unicode');
   const { body: another } = await inbox.of(other);
   await answered(other);
-  // Answered, it would be refused by Discord; so this is an interaction that nobody has answered.
-  const unanswered = { ...interactionOf(first), id: '1', token: 'unanswered' } as APIInteraction;
-  simulator.callbacks.open(unanswered);
-  const { token: interactionToken, ...data } = unanswered;
-  await publishAgain(message, { ...body, interactionToken, data });
+  // Those answered above Discord would refuse; so these are interactions that nobody has answered.
+  const unanswered = (token: string, name = 'ping') => {
+    const interaction = { ...Object(body.data), id: '1', data: { ...Object(body.data).data, name } };
+    simulator.callbacks.open({ ...interaction, token });
+    return { interactionToken: token, data: interaction, timestamp: Date.now() };
+  };
+  await publishAgain(message, { ...body, ...unanswered('repeat') });
+  // By the time that this one is answered, the repeat would be.
+  await publishAgain(message, { ...another, ...unanswered('no-repeat', 'slow'), eventId: 'no-repeat' });
   await hasLogged('repeat', body.eventId);
-  expect(simulator.callbacks.sent(interactionToken)).toEqual([]);
-  // The same under another id is answered.
-  await publishAgain(message, { ...another, eventId: 'another', timestamp: Date.now(), interactionToken, data });
-  await stage.until('an answer', WITHIN_MS, () => simulator.callbacks.sent(interactionToken).length > 0);
+  await stage.until('an answer', WITHIN_MS, () => simulator.callbacks.sent('no-repeat').length > 0);
+  expect(simulator.callbacks.sent('repeat')).toEqual([]);
   expect(await waiting(QUEUES.deadLetters)).toBe(0);
 });
 
@@ -142,6 +144,24 @@ it('remembers the newest ids only, and forgets one whose handling failed', async
   expect(handled).toEqual(['a', 'b']);
   for (const id of ['b', 'a', 'c', 'b', 'a']) await handle(id);
   expect(handled).toEqual(['a', 'b', 'b', 'c', 'a']);
+});
+
+it('takes so many messages at once', async () => {
+  const consumers = (await manage('GET', `/api/consumers/${VHOST}`, undefined, stage.broker)) as unknown[];
+  expect(consumers).toContainEqual(
+    expect.objectContaining({
+      queue: expect.objectContaining({ name: QUEUES.interactions }),
+      ack_required: true,
+      prefetch_count: 50,
+    }),
+  );
+});
+
+it('waits longer after each failure to connect, half a minute at most, each worker otherwise', () => {
+  expect([0, 1, 5, 6, 100].map((failures) => pauseMs(failures, 1))).toEqual([
+    500, 1_000, 2_000, 30_000, 30_000, 30_000,
+  ]);
+  expect(pauseMs(2, 0)).toBe(1_000);
 });
 
 it('acknowledges what another worker had answered before it ended', async () => {
