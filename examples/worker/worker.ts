@@ -122,10 +122,12 @@ async function consume(): Promise<void> {
     log('consuming');
     failures = 0;
     if (!presenceSent) sendPresence(channel);
-    stopping.signal.onabort = () => ended.resolve('stopping');
-    if (!stopping.signal.aborted) log('consuming no more', { reason: String(await ended.promise) });
+    stopping.signal.onabort = () => ended.resolve('told to end');
+    if (stopping.signal.aborted) ended.resolve('told to end');
+    const reason = String(await ended.promise);
+    if (stopping.signal.aborted) await channel.cancel(consumerTag);
+    log('consuming no more', { reason });
     if (!stopping.signal.aborted) return;
-    await channel.cancel(consumerTag);
     await Promise.all(running);
     // The close of a connection overtakes acknowledgements; that of their channel does not.
     await channel.close();

@@ -158,9 +158,7 @@ it('takes so many messages at once', async () => {
 });
 
 it('waits longer after each failure to connect, half a minute at most, each worker otherwise', () => {
-  expect([0, 1, 5, 6, 100].map((failures) => pauseMs(failures, 1))).toEqual([
-    500, 1_000, 2_000, 30_000, 30_000, 30_000,
-  ]);
+  expect([0, 1, 5, 6, 100].map((failures) => pauseMs(failures, 1))).toEqual([500, 1_000, 16_000, 30_000, 30_000]);
   expect(pauseMs(2, 0)).toBe(1_000);
 });
 
@@ -256,11 +254,9 @@ it('finishes on SIGTERM what it has begun, and takes nothing more', async () => 
   const worker = stage.worker;
   const emitted = command('slow');
   await answered(emitted);
+  const before = logged('consuming no more').length;
   worker?.signal('SIGTERM');
-  await stage.until('it consumes no more', WITHIN_MS, async () => {
-    const { consumerCount } = await asAdministrator(stage.broker, (channel) => channel.checkQueue(QUEUES.interactions));
-    return consumerCount === 0;
-  });
+  await hasLogged('consuming no more', undefined, before + 1);
   const later = simulator.emit('command.plain');
   expect(await worker?.exit).toBe(0);
   expect(answersTo(emitted)).toEqual([DeferredChannelMessageWithSource, 'PATCH @original']);
