@@ -1,16 +1,8 @@
 // What the bot does: your code goes here. discord.js's own structures, without a gateway connection.
 
 import { setTimeout as sleep } from 'node:timers/promises';
-import {
-  Client,
-  ClientApplication,
-  DiscordAPIError,
-  Events,
-  type Interaction,
-  MessageFlags,
-  Options,
-  RESTJSONErrorCodes,
-} from 'discord.js';
+import type { Interaction } from 'discord.js';
+import { Client, ClientApplication, DiscordAPIError, Events, MessageFlags, Options } from 'discord.js';
 
 const COMMANDS = new Map<string, () => Promise<string>>([
   ['ping', async () => 'Pong!'],
@@ -53,6 +45,5 @@ export function interactionOf(data: object): Interaction {
   return built;
 }
 
-/** A worker that ended before its acknowledgement had answered. */
-export const isAnswered = (error: unknown): boolean =>
-  error instanceof DiscordAPIError && error.code === RESTJSONErrorCodes.InteractionHasAlreadyBeenAcknowledged;
+/** "Interaction has already been acknowledged": by a worker that ended before it had acknowledged the message. */
+export const isAnswered = (error: unknown): boolean => error instanceof DiscordAPIError && error.code === 40_060;

@@ -8,6 +8,7 @@ import { InteractionResponseType as Answer, type APIInteraction } from 'discord-
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 import { once, pauseMs } from '../../examples/worker/worker.ts';
 import type { DiscordSimulator, Emitted } from '../../local/discord/simulator.ts';
+import { IngestorProcess } from '../../local/ingestor-process.ts';
 import { asAdministrator } from '../../local/rabbitmq/administrator.ts';
 import { EXAMPLE_WORKER, Stage } from '../../local/stage.ts';
 import { QUEUES, USERS, VHOST } from '../../service/contract/names.ts';
@@ -146,6 +147,16 @@ it('remembers the newest ids only, and forgets one whose handling failed', async
   expect(handled).toEqual(['a', 'b', 'b', 'c', 'a']);
 });
 
+it('says what it needs where the login is missing', async () => {
+  const worker = new IngestorProcess({
+    ...{ name: 'worker', logFile: join(stage.folder, 'without-login.log'), env: {}, program: EXAMPLE_WORKER },
+  });
+  expect([await worker.exit, worker.output]).toEqual([
+    1,
+    expect.stringMatching(/^RABBITMQ_URL, or .*: expected amqps:.*\n$/),
+  ]);
+});
+
 it('takes so many messages at once', async () => {
   const consumers = (await manage('GET', `/api/consumers/${VHOST}`, undefined, stage.broker)) as unknown[];
   expect(consumers).toContainEqual(
@@ -264,6 +275,7 @@ it('finishes on SIGTERM what it has begun, and takes nothing more', async () => 
   // Only the one that it did not take: what it had is acknowledged.
   expect(await waiting(QUEUES.interactions)).toBe(1);
   const log = readFileSync(join(stage.folder, 'worker.log'), 'utf8');
+  expect(log).not.toContain(new URL(stage.url(USERS.worker)).password);
   for (const { body } of inbox.all)
     if (typeof body.interactionToken === 'string') expect(log).not.toContain(body.interactionToken);
 });
