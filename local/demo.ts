@@ -1,12 +1,12 @@
 // `npm run demo`: the product on one machine, without AWS and without a bot token. A private RabbitMQ with the
-// topology, a simulated Discord (or the real one, with DISCORD_BOT_TOKEN), the ingestor, a worker that reads, and a
-// live table. Ctrl-C drains, as a deploy would, and exits 0 if nothing was lost.
+// topology, a simulated Discord (or the real one, with DISCORD_BOT_TOKEN), the ingestor, the worker of examples/worker,
+// which answers the simulated interactions, a reader that counts what came, and a live table. Ctrl-C drains, as a deploy would, and exits 0 if nothing was lost.
 
 import { setTimeout as sleep } from 'node:timers/promises';
 import { parseArgs } from 'node:util';
 import { PATHS } from '../service/contract/names.ts';
 import { errorMessage } from '../service/errors.ts';
-import { Stage } from './stage.ts';
+import { EXAMPLE_WORKER, Stage } from './stage.ts';
 import { MetricsCollector, type StageMetrics } from './stage-metrics.ts';
 import { table } from './table.ts';
 
@@ -20,7 +20,7 @@ const USAGE = `npm run demo -- [options]
   --events E    which of Discord's dispatches, as EVENTS of the service (default: the seven; all)
   --seed N      same seed, same events (default 1)
   --json        print one JSON object at the end instead of the table
-With DISCORD_BOT_TOKEN set, the real Discord is used instead of the simulated one.`;
+With DISCORD_BOT_TOKEN set, the real Discord is used instead of the simulated one: interactions are read, not answered.`;
 
 const KEYS = 'keys: k kill an owner · n kill a node of RabbitMQ · d deploy · r restart RabbitMQ · Ctrl-C drain and end';
 
@@ -57,7 +57,8 @@ async function run(): Promise<number> {
     events: options.events,
     untilReady: false,
     log: print,
-    ...(botToken && { botToken }),
+    // With the real Discord it would answer people, beside the bot's own workers.
+    ...(botToken ? { botToken } : { worker: EXAMPLE_WORKER }),
     // 16 IDENTIFYs at a time: with one, as small bots have, many shards take minutes.
     simulator: { guilds: options.guilds, seed: options.seed, maxConcurrency: 16 },
   });
@@ -104,9 +105,11 @@ async function end(stage: Stage, collector: MetricsCollector, trafficSince: numb
   stage.simulator?.stopTraffic();
   const seconds = Number(((Date.now() - trafficSince) / 1_000).toFixed(1));
   if (stage.simulator !== undefined) await stage.settled(60_000, 5_000);
+  await answered(stage);
   const { at: _, ...metrics } = await collector.collect();
   const codes = await Promise.all(stage.living.map((task) => task.terminate()));
   const verdict = stage.simulator && (await stage.settled(10_000, 3_000));
+  if (stage.worker !== undefined) codes.push(await stage.worker.terminate());
   const { events, repeats, gaps } = stage.reader;
   // The real Discord does not report what it sent: there only what the broker confirmed can be missed.
   const lost = verdict?.lost ?? Math.max(0, metrics.confirmed - events - repeats - gaps.size);
@@ -117,11 +120,18 @@ async function end(stage: Stage, collector: MetricsCollector, trafficSince: numb
   }
   print(
     `${verdict?.due ?? metrics.confirmed} events due, ${metrics.read} read, ${lost} lost, ${metrics.repeated} repeated; ` +
-      `the tasks drained with exit codes ${codes.join(', ')}`,
+      `the tasks${stage.worker ? ' and the worker' : ''} drained with exit codes ${codes.join(', ')}`,
   );
   for (const example of verdict?.examples ?? []) print(`  ${example}`);
   for (const violation of verdict?.violations ?? []) print(`  Discord punished: ${violation}`);
   return lost > 0 || codes.some((code) => code !== 0) ? 1 : 0;
+}
+
+/** Until the worker has answered every interaction, as long as Discord waits for it. */
+async function answered({ simulator, worker }: Stage): Promise<void> {
+  const deadline = Date.now() + 3_000;
+  const isDone = () => simulator === undefined || simulator.callbacks.replies.unanswered === 0;
+  while (worker !== undefined && !isDone() && Date.now() < deadline) await sleep(50);
 }
 
 function show(stage: Stage, metrics: StageMetrics, before: StageMetrics, seconds: number): void {

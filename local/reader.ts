@@ -3,7 +3,7 @@
 
 import { setTimeout as sleep } from 'node:timers/promises';
 import { type ConsumeMessage, connect } from 'amqplib';
-import { HEADERS, QUEUES, WORKER_QUEUES } from '../service/contract/names.ts';
+import { HEADERS, QUEUES, WORKER_QUEUES, type WorkerQueue } from '../service/contract/names.ts';
 import { WHOLE_GUILD } from './discord/ledger.ts';
 import { WholeBody } from './whole-body.ts';
 
@@ -49,13 +49,16 @@ export class Reader {
   onMessage: ((queue: string, message: ConsumeMessage) => void) | undefined;
   readonly #bodies = new WholeBody();
   readonly #url: () => string;
+  readonly #readFrom: (queue: WorkerQueue) => string;
   readonly #stopping = new AbortController();
   #loop: Promise<void> | undefined;
   #paused: PromiseWithResolvers<void> | undefined;
   #leave: () => void = () => undefined;
 
-  constructor(url: () => string) {
+  /** @param readFrom the queue that has a copy of what this one gets, where another worker reads this one */
+  constructor(url: () => string, readFrom: (queue: WorkerQueue) => string = (queue) => queue) {
     this.#url = url;
+    this.#readFrom = readFrom;
   }
 
   get longestSilenceMs(): number {
@@ -114,7 +117,7 @@ export class Reader {
     channel.on('close', () => ended.resolve());
     await channel.prefetch(2_000);
     for (const queue of READ)
-      await channel.consume(queue, (message) => {
+      await channel.consume(this.#readFrom(queue), (message) => {
         if (message === null) return ended.resolve();
         this.#read(queue, message);
         channel.ack(message);

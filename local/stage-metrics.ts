@@ -49,6 +49,8 @@ export class MetricsCollector {
       /** Different events read, by their type, the most frequent first. */
       perType: Object.fromEntries([...reader.perType].sort(([, a], [, b]) => b - a)),
       latency: latencyOf(all),
+      /** To the simulated interactions; none where no worker answers. */
+      replies: this.#stage.worker && simulator ? simulator.callbacks.replies : null,
       outbox: {
         events: sum(living, METRICS.outboxEvents.prometheus),
         bytes: sum(living, METRICS.outboxBytes.prometheus),

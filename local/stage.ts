@@ -2,15 +2,17 @@
 // worker that reads. The demo, the rehearsal, the fault tests and the benches run on it.
 
 import { randomBytes } from 'node:crypto';
-import { mkdtemp, rm } from 'node:fs/promises';
+import { mkdtemp, rm, writeFile } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { setTimeout as sleep } from 'node:timers/promises';
+import { fileURLToPath } from 'node:url';
 import { GatewayIntentBits } from 'discord-api-types/v10';
 import { ManagementApi } from '../lib/management/management-api.ts';
 import { applyTopology } from '../lib/topology/apply.ts';
 import { type DiscordTopologyOptions, discordTopology } from '../lib/topology/topology.ts';
-import { ENV, USERS, VHOST } from '../service/contract/names.ts';
+import { NODE_FLAGS } from '../service/contract/limits.ts';
+import { ENV, QUEUES, USERS, VHOST } from '../service/contract/names.ts';
 import type { HealthReport } from '../service/health.ts';
 import type { SimulatorOptions } from './discord/options.ts';
 import { DiscordSimulator } from './discord/simulator.ts';
@@ -40,14 +42,32 @@ export interface StageOptions {
   readonly tls?: boolean;
   /** Applies the topology in the stage's place, and knows the current login of each user. @default - from the sources */
   readonly topology?: (broker: RabbitMq) => Promise<(user: string) => { username: string; password: string }>;
+  /** A program that reads `interactions` and answers them; the reader then reads copies. @default - none */
+  readonly worker?: readonly [command: string, ...args: string[]] | undefined;
   /** Wait until every shard is connected. @default true */
   readonly untilReady?: boolean;
 }
 
+/** `examples/worker`. */
+export const EXAMPLE_WORKER = [
+  process.execPath,
+  ...NODE_FLAGS,
+  fileURLToPath(new URL('../examples/worker/worker.ts', import.meta.url)),
+] as const;
+
+/** Has a copy of every interaction, for the reader: the worker leaves it none. */
+const COPIES = 'interactions.copies';
+const COPIED = { keys: ['interaction.#'], maxMessages: 1_000_000, maxBytes: 1024 ** 3, ttlMs: 15 * 60_000 };
+
 export class Stage {
   readonly broker: RabbitMq;
   readonly simulator: DiscordSimulator | undefined;
-  readonly reader = new Reader(() => this.url(USERS.worker, this.readFrom));
+  readonly reader = new Reader(
+    () => this.url(USERS.worker, this.readFrom),
+    (queue) => (queue === QUEUES.interactions && this.#options.worker !== undefined ? COPIES : queue),
+  );
+  /** The last one that was started. */
+  worker: IngestorProcess | undefined;
   /** Where the worker connects. @default - the broker's one address */
   readFrom: RabbitMqNode | undefined;
   readonly folder: string;
@@ -81,6 +101,7 @@ export class Stage {
         ? await DiscordSimulator.start({
             shards,
             ...(events && { events, grantedIntents: PRIVILEGED }),
+            answerable: options.worker !== undefined,
             ...options.simulator,
           })
         : undefined;
@@ -91,7 +112,10 @@ export class Stage {
       // So that a kill -9 of this one node does not lose queues declared a moment ago; a cluster needs no such thing.
       await broker.rememberQueues();
       await stage.reader.start();
-      for (let index = 0; index < tasks; index += 1) await stage.startTask();
+      const startTasks = async () => {
+        for (let index = 0; index < tasks; index += 1) await stage.startTask();
+      };
+      await Promise.all([startTasks(), options.worker && stage.startWorker()]);
       if (options.untilReady ?? true) await stage.ready();
     } catch (error) {
       await stage.stop();
@@ -105,10 +129,14 @@ export class Stage {
   }
 
   async applyTopology(): Promise<void> {
-    const { shards = 1, limits = {} } = this.#options;
+    const { shards = 1, limits = {}, worker } = this.#options;
     const { managementUrl, username, password } = this.broker;
     const api = new ManagementApi({ url: managementUrl, username, password });
-    const topology = discordTopology({ shards: { count: shards, perTask: this.shardsPerTask }, limits });
+    const topology = discordTopology({
+      shards: { count: shards, perTask: this.shardsPerTask },
+      limits,
+      ...(worker && { queues: { [COPIES]: COPIED } }),
+    });
     await applyTopology(api, topology, { passwords: this.#passwords });
   }
 
@@ -134,6 +162,27 @@ export class Stage {
     });
     this.tasks.push(task);
     return await task.listening();
+  }
+
+  /** Another worker, consuming. It reads its login from the file `loginFile`. */
+  async startWorker(): Promise<IngestorProcess> {
+    const { worker: program } = this.#options;
+    if (program === undefined) throw new Error('expected a stage with a worker');
+    await writeFile(this.loginFile, this.url(USERS.worker));
+    const worker = new IngestorProcess({
+      name: 'worker',
+      logFile: join(this.folder, 'worker.log'),
+      env: { RABBITMQ_URL_FILE: this.loginFile, [ENV.discordApiUrl]: this.simulator?.apiUrl ?? '' },
+      program,
+    });
+    this.worker = worker;
+    await this.until('the worker consumes', 60_000, () => worker.ended || worker.output.includes('consuming'));
+    if (worker.ended) throw new Error(`the worker ended:\n${worker.output.slice(-2_000)}`);
+    return worker;
+  }
+
+  get loginFile(): string {
+    return join(this.folder, 'worker-login');
   }
 
   /** New tasks first, then SIGTERM to the old ones, one after the other: ECS's rolling update at 100/200 %. */
@@ -223,7 +272,7 @@ export class Stage {
 
   /** Ends everything and deletes what it made. */
   async stop(): Promise<void> {
-    await Promise.all(this.living.map((task) => task.kill()));
+    await Promise.all([...this.living, ...(this.worker ? [this.worker] : [])].map((task) => task.kill()));
     await this.reader.stop();
     await this.simulator?.stop();
     await this.broker.remove();

@@ -28,7 +28,7 @@ export function table(now: StageMetrics, before: StageMetrics, texts: TableTexts
   const row = (name: 'sent' | 'received' | 'published' | 'confirmed' | 'read', note: string) =>
     line(EVENTS, name, number(now[name]), perSecond(now[name], before[name]), `   ${dim(note)}`);
   const read = (queue: string) => before.perQueue.find((each) => each.queue === queue)?.read ?? 0;
-  const { latency, outbox } = now;
+  const { latency, outbox, replies } = now;
   return [
     `${bold('Discord Gateway Ingestor')}  ${texts.title}  ${clock(texts.seconds)}`,
     '',
@@ -37,7 +37,7 @@ export function table(now: StageMetrics, before: StageMetrics, texts: TableTexts
     row('received', `of which ${number(now.filtered)} no worker wants`),
     row('published', ''),
     row('confirmed', 'by RabbitMQ'),
-    row('read', 'by a worker, repeats not counted'),
+    row('read', 'from the queues, repeats not counted'),
     line(
       EVENTS,
       'lost',
@@ -53,6 +53,12 @@ export function table(now: StageMetrics, before: StageMetrics, texts: TableTexts
     ...typesLine(now.perType),
     '',
     `  frame → confirm  p50 ${ms(latency.p50)}   p99 ${ms(latency.p99)}   outbox ${number(outbox.events)} events, ${number(outbox.bytes / 1024)} KiB`,
+    ...(replies === null
+      ? []
+      : [
+          `  frame → reply    p50 ${ms(replies.p50)}   p99 ${ms(replies.p99)}   ` +
+            `answered by the worker ${number(replies.answered)}, not answered ${number(replies.unanswered)}`,
+        ]),
     '',
     dim(line(TASKS, 'task', 'role', 'group', 'shards', 'silence', 'heap', 'resident', '   status page')),
     ...now.tasks.flatMap(taskLines),

@@ -6,7 +6,7 @@ import { dirname, join, relative } from 'node:path';
 import { describe, expect, it } from 'vitest';
 
 const ROOT = join(import.meta.dirname, '..');
-const FOLDERS = ['bin', 'lib', 'service', 'local', 'bench', 'test'];
+const FOLDERS = ['bin', 'lib', 'service', 'local', 'bench', 'examples', 'test'];
 
 interface Import {
   /** The file, from the root, or the package. */
@@ -97,6 +97,8 @@ describe('the direction', () => {
     ['lib', /^(lib|service\/contract)\/|^service\/(events\/(choice|routing)|commands\/command)\.ts$/],
     ['bin', /^(lib|service\/contract)\//],
     ['local', /^(?!test\/|bench\/)/],
+    // Users copy them.
+    ['examples', /^examples\//],
   ])('%s imports packages, and what matches %s', (folder, own) => {
     expect(offences(under(folder), ({ of }) => isPackage(of) || own.test(of))).toEqual([]);
   });
@@ -238,6 +240,15 @@ describe('what is read where', () => {
       ({ of }) => !of.startsWith('node:') && !builtinModules.includes(of) && !Object.hasOwn(dependencies, of),
     );
     expect(missing.map(({ of }) => of)).toEqual([]);
+  });
+
+  it('an example that is copied has the packages that it imports, as they are tested here', () => {
+    const { dependencies } = JSON.parse(readFileSync(join(ROOT, 'examples/worker/package.json'), 'utf8'));
+    const tested = JSON.parse(readFileSync(join(ROOT, 'package.json'), 'utf8'));
+    const imported = under('examples').flatMap(({ imports }) => imports.flatMap(({ of }) => (isPackage(of) ? of : [])));
+    const packages = [...new Set(imported)].filter((of) => !of.startsWith('node:')).toSorted();
+    expect(Object.keys(dependencies).toSorted()).toEqual(packages);
+    expect({ ...tested.dependencies, ...tested.devDependencies }).toMatchObject(dependencies);
   });
 
   it('nothing that is delivered escapes the compiler', () => {

@@ -19,6 +19,8 @@ export interface SimulatedEvent {
   readonly whole?: boolean;
   /** The dispatch's `d`, alike each time. */
   make(): object | null;
+  /** Called when it has been written to a socket, also when it is replayed. */
+  readonly written?: () => void;
 }
 
 /** What a session may see. */

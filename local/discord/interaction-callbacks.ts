@@ -2,6 +2,7 @@
 // An answer that Discord refuses is refused with its code. Discord's deadlines (3 s, and 15 minutes) are not played.
 // https://discord.com/developers/docs/interactions/receiving-and-responding#responding-to-an-interaction
 
+import { createHistogram } from 'node:perf_hooks';
 import {
   InteractionResponseType as Answer,
   type APIInteraction,
@@ -20,13 +21,27 @@ export interface Sent {
   readonly data: Readonly<Record<string, unknown>>;
 }
 
+/** To interactions that were opened. Percentiles, in milliseconds: from the frame to the first answer. */
+export interface Replies {
+  readonly answered: number;
+  /** Some may be on their way. */
+  readonly unanswered: number;
+  readonly p50: number | null;
+  readonly p99: number | null;
+}
+
 interface Known {
   readonly interaction: APIInteraction;
+  /** By `performance.now()`. */
+  readonly writtenAt: number;
   readonly sent: Sent[];
   readonly messages: Map<string, APIMessage>;
 }
 
 type Body = Readonly<Record<string, unknown>>;
+
+/** The newest ones; Discord forgets one after 15 minutes. */
+const MOST_KNOWN = 10_000;
 
 const OF_MESSAGES = [Answer.ChannelMessageWithSource, Answer.DeferredChannelMessageWithSource, Answer.LaunchActivity];
 const OF_COMPONENTS = [...OF_MESSAGES, Answer.DeferredMessageUpdate, Answer.UpdateMessage];
@@ -46,14 +61,28 @@ const PATH =
 export class InteractionCallbacks {
   readonly #world: World;
   readonly #known = new Map<string, Known>();
+  /** From the frame to the first answer, microseconds. */
+  readonly #replyTimes = createHistogram();
+  #opened = 0;
 
   constructor(world: World) {
     this.#world = world;
   }
 
-  /** From now on it can be answered. */
+  /** Its frame was written: from now on it can be answered. A replay changes nothing. */
   open(interaction: APIInteraction): void {
-    this.#known.set(interaction.token, { interaction, sent: [], messages: new Map() });
+    if (this.#known.has(interaction.token)) return;
+    this.#opened += 1;
+    const writtenAt = performance.now();
+    this.#known.set(interaction.token, { interaction, writtenAt, sent: [], messages: new Map() });
+    const [oldest = ''] = this.#known.keys();
+    if (this.#known.size > MOST_KNOWN) this.#known.delete(oldest);
+  }
+
+  get replies(): Replies {
+    const { count: answered } = this.#replyTimes;
+    const ms = (percent: number) => (answered === 0 ? null : this.#replyTimes.percentile(percent) / 1_000);
+    return { answered, unanswered: this.#opened - answered, p50: ms(50), p99: ms(99) };
   }
 
   /** What was sent, and not refused, for the interaction with this token. */
@@ -81,6 +110,7 @@ export class InteractionCallbacks {
     const fault = CHECKS[type as Answer]?.(data as Body);
     if (fault !== undefined) return fault;
     sent.push({ what: Number(type), data: data as Body });
+    this.#replyTimes.record(Math.max(1, Math.round((performance.now() - known.writtenAt) * 1_000)));
     const { ChannelMessageWithSource, DeferredChannelMessageWithSource, UpdateMessage, DeferredMessageUpdate } = Answer;
     const original = 'message' in interaction ? interaction.message : undefined;
     if (type === ChannelMessageWithSource || type === DeferredChannelMessageWithSource)

@@ -45,6 +45,8 @@ export const DEFAULTS = {
   blankContent: true,
   /** What EVENTS of the ingestor says: it decides what is due, and what stands in the traffic. @default - the seven */
   events: undefined as string | undefined,
+  /** Whether interactions of the traffic that workers are due can be answered too, not only those that `emit` makes. */
+  answerable: false,
   /** Kinds of events and their shares. @default - each kind's own weight, and guilds that join, leave and fail at times */
   mix: undefined as Readonly<Record<string, number>> | undefined,
 };

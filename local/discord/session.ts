@@ -123,9 +123,10 @@ export class Session {
     return sequence;
   }
 
-  #write(recipient: Recipient, { dispatch }: SimulatedEvent, sequence: number, text: string): void {
+  #write(recipient: Recipient, { dispatch, written }: SimulatedEvent, sequence: number, text: string): void {
     this.ledger.lastSent = Math.max(this.ledger.lastSent, sequence);
     recipient.write(dispatch, text);
+    written?.();
   }
 }
 

@@ -49,7 +49,7 @@ interface EmitOptions {
 
 export class DiscordSimulator {
   readonly world: World;
-  /** Answers of workers to interactions that `emit` made. */
+  /** Answers of workers to interactions that `emit` made, and to those of the traffic that workers are due, if answerable. */
   readonly callbacks: InteractionCallbacks;
   readonly #options: SimulatorOptions;
   readonly #roster: GuildRoster;
@@ -202,13 +202,12 @@ export class DiscordSimulator {
     const { guildId } = options;
     const where = guildId === undefined ? this.#roster.active(this.#random) : this.#roster.byId(guildId);
     if (where === undefined) throw new Error('expected at least one available guild');
-    const event = this.#eventOf(kind, where.guild, options);
+    const event = this.#answerable(this.#eventOf(kind, where.guild, options));
     const [delivery] = this.#gateway.publish(event);
     if (delivery === undefined)
       throw new Error(`no session gets ${kind}: expected one for its shard, with its intents. Wait for 'ready' first`);
     const { session, sequence } = delivery;
     const dispatch = { t: event.dispatch, d: event.make() };
-    if (event.dispatch === GatewayDispatchEvents.InteractionCreate) this.callbacks.open(dispatch.d as APIInteraction);
     return { sessionId: session.id, shardId: session.shardId, sequence, dispatch };
   }
 
@@ -374,7 +373,11 @@ export class DiscordSimulator {
     const kind = this.#mix.find(([, upTo]) => at < upTo)?.[0] ?? '';
     const where = this.#roster.active(this.#random);
     if (where === undefined || kind in OF_GUILDS) this.#changeGuilds(kind, where);
-    else this.#gateway.publish(this.#eventOf(kind, where.guild));
+    else {
+      const event = this.#eventOf(kind, where.guild);
+      const isDue = event.routingKey !== null;
+      this.#gateway.publish(this.#options.answerable && isDue ? this.#answerable(event) : event);
+    }
   }
 
   #changeGuilds(kind: string, available: Membership | undefined): void {
@@ -398,6 +401,11 @@ export class DiscordSimulator {
       routingKey: routingKey === undefined ? dueKey(variant, this.#chosen) : routingKey,
       make: change ? () => change({ ...make() }) : make,
     };
+  }
+
+  #answerable(event: SimulatedEvent): SimulatedEvent {
+    if (event.dispatch !== GatewayDispatchEvents.InteractionCreate) return event;
+    return { ...event, written: () => this.callbacks.open(event.make() as APIInteraction) };
   }
 
   #guildDelete(of: Guild, routingKey: string | null, d: object): void {

@@ -20,6 +20,7 @@ const names = [
   'docs/deploy.md',
   'docs/runbook.md',
   'docs/workers.md',
+  'examples/worker/README.md',
 ] as const;
 const documents = names.map((name) => [name, readFileSync(join(ROOT, name), 'utf8')] as const);
 const deploy = readFileSync(join(ROOT, 'docs/deploy.md'), 'utf8');

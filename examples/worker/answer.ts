@@ -1,0 +1,49 @@
+// What the bot does: your code goes here. discord.js's own structures, without a gateway connection.
+
+import { setTimeout as sleep } from 'node:timers/promises';
+import type { Interaction } from 'discord.js';
+import { Client, ClientApplication, DiscordAPIError, Events, MessageFlags, Options } from 'discord.js';
+
+const COMMANDS = new Map<string, () => Promise<string>>([
+  ['ping', async () => 'Pong!'],
+  // Longer than the 3 s that Discord waits.
+  ['slow', async () => await sleep(4_000, 'It took four seconds.')],
+]);
+
+/** @param deferAt Unix ms: work that takes longer is answered with "thinking …" first */
+export async function answer(interaction: Interaction, deferAt: number): Promise<void> {
+  if (interaction.isAutocomplete()) return await interaction.respond([{ name: 'Ping', value: 'ping' }]);
+  const command = interaction.isCommand() ? COMMANDS.get(interaction.commandName) : undefined;
+  const work = command?.() ?? Promise.resolve('Thank you!');
+  const flags = MessageFlags.Ephemeral;
+  const inTime = await Promise.race([work, sleep(Math.max(0, deferAt - Date.now()), undefined, { ref: false })]);
+  // A second try may find it deferred.
+  if (inTime === undefined && !interaction.deferred) await interaction.deferReply({ flags });
+  const content = await work;
+  if (interaction.deferred) await interaction.editReply(content);
+  else await interaction.reply({ content, flags });
+}
+
+const client = new Client({
+  intents: [],
+  rest: { api: process.env.DISCORD_API_URL ?? 'https://discord.com/api', retries: 0 },
+  // It would keep every user that it sees, and never hears that one has changed.
+  makeCache: Options.cacheWithLimits({ UserManager: 0, EntitlementManager: 0 }),
+});
+// READY would set it; entitlements are built with it.
+Reflect.set(client, 'application', Reflect.construct(ClientApplication, [client, {}]));
+let built: Interaction | undefined;
+client.on(Events.InteractionCreate, (interaction) => {
+  built = interaction;
+});
+
+/** Goes in by the door that discord.js's own gateway connection uses. @param data Discord's object, with its token */
+export function interactionOf(data: object): Interaction {
+  built = undefined;
+  Reflect.get(client, 'actions').InteractionCreate.handle(data);
+  if (built === undefined) throw new Error('this version of discord.js does not know this kind of interaction');
+  return built;
+}
+
+/** "Interaction has already been acknowledged": by a worker that ended before it had acknowledged the message. */
+export const isAnswered = (error: unknown): boolean => error instanceof DiscordAPIError && error.code === 40_060;
