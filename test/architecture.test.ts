@@ -93,10 +93,14 @@ it('reads the sources: every relative import is a file that is there', () => {
 describe('the direction', () => {
   it.each<[string, RegExp]>([
     ['service', /^service\//],
-    // What a deployer may choose, events and a presence, and where a routing key leads.
-    ['lib', /^(lib|service\/contract)\/|^service\/(events\/(choice|routing)|commands\/command)\.ts$/],
-    // The schemas of payloads and commands are written by bin.
-    ['bin', /^(lib|service\/contract)\/|^service\/(events\/payload|commands\/command)\.ts$/],
+    // What a deployer may choose, events and a presence, and where a routing key leads; for an operator's tools, how the
+    // service logs in at the broker, and masks.
+    [
+      'lib',
+      /^(lib|service\/contract)\/|^service\/(events\/(choice|routing)|commands\/command|amqp\/handshake|credentials|redact|errors)\.ts$/,
+    ],
+    // The schemas of payloads and commands are written by bin, and bodies are joined as a worker does it.
+    ['bin', /^(lib|service\/contract)\/|^service\/(events\/payload|commands\/command)\.ts$|^local\/whole-body\.ts$/],
     ['local', /^(?!test\/|bench\/)/],
   ])('%s imports packages, and what matches %s', (folder, own) => {
     expect(offences(under(folder), ({ of }) => isPackage(of) || own.test(of))).toEqual([]);
