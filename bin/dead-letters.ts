@@ -58,6 +58,7 @@ and after the end of the program, however it ends, a message is in ${QUEUE}, in 
 
 Exit code: 0 done; 1 failed, was interrupted, or the broker did not take all; 2 a mistake in the command`;
 
+const DRY = '\nnothing was changed: the same command with --yes does it';
 const READER_GONE = 'the reader of the output is gone';
 const interrupted = new AbortController();
 for (const signal of ['SIGINT', 'SIGTERM'] as const) process.once(signal, () => interrupted.abort());
@@ -252,8 +253,6 @@ async function discard(model: Model, run: Run): Promise<number> {
   return ended();
 }
 
-const DRY = '\nnothing was changed: the same command with --yes does it';
-
 /** @returns the exit code */
 function ended(failures = 0): number {
   const { aborted, reason } = interrupted.signal;
@@ -266,7 +265,9 @@ async function written(text: string): Promise<void> {
   if (!process.stdout.write(text)) await once(process.stdout, 'drain', interrupted).catch(() => undefined);
 }
 
-const number = (value: number): string => value.toLocaleString('en-US');
+function number(value: number): string {
+  return value.toLocaleString('en-US');
+}
 
 function aligned(rows: readonly (readonly string[])[]): string {
   const widths = (rows[0] ?? []).map((_, column) => Math.max(...rows.map((row) => row[column]?.length ?? 0)));

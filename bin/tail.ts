@@ -5,12 +5,12 @@ import { randomBytes } from 'node:crypto';
 import { once } from 'node:events';
 import { parseArgs, styleText } from 'node:util';
 import type { ConsumeMessage } from 'amqplib';
+import { z } from 'zod';
 import { connectAsOperator, operatorSentence, URL_VARIABLE, UsageError } from '../lib/operator/connect.ts';
 import { jsonLine, printable } from '../lib/operator/printable.ts';
 import { keyFaults } from '../lib/topology/further-queues.ts';
 import { WholeBody } from '../local/whole-body.ts';
 import { EXCHANGES, tailQueue, USERS } from '../service/contract/names.ts';
-import type { DiscordEventPayload } from '../service/events/payload.ts';
 
 const HELP = `Usage: npm run tail -- [--key TOPIC …] [options]
 
@@ -121,8 +121,18 @@ function eventOf(bodies: WholeBody, message: ConsumeMessage): object | undefined
   }
 }
 
-function coloured(event: Partial<DiscordEventPayload>): string {
-  const { eventType = '', timestamp = Date.now(), shardId, guildId, channelId, userId, data } = event;
+const ID = z.union([z.string(), z.number()]).optional().catch(undefined);
+
+/** What stands before the data. Whatever cannot be read is left out: a line is never missing. */
+const HEAD = z.looseObject({
+  eventType: z.string().catch(''),
+  timestamp: z.number().catch(0),
+  ...{ shardId: ID, guildId: ID, channelId: ID, userId: ID },
+  data: z.unknown(),
+});
+
+function coloured(event: object): string {
+  const { eventType, timestamp, shardId, guildId, channelId, userId, data } = HEAD.parse(event);
   const [word = ''] = eventType.split('.', 1);
   const dim = (text: string) => styleText('dim', text, { stream: process.stdout });
   const colour = Object.hasOwn(COLOURS, word) ? COLOURS[word as keyof typeof COLOURS] : 'yellow';

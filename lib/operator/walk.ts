@@ -1,6 +1,8 @@
 // Looks at each message that is in a queue once, in order, and takes out only what it is told to. The others are held
-// unacknowledged, and come back to their places when the channel closes or the process ends. Each such return counts as a
-// delivery, so that the queue must have no delivery limit: the topology's `dead-letters` has none.
+// unacknowledged, and come back in their order when the channel closes or the process ends. A quorum queue puts what comes
+// back before what it has never delivered, but behind what came back earlier: so a walk always goes to the end of the queue,
+// and only a kill in the middle of it changes the order. Each return counts as a delivery, so that the queue must have no
+// delivery limit: the topology's `dead-letters` has none.
 
 import type { ChannelModel, ConsumeMessage } from 'amqplib';
 
@@ -11,7 +13,7 @@ export interface WalkOptions {
   /** Whether the message came after the beginning: it is not looked at. */
   readonly isNew?: (message: ConsumeMessage) => boolean;
   readonly onProgress?: (looked: number, total: number) => void;
-  /** Looks at no more; what was begun is finished. */
+  /** What is left is only held. */
   readonly signal: AbortSignal;
 }
 
@@ -31,7 +33,7 @@ export async function walk(model: ChannelModel, options: WalkOptions): Promise<v
   channel.on('close', () => failed.reject(new Error('the channel to the broker was closed')));
   const { messageCount: total } = await unlessFailed(channel.checkQueue(queue));
   let looked = 0;
-  const over = () => signal.aborted || looked >= total;
+  const over = () => looked >= total;
 
   /** One consumer. @returns whether there may be more for another one */
   const nextWindow = async (): Promise<boolean> => {
@@ -50,15 +52,13 @@ export async function walk(model: ChannelModel, options: WalkOptions): Promise<v
     const take = async (message: ConsumeMessage | null) => {
       if (message === null) return failed.reject(new Error(`queue ${queue}: the broker ended the consumer`));
       came += 1;
-      if (hasEnded || over() || isNew(message)) held += 1;
-      else {
-        looked += 1;
-        open += 1;
-        if (await leaves(message)) channel.ack(message);
-        else held += 1;
-        open -= 1;
-        onProgress?.(looked, total);
-      }
+      const isDue = !(hasEnded || over() || isNew(message));
+      if (isDue) looked += 1;
+      open += 1;
+      if (isDue && !signal.aborted && (await leaves(message))) channel.ack(message);
+      else held += 1;
+      open -= 1;
+      onProgress?.(looked, total);
       settle();
     };
     let before = -1;
@@ -75,12 +75,10 @@ export async function walk(model: ChannelModel, options: WalkOptions): Promise<v
     await channel.prefetch(WINDOW);
     const { consumerTag } = await channel.consume(queue, (message) => void take(message).catch(failed.reject));
     const idle = setInterval(() => void look().catch(failed.reject), IDLE_MS);
-    signal.addEventListener('abort', settle);
     try {
       return await ended.promise;
     } finally {
       clearInterval(idle);
-      signal.removeEventListener('abort', settle);
       await channel.cancel(consumerTag);
     }
   };

@@ -240,7 +240,7 @@ function numbered(nameOf: (number: number) => string): string {
 const LEASE_QUEUES = new RegExp(`^${numbered(leaseQueue)}$`);
 const COMMAND_QUEUES = new RegExp(`^${numbered(commandQueue)}$`);
 /** Part of a pattern. */
-const TAIL_QUEUES = literal(tailQueue('')) + '[0-9a-f]{12}';
+const TAIL_QUEUES = `${literal(tailQueue(''))}[0-9a-f]{12}`;
 const COMMAND_KEYS = new RegExp(`^(${literal(commandKey('all'))}|${numbered(commandKey)})$`);
 
 /**
