@@ -32,6 +32,16 @@ const PREFETCH = 100;
 const LONGEST_DATA = 400;
 const COLOURS = { interaction: 'cyan', member: 'green', guild: 'magenta', message: 'blue', gateway: 'red' } as const;
 
+const ID = z.union([z.string(), z.number()]).optional().catch(undefined);
+
+/** What stands before the data. Whatever cannot be read is left out: a line is never missing. */
+const HEAD = z.looseObject({
+  eventType: z.string().catch(''),
+  timestamp: z.number().catch(0),
+  ...{ shardId: ID, guildId: ID, channelId: ID, userId: ID },
+  data: z.unknown(),
+});
+
 const ending = new AbortController();
 for (const signal of ['SIGINT', 'SIGTERM'] as const) process.once(signal, () => ending.abort());
 process.stdout.on('error', () => ending.abort());
@@ -120,16 +130,6 @@ function eventOf(bodies: WholeBody, message: ConsumeMessage): object | undefined
     return { eventType: routingKey, unreadable: `${message.content.length} bytes` };
   }
 }
-
-const ID = z.union([z.string(), z.number()]).optional().catch(undefined);
-
-/** What stands before the data. Whatever cannot be read is left out: a line is never missing. */
-const HEAD = z.looseObject({
-  eventType: z.string().catch(''),
-  timestamp: z.number().catch(0),
-  ...{ shardId: ID, guildId: ID, channelId: ID, userId: ID },
-  data: z.unknown(),
-});
 
 function coloured(event: object): string {
   const { eventType, timestamp, shardId, guildId, channelId, userId, data } = HEAD.parse(event);
