@@ -2,7 +2,6 @@
 // Nothing is changed without --yes, and a message leaves the queue only when that was its purpose, or when the broker has
 // confirmed its copy. Whatever ends the program, what it had not finished is in the queue.
 
-import { once } from 'node:events';
 import { parseArgs } from 'node:util';
 import { connectAsOperator, operatorSentence, URL_VARIABLE, UsageError } from '../lib/operator/connect.ts';
 import {
@@ -18,6 +17,7 @@ import {
   QUEUE,
   REASONS,
 } from '../lib/operator/letter.ts';
+import { print } from '../lib/operator/print.ts';
 import { bodyOf, jsonLine, jsonText, printable } from '../lib/operator/printable.ts';
 import { Progress } from '../lib/operator/progress.ts';
 import { Replay } from '../lib/operator/replay.ts';
@@ -207,7 +207,7 @@ async function show(model: Model, run: Run): Promise<number> {
     const text = run.json
       ? jsonLine({ ...rest, since: time, replayed, body })
       : `${printable(`${letter.reason} ${letter.type} from ${letter.queue}, ${since === undefined ? 'at an unknown time' : `${inUnits(run.now - since)} ago`}, id ${letter.id ?? 'none'}${replayed ? `, replayed at ${replayed}` : ''}`)}\n${letter.refusal === undefined ? '' : `${printable(letter.refusal)}\n`}${jsonText(body)}\n`;
-    await written(`${text}\n`);
+    await print(`${text}\n`, interrupted.signal);
     return false;
   });
   return ended();
@@ -259,10 +259,6 @@ function ended(failures = 0): number {
   if (reason === READER_GONE) return 0;
   if (aborted) console.error('interrupted: the rest stays in the queue');
   return aborted || failures > 0 ? 1 : 0;
-}
-
-async function written(text: string): Promise<void> {
-  if (!process.stdout.write(text)) await once(process.stdout, 'drain', interrupted).catch(() => undefined);
 }
 
 function number(value: number): string {

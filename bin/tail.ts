@@ -7,6 +7,7 @@ import { parseArgs, styleText } from 'node:util';
 import type { ConsumeMessage } from 'amqplib';
 import { z } from 'zod';
 import { connectAsOperator, operatorSentence, URL_VARIABLE, UsageError } from '../lib/operator/connect.ts';
+import { print } from '../lib/operator/print.ts';
 import { jsonLine, printable } from '../lib/operator/printable.ts';
 import { keyFaults } from '../lib/topology/further-queues.ts';
 import { WholeBody } from '../local/whole-body.ts';
@@ -79,16 +80,15 @@ async function main(): Promise<number> {
     });
     for (const key of keys) await channel.bindQueue(queue, EXCHANGES.events, key);
     await channel.prefetch(PREFETCH);
-    const print = values.json || !process.stdout.isTTY ? jsonLine : coloured;
+    const line = values.json || !process.stdout.isTTY ? jsonLine : coloured;
     const bodies = new WholeBody();
     await channel.consume(queue, (message) => {
       if (message === null) return lost.reject(new Error(`queue ${queue}: the broker ended the consumer`));
       const event = eventOf(bodies, message);
-      const read = event === undefined || process.stdout.write(`${print(event)}\n`);
-      const acknowledge = () => channel.ack(message);
-      if (read) acknowledge();
-      // Until then the rest waits at the broker.
-      else once(process.stdout, 'drain', ending).then(acknowledge, () => undefined);
+      // Until it is read the next ones wait at the broker.
+      const read = event && print(`${line(event)}\n`, ending.signal);
+      if (read === undefined) channel.ack(message);
+      else void read.then(() => ending.signal.aborted || channel.ack(message));
     });
     console.error(
       `live events of ${EXCHANGES.events} with the keys ${keys.join(', ')}, tokens masked; workers miss none of them. Ctrl-C ends`,
