@@ -10,11 +10,13 @@ import { METRICS } from '../../service/contract/metrics.ts';
 import { QUEUES, USERS } from '../../service/contract/names.ts';
 import { GROUPS } from '../../service/events/choice.ts';
 import { ROUTING_KEY_FAMILIES } from '../../service/events/routing.ts';
+import { MISTAKES_TABLE } from '../support/mistakes.ts';
 import { synthesized } from '../support/synthesized.ts';
 
 const ROOT = join(import.meta.dirname, '../..');
 const names = ['README.md', 'ARCHITECTURE.md', 'docs/deploy.md', 'docs/runbook.md'] as const;
 const documents = names.map((name) => [name, readFileSync(join(ROOT, name), 'utf8')] as const);
+const readme = readFileSync(join(ROOT, 'README.md'), 'utf8');
 const deploy = readFileSync(join(ROOT, 'docs/deploy.md'), 'utf8');
 const runbook = readFileSync(join(ROOT, 'docs/runbook.md'), 'utf8');
 const both = ENVIRONMENTS.map((environment) => synthesized(environment));
@@ -118,9 +120,16 @@ describe.each(documents)('%s', (name, document) => {
 });
 
 it('README.md names every group of events', () => {
-  const named = quoted(readFileSync(join(ROOT, 'README.md'), 'utf8'));
+  const named = quoted(readme);
   expect([...GROUPS.keys()].filter((group) => !named.includes(group))).toEqual([]);
 });
+
+it.skipIf(!/first ten minutes/i.test(readme))(
+  'README.md has the sentences of the first mistakes as the programs print them (skipped while it has no such part)',
+  () => {
+    expect(readme).toContain(MISTAKES_TABLE);
+  },
+);
 
 describe('docs/deploy.md and the runbook', () => {
   const texts = [...quoted(deploy), ...quoted(runbook)];

@@ -2,7 +2,10 @@
 
 import { type ChildProcess, spawn } from 'node:child_process';
 import { once } from 'node:events';
+import { join } from 'node:path';
 import { PROGRAM_ENVIRONMENT } from '../../local/program-environment.ts';
+
+const ROOT = join(import.meta.dirname, '../..');
 
 export interface Ended {
   /** A signal that ended it. */
@@ -27,9 +30,10 @@ export function start(
   args: readonly string[],
   env: Readonly<Record<string, string>> = {},
   node = process.execPath,
+  flags: readonly string[] = [],
 ): Program {
-  const path = new URL(`../../${file}`, import.meta.url).pathname;
-  const child = spawn(node, [path, ...args], {
+  const child = spawn(node, [...flags, file, ...args], {
+    cwd: ROOT,
     env: { ...PROGRAM_ENVIRONMENT, ...env },
     stdio: ['ignore', 'pipe', 'pipe'],
   });
