@@ -3,7 +3,13 @@
 // confirmed its copy. Whatever ends the program, what it had not finished is in the queue.
 
 import { parseArgs } from 'node:util';
-import { connectAsOperator, operatorSentence, URL_VARIABLE, UsageError } from '../lib/operator/connect.ts';
+import {
+  CONNECTION_HELP,
+  CONNECTION_OPTIONS,
+  connectAsOperator,
+  operatorSentence,
+  UsageError,
+} from '../lib/operator/connect.ts';
 import {
   Census,
   copyOf,
@@ -22,7 +28,7 @@ import { bodyOf, jsonLine, jsonText, printable } from '../lib/operator/printable
 import { Progress } from '../lib/operator/progress.ts';
 import { Replay } from '../lib/operator/replay.ts';
 import { walk } from '../lib/operator/walk.ts';
-import { EXCHANGES, USERS } from '../service/contract/names.ts';
+import { EXCHANGES } from '../service/contract/names.ts';
 
 const COMMANDS = ['list', 'show', 'replay', 'discard'] as const;
 /** What `list` prints of its table. */
@@ -47,13 +53,12 @@ Options:
   --yes              replay and discard: without it they only say what they would do
   --expired          replay: also what can no longer be answered
   --json             list: one JSON object; show: one JSON object a line
-  --url ADDRESS      amqps://${USERS.deadLetters}:password@host:5671/discord, the login for the dead letters; or set
-                     ${URL_VARIABLE}, which a list of processes does not show: the address, or the JSON of its secret
-  --ca-file FILE     a further certificate authority (PEM)
+${CONNECTION_HELP}
   --help
 
 Every queue that is bound to the key gets the copy, further queues too: workers drop an eventId that they have
-handled. A message leaves ${QUEUE} when the broker has confirmed its copy; Ctrl-C finishes what is under way,
+handled. A message leaves ${QUEUE} when the broker has confirmed its copy; Ctrl-C finishes what is under way (a second one
+does not),
 and after the end of the program, however it ends, a message is in ${QUEUE}, in its queue, or in both.
 
 Exit code: 0 done; 1 failed, was interrupted, or the broker did not take all; 2 a mistake in the command`;
@@ -83,8 +88,8 @@ async function main(): Promise<number> {
       `expected ${COMMANDS.join(', ')}, got '${positionals.join(' ')}'. More: npm run dead-letters -- --help`,
     );
   const filter = filterOf(values);
-  const { url, 'ca-file': caFile, yes, expired, json } = values;
-  const model = await connectAsOperator('dead-letters', { url, caFile });
+  const { yes, expired, json } = values;
+  const model = await connectAsOperator('dead-letters', values);
   try {
     const run: Run = { filter, yes, expired, json, now: Date.now() };
     const work = { list, show, replay, discard }[command];
@@ -119,8 +124,7 @@ function readArguments() {
         yes: { type: 'boolean', default: false },
         expired: { type: 'boolean', default: false },
         json: { type: 'boolean', default: false },
-        url: { type: 'string' },
-        'ca-file': { type: 'string' },
+        ...CONNECTION_OPTIONS,
         help: { type: 'boolean', default: false },
       },
     });
@@ -150,9 +154,9 @@ async function each(
   model: Model,
   { filter, now }: Run,
   leaves: (letter: Letter, message: Message) => Promise<boolean> | boolean,
-  isNew?: (message: Message) => boolean,
+  { isNew, quiet = false }: { isNew?: (message: Message) => boolean; quiet?: boolean } = {},
 ): Promise<{ looked: number; meant: number }> {
-  const progress = new Progress(process.stderr);
+  const progress = quiet ? undefined : new Progress(process.stderr);
   const counts = { looked: 0, meant: 0 };
   await walk(model, {
     ...{ queue: QUEUE, signal: interrupted.signal, ...(isNew && { isNew }) },
@@ -163,8 +167,8 @@ async function each(
       counts.meant += 1;
       return leaves(letter, message);
     },
-    onProgress: (looked, total) => progress.show(looked, total),
-  }).finally(() => progress.clear());
+    onProgress: (looked, total) => progress?.show(looked, total),
+  }).finally(() => progress?.clear());
   return counts;
 }
 
@@ -199,18 +203,24 @@ async function list(model: Model, run: Run): Promise<number> {
 }
 
 async function show(model: Model, run: Run): Promise<number> {
-  await each(model, run, async (letter, { content, properties }) => {
+  const shown = async (letter: Letter, { content, properties }: Message) => {
     const { uselessAt: _, run: replayed, since, ...rest } = letter;
-    const headers = properties.headers ?? {};
+    const body = bodyOf(content, properties.contentEncoding, properties.headers ?? {});
     const time = since === undefined ? undefined : new Date(since).toISOString();
-    const body = bodyOf(content, properties.contentEncoding, headers);
     const text = run.json
       ? jsonLine({ ...rest, since: time, replayed, body })
-      : `${printable(`${letter.reason} ${letter.type} from ${letter.queue}, ${since === undefined ? 'at an unknown time' : `${inUnits(run.now - since)} ago`}, id ${letter.id ?? 'none'}${replayed ? `, replayed at ${replayed}` : ''}`)}\n${letter.refusal === undefined ? '' : `${printable(letter.refusal)}\n`}${jsonText(body)}\n`;
+      : [...headOf(letter, run.now).map(printable), jsonText(body), ''].join('\n');
     await print(`${text}\n`, interrupted.signal);
     return false;
-  });
+  };
+  await each(model, run, shown, { quiet: true });
   return ended();
+}
+
+function headOf({ reason, type, queue, since, id, run, refusal }: Letter, now: number): string[] {
+  const age = since === undefined ? 'at an unknown time' : `${inUnits(now - since)} ago`;
+  const again = run === undefined ? '' : `, replayed at ${run}`;
+  return [`${reason} ${type} from ${queue}, ${age}, id ${id ?? 'none'}${again}`, ...(refusal ? [refusal] : [])];
 }
 
 async function replay(model: Model, run: Run): Promise<number> {
@@ -231,7 +241,7 @@ async function replay(model: Model, run: Run): Promise<number> {
       counts[outcome] += 1;
       return run.yes && outcome === 'published';
     },
-    (message) => letterOf(message).run === name,
+    { isNew: (message) => letterOf(message).run === name },
   );
   const { published, returned, refused, expired, noEvent } = counts;
   const reasons = [

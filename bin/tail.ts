@@ -6,12 +6,18 @@ import { once } from 'node:events';
 import { parseArgs, styleText } from 'node:util';
 import type { ConsumeMessage } from 'amqplib';
 import { z } from 'zod';
-import { connectAsOperator, operatorSentence, URL_VARIABLE, UsageError } from '../lib/operator/connect.ts';
+import {
+  CONNECTION_HELP,
+  CONNECTION_OPTIONS,
+  connectAsOperator,
+  operatorSentence,
+  UsageError,
+} from '../lib/operator/connect.ts';
 import { print } from '../lib/operator/print.ts';
 import { jsonLine, printable } from '../lib/operator/printable.ts';
 import { keyFaults } from '../lib/topology/further-queues.ts';
 import { WholeBody } from '../local/whole-body.ts';
-import { EXCHANGES, tailQueue, USERS } from '../service/contract/names.ts';
+import { EXCHANGES, tailQueue } from '../service/contract/names.ts';
 
 const HELP = `Usage: npm run tail -- [--key TOPIC …] [options]
 
@@ -19,9 +25,7 @@ Shows live events as the workers get them, and takes none from them. Tokens are 
 
   --key TOPIC        which: member.join, 'member.*', 'interaction.#'; may be repeated; default: '#', all
   --json             one JSON object a line, also on a terminal
-  --url ADDRESS      amqps://${USERS.deadLetters}:password@host:5671/discord, the login for the dead letters; or set
-                     ${URL_VARIABLE}, which a list of processes does not show: the address, or the JSON of its secret
-  --ca-file FILE     a further certificate authority (PEM)
+${CONNECTION_HELP}
   --help
 
 Exit code: 0 ended by Ctrl-C; 1 failed; 2 a mistake in the command`;
@@ -58,10 +62,10 @@ async function main(): Promise<number> {
     console.log(HELP);
     return 0;
   }
-  const { key: keys, url, 'ca-file': caFile } = values;
+  const { key: keys } = values;
   const [fault] = keys.flatMap((key) => keyFaults('--key', key));
   if (fault !== undefined) throw new UsageError(fault);
-  const model = await connectAsOperator('tail', { url, caFile });
+  const model = await connectAsOperator('tail', values);
   try {
     const channel = await model.createChannel();
     const lost = Promise.withResolvers<never>();
@@ -110,8 +114,7 @@ function readArguments() {
       options: {
         key: { type: 'string', multiple: true, default: ['#'] },
         json: { type: 'boolean', default: false },
-        url: { type: 'string' },
-        'ca-file': { type: 'string' },
+        ...CONNECTION_OPTIONS,
         help: { type: 'boolean', default: false },
       },
     });

@@ -20,7 +20,11 @@ export class Replay {
     this.#channel = channel;
     this.#lost.promise.catch(() => undefined);
     channel.on('error', this.#lost.reject);
-    channel.on('close', () => this.#lost.reject(new Error('the channel to the broker was closed')));
+    channel.on('close', () =>
+      this.#lost.reject(
+        new Error('the connection to the broker was lost: what was not confirmed is in the queue still. Start again'),
+      ),
+    );
     channel.on('return', ({ fields, properties }: ConsumeMessage) => {
       const copy = nameOf(properties.messageId, fields.routingKey);
       this.#returned.set(copy, (this.#returned.get(copy) ?? 0) + 1);

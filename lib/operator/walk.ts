@@ -30,7 +30,11 @@ export async function walk(model: ChannelModel, options: WalkOptions): Promise<v
   const unlessFailed = <T>(asked: PromiseLike<T>): Promise<T> => Promise.race([asked, failed.promise]);
   failed.promise.catch(() => undefined);
   channel.on('error', failed.reject);
-  channel.on('close', () => failed.reject(new Error('the channel to the broker was closed')));
+  channel.on('close', () =>
+    failed.reject(
+      new Error('the connection to the broker was lost: what was under way is in the queue still. Start again'),
+    ),
+  );
   const { messageCount: total } = await unlessFailed(channel.checkQueue(queue));
   let looked = 0;
   const over = () => looked >= total;

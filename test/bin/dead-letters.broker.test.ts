@@ -364,6 +364,23 @@ test('discard removes what matches, with --yes only; the rest keeps its order', 
   expect(await idsIn(QUEUES.deadLetters)).toEqual(member);
 });
 
+test('the JSON of the secret is an address too, and a forwarded port leads to it by TLS', async () => {
+  const { amqpsPort = 0, caFile = '' } = sharedBroker();
+  const username = own.userNames.deadLetters;
+  const login = { host: 'localhost', port: 5671, vhost: own.vhost, username, password: own.passwords[username] };
+  const through = `127.0.0.1:${amqpsPort}`;
+  url = JSON.stringify(login);
+  const listed = { code: 0, out: 'dead-letters: 0 messages, of which 0 match\n', err: '' };
+  expect(await letters('list', '--through', through, '--ca-file', caFile)).toEqual(listed);
+  expect((await letters('list', '--through', through)).err).toMatch(
+    /^no trusted TLS connection to 127\.0\.0\.1:\d+ \(DEPTH_ZERO_SELF_SIGNED_CERT\): give the certificate authority/,
+  );
+  url = JSON.stringify({ ...login, host: 'another.example' });
+  expect((await letters('list', '--through', through, '--ca-file', caFile)).err).toMatch(
+    /^no trusted TLS connection to 127\.0\.0\.1:\d+ \(ERR_TLS_CERT_ALTNAME_INVALID\): /,
+  );
+});
+
 describe('one clear sentence for', () => {
   test.each<[what: string, args: string[], sentence: RegExp]>([
     [
@@ -379,11 +396,20 @@ describe('one clear sentence for', () => {
       /^--older-than: expected a time such as 90s, .*, got '2 hours'$/,
     ],
     [
+      'a forwarded port that is none',
+      ['list', '--through', '5671'],
+      /^--through: expected such as 127\.0\.0\.1:5671, got '5671'$/,
+    ],
+    [
       'an address that is none',
       ['list', '--url', 'localhost'],
       /^--url: expected amqps:\/\/user:password@host:5671\/vhost, .* got no address$/,
     ],
-    ['a file that is missing', ['list', '--ca-file', '/no/such'], /^--ca-file: cannot read \/no\/such$/],
+    [
+      'a file that is missing',
+      ['list', '--ca-file', '/no/such'],
+      /^--ca-file: expected a readable PEM file, got ENOENT: .*'\/no\/such'$/,
+    ],
   ])('%s, and exit 2', async (_what, args, sentence) => {
     const { code, out, err } = await letters(...args);
     expect([code, out]).toEqual([2, '']);
