@@ -57,9 +57,8 @@ ${CONNECTION_HELP}
   --help
 
 Every queue that is bound to the key gets the copy, further queues too: workers drop an eventId that they have
-handled. A message leaves ${QUEUE} when the broker has confirmed its copy; Ctrl-C finishes what is under way (a second one
-does not),
-and after the end of the program, however it ends, a message is in ${QUEUE}, in its queue, or in both.
+handled. A message leaves ${QUEUE} when the broker has confirmed its copy. Ctrl-C finishes what is under way, a
+second one does not. However the program ends, a message is then in ${QUEUE}, in its queue, or in both.
 
 Exit code: 0 done; 1 failed, was interrupted, or the broker did not take all; 2 a mistake in the command`;
 

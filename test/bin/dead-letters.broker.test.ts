@@ -322,6 +322,8 @@ describe('replay', () => {
 
   test.each(['SIGKILL', 'SIGTERM', 'SIGINT'] as const)('ended by %s in the middle loses nothing', async (signal) => {
     const ids = await someRejected('member.join', 3_000);
+    // What came back once comes back behind the others, unless all of them do.
+    if (signal !== 'SIGKILL') await letters('list');
     const channel = await admin.createChannel();
     const copies: string[] = [];
     const program = begin('replay', '--yes');
@@ -341,14 +343,14 @@ describe('replay', () => {
       { timeout: 60_000 },
     );
     expect(rest, 'it was ended in the middle').toBeGreaterThan(0);
-    const letters = await idsIn(QUEUES.deadLetters);
-    expect(new Set([...copies, ...letters])).toEqual(new Set(ids));
-    expect(letters).toEqual(ids.filter((id) => letters.includes(id)));
+    const kept = await idsIn(QUEUES.deadLetters);
+    expect(new Set([...copies, ...kept])).toEqual(new Set(ids));
+    expect(kept).toEqual(ids.filter((id) => kept.includes(id)));
     if (signal === 'SIGKILL') return expect(code).toBe('SIGKILL');
     expect([code, program.err]).toEqual([1, 'interrupted: the rest stays in the queue\n']);
     const [, told = ''] = /^published ([\d,]+) of /.exec(out) ?? [];
     expect(Number(told.replace(',', ''))).toBe(copies.length);
-    expect(copies.length + letters.length, 'none of them twice').toBe(ids.length);
+    expect(copies.length + kept.length, 'none of them twice').toBe(ids.length);
   });
 });
 

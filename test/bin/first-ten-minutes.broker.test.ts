@@ -2,7 +2,7 @@
 // what to do, and no secret. Those of a deployment: test/lib/deploy.test.ts.
 
 import { existsSync } from 'node:fs';
-import { mkdtemp, rm } from 'node:fs/promises';
+import { mkdtemp, readFile, rm } from 'node:fs/promises';
 import { createServer, type Server } from 'node:net';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
@@ -139,6 +139,19 @@ test.skipIf(!isOld)(
     expect(err.trimEnd()).toMatch(sentenceOf('oldNode'));
   },
 );
+
+test('an npm script goes on with this Node', async () => {
+  const flags = ['-r', './bin/node-version.cjs'];
+  expect(await start('bin/tail.ts', ['--help'], {}, process.execPath, flags).ended).toMatchObject({ code: 0, err: '' });
+  const { scripts } = JSON.parse(await readFile(join(import.meta.dirname, '../../package.json'), 'utf8')) as {
+    scripts: Record<string, string>;
+  };
+  const programs = Object.values(scripts).filter((script) =>
+    /^node .*(service\/main|bin\/(?!payload)|local\/demo)/.test(script),
+  );
+  expect(programs.length).toBeGreaterThanOrEqual(7);
+  for (const script of programs) expect(script).toMatch(/^node -r \.\/bin\/node-version\.cjs /);
+});
 
 test('noRabbitMq: the demo ends with this one sentence', async () => {
   const env = { PATH: folder, HOME: folder, RABBITMQ_FROM: 'installed' };
