@@ -10,6 +10,7 @@ import {
   CONNECTION_HELP,
   CONNECTION_OPTIONS,
   connectAsOperator,
+  lostConnection,
   operatorSentence,
   UsageError,
 } from '../lib/operator/connect.ts';
@@ -71,7 +72,7 @@ async function main(): Promise<number> {
     const lost = Promise.withResolvers<never>();
     lost.promise.catch(() => undefined);
     channel.on('error', lost.reject);
-    channel.on('close', () => lost.reject(new Error('the connection to the broker was lost')));
+    channel.on('close', () => lost.reject(lostConnection()));
     const queue = tailQueue(randomBytes(6).toString('hex'));
     await channel.assertQueue(queue, {
       ...{ exclusive: true, durable: false },

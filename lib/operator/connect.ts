@@ -80,6 +80,9 @@ function hostAndPort(text: string): { hostname: string; port: number } {
   return { hostname, port: Number(port) };
 }
 
+export const lostConnection = (): Error =>
+  new Error('the connection to the broker was lost: no message is lost with it. Start again');
+
 /** What the broker refuses on a channel, and an end of the connection, as one sentence. */
 export function operatorSentence(error: unknown): string {
   const text = errorMessage(error);

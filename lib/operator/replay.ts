@@ -3,14 +3,16 @@
 
 import type { ChannelModel, ConfirmChannel, ConsumeMessage, Options } from 'amqplib';
 import { EXCHANGES } from '../../service/contract/names.ts';
+import { lostConnection } from './connect.ts';
 
 export type Published = 'published' | 'returned' | 'refused';
 
 export class Replay {
   readonly #channel: ConfirmChannel;
-  readonly #lost = Promise.withResolvers<never>();
   /** How many copies were returned whose confirm is still to come. Two with the same id and key have the same way. */
   readonly #returned = new Map<string, number>();
+  /** Why the broker closed the channel. */
+  #closed: Error | undefined;
 
   static async on(model: ChannelModel): Promise<Replay> {
     return new Replay(await model.createConfirmChannel());
@@ -18,13 +20,9 @@ export class Replay {
 
   private constructor(channel: ConfirmChannel) {
     this.#channel = channel;
-    this.#lost.promise.catch(() => undefined);
-    channel.on('error', this.#lost.reject);
-    channel.on('close', () =>
-      this.#lost.reject(
-        new Error('the connection to the broker was lost: what was not confirmed is in the queue still. Start again'),
-      ),
-    );
+    channel.on('error', (error: Error) => {
+      this.#closed = error;
+    });
     channel.on('return', ({ fields, properties }: ConsumeMessage) => {
       const copy = nameOf(properties.messageId, fields.routingKey);
       this.#returned.set(copy, (this.#returned.get(copy) ?? 0) + 1);
@@ -33,15 +31,18 @@ export class Replay {
 
   /** @throws Error when the channel is lost before the confirm */
   async publish(routingKey: string, body: Buffer, options: Options.Publish): Promise<Published> {
-    const confirmed = Promise.withResolvers<Published>();
     const copy = nameOf(options.messageId, routingKey);
-    this.#channel.publish(EXCHANGES.events, routingKey, body, options, (error: unknown) => {
-      const returned = this.#returned.get(copy) ?? 0;
-      if (returned > 1) this.#returned.set(copy, returned - 1);
-      else this.#returned.delete(copy);
-      confirmed.resolve(error ? 'refused' : returned > 0 ? 'returned' : 'published');
+    return await new Promise((resolve, reject) => {
+      this.#channel.publish(EXCHANGES.events, routingKey, body, options, (error: Error | null) => {
+        const returned = this.#returned.get(copy) ?? 0;
+        if (returned > 1) this.#returned.set(copy, returned - 1);
+        else this.#returned.delete(copy);
+        // amqplib's words; it has others for a channel that is closed.
+        if (error?.message === 'message nacked') resolve('refused');
+        else if (error) reject(this.#closed ?? lostConnection());
+        else resolve(returned > 0 ? 'returned' : 'published');
+      });
     });
-    return await Promise.race([confirmed.promise, this.#lost.promise]);
   }
 }
 

@@ -5,6 +5,7 @@
 // delivery limit: the topology's `dead-letters` has none.
 
 import type { ChannelModel, ConsumeMessage } from 'amqplib';
+import { lostConnection } from './connect.ts';
 
 export interface WalkOptions {
   readonly queue: string;
@@ -30,11 +31,7 @@ export async function walk(model: ChannelModel, options: WalkOptions): Promise<v
   const unlessFailed = <T>(asked: PromiseLike<T>): Promise<T> => Promise.race([asked, failed.promise]);
   failed.promise.catch(() => undefined);
   channel.on('error', failed.reject);
-  channel.on('close', () =>
-    failed.reject(
-      new Error('the connection to the broker was lost: what was under way is in the queue still. Start again'),
-    ),
-  );
+  channel.on('close', () => failed.reject(lostConnection()));
   const { messageCount: total } = await unlessFailed(channel.checkQueue(queue));
   let looked = 0;
   const over = () => looked >= total;
@@ -79,12 +76,9 @@ export async function walk(model: ChannelModel, options: WalkOptions): Promise<v
     await channel.prefetch(WINDOW);
     const { consumerTag } = await channel.consume(queue, (message) => void take(message).catch(failed.reject));
     const idle = setInterval(() => void look().catch(failed.reject), IDLE_MS);
-    try {
-      return await ended.promise;
-    } finally {
-      clearInterval(idle);
-      await channel.cancel(consumerTag);
-    }
+    const more = await unlessFailed(ended.promise).finally(() => clearInterval(idle));
+    await channel.cancel(consumerTag);
+    return more;
   };
 
   while (!over() && (await unlessFailed(nextWindow())));

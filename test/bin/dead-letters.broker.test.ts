@@ -8,7 +8,7 @@ import { WINDOW } from '../../lib/operator/walk.ts';
 import { applyTopology } from '../../lib/topology/apply.ts';
 import { DEFAULT_LIMITS } from '../../lib/topology/topology.ts';
 import { commandQueue, EXCHANGES, HEADERS, leaseQueue, QUEUES } from '../../service/contract/names.ts';
-import { makeVhost, sharedBroker } from '../support/broker.ts';
+import { makeVhost, manage, sharedBroker } from '../support/broker.ts';
 import { type OwnVhost, ownVhost } from '../support/own-vhost.ts';
 import { type Ended, type Program, start } from '../support/program.ts';
 
@@ -353,6 +353,27 @@ describe('replay', () => {
     expect(Number(told.replace(',', ''))).toBe(copies.length);
     expect(copies.length + kept.length, 'none of them twice').toBe(ids.length);
   });
+});
+
+test('a connection that the broker closes in the middle ends it in one sentence, and loses nothing', async () => {
+  const ids = await someRejected('member.join', 3_000);
+  const program = begin('replay', '--yes');
+  await vi.waitUntil(async () => (await depth(QUEUES.guildEvents)) > 50, { timeout: 60_000, interval: 5 });
+  // The management API knows it some time later.
+  await vi.waitFor(
+    async () => {
+      await manage('DELETE', `/api/connections/username/${own.userNames.deadLetters}`);
+      expect(program.child.exitCode).not.toBeNull();
+    },
+    { timeout: 60_000, interval: 50 },
+  );
+  const { code, out, err } = await program.ended;
+  expect([code, out]).toEqual([1, '']);
+  expect(err).toMatch(/^the connection to the broker was lost: .* Start again\n$/);
+  await vi.waitFor(async () =>
+    expect((await depth(QUEUES.deadLetters)) + (await depth(QUEUES.guildEvents))).toBeGreaterThanOrEqual(3_000),
+  );
+  expect(new Set([...(await idsIn(QUEUES.guildEvents)), ...(await idsIn(QUEUES.deadLetters))])).toEqual(new Set(ids));
 });
 
 test('discard removes what matches, with --yes only; the rest keeps its order', async () => {
