@@ -23,9 +23,9 @@ export const MISTAKES = {
     'AMQP has port 5672, with TLS 5671',
   ],
   unknownHost: [
-    'a host that does not exist, or is private to a network',
+    'a host that does not exist, or that only another network knows',
     'cannot reach the broker at … (ENOTFOUND): no address is known for this host. Correct its name',
-    'the name of a private Amazon MQ broker is known everywhere, but it answers only in its VPC',
+    '`getent hosts NAME` shows whether this machine knows it',
   ],
   selfSigned: [
     'a broker with a certificate of its own',
