@@ -2,12 +2,13 @@
 // what is deployed under these names, refuses with sentences what must not or cannot change (lib/deployed-stacks.ts), and
 // only then runs `cdk deploy` on what was checked. The first deployment makes the instance: the name of this bot's
 // deployment, written to cdk.context.json. Exits with the code of `cdk deploy`, or 1.
-import { spawn } from 'node:child_process';
+import { execFile, spawn } from 'node:child_process';
 import { randomBytes } from 'node:crypto';
 import { once } from 'node:events';
 import { existsSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
+import { promisify } from 'node:util';
 import { CloudFormationClient, DescribeStacksCommand, GetTemplateCommand } from '@aws-sdk/client-cloudformation';
 import { DescribeAvailabilityZonesCommand, EC2Client } from '@aws-sdk/client-ec2';
 import { GetCallerIdentityCommand, STSClient } from '@aws-sdk/client-sts';
@@ -16,6 +17,7 @@ import { ENVIRONMENTS, type Settings, settingsFor } from '../lib/settings.ts';
 import { DEPLOYED_TEMPLATE, METADATA_KEY, stackNames } from '../lib/stack-identity.ts';
 
 const CDK = join(import.meta.dirname, '../node_modules/aws-cdk/bin/cdk');
+const DOCKER_DEADLINE_MS = 30_000;
 /** The CDK reads it from the folder of cdk.json, where the CLI is called. */
 const CONTEXT_FILE = 'cdk.context.json';
 
@@ -40,12 +42,14 @@ async function deploy(assembly: string): Promise<number> {
     const list = faults.map((fault) => `  - ${fault}`).join('\n');
     throw new Error(`${settings.environment} cannot be deployed over the existing stacks:\n${list}`);
   }
+  const { broker, service } = stackNames(settings.environment);
+  const everything = others.some((other) => other.includes('*') || other === '--all');
+  const chosen = everything || others.includes(broker) || others.includes(service);
+  if (everything || !chosen || others.includes(service)) await imageCanBeBuilt();
   if (instance === undefined) {
     makeInstance();
     await synth(assembly);
   }
-  const names = Object.values(stackNames(settings.environment));
-  const chosen = others.some((other) => names.includes(other) || other.includes('*') || other === '--all');
   const all = chosen ? [] : ['--all'];
   return await cdk('inherit', 'deploy', '--app', assembly, ...all, ...others);
 }
@@ -139,6 +143,22 @@ function parsed(body: string | undefined): unknown {
     return JSON.parse(body ?? '');
   } catch {
     return undefined;
+  }
+}
+
+/** Before anything is created: the CDK would find out when the broker's stack, a quarter of an hour, is done. */
+async function imageCanBeBuilt(): Promise<void> {
+  // The CDK's own variable.
+  const docker = process.env.CDK_DOCKER ?? 'docker';
+  try {
+    await promisify(execFile)(docker, ['version'], { timeout: DOCKER_DEADLINE_MS });
+  } catch (error) {
+    const { stderr = '', message } = error as Error & { stderr?: string };
+    const reason = stderr.trim().split('\n').at(-1) || message;
+    throw new Error(
+      `expected Docker, which builds the image of the service, got no answer of ${docker} version (${reason}). Install Docker and start it, or name a program like it in CDK_DOCKER`,
+      { cause: error },
+    );
   }
 }
 

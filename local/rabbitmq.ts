@@ -17,7 +17,7 @@ const DEBIAN_SERVER = '/usr/lib/rabbitmq/bin/rabbitmq-server';
 const TRIES_ON_PORT_CLASH = 5;
 
 /**
- * @throws when this machine has no way to a node, with what to install; when a node does not start, with its log
+ * @throws in one sentence when this machine has no way to a node, with what to install; when a node does not start, with its log
  */
 export async function startRabbitMq(
   options: RabbitMqOptions = {},
@@ -25,12 +25,18 @@ export async function startRabbitMq(
 ): Promise<RabbitMq> {
   const obstacles: string[] = [];
   for (const way of waysToRabbitMq(process.env.RABBITMQ_FROM, ownSuite())) {
-    const hostFor = await prepare(way, options).catch((error: Error) => void obstacles.push(error.message));
+    const hostFor = await prepare(way, options).catch((error: Error) => void obstacles.push(lastLine(error)));
     // A node that does not start is no reason to try the next way: that would hide what is wrong.
     if (hostFor) return await startOnFreePorts(hostFor, options, pick);
   }
-  const advice = 'No RabbitMQ can be started on this machine: install rabbitmq-server (4.x) or Docker.';
-  throw new Error([advice, ...obstacles].join('\n'));
+  throw new Error(
+    `no RabbitMQ can be started on this machine: install rabbitmq-server (4.x), or install and start Docker (${[...new Set(obstacles)].join('; ')})`,
+  );
+}
+
+function lastLine({ message }: Error): string {
+  const line = message.trim().split('\n').at(-1) ?? '';
+  return line.replace(/^\S*debian-root\.sh (--source )?failed: /, '').replace(/\.$/, '');
 }
 
 /**

@@ -93,9 +93,14 @@ it('reads the sources: every relative import is a file that is there', () => {
 describe('the direction', () => {
   it.each<[string, RegExp]>([
     ['service', /^service\//],
-    // What a deployer may choose, events and a presence, and where a routing key leads.
-    ['lib', /^(lib|service\/contract)\/|^service\/(events\/(choice|routing)|commands\/command)\.ts$/],
-    ['bin', /^(lib|service\/contract)\//],
+    // What a deployer may choose, events and a presence, and where a routing key leads; for an operator's tools, how the
+    // service logs in at the broker, and masks.
+    [
+      'lib',
+      /^(lib|service\/contract)\/|^service\/(events\/(choice|routing)|commands\/command|amqp\/(handshake|certificate-authority)|credentials|redact|errors)\.ts$/,
+    ],
+    // Bodies are joined as a worker does it.
+    ['bin', /^(lib|service\/contract)\/|^local\/whole-body\.ts$/],
     ['local', /^(?!test\/|bench\/)/],
     // Users copy them.
     ['examples', /^examples\//],

@@ -326,7 +326,11 @@ export class ManagementApi {
       const advice = 'check host and port, and name the certificate authority if it is not a public one';
       return new ManagementApiError('refused', `no trusted TLS connection to ${origin} (${code}): ${advice}`, cause);
     }
-    return new ManagementApiError('away', `cannot reach the broker at ${origin}: ${message}`, cause);
+    return new ManagementApiError(
+      'away',
+      `cannot reach the broker at ${origin}: ${message}. Start it, or correct host and port`,
+      cause,
+    );
   }
 }
 

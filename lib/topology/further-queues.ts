@@ -40,7 +40,7 @@ const TAKEN = new Set<string>([
   ...[...Object.values(QUEUES), ...Object.values(EXCHANGES)],
   ...discordTopology().policies.map(({ name }) => name),
 ]);
-const RESERVED = /^(ingestor|discord|amq)\./;
+const RESERVED = /^(ingestor|discord|amq|tail)\./;
 
 function nameFaults(setting: string, name: string): string[] {
   if (!/^[A-Za-z0-9][\w.-]{0,126}$/.test(name))
@@ -63,7 +63,8 @@ function workerFaults(setting: string, name: string): string[] {
   return [];
 }
 
-function keyFaults(setting: string, key: string, choice: Choice): string[] {
+/** @param choice the events that will be published. @default - all that can be chosen */
+export function keyFaults(setting: string, key: string, choice: Choice = EVERYTHING): string[] {
   if (Buffer.byteLength(key) > MAX_ROUTING_KEY_BYTES)
     return [
       `${setting}: expected keys of at most ${MAX_ROUTING_KEY_BYTES} bytes, got one of ${Buffer.byteLength(key)}`,

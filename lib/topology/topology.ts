@@ -16,6 +16,7 @@ import {
   LEASE_QUEUE_ARGUMENTS,
   leaseQueue,
   QUEUES,
+  tailQueue,
   USERS,
   VHOST,
   WORKER_QUEUES,
@@ -238,6 +239,8 @@ function numbered(nameOf: (number: number) => string): string {
 
 const LEASE_QUEUES = new RegExp(`^${numbered(leaseQueue)}$`);
 const COMMAND_QUEUES = new RegExp(`^${numbered(commandQueue)}$`);
+/** Part of a pattern. */
+const TAIL_QUEUES = `${literal(tailQueue(''))}[0-9a-f]{12}`;
 const COMMAND_KEYS = new RegExp(`^(${literal(commandKey('all'))}|${numbered(commandKey)})$`);
 
 /**
@@ -249,7 +252,7 @@ const COMMAND_KEYS = new RegExp(`^(${literal(commandKey('all'))}|${numbered(comm
  *   own.)
  * - worker: consumes events, also from further queues that no further worker names, and publishes commands. `read` also allows to purge: RabbitMQ has no permission of its own
  *   for that.
- * - deadLetters: reads dead letters, and publishes them again.
+ * - deadLetters: an operator's. Reads dead letters, and publishes them again; makes queues of its own for live events.
  */
 const permissionsFor = (unnamed: readonly string[]): Readonly<Record<Part, Permissions>> => ({
   ingestor: {
@@ -262,7 +265,11 @@ const permissionsFor = (unnamed: readonly string[]): Readonly<Record<Part, Permi
     write: exactly(EXCHANGES.commands),
     read: exactly(...Object.values(WORKER_QUEUES), ...unnamed),
   },
-  deadLetters: { configure: '', write: exactly(EXCHANGES.events), read: exactly(QUEUES.deadLetters) },
+  deadLetters: {
+    configure: `^${TAIL_QUEUES}$`,
+    write: `^(${literal(EXCHANGES.events)}|${TAIL_QUEUES})$`,
+    read: `^(${[QUEUES.deadLetters, EXCHANGES.events].map(literal).join('|')}|${TAIL_QUEUES})$`,
+  },
 });
 
 function readerOf({ queues, commands }: FurtherWorker): Permissions {

@@ -10,8 +10,8 @@ import { withinDeadline } from '../wait.ts';
 const READ_DEADLINE_MS = 5_000;
 const CERTIFICATE = /-----BEGIN CERTIFICATE-----[^-]*-----END CERTIFICATE-----/g;
 
-/** @returns PEM @throws Error with one sentence that names the variable */
-export async function readCertificateAuthority(file: string): Promise<string> {
+/** @returns PEM @throws Error with one sentence that begins with the setting */
+export async function readCertificateAuthority(file: string, setting: string = ENV.rabbitmqCaFile): Promise<string> {
   try {
     const text = await withinDeadline(readFile(file, 'utf8'), READ_DEADLINE_MS, `${file} could not be read`);
     const certificates = text.match(CERTIFICATE) ?? [];
@@ -19,7 +19,7 @@ export async function readCertificateAuthority(file: string): Promise<string> {
     for (const certificate of certificates) new X509Certificate(certificate);
     return text;
   } catch (error) {
-    throw new Error(`${ENV.rabbitmqCaFile}: expected a readable PEM file, got ${errorMessage(error)}`, {
+    throw new Error(`${setting}: expected a readable PEM file, got ${errorMessage(error)}`, {
       cause: error,
     });
   }

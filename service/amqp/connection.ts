@@ -226,7 +226,7 @@ export class BrokerConnection extends EventEmitter<Events> {
     try {
       const renewed = await login.refresh();
       const why = refused ? 'the broker refused the login; it was read again' : 'the broker login was read again';
-      if (renewed || refused) log.warn({ from: login.from, renewed }, why);
+      if (renewed || (refused && failures === 1)) log.warn({ from: login.from, renewed }, why);
       return renewed && !(refused && failures > 1);
     } catch (err) {
       log.error({ from: login.from, err }, 'the broker login cannot be read again');

@@ -7,8 +7,8 @@
 
 import { subscribe, unsubscribe } from 'node:diagnostics_channel';
 import type { Socket } from 'node:net';
-import { type ChannelModel, connect } from 'amqplib';
-import { errorMessage } from '../errors.ts';
+import { type ChannelModel, connect, type Options } from 'amqplib';
+import { type Attempt, connectFailure } from './refusal.ts';
 
 /** The broker's frames of the handshake have a few hundred bytes. */
 const MOST_BYTES = 64 * 1024;
@@ -16,11 +16,12 @@ const MOST_BYTES = 64 * 1024;
 /**
  * Listen to the result at once, before anything else is awaited.
  * @param deadlineMs for the handshake
- * @throws Error with the broker's code and text where the broker closes the connection; else what amqplib throws
+ * @throws Error with one sentence: refusal.ts
  */
 export async function connectWithReason(
   deadlineMs: number,
-  ...args: Parameters<typeof connect>
+  to: Attempt & Options.Connect,
+  socket: Parameters<typeof connect>[1],
 ): Promise<ChannelModel> {
   const readers: HandshakeReader[] = [];
   const tap = (message: unknown) => {
@@ -30,7 +31,7 @@ export async function connectWithReason(
   subscribe('net.client.socket', tap);
   let opening: Promise<ChannelModel>;
   try {
-    opening = connect(...args);
+    opening = connect(to, socket);
   } finally {
     unsubscribe('net.client.socket', tap);
   }
@@ -42,8 +43,7 @@ export async function connectWithReason(
     return await opening;
   } catch (error) {
     const [reason] = readers.flatMap(({ closeReason }) => closeReason ?? []);
-    if (reason === undefined || errorMessage(error).includes(reason.text)) throw error;
-    throw new Error(`the broker refuses the connection: ${reason.code} ${reason.text}`, { cause: error });
+    throw connectFailure(error, to, reason);
   } finally {
     clearTimeout(late);
     // When the caller listens.

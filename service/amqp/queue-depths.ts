@@ -68,7 +68,7 @@ export class QueueDepths {
         if (reason !== this.#lastWarning)
           this.#log.warn(
             { queue, err: error },
-            'cannot ask for the depth of a queue (if it is missing: apply the topology)',
+            'cannot ask for the depth of a queue (if it is missing or refused: apply the topology)',
           );
         this.#lastWarning = reason;
       }

@@ -74,6 +74,9 @@ export const commandKey = (shard: number | 'all'): string => `shard.${shard}`;
 /** The exclusive queue that is the identify lock of this rate-limit bucket. */
 export const identifyQueue = (bucket: number): string => `${INGESTOR_PREFIX}identify.${bucket}`;
 
+/** The queue of an operator who looks at live events, which goes away with its connection. @param id 12 hexadecimal digits */
+export const tailQueue = (id: string): string => `tail.${id}`;
+
 /** Users of the broker. The administrator is the broker's own. */
 export const USERS = { ingestor: 'ingestor', worker: 'worker', deadLetters: 'dead-letters' } as const;
 
@@ -97,4 +100,6 @@ export const HEADERS = {
   refused: 'x-refused',
   /** Of such a dead letter: the routing key that the command had. */
   refusedKey: 'x-refused-key',
+  /** Of an event that was published again from the dead letters: the time of that run. */
+  replayed: 'x-replayed',
 } as const;

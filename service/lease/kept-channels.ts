@@ -64,7 +64,11 @@ export class KeptChannels<Model> {
         if (reason !== undefined && this.#model === model) log.warn({ reason }, 'a channel of the lease was lost');
       } catch (err) {
         failures += 1;
-        if (this.#model === model) log.warn({ err }, 'cannot consume the lease queues; retrying');
+        if (this.#model === model)
+          log.warn(
+            { err },
+            'cannot consume the lease queues (if one is missing or refused: apply the topology); retrying',
+          );
       }
       void this.#current?.close();
       this.#current = undefined;

@@ -341,7 +341,10 @@ export class LeaseKeeper<Model> {
       case 'consumeAll':
         if (channels !== undefined)
           this.#consumeAll(channels).catch((err: unknown) => {
-            log.warn({ err }, 'cannot consume the lease queues; retrying');
+            log.warn(
+              { err },
+              'cannot consume the lease queues (if one is missing or refused: apply the topology); retrying',
+            );
             void channels.close();
           });
         break;

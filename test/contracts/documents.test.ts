@@ -10,6 +10,7 @@ import { DEFAULT_METRICS_NAMESPACE, METRICS } from '../../service/contract/metri
 import { ENV, QUEUES, USERS } from '../../service/contract/names.ts';
 import { GROUPS } from '../../service/events/choice.ts';
 import { ROUTING_KEY_FAMILIES } from '../../service/events/routing.ts';
+import { MISTAKES_TABLE } from '../support/mistakes.ts';
 import { synthesized } from '../support/synthesized.ts';
 
 const ROOT = join(import.meta.dirname, '../..');
@@ -23,6 +24,7 @@ const names = [
   'examples/worker/README.md',
 ] as const;
 const documents = names.map((name) => [name, readFileSync(join(ROOT, name), 'utf8')] as const);
+const readme = readFileSync(join(ROOT, 'README.md'), 'utf8');
 const deploy = readFileSync(join(ROOT, 'docs/deploy.md'), 'utf8');
 const workers = readFileSync(join(ROOT, 'docs/workers.md'), 'utf8');
 const runbook = readFileSync(join(ROOT, 'docs/runbook.md'), 'utf8');
@@ -168,6 +170,10 @@ it.each(ROUTING_KEY_FAMILIES)(
 it('docs/workers.md names every group of events', () => {
   const named = quoted(workers);
   expect([...GROUPS.keys()].filter((group) => !named.includes(group))).toEqual([]);
+});
+
+it('README.md has the sentences of the first mistakes as the programs print them', () => {
+  expect(readme).toContain(MISTAKES_TABLE);
 });
 
 describe('docs/deploy.md and the runbook', () => {

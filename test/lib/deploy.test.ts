@@ -8,6 +8,7 @@ import { join } from 'node:path';
 import { afterAll, afterEach, beforeAll, beforeEach, describe, expect, it } from 'vitest';
 import { type Choices, choicesOf, settingsFor } from '../../lib/settings.ts';
 import { PROGRAM_ENVIRONMENT } from '../../local/program-environment.ts';
+import { sentenceOf } from '../support/mistakes.ts';
 import { synthesized } from '../support/synthesized.ts';
 import { type CloudFormation, type DeployedStack, startCloudFormation } from './cloudformation.ts';
 
@@ -68,7 +69,12 @@ async function deploy(args: readonly string[] = ['--help'], variables: Readonly<
   const env = {
     ...{ ...PROGRAM_ENVIRONMENT, HOME: scratch, TMPDIR: scratch, ASSEMBLY: synthesized('staging').folder },
     ...{ AWS_ENDPOINT_URL: aws.url, AWS_REGION: 'eu-central-1', AWS_EC2_METADATA_DISABLED: 'true' },
-    ...{ AWS_ACCESS_KEY_ID: 'AKIDEXAMPLE', AWS_SECRET_ACCESS_KEY: 'none', CDK_DISABLE_CLI_TELEMETRY: 'true' },
+    ...{
+      AWS_ACCESS_KEY_ID: 'AKIDEXAMPLE',
+      AWS_SECRET_ACCESS_KEY: 'none',
+      CDK_DISABLE_CLI_TELEMETRY: 'true',
+      CDK_DOCKER: 'true',
+    },
     ...variables,
   };
   const all = [join(ROOT, 'bin/deploy.ts'), '-c', 'environment=staging', ...args];
@@ -80,14 +86,14 @@ async function deploy(args: readonly string[] = ['--help'], variables: Readonly<
 }
 
 describe('refused before anything is created', { timeout: 600_000 }, () => {
-  it.each<[reason: string, set: () => void, sentences: RegExp]>([
+  it.each<[reason: string, set: () => void, sentences: RegExp, variables?: Readonly<Record<string, string>>]>([
     [
       'by the state of the stacks, and by their settings',
       () => {
         checkoutOf('bot-1');
         aws.stacks.set(BROKER, deployed({ broker: { engineVersion: '4.4' } }, 'UPDATE_ROLLBACK_FAILED'));
       },
-      /^staging cannot be deployed over the existing stacks:\n {2}- discord-ingestor-staging-broker is UPDATE_ROLLBACK_FAILED: .*\n {2}- broker\.engineVersion: deployed with 4\.4, got 4\.3.*\n$/,
+      /^staging cannot be deployed over the existing stacks:\n {2}- discord-ingestor-staging-broker is UPDATE_ROLLBACK_FAILED: .*\n {2}- broker\.engineVersion: deployed with 4\.4, got 4\.3.*$/,
     ],
     [
       'by the instance of cdk.json, which the stacks would get',
@@ -112,10 +118,25 @@ describe('refused before anything is created', { timeout: 600_000 }, () => {
       },
       /^expected to read the deployed stacks from CloudFormation \(DescribeStacks, GetTemplate\), got AccessDenied: not allowed\. Log in/,
     ],
-  ])('%s', async (_, set, sentences) => {
+    [
+      'where nobody is logged in',
+      () => undefined,
+      sentenceOf('noAws'),
+      { AWS_ACCESS_KEY_ID: '', AWS_SECRET_ACCESS_KEY: '' },
+    ],
+    [
+      'where there is no Docker',
+      () => {
+        checkoutOf('bot-1');
+        aws.stacks.set(BROKER, deployed());
+      },
+      sentenceOf('noDocker'),
+      { CDK_DOCKER: '/no/such/docker' },
+    ],
+  ])('%s', async (_, set, sentences, variables) => {
     set();
-    const { code, stdout, stderr } = await deploy();
-    expect(stderr).toMatch(sentences);
+    const { code, stdout, stderr } = await deploy(['--help'], variables);
+    expect(stderr.trimEnd()).toMatch(sentences);
     // No output of `cdk deploy`, and no call but those that read.
     expect({ code, stdout }).toEqual({ code: 1, stdout: '' });
     expect(aws.actions.join()).not.toMatch(/Create|Execute|Update|Delete/);
@@ -140,6 +161,12 @@ describe('passed to cdk deploy', { timeout: 600_000 }, () => {
     expect(aws.actions.at(-1), stderr).not.toBe('DescribeAvailabilityZones');
     expect(stderr).not.toMatch(/specify which stacks/i);
     expect(code).toBe(1);
+  });
+
+  it("the broker's stack alone, also where there is no Docker", async () => {
+    checkoutOf('bot-1');
+    const { code, stderr } = await deploy([BROKER, '--help'], { CDK_DOCKER: '/no/such/docker' });
+    expect([code, stderr]).toEqual([0, '']);
   });
 
   it('the first deployment, which makes the instance and asks to commit it', async () => {

@@ -72,7 +72,7 @@ describe('ends in one sentence of its kind:', () => {
       'a port at which nothing listens',
       async () => `http://127.0.0.1:${await closedPort()}`,
       'away',
-      /^cannot reach the broker at http:\S+: connect ECONNREFUSED 127\.0\.0\.1:\d+$/,
+      /^cannot reach the broker at http:\S+: connect ECONNREFUSED 127\.0\.0\.1:\d+\. Start it, or correct host and port$/,
     ],
     ['no answer', () => at('silent'), 'away', /^the broker at http:\S+ did not answer within 2 s$/],
     ['half an answer', () => at('half an answer'), 'away', /^the broker at http:\S+ did not answer within 2 s$/],

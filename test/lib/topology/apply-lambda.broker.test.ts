@@ -166,7 +166,7 @@ describe('create', () => {
     const { secrets, apply } = functions;
     configure({ managementUrl: `https://127.0.0.1:${await closedPort()}` });
     await expect(apply(event('Create', properties(topology())), within(17_500))).rejects.toThrow(
-      /^cannot reach the broker at https:\/\/127\.0\.0\.1:\d+: connect ECONNREFUSED \S+ \(given up after \d s\)$/,
+      /^cannot reach the broker at https:\/\/127\.0\.0\.1:\d+: connect ECONNREFUSED \S+ Start it, or correct host and port \(given up after \d s\)$/,
     );
     expect(logged.at(-1)).toMatchObject({ level: 'error', err: expect.stringMatching(/ECONNREFUSED.+\[cause\]/s) });
     configure();

@@ -1,15 +1,13 @@
 // The command line as a process: what it prints, what it exits with, and what it never prints.
 
-import { execFile } from 'node:child_process';
 import { afterEach, beforeEach, describe, expect, test, vi } from 'vitest';
 import { applyTopology } from '../../../lib/topology/apply.ts';
-import { PROGRAM_ENVIRONMENT } from '../../../local/program-environment.ts';
 import { EXCHANGES, leaseQueue, QUEUES } from '../../../service/contract/names.ts';
 import { sharedBroker } from '../../support/broker.ts';
 import { refusing } from '../../support/fake-servers.ts';
 import { type OwnVhost, ownVhost } from '../../support/own-vhost.ts';
+import { type Ended, start } from '../../support/program.ts';
 
-const PROGRAM = new URL('../../../bin/topology.ts', import.meta.url).pathname;
 const { version, managementUrl, managementTlsUrl = '', caFile = '', username, password } = sharedBroker();
 
 let own: OwnVhost;
@@ -26,20 +24,8 @@ beforeEach(async () => {
 });
 afterEach(async () => await own.remove());
 
-interface Run {
-  readonly code: number;
-  readonly out: string;
-  readonly err: string;
-}
-
-/** The program with these arguments and nothing of our own environment but the path. */
-async function topology(args: readonly string[], environment: Readonly<Record<string, string>> = {}): Promise<Run> {
-  const env = { ...PROGRAM_ENVIRONMENT, ...environment };
-  const run = await new Promise<Run>((resolve) => {
-    execFile(process.execPath, [PROGRAM, ...args], { env }, (error, out, err) =>
-      resolve({ code: Number(error?.code ?? 0), out, err }),
-    );
-  });
+async function topology(args: readonly string[], environment: Readonly<Record<string, string>> = {}): Promise<Ended> {
+  const run = await start('bin/topology.ts', args, environment).ended;
   for (const secret of [password, ...Object.values(own.passwords)])
     expect(`${run.out}${run.err}`).not.toContain(secret);
   return run;
@@ -55,7 +41,7 @@ function ours(): string[] {
 const TWO_GROUPS = ['--shard-count', '2', '--shards-per-task', '1'];
 
 /** Against the shared broker. */
-async function here(command: string, more: readonly string[] = [], env = passwords): Promise<Run> {
+async function here(command: string, more: readonly string[] = [], env = passwords): Promise<Ended> {
   return await topology([command, '--url', withLogin(managementUrl), ...ours(), ...more], env);
 }
 
@@ -293,6 +279,11 @@ describe('one clear sentence and exit 1 for', () => {
       'no login',
       ['plan', '--url', 'http://localhost:15672'],
       /^expected the login of an administrator: in the address/,
+    ],
+    [
+      'a broker that does not run',
+      ['plan', '--url', 'http://a:b@127.0.0.1:1'],
+      /^cannot reach the broker at http:\/\/127\.0\.0\.1:1: connect ECONNREFUSED 127\.0\.0\.1:1\. Start it, or correct host and port$/,
     ],
     [
       'settings that are no JSON',

@@ -13,6 +13,7 @@ import {
   LEASE_QUEUE_ARGUMENTS,
   leaseQueue,
   QUEUES,
+  tailQueue,
   WORKER_QUEUES,
 } from '../../../service/contract/names.ts';
 import { sharedBroker } from '../../support/broker.ts';
@@ -23,6 +24,7 @@ type Act = (channel: Channel) => Promise<unknown>;
 const { version, managementUrl, url } = sharedBroker();
 const LEASE = { durable: true, arguments: { ...LEASE_QUEUE_ARGUMENTS } };
 const CLASSIC = { durable: false, exclusive: true, arguments: { 'x-queue-type': 'classic' } };
+const TAIL = tailQueue('0123456789ab');
 const REFUSED = /ACCESS.REFUSED/;
 
 let own: OwnVhost;
@@ -99,6 +101,16 @@ describe(`on RabbitMQ ${version}`, () => {
     ['analytics', 'consumes its queue', consuming('events.analytics')],
     ['deadLetters', 'reads dead letters', consuming(QUEUES.deadLetters)],
     ['deadLetters', 'publishes them again', publishing(EXCHANGES.events, 'interaction.button')],
+    [
+      'deadLetters',
+      'gets live events in a queue of its own',
+      inTurn(
+        declaring(TAIL, CLASSIC),
+        (channel) => channel.bindQueue(TAIL, EXCHANGES.events, '#'),
+        consuming(TAIL),
+        (channel) => channel.deleteQueue(TAIL),
+      ),
+    ],
   ])('the %s %s', async (part, _what, act) => {
     await as(part, act);
   });
@@ -152,6 +164,19 @@ describe(`on RabbitMQ ${version}`, () => {
     ['analytics', 'publish events', publishing(EXCHANGES.events, 'member.join')],
     ['analytics', 'bind its queue to more', (channel) => channel.bindQueue('events.analytics', EXCHANGES.events, '#')],
     ['analytics', 'delete its queue', (channel) => channel.deleteQueue('events.analytics')],
+    ['deadLetters', 'declare another queue', declaring('tail.events', CLASSIC)],
+    [
+      'deadLetters',
+      'bind its queue to more',
+      (channel) => channel.bindQueue(QUEUES.deadLetters, EXCHANGES.events, '#'),
+    ],
+    [
+      'deadLetters',
+      'bind a queue of its own to the commands',
+      inTurn(declaring(tailQueue('ba9876543210'), CLASSIC), (channel) =>
+        channel.bindQueue(tailQueue('ba9876543210'), EXCHANGES.commands, commandKey('all')),
+      ),
+    ],
     ['deadLetters', 'consume interactions', consuming(QUEUES.interactions)],
     ['deadLetters', 'take a group record', (channel) => channel.get(leaseQueue(0))],
     ['deadLetters', 'delete its queue', (channel) => channel.deleteQueue(QUEUES.deadLetters)],

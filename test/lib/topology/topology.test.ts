@@ -15,6 +15,7 @@ import {
   LEASE_QUEUE_ARGUMENTS,
   leaseQueue,
   QUEUES,
+  tailQueue,
   WORKER_QUEUES,
 } from '../../../service/contract/names.ts';
 
@@ -72,9 +73,11 @@ describe('permissions', () => {
   const [ingestor, worker, deadLetters] = discordTopology().users.map(({ permissions }) => permissions);
   const leases = [leaseQueue(0), leaseQueue(17), leaseQueue(9_999)];
   const commands = [commandQueue(0), commandQueue(9_999)];
+  const tail = tailQueue('0123456789ab');
   /** Everything that has a name on the broker, and what only looks like it. */
   const names = [
-    ...[...Object.values(EXCHANGES), ...Object.values(QUEUES), ...leases, ...commands, identifyQueue(3)],
+    ...[...Object.values(EXCHANGES), ...Object.values(QUEUES), ...leases, ...commands, identifyQueue(3), tail],
+    ...['tail.', 'tail.events', 'my.tail.0123456789ab', 'tail.0123456789ab.copy', 'tailX0123456789ab'],
     ...['amq.default', 'amq.topic', 'interactions-2', 'my-interactions', 'eventsXguild', 'ingestorXlease.0'],
     ...['ingestor.other', 'ingestor.lease.', 'ingestor.lease.01', 'ingestor.lease.12345', 'ingestor.lease.0.copy'],
     ...['my.ingestor.lease.0', 'ingestor.identify.x', 'ingestor.commands.', 'ingestor.commands.0.copy'],
@@ -95,7 +98,13 @@ describe('permissions', () => {
       [EXCHANGES.commands],
       Object.values(WORKER_QUEUES),
     ],
-    ['the dead letters: reading and publishing them', deadLetters, [], [EXCHANGES.events], [QUEUES.deadLetters]],
+    [
+      'the dead letters: reading and publishing them, and a queue of its own with live events',
+      deadLetters,
+      [tail],
+      [EXCHANGES.events, tail],
+      [QUEUES.deadLetters, EXCHANGES.events, tail],
+    ],
   ])('of %s', (_part, permissions, configure, write, read) => {
     for (const [kind, expected] of Object.entries({ configure, write, read })) {
       const expression = permissions?.[kind as keyof Permissions] || '^$';

@@ -1,0 +1,113 @@
+import { describe, expect, it } from 'vitest';
+import { Census, copyOf, durationMs, inUnits, leftOut, letterOf, means } from '../../../lib/operator/letter.ts';
+import { Progress } from '../../../lib/operator/progress.ts';
+import { EXCHANGES, HEADERS } from '../../../service/contract/names.ts';
+
+const NOW = 1_795_500_000_000;
+const SECONDS = NOW / 1_000;
+
+const death = (reason: string, queue: string, key: string, time = SECONDS) => ({
+  ...{ reason, queue, exchange: EXCHANGES.events, count: 1, 'routing-keys': [key] },
+  time: { '!': 'timestamp', value: time },
+});
+
+function message(headers: object, properties: object = {}) {
+  const fields = { deliveryTag: 1, redelivered: false, exchange: EXCHANGES.deadLetter, routingKey: 'dead-letters' };
+  const all = { messageId: 'id', type: 'member.join', timestamp: SECONDS, headers, ...properties };
+  return { fields, properties: all } as unknown as Parameters<typeof letterOf>[0];
+}
+
+describe('a dead letter', () => {
+  it('has the key and the queue of its first death', () => {
+    const deaths = [death('expired', 'later', 'dead-letters'), death('rejected', 'events.guild', 'member.leave')];
+    expect(letterOf(message({ 'x-death': deaths }))).toMatchObject({
+      ...{ reason: 'rejected', queue: 'events.guild', type: 'member.leave', since: NOW, uselessAt: undefined },
+    });
+  });
+
+  // A worker may publish a command with any header.
+  it.each<[object, object?]>([
+    [{ 'x-death': 'rejected' }],
+    [{ 'x-death': [{}] }],
+    [{ 'x-death': [{ ...death('rejected', 'q', 'k'), reason: 7 }] }],
+    [{ 'x-death': [{ ...death('rejected', 'q', 'k'), 'routing-keys': 'k' }] }],
+    [{}, { headers: undefined, timestamp: 'never', messageId: 7, type: {} }],
+    [{ [HEADERS.refused]: [], [HEADERS.refusedKey]: 3, [HEADERS.replayed]: {} }],
+  ])('is unknown where its headers are odd: %j', (headers, properties) => {
+    const letter = letterOf(message(headers, properties));
+    expect(letter).toMatchObject({ reason: 'unknown', queue: 'unknown', since: undefined, refusal: undefined });
+    expect(leftOut(letter, NOW)).toBe('noEvent');
+    for (const age of ['olderThanMs', 'youngerThanMs'])
+      expect(means({ reasons: [], types: [], ids: [], [age]: 0 }, letter, NOW)).toBe(false);
+  });
+
+  it.each([
+    ['interaction.command.ban', 15 * 60_000],
+    ['interaction.unknown', 15 * 60_000],
+    ['interaction.autocomplete.ban', 3_000],
+  ])('%s can be answered for %i ms, to the second', (type, life) => {
+    const letter = letterOf(message({ 'x-death': [death('rejected', 'interactions', type)] }));
+    expect(leftOut(letter, NOW + life + 999)).toBeUndefined();
+    expect(leftOut(letter, NOW + life + 1_000)).toBe('expired');
+  });
+
+  it('of an age is older from there on, and younger before', () => {
+    const letter = letterOf(message({ 'x-death': [death('maxlen', 'q', 'member.join')] }));
+    const all = { reasons: [], types: [], ids: [] };
+    for (const [age, older] of [
+      [59_999, false],
+      [60_000, true],
+    ] as const) {
+      expect(means({ ...all, olderThanMs: 60_000 }, letter, NOW + age)).toBe(older);
+      expect(means({ ...all, youngerThanMs: 60_000 }, letter, NOW + age)).toBe(!older);
+    }
+    expect(means({ ...all, ids: ['id'] }, { ...letter, id: 'id:2' }, NOW)).toBe(true);
+    expect(means({ ...all, ids: ['id'] }, { ...letter, id: 'id2' }, NOW)).toBe(false);
+  });
+});
+
+it('a copy is what its first publisher sent, less what only the broker or a first publisher may write', () => {
+  const written = ['x-death', 'x-first-death-queue', 'x-last-death-reason', 'x-delivery-count', 'x-acquired-count'];
+  const headers = Object.fromEntries([...written, 'CC', 'BCC', HEADERS.session, HEADERS.part].map((name) => [name, 1]));
+  const original = message(headers, { userId: 'ingestor', expiration: '5', priority: 10, contentEncoding: 'gzip' });
+  expect(copyOf(original, letterOf(original), 'run', NOW)).toEqual({
+    ...{ messageId: 'id', type: 'member.join', timestamp: SECONDS, priority: 10, contentEncoding: 'gzip' },
+    ...{ persistent: true, mandatory: true },
+    headers: { [HEADERS.session]: 1, [HEADERS.part]: 1, [HEADERS.replayed]: 'run' },
+  });
+});
+
+it('more kinds than can be kept are counted, and nothing more', () => {
+  const census = new Census();
+  const letter = letterOf(message({ 'x-death': [death('rejected', 'q', 'k')] }));
+  for (let kind = 0; kind < 10_100; kind += 1) census.add({ ...letter, type: `interaction.command.${kind}` });
+  expect(census.rows).toHaveLength(10_000);
+  expect(census.all.messages).toBe(10_100);
+});
+
+it.each([
+  ['90s', 90_000, '1m 30s'],
+  ['120m', 7_200_000, '2h'],
+  ['25h', 90_000_000, '1d 1h'],
+  ['7d', 604_800_000, '7d'],
+  ['0s', 0, '0s'],
+])('%s is %i ms, and is shown as %s', (text, ms, shown) => {
+  expect(durationMs(text)).toBe(ms);
+  expect(inUnits(ms)).toBe(shown);
+});
+
+it.each(['', '2', 'h', '2 h', '-2h', '1.5h', '2hours', '9999999999d'])('%j is no time', (text) => {
+  expect(durationMs(text)).toBeUndefined();
+});
+
+it('progress is a bar on a terminal, and nothing elsewhere', () => {
+  for (const isTTY of [true, false]) {
+    const written: string[] = [];
+    const stream = { isTTY, write: (text: unknown) => written.push(String(text)) > 0 };
+    const progress = new Progress(stream);
+    progress.show(50, 100);
+    progress.show(51, 100);
+    progress.clear();
+    expect(written.join('')).toBe(isTTY ? `\r[${'█'.repeat(15)}${'░'.repeat(15)}] 50 of 100\x1b[K\r\x1b[K` : '');
+  }
+});

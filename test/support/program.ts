@@ -1,0 +1,56 @@
+// A program of bin/ as a process: what it prints, and what it exits with.
+
+import { type ChildProcess, spawn } from 'node:child_process';
+import { once } from 'node:events';
+import { join } from 'node:path';
+import { PROGRAM_ENVIRONMENT } from '../../local/program-environment.ts';
+
+const ROOT = join(import.meta.dirname, '../..');
+
+export interface Ended {
+  /** A signal that ended it. */
+  readonly code: number | NodeJS.Signals;
+  readonly out: string;
+  readonly err: string;
+}
+
+export interface Program {
+  readonly child: ChildProcess;
+  readonly out: string;
+  readonly err: string;
+  readonly ended: Promise<Ended>;
+}
+
+/**
+ * With these arguments, and nothing of our own environment but the path.
+ * @param file from the root, such as bin/tail.ts
+ */
+export function start(
+  file: string,
+  args: readonly string[],
+  env: Readonly<Record<string, string>> = {},
+  node = process.execPath,
+  flags: readonly string[] = [],
+): Program {
+  const child = spawn(node, [...flags, file, ...args], {
+    cwd: ROOT,
+    env: { ...PROGRAM_ENVIRONMENT, ...env },
+    stdio: ['ignore', 'pipe', 'pipe'],
+  });
+  const output = { out: '', err: '' };
+  child.stdout.on('data', (chunk: Buffer) => (output.out += chunk.toString()));
+  child.stderr.on('data', (chunk: Buffer) => (output.err += chunk.toString()));
+  const ended = once(child, 'close').then(([code, signal]: (number | NodeJS.Signals)[]) => ({
+    code: signal ?? code ?? 1,
+    ...output,
+  }));
+  return {
+    ...{ child, ended },
+    get out() {
+      return output.out;
+    },
+    get err() {
+      return output.err;
+    },
+  };
+}
