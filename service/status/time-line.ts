@@ -1,0 +1,64 @@
+// What happened, in words: events that are close to each other are one episode, such as a deploy with its hand-overs. Pure.
+
+import type { Event } from './report.ts';
+import { type Level, listOf, plural, shortName } from './verdict.ts';
+
+export interface Episode {
+  /** Unix ms. */
+  readonly at: number;
+  readonly level: Level;
+  readonly title: string;
+  readonly texts: readonly string[];
+}
+
+/** ECS takes so long between a new task and the end of an old one. */
+const CLOSE_MS = 120_000;
+
+/** @param events the newest first @returns the newest first */
+export function episodes(events: readonly Event[]): Episode[] {
+  const together: Event[][] = [];
+  for (const event of events.toReversed()) {
+    const current = together.at(-1) ?? [];
+    const isClose = event.at - (current.at(-1)?.at ?? Number.NEGATIVE_INFINITY) <= CLOSE_MS;
+    // What goes wrong during a deploy stands beside it.
+    if (isClose && (!isLoss(event) || current.some(isLoss))) current.push(event);
+    else together.push([event]);
+  }
+  return together.toReversed().map(episodeOf);
+}
+
+const isLoss = ({ kind }: Event): boolean => kind === 'gone' || kind === 'gap';
+
+function episodeOf(events: readonly Event[]): Episode {
+  const tasks = (kind: Event['kind']) =>
+    events.flatMap((event) => (event.kind === kind && 'task' in event ? shortName(event.task) : []));
+  const [started, drained, gone, back] = [tasks('started'), tasks('drained'), tasks('gone'), tasks('back')];
+  const owners = events.filter((event) => event.kind === 'owner');
+  const gaps = events.filter((event) => event.kind === 'gap');
+  const isDeploy = started.length > 0 && drained.length > 0;
+  const titles = [
+    ...(isDeploy ? ['Deploy'] : started.length > 0 ? ['Start'] : drained.length > 0 ? ['Drained'] : []),
+    ...(gone.length > 0 ? ['Task lost'] : []),
+    ...(back.length > 0 ? ['Task back'] : []),
+    ...(gaps.length > 0 ? ['Gap'] : []),
+  ];
+  const counted = (names: readonly string[], what: string) =>
+    names.length === 0 ? [] : [`${plural(names.length, 'task')} ${what} (${listOf(names)})`];
+  return {
+    at: events[0]?.at ?? 0,
+    level: gaps.length > 0 ? 'bad' : gone.length > 0 ? 'warn' : 'good',
+    title: (titles.length > 0 ? titles : ['Hand-over']).join(' · '),
+    texts: [
+      ...counted(started, 'started'),
+      ...counted(drained, 'drained'),
+      ...counted(gone, 'gone without draining'),
+      ...counted(back, 'reported again'),
+      ...(owners.length > 0 ? [listOf(owners.map(handOver))] : []),
+      ...(gaps.length > 0 ? [listOf(gaps.map(({ shard, reason }) => `shard ${shard}: ${reason}`))] : []),
+    ],
+  };
+}
+
+function handOver({ group, from, task }: Extract<Event, { readonly kind: 'owner' }>): string {
+  return `group ${group}: ${from === null ? '' : `${shortName(from)} `}→ ${shortName(task)}`;
+}
