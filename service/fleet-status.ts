@@ -68,6 +68,12 @@ export class FleetStatus {
     this.#timer ??= setInterval(() => this.#look(), LOOK_EVERY_MS).unref();
   }
 
+  /** At once: the others may just have become reachable. */
+  report(): void {
+    this.#reported.at = 0;
+    if (this.#timer !== undefined) this.#look();
+  }
+
   /** The others need not wait to see that it is gone. */
   leave(): void {
     clearInterval(this.#timer);

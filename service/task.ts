@@ -203,13 +203,12 @@ export async function runTask(
     publish: (key, body) => !connection.blocked && broadcast.publish(key, body),
   });
   // Not the connection that publishes events: a declare on a node without a majority ends the connection.
-  const broadcast = new Broadcast(
-    {
-      ...{ connection: commandConnection, exchange: EXCHANGES.status, queue: statusQueue(name), log },
-      routingKeys: [EVERY_TASK, name],
-    },
-    (body) => fleet.receive(body),
-  );
+  const broadcast = new Broadcast({
+    ...{ connection: commandConnection, exchange: EXCHANGES.status, queue: statusQueue(name), log },
+    routingKeys: [EVERY_TASK, name],
+    onOpen: () => fleet.report(),
+    onMessage: (body) => fleet.receive(body),
+  });
   const server = await listen(config.http, { lastTurnAt, snapshot, metrics, page: () => fleet.page() }, log);
   log.info({ port: server.port, host: config.http.host }, 'the ingestor is starting');
   log.info({ events: [...choice.dispatches], intents: intentNames(intents) }, 'these events are published');
@@ -241,6 +240,7 @@ export async function runTask(
     publisher.close();
     depths.stop();
     fleet.leave();
+    await broadcast.close();
     const connections = [connection, leaseConnection, commandConnection, identifyMutex];
     await Promise.all([...connections.map((each) => each.close()), server.close()]);
     if (left > 0) log.error({ events: left }, 'not everything was confirmed in time: the next owner has it replayed');

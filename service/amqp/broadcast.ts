@@ -7,7 +7,7 @@ import type { Channel, ChannelModel, Options } from 'amqplib';
 import type { ConnectionEvents } from '../connection-events.ts';
 import type { Log } from '../log.ts';
 import { OutageLog } from '../outage-log.ts';
-import { backoffMs, sleep } from '../wait.ts';
+import { backoffMs, orAfter, sleep } from '../wait.ts';
 
 export interface BroadcastOptions {
   readonly connection: ConnectionEvents<ChannelModel> & { readonly blocked: boolean };
@@ -15,6 +15,10 @@ export interface BroadcastOptions {
   readonly queue: string;
   /** What this task is sent. */
   readonly routingKeys: readonly string[];
+  /** From now on it is sent messages, and can send some. It does not throw. */
+  readonly onOpen: () => void;
+  /** With its body, which anyone with the permission may have written. It does not throw. */
+  readonly onMessage: (body: Buffer) => void;
   readonly log: Log;
 }
 
@@ -32,6 +36,7 @@ const QUEUE: Options.AssertQueue = {
 /** Unacknowledged, and how long one is kept so: a hundred a second. */
 const PREFETCH = 20;
 const SPACING_MS = 200;
+const CLOSE_DEADLINE_MS = 1_000;
 const MOST_BYTES = 64 * 1024;
 
 export class Broadcast {
@@ -40,15 +45,14 @@ export class Broadcast {
   #model: ChannelModel | undefined;
   #channel: Channel | undefined;
 
-  /** @param onMessage with its body, which anyone with the permission may have written; it does not throw */
-  constructor(options: BroadcastOptions, onMessage: (body: Buffer) => void) {
+  constructor(options: BroadcastOptions) {
     this.#options = options;
     const message =
       'no reports of tasks are exchanged; retrying (if the exchange or a permission is missing: apply the topology)';
     this.#outage = new OutageLog(options.log, 'warn', message);
     options.connection.on('open', (model) => {
       this.#model = model;
-      void this.#run(model, onMessage);
+      void this.#run(model);
     });
     options.connection.on('lost', () => {
       this.#model = undefined;
@@ -65,7 +69,13 @@ export class Broadcast {
     }
   }
 
-  async #run(model: ChannelModel, onMessage: (body: Buffer) => void): Promise<void> {
+  /** What was published before is sent: the end of a connection would overtake it. Settles within a second. */
+  async close(): Promise<void> {
+    this.#model = undefined;
+    await orAfter(closed(this.#channel), CLOSE_DEADLINE_MS, () => undefined);
+  }
+
+  async #run(model: ChannelModel): Promise<void> {
     for (let failures = 1; this.#model === model; failures += 1) {
       const { promise, reject } = Promise.withResolvers<never>();
       promise.catch(() => undefined);
@@ -74,25 +84,25 @@ export class Broadcast {
         channel = await model.createChannel();
         channel.on('error', reject);
         channel.on('close', () => reject(new Error('the channel was closed')));
-        await this.#consume(channel, onMessage, () => reject(new Error('the queue was deleted')));
+        await this.#consume(channel, () => reject(new Error('the queue was deleted')));
         const outage = this.#outage.over();
         if (outage !== undefined) this.#options.log.info(outage, 'reports of tasks are exchanged again');
         failures = 1;
         this.#channel = channel;
+        this.#options.onOpen();
         await promise;
       } catch (err) {
         if (this.#model === model) this.#outage.failed(err, { queue: this.#options.queue });
       } finally {
         this.#channel = undefined;
-        // Most often it is closed already.
-        void (async () => await channel?.close())().catch(() => undefined);
+        void closed(channel);
       }
       await sleep(backoffMs(failures));
     }
   }
 
-  async #consume(channel: Channel, onMessage: (body: Buffer) => void, onDeleted: () => void): Promise<void> {
-    const { exchange, queue, routingKeys } = this.#options;
+  async #consume(channel: Channel, onDeleted: () => void): Promise<void> {
+    const { exchange, onMessage, queue, routingKeys } = this.#options;
     await channel.assertQueue(queue, QUEUE);
     for (const key of routingKeys) await channel.bindQueue(queue, exchange, key);
     await channel.prefetch(PREFETCH);
@@ -104,5 +114,13 @@ export class Broadcast {
         .then(() => channel.ack(message))
         .catch(() => undefined);
     });
+  }
+}
+
+async function closed(channel: Channel | undefined): Promise<void> {
+  try {
+    await channel?.close();
+  } catch {
+    // It is closed already.
   }
 }

@@ -65,7 +65,8 @@ export class Fleet {
       return undefined;
     }
     if (report.role === 'drained') {
-      if (this.#tasks.delete(report.task)) this.#happened({ kind: 'drained', at: now, task: report.task });
+      this.#tasks.delete(report.task);
+      this.#happened({ kind: 'drained', at: now, task: report.task });
       return undefined;
     }
     if (!this.#tasks.has(report.task) && this.#tasks.size >= MOST_TASKS) return undefined;
@@ -131,7 +132,7 @@ export class Fleet {
     // The one before may not have noticed yet.
     if (before?.task === task || (before !== undefined && before.since > since)) return;
     this.#owners.set(group, { task, since });
-    this.#happened({ kind: 'owner', at: since, task, group, from: before?.task ?? null });
+    this.#happened({ kind: 'owner', at: since, task, group });
   }
 
   /** Each once, whoever reported it. */
@@ -141,9 +142,7 @@ export class Fleet {
         ? `gap ${event.shard} ${event.at}`
         : `${event.kind} ${event.task} ${event.kind === 'owner' ? `${event.group} ${event.at}` : ''}`;
     const known = this.#events.get(key);
-    const isKnown = known !== undefined && (known.kind === 'gap' || known.kind === 'started' || event.at <= known.at);
-    // Only those who were there know from whom a group came.
-    if (isKnown && !(known.kind === 'owner' && known.from === null)) return;
+    if (known !== undefined && known.at >= event.at) return;
     this.#events.set(key, event);
     if (this.#events.size <= MOST_EVENTS) return;
     const [oldest] = [...this.#events].reduce((a, b) => (b[1].at < a[1].at ? b : a));

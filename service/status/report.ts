@@ -65,7 +65,7 @@ export type Point = z.infer<typeof Point>;
 
 const Event = z.discriminatedUnion('kind', [
   z.object({ kind: z.enum(['started', 'drained', 'gone', 'back']), at: Ms, task: Name }),
-  z.object({ kind: z.literal('owner'), at: Ms, task: Name, group: Index, from: Name.nullable() }),
+  z.object({ kind: z.literal('owner'), at: Ms, task: Name, group: Index }),
   z.object({ kind: z.literal('gap'), ...Gap.shape }),
 ]);
 export type Event = z.infer<typeof Event>;

@@ -24,16 +24,24 @@ export function episodes(events: readonly Event[]): Episode[] {
     if (isClose && (!isLoss(event) || current.some(isLoss))) current.push(event);
     else together.push([event]);
   }
-  return together.toReversed().map(episodeOf);
+  const owners = new Map<number, string>();
+  return together.map((each) => episodeOf(each, owners)).toReversed();
 }
 
 const isLoss = ({ kind }: Event): boolean => kind === 'gone' || kind === 'gap';
 
-function episodeOf(events: readonly Event[]): Episode {
+/** @param ownersBefore by group; those of after it, when it returns */
+function episodeOf(events: readonly Event[], ownersBefore: Map<number, string>): Episode {
   const tasks = (kind: Event['kind']) =>
     events.flatMap((event) => (event.kind === kind && 'task' in event ? shortName(event.task) : []));
   const [started, drained, gone, back] = [tasks('started'), tasks('drained'), tasks('gone'), tasks('back')];
-  const owners = events.filter((event) => event.kind === 'owner');
+  const handOvers = events
+    .filter((event) => event.kind === 'owner')
+    .map(({ group, task }) => {
+      const from = ownersBefore.get(group);
+      ownersBefore.set(group, task);
+      return `group ${group}: ${from === undefined ? '' : `${shortName(from)} `}→ ${shortName(task)}`;
+    });
   const gaps = events.filter((event) => event.kind === 'gap');
   const isDeploy = started.length > 0 && drained.length > 0;
   const titles = [
@@ -53,12 +61,8 @@ function episodeOf(events: readonly Event[]): Episode {
       ...counted(drained, 'drained'),
       ...counted(gone, 'gone without draining'),
       ...counted(back, 'reported again'),
-      ...(owners.length > 0 ? [listOf(owners.map(handOver))] : []),
+      ...(handOvers.length > 0 ? [listOf(handOvers)] : []),
       ...(gaps.length > 0 ? [listOf(gaps.map(({ shard, reason }) => `shard ${shard}: ${reason}`))] : []),
     ],
   };
-}
-
-function handOver({ group, from, task }: Extract<Event, { readonly kind: 'owner' }>): string {
-  return `group ${group}: ${from === null ? '' : `${shortName(from)} `}→ ${shortName(task)}`;
 }

@@ -15,6 +15,7 @@ import {
   LEASE_QUEUE_ARGUMENTS,
   leaseQueue,
   QUEUES,
+  statusQueue,
   WORKER_QUEUES,
 } from '../../../service/contract/names.ts';
 
@@ -72,21 +73,26 @@ describe('permissions', () => {
   const [ingestor, worker, deadLetters] = discordTopology().users.map(({ permissions }) => permissions);
   const leases = [leaseQueue(0), leaseQueue(17), leaseQueue(9_999)];
   const commands = [commandQueue(0), commandQueue(9_999)];
+  const status = statusQueue('ip-10-0-1-2.ec2.internal-1-a1b2c3');
   /** Everything that has a name on the broker, and what only looks like it. */
   const names = [
-    ...[...Object.values(EXCHANGES), ...Object.values(QUEUES), ...leases, ...commands, identifyQueue(3)],
+    ...[...Object.values(EXCHANGES), ...Object.values(QUEUES), ...leases, ...commands, identifyQueue(3), status],
     ...['amq.default', 'amq.topic', 'interactions-2', 'my-interactions', 'eventsXguild', 'ingestorXlease.0'],
     ...['ingestor.other', 'ingestor.lease.', 'ingestor.lease.01', 'ingestor.lease.12345', 'ingestor.lease.0.copy'],
     ...['my.ingestor.lease.0', 'ingestor.identify.x', 'ingestor.commands.', 'ingestor.commands.0.copy'],
+    ...['ingestor.status.', 'ingestor.status.#', 'my.ingestor.status.x', 'ingestorXstatus.x'],
   ];
 
   test.each<[part: string, Permissions | undefined, configure: string[], write: string[], read: string[]]>([
     [
-      'the ingestor: its lease and identify queues, and what it publishes to and watches',
+      'the ingestor: its lease, identify and status queues, and what it publishes to and watches',
       ingestor,
-      [...leases, identifyQueue(3)],
-      [...leases, EXCHANGES.leases, EXCHANGES.events, EXCHANGES.deadLetter, ...Object.values(QUEUES)],
-      [...leases, ...commands, EXCHANGES.leases],
+      [...leases, identifyQueue(3), status],
+      [
+        ...[...leases, status, ...Object.values(QUEUES)],
+        ...[EXCHANGES.leases, EXCHANGES.status, EXCHANGES.events, EXCHANGES.deadLetter],
+      ],
+      [...leases, ...commands, status, EXCHANGES.leases, EXCHANGES.status],
     ],
     [
       'the worker: reading the event queues and commanding',

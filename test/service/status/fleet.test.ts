@@ -136,7 +136,7 @@ describe('the tasks', () => {
 });
 
 describe('what happened', () => {
-  it('has each hand-over once, with the former owner, at the time when the lease was taken', () => {
+  it('has each hand-over once, at the time when the lease was taken', () => {
     const observed = new Observed();
     const next = { ...REPORT, task: 'host-3-cccccc', ownedSince: NOW + 7_000 };
     observed.pass(REPORT);
@@ -144,8 +144,8 @@ describe('what happened', () => {
     // The one before has not noticed yet.
     observed.pass(next, REPORT);
     expect(observed.kinds('owner')).toEqual([
-      { kind: 'owner', at: NOW + 7_000, task: next.task, group: 0, from: REPORT.task },
-      { kind: 'owner', at: NOW - 3_000_000, task: REPORT.task, group: 0, from: null },
+      { kind: 'owner', at: NOW + 7_000, task: next.task, group: 0 },
+      { kind: 'owner', at: NOW - 3_000_000, task: REPORT.task, group: 0 },
     ]);
   });
 
@@ -196,7 +196,7 @@ describe('a new task', () => {
 
   it('takes what was before it, and keeps what it has seen itself', () => {
     const point = { at: NOW, perSecond: 1, p50: 1, p99: 2, outbox: 0, waiting: null };
-    const owner: Event = { kind: 'owner', at: NOW - 3_000_000, task: REPORT.task, group: 0, from: 'host-0-000000' };
+    const owner: Event = { kind: 'owner', at: NOW - 3_000_000, task: REPORT.task, group: 0 };
     const history: History = {
       kind: 'history',
       points: [{ ...point, at: NOW - 60_000 }, { ...point, at: NOW - 900_000 }, { ...point, at: NOW + 999_000 }, point],

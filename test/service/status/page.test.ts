@@ -170,14 +170,16 @@ it('has what happened: a deploy with its hand-overs is one entry, and what goes 
   const events: Event[] = [
     { kind: 'gap', at: NOW - 1_000, shard: 3, reason: 'the session expired' },
     { kind: 'drained', at: NOW - 2_000, task: old },
-    { kind: 'owner', at: NOW - 3_000, task: young, group: 0, from: old },
+    { kind: 'owner', at: NOW - 3_000, task: young, group: 0 },
     { kind: 'started', at: NOW - 90_000, task: young },
     { kind: 'gone', at: NOW - 600_000, task: 'host-0-000000' },
+    { kind: 'owner', at: NOW - 900_000, task: old, group: 0 },
   ];
   expect(episodes(events).map(({ title, texts }) => [title, ...texts])).toEqual([
     ['Gap', 'shard 3: the session expired'],
     ['Deploy', '1 task started (bbbbbb)', '1 task drained (aaaaaa)', 'group 0: aaaaaa → bbbbbb'],
     ['Task lost', '1 task gone without draining (000000)'],
+    ['Hand-over', 'group 0: → aaaaaa'],
   ]);
   expect(textOf(bodyOf({ ...HEALTHY, events }))).toContain('21:58:30 Deploy 1 task started');
 });
@@ -210,7 +212,7 @@ it('has no markup but its own, whatever a value is', () => {
   } as Report;
   const events: Event[] = [
     { kind: 'gap', at: NOW, shard: evil as never, reason: evil },
-    { kind: 'owner', at: NOW, task: evil, group: evil as never, from: evil },
+    { kind: 'owner', at: NOW, task: evil, group: evil as never },
     { kind: 'started', at: NOW, task: evil },
   ];
   const page = renderPage({ ...viewOf([report, { ...report, role: evil as never }]), me: report, events }, evil);
@@ -226,7 +228,7 @@ it('runs its own script and style only, asks no other server, and works without 
     ['style', 'style-src'],
     ['script', 'script-src'],
   ] as const) {
-    const [, text = ''] = new RegExp(`<${tag}>([^]*?)</${tag}>`).exec(page) ?? [];
+    const [, text = ''] = new RegExp(`<${tag}>([\\s\\S]*?)</${tag}>`).exec(page) ?? [];
     const hash = createHash('sha256').update(text).digest('base64');
     expect(PAGE_POLICY).toContain(`${directive} 'sha256-${hash}';`);
   }
