@@ -1,6 +1,8 @@
 // The page of real tasks on a real broker, in a real browser: every task shows the whole fleet, and what happens to it.
 
+import { once } from 'node:events';
 import { existsSync } from 'node:fs';
+import { type AddressInfo, connect, createServer } from 'node:net';
 import amqplib from 'amqplib';
 import { type Browser, chromium, type Page } from 'playwright-core';
 import { afterAll, beforeAll, describe, expect, it, test } from 'vitest';
@@ -83,19 +85,25 @@ describe.skipIf(!existsSync(CHROMIUM))(`in Chromium (skipped without ${CHROMIUM}
     expect(noise).toEqual([]);
   });
 
-  async function open(options: Parameters<Browser['newPage']>[0] = {}): Promise<Page> {
+  async function open(options: Parameters<Browser['newPage']>[0] = {}, url = standby.url): Promise<Page> {
     const page = await browser.newPage(options);
     page.on('console', (message) => noise.push(`${message.type()}: ${message.text()}`));
     page.on('pageerror', (error) => noise.push(String(error)));
     page.on('request', (request) => {
-      if (!request.url().startsWith(standby.url)) noise.push(`asked ${request.url()}`);
+      if (!request.url().startsWith(url)) noise.push(`asked ${request.url()}`);
     });
-    await page.goto(standby.url);
+    await page.goto(url);
     return page;
   }
 
-  it('it updates itself without a reload', async () => {
-    const page = await open();
+  it('it updates itself without a reload, also through a forwarded port', async () => {
+    const forward = createServer((socket) => {
+      const onward = connect(Number(new URL(standby.url).port), '127.0.0.1');
+      for (const each of [socket, onward]) each.on('error', () => undefined);
+      socket.pipe(onward).pipe(socket);
+    });
+    await once(forward.listen(0, '127.0.0.1'), 'listening');
+    const page = await open({}, `http://localhost:${(forward.address() as AddressInfo).port}`);
     const stamp = page.locator('header .dim');
     await page.evaluate('window.same = true');
     const before = await stamp.textContent();
@@ -103,6 +111,8 @@ describe.skipIf(!existsSync(CHROMIUM))(`in Chromium (skipped without ${CHROMIUM}
     expect(await page.evaluate('window.same')).toBe(true);
     expect(await page.title()).toMatch(/^All is well · local/);
     expect(await page.locator('#lost').isVisible()).toBe(false);
+    await page.close();
+    forward.close();
   });
 
   it('without a script it loads itself again', async () => {
