@@ -44,7 +44,8 @@ export class FleetStatus {
   readonly #unreadable: OutageLog;
   readonly #startedAt = Date.now();
   /** What the last report counted from. */
-  #counted = { at: Date.now(), events: 0, buckets: [] as readonly number[] };
+  #counted = { at: Date.now(), events: 0 };
+  #buckets: readonly number[] = [];
   #reported = { at: 0, role: '' };
   #asks = true;
   #timer: NodeJS.Timeout | undefined;
@@ -79,7 +80,7 @@ export class FleetStatus {
     clearInterval(this.#timer);
     this.#timer = undefined;
     try {
-      this.#publish({ ...this.#report(0, []), role: 'drained', shards: [] });
+      this.#publish({ ...this.#report(this.#rate(Date.now()), []), role: 'drained', shards: [] });
     } catch (err) {
       this.#failures.failed(err);
     }
@@ -116,38 +117,40 @@ export class FleetStatus {
     return Math.min(LONGEST_PERIOD_MS, Math.max(REPORT_EVERY_MS, fairMs));
   }
 
-  /** A report is due, or what it says first has changed. */
   #look(): void {
-    const { role, shard } = healthReport(this.#options.snapshot());
-    const now = Date.now();
-    const isNew = `${role} ${shard.group}` !== this.#reported.role;
-    if (!isNew && now - this.#reported.at < this.#everyMs) return;
-    this.#reported = { at: now, role: `${role} ${shard.group}` };
-    this.#tick(now).then(
+    this.#reportWhenDue(Date.now()).then(
       () => this.#failures.over(),
       (err: unknown) => this.#failures.failed(err),
     );
   }
 
-  async #tick(now: number): Promise<void> {
-    const { metrics, snapshot } = this.#options;
-    const buckets = await metrics.buckets('frameToConfirm');
+  /** In its time, or when another role or group is what it has to say. */
+  async #reportWhenDue(now: number): Promise<void> {
+    const { role, shard } = healthReport(this.#options.snapshot());
+    const isNew = `${role} ${shard.group}` !== this.#reported.role;
+    if (!isNew && now - this.#reported.at < this.#everyMs) return;
+    this.#reported = { at: now, role: `${role} ${shard.group}` };
+    const buckets = await this.#options.metrics.buckets('frameToConfirm');
     // It has left meanwhile.
     if (this.#timer === undefined) return;
-    const { publishCount } = healthReport(snapshot()).checks.rabbitmq;
-    const events = Number.isFinite(publishCount) ? publishCount : this.#counted.events;
-    const before = this.#counted;
-    this.#counted = { at: now, events, buckets };
-    const grown = buckets.map((count, index): [number, number] => [index, count - (before.buckets[index] ?? 0)]);
-    const perSecond = (1_000 * (events - before.events)) / Math.max(1, now - before.at);
+    const grown = buckets.map((count, index): [number, number] => [index, count - (this.#buckets[index] ?? 0)]);
+    this.#buckets = buckets;
     const report = this.#report(
-      perSecond,
+      this.#rate(now),
       grown.filter(([, count]) => count > 0),
     );
     if (now - this.#startedAt > ASK_FOR_MS) this.#asks = false;
     this.#fleet.putOwn(report, now);
     this.#publish(report);
     this.#fleet.tick(now);
+  }
+
+  /** Events confirmed a second, since it was asked last. */
+  #rate(now: number): number {
+    const { at, events } = this.#counted;
+    const { publishCount } = healthReport(this.#options.snapshot()).checks.rabbitmq;
+    if (Number.isFinite(publishCount)) this.#counted = { at: now, events: publishCount };
+    return (1_000 * (this.#counted.events - events)) / Math.max(1, now - at);
   }
 
   #report(perSecond: number, latencies: [number, number][]): Report {

@@ -37,7 +37,6 @@ export class Fleet {
   readonly #me: string;
   readonly #bounds: Bounds;
   readonly #tasks = new Map<string, { report: Report; at: number; silent: boolean }>();
-  readonly #owners = new Map<number, { task: string; since: number }>();
   readonly #events = new Map<string, Event>();
   readonly #latencies = new Map<number, number>();
   #points: Point[] = [];
@@ -65,7 +64,8 @@ export class Fleet {
       return undefined;
     }
     if (report.role === 'drained') {
-      this.#tasks.delete(report.task);
+      // What it confirmed last counts once more.
+      this.#tasks.set(report.task, { report, at: now, silent: false });
       this.#happened({ kind: 'drained', at: now, task: report.task });
       return undefined;
     }
@@ -92,7 +92,10 @@ export class Fleet {
       if (task.silent && !wasSilent) this.#happened({ kind: 'gone', at: task.at, task: name });
       if (now - task.at > FORGET_MS) this.#tasks.delete(name);
     }
-    const living = [...this.#tasks.values()].filter(({ silent }) => !silent).map(({ report }) => report);
+    // One that has died counts no longer than its next report would take.
+    const living = [...this.#tasks.values()]
+      .filter(({ at, report }) => now - at <= 1.5 * report.everyMs)
+      .map(({ report }) => report);
     const sum = (of: (report: Report) => number) => living.reduce((total, report) => total + of(report), 0);
     this.#points.push({
       at: now,
@@ -103,12 +106,15 @@ export class Fleet {
       waiting: waitingOf(this.#tasks.get(this.#me)?.report.queues ?? {}),
     });
     this.#latencies.clear();
+    for (const { task, role } of living) if (role === 'drained') this.#tasks.delete(task);
     this.#trim(now);
   }
 
   /** @param me this task's report of this moment */
   view(now: number, me: Report): FleetView {
-    const others = [...this.#tasks.values()].filter(({ report }) => report.task !== this.#me);
+    const others = [...this.#tasks.values()].filter(
+      ({ report: { role, task } }) => task !== this.#me && role !== 'drained',
+    );
     const tasks: KnownTask[] = [{ report: me, at: now, silent: false }, ...others];
     return {
       ...{ now, me, points: this.#points },
@@ -126,13 +132,8 @@ export class Fleet {
     for (const gap of report.gaps) if (gap.at <= now + MOST_SKEW_MS) this.#happened({ kind: 'gap', ...gap });
     for (const [bucket, count] of report.latencies)
       this.#latencies.set(bucket, (this.#latencies.get(bucket) ?? 0) + count);
-    if (role !== 'owner' || group === null) return;
-    const before = this.#owners.get(group);
-    const since = Math.min(ownedSince ?? now, now);
-    // The one before may not have noticed yet.
-    if (before?.task === task || (before !== undefined && before.since > since)) return;
-    this.#owners.set(group, { task, since });
-    this.#happened({ kind: 'owner', at: since, task, group });
+    if (role === 'owner' && group !== null && ownedSince !== null)
+      this.#happened({ kind: 'owner', at: Math.min(ownedSince, now), task, group });
   }
 
   /** Each once, whoever reported it. */
@@ -151,7 +152,9 @@ export class Fleet {
 
   /** Who answers a new task: every task comes to the same result. */
   #eldestBut(asking: string): string | undefined {
-    const others = [...this.#tasks.values()].filter(({ report, silent }) => !silent && report.task !== asking);
+    const others = [...this.#tasks.values()].filter(
+      ({ report, silent }) => !silent && report.task !== asking && report.role !== 'drained',
+    );
     const key = ({ report }: { readonly report: Report }) =>
       `${String(report.startedAt).padStart(16, '0')} ${report.task}`;
     return others.toSorted((a, b) => (key(a) < key(b) ? -1 : 1))[0]?.report.task;

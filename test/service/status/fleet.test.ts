@@ -199,13 +199,20 @@ describe('a new task', () => {
     const owner: Event = { kind: 'owner', at: NOW - 3_000_000, task: REPORT.task, group: 0 };
     const history: History = {
       kind: 'history',
-      points: [{ ...point, at: NOW - 60_000 }, { ...point, at: NOW - 900_000 }, { ...point, at: NOW + 999_000 }, point],
+      points: [
+        { ...point, at: NOW - 60_000 },
+        { ...point, at: NOW - 900_000 },
+        { ...point, at: NOW + 999_000 },
+        point,
+        { ...point, at: NOW + PERIOD_MS + 1 },
+      ],
       events: [owner, { ...owner, at: NOW + 60_000 }, { kind: 'drained', at: NOW - 9_000, task: 'host-0-000000' }],
     };
     const observed = new Observed();
     observed.pass(REPORT);
+    observed.pass(REPORT);
     observed.fleet.adopt(parseMessage(JSON.stringify(history)) as History, observed.now);
-    expect(observed.view.points.map(({ at }) => at - NOW)).toEqual([-60_000, 0, PERIOD_MS]);
+    expect(observed.view.points.map(({ at }) => at - NOW)).toEqual([-60_000, 0, PERIOD_MS, 2 * PERIOD_MS]);
     expect(observed.kinds('owner', 'drained')).toEqual([history.events[2], owner]);
   });
 });

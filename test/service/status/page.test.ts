@@ -79,8 +79,8 @@ describe('the overall state', () => {
     ['All is well', 'good', { ...HEALTHY, me: { ...STANDBY, queues: { interactions: 100, unrouted: 0 } } }],
   ])('%s (%s)', (sentence, level, view) => {
     const body = bodyOf(view);
-    expect(body).toContain(`<section class="verdict ${level}"`);
-    expect(textOf(body)).toContain(sentence);
+    const [, first = ''] = new RegExp(`<section class="verdict ${level}"(.*?)</section>`, 's').exec(body) ?? [];
+    expect(textOf(first)).toContain(sentence);
   });
 
   it('names what is worst first, and more tasks than five by their number', () => {
