@@ -99,8 +99,8 @@ export class FleetStatus {
       const history = this.#fleet.receive(message, now);
       if (history !== undefined) this.#publish(history, message.task);
     } catch (err) {
-      // The text may quote what came.
-      this.#unreadable.failed(new Error(redact(errorMessage(err).slice(0, 300), [])));
+      // It may quote what came.
+      this.#unreadable.failed(new Error(errorMessage(err).slice(0, 300)));
     }
   }
 

@@ -172,6 +172,15 @@ describe('the figures', () => {
     expect(observed.view.points[2]).toMatchObject({ p50: null, p99: null });
   });
 
+  it('of a task that died count for one report more, and of one that drained what it says last', () => {
+    const observed = new Observed();
+    const other: Report = { ...REPORT, task: 'host-3-cccccc', perSecond: 10 };
+    observed.pass(REPORT, other);
+    observed.pass({ ...other, role: 'drained', perSecond: 7 });
+    observed.pass();
+    expect(observed.view.points.map(({ perSecond }) => perSecond)).toEqual([110, 107, 0]);
+  });
+
   it('are kept for 15 minutes', () => {
     const observed = new Observed();
     for (let periods = 0; periods < 300; periods += 1) observed.pass();
