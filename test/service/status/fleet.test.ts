@@ -120,7 +120,8 @@ describe('the tasks', () => {
   it('one that drained is not gone', () => {
     const observed = new Observed();
     observed.pass(REPORT);
-    observed.pass({ ...REPORT, role: 'drained' });
+    observed.fleet.receive({ ...REPORT, role: 'drained' }, observed.now);
+    expect(observed.tasks).toEqual([ME]);
     for (let periods = 0; periods < 9; periods += 1) observed.pass();
     expect(observed.tasks).toEqual([ME]);
     expect(observed.kinds('gone', 'drained').map(({ kind }) => kind)).toEqual(['drained']);
