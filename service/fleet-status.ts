@@ -44,7 +44,7 @@ export class FleetStatus {
   readonly #unreadable: OutageLog;
   readonly #startedAt = Date.now();
   /** What the last report counted from. */
-  #counted = { at: Date.now(), events: 0 };
+  #counted = { at: Date.now(), events: 0, rate: 0 };
   #buckets: readonly number[] = [];
   #reported = { at: 0, role: '' };
   #asks = true;
@@ -145,12 +145,13 @@ export class FleetStatus {
     this.#fleet.tick(now);
   }
 
-  /** Events confirmed a second, since it was asked last. */
+  /** Events confirmed a second since it was asked last: of a shorter time than a second nothing can be said. */
   #rate(now: number): number {
     const { at, events } = this.#counted;
     const { publishCount } = healthReport(this.#options.snapshot()).checks.rabbitmq;
-    if (Number.isFinite(publishCount)) this.#counted = { at: now, events: publishCount };
-    return (1_000 * (this.#counted.events - events)) / Math.max(1, now - at);
+    if (Number.isFinite(publishCount) && now - at >= LOOK_EVERY_MS)
+      this.#counted = { at: now, events: publishCount, rate: (1_000 * (publishCount - events)) / (now - at) };
+    return this.#counted.rate;
   }
 
   #report(perSecond: number, latencies: [number, number][]): Report {

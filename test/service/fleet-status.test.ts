@@ -91,6 +91,9 @@ it('counts what was confirmed between two reports', async () => {
   snapshot = { ...snapshot, broker: { ...snapshot.broker, publishCount: 512 } };
   await pass(5);
   expect(reports()[1]?.perSecond).toBe(100);
+  // What is said a moment later is not of that moment alone.
+  fleet.leave();
+  expect(reports()[2]?.perSecond).toBe(100);
 });
 
 it('answers a new task with the history, to it alone, and takes one while it is new', async () => {
