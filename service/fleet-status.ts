@@ -24,6 +24,8 @@ const MOST_REPORTS_A_SECOND = 4;
 const LONGEST_PERIOD_MS = 60_000;
 /** A broker that was away may have kept the first from the others. */
 const ASK_FOR_MS = 30_000;
+/** After its start: before, its figures would be those of a part of the tasks. */
+const HEARD_ALL_MS = 10_000;
 
 export interface FleetStatusOptions {
   readonly name: string;
@@ -142,7 +144,7 @@ export class FleetStatus {
     if (now - this.#startedAt > ASK_FOR_MS) this.#asks = false;
     this.#fleet.putOwn(report, now);
     this.#publish(report);
-    this.#fleet.tick(now);
+    if (now - this.#startedAt > HEARD_ALL_MS) this.#fleet.tick(now);
   }
 
   /** Events confirmed a second since it was asked last: of a shorter time than a second nothing can be said. */

@@ -11,8 +11,6 @@ const MOST_TASKS = 2_500;
 const SILENT_PERIODS = 3;
 /** Between the clocks of two tasks. */
 const MOST_SKEW_MS = 60_000;
-/** Of the metric `frameToConfirm`: the upper bound of each bucket. */
-type Bounds = readonly number[];
 
 export interface KnownTask {
   readonly report: Report;
@@ -35,7 +33,7 @@ export interface FleetView {
 
 export class Fleet {
   readonly #me: string;
-  readonly #bounds: Bounds;
+  readonly #bounds: readonly number[];
   readonly #tasks = new Map<string, { report: Report; at: number; silent: boolean }>();
   readonly #events = new Map<string, Event>();
   readonly #latencies = new Map<number, number>();
@@ -43,7 +41,8 @@ export class Fleet {
   /** When its own report came back last. */
   #heardAt: number | undefined;
 
-  constructor(me: string, bounds: Bounds) {
+  /** @param bounds of the metric `frameToConfirm`: the upper bound of each bucket */
+  constructor(me: string, bounds: readonly number[]) {
     this.#me = me;
     this.#bounds = bounds;
   }

@@ -87,20 +87,10 @@ export function parseMessage(text: string): Report | History {
   return Message.parse(JSON.parse(text));
 }
 
+type OfHealth = 'kind' | 'role' | 'group' | 'ownedSince' | 'shardCount' | 'problems' | 'brokerConnected' | 'outbox';
+
 /** Beside what the health report has. */
-export type Extra = Pick<
-  Report,
-  | 'task'
-  | 'startedAt'
-  | 'everyMs'
-  | 'asks'
-  | 'shardsPerTask'
-  | 'identifies'
-  | 'gaps'
-  | 'perSecond'
-  | 'latencies'
-  | 'queues'
-> & {
+export type Extra = Omit<Report, OfHealth | 'shards'> & {
   /** When its last event came, by shard, Unix ms. */
   readonly lastEventAt: ReadonlyMap<number, number>;
 };

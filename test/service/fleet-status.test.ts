@@ -98,6 +98,10 @@ it('counts what was confirmed between two reports', async () => {
 
 it('answers a new task with the history, to it alone, and takes one while it is new', async () => {
   fleet.start();
+  // Not before it has heard of every task.
+  await pass(10);
+  receive({ ...REPORT, startedAt: Date.now(), asks: true });
+  expect(published.filter(([to]) => to !== EVERY_TASK)).toEqual([]);
   await pass(6);
   published = [];
   receive({ ...REPORT, startedAt: Date.now(), asks: true });
