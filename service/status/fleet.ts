@@ -86,6 +86,7 @@ export class Fleet {
   /** The figures since the last tick become a point; who is silent is found out. */
   tick(now: number): void {
     for (const [name, task] of this.#tasks) {
+      if (task.report.role === 'drained') continue;
       const wasSilent = task.silent;
       task.silent = name !== this.#me && (this.#heardAt ?? 0) - task.at > SILENT_PERIODS * task.report.everyMs;
       if (task.silent && !wasSilent) this.#happened({ kind: 'gone', at: task.at, task: name });
@@ -105,7 +106,7 @@ export class Fleet {
       waiting: waitingOf(this.#tasks.get(this.#me)?.report.queues ?? {}),
     });
     this.#latencies.clear();
-    for (const { task, role } of living) if (role === 'drained') this.#tasks.delete(task);
+    for (const [name, { report }] of this.#tasks) if (report.role === 'drained') this.#tasks.delete(name);
     this.#trim(now);
   }
 

@@ -122,6 +122,8 @@ describe('the tasks', () => {
     observed.pass(REPORT);
     observed.fleet.receive({ ...REPORT, role: 'drained' }, observed.now);
     expect(observed.tasks).toEqual([ME]);
+    // A task that has just started draws no figures yet.
+    observed.now += 20_000;
     for (let periods = 0; periods < 9; periods += 1) observed.pass();
     expect(observed.tasks).toEqual([ME]);
     expect(observed.kinds('gone', 'drained').map(({ kind }) => kind)).toEqual(['drained']);
