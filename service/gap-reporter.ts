@@ -12,6 +12,7 @@ export class GapReporter {
   readonly #publisher: Pick<Publisher, 'publish'>;
   readonly #metrics: Pick<Metrics, 'add'>;
   readonly #log: Log;
+  #last: readonly LostSession[] = [];
   /** By the id of the event that reports it, or would. */
   readonly #unreported = new Map<string, LostSession>();
 
@@ -26,6 +27,11 @@ export class GapReporter {
     return [...this.#unreported.values()];
   }
 
+  /** The latest few that this process has found out, the newest last. */
+  get last(): readonly LostSession[] {
+    return this.#last;
+  }
+
   /**
    * Resolves when the broker has confirmed all gap events.
    * @param lost to be counted and logged
@@ -33,6 +39,7 @@ export class GapReporter {
    */
   async report(lost: readonly LostSession[], counted: readonly LostSession[] = []): Promise<void> {
     for (const each of lost) this.#count(each);
+    this.#last = [...this.#last, ...lost].slice(-5);
     await Promise.all([...counted, ...lost].map((each) => this.#publish(each)));
   }
 

@@ -18,6 +18,8 @@ export interface HealthSnapshot {
     readonly problem: string | undefined;
     /** When a dispatch or the answer to a heartbeat came last, Unix ms. */
     readonly heardAt: number | undefined;
+    /** When its last event came, Unix ms. */
+    readonly lastEventAt?: number | undefined;
     /** Since when it waits to IDENTIFY, Unix ms. See Shard. */
     readonly identifyingSince: number | undefined;
     readonly confirmedSequence: number | undefined;
@@ -52,7 +54,13 @@ export interface HealthSnapshot {
     readonly unprovenMs: number;
   };
   readonly outbox: { readonly events: number; readonly bytes: number; readonly usedPercent: number };
-  readonly identifies: { readonly remaining: number | undefined; readonly spentUntil: number | undefined };
+  readonly identifies: {
+    readonly remaining: number | undefined;
+    readonly total?: number | undefined;
+    /** When Discord gives them back, Unix ms. */
+    readonly resetAt?: number | undefined;
+    readonly spentUntil: number | undefined;
+  };
   readonly lease: Readonly<Record<string, unknown>>;
   /** Of workers. Without them events flow: their `problem` makes no task unhealthy. */
   readonly commands: { readonly consuming: boolean; readonly waiting: number; readonly problem?: string | undefined };

@@ -1,6 +1,6 @@
 // The service's only listener: health, liveness, metrics. It answers GET and HEAD, and 404 to everything else. Whoever asks,
 // and however much: the connections are bounded (request-guard.ts), and so are the answers a second, because the event loop
-// belongs to the events. Only `/live` waits for no turn and for nothing else: ECS ends a task that does not answer it.
+// belongs to the events. A stream of the status page is held, and bounded too. Only `/live` waits for no turn and for nothing else: ECS ends a task that does not answer it.
 
 import { once } from 'node:events';
 import { createServer, type IncomingMessage, type ServerResponse } from 'node:http';
@@ -13,7 +13,7 @@ import type { Log } from './log.ts';
 import { isOwnHost } from './own-host.ts';
 import { Pace } from './pace.ts';
 import { guarded } from './request-guard.ts';
-import { PAGE_POLICY, statusPage } from './status-page.ts';
+import { documentOf, PAGE_POLICY, type Page } from './status/page.ts';
 import { sleep } from './wait.ts';
 
 export interface HttpSources {
@@ -21,12 +21,14 @@ export interface HttpSources {
   readonly lastTurnAt: () => number;
   readonly snapshot: () => HealthSnapshot;
   readonly metrics: { readonly contentType: string; text(): Promise<string> };
+  readonly page: () => Page;
 }
 
 /** Answers: some at once, then 200 a second. */
 const PACE = { spacingMs: 5, burst: 20 };
-/** So many scrapes of a second are collected; the others get the last of them. */
+/** So many scrapes, and pages, of a second are collected; the others get the last of them. */
 const COLLECTED_A_SECOND = 10;
+const STREAM_EVERY_MS = 2_000;
 
 /** A browser takes no answer for something else than it is, puts none into a frame, and sends no address on. */
 const HEADERS = {
@@ -43,12 +45,14 @@ const HEADERS = {
 /** @throws ConfigError when the address cannot be listened on */
 export async function listen(
   { host, port }: { readonly port: number; readonly host: string },
-  { lastTurnAt, snapshot, metrics }: HttpSources,
+  { lastTurnAt, snapshot, metrics, page }: HttpSources,
   log: Log,
 ): Promise<{ readonly port: number; close(): Promise<void> }> {
   const ownNames = [host, hostname()];
   const pace = new Pace(PACE);
   const scrape = fewTimesASecond(() => metrics.text());
+  const render = fewTimesASecond(async () => page());
+  const streams = new Set<ServerResponse>();
   let liveFault = false;
 
   const answer = async (request: IncomingMessage, response: ServerResponse): Promise<void> => {
@@ -69,8 +73,14 @@ export async function listen(
       const status = report.status === 'healthy' ? 200 : 503;
       // A person with a browser gets the same report as a page.
       if (path === PATHS.root && request.headers.accept?.includes('text/html'))
-        send(response, status, 'text/html; charset=utf-8', statusPage(report));
+        send(response, status, 'text/html; charset=utf-8', documentOf(await render()));
       else sendJson(response, status, report);
+    } else if (request.method === 'GET' && path === PATHS.events) {
+      hold(request.socket);
+      streams.add(response);
+      response.once('close', () => streams.delete(response));
+      response.writeHead(200, { ...HEADERS, 'content-type': 'text/event-stream' });
+      response.write(`retry: ${STREAM_EVERY_MS}\n\n`);
     } else sendJson(response, 404, { error: `nothing here: ${path}`, paths: Object.values(PATHS) });
   };
 
@@ -85,6 +95,19 @@ export async function listen(
     }
   };
 
+  const update = async (): Promise<void> => {
+    if (streams.size === 0) return;
+    const event = `data: ${JSON.stringify(await render())}\n\n`;
+    // Who has not taken the last one gets no other.
+    for (const response of streams)
+      if (response.writableLength > 0) response.destroy();
+      else response.write(event);
+  };
+  const updates = setInterval(
+    () => update().catch((err: unknown) => log.error({ err }, 'cannot render the status page')),
+    STREAM_EVERY_MS,
+  ).unref();
+
   const http = createServer((request, response) => {
     answer(request, response).catch((err: unknown) => {
       log.error({ err, url: request.url }, 'cannot answer an HTTP request');
@@ -92,7 +115,7 @@ export async function listen(
       else sendJson(response, 500, { error: errorMessage(err) });
     });
   });
-  const { server, close } = guarded(http);
+  const { server, hold, close } = guarded(http);
   server.listen(port, host);
   try {
     await once(server, 'listening');
@@ -100,14 +123,20 @@ export async function listen(
     throw new ConfigError([`PORT, HOST: cannot listen on ${host}:${port} (${errorMessage(error)}). Choose another`]);
   }
   server.on('error', (err) => log.error({ err }, 'cannot accept an HTTP connection'));
-  return { port: (server.address() as AddressInfo).port, close };
+  return {
+    port: (server.address() as AddressInfo).port,
+    close: () => {
+      clearInterval(updates);
+      return close();
+    },
+  };
 }
 
 /** The same answer for those who ask too often. Its failure is not kept. */
-function fewTimesASecond(collect: () => Promise<string>): () => Promise<string> {
+function fewTimesASecond<T>(collect: () => Promise<T>): () => Promise<T> {
   let second = 0;
   let collected = 0;
-  let last: Promise<string> | undefined;
+  let last: Promise<T> | undefined;
   return async () => {
     const now = Math.floor(performance.now() / 1_000);
     if (now !== second) collected = 0;

@@ -15,7 +15,9 @@ export type SummaryName = Named<'summary'>;
 export type GaugeValue = number | ReadonlyMap<string, number>;
 
 /** Upper bounds in milliseconds, a quarter apart: fine enough for a percentile, few enough for Prometheus. */
-const BUCKETS_MS = Array.from({ length: 54 }, (_, index) => Number((0.25 * 1.25 ** index).toPrecision(3)));
+export const BUCKETS_MS: readonly number[] = Array.from({ length: 54 }, (_, index) =>
+  Number((0.25 * 1.25 ** index).toPrecision(3)),
+);
 /** EMF takes at most 100 values of one metric in a line. */
 const SAMPLE = 100;
 
@@ -33,7 +35,7 @@ export class Metrics {
       const options = { name: metric.prometheus, help: metric.help, registers };
       if (metric.kind === 'counter') this.#counters.set(name, { metric, counter: new Counter(options), growth: 0 });
       else if (metric.kind === 'summary') {
-        const histogram = new Histogram({ ...options, buckets: BUCKETS_MS });
+        const histogram = new Histogram({ ...options, buckets: [...BUCKETS_MS] });
         this.#summaries.set(name, { metric, histogram, sample: [], seen: 0 });
       } else {
         const labelNames = metric.label === undefined ? [] : [metric.label.toLowerCase()];
@@ -92,6 +94,13 @@ export class Metrics {
     entry.seen += 1;
     const place = entry.seen <= SAMPLE ? entry.seen - 1 : Math.floor(Math.random() * entry.seen);
     if (place < SAMPLE) entry.sample[place] = value;
+  }
+
+  /** Of all that was observed since the start: how many values were in each bucket; above the last one is one more. */
+  async buckets(name: SummaryName): Promise<number[]> {
+    const { values = [] } = (await this.#summaries.get(name)?.histogram.get()) ?? {};
+    const upTo = values.filter(({ labels }) => 'le' in labels).map(({ value }) => value);
+    return upTo.map((count, index) => count - (upTo[index - 1] ?? 0));
   }
 
   /** The lines of one period, to be written to standard output as they are. Starts the next period. */

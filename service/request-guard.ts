@@ -7,11 +7,19 @@
 import type { Server as HttpServer } from 'node:http';
 import { createServer, type Server, type Socket } from 'node:net';
 
+interface Bounds {
+  readonly connections: number;
+  readonly longestMs: number;
+  readonly held?: number;
+}
+
 const BOUNDS = {
   /** Far more than scrapers and health checks need, far fewer than file descriptors. */
   connections: 100,
   /** From the first byte to the last: for a request that does not come as well as for an answer that is not read. */
   longestMs: 5_000,
+  /** Answers without an end. Each is a person with a browser. */
+  held: 20,
 };
 /** Of request line and headers. */
 const MAX_HEAD_BYTES = 8 * 1024;
@@ -21,24 +29,31 @@ const TOO_LARGE = 'HTTP/1.1 431 Request Header Fields Too Large\r\nconnection: c
 
 export interface GuardedServer {
   readonly server: Server;
+  /** This connection may stay, beside the others; the oldest one that was held makes room. It is to end when it is not read. */
+  hold(socket: Socket): void;
   /** Ends all connections, and accepts no more. */
   close(): Promise<void>;
 }
 
-export function guarded(http: HttpServer, { connections, longestMs } = BOUNDS): GuardedServer {
-  const sockets = new Set<Socket>();
+export function guarded(
+  http: HttpServer,
+  { connections, longestMs, held: mostHeld = BOUNDS.held }: Bounds = BOUNDS,
+): GuardedServer {
+  const sockets = new Map<Socket, NodeJS.Timeout>();
+  const held = new Set<Socket>();
   const server = createServer({ allowHalfOpen: true, noDelay: true }, (socket) => {
-    const [oldest] = sockets;
+    const [oldest] = sockets.keys();
     if (oldest !== undefined && sockets.size >= connections) {
       oldest.destroy();
       // Its `close` comes later.
       sockets.delete(oldest);
     }
     const deadline = setTimeout(() => socket.destroy(), longestMs);
-    sockets.add(socket);
+    sockets.set(socket, deadline);
     socket.once('close', () => {
       clearTimeout(deadline);
       sockets.delete(socket);
+      held.delete(socket);
     });
     // A client that is gone: `close` follows.
     socket.on('error', () => undefined);
@@ -56,10 +71,17 @@ export function guarded(http: HttpServer, { connections, longestMs } = BOUNDS): 
   });
   return {
     server,
+    hold: (socket) => {
+      clearTimeout(sockets.get(socket));
+      if (!sockets.delete(socket)) return;
+      held.add(socket);
+      const [oldest] = held;
+      if (held.size > mostHeld) oldest?.destroy();
+    },
     close: () =>
       new Promise((resolve) => {
         server.close(() => resolve());
-        for (const socket of sockets) socket.destroy();
+        for (const socket of [...sockets.keys(), ...held]) socket.destroy();
       }),
   };
 }

@@ -3,6 +3,7 @@
 
 import { getHeapStatistics } from 'node:v8';
 import type { ChannelModel } from 'amqplib';
+import { Broadcast } from './amqp/broadcast.ts';
 import { readCertificateAuthority } from './amqp/certificate-authority.ts';
 import { ChannelSet } from './amqp/channel-set.ts';
 import { ConfirmDeadline, publishClaim } from './amqp/confirm-deadline.ts';
@@ -15,11 +16,12 @@ import { CommandRelay } from './command-relay.ts';
 import type { Config } from './config.ts';
 import { DRAIN_DEADLINE_SECONDS } from './contract/limits.ts';
 import { METRICS_PERIOD_SECONDS } from './contract/metrics.ts';
-import { ENV, EXCHANGES, identifyQueue, LEASE_QUEUE_ARGUMENTS, QUEUES } from './contract/names.ts';
+import { ENV, EXCHANGES, identifyQueue, LEASE_QUEUE_ARGUMENTS, QUEUES, statusQueue } from './contract/names.ts';
 import { credential, parseBrokerLogin, parseTlsLogin, parseToken } from './credentials.ts';
 import { drainOutbox } from './drain-outbox.ts';
 import { ConfigError, errorMessage } from './errors.ts';
 import { family } from './events/routing.ts';
+import { EVERY_TASK, FleetStatus } from './fleet-status.ts';
 import { GapReporter } from './gap-reporter.ts';
 import { BotToken } from './gateway/bot-token.ts';
 import { GatewayInformation } from './gateway/gateway-information.ts';
@@ -143,6 +145,7 @@ export async function runTask(
           latencyMs: shard.latencyMs,
           problem: shard.problem,
           heardAt: shard.heardAt,
+          lastEventAt: session.lastReceivedAt,
           identifyingSince: shard.identifyingSince,
           confirmedSequence: session.resumeState?.sequence,
           receivedSequence: session.resumeState === undefined ? undefined : session.watermark.received,
@@ -181,6 +184,8 @@ export async function runTask(
       },
       identifies: () => ({
         remaining: information.latest?.session_start_limit?.remaining,
+        total: information.latest?.session_start_limit?.total,
+        resetAt: information.resetAt,
         spentUntil: gate.spentUntil,
       }),
       lease: () => keeper?.detail ?? {},
@@ -193,7 +198,18 @@ export async function runTask(
     });
   declareGauges(metrics, snapshot, depths, information, log);
   const lastTurnAt = () => Math.min(connection.lastTurnAt, leaseConnection.lastTurnAt);
-  const server = await listen(config.http, { lastTurnAt, snapshot, metrics }, log);
+  const fleet: FleetStatus = new FleetStatus({
+    ...{ name, shardsPerTask, environment: config.environment, snapshot, metrics, depths, gaps, log },
+    publish: (key, body) => !connection.blocked && broadcast.publish(key, body),
+  });
+  // Not the connection that publishes events: a declare on a node without a majority ends the connection.
+  const broadcast = new Broadcast({
+    ...{ connection: commandConnection, exchange: EXCHANGES.status, queue: statusQueue(name), log },
+    routingKeys: [EVERY_TASK, name],
+    onOpen: () => fleet.report(),
+    onMessage: (body) => fleet.receive(body),
+  });
+  const server = await listen(config.http, { lastTurnAt, snapshot, metrics, page: () => fleet.page() }, log);
   log.info({ port: server.port, host: config.http.host }, 'the ingestor is starting');
   log.info({ events: [...choice.dispatches], intents: intentNames(intents) }, 'these events are published');
   for (const [setting, forwarded, what] of [
@@ -223,6 +239,8 @@ export async function runTask(
     const left = publisher.outbox.count;
     publisher.close();
     depths.stop();
+    fleet.leave();
+    await broadcast.close();
     const connections = [connection, leaseConnection, commandConnection, identifyMutex];
     await Promise.all([...connections.map((each) => each.close()), server.close()]);
     if (left > 0) log.error({ events: left }, 'not everything was confirmed in time: the next owner has it replayed');
@@ -246,6 +264,7 @@ export async function runTask(
   connection.start();
   commandConnection.start();
   depths.start();
+  fleet.start();
   // Before the lease, so that a standby has everything when its turn comes: the token is read and accepted,
   // Discord's address is known. Discord may be away, which is no reason to wait.
   const fetched = information.fetch(stopping.signal).catch(() => undefined);

@@ -131,10 +131,10 @@ describe('the direction', () => {
 });
 
 describe('the rooms of the service', () => {
-  const rooms = ['gateway', 'session', 'lease', 'events', 'commands', 'publisher', 'amqp'];
+  const rooms = ['gateway', 'session', 'lease', 'events', 'commands', 'publisher', 'amqp', 'status'];
   /** What a room may import beside its own files. A lost session is found by two rooms and reported by neither. */
   const shared = ['service/errors.ts', 'service/wait.ts', 'service/outage-log.ts', 'service/lost-session.ts'];
-  const typesOnly = ['service/log.ts', 'service/metrics.ts', 'service/connection-events.ts'];
+  const typesOnly = ['service/log.ts', 'service/metrics.ts', 'service/connection-events.ts', 'service/health.ts'];
 
   it('are those of the table', () => {
     const found = new Set(
@@ -161,6 +161,7 @@ describe('the rooms of the service', () => {
     ['session', []],
     ['lease', ['zod']],
     ['amqp', ['amqplib']],
+    ['status', ['zod']],
   ])('%s uses the packages of its own side: %j', (room, packages) => {
     const allowed = ({ of }: Import) => !isPackage(of) || of.startsWith('node:') || packages.includes(of);
     expect(offences(under(`service/${room}`), allowed)).toEqual([]);
@@ -182,6 +183,8 @@ describe('the rooms of the service', () => {
       'publisher/outbox.ts',
       'backpressure.ts',
       'health.ts',
+      'status/fleet.ts',
+      'status/page.ts',
     ];
     for (const file of decisions) {
       const loaded = [...loadedWith(`service/${file}`)];
@@ -202,6 +205,7 @@ describe('the rooms of the service', () => {
     ['events', /amqp|rabbitmq/i, ['service/events/routing.ts']],
     ['events', /\b(lease|outbox)/i, []],
     ['commands', /amqplib|discordjs|outbox|\blease/i, []],
+    ['status', /amqp|discordjs/i, []],
     ['lease', /amqp|discordjs/i, ['service/lease/lease-channels.ts']],
   ])('the word of another room is not in %s: %s', (room, word, but) => {
     const found = under(`service/${room}`).filter(({ path, text }) => word.test(text) && !but.includes(path));

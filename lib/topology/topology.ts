@@ -16,6 +16,7 @@ import {
   LEASE_QUEUE_ARGUMENTS,
   leaseQueue,
   QUEUES,
+  statusQueue,
   tailQueue,
   USERS,
   VHOST,
@@ -150,6 +151,7 @@ export function discordTopology(options: DiscordTopologyOptions = {}): Topology 
       { name: EXCHANGES.deadLetter, type: 'direct' },
       { name: EXCHANGES.leases, type: 'direct' },
       { name: EXCHANGES.commands, type: 'direct' },
+      { name: EXCHANGES.status, type: 'direct' },
     ],
     queues: [
       ...[...Object.values(QUEUES), ...Object.keys(queues)].map((name) => ({
@@ -243,11 +245,15 @@ const COMMAND_QUEUES = new RegExp(`^${numbered(commandQueue)}$`);
 const TAIL_QUEUES = `${literal(tailQueue(''))}[0-9a-f]{12}`;
 const COMMAND_KEYS = new RegExp(`^(${literal(commandKey('all'))}|${numbered(commandKey)})$`);
 
+/** Whatever a task is called. */
+const STATUS_QUEUES = `${literal(statusQueue(''))}[\\w.-]+`;
+
 /**
  * By part of the product, the least that it needs:
  * - ingestor: publishes events; declares, binds, reads and publishes to the lease queues; holds the identify queues,
  *   for which configure is enough; consumes commands, and publishes those that it refuses, with the reason, as dead
- *   letters; reads the depth of the queues, for which RabbitMQ 4.3 requires some permission: write is the least, as it can
+ *   letters; declares, binds and reads the queue
+ *   of its status; reads the depth of the queues, for which RabbitMQ 4.3 requires some permission: write is the least, as it can
  *   neither consume nor purge. (It can bind them to the exchange of leases, which no pattern distinguishes from binding its
  *   own.)
  * - worker: consumes events, also from further queues that no further worker names, and publishes commands. `read` also allows to purge: RabbitMQ has no permission of its own
@@ -256,9 +262,9 @@ const COMMAND_KEYS = new RegExp(`^(${literal(commandKey('all'))}|${numbered(comm
  */
 const permissionsFor = (unnamed: readonly string[]): Readonly<Record<Part, Permissions>> => ({
   ingestor: {
-    configure: `^(${numbered(leaseQueue)}|${numbered(identifyQueue)})$`,
-    write: `^(${[numbered(leaseQueue), ...[EXCHANGES.leases, EXCHANGES.events, EXCHANGES.deadLetter, ...Object.values(QUEUES)].map(literal)].join('|')})$`,
-    read: `^(${numbered(leaseQueue)}|${numbered(commandQueue)}|${literal(EXCHANGES.leases)})$`,
+    configure: `^(${numbered(leaseQueue)}|${numbered(identifyQueue)}|${STATUS_QUEUES})$`,
+    write: `^(${[numbered(leaseQueue), STATUS_QUEUES, ...[EXCHANGES.leases, EXCHANGES.status, EXCHANGES.events, EXCHANGES.deadLetter, ...Object.values(QUEUES)].map(literal)].join('|')})$`,
+    read: `^(${numbered(leaseQueue)}|${numbered(commandQueue)}|${STATUS_QUEUES}|${literal(EXCHANGES.leases)}|${literal(EXCHANGES.status)})$`,
   },
   worker: {
     configure: '',
@@ -312,8 +318,8 @@ const limited = (connections: number): UserLimits => ({
  * shards IDENTIFY: not those of a deployment's new tasks, which resume sessions.
  */
 export const CONNECTIONS_OF_A_TASK = 3;
-/** For the events of each queue, depths, claims and records, commands, and for identify queues that wait. */
-const CHANNELS_OF_A_TASK = 15;
+/** For the events of each queue, depths, claims and records, commands, the status, and for identify queues that wait. */
+const CHANNELS_OF_A_TASK = 16;
 /** Amazon MQ's default on RabbitMQ 4: more lease queues need more channels. */
 const CONSUMERS_PER_CHANNEL = 10;
 /** For a person with a tool. */

@@ -1,6 +1,6 @@
 // The AsyncAPI document as a page for people: one file without a script, which loads nothing. Pure.
 
-import { Html, html } from '../../service/html.ts';
+import { Html, html } from '../../service/status/html.ts';
 import type { AsyncApi, Channel, Message } from './asyncapi.ts';
 import type { Schema, Schemas } from './json-schema.ts';
 

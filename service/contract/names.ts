@@ -31,7 +31,7 @@ export const ENV = {
 } as const;
 
 /** HTTP paths of the service. */
-export const PATHS = { root: '/', health: '/health', live: '/live', metrics: '/metrics' } as const;
+export const PATHS = { root: '/', health: '/health', live: '/live', metrics: '/metrics', events: '/events' } as const;
 
 export const VHOST = 'discord';
 
@@ -42,6 +42,8 @@ export const EXCHANGES = {
   /** Where workers write what Discord is to get over a gateway connection. */
   commands: 'discord.commands',
   leases: 'ingestor.leases',
+  /** Where tasks report to each other, for the status page. */
+  status: 'ingestor.status',
 } as const;
 
 /** Queues that workers read. */
@@ -73,6 +75,8 @@ export const commandQueue = (group: number): string => `${INGESTOR_PREFIX}comman
 export const commandKey = (shard: number | 'all'): string => `shard.${shard}`;
 /** The exclusive queue that is the identify lock of this rate-limit bucket. */
 export const identifyQueue = (bucket: number): string => `${INGESTOR_PREFIX}identify.${bucket}`;
+/** The exclusive queue of a task for the reports of all tasks. */
+export const statusQueue = (task: string): string => `${INGESTOR_PREFIX}status.${task}`;
 
 /** The queue of an operator who looks at live events, which goes away with its connection. @param id 12 hexadecimal digits */
 export const tailQueue = (id: string): string => `tail.${id}`;

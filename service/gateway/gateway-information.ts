@@ -53,6 +53,11 @@ export class GatewayInformation {
     return this.#latest?.info;
   }
 
+  /** When Discord gives the IDENTIFYs back, by the last answer, Unix ms. */
+  get resetAt(): number | undefined {
+    return this.#latest && this.#latest.at + this.#latest.info.session_start_limit.reset_after;
+  }
+
   /** Why there is no answer now, in one sentence; nothing while none is needed. */
   get problem(): string | undefined {
     return this.#asking > 0 ? this.#problem : undefined;

@@ -124,6 +124,11 @@ export class ShardSession {
     this.#missedResumed = new MissedResumed(true);
   }
 
+  /** When the last dispatch of this session came, or it was taken over, Unix ms; none before. */
+  get lastReceivedAt(): number | undefined {
+    return this.#lastReceivedAt || undefined;
+  }
+
   /** For another process, as of now; none before READY. */
   get resumeState(): ResumeState | undefined {
     if (this.#state === undefined) return undefined;

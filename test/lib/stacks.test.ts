@@ -353,10 +353,14 @@ describe('choices', () => {
   });
 
   it('ECS Exec gets the writable root file system that it needs', () => {
-    const { one } = synthesized('staging', { task: { execEnabled: true } });
-    const { ContainerDefinitions } = one('AWS::ECS::TaskDefinition').Properties;
-    expect(ContainerDefinitions).toMatchObject([{ ReadonlyRootFilesystem: false }]);
-    expect(one('AWS::ECS::Service').Properties.EnableExecuteCommand).toBe(true);
+    for (const execEnabled of [true, false]) {
+      const { ofType, one } = synthesized('production', { task: { execEnabled } });
+      const { ContainerDefinitions } = one('AWS::ECS::TaskDefinition').Properties;
+      const InitProcessEnabled = { LinuxParameters: { InitProcessEnabled: true } };
+      expect(ContainerDefinitions).toMatchObject([{ ReadonlyRootFilesystem: !execEnabled, ...InitProcessEnabled }]);
+      expect(one('AWS::ECS::Service').Properties.EnableExecuteCommand).toBe(execEnabled);
+      expect(JSON.stringify(ofType('AWS::IAM::Policy')).includes('ssmmessages:')).toBe(execEnabled);
+    }
   });
 
   it('an e-mail address is subscribed to the alarms, and a second one leaves the first alone', () => {

@@ -18,15 +18,17 @@ import { eventually, logLines } from '../support/log-lines.ts';
 const lines = logLines();
 const sockets: Socket[] = [];
 let collected: number;
+let page: () => { title: string; body: string };
 let server: Awaited<ReturnType<typeof listen>>;
 
 beforeEach(async () => {
   collected = 0;
+  page = () => ({ title: 'a title', body: 'the\n\nfleet' });
   const text = async () => {
     collected += 1;
     return `scrape ${collected}\n`;
   };
-  const sources = { lastTurnAt: Date.now, snapshot: () => HEALTHY, metrics: { contentType: 'text/plain', text } };
+  const sources = { lastTurnAt: Date.now, snapshot: () => HEALTHY, metrics: { contentType: 'text/plain', text }, page };
   server = await listen({ port: 0, host: '127.0.0.1' }, sources, lines.log);
 });
 afterEach(async () => {
@@ -180,6 +182,66 @@ describe('connections', () => {
   });
 });
 
+describe('streams of the status page', () => {
+  const stream = async (port = server.port) => {
+    const socket = await open(port);
+    let read = '';
+    socket.on('data', (chunk) => {
+      read += chunk.toString();
+    });
+    socket.write(get(PATHS.events));
+    await eventually('it has begun', () => read.includes('retry: '));
+    return { socket, text: () => read };
+  };
+
+  it('outlast what other answers may take, and get the page again and again', async () => {
+    const { socket, text } = await stream();
+    expect(text()).toMatch(/^HTTP\/1\.1 200 OK\r\n.*content-type: text\/event-stream\r\n/is);
+    const events = () => text().split('data: {"title":"a title","body":"the\\n\\nfleet"}\n\n').length - 1;
+    await eventually('longer than 5 s', () => events() >= 3);
+    expect(socket.destroyed).toBe(false);
+  });
+
+  it('are twenty at most, beside other connections: the oldest makes room', async () => {
+    const all: Awaited<ReturnType<typeof stream>>[] = [];
+    for (let index = 0; index < 22; index += 1) all.push(await stream());
+    await eventually('two are closed', () => all.filter(({ socket }) => socket.destroyed).length >= 2);
+    expect(all.map(({ socket }) => socket.destroyed).indexOf(false)).toBe(2);
+    expect(await live()).toBe(200);
+  });
+
+  it('one that is not read is ended', async () => {
+    // More than the buffers of both systems take.
+    page = () => ({ title: '', body: 'x'.repeat(16 * 1024 * 1024) });
+    const text = async () => '';
+    const sources = { lastTurnAt: Date.now, snapshot: () => HEALTHY, metrics: { contentType: '', text }, page };
+    const large = await listen({ port: 0, host: '127.0.0.1' }, sources, lines.log);
+    const slow = await stream(large.port);
+    slow.socket.pause();
+    const other = await stream(large.port);
+    await eventually('two pages', () => other.text().length > 2 * 16 * 1024 * 1024);
+    slow.socket.resume();
+    await once(slow.socket, 'close');
+    expect(other.socket.destroyed).toBe(false);
+    await large.close();
+  });
+
+  it('end with the server', async () => {
+    const { socket } = await stream();
+    await Promise.all([server.close(), once(socket, 'close')]);
+    server = await listen(
+      { port: 0, host: '127.0.0.1' },
+      { lastTurnAt: Date.now, snapshot: () => HEALTHY, metrics: { contentType: '', text: async () => '' }, page },
+      lines.log,
+    );
+  });
+
+  it('answer to no other name, and to GET only', async () => {
+    expect(statusOf(await answerTo(get(PATHS.events, 'evil.example')))).toBe(421);
+    expect(statusOf(await answerTo(get(PATHS.events).replace('GET', 'HEAD')))).toBe(404);
+  });
+});
+
 describe('answers', () => {
   it('a hundred scrapes at once collect the metrics ten times in a second', async () => {
     const answers = await Promise.all(Array.from({ length: 90 }, () => answerTo(get(PATHS.metrics))));
@@ -198,10 +260,10 @@ describe('answers', () => {
   });
 
   it('tell a browser to load nothing, to take nothing for what it is not, and to frame nothing', async () => {
-    for (const path of [...Object.values(PATHS), '/nothing']) {
+    for (const path of [PATHS.root, PATHS.health, PATHS.live, PATHS.metrics, '/nothing']) {
       const answer = (await answerTo(get(path).replace('\r\n\r\n', '\r\nAccept: text/html\r\n\r\n'))).toLowerCase();
       expect(answer).toMatch(
-        /^content-security-policy: default-src 'none'; style-src 'sha256-[^']+'; .*frame-ancestors 'none'\r$/m,
+        /^content-security-policy: default-src 'none'; style-src 'sha256-[^']+'; script-src 'sha256-[^']+'; connect-src 'self'; .*frame-ancestors 'none'\r$/m,
       );
       expect(answer).toContain('\r\nx-content-type-options: nosniff\r\n');
       expect(answer).toContain('\r\nx-frame-options: deny\r\n');

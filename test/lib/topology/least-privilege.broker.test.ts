@@ -13,6 +13,7 @@ import {
   LEASE_QUEUE_ARGUMENTS,
   leaseQueue,
   QUEUES,
+  statusQueue,
   tailQueue,
   WORKER_QUEUES,
 } from '../../../service/contract/names.ts';
@@ -88,6 +89,16 @@ describe(`on RabbitMQ ${version}`, () => {
     ['ingestor', 'declares an identify queue', declaring(identifyQueue(0), CLASSIC)],
     ['ingestor', 'consumes commands', consuming(commandQueue(1))],
     ['ingestor', 'publishes dead letters', publishing(EXCHANGES.deadLetter, QUEUES.deadLetters)],
+    [
+      'ingestor',
+      'hears of the status of all tasks',
+      inTurn(
+        declaring(statusQueue('a-1-b'), CLASSIC),
+        (channel) => channel.bindQueue(statusQueue('a-1-b'), EXCHANGES.status, 'tasks'),
+        consuming(statusQueue('a-1-b')),
+      ),
+    ],
+    ['ingestor', 'reports its status', publishing(EXCHANGES.status, 'tasks')],
     ['ingestor', 'checks its exchange', (channel) => channel.checkExchange(EXCHANGES.leases)],
     ...Object.values(WORKER_QUEUES).map((queue): [Part, string, Act] => [
       'worker',
@@ -138,6 +149,13 @@ describe(`on RabbitMQ ${version}`, () => {
       inTurn(declaring(identifyQueue(6), CLASSIC), consuming(identifyQueue(6))),
     ],
     ['ingestor', 'publish to the default exchange', publishing('', leaseQueue(0))],
+    [
+      'ingestor',
+      'bind a status queue to events',
+      inTurn(declaring(statusQueue('a-1-c'), CLASSIC), (channel) =>
+        channel.bindQueue(statusQueue('a-1-c'), EXCHANGES.events, '#'),
+      ),
+    ],
     ['ingestor', 'publish commands', publishing(EXCHANGES.commands, commandKey(0))],
     ['ingestor', 'declare a command queue', declaring('ingestor.commands.7')],
     [
@@ -156,6 +174,7 @@ describe(`on RabbitMQ ${version}`, () => {
     ['worker', 'take a command', (channel) => channel.get(commandQueue(0))],
     ['worker', 'bind a command queue', (channel) => channel.bindQueue(commandQueue(0), EXCHANGES.commands, 'shard.9')],
     ['worker', 'publish dead letters', publishing(EXCHANGES.deadLetter, QUEUES.deadLetters)],
+    ['worker', 'report a status', publishing(EXCHANGES.status, 'tasks')],
     ['worker', 'publish to the leases', publishing(EXCHANGES.leases, leaseQueue(0))],
     ['worker', "consume a further worker's queue", consuming('events.analytics')],
     ['analytics', 'consume another queue', consuming(QUEUES.guildEvents)],

@@ -15,6 +15,7 @@ import {
   LEASE_QUEUE_ARGUMENTS,
   leaseQueue,
   QUEUES,
+  statusQueue,
   tailQueue,
   WORKER_QUEUES,
 } from '../../../service/contract/names.ts';
@@ -74,22 +75,27 @@ describe('permissions', () => {
   const leases = [leaseQueue(0), leaseQueue(17), leaseQueue(9_999)];
   const commands = [commandQueue(0), commandQueue(9_999)];
   const tail = tailQueue('0123456789ab');
+  const status = statusQueue('ip-10-0-1-2.ec2.internal-1-a1b2c3');
   /** Everything that has a name on the broker, and what only looks like it. */
   const names = [
-    ...[...Object.values(EXCHANGES), ...Object.values(QUEUES), ...leases, ...commands, identifyQueue(3), tail],
+    ...[...Object.values(EXCHANGES), ...Object.values(QUEUES), ...leases, ...commands, identifyQueue(3), tail, status],
     ...['tail.', 'tail.events', 'my.tail.0123456789ab', 'tail.0123456789ab.copy', 'tailX0123456789ab'],
     ...['amq.default', 'amq.topic', 'interactions-2', 'my-interactions', 'eventsXguild', 'ingestorXlease.0'],
     ...['ingestor.other', 'ingestor.lease.', 'ingestor.lease.01', 'ingestor.lease.12345', 'ingestor.lease.0.copy'],
     ...['my.ingestor.lease.0', 'ingestor.identify.x', 'ingestor.commands.', 'ingestor.commands.0.copy'],
+    ...['ingestor.status.', 'ingestor.status.#', 'my.ingestor.status.x', 'ingestorXstatus.x'],
   ];
 
   test.each<[part: string, Permissions | undefined, configure: string[], write: string[], read: string[]]>([
     [
-      'the ingestor: its lease and identify queues, and what it publishes to and watches',
+      'the ingestor: its lease, identify and status queues, and what it publishes to and watches',
       ingestor,
-      [...leases, identifyQueue(3)],
-      [...leases, EXCHANGES.leases, EXCHANGES.events, EXCHANGES.deadLetter, ...Object.values(QUEUES)],
-      [...leases, ...commands, EXCHANGES.leases],
+      [...leases, identifyQueue(3), status],
+      [
+        ...[...leases, status, ...Object.values(QUEUES)],
+        ...[EXCHANGES.leases, EXCHANGES.status, EXCHANGES.events, EXCHANGES.deadLetter],
+      ],
+      [...leases, ...commands, status, EXCHANGES.leases, EXCHANGES.status],
     ],
     [
       'the worker: reading the event queues and commanding',

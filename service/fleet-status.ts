@@ -1,0 +1,184 @@
+// Joins the status page with the task: reports of itself to all tasks, collects theirs, and renders the page from both. Nothing
+// depends on it: a failure is logged, and tried again at the next turn.
+//
+// Of N tasks each gets at most four reports a second: every 5 s from up to 20 tasks, every N / 4 s from more, of about
+// 2 KiB with 16 shards. A new task asks for the history; the eldest of the others answers, to it alone.
+
+import { Buffer } from 'node:buffer';
+import { errorMessage } from './errors.ts';
+import { type HealthSnapshot, healthReport } from './health.ts';
+import type { Log } from './log.ts';
+import type { LostSession } from './lost-session.ts';
+import { BUCKETS_MS, type Metrics } from './metrics.ts';
+import { OutageLog } from './outage-log.ts';
+import { redact } from './redact.ts';
+import { Fleet } from './status/fleet.ts';
+import { type Page, renderPage } from './status/page.ts';
+import { type History, parseMessage, type Report, reportOf } from './status/report.ts';
+
+/** Routing key of reports; that of a history is the name of the task that asked. */
+export const EVERY_TASK = 'tasks';
+const LOOK_EVERY_MS = 1_000;
+const REPORT_EVERY_MS = 5_000;
+const MOST_REPORTS_A_SECOND = 4;
+const LONGEST_PERIOD_MS = 60_000;
+/** A broker that was away may have kept the first from the others. */
+const ASK_FOR_MS = 30_000;
+/** After its start: before, its figures would be those of a part of the tasks. */
+const HEARD_ALL_MS = 10_000;
+
+export interface FleetStatusOptions {
+  readonly name: string;
+  readonly environment: string;
+  readonly shardsPerTask: number;
+  readonly snapshot: () => HealthSnapshot;
+  readonly metrics: Pick<Metrics, 'buckets'>;
+  readonly depths: { readonly depths: ReadonlyMap<string, number> };
+  readonly gaps: { readonly last: readonly LostSession[] };
+  readonly publish: (routingKey: string, body: Buffer) => unknown;
+  readonly log: Log;
+}
+
+export class FleetStatus {
+  readonly #options: FleetStatusOptions;
+  readonly #fleet: Fleet;
+  readonly #failures: OutageLog;
+  readonly #unreadable: OutageLog;
+  readonly #startedAt = Date.now();
+  /** What the last report counted from. */
+  #counted = { at: Date.now(), events: 0, rate: 0 };
+  #buckets: readonly number[] = [];
+  #reported = { at: 0, role: '' };
+  #asks = true;
+  #timer: NodeJS.Timeout | undefined;
+
+  constructor(options: FleetStatusOptions) {
+    this.#options = options;
+    this.#fleet = new Fleet(options.name, BUCKETS_MS);
+    this.#failures = new OutageLog(
+      options.log,
+      'error',
+      'cannot report to the other tasks: the status page is incomplete',
+    );
+    this.#unreadable = new OutageLog(
+      options.log,
+      'warn',
+      'a report for the status page cannot be read: it is left out',
+    );
+  }
+
+  start(): void {
+    this.#timer ??= setInterval(() => this.#look(), LOOK_EVERY_MS).unref();
+  }
+
+  /** At once: the others may just have become reachable. */
+  report(): void {
+    this.#reported.at = 0;
+    if (this.#timer !== undefined) this.#look();
+  }
+
+  /** The others need not wait to see that it is gone. */
+  leave(): void {
+    clearInterval(this.#timer);
+    this.#timer = undefined;
+    try {
+      this.#publish({ ...this.#report(this.#rate(Date.now()), []), role: 'drained', shards: [] });
+    } catch (err) {
+      this.#failures.failed(err);
+    }
+  }
+
+  /** From the broker: anyone with the permission may have written it. */
+  receive(body: Buffer): void {
+    try {
+      const now = Date.now();
+      const message = parseMessage(body.toString());
+      if (message.kind === 'history') {
+        if (this.#asks) this.#fleet.adopt(message, now);
+        this.#asks = false;
+        return;
+      }
+      const history = this.#fleet.receive(message, now);
+      if (history !== undefined) this.#publish(history, message.task);
+    } catch (err) {
+      // It may quote what came.
+      this.#unreadable.failed(new Error(errorMessage(err).slice(0, 300)));
+    }
+  }
+
+  /** @throws when this task cannot report itself */
+  page(): Page {
+    const now = Date.now();
+    const own = this.#report(0, []);
+    const view = this.#fleet.view(now, own);
+    return renderPage(view, this.#options.environment);
+  }
+
+  get #everyMs(): number {
+    const fairMs = (1_000 * this.#fleet.size) / MOST_REPORTS_A_SECOND;
+    return Math.min(LONGEST_PERIOD_MS, Math.max(REPORT_EVERY_MS, fairMs));
+  }
+
+  #look(): void {
+    this.#reportWhenDue(Date.now()).then(
+      () => this.#failures.over(),
+      (err: unknown) => this.#failures.failed(err),
+    );
+  }
+
+  /** In its time, or when another role or group is what it has to say. */
+  async #reportWhenDue(now: number): Promise<void> {
+    const { role, shard } = healthReport(this.#options.snapshot());
+    const isNew = `${role} ${shard.group}` !== this.#reported.role;
+    if (!isNew && now - this.#reported.at < this.#everyMs) return;
+    this.#reported = { at: now, role: `${role} ${shard.group}` };
+    const buckets = await this.#options.metrics.buckets('frameToConfirm');
+    // It has left meanwhile.
+    if (this.#timer === undefined) return;
+    const grown = buckets.map((count, index): [number, number] => [index, count - (this.#buckets[index] ?? 0)]);
+    this.#buckets = buckets;
+    const report = this.#report(
+      this.#rate(now),
+      grown.filter(([, count]) => count > 0),
+    );
+    if (now - this.#startedAt > ASK_FOR_MS) this.#asks = false;
+    this.#fleet.putOwn(report, now);
+    this.#publish(report);
+    if (now - this.#startedAt > HEARD_ALL_MS) this.#fleet.tick(now);
+  }
+
+  /** Events confirmed a second since it was asked last: of a shorter time than a second nothing can be said. */
+  #rate(now: number): number {
+    const { at, events } = this.#counted;
+    const { publishCount } = healthReport(this.#options.snapshot()).checks.rabbitmq;
+    if (Number.isFinite(publishCount) && now - at >= LOOK_EVERY_MS)
+      this.#counted = { at: now, events: publishCount, rate: (1_000 * (publishCount - events)) / (now - at) };
+    return this.#counted.rate;
+  }
+
+  #report(perSecond: number, latencies: [number, number][]): Report {
+    const { depths, gaps, name, shardsPerTask, snapshot } = this.#options;
+    const now = snapshot();
+    const health = healthReport(now);
+    // What the health report could not read is not read again.
+    const limits: Partial<HealthSnapshot['identifies']> = 'problem' in health.identifies ? {} : now.identifies;
+    const { remaining = null, total = null, resetAt = null } = limits;
+    const lastEventAt = health.shard.assigned.flatMap((id, index): [number, number][] => {
+      const at = now.shards[index]?.lastEventAt;
+      return at === undefined ? [] : [[id, at]];
+    });
+    return reportOf(health, {
+      ...{ task: name, shardsPerTask, startedAt: this.#startedAt, everyMs: this.#everyMs, asks: this.#asks },
+      ...{ perSecond, latencies, identifies: { remaining, total, resetAt } },
+      gaps: gaps.last.map(({ shardId, lostAt, reason }) => ({
+        ...{ shard: shardId, at: lostAt, reason: redact(reason, []).slice(0, 400) },
+      })),
+      queues: Object.fromEntries(depths.depths),
+      lastEventAt: new Map(lastEventAt),
+    });
+  }
+
+  #publish(message: Report | History, to = EVERY_TASK): void {
+    this.#options.publish(to, Buffer.from(JSON.stringify(message)));
+  }
+}

@@ -1,0 +1,134 @@
+// How often a task reports and how much, and that no failure of it goes further than the log.
+
+import { Buffer } from 'node:buffer';
+import { afterEach, beforeEach, expect, it, vi } from 'vitest';
+import { EVERY_TASK, FleetStatus } from '../../service/fleet-status.ts';
+import type { HealthSnapshot } from '../../service/health.ts';
+import { Metrics } from '../../service/metrics.ts';
+import { parseMessage, type Report } from '../../service/status/report.ts';
+import { HEALTHY, NOW, SHARD } from '../support/health-snapshot.ts';
+import { logLines } from '../support/log-lines.ts';
+import { REPORT } from '../support/report.ts';
+
+let lines: ReturnType<typeof logLines>;
+let snapshot: HealthSnapshot;
+let published: [to: string, text: string][];
+let fleet: FleetStatus;
+
+beforeEach(() => {
+  vi.useFakeTimers({ now: NOW, toFake: ['Date', 'setInterval', 'clearInterval'] });
+  lines = logLines();
+  snapshot = HEALTHY;
+  published = [];
+  fleet = new FleetStatus({
+    ...{ name: 'host-1-ffffff', environment: 'test', shardsPerTask: 16, metrics: new Metrics(), log: lines.log },
+    ...{ snapshot: () => snapshot, depths: { depths: new Map([['interactions', 7]]) } },
+    gaps: {
+      last: [{ shardId: 1, sessionId: 's3cret', lastSequence: 4, lastReceivedAt: 0, lostAt: NOW, reason: 'why' }],
+    },
+    publish: (to, body) => published.push([to, body.toString()]),
+  });
+});
+afterEach(() => {
+  fleet.leave();
+  vi.useRealTimers();
+});
+
+async function pass(seconds: number): Promise<void> {
+  for (let second = 0; second < seconds; second += 1) {
+    await vi.advanceTimersByTimeAsync(1_000);
+    snapshot = { ...snapshot, now: Date.now() };
+  }
+}
+
+const receive = (message: object) => fleet.receive(Buffer.from(JSON.stringify(message)));
+const reports = () => published.map(([, text]) => parseMessage(text) as Report);
+
+it.each([
+  [1, 12],
+  [20, 12],
+  [40, 6],
+  [100, 2],
+])('of %d tasks each reports %d times a minute: none gets more than four a second', async (tasks, times) => {
+  for (let index = 1; index < tasks; index += 1) receive({ ...REPORT, task: `other-${index}`, role: 'standby' });
+  fleet.start();
+  await pass(10);
+  published = [];
+  await pass(60);
+  expect(published.length).toBeLessThanOrEqual(times + 1);
+  expect(published.length).toBeGreaterThanOrEqual(Math.floor(times * 0.7));
+  expect(tasks * (published.length / 60)).toBeLessThanOrEqual(5);
+});
+
+it('a report with 16 shards is of about two kilobytes, with no session and no sequence', async () => {
+  snapshot = { ...HEALTHY, shards: Array.from({ length: 16 }, (_, id) => ({ ...SHARD, id })) };
+  fleet.start();
+  await pass(1);
+  const [[to, text]] = published as [[string, string]];
+  expect(to).toBe(EVERY_TASK);
+  expect(text.length).toBeLessThan(2_500);
+  expect(text).not.toMatch(/s3cret|equence|700/);
+  expect(reports()).toMatchObject([
+    { identifies: { remaining: 998, total: 1_000 }, queues: { interactions: 7 }, gaps: [{ shard: 1, reason: 'why' }] },
+  ]);
+});
+
+it('reports at once another role, and that it has drained', async () => {
+  fleet.start();
+  await pass(2);
+  snapshot = { ...snapshot, role: 'standby', group: undefined, shards: [], lease: { ready: true } };
+  await pass(1);
+  // While another report is being made.
+  vi.advanceTimersByTime(5_000);
+  fleet.leave();
+  await pass(20);
+  expect(reports().map(({ role }) => role)).toEqual(['owner', 'standby', 'drained']);
+});
+
+it('counts what was confirmed between two reports', async () => {
+  fleet.start();
+  await pass(1);
+  snapshot = { ...snapshot, broker: { ...snapshot.broker, publishCount: 512 } };
+  await pass(5);
+  expect(reports()[1]?.perSecond).toBe(100);
+  // What is said a moment later is not of that moment alone.
+  fleet.leave();
+  expect(reports()[2]?.perSecond).toBe(100);
+});
+
+it('answers a new task with the history, to it alone, and takes one while it is new', async () => {
+  fleet.start();
+  // Not before it has heard of every task.
+  await pass(10);
+  receive({ ...REPORT, startedAt: Date.now(), asks: true });
+  expect(published.filter(([to]) => to !== EVERY_TASK)).toEqual([]);
+  await pass(6);
+  published = [];
+  receive({ ...REPORT, startedAt: Date.now(), asks: true });
+  expect(published.map(([to, text]) => [to, JSON.parse(text).kind])).toEqual([[REPORT.task, 'history']]);
+  expect(JSON.parse(published[0]?.[1] ?? '').points.length).toBeGreaterThan(0);
+  const drained = (task: string) => ({ kind: 'history', points: [], events: [{ kind: 'drained', at: NOW, task }] });
+  receive(drained('host-7-first0'));
+  receive(drained('host-7-later0'));
+  expect(fleet.page().body).toContain('first0');
+  expect(fleet.page().body).not.toContain('later0');
+});
+
+it('logs what it cannot read once a minute, without a secret that stands in it', () => {
+  for (let times = 0; times < 1_000; times += 1) fleet.receive(Buffer.from('amqps://u:passw0rd@h'));
+  expect(lines.lines).toMatchObject([
+    { level: 'warn', msg: 'a report for the status page cannot be read: it is left out' },
+  ]);
+  expect(lines.text).not.toContain('passw0rd');
+});
+
+it('a defect is logged, and the next report is sent', async () => {
+  snapshot = { ...HEALTHY, now: Number.NaN };
+  fleet.start();
+  await vi.advanceTimersByTimeAsync(3_000);
+  expect(lines.lines).toMatchObject([{ level: 'error', err: { type: 'RangeError' } }]);
+  expect(published).toEqual([]);
+  snapshot = HEALTHY;
+  await pass(1);
+  expect(published.length).toBe(1);
+});

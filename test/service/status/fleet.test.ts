@@ -1,0 +1,230 @@
+// What a task knows of all tasks: parsed, bounded, and forgotten in time.
+
+import { describe, expect, it } from 'vitest';
+import { type HealthSnapshot, healthReport } from '../../../service/health.ts';
+import { Fleet } from '../../../service/status/fleet.ts';
+import { type Event, type History, parseMessage, type Report, reportOf } from '../../../service/status/report.ts';
+import { HEALTHY, NOW } from '../../support/health-snapshot.ts';
+import { REPORT, STANDBY } from '../../support/report.ts';
+
+const ME = STANDBY.task;
+const PERIOD_MS = 5_000;
+
+/** Seen by the standby, which reports as well, and hears itself. */
+class Observed {
+  now = NOW;
+  readonly fleet = new Fleet(ME, [1, 10, 100]);
+  hears = true;
+
+  /** A period passes in which these report. */
+  pass(...reports: Report[]): void {
+    this.now += PERIOD_MS;
+    this.fleet.putOwn(STANDBY, this.now);
+    if (this.hears) this.fleet.receive(STANDBY, this.now);
+    for (const report of reports) this.fleet.receive(report, this.now);
+    this.fleet.tick(this.now);
+  }
+
+  get view() {
+    return this.fleet.view(this.now, STANDBY);
+  }
+
+  get tasks() {
+    return this.view.tasks.map(({ report, silent }) => `${report.task}${silent ? ' silent' : ''}`);
+  }
+
+  kinds(...kinds: Event['kind'][]) {
+    return this.view.events.filter(({ kind }) => kinds.includes(kind));
+  }
+}
+
+describe('a report', () => {
+  const json = (fields: object) => JSON.stringify({ ...REPORT, ...fields });
+
+  it('is made of the health report, without what other tasks need not know', () => {
+    const snapshot: HealthSnapshot = { ...HEALTHY, receiving: false, discordProblems: ['no token'] };
+    const { queues, gaps, identifies, ...extra } = REPORT;
+    const lastEventAt = new Map([[0, NOW - 7_000]]);
+    const report = reportOf(healthReport(snapshot), { ...extra, queues, gaps, identifies, lastEventAt });
+    expect(parseMessage(JSON.stringify(report))).toEqual(report);
+    expect(report).toMatchObject({
+      ...{ role: 'owner', group: 0, shardCount: 2, brokerConnected: true, outbox: HEALTHY.outbox && { events: 2 } },
+      problems: [
+        { part: 'discord', text: 'no token' },
+        { part: 'outbox', text: expect.stringMatching(/^the shards are closed until/) },
+      ],
+      shards: [
+        { id: 0, state: 'ready', latencyMs: 41, silentMs: 7_000 },
+        { id: 1, state: 'ready', latencyMs: 57, silentMs: null },
+      ],
+    });
+    expect(JSON.stringify(report)).not.toMatch(/sequence|session|heap/i);
+  });
+
+  it('that was read is what was written; fields of a newer version are left out', () => {
+    expect(parseMessage(json({ newer: 1 }))).toEqual(REPORT);
+  });
+
+  it.each<[string, string]>([
+    ['no JSON', '{'],
+    ['no object', '7'],
+    ['another kind', json({ kind: 'x' })],
+    ['a name with markup', json({ task: '<b>' })],
+    ['a long name', json({ task: 'x'.repeat(201) })],
+    ['no period', json({ everyMs: 0 })],
+    ['a negative count', json({ outbox: { events: -1, usedPercent: 0 } })],
+    ['a number as text', json({ perSecond: '1' })],
+    ['too many shards', json({ shards: Array.from({ length: 257 }, (_, id) => ({ ...REPORT.shards[0], id })) })],
+    ['a group far out', json({ group: 1e9 })],
+    ['a long sentence', json({ problems: [{ part: 'discord', text: 'x'.repeat(501) }] })],
+    ['too many sentences', json({ problems: Array(21).fill({ part: 'discord', text: '' }) })],
+    ['an unknown part', json({ problems: [{ part: 'x', text: '' }] })],
+    ['too many queues', json({ queues: Object.fromEntries(Array.from({ length: 21 }, (_, n) => [n, n])) })],
+    ['a history without an end', JSON.stringify({ kind: 'history', events: [], points: Array(181).fill({}) })],
+  ])('with %s is refused', (_, text) => {
+    expect(() => parseMessage(text)).toThrow();
+  });
+});
+
+describe('the tasks', () => {
+  it('are those that report; one that is silent for more than three periods is gone, and later forgotten', () => {
+    const observed = new Observed();
+    observed.pass(REPORT);
+    for (let periods = 0; periods < 3; periods += 1) observed.pass();
+    expect(observed.tasks).toEqual([REPORT.task, ME]);
+    observed.pass();
+    expect(observed.tasks).toEqual([`${REPORT.task} silent`, ME]);
+    expect(observed.kinds('gone')).toEqual([{ kind: 'gone', at: NOW + PERIOD_MS, task: REPORT.task }]);
+    while (observed.now <= NOW + 10 * 60_000 + PERIOD_MS) observed.pass();
+    expect(observed.tasks).toEqual([ME]);
+  });
+
+  it('one that reports again is back', () => {
+    const observed = new Observed();
+    observed.pass(REPORT);
+    for (let periods = 0; periods < 5; periods += 1) observed.pass();
+    observed.pass(REPORT);
+    expect(observed.tasks).toEqual([REPORT.task, ME]);
+    expect(observed.kinds('back')).toHaveLength(1);
+  });
+
+  it('none is gone while this task does not even hear itself: the broker is away', () => {
+    const observed = new Observed();
+    observed.pass(REPORT);
+    expect(observed.view.heard).toBe(true);
+    observed.hears = false;
+    for (let periods = 0; periods < 9; periods += 1) observed.pass();
+    expect([observed.tasks, observed.view.heard]).toEqual([[REPORT.task, ME], false]);
+  });
+
+  it('one that drained is not gone', () => {
+    const observed = new Observed();
+    observed.pass(REPORT);
+    observed.fleet.receive({ ...REPORT, role: 'drained' }, observed.now);
+    expect(observed.tasks).toEqual([ME]);
+    // A task that has just started draws no figures yet.
+    observed.now += 20_000;
+    for (let periods = 0; periods < 9; periods += 1) observed.pass();
+    expect(observed.tasks).toEqual([ME]);
+    expect(observed.kinds('gone', 'drained').map(({ kind }) => kind)).toEqual(['drained']);
+  });
+
+  it('are bounded in number, and so is what happens', () => {
+    const observed = new Observed();
+    const many = Array.from({ length: 3_000 }, (_, index) => ({ ...STANDBY, task: `t-${index}` }));
+    observed.pass(...many);
+    expect(observed.view.tasks.length).toBe(2_500);
+    expect(observed.view.events.length).toBe(100);
+  });
+});
+
+describe('what happened', () => {
+  it('has each hand-over once, at the time when the lease was taken', () => {
+    const observed = new Observed();
+    const next = { ...REPORT, task: 'host-3-cccccc', ownedSince: NOW + 7_000 };
+    observed.pass(REPORT);
+    observed.pass(REPORT, next);
+    // The one before has not noticed yet.
+    observed.pass(next, REPORT);
+    expect(observed.kinds('owner')).toEqual([
+      { kind: 'owner', at: NOW + 7_000, task: next.task, group: 0 },
+      { kind: 'owner', at: NOW - 3_000_000, task: REPORT.task, group: 0 },
+    ]);
+  });
+
+  it('has each gap once, and none of the future', () => {
+    const observed = new Observed();
+    const gap = { shard: 1, at: NOW, reason: 'no record found' };
+    for (let times = 0; times < 3; times += 1)
+      observed.pass({ ...REPORT, gaps: [gap, { ...gap, at: observed.now + 900_000 }] });
+    expect(observed.kinds('gap')).toEqual([{ kind: 'gap', ...gap }]);
+  });
+});
+
+describe('the figures', () => {
+  it('are sums over the tasks, and percentiles over all events of a period', () => {
+    const observed = new Observed();
+    const slow: Report = { ...REPORT, task: 'host-3-cccccc', group: 1, latencies: [[2, 1]], perSecond: 50 };
+    observed.pass(REPORT, slow);
+    expect(observed.view.points).toEqual([
+      { at: NOW + PERIOD_MS, perSecond: 150, p50: 1, p99: 1, outbox: 6, waiting: 4 },
+    ]);
+    observed.pass({ ...REPORT, latencies: [[0, 98]] }, { ...slow, latencies: [[3, 2]] });
+    expect(observed.view.points[1]).toMatchObject({ p50: 1, p99: 100 });
+    observed.pass();
+    expect(observed.view.points[2]).toMatchObject({ p50: null, p99: null });
+  });
+
+  it('of a task that died count for one report more, and of one that drained what it says last', () => {
+    const observed = new Observed();
+    const other: Report = { ...REPORT, task: 'host-3-cccccc', perSecond: 10 };
+    observed.pass(REPORT, other);
+    observed.pass({ ...other, role: 'drained', perSecond: 7 });
+    observed.pass();
+    expect(observed.view.points.map(({ perSecond }) => perSecond)).toEqual([110, 107, 0]);
+  });
+
+  it('are kept for 15 minutes', () => {
+    const observed = new Observed();
+    for (let periods = 0; periods < 300; periods += 1) observed.pass();
+    expect(observed.view.points.length).toBe(180);
+  });
+});
+
+describe('a new task', () => {
+  const asking: Report = { ...REPORT, task: 'host-9-999999', startedAt: NOW, asks: true };
+
+  it('is answered by the eldest of the others, and by no other', () => {
+    const answered = (mine: number) => {
+      const observed = new Observed();
+      observed.fleet.putOwn({ ...STANDBY, startedAt: mine }, NOW);
+      observed.fleet.receive(REPORT, NOW);
+      observed.fleet.tick(NOW);
+      return observed.fleet.receive(asking, NOW);
+    };
+    expect(answered(REPORT.startedAt + 1)).toBeUndefined();
+    expect(answered(REPORT.startedAt - 1)).toMatchObject({ kind: 'history', points: [{ at: NOW }] });
+  });
+
+  it('takes what was before it, and keeps what it has seen itself', () => {
+    const point = { at: NOW, perSecond: 1, p50: 1, p99: 2, outbox: 0, waiting: null };
+    const owner: Event = { kind: 'owner', at: NOW - 3_000_000, task: REPORT.task, group: 0 };
+    const history: History = {
+      kind: 'history',
+      points: [
+        { ...point, at: NOW - 60_000 },
+        { ...point, at: NOW - 900_000 },
+        { ...point, at: NOW + 999_000 },
+        point,
+        { ...point, at: NOW + PERIOD_MS + 1 },
+      ],
+      events: [owner, { ...owner, at: NOW + 60_000 }, { kind: 'drained', at: NOW - 9_000, task: 'host-0-000000' }],
+    };
+    const observed = new Observed();
+    observed.pass(REPORT);
+    observed.pass(REPORT);
+    observed.fleet.adopt(parseMessage(JSON.stringify(history)) as History, observed.now);
+    expect(observed.view.points.map(({ at }) => at - NOW)).toEqual([-60_000, 0, PERIOD_MS, 2 * PERIOD_MS]);
+    expect(observed.kinds('owner', 'drained')).toEqual([history.events[2], owner]);
+  });
+});

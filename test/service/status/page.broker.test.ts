@@ -1,0 +1,191 @@
+// The page of real tasks on a real broker, in a real browser: every task shows the whole fleet, and what happens to it.
+
+import { once } from 'node:events';
+import { existsSync } from 'node:fs';
+import { type AddressInfo, connect, createServer } from 'node:net';
+import amqplib from 'amqplib';
+import { type Browser, chromium, type Page } from 'playwright-core';
+import { afterAll, beforeAll, describe, expect, it, test } from 'vitest';
+import type { IngestorProcess } from '../../../local/ingestor-process.ts';
+import { Stage } from '../../../local/stage.ts';
+import { EXCHANGES, USERS } from '../../../service/contract/names.ts';
+import { EVERY_TASK } from '../../../service/fleet-status.ts';
+import { deploy } from '../../faults/tasks.ts';
+import { eventually } from '../../support/log-lines.ts';
+import { REPORT } from '../../support/report.ts';
+
+const CHROMIUM = '/usr/bin/chromium';
+const SHARDS = 4;
+
+let stage: Stage;
+let standby: IngestorProcess;
+
+beforeAll(async () => {
+  stage = await Stage.start({ shards: SHARDS, shardsPerTask: 2, tasks: 3, simulator: { maxConcurrency: 16 } });
+  await stage.standing(3);
+  standby = await roleOf('standby');
+  stage.simulator?.startTraffic(50);
+});
+afterAll(() => stage?.stop());
+
+async function roleOf(role: string): Promise<IngestorProcess> {
+  const found = (await stage.reports()).find((report) => report.role === role);
+  if (found === undefined) throw new Error(`no ${role}`);
+  return found.task;
+}
+
+async function bodyOf(task: IngestorProcess): Promise<string> {
+  return await (await fetch(task.url, { headers: { accept: 'text/html' } })).text();
+}
+
+/** Resolves with the page as text when it says all of this. */
+async function says(task: IngestorProcess, ...parts: (string | RegExp)[]): Promise<string> {
+  let text = '';
+  const isThere = (part: string | RegExp) => (typeof part === 'string' ? text.includes(part) : part.test(text));
+  try {
+    return await eventually(
+      parts.join(', '),
+      async () => {
+        const html = await bodyOf(task);
+        text = html.replaceAll(/<(style|script)>[\s\S]*?<\/\1>|<[^>]+>/g, ' ').replaceAll(/\s+/g, ' ');
+        return parts.every(isThere) && text;
+      },
+      60_000,
+    );
+  } catch (error) {
+    throw new Error(`${parts.filter((part) => !isThere(part)).join(', ')} is not on the page:\n${text}`, {
+      cause: error,
+    });
+  }
+}
+
+const idOf = ({ output }: IngestorProcess) => /"task":"[^"]*-([0-9a-f]{6})"/.exec(output)?.[1] ?? '';
+
+test('a standby shows the shards of the owners, their figures, and itself', async () => {
+  const [first, second] = await Promise.all([stage.owner(0), stage.owner(1)]);
+  await says(
+    standby,
+    'All is well: 4 shards connected, 2 groups owned, 1 task stands by.',
+    ...[first, second].map(
+      (owner, group) => `Group ${group} shards ${2 * group}–${2 * group + 1} · ${owner && idOf(owner)}`,
+    ),
+    /Events per second [1-9]/,
+    /p50 p99 [1-9]/,
+  );
+});
+
+describe.skipIf(!existsSync(CHROMIUM))(`in Chromium (skipped without ${CHROMIUM})`, () => {
+  let browser: Browser;
+  const noise: string[] = [];
+  beforeAll(async () => {
+    browser = await chromium.launch({ executablePath: CHROMIUM, args: ['--no-sandbox'] });
+  });
+  afterAll(async () => {
+    await browser?.close();
+    expect(noise).toEqual([]);
+  });
+
+  async function open(options: Parameters<Browser['newPage']>[0] = {}, url = standby.url): Promise<Page> {
+    const page = await browser.newPage(options);
+    page.on('console', (message) => noise.push(`${message.type()}: ${message.text()}`));
+    page.on('pageerror', (error) => noise.push(String(error)));
+    page.on('request', (request) => {
+      if (!request.url().startsWith(url)) noise.push(`asked ${request.url()}`);
+    });
+    await page.goto(url);
+    return page;
+  }
+
+  it('it updates itself without a reload, also through a forwarded port', async () => {
+    const forward = createServer((socket) => {
+      const onward = connect(Number(new URL(standby.url).port), '127.0.0.1');
+      for (const each of [socket, onward]) each.on('error', () => undefined);
+      socket.pipe(onward).pipe(socket);
+    });
+    await once(forward.listen(0, '127.0.0.1'), 'listening');
+    const page = await open({}, `http://localhost:${(forward.address() as AddressInfo).port}`);
+    const stamp = page.locator('header .dim');
+    await page.evaluate('window.same = true');
+    const before = await stamp.textContent();
+    await eventually('another time is shown', async () => (await stamp.textContent()) !== before);
+    expect(await page.evaluate('window.same')).toBe(true);
+    expect(await page.title()).toMatch(/^All is well · local/);
+    expect(await page.locator('#lost').isVisible()).toBe(false);
+    await page.close();
+    forward.close();
+  });
+
+  it('without a script it loads itself again', async () => {
+    const page = await open({ javaScriptEnabled: false });
+    const stamp = page.locator('header .dim');
+    const before = await stamp.textContent();
+    await eventually('another time is shown', async () => (await stamp.textContent()) !== before);
+  });
+
+  it.each(['light', 'dark'] as const)(
+    'a phone, %s: nothing is wider than its screen, and text is readable',
+    async (colorScheme) => {
+      const page = await open({ viewport: { width: 375, height: 800 }, colorScheme });
+      expect(await page.evaluate('document.documentElement.scrollWidth')).toBe(375);
+      const colours = (await page.evaluate(
+        '(({ color, backgroundColor }) => [color, backgroundColor].map((each) => Number(/\\d+/.exec(each))))(getComputedStyle(document.body))',
+      )) as number[];
+      const [ink = 0, paper = 0] = colours;
+      expect(colorScheme === 'dark' ? ink - paper : paper - ink).toBeGreaterThan(150);
+    },
+  );
+});
+
+test('what others write to the exchange is left out, logged, and harms nothing', async () => {
+  const connection = await amqplib.connect(stage.url(USERS.ingestor));
+  const channel = await connection.createConfirmChannel();
+  const evil = { ...REPORT, task: 'evil-1-eeeeee', role: 'standby', group: null, shards: [] };
+  const problems = [{ part: 'discord', text: '<img src=x onerror=alert(1)>' }];
+  for (const body of [
+    '{',
+    'null',
+    '[]',
+    JSON.stringify({ ...evil, task: '<b>' }),
+    JSON.stringify({ ...evil, problems }),
+  ])
+    channel.publish(EXCHANGES.status, EVERY_TASK, Buffer.from(body));
+  channel.publish(EXCHANGES.status, EVERY_TASK, Buffer.alloc(100_000));
+  for (let index = 0; index < 3_000; index += 1) channel.publish(EXCHANGES.status, EVERY_TASK, Buffer.from('{'));
+  await channel.waitForConfirms();
+  await says(standby, /task eeeeee\)/);
+  expect(await bodyOf(standby)).not.toContain('<img');
+  expect(standby.output).toContain('a report for the status page cannot be read');
+  expect((await standby.health())?.status).toBe('healthy');
+  channel.publish(EXCHANGES.status, EVERY_TASK, Buffer.from(JSON.stringify({ ...evil, role: 'drained' })));
+  await channel.waitForConfirms();
+  await connection.close();
+});
+
+test('an owner that is killed is shown as gone, and who took over; the new task knows what was before it', async () => {
+  const owner = (await stage.owner(0)) as IngestorProcess;
+  await owner.kill();
+  await stage.ready();
+  const handOver = `group 0: ${idOf(owner)} → ${idOf(standby)}`;
+  await says(
+    standby,
+    `Task ${idOf(owner)} is gone: it did not drain`,
+    'Task lost',
+    `1 task gone without draining (${idOf(owner)})`,
+    handOver,
+  );
+  const young = await stage.startTask();
+  await says(young, handOver, `Group 0 shards 0–1 · ${idOf(standby)}`);
+  // The figures of before its start.
+  expect(await bodyOf(young)).toMatch(/<polyline class="first" points="\S+ \S+ \S+ \S+/);
+});
+
+test('a deploy is one entry: tasks started, drained, and the hand-overs', async () => {
+  const old = stage.living;
+  await deploy(stage);
+  const [young] = stage.living as [IngestorProcess];
+  const drained = old.map((task) => new RegExp(`drained \\([^)]*${idOf(task)}`));
+  const text = await says(young, 'Deploy', ...drained, `→ ${idOf(await roleOf('owner'))}`);
+  expect(text).not.toMatch(/ no owner:/);
+  stage.simulator?.stopTraffic();
+  expect(await stage.settled()).toMatchObject({ lost: 0, gaps: 0 });
+});
