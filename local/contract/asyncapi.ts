@@ -130,12 +130,12 @@ const QUEUE_SUMMARIES: Readonly<Record<keyof typeof QUEUES, string>> = {
   gatewayEvents: 'What the ingestor itself reports of sessions.',
   dispatches:
     'Every dispatch without a routing key of its own. Read it with one consumer if large events come in parts.',
-  deadLetters: `What expired, was rejected or was delivered too often, with RabbitMQ's header x-death; and refused commands. Commands that expired here, or have more than ${kibibytes(MAX_COMMAND_BYTES)}, have x-death alone. Read by the user ${USERS.deadLetters}, not by ${USERS.worker}.`,
+  deadLetters: `What expired, was rejected or was delivered too often, with RabbitMQ's header x-death; and refused commands. Commands that expired in their queue, or have more than ${kibibytes(MAX_COMMAND_BYTES)}, have x-death alone. Read by the user ${USERS.deadLetters}, not by ${USERS.worker}.`,
   unrouted:
     'Messages under a routing key that no queue is bound to, such as a command to a shard that there is not. Read only by the administrator.',
 };
 
-/** By user: neither is the ingestor's own. */
+/** The logins of workers and of an operator. */
 const SECURITY: Readonly<Record<string, string>> = {
   [USERS.worker]: 'May read the queues of events and write to the exchange of commands, and configure nothing.',
   [USERS.deadLetters]: `An operator's. May read ${QUEUES.deadLetters}, and publish events again.`,

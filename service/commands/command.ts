@@ -95,7 +95,7 @@ export const Command = z
     title: 'DiscordCommand',
     description:
       "The body of every message to the discord.commands exchange. `data` is Discord's own `d` of the opcode. Routing key: " +
-      'shard.<id>, or for update_presence also shard.all.',
+      `shard.<id>, or for update_presence also shard.all. Discord takes at most ${MOST_PAYLOAD_BYTES} bytes of opcode and d.`,
   });
 export type Command = z.output<typeof Command>;
 /** As a worker writes it. */
