@@ -8,8 +8,9 @@ import { z } from 'zod';
 import { queuesFor } from '../../lib/topology/rules.ts';
 import { discordTopology } from '../../lib/topology/topology.ts';
 import { admit } from '../../service/commands/admit.ts';
-import { Command, type DiscordCommand } from '../../service/commands/command.ts';
-import { COMMAND_TTL_MS, MAX_MESSAGE_BYTES } from '../../service/contract/limits.ts';
+import { Command, type DiscordCommand, MOST_PAYLOAD_BYTES } from '../../service/commands/command.ts';
+import { MOST_WAITING, OUTLIVED_AFTER_MS } from '../../service/commands/shard-commands.ts';
+import { COMMAND_TTL_MS, MAX_COMMAND_BYTES, MAX_MESSAGE_BYTES } from '../../service/contract/limits.ts';
 import { commandKey, EXCHANGES, HEADERS, QUEUES, SCHEMA_VERSION, USERS } from '../../service/contract/names.ts';
 import { DISPATCHES } from '../../service/events/dispatches.ts';
 import { EVENTS } from '../../service/events/payload.ts';
@@ -17,12 +18,15 @@ import {
   type Family,
   family,
   furtherRoute,
+  MAX_ROUTING_KEY_BYTES,
   namedKey,
   ROUTES,
   type Route,
   routesOf,
 } from '../../service/events/routing.ts';
+import { MOST_SENDS, WINDOW_MS } from '../../service/gateway/send-window.ts';
 import { propertiesOf } from '../../service/publisher/lane-channel.ts';
+import { PART_BYTES } from '../../service/publisher/smaller.ts';
 import { type Example, examples } from './examples.ts';
 import { componentSchemas, type Schema, type Schemas } from './json-schema.ts';
 
@@ -58,11 +62,11 @@ interface Parameter {
 
 export interface Channel {
   readonly address: string;
-  readonly summary: string;
+  readonly summary?: string;
   readonly parameters?: Named<Parameter>;
   readonly messages: Named<Reference>;
   readonly bindings: object;
-  /** Of a queue: what RabbitMQ has for it, as deployed by default. */
+  /** Of a queue: what RabbitMQ has for it, as deployed by default; of its policy what workers notice. */
   readonly 'x-arguments'?: Values;
   readonly 'x-bindings'?: readonly { readonly exchange: string; readonly routingKey: string }[];
   readonly 'x-policy'?: Values;
@@ -90,6 +94,9 @@ export interface Message {
   readonly examples?: readonly { readonly name: string; readonly headers?: object; readonly payload: object }[];
 }
 
+const seconds = (ms: number): string => `${ms / 1_000} s`;
+const kibibytes = (bytes: number): string => `${bytes / 1_024} KiB`;
+
 const SUMMARIES: Readonly<Record<Family, string>> = {
   'interaction.command': 'A chat, user or message command is used.',
   'interaction.button': 'A button of a message is pressed.',
@@ -111,7 +118,7 @@ const SUMMARIES: Readonly<Record<Family, string>> = {
 };
 
 const COMMANDS: Readonly<Record<DiscordCommand['command'], string>> = {
-  update_presence: `Op 3. Routing key also ${commandKey('all')}: every shard. It does not expire, and each new session begins with it.`,
+  update_presence: `Op 3. Routing key also ${commandKey('all')}: every shard. Once a task has it, it does not expire, and each new session begins with it; in the queue it lives ${seconds(COMMAND_TTL_MS)} as others do.`,
   update_voice_state: 'Op 4. Discord answers with VOICE_STATE_UPDATE and VOICE_SERVER_UPDATE.',
   request_guild_members: 'Op 8. Discord answers with GUILD_MEMBERS_CHUNK, which has the nonce.',
   request_soundboard_sounds: 'Op 31. Discord answers with SOUNDBOARD_SOUNDS.',
@@ -123,9 +130,19 @@ const QUEUE_SUMMARIES: Readonly<Record<keyof typeof QUEUES, string>> = {
   gatewayEvents: 'What the ingestor itself reports of sessions.',
   dispatches:
     'Every dispatch without a routing key of its own. Read it with one consumer if large events come in parts.',
-  deadLetters: `What expired, was rejected or was delivered too often, with RabbitMQ's header x-death; and refused commands. For the user ${USERS.deadLetters}.`,
-  unrouted: 'Messages under a routing key that no queue is bound to, such as a command to a shard that there is not.',
+  deadLetters: `What expired, was rejected or was delivered too often, with RabbitMQ's header x-death; and refused commands. Commands that expired in their queue, or have more than ${kibibytes(MAX_COMMAND_BYTES)}, have x-death alone. Read by the user ${USERS.deadLetters}, not by ${USERS.worker}.`,
+  unrouted:
+    'Messages under a routing key that no queue is bound to, such as a command to a shard that there is not. Read only by the administrator.',
 };
+
+/** The logins of workers and of an operator. */
+const SECURITY: Readonly<Record<string, string>> = {
+  [USERS.worker]: 'May read the queues of events and write to the exchange of commands, and configure nothing.',
+  [USERS.deadLetters]: `An operator's. May read ${QUEUES.deadLetters}, and publish events again.`,
+};
+
+/** Of a policy: what a worker notices. */
+const NOTICED = ['message-ttl', 'max-length', 'max-length-bytes', 'overflow', 'delivery-limit'] as const;
 
 const EventHeaders = z.object({
   [HEADERS.schemaVersion]: z.literal(SCHEMA_VERSION).describe('Version of the schemas of events.'),
@@ -133,6 +150,7 @@ const EventHeaders = z.object({
   [HEADERS.session]: z.string().describe("Discord's session of this shard."),
   [HEADERS.sequence]: z.int().describe('Its sequence in this session.'),
   [HEADERS.traceparent]: z.string().describe('W3C trace context, made of the eventId.'),
+  [HEADERS.replayed]: z.string().optional().describe('When it was published again from dead-letters, ISO 8601.'),
 });
 const PartHeaders = EventHeaders.extend({
   [HEADERS.whole]: z.string().optional().describe('The same for all parts that belong together.'),
@@ -170,8 +188,8 @@ export function asyncApi(): AsyncApi {
       description:
         "The ingestor publishes Discord's gateway events to RabbitMQ, and sends to Discord what workers publish. Operations " +
         "are the ingestor's: a worker receives what it sends, and sends what it receives. Consume the queues with manual " +
-        'acknowledgements, drop an eventId that you have already handled, and nack without requeue to dead-letter. Of an ' +
-        'event messageId is the eventId, type the routing key, and correlationId the interactionId or, without one, the ' +
+        'acknowledgements, drop an eventId that you have already handled, and nack without requeue to dead-letter. Ignore ' +
+        'event types that you do not know: a later version may have more. Of an event messageId is the eventId, type the routing key, and correlationId the interactionId or, without one, the ' +
         'eventId. Declare nothing: the topology is applied by the deployment.',
       license: { name: 'Apache-2.0', url: 'https://www.apache.org/licenses/LICENSE-2.0' },
     },
@@ -183,10 +201,8 @@ export function asyncApi(): AsyncApi {
         protocol: 'amqps',
         protocolVersion: '0.9.1',
         description: 'RabbitMQ 4; strict priorities need 4.3.',
-        variables: {
-          host: { description: 'The deployed broker, or that of `npm run demo`, which has a port of its own.' },
-        },
-        security: [to('components', 'securitySchemes', USERS.worker)],
+        variables: { host: { description: 'The deployed broker.' } },
+        security: Object.keys(SECURITY).map((name) => to('components', 'securitySchemes', name)),
       },
     },
     channels: { ...Object.fromEntries(routes.map(eventChannel)), ...queueChannels(), ...commandChannels() },
@@ -196,8 +212,10 @@ export function asyncApi(): AsyncApi {
         ...operation('receive', ALL, commands),
         summary: 'Sends a command over the gateway connection of its shard.',
         description:
-          'In order per shard, as fast as Discord takes them. Acknowledged once it is sent and the connection outlived that ' +
-          'by a second: so a command may be sent twice. What is not sent goes to dead-letters with the reason, or expires.',
+          `In order per shard, at most ${MOST_SENDS.command} in ${seconds(WINDOW_MS)}; at most ${MOST_WAITING} wait for a shard. A ` +
+          `message has at most ${kibibytes(MAX_COMMAND_BYTES)}, and what Discord gets of it (op and d) ${MOST_PAYLOAD_BYTES} bytes. ` +
+          `Acknowledged once it is sent and the connection outlived that by ${seconds(OUTLIVED_AFTER_MS)}: so a command may be ` +
+          'sent twice. What is not sent goes to dead-letters with the reason, or expires.',
         bindings: { amqp: { deliveryMode: 2, expiration: COMMAND_TTL_MS, timestamp: true, ack: true, bindingVersion } },
       },
       [REFUSED]: {
@@ -219,13 +237,15 @@ export function asyncApi(): AsyncApi {
           'commands',
         ),
       },
-      securitySchemes: {
-        [USERS.worker]: {
-          type: 'userPassword',
-          description: 'May read the queues of events and write to the exchange of commands, and configure nothing.',
-          'x-permissions': topology.users.find(({ name }) => name === USERS.worker)?.permissions,
-        },
-      },
+      securitySchemes: Object.fromEntries(
+        Object.entries(SECURITY).map(([user, description]) => [
+          user,
+          {
+            ...{ type: 'userPassword', description },
+            'x-permissions': topology.users.find(({ name }) => name === user)?.permissions,
+          },
+        ]),
+      ),
     },
   };
 }
@@ -266,7 +286,7 @@ const further = Object.keys(DISPATCHES).filter(
 
 const PARAMETERS: Readonly<Record<'command' | 'dispatch' | 'shard', Parameter>> = {
   command: {
-    description: "The command's name; each dot, wildcard and white space in it is an underscore.",
+    description: `The command's name, which \`data.data.name\` has as it is: here each dot, wildcard, white space and control character is an underscore, and it is cut so that the whole key has at most ${MAX_ROUTING_KEY_BYTES} bytes.`,
     examples: ['ping'],
   },
   dispatch: { description: "Discord's name in lower case.", enum: further.map((name) => name.toLowerCase()) },
@@ -281,7 +301,6 @@ function eventChannel(route: Route): [string, Channel] {
   const word = wordOf(dispatch);
   const channel = {
     address: keyOf(route),
-    summary: SUMMARIES[family as Family],
     ...(named && { parameters: { [word]: PARAMETERS[word] } }),
     messages: carries(messagesOf(family)),
     bindings: publishedTo(EXCHANGES.events),
@@ -333,8 +352,8 @@ const largeMessage = (): Message => ({
   name: LARGE,
   title: 'An event that is larger than the broker takes',
   summary:
-    `An event whose body exceeds ${MAX_MESSAGE_BYTES} bytes, or what the broker takes: compressed, and in parts if that ` +
-    'is not enough. In practice a large guild, or many members.',
+    `An event whose body exceeds ${MAX_MESSAGE_BYTES} bytes, or what the broker takes: compressed, and in parts of at most ` +
+    `${kibibytes(PART_BYTES)} if that is not enough. In practice a large guild, or many members.`,
   description:
     `Join the bodies of one ${HEADERS.whole} in the order of ${HEADERS.part}, from 1 to ${HEADERS.parts}; then ` +
     'decompress: the payload of the event. The messageId of a part is the whole with `:` and the part. Acknowledge all ' +
@@ -358,9 +377,12 @@ function queueChannels(): Named<Channel> {
       const messages = isAside
         ? [
             ...routes.flatMap(({ family }) => messagesOf(family)),
-            ...(name === QUEUES.deadLetters ? [REFUSED] : commands),
+            ...commands,
+            ...(name === QUEUES.deadLetters ? [REFUSED] : []),
           ]
         : direct.flatMap(({ family }) => messagesOf(family));
+      const { definition = {} } =
+        topology.policies.find(({ applyTo, pattern }) => applyTo === 'queues' && new RegExp(pattern).test(name)) ?? {};
       const channel = {
         address: name,
         summary: QUEUE_SUMMARIES[part as keyof typeof QUEUES],
@@ -374,9 +396,7 @@ function queueChannels(): Named<Channel> {
         },
         'x-arguments': topology.queues.find((queue) => queue.name === name)?.arguments,
         'x-bindings': from.map(({ exchange, routingKey }) => ({ exchange, routingKey })),
-        'x-policy': topology.policies.find(
-          ({ applyTo, pattern }) => applyTo === 'queues' && new RegExp(pattern).test(name),
-        )?.definition,
+        'x-policy': Object.fromEntries(NOTICED.flatMap((key) => (key in definition ? [[key, definition[key]]] : []))),
       };
       return [name, channel];
     }),

@@ -54,9 +54,10 @@ ${Object.entries(Object.assign({}, ...Object.values(channels).map(({ parameters 
     html`<p>${code(`{${name}}`)}: ${marked(description)} ${values.length === 0 ? '' : html`One of ${values.join(', ')}.`}</p>`,
 )}
 <h2>Headers of events</h2>
+<p>Headers and fields with ? may be missing.</p>
 ${fieldTable(schemas[EVENT_HEADERS[1]], schemas)}
 <h2>Events</h2>
-<p>A Snowflake is an id of Discord's: digits in a string. Fields with ? may be missing. <code>data</code> is open: what Discord adds reaches workers.</p>
+<p>A Snowflake is an id of Discord's: digits in a string. <code>data</code> is open: what Discord adds reaches workers.</p>
 ${all.filter(isEvent).map((message) => section(message, schemas))}
 <h2>Commands</h2>
 <p>${operations.commands?.summary ?? ''} ${operations.commands?.description ?? ''}</p>
@@ -70,19 +71,23 @@ type Parameters = NonNullable<Channel['parameters']>;
 /** Described once, as they are the same for every event. */
 const EVENT_HEADERS = ['EventHeaders', 'PartHeaders'] as const as readonly [string, string];
 
-function queueRow({ address, summary, 'x-bindings': bindings, 'x-policy': policy = {} }: Channel): readonly Cell[][] {
+function queueRow({
+  address,
+  summary = '',
+  'x-bindings': bindings,
+  'x-policy': policy = {},
+}: Channel): readonly Cell[][] {
   if (bindings === undefined) return [];
   const keys = bindings.map(({ exchange, routingKey }) => html`${code(`${exchange} ${routingKey}`)}<br>`);
-  const shown = POLICY.flatMap((name) => (policy[name] === undefined ? [] : [[name, policy[name]] as const]));
-  const texts = shown.map(([name, value]) => html`${code(`${name} ${readable(name, value)}`)}<br>`);
+  const texts = Object.entries(policy).map(
+    ([name, value = '']) => html`${code(`${name} ${readable(name, value)}`)}<br>`,
+  );
   return [[html`${code(address)}<br>${summary}`, html`${keys}`, html`${texts}`]];
 }
 
-/** What a worker notices. */
-const POLICY = ['message-ttl', 'max-length', 'max-length-bytes', 'overflow', 'delivery-limit'] as const;
-
 function readable(name: string, value: string | number | boolean): string {
-  if (typeof value !== 'number' || value < 0) return String(value);
+  if (typeof value !== 'number') return String(value);
+  if (value < 0) return 'none';
   if (name.endsWith('-bytes')) return `${value / 1024 ** 3} GiB`;
   return name.endsWith('-ttl') ? duration(value) : value.toLocaleString('en');
 }

@@ -6,6 +6,7 @@
 import type { Buffer } from 'node:buffer';
 import type { ChannelModel, ConfirmChannel, ConsumeMessage, Options } from 'amqplib';
 import type { ConnectionEvents } from '../connection-events.ts';
+import { MAX_COMMAND_BYTES } from '../contract/limits.ts';
 import { EXCHANGES, HEADERS, QUEUES } from '../contract/names.ts';
 import { errorMessage } from '../errors.ts';
 import type { Log } from '../log.ts';
@@ -40,8 +41,6 @@ const MESSAGE =
   'no commands of workers are taken; retrying (if their queue or its permission is missing: apply the topology)';
 const CLOSE_DEADLINE_MS = 3_000;
 const LONGEST_REASON = 1_000;
-/** Larger ones would be held until they are confirmed, as many as may be unacknowledged. */
-const MOST_REPUBLISHED_BYTES = 64 * 1_024;
 
 export class QueueConsumer {
   readonly #options: QueueConsumerOptions;
@@ -173,7 +172,7 @@ export class QueueConsumer {
       ack,
       deadLetter: (reason) => {
         const byPolicy = () => answer(() => channel.nack(message, false, false));
-        if (!this.#mayPublish || content.length > MOST_REPUBLISHED_BYTES) {
+        if (!this.#mayPublish || content.length > MAX_COMMAND_BYTES) {
           byPolicy();
           return;
         }

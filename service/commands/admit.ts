@@ -3,7 +3,7 @@
 
 import { type Buffer, isUtf8 } from 'node:buffer';
 import { GatewayIntentBits } from 'discord-api-types/v10';
-import { COMMAND_TTL_MS } from '../contract/limits.ts';
+import { COMMAND_TTL_MS, MAX_COMMAND_BYTES } from '../contract/limits.ts';
 import { commandKey } from '../contract/names.ts';
 import { errorMessage } from '../errors.ts';
 import { Command, type Payload, payloadOf, sentence } from './command.ts';
@@ -32,8 +32,6 @@ export interface Admitted {
 }
 
 const ALL_SHARDS = commandKey('all');
-/** The largest command has some 4 KiB; larger bodies are not parsed. */
-const MOST_BODY_BYTES = 64 * 1_024;
 const MOST_QUOTED = 100;
 
 /** @param now when it was received, Unix ms @returns the command, or why it is refused: one sentence */
@@ -41,7 +39,7 @@ export function admit(message: CommandMessage, shards: Shards, now: number): Adm
   const { body, routingKey } = message;
   const shardIds = shardIdsOf(routingKey, shards);
   if (typeof shardIds === 'string') return shardIds;
-  if (body.length > MOST_BODY_BYTES) return `expected at most ${MOST_BODY_BYTES} bytes, got ${body.length}`;
+  if (body.length > MAX_COMMAND_BYTES) return `expected at most ${MAX_COMMAND_BYTES} bytes, got ${body.length}`;
   if (!isUtf8(body)) return 'expected a command as JSON in UTF-8, got bytes that are none';
   let json: unknown;
   try {

@@ -13,7 +13,7 @@ import {
 import { z } from 'zod';
 
 /** https://discord.com/developers/docs/events/gateway#sending-events */
-const MOST_PAYLOAD_BYTES = 4_096;
+export const MOST_PAYLOAD_BYTES = 4_096;
 /** It must also fit into an IDENTIFY, beside the token. */
 const MOST_PRESENCE_BYTES = 3_072;
 const MOST_USER_IDS = 100;
@@ -44,7 +44,7 @@ export const Presence = within(
     afk: z.boolean().default(false),
   }),
   MOST_PRESENCE_BYTES,
-);
+).describe(`At most ${MOST_PRESENCE_BYTES} bytes as JSON`);
 export type Presence = z.output<typeof Presence>;
 
 const VoiceState = z.strictObject({
@@ -56,13 +56,19 @@ const VoiceState = z.strictObject({
 
 const ofMembers = {
   guild_id: Id,
-  presences: z.boolean().optional(),
-  nonce: within(Text, MOST_NONCE_BYTES).optional().describe('Comes back in each GUILD_MEMBERS_CHUNK'),
+  presences: z.boolean().optional().describe('true needs the intent GuildPresences'),
+  nonce: within(Text, MOST_NONCE_BYTES)
+    .optional()
+    .describe(`Comes back in each GUILD_MEMBERS_CHUNK. At most ${MOST_NONCE_BYTES} bytes`),
 };
 /** Discord takes the one or the other. */
 const Members = z.union(
   [
-    z.strictObject({ ...ofMembers, query: Text, limit: z.int().nonnegative() }),
+    z.strictObject({
+      ...ofMembers,
+      query: Text.describe('What names begin with. Empty, for all members, it needs the intent GuildMembers'),
+      limit: z.int().nonnegative(),
+    }),
     z.strictObject({ ...ofMembers, user_ids: z.union([Id, z.array(Id).min(1).max(MOST_USER_IDS)]) }),
   ],
   {
@@ -70,7 +76,7 @@ const Members = z.union(
   },
 );
 
-const SoundboardSounds = z.strictObject({ guild_ids: z.array(Id).min(1) });
+const SoundboardSounds = z.strictObject({ guild_ids: z.array(Id).min(1).describe('All of this shard') });
 
 const command = <const Name extends string, Data extends z.ZodType>(name: Name, data: Data) =>
   z.strictObject({ command: z.literal(name), data });
@@ -89,7 +95,7 @@ export const Command = z
     title: 'DiscordCommand',
     description:
       "The body of every message to the discord.commands exchange. `data` is Discord's own `d` of the opcode. Routing key: " +
-      'shard.<id>, or for update_presence also shard.all.',
+      `shard.<id>, or for update_presence also shard.all. Discord takes at most ${MOST_PAYLOAD_BYTES} bytes of opcode and d.`,
   });
 export type Command = z.output<typeof Command>;
 /** As a worker writes it. */

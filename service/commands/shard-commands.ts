@@ -36,10 +36,10 @@ interface Entry extends ShardCommand {
   suspect: boolean;
 }
 
-const OUTLIVED_AFTER_MS = 1_000;
+export const OUTLIVED_AFTER_MS = 1_000;
 const MOST_SENDS = 2;
 /** As many as one connection may send within the life of a command. Others would wait in vain, and in the way of other shards. */
-const MOST_WAITING = 110;
+export const MOST_WAITING = 110;
 const TOO_MANY = 'more commands wait for the shard than Discord takes (120 sends in 60 s)';
 /** What Discord says of a payload that it cannot read, or of nothing in particular. */
 const BLAMING: readonly (number | undefined)[] = [

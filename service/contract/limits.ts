@@ -58,6 +58,9 @@ export const INTERACTION_TOKEN_MS = 15 * 60_000;
 /** How long a command may wait, for its shard to be connected or for Discord's rate limit. Its sender may give it less. */
 export const COMMAND_TTL_MS = 30_000;
 
+/** The largest command has some 4 KiB. Larger bodies are not parsed, nor held until they are confirmed as dead letters. */
+export const MAX_COMMAND_BYTES = 64 * 1024;
+
 /**
  * Lease and command queues and `interactions`, on RabbitMQ 4.3 and newer: how long messages stay with a consumer whose node of the
  * broker is unreachable. RabbitMQ's own 60 s would be as long without an owner, and Discord waits 3 s for an answer.

@@ -3,7 +3,7 @@
 // for them. Pure: the caller has the clock. https://discord.com/developers/docs/events/gateway#rate-limiting
 
 /** A minute, and a second for payloads that the network delivers closer to each other than they were sent. */
-const WINDOW_MS = 61_000;
+export const WINDOW_MS = 61_000;
 
 /** Sends within the window, all kinds together, up to which one of the kind is sent. */
 export const MOST_SENDS = { command: 110, askedHeartbeat: 117 } as const;

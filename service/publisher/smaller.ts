@@ -11,7 +11,7 @@ import { HEADERS } from '../contract/names.ts';
 import type { Message } from './message.ts';
 
 /** Half of what Amazon MQ takes by default: a broker that takes less than this needs smaller ones. */
-const PART_BYTES = 256 * 1024;
+export const PART_BYTES = 256 * 1024;
 
 const compressed = promisify(gzip) as (body: Buffer) => Promise<Buffer>;
 

@@ -58,6 +58,15 @@ describe('docs/asyncapi.json', () => {
     }
     const commands = Command.options.map(({ shape }) => shape.command.value);
     expect(Object.keys(channels.commands?.messages ?? {})).toEqual(commands);
+    // One that expired in its queue comes as it was.
+    const dead = Object.keys(channels[QUEUES.deadLetters]?.messages ?? {});
+    expect([...Object.keys(EVENTS), ...commands].filter((name) => !dead.includes(name))).toEqual([]);
+  });
+
+  it('has a login for every queue but that of the administrator', () => {
+    const logins = Object.values(document.components.securitySchemes) as { 'x-permissions': { read: string } }[];
+    const isRead = (queue: string) => logins.some((login) => new RegExp(login['x-permissions'].read).test(queue));
+    expect(Object.values(QUEUES).filter((queue) => !isRead(queue))).toEqual([QUEUES.unrouted]);
   });
 
   it('has an example of every event and every command, and of a refused one', () => {

@@ -144,6 +144,13 @@ it('scripts and sources name documents that are there, and headings', () => {
   }
 });
 
+it('the scripts of package.json run files that are there', () => {
+  const { scripts } = JSON.parse(readFileSync(join(ROOT, 'package.json'), 'utf8'));
+  const files = Object.values<string>(scripts).flatMap((script) => script.match(/[\w/.-]+\.(?:ts|cjs)\b/g) ?? []);
+  expect(files.length).toBeGreaterThan(10);
+  expect(files.filter((file) => !existsSync(join(ROOT, file)))).toEqual([]);
+});
+
 it('ARCHITECTURE.md names every folder of sources', () => {
   const [, rooms = ''] = /^```\n(bin\/[\s\S]*?)^```$/m.exec(readFileSync(join(ROOT, 'ARCHITECTURE.md'), 'utf8')) ?? [];
   for (const folder of ['.', 'lib', 'service']) {

@@ -1,8 +1,8 @@
-// What a worker's project gets: the tarball of `npm pack` in an empty project, compiled against with both ways of resolving
+// What a worker's project gets: the tarball of `npm run package` in an empty project, compiled against with both ways of resolving
 // modules, and run. No network: zod and discord-api-types are linked from this repository.
 
 import { spawnSync } from 'node:child_process';
-import { cpSync, mkdirSync, mkdtempSync, readFileSync, rmSync, symlinkSync, writeFileSync } from 'node:fs';
+import { cpSync, mkdirSync, mkdtempSync, readdirSync, readFileSync, rmSync, symlinkSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
@@ -66,7 +66,7 @@ beforeAll(() => {
   symlinkSync(MODULES, join(COPY, 'node_modules'));
   mkdirSync(WORKER);
   writeFileSync(join(WORKER, 'package.json'), '{ "type": "module" }');
-  const output = run(COPY, 'npm', 'pack', '--json', '--silent', '--pack-destination', WORKER);
+  const output = run(COPY, 'npm', 'run', '--silent', 'package', '--', '--json', '--pack-destination', WORKER);
   const [{ filename, ...rest }] = JSON.parse(output.slice(output.indexOf('[')));
   packed = rest;
   const linked = ['zod', 'discord-api-types'].map((name) => join(MODULES, name));
@@ -75,14 +75,16 @@ beforeAll(() => {
 });
 afterAll(() => rmSync(FOLDER, { recursive: true, force: true }));
 
-describe('npm pack', () => {
-  it('packs compiled modules and their types, and nothing else', () => {
-    const others = packed.files.map(({ path }) => path).filter((path) => !/^dist\/[\w/-]+\.(js|d\.ts)$/.test(path));
-    expect(others.toSorted()).toEqual(['LICENSE', 'package.json']);
+describe('npm run package', () => {
+  it('packs compiled modules and their types, a README of its own, and nothing else', () => {
+    const others = packed.files.map(({ path }) => path).filter((path) => !/^[\w/-]+\.(js|d\.ts)$/.test(path));
+    expect(others.toSorted()).toEqual(['LICENSE', 'README.md', 'package.json']);
     expect(packed.size).toBeLessThan(100_000);
   });
 
-  it('leaves package.json as it was', () => {
+  it('leaves package.json as it was; npm pack, which would pack the service, names it and makes no tarball', () => {
+    expect(() => run(COPY, 'npm', 'pack')).toThrow('expected npm run package');
+    expect(readdirSync(COPY).filter((name) => name.endsWith('.tgz'))).toEqual([]);
     expect(readFileSync(join(COPY, 'package.json'), 'utf8')).toBe(readFileSync(join(ROOT, 'package.json'), 'utf8'));
   });
 
@@ -108,5 +110,10 @@ describe('a worker', () => {
 
   it('takes an example of every event, and no other', () => {
     expect(Number(run(WORKER, process.execPath, 'worker.ts'))).toBeGreaterThan(20);
+  });
+
+  it('may be CommonJS', () => {
+    const source = "console.log(typeof require('discord-gateway-ingestor/payload').DiscordEventPayload.safeParse)";
+    expect(run(WORKER, process.execPath, '--input-type=commonjs', '--eval', source)).toBe('function\n');
   });
 });
