@@ -12,34 +12,42 @@ const HELP = `Usage: npm run dashboards -- [options]
 
   writes prometheus-alerts.yml and grafana-dashboard.json
 
-  --to FOLDER          default: docs
-  --settings JSON      as of a deployment, such as {"shards":{"count":32,"standbys":2}}; default: production's
+  --to FOLDER          needed with any other option; without one: docs, where the project's own are
+  --settings JSON      as of a deployment, such as {"shards":{"count":32,"standbys":2}}; default: production's. The number of
+                       shards is needed: 'auto', which the service can do, is not possible, for the rules compare with it
   --job NAME           under which Prometheus scrapes the tasks; default: discord-ingestor
   --rabbitmq-job NAME  under which it scrapes RabbitMQ; default: rabbitmq
-  --help`;
+  --runbook URL        of the page that the rules link to, each with #<its name>; default: docs/runbook.md
+  --help
+
+A bot in an environment has a job and a file of its own: --job and --to for each further one.`;
 
 try {
   const { values } = parseArgs({
     options: {
-      to: { type: 'string', default: join(import.meta.dirname, '../docs') },
+      to: { type: 'string' },
       settings: { type: 'string', default: '{}' },
       job: { type: 'string', default: 'discord-ingestor' },
       'rabbitmq-job': { type: 'string', default: 'rabbitmq' },
+      runbook: { type: 'string' },
       help: { type: 'boolean', default: false },
     },
   });
   if (values.help) console.log(HELP);
-  else {
+  else if (values.to === undefined && process.argv.length > 2) {
+    console.error('--to: expected a folder with any other option, because docs has the files of the project');
+    process.exitCode = 2;
+  } else {
+    const { to = join(import.meta.dirname, '../docs'), runbook } = values;
+    if (runbook !== undefined && !/^https?:\/\/[^\s#]+$/.test(runbook))
+      throw new Error(`--runbook: expected a URL with http(s):// and without #, got ${runbook}`);
     const settings = settingsFor('production', merged({}, values.settings));
     const jobs = { ingestor: values.job, rabbitmq: values['rabbitmq-job'] };
     for (const job of Object.values(jobs))
       if (!/^[\w./:-]+$/.test(job)) throw new Error(`expected a job of letters, digits and - _ . / : got ${job}`);
-    mkdirSync(values.to, { recursive: true });
-    writeFileSync(join(values.to, 'prometheus-alerts.yml'), ruleFile(settings, jobs));
-    writeFileSync(
-      join(values.to, 'grafana-dashboard.json'),
-      `${JSON.stringify(grafanaDashboard(settings), null, 2)}\n`,
-    );
+    mkdirSync(to, { recursive: true });
+    writeFileSync(join(to, 'prometheus-alerts.yml'), ruleFile(settings, jobs, runbook));
+    writeFileSync(join(to, 'grafana-dashboard.json'), `${JSON.stringify(grafanaDashboard(settings), null, 2)}\n`);
   }
 } catch (error) {
   console.error((error as Error).message);

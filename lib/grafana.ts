@@ -79,7 +79,7 @@ const ALERTS = {
 };
 
 /** A panel of those lines that Prometheus has, if any. */
-function timeSeries({ title, elsewhere = title, left, right = [], leftMarks = [], most }: Panel): object | undefined {
+function timeSeries({ title, left, right = [], leftMarks = [], ...panel }: Panel): object | undefined {
   const known = [...left.map((line) => ({ line, onRight: false })), ...right.map((line) => ({ line, onRight: true }))]
     .flatMap(({ line, onRight }) => target(line, onRight) ?? [])
     .map((each, index) => ({ ...each, refId: String.fromCharCode('A'.charCodeAt(0) + index) }));
@@ -90,7 +90,7 @@ function timeSeries({ title, elsewhere = title, left, right = [], leftMarks = []
   const steps = marks.map(({ value, color }) => ({ color: COLORS[color], value }));
   return {
     type: 'timeseries',
-    title: elsewhere,
+    title: panel.elsewhere ?? title,
     datasource: DATASOURCE,
     // The least that a counter grows over: CloudWatch's period.
     interval: '1m',
@@ -98,7 +98,7 @@ function timeSeries({ title, elsewhere = title, left, right = [], leftMarks = []
       defaults: {
         unit: first.unit,
         min: 0,
-        ...(most && { max: most }),
+        ...(panel.most && { max: panel.most }),
         custom: { fillOpacity: 5, showPoints: 'never', thresholdsStyle: { mode: steps.length > 0 ? 'line' : 'off' } },
         thresholds: { mode: 'absolute', steps: [{ color: 'transparent', value: null }, ...steps] },
       },
@@ -112,7 +112,11 @@ function timeSeries({ title, elsewhere = title, left, right = [], leftMarks = []
       }),
     },
     options: { legend: { displayMode: 'list', placement: 'bottom' }, tooltip: { mode: 'multi' } },
-    targets: known.map(({ refId, expr, legendFormat }) => ({ refId, datasource: DATASOURCE, expr, legendFormat })),
+    targets: known.map(({ refId, expr, legendFormat }) => ({
+      ...{ refId, datasource: DATASOURCE },
+      expr: panel.perMinute ? `${expr} * 60000 / $__interval_ms` : expr,
+      legendFormat,
+    })),
   };
 }
 

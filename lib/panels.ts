@@ -39,6 +39,8 @@ export interface Panel {
   readonly right?: readonly Line[];
   readonly leftMarks?: readonly Mark[];
   readonly rightMarks?: readonly Mark[];
+  /** Its counts are those of a minute, however far apart its points are. @default - of the time between two points */
+  readonly perMinute?: true;
   /** Of the left axis. @default - what is there */
   readonly most?: 100;
 }
@@ -88,6 +90,7 @@ export function chapters({ shards, budgets, broker }: Settings): Chapter[] {
         [
           {
             title: 'Events per minute',
+            perMinute: true,
             left: [
               own('eventsReceived', 'Sum', 'received'),
               own('eventsConfirmed', 'Sum', 'confirmed by the broker', 'green'),

@@ -7,6 +7,7 @@ import type { Settings } from './settings.ts';
 export interface Rule {
   readonly alert: string;
   readonly expr: string;
+  readonly keep_firing_for?: string;
   readonly labels: Readonly<Record<string, string>>;
   readonly annotations: Readonly<Record<'summary' | 'description' | 'runbook', string>>;
 }
@@ -16,12 +17,19 @@ const SEVERITIES = { health: 'page', pressure: 'ticket', budget: 'ticket' } as c
 /** How long a metric that is silent keeps its last value, where silence keeps the state of an alarm: the file says so. */
 const REMEMBERED = '1d';
 
+/** Alertmanager's group_interval, 5 minutes by default, sends nothing that comes and goes within it. */
+const KEPT = '10m';
+
+/** What to do first, on AWS. */
+const RUNBOOK = 'docs/runbook.md';
+
 /** By alarm that has no rule: the reason, and what to use in its place. */
 export type Without = ReadonlyMap<string, string>;
 
 export function alertRules(
   settings: Settings,
   jobs: Jobs,
+  runbook = RUNBOOK,
 ): { readonly rules: readonly Rule[]; readonly without: Without } {
   const rules: Rule[] = [];
   const without = new Map([
@@ -30,7 +38,7 @@ export function alertRules(
   ]);
   for (const definition of alarmDefinitions(settings)) {
     try {
-      rules.push(ruleOf(definition, jobs));
+      rules.push(ruleOf(definition, jobs, runbook));
     } catch (error) {
       if (!(error instanceof NoMetricError)) throw error;
       without.set(definition.id, error.message);
@@ -39,11 +47,12 @@ export function alertRules(
   return { rules, without };
 }
 
-function ruleOf(definition: AlarmDefinition & { readonly family: Family }, jobs: Jobs): Rule {
-  const { id, family, wrong, because, first, entry = id, mutedInMaintenance } = definition;
+function ruleOf(definition: AlarmDefinition & { readonly family: Family }, jobs: Jobs, runbook: string): Rule {
+  const { id, family, wrong, because, first, entry = id, mutedInMaintenance, datapoints } = definition;
   return {
     alert: id,
     expr: condition(definition, jobs),
+    ...(datapoints[1] === 1 && { keep_firing_for: KEPT }),
     labels: {
       job: jobs.ingestor,
       family,
@@ -53,7 +62,7 @@ function ruleOf(definition: AlarmDefinition & { readonly family: Family }, jobs:
     annotations: {
       summary: wrong,
       description: `Threshold: ${because}. First: ${first}.`,
-      runbook: `docs/runbook.md#${entry}`,
+      runbook: `${runbook}#${entry}`,
     },
   };
 }
@@ -75,18 +84,21 @@ export function condition(
 }
 
 /** The rule file, to be read by people too. */
-export function ruleFile(settings: Settings, jobs: Jobs): string {
-  const { rules, without } = alertRules(settings, jobs);
+export function ruleFile(settings: Settings, jobs: Jobs, runbook = RUNBOOK): string {
+  const { rules, without } = alertRules(settings, jobs, runbook);
   const { count, standbys } = settings.shards;
   const number = (of: number, what: string) => `${of} ${what}${of === 1 ? '' : 's'}`;
   return `# The alarms of the Discord Gateway Ingestor as alert rules of Prometheus (2.42 or newer), written by npm run dashboards.
 # It expects
 # - each task, standbys too, to be scraped at /metrics under the job ${jobs.ingestor}, once a minute at least, and
 #   RabbitMQ's plugin rabbitmq_prometheus under the job ${jobs.rabbitmq};
+# - one bot in one environment under this job, and a file for each: in a sum over two, one hides that the other is offline;
 # - ${number(count, 'shard')} and ${number(standbys, 'standby')}: write it again for others, as npm run dashboards -- --help says;
 # - Alertmanager to call a person for severity="page", and to mute muted_in_maintenance="true" while the broker is maintained.
 # A rule that takes silence for a fault is on from the first minute of a new Prometheus, until it has seen that all is well;
 # one that keeps its state in silence keeps it for a day.
+# A counter of a process that begins again is seen by its lower value: a restart at the same address, and a first gap within
+# the same minute, look like the former process with its one gap. Where each process has an address of its own, that cannot be.
 #
 # There is no rule for
 ${[...without].map(([id, reason]) => `# - ${id}: ${reason}.`).join('\n')}
@@ -106,13 +118,11 @@ export function groupsOf(rules: readonly Rule[]): string {
 
 /** As much of YAML as this needs: objects, lists of objects, strings. */
 function yaml(value: unknown, indent = ''): string {
-  if (typeof value !== 'object' || value === null) {
-    const text = String(value);
-    return /^[a-z][\w.#/-]*$/.test(text) && text !== 'true' ? ` ${text}\n` : ` '${text.replaceAll("'", "''")}'\n`;
-  }
+  // In quotes, because a job may be called no, null or 1.
+  if (typeof value !== 'object') return ` '${String(value).replaceAll("'", "''")}'\n`;
   if (Array.isArray(value))
     return `\n${value.map((each) => `${indent}-${yaml(each, `${indent}  `).trimStart().replace(/^/, ' ')}`).join('')}`;
-  return `\n${Object.entries(value)
+  return `\n${Object.entries(value ?? {})
     .map(([key, each]) => `${indent}${key}:${yaml(each, `${indent}  `)}`)
     .join('')}`;
 }

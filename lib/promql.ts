@@ -2,7 +2,9 @@
 //
 // A counter's `increase()` wants two scrapes in its window, guesses beyond them, and misses what a new task has counted
 // before its first scrape, such as a gap. So its growth is the difference of two last values; of a series that was not there
-// in the hour before, or began again, it is the whole value, unless there was none of any task: then Prometheus is new.
+// in the hour before, or is lower now, it is the whole value, unless there was none of any task: then Prometheus is new. A
+// process that begins again under the same labels, and has reached its former value within the window, has grown by that
+// much too little: tasks do not export when they began.
 import { METRICS, type Metric } from '../service/contract/metrics.ts';
 import type { AlarmDefinition, Calculation, OwnMetric, WorstNode } from './alarms.ts';
 
@@ -58,10 +60,11 @@ export function drawn(metric: OwnMetric | WorstNode, jobs: Jobs): string {
 }
 
 /**
- * As many points as CloudWatch has in this time. One second less, because Prometheus 2 counts both ends of a range, and has
- * one point more when the first is exactly on it.
+ * As many points as CloudWatch has in this time. A millisecond less, because Prometheus 2 counts both ends of a range, and
+ * has one point more when the first is exactly on it; and no more than that, because a group is evaluated at any part of a
+ * minute, and the points are at whole ones.
  */
-export const points = (minutes: number, every: number): string => `[${minutes - 1}m59s:${every}m]`;
+export const points = (minutes: number, every: number): string => `[${minutes - 1}m59s999ms:${every}m]`;
 
 function statisticOf(metric: OwnMetric | WorstNode): keyof typeof GAUGES {
   if ('worst' in metric) return metric.worst === 'MAX' ? 'Maximum' : 'Minimum';

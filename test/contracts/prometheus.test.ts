@@ -16,6 +16,7 @@ import {
 } from '../../lib/alarms.ts';
 import { grafanaDashboard } from '../../lib/grafana.ts';
 import { alertRules, condition, groupsOf, ruleFile } from '../../lib/prometheus-rules.ts';
+import { points } from '../../lib/promql.ts';
 import { releaseAlarmDefinitions } from '../../lib/release-alarms.ts';
 import { ENVIRONMENTS, settingsFor } from '../../lib/settings.ts';
 import {
@@ -53,8 +54,10 @@ interface Panel {
 
 const onDisk = (name: string) => readFileSync(join(import.meta.dirname, '../../docs', name), 'utf8');
 const targets = dashboard.panels.flatMap((panel) => panel.targets ?? []);
-/** As Grafana sends them. */
-const sent = targets.map(({ expr }) => expr.replaceAll('$__interval', '1m'));
+/** As Grafana sends it when its points are so many minutes apart. */
+const sentBy = (expr: string, minutes: number) =>
+  expr.replaceAll('$__interval_ms', String(minutes * 60_000)).replaceAll('$__interval', `${minutes}m`);
+const sent = targets.flatMap(({ expr }) => [1, 90].map((minutes) => sentBy(expr, minutes)));
 
 const folder = mkdtempSync(join(tmpdir(), 'prometheus-'));
 const promtool = spawnSync('promtool', ['--version']).error === undefined;
@@ -98,12 +101,15 @@ describe('npm run dashboards', () => {
   it('writes them for other settings and jobs', () => {
     const chosen = { shards: { count: 32, standbys: 2 } };
     const to = join(folder, 'new');
-    const { status, stderr } = command('--to', to, '--settings', JSON.stringify(chosen), '--job', 'bot-2');
+    const runbook = 'https://wiki.example/bot';
+    const options = ['--settings', JSON.stringify(chosen), '--job', 'no', '--runbook', runbook];
+    const { status, stderr } = command('--to', to, ...options);
     expect([status, stderr]).toEqual([0, '']);
-    const jobs = { ...JOBS, ingestor: 'bot-2' };
-    const file = ruleFile(settingsFor('production', chosen), jobs);
+    const jobs = { ...JOBS, ingestor: 'no' };
+    const file = ruleFile(settingsFor('production', chosen), jobs, runbook);
     expect(readFileSync(join(to, 'prometheus-alerts.yml'), 'utf8')).toBe(file);
-    for (const text of ['>= 32)', '2 standbys:', 'ingestor_standby{job="bot-2"}']) expect(file).toContain(text);
+    for (const text of ['>= 32)', '2 standbys:', 'ingestor_standby{job="no"}', " job: 'no'\n", `'${runbook}#silent'`])
+      expect(file).toContain(text);
     expect(readFileSync(join(to, 'grafana-dashboard.json'), 'utf8')).toContain('(of 32)');
   });
 
@@ -111,11 +117,18 @@ describe('npm run dashboards', () => {
     [['--job', 'a"b'], 1, /^expected a job of letters, .* got a"b\n$/],
     [['--settings', '{"shards":{"count":0}}'], 1, /shards\.count: expected .*, got 0\n$/],
     [['--settings', '{'], 1, /settings: expected JSON such as .*\n$/],
+    [['--settings', '{"shards":{"count":"auto"}}'], 1, /shards\.count: expected .*\n$/],
+    [['--runbook', 'docs/runbook.md'], 1, /^--runbook: expected a URL .* got docs\/runbook\.md\n$/],
     [['--jobs', 'a'], 2, /^Unknown option '--jobs'.*\n$/],
   ])('refuses %j with exit code %i', (options, code, sentence) => {
     const { status, stderr } = command('--to', folder, ...options);
     expect(stderr).toMatch(sentence);
     expect(status).toBe(code);
+  });
+
+  it('asks for a folder, rather than write those of another job over those of the project', () => {
+    const { status, stderr } = command('--job', JOBS.ingestor);
+    expect([status, stderr]).toEqual([2, expect.stringMatching(/^--to: expected a folder .*\n$/)]);
   });
 });
 
@@ -210,6 +223,33 @@ describe('the dashboard', () => {
       groups: [{ name: 'panels', rules: sent.map((expr, index) => ({ record: `panel_${index}`, expr })) }],
     });
   });
+
+  checked('shows events per minute, however far apart its points are', () => {
+    const panel = dashboard.panels.find(({ title }) => title === 'Events per minute');
+    const [received] = panel?.targets ?? [];
+    const asked = [1, 5, 90].map((minutes) => sentBy(received?.expr ?? '', minutes));
+    run('test', 'minutes.json', {
+      tests: [
+        {
+          interval: '1m',
+          input_series: [{ series: `ingestor_events_received_total{job="$job"}`, values: '0+120x200' }],
+          promql_expr_test: asked.map((expr) => ({
+            ...{ expr, eval_time: '3h' },
+            exp_samples: [{ labels: '{}', value: 120 }],
+          })),
+        },
+      ],
+    });
+  });
+});
+
+checked('five minutes have five points, whatever part of a minute Prometheus evaluates a group at', () => {
+  const expr = `count_over_time(vector(1)${points(5, 1)})`;
+  const promql_expr_test = ['10m', '10m1ms', '10m59s', '10m59s999ms'].map((eval_time) => ({
+    ...{ expr, eval_time },
+    exp_samples: [{ labels: '{}', value: 5 }],
+  }));
+  run('test', 'points.json', { tests: [{ interval: '1m', promql_expr_test }] });
 });
 
 /**
@@ -403,7 +443,7 @@ describe('a rule is on where its alarm is', () => {
   for (const definition of definitions)
     checked(definition.id, () => {
       const { id } = definition;
-      const rule = rules.filter(({ alert }) => alert === id);
+      const rule = rules.filter(({ alert }) => alert === id).map(({ keep_firing_for, ...each }) => each);
       const tests = Object.entries(patterns(definition)).map(([name, letters]) => {
         const { series, data, minutes } = new Scene(definition, letters);
         const on = isOn(id, data, minutes);
@@ -420,6 +460,27 @@ describe('a rule is on where its alarm is', () => {
       run('check', 'rule.yml', groupsOf(rule));
       run('test', 'test.json', { rule_files: ['rule.yml'], evaluation_interval: '1m', tests });
     });
+});
+
+describe('a rule that is on by a single period stays on until Alertmanager has sent it', () => {
+  for (const definition of definitions)
+    if (definition.datapoints[1] === 1)
+      checked(definition.id, () => {
+        const { id: alertname, periodMinutes = 1 } = definition;
+        const { series, minutes } = new Scene(definition, `wb${'w'.repeat(12)}`);
+        const rule = rules.filter(({ alert }) => alert === alertname);
+        const exp_alerts = rule.map(({ labels, annotations }) => ({
+          exp_labels: labels,
+          exp_annotations: annotations,
+        }));
+        run('check', 'kept.yml', groupsOf(rule));
+        const alert_rule_test = [
+          { eval_time: `${2 * periodMinutes + 9}m`, alertname, exp_alerts },
+          { eval_time: `${minutes}m`, alertname, exp_alerts: [] },
+        ];
+        const tests = [{ interval: '1m', input_series: series, alert_rule_test }];
+        run('test', 'test.json', { rule_files: ['kept.yml'], evaluation_interval: '1m', tests });
+      });
 });
 
 checked('a calculation gives what it gives in CloudWatch', () => {
