@@ -54,12 +54,14 @@ export class MissedResumed {
     this.#awaited = false;
     if (sequence === undefined || sequence <= received) {
       // Where this one has none, no earlier one had.
-      this.#missed = this.#unstored = this.#last.ends = 0;
+      this.#missed = this.#before = this.#unstored = this.#last.ends = 0;
       return false;
     }
     const next = sequence === received + 1;
     if (leftOut && !next) return false;
     if (next || this.explain({ first: received + 1, last: sequence - 1 })) {
+      // Every earlier one has a lower sequence.
+      this.#missed = this.#before = 0;
       this.#last = { sequence, ends: this.#unstored };
       return true;
     }

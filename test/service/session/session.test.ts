@@ -462,6 +462,25 @@ describe('a sequence', () => {
       expect([holes.slice(1), lost]).toEqual([[{ first: 11, last: 13, outcome: 'RESUMED' }], []]);
     });
 
+    it.each([
+      [{ resumes: 2 }, 11],
+      [{ resumes: 2 }, undefined],
+      [undefined, 4],
+    ])('ends what earlier ones explain (taken over: %j, its sequence: %s)', (takenOver, sequence) => {
+      if (takenOver) session.restore({ ...STATE, sequence: 10, ...takenOver }, 5_000);
+      else {
+        session.resuming();
+        session.disconnected(5_001);
+      }
+      session.resuming();
+      session.resumed(sequence);
+      const received = session.watermark.received;
+      expect(take([received + 2])).toEqual(['hole']);
+      session.disconnected(5_002);
+      expect(take([received + 2], 5_003)).toEqual(['new']);
+      expect(lost).toMatchObject([{ missing: { first: received + 1, last: received + 1 } }]);
+    });
+
     it('is handed on until everything up to it is settled', () => {
       session.restore({ ...STATE, sequence: 10, resumes: 2 }, 5_000);
       expect(session.resumeState).toMatchObject({ sequence: 10, resumes: 3 });
