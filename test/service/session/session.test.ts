@@ -466,6 +466,7 @@ describe('a sequence', () => {
       [{ resumes: 2 }, 11],
       [{ resumes: 2 }, undefined],
       [undefined, 4],
+      [undefined, undefined],
     ])('ends what earlier ones explain (taken over: %j, its sequence: %s)', (takenOver, sequence) => {
       if (takenOver) session.restore({ ...STATE, sequence: 10, ...takenOver }, 5_000);
       else {
