@@ -23,6 +23,8 @@ const ShardCount = z.int().min(BOUNDS.shardCount.least).max(BOUNDS.shardCount.mo
  * the general address of this task is used.
  */
 const NO_ADDRESS = 'wss://gateway.discord.gg';
+/** As many sequences may be missing without a report. */
+const MAX_RESUMES = 100;
 const ResumeUrl = z.url().max(2_048);
 
 const ResumeState = z.object({
@@ -39,6 +41,8 @@ const ResumeState = z.object({
   aliveUntil: UnixMs.optional(),
   /** Guilds joined in this session up to the sequence, each with when, Unix ms: see GuildPresence. */
   joins: z.record(z.string(), z.number()).optional(),
+  /** RESUMEDs that may be above the sequence; missing for none, and from versions that do not know it. */
+  resumes: z.int().nonnegative().max(MAX_RESUMES).optional().catch(undefined),
 });
 export type ResumeState = z.output<typeof ResumeState>;
 /** What a session can do without. */

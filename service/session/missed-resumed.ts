@@ -12,17 +12,32 @@ export class MissedResumed {
   #above = 0;
   /** The highest sequence that came, taken or not. */
   #seen = 0;
-  /** The process before may have received one, and not have stored its sequence. */
-  #ofProcessBefore: boolean;
+  /** Of processes before: how many may have been sent to them above the sequence that they stored. */
+  #before: number;
+  /** How many may have been sent above the sequence that this process stored last, to it and to those before. */
+  #unstored: number;
+  /** The last RESUMED up to which nothing is missing, and how many of the unstored ones it ends. */
+  #last = { sequence: 0, ends: 0 };
 
-  /** @param takenOver the session is another process's */
-  constructor(takenOver: boolean) {
-    this.#ofProcessBefore = takenOver;
+  /** @param before of processes that had the session before */
+  constructor(before: number) {
+    this.#before = before;
+    this.#unstored = before;
   }
 
   /** RESUME was sent. */
   awaited(): void {
     this.#awaited = true;
+    this.#unstored += 1;
+  }
+
+  /** @returns how many may have been sent above this sequence, of which everything up to it is settled */
+  above(sequence: number): number {
+    if (sequence >= this.#last.sequence) {
+      this.#unstored -= this.#last.ends;
+      this.#last.ends = 0;
+    }
+    return this.#unstored;
   }
 
   seen(sequence: number): void {
@@ -39,12 +54,17 @@ export class MissedResumed {
     this.#awaited = false;
     if (sequence === undefined || sequence <= received) {
       // Where this one has none, no earlier one had.
-      this.#missed = 0;
+      this.#missed = this.#before = this.#unstored = this.#last.ends = 0;
       return false;
     }
     const next = sequence === received + 1;
     if (leftOut && !next) return false;
-    if (next || this.explain({ first: received + 1, last: sequence - 1 })) return true;
+    if (next || this.explain({ first: received + 1, last: sequence - 1 })) {
+      // Every earlier one has a lower sequence.
+      this.#missed = this.#before = 0;
+      this.#last = { sequence, ends: this.#unstored };
+      return true;
+    }
     this.#miss(received);
     return false;
   }
@@ -61,11 +81,15 @@ export class MissedResumed {
     return true;
   }
 
-  /** The same of a hole that a RESUME did not fill. */
+  /** The same of a hole that a RESUME did not fill: it may begin with those of processes before. */
   explainAsBefore({ first, last }: Hole): boolean {
-    const explained = this.#ofProcessBefore && first === last;
-    if (explained) this.#ofProcessBefore = false;
-    return explained;
+    const count = last - first + 1;
+    const own = Math.max(0, Math.min(this.#missed, last - this.#above));
+    if (count > this.#before + own) return false;
+    const before = Math.min(count, this.#before);
+    this.#before -= before;
+    this.#missed -= count - before;
+    return true;
   }
 
   #miss(received: number): void {

@@ -34,6 +34,8 @@ export interface ResumeState {
   readonly aliveUntil?: number | undefined;
   /** For another process: guilds joined in this session up to the sequence, each with Discord's `joined_at`, Unix ms. */
   readonly joins?: Record<string, number> | undefined;
+  /** For another process: RESUMEDs that Discord may have sent above the sequence. */
+  readonly resumes?: number | undefined;
 }
 
 /** A session that was ended on purpose, so that another one begins. */
@@ -102,7 +104,7 @@ export class ShardSession {
   #undecodable = { after: 0, times: 0 };
   /** Sequences given up for that, since the last dispatch. */
   #givenUp = 0;
-  #missedResumed = new MissedResumed(false);
+  #missedResumed = new MissedResumed(0);
   readonly #heartbeats = new HeartbeatSequence();
 
   constructor(shardId: number, shardCount: number, events: SessionEvents) {
@@ -112,7 +114,7 @@ export class ShardSession {
   }
 
   /** Goes on with a session of another process. @param at when that process last stored it @param now both Unix ms */
-  restore({ joins, ...state }: ResumeState, at: number, now = at): void {
+  restore({ joins, resumes = 0, ...state }: ResumeState, at: number, now = at): void {
     this.#state = state;
     this.#guilds = new GuildPresence(state.startedAt, joins);
     this.#watermark = new Watermark(state.sequence);
@@ -121,7 +123,8 @@ export class ShardSession {
     this.#aliveUntil = state.aliveUntil ?? at;
     this.#handedOver = isAlive(this.#aliveUntil, now);
     this.#doubted = false;
-    this.#missedResumed = new MissedResumed(true);
+    // It may have sent one RESUME more after that.
+    this.#missedResumed = new MissedResumed(resumes + 1);
   }
 
   /** When the last dispatch of this session came, or it was taken over, Unix ms; none before. */
@@ -136,7 +139,8 @@ export class ShardSession {
     const aliveUntil = this.#aliveUntil;
     const sequence = this.#watermark.confirmed;
     const joins = this.#guilds.joinsUntil(sequence);
-    return { ...state, sequence, ...(aliveUntil !== undefined && { aliveUntil }), joins };
+    const resumes = this.#missedResumed.above(sequence);
+    return { ...state, sequence, ...(aliveUntil !== undefined && { aliveUntil }), joins, ...(resumes && { resumes }) };
   }
 
   /** For a RESUME of this process: it asks for what follows the received sequence. None before READY. */
@@ -176,7 +180,7 @@ export class ShardSession {
     this.#leftOutAfter = undefined;
     this.#undecodable = { after: 0, times: 0 };
     this.#givenUp = 0;
-    this.#missedResumed = new MissedResumed(false);
+    this.#missedResumed = new MissedResumed(0);
     this.#state = session;
     this.#guilds = new GuildPresence(session.startedAt);
     this.#watermark = new Watermark(session.sequence);

@@ -19,7 +19,7 @@ const GAP = { shardId: 1, sessionId: 'gone', lastSequence: 5, lastReceivedAt: 1,
 const PRESENCE = { data: { status: 'idle' }, shards: [0, 1] };
 const FULL = groupRecord({
   shardLayout: { shardCount: 4, shardsPerTask: 2 },
-  sessions: { '0': resumeState({ aliveUntil: 3, joins: { '19': 4 } }) },
+  sessions: { '0': resumeState({ aliveUntil: 3, joins: { '19': 4 }, resumes: 2 }) },
   unreportedGaps: [GAP],
   presences: [PRESENCE],
 });
@@ -32,7 +32,7 @@ const STORED = {
   commit: 17,
   storedAt: 1_763_900_100_000,
   released: true,
-  sessions: { '0': { ...resumeState(), aliveUntil: 3, joins: { '19': 4 } } },
+  sessions: { '0': { ...resumeState(), aliveUntil: 3, joins: { '19': 4 }, resumes: 2 } },
   division: { shardCount: 4, shardsPerTask: 2 },
   untoldGaps: [GAP],
   presences: [PRESENCE],
@@ -136,6 +136,12 @@ it.each([
   const record = read({ ...STORED, sessions: { '0': { ...resumeState(), ...fields } } });
   expect(record.sessions).toEqual({ '0': resumeState() });
   expect(record.faults).toEqual([{ lostShardId: undefined, reason: expect.stringContaining(`sessions.0.${what}`) }]);
+});
+
+it.each([-1, 1.5, 101, '2'])('a session is kept without a count of RESUMEDs that is none: %s', (resumes) => {
+  const record = read({ ...STORED, sessions: { '0': { ...resumeState(), resumes } } });
+  expect(record).toMatchObject({ sessions: { '0': resumeState() }, faults: [] });
+  expect(record.sessions['0']?.resumes).toBeUndefined();
 });
 
 it.each([undefined, null, '', 0, {}, 'x', 'gateway.discord.gg', `wss://${LARGE}.gg`])(

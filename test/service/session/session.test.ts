@@ -62,7 +62,7 @@ describe('a session', () => {
 
   it('goes on from where another process stored it', () => {
     session.restore({ ...STATE, sequence: 700 }, 5_000);
-    expect(session.resumeState).toEqual({ ...STATE, sequence: 700, aliveUntil: 5_000, joins: {} });
+    expect(session.resumeState).toEqual({ ...STATE, sequence: 700, resumes: 1, aliveUntil: 5_000, joins: {} });
     expect([session.resumable?.sequence, session.heartbeat(0)]).toEqual([700, 700]);
     expect(session.receive(700, 6_000)).toBeUndefined();
     expect(session.receive(701, 6_000)).toBe(session.watermark);
@@ -417,6 +417,82 @@ describe('a sequence', () => {
         { first: 11, last: 11, outcome: 'RESUMED' },
         { first: 13, last: 13, outcome: 'gap' },
       ]);
+    });
+
+    it('of the process before, with one of this one right behind it, is no gap', () => {
+      session.restore({ ...STATE, sequence: 10 }, 5_000);
+      session.resuming();
+      session.resumed(12);
+      expect(take([13])).toEqual(['hole']);
+      session.disconnected(5_001);
+      session.resuming();
+      expect(take([13], 5_002)).toEqual(['new']);
+      session.resumed(14);
+      expect([holes.slice(1), lost]).toEqual([[{ first: 11, last: 12, outcome: 'RESUMED' }], []]);
+    });
+
+    it('of the process before and of this one explain no more than one for each RESUME', () => {
+      session.restore({ ...STATE, sequence: 10 }, 5_000);
+      session.resuming();
+      expect(take([11])).toEqual(['new']);
+      session.disconnected(5_001);
+      session.resuming();
+      expect(take([16])).toEqual(['hole']);
+      session.disconnected(5_002);
+      session.resuming();
+      expect(take([16], 5_003)).toEqual(['new']);
+      expect(lost).toMatchObject([{ missing: { first: 12, last: 15 } }]);
+    });
+
+    it('of processes that handed the session on before they saw what is behind it are no gap', () => {
+      let state: ResumeState = { ...STATE, sequence: 10 };
+      // 11 did not reach the first one; 12 reached the second one, which could not know what 11 is; and so on.
+      for (const sequence of [undefined, 12, 13]) {
+        session.restore(state, 5_000);
+        session.resuming();
+        if (sequence !== undefined) session.resumed(sequence);
+        session.disconnected(5_001);
+        state = session.resumeState ?? state;
+      }
+      session.restore(state, 5_000);
+      expect(take([14])).toEqual(['hole']);
+      session.disconnected(5_001);
+      session.resuming();
+      expect(take([14], 5_002)).toEqual(['new']);
+      expect([holes.slice(1), lost]).toEqual([[{ first: 11, last: 13, outcome: 'RESUMED' }], []]);
+    });
+
+    it.each([
+      [{ resumes: 2 }, 11],
+      [{ resumes: 2 }, undefined],
+      [undefined, 4],
+      [undefined, undefined],
+    ])('ends what earlier ones explain (taken over: %j, its sequence: %s)', (takenOver, sequence) => {
+      if (takenOver) session.restore({ ...STATE, sequence: 10, ...takenOver }, 5_000);
+      else {
+        session.resuming();
+        session.disconnected(5_001);
+      }
+      session.resuming();
+      session.resumed(sequence);
+      const received = session.watermark.received;
+      expect(take([received + 2])).toEqual(['hole']);
+      session.disconnected(5_002);
+      expect(take([received + 2], 5_003)).toEqual(['new']);
+      expect(lost).toMatchObject([{ missing: { first: received + 1, last: received + 1 } }]);
+    });
+
+    it('is handed on until everything up to it is settled', () => {
+      session.restore({ ...STATE, sequence: 10, resumes: 2 }, 5_000);
+      expect(session.resumeState).toMatchObject({ sequence: 10, resumes: 3 });
+      session.resuming();
+      session.objection(11, 5_000);
+      const watermark = session.receive(11, 5_000);
+      session.resumed(12);
+      expect(session.resumeState).toMatchObject({ sequence: 10, resumes: 4 });
+      watermark?.settle(11);
+      expect(session.resumeState).toMatchObject({ sequence: 12 });
+      expect(session.resumeState).not.toHaveProperty('resumes');
     });
   });
 });
