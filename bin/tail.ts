@@ -1,5 +1,6 @@
-// Live events on the command line. A queue of its own gets a copy of each, so that no worker misses one. The queue keeps the
-// latest thousand, and goes away with the program: a slow terminal costs events here, and the broker nothing.
+// Live events on the command line. A queue of its own gets a copy of each, so that no worker misses one. It keeps the latest
+// thousand (a policy of the topology), and goes away with the program: a slow terminal costs events here, and the broker
+// nothing.
 
 import { randomBytes } from 'node:crypto';
 import { once } from 'node:events';
@@ -31,8 +32,6 @@ ${CONNECTION_HELP}
 
 Exit code: 0 ended by Ctrl-C; 1 failed; 2 a mistake in the command`;
 
-/** Beyond either the oldest are dropped. */
-const MOST_WAITING = { messages: 1_000, bytes: 16 * 1024 ** 2 };
 const PREFETCH = 100;
 /** Of the data of an event on a terminal. */
 const LONGEST_DATA = 400;
@@ -74,15 +73,8 @@ async function main(): Promise<number> {
     channel.on('error', lost.reject);
     channel.on('close', () => lost.reject(lostConnection()));
     const queue = tailQueue(randomBytes(6).toString('hex'));
-    await channel.assertQueue(queue, {
-      ...{ exclusive: true, durable: false },
-      arguments: {
-        'x-queue-type': 'classic',
-        'x-max-length': MOST_WAITING.messages,
-        'x-max-length-bytes': MOST_WAITING.bytes,
-        'x-overflow': 'drop-head',
-      },
-    });
+    const declared = { exclusive: true, durable: false, arguments: { 'x-queue-type': 'classic' } };
+    await channel.assertQueue(queue, declared);
     for (const key of keys) await channel.bindQueue(queue, EXCHANGES.events, key);
     await channel.prefetch(PREFETCH);
     const line = values.json || !process.stdout.isTTY ? jsonLine : coloured;

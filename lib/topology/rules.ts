@@ -1,7 +1,7 @@
 // Pure: what is wrong with a topology, one sentence each, before any broker is asked. RabbitMQ would accept each of these,
 // and lose messages later.
 
-import { EXCHANGES, identifyQueue } from '../../service/contract/names.ts';
+import { EXCHANGES, identifyQueue, tailQueue } from '../../service/contract/names.ts';
 import { governs } from './effective-policies.ts';
 import type { Policy, Queue, Topology, User } from './topology.ts';
 
@@ -76,13 +76,16 @@ function policyFaults(policy: Policy, topology: Topology): string[] {
       `expected a priority of at least ${LEAST_PRIORITY}, got ${priority}: Amazon MQ's own policies would apply instead`,
     );
   const governed = topology[applyTo].filter(({ name }) => governs(policy, applyTo, name)).map(({ name }) => name);
-  if (governed.length === 0) faults.push(`its pattern ${pattern} matches none of the ${applyTo} of this topology`);
+  // What an operator declares is not of this topology, and may be lost.
+  const isForTails = governed.length === 0 && governs(policy, 'queues', tailQueue('000000000000'));
+  if (governed.length === 0 && !isForTails)
+    faults.push(`its pattern ${pattern} matches none of the ${applyTo} of this topology`);
   if (governs(policy, 'queues', identifyQueue(0)))
     faults.push(`its pattern matches ${identifyQueue(0)} too, an exclusive queue that no policy may change`);
   const alternate = definition['alternate-exchange'];
   if (alternate !== undefined && !topology.exchanges.some(({ name }) => name === alternate))
     faults.push(`there is no alternate exchange ${alternate}`);
-  if (applyTo === 'exchanges') return faults;
+  if (applyTo === 'exchanges' || isForTails) return faults;
   return [...faults, ...limitFaults(definition), ...deadLetterFaults(definition, governed, topology)];
 }
 

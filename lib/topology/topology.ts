@@ -400,6 +400,12 @@ function policies(limits: Limits, queues: Readonly<Record<string, FurtherQueue>>
       'max-length-bytes': COMMANDS_MAX_BYTES,
       'delivery-limit': limits.deliveryLimit,
     }),
+    // Whoever has the operator's login may declare others than bin/tail.ts does, and leave them. No delivery limit: RabbitMQ
+    // leaves out a policy with a key that a classic queue has not. (Nor does a stream take this one.)
+    policy('tail', `^${TAIL_QUEUES}$`, {
+      ...{ expires: TAIL_EXPIRES_MS, 'max-length': TAIL_MAX_MESSAGES, 'max-length-bytes': TAIL_MAX_BYTES },
+      overflow: 'drop-head',
+    }),
     ...[EXCHANGES.events, EXCHANGES.commands].map(
       (exchange): Policy => ({
         ...policy(exchange, exactly(exchange), { 'alternate-exchange': EXCHANGES.unrouted }),
@@ -421,6 +427,11 @@ const LEASE_CONSUMER_TIMEOUT_MS = 7 * 24 * 60 * 60_000;
 /** Of a group: 256 shards send 15,360 in their 30 s, at Discord's 120 in 60 s each; one has 4 KiB at most at Discord. */
 const COMMANDS_MAX_MESSAGES = 20_000;
 const COMMANDS_MAX_BYTES = 64 * 1024 ** 2;
+
+/** Of an operator's live events: what a slow terminal may miss, and how long a queue stays that nobody consumes. */
+const TAIL_EXPIRES_MS = 60_000;
+const TAIL_MAX_MESSAGES = 1_000;
+const TAIL_MAX_BYTES = 16 * 1024 ** 2;
 
 /** Above Amazon MQ's own policies, which have 0 and 1, with room for others on both sides. */
 const PRIORITY = 10;

@@ -206,6 +206,33 @@ describe(`on RabbitMQ ${version}`, () => {
     await expect(as(part, act)).rejects.toThrow(REFUSED);
   });
 
+  test.each(['classic', 'quorum'])(
+    'a durable %s queue of the deadLetters keeps little, and not for long',
+    async (type) => {
+      const queue = tailQueue('00000000000c');
+      await as('deadLetters', async (channel) => {
+        await channel.assertQueue(queue, { durable: true, arguments: { 'x-queue-type': type } });
+        await channel.bindQueue(queue, EXCHANGES.events, 'member.#');
+      });
+      const limits = {
+        'max-length': 1_000,
+        'max-length-bytes': 16 * 1024 ** 2,
+        overflow: 'drop-head',
+        expires: 60_000,
+      };
+      const declared = (await own.api.list('queues', own.vhost)).find(({ name }) => name === queue);
+      expect(declared?.effective_policy_definition).toEqual(limits);
+      await as('ingestor', async (channel) => {
+        for (let event = 0; event < 1_100; event += 1)
+          channel.publish(EXCHANGES.events, 'member.join', Buffer.from('{}'), { persistent: true });
+      });
+      await as('deadLetters', async (channel) => {
+        const { messageCount } = await channel.deleteQueue(queue);
+        expect(messageCount).toBe(1_000);
+      });
+    },
+  );
+
   test('the worker may not read the depth of a lease queue, from RabbitMQ 4.3 on', async () => {
     const [major = 0, minor = 0] = version.split('.').map(Number);
     const reading = as('worker', (channel) => channel.checkQueue(leaseQueue(0)));

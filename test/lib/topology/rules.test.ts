@@ -45,6 +45,7 @@ describe('a topology is refused', () => {
       { ...sound, policies: [...sound.policies, ...(idle ? [{ ...idle, pattern: '^idle$' }] : [])] },
       'its pattern ^idle$ matches none of the queues',
     ],
+    [policy('tail', { pattern: '^tail\\.$' }), 'its pattern ^tail\\.$ matches none of the queues'],
     [policy('leases', { pattern: '^[' }), 'its pattern ^[ matches none of the queues'],
     [policy('leases', { pattern: '^ingestor\\.' }), `its pattern matches ${identifyQueue(0)} too`],
     [
