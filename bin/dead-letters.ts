@@ -167,6 +167,7 @@ async function each(
       return leaves(letter, message);
     },
     onProgress: (looked, total) => progress?.show(looked, total),
+    note: console.error,
   }).finally(() => progress?.clear());
   return counts;
 }

@@ -14,6 +14,8 @@ export interface WalkOptions {
   /** Whether the message came after the beginning: it is not looked at. */
   readonly isNew?: (message: ConsumeMessage) => boolean;
   readonly onProgress?: (looked: number, total: number) => void;
+  /** A sentence on what is not looked at. */
+  readonly note?: (sentence: string) => void;
   /** What is left is only held. */
   readonly signal: AbortSignal;
 }
@@ -23,16 +25,21 @@ export const WINDOW = 200;
 const IDLE_MS = 1_000;
 const LONGEST_SILENCE_MS = 30_000;
 
-/** @throws Error when the channel or the queue is lost: what was not acknowledged is in the queue again */
+/** @throws Error when another consumer has all, or when the channel or the queue is lost: what was not acknowledged is in the queue again */
 export async function walk(model: ChannelModel, options: WalkOptions): Promise<void> {
-  const { queue, leaves, isNew = () => false, onProgress, signal } = options;
+  const { queue, leaves, isNew = () => false, onProgress, note, signal } = options;
   const channel = await model.createChannel();
   const failed = Promise.withResolvers<never>();
   const unlessFailed = <T>(asked: PromiseLike<T>): Promise<T> => Promise.race([asked, failed.promise]);
   failed.promise.catch(() => undefined);
   channel.on('error', failed.reject);
   channel.on('close', () => failed.reject(lostConnection()));
-  const { messageCount: total } = await unlessFailed(channel.checkQueue(queue));
+  const { messageCount: total, consumerCount } = await unlessFailed(channel.checkQueue(queue));
+  if (consumerCount > 0) {
+    const sentence = `queue ${queue}: another consumer holds messages of it, which are missing here: end it, and start again`;
+    if (total === 0) throw new Error(sentence);
+    note?.(sentence);
+  }
   let looked = 0;
   const over = () => looked >= total;
 

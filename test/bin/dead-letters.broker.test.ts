@@ -194,6 +194,27 @@ describe('list', () => {
     );
   });
 
+  test('says so when another consumer holds messages: with none left in one sentence, and exit 1', async () => {
+    await someRejected('member.join', 3);
+    const other = await admin.createChannel();
+    const hold = async (count: number) => {
+      await other.prefetch(count);
+      await other.consume(QUEUES.deadLetters, () => undefined);
+    };
+    await hold(2);
+    await holds(QUEUES.deadLetters, 1);
+    const sentence = 'queue dead-letters: another consumer holds messages of it, which are missing here: ';
+    expect(await letters('list')).toMatchObject({
+      ...{ code: 0, out: expect.stringMatching(/^dead-letters: 1 messages/), err: expect.stringContaining(sentence) },
+    });
+    await hold(1);
+    await holds(QUEUES.deadLetters, 0);
+    expect(await letters('list')).toMatchObject({ code: 1, out: '', err: expect.stringContaining(sentence) });
+    await other.close();
+    await holds(QUEUES.deadLetters, 3);
+    expect(await letters('list')).toMatchObject({ code: 0, err: '' });
+  });
+
   test('looks as often as one likes: nothing is dropped, and the order stays; a kill in the middle loses nothing', async () => {
     const ids = await someRejected('member.join', 3 * WINDOW);
     const shown = async () =>
