@@ -28,7 +28,7 @@ import { bodyOf, jsonLine, jsonText, printable } from '../lib/operator/printable
 import { Progress } from '../lib/operator/progress.ts';
 import { Replay } from '../lib/operator/replay.ts';
 import { walk } from '../lib/operator/walk.ts';
-import { EXCHANGES } from '../service/contract/names.ts';
+import { EXCHANGES, QUEUES } from '../service/contract/names.ts';
 
 const COMMANDS = ['list', 'show', 'replay', 'discard'] as const;
 /** What `list` prints of its table. */
@@ -57,8 +57,9 @@ ${CONNECTION_HELP}
   --help
 
 Every queue that is bound to the key gets the copy, further queues too: workers drop an eventId that they have
-handled. A message leaves ${QUEUE} when the broker has confirmed its copy. Ctrl-C finishes what is under way, a
-second one does not. However the program ends, a message is then in ${QUEUE}, in its queue, or in both.
+handled. A key that no queue is bound to takes it to the queue ${QUEUES.unrouted}, and the broker confirms that too. A
+message leaves ${QUEUE} when the broker has confirmed its copy. Ctrl-C finishes what is under way, a second one does
+not. However the program ends, a message is then in ${QUEUE}, in its queue, or in both.
 
 Exit code: 0 done; 1 failed, was interrupted, or the broker did not take all; 2 a mistake in the command`;
 
@@ -251,7 +252,8 @@ async function replay(model: Model, run: Run): Promise<number> {
     refused > 0 && `${number(refused)} the broker did not take: is the queue full?`,
   ].filter((reason) => reason !== false);
   const left = reasons.length === 0 ? '' : `; left in the queue: ${reasons.join(', ')}`;
-  const sum = `${number(published)} of ${number(meant)} matching messages to ${EXCHANGES.events}${left}`;
+  const unrouted = published > 0 ? `\nwhat no queue is bound to goes to the queue ${QUEUES.unrouted}` : '';
+  const sum = `${number(published)} of ${number(meant)} matching messages to ${EXCHANGES.events}${left}${unrouted}`;
   console.log(run.yes ? `published ${sum}` : `would publish ${sum}${DRY}`);
   return ended(returned + refused);
 }

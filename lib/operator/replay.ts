@@ -1,5 +1,6 @@
 // Publishes messages again. One is published only when the broker has confirmed it and has not returned it: a message that no
-// queue takes is confirmed as well, after its return.
+// queue takes is confirmed as well, after its return. Where the topology is applied none is returned: the alternate exchange
+// takes what no queue is bound to.
 
 import type { ChannelModel, ConfirmChannel, ConsumeMessage, Options } from 'amqplib';
 import { EXCHANGES } from '../../service/contract/names.ts';

@@ -13,6 +13,7 @@ import { type OwnVhost, ownVhost } from '../support/own-vhost.ts';
 import { type Ended, type Program, start } from '../support/program.ts';
 
 const PROGRAM = 'bin/dead-letters.ts';
+const UNROUTED = 'what no queue is bound to goes to the queue unrouted\n';
 const TOKEN = 'an-interaction-token-which-is-secret';
 
 let own: OwnVhost;
@@ -269,11 +270,15 @@ describe('replay', () => {
     const dry = await letters('replay', '--type', 'member.join');
     expect(dry).toEqual({
       ...{ code: 0, err: '' },
-      out: 'would publish 2 of 2 matching messages to discord.events\nnothing was changed: the same command with --yes does it\n',
+      out: `would publish 2 of 2 matching messages to discord.events\n${UNROUTED}nothing was changed: the same command with --yes does it\n`,
     });
     await holds(QUEUES.deadLetters, member.length + other.length);
     const done = await letters('replay', '--yes', '--type', 'member.join');
-    expect(done).toEqual({ code: 0, err: '', out: 'published 2 of 2 matching messages to discord.events\n' });
+    expect(done).toEqual({
+      code: 0,
+      err: '',
+      out: `published 2 of 2 matching messages to discord.events\n${UNROUTED}`,
+    });
     const messages = await taken(QUEUES.guildEvents);
     expect(messages.map(({ properties }) => properties.messageId)).toEqual(member);
     const [{ fields, properties, content } = messages[0] as GetMessage] = messages;
@@ -292,14 +297,14 @@ describe('replay', () => {
     await holds(QUEUES.deadLetters, 4);
     const left = 'left in the queue: 2 can no longer be answered (--expired publishes them), 1 are no events';
     const { code, out } = await letters('replay', '--yes');
-    expect([code, out]).toEqual([0, `published 1 of 4 matching messages to discord.events; ${left}\n`]);
+    expect([code, out]).toEqual([0, `published 1 of 4 matching messages to discord.events; ${left}\n${UNROUTED}`]);
     const [message] = await taken(QUEUES.interactions);
     expect(message?.properties.messageId).toBe(early);
     // No longer than it can be answered.
     expect(Number(message?.properties.expiration)).toBeGreaterThan(0);
     expect(Number(message?.properties.expiration)).toBeLessThanOrEqual(61_000);
     expect((await letters('replay', '--yes', '--expired', '--type', 'interaction.button')).out).toBe(
-      'published 1 of 1 matching messages to discord.events\n',
+      `published 1 of 1 matching messages to discord.events\n${UNROUTED}`,
     );
     expect(await idsIn(QUEUES.interactions)).toEqual([late]);
   });
@@ -337,7 +342,7 @@ describe('replay', () => {
       worker.nack(message, false, false);
     });
     const { code, out } = await letters('replay', '--yes');
-    expect([code, out]).toEqual([0, `published ${count} of ${count} matching messages to discord.events\n`]);
+    expect([code, out]).toEqual([0, `published ${count} of ${count} matching messages to discord.events\n${UNROUTED}`]);
     await holds(QUEUES.deadLetters, count);
     expect([published.length, new Set(published).size]).toEqual([count, count]);
   });
