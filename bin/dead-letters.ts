@@ -249,7 +249,8 @@ async function replay(model: Model, run: Run): Promise<number> {
     expired > 0 && `${number(expired)} can no longer be answered (--expired publishes them)`,
     noEvent > 0 && `${number(noEvent)} are no events`,
     returned > 0 && `${number(returned)} would reach no queue: is the topology applied?`,
-    refused > 0 && `${number(refused)} the broker did not take: is the queue full?`,
+    refused > 0 &&
+      `${number(refused)} could not be published: is the queue full, or are the headers odd or above 64 KiB?`,
   ].filter((reason) => reason !== false);
   const left = reasons.length === 0 ? '' : `; left in the queue: ${reasons.join(', ')}`;
   const unrouted = published > 0 ? `\nwhat no queue is bound to goes to the queue ${QUEUES.unrouted}` : '';

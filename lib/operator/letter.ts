@@ -3,6 +3,7 @@
 
 import type { ConsumeMessage, Options } from 'amqplib';
 import { z } from 'zod';
+import { INTERACTION_TOKEN_MS } from '../../service/contract/limits.ts';
 import { EXCHANGES, HEADERS, QUEUES } from '../../service/contract/names.ts';
 import { family, ROUTING_KEY_FAMILIES } from '../../service/events/routing.ts';
 import { topicMatches } from '../topology/rules.ts';
@@ -28,13 +29,15 @@ export interface Letter {
   readonly run: string | undefined;
 }
 
+/** Unix s. Beyond JavaScript's last date, as with another unit, it is unknown. */
+const SECONDS = z.number().positive().max(8.64e12).optional().catch(undefined);
 /** The client writes a header of this type so. */
-const SECONDS = z.object({ value: z.number() }).transform(({ value }) => value);
+const TIME = z.object({ value: SECONDS }).optional().catch(undefined);
 const DEATH = z.object({
   reason: z.string(),
   queue: z.string(),
   exchange: z.string().optional(),
-  time: SECONDS.optional(),
+  time: TIME,
   'routing-keys': z.array(z.string()).optional(),
 });
 /** Whoever may publish a command may write any header. */
@@ -45,13 +48,13 @@ type Delivered = Pick<ConsumeMessage, 'fields' | 'properties'>;
 
 export function letterOf({ fields, properties }: Delivered): Letter {
   const { headers = {}, timestamp, messageId, type } = properties as ConsumeMessage['properties'];
-  const published = Number(timestamp) || undefined;
+  const published = SECONDS.parse(timestamp);
   const refusal = TEXT.parse(headers[HEADERS.refused]);
   // The oldest stands last.
   const death = refusal === undefined ? DEATHS.parse(headers['x-death']).at(-1) : undefined;
   const key = TEXT.parse(headers[HEADERS.refusedKey]) ?? death?.['routing-keys']?.[0] ?? TEXT.parse(type);
   const life = ROUTING_KEY_FAMILIES.find((route) => route.family === family(key ?? ''))?.expirationMs;
-  const since = death?.time ?? (refusal === undefined ? undefined : published);
+  const since = death?.time?.value ?? (refusal === undefined ? undefined : published);
   return {
     reason: refusal === undefined ? (death?.reason ?? 'unknown') : 'refused',
     queue: death?.queue ?? (refusal === undefined ? 'unknown' : EXCHANGES.commands),
@@ -112,7 +115,8 @@ export function copyOf({ properties }: Delivered, { uselessAt }: Letter, run: st
   const kept = Object.entries(headers).filter(([name]) => !NOT_COPIED.test(name));
   return {
     ...rest,
-    ...(uselessAt !== undefined && uselessAt > now && { expiration: uselessAt - now }),
+    // RabbitMQ refuses one of 50 days, which a time in the future would make.
+    ...(uselessAt !== undefined && uselessAt > now && { expiration: Math.min(uselessAt - now, INTERACTION_TOKEN_MS) }),
     persistent: true,
     mandatory: true,
     headers: { ...Object.fromEntries(kept), [HEADERS.replayed]: run },

@@ -30,13 +30,22 @@ const escaped = (code: number): string => `\\u${code.toString(16).padStart(4, '0
 /** A body as it is shown: parsed where it is JSON, and decompressed; in a sentence what can be neither. */
 export function bodyOf(content: Buffer, encoding: unknown, headers: Readonly<Record<string, unknown>>): unknown {
   if (HEADERS.parts in headers)
-    return `part ${String(headers[HEADERS.part])} of ${String(headers[HEADERS.parts])}, ${content.length} bytes`;
+    return `part ${JSON.stringify(headers[HEADERS.part])} of ${JSON.stringify(headers[HEADERS.parts])}, ${content.length} bytes`;
   try {
     const text = encoding === 'gzip' ? gunzipSync(content, { maxOutputLength: MOST_BYTES }) : content;
-    return jsonOrText(text.toString());
+    const body = jsonOrText(text.toString());
+    return isDeeper(body, DEEPEST) ? `${content.length} bytes of JSON that is nested too deeply` : body;
   } catch {
     return `${content.length} bytes that cannot be decompressed`;
   }
+}
+
+/** Beyond some thousands JSON.stringify ends in an error, and their indentation is long before that most of the text. */
+const DEEPEST = 200;
+
+function isDeeper(value: unknown, than: number): boolean {
+  if (typeof value !== 'object' || value === null) return false;
+  return than === 0 || Object.values(value).some((each) => isDeeper(each, than - 1));
 }
 
 const MOST_BYTES = 64 * 1024 ** 2;

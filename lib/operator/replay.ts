@@ -34,7 +34,7 @@ export class Replay {
   async publish(routingKey: string, body: Buffer, options: Options.Publish): Promise<Published> {
     const copy = nameOf(options.messageId, routingKey);
     return await new Promise((resolve, reject) => {
-      this.#channel.publish(EXCHANGES.events, routingKey, body, options, (error: Error | null) => {
+      const confirmed = (error: Error | null) => {
         const returned = this.#returned.get(copy) ?? 0;
         if (returned > 1) this.#returned.set(copy, returned - 1);
         else this.#returned.delete(copy);
@@ -42,7 +42,14 @@ export class Replay {
         if (error?.message === 'message nacked') resolve('refused');
         else if (error) reject(this.#closed ?? lostConnection());
         else resolve(returned > 0 ? 'returned' : 'published');
-      });
+      };
+      try {
+        this.#channel.publish(EXCHANGES.events, routingKey, body, options, confirmed);
+      } catch (error) {
+        // The client reads headers that it cannot write; it sends nothing then. The other error is of a closed channel.
+        if ((error as Error).name === 'IllegalOperationError') reject(this.#closed ?? lostConnection());
+        else resolve('refused');
+      }
     });
   }
 }

@@ -263,6 +263,25 @@ test('show prints what matches, without tokens and without what a terminal obeys
   await holds(QUEUES.deadLetters, 3);
 });
 
+test('a message that nobody would send does not keep the others from being seen, and published', async () => {
+  const refused = { [HEADERS.refused]: 'no such shard', [HEADERS.refusedKey]: 'shard.9' };
+  const toDeadLetters = { exchange: EXCHANGES.deadLetter };
+  const odd = (options: object) => publish(QUEUES.deadLetters, { ...toDeadLetters, headers: refused, ...options });
+  await odd({ timestamp: 1.79e18 });
+  await odd({ headers: { [HEADERS.part]: { toString: 'x' }, [HEADERS.parts]: [Buffer.from('x')] } });
+  await odd({ body: Buffer.from(`${'['.repeat(100_000)}${']'.repeat(100_000)}`) });
+  await odd({ body: Buffer.from([0xff, 0x00, 0x1b]), headers: { 'x-death': Buffer.from('x') } });
+  await someRejected('member.join', 1, { headers: { odd: { '!': 'object', value: { '!': 'unknown' } } } });
+  const [last] = await someRejected('member.join', 1);
+  for (const args of [['list'], ['list', '--json'], ['show'], ['show', '--json']]) {
+    const { code, out, err } = await letters(...args);
+    expect([code, err], args.join(' ')).toEqual([0, '']);
+    if (args[0] === 'show') expect(out).toContain(last);
+  }
+  const { code, out } = await letters('replay', '--yes', '--type', 'member.join');
+  expect([code, out]).toEqual([1, expect.stringMatching(/^published 1 of 2 .*: 1 could not be published: /)]);
+});
+
 describe('replay', () => {
   test('changes nothing without --yes; with it publishes what matches as it was, and the rest keeps its order', async () => {
     const member = await someRejected('member.join', 2);
@@ -322,7 +341,7 @@ describe('replay', () => {
     const { code, out } = await letters('replay', '--yes');
     expect([code, out]).toEqual([1, expect.stringContaining(': 3 would reach no queue: is the topology applied?, ')]);
     const [, published, refused] =
-      /^published (\d+) of 603 .* (\d+) the broker did not take: is the queue full\?$/m.exec(out) ?? [];
+      /^published (\d+) of 603 .* (\d+) could not be published: is the queue full, .*\?$/m.exec(out) ?? [];
     expect(Number(published) + Number(refused)).toBe(ids.length);
     const kept = await idsIn(QUEUES.deadLetters);
     expect(kept).toHaveLength(3 + Number(refused));

@@ -41,6 +41,23 @@ describe('a dead letter', () => {
       expect(means({ reasons: [], types: [], ids: [], [age]: 0 }, letter, NOW)).toBe(false);
   });
 
+  it.each([-1, 0, Number.NaN, Number.POSITIVE_INFINITY, 8.64e12 + 1, 1.79e18, 'never'])('%s is no time', (time) => {
+    const dead = { ...death('rejected', 'interactions', 'interaction.button'), time: { value: time } };
+    expect(letterOf(message({ 'x-death': [dead] }, { timestamp: time }))).toMatchObject({
+      ...{ reason: 'rejected', since: undefined, uselessAt: undefined },
+    });
+    const refused = letterOf(message({ [HEADERS.refused]: 'why' }, { timestamp: time }));
+    expect(refused).toMatchObject({ reason: 'refused', since: undefined });
+  });
+
+  it('of a time to come is replayed with an expiration that RabbitMQ takes', () => {
+    const dead = { 'x-death': [death('rejected', 'interactions', 'interaction.button', 8.64e12)] };
+    const original = message(dead, { timestamp: 8.64e12 });
+    const letter = letterOf(original);
+    expect(new Date(letter.since ?? Number.NaN).toISOString()).toBe('+275760-09-13T00:00:00.000Z');
+    expect(copyOf(original, letter, 'run', NOW).expiration).toBe(15 * 60_000);
+  });
+
   it.each([
     ['interaction.command.ban', 15 * 60_000],
     ['interaction.unknown', 15 * 60_000],
