@@ -42,7 +42,7 @@ const ID = z.union([z.string(), z.number()]).optional().catch(undefined);
 /** What stands before the data. Whatever cannot be read is left out: a line is never missing. */
 const HEAD = z.looseObject({
   eventType: z.string().catch(''),
-  timestamp: z.number().catch(0),
+  timestamp: z.number().min(0).max(8.64e15).catch(0),
   ...{ shardId: ID, guildId: ID, channelId: ID, userId: ID },
   data: z.unknown(),
 });
