@@ -12,12 +12,15 @@ import type { BrokerMetric } from './broker.ts';
 import { nodeLimits } from './broker-limits.ts';
 import type { Settings } from './settings.ts';
 
+/** The id and runbook entry of the alarm that sums up the family health. */
+export const UNHEALTHY = 'unhealthy';
+
 export type Family = 'health' | 'pressure' | 'budget';
 
 /** A metric of the ingestor. */
 export interface OwnMetric {
   readonly ingestor: keyof typeof METRICS;
-  readonly statistic: 'Sum' | 'Maximum' | 'Minimum' | 'SampleCount' | 'p95';
+  readonly statistic: 'Sum' | 'Maximum' | 'Minimum' | 'SampleCount' | `p${number}`;
   readonly queue?: string;
 }
 

@@ -7,16 +7,13 @@ import { Effect, PolicyStatement, ServicePrincipal } from 'aws-cdk-lib/aws-iam';
 import { Topic } from 'aws-cdk-lib/aws-sns';
 import { EmailSubscription } from 'aws-cdk-lib/aws-sns-subscriptions';
 import { Construct } from 'constructs';
-import { type AlarmDefinition, alarmDefinitions, type OwnMetric, type WorstNode } from './alarms.ts';
+import { type AlarmDefinition, alarmDefinitions, type OwnMetric, UNHEALTHY, type WorstNode } from './alarms.ts';
 import { BROKER_NAMESPACE, type BrokerMetric, brokerMetric, brokerNameOf } from './broker.ts';
 import { ingestorMetric } from './ingestor-metrics.ts';
 import type { Environment, Settings } from './settings.ts';
 
 /** Amazon MQ's maintenance windows have this length. */
 const WINDOW = Duration.hours(2);
-
-/** The composite alarm's id and runbook entry. */
-export const UNHEALTHY = 'unhealthy';
 
 export const alarmName = (environment: Environment, id: string): string => `discord-ingestor-${environment}-${id}`;
 

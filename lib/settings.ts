@@ -235,7 +235,7 @@ export function schemaFor(environment: Environment) {
       })
       .prefault({}),
 
-    // What is published: Discord's names of dispatches, or groups of them (README). Left out: the seven of the default.
+    // What is published: Discord's names of dispatches, or groups of them (docs/workers.md). Left out: the seven of the default.
     events: list(z.string(expected(EVENT)).superRefine(parsedBy(parseEvents)), `a list of ${EVENT}`, 1).optional(),
 
     // What is private by default. Content needs an intent that Discord must allow, and workers that may see it.

@@ -3,9 +3,8 @@
 import { readFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { describe, expect, it } from 'vitest';
-import { alarmDefinitions } from '../../lib/alarms.ts';
+import { alarmDefinitions, UNHEALTHY } from '../../lib/alarms.ts';
 import { nodeLimits } from '../../lib/broker-limits.ts';
-import { UNHEALTHY } from '../../lib/monitoring.ts';
 import { deploymentAlarms, RELEASE_ENTRY } from '../../lib/release-alarms.ts';
 import { ENVIRONMENTS, type Environment, settingsFor } from '../../lib/settings.ts';
 import { DEFAULT_LIMITS } from '../../lib/topology/topology.ts';

@@ -16,6 +16,7 @@ export interface MetricIdentity {
 export interface AlarmProperties extends MetricIdentity {
   readonly AlarmName: string;
   readonly Statistic?: string;
+  readonly ExtendedStatistic?: string;
   readonly Period?: number;
   readonly Metrics?: readonly {
     readonly Id: string;
@@ -106,6 +107,7 @@ const STATISTICS: Readonly<Record<string, (values: readonly number[]) => number>
   Maximum: (values) => Math.max(...values),
   Minimum: (values) => Math.min(...values),
   SampleCount: (values) => values.length,
+  p95: (values) => values.toSorted((a, b) => a - b)[Math.ceil(0.95 * values.length) - 1] ?? Number.NaN,
 };
 
 function aggregate(statistic: string, series: readonly Series[], from: number, to: number): Value {
@@ -118,7 +120,7 @@ function aggregate(statistic: string, series: readonly Series[], from: number, t
 /** The value that the alarm evaluates, in one period. */
 function watchedValue(alarm: AlarmProperties, data: DataPoints, from: number, to: number): Value {
   const { Metrics } = alarm;
-  if (Metrics === undefined) return data.statistic(alarm, alarm.Statistic ?? '', from, to);
+  if (Metrics === undefined) return data.statistic(alarm, alarm.Statistic ?? alarm.ExtendedStatistic ?? '', from, to);
   const queries = Metrics.filter(({ Expression }) => Expression?.startsWith('SELECT'));
   if (queries.length > 1) throw new Error(`${alarm.AlarmName}: CloudWatch takes one query in an alarm`);
   const value = (id: string): Value => {

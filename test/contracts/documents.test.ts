@@ -6,14 +6,21 @@ import { dirname, join } from 'node:path';
 import { describe, expect, it } from 'vitest';
 import { LOGIN_FUNCTION_OUTPUT } from '../../lib/rotation/rotation.ts';
 import { ENVIRONMENTS, SettingsError, settingsFor } from '../../lib/settings.ts';
-import { METRICS } from '../../service/contract/metrics.ts';
+import { DEFAULT_METRICS_NAMESPACE, METRICS } from '../../service/contract/metrics.ts';
 import { QUEUES, USERS } from '../../service/contract/names.ts';
 import { GROUPS } from '../../service/events/choice.ts';
 import { ROUTING_KEY_FAMILIES } from '../../service/events/routing.ts';
 import { synthesized } from '../support/synthesized.ts';
 
 const ROOT = join(import.meta.dirname, '../..');
-const names = ['README.md', 'ARCHITECTURE.md', 'docs/deploy.md', 'docs/runbook.md'] as const;
+const names = [
+  'README.md',
+  'ARCHITECTURE.md',
+  'bench/README.md',
+  'docs/deploy.md',
+  'docs/runbook.md',
+  'docs/workers.md',
+] as const;
 const documents = names.map((name) => [name, readFileSync(join(ROOT, name), 'utf8')] as const);
 const deploy = readFileSync(join(ROOT, 'docs/deploy.md'), 'utf8');
 const runbook = readFileSync(join(ROOT, 'docs/runbook.md'), 'utf8');
@@ -23,6 +30,16 @@ const both = ENVIRONMENTS.map((environment) => synthesized(environment));
 function quoted(document: string): string[] {
   const prose = document.replaceAll(/^ *```[\s\S]*?^ *```$/gm, '');
   return [...prose.matchAll(/`([^`]+)`/g)].map(([, text = '']) => text.replaceAll(/\s+/g, ' '));
+}
+
+/** Of the headings of a document, as GitHub makes them. */
+function anchors(path: string): string[] {
+  return [...readFileSync(join(ROOT, path), 'utf8').matchAll(/^#+ (.+)$/gm)].map(([, title = '']) =>
+    title
+      .toLowerCase()
+      .replaceAll(/[^\w\s-]/g, '')
+      .replaceAll(' ', '-'),
+  );
 }
 
 const isFamily = (text: string): boolean => ROUTING_KEY_FAMILIES.some(({ family }) => family === text);
@@ -74,19 +91,12 @@ describe.each(documents)('%s', (name, document) => {
   });
 
   it('names files that are there, and headings', () => {
-    const anchors = (text: string) =>
-      [...text.matchAll(/^#+ (.+)$/gm)].map(([, title = '']) =>
-        title
-          .toLowerCase()
-          .replaceAll(/[^\w\s-]/g, '')
-          .replaceAll(' ', '-'),
-      );
     for (const [link, target = ''] of document.matchAll(/\]\(([^)\s]+)\)/g)) {
       if (target.startsWith('http')) continue;
       const [file = '', anchor] = target.split('#');
       const path = file === '' ? name : join(dirname(name), file);
       expect(existsSync(join(ROOT, path)), link).toBe(true);
-      if (anchor) expect(anchors(readFileSync(join(ROOT, path), 'utf8')), link).toContain(anchor);
+      if (anchor) expect(anchors(path), link).toContain(anchor);
     }
     for (const path of quoted(document).filter((text) => /^\.?[\w./-]+\/[\w.-]+\.(ts|md|json|yml|sh)$/.test(text))) {
       expect(existsSync(join(ROOT, path)), path).toBe(true);
@@ -117,8 +127,32 @@ describe.each(documents)('%s', (name, document) => {
   });
 });
 
-it('README.md names every group of events', () => {
-  const named = quoted(readFileSync(join(ROOT, 'README.md'), 'utf8'));
+it('scripts and sources name documents that are there, and headings', () => {
+  const scripts = readdirSync(join(ROOT, '.github/scripts')).map((name) =>
+    readFileSync(join(ROOT, '.github/scripts', name), 'utf8'),
+  );
+  const text = [...scripts, ...['lib', 'bin', 'service', 'local', 'bench', 'test'].map(sources)].join('\n');
+  const named = [...text.matchAll(/(?<![\w/])((?:docs\/[\w-]+|README|ARCHITECTURE)\.md)(?:#([\w-]+))?/g)];
+  expect(named.length).toBeGreaterThan(10);
+  for (const [reference, path = '', anchor] of named) {
+    expect(existsSync(join(ROOT, path)), reference).toBe(true);
+    if (anchor) expect(anchors(path), reference).toContain(anchor);
+  }
+});
+
+it('ARCHITECTURE.md names every folder of sources', () => {
+  const [, rooms = ''] = /^```\n(bin\/[\s\S]*?)^```$/m.exec(readFileSync(join(ROOT, 'ARCHITECTURE.md'), 'utf8')) ?? [];
+  for (const folder of ['.', 'lib', 'service']) {
+    const entries = readdirSync(join(ROOT, folder), { withFileTypes: true });
+    const folders = entries.filter((entry) => entry.isDirectory() && !/^\.|^node_modules$|\.out$/.test(entry.name));
+    expect(folders.filter(({ name }) => !new RegExp(`^ *${name}/ `, 'm').test(rooms)).map(({ name }) => name)).toEqual(
+      [],
+    );
+  }
+});
+
+it('docs/workers.md names every group of events', () => {
+  const named = quoted(readFileSync(join(ROOT, 'docs/workers.md'), 'utf8'));
   expect([...GROUPS.keys()].filter((group) => !named.includes(group))).toEqual([]);
 });
 
@@ -129,7 +163,12 @@ describe('docs/deploy.md and the runbook', () => {
     const outputs = both.flatMap((made) => [...made.outputs.keys()]);
     const metrics = Object.values(METRICS).map(({ cloudWatch }) => cloudWatch);
     // Of AWS, and what the templates call its resources.
-    const others = ['LogicalResourceId', 'GetSecretValue', ...both.flatMap((made) => [...made.resources.keys()])];
+    const others = [
+      'LogicalResourceId',
+      'GetSecretValue',
+      DEFAULT_METRICS_NAMESPACE,
+      ...both.flatMap((made) => [...made.resources.keys()]),
+    ];
     const found = [...texts, ...[...runbook.matchAll(/<([A-Z]\w+)>/g)].map(([, placeholder = '']) => placeholder)];
     const named = found.filter((text) => /^[A-Z][a-z]+([A-Z][a-z]+)+$/.test(text));
     expect(named.length).toBeGreaterThan(5);
@@ -167,22 +206,14 @@ describe('docs/deploy.md and the runbook', () => {
       expect(Number(alarms[column])).toBe(ofType('AWS::CloudWatch::Alarm').length);
       const sum = table.slice(0, -1).reduce((total, cells) => total + dollars(cells[column + 1]), 0);
       expect(row('**Sum**')[column + 1], `${sum}`).toBe(`**${Math.round(sum)}**`);
+      expect(readFileSync(join(ROOT, 'README.md'), 'utf8')).toMatch(
+        new RegExp(`^\\| a month, about \\|.*\\$${Math.round(sum)} \\|`, 'm'),
+      );
     }
   });
 });
 
 describe('the runbook', () => {
-  it('has an entry wherever a script or a source file refers to one', () => {
-    const headings = [...runbook.matchAll(/^### (.+)$/gm)].map(([, title = '']) =>
-      title.toLowerCase().replaceAll(' ', '-'),
-    );
-    const scripts = readdirSync(join(ROOT, '.github/scripts')).map((name) =>
-      readFileSync(join(ROOT, '.github/scripts', name), 'utf8'),
-    );
-    const text = [...scripts, sources('lib'), sources('bin'), sources('service')].join('\n');
-    for (const [, anchor = ''] of text.matchAll(/docs\/runbook\.md#([\w-]+)/g)) expect(headings).toContain(anchor);
-  });
-
   it('names the command for every login, and the output that it reads', () => {
     for (const login of Object.values(USERS)) expect(runbook).toMatch(new RegExp(`logins -- revoke .{0,60}${login}`));
     expect(runbook).toContain(`\`${LOGIN_FUNCTION_OUTPUT}\``);

@@ -1,7 +1,7 @@
 // A worker built on discord.js, over the whole path: the simulated Discord sends an interaction, the ingestor publishes it,
 // the worker builds discord.js's own structure of `{...data, token}` and uses it as discord.js's guide shows. Discord's REST
 // takes the answers, or refuses them as Discord would. The worker has no cache, so all that it knows is in the message.
-// The README's table of what works from the message alone is made of these.
+// The table in docs/workers.md of what works from the message alone is made of these.
 
 import {
   ActionRowBuilder,

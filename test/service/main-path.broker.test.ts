@@ -1,7 +1,8 @@
 // The main job, on real input: dispatches that a gateway sends over a real WebSocket arrive in the queues of a real
-// RabbitMQ, each with the routing key, priority and properties that the README promises, and with a body that keeps to
+// RabbitMQ, each with the routing key, priority and properties that docs/workers.md promises, and with a body that keeps to
 // the contract; what is not for workers does not arrive. The expectations here are the promise, not the service's table.
 
+import { readFileSync } from 'node:fs';
 import { GatewayIntentBits } from 'discord-api-types/v10';
 import { afterAll, beforeAll, describe, expect, test } from 'vitest';
 import { dueKey, VARIANTS } from '../../local/discord/payloads/variants.ts';
@@ -165,6 +166,17 @@ test('gateway.gap, when a session is lost', async () => {
   expectPromised(received, 'gateway.gap');
   expect(received.body).toMatchObject({ shardId: 0, data: { sessionId: session?.id } });
 });
+
+test.each(['prometheus-alerts.yml', 'grafana-dashboard.json'])(
+  '/metrics of a running task has every metric that docs/%s reads',
+  async (file) => {
+    const text = readFileSync(new URL(`../../docs/${file}`, import.meta.url), 'utf8');
+    const read = new Set(text.match(/ingestor_\w+/g));
+    expect(read.size).toBeGreaterThan(15);
+    const found = [...((await stage.living[0]?.metrics())?.keys() ?? [])].map((series) => series.replace(/\{.*/, ''));
+    expect([...read].filter((name) => !found.includes(name))).toEqual([]);
+  },
+);
 
 test('nothing arrived that was not for workers, and nothing twice', async () => {
   const { lost, unexpected, repeated, conflicts, disorders, examples } = await stage.settled();

@@ -1,0 +1,134 @@
+// A metric of an alarm or a panel as PromQL. Pure.
+//
+// A counter's `increase()` wants two scrapes in its window, guesses beyond them, and misses what a new task has counted
+// before its first scrape, such as a gap. So its growth is the difference of two last values; of a series that was not there
+// in the hour before, or began again, it is the whole value.
+import { METRICS, type Metric } from '../service/contract/metrics.ts';
+import type { AlarmDefinition, Calculation, OwnMetric, WorstNode } from './alarms.ts';
+
+/** The values of Prometheus's label `job`. */
+export interface Jobs {
+  readonly ingestor: string;
+  readonly rabbitmq: string;
+}
+
+/** Prometheus has no such metric. The message says why, and what to use in its place. */
+export class NoMetricError extends Error {}
+
+/** Names in RabbitMQ's plugin rabbitmq_prometheus. */
+const RABBITMQ: Readonly<Record<WorstNode['broker'], string | undefined>> = {
+  RabbitMQMemUsed: 'rabbitmq_process_resident_memory_bytes',
+  RabbitMQMemLimit: 'rabbitmq_resident_memory_limit_bytes',
+  RabbitMQDiskFree: 'rabbitmq_disk_space_available_bytes',
+  RabbitMQDiskFreeLimit: 'rabbitmq_disk_space_available_limit_bytes',
+  ConnectionCount: 'rabbitmq_connections',
+  SystemCpuUtilization: undefined,
+};
+
+/** How a gauge's values become one: those of all tasks at a moment, then those of several moments. */
+const GAUGES = {
+  Sum: ['sum', 'sum_over_time'],
+  SampleCount: ['count', 'sum_over_time'],
+  Maximum: ['max', 'max_over_time'],
+  Minimum: ['min', 'min_over_time'],
+} as const;
+
+/**
+ * What CloudWatch calculates for one period: one value, without labels.
+ * @throws NoMetricError
+ */
+export function valueOver(metric: AlarmDefinition['metric'], minutes: number, jobs: Jobs): string {
+  if ('expression' in metric) return calculated(metric, minutes, jobs);
+  if (!('worst' in metric) && METRICS[metric.ingestor].kind !== 'gauge') return grown(metric, `${minutes}m`, jobs);
+  const [by, over] = GAUGES[statisticOf(metric)];
+  const now = `${by}(${series(metric, jobs)})`;
+  return minutes === 1 ? now : `${over}(${now}${points(minutes, 1)})`;
+}
+
+/**
+ * What a panel draws: one line, or one for each node of the broker. No peak between two of its points is left out.
+ * @throws NoMetricError
+ */
+export function drawn(metric: OwnMetric | WorstNode, jobs: Jobs): string {
+  if ('worst' in metric) return series(metric, jobs);
+  if (METRICS[metric.ingestor].kind !== 'gauge') return grown(metric, '$__interval', jobs);
+  const [by, over] = GAUGES[statisticOf(metric)];
+  const now = `${by}(${series(metric, jobs)})`;
+  return over === 'sum_over_time' ? now : `${over}(${now}[$__interval:1m])`;
+}
+
+/**
+ * As many points as CloudWatch has in this time. One second less, because Prometheus 2 counts both ends of a range, and has
+ * one point more when the first is exactly on it.
+ */
+export const points = (minutes: number, every: number): string => `[${minutes - 1}m59s:${every}m]`;
+
+function statisticOf(metric: OwnMetric | WorstNode): keyof typeof GAUGES {
+  if ('worst' in metric) return metric.worst === 'MAX' ? 'Maximum' : 'Minimum';
+  const { ingestor, statistic } = metric;
+  if (!Object.hasOwn(GAUGES, statistic))
+    throw new Error(`${ingestor}: expected a statistic of a gauge, got ${statistic}`);
+  return statistic as keyof typeof GAUGES;
+}
+
+/** A gauge's values that are known: an unknown one is NaN, none is below 0. */
+function series(metric: OwnMetric | WorstNode, jobs: Jobs): string {
+  return 'worst' in metric ? ofNodes(metric, jobs) : `${selector(metric, jobs)} >= 0`;
+}
+
+function selector({ ingestor, queue }: OwnMetric, jobs: Jobs, suffix = ''): string {
+  const { prometheus, label }: Metric = METRICS[ingestor];
+  const labels = [`job="${jobs.ingestor}"`, ...(label ? [`${label.toLowerCase()}="${queue}"`] : [])];
+  return `${prometheus}${suffix}{${labels.join(',')}}`;
+}
+
+function ofNodes({ broker, percentOf, limit }: WorstNode, { rabbitmq }: Jobs): string {
+  const of = (metric: WorstNode['broker']) => {
+    const name = RABBITMQ[metric];
+    if (name !== undefined) return `${name}{job="${rabbitmq}"}`;
+    throw new NoMetricError(
+      `RabbitMQ has no metric like Amazon MQ's ${metric}: use one of its machines (node_exporter)`,
+    );
+  };
+  if (percentOf === undefined) return of(broker);
+  // What a node of Amazon MQ can take is no limit of another broker.
+  if (limit !== undefined) return `100 * ${of(broker)} / ${of(limit)}`;
+  throw new NoMetricError(
+    `RabbitMQ has no metric of this limit: compare ${RABBITMQ[broker]} with the one that it is given`,
+  );
+}
+
+/** The growth of a counter, or a percentile of the values that a histogram got, over all tasks. */
+function grown(metric: OwnMetric, window: string, jobs: Jobs): string {
+  const { ingestor, statistic } = metric;
+  const [, percent] = /^p(\d+)$/.exec(statistic) ?? [];
+  const { kind } = METRICS[ingestor];
+  if ((kind === 'summary') !== (percent !== undefined) || (kind === 'counter' && statistic !== 'Sum'))
+    throw new Error(`${ingestor}: expected Sum of a counter, or a percentile of a summary, got ${statistic}`);
+  const each = selector(metric, jobs, percent && '_bucket');
+  const last = `last_over_time(${each}[${window}])`;
+  const growth = `(${last} - last_over_time(${each}[1h] offset ${window}) >= 0 or ${last})`;
+  return percent === undefined ? `sum${growth}` : `histogram_quantile(${Number(percent) / 100}, sum by (le) ${growth})`;
+}
+
+/** CloudWatch's metric math, as far as it is arithmetic, comparisons and IF. Missing in, missing out, as there. */
+function calculated({ expression, metrics }: Calculation, minutes: number, jobs: Jobs): string {
+  const unknown = expression.replaceAll(/IF\(|[a-z]\w*|\d+(\.\d+)?|[<>]=?|[-+*/(),\s]/g, '');
+  if (unknown !== '') throw new Error(`expected arithmetic, comparisons or IF in ${expression}, got ${unknown}`);
+  // From the innermost parentheses outwards; those that are done are brackets.
+  let math = expression.replaceAll(/[<>]=?/g, '$& bool');
+  for (let before = ''; before !== math; ) {
+    before = math;
+    math = math
+      .replaceAll(/IF\(([^(),]+),([^(),]+),([^(),]+)\)/g, '[[$1] * [$2] + [1 - [$1]] * [$3]]')
+      .replaceAll(/(?<!IF)\(([^(),]+)\)/g, '[$1]');
+  }
+  return math
+    .replaceAll('[', '(')
+    .replaceAll(']', ')')
+    .replaceAll(/\b(?!bool\b)[a-z]\w*/g, (name) => {
+      const metric = metrics[name];
+      if (metric === undefined) throw new Error(`${expression}: expected a metric ${name}`);
+      return valueOver(metric, minutes, jobs);
+    });
+}
