@@ -1,12 +1,12 @@
 #!/bin/bash
 # Waits until the two alarms that sum up an environment's health have been off for five minutes: as long as the alarms about
-# reports, shards and broker look back. Fails after twenty minutes, and names the alarms that are on.
+# reports, shards and broker take to go on. Fails after half an hour (one about a loss stays on for half of that), and names the alarms that are on.
 # Without a bot token, which can be stored only after the first deployment has created its secret, shards cannot connect.
 # If nothing else is wrong, it succeeds with a warning.
 #   wait-until-healthy.sh ENVIRONMENT
 set -euo pipefail
 environment=${1:?expected the name of an environment}
-quiet=${QUIET_SECONDS:-300} patience=${PATIENCE_SECONDS:-1200} pause=${PAUSE_SECONDS:-15}
+quiet=${QUIET_SECONDS:-300} patience=${PATIENCE_SECONDS:-1800} pause=${PAUSE_SECONDS:-15}
 prefix=discord-ingestor-$environment-
 secret=discord-ingestor/$environment/discord-token
 

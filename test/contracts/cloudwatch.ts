@@ -135,8 +135,13 @@ function watchedValue(alarm: AlarmProperties, data: DataPoints, from: number, to
   return value(watched.Id);
 }
 
-/** Metric math of one moment: numbers, other metrics, arithmetic, comparisons and IF, which JavaScript has too. Missing in, missing out. */
+/**
+ * Metric math of one moment: numbers, other metrics, arithmetic, comparisons and IF, which JavaScript has too. Missing in,
+ * missing out, but for FILL.
+ */
 function calculate(expression: string, value: (id: string) => Value): Value {
+  const [, filled] = /^FILL\((\w+), 0\)$/.exec(expression) ?? [];
+  if (filled !== undefined) return value(filled) ?? 0;
   const unknown = expression.replaceAll(/IF\(|[a-z]\w*|\d+(\.\d+)?|[<>]=?|[-+*/(),\s]/g, '');
   if (unknown !== '') throw new Error(`${expression}: metric math this evaluator does not know: ${unknown}`);
   const names = [...new Set(expression.match(/[a-z]\w*/g))];
