@@ -169,7 +169,8 @@ function health({ shards }: Settings): Definitions {
     ...(shards.standbys > 0 && {
       'standby-missing': {
         metric: { ingestor: 'standby', statistic: 'Sum' },
-        threshold: { below: 4 * shards.standbys },
+        // One report less of all of them together is a minute's drift, two are a standby that ends before its fifth.
+        threshold: { below: 5 * shards.standbys - 1 },
         because: 'each reports five times in five minutes; a replacement starts within two',
         periodMinutes: 5,
         datapoints: [3, 3],
@@ -333,13 +334,13 @@ function budget({ budgets }: Settings): Definitions {
       first: 'Stop what restarts: tasks that crash, a second deployment with the same token',
     },
     'discord-rest': {
-      metric: { ingestor: 'restUnanswered', statistic: 'Minimum' },
+      // A standby needs nothing, so the task that needs something counts.
+      metric: { ingestor: 'restUnanswered', statistic: 'Maximum' },
       threshold: { atLeast: 1 },
-      because: 'of the best task, for a quarter of an hour: Discord limits or bans an address for longer',
+      because: 'for a quarter of an hour: Discord limits a burst for seconds, and bans an address for longer',
       periodMinutes: 5,
       datapoints: [3, 3],
-      wrong:
-        "Discord's REST refuses what every task needs, or does not answer: a shard without a session stays offline",
+      wrong: "Discord's REST refuses what a task needs, or does not answer: a shard without a session stays offline",
       first:
         'Read the problems in /health: they say what Discord answers and until when; find what else uses the address',
     },
@@ -347,7 +348,7 @@ function budget({ budgets }: Settings): Definitions {
       metric: { ingestor: 'shardsUnderprovisioned', statistic: 'Maximum' },
       threshold: { atLeast: 1 },
       because: 'Discord refuses shards with more than 2,500 guilds',
-      periodMinutes: 60,
+      periodMinutes: 5,
       datapoints: [1, 1],
       silence: 'ignore',
       wrong: 'Discord recommends more shards than are configured',

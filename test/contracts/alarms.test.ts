@@ -118,7 +118,9 @@ describe.each(ENVIRONMENTS)('%s', (environment) => {
       const none = [undefined, undefined];
       expect(actionsOf(alarm), id).toEqual(family === 'health' ? none : [notices, notices]);
     }
-    const [suppressor] = [...resources].flatMap(([id, { Properties }]) => (Properties.AlarmName === `${prefix}${UNHEALTHY}` ? id : []));
+    const [suppressor] = [...resources].flatMap(([id, { Properties }]) =>
+      Properties.AlarmName === `${prefix}${UNHEALTHY}` ? id : [],
+    );
     expect(sums.impaired).toMatchObject({ ActionsSuppressor: { 'Fn::GetAtt': [suppressor, 'Arn'] } });
     expect(sums.unhealthy).not.toHaveProperty('ActionsSuppressor');
   });
