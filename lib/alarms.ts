@@ -12,8 +12,10 @@ import type { BrokerMetric } from './broker.ts';
 import { nodeLimits } from './broker-limits.ts';
 import type { Settings } from './settings.ts';
 
-/** The id and runbook entry of the alarm that sums up the family health. */
+/** The id and runbook entry of the alarm that sums up the family health: what the broker's maintenance does not explain. */
 export const UNHEALTHY = 'unhealthy';
+/** And of the alarm that sums up the rest of that family. */
+export const IMPAIRED = 'impaired';
 
 export type Family = 'health' | 'pressure' | 'budget';
 
@@ -77,10 +79,20 @@ export function alarmDefinitions(settings: Settings): (AlarmDefinition & { reado
   );
 }
 
+/**
+ * What is lost stays lost: the alarm stays on for a quarter of an hour, so that no message says that all is well while the
+ * next alarm of the same fault is not on yet.
+ */
+const LOSS = { datapoints: [1, 15] } as const;
+
 function health({ shards }: Settings): Definitions {
   return {
     silent: {
-      metric: { ingestor: 'residentMemory', statistic: 'SampleCount' },
+      // CloudWatch would look for older reports before it takes their absence for silence: minutes more.
+      metric: {
+        expression: 'FILL(reporting, 0)',
+        metrics: { reporting: { ingestor: 'residentMemory', statistic: 'SampleCount' } },
+      },
       threshold: { below: 1 },
       because: 'every task reports once a minute: three minutes without a report are no coincidence',
       datapoints: [3, 3],
@@ -95,13 +107,12 @@ function health({ shards }: Settings): Definitions {
       silence: 'breaching',
       wrong: 'Not every shard is connected: Discord keeps their events for a few minutes only',
       first: 'Find in the log why the shard is closed: token, intents, budget, or Discord',
-      mutedInMaintenance: true,
     },
     'gateway-gap': {
       metric: { ingestor: 'gatewayGaps', statistic: 'Sum' },
       threshold: { atLeast: 1 },
       because: 'each one is a lost session, and maybe lost events',
-      datapoints: [1, 1],
+      ...LOSS,
       wrong: 'A session was lost: events between its last sequence and its new session may be missing',
       first: 'Read the gateway.gap event (queue events.gateway) for the shard and the time span',
     },
@@ -135,16 +146,32 @@ function health({ shards }: Settings): Definitions {
       metric: { ingestor: 'eventsUnknown', statistic: 'Sum' },
       threshold: { atLeast: 1 },
       because: 'Discord changed a dispatch; each one is an event that workers do not get',
-      periodMinutes: 5,
-      datapoints: [1, 1],
+      ...LOSS,
       wrong: 'A dispatch from Discord could not be published and was dropped',
       first: 'The log has its type and the reason, once per type: compare with the changelog of Discord',
+    },
+    'messages-dropped': {
+      metric: { ingestor: 'messagesDropped', statistic: 'Sum' },
+      threshold: { atLeast: 1 },
+      because: 'each one is an event that workers do not get; Discord chooses what is in it, so no release is at fault',
+      ...LOSS,
+      wrong: 'An event was dropped: it is too large for the broker, or the broker closes the channel over it',
+      first: 'The log has its id, type and size, and the limit or the error: raise the limit if it is lower than ours',
+    },
+    returned: {
+      metric: { ingestor: 'eventsReturned', statistic: 'Sum' },
+      threshold: { atLeast: 1 },
+      because: 'not even the alternate exchange took it: these events are lost to workers',
+      ...LOSS,
+      wrong: 'The broker returned messages: the alternate exchange or its queue is missing',
+      first: 'Apply the topology again: it was changed by hand',
     },
     ...(shards.standbys > 0 && {
       'standby-missing': {
         metric: { ingestor: 'standby', statistic: 'Sum' },
-        threshold: { below: shards.standbys },
-        because: 'a replacement starts within two minutes; after that, something keeps it from starting',
+        // One report less of all of them together is a minute's drift, two are a standby that ends before its fifth.
+        threshold: { below: 5 * shards.standbys - 1 },
+        because: 'each reports five times in five minutes; a replacement starts within two',
         periodMinutes: 5,
         datapoints: [3, 3],
         wrong: 'There are fewer standbys than configured: the next crash costs the start of a task',
@@ -179,28 +206,23 @@ function pressure({ budgets, broker }: Settings): Definitions {
     'slow-confirms': {
       metric: { ingestor: 'frameToConfirm', statistic: 'p95' },
       threshold: { atLeast: budgets.frameToConfirmMs },
+      // Longer periods, because a small bot has no event in most minutes.
       because: 'a user waits for an interaction, and Discord gives three seconds for the answer',
+      periodMinutes: 5,
+      datapoints: [2, 3],
       wrong: 'Events take long from Discord to the queue',
       first: "Look at the broker's CPU, then at the task's",
       mutedInMaintenance: true,
     },
     'publish-errors': {
       metric: { ingestor: 'publishErrors', statistic: 'Sum' },
-      threshold: { atLeast: 10 },
-      because: 'a message with a nack is published again; ten a minute come from a queue that refuses',
+      threshold: { atLeast: 1 },
+      // After a refusal one message is tried every 15 to 30 s, so a higher number is never reached.
+      because: 'one refusal may pass; a queue that refuses everything is tried two to four times a minute',
       datapoints: [3, 5],
       wrong: 'The broker refuses messages',
       first: 'See which queue is full (reject-publish) or has lost its quorum',
       mutedInMaintenance: true,
-    },
-    'messages-dropped': {
-      metric: { ingestor: 'messagesDropped', statistic: 'Sum' },
-      threshold: { atLeast: 1 },
-      because: 'each one is an event that workers do not get; Discord chooses what is in it, so no release is at fault',
-      periodMinutes: 5,
-      datapoints: [1, 1],
-      wrong: 'An event was dropped: it is too large for the broker, or the broker closes the channel over it',
-      first: 'The log has its id, type and size, and the limit or the error: raise the limit if it is lower than ours',
     },
     unrouted: {
       metric: { ingestor: 'queueDepth', statistic: 'Maximum', queue: QUEUES.unrouted },
@@ -211,13 +233,15 @@ function pressure({ budgets, broker }: Settings): Definitions {
       wrong: 'Messages found no queue and wait in unrouted',
       first: 'Apply the topology again: a binding is missing',
     },
-    returned: {
-      metric: { ingestor: 'eventsReturned', statistic: 'Sum' },
-      threshold: { atLeast: 1 },
-      because: 'not even the alternate exchange took it: these events are lost to workers',
-      datapoints: [1, 1],
-      wrong: 'The broker returned messages: the alternate exchange or its queue is missing',
-      first: 'Apply the topology again: it was changed by hand',
+    'no-consumer': {
+      metric: { ingestor: 'queueConsumers', statistic: 'Maximum', queue: QUEUES.interactions },
+      threshold: { below: 1 },
+      because: 'workers deploy and restart within minutes',
+      datapoints: [5, 5],
+      silence: 'missing',
+      wrong: 'No worker consumes interactions: users get no answer',
+      first: 'See whether the workers run, and what their log says of the connection to the broker',
+      mutedInMaintenance: true,
     },
     'interactions-waiting': waiting(
       QUEUES.interactions,
@@ -309,11 +333,22 @@ function budget({ budgets }: Settings): Definitions {
       wrong: "Discord's daily budget of IDENTIFYs is nearly spent",
       first: 'Stop what restarts: tasks that crash, a second deployment with the same token',
     },
+    'discord-rest': {
+      // A standby needs nothing, so the task that needs something counts.
+      metric: { ingestor: 'restUnanswered', statistic: 'Maximum' },
+      threshold: { atLeast: 1 },
+      because: 'for a quarter of an hour: Discord limits a burst for seconds, and bans an address for longer',
+      periodMinutes: 5,
+      datapoints: [3, 3],
+      wrong: "Discord's REST refuses what a task needs, or does not answer: a shard without a session stays offline",
+      first:
+        'Read the problems in /health: they say what Discord answers and until when; find what else uses the address',
+    },
     'more-shards-wanted': {
       metric: { ingestor: 'shardsUnderprovisioned', statistic: 'Maximum' },
       threshold: { atLeast: 1 },
       because: 'Discord refuses shards with more than 2,500 guilds',
-      periodMinutes: 60,
+      periodMinutes: 5,
       datapoints: [1, 1],
       silence: 'ignore',
       wrong: 'Discord recommends more shards than are configured',

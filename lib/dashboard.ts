@@ -29,7 +29,7 @@ import type { Settings } from './settings.ts';
 export interface DashboardProps {
   readonly settings: Settings;
   readonly alarms: readonly Alarm[];
-  readonly unhealthy: CompositeAlarm;
+  readonly sums: CompositeAlarm[];
   readonly service: FargateService;
   readonly logGroup: LogGroup;
 }
@@ -44,10 +44,10 @@ export class Dashboard extends Construct {
   constructor(scope: Construct, id: string, props: DashboardProps) {
     super(scope, id);
     this.settings = props.settings;
-    const { alarms, unhealthy, service, logGroup, settings } = props;
+    const { alarms, sums, service, logGroup, settings } = props;
     const name = `discord-ingestor-${settings.environment}`;
     const states = [
-      new AlarmStatusWidget({ title: 'Ingestor', alarms: [unhealthy], width: 4, height: 4 }),
+      new AlarmStatusWidget({ title: 'Ingestor', alarms: sums, width: 4, height: 4 }),
       new AlarmStatusWidget({ title: 'Alarms', alarms: [...alarms], width: 20, height: 4 }),
     ];
     const read = chapters(settings).map(({ title, rows }) => [

@@ -30,15 +30,22 @@ export class IngestorStack extends Stack {
       deploymentAlarms: deploymentAlarms(settings),
     });
 
-    const { alarms, unhealthy, topic } = new Monitoring(this, 'Monitoring', { settings });
+    const { alarms, unhealthy, impaired, pages, notices } = new Monitoring(this, 'Monitoring', { settings });
     // An alarm for which missing data is breaching would otherwise go on during the first deploy.
     for (const alarm of alarms) alarm.node.addDependency(service);
-    const dashboard = new Dashboard(this, 'Dashboard', { settings, alarms, unhealthy, service, logGroup });
+    const dashboard = new Dashboard(this, 'Dashboard', {
+      settings,
+      alarms,
+      sums: [unhealthy, impaired],
+      service,
+      logGroup,
+    });
 
     const outputs: Record<string, [value: string, description: string]> = {
       DashboardLink: [dashboard.url, 'Is it healthy, how much flows, where is pressure, what it costs'],
-      HealthAlarm: [unhealthy.alarmName, 'The one alarm that sums up the health of the ingestor'],
-      AlarmTopic: [topic.topicArn, 'Alarms publish here: subscribe a chat or a pager'],
+      HealthAlarm: [unhealthy.alarmName, 'The alarm that the bot is offline or events are lost'],
+      AlarmTopic: [pages.topicArn, 'What needs a person at once is published here: subscribe a pager'],
+      NoticesTopic: [notices.topicArn, 'What can wait until the morning is published here: subscribe a chat'],
       ClusterName: [service.cluster.clusterName, 'Cluster of the service'],
       ServiceName: [service.serviceName, 'The service: aws ecs update-service --force-new-deployment restarts it'],
       LogGroup: [logGroup.logGroupName, 'aws logs tail <this> --follow'],

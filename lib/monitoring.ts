@@ -1,5 +1,6 @@
-// Creates the alarms of alarms.ts in CloudWatch, their topic, the one alarm that sums up the ingestor's health, and the mute
-// rule for the broker's maintenance window.
+// Creates the alarms of alarms.ts in CloudWatch, and who is told. Of the family health only two alarms that sum it up act: they
+// page, once for a fault. `unhealthy` is what the broker's maintenance does not explain, and is never muted; `impaired` is the
+// rest, muted in the maintenance window, and silent while `unhealthy` pages. All other alarms are notices.
 import { Duration, Stack, TimeZone } from 'aws-cdk-lib';
 import * as cloudwatch from 'aws-cdk-lib/aws-cloudwatch';
 import { SnsAction } from 'aws-cdk-lib/aws-cloudwatch-actions';
@@ -7,25 +8,37 @@ import { Effect, PolicyStatement, ServicePrincipal } from 'aws-cdk-lib/aws-iam';
 import { Topic } from 'aws-cdk-lib/aws-sns';
 import { EmailSubscription } from 'aws-cdk-lib/aws-sns-subscriptions';
 import { Construct } from 'constructs';
-import { type AlarmDefinition, alarmDefinitions, type OwnMetric, UNHEALTHY, type WorstNode } from './alarms.ts';
+import {
+  type AlarmDefinition,
+  alarmDefinitions,
+  IMPAIRED,
+  type OwnMetric,
+  UNHEALTHY,
+  type WorstNode,
+} from './alarms.ts';
 import { BROKER_NAMESPACE, type BrokerMetric, brokerMetric, brokerNameOf } from './broker.ts';
 import { ingestorMetric } from './ingestor-metrics.ts';
 import type { Environment, Settings } from './settings.ts';
 
 /** Amazon MQ's maintenance windows have this length. */
 const WINDOW = Duration.hours(2);
+/** What follows from a fault goes on some minutes after it, and off. */
+const CONSEQUENCES = Duration.minutes(3);
 
 export const alarmName = (environment: Environment, id: string): string => `discord-ingestor-${environment}-${id}`;
 
 export class Monitoring extends Construct {
   readonly alarms: readonly cloudwatch.Alarm[];
   readonly unhealthy: cloudwatch.CompositeAlarm;
-  readonly topic: Topic;
+  readonly impaired: cloudwatch.CompositeAlarm;
+  readonly pages: Topic;
+  readonly notices: Topic;
 
   constructor(scope: Construct, id: string, { settings }: { readonly settings: Settings }) {
     super(scope, id);
     const { environment } = settings;
-    this.topic = this.createTopic(settings.alarmEmail);
+    this.pages = this.createTopic('Topic', 'Discord ingestor', settings.alarmEmail);
+    this.notices = this.createTopic('Notices', 'Discord ingestor: notices', settings.alarmEmail);
     const created = alarmDefinitions(settings).map((definition) => ({
       ...definition,
       alarm: createAlarm(this, definition, settings),
@@ -33,26 +46,47 @@ export class Monitoring extends Construct {
     this.alarms = created.map(({ alarm }) => alarm);
 
     const health = created.filter(({ family }) => family === 'health');
-    this.unhealthy = new cloudwatch.CompositeAlarm(this, 'Unhealthy', {
-      compositeAlarmName: alarmName(environment, UNHEALTHY),
-      alarmDescription: description({
-        wrong: 'The ingestor is unhealthy: at least one alarm of the family health is on.',
-        first: 'See which one, and follow its entry',
-        entry: UNHEALTHY,
-      }),
+    const sumOf = (entry: string, summed: typeof health, wrong: string) => ({
+      compositeAlarmName: alarmName(environment, entry),
+      alarmDescription: description({ wrong, first: 'See which one, and follow its entry', entry }),
       alarmRule: cloudwatch.AlarmRule.anyOf(
-        ...health.map(({ alarm }) => cloudwatch.AlarmRule.fromAlarm(alarm, cloudwatch.AlarmState.ALARM)),
+        ...summed.map(({ alarm }) => cloudwatch.AlarmRule.fromAlarm(alarm, cloudwatch.AlarmState.ALARM)),
       ),
     });
-    const action = new SnsAction(this.topic);
-    for (const alarm of [...this.alarms, this.unhealthy]) {
-      alarm.addAlarmAction(action);
-      alarm.addOkAction(action);
+    this.unhealthy = new cloudwatch.CompositeAlarm(
+      this,
+      'Unhealthy',
+      sumOf(
+        UNHEALTHY,
+        health.filter(({ mutedInMaintenance }) => !mutedInMaintenance),
+        'The bot is offline, or events are lost: an alarm of the family health is on.',
+      ),
+    );
+    this.impaired = new cloudwatch.CompositeAlarm(this, 'Impaired', {
+      ...sumOf(
+        IMPAIRED,
+        health.filter(({ mutedInMaintenance }) => mutedInMaintenance),
+        'The ingestor cannot do all its work, as while the broker is maintained: an alarm of the family health is on.',
+      ),
+      actionsSuppressor: this.unhealthy,
+      actionsSuppressorWaitPeriod: CONSEQUENCES,
+      actionsSuppressorExtensionPeriod: CONSEQUENCES,
+    });
+    const notices = created.filter(({ family }) => family !== 'health').map(({ alarm }) => alarm);
+    for (const [topic, alarms] of [
+      [this.pages, [this.unhealthy, this.impaired]],
+      [this.notices, notices],
+    ] as const) {
+      const action = new SnsAction(topic);
+      for (const alarm of alarms) {
+        alarm.addAlarmAction(action);
+        alarm.addOkAction(action);
+      }
     }
 
     const window = settings.broker.maintenanceWindow;
     const [hour, minute] = window.time.split(':').map(Number);
-    const muted = created.filter(({ mutedInMaintenance }) => mutedInMaintenance);
+    const muted = created.filter(({ family, mutedInMaintenance }) => family !== 'health' && mutedInMaintenance);
     new cloudwatch.AlarmMuteRule(this, 'Maintenance', {
       alarmMuteRuleName: `discord-ingestor-${environment}-maintenance`,
       description: "The broker's maintenance window: alarms change their state and send no message",
@@ -63,12 +97,12 @@ export class Monitoring extends Construct {
         timeZone: TimeZone.of(window.timeZone),
       }),
       duration: WINDOW,
-      alarms: [...muted.map(({ alarm }) => alarm), this.unhealthy],
+      alarms: [...muted.map(({ alarm }) => alarm), this.impaired],
     });
   }
 
-  private createTopic(emails: readonly string[] = []): Topic {
-    const topic = new Topic(this, 'Topic', { displayName: 'Discord ingestor', enforceSSL: true });
+  private createTopic(id: string, displayName: string, emails: readonly string[] = []): Topic {
+    const topic = new Topic(this, id, { displayName, enforceSSL: true });
     // A topic with its own policy loses the default one, which allows CloudWatch to publish.
     topic.addToResourcePolicy(
       new PolicyStatement({

@@ -1,6 +1,6 @@
 // The alarms of alarms.ts as alert rules of Prometheus: each with the same metric, threshold, periods and meaning of missing
 // data, or with the reason why there is no rule. Pure: bin/dashboards.ts writes docs/prometheus-alerts.yml.
-import { type AlarmDefinition, alarmDefinitions, type Family, UNHEALTHY } from './alarms.ts';
+import { type AlarmDefinition, alarmDefinitions, type Family, IMPAIRED, UNHEALTHY } from './alarms.ts';
 import { type Jobs, NoMetricError, points, valueOver } from './promql.ts';
 import type { Settings } from './settings.ts';
 
@@ -33,7 +33,10 @@ export function alertRules(
 ): { readonly rules: readonly Rule[]; readonly without: Without } {
   const rules: Rule[] = [];
   const without = new Map([
-    [UNHEALTHY, 'Alertmanager sums up the rules with severity="page" in one message: group_by: [job, severity]'],
+    [
+      `${UNHEALTHY}, ${IMPAIRED}`,
+      'Alertmanager sums up the rules with severity="page" in one message: group_by: [job, severity]',
+    ],
     ['release-…', 'Amazon ECS rolls a deployment back by these, and they send no message: other rules report the same'],
   ]);
   for (const definition of alarmDefinitions(settings)) {

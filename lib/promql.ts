@@ -115,8 +115,10 @@ function grown(metric: OwnMetric, window: string, jobs: Jobs): string {
   return percent === undefined ? `sum${growth}` : `histogram_quantile(${Number(percent) / 100}, sum by (le) ${growth})`;
 }
 
-/** CloudWatch's metric math, as far as it is arithmetic, comparisons and IF. Missing in, missing out, as there. */
+/** CloudWatch's metric math, as far as it is arithmetic, comparisons and IF; of FILL, only as the whole. Missing in, missing out, as there. */
 function calculated({ expression, metrics }: Calculation, minutes: number, jobs: Jobs): string {
+  const [, filled] = /^FILL\((\w+), 0\)$/.exec(expression) ?? [];
+  if (filled !== undefined) return `(${calculated({ expression: filled, metrics }, minutes, jobs)} or vector(0))`;
   const unknown = expression.replaceAll(/IF\(|[a-z]\w*|\d+(\.\d+)?|[<>]=?|[-+*/(),\s]/g, '');
   if (unknown !== '') throw new Error(`expected arithmetic, comparisons or IF in ${expression}, got ${unknown}`);
   // From the innermost parentheses outwards; those that are done are brackets.

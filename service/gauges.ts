@@ -9,8 +9,12 @@ import { shardsWaiting } from './shards-waiting.ts';
 export function declareGauges(
   metrics: Metrics,
   snapshot: () => HealthSnapshot,
-  queues: { readonly depths: ReadonlyMap<string, number> },
-  information: { readonly latest: { readonly shards: number } | undefined; readonly invalidRequests: number },
+  queues: { readonly depths: ReadonlyMap<string, number>; readonly consumers: ReadonlyMap<string, number> },
+  information: {
+    readonly latest: { readonly shards: number } | undefined;
+    readonly invalidRequests: number;
+    readonly problem: string | undefined;
+  },
   log: Log,
 ): void {
   const gauges: Record<GaugeName, (now: HealthSnapshot) => GaugeValue> = {
@@ -28,12 +32,14 @@ export function declareGauges(
     gatewayLatency: ({ shards }) => latencyOf(shards) ?? Number.NaN,
     identifiesRemaining: ({ identifies }) => identifies.remaining ?? Number.NaN,
     invalidRequests: () => information.invalidRequests,
+    restUnanswered: () => Number(information.problem !== undefined),
     brokerConnected: ({ broker }) => Number(broker.connected && broker.channelOpen),
     brokerBlocked: ({ broker }) => Number(broker.blocked),
     standby: ({ role, lease }) => Number(role === 'standby' && lease.ready === true),
     heapUsed: ({ memory }) => (100 * memory.heapUsed) / memory.heapLimit,
     residentMemory: ({ memory }) => memory.rss,
     queueDepth: () => queues.depths,
+    queueConsumers: () => queues.consumers,
   };
   const faulty = new Set<GaugeName>();
   metrics.gauges(() => {

@@ -28,6 +28,7 @@ export class Metrics {
   readonly #summaries = new Map<string, { metric: Metric; histogram: Histogram; sample: number[]; seen: number }>();
   readonly #confirmedByFamily: Counter;
   #readGauges: (() => ReadonlyMap<GaugeName, GaugeValue>) | undefined;
+  #onUrgent: (() => void) | undefined;
 
   constructor() {
     const registers = [this.#registry];
@@ -55,6 +56,12 @@ export class Metrics {
     if (entry === undefined) return;
     entry.growth += by;
     entry.counter.inc(by);
+    if (entry.metric.atOnce) this.#onUrgent?.();
+  }
+
+  /** @param write called when a counter rises that is to be written at once: the task may end before the minute does */
+  onUrgent(write: () => void): void {
+    this.#onUrgent = write;
   }
 
   /** By family only in Prometheus; families are few. */
@@ -103,8 +110,12 @@ export class Metrics {
     return upTo.map((count, index) => count - (upTo[index - 1] ?? 0));
   }
 
-  /** The lines of one period, to be written to standard output as they are. Starts the next period. */
-  emf(namespace: string, environment: string, now = Date.now()): string[] {
+  /**
+   * The lines of one period, to be written to standard output as they are. Starts the next period.
+   * @param what between the periods only what was counted, and what is of the bot: other gauges, twice in a minute, would
+   *   count as those of two tasks, and when a task starts or ends as those of one that reaches neither broker nor Discord
+   */
+  emf(namespace: string, environment: string, what: 'all' | 'counted' = 'all', now = Date.now()): string[] {
     const line = (
       dimensions: Readonly<Record<string, string>>,
       values: readonly (readonly [Metric, number | readonly number[]])[],
@@ -119,16 +130,16 @@ export class Metrics {
     };
     const everywhere = { [ENVIRONMENT_DIMENSION]: environment };
     const values: [Metric, number | readonly number[]][] = [];
-    const labelled: string[] = [];
+    const byLabel = new Map<string, typeof values>();
     for (const entry of this.#counters.values()) {
-      values.push([entry.metric, entry.growth]);
+      if (what === 'all' || entry.growth > 0) values.push([entry.metric, entry.growth]);
       entry.growth = 0;
     }
     for (const [name, value] of this.#readGauges?.() ?? []) {
       const metric: Metric = METRICS[name];
+      if (what === 'counted' && metric.of !== 'bot') continue;
       if (typeof value !== 'number')
-        for (const [key, each] of value)
-          labelled.push(line({ ...everywhere, [metric.label ?? '']: key }, [[metric, each]]));
+        for (const [key, each] of value) byLabel.set(key, [...(byLabel.get(key) ?? []), [metric, each]]);
       else if (Number.isFinite(value)) values.push([metric, value]);
     }
     for (const entry of this.#summaries.values()) {
@@ -136,15 +147,7 @@ export class Metrics {
       entry.sample = [];
       entry.seen = 0;
     }
-    return [line(everywhere, values), ...labelled];
-  }
-
-  /**
-   * The last line of a process: only what it counted. Its gauges would look like those of a task that cannot reach the
-   * broker, and owns no shard.
-   */
-  lastEmf(namespace: string, environment: string, now = Date.now()): string[] {
-    this.#readGauges = undefined;
-    return this.emf(namespace, environment, now);
+    const labelled = [...byLabel].map(([key, each]) => line({ ...everywhere, [each[0]?.[0].label ?? '']: key }, each));
+    return values.length === 0 ? labelled : [line(everywhere, values), ...labelled];
   }
 }

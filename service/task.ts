@@ -15,7 +15,6 @@ import { fullness } from './backpressure.ts';
 import { CommandRelay } from './command-relay.ts';
 import type { Config } from './config.ts';
 import { DRAIN_DEADLINE_SECONDS } from './contract/limits.ts';
-import { METRICS_PERIOD_SECONDS } from './contract/metrics.ts';
 import { ENV, EXCHANGES, identifyQueue, LEASE_QUEUE_ARGUMENTS, QUEUES, statusQueue } from './contract/names.ts';
 import { credential, parseBrokerLogin, parseTlsLogin, parseToken } from './credentials.ts';
 import { drainOutbox } from './drain-outbox.ts';
@@ -33,6 +32,7 @@ import { listen } from './http-server.ts';
 import { Ingestor } from './ingestor.ts';
 import { LeaseKeeper } from './lease/lease-keeper.ts';
 import type { RedactedLog } from './log.ts';
+import { MetricLines } from './metric-lines.ts';
 import { Metrics } from './metrics.ts';
 import type { Output } from './output.ts';
 import { Publisher } from './publisher/publisher.ts';
@@ -218,10 +218,7 @@ export async function runTask(
     [ENV.forwardDirectMessages, optIns.directMessages, 'what happens outside guilds is forwarded to workers'],
   ] as const)
     if (forwarded) log.warn({ setting }, what);
-  const emf = setInterval(
-    () => print(output, metrics.emf(config.metricsNamespace, config.environment)),
-    METRICS_PERIOD_SECONDS * 1_000,
-  );
+  const lines = new MetricLines(metrics, output, config);
 
   const drained = Promise.withResolvers<number>();
   const drain = async (why: object, exitCode: number) => {
@@ -268,6 +265,7 @@ export async function runTask(
   // Before the lease, so that a standby has everything when its turn comes: the token is read and accepted,
   // Discord's address is known. Discord may be away, which is no reason to wait.
   const fetched = information.fetch(stopping.signal).catch(() => undefined);
+  void fetched.then(() => lines.atOnce());
   shardCount ??= (await fetched)?.shards;
   if (shardCount !== undefined && !stopping.signal.aborted) {
     let channels: ChannelSet | undefined;
@@ -295,12 +293,6 @@ export async function runTask(
     keeper.start();
   }
   const code = await drained.promise;
-  // Until here it keeps the process alive, whatever becomes of the sockets: no other timer does.
-  clearInterval(emf);
-  print(output, metrics.lastEmf(config.metricsNamespace, config.environment));
+  lines.stop();
   return code;
-}
-
-function print(output: Output, lines: readonly string[]): void {
-  for (const line of lines) output.write(`${line}\n`);
 }

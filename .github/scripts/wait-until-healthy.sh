@@ -1,12 +1,12 @@
 #!/bin/bash
-# Waits until the alarm that sums up an environment's health has been off for five minutes: as long as the alarms about
-# reports, shards and broker look back. Fails after twenty minutes, and names the alarms that are on.
+# Waits until the two alarms that sum up an environment's health have been off for five minutes: as long as the alarms about
+# reports, shards and broker take to go on. Fails after half an hour (one about a loss stays on for half of that), and names the alarms that are on.
 # Without a bot token, which can be stored only after the first deployment has created its secret, shards cannot connect.
 # If nothing else is wrong, it succeeds with a warning.
 #   wait-until-healthy.sh ENVIRONMENT
 set -euo pipefail
 environment=${1:?expected the name of an environment}
-quiet=${QUIET_SECONDS:-300} patience=${PATIENCE_SECONDS:-1200} pause=${PAUSE_SECONDS:-15}
+quiet=${QUIET_SECONDS:-300} patience=${PATIENCE_SECONDS:-1800} pause=${PAUSE_SECONDS:-15}
 prefix=discord-ingestor-$environment-
 secret=discord-ingestor/$environment/discord-token
 
@@ -38,12 +38,18 @@ only_shards_are_missing() {
 since=0
 last=''
 while :; do
-  state=$(aws cloudwatch describe-alarms --alarm-types CompositeAlarm --alarm-names "${prefix}unhealthy" \
-    --query 'CompositeAlarms[0].StateValue' --output text)
+  states=$(aws cloudwatch describe-alarms --alarm-types CompositeAlarm --alarm-names "${prefix}unhealthy" "${prefix}impaired" \
+    --query 'CompositeAlarms[].StateValue' --output text)
+  case $states in
+    *ALARM*) state=ALARM ;;
+    OK*OK) state=OK ;;
+    ?*[[:space:]]?*) state=INSUFFICIENT_DATA ;;
+    *) state=None ;;
+  esac
   on=''
   case $state in
     None)
-      echo "::error::expected the alarm ${prefix}unhealthy, got none: is the stack ${prefix}service deployed?"
+      echo "::error::expected the alarms ${prefix}unhealthy and ${prefix}impaired, got ${states:-none}: is the stack ${prefix}service deployed?"
       exit 1
       ;;
     OK) now=healthy ;;
@@ -53,7 +59,7 @@ while :; do
       ;;
     *) now=unhealthy ;;
   esac
-  echo "$(date -u +%T) ${prefix}unhealthy: $state${on:+ (}${on//$'\t'/, }${on:+)}"
+  echo "$(date -u +%T) ${prefix}unhealthy and -impaired: $state${on:+ (}${on//$'\t'/, }${on:+)}"
 
   if [ "$now" != "$last" ]; then since=$SECONDS last=$now; fi
   if [ "$now" != unhealthy ] && [ $((SECONDS - since)) -ge "$quiet" ]; then

@@ -348,6 +348,8 @@ function policies(limits: Limits, queues: Readonly<Record<string, FurtherQueue>>
     policy(QUEUES.interactions, exactly(QUEUES.interactions), {
       ...{ ...confirmed, ...disconnected },
       'message-ttl': limits.interactionsTtlMs,
+      // A worker that holds one for longer cannot answer it any more. It is hung, and no consumer from then on.
+      'consumer-timeout': INTERACTION_TOKEN_MS,
       'max-length': limits.interactionsMaxMessages,
       'max-length-bytes': limits.interactionsMaxBytes,
       'delivery-limit': limits.deliveryLimit,

@@ -12,21 +12,25 @@ export interface Metric {
   readonly help: string;
   /** A label beside the environment, of few values: it becomes a CloudWatch dimension. */
   readonly label?: 'Queue';
+  /** A counter of which one is an alarm: it is written when it rises, not only at the end of the minute. */
+  readonly atOnce?: true;
+  /** All tasks have the same value. @default - of the task */
+  readonly of?: 'bot';
 }
 
 export const METRICS = {
   eventsReceived: counter('events_received_total', 'EventsReceived', 'Dispatches received from Discord'),
   eventsFiltered: counter('events_filtered_total', 'EventsFiltered', 'Dispatches that are not for workers'),
-  eventsUnknown: counter('events_unknown_total', 'EventsUnknown', 'Dispatches malformed or of an unknown type'),
+  eventsUnknown: urgent('events_unknown_total', 'EventsUnknown', 'Dispatches malformed or of an unknown type'),
   unknownFields: counter('unknown_fields_total', 'UnknownFields', 'Unknown fields of messages, removed'),
   eventsPublished: counter('events_published_total', 'EventsPublished', 'Messages written to the broker, with repeats'),
   eventsConfirmed: counter('events_confirmed_total', 'EventsConfirmed', 'Messages confirmed by the broker'),
-  eventsReturned: counter('events_returned_total', 'EventsReturned', 'Messages that no queue takes'),
-  publishErrors: counter('publish_errors_total', 'PublishErrors', 'Messages refused by the broker, published again'),
-  messagesDropped: counter('messages_dropped_total', 'MessagesDropped', 'Messages the broker does not take, dropped'),
+  eventsReturned: urgent('events_returned_total', 'EventsReturned', 'Messages that no queue takes'),
+  publishErrors: urgent('publish_errors_total', 'PublishErrors', 'Messages refused by the broker, published again'),
+  messagesDropped: urgent('messages_dropped_total', 'MessagesDropped', 'Messages the broker does not take, dropped'),
   brokerReconnects: counter('broker_reconnects_total', 'BrokerReconnects', 'Connections to the broker opened again'),
-  gatewayGaps: counter('gateway_gaps_total', 'GatewayGaps', 'Sessions lost, so that events may be missing'),
-  gapsInHandOver: counter(
+  gatewayGaps: urgent('gateway_gaps_total', 'GatewayGaps', 'Sessions lost, so that events may be missing'),
+  gapsInHandOver: urgent(
     'gateway_gaps_in_hand_over_total',
     'GatewayGapsInHandOver',
     'Of these: sessions alive at their hand-over, and then refused',
@@ -87,17 +91,21 @@ export const METRICS = {
     'Milliseconds',
     'Slowest heartbeat of the shards',
   ),
-  identifiesRemaining: gauge(
-    'identifies_remaining',
-    'IdentifiesRemaining',
-    'Count',
-    "IDENTIFYs left of Discord's daily budget",
-  ),
+  identifiesRemaining: {
+    ...gauge('identifies_remaining', 'IdentifiesRemaining', 'Count', "IDENTIFYs left of Discord's daily budget"),
+    of: 'bot',
+  },
   invalidRequests: gauge(
     'discord_invalid_requests',
     'DiscordInvalidRequests',
     'Count',
     "Requests that Discord's REST refused with 401, 403 or 429 in the last 10 minutes; it bans at 10,000",
+  ),
+  restUnanswered: gauge(
+    'discord_rest_unanswered',
+    'DiscordRestUnanswered',
+    'Count',
+    "1 while Discord's REST refuses what the task needs, or gives no usable answer",
   ),
   brokerConnected: gauge(
     'broker_connected',
@@ -122,6 +130,7 @@ export const METRICS = {
     'From the gateway frame to the confirm of the broker',
   ),
   queueDepth: { ...gauge('queue_depth', 'QueueDepth', 'Count', 'Messages ready in a queue'), label: 'Queue' },
+  queueConsumers: { ...gauge('queue_consumers', 'QueueConsumers', 'Count', 'Consumers of a queue'), label: 'Queue' },
 } as const satisfies Record<string, Metric>;
 
 function metric<const Kind extends Metric['kind']>(
@@ -136,6 +145,11 @@ function metric<const Kind extends Metric['kind']>(
 
 function counter(prometheus: string, cloudWatch: string, help: string) {
   return metric('counter', prometheus, cloudWatch, 'Count', help);
+}
+
+/** Its alarm needs one. */
+function urgent(prometheus: string, cloudWatch: string, help: string) {
+  return { ...counter(prometheus, cloudWatch, help), atOnce: true } as const;
 }
 
 function gauge(prometheus: string, cloudWatch: string, unit: Metric['unit'], help: string) {

@@ -3,7 +3,7 @@
 import { readFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { describe, expect, it } from 'vitest';
-import { alarmDefinitions, UNHEALTHY } from '../../lib/alarms.ts';
+import { alarmDefinitions, IMPAIRED, UNHEALTHY } from '../../lib/alarms.ts';
 import { nodeLimits } from '../../lib/broker-limits.ts';
 import { deploymentAlarms, RELEASE_ENTRY } from '../../lib/release-alarms.ts';
 import { ENVIRONMENTS, type Environment, settingsFor } from '../../lib/settings.ts';
@@ -66,6 +66,12 @@ describe.each(ENVIRONMENTS)('%s', (environment) => {
   const alarms = alarmsOf(environment);
   const prefix = `discord-ingestor-${environment}-`;
   const definitions = alarmDefinitions(settingsFor(environment));
+  const sums: Readonly<Record<string, AlarmProperties & { readonly AlarmRule?: unknown }>> = Object.fromEntries(
+    ofType('AWS::CloudWatch::CompositeAlarm').map(([, { Properties }]) => [
+      String(Properties.AlarmName).replace(prefix, ''),
+      Properties as unknown as AlarmProperties,
+    ]),
+  );
 
   it('has alarms on metrics only that the service writes, under the same namespace and dimensions', () => {
     const own = alarms.flatMap(readBy).filter(({ Metric }) => Metric.Namespace === DEFAULT_METRICS_NAMESPACE);
@@ -93,16 +99,30 @@ describe.each(ENVIRONMENTS)('%s', (environment) => {
     }
   });
 
-  it('gives every alarm what is wrong, what to do first, a link to the runbook, and the topic', () => {
-    const topic = { Ref: one('AWS::SNS::Topic').id };
-    const composite = one('AWS::CloudWatch::CompositeAlarm').Properties as unknown as AlarmProperties;
-    for (const alarm of [...alarms.filter((each) => !ofRelease(each)), composite]) {
+  it('gives every alarm what is wrong, what to do first, and a link to the runbook', () => {
+    for (const alarm of [...alarms.filter((each) => !ofRelease(each)), ...Object.values(sums)]) {
       expect(alarm.AlarmDescription.length, alarm.AlarmName).toBeLessThan(1024);
       expect(alarm.AlarmDescription).toMatch(
         /^.{20,}\. (Threshold: .{20,}\. )?First: .{10,}\. Runbook: docs\/runbook\.md#[a-z-]+$/,
       );
-      expect([alarm.AlarmActions, alarm.OKActions]).toEqual([[topic], [topic]]);
     }
+  });
+
+  it('pages by the two that sum the health up, says the rest as notices, and no fault twice', () => {
+    const [pages, notices, ...more] = ofType('AWS::SNS::Topic').map(([Ref]) => [{ Ref }]);
+    expect(more).toEqual([]);
+    const actionsOf = ({ AlarmActions, OKActions }: AlarmProperties) => [AlarmActions, OKActions];
+    for (const sum of Object.values(sums)) expect(actionsOf(sum)).toEqual([pages, pages]);
+    for (const { id, family } of definitions) {
+      const alarm = alarms.find(({ AlarmName }) => AlarmName === prefix + id) ?? expect.fail(`no alarm ${id}`);
+      const none = [undefined, undefined];
+      expect(actionsOf(alarm), id).toEqual(family === 'health' ? none : [notices, notices]);
+    }
+    const [suppressor] = [...resources].flatMap(([id, { Properties }]) =>
+      Properties.AlarmName === `${prefix}${UNHEALTHY}` ? id : [],
+    );
+    expect(sums.impaired).toMatchObject({ ActionsSuppressor: { 'Fn::GetAtt': [suppressor, 'Arn'] } });
+    expect(sums.unhealthy).not.toHaveProperty('ActionsSuppressor');
   });
 
   it('rolls deployments back by alarms without actions, and by no other', () => {
@@ -118,12 +138,17 @@ describe.each(ENVIRONMENTS)('%s', (environment) => {
     }
   });
 
-  it('sums the health up in one alarm: the whole family health, and no other', () => {
-    const { AlarmRule } = one('AWS::CloudWatch::CompositeAlarm').Properties;
+  it.each([
+    ['unhealthy', false],
+    ['impaired', true],
+  ] as const)('sums up as %s what of the health is muted in maintenance: %s', (sum, muted) => {
+    const { AlarmRule } = sums[sum] ?? {};
     const ids = [...JSON.stringify(AlarmRule).matchAll(/"Fn::GetAtt":\["(\w+)","Arn"\]/g)].map(([, id = '']) => id);
-    const health = definitions.filter(({ family }) => family === 'health');
+    const summed = definitions.filter(
+      ({ family, mutedInMaintenance = false }) => family === 'health' && mutedInMaintenance === muted,
+    );
     expect(ids.map((id) => resources.get(id)?.Properties.AlarmName).sort()).toEqual(
-      health.map(({ id }) => `${prefix}${id}`).sort(),
+      summed.map(({ id }) => `${prefix}${id}`).sort(),
     );
   });
 
@@ -138,10 +163,9 @@ describe.each(ENVIRONMENTS)('%s', (environment) => {
     const muted = rule.MuteTargets.AlarmNames.map(({ Ref }) =>
       String(resources.get(Ref)?.Properties.AlarmName).replace(prefix, ''),
     );
-    const expected = definitions.filter(({ mutedInMaintenance }) => mutedInMaintenance).map(({ id }) => id);
-    expect(muted.sort()).toEqual([...expected, UNHEALTHY].sort());
-    // A loss is reported at any hour.
-    for (const id of ['gateway-gap', 'silent']) expect(muted).not.toContain(id);
+    // Those that it has no actions to mute for are in the sums.
+    const notices = definitions.filter(({ family, mutedInMaintenance }) => family !== 'health' && mutedInMaintenance);
+    expect(muted.sort()).toEqual([...notices.map(({ id }) => id), IMPAIRED].sort());
     expect(ofType('AWS::CloudWatch::AlarmMuteRule')).toHaveLength(1);
   });
 });
@@ -214,7 +238,8 @@ describe('a definition', () => {
   });
 
   it('there is one for the depth of every queue', () => {
-    expect(own.flatMap(({ queue }) => queue ?? []).sort()).toEqual(Object.values(QUEUES).sort());
+    const watched = own.filter(({ ingestor }) => ingestor === 'queueDepth').map(({ queue }) => queue);
+    expect(watched.sort()).toEqual(Object.values(QUEUES).sort());
   });
 
   it('is on long before the broker drops or refuses', () => {
@@ -234,7 +259,9 @@ describe('the runbook', () => {
 
   it('has an entry for every alarm, and no other, each with what it is, where to look and what to do', () => {
     const ids = ENVIRONMENTS.flatMap((each) => alarmDefinitions(settingsFor(each)).map(({ id }) => id));
-    expect(entries.map(([, id]) => id).sort()).toEqual([...new Set([...ids, UNHEALTHY, RELEASE_ENTRY])].sort());
+    expect(entries.map(([, id]) => id).sort()).toEqual(
+      [...new Set([...ids, UNHEALTHY, IMPAIRED, RELEASE_ENTRY])].sort(),
+    );
     for (const [, id, text = ''] of entries) {
       expect(text, id).toMatch(/^- \*\*What\*\*: [\s\S]+^- \*\*Look\*\*: [\s\S]+^- \*\*Do\*\*: /m);
     }

@@ -40,7 +40,7 @@ interface Point {
 interface Series {
   readonly metric: string;
   readonly dimensions: Readonly<Record<string, unknown>>;
-  readonly points: Point[];
+  readonly byMinute: Map<number, number[]>;
 }
 
 type Value = number | undefined;
@@ -49,11 +49,11 @@ export class DataPoints {
   /** By namespace, name and dimensions. */
   readonly #series = new Map<string, Series>();
 
-  add(metric: string, dimensions: Readonly<Record<string, unknown>>, point: Point): void {
+  add(metric: string, dimensions: Readonly<Record<string, unknown>>, { minute, value }: Point): void {
     const key = identity(metric, dimensions);
-    const series = this.#series.get(key) ?? { metric, dimensions, points: [] };
+    const series = this.#series.get(key) ?? { metric, dimensions, byMinute: new Map() };
     this.#series.set(key, series);
-    series.points.push(point);
+    series.byMinute.set(minute, [...(series.byMinute.get(minute) ?? []), value]);
   }
 
   /** A line that a task wrote in this minute. */
@@ -98,8 +98,14 @@ export function identity(metric: string, dimensions: Readonly<Record<string, unk
   return `${metric} ${JSON.stringify(Object.fromEntries(Object.entries(dimensions).sort()))}`;
 }
 
-export function identityOf({ Namespace, MetricName, Dimensions = [] }: MetricIdentity): string {
-  return identity(`${Namespace} ${MetricName}`, Object.fromEntries(Dimensions.map(({ Name, Value }) => [Name, Value])));
+const identities = new WeakMap<MetricIdentity, string>();
+
+export function identityOf(metric: MetricIdentity): string {
+  const { Namespace, MetricName, Dimensions = [] } = metric;
+  const dimensions = () => Object.fromEntries(Dimensions.map(({ Name, Value }) => [Name, Value]));
+  const found = identities.get(metric) ?? identity(`${Namespace} ${MetricName}`, dimensions());
+  identities.set(metric, found);
+  return found;
 }
 
 const STATISTICS: Readonly<Record<string, (values: readonly number[]) => number>> = {
@@ -113,8 +119,10 @@ const STATISTICS: Readonly<Record<string, (values: readonly number[]) => number>
 function aggregate(statistic: string, series: readonly Series[], from: number, to: number): Value {
   const calculated = STATISTICS[statistic];
   if (calculated === undefined) throw new Error(`a statistic this evaluator does not know: ${statistic}`);
-  const points = series.flatMap(({ points }) => points).filter(({ minute }) => minute >= from && minute < to);
-  return points.length === 0 ? undefined : calculated(points.map(({ value }) => value));
+  const values: number[] = [];
+  for (let minute = from; minute < to; minute += 1)
+    for (const { byMinute } of series) values.push(...(byMinute.get(minute) ?? []));
+  return values.length === 0 ? undefined : calculated(values);
 }
 
 /** The value that the alarm evaluates, in one period. */
@@ -135,8 +143,13 @@ function watchedValue(alarm: AlarmProperties, data: DataPoints, from: number, to
   return value(watched.Id);
 }
 
-/** Metric math of one moment: numbers, other metrics, arithmetic, comparisons and IF, which JavaScript has too. Missing in, missing out. */
+/**
+ * Metric math of one moment: numbers, other metrics, arithmetic, comparisons and IF, which JavaScript has too. Missing in,
+ * missing out, but for FILL.
+ */
 function calculate(expression: string, value: (id: string) => Value): Value {
+  const [, filled] = /^FILL\((\w+), 0\)$/.exec(expression) ?? [];
+  if (filled !== undefined) return value(filled) ?? 0;
   const unknown = expression.replaceAll(/IF\(|[a-z]\w*|\d+(\.\d+)?|[<>]=?|[-+*/(),\s]/g, '');
   if (unknown !== '') throw new Error(`${expression}: metric math this evaluator does not know: ${unknown}`);
   const names = [...new Set(expression.match(/[a-z]\w*/g))];
@@ -183,5 +196,35 @@ export function statesOf(alarm: AlarmProperties, data: DataPoints, minutes: numb
       state = 'INSUFFICIENT_DATA';
     }
     return state;
+  });
+}
+
+export interface Message {
+  readonly minute: number;
+  readonly state: AlarmState;
+}
+
+/**
+ * What an alarm sends, at the end of each minute: its state, when that is another one than was sent last and is not
+ * suppressed.
+ * @param suppressor states of another alarm, if it has one: while it is on, and as long after it as `extension`, nothing is
+ *   sent, and an alarm that goes on waits for it as long as `wait` (minutes)
+ * https://docs.aws.amazon.com/AmazonCloudWatch/latest/monitoring/Create_Composite_Alarm_Suppression.html
+ */
+export function messagesOf(
+  states: readonly AlarmState[],
+  suppressor?: { readonly states: readonly AlarmState[]; readonly wait: number; readonly extension: number },
+): Message[] {
+  let sent: AlarmState = states[0] ?? 'OK';
+  let [onFor, offFor] = [0, Number.POSITIVE_INFINITY];
+  return states.flatMap((state, minute) => {
+    onFor = state === 'ALARM' ? onFor + 1 : 0;
+    if (suppressor) {
+      offFor = suppressor.states[minute] === 'ALARM' ? 0 : offFor + 1;
+      if (offFor <= suppressor.extension || (state === 'ALARM' && onFor <= suppressor.wait)) return [];
+    }
+    if (state === sent) return [];
+    sent = state;
+    return [{ minute, state }];
   });
 }

@@ -6,7 +6,7 @@ import { dirname, join } from 'node:path';
 import { describe, expect, it } from 'vitest';
 import { LOGIN_FUNCTION_OUTPUT } from '../../lib/rotation/rotation.ts';
 import { ENVIRONMENTS, SettingsError, settingsFor } from '../../lib/settings.ts';
-import { DEFAULT_METRICS_NAMESPACE, METRICS } from '../../service/contract/metrics.ts';
+import { DEFAULT_METRICS_NAMESPACE, METRICS, type Metric } from '../../service/contract/metrics.ts';
 import { ENV, QUEUES, USERS } from '../../service/contract/names.ts';
 import { GROUPS } from '../../service/events/choice.ts';
 import { ROUTING_KEY_FAMILIES } from '../../service/events/routing.ts';
@@ -221,7 +221,10 @@ describe('docs/deploy.md and the runbook', () => {
         (sum, [, n = '']) => sum + Number(n.replace(',', '')),
         0,
       );
-    const metrics = Object.keys(METRICS).length + Object.keys(QUEUES).length - 1;
+    const metrics = Object.values<Metric>(METRICS).reduce(
+      (sum, { label }) => sum + (label ? Object.keys(QUEUES).length : 1),
+      0,
+    );
     for (const [column, { ofType }] of both.entries()) {
       const row = (title: string) => table.find(([first = '']) => first.startsWith(title)) ?? [];
       const secrets = ofType('AWS::SecretsManager::Secret').length;

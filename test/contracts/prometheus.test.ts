@@ -10,6 +10,7 @@ import {
   type AlarmDefinition,
   alarmDefinitions,
   type Calculation,
+  IMPAIRED,
   type OwnMetric,
   UNHEALTHY,
   type WorstNode,
@@ -143,9 +144,9 @@ it.each(ENVIRONMENTS)('each alarm of %s is a rule, or has a reason in the file w
   );
   const ids = alarmDefinitions(own).map(({ id }) => id);
   expect([...made.rules.map(({ alert }) => alert), ...made.without.keys()].sort()).toEqual(
-    [...ids, UNHEALTHY, 'release-…'].sort(),
+    [...ids, `${UNHEALTHY}, ${IMPAIRED}`, 'release-…'].sort(),
   );
-  expect(created.length).toBe(ids.length + releaseAlarmDefinitions(own).length + 1);
+  expect(created.length).toBe(ids.length + releaseAlarmDefinitions(own).length + 2);
   for (const [id, reason] of made.without) {
     expect(reason.length, id).toBeGreaterThan(40);
     expect(ruleFile(own, JOBS)).toContain(`# - ${id}: ${reason}.\n`);
@@ -174,7 +175,8 @@ it.each(rules)('$alert has the words, the page and the mute of its alarm', ({ al
 
 describe('every metric, label and queue that is named is one that a task writes', async () => {
   const metrics = new Metrics();
-  metrics.gauges(() => new Map([['queueDepth', new Map(Object.values(QUEUES).map((queue) => [queue, 1]))]]));
+  const queues = new Map(Object.values(QUEUES).map((queue) => [queue, 1]));
+  metrics.gauges(() => new Map(['queueDepth' as const, 'queueConsumers' as const].map((name) => [name, queues])));
   const series = (await metrics.text()).split('\n').filter((line) => line.startsWith('ingestor_'));
   it.each([...new Set([...rules.map(({ expr }) => expr), ...sent])])('%s', (expr) => {
     const named = [...expr.matchAll(/(ingestor_\w+)\{job="[^"]+"(?:,([^}]+))?\}/g)];
@@ -295,10 +297,11 @@ class Scene {
     this.#period = definition.periodMinutes ?? 1;
     this.minutes = letters.length * this.#period;
     const { metric } = definition;
-    if ('expression' in metric) throw new Error('expected a metric, got a calculation');
-    if ('worst' in metric) this.#nodes(metric);
-    else if (METRICS[metric.ingestor].kind === 'summary') this.#histogram(metric);
-    else this.#tasks(metric);
+    const [read = metric, ...others] = 'expression' in metric ? Object.values(metric.metrics) : [];
+    if ('expression' in read || others.length > 0) throw new Error('expected one metric, got a calculation of several');
+    if ('worst' in read) this.#nodes(read);
+    else if (METRICS[read.ingestor].kind === 'summary') this.#histogram(read);
+    else this.#tasks(read);
   }
 
   /** The value of each minute, and nothing in minutes of silence. A sum is spread over its period. */
@@ -323,8 +326,9 @@ class Scene {
     const { prometheus, cloudWatch, kind }: Metric = METRICS[ingestor];
     const summed = statistic === 'Sum';
     const counted = statistic === 'SampleCount';
-    // The second task is idle, as a standby is. What is the worst of all tasks is well with it.
-    const idle = summed ? 0 : value(this.#definition, 'w');
+    // The second task is idle, as a standby is. Where the worst of all tasks counts, it is well; where the best does, it is not.
+    const best = 'below' in this.#definition.threshold ? 'Maximum' : 'Minimum';
+    const idle = summed ? 0 : value(this.#definition, statistic === best ? 'b' : 'w');
     const tasks = [
       this.#each(summed, (letter) => {
         const silent = counted ? isBeyond(letter) : letter === 'n';

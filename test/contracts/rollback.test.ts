@@ -264,8 +264,9 @@ class Task {
   constructor(version: Version, settings: Settings) {
     this.#version = version;
     const snapshot = () => snapshotOf(this.#state ?? {}, { minute: this.#minute, owner: this.#owner, settings });
-    const information = { latest: undefined, invalidRequests: 0 };
-    declareGauges(this.#metrics, snapshot, { depths: new Map() }, information, logLines().log);
+    const information = { latest: undefined, invalidRequests: 0, problem: undefined };
+    const queues = { depths: new Map(), consumers: new Map() };
+    declareGauges(this.#metrics, snapshot, queues, information, logLines().log);
   }
 
   report(minute: number, owner: boolean): string[] {
@@ -277,7 +278,7 @@ class Task {
   }
 
   end(): string[] {
-    return this.#metrics.lastEmf(DEFAULT_METRICS_NAMESPACE, 'production');
+    return this.#metrics.emf(DEFAULT_METRICS_NAMESPACE, 'production', 'counted');
   }
 
   get #state(): TaskState | undefined {

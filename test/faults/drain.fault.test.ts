@@ -2,22 +2,20 @@
 // dies. It gives the lease away after a few seconds, and reports what it could not publish, to its last line.
 
 import { expect } from 'vitest';
-import { QUEUES, VHOST } from '../../service/contract/names.ts';
+import { QUEUES } from '../../service/contract/names.ts';
+import { raft } from '../support/broker-faults.ts';
 import { eventually } from '../support/log-lines.ts';
-import { type FaultStage, faultsOn } from './fault.ts';
+import { faultsOn } from './fault.ts';
 import { ownerBehindLine, ownerOf, stored, waiting } from './tasks.ts';
 
 const { everyRun } = faultsOn({ shards: 2, tasks: 2 });
-
-const raft = async ({ broker }: FaultStage, action: 'suspend' | 'resume') =>
-  void (await broker.ctl('eval', `sys:${action}('${VHOST}_${QUEUES.guildEvents}').`));
 
 everyRun('a drain with a stuck queue: the lease goes to the standby, which has replayed what was not confirmed', {
   rate: 40,
   async inject(stage) {
     await stored(stage);
     const owner = await ownerOf(stage);
-    await raft(stage, 'suspend');
+    await raft(stage.broker, 'suspend', QUEUES.guildEvents);
     await waiting(stage, owner, 20);
     const started = Date.now();
     const code = await owner.terminate();
@@ -26,7 +24,7 @@ everyRun('a drain with a stuck queue: the lease goes to the standby, which has r
     expect(code).toBe(1);
     expect(owner.output).toContain('not everything was confirmed in time');
     expect(await ownerOf(stage)).not.toBe(owner);
-    await raft(stage, 'resume');
+    await raft(stage.broker, 'resume', QUEUES.guildEvents);
     await stage.startTask();
     await stage.standing(2);
   },

@@ -4,8 +4,8 @@
 
 import { setTimeout as sleep } from 'node:timers/promises';
 import { expect } from 'vitest';
-import { ENV, QUEUES, VHOST } from '../../service/contract/names.ts';
-import { manage } from '../support/broker.ts';
+import { ENV, QUEUES } from '../../service/contract/names.ts';
+import { fill } from '../support/broker-faults.ts';
 import { type FaultStage, faultsOn, full } from './fault.ts';
 import { health, metric, ownerOf, stored, waiting } from './tasks.ts';
 
@@ -59,17 +59,13 @@ everyRun(`the broker is away for ${AWAY_SECONDS} s and the outbox holds 1,000 ev
   },
 });
 
-const LIMIT = `/api/operator-policies/${encodeURIComponent(VHOST)}/full`;
-
 // The task that dies leaves the events to the standby, which has them replayed and is refused as well.
 everyRun('a full queue refuses, a task dies, the queue is emptied: nothing is lost and the order is kept', {
   async inject(stage) {
     const refused = async () => (await metric(await stage.owner(), 'publishErrors')) > 0;
     await stored(stage);
     const owner = await ownerOf(stage);
-    const pattern = `^${QUEUES.interactions}$`;
-    const limit = { pattern, definition: { 'max-length': 100 }, 'apply-to': 'queues' };
-    await manage('PUT', LIMIT, limit, stage.broker);
+    const lift = await fill(stage.broker, QUEUES.interactions, 100);
     stage.reader.pause();
     await stage.until('the owner is refused', 60_000, refused);
     expect((await health(owner)).problems.join()).toMatch(/the queue interactions/);
@@ -79,6 +75,6 @@ everyRun('a full queue refuses, a task dies, the queue is emptied: nothing is lo
     await stage.until('the next owner is refused', 60_000, refused);
     await waiting(stage, await ownerOf(stage), 0);
     stage.reader.resume();
-    await manage('DELETE', LIMIT, undefined, stage.broker);
+    await lift();
   },
 });

@@ -8,8 +8,9 @@ import type { IngestorProcess } from '../../local/ingestor-process.ts';
 import { METRICS } from '../../service/contract/metrics.ts';
 import { leaseQueue, QUEUES, USERS, VHOST } from '../../service/contract/names.ts';
 import { MOST_UNANSWERED } from '../../service/publisher/lane.ts';
+import { raft } from '../support/broker-faults.ts';
 import { closeConnections } from '../support/connections.ts';
-import { type FaultStage, faultsOn, full, read } from './fault.ts';
+import { faultsOn, full, read } from './fault.ts';
 import { connectionOf, health, metric, ownerOf } from './tasks.ts';
 
 type Rights = Readonly<Record<'configure' | 'write' | 'read', string>>;
@@ -22,9 +23,6 @@ const { everyRun, fullRun } = faultsOn({
 const QUEUE = QUEUES.guildEvents;
 /** Longer than messages in flight could hide it: at 200/s far more wait than RabbitMQ takes for one channel. */
 const STUCK_SECONDS = full ? 120 : 20;
-
-const raft = async ({ broker }: FaultStage, what: 'suspend' | 'resume', queue: string = QUEUE) =>
-  await broker.ctl('eval', `sys:${what}('${VHOST}_${queue}').`);
 
 /** Confirms of the task so far, by the bucket of their time. */
 async function confirmTimes(task: IngestorProcess): Promise<ReadonlyMap<number, number>> {
@@ -47,7 +45,7 @@ for (const [declare, rate] of [
       // So that as many may be unanswered as ever: the window has grown.
       stage.simulator.burst(3_000);
       await read(stage, 2_500);
-      await raft(stage, 'suspend');
+      await raft(stage.broker, 'suspend', QUEUE);
       const stuckAt = Date.now();
       try {
         // What was written before is confirmed by then.
@@ -87,7 +85,7 @@ for (const [declare, rate] of [
         expect(said).toContain(`"queue":"${QUEUE}"`);
         expect(said, 'the connection is kept').not.toContain('connected to the broker');
       } finally {
-        await raft(stage, 'resume');
+        await raft(stage.broker, 'resume', QUEUE);
       }
       await stage.until('it confirms again', 30_000, async () => (await fetch(`${task.url}/health`)).status === 200);
       expect(task.output).toContain('the queue confirms again');
@@ -103,7 +101,7 @@ groups.fullRun('a lease queue stops answering for 40 s: its owner stays, and its
     const [task, other] = [await ownerOf(stage, 0), await ownerOf(stage, 1)];
     const { output } = task;
     const status = async (of: IngestorProcess, path = 'health') => (await fetch(`${of.url}/${path}`)).status;
-    await raft(stage, 'suspend', leaseQueue(0));
+    await raft(stage.broker, 'suspend', leaseQueue(0));
     const stuckAt = Date.now();
     try {
       await stage.until('the task reports it', 30_000, async () => {
@@ -115,7 +113,7 @@ groups.fullRun('a lease queue stops answering for 40 s: its owner stays, and its
       await sleep(Math.max(0, 40_000 - (Date.now() - stuckAt)));
       expect(await metric(task, 'outboxEvents')).toBeLessThan(100);
     } finally {
-      await raft(stage, 'resume', leaseQueue(0));
+      await raft(stage.broker, 'resume', leaseQueue(0));
     }
     await stage.until('it is proven again', 30_000, async () => (await status(task)) === 200);
     expect([await ownerOf(stage, 0), await ownerOf(stage, 1)]).toEqual([task, other]);

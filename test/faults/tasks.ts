@@ -7,8 +7,8 @@ import { METRICS } from '../../service/contract/metrics.ts';
 import { ENV, USERS } from '../../service/contract/names.ts';
 import type { HealthReport } from '../../service/health.ts';
 import { eventually } from '../support/log-lines.ts';
+import { SilentProxy } from '../support/silent-proxy.ts';
 import type { FaultStage } from './fault.ts';
-import { SilentProxy } from './silent-proxy.ts';
 
 type GatewayEvent = Parameters<DiscordSimulator['count']>[0];
 

@@ -4,7 +4,7 @@ import { beforeEach, describe, expect, it } from 'vitest';
 import { ENVIRONMENT_DIMENSION, METRICS, type Metric } from '../../service/contract/metrics.ts';
 import { declareGauges } from '../../service/gauges.ts';
 import type { HealthSnapshot } from '../../service/health.ts';
-import { Metrics } from '../../service/metrics.ts';
+import { type CounterName, Metrics } from '../../service/metrics.ts';
 import { HEALTHY, MIB, NOW, SHARD } from '../support/health-snapshot.ts';
 import { type LogLines, logLines } from '../support/log-lines.ts';
 
@@ -12,6 +12,7 @@ const ALL: readonly Metric[] = Object.values(METRICS);
 let metrics: Metrics;
 let snapshot: HealthSnapshot;
 let depths: Map<string, number>;
+let consumers: Map<string, number>;
 let lines: LogLines;
 
 beforeEach(() => {
@@ -19,11 +20,12 @@ beforeEach(() => {
   snapshot = HEALTHY;
   lines = logLines();
   depths = new Map(Object.entries({ interactions: 3, 'dead-letters': 0 }));
+  consumers = new Map([['interactions', 2]]);
 });
 
-const information = { latest: { shards: 5 }, invalidRequests: 6 };
-const declare = () => declareGauges(metrics, () => snapshot, { depths }, information, lines.log);
-const emf = () => metrics.emf('Ingestor', 'test', NOW).map((line) => JSON.parse(line));
+const information = { latest: { shards: 5 }, invalidRequests: 6, problem: undefined };
+const declare = () => declareGauges(metrics, () => snapshot, { depths, consumers }, information, lines.log);
+const emf = (what?: 'all' | 'counted') => metrics.emf('Ingestor', 'test', what, NOW).map((line) => JSON.parse(line));
 const unitsIn = (line: ReturnType<typeof JSON.parse>): Record<string, string> =>
   Object.fromEntries(
     line._aws.CloudWatchMetrics[0].Metrics.map(({ Name, Unit }: Record<string, string>) => [Name, Unit]),
@@ -46,6 +48,7 @@ describe("Prometheus' text", () => {
     snapshot = { ...HEALTHY, outbox: { ...HEALTHY.outbox, events: 8 } };
     expect(await metrics.text()).toMatch(/^ingestor_queue_depth\{queue="interactions"\} 3$/m);
     depths.clear();
+    consumers.clear();
     const text = await metrics.text();
     expect(text).toMatch(/^ingestor_events_received_total 6$/m);
     expect(text).toMatch(/^ingestor_outbox_events 8$/m);
@@ -103,7 +106,7 @@ describe('a gauge that cannot be computed', () => {
       taken += 1;
       return snapshot;
     };
-    declareGauges(metrics, take, { depths }, { ...information, latest: undefined }, lines.log);
+    declareGauges(metrics, take, { depths, consumers }, { ...information, latest: undefined }, lines.log);
     await metrics.text();
     emf();
     expect(taken).toBe(2);
@@ -125,11 +128,14 @@ describe('the embedded metric format', () => {
 
   it('has a line for each queue, with the queue as a dimension beside the environment', () => {
     declare();
-    const directive = { Dimensions: [['Environment', 'Queue']], Metrics: [{ Name: 'QueueDepth', Unit: 'Count' }] };
-    const line = { _aws: { CloudWatchMetrics: [directive] }, Environment: 'test' };
+    const line = (...names: string[]) => {
+      const Metrics = names.map((Name) => ({ Name, Unit: 'Count' }));
+      const directive = { Dimensions: [['Environment', 'Queue']], Metrics };
+      return { _aws: { CloudWatchMetrics: [directive] }, Environment: 'test' };
+    };
     expect(emf().slice(1)).toMatchObject([
-      { ...line, Queue: 'interactions', QueueDepth: 3 },
-      { ...line, Queue: 'dead-letters', QueueDepth: 0 },
+      { ...line('QueueDepth', 'QueueConsumers'), Queue: 'interactions', QueueDepth: 3, QueueConsumers: 2 },
+      { ...line('QueueDepth'), Queue: 'dead-letters', QueueDepth: 0 },
     ]);
   });
 
@@ -173,16 +179,30 @@ describe('the embedded metric format', () => {
     }
   });
 
-  it('has counters as their growth since the last line, and in the last line of a process nothing else', () => {
+  it("has counters as their growth since the last line, and between the minutes only these and what is the bot's", () => {
     declare();
     metrics.add('publishErrors', 3);
     expect(emf()[0]).toMatchObject({ PublishErrors: 3, GatewayGaps: 0 });
     metrics.add('publishErrors', 2);
-    const [line, ...more] = metrics.lastEmf('Ingestor', 'test', NOW).map((text) => JSON.parse(text));
+    metrics.observe('frameToConfirm', 5);
+    const [line, ...more] = emf('counted');
     expect(more).toEqual([]);
-    expect(line).toMatchObject({ PublishErrors: 2, GatewayGaps: 0 });
-    const counters = ALL.filter(({ kind }) => kind === 'counter').map(({ cloudWatch }) => cloudWatch);
-    expect(Object.keys(unitsIn(line))).toEqual(counters);
+    expect(line).toMatchObject({ PublishErrors: 2, IdentifiesRemaining: HEALTHY.identifies.remaining });
+    expect(Object.keys(unitsIn(line))).toEqual(['PublishErrors', 'IdentifiesRemaining', 'FrameToConfirm']);
+    expect(emf()[0]).toMatchObject({ PublishErrors: 0 });
+    snapshot = { ...HEALTHY, identifies: { remaining: undefined, spentUntil: undefined } };
+    expect(emf('counted')).toEqual([]);
+  });
+
+  it('is asked for at once by the counters of which one is an alarm, and by no other', () => {
+    const asked: string[] = [];
+    for (const [name, { kind }] of Object.entries<Metric>(METRICS))
+      if (kind === 'counter') {
+        metrics.onUrgent(() => asked.push(name));
+        metrics.add(name as CounterName);
+      }
+    const urgent = Object.entries<Metric>(METRICS).flatMap(([name, { atOnce }]) => (atOnce ? name : []));
+    expect(asked).toEqual(urgent);
   });
 
   it('has a summary as a fair sample of at most 100 values, of this period only', () => {

@@ -70,11 +70,11 @@ describe('on an empty broker', () => {
 
 describe('an older RabbitMQ, which refuses a policy with a key that it does not know,', () => {
   const keys = ['delivery-limit', 'consumer-timeout', 'consumer-disconnected-timeout'];
-  const note = (version: string, key: string, from: string, policies = 'leases') =>
+  const note = (version: string, key: string, from: string, policies: string) =>
     `RabbitMQ ${version} does not know the policy key ${key}: left out of ${policies}. After an upgrade to ${from} or newer, apply again`;
   const disconnected = (version: string) =>
     note(version, 'consumer-disconnected-timeout', '4.3', 'interactions, leases, commands');
-  const timeout = (version: string) => note(version, 'consumer-timeout', '3.12');
+  const timeout = (version: string) => note(version, 'consumer-timeout', '3.12', 'interactions, leases');
 
   test.each<[version: string, left: string[], notes: string[]]>([
     ['4.3.0-beta.1', keys, []],

@@ -6,7 +6,7 @@ import { describe, expect, test } from 'vitest';
 import { fromProperties, toProperties } from '../../../lib/topology/resource-properties.ts';
 import { complaints, queuesFor } from '../../../lib/topology/rules.ts';
 import { discordTopology, type Permissions } from '../../../lib/topology/topology.ts';
-import { CONSUMER_DISCONNECTED_TIMEOUT_MS } from '../../../service/contract/limits.ts';
+import { CONSUMER_DISCONNECTED_TIMEOUT_MS, INTERACTION_TOKEN_MS } from '../../../service/contract/limits.ts';
 import {
   commandKey,
   commandQueue,
@@ -66,7 +66,11 @@ describe('the layout', () => {
       ['commands', CONSUMER_DISCONNECTED_TIMEOUT_MS],
     ]);
     const week = 7 * 24 * 60 * 60_000;
-    expect(valuesOf('consumer-timeout')).toEqual([['leases', week]]);
+    expect(valuesOf('consumer-timeout')).toEqual([
+      // What a worker holds for longer cannot be answered, however short its wait in the queue may be.
+      [QUEUES.interactions, INTERACTION_TOKEN_MS],
+      ['leases', week],
+    ]);
   });
 });
 

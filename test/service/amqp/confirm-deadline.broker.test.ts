@@ -9,9 +9,9 @@ import { startRabbitMq } from '../../../local/rabbitmq.ts';
 import { ConfirmDeadline, publishClaim } from '../../../service/amqp/confirm-deadline.ts';
 import { BrokerConnection } from '../../../service/amqp/connection.ts';
 import { EXCHANGES, LEASE_QUEUE_ARGUMENTS, leaseQueue } from '../../../service/contract/names.ts';
-import { SilentProxy } from '../../faults/silent-proxy.ts';
 import { type BrokerClient, brokerClient, fixedLogin } from '../../support/broker-client.ts';
 import { eventually, type LogLines, logLines } from '../../support/log-lines.ts';
+import { SilentProxy } from '../../support/silent-proxy.ts';
 
 let broker: RabbitMq;
 let line: SilentProxy;

@@ -4,10 +4,10 @@ import { once } from 'node:events';
 import { afterEach, beforeEach, expect, it, onTestFinished, vi } from 'vitest';
 import { BrokerConnection } from '../../../service/amqp/connection.ts';
 import { QueueDepths } from '../../../service/amqp/queue-depths.ts';
-import { SilentProxy } from '../../faults/silent-proxy.ts';
 import { makeVhost, type Vhost } from '../../support/broker.ts';
 import { type BrokerClient, brokerClient, fixedLogin, makeUser, type User } from '../../support/broker-client.ts';
 import { eventually, type LogLines, logLines } from '../../support/log-lines.ts';
+import { SilentProxy } from '../../support/silent-proxy.ts';
 
 let vhost: Vhost;
 let user: User;

@@ -16,6 +16,7 @@ export class SilentProxy {
   readonly #server: Server;
   readonly #lines = new Set<Line>();
   #isSilent: (greeting: string) => boolean = () => false;
+  #delayMs = 0;
 
   /** @param port of the peer, on 127.0.0.1 */
   static async start(port: number): Promise<SilentProxy> {
@@ -44,6 +45,11 @@ export class SilentProxy {
     for (const line of this.#lines) this.#adjust(line);
   }
 
+  /** From now on each piece is on its way for so long, in either direction. */
+  delay(milliseconds: number): void {
+    this.#delayMs = milliseconds;
+  }
+
   async stop(): Promise<void> {
     for (const { sockets } of this.#lines) for (const socket of sockets) socket.destroy();
     await new Promise<void>((resolve) => void this.#server.close(() => resolve()));
@@ -53,7 +59,11 @@ export class SilentProxy {
     const line: Line = { sockets: [near, far], greeting: '' };
     this.#lines.add(line);
     const forward = (from: Socket, to: Socket) => {
-      from.on('data', (chunk: Buffer) => to.write(chunk));
+      from.on('data', (chunk: Buffer) => {
+        if (this.#delayMs === 0) to.write(chunk);
+        // Timers of the same length keep their order.
+        else setTimeout(() => to.write(chunk), this.#delayMs);
+      });
       from.on('error', () => undefined);
       from.on('close', () => {
         to.destroy();

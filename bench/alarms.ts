@@ -1,0 +1,126 @@
+// `npm run alarms`: plays disasters on this machine, with real tasks, a real RabbitMQ and the simulated Discord, for real
+// minutes and several side by side, and evaluates the synthesized alarms on the metrics that the tasks wrote. Exit code 0 only
+// if each disaster rings what test/contracts/disasters.ts expects, and nothing else.
+// `--only WORD …`: those whose names have one of these words. `--side-by-side N` (4): each is a broker of ~150 MB.
+// `--json`: what rang, as JSON. `--record`: keeps the metrics for the test, and writes the table into docs/runbook.md.
+
+import { existsSync, mkdirSync, readFileSync, writeFileSync } from 'node:fs';
+import { join } from 'node:path';
+import { setTimeout as sleep } from 'node:timers/promises';
+import { parseArgs } from 'node:util';
+import { Stage } from '../local/stage.ts';
+import { ENV } from '../service/contract/names.ts';
+import {
+  complaints,
+  DISASTERS,
+  type DisasterName,
+  fileOf,
+  metricsRead,
+  RECORDED,
+  type Rung,
+  recordingOf,
+  rungBy,
+  tableOf,
+  withTable,
+} from '../test/contracts/disasters.ts';
+import { type Recording, rowsOf, written } from '../test/contracts/recording.ts';
+import { type DisasterStage, MINUTES, MIX, STAGINGS } from './disasters.ts';
+
+const { values, positionals } = parseArgs({
+  options: {
+    json: { type: 'boolean', default: false },
+    record: { type: 'boolean', default: false },
+    only: { type: 'string', multiple: true, default: [] },
+    'side-by-side': { type: 'string', default: '4' },
+  },
+  allowPositionals: true,
+});
+const words = [...values.only, ...positionals];
+const names = (Object.keys(DISASTERS) as DisasterName[]).filter(
+  (name) => words.length === 0 || words.some((word) => name.toLowerCase().includes(word.toLowerCase())),
+);
+// The longest first.
+names.sort((a, b) => (STAGINGS[b].minutes ?? MINUTES) - (STAGINGS[a].minutes ?? MINUTES));
+const read = metricsRead();
+const log = (line: string) => console.error(`${new Date().toISOString().slice(11, 19)}  ${line}`);
+
+const rung = new Map<DisasterName, Rung>();
+const wrong: string[] = [];
+const left = [...names];
+async function playOneByOne(): Promise<void> {
+  for (let name = left.shift(); name !== undefined; name = left.shift()) {
+    try {
+      const recording = await play(name);
+      rung.set(name, rungBy(recording, DISASTERS[name]));
+      if (values.record) {
+        mkdirSync(RECORDED, { recursive: true });
+        writeFileSync(fileOf(name), written(recording));
+      }
+    } catch (error) {
+      wrong.push(`${name}: not played: ${error instanceof Error ? error.stack : error}`);
+    }
+    log(`${name}: ${rung.has(name) ? 'played' : wrong.at(-1)}`);
+  }
+}
+await Promise.all(Array.from({ length: Number(values['side-by-side']) }, playOneByOne));
+
+for (const [name, each] of rung)
+  for (const complaint of complaints(each, DISASTERS[name])) wrong.push(`${name}: ${complaint}`);
+if (values.json)
+  console.log(
+    JSON.stringify(
+      [...rung].map(([name, each]) => ({ disaster: name, ...each, alarms: Object.fromEntries(each.alarms) })),
+      null,
+      2,
+    ),
+  );
+else console.log(tableOf(rung));
+if (values.record) {
+  // Those that were not played now are as they were recorded.
+  const all = (Object.keys(DISASTERS) as DisasterName[]).flatMap((name) => {
+    const found = rung.get(name) ?? (existsSync(fileOf(name)) && rungBy(recordingOf(name), DISASTERS[name]));
+    return found ? [[name, found] as const] : [];
+  });
+  const runbook = join(import.meta.dirname, '../docs/runbook.md');
+  writeFileSync(runbook, withTable(readFileSync(runbook, 'utf8'), tableOf(new Map(all))));
+}
+for (const complaint of wrong) console.error(complaint);
+process.exit(wrong.length > 0 ? 1 : 0);
+
+async function play(name: DisasterName): Promise<Recording> {
+  const { stage: options = {}, rate = 5, minutes = MINUTES, tasks, first, inject } = STAGINGS[name];
+  const stage = (await Stage.start({
+    ...{ shards: 2, tasks: 2 },
+    ...options,
+    ...(tasks && { tasks: 0, untilReady: false }),
+    env: { [ENV.environment]: 'production', ...options.env },
+    simulator: { guilds: 40, mix: MIX, ...options.simulator },
+  })) as DisasterStage;
+  const ending = new AbortController();
+  try {
+    await tasks?.(stage);
+    if (rate > 0) stage.simulator.startTraffic(rate);
+    if (!first)
+      // The last minute has one line of each.
+      await stage.until('each task has written its metrics', 120_000, () =>
+        stage.living.every(({ output }) => output.includes('"ResidentMemory":')),
+      );
+    const beganAt = Date.now();
+    const injected = Promise.resolve(inject?.(stage, ending.signal));
+    // Ends between two lines of a task, so that the last minutes have as many as any others.
+    const playedMs = minutes * 60_000 - 5_000;
+    await Promise.race([sleep(playedMs), injected.then(() => sleep(playedMs + 60_000))]);
+    const seconds = Math.round((Date.now() - beganAt) / 1_000);
+    ending.abort();
+    await injected;
+    const rows = rowsOf(
+      stage.tasks.map(({ output }) => output),
+      beganAt,
+      read,
+    );
+    return { ...(first && { first }), rows: rows.filter(({ second }) => second < seconds), seconds };
+  } finally {
+    ending.abort();
+    await stage.stop();
+  }
+}

@@ -1,0 +1,391 @@
+// What each disaster rings: expectations as data, and the evaluation of what real tasks wrote while it was played
+// (`npm run alarms`, bench/alarms.ts). A recording has the last minute before it and what came after. Before that a healthy
+// bot has written its last minute again and again; afterwards the last two minutes of the recording are repeated.
+//
+// How a task's minute lies to CloudWatch's is chance, and how many periods CloudWatch reads beyond an alarm's own is not
+// documented: so each recording is evaluated several times, and the seconds are the first and the last of all of them. To these
+// comes what CloudWatch takes for itself.
+import { readFileSync } from 'node:fs';
+import { join } from 'node:path';
+import { alarmDefinitions, IMPAIRED, UNHEALTHY } from '../../lib/alarms.ts';
+import { type Choices, settingsFor } from '../../lib/settings.ts';
+import { DEFAULT_METRICS_NAMESPACE, ENVIRONMENT_DIMENSION } from '../../service/contract/metrics.ts';
+import { synthesized } from '../support/synthesized.ts';
+import { type AlarmProperties, type AlarmState, DataPoints, type Message, messagesOf, statesOf } from './cloudwatch.ts';
+import { type Recording, type Row, readRecording } from './recording.ts';
+
+export interface Disaster {
+  readonly settings?: Choices;
+  /** How much of the end goes on for ever: whole minutes. @default 120 */
+  readonly repeatedSeconds?: number;
+  /** Alarms, and within how many seconds each is on in every evaluation. No other may be on in any. */
+  readonly rings?: Readonly<Record<string, number>>;
+  /** On in some evaluations. */
+  readonly may?: readonly string[];
+  /** Which alarm pages first, and within how many seconds. @default - nobody is called */
+  readonly pages?: readonly ['unhealthy' | 'impaired', number];
+}
+
+const shards = (standbys: number): Choices => ({ shards: { count: 2, perTask: 16, standbys } });
+
+export const DISASTERS = {
+  healthy: {},
+  idle: {},
+  'a night with one event a minute': {},
+  'a deployment': {},
+  'a hand-over': {},
+  'the broker restarts in 30 s': {},
+  'op 7 to all': {},
+  'the first deployment': {},
+  'every task dead': {
+    rings: { silent: 240, 'release-offline': 420, 'shards-missing': 420 },
+    pages: ['unhealthy', 240],
+  },
+  'crash loop: each task lives 40 s': {
+    rings: { silent: 240, 'release-offline': 420, 'shards-missing': 420 },
+    pages: ['unhealthy', 240],
+  },
+  'crash loop that IDENTIFYs each time': {
+    rings: { 'gateway-gap': 90, silent: 240, 'identifies-left': 330, 'release-offline': 420, 'shards-missing': 420 },
+    may: ['release-gaps'],
+    pages: ['unhealthy', 90],
+  },
+  'no token': { rings: { 'release-offline': 300, 'shards-missing': 300 }, pages: ['unhealthy', 300] },
+  'first deployment without a token': { rings: { 'shards-missing': 210 }, pages: ['unhealthy', 210] },
+  'the token is rejected': { rings: { 'release-offline': 300, 'shards-missing': 300 }, pages: ['unhealthy', 300] },
+  'an intent is not granted': {
+    rings: { 'gateway-gap': 90, 'release-offline': 300, 'shards-missing': 300 },
+    pages: ['unhealthy', 90],
+  },
+  'REST answers 429, all sessions lost': {
+    rings: { 'gateway-gap': 90, 'shards-missing': 300, 'discord-rest': 930 },
+    pages: ['unhealthy', 90],
+  },
+  'all sessions lost once': { rings: { 'gateway-gap': 90 }, pages: ['unhealthy', 90] },
+  'a session lost, the task killed 20 s later': { rings: { 'gateway-gap': 90 }, pages: ['unhealthy', 90] },
+  "the day's IDENTIFYs are spent": {
+    rings: { 'gateway-gap': 90, 'shards-missing': 300, 'identifies-left': 330 },
+    pages: ['unhealthy', 90],
+  },
+  'the broker is stopped': {
+    rings: { unconfirmed: 240, 'release-broker': 300, 'broker-unreachable': 300, 'standby-missing': 930 },
+    pages: ['impaired', 420],
+  },
+  'one task cannot reach the broker': {
+    rings: { unconfirmed: 240, 'release-broker': 300, 'broker-unreachable': 300, 'standby-missing': 930 },
+    pages: ['impaired', 420],
+  },
+  'memory alarm': { rings: { 'broker-blocked': 180, unconfirmed: 240 }, pages: ['impaired', 360] },
+  'memory alarm, and the outbox is full': {
+    rings: { 'broker-blocked': 180, outbox: 180, unconfirmed: 240, 'shards-missing': 300 },
+    pages: ['unhealthy', 300],
+  },
+  'a queue is stuck': { rings: { unconfirmed: 240 }, pages: ['impaired', 420] },
+  'the lease queue is stuck': { rings: { unconfirmed: 240, 'standby-missing': 930 }, pages: ['impaired', 420] },
+  'workers are away, and their queue is full': {
+    rings: {
+      'release-publish-errors': 210,
+      'publish-errors': 210,
+      unconfirmed: 240,
+      'interactions-waiting': 300,
+      'no-consumer': 360,
+    },
+    pages: ['impaired', 420],
+  },
+  'a queue is full, and one message is taken in 2 s': {
+    rings: {
+      'release-publish-errors': 210,
+      'publish-errors': 210,
+      unconfirmed: 240,
+      'interactions-waiting': 300,
+      'no-consumer': 360,
+      'slow-confirms': 630,
+    },
+    pages: ['impaired', 420],
+  },
+  'interactions are full': {
+    rings: { 'release-publish-errors': 240, 'publish-errors': 240, unconfirmed: 240, 'no-consumer': 360 },
+    pages: ['impaired', 420],
+  },
+  'all workers are away': {
+    settings: { ...shards(1), budgets: { guildEventsWaiting: 500 } },
+    rings: { 'interactions-waiting': 300, 'no-consumer': 360, 'guild-events-waiting': 360 },
+  },
+  'the alternate exchange is gone, and a binding': {
+    rings: { 'release-returned': 90, returned: 90 },
+    pages: ['unhealthy', 90],
+  },
+  'a binding is missing': { rings: { unrouted: 120 } },
+  'an unknown dispatch': { rings: { 'not-understood': 90 }, pages: ['unhealthy', 90] },
+  'one of two standbys is missing': {
+    settings: shards(2),
+    rings: { 'standby-missing': 930 },
+    pages: ['impaired', 1110],
+  },
+  'one of two standbys crashes after 70 s, again and again': {
+    settings: shards(2),
+    repeatedSeconds: 300,
+    rings: { 'standby-missing': 1200 },
+    pages: ['impaired', 1380],
+  },
+  'no worker, and three interactions a minute': { rings: { 'no-consumer': 360 } },
+  'workers that acknowledge nothing': { rings: { 'interactions-waiting': 360, 'no-consumer': 420 } },
+  'workers refuse all messages': { rings: { 'dead-letters': 300 } },
+  'the broker confirms after 1.5 s': { rings: { 'slow-confirms': 630 } },
+  'a task is short of heap, as its outbox fills': {
+    rings: { 'broker-blocked': 180, outbox: 180, unconfirmed: 240, heap: 300 },
+    pages: ['impaired', 360],
+  },
+  'Discord recommends more shards': { rings: { 'more-shards-wanted': 330 } },
+  'the lease queue is deleted': {},
+} as const satisfies Record<string, Disaster>;
+
+export type DisasterName = keyof typeof DISASTERS;
+
+const BEFORE_MINUTES = 30;
+export const AFTER_MINUTES = 40;
+/** How far a minute of CloudWatch has come when the disaster begins. */
+const OFFSETS = [0, 15, 30, 45];
+const EXTRA_PERIODS = [0, 2];
+/** The alarms of a new environment are created when its service is stable: two minutes after the tasks start, at the earliest. */
+const CREATED_MINUTE = BEFORE_MINUTES + 2;
+const ENVIRONMENT = 'production';
+const PREFIX = `discord-ingestor-${ENVIRONMENT}-`;
+
+interface Sum extends AlarmProperties {
+  readonly AlarmRule: unknown;
+  readonly ActionsSuppressor?: unknown;
+  readonly ActionsSuppressorWaitPeriod?: number;
+  readonly ActionsSuppressorExtensionPeriod?: number;
+}
+
+/** The alarms of an environment, by their short names, without those on what Amazon MQ writes. */
+function alarmsOf(choices: Choices) {
+  const { ofType, resources } = synthesized(ENVIRONMENT, choices);
+  const named = <T extends AlarmProperties>(type: string) =>
+    ofType(type).map(([, { Properties }]) => {
+      const properties = Properties as unknown as T & { readonly AlarmActions?: readonly unknown[] };
+      return { id: properties.AlarmName.replace(PREFIX, ''), ...properties };
+    });
+  const nameOf = (id: string) => String(resources.get(id)?.Properties.AlarmName).replace(PREFIX, '');
+  const referred = (rule: unknown) =>
+    [...JSON.stringify(rule ?? '').matchAll(/"Fn::GetAtt":\["(\w+)","Arn"\]/g)].map(([, id = '']) => nameOf(id));
+  return {
+    plain: named('AWS::CloudWatch::Alarm').filter((alarm) => !JSON.stringify(alarm).includes('AWS/AmazonMQ')),
+    sums: named<Sum>('AWS::CloudWatch::CompositeAlarm').map((sum) => ({
+      ...sum,
+      of: referred(sum.AlarmRule),
+      suppressor: referred(sum.ActionsSuppressor)[0],
+    })),
+  };
+}
+
+/** Metrics that these alarms read, as `Row` has them. */
+export function metricsRead(choices: Choices = shards(1)): ReadonlySet<string> {
+  const read = alarmsOf(choices).plain.flatMap((alarm) =>
+    alarm.Metrics === undefined ? [alarm] : alarm.Metrics.flatMap(({ MetricStat }) => MetricStat?.Metric ?? []),
+  );
+  return new Set(
+    read.map(({ MetricName, Dimensions = [] }) => {
+      const queue = Dimensions.find(({ Name }) => Name === 'Queue')?.Value;
+      return queue === undefined ? String(MetricName) : `${MetricName} ${queue}`;
+    }),
+  );
+}
+
+/** What a healthy bot wrote before, what was recorded, and the same again afterwards. */
+function* allRows({ first, rows, seconds }: Recording, repeated: number): Generator<Row> {
+  const again = function* (of: readonly Row[], length: number, times: readonly number[]): Generator<Row> {
+    for (const row of of) for (const time of times) yield { ...row, second: row.second + time * length };
+  };
+  const minute = rows.filter(({ second, whole }) => second < 0 && whole);
+  if (!first)
+    yield* again(
+      minute,
+      60,
+      count(BEFORE_MINUTES - 1).map((index) => -1 - index),
+    );
+  yield* rows;
+  const last = rows.filter(({ second }) => second >= seconds - repeated);
+  const times = count(Math.ceil((AFTER_MINUTES * 60 - seconds) / repeated));
+  yield* again(
+    last,
+    repeated,
+    times.map((index) => 1 + index),
+  );
+}
+
+const count = (n: number): number[] => Array.from({ length: n }, (_, index) => index);
+
+function dataOf(recording: Recording, offset: number, repeated: number): DataPoints {
+  const data = new DataPoints();
+  for (const { second, values } of allRows(recording, repeated)) {
+    const minute = Math.floor((BEFORE_MINUTES * 60 + offset + second) / 60);
+    for (const [name, value] of Object.entries(values)) {
+      const [metric, queue] = name.split(' ');
+      const dimensions = { [ENVIRONMENT_DIMENSION]: ENVIRONMENT, ...(queue && { Queue: queue }) };
+      for (const each of [value].flat())
+        data.add(`${DEFAULT_METRICS_NAMESPACE} ${metric}`, dimensions, { minute, value: each });
+    }
+  }
+  return data;
+}
+
+/** One evaluation: seconds from the beginning of the disaster. */
+interface Evaluation {
+  /** When each alarm went on, and off again if it did. Below 0: it was on before. */
+  readonly on: ReadonlyMap<string, readonly [on: number, off: number | undefined]>;
+  readonly pages: readonly { readonly sum: string; readonly state: AlarmState; readonly second: number }[];
+}
+
+function evaluations(recording: Recording, { settings = shards(1), repeatedSeconds = 120 }: Disaster): Evaluation[] {
+  const { plain, sums } = alarmsOf(settings);
+  const minutes = BEFORE_MINUTES + AFTER_MINUTES;
+  return OFFSETS.flatMap((offset) => {
+    const data = dataOf(recording, offset, repeatedSeconds);
+    const endOf = (minute: number) => (minute + 1 - BEFORE_MINUTES) * 60 - offset;
+    return EXTRA_PERIODS.map((extra) => {
+      const states = new Map(
+        plain.map((alarm) => {
+          const each = statesOf(alarm, data, minutes, extra);
+          return [alarm.id, recording.first ? each.fill('INSUFFICIENT_DATA', 0, CREATED_MINUTE) : each] as const;
+        }),
+      );
+      for (const { id, of } of sums)
+        states.set(
+          id,
+          count(minutes).map((minute) => (of.some((each) => states.get(each)?.[minute] === 'ALARM') ? 'ALARM' : 'OK')),
+        );
+      const on = [...states].flatMap(([id, each]) => {
+        const from = each.indexOf('ALARM', BEFORE_MINUTES - 1);
+        if (from < 0) return [];
+        const off = each.findIndex((state, minute) => minute > from && state !== 'ALARM');
+        return [[id, [endOf(from), off < 0 ? undefined : endOf(off)]] as const];
+      });
+      const pages = sums.flatMap(
+        ({ id, suppressor, ActionsSuppressorWaitPeriod, ActionsSuppressorExtensionPeriod }) => {
+          const of =
+            suppressor === undefined
+              ? undefined
+              : {
+                  states: states.get(suppressor) ?? [],
+                  wait: (ActionsSuppressorWaitPeriod ?? 0) / 60,
+                  extension: (ActionsSuppressorExtensionPeriod ?? 0) / 60,
+                };
+          const sent: Message[] = messagesOf(
+            (states.get(id) ?? []).slice(BEFORE_MINUTES - 1),
+            of && { ...of, states: of.states.slice(BEFORE_MINUTES - 1) },
+          );
+          return sent.map(({ minute, state }) => ({ sum: id, state, second: endOf(minute + BEFORE_MINUTES - 1) }));
+        },
+      );
+      return { on: new Map(on), pages: pages.toSorted((a, b) => a.second - b.second) };
+    });
+  });
+}
+
+export type Range = readonly [first: number, last: number];
+
+/** What a disaster rings, over all evaluations. */
+export interface Rung {
+  readonly alarms: ReadonlyMap<string, { readonly on: Range; readonly always: boolean }>;
+  /** Of the first message, if it is one in each evaluation. */
+  readonly page: { readonly by: ReadonlySet<string>; readonly at: Range; readonly always: boolean } | undefined;
+  /** At most so many messages of one alarm that it is on: more than one is a false all-clear between them. */
+  readonly mostPages: number;
+}
+
+export function rungBy(recording: Recording, disaster: Disaster): Rung {
+  const all = evaluations(recording, disaster);
+  const range = (seconds: readonly number[]): Range => [Math.min(...seconds), Math.max(...seconds)];
+  const ids = new Set(all.flatMap(({ on }) => [...on.keys()]));
+  const alarms = [...ids].map((id) => {
+    const times = all.flatMap(({ on }) => on.get(id)?.[0] ?? []);
+    return [id, { on: range(times), always: times.length === all.length }] as const;
+  });
+  const pages = all.map((each) => each.pages.filter(({ state }) => state === 'ALARM'));
+  const firsts = pages.flatMap(([first]) => first ?? []);
+  return {
+    alarms: new Map(alarms.toSorted(([, a], [, b]) => a.on[1] - b.on[1])),
+    page:
+      firsts.length === 0
+        ? undefined
+        : {
+            by: new Set(firsts.map(({ sum }) => sum)),
+            at: range(firsts.map(({ second }) => second)),
+            always: firsts.length === all.length,
+          },
+    mostPages: Math.max(
+      ...pages.flatMap((each) => ['unhealthy', 'impaired'].map((id) => each.filter(({ sum }) => sum === id).length)),
+    ),
+  };
+}
+
+/** Sentences about what is not as expected; none is a truth table that holds. */
+export function complaints(rung: Rung, { rings = {}, may = [], pages }: Disaster): string[] {
+  const found: string[] = [];
+  for (const [id, within] of Object.entries(rings)) {
+    const { on, always } = rung.alarms.get(id) ?? {};
+    if (on === undefined) found.push(`${id} is never on, expected within ${within} s`);
+    else if (!always) found.push(`${id} is on in some evaluations only, expected within ${within} s`);
+    else if (on[0] < 0) found.push(`${id} is on before it`);
+    else if (on[1] > within) found.push(`${id} is on after ${on[1]} s, expected within ${within} s`);
+  }
+  for (const [id, { on }] of rung.alarms)
+    if (!(id in rings) && !may.includes(id) && id !== 'unhealthy' && id !== 'impaired')
+      found.push(`${id} is on after ${on.join(' to ')} s, expected never`);
+  if (pages === undefined) {
+    if (rung.page) found.push(`${[...rung.page.by]} pages after ${rung.page.at.join(' to ')} s, expected no page`);
+  } else {
+    const [by, within] = pages;
+    if (rung.page === undefined || !rung.page.always) found.push(`expected a page by ${by} in every evaluation`);
+    else if (rung.page.at[1] > within || [...rung.page.by].join() !== by)
+      found.push(`${[...rung.page.by]} pages after ${rung.page.at[1]} s, expected ${by} within ${within} s`);
+  }
+  if (rung.mostPages > 1) found.push(`one alarm pages ${rung.mostPages} times: its OK between was false`);
+  return found;
+}
+
+export const RECORDED = join(import.meta.dirname, 'recorded/alarms');
+export const fileOf = (name: DisasterName): string =>
+  join(RECORDED, `${name.toLowerCase().replaceAll(/[^a-z0-9]+/g, '-')}.json`);
+
+export const recordingOf = (name: DisasterName): Recording => readRecording(readFileSync(fileOf(name), 'utf8'));
+
+/** In Markdown: seconds until each is on. */
+export function tableOf(rung: ReadonlyMap<DisasterName, Rung>): string {
+  const rows = [...rung].map(([name, { alarms, page }]) => {
+    const said = (ids: (id: string) => boolean) =>
+      [...alarms]
+        .flatMap(([id, { on, always }]) =>
+          ids(id) ? `\`${id}\` ${secondsOf(on)}${always ? '' : ' (not always)'}` : [],
+        )
+        .join(', ') || '—';
+    const ofRelease = (id: string) => id.startsWith('release-');
+    const isNotice = (id: string) => !HEALTH.has(id) && !SUMS.has(id) && !ofRelease(id);
+    const paged =
+      page === undefined ? '—' : `${[...page.by].map((id) => `\`${id}\``).join(' or ')} ${secondsOf(page.at)}`;
+    return `| ${name} | ${said((id) => HEALTH.has(id))} | ${paged} | ${said(isNotice)} | ${said(ofRelease)} |`;
+  });
+  return [
+    '| disaster | alarms of health, after so many seconds | pages | notices | rolls back |',
+    '|---|---|---|---|---|',
+    ...rows,
+  ].join('\n');
+}
+
+const SUMS: ReadonlySet<string> = new Set([UNHEALTHY, IMPAIRED]);
+const HEALTH: ReadonlySet<string> = new Set(
+  alarmDefinitions(settingsFor(ENVIRONMENT, shards(1))).flatMap(({ id, family }) => (family === 'health' ? id : [])),
+);
+const secondsOf = ([first, last]: Range): string => (first === last ? `${first}` : `${first}–${last}`);
+
+const [BEGIN, END] = ['<!-- written by npm run alarms -- --record -->', '<!-- until here -->'];
+
+/** The text with the table between its two markers. */
+export function withTable(text: string, table: string): string {
+  const [before, rest] = text.split(BEGIN);
+  const [, after] = rest?.split(END) ?? [];
+  if (after === undefined) throw new Error(`docs/runbook.md: expected ${BEGIN} and ${END}`);
+  return `${before}${BEGIN}\n${table}\n${END}${after}`;
+}

@@ -1,0 +1,50 @@
+// The alarms' truth table, quickly: the synthesized alarms of today on what real tasks wrote in each disaster, as `npm run
+// alarms -- --record` played it. An alarm that is changed must still ring for its disasters, in time, and for no other.
+import { readdirSync, readFileSync, statSync } from 'node:fs';
+import { join } from 'node:path';
+import { expect, it } from 'vitest';
+import {
+  complaints,
+  DISASTERS,
+  type DisasterName,
+  fileOf,
+  metricsRead,
+  RECORDED,
+  recordingOf,
+  rungBy,
+  tableOf,
+  withTable,
+} from './disasters.ts';
+import { type Row, readRecording, written } from './recording.ts';
+
+const names = Object.keys(DISASTERS) as DisasterName[];
+const rung = new Map(names.map((name) => [name, rungBy(recordingOf(name), DISASTERS[name])] as const));
+
+it.each(names)('%s', (name) => {
+  const found = rung.get(name);
+  expect(found && complaints(found, DISASTERS[name])).toEqual([]);
+});
+
+it('stands in the runbook (otherwise: npm run alarms -- --record)', () => {
+  const runbook = readFileSync(join(import.meta.dirname, '../../docs/runbook.md'), 'utf8');
+  expect(withTable(runbook, tableOf(rung))).toBe(runbook);
+});
+
+it('every disaster is recorded, no other, in few kilobytes, with every metric that an alarm reads', () => {
+  const files = readdirSync(RECORDED).map((file) => join(RECORDED, file));
+  expect(files.sort()).toEqual(names.map(fileOf).sort());
+  expect(files.reduce((sum, file) => sum + statSync(file).size, 0)).toBeLessThan(400 * 1024);
+  const recorded = new Set(recordingOf('healthy').rows.flatMap(({ values }) => Object.keys(values)));
+  for (const metric of metricsRead()) expect(recorded, 'play the disasters again').toContain(metric);
+});
+
+it('a recording is read as it was written', () => {
+  for (const name of names) expect(written(recordingOf(name))).toBe(readFileSync(fileOf(name), 'utf8'));
+  const [task, queue] = [0, 'QueueDepth unrouted'];
+  const rows: Row[] = [
+    { second: -3, task, whole: true, values: { OutboxUsed: 1, [queue]: 0 } },
+    { second: 12.5, task, whole: false, values: { GatewayGaps: 1 } },
+    { second: 57, task, whole: true, values: { OutboxUsed: 1, FrameToConfirm: [1, 2] } },
+  ];
+  expect(readRecording(written({ rows, seconds: 60 }))).toEqual({ rows, seconds: 60 });
+});

@@ -1,0 +1,87 @@
+// When the metrics are written: each minute, at once for what is an alarm by itself, and before the process ends.
+
+import { spawnSync } from 'node:child_process';
+import { PassThrough } from 'node:stream';
+import { afterEach, beforeEach, describe, expect, it, vi } from 'vitest';
+import { MetricLines } from '../../service/metric-lines.ts';
+import { Metrics } from '../../service/metrics.ts';
+import { Output } from '../../service/output.ts';
+
+const NAMES = { metricsNamespace: 'Ingestor', environment: 'test' };
+const metricLines = JSON.stringify(new URL('../../service/metric-lines.ts', import.meta.url).href);
+const metricsModule = JSON.stringify(new URL('../../service/metrics.ts', import.meta.url).href);
+
+describe('with a clock', () => {
+  let metrics: Metrics;
+  let lines: MetricLines;
+  let written: Record<string, number>[];
+
+  beforeEach(() => {
+    vi.useFakeTimers({ toFake: ['setTimeout', 'clearTimeout', 'setInterval', 'clearInterval', 'performance'] });
+    metrics = new Metrics();
+    metrics.gauges(() => new Map([['standby', 1]]));
+    written = [];
+    const stream = new PassThrough();
+    stream.on('data', (text) => {
+      for (const line of String(text).trim().split('\n')) written.push(JSON.parse(line));
+    });
+    lines = new MetricLines(metrics, new Output(stream), NAMES);
+  });
+  afterEach(() => {
+    lines.stop();
+    vi.useRealTimers();
+  });
+
+  const linesWithin = async (ms: number) => {
+    await vi.advanceTimersByTimeAsync(ms);
+    return written.splice(0);
+  };
+
+  it('writes everything once a minute', async () => {
+    expect(await linesWithin(59_999)).toEqual([]);
+    expect(await linesWithin(1)).toMatchObject([{ Standby: 1, GatewayGaps: 0 }]);
+    expect(await linesWithin(60_000)).toMatchObject([{ Standby: 1 }]);
+  });
+
+  it('writes at once what is an alarm by itself, without gauges, and counts it once', async () => {
+    metrics.add('resumes');
+    expect(await linesWithin(10)).toEqual([]);
+    metrics.add('gatewayGaps', 2);
+    metrics.add('gapsInHandOver');
+    const [line, ...more] = await linesWithin(1);
+    expect([line, more]).toMatchObject([{ GatewayGaps: 2, GatewayGapsInHandOver: 1, Resumes: 1 }, []]);
+    expect(line).not.toHaveProperty('Standby');
+    expect(await linesWithin(60_000)).toMatchObject([{ GatewayGaps: 0, Standby: 1 }]);
+  });
+
+  it('writes so at most once a second', async () => {
+    const seen = [];
+    for (let time = 0; time < 5_000; time += 50) {
+      metrics.add('messagesDropped');
+      seen.push(...(await linesWithin(50)));
+    }
+    expect(seen.length).toBeGreaterThanOrEqual(5);
+    expect(seen.length).toBeLessThanOrEqual(6);
+    expect(seen.reduce((sum, { MessagesDropped = 0 }) => sum + MessagesDropped, 0)).toBeGreaterThanOrEqual(80);
+  });
+});
+
+describe('before a process ends', () => {
+  it.each([
+    ['by process.exit', 'process.exit(3)', 3],
+    ['by an error', 'throw new Error("a defect")', 1],
+    ['by an empty event loop, after stop', 'lines.stop()', 0],
+  ])('%s', (_, end, status) => {
+    const program = `
+      const { MetricLines } = await import(${metricLines});
+      const { Metrics } = await import(${metricsModule});
+      const metrics = new Metrics();
+      const lines = new MetricLines(metrics, process.stdout, ${JSON.stringify(NAMES)});
+      metrics.add('identifies', 7);
+      ${end};`;
+    const ended = spawnSync(process.execPath, ['--input-type=module', '--eval', program], { encoding: 'utf8' });
+    expect(ended.status).toBe(status);
+    const [line, ...more] = ended.stdout.trim().split('\n');
+    expect([JSON.parse(line ?? ''), more]).toMatchObject([{ Identifies: 7 }, []]);
+  });
+});
