@@ -5,7 +5,7 @@ import { readFileSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import type { ConsumeMessage, GetMessage } from 'amqplib';
 import { InteractionResponseType as Answer, type APIInteraction } from 'discord-api-types/v10';
-import { afterAll, beforeAll, describe, expect, it } from 'vitest';
+import { afterAll, beforeAll, describe, expect, it, onTestFinished } from 'vitest';
 import { once, pauseMs } from '../../examples/worker/worker.ts';
 import type { DiscordSimulator, Emitted } from '../../local/discord/simulator.ts';
 import { IngestorProcess } from '../../local/ingestor-process.ts';
@@ -259,6 +259,46 @@ it('loses nothing when the broker restarts and the password has changed', async 
   ]);
   await stage.until('nothing waits', WITHIN_MS, async () => (await waiting(QUEUES.interactions)) === 0);
   expect(await waiting(QUEUES.deadLetters)).toBe(0);
+});
+
+/** Another one, with its own log. */
+const anotherWorker = () => {
+  const env = { RABBITMQ_URL_FILE: stage.loginFile };
+  const worker = new IngestorProcess({
+    ...{ name: 'worker', logFile: join(stage.folder, 'another.log'), env, program: EXAMPLE_WORKER },
+  });
+  onTestFinished(() => worker.kill());
+  const times = (text: string) => worker.output.split(text).length - 1;
+  const until = (text: string) => stage.until(`'${text}'`, WITHIN_MS, () => worker.ended || times(text) > 0);
+  return { worker, times, until };
+};
+
+it('consumes where it may not send a presence', async () => {
+  const permission = `/api/permissions/${VHOST}/${USERS.worker}`;
+  const before = (await manage('GET', permission, undefined, stage.broker)) as object;
+  await manage('PUT', permission, { ...before, write: '' }, stage.broker);
+  onTestFinished(async () => void (await manage('PUT', permission, before, stage.broker)));
+  const { worker, times, until } = anotherWorker();
+  await until('"no presence"');
+  worker.signal('SIGTERM');
+  expect(await worker.exit).toBe(0);
+  expect(worker.output).toContain('ACCESS_REFUSED');
+  expect(worker.output).toContain('"reason":"told to end"');
+  expect(['"consuming"', '"no presence"', '"no connection"'].map(times)).toEqual([1, 1, 0]);
+});
+
+it('ends while a memory alarm holds its presence back', async () => {
+  await stage.broker.memoryAlarm(true);
+  onTestFinished(() => stage.broker.memoryAlarm(false));
+  const { worker, times, until } = anotherWorker();
+  await until('"consuming"');
+  await stage.until('the presence is held back', WITHIN_MS, async () => {
+    const connections = (await manage('GET', '/api/connections', undefined, stage.broker)) as Record<string, string>[];
+    return connections.some(({ user, state }) => user === USERS.worker && state === 'blocked');
+  });
+  worker.signal('SIGTERM');
+  expect(await worker.exit).toBe(0);
+  expect(times('"told to end"')).toBe(1);
 });
 
 it('finishes on SIGTERM what it has begun, and takes nothing more', async () => {
