@@ -6,8 +6,7 @@ import { readFile } from 'node:fs/promises';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { type Context, ROOT_CONTEXT, SpanKind, SpanStatusCode, trace } from '@opentelemetry/api';
 import { type Channel, type ChannelModel, type ConsumeMessage, connect } from 'amqplib';
-import type { Interaction } from 'discord.js';
-import { answer, interactionOf, isAnswered } from './answer.ts';
+import { begin, interactionOf, isAnswered } from './answer.ts';
 
 /** Messages at work at once: more if the work mostly waits, fewer if it computes. */
 const PREFETCH = 50;
@@ -52,12 +51,11 @@ export function once(id: string, handle: () => Promise<boolean>, most = MOST_IDS
 /** @returns why it failed */
 async function failureOf({ eventId, timestamp, interactionToken, data }: DiscordEvent): Promise<string | undefined> {
   if (Date.now() - timestamp > REFUSE_AFTER_MS) return 'too old: Discord takes no answer any more';
-  // Kept for the next try, as it knows whether it was deferred.
-  let interaction: Interaction | undefined;
+  let send: (() => Promise<unknown>) | undefined;
   for (let tries = 1; ; tries += 1)
     try {
-      interaction ??= interactionOf({ ...data, token: interactionToken });
-      await answer(interaction, timestamp + DEFER_AFTER_MS);
+      send ??= begin(interactionOf({ ...data, token: interactionToken }), timestamp + DEFER_AFTER_MS);
+      await send();
       return undefined;
     } catch (error) {
       if (isAnswered(error)) return undefined;
