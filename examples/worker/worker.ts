@@ -13,6 +13,8 @@ const PREFETCH = 50;
 /** Discord waits 3 s for the first answer; some of them pass on the way. */
 const DEFER_AFTER_MS = 2_000;
 const REFUSE_AFTER_MS = 2_500;
+/** Of the ingestor's clock and this one. */
+const MOST_SKEW_MS = 500;
 const TRIES = 3;
 /** The broker may leave one without answer, as when it is out of memory. */
 const REQUEST_MS = 5_000;
@@ -44,13 +46,16 @@ export function once(id: string, handle: () => Promise<boolean>, most = MOST_IDS
   const [oldest = ''] = outcomes.keys();
   if (outcomes.size > most) outcomes.delete(oldest);
   // A dead letter that is published again is no repeat.
-  void outcome.then((isAnswered) => isAnswered || outcomes.delete(id));
+  void outcome.catch(() => false).then((isAnswered) => isAnswered || outcomes.delete(id));
   return outcome;
 }
 
 /** @returns why it failed */
 async function failureOf({ eventId, timestamp, interactionToken, data }: DiscordEvent): Promise<string | undefined> {
-  if (Date.now() - timestamp > REFUSE_AFTER_MS) return 'too old: Discord takes no answer any more';
+  const ageMs = Date.now() - timestamp;
+  if (ageMs < -MOST_SKEW_MS) log('from the future: is the clock synchronised (NTP)?', { eventId, ageMs });
+  if (ageMs > REFUSE_AFTER_MS)
+    return 'too old: Discord takes no answer any more, or the clock is not synchronised (NTP)';
   let send: (() => Promise<unknown>) | undefined;
   for (let tries = 1; ; tries += 1)
     try {

@@ -145,6 +145,9 @@ it('remembers the newest ids only, and forgets one whose handling failed', async
   expect(handled).toEqual(['a', 'b']);
   for (const id of ['b', 'a', 'c', 'b', 'a']) await handle(id);
   expect(handled).toEqual(['a', 'b', 'b', 'c', 'a']);
+  // A handler with a store of its own may throw.
+  await expect(once('d', () => Promise.reject(new Error('no store')))).rejects.toThrow('no store');
+  expect(await handle('d')).toBe(true);
 });
 
 it('says what it needs where the login is missing', async () => {
@@ -228,8 +231,13 @@ it('answers none that is too old', async () => {
   expect(JSON.parse((await deadLetter()).content.toString())).toMatchObject({ eventId: 'too old' });
   expect(simulator.callbacks.sent('too old')).toEqual([]);
   expect(logged('try failed', 'too old')).toEqual([]);
+  expect(logged('to dead-letters', 'too old')).toMatchObject([{ failure: expect.stringContaining('NTP') }]);
+  const future = 'from the future: is the clock synchronised (NTP)?';
+  await published('future', -60_000);
+  await hasLogged('answered', 'future');
   await published('old', 1_000);
   await stage.until('an answer', WITHIN_MS, () => simulator.callbacks.sent('old').length > 0);
+  expect(logged(future).map(({ eventId }) => eventId)).toEqual(['future']);
 });
 
 it('loses nothing when the broker restarts and the password has changed', async () => {
