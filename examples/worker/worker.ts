@@ -13,8 +13,6 @@ const PREFETCH = 50;
 /** Discord waits 3 s for the first answer; some of them pass on the way. */
 const DEFER_AFTER_MS = 2_000;
 const REFUSE_AFTER_MS = 2_500;
-/** Of the ingestor's clock and this one. */
-const MOST_SKEW_MS = 500;
 const TRIES = 3;
 /** The broker may leave one without answer, as when it is out of memory. */
 const REQUEST_MS = 5_000;
@@ -53,7 +51,7 @@ export function once(id: string, handle: () => Promise<boolean>, most = MOST_IDS
 /** @returns why it failed */
 async function failureOf({ eventId, timestamp, interactionToken, data }: DiscordEvent): Promise<string | undefined> {
   const ageMs = Date.now() - timestamp;
-  if (ageMs < -MOST_SKEW_MS) log('from the future: is the clock synchronised (NTP)?', { eventId, ageMs });
+  if (ageMs < -500) log('from the future: is the clock synchronised (NTP)?', { eventId, ageMs });
   if (ageMs > REFUSE_AFTER_MS)
     return 'too old: Discord takes no answer any more, or the clock is not synchronised (NTP)';
   let send: (() => Promise<unknown>) | undefined;

@@ -222,7 +222,7 @@ it('answers none that is too old', async () => {
   const emitted = simulator.emit('command.plain');
   const { message, body } = await inbox.of(emitted);
   const published = async (eventId: string, ageMs: number) => {
-    const data = { ...Object(body.data), id: String(ageMs) };
+    const data = { ...Object(body.data), id: String(Math.abs(ageMs)) };
     simulator.callbacks.open({ ...data, token: eventId });
     const event = { ...body, eventId, interactionToken: eventId, data, timestamp: Date.now() - ageMs };
     await publishAgain(message, event);
