@@ -24,19 +24,21 @@ export interface IngestorSettings {
   readonly nodeFlags?: readonly string[];
   /** What is run in the service's place, with its arguments. @default - the service, from its sources */
   readonly program?: readonly [command: string, ...args: string[]];
+  /** So many of the last characters of its output are kept for tests. @default - all */
+  readonly keep?: number;
 }
 
 export class IngestorProcess {
   readonly name: string;
   /** Exit code, or the signal that ended it. */
   readonly exit: Promise<number | NodeJS.Signals>;
-  /** Everything it has written. */
+  /** What it has written. */
   output = '';
   ended = false;
   readonly #child: ChildProcess;
   #port: number | undefined;
 
-  constructor({ name, logFile, env, nodeFlags = [], program }: IngestorSettings) {
+  constructor({ name, logFile, env, nodeFlags = [], program, keep = Number.POSITIVE_INFINITY }: IngestorSettings) {
     this.name = name;
     const [command, ...args] = program ?? [process.execPath, ...NODE_FLAGS, ...nodeFlags, MAIN];
     this.#child = spawn(command, args, {
@@ -46,7 +48,7 @@ export class IngestorProcess {
     const file = createWriteStream(logFile, { flags: 'a' });
     for (const stream of [this.#child.stdout, this.#child.stderr])
       stream?.on('data', (chunk: Buffer) => {
-        this.output += chunk.toString();
+        this.output = (this.output + chunk.toString()).slice(-keep);
         file.write(chunk);
       });
     this.exit = once(this.#child, 'close').then(([code, signal]: (number | NodeJS.Signals | null)[]) => {

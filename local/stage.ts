@@ -174,6 +174,8 @@ export class Stage {
       logFile: join(this.folder, 'worker.log'),
       env: { RABBITMQ_URL_FILE: this.loginFile, [ENV.discordApiUrl]: this.simulator?.apiUrl ?? '' },
       program,
+      // It writes a line for each interaction, and the demo may run for days.
+      keep: 1024 ** 2,
     });
     this.worker = worker;
     await this.until('the worker consumes', 60_000, () => worker.ended || worker.output.includes('consuming'));

@@ -3,15 +3,20 @@
 import json
 import os
 import time
+from collections import deque
+from http.client import HTTPException
 from pathlib import Path
-from urllib.error import HTTPError
 from urllib.request import Request, urlopen
 
 import pika
 
 API = os.environ.get("DISCORD_API_URL", "https://discord.com/api")
-TRIES, REFUSE_AFTER_S, MOST_IDS, ALREADY_ACKNOWLEDGED = 3, 2.5, 10_000, 40060
-answered = {}
+TRIES, REFUSE_AFTER_S, MOST_IDS, ALREADY_ACKNOWLEDGED = 3, 2.5, 10_000, b"40060"
+answered = deque(maxlen=MOST_IDS)
+
+
+def log(what, error):  # The text of other errors may be an address, with a token or a password in it.
+    print(what, repr(error) if isinstance(error, (OSError, pika.exceptions.AMQPError)) else type(error), flush=True)
 
 
 def answer(event):
@@ -20,41 +25,36 @@ def answer(event):
     url = f"{API}/v10/interactions/{event['interactionId']}/{event['interactionToken']}/callback"
     # Discord refuses the user agent of urllib.
     headers = {"Content-Type": "application/json", "User-Agent": "DiscordBot (https://example.org, 1.0)"}
-    urlopen(Request(url, json.dumps(reply).encode(), headers), timeout=3).close()
-
-
-def answer_in_time(event):
     for tries in range(1, TRIES + 1):
         if time.time() - event["timestamp"] / 1000 > REFUSE_AFTER_S:
-            raise TimeoutError("Discord takes no answer any more")
+            raise TimeoutError("Discord takes no answer any more, or the clock is not synchronised (NTP)")
         try:
-            return answer(event)
-        except OSError as error:  # Another worker answered, and ended before its acknowledgement?
-            if isinstance(error, HTTPError) and json.load(error).get("code") == ALREADY_ACKNOWLEDGED:
+            return urlopen(Request(url, json.dumps(reply).encode(), headers), timeout=3).close()
+        except (OSError, HTTPException) as error:  # Another worker answered, and ended before its acknowledgement?
+            if getattr(error, "code", None) == 400 and ALREADY_ACKNOWLEDGED in error.read():
                 return
-            print(f"try {tries} failed: {error}", flush=True)
+            log(f"try {tries} failed:", error)
             time.sleep(0.2 * tries)
     raise TimeoutError("not answered")
 
 
 while True:
     try:  # The login is read each time, because it is rotated: amqps://user:password@host:5671/discord
-        login = Path(os.environ["RABBITMQ_URL_FILE"]).read_text().strip()
-        channel = pika.BlockingConnection(pika.URLParameters(login)).channel()
-        channel.basic_qos(prefetch_count=10)
-        print("consuming", flush=True)
-        for method, _, body in channel.consume("interactions"):
-            try:
-                event = json.loads(body)
-                if event["eventId"] not in answered:
-                    answer_in_time(event)
-                answered[event["eventId"]] = True
-                if len(answered) > MOST_IDS:
-                    answered.pop(next(iter(answered)))
-                channel.basic_ack(method.delivery_tag)
-            except Exception as error:
-                print(f"to dead-letters: {error!r}", flush=True)
-                channel.basic_nack(method.delivery_tag, requeue=False)  # to dead-letters
-    except pika.exceptions.AMQPError as error:
-        print(f"no connection: {error!r}", flush=True)
-        time.sleep(1)
+        login = pika.URLParameters(Path(os.environ["RABBITMQ_URL_FILE"]).read_text().strip())
+        with pika.BlockingConnection(login) as connection, connection.channel() as channel:
+            channel.basic_qos(prefetch_count=10)
+            print("consuming", flush=True)
+            for method, _, body in channel.consume("interactions"):
+                try:
+                    event = json.loads(body)
+                    if event["eventId"] not in answered:
+                        answer(event)
+                        answered.append(event["eventId"])
+                except Exception as error:
+                    log("to dead-letters:", error)
+                    channel.basic_nack(method.delivery_tag, requeue=False)
+                else:
+                    channel.basic_ack(method.delivery_tag)
+    except (pika.exceptions.AMQPError, OSError, ValueError) as error:
+        log("no connection:", error)
+    time.sleep(1)

@@ -4,24 +4,38 @@ import { setTimeout as sleep } from 'node:timers/promises';
 import type { Interaction } from 'discord.js';
 import { Client, ClientApplication, DiscordAPIError, Events, MessageFlags, Options } from 'discord.js';
 
-const COMMANDS = new Map<string, () => Promise<string>>([
+export const COMMANDS = new Map<string, () => Promise<string>>([
   ['ping', async () => 'Pong!'],
   // Longer than the 3 s that Discord waits.
   ['slow', async () => await sleep(4_000, 'It took four seconds.')],
 ]);
 
-/** @param deferAt Unix ms: work that takes longer is answered with "thinking …" first */
-export async function answer(interaction: Interaction, deferAt: number): Promise<void> {
-  if (interaction.isAutocomplete()) return await interaction.respond([{ name: 'Ping', value: 'ping' }]);
+/**
+ * Starts the work, which is never started again.
+ * @param deferAt Unix ms: work that takes longer is answered with "thinking …" first
+ * @returns sends the result, and may be called again when Discord has failed
+ */
+export function begin(interaction: Interaction, deferAt: number): () => Promise<unknown> {
+  if (interaction.isAutocomplete()) return () => interaction.respond([{ name: 'Ping', value: 'ping' }]);
   const command = interaction.isCommand() ? COMMANDS.get(interaction.commandName) : undefined;
   const work = command?.() ?? Promise.resolve('Thank you!');
   const flags = MessageFlags.Ephemeral;
-  const inTime = await Promise.race([work, sleep(Math.max(0, deferAt - Date.now()), undefined, { ref: false })]);
-  // A second try may find it deferred.
-  if (inTime === undefined && !interaction.deferred) await interaction.deferReply({ flags });
-  const content = await work;
-  if (interaction.deferred) await interaction.editReply(content);
-  else await interaction.reply({ content, flags });
+  let mayBeDeferred = false;
+  return async () => {
+    const inTime = await Promise.race([work, sleep(Math.max(0, deferAt - Date.now()), undefined, { ref: false })]);
+    if ((inTime === undefined || mayBeDeferred) && !interaction.deferred)
+      try {
+        await interaction.deferReply({ flags });
+      } catch (error) {
+        // Discord has it, and its response was lost.
+        interaction.deferred = mayBeDeferred && isAnswered(error);
+        mayBeDeferred = true;
+        if (!interaction.deferred) throw error;
+      }
+    const content = await work;
+    if (interaction.deferred) await interaction.editReply(content);
+    else await interaction.reply({ content, flags });
+  };
 }
 
 const client = new Client({
@@ -40,6 +54,8 @@ client.on(Events.InteractionCreate, (interaction) => {
 /** Goes in by the door that discord.js's own gateway connection uses. @param data Discord's object, with its token */
 export function interactionOf(data: object): Interaction {
   built = undefined;
+  // By options; for these discord.js warns of a limit in makeCache.
+  client.channels.cache.clear();
   Reflect.get(client, 'actions').InteractionCreate.handle(data);
   if (built === undefined) throw new Error('this version of discord.js does not know this kind of interaction');
   return built;

@@ -5,9 +5,8 @@
 import { readFile } from 'node:fs/promises';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { type Context, ROOT_CONTEXT, SpanKind, SpanStatusCode, trace } from '@opentelemetry/api';
-import { type ConfirmChannel, type ConsumeMessage, connect } from 'amqplib';
-import type { Interaction } from 'discord.js';
-import { answer, interactionOf, isAnswered } from './answer.ts';
+import { type Channel, type ChannelModel, type ConsumeMessage, connect } from 'amqplib';
+import { begin, interactionOf, isAnswered } from './answer.ts';
 
 /** Messages at work at once: more if the work mostly waits, fewer if it computes. */
 const PREFETCH = 50;
@@ -15,6 +14,8 @@ const PREFETCH = 50;
 const DEFER_AFTER_MS = 2_000;
 const REFUSE_AFTER_MS = 2_500;
 const TRIES = 3;
+/** The broker may leave one without answer, as when it is out of memory. */
+const REQUEST_MS = 5_000;
 /** Ids that are kept to recognise repeats: some minutes of a busy bot. */
 const MOST_IDS = 10_000;
 
@@ -43,19 +44,21 @@ export function once(id: string, handle: () => Promise<boolean>, most = MOST_IDS
   const [oldest = ''] = outcomes.keys();
   if (outcomes.size > most) outcomes.delete(oldest);
   // A dead letter that is published again is no repeat.
-  void outcome.then((isAnswered) => isAnswered || outcomes.delete(id));
+  void outcome.catch(() => false).then((isAnswered) => isAnswered || outcomes.delete(id));
   return outcome;
 }
 
 /** @returns why it failed */
 async function failureOf({ eventId, timestamp, interactionToken, data }: DiscordEvent): Promise<string | undefined> {
-  if (Date.now() - timestamp > REFUSE_AFTER_MS) return 'too old: Discord takes no answer any more';
-  // Kept for the next try, as it knows whether it was deferred.
-  let interaction: Interaction | undefined;
+  const ageMs = Date.now() - timestamp;
+  if (ageMs < -500) log('from the future: is the clock synchronised (NTP)?', { eventId, ageMs });
+  if (ageMs > REFUSE_AFTER_MS)
+    return 'too old: Discord takes no answer any more, or the clock is not synchronised (NTP)';
+  let send: (() => Promise<unknown>) | undefined;
   for (let tries = 1; ; tries += 1)
     try {
-      interaction ??= interactionOf({ ...data, token: interactionToken });
-      await answer(interaction, timestamp + DEFER_AFTER_MS);
+      send ??= begin(interactionOf({ ...data, token: interactionToken }), timestamp + DEFER_AFTER_MS);
+      await send();
       return undefined;
     } catch (error) {
       if (isAnswered(error)) return undefined;
@@ -87,7 +90,7 @@ function traceOf({ traceparent }: Headers): Context {
   return trace.setSpanContext(ROOT_CONTEXT, { traceId, spanId, traceFlags: Number(`0x${flags}`), isRemote: true });
 }
 
-async function take(channel: ConfirmChannel, message: ConsumeMessage): Promise<void> {
+async function take(channel: Channel, message: ConsumeMessage): Promise<void> {
   let isHandled = false;
   try {
     const event = JSON.parse(String(message.content)) as DiscordEvent;
@@ -105,13 +108,11 @@ async function take(channel: ConfirmChannel, message: ConsumeMessage): Promise<v
 
 /** Resolves when the connection has ended, or all is finished after SIGTERM. */
 async function consume(): Promise<void> {
-  const url = await login();
-  url.searchParams.set('heartbeat', '10');
-  const connection = await connect(String(url), { timeout: 10_000, clientProperties: { connection_name: 'worker' } });
+  const connection = await newConnection('worker');
   const ended = Promise.withResolvers<unknown>();
   connection.on('error', ended.resolve).on('close', ended.resolve);
   try {
-    const channel = await connection.createConfirmChannel();
+    const channel = await connection.createChannel();
     channel.on('error', ended.resolve).on('close', ended.resolve);
     await channel.prefetch(PREFETCH);
     const { consumerTag } = await channel.consume('interactions', (message) => {
@@ -121,30 +122,53 @@ async function consume(): Promise<void> {
     });
     log('consuming');
     failures = 0;
-    if (!presenceSent) sendPresence(channel);
+    if (!presenceSent) void sendPresence().catch((error) => log('no presence', { error: String(error) }));
     stopping.signal.onabort = () => ended.resolve('told to end');
     if (stopping.signal.aborted) ended.resolve('told to end');
     const reason = String(await ended.promise);
-    if (stopping.signal.aborted) await channel.cancel(consumerTag);
+    if (stopping.signal.aborted) await inTime(channel.cancel(consumerTag));
     log('consuming no more', { reason });
     if (!stopping.signal.aborted) return;
     await Promise.all(running);
     // The close of a connection overtakes acknowledgements; that of their channel does not.
-    await channel.close();
+    await inTime(channel.close());
   } finally {
     // Not awaited: it does not settle when the socket ends first.
     connection.close().catch(() => undefined);
   }
 }
 
-/** By way of the ingestor, which holds the shards. It stays until another one is sent. */
-function sendPresence(channel: ConfirmChannel): void {
-  const command = { command: 'update_presence', data: { status: 'online', activities: [{ name: '/ping', type: 2 }] } };
-  const options = { persistent: true, timestamp: Math.floor(Date.now() / 1_000) };
-  channel.publish('discord.commands', 'shard.all', Buffer.from(JSON.stringify(command)), options, (error) => {
-    presenceSent = !error;
-  });
+/**
+ * By way of the ingestor, which holds the shards. It stays until another one is sent. On a connection of its own: the
+ * broker closes the channel of a command that it refuses, and in an alarm reads no connection that publishes.
+ */
+async function sendPresence(): Promise<void> {
+  presenceSent = true;
+  const connection = await newConnection('worker, presence');
+  try {
+    const channel = await connection.createConfirmChannel();
+    const confirmed = Promise.withResolvers<void>();
+    channel.on('error', confirmed.reject);
+    const activities = [{ name: '/ping', type: 2 }];
+    const command = { command: 'update_presence', data: { status: 'online', activities } };
+    const options = { persistent: true, timestamp: Math.floor(Date.now() / 1_000) };
+    channel.publish('discord.commands', 'shard.all', Buffer.from(JSON.stringify(command)), options, (error) =>
+      error ? confirmed.reject(error) : confirmed.resolve(),
+    );
+    await confirmed.promise;
+  } finally {
+    connection.close().catch(() => undefined);
+  }
 }
+
+async function newConnection(name: string): Promise<ChannelModel> {
+  const url = await login();
+  url.searchParams.set('heartbeat', '10');
+  const connection = await connect(String(url), { timeout: 10_000, clientProperties: { connection_name: name } });
+  return connection.on('error', (error) => log('connection lost', { name, error: String(error) }));
+}
+
+const inTime = (answer: Promise<unknown>) => Promise.race([answer, sleep(REQUEST_MS, undefined, { ref: false })]);
 
 /** Read before each connection, because logins are rotated. */
 async function login(): Promise<URL> {
@@ -174,4 +198,6 @@ if (import.meta.main) {
     await sleep(pauseMs(failures), undefined, { signal: stopping.signal }).catch(() => undefined);
   }
   await Promise.all(running);
+  // The close of a connection may stay without answer too.
+  setTimeout(() => process.exit(), REQUEST_MS).unref();
 }

@@ -1,6 +1,7 @@
 // The worker of examples/python: the contract with workers is not TypeScript's.
 
 import { execFileSync } from 'node:child_process';
+import { readFileSync, rmSync, writeFileSync } from 'node:fs';
 import { fileURLToPath } from 'node:url';
 import { InteractionResponseType as Answer, type APIInteraction } from 'discord-api-types/v10';
 import { expect, onTestFinished, test } from 'vitest';
@@ -75,9 +76,19 @@ test.skipIf(!hasPika())(hasPika() ? title : `${title} (${reason})`, async () => 
   const tries = stage.worker?.output.match(/try \d failed/g);
   expect(tries).toEqual(['try 1 failed', 'try 2 failed', 'try 3 failed']);
 
+  const output = () => stage.worker?.output ?? '';
+  const login = readFileSync(stage.loginFile, 'utf8');
+  rmSync(stage.loginFile);
   await stage.broker.restart();
+  await stage.until('the missing login is logged', WITHIN_MS, () => /no connection: FileNotFound/.test(output()));
+  writeFileSync(stage.loginFile, login.replace(/@.*:\d+/, '@no-such-host.invalid:5672'));
+  await stage.until('the unknown host is logged', WITHIN_MS, () => /no connection: .*gaierror/.test(output()));
+  writeFileSync(stage.loginFile, login.replace(/:\d+\//, ':no-port/'));
+  await stage.until('the wrong address is logged', WITHIN_MS, () => /no connection: .*ValueError/.test(output()));
+  writeFileSync(stage.loginFile, login);
   await stage.ready();
   const again = simulator.emit('command.plain').dispatch.d as APIInteraction;
   await answered(again.token);
   expect(answers(again.token)).toHaveLength(1);
+  expect(output()).not.toContain(new URL(login).password);
 });

@@ -5,7 +5,7 @@ import { readFileSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import type { ConsumeMessage, GetMessage } from 'amqplib';
 import { InteractionResponseType as Answer, type APIInteraction } from 'discord-api-types/v10';
-import { afterAll, beforeAll, describe, expect, it } from 'vitest';
+import { afterAll, beforeAll, describe, expect, it, onTestFinished } from 'vitest';
 import { once, pauseMs } from '../../examples/worker/worker.ts';
 import type { DiscordSimulator, Emitted } from '../../local/discord/simulator.ts';
 import { IngestorProcess } from '../../local/ingestor-process.ts';
@@ -145,6 +145,9 @@ it('remembers the newest ids only, and forgets one whose handling failed', async
   expect(handled).toEqual(['a', 'b']);
   for (const id of ['b', 'a', 'c', 'b', 'a']) await handle(id);
   expect(handled).toEqual(['a', 'b', 'b', 'c', 'a']);
+  // A handler with a store of its own may throw.
+  await expect(once('d', () => Promise.reject(new Error('no store')))).rejects.toThrow('no store');
+  expect(await handle('d')).toBe(true);
 });
 
 it('says what it needs where the login is missing', async () => {
@@ -219,7 +222,7 @@ it('answers none that is too old', async () => {
   const emitted = simulator.emit('command.plain');
   const { message, body } = await inbox.of(emitted);
   const published = async (eventId: string, ageMs: number) => {
-    const data = { ...Object(body.data), id: String(ageMs) };
+    const data = { ...Object(body.data), id: String(Math.abs(ageMs)) };
     simulator.callbacks.open({ ...data, token: eventId });
     const event = { ...body, eventId, interactionToken: eventId, data, timestamp: Date.now() - ageMs };
     await publishAgain(message, event);
@@ -228,8 +231,13 @@ it('answers none that is too old', async () => {
   expect(JSON.parse((await deadLetter()).content.toString())).toMatchObject({ eventId: 'too old' });
   expect(simulator.callbacks.sent('too old')).toEqual([]);
   expect(logged('try failed', 'too old')).toEqual([]);
+  expect(logged('to dead-letters', 'too old')).toMatchObject([{ failure: expect.stringContaining('NTP') }]);
+  const future = 'from the future: is the clock synchronised (NTP)?';
+  await published('future', -60_000);
+  await hasLogged('answered', 'future');
   await published('old', 1_000);
   await stage.until('an answer', WITHIN_MS, () => simulator.callbacks.sent('old').length > 0);
+  expect(logged(future).map(({ eventId }) => eventId)).toEqual(['future']);
 });
 
 it('loses nothing when the broker restarts and the password has changed', async () => {
@@ -259,6 +267,46 @@ it('loses nothing when the broker restarts and the password has changed', async 
   ]);
   await stage.until('nothing waits', WITHIN_MS, async () => (await waiting(QUEUES.interactions)) === 0);
   expect(await waiting(QUEUES.deadLetters)).toBe(0);
+});
+
+/** Another one, with its own log. */
+const anotherWorker = () => {
+  const env = { RABBITMQ_URL_FILE: stage.loginFile };
+  const worker = new IngestorProcess({
+    ...{ name: 'worker', logFile: join(stage.folder, 'another.log'), env, program: EXAMPLE_WORKER },
+  });
+  onTestFinished(() => worker.kill());
+  const times = (text: string) => worker.output.split(text).length - 1;
+  const until = (text: string) => stage.until(`'${text}'`, WITHIN_MS, () => worker.ended || times(text) > 0);
+  return { worker, times, until };
+};
+
+it('consumes where it may not send a presence', async () => {
+  const permission = `/api/permissions/${VHOST}/${USERS.worker}`;
+  const before = (await manage('GET', permission, undefined, stage.broker)) as object;
+  await manage('PUT', permission, { ...before, write: '' }, stage.broker);
+  onTestFinished(async () => void (await manage('PUT', permission, before, stage.broker)));
+  const { worker, times, until } = anotherWorker();
+  await until('"no presence"');
+  worker.signal('SIGTERM');
+  expect(await worker.exit).toBe(0);
+  expect(worker.output).toContain('ACCESS_REFUSED');
+  expect(worker.output).toContain('"reason":"told to end"');
+  expect(['"consuming"', '"no presence"', '"no connection"'].map(times)).toEqual([1, 1, 0]);
+});
+
+it('ends while a memory alarm holds its presence back', async () => {
+  await stage.broker.memoryAlarm(true);
+  onTestFinished(() => stage.broker.memoryAlarm(false));
+  const { worker, times, until } = anotherWorker();
+  await until('"consuming"');
+  await stage.until('the presence is held back', WITHIN_MS, async () => {
+    const connections = (await manage('GET', '/api/connections', undefined, stage.broker)) as Record<string, string>[];
+    return connections.some(({ user, state }) => user === USERS.worker && state === 'blocked');
+  });
+  worker.signal('SIGTERM');
+  expect(await worker.exit).toBe(0);
+  expect(times('"told to end"')).toBe(1);
 });
 
 it('finishes on SIGTERM what it has begun, and takes nothing more', async () => {
