@@ -51,15 +51,31 @@ const STYLE = new Html(`
 `);
 
 const SCRIPT = new Html(`
-  const stream = new EventSource('${PATHS.events}');
+  let stream, timer;
   const lost = (is) => document.body.classList.toggle('lost', is);
-  stream.onmessage = ({ data }) => {
-    const { title, body } = JSON.parse(data);
-    document.title = title;
-    document.querySelector('main').innerHTML = body;
-    lost(false);
+  const openIn = (ms) => {
+    clearTimeout(timer);
+    timer = setTimeout(() => (lost(true), open()), ms);
   };
-  stream.onerror = () => lost(true);
+  const open = () => {
+    stream?.close();
+    stream = new EventSource('${PATHS.events}');
+    stream.onmessage = ({ data }) => {
+      const { title, body } = JSON.parse(data);
+      document.title = title;
+      document.querySelector('main').innerHTML = body;
+      lost(false);
+      openIn(10_000);
+    };
+    stream.onerror = () => {
+      lost(true);
+      // After an answer that is no stream the browser does not try again.
+      if (stream.readyState === EventSource.CLOSED) openIn(5_000);
+    };
+    // A path can end without a sign.
+    openIn(10_000);
+  };
+  open();
 `);
 
 const hashOf = ({ text }: Html): string => `'sha256-${createHash('sha256').update(text).digest('base64')}'`;
