@@ -24,6 +24,9 @@ const Shard = z.object({
   silentMs: Ms.nullable(),
 });
 
+/** Of a task's reports. */
+export const LONGEST_PERIOD_MS = 60_000;
+
 const Gap = z.object({ shard: Index, at: Ms, reason: z.string().max(400) });
 
 const Report = z.object({
@@ -31,7 +34,7 @@ const Report = z.object({
   task: Name,
   startedAt: Ms,
   /** It reports so often. */
-  everyMs: z.number().min(1_000).max(120_000),
+  everyMs: z.number().min(1_000).max(LONGEST_PERIOD_MS),
   /** It has no history yet, and asks for one. */
   asks: z.boolean(),
   role: z.enum(['owner', 'standby', 'draining', 'unknown', 'drained']),

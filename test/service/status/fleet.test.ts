@@ -111,10 +111,30 @@ describe('the tasks', () => {
   it('none is gone while this task does not even hear itself: the broker is away', () => {
     const observed = new Observed();
     observed.pass(REPORT);
-    expect(observed.view.heard).toBe(true);
+    observed.pass(REPORT);
+    expect(observed.view.heard).toBe('some');
+    observed.pass(REPORT);
+    expect(observed.view.heard).toBe('all');
     observed.hears = false;
     for (let periods = 0; periods < 9; periods += 1) observed.pass();
-    expect([observed.tasks, observed.view.heard]).toEqual([[REPORT.task, ME], false]);
+    expect([observed.tasks, observed.view.heard]).toEqual([[REPORT.task, ME], 'none']);
+    // It is back, and the others have their three periods again.
+    observed.hears = true;
+    for (let periods = 0; periods < 4; periods += 1) {
+      observed.pass();
+      expect([observed.tasks, observed.view.heard]).toEqual([[REPORT.task, ME], periods < 2 ? 'some' : 'all']);
+    }
+    observed.pass();
+    expect(observed.tasks).toEqual([`${REPORT.task} silent`, ME]);
+  });
+
+  it('are all known only when the slowest had the time for its next report', () => {
+    const observed = new Observed();
+    const slow = { ...REPORT, everyMs: 25_000 };
+    for (let periods = 0; periods < 8; periods += 1) observed.pass(slow);
+    expect(observed.view.heard).toBe('some');
+    observed.pass(slow);
+    expect(observed.view.heard).toBe('all');
   });
 
   it('one that drained is not gone', () => {
