@@ -4,7 +4,7 @@
 // whatever is reported. Pure: the caller has the clock.
 
 import { WORKER_QUEUES } from '../contract/names.ts';
-import { type Event, type History, MOST_EVENTS, MOST_POINTS, type Point, type Report } from './report.ts';
+import { type Event, type History, isLoss, MOST_EVENTS, MOST_POINTS, type Point, type Report } from './report.ts';
 
 export const WINDOW_MS = 15 * 60_000;
 const FORGET_MS = 10 * 60_000;
@@ -141,25 +141,28 @@ export class Fleet {
     const { task, startedAt, group, ownedSince, role } = report;
     if (this.#tasks.get(task)?.silent) this.#happened({ kind: 'back', at: now, task });
     this.#tasks.set(task, { report, at: now, silent: false });
-    this.#happened({ kind: 'started', at: Math.min(startedAt, now), task });
+    this.#happened({ kind: 'started', at: Math.min(startedAt, now), task }, startedAt);
     for (const gap of report.gaps) if (gap.at <= now + MOST_SKEW_MS) this.#happened({ kind: 'gap', ...gap });
     for (const [bucket, count] of report.latencies)
       this.#latencies.set(bucket, (this.#latencies.get(bucket) ?? 0) + count);
     if (role === 'owner' && group !== null && ownedSince !== null)
-      this.#happened({ kind: 'owner', at: Math.min(ownedSince, now), task, group });
+      this.#happened({ kind: 'owner', at: Math.min(ownedSince, now), task, group }, ownedSince);
   }
 
-  /** Each once, whoever reported it. */
-  #happened(event: Event): void {
+  /** Each once, whoever reported it. @param reportedAt by a clock that may be ahead: that it comes again changes nothing */
+  #happened(event: Event, reportedAt = event.at): void {
     const key =
       event.kind === 'gap'
         ? `gap ${event.shard} ${event.at}`
-        : `${event.kind} ${event.task} ${event.kind === 'owner' ? `${event.group} ${event.at}` : ''}`;
+        : `${event.kind} ${event.task} ${event.kind === 'owner' ? `${event.group} ${reportedAt}` : ''}`;
     const known = this.#events.get(key);
-    if (known !== undefined && known.at >= event.at) return;
+    if (known !== undefined && (known.at >= event.at || reportedAt !== event.at)) return;
     this.#events.set(key, event);
     if (this.#events.size <= MOST_EVENTS) return;
-    const [oldest] = [...this.#events].reduce((a, b) => (b[1].at < a[1].at ? b : a));
+    // A deploy of many tasks is not to hide a loss.
+    const all = [...this.#events];
+    const others = all.filter(([, each]) => !isLoss(each));
+    const [oldest] = (others.length > 0 ? others : all).reduce((a, b) => (b[1].at < a[1].at ? b : a));
     this.#events.delete(oldest);
   }
 

@@ -73,6 +73,8 @@ const Event = z.discriminatedUnion('kind', [
 ]);
 export type Event = z.infer<typeof Event>;
 
+export const isLoss = ({ kind }: Event): boolean => kind === 'gone' || kind === 'gap';
+
 export const MOST_POINTS = 180;
 export const MOST_EVENTS = 100;
 

@@ -48,7 +48,7 @@ describe('a report', () => {
     const report = reportOf(healthReport(snapshot), { ...extra, queues, gaps, identifies, lastEventAt });
     expect(parseMessage(JSON.stringify(report))).toEqual(report);
     expect(report).toMatchObject({
-      ...{ role: 'owner', group: 0, shardCount: 2, brokerConnected: true, outbox: HEALTHY.outbox && { events: 2 } },
+      ...{ role: 'owner', group: 0, shardCount: 2, outbox: HEALTHY.outbox && { events: 2 } },
       problems: [
         { part: 'discord', text: 'no token' },
         { part: 'outbox', text: expect.stringMatching(/^the shards are closed until/) },
@@ -156,6 +156,16 @@ describe('the tasks', () => {
     expect(observed.view.tasks.length).toBe(2_500);
     expect(observed.view.events.length).toBe(100);
   });
+
+  it('a loss is kept when much else happens, and no more of them than of everything', () => {
+    const observed = new Observed();
+    const gap = { shard: 1, at: NOW - 7_200_000, reason: 'no record found' };
+    observed.pass({ ...REPORT, gaps: [gap] });
+    observed.pass(...Array.from({ length: 200 }, (_, index) => ({ ...STANDBY, task: `t-${index}` })));
+    expect(observed.kinds('gap')).toEqual([{ kind: 'gap', ...gap }]);
+    for (let shard = 0; shard < 200; shard += 1) observed.pass({ ...REPORT, gaps: [{ ...gap, shard }] });
+    expect(observed.view.events.length).toBe(100);
+  });
 });
 
 describe('what happened', () => {
@@ -169,6 +179,17 @@ describe('what happened', () => {
     expect(observed.kinds('owner')).toEqual([
       { kind: 'owner', at: NOW + 7_000, task: next.task, group: 0 },
       { kind: 'owner', at: NOW - 3_000_000, task: REPORT.task, group: 0 },
+    ]);
+  });
+
+  it('has each once, at its first report, of a task whose clock is ahead', () => {
+    const observed = new Observed();
+    const ahead = { ...REPORT, startedAt: NOW + 900_000, ownedSince: NOW + 900_000 };
+    for (let times = 0; times < 3; times += 1) observed.pass(ahead);
+    const at = NOW + PERIOD_MS;
+    expect(observed.kinds('owner', 'started').filter(({ kind, at: when }) => kind === 'owner' || when === at)).toEqual([
+      { kind: 'started', at, task: REPORT.task },
+      { kind: 'owner', at, task: REPORT.task, group: 0 },
     ]);
   });
 
