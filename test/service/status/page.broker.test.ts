@@ -153,6 +153,17 @@ describe.skipIf(!existsSync(CHROMIUM))(`in Chromium (skipped without ${CHROMIUM}
   );
 });
 
+test('a broker that takes no messages is what is wrong, and all is well soon after', async () => {
+  await stage.broker.memoryAlarm(true);
+  const alarm = 'RabbitMQ takes no messages: it is short of memory or disk (';
+  await says(standby, alarm);
+  // No report came for three periods.
+  const text = await says(standby, alarm, / [2-9]\d s ago/);
+  expect(text).not.toMatch(/do not arrive|(has|have) (no|an) owner| gone/);
+  await stage.broker.memoryAlarm(false);
+  expect(await says(standby, 'All is well: ')).not.toMatch(/gone|reported again/);
+});
+
 test('what others write to the exchange is left out, logged, and harms nothing', async () => {
   const connection = await amqplib.connect(stage.url(USERS.ingestor));
   const channel = await connection.createConfirmChannel();
