@@ -183,7 +183,7 @@ function shardSquares(groups: readonly Group[], count: number, now: number, task
     const ids = new Set([...Array.from({ length: to - from }, (_, index) => from + index), ...known.keys()]);
     const squares = [...ids].map((id) => {
       const shard = known.get(id);
-      const state = shard?.state ?? 'no owner';
+      const state = shard?.state ?? 'no owner known';
       const level = levelOf(shard);
       const latency = shard?.latencyMs == null ? '–' : `${Math.round(shard.latencyMs)} ms`;
       const sinceReport = now - (reportedAt.get(owner?.task ?? '') ?? now);
@@ -196,7 +196,7 @@ function shardSquares(groups: readonly Group[], count: number, now: number, task
     const range = to - from === 1 ? `shard ${from}` : `shards ${from}–${to - 1}`;
     const by =
       owner === undefined
-        ? 'no owner'
+        ? 'no owner known'
         : `${shortName(owner.task)}${owner.role === 'draining' ? ', draining' : ''}${since}`;
     return html`<h3>Group ${group} <small>${range} · ${by}</small></h3><ul class="${tiles ? 'tiles' : 'dots'}" aria-label="group ${group}">${squares}</ul>\n`;
   });
@@ -207,7 +207,7 @@ const LEGEND = [
   ['good', 'connected'],
   ['warn', 'connecting'],
   ['bad', 'failed'],
-  ['none', 'no owner'],
+  ['none', 'no owner known'],
 ] as const;
 
 function levelOf(shard: Report['shards'][number] | undefined): Level | 'none' {

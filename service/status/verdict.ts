@@ -77,7 +77,8 @@ export function findings(view: FleetView): Finding[] {
     const free = groupsOf(view).filter(({ owner }) => owner === undefined);
     const isSilent = ({ group }: Group) => tasks.some(({ report, silent }) => silent && report.group === group);
     const wasOwned = ({ group }: Group) => events.some((event) => event.kind === 'owner' && event.group === group);
-    const standby = standbys.length > 0 ? 'read the log of a standby' : 'see in ECS why too few tasks run: none stands by';
+    const standby =
+      standbys.length > 0 ? 'read the log of a standby' : 'see in ECS why too few tasks run: none stands by';
     const why = (group: Group) =>
       changing || me.shardCount === null ? 'now' : isSilent(group) ? 'silent' : wasOwned(group) ? 'free' : 'unknown';
     for (const [when, level, what, first] of [
@@ -100,7 +101,11 @@ export function findings(view: FleetView): Finding[] {
       add(part === 'commands' ? 'warn' : 'bad', `${capital(text)} (${where(on, living)})`, FIRST[part]);
   }
   if (heard === 'some')
-    add('warn', 'Reports of tasks only begin to arrive: not every task is known yet', 'wait: it takes a minute and a half at most');
+    add(
+      'warn',
+      'Reports of tasks only begin to arrive: not every task is known yet',
+      'wait: it takes a minute and a half at most',
+    );
   // What is wrong with RabbitMQ explains it.
   if (heard === 'none' && !me.problems.some(({ part }) => part === 'rabbitmq'))
     add(

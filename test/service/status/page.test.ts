@@ -68,11 +68,7 @@ describe('the overall state', () => {
       'bad',
       viewOf([STANDBY], { heard: 'none' }),
     ],
-    [
-      'Takes no messages (task bbbbbb)',
-      'bad',
-      viewOf([blocked], { me: blocked, heard: 'none' }),
-    ],
+    ['Takes no messages (task bbbbbb)', 'bad', viewOf([blocked], { me: blocked, heard: 'none' })],
     [
       '1 gap in the last 15 minutes (shard 7): events may be missing.',
       'warn',
@@ -131,10 +127,10 @@ describe('the squares', () => {
       'good: shard 0: ready, heartbeat 41 ms, last event 6 s ago',
       'warn: shard 1: resuming, heartbeat –, last event not known',
       'bad: shard 2: failed, heartbeat 41 ms, last event 6 s ago',
-      ...[3, 4, 5].map((id) => `none: shard ${id}: no owner, heartbeat –, last event not known`),
+      ...[3, 4, 5].map((id) => `none: shard ${id}: no owner known, heartbeat –, last event not known`),
     ]);
     expect(textOf(body)).toContain('Shards 1 of 6 connected Group 0 shards 0–2 · aaaaaa for 50 min');
-    expect(textOf(body)).toContain('Group 1 shards 3–5 · no owner');
+    expect(textOf(body)).toContain('Group 1 shards 3–5 · no owner known');
   });
 
   it('of a group in a hand-over are those of the newer owner', () => {
