@@ -14,18 +14,15 @@ import { OutageLog } from './outage-log.ts';
 import { redact } from './redact.ts';
 import { Fleet } from './status/fleet.ts';
 import { type Page, renderPage } from './status/page.ts';
-import { type History, parseMessage, type Report, reportOf } from './status/report.ts';
+import { type History, LONGEST_PERIOD_MS, parseMessage, type Report, reportOf } from './status/report.ts';
 
 /** Routing key of reports; that of a history is the name of the task that asked. */
 export const EVERY_TASK = 'tasks';
 const LOOK_EVERY_MS = 1_000;
 const REPORT_EVERY_MS = 5_000;
 const MOST_REPORTS_A_SECOND = 4;
-const LONGEST_PERIOD_MS = 60_000;
 /** A broker that was away may have kept the first from the others. */
 const ASK_FOR_MS = 30_000;
-/** After its start: before, its figures would be those of a part of the tasks. */
-const HEARD_ALL_MS = 10_000;
 
 export interface FleetStatusOptions {
   readonly name: string;
@@ -144,7 +141,8 @@ export class FleetStatus {
     if (now - this.#startedAt > ASK_FOR_MS) this.#asks = false;
     this.#fleet.putOwn(report, now);
     this.#publish(report);
-    if (now - this.#startedAt > HEARD_ALL_MS) this.#fleet.tick(now);
+    // Before, its figures would be those of a part of the tasks.
+    if (now - this.#startedAt > this.#fleet.roundMs) this.#fleet.tick(now);
   }
 
   /** Events confirmed a second since it was asked last: of a shorter time than a second nothing can be said. */

@@ -10,6 +10,7 @@ import { PATHS } from './contract/names.ts';
 import { ConfigError, errorMessage } from './errors.ts';
 import { type HealthSnapshot, healthReport, isLive } from './health.ts';
 import type { Log } from './log.ts';
+import { OutageLog } from './outage-log.ts';
 import { isOwnHost } from './own-host.ts';
 import { Pace } from './pace.ts';
 import { guarded } from './request-guard.ts';
@@ -53,6 +54,7 @@ export async function listen(
   const scrape = fewTimesASecond(() => metrics.text());
   const render = fewTimesASecond(async () => page());
   const streams = new Set<ServerResponse>();
+  const failures = new OutageLog(log, 'error', 'cannot render the status page');
   let liveFault = false;
 
   const answer = async (request: IncomingMessage, response: ServerResponse): Promise<void> => {
@@ -97,16 +99,20 @@ export async function listen(
 
   const update = async (): Promise<void> => {
     if (streams.size === 0) return;
-    const event = `data: ${JSON.stringify(await render())}\n\n`;
-    // Who has not taken the last one gets no other.
-    for (const response of streams)
-      if (response.writableLength > 0) response.destroy();
-      else response.write(event);
+    try {
+      const event = `data: ${JSON.stringify(await render())}\n\n`;
+      failures.over();
+      // Who has not taken the last one gets no other.
+      for (const response of streams)
+        if (response.writableLength > 0) response.destroy();
+        else response.write(event);
+    } catch (err) {
+      failures.failed(err);
+      // An open page shows that it is not answered.
+      for (const response of streams) response.destroy();
+    }
   };
-  const updates = setInterval(
-    () => update().catch((err: unknown) => log.error({ err }, 'cannot render the status page')),
-    STREAM_EVERY_MS,
-  ).unref();
+  const updates = setInterval(() => void update(), STREAM_EVERY_MS).unref();
 
   const http = createServer((request, response) => {
     answer(request, response).catch((err: unknown) => {

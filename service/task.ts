@@ -128,7 +128,8 @@ export async function runTask(
     permission: async (signal, end) => (await keeper?.confirmLease(signal, end)) ?? 'unproven',
     onSessionStarted: () => keeper?.onSessionStarted(),
   });
-  const depths = new QueueDepths(connection, Object.values(QUEUES), log);
+  // A broker in memory alarm answers only where nothing is published.
+  const depths = new QueueDepths(commandConnection, Object.values(QUEUES), log);
 
   const snapshot = () =>
     readOnce<HealthSnapshot>({
@@ -200,11 +201,11 @@ export async function runTask(
   const lastTurnAt = () => Math.min(connection.lastTurnAt, leaseConnection.lastTurnAt);
   const fleet: FleetStatus = new FleetStatus({
     ...{ name, shardsPerTask, environment: config.environment, snapshot, metrics, depths, gaps, log },
-    publish: (key, body) => !connection.blocked && broadcast.publish(key, body),
+    publish: (key, body) => broadcast.publish(key, body),
   });
-  // Not the connection that publishes events: a declare on a node without a majority ends the connection.
   const broadcast = new Broadcast({
-    ...{ connection: commandConnection, exchange: EXCHANGES.status, queue: statusQueue(name), log },
+    ...{ receiving: commandConnection, publishing: connection, log },
+    ...{ exchange: EXCHANGES.status, queue: statusQueue(name) },
     routingKeys: [EVERY_TASK, name],
     onOpen: () => fleet.report(),
     onMessage: (body) => fleet.receive(body),
@@ -258,6 +259,7 @@ export async function runTask(
     each.on('open', () => {
       if (each.reconnects > 0) metrics.add('brokerReconnects');
     });
+  connection.on('unblocked', () => fleet.report());
   connection.start();
   commandConnection.start();
   depths.start();

@@ -10,7 +10,10 @@ import { OutageLog } from '../outage-log.ts';
 import { backoffMs, orAfter, sleep } from '../wait.ts';
 
 export interface BroadcastOptions {
-  readonly connection: ConnectionEvents<ChannelModel> & { readonly blocked: boolean };
+  /** Only what declares and receives: a declare on a node without a majority ends the connection. */
+  readonly receiving: ConnectionEvents<ChannelModel>;
+  /** A broker in memory alarm no longer reads from a connection that publishes, nor what is acknowledged there. */
+  readonly publishing: ConnectionEvents<ChannelModel> & { readonly blocked: boolean };
   readonly exchange: string;
   readonly queue: string;
   /** What this task is sent. */
@@ -21,6 +24,8 @@ export interface BroadcastOptions {
   readonly onMessage: (body: Buffer) => void;
   readonly log: Log;
 }
+
+type Models = { readonly [side in 'receiving' | 'publishing']?: ChannelModel };
 
 const QUEUE: Options.AssertQueue = {
   exclusive: true,
@@ -42,7 +47,8 @@ const MOST_BYTES = 64 * 1024;
 export class Broadcast {
   readonly #options: BroadcastOptions;
   readonly #outage: OutageLog;
-  #model: ChannelModel | undefined;
+  #models: Models = {};
+  /** Publishes. */
   #channel: Channel | undefined;
 
   constructor(options: BroadcastOptions) {
@@ -50,18 +56,21 @@ export class Broadcast {
     const message =
       'no reports of tasks are exchanged; retrying (if the exchange or a permission is missing: apply the topology)';
     this.#outage = new OutageLog(options.log, 'warn', message);
-    options.connection.on('open', (model) => {
-      this.#model = model;
-      void this.#run(model);
-    });
-    options.connection.on('lost', () => {
-      this.#model = undefined;
-    });
+    for (const side of ['receiving', 'publishing'] as const) {
+      options[side].on('open', (model) => {
+        this.#models = { ...this.#models, [side]: model };
+        void this.#run(this.#models);
+      });
+      options[side].on('lost', () => {
+        const { [side]: _, ...others } = this.#models;
+        this.#models = others;
+      });
+    }
   }
 
   /** Without a promise that it arrives: not while the broker blocks publishers, where it would only wait in memory. */
   publish(routingKey: string, body: Buffer): void {
-    if (this.#options.connection.blocked || body.length > MOST_BYTES) return;
+    if (this.#options.publishing.blocked || body.length > MOST_BYTES) return;
     try {
       this.#channel?.publish(this.#options.exchange, routingKey, body, { contentType: 'application/json' });
     } catch {
@@ -71,20 +80,27 @@ export class Broadcast {
 
   /** What was published before is sent: the end of a connection would overtake it. Settles within a second. */
   async close(): Promise<void> {
-    this.#model = undefined;
+    this.#models = {};
     await orAfter(closed(this.#channel), CLOSE_DEADLINE_MS, () => undefined);
   }
 
-  async #run(model: ChannelModel): Promise<void> {
-    for (let failures = 1; this.#model === model; failures += 1) {
+  async #run(models: Models): Promise<void> {
+    const { receiving, publishing } = models;
+    if (receiving === undefined || publishing === undefined) return;
+    for (let failures = 1; this.#models === models; failures += 1) {
       const { promise, reject } = Promise.withResolvers<never>();
       promise.catch(() => undefined);
-      let channel: Channel | undefined;
-      try {
-        channel = await model.createChannel();
+      const channels: Channel[] = [];
+      const open = async (model: ChannelModel) => {
+        const channel = await model.createChannel();
+        channels.push(channel);
         channel.on('error', reject);
         channel.on('close', () => reject(new Error('the channel was closed')));
-        await this.#consume(channel, () => reject(new Error('the queue was deleted')));
+        return channel;
+      };
+      try {
+        await this.#consume(await open(receiving), () => reject(new Error('the queue was deleted')));
+        const channel = await open(publishing);
         const outage = this.#outage.over();
         if (outage !== undefined) this.#options.log.info(outage, 'reports of tasks are exchanged again');
         failures = 1;
@@ -92,10 +108,10 @@ export class Broadcast {
         this.#options.onOpen();
         await promise;
       } catch (err) {
-        if (this.#model === model) this.#outage.failed(err, { queue: this.#options.queue });
+        if (this.#models === models) this.#outage.failed(err, { queue: this.#options.queue });
       } finally {
-        this.#channel = undefined;
-        void closed(channel);
+        if (this.#models === models) this.#channel = undefined;
+        for (const channel of channels) void closed(channel);
       }
       await sleep(backoffMs(failures));
     }

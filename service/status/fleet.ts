@@ -1,14 +1,17 @@
 // What this task knows of all tasks, itself included: their last reports, the figures of the last 15 minutes, and what
 // happened. A task is silent when it has not reported for three of its periods while this task's own reports came back from
-// the broker: while they do not, nothing is known of the others. Bounded, whatever is reported. Pure: the caller has the clock.
+// the broker: while they do not, and until all had their time to report since, nothing is known of the others. Bounded,
+// whatever is reported. Pure: the caller has the clock.
 
 import { WORKER_QUEUES } from '../contract/names.ts';
-import { type Event, type History, MOST_EVENTS, MOST_POINTS, type Point, type Report } from './report.ts';
+import { type Event, type History, isLoss, MOST_EVENTS, MOST_POINTS, type Point, type Report } from './report.ts';
 
 export const WINDOW_MS = 15 * 60_000;
 const FORGET_MS = 10 * 60_000;
 const MOST_TASKS = 2_500;
 const SILENT_PERIODS = 3;
+/** Within so many periods the next report of a task that lives is there. */
+const NEXT_PERIODS = 1.5;
 /** Between the clocks of two tasks. */
 const MOST_SKEW_MS = 60_000;
 
@@ -22,8 +25,8 @@ export interface KnownTask {
 export interface FleetView {
   readonly now: number;
   readonly me: Report;
-  /** Whether this task's own reports come back from the broker. */
-  readonly heard: boolean;
+  /** Which tasks' reports come from the broker: its own not either; its own, and the others may not have had their time. */
+  readonly heard: 'none' | 'some' | 'all';
   /** By name. */
   readonly tasks: readonly KnownTask[];
   readonly points: readonly Point[];
@@ -38,8 +41,8 @@ export class Fleet {
   readonly #events = new Map<string, Event>();
   readonly #latencies = new Map<number, number>();
   #points: Point[] = [];
-  /** When its own report came back last. */
-  #heardAt: number | undefined;
+  /** When its own report came back last, and since when they do without a pause. */
+  #heard: { readonly at: number; readonly since: number; readonly everyMs: number } | undefined;
 
   /** @param bounds of the metric `frameToConfirm`: the upper bound of each bucket */
   constructor(me: string, bounds: readonly number[]) {
@@ -51,6 +54,11 @@ export class Fleet {
     return this.#tasks.size;
   }
 
+  /** Within it every task reports. */
+  get roundMs(): number {
+    return NEXT_PERIODS * Math.max(0, ...[...this.#tasks.values()].map(({ report }) => report.everyMs));
+  }
+
   /** This task's own report, which is true whether it comes back or not. */
   putOwn(report: Report, now: number): void {
     this.#put(report, now);
@@ -59,7 +67,10 @@ export class Fleet {
   /** A report that came from the broker. @returns the history to answer it with, if this task is the one to answer */
   receive(report: Report, now: number): History | undefined {
     if (report.task === this.#me) {
-      this.#heardAt = now;
+      const before = this.#heard;
+      const { everyMs } = report;
+      const goesOn = before !== undefined && now - before.at <= NEXT_PERIODS * Math.max(before.everyMs, everyMs);
+      this.#heard = { at: now, since: goesOn ? before.since : now, everyMs };
       return undefined;
     }
     if (report.role === 'drained') {
@@ -85,16 +96,17 @@ export class Fleet {
 
   /** The figures since the last tick become a point; who is silent is found out. */
   tick(now: number): void {
+    const { at: heardAt, since } = this.#heard ?? { at: 0, since: 0 };
     for (const [name, task] of this.#tasks) {
       if (task.report.role === 'drained') continue;
       const wasSilent = task.silent;
-      task.silent = name !== this.#me && (this.#heardAt ?? 0) - task.at > SILENT_PERIODS * task.report.everyMs;
+      task.silent = name !== this.#me && heardAt - Math.max(since, task.at) > SILENT_PERIODS * task.report.everyMs;
       if (task.silent && !wasSilent) this.#happened({ kind: 'gone', at: task.at, task: name });
       if (now - task.at > FORGET_MS) this.#tasks.delete(name);
     }
     // One that has died counts no longer than its next report would take.
     const living = [...this.#tasks.values()]
-      .filter(({ at, report }) => now - at <= 1.5 * report.everyMs)
+      .filter(({ at, report }) => now - at <= NEXT_PERIODS * report.everyMs)
       .map(({ report }) => report);
     const sum = (of: (report: Report) => number) => living.reduce((total, report) => total + of(report), 0);
     this.#points.push({
@@ -115,10 +127,11 @@ export class Fleet {
     const others = [...this.#tasks.values()].filter(
       ({ report: { role, task } }) => task !== this.#me && role !== 'drained',
     );
+    const { at, since } = this.#heard ?? { at: 0, since: now };
     const tasks: KnownTask[] = [{ report: me, at: now, silent: false }, ...others];
     return {
       ...{ now, me, points: this.#points },
-      heard: this.#heardAt !== undefined && now - this.#heardAt <= SILENT_PERIODS * me.everyMs,
+      heard: now - at > SILENT_PERIODS * me.everyMs ? 'none' : now - since < this.roundMs ? 'some' : 'all',
       tasks: tasks.toSorted((a, b) => (a.report.task < b.report.task ? -1 : 1)),
       events: [...this.#events.values()].toSorted((a, b) => b.at - a.at),
     };
@@ -128,25 +141,28 @@ export class Fleet {
     const { task, startedAt, group, ownedSince, role } = report;
     if (this.#tasks.get(task)?.silent) this.#happened({ kind: 'back', at: now, task });
     this.#tasks.set(task, { report, at: now, silent: false });
-    this.#happened({ kind: 'started', at: Math.min(startedAt, now), task });
+    this.#happened({ kind: 'started', at: Math.min(startedAt, now), task }, startedAt);
     for (const gap of report.gaps) if (gap.at <= now + MOST_SKEW_MS) this.#happened({ kind: 'gap', ...gap });
     for (const [bucket, count] of report.latencies)
       this.#latencies.set(bucket, (this.#latencies.get(bucket) ?? 0) + count);
     if (role === 'owner' && group !== null && ownedSince !== null)
-      this.#happened({ kind: 'owner', at: Math.min(ownedSince, now), task, group });
+      this.#happened({ kind: 'owner', at: Math.min(ownedSince, now), task, group }, ownedSince);
   }
 
-  /** Each once, whoever reported it. */
-  #happened(event: Event): void {
+  /** Each once, whoever reported it. @param reportedAt by a clock that may be ahead: that it comes again changes nothing */
+  #happened(event: Event, reportedAt = event.at): void {
     const key =
       event.kind === 'gap'
         ? `gap ${event.shard} ${event.at}`
-        : `${event.kind} ${event.task} ${event.kind === 'owner' ? `${event.group} ${event.at}` : ''}`;
+        : `${event.kind} ${event.task} ${event.kind === 'owner' ? `${event.group} ${reportedAt}` : ''}`;
     const known = this.#events.get(key);
-    if (known !== undefined && known.at >= event.at) return;
+    if (known !== undefined && (known.at >= event.at || reportedAt !== event.at)) return;
     this.#events.set(key, event);
     if (this.#events.size <= MOST_EVENTS) return;
-    const [oldest] = [...this.#events].reduce((a, b) => (b[1].at < a[1].at ? b : a));
+    // A deploy of many tasks is not to hide a loss.
+    const all = [...this.#events];
+    const others = all.filter(([, each]) => !isLoss(each));
+    const [oldest] = (others.length > 0 ? others : all).reduce((a, b) => (b[1].at < a[1].at ? b : a));
     this.#events.delete(oldest);
   }
 

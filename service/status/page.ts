@@ -51,15 +51,31 @@ const STYLE = new Html(`
 `);
 
 const SCRIPT = new Html(`
-  const stream = new EventSource('${PATHS.events}');
+  let stream, timer;
   const lost = (is) => document.body.classList.toggle('lost', is);
-  stream.onmessage = ({ data }) => {
-    const { title, body } = JSON.parse(data);
-    document.title = title;
-    document.querySelector('main').innerHTML = body;
-    lost(false);
+  const openIn = (ms) => {
+    clearTimeout(timer);
+    timer = setTimeout(() => (lost(true), open()), ms);
   };
-  stream.onerror = () => lost(true);
+  const open = () => {
+    stream?.close();
+    stream = new EventSource('${PATHS.events}');
+    stream.onmessage = ({ data }) => {
+      const { title, body } = JSON.parse(data);
+      document.title = title;
+      document.querySelector('main').innerHTML = body;
+      lost(false);
+      openIn(10_000);
+    };
+    stream.onerror = () => {
+      lost(true);
+      // After an answer that is no stream the browser does not try again.
+      if (stream.readyState === EventSource.CLOSED) openIn(5_000);
+    };
+    // A path can end without a sign.
+    openIn(10_000);
+  };
+  open();
 `);
 
 const hashOf = ({ text }: Html): string => `'sha256-${createHash('sha256').update(text).digest('base64')}'`;
@@ -167,7 +183,7 @@ function shardSquares(groups: readonly Group[], count: number, now: number, task
     const ids = new Set([...Array.from({ length: to - from }, (_, index) => from + index), ...known.keys()]);
     const squares = [...ids].map((id) => {
       const shard = known.get(id);
-      const state = shard?.state ?? 'no owner';
+      const state = shard?.state ?? 'no owner known';
       const level = levelOf(shard);
       const latency = shard?.latencyMs == null ? '–' : `${Math.round(shard.latencyMs)} ms`;
       const sinceReport = now - (reportedAt.get(owner?.task ?? '') ?? now);
@@ -180,7 +196,7 @@ function shardSquares(groups: readonly Group[], count: number, now: number, task
     const range = to - from === 1 ? `shard ${from}` : `shards ${from}–${to - 1}`;
     const by =
       owner === undefined
-        ? 'no owner'
+        ? 'no owner known'
         : `${shortName(owner.task)}${owner.role === 'draining' ? ', draining' : ''}${since}`;
     return html`<h3>Group ${group} <small>${range} · ${by}</small></h3><ul class="${tiles ? 'tiles' : 'dots'}" aria-label="group ${group}">${squares}</ul>\n`;
   });
@@ -191,7 +207,7 @@ const LEGEND = [
   ['good', 'connected'],
   ['warn', 'connecting'],
   ['bad', 'failed'],
-  ['none', 'no owner'],
+  ['none', 'no owner known'],
 ] as const;
 
 function levelOf(shard: Report['shards'][number] | undefined): Level | 'none' {

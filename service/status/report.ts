@@ -24,6 +24,9 @@ const Shard = z.object({
   silentMs: Ms.nullable(),
 });
 
+/** Of a task's reports. */
+export const LONGEST_PERIOD_MS = 60_000;
+
 const Gap = z.object({ shard: Index, at: Ms, reason: z.string().max(400) });
 
 const Report = z.object({
@@ -31,7 +34,7 @@ const Report = z.object({
   task: Name,
   startedAt: Ms,
   /** It reports so often. */
-  everyMs: z.number().min(1_000).max(120_000),
+  everyMs: z.number().min(1_000).max(LONGEST_PERIOD_MS),
   /** It has no history yet, and asks for one. */
   asks: z.boolean(),
   role: z.enum(['owner', 'standby', 'draining', 'unknown', 'drained']),
@@ -40,7 +43,6 @@ const Report = z.object({
   shardCount: Index.nullable(),
   shardsPerTask: z.int().min(1).max(BOUNDS.shardsPerTask.most),
   problems: z.array(z.object({ part: z.enum(PARTS), text: z.string().max(500) })).max(20),
-  brokerConnected: z.boolean(),
   outbox: z.object({ events: Count.nullable(), usedPercent: Ms.nullable() }),
   identifies: z.object({ remaining: Count.nullable(), total: Count.nullable(), resetAt: Ms.nullable() }),
   queues: z.record(z.string().max(255), Count).refine((queues) => Object.keys(queues).length <= 20),
@@ -70,6 +72,8 @@ const Event = z.discriminatedUnion('kind', [
 ]);
 export type Event = z.infer<typeof Event>;
 
+export const isLoss = ({ kind }: Event): boolean => kind === 'gone' || kind === 'gap';
+
 export const MOST_POINTS = 180;
 export const MOST_EVENTS = 100;
 
@@ -87,7 +91,7 @@ export function parseMessage(text: string): Report | History {
   return Message.parse(JSON.parse(text));
 }
 
-type OfHealth = 'kind' | 'role' | 'group' | 'ownedSince' | 'shardCount' | 'problems' | 'brokerConnected' | 'outbox';
+type OfHealth = 'kind' | 'role' | 'group' | 'ownedSince' | 'shardCount' | 'problems' | 'outbox';
 
 /** Beside what the health report has. */
 export type Extra = Omit<Report, OfHealth | 'shards'> & {
@@ -121,7 +125,6 @@ export function reportOf(health: HealthReport, { lastEventAt, ...extra }: Extra)
         [...problems, ...(problem === undefined ? [] : [problem])].map((text) => ({ part, text: text.slice(0, 500) })),
       )
       .slice(0, 20),
-    brokerConnected: checks.rabbitmq.connected,
     outbox: { events: known(outbox.events), usedPercent: known(outbox.usedPercent) },
     shards: shards.map(({ id, state, latency }) => {
       const at = lastEventAt.get(id);

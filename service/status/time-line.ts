@@ -1,6 +1,6 @@
 // What happened, in words: events that are close to each other are one episode, such as a deploy with its hand-overs. Pure.
 
-import type { Event } from './report.ts';
+import { type Event, isLoss } from './report.ts';
 import { type Level, listOf, plural, shortName } from './verdict.ts';
 
 export interface Episode {
@@ -27,8 +27,6 @@ export function episodes(events: readonly Event[]): Episode[] {
   const owners = new Map<number, string>();
   return together.map((each) => episodeOf(each, owners)).toReversed();
 }
-
-const isLoss = ({ kind }: Event): boolean => kind === 'gone' || kind === 'gap';
 
 /** @param ownersBefore by group; those of after it, when it returns */
 function episodeOf(events: readonly Event[], ownersBefore: Map<number, string>): Episode {

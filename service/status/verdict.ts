@@ -73,17 +73,24 @@ export function findings(view: FleetView): Finding[] {
   const found: Finding[] = [];
   const add = (level: Level, wrong: string, first: string) => found.push({ level, wrong, first });
 
-  if (heard) {
+  if (heard === 'all') {
     const free = groupsOf(view).filter(({ owner }) => owner === undefined);
-    const names = `${free.length === 1 ? 'Shard group' : 'Shard groups'} ${listOf(free.map(({ group }) => String(group)))} ${free.length === 1 ? 'has' : 'have'} no owner`;
-    if (free.length > 0 && (changing || me.shardCount === null))
-      add('warn', `${names} at the moment`, 'wait some seconds: a task takes over');
-    else if (free.length > 0)
-      add(
-        'bad',
-        `${names}: events of these shards do not come`,
-        standbys.length > 0 ? 'read the log of a standby' : 'see in ECS why too few tasks run: none stands by',
-      );
+    const isSilent = ({ group }: Group) => tasks.some(({ report, silent }) => silent && report.group === group);
+    const wasOwned = ({ group }: Group) => events.some((event) => event.kind === 'owner' && event.group === group);
+    const standby =
+      standbys.length > 0 ? 'read the log of a standby' : 'see in ECS why too few tasks run: none stands by';
+    const why = (group: Group) =>
+      changing || me.shardCount === null ? 'now' : isSilent(group) ? 'silent' : wasOwned(group) ? 'free' : 'unknown';
+    for (const [when, level, what, first] of [
+      ['free', 'bad', 'no owner: events of these shards do not come', standby],
+      ['now', 'warn', 'no owner at the moment', 'wait some seconds: a task takes over'],
+      ['silent', 'warn', 'an owner that does not report', 'see in ECS whether it runs, and read its log'],
+      ['unknown', 'warn', 'no owner known to this task (tasks of an older version do not report)', standby],
+    ] as const) {
+      const groups = free.filter((group) => why(group) === when).map(({ group }) => String(group));
+      const has = groups.length === 1 ? `Shard group ${groups[0]} has` : `Shard groups ${listOf(groups)} have`;
+      if (groups.length > 0) add(level, `${has} ${what}`, first);
+    }
   }
   for (const part of PARTS) {
     const about = new Map<string, KnownTask[]>();
@@ -93,7 +100,14 @@ export function findings(view: FleetView): Finding[] {
     for (const [text, on] of about)
       add(part === 'commands' ? 'warn' : 'bad', `${capital(text)} (${where(on, living)})`, FIRST[part]);
   }
-  if (!heard && me.brokerConnected)
+  if (heard === 'some')
+    add(
+      'warn',
+      'Reports of tasks only begin to arrive: not every task is known yet',
+      'wait: it takes a minute and a half at most',
+    );
+  // What is wrong with RabbitMQ explains it.
+  if (heard === 'none' && !me.problems.some(({ part }) => part === 'rabbitmq'))
     add(
       now - me.startedAt < HAND_OVER_MS ? 'warn' : 'bad',
       'Reports of tasks do not arrive: only this task is known',

@@ -28,7 +28,8 @@ beforeEach(async () => {
     collected += 1;
     return `scrape ${collected}\n`;
   };
-  const sources = { lastTurnAt: Date.now, snapshot: () => HEALTHY, metrics: { contentType: 'text/plain', text }, page };
+  const metrics = { contentType: 'text/plain', text };
+  const sources = { lastTurnAt: Date.now, snapshot: () => HEALTHY, metrics, page: () => page() };
   server = await listen({ port: 0, host: '127.0.0.1' }, sources, lines.log);
 });
 afterEach(async () => {
@@ -224,6 +225,14 @@ describe('streams of the status page', () => {
     await once(slow.socket, 'close');
     expect(other.socket.destroyed).toBe(false);
     await large.close();
+  });
+
+  it('end when the page cannot be rendered, which is logged once', async () => {
+    page = () => {
+      throw new Error('a defect');
+    };
+    for (let times = 0; times < 2; times += 1) await once((await stream()).socket, 'close');
+    expect(lines.lines.splice(0)).toMatchObject([{ level: 'error', msg: 'cannot render the status page' }]);
   });
 
   it('end with the server', async () => {

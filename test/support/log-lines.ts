@@ -10,7 +10,7 @@ export interface LogLine {
 }
 
 export interface LogLines extends RedactedLog {
-  readonly lines: readonly LogLine[];
+  readonly lines: LogLine[];
   /** All that was written, as it was written. */
   readonly text: string;
   /** Resolves with the first line whose message has this text, also one written before. */

@@ -15,7 +15,6 @@ export const REPORT: Report = {
   shardCount: 2,
   shardsPerTask: 2,
   problems: [],
-  brokerConnected: true,
   outbox: { events: 2, usedPercent: 0.5 },
   identifies: { remaining: 998, total: 1_000, resetAt: NOW + 3_600_000 },
   queues: { interactions: 1, 'events.guild': 3, 'dead-letters': 0, unrouted: 0 },

@@ -48,7 +48,7 @@ describe('a report', () => {
     const report = reportOf(healthReport(snapshot), { ...extra, queues, gaps, identifies, lastEventAt });
     expect(parseMessage(JSON.stringify(report))).toEqual(report);
     expect(report).toMatchObject({
-      ...{ role: 'owner', group: 0, shardCount: 2, brokerConnected: true, outbox: HEALTHY.outbox && { events: 2 } },
+      ...{ role: 'owner', group: 0, shardCount: 2, outbox: HEALTHY.outbox && { events: 2 } },
       problems: [
         { part: 'discord', text: 'no token' },
         { part: 'outbox', text: expect.stringMatching(/^the shards are closed until/) },
@@ -111,10 +111,30 @@ describe('the tasks', () => {
   it('none is gone while this task does not even hear itself: the broker is away', () => {
     const observed = new Observed();
     observed.pass(REPORT);
-    expect(observed.view.heard).toBe(true);
+    observed.pass(REPORT);
+    expect(observed.view.heard).toBe('some');
+    observed.pass(REPORT);
+    expect(observed.view.heard).toBe('all');
     observed.hears = false;
     for (let periods = 0; periods < 9; periods += 1) observed.pass();
-    expect([observed.tasks, observed.view.heard]).toEqual([[REPORT.task, ME], false]);
+    expect([observed.tasks, observed.view.heard]).toEqual([[REPORT.task, ME], 'none']);
+    // It is back, and the others have their three periods again.
+    observed.hears = true;
+    for (let periods = 0; periods < 4; periods += 1) {
+      observed.pass();
+      expect([observed.tasks, observed.view.heard]).toEqual([[REPORT.task, ME], periods < 2 ? 'some' : 'all']);
+    }
+    observed.pass();
+    expect(observed.tasks).toEqual([`${REPORT.task} silent`, ME]);
+  });
+
+  it('are all known only when the slowest had the time for its next report', () => {
+    const observed = new Observed();
+    const slow = { ...REPORT, everyMs: 25_000 };
+    for (let periods = 0; periods < 8; periods += 1) observed.pass(slow);
+    expect(observed.view.heard).toBe('some');
+    observed.pass(slow);
+    expect(observed.view.heard).toBe('all');
   });
 
   it('one that drained is not gone', () => {
@@ -136,6 +156,16 @@ describe('the tasks', () => {
     expect(observed.view.tasks.length).toBe(2_500);
     expect(observed.view.events.length).toBe(100);
   });
+
+  it('a loss is kept when much else happens, and no more of them than of everything', () => {
+    const observed = new Observed();
+    const gap = { shard: 1, at: NOW - 7_200_000, reason: 'no record found' };
+    observed.pass({ ...REPORT, gaps: [gap] });
+    observed.pass(...Array.from({ length: 200 }, (_, index) => ({ ...STANDBY, task: `t-${index}` })));
+    expect(observed.kinds('gap')).toEqual([{ kind: 'gap', ...gap }]);
+    for (let shard = 0; shard < 200; shard += 1) observed.pass({ ...REPORT, gaps: [{ ...gap, shard }] });
+    expect(observed.view.events.length).toBe(100);
+  });
 });
 
 describe('what happened', () => {
@@ -149,6 +179,17 @@ describe('what happened', () => {
     expect(observed.kinds('owner')).toEqual([
       { kind: 'owner', at: NOW + 7_000, task: next.task, group: 0 },
       { kind: 'owner', at: NOW - 3_000_000, task: REPORT.task, group: 0 },
+    ]);
+  });
+
+  it('has each once, at its first report, of a task whose clock is ahead', () => {
+    const observed = new Observed();
+    const ahead = { ...REPORT, startedAt: NOW + 900_000, ownedSince: NOW + 900_000 };
+    for (let times = 0; times < 3; times += 1) observed.pass(ahead);
+    const at = NOW + PERIOD_MS;
+    expect(observed.kinds('owner', 'started').filter(({ kind, at: when }) => kind === 'owner' || when === at)).toEqual([
+      { kind: 'started', at, task: REPORT.task },
+      { kind: 'owner', at, task: REPORT.task, group: 0 },
     ]);
   });
 

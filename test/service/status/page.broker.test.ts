@@ -2,7 +2,7 @@
 
 import { once } from 'node:events';
 import { existsSync } from 'node:fs';
-import { type AddressInfo, connect, createServer } from 'node:net';
+import { type AddressInfo, connect, createServer, type Socket } from 'node:net';
 import amqplib from 'amqplib';
 import { type Browser, chromium, type Page } from 'playwright-core';
 import { afterAll, beforeAll, describe, expect, it, test } from 'vitest';
@@ -97,9 +97,14 @@ describe.skipIf(!existsSync(CHROMIUM))(`in Chromium (skipped without ${CHROMIUM}
   }
 
   it('it updates itself without a reload, also through a forwarded port', async () => {
+    let path: 'open' | 'silent' | 'refused' = 'open';
+    const sockets = new Set<Socket>();
     const forward = createServer((socket) => {
+      sockets.add(socket.on('error', () => undefined));
+      if (path === 'refused') socket.end('HTTP/1.1 502 Bad Gateway\r\nContent-Length: 0\r\n\r\n');
+      if (path !== 'open') return;
       const onward = connect(Number(new URL(standby.url).port), '127.0.0.1');
-      for (const each of [socket, onward]) each.on('error', () => undefined);
+      sockets.add(onward.on('error', () => undefined));
       socket.pipe(onward).pipe(socket);
     });
     await once(forward.listen(0, '127.0.0.1'), 'listening');
@@ -110,7 +115,19 @@ describe.skipIf(!existsSync(CHROMIUM))(`in Chromium (skipped without ${CHROMIUM}
     await eventually('another time is shown', async () => (await stamp.textContent()) !== before);
     expect(await page.evaluate('window.same')).toBe(true);
     expect(await page.title()).toMatch(/^All is well · local/);
-    expect(await page.locator('#lost').isVisible()).toBe(false);
+    const lost = page.locator('#lost');
+    expect(await lost.isVisible()).toBe(false);
+    const quiet = noise.length;
+    for (const end of ['silent', 'refused'] as const) {
+      path = end;
+      for (const socket of sockets) end === 'silent' ? socket.unpipe() : socket.destroy();
+      await eventually(`${end}: it is marked`, () => lost.isVisible(), 30_000);
+      if (end === 'refused') await eventually('a 502', () => noise.some((line) => line.includes('502')), 30_000);
+      path = 'open';
+      await eventually(`${end}: it goes on`, async () => !(await lost.isVisible()), 30_000);
+    }
+    // The browser logs what is refused.
+    noise.splice(quiet);
     await page.close();
     forward.close();
   });
@@ -134,6 +151,17 @@ describe.skipIf(!existsSync(CHROMIUM))(`in Chromium (skipped without ${CHROMIUM}
       expect(colorScheme === 'dark' ? ink - paper : paper - ink).toBeGreaterThan(150);
     },
   );
+});
+
+test('a broker that takes no messages is what is wrong, and all is well soon after', async () => {
+  await stage.broker.memoryAlarm(true);
+  const alarm = 'RabbitMQ takes no messages: it is short of memory or disk (';
+  await says(standby, alarm);
+  // No report came for three periods.
+  const text = await says(standby, alarm, / [2-9]\d s ago/);
+  expect(text).not.toMatch(/do not arrive|(has|have) (no|an) owner| gone/);
+  await stage.broker.memoryAlarm(false);
+  expect(await says(standby, 'All is well: ')).not.toMatch(/gone|reported again/);
 });
 
 test('what others write to the exchange is left out, logged, and harms nothing', async () => {

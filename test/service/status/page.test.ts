@@ -12,7 +12,7 @@ import { REPORT, STANDBY } from '../../support/report.ts';
 
 function viewOf(reports: readonly Report[], fields: Partial<FleetView> = {}): FleetView {
   const tasks = reports.map((report) => ({ report, at: NOW, silent: false }));
-  return { now: NOW, me: STANDBY, heard: true, tasks, points: [], events: [], ...fields };
+  return { now: NOW, me: STANDBY, heard: 'all', tasks, points: [], events: [], ...fields };
 }
 
 const HEALTHY = viewOf([REPORT, STANDBY]);
@@ -27,19 +27,32 @@ describe('the overall state', () => {
     ...{ ...REPORT, problems: [{ part, text }] },
   });
 
+  const owned: Event = { kind: 'owner', at: NOW - 60_000, task: REPORT.task, group: 0 };
+  const blocked = { ...STANDBY, problems: problem('rabbitmq', 'takes no messages').problems };
+
   it.each<[string, 'bad' | 'warn' | 'good', FleetView]>([
     ['All is well: 2 shards connected, 1 group owned, 1 task stands by.', 'good', HEALTHY],
     [
       'Shard group 0 has no owner: events of these shards do not come. First: read the log of a standby.',
       'bad',
-      viewOf([STANDBY]),
+      viewOf([STANDBY], { events: [owned] }),
+    ],
+    [
+      'Shard group 0 has no owner known to this task (tasks of an older version do not report). First: read',
+      'warn',
+      viewOf([STANDBY], { events: [{ ...owned, group: 1 }] }),
     ],
     [
       'Shard group 0 has no owner at the moment. First: wait some seconds',
       'warn',
       viewOf([STANDBY], { events: [ended] }),
     ],
-    ['Shard group 0 has no owner: ', 'bad', viewOf([], { tasks: [gone, standby] })],
+    [
+      'Shard group 0 has an owner that does not report. First: see in ECS whether it runs',
+      'warn',
+      viewOf([], { tasks: [gone, standby], events: [owned] }),
+    ],
+    ['Reports of tasks only begin to arrive', 'warn', viewOf([STANDBY], { heard: 'some', events: [owned] })],
     [
       'Shard 3 says no (task aaaaaa). First: do what the sentence says',
       'bad',
@@ -53,8 +66,9 @@ describe('the overall state', () => {
     [
       'Reports of tasks do not arrive: only this task is known. First: read its log',
       'bad',
-      viewOf([STANDBY], { heard: false }),
+      viewOf([STANDBY], { heard: 'none' }),
     ],
+    ['Takes no messages (task bbbbbb)', 'bad', viewOf([blocked], { me: blocked, heard: 'none' })],
     [
       '1 gap in the last 15 minutes (shard 7): events may be missing.',
       'warn',
@@ -113,10 +127,10 @@ describe('the squares', () => {
       'good: shard 0: ready, heartbeat 41 ms, last event 6 s ago',
       'warn: shard 1: resuming, heartbeat –, last event not known',
       'bad: shard 2: failed, heartbeat 41 ms, last event 6 s ago',
-      ...[3, 4, 5].map((id) => `none: shard ${id}: no owner, heartbeat –, last event not known`),
+      ...[3, 4, 5].map((id) => `none: shard ${id}: no owner known, heartbeat –, last event not known`),
     ]);
     expect(textOf(body)).toContain('Shards 1 of 6 connected Group 0 shards 0–2 · aaaaaa for 50 min');
-    expect(textOf(body)).toContain('Group 1 shards 3–5 · no owner');
+    expect(textOf(body)).toContain('Group 1 shards 3–5 · no owner known');
   });
 
   it('of a group in a hand-over are those of the newer owner', () => {
