@@ -5,6 +5,7 @@ import { type Stack, Validations } from 'aws-cdk-lib';
 import { CfnLogGroup } from 'aws-cdk-lib/aws-logs';
 import { RegionInfo } from 'aws-cdk-lib/region-info';
 import type { IConstruct } from 'constructs';
+import { alarmDefinitions } from './alarms.ts';
 import { taskRoleId } from './ingestor-service.ts';
 import { releaseAlarmDefinitions } from './release-alarms.ts';
 import { SDK_CALLS_FUNCTION } from './sdk-calls.ts';
@@ -75,6 +76,11 @@ export function acknowledgements(settings: Settings): Acknowledgement[] {
     guard('cloudwatch_alarm_action_check'),
     releaseAlarmDefinitions(settings).map(({ id }) => `ReleaseAlarms/${id}/Resource`),
     'ECS reads their state during a deployment; another alarm reports the same fault to a person',
+  );
+  accept(
+    guard('cloudwatch_alarm_action_check'),
+    alarmDefinitions(settings).flatMap(({ id, family }) => (family === 'health' ? `Monitoring/${id}/Resource` : [])),
+    'Two alarms that sum the health up act for these, so that one fault is one page',
   );
   accept(
     guard('lambda_inside_vpc_check'),
