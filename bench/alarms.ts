@@ -1,8 +1,6 @@
 // `npm run alarms`: plays disasters on this machine, with real tasks, a real RabbitMQ and the simulated Discord, for real
 // minutes and several side by side, and evaluates the synthesized alarms on the metrics that the tasks wrote. Exit code 0 only
 // if each disaster rings what test/contracts/disasters.ts expects, and nothing else.
-// `--only WORD …`: those whose names have one of these words. `--side-by-side N` (4): each is a broker of ~150 MB.
-// `--json`: what rang, as JSON. `--record`: keeps the metrics for the test, and writes the table into docs/runbook.md.
 
 import { existsSync, mkdirSync, readFileSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
@@ -10,6 +8,7 @@ import { setTimeout as sleep } from 'node:timers/promises';
 import { parseArgs } from 'node:util';
 import { Stage } from '../local/stage.ts';
 import { ENV } from '../service/contract/names.ts';
+import { errorMessage } from '../service/errors.ts';
 import {
   complaints,
   DISASTERS,
@@ -26,19 +25,13 @@ import {
 import { type Recording, rowsOf, written } from '../test/contracts/recording.ts';
 import { type DisasterStage, MINUTES, MIX, STAGINGS } from './disasters.ts';
 
-const { values, positionals } = parseArgs({
-  options: {
-    json: { type: 'boolean', default: false },
-    record: { type: 'boolean', default: false },
-    only: { type: 'string', multiple: true, default: [] },
-    'side-by-side': { type: 'string', default: '4' },
-  },
-  allowPositionals: true,
-});
-const words = [...values.only, ...positionals];
-const names = (Object.keys(DISASTERS) as DisasterName[]).filter(
-  (name) => words.length === 0 || words.some((word) => name.toLowerCase().includes(word.toLowerCase())),
-);
+const USAGE = `npm run alarms -- [--only WORD …] [--side-by-side N] [--json] [--record]
+  --only WORD       the disasters whose names have one of these words (default: all, about 50 minutes)
+  --side-by-side N  so many at a time (default 4): each is a broker of about 150 MB
+  --json            prints what rang as JSON
+  --record          keeps the metrics for the test, and writes the table into docs/runbook.md`;
+
+const { values, sideBySide, names } = readOptions();
 // The longest first.
 names.sort((a, b) => (STAGINGS[b].minutes ?? MINUTES) - (STAGINGS[a].minutes ?? MINUTES));
 const read = metricsRead();
@@ -62,7 +55,7 @@ async function playOneByOne(): Promise<void> {
     log(`${name}: ${rung.has(name) ? 'played' : wrong.at(-1)}`);
   }
 }
-await Promise.all(Array.from({ length: Number(values['side-by-side']) }, playOneByOne));
+await Promise.all(Array.from({ length: sideBySide }, playOneByOne));
 
 for (const [name, each] of rung)
   for (const complaint of complaints(each, DISASTERS[name])) wrong.push(`${name}: ${complaint}`);
@@ -122,5 +115,36 @@ async function play(name: DisasterName): Promise<Recording> {
   } finally {
     ending.abort();
     await stage.stop();
+  }
+}
+
+function readOptions() {
+  try {
+    const { values, positionals } = parseArgs({
+      options: {
+        json: { type: 'boolean', default: false },
+        record: { type: 'boolean', default: false },
+        help: { type: 'boolean', default: false },
+        only: { type: 'string', multiple: true, default: [] },
+        'side-by-side': { type: 'string', default: '4' },
+      },
+      allowPositionals: true,
+    });
+    if (values.help) {
+      console.log(USAGE);
+      process.exit(0);
+    }
+    const words = [...values.only, ...positionals].map((word) => word.toLowerCase());
+    const names = (Object.keys(DISASTERS) as DisasterName[]).filter(
+      (name) => words.length === 0 || words.some((word) => name.toLowerCase().includes(word)),
+    );
+    if (names.length === 0) throw new Error(`--only: expected a word of a disaster's name, got ${words.join(', ')}`);
+    const sideBySide = Number(values['side-by-side']);
+    if (!Number.isInteger(sideBySide) || sideBySide < 1)
+      throw new Error(`--side-by-side: expected a number from 1, got '${values['side-by-side']}'`);
+    return { values, sideBySide, names };
+  } catch (error) {
+    console.error(`${errorMessage(error)}\n${USAGE}`);
+    process.exit(2);
   }
 }
