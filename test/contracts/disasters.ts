@@ -16,7 +16,7 @@ import { type Recording, type Row, readRecording } from './recording.ts';
 
 export interface Disaster {
   readonly settings?: Choices;
-  /** How much of the end goes on for ever: whole minutes. @default 120 */
+  /** How much of the end is repeated until the last minute: whole minutes. @default 120 */
   readonly repeatedSeconds?: number;
   /** Alarms, and within how many seconds each is on in every evaluation. No other may be on in any. */
   readonly rings?: Readonly<Record<string, number>>;
