@@ -6,7 +6,7 @@
 
 import { Buffer } from 'node:buffer';
 import { errorMessage } from './errors.ts';
-import { type HealthSnapshot, healthReport } from './health.ts';
+import { type HealthReport, type HealthSnapshot, healthReport } from './health.ts';
 import type { Log } from './log.ts';
 import type { LostSession } from './lost-session.ts';
 import { BUCKETS_MS, type Metrics } from './metrics.ts';
@@ -34,6 +34,12 @@ export interface FleetStatusOptions {
   readonly gaps: { readonly last: readonly LostSession[] };
   readonly publish: (routingKey: string, body: Buffer) => unknown;
   readonly log: Log;
+}
+
+/** Of this task, read once for all that is made of it. */
+interface State {
+  readonly snapshot: HealthSnapshot;
+  readonly health: HealthReport;
 }
 
 export class FleetStatus {
@@ -79,7 +85,8 @@ export class FleetStatus {
     clearInterval(this.#timer);
     this.#timer = undefined;
     try {
-      this.#publish({ ...this.#report(this.#rate(Date.now()), []), role: 'drained', shards: [] });
+      const state = this.#state();
+      this.#publish({ ...this.#report(state, this.#rate(state, Date.now()), []), role: 'drained', shards: [] });
     } catch (err) {
       this.#failures.failed(err);
     }
@@ -106,7 +113,7 @@ export class FleetStatus {
   /** @throws when this task cannot report itself */
   page(): Page {
     const now = Date.now();
-    const own = this.#report(0, []);
+    const own = this.#report(this.#state(), 0, []);
     const view = this.#fleet.view(now, own);
     return renderPage(view, this.#options.environment);
   }
@@ -125,7 +132,8 @@ export class FleetStatus {
 
   /** In its time, or when another role or group is what it has to say. */
   async #reportWhenDue(now: number): Promise<void> {
-    const { role, shard } = healthReport(this.#options.snapshot());
+    const state = this.#state();
+    const { role, shard } = state.health;
     const isNew = `${role} ${shard.group}` !== this.#reported.role;
     if (!isNew && now - this.#reported.at < this.#everyMs) return;
     this.#reported = { at: now, role: `${role} ${shard.group}` };
@@ -135,7 +143,8 @@ export class FleetStatus {
     const grown = buckets.map((count, index): [number, number] => [index, count - (this.#buckets[index] ?? 0)]);
     this.#buckets = buckets;
     const report = this.#report(
-      this.#rate(now),
+      state,
+      this.#rate(state, now),
       grown.filter(([, count]) => count > 0),
     );
     if (now - this.#startedAt > ASK_FOR_MS) this.#asks = false;
@@ -146,23 +155,26 @@ export class FleetStatus {
   }
 
   /** Events confirmed a second since it was asked last: of a shorter time than a second nothing can be said. */
-  #rate(now: number): number {
+  #rate({ health }: State, now: number): number {
     const { at, events } = this.#counted;
-    const { publishCount } = healthReport(this.#options.snapshot()).checks.rabbitmq;
+    const { publishCount } = health.checks.rabbitmq;
     if (Number.isFinite(publishCount) && now - at >= LOOK_EVERY_MS)
       this.#counted = { at: now, events: publishCount, rate: (1_000 * (publishCount - events)) / (now - at) };
     return this.#counted.rate;
   }
 
-  #report(perSecond: number, latencies: [number, number][]): Report {
-    const { depths, gaps, name, shardsPerTask, snapshot } = this.#options;
-    const now = snapshot();
-    const health = healthReport(now);
+  #state(): State {
+    const snapshot = this.#options.snapshot();
+    return { snapshot, health: healthReport(snapshot) };
+  }
+
+  #report({ snapshot, health }: State, perSecond: number, latencies: [number, number][]): Report {
+    const { depths, gaps, name, shardsPerTask } = this.#options;
     // What the health report could not read is not read again.
-    const limits: Partial<HealthSnapshot['identifies']> = 'problem' in health.identifies ? {} : now.identifies;
+    const limits: Partial<HealthSnapshot['identifies']> = 'problem' in health.identifies ? {} : snapshot.identifies;
     const { remaining = null, total = null, resetAt = null } = limits;
     const lastEventAt = health.shard.assigned.flatMap((id, index): [number, number][] => {
-      const at = now.shards[index]?.lastEventAt;
+      const at = snapshot.shards[index]?.lastEventAt;
       return at === undefined ? [] : [[id, at]];
     });
     return reportOf(health, {
