@@ -22,7 +22,7 @@ export interface Disaster {
   readonly rings?: Readonly<Record<string, number>>;
   /** On in some evaluations. */
   readonly may?: readonly string[];
-  /** Which alarm pages first, and within how many seconds. @default - nobody is called */
+  /** Which alarm pages first, and within how many seconds. @default - none pages */
   readonly pages?: readonly ['unhealthy' | 'impaired', number];
 }
 
@@ -233,8 +233,8 @@ function dataOf(recording: Recording, offset: number, repeated: number): DataPoi
 
 /** One evaluation: seconds from the beginning of the disaster. */
 interface Evaluation {
-  /** When each alarm went on, and off again if it did. Below 0: it was on before. */
-  readonly on: ReadonlyMap<string, readonly [on: number, off: number | undefined]>;
+  /** When each alarm went on. Below 0: it was on before. */
+  readonly on: ReadonlyMap<string, number>;
   readonly pages: readonly { readonly sum: string; readonly state: AlarmState; readonly second: number }[];
 }
 
@@ -258,9 +258,7 @@ function evaluations(recording: Recording, { settings = shards(1), repeatedSecon
         );
       const on = [...states].flatMap(([id, each]) => {
         const from = each.indexOf('ALARM', BEFORE_MINUTES - 1);
-        if (from < 0) return [];
-        const off = each.findIndex((state, minute) => minute > from && state !== 'ALARM');
-        return [[id, [endOf(from), off < 0 ? undefined : endOf(off)]] as const];
+        return from < 0 ? [] : [[id, endOf(from)] as const];
       });
       const pages = sums.flatMap(
         ({ id, suppressor, ActionsSuppressorWaitPeriod, ActionsSuppressorExtensionPeriod }) => {
@@ -300,7 +298,7 @@ export function rungBy(recording: Recording, disaster: Disaster): Rung {
   const range = (seconds: readonly number[]): Range => [Math.min(...seconds), Math.max(...seconds)];
   const ids = new Set(all.flatMap(({ on }) => [...on.keys()]));
   const alarms = [...ids].map((id) => {
-    const times = all.flatMap(({ on }) => on.get(id)?.[0] ?? []);
+    const times = all.flatMap(({ on }) => on.get(id) ?? []);
     return [id, { on: range(times), always: times.length === all.length }] as const;
   });
   const pages = all.map((each) => each.pages.filter(({ state }) => state === 'ALARM'));
@@ -315,9 +313,7 @@ export function rungBy(recording: Recording, disaster: Disaster): Rung {
             at: range(firsts.map(({ second }) => second)),
             always: firsts.length === all.length,
           },
-    mostPages: Math.max(
-      ...pages.flatMap((each) => ['unhealthy', 'impaired'].map((id) => each.filter(({ sum }) => sum === id).length)),
-    ),
+    mostPages: Math.max(...pages.flatMap((each) => [...SUMS].map((id) => each.filter(({ sum }) => sum === id).length))),
   };
 }
 
@@ -332,7 +328,7 @@ export function complaints(rung: Rung, { rings = {}, may = [], pages }: Disaster
     else if (on[1] > within) found.push(`${id} is on after ${on[1]} s, expected within ${within} s`);
   }
   for (const [id, { on }] of rung.alarms)
-    if (!(id in rings) && !may.includes(id) && id !== 'unhealthy' && id !== 'impaired')
+    if (!(id in rings) && !may.includes(id) && !SUMS.has(id))
       found.push(`${id} is on after ${on.join(' to ')} s, expected never`);
   if (pages === undefined) {
     if (rung.page) found.push(`${[...rung.page.by]} pages after ${rung.page.at.join(' to ')} s, expected no page`);
