@@ -1,6 +1,6 @@
-// Creates the alarms of alarms.ts in CloudWatch, and who is told. Of the family health only two alarms that sum it up act: they
-// page, once for a fault. `unhealthy` is what the broker's maintenance does not explain, and is never muted; `impaired` is the
-// rest, muted in the maintenance window, and silent while `unhealthy` pages. All other alarms are notices.
+// Creates the alarms of alarms.ts in CloudWatch, and where each sends its messages. Of the family health only two alarms that
+// sum it up act: they page, once for a fault. `unhealthy` is what the broker's maintenance does not explain, and is never
+// muted; `impaired` is the rest, muted in the maintenance window, and silent while `unhealthy` pages. All others are notices.
 import { Duration, Stack, TimeZone } from 'aws-cdk-lib';
 import * as cloudwatch from 'aws-cdk-lib/aws-cloudwatch';
 import { SnsAction } from 'aws-cdk-lib/aws-cloudwatch-actions';

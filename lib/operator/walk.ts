@@ -1,4 +1,4 @@
-// Looks at each message that is in a queue once, in order, and takes out only what it is told to. The others are held
+// Looks at each message that is in a queue once, in order, and takes out only what its caller chooses. The others are held
 // unacknowledged, and come back in their order when the channel closes or the process ends. A quorum queue puts what comes
 // back before what it has never delivered, but behind what came back earlier: so a walk always goes to the end of the queue,
 // and only a kill in the middle of it changes the order. Each return counts as a delivery, so that the queue must have no

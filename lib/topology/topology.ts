@@ -430,7 +430,7 @@ const LEASE_CONSUMER_TIMEOUT_MS = 7 * 24 * 60 * 60_000;
 const COMMANDS_MAX_MESSAGES = 20_000;
 const COMMANDS_MAX_BYTES = 64 * 1024 ** 2;
 
-/** Of an operator's live events: what a slow terminal may miss, and how long a queue stays that nobody consumes. */
+/** Of an operator's live events: what a slow terminal may miss, and how long a queue stays without a consumer. */
 const TAIL_EXPIRES_MS = 60_000;
 const TAIL_MAX_MESSAGES = 1_000;
 const TAIL_MAX_BYTES = 16 * 1024 ** 2;

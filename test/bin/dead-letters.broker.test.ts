@@ -263,7 +263,7 @@ test('show prints what matches, without tokens and without what a terminal obeys
   await holds(QUEUES.deadLetters, 3);
 });
 
-test('a message that nobody would send does not keep the others from being seen, and published', async () => {
+test('messages that no sender should write do not keep the others from being seen, and published', async () => {
   const refused = { [HEADERS.refused]: 'no such shard', [HEADERS.refusedKey]: 'shard.9' };
   const toDeadLetters = { exchange: EXCHANGES.deadLetter };
   const odd = (options: object) => publish(QUEUES.deadLetters, { ...toDeadLetters, headers: refused, ...options });
