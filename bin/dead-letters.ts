@@ -4,10 +4,11 @@
 
 import { parseArgs } from 'node:util';
 import {
+  argumentsOf,
   CONNECTION_HELP,
   CONNECTION_OPTIONS,
   connectAsOperator,
-  operatorSentence,
+  exitCodeOf,
   UsageError,
 } from '../lib/operator/connect.ts';
 import {
@@ -70,10 +71,7 @@ for (const signal of ['SIGINT', 'SIGTERM'] as const) process.once(signal, () => 
 // `| head` has read enough.
 process.stdout.on('error', () => interrupted.abort(READER_GONE));
 
-process.exitCode = await main().catch((error: unknown) => {
-  console.error(operatorSentence(error));
-  return error instanceof UsageError ? 2 : 1;
-});
+process.exitCode = await exitCodeOf(main);
 
 async function main(): Promise<number> {
   const { values, positionals } = readArguments();
@@ -112,8 +110,8 @@ type Model = Awaited<ReturnType<typeof connectAsOperator>>;
 type Message = Parameters<Parameters<typeof walk>[1]['leaves']>[0];
 
 function readArguments() {
-  try {
-    return parseArgs({
+  return argumentsOf(() =>
+    parseArgs({
       allowPositionals: true,
       options: {
         reason: { type: 'string', multiple: true, default: [] },
@@ -127,10 +125,8 @@ function readArguments() {
         ...CONNECTION_OPTIONS,
         help: { type: 'boolean', default: false },
       },
-    });
-  } catch (error) {
-    throw new UsageError((error as Error).message.split('. ')[0], { cause: error });
-  }
+    }),
+  );
 }
 
 function filterOf(values: ReturnType<typeof readArguments>['values']): Filter {

@@ -8,11 +8,12 @@ import { parseArgs, styleText } from 'node:util';
 import type { ConsumeMessage } from 'amqplib';
 import { z } from 'zod';
 import {
+  argumentsOf,
   CONNECTION_HELP,
   CONNECTION_OPTIONS,
   connectAsOperator,
+  exitCodeOf,
   lostConnection,
-  operatorSentence,
   UsageError,
 } from '../lib/operator/connect.ts';
 import { print } from '../lib/operator/print.ts';
@@ -51,10 +52,7 @@ const ending = new AbortController();
 for (const signal of ['SIGINT', 'SIGTERM'] as const) process.once(signal, () => ending.abort());
 process.stdout.on('error', () => ending.abort());
 
-process.exitCode = await main().catch((error: unknown) => {
-  console.error(operatorSentence(error));
-  return error instanceof UsageError ? 2 : 1;
-});
+process.exitCode = await exitCodeOf(main);
 
 async function main(): Promise<number> {
   const { values } = readArguments();
@@ -102,18 +100,16 @@ async function ended(): Promise<void> {
 }
 
 function readArguments() {
-  try {
-    return parseArgs({
+  return argumentsOf(() =>
+    parseArgs({
       options: {
         key: { type: 'string', multiple: true, default: ['#'] },
         json: { type: 'boolean', default: false },
         ...CONNECTION_OPTIONS,
         help: { type: 'boolean', default: false },
       },
-    });
-  } catch (error) {
-    throw new UsageError((error as Error).message.split('. ')[0], { cause: error });
-  }
+    }),
+  );
 }
 
 /** @returns none until its last part has come */

@@ -37,10 +37,10 @@ export async function connectAsOperator(
 ): Promise<ChannelModel> {
   const { url = process.env[URL_VARIABLE], 'ca-file': caFile, through } = values;
   if (!url) throw new UsageError(`expected the address of the broker: give --url, or set ${URL_VARIABLE}`);
-  const { tls, host, ...login } = usage('--url: ', () => parseBrokerLogin(url));
+  const { tls, host, ...user } = login(url);
   const forwarded = through === undefined ? undefined : hostAndPort(through);
   const ca = caFile === undefined ? undefined : await authority(caFile);
-  const to = { ...login, protocol: tls ? 'amqps' : 'amqp', hostname: host, vhost: encodeURIComponent(login.vhost) };
+  const to = { ...user, protocol: tls ? 'amqps' : 'amqp', hostname: host, vhost: encodeURIComponent(user.vhost) };
   const model = await connectWithReason(
     HANDSHAKE_DEADLINE_MS,
     { ...to, ...forwarded, heartbeat: 10 },
@@ -57,21 +57,39 @@ export async function connectAsOperator(
   return model;
 }
 
-function usage<T>(prefix: string, parse: () => T): T {
+/** Arguments of the command. @param parse calls parseArgs @throws UsageError with the first sentence of its error */
+export function argumentsOf<T>(parse: () => T): T {
   try {
     return parse();
   } catch (error) {
-    throw new UsageError(`${prefix}${errorMessage(error)}`, { cause: error });
+    throw new UsageError(errorMessage(error).split('. ')[0], { cause: error });
+  }
+}
+
+/** Runs a tool. @returns the exit code, that of an error too, whose sentence is printed */
+export async function exitCodeOf(main: () => Promise<number>): Promise<number> {
+  try {
+    return await main();
+  } catch (error) {
+    console.error(operatorSentence(error));
+    return error instanceof UsageError ? 2 : 1;
+  }
+}
+
+function login(url: string): ReturnType<typeof parseBrokerLogin> {
+  try {
+    return parseBrokerLogin(url);
+  } catch (error) {
+    throw new UsageError(`--url: ${errorMessage(error)}`, { cause: error });
   }
 }
 
 async function authority(file: string): Promise<string> {
-  const read = await readCertificateAuthority(file, '--ca-file').catch((error: Error) => error);
-  return typeof read === 'string'
-    ? read
-    : usage('', () => {
-        throw read;
-      });
+  try {
+    return await readCertificateAuthority(file, '--ca-file');
+  } catch (error) {
+    throw new UsageError(errorMessage(error), { cause: error });
+  }
 }
 
 function hostAndPort(text: string): { hostname: string; port: number } {
