@@ -9,7 +9,7 @@ import { admit, type Shards } from './commands/admit.ts';
 import { Presence } from './commands/command.ts';
 import { type Outcome, type Send, ShardCommands } from './commands/shard-commands.ts';
 import { commandQueue } from './contract/names.ts';
-import type { SendPort } from './gateway/shard.ts';
+import type { SendPort } from './gateway/shard-options.ts';
 import type { StoredPresence } from './lease/group-record.ts';
 import type { ShardGroup } from './lease/take-over.ts';
 import type { Log } from './log.ts';

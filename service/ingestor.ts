@@ -12,9 +12,8 @@ import { type DispatchContext, type Outcome, unknown } from './events/outcome.ts
 import { ROUTES } from './events/routing.ts';
 import { toOutcomes } from './events/to-payload.ts';
 import type { GapReporter } from './gap-reporter.ts';
-import { NextReady } from './gateway/next-ready.ts';
-import { Shard, type ShardOptions } from './gateway/shard.ts';
-import { Turns } from './gateway/turns.ts';
+import { Shard } from './gateway/shard.ts';
+import type { ShardOptions } from './gateway/shard-options.ts';
 import type { ShardGroup } from './lease/take-over.ts';
 import type { Metrics } from './metrics.ts';
 import type { Publisher } from './publisher/publisher.ts';
@@ -116,7 +115,6 @@ export class Ingestor {
   own({ group, shardIds, shardCount, sessions, presences, storedAt, takenOverAt }: ShardGroup): void {
     if (this.#members.length > 0)
       throw new Error(`expected no shards before another group is taken over, but there are ${this.#members.length}`);
-    const [turns, nextReady] = [new Turns(), new NextReady()];
     const { commands } = this.#options;
     commands.restore(presences);
     this.#members = shardIds.map((id) => {
@@ -127,7 +125,7 @@ export class Ingestor {
       if (state !== undefined) session.restore({ ...state, intents: state.intents ?? intents }, storedAt, takenOverAt);
       const shard: Shard = new Shard({
         ...this.#options,
-        ...{ id, session, turns, nextReady },
+        ...{ id, session },
         sends: commands.portOf(id, (payload) => shard.send(payload)),
         unwanted: unread(this.#options.choice),
         confirmed: (signal) => this.#confirmed(session, signal),

@@ -134,7 +134,7 @@ describe('the rooms of the service', () => {
   const rooms = ['gateway', 'session', 'lease', 'events', 'commands', 'publisher', 'amqp', 'status'];
   /** What a room may import beside its own files. A lost session is found by two rooms and reported by neither. */
   const shared = ['service/errors.ts', 'service/wait.ts', 'service/outage-log.ts', 'service/lost-session.ts'];
-  const typesOnly = ['service/log.ts', 'service/metrics.ts', 'service/connection-events.ts', 'service/health.ts'];
+  const typesOnly = ['log', 'metrics', 'connection-events', 'health', 'last-end'].map((each) => `service/${each}.ts`);
 
   it('are those of the table', () => {
     const found = new Set(

@@ -1,13 +1,13 @@
-// The bot's token, shared by all shards: usable, missing, or rejected. While it is missing or rejected no shard connects,
-// and it is read again until its secret has a new version. So a bad token costs a refusal each quarter of an hour. Discord has
-// refused good tokens in outages: a rejected one is tried again, because nothing else would bring the shards back.
+// The bot's token, shared by all shards: usable, missing, or rejected. While it is missing or rejected no shard connects, and
+// it is read again until its secret has a new version. Discord has refused good tokens in outages: so a rejected one is tried
+// again, once a quarter of an hour.
 
 import { errorMessage } from '../errors.ts';
 import type { Log } from '../log.ts';
 import { sleep } from '../wait.ts';
 import { SharedWait } from './shared-wait.ts';
 
-/** Owned here, satisfied by a `Credential<string>`. */
+/** Satisfied by a `Credential<string>`. */
 export interface TokenSource {
   readonly from: string;
   read(): Promise<string>;
@@ -24,8 +24,7 @@ export class BotToken {
   readonly #log: Log;
   readonly #readAgainMs: number;
   #value: string | undefined;
-  #rejectedAt: number | undefined;
-  #rejection: string | undefined;
+  #rejected: { readonly at: number; readonly problem: string } | undefined;
   #unreadable: string | undefined;
   /** Of the secret, since the start. */
   #versions = 0;
@@ -37,12 +36,12 @@ export class BotToken {
     this.#readAgainMs = readAgainMs;
   }
 
-  /** What is wrong with it and what to do, in one sentence; nothing while it is usable. */
+  /** What is wrong with it and what to do; nothing while it is usable. */
   get problem(): string | undefined {
-    return [this.#rejection, this.#unreadable].filter((each) => each !== undefined).join('. ') || undefined;
+    return [this.#rejected?.problem, this.#unreadable].filter((each) => each !== undefined).join('. ') || undefined;
   }
 
-  /** The last one that was read, be it rejected. */
+  /** The last one that was read, also if it is rejected. */
   get latest(): string | undefined {
     return this.#value;
   }
@@ -54,17 +53,20 @@ export class BotToken {
 
   /** Waits, indefinitely, for a token that was not rejected, or long ago. @throws when the signal aborts */
   async usable(signal: AbortSignal): Promise<string> {
-    if (this.#value !== undefined && this.#rejectedAt === undefined) return this.#value;
-    return await this.#reading.join(signal);
+    return this.#usable ?? (await this.#reading.join(signal));
   }
 
-  /** Discord refused this token; one that has been replaced meanwhile stays usable. */
+  get #usable(): string | undefined {
+    return this.#rejected === undefined ? this.#value : undefined;
+  }
+
+  /** Discord refused this token. Ignored if another one has replaced it. */
   reject(token: string, reason: string): void {
-    if (token !== this.#value || this.#rejectedAt !== undefined) return;
-    this.#rejectedAt = performance.now();
+    if (token !== this.#usable) return;
     const again = new Date(Date.now() + TRY_AGAIN_MS).toISOString();
-    this.#rejection = `${reason}. Put the bot's current token into ${this.#source.from}. This one is tried again at ${again}`;
-    this.#log.error({ problem: this.#rejection }, WAITING);
+    const problem = `${reason}. Put the bot's current token into ${this.#source.from}. This one is tried again at ${again}`;
+    this.#rejected = { at: performance.now(), problem };
+    this.#log.error({ problem }, WAITING);
   }
 
   /** Resolves when the secret has a new version, whatever its text; never for a variable. @throws when the signal aborts */
@@ -76,7 +78,7 @@ export class BotToken {
     }
   }
 
-  /** Reads again. While that fails the token in use stays. */
+  /** Reads it again. While that fails the token in use stays. */
   async refresh(): Promise<void> {
     await this.#read().catch(() => undefined);
   }
@@ -89,14 +91,11 @@ export class BotToken {
         if (problem !== this.#unreadable) this.#log.error({ problem, err }, WAITING);
         this.#unreadable = problem;
       });
-      if (this.#rejectedAt !== undefined && performance.now() - this.#rejectedAt >= TRY_AGAIN_MS) {
+      if (this.#rejected !== undefined && performance.now() - this.#rejected.at >= TRY_AGAIN_MS) {
         this.#log.info({ from: this.#source.from }, 'trying the rejected bot token again');
-        this.#rejectedAt = undefined;
+        this.#rejected = undefined;
       }
-      if (this.#value !== undefined && this.#rejectedAt === undefined) {
-        this.#rejection = undefined;
-        return this.#value;
-      }
+      if (this.#usable !== undefined) return this.#usable;
       await sleep(this.#readAgainMs, signal);
     }
   }
@@ -108,8 +107,7 @@ export class BotToken {
       if (this.#value !== undefined || this.#unreadable !== undefined)
         this.#log.info({ from: this.#source.from }, 'there is a new bot token');
       this.#versions += 1;
-      this.#rejectedAt = undefined;
-      this.#rejection = undefined;
+      this.#rejected = undefined;
     }
     this.#unreadable = undefined;
     this.#value = value;

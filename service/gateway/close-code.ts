@@ -9,14 +9,14 @@ export const RESUMABLE_CLOSE = 4200;
 /** Ends the session at once. */
 export const SESSION_ENDING_CLOSE = 1000;
 
-/** Why a connection ended: the first that happened. */
+/** Why a connection ended: the first cause. */
 export type EndCause =
   | { readonly how: 'closed by Discord'; readonly code: number }
-  /** The socket, or what is above it. @param reason the error's sentence and code */
+  /** The socket, or the code above it. @param reason the error's sentence and code */
   | { readonly how: 'failed'; readonly reason: string }
-  | { readonly how: 'no HELLO' | 'no READY' | 'no answer to RESUME' | 'zombie' | 'op 7' | 'left' }
+  | { readonly how: 'no HELLO' | 'no READY' | 'no answer to RESUME' | 'zombie' | 'op 7' | 'closed here' }
   | { readonly how: 'op 9'; readonly resumable: boolean }
-  /** @param reason what was expected, and what came. Undecodable: what may be a dispatch ends each connection that it comes on */
+  /** @param reason what was expected, and what came. Undecodable: what may be a dispatch ends each connection on which it comes */
   | { readonly how: 'malformed' | 'undecodable'; readonly reason: string }
   /** Dispatches are missing that a RESUME may bring. */
   | { readonly how: 'hole'; readonly reason: string };
@@ -26,21 +26,22 @@ export type ConnectionEnd = EndCause & {
   readonly answered: boolean;
 };
 
-export type Verdict =
-  /** The gateway did not answer: try again, with the session. */
-  | { readonly kind: 'unreachable'; readonly reason: string }
-  /** The connection is over, the session is not. */
-  | { readonly kind: 'resume'; readonly reason: string }
-  /** Discord asks for time; the session is kept, however often. */
-  | { readonly kind: 'not now'; readonly reason: string }
-  /** An answer that says nothing about the session. Several in a row are a refusal: see reconnect.ts. */
-  | { readonly kind: 'malformed'; readonly reason: string }
-  /** Discord did not take the session (or there was none to take). */
-  | { readonly kind: 'refused'; readonly reason: string }
-  | { readonly kind: 'no READY'; readonly reason: string }
-  | { readonly kind: 'token rejected'; readonly reason: string }
-  /** Another connection would be refused again: `reason` is what to change. */
-  | { readonly kind: 'fatal'; readonly reason: string };
+export interface Verdict {
+  readonly kind: /** The gateway did not answer: try again, with the session. */
+    | 'unreachable'
+    /** The connection has ended, the session has not. */
+    | 'resume'
+    /** Discord asks for time; the session is kept, however often. */
+    | 'not now'
+    /** An answer that shows nothing about the session. Several in a row are a refusal: see reconnect.ts. */
+    | 'malformed'
+    /** Discord did not accept the session, or there was none. */
+    | 'refused'
+    /** Discord would refuse another connection too: `reason` is what to change. */
+    | 'fatal'
+    | ('no READY' | 'token rejected');
+  readonly reason: string;
+}
 
 const FATAL: Readonly<Record<number, (intents: readonly string[]) => string>> = {
   [GatewayCloseCodes.InvalidShard]: () =>
@@ -53,28 +54,28 @@ const FATAL: Readonly<Record<number, (intents: readonly string[]) => string>> = 
     `Discord does not know one of the intents (4013): correct EVENTS, or GATEWAY_INTENTS where it is set: it asks for ${intents.join(', ')}`,
   [GatewayCloseCodes.DisallowedIntents]: (intents) => {
     const privileged = intents.filter((name) => name in SWITCHES);
-    // Discord may make others privileged.
+    // Discord may make other intents privileged.
     const names = privileged.length > 0 ? privileged : intents;
     const switches = names.map((name) => `'${SWITCHES[name] ?? name}'`).join(' and ');
     return `Discord has not granted one of the intents (4014): switch on ${switches} in its developer portal (Bot, Privileged Gateway Intents), or choose no EVENTS that need ${names.join(' and ')} (and remove it from GATEWAY_INTENTS, where that is set)`;
   },
 };
 
-/** `ws` gives it for a connection that broke. */
+/** `ws` reports it for a connection that ended without a close frame. */
 const NO_CLOSE_CODE = 1006;
 
-/** What a close code says of the session, where it says something. Every other code keeps it. */
+/** Close codes that do not keep the session. */
 const OF_CODE: Readonly<Record<number, 'refused' | 'not now'>> = {
   // "... or this session has been invalidated".
   [GatewayCloseCodes.NotAuthenticated]: 'refused',
   [GatewayCloseCodes.AlreadyAuthenticated]: 'refused',
   // "Reconnect and start a new session".
   [GatewayCloseCodes.InvalidSeq]: 'refused',
-  // Heartbeats are as rare as Discord asks and RESUMEs wait: it is no answer to what this shard sends.
+  // This shard sends no more than Discord asks for: it did not cause this.
   [GatewayCloseCodes.RateLimited]: 'not now',
 };
 
-/** Whether Discord said so, as it may where another connection has resumed the session. All else a network may do, or op 7 ask. */
+/** Whether another connection that resumed the session may be the cause. Not of a network failure, nor of op 7. */
 export function isEndByDiscord(end: EndCause): boolean {
   return end.how === 'op 9' || (end.how === 'closed by Discord' && end.code !== NO_CLOSE_CODE);
 }
@@ -107,5 +108,5 @@ const SENTENCES = {
   zombie: 'no heartbeat was acknowledged for an interval',
   'op 7': 'Discord asked to reconnect (op 7)',
   'op 9': 'invalid session (op 9)',
-  left: 'left',
+  'closed here': 'the ingestor closed the connection',
 } as const;

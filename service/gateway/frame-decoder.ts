@@ -1,5 +1,5 @@
-// The text of each frame: as it came, or out of one zlib stream for the whole connection, whose frames end with a sync
-// flush. In order, and with a bound: what a frame becomes may be a thousand times what was sent.
+// The text of each frame: as it came, or inflated from the connection's one zlib stream, in which each frame ends with a
+// sync flush. In order, and with a bound, because a frame may inflate to a thousand times its size.
 // https://docs.discord.com/developers/events/gateway#transport-compression
 
 import { Buffer } from 'node:buffer';
@@ -9,9 +9,9 @@ import { errorMessage } from '../errors.ts';
 /** The largest documented dispatch, GUILD_CREATE, has a few MB. The default of `tungstenite` for a frame. */
 export const MOST_FRAME_BYTES = 16 * 1024 * 1024;
 
-export interface DecodedFrames {
+interface DecodedFrames {
   text(text: string): void;
-  /** Once; after it nothing comes. @param reason a sentence that quotes nothing */
+  /** Called once, and nothing after it. @param reason a sentence that quotes nothing of the frame */
   failed(reason: string): void;
 }
 
@@ -42,20 +42,20 @@ export class FrameDecoder {
     if (this.#closed) return;
     if (typeof data === 'string') {
       if (data.length > MOST_FRAME_BYTES) this.#fail(tooLarge());
-      // It would overtake them.
+      // It would overtake the frame that is not inflated yet.
       else if (this.#waiting > 0) this.#fail('expected no text between parts of the zlib stream');
       else this.#frames.text(data);
     } else if (this.#inflate === undefined) this.#fail(`expected text, got ${data.byteLength} bytes`);
     else this.#write(this.#inflate, Buffer.from(data));
   }
 
-  /** Resolves when all that was written has come, or failed. */
+  /** Resolves when all that was written is decoded, or has failed. */
   async written(): Promise<void> {
     const inflate = this.#inflate;
     if (this.#waiting > 0) await new Promise<void>((resolve) => void inflate?.write('', () => resolve()));
   }
 
-  /** Nothing comes after it. */
+  /** Nothing is decoded after it. */
   close(): void {
     if (this.#closed) return;
     this.#closed = true;

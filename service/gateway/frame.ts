@@ -1,14 +1,14 @@
-// What Discord sends, parsed: a frame's text becomes one of these, or a sentence about what is wrong with it. Nothing of
-// `d` is read that is not parsed here; the `d` of a dispatch is for the events. Pure.
+// What Discord sends, parsed: a frame's text becomes one of these types, or a sentence about what is wrong with it. Pure. The
+// gateway reads no part of `d` that is not parsed here.
 // https://docs.discord.com/developers/events/gateway-events#payload-structure
 
 import { GatewayDispatchEvents, GatewayOpcodes } from 'discord-api-types/v10';
 import { z } from 'zod';
 
 /** Discord's limit is 120 sends a minute and connection: heartbeats alone must not break it. */
-export const LEAST_HEARTBEAT_INTERVAL_MS = 500;
+const LEAST_HEARTBEAT_INTERVAL_MS = 500;
 /** Discord asks for 41.25 s. With a longer one a dead connection would not be noticed within its session's life. */
-export const MOST_HEARTBEAT_INTERVAL_MS = 300_000;
+const MOST_HEARTBEAT_INTERVAL_MS = 300_000;
 /** Discord's session ids have 32 characters. */
 const MOST_SESSION_ID = 200;
 const MOST_SENTENCE = 200;
@@ -27,7 +27,7 @@ const Ready = z.object({
   op: op(GatewayOpcodes.Dispatch),
   t: z.literal(GatewayDispatchEvents.Ready),
   s: sequence,
-  // Whether the address may be used is gatewayAddress's to say.
+  // gatewayAddress decides whether the address may be used.
   d: z.looseObject({ session_id: z.string().min(1).max(MOST_SESSION_ID), resume_gateway_url: z.unknown().optional() }),
 });
 
@@ -47,7 +47,7 @@ const Dispatch = z.object({
   d: z.custom<object | null>((value) => typeof value === 'object', 'expected an object, a list or null'),
 });
 
-/** Opcodes whose `d` says nothing, and those that a later version of the gateway adds. */
+/** Opcodes whose `d` is not needed, and those that a later version of the gateway adds. */
 const Other = z.object({ op: z.int().nonnegative() });
 
 export type Hello = z.infer<typeof Hello>;
@@ -66,24 +66,19 @@ export type Frame =
       >;
     };
 
-/**
- * How Discord writes a dispatch. That is documented nowhere: any other frame is read as a whole. Presences and typing are
- * most of a large bot's traffic.
- */
-const AS_USUAL = /^\{"t":"(\w{1,64})","s":([1-9]\d{0,14}),"op":0,"d":[{[n]/;
-
-const NONE: ReadonlySet<string> = new Set();
+/** How Discord writes a dispatch. This is not documented: a frame that is written otherwise is parsed completely. */
+const USUAL_DISPATCH = /^\{"t":"(\w{1,64})","s":([1-9]\d{0,14}),"op":0,"d":[{[n]/;
 
 export interface Unreadable {
-  /** What was expected, and what came: a sentence that quotes nothing of it. */
+  /** What was expected, and what came: a sentence that quotes nothing of the frame. */
   readonly reason: string;
-  /** Its sequence would be missing. */
+  /** Without it a sequence would be missing. */
   readonly mayBeDispatch: boolean;
 }
 
-/** @param unwanted names of dispatches of whose `d` nothing is wanted: where Discord writes as usual it is not read */
-export function parseFrame(text: string, unwanted: ReadonlySet<string> = NONE): Frame | Unreadable {
-  const [, t = '', s] = AS_USUAL.exec(text) ?? [];
+/** @param unwanted names of dispatches whose `d` is not parsed: presences and typing are most of a large bot's traffic */
+export function parseFrame(text: string, unwanted: ReadonlySet<string> = new Set()): Frame | Unreadable {
+  const [, t = '', s] = USUAL_DISPATCH.exec(text) ?? [];
   if (unwanted.has(t) && text.endsWith('}')) return { op: GatewayOpcodes.Dispatch, t, s: Number(s), d: null };
   let value: unknown;
   try {

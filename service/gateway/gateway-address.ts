@@ -1,5 +1,5 @@
-// Where the bot's token may be sent. Three sources name an address of the gateway: Get Gateway Bot, READY and the group
-// record. None of them is trusted: whoever can write one of them would otherwise get the token. Pure.
+// Where the bot's token may be sent. Get Gateway Bot, READY and the group record name an address of the gateway, and none of
+// them is trusted: otherwise whoever can write one of them gets the token. Pure.
 
 const DISCORD_API_HOST = /^(?:[\w-]+\.)*discord(?:app)?\.com$/;
 const GATEWAY_HOST = /^(?:[\w-]+\.)+discord\.gg$/;

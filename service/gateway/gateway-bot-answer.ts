@@ -1,5 +1,5 @@
-// What an answer to Get Gateway Bot means. It is an answer only when every part of it is what Discord documents; anything
-// else (an error, a maintenance page, a proxy's answer) is described in a few words, for the log and /health. Pure.
+// What an answer to Get Gateway Bot means. It is usable only when every part of it is what Discord documents; anything else
+// (an error, a maintenance page, a proxy's answer) is described in one sentence for the log and /health. Pure.
 // https://docs.discord.com/developers/events/gateway#get-gateway-bot
 
 import { z } from 'zod';
@@ -10,14 +10,14 @@ import type { RestAnswer } from './rest-request.ts';
 export type GatewayBotAnswer =
   | ({ readonly kind: 'information' } & GatewayBot)
   | { readonly kind: 'unusable'; readonly reason: string }
-  /** Discord refused the request (429, 403, or a 401 that says nothing about the token): no other one before `pauseMs`. */
+  /** Discord refused the request (429, 403, or a 401 that is not about the token): no other one before `pauseMs`. */
   | { readonly kind: 'refused'; readonly pauseMs: number; readonly limited: boolean; readonly reason: string }
   | { readonly kind: 'token rejected'; readonly pauseMs: 0; readonly reason: string };
 
 export interface GatewayBot {
-  /** Nothing: the token may not be sent to the address that was named. */
+  /** Missing if the token may not be sent to the address that Discord named. */
   readonly url: string | undefined;
-  /** What was named, for the log. */
+  /** The address that Discord named, for the log. */
   readonly named: string;
   readonly shards: number;
   readonly session_start_limit: z.infer<typeof SessionStartLimit>;
@@ -46,7 +46,7 @@ const DiscordError = z.object({ message: z.string(), code: z.number().optional()
 
 /** After a refusal: Discord bans an address with 10,000 of them in ten minutes. */
 const LEAST_PAUSE_MS = 60_000;
-/** Cloudflare's bans last up to a day. A longer request is taken for a mistake after this time, and asked again. */
+/** Cloudflare's bans last up to a day. A longer pause is taken for a mistake, and ends then. */
 const LONGEST_PAUSE_MS = 7 * 24 * 3_600_000;
 
 /** @param now Unix ms @param apiUrl see `gatewayAddress` */
@@ -54,7 +54,7 @@ export function readGatewayBotAnswer(answer: RestAnswer, apiUrl: string, now: nu
   const { status } = answer;
   if (status === 200) return readInformation(answer, apiUrl);
   const reason = describe(answer);
-  // A proxy's 401 is no word about the token.
+  // A proxy's 401 is not about the token.
   if (status === 401 && DiscordError.safeParse(jsonOf(answer)).success)
     return { kind: 'token rejected', pauseMs: 0, reason: 'Discord rejected the token (401)' };
   if (status === 429 || status === 401 || status === 403)
@@ -98,7 +98,6 @@ function jsonOf({ body }: RestAnswer): unknown {
   }
 }
 
-/** The kind of an answer, in a few words. */
 function describe(answer: RestAnswer): string {
   const { status, contentType, location, body } = answer;
   if (status >= 300 && status < 400)
@@ -111,7 +110,7 @@ function describe(answer: RestAnswer): string {
   return `HTTP ${status} with ${body.length} characters of '${short(contentType || 'no content type')}'`;
 }
 
-/** Without a login either. */
+/** Without a login, too. */
 function withoutPath(address: string): string {
   if (!URL.canParse(address)) return 'no full address';
   const { protocol, host } = new URL(address);

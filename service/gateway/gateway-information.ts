@@ -1,7 +1,7 @@
-// Get Gateway Bot: the gateway's address, the recommended number of shards, and what is left of today's IDENTIFYs. Fetched
-// when asked for, and kept for a moment only: every process with the token uses the same budget. After the first answer also
-// every few minutes, because metrics report the numbers. All who ask share one request, and a pause outlasts those who wait for
-// it, so that Discord is never asked sooner than it allows.
+// Get Gateway Bot: the gateway's address, the recommended number of shards, and what is left of today's IDENTIFYs. An answer
+// is kept for a moment only, because every process with the token uses the same budget. After the first answer it is also
+// fetched every few minutes, because metrics report the numbers. All callers share one request. A pause lasts longer than the
+// callers that wait for it, so that Discord is never asked sooner than it allows.
 // https://docs.discord.com/developers/events/gateway#get-gateway-bot
 
 import { type APIGatewayBotInfo, Routes } from 'discord-api-types/v10';
@@ -15,7 +15,7 @@ import { InvalidRequests } from './invalid-requests.ts';
 import { restRequest } from './rest-request.ts';
 import { SharedWait } from './shared-wait.ts';
 
-export interface GatewayInformationOptions {
+interface GatewayInformationOptions {
   /** REST base without version. */
   readonly apiUrl: string;
   readonly token: BotToken;
@@ -35,8 +35,8 @@ export class GatewayInformation {
   #latest: { readonly info: APIGatewayBotInfo; readonly at: number } | undefined;
   /** More than one only for a moment, when one replaces another. */
   #asking = 0;
+  /** In a row; the following are of the last one. */
   #failures = 0;
-  /** Of the last failures, in a row. */
   #reason: string | undefined;
   #problem: string | undefined;
   #limited = false;
@@ -53,12 +53,12 @@ export class GatewayInformation {
     return this.#latest?.info;
   }
 
-  /** When Discord gives the IDENTIFYs back, by the last answer, Unix ms. */
+  /** When Discord renews the budget of IDENTIFYs, by the last answer, Unix ms. */
   get resetAt(): number | undefined {
     return this.#latest && this.#latest.at + this.#latest.info.session_start_limit.reset_after;
   }
 
-  /** Why there is no answer now, in one sentence; nothing while none is needed. */
+  /** Why there is no answer now, in one sentence; nothing while no shard needs one. */
   get problem(): string | undefined {
     return this.#asking > 0 ? this.#problem : undefined;
   }
@@ -108,7 +108,7 @@ export class GatewayInformation {
     }
   }
 
-  /** Ends with the process, and does not keep it alive. A failure is not retried before its time: nothing waits for it. */
+  /** Ends with the process, and does not keep it alive. After a failure it does not ask sooner: no shard waits for it. */
   async #fetchEvery(): Promise<never> {
     const { signal } = new AbortController();
     for (;;) {
@@ -123,14 +123,13 @@ export class GatewayInformation {
     const { apiUrl, token } = this.#options;
     const value = await token.usable(signal);
     const askedAt = Date.now();
-    let answer: GatewayBotAnswer;
-    try {
-      const received = await restRequest(`${apiUrl}/v10${Routes.gatewayBot()}`, value, signal);
-      answer = readGatewayBotAnswer(received, apiUrl, Date.now());
-    } catch (error) {
-      signal.throwIfAborted();
-      answer = { kind: 'unusable', reason: errorMessage(error) };
-    }
+    let answer = await restRequest(`${apiUrl}/v10${Routes.gatewayBot()}`, value, signal).then(
+      (received) => readGatewayBotAnswer(received, apiUrl, Date.now()),
+      (error: unknown): GatewayBotAnswer => {
+        signal.throwIfAborted();
+        return { kind: 'unusable', reason: errorMessage(error) };
+      },
+    );
     const wanted = this.#asking > 0;
     if (answer.kind !== 'unusable') this.#unansweredSince = undefined;
     else if (wanted) this.#unansweredSince ??= askedAt;
@@ -141,11 +140,12 @@ export class GatewayInformation {
     }
     this.#failures += 1;
     this.#limited = answer.kind === 'refused' && answer.limited;
-    this.#problem = undefined;
     if (answer.kind !== 'unusable') this.#invalid.add(Date.now());
-    // Outages refuse good tokens: one that no shard needs now is not kept from those that need it next. It may be replaced.
-    if (answer.kind === 'unusable' || (answer.kind === 'token rejected' && !wanted)) this.#retry(answer.reason);
-    else this.#refused(answer);
+    // Outages refuse good tokens: without a shard that needs it now, the token stays usable. But it is read again.
+    if (answer.kind === 'unusable' || (answer.kind === 'token rejected' && !wanted))
+      this.#problem = this.#retry(answer.reason);
+    else this.#problem = this.#refused(answer);
+    this.#reason = answer.reason;
     if (answer.kind === 'token rejected')
       if (wanted) token.reject(value, answer.reason);
       else await token.refresh();
@@ -154,18 +154,17 @@ export class GatewayInformation {
 
   #keep(url: string, { shards, session_start_limit }: GatewayBot): APIGatewayBotInfo {
     const { log } = this.#options;
-    if (this.#reason !== undefined) log.info({ failures: this.#failures }, 'Discord answers Get Gateway Bot again');
+    if (this.#failures > 0) log.info({ failures: this.#failures }, 'Discord answers Get Gateway Bot again');
     this.#failures = 0;
-    this.#reason = undefined;
-    this.#problem = undefined;
+    this.#reason = this.#problem = undefined;
     this.#limited = false;
-    const info = { url, shards, session_start_limit };
     if (this.#latest === undefined) void this.#fetchEvery();
+    const info = { url, shards, session_start_limit };
     this.#latest = { info, at: Date.now() };
     return info;
   }
 
-  /** Where the named address may not have the token, the one before stands in. */
+  /** If the token may not be sent to the named address, the last usable one is used. */
   #addressOf({ url, named }: GatewayBot): string | undefined {
     const { log, metrics } = this.#options;
     if (url === undefined) {
@@ -177,32 +176,32 @@ export class GatewayInformation {
     return url ?? this.#latest?.info.url;
   }
 
-  #retry(reason: string): void {
-    this.#problem = `no usable answer to Get Gateway Bot: ${reason}. It is asked again`;
-    if (reason !== this.#reason)
-      this.#options.log.warn(
-        { failures: this.#failures, reason },
-        "cannot get the gateway's address from Discord; retrying",
-      );
-    this.#reason = reason;
+  /** @returns the problem */
+  #retry(reason: string): string {
+    const line = "cannot get the gateway's address from Discord; retrying";
+    if (reason !== this.#reason) this.#options.log.warn({ failures: this.#failures, reason }, line);
     this.#pause = sleep(backoffMs(this.#failures));
+    return `no usable answer to Get Gateway Bot: ${reason}. It is asked again`;
   }
 
-  #refused({ pauseMs, reason }: GatewayBotAnswer & { readonly kind: 'refused' | 'token rejected' }): void {
+  /** @returns the problem; nothing where the token's own is enough */
+  #refused({
+    pauseMs,
+    reason,
+  }: GatewayBotAnswer & { readonly kind: 'refused' | 'token rejected' }): string | undefined {
     const now = Date.now();
-    this.#reason = reason;
     const invalidRequests = this.#invalid.count(now);
     const banMs = this.#invalid.pauseMs(now);
     const leastMs = Math.max(pauseMs, banMs);
-    if (leastMs === 0) return;
+    if (leastMs === 0) return undefined;
     const ms = leastMs + Math.random() * MOST_JITTER_MS;
+    this.#pause = sleep(ms);
     const until = new Date(now + ms).toISOString();
-    const asks = this.#limited ? 'Discord asks to wait' : 'Discord refuses requests, so none is sent';
-    const near = banMs > 0 ? `. It has refused ${invalidRequests} in ten minutes, and bans at 10,000` : '';
-    this.#problem = `${asks} until ${until}: ${reason}${near}`;
     const line = { until, reason, failures: this.#failures, invalidRequests };
     if (banMs > 0) this.#options.log.error(line, 'Discord refused too many requests: none is sent until then');
     else this.#options.log.warn(line, 'Discord refuses requests: none is sent until then');
-    this.#pause = sleep(ms);
+    const asks = this.#limited ? 'Discord asks to wait' : 'Discord refuses requests, so none is sent';
+    const near = banMs > 0 ? `. It has refused ${invalidRequests} in ten minutes, and bans at 10,000` : '';
+    return `${asks} until ${until}: ${reason}${near}`;
   }
 }

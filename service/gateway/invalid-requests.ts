@@ -1,5 +1,5 @@
-// Requests that Discord's REST refused with 401, 403 or 429. Discord bans an address for hours after 10,000 of them in ten
-// minutes, whoever sent them; this task stops long before. Pure.
+// Requests that Discord's REST refused with 401, 403 or 429. Discord bans an IP address for hours after 10,000 of them in ten
+// minutes; this task stops long before. Pure.
 // https://docs.discord.com/developers/topics/rate-limits#invalid-request-limit-aka-cloudflare-bans
 
 const PERIOD_MS = 600_000;

@@ -1,8 +1,8 @@
 // biome-ignore-all lint/complexity/useLiteralKeys: only an element access reaches a private member
-// `WebSocketShard` of `@discordjs/ws` 2.0.4 with every promise owned. The package awaits none of `internalConnect`,
-// `onMessage`, `onClose` and `heartbeat`, so that one odd answer would end the process; here an error in them is a value.
-// It passes every message of the socket and every end of it on, unread, and never reconnects by itself.
-// owned-shard.test.ts fails when a newer package changes what is relied on.
+// `WebSocketShard` of `@discordjs/ws` 2.0.4 without unhandled rejections. The package awaits none of `internalConnect`,
+// `onMessage`, `onClose` and `heartbeat`, so that one odd answer would end the process; here `defect` gets their errors. It
+// passes on every message and every end of the socket, unread, and never reconnects by itself.
+// owned-shard.test.ts fails when a newer package changes what this relies on.
 
 import {
   type IContextFetchingStrategy,
@@ -13,7 +13,7 @@ import {
 import type { Frame } from './frame.ts';
 import { MOST_FRAME_BYTES } from './frame-decoder.ts';
 
-/** The part of `ws` that bounds a message. The package cannot pass `maxPayload` on, and 100 MiB is its default. */
+/** The part of `ws` that bounds a message. The package cannot set `maxPayload`, whose default is 100 MiB. */
 interface Bounded {
   _maxPayload: number;
 }
@@ -29,11 +29,11 @@ export abstract class OwnedShard extends WebSocketShard {
     const handle = this['onMessage'].bind(this);
     const connect = this['internalConnect'].bind(this);
     const waitFor = this['waitForEvent'].bind(this);
-    const beat = this['heartbeat'].bind(this);
+    const sendHeartbeat = this['heartbeat'].bind(this);
 
     this['unpackMessage'] = async (frame: unknown) => frame as never;
-    this.#handle = (frame) => this.#own(handle(frame as never, false));
-    this['internalConnect'] = () => this.#own(connect());
+    this.#handle = (frame) => this.#catch(handle(frame as never, false));
+    this['internalConnect'] = () => this.#catch(connect());
     this['waitForEvent'] = (event: WebSocketShardEvents, ms?: number | null) => {
       // It waits for HELLO as soon as there is a socket.
       if (event === WebSocketShardEvents.Hello) this.#bound();
@@ -42,9 +42,9 @@ export abstract class OwnedShard extends WebSocketShard {
     this['heartbeat'] = (requested = false) => {
       const acknowledged = this['isAck'];
       if (!requested && !acknowledged) this.#guard(() => this.zombie());
-      return this.#own(
-        beat(requested).then(() => {
-          // A beat that Discord asked for, just before a regular one, is not to be acknowledged within its interval.
+      return this.#catch(
+        sendHeartbeat(requested).then(() => {
+          // A heartbeat that Discord asked for just before a regular one need not be acknowledged within the interval.
           if (requested) this['isAck'] = acknowledged;
         }),
       );
@@ -58,9 +58,9 @@ export abstract class OwnedShard extends WebSocketShard {
   protected abstract received(data: string | ArrayBuffer): void;
   /** The socket, or its handshake. */
   protected abstract failed(error: Error): void;
-  /** The other side closed. */
+  /** The socket is closed. */
   protected abstract closed(code: number): void;
-  /** No heartbeat was acknowledged since the last regular one, whose interval is over. */
+  /** No heartbeat was acknowledged for an interval. */
   protected abstract zombie(): void;
   /** An error that nothing here expects, in the package or above it. */
   protected abstract defect(error: unknown): void;
@@ -70,7 +70,7 @@ export abstract class OwnedShard extends WebSocketShard {
     void this['internalConnect']();
   }
 
-  /** For the package: HELLO (it beats from then on), a heartbeat that is asked for, an acknowledgement. */
+  /** Gives the package HELLO (it sends heartbeats from then on), a heartbeat that is asked for, an acknowledgement. */
   protected handle(frame: Frame): void {
     void this.#handle(frame);
   }
@@ -79,13 +79,13 @@ export abstract class OwnedShard extends WebSocketShard {
     return this['connection'];
   }
 
-  /** Ends what the package waits for, the socket, and the heartbeats. Rejects when the close cannot be written. */
+  /** Ends the package's waiting, the socket, and the heartbeats. Rejects when the close cannot be written. */
   protected async shut(options: WebSocketShardDestroyOptions & { readonly code: number }): Promise<void> {
     this.emit(WebSocketShardEvents.Closed, options.code);
     try {
       await super.destroy(options);
     } finally {
-      // A HELLO just before it waits for its first heartbeat meanwhile.
+      // After a HELLO just before, the package waits to send its first heartbeat.
       this['initialHeartbeatTimeoutController']?.abort();
       this.emit(WebSocketShardEvents.Closed, options.code);
     }
@@ -99,7 +99,7 @@ export abstract class OwnedShard extends WebSocketShard {
     });
   }
 
-  #own(promise: Promise<void>): Promise<void> {
+  #catch(promise: Promise<void>): Promise<void> {
     return promise.catch((error: unknown) => this.#guard(() => this.defect(error)));
   }
 

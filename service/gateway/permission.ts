@@ -1,25 +1,12 @@
-// The permission that a shard asks before each connection, and what is known of those before. Without proof that this task
-// is the owner of the shard it may be given too, but less and less often: then another task may own it.
+// Asks for permission before each connection of a shard, with what is known of the connections before. Permission may be
+// given without proof that this task owns the shard, but less and less often: another task may own it then.
 
+import type { LastEnd } from '../last-end.ts';
 import { type EndCause, isEndByDiscord } from './close-code.ts';
+import type { AskPermission } from './shard-options.ts';
 
-/** What is known of the connection before, when another one is asked for. */
-export interface LastEnd {
-  /** There is a session, and the connection did not end with op 9. */
-  readonly resumable: boolean;
-  /** Unix ms; nothing before the first connection. */
-  readonly endedAt: number | undefined;
-  /** Connections in a row that were permitted without proof. */
-  readonly unproven: number;
-  /** Another task may have resumed the session since: Discord closed the connection, or there was none yet. */
-  readonly perhapsTaken: boolean;
-}
-
-/** Resolves when the shard may connect. @throws when the signal aborts */
-export type AskPermission = (signal: AbortSignal, end: LastEnd) => Promise<'proven' | 'unproven'>;
-
-/** To end a connection that works: it does not wait long for it. */
-const PROVEN_WITHIN_MS = 2_000;
+/** A connection that works is ended only with proof, and does not wait longer for it. */
+const PROOF_DEADLINE_MS = 2_000;
 
 export class Permission {
   readonly #ask: AskPermission;
@@ -34,33 +21,29 @@ export class Permission {
     this.#session = session;
   }
 
+  /** As `LastEnd` has it. */
+  get perhapsTaken(): boolean {
+    return this.#perhapsTaken;
+  }
+
   /** Resolves when the shard may connect. @throws when the signal aborts */
   async toConnect(signal: AbortSignal): Promise<void> {
     const proof = await this.#ask(signal, this.#lastEnd);
     this.#unproven = proof === 'proven' ? 0 : this.#unproven + 1;
   }
 
-  /** A proof ends the row of connections without one, also where it comes while the last of them works. */
+  /** The connection works. A proof that comes meanwhile ends the row of connections without one. */
   async untilProven(signal: AbortSignal): Promise<void> {
     if (this.#unproven === 0) return;
-    // So that it waits for nothing but the proof.
-    const end = { ...this.#lastEnd, resumable: false };
-    const proof = await this.#ask(signal, end).catch(() => undefined);
+    // Without a session to resume only a proof gives permission.
+    const proof = await this.#ask(signal, { ...this.#lastEnd, resumable: false }).catch(() => undefined);
     if (proof === 'proven') this.#unproven = 0;
   }
 
-  /** Whether there is a proof, soon: then a connection that works may be ended. */
+  /** @returns whether a proof comes within 2 s */
   async isProven(signal: AbortSignal): Promise<boolean> {
-    const soon = AbortSignal.any([signal, AbortSignal.timeout(PROVEN_WITHIN_MS)]);
-    return await this.#ask(soon, this.#lastEnd).then(
-      (proof) => proof === 'proven',
-      () => false,
-    );
-  }
-
-  /** As `LastEnd` has it. */
-  get perhapsTaken(): boolean {
-    return this.#perhapsTaken;
+    const soon = AbortSignal.any([signal, AbortSignal.timeout(PROOF_DEADLINE_MS)]);
+    return (await this.#ask(soon, this.#lastEnd).catch(() => undefined)) === 'proven';
   }
 
   /** A connection ended. @param at Unix ms @param wasReady READY or RESUMED came: the session was this task's */

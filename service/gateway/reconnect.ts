@@ -1,5 +1,5 @@
-// Whether a shard connects again after a connection has ended, after which pause, and to which address. Pure; shard.ts
-// carries it out. https://docs.discord.com/developers/events/gateway#resuming
+// Whether a shard connects again after a connection has ended, after which pause, and to which address. Pure; shard.ts and
+// retries.ts carry it out. https://docs.discord.com/developers/events/gateway#resuming
 
 import type { APIGatewaySessionStartLimit } from 'discord-api-types/v10';
 import { backoffMs } from '../wait.ts';
@@ -15,7 +15,7 @@ export interface Attempts {
   readonly unresumed: number;
   /** On which READY did not come in time. */
   readonly withoutReady: number;
-  /** That sent an IDENTIFY, and whose session did not last for its share of the budget. */
+  /** That sent an IDENTIFY, and whose session ended within `intervalMs`. */
   readonly identifies: number;
 }
 
@@ -27,21 +27,21 @@ export interface EndedConnection {
   /** Since READY or RESUMED; nothing if neither came. */
   readonly readyMs: number | undefined;
   /** The session received a dispatch on it, or gave one up. */
-  readonly moved: boolean;
+  readonly progressed: boolean;
   /** Since the first of `unresumed`; 0 without one. */
   readonly unresumedMs: number;
   /** Since READY of its session; nothing without one. */
   readonly sessionMs: number | undefined;
-  /** See `identifyShareMs`. */
-  readonly shareMs: number;
+  /** See `identifyIntervalMs`. */
+  readonly intervalMs: number;
   /** The next connection resumes a session; without one it IDENTIFYs. */
   readonly hasSession: boolean;
 }
 
 export interface Reconnect {
   readonly pauseMs: number;
-  /** It is that long to spare the day's IDENTIFYs. */
-  readonly sparesIdentifies: boolean;
+  /** It is that long so that the day's IDENTIFYs last. */
+  readonly savesIdentifies: boolean;
   readonly attempts: Attempts;
 }
 
@@ -55,11 +55,11 @@ const QUICK_MS = { least: 50, most: 250 };
 const RESUME_AGAIN_MS = { least: 0, most: 500 };
 /** Discord asks for a random pause of 1 to 5 s after op 9, resumable or not. https://github.com/discord/discord-api-docs/pull/244 */
 const AFTER_INVALID_SESSION_MS = { least: 1_000, most: 5_000 };
-/** IDENTIFYs in a row that no pause but Discord's follows. */
+/** IDENTIFYs in a row before which there is only Discord's pause. */
 const FREE_IDENTIFIES = 3;
 /** After so many the pause is the longest; sooner where these would be a quarter of the budget. */
 const MOST_UNTIL_LONGEST = 10;
-/** In shares of the budget, of which IDENTIFYs that are refused the whole day take about half then. */
+/** In intervals. IDENTIFYs that are refused all day then take about half of the budget. */
 const LONGEST_BEFORE_IDENTIFY = 4;
 /** The shards of a task spread their tries: the first that comes to READY ends the pauses of the others. */
 const SPREAD = 8;
@@ -71,52 +71,52 @@ const SESSION_ADDRESS_TRIES = 2;
  * is tried; where that does not help, the session cannot be resumed.
  */
 const MOST_UNRESUMED = 3;
-/** A gateway that is restarted, or a proxy of ours, may end each connection for as long, and still have the session. */
+/** A gateway that restarts, or our own proxy, may end each connection for as long, and still have the session. */
 const UNRESUMED_MS = 15_000;
 /** READY of a shard with many guilds has taken 40 s. */
 const FIRST_READY_DEADLINE_MS = 30_000;
 const LONGEST_READY_DEADLINE_MS = 480_000;
 
 /**
- * The time in which each shard may IDENTIFY once, so that the budget of all shards lasts until it is renewed.
+ * The interval at which each shard may IDENTIFY, so that the budget of all shards lasts until Discord renews it.
  * @param limit of Get Gateway Bot; nothing: Discord's usual one, 1,000 a day
  */
-export function identifyShareMs(
+export function identifyIntervalMs(
   limit: Pick<APIGatewaySessionStartLimit, 'total' | 'remaining' | 'reset_after'> | undefined,
   shards: number,
 ): number {
   const { total, remaining, reset_after } = limit ?? { total: 1_000, remaining: 1_000, reset_after: DAY_MS };
-  // The longest pause does not last for more than the period: after it the budget is renewed.
-  const share = (ms: number, identifies: number) =>
+  // The longest pause is no longer than the period: after it the budget is renewed.
+  const interval = (ms: number, identifies: number) =>
     Math.min((shards * ms) / Math.max(identifies, 1), ms / LONGEST_BEFORE_IDENTIFY);
-  return Math.max(share(DAY_MS, total), share(reset_after, remaining));
+  return Math.max(interval(DAY_MS, total), interval(reset_after, remaining));
 }
 
-/** The verdict in view of those before it: another one without an answer, at the general address too, is a refusal. */
+/** The verdict in view of those before: another end without an answer, at the general address too, is a refusal. */
 export function effectiveVerdict(end: Omit<EndedConnection, 'hasSession'>, before: Attempts): Verdict['kind'] {
   const isTried = unresumedAfter(end, before) > MOST_UNRESUMED && end.unresumedMs >= UNRESUMED_MS;
   return isUnresumed(end) && isTried ? 'refused' : end.verdict;
 }
 
-/** @returns nothing when another connection would only be refused again. Not after READY or RESUMED: Discord took it then */
+/** @returns nothing when Discord would refuse another connection too. Not after READY or RESUMED: it accepted that one */
 export function reconnectAfter(
   end: EndedConnection,
   before: Attempts,
   random: () => number = Math.random,
 ): Reconnect | undefined {
-  const { verdict, sent, readyMs, moved, sessionMs = 0, shareMs, hasSession } = end;
+  const { verdict, sent, readyMs, progressed, sessionMs = 0, intervalMs, hasSession } = end;
   const wasReady = readyMs !== undefined;
   if (verdict === 'fatal' && !wasReady) return undefined;
   const effective = effectiveVerdict(end, before);
   // The pauses have grown only to see whether the session can be resumed.
   const inARow = lasted(end) || effective !== verdict ? 1 : before.failures + 1;
   const attempts: Attempts = {
-    failures: wasReady || (moved && verdict === 'resume') ? Math.min(inARow, MOST_AFTER_READY) : inARow,
+    failures: wasReady || (progressed && verdict === 'resume') ? Math.min(inARow, MOST_AFTER_READY) : inARow,
     unanswered: verdict === 'unreachable' ? before.unanswered + 1 : 0,
     // A new session begins with none.
     unresumed: hasSession ? unresumedAfter(end, before) : 0,
     withoutReady: verdict === 'no READY' ? before.withoutReady + 1 : wasReady ? 0 : before.withoutReady,
-    identifies: sessionMs >= shareMs ? 0 : before.identifies + (sent === 'identify' && !isOfToken(end) ? 1 : 0),
+    identifies: sessionMs >= intervalMs ? 0 : before.identifies + (sent === 'identify' && !isOfToken(end) ? 1 : 0),
   };
   return { ...pauseFor({ ...end, verdict: effective }, attempts, random), attempts };
 }
@@ -126,27 +126,27 @@ function pauseFor(
   { failures, identifies }: Attempts,
   random: () => number,
 ): Omit<Reconnect, 'attempts'> {
-  const { verdict, sent, readyMs, hasSession, shareMs } = end;
+  const { verdict, sent, readyMs, hasSession, intervalMs } = end;
   const between = ({ least, most }: typeof QUICK_MS) => least + random() * (most - least);
   if (verdict === 'refused' && hasSession && readyMs === undefined)
-    return { pauseMs: between(RESUME_AGAIN_MS), sparesIdentifies: false };
+    return { pauseMs: between(RESUME_AGAIN_MS), savesIdentifies: false };
   const isAsked = verdict === 'not now' || (!hasSession && (verdict === 'refused' || sent === 'identify'));
   const inARow = verdict === 'not now' ? failures : failures - 1;
   const usualMs = Math.max(
     inARow === 0 ? between(QUICK_MS) : backoffMs(inARow, random),
     isAsked ? between(AFTER_INVALID_SESSION_MS) : 0,
   );
-  // Where nothing was sent, no IDENTIFY was spent; and a token is waited for elsewhere.
+  // Where nothing was sent, no IDENTIFY was used; and BotToken waits for another token.
   const isFree = hasSession || sent === undefined || isOfToken(end);
-  const sparingMs = isFree ? 0 : between(beforeIdentify(identifies, shareMs));
-  const pauseMs = Math.max(usualMs, sparingMs);
-  return { pauseMs, sparesIdentifies: sparingMs > Math.max(usualMs, AFTER_INVALID_SESSION_MS.most) };
+  const savingMs = isFree ? 0 : between(beforeIdentify(identifies, intervalMs));
+  const savesIdentifies = savingMs > Math.max(usualMs, AFTER_INVALID_SESSION_MS.most);
+  return { pauseMs: Math.max(usualMs, savingMs), savesIdentifies };
 }
 
-function beforeIdentify(identifies: number, shareMs: number): typeof QUICK_MS {
-  const untilLongest = Math.min(Math.max(DAY_MS / shareMs / 4, FREE_IDENTIFIES), MOST_UNTIL_LONGEST);
+function beforeIdentify(identifies: number, intervalMs: number): typeof QUICK_MS {
+  const untilLongest = Math.min(Math.max(DAY_MS / intervalMs / 4, FREE_IDENTIFIES), MOST_UNTIL_LONGEST);
   if (identifies <= FREE_IDENTIFIES && identifies < untilLongest) return { least: 0, most: 0 };
-  const most = (LONGEST_BEFORE_IDENTIFY * shareMs) / 2 ** Math.max(0, untilLongest - identifies);
+  const most = (LONGEST_BEFORE_IDENTIFY * intervalMs) / 2 ** Math.max(0, untilLongest - identifies);
   return { least: most / SPREAD, most };
 }
 
@@ -155,15 +155,15 @@ const isOfToken = ({ verdict }: Pick<EndedConnection, 'verdict'>): boolean => ve
 const lasted = ({ readyMs = 0 }: Pick<EndedConnection, 'readyMs'>): boolean => readyMs > SUCCEEDED_MS;
 
 /** RESUME had neither an answer nor a dispatch, or what came was malformed. */
-function isUnresumed({ verdict, sent, readyMs, moved }: Omit<EndedConnection, 'hasSession'>): boolean {
+function isUnresumed({ verdict, sent, readyMs, progressed }: Omit<EndedConnection, 'hasSession'>): boolean {
   if (verdict === 'malformed') return true;
   const isEnd = verdict === 'resume' || verdict === 'unreachable';
-  return isEnd && sent === 'resume' && readyMs === undefined && !moved;
+  return isEnd && sent === 'resume' && readyMs === undefined && !progressed;
 }
 
 function unresumedAfter(end: Omit<EndedConnection, 'hasSession'>, { unresumed }: Attempts): number {
   if (isUnresumed(end)) return (lasted(end) ? 0 : unresumed) + 1;
-  return lasted(end) || end.moved ? 0 : unresumed;
+  return lasted(end) || end.progressed ? 0 : unresumed;
 }
 
 /** Where a session is resumed: at its own address, or at the one that Get Gateway Bot answers. */
@@ -175,7 +175,7 @@ export function addressToResume({
   return beyond < 0 || beyond % 2 === 1 ? 'session' : 'gateway';
 }
 
-/** How long READY is waited for after IDENTIFY: twice as long after each time that it was too short. */
+/** How long READY may take after IDENTIFY: twice as long after each time that it did not come. */
 export function readyDeadlineMs({ withoutReady }: Pick<Attempts, 'withoutReady'>): number {
   return Math.min(FIRST_READY_DEADLINE_MS * 2 ** withoutReady, LONGEST_READY_DEADLINE_MS);
 }

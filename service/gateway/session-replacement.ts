@@ -1,61 +1,51 @@
-// A session keeps the intents of its IDENTIFY. One with others than this task's is ended on purpose, one shard after
-// another, each as soon as it may IDENTIFY; until then it stays connected.
+// A session keeps the intents of its IDENTIFY. One whose intents are not this task's is ended on purpose as soon as its shard
+// may IDENTIFY, one shard after the other; until then it stays connected.
 
-import type { Log } from '../log.ts';
 import { sleep } from '../wait.ts';
-import { AHEAD_MS, type IdentifyGate } from './identify-gate.ts';
+import { AHEAD_MS } from './identify-gate.ts';
 import { intentNames } from './intents.ts';
-import type { Turns } from './turns.ts';
+import type { ShardOptions } from './shard-options.ts';
 
-export interface SessionReplacementOptions {
-  readonly id: number;
-  readonly session: { readonly resumable: { readonly intents?: number | undefined } | undefined };
-  readonly intents: number;
-  readonly gate: IdentifyGate;
-  /** Shared by the shards of this task. */
-  readonly turns: Turns;
-  /** Whether another connection may follow. */
-  readonly isProven: (signal: AbortSignal) => Promise<boolean>;
-  readonly log: Log;
-}
-
-/** Before it is tried again, without proof. */
-const PROOF_AGAIN_MS = 1_000;
+/** Before it asks for a proof again. */
+const PROVE_AGAIN_MS = 1_000;
 
 export class SessionReplacement {
-  readonly #options: SessionReplacementOptions;
+  readonly #options: Pick<ShardOptions, 'id' | 'session' | 'intents' | 'gate' | 'log'>;
+  readonly #isProven: (signal: AbortSignal) => Promise<boolean>;
   #reason: string | undefined;
-  #endTurn: () => void = () => undefined;
-  /** It has passed the identify gate already, if it IDENTIFYs until then. */
+  #unlock: () => void = () => undefined;
+  /** Unix ms: an IDENTIFY until then has passed the identify gate already. */
   #mayIdentifyUntil = 0;
 
-  constructor(options: SessionReplacementOptions) {
+  /** @param isProven whether another connection may follow */
+  constructor(options: ShardOptions, isProven: (signal: AbortSignal) => Promise<boolean>) {
     this.#options = options;
+    this.#isProven = isProven;
   }
 
   /**
-   * RESUMED came. Ends the session if it has other intents, when the next may begin.
-   * @param connection `endSession` says whether it does
-   * @param signal the end of the connection: the next RESUMED leads here again
+   * RESUMED came. Ends the session if it has other intents, when the next one may begin.
+   * @param connection `endSession` returns whether it ends the session
+   * @param signal the end of the connection: the next RESUMED calls this again
    */
   async resumed(connection: { endSession(): boolean } | undefined, signal: AbortSignal): Promise<void> {
-    const { id, session, intents, gate, log, turns, isProven } = this.#options;
+    const { id, session, intents, gate, log } = this.#options;
     const before = session.resumable?.intents ?? intents;
     if (before === intents) return;
     const change = { from: intentNames(before), to: intentNames(intents) };
     log.info({ shard: id, ...change }, 'the session has other intents: it will be replaced');
     try {
-      this.#endTurn = await turns.take(signal);
+      this.#unlock = await gate.replacing.lock(signal);
       await gate.wait(id, signal, true);
-      while (!(await isProven(signal))) {
-        await sleep(PROOF_AGAIN_MS, signal);
+      while (!(await this.#isProven(signal))) {
+        await sleep(PROVE_AGAIN_MS, signal);
         await gate.wait(id, signal, true);
       }
       signal.throwIfAborted();
     } catch {
-      return this.#endTurn();
+      return this.#unlock();
     }
-    if (!connection?.endSession()) return this.#endTurn();
+    if (!connection?.endSession()) return this.#unlock();
     this.#mayIdentifyUntil = Date.now() + AHEAD_MS;
     this.#reason = intentsChanged(change);
   }
@@ -73,9 +63,9 @@ export class SessionReplacement {
     this.#mayIdentifyUntil = 0;
   }
 
-  /** READY came, or the shard is stopped: it is the next one's turn. */
+  /** READY came, or the shard is stopped: the next shard may replace its session. */
   over(): void {
-    this.#endTurn();
+    this.#unlock();
   }
 }
 

@@ -4,6 +4,7 @@
 // node has the record, and then no other task has the lease: as likely as not where Discord did not close the connection.
 // In both it connects seldom, and ever more so.
 
+import type { LastEnd } from '../last-end.ts';
 import { orAfter, sleep } from '../wait.ts';
 
 const RETRY_MS = 200;
@@ -11,18 +12,6 @@ const RETRY_MS = 200;
 const ANSWER_MS = { least: 1_000, most: 60_000 };
 /** From the end of its socket, by how many connections in a row had no proof: two tasks may take a session in turns. */
 const UNPROVEN_AFTER_MS = [5_000, 60_000, 120_000, 240_000] as const;
-
-/** Of a shard's last connection. */
-export interface LastEnd {
-  /** It has a session, and the end was not Discord's op 9. */
-  readonly resumable: boolean;
-  /** Unix ms; none before the first connection. */
-  readonly endedAt: number | undefined;
-  /** Connections in a row that had no proof. */
-  readonly unproven: number;
-  /** Another task may have resumed the session since: Discord closed the connection, or there was none yet. */
-  readonly perhapsTaken: boolean;
-}
 
 /**
  * When a shard may connect without proof, if there is none from then on: a session that no task resumes is lost.

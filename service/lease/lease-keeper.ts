@@ -17,10 +17,11 @@
 
 import type { ConnectionEvents } from '../connection-events.ts';
 import { leaseQueue } from '../contract/names.ts';
+import type { LastEnd } from '../last-end.ts';
 import type { Metrics } from '../metrics.ts';
 import { backoffMs, orAfter } from '../wait.ts';
 import { Claims } from './claims.ts';
-import { connectPermission, type LastEnd } from './connect-permission.ts';
+import { connectPermission } from './connect-permission.ts';
 import { DeliveryReader } from './delivery-reader.ts';
 import { KeptChannels } from './kept-channels.ts';
 import {

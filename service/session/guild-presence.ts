@@ -1,25 +1,23 @@
 // Decides whether a GUILD_CREATE is a real join: Discord sends the same dispatch for every guild of the READY list and
-// for every guild that is back from an outage. One of these belongs to one session and is asked about each dispatch once,
-// in order. An owner that resumed the session without this memory decides by `joined_at` and by the joins of the record.
+// for every guild that is back from an outage. Each session has one, which is asked about each dispatch once, in order. An
+// owner that resumes the session of another process decides by `joined_at` and by the joins of the group record.
 
 /** Discord's clock and ours may differ by this much. */
 const SKEW_MS = 60_000;
-
-/** Joins kept for the next owner: beyond these, an outage of a guild joined in this session may look like another join. */
+/** Joins kept for the next owner: beyond these, the end of an outage of a guild joined in this session may look like a join. */
 const MAX_JOINS = 32;
-
-/** Discord allows 2,500 guilds a shard, and more to the largest bots. Beyond these an outage's end may look like a join. */
+/** Discord allows 2,500 guilds a shard, and more to the largest bots. Beyond these the end of an outage may look like a join. */
 const MAX_EXPECTED = 100_000;
 
 export class GuildPresence {
   readonly #startedAt: number;
-  /** Guilds whose next GUILD_CREATE is no join: those of the READY list, and those that an outage took. */
+  /** Guilds whose next GUILD_CREATE is no join: those of the READY list, and those in an outage. */
   #expected = new Set<string>();
   /** Joins of this session, oldest first. */
   readonly #joins = new Map<string, { readonly sequence: number; readonly joinedAt: number }>();
 
   /**
-   * @param startedAt when the session's READY came, Unix ms; it goes with the session from owner to owner
+   * @param startedAt when the session's READY came, to whichever owner, Unix ms
    * @param joins what `joinsUntil` of the previous owner returned
    */
   constructor(startedAt: number, joins: Readonly<Record<string, number>> = {}) {
@@ -38,12 +36,12 @@ export class GuildPresence {
     this.#expected = new Set(guildIds.slice(0, MAX_EXPECTED));
   }
 
-  /** GUILD_DELETE with `unavailable: true`: an outage took the guild, it will be back. */
+  /** GUILD_DELETE with `unavailable: true`. */
   outage(guildId: string): void {
     if (this.#expected.size < MAX_EXPECTED) this.#expected.add(guildId);
   }
 
-  /** GUILD_DELETE without it: the bot is no longer in the guild. */
+  /** GUILD_DELETE without it: the bot was removed from the guild. */
   leave(guildId: string): void {
     this.#expected.delete(guildId);
   }
@@ -58,7 +56,7 @@ export class GuildPresence {
     if (Number.isNaN(joined)) return true;
     if (joined < this.#startedAt - SKEW_MS) return false;
     const known = this.#joins.get(guildId);
-    // The same join again: the guild is back from an outage whose begin a previous owner received.
+    // The same join again: the guild is back from an outage that began with a previous owner.
     if (known?.joinedAt === joined) return sequence <= known.sequence;
     this.#joins.delete(guildId);
     this.#joins.set(guildId, { sequence, joinedAt: joined });

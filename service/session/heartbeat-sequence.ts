@@ -1,7 +1,7 @@
-// The sequence that heartbeats carry: the stored one. Discord may close connections whose heartbeats lag, which must not go
-// on for as long as they do: after three connections in a row that it closed right after a lagging heartbeat, those that
-// would lag half as much or more carry what is received. Not sooner: what no record has is acknowledged then, so that a kill
-// may cost the session, and other closings come at such a moment by chance. Pure: times come from the caller.
+// The sequence that heartbeats carry: the stored one. Discord may close connections whose heartbeats lag. After three in a row
+// that it closed right after a lagging heartbeat, heartbeats that would lag half as much or more carry the received sequence.
+// Not sooner: that acknowledges what no record has, so a kill may cost the session; and Discord may close a connection at
+// such a moment for another reason. Pure: times come from the caller.
 
 import type { Watermark } from './watermark.ts';
 
@@ -13,10 +13,10 @@ export class HeartbeatSequence {
   #mostLag = Number.POSITIVE_INFINITY;
   /** Of the current connection. */
   #last: { readonly lag: number; readonly at: number } | undefined;
-  /** In a row: how far the last heartbeat lagged for which Discord may have closed the connection. */
+  /** In a row: by how much the heartbeat lagged for which Discord may have closed the connection. */
   #closings: readonly number[] = [];
 
-  /** @param at Unix ms @returns what the heartbeat that is sent now carries */
+  /** @param at Unix ms @returns the sequence that the next heartbeat carries */
   next({ received, stored }: Pick<Watermark, 'received' | 'stored'>, at: number): number {
     const sequence = received - stored > this.#mostLag ? received : stored;
     this.#last = { lag: received - sequence, at };
@@ -26,7 +26,7 @@ export class HeartbeatSequence {
   /** @returns by how many sequences heartbeats may lag from now on, if that has changed */
   ended(at: number, closedByDiscord: boolean): number | undefined {
     const last = this.#last;
-    // One without a heartbeat shows nothing.
+    // A connection without a heartbeat shows nothing.
     if (last === undefined) return undefined;
     this.#last = undefined;
     const because = closedByDiscord && last.lag > 0 && at - last.at <= BECAUSE_MS;

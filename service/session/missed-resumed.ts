@@ -1,5 +1,5 @@
-// RESUMED seems to have a sequence, and not to be replayed: one that did not arrive leaves a hole that is none. Here is
-// counted how many may not have arrived, and which holes they explain. Pure.
+// RESUMED seems to have a sequence, and not to be replayed: one that did not arrive leaves a hole without an event. This
+// counts how many may not have arrived, and decides which holes they explain. Pure.
 
 import type { Hole } from './watermark.ts';
 
@@ -16,8 +16,8 @@ export class MissedResumed {
   #before: number;
   /** How many may have been sent above the sequence that this process stored last, to it and to those before. */
   #unstored: number;
-  /** The last RESUMED up to which nothing is missing, and how many of the unstored ones it ends. */
-  #last = { sequence: 0, ends: 0 };
+  /** The last RESUMED up to which nothing is missing, and how many of the unstored ones it includes. */
+  #last = { sequence: 0, count: 0 };
 
   /** @param before of processes that had the session before */
   constructor(before: number) {
@@ -34,8 +34,8 @@ export class MissedResumed {
   /** @returns how many may have been sent above this sequence, of which everything up to it is settled */
   above(sequence: number): number {
     if (sequence >= this.#last.sequence) {
-      this.#unstored -= this.#last.ends;
-      this.#last.ends = 0;
+      this.#unstored -= this.#last.count;
+      this.#last.count = 0;
     }
     return this.#unstored;
   }
@@ -45,24 +45,24 @@ export class MissedResumed {
   }
 
   /**
-   * RESUMED came, or what shows that Discord took the session.
+   * RESUMED came, or dispatches that show that Discord accepted the session.
    * @param sequence its own, if it has one
-   * @param leftOut why its sequence is not the next one is known
-   * @returns whether nothing but RESUMEDs is between what was received and it
+   * @param skipped a dispatch before it was skipped
+   * @returns whether only RESUMEDs are between what was received and it
    */
-  arrived(sequence: number | undefined, received: number, leftOut: boolean): boolean {
+  arrived(sequence: number | undefined, received: number, skipped: boolean): boolean {
     this.#awaited = false;
     if (sequence === undefined || sequence <= received) {
-      // Where this one has none, no earlier one had.
-      this.#missed = this.#before = this.#unstored = this.#last.ends = 0;
+      // If this one has none, no earlier one had.
+      this.#missed = this.#before = this.#unstored = this.#last.count = 0;
       return false;
     }
     const next = sequence === received + 1;
-    if (leftOut && !next) return false;
+    if (skipped && !next) return false;
     if (next || this.explain({ first: received + 1, last: sequence - 1 })) {
       // Every earlier one has a lower sequence.
       this.#missed = this.#before = 0;
-      this.#last = { sequence, ends: this.#unstored };
+      this.#last = { sequence, count: this.#unstored };
       return true;
     }
     this.#miss(received);
@@ -74,14 +74,14 @@ export class MissedResumed {
     this.#awaited = false;
   }
 
-  /** @returns whether the hole may be of them; then they are taken for it */
+  /** @returns whether missed RESUMEDs may be the hole; then they are no longer counted */
   explain({ first, last }: Hole): boolean {
     if (last - first >= this.#missed || first <= this.#above) return false;
     this.#missed -= last - first + 1;
     return true;
   }
 
-  /** The same of a hole that a RESUME did not fill: it may begin with those of processes before. */
+  /** The same for a hole that a RESUME did not fill: it may begin with RESUMEDs of processes before. */
   explainAsBefore({ first, last }: Hole): boolean {
     const count = last - first + 1;
     const own = Math.max(0, Math.min(this.#missed, last - this.#above));

@@ -8,9 +8,9 @@
 // A connection on which the gateway sent nothing is no refusal: a session outlives an outage of the network.
 //
 // Dispatches come with the sequences 1, 2, 3 …, which Discord does not document. Where one is missing, the connection ends
-// and a RESUME asks for it; where that was done a short time before, or does not help, the hole is reported and given up.
-// What cannot be read is asked for alike, and left out when it comes again: then it is a hole of its own. So is what ends
-// each connection that it comes on, the third time.
+// and a RESUME asks for it; where that was done a short time before, or does not help, the hole is reported as a gap. A dispatch
+// that cannot be read is asked for in the same way, and skipped when it comes again: then it is a hole of its own. So is, the
+// third time, a dispatch that ends each connection on which it comes.
 
 import { isAlive, type LostSession } from '../lost-session.ts';
 import { GuildPresence } from './guild-presence.ts';
@@ -18,17 +18,17 @@ import { HeartbeatSequence } from './heartbeat-sequence.ts';
 import { MissedResumed } from './missed-resumed.ts';
 import { type Hole, Watermark } from './watermark.ts';
 
-/** What a process needs to go on with the session. */
+/** What a process needs to resume the session. */
 export interface ResumeState {
   readonly sessionId: string;
   readonly resumeUrl: string;
-  /** Everything up to it is settled; what follows is asked for. */
+  /** Everything up to it is settled; RESUME asks for what follows. */
   readonly sequence: number;
   /** A session belongs to its shard count; with another one it cannot be resumed. */
   readonly shardCount: number;
   /** When READY came, Unix ms. */
   readonly startedAt: number;
-  /** Bit field of its IDENTIFY; a version before this one did not store it. */
+  /** Bit field of its IDENTIFY; unknown of a session that an older version stored. */
   readonly intents?: number | undefined;
   /** When it was last connected, Unix ms; missing while it is. */
   readonly aliveUntil?: number | undefined;
@@ -39,7 +39,7 @@ export interface ResumeState {
 }
 
 /** A session that was ended on purpose, so that another one begins. */
-export interface ReplacedSession {
+interface ReplacedSession {
   readonly shardId: number;
   readonly sessionId: string;
   /** Everything up to here was received. */
@@ -49,14 +49,8 @@ export interface ReplacedSession {
   readonly reason: string;
   /** Resolves when all of it is settled. */
   readonly settled: Promise<void>;
-  /** What it is if that never happens. */
+  /** What to report if that never happens. */
   readonly unsettled: LostSession;
-}
-
-/** Why a dispatch is not taken. */
-export interface Objection {
-  readonly how: 'hole' | 'malformed';
-  readonly reason: string;
 }
 
 export interface SessionEvents {
@@ -68,18 +62,31 @@ export interface SessionEvents {
    */
   hole(hole: Hole & { readonly outcome: 'resume' | 'gap' | 'RESUMED' }): void;
   replaced(session: ReplacedSession): void;
-  /** Discord closed three connections in a row whose heartbeats lagged. @param mostLag they may, from now on, in sequences */
+  /** Discord closed three connections in a row whose heartbeats lagged. @param mostLag allowed from now on, in sequences */
   heartbeatsLagged(mostLag: number): void;
 }
 
 /** Since contiguity is not documented, a session must not be resumed all the time where there is none. */
 const RESUME_FOR_HOLE_EVERY_MS = 600_000;
-/** Discord's replay buffer has some thousands: more than these are not missing, the sequence is wrong. */
+/** Discord's replay buffer has some thousands: a larger hole is a wrong sequence. */
 const LARGEST_HOLE = 100_000;
-/** What ends so many connections in a row at the same sequence is given up. */
+/** A dispatch that ends so many connections in a row is given up. */
 const MOST_UNDECODABLE = 3;
-/** No more in a row: then it is not the dispatches that cannot be decoded. */
+/** No more in a row: then the cause is not the dispatches. */
 const MOST_GIVEN_UP = 3;
+
+/** What a session remembers of faulty dispatches. */
+const NO_FAULTS = {
+  resumedForHoleAt: Number.NEGATIVE_INFINITY,
+  /** What came behind this sequence could not be read. */
+  unreadableAfter: Number.NaN,
+  /** What came behind this sequence was skipped, because it came again. */
+  skippedAfter: Number.NaN,
+  /** Connections in a row that ended behind the same sequence, because what followed could not be decoded. */
+  undecodable: { after: 0, times: 0 },
+  /** Sequences given up for that, since the last dispatch. */
+  givenUp: 0,
+};
 
 export class ShardSession {
   readonly shardId: number;
@@ -88,23 +95,15 @@ export class ShardSession {
   #state: ResumeState | undefined;
   #guilds = new GuildPresence(0);
   #watermark = new Watermark(0);
+  #missedResumed = new MissedResumed(0);
+  #faults = { ...NO_FAULTS };
   #lastReceivedAt = 0;
   #aliveUntil: number | undefined;
   /** Taken over alive, and not resumed yet. */
   #handedOver = false;
   #doubted = false;
-  /** READY or RESUMED came on the current connection: what comes are no replays. */
+  /** READY or RESUMED came on the current connection: dispatches are no replays. */
   #live = false;
-  #resumedForHoleAt = Number.NEGATIVE_INFINITY;
-  /** What came behind this sequence could not be read. */
-  #unreadableAfter: number | undefined;
-  /** What came behind this sequence was left out, because it came again. */
-  #leftOutAfter: number | undefined;
-  /** Connections in a row that ended so behind the same sequence. */
-  #undecodable = { after: 0, times: 0 };
-  /** Sequences given up for that, since the last dispatch. */
-  #givenUp = 0;
-  #missedResumed = new MissedResumed(0);
   readonly #heartbeats = new HeartbeatSequence();
 
   constructor(shardId: number, shardCount: number, events: SessionEvents) {
@@ -113,26 +112,39 @@ export class ShardSession {
     this.#events = events;
   }
 
-  /** Goes on with a session of another process. @param at when that process last stored it @param now both Unix ms */
+  /** Continues a session of another process. @param at when that process last stored it @param now both Unix ms */
   restore({ joins, resumes = 0, ...state }: ResumeState, at: number, now = at): void {
-    this.#state = state;
-    this.#guilds = new GuildPresence(state.startedAt, joins);
-    this.#watermark = new Watermark(state.sequence);
+    // That process may have sent one RESUME more after it stored the session.
+    this.#start(state, resumes + 1, joins);
     this.#lastReceivedAt = at;
-    // The process that stored it may have been unable to connect for hours.
     this.#aliveUntil = state.aliveUntil ?? at;
     this.#handedOver = isAlive(this.#aliveUntil, now);
     this.#doubted = false;
-    // It may have sent one RESUME more after that.
-    this.#missedResumed = new MissedResumed(resumes + 1);
   }
 
-  /** When the last dispatch of this session came, or it was taken over, Unix ms; none before. */
+  /** READY: a new session. READY itself needs no publishing, so its sequence is settled. */
+  begin(session: ResumeState): void {
+    // Discord answered RESUME with READY.
+    this.#lose('Discord began another session instead', session.startedAt);
+    this.#start(session, 0);
+    this.#lastReceivedAt = session.startedAt;
+    this.#connected();
+  }
+
+  #start(state: ResumeState, resumes: number, joins?: Record<string, number>): void {
+    this.#state = state;
+    this.#guilds = new GuildPresence(state.startedAt, joins);
+    this.#watermark = new Watermark(state.sequence);
+    this.#missedResumed = new MissedResumed(resumes);
+    this.#faults = { ...NO_FAULTS };
+  }
+
+  /** When the last dispatch of this session came, or it was taken over, Unix ms; nothing before. */
   get lastReceivedAt(): number | undefined {
     return this.#lastReceivedAt || undefined;
   }
 
-  /** For another process, as of now; none before READY. */
+  /** For another process; nothing before READY. */
   get resumeState(): ResumeState | undefined {
     if (this.#state === undefined) return undefined;
     const { aliveUntil: _, ...state } = this.#state;
@@ -143,26 +155,15 @@ export class ShardSession {
     return { ...state, sequence, ...(aliveUntil !== undefined && { aliveUntil }), joins, ...(resumes && { resumes }) };
   }
 
-  /** For a RESUME of this process: it asks for what follows the received sequence. None before READY. */
+  /** For a RESUME of this process: it asks for what follows the received sequence. Nothing before READY. */
   get resumable(): ResumeState | undefined {
     return this.#state && { ...this.#state, sequence: this.#watermark.received };
-  }
-
-  /** The broker has a group record with this state of a session. Of another session it says nothing. */
-  stored({ sessionId, sequence }: Pick<ResumeState, 'sessionId' | 'sequence'>): void {
-    if (sessionId === this.#state?.sessionId) this.#watermark.store(sequence);
-  }
-
-  /** @param at Unix ms @returns what the heartbeat that is sent now carries; nothing without a session */
-  heartbeat(at: number): number | null {
-    return this.#state === undefined ? null : this.#heartbeats.next(this.#watermark, at);
   }
 
   get id(): string | undefined {
     return this.#state?.sessionId;
   }
 
-  /** The session's memory of its guilds. */
   get guilds(): GuildPresence {
     return this.#guilds;
   }
@@ -171,21 +172,14 @@ export class ShardSession {
     return this.#watermark;
   }
 
-  /** READY: a new session. READY itself needs no publishing, so its sequence is settled. */
-  begin(session: ResumeState): void {
-    // Discord answered RESUME with READY.
-    if (this.#state !== undefined) this.#lose('Discord began another session instead', session.startedAt);
-    this.#resumedForHoleAt = Number.NEGATIVE_INFINITY;
-    this.#unreadableAfter = undefined;
-    this.#leftOutAfter = undefined;
-    this.#undecodable = { after: 0, times: 0 };
-    this.#givenUp = 0;
-    this.#missedResumed = new MissedResumed(0);
-    this.#state = session;
-    this.#guilds = new GuildPresence(session.startedAt);
-    this.#watermark = new Watermark(session.sequence);
-    this.#lastReceivedAt = session.startedAt;
-    this.#connected();
+  /** The broker has confirmed a group record with this state; ignored if it is of another session. */
+  stored({ sessionId, sequence }: Pick<ResumeState, 'sessionId' | 'sequence'>): void {
+    if (sessionId === this.#state?.sessionId) this.#watermark.store(sequence);
+  }
+
+  /** @param at Unix ms @returns the sequence that the next heartbeat carries; nothing without a session */
+  heartbeat(at: number): number | null {
+    return this.#state === undefined ? null : this.#heartbeats.next(this.#watermark, at);
   }
 
   /** RESUME was sent. */
@@ -196,10 +190,17 @@ export class ShardSession {
   /** RESUMED: Discord still knows the session. @param sequence of RESUMED itself, if it has one */
   resumed(sequence?: number): void {
     const { received } = this.#watermark;
-    // What was left out is reported with the next dispatch.
-    const leftOut = this.#leftOutAfter === received;
-    if (this.#missedResumed.arrived(sequence, received, leftOut)) this.#watermark.skipTo(sequence ?? received);
+    // What was skipped is reported with the next dispatch.
+    const skipped = this.#faults.skippedAfter === received;
+    if (this.#missedResumed.arrived(sequence, received, skipped)) this.#watermark.skipTo(sequence ?? received);
     this.#connected();
+  }
+
+  #connected(): void {
+    this.#live = true;
+    this.#aliveUntil = undefined;
+    this.#handedOver = false;
+    this.#doubted = false;
   }
 
   /** The connection ended, which the session outlives. */
@@ -211,7 +212,7 @@ export class ShardSession {
     if (mostLag !== undefined) this.#events.heartbeatsLagged(mostLag);
   }
 
-  /** It was ended on purpose, and everything received before that is passed on. */
+  /** It was ended on purpose, after everything that Discord sent was received. */
   replace(reason: string, endedAt: number): void {
     if (this.#state === undefined) return;
     const { sessionId } = this.#state;
@@ -221,15 +222,8 @@ export class ShardSession {
     this.#events.replaced({ shardId: this.shardId, sessionId, lastSequence, endedAt, reason, settled, unsettled });
   }
 
-  #connected(): void {
-    this.#live = true;
-    this.#aliveUntil = undefined;
-    this.#handedOver = false;
-    this.#doubted = false;
-  }
-
-  /** @returns why a dispatch of this sequence must not be received now. To be asked for each, in order */
-  objection(sequence: number, at: number): Objection | undefined {
+  /** Called for each dispatch, in order. @returns why a dispatch of this sequence must not be received now */
+  rejection(sequence: number, at: number): { readonly how: 'hole' | 'malformed'; readonly reason: string } | undefined {
     const { received } = this.#watermark;
     if (this.#state === undefined || sequence === received + 1) return undefined;
     if (sequence <= received) {
@@ -241,12 +235,21 @@ export class ShardSession {
       return { how: 'malformed', reason: `expected sequence ${received + 1}, got ${sequence}` };
     this.#missedResumed.seen(sequence);
     const reason = `sequences ${hole.first} to ${hole.last} did not come`;
-    const outcome = this.#leftOutAfter === received ? 'gap' : this.#outcomeOf(hole, at);
+    const outcome = this.#faults.skippedAfter === received ? 'gap' : this.#outcomeOf(hole, at);
     this.#events.hole({ ...hole, outcome });
     if (outcome === 'resume') return { how: 'hole', reason };
     if (outcome === 'gap') this.#miss(this.#state, hole, reason, at);
     else this.#watermark.skipTo(hole.last);
     return undefined;
+  }
+
+  #outcomeOf(hole: Hole, at: number): 'resume' | 'gap' | 'RESUMED' {
+    if (this.#missedResumed.explain(hole)) return 'RESUMED';
+    if (at - this.#faults.resumedForHoleAt >= RESUME_FOR_HOLE_EVERY_MS) {
+      this.#faults.resumedForHoleAt = at;
+      return 'resume';
+    }
+    return this.#missedResumed.explainAsBefore(hole) ? 'RESUMED' : 'gap';
   }
 
   #miss(state: ResumeState, hole: Hole, reason: string, at: number): void {
@@ -257,13 +260,13 @@ export class ShardSession {
 
   /**
    * What may be a dispatch cannot be read.
-   * @returns whether it is left out, since a RESUME brought it again: its sequence is then missing
+   * @returns whether it is skipped, since a RESUME brought it again: its sequence is then missing
    */
   unreadable(): boolean {
     const { received } = this.#watermark;
-    const again = this.#unreadableAfter === received;
-    this.#unreadableAfter = received;
-    if (again) this.#leftOutAfter = received;
+    const again = this.#faults.unreadableAfter === received;
+    this.#faults.unreadableAfter = received;
+    if (again) this.#faults.skippedAfter = received;
     return again;
   }
 
@@ -273,44 +276,32 @@ export class ShardSession {
    */
   undecodable(at: number): boolean {
     const { received } = this.#watermark;
-    const { after, times } = this.#undecodable;
-    this.#undecodable = { after: received, times: after === received ? times + 1 : 1 };
-    if (this.#state === undefined || this.#undecodable.times < MOST_UNDECODABLE) return false;
-    if (this.#givenUp === MOST_GIVEN_UP) return false;
-    this.#givenUp += 1;
+    const { after, times: before } = this.#faults.undecodable;
+    const times = after === received ? before + 1 : 1;
+    this.#faults.undecodable = { after: received, times };
+    if (this.#state === undefined || times < MOST_UNDECODABLE || this.#faults.givenUp === MOST_GIVEN_UP) return false;
+    this.#faults.givenUp += 1;
     const hole = { first: received + 1, last: received + 1 };
     this.#events.hole({ ...hole, outcome: 'gap' });
     this.#miss(this.#state, hole, `sequence ${hole.first} cannot be decoded`, at);
     return true;
   }
 
-  #outcomeOf(hole: Hole, at: number): 'resume' | 'gap' | 'RESUMED' {
-    if (this.#missedResumed.explain(hole)) return 'RESUMED';
-    if (at - this.#resumedForHoleAt >= RESUME_FOR_HOLE_EVERY_MS) {
-      this.#resumedForHoleAt = at;
-      return 'resume';
-    }
-    return this.#missedResumed.explainAsBefore(hole) ? 'RESUMED' : 'gap';
-  }
-
-  /** A dispatch came in. @returns its watermark, to settle it on; none if it is a replay or belongs to no session */
+  /** A dispatch came in. @returns its watermark, to settle it on; nothing if it is a replay or belongs to no session */
   receive(sequence: number, at: number): Watermark | undefined {
     if (this.#state === undefined) return undefined;
     this.#lastReceivedAt = at;
     if (!this.#watermark.receive(sequence)) return undefined;
-    this.#givenUp = 0;
+    this.#faults.givenUp = 0;
     return this.#watermark;
   }
 
-  /** The gateway answered and did not take the session. @returns whether it is kept for one more try */
+  /** The gateway answered and did not accept the session. @returns whether it is kept for one more try */
   refused(reason: string, at: number): boolean {
     if (this.#state === undefined) return false;
-    if (!this.#doubted) {
-      this.#doubted = true;
-      return true;
-    }
-    this.#lose(reason, at);
-    return false;
+    if (this.#doubted) this.#lose(reason, at);
+    else this.#doubted = true;
+    return this.#state !== undefined;
   }
 
   #lose(reason: string, at: number): void {
@@ -321,13 +312,7 @@ export class ShardSession {
   }
 
   #lost({ sessionId }: ResumeState, reason: string, lostAt: number): LostSession {
-    return {
-      shardId: this.shardId,
-      sessionId,
-      lastSequence: this.#watermark.confirmed,
-      lastReceivedAt: this.#lastReceivedAt,
-      lostAt,
-      reason,
-    };
+    const { confirmed: lastSequence } = this.#watermark;
+    return { shardId: this.shardId, sessionId, lastSequence, lastReceivedAt: this.#lastReceivedAt, lostAt, reason };
   }
 }

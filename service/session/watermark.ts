@@ -6,8 +6,8 @@
 //   stored:    `confirmed`, as the last group record has it that the broker confirmed. Heartbeats carry it
 //
 // Discord documents neither how much it keeps for a RESUME nor whether it forgets what was acknowledged. So heartbeats
-// acknowledge what any next owner has, and a RESUME asks for as little as possible. One that is sent before everything is
-// stored acknowledges more: should this process be killed then, and Discord forget, the session is lost, and reported.
+// acknowledge what the next owner has in any case, and a RESUME asks for as little as possible. A RESUME that is sent before
+// everything is stored acknowledges more: if this process is killed then and Discord forgets, the session is lost, and reported.
 //
 // Holes, sequences up to `received` that did not come, were reported and count as settled; what comes late is new.
 
@@ -28,7 +28,7 @@ export class Watermark {
   #stored: number;
   #allSettled: PromiseWithResolvers<void> | undefined;
 
-  /** @param sequence everything up to here is settled, and needs no storing or is stored */
+  /** @param sequence everything up to here is settled, and is stored or need not be */
   constructor(sequence: number) {
     this.#received = sequence;
     this.#stored = sequence;
@@ -62,36 +62,35 @@ export class Watermark {
     return true;
   }
 
-  /** Gives up what did not come. Sequences above the last received, until they are received all the same. */
+  /** The sequences right above the last received one did not come: they count as settled until they come late. */
   miss(hole: Hole): void {
     this.#received = hole.last;
     this.#holes.push(hole);
     if (this.#holes.length > MOST_HOLES) this.#holes.shift();
   }
 
-  /** Sequences up to this one are none of events. */
+  /** Sequences up to this one are those of RESUMEDs. */
   skipTo(sequence: number): void {
     this.#received = sequence;
   }
 
   isMissing(sequence: number): boolean {
-    return this.#holeWith(sequence) !== -1;
+    return this.#holeWith(sequence) !== undefined;
   }
 
-  /** @returns its index, or -1 */
-  #holeWith(sequence: number): number {
-    return this.#holes.findIndex(({ first, last }) => first <= sequence && sequence <= last);
+  #holeWith(sequence: number): Hole | undefined {
+    return this.#holes.find(({ first, last }) => first <= sequence && sequence <= last);
   }
 
   #fill(sequence: number): boolean {
-    const index = this.#holeWith(sequence);
-    const hole = this.#holes[index];
+    const hole = this.#holeWith(sequence);
     if (hole === undefined) return false;
-    const left = [
-      { first: hole.first, last: sequence - 1 },
-      { first: sequence + 1, last: hole.last },
-    ].filter(({ first, last }) => first <= last);
-    this.#holes.splice(index, 1, ...left);
+    const { first, last } = hole;
+    const rest = [
+      { first, last: sequence - 1 },
+      { first: sequence + 1, last },
+    ];
+    this.#holes.splice(this.#holes.indexOf(hole), 1, ...rest.filter((each) => each.first <= each.last));
     return true;
   }
 

@@ -4,7 +4,7 @@ import { randomBytes } from 'node:crypto';
 import { type AddressInfo, createServer } from 'node:net';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { describe, expect, it, onTestFinished, vi } from 'vitest';
-import type { LastEnd } from '../../service/gateway/permission.ts';
+import type { LastEnd } from '../../service/last-end.ts';
 import { eventually } from '../support/log-lines.ts';
 import { HostileGateway, startClient } from './gateway/hostile-gateway.ts';
 

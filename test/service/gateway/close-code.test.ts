@@ -87,7 +87,7 @@ it.each<[EndCause, Verdict['kind'], before: Verdict['kind'], reason: string]>([
   [{ how: 'malformed', reason: 'no JSON' }, 'malformed', 'malformed', 'malformed frame: no JSON'],
   [{ how: 'undecodable', reason: 'no UTF-8' }, 'malformed', 'malformed', 'malformed frame: no UTF-8'],
   [{ how: 'hole', reason: '11 did not come' }, 'resume', 'unreachable', '11 did not come'],
-  [{ how: 'left' }, 'resume', 'unreachable', 'left'],
+  [{ how: 'closed here' }, 'resume', 'unreachable', 'the ingestor closed the connection'],
 ])('%j: %s, and before HELLO %s', (cause, kind, before, reason) => {
   expect(verdictOf({ ...cause, answered: true }, INTENTS)).toEqual({ kind, reason });
   expect(verdictOf({ ...cause, answered: false }, INTENTS)).toEqual({ kind: before, reason });

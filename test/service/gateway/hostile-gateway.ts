@@ -13,7 +13,7 @@ import { GapReporter } from '../../../service/gap-reporter.ts';
 import { BotToken } from '../../../service/gateway/bot-token.ts';
 import type { GatewayInformation } from '../../../service/gateway/gateway-information.ts';
 import { IdentifyGate } from '../../../service/gateway/identify-gate.ts';
-import type { ShardOptions } from '../../../service/gateway/shard.ts';
+import type { ShardOptions } from '../../../service/gateway/shard-options.ts';
 import { Ingestor } from '../../../service/ingestor.ts';
 import type { CounterName } from '../../../service/metrics.ts';
 import type { Message } from '../../../service/publisher/message.ts';

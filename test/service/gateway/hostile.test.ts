@@ -431,7 +431,7 @@ describe('sequences', () => {
     ]);
     expect(client.counted).toMatchObject({ resumes: 1, invalidFrames: 2, sequenceHoles: 1 });
     expect(client.counted).not.toHaveProperty('gatewayGaps');
-    expect(client.lines.lines.filter(({ msg }) => /^left out a frame/.test(String(msg)))).toHaveLength(1);
+    expect(client.lines.lines.filter(({ msg }) => /^skipped a frame/.test(String(msg)))).toHaveLength(1);
   });
 
   const ENDING: readonly (readonly [what: string, compression: 'none' | 'zlib-stream', unknown])[] = [

@@ -3,6 +3,7 @@
 import type { APIGatewayBotInfo } from 'discord-api-types/v10';
 import { afterEach, beforeEach, expect, it, vi } from 'vitest';
 import { type BucketMutex, IdentifyGate } from '../../../service/gateway/identify-gate.ts';
+import { orAborted } from '../../../service/wait.ts';
 import { type LogLines, logLines } from '../../support/log-lines.ts';
 
 /** Discord's limit is one per bucket in 5 s; the margin costs waiting time at every deployment. */
@@ -95,7 +96,7 @@ beforeEach(() => {
 afterEach(() => void vi.useRealTimers());
 
 const gateOf = (budget: Budget) =>
-  new IdentifyGate(budget.view(), buckets, { renewed: () => renewed.promise }, lines.log);
+  new IdentifyGate(budget.view(), buckets, { renewed: (signal) => orAborted(renewed.promise, signal) }, lines.log);
 
 function wait(gate: IdentifyGate, shardId: number, { signal } = stopping, hasSession = false): void {
   gate.wait(shardId, signal, hasSession).then(

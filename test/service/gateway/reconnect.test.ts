@@ -7,7 +7,7 @@ import {
   addressToResume,
   type EndedConnection,
   effectiveVerdict,
-  identifyShareMs,
+  identifyIntervalMs,
   NO_ATTEMPTS,
   readyDeadlineMs,
   reconnectAfter,
@@ -17,11 +17,11 @@ const KINDS = [
   ...(['unreachable', 'resume', 'not now', 'malformed', 'refused', 'no READY'] as const),
   'token rejected',
 ] as const;
-const SHARE_MS = 100_000;
+const INTERVAL_MS = 100_000;
 const END: EndedConnection = {
-  ...{ verdict: 'resume', sent: 'resume', readyMs: undefined, moved: false, hasSession: true },
+  ...{ verdict: 'resume', sent: 'resume', readyMs: undefined, progressed: false, hasSession: true },
   unresumedMs: 15_000,
-  ...{ sessionMs: undefined, shareMs: SHARE_MS },
+  ...{ sessionMs: undefined, intervalMs: INTERVAL_MS },
 };
 
 function decided(end: Partial<EndedConnection>, before: Partial<Attempts> = {}, random?: () => number) {
@@ -37,8 +37,8 @@ it.each<[string, Partial<EndedConnection>, number, number]>([
   ['count from one again more than ten seconds after READY or RESUMED', { readyMs: 10_001 }, 7, 1],
   ['count up to three sooner after it', { readyMs: 10_000 }, 7, 3],
   ['reach three', { readyMs: 0 }, 2, 3],
-  ['count up to three while dispatches come', { moved: true }, 7, 3],
-  ['count on where Discord asks for time after them', { verdict: 'not now', moved: true }, 7, 8],
+  ['count up to three while dispatches come', { progressed: true }, 7, 3],
+  ['count on where Discord asks for time after them', { verdict: 'not now', progressed: true }, 7, 8],
   ['count on without it, however long it was waited for', {}, 7, 8],
   ['count from one', {}, 0, 1],
 ])('failures %s', (_, end, before, failures) => {
@@ -99,8 +99,8 @@ describe('the pause', () => {
   );
 
   it('after IDENTIFY is the longest sooner where the budget has few for each shard', () => {
-    const ofShare = (shareMs: number) =>
-      [2, 3, 5].map((identifies) => beforeIdentify({ shareMs }, identifies).map((ms) => ms / shareMs));
+    const ofShare = (intervalMs: number) =>
+      [2, 3, 5].map((identifies) => beforeIdentify({ intervalMs }, identifies).map((ms) => ms / intervalMs));
     const [longest, free] = [[0.5, 4], [1_000, 5_000].map((ms) => ms / 17_280_000)];
     expect(ofShare(17_280_000)).toEqual([free, longest, longest]);
     expect(ofShare(4_320_000)[1]?.[1]).toBeLessThan(0.01);
@@ -120,7 +120,7 @@ describe('the pause', () => {
 
   it('spares IDENTIFYs where that makes it longer than any other', () => {
     const spares = (identifies: number, end: Partial<EndedConnection> = {}) =>
-      decided({ sent: 'identify', hasSession: false, ...end }, { identifies }, () => 0.9).sparesIdentifies;
+      decided({ sent: 'identify', hasSession: false, ...end }, { identifies }, () => 0.9).savesIdentifies;
     expect([0, 2, 3, 9].map((identifies) => spares(identifies))).toEqual([false, false, true, true]);
     expect([spares(9, { hasSession: true }), spares(9, { sent: undefined })]).toEqual([false, false]);
   });
@@ -160,12 +160,12 @@ it.each(KINDS)('%s: counts IDENTIFYs in a row whose session did not last for its
   const spent = verdict === 'token rejected' ? 3 : 4;
   expect(count({ sent: 'identify', hasSession: false })).toBe(spent);
   // However long it waited for its turn.
-  expect(count({ sent: 'identify', readyMs: 11_000, sessionMs: SHARE_MS - 1 })).toBe(spent);
-  expect(count({ sent: 'identify', readyMs: SHARE_MS, sessionMs: SHARE_MS })).toBe(0);
+  expect(count({ sent: 'identify', readyMs: 11_000, sessionMs: INTERVAL_MS - 1 })).toBe(spent);
+  expect(count({ sent: 'identify', readyMs: INTERVAL_MS, sessionMs: INTERVAL_MS })).toBe(0);
   expect([count({}), count({ sent: undefined, hasSession: false })]).toEqual([3, 3]);
 });
 
-it.each<[Parameters<typeof identifyShareMs>[0], seconds: number]>([
+it.each<[Parameters<typeof identifyIntervalMs>[0], seconds: number]>([
   [undefined, 1_382.4],
   [{ total: 1_000, remaining: 1_000, reset_after: 86_400_000 }, 1_382.4],
   [{ total: 1_000, remaining: 250, reset_after: 43_200_000 }, 2_764.8],
@@ -175,7 +175,7 @@ it.each<[Parameters<typeof identifyShareMs>[0], seconds: number]>([
   [{ total: 1_000, remaining: 0, reset_after: 43_200_000 }, 10_800],
   [{ total: 1, remaining: 1, reset_after: 0 }, 21_600],
 ])('the share of one of 16 shards in %j: an IDENTIFY each %d s', (limit, seconds) => {
-  expect(identifyShareMs(limit, 16) / 1_000).toBe(seconds);
+  expect(identifyIntervalMs(limit, 16) / 1_000).toBe(seconds);
 });
 
 /** @param readyMs how long each session lasts; nothing: no READY @returns IDENTIFYs of a day, after each hour */
@@ -193,7 +193,11 @@ function identifiesOfADay(shards: number, total: number, everyMs: number, readyM
     while (at >= (hours.length + 1) * 3_600_000) if (hours.push(spent) === 24) return hours;
     const limit = { total, remaining: total - spent, reset_after: 86_400_000 - at };
     const end = { sent: 'identify', readyMs, sessionMs: readyMs, hasSession: false } as const;
-    const { attempts, pauseMs } = decided({ ...end, shareMs: identifyShareMs(limit, shards) }, next.attempts, random);
+    const { attempts, pauseMs } = decided(
+      { ...end, intervalMs: identifyIntervalMs(limit, shards) },
+      next.attempts,
+      random,
+    );
     Object.assign(next, { attempts, at: at + (readyMs ?? 0) + pauseMs });
   }
 }
@@ -244,21 +248,21 @@ describe('a connection without an answer about the session', () => {
   });
 
   it.each<[string, Partial<EndedConnection>]>([
-    ['RESUMED came', { readyMs: 0, moved: true }],
+    ['RESUMED came', { readyMs: 0, progressed: true }],
     ['RESUMED came, and nothing else', { readyMs: 0 }],
-    ['dispatches came', { moved: true }],
+    ['dispatches came', { progressed: true }],
     ['RESUME was not sent', { sent: undefined }],
     ['the network failed', { verdict: 'unreachable', sent: undefined }],
   ])('is none where %s', (_, end) => {
     expect(effective(end, 9)).toBe(end.verdict ?? 'resume');
-    expect(decided(end, { unresumed: 3 }).attempts.unresumed).toBe(end.moved ? 0 : 3);
+    expect(decided(end, { unresumed: 3 }).attempts.unresumed).toBe(end.progressed ? 0 : 3);
   });
 
   it('malformed counts from one again after a connection that came to READY or RESUMED and lasted', () => {
     const verdict = 'malformed';
     const counted = (end: Partial<EndedConnection>) =>
       decided({ verdict, ...end }, { unresumed: 3 }).attempts.unresumed;
-    expect([counted({}), counted({ readyMs: 10_000 }), counted({ moved: true })]).toEqual([4, 4, 4]);
+    expect([counted({}), counted({ readyMs: 10_000 }), counted({ progressed: true })]).toEqual([4, 4, 4]);
     expect(counted({ readyMs: 10_001 })).toBe(1);
     expect(effective({ verdict, readyMs: 10_001 }, 9)).toBe('malformed');
     expect(counted({ hasSession: false })).toBe(0);

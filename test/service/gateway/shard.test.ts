@@ -8,9 +8,8 @@ import { type WebSocket, WebSocketServer } from 'ws';
 import { BotToken } from '../../../service/gateway/bot-token.ts';
 import type { GatewayInformation } from '../../../service/gateway/gateway-information.ts';
 import { IdentifyGate } from '../../../service/gateway/identify-gate.ts';
-import { NextReady } from '../../../service/gateway/next-ready.ts';
-import { type SessionPort, Shard } from '../../../service/gateway/shard.ts';
-import { Turns } from '../../../service/gateway/turns.ts';
+import { Shard } from '../../../service/gateway/shard.ts';
+import type { SessionPort } from '../../../service/gateway/shard-options.ts';
 import { orAborted } from '../../../service/wait.ts';
 import { type LogLines, logLines } from '../../support/log-lines.ts';
 
@@ -18,13 +17,12 @@ vi.setConfig({ testTimeout: 10_000, hookTimeout: 10_000 });
 
 let lines: LogLines;
 let shard: Shard;
-let nextReady: NextReady;
+let gate: IdentifyGate;
 let token: BotToken;
 let secret: string;
 
 beforeEach(() => {
   lines = logLines();
-  nextReady = new NextReady();
   secret = 'first';
   vi.useFakeTimers({ toFake: ['setTimeout', 'clearTimeout'], fakeNodeBuiltins: true });
 });
@@ -63,7 +61,7 @@ function startShard({ resumeUrl, general, unansweredSince, permitted, turn, acqu
     resumable:
       resumeUrl === undefined ? undefined : { sessionId: 'a', sequence: 7, shardCount: 1, startedAt: 0, resumeUrl },
     shardCount: 1,
-    objection: () => undefined,
+    rejection: () => undefined,
     unreadable: () => false,
     undecodable: () => false,
     heartbeat: () => null,
@@ -86,13 +84,14 @@ function startShard({ resumeUrl, general, unansweredSince, permitted, turn, acqu
     await acquired;
     return () => undefined;
   };
+  gate = new IdentifyGate(information, { acquire }, token, lines.log);
   shard = new Shard({
     id: 0,
     session,
     sends: { identify: () => null, connected: () => undefined, ended: () => undefined },
     token,
     information,
-    gate: new IdentifyGate(information, { acquire }, token, lines.log),
+    gate,
     intents: GatewayIntentBits.GuildMembers,
     compression: 'none',
     unwanted: new Set(),
@@ -105,8 +104,6 @@ function startShard({ resumeUrl, general, unansweredSince, permitted, turn, acqu
       return 'proven';
     },
     confirmed: async () => undefined,
-    turns: new Turns(),
-    nextReady,
   });
   shard.start();
 }
@@ -383,14 +380,14 @@ describe('IDENTIFYs that are refused', () => {
 
   it('are followed by another when a shard of the task comes to READY, and not again until one leads to a session', async () => {
     const { identifies, now } = await refused();
-    nextReady.came();
+    gate.accepted();
     await until(() => identifies() === 4 && pauses().length === 2);
-    nextReady.came();
+    gate.accepted();
     await turns(500);
     expect([identifies(), shard.state]).toEqual([4, 'waiting']);
     await vi.advanceTimersByTimeAsync(pauseOf(1, now()) + 1);
     await until(() => identifies() === 5 && pauses().length === 3);
-    nextReady.came();
+    gate.accepted();
     await turns(500);
     expect([identifies(), shard.state]).toEqual([5, 'waiting']);
   });

@@ -2,7 +2,7 @@
 
 import { beforeEach, describe, expect, it } from 'vitest';
 import type { LostSession } from '../../../service/lost-session.ts';
-import { type ReplacedSession, type ResumeState, ShardSession } from '../../../service/session/session.ts';
+import { type ResumeState, type SessionEvents, ShardSession } from '../../../service/session/session.ts';
 import { NO_SESSION_EVENTS } from '../../support/no-session-events.ts';
 
 const STATE: ResumeState = {
@@ -16,7 +16,7 @@ const SECOND = { ...STATE, sessionId: 'second' };
 
 let lost: LostSession[];
 let holes: object[];
-let replaced: ReplacedSession[];
+let replaced: Parameters<SessionEvents['replaced']>[0][];
 let session: ShardSession;
 
 beforeEach(() => {
@@ -202,8 +202,8 @@ describe('a sequence', () => {
   /** What is objected to each; what is not is received. */
   const take = (sequences: readonly number[], at = 5_000) =>
     sequences.map((sequence) => {
-      const objection = session.objection(sequence, at);
-      if (objection !== undefined) return objection.how;
+      const rejection = session.rejection(sequence, at);
+      if (rejection !== undefined) return rejection.how;
       return session.receive(sequence, at) === undefined ? 'replayed' : 'new';
     });
 
@@ -355,7 +355,7 @@ describe('a sequence', () => {
   });
 
   it('is not looked at without a session', () => {
-    expect(new ShardSession(3, 4, { ...NO_SESSION_EVENTS, hole: () => expect.fail() }).objection(9, 0)).toBeUndefined();
+    expect(new ShardSession(3, 4, { ...NO_SESSION_EVENTS, hole: () => expect.fail() }).rejection(9, 0)).toBeUndefined();
   });
 
   describe('of RESUMED', () => {
@@ -486,7 +486,7 @@ describe('a sequence', () => {
       session.restore({ ...STATE, sequence: 10, resumes: 2 }, 5_000);
       expect(session.resumeState).toMatchObject({ sequence: 10, resumes: 3 });
       session.resuming();
-      session.objection(11, 5_000);
+      session.rejection(11, 5_000);
       const watermark = session.receive(11, 5_000);
       session.resumed(12);
       expect(session.resumeState).toMatchObject({ sequence: 10, resumes: 4 });
