@@ -41,15 +41,6 @@ beforeEach(() => {
 
 const tokenOf = (source: TokenSource, readAgainMs = 5) => new BotToken(source, lines.log, readAgainMs);
 
-it('a usable token is read once', async () => {
-  const source = new Secret('first');
-  const token = tokenOf(source);
-  expect(await Promise.all([token.usable(unaborted), token.usable(unaborted)])).toEqual(['first', 'first']);
-  expect(await token.usable(unaborted)).toBe('first');
-  expect(source.readings).toBe(1);
-  expect(token.problem).toBeUndefined();
-});
-
 it('a missing token is waited for, until its signal for each, and logged once', async () => {
   const source = new Secret();
   const token = tokenOf(source);
@@ -154,15 +145,4 @@ it('is renewed by another version of its secret, not by readings that fail or fi
   expect(token.problem).toBeUndefined();
   expect([token.latest, await token.usable(unaborted)]).toEqual(['second', 'second']);
   await expect(token.renewed(AbortSignal.abort(new Error('stopped')))).rejects.toThrow();
-});
-
-it('a token that comes back may be rejected again', async () => {
-  const source = new Secret('first');
-  const token = tokenOf(source);
-  for (const value of ['first', 'second', 'first']) {
-    source.value = value;
-    expect(await token.usable(unaborted)).toBe(value);
-    token.reject(value, 'rejected');
-  }
-  expect(token.problem).toMatch(/rejected/);
 });

@@ -24,9 +24,7 @@ const CODES: Readonly<Record<GatewayCloseCodes, Verdict['kind']>> & Readonly<Rec
   [GatewayCloseCodes.DisallowedIntents]: 'fatal',
   1000: 'resume',
   1001: 'resume',
-  1005: 'resume',
   1006: 'resume',
-  1011: 'resume',
   4006: 'resume',
   4999: 'resume',
   [RESUMABLE_CLOSE]: 'resume',
@@ -60,11 +58,6 @@ it.each([
     /switch on 'Server Members Intent' in its developer portal .*, or choose no EVENTS that need GuildMembers \(and remove it from GATEWAY_INTENTS, where that is set\)$/,
   ],
   [4014, ['Guilds'], /'Guilds' .* no EVENTS that need Guilds /],
-  [
-    4014,
-    ['GuildPresences'],
-    /'Presence Intent' in its developer portal \(Bot, Privileged Gateway Intents\), or choose no EVENTS that need GuildP/,
-  ],
   [
     4014,
     ['GuildMembers', 'GuildPresences', 'MessageContent'],

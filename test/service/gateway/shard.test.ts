@@ -180,15 +180,12 @@ it('a peer that accepts and does not answer the handshake is left after 30 s', a
   expect(ends()[0]?.verdict).toBe('unreachable');
 });
 
-it.each<[string, number | undefined, (socket: WebSocket) => void, string]>([
-  ['a gateway without HELLO is left', undefined, () => undefined, 'unreachable'],
-  ['IDENTIFY without READY ends', GatewayOpcodes.Identify, hello, 'no READY'],
-])('%s after 30 s', async (_, last, onConnection, verdict) => {
-  const { url, received } = await peer((socket, op) => op === undefined && onConnection(socket));
+it('a gateway without HELLO is left after 30 s', async () => {
+  const { url, received } = await peer(() => undefined);
   startShard({ general: url });
-  await until(() => received.includes(last));
+  await until(() => received.length > 0);
   await endsAfter(30_000);
-  expect(ends()[0]?.verdict).toBe(verdict);
+  expect(ends()[0]?.verdict).toBe('unreachable');
 });
 
 it('RESUME without a dispatch or RESUMED ends after 30 s', async () => {
@@ -323,19 +320,6 @@ it('IDENTIFY carries the newest token, though it waited at the gate with the one
   acquired.resolve();
   await until(() => tokens.length > 0);
   expect(tokens).toEqual(['second']);
-});
-
-it('connections that come to RESUMED are followed by the next within 2 s, however many end', async () => {
-  const { url } = await peer((socket, op) => {
-    if (op === undefined) return hello(socket);
-    socket.send(JSON.stringify({ op: GatewayOpcodes.Dispatch, t: 'RESUMED', s: 8, d: {} }));
-    socket.close(4000);
-  });
-  startShard({ resumeUrl: url });
-  for (let ended = 1; ended <= 7; ended += 1) {
-    await until(() => ends().length === ended);
-    await vi.advanceTimersByTimeAsync(2_000);
-  }
 });
 
 describe('IDENTIFYs that are refused', () => {

@@ -26,25 +26,6 @@ it('carries what is received, where it would lag half as much or more, once thre
   expect([connection(51), connection(50)]).toEqual([STORED + 51, STORED]);
 });
 
-it('carries what is received at any lag after three closings for the least', () => {
-  for (let times = 0; times < 3; times += 1) connection(1);
-  expect([connection(1), connection(0)]).toEqual([STORED + 1, STORED]);
-});
-
-it('ends with any bound that Discord may have: closings are few', () => {
-  for (const most of [1, 10, 50, 400, 5_000]) {
-    heartbeats = new HeartbeatSequence();
-    let closings = 0;
-    for (let beat = 0; beat < 1_000; beat += 1) {
-      const received = STORED + most + 1 + ((beat * 7_919) % (20 * most));
-      const lags = received - heartbeats.next({ stored: STORED, received }, 0) > most;
-      if (lags) closings += 1;
-      if (lags || beat % 10 === 0) heartbeats.ended(1, lags);
-    }
-    expect(closings).toBeLessThanOrEqual(24);
-  }
-});
-
 it.each<[string, Parameters<typeof connection>]>([
   ['ended otherwise', [300, { closedByDiscord: false }]],
   ['was closed long after its heartbeat', [300, { afterMs: 1_001 }]],
@@ -56,7 +37,7 @@ it.each<[string, Parameters<typeof connection>]>([
   expect(connection(300)).toBe(STORED);
 });
 
-it('counts connections beyond one that had no heartbeat, and says what has changed once', () => {
+it('counts connections beyond one that had no heartbeat, and returns what has changed once', () => {
   const closed = () => {
     heartbeats.next({ stored: STORED, received: STORED + 9 }, 0);
     return heartbeats.ended(1_000, true);

@@ -119,14 +119,11 @@ describe('a refusal', () => {
     expect(lost).toHaveLength(1);
   });
 
-  it.each<[string, () => void, number]>([
-    ['READY came', () => session.begin(STATE), 1_000],
-    ['it was stored', () => session.restore(STATE, 5_000), 5_000],
-  ])('reports when %s, if nothing has come in since', (_, happens, lastReceivedAt) => {
-    happens();
+  it('reports when the session was stored, if nothing has come in since', () => {
+    session.restore(STATE, 5_000);
     session.refused('op 9', 9_000);
     session.refused('op 9', 9_500);
-    expect(lost).toMatchObject([{ lastSequence: 1, lastReceivedAt, lostAt: 9_500 }]);
+    expect(lost).toMatchObject([{ lastSequence: 1, lastReceivedAt: 5_000, lostAt: 9_500 }]);
   });
 });
 
@@ -150,12 +147,9 @@ describe('a session lost in a hand-over', () => {
     expect(inHandOver()).toBe(expected);
   });
 
-  it.each<[string, () => void]>([
-    ['resumed', () => session.resumed()],
-    ['begun', () => session.begin(SECOND)],
-  ])('is none that this process has %s', (_, happens) => {
+  it('is none that this process has resumed', () => {
     session.restore(STATE, TAKEN_OVER, TAKEN_OVER);
-    happens();
+    session.resumed();
     session.disconnected(TAKEN_OVER + 1);
     expect(inHandOver()).toBe(false);
   });
@@ -174,7 +168,7 @@ describe('a session lost in a hand-over', () => {
   });
 });
 
-it('that is replaced is not lost: what it received last is said, and nothing of it is left', () => {
+it('that is replaced is not lost: what it received last is reported, and no state remains', () => {
   session.replace('there is none', 1_000);
   expect(replaced).toEqual([]);
   session.begin(STATE);
@@ -199,8 +193,8 @@ it('is lost, and reported, when READY comes in its place', () => {
 });
 
 describe('a sequence', () => {
-  /** What is objected to each; what is not is received. */
-  const take = (sequences: readonly number[], at = 5_000) =>
+  /** Of each, why it is rejected, or that it is received. */
+  const receive = (sequences: readonly number[], at = 5_000) =>
     sequences.map((sequence) => {
       const rejection = session.rejection(sequence, at);
       if (rejection !== undefined) return rejection.how;
@@ -209,45 +203,31 @@ describe('a sequence', () => {
 
   beforeEach(() => {
     session.begin(STATE);
-    take([2, 3]);
-  });
-
-  it('is the next one', () => {
-    expect(take([4, 5])).toEqual(['new', 'new']);
-    expect([holes, lost]).toEqual([[], []]);
+    receive([2, 3]);
   });
 
   it('beyond the next is a hole: a RESUME asks for it, and nothing is received or reported as lost', () => {
-    expect(take([6])).toEqual(['hole']);
+    expect(receive([6])).toEqual(['hole']);
     expect(holes).toEqual([{ first: 4, last: 5, outcome: 'resume' }]);
     expect([session.watermark.received, lost]).toEqual([3, []]);
-  });
-
-  it('that closes the hole in the replay is new', () => {
-    take([6]);
-    session.disconnected(5_001);
-    expect(take([2, 3, 4, 5, 6])).toEqual(['replayed', 'replayed', 'new', 'new', 'new']);
-    session.resumed();
-    expect(take([7])).toEqual(['new']);
-    expect(lost).toEqual([]);
   });
 
   it.each([
     [599_999, 'new'],
     [600_000, 'hole'],
   ])('beyond the next, %d ms after a RESUME for another hole: %s', (later, expected) => {
-    take([6], 5_000);
+    receive([6], 5_000);
     session.disconnected(5_001);
     session.resumed();
-    expect(take([9], 5_000 + later)).toEqual([expected]);
+    expect(receive([9], 5_000 + later)).toEqual([expected]);
     expect(holes.at(-1)).toEqual({ first: 4, last: 8, outcome: expected === 'hole' ? 'resume' : 'gap' });
     expect(lost).toHaveLength(expected === 'hole' ? 0 : 1);
   });
 
   it('that the replay has not either is reported, with its numbers; the session goes on', () => {
-    take([6]);
+    receive([6]);
     session.disconnected(5_001);
-    expect(take([6, 7], 6_000)).toEqual(['new', 'new']);
+    expect(receive([6, 7], 6_000)).toEqual(['new', 'new']);
     expect(lost).toEqual([
       {
         ...{ shardId: 3, sessionId: 'first', lastSequence: 3, lastReceivedAt: 5_000, lostAt: 6_000 },
@@ -261,7 +241,7 @@ describe('a sequence', () => {
     expect(session.unreadable()).toBe(false);
     session.disconnected(5_001);
     expect([session.unreadable(), session.unreadable()]).toEqual([true, true]);
-    expect([take([5], 6_000), session.unreadable()]).toEqual([['new'], false]);
+    expect([receive([5], 6_000), session.unreadable()]).toEqual([['new'], false]);
     expect(holes).toEqual([{ first: 4, last: 4, outcome: 'gap' }]);
     expect(lost).toMatchObject([{ lastSequence: 3, missing: { first: 4, last: 4 } }]);
   });
@@ -276,7 +256,7 @@ describe('a sequence', () => {
     ]);
     // Another one, and the one behind a dispatch, count from one.
     times(2);
-    expect([take([5]), times(2), times(1)]).toEqual([['new'], [false, false], [true]]);
+    expect([receive([5]), times(2), times(1)]).toEqual([['new'], [false, false], [true]]);
     session.begin({ ...SECOND, sequence: 6 });
     expect(times(2)).toEqual([false, false]);
   });
@@ -285,58 +265,37 @@ describe('a sequence', () => {
     const givenUp = (count: number) => Array.from({ length: count }, () => session.undecodable(6_000)).filter(Boolean);
     expect(givenUp(30)).toHaveLength(3);
     expect(session.resumable?.sequence).toBe(6);
-    take([7]);
+    receive([7]);
     expect(givenUp(30)).toHaveLength(3);
     session.replace('other intents', 7_000);
     expect(givenUp(30)).toHaveLength(0);
   });
 
-  it('that was left out is not taken for a RESUMED that did not arrive', () => {
+  it('that was skipped is not taken for a RESUMED that did not arrive', () => {
     session.resuming();
     session.unreadable();
     session.disconnected(5_001);
     session.resuming();
     session.unreadable();
     session.resumed(5);
-    expect(take([6])).toEqual(['new']);
+    expect(receive([6])).toEqual(['new']);
     expect(lost).toMatchObject([{ missing: { first: 4, last: 5 } }]);
   });
 
-  it('that was missing before a RESUMED that did not arrive is not taken for it', () => {
-    session.disconnected(5_000);
-    session.resuming();
-    // 4 is missing, and RESUMED, 6, does not arrive.
-    expect(take([5])).toEqual(['hole']);
-    session.disconnected(5_001);
-    session.resuming();
-    expect(take([5, 7], 6_000)).toEqual(['new', 'new']);
-    expect(holes.slice(1)).toEqual([
-      { first: 4, last: 4, outcome: 'gap' },
-      { first: 6, last: 6, outcome: 'RESUMED' },
-    ]);
-    expect(lost).toMatchObject([{ missing: { first: 4, last: 4 } }]);
-  });
-
-  it('that cannot be read in another session is asked for', () => {
-    session.unreadable();
-    session.begin({ ...SECOND, sequence: 3 });
-    expect(session.unreadable()).toBe(false);
-  });
-
   it('of a hole that comes late is new, once', () => {
-    take([6]);
-    take([6, 7]);
-    expect(take([5, 4])).toEqual(['new', 'new']);
+    receive([6]);
+    receive([6, 7]);
+    expect(receive([5, 4])).toEqual(['new', 'new']);
     session.disconnected(5_001);
-    expect(take([5, 4])).toEqual(['replayed', 'replayed']);
+    expect(receive([5, 4])).toEqual(['replayed', 'replayed']);
   });
 
   it('that came before is a replay until RESUMED, and malformed from then on', () => {
-    expect(take([3, 2, 1])).toEqual(['malformed', 'malformed', 'malformed']);
+    expect(receive([3, 2, 1])).toEqual(['malformed', 'malformed', 'malformed']);
     session.disconnected(5_001);
-    expect(take([3, 2])).toEqual(['replayed', 'replayed']);
+    expect(receive([3, 2])).toEqual(['replayed', 'replayed']);
     session.resumed();
-    expect(take([3])).toEqual(['malformed']);
+    expect(receive([3])).toEqual(['malformed']);
     expect([holes, lost]).toEqual([[], []]);
   });
 
@@ -344,18 +303,8 @@ describe('a sequence', () => {
     [100_000, 'hole'],
     [100_001, 'malformed'],
   ])('after %d missing ones: %s', (missing, expected) => {
-    expect(take([4 + missing])).toEqual([expected]);
-    expect(take([4])).toEqual(['new']);
-  });
-
-  it('is asked for again in a new session', () => {
-    take([6]);
-    session.begin(SECOND);
-    expect(take([9])).toEqual(['hole']);
-  });
-
-  it('is not looked at without a session', () => {
-    expect(new ShardSession(3, 4, { ...NO_SESSION_EVENTS, hole: () => expect.fail() }).rejection(9, 0)).toBeUndefined();
+    expect(receive([4 + missing])).toEqual([expected]);
+    expect(receive([4])).toEqual(['new']);
   });
 
   describe('of RESUMED', () => {
@@ -367,80 +316,62 @@ describe('a sequence', () => {
 
     it('is the next one, if it has one', () => {
       resume(4);
-      expect(take([5])).toEqual(['new']);
+      expect(receive([5])).toEqual(['new']);
       resume(undefined);
-      expect(take([6])).toEqual(['new']);
+      expect(receive([6])).toEqual(['new']);
       resume(2);
-      expect(take([7])).toEqual(['new']);
+      expect(receive([7])).toEqual(['new']);
       expect([holes, lost]).toEqual([[], []]);
     });
 
     it('that did not arrive is no hole: neither in the replay nor before the next RESUMED', () => {
       session.disconnected(5_001);
       session.resuming();
-      expect(take([4])).toEqual(['new']);
+      expect(receive([4])).toEqual(['new']);
       // RESUMED, 5, is on the way when the connection ends; the next one comes.
       resume(6);
-      expect([take([7]), holes]).toEqual([['new'], []]);
+      expect([receive([7]), holes]).toEqual([['new'], []]);
       session.disconnected(5_002);
       session.resuming();
       session.disconnected(5_003);
       session.resuming();
-      expect(take([9])).toEqual(['new']);
+      expect(receive([9])).toEqual(['new']);
       expect([holes, lost]).toEqual([[{ first: 8, last: 8, outcome: 'RESUMED' }], []]);
       session.resumed(10);
-      expect(take([11, 13])).toEqual(['new', 'hole']);
-    });
-
-    it('of the current connection explains nothing in its own replay', () => {
-      session.disconnected(5_001);
-      session.resuming();
-      expect(take([5])).toEqual(['hole']);
+      expect(receive([11, 13])).toEqual(['new', 'hole']);
     });
 
     it('explains no more than one for each RESUME, and nothing where RESUMED has none', () => {
       session.disconnected(5_001);
       session.resuming();
-      expect(take([6])).toEqual(['hole']);
+      expect(receive([6])).toEqual(['hole']);
       session.disconnected(5_002);
       session.resuming();
       session.resumed(undefined);
-      expect(take([4, 6])).toEqual(['new', 'new']);
+      expect(receive([4, 6])).toEqual(['new', 'new']);
       expect(holes.at(-1)).toMatchObject({ outcome: 'gap' });
     });
 
     it('that the process before may have received is asked for, and then explains a single hole', () => {
       session.restore({ ...STATE, sequence: 10 }, 5_000);
-      expect(take([12])).toEqual(['hole']);
-      expect(take([12, 14], 5_001)).toEqual(['new', 'new']);
+      expect(receive([12])).toEqual(['hole']);
+      expect(receive([12, 14], 5_001)).toEqual(['new', 'new']);
       expect(holes.slice(1)).toEqual([
         { first: 11, last: 11, outcome: 'RESUMED' },
         { first: 13, last: 13, outcome: 'gap' },
       ]);
     });
 
-    it('of the process before, with one of this one right behind it, is no gap', () => {
-      session.restore({ ...STATE, sequence: 10 }, 5_000);
-      session.resuming();
-      session.resumed(12);
-      expect(take([13])).toEqual(['hole']);
-      session.disconnected(5_001);
-      session.resuming();
-      expect(take([13], 5_002)).toEqual(['new']);
-      session.resumed(14);
-      expect([holes.slice(1), lost]).toEqual([[{ first: 11, last: 12, outcome: 'RESUMED' }], []]);
-    });
-
     it('of the process before and of this one explain no more than one for each RESUME', () => {
       session.restore({ ...STATE, sequence: 10 }, 5_000);
       session.resuming();
-      expect(take([11])).toEqual(['new']);
+      expect(receive([11])).toEqual(['new']);
       session.disconnected(5_001);
       session.resuming();
-      expect(take([16])).toEqual(['hole']);
+      expect(receive([16])).toEqual(['hole']);
       session.disconnected(5_002);
       session.resuming();
-      expect(take([16], 5_003)).toEqual(['new']);
+      expect(receive([16], 5_003)).toEqual(['new']);
       expect(lost).toMatchObject([{ missing: { first: 12, last: 15 } }]);
     });
 
@@ -455,10 +386,10 @@ describe('a sequence', () => {
         state = session.resumeState ?? state;
       }
       session.restore(state, 5_000);
-      expect(take([14])).toEqual(['hole']);
+      expect(receive([14])).toEqual(['hole']);
       session.disconnected(5_001);
       session.resuming();
-      expect(take([14], 5_002)).toEqual(['new']);
+      expect(receive([14], 5_002)).toEqual(['new']);
       expect([holes.slice(1), lost]).toEqual([[{ first: 11, last: 13, outcome: 'RESUMED' }], []]);
     });
 
@@ -476,9 +407,9 @@ describe('a sequence', () => {
       session.resuming();
       session.resumed(sequence);
       const received = session.watermark.received;
-      expect(take([received + 2])).toEqual(['hole']);
+      expect(receive([received + 2])).toEqual(['hole']);
       session.disconnected(5_002);
-      expect(take([received + 2], 5_003)).toEqual(['new']);
+      expect(receive([received + 2], 5_003)).toEqual(['new']);
       expect(lost).toMatchObject([{ missing: { first: received + 1, last: received + 1 } }]);
     });
 

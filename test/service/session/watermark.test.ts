@@ -62,7 +62,7 @@ it('counts a hole as settled; what comes late for it is new and moves nothing', 
   expect([watermark.received, watermark.confirmed]).toEqual([9, 9]);
 });
 
-it('tells when all that was received is settled, also what came in the meantime', async () => {
+it('resolves `settled` when all that was received is settled, also what came in the meantime', async () => {
   const watermark = new Watermark(0);
   await watermark.settled;
   const seen: string[] = [];
