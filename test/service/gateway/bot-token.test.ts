@@ -1,36 +1,9 @@
 // The token that all shards share, with a source that the test changes.
 
 import { beforeEach, expect, it, onTestFinished, vi } from 'vitest';
-import { BotToken, type TokenSource } from '../../../service/gateway/bot-token.ts';
+import { BotToken } from '../../../service/gateway/bot-token.ts';
 import { eventually, type LogLines, logLines } from '../../support/log-lines.ts';
-
-/** Counts each reading; undefined: there is no value yet. */
-class Secret implements TokenSource {
-  readonly from = 'arn:of:the:token';
-  value: string | undefined;
-  version = 1;
-  readings = 0;
-  #last: string | undefined;
-  #lastVersion = 0;
-
-  constructor(value?: string) {
-    this.value = value;
-  }
-
-  async read(): Promise<string> {
-    if (this.#last === undefined) await this.refresh();
-    return this.#last ?? '';
-  }
-
-  async refresh(): Promise<boolean> {
-    this.readings += 1;
-    if (this.value === undefined) throw new Error(`${this.from}: it has no value yet. Put the value into it`);
-    const changed = this.value !== this.#last || this.version !== this.#lastVersion;
-    this.#last = this.value;
-    this.#lastVersion = this.version;
-    return changed;
-  }
-}
+import { Secret } from './secret.ts';
 
 const unaborted = new AbortController().signal;
 let lines: LogLines;
@@ -39,7 +12,7 @@ beforeEach(() => {
   lines = logLines();
 });
 
-const tokenOf = (source: TokenSource, readAgainMs = 5) => new BotToken(source, lines.log, readAgainMs);
+const tokenOf = (source: Secret, readAgainMs = 5) => new BotToken(source, lines.log, readAgainMs);
 
 it('a missing token is waited for, until its signal for each, and logged once', async () => {
   const source = new Secret();

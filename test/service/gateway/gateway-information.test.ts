@@ -8,6 +8,7 @@ import { BotToken } from '../../../service/gateway/bot-token.ts';
 import { GatewayInformation } from '../../../service/gateway/gateway-information.ts';
 import { restRequest } from '../../../service/gateway/rest-request.ts';
 import { eventually, type LogLines, logLines } from '../../support/log-lines.ts';
+import { Secret } from './secret.ts';
 
 const ANSWER = {
   url: 'wss://gateway.discord.gg/',
@@ -35,7 +36,7 @@ let asked: { readonly path: string | undefined; readonly authorization: string |
 /** What is answered to a token, by its value. */
 let answer: (token: string) => Answer;
 let lines: LogLines;
-let value: string;
+let secret: Secret;
 let token: BotToken;
 let refusedAddresses: number;
 let information: GatewayInformation;
@@ -52,18 +53,8 @@ beforeEach(async () => {
   });
   await new Promise<void>((resolve) => server.listen(0, '127.0.0.1', resolve));
   lines = logLines();
-  value = 'the-token';
-  let last = '';
-  const source = {
-    from: 'DISCORD_BOT_TOKEN',
-    read: async () => value,
-    refresh: async () => {
-      const changed = value !== last;
-      last = value;
-      return changed;
-    },
-  };
-  token = new BotToken(source, lines.log, 5);
+  secret = new Secret('the-token');
+  token = new BotToken(secret, lines.log, 5);
   refusedAddresses = 0;
   const { port } = server.address() as AddressInfo;
   information = new GatewayInformation({
@@ -145,10 +136,10 @@ it('a refused token is rejected for all, and the next one is used', async () => 
   answer = (given) => (given === 'the-token' ? REJECTED : { status: 200, body: ANSWER });
   const waiting = information.fetch(unaborted);
   await eventually('the token is rejected', () => token.problem !== undefined);
-  expect(token.problem).toMatch(/Discord rejected the token \(401\).*DISCORD_BOT_TOKEN/);
+  expect(token.problem).toMatch(/Discord rejected the token \(401\).*arn:of:the:token/);
   expect(information.problem).toBeUndefined();
   expect(information.invalidRequests).toBe(1);
-  value = 'the-next-token';
+  secret.value = 'the-next-token';
   expect(await waiting).toEqual(ANSWER);
   expect(asked.at(-1)?.authorization).toBe('Bot the-next-token');
   expect(lines.text).not.toContain('the-token');
@@ -199,9 +190,9 @@ describe('an answer that no shard needs', () => {
     await until(() => lines.lines.length > 0);
     expect([token.problem, information.problem, information.invalidRequests]).toEqual([undefined, undefined, 1]);
     expect(lines.lines).toMatchObject([{ level: 'warn', reason: 'Discord rejected the token (401)' }]);
-    value = 'the-next-token';
+    secret.value = 'the-next-token';
     await asksAgainAfter(180_000);
-    await until(() => information.invalidRequests === 2 && token.latest === value);
+    await until(() => information.invalidRequests === 2 && token.latest === secret.value);
     await asksAgainAfter(180_000);
     expect(asked.at(-1)?.authorization).toBe('Bot the-next-token');
     await until(() => information.invalidRequests === 3);
@@ -340,7 +331,7 @@ it('a hundred refused requests in ten minutes are followed by none, until the fi
   fakePauses();
   // A secret that changes all the time.
   answer = () => {
-    value = `token-${asked.length}`;
+    secret.value = `token-${asked.length}`;
     return REJECTED;
   };
   void information.fetch(unaborted).catch(() => undefined);

@@ -20,6 +20,7 @@ import type { Message } from '../../../service/publisher/message.ts';
 import type { ResumeState } from '../../../service/session/session.ts';
 import { NO_OPT_INS } from '../../support/dispatch-context.ts';
 import { logLines } from '../../support/log-lines.ts';
+import { Secret } from './secret.ts';
 
 export interface Sent {
   readonly op: number;
@@ -189,13 +190,7 @@ export function startClient(
     fetch: async () => answer,
     identified: () => undefined,
   } as unknown as GatewayInformation;
-  let read = false;
-  const refresh = async () => {
-    const changed = !read;
-    read = true;
-    return changed;
-  };
-  const token = new BotToken({ from: 'here', read: async () => 'THE-TOKEN', refresh }, lines.log);
+  const token = new BotToken(new Secret('THE-TOKEN'), lines.log);
   const gate = new IdentifyGate(
     information,
     { acquire: () => acquire().then(() => () => undefined) },

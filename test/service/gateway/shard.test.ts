@@ -9,9 +9,11 @@ import { BotToken } from '../../../service/gateway/bot-token.ts';
 import type { GatewayInformation } from '../../../service/gateway/gateway-information.ts';
 import { IdentifyGate } from '../../../service/gateway/identify-gate.ts';
 import { Shard } from '../../../service/gateway/shard.ts';
-import type { SessionPort } from '../../../service/gateway/shard-options.ts';
+import { ShardSession } from '../../../service/session/session.ts';
 import { orAborted } from '../../../service/wait.ts';
 import { type LogLines, logLines } from '../../support/log-lines.ts';
+import { NO_SESSION_EVENTS } from '../../support/no-session-events.ts';
+import { Secret } from './secret.ts';
 
 vi.setConfig({ testTimeout: 10_000, hookTimeout: 10_000 });
 
@@ -19,11 +21,11 @@ let lines: LogLines;
 let shard: Shard;
 let gate: IdentifyGate;
 let token: BotToken;
-let secret: string;
+let secret: Secret;
 
 beforeEach(() => {
   lines = logLines();
-  secret = 'first';
+  secret = new Secret('first');
   vi.useFakeTimers({ toFake: ['setTimeout', 'clearTimeout'], fakeNodeBuiltins: true });
 });
 
@@ -57,28 +59,10 @@ function startShard({ resumeUrl, general, unansweredSince, permitted, turn, acqu
         : Promise.resolve({ url: general, shards: 1, session_start_limit }),
     identified: () => undefined,
   } as unknown as GatewayInformation;
-  const session: SessionPort = {
-    resumable:
-      resumeUrl === undefined ? undefined : { sessionId: 'a', sequence: 7, shardCount: 1, startedAt: 0, resumeUrl },
-    shardCount: 1,
-    rejection: () => undefined,
-    unreadable: () => false,
-    undecodable: () => false,
-    heartbeat: () => null,
-    replace: () => undefined,
-    begin: () => undefined,
-    resuming: () => undefined,
-    resumed: () => undefined,
-    disconnected: () => undefined,
-    refused: () => true,
-  };
-  let last = '';
-  const refresh = async () => {
-    const isNew = last !== secret;
-    last = secret;
-    return isNew;
-  };
-  token = new BotToken({ from: 'here', read: async () => last, refresh }, lines.log);
+  const session = new ShardSession(0, 1, NO_SESSION_EVENTS);
+  if (resumeUrl !== undefined)
+    session.restore({ sessionId: 'a', sequence: 7, shardCount: 1, startedAt: 0, resumeUrl }, Date.now());
+  token = new BotToken(secret, lines.log);
   const acquire = async () => {
     turn?.();
     await acquired;
@@ -284,7 +268,7 @@ it.each(['a minute later', 'where the secret has a new version'])(
     const d = { session_id: 'a', resume_gateway_url: 'x', guilds: [], user: { id: '1' }, v: 10 };
     const { url, received } = await peer((socket, op) => {
       if (op === undefined) hello(socket);
-      else if (secret === 'first') socket.close(4014);
+      else if (secret.value === 'first') socket.close(4014);
       else socket.send(JSON.stringify({ op: GatewayOpcodes.Dispatch, t: 'READY', s: 1, d }));
     });
     const identifies = () => received.filter((op) => op === GatewayOpcodes.Identify).length;
@@ -298,7 +282,7 @@ it.each(['a minute later', 'where the secret has a new version'])(
       await vi.advanceTimersByTimeAsync(50_001);
       await until(() => identifies() === 2 && shard.state === 'failed');
     }
-    secret = 'second';
+    secret.value = 'second';
     await vi.advanceTimersByTimeAsync(10_000);
     await until(() => shard.connected);
     expect(shard.problem).toBeUndefined();
@@ -314,7 +298,7 @@ it('IDENTIFY carries the newest token, though it waited at the gate with the one
   const acquired = Promise.withResolvers<void>();
   startShard({ general: url, acquired: acquired.promise });
   await until(() => received.length > 0 && shard.state === 'identifying');
-  secret = 'second';
+  secret.value = 'second';
   token.reject('first', 'rejected');
   await token.usable(new AbortController().signal);
   acquired.resolve();
@@ -402,7 +386,7 @@ describe('it has not reached Discord', () => {
     expect(shard.unreachableSince).toBeUndefined();
   });
 
-  it('is not said while it waits for an answer that may come, or for permission', async () => {
+  it('is not reported while it waits for an answer that may come, or for permission', async () => {
     startShard({});
     await until(() => shard.state === 'connecting');
     await turns(50);
@@ -416,7 +400,7 @@ describe('it has not reached Discord', () => {
     await until(() => shard.unreachableSince === 1_000);
   });
 
-  it('is not said of the time in which it waited for permission', async () => {
+  it('does not include the time in which it waited for permission', async () => {
     const { url } = await peer((socket) => void socket.terminate());
     const permission = Promise.withResolvers<void>();
     startShard({
