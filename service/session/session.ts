@@ -119,7 +119,6 @@ export class ShardSession {
     this.#lastReceivedAt = at;
     this.#aliveUntil = state.aliveUntil ?? at;
     this.#handedOver = isAlive(this.#aliveUntil, now);
-    this.#doubted = false;
   }
 
   /** READY: a new session. READY itself needs no publishing, so its sequence is settled. */

@@ -51,7 +51,7 @@ describe('is taken', () => {
     expect(parsed(frame)).toMatchObject({ op: (frame as { op: number }).op });
   });
 
-  it('and the sequence of RESUMED is left out where it is none', () => {
+  it('but a sequence of RESUMED that is none is ignored', () => {
     expect(parsed(changed(RESUMED, 's', 'x'))).not.toHaveProperty('s', 'x');
     expect(parsed(RESUMED)).toHaveProperty('s', 9);
   });
@@ -167,11 +167,11 @@ describe('of a dispatch that is not wanted', () => {
     '{"t":"TYPING_START","s":9,"op":0,"d":5}',
     '{"t":"TYPING_START","s":9,"op":0,"d":{"a":1',
     '{"t":"MESSAGE_CREATE","s":9,"op":0,"d":{"a":1}}',
-  ])('any other frame is read as a whole: %s', (text) => {
+  ])('any other frame is parsed completely: %s', (text) => {
     expect(read(text)).toEqual(parseFrame(text));
   });
 
-  it('the type and sequence are those of the whole frame, whatever it holds', () => {
+  it('the type and sequence are those of the parsed frame, whatever it holds', () => {
     fc.assert(
       fc.property(fc.constantFrom(...UNWANTED), fc.integer({ min: 1 }), fc.jsonValue(), (t, s, value) => {
         const { d: _, ...rest } = parseFrame(JSON.stringify({ t, s, op: 0, d: { value } })) as { d: unknown };

@@ -16,7 +16,7 @@ it.each([
   ['ws://127.0.0.1:9001/resume', LOCAL, 'ws://127.0.0.1:9001/resume'],
   ['ws://localhost:9001', 'http://localhost:9000', 'ws://localhost:9001/'],
   ['ws://[::1]:9001', 'http://[::1]:9000', 'ws://[::1]:9001/'],
-])('trusts %s beside %s', (text, apiUrl, address) => {
+])('trusts %s where the API is %s', (text, apiUrl, address) => {
   expect(gatewayAddress(text, apiUrl)).toBe(address);
 });
 
@@ -33,7 +33,7 @@ it.each([
   ['a fragment', 'wss://gateway.discord.gg/#a', DISCORD],
   ['an empty fragment', 'wss://gateway.discord.gg/#', DISCORD],
   ["Discord's own REST host", 'wss://discord.com', DISCORD],
-  ['a loopback address beside Discord', 'ws://127.0.0.1:9001', DISCORD],
+  ["a loopback address where the API is Discord's", 'ws://127.0.0.1:9001', DISCORD],
   ['the proxy without encryption', 'ws://rest-proxy.internal', PROXY],
   ["another host of the proxy's domain", 'wss://gateway.internal', PROXY],
   ['another loopback address', 'ws://127.0.0.2:9001', LOCAL],

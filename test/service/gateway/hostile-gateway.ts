@@ -1,5 +1,5 @@
-// A gateway that keeps Discord's rules until a test tells it not to: each frame that it sends can be changed, dropped or
-// followed by others. And the service's way of an event up to the publisher, connected to it over real sockets.
+// A gateway that keeps Discord's rules, but a test may change, drop or add to each frame that it sends. And a client: the
+// service from the gateway to the publisher, connected to it over real sockets.
 
 import type { AddressInfo } from 'node:net';
 import { onTestFinished } from 'vitest';
@@ -19,7 +19,7 @@ import type { CounterName } from '../../../service/metrics.ts';
 import type { Message } from '../../../service/publisher/message.ts';
 import type { ResumeState } from '../../../service/session/session.ts';
 import { NO_OPT_INS } from '../../support/dispatch-context.ts';
-import { logLines } from '../../support/log-lines.ts';
+import { eventually, logLines } from '../../support/log-lines.ts';
 import { Secret } from './secret.ts';
 
 export interface Sent {
@@ -145,6 +145,15 @@ interface ClientOptions {
   readonly acquire?: () => Promise<void>;
   /** @default - given */
   readonly permission?: ShardOptions['permission'];
+}
+
+/** A client that has come to READY or RESUMED. */
+export async function connect({ instead, ...options }: ClientOptions & Partial<Pick<HostileGateway, 'instead'>> = {}) {
+  const gateway = await HostileGateway.start(options.compression === 'zlib-stream');
+  if (instead !== undefined) gateway.instead = instead;
+  const client = startClient(gateway.url, options);
+  await eventually('READY or RESUMED', () => client.shard.connected, 55_000);
+  return { gateway, client };
 }
 
 /** The shard with its session, and what it publishes. */

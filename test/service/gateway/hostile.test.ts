@@ -1,5 +1,5 @@
-// A gateway that answers what Discord never should, over real sockets: nothing that it sends ends the process or takes an
-// event, and none of it is passed over in silence.
+// A gateway that sends what Discord never should, over real sockets: nothing that it sends ends the process or loses an
+// event, and all of it is logged or counted.
 
 import { Buffer } from 'node:buffer';
 import { once } from 'node:events';
@@ -10,7 +10,7 @@ import { afterEach, beforeEach, describe, expect, it, onTestFinished, vi } from 
 import type { WebSocket } from 'ws';
 import type { Transport } from '../../../local/discord/transport.ts';
 import { eventually } from '../../support/log-lines.ts';
-import { HostileGateway, type Sent, startClient } from './hostile-gateway.ts';
+import { connect, HostileGateway, type Sent, startClient } from './hostile-gateway.ts';
 
 vi.setConfig({ testTimeout: 60_000 });
 
@@ -71,20 +71,20 @@ it.each<[string, unknown]>([
   ['a dispatch before READY', { op: 0, t: 'GUILD_MEMBER_ADD', s: 1, d: {} }],
   ['RESUMED before RESUME', { op: 0, t: 'RESUMED', s: 1, d: {} }],
 ])('%s instead of HELLO: resumed with backoff', async (_, first) => {
-  const gateway = await HostileGateway.start();
-  gateway.instead = (frame, connection) => (connection === 1 && frame.op === 10 ? first : frame);
-  const client = startClient(gateway.url, { session: {} });
-  await eventually('RESUMED', () => client.shard.connected);
+  const { gateway, client } = await connect({
+    session: {},
+    instead: (frame, connection) => (connection === 1 && frame.op === 10 ? first : frame),
+  });
   expect(client.ends().map(({ verdict }) => verdict)).toEqual(['malformed']);
   expect(gateway.count(1)).toBeLessThan(3);
 });
 
 it('a second HELLO ends the connection, and its heartbeats', async () => {
-  const gateway = await HostileGateway.start();
-  gateway.instead = (frame, connection) =>
-    connection === 1 && frame.op === 10 ? [{ op: 10, d: { heartbeat_interval: 500 } }, frame] : frame;
-  const client = startClient(gateway.url, { session: {} });
-  await eventually('RESUMED', () => client.shard.connected);
+  const { gateway, client } = await connect({
+    session: {},
+    instead: (frame, connection) =>
+      connection === 1 && frame.op === 10 ? [{ op: 10, d: { heartbeat_interval: 500 } }, frame] : frame,
+  });
   expect(client.ends()).toMatchObject([{ verdict: 'malformed', reason: 'malformed frame: HELLO came twice' }]);
   await sleep(1_200);
   expect(gateway.received.filter(({ op, connection }) => op === 1 && connection === 1)).toEqual([]);
@@ -92,14 +92,14 @@ it('a second HELLO ends the connection, and its heartbeats', async () => {
 
 it('a connection that ends right behind HELLO leaves no timer of its heartbeats', async () => {
   const timers = () => process.getActiveResourcesInfo().filter((each) => each === 'Timeout').length;
-  const gateway = await HostileGateway.start();
-  gateway.instead = (frame, connection) => {
-    if (frame.op !== 10 || connection > 3) return frame;
-    return [{ op: 10, d: { heartbeat_interval: 300_000 } }, { op: 7 }];
-  };
   const before = timers();
-  const client = startClient(gateway.url, { session: {} });
-  await eventually('RESUMED', () => client.shard.connected);
+  const { client } = await connect({
+    session: {},
+    instead: (frame, connection) => {
+      if (frame.op !== 10 || connection > 3) return frame;
+      return [{ op: 10, d: { heartbeat_interval: 300_000 } }, { op: 7 }];
+    },
+  });
   expect(client.ends()).toHaveLength(3);
   await client.ingestor.stopReceiving();
   await eventually('none is left', () => timers() <= before, 3_000);
@@ -115,9 +115,7 @@ describe('a frame that is too large', () => {
       },
     ],
   ])('%s ends that connection only, in bounded memory', async (_, send) => {
-    const gateway = await HostileGateway.start();
-    const client = startClient(gateway.url, { session: {} });
-    await eventually('RESUMED', () => client.shard.connected);
+    const { gateway, client } = await connect({ session: {} });
     send(gateway);
     await eventually('the end', () => client.ends().length === 1);
     await eventually('RESUMED again', () => client.shard.connected && gateway.connections.length === 2);
@@ -190,9 +188,7 @@ describe('a connection that ends on RESUME without op 9', () => {
 
 describe('heartbeats', () => {
   it('op 1 shortly before the regular beat is no zombie', async () => {
-    const gateway = await HostileGateway.start();
-    const client = startClient(gateway.url, { session: {} });
-    await eventually('RESUMED', () => client.shard.connected);
+    const { gateway, client } = await connect({ session: {} });
     // The acknowledgement of what was asked for comes 600 ms late.
     let asked = false;
     gateway.instead = (frame) => {
@@ -227,9 +223,7 @@ describe('heartbeats', () => {
   });
 
   it('that Discord asks for without end are sent once a second', async () => {
-    const gateway = await HostileGateway.start();
-    const client = startClient(gateway.url, { session: {} });
-    await eventually('RESUMED', () => client.shard.connected);
+    const { gateway, client } = await connect({ session: {} });
     const startedAt = Date.now();
     for (let round = 0; round < 20; round += 1) {
       for (let each = 0; each < 500; each += 1) gateway.live?.send('{"op":1}');
@@ -241,11 +235,11 @@ describe('heartbeats', () => {
     expect(client.ends()).toEqual([]);
   });
 
-  it('that were not sent and are acknowledged say nothing of the latency', async () => {
-    const gateway = await HostileGateway.start();
-    gateway.instead = (frame) => (frame.op === 10 ? { op: 10, d: { heartbeat_interval: 300_000 } } : frame);
-    const client = startClient(gateway.url, { session: {} });
-    await eventually('RESUMED', () => client.shard.connected);
+  it('that were not sent but are acknowledged do not change the latency', async () => {
+    const { gateway, client } = await connect({
+      session: {},
+      instead: (frame) => (frame.op === 10 ? { op: 10, d: { heartbeat_interval: 300_000 } } : frame),
+    });
     gateway.live?.send('{"op":11}');
     gateway.dispatch();
     await eventually('what came after it', () => client.sequences().length > 0);
@@ -256,10 +250,10 @@ describe('heartbeats', () => {
     ['answers to heartbeats', 500, () => undefined],
     ['dispatches', 300_000, (gateway: HostileGateway) => gateway.dispatch()],
   ])('and dispatches are heard: %s', async (_, heartbeat_interval, send) => {
-    const gateway = await HostileGateway.start();
-    gateway.instead = (frame) => (frame.op === 10 ? { op: 10, d: { heartbeat_interval } } : frame);
-    const client = startClient(gateway.url, { session: {} });
-    await eventually('RESUMED', () => client.shard.connected);
+    const { gateway, client } = await connect({
+      session: {},
+      instead: (frame) => (frame.op === 10 ? { op: 10, d: { heartbeat_interval } } : frame),
+    });
     const { heardAt = Number.NaN } = client.shard;
     await eventually('something later is heard', () => {
       send(gateway);
@@ -273,10 +267,9 @@ describe('sequences', () => {
     eventually(`sequence ${sequence}`, () => client.sequences().includes(sequence));
 
   it('a frame that is dropped once comes with one RESUME: nothing lost, nothing repeated', async () => {
-    const gateway = await HostileGateway.start();
-    gateway.instead = (frame, connection) => (connection === 1 && (frame.s === 4 || frame.s === 5) ? undefined : frame);
-    const client = startClient(gateway.url);
-    await eventually('READY', () => client.shard.connected);
+    const { gateway, client } = await connect({
+      instead: (frame, connection) => (connection === 1 && (frame.s === 4 || frame.s === 5) ? undefined : frame),
+    });
     for (let each = 2; each <= 8; each += 1) gateway.dispatch();
     await until(8, client);
     await eventually('RESUMED', () => client.shard.connected);
@@ -298,16 +291,16 @@ describe('sequences', () => {
   ])(
     '%s to RESUME the connection is kept: the hole is reported, and what came behind it is not lost',
     async (_, askedMs) => {
-      const gateway = await HostileGateway.start();
-      gateway.instead = (frame) => (frame.s === 4 ? undefined : frame);
       let permitted = true;
       const permission = async (signal: AbortSignal) => {
         if (permitted) return 'proven';
         if (askedMs > 0) await once(signal, 'abort').then(() => signal.throwIfAborted());
         return 'unproven';
       };
-      const client = startClient(gateway.url, { permission });
-      await eventually('READY', () => client.shard.connected);
+      const { gateway, client } = await connect({
+        permission,
+        instead: (frame) => (frame.s === 4 ? undefined : frame),
+      });
       permitted = false;
       for (let each = 2; each <= 8; each += 1) gateway.dispatch();
       await until(3, client);
@@ -326,10 +319,7 @@ describe('sequences', () => {
     ['s too high', (frame) => ({ ...frame, s: 500_000 })],
     ['no op', ({ op: _, ...frame }) => frame],
   ])('a dispatch that no replay has readable (%s) costs one RESUME, and only itself is missing', async (_, broken) => {
-    const gateway = await HostileGateway.start();
-    gateway.instead = (frame) => (frame.s === 4 ? broken(frame) : frame);
-    const client = startClient(gateway.url);
-    await eventually('READY', () => client.shard.connected);
+    const { gateway, client } = await connect({ instead: (frame) => (frame.s === 4 ? broken(frame) : frame) });
     for (let each = 2; each <= 6; each += 1) gateway.dispatch();
     await until(6, client);
     await eventually('RESUMED', () => client.shard.connected);
@@ -351,10 +341,10 @@ describe('sequences', () => {
     ['binary', 'none', Buffer.from([0x22, 0xff, 0x22])],
     ['no UTF-8 in zlib', 'zlib-stream', (_: WebSocket, zlib: Transport) => zlib.send(Buffer.from([0xff]) as never)],
     ['no zlib', 'zlib-stream', Buffer.from([0, 1, 2, 0, 0, 0xff, 0xff])],
-    ['text beside zlib', 'zlib-stream', noText],
+    ['text in a zlib stream', 'zlib-stream', noText],
   ];
 
-  it('a dispatch that ends each connection is left out after three, and only itself is missing', async () => {
+  it('a dispatch that ends each connection is given up after three, and only itself is missing', async () => {
     await Promise.all(
       ENDING.map(async ([what, compression, broken]) => {
         const gateway = await HostileGateway.start(compression === 'zlib-stream');
@@ -379,7 +369,7 @@ describe('sequences', () => {
     );
   });
 
-  it('ten such frames are left out of a connection, and the eleventh ends it', async () => {
+  it('ten such frames are skipped on a connection, and the eleventh ends it', async () => {
     const gateway = await HostileGateway.start();
     const html = (count: number) => Array(count).fill('<html>');
     gateway.instead = (frame, connection) => (frame.s === 4 ? [...html(connection === 2 ? 11 : 10), frame] : frame);
@@ -393,13 +383,12 @@ describe('sequences', () => {
   });
 
   it('a frame that comes twice is dropped and logged; its sequence with something else is malformed', async () => {
-    const gateway = await HostileGateway.start();
-    gateway.instead = (frame, connection) => {
-      if (frame.s === 3 || frame.s === 4) return [frame, frame];
-      return frame.s === 5 && connection === 1 ? [frame, { ...frame, d: {} }] : frame;
-    };
-    const client = startClient(gateway.url);
-    await eventually('READY', () => client.shard.connected);
+    const { gateway, client } = await connect({
+      instead: (frame, connection) => {
+        if (frame.s === 3 || frame.s === 4) return [frame, frame];
+        return frame.s === 5 && connection === 1 ? [frame, { ...frame, d: {} }] : frame;
+      },
+    });
     for (let each = 2; each <= 6; each += 1) gateway.dispatch();
     await until(6, client);
     await eventually('RESUMED', () => client.shard.connected);
@@ -440,9 +429,7 @@ it('a stored session whose address may not get the token is resumed at the gener
 });
 
 it('4014 on a ready shard costs a RESUME; in answer to RESUME the shard is failed', async () => {
-  const gateway = await HostileGateway.start();
-  const client = startClient(gateway.url);
-  await eventually('READY', () => client.shard.connected);
+  const { gateway, client } = await connect();
   gateway.live?.close(4014);
   await eventually('RESUMED', () => client.counted.resumes === 1 && client.shard.connected);
   gateway.answer = (_, socket) => {
@@ -533,9 +520,7 @@ describe('a dispatch that is not wanted', () => {
 });
 
 it('a dispatch that makes two messages is settled when both are confirmed, and READY is no dispatch that is replayed', async () => {
-  const gateway = await HostileGateway.start();
-  const client = startClient(gateway.url, { events: 'guilds.full', holds: true });
-  await eventually('READY', () => client.shard.connected);
+  const { gateway, client } = await connect({ events: 'guilds.full', holds: true });
   gateway.dispatch('GUILD_CREATE', { id: '7', joined_at: new Date().toISOString() });
   await eventually('both', () => client.published.length === 3);
   const types = client.published.map(({ type }) => type);
@@ -552,9 +537,7 @@ it('a dispatch that makes two messages is settled when both are confirmed, and R
 });
 
 it('the token of a voice server is for workers, and in no line', async () => {
-  const gateway = await HostileGateway.start();
-  const client = startClient(gateway.url, { events: 'voice' });
-  await eventually('READY', () => client.shard.connected);
+  const { gateway, client } = await connect({ events: 'voice' });
   const d = { token: 'VOICE-SECRET', guild_id: '1', endpoint: 'voice.example:443' };
   for (const each of [d, { ...d, guild_id: 5 }, [d], { ...d, deep: { token: 'VOICE-SECRET' } }])
     gateway.dispatch('VOICE_SERVER_UPDATE', each);
@@ -586,9 +569,7 @@ describe('a dispatch that cannot be made a message', () => {
   });
 
   it('an error of the publisher costs that dispatch only', async () => {
-    const gateway = await HostileGateway.start();
-    const client = startClient(gateway.url);
-    await eventually('READY', () => client.shard.connected);
+    const { gateway, client } = await connect();
     const push = client.published.push.bind(client.published);
     client.published.push = (message) => {
       if (message.headers['x-sequence'] === 2) throw new TypeError('SECRET');
@@ -602,9 +583,7 @@ describe('a dispatch that cannot be made a message', () => {
   });
 
   it('20,000 unknown types and names of a megabyte are logged within bounds', async () => {
-    const gateway = await HostileGateway.start();
-    const client = startClient(gateway.url);
-    await eventually('READY', () => client.shard.connected);
+    const { gateway, client } = await connect();
     for (let each = 0; each < 20_000; each += 1)
       gateway.dispatch(each < 3 ? `${each}${'T'.repeat(1_000_000)}` : `T${each}`, {});
     await eventually('all', () => client.counted.eventsUnknown === 20_000);

@@ -26,7 +26,7 @@ it.each([{ asked: false }, { asked: true }])('never more than 120 in any 60 s, a
   expect(sent.filter(({ kind }) => kind === 'heartbeat').length).toBe(5);
 });
 
-it('says when the next may be sent: when the oldest leaves the window', () => {
+it('returns when the next may be sent: when the oldest leaves the window', () => {
   const window = new SendWindow();
   for (let n = 0; n < MOST_SENDS.command; n += 1) window.sent(1_000 + n);
   expect([window.waitMs(2_000, 'command'), window.waitMs(2_000, 'askedHeartbeat')]).toEqual([60_000, 0]);

@@ -108,7 +108,6 @@ describe('a refusal', () => {
   it.each<[string, () => void]>([
     ['RESUMED', () => session.resumed()],
     ['READY', () => session.begin(SECOND)],
-    ['being taken over', () => session.restore(SECOND, 9_500)],
   ])('counts as the first again after %s', (_, happens) => {
     session.begin(STATE);
     session.refused('op 9', 9_000);
@@ -237,7 +236,7 @@ describe('a sequence', () => {
     expect([session.watermark.received, session.id]).toEqual([7, 'first']);
   });
 
-  it('that cannot be read is asked for, and when it comes again so, only itself is missing', () => {
+  it('that cannot be read is asked for, and skipped when it comes again: only its own sequence is missing', () => {
     expect(session.unreadable()).toBe(false);
     session.disconnected(5_001);
     expect([session.unreadable(), session.unreadable()]).toEqual([true, true]);
@@ -308,11 +307,16 @@ describe('a sequence', () => {
   });
 
   describe('of RESUMED', () => {
-    const resume = (sequence?: number) => {
+    /** A connection ends, and the next one sends RESUME. */
+    const reconnect = () => {
       session.disconnected(5_001);
       session.resuming();
+    };
+    const resume = (sequence?: number) => {
+      reconnect();
       session.resumed(sequence);
     };
+    const takeOver = (state: Partial<ResumeState> = {}) => session.restore({ ...STATE, sequence: 10, ...state }, 5_000);
 
     it('is the next one, if it has one', () => {
       resume(4);
@@ -325,35 +329,42 @@ describe('a sequence', () => {
     });
 
     it('that did not arrive is no hole: neither in the replay nor before the next RESUMED', () => {
-      session.disconnected(5_001);
-      session.resuming();
+      reconnect();
       expect(receive([4])).toEqual(['new']);
       // RESUMED, 5, is on the way when the connection ends; the next one comes.
       resume(6);
       expect([receive([7]), holes]).toEqual([['new'], []]);
-      session.disconnected(5_002);
-      session.resuming();
-      session.disconnected(5_003);
-      session.resuming();
+      reconnect();
+      reconnect();
       expect(receive([9])).toEqual(['new']);
       expect([holes, lost]).toEqual([[{ first: 8, last: 8, outcome: 'RESUMED' }], []]);
       session.resumed(10);
       expect(receive([11, 13])).toEqual(['new', 'hole']);
     });
 
+    it('of the current connection explains no hole in its own replay, and no hole before it', () => {
+      reconnect();
+      // 4 is missing, and RESUMED, 6, does not arrive.
+      expect(receive([5])).toEqual(['hole']);
+      reconnect();
+      expect(receive([5, 7], 6_000)).toEqual(['new', 'new']);
+      expect(holes.slice(1)).toEqual([
+        { first: 4, last: 4, outcome: 'gap' },
+        { first: 6, last: 6, outcome: 'RESUMED' },
+      ]);
+    });
+
     it('explains no more than one for each RESUME, and nothing where RESUMED has none', () => {
-      session.disconnected(5_001);
-      session.resuming();
+      reconnect();
       expect(receive([6])).toEqual(['hole']);
-      session.disconnected(5_002);
-      session.resuming();
+      reconnect();
       session.resumed(undefined);
       expect(receive([4, 6])).toEqual(['new', 'new']);
       expect(holes.at(-1)).toMatchObject({ outcome: 'gap' });
     });
 
     it('that the process before may have received is asked for, and then explains a single hole', () => {
-      session.restore({ ...STATE, sequence: 10 }, 5_000);
+      takeOver();
       expect(receive([12])).toEqual(['hole']);
       expect(receive([12, 14], 5_001)).toEqual(['new', 'new']);
       expect(holes.slice(1)).toEqual([
@@ -362,15 +373,24 @@ describe('a sequence', () => {
       ]);
     });
 
+    it('of the process before, with one of this one right behind it, is no gap', () => {
+      takeOver();
+      session.resuming();
+      session.resumed(12);
+      expect(receive([13])).toEqual(['hole']);
+      reconnect();
+      expect(receive([13], 5_002)).toEqual(['new']);
+      session.resumed(14);
+      expect([holes.slice(1), lost]).toEqual([[{ first: 11, last: 12, outcome: 'RESUMED' }], []]);
+    });
+
     it('of the process before and of this one explain no more than one for each RESUME', () => {
-      session.restore({ ...STATE, sequence: 10 }, 5_000);
+      takeOver();
       session.resuming();
       expect(receive([11])).toEqual(['new']);
-      session.disconnected(5_001);
-      session.resuming();
+      reconnect();
       expect(receive([16])).toEqual(['hole']);
-      session.disconnected(5_002);
-      session.resuming();
+      reconnect();
       expect(receive([16], 5_003)).toEqual(['new']);
       expect(lost).toMatchObject([{ missing: { first: 12, last: 15 } }]);
     });
@@ -387,8 +407,7 @@ describe('a sequence', () => {
       }
       session.restore(state, 5_000);
       expect(receive([14])).toEqual(['hole']);
-      session.disconnected(5_001);
-      session.resuming();
+      reconnect();
       expect(receive([14], 5_002)).toEqual(['new']);
       expect([holes.slice(1), lost]).toEqual([[{ first: 11, last: 13, outcome: 'RESUMED' }], []]);
     });
@@ -399,7 +418,7 @@ describe('a sequence', () => {
       [undefined, 4],
       [undefined, undefined],
     ])('ends what earlier ones explain (taken over: %j, its sequence: %s)', (takenOver, sequence) => {
-      if (takenOver) session.restore({ ...STATE, sequence: 10, ...takenOver }, 5_000);
+      if (takenOver) takeOver(takenOver);
       else {
         session.resuming();
         session.disconnected(5_001);
@@ -414,7 +433,7 @@ describe('a sequence', () => {
     });
 
     it('is handed on until everything up to it is settled', () => {
-      session.restore({ ...STATE, sequence: 10, resumes: 2 }, 5_000);
+      takeOver({ resumes: 2 });
       expect(session.resumeState).toMatchObject({ sequence: 10, resumes: 3 });
       session.resuming();
       session.rejection(11, 5_000);
