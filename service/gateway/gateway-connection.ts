@@ -181,7 +181,7 @@ export class GatewayConnection extends OwnedShard {
   }
 
   protected override received(data: string | ArrayBuffer): void {
-    if (this.#state !== 'ended') this.#decoder.write(data);
+    this.#decoder.write(data);
   }
 
   protected override failed(error: Error): void {
