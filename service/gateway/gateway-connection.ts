@@ -124,8 +124,8 @@ export class GatewayConnection extends OwnedShard {
     return this.#ended.promise;
   }
 
-  /** Ends the connection so that the session can be resumed. */
-  async leave(): Promise<void> {
+  /** Ends the connection, and keeps the session. */
+  async closeResumably(): Promise<void> {
     this.#end({ how: 'closed here' });
     await this.#ended.promise;
   }

@@ -64,7 +64,7 @@ export class SessionReplacement {
   }
 
   /** READY came, or the shard is stopped: the next shard may replace its session. */
-  over(): void {
+  release(): void {
     this.#unlock();
   }
 }

@@ -116,9 +116,9 @@ export class Shard {
   /** Closes with a resumable code. No dispatch comes after it. Settles within a few seconds. */
   async stop(): Promise<void> {
     this.#stopping.abort();
-    await this.#connection?.leave();
+    await this.#connection?.closeResumably();
     await this.#loop;
-    this.#replacement.over();
+    this.#replacement.release();
     this.#waitsFor = this.#unreachableSince = undefined;
     this.#become('stopped');
   }
@@ -153,7 +153,7 @@ export class Shard {
     });
     this.#connection = connection;
     const ended = connection.run();
-    if (signal.aborted) await connection.leave();
+    if (signal.aborted) await connection.closeResumably();
     const end = await ended;
     over.abort();
     this.#connection = undefined;
@@ -210,7 +210,7 @@ export class Shard {
       ready: (dispatch) => {
         this.#begin(dispatch, url);
         gate.accepted();
-        this.#replacement.over();
+        this.#replacement.release();
         this.#become('ready');
         onDispatch(dispatch, Date.now());
         sends.connected();
