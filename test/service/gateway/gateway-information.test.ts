@@ -245,7 +245,7 @@ describe('an unusable answer', () => {
     expect(await waiting).toEqual(ANSWER);
   });
 
-  it('is none since when it was asked first; a usable one ends that, and so does a refusal', async () => {
+  it('makes Discord unanswered since the first request; a usable one ends that, and so does a refusal', async () => {
     fakePauses();
     for (const end of [{ status: 200, body: ANSWER }, LIMITED]) {
       answer = () => ({ status: 503, body: {} });
