@@ -14,6 +14,15 @@ beforeEach(() => {
 
 const tokenOf = (source: Secret, readAgainMs = 5) => new BotToken(source, lines.log, readAgainMs);
 
+it('a usable token is read once', async () => {
+  const source = new Secret('first');
+  const token = tokenOf(source);
+  expect(await Promise.all([token.usable(unaborted), token.usable(unaborted)])).toEqual(['first', 'first']);
+  expect(await token.usable(unaborted)).toBe('first');
+  expect(source.readings).toBe(1);
+  expect(token.problem).toBeUndefined();
+});
+
 it('a missing token is waited for, until its signal for each, and logged once', async () => {
   const source = new Secret();
   const token = tokenOf(source);

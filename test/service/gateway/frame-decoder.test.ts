@@ -93,6 +93,13 @@ describe('a zlib stream', () => {
     expect(failures).toEqual(['expected a frame of at most 16 MiB']);
   });
 
+  it('has the same bound where no flush comes', async () => {
+    const { failures, write } = decoder(true);
+    const [message = Buffer.alloc(0)] = await stream([Buffer.alloc(MOST_FRAME_BYTES + 1)]);
+    write(message.subarray(0, -4));
+    await eventually('a failure', () => failures.length === 1);
+  });
+
   it('is not overtaken by text', async () => {
     const { texts, failures, write } = decoder(true);
     write('before');

@@ -144,6 +144,21 @@ it('a spent budget is logged once, with its time, and waited for', async () => {
   expect(lines.lines).toMatchObject([{ level: 'error', total: 1_000, resetAfterMs: 30_000 }]);
 });
 
+it('a far reset is asked for each minute: it may come early', async () => {
+  const budget = new Budget(1, 0);
+  budget.resetAfterMs = 3_600_000;
+  const gate = gateOf(budget);
+  wait(gate, 0);
+  await after(600_000);
+  expect(budget.asked).toBeGreaterThanOrEqual(10);
+  expect(budget.asked).toBeLessThanOrEqual(12);
+  expect(lines.lines).toHaveLength(1);
+  budget.remaining = 5;
+  await after(60_000);
+  expect(passed).toEqual([0]);
+  expect(gate.spentUntil).toBeUndefined();
+});
+
 it('a budget that is spent, and whose reset is always over, is asked for a few times a minute', async () => {
   const budget = new Budget(1, 0);
   budget.resetAfterMs = 0;

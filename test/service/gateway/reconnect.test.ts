@@ -118,11 +118,15 @@ describe('the pause', () => {
     expect(beforeIdentify({ verdict: 'refused', sent: undefined }, 41)).toEqual([1_000, 5_000]);
   });
 
-  it('spares IDENTIFYs where that makes it longer than any other', () => {
-    const spares = (identifies: number, end: Partial<EndedConnection> = {}) =>
+  it('is random by default', () => {
+    expect(new Set(Array.from({ length: 20 }, () => decided({}).pauseMs)).size).toBeGreaterThan(1);
+  });
+
+  it('saves IDENTIFYs where that makes it longer than any other', () => {
+    const saves = (identifies: number, end: Partial<EndedConnection> = {}) =>
       decided({ sent: 'identify', hasSession: false, ...end }, { identifies }, () => 0.9).savesIdentifies;
-    expect([0, 2, 3, 9].map((identifies) => spares(identifies))).toEqual([false, false, true, true]);
-    expect([spares(9, { hasSession: true }), spares(9, { sent: undefined })]).toEqual([false, false]);
+    expect([0, 2, 3, 9].map((identifies) => saves(identifies))).toEqual([false, false, true, true]);
+    expect([saves(9, { hasSession: true }), saves(9, { sent: undefined })]).toEqual([false, false]);
   });
 });
 

@@ -22,7 +22,7 @@ it('carries what is stored, however much that lags', () => {
 });
 
 it('carries what is received, where it would lag half as much or more, once three connections in a row were closed for it', () => {
-  expect([connection(101), connection(300), connection(200)]).toEqual([STORED, STORED, STORED]);
+  expect([connection(102), connection(300), connection(200)]).toEqual([STORED, STORED, STORED]);
   expect([connection(51), connection(50)]).toEqual([STORED + 51, STORED]);
 });
 
