@@ -33,7 +33,9 @@ beforeEach(() => {
 
 describe('a session', () => {
   it('is not there before READY: nothing to resume, to receive, to store, or to lose', () => {
-    expect([session.resumeState, session.resumable, session.id]).toEqual([undefined, undefined, undefined]);
+    expect([session.resumeState, session.resumable, session.id, session.lastReceivedAt]).toEqual(
+      Array(4).fill(undefined),
+    );
     expect(session.receive(1, 1_000)).toBeUndefined();
     expect(session.refused('op 9', 1_000)).toBe(false);
     expect(lost).toEqual([]);
@@ -41,7 +43,7 @@ describe('a session', () => {
 
   it('begins with READY, whose own sequence is settled', () => {
     session.begin(STATE);
-    expect(session.resumeState).toEqual({ ...STATE, joins: {} });
+    expect([session.resumeState, session.lastReceivedAt]).toEqual([{ ...STATE, joins: {} }, 1_000]);
     expect(session.receive(1, 1_000)).toBeUndefined();
   });
 
