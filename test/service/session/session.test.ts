@@ -356,6 +356,13 @@ describe('a sequence', () => {
       ]);
     });
 
+    it('is not counted for a connection that ended before RESUME', () => {
+      reconnect();
+      session.disconnected(5_002);
+      reconnect();
+      expect(receive([6])).toEqual(['hole']);
+    });
+
     it('explains no more than one for each RESUME, and nothing where RESUMED has none', () => {
       reconnect();
       expect(receive([6])).toEqual(['hole']);
