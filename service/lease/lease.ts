@@ -9,7 +9,7 @@
 //              comes the standby requeues all, once, and consumes again later
 //   owner:     holds the newest of its own records. Until the first of them is delivered it acknowledges nothing: the next
 //              owner finds what this one found. Then it is *settled*, and acknowledges all but its newest. Channels lost →
-//              uncertain. Discord unreachable for `patienceMs` → standby, and a standby takes the group
+//              uncertain. Discord unreachable for `unreachableMs` → standby, and a standby takes the group
 //   uncertain: was owner, and cannot know whether it still is. It keeps its shards, publishes, and (settled) stores records in
 //              its own epoch, so that the next owner finds the newest positions. It asks by consuming again and by a claim. Its own
 //              record, or something else that is no later record and no record behind it → owner again. A later owner's
@@ -71,9 +71,9 @@ export const TIMING = {
   commitEveryMs: 1_000,
   /** An unchanged record is stored again: a lease queue that was emptied by hand has one within minutes. */
   renewEveryMs: 300_000,
-  /** How long an owner does not reach Discord before it gives the group away; doubled each time, so that tasks settle. */
-  patienceMs: 30_000,
-  longestPatienceMs: 16 * 60_000,
+  /** How long an owner does not reach Discord before it gives the group away: see `keepForMs`. */
+  unreachableMs: 30_000,
+  longestUnreachableMs: 16 * 60_000,
 };
 
 /**
@@ -83,6 +83,15 @@ export const TIMING = {
  */
 export function isSilence(ms: number, untaken: number, { silenceMs, unnoticedMs } = TIMING): boolean {
   return ms >= silenceMs + (untaken > 0 ? unnoticedMs : 0);
+}
+
+/**
+ * For how long an owner that does not reach Discord keeps its group: twice as long each time, so that tasks do not go on
+ * giving it to each other while Discord is away from all of them.
+ * @param timesGivenAway since this task last reached Discord
+ */
+export function keepForMs(timesGivenAway: number, { unreachableMs, longestUnreachableMs } = TIMING): number {
+  return Math.min(longestUnreachableMs, unreachableMs * 2 ** timesGivenAway);
 }
 
 /** What came out of a lease queue. `D` is whatever the caller needs to answer it. */
@@ -188,6 +197,11 @@ export const startingLease = <D>(epoch = 0, incumbents: Standby<D>['incumbents']
 });
 
 type Input<D> = Exclude<LeaseEvent<D>, { kind: 'release' | 'storing' }>;
+
+/** The owner that the task is, certainly or not. */
+export function ownerIn<D>(state: LeaseState<D>): Owner<D> | undefined {
+  return state.kind === 'owner' || state.kind === 'uncertain' ? state : undefined;
+}
 
 /** An uncertain owner that is not settled may not have seen all that lay in the queue, and would hide it. */
 export function mayStore<D>(state: LeaseState<D>): state is Owner<D> {

@@ -45,6 +45,7 @@ export class ShardHandover {
   readonly #options: ShardHandoverOptions;
   #work: Promise<void> = Promise.resolve();
   #pending = 0;
+  #takenOverAt = 0;
 
   constructor(options: ShardHandoverOptions) {
     this.#options = options;
@@ -52,6 +53,11 @@ export class ShardHandover {
 
   get underWay(): boolean {
     return this.#pending > 0;
+  }
+
+  /** When a group was last taken over, Unix ms; 0 for never. */
+  get takenOverAt(): number {
+    return this.#takenOverAt;
   }
 
   /** Resolves when all that was asked for so far is done. */
@@ -67,6 +73,7 @@ export class ShardHandover {
   }
 
   takeOver(found: FoundInQueue): void {
+    this.#takenOverAt = Date.now();
     this.#enqueue(async () => {
       const { shardLayout, shards, gaps } = this.#options;
       const { shardGroup, lost, unreportedGaps } = takeOver({ ...found, shardLayout });

@@ -6,6 +6,7 @@ import type { GroupRecord } from '../../../service/lease/group-record.ts';
 import {
   type Delivery,
   isSilence,
+  keepForMs,
   type LeaseAction,
   type LeaseEvent,
   type LeaseState,
@@ -276,6 +277,10 @@ it.each([
   [1, 83_000, true],
 ])('with %d shards that no other task has, no answer for %d ms means another owner: %s', (connected, ms, expected) => {
   expect(isSilence(ms, connected)).toBe(expected);
+});
+
+it('keeps a group without Discord for 30 s, then twice as long each time, and 16 minutes at most', () => {
+  expect([0, 1, 5, 6].map((times) => keepForMs(times) / 1_000)).toEqual([30, 60, 960, 960]);
 });
 
 it('counts its records, and never uses an epoch twice', () => {
