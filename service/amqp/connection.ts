@@ -76,7 +76,7 @@ export class BrokerConnection extends EventEmitter<Events> {
   #opened = 0;
   /** Unix ms. */
   #lostAt: number | undefined;
-  #lastTurnAt = Date.now();
+  #lastAttemptAt = Date.now();
   /** To which the last attempt went. */
   #broker: string | undefined;
   /** When the login was last read again, by `performance.now()`. */
@@ -103,8 +103,8 @@ export class BrokerConnection extends EventEmitter<Events> {
   }
 
   /** When the loop last started an attempt, Unix ms; before start() and while open it waits for no attempt: now. */
-  get lastTurnAt(): number {
-    return this.#loop === undefined || this.connected ? Date.now() : this.#lastTurnAt;
+  get lastAttemptAt(): number {
+    return this.#loop === undefined || this.connected ? Date.now() : this.#lastAttemptAt;
   }
 
   start(): void {
@@ -130,7 +130,7 @@ export class BrokerConnection extends EventEmitter<Events> {
     const { signal } = this.#stopping;
     let failures = 0;
     while (!signal.aborted) {
-      this.#lastTurnAt = Date.now();
+      this.#lastAttemptAt = Date.now();
       let refused = false;
       try {
         const model = await this.#open(failures);

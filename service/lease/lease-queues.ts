@@ -7,8 +7,8 @@ import type { ConnectionEvents } from '../connection-events.ts';
 import { leaseQueue } from '../contract/names.ts';
 import type { Log } from '../log.ts';
 import { orAfter, sleep } from '../wait.ts';
-import { logFaults } from './faults.ts';
-import { type GroupRecord, parseGroupRecord } from './group-record.ts';
+import { readRecord } from './faults.ts';
+import type { GroupRecord } from './group-record.ts';
 import {
   type Delivery,
   isSilence,
@@ -225,18 +225,11 @@ export class LeaseQueues<Model> {
     }
   }
 
-  #read(group: number, { type, body, appId }: QueueMessage): Delivery<never>['content'] {
+  #read(group: number, message: QueueMessage): Delivery<never>['content'] {
+    const { type, appId } = message;
     if (type === 'claim') return { kind: 'claim', from: typeof appId === 'string' ? appId : undefined };
-    const { log } = this.#options;
-    const record = parseGroupRecord(body, group);
-    if (typeof record === 'string') {
-      log.error(
-        { group, reason: record },
-        'a group record cannot be read: it goes to dead-letters, and unless there is another its sessions are lost',
-      );
-      return { kind: 'unreadable' };
-    }
-    logFaults(log, record);
+    const record = readRecord(this.#options.log, group, message);
+    if (record === undefined) return { kind: 'unreadable' };
     this.#logOtherOwner(record);
     return { kind: 'record', record };
   }

@@ -3,21 +3,21 @@
 // record is the lease. Of a record, `epoch` counts the owners and `commit` what this owner stored.
 //
 // States
-//   standby:   consumes every group's queue. What comes of a group is gathered for a moment. Then → owner of the first group
-//              whose wait is over, from its newest record; what came of other groups is requeued. A record that was not
-//              released waits a moment longer for a claim of its own owner, which has only lost its connection: where that
-//              comes the standby requeues all, once, and consumes again later
+//   standby:   consumes every group's queue. What is delivered of a group is gathered for a moment. Then → owner of the first
+//              group whose wait is over, from its newest record; what was delivered of other groups is requeued. A record
+//              that was not released waits a moment longer for a claim of its own owner, which may only have lost its
+//              connection: where that comes the standby requeues all, once, and consumes again later
 //   owner:     holds the newest of its own records. Until the first of them is delivered it acknowledges nothing: the next
 //              owner finds what this one found. Then it is *settled*, and acknowledges all but its newest. Channels lost →
-//              uncertain. Discord unreachable for `unreachableMs` → standby, and a standby takes the group
+//              uncertain. Discord unreachable for `unreachableMs` → standby, and another standby takes the group
 //   uncertain: was owner, and cannot know whether it still is. It keeps its shards, publishes, and (settled) stores records in
-//              its own epoch, so that the next owner finds the newest positions. It asks by consuming again and by a claim. Its own
-//              record, or something else that is no later record and no record behind it → owner again. A later owner's
-//              record → owner from that record. Silence → standby
-//   released:  has requeued its record, or had none; indefinitely
+//              its own epoch, so that the next owner finds the newest positions. It asks by consuming again and by a claim. Its
+//              own record, or only claims and records that are not later → owner again. A later owner's record → owner from
+//              that record. Silence → standby
+//   released:  has requeued its record, or had none; final
 //
-// Epochs: a record of an older epoch never dethrones a settled owner: it is acknowledged. So an owner that is cut off, or
-// was frozen, can store what it likes. A record of the same epoch and another owner, or of a later epoch: the owner takes
+// Epochs: a record of an older epoch never makes a settled owner step down: it is acknowledged. So an owner that is cut off,
+// or was frozen, can store what it likes. A record of the same epoch and another owner, or of a later epoch: the owner takes
 // over again, from that, in the epoch after both. Before it is settled, also from a newer record of an older epoch: that
 // lay in the queue before its own, and is a later position of the owner before it.
 //
@@ -28,8 +28,6 @@
 // - Of another owner: its record. Silence is one only if the claim was confirmed on this connection (so this is the majority),
 //   and the broker had the time to take the record from the connection before: see `isSilence`.
 // - None is possible without a connection to the broker, nor while an isolated node has the record: see connect-permission.ts.
-//
-// Deadlines: `TIMING` below, each with its reason. Confirms have theirs in confirm-deadline.ts.
 //
 // Races, and what makes them harmless:
 // - Claim before record: the wait of gathering. Still no record after it: a new owner IDENTIFYs, and reports that a record
@@ -42,7 +40,7 @@
 // - Crash between storing the new record and acknowledging the old: two records, see above.
 // - Crash between taking over and the first own record: nothing was acknowledged, so nothing is missing.
 // - Unreadable record: dead-lettered by the same rule, and what remains counts as no record.
-// - Queue emptied by hand: the owner stores again within minutes; if there is none, a standby's next claim fills it.
+// - Queue emptied by hand: the owner stores again within minutes; if there is none, a standby's next claim makes it the owner.
 // - Queue deleted while its owner was cut off, and another was there first: it found nothing, and reported it.
 
 import { FIRST_EPOCH } from '../contract/lease-record.ts';
@@ -94,26 +92,22 @@ export function keepForMs(timesGivenAway: number, { unreachableMs, longestUnreac
   return Math.min(longestUnreachableMs, unreachableMs * 2 ** timesGivenAway);
 }
 
-/** What came out of a lease queue. `D` is whatever the caller needs to answer it. */
+/** What was delivered from a lease queue. `D` is whatever the caller needs to answer it. */
 export interface Delivery<D> {
   readonly group: number;
   readonly tag: D;
-  readonly content: RecordContent | ClaimContent | { readonly kind: 'unreadable' };
+  readonly content:
+    | RecordContent
+    /** `from`: the task that claims, as records name it. */
+    | { readonly kind: 'claim'; readonly from: string | undefined }
+    | { readonly kind: 'unreadable' };
 }
-interface RecordContent {
-  readonly kind: 'record';
-  readonly record: GroupRecord;
-}
-interface ClaimContent {
-  readonly kind: 'claim';
-  /** The task that claims, as records name it. */
-  readonly from: string | undefined;
-}
-type RecordDelivery<D> = Omit<Delivery<D>, 'content'> & { readonly content: RecordContent };
+type RecordContent = { readonly kind: 'record'; readonly record: GroupRecord };
+type RecordDelivery<D> = Delivery<D> & { readonly content: RecordContent };
 
 interface Standby<D> {
   readonly kind: 'standby';
-  /** By group: what came of it and is not answered. */
+  /** By group: what was delivered of it and is not answered. */
   readonly gathered: ReadonlyMap<number, readonly Delivery<D>[]>;
   /** Of its last ownership: a task never uses one again. */
   readonly epoch: number;
@@ -184,10 +178,7 @@ export type LeaseAction<D> =
       readonly because: 'a later record' | 'silence' | 'Discord is unreachable';
     };
 
-export interface LeaseStep<D> {
-  readonly state: LeaseState<D>;
-  readonly actions: readonly LeaseAction<D>[];
-}
+type LeaseStep<D> = { readonly state: LeaseState<D>; readonly actions: readonly LeaseAction<D>[] };
 
 export const startingLease = <D>(epoch = 0, incumbents: Standby<D>['incumbents'] = new Map()): LeaseState<D> => ({
   kind: 'standby',

@@ -8,8 +8,8 @@ import { Buffer } from 'node:buffer';
 import { emptyRecord, RECORD_TYPE } from '../contract/lease-record.ts';
 import { leaseQueue } from '../contract/names.ts';
 import type { Log } from '../log.ts';
-import { logFaults } from './faults.ts';
-import { epochAfter, type GroupRecord, parseGroupRecord } from './group-record.ts';
+import { readRecord } from './faults.ts';
+import { epochAfter, type GroupRecord } from './group-record.ts';
 import { type LeaseChannels, type QueueMessage, startedAtOf } from './lease-channels.ts';
 
 /** A task that started this much later than it is now has another clock, or is none. */
@@ -72,16 +72,11 @@ export class LeftoverGroups {
       message.ack();
       return;
     }
-    const record = parseGroupRecord(message.body, group);
-    if (typeof record === 'string') {
-      log.error(
-        { group, reason: record },
-        'the record of a former shard group cannot be read: it goes to dead-letters',
-      );
+    const record = readRecord(log, group, message);
+    if (record === undefined) {
       message.deadLetter();
       return;
     }
-    logFaults(log, record);
     const { sessions, unreportedGaps, faults = [] } = record;
     if (Object.keys(sessions).length + unreportedGaps.length + faults.length === 0) {
       this.#hold(group, message);
