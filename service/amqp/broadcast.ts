@@ -18,9 +18,9 @@ export interface BroadcastOptions {
   readonly publishing: ConnectionEvents<ChannelModel> & { readonly blocked: boolean };
   readonly exchange: string;
   readonly queue: string;
-  /** What this task is sent. */
+  /** Of messages to this task. */
   readonly routingKeys: readonly string[];
-  /** From now on it is sent messages, and can send some. It does not throw. */
+  /** From now on messages are received and published. It does not throw. */
   readonly onOpen: () => void;
   /** With its body, which anyone with the permission may have written. It does not throw. */
   readonly onMessage: (body: Buffer) => void;

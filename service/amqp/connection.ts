@@ -5,7 +5,7 @@
 //
 //   connecting: from start() or after an end, until the handshake succeeds (`open`); it is retried after a backoff
 //   open:       until the connection ends for any reason (`lost`); `blocked` while the broker refuses publishers
-//   closed:     after close(), finally
+//   closed:     after close(); final
 
 import { EventEmitter } from 'node:events';
 import { getCACertificates } from 'node:tls';
@@ -220,8 +220,8 @@ export class BrokerConnection extends EventEmitter<Events> {
   async #hasNewLogin(refused: boolean, failures: number): Promise<boolean> {
     const { log, login } = this.#options;
     if (this.#stopping.signal.aborted) return false;
-    const due = performance.now() - this.#readAgainAt > READ_AGAIN_MS;
-    if (!refused && !(failures >= FAILURES_BEFORE_READING && due)) return false;
+    const mayReadAgain = performance.now() - this.#readAgainAt > READ_AGAIN_MS;
+    if (!refused && !(failures >= FAILURES_BEFORE_READING && mayReadAgain)) return false;
     this.#readAgainAt = performance.now();
     try {
       const renewed = await login.refresh();

@@ -18,7 +18,7 @@ type MutexConnection = ConnectionEvents<ChannelModel> & {
   close(): Promise<void>;
 };
 
-/** A refusal closes the channel, so not too often. */
+/** A refusal closes the channel: the broker is not asked more often. */
 const ASK_AGAIN_MS = 250;
 /** For the broker's answer. A node that is silent for longer is left for another. */
 const ANSWER_DEADLINE_MS = 10_000;

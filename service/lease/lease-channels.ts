@@ -45,7 +45,7 @@ export interface LeaseChannels {
   consume(queue: string, onMessage: (message: QueueMessage) => void): Promise<boolean>;
   /** @returns whether the queue exists */
   consumeExisting(queue: string, onMessage: (message: QueueMessage) => void): Promise<boolean>;
-  /** Ends the consumer, also one that is being started; what is delivered and not answered stays so. */
+  /** Ends the consumer, also one that is being started; what is delivered and not answered stays unacknowledged. */
   cancel(queue: string): void;
   /**
    * Resolves when the broker has confirmed the message in the queue, which is declared if it is missing.

@@ -48,7 +48,7 @@ export interface LeaseKeeperOptions<Model> extends ShardHandoverOptions {
   readonly timing?: Partial<typeof TIMING>;
 }
 
-/** A group that was given away is waited for again after this time: if no other task has taken it, it is still ours. */
+/** A group that was given away is consumed again after this time: if no other task has taken it over, this one does. */
 const GIVEN_AWAY_MS = 5_000;
 const CLOSE_DEADLINE_MS = 2_000;
 const RELEASE_DEADLINE_MS = 3_000;
@@ -109,7 +109,7 @@ export class LeaseKeeper<Model> {
     return ownerIn(this.#state)?.group;
   }
 
-  /** Whose queue is to confirm a claim: another one each time, as one may be stuck; the own one is asked by records. */
+  /** Whose queue is to confirm a claim: another one each time, as one may be stuck. Records ask this task's own. */
   groupToClaim(): number {
     return this.#queues.nextGroup(this.group);
   }
@@ -161,7 +161,7 @@ export class LeaseKeeper<Model> {
     this.#writer.storeNow();
   }
 
-  /** From now on it takes nothing over: a standby goes at once, an owner stays until `release`. */
+  /** From now on it takes no group over: a standby releases at once, an owner stays one until `release`. */
   async retire(): Promise<void> {
     this.#retired = true;
     if (this.#state.kind === 'standby') await this.#leave();
@@ -228,7 +228,7 @@ export class LeaseKeeper<Model> {
 
   #advance(event: LeaseEvent<QueueMessage>): void {
     const { state, actions } = leaseStep(this.#state, event, this.#options.me);
-    // Retired, it takes nothing over any more: that is for another task.
+    // Retired, it leaves groups to other tasks.
     if (this.#retired && (state.kind === 'standby' || actions.some(({ kind }) => kind === 'own'))) {
       for (const action of actions) if (action.kind === 'stepDown') this.#act(action);
       void this.#leave();
@@ -302,7 +302,7 @@ export class LeaseKeeper<Model> {
     const stored = await orAfter(this.#writer.storeLast(), RELEASE_DEADLINE_MS, () => false);
     if (!stored || this.#state.kind !== 'owner' || this.#queues.channels !== channels) {
       this.#givingAway = false;
-      // The one that says it is released may be stored late.
+      // The record that is marked as released may be stored late: this one follows it.
       this.#writer.storeNow();
       return;
     }

@@ -1,7 +1,7 @@
-// The proof of ownership: a record that was stored after the question is delivered back, on the channels that consume. A
-// connection can be dead without anybody having noticed, its node can have no majority, and the broker can have moved the
-// lease to another task and left the old consumer's channel open: in none of these does it come back. Where it does not come
-// in time, the connection is given up, so that another node is asked.
+// The proof of ownership: a record that was stored after the question is delivered back, on the channels that consume. It is
+// not where the connection is dead and this is not noticed yet, where its node has no majority, nor where the broker has moved
+// the lease to another task and left the old consumer's channel open. Then the connection is ended, so that another node is
+// asked.
 
 import { orAborted, orAfter } from '../wait.ts';
 import type { LeaseChannels } from './lease-channels.ts';

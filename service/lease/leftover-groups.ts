@@ -12,7 +12,7 @@ import { readRecord } from './faults.ts';
 import { epochAfter, type GroupRecord } from './group-record.ts';
 import { type LeaseChannels, type QueueMessage, startedAtOf } from './lease-channels.ts';
 
-/** A task that started this much later than it is now has another clock, or is none. */
+/** A start that is so far in the future is another clock's, or no task's. */
 const CLOCK_SKEW_MS = 3_600_000;
 
 export interface LeftoverGroupsOptions {
@@ -38,7 +38,7 @@ export class LeftoverGroups {
 
   /** Consumes the queues that exist. Never throws. */
   async consume(channels: LeaseChannels): Promise<void> {
-    // It comes back at once. Held for longer than RabbitMQ waits for an acknowledgement, it would cost the channel.
+    // It is delivered again at once. RabbitMQ closes the channel of a message that is held for too long.
     for (const group of [...this.#held.keys()]) this.#requeue(group);
     const consume = (group: number) =>
       channels.consumeExisting(leaseQueue(group), (message) => void this.#receive(channels, group, message));

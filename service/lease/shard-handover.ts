@@ -1,5 +1,5 @@
-// Takes the shards of a group over, and gives them up: one after the other, in order. While one of these is under
-// way the sessions are those of another owner, and must not be stored.
+// Takes the shards of a group over, and gives them up: one after the other, in order. While it does, the sessions are those
+// of another owner, and must not be stored.
 
 import type { Log } from '../log.ts';
 import type { LostSession } from '../lost-session.ts';
