@@ -65,7 +65,7 @@ export class ChannelSet {
     return this.#ending.signal.aborted;
   }
 
-  /** With the reason, or with nothing after `close()`. */
+  /** Resolves when they have ended: with the reason, or with nothing after `close()`. */
   get lost(): Promise<string | undefined> {
     return this.#lost.promise;
   }
@@ -100,6 +100,7 @@ export class ChannelSet {
     return true;
   }
 
+  /** Ends the consumer, also one that is being started; what is delivered and not answered stays unacknowledged. */
   cancel(queue: string): void {
     const consumer = this.#consumers.get(queue);
     this.#consumers.delete(queue);
@@ -118,6 +119,7 @@ export class ChannelSet {
       throw new Error(`expected ${queue} to take a message once it is declared, but the broker returns it`);
   }
 
+  /** Calls it after this time, unless they have ended by then. */
   after(ms: number, then: () => void): void {
     void sleep(ms, this.#ending.signal).then(then, () => undefined);
   }
