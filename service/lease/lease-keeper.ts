@@ -57,7 +57,7 @@ export class LeaseKeeper<Model> {
   readonly #options: LeaseKeeperOptions<Model>;
   readonly #timing: typeof TIMING;
   readonly #queues: LeaseQueues<Model>;
-  readonly #shards: ShardHandover;
+  readonly #handover: ShardHandover;
   readonly #writer: RecordWriter;
   readonly #proof: LeaseProof;
   readonly #leftovers: LeftoverGroups;
@@ -84,10 +84,10 @@ export class LeaseKeeper<Model> {
       pauseMs: (failures) => this.#pauseMs(failures),
       onEvent: (event) => this.#step(event),
     });
-    this.#shards = new ShardHandover(options);
+    this.#handover = new ShardHandover(options);
     this.#writer = new RecordWriter({
       owned: () => this.#owned,
-      contents: () => this.#shards.contents,
+      contents: () => this.#handover.contents,
       onStoring: () => this.#step({ kind: 'storing' }),
       onStored: (commit) => {
         metrics.add('leaseCommits');
@@ -97,7 +97,7 @@ export class LeaseKeeper<Model> {
       renewEveryMs: this.#timing.renewEveryMs,
     });
     this.#proof = new LeaseProof(connection, () => this.#writer.storeNow(), this.#timing.proofMs);
-    const abandon = this.#shards.abandon.bind(this.#shards);
+    const abandon = this.#handover.abandon.bind(this.#handover);
     this.#leftovers = new LeftoverGroups({ from: groups, ...{ startedAt, me, abandon, log } });
   }
 
@@ -131,7 +131,7 @@ export class LeaseKeeper<Model> {
         commit,
         sessions,
         storedAt: iso(storedAt),
-        ownedSince: iso(this.#shards.takenOverAt),
+        ownedSince: iso(this.#handover.takenOverAt),
       };
     }
     const { kind } = this.#state;
@@ -165,13 +165,13 @@ export class LeaseKeeper<Model> {
   async retire(): Promise<void> {
     this.#retired = true;
     if (this.#state.kind === 'standby') await this.#leave();
-    await this.#shards.done;
+    await this.#handover.done;
   }
 
   /** Stores the last record and leaves the lease to the next owner. The shards must be closed before. */
   async release(): Promise<void> {
     for (const timer of this.#timers) clearInterval(timer);
-    await this.#shards.done;
+    await this.#handover.done;
     // A broker that blocks publishers, or is silent, is not waited for: the next owner has a second more replayed.
     const { blocked } = this.#options.connection;
     const stored = !blocked && (await orAfter(this.#writer.storeLast(), RELEASE_DEADLINE_MS, () => false));
@@ -199,7 +199,7 @@ export class LeaseKeeper<Model> {
   get #owned() {
     const [state, { channels }] = [this.#state, this.#queues];
     if (!mayStore(state) || channels === undefined) return undefined;
-    return this.#shards.underWay || this.#options.connection.blocked ? undefined : { ...state, channels };
+    return this.#handover.underWay || this.#options.connection.blocked ? undefined : { ...state, channels };
   }
 
   /** Standbys wait, so that the owner usually stays; and who has just given its group away, so that another task takes it. */
@@ -265,7 +265,7 @@ export class LeaseKeeper<Model> {
         const { group, epoch, record, unreadable, claim } = action;
         const { owner: from, sessions = {} } = record ?? {};
         log.info({ group, epoch, sessions: Object.keys(sessions).length, from }, 'owner of the shard group');
-        this.#shards.takeOver({ group, record, unreadable, claim });
+        this.#handover.takeOver({ group, record, unreadable, claim });
         this.#consumeLeftovers();
         break;
       }
@@ -277,11 +277,11 @@ export class LeaseKeeper<Model> {
         const { because, later } = action;
         log.warn({ because, by: later?.owner, epoch: later?.epoch }, 'gave the shard group up: standing by');
         metrics.add('leaseLosses');
-        this.#shards.stepDown(later);
+        this.#handover.stepDown(later);
         break;
       }
       case 'store':
-        void this.#shards.done.then(() => this.#writer.storeNow());
+        void this.#handover.done.then(() => this.#writer.storeNow());
         break;
     }
   }

@@ -104,7 +104,7 @@ export class LeaseQueues<Model> {
   /** Waits for more of the group, from now on. */
   wait({ group, because }: Extract<LeaseAction<never>, { kind: 'wait' }>): void {
     const { onEvent, timing } = this.#options;
-    const waitMs = { claim: timing.claimWaitMs, record: timing.recordWaitMs, incumbent: timing.incumbentWaitMs };
+    const waitMs = { claim: timing.claimWaitMs, record: timing.recordWaitMs, owner: timing.ownerWaitMs };
     const wait = {};
     this.#waits.set(group, wait);
     this.#channels?.after(waitMs[because], () => {

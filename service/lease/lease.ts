@@ -59,7 +59,7 @@ export const TIMING = {
   /** As much longer unless Discord has closed all shards: the nodes notice an isolated one after 45–75 s (net tick). */
   unnoticedMs: 75_000,
   /** How long a record that was not released waits for a claim of its owner: after a loss that takes up to 0.3 s. */
-  incumbentWaitMs: 400,
+  ownerWaitMs: 400,
   /** How much longer a standby waits after a lost connection, or for an owner that is back, so that the owner usually stays. */
   standbyDelayMs: 2_000,
   /** The longest pause of an owner that cannot consume, as after a start of all nodes: shorter than a standby's. */
@@ -112,7 +112,7 @@ interface Standby<D> {
   /** Of its last ownership: a task never uses one again. */
   readonly epoch: number;
   /** By group, owner and epoch: who was waited for, from which commit on, or whom the group was left to. Once for each. */
-  readonly incumbents: ReadonlyMap<string, number | 'back'>;
+  readonly formerOwners: ReadonlyMap<string, number | 'back'>;
 }
 
 interface Owner<D> {
@@ -126,7 +126,7 @@ interface Owner<D> {
   /** What it found in the queue: to be answered when an own record is held. */
   readonly found: readonly Delivery<D>[];
   /** What it took over from. */
-  readonly basis: Pick<GroupRecord, 'epoch' | 'commit'>;
+  readonly tookOverFrom: Pick<GroupRecord, 'epoch' | 'commit'>;
   /** A record of this epoch was delivered back. */
   readonly settled: boolean;
 }
@@ -150,7 +150,7 @@ export type LeaseEvent<D> =
 export type LeaseAction<D> =
   | { readonly kind: 'ack' | 'requeue' | 'deadLetter'; readonly tag: D }
   /** Wait for more of this group, from now on. */
-  | { readonly kind: 'wait'; readonly group: number; readonly because: 'claim' | 'record' | 'incumbent' }
+  | { readonly kind: 'wait'; readonly group: number; readonly because: 'claim' | 'record' | 'owner' }
   /** Consume no more of this group's queue for a while: its owner is back. */
   | { readonly kind: 'leaveToOwner'; readonly group: number; readonly owner: string }
   /** Consume no other group's queue. */
@@ -180,11 +180,11 @@ export type LeaseAction<D> =
 
 type LeaseStep<D> = { readonly state: LeaseState<D>; readonly actions: readonly LeaseAction<D>[] };
 
-export const startingLease = <D>(epoch = 0, incumbents: Standby<D>['incumbents'] = new Map()): LeaseState<D> => ({
+export const startingLease = <D>(epoch = 0, formerOwners: Standby<D>['formerOwners'] = new Map()): LeaseState<D> => ({
   kind: 'standby',
   gathered: new Map(),
   epoch,
-  incumbents,
+  formerOwners,
 });
 
 type Input<D> = Exclude<LeaseEvent<D>, { kind: 'release' | 'storing' }>;
@@ -202,7 +202,7 @@ export function mayStore<D>(state: LeaseState<D>): state is Owner<D> {
 /** So many of one burst at most begin the wait again: whoever may write to the queue may write without an end. */
 const LONGEST_BURST = 200;
 /** Beyond these a standby waits for none: names in a queue may be anything. */
-const MOST_INCUMBENTS = 1_000;
+const MOST_FORMER_OWNERS = 1_000;
 
 /**
  * @param me the owner's name in records; unique to this process
@@ -227,10 +227,10 @@ export function leaseStep<D>(state: LeaseState<D>, event: LeaseEvent<D>, me: str
 }
 
 function standbyStep<D>(state: Standby<D>, event: Input<D>, me: string): LeaseStep<D> {
-  const { epoch, gathered, incumbents } = state;
+  const { epoch, gathered, formerOwners } = state;
   switch (event.kind) {
     case 'lost':
-      return step(startingLease(epoch, incumbents));
+      return step(startingLease(epoch, formerOwners));
     case 'delivered': {
       const { delivery } = event;
       const { group } = delivery;
@@ -271,21 +271,21 @@ function waitForOwner<D>(
   me: string,
 ): LeaseStep<D> | undefined {
   if (released === true || owner === me || epoch === FIRST_EPOCH) return undefined;
-  const incumbent = JSON.stringify([group, owner, epoch]);
-  const before = state.incumbents.get(incumbent);
-  if (before === 'back' || state.incumbents.size > MOST_INCUMBENTS) return undefined;
+  const formerOwner = JSON.stringify([group, owner, epoch]);
+  const before = state.formerOwners.get(formerOwner);
+  if (before === 'back' || state.formerOwners.size > MOST_FORMER_OWNERS) return undefined;
   const claims = found.some(({ content }) => content.kind === 'claim' && content.from === owner);
   // It may store before it claims.
   const isBack = claims || (before !== undefined && commit > before);
-  const incumbents = new Map(state.incumbents).set(incumbent, isBack ? 'back' : commit);
+  const formerOwners = new Map(state.formerOwners).set(formerOwner, isBack ? 'back' : commit);
   if (!isBack)
     return before !== undefined
       ? undefined
-      : step({ ...state, incumbents }, { kind: 'wait', group, because: 'incumbent' });
+      : step({ ...state, formerOwners }, { kind: 'wait', group, because: 'owner' });
   const gathered = new Map(state.gathered);
   gathered.delete(group);
   return step(
-    { ...state, gathered, incumbents },
+    { ...state, gathered, formerOwners },
     { kind: 'leaveToOwner', group, owner },
     ...found.map(({ tag }) => ({ kind: 'requeue', tag }) as const),
   );
@@ -302,12 +302,12 @@ function become<D>(
   record: GroupRecord | undefined,
   ...before: readonly LeaseAction<D>[]
 ): LeaseStep<D> {
-  const basis = record ?? { epoch: 0, commit: 0 };
+  const tookOverFrom = record ?? { epoch: 0, commit: 0 };
   const first = (kind: 'unreadable' | 'claim') => found.find(({ content }) => content.kind === kind)?.tag;
   const unreadable = record ? undefined : first('unreadable');
   const claim = record || unreadable !== undefined ? undefined : first('claim');
   return step(
-    { kind: 'owner', group, epoch, commit: 0, held: undefined, found, basis, settled: false },
+    { kind: 'owner', group, epoch, commit: 0, held: undefined, found, tookOverFrom, settled: false },
     ...before,
     { kind: 'own', group, epoch, record, unreadable, claim },
     { kind: 'store' },
@@ -370,7 +370,7 @@ function standBy<D>(
 /** From a record of which this task knows nothing, or a newer one: they come in bursts, too. */
 function takeOverAgain<D>({ group, epoch }: Owner<D>, later: GroupRecord, found: readonly Delivery<D>[]): LeaseStep<D> {
   return step(
-    { kind: 'standby', gathered: new Map([[group, found]]), epoch, incumbents: new Map() },
+    { kind: 'standby', gathered: new Map([[group, found]]), epoch, formerOwners: new Map() },
     { kind: 'stepDown', later, because: 'a later record' },
     { kind: 'wait', group, because: 'record' },
   );
@@ -392,7 +392,7 @@ function supersedes<D>(state: Owner<D>, record: GroupRecord, me: string): boolea
   // Commit 0 of an epoch is what a task of an earlier version leaves when it steps down.
   if (record.epoch === state.epoch) return record.commit > 0 || !state.settled;
   if (isLater(record.epoch, state.epoch)) return true;
-  return !state.settled && isNewer(record, state.basis);
+  return !state.settled && isNewer(record, state.tookOverFrom);
 }
 
 /** For something that has been replaced by a record of this owner. */

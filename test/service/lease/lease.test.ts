@@ -76,7 +76,7 @@ it.each<[string, Event[], object[]]>([
   ['a record waits for a second one', [record('r')], [wait('record')]],
   ['a claim waits for a record', [claim('c')], [wait('claim')]],
   ['a second claim does not wait again', [claim('c1'), claim('c2')], []],
-  ['a record that was not released waits for a claim of its owner', [LOST, waited()], [wait('incumbent')]],
+  ['a record that was not released waits for a claim of its owner', [LOST, waited()], [wait('owner')]],
   [
     'without a claim of its owner, the standby takes over',
     [LOST, waited(), claim('c', 0, 'another'), waited()],
