@@ -28,7 +28,7 @@ export interface Task {
   readonly lost: LostSession[];
   /** What it has to store. */
   sequence: number;
-  /** What was told to be stored last. */
+  /** The sequence of the record that was delivered back last. */
   storedSequence: number | undefined;
   connected: number;
   unreachableSince: number | undefined;
