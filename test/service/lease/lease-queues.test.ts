@@ -95,6 +95,16 @@ it('each wait of a group ends the one before', async () => {
   expect(made.events).toEqual([{ kind: 'waited', group: 0 }]);
 });
 
+it('a standby consumes a group again that it has left to its owner for a while', async () => {
+  const { tested } = await queues(2);
+  tested.leave(1);
+  expect(tested.consumed).toEqual([0]);
+  await vi.advanceTimersByTimeAsync(TIMING.standbyDelayMs - 1);
+  expect(tested.consumed).toEqual([0]);
+  await vi.advanceTimersByTimeAsync(1);
+  expect(tested.consumed).toEqual([0, 1]);
+});
+
 it('an uncertain owner consumes and claims only its own group, and reports silence when it may mean another owner', async () => {
   const owner = { kind: 'uncertain', group: 2, epoch: 1, commit: 1, held: undefined, found: [] } as const;
   const { made } = await queues(3, { ...owner, tookOverFrom: { epoch: 0, commit: 0 }, settled: true });
