@@ -105,7 +105,9 @@ export async function runTask(
   const gaps = new GapReporter(publisher, metrics, log);
   const { apiUrl, intents, initialPresence, compression, shardsPerTask } = config.discord;
   const { choice, optIns } = config.events;
-  const consumer = new QueueConsumer({ connection: commandConnection, prefetch: UNSENT_COMMANDS, log });
+  const consumer = new QueueConsumer({
+    ...{ connection: commandConnection, prefetch: UNSENT_COMMANDS, what: 'commands of workers', log },
+  });
   const commands = new CommandRelay({ consumer, initialPresence, intents, metrics, log });
   const ingestor = new Ingestor({
     ...{
@@ -198,7 +200,7 @@ export async function runTask(
       memoryThreshold: () => config.memoryThreshold,
     });
   declareGauges(metrics, snapshot, depths, information, log);
-  const lastTurnAt = () => Math.min(connection.lastTurnAt, leaseConnection.lastTurnAt);
+  const lastTurnAt = () => Math.min(connection.lastAttemptAt, leaseConnection.lastAttemptAt);
   const fleet: FleetStatus = new FleetStatus({
     ...{ name, shardsPerTask, environment: config.environment, snapshot, metrics, depths, gaps, log },
     publish: (key, body) => broadcast.publish(key, body),

@@ -7,6 +7,7 @@ import type { Channel, ChannelModel, ConfirmChannel, ConsumeMessage, Options } f
 import { errorMessage } from '../errors.ts';
 import type { Log } from '../log.ts';
 import { sleep } from '../wait.ts';
+import { answer, closeChannel, openChannel } from './channels.ts';
 
 export interface ChannelSetOptions {
   /** A direct exchange. A queue is bound to it by its own name. */
@@ -64,7 +65,7 @@ export class ChannelSet {
     return this.#ending.signal.aborted;
   }
 
-  /** With the reason, or with nothing after `close()`. */
+  /** Resolves when they have ended: with the reason, or with nothing after `close()`. */
   get lost(): Promise<string | undefined> {
     return this.#lost.promise;
   }
@@ -99,6 +100,7 @@ export class ChannelSet {
     return true;
   }
 
+  /** Ends the consumer, also one that is being started; what is delivered and not answered stays unacknowledged. */
   cancel(queue: string): void {
     const consumer = this.#consumers.get(queue);
     this.#consumers.delete(queue);
@@ -111,19 +113,20 @@ export class ChannelSet {
    */
   async publish(queue: string, body: Buffer, properties: Options.Publish): Promise<void> {
     if (await this.#isQueued(queue, body, properties)) return;
-    this.#options.log.error({ queue }, 'a lease queue or its binding is missing: declaring it again');
+    this.#options.log.error({ queue }, 'a queue or its binding is missing: declaring it again');
     await this.#declare(queue);
     if (!(await this.#isQueued(queue, body, properties)))
       throw new Error(`expected ${queue} to take a message once it is declared, but the broker returns it`);
   }
 
+  /** Calls it after this time, unless they have ended by then. */
   after(ms: number, then: () => void): void {
     void sleep(ms, this.#ending.signal).then(then, () => undefined);
   }
 
   async close(): Promise<void> {
     this.#end(undefined);
-    await Promise.all([this.#publisher, ...this.#channels].map(closed));
+    await Promise.all([this.#publisher, ...this.#channels].map(closeChannel));
   }
 
   /** Resolves with whether a queue took it. */
@@ -161,7 +164,7 @@ export class ChannelSet {
 
   async #exists(queue: string): Promise<boolean> {
     try {
-      await this.#onItsOwn((channel) => channel.checkQueue(queue));
+      await this.#onOwnChannel((channel) => channel.checkQueue(queue));
       return true;
     } catch (error) {
       if (error instanceof Error && 'code' in error && error.code === NOT_FOUND) return false;
@@ -171,20 +174,19 @@ export class ChannelSet {
 
   async #declare(queue: string): Promise<void> {
     const { exchange, queueArguments } = this.#options;
-    await this.#onItsOwn(async (channel) => {
+    await this.#onOwnChannel(async (channel) => {
       await channel.assertQueue(queue, { durable: true, arguments: { ...queueArguments } });
       await channel.bindQueue(queue, exchange, queue);
     });
   }
 
-  /** On a channel of its own, which a refusal ends. */
-  async #onItsOwn(ask: (channel: Channel) => Promise<unknown>): Promise<void> {
-    const channel = await this.#model.createChannel();
-    channel.on('error', () => undefined);
+  /** A refusal ends the channel. */
+  async #onOwnChannel(ask: (channel: Channel) => Promise<unknown>): Promise<void> {
+    const channel = await openChannel(this.#model);
     try {
       await ask(channel);
     } finally {
-      await closed(channel);
+      await closeChannel(channel);
     }
   }
 
@@ -234,13 +236,6 @@ export class ChannelSet {
 /** A message to be answered once. */
 function delivered(channel: Channel, message: ConsumeMessage, log: Log) {
   const { type, appId, headers = {}, timestamp } = message.properties;
-  const answer = (send: () => void) => () => {
-    try {
-      send();
-    } catch (err) {
-      log.debug({ err }, 'an answer came too late: the channel has closed, and the broker has requeued the message');
-    }
-  };
   return {
     type: type as unknown,
     appId: appId as unknown,
@@ -248,16 +243,8 @@ function delivered(channel: Channel, message: ConsumeMessage, log: Log) {
     headers,
     /** Unix seconds. */
     timestamp: Number(timestamp) || undefined,
-    ack: answer(() => channel.ack(message)),
-    requeue: answer(() => channel.nack(message, false, true)),
-    deadLetter: answer(() => channel.nack(message, false, false)),
+    ack: answer(log, () => channel.ack(message)),
+    requeue: answer(log, () => channel.nack(message, false, true)),
+    deadLetter: answer(log, () => channel.nack(message, false, false)),
   };
-}
-
-async function closed(channel: Channel): Promise<void> {
-  try {
-    await channel.close();
-  } catch {
-    // It was lost, or its connection was: there is nothing to close.
-  }
 }

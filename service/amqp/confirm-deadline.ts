@@ -10,7 +10,7 @@
 //            a short time, then for twice as long each time, until something is confirmed
 // Any confirm → idle, or waiting again. A refusal is none.
 
-import type { ChannelModel, Options } from 'amqplib';
+import type { ChannelModel } from 'amqplib';
 import type { ConnectionEvents } from '../connection-events.ts';
 import { EXCHANGES, leaseQueue } from '../contract/names.ts';
 import { errorMessage } from '../errors.ts';
@@ -18,13 +18,11 @@ import type { Log } from '../log.ts';
 import { withinDeadline } from '../wait.ts';
 
 /** Satisfied by `BrokerConnection`. */
-export interface FailingConnection<Model> extends ConnectionEvents<Model> {
+export type FailingConnection<Model> = ConnectionEvents<Model> & {
   readonly blocked: boolean;
   fail(reason: string): void;
-  on(event: 'open', listener: (model: Model) => void): unknown;
-  on(event: 'lost', listener: (cause: unknown) => void): unknown;
   on(event: 'unblocked', listener: () => void): unknown;
-}
+};
 
 export interface ConfirmDeadlineOptions<Model> {
   readonly connection: FailingConnection<Model>;
@@ -154,11 +152,7 @@ export class ConfirmDeadline<Model> {
  * Publishes a claim on a channel of its own. Resolves when the broker has confirmed it: a majority has it.
  * @throws when the broker refuses it, or no queue takes it: that is confirmed by a node without a majority, too
  */
-export async function publishClaim(
-  model: ChannelModel,
-  group: number,
-  properties: Options.Publish = {},
-): Promise<void> {
+export async function publishClaim(model: ChannelModel, group: number): Promise<void> {
   const channel = await model.createConfirmChannel();
   // Its end rejects what is not confirmed.
   channel.on('error', () => undefined);
@@ -169,7 +163,7 @@ export async function publishClaim(
     EXCHANGES.leases,
     queue,
     Buffer.from('{}'),
-    { persistent: true, mandatory: true, contentType: 'application/json', type: 'claim', ...properties },
+    { persistent: true, mandatory: true, contentType: 'application/json', type: 'claim' },
     (error: unknown) => (error === null ? resolve() : reject(error)),
   );
   try {

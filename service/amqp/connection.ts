@@ -5,7 +5,7 @@
 //
 //   connecting: from start() or after an end, until the handshake succeeds (`open`); it is retried after a backoff
 //   open:       until the connection ends for any reason (`lost`); `blocked` while the broker refuses publishers
-//   closed:     after close(), finally
+//   closed:     after close(); final
 
 import { EventEmitter } from 'node:events';
 import { getCACertificates } from 'node:tls';
@@ -76,7 +76,7 @@ export class BrokerConnection extends EventEmitter<Events> {
   #opened = 0;
   /** Unix ms. */
   #lostAt: number | undefined;
-  #lastTurnAt = Date.now();
+  #lastAttemptAt = Date.now();
   /** To which the last attempt went. */
   #broker: string | undefined;
   /** When the login was last read again, by `performance.now()`. */
@@ -103,8 +103,8 @@ export class BrokerConnection extends EventEmitter<Events> {
   }
 
   /** When the loop last started an attempt, Unix ms; before start() and while open it waits for no attempt: now. */
-  get lastTurnAt(): number {
-    return this.#loop === undefined || this.connected ? Date.now() : this.#lastTurnAt;
+  get lastAttemptAt(): number {
+    return this.#loop === undefined || this.connected ? Date.now() : this.#lastAttemptAt;
   }
 
   start(): void {
@@ -130,7 +130,7 @@ export class BrokerConnection extends EventEmitter<Events> {
     const { signal } = this.#stopping;
     let failures = 0;
     while (!signal.aborted) {
-      this.#lastTurnAt = Date.now();
+      this.#lastAttemptAt = Date.now();
       let refused = false;
       try {
         const model = await this.#open(failures);
@@ -220,8 +220,8 @@ export class BrokerConnection extends EventEmitter<Events> {
   async #hasNewLogin(refused: boolean, failures: number): Promise<boolean> {
     const { log, login } = this.#options;
     if (this.#stopping.signal.aborted) return false;
-    const due = performance.now() - this.#readAgainAt > READ_AGAIN_MS;
-    if (!refused && !(failures >= FAILURES_BEFORE_READING && due)) return false;
+    const mayReadAgain = performance.now() - this.#readAgainAt > READ_AGAIN_MS;
+    if (!refused && !(failures >= FAILURES_BEFORE_READING && mayReadAgain)) return false;
     this.#readAgainAt = performance.now();
     try {
       const renewed = await login.refresh();

@@ -1,9 +1,9 @@
 // amqplib's `connect`, and three things that it lacks. The broker's reason for a refusal: amqplib has that of a wrong
 // password only; for what is refused later (a vhost, a limit of connections) its error is "Expected ConnectionOpenOk; got
-// <ConnectionClose …>". A deadline that a peer which never stops sending does not extend. And a safe start: what comes
-// together with the last frame of the handshake is read when the caller listens; amqplib reads it before anybody can, where
-// an error would end the process, and an end would go unnoticed. All of it by the socket that Node.js publishes on a
-// diagnostics channel. lib/rotation/amqp-login.ts reads the reason in AWS Lambda.
+// <ConnectionClose …>". A deadline that a peer which never stops sending does not extend. And a safe start: what follows the
+// last frame of the handshake is read when the caller listens; amqplib reads it before, so that an error would end the
+// process, and an end would go unnoticed. All of it by the socket that Node.js publishes on a diagnostics channel.
+// lib/rotation/amqp-login.ts reads the reason in AWS Lambda.
 
 import { subscribe, unsubscribe } from 'node:diagnostics_channel';
 import type { Socket } from 'node:net';

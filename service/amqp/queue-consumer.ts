@@ -4,6 +4,7 @@
 // one of the two queues at any time.
 
 import type { Buffer } from 'node:buffer';
+import { setImmediate } from 'node:timers/promises';
 import type { ChannelModel, ConfirmChannel, ConsumeMessage, Options } from 'amqplib';
 import type { ConnectionEvents } from '../connection-events.ts';
 import { MAX_COMMAND_BYTES } from '../contract/limits.ts';
@@ -12,6 +13,7 @@ import { errorMessage } from '../errors.ts';
 import type { Log } from '../log.ts';
 import { OutageLog } from '../outage-log.ts';
 import { backoffMs, orAfter, sleep } from '../wait.ts';
+import { answer, closeChannel } from './channels.ts';
 
 export interface Delivery {
   readonly body: Buffer;
@@ -27,42 +29,49 @@ export interface Delivery {
 export interface QueueConsumerOptions {
   readonly connection: ConnectionEvents<ChannelModel>;
   readonly prefetch: number;
+  /** For the log: what the messages are. */
+  readonly what: string;
   readonly log: Log;
 }
 
 interface Wanted {
   readonly queue: string;
+  readonly declare?: (channel: ConfirmChannel) => Promise<void>;
   readonly onMessage: (delivery: Delivery) => void;
+  readonly onOpen?: () => void;
   /** What was delivered and not answered is delivered again, perhaps to another task. */
-  readonly onLost: () => void;
+  readonly onLost?: () => void;
 }
 
-const MESSAGE =
-  'no commands of workers are taken; retrying (if their queue or its permission is missing: apply the topology)';
 const CLOSE_DEADLINE_MS = 3_000;
 const LONGEST_REASON = 1_000;
 
 export class QueueConsumer {
   readonly #options: QueueConsumerOptions;
+  readonly #failed: string;
   readonly #outage: OutageLog;
   #model: ChannelModel | undefined;
   #wanted: Wanted | undefined;
   #channel: ConfirmChannel | undefined;
   #problem: string | undefined;
-  #stopped = new AbortController();
+  /** Of the loop: aborts with the connection, and when the queue is no longer wanted. */
+  #ending = new AbortController();
   /** A topology of before allows no publish to the dead-letter exchange: the queue's policy sends them, without a reason. */
   #mayPublish = true;
 
   constructor(options: QueueConsumerOptions) {
     this.#options = options;
-    this.#outage = new OutageLog(options.log, 'warn', MESSAGE);
-    options.connection.on('open', (model) => {
+    const { connection, log, what } = options;
+    this.#failed = `no ${what} are taken; retrying (if a queue, an exchange or a permission is missing: apply the topology)`;
+    this.#outage = new OutageLog(log, 'warn', this.#failed);
+    connection.on('open', (model) => {
       this.#model = model;
-      if (this.#wanted !== undefined) void this.#run(model, this.#wanted);
+      this.#begin();
     });
-    options.connection.on('lost', (cause) => {
+    connection.on('lost', (cause) => {
       this.#model = undefined;
-      this.#problem = `${MESSAGE}: ${errorMessage(cause)}`;
+      this.#ending.abort();
+      this.#problem = `${this.#failed}: ${errorMessage(cause)}`;
     });
   }
 
@@ -78,92 +87,84 @@ export class QueueConsumer {
 
   start(wanted: Wanted): void {
     this.#wanted = wanted;
-    this.#stopped = new AbortController();
-    if (this.#model !== undefined) void this.#run(this.#model, wanted);
+    this.#begin();
   }
 
   /** What is not answered goes back to the queue. Settles within seconds. */
   async stop(): Promise<void> {
     this.#wanted = undefined;
-    this.#stopped.abort();
+    this.#ending.abort();
     const channel = this.#channel;
     this.#channel = undefined;
     if (channel === undefined) return;
     // A refused message may be on its way to the dead letters.
     const confirmed = channel.waitForConfirms().catch(() => undefined);
     await orAfter(
-      confirmed.then(() => closed(channel)),
+      confirmed.then(() => closeChannel(channel)),
       CLOSE_DEADLINE_MS,
       () => undefined,
     );
   }
 
-  async #run(model: ChannelModel, wanted: Wanted): Promise<void> {
-    const isOver = () => this.#wanted !== wanted || this.#model !== model;
-    for (let failures = 1; !isOver(); failures += 1) {
-      const { consumed, cause } = await this.#consume(model, wanted);
-      if (isOver()) break;
-      if (consumed) failures = 1;
-      this.#problem = `${MESSAGE}: ${errorMessage(cause)}`;
-      this.#outage.failed(cause, { queue: wanted.queue });
-      await sleep(backoffMs(failures), this.#stopped.signal).catch(() => undefined);
+  #begin(): void {
+    if (this.#model === undefined || this.#wanted === undefined) return;
+    this.#ending = new AbortController();
+    void this.#keepConsuming(this.#model, this.#wanted, this.#ending.signal);
+  }
+
+  async #keepConsuming(model: ChannelModel, wanted: Wanted, signal: AbortSignal): Promise<void> {
+    const { queue } = wanted;
+    for (let failures = 1; !signal.aborted; failures += 1) {
+      const ended = Promise.withResolvers<never>();
+      ended.promise.catch(() => undefined);
+      let channel: ConfirmChannel | undefined;
+      try {
+        channel = await model.createConfirmChannel();
+        channel.on('error', ended.reject);
+        channel.on('close', () => ended.reject(new Error('the channel was closed')));
+        await this.#consume(channel, wanted, () => ended.reject(new Error('the queue was deleted')));
+        signal.throwIfAborted();
+        this.#channel = channel;
+        this.#problem = undefined;
+        failures = 1;
+        const outage = this.#outage.over();
+        if (outage !== undefined) this.#options.log.info({ queue, ...outage }, `${this.#options.what} are taken again`);
+        wanted.onOpen?.();
+        await ended.promise;
+      } catch (err) {
+        // `stop` takes an open one.
+        if (channel !== undefined && this.#channel === channel) {
+          this.#channel = undefined;
+          if (/ACCESS.REFUSED/.test(errorMessage(err))) this.#mayPublish = false;
+          wanted.onLost?.();
+        }
+        // A lost connection closes its channels before it emits `lost`.
+        await setImmediate();
+        if (!signal.aborted) {
+          this.#problem = `${this.#failed}: ${errorMessage(err)}`;
+          this.#outage.failed(err, { queue });
+        }
+      } finally {
+        void closeChannel(channel);
+      }
+      await sleep(backoffMs(failures), signal).catch(() => undefined);
     }
   }
 
-  /** Resolves with the cause when it is over. */
-  async #consume(
-    model: ChannelModel,
-    wanted: Wanted,
-  ): Promise<{ readonly consumed: boolean; readonly cause: unknown }> {
-    const { log, prefetch } = this.#options;
-    const ended = Promise.withResolvers<unknown>();
-    let channel: ConfirmChannel | undefined;
-    let [consumed, held] = [false, false];
-    try {
-      channel = await model.createConfirmChannel();
-      channel.on('error', (error: unknown) => {
-        if (consumed && /ACCESS.REFUSED/.test(errorMessage(error))) this.#mayPublish = false;
-        ended.resolve(error);
-      });
-      channel.on('close', () => ended.resolve(new Error('the channel was closed')));
-      await channel.prefetch(prefetch);
-      const opened = channel;
-      await channel.consume(wanted.queue, (message) => {
-        if (message === null) ended.resolve(new Error('the queue was deleted'));
-        else if (this.#wanted === wanted) wanted.onMessage(this.#delivered(opened, message));
-      });
-      consumed = true;
-      if (this.#wanted !== wanted) throw new Error('stopped meanwhile');
-      this.#channel = channel;
-      this.#problem = undefined;
-      held = true;
-      const outage = this.#outage.over();
-      if (outage !== undefined) log.info({ queue: wanted.queue, ...outage }, 'commands of workers are taken again');
-      const cause = await ended.promise;
-      if (this.#wanted === wanted) wanted.onLost();
-      return { consumed, cause };
-    } catch (cause) {
-      return { consumed, cause };
-    } finally {
-      // `stop` has taken it, and closes it.
-      if (channel !== undefined && !(held && this.#channel !== channel)) {
-        // Not that of the next consumer, where the end comes late.
-        if (this.#channel === channel) this.#channel = undefined;
-        void closed(channel);
-      }
-    }
+  async #consume(channel: ConfirmChannel, wanted: Wanted, onDeleted: () => void): Promise<void> {
+    await wanted.declare?.(channel);
+    await channel.prefetch(this.#options.prefetch);
+    await channel.consume(wanted.queue, (message) => {
+      if (message === null) onDeleted();
+      else if (this.#wanted === wanted) wanted.onMessage(this.#delivered(channel, message));
+    });
   }
 
   #delivered(channel: ConfirmChannel, message: ConsumeMessage): Delivery {
     const { fields, properties, content } = message;
-    const answer = (send: () => void): void => {
-      try {
-        send();
-      } catch (err) {
-        this.#options.log.debug({ err }, 'an answer came too late: the broker delivers the message again');
-      }
-    };
-    const ack = () => answer(() => channel.ack(message));
+    const { log } = this.#options;
+    const ack = answer(log, () => channel.ack(message));
+    const byPolicy = answer(log, () => channel.nack(message, false, false));
     return {
       body: content,
       routingKey: fields.routingKey,
@@ -171,7 +172,6 @@ export class QueueConsumer {
       expiration: properties.expiration as unknown,
       ack,
       deadLetter: (reason) => {
-        const byPolicy = () => answer(() => channel.nack(message, false, false));
         if (!this.#mayPublish || content.length > MAX_COMMAND_BYTES) {
           byPolicy();
           return;
@@ -185,14 +185,6 @@ export class QueueConsumer {
         }
       },
     };
-  }
-}
-
-async function closed(channel: ConfirmChannel): Promise<void> {
-  try {
-    await channel.close();
-  } catch {
-    // It was lost: there is nothing to close.
   }
 }
 

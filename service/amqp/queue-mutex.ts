@@ -4,21 +4,21 @@
 // with it. Within a task one waiter at a time asks for a bucket, because a connection never locks itself out.
 
 import type { Channel, ChannelModel } from 'amqplib';
+import type { ConnectionEvents } from '../connection-events.ts';
 import { errorMessage } from '../errors.ts';
 import type { Log } from '../log.ts';
 import { OutageLog } from '../outage-log.ts';
 import { orAborted, orAfter, sleep } from '../wait.ts';
-import type { FailingConnection } from './confirm-deadline.ts';
+import { openChannel } from './channels.ts';
 
 /** Satisfied by `BrokerConnection`. */
-export interface MutexConnection extends Pick<FailingConnection<ChannelModel>, 'fail'> {
-  on(event: 'open', listener: (model: ChannelModel) => void): unknown;
-  on(event: 'lost', listener: (cause: unknown) => void): unknown;
+type MutexConnection = ConnectionEvents<ChannelModel> & {
+  fail(reason: string): void;
   start(): void;
   close(): Promise<void>;
-}
+};
 
-/** A refusal closes the channel, so not too often. */
+/** A refusal closes the channel: the broker is not asked more often. */
 const ASK_AGAIN_MS = 250;
 /** For the broker's answer. A node that is silent for longer is left for another. */
 const ANSWER_DEADLINE_MS = 10_000;
@@ -145,9 +145,7 @@ export class QueueMutex {
 }
 
 async function declareExclusive(model: ChannelModel, queue: string): Promise<Channel> {
-  const channel = await model.createChannel();
-  // The call rejects with the same error.
-  channel.on('error', () => undefined);
+  const channel = await openChannel(model);
   await channel.assertQueue(queue, { exclusive: true, durable: false, arguments: { 'x-queue-type': 'classic' } });
   return channel;
 }

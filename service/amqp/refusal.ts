@@ -1,5 +1,5 @@
-// Why a connection to the broker does not come about, as one sentence that says what to change. It keeps the system's code or
-// the broker's own words. Pure. lib/management/management-api.ts has the sentences of the management API.
+// Why a connection to the broker fails, as one sentence that says what to change. It keeps the system's code or the broker's
+// text. Pure. lib/management/management-api.ts has the sentences of the management API.
 
 import { errorMessage } from '../errors.ts';
 
@@ -13,7 +13,7 @@ export interface Attempt {
   readonly username: string;
 }
 
-/** @param closed what the broker said as it closed the connection @returns the error itself where there is no better sentence */
+/** @param closed the broker's reason for closing the connection @returns the error itself where there is no better sentence */
 export function connectFailure(
   error: unknown,
   attempt: Attempt,

@@ -1,16 +1,16 @@
-// When a shard may connect to Discord. Two tasks that both connect take the sessions from each other in turns: an isolated
-// zone hears Discord while a standby elsewhere takes over. So the lease is proven first. Without any connection to the broker
-// it cannot be proven, and it cannot be known whether another task can. With one it cannot be proven as long as an isolated
-// node has the record, and then no other task has the lease: as likely as not where Discord did not close the connection.
-// In both it connects seldom, and ever more so.
+// When a shard may connect to Discord. Two tasks that connect the same shards take the sessions from each other, as when an
+// isolated zone still reaches Discord while a standby elsewhere takes over. So the lease is proven first. Without any
+// connection to the broker nothing is proven, and another task may be the owner or not. With one, nothing is proven while an
+// isolated node has the record, and then no other task is the owner: likely where Discord did not close the connection.
+// In both cases the shard connects after a pause, which grows each time.
 
 import type { LastEnd } from '../last-end.ts';
 import { orAfter, sleep } from '../wait.ts';
 
 const RETRY_MS = 200;
-/** A proof takes milliseconds, or until the connection to a node is given up. */
+/** A proof takes milliseconds, or until the connection to a node is ended. */
 const ANSWER_MS = { least: 1_000, most: 60_000 };
-/** From the end of its socket, by how many connections in a row had no proof: two tasks may take a session in turns. */
+/** From the end of its socket, by how many connections in a row had no proof: another task may have the session. */
 const UNPROVEN_AFTER_MS = [5_000, 60_000, 120_000, 240_000] as const;
 
 /**

@@ -163,8 +163,10 @@ export function parseGroupRecord(body: { toString(encoding: 'utf8'): string }, g
     ...record,
     shardLayout: division,
     sessions: sessionsOf(sessions, faults),
-    unreportedGaps: gapsOf(untoldGaps, faults),
-    ...(presences !== undefined && { presences: presencesOf(presences, faults) }),
+    unreportedGaps: itemsOf('untoldGaps', CountedGap, MAX_GAPS, untoldGaps, faults),
+    ...(presences !== undefined && {
+      presences: itemsOf('presences', StoredPresence, BOUNDS.shardsPerTask.most, presences, faults),
+    }),
     faults,
   };
 }
@@ -184,26 +186,17 @@ function sessionsOf(stored: Readonly<Record<string, unknown>>, faults: Fault[]):
   return sessions;
 }
 
-function gapsOf(stored: unknown, faults: Fault[]): LostSession[] {
-  const add = (reason: string) => faults.push({ reason });
+/** Each item stands for itself. */
+function itemsOf<T>(name: string, item: z.ZodType<T>, most: number, stored: unknown, faults: Fault[]): T[] {
   if (!Array.isArray(stored)) {
-    add('untoldGaps: expected a list');
+    faults.push({ reason: `${name}: expected a list` });
     return [];
   }
-  if (stored.length > MAX_GAPS) add(`untoldGaps: ${stored.length} of them, and the first ${MAX_GAPS} are read`);
-  return stored.slice(0, MAX_GAPS).flatMap((value, index) => {
-    const { data, error } = CountedGap.safeParse(value);
-    if (error) add(`untoldGaps.${index}.${sentence(error)}`);
-    return data ?? [];
-  });
-}
-
-function presencesOf(stored: unknown, faults: Fault[]): StoredPresence[] {
-  const listed = z.array(z.unknown()).max(BOUNDS.shardsPerTask.most).safeParse(stored);
-  if (listed.error) faults.push({ reason: `presences: ${sentence(listed.error)}` });
-  return (listed.data ?? []).flatMap((value, index) => {
-    const { data, error } = StoredPresence.safeParse(value);
-    if (error) faults.push({ reason: `presences.${index}.${sentence(error)}` });
+  if (stored.length > most)
+    faults.push({ reason: `${name}: ${stored.length} of them, and the first ${most} are read` });
+  return stored.slice(0, most).flatMap((value, index) => {
+    const { data, error } = item.safeParse(value);
+    if (error) faults.push({ reason: `${name}.${index}.${sentence(error)}` });
     return data ?? [];
   });
 }

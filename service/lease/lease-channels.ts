@@ -36,23 +36,15 @@ export interface MessageProperties extends Sender {
   readonly timestamp?: number;
 }
 
+/** What its methods do is described there. */
 export interface LeaseChannels {
   readonly ended: boolean;
-  /** Resolves when they have ended: with the reason, or with nothing after `close()`. */
   readonly lost: Promise<string | undefined>;
   consumes(queue: string): boolean;
-  /** Declares the queue if it is missing. @returns false when it is already consumed */
   consume(queue: string, onMessage: (message: QueueMessage) => void): Promise<boolean>;
-  /** @returns whether the queue exists */
   consumeExisting(queue: string, onMessage: (message: QueueMessage) => void): Promise<boolean>;
-  /** Ends the consumer, also one that is being started; what is delivered and not answered stays so. */
   cancel(queue: string): void;
-  /**
-   * Resolves when the broker has confirmed the message in the queue, which is declared if it is missing.
-   * @throws when the broker refuses it, or the channels have ended: that of a broker that confirms nothing is ended
-   */
   publish(queue: string, body: Buffer, properties: MessageProperties): Promise<void>;
-  /** Calls it after this time, unless they have ended by then. */
   after(ms: number, then: () => void): void;
   close(): Promise<void>;
 }

@@ -1,6 +1,6 @@
-// Carries out the rules of the lease (lease.ts) on a broker connection of its own: consumes the lease queues, claims, has
-// the group record stored (record-writer.ts), and hands the group over at the end. Taking over and stepping down are done one
-// after the other, and nothing is stored while they are under way.
+// Carries out the rules of the lease (lease.ts) for one task: answers what its lease queues deliver (lease-queues.ts), has the
+// group record stored (record-writer.ts) and the lease proven (lease-proof.ts), has the shards taken over and given up
+// (shard-handover.ts), and hands the group over at the end. Nothing is stored while the shards are taken over or given up.
 //
 // Races of carrying it out, and what makes them harmless:
 // - The connection or a channel is lost while queues are being consumed: one set of channels at a time, and a lost one is
@@ -16,28 +16,25 @@
 //   finds no session where there must have been one, and reports a gap (take-over.ts).
 
 import type { ConnectionEvents } from '../connection-events.ts';
-import { leaseQueue } from '../contract/names.ts';
 import type { LastEnd } from '../last-end.ts';
 import type { Metrics } from '../metrics.ts';
 import { backoffMs, orAfter } from '../wait.ts';
-import { Claims } from './claims.ts';
 import { connectPermission } from './connect-permission.ts';
-import { DeliveryReader } from './delivery-reader.ts';
-import { KeptChannels } from './kept-channels.ts';
 import {
-  isSilence,
+  keepForMs,
   type LeaseAction,
   type LeaseEvent,
   type LeaseState,
   leaseStep,
   mayStore,
+  ownerIn,
   startingLease,
   TIMING,
 } from './lease.ts';
-import { type LeaseChannels, type QueueMessage, type Sender, STARTED_AT } from './lease-channels.ts';
-import { LeaseProof, type Ownership } from './lease-proof.ts';
+import { type LeaseChannels, type QueueMessage, STARTED_AT } from './lease-channels.ts';
+import { LeaseProof } from './lease-proof.ts';
+import { LeaseQueues } from './lease-queues.ts';
 import { LeftoverGroups } from './leftover-groups.ts';
-import { Patience } from './patience.ts';
 import { RecordWriter } from './record-writer.ts';
 import { ShardHandover, type ShardHandoverOptions } from './shard-handover.ts';
 
@@ -52,77 +49,57 @@ export interface LeaseKeeperOptions<Model> extends ShardHandoverOptions {
   readonly timing?: Partial<typeof TIMING>;
 }
 
-/** A group that was given away is waited for again after this time: if no other task has taken it, it is still ours. */
+/** A group that was given away is consumed again after this time: if no other task has taken it over, this one does. */
 const GIVEN_AWAY_MS = 5_000;
-const LOOK_FOR_SILENCE_MS = 1_000;
-const ANSWER_MS = 2_000;
 const CLOSE_DEADLINE_MS = 2_000;
 const RELEASE_DEADLINE_MS = 3_000;
 
 export class LeaseKeeper<Model> {
   readonly #options: LeaseKeeperOptions<Model>;
   readonly #timing: typeof TIMING;
-  readonly #sender: Sender;
-  readonly #shards: ShardHandover;
+  readonly #queues: LeaseQueues<Model>;
+  readonly #handover: ShardHandover;
   readonly #writer: RecordWriter;
   readonly #proof: LeaseProof;
-  readonly #patience: Patience;
-  readonly #claims: Claims;
-  readonly #reader: DeliveryReader;
   readonly #leftovers: LeftoverGroups;
   #state: LeaseState<QueueMessage> = startingLease();
-  readonly #kept: KeptChannels<Model>;
   #retired = false;
-  #timers: readonly NodeJS.Timeout[] = [];
-  #ownedSince = 0;
-  #unprovenSince: number | undefined;
   #givingAway = false;
-  /** By group: the newest. An earlier one is over when another begins. */
-  readonly #waits = new Map<number, object>();
+  /** Since Discord was last reached. */
+  #timesGivenAway = 0;
+  #timers: readonly NodeJS.Timeout[] = [];
 
   constructor(options: LeaseKeeperOptions<Model>) {
     this.#options = options;
     this.#timing = { ...TIMING, ...options.timing };
-    const { connection, log, me, metrics } = options;
+    const { connection, log, me, metrics, openChannels, shards } = options;
+    const { shardCount, shardsPerTask } = options.shardLayout;
+    const groups = Math.ceil(shardCount / shardsPerTask);
     const startedAt = Date.now();
-    this.#sender = { appId: me, headers: { [STARTED_AT]: startedAt } };
-    this.#shards = new ShardHandover(options);
+    const sender = { appId: me, headers: { [STARTED_AT]: startedAt } };
+    this.#queues = new LeaseQueues({
+      ...{ connection, openChannels, groups, sender, log },
+      timing: this.#timing,
+      state: () => this.#state,
+      untaken: () => shards.untaken,
+      pauseMs: (failures) => this.#pauseMs(failures),
+      onEvent: (event) => this.#step(event),
+    });
+    this.#handover = new ShardHandover(options);
     this.#writer = new RecordWriter({
       owned: () => this.#owned,
-      contents: () => this.#shards.contents,
+      contents: () => this.#handover.contents,
       onStoring: () => this.#step({ kind: 'storing' }),
       onStored: (commit) => {
         metrics.add('leaseCommits');
         this.#proof.watch(commit);
       },
-      sender: this.#sender,
+      ...{ sender, log },
       renewEveryMs: this.#timing.renewEveryMs,
-      log,
     });
-    this.#proof = new LeaseProof({
-      owner: () => this.#ownership,
-      connection,
-      store: () => this.#writer.storeNow(),
-      withinMs: this.#timing.proofMs,
-    });
-    this.#claims = new Claims({
-      ...{ connection, sender: this.#sender, groups: this.#groups.length, log },
-      turns: this.#timing.renewEveryMs / this.#timing.standbyClaimMs,
-    });
-    this.#reader = new DeliveryReader(me, log);
-    this.#patience = new Patience(this.#timing.patienceMs, this.#timing.longestPatienceMs);
-    const abandon = this.#shards.abandon.bind(this.#shards);
-    this.#leftovers = new LeftoverGroups({
-      ...{ from: this.#groups.length, startedAt, me, abandon, log },
-    });
-    this.#kept = new KeptChannels({
-      ...{ connection, log },
-      open: options.openChannels,
-      isOver: () => this.#state.kind === 'released',
-      consume: (channels) => this.#consume(channels),
-      onLost: () => this.#step({ kind: 'lost' }),
-      delayMs: (failures) => this.#delayMs(failures),
-    });
+    this.#proof = new LeaseProof(connection, () => this.#writer.storeNow(), this.#timing.proofMs);
+    const abandon = this.#handover.abandon.bind(this.#handover);
+    this.#leftovers = new LeftoverGroups({ from: groups, ...{ startedAt, me, abandon, log } });
   }
 
   get role(): 'owner' | 'standby' | 'released' {
@@ -130,30 +107,37 @@ export class LeaseKeeper<Model> {
   }
 
   get group(): number | undefined {
-    return this.#state.kind === 'owner' || this.#state.kind === 'uncertain' ? this.#state.group : undefined;
+    return ownerIn(this.#state)?.group;
   }
 
-  /** Whose queue is to confirm a claim: another one each time, as one may be stuck; the own one is asked by records. */
+  /** Whose queue is to confirm a claim: another one each time, as one may be stuck. Records ask this task's own. */
   groupToClaim(): number {
-    return this.#claims.nextGroup(this.group);
+    return this.#queues.nextGroup(this.group);
   }
 
   /** For how long an owner has stored records, or was uncertain, and none has come back; 0 otherwise. */
   get unprovenMs(): number {
-    return this.#unprovenSince === undefined ? 0 : Date.now() - this.#unprovenSince;
+    return this.#proof.unprovenMs;
   }
 
   /** For /health. */
   get detail(): Readonly<Record<string, unknown>> {
-    const state = this.#state;
-    if (state.kind === 'released') return { state: state.kind };
-    if (state.kind === 'standby') {
-      const waitsFor = this.#groups.filter((group) => this.#channels?.consumes(leaseQueue(group)));
-      return { state: state.kind, waitsFor, ready: waitsFor.length === this.#groups.length };
+    const owner = ownerIn(this.#state);
+    if (owner !== undefined) {
+      const { kind, epoch, commit } = owner;
+      const { sessions, storedAt } = this.#writer.last;
+      return {
+        state: kind,
+        epoch,
+        commit,
+        sessions,
+        storedAt: iso(storedAt),
+        ownedSince: iso(this.#handover.takenOverAt),
+      };
     }
-    const { kind, epoch, commit } = state;
-    const { sessions, storedAt } = this.#writer.last;
-    return { state: kind, epoch, commit, sessions, storedAt: iso(storedAt), ownedSince: iso(this.#ownedSince) };
+    const { kind } = this.#state;
+    if (kind === 'released') return { state: kind };
+    return { state: kind, waitsFor: this.#queues.consumed, ready: this.#queues.consumesAll };
   }
 
   start(): void {
@@ -161,10 +145,7 @@ export class LeaseKeeper<Model> {
     const { commitEveryMs, renewEveryMs, standbyClaimMs } = this.#timing;
     this.#timers = [
       setInterval(() => this.#tick(), commitEveryMs).unref(),
-      setInterval(
-        () => this.#channels && this.role === 'standby' && this.#claims.next(this.#channels),
-        standbyClaimMs,
-      ).unref(),
+      setInterval(() => this.#queues.claimSome(), standbyClaimMs).unref(),
       // Another shard layout may have left groups, and no event reports that.
       setInterval(() => this.#consumeLeftovers(), renewEveryMs).unref(),
     ];
@@ -181,23 +162,24 @@ export class LeaseKeeper<Model> {
     this.#writer.storeNow();
   }
 
-  /** From now on it takes nothing over: a standby goes at once, an owner stays until `release`. */
+  /** From now on it takes no group over: a standby releases at once, an owner stays one until `release`. */
   async retire(): Promise<void> {
     this.#retired = true;
     if (this.#state.kind === 'standby') await this.#leave();
-    await this.#shards.done;
+    await this.#handover.done;
   }
 
   /** Stores the last record and leaves the lease to the next owner. The shards must be closed before. */
   async release(): Promise<void> {
     for (const timer of this.#timers) clearInterval(timer);
-    await this.#shards.done;
+    await this.#handover.done;
     // A broker that blocks publishers, or is silent, is not waited for: the next owner has a second more replayed.
     const { blocked } = this.#options.connection;
     const stored = !blocked && (await orAfter(this.#writer.storeLast(), RELEASE_DEADLINE_MS, () => false));
     // The last record is with the broker: the one before may go, and the last is the next owner's.
-    if (this.#state.kind === 'owner' || this.#state.kind === 'uncertain') {
-      const { held, group, epoch, commit } = this.#state;
+    const owner = ownerIn(this.#state);
+    if (owner !== undefined) {
+      const { held, group, epoch, commit } = owner;
       if (!stored)
         this.#options.log.error(
           { group, epoch, commit, storedAt: iso(this.#writer.last.storedAt) },
@@ -210,34 +192,19 @@ export class LeaseKeeper<Model> {
 
   async #leave(): Promise<void> {
     this.#state = leaseStep(this.#state, { kind: 'release' }, this.#options.me).state;
-    await orAfter(Promise.resolve(this.#channels?.close()), CLOSE_DEADLINE_MS, () => undefined);
-  }
-
-  get #groups(): number[] {
-    const { shardCount, shardsPerTask } = this.#options.shardLayout;
-    return Array.from({ length: Math.ceil(shardCount / shardsPerTask) }, (_, group) => group);
+    this.#proof.changed(undefined);
+    await orAfter(this.#queues.close(), CLOSE_DEADLINE_MS, () => undefined);
   }
 
   /** What may be stored. While the broker blocks publishers it would only lie in the socket. */
   get #owned() {
-    const [state, channels] = [this.#state, this.#channels];
+    const [state, { channels }] = [this.#state, this.#queues];
     if (!mayStore(state) || channels === undefined) return undefined;
-    return this.#shards.underWay || this.#options.connection.blocked ? undefined : { ...state, channels };
-  }
-
-  get #ownership(): Ownership | undefined {
-    const [state, channels] = [this.#state, this.#channels];
-    if (state.kind !== 'owner' || channels === undefined) return undefined;
-    const { epoch, commit } = state;
-    return { epoch, commit, held: state.held?.content.record.commit ?? 0, channels };
-  }
-
-  get #channels(): LeaseChannels | undefined {
-    return this.#kept.current;
+    return this.#handover.underWay || this.#options.connection.blocked ? undefined : { ...state, channels };
   }
 
   /** Standbys wait, so that the owner usually stays; and who has just given its group away, so that another task takes it. */
-  #delayMs(failures: number): number {
+  #pauseMs(failures: number): number {
     const { retryMs, standbyDelayMs } = this.#timing;
     const delayMs = this.#givingAway ? GIVEN_AWAY_MS : standbyDelayMs;
     this.#givingAway = false;
@@ -245,59 +212,24 @@ export class LeaseKeeper<Model> {
     return this.#state.kind === 'standby' ? delayMs + backoff() : backoff(retryMs);
   }
 
-  async #consume(channels: LeaseChannels): Promise<void> {
-    if (this.#state.kind !== 'uncertain') return await this.#consumeAll(channels);
-    const { group } = this.#state;
-    await this.#consumeGroup(channels, group);
-    // While the broker blocks publishers, or has no majority, the claim is not confirmed, and no answer means nothing.
-    void this.#claims.claim(channels, group).then((claimed) => {
-      if (claimed) this.#awaitAnswer(channels, Date.now());
-    });
-  }
-
-  #awaitAnswer(channels: LeaseChannels, claimedAt: number): void {
-    channels.after(Math.min(LOOK_FOR_SILENCE_MS, this.#timing.silenceMs), () => {
-      if (this.#state.kind !== 'uncertain') return;
-      const { untaken } = this.#options.shards;
-      if (isSilence(Date.now() - claimedAt, untaken, this.#timing)) this.#step({ kind: 'silence' });
-      else this.#awaitAnswer(channels, claimedAt);
-    });
-  }
-
-  async #consumeAll(channels: LeaseChannels): Promise<void> {
-    for (const group of this.#groups) {
-      // It may become an owner meanwhile, or be released.
-      if (this.role !== 'standby') return;
-      // A queue that does not answer keeps no other group from its standby.
-      const consuming = this.#consumeGroup(channels, group);
-      const started = await orAfter(consuming, ANSWER_MS, () => false);
-      if (started && this.role === 'standby') void this.#claims.claim(channels, group);
-    }
-  }
-
-  #consumeGroup(channels: LeaseChannels, group: number): Promise<boolean> {
-    return channels.consume(leaseQueue(group), (message) => {
-      const content = this.#reader.read(group, message, this.role === 'owner');
-      this.#step({ kind: 'delivered', delivery: { group, tag: message, content } });
-    });
-  }
-
   #step(event: LeaseEvent<QueueMessage>): void {
-    const before = this.#ownership;
     this.#advance(event);
-    const state = this.#state;
-    const isOwner = state.kind === 'owner' || state.kind === 'uncertain';
-    const cameBack = isOwner && state.held !== undefined && this.#ownership?.held !== before?.held;
+    const owner = ownerIn(this.#state);
+    if (owner === undefined) {
+      this.#proof.changed(undefined);
+      return;
+    }
+    const { kind, epoch, commit, held } = owner;
+    const channels = kind === 'owner' ? this.#queues.channels : undefined;
+    const record = held?.content.record;
+    const cameBack = this.#proof.changed({ epoch, commit, held: record?.commit ?? 0, channels });
     // Heartbeats carry what a record has that was delivered back: the next owner finds it.
-    if (cameBack) this.#options.shards.stored(state.held.content.record.sessions);
-    if (cameBack || !isOwner) this.#unprovenSince = undefined;
-    if (isOwner && (state.held?.content.record.commit ?? 0) < state.commit) this.#unprovenSince ??= Date.now();
-    this.#proof.changed();
+    if (cameBack && record !== undefined) this.#options.shards.stored(record.sessions);
   }
 
   #advance(event: LeaseEvent<QueueMessage>): void {
     const { state, actions } = leaseStep(this.#state, event, this.#options.me);
-    // Retired, it takes nothing over any more: that is for another task.
+    // Retired, it leaves groups to other tasks.
     if (this.#retired && (state.kind === 'standby' || actions.some(({ kind }) => kind === 'own'))) {
       for (const action of actions) if (action.kind === 'stepDown') this.#act(action);
       void this.#leave();
@@ -309,52 +241,32 @@ export class LeaseKeeper<Model> {
 
   #act(action: LeaseAction<QueueMessage>): void {
     const { log, metrics } = this.#options;
-    const channels = this.#channels;
     switch (action.kind) {
       case 'ack':
       case 'requeue':
       case 'deadLetter':
         action.tag[action.kind]();
         break;
-      case 'wait': {
-        const { group, because } = action;
-        const { claimWaitMs, recordWaitMs, incumbentWaitMs } = this.#timing;
-        const waitMs = { claim: claimWaitMs, record: recordWaitMs, incumbent: incumbentWaitMs };
-        const wait = {};
-        this.#waits.set(group, wait);
-        channels?.after(waitMs[because], () => {
-          if (this.#waits.get(group) === wait) this.#step({ kind: 'waited', group });
-        });
+      case 'wait':
+        this.#queues.wait(action);
         break;
-      }
       case 'leaveToOwner': {
         const { group, owner } = action;
         log.info({ group, owner }, 'the owner of the shard group is back: it is left to it');
-        channels?.cancel(leaseQueue(group));
-        channels?.after(this.#timing.standbyDelayMs, () => {
-          if (this.role === 'standby') this.#act({ kind: 'consumeAll' });
-        });
+        this.#queues.leave(group);
         break;
       }
       case 'consumeOnly':
-        for (const group of this.#groups) if (group !== action.group) channels?.cancel(leaseQueue(group));
+        this.#queues.consumeOnly(action.group);
         break;
       case 'consumeAll':
-        if (channels !== undefined)
-          this.#consumeAll(channels).catch((err: unknown) => {
-            log.warn(
-              { err },
-              'cannot consume the lease queues (if one is missing or refused: apply the topology); retrying',
-            );
-            void channels.close();
-          });
+        this.#queues.consumeAll();
         break;
       case 'own': {
         const { group, epoch, record, unreadable, claim } = action;
         const { owner: from, sessions = {} } = record ?? {};
         log.info({ group, epoch, sessions: Object.keys(sessions).length, from }, 'owner of the shard group');
-        this.#ownedSince = Date.now();
-        this.#shards.takeOver({ group, record, unreadable, claim });
+        this.#handover.takeOver({ group, record, unreadable, claim });
         this.#consumeLeftovers();
         break;
       }
@@ -366,11 +278,11 @@ export class LeaseKeeper<Model> {
         const { because, later } = action;
         log.warn({ because, by: later?.owner, epoch: later?.epoch }, 'gave the shard group up: standing by');
         metrics.add('leaseLosses');
-        this.#shards.stepDown(later);
+        this.#handover.stepDown(later);
         break;
       }
       case 'store':
-        void this.#shards.done.then(() => this.#writer.storeNow());
+        void this.#handover.done.then(() => this.#writer.storeNow());
         break;
     }
   }
@@ -378,32 +290,33 @@ export class LeaseKeeper<Model> {
   #tick(): void {
     this.#writer.tick();
     const { connected, unreachableSince } = this.#options.shards;
-    if (connected > 0) this.#patience.reset();
-    if (this.#patience.isOver(unreachableSince) && !this.#givingAway && !this.#retired) void this.#giveAway();
+    if (connected > 0) this.#timesGivenAway = 0;
+    if (unreachableSince === undefined || this.#givingAway || this.#retired || this.#state.kind !== 'owner') return;
+    if (Date.now() - unreachableSince >= keepForMs(this.#timesGivenAway, this.#timing)) void this.#giveAway();
   }
 
   /** Discord does not answer this task, and may answer another. Without a broker no other can take the group. */
   async #giveAway(): Promise<void> {
-    const channels = this.#ownership?.channels === this.#channels ? this.#channels : undefined;
+    const { channels } = this.#queues;
     if (channels === undefined) return;
     this.#givingAway = true;
     const stored = await orAfter(this.#writer.storeLast(), RELEASE_DEADLINE_MS, () => false);
-    if (!stored || this.#state.kind !== 'owner' || this.#channels !== channels) {
+    if (!stored || this.#state.kind !== 'owner' || this.#queues.channels !== channels) {
       this.#givingAway = false;
-      // The one that says it is released may be stored late.
+      // The record that is marked as released may be stored late: this one follows it.
       this.#writer.storeNow();
       return;
     }
-    this.#patience.grow();
+    this.#timesGivenAway += 1;
     this.#step({ kind: 'giveAway' });
     await channels.close();
   }
 
   /** The owner of the first group looks after those that the shard layout no longer has. */
   #consumeLeftovers(): void {
-    const { kind } = this.#state;
-    if (this.#channels !== undefined && kind === 'owner' && this.group === 0)
-      void this.#leftovers.consume(this.#channels);
+    const { channels } = this.#queues;
+    if (channels !== undefined && this.#state.kind === 'owner' && this.group === 0)
+      void this.#leftovers.consume(channels);
   }
 }
 

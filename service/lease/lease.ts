@@ -3,21 +3,21 @@
 // record is the lease. Of a record, `epoch` counts the owners and `commit` what this owner stored.
 //
 // States
-//   standby:   consumes every group's queue. What comes of a group is gathered for a moment. Then → owner of the first group
-//              whose wait is over, from its newest record; what came of other groups is requeued. A record that was not
-//              released waits a moment longer for a claim of its own owner, which has only lost its connection: where that
-//              comes the standby requeues all, once, and consumes again later
+//   standby:   consumes every group's queue. What is delivered of a group is gathered for a moment. Then → owner of the first
+//              group whose wait is over, from its newest record; what was delivered of other groups is requeued. A record
+//              that was not released waits a moment longer for a claim of its own owner, which may only have lost its
+//              connection: where that comes the standby requeues all, once, and consumes again later
 //   owner:     holds the newest of its own records. Until the first of them is delivered it acknowledges nothing: the next
 //              owner finds what this one found. Then it is *settled*, and acknowledges all but its newest. Channels lost →
-//              uncertain. Discord unreachable for `patienceMs` → standby, and a standby takes the group
+//              uncertain. Discord unreachable for `unreachableMs` → standby, and another standby takes the group
 //   uncertain: was owner, and cannot know whether it still is. It keeps its shards, publishes, and (settled) stores records in
-//              its own epoch, so that the next owner finds the newest positions. It asks by consuming again and by a claim. Its own
-//              record, or something else that is no later record and no record behind it → owner again. A later owner's
-//              record → owner from that record. Silence → standby
-//   released:  has requeued its record, or had none; indefinitely
+//              its own epoch, so that the next owner finds the newest positions. It asks by consuming again and by a claim. Its
+//              own record, or only claims and records that are not later → owner again. A later owner's record → owner from
+//              that record. Silence → standby
+//   released:  has requeued its record, or had none; final
 //
-// Epochs: a record of an older epoch never dethrones a settled owner: it is acknowledged. So an owner that is cut off, or
-// was frozen, can store what it likes. A record of the same epoch and another owner, or of a later epoch: the owner takes
+// Epochs: a record of an older epoch never makes a settled owner step down: it is acknowledged. So an owner that is cut off,
+// or was frozen, can store what it likes. A record of the same epoch and another owner, or of a later epoch: the owner takes
 // over again, from that, in the epoch after both. Before it is settled, also from a newer record of an older epoch: that
 // lay in the queue before its own, and is a later position of the owner before it.
 //
@@ -28,8 +28,6 @@
 // - Of another owner: its record. Silence is one only if the claim was confirmed on this connection (so this is the majority),
 //   and the broker had the time to take the record from the connection before: see `isSilence`.
 // - None is possible without a connection to the broker, nor while an isolated node has the record: see connect-permission.ts.
-//
-// Deadlines: `TIMING` below, each with its reason. Confirms have theirs in confirm-deadline.ts.
 //
 // Races, and what makes them harmless:
 // - Claim before record: the wait of gathering. Still no record after it: a new owner IDENTIFYs, and reports that a record
@@ -42,7 +40,7 @@
 // - Crash between storing the new record and acknowledging the old: two records, see above.
 // - Crash between taking over and the first own record: nothing was acknowledged, so nothing is missing.
 // - Unreadable record: dead-lettered by the same rule, and what remains counts as no record.
-// - Queue emptied by hand: the owner stores again within minutes; if there is none, a standby's next claim fills it.
+// - Queue emptied by hand: the owner stores again within minutes; if there is none, a standby's next claim makes it the owner.
 // - Queue deleted while its owner was cut off, and another was there first: it found nothing, and reported it.
 
 import { FIRST_EPOCH } from '../contract/lease-record.ts';
@@ -61,7 +59,7 @@ export const TIMING = {
   /** As much longer unless Discord has closed all shards: the nodes notice an isolated one after 45–75 s (net tick). */
   unnoticedMs: 75_000,
   /** How long a record that was not released waits for a claim of its owner: after a loss that takes up to 0.3 s. */
-  incumbentWaitMs: 400,
+  ownerWaitMs: 400,
   /** How much longer a standby waits after a lost connection, or for an owner that is back, so that the owner usually stays. */
   standbyDelayMs: 2_000,
   /** The longest pause of an owner that cannot consume, as after a start of all nodes: shorter than a standby's. */
@@ -71,9 +69,9 @@ export const TIMING = {
   commitEveryMs: 1_000,
   /** An unchanged record is stored again: a lease queue that was emptied by hand has one within minutes. */
   renewEveryMs: 300_000,
-  /** How long an owner does not reach Discord before it gives the group away; doubled each time, so that tasks settle. */
-  patienceMs: 30_000,
-  longestPatienceMs: 16 * 60_000,
+  /** How long an owner does not reach Discord before it gives the group away: see `keepForMs`. */
+  unreachableMs: 30_000,
+  longestUnreachableMs: 16 * 60_000,
 };
 
 /**
@@ -85,31 +83,36 @@ export function isSilence(ms: number, untaken: number, { silenceMs, unnoticedMs 
   return ms >= silenceMs + (untaken > 0 ? unnoticedMs : 0);
 }
 
-/** What came out of a lease queue. `D` is whatever the caller needs to answer it. */
+/**
+ * For how long an owner that does not reach Discord keeps its group: twice as long each time, so that tasks do not go on
+ * giving it to each other while Discord is away from all of them.
+ * @param timesGivenAway since this task last reached Discord
+ */
+export function keepForMs(timesGivenAway: number, { unreachableMs, longestUnreachableMs } = TIMING): number {
+  return Math.min(longestUnreachableMs, unreachableMs * 2 ** timesGivenAway);
+}
+
+/** What was delivered from a lease queue. `D` is whatever the caller needs to answer it. */
 export interface Delivery<D> {
   readonly group: number;
   readonly tag: D;
-  readonly content: RecordContent | ClaimContent | { readonly kind: 'unreadable' };
+  readonly content:
+    | RecordContent
+    /** `from`: the task that claims, as records name it. */
+    | { readonly kind: 'claim'; readonly from: string | undefined }
+    | { readonly kind: 'unreadable' };
 }
-interface RecordContent {
-  readonly kind: 'record';
-  readonly record: GroupRecord;
-}
-interface ClaimContent {
-  readonly kind: 'claim';
-  /** The task that claims, as records name it. */
-  readonly from: string | undefined;
-}
-type RecordDelivery<D> = Omit<Delivery<D>, 'content'> & { readonly content: RecordContent };
+type RecordContent = { readonly kind: 'record'; readonly record: GroupRecord };
+type RecordDelivery<D> = Delivery<D> & { readonly content: RecordContent };
 
 interface Standby<D> {
   readonly kind: 'standby';
-  /** By group: what came of it and is not answered. */
+  /** By group: what was delivered of it and is not answered. */
   readonly gathered: ReadonlyMap<number, readonly Delivery<D>[]>;
   /** Of its last ownership: a task never uses one again. */
   readonly epoch: number;
   /** By group, owner and epoch: who was waited for, from which commit on, or whom the group was left to. Once for each. */
-  readonly incumbents: ReadonlyMap<string, number | 'back'>;
+  readonly formerOwners: ReadonlyMap<string, number | 'back'>;
 }
 
 interface Owner<D> {
@@ -123,7 +126,7 @@ interface Owner<D> {
   /** What it found in the queue: to be answered when an own record is held. */
   readonly found: readonly Delivery<D>[];
   /** What it took over from. */
-  readonly basis: Pick<GroupRecord, 'epoch' | 'commit'>;
+  readonly tookOverFrom: Pick<GroupRecord, 'epoch' | 'commit'>;
   /** A record of this epoch was delivered back. */
   readonly settled: boolean;
 }
@@ -147,7 +150,7 @@ export type LeaseEvent<D> =
 export type LeaseAction<D> =
   | { readonly kind: 'ack' | 'requeue' | 'deadLetter'; readonly tag: D }
   /** Wait for more of this group, from now on. */
-  | { readonly kind: 'wait'; readonly group: number; readonly because: 'claim' | 'record' | 'incumbent' }
+  | { readonly kind: 'wait'; readonly group: number; readonly because: 'claim' | 'record' | 'owner' }
   /** Consume no more of this group's queue for a while: its owner is back. */
   | { readonly kind: 'leaveToOwner'; readonly group: number; readonly owner: string }
   /** Consume no other group's queue. */
@@ -175,19 +178,21 @@ export type LeaseAction<D> =
       readonly because: 'a later record' | 'silence' | 'Discord is unreachable';
     };
 
-export interface LeaseStep<D> {
-  readonly state: LeaseState<D>;
-  readonly actions: readonly LeaseAction<D>[];
-}
+type LeaseStep<D> = { readonly state: LeaseState<D>; readonly actions: readonly LeaseAction<D>[] };
 
-export const startingLease = <D>(epoch = 0, incumbents: Standby<D>['incumbents'] = new Map()): LeaseState<D> => ({
+export const startingLease = <D>(epoch = 0, formerOwners: Standby<D>['formerOwners'] = new Map()): LeaseState<D> => ({
   kind: 'standby',
   gathered: new Map(),
   epoch,
-  incumbents,
+  formerOwners,
 });
 
 type Input<D> = Exclude<LeaseEvent<D>, { kind: 'release' | 'storing' }>;
+
+/** The owner that the task is, certainly or not. */
+export function ownerIn<D>(state: LeaseState<D>): Owner<D> | undefined {
+  return state.kind === 'owner' || state.kind === 'uncertain' ? state : undefined;
+}
 
 /** An uncertain owner that is not settled may not have seen all that lay in the queue, and would hide it. */
 export function mayStore<D>(state: LeaseState<D>): state is Owner<D> {
@@ -197,7 +202,7 @@ export function mayStore<D>(state: LeaseState<D>): state is Owner<D> {
 /** So many of one burst at most begin the wait again: whoever may write to the queue may write without an end. */
 const LONGEST_BURST = 200;
 /** Beyond these a standby waits for none: names in a queue may be anything. */
-const MOST_INCUMBENTS = 1_000;
+const MOST_FORMER_OWNERS = 1_000;
 
 /**
  * @param me the owner's name in records; unique to this process
@@ -222,10 +227,10 @@ export function leaseStep<D>(state: LeaseState<D>, event: LeaseEvent<D>, me: str
 }
 
 function standbyStep<D>(state: Standby<D>, event: Input<D>, me: string): LeaseStep<D> {
-  const { epoch, gathered, incumbents } = state;
+  const { epoch, gathered, formerOwners } = state;
   switch (event.kind) {
     case 'lost':
-      return step(startingLease(epoch, incumbents));
+      return step(startingLease(epoch, formerOwners));
     case 'delivered': {
       const { delivery } = event;
       const { group } = delivery;
@@ -266,21 +271,21 @@ function waitForOwner<D>(
   me: string,
 ): LeaseStep<D> | undefined {
   if (released === true || owner === me || epoch === FIRST_EPOCH) return undefined;
-  const incumbent = JSON.stringify([group, owner, epoch]);
-  const before = state.incumbents.get(incumbent);
-  if (before === 'back' || state.incumbents.size > MOST_INCUMBENTS) return undefined;
+  const formerOwner = JSON.stringify([group, owner, epoch]);
+  const before = state.formerOwners.get(formerOwner);
+  if (before === 'back' || state.formerOwners.size > MOST_FORMER_OWNERS) return undefined;
   const claims = found.some(({ content }) => content.kind === 'claim' && content.from === owner);
   // It may store before it claims.
   const isBack = claims || (before !== undefined && commit > before);
-  const incumbents = new Map(state.incumbents).set(incumbent, isBack ? 'back' : commit);
+  const formerOwners = new Map(state.formerOwners).set(formerOwner, isBack ? 'back' : commit);
   if (!isBack)
     return before !== undefined
       ? undefined
-      : step({ ...state, incumbents }, { kind: 'wait', group, because: 'incumbent' });
+      : step({ ...state, formerOwners }, { kind: 'wait', group, because: 'owner' });
   const gathered = new Map(state.gathered);
   gathered.delete(group);
   return step(
-    { ...state, gathered, incumbents },
+    { ...state, gathered, formerOwners },
     { kind: 'leaveToOwner', group, owner },
     ...found.map(({ tag }) => ({ kind: 'requeue', tag }) as const),
   );
@@ -297,12 +302,12 @@ function become<D>(
   record: GroupRecord | undefined,
   ...before: readonly LeaseAction<D>[]
 ): LeaseStep<D> {
-  const basis = record ?? { epoch: 0, commit: 0 };
+  const tookOverFrom = record ?? { epoch: 0, commit: 0 };
   const first = (kind: 'unreadable' | 'claim') => found.find(({ content }) => content.kind === kind)?.tag;
   const unreadable = record ? undefined : first('unreadable');
   const claim = record || unreadable !== undefined ? undefined : first('claim');
   return step(
-    { kind: 'owner', group, epoch, commit: 0, held: undefined, found, basis, settled: false },
+    { kind: 'owner', group, epoch, commit: 0, held: undefined, found, tookOverFrom, settled: false },
     ...before,
     { kind: 'own', group, epoch, record, unreadable, claim },
     { kind: 'store' },
@@ -365,7 +370,7 @@ function standBy<D>(
 /** From a record of which this task knows nothing, or a newer one: they come in bursts, too. */
 function takeOverAgain<D>({ group, epoch }: Owner<D>, later: GroupRecord, found: readonly Delivery<D>[]): LeaseStep<D> {
   return step(
-    { kind: 'standby', gathered: new Map([[group, found]]), epoch, incumbents: new Map() },
+    { kind: 'standby', gathered: new Map([[group, found]]), epoch, formerOwners: new Map() },
     { kind: 'stepDown', later, because: 'a later record' },
     { kind: 'wait', group, because: 'record' },
   );
@@ -387,7 +392,7 @@ function supersedes<D>(state: Owner<D>, record: GroupRecord, me: string): boolea
   // Commit 0 of an epoch is what a task of an earlier version leaves when it steps down.
   if (record.epoch === state.epoch) return record.commit > 0 || !state.settled;
   if (isLater(record.epoch, state.epoch)) return true;
-  return !state.settled && isNewer(record, state.basis);
+  return !state.settled && isNewer(record, state.tookOverFrom);
 }
 
 /** For something that has been replaced by a record of this owner. */

@@ -8,11 +8,11 @@ import { Buffer } from 'node:buffer';
 import { emptyRecord, RECORD_TYPE } from '../contract/lease-record.ts';
 import { leaseQueue } from '../contract/names.ts';
 import type { Log } from '../log.ts';
-import { logFaults } from './faults.ts';
-import { epochAfter, type GroupRecord, parseGroupRecord } from './group-record.ts';
+import { readRecord } from './faults.ts';
+import { epochAfter, type GroupRecord } from './group-record.ts';
 import { type LeaseChannels, type QueueMessage, startedAtOf } from './lease-channels.ts';
 
-/** A task that started this much later than it is now has another clock, or is none. */
+/** A start that is so far in the future is another clock's, or no task's. */
 const CLOCK_SKEW_MS = 3_600_000;
 
 export interface LeftoverGroupsOptions {
@@ -38,7 +38,7 @@ export class LeftoverGroups {
 
   /** Consumes the queues that exist. Never throws. */
   async consume(channels: LeaseChannels): Promise<void> {
-    // It comes back at once. Held for longer than RabbitMQ waits for an acknowledgement, it would cost the channel.
+    // It is delivered again at once. RabbitMQ closes the channel of a message that is held for too long.
     for (const group of [...this.#held.keys()]) this.#requeue(group);
     const consume = (group: number) =>
       channels.consumeExisting(leaseQueue(group), (message) => void this.#receive(channels, group, message));
@@ -72,16 +72,11 @@ export class LeftoverGroups {
       message.ack();
       return;
     }
-    const record = parseGroupRecord(message.body, group);
-    if (typeof record === 'string') {
-      log.error(
-        { group, reason: record },
-        'the record of a former shard group cannot be read: it goes to dead-letters',
-      );
+    const record = readRecord(log, group, message);
+    if (record === undefined) {
       message.deadLetter();
       return;
     }
-    logFaults(log, record);
     const { sessions, unreportedGaps, faults = [] } = record;
     if (Object.keys(sessions).length + unreportedGaps.length + faults.length === 0) {
       this.#hold(group, message);

@@ -25,19 +25,14 @@ export function readable(record: GroupRecord): { readonly text: string; readonly
 
 /** Keeps the smallest ones, which leaves out the fewest. */
 function fewPresences(record: GroupRecord): { readonly record: GroupRecord; readonly faults: readonly Fault[] } {
-  const { presences = [] } = record;
-  const sized = presences.map((presence) => ({ presence, bytes: Buffer.byteLength(JSON.stringify(presence)) + 1 }));
-  let free = MOST_PRESENCE_BYTES - 1;
-  const kept = new Set<unknown>();
-  for (const { presence, bytes } of sized.toSorted((a, b) => a.bytes - b.bytes)) {
-    free -= bytes;
-    if (free < 0) break;
-    kept.add(presence);
-  }
-  if (kept.size === presences.length) return { record, faults: [] };
-  const left = presences.length - kept.size;
-  const reason = `presences: ${MOST_PRESENCE_BYTES} bytes are stored, and ${left} of ${presences.length} do not fit`;
-  return { record: { ...record, presences: presences.filter((each) => kept.has(each)) }, faults: [{ reason }] };
+  const { presences: all = [] } = record;
+  const size = (value: unknown) => Buffer.byteLength(JSON.stringify(value));
+  if (size(all) <= MOST_PRESENCE_BYTES) return { record, faults: [] };
+  const presences = all.toSorted((a, b) => size(a) - size(b));
+  while (size(presences) > MOST_PRESENCE_BYTES) presences.pop();
+  const left = all.length - presences.length;
+  const reason = `presences: ${MOST_PRESENCE_BYTES} bytes are stored, and ${left} of ${all.length} do not fit`;
+  return { record: { ...record, presences }, faults: [{ reason }] };
 }
 
 /** Sessions are what it is for: first goes what they can do without, then gaps. */

@@ -11,11 +11,11 @@ import type { GroupContents, GroupRecord } from './group-record.ts';
 import type { LeaseChannels, Sender } from './lease-channels.ts';
 import { readable } from './readable.ts';
 
-type Position = Pick<GroupRecord, 'group' | 'epoch' | 'commit'>;
-
 export interface RecordWriterOptions {
   /** The last record of the group that this task owns, and where to publish the next; none while it may store nothing. */
-  readonly owned: () => (Position & { readonly channels: LeaseChannels }) | undefined;
+  readonly owned: () =>
+    | (Pick<GroupRecord, 'group' | 'epoch' | 'commit'> & { readonly channels: LeaseChannels })
+    | undefined;
   readonly contents: () => GroupContents;
   /** The next record is about to be published. */
   readonly onStoring: () => void;
@@ -66,11 +66,12 @@ export class RecordWriter {
   }
 
   /** Never throws. @param released with it the group is given away @returns whether the broker has it */
-  async #store(released = false): Promise<boolean> {
-    const { owned, contents, onStoring, onStored, renewEveryMs, log } = this.#options;
+  async #store(released?: true): Promise<boolean> {
+    const { owned, contents, onStoring, onStored, renewEveryMs, sender, log } = this.#options;
     const now = owned();
     if (now === undefined) return false;
-    const { channels, group, epoch, commit } = now;
+    const { channels, group, epoch } = now;
+    const commit = now.commit + 1;
     const stored = contents();
     const text = JSON.stringify({ epoch, ...stored });
     const storedAt = Date.now();
@@ -78,38 +79,25 @@ export class RecordWriter {
     this.#asked = false;
     onStoring();
     try {
-      await this.#publish(channels, { group, epoch, commit: commit + 1 }, storedAt, stored, released);
+      const owner = sender.appId;
+      const body = this.#readable({ version: 1, group, owner, epoch, commit, storedAt, released, ...stored });
+      const timestamp = Math.floor(storedAt / 1_000);
+      await channels.publish(leaseQueue(group), body, { ...sender, type: RECORD_TYPE, timestamp });
     } catch (err) {
       this.#asked = true;
       if (!channels.ended) log.warn({ err }, 'cannot store the group record; retrying');
       return false;
     }
     this.#last = { text, storedAt, sessions: Object.keys(stored.sessions).length };
-    onStored(commit + 1);
+    onStored(commit);
     return true;
   }
 
-  async #publish(
-    channels: LeaseChannels,
-    position: Position,
-    storedAt: number,
-    contents: GroupContents,
-    released: boolean,
-  ): Promise<void> {
-    const { sender } = this.#options;
-    const record: GroupRecord = {
-      version: 1,
-      owner: sender.appId,
-      ...position,
-      storedAt,
-      ...contents,
-      ...(released && { released }),
-    };
+  #readable(record: GroupRecord): Buffer {
     const { text, faults } = readable(record);
     const described = JSON.stringify(faults);
-    if (described !== this.#faults) logUnstored(this.#options.log, position.group, faults);
+    if (described !== this.#faults) logUnstored(this.#options.log, record.group, faults);
     this.#faults = described;
-    const timestamp = Math.floor(storedAt / 1_000);
-    await channels.publish(leaseQueue(position.group), Buffer.from(text), { ...sender, type: RECORD_TYPE, timestamp });
+    return Buffer.from(text);
   }
 }

@@ -1,5 +1,5 @@
-// Takes the shards of a group over, and gives them up: one after the other, in order. While one of these is under
-// way the sessions are those of another owner, and must not be stored.
+// Takes the shards of a group over, and gives them up: one after the other, in order. While it does, the sessions are those
+// of another owner, and must not be stored.
 
 import type { Log } from '../log.ts';
 import type { LostSession } from '../lost-session.ts';
@@ -45,6 +45,7 @@ export class ShardHandover {
   readonly #options: ShardHandoverOptions;
   #work: Promise<void> = Promise.resolve();
   #pending = 0;
+  #takenOverAt = 0;
 
   constructor(options: ShardHandoverOptions) {
     this.#options = options;
@@ -52,6 +53,11 @@ export class ShardHandover {
 
   get underWay(): boolean {
     return this.#pending > 0;
+  }
+
+  /** When a group was last taken over, Unix ms; 0 for never. */
+  get takenOverAt(): number {
+    return this.#takenOverAt;
   }
 
   /** Resolves when all that was asked for so far is done. */
@@ -67,6 +73,7 @@ export class ShardHandover {
   }
 
   takeOver(found: FoundInQueue): void {
+    this.#takenOverAt = Date.now();
     this.#enqueue(async () => {
       const { shardLayout, shards, gaps } = this.#options;
       const { shardGroup, lost, unreportedGaps } = takeOver({ ...found, shardLayout });

@@ -26,14 +26,6 @@ export interface ShardGroup {
   readonly takenOverAt: number;
 }
 
-export interface TakeOver {
-  readonly shardGroup: ShardGroup;
-  /** Lost now: to be counted, logged and published. */
-  readonly lost: readonly LostSession[];
-  /** Lost before: whether their gap events are published is not known. */
-  readonly unreportedGaps: readonly LostSession[];
-}
-
 /** What a new owner found in the queue of a group: a record, or one of the others instead. */
 export interface FoundInQueue {
   readonly group: number;
@@ -44,6 +36,10 @@ export interface FoundInQueue {
   readonly claim?: Pick<QueueMessage, 'headers'> | undefined;
 }
 
+/**
+ * @returns the shards as their new owner gets them; `lost`: sessions lost now, to be counted, logged and published;
+ *   `unreportedGaps`: lost before, and whether their gap events are published is not known
+ */
 export function takeOver(
   {
     group,
@@ -53,7 +49,11 @@ export function takeOver(
     claim,
   }: FoundInQueue & { readonly shardLayout: ShardLayout },
   now = Date.now(),
-): TakeOver {
+): {
+  readonly shardGroup: ShardGroup;
+  readonly lost: readonly LostSession[];
+  readonly unreportedGaps: readonly LostSession[];
+} {
   const first = group * shardsPerTask;
   const shardIds = Array.from({ length: Math.min(shardsPerTask, shardCount - first) }, (_, index) => first + index);
   const sessions = new Map<number, ResumeState>();

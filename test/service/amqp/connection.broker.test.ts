@@ -123,11 +123,11 @@ it('the time of the last turn is now while open, and stays the same during an at
   const connection = connectionOf();
   connection.start();
   await opened(connection);
-  expect(Date.now() - connection.lastTurnAt).toBeLessThan(1_000);
+  expect(Date.now() - connection.lastAttemptAt).toBeLessThan(1_000);
   const login = { from: 'nowhere', read: () => new Promise<never>(() => undefined), refresh: async () => false };
   const stuck = new BrokerConnection({ name: 'stuck', login, log: lines.log });
   stuck.start();
-  const first = stuck.lastTurnAt;
+  const first = stuck.lastAttemptAt;
   await eventually('time passes', () => Date.now() > first + 20);
-  expect(stuck.lastTurnAt).toBe(first);
+  expect(stuck.lastAttemptAt).toBe(first);
 });

@@ -6,7 +6,6 @@ import { copyFile, mkdtemp, readFile, rm, writeFile } from 'node:fs/promises';
 import type { Socket } from 'node:net';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
-import tls from 'node:tls';
 import { afterEach, beforeEach, describe, expect, it, onTestFinished, vi } from 'vitest';
 import { makeCertificates } from '../../../local/rabbitmq/certificates.ts';
 import { BrokerConnection, type BrokerConnectionOptions, type LoginSource } from '../../../service/amqp/connection.ts';
@@ -14,7 +13,7 @@ import { type BrokerLogin, parseBrokerLogin } from '../../../service/credentials
 import { fixedLogin } from '../../support/broker-client.ts';
 import { closedPort } from '../../support/fake-servers.ts';
 import { eventually, type LogLines, logLines } from '../../support/log-lines.ts';
-import { amqpPeer, close, frame, HEARTBEAT, handshakeThen, method, OPEN_OK, START, TUNE } from './amqp-peer.ts';
+import { amqpPeer, close, frame, HEARTBEAT, handshakeThen, method, OPEN_OK, START } from './amqp-peer.ts';
 
 vi.setConfig({ testTimeout: 30_000, hookTimeout: 15_000 });
 
@@ -46,15 +45,9 @@ const reasons = () => lines.lines.map(({ err }) => (err as Error | undefined)?.m
 describe('in the handshake', () => {
   it.each<[string, Buffer, RegExp]>([
     ['what is no AMQP', Buffer.from('HTTP/1.1 400 Bad Request\r\n\r\n'), /exceeds maxFrameSize 131072/],
-    ['the start of a frame of 4 GiB', Buffer.from([1, 0, 0, 255, 255, 255, 255]), /exceeds maxFrameSize/],
     ['an unknown method', method(0, 99, 99), /Unknown class\/method/],
-    ['an unknown type of frame', frame(77, 0, Buffer.from('x')), /Unknown frame type/],
     ['half a method', frame(1, 0, Buffer.from([0, 10])), /outside buffer|bounds|range/i],
-    ['a body', frame(3, 0, Buffer.from('x')), /Expected ConnectionStart/],
-    ['a frame of another channel', frame(3, 5, Buffer.from('x')), /channel != 0/],
-    ['a heartbeat', HEARTBEAT, /Expected ConnectionStart/],
     ['a close without its text', frame(1, 0, Buffer.from([0, 10, 0, 50, 2, 18, 200])), /./],
-    ['the last frame', OPEN_OK, /Expected ConnectionStart/],
     [
       'too small frames',
       Buffer.concat([START, method(0, 10, 30, Buffer.from([8, 0, 0, 0, 0, 1, 0, 0]))]),
@@ -77,27 +70,6 @@ describe('in the handshake', () => {
     start(peer.url);
     await eventually('it is left', () => reasons().some((reason) => /more than 64 KiB in the handshake/.test(reason)));
   });
-
-  it('a peer that sends a little all the time is left after 5 s', async () => {
-    vi.useFakeTimers({ toFake: ['setTimeout', 'clearTimeout'], fakeNodeBuiltins: true });
-    const peer = await amqpPeer((socket, chunk) => {
-      if (chunk > 1) return;
-      const timer = setInterval(() => socket.write(Buffer.from([1, 0, 0, 0, 0, 255, 255])), 5);
-      socket.on('close', () => clearInterval(timer));
-      // One frame, whose payload comes in drops.
-    });
-    start(peer.url);
-    const turns = async () => {
-      for (let turn = 0; turn < 300; turn += 1) await new Promise((resolve) => void setImmediate(resolve));
-    };
-    await eventuallyByTurns(() => peer.connections() === 1);
-    await vi.advanceTimersByTimeAsync(4_900);
-    await turns();
-    expect(lines.lines).toEqual([]);
-    await vi.advanceTimersByTimeAsync(100);
-    await eventuallyByTurns(() => lines.lines.length > 0 && peer.open() === 0);
-    expect(reasons()[0]).toBe('the broker did not finish the handshake within 5 s');
-  });
 });
 
 async function eventuallyByTurns(condition: () => boolean): Promise<void> {
@@ -107,10 +79,15 @@ async function eventuallyByTurns(condition: () => boolean): Promise<void> {
   }
 }
 
-it('a peer that accepts and stays silent is left after 5, 10, 20, 20 s and tried again; close waits 3 s for it', async () => {
+it('a handshake that does not end is left after 5, 10, 20, 20 s and tried again; close waits 3 s for it', async () => {
   // The deadlines: sockets keep their own timers.
   vi.useFakeTimers({ toFake: ['setTimeout', 'clearTimeout'], fakeNodeBuiltins: true });
-  const peer = await amqpPeer(() => undefined);
+  // One large frame, byte by byte: what it sends extends no deadline.
+  const peer = await amqpPeer((socket, chunk) => {
+    if (chunk > 1) return;
+    const timer = setInterval(() => socket.write(Buffer.from([1, 0, 0, 0, 0, 255, 255])), 5);
+    socket.on('close', () => clearInterval(timer));
+  });
   const connection = start(peer.url);
   await eventuallyByTurns(() => peer.connections() === 1);
   const deadlines = [5, 10, 20, 20];
@@ -135,9 +112,7 @@ it('a peer that accepts and stays silent is left after 5, 10, 20, 20 s and tried
 describe('together with the last frame of the handshake', () => {
   it.each<[string, Buffer, RegExp]>([
     ['a refusal', close(530, 'NOT_ALLOWED - no'), /NOT_ALLOWED - no/],
-    ['an end', close(320, 'CONNECTION_FORCED - no'), /CONNECTION_FORCED - no/],
     ['what is no AMQP', Buffer.alloc(50, 0x41), /exceeds maxFrameSize/],
-    ['a frame of an unknown channel', method(7, 20, 11, Buffer.alloc(4)), /unknown channel/],
     ['the same frame again', OPEN_OK, /Unexpected frame on channel 0/],
   ])('%s is a lost connection, which is opened again after growing pauses', async (_, behind, reason) => {
     const pauses: number[] = [];
@@ -158,14 +133,6 @@ describe('together with the last frame of the handshake', () => {
     const [reason] = await once(connection, 'blocked', { signal: AbortSignal.timeout(10_000) });
     expect([reason, connection.connected, peer.connections()]).toEqual(['low', true, 1]);
   });
-});
-
-it('a peer that ends each connection as soon as it is open is not hammered', async () => {
-  const peer = await amqpPeer(handshakeThen(Buffer.alloc(0), (socket) => socket.end()));
-  const pauses: number[] = [];
-  start(peer.url, { longestPauseMs: () => pauses.push(1) });
-  await eventually('it is opened again', () => peer.connections() >= 4);
-  expect(pauses.length).toBeGreaterThanOrEqual(3);
 });
 
 it('a peer that does not answer the close of an odd connection keeps no socket', async () => {
@@ -275,18 +242,6 @@ describe('a login that may have changed', () => {
     ]);
   });
 
-  it('is found by a second connection of the same login, without another reading', async () => {
-    vi.useFakeTimers({ toFake: ['performance'] });
-    const login = new MovingLogin(`amqp://a:b@127.0.0.1:${await closedPort()}/`);
-    const peer = await amqpPeer(handshakeThen(Buffer.alloc(0)));
-    login.url = peer.url;
-    start('', { login });
-    await eventually('the first is open', () => peer.connections() === 1);
-    start('', { login });
-    await eventually('the second is open', () => peer.connections() === 2);
-    expect(login.readAfter).toHaveLength(1);
-  });
-
   it('that cannot be read again is a line, and no end', async () => {
     const login = new MovingLogin(`amqp://a:b@127.0.0.1:${await closedPort()}/`);
     login.refresh = async () => {
@@ -303,45 +258,16 @@ it('the certificate authority is read before each connection; without a usable o
   onTestFinished(async () => await rm(folder, { recursive: true }));
   const right = await makeCertificates(folder);
   const caFile = join(folder, 'given.pem');
-  const [key, cert] = await Promise.all(
-    ['server.key', 'server.pem'].map((file) => readFile(join(folder, file), 'utf8')),
-  );
-  let accepted = 0;
-  const server = tls.createServer({ key: key ?? '', cert: cert ?? '' }, (socket) => {
-    accepted += 1;
-    let chunks = 0;
-    socket
-      .on('error', () => undefined)
-      .on('data', () => {
-        chunks += 1;
-        if (chunks <= 3) socket.write([START, TUNE, OPEN_OK][chunks - 1] ?? OPEN_OK);
-      });
-    onTestFinished(() => void socket.destroy());
-  });
-  server.on('tlsClientError', () => undefined);
-  await new Promise<void>((resolve) => server.listen(0, '127.0.0.1', resolve));
-  onTestFinished(() => void server.close());
-  const { port } = server.address() as { port: number };
-
-  const failsWith = async (reason: RegExp) => {
-    const before = lines.lines.length;
-    await eventually(String(reason), () =>
-      reasons()
-        .slice(before)
-        .some((each) => reason.test(each)),
-    );
-  };
-  const connection = start(`amqps://a:b@127.0.0.1:${port}/`, { caFile });
+  const peer = await amqpPeer(handshakeThen(Buffer.alloc(0)));
+  const connection = start(peer.url, { caFile });
+  const failsWith = async (reason: RegExp) =>
+    await eventually(String(reason), () => reasons().some((each) => reason.test(each)));
   await failsWith(/^RABBITMQ_CA_FILE: expected a readable PEM file, got ENOENT/);
   await writeFile(caFile, '');
   await failsWith(/^RABBITMQ_CA_FILE: .*got no certificate in the 0 characters of .*given\.pem$/);
   await writeFile(caFile, (await readFile(right, 'utf8')).replace(/\nMI[^\n]{5}/, '\nAAAAAAA'));
   await failsWith(/^RABBITMQ_CA_FILE: expected a readable PEM file, got (?!no certificate|ENOENT)/);
-  const other = await mkdtemp(join(tmpdir(), 'authority-'));
-  onTestFinished(async () => await rm(other, { recursive: true }));
-  await copyFile(await makeCertificates(other), caFile);
-  await failsWith(/certificate/);
-  expect(accepted).toBe(0);
+  expect(peer.connections()).toBe(0);
   await copyFile(right, caFile);
   await eventually('it is open', () => connection.connected);
 });

@@ -37,7 +37,8 @@ function consumerOf(answers: Readonly<Record<string, Promise<void>>> = {}) {
     channels.push(channel);
     return channel;
   };
-  const consumer = new QueueConsumer({ connection: connection as never, prefetch: 1, log: logLines().log });
+  const options = { connection: connection as never, prefetch: 1, what: 'commands of workers', log: logLines().log };
+  const consumer = new QueueConsumer(options);
   connection.emit('open', { createConfirmChannel } as unknown as ChannelModel);
   const start = (queue: string) => consumer.start({ queue, onMessage: () => undefined, onLost: () => undefined });
   return { connection, consumer, channels, start };

@@ -62,24 +62,18 @@ it('is read as well from a version that stores less, and from one that stores mo
 const LARGE = 'x'.repeat(1_000_000);
 /** Deeper than `JSON.stringify` could write it. */
 const DEEP = `${'['.repeat(1_000_000)}${']'.repeat(1_000_000)}`;
-const MANY = Object.fromEntries(Array.from({ length: 100_000 }, (_, id) => [id, resumeState()]));
 
 it.each<[string, unknown, RegExp]>([
   ['half a record', written(STORED).subarray(0, 80), /it is no JSON/],
-  ['another encoding', Buffer.from([0x1f, 0x8b, 8, 0]), /it is no JSON/],
   ['no object', null, /^it: .*expected object/],
   ['a later version', { ...STORED, version: 2 }, /version/],
   ['an empty owner', { ...STORED, owner: '' }, /owner/],
   ['an owner of 1 MB', { ...STORED, owner: LARGE }, /^owner: /],
-  ['sessions that are none', { ...STORED, sessions: null }, /sessions/],
-  ['100,000 sessions', { ...STORED, sessions: MANY }, /^sessions: more than a group can have/],
   ['the record of another group', { ...STORED, group: 3 }, /^group: expected 0, as this is its queue, got 3$/],
-  ['an epoch that no other can follow', { ...STORED, epoch: Number.MAX_SAFE_INTEGER }, /^epoch: /],
   ['an epoch before the first', { ...STORED, epoch: -1 }, /^epoch: /],
   ['a commit beyond counting', { ...STORED, commit: 2 ** 53 }, /^commit: /],
   ['a time that no clock has', { ...STORED, storedAt: 8.64e15 + 1 }, /^storedAt: /],
-  ['a shard count without bounds', { ...STORED, division: { shardCount: 1e9, shardsPerTask: 2 } }, /^division\./],
-  ['groups without bounds', { ...STORED, division: { shardCount: 4, shardsPerTask: 1e9 } }, /^division\./],
+  ['a shard layout without bounds', { ...STORED, division: { shardCount: 4, shardsPerTask: 1e9 } }, /^division\./],
 ])('%s gives one short sentence', (_name, body, sentence) => {
   const result = parse(body);
   expect(result).toMatch(sentence);
@@ -87,50 +81,30 @@ it.each<[string, unknown, RegExp]>([
   expect(String(result).length).toBeLessThan(200);
 });
 
-describe('one bad session is left out, and is lost for its shard only:', () => {
-  const good = resumeState();
-  it.each<[string, unknown, RegExp]>([
-    ['no session id', { ...good, sessionId: '' }, /^sessions\.1\.sessionId: /],
-    ['a session id of 1 MB', { ...good, sessionId: LARGE }, /^sessions\.1\.sessionId: /],
-    ['null', null, /^sessions\.1\.it: /],
-    ['NaN as sequence', { ...good, sequence: Number.NaN }, /^sessions\.1\.sequence: /],
-    ['1e300 as sequence', { ...good, sequence: 1e300 }, /^sessions\.1\.sequence: /],
-    ['a negative sequence', { ...good, sequence: -1 }, /^sessions\.1\.sequence: /],
-    ['half a sequence', { ...good, sequence: 1.5 }, /^sessions\.1\.sequence: /],
-    ['no shard count', { ...good, shardCount: undefined }, /^sessions\.1\.shardCount: /],
-    ['a start that no clock has', { ...good, startedAt: 1e300 }, /^sessions\.1\.startedAt: /],
-  ])('%s', (_name, bad, reason) => {
-    const record = read({ ...STORED, sessions: { '0': good, '1': bad } });
-    expect(Object.keys(record.sessions)).toEqual(['0']);
-    expect(record.unreportedGaps).toEqual([GAP]);
-    expect(record.faults).toEqual([{ lostShardId: 1, reason: expect.stringMatching(reason) }]);
-    expect(JSON.stringify(record.faults).length).toBeLessThan(250);
-    for (const division of [{ shardCount: 4, shardsPerTask: 4 }, { shardCount: 4, shardsPerTask: 2 }, undefined]) {
-      const { lost } = takeOver({ ...FOUR, record: { ...record, shardLayout: division } });
-      const ofBad = lost.filter(({ shardId }) => shardId === 1);
-      expect(ofBad).toMatchObject([
-        { sessionId: 'unknown-task-1-3-1', reason: 'the stored session could not be read' },
-      ]);
-    }
-  });
+it.each<[string, unknown]>([
+  ['sessionId', { sessionId: LARGE }],
+  ['sequence', { sequence: Number.NaN }],
+  ['sequence', { sequence: -1 }],
+  ['shardCount', { shardCount: undefined }],
+  ['startedAt', { startedAt: 1e300 }],
+])('one session with a bad %s is left out, and is lost for its shard only', (field, bad) => {
+  const sessions = { '0': resumeState(), '1': { ...resumeState(), ...(bad as object) } };
+  const record = read({ ...STORED, sessions });
+  expect(Object.keys(record.sessions)).toEqual(['0']);
+  expect(record.unreportedGaps).toEqual([GAP]);
+  const reason = expect.stringMatching(new RegExp(`^sessions\\.1\\.${field}: .{1,200}$`));
+  expect(record.faults).toEqual([{ lostShardId: 1, reason }]);
+});
 
-  const FOUR = { group: 0, shardLayout: { shardCount: 4, shardsPerTask: 4 } };
-
-  it.each(['zero', '-1', '1.5', '00000001', '4', '10000', '__proto__', LARGE])('the shard %.20s', (id) => {
-    const sessions = JSON.parse(`{"0":${JSON.stringify(good)},${JSON.stringify(id)}:${JSON.stringify(good)}}`);
-    const record = read({ ...STORED, sessions });
-    expect(Object.keys(record.sessions)).toEqual(['0']);
-    // zod itself leaves this one out.
-    if (id !== '__proto__')
-      expect(record.faults).toEqual([
-        { reason: expect.stringMatching(/^sessions: expected a shard's number, got ".{1,20}"$/) },
-      ]);
-  });
+it.each(['zero', '-1', '00000001', '4', LARGE])('a session of the shard %.20s is left out', (id) => {
+  const record = read({ ...STORED, sessions: { '0': resumeState(), [id]: resumeState() } });
+  expect(Object.keys(record.sessions)).toEqual(['0']);
+  const reason = expect.stringMatching(/^sessions: expected a shard's number, got ".{1,20}"$/);
+  expect(record.faults).toEqual([{ reason }]);
 });
 
 it.each([
   ['joins', { joins: { '19': 'x' } }],
-  ['joins', { joins: [] }],
   ['aliveUntil', { aliveUntil: 1e300 }],
 ])('a session is kept without what is wrong with its %s', (what, fields) => {
   const record = read({ ...STORED, sessions: { '0': { ...resumeState(), ...fields } } });
@@ -138,22 +112,19 @@ it.each([
   expect(record.faults).toEqual([{ lostShardId: undefined, reason: expect.stringContaining(`sessions.0.${what}`) }]);
 });
 
-it.each([-1, 1.5, 101, '2'])('a session is kept without a count of RESUMEDs that is none: %s', (resumes) => {
+it.each([-1, 101])('a session is kept without a count of RESUMEDs that is none: %s', (resumes) => {
   const record = read({ ...STORED, sessions: { '0': { ...resumeState(), resumes } } });
   expect(record).toMatchObject({ sessions: { '0': resumeState() }, faults: [] });
   expect(record.sessions['0']?.resumes).toBeUndefined();
 });
 
-it.each([undefined, null, '', 0, {}, 'x', 'gateway.discord.gg', `wss://${LARGE}.gg`])(
+it.each([undefined, 0, 'gateway.discord.gg', `wss://${LARGE}.gg`])(
   'a session without a usable address (%.20s) is kept, and has none',
   (resumeUrl) => {
     const record = read({ ...STORED, sessions: { '0': { ...resumeState(), resumeUrl } } });
     expect(record).toMatchObject({ sessions: { '0': { resumeUrl: '' } }, faults: [] });
     // Stored again, versions can read it that know no session without an address.
-    const again = formatGroupRecord({
-      ...record,
-      sessions: { '0': { ...resumeState(), resumeUrl: resumeUrl as string } },
-    });
+    const again = formatGroupRecord(record);
     expect(JSON.parse(again).sessions['0'].resumeUrl).toBe('wss://gateway.discord.gg');
     expect(read(Buffer.from(again)).sessions['0']?.resumeUrl).toBe('');
   },
@@ -164,31 +135,17 @@ it('an address that gateway/ will not use is kept as it is: who refuses it names
   expect(read({ ...STORED, sessions }).sessions['0']?.resumeUrl).toBe('ws://thief');
 });
 
-it.each([
-  ['one bad gap', [{ ...GAP, shardId: -1 }, GAP], [GAP], /^untoldGaps\.0\.shardId: /],
-  ['a gap at no time', [{ ...GAP, lostAt: 1e300 }, GAP], [GAP], /^untoldGaps\.0\.lostAt: /],
-  ['no list', 'x', [], /^untoldGaps: expected a list/],
-  [
-    'too many',
-    Array.from({ length: 1_001 }, () => GAP),
-    Array.from({ length: 1_000 }, () => GAP),
-    /^untoldGaps: 1001 /,
-  ],
-])('%s of the gaps loses no session', (_name, untoldGaps, unreportedGaps, reason) => {
-  const record = read({ ...STORED, untoldGaps });
-  expect(record).toMatchObject({ sessions: FULL.sessions, unreportedGaps });
-  expect(record.faults).toEqual([{ reason: expect.stringMatching(reason) }]);
-});
+const many = <T>(count: number, item: T) => Array.from({ length: count }, () => item);
 
-it.each([
-  ['a presence of no shards', [{ data: {} }, PRESENCE], [PRESENCE], /^presences\.0\.shards: /],
-  ['a presence that is none', ['x', PRESENCE], [PRESENCE], /^presences\.0\.it: /],
-  ['no list', null, [], /^presences: it: /],
-  ['too many', Array.from({ length: 257 }, () => PRESENCE), [], /^presences: it: /],
-])('%s: no session is lost', (_name, stored, presences, reason) => {
-  const record = read({ ...STORED, presences: stored });
-  expect(record).toMatchObject({ sessions: FULL.sessions, unreportedGaps: [GAP], presences });
-  expect(record.faults).toEqual([{ reason: expect.stringMatching(reason) }]);
+it.each<[string, object, object, RegExp]>([
+  ['a bad gap', { untoldGaps: [{ ...GAP, shardId: -1 }, GAP] }, {}, /^untoldGaps\.0\.shardId: /],
+  ['gaps that are no list', { untoldGaps: 'x' }, { unreportedGaps: [] }, /^untoldGaps: expected a list/],
+  ['1,001 gaps', { untoldGaps: many(1_001, GAP) }, { unreportedGaps: many(1_000, GAP) }, /^untoldGaps: 1001 /],
+  ['a bad presence', { presences: [{ data: {} }, PRESENCE] }, {}, /^presences\.0\.shards: /],
+  ['257 presences', { presences: many(257, PRESENCE) }, { presences: many(256, PRESENCE) }, /^presences: 257 /],
+])('of %s the rest is read, and no session is lost', (_name, stored, left, reason) => {
+  const record = read({ ...STORED, ...stored });
+  expect(record).toMatchObject({ ...FULL, ...left, faults: [{ reason: expect.stringMatching(reason) }] });
 });
 
 it('the reason of a gap is shortened', () => {
@@ -208,8 +165,6 @@ it('the empty record of a new group is read as one without sessions, and is the 
   const record = read(emptyRecord(0, 'the topology', 5));
   expect(record).toMatchObject({ epoch: 0, commit: 0, sessions: {}, unreportedGaps: [], faults: [] });
   expect(takeOver({ group: 0, shardLayout: { shardCount: 4, shardsPerTask: 4 }, record }).lost).toEqual([]);
-  expect(isNewer(record, { epoch: 0, commit: 0 })).toBe(false);
-  expect(isNewer(record, { epoch: 1, commit: 0 })).toBe(false);
   expect(isNewer({ epoch: 0, commit: 17 }, { epoch: 0, commit: 0 })).toBe(false);
   expect(isNewer({ epoch: 0, commit: 0 }, { epoch: 2 ** 31 + 1, commit: 0 })).toBe(false);
 });

@@ -14,7 +14,7 @@ import { resumeState } from './records.ts';
 
 export const TIMING = {
   ...{ claimWaitMs: 200, recordWaitMs: 10, standbyDelayMs: 600, retryMs: 200, commitEveryMs: 50 },
-  ...{ silenceMs: 400, unnoticedMs: 800, standbyClaimMs: 100, proofMs: 2_000, patienceMs: 300 },
+  ...{ silenceMs: 400, unnoticedMs: 800, standbyClaimMs: 100, proofMs: 2_000, unreachableMs: 300 },
 };
 
 export interface Task {
@@ -28,7 +28,7 @@ export interface Task {
   readonly lost: LostSession[];
   /** What it has to store. */
   sequence: number;
-  /** What was told to be stored last. */
+  /** The sequence of the record that was delivered back last. */
   storedSequence: number | undefined;
   connected: number;
   unreachableSince: number | undefined;

@@ -18,6 +18,7 @@ import {
   type LeaseState,
   leaseStep,
   mayStore,
+  ownerIn,
   startingLease,
 } from '../../../service/lease/lease.ts';
 import { takeOver } from '../../../service/lease/take-over.ts';
@@ -40,8 +41,6 @@ const MOST_TAKINGS = 6;
 interface Message {
   readonly id: number;
   readonly content: Delivery<never>['content'];
-  /** The move at which it came into the queue. */
-  readonly at: number;
 }
 
 interface Held {
@@ -61,42 +60,50 @@ interface Frame {
   readonly arrive: () => void;
 }
 
-interface Connection {
+class Connection {
   readonly task: Task;
   /** As the broker sees it, and as the task does. */
-  brokerSees: boolean;
-  taskSees: boolean;
+  brokerSees = true;
+  taskSees = true;
   /** How often its consumer was cancelled: by the task, and as the broker sees it. */
-  timesLeft: number;
-  timesCancelled: number;
+  timesLeft = 0;
+  timesCancelled = 0;
   /** To a node without a majority. */
-  stalled: boolean;
-  readonly consuming: Frame[];
-  readonly publishing: Frame[];
-  readonly toTask: Frame[];
+  stalled = false;
+  readonly consuming: Frame[] = [];
+  readonly publishing: Frame[] = [];
+  readonly toTask: Frame[] = [];
+
+  constructor(task: Task) {
+    this.task = task;
+  }
 }
 
-interface Task {
+class Task {
   readonly name: string;
-  life: 'running' | 'releasing' | 'gone';
-  state: LeaseState<Held>;
+  life: 'running' | 'releasing' | 'gone' = 'running';
+  state: LeaseState<Held> = startingLease();
   connection: Connection | undefined;
-  frozen: boolean;
+  frozen = false;
   /** The queue is left to its owner for a while. */
-  left: boolean;
-  timers: Extract<LeaseEvent<Held>, { kind: 'waited' | 'silence' }>[];
+  left = false;
+  timers: Extract<LeaseEvent<Held>, { kind: 'waited' | 'silence' }>[] = [];
   /** What this task knows to be confirmed of its session. */
   session: { readonly id: number; confirmed: number } | undefined;
   /** What the last takeover began from, and at which move. */
-  basis: { readonly epoch: number; readonly commit: number };
-  ownedAt: number;
+  basis = { epoch: 0, commit: 0 };
+  ownedAt = 0;
   /** The move at which the first record of this ownership came back. */
-  settledAt: number;
-  storing: boolean;
+  settledAt = 0;
+  storing = false;
   /** The last commit that was confirmed on this connection. */
-  confirmedCommit: number;
-  storeAgain: boolean;
-  stored: string;
+  confirmedCommit = 0;
+  storeAgain = false;
+  stored = '';
+
+  constructor(name: string) {
+    this.name = name;
+  }
 }
 
 export interface Move {
@@ -207,7 +214,11 @@ export class LeaseModel {
         });
       if (connection !== undefined && this.#isIdle(task))
         add('timer', `${task.name} looks again`, () => this.#claim(task));
-      if (connection !== undefined && state.kind === 'owner' && lastHeld(state) < task.confirmedCommit)
+      if (
+        connection !== undefined &&
+        state.kind === 'owner' &&
+        (state.held?.content.record.commit ?? 0) < task.confirmedCommit
+      )
         add('timer', `${task.name} has no record delivered back in time`, () => this.#taskLoses(connection));
       if (stores(task)) add('timer', `${task.name} stores`, () => this.#store(task));
       if (task.life === 'releasing' && mayEnd(task)) add('work', `${task.name} ends`, () => this.#end(task));
@@ -257,19 +268,7 @@ export class LeaseModel {
   }
 
   startTask(): void {
-    this.#tasks.push({
-      ...{ name: `T${this.#tasks.length + 1}`, life: 'running', state: startingLease(), connection: undefined },
-      ...{
-        frozen: false,
-        left: false,
-        timers: [],
-        session: undefined,
-        basis: { epoch: 0, commit: 0 },
-        ownedAt: 0,
-        settledAt: 0,
-      },
-      ...{ storing: false, confirmedCommit: 0, storeAgain: false, stored: '' },
-    });
+    this.#tasks.push(new Task(`T${this.#tasks.length + 1}`));
   }
 
   /**
@@ -328,13 +327,13 @@ export class LeaseModel {
 
   #put(content: Message['content']): void {
     this.#ids += 1;
-    this.#ready.push({ id: this.#ids, content, at: this.#now });
+    this.#ready.push({ id: this.#ids, content });
     if (content.kind !== 'record') return;
     this.#recorded = true;
     this.#purged = false;
     const { sessions, epoch, owner } = content.record;
     const ids = Object.values(sessions).map(({ sessionId }) => Number(sessionId));
-    // It was on the way while its sender was dethroned.
+    // It was on the way while its sender stepped down.
     const sender = this.#living.find(({ name }) => name === owner);
     const isGivenUp = (id: number) => sender !== undefined && sender.session?.id !== id;
     if (epoch === this.#reportedEpoch || isLater(epoch, this.#reportedEpoch))
@@ -438,19 +437,7 @@ export class LeaseModel {
   // ---- the tasks: what lease-keeper.ts does
 
   #connect(task: Task): void {
-    const connection: Connection = {
-      ...{
-        task,
-        brokerSees: true,
-        taskSees: true,
-        stalled: false,
-        timesLeft: 0,
-        timesCancelled: 0,
-        consuming: [],
-        publishing: [],
-        toTask: [],
-      },
-    };
+    const connection = new Connection(task);
     this.#connections.push(connection);
     task.connection = connection;
     this.#consume(task, connection);
@@ -521,9 +508,7 @@ export class LeaseModel {
     task.storing = true;
     task.stored = contentsOf(task);
     this.#step(task, { kind: 'storing' });
-    const { state } = task;
-    if (state.kind !== 'owner' && state.kind !== 'uncertain') throw new Error(`${task.name} stores and was no owner`);
-    const { epoch, commit } = state;
+    const { epoch, commit } = ownerIn(task.state) as NonNullable<ReturnType<typeof ownerIn<Held>>>;
     this.#publish(task, recordOf(task, epoch, commit), () => {
       task.storing = false;
       if (task.ownedAt <= storedAt) task.confirmedCommit = commit;
@@ -541,7 +526,7 @@ export class LeaseModel {
     task.state = state;
     if (wasSettled(state) && !wasSettled(before)) task.settledAt = this.#now;
     for (const action of actions) {
-      if (action.kind === 'stepDown' && wasSettled(before)) checkDethroned(task, before, action.later);
+      if (action.kind === 'stepDown' && wasSettled(before)) checkStepDown(task, before, action.later);
       this.#act(task, action);
     }
   }
@@ -666,20 +651,14 @@ export class LeaseModel {
   }
 }
 
-/** An older epoch never dethrones: not an owner that has had a record of its own delivered back. */
-function checkDethroned({ name }: Task, before: LeaseState<Held>, later: GroupRecord | undefined): void {
-  if ((before.kind !== 'owner' && before.kind !== 'uncertain') || later === undefined) return;
-  if (later.epoch !== before.epoch && !isLater(later.epoch, before.epoch))
-    throw new Error(`${name}, owner in epoch ${before.epoch}, is dethroned by one of ${later.epoch}`);
+/** An older epoch never makes an owner step down that has had a record of its own delivered back. */
+function checkStepDown({ name }: Task, before: LeaseState<Held>, later: GroupRecord | undefined): void {
+  const { epoch = 0 } = ownerIn(before) ?? {};
+  if (later !== undefined && later.epoch !== epoch && !isLater(later.epoch, epoch))
+    throw new Error(`${name}, owner in epoch ${epoch}, steps down for one of ${later.epoch}`);
 }
 
-function wasSettled(state: LeaseState<Held>): boolean {
-  return (state.kind === 'owner' || state.kind === 'uncertain') && state.settled;
-}
-
-function lastHeld({ held }: Extract<LeaseState<Held>, { kind: 'owner' | 'uncertain' }>): number {
-  return held?.content.record.commit ?? 0;
-}
+const wasSettled = (state: LeaseState<Held>): boolean => ownerIn(state)?.settled === true;
 
 function stores(task: Task): boolean {
   if (!mayStore(task.state) || task.connection === undefined || task.storing) return false;
@@ -694,8 +673,7 @@ function mayEnd({ state, storeAgain, storing, connection }: Task): boolean {
 }
 
 function contentsOf({ state, session }: Task): string {
-  const epoch = state.kind === 'owner' || state.kind === 'uncertain' ? state.epoch : 0;
-  return JSON.stringify([epoch, session?.id, session?.confirmed]);
+  return JSON.stringify([ownerIn(state)?.epoch, session?.id, session?.confirmed]);
 }
 
 /** @throws for a task without a session */

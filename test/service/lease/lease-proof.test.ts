@@ -11,25 +11,22 @@ const channels = { after: (ms: number, then: () => void) => void setTimeout(then
 function proof(owner: Partial<Ownership> | undefined) {
   const connection = { blocked: false, fail: vi.fn() };
   const store = vi.fn();
-  const abort = new AbortController();
   let owned: Ownership | undefined = owner && { epoch: 1, commit: 3, held: 3, channels, ...owner };
-  const lease = new LeaseProof({ owner: () => owned, connection, store, withinMs: 5_000 });
+  const lease = new LeaseProof(connection, store, 5_000);
+  lease.changed(owned);
   const made = {
     ...{ connection, store, lease },
     proven: undefined as boolean | undefined,
     async ask(ms = 10_000) {
-      void lease.isProven(abort.signal).then(
-        (proven) => {
-          made.proven = proven;
-        },
-        () => undefined,
-      );
+      void lease.isProven(new AbortController().signal).then((proven) => {
+        made.proven = proven;
+      });
       await vi.advanceTimersByTimeAsync(ms);
       return made.proven;
     },
-    async change(change: Partial<Ownership>) {
-      owned = owned && { ...owned, ...change };
-      lease.changed();
+    async change(change: Partial<Ownership> | undefined) {
+      owned = change && owned && { ...owned, ...change };
+      lease.changed(owned);
       await vi.advanceTimersByTimeAsync(0);
       return made.proven;
     },
@@ -51,14 +48,31 @@ it('a record that was stored after the question, delivered back', async () => {
   expect(await made.change({ held: 5 })).toBe(true);
 });
 
-it.each([{ epoch: 2 }, { channels: { ...channels } }])(
-  'not on other channels or in another epoch: %j',
+it.each([{ epoch: 2, held: 9 }, { channels: { ...channels }, held: 9 }, undefined])(
+  'not on other channels, in another epoch, or for a task that is the owner no longer: %j',
   async (change) => {
     const made = proof({});
     await made.ask();
-    expect(await made.change({ ...change, held: 9 })).toBe(false);
+    expect(await made.change(change)).toBe(false);
   },
 );
+
+it('it is unproven from the first record that does not come back, until one comes back or the task is no owner', async () => {
+  const made = proof({ commit: 3, held: 3 });
+  const unproven = async (change: Partial<Ownership> | undefined) => {
+    await made.change(change);
+    await vi.advanceTimersByTimeAsync(1_000);
+    return made.lease.unprovenMs;
+  };
+  expect(await unproven({})).toBe(0);
+  expect(await unproven({ commit: 4 })).toBe(1_000);
+  expect(await unproven({ commit: 5 })).toBe(2_000);
+  // A later one is still on its way.
+  expect(await unproven({ held: 4 })).toBe(1_000);
+  expect(await unproven({ held: 5 })).toBe(0);
+  expect(await unproven({ held: 0, channels: undefined })).toBe(1_000);
+  expect(await unproven(undefined)).toBe(0);
+});
 
 it('an owner stays certain while the broker blocks publishers', async () => {
   const made = proof({});

@@ -6,6 +6,7 @@ import type { GroupRecord } from '../../../service/lease/group-record.ts';
 import {
   type Delivery,
   isSilence,
+  keepForMs,
   type LeaseAction,
   type LeaseEvent,
   type LeaseState,
@@ -74,43 +75,31 @@ it.each<[string, Event[], object[]]>([
   // A standby
   ['a record waits for a second one', [record('r')], [wait('record')]],
   ['a claim waits for a record', [claim('c')], [wait('claim')]],
-  ['a record behind a claim waits as a record does', [claim('c'), record('r')], [wait('record')]],
-  ['each other record begins the wait again', [record('r1'), record('r2', { commit: 18 })], [wait('record')]],
   ['a second claim does not wait again', [claim('c1'), claim('c2')], []],
-  ['a record that was not released waits for a claim of its owner', [LOST, waited()], [wait('incumbent')]],
+  ['a record that was not released waits for a claim of its owner', [LOST, waited()], [wait('owner')]],
   [
-    'where none comes, the standby takes over',
+    'without a claim of its owner, the standby takes over',
     [LOST, waited(), claim('c', 0, 'another'), waited()],
     [{ kind: 'consumeOnly', group: 0 }, own(4, groupRecord({ released: undefined })), { kind: 'store' }],
   ],
   [
-    'where it comes, the group is left to the owner',
+    'with a claim of its owner, the group is left to it',
     [LOST, waited(), claim('c', 0, 'task-1'), waited()],
     [{ kind: 'leaveToOwner', group: 0, owner: 'task-1' }, requeue('r'), requeue('c')],
   ],
   [
-    'it is left to an owner that stores before it claims',
+    'a group is left to an owner that stores before it claims',
     [LOST, waited(), record('later', { released: undefined, commit: 18 }), waited()],
     [{ kind: 'leaveToOwner', group: 0, owner: 'task-1' }, requeue('r'), requeue('later')],
   ],
   [
-    'it is left at once where the claim is there before',
-    [claim('c', 0, 'task-1'), LOST, waited()],
-    [{ kind: 'leaveToOwner', group: 0, owner: 'task-1' }, requeue('c'), requeue('r')],
-  ],
-  [
-    'it is left once: the owner may have ended since',
+    'a group is left once: the owner may have ended since',
     [claim('c', 0, 'task-1'), LOST, waited(), claim('c', 0, 'task-1'), LOST, waited()],
     [{ kind: 'consumeOnly', group: 0 }, own(4, groupRecord({ released: undefined })), { kind: 'store' }],
   ],
   [
-    'a standby takes over from the record, in the next epoch',
-    [record('r'), waited()],
-    [{ kind: 'consumeOnly', group: 0 }, own(4, groupRecord()), { kind: 'store' }],
-  ],
-  [
-    'a standby takes the group whose wait is over, and requeues what came of others',
-    [claim('c0'), record('r1', {}, 1), claim('c1', 1), claim('c2', 2), waited()],
+    'a standby takes the group whose wait is over, with its first claim, and requeues what came of others',
+    [claim('c0'), claim('later'), record('r1', {}, 1), claim('c1', 1), claim('c2', 2), waited()],
     [
       { kind: 'consumeOnly', group: 0 },
       ...['r1', 'c1', 'c2'].map((tag) => ({ kind: 'requeue', tag })),
@@ -119,40 +108,31 @@ it.each<[string, Event[], object[]]>([
     ],
   ],
   [
-    'without a record it passes the first claim on',
-    [claim('c1'), claim('c2'), waited()],
-    [{ kind: 'consumeOnly', group: 0 }, own(1, undefined, 'c1'), { kind: 'store' }],
-  ],
-  [
-    'it takes over from the empty record of a new group, behind a claim too',
+    'a standby takes over from the empty record of a new group, behind a claim too',
     [claim('c'), record('empty', EMPTY), waited()],
     [{ kind: 'consumeOnly', group: 0 }, own(1, groupRecord(EMPTY)), { kind: 'store' }],
   ],
   ['a lost connection takes what was gathered: the broker has it again', [record('r'), lost, waited()], []],
   // An owner
   [
-    'with its first record it acknowledges all that it found',
+    'with its first record an owner acknowledges all that it found',
     [record('old'), record('older', { commit: 16 }), claim('c'), waited(), storing, mine('mine', 1)],
     ['old', 'older', 'c'].map(ack),
   ],
   ['an owner holds the newer of two deliveries of its record', [...OWNER, mine('again', 1)], [ack('mine')]],
   [
-    'an owner acknowledges what is not newer than what it took over from',
-    [...OWNER, record('late', { epoch: 3, commit: 17 })],
-    [ack('late')],
+    'an uncertain owner keeps the lease when only an empty record comes',
+    [...UNFOUND, lost, record('empty', EMPTY), waited()],
+    KEEP,
   ],
-  ['an owner acknowledges an empty record that comes late', [...UNFOUND, record('empty', EMPTY)], [ack('empty')]],
-  [
-    'so it does before its own first record is there, together with what it found',
-    [claim('c'), waited(), record('empty', EMPTY), storing, mine('mine', 1, 1)],
-    ['c', 'empty'].map(ack),
-  ],
-  ['and it keeps the lease when that is all that comes', [...UNFOUND, lost, record('empty', EMPTY), waited()], KEEP],
   ['a settled owner acknowledges a record of an older epoch, however late', [...OWNER, OLD], [ack('old later')]],
-  ['an uncertain owner waits for more behind one', [...OWNER, lost, OLD], [wait('claim')]],
-  ['and keeps the lease when nothing else comes', [...OWNER, lost, OLD, waited()], KEEP],
   [
-    'before it is settled, a newer record of an older epoch lay in the queue before its own',
+    'an uncertain owner keeps the lease when only a record of an older epoch comes',
+    [...OWNER, lost, OLD, waited()],
+    KEEP,
+  ],
+  [
+    'an owner that is not settled takes over again from a newer record of an older epoch',
     [record('old'), waited(), storing, OLD],
     again(groupRecord({ owner: 'before', epoch: 3, commit: 90 })),
   ],
@@ -172,15 +152,9 @@ it.each<[string, Event[], object[]]>([
     [record('huge', { epoch: 2 ** 32 - 1 }), waited()],
     [{ kind: 'consumeOnly', group: 0 }, own(1, groupRecord({ epoch: 2 ** 32 - 1 })), { kind: 'store' }],
   ],
-  [
-    'it holds its record of that epoch, and acknowledges what it found',
-    [record('huge', { epoch: 2 ** 31 }), waited(), storing, mine('mine', 1, 2 ** 31 + 1)],
-    [ack('huge')],
-  ],
-  ['an owner requeues what comes of another group', [...OWNER, record('r1', {}, 1)], [{ kind: 'requeue', tag: 'r1' }]],
   // Unreadable
   [
-    'something unreadable alone counts as no record, and its tag is passed on',
+    'something unreadable alone counts as no record, and is passed on',
     [unreadable('?'), waited()],
     [{ kind: 'consumeOnly', group: 0 }, { ...own(1), unreadable: '?' }, { kind: 'store' }],
   ],
@@ -191,23 +165,25 @@ it.each<[string, Event[], object[]]>([
   ],
   // Uncertain
   [
-    'it acknowledges the claims that came before its record',
-    [...OWNER, lost, claim('c'), mine('mine', 1)],
-    [...KEEP, ack('c')],
+    'an uncertain owner keeps the lease when only claims come: it is who is asked',
+    [...OWNER, lost, claim('c'), waited()],
+    KEEP,
   ],
-  ['it keeps the lease when only claims come: it is who is asked', [...OWNER, lost, claim('c'), waited()], KEEP],
   [
-    'it steps down when nothing comes: another consumer is the active one',
+    'an uncertain owner steps down when nothing comes: another consumer is the active one',
     [...OWNER, lost, silence],
     [{ kind: 'stepDown', later: undefined, because: 'silence' }, { kind: 'consumeAll' }],
   ],
-  ['it does not step down when the answer came just before the deadline', [...OWNER, lost, claim('c'), silence], []],
   [
-    'it takes over from the record of a later owner',
+    'an uncertain owner takes over again from the record of a later owner',
     [...OWNER, lost, record('theirs', THEIRS)],
     again(groupRecord(THEIRS)),
   ],
-  ['it requeues what comes of another group', [...OWNER, lost, claim('c', 1)], [{ kind: 'requeue', tag: 'c' }]],
+  [
+    'an uncertain owner requeues what comes of another group',
+    [...OWNER, lost, claim('c', 1)],
+    [{ kind: 'requeue', tag: 'c' }],
+  ],
   // Released
   ['a released task requeues what still comes', [...OWNER, release, claim('c')], [{ kind: 'requeue', tag: 'c' }]],
 ])('%s', (_title, events, actions) => {
@@ -252,11 +228,6 @@ it('an owner acknowledges what a task of an earlier version leaves in this epoch
   expect(played(...OWNER, left).actions).toEqual([ack('left')]);
 });
 
-it('takes over again once, however many records a later owner has stored', () => {
-  const burst = [9, 11, 10].map((commit) => record(`${commit}`, { ...THEIRS, commit }));
-  expect(played(...OWNER, ...burst, waited()).actions).toContainEqual(own(6, groupRecord({ ...THEIRS, commit: 11 })));
-});
-
 it('of two owners in one epoch, takes over from the other one, whatever it stored itself', () => {
   const other = { owner: 'other', epoch: 4, commit: 1 };
   const events = [...OWNER, storing, record('other', other), mine('mine', 2), waited()];
@@ -278,14 +249,13 @@ it.each([
   expect(isSilence(ms, connected)).toBe(expected);
 });
 
+it('keeps a group without Discord for 30 s, then twice as long each time, and 16 minutes at most', () => {
+  expect([0, 1, 5, 6].map((times) => keepForMs(times) / 1_000)).toEqual([30, 60, 960, 960]);
+});
+
 it('counts its records, and never uses an epoch twice', () => {
   expect(played(...OWNER, lost, mine('mine', 1), storing).state).toMatchObject({ epoch: 4, commit: 2 });
   expect(played(...OWNER, lost, silence, claim('c'), waited()).state).toMatchObject({ kind: 'owner', epoch: 5 });
-});
-
-it('acknowledges the claims that it kept the lease for, once its record is there', () => {
-  const { state } = played(...OWNER, lost, claim('c1'), claim('c2'), waited(), storing);
-  expect(leaseStep(state, mine('mine', 2), ME).actions).toEqual([ack('c1'), ack('c2')]);
 });
 
 it('only an owner stores', () => {
