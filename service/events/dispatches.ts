@@ -11,8 +11,20 @@ export type Intent = Exclude<keyof typeof GatewayIntentBits, 'GuildBans' | 'Guil
 
 /** Where a value stands in the dispatch's `d`. */
 export type Path = readonly string[];
+/** Where the envelope's ids stand, unless a row has other places: the first that holds one. */
+const USUAL_PLACES = {
+  guildId: [['guild_id']],
+  channelId: [['channel_id']],
+  userId: [['user_id'], ['user', 'id']],
+  interactionId: [['id']],
+  interactionToken: [['token']],
+} as const satisfies Record<string, readonly Path[]>;
 
-export interface DispatchRow {
+export type IdName = keyof typeof USUAL_PLACES;
+export const ID_NAMES = Object.keys(USUAL_PLACES) as readonly IdName[];
+type Places = { readonly [name in IdName]: readonly Path[] };
+
+export interface DispatchRow extends Partial<Places> {
   /** The word of EVENTS that chooses it with its like. Without one it is chosen by its name, or by `all`. */
   readonly group?: string;
   /** Without one Discord sends it always. */
@@ -22,18 +34,7 @@ export interface DispatchRow {
    * brings it; `null`: that needs none of its own.
    */
   readonly direct?: Intent | null;
-  /** In place of `USUAL_IDS`. */
-  readonly guildId?: readonly Path[];
-  readonly channelId?: readonly Path[];
-  readonly userId?: readonly Path[];
 }
-
-/** The first that holds one. */
-export const USUAL_IDS = {
-  guildId: [['guild_id']],
-  channelId: [['channel_id']],
-  userId: [['user_id'], ['user', 'id']],
-} as const satisfies Record<string, readonly Path[]>;
 
 /** What Discord sends as a guild, or as a channel. */
 const isGuild = { guildId: [['id']] } as const;
@@ -50,7 +51,7 @@ const expressions = { intent: 'GuildExpressions' } as const;
 const guild = { group: 'guilds', intent: 'Guilds', ...isGuild } as const;
 const integration = { intent: 'GuildIntegrations' } as const;
 const invite = { group: 'invites', intent: 'GuildInvites', direct: null, userId: [['inviter', 'id']] } as const;
-const member = { group: 'members', intent: 'GuildMembers' } as const;
+const member = { group: 'members', intent: 'GuildMembers', userId: [['user', 'id']] } as const;
 const message = { group: 'messages', intent: 'GuildMessages', direct: 'DirectMessages' } as const;
 const written = { ...message, userId: [['author', 'id']] } as const;
 const poll = { group: 'polls', intent: 'GuildMessagePolls', direct: 'DirectMessagePolls' } as const;
@@ -106,7 +107,15 @@ export const DISPATCHES = {
   INTEGRATION_CREATE: integration,
   INTEGRATION_DELETE: integration,
   INTEGRATION_UPDATE: integration,
-  INTERACTION_CREATE: { group: 'interactions', direct: null },
+  INTERACTION_CREATE: {
+    ...{ group: 'interactions', direct: null },
+    // `channel_id` is deprecated.
+    channelId: [['channel_id'], ['channel', 'id']],
+    userId: [
+      ['member', 'user', 'id'],
+      ['user', 'id'],
+    ],
+  },
   INVITE_CREATE: invite,
   INVITE_DELETE: invite,
   MESSAGE_CREATE: written,
@@ -146,7 +155,11 @@ export const DISPATCHES = {
   WEBHOOKS_UPDATE: { intent: 'GuildWebhooks' },
 } as const satisfies Record<DispatchName, DispatchRow>;
 
-const ROWS: ReadonlyMap<string, DispatchRow> = new Map(Object.entries(DISPATCHES));
+export type PlacedRow = DispatchRow & Places;
+
+const ROWS = new Map<string, PlacedRow>(
+  Object.entries(DISPATCHES).map(([dispatch, row]) => [dispatch, { ...USUAL_PLACES, ...row }]),
+);
 
 /** None for a dispatch of the session, and for one newer than this version. */
-export const rowOf = (dispatch: string): DispatchRow | undefined => ROWS.get(dispatch);
+export const rowOf = (dispatch: string): PlacedRow | undefined => ROWS.get(dispatch);

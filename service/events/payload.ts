@@ -12,16 +12,9 @@ import type {
   GatewayDispatchEvents,
 } from 'discord-api-types/v10';
 import { z } from 'zod';
-import type { DispatchName } from './dispatches.ts';
-import {
-  contentFields,
-  type DataOf,
-  isMessage,
-  type PublicData,
-  removedFields,
-  type WithoutContent,
-} from './privacy.ts';
-import { type Family, type IdName, ROUTES, type Route } from './routing.ts';
+import type { DispatchName, IdName } from './dispatches.ts';
+import { type DataOf, isMessage, type PublicData, removedFields, type WithoutContent } from './privacy.ts';
+import { type Family, ROUTES, type Route } from './routing.ts';
 
 const snowflake = z
   .string()
@@ -97,10 +90,9 @@ type EventData<R extends Rows> = R['family'] extends keyof Interactions
       : object;
 
 /** Names of the envelope's ids. */
-type Ids<R extends Rows, Required extends boolean> = Exclude<
-  Extract<R['ids'][number], { readonly required: Required }>['name'],
-  null
->;
+type Ids<R extends Rows, Need> = {
+  [N in keyof R['ids']]: R['ids'][N] extends Need ? N : never;
+}[keyof R['ids']];
 
 /** Shows an intersection as one object. */
 type Flat<T> = { [K in keyof T]: T[K] };
@@ -113,7 +105,7 @@ type EventOf<R extends Rows> = R extends Rows
         readonly timestamp: number;
         readonly shardId: number;
         readonly data: EventData<R>;
-      } & { readonly [name in Ids<R, true>]: string } & { readonly [name in Ids<R, false>]?: string }
+      } & { readonly [name in Ids<R, 'required'>]: string } & { readonly [name in Ids<R, 'optional'>]?: string }
     >
   : never;
 
@@ -155,8 +147,7 @@ function discordData(dispatch: GatewayDispatchEvents): z.ZodType {
         hasAttachments: z.boolean().describe('Whether there were files. Blanked by Discord like the text.'),
       }
     : {};
-  const content = contentFields(dispatch);
-  const always = removedFields(dispatch).filter((name) => !content.includes(name));
+  const { always, content } = removedFields(dispatch);
   const without = always.length === 0 ? '' : `, without: ${always.join(', ')}`;
   const optIn = content.length === 0 ? '' : ` Only with FORWARD_MESSAGE_CONTENT: ${content.join(', ')}.`;
   return z.looseObject(fields).meta({
@@ -167,7 +158,7 @@ function discordData(dispatch: GatewayDispatchEvents): z.ZodType {
 const furtherData = z.looseObject({}).meta({
   description:
     `Discord's own object (${DOCUMENTATION}) of the dispatch that the type names in lower case. Only with ` +
-    `FORWARD_MESSAGE_CONTENT: ${contentFields('').join(', ')}. \`token\` of VOICE_SERVER_UPDATE is a credential: ` +
+    `FORWARD_MESSAGE_CONTENT: ${removedFields('').content.join(', ')}. \`token\` of VOICE_SERVER_UPDATE is a credential: ` +
     'never write it to a log.',
 });
 
@@ -185,7 +176,10 @@ function schemaOf({ dispatch, named, family, ids }: Route): z.ZodType<DiscordEve
     timestamp: z.int().describe('Unix ms, when the ingestor received it.'),
     shardId: z.int().min(0),
     ...Object.fromEntries(
-      ids.flatMap(({ name, required }) => (name === null ? [] : [[name, required ? ID[name] : ID[name].optional()]])),
+      Object.entries(ids).map(([name, need]) => [
+        name,
+        need === 'required' ? ID[name as IdName] : ID[name as IdName].optional(),
+      ]),
     ),
     data: dispatch === null ? ofIngestor(family) : discordData(dispatch),
   });
