@@ -1,7 +1,7 @@
 // Which events are published: the choice of EVENTS, and the intents that follow from it. Pure; the deployer's settings are
 // read by the same code.
 
-import { DISPATCHES, type DispatchName, type DispatchRow, type Intent } from './dispatches.ts';
+import { ALWAYS_READ, DISPATCHES, type DispatchName, type Intent } from './dispatches.ts';
 
 /** What is private by default, and forwarded where a person said so. */
 export interface OptIns {
@@ -30,16 +30,15 @@ export const DEFAULT_EVENTS: readonly DispatchName[] = [
   'MESSAGE_CREATE',
 ];
 
-export const WHOLE_GUILDS = 'guilds.full';
+const WHOLE_GUILDS = 'guilds.full';
 
 const NAMES = Object.keys(DISPATCHES) as DispatchName[];
-const ROWS: Readonly<Record<DispatchName, DispatchRow>> = DISPATCHES;
 
 /** By the words that are no dispatch's name. */
 export const GROUPS: ReadonlyMap<string, readonly DispatchName[]> = new Map<string, readonly DispatchName[]>([
   ...Map.groupBy(
-    NAMES.filter((name) => ROWS[name].group !== undefined),
-    (name) => ROWS[name].group ?? '',
+    NAMES.filter((name) => DISPATCHES[name].group !== undefined),
+    (name) => DISPATCHES[name].group ?? '',
   ),
   [WHOLE_GUILDS, ['GUILD_CREATE']],
   ['all', NAMES],
@@ -99,16 +98,13 @@ function edits(from: string, to: string): number {
 
 /** What brings all that is wanted of a dispatch; none: Discord sends it always. */
 export function intentsOf(name: DispatchName, { directMessages }: Pick<OptIns, 'directMessages'>): readonly Intent[] {
-  const { intent, direct } = ROWS[name];
+  const { intent, direct } = DISPATCHES[name];
   return [intent, directMessages ? direct : undefined].filter((each) => each !== undefined && each !== null);
 }
 
-/** The session remembers its guilds, whoever wants to know of them. */
-const ALWAYS_READ: readonly string[] = ['GUILD_CREATE', 'GUILD_DELETE'];
-
 /** Dispatches of which nothing is needed but that they came. */
 export const unread = ({ dispatches }: Choice): ReadonlySet<string> =>
-  new Set(NAMES.filter((name) => !dispatches.has(name) && !ALWAYS_READ.includes(name)));
+  new Set(NAMES.filter((name) => !dispatches.has(name) && !ALWAYS_READ.has(name)));
 
 /** The intents of IDENTIFY, unless GATEWAY_INTENTS is set. */
 export function intentsFor({ dispatches }: Choice, optIns: OptIns): readonly Intent[] {

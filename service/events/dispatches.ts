@@ -61,7 +61,7 @@ const scheduledEvent = { group: 'scheduled-events', intent: 'GuildScheduledEvent
 const stage = { group: 'voice', intent: 'Guilds' } as const;
 const thread = { group: 'threads', intent: 'Guilds', ...isChannel, userId: [['user_id'], ['owner_id']] } as const;
 
-export const DISPATCHES = {
+export const DISPATCHES: Readonly<Record<DispatchName, DispatchRow>> = {
   APPLICATION_COMMAND_PERMISSIONS_UPDATE: {},
   AUTO_MODERATION_ACTION_EXECUTION: { group: 'moderation', intent: 'AutoModerationExecution' },
   AUTO_MODERATION_RULE_CREATE: autoModeration,
@@ -153,13 +153,16 @@ export const DISPATCHES = {
   VOICE_SERVER_UPDATE: { group: 'voice', direct: null },
   VOICE_STATE_UPDATE: { group: 'voice', intent: 'GuildVoiceStates', direct: null },
   WEBHOOKS_UPDATE: { intent: 'GuildWebhooks' },
-} as const satisfies Record<DispatchName, DispatchRow>;
+};
 
 export type PlacedRow = DispatchRow & Places;
 
 const ROWS = new Map<string, PlacedRow>(
   Object.entries(DISPATCHES).map(([dispatch, row]) => [dispatch, { ...USUAL_PLACES, ...row }]),
 );
+
+/** Also where they are not chosen: the session remembers its guilds. */
+export const ALWAYS_READ: ReadonlySet<string> = new Set<DispatchName>(['GUILD_CREATE', 'GUILD_DELETE']);
 
 /** None for a dispatch of the session, and for one newer than this version. */
 export const rowOf = (dispatch: string): PlacedRow | undefined => ROWS.get(dispatch);

@@ -20,10 +20,12 @@ const snowflake = z
   .string()
   .regex(/^\d{1,20}$/)
   .meta({ id: 'Snowflake', description: "Discord's id: an unsigned 64-bit number as text." });
+const text = (description: string) => z.string().describe(description);
+const int = (description: string) => z.int().describe(description);
 
 export const GatewayReadyData = z
   .object({
-    sessionId: z.string().describe('The session that begins: what came before it may have changed meanwhile.'),
+    sessionId: text('The session that begins: what came before it may have changed meanwhile.'),
     applicationId: snowflake,
     userId: snowflake.describe("The bot's user."),
     shardCount: z.int().min(1).describe('Discord sends a guild to the shard `(guildId >> 22) % shardCount`.'),
@@ -38,28 +40,24 @@ export type GatewayReadyData = z.infer<typeof GatewayReadyData>;
 
 export const GatewayGapData = z
   .object({
-    sessionId: z.string().describe('The session that was lost, or some of whose events did not come.'),
-    lastSequence: z.int().describe('Its highest sequence before what is missing.'),
+    sessionId: text('The session that was lost, or some of whose events did not come.'),
+    lastSequence: int('Its highest sequence before what is missing.'),
     lostFrom: z.int().nullable().describe('Unix ms: events from here on may be missing; null if not known.'),
-    lostUntil: z.int().describe('Unix ms: when the loss was noticed.'),
-    reason: z
-      .string()
-      .describe(
-        'Why, for people. `sequences 11 to 12 did not come`: the session goes on, and only these may be missing.',
-      ),
+    lostUntil: int('Unix ms: when the loss was noticed.'),
+    reason: text(
+      'Why, for people. `sequences 11 to 12 did not come`: the session goes on, and only these may be missing.',
+    ),
   })
   .meta({ id: 'GatewayGapData' });
 export type GatewayGapData = z.infer<typeof GatewayGapData>;
 
 export const GatewaySessionReplacedData = z
   .object({
-    sessionId: z.string().describe('The session that was ended on purpose.'),
-    lastSequence: z.int().describe('Its last sequence: everything up to it is published.'),
-    reason: z
-      .string()
-      .describe(
-        'Why, for people. What happens until the next session of the shard begins is sent by Discord in neither.',
-      ),
+    sessionId: text('The session that was ended on purpose.'),
+    lastSequence: int('Its last sequence: everything up to it is published.'),
+    reason: text(
+      'Why, for people. What happens until the next session of the shard begins is sent by Discord in neither.',
+    ),
   })
   .meta({ id: 'GatewaySessionReplacedData' });
 export type GatewaySessionReplacedData = z.infer<typeof GatewaySessionReplacedData>;
@@ -137,23 +135,23 @@ const DOCUMENTATION = 'https://discord.com/developers/docs/events/gateway-events
 /** Discord's own object: open. */
 function discordData(dispatch: GatewayDispatchEvents): z.ZodType {
   const link = `${DOCUMENTATION}#${dispatch.toLowerCase().replaceAll('_', '-')}`;
-  const fields = isMessage(dispatch)
-    ? {
-        hasContent: z
-          .boolean()
-          .describe(
-            'Whether there was text. Discord blanks it for bots without the MessageContent intent, unless mentioned.',
-          ),
-        hasAttachments: z.boolean().describe('Whether there were files. Blanked by Discord like the text.'),
-      }
-    : {};
   const { always, content } = removedFields(dispatch);
   const without = always.length === 0 ? '' : `, without: ${always.join(', ')}`;
   const optIn = content.length === 0 ? '' : ` Only with FORWARD_MESSAGE_CONTENT: ${content.join(', ')}.`;
-  return z.looseObject(fields).meta({
-    description: `Discord's own object of ${dispatch} (${link})${without}.${optIn}`,
-  });
+  return z
+    .looseObject(isMessage(dispatch) ? REMOVED : {})
+    .meta({ description: `Discord's own object of ${dispatch} (${link})${without}.${optIn}` });
 }
+
+/** In a message, for what is removed. */
+const REMOVED = {
+  hasContent: z
+    .boolean()
+    .describe(
+      'Whether there was text. Discord blanks it for bots without the MessageContent intent, unless mentioned.',
+    ),
+  hasAttachments: z.boolean().describe('Whether there were files. Blanked by Discord like the text.'),
+};
 
 const furtherData = z.looseObject({}).meta({
   description:

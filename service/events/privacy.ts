@@ -145,21 +145,17 @@ export type PublicData<T extends GatewayDispatchEvents> = T extends GatewayDispa
 export type WithoutContent<D> = WithOptional<D, (typeof CONTENT)[number]>;
 export type DataOf<T extends GatewayDispatchEvents> = Extract<GatewayDispatchPayload, { t: T }>['d'];
 
-/** @param content whether message content is forwarded @returns with the names of fields in no table, which are removed */
+/** @param content whether message content is forwarded @returns also the names of fields in no table, which are removed */
 export function publicPart(dispatch: string, d: Fields, content: boolean) {
-  const read: Read = { content, unknownFields: [] };
-  const { unknownFields } = read;
-  if (isMessage(dispatch)) return { data: message(d, 0, read) ?? {}, unknownFields };
-  if (dispatch !== GatewayDispatchEvents.InteractionCreate)
-    return {
-      data: wholePart(dispatch === GatewayDispatchEvents.GuildCreate ? without(d, GUILD_LISTS) : d, content),
-      unknownFields,
-    };
-  return { data: without(wholePart(d, true), ['token']), unknownFields };
+  const unknownFields: string[] = [];
+  if (isMessage(dispatch)) return { data: message(d, 0, { content, unknownFields }) ?? {}, unknownFields };
+  const removed = removedFields(dispatch);
+  const rest = removed.always.length === 0 ? d : without(d, removed.always);
+  return { data: wholePart(rest, content || removed.content.length === 0), unknownFields };
 }
 
 /** A dispatch without message content, unless that is forwarded; a guild with its lists. */
-export const wholePart = (d: Fields, content: boolean): Fields => (pruned(d, 0, content) as Fields | undefined) ?? {};
+export const wholePart = (d: Fields, content: boolean): object => pruned(d, 0, content) ?? {};
 
 /** Names of what `publicPart` removes, for the contract with workers: in any case, and where content is not forwarded. */
 export function removedFields(dispatch: string): {
@@ -210,13 +206,10 @@ function classified(d: Fields, table: Table, depth: number, read: Read): Record<
     if (privacy === 'public' || (privacy === 'content' && read.content)) {
       const value = publicValue(name, d[name], depth, read);
       if (value !== undefined) kept[name] = value;
-    } else if (privacy === undefined) read.unknownFields.push(name.slice(0, MAX_NAME_LENGTH));
+    } else if (privacy === undefined) read.unknownFields.push(name);
   }
   return kept;
 }
-
-/** Longer than any name of Discord's; a log needs no more. */
-const MAX_NAME_LENGTH = 64;
 
 /** The public part of a message's public field. */
 function publicValue(name: string, value: unknown, depth: number, read: Read): unknown {
@@ -272,8 +265,11 @@ function prunedList(list: readonly unknown[], depth: number, keepsContent: boole
   return copy ?? list;
 }
 
-const without = (from: Fields, names: readonly string[]): Fields =>
-  Object.fromEntries(Object.entries(from).filter(([name]) => !names.includes(name)));
+function without(from: Fields, names: readonly string[]): Fields {
+  const rest: Record<string, unknown> = { ...from };
+  for (const name of names) delete rest[name];
+  return rest;
+}
 
 const CONTENT_NAMES: ReadonlySet<string> = new Set(CONTENT);
 /** A bit for each length. Called for every field of every event: the length rules out nearly all of them at once. */

@@ -3,7 +3,6 @@
 // contract with workers and the broker's bindings follow from it.
 // A family is a routing key without a command's name: one per row, so it can be a metric's label.
 
-import { Buffer } from 'node:buffer';
 import { ComponentType, GatewayDispatchEvents, InteractionType } from 'discord-api-types/v10';
 import { INTERACTION_TOKEN_MS } from '../contract/limits.ts';
 import { WORKER_QUEUES, type WorkerQueue } from '../contract/names.ts';
@@ -198,13 +197,14 @@ export const MAX_ROUTING_KEY_BYTES = 255;
  * the name itself.
  */
 export function namedKey<F extends string>({ family }: { readonly family: F }, name: string): `${F}.${string}` {
-  const word = name.toWellFormed().replaceAll(UNSAFE, '_');
-  const free = Buffer.alloc(MAX_ROUTING_KEY_BYTES - Buffer.byteLength(`${family}.`));
-  return `${family}.${word.slice(0, UTF8.encodeInto(word, free).read)}`;
+  const key = `${family}.${name.toWellFormed().replaceAll(UNSAFE, '_')}` as const;
+  return key.slice(0, UTF8.encodeInto(key, MOST_BYTES).read) as typeof key;
 }
 
 const UNSAFE = /[.*#\s\p{Cc}]/gu;
 const UTF8 = new TextEncoder();
+/** Written over by each key, to know how many characters fit. */
+const MOST_BYTES = new Uint8Array(MAX_ROUTING_KEY_BYTES);
 
 const FAMILY_OF = new Map<string, Family>(Object.values(ROUTES).map((route) => [route.family, route.family]));
 

@@ -4,7 +4,7 @@
 
 import { GatewayDispatchEvents } from 'discord-api-types/v10';
 import { WORKER_QUEUES } from '../contract/names.ts';
-import { ID_NAMES, type IdName, type Path, type PlacedRow, rowOf } from './dispatches.ts';
+import { ALWAYS_READ, ID_NAMES, type IdName, type Path, type PlacedRow, rowOf } from './dispatches.ts';
 import { eventId } from './event-id.ts';
 import { gatewayReady } from './gap.ts';
 import {
@@ -41,9 +41,7 @@ export function toPayload({ t, d }: Dispatch, context: DispatchContext): Outcome
     const row = rowOf(t);
     if (row === undefined) return unknown('an unknown dispatch type');
     const isChosen = (context.choice.dispatches as ReadonlySet<string>).has(t);
-    // The session remembers its guilds, whether they are chosen or not.
-    if (!isChosen && t !== GatewayDispatchEvents.GuildCreate && t !== GatewayDispatchEvents.GuildDelete)
-      return FILTERED.notChosen;
+    if (!isChosen && !ALWAYS_READ.has(t)) return FILTERED.notChosen;
     if (!isObject(d)) return malformed('d', 'an object', d);
     if (row.direct !== undefined && isMissing(d.guild_id) && !context.optIns.directMessages)
       return t === GatewayDispatchEvents.InteractionCreate ? FILTERED.outsideGuild : FILTERED.directMessage;
