@@ -40,7 +40,7 @@ export interface LaneListener extends PublisherListener {
   left(): void;
 }
 
-export interface LaneOptions {
+interface LaneOptions {
   readonly queue: WorkerQueue;
   /** The broker reads no publishes. */
   readonly blocked: () => boolean;
@@ -266,7 +266,9 @@ export class LaneChannel {
     const made = await smaller(message, this.#options.limit.maxBytes).catch(() => []);
     this.#making = false;
     if (made.length === 0) {
-      this.#dropTooLarge(message);
+      // Its size is Discord's choice: no release causes it, so it does not count as a refusal.
+      const mostBytes = this.#options.limit.maxBytes;
+      this.#dropped(message, 'dropped a message that is too large for the broker', { mostBytes });
       this.#settle(entry);
     } else
       this.#lane.replace(
@@ -279,12 +281,6 @@ export class LaneChannel {
   #settle(entry: Entry<Message>): void {
     this.#lane.settle(entry);
     this.#options.listener.left();
-  }
-
-  /** Its size is Discord's choice: no release causes it, so it does not count as a refusal. */
-  #dropTooLarge(message: Message): void {
-    const mostBytes = this.#options.limit.maxBytes;
-    this.#dropped(message, 'dropped a message that is too large for the broker', { mostBytes });
   }
 
   #dropped({ messageId, type, body }: Message, why: string, fields: object): void {

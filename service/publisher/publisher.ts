@@ -21,15 +21,12 @@ import { orAborted } from '../wait.ts';
 import { LaneChannel, type LaneListener, type PublisherListener } from './lane-channel.ts';
 import type { Message } from './message.ts';
 
-/** What the publisher needs of a connection. */
-export interface PublisherConnection extends ConnectionEvents<ChannelModel> {
+type PublisherConnection = ConnectionEvents<ChannelModel> & {
   readonly blocked: boolean;
-  on(event: 'open', listener: (model: ChannelModel) => void): unknown;
-  on(event: 'lost', listener: (cause: unknown) => void): unknown;
   on(event: 'unblocked', listener: () => void): unknown;
-}
+};
 
-export interface PublisherOptions {
+interface PublisherOptions {
   readonly connection: PublisherConnection;
   /** Satisfied by a `ConfirmDeadline` of the same connection. */
   readonly deadline: { written(): void; confirmed(unconfirmed: number): void; readonly stuck: boolean };
@@ -171,12 +168,12 @@ export class Publisher {
   }
 
   #counting(listener: PublisherListener): LaneListener {
-    const failed = (tell: () => void) => () => {
+    const failed = (report: () => void) => () => {
       this.#errorCount += 1;
-      tell();
+      report();
     };
     return {
-      flowing: () => listener.flowing(),
+      ...listener,
       published: () => {
         listener.published();
         this.#deadline.written();
@@ -185,9 +182,9 @@ export class Publisher {
         this.#publishCount += 1;
         listener.confirmed(type);
       },
-      refused: failed(() => listener.refused()),
-      dropped: failed(() => listener.dropped()),
-      returned: failed(() => listener.returned()),
+      refused: failed(listener.refused),
+      dropped: failed(listener.dropped),
+      returned: failed(listener.returned),
       acked: () => this.#deadline.confirmed(this.#all.reduce((sum, { lane }) => sum + lane.unanswered, 0)),
       left: () => this.#left(),
     };
