@@ -27,12 +27,10 @@ export class Outbox<T> {
   #count = 0;
   #bytes = 0;
 
-  /** Events not yet confirmed. */
   get count(): number {
     return this.#count;
   }
 
-  /** Bytes of their messages. */
   get bytes(): number {
     return this.#bytes;
   }
@@ -118,8 +116,8 @@ export class Outbox<T> {
     if (after === undefined) this.#last = before;
     else after.before = before;
     if (this.#next === link) this.#next = after;
-    // What is gone holds nothing that is here.
     link.held = false;
+    // So that a removed link keeps no other one in memory.
     link.before = link.after = undefined;
     this.#count -= 1;
     this.#bytes -= link.bytes;

@@ -17,7 +17,7 @@ function line(stored?: Presence, initial?: Presence) {
   });
   let [now, waitMs]: [number, number | undefined] = [0, undefined];
   const nameOf = (d: object) => ('status' in d ? String(d.status) : String('channel_id' in d && d.channel_id));
-  const turn = () => commands.turn(now, ({ d }) => waitMs ?? sent.push(nameOf(d)) * 0);
+  const turn = () => commands.update(now, ({ d }) => waitMs ?? sent.push(nameOf(d)) * 0);
   return {
     commands,
     outcomes,
@@ -39,7 +39,7 @@ function line(stored?: Presence, initial?: Presence) {
     },
     away(ms: number) {
       now += ms;
-      return commands.turn(now, () => undefined);
+      return commands.update(now, () => undefined);
     },
   };
 }
