@@ -1,17 +1,17 @@
-// Every dispatch of Discord that can be chosen: its group, the intents that bring it, and where the envelope's ids stand.
-// One that discord-api-types adds does not compile until it has a row. Which have a routing key of their own: routing.ts.
+// Every dispatch of Discord that can be chosen: its group, the intents with which Discord sends it, and where the envelope's
+// ids are. One that discord-api-types adds does not compile until it has a row. Which have a routing key of their own: routing.ts.
 // Intents: https://docs.discord.com/developers/events/gateway#list-of-intents
 
 import type { GatewayDispatchEvents, GatewayIntentBits } from 'discord-api-types/v10';
 
-/** About the session itself: they stay inside. */
+/** About the session itself: they are not published. */
 type OfSession = `${GatewayDispatchEvents.Ready | GatewayDispatchEvents.Resumed}`;
 export type DispatchName = Exclude<`${GatewayDispatchEvents}`, OfSession>;
 export type Intent = Exclude<keyof typeof GatewayIntentBits, 'GuildBans' | 'GuildEmojisAndStickers'>;
 
-/** Where a value stands in the dispatch's `d`. */
+/** Where a value is in the dispatch's `d`. */
 export type Path = readonly string[];
-/** Where the envelope's ids stand, unless a row has other places: the first that holds one. */
+/** Where the envelope's ids are, unless a row has other places: the first place that has one. */
 const USUAL_PLACES = {
   guildId: [['guild_id']],
   channelId: [['channel_id']],
@@ -25,26 +25,26 @@ export const ID_NAMES = Object.keys(USUAL_PLACES) as readonly IdName[];
 type Places = { readonly [name in IdName]: readonly Path[] };
 
 export interface DispatchRow extends Partial<Places> {
-  /** The word of EVENTS that chooses it with its like. Without one it is chosen by its name, or by `all`. */
+  /** The entry of EVENTS that chooses it with others. Without one it is chosen by its name, or by `all`. */
   readonly group?: string;
-  /** Without one Discord sends it always. */
+  /** Without an intent Discord sends it always. */
   readonly intent?: Intent;
   /**
-   * It may come without a guild, of a private conversation: then it is published only if that is wanted, and this intent
-   * brings it; `null`: that needs none of its own.
+   * It may be outside guilds, in a private conversation: then it is published only if `directMessages` is set, and needs
+   * this intent; `null`: none.
    */
   readonly direct?: Intent | null;
 }
 
-/** What Discord sends as a guild, or as a channel. */
+/** `d` is a guild, or a channel. */
 const isGuild = { guildId: [['id']] } as const;
 const isChannel = { channelId: [['id']] } as const;
-/** Who made it. */
+/** The user who made it. */
 const isMade = { userId: [['creator_id'], ['creator', 'id']] } as const;
 
 const autoModeration = { group: 'moderation', intent: 'AutoModerationConfiguration', ...isMade } as const;
 const ban = { group: 'moderation', intent: 'GuildModeration' } as const;
-/** Discord sends those of guilds only. */
+/** Discord sends only those of guilds. */
 const channel = { group: 'channels', intent: 'Guilds', direct: null, ...isChannel } as const;
 const entitlement = { group: 'monetization' } as const;
 const expressions = { intent: 'GuildExpressions' } as const;
@@ -164,5 +164,5 @@ const ROWS = new Map<string, PlacedRow>(
 /** Also where they are not chosen: the session remembers its guilds. */
 export const ALWAYS_READ: ReadonlySet<string> = new Set<DispatchName>(['GUILD_CREATE', 'GUILD_DELETE']);
 
-/** None for a dispatch of the session, and for one newer than this version. */
+/** None for a dispatch of the session, and for one that is newer than this version. */
 export const rowOf = (dispatch: string): PlacedRow | undefined => ROWS.get(dispatch);

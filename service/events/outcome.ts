@@ -1,5 +1,5 @@
-// What can become of a dispatch. An event goes to the broker; the rest does not, and its sequence is settled at once.
-// A `reason` is for the log: it names fields and kinds of values, and quotes nothing of the payload.
+// What a dispatch becomes. An event goes to the broker; the rest does not, and its sequence is settled at once. A `reason` is
+// for the log: it names fields and kinds of values, and quotes nothing of the payload.
 
 import type { WorkerQueue } from '../contract/names.ts';
 import type { Choice, OptIns } from './choice.ts';

@@ -1,9 +1,9 @@
-// What in Discord's own object is private and does not leave the ingestor:
+// What is private in Discord's own object, and removed from it:
 //   a message, what it quotes or forwards, and the interaction it answers: field by field, by a typed table. A field that
 //     discord-api-types adds does not compile until it is classified; one unknown at run time is removed and reported
-//   an interaction: only its token, which stands in the envelope. What a user enters for the bot is for the bot
+//   an interaction: only its token, which is in the envelope. What a user enters for the bot is for the bot
 //   everything else: what Discord's MessageContent intent governs, by name, at any depth
-// Content is forwarded where a person said so; what else is private is private then too.
+// With FORWARD_MESSAGE_CONTENT content is forwarded, and nothing else that is private.
 // Pure; the given object is not changed. What nests deeper than MAX_DEPTH is removed, so that the stack cannot overflow.
 
 import {
@@ -22,14 +22,14 @@ type Privacy = 'public' | 'content' | 'private';
 type KeysOf<T> = T extends unknown ? keyof T : never;
 type KeysThatAre<Table, P extends Privacy> = { [K in keyof Table]: Table[K] extends P ? K : never }[keyof Table];
 type Without<T, K extends PropertyKey> = T extends unknown ? Omit<T, K> : never;
-/** What is there only where content is forwarded. */
+/** With the fields that are present only where content is forwarded. */
 type WithOptional<T, K extends PropertyKey> = T extends unknown
   ? Omit<T, K> & Partial<Pick<T, Extract<keyof T, K>>>
   : never;
 
 type Message = GatewayMessageCreateDispatchData | GatewayMessageUpdateDispatchData | APIMessage;
 
-/** Content is what the MessageContent intent governs, and what repeats it. Private is what was not written for workers. */
+/** Content: what the MessageContent intent governs, and what repeats it. Private: what its sender did not write for bots. */
 const MESSAGE = {
   id: 'public',
   channel_id: 'public',
@@ -89,7 +89,7 @@ const INTERACTION_METADATA = {
   triggering_interaction_metadata: 'public',
 } as const satisfies Record<KeysOf<APIMessageInteractionMetadata>, Privacy>;
 
-/** Governed by the intent, wherever it stands. https://discord.com/developers/docs/events/gateway#message-content-intent */
+/** Governed by the intent, wherever it is. https://discord.com/developers/docs/events/gateway#message-content-intent */
 const CONTENT = [
   'content',
   'matched_content',
@@ -196,7 +196,7 @@ function message(d: Fields, depth: number, read: Read): object | undefined {
   return kept;
 }
 
-/** The public fields by this table; `undefined` for an object that stands too deep. */
+/** The public fields, by this table; `undefined` for an object that nests too deep. */
 function classified(d: Fields, table: Table, depth: number, read: Read): Record<string, unknown> | undefined {
   if (depth >= MAX_DEPTH) return undefined;
   // Every name that is written is one of the table's own.

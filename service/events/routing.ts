@@ -1,7 +1,6 @@
-// The one table from Discord's dispatches to what workers consume, a row for each kind of event: which dispatches it takes,
-// what is filtered, routing key (the event's type), priority, queue, and where the envelope's ids stand. `toPayload`, the
-// contract with workers and the broker's bindings follow from it.
-// A family is a routing key without a command's name: one per row, so it can be a metric's label.
+// The table from Discord's dispatches to what workers consume, a row for each kind of event: its dispatch, what is filtered,
+// routing key (the event's type), priority, queue, and the envelope's ids. `toPayload`, the contract with workers and the
+// broker's bindings follow from it. A family is a routing key without a name: one per row, so it can be a metric's label.
 
 import { ComponentType, GatewayDispatchEvents, InteractionType } from 'discord-api-types/v10';
 import { INTERACTION_TOKEN_MS } from '../contract/limits.ts';
@@ -20,7 +19,7 @@ import {
 export interface Route {
   /** Discord's dispatch; `null` for an event of the ingestor, and for every dispatch without a row. */
   readonly dispatch: GatewayDispatchEvents | null;
-  /** Where a dispatch has several rows: the values of this one. */
+  /** Where a dispatch has several rows: the values that this one takes. */
   readonly where?: readonly { readonly path: Path; readonly is: readonly unknown[] }[];
   /** What becomes of a dispatch that is not for workers; `undefined` for one that is. */
   readonly filter?: (d: Fields, context: DispatchContext) => Outcome | undefined;
@@ -28,12 +27,12 @@ export interface Route {
   readonly family: string;
   /** Whether `.<name>` follows, of the command or the dispatch. */
   readonly named: boolean;
-  /** Strict on RabbitMQ 4.3; before that, 5 and above are delivered before the rest. */
+  /** Strict on RabbitMQ 4.3; on earlier versions 5 and above are delivered before the rest. */
   readonly priority: number;
   readonly queue: WorkerQueue;
   /**
-   * How long it is of use to a worker, from its arrival in the queue. What waited before that, or was replayed, is older:
-   * its `timestamp` and ids have its age. @default - as long as the queue keeps it
+   * How long a worker can use it, from its arrival in the queue. One that waited before that, or was replayed, is older:
+   * `timestamp` and ids tell its age. @default - as long as the queue keeps it
    */
   readonly expirationMs?: number;
   /** In the envelope. Without a required one there is no event. */
@@ -49,8 +48,8 @@ const FIRST_RESPONSE_MS = 3_000;
 const interaction = {
   dispatch: GatewayDispatchEvents.InteractionCreate,
   queue: WORKER_QUEUES.interactions,
-  // Discord waits 3 s for the first response, but a worker may have deferred it, and ended: the one that gets the message
-  // next can answer for as long as the token lives.
+  // Discord waits 3 s for the first response; but a worker may have deferred it and ended: the next one that gets the message
+  // can answer until the token expires.
   expirationMs: INTERACTION_TOKEN_MS,
   // What discord.js can do without may be missing.
   ids: {
@@ -126,12 +125,12 @@ export const ROUTES = {
     ...interaction,
     where: [ofType(InteractionType.ApplicationCommandAutocomplete)],
     family: 'interaction.autocomplete',
-    // It cannot be deferred, and the user types on. Without workers these would stand before what can still be answered.
+    // It cannot be deferred, and the user types on. Old ones would be delivered before what can still be answered.
     expirationMs: FIRST_RESPONSE_MS,
     named: true,
     priority: 6,
   },
-  // The last of its dispatch, for what no other row takes: a type or a component that is newer than this version, a command
+  // The last row of its dispatch, for what no other takes: a type or a component that is newer than this version, a command
   // without a name. A worker may know it.
   unknownInteraction: { ...interaction, family: 'interaction.unknown', named: false, priority: 5 },
   memberJoin: { ...member, dispatch: GatewayDispatchEvents.GuildMemberAdd, family: 'member.join' },
@@ -174,7 +173,7 @@ export type Family = (typeof ROUTES)[keyof typeof ROUTES]['family'];
 
 export const ROUTING_KEY_FAMILIES: readonly Route[] = Object.values(ROUTES);
 
-/** What the broker binds: every key that begins with the word goes to the queue. */
+/** What the broker binds: every key that begins with this word goes to this queue. */
 export const BINDINGS: ReadonlyMap<string, WorkerQueue> = new Map(
   ROUTING_KEY_FAMILIES.map(({ family, queue }) => [family.split('.', 1).join(), queue]),
 );

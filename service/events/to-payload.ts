@@ -1,6 +1,6 @@
-// One dispatch in, one Outcome out, by the table of routes. `data` is Discord's own object without what is private. It
-// never throws, whatever Discord sends: a dispatch that ended the process would be replayed to the next one. It changes
-// only the session's memory of guilds.
+// From a dispatch to an Outcome, by the table of routes. `data` is Discord's own object without what is private. It never
+// throws, whatever Discord sends: a dispatch that ended the process would be replayed to the next one. It changes only the
+// session's memory of guilds.
 
 import { GatewayDispatchEvents } from 'discord-api-types/v10';
 import { WORKER_QUEUES } from '../contract/names.ts';
@@ -27,7 +27,7 @@ export interface Dispatch {
   readonly s?: number;
 }
 
-/** What becomes of a dispatch. The last is why there is no event, if there is none. */
+/** Of a dispatch. The last one is the reason if there is no event. */
 export function toOutcomes(dispatch: Dispatch, context: DispatchContext): readonly Outcome[] {
   const outcome = toPayload(dispatch, context);
   const isWhole = context.choice.wholeGuilds && dispatch.t === GatewayDispatchEvents.GuildCreate;
@@ -69,7 +69,7 @@ function ready(d: unknown, { guilds, sessionId, shardId, shardCount, receivedAt 
   return gatewayReady(shardId, receivedAt, { sessionId, applicationId, userId, shardCount, guildIds });
 }
 
-/** Beside the join that it may be: so it has an id of its own. */
+/** An event besides the join that it may be, so with an id of its own. */
 function wholeGuild({ t, d }: Dispatch, context: DispatchContext): Outcome {
   const row = rowOf(t);
   if (!isObject(d) || row === undefined) return malformed('d', 'an object', d);
