@@ -5,7 +5,7 @@
 import { ComponentType, GatewayDispatchEvents, InteractionType } from 'discord-api-types/v10';
 import { INTERACTION_TOKEN_MS } from '../contract/limits.ts';
 import { WORKER_QUEUES, type WorkerQueue } from '../contract/names.ts';
-import type { IdName, Path } from './dispatches.ts';
+import type { IdName } from './dispatches.ts';
 import {
   type DispatchContext,
   FILTERED,
@@ -19,8 +19,9 @@ import {
 export interface Route {
   /** Discord's dispatch; `null` for an event of the ingestor, and for every dispatch without a row. */
   readonly dispatch: GatewayDispatchEvents | null;
-  /** Where a dispatch has several rows: the values that this one takes. */
-  readonly where?: readonly { readonly path: Path; readonly is: readonly unknown[] }[];
+  /** Of the interactions that it takes. */
+  readonly type?: InteractionType;
+  readonly components?: readonly ComponentType[];
   /** What becomes of a dispatch that is not for workers; `undefined` for one that is. */
   readonly filter?: (d: Fields, context: DispatchContext) => Outcome | undefined;
   /** The routing key, or what stands before the name in it. */
@@ -39,9 +40,6 @@ export interface Route {
   readonly ids: { readonly [name in IdName]?: 'required' | 'optional' };
 }
 
-/** The name that a command's routing key ends with. */
-export const COMMAND_NAME: Path = ['data', 'name'];
-
 /** For the first response. https://discord.com/developers/docs/interactions/receiving-and-responding */
 const FIRST_RESPONSE_MS = 3_000;
 
@@ -57,9 +55,6 @@ const interaction = {
     ...{ interactionId: 'required', interactionToken: 'required' },
   },
 } as const satisfies Partial<Route>;
-
-const ofType = (type: InteractionType) => ({ path: ['type'], is: [type] });
-const ofComponent = (...is: readonly ComponentType[]) => ({ path: ['data', 'component_type'], is });
 
 const member = {
   named: false,
@@ -86,29 +81,28 @@ const ofIngestor = {
 export const ROUTES = {
   command: {
     ...interaction,
-    where: [ofType(InteractionType.ApplicationCommand)],
+    type: InteractionType.ApplicationCommand,
     family: 'interaction.command',
     named: true,
     priority: 10,
   },
   button: {
     ...interaction,
-    where: [ofType(InteractionType.MessageComponent), ofComponent(ComponentType.Button)],
+    type: InteractionType.MessageComponent,
+    components: [ComponentType.Button],
     family: 'interaction.button',
     named: false,
     priority: 8,
   },
   select: {
     ...interaction,
-    where: [
-      ofType(InteractionType.MessageComponent),
-      ofComponent(
-        ComponentType.StringSelect,
-        ComponentType.UserSelect,
-        ComponentType.RoleSelect,
-        ComponentType.MentionableSelect,
-        ComponentType.ChannelSelect,
-      ),
+    type: InteractionType.MessageComponent,
+    components: [
+      ComponentType.StringSelect,
+      ComponentType.UserSelect,
+      ComponentType.RoleSelect,
+      ComponentType.MentionableSelect,
+      ComponentType.ChannelSelect,
     ],
     family: 'interaction.select',
     named: false,
@@ -116,14 +110,14 @@ export const ROUTES = {
   },
   modal: {
     ...interaction,
-    where: [ofType(InteractionType.ModalSubmit)],
+    type: InteractionType.ModalSubmit,
     family: 'interaction.modal',
     named: false,
     priority: 7,
   },
   autocomplete: {
     ...interaction,
-    where: [ofType(InteractionType.ApplicationCommandAutocomplete)],
+    type: InteractionType.ApplicationCommandAutocomplete,
     family: 'interaction.autocomplete',
     // It cannot be deferred, and the user types on. Old ones would be delivered before what can still be answered.
     expirationMs: FIRST_RESPONSE_MS,

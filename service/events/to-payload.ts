@@ -19,7 +19,10 @@ import {
   unknown,
 } from './outcome.ts';
 import { isMessage, publicPart, wholePart } from './privacy.ts';
-import { COMMAND_NAME, namedKey, ROUTES, type Route, routesOf } from './routing.ts';
+import { namedKey, ROUTES, type Route, routesOf } from './routing.ts';
+
+const COMMAND_NAME: Path = ['data', 'name'];
+const COMPONENT: Path = ['data', 'component_type'];
 
 export interface Dispatch {
   readonly t: string;
@@ -82,8 +85,9 @@ function wholeGuild({ t, d }: Dispatch, context: DispatchContext): Outcome {
 
 function routed(t: string, d: Fields, row: PlacedRow, context: DispatchContext): Outcome {
   const route = routesOf(t).find(
-    ({ where, named, dispatch }) =>
-      (where === undefined || where.every(({ path, is }) => is.includes(at(d, path)))) &&
+    ({ type, components, named, dispatch }) =>
+      (type === undefined || type === d.type) &&
+      (components === undefined || (components as readonly unknown[]).includes(at(d, COMPONENT))) &&
       (!named || dispatch === null || isText(at(d, COMMAND_NAME))),
   );
   if (route === undefined) return unknown('an unknown kind of interaction');

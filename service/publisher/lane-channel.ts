@@ -267,16 +267,15 @@ export class LaneChannel {
       const mostBytes = this.#options.limit.maxBytes;
       this.#dropped(message, 'dropped a message that is too large for the broker', { mostBytes });
       this.#settle(entry);
-    } else
-      this.#lane.replace(
-        entry,
-        made.map((each) => ({ message: each, bytes: bytesOf(each) })),
-      );
+    } else {
+      const parts = made.map((each) => ({ message: each, bytes: bytesOf(each) }));
+      this.#lane.outbox.replace(entry, parts);
+    }
     this.#write();
   }
 
   #settle(entry: Entry<Message>): void {
-    this.#lane.settle(entry);
+    this.#lane.outbox.confirm(entry);
     this.#options.listener.left();
   }
 

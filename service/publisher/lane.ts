@@ -27,7 +27,7 @@ export const MOST_UNANSWERED = 192;
 export const MOST_CLOSES = 3;
 
 export class Lane<T> {
-  readonly #outbox = new Outbox<T>();
+  readonly outbox = new Outbox<T>();
   #confirms = new Confirms<Entry<T>>();
   #window = 1;
   #holding = false;
@@ -35,10 +35,6 @@ export class Lane<T> {
   #confirmedAt = 0;
   /** The last message that alone was unanswered when the broker closed a channel, and how often that happened. */
   #suspect: { readonly entry: Entry<T>; readonly closes: number } | undefined;
-
-  get outbox(): Pick<Outbox<T>, 'count' | 'bytes' | 'oldest' | 'add' | 'drop'> {
-    return this.#outbox;
-  }
 
   get holding(): boolean {
     return this.#holding;
@@ -65,22 +61,14 @@ export class Lane<T> {
     this.resume();
   }
 
-  /** What is to be written now. Then call `written`, `replace`, or `settle` if it cannot be written. */
+  /** What is to be written now. Then call `written`; or replace or confirm it in the outbox, if it cannot be written. */
   next(): Entry<T> | undefined {
     if (this.#holding || this.#confirms.size >= this.#window) return undefined;
-    return this.#outbox.next();
+    return this.outbox.next();
   }
 
   written(entry: Entry<T>): void {
     this.#confirms.written(entry);
-  }
-
-  settle(entry: Entry<T>): void {
-    this.#outbox.confirm(entry);
-  }
-
-  replace(entry: Entry<T>, by: Parameters<Outbox<T>['replace']>[1]): boolean {
-    return this.#outbox.replace(entry, by);
   }
 
   /** @returns the messages that this confirms, without those that were dropped meanwhile */
@@ -91,7 +79,7 @@ export class Lane<T> {
       this.#refusals = 0;
       this.#window = Math.min(MOST_UNANSWERED, this.#window + answered.length);
     }
-    return answered.flatMap((entry) => (this.#outbox.confirm(entry) ? [entry.message] : []));
+    return answered.flatMap((entry) => (this.outbox.confirm(entry) ? [entry.message] : []));
   }
 
   /** @returns the messages that this refuses */
@@ -110,7 +98,7 @@ export class Lane<T> {
     if (entry === undefined) return undefined;
     const closes = this.#suspect?.entry === entry ? this.#suspect.closes + 1 : 1;
     this.#suspect = { entry, closes };
-    if (closes < MOST_CLOSES || !this.#outbox.confirm(entry)) return undefined;
+    if (closes < MOST_CLOSES || !this.outbox.confirm(entry)) return undefined;
     // It was the cause: the next message does not wait for it.
     this.#refusals = 0;
     return entry.message;
@@ -127,7 +115,7 @@ export class Lane<T> {
   }
 
   resume(): void {
-    this.#outbox.rewind();
+    this.outbox.rewind();
     this.#window = 1;
     this.#holding = false;
   }

@@ -63,7 +63,7 @@ class Model {
     if (large === undefined) return;
     this.#large = undefined;
     const parts = PARTS.map((part) => ({ message: large.message + part, bytes: BYTES / 2 }));
-    expect(this.lane.replace(large, parts)).toBe(!this.dropped.has(large.message));
+    expect(this.lane.outbox.replace(large, parts)).toBe(!this.dropped.has(large.message));
     this.write();
   }
 
