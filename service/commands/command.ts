@@ -1,6 +1,5 @@
-// The contract with workers for the way back: what they publish to the exchange `discord.commands`. `data` is Discord's own
-// `d` of the opcode, so that Discord's documentation is the documentation. What Discord would ignore or close the
-// connection over is refused here. https://discord.com/developers/docs/events/gateway-events#send-events
+// The contract with workers for commands, which they publish to the exchange `discord.commands`. `data` is Discord's own `d` of
+// the opcode: Discord's documentation describes it. What Discord would ignore or close the connection over is refused here. https://discord.com/developers/docs/events/gateway-events#send-events
 
 import { GatewayOpcodes, type GatewaySendPayload, PresenceUpdateStatus } from 'discord-api-types/v10';
 import { z } from 'zod';

@@ -12,7 +12,7 @@ export interface Metric {
   readonly help: string;
   /** A label beside the environment, of few values: it becomes a CloudWatch dimension. */
   readonly label?: 'Queue';
-  /** A counter of which one is an alarm: it is written when it rises, not only at the end of the minute. */
+  /** A counter whose alarm is on at 1: it is written when it rises, not only at the end of the minute. */
   readonly atOnce?: true;
   /** All tasks have the same value. @default - of the task */
   readonly of?: 'bot';
@@ -141,7 +141,7 @@ function counter(prometheus: string, cloudWatch: string, help: string) {
   return metric('counter', prometheus, cloudWatch, 'Count', help);
 }
 
-/** Its alarm needs one. */
+/** Its alarm is on at 1. */
 function urgent(prometheus: string, cloudWatch: string, help: string) {
   return { ...counter(prometheus, cloudWatch, help), atOnce: true } as const;
 }
