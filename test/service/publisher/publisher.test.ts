@@ -203,6 +203,21 @@ it('has the deadline watch a connection on which messages wait and no channel op
   expect(unconfirmed).toEqual([0]);
 });
 
+it('is drained when everything is confirmed, also after it was empty before', async () => {
+  publish(GUILD);
+  answer(GUILD);
+  publish(GUILD);
+  let drained = false;
+  const draining = publisher.drained(AbortSignal.timeout(60_000)).then(() => {
+    drained = true;
+  });
+  await vi.advanceTimersByTimeAsync(0);
+  expect(drained).toBe(false);
+  answer(GUILD);
+  await draining;
+  expect(publisher.outbox.count).toBe(0);
+});
+
 it('has its channels when none is missing, and flows while any of them does', async () => {
   publish(GUILD);
   expect(publisher).toMatchObject({ channelOpen: true, flowing: true });
