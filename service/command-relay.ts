@@ -165,7 +165,7 @@ export class CommandRelay {
 
   #turn(line: Line): void {
     clearTimeout(line.timer);
-    const ms = line.commands.turn(Date.now(), line.send);
+    const ms = line.commands.update(Date.now(), line.send);
     line.timer = ms === undefined ? undefined : setTimeout(() => this.#turn(line), ms).unref();
   }
 }

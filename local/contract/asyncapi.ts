@@ -17,12 +17,10 @@ import { EVENTS } from '../../service/events/payload.ts';
 import {
   type Family,
   family,
-  furtherRoute,
   MAX_ROUTING_KEY_BYTES,
   namedKey,
   ROUTES,
   type Route,
-  routesOf,
 } from '../../service/events/routing.ts';
 import { MOST_SENDS, WINDOW_MS } from '../../service/gateway/send-window.ts';
 import { propertiesOf } from '../../service/publisher/lane-channel.ts';
@@ -281,7 +279,7 @@ const wordOf = (dispatch: Route['dispatch']) => (dispatch === null ? 'dispatch' 
 
 /** Those that are published by their own names; GUILD_CREATE as a whole. */
 const further = Object.keys(DISPATCHES).filter(
-  (name) => name === 'GUILD_CREATE' || routesOf(name)[0] === furtherRoute(name),
+  (name) => name === 'GUILD_CREATE' || routes.every(({ dispatch }) => dispatch !== name),
 );
 
 const PARAMETERS: Readonly<Record<'command' | 'dispatch' | 'shard', Parameter>> = {
@@ -332,7 +330,7 @@ function eventOperation(route: Route, of: readonly Example[]): Operation {
 function eventMessage(route: Route, of: readonly Example[]): Message {
   const { family, dispatch, ids, queue } = route;
   const { contentEncoding } = published(route, of);
-  const isInteraction = ids.some(({ name }) => name === 'interactionId');
+  const isInteraction = 'interactionId' in ids;
   return {
     name: family,
     title: keyOf(route),

@@ -11,9 +11,9 @@ import { Command, type Payload, payloadOf, sentence } from './command.ts';
 export interface CommandMessage {
   readonly body: Buffer;
   readonly routingKey: string;
-  /** When the worker published it, Unix seconds, if it says so. */
+  /** When the worker published it, Unix seconds. Optional. */
   readonly timestamp: number | undefined;
-  /** Its own life in milliseconds, as AMQP has it: a string of digits. */
+  /** AMQP's, in milliseconds: a string of digits. */
   readonly expiration: unknown;
 }
 
@@ -52,7 +52,7 @@ export function admit(message: CommandMessage, shards: Shards, now: number): Adm
   const objection = routingObjection(command, routingKey, shards) ?? intentObjection(command, shards.intents);
   if (objection !== undefined) return objection;
   const expiresAt = expiryOf(message, now);
-  // A presence is a state: a late one is still the last.
+  // A presence is a state: a late one is still the latest.
   if (expiresAt <= now && command.command !== 'update_presence')
     return `expired: it was ${now - expiresAt} ms past its life when it came. Is the clock of its sender right?`;
   try {
@@ -87,7 +87,7 @@ export function shardOf(guildId: string, shardCount: number): number {
   return Number((BigInt(guildId) >> 22n) % BigInt(shardCount));
 }
 
-/** Discord would leave the answer, or the presences, out without a word. */
+/** Without it Discord leaves out the answer, or the presences, and reports no error. */
 function intentObjection({ command, data }: Command, intents: number): string | undefined {
   if (command !== 'request_guild_members') return undefined;
   const needs: (keyof typeof GatewayIntentBits)[] = [];
@@ -97,7 +97,7 @@ function intentObjection({ command, data }: Command, intents: number): string | 
   return missing && `data: Discord answers this only with the intent ${missing}. Add it to GATEWAY_INTENTS`;
 }
 
-/** AMQP's timestamp has whole seconds. Without one a message is as old as it is here: the queue ends it earlier. */
+/** AMQP's timestamp has whole seconds. Without one the time in the queue does not count here: the queue's own TTL ends it. */
 function expiryOf({ timestamp, expiration }: CommandMessage, now: number): number {
   const own = typeof expiration === 'string' && /^\d+$/.test(expiration) ? Number(expiration) : COMMAND_TTL_MS;
   const publishedAt = timestamp === undefined ? now : Math.min(now, (timestamp + 1) * 1_000);

@@ -1,15 +1,7 @@
-// The contract with workers for the way back: what they publish to the exchange `discord.commands`. `data` is Discord's own
-// `d` of the opcode, so that Discord's documentation is the documentation. What Discord would ignore or close the
-// connection over is refused here. https://discord.com/developers/docs/events/gateway-events#send-events
+// The contract with workers for commands, which they publish to the exchange `discord.commands`. `data` is Discord's own `d` of
+// the opcode: Discord's documentation describes it. What Discord would ignore or close the connection over is refused here. https://discord.com/developers/docs/events/gateway-events#send-events
 
-import {
-  GatewayOpcodes,
-  type GatewayPresenceUpdateData,
-  type GatewayRequestGuildMembersData,
-  type GatewayRequestSoundboardSoundsData,
-  type GatewayVoiceStateUpdateData,
-  PresenceUpdateStatus,
-} from 'discord-api-types/v10';
+import { GatewayOpcodes, type GatewaySendPayload, PresenceUpdateStatus } from 'discord-api-types/v10';
 import { z } from 'zod';
 
 /** https://discord.com/developers/docs/events/gateway#sending-events */
@@ -101,18 +93,14 @@ export type Command = z.output<typeof Command>;
 /** As a worker writes it. */
 export type DiscordCommand = z.input<typeof Command>;
 
-export type Payload =
-  | { readonly op: GatewayOpcodes.PresenceUpdate; readonly d: GatewayPresenceUpdateData }
-  | { readonly op: GatewayOpcodes.VoiceStateUpdate; readonly d: GatewayVoiceStateUpdateData }
-  | { readonly op: GatewayOpcodes.RequestGuildMembers; readonly d: GatewayRequestGuildMembersData }
-  | { readonly op: GatewayOpcodes.RequestSoundboardSounds; readonly d: GatewayRequestSoundboardSoundsData };
-
 const OPCODES = {
   update_presence: GatewayOpcodes.PresenceUpdate,
   update_voice_state: GatewayOpcodes.VoiceStateUpdate,
   request_guild_members: GatewayOpcodes.RequestGuildMembers,
   request_soundboard_sounds: GatewayOpcodes.RequestSoundboardSounds,
 } as const satisfies Record<Command['command'], GatewayOpcodes>;
+
+export type Payload = Extract<GatewaySendPayload, { op: (typeof OPCODES)[Command['command']] }>;
 
 /** What Discord gets. @throws Error with one sentence when Discord would close the connection over its size */
 export function payloadOf({ command, data }: Command): Payload {

@@ -1,12 +1,11 @@
 // The commands of one shard, in order, and its presence. A command is settled when it was sent and the connection has
-// outlived it for a second, because Discord closes the connection over a payload that it does not like. One whose
-// connection ended earlier is sent once more; after a close that may be its fault, alone. A presence is a state, not an event: it
-// does not expire, the next one replaces it while it waits, and each IDENTIFY carries the last one. No clock and no socket:
-// the caller has both.
+// outlived it for a second, because Discord closes the connection over a payload that it does not accept. One whose connection
+// ended earlier is sent once more; alone, if the close may be its fault. A presence is a state, not an event: it does not
+// expire, the next one replaces it while it waits, and each IDENTIFY carries the last one. Pure.
 //
 //   waiting:     until it is sent, or expires
 //   sent:        until the connection has outlived it, or ends: then it waits again, once
-//   identifying: a presence that is in the IDENTIFY under way
+//   identifying: a presence in an IDENTIFY that is not answered yet
 
 import { GatewayCloseCodes, GatewayOpcodes } from 'discord-api-types/v10';
 import type { Payload, Presence } from './command.ts';
@@ -38,11 +37,11 @@ interface Entry extends ShardCommand {
 
 export const OUTLIVED_AFTER_MS = 1_000;
 const MOST_SENDS = 2;
-/** As many as one connection may send within the life of a command. Others would wait in vain, and in the way of other shards. */
+/** As many as one connection may send before a command expires. More would keep the commands of other shards from coming. */
 export const MOST_WAITING = 110;
 const TOO_MANY = 'more commands wait for the shard than Discord takes (120 sends in 60 s)';
-/** What Discord says of a payload that it cannot read, or of nothing in particular. */
-const BLAMING: readonly (number | undefined)[] = [
+/** Close codes for a payload that Discord cannot read, and for an unknown reason. */
+const MAYBE_OVER_A_PAYLOAD: readonly (number | undefined)[] = [
   GatewayCloseCodes.UnknownError,
   GatewayCloseCodes.UnknownOpcode,
   GatewayCloseCodes.DecodeError,
@@ -53,9 +52,9 @@ export class ShardCommands {
   /** Set by a command, now or before the last hand-over. */
   #presence: Presence | undefined;
   #initial: Presence | undefined;
-  /** Discord may not have the last presence, and none waits to be sent. */
-  #presenceIsDue: boolean;
-  /** The presence of the IDENTIFY under way. */
+  /** Discord may not have the last presence, and no command with one waits. */
+  #mustSendPresence: boolean;
+  /** The presence in the IDENTIFY that is not answered yet. */
   #carried: Presence | undefined;
   #connected = false;
   #waiting: Entry[] = [];
@@ -67,7 +66,7 @@ export class ShardCommands {
     this.#presence = stored;
     this.#initial = initial;
     this.#onPresenceRefused = onPresenceRefused;
-    this.#presenceIsDue = this.#current !== undefined;
+    this.#mustSendPresence = this.#current !== undefined;
   }
 
   /** What is stored for the next owner. */
@@ -75,7 +74,7 @@ export class ShardCommands {
     return this.#presence;
   }
 
-  /** Not settled. */
+  /** How many are not settled. */
   get open(): number {
     return this.#waiting.length + this.#sent.length + this.#identifying.length;
   }
@@ -84,7 +83,7 @@ export class ShardCommands {
     if (isPresence(command)) {
       this.#presence = command.payload.d as Presence;
       this.#replacePresences();
-      this.#presenceIsDue = false;
+      this.#mustSendPresence = false;
     } else if (this.#waiting.length >= MOST_WAITING) {
       command.settle({ how: 'refused', reason: TOO_MANY });
       return;
@@ -97,7 +96,7 @@ export class ShardCommands {
     const presences = this.#waiting.filter(isPresence);
     this.#waiting = this.#waiting.filter((each) => !isPresence(each));
     this.#identifying.push(...presences);
-    this.#presenceIsDue = false;
+    this.#mustSendPresence = false;
     this.#carried = this.#current;
     return this.#current ?? null;
   }
@@ -107,7 +106,7 @@ export class ShardCommands {
     this.#connected = true;
     this.#carried = undefined;
     for (const each of this.#identifying.splice(0)) each.settle({ how: 'sent' });
-    this.#sendDue();
+    this.#addPresence();
   }
 
   /** @param closeCode where Discord closed the connection */
@@ -122,21 +121,21 @@ export class ShardCommands {
       refuse(identifying.splice(0), `Discord closed the connection over it (${reason})`);
     }
     // It is in the next IDENTIFY, or sent after a RESUME.
-    if (carried !== undefined && identifying.length === 0) this.#presenceIsDue = this.#current !== undefined;
+    if (carried !== undefined && identifying.length === 0) this.#mustSendPresence = this.#current !== undefined;
     this.#connected = false;
     const again = sent.filter(({ sends }) => sends < MOST_SENDS);
     const over = sent.filter(({ sends }) => sends >= MOST_SENDS);
-    for (const each of again) each.suspect = BLAMING.includes(closeCode);
-    if (BLAMING.includes(closeCode)) for (const { payload } of over) this.#drop(payload.d);
+    for (const each of again) each.suspect = MAYBE_OVER_A_PAYLOAD.includes(closeCode);
+    if (MAYBE_OVER_A_PAYLOAD.includes(closeCode)) for (const { payload } of over) this.#drop(payload.d);
     refuse(over, `the connection ended each time it had been sent, twice (${reason})`);
     const isNewer = this.#waiting.some(isPresence);
     this.#waiting.unshift(...identifying, ...again);
-    // Of those before it that were not sent, or not for long, none is sent behind it.
+    // An older presence must not be sent after it.
     if (isNewer) this.#replacePresences(1);
   }
 
-  /** Settles and sends what is due. @returns in how many ms to call it again, if nothing happens before */
-  turn(now: number, send: Send): number | undefined {
+  /** Settles, expires and sends. @returns in how many ms to call it again, if nothing happens before; none: not by time */
+  update(now: number, send: Send): number | undefined {
     while (this.#sent[0] !== undefined && this.#sent[0].sentAt + OUTLIVED_AFTER_MS <= now)
       this.#sent.shift()?.settle({ how: 'sent' });
     this.#expire(now);
@@ -147,26 +146,26 @@ export class ShardCommands {
       this.#waiting.shift();
       this.#sent.push(Object.assign(next, { sends: next.sends + 1, sentAt: now }));
     }
-    const expiries = this.#waiting.filter((each) => !this.#outlasts(each)).map(({ expiresAt }) => expiresAt - now);
-    const [first] = this.#sent;
-    const outlived = first && first.sentAt + OUTLIVED_AFTER_MS - now;
-    const due = Math.min(...expiries, outlived ?? Number.POSITIVE_INFINITY, waitMs || Number.POSITIVE_INFINITY);
-    return due === Number.POSITIVE_INFINITY ? undefined : Math.max(0, due);
+    const waits = this.#waiting.filter((each) => !this.#isKept(each)).map(({ expiresAt }) => expiresAt - now);
+    for (const { sentAt } of this.#sent.slice(0, 1)) waits.push(sentAt + OUTLIVED_AFTER_MS - now);
+    if (waitMs) waits.push(waitMs);
+    const least = Math.min(...waits);
+    return least === Number.POSITIVE_INFINITY ? undefined : Math.max(0, least);
   }
 
-  /** Those of workers are delivered again: the broker has them unacknowledged. */
+  /** The consumer is lost: the broker delivers the commands of workers again. */
   forget(): void {
     const isOwn = ({ expiresAt }: Entry) => expiresAt === Number.POSITIVE_INFINITY;
-    // A presence may end in the queue before that.
-    const isDue = [...this.#waiting, ...this.#sent].some((each) => isPresence(each) && !isOwn(each));
+    // A presence may expire in the queue before that.
+    const hadPresence = [...this.#waiting, ...this.#sent].some((each) => isPresence(each) && !isOwn(each));
     this.#waiting = this.#waiting.filter(isOwn);
     this.#sent = this.#sent.filter(isOwn);
     this.#identifying = [];
-    this.#presenceIsDue ||= isDue;
-    if (this.#connected) this.#sendDue();
+    this.#mustSendPresence ||= hadPresence;
+    if (this.#connected) this.#addPresence();
   }
 
-  /** The shard is given up. What was sent is settled, what waits is for the next owner. */
+  /** The shard stops. What was sent is settled; what waits is delivered to the next owner. */
   stop(): void {
     for (const each of this.#sent.splice(0)) each.settle({ how: 'sent' });
     this.#waiting = [];
@@ -177,13 +176,13 @@ export class ShardCommands {
     return this.#presence ?? this.#initial;
   }
 
-  #sendDue(): void {
-    const due = this.#presenceIsDue ? this.#current : undefined;
-    this.#presenceIsDue = false;
-    if (due !== undefined) this.#waiting.unshift({ ...ownCommand(due), ...UNSENT });
+  #addPresence(): void {
+    const presence = this.#mustSendPresence ? this.#current : undefined;
+    this.#mustSendPresence = false;
+    if (presence !== undefined) this.#waiting.unshift({ ...ownCommand(presence), ...UNSENT });
   }
 
-  /** Those that wait, but for the last so many. */
+  /** Settles the presences that wait, but for the last `kept`. */
   #replacePresences(kept = 0): void {
     const presences = this.#waiting.filter(isPresence);
     const replaced = presences.slice(0, presences.length - kept);
@@ -191,7 +190,7 @@ export class ShardCommands {
     for (const each of replaced) each.settle({ how: 'kept' });
   }
 
-  /** Discord does not take this one. */
+  /** Discord does not accept this presence. */
   #drop(presence: object): void {
     if (presence === this.#presence) this.#presence = undefined;
     if (presence === this.#initial) this.#initial = undefined;
@@ -201,18 +200,18 @@ export class ShardCommands {
     return this.#sent.length === 0 || !(suspect || this.#sent.some((each) => each.suspect));
   }
 
-  /** While the shard is connected a presence waits for its turn. */
-  #outlasts(entry: Entry): boolean {
+  /** While the shard is connected a presence does not expire. */
+  #isKept(entry: Entry): boolean {
     return this.#connected && isPresence(entry);
   }
 
   #expire(now: number): void {
-    const expired = this.#waiting.filter((each) => each.expiresAt <= now && !this.#outlasts(each));
+    const expired = this.#waiting.filter((each) => each.expiresAt <= now && !this.#isKept(each));
     if (expired.length === 0) return;
     this.#waiting = this.#waiting.filter((each) => !expired.includes(each));
     const why = this.#connected ? TOO_MANY : 'the shard is not connected to Discord';
     for (const each of expired) {
-      if (isPresence(each)) this.#presenceIsDue = true;
+      if (isPresence(each)) this.#mustSendPresence = true;
       each.settle(isPresence(each) ? { how: 'kept' } : { how: 'refused', reason: `expired: ${why}` });
     }
   }

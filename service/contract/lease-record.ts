@@ -5,7 +5,7 @@
 /** AMQP message type of a group record. */
 export const RECORD_TYPE = 'record';
 
-/** Of all records the oldest: behind a live owner's it means nothing. Versions before it cannot read it. */
+/** Older than every other record: it has no effect while an owner lives. Earlier versions cannot read it. */
 export const FIRST_EPOCH = 0;
 
 /**

@@ -13,7 +13,7 @@ export const DEFAULT_PORT = 8080;
 
 const MIB = 1024 * 1024;
 
-/** Settings with a number: the deployer and the service refuse what is outside, and have the same default. */
+/** Of numeric settings. The deployer and the service refuse what is outside, and have the same default. */
 export const BOUNDS = {
   /** Discord asks for one shard per 2,500 guilds; the largest bots are in some 20 million. */
   shardCount: { least: 1, most: 10_000, default: 1 },
@@ -39,7 +39,7 @@ export const COMPRESSIONS = ['none', 'zlib-stream'] as const;
 
 /** ECS `stopTimeout`: the time between SIGTERM and SIGKILL. 120 s is Fargate's maximum. */
 export const STOP_TIMEOUT_SECONDS = 120;
-/** What the service allows itself of it; the rest is for the process's own exit. */
+/** The drain's part of it; the rest is for the process to exit. */
 export const DRAIN_DEADLINE_SECONDS = 110;
 
 /** Between two IDENTIFYs of a rate-limit bucket: Discord's 5 s and a margin for the network. */
@@ -52,7 +52,7 @@ export const IDENTIFY_SPACING_MS = 5_250;
  */
 export const MAX_MESSAGE_BYTES = 1_048_576;
 
-/** The life of an interaction's token. https://discord.com/developers/docs/interactions/receiving-and-responding */
+/** How long an interaction's token is valid. https://discord.com/developers/docs/interactions/receiving-and-responding */
 export const INTERACTION_TOKEN_MS = 15 * 60_000;
 
 /** How long a command may wait, for its shard to be connected or for Discord's rate limit. Its sender may give it less. */

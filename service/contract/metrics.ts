@@ -12,7 +12,7 @@ export interface Metric {
   readonly help: string;
   /** A label beside the environment, of few values: it becomes a CloudWatch dimension. */
   readonly label?: 'Queue';
-  /** A counter of which one is an alarm: it is written when it rises, not only at the end of the minute. */
+  /** A counter whose alarm is on at 1: it is written when it rises, not only at the end of the minute. */
   readonly atOnce?: true;
   /** All tasks have the same value. @default - of the task */
   readonly of?: 'bot';
@@ -60,68 +60,62 @@ export const METRICS = {
   ),
   leaseCommits: counter('lease_commits_total', 'LeaseCommits', 'Group records stored'),
   leaseLosses: counter('lease_losses_total', 'LeaseLosses', 'Leases that went to another task'),
-  outboxEvents: gauge('outbox_events', 'OutboxEvents', 'Count', 'Events not confirmed'),
-  outboxBytes: gauge('outbox_bytes', 'OutboxBytes', 'Bytes', 'Bytes not confirmed'),
-  outboxUsed: gauge('outbox_used_percent', 'OutboxUsed', 'Percent', 'The outbox, by the fuller of its two bounds'),
+  outboxEvents: gauge('outbox_events', 'OutboxEvents', 'Events not confirmed'),
+  outboxBytes: gauge('outbox_bytes', 'OutboxBytes', 'Bytes not confirmed', 'Bytes'),
+  outboxUsed: gauge('outbox_used_percent', 'OutboxUsed', 'The outbox, by the fuller of its two bounds', 'Percent'),
   oldestUnconfirmed: gauge(
     'oldest_unconfirmed_seconds',
     'OldestUnconfirmed',
-    'Seconds',
     'Age of the oldest event not confirmed, or group record not delivered back; 0 without any',
+    'Seconds',
   ),
-  shardsAssigned: gauge('shards_assigned', 'ShardsAssigned', 'Count', 'Shards whose lease this task holds'),
-  shardsConnected: gauge('shards_connected', 'ShardsConnected', 'Count', 'Shards connected'),
-  shardsMissing: gauge('shards_missing', 'ShardsMissing', 'Count', 'Shards assigned but not connected'),
-  shardsConfigured: gauge('shards_configured', 'ShardsConfigured', 'Count', 'Shards of the bot: SHARD_COUNT'),
+  shardsAssigned: gauge('shards_assigned', 'ShardsAssigned', 'Shards whose lease this task holds'),
+  shardsConnected: gauge('shards_connected', 'ShardsConnected', 'Shards connected'),
+  shardsMissing: gauge('shards_missing', 'ShardsMissing', 'Shards assigned but not connected'),
+  shardsConfigured: gauge('shards_configured', 'ShardsConfigured', 'Shards of the bot: SHARD_COUNT'),
   shardsWaiting: gauge(
     'shards_waiting',
     'ShardsWaiting',
-    'Count',
     'Shards not connected for a reason outside the release: no token yet, IDENTIFY not yet allowed, broker blocked',
   ),
   shardsUnderprovisioned: gauge(
     'shards_underprovisioned',
     'ShardsUnderprovisioned',
-    'Count',
     'Shards that Discord recommends beyond SHARD_COUNT',
   ),
   gatewayLatency: gauge(
     'gateway_latency_milliseconds',
     'GatewayLatency',
-    'Milliseconds',
     'Slowest heartbeat of the shards',
+    'Milliseconds',
   ),
   identifiesRemaining: {
-    ...gauge('identifies_remaining', 'IdentifiesRemaining', 'Count', "IDENTIFYs left of Discord's daily budget"),
+    ...gauge('identifies_remaining', 'IdentifiesRemaining', "IDENTIFYs left of Discord's daily budget"),
     of: 'bot',
   },
   invalidRequests: gauge(
     'discord_invalid_requests',
     'DiscordInvalidRequests',
-    'Count',
     "Requests that Discord's REST refused with 401, 403 or 429 in the last 10 minutes; it bans at 10,000",
   ),
   restUnanswered: gauge(
     'discord_rest_unanswered',
     'DiscordRestUnanswered',
-    'Count',
     "1 while Discord's REST refuses what the task needs, or gives no usable answer",
   ),
   brokerConnected: gauge(
     'broker_connected',
     'BrokerConnected',
-    'Count',
     '1 while both connections to the broker and the publishing channels are open',
   ),
   brokerBlocked: gauge(
     'broker_blocked',
     'BrokerBlocked',
-    'Count',
     '1 while the broker blocks publishers (memory or disk alarm)',
   ),
-  standby: gauge('standby', 'Standby', 'Count', '1 while this task waits for a lease and would get it'),
-  heapUsed: gauge('heap_used_percent', 'HeapUsed', 'Percent', "Heap used of V8's limit"),
-  residentMemory: gauge('resident_memory_bytes', 'ResidentMemory', 'Bytes', 'Resident set size'),
+  standby: gauge('standby', 'Standby', '1 while this task waits for a lease and would get it'),
+  heapUsed: gauge('heap_used_percent', 'HeapUsed', "Heap used of V8's limit", 'Percent'),
+  residentMemory: gauge('resident_memory_bytes', 'ResidentMemory', 'Resident set size', 'Bytes'),
   frameToConfirm: metric(
     'summary',
     'frame_to_confirm_milliseconds',
@@ -129,8 +123,8 @@ export const METRICS = {
     'Milliseconds',
     'From the gateway frame to the confirm of the broker',
   ),
-  queueDepth: { ...gauge('queue_depth', 'QueueDepth', 'Count', 'Messages ready in a queue'), label: 'Queue' },
-  queueConsumers: { ...gauge('queue_consumers', 'QueueConsumers', 'Count', 'Consumers of a queue'), label: 'Queue' },
+  queueDepth: { ...gauge('queue_depth', 'QueueDepth', 'Messages ready in a queue'), label: 'Queue' },
+  queueConsumers: { ...gauge('queue_consumers', 'QueueConsumers', 'Consumers of a queue'), label: 'Queue' },
 } as const satisfies Record<string, Metric>;
 
 function metric<const Kind extends Metric['kind']>(
@@ -147,12 +141,12 @@ function counter(prometheus: string, cloudWatch: string, help: string) {
   return metric('counter', prometheus, cloudWatch, 'Count', help);
 }
 
-/** Its alarm needs one. */
+/** Its alarm is on at 1. */
 function urgent(prometheus: string, cloudWatch: string, help: string) {
   return { ...counter(prometheus, cloudWatch, help), atOnce: true } as const;
 }
 
-function gauge(prometheus: string, cloudWatch: string, unit: Metric['unit'], help: string) {
+function gauge(prometheus: string, cloudWatch: string, help: string, unit: Metric['unit'] = 'Count') {
   return metric('gauge', prometheus, cloudWatch, unit, help);
 }
 

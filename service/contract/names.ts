@@ -39,7 +39,7 @@ export const EXCHANGES = {
   events: 'discord.events',
   unrouted: 'discord.unrouted',
   deadLetter: 'discord.dlx',
-  /** Where workers write what Discord is to get over a gateway connection. */
+  /** Where workers publish commands, which are sent over a gateway connection. */
   commands: 'discord.commands',
   leases: 'ingestor.leases',
   /** Where tasks report to each other, for the status page. */
@@ -63,11 +63,11 @@ export const QUEUES = {
   unrouted: 'unrouted',
 } as const;
 
-/** The ingestor's own objects begin so. What it may do with each: lib/topology/topology.ts. */
+/** Names of the ingestor's own queues begin with it. Its permissions: lib/topology/topology.ts. */
 const INGESTOR_PREFIX = 'ingestor.';
 /** The queue whose one unacknowledged message, the group record, is the lease of a shard group. */
 export const leaseQueue = (group: number): string => `${INGESTOR_PREFIX}lease.${group}`;
-/** Immutable, so declared alike by the topology and by the service. Everything else of these queues is policy. */
+/** Immutable, so the topology and the service must declare the same. Everything else of these queues is policy. */
 export const LEASE_QUEUE_ARGUMENTS = { 'x-queue-type': 'quorum', 'x-single-active-consumer': true } as const;
 /** The commands for the shards of a group. */
 export const commandQueue = (group: number): string => `${INGESTOR_PREFIX}commands.${group}`;
@@ -78,7 +78,7 @@ export const identifyQueue = (bucket: number): string => `${INGESTOR_PREFIX}iden
 /** The exclusive queue of a task for the reports of all tasks. */
 export const statusQueue = (task: string): string => `${INGESTOR_PREFIX}status.${task}`;
 
-/** The queue of an operator who looks at live events, which goes away with its connection. @param id 12 hexadecimal digits */
+/** The exclusive queue of an operator who looks at live events. @param id 12 hexadecimal digits */
 export const tailQueue = (id: string): string => `tail.${id}`;
 
 /** Users of the broker. The administrator is the broker's own. */
@@ -96,7 +96,7 @@ export const HEADERS = {
   session: 'x-session',
   sequence: 'x-sequence',
   traceparent: 'traceparent',
-  /** Of a message in parts: what they are parts of, the number of this one from 1 on, and how many there are. */
+  /** Of a message in parts: the id of the parts together, the number of this one from 1 on, and how many there are. */
   whole: 'x-whole',
   part: 'x-part',
   parts: 'x-parts',

@@ -1,25 +1,24 @@
-// Which events are published: the choice of EVENTS, and the intents that follow from it. Pure; the deployer's settings are
-// read by the same code.
+// Which events are published (EVENTS), and the intents that they need. Pure. The deployer's settings are parsed by the same code.
 
-import { DISPATCHES, type DispatchName, type DispatchRow, type Intent } from './dispatches.ts';
+import { ALWAYS_READ, DISPATCHES, type DispatchName, type Intent } from './dispatches.ts';
 
-/** What is private by default, and forwarded where a person said so. */
+/** What is private by default, and forwarded only where it is set. */
 export interface OptIns {
   /** What Discord's MessageContent intent governs. */
   readonly messageContent: boolean;
   /** Messages of bots and webhooks. */
   readonly botMessages: boolean;
-  /** What has no guild of messages, reactions, typing and interactions. */
+  /** Dispatches outside guilds: messages, reactions, typing, interactions. */
   readonly directMessages: boolean;
 }
 
 export interface Choice {
   readonly dispatches: ReadonlySet<DispatchName>;
-  /** Every GUILD_CREATE as it is, beside real joins. */
+  /** Every GUILD_CREATE with its lists, besides the joins. */
   readonly wholeGuilds: boolean;
 }
 
-/** Narrower than its groups: these have been published since before there was a choice. */
+/** Less than their groups: these were published before EVENTS existed. */
 export const DEFAULT_EVENTS: readonly DispatchName[] = [
   'INTERACTION_CREATE',
   'GUILD_MEMBER_ADD',
@@ -30,16 +29,15 @@ export const DEFAULT_EVENTS: readonly DispatchName[] = [
   'MESSAGE_CREATE',
 ];
 
-export const WHOLE_GUILDS = 'guilds.full';
+const WHOLE_GUILDS = 'guilds.full';
 
 const NAMES = Object.keys(DISPATCHES) as DispatchName[];
-const ROWS: Readonly<Record<DispatchName, DispatchRow>> = DISPATCHES;
 
-/** By the words that are no dispatch's name. */
+/** By the entries of EVENTS that are no dispatch's name. */
 export const GROUPS: ReadonlyMap<string, readonly DispatchName[]> = new Map<string, readonly DispatchName[]>([
   ...Map.groupBy(
-    NAMES.filter((name) => ROWS[name].group !== undefined),
-    (name) => ROWS[name].group ?? '',
+    NAMES.filter((name) => DISPATCHES[name].group !== undefined),
+    (name) => DISPATCHES[name].group ?? '',
   ),
   [WHOLE_GUILDS, ['GUILD_CREATE']],
   ['all', NAMES],
@@ -48,7 +46,7 @@ export const GROUPS: ReadonlyMap<string, readonly DispatchName[]> = new Map<stri
 const WORDS = [...GROUPS.keys(), ...NAMES];
 const OF_SESSION = ['READY', 'RESUMED'];
 
-/** @param text names of dispatches and groups, separated by commas @throws Error with a sentence about the first refused */
+/** @param text names of dispatches and groups, separated by commas @throws Error with a sentence about the first invalid one */
 export function parseEvents(text: string): Choice {
   const words = text.split(',').map((word) => word.trim());
   const dispatches = words.flatMap((word) => GROUPS.get(word) ?? named(word));
@@ -68,7 +66,7 @@ function named(word: string): DispatchName {
   );
 }
 
-/** For a sentence about a word. What cannot be a name may be a credential in the wrong variable. */
+/** For an error. What cannot be a name is not quoted: it may be a credential in the wrong variable. */
 export const quoted = (word: string): string =>
   LIKE_A_NAME.test(word) ? `'${word}'` : `${word.length} characters that are none`;
 
@@ -97,18 +95,15 @@ function edits(from: string, to: string): number {
   return row[to.length] ?? 0;
 }
 
-/** What brings all that is wanted of a dispatch; none: Discord sends it always. */
+/** The intents with which Discord sends all that is published of a dispatch; none: it sends it always. */
 export function intentsOf(name: DispatchName, { directMessages }: Pick<OptIns, 'directMessages'>): readonly Intent[] {
-  const { intent, direct } = ROWS[name];
+  const { intent, direct } = DISPATCHES[name];
   return [intent, directMessages ? direct : undefined].filter((each) => each !== undefined && each !== null);
 }
 
-/** The session remembers its guilds, whoever wants to know of them. */
-const ALWAYS_READ: readonly string[] = ['GUILD_CREATE', 'GUILD_DELETE'];
-
-/** Dispatches of which nothing is needed but that they came. */
+/** Dispatches whose `d` is not read. */
 export const unread = ({ dispatches }: Choice): ReadonlySet<string> =>
-  new Set(NAMES.filter((name) => !dispatches.has(name) && !ALWAYS_READ.includes(name)));
+  new Set(NAMES.filter((name) => !dispatches.has(name) && !ALWAYS_READ.has(name)));
 
 /** The intents of IDENTIFY, unless GATEWAY_INTENTS is set. */
 export function intentsFor({ dispatches }: Choice, optIns: OptIns): readonly Intent[] {

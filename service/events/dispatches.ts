@@ -1,56 +1,57 @@
-// Every dispatch of Discord that can be chosen: its group, the intents that bring it, and where the envelope's ids stand.
-// One that discord-api-types adds does not compile until it has a row. Which have a routing key of their own: routing.ts.
+// Every dispatch of Discord that can be chosen: its group, the intents with which Discord sends it, and where the envelope's
+// ids are. One that discord-api-types adds does not compile until it has a row. Which have a routing key of their own: routing.ts.
 // Intents: https://docs.discord.com/developers/events/gateway#list-of-intents
 
 import type { GatewayDispatchEvents, GatewayIntentBits } from 'discord-api-types/v10';
 
-/** About the session itself: they stay inside. */
+/** About the session itself: they are not published. */
 type OfSession = `${GatewayDispatchEvents.Ready | GatewayDispatchEvents.Resumed}`;
 export type DispatchName = Exclude<`${GatewayDispatchEvents}`, OfSession>;
 export type Intent = Exclude<keyof typeof GatewayIntentBits, 'GuildBans' | 'GuildEmojisAndStickers'>;
 
-/** Where a value stands in the dispatch's `d`. */
+/** Where a value is in the dispatch's `d`. */
 export type Path = readonly string[];
-
-export interface DispatchRow {
-  /** The word of EVENTS that chooses it with its like. Without one it is chosen by its name, or by `all`. */
-  readonly group?: string;
-  /** Without one Discord sends it always. */
-  readonly intent?: Intent;
-  /**
-   * It may come without a guild, of a private conversation: then it is published only if that is wanted, and this intent
-   * brings it; `null`: that needs none of its own.
-   */
-  readonly direct?: Intent | null;
-  /** In place of `USUAL_IDS`. */
-  readonly guildId?: readonly Path[];
-  readonly channelId?: readonly Path[];
-  readonly userId?: readonly Path[];
-}
-
-/** The first that holds one. */
-export const USUAL_IDS = {
+/** Where the envelope's ids are, unless a row has other places: the first place that has one. */
+const USUAL_PLACES = {
   guildId: [['guild_id']],
   channelId: [['channel_id']],
   userId: [['user_id'], ['user', 'id']],
+  interactionId: [['id']],
+  interactionToken: [['token']],
 } as const satisfies Record<string, readonly Path[]>;
 
-/** What Discord sends as a guild, or as a channel. */
+export type IdName = keyof typeof USUAL_PLACES;
+export const ID_NAMES = Object.keys(USUAL_PLACES) as readonly IdName[];
+type Places = { readonly [name in IdName]: readonly Path[] };
+
+export interface DispatchRow extends Partial<Places> {
+  /** The entry of EVENTS that chooses it with others. Without one it is chosen by its name, or by `all`. */
+  readonly group?: string;
+  /** Without an intent Discord sends it always. */
+  readonly intent?: Intent;
+  /**
+   * It may be outside guilds, in a private conversation: then it is published only if `directMessages` is set, and needs
+   * this intent; `null`: none.
+   */
+  readonly direct?: Intent | null;
+}
+
+/** `d` is a guild, or a channel. */
 const isGuild = { guildId: [['id']] } as const;
 const isChannel = { channelId: [['id']] } as const;
-/** Who made it. */
+/** The user who made it. */
 const isMade = { userId: [['creator_id'], ['creator', 'id']] } as const;
 
 const autoModeration = { group: 'moderation', intent: 'AutoModerationConfiguration', ...isMade } as const;
 const ban = { group: 'moderation', intent: 'GuildModeration' } as const;
-/** Discord sends those of guilds only. */
+/** Discord sends only those of guilds. */
 const channel = { group: 'channels', intent: 'Guilds', direct: null, ...isChannel } as const;
 const entitlement = { group: 'monetization' } as const;
 const expressions = { intent: 'GuildExpressions' } as const;
 const guild = { group: 'guilds', intent: 'Guilds', ...isGuild } as const;
 const integration = { intent: 'GuildIntegrations' } as const;
 const invite = { group: 'invites', intent: 'GuildInvites', direct: null, userId: [['inviter', 'id']] } as const;
-const member = { group: 'members', intent: 'GuildMembers' } as const;
+const member = { group: 'members', intent: 'GuildMembers', userId: [['user', 'id']] } as const;
 const message = { group: 'messages', intent: 'GuildMessages', direct: 'DirectMessages' } as const;
 const written = { ...message, userId: [['author', 'id']] } as const;
 const poll = { group: 'polls', intent: 'GuildMessagePolls', direct: 'DirectMessagePolls' } as const;
@@ -60,7 +61,7 @@ const scheduledEvent = { group: 'scheduled-events', intent: 'GuildScheduledEvent
 const stage = { group: 'voice', intent: 'Guilds' } as const;
 const thread = { group: 'threads', intent: 'Guilds', ...isChannel, userId: [['user_id'], ['owner_id']] } as const;
 
-export const DISPATCHES = {
+export const DISPATCHES: Readonly<Record<DispatchName, DispatchRow>> = {
   APPLICATION_COMMAND_PERMISSIONS_UPDATE: {},
   AUTO_MODERATION_ACTION_EXECUTION: { group: 'moderation', intent: 'AutoModerationExecution' },
   AUTO_MODERATION_RULE_CREATE: autoModeration,
@@ -106,7 +107,15 @@ export const DISPATCHES = {
   INTEGRATION_CREATE: integration,
   INTEGRATION_DELETE: integration,
   INTEGRATION_UPDATE: integration,
-  INTERACTION_CREATE: { group: 'interactions', direct: null },
+  INTERACTION_CREATE: {
+    ...{ group: 'interactions', direct: null },
+    // `channel_id` is deprecated.
+    channelId: [['channel_id'], ['channel', 'id']],
+    userId: [
+      ['member', 'user', 'id'],
+      ['user', 'id'],
+    ],
+  },
   INVITE_CREATE: invite,
   INVITE_DELETE: invite,
   MESSAGE_CREATE: written,
@@ -144,9 +153,16 @@ export const DISPATCHES = {
   VOICE_SERVER_UPDATE: { group: 'voice', direct: null },
   VOICE_STATE_UPDATE: { group: 'voice', intent: 'GuildVoiceStates', direct: null },
   WEBHOOKS_UPDATE: { intent: 'GuildWebhooks' },
-} as const satisfies Record<DispatchName, DispatchRow>;
+};
 
-const ROWS: ReadonlyMap<string, DispatchRow> = new Map(Object.entries(DISPATCHES));
+export type PlacedRow = DispatchRow & Places;
 
-/** None for a dispatch of the session, and for one newer than this version. */
-export const rowOf = (dispatch: string): DispatchRow | undefined => ROWS.get(dispatch);
+const ROWS = new Map<string, PlacedRow>(
+  Object.entries(DISPATCHES).map(([dispatch, row]) => [dispatch, { ...USUAL_PLACES, ...row }]),
+);
+
+/** Also where they are not chosen: the session remembers its guilds. */
+export const ALWAYS_READ: ReadonlySet<string> = new Set<DispatchName>(['GUILD_CREATE', 'GUILD_DELETE']);
+
+/** None for a dispatch of the session, and for one that is newer than this version. */
+export const rowOf = (dispatch: string): PlacedRow | undefined => ROWS.get(dispatch);

@@ -8,22 +8,8 @@ import { hash } from 'node:crypto';
 /** Chosen once. Changing it would make every replayed event look new. */
 const NAMESPACE = Buffer.from('d81d9ebeb1f74ec99c7cd4bd0c2b5a6e', 'hex');
 
-/** @param key of a further event of the same dispatch */
-export const eventId = (sessionId: string, sequence: number, key?: string): string =>
-  uuidV5(NAMESPACE, key === undefined ? `${sessionId}:${sequence}` : `${sessionId}:${sequence}:${key}`);
-
-/**
- * The id of the event that reports a gap: one for each lost session, whichever task reports it.
- * @param firstMissing where the session lives, and sequences from this one on did not come
- */
-export const gapEventId = (sessionId: string, firstMissing?: number): string =>
-  uuidV5(NAMESPACE, `${sessionId}:gap${firstMissing === undefined ? '' : `:${firstMissing}`}`);
-
-/** The id of the event that reports the begin of a session. */
-export const sessionReadyId = (sessionId: string): string => uuidV5(NAMESPACE, `${sessionId}:ready`);
-
-/** The id of the event that reports the planned end of a session. */
-export const sessionReplacedId = (sessionId: string): string => uuidV5(NAMESPACE, `${sessionId}:replaced`);
+/** @param what in the session: a sequence, or what the ingestor reports of it */
+export const eventId = (sessionId: string, what: number | string): string => uuidV5(NAMESPACE, `${sessionId}:${what}`);
 
 /**
  * `traceparent` of an event. Marked as sampled, since a worker's tracer that follows its parent would drop it otherwise.

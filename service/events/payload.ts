@@ -12,25 +12,20 @@ import type {
   GatewayDispatchEvents,
 } from 'discord-api-types/v10';
 import { z } from 'zod';
-import type { DispatchName } from './dispatches.ts';
-import {
-  contentFields,
-  type DataOf,
-  isMessage,
-  type PublicData,
-  removedFields,
-  type WithoutContent,
-} from './privacy.ts';
-import { type Family, type IdName, ROUTES, type Route } from './routing.ts';
+import type { DispatchName, IdName } from './dispatches.ts';
+import { type DataOf, isMessage, type PublicData, removedFields, type WithoutContent } from './privacy.ts';
+import { type Family, ROUTES, type Route } from './routing.ts';
 
 const snowflake = z
   .string()
   .regex(/^\d{1,20}$/)
   .meta({ id: 'Snowflake', description: "Discord's id: an unsigned 64-bit number as text." });
+const text = (description: string) => z.string().describe(description);
+const int = (description: string) => z.int().describe(description);
 
 export const GatewayReadyData = z
   .object({
-    sessionId: z.string().describe('The session that begins: what came before it may have changed meanwhile.'),
+    sessionId: text('The session that begins: what came before it may have changed meanwhile.'),
     applicationId: snowflake,
     userId: snowflake.describe("The bot's user."),
     shardCount: z.int().min(1).describe('Discord sends a guild to the shard `(guildId >> 22) % shardCount`.'),
@@ -45,28 +40,24 @@ export type GatewayReadyData = z.infer<typeof GatewayReadyData>;
 
 export const GatewayGapData = z
   .object({
-    sessionId: z.string().describe('The session that was lost, or some of whose events did not come.'),
-    lastSequence: z.int().describe('Its highest sequence before what is missing.'),
+    sessionId: text('The session that was lost, or some of whose events did not come.'),
+    lastSequence: int('Its highest sequence before what is missing.'),
     lostFrom: z.int().nullable().describe('Unix ms: events from here on may be missing; null if not known.'),
-    lostUntil: z.int().describe('Unix ms: when the loss was noticed.'),
-    reason: z
-      .string()
-      .describe(
-        'Why, for people. `sequences 11 to 12 did not come`: the session goes on, and only these may be missing.',
-      ),
+    lostUntil: int('Unix ms: when the loss was noticed.'),
+    reason: text(
+      'Why, for people. `sequences 11 to 12 did not come`: the session goes on, and only these may be missing.',
+    ),
   })
   .meta({ id: 'GatewayGapData' });
 export type GatewayGapData = z.infer<typeof GatewayGapData>;
 
 export const GatewaySessionReplacedData = z
   .object({
-    sessionId: z.string().describe('The session that was ended on purpose.'),
-    lastSequence: z.int().describe('Its last sequence: everything up to it is published.'),
-    reason: z
-      .string()
-      .describe(
-        'Why, for people. What happens until the next session of the shard begins is sent by Discord in neither.',
-      ),
+    sessionId: text('The session that was ended on purpose.'),
+    lastSequence: int('Its last sequence: everything up to it is published.'),
+    reason: text(
+      'Why, for people. What happens until the next session of the shard begins is sent by Discord in neither.',
+    ),
   })
   .meta({ id: 'GatewaySessionReplacedData' });
 export type GatewaySessionReplacedData = z.infer<typeof GatewaySessionReplacedData>;
@@ -97,10 +88,9 @@ type EventData<R extends Rows> = R['family'] extends keyof Interactions
       : object;
 
 /** Names of the envelope's ids. */
-type Ids<R extends Rows, Required extends boolean> = Exclude<
-  Extract<R['ids'][number], { readonly required: Required }>['name'],
-  null
->;
+type Ids<R extends Rows, Need> = {
+  [N in keyof R['ids']]: R['ids'][N] extends Need ? N : never;
+}[keyof R['ids']];
 
 /** Shows an intersection as one object. */
 type Flat<T> = { [K in keyof T]: T[K] };
@@ -113,7 +103,7 @@ type EventOf<R extends Rows> = R extends Rows
         readonly timestamp: number;
         readonly shardId: number;
         readonly data: EventData<R>;
-      } & { readonly [name in Ids<R, true>]: string } & { readonly [name in Ids<R, false>]?: string }
+      } & { readonly [name in Ids<R, 'required'>]: string } & { readonly [name in Ids<R, 'optional'>]?: string }
     >
   : never;
 
@@ -145,29 +135,28 @@ const DOCUMENTATION = 'https://discord.com/developers/docs/events/gateway-events
 /** Discord's own object: open. */
 function discordData(dispatch: GatewayDispatchEvents): z.ZodType {
   const link = `${DOCUMENTATION}#${dispatch.toLowerCase().replaceAll('_', '-')}`;
-  const fields = isMessage(dispatch)
-    ? {
-        hasContent: z
-          .boolean()
-          .describe(
-            'Whether there was text. Discord blanks it for bots without the MessageContent intent, unless mentioned.',
-          ),
-        hasAttachments: z.boolean().describe('Whether there were files. Blanked by Discord like the text.'),
-      }
-    : {};
-  const content = contentFields(dispatch);
-  const always = removedFields(dispatch).filter((name) => !content.includes(name));
+  const { always, content } = removedFields(dispatch);
   const without = always.length === 0 ? '' : `, without: ${always.join(', ')}`;
   const optIn = content.length === 0 ? '' : ` Only with FORWARD_MESSAGE_CONTENT: ${content.join(', ')}.`;
-  return z.looseObject(fields).meta({
-    description: `Discord's own object of ${dispatch} (${link})${without}.${optIn}`,
-  });
+  return z
+    .looseObject(isMessage(dispatch) ? REMOVED : {})
+    .meta({ description: `Discord's own object of ${dispatch} (${link})${without}.${optIn}` });
 }
+
+/** In a message, for what is removed. */
+const REMOVED = {
+  hasContent: z
+    .boolean()
+    .describe(
+      'Whether there was text. Discord blanks it for bots without the MessageContent intent, unless mentioned.',
+    ),
+  hasAttachments: z.boolean().describe('Whether there were files. Blanked by Discord like the text.'),
+};
 
 const furtherData = z.looseObject({}).meta({
   description:
     `Discord's own object (${DOCUMENTATION}) of the dispatch that the type names in lower case. Only with ` +
-    `FORWARD_MESSAGE_CONTENT: ${contentFields('').join(', ')}. \`token\` of VOICE_SERVER_UPDATE is a credential: ` +
+    `FORWARD_MESSAGE_CONTENT: ${removedFields('').content.join(', ')}. \`token\` of VOICE_SERVER_UPDATE is a credential: ` +
     'never write it to a log.',
 });
 
@@ -185,7 +174,10 @@ function schemaOf({ dispatch, named, family, ids }: Route): z.ZodType<DiscordEve
     timestamp: z.int().describe('Unix ms, when the ingestor received it.'),
     shardId: z.int().min(0),
     ...Object.fromEntries(
-      ids.flatMap(({ name, required }) => (name === null ? [] : [[name, required ? ID[name] : ID[name].optional()]])),
+      Object.entries(ids).map(([name, need]) => [
+        name,
+        need === 'required' ? ID[name as IdName] : ID[name as IdName].optional(),
+      ]),
     ),
     data: dispatch === null ? ofIngestor(family) : discordData(dispatch),
   });

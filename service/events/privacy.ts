@@ -1,9 +1,9 @@
-// What in Discord's own object is private and does not leave the ingestor:
+// What is private in Discord's own object, and removed from it:
 //   a message, what it quotes or forwards, and the interaction it answers: field by field, by a typed table. A field that
 //     discord-api-types adds does not compile until it is classified; one unknown at run time is removed and reported
-//   an interaction: only its token, which stands in the envelope. What a user enters for the bot is for the bot
+//   an interaction: only its token, which is in the envelope. What a user enters for the bot is for the bot
 //   everything else: what Discord's MessageContent intent governs, by name, at any depth
-// Content is forwarded where a person said so; what else is private is private then too.
+// With FORWARD_MESSAGE_CONTENT content is forwarded, and nothing else that is private.
 // Pure; the given object is not changed. What nests deeper than MAX_DEPTH is removed, so that the stack cannot overflow.
 
 import {
@@ -22,14 +22,14 @@ type Privacy = 'public' | 'content' | 'private';
 type KeysOf<T> = T extends unknown ? keyof T : never;
 type KeysThatAre<Table, P extends Privacy> = { [K in keyof Table]: Table[K] extends P ? K : never }[keyof Table];
 type Without<T, K extends PropertyKey> = T extends unknown ? Omit<T, K> : never;
-/** What is there only where content is forwarded. */
+/** With the fields that are present only where content is forwarded. */
 type WithOptional<T, K extends PropertyKey> = T extends unknown
   ? Omit<T, K> & Partial<Pick<T, Extract<keyof T, K>>>
   : never;
 
 type Message = GatewayMessageCreateDispatchData | GatewayMessageUpdateDispatchData | APIMessage;
 
-/** Content is what the MessageContent intent governs, and what repeats it. Private is what was not written for workers. */
+/** Content: what the MessageContent intent governs, and what repeats it. Private: what its sender did not write for bots. */
 const MESSAGE = {
   id: 'public',
   channel_id: 'public',
@@ -89,16 +89,16 @@ const INTERACTION_METADATA = {
   triggering_interaction_metadata: 'public',
 } as const satisfies Record<KeysOf<APIMessageInteractionMetadata>, Privacy>;
 
-/** Governed by the intent, wherever it stands. https://discord.com/developers/docs/events/gateway#message-content-intent */
-const CONTENT = {
-  content: true,
-  matched_content: true,
-  embeds: true,
-  attachments: true,
-  components: true,
-  poll: true,
-  message_snapshots: true,
-} as const;
+/** Governed by the intent, wherever it is. https://discord.com/developers/docs/events/gateway#message-content-intent */
+const CONTENT = [
+  'content',
+  'matched_content',
+  'embeds',
+  'attachments',
+  'components',
+  'poll',
+  'message_snapshots',
+] as const;
 
 /** With them a large guild exceeds the broker's largest message. */
 const GUILD_LISTS = [
@@ -115,20 +115,16 @@ const GUILD_LISTS = [
   'guild_scheduled_events',
 ] as const satisfies readonly (keyof GatewayGuildCreateDispatchData)[];
 
-const MESSAGES: readonly string[] = [GatewayDispatchEvents.MessageCreate, GatewayDispatchEvents.MessageUpdate];
-
 /** Discord's deepest payloads nest less than 20 levels. */
 export const MAX_DEPTH = 64;
 
 /** In a message, for what is removed. */
-export interface Removed {
-  /** Whether there was text. Discord blanks it for bots without the MessageContent intent, unless mentioned. */
+interface Removed {
   readonly hasContent: boolean;
-  /** Whether there were files. Blanked by Discord like the text. */
   readonly hasAttachments: boolean;
 }
 
-export type PublicMessage<M> = WithOptional<
+type PublicMessage<M> = WithOptional<
   Without<M, KeysThatAre<typeof MESSAGE, 'private'> | 'referenced_message' | 'message_snapshots'>,
   KeysThatAre<typeof MESSAGE, 'content'>
 > &
@@ -146,55 +142,44 @@ export type PublicData<T extends GatewayDispatchEvents> = T extends GatewayDispa
       ? Without<DataOf<T>, (typeof GUILD_LISTS)[number]>
       : WithoutContent<DataOf<T>>;
 
-export type WithoutContent<D> = WithOptional<D, keyof typeof CONTENT>;
+export type WithoutContent<D> = WithOptional<D, (typeof CONTENT)[number]>;
 export type DataOf<T extends GatewayDispatchEvents> = Extract<GatewayDispatchPayload, { t: T }>['d'];
 
-export interface PublicPart {
-  readonly data: object;
-  /** Names of fields in no table, which are removed. */
-  readonly unknownFields: readonly string[];
-}
-
-/** What workers may get of a dispatch's `d`. @param content whether message content is forwarded */
-export function publicPart(dispatch: string, d: Fields, content = false): PublicPart {
-  const read: Read = { isPrivate: content ? isNothing : isContent, content, unknownFields: [] };
-  const { unknownFields } = read;
-  if (isMessage(dispatch)) return { data: message(d, 0, read) ?? {}, unknownFields };
-  switch (dispatch) {
-    case GatewayDispatchEvents.InteractionCreate: {
-      const { token: _, ...data } = pruned(d, 0, isNothing) as Fields;
-      return { data, unknownFields };
-    }
-    case GatewayDispatchEvents.GuildCreate:
-      return { data: pruned(withoutKeys(d, GUILD_LISTS), 0, read.isPrivate) ?? {}, unknownFields };
-    default:
-      return { data: wholePart(d, content), unknownFields };
-  }
+/** @param content whether message content is forwarded @returns also the names of fields in no table, which are removed */
+export function publicPart(dispatch: string, d: Fields, content: boolean) {
+  const unknownFields: string[] = [];
+  if (isMessage(dispatch)) return { data: message(d, 0, { content, unknownFields }) ?? {}, unknownFields };
+  const removed = removedFields(dispatch);
+  const rest = removed.always.length === 0 ? d : without(d, removed.always);
+  return { data: wholePart(rest, content || removed.content.length === 0), unknownFields };
 }
 
 /** A dispatch without message content, unless that is forwarded; a guild with its lists. */
-export const wholePart = (d: Fields, content: boolean): object => pruned(d, 0, content ? isNothing : isContent) ?? {};
+export const wholePart = (d: Fields, content: boolean): object => pruned(d, 0, content) ?? {};
 
-/** Names of what `publicPart` removes, for the contract with workers. */
-export function removedFields(dispatch: string): readonly string[] {
-  if (isMessage(dispatch)) return [...contentFields(dispatch), ...keysOf(MESSAGE, 'private')];
-  if (dispatch === GatewayDispatchEvents.InteractionCreate) return ['token'];
-  return [...(dispatch === GatewayDispatchEvents.GuildCreate ? GUILD_LISTS : []), ...contentFields(dispatch)];
+/** Names of what `publicPart` removes, for the contract with workers: in any case, and where content is not forwarded. */
+export function removedFields(dispatch: string): {
+  readonly always: readonly string[];
+  readonly content: readonly string[];
+} {
+  switch (dispatch) {
+    case GatewayDispatchEvents.InteractionCreate:
+      return { always: ['token'], content: [] };
+    case GatewayDispatchEvents.GuildCreate:
+      return { always: GUILD_LISTS, content: CONTENT };
+    default:
+      if (!isMessage(dispatch)) return { always: [], content: CONTENT };
+      return { always: keysOf('private'), content: keysOf('content') };
+  }
 }
 
-/** Of these, what it leaves where content is forwarded. */
-export function contentFields(dispatch: string): readonly string[] {
-  if (dispatch === GatewayDispatchEvents.InteractionCreate) return [];
-  return isMessage(dispatch) ? keysOf(MESSAGE, 'content') : Object.keys(CONTENT);
-}
+export const isMessage = (dispatch: string): boolean =>
+  dispatch === GatewayDispatchEvents.MessageCreate || dispatch === GatewayDispatchEvents.MessageUpdate;
 
-export const isMessage = (dispatch: string): boolean => MESSAGES.includes(dispatch);
-
-/** How a dispatch is read. */
+/** How a message is read. */
 interface Read {
+  /** Whether message content is forwarded. */
   readonly content: boolean;
-  /** Of a name outside messages. */
-  readonly isPrivate: (name: string) => boolean;
   readonly unknownFields: string[];
 }
 
@@ -211,7 +196,7 @@ function message(d: Fields, depth: number, read: Read): object | undefined {
   return kept;
 }
 
-/** The public fields by this table; `undefined` for an object that stands too deep. */
+/** The public fields, by this table; `undefined` for an object that nests too deep. */
 function classified(d: Fields, table: Table, depth: number, read: Read): Record<string, unknown> | undefined {
   if (depth >= MAX_DEPTH) return undefined;
   // Every name that is written is one of the table's own.
@@ -221,13 +206,10 @@ function classified(d: Fields, table: Table, depth: number, read: Read): Record<
     if (privacy === 'public' || (privacy === 'content' && read.content)) {
       const value = publicValue(name, d[name], depth, read);
       if (value !== undefined) kept[name] = value;
-    } else if (privacy === undefined) read.unknownFields.push(name.slice(0, MAX_NAME_LENGTH));
+    } else if (privacy === undefined) read.unknownFields.push(name);
   }
   return kept;
 }
-
-/** Longer than any name of Discord's; a log needs no more. */
-const MAX_NAME_LENGTH = 64;
 
 /** The public part of a message's public field. */
 function publicValue(name: string, value: unknown, depth: number, read: Read): unknown {
@@ -241,7 +223,7 @@ function publicValue(name: string, value: unknown, depth: number, read: Read): u
     case 'triggering_interaction_metadata':
       return isObject(value) ? classified(value, METADATA_TABLE, depth + 1, read) : undefined;
     default:
-      return typeof value === 'object' ? pruned(value, depth + 1, read.isPrivate) : value;
+      return typeof value === 'object' ? pruned(value, depth + 1, read.content) : value;
   }
 }
 
@@ -251,17 +233,17 @@ function snapshot(value: unknown, depth: number, read: Read): object {
   return forwarded === undefined ? {} : { message: message(forwarded, depth, read) };
 }
 
-/** Without fields of private names at any depth, and without what nests too deep. The same object if it has neither. */
-function pruned(value: object, depth: number, isPrivate: (name: string) => boolean): object | undefined {
+/** Without content at any depth, unless it is kept, and without what nests too deep. The same object if it has neither. */
+function pruned(value: object, depth: number, keepsContent: boolean): object | undefined {
   if (depth >= MAX_DEPTH) return undefined;
-  if (Array.isArray(value)) return prunedList(value, depth, isPrivate);
+  if (Array.isArray(value)) return prunedList(value, depth, keepsContent);
   const from = value as Fields;
   let copy: Record<string, unknown> | undefined;
   for (const name in from) {
     const inner = from[name];
-    const removed = isPrivate(name);
+    const removed = !keepsContent && isContent(name);
     if (!removed && !isNested(inner)) continue;
-    const kept = removed ? undefined : pruned(inner as object, depth + 1, isPrivate);
+    const kept = removed ? undefined : pruned(inner as object, depth + 1, keepsContent);
     if (kept === inner) continue;
     // A spread copies `__proto__` as a field like any other; from then on it can be assigned.
     copy ??= { ...from };
@@ -271,35 +253,31 @@ function pruned(value: object, depth: number, isPrivate: (name: string) => boole
   return copy ?? value;
 }
 
-function prunedList(list: readonly unknown[], depth: number, isPrivate: (name: string) => boolean): readonly unknown[] {
+/** A list keeps its length. */
+function prunedList(list: readonly unknown[], depth: number, keepsContent: boolean): readonly unknown[] {
   let copy: unknown[] | undefined;
-  for (let index = 0; index < list.length; index++) {
-    const inner = list[index];
-    if (!isNested(inner)) continue;
-    const kept = pruned(inner, depth + 1, isPrivate);
+  for (const [index, inner] of list.entries()) {
+    const kept = isNested(inner) ? pruned(inner, depth + 1, keepsContent) : inner;
     if (kept === inner) continue;
     copy ??= [...list];
-    // A list keeps its length.
     copy[index] = kept ?? null;
   }
   return copy ?? list;
 }
 
-function withoutKeys(from: Fields, names: readonly string[]): Fields {
-  return Object.fromEntries(Object.entries(from).filter(([name]) => !names.includes(name)));
+function without(from: Fields, names: readonly string[]): Fields {
+  const rest: Record<string, unknown> = { ...from };
+  for (const name of names) delete rest[name];
+  return rest;
 }
 
-/** Called for every field of every event: the length rules out nearly all of them at once. */
-const isContent = (name: string): boolean =>
-  ((CONTENT_LENGTHS >> name.length) & 1) === 1 && (CONTENT as Readonly<Record<string, unknown>>)[name] === true;
+const CONTENT_NAMES: ReadonlySet<string> = new Set(CONTENT);
+/** A bit for each length. Called for every field of every event: the length rules out nearly all of them at once. */
+const CONTENT_LENGTHS = CONTENT.reduce((bits, { length }) => bits | (1 << length), 0);
 
-/** A bit for each length. */
-const CONTENT_LENGTHS = Object.keys(CONTENT).reduce((bits, name) => bits | (1 << name.length), 0);
-
-const isNothing = (): boolean => false;
+const isContent = (name: string): boolean => ((CONTENT_LENGTHS >> name.length) & 1) === 1 && CONTENT_NAMES.has(name);
 
 const isNested = (value: unknown): value is object => typeof value === 'object' && value !== null;
 
-function keysOf<T extends Record<string, Privacy>>(table: T, privacy: Privacy): readonly string[] {
-  return Object.entries(table).flatMap(([name, each]) => (each === privacy ? name : []));
-}
+const keysOf = (privacy: Privacy): readonly string[] =>
+  Object.entries(MESSAGE).flatMap(([name, each]) => (each === privacy ? name : []));

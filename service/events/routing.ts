@@ -1,138 +1,108 @@
-// The one table from Discord's dispatches to what workers consume, a row for each kind of event: which dispatches it takes,
-// what is filtered, routing key (the event's type), priority, queue, and where the envelope's ids stand. `toPayload`, the
-// contract with workers and the broker's bindings follow from it.
-// A family is a routing key without a command's name: one per row, so it can be a metric's label.
+// The table from Discord's dispatches to what workers consume, a row for each kind of event: its dispatch, what is filtered,
+// routing key (the event's type), priority, queue, and the envelope's ids. `toPayload`, the contract with workers and the
+// broker's bindings follow from it. A family is a routing key without a name: one per row, so it can be a metric's label.
 
-import { Buffer } from 'node:buffer';
 import { ComponentType, GatewayDispatchEvents, InteractionType } from 'discord-api-types/v10';
 import { INTERACTION_TOKEN_MS } from '../contract/limits.ts';
 import { WORKER_QUEUES, type WorkerQueue } from '../contract/names.ts';
-import { DISPATCHES, type DispatchRow, type Path, USUAL_IDS } from './dispatches.ts';
-import { type DispatchContext, FILTERED, type Fields, isObject, malformed, type Outcome } from './outcome.ts';
-
-export type IdName = 'guildId' | 'channelId' | 'userId' | 'interactionId' | 'interactionToken';
-/** What becomes of a dispatch that is not for workers; `undefined` for one that is. */
-export type Filter = (d: Fields, context: DispatchContext) => Outcome | undefined;
-
-/** An id that the dispatch holds. */
-export interface Id<Name extends IdName | null = IdName | null, Required extends boolean = boolean> {
-  /** In the envelope; `null`: it is not in the envelope. */
-  readonly name: Name;
-  /** Without it there is no event. */
-  readonly required: Required;
-  /** The first place that holds one. */
-  readonly paths: readonly Path[];
-}
+import type { IdName } from './dispatches.ts';
+import {
+  type DispatchContext,
+  FILTERED,
+  type Fields,
+  isObject,
+  isSnowflake,
+  malformed,
+  type Outcome,
+} from './outcome.ts';
 
 export interface Route {
-  /** Discord's dispatch; `null` for an event that the ingestor makes. */
+  /** Discord's dispatch; `null` for an event of the ingestor, and for every dispatch without a row. */
   readonly dispatch: GatewayDispatchEvents | null;
-  /** Where a dispatch has several rows: the values of this one. */
-  readonly where?: readonly { readonly path: Path; readonly is: readonly unknown[] }[];
-  readonly filters: readonly Filter[];
-  /** The routing key, or what stands before the command's name in it. */
+  /** Of the interactions that it takes. */
+  readonly type?: InteractionType;
+  readonly components?: readonly ComponentType[];
+  /** What becomes of a dispatch that is not for workers; `undefined` for one that is. */
+  readonly filter?: (d: Fields, context: DispatchContext) => Outcome | undefined;
+  /** The routing key, or what stands before the name in it. */
   readonly family: string;
   /** Whether `.<name>` follows, of the command or the dispatch. */
   readonly named: boolean;
-  /** Strict on RabbitMQ 4.3; before that, 5 and above are delivered before the rest. */
+  /** Strict on RabbitMQ 4.3; on earlier versions 5 and above are delivered before the rest. */
   readonly priority: number;
   readonly queue: WorkerQueue;
   /**
-   * How long it is of use to a worker, from its arrival in the queue. What waited before that, or was replayed, is older:
-   * its `timestamp` and ids have its age. @default - as long as the queue keeps it
+   * How long a worker can use it, from its arrival in the queue. One that waited before that, or was replayed, is older:
+   * `timestamp` and ids tell its age. @default - as long as the queue keeps it
    */
   readonly expirationMs?: number;
-  readonly ids: readonly Id[];
+  /** In the envelope. Without a required one there is no event. */
+  readonly ids: { readonly [name in IdName]?: 'required' | 'optional' };
 }
-
-/** The name that a command's routing key ends with. */
-export const COMMAND_NAME: Path = ['data', 'name'];
 
 /** For the first response. https://discord.com/developers/docs/interactions/receiving-and-responding */
 const FIRST_RESPONSE_MS = 3_000;
 
-const required = <const N extends IdName | null>(name: N, ...paths: readonly Path[]): Id<N, true> => ({
-  name,
-  required: true,
-  paths,
-});
-const optional = <const N extends IdName>(name: N, ...paths: readonly Path[]): Id<N, false> => ({
-  name,
-  required: false,
-  paths,
-});
-
 const interaction = {
   dispatch: GatewayDispatchEvents.InteractionCreate,
-  filters: [],
   queue: WORKER_QUEUES.interactions,
-  // Discord waits 3 s for the first response, but a worker may have deferred it, and ended: the one that gets the message
-  // next can answer for as long as the token lives.
+  // Discord waits 3 s for the first response; but a worker may have deferred it and ended: the next one that gets the message
+  // can answer until the token expires.
   expirationMs: INTERACTION_TOKEN_MS,
   // What discord.js can do without may be missing.
-  ids: [
-    optional('guildId', ['guild_id']),
-    // `channel_id` is deprecated.
-    optional('channelId', ['channel_id'], ['channel', 'id']),
-    optional('userId', ['member', 'user', 'id'], ['user', 'id']),
-    required('interactionId', ['id']),
-    required('interactionToken', ['token']),
-  ],
+  ids: {
+    ...{ guildId: 'optional', channelId: 'optional', userId: 'optional' },
+    ...{ interactionId: 'required', interactionToken: 'required' },
+  },
 } as const satisfies Partial<Route>;
 
-const ofType = (type: InteractionType) => ({ path: ['type'], is: [type] });
-const ofComponent = (...is: readonly ComponentType[]) => ({ path: ['data', 'component_type'], is });
-
 const member = {
-  filters: [],
   named: false,
   priority: 5,
   queue: WORKER_QUEUES.guildEvents,
-  ids: [required('guildId', ['guild_id']), required('userId', ['user', 'id'])],
+  ids: { guildId: 'required', userId: 'required' },
 } as const satisfies Partial<Route>;
 
 const guild = {
   named: false,
   priority: 4,
   queue: WORKER_QUEUES.guildEvents,
-  ids: [required('guildId', ['id'])],
+  ids: { guildId: 'required' },
 } as const satisfies Partial<Route>;
 
 const ofIngestor = {
   dispatch: null,
-  filters: [],
   named: false,
   priority: 5,
   queue: WORKER_QUEUES.gatewayEvents,
-  ids: [],
+  ids: {},
 } as const satisfies Partial<Route>;
 
 export const ROUTES = {
   command: {
     ...interaction,
-    where: [ofType(InteractionType.ApplicationCommand)],
+    type: InteractionType.ApplicationCommand,
     family: 'interaction.command',
     named: true,
     priority: 10,
   },
   button: {
     ...interaction,
-    where: [ofType(InteractionType.MessageComponent), ofComponent(ComponentType.Button)],
+    type: InteractionType.MessageComponent,
+    components: [ComponentType.Button],
     family: 'interaction.button',
     named: false,
     priority: 8,
   },
   select: {
     ...interaction,
-    where: [
-      ofType(InteractionType.MessageComponent),
-      ofComponent(
-        ComponentType.StringSelect,
-        ComponentType.UserSelect,
-        ComponentType.RoleSelect,
-        ComponentType.MentionableSelect,
-        ComponentType.ChannelSelect,
-      ),
+    type: InteractionType.MessageComponent,
+    components: [
+      ComponentType.StringSelect,
+      ComponentType.UserSelect,
+      ComponentType.RoleSelect,
+      ComponentType.MentionableSelect,
+      ComponentType.ChannelSelect,
     ],
     family: 'interaction.select',
     named: false,
@@ -140,67 +110,56 @@ export const ROUTES = {
   },
   modal: {
     ...interaction,
-    where: [ofType(InteractionType.ModalSubmit)],
+    type: InteractionType.ModalSubmit,
     family: 'interaction.modal',
     named: false,
     priority: 7,
   },
   autocomplete: {
     ...interaction,
-    where: [ofType(InteractionType.ApplicationCommandAutocomplete)],
+    type: InteractionType.ApplicationCommandAutocomplete,
     family: 'interaction.autocomplete',
-    // It cannot be deferred, and the user types on. Without workers these would stand before what can still be answered.
+    // It cannot be deferred, and the user types on. Old ones would be delivered before what can still be answered.
     expirationMs: FIRST_RESPONSE_MS,
     named: true,
     priority: 6,
   },
-  // The last of its dispatch, for what no other row takes: a type or a component that is newer than this version, a command
+  // The last row of its dispatch, for what no other takes: a type or a component that is newer than this version, a command
   // without a name. A worker may know it.
   unknownInteraction: { ...interaction, family: 'interaction.unknown', named: false, priority: 5 },
   memberJoin: { ...member, dispatch: GatewayDispatchEvents.GuildMemberAdd, family: 'member.join' },
   memberLeave: { ...member, dispatch: GatewayDispatchEvents.GuildMemberRemove, family: 'member.leave' },
   memberUpdate: { ...member, dispatch: GatewayDispatchEvents.GuildMemberUpdate, family: 'member.update' },
-  guildJoin: { ...guild, dispatch: GatewayDispatchEvents.GuildCreate, family: 'guild.join', filters: [notJoined] },
-  guildLeave: { ...guild, dispatch: GatewayDispatchEvents.GuildDelete, family: 'guild.leave', filters: [notLeft] },
+  guildJoin: { ...guild, dispatch: GatewayDispatchEvents.GuildCreate, family: 'guild.join', filter: notJoined },
+  guildLeave: { ...guild, dispatch: GatewayDispatchEvents.GuildDelete, family: 'guild.leave', filter: notLeft },
   messageCreate: {
     dispatch: GatewayDispatchEvents.MessageCreate,
-    filters: [notByPerson, notWithoutAuthor],
+    filter: notWithoutAuthor,
     family: 'message.create',
     named: false,
     priority: 1,
     queue: WORKER_QUEUES.guildEvents,
-    ids: [
-      required(null, ['id']),
-      optional('guildId', ['guild_id']),
-      optional('channelId', ['channel_id']),
-      optional('userId', ['author', 'id']),
-    ],
+    ids: { guildId: 'optional', channelId: 'optional', userId: 'optional' },
   },
   reactionAdd: {
     dispatch: GatewayDispatchEvents.MessageReactionAdd,
-    filters: [],
     family: 'reaction.add',
     named: false,
     priority: 1,
     queue: WORKER_QUEUES.guildEvents,
-    ids: [optional('guildId', ['guild_id']), required('channelId', ['channel_id']), required('userId', ['user_id'])],
+    ids: { guildId: 'optional', channelId: 'required', userId: 'required' },
   },
   gatewayReady: { ...ofIngestor, family: 'gateway.ready' },
   gatewayGap: { ...ofIngestor, family: 'gateway.gap' },
   sessionReplaced: { ...ofIngestor, family: 'gateway.session-replaced' },
-  /** Every dispatch that has no row of its own. */
+  /** Every dispatch without a row of its own, and each guild as a whole. */
   further: {
     dispatch: null,
-    filters: [],
     family: 'dispatch',
     named: true,
     priority: 2,
     queue: WORKER_QUEUES.dispatches,
-    ids: [
-      optional('guildId', ...USUAL_IDS.guildId),
-      optional('channelId', ...USUAL_IDS.channelId),
-      optional('userId', ...USUAL_IDS.userId),
-    ],
+    ids: { guildId: 'optional', channelId: 'optional', userId: 'optional' },
   },
 } as const satisfies Record<string, Route>;
 
@@ -208,28 +167,9 @@ export type Family = (typeof ROUTES)[keyof typeof ROUTES]['family'];
 
 export const ROUTING_KEY_FAMILIES: readonly Route[] = Object.values(ROUTES);
 
-/** What the broker binds: every key that begins with the word goes to the queue. */
+/** What the broker binds: every key that begins with this word goes to this queue. */
 export const BINDINGS: ReadonlyMap<string, WorkerQueue> = new Map(
   ROUTING_KEY_FAMILIES.map(({ family, queue }) => [family.split('.', 1).join(), queue]),
-);
-
-/** The rows of a dispatch. */
-export const routesOf = (dispatch: string): readonly Route[] => BY_DISPATCH.get(dispatch) ?? [furtherRoute(dispatch)];
-
-/** The row of a dispatch that has none of its own; and of a guild as a whole. */
-export const furtherRoute = (dispatch: string): Route => FURTHER.get(dispatch) ?? ROUTES.further;
-
-const FURTHER: ReadonlyMap<string, Route> = new Map(
-  Object.entries<DispatchRow>(DISPATCHES).map(([dispatch, row]) => [
-    dispatch,
-    {
-      ...ROUTES.further,
-      family: `${ROUTES.further.family}.${dispatch.toLowerCase()}`,
-      named: false,
-      filters: dispatch === GatewayDispatchEvents.MessageUpdate ? [notByPerson] : [],
-      ids: ROUTES.further.ids.map((id) => ({ ...id, paths: row[id.name] ?? id.paths })),
-    },
-  ]),
 );
 
 /** The family of an event's type; `other` for a type that is not in the table. */
@@ -238,33 +178,26 @@ export function family(eventType: string): Family | 'other' {
   return FAMILY_OF.get(`${first}.${second}`) ?? (first === ROUTES.further.family ? first : 'other');
 }
 
-/** The routing key of a command, by its name as Discord gives it. */
-export function namedKey<F extends string>(route: { readonly family: F }, name: string): `${F}.${string}` {
-  const left = MAX_ROUTING_KEY_BYTES - Buffer.byteLength(route.family) - 1;
-  return `${route.family}.${safeWord(name, left)}`;
-}
+/** The rows of a dispatch. */
+export const routesOf = (dispatch: string): readonly Route[] => BY_DISPATCH.get(dispatch) ?? FURTHER;
 
 /** A short string of AMQP 0-9-1 has one byte for its length. */
 export const MAX_ROUTING_KEY_BYTES = 255;
 
 /**
- * A name as one word of a routing key: a dot (it separates words), a wildcard or an invisible character becomes `_`.
- * At most `maxBytes` of UTF-8, whole characters only. Two names may become the same word: `data` has the name itself.
+ * The routing key of a named event. The name becomes one word: a dot (it separates words), a wildcard and an invisible
+ * character become `_`, and what does not fit is cut off, whole characters only. Two names may have the same key: `data` has
+ * the name itself.
  */
-export function safeWord(name: string, maxBytes: number): string {
-  const word = name.toWellFormed().replaceAll(UNSAFE, '_');
-  if (Buffer.byteLength(word) <= maxBytes) return word;
-  let kept = '';
-  let bytes = 0;
-  for (const character of word) {
-    bytes += Buffer.byteLength(character);
-    if (bytes > maxBytes) break;
-    kept += character;
-  }
-  return kept;
+export function namedKey<F extends string>({ family }: { readonly family: F }, name: string): `${F}.${string}` {
+  const key = `${family}.${name.toWellFormed().replaceAll(UNSAFE, '_')}` as const;
+  return key.slice(0, UTF8.encodeInto(key, MOST_BYTES).read) as typeof key;
 }
 
 const UNSAFE = /[.*#\s\p{Cc}]/gu;
+const UTF8 = new TextEncoder();
+/** Written over by each key, to know how many characters fit. */
+const MOST_BYTES = new Uint8Array(MAX_ROUTING_KEY_BYTES);
 
 const FAMILY_OF = new Map<string, Family>(Object.values(ROUTES).map((route) => [route.family, route.family]));
 
@@ -272,22 +205,7 @@ const BY_DISPATCH: ReadonlyMap<string | null, readonly Route[]> = Map.groupBy(
   ROUTING_KEY_FAMILIES,
   ({ dispatch }) => dispatch,
 );
-
-/** Discord's ids: an unsigned 64-bit number as text. https://discord.com/developers/docs/reference#snowflakes */
-export function isSnowflake(value: unknown): value is string {
-  if (typeof value !== 'string' || value.length === 0 || value.length > 20) return false;
-  // Called four times for each event: a regular expression takes three times as long.
-  for (let index = 0; index < value.length; index++) {
-    const code = value.charCodeAt(index);
-    if (code < DIGIT_0 || code > DIGIT_9) return false;
-  }
-  return true;
-}
-
-const DIGIT_0 = 48;
-const DIGIT_9 = 57;
-
-export const isMissing = (value: unknown): boolean => value === undefined || value === null;
+const FURTHER = [ROUTES.further];
 
 /** Discord sends GUILD_CREATE for joins, at the start of a session, and after outages. */
 function notJoined(d: Fields, { guilds, sequence }: DispatchContext): Outcome | undefined {
@@ -306,13 +224,6 @@ function notLeft(d: Fields, { guilds }: DispatchContext): Outcome | undefined {
   }
   guilds.outage(d.id);
   return FILTERED.outage;
-}
-
-/** The author decides. An update may come without one. */
-function notByPerson(d: Fields, { optIns }: DispatchContext): Outcome | undefined {
-  if (optIns.botMessages) return undefined;
-  if (!isMissing(d.webhook_id)) return FILTERED.webhook;
-  return isObject(d.author) && d.author.bot === true ? FILTERED.bot : undefined;
 }
 
 function notWithoutAuthor({ author }: Fields): Outcome | undefined {

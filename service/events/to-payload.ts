@@ -1,34 +1,28 @@
-// One dispatch in, one Outcome out, by the table of routes. `data` is Discord's own object without what is private. It
-// never throws, whatever Discord sends: a dispatch that ended the process would be replayed to the next one. It changes
-// only the session's memory of guilds.
+// From a dispatch to an Outcome, by the table of routes. `data` is Discord's own object without what is private. It never
+// throws, whatever Discord sends: a dispatch that ended the process would be replayed to the next one. It changes only the
+// session's memory of guilds.
 
 import { GatewayDispatchEvents } from 'discord-api-types/v10';
 import { WORKER_QUEUES } from '../contract/names.ts';
-import { type Path, rowOf } from './dispatches.ts';
+import { ALWAYS_READ, ID_NAMES, type IdName, type Path, type PlacedRow, rowOf } from './dispatches.ts';
 import { eventId } from './event-id.ts';
 import { gatewayReady } from './gap.ts';
 import {
   type DispatchContext,
-  type Envelope,
   type Event,
   FILTERED,
   type Fields,
   isObject,
+  isSnowflake,
   malformed,
   type Outcome,
   unknown,
 } from './outcome.ts';
-import { publicPart, wholePart } from './privacy.ts';
-import {
-  COMMAND_NAME,
-  furtherRoute,
-  type IdName,
-  isMissing,
-  isSnowflake,
-  namedKey,
-  type Route,
-  routesOf,
-} from './routing.ts';
+import { isMessage, publicPart, wholePart } from './privacy.ts';
+import { namedKey, ROUTES, type Route, routesOf } from './routing.ts';
+
+const COMMAND_NAME: Path = ['data', 'name'];
+const COMPONENT: Path = ['data', 'component_type'];
 
 export interface Dispatch {
   readonly t: string;
@@ -36,7 +30,7 @@ export interface Dispatch {
   readonly s?: number;
 }
 
-/** What becomes of a dispatch. The last is why there is no event, if there is none. */
+/** Of a dispatch. The last one is the reason if there is no event. */
 export function toOutcomes(dispatch: Dispatch, context: DispatchContext): readonly Outcome[] {
   const outcome = toPayload(dispatch, context);
   const isWhole = context.choice.wholeGuilds && dispatch.t === GatewayDispatchEvents.GuildCreate;
@@ -49,15 +43,13 @@ export function toPayload({ t, d }: Dispatch, context: DispatchContext): Outcome
     if (t === GatewayDispatchEvents.Resumed) return FILTERED.session;
     const row = rowOf(t);
     if (row === undefined) return unknown('an unknown dispatch type');
-    const isWanted = (context.choice.dispatches as ReadonlySet<string>).has(t);
-    // The session remembers its guilds, whoever wants to know of them.
-    if (!isWanted && t !== GatewayDispatchEvents.GuildCreate && t !== GatewayDispatchEvents.GuildDelete)
-      return FILTERED.notAsked;
+    const isChosen = (context.choice.dispatches as ReadonlySet<string>).has(t);
+    if (!isChosen && !ALWAYS_READ.has(t)) return FILTERED.notChosen;
     if (!isObject(d)) return malformed('d', 'an object', d);
     if (row.direct !== undefined && isMissing(d.guild_id) && !context.optIns.directMessages)
       return t === GatewayDispatchEvents.InteractionCreate ? FILTERED.outsideGuild : FILTERED.directMessage;
-    const outcome = routed(t, d, context);
-    return isWanted ? outcome : FILTERED.notAsked;
+    const outcome = routed(t, d, row, context);
+    return isChosen ? outcome : FILTERED.notChosen;
   });
 }
 
@@ -80,78 +72,85 @@ function ready(d: unknown, { guilds, sessionId, shardId, shardCount, receivedAt 
   return gatewayReady(shardId, receivedAt, { sessionId, applicationId, userId, shardCount, guildIds });
 }
 
+/** An event besides the join that it may be, so with an id of its own. */
 function wholeGuild({ t, d }: Dispatch, context: DispatchContext): Outcome {
-  if (!isObject(d)) return malformed('d', 'an object', d);
-  const route = furtherRoute(t);
-  const { family: routingKey, priority, queue } = route;
-  const id = eventId(context.sessionId, context.sequence, routingKey);
-  const payload = envelope(routingKey, id, d, route, context);
-  if ('kind' in payload) return payload;
-  payload.data = wholePart(d, context.optIns.messageContent);
-  return { kind: 'event', routingKey, priority, queue, payload };
+  const row = rowOf(t);
+  if (!isObject(d) || row === undefined) return malformed('d', 'an object', d);
+  const ids = idsOf(d, row, ROUTES.further);
+  if ('kind' in ids) return ids;
+  const key = keyOf(ROUTES.further, t, d);
+  const data = wholePart(d, context.optIns.messageContent);
+  return toEvent(ROUTES.further, key, `${context.sequence}:${key}`, ids, data, context);
 }
 
-function routed(t: string, d: Fields, context: DispatchContext): Outcome {
+function routed(t: string, d: Fields, row: PlacedRow, context: DispatchContext): Outcome {
   const route = routesOf(t).find(
-    ({ where, named }) =>
-      (where === undefined || where.every(({ path, is }) => is.includes(at(d, path)))) &&
-      (!named || isText(at(d, COMMAND_NAME))),
+    ({ type, components, named, dispatch }) =>
+      (type === undefined || type === d.type) &&
+      (components === undefined || (components as readonly unknown[]).includes(at(d, COMPONENT))) &&
+      (!named || dispatch === null || isText(at(d, COMMAND_NAME))),
   );
   if (route === undefined) return unknown('an unknown kind of interaction');
-  for (const filter of route.filters) {
-    const outcome = filter(d, context);
-    if (outcome !== undefined) return outcome;
-  }
-  const routingKey = route.named ? namedKey(route, String(at(d, COMMAND_NAME))) : route.family;
-  const payload = envelope(routingKey, eventId(context.sessionId, context.sequence), d, route, context);
-  if ('kind' in payload) return payload;
+  const filtered = (isMessage(t) ? notByPerson(d, context) : undefined) ?? route.filter?.(d, context);
+  if (filtered !== undefined) return filtered;
+  const ids = idsOf(d, row, route);
+  if ('kind' in ids) return ids;
   const { data, unknownFields } = publicPart(t, d, context.optIns.messageContent);
-  payload.data = data;
-  const { priority, queue, expirationMs } = route;
-  const event: Event = { kind: 'event', routingKey, priority, queue, payload, ...(expirationMs && { expirationMs }) };
+  const event = toEvent(route, keyOf(route, t, d), context.sequence, ids, data, context);
   return unknownFields.length === 0 ? event : { ...event, unknownFields };
 }
 
-/** Its `data` is still the whole `d`. */
-function envelope(
-  eventType: string,
-  eventId: string,
-  d: Fields,
-  { ids, queue }: Route,
-  { receivedAt, shardId }: DispatchContext,
-): { -readonly [K in keyof Envelope]: Envelope[K] } | Outcome {
-  const payload: { -readonly [K in keyof Envelope]: Envelope[K] } = {
-    ...{ eventId, eventType, timestamp: receivedAt, shardId, data: d },
-  };
-  for (const { name, paths, required } of ids) {
-    const id = firstId(d, name, paths);
-    // Whether something is of a guild is never guessed; but an interaction can be answered without.
-    const isGuild =
-      name === 'guildId' && queue !== WORKER_QUEUES.interactions && paths.some((path) => !isMissing(at(d, path)));
-    if (id === undefined && (required || isGuild)) return missing(d, name, paths);
-    if (id !== undefined && name !== null) payload[name] = id;
-  }
-  return payload;
+/** The author decides. An update may come without one. */
+function notByPerson(d: Fields, { optIns }: DispatchContext): Outcome | undefined {
+  if (optIns.botMessages) return undefined;
+  if (!isMissing(d.webhook_id)) return FILTERED.webhook;
+  return isObject(d.author) && d.author.bot === true ? FILTERED.bot : undefined;
 }
 
-function missing(d: Fields, name: IdName | null, [path = []]: readonly Path[]): Outcome {
-  return malformed(dotted(path), name === 'interactionToken' ? 'text' : 'a snowflake', at(d, path));
+function keyOf(route: Route, t: string, d: Fields): string {
+  if (!route.named) return route.family;
+  return namedKey(route, route.dispatch === null ? t.toLowerCase() : String(at(d, COMMAND_NAME)));
 }
+
+type Ids = { [name in IdName]?: string };
+
+/** Of the envelope; or what is missing. */
+function idsOf(d: Fields, row: PlacedRow, { ids, queue }: Route): Ids | Outcome {
+  const found: Ids = {};
+  for (const name of ID_NAMES) {
+    const need = ids[name];
+    if (need === undefined) continue;
+    const isId = name === 'interactionToken' ? isText : isSnowflake;
+    const values = row[name].map((path) => at(d, path));
+    const id = values.find(isId);
+    // Whether something is of a guild is never guessed; but an interaction can be answered without.
+    const isGuild = name === 'guildId' && queue !== WORKER_QUEUES.interactions && !values.every(isMissing);
+    if (id !== undefined) found[name] = id;
+    else if (need === 'required' || isGuild)
+      return malformed(['d', ...(row[name][0] ?? [])].join('.'), isId === isText ? 'text' : 'a snowflake', values[0]);
+  }
+  return found;
+}
+
+function toEvent(
+  { priority, queue, expirationMs }: Route,
+  routingKey: string,
+  what: number | string,
+  ids: Ids,
+  data: object,
+  { sessionId, receivedAt, shardId }: DispatchContext,
+): Event {
+  const id = eventId(sessionId, what);
+  const payload = { eventId: id, eventType: routingKey, timestamp: receivedAt, shardId, data, ...ids };
+  return { kind: 'event', routingKey, priority, queue, payload, ...(expirationMs && { expirationMs }) };
+}
+
+const isMissing = (value: unknown): boolean => value === undefined || value === null;
 
 const isText = (value: unknown): value is string => typeof value === 'string' && value !== '';
-
-const dotted = (path: Path): string => ['d', ...path].join('.');
 
 function at(d: Fields, path: Path): unknown {
   let value: unknown = d;
   for (const name of path) value = isObject(value) ? value[name] : undefined;
   return value;
-}
-
-function firstId(d: Fields, name: IdName | null, paths: readonly Path[]): string | undefined {
-  for (const path of paths) {
-    const value = at(d, path);
-    if (name === 'interactionToken' ? isText(value) : isSnowflake(value)) return String(value);
-  }
-  return undefined;
 }

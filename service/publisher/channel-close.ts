@@ -9,7 +9,7 @@ interface ChannelError {
 export type CloseCause =
   /** A message is larger than the broker takes, which names its limit. */
   | { readonly kind: 'too large'; readonly mostBytes: number }
-  /** The exchange, or the right to write to it: no message passes until a person repairs that. */
+  /** The exchange is missing, or the permission to write to it: no message passes until the topology is applied. */
   | { readonly kind: 'topology' }
   /** Anything else may be about one message. */
   | { readonly kind: 'message' };
@@ -17,7 +17,7 @@ export type CloseCause =
 const TOO_LARGE = /message size \d+ is larger than configured max size (\d+)/;
 const NOT_FOUND = 404;
 const ACCESS_REFUSED = 403;
-/** Topic permissions are rights to single routing keys. https://www.rabbitmq.com/docs/access-control#topic-authorisation */
+/** A topic permission is one for single routing keys. https://www.rabbitmq.com/docs/access-control#topic-authorisation */
 const OF_A_KEY = /access to topic /;
 
 export function closeCause({ code, message }: ChannelError): CloseCause {

@@ -11,7 +11,7 @@ export class Confirms<T> {
     return this.#unanswered.size;
   }
 
-  /** The message that alone is not answered. */
+  /** The message that is not answered, if it is the only one. */
   get only(): T | undefined {
     return this.size === 1 ? this.#unanswered.values().next().value : undefined;
   }

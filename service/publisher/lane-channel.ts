@@ -1,13 +1,13 @@
 // Publishes the messages for one queue on a confirm channel of its own: persistent, mandatory, with priority. Only the broker's
-// confirm settles a message; `publish()` returning false is flow control. Which message, and when: lane.ts.
+// confirm settles a message; `publish()` returning false is flow control. Which message is written, and when: lane.ts.
 //
-//   away:    no connection; messages gather in the outbox. `open` → opening
+//   closed:  no connection; messages wait in the outbox. `open` → opening
 //   opening: a channel is opened, again after a backoff if that fails → writing
-//   writing: what the lane gives is written while the socket takes it. Channel closed → opening; connection lost → away
+//   writing: what the lane gives is written while the socket takes it. Channel closed → opening; connection lost → closed
 //
-// A channel finds the leader of its queue with its first message, and waits for it up to 65 s: RabbitMQ asks the leader that it
-// knows for as long as the net tick time and 5 s, even one that is cut off from it (rabbit_fifo_client, `enqueue/4`). Another
-// channel looks again, so one that gets no confirm while others do is replaced, after longer each time.
+// With its first message a channel looks for the leader of its queue, for up to 65 s: RabbitMQ asks the leader that it knows
+// for as long as the net tick time and 5 s, even one that is cut off from it (rabbit_fifo_client, `enqueue/4`). Another
+// channel looks again, so a channel that gets no confirm while others do is replaced, after longer each time.
 
 import { type ChannelModel, type ConfirmChannel, IllegalOperationError, type Options } from 'amqplib';
 import { MAX_MESSAGE_BYTES } from '../contract/limits.ts';
@@ -20,13 +20,13 @@ import type { Message } from './message.ts';
 import type { Entry } from './outbox.ts';
 import { smaller } from './smaller.ts';
 
-/** Called for each message, to count it. */
+/** Called for each message. */
 export interface PublisherListener {
-  /** Messages leave again. */
+  /** The broker takes messages again. */
   flowing(): void;
   published(): void;
   confirmed(messageType: string): void;
-  /** By the broker. */
+  /** By the broker: the message, or the channel. */
   refused(): void;
   /** It is too large, the broker closes the channel over it, or it cannot be written. */
   dropped(): void;
@@ -40,7 +40,7 @@ export interface LaneListener extends PublisherListener {
   left(): void;
 }
 
-export interface LaneOptions {
+interface LaneOptions {
   readonly queue: WorkerQueue;
   /** The broker reads no publishes. */
   readonly blocked: () => boolean;
@@ -74,7 +74,7 @@ export class LaneChannel {
   #model: ChannelModel | undefined;
   #open: OpenChannel | undefined;
   /** A message is made smaller: those behind it wait. */
-  #making = false;
+  #makingSmaller = false;
   /** Since when nothing was confirmed, Unix ms, if the queue is stuck. */
   #stuckSince: number | undefined;
   /** Without a confirm, until the channel is replaced. */
@@ -110,32 +110,30 @@ export class LaneChannel {
     this.#write();
   }
 
-  /** The connection is open. */
   open(model: ChannelModel): void {
     this.#model = model;
     this.#replacedMs = FIRST_REPLACED_MS;
     void this.#openChannel(model);
   }
 
-  /** The connection is lost, or is to be left alone. */
-  leave(): void {
+  /** The connection is lost, or the task ends. */
+  close(): void {
     this.#model = undefined;
     this.#open = undefined;
     this.#lane.channelLost();
   }
 
-  /** Writes what may be written. */
   flow(): void {
     this.#write();
     if (this.flowing) this.#options.listener.flowing();
   }
 
   /**
-   * Whether the queue is stuck: nothing of it was confirmed for so long. Before that its channel is replaced.
+   * Reports a queue that is stuck: nothing of it was confirmed for `stuckMs`. Before that its channel is replaced.
    * @param since when the broker could begin to confirm, Unix ms
    * @param othersAt when the broker last confirmed anything on this connection, Unix ms
    */
-  judge(now: number, since: number, stuckMs: number, othersAt: number): void {
+  check(now: number, since: number, stuckMs: number, othersAt: number): void {
     const { outbox, confirmedAt, refusals } = this.#lane;
     if (outbox.oldest === undefined) this.#stuckSince = undefined;
     if (outbox.oldest === undefined || now - othersAt >= stuckMs) return;
@@ -151,7 +149,6 @@ export class LaneChannel {
     if (open !== undefined && othersAt - Math.max(since, open.waitsSince) >= this.#replacedMs) this.#replace(open);
   }
 
-  /** It is no refusal: nothing was answered. */
   #replace(open: OpenChannel): void {
     if (this.#lane.unanswered === 0) return;
     this.#log.warn({ seconds: seconds(this.#replacedMs) }, 'a channel gets no confirm: opening another');
@@ -195,24 +192,24 @@ export class LaneChannel {
   #channelError(err: Error): void {
     const { limit, listener } = this.#options;
     const cause = closeCause(err);
-    const learnt = cause.kind === 'too large' && cause.mostBytes < limit.maxBytes;
+    const isNewLimit = cause.kind === 'too large' && cause.mostBytes < limit.maxBytes;
     if (cause.kind !== 'too large') {
       listener.refused();
       this.#log.error({ err }, 'the broker closed the channel (if something is missing: apply the topology)');
-    } else if (learnt) {
-      // It is dropped when its turn comes again.
+    } else if (isNewLimit) {
+      // Written again, the message is made smaller.
       limit.maxBytes = cause.mostBytes;
       const sizes = { mostBytes: limit.maxBytes, expected: MAX_MESSAGE_BYTES };
       this.#log.warn(sizes, "this broker's max_message_size is smaller than ours");
     }
-    // Made smaller, it may be taken: until then a lost connection may have the limit forgotten.
-    const given = cause.kind === 'topology' || learnt ? undefined : this.#lane.closedOver();
-    if (given === undefined) return;
-    this.#dropped(given, 'dropped a message over which the broker closes the channel', { closes: MOST_CLOSES, err });
+    // A close that only reports the limit does not count: the message is made smaller, unless the connection is lost before.
+    const givenUp = cause.kind === 'topology' || isNewLimit ? undefined : this.#lane.closedOver();
+    if (givenUp === undefined) return;
+    this.#dropped(givenUp, 'dropped a message over which the broker closes the channel', { closes: MOST_CLOSES, err });
     listener.left();
   }
 
-  /** While the connection is open: another channel, after a pause, as the cause may still be there. */
+  /** Opens another after a pause, while the connection is open: the cause may still be there. */
   #channelLost(open: OpenChannel, err?: unknown): void {
     if (this.#open !== open) return;
     this.#open = undefined;
@@ -231,7 +228,7 @@ export class LaneChannel {
 
   #write(): void {
     const open = this.#open;
-    if (open === undefined || this.#making) return;
+    if (open === undefined || this.#makingSmaller) return;
     const { blocked, limit, listener } = this.#options;
     while (!open.full && !blocked()) {
       const entry = this.#lane.next();
@@ -249,7 +246,7 @@ export class LaneChannel {
           this.#channelLost(open, error);
           return;
         }
-        // Thrown before a byte was written. Kept, it would stop everything behind it.
+        // Before a byte was written. Kept, the message would stop everything behind it.
         this.#dropped(message, 'dropped a message that cannot be written', { err: error });
         this.#settle(entry);
         continue;
@@ -262,29 +259,24 @@ export class LaneChannel {
 
   async #makeSmaller(entry: Entry<Message>): Promise<void> {
     const { message } = entry;
-    this.#making = true;
+    this.#makingSmaller = true;
     const made = await smaller(message, this.#options.limit.maxBytes).catch(() => []);
-    this.#making = false;
+    this.#makingSmaller = false;
     if (made.length === 0) {
-      this.#dropTooLarge(message);
+      // Its size is Discord's choice: no release causes it, so it does not count as a refusal.
+      const mostBytes = this.#options.limit.maxBytes;
+      this.#dropped(message, 'dropped a message that is too large for the broker', { mostBytes });
       this.#settle(entry);
-    } else
-      this.#lane.replace(
-        entry,
-        made.map((each) => ({ message: each, bytes: bytesOf(each) })),
-      );
+    } else {
+      const parts = made.map((each) => ({ message: each, bytes: bytesOf(each) }));
+      this.#lane.outbox.replace(entry, parts);
+    }
     this.#write();
   }
 
   #settle(entry: Entry<Message>): void {
-    this.#lane.settle(entry);
+    this.#lane.outbox.confirm(entry);
     this.#options.listener.left();
-  }
-
-  /** Its size is Discord's choice: no release causes it, so it does not count as a refusal. */
-  #dropTooLarge(message: Message): void {
-    const mostBytes = this.#options.limit.maxBytes;
-    this.#dropped(message, 'dropped a message that is too large for the broker', { mostBytes });
   }
 
   #dropped({ messageId, type, body }: Message, why: string, fields: object): void {
@@ -297,7 +289,7 @@ export class LaneChannel {
     const { listener } = this.#options;
     const now = Date.now();
     this.#replacedMs = FIRST_REPLACED_MS;
-    // After the outbox, whose fullness the listener may ask for.
+    // After they left the outbox: the listener may read how full it is.
     for (const { type } of this.#lane.acked(tag, multiple, now)) listener.confirmed(type);
     listener.acked();
     listener.left();
@@ -314,7 +306,6 @@ export class LaneChannel {
     const wasHolding = this.#lane.holding;
     const refused = this.#lane.nacked(tag, multiple);
     const [first] = refused;
-    // Of a message that was never written, or was answered before.
     if (first === undefined) return;
     for (const _ of refused) this.#options.listener.refused();
     if (!wasHolding)

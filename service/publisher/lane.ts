@@ -5,13 +5,12 @@
 //   holding: the broker refused a message. `next` gives nothing until everything written is answered (`isAnswered`) and the
 //            caller's pause has passed (`resume`). Then everything unconfirmed is written again, with a window of one
 //
-// A message over which the broker closes the channel would stop everything behind it: it is given up once that has happened
-// `MOST_CLOSES` times while it alone was unanswered. It comes to be alone, as each channel begins with one message.
+// A message over which the broker closes the channel would stop everything behind it: it is given up after `MOST_CLOSES` closes
+// while it alone was unanswered, which it comes to be, as each channel begins with one message.
 //
-// So a queue that is full, or becomes so, gets few messages; and of those that one takes after it refused an earlier one, the
-// order is lost. A full quorum queue takes messages again when a fifth of it is gone: the order is lost only if that happens
-// while one window is being answered. With a large window from the start it did: a new owner publishes what is replayed to a
-// queue that is full, which is emptied at that moment.
+// So a queue that is full gets few messages, and the order is lost only of those that it takes after it refused an earlier one.
+// A full quorum queue takes messages again when a fifth of it is gone: that must happen while one window is being answered.
+// With a large window from the start it did: a new owner publishes a replay to a full queue, which is emptied at that moment.
 
 import { Confirms } from './confirms.ts';
 import { type Entry, Outbox } from './outbox.ts';
@@ -28,18 +27,14 @@ export const MOST_UNANSWERED = 192;
 export const MOST_CLOSES = 3;
 
 export class Lane<T> {
-  readonly #outbox = new Outbox<T>();
+  readonly outbox = new Outbox<T>();
   #confirms = new Confirms<Entry<T>>();
   #window = 1;
   #holding = false;
   #refusals = 0;
   #confirmedAt = 0;
-  /** The last message over which the broker closed a channel, as nothing else was unanswered, and how often. */
+  /** The last message that alone was unanswered when the broker closed a channel, and how often that happened. */
   #suspect: { readonly entry: Entry<T>; readonly closes: number } | undefined;
-
-  get outbox(): Pick<Outbox<T>, 'count' | 'bytes' | 'oldest' | 'add' | 'drop'> {
-    return this.#outbox;
-  }
 
   get holding(): boolean {
     return this.#holding;
@@ -60,28 +55,20 @@ export class Lane<T> {
     return this.#confirms.size;
   }
 
-  /** The channel is gone: what is not confirmed is written again to the next one. */
+  /** What is not confirmed is written again to the next channel. */
   channelLost(): void {
     this.#confirms = new Confirms();
     this.resume();
   }
 
-  /** What is to be written now. Then call `written`, `replace`, or `settle` if it cannot be written. */
+  /** What is to be written now. Then call `written`; or replace or confirm it in the outbox, if it cannot be written. */
   next(): Entry<T> | undefined {
     if (this.#holding || this.#confirms.size >= this.#window) return undefined;
-    return this.#outbox.next();
+    return this.outbox.next();
   }
 
   written(entry: Entry<T>): void {
     this.#confirms.written(entry);
-  }
-
-  settle(entry: Entry<T>): void {
-    this.#outbox.confirm(entry);
-  }
-
-  replace(entry: Entry<T>, by: Parameters<Outbox<T>['replace']>[1]): boolean {
-    return this.#outbox.replace(entry, by);
   }
 
   /** @returns the messages that this confirms, without those that were dropped meanwhile */
@@ -92,7 +79,7 @@ export class Lane<T> {
       this.#refusals = 0;
       this.#window = Math.min(MOST_UNANSWERED, this.#window + answered.length);
     }
-    return answered.flatMap((entry) => (this.#outbox.confirm(entry) ? [entry.message] : []));
+    return answered.flatMap((entry) => (this.outbox.confirm(entry) ? [entry.message] : []));
   }
 
   /** @returns the messages that this refuses */
@@ -105,14 +92,14 @@ export class Lane<T> {
     return refused;
   }
 
-  /** The broker closes the channel, maybe over a message. @returns the message that it settles, given up */
+  /** The broker closes the channel, perhaps over a message. @returns the message that is given up, and settled */
   closedOver(): T | undefined {
     const entry = this.#confirms.only;
     if (entry === undefined) return undefined;
     const closes = this.#suspect?.entry === entry ? this.#suspect.closes + 1 : 1;
     this.#suspect = { entry, closes };
-    if (closes < MOST_CLOSES || !this.#outbox.confirm(entry)) return undefined;
-    // It was the cause, so the next message has none of its pauses.
+    if (closes < MOST_CLOSES || !this.outbox.confirm(entry)) return undefined;
+    // It was the cause: the next message does not wait for it.
     this.#refusals = 0;
     return entry.message;
   }
@@ -122,13 +109,13 @@ export class Lane<T> {
     this.#refusals += 1;
   }
 
-  /** Holding, and a pause is due. */
+  /** Holding, and everything written is answered. */
   get isAnswered(): boolean {
     return this.#holding && this.#confirms.size === 0;
   }
 
   resume(): void {
-    this.#outbox.rewind();
+    this.outbox.rewind();
     this.#window = 1;
     this.#holding = false;
   }

@@ -27,12 +27,10 @@ export class Outbox<T> {
   #count = 0;
   #bytes = 0;
 
-  /** Events not yet confirmed. */
   get count(): number {
     return this.#count;
   }
 
-  /** Bytes of their messages. */
   get bytes(): number {
     return this.#bytes;
   }
@@ -42,14 +40,8 @@ export class Outbox<T> {
   }
 
   add(message: T, bytes: number, addedAt: number, settled: () => void): void {
-    const before = this.#last;
-    const link: Link<T> = { message, bytes, addedAt, settled, held: true, before, after: undefined };
-    if (before === undefined) this.#first = link;
-    else before.after = link;
-    this.#last = link;
-    this.#next ??= link;
-    this.#count += 1;
-    this.#bytes += bytes;
+    this.#insert({ message, bytes, addedAt, settled }, this.#last);
+    this.#next ??= this.#last;
   }
 
   /** The oldest that waits, which counts as written from now on. */
@@ -80,18 +72,9 @@ export class Outbox<T> {
     const isNext = this.#next === old || this.#next === after;
     this.#remove(old);
     const links = by.map(({ message, bytes }) => {
-      const link: Link<T> = { message, bytes, addedAt, settled, held: true, before, after: undefined };
-      if (before === undefined) this.#first = link;
-      else before.after = link;
-      this.#bytes += bytes;
-      before = link;
-      return link;
+      before = this.#insert({ message, bytes, addedAt, settled }, before);
+      return before;
     });
-    const last = links.at(-1);
-    if (last !== undefined) last.after = after;
-    if (after === undefined) this.#last = before;
-    else after.before = before;
-    this.#count += by.length;
     if (isNext) this.#next = links[0] ?? after;
     return true;
   }
@@ -112,6 +95,19 @@ export class Outbox<T> {
     return before - this.#count;
   }
 
+  /** @param before the link that it follows; none for the first */
+  #insert(entry: Entry<T>, before: Link<T> | undefined): Link<T> {
+    const after = before === undefined ? this.#first : before.after;
+    const link = { ...entry, held: true, before, after };
+    if (before === undefined) this.#first = link;
+    else before.after = link;
+    if (after === undefined) this.#last = link;
+    else after.before = link;
+    this.#count += 1;
+    this.#bytes += entry.bytes;
+    return link;
+  }
+
   #remove(link: Link<T>): boolean {
     if (!link.held) return false;
     const { before, after } = link;
@@ -120,8 +116,8 @@ export class Outbox<T> {
     if (after === undefined) this.#last = before;
     else after.before = before;
     if (this.#next === link) this.#next = after;
-    // What is gone holds nothing that is here.
     link.held = false;
+    // So that a removed link keeps no other one in memory.
     link.before = link.after = undefined;
     this.#count -= 1;
     this.#bytes -= link.bytes;

@@ -1,16 +1,14 @@
-// Publishes messages to the topic exchange. Order is promised within a queue, so each queue of the topology has a lane of its
-// own: outbox, channel, window, refusals. A queue that stops answering, because it is full or has no majority, stops its own lane.
+// Publishes messages to the topic exchange. Order is promised within a queue, so each queue has a lane of its own: a queue
+// that confirms nothing, because it is full or has no majority, stops only its own lane.
 //
-// States: of a lane lane.ts and lane-channel.ts; together a lane is *stuck* when, for `STUCK_MS`, it has had something to
-//   confirm, the connection was open and not blocked, and nothing of it was confirmed. It ends with the next confirm.
-// Proofs: only the broker's confirm settles a message, which leaves the outbox at once, wherever it stands; the sequence of
-//   its event stays in the watermark. A queue is called stuck only while the same connection confirms something else: another
-//   lane's messages, or the claim that the deadline asks. Silence alone may be a node without a majority.
-// Deadlines: nothing confirmed in any lane: amqp/confirm-deadline.ts ends the connection, and all lanes write what is
-//   unconfirmed again on the next one. In one lane: another channel after 5 s … 60 s (lane-channel.ts). A refusal: a pause of
-//   1 s … 30 s, then one message.
-// Bounds are over the sum: backpressure.ts stops receiving, and nothing is dropped. All channels are opened with the
-// connection, so that a missing right is noticed before the first message.
+// Only the broker's confirm settles a message, which then leaves the outbox, wherever it stands.
+// A lane is *stuck* when for `STUCK_MS` nothing of it was confirmed, although something waits and the connection is open and
+//   not blocked, and the same connection confirms something else: another lane's messages, or the claim of the deadline. A
+//   broker that confirms nothing at all may be a node without a majority. It ends with the next confirm.
+// Nothing is confirmed in any lane: amqp/confirm-deadline.ts ends the connection, and all lanes write what is unconfirmed
+//   again on the next one. In one lane: another channel (lane-channel.ts).
+// The outbox has no bound: backpressure.ts stops receiving. All channels are opened with the connection, so that a missing
+// permission is noticed before the first message.
 
 import type { ChannelModel } from 'amqplib';
 import type { ConnectionEvents } from '../connection-events.ts';
@@ -21,15 +19,12 @@ import { orAborted } from '../wait.ts';
 import { LaneChannel, type LaneListener, type PublisherListener } from './lane-channel.ts';
 import type { Message } from './message.ts';
 
-/** What the publisher needs of a connection. */
-export interface PublisherConnection extends ConnectionEvents<ChannelModel> {
+type PublisherConnection = ConnectionEvents<ChannelModel> & {
   readonly blocked: boolean;
-  on(event: 'open', listener: (model: ChannelModel) => void): unknown;
-  on(event: 'lost', listener: (cause: unknown) => void): unknown;
   on(event: 'unblocked', listener: () => void): unknown;
-}
+};
 
-export interface PublisherOptions {
+interface PublisherOptions {
   readonly connection: PublisherConnection;
   /** Satisfied by a `ConfirmDeadline` of the same connection. */
   readonly deadline: { written(): void; confirmed(unconfirmed: number): void; readonly stuck: boolean };
@@ -37,9 +32,9 @@ export interface PublisherOptions {
   readonly log: Log;
 }
 
-/** A fail-over of a queue's leader takes up to 11 s; nothing is done about it, so an early report costs nothing. */
+/** A fail-over of a queue's leader takes up to 11 s; an early report costs nothing. */
 export const STUCK_MS = 10_000;
-const JUDGE_EVERY_MS = 1_000;
+const CHECK_EVERY_MS = 1_000;
 
 export class Publisher {
   readonly #connection: PublisherConnection;
@@ -47,7 +42,7 @@ export class Publisher {
   readonly #lanes: Readonly<Record<WorkerQueue, LaneChannel>>;
   readonly #all: readonly LaneChannel[];
   readonly #stopping = new AbortController();
-  readonly #judging: NodeJS.Timeout;
+  readonly #checks: NodeJS.Timeout;
   #emptied = Promise.withResolvers<void>();
   /** Since when the broker can confirm, Unix ms: the connection is open, and not blocked. */
   #readySince: number | undefined;
@@ -73,15 +68,15 @@ export class Publisher {
       // The limit of a broker changes with its restart.
       options.limit.maxBytes = MAX_MESSAGE_BYTES;
       for (const lane of this.#all) lane.open(model);
-      // A node may open no channel, either.
+      // The node may not even open a channel.
       if (this.outbox.count > 0) this.#deadline.written();
     });
-    connection.on('lost', () => this.#leave());
+    connection.on('lost', () => this.#closeLanes());
     connection.on('unblocked', () => {
       this.#readySince = Date.now();
       for (const lane of this.#all) lane.flow();
     });
-    this.#judging = setInterval(() => this.#judge(), JUDGE_EVERY_MS).unref();
+    this.#checks = setInterval(() => this.#check(), CHECK_EVERY_MS).unref();
   }
 
   /** Whether every lane has its channel. */
@@ -115,30 +110,29 @@ export class Publisher {
     return this.#all.some(({ flowing }) => flowing);
   }
 
-  /** Age of the oldest unconfirmed message; 0 without any. */
+  /** 0 without any. */
   get oldestUnconfirmedMs(): number {
     return Math.max(0, ...this.#all.flatMap(({ lane }) => Date.now() - (lane.outbox.oldest?.addedAt ?? Date.now())));
   }
 
-  /** For how long nothing at all was confirmed although something waits; 0 when nothing waits. */
+  /** For how long nothing was confirmed in any lane although something waits; 0 when nothing waits. */
   get nothingConfirmedMs(): number {
     return Math.min(this.oldestUnconfirmedMs, Date.now() - this.#lastConfirmedAt);
   }
 
-  /** The queues whose lane is stuck. */
   get stuck(): readonly WorkerQueue[] {
     return Object.values(WORKER_QUEUES).filter((queue) => this.#lanes[queue].isStuck);
   }
 
-  /** The queues whose messages the broker refuses, since the last that it confirmed. */
+  /** The queues of which the broker has refused messages since it last confirmed one. */
   get refusing(): readonly WorkerQueue[] {
     return Object.values(WORKER_QUEUES).filter((queue) => this.#lanes[queue].isRefused);
   }
 
   /**
    * Takes a message; `settled` is called once, when the broker has confirmed it. Never throws, never waits.
-   * One that is too large for the broker is compressed, and parted if need be. What the broker does not take all the same is
-   * dropped, counted and settled: it would close each channel over it.
+   * One that is too large for the broker is compressed, and put in parts if that is not enough. What the broker still does
+   * not take is dropped, counted and settled: it would close each channel over it.
    */
   publish(message: Message, settled: () => void): void {
     this.#lanes[message.queue].publish(message, settled);
@@ -154,15 +148,15 @@ export class Publisher {
   dropOutbox(isDropped: (message: Message) => boolean): number {
     let dropped = 0;
     for (const { lane } of this.#all) dropped += lane.outbox.drop(isDropped);
-    this.#left();
+    this.#resolveIfEmpty();
     return dropped;
   }
 
   /** Opens no more channels. It does not close the connection. */
   close(): void {
     this.#stopping.abort();
-    clearInterval(this.#judging);
-    this.#leave();
+    clearInterval(this.#checks);
+    this.#closeLanes();
   }
 
   /** Unix ms; 0: never. */
@@ -171,12 +165,12 @@ export class Publisher {
   }
 
   #counting(listener: PublisherListener): LaneListener {
-    const failed = (tell: () => void) => () => {
+    const failed = (report: () => void) => () => {
       this.#errorCount += 1;
-      tell();
+      report();
     };
     return {
-      flowing: () => listener.flowing(),
+      ...listener,
       published: () => {
         listener.published();
         this.#deadline.written();
@@ -185,32 +179,31 @@ export class Publisher {
         this.#publishCount += 1;
         listener.confirmed(type);
       },
-      refused: failed(() => listener.refused()),
-      dropped: failed(() => listener.dropped()),
-      returned: failed(() => listener.returned()),
+      refused: failed(listener.refused),
+      dropped: failed(listener.dropped),
+      returned: failed(listener.returned),
       acked: () => this.#deadline.confirmed(this.#all.reduce((sum, { lane }) => sum + lane.unanswered, 0)),
-      left: () => this.#left(),
+      left: () => this.#resolveIfEmpty(),
     };
   }
 
-  #left(): void {
+  #resolveIfEmpty(): void {
     if (this.outbox.count > 0) return;
-    // What was dropped is not written again.
     this.#deadline.confirmed(0);
     this.#emptied.resolve();
     this.#emptied = Promise.withResolvers();
   }
 
-  #leave(): void {
+  #closeLanes(): void {
     this.#readySince = undefined;
-    for (const lane of this.#all) lane.leave();
+    for (const lane of this.#all) lane.close();
   }
 
-  #judge(): void {
+  #check(): void {
     const since = this.#readySince;
     if (since === undefined || this.#connection.blocked) return;
     const now = Date.now();
     const confirmedAt = this.#deadline.stuck ? now : this.#lastConfirmedAt;
-    for (const lane of this.#all) lane.judge(now, since, STUCK_MS, confirmedAt);
+    for (const lane of this.#all) lane.check(now, since, STUCK_MS, confirmedAt);
   }
 }

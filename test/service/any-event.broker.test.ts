@@ -89,7 +89,7 @@ test('a guild that the bot joins makes two events, each with an id of its own', 
   const [join, whole] = [await of('guild.join'), await of('dispatch.guild_create')];
   expect(join.sequence).toBe(whole.sequence);
   expect(join.body.eventId).toBe(eventId(join.sessionId, join.sequence));
-  expect(whole.body.eventId).toBe(eventId(join.sessionId, join.sequence, 'dispatch.guild_create'));
+  expect(whole.body.eventId).toBe(eventId(join.sessionId, `${join.sequence}:dispatch.guild_create`));
   expect([join.body.data, whole.body.data].map((data) => 'channels' in (data as object))).toEqual([false, true]);
 });
 

@@ -17,7 +17,7 @@ function line(stored?: Presence, initial?: Presence) {
   });
   let [now, waitMs]: [number, number | undefined] = [0, undefined];
   const nameOf = (d: object) => ('status' in d ? String(d.status) : String('channel_id' in d && d.channel_id));
-  const turn = () => commands.turn(now, ({ d }) => waitMs ?? sent.push(nameOf(d)) * 0);
+  const turn = () => commands.update(now, ({ d }) => waitMs ?? sent.push(nameOf(d)) * 0);
   return {
     commands,
     outcomes,
@@ -39,7 +39,7 @@ function line(stored?: Presence, initial?: Presence) {
     },
     away(ms: number) {
       now += ms;
-      return commands.turn(now, () => undefined);
+      return commands.update(now, () => undefined);
     },
   };
 }
@@ -168,27 +168,20 @@ describe('the presence', () => {
     expect(sent).toEqual(['online']);
   });
 
-  it('is a state: it does not expire, and is sent when the shard is back', () => {
-    const { commands, add, at, away, sent, outcomes } = line();
-    add('p', idle);
-    add('q', dnd);
-    away(LIFE_MS);
-    expect([outcomes, commands.presence]).toEqual([{ p: 'kept', q: 'kept' }, dnd]);
-    commands.connected();
-    at(0);
-    expect(sent).toEqual(['dnd']);
-  });
-
-  it('is sent after READY where its life ended before, behind the IDENTIFY', () => {
-    const { commands, add, at, away, sent, outcomes } = line();
-    expect(commands.identify()).toBeNull();
-    add('p', idle);
-    away(LIFE_MS);
-    expect(outcomes).toEqual({ p: 'kept' });
-    commands.connected();
-    at(0);
-    expect(sent).toEqual(['idle']);
-  });
+  it.each([false, true])(
+    'is a state: it does not expire, and is sent after READY (behind an IDENTIFY: %j)',
+    (behind) => {
+      const { commands, add, at, away, sent, outcomes } = line();
+      if (behind) expect(commands.identify()).toBeNull();
+      add('p', idle);
+      add('q', dnd);
+      away(LIFE_MS);
+      expect([outcomes, commands.presence]).toEqual([{ p: 'kept', q: 'kept' }, dnd]);
+      commands.connected();
+      at(0);
+      expect(sent).toEqual(['dnd']);
+    },
+  );
 
   it('replaces those that wait, also one that would be sent again', () => {
     const { commands, add, at, away, sent, outcomes } = line();
@@ -237,19 +230,16 @@ describe('the presence', () => {
     expect(refused()).toBe(2);
   });
 
-  it('stays where Discord cannot read a RESUME', () => {
+  it.each([
+    ['cannot read a RESUME', 4_002, false],
+    ['closes an IDENTIFY for another reason', 4_000, true],
+  ])('stays where Discord %s', (_, closeCode, identifies) => {
     const { commands, at, sent, refused } = line(dnd, online);
-    commands.ended('close code 4002', 4_002);
+    if (identifies) commands.identify();
+    commands.ended(`close code ${closeCode}`, closeCode);
     commands.connected();
     at(0);
     expect([refused(), commands.presence, sent]).toEqual([0, dnd, ['dnd']]);
-  });
-
-  it('stays when a connection ends for another reason', () => {
-    const { commands, refused } = line(dnd, online);
-    commands.identify();
-    commands.ended('close code 4000', 4_000);
-    expect([refused(), commands.identify()]).toEqual([0, dnd]);
   });
 });
 

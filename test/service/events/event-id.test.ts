@@ -1,6 +1,7 @@
 import { Buffer } from 'node:buffer';
-import { describe, expect, test } from 'vitest';
-import { eventId, gapEventId, traceparent, uuidV5 } from '../../../service/events/event-id.ts';
+import { expect, test } from 'vitest';
+import { eventId, traceparent, uuidV5 } from '../../../service/events/event-id.ts';
+import { gatewayGap } from '../../../service/events/gap.ts';
 
 test('a UUID of version 5 is that of RFC 9562', () => {
   // Appendix A.4: the name www.example.com in the namespace of DNS.
@@ -8,11 +9,11 @@ test('a UUID of version 5 is that of RFC 9562', () => {
   expect(uuidV5(dns, 'www.example.com')).toBe('2ed6657d-e927-568b-95e1-2665a8aea6a2');
 });
 
-describe('the id of an event', () => {
-  test('never changes: workers have stored it', () => {
-    expect(eventId('fd4f4f6e8d9e4a0c8a3f3d1b2c5e7a90', 42)).toBe('250239c7-dc0d-560e-b175-9037305871d8');
-    expect(gapEventId('fd4f4f6e8d9e4a0c8a3f3d1b2c5e7a90')).toBe('ea526059-07e3-5759-846e-d1be7c4ccff9');
-  });
+test('the ids of events never change: workers have stored them', () => {
+  const session = 'fd4f4f6e8d9e4a0c8a3f3d1b2c5e7a90';
+  expect(eventId(session, 42)).toBe('250239c7-dc0d-560e-b175-9037305871d8');
+  const gap = { sessionId: session, shardId: 1, lastSequence: 1, lostFrom: null, lostUntil: 1, reason: '' };
+  expect(gatewayGap(gap).payload.eventId).toBe('ea526059-07e3-5759-846e-d1be7c4ccff9');
 });
 
 test('traceparent carries the id of the event, and neither of its ids is zero', () => {

@@ -36,8 +36,10 @@ const { tree, fields } = fc.letrec<{ tree: Json; fields: { [key: string]: Json }
   ),
 }));
 
+const removed = (dispatch: string) => Object.values(removedFields(dispatch)).flat();
 const json = (value: unknown): Json => JSON.parse(JSON.stringify(value));
-const part = (dispatch: string, d: object) => json(publicPart(dispatch, json(d) as { [key: string]: Json }).data);
+const part = (dispatch: string, d: object) =>
+  json(publicPart(dispatch, json(d) as { [key: string]: Json }, false).data);
 
 /** The rule, written another way. */
 const without = (names: readonly string[], value: unknown): Json =>
@@ -49,7 +51,7 @@ describe.each(EVERYWHERE_ELSE)('%s', (dispatch) => {
       fc.property(fields, (d) => {
         const data = part(dispatch, d);
         expect(JSON.stringify(data)).not.toContain(SECRET);
-        const own = Object.fromEntries(Object.entries(d).filter(([name]) => !removedFields(dispatch).includes(name)));
+        const own = Object.fromEntries(Object.entries(d).filter(([name]) => !removed(dispatch).includes(name)));
         expect(data).toEqual(without(CONTENT, own));
       }),
       { numRuns: 100 },
@@ -60,11 +62,7 @@ describe.each(EVERYWHERE_ELSE)('%s', (dispatch) => {
 describe.each(MESSAGES)('%s', (dispatch) => {
   /** A message that quotes, forwards and answers, with trees in its public fields and secrets in every other. */
   const message: fc.Arbitrary<{ [key: string]: Json }> = fc
-    .tuple(
-      fields,
-      tree,
-      fc.constantFrom(...removedFields(dispatch as GatewayDispatchEvents), 'new_field', '__proto__', 'toString'),
-    )
+    .tuple(fields, tree, fc.constantFrom(...removed(dispatch), 'new_field', '__proto__', 'toString'))
     .map(([secret, nested, name]) => {
       const written = Object.fromEntries([
         ...Object.entries(secret).filter(([key]) => CONTENT.includes(key) && key !== 'message_snapshots'),
@@ -116,7 +114,7 @@ describe.each(MESSAGES)('%s', (dispatch) => {
 
   test('removes an unknown field, and reports its name', () => {
     const d = { id: '1', new_text: SECRET, referenced_message: { newer: 1 }, interaction_metadata: { newest: 1 } };
-    const { data, unknownFields } = publicPart(dispatch, { ...d, constructor: SECRET });
+    const { data, unknownFields } = publicPart(dispatch, { ...d, constructor: SECRET }, false);
     expect(unknownFields).toEqual(['new_text', 'newer', 'newest', 'constructor']);
     expect(Object.keys(data)).toEqual([
       'id',
@@ -125,7 +123,6 @@ describe.each(MESSAGES)('%s', (dispatch) => {
       'hasContent',
       'hasAttachments',
     ]);
-    expect(publicPart(dispatch, { ['x'.repeat(1000)]: 1 }).unknownFields[0]).toHaveLength(64);
   });
 });
 
@@ -153,7 +150,7 @@ test.each(['GUILD_MEMBER_ADD', 'MESSAGE_CREATE', 'INTERACTION_CREATE'])(
     ]) {
       const deep = nest(100_000, around);
       const fields = { author: deep, referenced_message: { author: deep }, data: deep };
-      const { data } = publicPart(dispatch, { ...fields, ...Object(deep) });
+      const { data } = publicPart(dispatch, { ...fields, ...Object(deep) }, false);
       expect(JSON.stringify(data)).not.toContain(SECRET);
     }
     const author = nest(MAX_DEPTH - 2, (inner) => ({ id: inner }));

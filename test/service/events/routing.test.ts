@@ -2,7 +2,7 @@ import { Buffer } from 'node:buffer';
 import fc from 'fast-check';
 import { describe, expect, test } from 'vitest';
 import { QUEUES } from '../../../service/contract/names.ts';
-import { family, namedKey, ROUTES, ROUTING_KEY_FAMILIES, safeWord } from '../../../service/events/routing.ts';
+import { family, namedKey, ROUTES, ROUTING_KEY_FAMILIES } from '../../../service/events/routing.ts';
 
 test('the table', () => {
   const rows = ROUTING_KEY_FAMILIES.map((row) => [
@@ -43,41 +43,29 @@ test('the family of an event type is without the name of a command, and one word
     expect(family(type)).toBe('other');
 });
 
-describe('a command in a routing key', () => {
-  test('keeps the names that Discord allows for chat commands, in any script', () => {
-    for (const name of ['ban', 'role-add', 'do_it', 'помощь', '帮助', 'เพลง', "d'accord"]) {
-      expect(namedKey(ROUTES.command, name)).toBe(`interaction.command.${name}`);
-    }
+describe('a name in a routing key', () => {
+  test.each<[string, string]>([
+    ...['ban', 'role-add', 'do_it', 'помощь', '帮助', 'เพลง', "d'accord"].map((name): [string, string] => [name, name]),
+    ['Report to Mods', 'Report_to_Mods'],
+    ['a.b*c#d\te\u0000f\u00a0g\u2028h', 'a_b_c_d_e_f_g_h'],
+    ['a\ud83e', 'a\ufffd'],
+    // Cut between characters.
+    ['🦆'.repeat(200), '🦆'.repeat(58)],
+    ['x'.repeat(1000), 'x'.repeat(255 - 'interaction.command.'.length)],
+  ])('%j: %j', (name, word) => {
+    expect(namedKey(ROUTES.command, name)).toBe(`interaction.command.${word}`);
   });
 
-  test('has no dot, wildcard, space or control character of the name', () => {
-    expect(namedKey(ROUTES.command, 'Report to Mods')).toBe('interaction.command.Report_to_Mods');
-    expect(namedKey(ROUTES.autocomplete, 'a.b*c#d\te\u0000f\u00a0g\u2028h')).toBe(
-      'interaction.autocomplete.a_b_c_d_e_f_g_h',
-    );
-  });
-
-  test('is cut between characters, at the most that AMQP takes', () => {
-    const key = namedKey(ROUTES.command, '🦆'.repeat(200));
-    expect(key).toBe(`interaction.command.${'🦆'.repeat(58)}`);
-    expect(Buffer.byteLength(namedKey(ROUTES.command, 'x'.repeat(1000)))).toBe(255);
-  });
-
-  test('is valid whatever the name', () => {
+  test('is one word of what AMQP takes, whatever it is', () => {
     fc.assert(
       fc.property(fc.string({ unit: 'binary', minLength: 1, maxLength: 400 }), (name) => {
         const key = namedKey(ROUTES.command, name);
         const bytes = Buffer.from(key);
         expect(bytes.length).toBeLessThanOrEqual(255);
         expect(bytes.toString()).toBe(key);
-        expect(key.split('.')).toHaveLength(3);
-        expect(key.slice('interaction.command.'.length)).toMatch(/^[^.*#\s\p{Cc}]+$/u);
+        expect(key).toMatch(/^interaction\.command\.[^.*#\s\p{Cc}]+$/u);
       }),
       { numRuns: 500 },
     );
-  });
-
-  test('half a surrogate pair becomes the replacement character', () => {
-    expect(safeWord('a\ud83e', 100)).toBe('a\ufffd');
   });
 });

@@ -3,7 +3,6 @@
 
 import { Buffer } from 'node:buffer';
 import { GatewayDispatchEvents } from 'discord-api-types/v10';
-import fc from 'fast-check';
 import { describe, expect, test } from 'vitest';
 import { samplePayloads } from '../../../local/discord/payloads/samples.ts';
 import { parseEvents } from '../../../service/events/choice.ts';
@@ -23,6 +22,7 @@ type Fields = { [key: string]: Json };
 const SESSION = 'fd4f4f6e8d9e4a0c8a3f3d1b2c5e7a90';
 const NOW = Date.now();
 const QUOTED = 'QUOTED-7f3a';
+const ID = { guildId: '1', channelId: '2', userId: '3' };
 const READY = { application: { id: '11' }, user: { id: '12' } };
 
 const context = (sequence = 7, guilds = new GuildPresence(NOW - 3_600_000), changes = {}): DispatchContext =>
@@ -69,15 +69,14 @@ function read(outcome: Outcome) {
 }
 
 describe("the simulator's payloads", () => {
-  test.each([1, 2026])('of seed %i each become the event of their routing key, or none', (seed) => {
+  test('each become the event of their routing key, or none', () => {
     const guilds = new GuildPresence(Date.now());
-    const got = samplePayloads(seed).map(({ name, dispatch: { t, d }, routingKey }, index) => {
-      const outcome = toPayload({ t, d: JSON.parse(JSON.stringify(d)) }, context(index + 1, guilds));
-      if (outcome.kind === 'event') read(outcome);
-      const due = name === 'ready' ? 'gateway.ready' : routingKey;
-      return { name, due, kind: outcome.kind, got: outcome.kind === 'event' ? outcome.routingKey : null };
+    const got = samples.map(({ name, t, d, routingKey }, index) => {
+      const outcome = toPayload({ t, d }, context(index + 1, guilds));
+      const key = outcome.kind === 'event' ? read(outcome).routingKey : null;
+      return { name, due: name === 'ready' ? 'gateway.ready' : routingKey, kind: outcome.kind, key };
     });
-    expect(got.filter(({ due, got }) => due !== got)).toEqual([]);
+    expect(got.filter(({ due, key }) => due !== key)).toEqual([]);
     expect(got.filter(({ due }) => due !== null).length).toBeGreaterThan(20);
     expect(got.flatMap(({ name, kind }) => (kind === 'unknown' ? name : []))).toEqual(['undocumented']);
   });
@@ -115,15 +114,11 @@ test.each(['guild_id', '', 5, {}])(
 
 describe('what is filtered', () => {
   test.each<[string, string, Readonly<Record<string, unknown>>]>([
-    ['a direct message', 'message.text', { guild_id: undefined }],
     ['a direct message', 'message.text', { guild_id: null }],
-    ["a bot's message", 'message.text', { 'author.bot': true }],
-    ["a webhook's message", 'message.text', { webhook_id: '223704706495545344' }],
-    ['an interaction outside guilds', 'command.plain', { guild_id: undefined }],
     ['an interaction outside guilds', 'button.plain', { guild_id: null }],
     ['a guild that is unavailable', 'guild.join', { unavailable: true }],
     ['a guild of the READY list, or back from an outage', 'guild.join', { joined_at: '2024-01-01T00:00:00Z' }],
-    ['a guild taken by an outage', 'guild.leave', { unavailable: true }],
+    ['a guild in an outage', 'guild.leave', { unavailable: true }],
   ])('%s: %s with %j', (reason, name, changes) => {
     expect(changed(name, changes)).toEqual({ kind: 'filtered', reason });
   });
@@ -156,77 +151,46 @@ describe('what is filtered', () => {
 
 const ALL = parseEvents('all,guilds.full');
 
-/** A dispatch with each id that Discord sends for some, and text that people wrote. */
-const anyDispatch = {
-  ...{ guild_id: '1', channel_id: '2', user_id: '3', id: '4', data: {}, token: 'T' },
-  content: QUOTED,
-};
-
 describe('a dispatch without a row of its own', () => {
   const own = new Set<string | null>(Object.values(ROUTES).map(({ dispatch }) => dispatch));
-  const further = [...ALL.dispatches].filter((name) => !own.has(name));
+  const d = { guild_id: '1', channel_id: '2', user_id: '3', id: '4', content: QUOTED };
 
-  test.each(further)('%s is published under its name', (t) => {
-    const event = read(toPayload({ t, d: anyDispatch }, context(7, undefined, { choice: ALL })));
+  test.each([...ALL.dispatches].filter((name) => !own.has(name)))('%s is published under its name', (t) => {
+    const event = read(toPayload({ t, d }, context(7, undefined, { choice: ALL })));
     expect(event).toMatchObject({ routingKey: `dispatch.${t.toLowerCase()}`, priority: 2, queue: 'events.dispatch' });
     expect(event.payload).toMatchObject({ eventId: eventId(SESSION, 7), shardId: 3 });
     expect(JSON.stringify(event)).not.toContain(QUOTED);
   });
 
-  const [USER, CREATOR] = [{ user: { id: '3' } }, { creator_id: '3' }];
-  const guild = { guildId: '1' };
-  test.each<[string, object, object]>([
-    ['APPLICATION_COMMAND_PERMISSIONS_UPDATE', { id: '9', guild_id: '1' }, guild],
-    ['AUTO_MODERATION_RULE_CREATE', { id: '9', guild_id: '1', ...CREATOR }, { ...guild, userId: '3' }],
-    ['CHANNEL_UPDATE', { id: '2', guild_id: '1' }, { ...guild, channelId: '2' }],
-    ['CHANNEL_PINS_UPDATE', { channel_id: '2', guild_id: '1' }, { ...guild, channelId: '2' }],
-    ['ENTITLEMENT_CREATE', { id: '9', user_id: '3' }, { userId: '3' }],
-    ['GUILD_UPDATE', { id: '1', owner_id: '9' }, guild],
-    ['GUILD_BAN_ADD', { guild_id: '1', ...USER }, { ...guild, userId: '3' }],
-    [
-      'GUILD_AUDIT_LOG_ENTRY_CREATE',
-      { guild_id: '1', user_id: '3', options: { channel_id: '2' } },
-      { ...guild, channelId: '2', userId: '3' },
-    ],
-    [
-      'GUILD_SCHEDULED_EVENT_UPDATE',
-      { id: '9', guild_id: '1', channel_id: null, ...CREATOR },
-      { ...guild, userId: '3' },
-    ],
-    ['GUILD_SCHEDULED_EVENT_USER_ADD', { guild_id: '1', user_id: '3' }, { ...guild, userId: '3' }],
-    ['INTEGRATION_CREATE', { id: '9', guild_id: '1', ...USER }, { ...guild, userId: '3' }],
-    [
-      'INVITE_CREATE',
-      { guild_id: '1', channel_id: '2', inviter: { id: '3' } },
-      { ...guild, channelId: '2', userId: '3' },
-    ],
-    [
-      'MESSAGE_UPDATE',
-      { id: '9', guild_id: '1', channel_id: '2', author: { id: '3' } },
-      { ...guild, channelId: '2', userId: '3' },
-    ],
-    ['PRESENCE_UPDATE', { guild_id: '1', ...USER }, { ...guild, userId: '3' }],
-    ['RATE_LIMITED', { opcode: 8, meta: { guild_id: '1' } }, guild],
-    ['STAGE_INSTANCE_CREATE', { id: '9', guild_id: '1', channel_id: '2' }, { ...guild, channelId: '2' }],
-    [
-      'THREAD_CREATE',
-      { id: '2', guild_id: '1', parent_id: '9', owner_id: '3' },
-      { ...guild, channelId: '2', userId: '3' },
-    ],
-    ['THREAD_MEMBER_UPDATE', { id: '2', guild_id: '1', user_id: '3' }, { ...guild, channelId: '2', userId: '3' }],
-    ['USER_UPDATE', { id: '3' }, { userId: '3' }],
-    ['VOICE_CHANNEL_STATUS_UPDATE', { id: '2', guild_id: '1' }, { ...guild, channelId: '2' }],
-    ['VOICE_SERVER_UPDATE', { token: 'T', guild_id: '1', endpoint: 'x' }, guild],
-  ])('%s has its ids, wherever they stand: %j', (t, d, ids) => {
+  const [GUILD, CHANNEL] = [{ guildId: 'guild_id' }, { channelId: 'channel_id' }];
+  test.each<[string, Partial<typeof ID>]>([
+    ['APPLICATION_COMMAND_PERMISSIONS_UPDATE', GUILD],
+    ['AUTO_MODERATION_RULE_CREATE', { ...GUILD, userId: 'creator_id' }],
+    ['CHANNEL_UPDATE', { ...GUILD, channelId: 'id' }],
+    ['CHANNEL_PINS_UPDATE', { ...GUILD, ...CHANNEL }],
+    ['ENTITLEMENT_CREATE', { userId: 'user_id' }],
+    ['GUILD_UPDATE', { guildId: 'id' }],
+    ['GUILD_BAN_ADD', { ...GUILD, userId: 'user.id' }],
+    ['GUILD_AUDIT_LOG_ENTRY_CREATE', { ...GUILD, channelId: 'options.channel_id', userId: 'user_id' }],
+    ['GUILD_SCHEDULED_EVENT_UPDATE', { ...GUILD, userId: 'creator.id' }],
+    ['INVITE_CREATE', { ...GUILD, ...CHANNEL, userId: 'inviter.id' }],
+    ['MESSAGE_UPDATE', { ...GUILD, ...CHANNEL, userId: 'author.id' }],
+    ['PRESENCE_UPDATE', { ...GUILD, userId: 'user.id' }],
+    ['RATE_LIMITED', { guildId: 'meta.guild_id' }],
+    ['THREAD_CREATE', { ...GUILD, channelId: 'id', userId: 'owner_id' }],
+    ['THREAD_MEMBER_UPDATE', { ...GUILD, channelId: 'id', userId: 'user_id' }],
+    ['USER_UPDATE', { userId: 'id' }],
+    ['VOICE_CHANNEL_STATUS_UPDATE', { ...GUILD, channelId: 'id' }],
+  ])('%s has its ids where they stand: %j', (t, places) => {
+    const d: Fields = {};
+    for (const [name, id] of Object.entries(ID)) {
+      const [first, inner] = places[name as keyof typeof ID]?.split('.') ?? [];
+      if (first !== undefined) d[first] = inner === undefined ? id : { [inner]: id };
+    }
     const { payload } = read(toPayload({ t, d }, context(7, undefined, { choice: ALL })));
-    const { eventId: _, eventType: __, timestamp: ___, shardId: ____, data, ...found } = payload;
-    expect(found).toEqual(ids);
-    expect(data).toMatchObject(t === 'MESSAGE_UPDATE' ? {} : d);
-  });
-
-  test('with a guild_id that is none is malformed', () => {
-    const outcome = toPayload({ t: 'TYPING_START', d: { guild_id: 5 } }, context(7, undefined, { choice: ALL }));
-    expect(outcome).toEqual({ kind: 'unknown', reason: 'expected d.guild_id to be a snowflake, got a number' });
+    const { eventId: _, eventType: __, timestamp: ___, shardId: ____, data, ...ids } = payload;
+    expect(ids).toEqual(Object.fromEntries(Object.entries(ID).filter(([name]) => name in places)));
+    expect(data).toMatchObject(d);
   });
 });
 
@@ -239,13 +203,8 @@ describe('opt-ins', () => {
   test.each<[string, object, string]>([
     [MESSAGE, direct, 'a direct message'],
     ['MESSAGE_UPDATE', direct, 'a direct message'],
-    ['MESSAGE_DELETE', { id: '1', channel_id: '2' }, 'a direct message'],
     ['MESSAGE_DELETE_BULK', { ids: ['1'], channel_id: '2', guild_id: null }, 'a direct message'],
     ['MESSAGE_REACTION_ADD', { user_id: '3', channel_id: '2' }, 'a direct message'],
-    ['MESSAGE_REACTION_REMOVE_ALL', { channel_id: '2' }, 'a direct message'],
-    ['MESSAGE_POLL_VOTE_ADD', { user_id: '3', channel_id: '2' }, 'a direct message'],
-    ['TYPING_START', { user_id: '3', channel_id: '2' }, 'a direct message'],
-    ['CHANNEL_PINS_UPDATE', { channel_id: '2' }, 'a direct message'],
     ['VOICE_STATE_UPDATE', { user_id: '3', channel_id: '2' }, 'a direct message'],
     ['INVITE_CREATE', { channel_id: '2' }, 'a direct message'],
     ['INTERACTION_CREATE', { ...sample('button.plain').d, guild_id: undefined }, 'an interaction outside guilds'],
@@ -282,26 +241,21 @@ describe('opt-ins', () => {
   test('content is forwarded only with that for content, and no unknown field of a message ever', () => {
     const written = { ...text, content: QUOTED, embeds: [{ title: QUOTED }], poll: { question: { text: QUOTED } } };
     const d = { ...written, referenced_message: written, brand_new: 'NEVER', nonce: 'NEVER', thread: { name: QUOTED } };
+    const execution = { guild_id: '1', content: QUOTED, matched_content: QUOTED };
     for (const t of [MESSAGE, 'MESSAGE_UPDATE']) {
-      for (const optIns of [{}, { botMessages: true, directMessages: true }])
-        expect(JSON.stringify(outcomeOf(t, d, optIns))).not.toContain(QUOTED);
       const outcome = outcomeOf(t, d, { messageContent: true });
+      const { content, embeds, poll } = written;
+      const data = { content, embeds, poll, hasContent: true, thread: { name: QUOTED } };
       expect(outcome).toMatchObject({
         unknownFields: ['brand_new'],
-        payload: {
-          data: {
-            ...{ content: QUOTED, embeds: [{ title: QUOTED }], poll: written.poll, thread: { name: QUOTED } },
-            ...{ hasContent: true, referenced_message: { content: QUOTED, hasContent: true } },
-          },
-        },
+        payload: { data: { ...data, referenced_message: { content, hasContent: true } } },
       });
       expect(JSON.stringify(outcome)).not.toContain('NEVER');
+      expect(JSON.stringify(outcomeOf(t, d, { botMessages: true, directMessages: true }))).not.toContain(QUOTED);
     }
-    const execution = { guild_id: '1', content: QUOTED, matched_content: QUOTED };
-    expect(JSON.stringify(outcomeOf('AUTO_MODERATION_ACTION_EXECUTION', execution))).not.toContain(QUOTED);
-    expect(outcomeOf('AUTO_MODERATION_ACTION_EXECUTION', execution, { messageContent: true })).toMatchObject({
-      payload: { data: execution },
-    });
+    expect(outcomeOf(MESSAGE, text)).not.toHaveProperty('unknownFields');
+    const [t, forwarded] = ['AUTO_MODERATION_ACTION_EXECUTION', { messageContent: true }];
+    expect(outcomeOf(t, execution, forwarded)).toMatchObject({ payload: { data: execution } });
   });
 });
 
@@ -314,7 +268,7 @@ describe('guilds.full', () => {
   test('a join makes two events: the whole guild under an id of its own, and the join as ever', () => {
     const [full, join] = outcomes(whole).map(read);
     expect([full?.routingKey, full?.queue, full?.priority]).toEqual(['dispatch.guild_create', 'events.dispatch', 2]);
-    expect(full?.payload).toMatchObject({ guildId: d.id, eventId: eventId(SESSION, 7, 'dispatch.guild_create') });
+    expect(full?.payload).toMatchObject({ guildId: d.id, eventId: eventId(SESSION, '7:dispatch.guild_create') });
     expect(full?.payload.data).toEqual(JSON.parse(JSON.stringify(whole)));
     expect(join?.payload).toEqual(read(outcomes(whole, parseEvents('guilds')).at(-1) as Outcome).payload);
     expect(join?.payload.eventId).toBe(eventId(SESSION, 7));
@@ -330,7 +284,7 @@ describe('guilds.full', () => {
       ]);
   });
 
-  test('nothing of it without the word, and no other dispatch makes two', () => {
+  test('is not published where it is not chosen, and no other dispatch makes two events', () => {
     expect(outcomes(whole, parseEvents('all'))).toMatchObject([{ routingKey: 'guild.join' }]);
     expect(toOutcomes({ t: 'GUILD_UPDATE', d }, context(7, undefined, { choice: ALL }))).toHaveLength(1);
   });
@@ -358,18 +312,23 @@ test('READY is reported, with what a cache starts from', () => {
 
 describe('what routing needs', () => {
   test.each<[string, string, Readonly<Record<string, unknown>>]>([
-    ['expected d.id to be a snowflake, got a number', 'message.text', { id: 5 }],
-    ['expected d.id to be a snowflake, got a string', 'message.text', { id: 'five' }],
-    ['expected d.id to be a snowflake, got a string', 'message.text', { id: '1'.repeat(21) }],
+    ['expected d.user.id to be a snowflake, got a string', 'member.join', { 'user.id': '1'.repeat(21) }],
+    ['expected d.guild_id to be a snowflake, got a string', 'member.join', { guild_id: '1234x' }],
     ['expected d.guild_id to be a snowflake, got a list', 'message.text', { guild_id: [] }],
     ['expected d.author to be an object, got a string', 'message.text', { author: QUOTED }],
     ['expected d.id to be a snowflake, got nothing', 'button.plain', { id: undefined }],
-    ['expected d.token to be text, got nothing', 'button.plain', { token: undefined }],
     ['expected d.token to be text, got a string', 'select.user', { token: '' }],
     ['expected d.user.id to be a snowflake, got nothing', 'member.leave', { user: undefined }],
     ['expected d.id to be a snowflake, got an object', 'guild.join', { id: {} }],
   ])('%s: %s with %j', (reason, name, changes) => {
     expect(changed(name, changes)).toEqual({ kind: 'unknown', reason });
+  });
+
+  test.each([
+    ['TYPING_START', { guild_id: 5 }, 'expected d.guild_id to be a snowflake, got a number'],
+    ['MESSAGE_REACTION_ADD', { guild_id: '1', channel_id: '2' }, 'expected d.user_id to be a snowflake, got nothing'],
+  ])('%s with %j', (t, d, reason) => {
+    expect(toPayload({ t, d }, context(7, undefined, { choice: ALL }))).toEqual({ kind: 'unknown', reason });
   });
 
   test('a dispatch without an object, and one of an unknown type', () => {
@@ -416,94 +375,40 @@ test('an optional id of the envelope may be missing, or stand in its other place
 });
 
 test('a guild that the bot joins is a summary without its lists', () => {
-  const crowd = Array.from({ length: 5000 }, (_, n) => ({ user: { id: String(n) }, nick: `member ${n}` }));
-  const lists = ['channels', 'threads', 'members', 'presences', 'voice_states', 'roles', 'emojis', 'stickers'];
-  const rest = ['soundboard_sounds', 'stage_instances', 'guild_scheduled_events'];
-  const full = Object.fromEntries([...lists, ...rest].map((name) => [name, crowd]));
+  const lists = [
+    ...['channels', 'threads', 'members', 'presences', 'voice_states', 'roles', 'emojis', 'stickers'],
+    ...['soundboard_sounds', 'stage_instances', 'guild_scheduled_events'],
+  ];
+  const full = Object.fromEntries(
+    lists.map((name) => [name, Array.from({ length: 5000 }, () => ({ nick: 'member' }))]),
+  );
   const { payload } = read(changed('guild.join', { ...full, new_field: 'of Discord' }));
-  const { d } = sample('guild.join');
-  const expected = Object.entries(d).filter(([name]) => !(name in full));
-  expect(payload.data).toEqual({ ...Object.fromEntries(expected), new_field: 'of Discord' });
-  expect(JSON.stringify(payload).length).toBeLessThan(4096);
-});
-
-test('a field of a message that no table knows is named, and the event goes on', () => {
-  expect(changed('message.text', { brand_new: QUOTED })).toMatchObject({ kind: 'event', unknownFields: ['brand_new'] });
-  expect(changed('message.text', {})).not.toHaveProperty('unknownFields');
+  const rest = Object.entries(sample('guild.join').d).filter(([name]) => !lists.includes(name));
+  expect(payload.data).toEqual({ ...Object.fromEntries(rest), new_field: 'of Discord' });
 });
 
 describe('whatever comes, there is an answer', () => {
-  const anyJson = fc.oneof(
-    fc.jsonValue({ noUnicodeString: false }),
-    fc.constantFrom<unknown>(-1, 0.5, 2 ** 60, '', QUOTED, '\ud83e', '1'.repeat(21), [[]], {}),
-    fc.constant(JSON.parse(`{"__proto__": {"id": "1"}, "${QUOTED}": "${QUOTED}", "constructor": 1}`)),
-  );
-
-  function check(outcome: Outcome): void {
-    if (outcome.kind === 'event') read(outcome);
-    else expect(outcome.reason).toMatch(/^(?!.*(QUOTED|in the ingestor))[ -~]{5,200}$/);
-  }
-
-  test('to any JSON under any name', () => {
-    const names = fc.oneof(fc.constantFrom(...new Set(samples.map(({ t }) => t))), fc.string());
-    fc.assert(
-      fc.property(names, anyJson, (t, d) => check(toPayload({ t, d }, context()))),
-      { numRuns: 1000 },
-    );
-  });
-
-  test('to a true dispatch with any of its values replaced, which keeps to the contract', () => {
-    const kinds = due.map(({ t, d }) => ({ t, text: JSON.stringify(d), places: placesIn(d) }));
-    const outcomes = new Set<string>();
-    fc.assert(
-      fc.property(
-        fc.constantFrom(...kinds),
-        fc.array(fc.tuple(fc.nat(), anyJson), { minLength: 1, maxLength: 3 }),
-        ({ t, text, places }, changes) => {
-          const d: Json = JSON.parse(text);
-          for (const [where, value] of changes) replace(d, places[where % places.length] ?? [], value);
-          const outcome = toPayload({ t, d }, context());
-          check(outcome);
-          outcomes.add(outcome.kind);
-        },
-      ),
-      { numRuns: 2000 },
-    );
-    expect(outcomes).toContain('event');
-    expect(outcomes).toContain('unknown');
-  });
-
   test('to hostile values, of every dispatch type: an outcome, whose message can be written or is refused as too deep', () => {
     const deep = (open: string, close: string) =>
       JSON.parse(`${open.repeat(20_000)}1${close.repeat(20_000)}`) as unknown;
     const values: readonly unknown[] = [
       ...[undefined, null, [], {}, deep('[', ']'), deep('{"a":', '}')],
-      ...['\ud800', '\0', 1e308, JSON.parse('1e400'), -0, 2 ** 60, '9'.repeat(100_000)],
+      ...['\ud800', '\0', QUOTED, 1e308, JSON.parse('1e400'), -0, 2 ** 60, '9'.repeat(100_000)],
       ...[{ toString: 1 }, { length: 1e9 }, JSON.parse('{"__proto__":{"polluted":1},"constructor":null}')],
     ];
     const names = [
-      'id',
-      'guild_id',
-      'channel_id',
-      'user',
-      'author',
-      'member',
-      'guilds',
-      'data',
-      'token',
-      'type',
-      'joined_at',
-      'unavailable',
-      'embeds',
-      'message_snapshots',
-      'referenced_message',
+      ...['id', 'guild_id', 'channel_id', 'user', 'author', 'member', 'guilds', 'data', 'token', 'type', 'joined_at'],
+      ...['unavailable', 'embeds', 'message_snapshots', 'referenced_message'],
     ];
     for (const t of [...Object.values(GatewayDispatchEvents), '__proto__', 'constructor', '\ud800', ''])
       for (const value of values) {
         const valid = { id: '1', guild_id: '2', channel_id: '3', user: { id: '4' }, author: { id: '4' } };
         for (const d of [value, { ...valid, x: value }, ...names.map((name) => ({ ...valid, [name]: value }))]) {
           const outcome = toPayload({ t, d }, context());
-          if (outcome.kind !== 'event') continue;
+          if (outcome.kind !== 'event') {
+            expect(outcome.reason).toMatch(/^(?!.*(QUOTED|in the ingestor))[ -~]{5,200}$/);
+            continue;
+          }
           try {
             toMessage(outcome, SESSION, 7);
           } catch (error) {
@@ -550,17 +455,3 @@ test('the planned end of a session becomes one gateway.session-replaced, of anot
   expect(sessionReplaced({ ...data, shardId: 2, endedAt: NOW + 5 }).payload.eventId).toBe(eventId);
   expect(gatewayGap({ ...data, shardId: 2, lostFrom: null, lostUntil: NOW }).payload.eventId).not.toBe(eventId);
 });
-
-function placesIn(value: Json, path: string[] = []): string[][] {
-  const inside = Object.entries(Object(value) === value ? Object(value) : {}).flatMap(([key, each]) =>
-    placesIn(each as Json, [...path, key]),
-  );
-  return path.length > 0 ? [path, ...inside] : inside;
-}
-
-function replace(root: Json, path: readonly string[], value: unknown): void {
-  const last = path.at(-1);
-  const parent = path.slice(0, -1).reduce<unknown>((each, key) => Object(each)[key], root);
-  if (last !== undefined && typeof parent === 'object' && parent !== null)
-    Reflect.set(parent, last, structuredClone(value));
-}

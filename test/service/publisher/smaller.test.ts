@@ -1,13 +1,11 @@
-// Messages that are larger than the broker takes: what is published in their place is what a worker joins again, and takes
-// their place in the order.
+// Messages that are larger than the broker takes: what is published in their place is what a worker joins again. That it
+// takes their place in the order: lane.test.ts.
 
 import { Buffer } from 'node:buffer';
 import { randomBytes } from 'node:crypto';
-import fc from 'fast-check';
 import { expect, it } from 'vitest';
 import { WholeBody } from '../../../local/whole-body.ts';
 import type { Message } from '../../../service/publisher/message.ts';
-import { type Entry, Outbox } from '../../../service/publisher/outbox.ts';
 import { smaller } from '../../../service/publisher/smaller.ts';
 
 const KIB = 1024;
@@ -85,73 +83,4 @@ it('parts of several events, of one published twice with another time, and repea
   expect(bodies).toEqual([String(wholes[1]?.body), String(wholes[2]?.body)]);
   // A single one needs no joining.
   expect(worker.of(received(wholes[0] as Message))).toBe(String(body));
-});
-
-it('takes the place of the whole, and settles it once, whatever happens meanwhile', () => {
-  const step = fc.oneof(
-    fc.record({ kind: fc.constantFrom('add', 'confirm', 'drop'), at: fc.nat(20) }),
-    fc.record({ kind: fc.constantFrom('made', 'channel lost'), at: fc.constant(0) }),
-  );
-  fc.assert(
-    fc.property(fc.array(step, { maxLength: 60, size: 'max' }), (steps) => {
-      const outbox = new Outbox<number>();
-      const settled: number[] = [];
-      const dropped = new Set<number>();
-      const queue: number[] = [];
-      let [added, unanswered, making] = [0, [] as Entry<number>[], undefined as Entry<number> | undefined];
-      // Every fourth is too large; its parts are the fractions behind it.
-      const write = () => {
-        while (making === undefined) {
-          const entry = outbox.next();
-          if (entry === undefined) return;
-          if (entry.message % 4 === 3) making = entry;
-          else {
-            queue.push(entry.message);
-            unanswered.push(entry);
-          }
-        }
-      };
-      const made = () => {
-        if (making === undefined) return;
-        const [entry, id] = [making, making.message];
-        making = undefined;
-        expect(
-          outbox.replace(
-            entry,
-            [0.25, 0.5, 0.75].map((part) => ({ message: id + part, bytes: 5 })),
-          ),
-        ).toBe(!dropped.has(id));
-      };
-      const confirm = (at: number) => {
-        for (const entry of unanswered.splice(at % Math.max(1, unanswered.length), 1)) outbox.confirm(entry);
-      };
-      for (const { kind, at } of steps) {
-        if (kind === 'add') {
-          const id = added++;
-          outbox.add(id, 10, id, () => settled.push(id));
-        } else if (kind === 'made') made();
-        else if (kind === 'confirm') confirm(at);
-        else if (kind === 'drop') {
-          outbox.drop((id) => Math.floor(id) % 5 === at);
-          for (let id = 0; id < added; id++) if (id % 5 === at && !settled.includes(id)) dropped.add(id);
-        } else {
-          unanswered = [];
-          outbox.rewind();
-        }
-        write();
-      }
-      for (let round = 0; outbox.count > 0; round += 1) {
-        expect(round).toBeLessThan(10_000);
-        made();
-        write();
-        confirm(0);
-      }
-      expect(outbox).toMatchObject({ count: 0, bytes: 0, oldest: undefined });
-      const all = Array.from({ length: added }, (_, id) => id);
-      expect(settled.toSorted((a, b) => a - b)).toEqual(all.filter((id) => !dropped.has(id)));
-      const first = [...new Set(queue)];
-      expect(first).toEqual(first.toSorted((a, b) => a - b));
-    }),
-    { numRuns: 1_000 },
-  );
 });
