@@ -3,17 +3,17 @@
 // belongs to the events. A stream of the status page is held, and bounded too. Only `/live` waits for no turn and for nothing else: ECS ends a task that does not answer it.
 
 import { once } from 'node:events';
-import { createServer, type IncomingMessage, type ServerResponse } from 'node:http';
+import type { IncomingMessage, ServerResponse } from 'node:http';
 import type { AddressInfo } from 'node:net';
 import { hostname } from 'node:os';
 import { PATHS } from './contract/names.ts';
 import { ConfigError, errorMessage } from './errors.ts';
 import { type HealthSnapshot, healthReport, isLive } from './health.ts';
+import { isOwnHost } from './http/own-host.ts';
+import { Pace } from './http/pace.ts';
+import { guarded } from './http/request-guard.ts';
 import type { Log } from './log.ts';
 import { OutageLog } from './outage-log.ts';
-import { isOwnHost } from './own-host.ts';
-import { Pace } from './pace.ts';
-import { guarded } from './request-guard.ts';
 import { documentOf, PAGE_POLICY, type Page } from './status/page.ts';
 import { sleep } from './wait.ts';
 
@@ -114,14 +114,13 @@ export async function listen(
   };
   const updates = setInterval(() => void update(), STREAM_EVERY_MS).unref();
 
-  const http = createServer((request, response) => {
+  const { server, hold, close } = guarded((request, response) => {
     answer(request, response).catch((err: unknown) => {
       log.error({ err, url: request.url }, 'cannot answer an HTTP request');
       if (response.headersSent) response.destroy();
       else sendJson(response, 500, { error: errorMessage(err) });
     });
   });
-  const { server, hold, close } = guarded(http);
   server.listen(port, host);
   try {
     await once(server, 'listening');

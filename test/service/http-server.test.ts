@@ -2,16 +2,16 @@
 // connections are bounded, nothing ends, and the next honest client has its answer.
 
 import { once } from 'node:events';
-import { createServer } from 'node:http';
+import type { ServerResponse } from 'node:http';
 import { type AddressInfo, connect, Socket } from 'node:net';
 import { hostname } from 'node:os';
 import { setTimeout as sleep } from 'node:timers/promises';
 import fc from 'fast-check';
 import { afterEach, beforeEach, describe, expect, it } from 'vitest';
 import { PATHS } from '../../service/contract/names.ts';
+import { Pace } from '../../service/http/pace.ts';
+import { guarded } from '../../service/http/request-guard.ts';
 import { listen } from '../../service/http-server.ts';
-import { Pace } from '../../service/pace.ts';
-import { guarded } from '../../service/request-guard.ts';
 import { HEALTHY } from '../support/health-snapshot.ts';
 import { eventually, logLines } from '../support/log-lines.ts';
 
@@ -144,7 +144,7 @@ describe('connections', () => {
   });
 
   it('that come in one moment are as few', async () => {
-    const { close, server: listener } = guarded(createServer(), { connections: 5, longestMs: 9_999 });
+    const { close, server: listener } = guarded(() => undefined, { connections: 5, longestMs: 9_999 });
     listener.listen(0, '127.0.0.1');
     await once(listener, 'listening');
     const burst = Array.from({ length: 20 }, () => new Socket());
@@ -166,8 +166,8 @@ describe('connections', () => {
     ],
   ])('one %s is closed within the time', async (_, first, again) => {
     // An answer that no buffer of the system takes.
-    const http = createServer((_request, response) => response.end(Buffer.alloc(64 * 1024 * 1024)));
-    const { close, server: listener } = guarded(http, { connections: 5, longestMs: 300 });
+    const answer = (_: unknown, response: ServerResponse) => response.end(Buffer.alloc(64 * 1024 * 1024));
+    const { close, server: listener } = guarded(answer, { connections: 5, longestMs: 300 });
     listener.listen(0, '127.0.0.1');
     await once(listener, 'listening');
     const count = async () => await new Promise((resolve) => listener.getConnections((_error, open) => resolve(open)));
