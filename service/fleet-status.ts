@@ -6,7 +6,7 @@
 
 import { Buffer } from 'node:buffer';
 import { errorMessage } from './errors.ts';
-import { type HealthReport, type HealthSnapshot, healthReport } from './health.ts';
+import { type HealthReport, type HealthSnapshot, healthReport, problemsOf } from './health.ts';
 import type { Log } from './log.ts';
 import type { LostSession } from './lost-session.ts';
 import { BUCKETS_MS, type Metrics } from './metrics.ts';
@@ -170,21 +170,12 @@ export class FleetStatus {
 
   #report({ snapshot, health }: State, perSecond: number, latencies: [number, number][]): Report {
     const { depths, gaps, name, shardsPerTask } = this.#options;
-    // What the health report could not read is not read again.
-    const limits: Partial<HealthSnapshot['identifies']> = 'problem' in health.identifies ? {} : snapshot.identifies;
-    const { remaining = null, total = null, resetAt = null } = limits;
-    const lastEventAt = health.shard.assigned.flatMap((id, index): [number, number][] => {
-      const at = snapshot.shards[index]?.lastEventAt;
-      return at === undefined ? [] : [[id, at]];
-    });
-    return reportOf(health, {
+    return reportOf(health, snapshot, {
       ...{ task: name, shardsPerTask, startedAt: this.#startedAt, everyMs: this.#everyMs, asks: this.#asks },
-      ...{ perSecond, latencies, identifies: { remaining, total, resetAt } },
-      gaps: gaps.last.map(({ shardId, lostAt, reason }) => ({
-        ...{ shard: shardId, at: lostAt, reason: redact(reason, []).slice(0, 400) },
-      })),
-      queues: Object.fromEntries(depths.depths),
-      lastEventAt: new Map(lastEventAt),
+      ...{ perSecond, latencies, problems: problemsOf(health), queues: Object.fromEntries(depths.depths) },
+      gaps: gaps.last.map(({ shardId, lostAt, reason }) => {
+        return { shard: shardId, at: lostAt, reason: redact(reason, []).slice(0, 400) };
+      }),
     });
   }
 

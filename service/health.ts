@@ -141,43 +141,56 @@ export function healthReport(snapshot: HealthSnapshot) {
   );
   const others = [rabbitmq, memory, outbox, lease];
   const healthy = discord.connected && others.every(({ problems }) => problems === undefined) && complete;
-  const sections = [
-    shard,
-    discord,
-    ...others,
-    identifies,
-    commands,
-    ...shards.filter(({ state }) => state === 'unknown'),
-  ];
+  const checks = { discord, rabbitmq, memory };
+  const sections = { shard, checks, outbox, identifies, lease, commands, shards };
   return {
     status: healthy ? ('healthy' as const) : ('unhealthy' as const),
     timestamp: new Date(snapshot.now).toISOString(),
     environment: snapshot.environment,
     role,
     /** Why it is unhealthy, and what keeps the bot from working. */
-    problems: sections.flatMap(({ problem, ...section }) => [
-      ...((section as Listed).problems ?? []),
-      ...(problem === undefined ? [] : [problem]),
-    ]),
-    shard,
-    checks: { discord, rabbitmq, memory },
-    outbox,
-    identifies,
-    lease,
-    commands,
-    shards,
+    problems: problemsOf(sections).map(({ text }) => text),
+    ...sections,
   };
 }
+
+export type HealthReport = ReturnType<typeof healthReport>;
 
 interface Listed {
   readonly problems?: readonly string[];
 }
 
+interface Section extends Listed {
+  readonly problem?: string | undefined;
+}
+
+interface Sections extends Readonly<Record<'shard' | 'outbox' | 'identifies' | 'lease' | 'commands', Section>> {
+  readonly checks: Readonly<Record<'discord' | 'rabbitmq' | 'memory', Section>>;
+  readonly shards: readonly (Section & { readonly state: string })[];
+}
+
+/** Each sentence with the part that it is about. */
+export function problemsOf({ checks, commands, identifies, lease, outbox, shard, shards }: Sections) {
+  const parts = [
+    ['other', shard],
+    ['discord', checks.discord],
+    ['rabbitmq', checks.rabbitmq],
+    ['memory', checks.memory],
+    ['outbox', outbox],
+    ['lease', lease],
+    ['other', identifies],
+    ['commands', commands],
+    // The sentence of a shard that can be read is among those of Discord.
+    ...shards.filter(({ state }) => state === 'unknown').map((each) => ['other', each] as const),
+  ] as const;
+  return parts.flatMap(([part, { problem = [], problems = [] }]) =>
+    [...problems, problem].flat().map((text) => ({ part, text })),
+  );
+}
+
 const listed = (problems: readonly string[]): Listed => (problems.length > 0 ? { problems: fewOf(problems) } : {});
 const percent = (value: number): string => `${value.toFixed(1)} %`;
 const seconds = (ms: number): string => `${Math.round(ms / 1_000)} s`;
-
-export type HealthReport = ReturnType<typeof healthReport>;
 
 function shardsOf(snapshot: HealthSnapshot) {
   const { shards, shardCount = null, group = null } = snapshot;

@@ -1,10 +1,10 @@
 // What a task knows of all tasks: parsed, bounded, and forgotten in time.
 
 import { describe, expect, it } from 'vitest';
-import { type HealthSnapshot, healthReport } from '../../../service/health.ts';
+import { type HealthSnapshot, healthReport, problemsOf } from '../../../service/health.ts';
 import { Fleet } from '../../../service/status/fleet.ts';
 import { type Event, type History, parseMessage, type Report, reportOf } from '../../../service/status/report.ts';
-import { HEALTHY, NOW } from '../../support/health-snapshot.ts';
+import { HEALTHY, NOW, SHARD } from '../../support/health-snapshot.ts';
 import { REPORT, STANDBY } from '../../support/report.ts';
 
 const ME = STANDBY.task;
@@ -42,10 +42,10 @@ describe('a report', () => {
   const json = (fields: object) => JSON.stringify({ ...REPORT, ...fields });
 
   it('is made of the health report, without what other tasks need not know', () => {
-    const snapshot: HealthSnapshot = { ...HEALTHY, receiving: false, discordProblems: ['no token'] };
-    const { queues, gaps, identifies, ...extra } = REPORT;
-    const lastEventAt = new Map([[0, NOW - 7_000]]);
-    const report = reportOf(healthReport(snapshot), { ...extra, queues, gaps, identifies, lastEventAt });
+    const shards = [SHARD, { ...SHARD, id: 1, latencyMs: 57, lastEventAt: undefined }];
+    const snapshot: HealthSnapshot = { ...HEALTHY, shards, receiving: false, discordProblems: ['no token'] };
+    const health = healthReport(snapshot);
+    const report = reportOf(health, snapshot, { ...REPORT, problems: problemsOf(health) });
     expect(parseMessage(JSON.stringify(report))).toEqual(report);
     expect(report).toMatchObject({
       ...{ role: 'owner', group: 0, shardCount: 2, outbox: HEALTHY.outbox && { events: 2 } },
@@ -54,7 +54,7 @@ describe('a report', () => {
         { part: 'outbox', text: expect.stringMatching(/^the shards are closed until/) },
       ],
       shards: [
-        { id: 0, state: 'ready', latencyMs: 41, silentMs: 7_000 },
+        { id: 0, state: 'ready', latencyMs: 41, silentMs: 2_000 },
         { id: 1, state: 'ready', latencyMs: 57, silentMs: null },
       ],
     });
