@@ -42,11 +42,6 @@ describe('a shard waits', () => {
       1,
       { shards: [connected, resuming], receiving: false, broker: { ...HEALTHY.broker, stuck: ['events.guild'] } },
     ],
-    [
-      'for a queue that refuses, while the outbox is full',
-      1,
-      { shards: [connected, resuming], receiving: false, broker: { ...HEALTHY.broker, refusing: ['interactions'] } },
-    ],
   ])('%s: %d', (_, count, given) => {
     expect(waiting(given)).toBe(count);
   });
@@ -57,7 +52,6 @@ describe('a shard waits', () => {
     // 64 shards, 5.25 s each.
     expect(since(336_000 + MINUTE - 1)).toBe(1);
     expect(since(336_000 + MINUTE + 1)).toBe(0);
-    expect(since(21_000 + MINUTE - 1, 16)).toBe(1);
     expect(since(21_000 + MINUTE + 1, 16)).toBe(0);
   });
 });

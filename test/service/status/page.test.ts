@@ -133,15 +133,6 @@ describe('the squares', () => {
     expect(textOf(body)).toContain('Group 1 shards 3–5 · no owner known');
   });
 
-  it('of a group in a hand-over are those of the newer owner', () => {
-    const newer = { ...REPORT, task: 'host-3-cccccc', ownedSince: NOW - 1_000 };
-    for (const reports of [
-      [REPORT, newer],
-      [newer, REPORT],
-    ])
-      expect(textOf(bodyOf(viewOf(reports)))).toContain('shards 0–1 · cccccc for 1 s');
-  });
-
   it('two thousand are small, each with its text, on a page below half a megabyte', () => {
     const owners = Array.from({ length: 125 }, (_, group) => ({
       ...{ ...REPORT, task: `host-1-${group}`, group, shardCount: 2_000, shardsPerTask: 16 },
@@ -207,20 +198,10 @@ it('has no markup but its own, whatever a value is', () => {
     return Object.fromEntries(Object.entries(value).map(([name, each]) => [name, everywhere(each)]));
   };
   // What decides which parts there are stays.
-  const { group, ownedSince, problems, shardCount, shardsPerTask, startedAt } = REPORT;
-  const kept = {
-    role: 'owner',
-    group,
-    ownedSince,
-    problems,
-    shardCount,
-    shardsPerTask,
-    startedAt,
-    identifies: REPORT.identifies,
-  };
+  const { group, identifies, ownedSince, shardCount, shardsPerTask, startedAt } = REPORT;
   const report = {
     ...(everywhere(REPORT) as Report),
-    ...kept,
+    ...{ role: 'owner', group, ownedSince, shardCount, shardsPerTask, startedAt, identifies },
     problems: [{ part: 'discord', text: evil }],
     queues: { [evil]: 1 },
   } as Report;
@@ -252,11 +233,7 @@ it('runs its own script and style only, asks no other server, and works without 
 });
 
 it.each([
-  [0, '0 s'],
   [89_000, '89 s'],
-  [91_000, '2 min'],
-  [89 * 60_000, '89 min'],
   [90 * 60_000, '1 h 30 min'],
   [50 * 3_600_000, '2 d'],
-  [-5, '0 s'],
 ])('%d ms are %s', (ms, text) => expect(age(ms)).toBe(text));
