@@ -54,16 +54,9 @@ export class CommandRelay {
 
   /** What is stored of the shards' presences; alike ones once. */
   get presences(): readonly StoredPresence[] {
-    const alike = new Map<string, { readonly data: Presence; readonly shards: number[] }>();
-    for (const [id, { commands }] of this.#lines) {
-      const { presence: data } = commands;
-      if (data === undefined) continue;
-      const text = JSON.stringify(data);
-      const stored = alike.get(text) ?? { data, shards: [] };
-      stored.shards.push(id);
-      alike.set(text, stored);
-    }
-    return [...alike.values()];
+    const withPresence = [...this.#lines].filter(([, { commands }]) => commands.presence !== undefined);
+    const alike = Map.groupBy(withPresence, ([, { commands }]) => JSON.stringify(commands.presence));
+    return [...alike].map(([text, lines]) => ({ data: JSON.parse(text), shards: lines.map(([id]) => id) }));
   }
 
   /** For /health. */

@@ -9,15 +9,7 @@ import { DEFAULT_METRICS_NAMESPACE } from './contract/metrics.ts';
 import { ENV } from './contract/names.ts';
 import { type CredentialSource, parseBrokerLogin, parseTlsLogin, parseToken } from './credentials.ts';
 import { ConfigError, errorMessage } from './errors.ts';
-import {
-  type Choice,
-  DEFAULT_EVENTS,
-  intentsFor,
-  intentsOf,
-  type OptIns,
-  parseEvents,
-  quoted,
-} from './events/choice.ts';
+import { DEFAULT_EVENTS, intentsFor, intentsOf, type OptIns, parseEvents, quoted } from './events/choice.ts';
 import { isLoopback } from './gateway/gateway-address.ts';
 import { INTENTS, SWITCHES } from './gateway/intents.ts';
 
@@ -142,6 +134,8 @@ const secret = (name: string) =>
 
 const yesOrNo = oneOf(['true', 'false']).default('false');
 
+const EVENTS = parsedBy(parseEvents).prefault(DEFAULT_EVENTS.join(','));
+
 const optInsOf = (values: Readonly<Record<string, unknown>>): OptIns => ({
   messageContent: values[ENV.forwardMessageContent] === 'true',
   botMessages: values[ENV.forwardBotMessages] === 'true',
@@ -160,7 +154,7 @@ const schemaFor = (production: boolean) =>
     [ENV.rabbitmqCaFile]: z.string().optional(),
     [ENV.shardCount]: whole('shardCount', "number of shards, or 'auto',", 'auto'),
     [ENV.shardsPerTask]: whole('shardsPerTask', 'number of shards'),
-    [ENV.events]: parsedBy(parseEvents).prefault(DEFAULT_EVENTS.join(',')),
+    [ENV.events]: EVENTS,
     [ENV.forwardMessageContent]: yesOrNo,
     [ENV.forwardBotMessages]: yesOrNo,
     [ENV.forwardDirectMessages]: yesOrNo,
@@ -206,16 +200,9 @@ function refusalsBetween(given: Readonly<Record<string, string | undefined>>, pr
 
 /** What the intents, where they are given, leave out of what is chosen. Faults of either itself are reported elsewhere. */
 function refusedIntents(given: Readonly<Record<string, string | undefined>>): string[] {
-  const { [ENV.gatewayIntents]: names, [ENV.events]: events = DEFAULT_EVENTS.join(',') } = given;
-  if (names === undefined) return [];
-  let bits: number;
-  let choice: Choice;
-  try {
-    bits = parseIntents(names);
-    choice = parseEvents(events);
-  } catch {
-    return [];
-  }
+  const bits = parsedBy(parseIntents).safeParse(given[ENV.gatewayIntents]).data;
+  const choice = EVENTS.safeParse(given[ENV.events]).data;
+  if (bits === undefined || choice === undefined) return [];
   const optIns = optInsOf(given);
   const missing = new Map<string, string[]>();
   for (const name of choice.dispatches) {

@@ -59,16 +59,9 @@ export class FleetStatus {
   constructor(options: FleetStatusOptions) {
     this.#options = options;
     this.#fleet = new Fleet(options.name, BUCKETS_MS);
-    this.#failures = new OutageLog(
-      options.log,
-      'error',
-      'cannot report to the other tasks: the status page is incomplete',
-    );
-    this.#unreadable = new OutageLog(
-      options.log,
-      'warn',
-      'a report for the status page cannot be read: it is left out',
-    );
+    const { log } = options;
+    this.#failures = new OutageLog(log, 'error', 'cannot report to the other tasks: the status page is incomplete');
+    this.#unreadable = new OutageLog(log, 'warn', 'a report for the status page cannot be read: it is left out');
   }
 
   start(): void {

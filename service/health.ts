@@ -2,7 +2,15 @@
 // may be away). Only a task that is not live is killed by ECS. Pure.
 
 import { errorMessage } from './errors.ts';
+import type { Shard } from './gateway/shard.ts';
+import type { Publisher } from './publisher/publisher.ts';
 import { redact } from './redact.ts';
+
+type OfShard = Pick<Shard, 'id' | 'connected' | 'latencyMs' | 'problem' | 'heardAt' | 'identifyingSince'>;
+type OfPublisher = Pick<
+  Publisher,
+  'channelOpen' | 'publishCount' | 'errorCount' | 'oldestUnconfirmedMs' | 'nothingConfirmedMs' | 'stuck' | 'refusing'
+>;
 
 export interface HealthSnapshot {
   readonly now: number;
@@ -10,21 +18,13 @@ export interface HealthSnapshot {
   readonly shardCount: number | undefined;
   readonly group: number | undefined;
   readonly role: 'owner' | 'standby' | 'draining';
-  readonly shards: readonly {
-    readonly id: number;
+  readonly shards: readonly (OfShard & {
     readonly state: string;
-    readonly connected: boolean;
-    readonly latencyMs: number | undefined;
-    readonly problem: string | undefined;
-    /** When a dispatch or the answer to a heartbeat came last, Unix ms. */
-    readonly heardAt: number | undefined;
     /** When its last event came, Unix ms. */
     readonly lastEventAt?: number | undefined;
-    /** Since when it waits to IDENTIFY, Unix ms. See Shard. */
-    readonly identifyingSince: number | undefined;
     readonly confirmedSequence: number | undefined;
     readonly receivedSequence: number | undefined;
-  }[];
+  })[];
   readonly receiving: boolean;
   /** What keeps all shards from Discord (token, budget), one sentence each. */
   readonly discordProblems: readonly string[];
@@ -36,20 +36,9 @@ export interface HealthSnapshot {
     readonly identifyClosed: boolean;
     readonly maxConcurrency: number;
   };
-  readonly broker: {
+  readonly broker: OfPublisher & {
     readonly connected: boolean;
-    readonly channelOpen: boolean;
     readonly blocked: boolean;
-    readonly publishCount: number;
-    readonly errorCount: number;
-    /** Age of the oldest event not confirmed; 0 without any. */
-    readonly oldestUnconfirmedMs: number;
-    /** For how long nothing at all was confirmed although something waits. */
-    readonly nothingConfirmedMs: number;
-    /** Queues that confirm nothing, while others do. */
-    readonly stuck: readonly string[];
-    /** Queues whose messages the broker refuses: they are published again after pauses. */
-    readonly refusing: readonly string[];
     /** For how long this owner of a group has had no proof that it is one; 0 otherwise. */
     readonly unprovenMs: number;
   };
