@@ -83,82 +83,46 @@ const STANDBY = { role: 'standby', shards: [], lease: { state: 'standby', waitsF
 const outbox = (usedPercent: number) => ({ outbox: { ...HEALTHY.outbox, usedPercent } });
 const heard = (secondsAgo: number) => ({ shards: [SHARD, { ...SHARD, id: 1, heardAt: NOW - secondsAgo * 1_000 }] });
 
-/** What is wrong with the task, and what an operator reads about it. */
-it.each<[string, string | undefined, Partial<HealthSnapshot>]>([
-  ['a heap just below the threshold', undefined, memory({ heapUsed: 750 * MIB - 1 })],
-  ['a heap at the threshold', "the heap is full: 75.0 % of V8's limit", memory({ heapUsed: 750 * MIB })],
+it.each<[string, Partial<HealthSnapshot>]>([
+  ['a heap just below the threshold', memory({ heapUsed: 750 * MIB - 1 })],
+  ['a shard that was quiet for a while', heard(119)],
+  ['a broker that has confirmed nothing for a moment', broker({ nothingConfirmedMs: 9_999 })],
+  ['a lease that was proven a moment ago', broker({ unprovenMs: 9_999 })],
+  ['an outbox of 80 %', outbox(80)],
+  ['a standby, which does not receive', { ...STANDBY, receiving: false }],
+  ['a task that drains', { role: 'draining', receiving: false, lease: { state: 'released' } }],
+])('is healthy with %s', (_, fields) => {
+  expect(healthReport({ ...HEALTHY, ...fields })).toMatchObject({ status: 'healthy', problems: [] });
+});
+
+const UNREADY = { ...STANDBY, lease: { state: 'standby', waitsFor: [0, 2], ready: false } } as const;
+const STUCK = { stuck: ['events.guild'], refusing: ['events.guild'], nothingConfirmedMs: 42_000 } as const;
+
+it.each<[string, Partial<HealthSnapshot>]>([
+  ["the heap is full: 75.0 % of V8's limit", memory({ heapUsed: 750 * MIB })],
+  ['shards not connected: 1 (waiting)', { shards: [SHARD, { ...SHARD, id: 1, connected: false, state: 'waiting' }] }],
+  ['this task owns a shard group and has no shards', { shards: [] }],
+  ['shard 1 has had neither a dispatch nor the answer to a heartbeat for 120 s', heard(120)],
+  ['not connected to RabbitMQ: the log has the reason, and it is retried', broker({ connected: false })],
+  ['a channel to RabbitMQ is closed: the log has the reason, and it is retried', broker({ channelOpen: false })],
+  ['RabbitMQ takes no messages: it is short of memory or disk', broker({ blocked: true })],
+  ['the queue events.guild confirms nothing: it has no majority, or is full', broker(STUCK)],
   [
-    'a shard that is not connected',
-    'shards not connected: 1 (waiting)',
-    { shards: [SHARD, { ...SHARD, id: 1, connected: false, state: 'waiting' }] },
-  ],
-  ['an owner without shards', 'this task owns a shard group and has no shards', { shards: [] }],
-  ['a shard that was quiet for a while', undefined, heard(119)],
-  [
-    'a shard that hears nothing',
-    'shard 1 has had neither a dispatch nor the answer to a heartbeat for 120 s',
-    heard(120),
-  ],
-  [
-    'a broker that is not connected',
-    'not connected to RabbitMQ: the log has the reason, and it is retried',
-    broker({ connected: false, channelOpen: false }),
-  ],
-  [
-    'a closed channel',
-    'a channel to RabbitMQ is closed: the log has the reason, and it is retried',
-    broker({ channelOpen: false }),
-  ],
-  [
-    'a broker that blocks publishers',
-    'RabbitMQ takes no messages: it is short of memory or disk',
-    broker({ blocked: true }),
-  ],
-  [
-    'a queue that confirms nothing, although others do',
-    'the queue events.guild confirms nothing: it has no majority, or is full',
-    broker({ stuck: ['events.guild'], refusing: ['events.guild'], nothingConfirmedMs: 42_000 }),
-  ],
-  [
-    'a queue whose messages are refused',
     'RabbitMQ refuses messages for the queue interactions: the log has the reason, and they are retried',
     broker({ refusing: ['interactions'] }),
   ],
-  ['a broker that has confirmed nothing for a moment', undefined, broker({ nothingConfirmedMs: 9_999 })],
+  ['RabbitMQ has confirmed nothing for 10 s', broker({ nothingConfirmedMs: 10_000 })],
+  ["the group's lease queue has given no record back for 10 s", broker({ unprovenMs: 10_000 })],
+  ['the outbox is 80.1 % full: past 100 % the shards are closed', outbox(80.1)],
   [
-    'a broker that has confirmed nothing for longer',
-    'RabbitMQ has confirmed nothing for 10 s',
-    broker({ nothingConfirmedMs: 10_000 }),
-  ],
-  ['a lease that was proven a moment ago', undefined, broker({ unprovenMs: 9_999 })],
-  [
-    'a lease that was not proven for longer',
-    "the group's lease queue has given no record back for 10 s",
-    broker({ unprovenMs: 10_000 }),
-  ],
-  ['an outbox of 80 %', undefined, outbox(80)],
-  ['an outbox past 80 %', 'the outbox is 80.1 % full: past 100 % the shards are closed', outbox(80.1)],
-  [
-    'an outbox that was full',
     'the shards are closed until the outbox is half empty and RabbitMQ takes messages: the outbox is 60.0 % full',
     { receiving: false, ...outbox(60) },
   ],
-  ['a standby, which does not receive', undefined, { ...STANDBY, receiving: false }],
-  ['a standby without a usable token', 'no token', { ...STANDBY, discordProblems: ['no token'] }],
-  [
-    'a standby that consumes no lease queue',
-    'this standby consumes no lease queue: it could take over no group',
-    { ...STANDBY, lease: { state: 'standby', waitsFor: [], ready: false } },
-  ],
-  [
-    'a standby that consumes some lease queues',
-    'this standby consumes the lease queues of the groups 0, 2 only: it could take over no other',
-    { ...STANDBY, lease: { state: 'standby', waitsFor: [0, 2], ready: false } },
-  ],
-  ['a task that drains', undefined, { role: 'draining', receiving: false, lease: { state: 'released' } }],
-])('%s: %s', (_, sentence, fields) => {
-  const { problems, status } = healthReport({ ...HEALTHY, ...fields });
-  expect([status, problems]).toEqual(sentence === undefined ? ['healthy', []] : ['unhealthy', [sentence]]);
+  ['no token', { ...STANDBY, discordProblems: ['no token'] }],
+  ['this standby consumes no lease queue: it could take over no group', { ...STANDBY, lease: {} }],
+  ['this standby consumes the lease queues of the groups 0, 2 only: it could take over no other', UNREADY],
+])('is unhealthy: %s', (sentence, fields) => {
+  expect(healthReport({ ...HEALTHY, ...fields })).toMatchObject({ status: 'unhealthy', problems: [sentence] });
 });
 
 it('an unhealthy task answers 503 with all of its sentences, and is live', async () => {
