@@ -52,7 +52,7 @@ export class CommandRelay {
     this.#refusals = new OutageLog(options.log, 'warn', 'refused a command of a worker: dead-letters has it');
   }
 
-  /** What is stored of the shards' presences; alike ones once. */
+  /** The presences of the shards for the group record; shards with the same presence share an entry. */
   get presences(): readonly StoredPresence[] {
     const withPresence = [...this.#lines].filter(([, { commands }]) => commands.presence !== undefined);
     const alike = Map.groupBy(withPresence, ([, { commands }]) => JSON.stringify(commands.presence));
@@ -77,7 +77,7 @@ export class CommandRelay {
     }
   }
 
-  /** What the shard sends beside the protocol. */
+  /** Through it the shard sends commands, and gets its presence for IDENTIFY. */
   portOf(id: number, send: Send): SendPort {
     const { initialPresence, log, metrics } = this.#options;
     const commands = new ShardCommands(this.#stored.get(id), initialPresence, () =>

@@ -172,7 +172,7 @@ const schemaFor = (production: boolean) =>
       .transform(Number)
       .default(BOUNDS.memoryThreshold.default),
     [ENV.port]: whole('port', 'TCP port'),
-    // Other machines may ask only where a person said so.
+    // Other machines can connect only where the deployer allows it.
     [ENV.host]: z.string().default('127.0.0.1'),
     [ENV.logLevel]: oneOf(LOG_LEVELS).default(DEFAULT_LOG_LEVEL),
     [ENV.metricsNamespace]: z.string().default(DEFAULT_METRICS_NAMESPACE),

@@ -72,7 +72,7 @@ const SHARD_SILENT_MS = 120_000;
 /** Past 100 % the shards are closed. */
 const OUTBOX_PERCENT = 80;
 
-/** What cannot be read is null in JSON, with a sentence beside it. */
+/** What cannot be read is null in JSON; `problem` has the reason. */
 const UNKNOWN = {
   rabbitmq: {
     ...{ connected: false, channelOpen: false, blocked: false, publishCount: Number.NaN, errorCount: Number.NaN },

@@ -59,7 +59,7 @@ function fieldsOf(secret: string): string[] {
       return [text, password, decodeURIComponent(password)];
     }
   } catch {
-    // Cannot be parsed: the whole text is masked.
+    // It cannot be parsed: all of the text is masked.
   }
   return [text];
 }

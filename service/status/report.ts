@@ -1,5 +1,5 @@
-// What a task reports of itself to the other tasks: the figures of the status page, and nothing else; no payload, session id
-// or token. Whatever comes from the broker is parsed: whoever may write to the exchange may write anything. Pure.
+// What a task reports about itself to the other tasks: what the status page shows, and no payload, session id or token.
+// Everything that comes from the broker is parsed: who may publish to the exchange may publish anything. Pure.
 
 import { z } from 'zod';
 import { BOUNDS } from '../contract/limits.ts';
@@ -12,7 +12,7 @@ const Name = z.string().regex(/^[\w.-]{1,200}$/);
 /** A bucket of the metric `frameToConfirm`, and how many events were in it. */
 const Bucket = z.tuple([Count.max(100), Count]);
 
-/** The parts of a health report that have sentences about what is wrong, in the order in which one is to look at them. */
+/** The parts of a health report that have sentences about what is wrong, in the order in which to read them. */
 export const PARTS = ['rabbitmq', 'discord', 'outbox', 'lease', 'memory', 'commands', 'other'] as const;
 export type Part = (typeof PARTS)[number];
 
@@ -36,7 +36,7 @@ const Report = z.object({
   kind: z.literal('report'),
   task: Name,
   startedAt: Ms,
-  /** It reports so often. */
+  /** Its period of reporting. */
   everyMs: z.number().min(1_000).max(LONGEST_PERIOD_MS),
   /** It has no history yet, and asks for one. */
   asks: z.boolean(),
@@ -89,7 +89,7 @@ export type History = z.infer<typeof History>;
 
 const Message = z.discriminatedUnion('kind', [Report, History]);
 
-/** @throws Error what of it is not as expected */
+/** @throws Error that names what is not as expected */
 export function parseMessage(text: string): Report | History {
   return Message.parse(JSON.parse(text));
 }
