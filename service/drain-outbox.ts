@@ -1,6 +1,6 @@
-// How long a drain waits for confirms. While no connection to the broker is open, to its deadline: no other task could take
-// over. With one, only while the broker confirms: the next owner has the rest replayed, and waits meanwhile. A broker that
-// blocks publishers confirms nothing.
+// How long a drain waits for confirms. Without a connection to the broker it waits until the deadline: no other task could
+// take over. With a connection it waits while the broker confirms: Discord replays the rest to the next owner, which waits
+// meanwhile. A broker that blocks publishers confirms nothing.
 
 import type { Publisher } from './publisher/publisher.ts';
 

@@ -23,12 +23,12 @@ export class GapReporter {
     this.#log = log;
   }
 
-  /** Those whose gap event the broker has not confirmed, or that become gaps should this process end now. */
+  /** Sessions whose gap event is not confirmed, and sessions that are lost if this process ends now. */
   get unreportedGaps(): readonly LostSession[] {
     return [...this.#unreported.values()];
   }
 
-  /** The latest few that this process has found out, the newest last. */
+  /** The last five that this process reported, the newest last. */
   get last(): readonly LostSession[] {
     return this.#last;
   }
@@ -44,7 +44,7 @@ export class GapReporter {
     await Promise.all([...counted, ...lost].map((each) => this.#publish(each)));
   }
 
-  /** What a session of this shard finds out is reported here. */
+  /** Logs, counts and publishes what a session of this shard reports. */
   eventsOf(shard: number): SessionEvents {
     const [log, metrics] = [this.#log, this.#metrics];
     return {
@@ -70,7 +70,7 @@ export class GapReporter {
 
   #count({ shardId, sessionId, lastSequence, reason, inHandOver = false, missing }: LostSession): void {
     if (missing !== undefined) {
-      // Its own metric has counted it: no session is lost, and no release is the cause.
+      // `sequenceHoles` has counted it: no session is lost, and no release is the cause.
       this.#log.warn({ shard: shardId, session: sessionId, reason }, 'events of a session did not come');
       return;
     }

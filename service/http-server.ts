@@ -1,6 +1,6 @@
-// The service's only listener: health, liveness, metrics. It answers GET and HEAD, and 404 to everything else. Whoever asks,
-// and however much: the connections are bounded (request-guard.ts), and so are the answers a second, because the event loop
-// belongs to the events. A stream of the status page is held, and bounded too. Only `/live` waits for no turn and for nothing else: ECS ends a task that does not answer it.
+// The service's only listener: health, liveness, metrics, the status page. It answers GET and HEAD, and 404 to everything
+// else. The connections are bounded (request-guard.ts), and so are the answers a second, because the event loop has to
+// receive events. Only `/live` is answered at once, whatever else is asked: ECS ends a task that does not answer it.
 
 import { once } from 'node:events';
 import type { IncomingMessage, ServerResponse } from 'node:http';
@@ -31,7 +31,7 @@ const PACE = { spacingMs: 5, burst: 20 };
 const COLLECT_EVERY_MS = 100;
 const STREAM_EVERY_MS = 2_000;
 
-/** A browser takes no answer for something else than it is, puts none into a frame, and sends no address on. */
+/** A browser guesses no content type, shows no answer in a frame, and sends no Referer. */
 const HEADERS = {
   'cache-control': 'no-store',
   'content-security-policy': PAGE_POLICY,
@@ -65,14 +65,14 @@ export async function listen(
       return;
     }
     await sleep(pace.turn(performance.now()));
-    // It is gone, or has lost its place.
+    // The client is gone, or a newer connection has replaced it.
     if (response.destroyed) return;
     if (reads && path === PATHS.metrics) send(response, 200, metrics.contentType, await scrape());
     else if (!isOwnHost(request.headers.host, ownNames)) sendJson(response, 421, { error: notHere(request) });
     else if (reads && (path === PATHS.root || path === PATHS.health)) {
       const report = healthReport(snapshot());
       const status = report.status === 'healthy' ? 200 : 503;
-      // A person with a browser gets the same report as a page.
+      // A browser gets the page.
       if (path === PATHS.root && request.headers.accept?.includes('text/html'))
         send(response, status, 'text/html; charset=utf-8', documentOf(await render()));
       else sendJson(response, status, report);
@@ -90,13 +90,13 @@ export async function listen(
     try {
       const event = `data: ${JSON.stringify(await render())}\n\n`;
       failures.over();
-      // Who has not taken the last one gets no other.
+      // A client that has not read the last event is disconnected.
       for (const response of streams)
         if (response.writableLength > 0) response.destroy();
         else response.write(event);
     } catch (err) {
       failures.failed(err);
-      // An open page shows that it is not answered.
+      // The open page shows that the task does not answer.
       for (const response of streams) response.destroy();
     }
   };
@@ -125,7 +125,7 @@ export async function listen(
   };
 }
 
-/** A failure is not kept. */
+/** What it collected last, or collects it again; a failure is not kept. */
 function notTooOften<T>(collect: () => Promise<T>): () => Promise<T> {
   let collectedAt = Number.NEGATIVE_INFINITY;
   let last: Promise<T> | undefined;

@@ -1,6 +1,5 @@
-// The way of an event, joined: shards receive, dispatches become messages, the publisher settles them, the session
-// moves on. Rooms do not know each other; what one needs of another is passed on here. It runs the shards of the group
-// that this task owns, and decides nothing that a room decides.
+// Joins the rooms on the way of an event: shards receive, dispatches become messages, the publisher settles them, and the
+// session moves its watermark. It runs the shards of the group that this task owns, and decides nothing that a room decides.
 
 import { GatewayDispatchEvents } from 'discord-api-types/v10';
 import { type Bounds, fullness, mayReceive } from './backpressure.ts';
@@ -176,7 +175,7 @@ export class Ingestor {
     this.#connecting = this.#connecting.then(() => this.#connectOrClose());
   }
 
-  /** One at a time, and always towards the newest decision. */
+  /** Runs one at a time, each by the newest decision. */
   async #connectOrClose(): Promise<void> {
     if (this.#receiving) for (const { shard } of this.#members) shard.start();
     else await Promise.all(this.#members.map(({ shard }) => shard.stop()));

@@ -1,6 +1,6 @@
-// Writes the metrics to standard output: once a minute, and between that when a counter rises of which one is an alarm, when
-// the budget of IDENTIFYs is known, and when the process ends, however it does but by SIGKILL. So a task that lives for
-// seconds, again and again, has metrics too.
+// Writes the metrics to standard output: once a minute; at once when a counter rises whose first count is an alarm, and when
+// the budget of IDENTIFYs is known; and when the process ends, unless by SIGKILL. So a task that lives for seconds has
+// metrics too.
 
 import { METRICS_PERIOD_SECONDS } from './contract/metrics.ts';
 import type { Metrics } from './metrics.ts';
@@ -24,7 +24,7 @@ export function startMetricLines(
     writtenAt = performance.now();
     write('counted');
   };
-  /** What was counted until the next turn of the event loop, a second after the last such line at the earliest. */
+  /** Writes the counters in a later turn of the event loop, at least a second after the last such line. */
   const atOnce = () => {
     soon ??= setTimeout(writeCounted, Math.max(0, writtenAt + LEAST_MS - performance.now())).unref();
   };

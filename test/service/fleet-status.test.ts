@@ -91,14 +91,14 @@ it('counts what was confirmed between two reports', async () => {
   snapshot = { ...snapshot, broker: { ...snapshot.broker, publishCount: 512 } };
   await pass(5);
   expect(reports()[1]?.perSecond).toBe(100);
-  // What is said a moment later is not of that moment alone.
+  // Within a second the rate stays.
   fleet.leave();
   expect(reports()[2]?.perSecond).toBe(100);
 });
 
 it('answers a new task with the history, to it alone, and takes one while it is new', async () => {
   fleet.start();
-  // Not before it has heard of every task.
+  // Not before every task has had the time to report.
   await pass(10);
   receive({ ...REPORT, startedAt: Date.now(), asks: true });
   expect(published.filter(([to]) => to !== EVERY_TASK)).toEqual([]);

@@ -84,7 +84,7 @@ describe('a megabyte', () => {
     const start = performance.now();
     for (const first of ['', '"token":"', 'a://', '"']) redact(first + text, secrets);
     log.error({ err: new Error(text), text, texts: [text] }, text);
-    // A square of it would be hours; this is a slow machine's.
+    // Quadratic time would be hours; this bound is for a slow machine.
     expect(performance.now() - start).toBeLessThan(4_000);
     expect(lines).toHaveLength(1);
     expect(JSON.stringify(lines[0]).length).toBeLessThan(LONGEST_LINE + 100);

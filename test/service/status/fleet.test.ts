@@ -188,7 +188,7 @@ describe('what happened', () => {
   });
 });
 
-describe('the figures', () => {
+describe('the points', () => {
   it('are sums over the tasks, and percentiles over all events of a period', () => {
     const observed = new Observed();
     const slow: Report = { ...REPORT, task: 'host-3-cccccc', group: 1, latencies: [[2, 1]], perSecond: 50 };
@@ -202,7 +202,7 @@ describe('the figures', () => {
     expect(observed.view.points[2]).toMatchObject({ p50: null, p99: null });
   });
 
-  it('of a task that died count for one report more, and of one that drained what it says last', () => {
+  it('of a task that died count until its next report is overdue; the last report of one that drained counts', () => {
     const observed = new Observed();
     const other: Report = { ...REPORT, task: 'host-3-cccccc', perSecond: 10 };
     observed.pass(REPORT, other);
