@@ -92,8 +92,8 @@ function parseApiUrl(text: string, production: boolean): string {
   return `${url.origin}${path}`;
 }
 
-function whole<const Word extends string = never>(setting: keyof typeof BOUNDS, what: string, word?: Word) {
-  const { least, most, default: otherwise } = BOUNDS[setting];
+function wholeNumber<const Word extends string = never>(setting: keyof typeof BOUNDS, what: string, word?: Word) {
+  const { least, most, default: absent } = BOUNDS[setting];
   return z
     .string()
     .transform((text, context): number | Word => {
@@ -103,7 +103,7 @@ function whole<const Word extends string = never>(setting: keyof typeof BOUNDS, 
       context.addIssue({ code: 'custom', message: `expected a ${what} from ${least} to ${most}, got '${text}'` });
       return z.NEVER;
     })
-    .default(otherwise);
+    .default(absent);
 }
 
 function oneOf<const T extends readonly [string, ...string[]]>(values: T) {
@@ -152,8 +152,8 @@ const schemaFor = (production: boolean) =>
     [ENV.rabbitmqUrl]: variable(ENV.rabbitmqUrl, production ? parseTlsLogin : parseBrokerLogin),
     [ENV.rabbitmqSecretArn]: secret(ENV.rabbitmqSecretArn),
     [ENV.rabbitmqCaFile]: z.string().optional(),
-    [ENV.shardCount]: whole('shardCount', "number of shards, or 'auto',", 'auto'),
-    [ENV.shardsPerTask]: whole('shardsPerTask', 'number of shards'),
+    [ENV.shardCount]: wholeNumber('shardCount', "number of shards, or 'auto',", 'auto'),
+    [ENV.shardsPerTask]: wholeNumber('shardsPerTask', 'number of shards'),
     [ENV.events]: EVENTS,
     [ENV.forwardMessageContent]: yesOrNo,
     [ENV.forwardBotMessages]: yesOrNo,
@@ -161,8 +161,8 @@ const schemaFor = (production: boolean) =>
     [ENV.gatewayIntents]: parsedBy(parseIntents).optional(),
     [ENV.initialPresence]: parsedBy(parsePresence).optional(),
     [ENV.gatewayCompression]: oneOf(COMPRESSIONS).default('none'),
-    [ENV.outboxMaxEvents]: whole('outboxMaxEvents', 'number of events'),
-    [ENV.outboxMaxBytes]: whole('outboxMaxBytes', 'number of bytes'),
+    [ENV.outboxMaxEvents]: wholeNumber('outboxMaxEvents', 'number of events'),
+    [ENV.outboxMaxBytes]: wholeNumber('outboxMaxBytes', 'number of bytes'),
     [ENV.memoryThreshold]: z
       .string()
       .refine((text) => Number(text) > BOUNDS.memoryThreshold.least && Number(text) <= BOUNDS.memoryThreshold.most, {
@@ -171,7 +171,7 @@ const schemaFor = (production: boolean) =>
       })
       .transform(Number)
       .default(BOUNDS.memoryThreshold.default),
-    [ENV.port]: whole('port', 'TCP port'),
+    [ENV.port]: wholeNumber('port', 'TCP port'),
     // Other machines can connect only where the deployer allows it.
     [ENV.host]: z.string().default('127.0.0.1'),
     [ENV.logLevel]: oneOf(LOG_LEVELS).default(DEFAULT_LOG_LEVEL),
@@ -204,14 +204,12 @@ function refusedIntents(given: Readonly<Record<string, string | undefined>>): st
   const choice = EVENTS.safeParse(given[ENV.events]).data;
   if (bits === undefined || choice === undefined) return [];
   const optIns = optInsOf(given);
-  const missing = new Map<string, string[]>();
-  for (const name of choice.dispatches) {
-    for (const intent of intentsOf(name, optIns).filter((each) => (bits & bitsOf([each])) === 0))
-      missing.set(intent, [...(missing.get(intent) ?? []), name]);
-  }
-  const faults = [...missing].map(
+  const missing = [...choice.dispatches].flatMap((name) =>
+    intentsOf(name, optIns).flatMap((intent) => ((bits & bitsOf([intent])) === 0 ? { intent, name } : [])),
+  );
+  const faults = [...Map.groupBy(missing, ({ intent }) => intent)].map(
     ([intent, dispatches]) =>
-      `${ENV.gatewayIntents}: expected ${withSwitch(intent)}, without which Discord does not send all that is chosen of ${dispatches.join(', ')}. Add it, or choose others in ${ENV.events}`,
+      `${ENV.gatewayIntents}: expected ${withSwitch(intent)}, without which Discord does not send all that is chosen of ${dispatches.map(({ name }) => name).join(', ')}. Add it, or choose others in ${ENV.events}`,
   );
   const content = (bits & GatewayIntentBits.MessageContent) !== 0;
   if (content && !optIns.messageContent)
