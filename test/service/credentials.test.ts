@@ -28,6 +28,13 @@ const hide = (text: string) => hidden.push(text);
 const NAME = 'DISCORD_BOT_TOKEN_SECRET_ARN';
 const tokenOf = (arn: string) => credential({ kind: 'secret', name: NAME, arn }, parseToken, hide);
 
+async function expectRefused(arn: string, sentence: RegExp): Promise<void> {
+  const refused = tokenOf(arn).read();
+  await expect(refused).rejects.toThrow(sentence);
+  await expect(refused).rejects.toThrow(`the secret of ${NAME}: `);
+  await expect(refused).rejects.not.toThrow(/arn:|hunter2|aHVu/);
+}
+
 it('a value of a variable never changes, and is hidden from the log', async () => {
   const source = { kind: 'variable', name: 'DISCORD_BOT_TOKEN', text: 'the-token', value: 'the-token' } as const;
   const token = credential(source, parseToken, hide);
@@ -64,11 +71,7 @@ describe('a value of a secret', () => {
   });
 
   it.each<[string, (name: string) => string, RegExp]>([
-    [
-      'that has no value',
-      (name) => secrets.put(name),
-      /it has no value yet, or does not exist\. Put the value into it/,
-    ],
+    ['that has no value', (name) => secrets.put(name), /it has no value yet, or does not exist\. Put the value into/],
     [
       'that may not be read',
       (name) => {
@@ -80,12 +83,7 @@ describe('a value of a secret', () => {
     ],
     ['with broken JSON', (name) => secrets.put(name, '{"token": hunter2}'), /expected a JSON object/],
   ])('%s is refused in a sentence with its variable', async (_name, put, sentence) => {
-    const arn = put('token');
-    const refused = tokenOf(arn).read();
-    await expect(refused).rejects.toThrow(sentence);
-    await expect(refused).rejects.toThrow(`the secret of ${NAME}: `);
-    await expect(refused).rejects.not.toThrow('arn:');
-    await expect(refused).rejects.not.toThrow('hunter2');
+    await expectRefused(put('token'), sentence);
   });
 
   it('is read in the region of its ARN, whatever the environment has', async () => {
@@ -110,12 +108,7 @@ describe('a value of a secret', () => {
     });
     await once(server, 'listening');
     process.env.AWS_ENDPOINT_URL_SECRETS_MANAGER = `http://127.0.0.1:${(server.address() as AddressInfo).port}`;
-    const arn = secrets.put('token', 'x');
-    const refused = tokenOf(arn).read();
-    await expect(refused).rejects.toThrow(sentence);
-    await expect(refused).rejects.toThrow(`the secret of ${NAME}: `);
-    await expect(refused).rejects.not.toThrow('arn:');
-    await expect(refused).rejects.not.toThrow(/hunter2|aHVu/);
+    await expectRefused(secrets.put('token', 'x'), sentence);
   });
 
   it('of a service that accepts and stays silent is an error after 15 s', async () => {
@@ -171,18 +164,13 @@ describe('a token', () => {
 
 describe('a broker login', () => {
   it.each([
-    [
-      'amqps://user:p%2Fw%40d@host.example:5672/my%2Fhost',
-      { host: 'host.example', port: 5672, vhost: 'my/host', username: 'user', password: 'p/w@d', tls: true },
-    ],
-    ['amqp://a:b@h/', { host: 'h', port: 5672, vhost: '/', username: 'a', password: 'b', tls: false }],
-    [
-      'amqp://127.0.0.1',
-      { host: '127.0.0.1', port: 5672, vhost: '/', username: 'guest', password: 'guest', tls: false },
-    ],
-    ['amqp://a:b@[::1]:5673/v', { host: '::1', port: 5673, vhost: 'v', username: 'a', password: 'b', tls: false }],
+    ['amqps://user:p%2Fw%40d@host.example:5672/my%2Fhost', ['host.example', 5672, 'my/host', 'user', 'p/w@d', true]],
+    ['amqps://a:b@h/', ['h', 5671, '/', 'a', 'b', true]],
+    ['amqp://127.0.0.1', ['127.0.0.1', 5672, '/', 'guest', 'guest', false]],
+    ['amqp://a:b@[::1]:5673/v', ['::1', 5673, 'v', 'a', 'b', false]],
   ])('%s is an address', (text, login) => {
-    expect(parseBrokerLogin(` ${text}\n`)).toEqual(login);
+    const { host, port, vhost, username, password, tls } = parseBrokerLogin(` ${text}\n`);
+    expect([host, port, vhost, username, password, tls]).toEqual(login);
   });
 
   it.each([

@@ -20,16 +20,20 @@ let collected: number;
 let page: () => { title: string; body: string };
 let server: Awaited<ReturnType<typeof listen>>;
 
-beforeEach(async () => {
-  collected = 0;
-  page = () => ({ title: 'a title', body: 'the\n\nfleet' });
+function start() {
   const text = async () => {
     collected += 1;
     return `scrape ${collected}\n`;
   };
   const metrics = { contentType: 'text/plain', text };
   const sources = { lastTurnAt: Date.now, snapshot: () => HEALTHY, metrics, page: () => page() };
-  server = await listen({ port: 0, host: '127.0.0.1' }, sources, lines.log);
+  return listen({ port: 0, host: '127.0.0.1' }, sources, lines.log);
+}
+
+beforeEach(async () => {
+  collected = 0;
+  page = () => ({ title: 'a title', body: 'the\n\nfleet' });
+  server = await start();
 });
 afterEach(async () => {
   for (const socket of sockets.splice(0)) socket.destroy();
@@ -155,8 +159,8 @@ describe('connections', () => {
 });
 
 describe('streams of the status page', () => {
-  const stream = async (port = server.port) => {
-    const socket = await open(port);
+  const stream = async () => {
+    const socket = await open();
     let read = '';
     socket.on('data', (chunk) => {
       read += chunk.toString();
@@ -185,17 +189,13 @@ describe('streams of the status page', () => {
   it('one that is not read is ended', async () => {
     // More than the buffers of both systems take.
     page = () => ({ title: '', body: 'x'.repeat(16 * 1024 * 1024) });
-    const text = async () => '';
-    const sources = { lastTurnAt: Date.now, snapshot: () => HEALTHY, metrics: { contentType: '', text }, page };
-    const large = await listen({ port: 0, host: '127.0.0.1' }, sources, lines.log);
-    const slow = await stream(large.port);
+    const slow = await stream();
     slow.socket.pause();
-    const other = await stream(large.port);
+    const other = await stream();
     await eventually('two pages', () => other.text().length > 2 * 16 * 1024 * 1024);
     slow.socket.resume();
     await once(slow.socket, 'close');
     expect(other.socket.destroyed).toBe(false);
-    await large.close();
   });
 
   it('end when the page cannot be rendered, which is logged once', async () => {
@@ -209,11 +209,7 @@ describe('streams of the status page', () => {
   it('end with the server', async () => {
     const { socket } = await stream();
     await Promise.all([server.close(), once(socket, 'close')]);
-    server = await listen(
-      { port: 0, host: '127.0.0.1' },
-      { lastTurnAt: Date.now, snapshot: () => HEALTHY, metrics: { contentType: '', text: async () => '' }, page },
-      lines.log,
-    );
+    server = await start();
   });
 
   it('answer to no other name, and to GET only', async () => {
