@@ -207,7 +207,9 @@ describe('one defect costs one section', () => {
     snapshot = without(name);
     const report = healthReport(snapshot);
     expect(report.status).toBe('unhealthy');
-    expect(SECTIONS[name]?.(report).problem).toMatch(/^cannot read the .*: a defect$/);
+    const section = SECTIONS[name]?.(report);
+    expect(section?.problem).toMatch(/^cannot read the .*: a defect$/);
+    expect(Object.values(section ?? {}), 'nothing unknown is true').not.toContain(true);
     const touched = Object.entries(healthReport(HEALTHY)).filter(
       ([key, value]) => JSON.stringify(report[key as 'role']) !== JSON.stringify(value),
     );
