@@ -32,11 +32,10 @@ export function startMetricLines(
   process.once('exit', writeCounted);
   // It keeps the process alive, whatever becomes of the sockets: no other timer does.
   const everyMinute = setInterval(() => write('all'), METRICS_PERIOD_SECONDS * 1_000);
+  /** The last line is that of the end of the process. */
   const stop = () => {
     clearInterval(everyMinute);
     clearTimeout(soon);
-    process.off('exit', writeCounted);
-    writeCounted();
   };
   return { atOnce, stop };
 }

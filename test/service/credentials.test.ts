@@ -96,6 +96,11 @@ describe('a value of a secret', () => {
   it.each<[string, object, RegExp]>([
     ['bytes alone', { SecretBinary: 'aHVudGVyMg==' }, /expected a text, got a binary value\. Put it in as a text/],
     ['a number', { SecretString: 5 }, /expected a text/],
+    [
+      'all that Secrets Manager takes',
+      { SecretString: 'x'.repeat(65_536) },
+      /got 65536 characters\. Put the token alone/,
+    ],
     ['more than Secrets Manager takes', { SecretString: 'x'.repeat(65_537) }, /at most 65536 characters, got 65537/],
   ])('that is %s is refused in a sentence with its variable', async (_, answer, sentence) => {
     const server = createHttpServer((_request, response) => {
@@ -149,6 +154,7 @@ describe('a token', () => {
     ['Bot hunter2', /"Bot " before it\. Remove that/],
     ['{"token": "Bot hunter2"}', /"Bot " before it/],
     ['"hunter2"', /quotation marks/],
+    ["'hunter2'", /quotation marks/],
     ['hunter2\u200b', /the character U\+200B in it\. Copy it again/],
     ['hunter2\u0000', /the character U\+0000/],
     ['hunter2😀', /the character U\+1F600/],

@@ -114,6 +114,13 @@ it('answers a new task with the history, to it alone, and takes one while it is 
   expect(fleet.page().body).not.toContain('later0');
 });
 
+it('asks for the history for 30 s', async () => {
+  fleet.start();
+  await pass(40);
+  // Every 5 s, beginning in the first second.
+  expect(reports().map(({ asks }) => asks)).toEqual([true, true, true, true, true, true, true, false]);
+});
+
 it('logs what it cannot read once a minute, without a secret that stands in it', () => {
   for (let times = 0; times < 1_000; times += 1) fleet.receive(Buffer.from('amqps://u:passw0rd@h'));
   expect(lines.lines).toMatchObject([

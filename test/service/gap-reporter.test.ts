@@ -55,6 +55,12 @@ it('counts a loss in a hand-over as one', () => {
   expect(counted).toEqual(['gatewayGaps', 'gapsInHandOver']);
 });
 
+it('has the last five, the newest last', () => {
+  const { gaps } = reporter();
+  for (let lastSequence = 1; lastSequence <= 7; lastSequence += 1) void gaps.report([{ ...LOST, lastSequence }]);
+  expect(gaps.last.map(({ lastSequence }) => lastSequence)).toEqual([3, 4, 5, 6, 7]);
+});
+
 it('only publishes what another task has counted; the next owner has it after `forget`', () => {
   const { gaps, sent, counted, lines } = reporter();
   void gaps.report([], [LOST]);

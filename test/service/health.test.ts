@@ -219,6 +219,12 @@ describe('one defect costs one section', () => {
     expect(page).not.toContain('NaN');
   });
 
+  it('a field is read once, however many read it', () => {
+    let reads = 0;
+    const fields = readOnce({ count: () => (reads += 1) });
+    expect([reads, fields.count, fields.count]).toEqual([0, 1, 1]);
+  });
+
   it('one shard cannot be read: the other one is reported', () => {
     const broken = Object.defineProperty({ ...SHARD, id: 1 }, 'state', { get: throws });
     const report = healthReport({ ...HEALTHY, shards: [SHARD, broken] });
