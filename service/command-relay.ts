@@ -52,18 +52,11 @@ export class CommandRelay {
     this.#refusals = new OutageLog(options.log, 'warn', 'refused a command of a worker: dead-letters has it');
   }
 
-  /** What is stored of the shards' presences; alike ones once. */
+  /** The presences of the shards for the group record; shards with the same presence share an entry. */
   get presences(): readonly StoredPresence[] {
-    const alike = new Map<string, { readonly data: Presence; readonly shards: number[] }>();
-    for (const [id, { commands }] of this.#lines) {
-      const { presence: data } = commands;
-      if (data === undefined) continue;
-      const text = JSON.stringify(data);
-      const stored = alike.get(text) ?? { data, shards: [] };
-      stored.shards.push(id);
-      alike.set(text, stored);
-    }
-    return [...alike.values()];
+    const withPresence = [...this.#lines].filter(([, { commands }]) => commands.presence !== undefined);
+    const alike = Map.groupBy(withPresence, ([, { commands }]) => JSON.stringify(commands.presence));
+    return [...alike].map(([text, lines]) => ({ data: JSON.parse(text), shards: lines.map(([id]) => id) }));
   }
 
   /** For /health. */
@@ -84,7 +77,7 @@ export class CommandRelay {
     }
   }
 
-  /** What the shard sends beside the protocol. */
+  /** Through it the shard sends commands, and gets its presence for IDENTIFY. */
   portOf(id: number, send: Send): SendPort {
     const { initialPresence, log, metrics } = this.#options;
     const commands = new ShardCommands(this.#stored.get(id), initialPresence, () =>

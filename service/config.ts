@@ -9,15 +9,7 @@ import { DEFAULT_METRICS_NAMESPACE } from './contract/metrics.ts';
 import { ENV } from './contract/names.ts';
 import { type CredentialSource, parseBrokerLogin, parseTlsLogin, parseToken } from './credentials.ts';
 import { ConfigError, errorMessage } from './errors.ts';
-import {
-  type Choice,
-  DEFAULT_EVENTS,
-  intentsFor,
-  intentsOf,
-  type OptIns,
-  parseEvents,
-  quoted,
-} from './events/choice.ts';
+import { DEFAULT_EVENTS, intentsFor, intentsOf, type OptIns, parseEvents, quoted } from './events/choice.ts';
 import { isLoopback } from './gateway/gateway-address.ts';
 import { INTENTS, SWITCHES } from './gateway/intents.ts';
 
@@ -100,8 +92,8 @@ function parseApiUrl(text: string, production: boolean): string {
   return `${url.origin}${path}`;
 }
 
-function whole<const Word extends string = never>(setting: keyof typeof BOUNDS, what: string, word?: Word) {
-  const { least, most, default: otherwise } = BOUNDS[setting];
+function wholeNumber<const Word extends string = never>(setting: keyof typeof BOUNDS, what: string, word?: Word) {
+  const { least, most, default: absent } = BOUNDS[setting];
   return z
     .string()
     .transform((text, context): number | Word => {
@@ -111,7 +103,7 @@ function whole<const Word extends string = never>(setting: keyof typeof BOUNDS, 
       context.addIssue({ code: 'custom', message: `expected a ${what} from ${least} to ${most}, got '${text}'` });
       return z.NEVER;
     })
-    .default(otherwise);
+    .default(absent);
 }
 
 function oneOf<const T extends readonly [string, ...string[]]>(values: T) {
@@ -142,6 +134,8 @@ const secret = (name: string) =>
 
 const yesOrNo = oneOf(['true', 'false']).default('false');
 
+const EVENTS = parsedBy(parseEvents).prefault(DEFAULT_EVENTS.join(','));
+
 const optInsOf = (values: Readonly<Record<string, unknown>>): OptIns => ({
   messageContent: values[ENV.forwardMessageContent] === 'true',
   botMessages: values[ENV.forwardBotMessages] === 'true',
@@ -158,17 +152,17 @@ const schemaFor = (production: boolean) =>
     [ENV.rabbitmqUrl]: variable(ENV.rabbitmqUrl, production ? parseTlsLogin : parseBrokerLogin),
     [ENV.rabbitmqSecretArn]: secret(ENV.rabbitmqSecretArn),
     [ENV.rabbitmqCaFile]: z.string().optional(),
-    [ENV.shardCount]: whole('shardCount', "number of shards, or 'auto',", 'auto'),
-    [ENV.shardsPerTask]: whole('shardsPerTask', 'number of shards'),
-    [ENV.events]: parsedBy(parseEvents).prefault(DEFAULT_EVENTS.join(',')),
+    [ENV.shardCount]: wholeNumber('shardCount', "number of shards, or 'auto',", 'auto'),
+    [ENV.shardsPerTask]: wholeNumber('shardsPerTask', 'number of shards'),
+    [ENV.events]: EVENTS,
     [ENV.forwardMessageContent]: yesOrNo,
     [ENV.forwardBotMessages]: yesOrNo,
     [ENV.forwardDirectMessages]: yesOrNo,
     [ENV.gatewayIntents]: parsedBy(parseIntents).optional(),
     [ENV.initialPresence]: parsedBy(parsePresence).optional(),
     [ENV.gatewayCompression]: oneOf(COMPRESSIONS).default('none'),
-    [ENV.outboxMaxEvents]: whole('outboxMaxEvents', 'number of events'),
-    [ENV.outboxMaxBytes]: whole('outboxMaxBytes', 'number of bytes'),
+    [ENV.outboxMaxEvents]: wholeNumber('outboxMaxEvents', 'number of events'),
+    [ENV.outboxMaxBytes]: wholeNumber('outboxMaxBytes', 'number of bytes'),
     [ENV.memoryThreshold]: z
       .string()
       .refine((text) => Number(text) > BOUNDS.memoryThreshold.least && Number(text) <= BOUNDS.memoryThreshold.most, {
@@ -177,8 +171,8 @@ const schemaFor = (production: boolean) =>
       })
       .transform(Number)
       .default(BOUNDS.memoryThreshold.default),
-    [ENV.port]: whole('port', 'TCP port'),
-    // Other machines may ask only where a person said so.
+    [ENV.port]: wholeNumber('port', 'TCP port'),
+    // Other machines can connect only where the deployer allows it.
     [ENV.host]: z.string().default('127.0.0.1'),
     [ENV.logLevel]: oneOf(LOG_LEVELS).default(DEFAULT_LOG_LEVEL),
     [ENV.metricsNamespace]: z.string().default(DEFAULT_METRICS_NAMESPACE),
@@ -206,25 +200,16 @@ function refusalsBetween(given: Readonly<Record<string, string | undefined>>, pr
 
 /** What the intents, where they are given, leave out of what is chosen. Faults of either itself are reported elsewhere. */
 function refusedIntents(given: Readonly<Record<string, string | undefined>>): string[] {
-  const { [ENV.gatewayIntents]: names, [ENV.events]: events = DEFAULT_EVENTS.join(',') } = given;
-  if (names === undefined) return [];
-  let bits: number;
-  let choice: Choice;
-  try {
-    bits = parseIntents(names);
-    choice = parseEvents(events);
-  } catch {
-    return [];
-  }
+  const bits = parsedBy(parseIntents).safeParse(given[ENV.gatewayIntents]).data;
+  const choice = EVENTS.safeParse(given[ENV.events]).data;
+  if (bits === undefined || choice === undefined) return [];
   const optIns = optInsOf(given);
-  const missing = new Map<string, string[]>();
-  for (const name of choice.dispatches) {
-    for (const intent of intentsOf(name, optIns).filter((each) => (bits & bitsOf([each])) === 0))
-      missing.set(intent, [...(missing.get(intent) ?? []), name]);
-  }
-  const faults = [...missing].map(
+  const missing = [...choice.dispatches].flatMap((name) =>
+    intentsOf(name, optIns).flatMap((intent) => ((bits & bitsOf([intent])) === 0 ? { intent, name } : [])),
+  );
+  const faults = [...Map.groupBy(missing, ({ intent }) => intent)].map(
     ([intent, dispatches]) =>
-      `${ENV.gatewayIntents}: expected ${withSwitch(intent)}, without which Discord does not send all that is chosen of ${dispatches.join(', ')}. Add it, or choose others in ${ENV.events}`,
+      `${ENV.gatewayIntents}: expected ${withSwitch(intent)}, without which Discord does not send all that is chosen of ${dispatches.map(({ name }) => name).join(', ')}. Add it, or choose others in ${ENV.events}`,
   );
   const content = (bits & GatewayIntentBits.MessageContent) !== 0;
   if (content && !optIns.messageContent)

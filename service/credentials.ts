@@ -57,10 +57,10 @@ export function credential<T>(
   const from = `the secret of ${name}`;
   let last: { readonly text: string; readonly version: string | undefined; readonly value: T } | undefined;
   const load = async () => {
-    const { text, version } = await readSecret(arn, from);
-    if (text === last?.text && version === last.version) return last;
-    hide(text);
     try {
+      const { text, version } = await readSecret(arn);
+      if (text === last?.text && version === last.version) return last;
+      hide(text);
       const value = parse(text);
       hideValue(text, value);
       return { text, version, value };
@@ -94,7 +94,10 @@ export function parseToken(text: string): string {
   const refuse = (got: string): never => {
     throw new Error(`expected the bot's token, got ${got}`);
   };
-  const token = text.trim().startsWith('{') ? tokenField(parseObject(text), refuse) : text.trim();
+  const read = text.trim().startsWith('{') ? parseObject(text).token : text;
+  if (typeof read !== 'string')
+    return refuse(`a JSON object with ${kindOf(read)} in the field token. Put it there as a text`);
+  const token = read.trim();
   if (token === '') refuse('an empty secret. Put the token into it');
   if (token.length > MOST_TOKEN_CHARACTERS) refuse(`${token.length} characters. Put the token alone into it`);
   if (/^bot\s/i.test(token)) refuse('one with "Bot " before it. Remove that');
@@ -105,17 +108,13 @@ export function parseToken(text: string): string {
   return token;
 }
 
-function tokenField({ token }: Readonly<Record<string, unknown>>, refuse: (got: string) => never): string {
-  if (typeof token === 'string') return token.trim();
-  return refuse(`a JSON object with ${kindOf(token)} in the field token. Put it there as a text`);
-}
+const NAMES: Readonly<Record<string, string>> = {
+  ...{ ' ': 'a space', '\n': 'a line end', '\r': 'a line end', '\\': 'a backslash' },
+};
 
 function nameOf(character: string): string {
-  if (character === ' ') return 'a space';
-  if (character === '\n' || character === '\r') return 'a line end';
-  if (character === '\\') return 'a backslash';
-  const code = character.codePointAt(0) ?? 0;
-  return `the character U+${code.toString(16).toUpperCase().padStart(4, '0')}`;
+  const code = (character.codePointAt(0) ?? 0).toString(16).toUpperCase().padStart(4, '0');
+  return NAMES[character] ?? `the character U+${code}`;
 }
 
 /** For production, where the login must be for a TLS listener. */
@@ -211,17 +210,14 @@ function parseBrokerUrl(text: string): BrokerLogin {
   };
 }
 
-/** @param text a secret, which no error quotes */
+/** @param text starts with {; no error quotes it */
 function parseObject(text: string): Record<string, unknown> {
-  let value: unknown;
   try {
-    value = JSON.parse(text.trim());
+    return z.record(z.string(), z.unknown()).parse(JSON.parse(text.trim()));
   } catch {
     // The parser's message quotes the text.
     throw new Error('expected a JSON object, got a text that starts with { and is not JSON');
   }
-  // It starts with {.
-  return z.record(z.string(), z.unknown()).parse(value);
 }
 
 /** A value's kind, never the value. */
@@ -233,36 +229,28 @@ function kindOf(value: unknown): string {
   return typeof value === 'string' ? 'another text' : `a ${typeof value}`;
 }
 
-async function readSecret(
-  arn: string,
-  from: string,
-): Promise<{ readonly text: string; readonly version: string | undefined }> {
+/** @throws Error with one sentence, without name and value of the secret */
+async function readSecret(arn: string): Promise<{ readonly text: string; readonly version: string | undefined }> {
   // Loaded only where there are secrets to read: the client takes more memory than the rest of the service.
   const { GetSecretValueCommand, ResourceNotFoundException, SecretsManagerClient } = await import(
     '@aws-sdk/client-secrets-manager'
   );
   // The ARN's region, not the environment's: the secret is there.
   const client = new SecretsManagerClient({ region: arn.split(':')[3] ?? '', maxAttempts: 2 });
-  let text: unknown;
-  let version: string | undefined;
-  try {
-    const answer = await client.send(new GetSecretValueCommand({ SecretId: arn }), {
-      abortSignal: AbortSignal.timeout(READ_DEADLINE_MS),
+  const abortSignal = AbortSignal.timeout(READ_DEADLINE_MS);
+  const reading = client.send(new GetSecretValueCommand({ SecretId: arn }), { abortSignal });
+  const { SecretString: text, VersionId: version } = await reading
+    .finally(() => client.destroy())
+    .catch((cause) => {
+      const wanted =
+        cause instanceof ResourceNotFoundException
+          ? 'it has no value yet, or does not exist. Put the value into it'
+          : `it cannot be read (${redact(errorMessage(cause), [])}). Check its name and secretsmanager:GetSecretValue`;
+      throw new Error(wanted, { cause });
     });
-    text = answer.SecretString;
-    version = answer.VersionId;
-  } catch (error) {
-    const wanted =
-      error instanceof ResourceNotFoundException
-        ? 'it has no value yet, or does not exist. Put the value into it'
-        : `it cannot be read (${redact(errorMessage(error), [])}). Check its name and secretsmanager:GetSecretValue`;
-    throw new Error(`${from}: ${wanted}`, { cause: error });
-  } finally {
-    client.destroy();
-  }
   if (typeof text !== 'string')
-    throw new Error(`${from}: expected a text, got a binary value. Put it in as a text (SecretString)`);
+    throw new Error('expected a text, got a binary value. Put it in as a text (SecretString)');
   if (text.length > MOST_SECRET_CHARACTERS)
-    throw new Error(`${from}: expected at most ${MOST_SECRET_CHARACTERS} characters, got ${text.length}`);
+    throw new Error(`expected at most ${MOST_SECRET_CHARACTERS} characters, got ${text.length}`);
   return { text, version };
 }

@@ -1,23 +1,18 @@
-// How long a drain waits for confirms. While no connection to the broker is open, to its deadline: no other task could take
-// over. With one, only while the broker confirms: the next owner has the rest replayed, and waits meanwhile. A broker that
-// blocks publishers confirms nothing.
+// How long a drain waits for confirms. Without a connection to the broker it waits until the deadline: no other task could
+// take over. With a connection it waits while the broker confirms: Discord replays the rest to the next owner, which waits
+// meanwhile. A broker that blocks publishers confirms nothing.
+
+import type { Publisher } from './publisher/publisher.ts';
 
 const PATIENCE_MS = 5_000;
 const LOOK_EVERY_MS = 250;
-
-/** Satisfied by `Publisher`. */
-export interface DrainedOutbox {
-  /** Messages confirmed so far. */
-  readonly publishCount: number;
-  drained(signal: AbortSignal): Promise<void>;
-}
 
 /**
  * Resolves when everything is confirmed, when nothing was confirmed for five seconds during which the broker was connected
  * all the time, or when the signal aborts.
  */
 export async function drainOutbox(
-  outbox: DrainedOutbox,
+  outbox: Pick<Publisher, 'publishCount' | 'drained'>,
   isConnected: () => boolean,
   signal: AbortSignal,
 ): Promise<void> {

@@ -1,14 +1,15 @@
-// Joins the status page with the task: reports of itself to all tasks, collects theirs, and renders the page from both. Nothing
-// depends on it: a failure is logged, and tried again at the next turn.
+// Joins the status page with the task: publishes reports of this task to all tasks, collects theirs, and renders the page
+// from both. Nothing depends on it: a failure is logged, and the next second tries again.
 //
-// Of N tasks each gets at most four reports a second: every 5 s from up to 20 tasks, every N / 4 s from more, of about
-// 2 KiB with 16 shards. A new task asks for the history; the eldest of the others answers, to it alone.
+// Each task gets at most four reports a second: of up to 20 tasks each reports every 5 s, of N tasks every N / 4 s. A report
+// has about 2 KiB with 16 shards. A new task asks for the history; the oldest of the others answers, to it alone.
 
 import { Buffer } from 'node:buffer';
+import type { QueueDepths } from './amqp/queue-depths.ts';
 import { errorMessage } from './errors.ts';
-import { type HealthReport, type HealthSnapshot, healthReport } from './health.ts';
+import type { GapReporter } from './gap-reporter.ts';
+import { type HealthReport, type HealthSnapshot, healthReport, problemsOf } from './health.ts';
 import type { Log } from './log.ts';
-import type { LostSession } from './lost-session.ts';
 import { BUCKETS_MS, type Metrics } from './metrics.ts';
 import { OutageLog } from './outage-log.ts';
 import { redact } from './redact.ts';
@@ -21,7 +22,7 @@ export const EVERY_TASK = 'tasks';
 const LOOK_EVERY_MS = 1_000;
 const REPORT_EVERY_MS = 5_000;
 const MOST_REPORTS_A_SECOND = 4;
-/** A broker that was away may have kept the first from the others. */
+/** More than once: the others may not get the first report, while the broker is away. */
 const ASK_FOR_MS = 30_000;
 
 export interface FleetStatusOptions {
@@ -30,13 +31,13 @@ export interface FleetStatusOptions {
   readonly shardsPerTask: number;
   readonly snapshot: () => HealthSnapshot;
   readonly metrics: Pick<Metrics, 'buckets'>;
-  readonly depths: { readonly depths: ReadonlyMap<string, number> };
-  readonly gaps: { readonly last: readonly LostSession[] };
+  readonly depths: Pick<QueueDepths, 'depths'>;
+  readonly gaps: Pick<GapReporter, 'last'>;
   readonly publish: (routingKey: string, body: Buffer) => unknown;
   readonly log: Log;
 }
 
-/** Of this task, read once for all that is made of it. */
+/** Of this task at one moment. */
 interface State {
   readonly snapshot: HealthSnapshot;
   readonly health: HealthReport;
@@ -48,7 +49,7 @@ export class FleetStatus {
   readonly #failures: OutageLog;
   readonly #unreadable: OutageLog;
   readonly #startedAt = Date.now();
-  /** What the last report counted from. */
+  /** Where the count of the next report starts. */
   #counted = { at: Date.now(), events: 0, rate: 0 };
   #buckets: readonly number[] = [];
   #reported = { at: 0, role: '' };
@@ -58,16 +59,9 @@ export class FleetStatus {
   constructor(options: FleetStatusOptions) {
     this.#options = options;
     this.#fleet = new Fleet(options.name, BUCKETS_MS);
-    this.#failures = new OutageLog(
-      options.log,
-      'error',
-      'cannot report to the other tasks: the status page is incomplete',
-    );
-    this.#unreadable = new OutageLog(
-      options.log,
-      'warn',
-      'a report for the status page cannot be read: it is left out',
-    );
+    const { log } = options;
+    this.#failures = new OutageLog(log, 'error', 'cannot report to the other tasks: the status page is incomplete');
+    this.#unreadable = new OutageLog(log, 'warn', 'a report for the status page cannot be read: it is left out');
   }
 
   start(): void {
@@ -80,7 +74,7 @@ export class FleetStatus {
     if (this.#timer !== undefined) this.#look();
   }
 
-  /** The others need not wait to see that it is gone. */
+  /** Reports at once that this task has drained: otherwise the others see it after three periods. */
   leave(): void {
     clearInterval(this.#timer);
     this.#timer = undefined;
@@ -105,7 +99,7 @@ export class FleetStatus {
       const history = this.#fleet.receive(message, now);
       if (history !== undefined) this.#publish(history, message.task);
     } catch (err) {
-      // It may quote what came.
+      // The error may quote the body.
       this.#unreadable.failed(new Error(errorMessage(err).slice(0, 300)));
     }
   }
@@ -130,7 +124,7 @@ export class FleetStatus {
     );
   }
 
-  /** In its time, or when another role or group is what it has to say. */
+  /** When a period is over, or at once when the role or the group has changed. */
   async #reportWhenDue(now: number): Promise<void> {
     const state = this.#state();
     const { role, shard } = state.health;
@@ -150,11 +144,11 @@ export class FleetStatus {
     if (now - this.#startedAt > ASK_FOR_MS) this.#asks = false;
     this.#fleet.putOwn(report, now);
     this.#publish(report);
-    // Before, its figures would be those of a part of the tasks.
+    // Before, a point would be the sum of some of the tasks.
     if (now - this.#startedAt > this.#fleet.roundMs) this.#fleet.tick(now);
   }
 
-  /** Events confirmed a second since it was asked last: of a shorter time than a second nothing can be said. */
+  /** Events confirmed a second since the last call; within less than a second, what the last call returned. */
   #rate({ health }: State, now: number): number {
     const { at, events } = this.#counted;
     const { publishCount } = health.checks.rabbitmq;
@@ -170,21 +164,12 @@ export class FleetStatus {
 
   #report({ snapshot, health }: State, perSecond: number, latencies: [number, number][]): Report {
     const { depths, gaps, name, shardsPerTask } = this.#options;
-    // What the health report could not read is not read again.
-    const limits: Partial<HealthSnapshot['identifies']> = 'problem' in health.identifies ? {} : snapshot.identifies;
-    const { remaining = null, total = null, resetAt = null } = limits;
-    const lastEventAt = health.shard.assigned.flatMap((id, index): [number, number][] => {
-      const at = snapshot.shards[index]?.lastEventAt;
-      return at === undefined ? [] : [[id, at]];
-    });
-    return reportOf(health, {
+    return reportOf(health, snapshot, {
       ...{ task: name, shardsPerTask, startedAt: this.#startedAt, everyMs: this.#everyMs, asks: this.#asks },
-      ...{ perSecond, latencies, identifies: { remaining, total, resetAt } },
-      gaps: gaps.last.map(({ shardId, lostAt, reason }) => ({
-        ...{ shard: shardId, at: lostAt, reason: redact(reason, []).slice(0, 400) },
-      })),
-      queues: Object.fromEntries(depths.depths),
-      lastEventAt: new Map(lastEventAt),
+      ...{ perSecond, latencies, problems: problemsOf(health), queues: Object.fromEntries(depths.depths) },
+      gaps: gaps.last.map(({ shardId, lostAt, reason }) => {
+        return { shard: shardId, at: lostAt, reason: redact(reason, []).slice(0, 400) };
+      }),
     });
   }
 

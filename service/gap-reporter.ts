@@ -1,11 +1,12 @@
 // Reports lost sessions, and sequences that did not come: counts them, logs them, and publishes a gap event for each. What the
 // broker has not confirmed is kept, because it must outlive this process: it is stored with the group record.
 
-import { gatewayGap } from './events/gap.ts';
+import { gatewayGap, sessionReplaced } from './events/gap.ts';
 import type { Log } from './log.ts';
 import type { LostSession } from './lost-session.ts';
 import type { Metrics } from './metrics.ts';
 import type { Publisher } from './publisher/publisher.ts';
+import type { SessionEvents } from './session/session.ts';
 import { toMessage } from './to-message.ts';
 
 export class GapReporter {
@@ -22,12 +23,12 @@ export class GapReporter {
     this.#log = log;
   }
 
-  /** Those whose gap event the broker has not confirmed, or that become gaps should this process end now. */
+  /** Sessions whose gap event is not confirmed, and sessions that are lost if this process ends now. */
   get unreportedGaps(): readonly LostSession[] {
     return [...this.#unreported.values()];
   }
 
-  /** The latest few that this process has found out, the newest last. */
+  /** The last five that this process reported, the newest last. */
   get last(): readonly LostSession[] {
     return this.#last;
   }
@@ -43,17 +44,33 @@ export class GapReporter {
     await Promise.all([...counted, ...lost].map((each) => this.#publish(each)));
   }
 
-  /** The session is over, and nothing of it missing once `settled` resolves. Should this process end before, it is lost. */
-  async lostUnless(settled: Promise<void>, lost: LostSession): Promise<void> {
-    const { eventId } = gapOf(lost).payload;
-    this.#unreported.set(eventId, lost);
-    await settled;
-    this.#unreported.delete(eventId);
+  /** Logs, counts and publishes what a session of this shard reports. */
+  eventsOf(shard: number): SessionEvents {
+    const [log, metrics] = [this.#log, this.#metrics];
+    return {
+      lost: (lost) => void this.report([lost]),
+      hole: ({ first, last, outcome }) => {
+        metrics.add('sequenceHoles');
+        log.warn({ shard, first, last, outcome }, 'sequences are missing');
+      },
+      replaced: ({ settled, unsettled, ...replaced }) => {
+        const { sessionId, lastSequence, reason } = replaced;
+        log.info({ shard, session: sessionId, lastSequence, reason }, 'the session was ended, to begin another');
+        this.#publisher.publish(toMessage(sessionReplaced(replaced), sessionId, lastSequence), () => undefined);
+        // Should this process end before all of it is settled, the session is lost.
+        void this.#keepUntil(settled, unsettled);
+      },
+      heartbeatsLagged: (mostLag) =>
+        log.warn(
+          { shard, mostLag },
+          'Discord closed connections whose heartbeats lag: they now carry what is received, if they lag more',
+        ),
+    };
   }
 
   #count({ shardId, sessionId, lastSequence, reason, inHandOver = false, missing }: LostSession): void {
     if (missing !== undefined) {
-      // Its own metric has counted it: no session is lost, and no release is the cause.
+      // `sequenceHoles` has counted it: no session is lost, and no release is the cause.
       this.#log.warn({ shard: shardId, session: sessionId, reason }, 'events of a session did not come');
       return;
     }
@@ -65,17 +82,16 @@ export class GapReporter {
     );
   }
 
-  #publish(lost: LostSession): Promise<void> {
-    const { sessionId, lastSequence } = lost;
-    const gap = gapOf(lost);
-    const { eventId } = gap.payload;
+  async #publish(lost: LostSession): Promise<void> {
+    const message = toMessage(gapOf(lost), lost.sessionId, lost.lastSequence);
+    await this.#keepUntil(new Promise((resolve) => this.#publisher.publish(message, resolve)), lost);
+  }
+
+  async #keepUntil(settled: Promise<void>, lost: LostSession): Promise<void> {
+    const { eventId } = gapOf(lost).payload;
     this.#unreported.set(eventId, lost);
-    return new Promise((resolve) => {
-      this.#publisher.publish(toMessage(gap, sessionId, lastSequence), () => {
-        this.#unreported.delete(eventId);
-        resolve();
-      });
-    });
+    await settled;
+    this.#unreported.delete(eventId);
   }
 
   /** The next owner of the shard group reports these. */

@@ -1,19 +1,20 @@
-// The gauges of a task, computed from one snapshot of its state when the metrics are read. One that cannot be computed is
-// left out and logged, once until it can be again; the others stand.
+// The gauges of a task, computed from one snapshot of its state when the metrics are read. One that cannot be computed has
+// no value, which is logged; the others stand.
 
+import type { QueueDepths } from './amqp/queue-depths.ts';
+import type { GatewayInformation } from './gateway/gateway-information.ts';
 import { type HealthSnapshot, latencyOf } from './health.ts';
 import type { Log } from './log.ts';
 import type { GaugeName, GaugeValue, Metrics } from './metrics.ts';
+import { OutageLog } from './outage-log.ts';
 import { shardsWaiting } from './shards-waiting.ts';
 
 export function declareGauges(
   metrics: Metrics,
   snapshot: () => HealthSnapshot,
-  queues: { readonly depths: ReadonlyMap<string, number>; readonly consumers: ReadonlyMap<string, number> },
-  information: {
+  queues: Pick<QueueDepths, 'depths' | 'consumers'>,
+  information: Pick<GatewayInformation, 'invalidRequests' | 'problem'> & {
     readonly latest: { readonly shards: number } | undefined;
-    readonly invalidRequests: number;
-    readonly problem: string | undefined;
   },
   log: Log,
 ): void {
@@ -41,17 +42,15 @@ export function declareGauges(
     queueDepth: () => queues.depths,
     queueConsumers: () => queues.consumers,
   };
-  const faulty = new Set<GaugeName>();
+  const failures = new OutageLog(log, 'error', 'cannot compute a metric: it has no value');
   metrics.gauges(() => {
     const values = new Map<GaugeName, GaugeValue>();
     const now = snapshot();
     for (const name of Object.keys(gauges) as GaugeName[]) {
       try {
         values.set(name, gauges[name](now));
-        faulty.delete(name);
       } catch (err) {
-        if (!faulty.has(name)) log.error({ metric: name, err }, 'cannot compute a metric: it has no value');
-        faulty.add(name);
+        failures.failed(err, { metric: name });
       }
     }
     return values;

@@ -2,7 +2,15 @@
 // may be away). Only a task that is not live is killed by ECS. Pure.
 
 import { errorMessage } from './errors.ts';
+import type { Shard } from './gateway/shard.ts';
+import type { Publisher } from './publisher/publisher.ts';
 import { redact } from './redact.ts';
+
+type OfShard = Pick<Shard, 'id' | 'connected' | 'latencyMs' | 'problem' | 'heardAt' | 'identifyingSince'>;
+type OfPublisher = Pick<
+  Publisher,
+  'channelOpen' | 'publishCount' | 'errorCount' | 'oldestUnconfirmedMs' | 'nothingConfirmedMs' | 'stuck' | 'refusing'
+>;
 
 export interface HealthSnapshot {
   readonly now: number;
@@ -10,21 +18,13 @@ export interface HealthSnapshot {
   readonly shardCount: number | undefined;
   readonly group: number | undefined;
   readonly role: 'owner' | 'standby' | 'draining';
-  readonly shards: readonly {
-    readonly id: number;
+  readonly shards: readonly (OfShard & {
     readonly state: string;
-    readonly connected: boolean;
-    readonly latencyMs: number | undefined;
-    readonly problem: string | undefined;
-    /** When a dispatch or the answer to a heartbeat came last, Unix ms. */
-    readonly heardAt: number | undefined;
     /** When its last event came, Unix ms. */
     readonly lastEventAt?: number | undefined;
-    /** Since when it waits to IDENTIFY, Unix ms. See Shard. */
-    readonly identifyingSince: number | undefined;
     readonly confirmedSequence: number | undefined;
     readonly receivedSequence: number | undefined;
-  }[];
+  })[];
   readonly receiving: boolean;
   /** What keeps all shards from Discord (token, budget), one sentence each. */
   readonly discordProblems: readonly string[];
@@ -36,20 +36,9 @@ export interface HealthSnapshot {
     readonly identifyClosed: boolean;
     readonly maxConcurrency: number;
   };
-  readonly broker: {
+  readonly broker: OfPublisher & {
     readonly connected: boolean;
-    readonly channelOpen: boolean;
     readonly blocked: boolean;
-    readonly publishCount: number;
-    readonly errorCount: number;
-    /** Age of the oldest event not confirmed; 0 without any. */
-    readonly oldestUnconfirmedMs: number;
-    /** For how long nothing at all was confirmed although something waits. */
-    readonly nothingConfirmedMs: number;
-    /** Queues that confirm nothing, while others do. */
-    readonly stuck: readonly string[];
-    /** Queues whose messages the broker refuses: they are published again after pauses. */
-    readonly refusing: readonly string[];
     /** For how long this owner of a group has had no proof that it is one; 0 otherwise. */
     readonly unprovenMs: number;
   };
@@ -83,7 +72,7 @@ const SHARD_SILENT_MS = 120_000;
 /** Past 100 % the shards are closed. */
 const OUTBOX_PERCENT = 80;
 
-/** What cannot be read is null in JSON, with a sentence beside it. */
+/** What cannot be read is null in JSON; `problem` has the reason. */
 const UNKNOWN = {
   rabbitmq: {
     ...{ connected: false, channelOpen: false, blocked: false, publishCount: Number.NaN, errorCount: Number.NaN },
@@ -141,43 +130,56 @@ export function healthReport(snapshot: HealthSnapshot) {
   );
   const others = [rabbitmq, memory, outbox, lease];
   const healthy = discord.connected && others.every(({ problems }) => problems === undefined) && complete;
-  const sections = [
-    shard,
-    discord,
-    ...others,
-    identifies,
-    commands,
-    ...shards.filter(({ state }) => state === 'unknown'),
-  ];
+  const checks = { discord, rabbitmq, memory };
+  const sections = { shard, checks, outbox, identifies, lease, commands, shards };
   return {
     status: healthy ? ('healthy' as const) : ('unhealthy' as const),
     timestamp: new Date(snapshot.now).toISOString(),
     environment: snapshot.environment,
     role,
     /** Why it is unhealthy, and what keeps the bot from working. */
-    problems: sections.flatMap(({ problem, ...section }) => [
-      ...((section as Listed).problems ?? []),
-      ...(problem === undefined ? [] : [problem]),
-    ]),
-    shard,
-    checks: { discord, rabbitmq, memory },
-    outbox,
-    identifies,
-    lease,
-    commands,
-    shards,
+    problems: problemsOf(sections).map(({ text }) => text),
+    ...sections,
   };
 }
+
+export type HealthReport = ReturnType<typeof healthReport>;
 
 interface Listed {
   readonly problems?: readonly string[];
 }
 
+interface Section extends Listed {
+  readonly problem?: string | undefined;
+}
+
+interface Sections extends Readonly<Record<'shard' | 'outbox' | 'identifies' | 'lease' | 'commands', Section>> {
+  readonly checks: Readonly<Record<'discord' | 'rabbitmq' | 'memory', Section>>;
+  readonly shards: readonly (Section & { readonly state: string })[];
+}
+
+/** Each sentence with the part that it is about. */
+export function problemsOf({ checks, commands, identifies, lease, outbox, shard, shards }: Sections) {
+  const parts = [
+    ['other', shard],
+    ['discord', checks.discord],
+    ['rabbitmq', checks.rabbitmq],
+    ['memory', checks.memory],
+    ['outbox', outbox],
+    ['lease', lease],
+    ['other', identifies],
+    ['commands', commands],
+    // The sentence of a shard that can be read is among those of Discord.
+    ...shards.filter(({ state }) => state === 'unknown').map((each) => ['other', each] as const),
+  ] as const;
+  return parts.flatMap(([part, { problem = [], problems = [] }]) =>
+    [...problems, problem].flat().map((text) => ({ part, text })),
+  );
+}
+
 const listed = (problems: readonly string[]): Listed => (problems.length > 0 ? { problems: fewOf(problems) } : {});
 const percent = (value: number): string => `${value.toFixed(1)} %`;
 const seconds = (ms: number): string => `${Math.round(ms / 1_000)} s`;
-
-export type HealthReport = ReturnType<typeof healthReport>;
 
 function shardsOf(snapshot: HealthSnapshot) {
   const { shards, shardCount = null, group = null } = snapshot;

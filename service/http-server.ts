@@ -1,19 +1,19 @@
-// The service's only listener: health, liveness, metrics. It answers GET and HEAD, and 404 to everything else. Whoever asks,
-// and however much: the connections are bounded (request-guard.ts), and so are the answers a second, because the event loop
-// belongs to the events. A stream of the status page is held, and bounded too. Only `/live` waits for no turn and for nothing else: ECS ends a task that does not answer it.
+// The service's only listener: health, liveness, metrics, the status page. It answers GET and HEAD, and 404 to everything
+// else. The connections are bounded (request-guard.ts), and so are the answers a second, because the event loop has to
+// receive events. Only `/live` is answered at once, whatever else is asked: ECS ends a task that does not answer it.
 
 import { once } from 'node:events';
-import { createServer, type IncomingMessage, type ServerResponse } from 'node:http';
+import type { IncomingMessage, ServerResponse } from 'node:http';
 import type { AddressInfo } from 'node:net';
 import { hostname } from 'node:os';
 import { PATHS } from './contract/names.ts';
 import { ConfigError, errorMessage } from './errors.ts';
 import { type HealthSnapshot, healthReport, isLive } from './health.ts';
+import { isOwnHost } from './http/own-host.ts';
+import { Pace } from './http/pace.ts';
+import { guarded } from './http/request-guard.ts';
 import type { Log } from './log.ts';
 import { OutageLog } from './outage-log.ts';
-import { isOwnHost } from './own-host.ts';
-import { Pace } from './pace.ts';
-import { guarded } from './request-guard.ts';
 import { documentOf, PAGE_POLICY, type Page } from './status/page.ts';
 import { sleep } from './wait.ts';
 
@@ -27,11 +27,11 @@ export interface HttpSources {
 
 /** Answers: some at once, then 200 a second. */
 const PACE = { spacingMs: 5, burst: 20 };
-/** So many scrapes, and pages, of a second are collected; the others get the last of them. */
-const COLLECTED_A_SECOND = 10;
+/** Metrics and pages that are asked for more often are those of the last time. */
+const COLLECT_EVERY_MS = 100;
 const STREAM_EVERY_MS = 2_000;
 
-/** A browser takes no answer for something else than it is, puts none into a frame, and sends no address on. */
+/** A browser guesses no content type, shows no answer in a frame, and sends no Referer. */
 const HEADERS = {
   'cache-control': 'no-store',
   'content-security-policy': PAGE_POLICY,
@@ -51,29 +51,28 @@ export async function listen(
 ): Promise<{ readonly port: number; close(): Promise<void> }> {
   const ownNames = [host, hostname()];
   const pace = new Pace(PACE);
-  const scrape = fewTimesASecond(() => metrics.text());
-  const render = fewTimesASecond(async () => page());
+  const scrape = notTooOften(() => metrics.text());
+  const render = notTooOften(async () => page());
   const streams = new Set<ServerResponse>();
   const failures = new OutageLog(log, 'error', 'cannot render the status page');
-  let liveFault = false;
 
   const answer = async (request: IncomingMessage, response: ServerResponse): Promise<void> => {
     const [path = '/'] = (request.url ?? '/').split('?', 1);
     const reads = request.method === 'GET' || request.method === 'HEAD';
     if (reads && path === PATHS.live) {
-      const live = readLive();
+      const live = isLive(Date.now(), lastTurnAt());
       sendJson(response, live ? 200 : 503, { live });
       return;
     }
     await sleep(pace.turn(performance.now()));
-    // It is gone, or has lost its place.
+    // The client is gone, or a newer connection has replaced it.
     if (response.destroyed) return;
     if (reads && path === PATHS.metrics) send(response, 200, metrics.contentType, await scrape());
     else if (!isOwnHost(request.headers.host, ownNames)) sendJson(response, 421, { error: notHere(request) });
     else if (reads && (path === PATHS.root || path === PATHS.health)) {
       const report = healthReport(snapshot());
       const status = report.status === 'healthy' ? 200 : 503;
-      // A person with a browser gets the same report as a page.
+      // A browser gets the page.
       if (path === PATHS.root && request.headers.accept?.includes('text/html'))
         send(response, status, 'text/html; charset=utf-8', documentOf(await render()));
       else sendJson(response, status, report);
@@ -86,42 +85,30 @@ export async function listen(
     } else sendJson(response, 404, { error: `nothing here: ${path}`, paths: Object.values(PATHS) });
   };
 
-  /** That it cannot be read is a defect, and no evidence that the process is stuck: its end would repair nothing. */
-  const readLive = (): boolean => {
-    try {
-      return isLive(Date.now(), lastTurnAt());
-    } catch (err) {
-      if (!liveFault) log.error({ err }, 'cannot read whether the broker connections are stuck: reported as live');
-      liveFault = true;
-      return true;
-    }
-  };
-
   const update = async (): Promise<void> => {
     if (streams.size === 0) return;
     try {
       const event = `data: ${JSON.stringify(await render())}\n\n`;
       failures.over();
-      // Who has not taken the last one gets no other.
+      // A client that has not read the last event is disconnected.
       for (const response of streams)
         if (response.writableLength > 0) response.destroy();
         else response.write(event);
     } catch (err) {
       failures.failed(err);
-      // An open page shows that it is not answered.
+      // The open page shows that the task does not answer.
       for (const response of streams) response.destroy();
     }
   };
   const updates = setInterval(() => void update(), STREAM_EVERY_MS).unref();
 
-  const http = createServer((request, response) => {
+  const { server, hold, close } = guarded((request, response) => {
     answer(request, response).catch((err: unknown) => {
       log.error({ err, url: request.url }, 'cannot answer an HTTP request');
       if (response.headersSent) response.destroy();
       else sendJson(response, 500, { error: errorMessage(err) });
     });
   });
-  const { server, hold, close } = guarded(http);
   server.listen(port, host);
   try {
     await once(server, 'listening');
@@ -138,23 +125,19 @@ export async function listen(
   };
 }
 
-/** The same answer for those who ask too often. Its failure is not kept. */
-function fewTimesASecond<T>(collect: () => Promise<T>): () => Promise<T> {
-  let second = 0;
-  let collected = 0;
+/** What it collected last, or collects it again; a failure is not kept. */
+function notTooOften<T>(collect: () => Promise<T>): () => Promise<T> {
+  let collectedAt = Number.NEGATIVE_INFINITY;
   let last: Promise<T> | undefined;
-  return async () => {
-    const now = Math.floor(performance.now() / 1_000);
-    if (now !== second) collected = 0;
-    second = now;
-    if (last === undefined || collected < COLLECTED_A_SECOND) {
-      collected += 1;
-      last = collect();
-      last.catch(() => {
-        last = undefined;
-      });
-    }
-    return await last;
+  return () => {
+    const now = performance.now();
+    if (last !== undefined && now - collectedAt < COLLECT_EVERY_MS) return last;
+    collectedAt = now;
+    last = collect();
+    last.catch(() => {
+      last = undefined;
+    });
+    return last;
   };
 }
 

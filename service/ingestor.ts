@@ -1,39 +1,30 @@
-// The way of an event, joined: shards receive, dispatches become messages, the publisher settles them, the session
-// moves on. Rooms do not know each other; what one needs of another is passed on here. It runs the shards of the group
-// that this task owns, and decides nothing that a room decides.
+// Joins the rooms on the way of an event: shards receive, dispatches become messages, the publisher settles them, and the
+// session moves its watermark. It runs the shards of the group that this task owns, and decides nothing that a room decides.
 
 import { GatewayDispatchEvents } from 'discord-api-types/v10';
 import { type Bounds, fullness, mayReceive } from './backpressure.ts';
 import type { CommandRelay } from './command-relay.ts';
 import { HEADERS } from './contract/names.ts';
+import { DispatchPublisher, type DispatchPublisherOptions } from './dispatch-publisher.ts';
 import { unread } from './events/choice.ts';
-import { sessionReplaced } from './events/gap.ts';
-import { type DispatchContext, type Outcome, unknown } from './events/outcome.ts';
 import { ROUTES } from './events/routing.ts';
-import { toOutcomes } from './events/to-payload.ts';
 import type { GapReporter } from './gap-reporter.ts';
 import { Shard } from './gateway/shard.ts';
 import type { ShardOptions } from './gateway/shard-options.ts';
 import type { ShardGroup } from './lease/take-over.ts';
-import type { Metrics } from './metrics.ts';
 import type { Publisher } from './publisher/publisher.ts';
-import { type ResumeState, type SessionEvents, ShardSession } from './session/session.ts';
-import { toMessage } from './to-message.ts';
+import { type ResumeState, ShardSession } from './session/session.ts';
 import { orAborted, orAfter } from './wait.ts';
 
-type OfShards = Pick<
-  ShardOptions,
-  'token' | 'information' | 'gate' | 'intents' | 'compression' | 'apiUrl' | 'log' | 'permission'
->;
+type OfShards = 'token' | 'information' | 'gate' | 'intents' | 'compression' | 'apiUrl' | 'permission';
 
-export interface IngestorOptions extends OfShards, Pick<DispatchContext, 'choice' | 'optIns'> {
+export interface IngestorOptions extends Pick<ShardOptions, OfShards>, DispatchPublisherOptions {
   readonly publisher: Publisher;
   readonly gaps: GapReporter;
   readonly commands: CommandRelay;
   readonly bounds: Bounds;
   /** Only this process knows of the session. */
   readonly onSessionStarted: () => void;
-  readonly metrics: Metrics;
 }
 
 /** A shard of this task, with its session. */
@@ -49,14 +40,9 @@ type Sessions = Readonly<Record<string, ResumeState>>;
 /** Before a RESUME, for the confirms of what was received. */
 const CONFIRMED_WITHIN_MS = 5_000;
 
-/** Names of types and fields may be anything: no more of them, and no more of each, are remembered as logged. */
-const MAX_WARNED = 1_000;
-const MAX_NAME = 100;
-
 export class Ingestor {
   readonly #options: IngestorOptions;
-  /** Dispatch types, some with a field, that were logged. */
-  readonly #warnedTypes = new Set<string>();
+  readonly #dispatches: DispatchPublisher;
   #members: readonly Member[] = [];
   #receiving = false;
   #wanted = false;
@@ -64,6 +50,7 @@ export class Ingestor {
 
   constructor(options: IngestorOptions) {
     this.#options = options;
+    this.#dispatches = new DispatchPublisher(options);
   }
 
   get members(): readonly Member[] {
@@ -115,19 +102,18 @@ export class Ingestor {
   own({ group, shardIds, shardCount, sessions, presences, storedAt, takenOverAt }: ShardGroup): void {
     if (this.#members.length > 0)
       throw new Error(`expected no shards before another group is taken over, but there are ${this.#members.length}`);
-    const { commands } = this.#options;
+    const { choice, commands, gaps, intents } = this.#options;
     commands.restore(presences);
     this.#members = shardIds.map((id) => {
-      const session = new ShardSession(id, shardCount, this.#eventsOf(id));
+      const session = new ShardSession(id, shardCount, gaps.eventsOf(id));
       const state = sessions.get(id);
       // A version that does not store the intents was set up with the same: what it stores would be replaced at each deploy.
-      const { intents } = this.#options;
       if (state !== undefined) session.restore({ ...state, intents: state.intents ?? intents }, storedAt, takenOverAt);
       const shard: Shard = new Shard({
         ...this.#options,
         ...{ id, session },
         sends: commands.portOf(id, (payload) => shard.send(payload)),
-        unwanted: unread(this.#options.choice),
+        unwanted: unread(choice),
         confirmed: (signal) => this.#confirmed(session, signal),
         onDispatch: (dispatch, receivedAt) => this.#receive(session, dispatch, receivedAt),
       });
@@ -187,96 +173,20 @@ export class Ingestor {
     this.#connecting = this.#connecting.then(() => this.#connectOrClose());
   }
 
-  /** One at a time, and always towards the newest decision. */
+  /** Runs one at a time, each by the newest decision. */
   async #connectOrClose(): Promise<void> {
     if (this.#receiving) for (const { shard } of this.#members) shard.start();
     else await Promise.all(this.#members.map(({ shard }) => shard.stop()));
   }
 
-  #eventsOf(shard: number): SessionEvents {
-    const { gaps, log, metrics, publisher } = this.#options;
-    return {
-      lost: (lost) => void gaps.report([lost]),
-      hole: ({ first, last, outcome }) => {
-        metrics.add('sequenceHoles');
-        log.warn({ shard, first, last, outcome }, 'sequences are missing');
-      },
-      replaced: ({ settled, unsettled, ...replaced }) => {
-        const { sessionId, lastSequence, reason } = replaced;
-        log.info({ shard, session: sessionId, lastSequence, reason }, 'the session was ended, to begin another');
-        publisher.publish(toMessage(sessionReplaced(replaced), sessionId, lastSequence), () => undefined);
-        void gaps.lostUnless(settled, unsettled);
-      },
-      heartbeatsLagged: (mostLag) => {
-        const line =
-          'Discord closed connections whose heartbeats lag: they now carry what is received, if they lag more';
-        log.warn({ shard, mostLag }, line);
-      },
-    };
-  }
-
-  /** A dispatch that ended the connection or the process would be replayed to the next one. */
-  #receive(session: ShardSession, { s: sequence, t: type, d }: Dispatch, receivedAt: number): void {
-    const { choice, metrics, onSessionStarted, optIns, publisher } = this.#options;
-    const { shardId, shardCount, guilds, id: sessionId = '' } = session;
+  #receive(session: ShardSession, dispatch: Dispatch, receivedAt: number): void {
+    const { metrics, onSessionStarted } = this.#options;
     metrics.add('eventsReceived');
-    const watermark = session.receive(sequence, receivedAt);
+    const watermark = session.receive(dispatch.s, receivedAt);
     // READY is no replay: the session that it has just begun counts it as settled.
-    if (type === GatewayDispatchEvents.Ready) onSessionStarted();
+    if (dispatch.t === GatewayDispatchEvents.Ready) onSessionStarted();
     else if (watermark === undefined) return;
-    let outcomes: readonly Outcome[];
-    let unconfirmed = 0;
-    try {
-      const context = { sessionId, shardId, shardCount, sequence, receivedAt, guilds, choice, optIns };
-      outcomes = toOutcomes({ t: type, d }, context);
-      const messages = outcomes.flatMap((each) => (each.kind === 'event' ? toMessage(each, sessionId, sequence) : []));
-      unconfirmed = messages.length;
-      for (const message of messages)
-        publisher.publish(message, () => {
-          unconfirmed -= 1;
-          if (unconfirmed > 0) return;
-          watermark?.settle(sequence);
-          metrics.observe('frameToConfirm', Date.now() - receivedAt);
-        });
-    } catch (error) {
-      // Nested deeper than JSON can be written. The error may quote the payload, so only its kind is reported.
-      outcomes = [unknown(`${error instanceof Error ? error.name : typeof error}: it cannot be made a message`)];
-    }
-    const isPublished = outcomes.some(({ kind }) => kind === 'event');
-    for (const outcome of outcomes) if (!isPublished || outcome.kind !== 'filtered') this.#report(type, outcome);
-    if (isPublished) this.applyBackpressure();
-    else watermark?.settle(sequence);
-  }
-
-  #report(type: string, outcome: Outcome): void {
-    if (outcome.kind === 'event') {
-      if (outcome.unknownFields !== undefined) this.#warnOfFields(type, outcome.unknownFields);
-      return;
-    }
-    this.#options.metrics.add(outcome.kind === 'filtered' ? 'eventsFiltered' : 'eventsUnknown');
-    if (outcome.kind === 'unknown')
-      this.#warnOnce(
-        type,
-        { dispatch: type.slice(0, MAX_NAME), reason: outcome.reason },
-        'dropped a dispatch that this version cannot read (logged once per type)',
-      );
-  }
-
-  /** They were removed from what workers get. */
-  #warnOfFields(type: string, fields: readonly string[]): void {
-    this.#options.metrics.add('unknownFields', fields.length);
-    for (const field of fields)
-      this.#warnOnce(
-        `${type} ${field}`,
-        { dispatch: type, field: field.slice(0, MAX_NAME) },
-        'removed a field that this version does not know (logged once per name)',
-      );
-  }
-
-  #warnOnce(name: string, details: object, message: string): void {
-    const what = name.slice(0, MAX_NAME);
-    if (this.#warnedTypes.has(what) || this.#warnedTypes.size >= MAX_WARNED) return;
-    this.#warnedTypes.add(what);
-    this.#options.log.warn(details, message);
+    const settle = () => watermark?.settle(dispatch.s);
+    if (this.#dispatches.publish(dispatch, session, receivedAt, settle)) this.applyBackpressure();
   }
 }

@@ -1,5 +1,5 @@
-// The log: pino, one JSON object a line, of bounded length. Every line passes one last filter, which masks every secret that
-// the service knows and every login inside an address. So the error message of a library cannot leak one either.
+// The log: pino, one JSON object a line, of bounded length. One last filter masks secrets in every line (redact.ts), so that
+// the error message of a library cannot leak one either.
 
 import { type DestinationStream, type Logger, pino } from 'pino';
 import { redact } from './redact.ts';
@@ -59,7 +59,7 @@ function fieldsOf(secret: string): string[] {
       return [text, password, decodeURIComponent(password)];
     }
   } catch {
-    // Cannot be parsed: the whole text is masked.
+    // It cannot be parsed: all of the text is masked.
   }
   return [text];
 }

@@ -1,6 +1,6 @@
-// Writes the metrics to standard output: once a minute, and between that when a counter rises of which one is an alarm, when
-// the budget of IDENTIFYs is known, and when the process ends, however it does but by SIGKILL. A task that lives for
-// seconds, again and again, is seen by these.
+// Writes the metrics to standard output: once a minute; at once when a counter rises whose first count is an alarm, and when
+// the budget of IDENTIFYs is known; and when the process ends, unless by SIGKILL. So a task that lives for seconds has
+// metrics too.
 
 import { METRICS_PERIOD_SECONDS } from './contract/metrics.ts';
 import type { Metrics } from './metrics.ts';
@@ -9,43 +9,33 @@ import type { Output } from './output.ts';
 /** Between two lines that are written at once. */
 const LEAST_MS = 1_000;
 
-export class MetricLines {
-  readonly #write: (what: 'all' | 'counted') => void;
-  readonly #everyMinute: NodeJS.Timeout;
-  readonly #last = () => this.#write('counted');
-  #writtenAt = Number.NEGATIVE_INFINITY;
-  #soon: NodeJS.Timeout | undefined;
-
-  constructor(
-    metrics: Metrics,
-    output: Output,
-    { metricsNamespace, environment }: { readonly metricsNamespace: string; readonly environment: string },
-  ) {
-    this.#write = (what) => {
-      for (const line of metrics.emf(metricsNamespace, environment, what)) output.write(`${line}\n`);
-    };
-    metrics.onUrgent(() => this.atOnce());
-    process.once('exit', this.#last);
-    // It keeps the process alive, whatever becomes of the sockets: no other timer does.
-    this.#everyMinute = setInterval(() => this.#write('all'), METRICS_PERIOD_SECONDS * 1_000);
-  }
-
-  /** What was counted until the next turn, a second after the last such line at the earliest. */
-  atOnce(): void {
-    this.#soon ??= setTimeout(
-      () => {
-        this.#soon = undefined;
-        this.#writtenAt = performance.now();
-        this.#write('counted');
-      },
-      Math.max(0, this.#writtenAt + LEAST_MS - performance.now()),
-    ).unref();
-  }
-
-  stop(): void {
-    clearInterval(this.#everyMinute);
-    clearTimeout(this.#soon);
-    process.off('exit', this.#last);
-    this.#last();
-  }
+export function startMetricLines(
+  metrics: Metrics,
+  output: Pick<Output, 'write'>,
+  { metricsNamespace, environment }: { readonly metricsNamespace: string; readonly environment: string },
+) {
+  const write = (what: 'all' | 'counted') => {
+    for (const line of metrics.emf(metricsNamespace, environment, what)) output.write(`${line}\n`);
+  };
+  let writtenAt = Number.NEGATIVE_INFINITY;
+  let soon: NodeJS.Timeout | undefined;
+  const writeCounted = () => {
+    soon = undefined;
+    writtenAt = performance.now();
+    write('counted');
+  };
+  /** Writes the counters in a later turn of the event loop, at least a second after the last such line. */
+  const atOnce = () => {
+    soon ??= setTimeout(writeCounted, Math.max(0, writtenAt + LEAST_MS - performance.now())).unref();
+  };
+  metrics.onUrgent(atOnce);
+  process.once('exit', writeCounted);
+  // It keeps the process alive, whatever becomes of the sockets: no other timer does.
+  const everyMinute = setInterval(() => write('all'), METRICS_PERIOD_SECONDS * 1_000);
+  /** The last line is that of the end of the process. */
+  const stop = () => {
+    clearInterval(everyMinute);
+    clearTimeout(soon);
+  };
+  return { atOnce, stop };
 }

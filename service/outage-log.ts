@@ -38,7 +38,7 @@ export class OutageLog {
     this.#log[this.#level]({ ...fields, failures: this.#failures, since, err }, this.#message);
   }
 
-  /** An attempt succeeded. @returns what the line about it says of the failures, if there were any */
+  /** An attempt succeeded. @returns fields for the line about it, if there were failures */
   over(): { readonly failures: number; readonly failedForMs: number } | undefined {
     if (this.#failures === 0) return undefined;
     const outage = { failures: this.#failures, failedForMs: Date.now() - this.#since };

@@ -1,5 +1,5 @@
-// Standard output: the lines of the log and of the metrics. Events matter more than lines: a reader that is slow costs lines,
-// which are counted, and blocks nothing. A reader that is gone ends the task, because nothing would report what it does.
+// Standard output: the lines of the log and of the metrics. While its reader is slow, lines are dropped and counted, because
+// events must not wait for them. When its reader is gone the task ends, because nothing would report what it does.
 
 import type { Writable } from 'node:stream';
 

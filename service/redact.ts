@@ -1,6 +1,6 @@
-// Takes secrets out of a text: those that the service knows, every login inside an address, every ARN of AWS (it has the
-// account, and names a secret), and the value of every field that is named like a secret, also in JSON inside a text. In one pass each, because whoever can have a line logged can
-// choose what is in it: no expression here looks at a character twice. Pure.
+// Masks secrets in a text: those that the service knows, every login inside an address, every ARN of AWS (it has the account,
+// and names a secret), and the value of every field that is named like a secret, also in JSON inside a text. The texts may
+// come from an attacker, so each pass takes linear time: no expression here reads a character twice. Pure.
 
 const MASK = '[redacted]';
 /** Where the login of an address ends at the latest. A password may hold an @ that is not encoded: the last one counts. */

@@ -5,7 +5,7 @@
 import { IDENTIFY_SPACING_MS } from './contract/limits.ts';
 import { confirmProblems, type HealthSnapshot } from './health.ts';
 
-/** For the first connection, and for IDENTIFYs that fail. */
+/** For the first connection, and for failed IDENTIFYs. */
 const GRACE_MS = 60_000;
 
 export function shardsWaiting(snapshot: HealthSnapshot): number {

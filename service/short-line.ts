@@ -11,13 +11,13 @@ const DEEPEST = 5;
 
 /** @param line a JSON object @param mask applied to what stands around a cut @returns at most LONGEST_LINE characters */
 export function shortLine(line: string, mask: (text: string) => string): string {
-  const whole = JSON.parse(line) as Record<string, unknown>;
-  const short = JSON.stringify(shorten(whole, 0));
+  const fields = JSON.parse(line) as Record<string, unknown>;
+  const short = JSON.stringify(shorten(fields, 0));
   if (short.length <= LONGEST_LINE) return short;
   const brief = ([, value]: [string, unknown]) => typeof value !== 'object' && String(value).length <= 100;
   return JSON.stringify({
-    ...Object.fromEntries(Object.entries(whole).filter(brief).slice(0, MOST_ENTRIES)),
-    msg: shorten(String(whole.msg), 0),
+    ...Object.fromEntries(Object.entries(fields).filter(brief).slice(0, MOST_ENTRIES)),
+    msg: shorten(String(fields.msg), 0),
     leftOut: `the other fields: the line had ${line.length} characters`,
   });
 

@@ -32,7 +32,7 @@ import { listen } from './http-server.ts';
 import { Ingestor } from './ingestor.ts';
 import { LeaseKeeper } from './lease/lease-keeper.ts';
 import type { RedactedLog } from './log.ts';
-import { MetricLines } from './metric-lines.ts';
+import { startMetricLines } from './metric-lines.ts';
 import { Metrics } from './metrics.ts';
 import type { Output } from './output.ts';
 import { Publisher } from './publisher/publisher.ts';
@@ -110,21 +110,8 @@ export async function runTask(
   });
   const commands = new CommandRelay({ consumer, initialPresence, intents, metrics, log });
   const ingestor = new Ingestor({
-    ...{
-      choice,
-      optIns,
-      publisher,
-      gaps,
-      commands,
-      token,
-      information,
-      gate,
-      intents,
-      compression,
-      apiUrl,
-      metrics,
-      log,
-    },
+    ...{ choice, optIns, publisher, gaps, commands, metrics, log },
+    ...{ token, information, gate, intents, compression, apiUrl },
     bounds: config.outbox,
     // It has shards only once the keeper is there, which gives them to it.
     permission: async (signal, end) => (await keeper?.confirmLease(signal, end)) ?? 'unproven',
@@ -221,7 +208,7 @@ export async function runTask(
     [ENV.forwardDirectMessages, optIns.directMessages, 'what happens outside guilds is forwarded to workers'],
   ] as const)
     if (forwarded) log.warn({ setting }, what);
-  const lines = new MetricLines(metrics, output, config);
+  const lines = startMetricLines(metrics, output, config);
 
   const drained = Promise.withResolvers<number>();
   const drain = async (why: object, exitCode: number) => {

@@ -131,7 +131,7 @@ describe('the direction', () => {
 });
 
 describe('the rooms of the service', () => {
-  const rooms = ['gateway', 'session', 'lease', 'events', 'commands', 'publisher', 'amqp', 'status'];
+  const rooms = ['gateway', 'session', 'lease', 'events', 'commands', 'publisher', 'amqp', 'status', 'http'];
   /** What a room may import beside its own files. A lost session is found by two rooms and reported by neither. */
   const shared = ['service/errors.ts', 'service/wait.ts', 'service/outage-log.ts', 'service/lost-session.ts'];
   const typesOnly = ['log', 'metrics', 'connection-events', 'health', 'last-end'].map((each) => `service/${each}.ts`);
@@ -162,6 +162,7 @@ describe('the rooms of the service', () => {
     ['lease', ['zod']],
     ['amqp', ['amqplib']],
     ['status', ['zod']],
+    ['http', []],
   ])('%s uses the packages of its own side: %j', (room, packages) => {
     const allowed = ({ of }: Import) => !isPackage(of) || of.startsWith('node:') || packages.includes(of);
     expect(offences(under(`service/${room}`), allowed)).toEqual([]);
@@ -185,6 +186,7 @@ describe('the rooms of the service', () => {
       'health.ts',
       'status/fleet.ts',
       'status/page.ts',
+      'http/pace.ts',
     ];
     for (const file of decisions) {
       const loaded = [...loadedWith(`service/${file}`)];

@@ -1,6 +1,6 @@
-// What this task knows of all tasks, itself included: their last reports, the figures of the last 15 minutes, and what
+// What this task knows of all tasks, itself included: their last reports, the sums of the last 15 minutes, and what
 // happened. A task is silent when it has not reported for three of its periods while this task's own reports came back from
-// the broker: while they do not, and until all had their time to report since, nothing is known of the others. Bounded,
+// the broker. While they do not, and until every task has had the time for a report again, the others are unknown. Bounded,
 // whatever is reported. Pure: the caller has the clock.
 
 import { WORKER_QUEUES } from '../contract/names.ts';
@@ -25,7 +25,7 @@ export interface KnownTask {
 export interface FleetView {
   readonly now: number;
   readonly me: Report;
-  /** Which tasks' reports come from the broker: its own not either; its own, and the others may not have had their time. */
+  /** Whose reports come from the broker: not even its own; its own, and perhaps not yet those of the others; those of all. */
   readonly heard: 'none' | 'some' | 'all';
   /** By name. */
   readonly tasks: readonly KnownTask[];
@@ -41,7 +41,7 @@ export class Fleet {
   readonly #events = new Map<string, Event>();
   readonly #latencies = new Map<number, number>();
   #points: Point[] = [];
-  /** When its own report came back last, and since when they do without a pause. */
+  /** When its own report came back last, and since when all of them do. */
   #heard: { readonly at: number; readonly since: number; readonly everyMs: number } | undefined;
 
   /** @param bounds of the metric `frameToConfirm`: the upper bound of each bucket */
@@ -74,18 +74,18 @@ export class Fleet {
       return undefined;
     }
     if (report.role === 'drained') {
-      // What it confirmed last counts once more.
+      // Its last report counts in the next point.
       this.#tasks.set(report.task, { report, at: now, silent: false });
       this.#happened({ kind: 'drained', at: now, task: report.task });
       return undefined;
     }
     if (!this.#tasks.has(report.task) && this.#tasks.size >= MOST_TASKS) return undefined;
     this.#put(report, now);
-    if (!report.asks || this.#eldestBut(report.task) !== this.#me || this.#points.length === 0) return undefined;
+    if (!report.asks || this.#oldestExcept(report.task) !== this.#me || this.#points.length === 0) return undefined;
     return { kind: 'history', points: this.#points, events: [...this.#events.values()] };
   }
 
-  /** What was before this task. */
+  /** Adds what happened before this task started. */
   adopt({ points, events }: History, now: number): void {
     const first = this.#points[0]?.at ?? now;
     const older = points.filter(({ at }) => at < first).toSorted((a, b) => a.at - b.at);
@@ -94,7 +94,7 @@ export class Fleet {
     for (const event of events) if (event.at <= now) this.#happened(event);
   }
 
-  /** The figures since the last tick become a point; who is silent is found out. */
+  /** Makes a point of the reports since the last tick, and marks silent tasks. */
   tick(now: number): void {
     const { at: heardAt, since } = this.#heard ?? { at: 0, since: 0 };
     for (const [name, task] of this.#tasks) {
@@ -104,7 +104,7 @@ export class Fleet {
       if (task.silent && !wasSilent) this.#happened({ kind: 'gone', at: task.at, task: name });
       if (now - task.at > FORGET_MS) this.#tasks.delete(name);
     }
-    // One that has died counts no longer than its next report would take.
+    // A task that died counts until its next report is overdue.
     const living = [...this.#tasks.values()]
       .filter(({ at, report }) => now - at <= NEXT_PERIODS * report.everyMs)
       .map(({ report }) => report);
@@ -159,15 +159,15 @@ export class Fleet {
     if (known !== undefined && (known.at >= event.at || reportedAt !== event.at)) return;
     this.#events.set(key, event);
     if (this.#events.size <= MOST_EVENTS) return;
-    // A deploy of many tasks is not to hide a loss.
+    // The events of a large deploy must not push a loss out.
     const all = [...this.#events];
     const others = all.filter(([, each]) => !isLoss(each));
     const [oldest] = (others.length > 0 ? others : all).reduce((a, b) => (b[1].at < a[1].at ? b : a));
     this.#events.delete(oldest);
   }
 
-  /** Who answers a new task: every task comes to the same result. */
-  #eldestBut(asking: string): string | undefined {
+  /** Which task answers a new one: every task computes the same. */
+  #oldestExcept(asking: string): string | undefined {
     const others = [...this.#tasks.values()].filter(
       ({ report, silent }) => !silent && report.task !== asking && report.role !== 'drained',
     );

@@ -1,5 +1,5 @@
-// The status page: the whole fleet for a person at 3 a.m., on any screen. The server renders all of it; the script only puts a
-// newer one in its place, and without a script the page loads itself again. Every value is escaped (html.ts). Pure.
+// The status page: all tasks, for an operator at 3 a.m., on any screen. The server renders all of it; the script only replaces
+// it by a newer one, and without a script the page reloads. Every value is escaped (html.ts). Pure.
 
 import { createHash } from 'node:crypto';
 import { PATHS } from '../contract/names.ts';

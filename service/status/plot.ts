@@ -35,7 +35,7 @@ export function plot({ label, points, series, from, to, marks }: PlotOptions): H
   const events = marks
     .filter((at) => at >= from && at <= to)
     .map((at) => html`<line class="event" x1="${x(at)}" x2="${x(at)}" y1="0" y2="${HEIGHT}"/>`);
-  const text = `${label}: ${values.length === 0 ? 'no figures yet' : `at most ${Math.max(...values)} in the last 15 minutes, ${values.at(-1)} at last`}`;
+  const text = `${label}: ${values.length === 0 ? 'no values yet' : `at most ${Math.max(...values)} in the last 15 minutes, ${values.at(-1)} at last`}`;
   return html`<svg viewBox="0 0 ${WIDTH} ${HEIGHT}" preserveAspectRatio="none" role="img" aria-label="${text}"><line class="axis" x1="0" x2="${WIDTH}" y1="${HEIGHT}" y2="${HEIGHT}"/><line class="axis" x1="0" x2="${WIDTH}" y1="0" y2="0"/>${events}${lines}</svg><div class="scale"><span>−15 min</span><span>0–${most.toLocaleString('en')}</span><span>now</span></div>`;
 }
 

@@ -1,9 +1,9 @@
-// What a task reports of itself to the other tasks: the figures of the status page, and nothing else; no payload, session id
-// or token. Whatever comes from the broker is parsed: whoever may write to the exchange may write anything. Pure.
+// What a task reports about itself to the other tasks: what the status page shows, and no payload, session id or token.
+// Everything that comes from the broker is parsed: who may publish to the exchange may publish anything. Pure.
 
 import { z } from 'zod';
 import { BOUNDS } from '../contract/limits.ts';
-import type { HealthReport } from '../health.ts';
+import type { HealthReport, HealthSnapshot } from '../health.ts';
 
 const Count = z.int().min(0);
 const Ms = z.number().min(0).max(1e15);
@@ -12,9 +12,12 @@ const Name = z.string().regex(/^[\w.-]{1,200}$/);
 /** A bucket of the metric `frameToConfirm`, and how many events were in it. */
 const Bucket = z.tuple([Count.max(100), Count]);
 
-/** The parts of a health report that have sentences about what is wrong, in the order in which one is to look at them. */
+/** The parts of a health report that have sentences about what is wrong, in the order in which to read them. */
 export const PARTS = ['rabbitmq', 'discord', 'outbox', 'lease', 'memory', 'commands', 'other'] as const;
 export type Part = (typeof PARTS)[number];
+
+const MOST_PROBLEMS = 20;
+const LONGEST_PROBLEM = 500;
 
 const Shard = z.object({
   id: Index,
@@ -33,7 +36,7 @@ const Report = z.object({
   kind: z.literal('report'),
   task: Name,
   startedAt: Ms,
-  /** It reports so often. */
+  /** Its period of reporting. */
   everyMs: z.number().min(1_000).max(LONGEST_PERIOD_MS),
   /** It has no history yet, and asks for one. */
   asks: z.boolean(),
@@ -42,7 +45,7 @@ const Report = z.object({
   ownedSince: Ms.nullable(),
   shardCount: Index.nullable(),
   shardsPerTask: z.int().min(1).max(BOUNDS.shardsPerTask.most),
-  problems: z.array(z.object({ part: z.enum(PARTS), text: z.string().max(500) })).max(20),
+  problems: z.array(z.object({ part: z.enum(PARTS), text: z.string().max(LONGEST_PROBLEM) })).max(MOST_PROBLEMS),
   outbox: z.object({ events: Count.nullable(), usedPercent: Ms.nullable() }),
   identifies: z.object({ remaining: Count.nullable(), total: Count.nullable(), resetAt: Ms.nullable() }),
   queues: z.record(z.string().max(255), Count).refine((queues) => Object.keys(queues).length <= 20),
@@ -86,56 +89,34 @@ export type History = z.infer<typeof History>;
 
 const Message = z.discriminatedUnion('kind', [Report, History]);
 
-/** @throws Error what of it is not as expected */
+/** @throws Error that names what is not as expected */
 export function parseMessage(text: string): Report | History {
   return Message.parse(JSON.parse(text));
 }
 
-type OfHealth = 'kind' | 'role' | 'group' | 'ownedSince' | 'shardCount' | 'problems' | 'outbox';
+type OfHealth = 'kind' | 'role' | 'group' | 'ownedSince' | 'shardCount' | 'outbox' | 'identifies' | 'shards';
 
-/** Beside what the health report has. */
-export type Extra = Omit<Report, OfHealth | 'shards'> & {
-  /** When its last event came, by shard, Unix ms. */
-  readonly lastEventAt: ReadonlyMap<number, number>;
-};
-
-export function reportOf(health: HealthReport, { lastEventAt, ...extra }: Extra): Report {
-  const { checks, lease, outbox, role, shard, shards } = health;
-  const parts: readonly [Part, Sentences][] = [
-    ['rabbitmq', checks.rabbitmq],
-    ['discord', checks.discord],
-    ['outbox', outbox],
-    ['lease', lease as Sentences],
-    ['memory', checks.memory],
-    ['commands', health.commands],
-    ...[shard, health.identifies, ...shards.filter(({ state }) => state === 'unknown')].map(
-      (section): [Part, Sentences] => ['other', section],
-    ),
-  ];
-  const now = Date.parse(health.timestamp);
+export function reportOf(health: HealthReport, snapshot: HealthSnapshot, own: Omit<Report, OfHealth>): Report {
+  const { lease, outbox, role, shard, shards } = health;
+  // What the health report could not read is not read again.
+  const left = 'problem' in health.identifies ? undefined : snapshot.identifies;
   return {
-    ...extra,
+    ...own,
+    problems: own.problems
+      .slice(0, MOST_PROBLEMS)
+      .map(({ part, text }) => ({ part, text: text.slice(0, LONGEST_PROBLEM) })),
     kind: 'report',
     role,
     group: shard.group,
     ownedSince: typeof lease.ownedSince === 'string' ? Date.parse(lease.ownedSince) : null,
     shardCount: shard.count,
-    problems: parts
-      .flatMap(([part, { problem, problems = [] }]) =>
-        [...problems, ...(problem === undefined ? [] : [problem])].map((text) => ({ part, text: text.slice(0, 500) })),
-      )
-      .slice(0, 20),
     outbox: { events: known(outbox.events), usedPercent: known(outbox.usedPercent) },
-    shards: shards.map(({ id, state, latency }) => {
-      const at = lastEventAt.get(id);
-      return { id, state, latencyMs: latency, silentMs: at === undefined ? null : Math.max(0, now - at) };
+    identifies: { remaining: left?.remaining ?? null, total: left?.total ?? null, resetAt: left?.resetAt ?? null },
+    shards: shards.map(({ id, state, latency }, index) => {
+      const at = snapshot.shards[index]?.lastEventAt;
+      return { id, state, latencyMs: latency, silentMs: at === undefined ? null : Math.max(0, snapshot.now - at) };
     }),
   };
-}
-
-interface Sentences {
-  readonly problem?: string | undefined;
-  readonly problems?: readonly string[];
 }
 
 const known = (value: number): number | null => (Number.isFinite(value) ? value : null);

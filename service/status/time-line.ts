@@ -20,7 +20,7 @@ export function episodes(events: readonly Event[]): Episode[] {
   for (const event of events.toReversed()) {
     const current = together.at(-1) ?? [];
     const isClose = event.at - (current.at(-1)?.at ?? Number.NEGATIVE_INFINITY) <= CLOSE_MS;
-    // What goes wrong during a deploy stands beside it.
+    // A loss during a deploy is an episode of its own.
     if (isClose && (!isLoss(event) || current.some(isLoss))) current.push(event);
     else together.push([event]);
   }
@@ -28,7 +28,7 @@ export function episodes(events: readonly Event[]): Episode[] {
   return together.map((each) => episodeOf(each, owners)).toReversed();
 }
 
-/** @param ownersBefore by group; those of after it, when it returns */
+/** @param ownersBefore by group; it is updated to the owners after the episode */
 function episodeOf(events: readonly Event[], ownersBefore: Map<number, string>): Episode {
   const tasks = (kind: Event['kind']) =>
     events.flatMap((event) => (event.kind === kind && 'task' in event ? shortName(event.task) : []));

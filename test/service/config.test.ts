@@ -64,62 +64,45 @@ it('an empty variable, which a template may leave, is an absent one', () => {
   expect(parseConfig({ ...empty, ...CREDENTIALS })).toEqual(parseConfig(CREDENTIALS));
 });
 
-it.each<[keyof typeof ENV, string, unknown]>([
-  [
-    'discordBotTokenSecretArn',
-    `${ARN}1`,
-    { discord: { token: { kind: 'secret', name: ENV.discordBotTokenSecretArn, arn: `${ARN}1` } } },
-  ],
-  ['discordApiUrl', 'http://127.0.0.1:8081/api/', { discord: { apiUrl: 'http://127.0.0.1:8081/api' } }],
-  ['discordApiUrl', 'HTTPS://Discord.com/api//', { discord: { apiUrl: 'https://discord.com/api' } }],
-  [
-    'discordApiUrl',
-    ' https://proxy.example/discord/v10/api ',
-    { discord: { apiUrl: 'https://proxy.example/discord/v10/api' } },
-  ],
-  [
-    'rabbitmqSecretArn',
-    `${ARN}2`,
-    { broker: { login: { kind: 'secret', name: ENV.rabbitmqSecretArn, arn: `${ARN}2` } } },
-  ],
-  ['rabbitmqCaFile', '/etc/ca.pem', { broker: { caFile: '/etc/ca.pem' } }],
-  ['shardCount', 'auto', { discord: { shardCount: 'auto' } }],
-  ['shardsPerTask', '8', { discord: { shardsPerTask: 8 } }],
-  [
-    'events',
-    'typing, GUILD_UPDATE',
-    {
-      events: { choice: { dispatches: new Set(['TYPING_START', 'GUILD_UPDATE']), wholeGuilds: false } },
-      discord: { intents: 2048 | 1 },
+it('each variable is read', () => {
+  const config = parseConfig({
+    ...{ [ENV.nodeEnv]: 'production', [ENV.environment]: 'staging', [ENV.memoryThreshold]: '0.9' },
+    ...{ [ENV.discordBotTokenSecretArn]: `${ARN}1`, [ENV.rabbitmqSecretArn]: `${ARN}2` },
+    ...{ [ENV.rabbitmqCaFile]: '/etc/ca.pem', [ENV.discordApiUrl]: 'http://127.0.0.1:8081/api/' },
+    ...{ [ENV.shardCount]: 'auto', [ENV.shardsPerTask]: '8', [ENV.gatewayCompression]: 'zlib-stream' },
+    ...{ [ENV.events]: 'typing, GUILD_UPDATE', [ENV.initialPresence]: '{"status":"idle"}' },
+    ...{ [ENV.forwardMessageContent]: 'true', [ENV.forwardBotMessages]: 'true', [ENV.forwardDirectMessages]: 'true' },
+    [ENV.gatewayIntents]: ' Guilds , GuildMessageTyping,DirectMessageTyping,MessageContent',
+    ...{ [ENV.outboxMaxEvents]: '500', [ENV.outboxMaxBytes]: '1048576', [ENV.port]: '0', [ENV.host]: '0.0.0.0' },
+    ...{ [ENV.logLevel]: 'debug', [ENV.metricsNamespace]: 'Mine' },
+  });
+  expect(config).toEqual({
+    ...{ production: true, environment: 'staging', memoryThreshold: 0.9, logLevel: 'debug', metricsNamespace: 'Mine' },
+    events: {
+      choice: { dispatches: new Set(['TYPING_START', 'GUILD_UPDATE']), wholeGuilds: false },
+      optIns: { messageContent: true, botMessages: true, directMessages: true },
     },
-  ],
-  [
-    'forwardMessageContent',
-    'true',
-    { events: { optIns: { messageContent: true } }, discord: { intents: 32768 | 515 } },
-  ],
-  ['forwardBotMessages', 'true', { events: { optIns: { botMessages: true } }, discord: { intents: 515 } }],
-  ['forwardDirectMessages', 'true', { events: { optIns: { directMessages: true } }, discord: { intents: 4096 | 515 } }],
-  ['gatewayIntents', ' Guilds , GuildMessages,GuildBans,GuildMembers', { discord: { intents: 1 | 512 | 4 | 2 } }],
-  [
-    'initialPresence',
-    '{"status":"idle"}',
-    { discord: { initialPresence: { status: 'idle', since: null, activities: [], afk: false } } },
-  ],
-  ['gatewayCompression', 'zlib-stream', { discord: { compression: 'zlib-stream' } }],
-  ['outboxMaxEvents', '500', { outbox: { maxEvents: 500 } }],
-  ['outboxMaxBytes', '1048576', { outbox: { maxBytes: 1_048_576 } }],
-  ['memoryThreshold', '0.9', { memoryThreshold: 0.9 }],
-  ['port', '0', { http: { port: 0 } }],
-  ['host', '0.0.0.0', { http: { host: '0.0.0.0' } }],
-  ['logLevel', 'debug', { logLevel: 'debug' }],
-  ['metricsNamespace', 'Mine', { metricsNamespace: 'Mine' }],
-  ['environment', 'staging', { environment: 'staging' }],
-  ['nodeEnv', 'production', { production: true }],
-])('%s is read: %s', (variable, text, config) => {
-  const { discordBotToken: token, rabbitmqUrl: url } = ENV;
-  const without = { discordBotTokenSecretArn: token, rabbitmqSecretArn: url }[String(variable)] ?? '';
-  expect(parseConfig({ ...CREDENTIALS, [without]: '', [ENV[variable]]: text })).toMatchObject(config as object);
+    discord: {
+      token: { kind: 'secret', name: ENV.discordBotTokenSecretArn, arn: `${ARN}1` },
+      apiUrl: 'http://127.0.0.1:8081/api',
+      intents: 1 | 2048 | 16384 | 32768,
+      initialPresence: { status: 'idle', since: null, activities: [], afk: false },
+      ...{ compression: 'zlib-stream', shardCount: 'auto', shardsPerTask: 8 },
+    },
+    broker: { login: { kind: 'secret', name: ENV.rabbitmqSecretArn, arn: `${ARN}2` }, caFile: '/etc/ca.pem' },
+    outbox: { maxEvents: 500, maxBytes: 1_048_576 },
+    http: { port: 0, host: '0.0.0.0' },
+  });
+});
+
+it.each<[keyof typeof ENV, string, object, number]>([
+  ['events', 'typing, GUILD_UPDATE', {}, 2048 | 1],
+  ['forwardMessageContent', 'true', { messageContent: true }, 32768 | 515],
+  ['forwardBotMessages', 'true', { botMessages: true }, 515],
+  ['forwardDirectMessages', 'true', { directMessages: true }, 4096 | 515],
+])('the intents follow from %s=%s', (variable, text, optIns, intents) => {
+  const config = parseConfig({ ...CREDENTIALS, [ENV[variable]]: text });
+  expect(config).toMatchObject({ events: { optIns }, discord: { intents } });
 });
 
 it.each(Object.keys(BOUNDS) as (keyof typeof BOUNDS)[])('%s is refused outside its bounds', (setting) => {
@@ -138,15 +121,11 @@ describe('a bad value is refused by the name of its variable, with what was expe
     ['discordApiUrl', 'discord.com/api', /http or https address such as 'https:\/\/discord\.com\/api', got none/],
     ['discordApiUrl', 'wss://gateway.discord.gg', /got one that starts with 'wss:'/],
     ['discordApiUrl', 'https://discord.com/api/v10', /got one that ends in '\/v10'\. Remove that/],
-    ['discordApiUrl', 'https://discord.com/api/v9/', /got one that ends in '\/v9'/],
-    ['discordApiUrl', 'https://discord.com/api/V10//', /got one that ends in '\/V10'/],
     ['discordApiUrl', 'https://discord.com/api?v=10', /got one with '\?' or '#'/],
-    ['discordApiUrl', 'https://discord.com/api?', /got one with '\?' or '#'/],
     ['discordApiUrl', 'https://discord.com/api#x', /got one with '\?' or '#'/],
     ['discordApiUrl', 'https://user:hunter2@proxy.example/api', /got one with a login\. Remove it$/],
     ['rabbitmqUrl', 'broker.example', /amqps:\/\/user:password@host:5671\/vhost.*no address/],
     ['shardCount', '2.5', /a number of shards, or 'auto', from 1 to 10000, got '2.5'/],
-    ['shardsPerTask', 'auto', /got 'auto'/],
     ['gatewayIntents', 'Guilds,Everything', /got 'Everything'\. Known: .*GuildMembers/],
     ['gatewayIntents', 'amqps://user:password@host', /got 26 characters that are none\. Known/],
     [
@@ -157,8 +136,6 @@ describe('a bad value is refused by the name of its variable, with what was expe
     ['events', 'interactions,READY', /READY is about the session itself/],
     ['events', 'message', /got 'message'\. The nearest is messages/],
     ['forwardMessageContent', 'yes', /one of true, false, got 'yes'/],
-    ['forwardBotMessages', '1', /one of true, false, got '1'/],
-    ['forwardDirectMessages', 'TRUE', /one of true, false, got 'TRUE'/],
     ['initialPresence', 'online', /Discord's presence as JSON, such as \{"status":"online"\}, got no JSON$/],
     ['initialPresence', '{"status":"busy"}', /a presence that Discord takes, got one that is faulty: status: /],
     ['gatewayCompression', 'zstd-stream', /one of none, zlib-stream, got 'zstd-stream'/],
@@ -178,10 +155,7 @@ describe('intents that are given', () => {
     faultsOf({ ...CREDENTIALS, [ENV.events]: events, [ENV.gatewayIntents]: intents, ...others });
 
   it.each<[string, string, Readonly<Record<string, string>>, readonly RegExp[]]>([
-    ['messages,roles', 'Guilds,GuildMessages', {}, []],
     ['typing', 'GuildMessageTyping,GuildPresences', {}, []],
-    ['interactions,VOICE_SERVER_UPDATE', 'Guilds', {}, []],
-    ['GUILD_BAN_ADD', 'GuildBans', {}, []],
     [
       'messages,typing',
       'Guilds',
@@ -191,15 +165,8 @@ describe('intents that are given', () => {
         /expected GuildMessageTyping, .* TYPING_START\./,
       ],
     ],
-    [
-      'GUILD_MEMBER_ADD',
-      'Guilds',
-      {},
-      [/expected GuildMembers \('Server Members Intent' in Discord's developer portal\)/],
-    ],
-    ['presence', 'Guilds', {}, [/expected GuildPresences \('Presence Intent' in/]],
+    ['GUILD_MEMBER_ADD', 'Guilds', {}, [/expected GuildMembers \('Server Members Intent' in Discord's developer/]],
     ['MESSAGE_CREATE', 'DirectMessages', {}, [/expected GuildMessages,/]],
-    ['MESSAGE_CREATE', 'DirectMessages', { FORWARD_DIRECT_MESSAGES: 'true' }, [/expected GuildMessages,/]],
     ['MESSAGE_CREATE', 'GuildMessages', { FORWARD_DIRECT_MESSAGES: 'true' }, [/expected DirectMessages,/]],
     ['MESSAGE_CREATE', 'GuildMessages,DirectMessages', { FORWARD_DIRECT_MESSAGES: 'true' }, []],
     ['MESSAGE_CREATE', 'GuildMessages,MessageContent', { FORWARD_MESSAGE_CONTENT: 'true' }, []],
@@ -219,22 +186,22 @@ describe('in production', () => {
   const faults = (env: Readonly<Record<string, string>>) =>
     faultsOf({ ...CREDENTIALS, [ENV.nodeEnv]: 'production', ...env });
 
-  it.each([
-    'http://discord.com/api',
-    'http://10.0.0.7:8080',
-    'http://127.0.0.1.example/api',
-    'http://localhost.example',
-  ])('the token is not sent to %s', (url) => {
+  it.each(['http://discord.com/api', 'http://127.0.0.1.example/api'])('the token is not sent to %s', (url) => {
     expect(faults({ [ENV.discordApiUrl]: url })).toEqual([
       expect.stringMatching(/^DISCORD_API_URL: .*got 'http:\/\/' in production/),
     ]);
     expect(faultsOf({ ...CREDENTIALS, [ENV.discordApiUrl]: url })).toEqual([]);
   });
 
-  it.each(['http://127.0.0.1:8081/api', 'http://localhost:8081', 'http://[::1]:8081/api', 'https://proxy.example'])(
-    'it may be sent to %s',
-    (url) => expect(faults({ [ENV.discordApiUrl]: url })).toEqual([]),
+  it.each(['http://127.0.0.1:8081/api', 'https://proxy.example'])('it may be sent to %s', (url) =>
+    expect(faults({ [ENV.discordApiUrl]: url })).toEqual([]),
   );
+
+  it('the broker login is sent with TLS', () => {
+    const env = { [ENV.rabbitmqUrl]: 'amqp://a:b@h/v' };
+    expect(faults(env)).toEqual([expect.stringMatching(/^RABBITMQ_URL: expected amqps:\/\/ in production/)]);
+    expect(faultsOf({ ...CREDENTIALS, ...env })).toEqual([]);
+  });
 
   it('certificates are verified', () => {
     const env = { [ENV.nodeTlsRejectUnauthorized]: '0' };
@@ -243,20 +210,16 @@ describe('in production', () => {
     ]);
     expect(faultsOf({ ...CREDENTIALS, ...env })).toEqual([]);
     // The only value that Node reads.
-    for (const value of ['1', '00', 'false']) expect(faults({ [ENV.nodeTlsRejectUnauthorized]: value })).toEqual([]);
+    expect(faults({ [ENV.nodeTlsRejectUnauthorized]: '1' })).toEqual([]);
   });
 });
 
 describe('credentials', () => {
   it('are required, each from one of two places', () => {
-    const faults = faultsOf({});
-    expect(faults).toHaveLength(2);
-    expect(faults[0]).toMatch(
-      /^DISCORD_BOT_TOKEN: expected the bot's token, got nothing\. .*DISCORD_BOT_TOKEN_SECRET_ARN/,
-    );
-    expect(faults[1]).toMatch(
-      /^RABBITMQ_URL: expected the broker's address and login, got nothing\. .*RABBITMQ_SECRET_ARN/,
-    );
+    expect(faultsOf({})).toEqual([
+      expect.stringMatching(/^DISCORD_BOT_TOKEN: expected the bot's token, got .*DISCORD_BOT_TOKEN_SECRET_ARN/),
+      expect.stringMatching(/^RABBITMQ_URL: expected the broker's address and login, got .*RABBITMQ_SECRET_ARN/),
+    ]);
   });
 
   it('are refused from two places at once', () => {
@@ -274,32 +237,4 @@ describe('credentials', () => {
     for (const arn of ['my-secret', 'arn:aws:s3:::bucket'])
       expect(read(arn)).toEqual([expect.stringMatching(/^DISCORD_BOT_TOKEN_SECRET_ARN: expected the ARN of a secret/)]);
   });
-
-  it('are in no fault, whatever is wrong with them', () => {
-    const secret = 'hunter2hunter2';
-    for (const value of [
-      `Bot ${secret}`,
-      secret,
-      `${secret}:5671`,
-      `https://u:${secret}@h`,
-      `amqps://u:${secret}%@h`,
-      `amqps://u:${secret}@`,
-      `amqp://u:${secret}@h`,
-    ])
-      expect(
-        faultsOf({
-          [ENV.discordBotToken]: `Bot ${value}`,
-          [ENV.rabbitmqUrl]: value,
-          [ENV.nodeEnv]: 'production',
-        }).join(),
-      ).not.toContain(secret);
-  });
-});
-
-it.each(['amqp://a:b@h/v', 'AMQP://a:b@h/v', ' amqp://a:b@h/v'])('%s is refused in production', (url) => {
-  const env = { ...CREDENTIALS, [ENV.rabbitmqUrl]: url };
-  expect(faultsOf({ ...env, [ENV.nodeEnv]: 'production' })).toEqual([
-    'RABBITMQ_URL: expected amqps:// in production, got a login without TLS. Use the TLS listener (port 5671)',
-  ]);
-  expect(faultsOf(env)).toEqual([]);
 });

@@ -28,6 +28,13 @@ const hide = (text: string) => hidden.push(text);
 const NAME = 'DISCORD_BOT_TOKEN_SECRET_ARN';
 const tokenOf = (arn: string) => credential({ kind: 'secret', name: NAME, arn }, parseToken, hide);
 
+async function expectRefused(arn: string, sentence: RegExp): Promise<void> {
+  const refused = tokenOf(arn).read();
+  await expect(refused).rejects.toThrow(sentence);
+  await expect(refused).rejects.toThrow(`the secret of ${NAME}: `);
+  await expect(refused).rejects.not.toThrow(/arn:|hunter2|aHVu/);
+}
+
 it('a value of a variable never changes, and is hidden from the log', async () => {
   const source = { kind: 'variable', name: 'DISCORD_BOT_TOKEN', text: 'the-token', value: 'the-token' } as const;
   const token = credential(source, parseToken, hide);
@@ -64,11 +71,7 @@ describe('a value of a secret', () => {
   });
 
   it.each<[string, (name: string) => string, RegExp]>([
-    [
-      'that has no value',
-      (name) => secrets.put(name),
-      /it has no value yet, or does not exist\. Put the value into it/,
-    ],
+    ['that has no value', (name) => secrets.put(name), /it has no value yet, or does not exist\. Put the value into/],
     [
       'that may not be read',
       (name) => {
@@ -78,20 +81,9 @@ describe('a value of a secret', () => {
       },
       /cannot be read \(.*not authorized.*\)\. Check its name and secretsmanager:GetSecretValue/,
     ],
-    ['that is empty', (name) => secrets.put(name, ''), /expected the bot's token, got an empty secret\. Put the token/],
-    [
-      'with spaces in it',
-      (name) => secrets.put(name, 'hunter2 x'),
-      /expected the bot's token, got one with a space in it/,
-    ],
     ['with broken JSON', (name) => secrets.put(name, '{"token": hunter2}'), /expected a JSON object/],
   ])('%s is refused in a sentence with its variable', async (_name, put, sentence) => {
-    const arn = put('token');
-    const refused = tokenOf(arn).read();
-    await expect(refused).rejects.toThrow(sentence);
-    await expect(refused).rejects.toThrow(`the secret of ${NAME}: `);
-    await expect(refused).rejects.not.toThrow('arn:');
-    await expect(refused).rejects.not.toThrow('hunter2');
+    await expectRefused(put('token'), sentence);
   });
 
   it('is read in the region of its ARN, whatever the environment has', async () => {
@@ -103,8 +95,12 @@ describe('a value of a secret', () => {
 
   it.each<[string, object, RegExp]>([
     ['bytes alone', { SecretBinary: 'aHVudGVyMg==' }, /expected a text, got a binary value\. Put it in as a text/],
-    ['nothing', {}, /expected a text/],
     ['a number', { SecretString: 5 }, /expected a text/],
+    [
+      'all that Secrets Manager takes',
+      { SecretString: 'x'.repeat(65_536) },
+      /got 65536 characters\. Put the token alone/,
+    ],
     ['more than Secrets Manager takes', { SecretString: 'x'.repeat(65_537) }, /at most 65536 characters, got 65537/],
   ])('that is %s is refused in a sentence with its variable', async (_, answer, sentence) => {
     const server = createHttpServer((_request, response) => {
@@ -117,12 +113,7 @@ describe('a value of a secret', () => {
     });
     await once(server, 'listening');
     process.env.AWS_ENDPOINT_URL_SECRETS_MANAGER = `http://127.0.0.1:${(server.address() as AddressInfo).port}`;
-    const arn = secrets.put('token', 'x');
-    const refused = tokenOf(arn).read();
-    await expect(refused).rejects.toThrow(sentence);
-    await expect(refused).rejects.toThrow(`the secret of ${NAME}: `);
-    await expect(refused).rejects.not.toThrow('arn:');
-    await expect(refused).rejects.not.toThrow(/hunter2|aHVu/);
+    await expectRefused(secrets.put('token', 'x'), sentence);
   });
 
   it('of a service that accepts and stays silent is an error after 15 s', async () => {
@@ -146,7 +137,6 @@ describe('a token', () => {
   it.each([
     ['  abc\n', 'abc'],
     ['\ufeffabc\r\n', 'abc'],
-    ['\u00a0abc\u2028', 'abc'],
     ['{"token": "abc"}', 'abc'],
     ['\ufeff{"token": " abc\\n", "other": 5}\n', 'abc'],
     ['MTIz.a-b_c.d+/=~', 'MTIz.a-b_c.d+/=~'],
@@ -155,30 +145,19 @@ describe('a token', () => {
 
   it.each<[string, RegExp]>([
     ['', /^expected the bot's token, got an empty secret\. Put the token into it$/],
-    [' \ufeff\n', /an empty secret/],
     ['{"token": ""}', /an empty secret/],
-    ['{"token": " "}', /an empty secret/],
     ['{"token": 1234567}', /a JSON object with a number in the field token/],
-    ['{"token": null}', /a JSON object with null in the field token/],
-    ['{"token": true}', /a JSON object with a boolean in the field token/],
     ['{"token": ["hunter2"]}', /a JSON object with a list in the field token/],
-    ['{"token": {"token": "hunter2"}}', /a JSON object with an object in the field token/],
     ['{"Token": "hunter2"}', /a JSON object with nothing in the field token/],
-    ['{"__proto__": {"token": "hunter2"}}', /nothing in the field token/],
     ['{hunter2', /a text that starts with \{ and is not JSON/],
     ['["hunter2"]', /quotation marks/],
     ['Bot hunter2', /"Bot " before it\. Remove that/],
-    ['bot\thunter2', /"Bot " before it/],
     ['{"token": "Bot hunter2"}', /"Bot " before it/],
     ['"hunter2"', /quotation marks/],
     ["'hunter2'", /quotation marks/],
     ['hunter2\u200b', /the character U\+200B in it\. Copy it again/],
-    ['\u2060hunter2', /the character U\+2060/],
     ['hunter2\u0000', /the character U\+0000/],
-    ['hunter2\u007f', /the character U\+007F/],
-    ['hünter2', /the character U\+00FC/],
     ['hunter2😀', /the character U\+1F600/],
-    ['hunter2\ud800', /the character U\+D800/],
     ['hunter2\nhunter2', /a line end in it/],
     ['hunter2 hunter2', /a space in it/],
     ['hunter2\\n', /a backslash in it/],
@@ -187,42 +166,23 @@ describe('a token', () => {
     expect(() => parseToken(text)).toThrow(sentence);
     expect(() => parseToken(text)).not.toThrow(/hunter2|1234567/);
   });
-
-  it('that is accepted can be sent in a header, whatever it is', () => {
-    for (let code = 0; code < 0x300; code += 1) {
-      const text = `a${String.fromCharCode(code)}b`;
-      try {
-        const token = parseToken(text);
-        expect(new Headers({ authorization: token }).get('authorization')).toBe(text);
-      } catch (error) {
-        expect((error as Error).message).toMatch(/^expected the bot's token, got one with /);
-      }
-    }
-  });
 });
 
 describe('a broker login', () => {
   it.each([
-    [
-      'amqps://user:p%2Fw%40d@host.example:5672/my%2Fhost',
-      { host: 'host.example', port: 5672, vhost: 'my/host', username: 'user', password: 'p/w@d', tls: true },
-    ],
-    ['amqp://a:b@h/', { host: 'h', port: 5672, vhost: '/', username: 'a', password: 'b', tls: false }],
-    [
-      'amqp://127.0.0.1',
-      { host: '127.0.0.1', port: 5672, vhost: '/', username: 'guest', password: 'guest', tls: false },
-    ],
-    ['amqp://a:b@[::1]:5673/v', { host: '::1', port: 5673, vhost: 'v', username: 'a', password: 'b', tls: false }],
+    ['amqps://user:p%2Fw%40d@host.example:5672/my%2Fhost', ['host.example', 5672, 'my/host', 'user', 'p/w@d', true]],
+    ['amqps://a:b@h/', ['h', 5671, '/', 'a', 'b', true]],
+    ['amqp://127.0.0.1', ['127.0.0.1', 5672, '/', 'guest', 'guest', false]],
+    ['amqp://a:b@[::1]:5673/v', ['::1', 5673, 'v', 'a', 'b', false]],
   ])('%s is an address', (text, login) => {
-    expect(parseBrokerLogin(` ${text}\n`)).toEqual(login);
+    const { host, port, vhost, username, password, tls } = parseBrokerLogin(` ${text}\n`);
+    expect([host, port, vhost, username, password, tls]).toEqual(login);
   });
 
   it.each([
     ['as a template writes it', LOGIN, LOGIN],
     ["with Amazon MQ's endpoint as the host", { ...LOGIN, host: 'amqps://broker.example:5671' }, LOGIN],
-    ['with an address of version 6 as the host', { ...LOGIN, host: '::1' }, { ...LOGIN, host: '::1' }],
     ['with one in brackets, and a port', { ...LOGIN, host: '[::1]:5671' }, { ...LOGIN, host: '::1' }],
-    ['with space around the host', { ...LOGIN, host: ' amqps://broker.example:5671/\n' }, LOGIN],
     ['with a port as a text', { ...LOGIN, port: ' 5671 ' }, LOGIN],
     ["with fields that are not the service's", { ...LOGIN, engine: 'rabbitmq', tls: true }, LOGIN],
   ])('is a JSON object %s', (_name, fields, login) => {
@@ -242,42 +202,29 @@ describe('a broker login', () => {
     [JSON.stringify({ ...LOGIN, password: '' }), /got none for password$/],
     ['{"password": "hunter2"', /expected a JSON object/],
     ['hunter2', /got no address/],
-    ['', /got no address/],
-    ['[{}]', /got no address/],
     ...(['host', 'port', 'vhost', 'username', 'password'] as const).flatMap((field) =>
-      [5.25, true, ['hunter2'], { a: 'hunter2' }].map((value): [string, RegExp] => [
+      [5.25, ['hunter2']].map((value): [string, RegExp] => [
         JSON.stringify({ ...LOGIN, [field]: value }),
-        new RegExp(`^the field ${field}: expected a?.*, got (5\\.25|a number|a boolean|a list|an object)`),
+        new RegExp(`^the field ${field}: expected a?.*, got (5\\.25|a number|a list)`),
       ]),
     ),
-    ...[0, 65_536, -1, 1.5, 1e300, 'hunter2', '', ' ', '5671x', '0x1627'].map((port): [string, RegExp] => [
+    ...[0, 65_536, 1.5, 'hunter2', '', '5671x'].map((port): [string, RegExp] => [
       JSON.stringify({ ...LOGIN, port }),
       port === ''
         ? /got none for port/
         : /^the field port: expected a TCP port from 1 to 65535, got (another text|-?[\d.e+]+)/,
     ]),
-    ...[
-      'hunter2 hunter2',
-      'amqps://u:hunter2@host',
-      'https://host',
-      'host/path',
-      'ho\u200bst',
-      '[::1',
-      'a:b:c:d:e:g',
-    ].map((host): [string, RegExp] => [
+    ...['hunter2 hunter2', 'amqps://u:hunter2@host', 'host/path', '[::1'].map((host): [string, RegExp] => [
       JSON.stringify({ ...LOGIN, host }),
       /^the field host: expected the name or the address of a host, got another text/,
     ]),
-    ...['no', 1, null, []].map((tls): [string, RegExp] => [
+    ...['no', 1].map((tls): [string, RegExp] => [
       JSON.stringify({ ...LOGIN, tls }),
       /^the field tls: expected true or false/,
     ]),
     [JSON.stringify({ ...LOGIN, vhost: 'x'.repeat(256) }), /^the field vhost/],
-    [JSON.stringify({ ...LOGIN, password: null }), /got none for password$/],
     ['amqps://u:hunter2@h/v?heartbeat=0', /that is not encoded/],
-    ['amqps://u:12/hunter2@h', /that is not encoded/],
     ['amqps://u:1#hunter2@h', /(not encoded|no address)/],
-    ['amqps://u:hunter2@', /got no (host|address)/],
     ['amqps://u:hunter2%@h', /got a '%' without/],
     ['amqps://:hunter2@h', /only one of user and password/],
   ])('%s is refused in a sentence without the password', (text, sentence) => {

@@ -91,14 +91,14 @@ it('counts what was confirmed between two reports', async () => {
   snapshot = { ...snapshot, broker: { ...snapshot.broker, publishCount: 512 } };
   await pass(5);
   expect(reports()[1]?.perSecond).toBe(100);
-  // What is said a moment later is not of that moment alone.
+  // Within a second the rate stays.
   fleet.leave();
   expect(reports()[2]?.perSecond).toBe(100);
 });
 
 it('answers a new task with the history, to it alone, and takes one while it is new', async () => {
   fleet.start();
-  // Not before it has heard of every task.
+  // Not before every task has had the time to report.
   await pass(10);
   receive({ ...REPORT, startedAt: Date.now(), asks: true });
   expect(published.filter(([to]) => to !== EVERY_TASK)).toEqual([]);
@@ -112,6 +112,13 @@ it('answers a new task with the history, to it alone, and takes one while it is 
   receive(drained('host-7-later0'));
   expect(fleet.page().body).toContain('first0');
   expect(fleet.page().body).not.toContain('later0');
+});
+
+it('asks for the history for 30 s', async () => {
+  fleet.start();
+  await pass(40);
+  // Every 5 s, beginning in the first second.
+  expect(reports().map(({ asks }) => asks)).toEqual([true, true, true, true, true, true, true, false]);
 });
 
 it('logs what it cannot read once a minute, without a secret that stands in it', () => {

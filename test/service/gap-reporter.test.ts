@@ -36,20 +36,29 @@ it('counts, logs and publishes; keeps it until the broker has confirmed it', asy
   expect(gaps.unreportedGaps).toEqual([]);
 });
 
-it('keeps a session that is over until all of it is settled, and says nothing of it', async () => {
-  const { gaps, sent, counted, lines } = reporter();
+it('keeps a session that was ended on purpose until all of it is settled, and counts no gap', async () => {
+  const { gaps, sent, counted } = reporter();
   const all = Promise.withResolvers<void>();
-  const done = gaps.lostUnless(all.promise, LOST);
+  const { shardId, sessionId, lastSequence, reason } = LOST;
+  const replaced = { shardId, sessionId, lastSequence, reason, endedAt: 5_000 };
+  gaps.eventsOf(3).replaced({ ...replaced, settled: all.promise, unsettled: LOST });
+  expect(sent.map(({ message }) => message.type)).toEqual(['gateway.session-replaced']);
   expect(gaps.unreportedGaps).toEqual([LOST]);
   all.resolve();
-  await done;
-  expect([gaps.unreportedGaps, sent, counted, lines.lines]).toEqual([[], [], [], []]);
+  await all.promise;
+  expect([gaps.unreportedGaps, counted]).toEqual([[], []]);
 });
 
 it('counts a loss in a hand-over as one', () => {
   const { gaps, counted } = reporter();
   void gaps.report([{ ...LOST, inHandOver: true }]);
   expect(counted).toEqual(['gatewayGaps', 'gapsInHandOver']);
+});
+
+it('has the last five, the newest last', () => {
+  const { gaps } = reporter();
+  for (let lastSequence = 1; lastSequence <= 7; lastSequence += 1) void gaps.report([{ ...LOST, lastSequence }]);
+  expect(gaps.last.map(({ lastSequence }) => lastSequence)).toEqual([3, 4, 5, 6, 7]);
 });
 
 it('only publishes what another task has counted; the next owner has it after `forget`', () => {
@@ -77,6 +86,7 @@ it('reports holes of a living session apart from its loss: each has its own even
   expect(gaps.unreportedGaps).toEqual([hole(4), hole(9), LOST]);
   expect(new Set(sent.map(({ message }) => message.messageId)).size).toBe(3);
   sent[1]?.settled();
+  await Promise.resolve();
   expect(gaps.unreportedGaps).toEqual([hole(4), LOST]);
   // Another task has the same ids.
   const next = reporter();

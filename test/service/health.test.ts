@@ -83,106 +83,57 @@ const STANDBY = { role: 'standby', shards: [], lease: { state: 'standby', waitsF
 const outbox = (usedPercent: number) => ({ outbox: { ...HEALTHY.outbox, usedPercent } });
 const heard = (secondsAgo: number) => ({ shards: [SHARD, { ...SHARD, id: 1, heardAt: NOW - secondsAgo * 1_000 }] });
 
-/** What is wrong with the task, and what an operator reads about it. */
-it.each<[string, string | undefined, Partial<HealthSnapshot>]>([
-  ['a standby, which has no shards', undefined, STANDBY],
-  // 97 % of heapTotal, which grows.
-  ["a heap that is small beside V8's limit", undefined, memory({ heapUsed: 116 * MIB })],
-  ['a heap just below the threshold', undefined, memory({ heapUsed: 750 * MIB - 1 })],
-  ['a heap at the threshold', "the heap is full: 75.0 % of V8's limit", memory({ heapUsed: 750 * MIB })],
+it.each<[string, Partial<HealthSnapshot>]>([
+  ['a heap just below the threshold', memory({ heapUsed: 750 * MIB - 1 })],
+  ['a shard that was quiet for a while', heard(119)],
+  ['a broker that has confirmed nothing for a moment', broker({ nothingConfirmedMs: 9_999 })],
+  ['a lease that was proven a moment ago', broker({ unprovenMs: 9_999 })],
+  ['an outbox of 80 %', outbox(80)],
+  ['a standby, which does not receive', { ...STANDBY, receiving: false }],
+  ['a task that drains', { role: 'draining', receiving: false, lease: { state: 'released' } }],
+])('is healthy with %s', (_, fields) => {
+  expect(healthReport({ ...HEALTHY, ...fields })).toMatchObject({ status: 'healthy', problems: [] });
+});
+
+const UNREADY = { ...STANDBY, lease: { state: 'standby', waitsFor: [0, 2], ready: false } } as const;
+const STUCK = { stuck: ['events.guild'], refusing: ['events.guild'], nothingConfirmedMs: 42_000 } as const;
+
+it.each<[string, Partial<HealthSnapshot>]>([
+  ["the heap is full: 75.0 % of V8's limit", memory({ heapUsed: 750 * MIB })],
+  ['shards not connected: 1 (waiting)', { shards: [SHARD, { ...SHARD, id: 1, connected: false, state: 'waiting' }] }],
+  ['this task owns a shard group and has no shards', { shards: [] }],
+  ['shard 1 has had neither a dispatch nor the answer to a heartbeat for 120 s', heard(120)],
+  ['not connected to RabbitMQ: the log has the reason, and it is retried', broker({ connected: false })],
+  ['a channel to RabbitMQ is closed: the log has the reason, and it is retried', broker({ channelOpen: false })],
+  ['RabbitMQ takes no messages: it is short of memory or disk', broker({ blocked: true })],
+  ['the queue events.guild confirms nothing: it has no majority, or is full', broker(STUCK)],
   [
-    'a shard that is not connected',
-    'shards not connected: 1 (waiting)',
-    { shards: [SHARD, { ...SHARD, id: 1, connected: false, state: 'waiting' }] },
-  ],
-  ['an owner without shards', 'this task owns a shard group and has no shards', { shards: [] }],
-  ['a shard that was quiet for a while', undefined, heard(119)],
-  [
-    'a shard that hears nothing',
-    'shard 1 has had neither a dispatch nor the answer to a heartbeat for 120 s',
-    heard(120),
-  ],
-  [
-    'a broker that is not connected',
-    'not connected to RabbitMQ: the log has the reason, and it is retried',
-    broker({ connected: false, channelOpen: false }),
-  ],
-  [
-    'a closed channel',
-    'a channel to RabbitMQ is closed: the log has the reason, and it is retried',
-    broker({ channelOpen: false }),
-  ],
-  [
-    'a broker that blocks publishers',
-    'RabbitMQ takes no messages: it is short of memory or disk',
-    broker({ blocked: true }),
-  ],
-  [
-    'a queue that confirms nothing, although others do',
-    'the queue events.guild confirms nothing: it has no majority, or is full',
-    broker({ stuck: ['events.guild'], refusing: ['events.guild'], nothingConfirmedMs: 42_000 }),
-  ],
-  [
-    'a queue whose messages are refused',
     'RabbitMQ refuses messages for the queue interactions: the log has the reason, and they are retried',
     broker({ refusing: ['interactions'] }),
   ],
-  ['a broker that has confirmed nothing for a moment', undefined, broker({ nothingConfirmedMs: 9_999 })],
+  ['RabbitMQ has confirmed nothing for 10 s', broker({ nothingConfirmedMs: 10_000 })],
+  ["the group's lease queue has given no record back for 10 s", broker({ unprovenMs: 10_000 })],
+  ['the outbox is 80.1 % full: past 100 % the shards are closed', outbox(80.1)],
   [
-    'a broker that has confirmed nothing for longer',
-    'RabbitMQ has confirmed nothing for 10 s',
-    broker({ nothingConfirmedMs: 10_000 }),
-  ],
-  ['a lease that was proven a moment ago', undefined, broker({ unprovenMs: 9_999 })],
-  [
-    'a lease that was not proven for longer',
-    "the group's lease queue has given no record back for 10 s",
-    broker({ unprovenMs: 10_000 }),
-  ],
-  ['an outbox of 80 %', undefined, outbox(80)],
-  ['an outbox past 80 %', 'the outbox is 80.1 % full: past 100 % the shards are closed', outbox(80.1)],
-  [
-    'an outbox that was full',
     'the shards are closed until the outbox is half empty and RabbitMQ takes messages: the outbox is 60.0 % full',
     { receiving: false, ...outbox(60) },
   ],
-  ['a standby, which does not receive', undefined, { ...STANDBY, receiving: false }],
-  ['a standby without a usable token', 'no token', { ...STANDBY, discordProblems: ['no token'] }],
-  [
-    'a standby that consumes no lease queue',
-    'this standby consumes no lease queue: it could take over no group',
-    { ...STANDBY, lease: { state: 'standby', waitsFor: [], ready: false } },
-  ],
-  [
-    'a standby that consumes some lease queues',
-    'this standby consumes the lease queues of the groups 0, 2 only: it could take over no other',
-    { ...STANDBY, lease: { state: 'standby', waitsFor: [0, 2], ready: false } },
-  ],
-  [
-    'a standby that has not begun',
-    'this standby consumes no lease queue: it could take over no group',
-    { ...STANDBY, lease: {} },
-  ],
-  ['a task that drains', undefined, { role: 'draining', receiving: false, lease: { state: 'released' } }],
-])('/health with %s: %s; /live: 200', async (_, sentence, fields) => {
-  snapshot = { ...HEALTHY, ...fields };
-  const response = await ask(PATHS.health);
-  const { problems, status } = (await response.json()) as HealthReport;
-  expect([response.status, status, problems]).toEqual(
-    sentence === undefined ? [200, 'healthy', []] : [503, 'unhealthy', [sentence]],
-  );
-  const page = await (await ask(PATHS.root, { headers: { accept: 'text/html' } })).text();
-  expect(page.match(/ class="verdict( also)? bad"/g) ?? []).toHaveLength(problems.length);
-  expect((await ask(PATHS.live)).status).toBe(200);
+  ['no token', { ...STANDBY, discordProblems: ['no token'] }],
+  ['this standby consumes no lease queue: it could take over no group', { ...STANDBY, lease: {} }],
+  ['this standby consumes the lease queues of the groups 0, 2 only: it could take over no other', UNREADY],
+])('is unhealthy: %s', (sentence, fields) => {
+  expect(healthReport({ ...HEALTHY, ...fields })).toMatchObject({ status: 'unhealthy', problems: [sentence] });
 });
 
-it('has the sentences of the broker together', () => {
-  const { problems } = healthReport({ ...HEALTHY, ...broker({ unprovenMs: 42_000, stuck: ['events.guild'] }) }).checks
-    .rabbitmq;
-  expect(problems).toEqual([
-    expect.stringContaining('events.guild'),
-    "the group's lease queue has given no record back for 42 s",
+it('an unhealthy task answers 503 with all of its sentences, and is live', async () => {
+  snapshot = { ...HEALTHY, ...broker({ unprovenMs: 42_000, stuck: ['events.guild'] }) };
+  const response = await ask(PATHS.health);
+  const { problems } = (await response.json()) as HealthReport;
+  expect([response.status, problems]).toEqual([
+    503,
+    [expect.stringContaining('events.guild'), "the group's lease queue has given no record back for 42 s"],
   ]);
+  expect((await ask(PATHS.live)).status).toBe(200);
 });
 
 it('reports what is unknown as null, and each problem once', () => {
@@ -254,19 +205,24 @@ describe('one defect costs one section', () => {
 
   it.each(Object.keys(SECTIONS))('%s cannot be read: reported there, unhealthy, and the rest stands', async (name) => {
     snapshot = without(name);
-    const response = await ask(PATHS.health);
-    expect(response.status).toBe(503);
-    const report = (await response.json()) as HealthReport;
+    const report = healthReport(snapshot);
     expect(report.status).toBe('unhealthy');
-    expect(SECTIONS[name]?.(report).problem).toMatch(/^cannot read the .*: a defect$/);
-    const whole = JSON.parse(JSON.stringify(healthReport(HEALTHY)));
-    const touched = Object.keys(whole).filter(
-      (key) => JSON.stringify(report[key as 'role']) !== JSON.stringify(whole[key]),
+    const section = SECTIONS[name]?.(report);
+    expect(section?.problem).toMatch(/^cannot read the .*: a defect$/);
+    expect(Object.values(section ?? {}), 'nothing unknown is true').not.toContain(true);
+    const touched = Object.entries(healthReport(HEALTHY)).filter(
+      ([key, value]) => JSON.stringify(report[key as 'role']) !== JSON.stringify(value),
     );
     expect(touched.length).toBeLessThanOrEqual(name === 'shards' ? 5 : 4);
     const page = await (await ask(PATHS.root, { headers: { accept: 'text/html' } })).text();
     expect(page).toMatch(/ bad".*<b>Cannot read the .*: a defect \(task abcdef\)/);
     expect(page).not.toContain('NaN');
+  });
+
+  it('a field is read once, however many read it', () => {
+    let reads = 0;
+    const fields = readOnce({ count: () => (reads += 1) });
+    expect([reads, fields.count, fields.count]).toEqual([0, 1, 1]);
   });
 
   it('one shard cannot be read: the other one is reported', () => {
@@ -279,16 +235,6 @@ describe('one defect costs one section', () => {
     ]);
   });
 
-  it('/live is 200 although nothing can be read, and logs it once', async () => {
-    snapshot = readOnce<HealthSnapshot>(
-      Object.fromEntries(Object.keys(HEALTHY).map((name) => [name, throws])) as unknown as Readers,
-    );
-    expect((await ask(PATHS.live)).status).toBe(200);
-    lastTurnAt = throws;
-    for (let times = 0; times < 3; times += 1) expect((await ask(PATHS.live)).status).toBe(200);
-    expect(lines.lines.filter(({ msg }) => msg.startsWith('cannot read whether the broker'))).toHaveLength(1);
-  });
-
   it('without a report at all /health answers 500, logs why, and the next question is answered', async () => {
     snapshot = { ...HEALTHY, now: Number.NaN };
     const response = await ask(PATHS.health);
@@ -298,32 +244,14 @@ describe('one defect costs one section', () => {
   });
 });
 
-describe('the sentences of others', () => {
-  const problemsOf = (fields: Partial<HealthSnapshot>) => healthReport({ ...HEALTHY, ...fields }).checks.discord;
-
-  it('are bounded in length and number, each once', () => {
-    const shards = Array.from({ length: 64 }, (_, id) => ({
-      ...FAILED,
-      id,
-      problem: `${id % 20} ${'x'.repeat(5_000)}`,
-    }));
-    const { problems } = problemsOf({ shards, discordProblems: ['no token', 'no token'] });
-    expect(problems).toHaveLength(11);
-    expect(problems?.[0]).toBe('no token');
-    expect(problems?.[1]).toBe(`0 ${'x'.repeat(398)}… (5002 characters)`);
-    expect(problems?.at(-1)).toBe('and 11 more');
-    expect(healthReport({ ...HEALTHY, shards }).shards[0]?.problem).toHaveLength(419);
-  });
-
-  it.each<[string, Partial<HealthSnapshot>]>([
-    ['this task owns a shard group and has no shards', { shards: [] }],
-    [
-      'shards not connected: 1 (resuming)',
-      { shards: [SHARD, { ...SHARD, id: 1, connected: false, state: 'resuming' }] },
-    ],
-  ])('are not missed when no part gives one: %s', (sentence, fields) => {
-    expect(problemsOf(fields)).toMatchObject({ connected: false, problems: [sentence] });
-  });
+it('bounds the sentences of others in length and number, and has each once', () => {
+  const shards = Array.from({ length: 64 }, (_, id) => ({ ...FAILED, id, problem: `${id % 20} ${'x'.repeat(5_000)}` }));
+  const report = healthReport({ ...HEALTHY, shards, discordProblems: ['no token', 'no token'] });
+  const { problems } = report.checks.discord;
+  expect(problems).toHaveLength(11);
+  expect(problems?.slice(0, 2)).toEqual(['no token', `0 ${'x'.repeat(398)}… (5002 characters)`]);
+  expect(problems?.at(-1)).toBe('and 11 more');
+  expect(report.shards[0]?.problem).toHaveLength(419);
 });
 
 it('reports an address that is taken as a fault of the configuration', async () => {
@@ -341,13 +269,11 @@ it('closes at once, although a client holds a connection open', async () => {
   await expect(ask(PATHS.health)).rejects.toThrow();
 });
 
-describe('the status page', () => {
-  it('is served to a browser at /, and only there, with the status of the report', async () => {
-    snapshot = { ...HEALTHY, shards: [] };
-    const headers = { accept: 'text/html,*/*' };
-    const page = await ask(PATHS.root, { headers });
-    expect([page.status, page.headers.get('content-type')]).toEqual([503, 'text/html; charset=utf-8']);
-    expect(await page.text()).toMatch(/^<!doctype html>.*This task owns a shard group and has no shards/s);
-    expect((await ask(PATHS.health, { headers })).headers.get('content-type')).toMatch(/json/);
-  });
+it('a browser gets the page at /, and only there, with the status of the report', async () => {
+  snapshot = { ...HEALTHY, shards: [] };
+  const headers = { accept: 'text/html,*/*' };
+  const page = await ask(PATHS.root, { headers });
+  expect([page.status, page.headers.get('content-type')]).toEqual([503, 'text/html; charset=utf-8']);
+  expect(await page.text()).toMatch(/^<!doctype html>.*This task owns a shard group and has no shards/s);
+  expect((await ask(PATHS.health, { headers })).headers.get('content-type')).toMatch(/json/);
 });

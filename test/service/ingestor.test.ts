@@ -266,46 +266,35 @@ describe('commands', () => {
 
 it('has not reached Discord only if none of its shards has', async () => {
   const { client, gateway } = await connected({});
-  await client.ingestor.stepDown();
-  expect([client.ingestor.connected, client.ingestor.unreachableSince]).toEqual([0, undefined]);
+  const { ingestor } = client;
+  await ingestor.stepDown();
+  expect([ingestor.connected, ingestor.unreachableSince]).toEqual([0, undefined]);
   const refusing = createServer((socket) => void socket.destroy());
   await new Promise<void>((resolve) => refusing.listen(0, '127.0.0.1', resolve));
   onTestFinished(() => void refusing.close());
   const refused = `ws://127.0.0.1:${(refusing.address() as AddressInfo).port}`;
-  const own = async (resumeUrls: readonly string[]) => {
-    const states = resumeUrls.map((resumeUrl, id) => {
-      return [id, { sessionId: `s${id}`, resumeUrl, sequence: 1, shardCount: 2, startedAt: 0 }] as const;
-    });
-    const shardIds = states.map(([id]) => id);
-    client.ingestor.own({
-      group: 0,
-      presences: [],
-      shardIds,
-      shardCount: 2,
-      sessions: new Map(states),
-      storedAt: 0,
-      takenOverAt: 0,
-    });
+  const own = async (...resumeUrls: string[]) => {
+    const stateOf = (resumeUrl: string, id: number) =>
+      [id, { sessionId: `s${id}`, resumeUrl, sequence: 1, shardCount: 2, startedAt: 0 }] as const;
+    const sessions = new Map(resumeUrls.map(stateOf));
+    ingestor.own({ group: 0, presences: [], shardIds: [0, 1], shardCount: 2, sessions, storedAt: 0, takenOverAt: 0 });
     const tries = resumeUrls.filter((url) => url === refused).length;
-    await eventually('it is connected or tries', () => {
-      const { connected, members } = client.ingestor;
-      return (
-        connected === shardIds.length - tries && members.filter(({ shard }) => shard.unreachableSince).length === tries
-      );
+    await eventually('each is connected or tries', () => {
+      const trying = ingestor.members.filter(({ shard }) => shard.unreachableSince);
+      return ingestor.connected === 2 - tries && trying.length === tries;
     });
   };
-  await own([gateway.url, refused]);
-  const { connected: count, unreachableSince, untaken } = client.ingestor;
-  expect([count, unreachableSince, untaken]).toEqual([1, undefined, 1]);
-  await client.ingestor.stepDown();
-  await own([refused, refused]);
-  const [first, second] = client.ingestor.members.map(({ shard }) => shard);
+  await own(gateway.url, refused);
+  expect([ingestor.connected, ingestor.unreachableSince, ingestor.untaken]).toEqual([1, undefined, 1]);
+  await ingestor.stepDown();
+  await own(refused, refused);
+  const [first, second] = ingestor.members.map(({ shard }) => shard);
   // When it was the first, the second had not tried.
   if (first) vi.spyOn(first, 'unreachableSince', 'get').mockReturnValueOnce(1);
-  expect(client.ingestor.unreachableSince).toBe(second?.unreachableSince);
+  expect(ingestor.unreachableSince).toBe(second?.unreachableSince);
   // The general address is tried too.
-  await eventually('one is connected', () => client.ingestor.connected > 0);
-  expect(client.ingestor.unreachableSince).toBeUndefined();
+  await eventually('one is connected', () => ingestor.connected > 0);
+  expect(ingestor.unreachableSince).toBeUndefined();
 });
 
 describe('stepping down', () => {

@@ -51,24 +51,16 @@ describe('a secret that the service knows', () => {
 });
 
 describe('a secret that the service does not know', () => {
-  it.each([
-    ['amqps://ingestor:hunter2@broker.example:5671/discord', 'amqps://[redacted]@broker.example:5671/discord'],
-    ['(AMQP://ingestor:hunter2@h), (amqp://b:hunter2@i)', '(AMQP://[redacted]@h), (amqp://[redacted]@i)'],
-  ])('is masked in an address: %s', (message, masked) => expect(logged(message)).toBe(masked));
-
-  it.each(['token', 'password', 'interactionToken', 'interaction_token', 'Password'])(
-    'is masked in a field %s, at any depth',
-    (name) => {
-      const { lines, log } = logLines();
-      log.info({ a: { b: [{ [name]: 'hun"ter2' }] } }, 'x');
-      log.info(`got ${JSON.stringify({ id: 1, [name]: 'hunter2', more: 2 })}`);
-      log.info({ text: JSON.stringify({ [name]: 'hun"ter2\\', more: 2 }), [name]: 'hunter2\\' }, 'x');
-      log.error({ err: new Error(JSON.stringify({ [name]: 'hunter2' }, null, 2)) }, 'x');
-      expect(JSON.stringify(lines)).not.toMatch(/hunter2|hun.*ter2/);
-      expect(lines[1]?.msg).toBe(`got {"id":1,"${name}":"[redacted]","more":2}`);
-      expect(lines[2]?.text).toContain('"more":2');
-    },
-  );
+  it.each(['token', 'Password'])('is masked in a field %s, at any depth', (name) => {
+    const { lines, log } = logLines();
+    log.info({ a: { b: [{ [name]: 'hun"ter2' }] } }, 'x');
+    log.info(`got ${JSON.stringify({ id: 1, [name]: 'hunter2', more: 2 })}`);
+    log.info({ text: JSON.stringify({ [name]: 'hun"ter2\\', more: 2 }), [name]: 'hunter2\\' }, 'x');
+    log.error({ err: new Error(JSON.stringify({ [name]: 'hunter2' }, null, 2)) }, 'x');
+    expect(JSON.stringify(lines)).not.toMatch(/hunter2|hun.*ter2/);
+    expect(lines[1]?.msg).toBe(`got {"id":1,"${name}":"[redacted]","more":2}`);
+    expect(lines[2]?.text).toContain('"more":2');
+  });
 
   it('is not suspected in other texts and fields', () => {
     const { lines, log } = logLines();

@@ -1,11 +1,9 @@
 // When the metrics are written: each minute, at once for what is an alarm by itself, and before the process ends.
 
 import { spawnSync } from 'node:child_process';
-import { PassThrough } from 'node:stream';
 import { afterEach, beforeEach, describe, expect, it, vi } from 'vitest';
-import { MetricLines } from '../../service/metric-lines.ts';
+import { startMetricLines } from '../../service/metric-lines.ts';
 import { Metrics } from '../../service/metrics.ts';
-import { Output } from '../../service/output.ts';
 
 const NAMES = { metricsNamespace: 'Ingestor', environment: 'test' };
 const metricLines = JSON.stringify(new URL('../../service/metric-lines.ts', import.meta.url).href);
@@ -13,7 +11,7 @@ const metricsModule = JSON.stringify(new URL('../../service/metrics.ts', import.
 
 describe('with a clock', () => {
   let metrics: Metrics;
-  let lines: MetricLines;
+  let lines: ReturnType<typeof startMetricLines>;
   let written: Record<string, number>[];
 
   beforeEach(() => {
@@ -21,11 +19,7 @@ describe('with a clock', () => {
     metrics = new Metrics();
     metrics.gauges(() => new Map([['standby', 1]]));
     written = [];
-    const stream = new PassThrough();
-    stream.on('data', (text) => {
-      for (const line of String(text).trim().split('\n')) written.push(JSON.parse(line));
-    });
-    lines = new MetricLines(metrics, new Output(stream), NAMES);
+    lines = startMetricLines(metrics, { write: (line) => written.push(JSON.parse(line)) }, NAMES);
   });
   afterEach(() => {
     lines.stop();
@@ -73,10 +67,10 @@ describe('before a process ends', () => {
     ['by an empty event loop, after stop', 'lines.stop()', 0],
   ])('%s', (_, end, status) => {
     const program = `
-      const { MetricLines } = await import(${metricLines});
+      const { startMetricLines } = await import(${metricLines});
       const { Metrics } = await import(${metricsModule});
       const metrics = new Metrics();
-      const lines = new MetricLines(metrics, process.stdout, ${JSON.stringify(NAMES)});
+      const lines = startMetricLines(metrics, process.stdout, ${JSON.stringify(NAMES)});
       metrics.add('identifies', 7);
       ${end};`;
     const ended = spawnSync(process.execPath, ['--input-type=module', '--eval', program], { encoding: 'utf8' });

@@ -147,15 +147,9 @@ describe('the embedded metric format', () => {
     };
     declare();
     expect(emf()[0]).toMatchObject({
-      ...{ OutboxEvents: 2, OutboxBytes: 1_024, OutboxUsed: 0.5, OldestUnconfirmed: 0.02 },
-      ...{ ShardsAssigned: 3, ShardsConnected: 2, ShardsMissing: 1, ShardsWaiting: 1 },
-      ...{
-        ShardsConfigured: 2,
-        ShardsUnderprovisioned: 3,
-        GatewayLatency: 41,
-        IdentifiesRemaining: 998,
-        DiscordInvalidRequests: 6,
-      },
+      ...{ OutboxEvents: 2, OutboxBytes: 1_024, OutboxUsed: 0.5, OldestUnconfirmed: 0.02, GatewayLatency: 41 },
+      ...{ ShardsAssigned: 3, ShardsConnected: 2, ShardsMissing: 1, ShardsWaiting: 1, ShardsConfigured: 2 },
+      ...{ ShardsUnderprovisioned: 3, IdentifiesRemaining: 998, DiscordInvalidRequests: 6 },
       ...{ BrokerConnected: 1, BrokerBlocked: 1, Standby: 0, HeapUsed: 10, ResidentMemory: 200 * MIB },
     });
     const standby = { ...HEALTHY, role: 'standby' as const, shardCount: 6, lease: { ready: true } };
@@ -171,9 +165,8 @@ describe('the embedded metric format', () => {
     snapshot = { ...HEALTHY, shardCount: undefined, shards: [], identifies };
     declare();
     const [line] = emf();
-    for (const name of [
-      ...['GatewayLatency', 'IdentifiesRemaining', 'ShardsConfigured', 'ShardsUnderprovisioned', 'FrameToConfirm'],
-    ]) {
+    const absent = ['GatewayLatency', 'IdentifiesRemaining', 'ShardsConfigured', 'ShardsUnderprovisioned'];
+    for (const name of [...absent, 'FrameToConfirm']) {
       expect(line).not.toHaveProperty(name);
       expect(unitsIn(line)).not.toHaveProperty(name);
     }

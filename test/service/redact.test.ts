@@ -62,23 +62,14 @@ it.each([
 });
 
 const SHAPES: Readonly<Record<string, string>> = {
-  'names of a scheme': 'a.',
-  ARNs: 'arn:aws',
   'ARNs with an account': 'arn:aws:s::111122223333:',
   schemes: 'a://',
-  'logins without an address': 'a@',
   'addresses with a login': 'a://b:c@d ',
-  'an address without an end': 'x',
   'secret fields without an end': '"token":"',
-  'secret fields': '"token":"x",',
-  'quoted secret fields': '\\"token\\":\\"x\\",',
   'twice quoted secret fields': '\\\\\\"token\\\\\\":\\\\\\"x',
   'names of secret fields': '"tokentoken',
-  'the word token': 'token',
   quotes: '"',
   backslashes: '\\',
-  'quoted quotes': '\\"',
-  spaces: ' ',
   'almost the secret': SECRET.slice(0, -1),
   'one letter': 'a',
 };
@@ -93,7 +84,7 @@ describe('a megabyte', () => {
     const start = performance.now();
     for (const first of ['', '"token":"', 'a://', '"']) redact(first + text, secrets);
     log.error({ err: new Error(text), text, texts: [text] }, text);
-    // A square of it would be hours; this is a slow machine's.
+    // Quadratic time would be hours; this bound is for a slow machine.
     expect(performance.now() - start).toBeLessThan(4_000);
     expect(lines).toHaveLength(1);
     expect(JSON.stringify(lines[0]).length).toBeLessThan(LONGEST_LINE + 100);

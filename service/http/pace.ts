@@ -1,4 +1,4 @@
-// How fast something may happen: some at once, then one at a time. Pure: the caller has the clock, and waits.
+// A rate limit with a burst. Pure: the caller has the clock, and waits.
 
 export class Pace {
   readonly #spacingMs: number;

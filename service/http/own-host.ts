@@ -1,5 +1,5 @@
-// Whether a request names this task, by its header Host. A web page whose name is pointed at this task's address (DNS
-// rebinding) can read what a browser here may read, but the browser still sends the page's own name. Pure.
+// Whether the header Host of a request names this task. In DNS rebinding the name of a hostile web page resolves to the
+// address of this task, so that the page could read its answers; but the browser sends the name of the page as Host. Pure.
 
 import { isIP } from 'node:net';
 
