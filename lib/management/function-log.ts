@@ -1,5 +1,6 @@
 // The log of the functions: one JSON object a line. No password is in it, because none is in an error.
 import { inspect } from 'node:util';
+import { errorMessage } from '../../service/errors.ts';
 
 export function log(level: 'info' | 'warn' | 'error', message: string, fields: object = {}): void {
   console.log(JSON.stringify({ level, message, ...fields }));
@@ -13,8 +14,4 @@ export async function logged<T>(work: () => Promise<T>): Promise<T> {
     log('error', errorMessage(error), { err: inspect(error) });
     throw error;
   }
-}
-
-export function errorMessage(error: unknown): string {
-  return error instanceof Error ? error.message : String(error);
 }

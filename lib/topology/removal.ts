@@ -23,13 +23,14 @@ export async function held(api: ManagementApi, wanted: Topology, { type, name }:
   if (type === 'user') {
     if (name === found.login) throw new Error(`user ${name} is the one that asks: nothing was removed`);
     const tags = found.users.find(is)?.tags ?? [];
-    const vhosts = found.permissions.filter(({ user }) => user === name).map(({ vhost }) => vhost);
+    const vhosts = (await api.list('permissions')).filter(({ user }) => user === name).map(({ vhost }) => vhost);
     return [`tags: ${tags.join(', ') || 'none'}`, `permissions in vhosts: ${vhosts.join(', ') || 'none'}`];
   }
-  const bindings = found.bindings
+  const bindings = (await api.list('bindings', wanted.vhost))
+    .filter(({ source }) => source !== '')
     .filter(
-      ({ source, destination, destination_type }) =>
-        (destination_type === type && destination === name) || (type === 'exchange' && source === name),
+      (some) =>
+        (some.destination_type === type && some.destination === name) || (type === 'exchange' && some.source === name),
     )
     .map(({ source, destination, routing_key }) => `binding ${source} → ${destination} ('${routing_key}')`);
   if (type === 'exchange') return bindings;

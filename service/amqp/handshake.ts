@@ -3,7 +3,7 @@
 // <ConnectionClose …>". A deadline that a peer which never stops sending does not extend. And a safe start: what comes
 // together with the last frame of the handshake is read when the caller listens; amqplib reads it before anybody can, where
 // an error would end the process, and an end would go unnoticed. All of it by the socket that Node.js publishes on a
-// diagnostics channel. lib/rotation/amqp-login.ts reads the reason in AWS Lambda.
+// diagnostics channel.
 
 import { subscribe, unsubscribe } from 'node:diagnostics_channel';
 import type { Socket } from 'node:net';

@@ -130,7 +130,7 @@ describe('plan and apply', () => {
       `- permissions of ${analytics}`,
       '= queue events.analytics is no longer wanted, and stays',
       `= user ${analytics} is no longer wanted, and stays`,
-      '= policy events.analytics is kept: it governs queue events.analytics',
+      '= kept: policy events.analytics, which governs queue events.analytics',
       'create 0, change 0, remove 2, refused 0',
       '',
     ]);
