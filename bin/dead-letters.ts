@@ -67,14 +67,20 @@ Exit code: 0 done; 1 failed, was interrupted, or the broker did not take all; 2 
 const DRY = '\nnothing was changed: the same command with --yes does it';
 const READER_GONE = 'the reader of the output is gone';
 const interrupted = new AbortController();
-for (const signal of ['SIGINT', 'SIGTERM'] as const) process.once(signal, () => interrupted.abort());
-// `| head` has read enough.
-process.stdout.on('error', () => interrupted.abort(READER_GONE));
+if (import.meta.main) {
+  for (const signal of ['SIGINT', 'SIGTERM'] as const) process.once(signal, () => interrupted.abort());
+  // `| head` has read enough.
+  process.stdout.on('error', () => interrupted.abort(READER_GONE));
+  process.exitCode = await run(process.argv.slice(2));
+}
 
-process.exitCode = await exitCodeOf(main);
+/** @returns the exit code */
+export async function run(args: readonly string[]): Promise<number> {
+  return await exitCodeOf(() => main(args));
+}
 
-async function main(): Promise<number> {
-  const { values, positionals } = readArguments();
+async function main(args: readonly string[]): Promise<number> {
+  const { values, positionals } = readArguments(args);
   if (values.help) {
     console.log(HELP);
     return 0;
@@ -109,9 +115,10 @@ interface Run {
 type Model = Awaited<ReturnType<typeof connectAsOperator>>;
 type Message = Parameters<Parameters<typeof walk>[1]['leaves']>[0];
 
-function readArguments() {
+function readArguments(args: readonly string[]) {
   return argumentsOf(() =>
     parseArgs({
+      args: [...args],
       allowPositionals: true,
       options: {
         reason: { type: 'string', multiple: true, default: [] },
