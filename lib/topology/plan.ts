@@ -164,7 +164,8 @@ function limitSteps({ name, limits }: User, found: Found): Step[] {
  * have been changed.
  */
 function bindingSteps(kind: 'create' | 'remove', targets: readonly BindingTarget[]): Step[] {
-  const groups = Map.groupBy(targets, (binding) => {
+  const inOrder = [...targets.filter((binding) => !isCommandBinding(binding)), ...targets.filter(isCommandBinding)];
+  const groups = Map.groupBy(inOrder, (binding) => {
     const { exchange, queue, routingKey } = binding;
     return isCommandBinding(binding)
       ? `bindings ${exchange} → ${queue}`

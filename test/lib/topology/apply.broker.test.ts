@@ -2,7 +2,7 @@
 // refuses some calls. What a plan decides is tested by plan.test.ts; a first and a second apply by
 // command-line.broker.test.ts and apply-lambda.broker.test.ts.
 
-import { describe, expect, test } from 'vitest';
+import { describe, expect } from 'vitest';
 import { ManagementApi, ManagementApiError } from '../../../lib/management/management-api.ts';
 import { type ApplyReport, applyTopology, planTopology, TopologyRefusedError } from '../../../lib/topology/apply.ts';
 import { type Found, readFound } from '../../../lib/topology/found.ts';
@@ -10,25 +10,11 @@ import { recordName } from '../../../lib/topology/record.ts';
 import type { Topology } from '../../../lib/topology/topology.ts';
 import { EXCHANGES, leaseQueue, QUEUES } from '../../../service/contract/names.ts';
 import { sharedBroker } from '../../support/broker.ts';
-import { refusing } from '../../support/fake-servers.ts';
-import { type OwnVhost, ownVhost } from '../../support/own-vhost.ts';
-
-const { version } = sharedBroker();
-
-const onBroker = test.extend<{ own: OwnVhost }>({
-  own: async ({ task: _ }, use) => {
-    const own = await ownVhost('apply');
-    await use(own);
-    await own.remove();
-  },
-});
+import type { OwnVhost } from '../../support/own-vhost.ts';
+import { apply, applyWithAnswer, ofGroups, onBroker } from './on-broker.ts';
 
 const lines = ({ steps }: Pick<ApplyReport, 'steps'>) => steps.map(({ kind, what }) => `${kind} ${what}`);
 const names = (list: readonly { readonly name: string }[]) => list.map(({ name }) => name).toSorted();
-
-async function apply(own: OwnVhost, wanted: Topology): Promise<ApplyReport> {
-  return await applyTopology(own.api, wanted, { passwords: own.passwords });
-}
 
 async function pending(own: OwnVhost, wanted: Topology): Promise<string[]> {
   return lines((await planTopology(own.api, wanted, own.passwords)).plan);
@@ -64,7 +50,7 @@ function withOrders(topology: Topology): Topology {
 const limitQueues = async ({ api, vhost }: OwnVhost, value: number) =>
   await api.put(['vhost-limits', vhost, 'max-queues'], { value });
 
-describe.concurrent(`on RabbitMQ ${version}`, () => {
+describe.concurrent(`on RabbitMQ ${sharedBroker().version}`, () => {
   onBroker('limits of connections and channels are in force, and stay where none are wanted', async ({ own }) => {
     const wanted = own.topology({ connectionLimit: 62 });
     await apply(own, wanted);
@@ -125,14 +111,12 @@ describe.concurrent(`on RabbitMQ ${version}`, () => {
       const before = own.topology();
       await apply(own, before);
       await limitQueues(own, before.queues.length);
-      const failed = await apply(own, withOrders(own.topology({ shards: { count: 2, perTask: 1 } }))).catch(
-        (error: unknown) => error,
-      );
+      const failed = await apply(own, withOrders(ofGroups(own, 2))).catch((error: unknown) => error);
       expect(failed).toBeInstanceOf(ManagementApiError);
       expect(failed).toMatchObject({
         kind: 'refused',
         message: expect.stringMatching(
-          /^the broker refuses PUT \/api\/queues\/apply-\w+\/ingestor\.lease\.1 by \w+: .*queue limit.* \(at create queue ingestor\.lease\.1, after \d+ of \d+ steps; apply again to continue\)$/,
+          /^the broker refuses PUT \/api\/queues\/topology-\w+\/ingestor\.lease\.1 by \w+: .*queue limit.* \(at create queue ingestor\.lease\.1, after \d+ of \d+ steps; apply again to continue\)$/,
         ),
       });
       expect(names((await here(own)).policies)).toContain('orders');
@@ -152,7 +136,7 @@ describe.concurrent(`on RabbitMQ ${version}`, () => {
     const parameter = recordName(own.vhost);
     for (const value of [{ version: 99 }, null, [], 'a text']) {
       await own.api.put(['global-parameters', parameter], { value });
-      await expect(apply(own, own.topology({ shards: { count: 2, perTask: 1 } }))).rejects.toThrow(
+      await expect(apply(own, ofGroups(own, 2))).rejects.toThrow(
         /^the global parameter \S+ is no record of this version, .*: nothing was applied\. Delete it to begin another$/,
       );
       expect(await own.api.find('global-parameters', parameter)).toEqual({ name: parameter, value });
@@ -162,16 +146,8 @@ describe.concurrent(`on RabbitMQ ${version}`, () => {
 });
 
 describe.concurrent('a broker that refuses its administrator', () => {
-  /** Applies through a proxy that refuses what matches. */
-  async function applyWithout(own: OwnVhost, what: RegExp, status: number, body: string, wanted: Topology) {
-    const { managementUrl, username, password } = sharedBroker();
-    const proxy = await refusing(managementUrl, what, status, body);
-    const api = new ManagementApi({ url: `http://127.0.0.1:${proxy.port}`, username, password });
-    const report = await applyTopology(api, wanted, { passwords: own.passwords });
-    api.close();
-    await proxy.close();
-    return report;
-  }
+  const applyWithout = async (own: OwnVhost, what: RegExp, status: number, body: string, wanted: Topology) =>
+    await applyWithAnswer(own, wanted, what, [status, body]);
 
   for (const [status, body] of [
     [401, '{"error":"not_authorized","reason":"Access refused."}'],
@@ -183,7 +159,7 @@ describe.concurrent('a broker that refuses its administrator', () => {
       await apply(own, withOrders(own.topology()));
       const unread = await applyWithout(own, /global-parameters/, status, body, own.topology());
       expect([lines(unread), unread.notes]).toEqual([[], note]);
-      const more = own.topology({ shards: { count: 2, perTask: 1 } });
+      const more = ofGroups(own, 2);
       const unwritten = await applyWithout(own, /PUT .*global-parameters/, status, body, more);
       const gap = `whether ${leaseQueue(1)} is new cannot be recorded: its first owner will report a gap`;
       expect([lines(unwritten)[0], unwritten.notes]).toEqual([`create queue ${leaseQueue(1)}`, [...note, gap]]);

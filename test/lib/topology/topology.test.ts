@@ -47,6 +47,7 @@ describe('the layout', () => {
     const properties = toProperties(topology);
     expect(fromProperties(properties)).toEqual(topology);
     expect(2 * JSON.stringify(properties).length).toBeLessThan(950_000);
+    expect(() => fromProperties({ ...properties, Queues: { q: '{' } })).toThrow(/^Topology\.queues\.0\.argu/);
   });
 
   test('takes limits one by one', () => {
