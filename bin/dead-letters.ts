@@ -12,9 +12,10 @@ import {
   UsageError,
 } from '../lib/operator/connect.ts';
 import {
-  Census,
   copyOf,
+  count,
   durationMs,
+  emptyCensus,
   type Filter,
   inUnits,
   type Letter,
@@ -27,7 +28,7 @@ import {
 import { print } from '../lib/operator/print.ts';
 import { bodyOf, jsonLine, jsonText, printable } from '../lib/operator/printable.ts';
 import { Progress } from '../lib/operator/progress.ts';
-import { Replay } from '../lib/operator/replay.ts';
+import { replayOn } from '../lib/operator/replay.ts';
 import { walk } from '../lib/operator/walk.ts';
 import { EXCHANGES, QUEUES } from '../service/contract/names.ts';
 
@@ -177,12 +178,13 @@ async function each(
 }
 
 async function list(model: Model, run: Run): Promise<number> {
-  const census = new Census();
+  const census = emptyCensus();
   const { looked } = await each(model, run, (letter) => {
-    census.add(letter);
+    count(letter, census);
     return false;
   });
-  const { all, rows } = census;
+  const { all } = census;
+  const rows = [...census.rows.values()].toSorted((a, b) => b.messages - a.messages);
   const time = (ms: number | undefined) => (ms === undefined ? undefined : new Date(ms).toISOString());
   if (run.json) {
     const groups = rows.map((row) => ({ ...row, oldest: time(row.oldest), newest: time(row.newest) }));
@@ -230,7 +232,7 @@ function headOf({ reason, type, queue, since, id, run, refusal }: Letter, now: n
 async function replay(model: Model, run: Run): Promise<number> {
   const counts = { published: 0, returned: 0, refused: 0, expired: 0, noEvent: 0 };
   const name = new Date(run.now).toISOString();
-  const copies = await Replay.on(model);
+  const publish = await replayOn(model);
   const { meant } = await each(
     model,
     run,
@@ -241,7 +243,7 @@ async function replay(model: Model, run: Run): Promise<number> {
         return false;
       }
       const options = copyOf(message, letter, name, Date.now());
-      const outcome = run.yes ? await copies.publish(letter.type, message.content, options) : 'published';
+      const outcome = run.yes ? await publish(letter.type, message.content, options) : 'published';
       counts[outcome] += 1;
       return run.yes && outcome === 'published';
     },

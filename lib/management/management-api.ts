@@ -120,7 +120,6 @@ const PUBLISHED = z.object({ routed: z.boolean() });
 type Kind = keyof typeof KINDS;
 export type FoundIn<K extends Kind> = z.output<(typeof KINDS)[K]>;
 export type FoundPolicy = FoundIn<'policies'>;
-export type FoundBinding = FoundIn<'bindings'>;
 export type FoundUser = FoundIn<'users'>;
 export type FoundPermissions = FoundIn<'permissions'>;
 export type FoundUserLimits = FoundIn<'user-limits'>;

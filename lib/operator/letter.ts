@@ -123,33 +123,10 @@ export function copyOf({ properties }: Delivered, { uselessAt }: Letter, run: st
   };
 }
 
-/** What is counted of a queue: by reason, queue and type. */
-export class Census {
-  readonly #rows = new Map<string, Row>();
-  readonly #all: Row = row({ reason: '', queue: '', type: '' });
-
-  add(letter: Letter): void {
-    const key = JSON.stringify([letter.reason, letter.queue, letter.type]);
-    // A type may hold the name of a command: what a hostile sender makes of it must not fill the memory.
-    const known = this.#rows.get(key) ?? (this.#rows.size < MOST_ROWS ? row(letter) : undefined);
-    if (known !== undefined) this.#rows.set(key, known);
-    for (const each of [this.#all, known]) {
-      if (each === undefined) continue;
-      each.messages += 1;
-      if (letter.since === undefined) continue;
-      each.oldest = Math.min(each.oldest ?? letter.since, letter.since);
-      each.newest = Math.max(each.newest ?? letter.since, letter.since);
-    }
-  }
-
-  get all(): Readonly<Row> {
-    return this.#all;
-  }
-
-  /** Most messages first. */
-  get rows(): readonly Readonly<Row>[] {
-    return [...this.#rows.values()].toSorted((a, b) => b.messages - a.messages);
-  }
+/** What is counted of a queue: in all, and by reason, queue and type. */
+export interface Census {
+  readonly all: Row;
+  readonly rows: Map<string, Row>;
 }
 
 const MOST_ROWS = 10_000;
@@ -160,9 +137,24 @@ interface Row extends Pick<Letter, 'reason' | 'queue' | 'type'> {
   newest: number | undefined;
 }
 
-const row = ({ reason, queue, type }: Pick<Letter, 'reason' | 'queue' | 'type'>): Row => ({
+const rowOf = ({ reason, queue, type }: Pick<Letter, 'reason' | 'queue' | 'type'>): Row => ({
   ...{ reason, queue, type, messages: 0, oldest: undefined, newest: undefined },
 });
+
+export const emptyCensus = (): Census => ({ all: rowOf({ reason: '', queue: '', type: '' }), rows: new Map() });
+
+export function count(letter: Letter, { all, rows }: Census): void {
+  const key = JSON.stringify([letter.reason, letter.queue, letter.type]);
+  // A type may hold the name of a command: what a hostile sender makes of it must not fill the memory.
+  if (!rows.has(key) && rows.size < MOST_ROWS) rows.set(key, rowOf(letter));
+  for (const row of [all, rows.get(key)]) {
+    if (row === undefined) continue;
+    row.messages += 1;
+    if (letter.since === undefined) continue;
+    row.oldest = Math.min(row.oldest ?? letter.since, letter.since);
+    row.newest = Math.max(row.newest ?? letter.since, letter.since);
+  }
+}
 
 const UNITS_MS = { s: 1_000, m: 60_000, h: 3_600_000, d: 86_400_000 } as const;
 
