@@ -79,10 +79,8 @@ describe('an older RabbitMQ, which refuses a policy with a key that it does not 
   test.each<[version: string, left: string[], notes: string[]]>([
     ['4.3.0-beta.1', keys, []],
     ['4.10.0', keys, []],
-    ['5.0.0', keys, []],
     ['4.2.9', ['delivery-limit', 'consumer-timeout'], [disconnected('4.2.9')]],
     ['4.0.5', ['delivery-limit', 'consumer-timeout'], [disconnected('4.0.5')]],
-    ['3.13.7', ['consumer-timeout'], [disconnected('3.13.7')]],
     ['3.12.0', ['consumer-timeout'], [disconnected('3.12.0')]],
     ['3.11.28', [], [timeout('3.11.28'), disconnected('3.11.28')]],
   ])('%s gets of the lease queues %j, and a note for each other', (version, left, notes) => {

@@ -106,12 +106,6 @@ describe('a topology is refused', () => {
     expect(complaints(topology)).toContainEqual(expect.stringContaining(sentence));
   });
 
-  test('when a routing key of the service is bound to no queue', () => {
-    expect(complaints(sound, ['interaction.button', 'voice.join'])).toEqual([
-      'routing key voice.join: no binding of exchange discord.events routes it to a queue',
-    ]);
-  });
-
   test('not with the least that each rule allows', () => {
     expect(complaints(policy('leases', { priority: 2 }))).toEqual([]);
     expect(complaints(defined('interactions', { 'message-ttl': 1, 'delivery-limit': 0 }))).toEqual([]);
