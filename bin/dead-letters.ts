@@ -14,17 +14,17 @@ import {
 import {
   copyOf,
   count,
+  type DeadLetter,
+  deadLetterOf,
   durationMs,
-  emptyCensus,
+  emptyCounts,
   type Filter,
   inUnits,
-  type Letter,
-  leftOut,
-  letterOf,
-  means,
+  matches,
   QUEUE,
   REASONS,
-} from '../lib/operator/letter.ts';
+  reasonToSkip,
+} from '../lib/operator/dead-letter.ts';
 import { print } from '../lib/operator/print.ts';
 import { bodyOf, jsonLine, jsonText, printable } from '../lib/operator/printable.ts';
 import { Progress } from '../lib/operator/progress.ts';
@@ -52,7 +52,7 @@ Filters; of several of one kind any is enough:
                      since it became a dead letter: 90s, 30m, 2h, 7d
 
 Options:
-  --yes              replay and discard: without it they only say what they would do
+  --yes              replay and discard: without it they only report what they would do
   --expired          replay: also what can no longer be answered
   --json             list: one JSON object; show: one JSON object a line
 ${CONNECTION_HELP}
@@ -153,22 +153,22 @@ function filterOf(values: ReturnType<typeof readArguments>['values']): Filter {
   };
 }
 
-/** Each message that the filter means, once. @returns how many there were in the queue, and how many were meant */
+/** Each message that the filter matches, once. @returns how many the queue had, and how many matched */
 async function each(
   model: Model,
   { filter, now }: Run,
-  leaves: (letter: Letter, message: Message) => Promise<boolean> | boolean,
+  leaves: (letter: DeadLetter, message: Message) => Promise<boolean> | boolean,
   { isNew, quiet = false }: { isNew?: (message: Message) => boolean; quiet?: boolean } = {},
-): Promise<{ looked: number; meant: number }> {
+): Promise<{ looked: number; matched: number }> {
   const progress = quiet ? undefined : new Progress(process.stderr);
-  const counts = { looked: 0, meant: 0 };
+  const counts = { looked: 0, matched: 0 };
   await walk(model, {
     ...{ queue: QUEUE, signal: interrupted.signal, ...(isNew && { isNew }) },
     leaves: (message) => {
-      const letter = letterOf(message);
+      const letter = deadLetterOf(message);
       counts.looked += 1;
-      if (!means(filter, letter, now)) return false;
-      counts.meant += 1;
+      if (!matches(filter, letter, now)) return false;
+      counts.matched += 1;
       return leaves(letter, message);
     },
     onProgress: (looked, total) => progress?.show(looked, total),
@@ -178,13 +178,13 @@ async function each(
 }
 
 async function list(model: Model, run: Run): Promise<number> {
-  const census = emptyCensus();
+  const counts = emptyCounts();
   const { looked } = await each(model, run, (letter) => {
-    count(letter, census);
+    count(letter, counts);
     return false;
   });
-  const { all } = census;
-  const rows = [...census.rows.values()].toSorted((a, b) => b.messages - a.messages);
+  const { all } = counts;
+  const rows = [...counts.rows.values()].toSorted((a, b) => b.messages - a.messages);
   const time = (ms: number | undefined) => (ms === undefined ? undefined : new Date(ms).toISOString());
   if (run.json) {
     const groups = rows.map((row) => ({ ...row, oldest: time(row.oldest), newest: time(row.newest) }));
@@ -209,8 +209,8 @@ async function list(model: Model, run: Run): Promise<number> {
 }
 
 async function show(model: Model, run: Run): Promise<number> {
-  const shown = async (letter: Letter, { content, properties }: Message) => {
-    const { uselessAt: _, run: replayed, since, ...rest } = letter;
+  const shown = async (letter: DeadLetter, { content, properties }: Message) => {
+    const { answerableUntil: _, run: replayed, since, ...rest } = letter;
     const body = bodyOf(content, properties.contentEncoding, properties.headers ?? {});
     const time = since === undefined ? undefined : new Date(since).toISOString();
     const text = run.json
@@ -223,7 +223,7 @@ async function show(model: Model, run: Run): Promise<number> {
   return ended();
 }
 
-function headOf({ reason, type, queue, since, id, run, refusal }: Letter, now: number): string[] {
+function headOf({ reason, type, queue, since, id, run, refusal }: DeadLetter, now: number): string[] {
   const age = since === undefined ? 'at an unknown time' : `${inUnits(now - since)} ago`;
   const again = run === undefined ? '' : `, replayed at ${run}`;
   return [`${reason} ${type} from ${queue}, ${age}, id ${id ?? 'none'}${again}`, ...(refusal ? [refusal] : [])];
@@ -233,11 +233,11 @@ async function replay(model: Model, run: Run): Promise<number> {
   const counts = { published: 0, returned: 0, refused: 0, expired: 0, noEvent: 0 };
   const name = new Date(run.now).toISOString();
   const publish = await replayOn(model);
-  const { meant } = await each(
+  const { matched } = await each(
     model,
     run,
     async (letter, message) => {
-      const why = leftOut(letter, Date.now());
+      const why = reasonToSkip(letter, Date.now());
       if (why !== undefined && !(why === 'expired' && run.expired)) {
         counts[why] += 1;
         return false;
@@ -247,7 +247,7 @@ async function replay(model: Model, run: Run): Promise<number> {
       counts[outcome] += 1;
       return run.yes && outcome === 'published';
     },
-    { isNew: (message) => letterOf(message).run === name },
+    { isNew: (message) => deadLetterOf(message).run === name },
   );
   const { published, returned, refused, expired, noEvent } = counts;
   const reasons = [
@@ -259,14 +259,14 @@ async function replay(model: Model, run: Run): Promise<number> {
   ].filter((reason) => reason !== false);
   const left = reasons.length === 0 ? '' : `; left in the queue: ${reasons.join(', ')}`;
   const unrouted = published > 0 ? `\nwhat no queue is bound to goes to the queue ${QUEUES.unrouted}` : '';
-  const sum = `${number(published)} of ${number(meant)} matching messages to ${EXCHANGES.events}${left}${unrouted}`;
+  const sum = `${number(published)} of ${number(matched)} matching messages to ${EXCHANGES.events}${left}${unrouted}`;
   console.log(run.yes ? `published ${sum}` : `would publish ${sum}${DRY}`);
   return ended(returned + refused);
 }
 
 async function discard(model: Model, run: Run): Promise<number> {
-  const { looked, meant } = await each(model, run, () => run.yes);
-  const sum = `${number(meant)} of the ${number(looked)} messages`;
+  const { looked, matched } = await each(model, run, () => run.yes);
+  const sum = `${number(matched)} of the ${number(looked)} messages`;
   console.log(run.yes ? `discarded ${sum}` : `would discard ${sum}${DRY}`);
   return ended();
 }

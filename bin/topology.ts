@@ -111,15 +111,15 @@ async function main(args: readonly string[], env: Env, output: Output): Promise<
   if (!removal && ((command !== 'plan' && command !== 'apply') || more.length > 0))
     throw new Error(`expected plan, apply or remove, got '${positionals.join(' ')}'. More: npm run topology -- --help`);
   const shards = {
-    count: whole('shard-count', values['shard-count'], SHARDS.count.most),
-    perTask: whole('shards-per-task', values['shards-per-task'], SHARDS.perTask.most),
+    count: wholeNumber('shard-count', values['shard-count'], SHARDS.count.most),
+    perTask: wholeNumber('shards-per-task', values['shards-per-task'], SHARDS.perTask.most),
   };
   if (groupsOf(shards) > MAX_SHARD_GROUPS)
     throw new Error(
       `--shards-per-task: expected at most ${MAX_SHARD_GROUPS} groups, got ${groupsOf(shards)}. Raise it to at least ${Math.ceil(shards.count / MAX_SHARD_GROUPS)}`,
     );
   const limit = values['connection-limit'];
-  const connectionLimit = limit === undefined ? undefined : whole('connection-limit', limit, 1_000_000);
+  const connectionLimit = limit === undefined ? undefined : wholeNumber('connection-limit', limit, 1_000_000);
   const { url, vhost } = values;
   const caFile = values['ca-file'];
   const api = new ManagementApi({ ...access(url, env), ...(caFile !== undefined && { ca: authority(caFile) }) });
@@ -154,7 +154,7 @@ async function main(args: readonly string[], env: Env, output: Output): Promise<
   }
 }
 
-function whole(option: string, text: string, most: number): number {
+function wholeNumber(option: string, text: string, most: number): number {
   const number = Number(text);
   if (Number.isInteger(number) && number >= 1 && number <= most) return number;
   throw new Error(`--${option}: expected 1 to ${most}, got '${text}'`);

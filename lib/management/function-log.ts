@@ -6,12 +6,17 @@ export function log(level: 'info' | 'warn' | 'error', message: string, fields: o
   console.log(JSON.stringify({ level, message, ...fields }));
 }
 
-/** Logs what fails with its stack and causes, of which Lambda's own line has none. */
+/** With stack and causes, of which Lambda's own line has none. */
+export function logError(level: 'warn' | 'error', message: string, error: unknown): void {
+  log(level, message, { err: inspect(error) });
+}
+
+/** Logs what fails. */
 export async function logged<T>(work: () => Promise<T>): Promise<T> {
   try {
     return await work();
   } catch (error) {
-    log('error', errorMessage(error), { err: inspect(error) });
+    logError('error', errorMessage(error), error);
     throw error;
   }
 }

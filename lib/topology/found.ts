@@ -19,11 +19,11 @@ export interface Found {
   readonly bindings: readonly Required<BindingTarget>[];
   readonly policies: readonly FoundIn<'policies'>[];
   readonly operatorPolicies: readonly FoundIn<'policies'>[];
-  /** Of the whole broker. */
+  /** Of the broker, all vhosts. */
   readonly users: readonly FoundIn<'users'>[];
   /** Of all users in the vhost. */
   readonly permissions: readonly UserPermissions[];
-  /** Of the whole broker; undefined where the broker does not show them. */
+  /** Of the broker; undefined where it does not show them. */
   readonly userLimits: readonly FoundIn<'user-limits'>[] | undefined;
   /** What was created and changed here before; undefined where it is unknown. */
   readonly record: TopologyRecord | undefined;

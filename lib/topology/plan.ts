@@ -1,7 +1,7 @@
 // Pure: what is wanted, compared with what a broker has, becomes steps in the order in which they can be carried out.
 // What cannot be changed is refused. Queues, exchanges and users are never removed: what is no longer wanted is named.
-// Bindings, policies and permissions are removed while they are what the record says that we made of them, and nothing
-// that stays needs them. Everything else is left as it is. Creations come before removals, so that during a rename every
+// Bindings, policies and permissions are removed while they are as the record has them, and nothing that stays needs
+// them. Everything else is left as it is. Creations come before removals, so that during a rename every
 // message finds a queue; policies come before the queues that they govern.
 
 import { alternateOf } from '../management/broker-login.ts';
@@ -10,7 +10,7 @@ import { governs, operatorEffects, overridden } from './effective-policies.ts';
 import type { Found } from './found.ts';
 import { bindingId, EMPTY_RECORD, isEqual } from './record.ts';
 import type { BindingTarget, Step, Target } from './steps.ts';
-import { suited } from './suited.ts';
+import { supportedPolicies } from './supported-policies.ts';
 import {
   isCommandBinding,
   isCommandQueue,
@@ -45,7 +45,7 @@ export type Passwords = Readonly<Record<string, string>>;
 
 /** @param passwords a user that does not exist yet and has none is skipped */
 export function plan(wanted: Topology, found: Found, passwords: Passwords = {}): Plan {
-  const { policies, notes } = suited(wanted.policies, found.version);
+  const { policies, notes } = supportedPolicies(wanted.policies, found.version);
   const removals = removalsOf(wanted, found);
   const removed = removals.steps.flatMap(({ target }) => (target.type === 'policy' ? target.policy : []));
   const effects = operatorEffects(wanted, policies, found);

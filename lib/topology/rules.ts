@@ -1,4 +1,4 @@
-// Pure: what is wrong with a topology, one sentence each, before any broker is asked. RabbitMQ would accept each of these,
+// Pure: what is wrong with a topology, one sentence each, before any call of a broker. RabbitMQ would accept each of these,
 // and lose messages later.
 
 import { identifyQueue, tailQueue } from '../../service/contract/names.ts';
@@ -137,7 +137,7 @@ const DEFAULT_EXCHANGE = 'amq.default';
 function userFaults({ name, tags, permissions, limits }: User): string[] {
   const faults: string[] = [];
   if (!/^[\w.-]{2,100}$/.test(name) || name === 'guest')
-    faults.push("Amazon MQ wants 2 to 100 letters, digits, '-', '.' or '_', and not guest");
+    faults.push("Amazon MQ requires 2 to 100 letters, digits, '-', '.' or '_', and not guest");
   if (tags.includes('administrator'))
     faults.push('a user of the topology is no administrator, who could give itself every permission');
   for (const [limit, value] of Object.entries(limits ?? {}))

@@ -116,11 +116,11 @@ export interface DiscordTopologyOptions {
   /** A task runs a group of them, which has a lease queue and a queue for commands. @default - one shard */
   readonly shards?: Shards;
   readonly limits?: Partial<Limits>;
-  /** By name, beside the product's. What they may be: further-queues.ts. @default - none */
+  /** By name, in addition to the product's. What they may be: further-queues.ts. @default - none */
   readonly queues?: Readonly<Record<string, FurtherQueue>>;
   /** By user's name. @default - only the product's */
   readonly workers?: Readonly<Record<string, FurtherWorker>>;
-  /** Users belong to the whole broker, not to a vhost: several topologies on one broker need several names. */
+  /** Users belong to the broker, not to a vhost: several topologies on one broker need several names. */
   readonly userNames?: Partial<Readonly<Record<keyof typeof USERS, string>>>;
   /** Connections that one node of the broker allows: the limits of the users follow. @default - no limits are set */
   readonly connectionLimit?: number;

@@ -201,7 +201,7 @@ describe('what is no longer wanted', () => {
     expect(await exists('queues', leaseQueue(1))).toBe(true);
   });
 
-  test('may be an exchange or a user, and is never what is wanted, or the user that asks', async () => {
+  test('may be an exchange or a user, and is never what is wanted, or the user that is logged in', async () => {
     await here('apply');
     const { worker } = own.userNames;
     await own.api.put(['exchanges', own.vhost, "it's theirs"], { type: 'fanout', durable: true });
@@ -214,7 +214,7 @@ describe('what is no longer wanted', () => {
     for (const [what, reason] of [
       [`queue ${QUEUES.interactions}`, 'is wanted by this topology: nothing was removed'],
       [`user ${worker}_b`, 'is wanted by this topology: nothing was removed'],
-      [`user ${username}`, 'is the one that asks: nothing was removed'],
+      [`user ${username}`, 'is logged in here: nothing was removed'],
     ] as const)
       expect(await here('remove', [...what.split(' '), '--yes'])).toEqual({
         code: 1,

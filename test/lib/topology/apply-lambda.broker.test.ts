@@ -326,7 +326,7 @@ describe('a rollback to what was applied last', () => {
     const Data = { Version: 'unknown', Kept: 'unknown', Warning };
     for (let delivery = 0; delivery < 2; delivery += 1)
       expect(await soon(before, attempted)).toEqual({ PhysicalResourceId: `topology of ${id}`, Data });
-    expect(logged.at(-1)).toEqual({ level: 'warn', message: Warning });
+    expect(logged.at(-1)).toMatchObject({ level: 'warn', message: Warning, err: expect.stringContaining('    at ') });
   });
 
   it('fails where anything else was applied, or another broker or revision is wanted', async () => {
@@ -345,7 +345,7 @@ describe('a rollback to what was applied last', () => {
     await expect(soon(before, attempted)).rejects.toThrow(/^cannot reach the broker/);
   });
 
-  it('fails where it has begun to repair the broker, which then goes away', async () => {
+  it('fails where it has nowWithRecord to repair the broker, which then goes away', async () => {
     let isIll = false;
     const what = { test: (call: string) => isIll && call.startsWith('PUT /api/queues') };
     const broker = await refusing(sharedBroker().managementUrl, what, 503);

@@ -30,8 +30,11 @@ export function hashed(password: string) {
 export function carriedOut(found: Found, steps: readonly Step[], passwords: Passwords): Found {
   let after = found;
   for (const step of steps) after = { ...after, ...change(after, step, passwords) };
-  const begun = steps.flatMap(({ target }) => (target.type === 'empty record' ? [target.queue] : []));
-  return { ...after, record: found.record && pruned(withSteps(found.record, steps, found.login), after, begun) };
+  const nowWithRecord = steps.flatMap(({ target }) => (target.type === 'empty record' ? [target.queue] : []));
+  return {
+    ...after,
+    record: found.record && pruned(withSteps(found.record, steps, found.login), after, nowWithRecord),
+  };
 }
 
 function change(found: Found, { kind, target }: Step, passwords: Passwords): Partial<Found> {

@@ -100,7 +100,7 @@ describe('a topology is refused', () => {
     [worker({ tags: ['administrator'] }), 'a user of the topology is no administrator'],
     ...['guest', 'x', 'a b', 'x'.repeat(101)].map((name): [Topology, string] => [
       worker({ name }),
-      `Amazon MQ wants 2 to 100 letters`,
+      `Amazon MQ requires 2 to 100 letters`,
     ]),
   ])('$1', (topology, sentence) => {
     expect(complaints(topology)).toContainEqual(expect.stringContaining(sentence));
