@@ -372,7 +372,7 @@ describe('replay', () => {
     expect([published.length, new Set(published).size]).toEqual([count, count]);
   });
 
-  test.each(['SIGKILL', 'SIGTERM', 'SIGINT'] as const)('ended by %s in the middle loses nothing', async (signal) => {
+  test.each(['SIGKILL', 'SIGINT'] as const)('ended by %s in the middle loses nothing', async (signal) => {
     const ids = await someRejected('member.join', 3_000);
     // What came back once comes back behind the others, unless all of them do.
     if (signal !== 'SIGKILL') await letters('list');
@@ -456,59 +456,23 @@ test('the JSON of the secret is an address too, and a forwarded port leads to it
   );
 });
 
-describe('one clear sentence for', () => {
-  test.each<[what: string, args: string[], sentence: RegExp]>([
-    [
-      'another command',
-      ['purge'],
-      /^expected list, show, replay, discard, got 'purge'\. More: npm run dead-letters -- --help$/,
-    ],
-    ['an unknown option', ['list', '--yess'], /^Unknown option '--yess'$/],
-    ['an unknown reason', ['list', '--reason', 'full'], /^--reason: expected rejected, expired, .*, got 'full'$/],
-    [
-      'an age that is none',
-      ['list', '--older-than', '2 hours'],
-      /^--older-than: expected a time such as 90s, .*, got '2 hours'$/,
-    ],
-    [
-      'a forwarded port that is none',
-      ['list', '--through', '5671'],
-      /^--through: expected such as 127\.0\.0\.1:5671, got '5671'$/,
-    ],
-    [
-      'an address that is none',
-      ['list', '--url', 'localhost'],
-      /^--url: expected amqps:\/\/user:password@host:5671\/vhost, .* got no address$/,
-    ],
-    [
-      'a file that is missing',
-      ['list', '--ca-file', '/no/such'],
-      /^--ca-file: expected a readable PEM file, got ENOENT: .*'\/no\/such'$/,
-    ],
-  ])('%s, and exit 2', async (_what, args, sentence) => {
-    const { code, out, err } = await letters(...args);
-    expect([code, out]).toEqual([2, '']);
-    expect(err.trimEnd()).toMatch(sentence);
+test('one clear sentence, and exit 1, for another user, and for a vhost without the topology', async () => {
+  const username = own.userNames.worker;
+  const asWorker = sharedBroker().url({ username, password: own.passwords[username] ?? '', vhost: own.vhost });
+  const read =
+    /^ACCESS_REFUSED - .*'dead-letters'.*: log in as the user for the dead letters, and apply the topology\n$/;
+  expect(await letters('list', '--url', asWorker)).toMatchObject({
+    code: 1,
+    out: '',
+    err: expect.stringMatching(read),
   });
-
-  test('another user, and for a vhost without the topology, and exit 1', async () => {
-    const username = own.userNames.worker;
-    const asWorker = sharedBroker().url({ username, password: own.passwords[username] ?? '', vhost: own.vhost });
-    const read =
-      /^ACCESS_REFUSED - .*'dead-letters'.*: log in as the user for the dead letters, and apply the topology\n$/;
-    expect(await letters('list', '--url', asWorker)).toMatchObject({
-      code: 1,
-      out: '',
-      err: expect.stringMatching(read),
-    });
-    const empty = await makeVhost('empty');
-    const missing =
-      /^NOT_FOUND - no queue 'dead-letters' in vhost '\S+': correct the vhost at the end of the address, or apply the topology\n$/;
-    expect(await letters('list', '--url', empty.url())).toMatchObject({
-      code: 1,
-      out: '',
-      err: expect.stringMatching(missing),
-    });
-    await empty.remove();
+  const empty = await makeVhost('empty');
+  const missing =
+    /^NOT_FOUND - no queue 'dead-letters' in vhost '\S+': correct the vhost at the end of the address, or apply the topology\n$/;
+  expect(await letters('list', '--url', empty.url())).toMatchObject({
+    code: 1,
+    out: '',
+    err: expect.stringMatching(missing),
   });
+  await empty.remove();
 });

@@ -135,13 +135,3 @@ it('reports a stack that does not exist, or is of a version without the function
     /^stack .+: expected the output LoginFunction, got none. Deploy the stack first$/,
   );
 });
-
-it('refuses what it does not know in one sentence', async () => {
-  for (const [args, sentence] of [
-    ['revoke administrator --environment staging', 'expected revoke ingestor, worker, dead-letters or the name of a'],
-    ['revoke dead-letter --environment staging', 'expected revoke ingestor, worker, dead-letters or the name of a'],
-    ['revoke worker', '--environment: expected staging or production'],
-    ['revoke worker --environment staging --wait x', '--wait: expected a number of seconds'],
-  ] as const)
-    await expect(run(args.split(' '), console.log)).rejects.toThrow(sentence);
-});

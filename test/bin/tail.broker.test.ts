@@ -165,17 +165,6 @@ test.skipIf(!existsSync('/usr/bin/script'))(
   },
 );
 
-test('one clear sentence, and exit 2, for a key that nothing has, and for an unknown option', async () => {
-  const unknown = await begin('--key', 'mebmer.#').ended;
-  expect(unknown).toMatchObject({
-    ...{ code: 2, out: '' },
-    err: expect.stringMatching(
-      /^--key: nothing is published with a routing key like 'mebmer\.#'\. Known: interaction\.#, .*\n$/,
-    ),
-  });
-  expect(await begin('--keys', 'x').ended).toEqual({ code: 2, out: '', err: "Unknown option '--keys'\n" });
-});
-
 test('one clear sentence, and exit 1, for a worker, and for a vhost without the topology', async () => {
   expect(await begin('--url', urlOf('worker')).ended).toMatchObject({
     ...{ code: 1, out: '' },
