@@ -39,7 +39,7 @@ export interface TopologyData {
   readonly Version: string;
   /** What is no longer wanted and stays, with the command for a person who removes it. */
   readonly Kept: string;
-  /** Why the broker was not asked, or `none`. */
+  /** Why the function did not reach the broker, or `none`. */
   readonly Warning: string;
 }
 

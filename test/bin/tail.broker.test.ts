@@ -65,7 +65,7 @@ const events = ({ out }: Program) =>
 const tails = async () =>
   (await own.api.list('queues', own.vhost)).map(({ name }) => name).filter((name) => name.startsWith('tail.'));
 
-test('shows what the keys choose, whole and masked, as JSON lines; workers get all of it; Ctrl-C ends it', async () => {
+test('shows what the keys select, complete and masked, as JSON lines; workers get all of it; Ctrl-C ends it', async () => {
   const program = await live('--key', 'interaction.#', '--key', 'dispatch.*');
   expect(program.err).toBe(HEAD('interaction.#, dispatch.*'));
   await publish('interaction.button', { eventId: 'a', interactionToken: TOKEN, data: { member: { token: TOKEN } } });

@@ -1,4 +1,4 @@
-// What fails between us and the management API ends within its deadline, in one sentence that says what to do, and in the
+// What fails between us and the management API ends within its deadline, in one sentence with what to do, and in the
 // kind by which a caller decides whether to retry. Calls that succeed are tested by apply.broker.test.ts.
 
 import { once } from 'node:events';

@@ -69,7 +69,7 @@ const messages = () => logged.map(({ message }) => message);
 const rightsOf = async (name: string) =>
   (await functions.api.list('permissions')).filter((some) => some.user === name).map(({ user: _, ...rest }) => rest);
 
-/** Does what `before` says before this step. */
+/** Calls `before` before this step. */
 const beforeStep =
   (name: string, before: (event: RotationEvent) => Promise<unknown>) => async (event: RotationEvent) => {
     if (event.Step === name) await before(event);

@@ -138,7 +138,7 @@ describe('create', () => {
     expect(logged).toEqual([]);
   });
 
-  it('waits for a broker that does not answer yet', async () => {
+  it('retries while the broker does not answer yet', async () => {
     const port = await closedPort();
     configure({ managementUrl: `https://127.0.0.1:${port}` });
     const applied = call('Create', properties(topology()));
@@ -346,21 +346,21 @@ describe('a rollback to what was applied last', () => {
   });
 
   it('fails where it has nowWithRecord to repair the broker, which then goes away', async () => {
-    let isIll = false;
-    const what = { test: (call: string) => isIll && call.startsWith('PUT /api/queues') };
+    let fails = false;
+    const what = { test: (call: string) => fails && call.startsWith('PUT /api/queues') };
     const broker = await refusing(sharedBroker().managementUrl, what, 503);
     const front = await tlsInFrontOf(`http://127.0.0.1:${broker.port}`);
     tls.setDefaultCACertificates([...tls.getCACertificates('default'), readFileSync(front.caFile, 'utf8')]);
     configure({ managementUrl: `https://127.0.0.1:${front.port}` });
     await call('Create', before);
     await functions.api.delete('queues', id, QUEUES.gatewayEvents);
-    isIll = true;
+    fails = true;
     await expect(soon(before, before)).rejects.toThrow(/\(given up after \d+ s\)$/);
     await front.close();
     await broker.close();
   });
 
-  it('asks a broker that answers: it repairs what is not as it was, and may be refused', async () => {
+  it('repairs a broker that answers where it differs, and may be refused', async () => {
     await functions.api.delete('policies', id, QUEUES.interactions);
     await call('Update', before, properties(topology({ shards: { count: 2, perTask: 1 } })));
     expect(steps()).toEqual(['create policy interactions']);
@@ -371,15 +371,15 @@ describe('a rollback to what was applied last', () => {
   });
 });
 
-it('a deletion leaves everything, asks no broker, and succeeds whatever came before', async () => {
+it('a deletion leaves everything, calls nothing, and succeeds whatever came before', async () => {
   await call('Create', properties(topology()));
-  const asked = functions.secrets.requests.length;
+  const before = functions.secrets.requests.length;
   configure({ managementUrl: '', loginSecretArns: 'none' });
   const PhysicalResourceId = 'AWSCDK::CustomResourceProviderFramework::CREATE_FAILED';
   const deletion = { ...event('Delete', properties(topology())), PhysicalResourceId } as CdkCustomResourceEvent;
   for (let delivery = 0; delivery < 2; delivery += 1)
     expect(await functions.apply(deletion, within(1))).toEqual({ PhysicalResourceId });
-  expect(functions.secrets.requests.length).toBe(asked);
+  expect(functions.secrets.requests.length).toBe(before);
   expect((await queues()).length).toBe(topology().queues.length);
   expect(await canLogIn(names.worker, 'workers-password')).toBe(true);
 });

@@ -65,7 +65,7 @@ describe.concurrent(`on RabbitMQ ${sharedBroker().version}`, () => {
     expect((await here(own)).userLimits).toHaveLength(3);
   });
 
-  onBroker('an unsound topology is refused before a broker is asked, an aborted one before a step', async ({ own }) => {
+  onBroker('an unsound topology is refused before any call, an aborted one before a step', async ({ own }) => {
     const nowhere = new ManagementApi({ url: 'http://127.0.0.1:1', username: 'none', password: 'nothing' });
     const unsound = { ...own.topology(), policies: [] };
     await expect(applyTopology(nowhere, unsound, { passwords: {} })).rejects.toThrow(
@@ -170,9 +170,9 @@ describe.concurrent('a broker that refuses its administrator', () => {
 
     onBroker(`limits of users (${status} ${body}) has none set, and notes`, async ({ own }) => {
       const wanted = own.topology({ connectionLimit: 200 });
-      const asked = await applyWithout(own, /PUT \/api\/user-limits/, status, body, wanted);
-      expect(lines(asked).join()).not.toContain('limits of');
-      expect(asked.notes).toEqual(
+      const unset = await applyWithout(own, /PUT \/api\/user-limits/, status, body, wanted);
+      expect(lines(unset).join()).not.toContain('limits of');
+      expect(unset.notes).toEqual(
         wanted.users.map(({ name }) => expect.stringContaining(`limits of ${name} are not set: `)),
       );
       const read = await applyWithout(own, /user-limits/, status, body, wanted);
@@ -180,7 +180,7 @@ describe.concurrent('a broker that refuses its administrator', () => {
     });
   }
 
-  onBroker('operator policies is asked what applies to each queue', async ({ own }) => {
+  onBroker('operator policies is read by what applies to each queue', async ({ own }) => {
     await apply(own, own.topology());
     await setOperatorPolicy(own, '.*', { 'message-ttl': 3_000 });
     const applying = async () => await applyWithout(own, /operator-policies/, 405, '', own.topology());

@@ -1,5 +1,5 @@
 // What each user may do on a real broker: all that its part of the product does. Each operation that must be refused to it
-// is refused for the permission that RabbitMQ asks for; that no other name matches: topology.test.ts.
+// is refused by the broker. That its permissions match no other name: topology.test.ts.
 
 import amqplib, { type Channel } from 'amqplib';
 import { afterAll, beforeAll, describe, expect, test } from 'vitest';
@@ -91,7 +91,7 @@ describe(`on RabbitMQ ${version}`, () => {
     ['ingestor', 'publishes dead letters', publishing(EXCHANGES.deadLetter, QUEUES.deadLetters)],
     [
       'ingestor',
-      'hears of the status of all tasks',
+      'receives the status of all tasks',
       inTurn(
         declaring(statusQueue('a-1-b'), CLASSIC),
         (channel) => channel.bindQueue(statusQueue('a-1-b'), EXCHANGES.status, 'tasks'),
