@@ -81,8 +81,8 @@ export async function applyTopology(api: ManagementApi, wanted: Topology, option
     if (absent.length > 0)
       throw new Error(`all was applied, and the broker does not have ${absent.map(({ what }) => what).join(', ')}`);
   }
-  const nowWithRecord = planned.steps.flatMap(({ target }) => (target.type === 'empty record' ? [target.queue] : []));
-  if (record) await store(pruned(record, present, nowWithRecord));
+  const withRecord = planned.steps.flatMap(({ target }) => (target.type === 'empty record' ? [target.queue] : []));
+  if (record) await store(pruned(record, present, withRecord));
   return { ...rest, version, steps: done, notes };
 }
 

@@ -75,20 +75,16 @@ interface Present {
 
 /**
  * Without what does not exist any more, and without former values where the present one is recorded too.
- * @param nowWithRecord lease queues that have their empty record now
+ * @param withRecord lease queues that have their empty record now
  */
-export function pruned(
-  record: TopologyRecord,
-  present: Present,
-  nowWithRecord: readonly string[] = [],
-): TopologyRecord {
+export function pruned(record: TopologyRecord, present: Present, withRecord: readonly string[] = []): TopologyRecord {
   const isIn = (list: readonly Named[]) => (name: string) => list.some((some) => some.name === name);
   const leases = present.queues.map(({ name }) => name).filter(isLeaseQueue);
   const recorded = record.queues.filter((name) => isLeaseQueue(name) || isIn(present.queues)(name));
   return {
     exchanges: record.exchanges.filter(isIn(present.exchanges)),
     queues: [...new Set([...recorded, ...leases])],
-    newLeaseQueues: record.newLeaseQueues.filter((name) => !nowWithRecord.includes(name)),
+    newLeaseQueues: record.newLeaseQueues.filter((name) => !withRecord.includes(name)),
     users: record.users.filter(isIn(present.users)),
     bindings: latest(record.bindings, present.bindings, bindingId),
     policies: latest(record.policies, present.policies, ({ name }) => name),

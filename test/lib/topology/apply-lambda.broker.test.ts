@@ -345,7 +345,7 @@ describe('a rollback to what was applied last', () => {
     await expect(soon(before, attempted)).rejects.toThrow(/^cannot reach the broker/);
   });
 
-  it('fails where it has nowWithRecord to repair the broker, which then goes away', async () => {
+  it('fails where the broker goes away during the repair', async () => {
     let fails = false;
     const what = { test: (call: string) => fails && call.startsWith('PUT /api/queues') };
     const broker = await refusing(sharedBroker().managementUrl, what, 503);

@@ -30,10 +30,10 @@ export function hashed(password: string) {
 export function carriedOut(found: Found, steps: readonly Step[], passwords: Passwords): Found {
   let after = found;
   for (const step of steps) after = { ...after, ...change(after, step, passwords) };
-  const nowWithRecord = steps.flatMap(({ target }) => (target.type === 'empty record' ? [target.queue] : []));
+  const withRecord = steps.flatMap(({ target }) => (target.type === 'empty record' ? [target.queue] : []));
   return {
     ...after,
-    record: found.record && pruned(withSteps(found.record, steps, found.login), after, nowWithRecord),
+    record: found.record && pruned(withSteps(found.record, steps, found.login), after, withRecord),
   };
 }
 
