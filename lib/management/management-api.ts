@@ -265,7 +265,7 @@ export class ManagementApi {
         ...(content && { 'content-type': 'application/json', 'content-length': content.length }),
       },
     });
-    // Once the response has nowWithRecord, an error ends the response as well, and is caught there.
+    // Once the response has begun, an error ends the response as well, and is caught there.
     request.on('error', () => undefined);
     request.end(content);
     try {
