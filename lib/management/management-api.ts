@@ -197,10 +197,16 @@ export class ManagementApi {
   }
 
   /**
-   * A persistent message of JSON. Resolves when a queue has it: RabbitMQ answers once it is confirmed.
+   * A persistent message of JSON, with further properties as the management API names them. Resolves when a queue has it: RabbitMQ answers once it is confirmed.
    * @throws ManagementApiError when no queue takes it
    */
-  async publish(vhost: string, { exchange, routingKey, body, properties }: JsonMessage): Promise<void> {
+  async publish(
+    vhost: string,
+    exchange: string,
+    routingKey: string,
+    body: object,
+    properties: Readonly<Record<string, string | number>>,
+  ): Promise<void> {
     const path: ApiPath = ['exchanges', vhost, exchange, 'publish'];
     const answer = await this.#call('POST', path, {
       success: [200],
@@ -356,14 +362,6 @@ interface CallOptions {
   readonly mayBeMissing?: boolean;
   /** @default - 200 for GET, 201 and 204 for the others */
   readonly success?: readonly number[];
-}
-
-export interface JsonMessage {
-  readonly exchange: string;
-  readonly routingKey: string;
-  readonly body: object;
-  /** As the management API names them. */
-  readonly properties: Readonly<Record<string, string | number>>;
 }
 
 const targetOf = (path: ApiPath): string => `/api/${path.map(encodeURIComponent).join('/')}`;

@@ -91,7 +91,7 @@ async function createOrUpdate(
     return { PhysicalResourceId, Data: { Version: report.version, Kept, Warning: 'none' } };
   } catch (error) {
     if (!isAppliedAlready || changing || !(error instanceof NoAccessError)) throw error;
-    const warning = `the broker was not asked, because what was applied last is wanted again: ${error.message}`;
+    const warning = `the broker was not reached, and what was applied last is wanted again: ${error.message}`;
     logError('warn', warning, error);
     return { PhysicalResourceId, Data: { Version: 'unknown', Kept: 'unknown', Warning: shortened(warning) } };
   }

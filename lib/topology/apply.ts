@@ -169,11 +169,8 @@ async function storeEmptyRecord(queue: string, api: ManagementApi, vhost: string
   const { messages = 0 } = (await api.find('queues', vhost, queue)) ?? {};
   if (messages > 0) return `queue ${queue} gets no empty group record: it has messages`;
   const now = Date.now();
-  await api.publish(vhost, {
-    ...{ exchange: EXCHANGES.leases, routingKey: queue },
-    body: emptyRecord(groupOf(queue), OWNER, now),
-    properties: { type: RECORD_TYPE, app_id: OWNER, timestamp: Math.floor(now / 1_000) },
-  });
+  const properties = { type: RECORD_TYPE, app_id: OWNER, timestamp: Math.floor(now / 1_000) };
+  await api.publish(vhost, EXCHANGES.leases, queue, emptyRecord(groupOf(queue), OWNER, now), properties);
   return undefined;
 }
 

@@ -44,23 +44,14 @@ export async function readFound(api: ManagementApi, vhost: string): Promise<Foun
   const vhostExists = (await api.find('vhosts', vhost)) !== undefined;
   const listed = async <K extends 'exchanges' | 'queues' | 'bindings' | 'policies' | 'operator-policies'>(kind: K) =>
     vhostExists ? await api.list(kind, vhost) : [];
-  const [
-    overview,
-    users,
-    permissions,
-    userLimits,
-    record,
-    exchanges,
-    queues,
-    bindings,
-    policies,
-    operatorPolicies = [],
-  ] = await Promise.all([
+  const [overview, users, permissions, userLimits, record] = await Promise.all([
     api.get('overview'),
     api.list('users'),
     api.list('permissions'),
     optional(api.list('user-limits'), 'limits of users are not set'),
     optional(readRecord(api, vhost), 'nothing is removed'),
+  ]);
+  const [exchanges, queues, bindings, policies, operatorPolicies = []] = await Promise.all([
     listed('exchanges'),
     listed('queues'),
     listed('bindings'),

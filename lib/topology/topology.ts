@@ -205,14 +205,10 @@ export function commandTopology(shards: Shards): Pick<Topology, 'queues' | 'bind
 }
 
 /** Whether a queue of this name holds a group record, of this shard layout or of another one. */
-export function isLeaseQueue(name: string): boolean {
-  return LEASE_QUEUES.test(name);
-}
+export const isLeaseQueue = (name: string): boolean => LEASE_QUEUES.test(name);
 
 /** Whether a queue of this name takes the commands of a group, of this shard layout or of another one. */
-export function isCommandQueue(name: string): boolean {
-  return COMMAND_QUEUES.test(name);
-}
+export const isCommandQueue = (name: string): boolean => COMMAND_QUEUES.test(name);
 
 export function isCommandBinding({ exchange, queue, routingKey }: Binding): boolean {
   return exchange === EXCHANGES.commands && isCommandQueue(queue) && COMMAND_KEYS.test(routingKey);

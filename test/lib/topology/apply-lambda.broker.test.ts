@@ -322,7 +322,7 @@ describe('a rollback to what was applied last', () => {
     await breakIt();
     const attempted = properties(topology({ shards: { count: 2, perTask: 1 } }));
     await expect(soon(attempted, before)).rejects.toThrow();
-    const Warning = expect.stringMatching(/^the broker was not asked, because what was applied last is wanted again: /);
+    const Warning = expect.stringMatching(/^the broker was not reached, and what was applied last is wanted again: /);
     const Data = { Version: 'unknown', Kept: 'unknown', Warning };
     for (let delivery = 0; delivery < 2; delivery += 1)
       expect(await soon(before, attempted)).toEqual({ PhysicalResourceId: `topology of ${id}`, Data });
