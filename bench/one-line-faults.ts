@@ -117,7 +117,7 @@ function find(file: string): string | undefined {
   // Tests start the service as a process, and the commands of bin/: no import leads from them to its files.
   const further = file.startsWith('service/')
     ? ['related', '--run', '--project', 'broker', '--project', 'faults', file, 'local/ingestor-process.ts']
-    : ['run', 'test/lib', 'test/contracts'];
+    : ['run', 'test/lib', 'test/bin', 'test/contracts'];
   return failure('related', '--run', '--project', 'unit', file) ?? failure(...further);
 }
 

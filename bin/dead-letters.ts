@@ -12,22 +12,23 @@ import {
   UsageError,
 } from '../lib/operator/connect.ts';
 import {
-  Census,
   copyOf,
+  count,
+  type DeadLetter,
+  deadLetterOf,
   durationMs,
+  emptyCounts,
   type Filter,
   inUnits,
-  type Letter,
-  leftOut,
-  letterOf,
-  means,
+  matches,
   QUEUE,
   REASONS,
-} from '../lib/operator/letter.ts';
+  reasonToSkip,
+} from '../lib/operator/dead-letter.ts';
 import { print } from '../lib/operator/print.ts';
 import { bodyOf, jsonLine, jsonText, printable } from '../lib/operator/printable.ts';
 import { Progress } from '../lib/operator/progress.ts';
-import { Replay } from '../lib/operator/replay.ts';
+import { replayOn } from '../lib/operator/replay.ts';
 import { walk } from '../lib/operator/walk.ts';
 import { EXCHANGES, QUEUES } from '../service/contract/names.ts';
 
@@ -51,7 +52,7 @@ Filters; of several of one kind any is enough:
                      since it became a dead letter: 90s, 30m, 2h, 7d
 
 Options:
-  --yes              replay and discard: without it they only say what they would do
+  --yes              replay and discard: without it they only report what they would do
   --expired          replay: also what can no longer be answered
   --json             list: one JSON object; show: one JSON object a line
 ${CONNECTION_HELP}
@@ -67,14 +68,20 @@ Exit code: 0 done; 1 failed, was interrupted, or the broker did not take all; 2 
 const DRY = '\nnothing was changed: the same command with --yes does it';
 const READER_GONE = 'the reader of the output is gone';
 const interrupted = new AbortController();
-for (const signal of ['SIGINT', 'SIGTERM'] as const) process.once(signal, () => interrupted.abort());
-// `| head` has read enough.
-process.stdout.on('error', () => interrupted.abort(READER_GONE));
+if (import.meta.main) {
+  for (const signal of ['SIGINT', 'SIGTERM'] as const) process.once(signal, () => interrupted.abort());
+  // `| head` has read enough.
+  process.stdout.on('error', () => interrupted.abort(READER_GONE));
+  process.exitCode = await run(process.argv.slice(2));
+}
 
-process.exitCode = await exitCodeOf(main);
+/** @returns the exit code */
+export async function run(args: readonly string[]): Promise<number> {
+  return await exitCodeOf(() => main(args));
+}
 
-async function main(): Promise<number> {
-  const { values, positionals } = readArguments();
+async function main(args: readonly string[]): Promise<number> {
+  const { values, positionals } = readArguments(args);
   if (values.help) {
     console.log(HELP);
     return 0;
@@ -109,9 +116,10 @@ interface Run {
 type Model = Awaited<ReturnType<typeof connectAsOperator>>;
 type Message = Parameters<Parameters<typeof walk>[1]['leaves']>[0];
 
-function readArguments() {
+function readArguments(args: readonly string[]) {
   return argumentsOf(() =>
     parseArgs({
+      args: [...args],
       allowPositionals: true,
       options: {
         reason: { type: 'string', multiple: true, default: [] },
@@ -145,22 +153,22 @@ function filterOf(values: ReturnType<typeof readArguments>['values']): Filter {
   };
 }
 
-/** Each message that the filter means, once. @returns how many there were in the queue, and how many were meant */
+/** Each message that the filter matches, once. @returns how many the queue had, and how many matched */
 async function each(
   model: Model,
   { filter, now }: Run,
-  leaves: (letter: Letter, message: Message) => Promise<boolean> | boolean,
+  leaves: (letter: DeadLetter, message: Message) => Promise<boolean> | boolean,
   { isNew, quiet = false }: { isNew?: (message: Message) => boolean; quiet?: boolean } = {},
-): Promise<{ looked: number; meant: number }> {
+): Promise<{ looked: number; matched: number }> {
   const progress = quiet ? undefined : new Progress(process.stderr);
-  const counts = { looked: 0, meant: 0 };
+  const counts = { looked: 0, matched: 0 };
   await walk(model, {
     ...{ queue: QUEUE, signal: interrupted.signal, ...(isNew && { isNew }) },
     leaves: (message) => {
-      const letter = letterOf(message);
+      const letter = deadLetterOf(message);
       counts.looked += 1;
-      if (!means(filter, letter, now)) return false;
-      counts.meant += 1;
+      if (!matches(filter, letter, now)) return false;
+      counts.matched += 1;
       return leaves(letter, message);
     },
     onProgress: (looked, total) => progress?.show(looked, total),
@@ -170,12 +178,13 @@ async function each(
 }
 
 async function list(model: Model, run: Run): Promise<number> {
-  const census = new Census();
+  const counts = emptyCounts();
   const { looked } = await each(model, run, (letter) => {
-    census.add(letter);
+    count(letter, counts);
     return false;
   });
-  const { all, rows } = census;
+  const { all } = counts;
+  const rows = [...counts.rows.values()].toSorted((a, b) => b.messages - a.messages);
   const time = (ms: number | undefined) => (ms === undefined ? undefined : new Date(ms).toISOString());
   if (run.json) {
     const groups = rows.map((row) => ({ ...row, oldest: time(row.oldest), newest: time(row.newest) }));
@@ -200,8 +209,8 @@ async function list(model: Model, run: Run): Promise<number> {
 }
 
 async function show(model: Model, run: Run): Promise<number> {
-  const shown = async (letter: Letter, { content, properties }: Message) => {
-    const { uselessAt: _, run: replayed, since, ...rest } = letter;
+  const shown = async (letter: DeadLetter, { content, properties }: Message) => {
+    const { answerableUntil: _, run: replayed, since, ...rest } = letter;
     const body = bodyOf(content, properties.contentEncoding, properties.headers ?? {});
     const time = since === undefined ? undefined : new Date(since).toISOString();
     const text = run.json
@@ -214,7 +223,7 @@ async function show(model: Model, run: Run): Promise<number> {
   return ended();
 }
 
-function headOf({ reason, type, queue, since, id, run, refusal }: Letter, now: number): string[] {
+function headOf({ reason, type, queue, since, id, run, refusal }: DeadLetter, now: number): string[] {
   const age = since === undefined ? 'at an unknown time' : `${inUnits(now - since)} ago`;
   const again = run === undefined ? '' : `, replayed at ${run}`;
   return [`${reason} ${type} from ${queue}, ${age}, id ${id ?? 'none'}${again}`, ...(refusal ? [refusal] : [])];
@@ -223,22 +232,22 @@ function headOf({ reason, type, queue, since, id, run, refusal }: Letter, now: n
 async function replay(model: Model, run: Run): Promise<number> {
   const counts = { published: 0, returned: 0, refused: 0, expired: 0, noEvent: 0 };
   const name = new Date(run.now).toISOString();
-  const copies = await Replay.on(model);
-  const { meant } = await each(
+  const publish = await replayOn(model);
+  const { matched } = await each(
     model,
     run,
     async (letter, message) => {
-      const why = leftOut(letter, Date.now());
+      const why = reasonToSkip(letter, Date.now());
       if (why !== undefined && !(why === 'expired' && run.expired)) {
         counts[why] += 1;
         return false;
       }
       const options = copyOf(message, letter, name, Date.now());
-      const outcome = run.yes ? await copies.publish(letter.type, message.content, options) : 'published';
+      const outcome = run.yes ? await publish(letter.type, message.content, options) : 'published';
       counts[outcome] += 1;
       return run.yes && outcome === 'published';
     },
-    { isNew: (message) => letterOf(message).run === name },
+    { isNew: (message) => deadLetterOf(message).run === name },
   );
   const { published, returned, refused, expired, noEvent } = counts;
   const reasons = [
@@ -250,14 +259,14 @@ async function replay(model: Model, run: Run): Promise<number> {
   ].filter((reason) => reason !== false);
   const left = reasons.length === 0 ? '' : `; left in the queue: ${reasons.join(', ')}`;
   const unrouted = published > 0 ? `\nwhat no queue is bound to goes to the queue ${QUEUES.unrouted}` : '';
-  const sum = `${number(published)} of ${number(meant)} matching messages to ${EXCHANGES.events}${left}${unrouted}`;
+  const sum = `${number(published)} of ${number(matched)} matching messages to ${EXCHANGES.events}${left}${unrouted}`;
   console.log(run.yes ? `published ${sum}` : `would publish ${sum}${DRY}`);
   return ended(returned + refused);
 }
 
 async function discard(model: Model, run: Run): Promise<number> {
-  const { looked, meant } = await each(model, run, () => run.yes);
-  const sum = `${number(meant)} of the ${number(looked)} messages`;
+  const { looked, matched } = await each(model, run, () => run.yes);
+  const sum = `${number(matched)} of the ${number(looked)} messages`;
   console.log(run.yes ? `discarded ${sum}` : `would discard ${sum}${DRY}`);
   return ended();
 }

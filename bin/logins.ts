@@ -40,13 +40,16 @@ CancelRotateSecret on the secret, and lambda:InvokeFunction on the function.
 
 Exit code: 0 the older passwords do not work any more; 1 something failed: see the last line`;
 
-await main().catch((error: Error) => {
-  console.error(error.message);
-  process.exitCode = 1;
-});
+if (import.meta.main)
+  await run(process.argv.slice(2), console.log).catch((error: Error) => {
+    console.error(error.message);
+    process.exitCode = 1;
+  });
 
-async function main(): Promise<void> {
+/** @throws Error with one sentence */
+export async function run(args: readonly string[], print: (line: string) => void): Promise<void> {
   const { values, positionals } = parseArgs({
+    args: [...args],
     allowPositionals: true,
     options: {
       environment: { type: 'string' },
@@ -55,7 +58,7 @@ async function main(): Promise<void> {
       help: { type: 'boolean', default: false },
     },
   });
-  if (values.help) return console.log(HELP);
+  if (values.help) return print(HELP);
   const [command, name, ...more] = positionals;
   const isLogin = Object.values<unknown>(USERS).includes(name) || mayBeWorker(name ?? '');
   const environment = ENVIRONMENTS.find((known) => known === values.environment);
@@ -77,14 +80,14 @@ async function main(): Promise<void> {
     new DescribeSecretCommand({ SecretId: secret }),
   );
   // Before the rotation too, which makes the former user the current one, whose connections are not closed.
-  print(await revoke(lambda, functionArn, secretArn));
+  print(sentenceOf(await revoke(lambda, functionArn, secretArn)));
   try {
     await rotate(secrets, secretArn, { seconds, ...(!hasSchedule && { functionArn }) });
   } finally {
     if (!hasSchedule) await secrets.send(new CancelRotateSecretCommand({ SecretId: secretArn }));
   }
-  console.log(`${secret} has a new password`);
-  print(await revoke(lambda, functionArn, secretArn));
+  print(`${secret} has a new password`);
+  print(sentenceOf(await revoke(lambda, functionArn, secretArn)));
 }
 
 async function functionOf(environment: Environment, client: CloudFormationClient): Promise<string> {
@@ -135,10 +138,8 @@ async function revoke(lambda: LambdaClient, functionArn: string, secret: string)
   throw new Error((answer as { errorMessage?: string }).errorMessage ?? `the function failed: ${FunctionError}`);
 }
 
-function print({ revoked, current, connectionsClosed }: RevokeReport): void {
-  console.log(
-    revoked === undefined
-      ? `${current} is the only user of its pair: nothing to revoke yet`
-      : `${revoked}: its password does not work any more, ${connectionsClosed} connections closed; current: ${current}`,
-  );
+function sentenceOf({ revoked, current, connectionsClosed }: RevokeReport): string {
+  return revoked === undefined
+    ? `${current} is the only user of its pair: nothing to revoke yet`
+    : `${revoked}: its password does not work any more, ${connectionsClosed} connections closed; current: ${current}`;
 }

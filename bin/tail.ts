@@ -49,13 +49,19 @@ const HEAD = z.looseObject({
 });
 
 const ending = new AbortController();
-for (const signal of ['SIGINT', 'SIGTERM'] as const) process.once(signal, () => ending.abort());
-process.stdout.on('error', () => ending.abort());
+if (import.meta.main) {
+  for (const signal of ['SIGINT', 'SIGTERM'] as const) process.once(signal, () => ending.abort());
+  process.stdout.on('error', () => ending.abort());
+  process.exitCode = await run(process.argv.slice(2));
+}
 
-process.exitCode = await exitCodeOf(main);
+/** @returns the exit code */
+export async function run(args: readonly string[]): Promise<number> {
+  return await exitCodeOf(() => main(args));
+}
 
-async function main(): Promise<number> {
-  const { values } = readArguments();
+async function main(args: readonly string[]): Promise<number> {
+  const { values } = readArguments(args);
   if (values.help) {
     console.log(HELP);
     return 0;
@@ -99,9 +105,10 @@ async function ended(): Promise<void> {
   if (!ending.signal.aborted) await once(ending.signal, 'abort');
 }
 
-function readArguments() {
+function readArguments(args: readonly string[]) {
   return argumentsOf(() =>
     parseArgs({
+      args: [...args],
       options: {
         key: { type: 'string', multiple: true, default: ['#'] },
         json: { type: 'boolean', default: false },

@@ -66,17 +66,28 @@ Lines: + create, ~ change, - remove, ! refused, = kept as it is
 Exit code: 0 all is as wanted, or was applied; ${CHANGES_PENDING} plan: changes are pending, remove: --yes is missing;
 1 refused or failed`;
 
-process.exitCode = await main().catch((error: Error) => {
-  const { message, reasons } = error as Partial<TopologyRefusedError>;
-  console.error(reasons ? ['nothing was applied:', ...reasons.map((reason) => `! ${reason}`)].join('\n') : message);
-  return 1;
-});
+type Env = Readonly<Record<string, string | undefined>>;
+type Output = Pick<Console, 'log' | 'error'>;
 
-async function main(): Promise<number> {
+if (import.meta.main) process.exitCode = await run(process.argv.slice(2), process.env, console);
+
+/** @returns the exit code */
+export async function run(args: readonly string[], env: Env, output: Output): Promise<number> {
+  try {
+    return await main(args, env, output);
+  } catch (error) {
+    const { message, reasons } = error as Error & Partial<TopologyRefusedError>;
+    output.error(reasons ? ['nothing was applied:', ...reasons.map((reason) => `! ${reason}`)].join('\n') : message);
+    return 1;
+  }
+}
+
+async function main(args: readonly string[], env: Env, output: Output): Promise<number> {
   const { values, positionals } = parseArgs({
+    args: [...args],
     allowPositionals: true,
     options: {
-      url: { type: 'string', default: process.env.RABBITMQ_MANAGEMENT_URL ?? '' },
+      url: { type: 'string', default: env.RABBITMQ_MANAGEMENT_URL ?? '' },
       vhost: { type: 'string', default: VHOST },
       'shard-count': { type: 'string', default: String(SHARDS.count.default) },
       'shards-per-task': { type: 'string', default: String(SHARDS.perTask.default) },
@@ -92,7 +103,7 @@ async function main(): Promise<number> {
     },
   });
   if (values.help) {
-    console.log(HELP);
+    output.log(HELP);
     return 0;
   }
   const [command, ...more] = positionals;
@@ -100,43 +111,35 @@ async function main(): Promise<number> {
   if (!removal && ((command !== 'plan' && command !== 'apply') || more.length > 0))
     throw new Error(`expected plan, apply or remove, got '${positionals.join(' ')}'. More: npm run topology -- --help`);
   const shards = {
-    count: whole('shard-count', values['shard-count'], SHARDS.count.most),
-    perTask: whole('shards-per-task', values['shards-per-task'], SHARDS.perTask.most),
+    count: wholeNumber('shard-count', values['shard-count'], SHARDS.count.most),
+    perTask: wholeNumber('shards-per-task', values['shards-per-task'], SHARDS.perTask.most),
   };
   if (groupsOf(shards) > MAX_SHARD_GROUPS)
     throw new Error(
       `--shards-per-task: expected at most ${MAX_SHARD_GROUPS} groups, got ${groupsOf(shards)}. Raise it to at least ${Math.ceil(shards.count / MAX_SHARD_GROUPS)}`,
     );
   const limit = values['connection-limit'];
-  const connectionLimit = limit === undefined ? undefined : whole('connection-limit', limit, 1_000_000);
+  const connectionLimit = limit === undefined ? undefined : wholeNumber('connection-limit', limit, 1_000_000);
   const { url, vhost } = values;
   const caFile = values['ca-file'];
-  const api = new ManagementApi({ ...access(url), ...(caFile !== undefined && { ca: authority(caFile) }) });
-  const parts = Object.entries(PARTS).map(([part, { option, variable }]) => ({ part, name: values[option], variable }));
-  const userNames = Object.fromEntries(parts.map(({ part, name }) => [part, name]));
+  const api = new ManagementApi({ ...access(url, env), ...(caFile !== undefined && { ca: authority(caFile) }) });
   const further = settingsOf(values.settings);
+  const parts = Object.entries(PARTS).map(([part, { option, variable }]) => ({ part, name: values[option], variable }));
   const workers = Object.keys(further.workers).map((name) => ({ name, variable: `${name.toUpperCase()}_PASSWORD` }));
-  const users = [...parts, ...workers];
-  const passwords = Object.fromEntries(
-    users.flatMap(({ name, variable }) => (process.env[variable] ? [[name, process.env[variable]]] : [])),
-  );
-  const wanted = discordTopology({
-    ...{ vhost, shards, userNames },
-    ...further,
-    ...(connectionLimit && { connectionLimit }),
-  });
+  const variables = new Map([...parts, ...workers].map(({ name, variable }) => [name, variable]));
+  const given = [...variables].flatMap(([name, variable]) => (env[variable] ? [[name, env[variable]]] : []));
+  const passwords = Object.fromEntries(given);
+  const userNames = Object.fromEntries(parts.map(({ part, name }) => [part, name]));
+  const wanted = discordTopology({ vhost, shards, userNames, ...further, ...(connectionLimit && { connectionLimit }) });
   const print = (version: string, plan: Plan) => {
     const { unwanted: _, withoutPassword, ...rest } = plan;
-    const skipped = withoutPassword.map((one) => {
-      const { variable } = users.find(({ name }) => name === one.user) ?? {};
-      return `${withoutPasswordSentence(one)} (${variable})`;
-    });
+    const skipped = withoutPassword.map((one) => `${withoutPasswordSentence(one)} (${variables.get(one.user)})`);
     const kept = keptSentences(plan, { vhost, url });
     const outcome: Outcome = { version, vhost, ...rest, kept, notes: [...skipped, ...plan.notes] };
-    console.log(values.json ? JSON.stringify(outcome, null, 2) : linesOf(outcome).join('\n'));
+    output.log(values.json ? JSON.stringify(outcome, null, 2) : linesOf(outcome).join('\n'));
   };
   try {
-    if (removal) return await removeByHand(api, wanted, removal, values.yes);
+    if (removal) return await removeByHand(api, wanted, removal, values.yes, output);
     if (command === 'plan') {
       const { found, plan } = await planTopology(api, wanted, passwords);
       print(found.version, plan);
@@ -151,7 +154,7 @@ async function main(): Promise<number> {
   }
 }
 
-function whole(option: string, text: string, most: number): number {
+function wholeNumber(option: string, text: string, most: number): number {
   const number = Number(text);
   if (Number.isInteger(number) && number >= 1 && number <= most) return number;
   throw new Error(`--${option}: expected 1 to ${most}, got '${text}'`);
@@ -175,26 +178,32 @@ function removable([type, name, ...more]: readonly string[]): Unwanted {
   );
 }
 
-async function removeByHand(api: ManagementApi, wanted: Topology, what: Unwanted, yes: boolean): Promise<number> {
+async function removeByHand(
+  api: ManagementApi,
+  wanted: Topology,
+  what: Unwanted,
+  yes: boolean,
+  output: Output,
+): Promise<number> {
   const lines = await held(api, wanted, what);
-  console.log([`${what.type} ${what.name}, vhost ${wanted.vhost}`, ...lines.map((line) => `  ${line}`)].join('\n'));
+  output.log([`${what.type} ${what.name}, vhost ${wanted.vhost}`, ...lines.map((line) => `  ${line}`)].join('\n'));
   if (!yes) {
-    console.log('nothing was removed: the same command with --yes removes it, with all of this');
+    output.log('nothing was removed: the same command with --yes removes it, with all of this');
     return CHANGES_PENDING;
   }
   await remove(api, wanted.vhost, what);
-  console.log(`- ${what.type} ${what.name}`);
+  output.log(`- ${what.type} ${what.name}`);
   return 0;
 }
 
 /** @throws Error with one sentence. The address is not quoted: there is a password in it */
-function access(url: string): { url: string; username: string; password: string } {
+function access(url: string, env: Env): { url: string; username: string; password: string } {
   if (url === '')
     throw new Error('expected the address of the management API: give --url, or set RABBITMQ_MANAGEMENT_URL');
   if (!URL.canParse(url)) throw new Error('--url: expected an address such as http://user:password@host:15672');
   const login = new URL(url);
-  const username = process.env.RABBITMQ_ADMIN_USERNAME || decoded(login.username);
-  const password = process.env.RABBITMQ_ADMIN_PASSWORD || decoded(login.password);
+  const username = env.RABBITMQ_ADMIN_USERNAME || decoded(login.username);
+  const password = env.RABBITMQ_ADMIN_PASSWORD || decoded(login.password);
   if (username === '' || password === '')
     throw new Error(
       'expected the login of an administrator: in the address (http://user:password@host:15672), or set RABBITMQ_ADMIN_USERNAME and RABBITMQ_ADMIN_PASSWORD',

@@ -8,7 +8,7 @@ export const MANAGEMENT_ENV = {
   /** `https://host` */
   managementUrl: 'MANAGEMENT_URL',
   administratorSecretArn: 'ADMINISTRATOR_SECRET_ARN',
-  /** JSON: first user of a pair → ARN of the secret that says which user of the pair logs in, and how. */
+  /** JSON: first user of a pair → ARN of the secret that has the current user of the pair, and its login. */
   loginSecretArns: 'LOGIN_SECRET_ARNS',
 } as const;
 

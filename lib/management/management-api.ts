@@ -1,6 +1,6 @@
 // RabbitMQ's management API: parsed answers, a deadline for each call, and errors of one sentence without a password.
-// Nothing is retried here (but where an idle connection was just closed): the `kind` of an error says what may pass by itself. Deleting what is not there is success.
-// What is not answered as RabbitMQ answers is an error, and never an absence.
+// A call is repeated only where its idle connection was just closed: the `kind` of an error tells a caller what may pass by
+// itself. To delete what does not exist succeeds. An answer that is not RabbitMQ's is an error, and never an absence.
 // https://www.rabbitmq.com/docs/http-api-reference
 
 import { once } from 'node:events';
@@ -23,12 +23,12 @@ export interface ManagementApiOptions {
 }
 
 /**
- * - `away`: no answer in time, or the broker failed (5xx). It may pass.
+ * - `unreachable`: no answer in time, or the broker failed (5xx). It may pass.
  * - `login`: the broker does not know this user, or has another password for it. With a new broker it may pass.
- * - `refused`: the broker's own word, and the same call fails again: a wrong permission or value, or no trusted connection.
+ * - `refused`: the broker's own answer, and the same call fails again: a wrong permission or value, or no trusted connection.
  * - `unexpected`: the answer is none that RabbitMQ gives, so that nothing follows from it: a wrong address, a proxy's page.
  */
-export type ManagementApiErrorKind = 'away' | 'login' | 'refused' | 'unexpected';
+export type ManagementApiErrorKind = 'unreachable' | 'login' | 'refused' | 'unexpected';
 
 export class ManagementApiError extends Error {
   override readonly name = 'ManagementApiError';
@@ -120,7 +120,6 @@ const PUBLISHED = z.object({ routed: z.boolean() });
 type Kind = keyof typeof KINDS;
 export type FoundIn<K extends Kind> = z.output<(typeof KINDS)[K]>;
 export type FoundPolicy = FoundIn<'policies'>;
-export type FoundBinding = FoundIn<'bindings'>;
 export type FoundUser = FoundIn<'users'>;
 export type FoundPermissions = FoundIn<'permissions'>;
 export type FoundUserLimits = FoundIn<'user-limits'>;
@@ -154,7 +153,7 @@ export class ManagementApi {
     this.#authorization = `Basic ${Buffer.from(`${username}:${password}`).toString('base64')}`;
     this.#password = password;
     this.#deadlineMs = deadlineMs;
-    // A further authority is trusted beside those of Node.js, not instead of them.
+    // A further authority is trusted in addition to those of Node.js.
     const authorities = ca === undefined ? {} : { ca: [...tls.getCACertificates('default'), ca] };
     this.#agent =
       this.#base.protocol === 'https:'
@@ -198,10 +197,16 @@ export class ManagementApi {
   }
 
   /**
-   * A persistent message of JSON. Resolves when a queue has it: RabbitMQ answers once it is confirmed.
+   * A persistent message of JSON, with further properties as the management API names them. Resolves when a queue has it: RabbitMQ answers once it is confirmed.
    * @throws ManagementApiError when no queue takes it
    */
-  async publish(vhost: string, { exchange, routingKey, body, properties }: JsonMessage): Promise<void> {
+  async publish(
+    vhost: string,
+    exchange: string,
+    routingKey: string,
+    body: object,
+    properties: Readonly<Record<string, string | number>>,
+  ): Promise<void> {
     const path: ApiPath = ['exchanges', vhost, exchange, 'publish'];
     const answer = await this.#call('POST', path, {
       success: [200],
@@ -230,7 +235,7 @@ export class ManagementApi {
     if (success.includes(status)) return answer;
     if (status >= 500)
       throw new ManagementApiError(
-        'away',
+        'unreachable',
         `the broker at ${origin} failed at ${method} ${target} (HTTP ${status}): try again later`,
       );
     const failure = status >= 400 ? FAILURE.safeParse(jsonOf(answer)).data : undefined;
@@ -246,7 +251,7 @@ export class ManagementApi {
         'login',
         `the broker at ${origin} refuses the login of user '${this.#username}': the password is wrong, or there is no such user`,
       );
-    // RabbitMQ itself says no more than this of a method that is not offered.
+    // RabbitMQ's own answer for a method that it does not offer.
     const refused = reason ?? (status === 405 && answer === '' ? 'method not allowed' : undefined);
     if (refused === undefined) throw this.#unexpected(`${method} ${target}: HTTP ${status}`);
     throw new ManagementApiError('refused', `the broker refuses ${method} ${target} by ${this.#username}: ${refused}`);
@@ -316,7 +321,7 @@ export class ManagementApi {
     const { origin } = this.#base;
     if (late) {
       const seconds = this.#deadlineMs / 1_000;
-      return new ManagementApiError('away', `the broker at ${origin} did not answer within ${seconds} s`, cause);
+      return new ManagementApiError('unreachable', `the broker at ${origin} did not answer within ${seconds} s`, cause);
     }
     // A host with two addresses fails twice, in one AggregateError.
     const first: NodeJS.ErrnoException = cause instanceof AggregateError ? cause.errors[0] : cause;
@@ -327,14 +332,14 @@ export class ManagementApi {
       return new ManagementApiError('refused', `no trusted TLS connection to ${origin} (${code}): ${advice}`, cause);
     }
     return new ManagementApiError(
-      'away',
+      'unreachable',
       `cannot reach the broker at ${origin}: ${message}. Start it, or correct host and port`,
       cause,
     );
   }
 }
 
-/** For what a broker may refuse its administrator: undefined, with the reason. Anything but the broker's own word is an error. */
+/** For what a broker may refuse its administrator: undefined, with the reason. Anything but the broker's own refusal is thrown. */
 export async function unlessRefused<T>(asked: Promise<T>, refused: (reason: string) => void): Promise<T | undefined> {
   try {
     return await asked;
@@ -357,14 +362,6 @@ interface CallOptions {
   readonly mayBeMissing?: boolean;
   /** @default - 200 for GET, 201 and 204 for the others */
   readonly success?: readonly number[];
-}
-
-export interface JsonMessage {
-  readonly exchange: string;
-  readonly routingKey: string;
-  readonly body: object;
-  /** As the management API names them. */
-  readonly properties: Readonly<Record<string, string | number>>;
 }
 
 const targetOf = (path: ApiPath): string => `/api/${path.map(encodeURIComponent).join('/')}`;

@@ -16,7 +16,7 @@ export async function readSecretText(
   secret: string,
   version: { readonly VersionId?: string; readonly VersionStage?: string } = {},
 ): Promise<string | undefined> {
-  return await asking('GetSecretValue', secret, async () => {
+  return await withCleanError('GetSecretValue', secret, async () => {
     try {
       const answer = await secrets.send(new GetSecretValueCommand({ SecretId: secret, ...version }));
       return answer.SecretString;
@@ -28,7 +28,7 @@ export async function readSecretText(
 }
 
 /** @throws Error with one sentence in place of what `call` throws */
-export async function asking<T>(operation: string, secret: string, call: () => Promise<T>): Promise<T> {
+export async function withCleanError<T>(operation: string, secret: string, call: () => Promise<T>): Promise<T> {
   try {
     return await call();
   } catch (error) {

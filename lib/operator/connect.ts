@@ -104,10 +104,10 @@ export const lostConnection = (): Error =>
 /** What the broker refuses on a channel, and an end of the connection, as one sentence. */
 export function operatorSentence(error: unknown): string {
   const text = errorMessage(error);
-  const [, said = text] = /"((?:ACCESS_REFUSED|NOT_FOUND) - .*)"$/.exec(text) ?? [];
-  if (said.startsWith('ACCESS_REFUSED -'))
-    return `${said}: log in as the user for the dead letters, and apply the topology`;
-  if (said.startsWith('NOT_FOUND -'))
-    return `${said}: correct the vhost at the end of the address, or apply the topology`;
+  const [, reason = text] = /"((?:ACCESS_REFUSED|NOT_FOUND) - .*)"$/.exec(text) ?? [];
+  if (reason.startsWith('ACCESS_REFUSED -'))
+    return `${reason}: log in as the user for the dead letters, and apply the topology`;
+  if (reason.startsWith('NOT_FOUND -'))
+    return `${reason}: correct the vhost at the end of the address, or apply the topology`;
   return text;
 }

@@ -1,5 +1,5 @@
 // New passwords for the broker's logins: one function for all of them, which Secrets Manager may call for these secrets
-// only, on a schedule or when a person asks for it (`npm run logins`). Written with the plain resources: the library's own
+// only, on a schedule or on a person's command (`npm run logins`). Written with the plain resources: the library's own
 // schedule would let every account call it.
 import { join } from 'node:path';
 import { Duration, Stack } from 'aws-cdk-lib';

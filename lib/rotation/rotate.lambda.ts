@@ -1,4 +1,4 @@
-// Rotates a login of the broker when Secrets Manager asks for it, step by step:
+// Rotates a login of the broker when Secrets Manager calls it, step by step:
 //   createSecret  the other user of the pair and a new password become the pending version of the secret
 //   setSecret     the broker gets this user, with this password and with permissions and limits of the current user
 //   testSecret    it logs in by AMQP, as the service and the workers do
@@ -18,7 +18,7 @@ import { alternateOf, type BrokerLogin, parseAdministrator, parseLogin } from '.
 import { log, logged } from '../management/function-log.ts';
 import { type FunctionSettings, functionSettings, MANAGEMENT_ENV } from '../management/function-settings.ts';
 import { type FoundUser, ManagementApi, unlessRefused } from '../management/management-api.ts';
-import { asking, readSecretText } from '../management/secret-text.ts';
+import { readSecretText, withCleanError } from '../management/secret-text.ts';
 import { tryLogin } from './amqp-login.ts';
 import { newPassword, nextLogin, requireOrdinaryUsers, rightsFor } from './rotation.ts';
 
@@ -89,7 +89,7 @@ async function rotate(event: SecretsManagerRotationEvent, user: string, settings
     });
     const SecretString = JSON.stringify(next);
     const put = { SecretId: secret, ClientRequestToken: token, SecretString, VersionStages: [PENDING] };
-    await asking('PutSecretValue', secret, () => secrets.send(new PutSecretValueCommand(put)));
+    await withCleanError('PutSecretValue', secret, () => secrets.send(new PutSecretValueCommand(put)));
     return `the next login is of user ${next.username}`;
   }
   if (!pending)
@@ -107,7 +107,9 @@ async function rotate(event: SecretsManagerRotationEvent, user: string, settings
     case 'finishSecret': {
       const [holder] = Object.entries(versions).find(([, labels]) => labels.includes(CURRENT)) ?? [];
       const move = { SecretId: secret, VersionStage: CURRENT, MoveToVersionId: token, RemoveFromVersionId: holder };
-      await asking('UpdateSecretVersionStage', secret, () => secrets.send(new UpdateSecretVersionStageCommand(move)));
+      await withCleanError('UpdateSecretVersionStage', secret, () =>
+        secrets.send(new UpdateSecretVersionStageCommand(move)),
+      );
       return `the login of user ${pending.username} is the current one`;
     }
     default:
@@ -212,7 +214,7 @@ async function putPassword(api: ManagementApi, user: string, password: string): 
 }
 
 async function versionsOf(secret: string): Promise<Readonly<Record<string, readonly string[]>>> {
-  const { VersionIdsToStages: versions = {} } = await asking('DescribeSecret', secret, () =>
+  const { VersionIdsToStages: versions = {} } = await withCleanError('DescribeSecret', secret, () =>
     secrets.send(new DescribeSecretCommand({ SecretId: secret })),
   );
   return versions;

@@ -1,6 +1,6 @@
-// Applies the topology when CloudFormation asks for it, with the plan and the calls of the command line. The broker and the
-// secrets are named in its environment, the topology in the event. A broker that does not answer yet is asked again until
-// the time is up; a refusal is reported at once and becomes the reason in the stack's events. Users get the names and
+// Applies the topology when CloudFormation calls it, with the plan and the calls of the command line. The broker and the
+// secrets are named in its environment, the topology in the event. It retries while the broker does
+// not answer, until the time is up; a refusal is reported at once and becomes the reason in the stack's events. Users get the names and
 // passwords of their secrets, which rotate: the current user of each pair, and the one before it, which tasks may still use.
 // What was applied last is in a tag of the first login's secret, so that a rollback to it needs no broker. Deleting
 // removes nothing and never fails.
@@ -8,11 +8,12 @@ import { createHash } from 'node:crypto';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { DescribeSecretCommand, SecretsManagerClient, TagResourceCommand } from '@aws-sdk/client-secrets-manager';
 import type { CdkCustomResourceEvent, CdkCustomResourceResponse, Context } from 'aws-lambda';
+import { errorMessage } from '../../service/errors.ts';
 import { parseAdministrator, parseLogin } from '../management/broker-login.ts';
-import { errorMessage, log, logged } from '../management/function-log.ts';
+import { log, logError, logged } from '../management/function-log.ts';
 import { type FunctionSettings, functionSettings, MANAGEMENT_ENV } from '../management/function-settings.ts';
 import { ManagementApi, ManagementApiError } from '../management/management-api.ts';
-import { asking, readSecretText } from '../management/secret-text.ts';
+import { readSecretText, withCleanError } from '../management/secret-text.ts';
 import { type ApplyReport, applyTopology } from './apply.ts';
 import { canonical } from './record.ts';
 import { APPLIED_TAG, fromProperties, type ResourceProperties } from './resource-properties.ts';
@@ -38,7 +39,7 @@ export interface TopologyData {
   readonly Version: string;
   /** What is no longer wanted and stays, with the command for a person who removes it. */
   readonly Kept: string;
-  /** Why the broker was not asked, or `none`. */
+  /** Why the function did not reach the broker, or `none`. */
   readonly Warning: string;
 }
 
@@ -90,18 +91,18 @@ async function createOrUpdate(
     return { PhysicalResourceId, Data: { Version: report.version, Kept, Warning: 'none' } };
   } catch (error) {
     if (!isAppliedAlready || changing || !(error instanceof NoAccessError)) throw error;
-    const warning = `the broker was not asked, because what was applied last is wanted again: ${error.message}`;
-    log('warn', warning);
+    const warning = `the broker was not reached, and what was applied last is wanted again: ${error.message}`;
+    logError('warn', warning, error);
     return { PhysicalResourceId, Data: { Version: 'unknown', Kept: 'unknown', Warning: shortened(warning) } };
   }
 }
 
-/** The broker is away, or refuses the administrator. */
+/** The broker is unreachable, or refuses the administrator. */
 class NoAccessError extends Error {
   override readonly name = 'NoAccessError';
 }
 
-/** Of all that an update can want, and no secret. Another revision asks for the broker's present state on purpose. */
+/** Of all that an update can change, and of no secret. Another revision makes the function read the broker's state. */
 function fingerprint(
   wanted: Topology,
   revision: unknown,
@@ -113,18 +114,18 @@ function fingerprint(
 
 async function readTag(secret: string): Promise<string | undefined> {
   try {
-    const { Tags = [] } = await asking('DescribeSecret', secret, () =>
+    const { Tags = [] } = await withCleanError('DescribeSecret', secret, () =>
       secrets.send(new DescribeSecretCommand({ SecretId: secret })),
     );
     return Tags.find(({ Key }) => Key === APPLIED_TAG)?.Value;
   } catch (error) {
-    log('warn', `the tag ${APPLIED_TAG} cannot be read: ${errorMessage(error)}`);
+    logError('warn', `the tag ${APPLIED_TAG} cannot be read: ${errorMessage(error)}`, error);
     return undefined;
   }
 }
 
 async function writeTag(secret: string, Value: string): Promise<void> {
-  await asking('TagResource', secret, () =>
+  await withCleanError('TagResource', secret, () =>
     secrets.send(new TagResourceCommand({ SecretId: secret, Tags: [{ Key: APPLIED_TAG, Value }] })),
   );
 }
@@ -134,7 +135,8 @@ async function confirmTag(secret: string, applied: string): Promise<void> {
   try {
     if ((await readTag(secret)) !== applied) await writeTag(secret, applied);
   } catch (error) {
-    log('warn', `a rollback will need the broker, as the tag ${APPLIED_TAG} cannot be written: ${errorMessage(error)}`);
+    const consequence = `a rollback will need the broker, as the tag ${APPLIED_TAG} cannot be written`;
+    logError('warn', `${consequence}: ${errorMessage(error)}`, error);
   }
 }
 
@@ -197,7 +199,7 @@ async function formerUser(arn: string, user: string): Promise<string | undefined
   }
 }
 
-/** Retries while the broker is away, until the time is up. */
+/** Retries while the broker is unreachable, until the time is up. */
 async function retrying<T>(until: number, work: (signal: AbortSignal) => Promise<T>): Promise<T> {
   const started = Date.now();
   const signal = AbortSignal.timeout(Math.max(1, until - started));
@@ -207,7 +209,7 @@ async function retrying<T>(until: number, work: (signal: AbortSignal) => Promise
     } catch (error) {
       if (!(error instanceof ManagementApiError)) throw signal.aborted ? late(started, signal.reason) : error;
       if (error.kind === 'refused') throw error;
-      const patience = error.kind === 'away' ? until : Math.min(until, started + LOGIN_PATIENCE_MS);
+      const patience = error.kind === 'unreachable' ? until : Math.min(until, started + LOGIN_PATIENCE_MS);
       if (Date.now() + pause >= patience) throw late(started, error);
       log('warn', `${error.message}: retrying in ${pause / 1_000} s`);
       await sleep(pause);

@@ -81,8 +81,8 @@ export async function applyTopology(api: ManagementApi, wanted: Topology, option
     if (absent.length > 0)
       throw new Error(`all was applied, and the broker does not have ${absent.map(({ what }) => what).join(', ')}`);
   }
-  const begun = planned.steps.flatMap(({ target }) => (target.type === 'empty record' ? [target.queue] : []));
-  if (record) await store(pruned(record, present, begun));
+  const withRecord = planned.steps.flatMap(({ target }) => (target.type === 'empty record' ? [target.queue] : []));
+  if (record) await store(pruned(record, present, withRecord));
   return { ...rest, version, steps: done, notes };
 }
 
@@ -106,32 +106,59 @@ export async function planTopology(
 
 /** @returns why it was not done, where that is no failure */
 async function carryOut(
-  { kind, target }: Pick<Step, 'kind' | 'target'>,
+  { kind, target }: Step,
   api: ManagementApi,
   vhost: string,
   passwords: Passwords,
 ): Promise<string | undefined> {
-  if (target.type === 'limits') {
-    let refused: string | undefined;
-    for (const [limit, value] of Object.entries(target.limits))
-      await unlessRefused(api.put(['user-limits', target.user, limit], { value }), (reason) => {
-        refused = `limits of ${target.user} are not set: ${reason}`;
+  const set = async (path: ApiPath, body: object) =>
+    await (kind === 'remove' ? api.delete(...path) : api.put(path, body));
+  let refused: string | undefined;
+  switch (target.type) {
+    case 'vhost':
+      await set(['vhosts', vhost], {});
+      break;
+    case 'policy': {
+      const { name, applyTo, ...policy } = target.policy;
+      await set(['policies', vhost, name], { ...policy, 'apply-to': applyTo });
+      break;
+    }
+    case 'exchange':
+      await set(['exchanges', vhost, target.exchange.name], { type: target.exchange.type, durable: true });
+      break;
+    case 'queue':
+      await set(['queues', vhost, target.queue.name], { durable: true, arguments: target.queue.arguments });
+      break;
+    case 'bindings': {
+      const calls = target.bindings.map(async ({ exchange, queue, routingKey, propertiesKey = '' }) => {
+        const path: ApiPath = ['bindings', vhost, 'e', exchange, 'q', queue];
+        if (kind === 'remove') await api.delete(...path, propertiesKey);
+        else await api.post(path, { routing_key: routingKey });
       });
-    return refused;
+      await Promise.all(calls);
+      break;
+    }
+    case 'empty record':
+      return await storeEmptyRecord(target.queue, api, vhost);
+    case 'user': {
+      const { name, tags } = target.user;
+      const password = passwords[name];
+      if (password === undefined) throw new Error(`user ${name}: expected a password to set, got none`);
+      await set(['users', name], { password, tags: tags.join(',') });
+      break;
+    }
+    case 'permissions': {
+      const { user, ...permissions } = target.permissions;
+      await set(['permissions', vhost, user], permissions);
+      break;
+    }
+    case 'limits':
+      for (const [limit, value] of Object.entries(target.limits))
+        await unlessRefused(set(['user-limits', target.user, limit], { value }), (reason) => {
+          refused = `limits of ${target.user} are not set: ${reason}`;
+        });
   }
-  if (target.type === 'command bindings') {
-    const each = target.bindings.map((one) =>
-      carryOut({ kind, target: { type: 'binding', ...one } }, api, vhost, passwords),
-    );
-    await Promise.all(each);
-    return undefined;
-  }
-  if (target.type === 'empty record') return await storeEmptyRecord(target.queue, api, vhost);
-  const { path, body } = resourceOf(target, vhost, passwords);
-  if (kind === 'remove') await api.delete(...path);
-  else if (target.type === 'binding') await api.post(path, body);
-  else await api.put(path, body);
-  return undefined;
+  return refused;
 }
 
 /**
@@ -142,50 +169,13 @@ async function storeEmptyRecord(queue: string, api: ManagementApi, vhost: string
   const { messages = 0 } = (await api.find('queues', vhost, queue)) ?? {};
   if (messages > 0) return `queue ${queue} gets no empty group record: it has messages`;
   const now = Date.now();
-  await api.publish(vhost, {
-    ...{ exchange: EXCHANGES.leases, routingKey: queue },
-    body: emptyRecord(groupOf(queue), OWNER, now),
-    properties: { type: RECORD_TYPE, app_id: OWNER, timestamp: Math.floor(now / 1_000) },
-  });
+  const properties = { type: RECORD_TYPE, app_id: OWNER, timestamp: Math.floor(now / 1_000) };
+  await api.publish(vhost, EXCHANGES.leases, queue, emptyRecord(groupOf(queue), OWNER, now), properties);
   return undefined;
 }
 
 /** Who stores it: no task. */
 const OWNER = 'topology';
-
-function resourceOf(
-  target: Exclude<Target, { type: 'limits' | 'empty record' | 'command bindings' }>,
-  vhost: string,
-  passwords: Passwords,
-): { path: ApiPath; body: object } {
-  switch (target.type) {
-    case 'vhost':
-      return { path: ['vhosts', vhost], body: {} };
-    case 'policy': {
-      const { name, applyTo, ...policy } = target.policy;
-      return { path: ['policies', vhost, name], body: { ...policy, 'apply-to': applyTo } };
-    }
-    case 'exchange': {
-      const { name, type } = target.exchange;
-      return { path: ['exchanges', vhost, name], body: { type, durable: true } };
-    }
-    case 'queue':
-      return { path: ['queues', vhost, target.queue.name], body: { durable: true, arguments: target.queue.arguments } };
-    case 'binding': {
-      const { exchange, queue, routingKey } = target.binding;
-      const key = target.propertiesKey === undefined ? [] : [target.propertiesKey];
-      return { path: ['bindings', vhost, 'e', exchange, 'q', queue, ...key], body: { routing_key: routingKey } };
-    }
-    case 'user': {
-      const { name, tags } = target.user;
-      const password = passwords[name];
-      if (password === undefined) throw new Error(`user ${name}: expected a password to set, got none`);
-      return { path: ['users', name], body: { password, tags: tags.join(',') } };
-    }
-    case 'permissions':
-      return { path: ['permissions', vhost, target.user], body: target.permissions };
-  }
-}
 
 function at(step: Step, index: number, steps: number, error: unknown): unknown {
   if (!(error instanceof ManagementApiError)) return error;

@@ -23,7 +23,7 @@ export class BrokerTopology extends Construct {
   readonly resource: CustomResource;
   /** What is no longer wanted, with the commands that remove it by hand; or `nothing`. */
   readonly kept: string;
-  /** Why the broker was not asked, in a rollback to what it has; or `none`. */
+  /** Why the function did not reach the broker, in a rollback to what it has; or `none`. */
   readonly warning: string;
 
   constructor(scope: Construct, id: string, props: BrokerTopologyProps) {

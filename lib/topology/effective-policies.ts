@@ -1,6 +1,6 @@
 // Pure: whether what applies to a queue is what the topology wants. Of several policies the one of the highest priority
-// applies, alone; an operator policy (the owner of the broker sets it) applies beside it and limits it further. Where the
-// broker reports which one applies to a queue, that counts: its regular expressions differ a little from JavaScript's.
+// applies, alone; an operator policy (the owner of the broker sets it) applies as well, and limits it further. Where the
+// broker reports which one applies to a queue, its report counts: its regular expressions differ a little from JavaScript's.
 
 import type { FoundPolicy } from '../management/management-api.ts';
 import type { Found } from './found.ts';
@@ -95,7 +95,7 @@ function bound(value: unknown): number {
   return typeof value === 'number' && value >= 0 ? value : Number.POSITIVE_INFINITY;
 }
 
-/** The one that applies; of those that cannot be told apart, all. */
+/** The one that applies; all of those among which nothing decides. */
 function operatorPoliciesOf(queue: string, found: Found): Pick<FoundPolicy, 'name' | 'definition'>[] {
   const there = found.queues.find(({ name }) => name === queue);
   const name = there?.operator_policy;

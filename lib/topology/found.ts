@@ -2,6 +2,7 @@
 
 import { type FoundIn, type ManagementApi, unlessRefused } from '../management/management-api.ts';
 import { EMPTY_RECORD, parseRecord, recordName, type TopologyRecord } from './record.ts';
+import type { BindingTarget, UserPermissions } from './steps.ts';
 
 export interface Found {
   /** Of RabbitMQ: '4.3.6'. */
@@ -14,15 +15,15 @@ export interface Found {
   readonly exchanges: readonly FoundIn<'exchanges'>[];
   /** Of the vhost, without those that end with the connection that declared them. */
   readonly queues: readonly FoundIn<'queues'>[];
-  /** Of the vhost, without those of the default exchange. */
-  readonly bindings: readonly FoundIn<'bindings'>[];
+  /** Of the vhost, as far as a topology can have them: to a queue, without arguments, and not of the default exchange. */
+  readonly bindings: readonly Required<BindingTarget>[];
   readonly policies: readonly FoundIn<'policies'>[];
   readonly operatorPolicies: readonly FoundIn<'policies'>[];
-  /** Of the whole broker. */
+  /** Of the broker, all vhosts. */
   readonly users: readonly FoundIn<'users'>[];
-  /** Of all users in all vhosts. */
-  readonly permissions: readonly FoundIn<'permissions'>[];
-  /** Of the whole broker; undefined where the broker does not show them. */
+  /** Of all users in the vhost. */
+  readonly permissions: readonly UserPermissions[];
+  /** Of the broker; undefined where it does not show them. */
   readonly userLimits: readonly FoundIn<'user-limits'>[] | undefined;
   /** What was created and changed here before; undefined where it is unknown. */
   readonly record: TopologyRecord | undefined;
@@ -43,23 +44,14 @@ export async function readFound(api: ManagementApi, vhost: string): Promise<Foun
   const vhostExists = (await api.find('vhosts', vhost)) !== undefined;
   const listed = async <K extends 'exchanges' | 'queues' | 'bindings' | 'policies' | 'operator-policies'>(kind: K) =>
     vhostExists ? await api.list(kind, vhost) : [];
-  const [
-    overview,
-    users,
-    permissions,
-    userLimits,
-    record,
-    exchanges,
-    queues,
-    bindings,
-    policies,
-    operatorPolicies = [],
-  ] = await Promise.all([
+  const [overview, users, permissions, userLimits, record] = await Promise.all([
     api.get('overview'),
     api.list('users'),
     api.list('permissions'),
     optional(api.list('user-limits'), 'limits of users are not set'),
     optional(readRecord(api, vhost), 'nothing is removed'),
+  ]);
+  const [exchanges, queues, bindings, policies, operatorPolicies = []] = await Promise.all([
     listed('exchanges'),
     listed('queues'),
     listed('bindings'),
@@ -67,10 +59,16 @@ export async function readFound(api: ManagementApi, vhost: string): Promise<Foun
     optional(listed('operator-policies'), 'only queues that exist are checked for operator policies'),
   ]);
   return {
-    ...{ version: overview.rabbitmq_version, login, vhost, vhostExists, users, permissions, userLimits, record, notes },
+    ...{ version: overview.rabbitmq_version, login, vhost, vhostExists, users, userLimits, record, notes },
     exchanges: exchanges.filter(({ name }) => name !== '' && !name.startsWith('amq.')),
     queues: queues.filter(({ exclusive }) => !exclusive),
-    bindings: bindings.filter(({ source }) => source !== ''),
+    bindings: bindings
+      .filter((some) => some.source !== '' && some.destination_type === 'queue')
+      .filter((some) => Object.keys(some.arguments).length === 0)
+      .map(({ source, destination, routing_key, properties_key }) => ({
+        ...{ exchange: source, queue: destination, routingKey: routing_key, propertiesKey: properties_key },
+      })),
+    permissions: permissions.flatMap(({ vhost: other, ...rest }) => (other === vhost ? rest : [])),
     policies,
     operatorPolicies,
   };

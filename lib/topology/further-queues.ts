@@ -1,4 +1,4 @@
-// Queues and worker users of a deployer's own, beside the product's: which names and binding keys they may have. Pure.
+// Queues and worker users that a deployer adds to the product's: which names and binding keys they may have. Pure.
 // Such a queue gets copies: its keys reach the product's queue too, and the ingestor waits for the confirms of both.
 
 import { EXCHANGES, QUEUES, USERS } from '../../service/contract/names.ts';
@@ -17,7 +17,7 @@ export interface Further {
  * @param choice the events that will be published. @default - all that can be chosen
  */
 export function furtherFaults({ queues, workers }: Further, choice: Choice = EVERYTHING): string[] {
-  const readable = [...Object.values(QUEUES).filter((name) => !SET_ASIDE.includes(name)), ...Object.keys(queues)];
+  const readable = [...Object.values(QUEUES).filter((name) => !NOT_FOR_WORKERS.includes(name)), ...Object.keys(queues)];
   return [
     ...Object.entries(queues).flatMap(([name, { keys }]) => [
       ...nameFaults(`queues.${name}`, name),
@@ -33,7 +33,7 @@ export function furtherFaults({ queues, workers }: Further, choice: Choice = EVE
 }
 
 const EVERYTHING = parseEvents('all,guilds.full');
-const SET_ASIDE: readonly string[] = [QUEUES.deadLetters, QUEUES.unrouted];
+const NOT_FOR_WORKERS: readonly string[] = [QUEUES.deadLetters, QUEUES.unrouted];
 
 /** A permission does not distinguish a queue from an exchange, and a policy has the name of its queue. */
 const TAKEN = new Set<string>([

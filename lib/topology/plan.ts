@@ -1,26 +1,22 @@
 // Pure: what is wanted, compared with what a broker has, becomes steps in the order in which they can be carried out.
 // What cannot be changed is refused. Queues, exchanges and users are never removed: what is no longer wanted is named.
-// Bindings, policies and permissions are removed while they are what the record says that we made of them, and nothing
-// that stays needs them. Everything else is left as it is. Creations come before removals, so that during a rename every
+// Bindings, policies and permissions are removed while they are as the record has them, and nothing that stays needs
+// them. Everything else is left as it is. Creations come before removals, so that during a rename every
 // message finds a queue; policies come before the queues that they govern.
 
-import { EXCHANGES } from '../../service/contract/names.ts';
 import { alternateOf } from '../management/broker-login.ts';
-import type { FoundPolicy } from '../management/management-api.ts';
 import { isPasswordOf } from '../management/password-hash.ts';
 import { governs, operatorEffects, overridden } from './effective-policies.ts';
 import type { Found } from './found.ts';
-import { bindingIdOf, EMPTY_RECORD, foundBindingIdOf, isEqual, permissionsOf } from './record.ts';
+import { bindingId, EMPTY_RECORD, isEqual } from './record.ts';
 import type { BindingTarget, Step, Target } from './steps.ts';
-import { suited } from './suited.ts';
+import { supportedPolicies } from './supported-policies.ts';
 import {
-  type Exchange,
   isCommandBinding,
   isCommandQueue,
   isLeaseQueue,
   type Permissions,
   type Policy,
-  type Queue,
   type Topology,
   type User,
 } from './topology.ts';
@@ -49,15 +45,19 @@ export type Passwords = Readonly<Record<string, string>>;
 
 /** @param passwords a user that does not exist yet and has none is skipped */
 export function plan(wanted: Topology, found: Found, passwords: Passwords = {}): Plan {
-  const { policies, notes } = suited(wanted.policies, found.version);
+  const { policies, notes } = supportedPolicies(wanted.policies, found.version);
   const removals = removalsOf(wanted, found);
   const removed = removals.steps.flatMap(({ target }) => (target.type === 'policy' ? target.policy : []));
   const effects = operatorEffects(wanted, policies, found);
   return {
     steps: [...additions({ ...wanted, policies }, found, passwords), ...removals.steps],
     refusals: [
-      ...wanted.exchanges.flatMap((exchange) => exchangeRefusals(exchange, found)),
-      ...wanted.queues.flatMap((queue) => queueRefusals(queue, found)),
+      ...wanted.exchanges.flatMap(({ name, type }) =>
+        immutableRefusals(`exchange ${name}`, { type, internal: false }, named(found.exchanges, name)),
+      ),
+      ...wanted.queues.flatMap(({ name, arguments: settings }) =>
+        immutableRefusals(`queue ${name}`, settings, named(found.queues, name)),
+      ),
       ...policies.flatMap((policy) => policyRefusals(policy, found)),
       ...overridden(wanted, policies, found, missing(missing(found.policies, policies), removed)),
       ...effects.refusals,
@@ -84,10 +84,10 @@ function additions(wanted: Topology, found: Found, passwords: Passwords): Step[]
   // An administrator may manage every vhost, and declare queues only where it has permissions. One that logged in by
   // another way than a password (OAuth 2) has them from there.
   const administrators = found.users.filter(({ name }) => name === found.login);
-  const there = new Set(found.bindings.map(foundBindingIdOf));
+  const bound = new Set(found.bindings.map(bindingId));
   return [
     ...(found.vhostExists ? [] : steps(`vhost ${wanted.vhost}`, { type: 'vhost' }, {})),
-    ...administrators.flatMap(({ name }) => permissionSteps({ name, permissions: EVERYTHING }, found)),
+    ...administrators.flatMap(({ name }) => permissionSteps(name, EVERYTHING, found)),
     ...wanted.policies.flatMap((policy) => {
       const there = named(found.policies, policy.name);
       return steps(`policy ${policy.name}`, { type: 'policy', policy }, flat(policy), there && flat(there));
@@ -100,13 +100,13 @@ function additions(wanted: Topology, found: Found, passwords: Passwords): Step[]
     ),
     ...bindingSteps(
       'create',
-      wanted.bindings.filter((binding) => !there.has(bindingIdOf(binding))).map((binding) => ({ binding })),
+      wanted.bindings.filter((binding) => !bound.has(bindingId(binding))),
     ),
     ...newLeaseQueues(wanted, found).flatMap((queue) =>
       steps(`empty group record in ${queue}`, { type: 'empty record', queue }, {}),
     ),
     ...users.flatMap((user) => userSteps(user, found, passwordOf(passwords, user.name))),
-    ...users.flatMap((user) => permissionSteps(user, found)),
+    ...users.flatMap(({ name, permissions }) => permissionSteps(name, permissions, found)),
     ...users.flatMap((user) => limitSteps(user, found)),
   ];
 }
@@ -115,28 +115,25 @@ function additions(wanted: Topology, found: Found, passwords: Passwords): Step[]
  * Of groups that have never been here: their queues are about to be made, or were made by an application that then
  * failed. One that is made again had a record, and lost it. Without a record of ours nothing is known to be new.
  */
-function newLeaseQueues({ queues }: Topology, { queues: found, record }: Found): string[] {
+function newLeaseQueues(wanted: Topology, { queues, record }: Found): string[] {
   if (record === undefined) return [];
-  const isNew = ({ name }: Queue) => named(found, name) === undefined && !record.queues.includes(name);
-  return queues
-    .filter(({ name }) => isLeaseQueue(name))
-    .filter((queue) => isNew(queue) || record.newLeaseQueues.includes(queue.name))
-    .map(({ name }) => name);
+  const isNew = (name: string) => named(queues, name) === undefined && !record.queues.includes(name);
+  return wanted.queues
+    .map(({ name }) => name)
+    .filter((name) => isLeaseQueue(name) && (isNew(name) || record.newLeaseQueues.includes(name)));
 }
 
 const EVERYTHING: Permissions = { configure: '.*', write: '.*', read: '.*' };
 
 /** The step that makes `should` of what is; none where it is so. @param is undefined where there is nothing yet */
 function steps(what: string, target: Target, should: object, is?: object): Step[] {
-  if (is === undefined) {
-    const details = Object.entries(should).map(([key, value]) => `${key}: ${show(value)}`);
-    return [{ kind: 'create', what, details, target }];
-  }
-  const details = differences(should, is).map(({ key, is, should }) => `${key}: ${show(is)} → ${show(should)}`);
-  return details.length === 0 ? [] : [{ kind: 'change', what, details, target }];
+  const details = is
+    ? differences(should, is).map(({ key, is, should }) => `${key}: ${is} → ${should}`)
+    : Object.entries(should).map(([key, value]) => `${key}: ${show(value)}`);
+  return is && details.length === 0 ? [] : [{ kind: is ? 'change' : 'create', what, details, target }];
 }
 
-const flat = ({ pattern, applyTo, priority, definition }: Omit<FoundPolicy, 'name'>) => ({
+const flat = ({ pattern, applyTo, priority, definition }: Omit<Found['policies'][number], 'name'>) => ({
   ...{ pattern, 'apply-to': applyTo, priority },
   ...definition,
 });
@@ -148,9 +145,11 @@ function userSteps(user: User, found: Found, password: string | undefined): Step
   return [{ kind: there ? 'change' : 'create', what: `user ${user.name}`, details, target: { type: 'user', user } }];
 }
 
-function permissionSteps({ name, permissions }: Pick<User, 'name' | 'permissions'>, found: Found): Step[] {
-  const target: Target = { type: 'permissions', user: name, permissions };
-  return steps(`permissions of ${name}`, target, permissions, permissionsOf(found, name));
+function permissionSteps(user: string, permissions: Permissions, found: Found): Step[] {
+  const there = found.permissions.find((some) => some.user === user);
+  const is = there && { configure: there.configure, write: there.write, read: there.read };
+  const target: Target = { type: 'permissions', permissions: { user, ...permissions } };
+  return steps(`permissions of ${user}`, target, permissions, is);
 }
 
 function limitSteps({ name, limits }: User, found: Found): Step[] {
@@ -160,28 +159,39 @@ function limitSteps({ name, limits }: User, found: Found): Step[] {
   return steps(`limits of ${name}`, { type: 'limits', user: name, limits }, limits, is);
 }
 
-function exchangeRefusals({ name, type }: Exchange, found: Found): string[] {
-  const there = named(found.exchanges, name);
-  if (there === undefined) return [];
-  const { name: _, arguments: others, ...is } = there;
-  const should = { type, durable: true, auto_delete: false, internal: false };
-  return immutable(`exchange ${name}`, should, { ...is, ...others });
+/**
+ * Those of commands to one queue are one step. They are in no record: nobody else has such a name, and nothing of them can
+ * have been changed.
+ */
+function bindingSteps(kind: 'create' | 'remove', targets: readonly BindingTarget[]): Step[] {
+  const inOrder = [...targets.filter((binding) => !isCommandBinding(binding)), ...targets.filter(isCommandBinding)];
+  const groups = Map.groupBy(inOrder, (binding) => {
+    const { exchange, queue, routingKey } = binding;
+    return isCommandBinding(binding)
+      ? `bindings ${exchange} → ${queue}`
+      : `binding ${exchange} → ${queue} (${show(routingKey)})`;
+  });
+  return [...groups].map(([what, bindings]) => {
+    const target: Target = { type: 'bindings', bindings };
+    if (!bindings.every(isCommandBinding)) return { kind, what, details: [], target };
+    const keys = bindings.map(({ routingKey }) => routingKey).join(' ');
+    return { kind, what: `${what} (${bindings.length})`, details: [keys], target };
+  });
 }
 
-function queueRefusals({ name, arguments: wanted }: Queue, found: Found): string[] {
-  const there = named(found.queues, name);
+function immutableRefusals(
+  what: string,
+  settings: object,
+  there?: { readonly type?: string | undefined; readonly arguments: object },
+): string[] {
   if (there === undefined) return [];
-  const { durable, auto_delete } = there;
+  const should = { durable: true, auto_delete: false, ...settings };
   // A queue that was declared without its type has that of its vhost.
-  const type = there.type === undefined ? {} : { 'x-queue-type': there.type };
-  const should = { durable: true, auto_delete: false, ...wanted };
-  return immutable(`queue ${name}`, should, { durable, auto_delete, ...type, ...there.arguments });
-}
-
-function immutable(what: string, wanted: object, there: object): string[] {
-  return differences(wanted, there).map(
+  const all = { 'x-queue-type': there.type, ...there, ...there.arguments };
+  const is = Object.entries(all).filter(([key]) => key in should || key in there.arguments);
+  return differences(should, Object.fromEntries(is)).map(
     ({ key, is, should }) =>
-      `${what}: ${key} is ${show(is)}, wanted ${show(should)}, and cannot be changed: give the wanted one another name, or delete the old one by hand once it is not needed`,
+      `${what}: ${key} is ${is}, wanted ${should}, and cannot be changed: give the wanted one another name, or delete the old one by hand once it is not needed`,
   );
 }
 
@@ -206,92 +216,56 @@ function userRefusals({ name, tags }: User, found: Found, password: string | und
 function policyRefusals(policy: Policy, found: Found): string[] {
   const there = named(found.policies, policy.name);
   if (there === undefined || found.record === undefined || named(found.record.policies, policy.name)) return [];
-  const [difference] = differences(flat(policy), flat(there));
-  if (difference === undefined) return [];
-  const { key, is, should } = difference;
-  return [
-    `policy ${policy.name} exists with ${key} ${show(is)}, wanted ${show(should)}, and the record does not name it as made by this topology: delete it, or give it another name`,
-  ];
+  return differences(flat(policy), flat(there))
+    .slice(0, 1)
+    .map(
+      ({ key, is, should }) =>
+        `policy ${policy.name} exists with ${key} ${is}, wanted ${should}, and the record does not name it as made by this topology: delete it, or give it another name`,
+    );
 }
 
 /** What we made, is as we made it, and is needed by nothing that stays. */
 function removalsOf(wanted: Topology, found: Found): { steps: Step[]; kept: string[] } {
-  const record = found.record;
+  const { record, login } = found;
   if (record === undefined) return { steps: [], kept: [] };
-  const kept: string[] = [];
-  const remove = (what: string, target: Target): Step => ({ kind: 'remove', what, details: [], target });
-
-  const isStillWanted = new Set(wanted.bindings.map(bindingIdOf));
-  const ours = new Set(
-    record.bindings
-      // Tasks of a former shard layout may still hold the record of such a queue, and publish the next one.
-      .filter(({ queue }) => !isLeaseQueue(queue))
-      .map(bindingIdOf),
-  );
-  const bindings = bindingSteps(
-    'remove',
-    found.bindings.flatMap((other) => {
-      const id = foundBindingIdOf(other);
-      const binding = { exchange: other.source, queue: other.destination, routingKey: other.routing_key };
-      if (id === undefined || isStillWanted.has(id) || !(ours.has(id) || isCommandBinding(binding))) return [];
-      return { binding, propertiesKey: other.properties_key };
-    }),
-  );
-  const policies = missing(found.policies, wanted.policies).flatMap((there): Step[] => {
-    const ours = record.policies.filter(({ name }) => name === there.name);
-    const policy = ours.find((some) => isEqual(some, there));
-    const what = `policy ${there.name}`;
-    const governed = policy && governedBy(policy, wanted, found);
-    if (policy && governed === undefined) return [remove(what, { type: 'policy', policy })];
-    if (policy) kept.push(`${what} is kept: it governs ${governed}`);
-    else if (ours.length > 0) kept.push(`${what} is kept: it was changed after it was applied`);
-    return [];
+  const isStillWanted = new Set(wanted.bindings.map(bindingId));
+  // Tasks of a former shard layout may still hold the record of a lease queue, and publish the next one.
+  const ours = new Set(record.bindings.filter(({ queue }) => !isLeaseQueue(queue)).map(bindingId));
+  const bindings = found.bindings.filter((binding) => {
+    const id = bindingId(binding);
+    return !isStillWanted.has(id) && (ours.has(id) || isCommandBinding(binding));
   });
-  const permissions = [...new Set(record.permissions.map(({ user }) => user))]
-    .filter((user) => user !== found.login && !isWanted(user, wanted))
-    .flatMap((user): Step[] => {
-      const there = permissionsOf(found, user);
-      if (there === undefined) return [];
-      const what = `permissions of ${user}`;
-      if (record.permissions.some((some) => isEqual(some, { user, ...there })))
-        return [remove(what, { type: 'permissions', user, permissions: there })];
-      kept.push(`${what} are kept: they were changed after they were applied`);
-      return [];
-    });
-  return { kept, steps: [...bindings, ...policies, ...permissions] };
-}
-
-/**
- * Those of commands to one queue are one step. They are in no record: nobody else has such a name, and nothing of them can
- * have been changed.
- */
-function bindingSteps(kind: 'create' | 'remove', targets: readonly BindingTarget[]): Step[] {
-  const isSingle = ({ binding }: BindingTarget) => !isCommandBinding(binding);
-  const groups = Map.groupBy(
-    targets.filter((target) => !isSingle(target)),
-    ({ binding }) => binding.queue,
-  );
-  return [
-    ...targets.filter(isSingle).map((target): Step => {
-      const { exchange, queue, routingKey } = target.binding;
-      const what = `binding ${exchange} → ${queue} (${show(routingKey)})`;
-      return { kind, what, details: [], target: { type: 'binding', ...target } };
-    }),
-    ...[...groups].map(([queue, bindings]): Step => {
-      const keys = bindings.map(({ binding }) => binding.routingKey);
-      const what = `bindings ${EXCHANGES.commands} → ${queue} (${keys.length})`;
-      return { kind, what, details: [keys.join(' ')], target: { type: 'command bindings', bindings } };
-    }),
-  ];
+  const permissions = found.permissions.filter(({ user }) => user !== login && !isWanted(user, wanted));
+  const steps = bindingSteps('remove', bindings);
+  const kept: string[] = [];
+  /** @param recorded values that it was given; none where it is somebody else's */
+  const remove = <T>(what: string, recorded: T[], there: unknown, targetOf: (value: T) => Target, governed = '') => {
+    const applied = recorded.find((value) => isEqual(value, there));
+    if (applied && governed === '') steps.push({ kind: 'remove', what, details: [], target: targetOf(applied) });
+    else if (applied) kept.push(`kept: ${what}, which governs ${governed}`);
+    else if (recorded.length > 0) kept.push(`kept: ${what}, which somebody has changed`);
+  };
+  for (const there of missing(found.policies, wanted.policies)) {
+    const recorded = record.policies.filter(({ name }) => name === there.name);
+    const governed = governedBy(there, wanted, found);
+    remove(`policy ${there.name}`, recorded, there, (policy) => ({ type: 'policy', policy }), governed);
+  }
+  for (const there of permissions) {
+    const recorded = record.permissions.filter(({ user }) => user === there.user);
+    remove(`permissions of ${there.user}`, recorded, there, (permissions) => ({ type: 'permissions', permissions }));
+  }
+  return { steps, kept };
 }
 
 /** A queue that stays would be without its limits, and RabbitMQ drops what it delivered twenty times. */
-function governedBy(policy: Policy, wanted: Topology, found: Found): string | undefined {
-  const kind = policy.applyTo;
-  const governed: { name: string }[] = found[kind].filter(({ name }) => governs(policy, kind, name));
-  const [first] = governed;
-  if (first === undefined || missing(governed, wanted[kind]).length < governed.length) return undefined;
-  return `${kind === 'queues' ? 'queue' : 'exchange'} ${first.name}`;
+function governedBy(policy: Found['policies'][number], wanted: Topology, found: Found): string | undefined {
+  for (const kind of ['queues', 'exchanges'] as const) {
+    const governed: { name: string }[] = found[kind].filter(({ name }) => governs(policy, kind, name));
+    const [first] = governed;
+    if (first && missing(governed, wanted[kind]).length === governed.length)
+      return `${kind === 'queues' ? 'queue' : 'exchange'} ${first.name}`;
+  }
+  return undefined;
 }
 
 /** Rotation alternates between the two users of a pair. */
@@ -314,21 +288,28 @@ function unwantedOf(wanted: Topology, found: Found): Unwanted[] {
   return unwanted;
 }
 
-function named<T extends { readonly name: string }>(list: readonly T[], name: string): T | undefined {
+interface Named {
+  readonly name: string;
+}
+
+function named<T extends Named>(list: readonly T[], name: string): T | undefined {
   return list.find((some) => some.name === name);
 }
 
 /** Those of the first that are not in the second. */
-function missing<T extends { readonly name: string }>(list: readonly T[], others: readonly { name: string }[]): T[] {
+function missing<T extends Named>(list: readonly T[], others: readonly Named[]): T[] {
   return list.filter(({ name }) => named(others, name) === undefined);
 }
 
-/** Keys with another value, or that only one of the two has. */
-function differences(wanted: object, there: object) {
-  const [should, is] = [wanted, there].map((some): Record<string, unknown> => ({ ...some }));
+/** Keys with another value, or that only one of the two has, with both values as they are shown. */
+function differences(wanted: object, there: object): { key: string; is: string; should: string }[] {
+  const [should, is] = [
+    new Map<string, unknown>(Object.entries(wanted)),
+    new Map<string, unknown>(Object.entries(there)),
+  ];
   return Object.keys({ ...wanted, ...there })
-    .map((key) => ({ key, is: is?.[key], should: should?.[key] }))
-    .filter(({ is, should }) => JSON.stringify(is) !== JSON.stringify(should));
+    .map((key) => ({ key, is: show(is.get(key)), should: show(should.get(key)) }))
+    .filter((each) => each.is !== each.should);
 }
 
 function show(value: unknown): string {

@@ -5,9 +5,8 @@
 // record. Pure.
 
 import { z } from 'zod';
-import type { FoundBinding, FoundPermissions, FoundPolicy } from '../management/management-api.ts';
 import type { Step } from './steps.ts';
-import { type Binding, isLeaseQueue, type Permissions, TOPOLOGY } from './topology.ts';
+import { type Binding, isCommandBinding, isLeaseQueue, TOPOLOGY } from './topology.ts';
 
 const NAMES = z.array(z.string());
 const RECORD = z.object({
@@ -48,83 +47,63 @@ export function withSteps(record: TopologyRecord, steps: readonly Step[], login:
     if (target.type === 'queue') next.queues = added(next.queues, target.queue.name);
     if (target.type === 'empty record') next.newLeaseQueues = added(next.newLeaseQueues, target.queue);
     if (target.type === 'user') next.users = added(next.users, target.user.name);
-    if (target.type === 'binding') next.bindings = added(next.bindings, target.binding);
+    // Those of commands are recognised by their names.
+    if (target.type === 'bindings')
+      for (const { exchange, queue, routingKey } of target.bindings.filter((binding) => !isCommandBinding(binding)))
+        next.bindings = added(next.bindings, { exchange, queue, routingKey });
     if (target.type === 'policy') next.policies = added(next.policies, target.policy);
     // The user that applies the topology needs its permissions, also where another one does so next time.
-    if (target.type === 'permissions' && target.user !== login)
-      next.permissions = added(next.permissions, { user: target.user, ...target.permissions });
+    if (target.type === 'permissions' && target.permissions.user !== login)
+      next.permissions = added(next.permissions, target.permissions);
   }
   return next;
 }
 
-export interface Present {
-  readonly vhost: string;
-  readonly exchanges: readonly { readonly name: string }[];
-  readonly queues: readonly { readonly name: string }[];
-  readonly users: readonly { readonly name: string }[];
-  readonly bindings: readonly FoundBinding[];
-  readonly policies: readonly FoundPolicy[];
-  readonly permissions: readonly FoundPermissions[];
+interface Named {
+  readonly name: string;
+}
+
+/** What a broker has, as far as a record depends on it. */
+interface Present {
+  readonly exchanges: readonly Named[];
+  readonly queues: readonly Named[];
+  readonly users: readonly Named[];
+  readonly bindings: readonly Binding[];
+  readonly policies: readonly Named[];
+  readonly permissions: readonly { readonly user: string }[];
 }
 
 /**
  * Without what does not exist any more, and without former values where the present one is recorded too.
- * @param begun lease queues that have their empty record now
+ * @param withRecord lease queues that have their empty record now
  */
-export function pruned(record: TopologyRecord, present: Present, begun: readonly string[] = []): TopologyRecord {
-  const exists = (list: readonly { readonly name: string }[]) => (name: string) =>
-    list.some((some) => some.name === name);
-  const latest = <T>(recorded: readonly T[], isSame: (one: T, other: T) => boolean, found: (one: T) => unknown) =>
-    recorded.filter((one) => {
-      const there = found(one);
-      const values = recorded.filter((other) => isSame(one, other));
-      return there !== undefined && (isEqual(one, there) || !values.some((value) => isEqual(value, there)));
-    });
-  const there = new Set(present.bindings.map(foundBindingIdOf));
+export function pruned(record: TopologyRecord, present: Present, withRecord: readonly string[] = []): TopologyRecord {
+  const isIn = (list: readonly Named[]) => (name: string) => list.some((some) => some.name === name);
+  const leases = present.queues.map(({ name }) => name).filter(isLeaseQueue);
+  const recorded = record.queues.filter((name) => isLeaseQueue(name) || isIn(present.queues)(name));
   return {
-    exchanges: record.exchanges.filter(exists(present.exchanges)),
-    queues: present.queues
-      .filter(({ name }) => isLeaseQueue(name))
-      .reduce(
-        (queues, { name }) => added(queues, name),
-        record.queues.filter((name) => isLeaseQueue(name) || exists(present.queues)(name)),
-      ),
-    newLeaseQueues: record.newLeaseQueues.filter((name) => !begun.includes(name)),
-    users: record.users.filter(exists(present.users)),
-    bindings: record.bindings.filter((binding) => there.has(bindingIdOf(binding))),
-    policies: latest(
-      record.policies,
-      (one, other) => one.name === other.name,
-      ({ name }) => present.policies.find((policy) => policy.name === name),
-    ),
-    permissions: latest(
-      record.permissions,
-      (one, other) => one.user === other.user,
-      ({ user }) => {
-        const there = permissionsOf(present, user);
-        return there && { user, ...there };
-      },
-    ),
+    exchanges: record.exchanges.filter(isIn(present.exchanges)),
+    queues: [...new Set([...recorded, ...leases])],
+    newLeaseQueues: record.newLeaseQueues.filter((name) => !withRecord.includes(name)),
+    users: record.users.filter(isIn(present.users)),
+    bindings: latest(record.bindings, present.bindings, bindingId),
+    policies: latest(record.policies, present.policies, ({ name }) => name),
+    permissions: latest(record.permissions, present.permissions, ({ user }) => user),
   };
 }
 
-/** In this vhost. */
-export function permissionsOf(present: Pick<Present, 'vhost' | 'permissions'>, user: string): Permissions | undefined {
-  const found = present.permissions.find((some) => some.user === user && some.vhost === present.vhost);
-  if (found === undefined) return undefined;
-  const { configure, write, read } = found;
-  return { configure, write, read };
+function latest<K, T extends K>(recorded: readonly T[], present: readonly K[], idOf: (some: K) => string): T[] {
+  const there = new Map(present.map((some) => [idOf(some), some]));
+  return recorded.filter((one) => {
+    const found = there.get(idOf(one));
+    if (found === undefined || isEqual(one, found)) return found !== undefined;
+    return !recorded.some((other) => isEqual(other, found));
+  });
 }
 
 /** The same text for the same binding: there may be thousands. */
-export function bindingIdOf({ exchange, queue, routingKey }: Binding): string {
+export function bindingId({ exchange, queue, routingKey }: Binding): string {
   return JSON.stringify([exchange, queue, routingKey]);
-}
-
-/** Undefined for one that a topology cannot have. */
-export function foundBindingIdOf(found: FoundBinding): string | undefined {
-  if (found.destination_type !== 'queue' || Object.keys(found.arguments).length > 0) return undefined;
-  return bindingIdOf({ exchange: found.source, queue: found.destination, routingKey: found.routing_key });
 }
 
 /** Whatever the order of keys and of lists. */

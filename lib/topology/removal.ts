@@ -1,5 +1,5 @@
-// Removes one queue, exchange or user that is not of the topology, at a person's command: what it holds is shown first.
-// What the broker gives no statistics of is unknown, never 0.
+// Removes one queue, exchange or user that is not of the topology, on a person's command: what it contains is shown first.
+// A number without statistics of the broker is unknown, never 0.
 
 import type { ManagementApi } from '../management/management-api.ts';
 import { readFound } from './found.ts';
@@ -10,7 +10,7 @@ export const removableTypes = ['queue', 'exchange', 'user'] as const satisfies r
 
 /**
  * What would be removed with it, one line each.
- * @throws Error with one sentence where it is wanted, not there, in use as a lease, or the user that asks;
+ * @throws Error with one sentence where it is wanted, missing, in use as a lease, or the user that is logged in;
  *   ManagementApiError
  */
 export async function held(api: ManagementApi, wanted: Topology, { type, name }: Unwanted): Promise<string[]> {
@@ -21,15 +21,16 @@ export async function held(api: ManagementApi, wanted: Topology, { type, name }:
   if (!found[`${type}s`].some(is))
     throw new Error(`${type} ${name}: there is none at this broker, vhost ${wanted.vhost}`);
   if (type === 'user') {
-    if (name === found.login) throw new Error(`user ${name} is the one that asks: nothing was removed`);
+    if (name === found.login) throw new Error(`user ${name} is logged in here: nothing was removed`);
     const tags = found.users.find(is)?.tags ?? [];
-    const vhosts = found.permissions.filter(({ user }) => user === name).map(({ vhost }) => vhost);
+    const vhosts = (await api.list('permissions')).filter(({ user }) => user === name).map(({ vhost }) => vhost);
     return [`tags: ${tags.join(', ') || 'none'}`, `permissions in vhosts: ${vhosts.join(', ') || 'none'}`];
   }
-  const bindings = found.bindings
+  const bindings = (await api.list('bindings', wanted.vhost))
+    .filter(({ source }) => source !== '')
     .filter(
-      ({ source, destination, destination_type }) =>
-        (destination_type === type && destination === name) || (type === 'exchange' && source === name),
+      (some) =>
+        (some.destination_type === type && some.destination === name) || (type === 'exchange' && some.source === name),
     )
     .map(({ source, destination, routing_key }) => `binding ${source} → ${destination} ('${routing_key}')`);
   if (type === 'exchange') return bindings;

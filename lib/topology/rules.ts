@@ -1,15 +1,12 @@
-// Pure: what is wrong with a topology, one sentence each, before any broker is asked. RabbitMQ would accept each of these,
+// Pure: what is wrong with a topology, one sentence each, before any call of a broker. RabbitMQ would accept each of these,
 // and lose messages later.
 
-import { EXCHANGES, identifyQueue, tailQueue } from '../../service/contract/names.ts';
+import { identifyQueue, tailQueue } from '../../service/contract/names.ts';
 import { governs } from './effective-policies.ts';
 import type { Policy, Queue, Topology, User } from './topology.ts';
 
-/**
- * @param routingKeys what will be published to the exchange of events: each must reach a queue
- * @returns none when the topology is sound
- */
-export function complaints(topology: Topology, routingKeys: readonly string[] = []): string[] {
+/** @returns none when the topology is sound */
+export function complaints(topology: Topology): string[] {
   const about = (what: string, faults: readonly string[]) => faults.map((fault) => `${what}: ${fault}`);
   return [
     ...(topology.vhost === '' ? ["vhost: expected a name, got ''"] : []),
@@ -19,9 +16,6 @@ export function complaints(topology: Topology, routingKeys: readonly string[] = 
     ...topology.users.flatMap(({ name }, index, users) =>
       users.findIndex((other) => other.name === name) < index ? [`user ${name}: two parts of the product have it`] : [],
     ),
-    ...routingKeys
-      .filter((key) => queuesFor(topology, EXCHANGES.events, key).length === 0)
-      .map((key) => `routing key ${key}: no binding of exchange ${EXCHANGES.events} routes it to a queue`),
   ];
 }
 
@@ -143,7 +137,7 @@ const DEFAULT_EXCHANGE = 'amq.default';
 function userFaults({ name, tags, permissions, limits }: User): string[] {
   const faults: string[] = [];
   if (!/^[\w.-]{2,100}$/.test(name) || name === 'guest')
-    faults.push("Amazon MQ wants 2 to 100 letters, digits, '-', '.' or '_', and not guest");
+    faults.push("Amazon MQ requires 2 to 100 letters, digits, '-', '.' or '_', and not guest");
   if (tags.includes('administrator'))
     faults.push('a user of the topology is no administrator, who could give itself every permission');
   for (const [limit, value] of Object.entries(limits ?? {}))

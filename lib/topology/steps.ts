@@ -11,22 +11,22 @@ export interface Step {
   readonly target: Target;
 }
 
-export interface BindingTarget {
-  readonly binding: Binding;
+export interface BindingTarget extends Binding {
   /** As the broker names it, for a removal. */
   readonly propertiesKey?: string;
 }
+
+export type UserPermissions = Permissions & { readonly user: string };
 
 export type Target =
   | { readonly type: 'vhost' }
   | { readonly type: 'policy'; readonly policy: Policy }
   | { readonly type: 'exchange'; readonly exchange: Exchange }
   | { readonly type: 'queue'; readonly queue: Queue }
-  | ({ readonly type: 'binding' } & BindingTarget)
-  /** Of commands to one queue: up to one for each shard. */
-  | { readonly type: 'command bindings'; readonly bindings: readonly BindingTarget[] }
+  /** One, or those of commands to one queue: up to one for each shard. */
+  | { readonly type: 'bindings'; readonly bindings: readonly BindingTarget[] }
   /** Of the shard group that this lease queue was made for: the proof that it has no session. */
   | { readonly type: 'empty record'; readonly queue: string }
   | { readonly type: 'user'; readonly user: User }
-  | { readonly type: 'permissions'; readonly user: string; readonly permissions: Permissions }
+  | { readonly type: 'permissions'; readonly permissions: UserPermissions }
   | { readonly type: 'limits'; readonly user: string; readonly limits: UserLimits };

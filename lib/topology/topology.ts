@@ -116,11 +116,11 @@ export interface DiscordTopologyOptions {
   /** A task runs a group of them, which has a lease queue and a queue for commands. @default - one shard */
   readonly shards?: Shards;
   readonly limits?: Partial<Limits>;
-  /** By name, beside the product's. What they may be: further-queues.ts. @default - none */
+  /** By name, in addition to the product's. What they may be: further-queues.ts. @default - none */
   readonly queues?: Readonly<Record<string, FurtherQueue>>;
   /** By user's name. @default - only the product's */
   readonly workers?: Readonly<Record<string, FurtherWorker>>;
-  /** Users belong to the whole broker, not to a vhost: several topologies on one broker need several names. */
+  /** Users belong to the broker, not to a vhost: several topologies on one broker need several names. */
   readonly userNames?: Partial<Readonly<Record<keyof typeof USERS, string>>>;
   /** Connections that one node of the broker allows: the limits of the users follow. @default - no limits are set */
   readonly connectionLimit?: number;
@@ -130,18 +130,13 @@ export interface DiscordTopologyOptions {
 
 /** The product's layout. */
 export function discordTopology(options: DiscordTopologyOptions = {}): Topology {
-  const { vhost = VHOST, shards = ONE_SHARD, connectionLimit } = options;
-  const shardGroups = groupsOf(shards);
-  const { tasks = shardGroups + 1, queues = {}, workers = {} } = options;
+  const { vhost = VHOST, shards = ONE_SHARD, queues = {}, workers = {} } = options;
   const userNames = { ...USERS, ...options.userNames };
-  const limits: Limits = { ...DEFAULT_LIMITS, ...options.limits };
-  const workerUsers = 1 + Object.keys(workers).length;
-  const limitsOf =
-    connectionLimit === undefined ? undefined : userLimits({ connectionLimit, tasks, shardGroups, workerUsers });
-  const leases = Array.from({ length: shardGroups }, (_, group) => leaseQueue(group));
+  const userLimits = userLimitsOf(shards, options);
+  const leases = Array.from({ length: groupsOf(shards) }, (_, group) => leaseQueue(group));
   const commands = commandTopology(shards);
   const named = new Set(Object.values(workers).flatMap(({ queues }) => queues));
-  const unnamed = Object.keys(queues).filter((name) => !named.has(name));
+  const permissions = permissionsFor(Object.keys(queues).filter((name) => !named.has(name)));
   return {
     vhost,
     shards: { count: shards.count, perTask: shards.perTask },
@@ -154,9 +149,7 @@ export function discordTopology(options: DiscordTopologyOptions = {}): Topology 
       { name: EXCHANGES.status, type: 'direct' },
     ],
     queues: [
-      ...[...Object.values(QUEUES), ...Object.keys(queues)].map((name) => ({
-        ...{ name, arguments: { 'x-queue-type': 'quorum' } },
-      })),
+      ...[...Object.values(QUEUES), ...Object.keys(queues)].map((name) => ({ name, arguments: QUORUM })),
       ...leases.map((name) => ({ name, arguments: LEASE_QUEUE_ARGUMENTS })),
       ...commands.queues,
     ],
@@ -171,21 +164,22 @@ export function discordTopology(options: DiscordTopologyOptions = {}): Topology 
       ...leases.map((queue) => ({ exchange: EXCHANGES.leases, queue, routingKey: queue })),
       ...commands.bindings,
     ],
-    policies: policies(limits, queues),
+    policies: policies({ ...DEFAULT_LIMITS, ...options.limits }, queues),
     users: [
-      ...PARTS.map((part): [string, Permissions, Part] => [userNames[part], permissionsFor(unnamed)[part], part]),
-      ...Object.entries(workers).map(([name, worker]): [string, Permissions, Part] => [
+      ...PARTS.map((part) => ({ name: userNames[part], part, permissions: permissions[part] })),
+      ...Object.entries(workers).map(([name, worker]) => ({
         name,
-        readerOf(worker),
-        'worker',
-      ]),
-    ].map(([name, permissions, part]) => ({
+        part: 'worker' as const,
+        permissions: readerOf(worker),
+      })),
+    ].map(({ name, part, permissions }) => ({
       ...{ name, tags: [], permissions },
-      ...(limitsOf && { limits: limitsOf[part] }),
+      ...(userLimits && { limits: userLimits[part] }),
     })),
   };
 }
 
+const QUORUM = { 'x-queue-type': 'quorum' };
 const ONE_SHARD: Shards = { count: 1, perTask: 1 };
 
 /** Each runs in one task. */
@@ -200,7 +194,7 @@ export function groupsOf({ count, perTask }: Shards): number {
 export function commandTopology(shards: Shards): Pick<Topology, 'queues' | 'bindings'> {
   const groups = Array.from({ length: groupsOf(shards) }, (_, group) => group);
   return {
-    queues: groups.map((group) => ({ name: commandQueue(group), arguments: { 'x-queue-type': 'quorum' } })),
+    queues: groups.map((group) => ({ name: commandQueue(group), arguments: QUORUM })),
     bindings: groups.flatMap((group) => {
       const first = group * shards.perTask;
       const ids = Array.from({ length: Math.min(shards.perTask, shards.count - first) }, (_, index) => first + index);
@@ -211,14 +205,10 @@ export function commandTopology(shards: Shards): Pick<Topology, 'queues' | 'bind
 }
 
 /** Whether a queue of this name holds a group record, of this shard layout or of another one. */
-export function isLeaseQueue(name: string): boolean {
-  return LEASE_QUEUES.test(name);
-}
+export const isLeaseQueue = (name: string): boolean => LEASE_QUEUES.test(name);
 
 /** Whether a queue of this name takes the commands of a group, of this shard layout or of another one. */
-export function isCommandQueue(name: string): boolean {
-  return COMMAND_QUEUES.test(name);
-}
+export const isCommandQueue = (name: string): boolean => COMMAND_QUEUES.test(name);
 
 export function isCommandBinding({ exchange, queue, routingKey }: Binding): boolean {
   return exchange === EXCHANGES.commands && isCommandQueue(queue) && COMMAND_KEYS.test(routingKey);
@@ -249,21 +239,23 @@ const COMMAND_KEYS = new RegExp(`^(${literal(commandKey('all'))}|${numbered(comm
 const STATUS_QUEUES = `${literal(statusQueue(''))}[\\w.-]+`;
 
 /**
- * By part of the product, the least that it needs:
- * - ingestor: publishes events; declares, binds, reads and publishes to the lease queues; holds the identify queues,
- *   for which configure is enough; consumes commands, and publishes those that it refuses, with the reason, as dead
- *   letters; declares, binds and reads the queue
- *   of its status; reads the depth of the queues, for which RabbitMQ 4.3 requires some permission: write is the least, as it can
- *   neither consume nor purge. (It can bind them to the exchange of leases, which no pattern distinguishes from binding its
- *   own.)
- * - worker: consumes events, also from further queues that no further worker names, and publishes commands. `read` also allows to purge: RabbitMQ has no permission of its own
- *   for that.
- * - deadLetters: an operator's. Reads dead letters, and publishes them again; makes queues of its own for live events.
+ * The least that each user needs:
+ * - ingestor: publishes events; declares, binds, reads and writes its lease queues and the queue of its status; holds the
+ *   identify queues, for which configure is enough; consumes commands, and publishes those that it refuses as dead letters.
+ *   It reads the depth of the queues, for which RabbitMQ 4.3 requires some permission: with write it can neither consume nor
+ *   purge. (It can bind them to the exchange of leases, which no pattern distinguishes from binding its own.)
+ * - worker: consumes events, also from further queues that no further worker names, and publishes commands. `read` also
+ *   allows to purge: RabbitMQ has no separate permission.
+ * - deadLetters: an operator's. Reads dead letters, and publishes them again; declares its own queues for live events.
  */
+const WRITTEN_BY_INGESTOR = [
+  ...[EXCHANGES.leases, EXCHANGES.status, EXCHANGES.events, EXCHANGES.deadLetter],
+  ...Object.values(QUEUES),
+];
 const permissionsFor = (unnamed: readonly string[]): Readonly<Record<Part, Permissions>> => ({
   ingestor: {
     configure: `^(${numbered(leaseQueue)}|${numbered(identifyQueue)}|${STATUS_QUEUES})$`,
-    write: `^(${[numbered(leaseQueue), STATUS_QUEUES, ...[EXCHANGES.leases, EXCHANGES.status, EXCHANGES.events, EXCHANGES.deadLetter, ...Object.values(QUEUES)].map(literal)].join('|')})$`,
+    write: `^(${[numbered(leaseQueue), STATUS_QUEUES, ...WRITTEN_BY_INGESTOR.map(literal)].join('|')})$`,
     read: `^(${numbered(leaseQueue)}|${numbered(commandQueue)}|${STATUS_QUEUES}|${literal(EXCHANGES.leases)}|${literal(EXCHANGES.status)})$`,
   },
   worker: {
@@ -286,24 +278,24 @@ function readerOf({ queues, commands }: FurtherWorker): Permissions {
  * Leave room for the ingestor: what all others may open together, each as both users of its pair, is the broker's limit
  * less what the ingestor's tasks need. It is the limit of one node, because all may connect to the same one.
  */
-function userLimits({
-  connectionLimit,
-  tasks,
-  shardGroups,
-  workerUsers,
-}: Readonly<Record<'connectionLimit' | 'tasks' | 'shardGroups' | 'workerUsers', number>>): Record<Part, UserLimits> {
+function userLimitsOf(
+  shards: Shards,
+  { connectionLimit, tasks, workers = {} }: DiscordTopologyOptions,
+): Record<Part, UserLimits> | undefined {
+  if (connectionLimit === undefined) return undefined;
+  const shardGroups = groupsOf(shards);
   // During a deployment two versions run, and the broker notices a lost host only by its heartbeat. There is room for each
   // owner's connection for the identify lock.
-  const running = Math.max(3 * tasks, 10);
+  const running = Math.max(3 * (tasks ?? shardGroups + 1), 10);
   const ingestor = running * CONNECTIONS_OF_A_TASK;
   const forWorkers = connectionLimit - ingestor - 2 * DEAD_LETTERS_CONNECTIONS - ADMINISTRATORS_CONNECTIONS;
-  const worker = Math.floor(forWorkers / (2 * workerUsers));
+  const workerUsers = 1 + Object.keys(workers).length;
   return {
     ingestor: {
       'max-connections': ingestor,
       'max-channels': running * (CHANNELS_OF_A_TASK + Math.ceil(shardGroups / CONSUMERS_PER_CHANNEL)),
     },
-    worker: limited(worker),
+    worker: limited(Math.floor(forWorkers / (2 * workerUsers))),
     deadLetters: limited(DEAD_LETTERS_CONNECTIONS),
   };
 }
@@ -344,6 +336,14 @@ function policies(limits: Limits, queues: Readonly<Record<string, FurtherQueue>>
   const policy = (name: string, pattern: string, definition: Policy['definition']): Policy => ({
     ...{ name, pattern, applyTo: 'queues', priority: PRIORITY, definition },
   });
+  const ofEvents = (name: string, { ttlMs, maxMessages, maxBytes }: Omit<Partial<FurtherQueue>, 'keys'>) =>
+    policy(name, exactly(name), {
+      ...dropping,
+      ...(ttlMs !== undefined && { 'message-ttl': ttlMs }),
+      ...(maxMessages !== undefined && { 'max-length': maxMessages }),
+      ...(maxBytes !== undefined && { 'max-length-bytes': maxBytes }),
+      'delivery-limit': limits.deliveryLimit,
+    });
   return [
     policy(QUEUES.interactions, exactly(QUEUES.interactions), {
       ...{ ...confirmed, ...disconnected },
@@ -355,32 +355,10 @@ function policies(limits: Limits, queues: Readonly<Record<string, FurtherQueue>>
       'delivery-limit': limits.deliveryLimit,
     }),
     // With RabbitMQ's own disconnected timeout, 60 s: a cut that heals gives no unanswered event to a second worker.
-    policy(QUEUES.guildEvents, exactly(QUEUES.guildEvents), {
-      ...dropping,
-      'max-length': limits.guildEventsMaxMessages,
-      'max-length-bytes': limits.guildEventsMaxBytes,
-      'delivery-limit': limits.deliveryLimit,
-    }),
-    policy(QUEUES.gatewayEvents, exactly(QUEUES.gatewayEvents), {
-      ...dropping,
-      'max-length': limits.gatewayEventsMaxMessages,
-      'delivery-limit': limits.deliveryLimit,
-    }),
-    policy(QUEUES.dispatches, exactly(QUEUES.dispatches), {
-      ...dropping,
-      'max-length': limits.dispatchesMaxMessages,
-      'max-length-bytes': limits.dispatchesMaxBytes,
-      'delivery-limit': limits.deliveryLimit,
-    }),
-    ...Object.entries(queues).map(([name, { maxMessages, maxBytes, ttlMs }]) =>
-      policy(name, exactly(name), {
-        ...dropping,
-        ...(ttlMs !== undefined && { 'message-ttl': ttlMs }),
-        'max-length': maxMessages,
-        'max-length-bytes': maxBytes,
-        'delivery-limit': limits.deliveryLimit,
-      }),
-    ),
+    ofEvents(QUEUES.guildEvents, { maxMessages: limits.guildEventsMaxMessages, maxBytes: limits.guildEventsMaxBytes }),
+    ofEvents(QUEUES.gatewayEvents, { maxMessages: limits.gatewayEventsMaxMessages }),
+    ofEvents(QUEUES.dispatches, { maxMessages: limits.dispatchesMaxMessages, maxBytes: limits.dispatchesMaxBytes }),
+    ...Object.entries(queues).map(([name, queue]) => ofEvents(name, queue)),
     // Brokers already have it under this name.
     policy('set-aside', exactly(QUEUES.deadLetters, QUEUES.unrouted), {
       'message-ttl': limits.deadLettersTtlMs,

@@ -3,7 +3,6 @@
 // <ConnectionClose …>". A deadline that a peer which never stops sending does not extend. And a safe start: what follows the
 // last frame of the handshake is read when the caller listens; amqplib reads it before, so that an error would end the
 // process, and an end would go unnoticed. All of it by the socket that Node.js publishes on a diagnostics channel.
-// lib/rotation/amqp-login.ts reads the reason in AWS Lambda.
 
 import { subscribe, unsubscribe } from 'node:diagnostics_channel';
 import type { Socket } from 'node:net';

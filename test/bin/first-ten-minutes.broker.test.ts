@@ -98,7 +98,7 @@ test.each<[Mistake, () => Record<string, string>]>([
       [ENV.rabbitmqUrl]: right.replace(/\/\/.*@/, `//${own.userNames.worker}:${own.passwords[own.userNames.worker]}@`),
     }),
   ],
-])('%s: the task says so, and goes on trying', async (mistake, env) => {
+])('%s: the task logs it, and keeps trying', async (mistake, env) => {
   const task = begin(env());
   const sentence = new RegExp(sentenceOf(mistake).source.replace('ENOTFOUND', unknownHost));
   await vi.waitUntil(() => textsOf(task).some((text) => sentence.test(text)) || task.ended, { timeout: 120_000 });

@@ -69,7 +69,7 @@ const messages = () => logged.map(({ message }) => message);
 const rightsOf = async (name: string) =>
   (await functions.api.list('permissions')).filter((some) => some.user === name).map(({ user: _, ...rest }) => rest);
 
-/** Does what `before` says before this step. */
+/** Calls `before` before this step. */
 const beforeStep =
   (name: string, before: (event: RotationEvent) => Promise<unknown>) => async (event: RotationEvent) => {
     if (event.Step === name) await before(event);
@@ -194,20 +194,17 @@ describe('a rotation', () => {
     await publish(await connectAs(current()));
   });
 
-  it.each(['first-password', 'p%40ss', 'pässwörd %zz', '"\\'])(
+  it.each(['p%40ss', 'pässwörd %zz"\\'])(
     'tries the current login in its test alone, which a new schedule calls without a pending one: %s',
     async (password) => {
       await setUser(user, password);
       functions.secrets.put(secret, JSON.stringify(login(password)));
-      const testOnly = async (event: RotationEvent) => {
-        if (event.Step === 'testSecret') await functions.rotate(event);
-      };
       await expect(rotate(testOnly)).rejects.toThrow(/without its version becoming AWSCURRENT/);
       expect(messages()).toEqual([`user ${user} can log in`]);
     },
   );
 
-  it.each(['/', '%', 'a b', 'é', 'a%2Fb', 'a/b', '%zz', 'a+b?c#d'])('works in a vhost %s', async (part) => {
+  it.each(['/', 'a%2Fb c/é', '%zz+?#'])('works in a vhost %s', async (part) => {
     // The default one exists already; the others have a name that no other test has.
     const name = part === '/' ? part : `${part} ${vhost.vhost}`;
     if (name !== '/') await functions.api.put(['vhosts', name], {});

@@ -2,7 +2,7 @@
 // refuses some calls. What a plan decides is tested by plan.test.ts; a first and a second apply by
 // command-line.broker.test.ts and apply-lambda.broker.test.ts.
 
-import { describe, expect, test } from 'vitest';
+import { describe, expect } from 'vitest';
 import { ManagementApi, ManagementApiError } from '../../../lib/management/management-api.ts';
 import { type ApplyReport, applyTopology, planTopology, TopologyRefusedError } from '../../../lib/topology/apply.ts';
 import { type Found, readFound } from '../../../lib/topology/found.ts';
@@ -10,25 +10,11 @@ import { recordName } from '../../../lib/topology/record.ts';
 import type { Topology } from '../../../lib/topology/topology.ts';
 import { EXCHANGES, leaseQueue, QUEUES } from '../../../service/contract/names.ts';
 import { sharedBroker } from '../../support/broker.ts';
-import { refusing } from '../../support/fake-servers.ts';
-import { type OwnVhost, ownVhost } from '../../support/own-vhost.ts';
-
-const { version } = sharedBroker();
-
-const onBroker = test.extend<{ own: OwnVhost }>({
-  own: async ({ task: _ }, use) => {
-    const own = await ownVhost('apply');
-    await use(own);
-    await own.remove();
-  },
-});
+import type { OwnVhost } from '../../support/own-vhost.ts';
+import { apply, applyWithAnswer, ofGroups, onBroker } from './on-broker.ts';
 
 const lines = ({ steps }: Pick<ApplyReport, 'steps'>) => steps.map(({ kind, what }) => `${kind} ${what}`);
 const names = (list: readonly { readonly name: string }[]) => list.map(({ name }) => name).toSorted();
-
-async function apply(own: OwnVhost, wanted: Topology): Promise<ApplyReport> {
-  return await applyTopology(own.api, wanted, { passwords: own.passwords });
-}
 
 async function pending(own: OwnVhost, wanted: Topology): Promise<string[]> {
   return lines((await planTopology(own.api, wanted, own.passwords)).plan);
@@ -42,7 +28,6 @@ async function here(own: OwnVhost): Promise<Found> {
     ...found,
     users: found.users.filter(({ name }) => ours.includes(name)),
     userLimits: found.userLimits?.filter(({ user }) => ours.includes(user)),
-    permissions: found.permissions.filter(({ user, vhost }) => ours.includes(user) || vhost === own.vhost),
   };
 }
 
@@ -65,7 +50,7 @@ function withOrders(topology: Topology): Topology {
 const limitQueues = async ({ api, vhost }: OwnVhost, value: number) =>
   await api.put(['vhost-limits', vhost, 'max-queues'], { value });
 
-describe.concurrent(`on RabbitMQ ${version}`, () => {
+describe.concurrent(`on RabbitMQ ${sharedBroker().version}`, () => {
   onBroker('limits of connections and channels are in force, and stay where none are wanted', async ({ own }) => {
     const wanted = own.topology({ connectionLimit: 62 });
     await apply(own, wanted);
@@ -80,7 +65,7 @@ describe.concurrent(`on RabbitMQ ${version}`, () => {
     expect((await here(own)).userLimits).toHaveLength(3);
   });
 
-  onBroker('an unsound topology is refused before a broker is asked, an aborted one before a step', async ({ own }) => {
+  onBroker('an unsound topology is refused before any call, an aborted one before a step', async ({ own }) => {
     const nowhere = new ManagementApi({ url: 'http://127.0.0.1:1', username: 'none', password: 'nothing' });
     const unsound = { ...own.topology(), policies: [] };
     await expect(applyTopology(nowhere, unsound, { passwords: {} })).rejects.toThrow(
@@ -95,6 +80,11 @@ describe.concurrent(`on RabbitMQ ${version}`, () => {
   onBroker('of all that is no longer wanted, bindings, policies and permissions are removed', async ({ own }) => {
     const wanted = own.topology();
     await apply(own, wanted);
+    // One of the same queue and key, and one to an exchange: no topology can have them.
+    const theirs = { routing_key: 'guild.#', arguments: { theirs: true } };
+    const { api, vhost } = own;
+    await api.post(['bindings', vhost, 'e', EXCHANGES.events, 'q', QUEUES.guildEvents], theirs);
+    await api.post(['bindings', vhost, 'e', EXCHANGES.events, 'e', EXCHANGES.unrouted], { routing_key: 'guild.#' });
     const nothing: Topology = { ...wanted, exchanges: [], queues: [], bindings: [], policies: [], users: [] };
     const report = await apply(own, nothing);
     expect(report.steps.every(({ kind }) => kind === 'remove')).toBe(true);
@@ -103,7 +93,11 @@ describe.concurrent(`on RabbitMQ ${version}`, () => {
     // The policy for operators' queues applies to none that is there.
     for (const kind of ['queues', 'exchanges', 'users', 'policies'] as const)
       expect(names(found[kind]), kind).toEqual(names(wanted[kind]).filter((name) => name !== 'tail'));
-    expect(found.bindings.map(({ destination }) => destination)).toEqual([leaseQueue(0)]);
+    expect(found.bindings.map(({ queue }) => queue)).toEqual([leaseQueue(0)]);
+    const bound = (await api.list('bindings', vhost)).filter(({ source }) => source !== '');
+    expect(names(bound.map(({ destination }) => ({ name: destination })))).toEqual(
+      [EXCHANGES.unrouted, QUEUES.guildEvents, leaseQueue(0)].toSorted(),
+    );
     expect(found.permissions.filter(({ user }) => user !== sharedBroker().username)).toEqual([]);
     expect(lines(await apply(own, nothing))).toEqual([]);
     // Everything comes back, and is the topology's own again.
@@ -117,20 +111,18 @@ describe.concurrent(`on RabbitMQ ${version}`, () => {
       const before = own.topology();
       await apply(own, before);
       await limitQueues(own, before.queues.length);
-      const failed = await apply(own, withOrders(own.topology({ shards: { count: 2, perTask: 1 } }))).catch(
-        (error: unknown) => error,
-      );
+      const failed = await apply(own, withOrders(ofGroups(own, 2))).catch((error: unknown) => error);
       expect(failed).toBeInstanceOf(ManagementApiError);
       expect(failed).toMatchObject({
         kind: 'refused',
         message: expect.stringMatching(
-          /^the broker refuses PUT \/api\/queues\/apply-\w+\/ingestor\.lease\.1 by \w+: .*queue limit.* \(at create queue ingestor\.lease\.1, after \d+ of \d+ steps; apply again to continue\)$/,
+          /^the broker refuses PUT \/api\/queues\/topology-\w+\/ingestor\.lease\.1 by \w+: .*queue limit.* \(at create queue ingestor\.lease\.1, after \d+ of \d+ steps; apply again to continue\)$/,
         ),
       });
       expect(names((await here(own)).policies)).toContain('orders');
       const back = await apply(own, before);
       expect([lines(back), back.unwanted]).toEqual([[], [{ type: 'exchange', name: 'orders' }]]);
-      expect(back.kept).toEqual(['policy orders is kept: it governs exchange orders']);
+      expect(back.kept).toEqual(['kept: policy orders, which governs exchange orders']);
       await own.api.delete('exchanges', own.vhost, 'orders');
       expect(lines(await apply(own, before))).toEqual(['remove policy orders']);
       // What somebody makes afterwards is theirs, though it is the same.
@@ -144,7 +136,7 @@ describe.concurrent(`on RabbitMQ ${version}`, () => {
     const parameter = recordName(own.vhost);
     for (const value of [{ version: 99 }, null, [], 'a text']) {
       await own.api.put(['global-parameters', parameter], { value });
-      await expect(apply(own, own.topology({ shards: { count: 2, perTask: 1 } }))).rejects.toThrow(
+      await expect(apply(own, ofGroups(own, 2))).rejects.toThrow(
         /^the global parameter \S+ is no record of this version, .*: nothing was applied\. Delete it to begin another$/,
       );
       expect(await own.api.find('global-parameters', parameter)).toEqual({ name: parameter, value });
@@ -154,16 +146,8 @@ describe.concurrent(`on RabbitMQ ${version}`, () => {
 });
 
 describe.concurrent('a broker that refuses its administrator', () => {
-  /** Applies through a proxy that refuses what matches. */
-  async function applyWithout(own: OwnVhost, what: RegExp, status: number, body: string, wanted: Topology) {
-    const { managementUrl, username, password } = sharedBroker();
-    const proxy = await refusing(managementUrl, what, status, body);
-    const api = new ManagementApi({ url: `http://127.0.0.1:${proxy.port}`, username, password });
-    const report = await applyTopology(api, wanted, { passwords: own.passwords });
-    api.close();
-    await proxy.close();
-    return report;
-  }
+  const applyWithout = async (own: OwnVhost, what: RegExp, status: number, body: string, wanted: Topology) =>
+    await applyWithAnswer(own, wanted, what, [status, body]);
 
   for (const [status, body] of [
     [401, '{"error":"not_authorized","reason":"Access refused."}'],
@@ -175,7 +159,7 @@ describe.concurrent('a broker that refuses its administrator', () => {
       await apply(own, withOrders(own.topology()));
       const unread = await applyWithout(own, /global-parameters/, status, body, own.topology());
       expect([lines(unread), unread.notes]).toEqual([[], note]);
-      const more = own.topology({ shards: { count: 2, perTask: 1 } });
+      const more = ofGroups(own, 2);
       const unwritten = await applyWithout(own, /PUT .*global-parameters/, status, body, more);
       const gap = `whether ${leaseQueue(1)} is new cannot be recorded: its first owner will report a gap`;
       expect([lines(unwritten)[0], unwritten.notes]).toEqual([`create queue ${leaseQueue(1)}`, [...note, gap]]);
@@ -186,9 +170,9 @@ describe.concurrent('a broker that refuses its administrator', () => {
 
     onBroker(`limits of users (${status} ${body}) has none set, and notes`, async ({ own }) => {
       const wanted = own.topology({ connectionLimit: 200 });
-      const asked = await applyWithout(own, /PUT \/api\/user-limits/, status, body, wanted);
-      expect(lines(asked).join()).not.toContain('limits of');
-      expect(asked.notes).toEqual(
+      const unset = await applyWithout(own, /PUT \/api\/user-limits/, status, body, wanted);
+      expect(lines(unset).join()).not.toContain('limits of');
+      expect(unset.notes).toEqual(
         wanted.users.map(({ name }) => expect.stringContaining(`limits of ${name} are not set: `)),
       );
       const read = await applyWithout(own, /user-limits/, status, body, wanted);
@@ -196,7 +180,7 @@ describe.concurrent('a broker that refuses its administrator', () => {
     });
   }
 
-  onBroker('operator policies is asked what applies to each queue', async ({ own }) => {
+  onBroker('operator policies is read by what applies to each queue', async ({ own }) => {
     await apply(own, own.topology());
     await setOperatorPolicy(own, '.*', { 'message-ttl': 3_000 });
     const applying = async () => await applyWithout(own, /operator-policies/, 405, '', own.topology());

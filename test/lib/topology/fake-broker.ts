@@ -4,7 +4,7 @@
 import { createHash } from 'node:crypto';
 import type { Found } from '../../../lib/topology/found.ts';
 import type { Passwords } from '../../../lib/topology/plan.ts';
-import { EMPTY_RECORD, pruned, withSteps } from '../../../lib/topology/record.ts';
+import { bindingId, EMPTY_RECORD, pruned, withSteps } from '../../../lib/topology/record.ts';
 import type { Step } from '../../../lib/topology/steps.ts';
 
 export const LOGIN = 'administrator';
@@ -30,59 +30,49 @@ export function hashed(password: string) {
 export function carriedOut(found: Found, steps: readonly Step[], passwords: Passwords): Found {
   let after = found;
   for (const step of steps) after = { ...after, ...change(after, step, passwords) };
-  const begun = steps.flatMap(({ target }) => (target.type === 'empty record' ? [target.queue] : []));
-  return { ...after, record: found.record && pruned(withSteps(found.record, steps, found.login), after, begun) };
+  const withRecord = steps.flatMap(({ target }) => (target.type === 'empty record' ? [target.queue] : []));
+  return {
+    ...after,
+    record: found.record && pruned(withSteps(found.record, steps, found.login), after, withRecord),
+  };
 }
 
-function change(found: Found, { kind, target }: Pick<Step, 'kind' | 'target'>, passwords: Passwords): Partial<Found> {
-  const removes = kind === 'remove';
-  let after = found;
-  const without = <T extends { readonly name: string }>(list: readonly T[], name: string) =>
-    list.filter((some) => some.name !== name);
+function change(found: Found, { kind, target }: Step, passwords: Passwords): Partial<Found> {
+  const others = <T extends object>(list: readonly T[], key: keyof T, value: unknown) =>
+    list.filter((some) => some[key] !== value);
+  const made = { durable: true, auto_delete: false, internal: false, arguments: {} };
   switch (target.type) {
     case 'vhost':
       return { vhostExists: true };
     case 'policy': {
-      const policies = without(found.policies, target.policy.name);
-      return { policies: removes ? policies : [...policies, target.policy] };
+      const policies = others(found.policies, 'name', target.policy.name);
+      return { policies: kind === 'remove' ? policies : [...policies, target.policy] };
     }
-    case 'exchange': {
-      const made = { durable: true, auto_delete: false, internal: false, arguments: {} };
-      return { exchanges: [...found.exchanges, { ...target.exchange, ...made }] };
-    }
+    case 'exchange':
+      return { exchanges: [...found.exchanges, { ...made, ...target.exchange }] };
     case 'queue': {
       const type = String(target.queue.arguments['x-queue-type']);
-      return { queues: [...found.queues, { ...target.queue, type, durable: true, auto_delete: false }] };
+      return { queues: [...found.queues, { ...made, type, ...target.queue }] };
     }
-    case 'command bindings':
-      for (const one of target.bindings)
-        after = { ...after, ...change(after, { kind, target: { type: 'binding', ...one } }, passwords) };
-      return after;
-    case 'binding': {
-      const { exchange: source, queue: destination, routingKey } = target.binding;
-      if (removes) {
-        const isIt = (other: Found['bindings'][number]) =>
-          other.source === source && other.destination === destination && other.properties_key === target.propertiesKey;
-        return { bindings: found.bindings.filter((other) => !isIt(other)) };
-      }
-      const properties_key = routingKey === '' ? '~' : encodeURIComponent(routingKey);
-      const made = { source, destination, destination_type: 'queue' as const, routing_key: routingKey, properties_key };
-      return { bindings: [...found.bindings, { ...made, arguments: {} }] };
+    case 'bindings': {
+      const ids = new Set(target.bindings.map(bindingId));
+      const rest = found.bindings.filter((binding) => !ids.has(bindingId(binding)));
+      const bound = target.bindings.map((binding) => ({ ...binding, propertiesKey: `~${binding.routingKey}` }));
+      return { bindings: kind === 'remove' ? rest : [...rest, ...bound] };
     }
     case 'empty record':
       return {};
     case 'user': {
       const { name, tags } = target.user;
-      return { users: [...without(found.users, name), { ...hashed(passwords[name] ?? ''), name, tags }] };
+      return { users: [...others(found.users, 'name', name), { ...hashed(passwords[name] ?? ''), name, tags }] };
     }
     case 'limits': {
       const { user, limits: value } = target;
-      return { userLimits: [...(found.userLimits ?? []).filter((other) => other.user !== user), { user, value }] };
+      return { userLimits: [...others(found.userLimits ?? [], 'user', user), { user, value }] };
     }
     case 'permissions': {
-      const { user, permissions } = target;
-      const others = found.permissions.filter((other) => other.user !== user || other.vhost !== found.vhost);
-      return { permissions: removes ? others : [...others, { user, vhost: found.vhost, ...permissions }] };
+      const rest = others(found.permissions, 'user', target.permissions.user);
+      return { permissions: kind === 'remove' ? rest : [...rest, target.permissions] };
     }
   }
 }

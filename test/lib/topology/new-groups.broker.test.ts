@@ -1,30 +1,16 @@
 // The empty group record: the lease queue of a new shard group begins with it, so that a queue without a record is one that
 // has lost it. On the real broker, with applications that fail in the middle, that meet each other, and that meet an owner.
 
-import { describe, expect, test } from 'vitest';
-import { ManagementApi } from '../../../lib/management/management-api.ts';
-import { applyTopology } from '../../../lib/topology/apply.ts';
-import { recordName } from '../../../lib/topology/record.ts';
-import { EXCHANGES, LEASE_QUEUE_ARGUMENTS, leaseQueue } from '../../../service/contract/names.ts';
+import { describe, expect } from 'vitest';
+import { EXCHANGES, leaseQueue } from '../../../service/contract/names.ts';
 import { type GroupRecord, parseGroupRecord } from '../../../service/lease/group-record.ts';
 import { sharedBroker } from '../../support/broker.ts';
-import { refusing } from '../../support/fake-servers.ts';
-import { type OwnVhost, ownVhost } from '../../support/own-vhost.ts';
+import type { OwnVhost } from '../../support/own-vhost.ts';
+import { apply, applyWithAnswer, failed, ofGroups, onBroker } from './on-broker.ts';
 
-const { version, managementUrl, username, password } = sharedBroker();
-
-const onBroker = test.extend<{ own: OwnVhost }>({
-  own: async ({ task: _ }, use) => {
-    const own = await ownVhost('groups');
-    await use(own);
-    await own.remove();
-  },
-});
-
+/** @returns the queues that got one */
 const applied = async (own: OwnVhost, shardGroups = 1) => {
-  const { steps, notes } = await applyTopology(own.api, own.topology({ shards: { count: shardGroups, perTask: 1 } }), {
-    passwords: own.passwords,
-  });
+  const { steps, notes } = await apply(own, ofGroups(own, shardGroups));
   expect(notes).toEqual([]);
   return steps.flatMap(({ target }) => (target.type === 'empty record' ? [target.queue] : []));
 };
@@ -51,21 +37,7 @@ async function recordsOf(own: OwnVhost, group: number): Promise<(GroupRecord | s
 
 const EMPTY = { owner: 'topology', epoch: 0, commit: 0, sessions: {}, unreportedGaps: [], shardLayout: undefined };
 
-/** Applies through a proxy that answers so what matches. */
-async function failing(own: OwnVhost, what: RegExp, [status, body]: readonly [number, string], shardGroups = 1) {
-  const proxy = await refusing(managementUrl, what, status, body);
-  const api = new ManagementApi({ url: `http://127.0.0.1:${proxy.port}`, username, password });
-  const wanted = own.topology({ shards: { count: shardGroups, perTask: 1 } });
-  const error = await applyTopology(api, wanted, { passwords: own.passwords }).then(
-    () => expect.unreachable('it did not fail'),
-    (thrown: Error) => thrown,
-  );
-  api.close();
-  await proxy.close();
-  return error.message;
-}
-
-describe(`on RabbitMQ ${version}`, () => {
+describe(`on RabbitMQ ${sharedBroker().version}`, () => {
   onBroker(
     'each group of a first deployment begins with one, and an added group; applied again, with no other',
     async ({ own }) => {
@@ -92,27 +64,14 @@ describe(`on RabbitMQ ${version}`, () => {
     expect(await applied(own, 2)).toEqual([]);
   });
 
-  onBroker('nor does one that a task had made before the topology knew it', async ({ own }) => {
-    await applied(own);
-    const channel = await (await own.connect()).createChannel();
-    const options = { durable: true, arguments: LEASE_QUEUE_ARGUMENTS };
-    await channel.assertQueue(leaseQueue(1), options);
-    expect(await applied(own, 2)).toEqual([]);
-    await channel.deleteQueue(leaseQueue(1));
-    expect(await applied(own, 2)).toEqual([]);
-    expect(await recordsOf(own, 1)).toEqual([]);
-  });
-
   for (const [what, pattern, answer, reason] of [
     ['the broker fails', /publish/, [503, ''], /failed at POST/],
     ['no queue takes it', /publish/, [200, '{"routed":false}'], /reached no queue \(?/],
     ['the answer is a page', /publish/, [200, '<html>'], /is not RabbitMQ's management API/],
-    ['the answer is half', /publish/, [200, '{}'], /is not RabbitMQ's management API/],
-    ['the answer is another', /publish/, [201, ''], /is not RabbitMQ's management API/],
     ['a step before it fails', /bindings.*lease/, [503, ''], /failed at POST/],
   ] as const)
     onBroker(`an application that fails before it is stored (${what}) is continued by the next`, async ({ own }) => {
-      expect(await failing(own, pattern, answer, 2)).toMatch(reason);
+      expect(await failed(applyWithAnswer(own, ofGroups(own, 2), pattern, answer))).toMatch(reason);
       expect(await recordsOf(own, 0)).toEqual([]);
       expect(await applied(own, 2)).toEqual([leaseQueue(0), leaseQueue(1)]);
       expect(await applied(own, 2)).toEqual([]);
@@ -132,27 +91,14 @@ describe(`on RabbitMQ ${version}`, () => {
   });
 
   onBroker('where there is a message already, it is left out', async ({ own }) => {
-    await failing(own, /publish/, [503, '']);
+    await failed(applyWithAnswer(own, own.topology(), /publish/, [503, '']));
     const channel = await (await own.connect()).createConfirmChannel();
     channel.publish(EXCHANGES.leases, leaseQueue(0), Buffer.from('x'), { persistent: true, type: 'record' });
     await channel.waitForConfirms();
     const messages = async () => (await own.api.find('queues', own.vhost, leaseQueue(0)))?.messages;
     await expect.poll(messages, { timeout: 30_000 }).toBe(1);
-    const { notes } = await applyTopology(own.api, own.topology(), { passwords: own.passwords });
+    const { notes } = await apply(own);
     expect(notes).toEqual([`queue ${leaseQueue(0)} gets no empty group record: it has messages`]);
     expect(await applied(own)).toEqual([]);
-  });
-
-  onBroker('where it cannot be recorded that a group was new, no queue gets one', async ({ own }) => {
-    const proxy = await refusing(managementUrl, /PUT .*global-parameters/, 405, '');
-    const api = new ManagementApi({ url: `http://127.0.0.1:${proxy.port}`, username, password });
-    for (let repeated = 0; repeated < 2; repeated += 1) {
-      const { steps } = await applyTopology(api, own.topology(), { passwords: own.passwords });
-      expect(steps.map(({ target }) => target.type)).not.toContain('empty record');
-    }
-    api.close();
-    await proxy.close();
-    expect(await own.api.find('global-parameters', recordName(own.vhost))).toBeUndefined();
-    expect(await recordsOf(own, 0)).toEqual([]);
   });
 });

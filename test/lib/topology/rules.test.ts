@@ -100,16 +100,10 @@ describe('a topology is refused', () => {
     [worker({ tags: ['administrator'] }), 'a user of the topology is no administrator'],
     ...['guest', 'x', 'a b', 'x'.repeat(101)].map((name): [Topology, string] => [
       worker({ name }),
-      `Amazon MQ wants 2 to 100 letters`,
+      `Amazon MQ requires 2 to 100 letters`,
     ]),
   ])('$1', (topology, sentence) => {
     expect(complaints(topology)).toContainEqual(expect.stringContaining(sentence));
-  });
-
-  test('when a routing key of the service is bound to no queue', () => {
-    expect(complaints(sound, ['interaction.button', 'voice.join'])).toEqual([
-      'routing key voice.join: no binding of exchange discord.events routes it to a queue',
-    ]);
   });
 
   test('not with the least that each rule allows', () => {

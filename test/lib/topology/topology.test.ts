@@ -3,6 +3,7 @@
 // test/contracts/topology.test.ts.
 
 import { describe, expect, test } from 'vitest';
+import { keyFaults } from '../../../lib/topology/further-queues.ts';
 import { fromProperties, toProperties } from '../../../lib/topology/resource-properties.ts';
 import { complaints, queuesFor } from '../../../lib/topology/rules.ts';
 import { discordTopology, type Permissions } from '../../../lib/topology/topology.ts';
@@ -19,6 +20,7 @@ import {
   tailQueue,
   WORKER_QUEUES,
 } from '../../../service/contract/names.ts';
+import { parseEvents } from '../../../service/events/choice.ts';
 
 describe('the layout', () => {
   test.each([1, 2, 64])('is sound with %i shard groups', (shardGroups) => {
@@ -47,6 +49,7 @@ describe('the layout', () => {
     const properties = toProperties(topology);
     expect(fromProperties(properties)).toEqual(topology);
     expect(2 * JSON.stringify(properties).length).toBeLessThan(950_000);
+    expect(() => fromProperties({ ...properties, Queues: { q: '{' } })).toThrow(/^Topology\.queues\.0\.argu/);
   });
 
   test('takes limits one by one', () => {
@@ -124,13 +127,18 @@ describe('permissions', () => {
   });
 });
 
+test('the key of whole guilds is known where those are chosen, and only there', () => {
+  const faults = (events: string) => keyFaults('keys', 'dispatch.guild_create', parseEvents(events));
+  expect([faults('all').length, faults('guilds.full')]).toEqual([1, []]);
+});
+
 describe('limits of users', () => {
   test.each([
-    [100, 1, 2],
-    [100, 1, 1],
-    [500, 8, 10],
-    [1_500, 64, 65],
-  ])('of a broker of %i connections leave room for the tasks of %i groups', (connectionLimit, shardGroups, tasks) => {
+    [100, 1, 2, 10 * 17],
+    [100, 1, 1, 10 * 17],
+    [500, 8, 10, 30 * 17],
+    [1_500, 64, 65, 195 * 23],
+  ])('of a broker of %i connections leave room for %i groups', (connectionLimit, shardGroups, tasks, channels) => {
     const { users } = discordTopology({ connectionLimit, shards: { count: shardGroups, perTask: 1 }, tasks });
     const [ingestor = 0, worker = 0, deadLetters = 0] = users.map(({ limits }) => limits?.['max-connections']);
     // Two versions of the service, with three connections each, and a fourth of each owner; the others as both users of
@@ -138,6 +146,8 @@ describe('limits of users', () => {
     expect(connectionLimit - 2 * worker - 2 * deadLetters).toBeGreaterThanOrEqual(2 * 3 * tasks + shardGroups);
     expect(ingestor).toBeGreaterThanOrEqual(2 * 3 * tasks + shardGroups);
     expect(worker).toBeGreaterThan(connectionLimit / 10);
+    // 16 of each task, and one for ten lease queues.
+    expect(users[0]?.limits?.['max-channels']).toBe(channels);
     expect(2 * worker + 2 * deadLetters + ingestor).toBeLessThanOrEqual(connectionLimit);
   });
 

@@ -1,5 +1,5 @@
-// Pure: what a version of RabbitMQ takes of the wanted policies. It refuses a whole policy for one key that it does not
-// know, so that such a key is left out, and noted. After an upgrade of the broker the plan finds it missing, and adds it.
+// Pure: the wanted policies without the keys that a version of RabbitMQ does not know, and a note for each of those. It
+// would refuse the policy for one such key. After an upgrade of the broker the plan finds the key missing, and adds it.
 
 import type { Policy } from './topology.ts';
 
@@ -12,7 +12,10 @@ const KNOWN_FROM: Readonly<Record<string, readonly [number, number]>> = {
 };
 
 /** @param version of RabbitMQ: '4.3.6' */
-export function suited(policies: readonly Policy[], version: string): { policies: Policy[]; notes: string[] } {
+export function supportedPolicies(
+  policies: readonly Policy[],
+  version: string,
+): { policies: Policy[]; notes: string[] } {
   const unknown = Object.entries(KNOWN_FROM).filter(([, from]) => !isAtLeast(version, from));
   const takes = ([key, value]: [key: string, value: unknown]): boolean => {
     // Before RabbitMQ 4 there was no default delivery limit, and no -1 to lift it.

@@ -1,4 +1,4 @@
-// A message of the queue `dead-letters`: why it is there, whether a filter means it, and what is published when it is replayed.
+// A message of the queue `dead-letters`: why it is there, whether a filter matches it, and what is published when it is replayed.
 // The reason is RabbitMQ's own (https://www.rabbitmq.com/docs/dlx#effects), or `refused`: the ingestor's, of a command. Pure.
 
 import type { ConsumeMessage, Options } from 'amqplib';
@@ -10,7 +10,7 @@ import { topicMatches } from '../topology/rules.ts';
 
 export const REASONS = ['rejected', 'expired', 'maxlen', 'delivery_limit', 'refused'] as const;
 
-export interface Letter {
+export interface DeadLetter {
   /** One of REASONS; `unknown` where no header has it. */
   readonly reason: string;
   /** The queue that it was in before. */
@@ -22,7 +22,7 @@ export interface Letter {
   /** When it became a dead letter, Unix ms. Of a command that was refused: when it was published, at most 30 s before. */
   readonly since: number | undefined;
   /** When it can no longer be answered, Unix ms. @default - it has no end */
-  readonly uselessAt: number | undefined;
+  readonly answerableUntil: number | undefined;
   /** Why the ingestor refused it. */
   readonly refusal: string | undefined;
   /** By which run it was replayed before. */
@@ -46,7 +46,7 @@ const TEXT = z.string().optional().catch(undefined);
 
 type Delivered = Pick<ConsumeMessage, 'fields' | 'properties'>;
 
-export function letterOf({ fields, properties }: Delivered): Letter {
+export function deadLetterOf({ fields, properties }: Delivered): DeadLetter {
   const { headers = {}, timestamp, messageId, type } = properties as ConsumeMessage['properties'];
   const published = SECONDS.parse(timestamp);
   const refusal = TEXT.parse(headers[HEADERS.refused]);
@@ -63,7 +63,7 @@ export function letterOf({ fields, properties }: Delivered): Letter {
     id: TEXT.parse(messageId),
     since: since && since * 1_000,
     // AMQP's time has whole seconds.
-    uselessAt: life && published && (published + 1) * 1_000 + life,
+    answerableUntil: life && published && (published + 1) * 1_000 + life,
     refusal,
     run: TEXT.parse(headers[HEADERS.replayed]),
   };
@@ -80,13 +80,13 @@ export interface Filter {
   readonly youngerThanMs?: number | undefined;
 }
 
-export function means(
+export function matches(
   { reasons, types, ids, olderThanMs, youngerThanMs }: Filter,
-  letter: Letter,
+  letter: DeadLetter,
   now: number,
 ): boolean {
   const { id = '', since } = letter;
-  // One whose age is unknown has none that could be asked for.
+  // No age matches one whose age is unknown.
   const age = since === undefined ? Number.NaN : now - since;
   return (
     (reasons.length === 0 || reasons.includes(letter.reason)) &&
@@ -98,71 +98,72 @@ export function means(
 }
 
 /** Why it is not replayed; undefined for one that is. */
-export function leftOut({ exchange, uselessAt }: Letter, now: number): 'noEvent' | 'expired' | undefined {
+export function reasonToSkip(
+  { exchange, answerableUntil }: DeadLetter,
+  now: number,
+): 'noEvent' | 'expired' | undefined {
   if (exchange !== EXCHANGES.events) return 'noEvent';
-  return uselessAt !== undefined && uselessAt <= now ? 'expired' : undefined;
+  return answerableUntil !== undefined && answerableUntil <= now ? 'expired' : undefined;
 }
 
-/** What RabbitMQ writes when a message dies or is delivered again, and what only the first publisher may say. */
+/** What RabbitMQ writes when a message dies or is delivered again, and what only the first publisher may set. */
 const NOT_COPIED = /^(x-(first-|last-)?death(-.*)?|x-(delivery|acquired)-count|CC|BCC)$/;
 
 /**
  * The same message, as its first publisher sent it: its id lets workers recognise it.
- * @param run of the tool: a message that dies again meanwhile is not replayed twice
+ * @param run of the tool: a message that is dead-lettered again during it is not replayed twice
  */
-export function copyOf({ properties }: Delivered, { uselessAt }: Letter, run: string, now: number): Options.Publish {
+export function copyOf(
+  { properties }: Delivered,
+  { answerableUntil }: DeadLetter,
+  run: string,
+  now: number,
+): Options.Publish {
   const { headers = {}, expiration: _, userId: __, ...rest } = properties as ConsumeMessage['properties'];
   const kept = Object.entries(headers).filter(([name]) => !NOT_COPIED.test(name));
   return {
     ...rest,
     // RabbitMQ refuses one of 50 days, which a time in the future would make.
-    ...(uselessAt !== undefined && uselessAt > now && { expiration: Math.min(uselessAt - now, INTERACTION_TOKEN_MS) }),
+    ...(answerableUntil !== undefined &&
+      answerableUntil > now && { expiration: Math.min(answerableUntil - now, INTERACTION_TOKEN_MS) }),
     persistent: true,
     mandatory: true,
     headers: { ...Object.fromEntries(kept), [HEADERS.replayed]: run },
   };
 }
 
-/** What is counted of a queue: by reason, queue and type. */
-export class Census {
-  readonly #rows = new Map<string, Row>();
-  readonly #all: Row = row({ reason: '', queue: '', type: '' });
-
-  add(letter: Letter): void {
-    const key = JSON.stringify([letter.reason, letter.queue, letter.type]);
-    // A type may hold the name of a command: what a hostile sender makes of it must not fill the memory.
-    const known = this.#rows.get(key) ?? (this.#rows.size < MOST_ROWS ? row(letter) : undefined);
-    if (known !== undefined) this.#rows.set(key, known);
-    for (const each of [this.#all, known]) {
-      if (each === undefined) continue;
-      each.messages += 1;
-      if (letter.since === undefined) continue;
-      each.oldest = Math.min(each.oldest ?? letter.since, letter.since);
-      each.newest = Math.max(each.newest ?? letter.since, letter.since);
-    }
-  }
-
-  get all(): Readonly<Row> {
-    return this.#all;
-  }
-
-  /** Most messages first. */
-  get rows(): readonly Readonly<Row>[] {
-    return [...this.#rows.values()].toSorted((a, b) => b.messages - a.messages);
-  }
+/** What is counted of a queue: in all, and by reason, queue and type. */
+export interface Counts {
+  readonly all: Row;
+  readonly rows: Map<string, Row>;
 }
 
 const MOST_ROWS = 10_000;
 
-interface Row extends Pick<Letter, 'reason' | 'queue' | 'type'> {
+interface Row extends Pick<DeadLetter, 'reason' | 'queue' | 'type'> {
   messages: number;
   oldest: number | undefined;
   newest: number | undefined;
 }
 
-const row = ({ reason, queue, type }: Pick<Letter, 'reason' | 'queue' | 'type'>): Row => ({
+const rowOf = ({ reason, queue, type }: Pick<DeadLetter, 'reason' | 'queue' | 'type'>): Row => ({
   ...{ reason, queue, type, messages: 0, oldest: undefined, newest: undefined },
 });
+
+export const emptyCounts = (): Counts => ({ all: rowOf({ reason: '', queue: '', type: '' }), rows: new Map() });
+
+export function count(letter: DeadLetter, { all, rows }: Counts): void {
+  const key = JSON.stringify([letter.reason, letter.queue, letter.type]);
+  // A type may hold the name of a command: what a hostile sender makes of it must not fill the memory.
+  if (!rows.has(key) && rows.size < MOST_ROWS) rows.set(key, rowOf(letter));
+  for (const row of [all, rows.get(key)]) {
+    if (row === undefined) continue;
+    row.messages += 1;
+    if (letter.since === undefined) continue;
+    row.oldest = Math.min(row.oldest ?? letter.since, letter.since);
+    row.newest = Math.max(row.newest ?? letter.since, letter.since);
+  }
+}
 
 const UNITS_MS = { s: 1_000, m: 60_000, h: 3_600_000, d: 86_400_000 } as const;
 
@@ -185,5 +186,5 @@ export function inUnits(ms: number): string {
   return parts.slice(0, 2).join(' ') || '0s';
 }
 
-/** The queue that all of this is about. */
+/** Where dead letters are. */
 export const QUEUE = QUEUES.deadLetters;

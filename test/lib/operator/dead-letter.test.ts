@@ -1,5 +1,14 @@
 import { describe, expect, it } from 'vitest';
-import { Census, copyOf, durationMs, inUnits, leftOut, letterOf, means } from '../../../lib/operator/letter.ts';
+import {
+  copyOf,
+  count,
+  deadLetterOf,
+  durationMs,
+  emptyCounts,
+  inUnits,
+  matches,
+  reasonToSkip,
+} from '../../../lib/operator/dead-letter.ts';
 import { Progress } from '../../../lib/operator/progress.ts';
 import { EXCHANGES, HEADERS } from '../../../service/contract/names.ts';
 
@@ -14,14 +23,14 @@ const death = (reason: string, queue: string, key: string, time = SECONDS) => ({
 function message(headers: object, properties: object = {}) {
   const fields = { deliveryTag: 1, redelivered: false, exchange: EXCHANGES.deadLetter, routingKey: 'dead-letters' };
   const all = { messageId: 'id', type: 'member.join', timestamp: SECONDS, headers, ...properties };
-  return { fields, properties: all } as unknown as Parameters<typeof letterOf>[0];
+  return { fields, properties: all } as unknown as Parameters<typeof deadLetterOf>[0];
 }
 
 describe('a dead letter', () => {
   it('has the key and the queue of its first death', () => {
     const deaths = [death('expired', 'later', 'dead-letters'), death('rejected', 'events.guild', 'member.leave')];
-    expect(letterOf(message({ 'x-death': deaths }))).toMatchObject({
-      ...{ reason: 'rejected', queue: 'events.guild', type: 'member.leave', since: NOW, uselessAt: undefined },
+    expect(deadLetterOf(message({ 'x-death': deaths }))).toMatchObject({
+      ...{ reason: 'rejected', queue: 'events.guild', type: 'member.leave', since: NOW, answerableUntil: undefined },
     });
   });
 
@@ -34,26 +43,26 @@ describe('a dead letter', () => {
     [{}, { headers: undefined, timestamp: 'never', messageId: 7, type: {} }],
     [{ [HEADERS.refused]: [], [HEADERS.refusedKey]: 3, [HEADERS.replayed]: {} }],
   ])('is unknown where its headers are odd: %j', (headers, properties) => {
-    const letter = letterOf(message(headers, properties));
+    const letter = deadLetterOf(message(headers, properties));
     expect(letter).toMatchObject({ reason: 'unknown', queue: 'unknown', since: undefined, refusal: undefined });
-    expect(leftOut(letter, NOW)).toBe('noEvent');
+    expect(reasonToSkip(letter, NOW)).toBe('noEvent');
     for (const age of ['olderThanMs', 'youngerThanMs'])
-      expect(means({ reasons: [], types: [], ids: [], [age]: 0 }, letter, NOW)).toBe(false);
+      expect(matches({ reasons: [], types: [], ids: [], [age]: 0 }, letter, NOW)).toBe(false);
   });
 
   it.each([-1, 0, Number.NaN, Number.POSITIVE_INFINITY, 8.64e12 + 1, 1.79e18, 'never'])('%s is no time', (time) => {
     const dead = { ...death('rejected', 'interactions', 'interaction.button'), time: { value: time } };
-    expect(letterOf(message({ 'x-death': [dead] }, { timestamp: time }))).toMatchObject({
-      ...{ reason: 'rejected', since: undefined, uselessAt: undefined },
+    expect(deadLetterOf(message({ 'x-death': [dead] }, { timestamp: time }))).toMatchObject({
+      ...{ reason: 'rejected', since: undefined, answerableUntil: undefined },
     });
-    const refused = letterOf(message({ [HEADERS.refused]: 'why' }, { timestamp: time }));
+    const refused = deadLetterOf(message({ [HEADERS.refused]: 'why' }, { timestamp: time }));
     expect(refused).toMatchObject({ reason: 'refused', since: undefined });
   });
 
   it('of a time to come is replayed with an expiration that RabbitMQ takes', () => {
     const dead = { 'x-death': [death('rejected', 'interactions', 'interaction.button', 8.64e12)] };
     const original = message(dead, { timestamp: 8.64e12 });
-    const letter = letterOf(original);
+    const letter = deadLetterOf(original);
     expect(new Date(letter.since ?? Number.NaN).toISOString()).toBe('+275760-09-13T00:00:00.000Z');
     expect(copyOf(original, letter, 'run', NOW).expiration).toBe(15 * 60_000);
   });
@@ -63,23 +72,23 @@ describe('a dead letter', () => {
     ['interaction.unknown', 15 * 60_000],
     ['interaction.autocomplete.ban', 3_000],
   ])('%s can be answered for %i ms, to the second', (type, life) => {
-    const letter = letterOf(message({ 'x-death': [death('rejected', 'interactions', type)] }));
-    expect(leftOut(letter, NOW + life + 999)).toBeUndefined();
-    expect(leftOut(letter, NOW + life + 1_000)).toBe('expired');
+    const letter = deadLetterOf(message({ 'x-death': [death('rejected', 'interactions', type)] }));
+    expect(reasonToSkip(letter, NOW + life + 999)).toBeUndefined();
+    expect(reasonToSkip(letter, NOW + life + 1_000)).toBe('expired');
   });
 
   it('of an age is older from there on, and younger before', () => {
-    const letter = letterOf(message({ 'x-death': [death('maxlen', 'q', 'member.join')] }));
+    const letter = deadLetterOf(message({ 'x-death': [death('maxlen', 'q', 'member.join')] }));
     const all = { reasons: [], types: [], ids: [] };
     for (const [age, older] of [
       [59_999, false],
       [60_000, true],
     ] as const) {
-      expect(means({ ...all, olderThanMs: 60_000 }, letter, NOW + age)).toBe(older);
-      expect(means({ ...all, youngerThanMs: 60_000 }, letter, NOW + age)).toBe(!older);
+      expect(matches({ ...all, olderThanMs: 60_000 }, letter, NOW + age)).toBe(older);
+      expect(matches({ ...all, youngerThanMs: 60_000 }, letter, NOW + age)).toBe(!older);
     }
-    expect(means({ ...all, ids: ['id'] }, { ...letter, id: 'id:2' }, NOW)).toBe(true);
-    expect(means({ ...all, ids: ['id'] }, { ...letter, id: 'id2' }, NOW)).toBe(false);
+    expect(matches({ ...all, ids: ['id'] }, { ...letter, id: 'id:2' }, NOW)).toBe(true);
+    expect(matches({ ...all, ids: ['id'] }, { ...letter, id: 'id2' }, NOW)).toBe(false);
   });
 });
 
@@ -87,7 +96,7 @@ it('a copy is what its first publisher sent, less what only the broker or a firs
   const written = ['x-death', 'x-first-death-queue', 'x-last-death-reason', 'x-delivery-count', 'x-acquired-count'];
   const headers = Object.fromEntries([...written, 'CC', 'BCC', HEADERS.session, HEADERS.part].map((name) => [name, 1]));
   const original = message(headers, { userId: 'ingestor', expiration: '5', priority: 10, contentEncoding: 'gzip' });
-  expect(copyOf(original, letterOf(original), 'run', NOW)).toEqual({
+  expect(copyOf(original, deadLetterOf(original), 'run', NOW)).toEqual({
     ...{ messageId: 'id', type: 'member.join', timestamp: SECONDS, priority: 10, contentEncoding: 'gzip' },
     ...{ persistent: true, mandatory: true },
     headers: { [HEADERS.session]: 1, [HEADERS.part]: 1, [HEADERS.replayed]: 'run' },
@@ -95,11 +104,11 @@ it('a copy is what its first publisher sent, less what only the broker or a firs
 });
 
 it('more kinds than can be kept are counted, and nothing more', () => {
-  const census = new Census();
-  const letter = letterOf(message({ 'x-death': [death('rejected', 'q', 'k')] }));
-  for (let kind = 0; kind < 10_100; kind += 1) census.add({ ...letter, type: `interaction.command.${kind}` });
-  expect(census.rows).toHaveLength(10_000);
-  expect(census.all.messages).toBe(10_100);
+  const counts = emptyCounts();
+  const letter = deadLetterOf(message({ 'x-death': [death('rejected', 'q', 'k')] }));
+  for (let kind = 0; kind < 10_100; kind += 1) count({ ...letter, type: `interaction.command.${kind}` }, counts);
+  expect(counts.rows.size).toBe(10_000);
+  expect(counts.all.messages).toBe(10_100);
 });
 
 it.each([
