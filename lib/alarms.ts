@@ -8,7 +8,6 @@
 // two in the next: alarms that this would disturb take four of five minutes.
 import type { METRICS } from '../service/contract/metrics.ts';
 import { QUEUES } from '../service/contract/names.ts';
-import type { BrokerMetric } from './broker.ts';
 import { nodeLimits } from './broker-limits.ts';
 import type { Settings } from './settings.ts';
 
@@ -31,6 +30,15 @@ export interface Calculation {
   readonly expression: string;
   readonly metrics: Readonly<Record<string, OwnMetric>>;
 }
+
+/** Those in use, of a broker with RabbitMQ 4, which has none per queue. Source: Amazon MQ, metrics for RabbitMQ. */
+type BrokerMetric =
+  | 'ConnectionCount'
+  | 'SystemCpuUtilization'
+  | 'RabbitMQMemUsed'
+  | 'RabbitMQMemLimit'
+  | 'RabbitMQDiskFree'
+  | 'RabbitMQDiskFreeLimit';
 
 /**
  * A metric of the broker's worst node: a cluster's own metrics are sums over its nodes, and one full node blocks all

@@ -60,6 +60,11 @@ export function brokerLimits({ size, nodes, existing }: SizedBroker) {
   return existing === undefined ? { connectionsPerNode, queues: queues[nodes] } : undefined;
 }
 
+/** The disk of one cluster node: 25 GB hold the queues' bounds twice over, unless the size starts higher. */
+export function storageGb({ size, nodes, storageGb }: SizedBroker & { readonly storageGb?: number | undefined }) {
+  return nodes === 1 ? undefined : (storageGb ?? Math.max(25, BROKER_SIZES[size].leastGb));
+}
+
 const GIB = 1024 ** 3;
 const DISK_FREE_GIB = { 1: 10, 3: 2 } as const;
 

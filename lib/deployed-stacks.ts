@@ -1,6 +1,7 @@
 // Whether a deployment may begin, from what CloudFormation reports about the stacks of these names: do they belong to this
 // bot, are they in a state that can be updated, and can their settings become the wanted ones. Pure; `bin/deploy.ts` asks.
-import { type Settings, SettingsError, settingsFor } from './settings.ts';
+import { SettingsError } from './setting-values.ts';
+import { type Settings, settingsFor } from './settings.ts';
 import { APPLICATION, DEPLOYED_TEMPLATE, METADATA_KEY, stackNames, TAGS } from './stack-identity.ts';
 import { transitionFaults } from './transition.ts';
 

@@ -1,7 +1,7 @@
 // The alarms of alarms.ts as alert rules of Prometheus: each with the same metric, threshold, periods and meaning of missing
 // data, or with the reason why there is no rule. Pure: bin/dashboards.ts writes docs/prometheus-alerts.yml.
 import { type AlarmDefinition, alarmDefinitions, type Family, IMPAIRED, UNHEALTHY } from './alarms.ts';
-import { type Jobs, NoMetricError, points, valueOver } from './promql.ts';
+import { type Jobs, missingMetric, points, valueOver } from './promql.ts';
 import type { Settings } from './settings.ts';
 
 export interface Rule {
@@ -40,12 +40,9 @@ export function alertRules(
     ['release-…', 'Amazon ECS rolls a deployment back by these, and they send no message: other rules report the same'],
   ]);
   for (const definition of alarmDefinitions(settings)) {
-    try {
-      rules.push(ruleOf(definition, jobs, runbook));
-    } catch (error) {
-      if (!(error instanceof NoMetricError)) throw error;
-      without.set(definition.id, error.message);
-    }
+    const reason = missingMetric(definition.metric);
+    if (reason === undefined) rules.push(ruleOf(definition, jobs, runbook));
+    else without.set(definition.id, reason);
   }
   return { rules, without };
 }

@@ -1,15 +1,8 @@
 // What a deployer may choose: the defaults, and every refusal in one readable sentence.
 import { describe, expect, it } from 'vitest';
-import { brokerLimits } from '../../lib/broker-limits.ts';
-import {
-  type Choices,
-  type Environment,
-  heapLimitMiB,
-  merged,
-  SettingsError,
-  settingsFor,
-  storageGb,
-} from '../../lib/settings.ts';
+import { brokerLimits, storageGb } from '../../lib/broker-limits.ts';
+import { merged, SettingsError } from '../../lib/setting-values.ts';
+import { type Choices, type Environment, heapLimitMiB, settingsFor } from '../../lib/settings.ts';
 import { inNetwork, keyArn, secretArn, withBroker } from '../support/choices.ts';
 
 const zones = (...availabilityZones: string[]) => ({ availabilityZones });
@@ -149,6 +142,8 @@ describe('faults', () => {
       'limits, queues: expected queues that hold at most half of the disk of a node less 2 GB (11 GB), got 12 GB',
       { broker: { nodes: 3 }, ...queue({ maxBytes: 1024 ** 3 }) },
     ],
+    // A single node blocks publishers earlier.
+    ['of a node less 10 GB (94 GB), got 97 GB', queue({ maxBytes: 80 * 1024 ** 3 })],
     ['gateway.intents.0: expected the name of one', { gateway: { intents: ['Everything'] } }],
     ['task.cpu: expected one of 256, 512, 1024, 2048, 4096, got 300', { task: { cpu: 300 } }],
     ['task.memoryMiB: expected one of 512, 1024, 2048 with task.cpu 256', { task: { cpu: 256, memoryMiB: 4096 } }],
@@ -166,7 +161,7 @@ describe('faults', () => {
     ['broker.nodes: expected 1 in 2 zones, got 3', { network: { zones: 2 }, broker: { nodes: 3 } }],
     ["natGateways: expected at least 1 with egress 'nat', got 0", { ...nat, natGateways: 0 }],
     ['natGateways: expected at most one for each of 2 zones, got 3', { ...nat, natGateways: 3 }],
-    ['discordTokenKeyArn: expected discordTokenSecretArn beside it', { discordTokenKeyArn: keyArn('a') }],
+    ['discordTokenKeyArn: expected discordTokenSecretArn too', { discordTokenKeyArn: keyArn('a') }],
     [
       "discordTokenKeyArn: expected a key's ARN, not an alias",
       { discordTokenSecretArn: arn, discordTokenKeyArn: keyArn('a').replace('key/', 'alias/') },
@@ -186,7 +181,7 @@ describe('faults', () => {
     ],
     ['half of the 300 connections of a mq.m7g.medium node', { shards: { count: 26, perTask: 1 } }],
     ['expected one subnet per node (broker.nodes is 3), got 1', { ...inNetwork(), broker: { nodes: 3 } }],
-    ['broker.existing: expected network.existing beside it', { ...withBroker(), network: {} }],
+    ['broker.existing: expected network.existing too', { ...withBroker(), network: {} }],
     [
       "network.existing.brokerSubnetIds.0: expected an id such as 'subnet-",
       inNetwork({ brokerSubnetIds: ['private'] }),
