@@ -68,7 +68,7 @@ function ruleOf(definition: AlarmDefinition & { readonly family: Family }, jobs:
 }
 
 /** So many of so many points are beyond the threshold. */
-export function condition(
+function condition(
   { metric, threshold, periodMinutes = 1, datapoints: [enough, of], silence }: AlarmDefinition,
   jobs: Jobs,
 ): string {
