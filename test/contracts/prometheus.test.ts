@@ -21,7 +21,7 @@ import {
 import { QUEUES } from '../../service/contract/names.ts';
 import { Metrics } from '../../service/metrics.ts';
 import { synthesized } from '../support/synthesized.ts';
-import { type AlarmProperties, DataPoints, statesOf } from './cloudwatch.ts';
+import { alarmsOf, DataPoints, statesOf } from './cloudwatch.ts';
 
 const JOBS = { ingestor: 'discord-ingestor', rabbitmq: 'rabbitmq' };
 /** A sum of several minutes differs from the most of them only where it takes more than one. */
@@ -357,14 +357,10 @@ const BUCKETS = [
   ...(await new Metrics().text()).matchAll(/^ingestor_frame_to_confirm_milliseconds_bucket\{le="([^"]+)"\}/gm),
 ].map(([, le = '']) => le);
 
-const alarms = new Map(
-  synthesized('production', CHOSEN)
-    .ofType('AWS::CloudWatch::Alarm')
-    .map(([, { Properties }]) => [String(Properties.AlarmName), Properties as unknown as AlarmProperties]),
-);
+const alarms = alarmsOf(synthesized('production', CHOSEN));
 
 function isOn(id: string, data: DataPoints, minutes: number): boolean {
-  const alarm = alarms.get(`discord-ingestor-production-${id}`);
+  const alarm = alarms.get(id);
   if (alarm === undefined) throw new Error(`expected an alarm ${id}`);
   return statesOf(alarm, data, minutes, 0).at(-1) === 'ALARM';
 }
