@@ -264,7 +264,7 @@ describe('what outlives a deployment', () => {
 
   it('stacks and templates carry their owner and their settings', () => {
     const build = (app: App, settings: Settings) => environmentStacks(app, settings, 'bot-1');
-    const made = synthesized('staging', { shards: { count: 2 } }, () => [], build);
+    const made = synthesized('staging', { shards: { count: 2 } }, undefined, build);
     for (const [stack, template] of Object.entries(templatesOf(made))) {
       const tags = { Application: 'discord-ingestor', Environment: 'staging', Instance: 'bot-1' };
       expect(artifactOf(made, stack).properties.tags).toEqual(tags);
