@@ -16,7 +16,9 @@ export function readable({ Resources, Outputs = {} }: Template): Map<string, str
     .map(([id, { Type, Properties = {}, ...rest }]): [string, string[]] => {
       const properties = Type === 'AWS::CloudWatch::Alarm' ? alarm({ ...Properties }) : Properties;
       const text = shown({ ...properties, ...rest });
-      return [id, `${id}: ${Type}${text.includes('\n') ? '\n' : ' '}${text}`.split('\n')];
+      if (!text.includes('\n')) return [id, [`${id}: ${Type} ${text}`]];
+      // Without the outer braces, so that another last line changes no other line.
+      return [id, [`${id}: ${Type}`, ...` ${text.slice(1, -2)}`.replaceAll(/,$/gm, '').split('\n')]];
     });
   const outputs = Object.entries(Outputs).map(([id, { Value }]) => `  ${id}: ${simplified(Value)}`);
   return new Map([...resources, ['outputs', ['outputs', ...outputs]]]);
