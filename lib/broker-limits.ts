@@ -52,8 +52,8 @@ interface SizedBroker {
 }
 
 /**
- * Connections of a node, which refuses the next one, and queues of the whole broker.
- * @returns `undefined` for an existing broker, whose limits only its owner knows
+ * Connections that a node accepts, and queues that the broker accepts.
+ * @returns `undefined` for an existing broker: its owner may have changed its limits
  */
 export function brokerLimits({ size, nodes, existing }: SizedBroker) {
   const { connectionsPerNode, queues } = BROKER_SIZES[size];

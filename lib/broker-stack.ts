@@ -54,7 +54,7 @@ export class BrokerStack extends Stack {
     connections.allowFrom(this.network.functions, ec2.Port.tcp(443), 'Management API of the functions');
     connections.allowFrom(this.network.functions, ec2.Port.tcp(AMQPS_PORT), 'Test of a rotated login');
 
-    // Also beside a secret of your own ($0.40 a month): the tasks that read it end after this stack's update.
+    // Also with a secret of your own ($0.40 a month): the tasks that read this one end after this stack's update.
     const ownToken = discordTokenSecret(this, 'DiscordToken', settings);
     const { discordTokenSecretArn, discordTokenKeyArn } = settings;
     this.discordToken = discordTokenSecretArn

@@ -85,7 +85,7 @@ function timeSeries({ title, left, right = [], leftMarks = [], ...panel }: Panel
     .map((each, index) => ({ ...each, refId: String.fromCharCode('A'.charCodeAt(0) + index) }));
   const [first] = known;
   if (first === undefined) return undefined;
-  // A limit of Amazon MQ's sizes says nothing about another broker.
+  // The limits of Amazon MQ's sizes do not apply to another broker.
   const marks = left.some(({ metric }) => 'ingestor' in metric) ? leftMarks : [];
   const steps = marks.map(({ value, color }) => ({ color: COLORS[color], value }));
   return {

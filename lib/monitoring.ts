@@ -1,6 +1,6 @@
 // Creates the alarms of alarms.ts in CloudWatch, and where each sends its messages. Of the family health only two alarms that
 // sum it up act: they page, once for a fault. `unhealthy` is what the broker's maintenance does not explain, and is never
-// muted; `impaired` is the rest, muted in the maintenance window, and silent while `unhealthy` pages. All others are notices.
+// muted; `impaired` is the rest, muted in the maintenance window, and suppressed while `unhealthy` is on. All others are notices.
 import { Duration, Stack, TimeZone } from 'aws-cdk-lib';
 import * as cloudwatch from 'aws-cdk-lib/aws-cloudwatch';
 import { SnsAction } from 'aws-cdk-lib/aws-cloudwatch-actions';
@@ -23,7 +23,7 @@ import { prefixOf } from './stack-identity.ts';
 
 /** Amazon MQ's maintenance windows have this length. */
 const WINDOW = Duration.hours(2);
-/** What follows from a fault goes on some minutes after it, and off. */
+/** The alarms for what follows from a fault are on, and off again, some minutes after its own. */
 const CONSEQUENCES = Duration.minutes(3);
 
 export const alarmName = (environment: Environment, id: string): string => `${prefixOf(environment)}-${id}`;

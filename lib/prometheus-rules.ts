@@ -14,23 +14,17 @@ export interface Rule {
 
 const SEVERITIES = { health: 'page', pressure: 'ticket', budget: 'ticket' } as const satisfies Record<Family, string>;
 
-/** How long a metric that is silent keeps its last value, where silence keeps the state of an alarm: the file says so. */
+/** For so long a rule uses the last value of a metric, where missing data keeps the state of the alarm. The file names it. */
 const REMEMBERED = '1d';
 
-/** Alertmanager's group_interval, 5 minutes by default, sends nothing that comes and goes within it. */
+/** Alertmanager does not send an alert that begins and ends within its group_interval, 5 minutes by default. */
 const KEPT = '10m';
 
 /** What to do first, on AWS. */
 const RUNBOOK = 'docs/runbook.md';
 
-/** By alarm that has no rule: the reason, and what to use in its place. */
-export type Without = ReadonlyMap<string, string>;
-
-export function alertRules(
-  settings: Settings,
-  jobs: Jobs,
-  runbook = RUNBOOK,
-): { readonly rules: readonly Rule[]; readonly without: Without } {
+/** @returns `without`: by alarm that has no rule the reason, and what to use in its place */
+export function alertRules(settings: Settings, jobs: Jobs, runbook = RUNBOOK) {
   const rules: Rule[] = [];
   const without = new Map([
     [

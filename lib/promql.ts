@@ -2,7 +2,7 @@
 //
 // A counter's `increase()` wants two scrapes in its window, guesses beyond them, and misses what a new task has counted
 // before its first scrape, such as a gap. So its growth is the difference of two last values; of a series that was not there
-// in the hour before, or is lower now, it is the whole value, unless there was none of any task: then Prometheus is new. A
+// in the hour before, or is lower now, it is the last value itself, unless no task had one: then Prometheus is new. A
 // process that begins again under the same labels, and has reached its former value within the window, has grown by that
 // much too little: tasks do not export when they began.
 import { METRICS, type Metric } from '../service/contract/metrics.ts';

@@ -92,7 +92,7 @@ export function flag() {
   return z.boolean(expected('true or false')).default(false);
 }
 
-export function whole(least: number, most: number, what: string) {
+export function integer(least: number, most: number, what: string) {
   const error = expected(`a whole number of ${what} from ${least} to ${most}`);
   return z.number(error).int(error).min(least, error).max(most, error);
 }

@@ -20,6 +20,7 @@ import {
   flag,
   group,
   id,
+  integer,
   isTimeZone,
   keyArn,
   keys,
@@ -32,7 +33,6 @@ import {
   secretArn,
   show,
   text,
-  whole,
 } from './setting-values.ts';
 import { furtherFaults } from './topology/further-queues.ts';
 import { CONNECTIONS_OF_A_TASK, DEFAULT_LIMITS, groupsOf, type Limits } from './topology/topology.ts';
@@ -124,9 +124,9 @@ export function schemaFor(production: boolean) {
         .cidrv4({ ...expected(CIDR), abort: true })
         .regex(/\/(1[6-9]|20)$/, expected(CIDR))
         .default('10.73.0.0/16'),
-      // Left out: three for production and for three nodes, otherwise two, which every region has.
+      // Omitted: three for production and for three nodes, otherwise two, which every region has.
       zones: z.literal([2, 3], expected('2 or 3 zones')).optional(),
-      // Left out: the first ones of the region. Name them where one of these has no Amazon MQ.
+      // Omitted: the first ones of the region. Name them where one of these has no Amazon MQ.
       availabilityZones: list(
         z.string(expected("a zone such as 'eu-central-1a'")),
         'two or three zones',
@@ -148,9 +148,9 @@ export function schemaFor(production: boolean) {
     // How tasks reach Discord. `public-ip`: $3.65 a month per task, no inbound rule, and nothing that can fail between.
     // `nat`: $33 a month per gateway, where a policy forbids public addresses or one fixed address is wanted.
     egress: oneOf(['public-ip', 'nat']).default(production ? 'nat' : 'public-ip'),
-    // Left out: two with egress `nat` (when a zone fails with its gateway, the tasks of the other zone still reach
+    // Omitted: two with egress `nat` (when a zone fails with its gateway, the tasks of the other zone still reach
     // Discord), otherwise none. With egress `public-ip` only for the one deployment in which the tasks move out.
-    natGateways: whole(0, 3, 'NAT gateways').optional(),
+    natGateways: integer(0, 3, 'NAT gateways').optional(),
 
     broker: group({
       // The medium size is Amazon's "evaluation" size (1.8 GiB for messages); large is the first one meant to last.
@@ -160,7 +160,7 @@ export function schemaFor(production: boolean) {
       // 4.3: strict priorities on quorum queues. 4.2 has two levels; 3.13 has queues without them.
       engineVersion: text(/^4\.([2-9]|\d\d)$/, "RabbitMQ '4.2' or newer, as major.minor").default('4.3'),
       // Only a cluster's disk has a size. Twice what the queues may hold, or the disk alarm blocks publishers first.
-      storageGb: whole(5, 500, 'GB').optional(),
+      storageGb: integer(5, 500, 'GB').optional(),
       // Two hours, weekly: the broker restarts node by node (one node: it is away for minutes). Before Monday's work.
       maintenanceWindow: group({
         day: oneOf(['MONDAY', 'TUESDAY', 'WEDNESDAY', 'THURSDAY', 'FRIDAY', 'SATURDAY', 'SUNDAY']).default('SUNDAY'),
@@ -189,10 +189,10 @@ export function schemaFor(production: boolean) {
       count: within(BOUNDS.shardCount, 'shards'),
       perTask: within(BOUNDS.shardsPerTask, 'shards'),
       // Tasks beyond one per group, which take a lease at once. Without one, a crash costs the start of a task (30–60 s).
-      standbys: whole(0, 10, 'standbys').default(production ? 1 : 0),
+      standbys: integer(0, 10, 'standbys').default(production ? 1 : 0),
     }),
 
-    // What is published: Discord's names of dispatches, or groups of them (docs/workers.md). Left out: the seven of the default.
+    // What is published: Discord's names of dispatches, or groups of them (docs/workers.md). Omitted: the seven of the default.
     events: list(z.string(expected(EVENT)).superRefine(parsedBy(parseEvents)), `a list of ${EVENT}`, 1).optional(),
 
     // What is private by default. Content needs an intent that Discord must allow, and workers that may see it.
@@ -204,13 +204,13 @@ export function schemaFor(production: boolean) {
     }),
 
     gateway: group({
-      // Left out, they follow from `events`. Only where fewer or others are wanted: what they lack is refused.
+      // Omitted: those that `events` needs. Only where fewer or others are wanted; a missing one is refused.
       intents: list(
         z.enum(INTENTS, expected("the name of one of Discord's intents")),
         "names of Discord's intents",
         1,
       ).optional(),
-      // Discord's presence, until a command sets another one. Left out: online, without an activity.
+      // Discord's presence, until a command sets another one. Omitted: online, without an activity.
       initialPresence: z
         .record(z.string(), z.unknown(), expected('Discord\'s presence such as {"status":"online"}'))
         .superRefine((presence, context) => parsedBy(parsePresence)(JSON.stringify(presence), context))
@@ -219,16 +219,16 @@ export function schemaFor(production: boolean) {
       compression: oneOf(COMPRESSIONS).default('none'),
     }),
 
-    // Left out, the token belongs into the secret of the broker stack. Named, it may be there before the first deploy.
+    // Omitted: a person stores the token in the secret of the broker stack. Named, it may exist before the first deploy.
     discordTokenSecretArn: secretArn().optional(),
     // As `administratorKeyArn`: only where the secret is encrypted with a key of your own.
     discordTokenKeyArn: keyArn().optional(),
 
     task: group({
       // A quarter core carries about 2,000 events a second; twice that for the bursts of production.
-      cpu: whole(256, 4096, 'CPU units').default(production ? 512 : 256),
-      // 60 % of it is the heap; the outbox needs room beside 100 MB of the process itself.
-      memoryMiB: whole(512, 30_720, 'MiB').default(production ? 1024 : 512),
+      cpu: integer(256, 4096, 'CPU units').default(production ? 512 : 256),
+      // 60 % of it is the heap; the outbox needs room in addition to 100 MB of the process itself.
+      memoryMiB: integer(512, 30_720, 'MiB').default(production ? 1024 : 512),
       outboxMaxEvents: within(BOUNDS.outboxMaxEvents, 'events'),
       outboxMaxBytes: within(BOUNDS.outboxMaxBytes, 'bytes'),
       logLevel: oneOf(LOG_LEVELS).default(DEFAULT_LOG_LEVEL),
@@ -251,23 +251,23 @@ export function schemaFor(production: boolean) {
     ...topologyShape(),
 
     // Another number applies the topology again although nothing in it changed: after a change by hand.
-    topologyRevision: whole(0, 1_000_000, 'times').default(0),
+    topologyRevision: integer(0, 1_000_000, 'times').default(0),
 
     // New passwords for the service and the workers, by alternating users. 0: no rotation.
-    rotationDays: whole(0, 365, 'days').default(30),
+    rotationDays: integer(0, 365, 'days').default(30),
 
-    // Thresholds of alarms. The reasons for the defaults, beside those for the alarms: alarms.ts.
+    // Thresholds of alarms. The reasons for the other defaults are with the alarms (alarms.ts).
     budgets: group({
       // A fifth of a day's budget is enough for a day's incidents, and soon enough to stop a restart loop.
-      identifiesLeft: whole(1, 100_000, 'IDENTIFYs').default(200),
-      outboxPercent: whole(1, 100, 'percent').default(50),
-      interactionsWaiting: whole(1, 10_000_000, 'messages').default(100),
-      guildEventsWaiting: whole(1, 100_000_000, 'messages').default(500_000),
-      gatewayEventsWaiting: whole(1, 10_000_000, 'messages').default(100),
-      dispatchesWaiting: whole(1, 100_000_000, 'messages').default(500_000),
-      deadLetters: whole(1, 10_000_000, 'messages').default(100),
+      identifiesLeft: integer(1, 100_000, 'IDENTIFYs').default(200),
+      outboxPercent: integer(1, 100, 'percent').default(50),
+      interactionsWaiting: integer(1, 10_000_000, 'messages').default(100),
+      guildEventsWaiting: integer(1, 100_000_000, 'messages').default(500_000),
+      gatewayEventsWaiting: integer(1, 10_000_000, 'messages').default(100),
+      dispatchesWaiting: integer(1, 100_000_000, 'messages').default(500_000),
+      deadLetters: integer(1, 10_000_000, 'messages').default(100),
       // 95th percentile: loopback takes 5 ms, three zones some 20.
-      frameToConfirmMs: whole(1, 600_000, 'milliseconds').default(1000),
+      frameToConfirmMs: integer(1, 600_000, 'milliseconds').default(1000),
     }),
   });
 }
@@ -278,11 +278,11 @@ export function topologyShape() {
     // Further queues by name: each gets a copy of what its keys reach, and beyond a limit dead-letters its oldest.
     queues: byName('{"events.analytics":{"keys":["member.#"]}}', {
       keys: list(z.string(expected(KEY)), `a list of at most ${MOST_KEYS} ${KEY}`, 1, MOST_KEYS),
-      maxMessages: whole(1, MOST_MESSAGES, 'messages').default(1_000_000),
+      maxMessages: integer(1, MOST_MESSAGES, 'messages').default(1_000_000),
       // One such queue, and the product's own, twice over fit on the disk of a cluster (broker.storageGb).
-      maxBytes: whole(MIB, MOST_QUEUE_BYTES, 'bytes').default(512 * MIB),
-      // Left out, a message waits until one of the limits.
-      ttlMs: whole(1_000, MOST_TTL_MS, 'milliseconds').optional(),
+      maxBytes: integer(MIB, MOST_QUEUE_BYTES, 'bytes').default(512 * MIB),
+      // Omitted: a message waits until one of the limits is reached.
+      ttlMs: integer(1_000, MOST_TTL_MS, 'milliseconds').optional(),
       overflow: z.literal('drop-head', { error: NO_OVERFLOW }).optional(),
       priority: z.undefined({ error: NO_PRIORITY }).optional(),
     }),
@@ -304,10 +304,12 @@ export function topologyShape() {
 
 function limit(name: keyof Limits) {
   const value = DEFAULT_LIMITS[name];
-  if (name.endsWith('Bytes')) return whole(MIB, MOST_QUEUE_BYTES, 'bytes').default(value);
-  if (name.endsWith('Messages')) return whole(1, MOST_MESSAGES, 'messages').default(value);
-  if (name === 'deliveryLimit') return whole(1, 1_000, 'deliveries').default(value);
-  return whole(1_000, name === 'interactionsTtlMs' ? INTERACTION_TOKEN_MS : MOST_TTL_MS, 'milliseconds').default(value);
+  if (name.endsWith('Bytes')) return integer(MIB, MOST_QUEUE_BYTES, 'bytes').default(value);
+  if (name.endsWith('Messages')) return integer(1, MOST_MESSAGES, 'messages').default(value);
+  if (name === 'deliveryLimit') return integer(1, 1_000, 'deliveries').default(value);
+  return integer(1_000, name === 'interactionsTtlMs' ? INTERACTION_TOKEN_MS : MOST_TTL_MS, 'milliseconds').default(
+    value,
+  );
 }
 
 const MIB = 1024 * 1024;
@@ -326,7 +328,7 @@ const NO_PRIORITY =
 
 /** A setting that the service has too. */
 function within({ least, most, default: value }: (typeof BOUNDS)[keyof typeof BOUNDS], what: string) {
-  return whole(least, most, what).default(value);
+  return integer(least, most, what).default(value);
 }
 
 function zonesOf({ network, broker }: Parsed, production: boolean): 2 | 3 {
