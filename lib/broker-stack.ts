@@ -16,10 +16,6 @@ import type { Settings } from './settings.ts';
 import { BrokerTopology } from './topology/broker-topology.ts';
 import { discordTopology } from './topology/topology.ts';
 
-export interface BrokerStackProps extends StackProps {
-  readonly settings: Settings;
-}
-
 export class BrokerStack extends Stack {
   readonly network: Network;
   readonly broker: BrokerBase;
@@ -29,7 +25,7 @@ export class BrokerStack extends Stack {
   readonly ingestorLogin: ISecret;
   private readonly settings: Settings;
 
-  constructor(scope: Construct, id: string, props: BrokerStackProps) {
+  constructor(scope: Construct, id: string, props: StackProps & { readonly settings: Settings }) {
     super(scope, id, props);
     const { settings } = props;
     const { environment } = settings;
@@ -39,7 +35,7 @@ export class BrokerStack extends Stack {
     const { vpc } = this.network;
     this.broker = settings.broker.existing
       ? new ExistingBroker(this, 'Broker', settings.broker.existing)
-      : new Broker(this, 'Broker', { settings, vpc, subnets: this.network.brokerSubnets });
+      : new Broker(this, 'Broker', { settings, network: this.network });
     if (this.broker instanceof Broker) new BrokerLogs(this, 'BrokerLogs', { brokerId: this.broker.brokerId, settings });
 
     this.brokerClients = new ec2.SecurityGroup(this, 'Clients', {

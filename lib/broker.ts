@@ -9,6 +9,7 @@ import type { ISecret } from 'aws-cdk-lib/aws-secretsmanager';
 import { Construct } from 'constructs';
 import { MAX_MESSAGE_BYTES } from '../service/contract/limits.ts';
 import { brokerLimits, storageGb } from './broker-limits.ts';
+import type { Network } from './network.ts';
 import { removalPolicy } from './removal-policy.ts';
 import { ADMINISTRATOR, AMQPS_PORT, administratorSecret, existingSecret } from './secrets.ts';
 import type { Settings } from './settings.ts';
@@ -36,12 +37,6 @@ export abstract class BrokerBase extends Construct implements ec2.IConnectable {
 export const brokerNameOf = ({ broker, environment }: Pick<Settings, 'environment' | 'broker'>): string =>
   broker.existing?.name ?? prefixOf(environment);
 
-export interface BrokerProps {
-  readonly settings: Settings;
-  readonly vpc: ec2.IVpc;
-  readonly subnets: ec2.SubnetSelection;
-}
-
 export class Broker extends BrokerBase {
   /** `b-…`: part of the names of its log groups. */
   readonly brokerId: string;
@@ -49,16 +44,19 @@ export class Broker extends BrokerBase {
   readonly administrator: ISecret;
   readonly connections: ec2.Connections;
 
-  constructor(scope: Construct, id: string, props: BrokerProps) {
+  constructor(
+    scope: Construct,
+    id: string,
+    { settings, network }: { readonly settings: Settings; readonly network: Network },
+  ) {
     super(scope, id);
-    const { settings } = props;
     const chosen = settings.broker;
     const brokerName = brokerNameOf(settings);
     const removal = removalPolicy(settings);
     this.administrator = administratorSecret(this, 'Administrator', settings);
 
     const security = new ec2.SecurityGroup(this, 'Access', {
-      vpc: props.vpc,
+      vpc: network.vpc,
       // Another description is another group, which Amazon MQ does not accept. A test freezes it.
       description: 'Discord ingestor: the broker',
       allowAllOutbound: false,
@@ -86,7 +84,7 @@ export class Broker extends BrokerBase {
       hostInstanceType: chosen.size,
       ...(storageSize !== undefined && { storageSize }),
       publiclyAccessible: false,
-      subnetIds: props.vpc.selectSubnets(props.subnets).subnetIds,
+      subnetIds: network.vpc.selectSubnets(network.brokerSubnets).subnetIds,
       securityGroups: [security.securityGroupId],
       // Amazon's own key: costs nothing, and a key cannot be changed afterwards.
       encryptionOptions: { useAwsOwnedKey: true },
