@@ -1,6 +1,6 @@
 // `npm run alarms`: plays disasters on this machine, with real tasks, a real RabbitMQ and the simulated Discord, for real
 // minutes and several side by side, and evaluates the synthesized alarms on the metrics that the tasks wrote. Exit code 0 only
-// if each disaster rings what test/contracts/disasters.ts expects, and nothing else.
+// if each disaster turns on what test/contracts/disasters.ts expects, and nothing else.
 
 import { existsSync, mkdirSync, readFileSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
@@ -15,10 +15,10 @@ import {
   type DisasterName,
   fileOf,
   metricsRead,
+  type Outcome,
+  outcomeOf,
   RECORDED,
-  type Rung,
   recordingOf,
-  rungBy,
   tableOf,
   withTable,
 } from '../test/contracts/disasters.ts';
@@ -37,14 +37,14 @@ names.sort((a, b) => (STAGINGS[b].minutes ?? MINUTES) - (STAGINGS[a].minutes ?? 
 const read = metricsRead();
 const log = (line: string) => console.error(`${new Date().toISOString().slice(11, 19)}  ${line}`);
 
-const rung = new Map<DisasterName, Rung>();
+const outcomes = new Map<DisasterName, Outcome>();
 const wrong: string[] = [];
 const left = [...names];
 async function playOneByOne(): Promise<void> {
   for (let name = left.shift(); name !== undefined; name = left.shift()) {
     try {
       const recording = await play(name);
-      rung.set(name, rungBy(recording, DISASTERS[name]));
+      outcomes.set(name, outcomeOf(recording, DISASTERS[name]));
       if (values.record) {
         mkdirSync(RECORDED, { recursive: true });
         writeFileSync(fileOf(name), written(recording));
@@ -52,26 +52,26 @@ async function playOneByOne(): Promise<void> {
     } catch (error) {
       wrong.push(`${name}: not played: ${error instanceof Error ? error.stack : error}`);
     }
-    log(`${name}: ${rung.has(name) ? 'played' : wrong.at(-1)}`);
+    log(`${name}: ${outcomes.has(name) ? 'played' : wrong.at(-1)}`);
   }
 }
 await Promise.all(Array.from({ length: sideBySide }, playOneByOne));
 
-for (const [name, each] of rung)
+for (const [name, each] of outcomes)
   for (const complaint of complaints(each, DISASTERS[name])) wrong.push(`${name}: ${complaint}`);
 if (values.json)
   console.log(
     JSON.stringify(
-      [...rung].map(([name, each]) => ({ disaster: name, ...each, alarms: Object.fromEntries(each.alarms) })),
+      [...outcomes].map(([name, each]) => ({ disaster: name, ...each, alarms: Object.fromEntries(each.alarms) })),
       null,
       2,
     ),
   );
-else console.log(tableOf(rung));
+else console.log(tableOf(outcomes));
 if (values.record) {
   // Those that were not played now are as they were recorded.
   const all = (Object.keys(DISASTERS) as DisasterName[]).flatMap((name) => {
-    const found = rung.get(name) ?? (existsSync(fileOf(name)) && rungBy(recordingOf(name), DISASTERS[name]));
+    const found = outcomes.get(name) ?? (existsSync(fileOf(name)) && outcomeOf(recordingOf(name), DISASTERS[name]));
     return found ? [[name, found] as const] : [];
   });
   const runbook = join(import.meta.dirname, '../docs/runbook.md');

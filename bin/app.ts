@@ -3,7 +3,8 @@
 import { App, Validations } from 'aws-cdk-lib';
 import { AwsSolutionsChecks } from 'cdk-nag';
 import { environmentStacks } from '../lib/environment.ts';
-import { type Choices, type Environment, merged, SettingsError, settingsFor } from '../lib/settings.ts';
+import { merged, SettingsError } from '../lib/setting-values.ts';
+import { type Choices, type Environment, settingsFor } from '../lib/settings.ts';
 import { instanceOf } from '../lib/stack-identity.ts';
 
 const choices: Readonly<Record<Environment, Choices>> = {

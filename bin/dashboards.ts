@@ -6,7 +6,8 @@ import { join } from 'node:path';
 import { parseArgs } from 'node:util';
 import { grafanaDashboard } from '../lib/grafana.ts';
 import { ruleFile } from '../lib/prometheus-rules.ts';
-import { merged, settingsFor } from '../lib/settings.ts';
+import { merged } from '../lib/setting-values.ts';
+import { settingsFor } from '../lib/settings.ts';
 
 const HELP = `Usage: npm run dashboards -- [options]
 

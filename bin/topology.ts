@@ -5,7 +5,8 @@
 import { readFileSync } from 'node:fs';
 import { parseArgs } from 'node:util';
 import { ManagementApi } from '../lib/management/management-api.ts';
-import { SettingsError, topologySettings } from '../lib/settings.ts';
+import { SettingsError } from '../lib/setting-values.ts';
+import { topologySettings } from '../lib/settings.ts';
 import { applyTopology, planTopology, type TopologyRefusedError } from '../lib/topology/apply.ts';
 import type { Plan, Unwanted } from '../lib/topology/plan.ts';
 import { held, removableTypes, remove } from '../lib/topology/removal.ts';

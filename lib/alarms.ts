@@ -8,7 +8,6 @@
 // two in the next: alarms that this would disturb take four of five minutes.
 import type { METRICS } from '../service/contract/metrics.ts';
 import { QUEUES } from '../service/contract/names.ts';
-import type { BrokerMetric } from './broker.ts';
 import { nodeLimits } from './broker-limits.ts';
 import type { Settings } from './settings.ts';
 
@@ -31,6 +30,15 @@ export interface Calculation {
   readonly expression: string;
   readonly metrics: Readonly<Record<string, OwnMetric>>;
 }
+
+/** Those in use, of a broker with RabbitMQ 4, which has none per queue. Source: Amazon MQ, metrics for RabbitMQ. */
+type BrokerMetric =
+  | 'ConnectionCount'
+  | 'SystemCpuUtilization'
+  | 'RabbitMQMemUsed'
+  | 'RabbitMQMemLimit'
+  | 'RabbitMQDiskFree'
+  | 'RabbitMQDiskFreeLimit';
 
 /**
  * A metric of the broker's worst node: a cluster's own metrics are sums over its nodes, and one full node blocks all
@@ -83,7 +91,7 @@ export function alarmDefinitions(settings: Settings): (AlarmDefinition & { reado
  * What is lost stays lost: the alarm stays on for a quarter of an hour, so that no message says that all is well while the
  * next alarm of the same fault is not on yet.
  */
-const LOSS = { datapoints: [1, 15] } as const;
+const LOSS = { threshold: { atLeast: 1 }, datapoints: [1, 15] } as const;
 
 function health({ shards }: Settings): Definitions {
   return {
@@ -110,7 +118,6 @@ function health({ shards }: Settings): Definitions {
     },
     'gateway-gap': {
       metric: { ingestor: 'gatewayGaps', statistic: 'Sum' },
-      threshold: { atLeast: 1 },
       because: 'each one is a lost session, and maybe lost events',
       ...LOSS,
       wrong: 'A session was lost: events between its last sequence and its new session may be missing',
@@ -144,7 +151,6 @@ function health({ shards }: Settings): Definitions {
     },
     'not-understood': {
       metric: { ingestor: 'eventsUnknown', statistic: 'Sum' },
-      threshold: { atLeast: 1 },
       because: 'Discord changed a dispatch; each one is an event that workers do not get',
       ...LOSS,
       wrong: 'A dispatch from Discord could not be published and was dropped',
@@ -152,7 +158,6 @@ function health({ shards }: Settings): Definitions {
     },
     'messages-dropped': {
       metric: { ingestor: 'messagesDropped', statistic: 'Sum' },
-      threshold: { atLeast: 1 },
       because: 'each one is an event that workers do not get; Discord chooses what is in it, so no release is at fault',
       ...LOSS,
       wrong: 'An event was dropped: it is too large for the broker, or the broker closes the channel over it',
@@ -160,7 +165,6 @@ function health({ shards }: Settings): Definitions {
     },
     returned: {
       metric: { ingestor: 'eventsReturned', statistic: 'Sum' },
-      threshold: { atLeast: 1 },
       because: 'not even the alternate exchange took it: these events are lost to workers',
       ...LOSS,
       wrong: 'The broker returned messages: the alternate exchange or its queue is missing',

@@ -52,12 +52,17 @@ interface SizedBroker {
 }
 
 /**
- * Connections of a node, which refuses the next one, and queues of the whole broker.
- * @returns `undefined` for an existing broker, whose limits only its owner knows
+ * Connections that a node accepts, and queues that the broker accepts.
+ * @returns `undefined` for an existing broker: its owner may have changed its limits
  */
 export function brokerLimits({ size, nodes, existing }: SizedBroker) {
   const { connectionsPerNode, queues } = BROKER_SIZES[size];
   return existing === undefined ? { connectionsPerNode, queues: queues[nodes] } : undefined;
+}
+
+/** The disk of one cluster node: 25 GB hold the queues' bounds twice over, unless the size starts higher. */
+export function storageGb({ size, nodes, storageGb }: SizedBroker & { readonly storageGb?: number | undefined }) {
+  return nodes === 1 ? undefined : (storageGb ?? Math.max(25, BROKER_SIZES[size].leastGb));
 }
 
 const GIB = 1024 ** 3;

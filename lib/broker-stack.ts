@@ -9,17 +9,12 @@ import { brokerLimits } from './broker-limits.ts';
 import { BrokerLogs } from './broker-logs.ts';
 import { Network } from './network.ts';
 import { ReleaseAlarms } from './release-alarms.ts';
-import { removalPolicy } from './removal-policy.ts';
 import { LoginRotation } from './rotation/login-rotation.ts';
 import { LOGIN_FUNCTION_OUTPUT } from './rotation/rotation.ts';
 import { AMQPS_PORT, brokerLogin, discordTokenSecret, existingSecret, secretName } from './secrets.ts';
 import type { Settings } from './settings.ts';
 import { BrokerTopology } from './topology/broker-topology.ts';
 import { discordTopology } from './topology/topology.ts';
-
-export interface BrokerStackProps extends StackProps {
-  readonly settings: Settings;
-}
 
 export class BrokerStack extends Stack {
   readonly network: Network;
@@ -30,7 +25,7 @@ export class BrokerStack extends Stack {
   readonly ingestorLogin: ISecret;
   private readonly settings: Settings;
 
-  constructor(scope: Construct, id: string, props: BrokerStackProps) {
+  constructor(scope: Construct, id: string, props: StackProps & { readonly settings: Settings }) {
     super(scope, id, props);
     const { settings } = props;
     const { environment } = settings;
@@ -40,7 +35,7 @@ export class BrokerStack extends Stack {
     const { vpc } = this.network;
     this.broker = settings.broker.existing
       ? new ExistingBroker(this, 'Broker', settings.broker.existing)
-      : new Broker(this, 'Broker', { settings, vpc, subnets: this.network.brokerSubnets });
+      : new Broker(this, 'Broker', { settings, network: this.network });
     if (this.broker instanceof Broker) new BrokerLogs(this, 'BrokerLogs', { brokerId: this.broker.brokerId, settings });
 
     this.brokerClients = new ec2.SecurityGroup(this, 'Clients', {
@@ -55,15 +50,14 @@ export class BrokerStack extends Stack {
     connections.allowFrom(this.network.functions, ec2.Port.tcp(443), 'Management API of the functions');
     connections.allowFrom(this.network.functions, ec2.Port.tcp(AMQPS_PORT), 'Test of a rotated login');
 
-    const secrets = { environment, removalPolicy: removalPolicy(settings) };
-    // Also beside a secret of your own ($0.40 a month): the tasks that read it end after this stack's update.
-    const ownToken = discordTokenSecret(this, 'DiscordToken', secrets);
+    // Also with a secret of your own ($0.40 a month): the tasks that read this one end after this stack's update.
+    const ownToken = discordTokenSecret(this, 'DiscordToken', settings);
     const { discordTokenSecretArn, discordTokenKeyArn } = settings;
     this.discordToken = discordTokenSecretArn
       ? existingSecret(this, 'YourDiscordToken', discordTokenSecretArn, discordTokenKeyArn)
       : ownToken;
     const login = (id: string, username: string, description: string) =>
-      brokerLogin(this, id, { ...secrets, host: this.broker.host, vhost: VHOST, username, description });
+      brokerLogin(this, id, { settings, host: this.broker.host, vhost: VHOST, username, description });
     const { ingestor, worker, deadLetters } = USERS;
     const further = Object.keys(settings.workers).map((name) => {
       const id = `${name.charAt(0).toUpperCase()}${name.slice(1)}Login`;

@@ -4,26 +4,16 @@
 // lib/topology/ makes its vhost, queues and users.
 import { Aws, Fn } from 'aws-cdk-lib';
 import { CfnBroker, CfnConfiguration } from 'aws-cdk-lib/aws-amazonmq';
-import { Metric, type MetricOptions } from 'aws-cdk-lib/aws-cloudwatch';
 import * as ec2 from 'aws-cdk-lib/aws-ec2';
 import type { ISecret } from 'aws-cdk-lib/aws-secretsmanager';
 import { Construct } from 'constructs';
 import { MAX_MESSAGE_BYTES } from '../service/contract/limits.ts';
-import { brokerLimits } from './broker-limits.ts';
+import { brokerLimits, storageGb } from './broker-limits.ts';
+import type { Network } from './network.ts';
 import { removalPolicy } from './removal-policy.ts';
 import { ADMINISTRATOR, AMQPS_PORT, administratorSecret, existingSecret } from './secrets.ts';
-import { type Settings, storageGb } from './settings.ts';
-
-/** Those in use, of a broker with RabbitMQ 4, which has none per queue. Source: Amazon MQ, metrics for RabbitMQ. */
-export type BrokerMetric =
-  | 'ConnectionCount'
-  | 'SystemCpuUtilization'
-  | 'RabbitMQMemUsed'
-  | 'RabbitMQMemLimit'
-  | 'RabbitMQDiskFree'
-  | 'RabbitMQDiskFreeLimit';
-
-export const BROKER_NAMESPACE = 'AWS/AmazonMQ';
+import type { Settings } from './settings.ts';
+import { prefixOf } from './stack-identity.ts';
 
 /** A broker that exists already, or a new one. */
 export abstract class BrokerBase extends Construct implements ec2.IConnectable {
@@ -43,19 +33,9 @@ export abstract class BrokerBase extends Construct implements ec2.IConnectable {
   }
 }
 
-/** Of a whole broker. The value of the dimension `Broker` is its name, not its id. */
-export function brokerMetric(brokerName: string, metricName: BrokerMetric, props: MetricOptions): Metric {
-  return new Metric({ namespace: BROKER_NAMESPACE, metricName, dimensionsMap: { Broker: brokerName }, ...props });
-}
-
-export const brokerNameOf = (settings: Pick<Settings, 'environment' | 'broker'>): string =>
-  settings.broker.existing?.name ?? `discord-ingestor-${settings.environment}`;
-
-export interface BrokerProps {
-  readonly settings: Settings;
-  readonly vpc: ec2.IVpc;
-  readonly subnets: ec2.SubnetSelection;
-}
+/** Also the value of the dimension `Broker` of its metrics. */
+export const brokerNameOf = ({ broker, environment }: Pick<Settings, 'environment' | 'broker'>): string =>
+  broker.existing?.name ?? prefixOf(environment);
 
 export class Broker extends BrokerBase {
   /** `b-…`: part of the names of its log groups. */
@@ -64,16 +44,19 @@ export class Broker extends BrokerBase {
   readonly administrator: ISecret;
   readonly connections: ec2.Connections;
 
-  constructor(scope: Construct, id: string, props: BrokerProps) {
+  constructor(
+    scope: Construct,
+    id: string,
+    { settings, network }: { readonly settings: Settings; readonly network: Network },
+  ) {
     super(scope, id);
-    const { settings } = props;
-    const { environment, broker: chosen } = settings;
+    const chosen = settings.broker;
     const brokerName = brokerNameOf(settings);
     const removal = removalPolicy(settings);
-    this.administrator = administratorSecret(this, 'Administrator', { environment, removalPolicy: removal });
+    this.administrator = administratorSecret(this, 'Administrator', settings);
 
     const security = new ec2.SecurityGroup(this, 'Access', {
-      vpc: props.vpc,
+      vpc: network.vpc,
       // Another description is another group, which Amazon MQ does not accept. A test freezes it.
       description: 'Discord ingestor: the broker',
       allowAllOutbound: false,
@@ -101,7 +84,7 @@ export class Broker extends BrokerBase {
       hostInstanceType: chosen.size,
       ...(storageSize !== undefined && { storageSize }),
       publiclyAccessible: false,
-      subnetIds: props.vpc.selectSubnets(props.subnets).subnetIds,
+      subnetIds: network.vpc.selectSubnets(network.brokerSubnets).subnetIds,
       securityGroups: [security.securityGroupId],
       // Amazon's own key: costs nothing, and a key cannot be changed afterwards.
       encryptionOptions: { useAwsOwnedKey: true },

@@ -1,10 +1,8 @@
 // CloudWatch's dashboard: the chapters of panels.ts, the state of the alarms above them, and what it costs below.
 import { Duration, Stack } from 'aws-cdk-lib';
 import {
-  type Alarm,
   AlarmStatusWidget,
   Dashboard as CloudWatchDashboard,
-  type CompositeAlarm,
   GraphWidget,
   type IMetric,
   type IWidget,
@@ -21,17 +19,18 @@ import { Construct } from 'constructs';
 import { DEFAULT_METRICS_NAMESPACE, ENVIRONMENT_DIMENSION, METRICS } from '../service/contract/metrics.ts';
 import { QUEUES } from '../service/contract/names.ts';
 import type { WorstNode } from './alarms.ts';
-import { BROKER_NAMESPACE, brokerNameOf } from './broker.ts';
-import { ingestorMetric } from './ingestor-metrics.ts';
+import { brokerNameOf } from './broker.ts';
+import { BROKER_NAMESPACE, ingestorMetric } from './cloudwatch-metrics.ts';
+import type { IngestorService } from './ingestor-service.ts';
+import type { Monitoring } from './monitoring.ts';
 import { COLORS, chapters, type Line, type Mark, type Panel } from './panels.ts';
 import type { Settings } from './settings.ts';
+import { prefixOf } from './stack-identity.ts';
 
 export interface DashboardProps {
   readonly settings: Settings;
-  readonly alarms: readonly Alarm[];
-  readonly sums: CompositeAlarm[];
-  readonly service: FargateService;
-  readonly logGroup: LogGroup;
+  readonly ingestor: IngestorService;
+  readonly monitoring: Monitoring;
 }
 
 /** CloudWatch's and Grafana's grids are this wide. */
@@ -44,11 +43,13 @@ export class Dashboard extends Construct {
   constructor(scope: Construct, id: string, props: DashboardProps) {
     super(scope, id);
     this.settings = props.settings;
-    const { alarms, sums, service, logGroup, settings } = props;
-    const name = `discord-ingestor-${settings.environment}`;
+    const { settings, monitoring } = props;
+    const { service, logGroup } = props.ingestor;
+    const sums = [monitoring.unhealthy, monitoring.impaired];
+    const name = prefixOf(settings.environment);
     const states = [
       new AlarmStatusWidget({ title: 'Ingestor', alarms: sums, width: 4, height: 4 }),
-      new AlarmStatusWidget({ title: 'Alarms', alarms: [...alarms], width: 20, height: 4 }),
+      new AlarmStatusWidget({ title: 'Alarms', alarms: [...monitoring.alarms], width: 20, height: 4 }),
     ];
     const read = chapters(settings).map(({ title, rows }) => [
       [heading(title)],
@@ -104,9 +105,7 @@ export class Dashboard extends Construct {
   private line({ metric, label, color }: Line, service: FargateService): IMetric {
     if ('worst' in metric) return this.nodes(metric);
     if ('service' in metric) return service[`metric${metric.service}`]({ statistic: Stats.MAXIMUM, label });
-    const { ingestor, statistic, queue } = metric;
-    const { environment } = this.settings;
-    return ingestorMetric(ingestor, { environment, statistic, label, queue, ...(color && { color: COLORS[color] }) });
+    return ingestorMetric(metric, this.settings.environment, { label, ...(color && { color: COLORS[color] }) });
   }
 
   /** Of every node: their names contain addresses that are not known beforehand. With a limit, in percent of it. */

@@ -1,6 +1,7 @@
 // Whether a deployment may begin, from what CloudFormation reports about the stacks of these names: do they belong to this
-// bot, are they in a state that can be updated, and can their settings become the wanted ones. Pure; `bin/deploy.ts` asks.
-import { type Settings, SettingsError, settingsFor } from './settings.ts';
+// bot, are they in a state that can be updated, and can their settings become the wanted ones. Pure: `bin/deploy.ts` sends the requests.
+import { SettingsError } from './setting-values.ts';
+import { type Settings, settingsFor } from './settings.ts';
 import { APPLICATION, DEPLOYED_TEMPLATE, METADATA_KEY, stackNames, TAGS } from './stack-identity.ts';
 import { transitionFaults } from './transition.ts';
 
@@ -122,7 +123,7 @@ function settingsFaults(stacks: readonly FoundStack[], { settings }: Wanted): st
   }
 }
 
-/** @throws SettingsError where the template has none, or none that this version knows */
+/** @throws SettingsError where the template has no settings, or some that this version refuses */
 function settingsOf({ name, template }: FoundStack, { environment }: Settings): Settings {
   const wayOut = `npx cdk deploy --all -c environment=${environment} deploys without comparing`;
   const parsed = DEPLOYED_TEMPLATE.safeParse(template);

@@ -4,7 +4,7 @@
 import { METRICS, type Metric } from '../service/contract/metrics.ts';
 import type { OwnMetric, WorstNode } from './alarms.ts';
 import { COLORS, chapters, type Line, type Panel } from './panels.ts';
-import { drawn, NoMetricError } from './promql.ts';
+import { drawn, missingMetric } from './promql.ts';
 import type { Settings } from './settings.ts';
 
 /** Both CloudWatch's grid and Grafana's have 24 columns. */
@@ -81,11 +81,11 @@ const ALERTS = {
 /** A panel of those lines that Prometheus has, if any. */
 function timeSeries({ title, left, right = [], leftMarks = [], ...panel }: Panel): object | undefined {
   const known = [...left.map((line) => ({ line, onRight: false })), ...right.map((line) => ({ line, onRight: true }))]
-    .flatMap(({ line, onRight }) => target(line, onRight) ?? [])
+    .flatMap(({ line, onRight }) => target(line, onRight))
     .map((each, index) => ({ ...each, refId: String.fromCharCode('A'.charCodeAt(0) + index) }));
   const [first] = known;
   if (first === undefined) return undefined;
-  // A limit of Amazon MQ's sizes says nothing about another broker.
+  // The limits of Amazon MQ's sizes do not apply to another broker.
   const marks = left.some(({ metric }) => 'ingestor' in metric) ? leftMarks : [];
   const steps = marks.map(({ value, color }) => ({ color: COLORS[color], value }));
   return {
@@ -121,19 +121,9 @@ function timeSeries({ title, left, right = [], leftMarks = [], ...panel }: Panel
 }
 
 function target({ metric, label, color }: Line, onRight: boolean) {
-  if ('service' in metric) return undefined;
-  try {
-    const own = 'ingestor' in metric;
-    return {
-      expr: drawn(metric, JOBS),
-      legendFormat: own ? label : `${label} of {{instance}}`,
-      unit: UNITS[unitOf(metric)],
-      ...{ color, onRight },
-    };
-  } catch (error) {
-    if (error instanceof NoMetricError) return undefined;
-    throw error;
-  }
+  if ('service' in metric || missingMetric(metric) !== undefined) return [];
+  const legendFormat = 'ingestor' in metric ? label : `${label} of {{instance}}`;
+  return [{ expr: drawn(metric, JOBS), legendFormat, unit: UNITS[unitOf(metric)], color, onRight }];
 }
 
 function unitOf(metric: OwnMetric | WorstNode): Metric['unit'] {

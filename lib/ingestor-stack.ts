@@ -8,19 +8,18 @@ import { Monitoring } from './monitoring.ts';
 import { deploymentAlarms } from './release-alarms.ts';
 import type { Settings } from './settings.ts';
 
-export interface IngestorStackProps extends StackProps {
-  readonly settings: Settings;
-  readonly foundation: BrokerStack;
-}
-
 export class IngestorStack extends Stack {
-  constructor(scope: Construct, id: string, props: IngestorStackProps) {
+  constructor(
+    scope: Construct,
+    id: string,
+    props: StackProps & { readonly settings: Settings; readonly foundation: BrokerStack },
+  ) {
     super(scope, id, props);
     const { settings, foundation } = props;
     // The topology exists before the first task uses it.
     this.addStackDependency(foundation, 'the broker and its topology');
 
-    const { service, logGroup } = new IngestorService(this, 'Ingestor', {
+    const ingestor = new IngestorService(this, 'Ingestor', {
       settings,
       vpc: foundation.network.vpc,
       subnets: foundation.network.serviceSubnets,
@@ -30,22 +29,20 @@ export class IngestorStack extends Stack {
       deploymentAlarms: deploymentAlarms(settings),
     });
 
-    const { alarms, unhealthy, impaired, pages, notices } = new Monitoring(this, 'Monitoring', { settings });
+    const { service, logGroup } = ingestor;
+    const monitoring = new Monitoring(this, 'Monitoring', { settings });
     // An alarm for which missing data is breaching would otherwise go on during the first deploy.
-    for (const alarm of alarms) alarm.node.addDependency(service);
-    const dashboard = new Dashboard(this, 'Dashboard', {
-      settings,
-      alarms,
-      sums: [unhealthy, impaired],
-      service,
-      logGroup,
-    });
+    for (const alarm of monitoring.alarms) alarm.node.addDependency(service);
+    const dashboard = new Dashboard(this, 'Dashboard', { settings, ingestor, monitoring });
 
     const outputs: Record<string, [value: string, description: string]> = {
       DashboardLink: [dashboard.url, 'Is it healthy, how much flows, where is pressure, what it costs'],
-      HealthAlarm: [unhealthy.alarmName, 'The alarm that the bot is offline or events are lost'],
-      AlarmTopic: [pages.topicArn, 'What needs a person at once is published here: subscribe a pager'],
-      NoticesTopic: [notices.topicArn, 'What can wait until the morning is published here: subscribe a chat'],
+      HealthAlarm: [monitoring.unhealthy.alarmName, 'The alarm that the bot is offline or events are lost'],
+      AlarmTopic: [monitoring.pages.topicArn, 'What needs a person at once is published here: subscribe a pager'],
+      NoticesTopic: [
+        monitoring.notices.topicArn,
+        'What can wait until the morning is published here: subscribe a chat',
+      ],
       ClusterName: [service.cluster.clusterName, 'Cluster of the service'],
       ServiceName: [service.serviceName, 'The service: aws ecs update-service --force-new-deployment restarts it'],
       LogGroup: [logGroup.logGroupName, 'aws logs tail <this> --follow'],

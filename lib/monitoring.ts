@@ -1,6 +1,6 @@
 // Creates the alarms of alarms.ts in CloudWatch, and where each sends its messages. Of the family health only two alarms that
 // sum it up act: they page, once for a fault. `unhealthy` is what the broker's maintenance does not explain, and is never
-// muted; `impaired` is the rest, muted in the maintenance window, and silent while `unhealthy` pages. All others are notices.
+// muted; `impaired` is the rest, muted in the maintenance window, and suppressed while `unhealthy` is on. All others are notices.
 import { Duration, Stack, TimeZone } from 'aws-cdk-lib';
 import * as cloudwatch from 'aws-cdk-lib/aws-cloudwatch';
 import { SnsAction } from 'aws-cdk-lib/aws-cloudwatch-actions';
@@ -16,16 +16,17 @@ import {
   UNHEALTHY,
   type WorstNode,
 } from './alarms.ts';
-import { BROKER_NAMESPACE, type BrokerMetric, brokerMetric, brokerNameOf } from './broker.ts';
-import { ingestorMetric } from './ingestor-metrics.ts';
+import { brokerNameOf } from './broker.ts';
+import { BROKER_NAMESPACE, ingestorMetric } from './cloudwatch-metrics.ts';
 import type { Environment, Settings } from './settings.ts';
+import { prefixOf } from './stack-identity.ts';
 
 /** Amazon MQ's maintenance windows have this length. */
 const WINDOW = Duration.hours(2);
-/** What follows from a fault goes on some minutes after it, and off. */
+/** The alarms for what follows from a fault are on, and off again, some minutes after its own. */
 const CONSEQUENCES = Duration.minutes(3);
 
-export const alarmName = (environment: Environment, id: string): string => `discord-ingestor-${environment}-${id}`;
+export const alarmName = (environment: Environment, id: string): string => `${prefixOf(environment)}-${id}`;
 
 export class Monitoring extends Construct {
   readonly alarms: readonly cloudwatch.Alarm[];
@@ -88,7 +89,7 @@ export class Monitoring extends Construct {
     const [hour, minute] = window.time.split(':').map(Number);
     const muted = created.filter(({ family, mutedInMaintenance }) => family !== 'health' && mutedInMaintenance);
     new cloudwatch.AlarmMuteRule(this, 'Maintenance', {
-      alarmMuteRuleName: `discord-ingestor-${environment}-maintenance`,
+      alarmMuteRuleName: alarmName(environment, 'maintenance'),
       description: "The broker's maintenance window: alarms change their state and send no message",
       schedule: cloudwatch.ScheduleExpression.cron({
         minute: String(minute),
@@ -142,8 +143,7 @@ function description({ wrong, first, entry }: Readonly<Record<'wrong' | 'first' 
 
 function metricOf({ id, metric, periodMinutes = 1 }: AlarmDefinition, settings: Settings): cloudwatch.IMetric {
   const period = Duration.minutes(periodMinutes);
-  const own = ({ ingestor, statistic, queue }: OwnMetric) =>
-    ingestorMetric(ingestor, { environment: settings.environment, statistic, queue, period });
+  const own = (each: OwnMetric) => ingestorMetric(each, settings.environment, { period });
   if ('ingestor' in metric) return own(metric);
   if ('broker' in metric) return worstNode(metric, settings, period);
   const usingMetrics = Object.fromEntries(Object.entries(metric.metrics).map(([name, each]) => [name, own(each)]));
@@ -157,14 +157,17 @@ function metricOf({ id, metric, periodMinutes = 1 }: AlarmDefinition, settings: 
  */
 function worstNode(watched: WorstNode, settings: Settings, period: Duration): cloudwatch.IMetric {
   const { broker: metric, worst, percentOf, limit } = watched;
-  const name = brokerNameOf(settings);
+  const Broker = brokerNameOf(settings);
   const statistic = worst === 'MAX' ? cloudwatch.Stats.MAXIMUM : cloudwatch.Stats.MINIMUM;
-  const plain = (each: BrokerMetric) => brokerMetric(name, each, { period, statistic });
+  const plain = (metricName: string) =>
+    new cloudwatch.Metric({
+      ...{ namespace: BROKER_NAMESPACE, metricName, dimensionsMap: { Broker }, period, statistic },
+    });
   const single = settings.broker.nodes === 1;
   const used = single
     ? plain(metric)
     : new cloudwatch.MathExpression({
-        expression: `SELECT ${worst}(${metric}) FROM SCHEMA("${BROKER_NAMESPACE}", Broker, Node) WHERE Broker = '${name}'`,
+        expression: `SELECT ${worst}(${metric}) FROM SCHEMA("${BROKER_NAMESPACE}", Broker, Node) WHERE Broker = '${Broker}'`,
         label: `${metric} of the worst node`,
         period,
       });

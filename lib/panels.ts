@@ -132,16 +132,16 @@ export function chapters({ shards, budgets, broker }: Settings): Chapter[] {
             title: 'Broker: memory used of its limit, CPU, of each node (%)',
             elsewhere: 'Broker: memory used of its limit, of each node (%)',
             left: [
-              node({ broker: 'RabbitMQMemUsed', ...memory }, 'memory'),
-              node({ broker: 'SystemCpuUtilization', worst: 'MAX' }, 'CPU'),
+              { metric: { broker: 'RabbitMQMemUsed', ...memory }, label: 'memory' },
+              { metric: { broker: 'SystemCpuUtilization', worst: 'MAX' }, label: 'CPU' },
             ],
             most: 100,
           },
           {
             title: 'Broker: free disk (bytes) and connections of each node',
-            left: [node({ broker: 'RabbitMQDiskFree', worst: 'MIN' }, 'free disk')],
+            left: [{ metric: { broker: 'RabbitMQDiskFree', worst: 'MIN' }, label: 'free disk' }],
             leftMarks: [{ value: limits.diskFreeBytes, label: 'publishers are blocked', color: 'red' }],
-            right: [node({ broker: 'ConnectionCount', worst: 'MAX' }, 'connections')],
+            right: [{ metric: { broker: 'ConnectionCount', worst: 'MAX' }, label: 'connections' }],
             rightMarks: [{ value: limits.connections, label: 'connections at most', color: 'orange' }],
           },
           {
@@ -169,8 +169,4 @@ function own(
 
 function depths(queues: readonly string[]): Line[] {
   return queues.map((queue) => ({ metric: { ingestor: 'queueDepth', statistic: 'Maximum', queue }, label: queue }));
-}
-
-function node(metric: WorstNode, label: string): Line {
-  return { metric, label };
 }

@@ -1,7 +1,7 @@
 // The alarms of alarms.ts as alert rules of Prometheus: each with the same metric, threshold, periods and meaning of missing
 // data, or with the reason why there is no rule. Pure: bin/dashboards.ts writes docs/prometheus-alerts.yml.
 import { type AlarmDefinition, alarmDefinitions, type Family, IMPAIRED, UNHEALTHY } from './alarms.ts';
-import { type Jobs, NoMetricError, points, valueOver } from './promql.ts';
+import { type Jobs, missingMetric, points, valueOver } from './promql.ts';
 import type { Settings } from './settings.ts';
 
 export interface Rule {
@@ -14,23 +14,17 @@ export interface Rule {
 
 const SEVERITIES = { health: 'page', pressure: 'ticket', budget: 'ticket' } as const satisfies Record<Family, string>;
 
-/** How long a metric that is silent keeps its last value, where silence keeps the state of an alarm: the file says so. */
+/** For so long a rule uses the last value of a metric, where missing data keeps the state of the alarm. The file names it. */
 const REMEMBERED = '1d';
 
-/** Alertmanager's group_interval, 5 minutes by default, sends nothing that comes and goes within it. */
+/** Alertmanager does not send an alert that begins and ends within its group_interval, 5 minutes by default. */
 const KEPT = '10m';
 
 /** What to do first, on AWS. */
 const RUNBOOK = 'docs/runbook.md';
 
-/** By alarm that has no rule: the reason, and what to use in its place. */
-export type Without = ReadonlyMap<string, string>;
-
-export function alertRules(
-  settings: Settings,
-  jobs: Jobs,
-  runbook = RUNBOOK,
-): { readonly rules: readonly Rule[]; readonly without: Without } {
+/** @returns `without`: by alarm that has no rule the reason, and what to use in its place */
+export function alertRules(settings: Settings, jobs: Jobs, runbook = RUNBOOK) {
   const rules: Rule[] = [];
   const without = new Map([
     [
@@ -40,12 +34,9 @@ export function alertRules(
     ['release-…', 'Amazon ECS rolls a deployment back by these, and they send no message: other rules report the same'],
   ]);
   for (const definition of alarmDefinitions(settings)) {
-    try {
-      rules.push(ruleOf(definition, jobs, runbook));
-    } catch (error) {
-      if (!(error instanceof NoMetricError)) throw error;
-      without.set(definition.id, error.message);
-    }
+    const reason = missingMetric(definition.metric);
+    if (reason === undefined) rules.push(ruleOf(definition, jobs, runbook));
+    else without.set(definition.id, reason);
   }
   return { rules, without };
 }
@@ -71,7 +62,7 @@ function ruleOf(definition: AlarmDefinition & { readonly family: Family }, jobs:
 }
 
 /** So many of so many points are beyond the threshold. */
-export function condition(
+function condition(
   { metric, threshold, periodMinutes = 1, datapoints: [enough, of], silence }: AlarmDefinition,
   jobs: Jobs,
 ): string {

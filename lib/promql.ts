@@ -2,7 +2,7 @@
 //
 // A counter's `increase()` wants two scrapes in its window, guesses beyond them, and misses what a new task has counted
 // before its first scrape, such as a gap. So its growth is the difference of two last values; of a series that was not there
-// in the hour before, or is lower now, it is the whole value, unless there was none of any task: then Prometheus is new. A
+// in the hour before, or is lower now, it is the last value itself, unless no task had one: then Prometheus is new. A
 // process that begins again under the same labels, and has reached its former value within the window, has grown by that
 // much too little: tasks do not export when they began.
 import { METRICS, type Metric } from '../service/contract/metrics.ts';
@@ -13,9 +13,6 @@ export interface Jobs {
   readonly ingestor: string;
   readonly rabbitmq: string;
 }
-
-/** Prometheus has no such metric. The message says why, and what to use in its place. */
-export class NoMetricError extends Error {}
 
 /** Names in RabbitMQ's plugin rabbitmq_prometheus. */
 const RABBITMQ: Readonly<Record<WorstNode['broker'], string | undefined>> = {
@@ -35,22 +32,28 @@ const GAUGES = {
   Minimum: ['min', 'min_over_time'],
 } as const;
 
-/**
- * What CloudWatch calculates for one period: one value, without labels.
- * @throws NoMetricError
- */
+/** Why Prometheus has no such metric, and what to use in its place; nothing where it has one. */
+export function missingMetric(metric: AlarmDefinition['metric']): string | undefined {
+  if (!('worst' in metric)) return undefined;
+  const { broker, percentOf, limit } = metric;
+  const name = RABBITMQ[broker];
+  if (name === undefined)
+    return `RabbitMQ has no metric like Amazon MQ's ${broker}: use one of its machines (node_exporter)`;
+  // What a node of Amazon MQ can take is no limit of another broker.
+  if (percentOf === undefined || limit !== undefined) return undefined;
+  return `RabbitMQ has no metric of this limit: compare ${name} with the one that it is given`;
+}
+
+/** What CloudWatch calculates for one period: one value, without labels. */
 export function valueOver(metric: AlarmDefinition['metric'], minutes: number, jobs: Jobs): string {
-  if ('expression' in metric) return calculated(metric, minutes, jobs);
+  if ('expression' in metric) return filled(metric, minutes, jobs);
   if (!('worst' in metric) && METRICS[metric.ingestor].kind !== 'gauge') return grown(metric, `${minutes}m`, jobs);
   const [by, over] = GAUGES[statisticOf(metric)];
   const now = `${by}(${series(metric, jobs)})`;
   return minutes === 1 ? now : `${over}(${now}${points(minutes, 1)})`;
 }
 
-/**
- * What a panel draws: one line, or one for each node of the broker. No peak between two of its points is left out.
- * @throws NoMetricError
- */
+/** What a panel draws: one line, or one for each node of the broker. No peak between two of its points is left out. */
 export function drawn(metric: OwnMetric | WorstNode, jobs: Jobs): string {
   if ('worst' in metric) return series(metric, jobs);
   if (METRICS[metric.ingestor].kind !== 'gauge') return grown(metric, '$__interval', jobs);
@@ -86,19 +89,8 @@ function selector({ ingestor, queue }: OwnMetric, jobs: Jobs, suffix = ''): stri
 }
 
 function ofNodes({ broker, percentOf, limit }: WorstNode, { rabbitmq }: Jobs): string {
-  const of = (metric: WorstNode['broker']) => {
-    const name = RABBITMQ[metric];
-    if (name !== undefined) return `${name}{job="${rabbitmq}"}`;
-    throw new NoMetricError(
-      `RabbitMQ has no metric like Amazon MQ's ${metric}: use one of its machines (node_exporter)`,
-    );
-  };
-  if (percentOf === undefined) return of(broker);
-  // What a node of Amazon MQ can take is no limit of another broker.
-  if (limit !== undefined) return `100 * ${of(broker)} / ${of(limit)}`;
-  throw new NoMetricError(
-    `RabbitMQ has no metric of this limit: compare ${RABBITMQ[broker]} with the one that it is given`,
-  );
+  const of = (metric: WorstNode['broker']) => `${RABBITMQ[metric]}{job="${rabbitmq}"}`;
+  return percentOf === undefined || limit === undefined ? of(broker) : `100 * ${of(broker)} / ${of(limit)}`;
 }
 
 /** The growth of a counter, or a percentile of the values that a histogram got, over all tasks. */
@@ -115,26 +107,10 @@ function grown(metric: OwnMetric, window: string, jobs: Jobs): string {
   return percent === undefined ? `sum${growth}` : `histogram_quantile(${Number(percent) / 100}, sum by (le) ${growth})`;
 }
 
-/** CloudWatch's metric math, as far as it is arithmetic, comparisons and IF; of FILL, only as the whole. Missing in, missing out, as there. */
-function calculated({ expression, metrics }: Calculation, minutes: number, jobs: Jobs): string {
-  const [, filled] = /^FILL\((\w+), 0\)$/.exec(expression) ?? [];
-  if (filled !== undefined) return `(${calculated({ expression: filled, metrics }, minutes, jobs)} or vector(0))`;
-  const unknown = expression.replaceAll(/IF\(|[a-z]\w*|\d+(\.\d+)?|[<>]=?|[-+*/(),\s]/g, '');
-  if (unknown !== '') throw new Error(`expected arithmetic, comparisons or IF in ${expression}, got ${unknown}`);
-  // From the innermost parentheses outwards; those that are done are brackets.
-  let math = expression.replaceAll(/[<>]=?/g, '$& bool');
-  for (let before = ''; before !== math; ) {
-    before = math;
-    math = math
-      .replaceAll(/IF\(([^(),]+),([^(),]+),([^(),]+)\)/g, '[[$1] * [$2] + [1 - [$1]] * [$3]]')
-      .replaceAll(/(?<!IF)\(([^(),]+)\)/g, '[$1]');
-  }
-  return math
-    .replaceAll('[', '(')
-    .replaceAll(']', ')')
-    .replaceAll(/\b(?!bool\b)[a-z]\w*/g, (name) => {
-      const metric = metrics[name];
-      if (metric === undefined) throw new Error(`${expression}: expected a metric ${name}`);
-      return valueOver(metric, minutes, jobs);
-    });
+/** Of CloudWatch's metric math FILL alone: alarms with other calculations roll a deployment of Amazon ECS back. */
+function filled({ expression, metrics }: Calculation, minutes: number, jobs: Jobs): string {
+  const [, name = ''] = /^FILL\((\w+), 0\)$/.exec(expression) ?? [];
+  const metric = metrics[name];
+  if (metric === undefined) throw new Error(`expected FILL of a metric with 0, got ${expression}`);
+  return `(${valueOver(metric, minutes, jobs)} or vector(0))`;
 }

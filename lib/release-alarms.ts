@@ -1,5 +1,5 @@
-// The alarms that roll a deployment back, each for a fault that a release can cause. They send no mail. docs/deploy.md has the
-// table of what is rolled back and what is not; a test plays it. ECS ignores all alarms of a deployment when one of them is on
+// The alarms that roll a deployment back, each for a fault that a release can cause. They send no message. docs/deploy.md has the
+// table of what is rolled back and what is not; a test evaluates it. ECS ignores all alarms of a deployment when one of them is on
 // at its start, so that a fix is not rolled back to what it repairs. So each alarm is on while the old version fails, and
 // `release-offline` also while no task reports. It is on before the first deployment too, because these alarms are created
 // with the broker, minutes before the service; created with the service it would go on while the first image is pulled.

@@ -1,16 +1,20 @@
 // The identity of a deployed stack: its name, its tags, and the metadata of its template. The stacks write it, and the check
 // before a deployment reads it. Pure.
 import { z } from 'zod';
-import { type Choices, type Environment, SettingsError } from './settings.ts';
+import { SettingsError } from './setting-values.ts';
+import type { Choices, Environment } from './settings.ts';
 
 export const APPLICATION = 'discord-ingestor';
 
 /** Tags of both stacks. */
 export const TAGS = { application: 'Application', environment: 'Environment', instance: 'Instance' } as const;
 
+/** What the name of each resource of an environment begins with. */
+export const prefixOf = (environment: Environment): string => `${APPLICATION}-${environment}`;
+
 export const stackNames = (environment: Environment) => ({
-  broker: `${APPLICATION}-${environment}-broker`,
-  service: `${APPLICATION}-${environment}-service`,
+  broker: `${prefixOf(environment)}-broker`,
+  service: `${prefixOf(environment)}-service`,
 });
 
 /** In the `Metadata` of both templates. */

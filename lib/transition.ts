@@ -2,8 +2,8 @@
 // the setting's name and what to do instead. Two kinds: what Amazon MQ cannot change, which would fail in AWS after other
 // resources were created; and what the running tasks would lose, because the broker stack is updated before them. Pure. A
 // test varies every setting and compares the templates, so that the list is complete.
-import { BROKER_SIZES } from './broker-limits.ts';
-import { type Settings, storageGb } from './settings.ts';
+import { BROKER_SIZES, storageGb } from './broker-limits.ts';
+import type { Settings } from './settings.ts';
 
 /** The metadata of a template are those of its last real update, so each stack has its own. */
 export interface Deployed {

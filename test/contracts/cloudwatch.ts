@@ -3,6 +3,7 @@
 // else is refused.
 // https://docs.aws.amazon.com/AmazonCloudWatch/latest/monitoring/alarm-evaluation.html
 // https://docs.aws.amazon.com/AmazonCloudWatch/latest/monitoring/alarms-and-missing-data.html
+import type { Synthesized } from '../support/synthesized.ts';
 
 export type AlarmState = 'OK' | 'ALARM' | 'INSUFFICIENT_DATA';
 
@@ -30,6 +31,16 @@ export interface AlarmProperties extends MetricIdentity {
   readonly EvaluationPeriods: number;
   readonly DatapointsToAlarm?: number;
   readonly TreatMissingData?: string;
+}
+
+/** The alarms of an environment, by their ids in lib/alarms.ts. */
+export function alarmsOf<T extends AlarmProperties>(
+  { ofType, settings }: Synthesized,
+  type: `${'' | 'Composite'}Alarm` = 'Alarm',
+): Map<string, T> {
+  const alarms = ofType(`AWS::CloudWatch::${type}`).map(([, { Properties }]) => Properties as unknown as T);
+  const prefix = `discord-ingestor-${settings.environment}-`;
+  return new Map(alarms.map((alarm) => [alarm.AlarmName.replace(prefix, ''), alarm]));
 }
 
 interface Point {

@@ -1,4 +1,4 @@
-// What each disaster rings: expectations as data, and the evaluation of what real tasks wrote while it was played
+// Which alarms each disaster turns on: expectations as data, and the evaluation of what real tasks wrote while it was played
 // (`npm run alarms`, bench/alarms.ts). A recording has the last minute before it and what came after. Before that a healthy
 // bot has written its last minute again and again; afterwards the last two minutes of the recording are repeated.
 //
@@ -11,7 +11,15 @@ import { alarmDefinitions, IMPAIRED, UNHEALTHY } from '../../lib/alarms.ts';
 import { type Choices, settingsFor } from '../../lib/settings.ts';
 import { DEFAULT_METRICS_NAMESPACE, ENVIRONMENT_DIMENSION } from '../../service/contract/metrics.ts';
 import { synthesized } from '../support/synthesized.ts';
-import { type AlarmProperties, type AlarmState, DataPoints, type Message, messagesOf, statesOf } from './cloudwatch.ts';
+import {
+  type AlarmProperties,
+  type AlarmState,
+  alarmsOf,
+  DataPoints,
+  type MetricIdentity,
+  messagesOf,
+  statesOf,
+} from './cloudwatch.ts';
 import { type Recording, type Row, readRecording } from './recording.ts';
 
 export interface Disaster {
@@ -19,9 +27,9 @@ export interface Disaster {
   /** How much of the end is repeated until the last minute: whole minutes. @default 120 */
   readonly repeatedSeconds?: number;
   /** Alarms, and within how many seconds each is on in every evaluation. No other may be on in any. */
-  readonly rings?: Readonly<Record<string, number>>;
+  readonly turnsOn?: Readonly<Record<string, number>>;
   /** On in some evaluations. */
-  readonly may?: readonly string[];
+  readonly mayTurnOn?: readonly string[];
   /** Which alarm pages first, and within how many seconds. @default - none pages */
   readonly pages?: readonly ['unhealthy' | 'impaired', number];
 }
@@ -38,52 +46,52 @@ export const DISASTERS = {
   'op 7 to all': {},
   'the first deployment': {},
   'every task dead': {
-    rings: { silent: 240, 'release-offline': 420, 'shards-missing': 420 },
+    turnsOn: { silent: 240, 'release-offline': 420, 'shards-missing': 420 },
     pages: ['unhealthy', 240],
   },
   'crash loop: each task lives 40 s': {
-    rings: { silent: 240, 'release-offline': 420, 'shards-missing': 420 },
+    turnsOn: { silent: 240, 'release-offline': 420, 'shards-missing': 420 },
     pages: ['unhealthy', 240],
   },
   'crash loop that IDENTIFYs each time': {
-    rings: { 'gateway-gap': 90, silent: 240, 'identifies-left': 330, 'release-offline': 420, 'shards-missing': 420 },
-    may: ['release-gaps'],
+    turnsOn: { 'gateway-gap': 90, silent: 240, 'identifies-left': 330, 'release-offline': 420, 'shards-missing': 420 },
+    mayTurnOn: ['release-gaps'],
     pages: ['unhealthy', 90],
   },
-  'no token': { rings: { 'release-offline': 300, 'shards-missing': 300 }, pages: ['unhealthy', 300] },
-  'first deployment without a token': { rings: { 'shards-missing': 210 }, pages: ['unhealthy', 210] },
-  'the token is rejected': { rings: { 'release-offline': 300, 'shards-missing': 300 }, pages: ['unhealthy', 300] },
+  'no token': { turnsOn: { 'release-offline': 300, 'shards-missing': 300 }, pages: ['unhealthy', 300] },
+  'first deployment without a token': { turnsOn: { 'shards-missing': 210 }, pages: ['unhealthy', 210] },
+  'the token is rejected': { turnsOn: { 'release-offline': 300, 'shards-missing': 300 }, pages: ['unhealthy', 300] },
   'an intent is not granted': {
-    rings: { 'gateway-gap': 90, 'release-offline': 300, 'shards-missing': 300 },
+    turnsOn: { 'gateway-gap': 90, 'release-offline': 300, 'shards-missing': 300 },
     pages: ['unhealthy', 90],
   },
   'REST answers 429, all sessions lost': {
-    rings: { 'gateway-gap': 90, 'shards-missing': 300, 'discord-rest': 930 },
+    turnsOn: { 'gateway-gap': 90, 'shards-missing': 300, 'discord-rest': 930 },
     pages: ['unhealthy', 90],
   },
-  'all sessions lost once': { rings: { 'gateway-gap': 90 }, pages: ['unhealthy', 90] },
-  'a session lost, the task killed 20 s later': { rings: { 'gateway-gap': 90 }, pages: ['unhealthy', 90] },
+  'all sessions lost once': { turnsOn: { 'gateway-gap': 90 }, pages: ['unhealthy', 90] },
+  'a session lost, the task killed 20 s later': { turnsOn: { 'gateway-gap': 90 }, pages: ['unhealthy', 90] },
   "the day's IDENTIFYs are spent": {
-    rings: { 'gateway-gap': 90, 'shards-missing': 300, 'identifies-left': 330 },
+    turnsOn: { 'gateway-gap': 90, 'shards-missing': 300, 'identifies-left': 330 },
     pages: ['unhealthy', 90],
   },
   'the broker is stopped': {
-    rings: { unconfirmed: 240, 'release-broker': 300, 'broker-unreachable': 300, 'standby-missing': 930 },
+    turnsOn: { unconfirmed: 240, 'release-broker': 300, 'broker-unreachable': 300, 'standby-missing': 930 },
     pages: ['impaired', 420],
   },
   'one task cannot reach the broker': {
-    rings: { unconfirmed: 240, 'release-broker': 300, 'broker-unreachable': 300, 'standby-missing': 930 },
+    turnsOn: { unconfirmed: 240, 'release-broker': 300, 'broker-unreachable': 300, 'standby-missing': 930 },
     pages: ['impaired', 420],
   },
-  'memory alarm': { rings: { 'broker-blocked': 180, unconfirmed: 240 }, pages: ['impaired', 360] },
+  'memory alarm': { turnsOn: { 'broker-blocked': 180, unconfirmed: 240 }, pages: ['impaired', 360] },
   'memory alarm, and the outbox is full': {
-    rings: { 'broker-blocked': 180, outbox: 180, unconfirmed: 240, 'shards-missing': 300 },
+    turnsOn: { 'broker-blocked': 180, outbox: 180, unconfirmed: 240, 'shards-missing': 300 },
     pages: ['unhealthy', 300],
   },
-  'a queue is stuck': { rings: { unconfirmed: 240 }, pages: ['impaired', 420] },
-  'the lease queue is stuck': { rings: { unconfirmed: 240, 'standby-missing': 930 }, pages: ['impaired', 420] },
+  'a queue is stuck': { turnsOn: { unconfirmed: 240 }, pages: ['impaired', 420] },
+  'the lease queue is stuck': { turnsOn: { unconfirmed: 240, 'standby-missing': 930 }, pages: ['impaired', 420] },
   'workers are away, and their queue is full': {
-    rings: {
+    turnsOn: {
       'release-publish-errors': 210,
       'publish-errors': 210,
       unconfirmed: 240,
@@ -93,7 +101,7 @@ export const DISASTERS = {
     pages: ['impaired', 420],
   },
   'a queue is full, and one message is taken in 2 s': {
-    rings: {
+    turnsOn: {
       'release-publish-errors': 210,
       'publish-errors': 210,
       unconfirmed: 240,
@@ -104,39 +112,39 @@ export const DISASTERS = {
     pages: ['impaired', 420],
   },
   'interactions are full': {
-    rings: { 'release-publish-errors': 240, 'publish-errors': 240, unconfirmed: 240, 'no-consumer': 360 },
+    turnsOn: { 'release-publish-errors': 240, 'publish-errors': 240, unconfirmed: 240, 'no-consumer': 360 },
     pages: ['impaired', 420],
   },
   'all workers are away': {
     settings: { ...shards(1), budgets: { guildEventsWaiting: 500 } },
-    rings: { 'interactions-waiting': 300, 'no-consumer': 360, 'guild-events-waiting': 360 },
+    turnsOn: { 'interactions-waiting': 300, 'no-consumer': 360, 'guild-events-waiting': 360 },
   },
   'the alternate exchange is gone, and a binding': {
-    rings: { 'release-returned': 90, returned: 90 },
+    turnsOn: { 'release-returned': 90, returned: 90 },
     pages: ['unhealthy', 90],
   },
-  'a binding is missing': { rings: { unrouted: 120 } },
-  'an unknown dispatch': { rings: { 'not-understood': 90 }, pages: ['unhealthy', 90] },
+  'a binding is missing': { turnsOn: { unrouted: 120 } },
+  'an unknown dispatch': { turnsOn: { 'not-understood': 90 }, pages: ['unhealthy', 90] },
   'one of two standbys is missing': {
     settings: shards(2),
-    rings: { 'standby-missing': 930 },
+    turnsOn: { 'standby-missing': 930 },
     pages: ['impaired', 1110],
   },
   'one of two standbys crashes after 70 s, again and again': {
     settings: shards(2),
     repeatedSeconds: 300,
-    rings: { 'standby-missing': 1200 },
+    turnsOn: { 'standby-missing': 1200 },
     pages: ['impaired', 1380],
   },
-  'no worker, and three interactions a minute': { rings: { 'no-consumer': 360 } },
-  'workers that acknowledge nothing': { rings: { 'interactions-waiting': 360, 'no-consumer': 420 } },
-  'workers refuse all messages': { rings: { 'dead-letters': 300 } },
-  'the broker confirms after 1.5 s': { rings: { 'slow-confirms': 630 } },
+  'no worker, and three interactions a minute': { turnsOn: { 'no-consumer': 360 } },
+  'workers that acknowledge nothing': { turnsOn: { 'interactions-waiting': 360, 'no-consumer': 420 } },
+  'workers refuse all messages': { turnsOn: { 'dead-letters': 300 } },
+  'the broker confirms after 1.5 s': { turnsOn: { 'slow-confirms': 630 } },
   'a task is short of heap, as its outbox fills': {
-    rings: { 'broker-blocked': 180, outbox: 180, unconfirmed: 240, heap: 300 },
+    turnsOn: { 'broker-blocked': 180, outbox: 180, unconfirmed: 240, heap: 300 },
     pages: ['impaired', 360],
   },
-  'Discord recommends more shards': { rings: { 'more-shards-wanted': 330 } },
+  'Discord recommends more shards': { turnsOn: { 'more-shards-wanted': 330 } },
   'the lease queue is deleted': {},
 } as const satisfies Record<string, Disaster>;
 
@@ -159,30 +167,25 @@ interface Sum extends AlarmProperties {
   readonly ActionsSuppressorExtensionPeriod?: number;
 }
 
-/** The alarms of an environment, by their short names, without those on what Amazon MQ writes. */
-function alarmsOf(choices: Choices) {
-  const { ofType, resources } = synthesized(ENVIRONMENT, choices);
-  const named = <T extends AlarmProperties>(type: string) =>
-    ofType(type).map(([, { Properties }]) => {
-      const properties = Properties as unknown as T & { readonly AlarmActions?: readonly unknown[] };
-      return { id: properties.AlarmName.replace(PREFIX, ''), ...properties };
-    });
-  const nameOf = (id: string) => String(resources.get(id)?.Properties.AlarmName).replace(PREFIX, '');
+/** Without those on what Amazon MQ writes. */
+function ingestorAlarms(choices: Choices) {
+  const made = synthesized(ENVIRONMENT, choices);
+  const nameOf = (id: string) => String(made.resources.get(id)?.Properties.AlarmName).replace(PREFIX, '');
   const referred = (rule: unknown) =>
     [...JSON.stringify(rule ?? '').matchAll(/"Fn::GetAtt":\["(\w+)","Arn"\]/g)].map(([, id = '']) => nameOf(id));
   return {
-    plain: named('AWS::CloudWatch::Alarm').filter((alarm) => !JSON.stringify(alarm).includes('AWS/AmazonMQ')),
-    sums: named<Sum>('AWS::CloudWatch::CompositeAlarm').map((sum) => ({
-      ...sum,
-      of: referred(sum.AlarmRule),
-      suppressor: referred(sum.ActionsSuppressor)[0],
+    plain: [...alarmsOf(made)].filter(([, alarm]) => !JSON.stringify(alarm).includes('AWS/AmazonMQ')),
+    sums: [...alarmsOf<Sum>(made, 'CompositeAlarm')].map(([id, sum]) => ({
+      ...{ id, of: referred(sum.AlarmRule), suppressor: referred(sum.ActionsSuppressor)[0] },
+      wait: (sum.ActionsSuppressorWaitPeriod ?? 0) / 60,
+      extension: (sum.ActionsSuppressorExtensionPeriod ?? 0) / 60,
     })),
   };
 }
 
 /** Metrics that these alarms read, as `Row` has them. */
 export function metricsRead(choices: Choices = shards(1)): ReadonlySet<string> {
-  const read = alarmsOf(choices).plain.flatMap((alarm) =>
+  const read = ingestorAlarms(choices).plain.flatMap(([, alarm]): MetricIdentity[] =>
     alarm.Metrics === undefined ? [alarm] : alarm.Metrics.flatMap(({ MetricStat }) => MetricStat?.Metric ?? []),
   );
   return new Set(
@@ -239,16 +242,16 @@ interface Evaluation {
 }
 
 function evaluations(recording: Recording, { settings = shards(1), repeatedSeconds = 120 }: Disaster): Evaluation[] {
-  const { plain, sums } = alarmsOf(settings);
+  const { plain, sums } = ingestorAlarms(settings);
   const minutes = BEFORE_MINUTES + AFTER_MINUTES;
   return OFFSETS.flatMap((offset) => {
     const data = dataOf(recording, offset, repeatedSeconds);
     const endOf = (minute: number) => (minute + 1 - BEFORE_MINUTES) * 60 - offset;
     return EXTRA_PERIODS.map((extra) => {
       const states = new Map(
-        plain.map((alarm) => {
+        plain.map(([id, alarm]) => {
           const each = statesOf(alarm, data, minutes, extra);
-          return [alarm.id, recording.first ? each.fill('INSUFFICIENT_DATA', 0, CREATED_MINUTE) : each] as const;
+          return [id, recording.first ? each.fill('INSUFFICIENT_DATA', 0, CREATED_MINUTE) : each] as const;
         }),
       );
       for (const { id, of } of sums)
@@ -260,22 +263,11 @@ function evaluations(recording: Recording, { settings = shards(1), repeatedSecon
         const from = each.indexOf('ALARM', BEFORE_MINUTES - 1);
         return from < 0 ? [] : [[id, endOf(from)] as const];
       });
-      const pages = sums.flatMap(
-        ({ id, suppressor, ActionsSuppressorWaitPeriod, ActionsSuppressorExtensionPeriod }) => {
-          const of =
-            suppressor === undefined
-              ? undefined
-              : {
-                  states: states.get(suppressor) ?? [],
-                  wait: (ActionsSuppressorWaitPeriod ?? 0) / 60,
-                  extension: (ActionsSuppressorExtensionPeriod ?? 0) / 60,
-                };
-          const sent: Message[] = messagesOf(
-            (states.get(id) ?? []).slice(BEFORE_MINUTES - 1),
-            of && { ...of, states: of.states.slice(BEFORE_MINUTES - 1) },
-          );
-          return sent.map(({ minute, state }) => ({ sum: id, state, second: endOf(minute + BEFORE_MINUTES - 1) }));
-        },
+      const from = (id: string) => (states.get(id) ?? []).slice(BEFORE_MINUTES - 1);
+      const pages = sums.flatMap(({ id, suppressor, wait, extension }) =>
+        messagesOf(from(id), suppressor === undefined ? undefined : { states: from(suppressor), wait, extension }).map(
+          ({ minute, state }) => ({ sum: id, state, second: endOf(minute + BEFORE_MINUTES - 1) }),
+        ),
       );
       return { on: new Map(on), pages: pages.toSorted((a, b) => a.second - b.second) };
     });
@@ -284,8 +276,8 @@ function evaluations(recording: Recording, { settings = shards(1), repeatedSecon
 
 export type Range = readonly [first: number, last: number];
 
-/** What a disaster rings, over all evaluations. */
-export interface Rung {
+/** What a disaster turns on, over all evaluations. */
+export interface Outcome {
   readonly alarms: ReadonlyMap<string, { readonly on: Range; readonly always: boolean }>;
   /** Of the first message, if it is one in each evaluation. */
   readonly page: { readonly by: ReadonlySet<string>; readonly at: Range; readonly always: boolean } | undefined;
@@ -293,7 +285,7 @@ export interface Rung {
   readonly mostPages: number;
 }
 
-export function rungBy(recording: Recording, disaster: Disaster): Rung {
+export function outcomeOf(recording: Recording, disaster: Disaster): Outcome {
   const all = evaluations(recording, disaster);
   const range = (seconds: readonly number[]): Range => [Math.min(...seconds), Math.max(...seconds)];
   const ids = new Set(all.flatMap(({ on }) => [...on.keys()]));
@@ -318,27 +310,28 @@ export function rungBy(recording: Recording, disaster: Disaster): Rung {
 }
 
 /** Sentences about what is not as expected; none is a truth table that holds. */
-export function complaints(rung: Rung, { rings = {}, may = [], pages }: Disaster): string[] {
+export function complaints(outcome: Outcome, { turnsOn = {}, mayTurnOn = [], pages }: Disaster): string[] {
   const found: string[] = [];
-  for (const [id, within] of Object.entries(rings)) {
-    const { on, always } = rung.alarms.get(id) ?? {};
+  for (const [id, within] of Object.entries(turnsOn)) {
+    const { on, always } = outcome.alarms.get(id) ?? {};
     if (on === undefined) found.push(`${id} is never on, expected within ${within} s`);
     else if (!always) found.push(`${id} is on in some evaluations only, expected within ${within} s`);
     else if (on[0] < 0) found.push(`${id} is on before it`);
     else if (on[1] > within) found.push(`${id} is on after ${on[1]} s, expected within ${within} s`);
   }
-  for (const [id, { on }] of rung.alarms)
-    if (!(id in rings) && !may.includes(id) && !SUMS.has(id))
+  for (const [id, { on }] of outcome.alarms)
+    if (!(id in turnsOn) && !mayTurnOn.includes(id) && !SUMS.has(id))
       found.push(`${id} is on after ${on.join(' to ')} s, expected never`);
   if (pages === undefined) {
-    if (rung.page) found.push(`${[...rung.page.by]} pages after ${rung.page.at.join(' to ')} s, expected no page`);
+    if (outcome.page)
+      found.push(`${[...outcome.page.by]} pages after ${outcome.page.at.join(' to ')} s, expected no page`);
   } else {
     const [by, within] = pages;
-    if (rung.page === undefined || !rung.page.always) found.push(`expected a page by ${by} in every evaluation`);
-    else if (rung.page.at[1] > within || [...rung.page.by].join() !== by)
-      found.push(`${[...rung.page.by]} pages after ${rung.page.at[1]} s, expected ${by} within ${within} s`);
+    if (outcome.page === undefined || !outcome.page.always) found.push(`expected a page by ${by} in every evaluation`);
+    else if (outcome.page.at[1] > within || [...outcome.page.by].join() !== by)
+      found.push(`${[...outcome.page.by]} pages after ${outcome.page.at[1]} s, expected ${by} within ${within} s`);
   }
-  if (rung.mostPages > 1) found.push(`one alarm pages ${rung.mostPages} times: its OK between was false`);
+  if (outcome.mostPages > 1) found.push(`one alarm pages ${outcome.mostPages} times: its OK between was false`);
   return found;
 }
 
@@ -349,8 +342,8 @@ export const fileOf = (name: DisasterName): string =>
 export const recordingOf = (name: DisasterName): Recording => readRecording(readFileSync(fileOf(name), 'utf8'));
 
 /** In Markdown: seconds until each is on. */
-export function tableOf(rung: ReadonlyMap<DisasterName, Rung>): string {
-  const rows = [...rung].map(([name, { alarms, page }]) => {
+export function tableOf(outcomes: ReadonlyMap<DisasterName, Outcome>): string {
+  const rows = [...outcomes].map(([name, { alarms, page }]) => {
     const said = (ids: (id: string) => boolean) =>
       [...alarms]
         .flatMap(([id, { on, always }]) =>

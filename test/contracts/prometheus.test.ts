@@ -6,17 +6,9 @@ import { mkdtempSync, readFileSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { describe, expect, it } from 'vitest';
-import {
-  type AlarmDefinition,
-  alarmDefinitions,
-  type Calculation,
-  IMPAIRED,
-  type OwnMetric,
-  UNHEALTHY,
-  type WorstNode,
-} from '../../lib/alarms.ts';
+import { type AlarmDefinition, alarmDefinitions, IMPAIRED, UNHEALTHY, type WorstNode } from '../../lib/alarms.ts';
 import { grafanaDashboard } from '../../lib/grafana.ts';
-import { alertRules, condition, groupsOf, ruleFile } from '../../lib/prometheus-rules.ts';
+import { alertRules, groupsOf, type Rule, ruleFile } from '../../lib/prometheus-rules.ts';
 import { points } from '../../lib/promql.ts';
 import { releaseAlarmDefinitions } from '../../lib/release-alarms.ts';
 import { ENVIRONMENTS, settingsFor } from '../../lib/settings.ts';
@@ -29,7 +21,7 @@ import {
 import { QUEUES } from '../../service/contract/names.ts';
 import { Metrics } from '../../service/metrics.ts';
 import { synthesized } from '../support/synthesized.ts';
-import { type AlarmProperties, DataPoints, statesOf } from './cloudwatch.ts';
+import { alarmsOf, DataPoints, statesOf } from './cloudwatch.ts';
 
 const JOBS = { ingestor: 'discord-ingestor', rabbitmq: 'rabbitmq' };
 /** A sum of several minutes differs from the most of them only where it takes more than one. */
@@ -153,26 +145,6 @@ it.each(ENVIRONMENTS)('each alarm of %s is a rule, or has a reason in the file w
   }
 });
 
-it.each(rules)('$alert has the words, the page and the mute of its alarm', ({ alert, labels, annotations }) => {
-  const {
-    wrong,
-    because,
-    first,
-    entry = alert,
-    family,
-    mutedInMaintenance = false,
-  } = definitions.find(({ id }) => id === alert) ?? ({} as never);
-  expect(annotations.summary).toBe(wrong);
-  expect(annotations.description).toContain(because);
-  expect(annotations.description).toContain(first);
-  expect(onDisk('runbook.md')).toContain(`### ${entry}\n`);
-  expect(annotations.runbook).toBe(`docs/runbook.md#${entry}`);
-  expect([labels.severity, labels.muted_in_maintenance]).toEqual([
-    family === 'health' ? 'page' : 'ticket',
-    mutedInMaintenance ? 'true' : undefined,
-  ]);
-});
-
 describe('every metric, label and queue that is named is one that a task writes', async () => {
   const metrics = new Metrics();
   const queues = new Map(Object.values(QUEUES).map((queue) => [queue, 1]));
@@ -190,33 +162,23 @@ describe('every metric, label and queue that is named is one that a task writes'
 });
 
 describe('the dashboard', () => {
-  it('asks the chosen data source and jobs, by ids of its own', () => {
-    expect(new Set(dashboard.panels.map(({ id }) => id)).size).toBe(dashboard.panels.length);
-    for (const { refId, datasource } of targets) {
-      expect(refId).toMatch(/^[A-Z]$/);
-      expect(datasource).toEqual({ type: 'prometheus', uid: `\${datasource}` });
-    }
-    for (const panel of dashboard.panels) {
-      const refIds = (panel.targets ?? []).map(({ refId }) => refId);
-      expect(new Set(refIds).size).toBe(refIds.length);
-      expect(panel.type === 'row' || refIds.length > 0, panel.title).toBe(true);
-    }
-    const variables = dashboard.templating.list.map(({ name }) => name);
+  it('asks the chosen data source and jobs', () => {
+    for (const { datasource } of targets) expect(datasource).toEqual({ type: 'prometheus', uid: `\${datasource}` });
     const used = [...JSON.stringify(dashboard).matchAll(/\$\{?([a-z]\w+)/g)].map(([, name = '']) => name);
-    expect(new Set(used)).toEqual(new Set(variables));
+    expect(new Set(used)).toEqual(new Set(dashboard.templating.list.map(({ name }) => name)));
   });
 
-  it('is read from top to bottom, each panel in a place of its own and with a unit', () => {
-    const titles = dashboard.panels.flatMap(({ type, title }) => (type === 'row' ? title : []));
-    expect(titles).toEqual(['Is it healthy?', 'How much flows?', 'Where is pressure?']);
-    const places = dashboard.panels.flatMap(({ gridPos: { x, y, w, h }, title }) => {
+  it('has an id and a place for each panel, and a query and a unit for each that draws', () => {
+    expect(new Set(dashboard.panels.map(({ id }) => id)).size).toBe(dashboard.panels.length);
+    const places = dashboard.panels.flatMap(({ type, title, targets = [], fieldConfig, gridPos: { x, y, w, h } }) => {
       expect(x + w, title).toBeLessThanOrEqual(24);
+      const refIds = targets.map(({ refId }) => refId);
+      expect([new Set(refIds).size, refIds.length > 0], title).toEqual([refIds.length, type !== 'row']);
+      const units = ['short', 'bytes', 'ms', 'percent', 's'];
+      if (type === 'timeseries') expect(units, title).toContain(fieldConfig?.defaults.unit);
       return Array.from({ length: w * h }, (_, index) => `${x + (index % w)} ${y + Math.floor(index / w)}`);
     });
     expect(new Set(places).size).toBe(places.length);
-    for (const { type, fieldConfig, title } of dashboard.panels)
-      if (type === 'timeseries')
-        expect(['short', 'bytes', 'ms', 'percent', 's'], title).toContain(fieldConfig?.defaults.unit);
   });
 
   checked('asks in PromQL', () => {
@@ -283,164 +245,133 @@ function value({ threshold }: AlarmDefinition, letter: string): number {
 }
 
 /** One definition with one pattern: the same data as series for promtool and as data points for CloudWatch. */
-class Scene {
-  readonly minutes: number;
-  readonly series: { readonly series: string; readonly values: string }[] = [];
-  readonly data = new DataPoints();
-  readonly #period: number;
-  readonly #letters: string;
-  readonly #definition: AlarmDefinition;
-
-  constructor(definition: AlarmDefinition, letters: string) {
-    this.#definition = definition;
-    this.#letters = letters;
-    this.#period = definition.periodMinutes ?? 1;
-    this.minutes = letters.length * this.#period;
-    const { metric } = definition;
-    const [read = metric, ...others] = 'expression' in metric ? Object.values(metric.metrics) : [];
-    if ('expression' in read || others.length > 0) throw new Error('expected one metric, got a calculation of several');
-    if ('worst' in read) this.#nodes(read);
-    else if (METRICS[read.ingestor].kind === 'summary') this.#histogram(read);
-    else this.#tasks(read);
-  }
+function sceneOf(definition: AlarmDefinition, letters: string) {
+  const { metric, threshold, periodMinutes: period = 1 } = definition;
+  const minutes = letters.length * period;
+  const series: { readonly series: string; readonly values: string }[] = [];
+  const data = new DataPoints();
+  const [read = metric, ...others] = 'expression' in metric ? Object.values(metric.metrics) : [];
+  if ('expression' in read || others.length > 0) throw new Error('expected one metric, got a calculation of several');
 
   /** The value of each minute, and nothing in minutes of silence. A sum is spread over its period. */
-  #each(summed: boolean, from: (letter: string, minute: number) => number | undefined): (number | undefined)[] {
-    return Array.from({ length: this.minutes }, (_, minute) => {
-      const letter = this.#letters[Math.floor(minute / this.#period)] ?? '-';
-      if (letter === '-') return undefined;
-      const each = from(letter, minute);
-      if (each === undefined || !summed) return each;
-      return Math.floor(each / this.#period) + Number(minute % this.#period < each % this.#period);
+  const each = (from: (letter: string, minute: number) => number | undefined, summed = false) =>
+    Array.from({ length: minutes }, (_, minute) => {
+      const letter = letters[Math.floor(minute / period)] ?? '-';
+      const whole = letter === '-' ? undefined : from(letter, minute);
+      if (whole === undefined || !summed) return whole;
+      return Math.floor(whole / period) + Number(minute % period < whole % period);
     });
-  }
-
   /** CloudWatch's minute ends where Prometheus's next one begins. */
-  #add(name: string, labels: string, values: readonly (number | undefined)[]): void {
+  const scraped = (name: string, labels: string, values: readonly (number | undefined)[]) => {
     // A scrape that fails, and a task that is gone, make a series stale.
-    const written = values.map((each, minute) => each ?? (values[minute - 1] === undefined ? '_' : 'stale'));
-    this.series.push({ series: `${name}{${labels}}`, values: ['_', ...written].join(' ') });
-  }
-
-  #tasks({ ingestor, statistic, queue }: OwnMetric): void {
-    const { prometheus, cloudWatch, kind }: Metric = METRICS[ingestor];
-    const summed = statistic === 'Sum';
-    const counted = statistic === 'SampleCount';
-    // The second task is idle, as a standby is. Where the worst of all tasks counts, it is well; where the best does, it is not.
-    const best = 'below' in this.#definition.threshold ? 'Maximum' : 'Minimum';
-    const idle = summed ? 0 : value(this.#definition, statistic === best ? 'b' : 'w');
-    const tasks = [
-      this.#each(summed, (letter) => {
-        const silent = counted ? isBeyond(letter) : letter === 'n';
-        return silent ? undefined : value(this.#definition, letter);
-      }),
-      ...(counted ? [] : [this.#each(summed, () => idle)]),
-    ];
-    for (const [task, values] of tasks.entries()) {
-      for (const [minute, each] of values.entries())
-        if (each !== undefined) {
-          const dimensions = { [ENVIRONMENT_DIMENSION]: settings.environment, ...(queue && { Queue: queue }) };
-          this.data.add(`${DEFAULT_METRICS_NAMESPACE} ${cloudWatch}`, dimensions, { minute, value: each });
-        }
-      const labels = [`job="${JOBS.ingestor}"`, `instance="task-${task}"`, ...(queue ? [`queue="${queue}"`] : [])];
-      this.#add(prometheus, labels.join(','), kind === 'counter' ? this.#cumulated(values) : values);
-    }
-    // What a task does not know is NaN.
-    if (kind === 'gauge')
-      this.#add(
-        prometheus,
-        `job="${JOBS.ingestor}",instance="task-2"${queue ? `,queue="${queue}"` : ''}`,
-        this.#each(false, () => Number.NaN),
-      );
-    // Of another job: not ours.
-    this.#add(
-      prometheus,
-      `job="another"${queue ? `,queue="${queue}"` : ''}`,
-      this.#each(false, (_, minute) => minute * 1e6),
-    );
-  }
-
-  #cumulated(growth: readonly (number | undefined)[]): (number | undefined)[] {
+    const written = values.map((value, minute) => value ?? (values[minute - 1] === undefined ? '_' : 'stale'));
+    series.push({ series: `${name}{${labels}}`, values: ['_', ...written].join(' ') });
+  };
+  const reported = (name: string, dimensions: Record<string, string>, values: readonly (number | undefined)[]) => {
+    for (const [minute, value] of values.entries())
+      if (value !== undefined) data.add(name, dimensions, { minute, value });
+  };
+  const cumulated = (growth: readonly (number | undefined)[]) => {
     let total = 0;
-    return growth.map((each, minute) => {
-      if (each === undefined) return undefined;
-      const letter = this.#letters[minute / this.#period];
+    return growth.map((by, minute) => {
+      if (by === undefined) return undefined;
+      const letter = letters[minute / period];
       if (letter === 'r') total = 0;
       if (letter === 'o') total = 1_000_000;
-      total += each;
+      total += by;
       return total;
     });
-  }
+  };
 
-  /** Of a hundred events five are slow, or six. */
-  #histogram({ ingestor }: OwnMetric): void {
-    const { threshold } = this.#definition;
-    const limit = 'below' in threshold ? threshold.below : threshold.atLeast;
-    const { prometheus, cloudWatch }: Metric = METRICS[ingestor];
-    const slow = this.#each(false, (letter) => (isBeyond(letter) ? 6 : 5));
-    for (const [minute, each] of slow.entries())
-      for (let event = 0; event < 100 && each !== undefined; event += 1)
-        this.data.add(
-          `${DEFAULT_METRICS_NAMESPACE} ${cloudWatch}`,
-          { [ENVIRONMENT_DIMENSION]: settings.environment },
-          { minute, value: event < each ? 2 * limit : limit / 4 },
-        );
-    for (const le of BUCKETS) {
-      const within = slow.map((each) => {
-        if (each === undefined) return undefined;
-        const most = Number(le.replace('+Inf', 'Infinity'));
-        return (most >= limit / 4 ? 100 - each : 0) + (most >= 2 * limit ? each : 0);
-      });
-      this.#add(`${prometheus}_bucket`, `job="${JOBS.ingestor}",le="${le}"`, this.#cumulated(within));
-    }
-  }
-
-  /** One node of three. */
-  #nodes({ broker, percentOf = 100, limit = broker, worst }: WorstNode): void {
-    const names: Partial<Record<typeof broker, string>> = {
-      RabbitMQMemUsed: 'rabbitmq_process_resident_memory_bytes',
-      RabbitMQMemLimit: 'rabbitmq_resident_memory_limit_bytes',
-      RabbitMQDiskFree: 'rabbitmq_disk_space_available_bytes',
-      RabbitMQDiskFreeLimit: 'rabbitmq_disk_space_available_limit_bytes',
-    };
-    for (const node of ['1', '2', '3']) {
+  // One node of three.
+  if ('worst' in read) {
+    const { broker, percentOf = 100, limit = broker, worst } = read;
+    for (const Node of ['1', '2', '3']) {
       const well = worst === 'MAX' ? 1 : 1000;
-      const values = this.#each(
-        false,
-        (letter) => ((node === '2' ? value(this.#definition, letter) : well) * percentOf) / 100,
-      );
-      for (const [minute, each] of values.entries())
-        if (each !== undefined)
-          this.data.add(
-            `AWS/AmazonMQ ${broker}`,
-            { Broker: `discord-ingestor-${settings.environment}`, Node: node },
-            { minute, value: each },
-          );
-      const labels = `job="${JOBS.rabbitmq}",instance="${node}"`;
-      this.#add(names[broker] ?? '', labels, values);
-      this.#add(
-        names[limit] ?? '',
-        labels,
-        this.#each(false, () => percentOf),
-      );
+      const values = each((letter) => ((Node === '2' ? value(definition, letter) : well) * percentOf) / 100);
+      reported(`AWS/AmazonMQ ${broker}`, { Broker: `discord-ingestor-${settings.environment}`, Node }, values);
+      const labels = `job="${JOBS.rabbitmq}",instance="${Node}"`;
+      scraped(RABBITMQ[broker] ?? '', labels, values);
+      const limits = each(() => percentOf);
+      scraped(RABBITMQ[limit] ?? '', labels, limits);
     }
+    return { series, data, minutes };
   }
+
+  const { ingestor, statistic, queue } = read;
+  const { prometheus, cloudWatch, kind }: Metric = METRICS[ingestor];
+  const name = `${DEFAULT_METRICS_NAMESPACE} ${cloudWatch}`;
+  const dimensions = { [ENVIRONMENT_DIMENSION]: settings.environment, ...(queue && { Queue: queue }) };
+  if (kind === 'summary') {
+    // Of a hundred events five are slow, or six.
+    const limit = 'below' in threshold ? threshold.below : threshold.atLeast;
+    const slow = each((letter) => (isBeyond(letter) ? 6 : 5));
+    for (let event = 0; event < 100; event += 1)
+      reported(
+        name,
+        dimensions,
+        slow.map((count) => count && (event < count ? 2 * limit : limit / 4)),
+      );
+    for (const le of BUCKETS) {
+      const most = Number(le.replace('+Inf', 'Infinity'));
+      const within = slow.map(
+        (count) => count && (most >= limit / 4 ? 100 - count : 0) + (most >= 2 * limit ? count : 0),
+      );
+      scraped(`${prometheus}_bucket`, `job="${JOBS.ingestor}",le="${le}"`, cumulated(within));
+    }
+    return { series, data, minutes };
+  }
+
+  const summed = statistic === 'Sum';
+  const counted = statistic === 'SampleCount';
+  // The second task is idle, as a standby is. Where the worst of all tasks counts, it is well; where the best does, it is not.
+  const best = 'below' in threshold ? 'Maximum' : 'Minimum';
+  const idle = summed ? 0 : value(definition, statistic === best ? 'b' : 'w');
+  const tasks = [
+    each((letter) => ((counted ? isBeyond(letter) : letter === 'n') ? undefined : value(definition, letter)), summed),
+    ...(counted ? [] : [each(() => idle, summed)]),
+  ];
+  const ofQueue = queue ? `,queue="${queue}"` : '';
+  for (const [task, values] of tasks.entries()) {
+    reported(name, dimensions, values);
+    const labels = `job="${JOBS.ingestor}",instance="task-${task}"${ofQueue}`;
+    scraped(prometheus, labels, kind === 'counter' ? cumulated(values) : values);
+  }
+  // What a task does not know is NaN.
+  const unknown = each(() => Number.NaN);
+  if (kind === 'gauge') scraped(prometheus, `job="${JOBS.ingestor}",instance="task-2"${ofQueue}`, unknown);
+  // Of another job: not ours.
+  const another = each((_, minute) => minute * 1e6);
+  scraped(prometheus, `job="another"${ofQueue}`, another);
+  return { series, data, minutes };
 }
+
+const RABBITMQ: Partial<Record<WorstNode['broker'], string>> = {
+  RabbitMQMemUsed: 'rabbitmq_process_resident_memory_bytes',
+  RabbitMQMemLimit: 'rabbitmq_resident_memory_limit_bytes',
+  RabbitMQDiskFree: 'rabbitmq_disk_space_available_bytes',
+  RabbitMQDiskFreeLimit: 'rabbitmq_disk_space_available_limit_bytes',
+};
 
 const BUCKETS = [
   ...(await new Metrics().text()).matchAll(/^ingestor_frame_to_confirm_milliseconds_bucket\{le="([^"]+)"\}/gm),
 ].map(([, le = '']) => le);
 
-const alarms = new Map(
-  synthesized('production', CHOSEN)
-    .ofType('AWS::CloudWatch::Alarm')
-    .map(([, { Properties }]) => [String(Properties.AlarmName), Properties as unknown as AlarmProperties]),
-);
+const alarms = alarmsOf(synthesized('production', CHOSEN));
 
 function isOn(id: string, data: DataPoints, minutes: number): boolean {
-  const alarm = alarms.get(`discord-ingestor-production-${id}`);
+  const alarm = alarms.get(id);
   if (alarm === undefined) throw new Error(`expected an alarm ${id}`);
   return statesOf(alarm, data, minutes, 0).at(-1) === 'ALARM';
+}
+
+const expectedOf = (rule: readonly Rule[]) =>
+  rule.map(({ labels, annotations }) => ({ exp_labels: labels, exp_annotations: annotations }));
+
+/** Promtool evaluates these rules once a minute. */
+function play(rule: readonly Rule[], tests: readonly object[]): void {
+  run('check', 'rule.yml', groupsOf(rule));
+  run('test', 'test.json', { rule_files: ['rule.yml'], evaluation_interval: '1m', tests });
 }
 
 describe('a rule is on where its alarm is', () => {
@@ -449,80 +380,30 @@ describe('a rule is on where its alarm is', () => {
       const { id } = definition;
       const rule = rules.filter(({ alert }) => alert === id).map(({ keep_firing_for, ...each }) => each);
       const tests = Object.entries(patterns(definition)).map(([name, letters]) => {
-        const { series, data, minutes } = new Scene(definition, letters);
+        const { series, data, minutes } = sceneOf(definition, letters);
         const on = isOn(id, data, minutes);
         if (name === 'all is well') expect(on).toBe(false);
         if (name === 'all is beyond') expect(on).toBe(true);
-        const exp_alerts = on
-          ? rule.map(({ labels, annotations }) => ({ exp_labels: labels, exp_annotations: annotations }))
-          : [];
+        const exp_alerts = on ? expectedOf(rule) : [];
         return {
           ...{ name, interval: '1m', input_series: series },
           alert_rule_test: [{ eval_time: `${minutes}m`, alertname: id, exp_alerts }],
         };
       });
-      run('check', 'rule.yml', groupsOf(rule));
-      run('test', 'test.json', { rule_files: ['rule.yml'], evaluation_interval: '1m', tests });
+      play(rule, tests);
     });
 });
 
 describe('a rule that is on by a single period stays on until Alertmanager has sent it', () => {
-  for (const definition of definitions)
-    if (definition.datapoints[1] === 1)
-      checked(definition.id, () => {
-        const { id: alertname, periodMinutes = 1 } = definition;
-        const { series, minutes } = new Scene(definition, `wb${'w'.repeat(12)}`);
-        const rule = rules.filter(({ alert }) => alert === alertname);
-        const exp_alerts = rule.map(({ labels, annotations }) => ({
-          exp_labels: labels,
-          exp_annotations: annotations,
-        }));
-        run('check', 'kept.yml', groupsOf(rule));
-        const alert_rule_test = [
-          { eval_time: `${2 * periodMinutes + 9}m`, alertname, exp_alerts },
-          { eval_time: `${minutes}m`, alertname, exp_alerts: [] },
-        ];
-        const tests = [{ interval: '1m', input_series: series, alert_rule_test }];
-        run('test', 'test.json', { rule_files: ['kept.yml'], evaluation_interval: '1m', tests });
-      });
-});
-
-checked('a calculation gives what it gives in CloudWatch', () => {
-  const calculations = releaseAlarmDefinitions(settings).filter(({ metric }) => 'expression' in metric);
-  expect(calculations.length).toBeGreaterThan(2);
-  const tests = calculations.flatMap((definition) => {
-    const read = Object.values((definition.metric as Calculation).metrics);
-    // Each metric has each of three values, beside all values of the others.
-    return Array.from({ length: 3 ** read.length }, (_, choice) => {
-      const data = new DataPoints();
-      const minutes = 5;
-      const input_series = read.flatMap(({ ingestor, statistic }, index) => {
-        const chosen = Math.floor(choice / 3 ** index) % 3;
-        const { cloudWatch, prometheus, kind }: Metric = METRICS[ingestor];
-        // So many tasks, or one with this value.
-        const tasks = statistic === 'SampleCount' ? Array<number>(chosen + 1).fill(1) : [chosen];
-        return tasks.map((each, task) => {
-          for (let minute = 0; minute < minutes; minute += 1)
-            data.add(
-              `${DEFAULT_METRICS_NAMESPACE} ${cloudWatch}`,
-              { [ENVIRONMENT_DIMENSION]: settings.environment },
-              { minute, value: each },
-            );
-          const values = `_ ${each}${kind === 'counter' ? `+${each}` : '+0'}x${minutes - 1}`;
-          return { series: `${prometheus}{job="${JOBS.ingestor}",instance="${index} ${task}"}`, values };
-        });
-      });
-      const exp_alerts = isOn(definition.id, data, minutes) ? [{}] : [];
-      return {
-        ...{ name: `${definition.id} ${choice}`, interval: '1m', input_series },
-        alert_rule_test: [{ eval_time: `${minutes}m`, alertname: definition.id, exp_alerts }],
-      };
+  for (const definition of definitions.filter(({ datapoints }) => datapoints[1] === 1))
+    checked(definition.id, () => {
+      const { id: alertname, periodMinutes = 1 } = definition;
+      const { series, minutes } = sceneOf(definition, `wb${'w'.repeat(12)}`);
+      const rule = rules.filter(({ alert }) => alert === alertname);
+      const alert_rule_test = [
+        { eval_time: `${2 * periodMinutes + 9}m`, alertname, exp_alerts: expectedOf(rule) },
+        { eval_time: `${minutes}m`, alertname, exp_alerts: [] },
+      ];
+      play(rule, [{ interval: '1m', input_series: series, alert_rule_test }]);
     });
-  });
-  const on = tests.filter(({ alert_rule_test: [each] }) => each?.exp_alerts.length === 1).length;
-  expect(on).toBeGreaterThan(10);
-  expect(tests.length - on).toBeGreaterThan(10);
-  const made = calculations.map((each) => ({ alert: each.id, expr: condition(each, JOBS) }));
-  run('check', 'calculations.yml', { groups: [{ name: 'calculations', rules: made }] });
-  run('test', 'test.json', { rule_files: ['calculations.yml'], evaluation_interval: '1m', tests });
 });

@@ -14,10 +14,11 @@ import { takeOver } from '../../service/lease/take-over.ts';
 import type { LostSession } from '../../service/lost-session.ts';
 import { type CounterName, Metrics } from '../../service/metrics.ts';
 import { ShardSession } from '../../service/session/session.ts';
+import { HEALTHY, SHARD } from '../support/health-snapshot.ts';
 import { logLines } from '../support/log-lines.ts';
 import { NO_SESSION_EVENTS } from '../support/no-session-events.ts';
 import { synthesized } from '../support/synthesized.ts';
-import { type AlarmProperties, DataPoints, statesOf } from './cloudwatch.ts';
+import { alarmsOf, DataPoints, statesOf } from './cloudwatch.ts';
 
 /** Minutes. Only the old version runs before. */
 const START = 10;
@@ -295,28 +296,19 @@ function snapshotOf(
   const connected = state.connected ?? shards;
   const now = minute * MINUTE_MS;
   return {
-    ...{ now, environment: 'production', shardCount: settings.shards.count, group: owns ? 0 : undefined },
+    ...{ ...HEALTHY, now, shardCount: settings.shards.count, receiving, group: owns ? 0 : undefined },
     role: owns ? 'owner' : 'standby',
     shards: Array.from({ length: owns ? shards : 0 }, (_, id) => ({
-      ...{ id, connected: id < connected, state: id < connected ? 'ready' : (state.shard ?? 'waiting') },
-      ...{ latencyMs: undefined, problem: undefined, heardAt: now, receivedSequence: undefined },
-      identifyingSince: state.identifyingSince,
+      ...{ ...SHARD, id, connected: id < connected, identifyingSince: state.identifyingSince },
+      state: id < connected ? 'ready' : (state.shard ?? 'waiting'),
       confirmedSequence: id < connected || session ? 7 : undefined,
     })),
-    receiving,
-    discordProblems: [],
-    discord: { tokenMissing: false, restLimited: false, identifyClosed: false, maxConcurrency: 1, ...state.discord },
+    discord: { ...HEALTHY.discord, ...state.discord },
     broker: {
-      ...{ connected: broker !== 'away', channelOpen: broker !== 'away', blocked: broker === 'blocked' },
-      ...{ publishCount: 0, errorCount: 0, oldestUnconfirmedMs: 0, nothingConfirmedMs: 0, unprovenMs: 0, refusing: [] },
-      stuck: broker === 'stuck' ? [QUEUES.guildEvents] : [],
+      ...{ ...HEALTHY.broker, connected: broker !== 'away', channelOpen: broker !== 'away' },
+      ...{ blocked: broker === 'blocked', stuck: broker === 'stuck' ? [QUEUES.guildEvents] : [] },
     },
-    outbox: { events: 0, bytes: 0, usedPercent: 0 },
-    identifies: { remaining: undefined, spentUntil: state.spentUntil },
-    lease: {},
-    commands: { consuming: owns, waiting: 0 },
-    memory: { heapUsed: 1, heapTotal: 1, rss: 1, heapLimit: 2 },
-    memoryThreshold: 0.75,
+    identifies: { ...HEALTHY.identifies, spentUntil: state.spentUntil },
   };
 }
 
@@ -358,20 +350,16 @@ function deploymentConfiguration() {
   };
 }
 
-/** The alarms of a deployment with these settings, each by its short name. */
-function alarmsOf(choices: Choices): [id: string, alarm: AlarmProperties][] {
-  const alarms = synthesized('production', choices).ofType('AWS::CloudWatch::Alarm');
-  return deploymentConfiguration().Alarms.AlarmNames.map((name) => {
-    const [, alarm] = alarms.find(([, { Properties }]) => Properties.AlarmName === name) ?? [];
-    if (alarm === undefined) throw new Error(`expected the alarm ${name}, got none`);
-    return [name.replace('discord-ingestor-production-', ''), alarm.Properties as unknown as AlarmProperties];
-  });
+function deploymentAlarmsOf(choices: Choices = {}) {
+  const { AlarmNames } = deploymentConfiguration().Alarms;
+  const alarms = [...alarmsOf(synthesized('production', choices))];
+  return alarms.filter(([, { AlarmName }]) => AlarmNames.includes(AlarmName));
 }
 
 /** As in the table. Twice: CloudWatch reads more periods than its own for data that is there, and does not document how many. */
 function cellsOf(situation: Situation): string[] {
   const { data, end } = played(situation);
-  const alarms = alarmsOf(situation.settings ?? {});
+  const alarms = deploymentAlarmsOf(situation.settings);
   return [0, 2].map((extra) => {
     const states = alarms.map(([id, alarm]) => ({ id, states: statesOf(alarm, data, end + 1, extra) }));
     const on = (from: number, to: number) =>
@@ -413,5 +401,5 @@ it('the circuit breaker rolls back', () => {
 
 it('a deployment that works leaves every alarm off, so that the next one is judged', () => {
   const { data, end } = played({});
-  for (const [id, alarm] of alarmsOf({})) expect(statesOf(alarm, data, end + 1, 0).at(-1), id).toBe('OK');
+  for (const [id, alarm] of deploymentAlarmsOf()) expect(statesOf(alarm, data, end + 1, 0).at(-1), id).toBe('OK');
 });

@@ -1,6 +1,7 @@
 // The topology has what the service publishes to and declares; and the broker of the stack has room for it.
 import { describe, expect, it } from 'vitest';
-import { settingsFor, storageGb } from '../../lib/settings.ts';
+import { storageGb } from '../../lib/broker-limits.ts';
+import { settingsFor } from '../../lib/settings.ts';
 import { queuesFor } from '../../lib/topology/rules.ts';
 import { DEFAULT_LIMITS, discordTopology } from '../../lib/topology/topology.ts';
 import { MAX_MESSAGE_BYTES } from '../../service/contract/limits.ts';

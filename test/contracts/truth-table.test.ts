@@ -1,5 +1,5 @@
 // The alarms' truth table, quickly: the synthesized alarms of today on what real tasks wrote in each disaster, as `npm run
-// alarms -- --record` played it. An alarm that is changed must still ring for its disasters, in time, and for no other.
+// alarms -- --record` played it. An alarm that is changed must still be on in its disasters, in time, and in no other.
 import { readdirSync, readFileSync, statSync } from 'node:fs';
 import { join } from 'node:path';
 import { expect, it } from 'vitest';
@@ -9,25 +9,25 @@ import {
   type DisasterName,
   fileOf,
   metricsRead,
+  outcomeOf,
   RECORDED,
   recordingOf,
-  rungBy,
   tableOf,
   withTable,
 } from './disasters.ts';
 import { type Row, readRecording, written } from './recording.ts';
 
 const names = Object.keys(DISASTERS) as DisasterName[];
-const rung = new Map(names.map((name) => [name, rungBy(recordingOf(name), DISASTERS[name])] as const));
+const outcomes = new Map(names.map((name) => [name, outcomeOf(recordingOf(name), DISASTERS[name])] as const));
 
 it.each(names)('%s', (name) => {
-  const found = rung.get(name);
+  const found = outcomes.get(name);
   expect(found && complaints(found, DISASTERS[name])).toEqual([]);
 });
 
 it('stands in the runbook (otherwise: npm run alarms -- --record)', () => {
   const runbook = readFileSync(join(import.meta.dirname, '../../docs/runbook.md'), 'utf8');
-  expect(withTable(runbook, tableOf(rung))).toBe(runbook);
+  expect(withTable(runbook, tableOf(outcomes))).toBe(runbook);
 });
 
 it('every disaster is recorded, no other, in few kilobytes, with every metric that an alarm reads', () => {

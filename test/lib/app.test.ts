@@ -21,7 +21,6 @@ async function app(context: object): Promise<{ code: number; stderr: string }> {
 
 describe('the application', () => {
   it.each<[context: object, faults: string]>([
-    [{}, 'an environment cannot be deployed:\n  - environment: expected staging or production, got nothing.'],
     [
       { environment: 'staging', settings: '{"shards":{"count":0},"colour":"red"}' },
       'staging cannot be deployed:\n  - shards.count: expected a whole number of shards from 1 to 10000, got 0\n  - colour: no such',

@@ -58,24 +58,24 @@ describe('the hash of the image', () => {
   const hash = () =>
     new DockerImageAsset(new Stack(new App({ context }), 'Stack'), 'Image', { directory: copy, ...IMAGE }).assetHash;
 
+  let before = '';
+
   it('is that of the same files, wherever they are', () => {
-    expect(hash()).toBe(imageOf(synthesized('staging')).hash);
+    before = hash();
+    expect(before).toBe(imageOf(synthesized('staging')).hash);
   });
 
   it.each([
-    ...['service/Dockerfile', 'service/gateway/shard.ts', 'service/gateway/new.ts', 'package-lock.json'].map(
-      (file) => [file, true] as const,
-    ),
-    ...['docs/deploy.md', '.gitignore', 'test/service/main.test.ts', 'service/node_modules/zod/index.ts'].map(
+    ...['service/Dockerfile', 'service/gateway/new.ts', 'package-lock.json'].map((file) => [file, true] as const),
+    ...['docs/deploy.md', 'test/service/main.test.ts', 'service/node_modules/zod/index.ts'].map(
       (file) => [file, false] as const,
     ),
-    ...['service/.env', 'service/token', 'cdk.out/manifest.json', '.env', '.git/HEAD'].map(
-      (file) => [file, false] as const,
-    ),
+    ...['service/token', 'service/.env', '.git/HEAD'].map((file) => [file, false] as const),
   ])('changes with %s: %s', (file, changes) => {
-    const before = hash();
     mkdirSync(dirname(join(copy, file)), { recursive: true });
     appendFileSync(join(copy, file), '\n');
-    expect(hash() !== before).toBe(changes);
+    const after = hash();
+    expect(after !== before).toBe(changes);
+    before = after;
   });
 });

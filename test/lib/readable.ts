@@ -1,14 +1,11 @@
-// A template as a reviewer reads it: a line for each value, references as ${LogicalId}, hashes masked. Left out is what follows
-// from the rest or what no reviewer reads: tags, metadata, names, versions and roles of policies, the update of a custom
-// resource that equals its creation, the layout of the dashboard, descriptions and actions of alarms (lib/alarms.ts).
-
-interface Resource extends Readonly<Record<string, unknown>> {
-  readonly Type: string;
-  readonly Properties?: Readonly<Record<string, unknown>>;
-}
+// A template as a reviewer reads it: references as ${LogicalId}, hashes masked, a line for each value that does not fit on one.
+// Left out is what follows from the rest or what no reviewer reads: tags, metadata, names, versions and roles of policies, the
+// update of a custom resource that equals its creation, the layout of the dashboard, descriptions and actions of alarms
+// (lib/alarms.ts).
+import { inspect } from 'node:util';
 
 interface Template {
-  readonly Resources: Readonly<Record<string, Resource>>;
+  readonly Resources: Readonly<Record<string, { readonly Type: string; readonly Properties?: object }>>;
   readonly Outputs?: Readonly<Record<string, { readonly Value: unknown }>>;
 }
 
@@ -16,8 +13,14 @@ interface Template {
 export function readable({ Resources, Outputs = {} }: Template): Map<string, string[]> {
   const resources = Object.entries(Resources)
     .filter(([, { Type }]) => Type !== 'AWS::CDK::Metadata')
-    .map(([id, resource]): [string, string[]] => [id, block(id, resource)]);
-  const outputs = Object.entries(Outputs).map(([id, { Value }]) => `  ${id}: ${inline(Value)}`);
+    .map(([id, { Type, Properties = {}, ...rest }]): [string, string[]] => {
+      const properties = Type === 'AWS::CloudWatch::Alarm' ? alarm({ ...Properties }) : Properties;
+      const text = shown({ ...properties, ...rest });
+      if (!text.includes('\n')) return [id, [`${id}: ${Type} ${text}`]];
+      // Without the outer braces, so that another last line changes no other line.
+      return [id, [`${id}: ${Type}`, ...` ${text.slice(1, -2)}`.replaceAll(/,$/gm, '').split('\n')]];
+    });
+  const outputs = Object.entries(Outputs).map(([id, { Value }]) => `  ${id}: ${simplified(Value)}`);
   return new Map([...resources, ['outputs', ['outputs', ...outputs]]]);
 }
 
@@ -35,42 +38,31 @@ export function difference(base: ReadonlyMap<string, string[]>, other: ReadonlyM
   });
 }
 
-const WIDTH = 130;
-
 const LEFT_OUT = new Set([
-  ...[
-    'Tags',
-    'Version',
-    'PolicyName',
-    'Roles',
-    'InstallLatestAwsSdk',
-    'ServiceToken',
-    'Metadata',
-    'UpdateReplacePolicy',
-  ],
+  ...['Tags', 'Version', 'PolicyName', 'Roles', 'InstallLatestAwsSdk', 'ServiceToken', 'Metadata'],
   ...['x', 'y', 'width', 'height', 'view', 'region', 'yAxis', 'color', 'background'],
-  ...['AlarmDescription', 'AlarmActions', 'OKActions'],
+  ...['AlarmDescription', 'AlarmActions', 'OKActions', 'UpdateReplacePolicy'],
 ]);
 
-function block(id: string, { Type, Properties = {}, ...rest }: Resource): string[] {
-  const properties = Type === 'AWS::CloudWatch::Alarm' ? alarm(Properties) : Properties;
-  const short = `${id}: ${Type} ${inline({ ...properties, ...rest })}`;
-  return short.length <= WIDTH ? [short] : [`${id}: ${Type}`, ...lines({ ...properties, ...rest }, '  ')];
-}
-
-function alarm(properties: Readonly<Record<string, unknown>>): object {
-  const { AlarmName, ComparisonOperator, Threshold, DatapointsToAlarm, EvaluationPeriods, ...rest } = properties;
+function alarm({
+  ComparisonOperator,
+  Threshold,
+  DatapointsToAlarm,
+  EvaluationPeriods,
+  ...rest
+}: Record<string, unknown>) {
   const {
+    AlarmName,
     TreatMissingData,
     Namespace,
     MetricName,
-    Dimensions = [],
+    Dimensions,
     Statistic,
     ExtendedStatistic,
     Period,
     ...more
   } = rest;
-  const pairs = (Dimensions as { Value: unknown }[]).map(({ Value }) => inline(Value));
+  const pairs = ((Dimensions ?? []) as { Name: string; Value: unknown }[]).map(({ Name, Value }) => `${Name}=${Value}`);
   return {
     AlarmName,
     On: `${ComparisonOperator} ${Threshold}, ${DatapointsToAlarm} of ${EvaluationPeriods}, missing data: ${TreatMissingData}`,
@@ -81,53 +73,30 @@ function alarm(properties: Readonly<Record<string, unknown>>): object {
   };
 }
 
-function entries(object: object): [key: string, value: unknown][] {
-  const { Create, Update } = object as Record<string, unknown>;
-  const same = JSON.stringify(Update) === JSON.stringify(Create);
-  return Object.entries(object).filter(
-    ([key, value]) =>
-      !LEFT_OUT.has(key) && !(key === 'Update' && same) && !(key === 'DeletionPolicy' && value === 'Delete'),
-  );
-}
-
-function lines(value: object, indent: string): string[] {
-  return entries(value).flatMap(([key, raw]) => {
-    const inner = simplified(raw);
-    const name = Array.isArray(value) ? '-' : `${key}:`;
-    const short = `${indent}${name} ${inline(inner)}`;
-    if (short.length <= WIDTH || typeof inner !== 'object' || inner === null) return [short];
-    if (Array.isArray(inner) && inner.every((each) => typeof simplified(each) !== 'object')) {
-      return [`${indent}${name}`, ...wrapped(inner.map(inline), `${indent}  `)];
-    }
-    return [`${indent}${name}`, ...lines(inner, `${indent}  `)];
+const shown = (value: unknown): string =>
+  inspect(simplified(value), {
+    ...{ compact: true, breakLength: 130, depth: null, maxArrayLength: null, maxStringLength: null },
   });
-}
 
-/** As many words on a line as fit. */
-function wrapped(words: readonly string[], indent: string): string[] {
-  const list: string[] = [];
-  for (const word of words) {
-    const last = list.at(-1);
-    if (last !== undefined && last.length + word.length + 2 <= WIDTH) list[list.length - 1] = `${last}, ${word}`;
-    else list.push(`${indent}${word}`);
-  }
-  return list;
-}
-
-function inline(raw: unknown): string {
-  const value = simplified(raw);
-  if (Array.isArray(value)) return `[${value.map(inline).join(', ')}]`;
-  if (typeof value !== 'object' || value === null) return String(value);
-  const inner = entries(value).map(([key, each]) => `${key}: ${inline(each)}`);
-  return `{ ${inner.join(', ')} }`;
-}
-
-/** Intrinsic functions as text; JSON in a text as what it is. */
+/** Without what is left out; intrinsic functions as text; JSON in a text as what it is. */
 function simplified(value: unknown): unknown {
-  if (typeof value === 'string') return masked(parsed(value));
-  if (typeof value !== 'object' || value === null || Array.isArray(value)) return value;
+  if (typeof value === 'string') return parsed(value);
+  if (typeof value !== 'object' || value === null) return value;
+  if (Array.isArray(value)) return value.map(simplified);
   const [[name, argument] = ['', undefined], ...others] = Object.entries(value);
-  if (others.length > 0) return value;
+  const text = others.length === 0 ? textOf(name, argument) : undefined;
+  if (text !== undefined) return parsed(text);
+  const { Create, Update } = value as Record<string, unknown>;
+  const same = JSON.stringify(Update) === JSON.stringify(Create);
+  const kept = Object.entries(value).filter(
+    ([key, each]) =>
+      !LEFT_OUT.has(key) && !(key === 'Update' && same) && !(key === 'DeletionPolicy' && each === 'Delete'),
+  );
+  return Object.fromEntries(kept.map(([key, each]) => [key, simplified(each)]));
+}
+
+/** Of an intrinsic function. */
+function textOf(name: string, argument: unknown): string | undefined {
   const list = Array.isArray(argument) ? argument.map(simplified) : [];
   switch (name) {
     case 'Ref':
@@ -136,11 +105,10 @@ function simplified(value: unknown): unknown {
     case 'Fn::GetAtt':
       return `\${${list.join('.')}}`;
     case 'Fn::Sub':
-      return masked(argument);
     case 'Fn::Base64':
-      return argument;
+      return String(argument);
     case 'Fn::Join':
-      return masked(parsed((argument as [string, unknown[]])[1].map(simplified).join(String(list[0]))));
+      return (argument as [string, unknown[]])[1].map(simplified).join(String(list[0]));
     case 'Fn::Split':
       return `${list[1]} split by '${list[0]}'`;
     case 'Fn::Select':
@@ -148,20 +116,17 @@ function simplified(value: unknown): unknown {
     case 'Fn::GetAZs':
       return 'zones';
     default:
-      return value;
-  }
-}
-
-function parsed(text: string): unknown {
-  if (!text.startsWith('{"')) return text;
-  try {
-    return JSON.parse(text);
-  } catch {
-    return text;
+      return undefined;
   }
 }
 
 /** Hashes of assets change with every line of code. */
-function masked(value: unknown): unknown {
-  return typeof value === 'string' ? value.replaceAll(/\b[0-9a-f]{64}\b/g, '<hash>') : value;
+function parsed(text: string): unknown {
+  const masked = text.replaceAll(/\b[0-9a-f]{64}\b/g, '<hash>');
+  if (!masked.startsWith('{"')) return masked;
+  try {
+    return simplified(JSON.parse(masked));
+  } catch {
+    return masked;
+  }
 }

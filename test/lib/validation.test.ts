@@ -65,34 +65,31 @@ describe.each(ENVIRONMENTS)('%s', (environment) => {
     expect([...rules].sort()).toEqual(acknowledged(environment, 'AwsSolutions-'));
   });
 
-  it("follows Control Tower's rules, or needs its acknowledgement", () => {
+  it("follows Control Tower's rules and AwsSolutions, or needs its acknowledgement", () => {
     const found = new Set<string>();
-    const made = synthesized(environment, {}, () => [noting(new CfnGuardValidator(), found)]);
-    expect(violations(made)).toEqual([]);
+    const plugins = (app: App) => [noting(new CfnGuardValidator(), found), ...awsSolutions(app)];
+    expect(violations(synthesized(environment, {}, plugins))).toEqual([]);
     expect([...found].sort()).toEqual(acknowledged(environment, 'cdk-validator-cfnguard'));
   });
 });
 
 // A rule that is not acknowledged ends a synth: a setting with a new violation could not be chosen.
 it.each<[Environment, Choices]>([
-  ['staging', {}],
-  ['production', {}],
   [
     'staging',
-    { account: '111122223333', region: 'eu-central-1', task: { execEnabled: true }, alarmEmail: 'ops@example.com' },
+    {
+      ...{ account: '111122223333', region: 'eu-central-1', alarmEmail: 'ops@example.com' },
+      ...{ ...inNetwork(), task: { execEnabled: true }, broker: { size: 'mq.m7g.4xlarge' } },
+    },
   ],
   [
     'production',
     {
-      egress: 'public-ip',
-      rotationDays: 0,
-      broker: { nodes: 1, size: 'mq.m7g.2xlarge' },
+      ...{ egress: 'public-ip', rotationDays: 0, broker: { nodes: 1, size: 'mq.m7g.2xlarge' } },
       discordTokenSecretArn: secretArn('token'),
     },
   ],
-  ['production', { egress: 'nat', broker: { size: 'mq.m7g.4xlarge' }, shards: { count: 20 } }],
-  ['staging', inNetwork()],
-  ['staging', { ...withBroker(), egress: 'nat' }],
+  ['staging', { ...withBroker(), egress: 'nat', shards: { count: 20 } }],
 ])('AwsSolutions finds nothing in %s with %j', (environment, choices) => {
   expect(violations(synthesized(environment, choices, awsSolutions))).toEqual([]);
 });
