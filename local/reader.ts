@@ -11,16 +11,19 @@ const READ = Object.values(WORKER_QUEUES);
 const RETRY_MS = 200;
 const HOLE = /^sequences? (\d+)(?: to (\d+))? did not come/;
 
-export interface ReadSession {
+/** What was read of a session: its whole guilds, or everything else. */
+interface ReadSession {
+  readonly sessionId: string;
   readonly shardId: number;
-  /** By sequence: a fingerprint of the event's id; 0 for one not read. */
-  ids: Uint32Array;
+  readonly whole: boolean;
+  /** By sequence: the first 32 bits of the event's id. */
+  readonly ids: number[];
   /** The highest sequence read so far, by queue and priority: within these the broker keeps the order. */
   readonly highest: Map<string, number>;
 }
 
 export class Reader {
-  readonly sessions = new Map<string, ReadSession>();
+  readonly #sessions = new Map<string, ReadSession>();
   readonly perQueue = new Map<string, number>(READ.map((queue) => [queue, 0]));
   /** Different events read, by their type. */
   readonly perType = new Map<string, number>();
@@ -32,8 +35,6 @@ export class Reader {
   readonly holes: { readonly sessionId: string; readonly first: number; readonly last: number }[] = [];
   /** Different events read. */
   events = 0;
-  /** Guilds read as a whole: sequences by session. */
-  readonly wholeGuilds = new Map<string, Set<number>>();
   /** Read again, under the same id. */
   repeats = 0;
   /** Read again under another id, which is always wrong. */
@@ -59,6 +60,15 @@ export class Reader {
   constructor(url: () => string, readFrom: (queue: WorkerQueue) => string = (queue) => queue) {
     this.#url = url;
     this.#readFrom = readFrom;
+  }
+
+  get sessions(): Iterable<ReadSession> {
+    return this.#sessions.values();
+  }
+
+  /** What was read of a session, if anything. */
+  session(sessionId: string, whole: boolean): ReadSession | undefined {
+    return this.#sessions.get(`${sessionId} ${whole}`);
   }
 
   get longestSilenceMs(): number {
@@ -149,18 +159,18 @@ export class Reader {
       return;
     }
     const sequence = Number(headers[HEADERS.sequence]);
-    // Beside what else its dispatch makes, under an id of its own.
-    if (message.properties.type === WHOLE_GUILD) return void this.#readWhole(sessionId, sequence);
-    const session = this.#session(sessionId, Number(headers[HEADERS.shard]), sequence);
-    const id = fingerprint(String(messageId));
+    const session = this.#sessionOf(sessionId, Number(headers[HEADERS.shard]), message.properties.type === WHOLE_GUILD);
+    const id = Number.parseInt(String(messageId).slice(0, 8), 16);
     const before = session.ids[sequence];
-    if (before !== 0) {
+    if (before !== undefined) {
       if (before === id) this.repeats += 1;
       else this.conflicts += 1;
       return;
     }
     session.ids[sequence] = id;
-    this.#count(String(message.properties.type));
+    this.events += 1;
+    const type = String(message.properties.type);
+    this.perType.set(type, (this.perType.get(type) ?? 0) + 1);
     this.#noteSilence(session.shardId);
     const lane = `${queue} ${String(priority)}`;
     const highest = session.highest.get(lane) ?? 0;
@@ -175,28 +185,9 @@ export class Reader {
     }
   }
 
-  #readWhole(sessionId: string, sequence: number): void {
-    const read = this.wholeGuilds.get(sessionId) ?? new Set();
-    this.wholeGuilds.set(sessionId, read);
-    if (read.has(sequence)) this.repeats += 1;
-    else this.#count(WHOLE_GUILD);
-    read.add(sequence);
-  }
-
-  #count(type: string): void {
-    this.events += 1;
-    this.perType.set(type, (this.perType.get(type) ?? 0) + 1);
-  }
-
-  /** With room for the sequence. */
-  #session(sessionId: string, shardId: number, sequence: number): ReadSession {
-    const session = this.sessions.get(sessionId) ?? { shardId, ids: new Uint32Array(1_024), highest: new Map() };
-    this.sessions.set(sessionId, session);
-    if (sequence >= session.ids.length) {
-      const larger = new Uint32Array(Math.max(sequence + 1, session.ids.length * 2));
-      larger.set(session.ids);
-      session.ids = larger;
-    }
+  #sessionOf(sessionId: string, shardId: number, whole: boolean): ReadSession {
+    const session = this.session(sessionId, whole) ?? { sessionId, shardId, whole, ids: [], highest: new Map() };
+    this.#sessions.set(`${sessionId} ${whole}`, session);
     return session;
   }
 
@@ -207,9 +198,4 @@ export class Reader {
     silence.longestMs = Math.max(silence.longestMs, this.lastReadAt - silence.lastAt);
     silence.lastAt = this.lastReadAt;
   }
-}
-
-/** The first 32 bits of a UUID, never 0. */
-function fingerprint(uuid: string): number {
-  return Number.parseInt(uuid.slice(0, 8), 16) || 1;
 }

@@ -67,10 +67,10 @@ test('a zombie acknowledges no heartbeat; a silent connection gets nothing at al
 test('any answer can be another, or none', async () => {
   const simulator = await startSimulator({ guilds: 1 });
   simulator.changeAnswer('REST', () => ({ status: 429, headers: { 'retry-after': '7' }, body: '<html>' }));
-  const response = await fetch(`${simulator.apiUrl}/v10/gateway`);
+  const response = await fetch(`${simulator.apiUrl}/v10/gateway/bot`);
   expect([response.status, response.headers.get('retry-after'), await response.text()]).toEqual([429, '7', '<html>']);
   simulator.changeAnswer('REST', () => ({ status: 200, body: Readable.from(broken()) }));
-  await expect(fetch(`${simulator.apiUrl}/v10/gateway`).then((broken) => broken.text())).rejects.toThrow();
+  await expect(fetch(`${simulator.apiUrl}/v10/gateway/bot`).then((broken) => broken.text())).rejects.toThrow();
   simulator.changeAnswer('READY', () => undefined);
   const client = await GatewayClient.greeted(simulator);
   client.identify();
