@@ -3,8 +3,9 @@
 
 import { METRICS } from '../service/contract/metrics.ts';
 import { QUEUES } from '../service/contract/names.ts';
+import type { DiscordSimulator } from './discord/simulator.ts';
 import type { Stage } from './stage.ts';
-import type { Mark } from './verdict.ts';
+import { type Mark, markOf } from './verdict.ts';
 
 /** What is younger is on its way, and not lost. */
 const ON_THE_WAY_MS = 15_000;
@@ -33,7 +34,7 @@ export class MetricsCollector {
       /** Due to workers, as the simulator counts; none with the real Discord. */
       sent: verdict === undefined ? null : verdict.due + verdict.announced,
       /** Due and not read; none with the real Discord. */
-      lost: simulator === undefined ? null : this.#lost(),
+      lost: simulator === undefined ? null : this.#lost(simulator),
       received: sum(all, METRICS.eventsReceived.prometheus),
       filtered: sum(all, METRICS.eventsFiltered.prometheus),
       published: sum(all, METRICS.eventsPublished.prometheus),
@@ -87,9 +88,9 @@ export class MetricsCollector {
   }
 
   /** By the newest mark that is old enough. */
-  #lost(): number {
+  #lost(simulator: DiscordSimulator): number {
     const before = Date.now() - ON_THE_WAY_MS;
-    this.#marks.push({ at: Date.now(), mark: this.#stage.mark() });
+    this.#marks.push({ at: Date.now(), mark: markOf(simulator) });
     while ((this.#marks[1]?.at ?? Number.POSITIVE_INFINITY) <= before) this.#marks.shift();
     const [oldest] = this.#marks;
     return oldest === undefined || oldest.at > before ? 0 : this.#stage.verdict(oldest.mark).lost;

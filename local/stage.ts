@@ -20,7 +20,7 @@ import { IngestorProcess } from './ingestor-process.ts';
 import type { RabbitMq, RabbitMqNode } from './rabbitmq/node.ts';
 import { startRabbitMq } from './rabbitmq.ts';
 import { Reader } from './reader.ts';
-import { type Mark, markOf, type Verdict, verdictOf } from './verdict.ts';
+import { type Mark, type Verdict, verdictOf } from './verdict.ts';
 
 export interface StageOptions {
   readonly tasks?: number;
@@ -263,12 +263,9 @@ export class Stage {
     return verdict;
   }
 
-  /** To ask for a verdict on what was sent until now. */
-  mark(): Mark {
-    return markOf(this.simulator);
-  }
-
+  /** @param until a mark; @default - what was sent until now @throws with the real Discord, which keeps no ledger */
   verdict(until?: Mark): Verdict {
+    if (this.simulator === undefined) throw new Error('expected a stage with the simulated Discord');
     return verdictOf(this.simulator, this.reader, until);
   }
 

@@ -32,18 +32,17 @@ export interface Verdict {
 /** How far each session has come in the ledger. */
 export type Mark = ReadonlyMap<string, number>;
 
-export function markOf(simulator: DiscordSimulator | undefined): Mark {
-  return new Map([...(simulator?.ledger.sessions ?? [])].map((each) => [each.sessionId, each.lastSequence]));
+export function markOf({ ledger }: DiscordSimulator): Mark {
+  return new Map([...ledger.sessions].map(({ sessionId, lastSequence }) => [sessionId, lastSequence]));
 }
 
 /** @param until only what was sent until this mark */
-export function verdictOf(simulator: DiscordSimulator | undefined, reader: Reader, until?: Mark): Verdict {
-  const ledger = simulator?.ledger;
-  const sessions = [...(ledger?.sessions ?? [])];
+export function verdictOf({ ledger, violations }: DiscordSimulator, reader: Reader, until?: Mark): Verdict {
+  const sessions = [...ledger.sessions];
   const newest = new Map(sessions.map(({ shardId, sessionId }) => [shardId, sessionId]));
   // Of a session whose record could not be read or was not stored, the gap event names the shard alone.
   const unnamed = new Set(
-    [...reader.gaps].flatMap(([sessionId, { shardId }]) => (ledger?.session(sessionId) === undefined ? [shardId] : [])),
+    [...reader.gaps].flatMap(([sessionId, { shardId }]) => (ledger.session(sessionId) === undefined ? [shardId] : [])),
   );
   // The id of a session whose READY did not arrive is unknown: the gap of the one before it lasts until the next.
   const lostShards = new Set([...reader.gaps.values()].map(({ shardId }) => shardId));
@@ -59,7 +58,7 @@ export function verdictOf(simulator: DiscordSimulator | undefined, reader: Reade
   let due = 0;
   let announced = 0;
   const missing: DueEvent[] = [];
-  for (const each of ledger?.due() ?? []) {
+  for (const each of ledger.due()) {
     if (until !== undefined && each.sequence > (until.get(each.sessionId) ?? 0)) continue;
     if (isRead(each)) due += 1;
     else if (isAnnounced(each) || isNeverStarted(each)) announced += 1;
@@ -68,15 +67,21 @@ export function verdictOf(simulator: DiscordSimulator | undefined, reader: Reade
       missing.push(each);
     }
   }
-  const elsewhere = readElsewhere(missing);
+  // Another session may have been given the same event, and a worker have read it there.
+  const events = new Set(missing.map(({ event }) => event));
+  const elsewhere = new Set<number>();
+  if (missing.length > 0 && sessions.length > newest.size)
+    for (const each of ledger.due()) if (events.has(each.event) && isRead(each)) elsewhere.add(each.event);
+  // What belongs to one session only has the number 0.
+  elsewhere.delete(0);
   const lost = missing.filter(({ event }) => !elsewhere.has(event));
   const examples = lost.map(
     (each) => `lost: shard ${each.shardId} ${each.sessionId} ${each.sequence} ${each.routingKey}`,
   );
   let unexpected = 0;
-  for (const { sessionId, shardId, whole, ids } of ledger === undefined ? [] : reader.sessions)
+  for (const { sessionId, shardId, whole, ids } of reader.sessions)
     ids.forEach((_, sequence) => {
-      if (ledger?.session(sessionId)?.isDue(sequence, whole)) return;
+      if (ledger.session(sessionId)?.isDue(sequence, whole)) return;
       unexpected += 1;
       if (unexpected <= 10) examples.push(`not due: shard ${shardId} ${sessionId} ${sequence}`);
     });
@@ -91,17 +96,7 @@ export function verdictOf(simulator: DiscordSimulator | undefined, reader: Reade
     disorders: reader.disorders,
     gaps: reader.gaps.size,
     holes: reader.holes.length,
-    violations: simulator?.violations.map(({ sentence }) => sentence) ?? [],
+    violations: violations.map(({ sentence }) => sentence),
     examples: [...examples.slice(0, 20), ...reader.disorderExamples],
   };
-
-  /** Which of these a worker has read all the same, because another session was given the same event. */
-  function readElsewhere(missing: readonly DueEvent[]): ReadonlySet<number> {
-    // 0 stands for what belongs to one session.
-    const events = new Set(missing.flatMap(({ event }) => (event === 0 ? [] : event)));
-    if (events.size === 0 || sessions.length === newest.size) return new Set();
-    return new Set(
-      [...(ledger?.due() ?? [])].flatMap((each) => (events.has(each.event) && isRead(each) ? each.event : [])),
-    );
-  }
 }

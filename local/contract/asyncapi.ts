@@ -28,7 +28,7 @@ import { MOST_SENDS, WINDOW_MS } from '../../service/gateway/send-window.ts';
 import { propertiesOf } from '../../service/publisher/lane-channel.ts';
 import { PART_BYTES } from '../../service/publisher/smaller.ts';
 import { type Example, examples } from './examples.ts';
-import { componentSchemas, type Schema, type Schemas } from './json-schema.ts';
+import { componentSchemas, type Schema } from './json-schema.ts';
 
 interface Reference {
   readonly $ref: string;
@@ -36,23 +36,7 @@ interface Reference {
 type Values = Readonly<Record<string, string | number | boolean | undefined>>;
 type Named<T> = Readonly<Record<string, T>>;
 
-export interface AsyncApi {
-  readonly asyncapi: string;
-  readonly info: Named<string | object> & {
-    readonly title: string;
-    readonly version: string;
-    readonly description: string;
-  };
-  readonly defaultContentType: string;
-  readonly servers: Named<object>;
-  readonly channels: Named<Channel>;
-  readonly operations: Named<Operation>;
-  readonly components: {
-    readonly messages: Named<Message>;
-    readonly schemas: Schemas;
-    readonly securitySchemes: Named<object>;
-  };
-}
+export type AsyncApi = ReturnType<typeof asyncApi>;
 
 interface Parameter {
   readonly description: string;
@@ -172,7 +156,7 @@ const { vhost } = topology;
 const routes = Object.values<Route>(ROUTES);
 const commands = Object.keys(COMMANDS) as DiscordCommand['command'][];
 
-export function asyncApi(): AsyncApi {
+export function asyncApi() {
   const shown: ReadonlyMap<string, readonly Example[]> = Map.groupBy(examples(), ({ message }) =>
     family(message.routingKey),
   );
@@ -180,6 +164,29 @@ export function asyncApi(): AsyncApi {
     const of = shown.get(route.family) ?? [];
     return { family: route.family, message: eventMessage(route, of), operation: eventOperation(route, of) };
   });
+  const operations: Named<Operation> = {
+    ...Object.fromEntries(events.map(({ family, operation }) => [family, operation])),
+    [ALL]: {
+      ...operation('receive', ALL, commands),
+      summary: 'Sends a command over the gateway connection of its shard.',
+      description:
+        `In order per shard, at most ${MOST_SENDS.command} in ${seconds(WINDOW_MS)}; at most ${MOST_WAITING} wait for a shard. A ` +
+        `message has at most ${kibibytes(MAX_COMMAND_BYTES)}, and what Discord gets of it (op and d) ${MOST_PAYLOAD_BYTES} bytes. ` +
+        `Acknowledged once it is sent and the connection outlived that by ${seconds(OUTLIVED_AFTER_MS)}: so a command may be ` +
+        'sent twice. What is not sent goes to dead-letters with the reason, or expires.',
+      bindings: { amqp: { deliveryMode: 2, expiration: COMMAND_TTL_MS, timestamp: true, ack: true, bindingVersion } },
+    },
+    [REFUSED]: {
+      ...operation('send', REFUSED, [REFUSED]),
+      summary: 'Dead-letters a command that it does not send.',
+      bindings: { amqp: { deliveryMode: 2, bindingVersion } },
+    },
+  };
+  const messages: Named<Message> = {
+    ...Object.fromEntries(events.map(({ family, message }) => [family, message])),
+    [LARGE]: largeMessage(),
+    ...commandMessages(shown.get(DISPATCH) ?? []),
+  };
   return {
     asyncapi: '3.1.0',
     info: {
@@ -206,30 +213,9 @@ export function asyncApi(): AsyncApi {
       },
     },
     channels: { ...Object.fromEntries(routes.map(eventChannel)), ...queueChannels(), ...commandChannels() },
-    operations: {
-      ...Object.fromEntries(events.map(({ family, operation }) => [family, operation])),
-      [ALL]: {
-        ...operation('receive', ALL, commands),
-        summary: 'Sends a command over the gateway connection of its shard.',
-        description:
-          `In order per shard, at most ${MOST_SENDS.command} in ${seconds(WINDOW_MS)}; at most ${MOST_WAITING} wait for a shard. A ` +
-          `message has at most ${kibibytes(MAX_COMMAND_BYTES)}, and what Discord gets of it (op and d) ${MOST_PAYLOAD_BYTES} bytes. ` +
-          `Acknowledged once it is sent and the connection outlived that by ${seconds(OUTLIVED_AFTER_MS)}: so a command may be ` +
-          'sent twice. What is not sent goes to dead-letters with the reason, or expires.',
-        bindings: { amqp: { deliveryMode: 2, expiration: COMMAND_TTL_MS, timestamp: true, ack: true, bindingVersion } },
-      },
-      [REFUSED]: {
-        ...operation('send', REFUSED, [REFUSED]),
-        summary: 'Dead-letters a command that it does not send.',
-        bindings: { amqp: { deliveryMode: 2, bindingVersion } },
-      },
-    },
+    operations,
     components: {
-      messages: {
-        ...Object.fromEntries(events.map(({ family, message }) => [family, message])),
-        [LARGE]: largeMessage(),
-        ...commandMessages(shown.get(DISPATCH) ?? []),
-      },
+      messages,
       schemas: {
         ...componentSchemas({ ...EVENTS, EventHeaders, PartHeaders, RefusedHeaders }, 'events'),
         ...componentSchemas(

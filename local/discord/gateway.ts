@@ -113,7 +113,7 @@ export class Gateway implements ConnectionHandler {
   }
 
   identify(connection: GatewayConnection, d: unknown): void {
-    const { identifyEveryMs, readyDelayMs } = this.#options;
+    const { identifyEveryMs } = this.#options;
     const guilds = this.roster.memberships.length;
     const { presence } = (d ?? {}) as { readonly presence?: unknown };
     const refused = presence === undefined ? undefined : refusalOfSend(GatewayOpcodes.PresenceUpdate, presence);
@@ -128,11 +128,7 @@ export class Gateway implements ConnectionHandler {
       return void connection.invalidate(false);
     }
     this.#emit('identify');
-    const start = () => {
-      if (connection.open) this.#startSession(connection, identify);
-    };
-    if (readyDelayMs === 0) start();
-    else setTimeout(start, readyDelayMs).unref();
+    this.#startSession(connection, identify);
   }
 
   resume(connection: GatewayConnection, d: unknown): void {

@@ -31,8 +31,6 @@ export const DEFAULTS = {
   closesLaggingHeartbeat: undefined as number | undefined,
   /** Whether a RESUME closes the socket that the session had before. Discord does not document whether it does. */
   closeOlderSocket: true,
-  /** Between IDENTIFY and READY. */
-  readyDelayMs: 0,
   /** From op 7 to the close of a connection whose client did not leave by itself. */
   reconnectGraceMs: 5_000,
   /** The shard count must be a multiple of this (large-bot sharding). */

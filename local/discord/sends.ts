@@ -4,7 +4,7 @@
 
 import { GatewayDispatchEvents, GatewayIntentBits, GatewayOpcodes, PresenceUpdateStatus } from 'discord-api-types/v10';
 import type { Guild, World } from './payloads/world.ts';
-import { Refusal } from './rules.ts';
+import { isRecord, Refusal } from './rules.ts';
 
 /** One that was accepted. */
 export interface Send {
@@ -115,9 +115,6 @@ function chunks(d: Record<string, unknown>, world: World, guild: Guild, intents:
     },
   }));
 }
-
-const isRecord = (value: unknown): value is Record<string, unknown> =>
-  typeof value === 'object' && value !== null && !Array.isArray(value);
 
 const isId = (value: unknown): boolean => typeof value === 'string' && /^\d{1,20}$/.test(value);
 

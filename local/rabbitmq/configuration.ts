@@ -1,7 +1,7 @@
 // What a node reads: its configuration file, and on this machine its environment. Pure.
 
 import { MAX_MESSAGE_BYTES } from '../../service/contract/limits.ts';
-import { type Layout, nodeName } from './node.ts';
+import { type Layout, MEMORY_HIGH_WATERMARK, nodeName } from './node.ts';
 
 export const ENABLED_PLUGINS = '[rabbitmq_management].\n';
 
@@ -28,14 +28,14 @@ export function containerConfiguration(layout: Layout, folder: string): string {
   return lines(['management.tcp.port = 15672', ...common(layout), ...listeners]);
 }
 
-function common({ administrator, memoryHighWatermark }: Layout): string[] {
+function common({ administrator }: Layout): string[] {
   return [
     `default_user = ${administrator.username}`,
     `default_pass = ${administrator.password}`,
     'loopback_users = none',
     'log.console = true',
     'log.file = false',
-    `vm_memory_high_watermark.absolute = ${memoryHighWatermark}`,
+    `vm_memory_high_watermark.absolute = ${MEMORY_HIGH_WATERMARK}`,
     'disk_free_limit.absolute = 50MB',
     // As deployed (lib/broker.ts).
     `max_message_size = ${MAX_MESSAGE_BYTES}`,

@@ -18,8 +18,6 @@ export type Log = (line: string) => void;
 export interface RabbitMqOptions {
   /** Also listen for TLS, with a throw-away certificate. */
   readonly tls?: boolean;
-  /** Bytes at which publishers are blocked. @default 1 GiB */
-  readonly memoryHighWatermark?: string;
   /** Receives what takes time. @default - silent */
   readonly log?: Log;
   /** First part of the node's name, to recognise it among processes. @default 'rabbit' */
@@ -43,7 +41,6 @@ export interface Layout {
   readonly ports: NodePorts;
   readonly tls: boolean;
   readonly administrator: Login;
-  readonly memoryHighWatermark: string;
   /** The address that it listens on. */
   readonly host: string;
   /** The command that runs a program where this address is: in a network namespace. */
@@ -78,6 +75,8 @@ export interface Host {
 
 export type HostFor = (layout: Layout) => Host;
 
+/** Bytes at which publishers are blocked. */
+export const MEMORY_HIGH_WATERMARK = String(1024 ** 3);
 const START_WITHIN_MS = 90_000;
 const ALARM_WITHIN_MS = 30_000;
 const ANSWER_WITHIN_MS = 5_000;
@@ -105,7 +104,6 @@ export async function startNode(
     ports,
     tls: options.tls ?? false,
     administrator: newAdministrator(),
-    memoryHighWatermark: options.memoryHighWatermark ?? String(1024 ** 3),
     host: '127.0.0.1',
     enter: [],
     cookie: randomBytes(16).toString('hex'),
@@ -230,7 +228,7 @@ export class RabbitMqNode {
 
   /** Resolves when the alarm is in force: publishers get `connection.blocked`. */
   async memoryAlarm(on: boolean): Promise<void> {
-    await this.ctl('set_vm_memory_high_watermark', 'absolute', on ? '1' : this.#layout.memoryHighWatermark);
+    await this.ctl('set_vm_memory_high_watermark', 'absolute', on ? '1' : MEMORY_HIGH_WATERMARK);
     const inForce = await poll(ALARM_WITHIN_MS, async () => {
       return (await this.ctl('eval', 'rabbit_alarm:get_alarms().')).includes('memory') === on;
     });

@@ -47,13 +47,6 @@ const BEFORE_IDENTIFY: readonly Wrong[] = [
     { grantedIntents: 0 },
   ],
   [
-    'a second IDENTIFY before READY',
-    4005,
-    /already identified/,
-    (client) => [client.identify(), client.identify()],
-    { readyDelayMs: 60_000 },
-  ],
-  [
     'no heartbeat',
     4000,
     /no heartbeat came for 80 ms; the interval is 50 ms/,
