@@ -111,11 +111,10 @@ export class InteractionCallbacks {
     if (fault !== undefined) return fault;
     sent.push({ what: Number(type), data: data as Body });
     this.#replyTimes.record(Math.max(1, Math.round((performance.now() - known.writtenAt) * 1_000)));
-    const { ChannelMessageWithSource, DeferredChannelMessageWithSource, UpdateMessage, DeferredMessageUpdate } = Answer;
     const original = 'message' in interaction ? interaction.message : undefined;
-    if (type === ChannelMessageWithSource || type === DeferredChannelMessageWithSource)
+    if (type === Answer.ChannelMessageWithSource || type === Answer.DeferredChannelMessageWithSource)
       known.messages.set('@original', this.#message(known, data as Body));
-    else if (original !== undefined && (type === UpdateMessage || type === DeferredMessageUpdate))
+    else if (original !== undefined && (type === Answer.UpdateMessage || type === Answer.DeferredMessageUpdate))
       known.messages.set('@original', { ...original, ...(data as Partial<APIMessage>) });
     const message = known.messages.get('@original');
     const resource = { type, ...(message && { message }) };
@@ -134,10 +133,7 @@ export class InteractionCallbacks {
       known.messages.delete(id);
       return { status: 204, headers: { 'content-type': 'text/html; charset=utf-8' } };
     }
-    const after = {
-      ...(before ?? this.#message(known, body)),
-      ...(method === 'PATCH' && (body as Partial<APIMessage>)),
-    };
+    const after = { ...(before ?? this.#message(known, body)), ...(method === 'PATCH' && body) };
     known.messages.set(id ?? after.id, after);
     return { status: 200, body: after };
   }

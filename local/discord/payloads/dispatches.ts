@@ -14,14 +14,12 @@ import {
   type APIStageInstance,
   type APISticker,
   type APISubscription,
-  type APIThreadChannel,
   type APIThreadMember,
   ApplicationCommandPermissionType,
   AuditLogEvent,
   AutoModerationActionType,
   AutoModerationRuleEventType,
   AutoModerationRuleTriggerType,
-  ChannelType,
   EntitlementType,
   type GatewayChannelUpdateDispatchData,
   type GatewayDispatchEvents,
@@ -179,24 +177,28 @@ export const DISPATCHES = {
   SUBSCRIPTION_CREATE: subscription,
   SUBSCRIPTION_DELETE: (c) => ({ ...subscription(c), status: SubscriptionStatus.Inactive }),
   SUBSCRIPTION_UPDATE: (c) => ({ ...subscription(c), status: SubscriptionStatus.Ending, canceled_at: c.time() }),
-  THREAD_CREATE: (c) => ({ ...thread(c), newly_created: true }),
+  THREAD_CREATE: (c) => ({ ...message.thread(c), newly_created: true }),
   THREAD_DELETE: (c) => {
-    const { id, type, parent_id = c.channelId() } = thread(c);
+    const { id, type, parent_id = c.channelId() } = message.thread(c);
     return { id, guild_id: c.guild.id, parent_id, type };
   },
-  THREAD_LIST_SYNC: (c) => ({ guild_id: c.guild.id, threads: [thread(c)], members: [threadMember(c, c.world.bot.id)] }),
+  THREAD_LIST_SYNC: (c) => ({
+    guild_id: c.guild.id,
+    threads: [message.thread(c)],
+    members: [threadMember(c, c.world.bot.id)],
+  }),
   THREAD_MEMBER_UPDATE: (c) => ({ ...threadMember(c, c.world.bot.id), guild_id: c.guild.id }),
   THREAD_MEMBERS_UPDATE: (c) => {
     const added = member(c);
     return {
-      id: thread(c).id,
+      id: message.thread(c).id,
       guild_id: c.guild.id,
       member_count: 2,
       added_members: [{ ...threadMember(c, added.user.id), member: added }],
       removed_member_ids: [user(c).id],
     };
   },
-  THREAD_UPDATE: thread,
+  THREAD_UPDATE: message.thread,
   TYPING_START: (c) => {
     const who = member(c);
     const timestamp = Math.floor(c.at / 1_000);
@@ -274,27 +276,8 @@ function channel({
   return { ...world.textChannel(where, random.below(textChannels)), nsfw: random.chance(0.5), guild_id: where.id };
 }
 
-function thread(c: EventContext): APIThreadChannel {
-  const { world, guild: where } = c;
-  return {
-    id: world.idIn(where, 'thread', c.random.below(1_000)),
-    type: ChannelType.PublicThread,
-    name: c.words(),
-    guild_id: where.id,
-    parent_id: c.channelId(),
-    owner_id: user(c).id,
-    last_message_id: null,
-    rate_limit_per_user: 0,
-    message_count: 1,
-    member_count: 1,
-    total_message_sent: 1,
-    flags: NO_FLAGS,
-    thread_metadata: { archived: false, archive_timestamp: c.time(), auto_archive_duration: 1_440, locked: false },
-  };
-}
-
 function threadMember(c: EventContext, userId: string): APIThreadMember {
-  return { id: thread(c).id, user_id: userId, join_timestamp: c.time(), flags: NO_FLAGS };
+  return { id: message.thread(c).id, user_id: userId, join_timestamp: c.time(), flags: NO_FLAGS };
 }
 
 function role({ world, guild: where, random }: EventContext): { guild_id: string; role: APIRole } {

@@ -55,13 +55,12 @@ export const command =
 
 /** As large as a command's input may be: 25 options of 6,000 characters. */
 export function large(context: EventContext): Chat {
-  const options = Array.from({ length: 25 }, (_, n) => ({ ...textOption(context), name: `text-${n}` }));
-  const filled = options.map((each) => ({
-    ...each,
-    value: each.value.padEnd(6_000, '語'),
-  }));
-  const fields = command('large')(context);
-  return { ...fields, data: { ...fields.data, options: filled } };
+  const options = Array.from({ length: 25 }, (_, n) => {
+    const option = textOption(context);
+    return { ...option, name: `text-${n}`, value: option.value.padEnd(6_000, '語') };
+  });
+  const { data, ...fields } = command('large')(context);
+  return { ...fields, data: { ...data, options } };
 }
 
 /** A subcommand in a group, with an option of each type, and everything that Discord resolves. */
@@ -139,28 +138,15 @@ export function directCommand(context: EventContext): Chat {
 export function messageCommand(context: EventContext): APIMessageApplicationCommandInteraction {
   const fields = inGuild(context);
   const target = quoted(context, fields.channel_id);
-  return {
-    ...fields,
-    type: InteractionType.ApplicationCommand,
-    data: {
-      id: context.id(),
-      name: 'v2.0 *beta* #1',
-      type: ApplicationCommandType.Message,
-      target_id: target.id,
-      resolved: { messages: { [target.id]: target } },
-    },
-  };
+  const data = { id: context.id(), name: 'v2.0 *beta* #1', type: ApplicationCommandType.Message as const };
+  const resolved = { messages: { [target.id]: target } };
+  return { ...fields, type: InteractionType.ApplicationCommand, data: { ...data, target_id: target.id, resolved } };
 }
 
 export function autocomplete(context: EventContext): APIApplicationCommandAutocompleteInteraction {
-  return {
-    ...inGuild(context),
-    type: InteractionType.ApplicationCommandAutocomplete,
-    data: {
-      ...chat(context, 'search'),
-      options: [{ ...textOption(context), focused: true }],
-    },
-  };
+  const fields = inGuild(context);
+  const data = { ...chat(context, 'search'), options: [{ ...textOption(context), focused: true }] };
+  return { ...fields, type: InteractionType.ApplicationCommandAutocomplete, data };
 }
 
 /** In a subcommand, while another option is only begun: it is no number yet. */
