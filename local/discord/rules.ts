@@ -171,7 +171,7 @@ function readIntents(intents: unknown, { grantedIntents }: Bot): number | Refusa
   );
 }
 
-export const isRecord = (value: unknown): value is Record<string, unknown> =>
+const isRecord = (value: unknown): value is Record<string, unknown> =>
   typeof value === 'object' && value !== null && !Array.isArray(value);
 
 const undecodable = (sentence: string): Refusal => new Refusal('DecodeError', sentence);

@@ -3,8 +3,9 @@
 // https://discord.com/developers/docs/events/gateway-events#send-events
 
 import { GatewayDispatchEvents, GatewayIntentBits, GatewayOpcodes, PresenceUpdateStatus } from 'discord-api-types/v10';
+import { z } from 'zod';
 import type { Guild, World } from './payloads/world.ts';
-import { isRecord, Refusal } from './rules.ts';
+import { Refusal } from './rules.ts';
 
 /** One that was accepted. */
 export interface Send {
@@ -29,38 +30,32 @@ const MOST_MATCHES = 100;
 const MOST_NONCE_BYTES = 32;
 const { VoiceStateUpdate, VoiceServerUpdate, GuildMembersChunk, SoundboardSounds } = GatewayDispatchEvents;
 
+const ID = z.string().regex(/^\d{1,20}$/);
+const NOT_THERE = z.undefined().optional();
+const ACCEPTED: Readonly<Record<number, z.ZodType>> = {
+  [GatewayOpcodes.PresenceUpdate]: z.object({
+    status: z.enum(PresenceUpdateStatus),
+    since: z.int().nullable(),
+    afk: z.boolean(),
+    activities: z.array(z.object({ name: z.string(), type: z.int() })),
+  }),
+  [GatewayOpcodes.VoiceStateUpdate]: z.object({
+    guild_id: ID,
+    channel_id: ID.nullable(),
+    self_mute: z.boolean(),
+    self_deaf: z.boolean(),
+  }),
+  [GatewayOpcodes.RequestGuildMembers]: z.union([
+    z.object({ guild_id: ID, query: z.string(), limit: z.int(), user_ids: NOT_THERE }),
+    z.object({ guild_id: ID, query: NOT_THERE, user_ids: z.union([ID, z.array(ID)]) }),
+  ]),
+  [GatewayOpcodes.RequestSoundboardSounds]: z.object({ guild_ids: z.array(ID) }),
+};
+
 /** @returns why Discord closes the connection over it */
 export function refusalOfSend(op: number, d: unknown): Refusal | undefined {
-  const wrong = isRecord(d) ? wrongField(op, d) : 'd';
-  return wrong === undefined ? undefined : new Refusal('DecodeError', `the ${wrong} of opcode ${op} is faulty`);
-}
-
-function wrongField(op: number, d: Record<string, unknown>): string | undefined {
-  const { guild_id, channel_id, user_ids, guild_ids } = d;
-  const failing = (checks: Readonly<Record<string, boolean>>) =>
-    Object.entries(checks).find(([, right]) => !right)?.[0];
-  if (op === GatewayOpcodes.PresenceUpdate)
-    return failing({
-      status: Object.values<unknown>(PresenceUpdateStatus).includes(d.status),
-      since: d.since === null || Number.isSafeInteger(d.since),
-      afk: typeof d.afk === 'boolean',
-      activities: Array.isArray(d.activities) && d.activities.every(isActivity),
-    });
-  if (op === GatewayOpcodes.VoiceStateUpdate)
-    return failing({
-      guild_id: isId(guild_id),
-      channel_id: channel_id === null || isId(channel_id),
-      self_mute: typeof d.self_mute === 'boolean',
-      self_deaf: typeof d.self_deaf === 'boolean',
-    });
-  if (op === GatewayOpcodes.RequestGuildMembers)
-    return failing({
-      guild_id: isId(guild_id),
-      'query or user_ids': (d.query === undefined) !== (user_ids === undefined),
-      limit: user_ids !== undefined || (Number.isSafeInteger(d.limit) && typeof d.query === 'string'),
-      user_ids: user_ids === undefined || (Array.isArray(user_ids) ? user_ids : [user_ids]).every(isId),
-    });
-  return failing({ guild_ids: Array.isArray(guild_ids) && guild_ids.every(isId) });
+  const { error } = ACCEPTED[op]?.safeParse(d) ?? {};
+  return error && new Refusal('DecodeError', `the data of opcode ${op} is faulty: ${z.prettifyError(error)}`);
 }
 
 /** @param guildOf a guild of the session's shard that the bot is in: what concerns others is not answered */
@@ -115,8 +110,3 @@ function chunks(d: Record<string, unknown>, world: World, guild: Guild, intents:
     },
   }));
 }
-
-const isId = (value: unknown): boolean => typeof value === 'string' && /^\d{1,20}$/.test(value);
-
-const isActivity = (value: unknown): boolean =>
-  isRecord(value) && typeof value.name === 'string' && Number.isSafeInteger(value.type);
