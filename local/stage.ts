@@ -80,12 +80,7 @@ export class Stage {
   #login = (user: string) => ({ username: user, password: this.#passwords[user] ?? '' });
   #started = 0;
 
-  private constructor(
-    options: StageOptions,
-    broker: RabbitMq,
-    simulator: DiscordSimulator | undefined,
-    folder: string,
-  ) {
+  private constructor(options: StageOptions, broker: RabbitMq, simulator: Stage['simulator'], folder: string) {
     this.#options = options;
     this.shardsPerTask = options.shardsPerTask ?? 16;
     this.broker = broker;
@@ -96,15 +91,9 @@ export class Stage {
   static async start(options: StageOptions = {}): Promise<Stage> {
     const { shards = 1, tasks = 1, tls = false, nodes = 1, events, log = () => undefined } = options;
     const broker = await startRabbitMq({ tls, nodes, log });
-    const simulator =
-      options.botToken === undefined
-        ? await DiscordSimulator.start({
-            shards,
-            ...(events && { events, grantedIntents: PRIVILEGED }),
-            answerable: options.worker !== undefined,
-            ...options.simulator,
-          })
-        : undefined;
+    const given = { shards, ...(events && { events, grantedIntents: PRIVILEGED }), ...options.simulator };
+    const answerable = options.worker !== undefined;
+    const simulator = options.botToken ? undefined : await DiscordSimulator.start({ answerable, ...given });
     const stage = new Stage(options, broker, simulator, await mkdtemp(join(tmpdir(), 'ingestor-stage-')));
     try {
       if (options.topology) stage.#login = await options.topology(broker);
@@ -199,14 +188,13 @@ export class Stage {
     return this.tasks.filter(({ ended }) => !ended);
   }
 
+  /** Of the tasks that answer. */
   async reports(): Promise<readonly (HealthReport & { readonly task: IngestorProcess })[]> {
-    const reports = await Promise.all(
-      this.living.map(async (task) => {
-        const report = await task.health();
-        return report && { ...report, task };
-      }),
-    );
-    return reports.filter((report) => report !== undefined);
+    const reports = this.living.map(async (task) => {
+      const report = await task.health();
+      return report ? [{ ...report, task }] : [];
+    });
+    return (await Promise.all(reports)).flat();
   }
 
   /** The task that owns this group now. */
@@ -241,11 +229,7 @@ export class Stage {
     const deadline = Date.now() + deadlineMs;
     while (!(await condition())) {
       if (Date.now() > deadline)
-        throw new Error(
-          `not within ${deadlineMs / 1_000} s: ${what}\n${this.tasks
-            .map(({ name, output }) => `--- ${name}\n${lastLines(output)}`)
-            .join('\n')}`,
-        );
+        throw new Error([`not within ${deadlineMs / 1_000} s: ${what}`, ...this.tasks.map(lastLines)].join('\n'));
       await sleep(50);
     }
   }
@@ -253,14 +237,13 @@ export class Stage {
   /** Resolves when everything due is read, or nothing more was read for `quietMs`. Stop the traffic before. */
   async settled(deadlineMs = 90_000, quietMs = 15_000): Promise<Verdict> {
     const deadline = Date.now() + deadlineMs;
-    let verdict = this.verdict();
     const since = Date.now();
-    while (verdict.lost > 0 && Date.now() < deadline) {
-      if (Date.now() - Math.max(since, this.reader.lastReadAt) > quietMs) break;
+    for (;;) {
+      const verdict = this.verdict();
+      const isQuiet = Date.now() - Math.max(since, this.reader.lastReadAt) > quietMs;
+      if (verdict.lost === 0 || isQuiet || Date.now() > deadline) return verdict;
       await sleep(200);
-      verdict = this.verdict();
     }
-    return verdict;
   }
 
   /** @param until a mark; @default - what was sent until now @throws with the real Discord, which keeps no ledger */
@@ -290,7 +273,7 @@ export class Stage {
 const PRIVILEGED = GatewayIntentBits.GuildMembers | GatewayIntentBits.GuildPresences | GatewayIntentBits.MessageContent;
 
 /** The end of a task's log, without the metrics that stand in it. */
-function lastLines(output: string): string {
+function lastLines({ name, output }: IngestorProcess): string {
   const lines = output.split('\n').filter((line) => !line.startsWith('{"_aws"'));
-  return lines.slice(-25).join('\n');
+  return [`--- ${name}`, ...lines.slice(-25)].join('\n');
 }

@@ -120,8 +120,8 @@ export class Gateway implements ConnectionHandler {
     const identify = refused ?? readIdentify(d, { ...this.#options, token: this.token, guilds });
     if (identify instanceof Refusal) return void connection.refuse(identify);
     const admission = this.limits.admit(identify.shardId, performance.now());
-    if (admission.kind === 'exhausted') return void this.#overspend(connection);
-    if (admission.kind === 'too early') {
+    if (admission === 'exhausted') return void this.#overspend(connection);
+    if (admission !== 'admitted') {
       const { bucket, sinceMs } = admission;
       const sentence = `IDENTIFY too early: shard ${identify.shardId} sent it ${sinceMs} ms after the last of bucket ${bucket}; ${identifyEveryMs} ms must be between them`;
       this.violation({ code: GatewayOpcodes.InvalidSession, sentence });
