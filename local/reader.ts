@@ -29,9 +29,9 @@ export class Reader {
   readonly perType = new Map<string, number>();
   /** Bodies of the gateway.gap events of lost sessions, by session. */
   readonly gaps = new Map<string, { shardId: number; lastSequence: number; reason: string }>();
-  /** Last sequences of sessions that were ended on purpose, as gateway.session-replaced events say. */
+  /** Last sequences of sessions that were ended on purpose, from gateway.session-replaced events. */
   readonly replaced = new Map<string, number>();
-  /** Sequences that a gateway.gap event says did not come, although their session lives. */
+  /** Sequences that a gateway.gap event reports as not received, although their session lives. */
   readonly holes: { readonly sessionId: string; readonly first: number; readonly last: number }[] = [];
   /** Different events read. */
   events = 0;
@@ -87,7 +87,7 @@ export class Reader {
     await consuming.promise;
   }
 
-  /** Workers that are away: until `resume` nothing is read, and queues fill. */
+  /** As if no worker ran: until `resume` nothing is read, and queues fill. */
   pause(): void {
     this.#paused ??= Promise.withResolvers();
     this.#leave();
@@ -109,7 +109,7 @@ export class Reader {
     const { signal } = this.#stopping;
     while (!signal.aborted) {
       await this.#paused?.promise;
-      // While the broker is away, connecting fails: that is what it is here to outlive.
+      // While the broker is down, connecting fails: this reader is there to outlive that.
       await this.#consume(consuming).catch(() => undefined);
       await sleep(RETRY_MS, undefined, { signal }).catch(() => undefined);
     }

@@ -1,5 +1,5 @@
 // What a running stage measures, for the demo and the throughput: the service's own metrics, read from /metrics of every
-// task, beside what the simulator sent and the reader read.
+// task, with what the simulator sent and the reader read.
 
 import { METRICS } from '../service/contract/metrics.ts';
 import { QUEUES } from '../service/contract/names.ts';
@@ -7,8 +7,8 @@ import type { DiscordSimulator } from './discord/simulator.ts';
 import type { Stage } from './stage.ts';
 import { type Mark, markOf } from './verdict.ts';
 
-/** What is younger is on its way, and not lost. */
-const ON_THE_WAY_MS = 15_000;
+/** Younger events count as in transit, not as lost. */
+const IN_TRANSIT_MS = 15_000;
 
 export type StageMetrics = Awaited<ReturnType<MetricsCollector['collect']>>;
 export type TaskMetrics = StageMetrics['tasks'][number];
@@ -89,7 +89,7 @@ export class MetricsCollector {
 
   /** By the newest mark that is old enough. */
   #lost(simulator: DiscordSimulator): number {
-    const before = Date.now() - ON_THE_WAY_MS;
+    const before = Date.now() - IN_TRANSIT_MS;
     this.#marks.push({ at: Date.now(), mark: markOf(simulator) });
     while ((this.#marks[1]?.at ?? Number.POSITIVE_INFINITY) <= before) this.#marks.shift();
     const [oldest] = this.#marks;

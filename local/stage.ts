@@ -27,9 +27,9 @@ export interface StageOptions {
   readonly shards?: number;
   readonly shardsPerTask?: number;
   readonly simulator?: Partial<SimulatorOptions>;
-  /** EVENTS of the tasks; the simulator grants every privileged intent, and counts as due what it reads in it. */
+  /** EVENTS of the tasks, from which the simulator derives what is due; it grants every privileged intent. */
   readonly events?: string | undefined;
-  /** Environment of the tasks, beside what the stage sets. */
+  /** Environment variables of the tasks, in addition to those that the stage sets. */
   readonly env?: Readonly<Record<string, string>>;
   readonly nodeFlags?: readonly string[];
   readonly limits?: DiscordTopologyOptions['limits'];
@@ -224,7 +224,7 @@ export class Stage {
     });
   }
 
-  /** Waits for a condition that shows itself only by asking. @throws after the deadline, with the tasks' last lines */
+  /** Polls a condition. @throws after the deadline, with the last lines of the tasks */
   async until(what: string, deadlineMs: number, condition: () => boolean | Promise<boolean>): Promise<void> {
     const deadline = Date.now() + deadlineMs;
     while (!(await condition())) {
@@ -272,7 +272,7 @@ export class Stage {
 
 const PRIVILEGED = GatewayIntentBits.GuildMembers | GatewayIntentBits.GuildPresences | GatewayIntentBits.MessageContent;
 
-/** The end of a task's log, without the metrics that stand in it. */
+/** The end of a task's log, without the lines of metrics. */
 function lastLines({ name, output }: IngestorProcess): string {
   const lines = output.split('\n').filter((line) => !line.startsWith('{"_aws"'));
   return [`--- ${name}`, ...lines.slice(-25)].join('\n');

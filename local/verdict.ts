@@ -1,4 +1,4 @@
-// What a run came to: the simulator's ledger of what it sent against what the reader read. The service is not asked.
+// The result of a run: compares the simulator's ledger of what it sent with what the reader read, without the service.
 
 import { type DueEvent, WHOLE_GUILD } from './discord/ledger.ts';
 import type { DiscordSimulator } from './discord/simulator.ts';
@@ -11,7 +11,7 @@ export interface Verdict {
   readonly read: number;
   /** Due and not read. */
   readonly lost: number;
-  /** Due, not read, and announced by an event: their session was lost or replaced, or they did not come. */
+  /** Due, not read, and reported by an event: their session was lost or replaced, or they were not received. */
   readonly announced: number;
   /** Read although nothing is due for it. */
   readonly unexpected: number;
@@ -22,9 +22,9 @@ export interface Verdict {
   readonly disorders: number;
   /** Sessions that were lost. */
   readonly gaps: number;
-  /** Events of living sessions that did not come, as gap events say. */
+  /** Events of living sessions that gap events report as not received. */
   readonly holes: number;
-  /** What the simulator punished, in sentences. */
+  /** Violations of Discord's rules, as sentences. */
   readonly violations: readonly string[];
   readonly examples: readonly string[];
 }

@@ -162,7 +162,7 @@ export class Gateway implements ConnectionHandler {
   send(connection: GatewayConnection, session: Session, op: number, d: unknown): void {
     const { id: sessionId, shardId, shardCount, view } = session;
     const send = { sessionId, shardId, op, d: d as Send['d'], at: performance.now() };
-    const unread = () => new Refusal('DecodeError', 'Discord cannot read this, by a rule of its own');
+    const unread = () => new Refusal('DecodeError', 'Discord refuses this by an undocumented rule');
     const refusal = refusalOfSend(op, d) ?? (this.unreadable?.(send) ? unread() : undefined);
     if (refusal !== undefined) return void connection.refuse(refusal);
     this.sends.push(send);

@@ -1,5 +1,5 @@
 // Discord's REST as a worker uses it to answer an interaction: the callback, and the webhook that edits and follows up.
-// An answer that Discord refuses is refused with its code. Discord's deadlines (3 s, and 15 minutes) are not played.
+// An answer that Discord refuses is refused with its code. Discord's deadlines (3 s, and 15 minutes) are not simulated.
 // https://discord.com/developers/docs/interactions/receiving-and-responding#responding-to-an-interaction
 
 import { createHistogram } from 'node:perf_hooks';
@@ -24,7 +24,7 @@ export interface Sent {
 /** To interactions that were opened. Percentiles, in milliseconds: from the frame to the first answer. */
 export interface Replies {
   readonly answered: number;
-  /** Some may be on their way. */
+  /** Some of these answers may be in transit. */
   readonly unanswered: number;
   readonly p50: number | null;
   readonly p99: number | null;
@@ -53,7 +53,7 @@ const ALLOWED: { readonly [T in InteractionType]: (interaction: APIInteraction) 
   [InteractionType.ModalSubmit]: ({ message }) => (message === undefined ? OF_MESSAGES : OF_COMPONENTS),
 };
 
-/** Its routes, which need no bot token: the interaction's stands in the path. */
+/** Its routes. They need no bot token: the interaction's token is part of the path. */
 export const CALLBACKS = /^\/api\/v10\/(?:interactions|webhooks)\//;
 const PATH =
   /^\/api\/v10\/(?:interactions\/(?<id>\d+)\/(?<ofCallback>[^/]+)\/callback|webhooks\/\d+\/(?<token>[^/]+)(?:\/messages\/(?<message>[^/]+))?)$/;

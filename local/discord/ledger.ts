@@ -3,7 +3,7 @@
 
 import type { SimulatedEvent } from './event.ts';
 
-/** Beside what else is due for the same sequence. */
+/** Due in addition to the routing key of the same sequence. */
 export const WHOLE_GUILD = 'dispatch.guild_create';
 
 export interface DueEvent {

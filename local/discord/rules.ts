@@ -1,5 +1,5 @@
 // What Discord's gateway accepts from a client, and with which close code it refuses the rest. Pure: a payload comes in,
-// what it says or a refusal comes out. Each refusal has a sentence for the person who wrote the client.
+// its content or a refusal comes out. Each refusal has a sentence for the person who wrote the client.
 // https://discord.com/developers/docs/topics/opcodes-and-status-codes#gateway
 
 import { GatewayCloseCodes, GatewayIntentBits, GatewayOpcodes } from 'discord-api-types/v10';
@@ -106,7 +106,7 @@ export function readResume(d: unknown, bot: Pick<Bot, 'token'>): Resume | Refusa
   return new Refusal('InvalidSeq', `RESUME needs the last sequence received, got ${JSON.stringify(seq)}`);
 }
 
-/** Close codes of Discord after which the session is gone; 4001 too, as its staff said, although it is not documented. */
+/** Close codes of Discord after which the session is gone; 4001 too, according to its staff, although it is not documented. */
 const ENDS_SESSION: ReadonlySet<number> = new Set([
   GatewayCloseCodes.UnknownOpcode,
   GatewayCloseCodes.AuthenticationFailed,

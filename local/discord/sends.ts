@@ -1,5 +1,5 @@
-// What a client sends beside the protocol, ops 3, 4, 8 and 31: which payloads Discord cannot read, and the dispatches with
-// which it answers the others. Pure.
+// What a client asks for by ops 3, 4, 8 and 31: which payloads Discord cannot read, and the dispatches with which it answers
+// the others. Pure.
 // https://discord.com/developers/docs/events/gateway-events#send-events
 
 import { GatewayDispatchEvents, GatewayIntentBits, GatewayOpcodes, PresenceUpdateStatus } from 'discord-api-types/v10';

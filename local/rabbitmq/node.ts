@@ -226,7 +226,7 @@ export class RabbitMqNode {
     await this.ctl('eval', '[{T, dets:sync(T)} || T <- dets:all()].');
   }
 
-  /** Resolves when the alarm is in force: publishers get `connection.blocked`. */
+  /** Resolves when the alarm is on (publishers get `connection.blocked`), or off. */
   async memoryAlarm(on: boolean): Promise<void> {
     await this.ctl('set_vm_memory_high_watermark', 'absolute', on ? '1' : MEMORY_HIGH_WATERMARK);
     const inForce = await poll(ALARM_WITHIN_MS, async () => {

@@ -1,5 +1,5 @@
 // Where the nodes of a cluster run. With the privileges for it (root on Linux, with iproute2, iptables and util-linux) each
-// has a network namespace of its own, an availability zone as it were, on a private bridge that only this machine
+// has its own network namespace, which stands for an availability zone, on a private bridge that only this machine
 // reaches: then a node can be cut off. Otherwise all are on 127.0.0.1.
 // The namespaces belong to processes whose HOME is our folder: with these, all of it is gone (watchdog.ts).
 

@@ -191,7 +191,7 @@ export class Cloud {
     return first.answer;
   }
 
-  /** Runs the bundle in a process of its own, which sees nothing but what Lambda would give it. */
+  /** Runs the bundle in its own process, which gets only what Lambda would give it. */
   async #invoke({ broker, bundle }: Assembly, name: string, event: object, seconds?: number): Promise<Outcome> {
     const found = Object.entries(broker.Resources).find(
       ([id, { Type }]) => Type === 'AWS::Lambda::Function' && id.startsWith(name),

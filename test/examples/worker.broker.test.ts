@@ -95,14 +95,14 @@ it('sends a presence by way of the ingestor', async () => {
   expect(session?.presence).toMatchObject({ status: 'online', activities: [{ name: '/ping', type: 2 }] });
 });
 
-it('answers an event once, whatever its message says when it comes again', async () => {
+it('answers an event once, whatever a repeated message contains', async () => {
   const first = simulator.emit('command.plain');
   const { message, body } = await inbox.of(first);
   await answered(first);
   const other = simulator.emit('command.unicode');
   const { body: another } = await inbox.of(other);
   await answered(other);
-  // Those answered above Discord would refuse; so these are interactions that nobody has answered.
+  // Discord would refuse another answer to those above: these are interactions without an answer.
   const unanswered = (token: string, name = 'ping') => {
     const interaction = { ...Object(body.data), id: '1', data: { ...Object(body.data).data, name } };
     simulator.callbacks.open({ ...interaction, token });
@@ -138,7 +138,7 @@ it('remembers the newest ids only, and forgets one whose handling failed', async
   expect(await handle('d')).toBe(true);
 });
 
-it('says what it needs where the login is missing', async () => {
+it('logs which variable it expects when the login is missing', async () => {
   const { worker } = anotherWorker({});
   expect(await worker.exit).toBe(1);
   expect(worker.output).toMatch(/^RABBITMQ_URL, or .*: expected amqps:.*\n$/);
@@ -259,7 +259,7 @@ it('consumes where it may not send a presence', async () => {
   worker.signal('SIGTERM');
   expect(await worker.exit).toBe(0);
   expect(worker.output).toContain('ACCESS_REFUSED');
-  expect(worker.output).toContain('"reason":"told to end"');
+  expect(worker.output).toContain('"reason":"stopping"');
   expect(['"consuming"', '"no presence"', '"no connection"'].map(times)).toEqual([1, 1, 0]);
 });
 
@@ -274,7 +274,7 @@ it('ends while a memory alarm holds its presence back', async () => {
   });
   worker.signal('SIGTERM');
   expect(await worker.exit).toBe(0);
-  expect(times('"told to end"')).toBe(1);
+  expect(times('"stopping"')).toBe(1);
 });
 
 it('finishes on SIGTERM what it has begun, and takes nothing more', async () => {

@@ -1,4 +1,4 @@
-// One maker for each dispatch that Discord documents for bots, beside those that curated event types are made of
+// One maker for each dispatch that Discord documents for bots, except those that curated event types are made of
 // (interactions, members, guilds, messages). The compiler holds each against discord-api-types, and the table against
 // its list: a dispatch that is new there does not compile until it has a maker.
 

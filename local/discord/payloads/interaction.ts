@@ -1,5 +1,5 @@
 // INTERACTION_CREATE of commands, autocomplete, components and modals: one of each kind that a routing key distinguishes,
-// and what Discord resolves. What users wrote stands in options, fields and quoted messages.
+// and what Discord resolves. Options, fields and quoted messages contain what users wrote.
 
 import {
   type APIApplicationCommandAutocompleteInteraction,
@@ -44,7 +44,7 @@ type Fields = Omit<APIBaseInteraction<InteractionType, unknown>, 'type' | 'data'
 type GuildFields = Omit<Fields, 'user'> & Required<Pick<Fields, 'guild_id' | 'member' | 'channel' | 'channel_id'>>;
 type Chat = APIChatInputApplicationCommandInteraction;
 
-/** A chat command. Letters of any language may stand in its name. */
+/** A chat command. Its name may have letters of any language. */
 export const command =
   (name: string) =>
   (context: EventContext): Chat => ({
@@ -292,7 +292,7 @@ function inGuild(context: EventContext): GuildFields {
   };
 }
 
-/** Of a component: it quotes the bot's own message that it stands in, with its text, embeds and components. */
+/** Of a component: it quotes the bot's message that contains it, with text, embeds and components. */
 function inMessage(context: EventContext, menu: ComponentType = ComponentType.StringSelect) {
   const fields = inGuild(context);
   const buttons: APIButtonComponent[] = [

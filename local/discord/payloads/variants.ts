@@ -42,7 +42,7 @@ function of(dispatch: Dispatch, routingKey: string | null = null, scope: Variant
 const due = of('MESSAGE_CREATE', 'message.create');
 const silent = of('MESSAGE_CREATE');
 const onInteraction = (routingKey: string | null) => of('INTERACTION_CREATE', routingKey);
-/** Written by hand is also what stands for a command's name in its routing key. */
+/** The form of a command's name in its routing key is a constant here, too. */
 const onCommand = (word: string) => onInteraction(`interaction.command.${word}`);
 const autocomplete = onInteraction('interaction.autocomplete.search');
 const button = onInteraction('interaction.button');
@@ -60,7 +60,7 @@ const CHOSEN_WEIGHTS: { readonly [T in Further]?: number } = {
   MESSAGE_REACTION_ADD: 80,
   VOICE_STATE_UPDATE: 40,
 };
-/** Those that stand in the default traffic, and the weights that they have in it. */
+/** Those of the default traffic, with their weights in it. */
 const DEFAULT_WEIGHTS: { readonly [T in Further]?: number } = {
   MESSAGE_UPDATE: 40,
   MESSAGE_DELETE: 15,
@@ -155,7 +155,7 @@ export function variantOf(name: string): Variant {
   throw new Error(`expected the name of a kind of event, got '${name}': use one of ${[...BY_NAME.keys()].join(', ')}`);
 }
 
-/** What a worker is due for it. @param chosen what EVENTS says. @default - the seven */
+/** What a worker is due for it. @param chosen by EVENTS. @default - the seven */
 export function dueKey(
   { dispatch, routingKey }: Pick<Variant, 'dispatch' | 'routingKey'>,
   chosen = SEVEN,

@@ -16,7 +16,7 @@ import { isoTime, shardingKey, snowflake } from './snowflake.ts';
 
 export interface WorldOptions {
   readonly seed: number;
-  /** Stands in everything that people write: content, embeds, names of files, whatever quotes them. */
+  /** A text that is part of everything that people write: content, embeds, names of files, whatever quotes them. */
   readonly marker?: string | undefined;
 }
 
@@ -32,7 +32,7 @@ export interface Guild {
   readonly memberCount: number;
   readonly textChannels: number;
   readonly roles: number;
-  /** Members that its GUILD_CREATE quotes beside the bot. @default 0 */
+  /** Members in its GUILD_CREATE in addition to the bot. @default 0 */
   readonly quotedMembers?: number;
 }
 
@@ -41,7 +41,7 @@ export const LARGE = { memberCount: 5_000, textChannels: 250, roles: 200, quoted
 
 export interface Person {
   readonly user: APIUser;
-  /** Without the user, as dispatches quote it beside one. */
+  /** Without the user, which dispatches have in a field next to it. */
   readonly member: Omit<APIGuildMember, 'user'>;
 }
 
