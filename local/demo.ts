@@ -127,28 +127,28 @@ async function end(stage: Stage, collector: MetricsCollector, trafficSince: numb
   );
   for (const example of verdict?.examples ?? []) print(`  ${example}`);
   for (const violation of verdict?.violations ?? []) print(`  violation of Discord's rules: ${violation}`);
-  const { answered: inAll, unanswered, p50 } = metrics.replies ?? { answered: 0, unanswered: 0, p50: null };
-  const areLate = inAll + unanswered > 0 && (p50 ?? Number.POSITIVE_INFINITY) > ANSWER_WITHIN_MS;
+  const { answered: inTotal, unanswered, p50 } = metrics.replies ?? { answered: 0, unanswered: 0, p50: null };
+  const came = inTotal + unanswered;
+  const areLate = came > 0 && (p50 ?? Number.POSITIVE_INFINITY) > ANSWER_WITHIN_MS;
   if (areLate)
-    print(
-      `${inAll + unanswered} interactions came, the worker answered ${inAll}, and not within the 3 s that Discord waits`,
-    );
+    print(`${came} interactions came, the worker answered ${inTotal}, and not within the 3 s that Discord waits`);
   return lost > 0 || areLate || codes.some((code) => code !== 0) ? 1 : 0;
 }
 
 /** Until the worker has answered every interaction, as long as Discord waits for it. */
 async function answered({ simulator, worker }: Stage): Promise<void> {
   const deadline = Date.now() + ANSWER_WITHIN_MS;
-  const isDone = () => simulator === undefined || simulator.callbacks.replies.unanswered === 0;
-  while (worker !== undefined && !isDone() && Date.now() < deadline) await sleep(50);
+  while (worker && simulator?.callbacks.replies.unanswered && Date.now() < deadline) await sleep(50);
 }
 
 function show(stage: Stage, metrics: StageMetrics, before: StageMetrics, seconds: number): void {
   const { version, managementUrl, username, password } = stage.broker;
   const discord = stage.simulator === undefined ? 'the real Discord' : `simulated Discord, ${options.guilds} guilds`;
   const first = metrics.tasks[0]?.url;
+  const nodes = options.nodes > 1 ? `, ${options.nodes} nodes` : '';
+  const shards = `${options.shards} ${options.shards === 1 ? 'shard' : 'shards'}`;
   const lines = table(metrics, before, {
-    title: `RabbitMQ ${version}${options.nodes > 1 ? `, ${options.nodes} nodes` : ''} · ${discord}, ${options.shards} ${options.shards === 1 ? 'shard' : 'shards'}`,
+    title: `RabbitMQ ${version}${nodes} · ${discord}, ${shards}`,
     seconds,
     notice,
     footer: [
