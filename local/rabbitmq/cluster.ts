@@ -16,7 +16,7 @@ import {
   urlOf,
 } from './node.ts';
 import type { NodePorts } from './ports.ts';
-import { type Zone, Zones } from './zones.ts';
+import { makeZones, type Zone, type Zones } from './zones.ts';
 
 /** @throws when a node does not start, with its log; nothing is left then */
 export async function startCluster(
@@ -26,7 +26,7 @@ export async function startCluster(
 ): Promise<RabbitMqCluster> {
   const { nodes: count = 3, tls = false } = options;
   if (tls) throw new Error('A cluster has no TLS listener: leave out `tls` or `nodes`.');
-  const zones = await Zones.make(count);
+  const zones = await makeZones(count);
   const started: RabbitMqNode[] = [];
   const closeBalancers: (() => void)[] = [];
   const remove = async () => {

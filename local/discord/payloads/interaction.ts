@@ -201,33 +201,29 @@ export const ofUnknownComponent = (context: EventContext): object => ({
   data: { component_type: 99, custom_id: 'confirm' },
 });
 
-/** What is selected, by the kind of the select menu. */
-const SELECTED = {
-  string: () => ({ component_type: ComponentType.StringSelect, values: ['red', 'green'] }),
-  user: ({ ids, users, members }) => ({
-    component_type: ComponentType.UserSelect,
-    values: [ids.user],
-    resolved: { users, members },
-  }),
-  role: ({ ids, roles }) => ({ component_type: ComponentType.RoleSelect, values: [ids.role], resolved: { roles } }),
-  mentionable: ({ ids, users, members, roles }) => ({
-    component_type: ComponentType.MentionableSelect,
-    values: [ids.role, ids.user],
-    resolved: { users, members, roles },
-  }),
-  channel: ({ ids, channels }) => ({
-    component_type: ComponentType.ChannelSelect,
-    values: [ids.channel],
-    resolved: { channels },
-  }),
-} as const satisfies Record<string, (resolved: Resolved) => object>;
+/** The type of each select menu, and what is selected in it. */
+const MENUS = {
+  string: [ComponentType.StringSelect],
+  user: [ComponentType.UserSelect, 'user'],
+  role: [ComponentType.RoleSelect, 'role'],
+  mentionable: [ComponentType.MentionableSelect, 'role', 'user'],
+  channel: [ComponentType.ChannelSelect, 'channel'],
+} as const;
+/** What Discord resolves for each. */
+const RESOLVED = { user: ['users', 'members'], role: ['roles'], channel: ['channels'] } as const;
 
 export const select =
-  (kind: keyof typeof SELECTED) =>
+  (kind: keyof typeof MENUS) =>
   (context: EventContext): APIMessageComponentInteraction => {
-    const selected = SELECTED[kind](resolve(context, context.channelId()));
-    const fields = inMessage(context, selected.component_type);
-    const data = { ...selected, custom_id: 'choose' } as APIMessageSelectMenuInteractionData;
+    const [component_type, ...selected] = MENUS[kind];
+    const { ids, ...all } = resolve(context, context.channelId());
+    const resolved = selected.flatMap((each) => RESOLVED[each].map((name) => [name, all[name]]));
+    const fields = inMessage(context, component_type);
+    const values =
+      selected.length === 0
+        ? { values: ['red', 'green'] }
+        : { values: selected.map((each) => ids[each]), resolved: Object.fromEntries(resolved) };
+    const data = { component_type, ...values, custom_id: 'choose' } as APIMessageSelectMenuInteractionData;
     return { ...fields, type: InteractionType.MessageComponent, data };
   };
 
@@ -327,8 +323,6 @@ const textOption = (context: EventContext) => ({
   type: ApplicationCommandOptionType.String as const,
   value: context.words(),
 });
-
-type Resolved = ReturnType<typeof resolve>;
 
 /** One of each kind that an id in an option, a selection or a field may refer to. */
 function resolve(context: EventContext, channelId: string) {
