@@ -7,6 +7,7 @@ import { setTimeout as sleep } from 'node:timers/promises';
 import { parseArgs } from 'node:util';
 import { PATHS } from '../service/contract/names.ts';
 import { errorMessage } from '../service/errors.ts';
+import { poll } from './poll.ts';
 import { EXAMPLE_WORKER, Stage } from './stage.ts';
 import { MetricsCollector, type StageMetrics } from './stage-metrics.ts';
 import { table } from './table.ts';
@@ -137,8 +138,7 @@ async function end(stage: Stage, collector: MetricsCollector, trafficSince: numb
 
 /** Until the worker has answered every interaction, as long as Discord waits for it. */
 async function answered({ simulator, worker }: Stage): Promise<void> {
-  const deadline = Date.now() + ANSWER_WITHIN_MS;
-  while (worker && simulator?.callbacks.replies.unanswered && Date.now() < deadline) await sleep(50);
+  if (worker) await poll(ANSWER_WITHIN_MS, () => !simulator?.callbacks.replies.unanswered);
 }
 
 function show(stage: Stage, metrics: StageMetrics, before: StageMetrics, seconds: number): void {

@@ -36,8 +36,8 @@ class Refusal extends Error {
   }
 }
 
-const REGION = 'eu-central-1';
-const ACCOUNT = '111122223333';
+export const REGION = 'eu-central-1';
+export const ACCOUNT = '111122223333';
 const CURRENT = 'AWSCURRENT';
 const PREVIOUS = 'AWSPREVIOUS';
 const PENDING = 'AWSPENDING';

@@ -7,7 +7,6 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { fileURLToPath } from 'node:url';
-import { GatewayIntentBits } from 'discord-api-types/v10';
 import { ManagementApi } from '../lib/management/management-api.ts';
 import { applyTopology } from '../lib/topology/apply.ts';
 import { type DiscordTopologyOptions, discordTopology } from '../lib/topology/topology.ts';
@@ -15,8 +14,10 @@ import { NODE_FLAGS } from '../service/contract/limits.ts';
 import { ENV, QUEUES, USERS, VHOST } from '../service/contract/names.ts';
 import type { HealthReport } from '../service/health.ts';
 import type { SimulatorOptions } from './discord/options.ts';
+import { PRIVILEGED_INTENTS } from './discord/rules.ts';
 import { DiscordSimulator } from './discord/simulator.ts';
 import { IngestorProcess } from './ingestor-process.ts';
+import { poll } from './poll.ts';
 import type { RabbitMq, RabbitMqNode } from './rabbitmq/node.ts';
 import { startRabbitMq } from './rabbitmq.ts';
 import { Reader } from './reader.ts';
@@ -91,7 +92,7 @@ export class Stage {
   static async start(options: StageOptions = {}): Promise<Stage> {
     const { shards = 1, tasks = 1, tls = false, nodes = 1, events, log = () => undefined } = options;
     const broker = await startRabbitMq({ tls, nodes, log });
-    const given = { shards, ...(events && { events, grantedIntents: PRIVILEGED }), ...options.simulator };
+    const given = { shards, ...(events && { events, grantedIntents: PRIVILEGED_INTENTS }), ...options.simulator };
     const answerable = options.worker !== undefined;
     const simulator = options.botToken ? undefined : await DiscordSimulator.start({ answerable, ...given });
     const stage = new Stage(options, broker, simulator, await mkdtemp(join(tmpdir(), 'ingestor-stage-')));
@@ -226,12 +227,8 @@ export class Stage {
 
   /** Polls a condition. @throws after the deadline, with the last lines of the tasks */
   async until(what: string, deadlineMs: number, condition: () => boolean | Promise<boolean>): Promise<void> {
-    const deadline = Date.now() + deadlineMs;
-    while (!(await condition())) {
-      if (Date.now() > deadline)
-        throw new Error([`not within ${deadlineMs / 1_000} s: ${what}`, ...this.tasks.map(lastLines)].join('\n'));
-      await sleep(50);
-    }
+    if (await poll(deadlineMs, condition)) return;
+    throw new Error([`not within ${deadlineMs / 1_000} s: ${what}`, ...this.tasks.map(lastLines)].join('\n'));
   }
 
   /** Resolves when everything due is read, or nothing more was read for `quietMs`. Stop the traffic before. */
@@ -269,8 +266,6 @@ export class Stage {
     return { [ENV.rabbitmqUrl]: secure, [ENV.rabbitmqCaFile]: caFile };
   }
 }
-
-const PRIVILEGED = GatewayIntentBits.GuildMembers | GatewayIntentBits.GuildPresences | GatewayIntentBits.MessageContent;
 
 /** The end of a task's log, without the lines of metrics. */
 function lastLines({ name, output }: IngestorProcess): string {

@@ -192,5 +192,5 @@ const INTENTS = Object.entries(GatewayIntentBits).filter((entry): entry is [stri
 
 const ALL_INTENTS = INTENTS.reduce((all, [, bit]) => all | bit, 0);
 
-const PRIVILEGED_INTENTS =
+export const PRIVILEGED_INTENTS =
   GatewayIntentBits.GuildMembers | GatewayIntentBits.GuildPresences | GatewayIntentBits.MessageContent;

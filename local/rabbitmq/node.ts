@@ -6,9 +6,9 @@ import { randomBytes } from 'node:crypto';
 import { mkdtempSync, readFileSync, realpathSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
-import { setTimeout as sleep } from 'node:timers/promises';
 import { connect } from 'amqplib';
 import { ManagementApi } from '../../lib/management/management-api.ts';
+import { poll } from '../poll.ts';
 import { makeCertificates } from './certificates.ts';
 import { type NodePorts, portClash } from './ports.ts';
 import { type Watchdog, watch } from './watchdog.ts';
@@ -80,7 +80,6 @@ export const MEMORY_HIGH_WATERMARK = String(1024 ** 3);
 const START_WITHIN_MS = 90_000;
 const ALARM_WITHIN_MS = 30_000;
 const ANSWER_WITHIN_MS = 5_000;
-const POLL_MS = 50;
 
 /** What the demo and the tests do with a broker: with one node, or with a cluster behind one address. */
 export type RabbitMq = Pick<RabbitMqNode, Exclude<keyof RabbitMqNode, 'name'>>;
@@ -267,16 +266,6 @@ export class RabbitMqNode {
 export function urlOf({ username, password, vhost }: Login, host: string, port: number): string {
   const path = vhost === undefined ? '' : `/${encodeURIComponent(vhost)}`;
   return `amqp://${encodeURIComponent(username)}:${encodeURIComponent(password)}@${host}:${port}${path}`;
-}
-
-/** Asks again and again. @returns false when the time is over */
-export async function poll(milliseconds: number, condition: () => Promise<boolean>): Promise<boolean> {
-  const deadline = performance.now() + milliseconds;
-  while (!(await condition())) {
-    if (performance.now() > deadline) return false;
-    await sleep(POLL_MS);
-  }
-  return true;
 }
 
 /** The first errors, which name the cause, and the last lines: between them RabbitMQ prints a crash report. */

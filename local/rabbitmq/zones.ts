@@ -9,8 +9,8 @@ import { mkdtempSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { errorMessage } from '../../service/errors.ts';
+import { poll } from '../poll.ts';
 import { run } from '../run.ts';
-import { poll } from './node.ts';
 import { watch } from './watchdog.ts';
 
 export interface Zone {
@@ -99,7 +99,7 @@ async function namespace(folder: string): Promise<{ pid: string; enter: string[]
   let ended = false;
   holder.once('error', () => (ended = true)).once('exit', () => (ended = true));
   holder.stdout?.once('data', () => (made = true));
-  await poll(PREPARE_WITHIN_MS, async () => made || ended);
+  await poll(PREPARE_WITHIN_MS, () => made || ended);
   holder.stdout?.destroy();
   holder.unref();
   if (!made) throw new Error('unshare --net failed');

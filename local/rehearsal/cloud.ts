@@ -7,14 +7,13 @@ import { once } from 'node:events';
 import { type AddressInfo, createConnection, createServer } from 'node:net';
 import { isDeepStrictEqual } from 'node:util';
 import type { RabbitMq } from '../rabbitmq/node.ts';
-import { type SecretsManager, startSecretsManager } from '../secrets-manager.ts';
+import { ACCOUNT, REGION, type SecretsManager, startSecretsManager } from '../secrets-manager.ts';
 import type { Assembly } from './assembly.ts';
 import { only, references, type Template } from './template.ts';
 
-const ACCOUNT = 'arn:aws:cloudformation:eu-central-1:111122223333';
 const PSEUDO: Readonly<Record<string, string>> = {
-  'AWS::AccountId': '111122223333',
-  'AWS::Region': 'eu-central-1',
+  'AWS::AccountId': ACCOUNT,
+  'AWS::Region': REGION,
   'AWS::Partition': 'aws',
   'AWS::URLSuffix': 'amazonaws.com',
 };
@@ -135,7 +134,7 @@ export class Cloud {
       RequestType: type,
       RequestId: randomUUID(),
       ResponseURL: 'https://cloudformation-custom-resource-response.s3.amazonaws.com/x',
-      StackId: `${ACCOUNT}:stack/discord-ingestor-staging-broker/1`,
+      StackId: `arn:aws:cloudformation:${REGION}:${ACCOUNT}:stack/discord-ingestor-staging-broker/1`,
       LogicalResourceId: only(now.broker, TOPOLOGY)[0],
       ResourceType: TOPOLOGY,
       ResourceProperties: properties(now),

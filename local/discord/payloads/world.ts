@@ -12,7 +12,7 @@ import {
   Locale,
 } from 'discord-api-types/v10';
 import { Random } from '../random.ts';
-import { isoTime, shardingKey, snowflake } from './snowflake.ts';
+import { DISCORD_EPOCH_MS, isoTime, shardingKey, snowflake } from './snowflake.ts';
 
 export interface WorldOptions {
   readonly seed: number;
@@ -53,7 +53,7 @@ export const EVENTS_FROM = Date.UTC(2026, 5, 1);
 /** A multiple of every count up to 16 and of 256. */
 const STRIDE_MS = 11_531_520;
 const USERS_FROM = Date.UTC(2016, 0, 1);
-const GUILDS_FROM = 1_420_070_400_000 + 20_000 * STRIDE_MS;
+const GUILDS_FROM = DISCORD_EPOCH_MS + 20_000 * STRIDE_MS;
 const POPULATION = 200_000;
 const REMEMBERED = 20_000;
 /** Of one member, about. */
