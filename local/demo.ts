@@ -28,7 +28,7 @@ const KEYS = 'keys: k kill an owner · n kill a node of RabbitMQ · d deploy · 
 
 /** Many shards IDENTIFY one after the other. */
 const CONNECT_DEADLINE_MS = 90_000;
-/** As long as Discord waits for the first answer. */
+/** Discord waits so long for the first answer. */
 const ANSWER_WITHIN_MS = 3_000;
 /** Until a node that was killed starts again. */
 const NODE_AWAY_MS = 10_000;

@@ -16,7 +16,7 @@ interface ReadSession {
   readonly sessionId: string;
   readonly shardId: number;
   readonly whole: boolean;
-  /** By sequence: the first 32 bits of the event's id. */
+  /** The first 32 bits of each event's id, by sequence. */
   readonly ids: number[];
   /** The highest sequence read so far, by queue and priority: within these the broker keeps the order. */
   readonly highest: Map<string, number>;

@@ -50,7 +50,7 @@ export class MetricsCollector {
       /** Different events read, by their type, the most frequent first. */
       perType: Object.fromEntries([...reader.perType].sort(([, a], [, b]) => b - a)),
       latency: latencyOf(all),
-      /** To the simulated interactions; none where no worker answers. */
+      /** Answers to the simulated interactions; `null` without a worker. */
       replies: this.#stage.worker && simulator ? simulator.callbacks.replies : null,
       outbox: {
         events: sum(living, METRICS.outboxEvents.prometheus),
@@ -87,7 +87,7 @@ export class MetricsCollector {
     );
   }
 
-  /** By the newest mark that is old enough. */
+  /** Judged by the newest mark that is old enough. */
   #lost(simulator: DiscordSimulator): number {
     const before = Date.now() - IN_TRANSIT_MS;
     this.#marks.push({ at: Date.now(), mark: markOf(simulator) });
@@ -101,7 +101,7 @@ function sum(tasks: readonly ReadonlyMap<string, number>[], name: string): numbe
   return tasks.reduce((total, each) => total + (each.get(name) ?? 0), 0);
 }
 
-/** Of the tasks that measure it. */
+/** The value of a task that has this metric. */
 function find(tasks: readonly ReadonlyMap<string, number>[], name: string): number | null {
   return tasks.find((each) => each.has(name))?.get(name) ?? null;
 }

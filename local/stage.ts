@@ -37,7 +37,7 @@ export interface StageOptions {
   /** The real Discord instead of the simulator. */
   readonly botToken?: string;
   readonly log?: (line: string) => void;
-  /** Of RabbitMQ. @default 1 */
+  /** Nodes of RabbitMQ. @default 1 */
   readonly nodes?: number;
   /** The tasks reach the broker by its TLS listener only. */
   readonly tls?: boolean;
@@ -189,7 +189,6 @@ export class Stage {
     return this.tasks.filter(({ ended }) => !ended);
   }
 
-  /** Of the tasks that answer. */
   async reports(): Promise<readonly (HealthReport & { readonly task: IngestorProcess })[]> {
     const reports = this.living.map(async (task) => {
       const report = await task.health();

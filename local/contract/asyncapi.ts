@@ -50,7 +50,7 @@ export interface Channel {
   readonly parameters?: Named<Parameter>;
   readonly messages: Named<Reference>;
   readonly bindings: object;
-  /** Of a queue: what RabbitMQ has for it, as deployed by default; of its policy what workers notice. */
+  /** For a queue: its arguments, bindings and policy as deployed by default; of the policy what workers notice. */
   readonly 'x-arguments'?: Values;
   readonly 'x-bindings'?: readonly { readonly exchange: string; readonly routingKey: string }[];
   readonly 'x-policy'?: Values;
@@ -125,7 +125,7 @@ const SECURITY: Readonly<Record<string, string>> = {
   [USERS.deadLetters]: `An operator's. May read ${QUEUES.deadLetters}, and publish events again.`,
 };
 
-/** Of a policy: what a worker notices. */
+/** Keys of a policy that change what a worker gets. */
 const NOTICED = ['message-ttl', 'max-length', 'max-length-bytes', 'overflow', 'delivery-limit'] as const;
 
 const EventHeaders = z.object({
@@ -261,7 +261,7 @@ const publishedTo = (name: string) => ({
   },
 });
 
-/** With what follows the family as a parameter. */
+/** The part after the family is a parameter. */
 const keyOf = ({ family, named, dispatch }: Route): string => (named ? `${family}.{${wordOf(dispatch)}}` : family);
 const wordOf = (dispatch: Route['dispatch']) => (dispatch === null ? 'dispatch' : 'command');
 

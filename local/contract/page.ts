@@ -147,7 +147,7 @@ function fieldsOf(schema: Schema, schemas: Schemas, path = ''): (readonly Cell[]
   });
 }
 
-/** Of the document's Markdown: addresses, and code in backticks. */
+/** Supports of Markdown what the document uses: addresses, and code in backticks. */
 function marked(text = ''): Html {
   const parts = text.split(/(https:\/\/[^\s)]+|`[^`]+`)/).map((part, index) => {
     if (index % 2 === 0) return html`${part}`;

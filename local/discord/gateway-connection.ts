@@ -26,13 +26,13 @@ export interface Violation {
   readonly sentence: string;
 }
 
-/** Owned here, satisfied by the Gateway. */
+/** Satisfied by the Gateway. */
 export interface ConnectionHandler {
   identify(connection: GatewayConnection, d: unknown): void;
   resume(connection: GatewayConnection, d: unknown): void;
-  /** Of a connection that has a session. It may close the connection. */
+  /** May close the connection. */
   heartbeat(connection: GatewayConnection, session: Session, sequence: number | null): void;
-  /** Op 3, 4, 8 or 31 of a connection that has a session. */
+  /** Op 3, 4, 8 or 31. */
   send(connection: GatewayConnection, session: Session, op: number, d: unknown): void;
   closed(connection: GatewayConnection, code: number, by: ClosedBy): void;
   violation(violation: Violation): void;
@@ -40,7 +40,7 @@ export interface ConnectionHandler {
 
 /** Who gets an answer. A change may also end the connection in the answer's place. */
 export interface AnswerTo {
-  /** Once its session has one. */
+  /** Undefined until the connection has a session. */
   readonly shardId: number | undefined;
   close(code: number): void;
   /** A reset. */
@@ -58,7 +58,7 @@ interface ConnectionOptions {
   readonly heartbeatGraceMs: number;
   /** `compress=zlib-stream` in the address. */
   readonly zlibStream: boolean;
-  /** By the name of a dispatch, or of an opcode; that of `Dispatch` is for dispatches that have none of their own. */
+  /** By the name of a dispatch or of an opcode; `Dispatch` is for dispatches without an own change. */
   readonly changes: ReadonlyMap<string, AnswerChange>;
 }
 
@@ -247,7 +247,7 @@ export class GatewayConnection implements Recipient, AnswerTo {
     this.#handler.closed(this, this.#closedWith ?? code, this.#closedBy ?? 'network');
   }
 
-  /** From here on its session goes on without it. */
+  /** Closed: the session goes on without this connection. */
   #leave(by: ClosedBy): void {
     this.#state = 'closed';
     this.#closedBy ??= by;

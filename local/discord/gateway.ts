@@ -45,7 +45,7 @@ export class Gateway implements ConnectionHandler {
   readonly ledger = new Ledger();
   readonly violations: Violation[] = [];
   readonly sends: Send[] = [];
-  /** Discord closes the connection over these. */
+  /** For these payloads Discord closes the connection. */
   unreadable: ((send: Send) => boolean) | undefined;
   readonly connections = new Set<GatewayConnection>();
   readonly sessions = new Map<string, Session>();
@@ -70,7 +70,6 @@ export class Gateway implements ConnectionHandler {
     this.#options = options;
   }
 
-  /** For a new event. */
   nextNumber(): number {
     this.#events += 1;
     return this.#events;

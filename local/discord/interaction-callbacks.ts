@@ -21,7 +21,7 @@ export interface Sent {
   readonly data: Readonly<Record<string, unknown>>;
 }
 
-/** To interactions that were opened. Percentiles, in milliseconds: from the frame to the first answer. */
+/** The first answers to opened interactions; percentiles of the time from frame to answer, in milliseconds. */
 export interface Replies {
   readonly answered: number;
   /** Some of these answers may be in transit. */
@@ -61,7 +61,7 @@ const PATH =
 export class InteractionCallbacks {
   readonly #world: World;
   readonly #known = new Map<string, Known>();
-  /** From the frame to the first answer, microseconds. */
+  /** Microseconds. */
   readonly #replyTimes = createHistogram();
   #opened = 0;
 

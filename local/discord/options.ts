@@ -31,7 +31,7 @@ export const DEFAULTS = {
   closesLaggingHeartbeat: undefined as number | undefined,
   /** Whether a RESUME closes the socket that the session had before. Discord does not document whether it does. */
   closeOlderSocket: true,
-  /** From op 7 to the close of a connection whose client did not leave by itself. */
+  /** After op 7, before a connection is closed whose client did not close it. */
   reconnectGraceMs: 5_000,
   /** The shard count must be a multiple of this (large-bot sharding). */
   shardCountMultiple: 1,

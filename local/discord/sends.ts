@@ -7,7 +7,7 @@ import { z } from 'zod';
 import type { Guild, World } from './payloads/world.ts';
 import { Refusal } from './rules.ts';
 
-/** One that was accepted. */
+/** An accepted payload. */
 export interface Send {
   readonly sessionId: string;
   readonly shardId: number;
@@ -25,7 +25,7 @@ export interface Answer {
 }
 
 const MEMBERS_PER_CHUNK = 1_000;
-/** Of a prefix, and of ids. */
+/** Members that are found by a prefix or by ids. */
 const MOST_MATCHES = 100;
 const MOST_NONCE_BYTES = 32;
 const { VoiceStateUpdate, VoiceServerUpdate, GuildMembersChunk, SoundboardSounds } = GatewayDispatchEvents;

@@ -10,7 +10,7 @@ import { frame, type SimulatedEvent, type View } from './event.ts';
 import type { SessionLedger } from './ledger.ts';
 import type { Reading } from './options.ts';
 
-/** Owned here, satisfied by a GatewayConnection. */
+/** Satisfied by a GatewayConnection. */
 export interface Recipient {
   /** Whether it can be written to now. What it misses is replayed. */
   readonly writable: boolean;
@@ -29,7 +29,7 @@ export class Session {
   readonly #recipients = new Set<Recipient>();
   /** The last that the client set, by IDENTIFY or op 3. */
   presence: unknown;
-  /** By heartbeats. */
+  /** The highest sequence of a heartbeat. */
   #acknowledged = 0;
   /** Ends a detached session. */
   expiry: NodeJS.Timeout | undefined;
@@ -76,7 +76,7 @@ export class Session {
     this.#recipients.delete(recipient);
   }
 
-  /** By a heartbeat the client has everything up to this sequence. */
+  /** A heartbeat confirms everything up to this sequence. */
   acknowledge(sequence: number): void {
     this.#acknowledged = Math.max(this.#acknowledged, sequence);
     this.#trim(sequence);

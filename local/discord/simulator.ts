@@ -165,7 +165,7 @@ export class DiscordSimulator {
     this.#stopTraffic();
   }
 
-  /** So many events of the mix at once. */
+  /** Makes this number of events of the mix happen at once. */
   burst(events: number): void {
     for (let n = 0; n < events; n += 1) this.#produce();
   }
@@ -241,7 +241,7 @@ export class DiscordSimulator {
     for (const connection of this.#connectionsOf(shardId)) connection.close(code);
   }
 
-  /** The network breaks. */
+  /** A reset, as when the network fails. */
   dropConnections(shardId?: number): void {
     for (const connection of this.#connectionsOf(shardId)) connection.terminate();
   }

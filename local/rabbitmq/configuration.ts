@@ -5,7 +5,7 @@ import { type Layout, MEMORY_HIGH_WATERMARK, nodeName } from './node.ts';
 
 export const ENABLED_PLUGINS = '[rabbitmq_management].\n';
 
-/** Of a node on this machine: every listener on the node's own address. */
+/** For a node on this machine: every listener is on the node's own address. */
 export function nodeConfiguration(layout: Layout): string {
   const { cluster, folder, host, ports } = layout;
   return lines([
@@ -19,10 +19,10 @@ export function nodeConfiguration(layout: Layout): string {
   ]);
 }
 
-/** As Amazon MQ has it: quorum queues where a client names no type. */
+/** The same as Amazon MQ: quorum queues where a client names no type. */
 const CLUSTER = ['cluster_formation.peer_discovery_backend = classic_config', 'default_queue_type = quorum'];
 
-/** Of a node in a container, which publishes its ports. @param folder where the certificate is, in there */
+/** For a node in a container, which publishes its ports. @param folder with the certificate, in the container */
 export function containerConfiguration(layout: Layout, folder: string): string {
   const listeners = tls(layout, { ip: '0.0.0.0', amqps: 5671, management: 15671, folder });
   return lines(['management.tcp.port = 15672', ...common(layout), ...listeners]);

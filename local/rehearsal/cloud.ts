@@ -1,4 +1,4 @@
-// As much of AWS as a deployment of ours needs: secrets as the template makes them, functions run from their bundles
+// The parts of AWS that a deployment of ours needs: secrets as the template makes them, functions run from their bundles
 // with the template's environment, custom resources that receive what CloudFormation sends. Each event comes twice,
 // because CloudFormation and Secrets Manager deliver at least once.
 import { spawn } from 'node:child_process';
@@ -19,7 +19,6 @@ const PSEUDO: Readonly<Record<string, string>> = {
 };
 const TOPOLOGY = 'Custom::BrokerTopology';
 
-/** Of one invocation of a function. */
 interface Outcome {
   readonly answer?: unknown;
   readonly error?: string;
@@ -45,7 +44,7 @@ export class Cloud {
   silent = false;
   readonly secrets: SecretsManager;
   readonly #broker: RabbitMq;
-  /** Of the secrets, by logical id. */
+  /** The ARNs of secrets, by logical id. */
   readonly #arns = new Map<string, string>();
   readonly #names: string[] = [];
   /** Between the functions and the management API. */
@@ -93,7 +92,7 @@ export class Cloud {
     return JSON.stringify({ ...fields, ...(!administrator && { port }), [GenerateStringKey]: value });
   }
 
-  /** As a person does it, by the output `PutDiscordToken`. */
+  /** What a person does with the output `PutDiscordToken`. */
   putToken(token: string): void {
     this.secrets.put(this.#name('discord-token'), token);
     this.confidential.push(token);

@@ -32,7 +32,7 @@ export interface DeploymentProps {
 
 const RATE = 300;
 const CA_FILE = '/run/broker-ca.pem';
-/** Of the time-out's function, which keeps 15 s for its answer. */
+/** The function's limit in the step with the time-out: it keeps 15 s for its answer. */
 const SHORT_SECONDS = 25;
 /** The lease queue of the group that only `more` has. */
 const FOREIGN = leaseQueue(2);

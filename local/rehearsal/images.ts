@@ -21,7 +21,7 @@ export interface Images {
   readonly engine: Engine;
   readonly architecture: Architecture;
   readonly bases: Bases;
-  /** Of Docker's, which are not in the rehearsal's folder. */
+  /** Docker's images are not in the rehearsal's folder. */
   remove(): Promise<void>;
 }
 

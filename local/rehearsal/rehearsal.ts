@@ -27,7 +27,7 @@ const SETTINGS = {
   queues: { 'events.analytics': { keys: ['member.#'] } },
   workers: { analytics: { queues: ['events.analytics'] } },
 };
-/** Of the project, what the application and the image are made of. */
+/** What the application and the image are made of. */
 const SOURCES = ['bin', 'lib', 'service', '.dockerignore', 'cdk.json', 'package.json', 'package-lock.json'];
 
 /** @throws what fails, once it is recorded; nothing is left then either */

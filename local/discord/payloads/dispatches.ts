@@ -96,7 +96,7 @@ export const DISPATCHES = {
   GUILD_BAN_REMOVE: userInGuild,
   GUILD_EMOJIS_UPDATE: (c) => ({ guild_id: c.guild.id, emojis: [{ ...emoji(c), roles: [], user: user(c) }] }),
   GUILD_INTEGRATIONS_UPDATE: (c) => ({ guild_id: c.guild.id }),
-  /** As an answer to REQUEST_GUILD_MEMBERS. */
+  /** An answer to REQUEST_GUILD_MEMBERS. */
   GUILD_MEMBERS_CHUNK: (c) => {
     const members = [member(c), member(c)];
     return { guild_id: c.guild.id, members, chunk_index: 0, chunk_count: 1 };
@@ -157,7 +157,7 @@ export const DISPATCHES = {
     retry_after: 30.5,
     meta: { guild_id: c.guild.id, nonce: c.random.hex(8) },
   }),
-  /** As an answer to REQUEST_SOUNDBOARD_SOUNDS. */
+  /** An answer to REQUEST_SOUNDBOARD_SOUNDS. */
   SOUNDBOARD_SOUNDS: (c) => ({ soundboard_sounds: [sound(c)], guild_id: c.guild.id }),
   STAGE_INSTANCE_CREATE: stage,
   STAGE_INSTANCE_DELETE: stage,

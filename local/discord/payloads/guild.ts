@@ -107,7 +107,7 @@ export function create(world: World, guild: Guild, joinedAt: number): GatewayGui
   };
 }
 
-/** Of READY's list, and the GUILD_DELETE of an outage. */
+/** An entry in READY, and the GUILD_DELETE of an outage. */
 export const unavailable = (guild: Guild): APIUnavailableGuild => ({ id: guild.id, unavailable: true });
 
 /** The bot was removed, or the guild was deleted: the field `unavailable` is not there. */

@@ -36,7 +36,7 @@ import type { EventContext } from './event-context.ts';
 import { asQuoted, byOurselves, embed, picture, quoted } from './message.ts';
 import { NO_FLAGS } from './world.ts';
 
-/** Permissions of a member who may do nearly everything, as a decimal bit set. */
+/** Nearly all permissions, as a decimal bit set. */
 const PERMISSIONS = '2251799813685247';
 const UPLOAD_LIMIT_BYTES = 10_485_760;
 
@@ -134,7 +134,7 @@ export function directCommand(context: EventContext): Chat {
   return { ...rest, user, channel, channel_id: id, context: InteractionContextType.BotDM };
 }
 
-/** A message command, with a name that chat commands may not have. Its target is quoted whole, whatever the intents. */
+/** A message command, with a name that chat commands may not have. It has its complete target, whatever the intents. */
 export function messageCommand(context: EventContext): APIMessageApplicationCommandInteraction {
   const fields = inGuild(context);
   const target = quoted(context, fields.channel_id);
@@ -149,7 +149,7 @@ export function autocomplete(context: EventContext): APIApplicationCommandAutoco
   return { ...fields, type: InteractionType.ApplicationCommandAutocomplete, data };
 }
 
-/** In a subcommand, while another option is only begun: it is no number yet. */
+/** In a subcommand; the integer option is half typed, so its value is no number. */
 export function autocompleteNested(context: EventContext): APIApplicationCommandAutocompleteInteraction {
   const count = { name: 'count', type: ApplicationCommandOptionType.Integer as const, value: '1x', focused: true };
   const options = [textOption(context), count] as APIApplicationCommandInteractionDataBasicOption[];
@@ -164,7 +164,7 @@ export function button(context: EventContext): APIMessageComponentInteraction {
   return { ...inMessage(context), type: InteractionType.MessageComponent, data: CONFIRM };
 }
 
-/** In a message of components alone: text, pictures and buttons in a container. */
+/** In a message that has components only: text, pictures and buttons in a container. */
 export function buttonOfContainer(context: EventContext): APIMessageComponentInteraction {
   const { message: row, ...fields } = inMessage(context);
   const url = 'https://cdn.discordapp.com/attachments/1/2/chart.png';
@@ -189,7 +189,7 @@ export function buttonOfContainer(context: EventContext): APIMessageComponentInt
   return { ...fields, message, type: InteractionType.MessageComponent, data: CONFIRM };
 }
 
-/** Of a type that Discord has not yet: nothing is known but what every interaction has. */
+/** A type that Discord may add: it has only the fields that every interaction has. */
 export const ofUnknownType = (context: EventContext): object => ({
   ...command('ping')(context),
   type: 6,
@@ -288,7 +288,7 @@ function inGuild(context: EventContext): GuildFields {
   };
 }
 
-/** Of a component: it quotes the bot's message that contains it, with text, embeds and components. */
+/** An interaction of a component has the bot's message that contains it, with text, embeds and components. */
 function inMessage(context: EventContext, menu: ComponentType = ComponentType.StringSelect) {
   const fields = inGuild(context);
   const buttons: APIButtonComponent[] = [

@@ -20,7 +20,7 @@ import { NO_FLAGS, type Person } from './world.ts';
 
 type Data = GatewayMessageCreateDispatchData;
 
-/** Of a person, in a text channel of the guild. */
+/** A person writes in a text channel of the guild. */
 export function text(context: EventContext): Data {
   return inGuild(context, context.person());
 }
@@ -159,7 +159,7 @@ export function quoted(context: EventContext, channelId: string): APIMessage {
   return asQuoted({ ...text(context), timestamp: context.time(60_000), attachments, embeds }, channelId);
 }
 
-/** Without what only a MESSAGE_CREATE has. */
+/** Without the fields that only a MESSAGE_CREATE has. */
 export function asQuoted(message: Data, channelId: string): APIMessage {
   const { channel_type: _, guild_id: __, member: ___, nonce: ____, ...rest } = message;
   return { ...rest, channel_id: channelId };

@@ -53,7 +53,7 @@ const memberJoin = of('GUILD_MEMBER_ADD', 'member.join');
 const memberUpdate = of('GUILD_MEMBER_UPDATE', 'member.update');
 const memberLeave = of('GUILD_MEMBER_REMOVE', 'member.leave');
 
-/** Of the dispatches without a curated event type; 8 of about 1,900 for each that is not here. */
+/** Weights of dispatches without a curated event type, out of about 1,900; the others have 8 each. */
 const CHOSEN_WEIGHTS: { readonly [T in Further]?: number } = {
   PRESENCE_UPDATE: 300,
   TYPING_START: 150,
@@ -68,7 +68,7 @@ const DEFAULT_WEIGHTS: { readonly [T in Further]?: number } = {
   USER_UPDATE: 3,
 };
 
-/** Of those with a key of their own. */
+/** Routing keys that are not derived from the dispatch's name. */
 const KEYS: { readonly [T in Further]?: string } = { MESSAGE_REACTION_ADD: 'reaction.add' };
 
 /** Each is named after its dispatch. */

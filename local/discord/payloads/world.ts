@@ -56,7 +56,7 @@ const USERS_FROM = Date.UTC(2016, 0, 1);
 const GUILDS_FROM = DISCORD_EPOCH_MS + 20_000 * STRIDE_MS;
 const POPULATION = 200_000;
 const REMEMBERED = 20_000;
-/** Of one member, about. */
+/** A member has about this many. */
 const MOST_ROLES = 6;
 
 /** Low bits of the ids within one guild. */
