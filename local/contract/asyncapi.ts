@@ -223,17 +223,14 @@ export function asyncApi() {
           'commands',
         ),
       },
-      securitySchemes: Object.fromEntries(
-        Object.entries(SECURITY).map(([user, description]) => [
-          user,
-          {
-            ...{ type: 'userPassword', description },
-            'x-permissions': topology.users.find(({ name }) => name === user)?.permissions,
-          },
-        ]),
-      ),
+      securitySchemes: Object.fromEntries(Object.entries(SECURITY).map(securityScheme)),
     },
   };
+}
+
+function securityScheme([user, description]: readonly [string, string]) {
+  const { permissions } = topology.users.find(({ name }) => name === user) ?? {};
+  return [user, { type: 'userPassword', description, 'x-permissions': permissions }] as const;
 }
 
 const to = (...path: readonly string[]): Reference => ({ $ref: ['#', ...path].join('/') });
@@ -301,17 +298,11 @@ function published({ family }: Route, [example]: readonly Example[]) {
 
 function eventOperation(route: Route, of: readonly Example[]): Operation {
   const { persistent, mandatory, priority, expiration } = published(route, of);
-  const amqp = {
-    deliveryMode: persistent ? 2 : 1,
-    mandatory,
-    priority,
-    ...(expiration && { expiration }),
-    timestamp: true,
-  };
+  const amqp = { deliveryMode: persistent ? 2 : 1, mandatory, priority, ...(expiration && { expiration }) };
   return {
     ...operation('send', route.family, messagesOf(route.family)),
     summary: SUMMARIES[route.family as Family],
-    bindings: { amqp: { ...amqp, bindingVersion } },
+    bindings: { amqp: { ...amqp, timestamp: true, bindingVersion } },
   };
 }
 
@@ -352,6 +343,7 @@ const largeMessage = (): Message => ({
 
 /** Where workers read. RabbitMQ's arguments, bindings and policy as deployed by default. */
 function queueChannels(): Named<Channel> {
+  const settings = { durable: true, exclusive: false, autoDelete: false, vhost };
   const keys = new Map(routes.map((route) => [route.family, route.named ? namedKey(route, 'x') : route.family]));
   return Object.fromEntries(
     Object.entries(QUEUES).map(([part, name]) => {
@@ -360,26 +352,15 @@ function queueChannels(): Named<Channel> {
         queuesFor(topology, EXCHANGES.events, keys.get(family) ?? '').includes(name),
       );
       const isAside = direct.length === 0;
-      const messages = isAside
-        ? [
-            ...routes.flatMap(({ family }) => messagesOf(family)),
-            ...commands,
-            ...(name === QUEUES.deadLetters ? [REFUSED] : []),
-          ]
-        : direct.flatMap(({ family }) => messagesOf(family));
+      const further = isAside ? [...commands, ...(name === QUEUES.deadLetters ? [REFUSED] : [])] : [];
+      const messages = [...(isAside ? routes : direct).flatMap(({ family }) => messagesOf(family)), ...further];
       const { definition = {} } =
         topology.policies.find(({ applyTo, pattern }) => applyTo === 'queues' && new RegExp(pattern).test(name)) ?? {};
       const channel = {
         address: name,
         summary: QUEUE_SUMMARIES[part as keyof typeof QUEUES],
         messages: carries(messages),
-        bindings: {
-          amqp: {
-            is: 'queue',
-            queue: { name, durable: true, exclusive: false, autoDelete: false, vhost },
-            bindingVersion,
-          },
-        },
+        bindings: { amqp: { is: 'queue', queue: { name, ...settings }, bindingVersion } },
         'x-arguments': topology.queues.find((queue) => queue.name === name)?.arguments,
         'x-bindings': from.map(({ exchange, routingKey }) => ({ exchange, routingKey })),
         'x-policy': Object.fromEntries(NOTICED.flatMap((key) => (key in definition ? [[key, definition[key]]] : []))),

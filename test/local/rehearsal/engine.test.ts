@@ -1,23 +1,13 @@
-// The arguments of the engines: how the image is built, and how a task is run.
+// Which engine is used, and how it runs a task. The rehearsal builds with it.
 import { mkdtempSync, rmSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { afterAll, afterEach, expect, it, vi } from 'vitest';
-import { buildArguments, type Engine, findEngine, OWN, runArguments } from '../../../local/rehearsal/engine.ts';
+import { type Engine, findEngine, runArguments } from '../../../local/rehearsal/engine.ts';
 
 const DOCKER: Engine = { kind: 'docker', store: [] };
 const PODMAN: Engine = { kind: 'podman', store: ['--root', '/r'] };
-const ASSET = { dockerFile: 'service/Dockerfile' };
 const TASK = { user: '65532:65532', readOnly: true, dropped: ['ALL'], init: true, memoryMiB: 512 };
-const BUILT = 'build --tag t --file service/Dockerfile --platform linux/arm64';
-
-it("Docker builds as the CDK's CLI does, Podman without a daemon", () => {
-  expect(buildArguments(DOCKER, ASSET, { tag: 't', platform: 'linux/arm64' }).join(' ')).toBe(`${BUILT} .`);
-  const options = { tag: 't', platform: 'linux/arm64', bases: { RUNTIME_IMAGE: 'b' }, secrets: { ca: '/ca.pem' } };
-  expect(buildArguments(PODMAN, ASSET, options).join(' ')).toBe(
-    `${BUILT} --isolation chroot --format docker --layers --build-arg RUNTIME_IMAGE=b --build-arg BUILDPLATFORM=linux/${OWN} --secret id=ca,src=/ca.pem .`,
-  );
-});
 
 it.each([DOCKER, PODMAN])('$kind runs a task as its definition says', (engine) => {
   const options = { name: 'n', environment: { PORT: '0' }, mounts: { '/ca.pem': '/run/ca.pem' } };
