@@ -11,6 +11,12 @@ const READ = Object.values(WORKER_QUEUES);
 const RETRY_MS = 200;
 const HOLE = /^sequences? (\d+)(?: to (\d+))? did not come/;
 
+interface GatewayEventBody {
+  readonly eventType: string;
+  readonly shardId: number;
+  readonly data: { readonly lastSequence: number; readonly reason: string };
+}
+
 /** What was read of a session: its whole guilds, or everything else. */
 interface ReadSession {
   readonly sessionId: string;
@@ -146,11 +152,7 @@ export class Reader {
     const { headers = {}, messageId, priority } = message.properties;
     const sessionId = String(headers[HEADERS.session]);
     if (queue === QUEUES.gatewayEvents) {
-      const { eventType, shardId, data } = JSON.parse(body) as {
-        eventType: string;
-        shardId: number;
-        data: { lastSequence: number; reason: string };
-      };
+      const { eventType, shardId, data } = JSON.parse(body) as GatewayEventBody;
       if (eventType === 'gateway.ready') return;
       if (eventType === 'gateway.session-replaced') return void this.replaced.set(sessionId, data.lastSequence);
       const [, first, last = first] = HOLE.exec(data.reason) ?? [];
@@ -178,10 +180,8 @@ export class Reader {
     // The broker had delivered it in order, to a connection that was lost before this reader saw it.
     else if (!message.fields.redelivered) {
       this.disorders += 1;
-      if (this.disorderExamples.length < 10)
-        this.disorderExamples.push(
-          `disorder: ${sessionId} shard ${session.shardId}: ${sequence} after ${highest} in ${lane}`,
-        );
+      const example = `disorder: ${sessionId} shard ${session.shardId}: ${sequence} after ${highest} in ${lane}`;
+      if (this.disorderExamples.length < 10) this.disorderExamples.push(example);
     }
   }
 

@@ -75,9 +75,9 @@ export function verdictOf({ ledger, violations }: DiscordSimulator, reader: Read
   // What belongs to one session only has the number 0.
   elsewhere.delete(0);
   const lost = missing.filter(({ event }) => !elsewhere.has(event));
-  const examples = lost.map(
-    (each) => `lost: shard ${each.shardId} ${each.sessionId} ${each.sequence} ${each.routingKey}`,
-  );
+  const name = ({ shardId, sessionId, sequence, routingKey }: DueEvent) =>
+    `lost: shard ${shardId} ${sessionId} ${sequence} ${routingKey}`;
+  const examples = lost.map(name);
   let unexpected = 0;
   for (const { sessionId, shardId, whole, ids } of reader.sessions)
     ids.forEach((_, sequence) => {

@@ -138,10 +138,8 @@ export class InteractionCallbacks {
     return { status: 200, body: after };
   }
 
-  #message(
-    { interaction, messages }: Known,
-    { content = '', embeds = [], components = [], flags = 0 }: Body,
-  ): APIMessage {
+  #message({ interaction, messages }: Known, body: Body): APIMessage {
+    const { content = '', embeds = [], components = [], flags = 0 } = body;
     return {
       id: String(BigInt(interaction.id) + BigInt(1_000 + messages.size)),
       channel_id: interaction.channel?.id ?? '0',
@@ -195,11 +193,7 @@ const isList = (value: unknown, least: number, most: number): value is unknown[]
   Array.isArray(value) && value.length >= least && value.length <= most;
 
 const refused = (status: number, code: number, text: string): RestAnswer => ({ status, body: { message: text, code } });
-const invalid = (field: string): RestAnswer => ({
-  status: 400,
-  body: {
-    message: 'Invalid Form Body',
-    code: 50_035,
-    errors: { [field]: { _errors: [{ code: 'INVALID', message: field }] } },
-  },
-});
+const invalid = (field: string): RestAnswer => {
+  const errors = { [field]: { _errors: [{ code: 'INVALID', message: field }] } };
+  return { status: 400, body: { message: 'Invalid Form Body', code: 50_035, errors } };
+};

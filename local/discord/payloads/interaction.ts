@@ -297,16 +297,11 @@ function inMessage(context: EventContext, menu: ComponentType = ComponentType.St
     { type: ComponentType.Button, id: 4, style: ButtonStyle.Premium, sku_id: context.id() },
   ];
   const options = ['red', 'green', 'blue'].map((value) => ({ label: value, value, emoji: { name: '🎨' } }));
-  const select = {
-    type: menu,
-    id: 6,
-    custom_id: 'choose',
-    max_values: 2,
-    ...(menu === ComponentType.StringSelect && { options }),
-  };
+  const select = { type: menu, id: 6, custom_id: 'choose', max_values: 2 };
+  const withOptions = { ...select, ...(menu === ComponentType.StringSelect && { options }) };
   const components: APIMessageTopLevelComponent[] = [
     { type: ComponentType.ActionRow, id: 1, components: buttons },
-    { type: ComponentType.ActionRow, id: 5, components: [select as APISelectMenuComponent] },
+    { type: ComponentType.ActionRow, id: 5, components: [withOptions as APISelectMenuComponent] },
   ];
   const message = { ...asQuoted(byOurselves(context), fields.channel_id), embeds: [embed(context)], components };
   return { ...fields, message };

@@ -47,21 +47,13 @@ export function reply(context: EventContext): Data {
 export function forward(context: EventContext): Data {
   const source = quoted(context, context.channelId());
   const { type, content, embeds, attachments, timestamp, edited_timestamp } = source;
+  const snapshot = { type, content, embeds, attachments, timestamp, edited_timestamp };
   return {
     ...text(context),
     content: '',
     flags: MessageFlags.HasSnapshot,
     message_reference: referenceTo(context, source, MessageReferenceType.Forward),
-    message_snapshots: [
-      {
-        message: {
-          ...{ type, content, embeds, attachments, timestamp, edited_timestamp },
-          flags: NO_FLAGS,
-          mentions: [],
-          mention_roles: [],
-        },
-      },
-    ],
+    message_snapshots: [{ message: { ...snapshot, flags: NO_FLAGS, mentions: [], mention_roles: [] } }],
   };
 }
 

@@ -75,11 +75,8 @@ const KEYS: { readonly [T in Further]?: string } = { MESSAGE_REACTION_ADD: 'reac
 const FURTHER = (Object.keys(DISPATCHES) as Further[]).map((name): Variant => {
   const weight = DEFAULT_WEIGHTS[name] ?? 0;
   const chosenWeight = CHOSEN_WEIGHTS[name] ?? Math.max(weight, 8);
-  const kind = of(
-    name,
-    KEYS[name] ?? `dispatch.${name.toLowerCase()}`,
-    WITHOUT_GUILD.includes(name) ? 'direct' : 'guild',
-  );
+  const routingKey = KEYS[name] ?? `dispatch.${name.toLowerCase()}`;
+  const kind = of(name, routingKey, WITHOUT_GUILD.includes(name) ? 'direct' : 'guild');
   return { name, ...kind, weight, chosenWeight, make: DISPATCHES[name] };
 });
 
