@@ -18,7 +18,8 @@ export interface Programs {
   readonly path: string;
 }
 
-const CTL_WITHIN_MS = 60_000;
+/** On a busy machine its Erlang alone takes a minute to start. */
+const CTL_WITHIN_MS = 180_000;
 const EPMD_WITHIN_MS = 30_000;
 const END_WITHIN_MS = 60_000;
 
