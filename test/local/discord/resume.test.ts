@@ -92,6 +92,16 @@ test('a heartbeat that is too far behind closes the connection, and the session 
   expect([simulator.count('laggingHeartbeat'), simulator.violations]).toEqual([1, []]);
 });
 
+test('a session without a connection is lost with the first unsent event that falls out of its buffer', async () => {
+  const simulator = await startSimulator({ guilds: 1, replayBuffer: { events: 10, trimmedByAcknowledgement: false } });
+  const client = await GatewayClient.ready(simulator);
+  await client.leave(simulator);
+  simulator.burst(10);
+  expect(simulator.count('lost')).toBe(0);
+  simulator.burst(1);
+  expect(simulator.ledger.session(client.sessionId)?.lost).toBe('the replay buffer was overfilled');
+});
+
 test('a RESUME beyond the last sequence is 4007, and ends the session', async () => {
   const simulator = await startSimulator({ guilds: 1 });
   const client = await GatewayClient.ready(simulator);
