@@ -1,11 +1,13 @@
 // `npm run demo`: the product on one machine, without AWS and without a bot token. A private RabbitMQ with the
 // topology, a simulated Discord (or the real one, with DISCORD_BOT_TOKEN), the ingestor, the worker of examples/worker,
-// which answers the simulated interactions, a reader that counts what came, and a live table. Ctrl-C drains, as a deploy would, and exits 0 if nothing was lost.
+// which answers the simulated interactions, a reader that counts what it reads, and a live table. Ctrl-C drains, as a deploy
+// does, and exits 0 if nothing was lost.
 
 import { setTimeout as sleep } from 'node:timers/promises';
 import { parseArgs } from 'node:util';
 import { PATHS } from '../service/contract/names.ts';
 import { errorMessage } from '../service/errors.ts';
+import { poll } from './poll.ts';
 import { EXAMPLE_WORKER, Stage } from './stage.ts';
 import { MetricsCollector, type StageMetrics } from './stage-metrics.ts';
 import { table } from './table.ts';
@@ -24,9 +26,9 @@ With DISCORD_BOT_TOKEN set, the real Discord is used instead of the simulated on
 
 const KEYS = 'keys: k kill an owner · n kill a node of RabbitMQ · d deploy · r restart RabbitMQ · Ctrl-C drain and end';
 
-/** Many shards IDENTIFY one after the other; the logs are gone with the demo, so it does not wait much longer. */
+/** Many shards IDENTIFY one after the other. */
 const CONNECT_DEADLINE_MS = 90_000;
-/** As long as Discord waits for the first answer. */
+/** Discord waits so long for the first answer. */
 const ANSWER_WITHIN_MS = 3_000;
 /** Until a node that was killed starts again. */
 const NODE_AWAY_MS = 10_000;
@@ -59,12 +61,12 @@ async function run(): Promise<number> {
     events: options.events,
     untilReady: false,
     log: print,
-    // With the real Discord it would answer people, beside the bot's own workers.
+    // With the real Discord it would answer people in addition to the bot's own workers.
     ...(botToken ? { botToken } : { worker: EXAMPLE_WORKER }),
     // 16 IDENTIFYs at a time: with one, as small bots have, many shards take minutes.
     simulator: { guilds: options.guilds, seed: options.seed, maxConcurrency: 16 },
   });
-  // By group, as one shard of many may well be silent by nature.
+  // By group, because a single shard of many may have no events.
   stage.reader.silenceOf = (shardId) => Math.floor(shardId / stage.shardsPerTask);
   const startedAt = Date.now();
   try {
@@ -113,7 +115,7 @@ async function end(stage: Stage, collector: MetricsCollector, trafficSince: numb
   const verdict = stage.simulator && (await stage.settled(10_000, 3_000));
   if (stage.worker !== undefined) codes.push(await stage.worker.terminate());
   const { events, repeats, gaps } = stage.reader;
-  // The real Discord does not report what it sent: there only what the broker confirmed can be missed.
+  // The real Discord does not report what it sent: there only confirmed events can be counted as lost.
   const lost = verdict?.lost ?? Math.max(0, metrics.confirmed - events - repeats - gaps.size);
   if (options.json) {
     const rss = Math.max(0, ...metrics.tasks.map((task) => task.rss));
@@ -125,29 +127,28 @@ async function end(stage: Stage, collector: MetricsCollector, trafficSince: numb
       `the tasks${stage.worker ? ' and the worker' : ''} drained with exit codes ${codes.join(', ')}`,
   );
   for (const example of verdict?.examples ?? []) print(`  ${example}`);
-  for (const violation of verdict?.violations ?? []) print(`  Discord punished: ${violation}`);
-  const { answered: inAll, unanswered, p50 } = metrics.replies ?? { answered: 0, unanswered: 0, p50: null };
-  const areLate = inAll + unanswered > 0 && (p50 ?? Number.POSITIVE_INFINITY) > ANSWER_WITHIN_MS;
+  for (const violation of verdict?.violations ?? []) print(`  violation of Discord's rules: ${violation}`);
+  const { answered: inTotal, unanswered, p50 } = metrics.replies ?? { answered: 0, unanswered: 0, p50: null };
+  const came = inTotal + unanswered;
+  const areLate = came > 0 && (p50 ?? Number.POSITIVE_INFINITY) > ANSWER_WITHIN_MS;
   if (areLate)
-    print(
-      `${inAll + unanswered} interactions came, the worker answered ${inAll}, and not within the 3 s that Discord waits`,
-    );
+    print(`${came} interactions came, the worker answered ${inTotal}, and not within the 3 s that Discord waits`);
   return lost > 0 || areLate || codes.some((code) => code !== 0) ? 1 : 0;
 }
 
 /** Until the worker has answered every interaction, as long as Discord waits for it. */
 async function answered({ simulator, worker }: Stage): Promise<void> {
-  const deadline = Date.now() + ANSWER_WITHIN_MS;
-  const isDone = () => simulator === undefined || simulator.callbacks.replies.unanswered === 0;
-  while (worker !== undefined && !isDone() && Date.now() < deadline) await sleep(50);
+  if (worker) await poll(ANSWER_WITHIN_MS, () => !simulator?.callbacks.replies.unanswered);
 }
 
 function show(stage: Stage, metrics: StageMetrics, before: StageMetrics, seconds: number): void {
   const { version, managementUrl, username, password } = stage.broker;
   const discord = stage.simulator === undefined ? 'the real Discord' : `simulated Discord, ${options.guilds} guilds`;
   const first = metrics.tasks[0]?.url;
+  const nodes = options.nodes > 1 ? `, ${options.nodes} nodes` : '';
+  const shards = `${options.shards} ${options.shards === 1 ? 'shard' : 'shards'}`;
   const lines = table(metrics, before, {
-    title: `RabbitMQ ${version}${options.nodes > 1 ? `, ${options.nodes} nodes` : ''} · ${discord}, ${options.shards} ${options.shards === 1 ? 'shard' : 'shards'}`,
+    title: `RabbitMQ ${version}${nodes} · ${discord}, ${shards}`,
     seconds,
     notice,
     footer: [
@@ -171,7 +172,7 @@ function listenToKeys(stage: Stage): void {
     // In raw mode Ctrl-C is a character.
     if (pressed === '\u0003' || pressed === 'q') ending.abort();
     const action = { k: killOwner, n: killNode, d: deploy, r: restartBroker }[pressed];
-    // One at a time: a deploy during a deploy would only show who is faster.
+    // One action at a time.
     if (action === undefined || busy) return;
     busy = true;
     stage.reader.resetSilences();

@@ -85,7 +85,7 @@ function onPath(program: string): string | undefined {
   return folders.map((folder) => join(folder, program)).find((file) => existsSync(file));
 }
 
-/** Of the machine itself ("noble"), on Debian and Ubuntu. */
+/** The suite of this machine ("noble"), on Debian and Ubuntu. */
 function ownSuite(): string | undefined {
   if (!existsSync('/etc/os-release')) return undefined;
   return /^VERSION_CODENAME="?(\w+)/m.exec(readFileSync('/etc/os-release', 'utf8'))?.[1];

@@ -11,29 +11,36 @@ const READ = Object.values(WORKER_QUEUES);
 const RETRY_MS = 200;
 const HOLE = /^sequences? (\d+)(?: to (\d+))? did not come/;
 
-export interface ReadSession {
+interface GatewayEventBody {
+  readonly eventType: string;
   readonly shardId: number;
-  /** By sequence: a fingerprint of the event's id; 0 for one not read. */
-  ids: Uint32Array;
+  readonly data: { readonly lastSequence: number; readonly reason: string };
+}
+
+/** What was read of a session: its whole guilds, or everything else. */
+interface ReadSession {
+  readonly sessionId: string;
+  readonly shardId: number;
+  readonly whole: boolean;
+  /** The first 32 bits of each event's id, by sequence. */
+  readonly ids: number[];
   /** The highest sequence read so far, by queue and priority: within these the broker keeps the order. */
   readonly highest: Map<string, number>;
 }
 
 export class Reader {
-  readonly sessions = new Map<string, ReadSession>();
+  readonly #sessions = new Map<string, ReadSession>();
   readonly perQueue = new Map<string, number>(READ.map((queue) => [queue, 0]));
   /** Different events read, by their type. */
   readonly perType = new Map<string, number>();
   /** Bodies of the gateway.gap events of lost sessions, by session. */
   readonly gaps = new Map<string, { shardId: number; lastSequence: number; reason: string }>();
-  /** Last sequences of sessions that were ended on purpose, as gateway.session-replaced events say. */
+  /** Last sequences of sessions that were ended on purpose, from gateway.session-replaced events. */
   readonly replaced = new Map<string, number>();
-  /** Sequences that a gateway.gap event says did not come, although their session lives. */
+  /** Sequences that a gateway.gap event reports as not received, although their session lives. */
   readonly holes: { readonly sessionId: string; readonly first: number; readonly last: number }[] = [];
   /** Different events read. */
   events = 0;
-  /** Guilds read as a whole: sequences by session. */
-  readonly wholeGuilds = new Map<string, Set<number>>();
   /** Read again, under the same id. */
   repeats = 0;
   /** Read again under another id, which is always wrong. */
@@ -61,6 +68,15 @@ export class Reader {
     this.#readFrom = readFrom;
   }
 
+  get sessions(): Iterable<ReadSession> {
+    return this.#sessions.values();
+  }
+
+  /** What was read of a session, if anything. */
+  session(sessionId: string, whole: boolean): ReadSession | undefined {
+    return this.#sessions.get(`${sessionId} ${whole}`);
+  }
+
   get longestSilenceMs(): number {
     return Math.max(0, ...[...this.silences.values()].map(({ longestMs }) => longestMs));
   }
@@ -77,7 +93,7 @@ export class Reader {
     await consuming.promise;
   }
 
-  /** Workers that are away: until `resume` nothing is read, and queues fill. */
+  /** As if no worker ran: until `resume` nothing is read, and queues fill. */
   pause(): void {
     this.#paused ??= Promise.withResolvers();
     this.#leave();
@@ -99,7 +115,7 @@ export class Reader {
     const { signal } = this.#stopping;
     while (!signal.aborted) {
       await this.#paused?.promise;
-      // While the broker is away, connecting fails: that is what it is here to outlive.
+      // While the broker is down, connecting fails: this reader is there to outlive that.
       await this.#consume(consuming).catch(() => undefined);
       await sleep(RETRY_MS, undefined, { signal }).catch(() => undefined);
     }
@@ -136,11 +152,7 @@ export class Reader {
     const { headers = {}, messageId, priority } = message.properties;
     const sessionId = String(headers[HEADERS.session]);
     if (queue === QUEUES.gatewayEvents) {
-      const { eventType, shardId, data } = JSON.parse(body) as {
-        eventType: string;
-        shardId: number;
-        data: { lastSequence: number; reason: string };
-      };
+      const { eventType, shardId, data } = JSON.parse(body) as GatewayEventBody;
       if (eventType === 'gateway.ready') return;
       if (eventType === 'gateway.session-replaced') return void this.replaced.set(sessionId, data.lastSequence);
       const [, first, last = first] = HOLE.exec(data.reason) ?? [];
@@ -149,18 +161,18 @@ export class Reader {
       return;
     }
     const sequence = Number(headers[HEADERS.sequence]);
-    // Beside what else its dispatch makes, under an id of its own.
-    if (message.properties.type === WHOLE_GUILD) return void this.#readWhole(sessionId, sequence);
-    const session = this.#session(sessionId, Number(headers[HEADERS.shard]), sequence);
-    const id = fingerprint(String(messageId));
+    const session = this.#sessionOf(sessionId, Number(headers[HEADERS.shard]), message.properties.type === WHOLE_GUILD);
+    const id = Number.parseInt(String(messageId).slice(0, 8), 16);
     const before = session.ids[sequence];
-    if (before !== 0) {
+    if (before !== undefined) {
       if (before === id) this.repeats += 1;
       else this.conflicts += 1;
       return;
     }
     session.ids[sequence] = id;
-    this.#count(String(message.properties.type));
+    this.events += 1;
+    const type = String(message.properties.type);
+    this.perType.set(type, (this.perType.get(type) ?? 0) + 1);
     this.#noteSilence(session.shardId);
     const lane = `${queue} ${String(priority)}`;
     const highest = session.highest.get(lane) ?? 0;
@@ -168,35 +180,14 @@ export class Reader {
     // The broker had delivered it in order, to a connection that was lost before this reader saw it.
     else if (!message.fields.redelivered) {
       this.disorders += 1;
-      if (this.disorderExamples.length < 10)
-        this.disorderExamples.push(
-          `disorder: ${sessionId} shard ${session.shardId}: ${sequence} after ${highest} in ${lane}`,
-        );
+      const example = `disorder: ${sessionId} shard ${session.shardId}: ${sequence} after ${highest} in ${lane}`;
+      if (this.disorderExamples.length < 10) this.disorderExamples.push(example);
     }
   }
 
-  #readWhole(sessionId: string, sequence: number): void {
-    const read = this.wholeGuilds.get(sessionId) ?? new Set();
-    this.wholeGuilds.set(sessionId, read);
-    if (read.has(sequence)) this.repeats += 1;
-    else this.#count(WHOLE_GUILD);
-    read.add(sequence);
-  }
-
-  #count(type: string): void {
-    this.events += 1;
-    this.perType.set(type, (this.perType.get(type) ?? 0) + 1);
-  }
-
-  /** With room for the sequence. */
-  #session(sessionId: string, shardId: number, sequence: number): ReadSession {
-    const session = this.sessions.get(sessionId) ?? { shardId, ids: new Uint32Array(1_024), highest: new Map() };
-    this.sessions.set(sessionId, session);
-    if (sequence >= session.ids.length) {
-      const larger = new Uint32Array(Math.max(sequence + 1, session.ids.length * 2));
-      larger.set(session.ids);
-      session.ids = larger;
-    }
+  #sessionOf(sessionId: string, shardId: number, whole: boolean): ReadSession {
+    const session = this.session(sessionId, whole) ?? { sessionId, shardId, whole, ids: [], highest: new Map() };
+    this.#sessions.set(`${sessionId} ${whole}`, session);
     return session;
   }
 
@@ -207,9 +198,4 @@ export class Reader {
     silence.longestMs = Math.max(silence.longestMs, this.lastReadAt - silence.lastAt);
     silence.lastAt = this.lastReadAt;
   }
-}
-
-/** The first 32 bits of a UUID, never 0. */
-function fingerprint(uuid: string): number {
-  return Number.parseInt(uuid.slice(0, 8), 16) || 1;
 }

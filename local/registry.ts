@@ -1,6 +1,6 @@
 // Asks a registry which index a tag names, by the HTTP API v2 (OCI distribution), anonymously: where the registry asks
 // for a token, one is fetched from where it says. Registries on this machine are asked by HTTP, as Docker does.
-import { createHash } from 'node:crypto';
+import { hash } from 'node:crypto';
 import { z } from 'zod';
 import { errorMessage } from '../service/errors.ts';
 import { type BaseImage, nameOf } from './base-images.ts';
@@ -25,7 +25,7 @@ export async function indexDigest(image: BaseImage): Promise<string> {
     const there = platforms(body);
     const missing = PLATFORMS.filter((platform) => !there.includes(platform));
     if (missing.length > 0) throw new Error(`expected ${PLATFORMS.join(' and ')}, got none for ${missing.join(', ')}`);
-    return `sha256:${createHash('sha256').update(body).digest('hex')}`;
+    return `sha256:${hash('sha256', body)}`;
   } catch (error) {
     throw new Error(`${nameOf(image)}: ${errorMessage(error)}`, { cause: error });
   }

@@ -1,4 +1,4 @@
-// `npm run rehearse`: the whole life of a deployment on one machine, with what is deployed instead of the sources
+// `npm run rehearse`: a deployment from creation to tear-down on one machine, with its artifacts instead of the sources
 // (rehearsal/rehearsal.ts). Prints a table of steps, or JSON with `--json`; exit code 0 only if every step held and no
 // event was lost. What this machine has no tools for is skipped, with the reason.
 import { parseArgs } from 'node:util';

@@ -1,6 +1,6 @@
 // Runs a program to its end.
 
-import { execFile } from 'node:child_process';
+import { type ExecFileException, execFile } from 'node:child_process';
 import { promisify } from 'node:util';
 
 export interface RunOptions {
@@ -18,8 +18,9 @@ export async function run(command: string, args: readonly string[], options: Run
   try {
     return (await promisify(execFile)(command, args, { ...rest, timeout, maxBuffer: 2 ** 26 })).stdout;
   } catch (error) {
-    const { stdout = '', stderr = '', message } = error as Error & { stdout?: string; stderr?: string };
+    const { stdout = '', stderr = '', killed, message } = error as ExecFileException;
     const last = `${stdout}${stderr}`.trim().split('\n').slice(-LAST_LINES).join('\n');
-    throw new Error(`${command} ${args[0]} failed: ${last || message}`, { cause: error });
+    const what = killed && timeout > 0 ? `did not end within ${timeout / 1_000} s` : 'failed';
+    throw new Error(`${command} ${args[0]} ${what}: ${last || message}`, { cause: error });
   }
 }

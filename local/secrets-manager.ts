@@ -5,6 +5,7 @@ import { randomBytes, randomUUID } from 'node:crypto';
 import { once } from 'node:events';
 import { createServer, type IncomingMessage } from 'node:http';
 import type { AddressInfo } from 'node:net';
+import { text } from 'node:stream/consumers';
 import { z } from 'zod';
 
 /** The event that Secrets Manager sends to a rotation function, once per step. */
@@ -35,8 +36,8 @@ class Refusal extends Error {
   }
 }
 
-const REGION = 'eu-central-1';
-const ACCOUNT = '111122223333';
+export const REGION = 'eu-central-1';
+export const ACCOUNT = '111122223333';
 const CURRENT = 'AWSCURRENT';
 const PREVIOUS = 'AWSPREVIOUS';
 const PENDING = 'AWSPENDING';
@@ -46,10 +47,10 @@ const operation =
   (secret: Secret, parameters: unknown): Answer =>
     run(secret, schema.parse(parameters));
 
-const text = z.string();
+const string = z.string();
 const OPERATIONS: Readonly<Record<string, ReturnType<typeof operation>>> = {
   GetSecretValue: operation(
-    z.object({ VersionId: text.optional(), VersionStage: text.optional() }),
+    z.object({ VersionId: string.optional(), VersionStage: string.optional() }),
     (secret, { VersionId, VersionStage }) => {
       const stage = VersionStage ?? (VersionId === undefined ? CURRENT : undefined);
       const id = VersionId ?? secret.stages.get(stage ?? '') ?? '';
@@ -63,9 +64,9 @@ const OPERATIONS: Readonly<Record<string, ReturnType<typeof operation>>> = {
 
   PutSecretValue: operation(
     z.object({
-      ClientRequestToken: text.default(() => randomUUID()),
-      SecretString: text,
-      VersionStages: z.array(text).default([CURRENT]),
+      ClientRequestToken: string.default(() => randomUUID()),
+      SecretString: string,
+      VersionStages: z.array(string).default([CURRENT]),
     }),
     (secret, { ClientRequestToken: id, SecretString, VersionStages }) => {
       const existing = secret.versions.get(id)?.value;
@@ -86,13 +87,16 @@ const OPERATIONS: Readonly<Record<string, ReturnType<typeof operation>>> = {
     };
   }),
 
-  TagResource: operation(z.object({ Tags: z.array(z.object({ Key: text, Value: text })) }), ({ tags }, { Tags }) => {
-    for (const { Key, Value } of Tags) tags.set(Key, Value);
-    return {};
-  }),
+  TagResource: operation(
+    z.object({ Tags: z.array(z.object({ Key: string, Value: string })) }),
+    ({ tags }, { Tags }) => {
+      for (const { Key, Value } of Tags) tags.set(Key, Value);
+      return {};
+    },
+  ),
 
   UpdateSecretVersionStage: operation(
-    z.object({ VersionStage: text, MoveToVersionId: text, RemoveFromVersionId: text.optional() }),
+    z.object({ VersionStage: string, MoveToVersionId: string, RemoveFromVersionId: string.optional() }),
     (secret, { VersionStage: stage, MoveToVersionId: to, RemoveFromVersionId: from }) => {
       const holder = secret.stages.get(stage);
       if (!secret.versions.has(to)) throw notFound(`version: ${to}`);
@@ -108,9 +112,7 @@ const OPERATIONS: Readonly<Record<string, ReturnType<typeof operation>>> = {
 };
 
 export async function startSecretsManager(): Promise<SecretsManager> {
-  const manager = new SecretsManager();
-  await manager.listen();
-  return manager;
+  return await new SecretsManager().start();
 }
 
 export class SecretsManager {
@@ -119,16 +121,14 @@ export class SecretsManager {
   readonly #secrets: Secret[] = [];
   readonly #denied = new Set<Secret>();
   readonly #server = createServer(async (request, response) => {
-    const chunks: Buffer[] = [];
-    for await (const chunk of request) chunks.push(chunk);
-    const { status, body } = this.#answer(request, Buffer.concat(chunks).toString('utf8'));
+    const { status, body } = this.#answer(request, await text(request));
     response.writeHead(status, { 'content-type': 'application/x-amz-json-1.1', 'x-amzn-requestid': randomUUID() });
     response.end(JSON.stringify(body));
   });
 
-  async listen(): Promise<void> {
-    this.#server.listen(0, '127.0.0.1');
-    await once(this.#server, 'listening');
+  async start(): Promise<this> {
+    await once(this.#server.listen(0, '127.0.0.1'), 'listening');
+    return this;
   }
 
   /** For the SDK's `endpoint`, or `AWS_ENDPOINT_URL_SECRETS_MANAGER`. */
@@ -204,7 +204,7 @@ export class SecretsManager {
       const run = OPERATIONS[name];
       if (!run) throw new Refusal('UnknownOperationException', `This Secrets Manager does not know ${name}.`);
       const parameters: unknown = JSON.parse(body);
-      const { SecretId } = z.object({ SecretId: text }).parse(parameters);
+      const { SecretId } = z.object({ SecretId: string }).parse(parameters);
       this.requests.push(`${name} ${SecretId}`);
       const secret = this.#find(SecretId);
       if (this.#denied.has(secret)) throw notAuthorized(name, secret);

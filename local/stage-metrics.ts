@@ -1,13 +1,14 @@
 // What a running stage measures, for the demo and the throughput: the service's own metrics, read from /metrics of every
-// task, beside what the simulator sent and the reader read.
+// task, with what the simulator sent and the reader read.
 
 import { METRICS } from '../service/contract/metrics.ts';
 import { QUEUES } from '../service/contract/names.ts';
+import type { DiscordSimulator } from './discord/simulator.ts';
 import type { Stage } from './stage.ts';
-import type { Mark } from './verdict.ts';
+import { type Mark, markOf } from './verdict.ts';
 
-/** What is younger is on its way, and not lost. */
-const ON_THE_WAY_MS = 15_000;
+/** Younger events count as in transit, not as lost. */
+const IN_TRANSIT_MS = 15_000;
 
 export type StageMetrics = Awaited<ReturnType<MetricsCollector['collect']>>;
 export type TaskMetrics = StageMetrics['tasks'][number];
@@ -33,7 +34,7 @@ export class MetricsCollector {
       /** Due to workers, as the simulator counts; none with the real Discord. */
       sent: verdict === undefined ? null : verdict.due + verdict.announced,
       /** Due and not read; none with the real Discord. */
-      lost: simulator === undefined ? null : this.#lost(),
+      lost: simulator === undefined ? null : this.#lost(simulator),
       received: sum(all, METRICS.eventsReceived.prometheus),
       filtered: sum(all, METRICS.eventsFiltered.prometheus),
       published: sum(all, METRICS.eventsPublished.prometheus),
@@ -49,7 +50,7 @@ export class MetricsCollector {
       /** Different events read, by their type, the most frequent first. */
       perType: Object.fromEntries([...reader.perType].sort(([, a], [, b]) => b - a)),
       latency: latencyOf(all),
-      /** To the simulated interactions; none where no worker answers. */
+      /** Answers to the simulated interactions; `null` without a worker. */
       replies: this.#stage.worker && simulator ? simulator.callbacks.replies : null,
       outbox: {
         events: sum(living, METRICS.outboxEvents.prometheus),
@@ -86,10 +87,10 @@ export class MetricsCollector {
     );
   }
 
-  /** By the newest mark that is old enough. */
-  #lost(): number {
-    const before = Date.now() - ON_THE_WAY_MS;
-    this.#marks.push({ at: Date.now(), mark: this.#stage.mark() });
+  /** Judged by the newest mark that is old enough. */
+  #lost(simulator: DiscordSimulator): number {
+    const before = Date.now() - IN_TRANSIT_MS;
+    this.#marks.push({ at: Date.now(), mark: markOf(simulator) });
     while ((this.#marks[1]?.at ?? Number.POSITIVE_INFINITY) <= before) this.#marks.shift();
     const [oldest] = this.#marks;
     return oldest === undefined || oldest.at > before ? 0 : this.#stage.verdict(oldest.mark).lost;
@@ -100,7 +101,7 @@ function sum(tasks: readonly ReadonlyMap<string, number>[], name: string): numbe
   return tasks.reduce((total, each) => total + (each.get(name) ?? 0), 0);
 }
 
-/** Of the tasks that measure it. */
+/** The value of a task that has this metric. */
 function find(tasks: readonly ReadonlyMap<string, number>[], name: string): number | null {
   return tasks.find((each) => each.has(name))?.get(name) ?? null;
 }

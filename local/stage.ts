@@ -7,7 +7,6 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { fileURLToPath } from 'node:url';
-import { GatewayIntentBits } from 'discord-api-types/v10';
 import { ManagementApi } from '../lib/management/management-api.ts';
 import { applyTopology } from '../lib/topology/apply.ts';
 import { type DiscordTopologyOptions, discordTopology } from '../lib/topology/topology.ts';
@@ -15,28 +14,30 @@ import { NODE_FLAGS } from '../service/contract/limits.ts';
 import { ENV, QUEUES, USERS, VHOST } from '../service/contract/names.ts';
 import type { HealthReport } from '../service/health.ts';
 import type { SimulatorOptions } from './discord/options.ts';
+import { PRIVILEGED_INTENTS } from './discord/rules.ts';
 import { DiscordSimulator } from './discord/simulator.ts';
 import { IngestorProcess } from './ingestor-process.ts';
+import { poll } from './poll.ts';
 import type { RabbitMq, RabbitMqNode } from './rabbitmq/node.ts';
 import { startRabbitMq } from './rabbitmq.ts';
 import { Reader } from './reader.ts';
-import { type Mark, markOf, type Verdict, verdictOf } from './verdict.ts';
+import { type Mark, type Verdict, verdictOf } from './verdict.ts';
 
 export interface StageOptions {
   readonly tasks?: number;
   readonly shards?: number;
   readonly shardsPerTask?: number;
   readonly simulator?: Partial<SimulatorOptions>;
-  /** EVENTS of the tasks; the simulator grants every privileged intent, and counts as due what it reads in it. */
+  /** EVENTS of the tasks, from which the simulator derives what is due; it grants every privileged intent. */
   readonly events?: string | undefined;
-  /** Environment of the tasks, beside what the stage sets. */
+  /** Environment variables of the tasks, in addition to those that the stage sets. */
   readonly env?: Readonly<Record<string, string>>;
   readonly nodeFlags?: readonly string[];
   readonly limits?: DiscordTopologyOptions['limits'];
   /** The real Discord instead of the simulator. */
   readonly botToken?: string;
   readonly log?: (line: string) => void;
-  /** Of RabbitMQ. @default 1 */
+  /** Nodes of RabbitMQ. @default 1 */
   readonly nodes?: number;
   /** The tasks reach the broker by its TLS listener only. */
   readonly tls?: boolean;
@@ -80,12 +81,7 @@ export class Stage {
   #login = (user: string) => ({ username: user, password: this.#passwords[user] ?? '' });
   #started = 0;
 
-  private constructor(
-    options: StageOptions,
-    broker: RabbitMq,
-    simulator: DiscordSimulator | undefined,
-    folder: string,
-  ) {
+  private constructor(options: StageOptions, broker: RabbitMq, simulator: Stage['simulator'], folder: string) {
     this.#options = options;
     this.shardsPerTask = options.shardsPerTask ?? 16;
     this.broker = broker;
@@ -96,15 +92,9 @@ export class Stage {
   static async start(options: StageOptions = {}): Promise<Stage> {
     const { shards = 1, tasks = 1, tls = false, nodes = 1, events, log = () => undefined } = options;
     const broker = await startRabbitMq({ tls, nodes, log });
-    const simulator =
-      options.botToken === undefined
-        ? await DiscordSimulator.start({
-            shards,
-            ...(events && { events, grantedIntents: PRIVILEGED }),
-            answerable: options.worker !== undefined,
-            ...options.simulator,
-          })
-        : undefined;
+    const given = { shards, ...(events && { events, grantedIntents: PRIVILEGED_INTENTS }), ...options.simulator };
+    const answerable = options.worker !== undefined;
+    const simulator = options.botToken ? undefined : await DiscordSimulator.start({ answerable, ...given });
     const stage = new Stage(options, broker, simulator, await mkdtemp(join(tmpdir(), 'ingestor-stage-')));
     try {
       if (options.topology) stage.#login = await options.topology(broker);
@@ -200,13 +190,11 @@ export class Stage {
   }
 
   async reports(): Promise<readonly (HealthReport & { readonly task: IngestorProcess })[]> {
-    const reports = await Promise.all(
-      this.living.map(async (task) => {
-        const report = await task.health();
-        return report && { ...report, task };
-      }),
-    );
-    return reports.filter((report) => report !== undefined);
+    const reports = this.living.map(async (task) => {
+      const report = await task.health();
+      return report ? [{ ...report, task }] : [];
+    });
+    return (await Promise.all(reports)).flat();
   }
 
   /** The task that owns this group now. */
@@ -236,39 +224,27 @@ export class Stage {
     });
   }
 
-  /** Waits for a condition that shows itself only by asking. @throws after the deadline, with the tasks' last lines */
+  /** Polls a condition. @throws after the deadline, with the last lines of the tasks */
   async until(what: string, deadlineMs: number, condition: () => boolean | Promise<boolean>): Promise<void> {
-    const deadline = Date.now() + deadlineMs;
-    while (!(await condition())) {
-      if (Date.now() > deadline)
-        throw new Error(
-          `not within ${deadlineMs / 1_000} s: ${what}\n${this.tasks
-            .map(({ name, output }) => `--- ${name}\n${lastLines(output)}`)
-            .join('\n')}`,
-        );
-      await sleep(50);
-    }
+    if (await poll(deadlineMs, condition)) return;
+    throw new Error([`not within ${deadlineMs / 1_000} s: ${what}`, ...this.tasks.map(lastLines)].join('\n'));
   }
 
   /** Resolves when everything due is read, or nothing more was read for `quietMs`. Stop the traffic before. */
   async settled(deadlineMs = 90_000, quietMs = 15_000): Promise<Verdict> {
     const deadline = Date.now() + deadlineMs;
-    let verdict = this.verdict();
     const since = Date.now();
-    while (verdict.lost > 0 && Date.now() < deadline) {
-      if (Date.now() - Math.max(since, this.reader.lastReadAt) > quietMs) break;
+    for (;;) {
+      const verdict = this.verdict();
+      const isQuiet = Date.now() - Math.max(since, this.reader.lastReadAt) > quietMs;
+      if (verdict.lost === 0 || isQuiet || Date.now() > deadline) return verdict;
       await sleep(200);
-      verdict = this.verdict();
     }
-    return verdict;
   }
 
-  /** To ask for a verdict on what was sent until now. */
-  mark(): Mark {
-    return markOf(this.simulator);
-  }
-
+  /** @param until a mark; @default - what was sent until now @throws with the real Discord, which keeps no ledger */
   verdict(until?: Mark): Verdict {
+    if (this.simulator === undefined) throw new Error('expected a stage with the simulated Discord');
     return verdictOf(this.simulator, this.reader, until);
   }
 
@@ -290,10 +266,8 @@ export class Stage {
   }
 }
 
-const PRIVILEGED = GatewayIntentBits.GuildMembers | GatewayIntentBits.GuildPresences | GatewayIntentBits.MessageContent;
-
-/** The end of a task's log, without the metrics that stand in it. */
-function lastLines(output: string): string {
+/** The end of a task's log, without the lines of metrics. */
+function lastLines({ name, output }: IngestorProcess): string {
   const lines = output.split('\n').filter((line) => !line.startsWith('{"_aws"'));
-  return lines.slice(-25).join('\n');
+  return [`--- ${name}`, ...lines.slice(-25)].join('\n');
 }

@@ -29,6 +29,7 @@ export function table(now: StageMetrics, before: StageMetrics, texts: TableTexts
     line(EVENTS, name, number(now[name]), perSecond(now[name], before[name]), `   ${dim(note)}`);
   const read = (queue: string) => before.perQueue.find((each) => each.queue === queue)?.read ?? 0;
   const { latency, outbox, replies } = now;
+  const notRead = `repeated ${number(now.repeated)}, sessions lost ${number(now.gaps)}`;
   return [
     `${bold('Discord Gateway Ingestor')}  ${texts.title}  ${clock(texts.seconds)}`,
     '',
@@ -38,13 +39,7 @@ export function table(now: StageMetrics, before: StageMetrics, texts: TableTexts
     row('published', ''),
     row('confirmed', 'by RabbitMQ'),
     row('read', 'from the queues, repeats not counted'),
-    line(
-      EVENTS,
-      'lost',
-      lost(now),
-      '',
-      `   ${dim(`repeated ${number(now.repeated)}, sessions lost ${number(now.gaps)}`)}`,
-    ),
+    line(EVENTS, 'lost', lost(now), '', `   ${dim(notRead)}`),
     '',
     dim(line(QUEUES, 'queue', 'read', 'per s', 'waiting')),
     ...now.perQueue.map((each) =>
@@ -53,12 +48,7 @@ export function table(now: StageMetrics, before: StageMetrics, texts: TableTexts
     ...typesLine(now.perType),
     '',
     `  frame → confirm  p50 ${ms(latency.p50)}   p99 ${ms(latency.p99)}   outbox ${number(outbox.events)} events, ${number(outbox.bytes / 1024)} KiB`,
-    ...(replies === null
-      ? []
-      : [
-          `  frame → reply    p50 ${ms(replies.p50)}   p99 ${ms(replies.p99)}   ` +
-            `answered by the worker ${number(replies.answered)}, not answered ${number(replies.unanswered)}`,
-        ]),
+    ...(replies === null ? [] : [repliesLine(replies)]),
     '',
     dim(line(TASKS, 'task', 'role', 'group', 'shards', 'silence', 'heap', 'resident', '   status page')),
     ...now.tasks.flatMap(taskLines),
@@ -68,6 +58,9 @@ export function table(now: StageMetrics, before: StageMetrics, texts: TableTexts
     ...(texts.notice === undefined ? [] : [bold(texts.notice)]),
   ];
 }
+
+const repliesLine = ({ p50, p99, answered, unanswered }: NonNullable<StageMetrics['replies']>): string =>
+  `  frame → reply    p50 ${ms(p50)}   p99 ${ms(p99)}   answered by the worker ${number(answered)}, not answered ${number(unanswered)}`;
 
 /** The most frequent ones: with EVENTS=all there are more than eighty. */
 function typesLine(perType: StageMetrics['perType']): string[] {

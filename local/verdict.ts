@@ -1,4 +1,4 @@
-// What a run came to: the simulator's ledger of what it sent against what the reader read. The service is not asked.
+// The result of a run: compares the simulator's ledger of what it sent with what the reader read, without the service.
 
 import { type DueEvent, WHOLE_GUILD } from './discord/ledger.ts';
 import type { DiscordSimulator } from './discord/simulator.ts';
@@ -11,7 +11,7 @@ export interface Verdict {
   readonly read: number;
   /** Due and not read. */
   readonly lost: number;
-  /** Due, not read, and announced by an event: their session was lost or replaced, or they did not come. */
+  /** Due, not read, and reported by an event: their session was lost or replaced, or they were not received. */
   readonly announced: number;
   /** Read although nothing is due for it. */
   readonly unexpected: number;
@@ -22,9 +22,9 @@ export interface Verdict {
   readonly disorders: number;
   /** Sessions that were lost. */
   readonly gaps: number;
-  /** Events of living sessions that did not come, as gap events say. */
+  /** Events of living sessions that gap events report as not received. */
   readonly holes: number;
-  /** What the simulator punished, in sentences. */
+  /** Violations of Discord's rules, as sentences. */
   readonly violations: readonly string[];
   readonly examples: readonly string[];
 }
@@ -32,27 +32,24 @@ export interface Verdict {
 /** How far each session has come in the ledger. */
 export type Mark = ReadonlyMap<string, number>;
 
-export function markOf(simulator: DiscordSimulator | undefined): Mark {
-  return new Map([...(simulator?.ledger.sessions ?? [])].map((each) => [each.sessionId, each.lastSequence]));
+export function markOf({ ledger }: DiscordSimulator): Mark {
+  return new Map([...ledger.sessions].map(({ sessionId, lastSequence }) => [sessionId, lastSequence]));
 }
 
 /** @param until only what was sent until this mark */
-export function verdictOf(simulator: DiscordSimulator | undefined, reader: Reader, until?: Mark): Verdict {
-  const ledger = simulator?.ledger;
-  const sessions = [...(ledger?.sessions ?? [])];
+export function verdictOf({ ledger, violations }: DiscordSimulator, reader: Reader, until?: Mark): Verdict {
+  const sessions = [...ledger.sessions];
   const newest = new Map(sessions.map(({ shardId, sessionId }) => [shardId, sessionId]));
   // Of a session whose record could not be read or was not stored, the gap event names the shard alone.
   const unnamed = new Set(
-    [...reader.gaps].flatMap(([sessionId, { shardId }]) => (ledger?.session(sessionId) === undefined ? [shardId] : [])),
+    [...reader.gaps].flatMap(([sessionId, { shardId }]) => (ledger.session(sessionId) === undefined ? [shardId] : [])),
   );
   // The id of a session whose READY did not arrive is unknown: the gap of the one before it lasts until the next.
   const lostShards = new Set([...reader.gaps.values()].map(({ shardId }) => shardId));
   const isNeverStarted = ({ sessionId, shardId }: DueEvent) =>
-    !reader.sessions.has(sessionId) && lostShards.has(shardId) && newest.get(shardId) !== sessionId;
+    reader.session(sessionId, false) === undefined && lostShards.has(shardId) && newest.get(shardId) !== sessionId;
   const isRead = ({ sessionId, sequence, routingKey }: DueEvent) =>
-    routingKey === WHOLE_GUILD
-      ? reader.wholeGuilds.get(sessionId)?.has(sequence) === true
-      : Boolean(reader.sessions.get(sessionId)?.ids[sequence]);
+    reader.session(sessionId, routingKey === WHOLE_GUILD)?.ids[sequence] !== undefined;
   const isAnnounced = ({ sessionId, shardId, sequence }: DueEvent) =>
     reader.holes.some((hole) => hole.sessionId === sessionId && hole.first <= sequence && sequence <= hole.last) ||
     sequence >
@@ -61,7 +58,7 @@ export function verdictOf(simulator: DiscordSimulator | undefined, reader: Reade
   let due = 0;
   let announced = 0;
   const missing: DueEvent[] = [];
-  for (const each of ledger?.due() ?? []) {
+  for (const each of ledger.due()) {
     if (until !== undefined && each.sequence > (until.get(each.sessionId) ?? 0)) continue;
     if (isRead(each)) due += 1;
     else if (isAnnounced(each) || isNeverStarted(each)) announced += 1;
@@ -70,24 +67,24 @@ export function verdictOf(simulator: DiscordSimulator | undefined, reader: Reade
       missing.push(each);
     }
   }
-  const elsewhere = readElsewhere(missing);
+  // Another session may have been given the same event, and a worker have read it there.
+  const events = new Set(missing.map(({ event }) => event));
+  const elsewhere = new Set<number>();
+  if (missing.length > 0 && sessions.length > newest.size)
+    for (const each of ledger.due()) if (events.has(each.event) && isRead(each)) elsewhere.add(each.event);
+  // What belongs to one session only has the number 0.
+  elsewhere.delete(0);
   const lost = missing.filter(({ event }) => !elsewhere.has(event));
-  const examples = lost.map(
-    (each) => `lost: shard ${each.shardId} ${each.sessionId} ${each.sequence} ${each.routingKey}`,
-  );
+  const name = ({ shardId, sessionId, sequence, routingKey }: DueEvent) =>
+    `lost: shard ${shardId} ${sessionId} ${sequence} ${routingKey}`;
+  const examples = lost.map(name);
   let unexpected = 0;
-  const notDue = (what: string) => {
-    unexpected += 1;
-    if (unexpected <= 10) examples.push(`not due: ${what}`);
-  };
-  for (const [sessionId, { shardId, ids }] of ledger === undefined ? [] : reader.sessions)
-    ids.forEach((id, sequence) => {
-      if (id !== 0 && typeof ledger?.routingKeyOf(sessionId, sequence) !== 'string')
-        notDue(`shard ${shardId} ${sessionId} ${sequence}`);
+  for (const { sessionId, shardId, whole, ids } of reader.sessions)
+    ids.forEach((_, sequence) => {
+      if (ledger.session(sessionId)?.isDue(sequence, whole)) return;
+      unexpected += 1;
+      if (unexpected <= 10) examples.push(`not due: shard ${shardId} ${sessionId} ${sequence}`);
     });
-  for (const [sessionId, sequences] of ledger === undefined ? [] : reader.wholeGuilds)
-    for (const sequence of sequences)
-      if (ledger?.session(sessionId)?.isWholeDue(sequence) !== true) notDue(`${WHOLE_GUILD} ${sessionId} ${sequence}`);
   return {
     due,
     read: reader.events,
@@ -99,17 +96,7 @@ export function verdictOf(simulator: DiscordSimulator | undefined, reader: Reade
     disorders: reader.disorders,
     gaps: reader.gaps.size,
     holes: reader.holes.length,
-    violations: simulator?.violations.map(({ rule, sentence }) => `${rule}: ${sentence}`) ?? [],
+    violations: violations.map(({ sentence }) => sentence),
     examples: [...examples.slice(0, 20), ...reader.disorderExamples],
   };
-
-  /** Which of these a worker has read all the same, because another session was given the same event. */
-  function readElsewhere(missing: readonly DueEvent[]): ReadonlySet<number> {
-    // 0 stands for what belongs to one session.
-    const events = new Set(missing.flatMap(({ event }) => (event === 0 ? [] : event)));
-    if (events.size === 0 || sessions.length === newest.size) return new Set();
-    return new Set(
-      [...(ledger?.due() ?? [])].flatMap((each) => (events.has(each.event) && isRead(each) ? each.event : [])),
-    );
-  }
 }

@@ -5,11 +5,11 @@ import { gunzipSync } from 'node:zlib';
 import type { ConsumeMessage } from 'amqplib';
 import { HEADERS } from '../service/contract/names.ts';
 
-/** Events some of whose parts are still to come. Of a whole that was not published to its end, they never will. */
+/** Events that still miss parts. If the ingestor ended while it published them, the rest never comes. */
 const MOST_INCOMPLETE = 100;
 
 export class WholeBody {
-  /** By whole. */
+  /** By the header that all parts of an event share. */
   readonly #parts = new Map<string, Buffer[]>();
 
   /** @returns the JSON of the event; none until its last part has come */

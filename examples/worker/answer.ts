@@ -27,7 +27,7 @@ export function begin(interaction: Interaction, deferAt: number): () => Promise<
       try {
         await interaction.deferReply({ flags });
       } catch (error) {
-        // Discord has it, and its response was lost.
+        // Discord accepted the deferral, but its response was lost.
         interaction.deferred = mayBeDeferred && isAnswered(error);
         mayBeDeferred = true;
         if (!interaction.deferred) throw error;
@@ -41,7 +41,7 @@ export function begin(interaction: Interaction, deferAt: number): () => Promise<
 const client = new Client({
   intents: [],
   rest: { api: process.env.DISCORD_API_URL ?? 'https://discord.com/api', retries: 0 },
-  // It would keep every user that it sees, and never hears that one has changed.
+  // Without limits it would keep every user that it sees, and never receive a user's changes.
   makeCache: Options.cacheWithLimits({ UserManager: 0, EntitlementManager: 0 }),
 });
 // READY would set it; entitlements are built with it.
@@ -51,10 +51,10 @@ client.on(Events.InteractionCreate, (interaction) => {
   built = interaction;
 });
 
-/** Goes in by the door that discord.js's own gateway connection uses. @param data Discord's object, with its token */
+/** Built by the handler that discord.js's own gateway connection calls. @param data Discord's object, with its token */
 export function interactionOf(data: object): Interaction {
   built = undefined;
-  // By options; for these discord.js warns of a limit in makeCache.
+  // Options and resolved data fill it; for channels discord.js warns of a limit in makeCache.
   client.channels.cache.clear();
   Reflect.get(client, 'actions').InteractionCreate.handle(data);
   if (built === undefined) throw new Error('this version of discord.js does not know this kind of interaction');

@@ -14,12 +14,12 @@ const PREFETCH = 50;
 const DEFER_AFTER_MS = 2_000;
 const REFUSE_AFTER_MS = 2_500;
 const TRIES = 3;
-/** The broker may leave one without answer, as when it is out of memory. */
+/** The broker may not answer a request, for example in a memory alarm. */
 const REQUEST_MS = 5_000;
 /** Ids that are kept to recognise repeats: some minutes of a busy bot. */
 const MOST_IDS = 10_000;
 
-/** What this worker uses of the message. */
+/** The fields of the message that this worker uses. */
 interface DiscordEvent {
   readonly eventId: string;
   readonly eventType: string;
@@ -84,7 +84,7 @@ async function handle(event: DiscordEvent, headers: Headers): Promise<boolean> {
     });
 }
 
-/** Of W3C's header; by hand, as the API alone has no propagator. */
+/** Parses W3C's header here, because the API without an SDK has no propagator. */
 function traceOf({ traceparent }: Headers): Context {
   const [, traceId = '', spanId = '', flags = '0'] = /^00-(\w{32})-(\w{16})-(\w{2})$/.exec(String(traceparent)) ?? [];
   return trace.setSpanContext(ROOT_CONTEXT, { traceId, spanId, traceFlags: Number(`0x${flags}`), isRemote: true });
@@ -123,8 +123,8 @@ async function consume(): Promise<void> {
     log('consuming');
     failures = 0;
     if (!presenceSent) void sendPresence().catch((error) => log('no presence', { error: String(error) }));
-    stopping.signal.onabort = () => ended.resolve('told to end');
-    if (stopping.signal.aborted) ended.resolve('told to end');
+    stopping.signal.onabort = () => ended.resolve('stopping');
+    if (stopping.signal.aborted) ended.resolve('stopping');
     const reason = String(await ended.promise);
     if (stopping.signal.aborted) await inTime(channel.cancel(consumerTag));
     log('consuming no more', { reason });
@@ -139,7 +139,7 @@ async function consume(): Promise<void> {
 }
 
 /**
- * By way of the ingestor, which holds the shards. It stays until another one is sent. On a connection of its own: the
+ * Through the ingestor, which runs the shards. The presence stays until another one is sent. It has its own connection: the
  * broker closes the channel of a command that it refuses, and in an alarm reads no connection that publishes.
  */
 async function sendPresence(): Promise<void> {
@@ -187,7 +187,7 @@ function log(message: string, fields: object = {}): void {
 
 if (import.meta.main) {
   for (const name of ['SIGTERM', 'SIGINT']) process.on(name, () => stopping.abort());
-  // Who reads the logs is gone, and with it whoever started this.
+  // The reader of the logs is gone, and with it the process that started this one.
   process.stdout.on('error', () => stopping.abort());
   await login().catch(() => {
     console.error('RABBITMQ_URL, or the file RABBITMQ_URL_FILE: expected amqps://user:password@host:5671/discord');

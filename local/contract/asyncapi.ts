@@ -26,7 +26,7 @@ import { MOST_SENDS, WINDOW_MS } from '../../service/gateway/send-window.ts';
 import { propertiesOf } from '../../service/publisher/lane-channel.ts';
 import { PART_BYTES } from '../../service/publisher/smaller.ts';
 import { type Example, examples } from './examples.ts';
-import { componentSchemas, type Schema, type Schemas } from './json-schema.ts';
+import { componentSchemas, type Schema } from './json-schema.ts';
 
 interface Reference {
   readonly $ref: string;
@@ -34,23 +34,7 @@ interface Reference {
 type Values = Readonly<Record<string, string | number | boolean | undefined>>;
 type Named<T> = Readonly<Record<string, T>>;
 
-export interface AsyncApi {
-  readonly asyncapi: string;
-  readonly info: Named<string | object> & {
-    readonly title: string;
-    readonly version: string;
-    readonly description: string;
-  };
-  readonly defaultContentType: string;
-  readonly servers: Named<object>;
-  readonly channels: Named<Channel>;
-  readonly operations: Named<Operation>;
-  readonly components: {
-    readonly messages: Named<Message>;
-    readonly schemas: Schemas;
-    readonly securitySchemes: Named<object>;
-  };
-}
+export type AsyncApi = ReturnType<typeof asyncApi>;
 
 interface Parameter {
   readonly description: string;
@@ -64,7 +48,7 @@ export interface Channel {
   readonly parameters?: Named<Parameter>;
   readonly messages: Named<Reference>;
   readonly bindings: object;
-  /** Of a queue: what RabbitMQ has for it, as deployed by default; of its policy what workers notice. */
+  /** For a queue: its arguments, bindings and policy as deployed by default; of the policy what workers notice. */
   readonly 'x-arguments'?: Values;
   readonly 'x-bindings'?: readonly { readonly exchange: string; readonly routingKey: string }[];
   readonly 'x-policy'?: Values;
@@ -139,7 +123,7 @@ const SECURITY: Readonly<Record<string, string>> = {
   [USERS.deadLetters]: `An operator's. May read ${QUEUES.deadLetters}, and publish events again.`,
 };
 
-/** Of a policy: what a worker notices. */
+/** Keys of a policy that change what a worker gets. */
 const NOTICED = ['message-ttl', 'max-length', 'max-length-bytes', 'overflow', 'delivery-limit'] as const;
 
 const EventHeaders = z.object({
@@ -170,7 +154,7 @@ const { vhost } = topology;
 const routes = Object.values<Route>(ROUTES);
 const commands = Object.keys(COMMANDS) as DiscordCommand['command'][];
 
-export function asyncApi(): AsyncApi {
+export function asyncApi() {
   const shown: ReadonlyMap<string, readonly Example[]> = Map.groupBy(examples(), ({ message }) =>
     family(message.routingKey),
   );
@@ -178,6 +162,29 @@ export function asyncApi(): AsyncApi {
     const of = shown.get(route.family) ?? [];
     return { family: route.family, message: eventMessage(route, of), operation: eventOperation(route, of) };
   });
+  const operations: Named<Operation> = {
+    ...Object.fromEntries(events.map(({ family, operation }) => [family, operation])),
+    [ALL]: {
+      ...operation('receive', ALL, commands),
+      summary: 'Sends a command over the gateway connection of its shard.',
+      description:
+        `In order per shard, at most ${MOST_SENDS.command} in ${seconds(WINDOW_MS)}; at most ${MOST_WAITING} wait for a shard. A ` +
+        `message has at most ${kibibytes(MAX_COMMAND_BYTES)}, and what Discord gets of it (op and d) ${MOST_PAYLOAD_BYTES} bytes. ` +
+        `Acknowledged once it is sent and the connection outlived that by ${seconds(OUTLIVED_AFTER_MS)}: so a command may be ` +
+        'sent twice. What is not sent goes to dead-letters with the reason, or expires.',
+      bindings: { amqp: { deliveryMode: 2, expiration: COMMAND_TTL_MS, timestamp: true, ack: true, bindingVersion } },
+    },
+    [REFUSED]: {
+      ...operation('send', REFUSED, [REFUSED]),
+      summary: 'Dead-letters a command that it does not send.',
+      bindings: { amqp: { deliveryMode: 2, bindingVersion } },
+    },
+  };
+  const messages: Named<Message> = {
+    ...Object.fromEntries(events.map(({ family, message }) => [family, message])),
+    [LARGE]: largeMessage(),
+    ...commandMessages(shown.get(DISPATCH) ?? []),
+  };
   return {
     asyncapi: '3.1.0',
     info: {
@@ -204,30 +211,9 @@ export function asyncApi(): AsyncApi {
       },
     },
     channels: { ...Object.fromEntries(routes.map(eventChannel)), ...queueChannels(), ...commandChannels() },
-    operations: {
-      ...Object.fromEntries(events.map(({ family, operation }) => [family, operation])),
-      [ALL]: {
-        ...operation('receive', ALL, commands),
-        summary: 'Sends a command over the gateway connection of its shard.',
-        description:
-          `In order per shard, at most ${MOST_SENDS.command} in ${seconds(WINDOW_MS)}; at most ${MOST_WAITING} wait for a shard. A ` +
-          `message has at most ${kibibytes(MAX_COMMAND_BYTES)}, and what Discord gets of it (op and d) ${MOST_PAYLOAD_BYTES} bytes. ` +
-          `Acknowledged once it is sent and the connection outlived that by ${seconds(OUTLIVED_AFTER_MS)}: so a command may be ` +
-          'sent twice. What is not sent goes to dead-letters with the reason, or expires.',
-        bindings: { amqp: { deliveryMode: 2, expiration: COMMAND_TTL_MS, timestamp: true, ack: true, bindingVersion } },
-      },
-      [REFUSED]: {
-        ...operation('send', REFUSED, [REFUSED]),
-        summary: 'Dead-letters a command that it does not send.',
-        bindings: { amqp: { deliveryMode: 2, bindingVersion } },
-      },
-    },
+    operations,
     components: {
-      messages: {
-        ...Object.fromEntries(events.map(({ family, message }) => [family, message])),
-        [LARGE]: largeMessage(),
-        ...commandMessages(shown.get(DISPATCH) ?? []),
-      },
+      messages,
       schemas: {
         ...componentSchemas({ ...EVENTS, EventHeaders, PartHeaders, RefusedHeaders }, 'events'),
         ...componentSchemas(
@@ -235,17 +221,14 @@ export function asyncApi(): AsyncApi {
           'commands',
         ),
       },
-      securitySchemes: Object.fromEntries(
-        Object.entries(SECURITY).map(([user, description]) => [
-          user,
-          {
-            ...{ type: 'userPassword', description },
-            'x-permissions': topology.users.find(({ name }) => name === user)?.permissions,
-          },
-        ]),
-      ),
+      securitySchemes: Object.fromEntries(Object.entries(SECURITY).map(securityScheme)),
     },
   };
+}
+
+function securityScheme([user, description]: readonly [string, string]) {
+  const { permissions } = topology.users.find(({ name }) => name === user) ?? {};
+  return [user, { type: 'userPassword', description, 'x-permissions': permissions }] as const;
 }
 
 const to = (...path: readonly string[]): Reference => ({ $ref: ['#', ...path].join('/') });
@@ -273,7 +256,7 @@ const publishedTo = (name: string) => ({
   },
 });
 
-/** With what follows the family as a parameter. */
+/** The part after the family is a parameter. */
 const keyOf = ({ family, named, dispatch }: Route): string => (named ? `${family}.{${wordOf(dispatch)}}` : family);
 const wordOf = (dispatch: Route['dispatch']) => (dispatch === null ? 'dispatch' : 'command');
 
@@ -313,17 +296,11 @@ function published({ family }: Route, [example]: readonly Example[]) {
 
 function eventOperation(route: Route, of: readonly Example[]): Operation {
   const { persistent, mandatory, priority, expiration } = published(route, of);
-  const amqp = {
-    deliveryMode: persistent ? 2 : 1,
-    mandatory,
-    priority,
-    ...(expiration && { expiration }),
-    timestamp: true,
-  };
+  const amqp = { deliveryMode: persistent ? 2 : 1, mandatory, priority, ...(expiration && { expiration }) };
   return {
     ...operation('send', route.family, messagesOf(route.family)),
     summary: SUMMARIES[route.family as Family],
-    bindings: { amqp: { ...amqp, bindingVersion } },
+    bindings: { amqp: { ...amqp, timestamp: true, bindingVersion } },
   };
 }
 
@@ -364,6 +341,7 @@ const largeMessage = (): Message => ({
 
 /** Where workers read. RabbitMQ's arguments, bindings and policy as deployed by default. */
 function queueChannels(): Named<Channel> {
+  const settings = { durable: true, exclusive: false, autoDelete: false, vhost };
   const keys = new Map(routes.map((route) => [route.family, route.named ? namedKey(route, 'x') : route.family]));
   return Object.fromEntries(
     Object.entries(QUEUES).map(([part, name]) => {
@@ -372,26 +350,15 @@ function queueChannels(): Named<Channel> {
         queuesFor(topology, EXCHANGES.events, keys.get(family) ?? '').includes(name),
       );
       const isAside = direct.length === 0;
-      const messages = isAside
-        ? [
-            ...routes.flatMap(({ family }) => messagesOf(family)),
-            ...commands,
-            ...(name === QUEUES.deadLetters ? [REFUSED] : []),
-          ]
-        : direct.flatMap(({ family }) => messagesOf(family));
+      const further = isAside ? [...commands, ...(name === QUEUES.deadLetters ? [REFUSED] : [])] : [];
+      const messages = [...(isAside ? routes : direct).flatMap(({ family }) => messagesOf(family)), ...further];
       const { definition = {} } =
         topology.policies.find(({ applyTo, pattern }) => applyTo === 'queues' && new RegExp(pattern).test(name)) ?? {};
       const channel = {
         address: name,
         summary: QUEUE_SUMMARIES[part as keyof typeof QUEUES],
         messages: carries(messages),
-        bindings: {
-          amqp: {
-            is: 'queue',
-            queue: { name, durable: true, exclusive: false, autoDelete: false, vhost },
-            bindingVersion,
-          },
-        },
+        bindings: { amqp: { is: 'queue', queue: { name, ...settings }, bindingVersion } },
         'x-arguments': topology.queues.find((queue) => queue.name === name)?.arguments,
         'x-bindings': from.map(({ exchange, routingKey }) => ({ exchange, routingKey })),
         'x-policy': Object.fromEntries(NOTICED.flatMap((key) => (key in definition ? [[key, definition[key]]] : []))),

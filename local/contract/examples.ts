@@ -23,7 +23,7 @@ const SEED = 1;
 const NO_OPT_INS = { messageContent: false, botMessages: false, directMessages: false };
 const CHOICE = parseEvents('all');
 
-/** Of every kind of event one at least, in the order of the session. */
+/** At least one of each kind of event, in the order of the session. */
 export function examples(): readonly Example[] {
   const made: Example[] = [];
   const add = (name: string, event: Event, sessionId: string, sequence: number) =>

@@ -71,12 +71,8 @@ type Parameters = NonNullable<Channel['parameters']>;
 /** Described once, as they are the same for every event. */
 const EVENT_HEADERS = ['EventHeaders', 'PartHeaders'] as const as readonly [string, string];
 
-function queueRow({
-  address,
-  summary = '',
-  'x-bindings': bindings,
-  'x-policy': policy = {},
-}: Channel): readonly Cell[][] {
+function queueRow(channel: Channel): readonly Cell[][] {
+  const { address, summary = '', 'x-bindings': bindings, 'x-policy': policy = {} } = channel;
   if (bindings === undefined) return [];
   const keys = bindings.map(({ exchange, routingKey }) => html`${code(`${exchange} ${routingKey}`)}<br>`);
   const texts = Object.entries(policy).map(
@@ -97,10 +93,8 @@ function duration(ms: number): string {
   return ms < 86_400_000 ? `${ms / 60_000} min` : `${ms / 86_400_000} days`;
 }
 
-function section(
-  { name, title, summary, description = '', headers, payload, examples = [] }: Message,
-  schemas: Schemas,
-) {
+function section(message: Message, schemas: Schemas): Html {
+  const { name, title, summary, description = '', headers, payload, examples = [] } = message;
   const schema = '$ref' in payload ? schemas[nameOf({ $ref: `${payload.$ref}` })] : payload;
   const own = headers && !EVENT_HEADERS.includes(nameOf(headers)) ? schemas[nameOf(headers)] : undefined;
   return html`<section id="${name}">
@@ -136,18 +130,15 @@ function fieldsOf(schema: Schema, schemas: Schemas, path = ''): (readonly Cell[]
     const target = resolved(field, schemas);
     const inner = [target, ...(target.anyOf ?? []), ...(target.items ? [target.items] : [])];
     const below = `${path}${name}${target.items ? '[]' : ''}.`;
+    const named = html`${code(path + name)}${required.includes(name) ? '' : ' ?'}`;
     return [
-      [
-        html`${code(path + name)}${required.includes(name) ? '' : ' ?'}`,
-        code(typeOf(field, schemas)),
-        marked(field.description),
-      ],
+      [named, code(typeOf(field, schemas)), marked(field.description)],
       ...inner.flatMap((each) => fieldsOf(resolved(each, schemas), schemas, below)),
     ];
   });
 }
 
-/** Of the document's Markdown: addresses, and what stands in backticks. */
+/** Supports of Markdown what the document uses: addresses, and code in backticks. */
 function marked(text = ''): Html {
   const parts = text.split(/(https:\/\/[^\s)]+|`[^`]+`)/).map((part, index) => {
     if (index % 2 === 0) return html`${part}`;

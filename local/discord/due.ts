@@ -31,7 +31,7 @@ const GROUPS: Readonly<Record<string, RegExp>> = {
 
 const entriesOf = (events?: string): readonly string[] => events?.split(',').map((entry) => entry.trim()) ?? DEFAULT;
 
-/** Whether each GUILD_CREATE is due as a whole, beside the real joins. */
+/** Whether each whole GUILD_CREATE is due, in addition to the real joins. */
 export const wholeGuilds = (events?: string): boolean => entriesOf(events).includes('guilds.full');
 
 /** @param events the value of EVENTS. @default - the seven */

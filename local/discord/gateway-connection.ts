@@ -21,19 +21,18 @@ import { plainTransport, type Transport, zlibStreamTransport } from './transport
 
 /** What a client did wrong. */
 export interface Violation {
-  readonly rule: string;
-  /** Close code it was answered with; 9 stands for op 9. */
+  /** The close code that answers it; 9 stands for op 9. */
   readonly code: number;
   readonly sentence: string;
 }
 
-/** Owned here, satisfied by the Gateway. */
+/** Satisfied by the Gateway. */
 export interface ConnectionHandler {
   identify(connection: GatewayConnection, d: unknown): void;
   resume(connection: GatewayConnection, d: unknown): void;
-  /** Of a connection that has a session. It may close the connection. */
+  /** May close the connection. */
   heartbeat(connection: GatewayConnection, session: Session, sequence: number | null): void;
-  /** Op 3, 4, 8 or 31 of a connection that has a session. */
+  /** Op 3, 4, 8 or 31. */
   send(connection: GatewayConnection, session: Session, op: number, d: unknown): void;
   closed(connection: GatewayConnection, code: number, by: ClosedBy): void;
   violation(violation: Violation): void;
@@ -41,7 +40,7 @@ export interface ConnectionHandler {
 
 /** Who gets an answer. A change may also end the connection in the answer's place. */
 export interface AnswerTo {
-  /** Once its session has one. */
+  /** Undefined until the connection has a session. */
   readonly shardId: number | undefined;
   close(code: number): void;
   /** A reset. */
@@ -59,7 +58,7 @@ interface ConnectionOptions {
   readonly heartbeatGraceMs: number;
   /** `compress=zlib-stream` in the address. */
   readonly zlibStream: boolean;
-  /** By the name of a dispatch, or of an opcode; that of `Dispatch` is for dispatches that have none of their own. */
+  /** By the name of a dispatch or of an opcode; `Dispatch` is for dispatches without an own change. */
   readonly changes: ReadonlyMap<string, AnswerChange>;
 }
 
@@ -164,25 +163,16 @@ export class GatewayConnection implements Recipient, AnswerTo {
     this.#socket.terminate();
   }
 
-  /** Closes because of a violation, and reports it. */
-  refuse(rule: string, { code, sentence }: Refusal): void {
-    this.report(rule, code, sentence);
-    this.close(code);
-  }
-
-  report(rule: string, code: number, sentence: string): void {
-    this.#handler.violation({ rule, code, sentence });
+  /** Reports a violation, and closes because of it. */
+  refuse(refusal: Refusal): void {
+    this.#handler.violation(refusal);
+    this.close(refusal.code);
   }
 
   #receive(bytes: Buffer): void {
     if (!this.open) return;
-    if (this.#sendsTooMuch()) {
-      const sentence = `more than ${this.#maxSends} payloads were sent within ${SENDS_WINDOW_MS / 1_000} s`;
-      this.refuse('send limit', new Refusal('RateLimited', sentence));
-      return;
-    }
-    const payload = readPayload(bytes);
-    if (payload instanceof Refusal) this.refuse('payload', payload);
+    const payload = this.#sendsTooMuch() ?? readPayload(bytes);
+    if (payload instanceof Refusal) this.refuse(payload);
     else this.#handle(payload);
   }
 
@@ -191,28 +181,22 @@ export class GatewayConnection implements Recipient, AnswerTo {
     else if (op === GatewayOpcodes.Identify || op === GatewayOpcodes.Resume) {
       if (this.#state !== 'greeted') {
         const sentence = `${GatewayOpcodes[op].toUpperCase()} came on a connection that is already identified`;
-        this.refuse('second identify', new Refusal('AlreadyAuthenticated', sentence));
-        return;
+        return void this.refuse(new Refusal('AlreadyAuthenticated', sentence));
       }
       this.#state = 'identified';
       if (op === GatewayOpcodes.Identify) this.#handler.identify(this, d);
       else this.#handler.resume(this, d);
-    } else if (this.#session === undefined) {
-      const sentence = `opcode ${op} came before IDENTIFY`;
-      this.refuse('not identified', new Refusal('NotAuthenticated', sentence));
-    } else this.#handler.send(this, this.#session, op, d);
+    } else if (this.#session === undefined)
+      this.refuse(new Refusal('NotAuthenticated', `opcode ${op} came before IDENTIFY`));
+    else this.#handler.send(this, this.#session, op, d);
   }
 
   #heartbeat(d: unknown): void {
     const sequence = readHeartbeat(d);
-    if (sequence instanceof Refusal) {
-      this.refuse('payload', sequence);
-      return;
-    }
+    if (sequence instanceof Refusal) return void this.refuse(sequence);
     if (this.#session && sequence !== null && sequence > this.#session.sequence) {
       const sentence = `a heartbeat has the sequence ${sequence}, but this session's last is ${this.#session.sequence}`;
-      this.refuse('heartbeat sequence', new Refusal('InvalidSeq', sentence));
-      return;
+      return void this.refuse(new Refusal('InvalidSeq', sentence));
     }
     if (this.#session) this.#handler.heartbeat(this, this.#session, sequence);
     if (this.#frozen !== 'no' || !this.open) return;
@@ -226,15 +210,17 @@ export class GatewayConnection implements Recipient, AnswerTo {
     clearTimeout(this.#heartbeatDeadline);
     this.#heartbeatDeadline = setTimeout(() => {
       const sentence = `no heartbeat came for ${waitMs} ms; the interval is ${heartbeatIntervalMs} ms`;
-      this.refuse('heartbeat missing', new Refusal('UnknownError', sentence));
+      this.refuse(new Refusal('UnknownError', sentence));
     }, waitMs).unref();
   }
 
-  #sendsTooMuch(): boolean {
+  #sendsTooMuch(): Refusal | undefined {
     const now = performance.now();
     while (this.#sends[0] !== undefined && this.#sends[0] <= now - SENDS_WINDOW_MS) this.#sends.shift();
     this.#sends.push(now);
-    return this.#sends.length > this.#maxSends;
+    if (this.#sends.length <= this.#maxSends) return undefined;
+    const sentence = `more than ${this.#maxSends} payloads were sent within ${SENDS_WINDOW_MS / 1_000} s`;
+    return new Refusal('RateLimited', sentence);
   }
 
   #send(op: GatewayOpcodes, d: unknown): void {
@@ -261,7 +247,7 @@ export class GatewayConnection implements Recipient, AnswerTo {
     this.#handler.closed(this, this.#closedWith ?? code, this.#closedBy ?? 'network');
   }
 
-  /** From here on its session goes on without it. */
+  /** Closed: the session goes on without this connection. */
   #leave(by: ClosedBy): void {
     this.#state = 'closed';
     this.#closedBy ??= by;

@@ -3,15 +3,16 @@
 
 import { randomBytes } from 'node:crypto';
 import { GatewayCloseCodes, GatewayDispatchEvents, GatewayIntentBits, GatewayOpcodes } from 'discord-api-types/v10';
-import { wholeGuilds } from './due.ts';
+import { chosenDispatches, wholeGuilds } from './due.ts';
 import { maySee, type SimulatedEvent } from './event.ts';
 import type { ConnectionHandler, GatewayConnection, Violation } from './gateway-connection.ts';
-import type { GuildRoster, Membership } from './guild-roster.ts';
+import { GuildRoster, type Membership } from './guild-roster.ts';
 import { IdentifyLimits } from './identify-limits.ts';
 import { Ledger } from './ledger.ts';
 import type { Reading, SimulatorOptions } from './options.ts';
 import * as guild from './payloads/guild.ts';
-import type { World } from './payloads/world.ts';
+import { dueKey } from './payloads/variants.ts';
+import { World } from './payloads/world.ts';
 import { type ClosedBy, closeEndsSession, type Identify, Refusal, readIdentify, readResume } from './rules.ts';
 import { answersTo, refusalOfSend, type Send } from './sends.ts';
 import { Session } from './session.ts';
@@ -39,38 +40,44 @@ export type GatewayEvent =
 type Delivery = { readonly session: Session; readonly sequence: number };
 
 export class Gateway implements ConnectionHandler {
+  readonly world: World;
+  readonly roster: GuildRoster;
   readonly ledger = new Ledger();
   readonly violations: Violation[] = [];
   readonly sends: Send[] = [];
-  /** Discord closes the connection over these. */
+  /** For these payloads Discord closes the connection. */
   unreadable: ((send: Send) => boolean) | undefined;
   readonly connections = new Set<GatewayConnection>();
   readonly sessions = new Map<string, Session>();
   readonly limits: IdentifyLimits;
   token: string;
-  #options: SimulatorOptions;
-  readonly #world: World;
-  readonly #roster: GuildRoster;
+  /** Dispatches that EVENTS has. */
+  readonly #chosen: ReadonlySet<string>;
   readonly #resumeUrl: () => string;
   readonly #emit: (event: GatewayEvent) => void;
-  readonly #next: (dispatch: string) => Pick<SimulatedEvent, 'number' | 'routingKey'>;
+  #options: SimulatorOptions;
+  /** Events so far. */
+  #events = 0;
 
-  constructor(
-    options: SimulatorOptions,
-    world: World,
-    roster: GuildRoster,
-    resumeUrl: () => string,
-    emit: (event: GatewayEvent) => void,
-    next: (dispatch: string) => Pick<SimulatedEvent, 'number' | 'routingKey'>,
-  ) {
-    this.#options = options;
-    this.#world = world;
-    this.#roster = roster;
+  constructor(options: SimulatorOptions, resumeUrl: () => string, emit: (event: GatewayEvent) => void) {
+    this.world = new World(options);
+    this.roster = new GuildRoster(this.world, options.guilds);
+    this.limits = new IdentifyLimits(options, performance.now());
+    this.token = options.token;
+    this.#chosen = chosenDispatches(options.events);
     this.#resumeUrl = resumeUrl;
     this.#emit = emit;
-    this.#next = next;
-    this.token = options.token;
-    this.limits = new IdentifyLimits(options, performance.now());
+    this.#options = options;
+  }
+
+  nextNumber(): number {
+    this.#events += 1;
+    return this.#events;
+  }
+
+  /** What workers are due for a dispatch of this kind. */
+  due(kind: Parameters<typeof dueKey>[0]): string | null {
+    return dueKey(kind, this.#chosen);
   }
 
   /** Gives the event to every session that it belongs to. */
@@ -105,60 +112,39 @@ export class Gateway implements ConnectionHandler {
   }
 
   identify(connection: GatewayConnection, d: unknown): void {
-    const { identifyEveryMs, readyDelayMs } = this.#options;
-    const guilds = this.#roster.memberships.length;
+    const { identifyEveryMs } = this.#options;
+    const guilds = this.roster.memberships.length;
     const { presence } = (d ?? {}) as { readonly presence?: unknown };
     const refused = presence === undefined ? undefined : refusalOfSend(GatewayOpcodes.PresenceUpdate, presence);
     const identify = refused ?? readIdentify(d, { ...this.#options, token: this.token, guilds });
-    if (identify instanceof Refusal) {
-      connection.refuse('identify', identify);
-      return;
-    }
+    if (identify instanceof Refusal) return void connection.refuse(identify);
     const admission = this.limits.admit(identify.shardId, performance.now());
-    if (admission.kind === 'exhausted') {
-      this.#overspend(connection);
-      return;
-    }
-    if (admission.kind === 'too early') {
+    if (admission === 'exhausted') return void this.#overspend(connection);
+    if (admission !== 'admitted') {
       const { bucket, sinceMs } = admission;
-      const sentence = `shard ${identify.shardId} sent IDENTIFY ${sinceMs} ms after the last of bucket ${bucket}; ${identifyEveryMs} ms must be between them`;
-      connection.report('identify too early', 9, sentence);
-      connection.invalidate(false);
-      return;
+      const sentence = `IDENTIFY too early: shard ${identify.shardId} sent it ${sinceMs} ms after the last of bucket ${bucket}; ${identifyEveryMs} ms must be between them`;
+      this.violation({ code: GatewayOpcodes.InvalidSession, sentence });
+      return void connection.invalidate(false);
     }
     this.#emit('identify');
-    const start = () => {
-      if (connection.open) this.#startSession(connection, identify);
-    };
-    if (readyDelayMs === 0) start();
-    else setTimeout(start, readyDelayMs).unref();
+    this.#startSession(connection, identify);
   }
 
   resume(connection: GatewayConnection, d: unknown): void {
     const resume = readResume(d, this);
-    if (resume instanceof Refusal) {
-      connection.refuse('resume', resume);
-      return;
-    }
+    if (resume instanceof Refusal) return void connection.refuse(resume);
     this.#emit('resume');
     const { sessionId, sequence } = resume;
     const session = this.sessions.get(sessionId);
-    if (session === undefined) {
-      connection.invalidate(false);
-      return;
-    }
+    if (session === undefined) return void connection.invalidate(false);
     if (sequence > session.sequence) {
       this.#invalidate(session, 'resumed with a sequence that was never sent');
       const sentence = `RESUME has the sequence ${sequence}, but this session's last is ${session.sequence}`;
-      connection.refuse('resume sequence', new Refusal('InvalidSeq', sentence));
-      return;
+      return void connection.refuse(new Refusal('InvalidSeq', sentence));
     }
     const older = [...this.connections].filter((each) => each.open && each.session === session);
     connection.join(session);
-    if (!session.resume(connection, sequence)) {
-      this.#invalidate(session, session.refusal(sequence));
-      return;
-    }
+    if (!session.resume(connection, sequence)) return void this.#invalidate(session, session.refusal(sequence));
     clearTimeout(session.expiry);
     if (this.#options.closeOlderSocket) for (const each of older) each.close(GatewayCloseCodes.UnknownError);
     this.#emit('resumed');
@@ -175,22 +161,20 @@ export class Gateway implements ConnectionHandler {
   send(connection: GatewayConnection, session: Session, op: number, d: unknown): void {
     const { id: sessionId, shardId, shardCount, view } = session;
     const send = { sessionId, shardId, op, d: d as Send['d'], at: performance.now() };
-    const unread = () => new Refusal('DecodeError', 'Discord cannot read this, by a rule of its own');
+    const unread = () => new Refusal('DecodeError', 'Discord refuses this by an undocumented rule');
     const refusal = refusalOfSend(op, d) ?? (this.unreadable?.(send) ? unread() : undefined);
-    if (refusal !== undefined) {
-      connection.refuse('payload', refusal);
-      return;
-    }
+    if (refusal !== undefined) return void connection.refuse(refusal);
     this.sends.push(send);
     this.#emit('send');
     if (op === GatewayOpcodes.PresenceUpdate) {
       session.presence = send.d;
       return;
     }
-    const own = this.#roster.memberships.filter(({ guild }) => guild.shardingKey % shardCount === shardId);
+    const own = this.roster.memberships.filter(({ guild }) => guild.shardingKey % shardCount === shardId);
     const guildOf = (guildId: unknown) => own.find(({ guild }) => guild.id === guildId)?.guild;
-    for (const { dispatch, guild, intents, d } of answersTo(send, this.#world, view.intents, guildOf)) {
-      const event = { ...this.#next(dispatch), dispatch, guild, intents, make: () => d };
+    for (const { dispatch, guild, intents, d } of answersTo(send, this.world, view.intents, guildOf)) {
+      const routingKey = this.due({ dispatch, routingKey: `dispatch.${dispatch.toLowerCase()}` });
+      const event = { number: this.nextNumber(), dispatch, guild, intents, routingKey, make: () => d };
       if (maySee(event, view)) session.deliver(event);
     }
   }
@@ -227,20 +211,20 @@ export class Gateway implements ConnectionHandler {
       intents: GatewayIntentBits.Guilds,
       routingKey,
       whole: wholeGuilds(this.#options.events),
-      make: () => guild.create(this.#world, created, joinedAt),
+      make: () => guild.create(this.world, created, joinedAt),
     };
   }
 
   #startSession(connection: GatewayConnection, { shardId, shardCount, intents, presence }: Identify): void {
     const id = randomBytes(16).toString('hex');
     const seesContent = !this.#options.blankContent || (intents & GatewayIntentBits.MessageContent) !== 0;
-    const view = { botId: this.#world.bot.id, intents, seesContent };
+    const view = { botId: this.world.bot.id, intents, seesContent };
     const session = new Session(this.ledger.open(id, shardId), shardCount, view, () => this.#options);
     session.presence = presence;
     this.sessions.set(id, session);
     connection.join(session);
     session.attach(connection);
-    const memberships = this.#roster.memberships.filter(({ guild }) => guild.shardingKey % shardCount === shardId);
+    const memberships = this.roster.memberships.filter(({ guild }) => guild.shardingKey % shardCount === shardId);
     const guilds = memberships.map(({ guild }) => guild);
     const resumeUrl = this.#resumeUrl();
     session.deliver({
@@ -248,7 +232,7 @@ export class Gateway implements ConnectionHandler {
       dispatch: GatewayDispatchEvents.Ready,
       intents: 0,
       routingKey: null,
-      make: () => guild.ready(this.#world, { sessionId: id, resumeUrl, shard: [shardId, shardCount] }, guilds),
+      make: () => guild.ready(this.world, { sessionId: id, resumeUrl, shard: [shardId, shardCount] }, guilds),
     });
     for (const each of memberships.filter(({ state }) => state === 'available')) {
       const created = this.guildCreate(each, 0, null);
@@ -265,7 +249,7 @@ export class Gateway implements ConnectionHandler {
 
   #overspend(connection: GatewayConnection): void {
     const sentence = `an IDENTIFY came although all ${this.#options.dailyIdentifies} of the day were used: every session ended and the token was reset`;
-    connection.refuse('identify budget', new Refusal('AuthenticationFailed', sentence));
+    connection.refuse(new Refusal('AuthenticationFailed', sentence));
     this.changeToken(`${this.token.slice(0, -4)}${randomBytes(2).toString('hex')}`);
     this.#emit('tokenReset');
   }

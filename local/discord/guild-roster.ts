@@ -25,7 +25,6 @@ export class GuildRoster {
     });
   }
 
-  /** Of the guilds that the bot is in. */
   get memberships(): readonly Membership[] {
     return this.#all.filter(({ state }) => state !== 'left');
   }
@@ -37,7 +36,7 @@ export class GuildRoster {
     throw new Error(`expected the id of a guild that the bot is in, got '${guildId}'`);
   }
 
-  /** Some available guild; those with low numbers are more active. */
+  /** An available guild at random; those with low numbers are more active. */
   active(random: Random): Membership | undefined {
     const { length } = this.#all;
     const from = Math.floor(length * random.next() ** 2);

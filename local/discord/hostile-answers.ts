@@ -10,16 +10,16 @@ import type { AnswerChange } from './gateway-connection.ts';
 import { Random } from './random.ts';
 
 export interface HostileAnswer {
-  /** Of the answer that is changed. */
+  /** Which answer is changed. */
   readonly name: (typeof NAMES)[number];
-  /** How, so that a failed test can name it. */
+  /** The change in words, for the message of a failed test. */
   readonly what: string;
   readonly change: AnswerChange;
 }
 
 const NAMES = ['REST', 'Upgrade', 'Hello', 'READY', 'RESUMED', 'HeartbeatAck', 'Dispatch'] as const;
 
-/** Without an end. */
+/** An endless sequence. */
 export function* hostileAnswers(seed: number): Generator<HostileAnswer, never> {
   const random = new Random(seed, 16);
   for (;;) {

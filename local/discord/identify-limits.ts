@@ -5,10 +5,8 @@
 import type { APIGatewaySessionStartLimit } from 'discord-api-types/v10';
 import type { SimulatorOptions } from './options.ts';
 
-type Admission =
-  | { readonly kind: 'admitted' | 'exhausted' }
-  /** The bucket was used so many ms ago, which is too short. */
-  | { readonly kind: 'too early'; readonly bucket: number; readonly sinceMs: number };
+/** Too early: the bucket was used so many ms ago. */
+type Admission = 'admitted' | 'exhausted' | { readonly bucket: number; readonly sinceMs: number };
 
 /** How much earlier is still accepted. */
 const SLACK = 0.02;
@@ -28,14 +26,14 @@ export class IdentifyLimits {
   admit(shardId: number, now: number): Admission {
     this.#renew(now);
     const { maxConcurrency, identifyEveryMs, dailyIdentifies } = this.#options;
-    if (this.#used >= dailyIdentifies) return { kind: 'exhausted' };
+    if (this.#used >= dailyIdentifies) return 'exhausted';
     const bucket = shardId % maxConcurrency;
     const last = this.#lastInBucket.get(bucket);
     if (last !== undefined && now - last < identifyEveryMs * (1 - SLACK))
-      return { kind: 'too early', bucket, sinceMs: Math.round(now - last) };
+      return { bucket, sinceMs: Math.round(now - last) };
     this.#lastInBucket.set(bucket, now);
     this.#used += 1;
-    return { kind: 'admitted' };
+    return 'admitted';
   }
 
   /** `session_start_limit` of GET /gateway/bot. */

@@ -1,5 +1,5 @@
 // Discord's REST as a worker uses it to answer an interaction: the callback, and the webhook that edits and follows up.
-// An answer that Discord refuses is refused with its code. Discord's deadlines (3 s, and 15 minutes) are not played.
+// An answer that Discord refuses is refused with its code. Discord's deadlines (3 s, and 15 minutes) are not simulated.
 // https://discord.com/developers/docs/interactions/receiving-and-responding#responding-to-an-interaction
 
 import { createHistogram } from 'node:perf_hooks';
@@ -21,10 +21,10 @@ export interface Sent {
   readonly data: Readonly<Record<string, unknown>>;
 }
 
-/** To interactions that were opened. Percentiles, in milliseconds: from the frame to the first answer. */
+/** The first answers to opened interactions; percentiles of the time from frame to answer, in milliseconds. */
 export interface Replies {
   readonly answered: number;
-  /** Some may be on their way. */
+  /** Some of these answers may be in transit. */
   readonly unanswered: number;
   readonly p50: number | null;
   readonly p99: number | null;
@@ -53,7 +53,7 @@ const ALLOWED: { readonly [T in InteractionType]: (interaction: APIInteraction) 
   [InteractionType.ModalSubmit]: ({ message }) => (message === undefined ? OF_MESSAGES : OF_COMPONENTS),
 };
 
-/** Its routes, which need no bot token: the interaction's stands in the path. */
+/** Its routes. They need no bot token: the interaction's token is part of the path. */
 export const CALLBACKS = /^\/api\/v10\/(?:interactions|webhooks)\//;
 const PATH =
   /^\/api\/v10\/(?:interactions\/(?<id>\d+)\/(?<ofCallback>[^/]+)\/callback|webhooks\/\d+\/(?<token>[^/]+)(?:\/messages\/(?<message>[^/]+))?)$/;
@@ -61,7 +61,7 @@ const PATH =
 export class InteractionCallbacks {
   readonly #world: World;
   readonly #known = new Map<string, Known>();
-  /** From the frame to the first answer, microseconds. */
+  /** Microseconds. */
   readonly #replyTimes = createHistogram();
   #opened = 0;
 
@@ -111,11 +111,10 @@ export class InteractionCallbacks {
     if (fault !== undefined) return fault;
     sent.push({ what: Number(type), data: data as Body });
     this.#replyTimes.record(Math.max(1, Math.round((performance.now() - known.writtenAt) * 1_000)));
-    const { ChannelMessageWithSource, DeferredChannelMessageWithSource, UpdateMessage, DeferredMessageUpdate } = Answer;
     const original = 'message' in interaction ? interaction.message : undefined;
-    if (type === ChannelMessageWithSource || type === DeferredChannelMessageWithSource)
+    if (type === Answer.ChannelMessageWithSource || type === Answer.DeferredChannelMessageWithSource)
       known.messages.set('@original', this.#message(known, data as Body));
-    else if (original !== undefined && (type === UpdateMessage || type === DeferredMessageUpdate))
+    else if (original !== undefined && (type === Answer.UpdateMessage || type === Answer.DeferredMessageUpdate))
       known.messages.set('@original', { ...original, ...(data as Partial<APIMessage>) });
     const message = known.messages.get('@original');
     const resource = { type, ...(message && { message }) };
@@ -134,18 +133,13 @@ export class InteractionCallbacks {
       known.messages.delete(id);
       return { status: 204, headers: { 'content-type': 'text/html; charset=utf-8' } };
     }
-    const after = {
-      ...(before ?? this.#message(known, body)),
-      ...(method === 'PATCH' && (body as Partial<APIMessage>)),
-    };
+    const after = { ...(before ?? this.#message(known, body)), ...(method === 'PATCH' && body) };
     known.messages.set(id ?? after.id, after);
     return { status: 200, body: after };
   }
 
-  #message(
-    { interaction, messages }: Known,
-    { content = '', embeds = [], components = [], flags = 0 }: Body,
-  ): APIMessage {
+  #message({ interaction, messages }: Known, body: Body): APIMessage {
+    const { content = '', embeds = [], components = [], flags = 0 } = body;
     return {
       id: String(BigInt(interaction.id) + BigInt(1_000 + messages.size)),
       channel_id: interaction.channel?.id ?? '0',
@@ -199,11 +193,7 @@ const isList = (value: unknown, least: number, most: number): value is unknown[]
   Array.isArray(value) && value.length >= least && value.length <= most;
 
 const refused = (status: number, code: number, text: string): RestAnswer => ({ status, body: { message: text, code } });
-const invalid = (field: string): RestAnswer => ({
-  status: 400,
-  body: {
-    message: 'Invalid Form Body',
-    code: 50_035,
-    errors: { [field]: { _errors: [{ code: 'INVALID', message: field }] } },
-  },
-});
+const invalid = (field: string): RestAnswer => {
+  const errors = { [field]: { _errors: [{ code: 'INVALID', message: field }] } };
+  return { status: 400, body: { message: 'Invalid Form Body', code: 50_035, errors } };
+};

@@ -1,9 +1,9 @@
-// The independent record of what each session was given: what a worker is due for every sequence. It is written where an
+// The independent record of what each session was given: what workers are due for every sequence. It is written where an
 // event gets its sequence, before anything is sent, and nothing is ever removed.
 
 import type { SimulatedEvent } from './event.ts';
 
-/** Beside what else is due for the same sequence. */
+/** Due in addition to the routing key of the same sequence. */
 export const WHOLE_GUILD = 'dispatch.guild_create';
 
 export interface DueEvent {
@@ -39,11 +39,6 @@ export class Ledger {
   *due(): Generator<DueEvent> {
     for (const session of this.#sessions.values()) yield* session.due();
   }
-
-  /** What is due under a sequence: a routing key, `null` for nothing, `undefined` for a sequence that was never given. */
-  routingKeyOf(sessionId: string, sequence: number): string | null | undefined {
-    return this.#sessions.get(sessionId)?.routingKeyOf(sequence);
-  }
 }
 
 export class SessionLedger {
@@ -56,8 +51,8 @@ export class SessionLedger {
   /** Two lists instead of one of objects, because a soak has millions of events. */
   readonly #routingKeys: (string | null)[] = [];
   readonly #events: number[] = [];
-  /** Sequences whose dispatch is due as a whole too. */
-  readonly #wholes = new Set<number>();
+  /** Sequences for which the whole guild is due too. */
+  readonly #wholeGuilds = new Set<number>();
 
   constructor(sessionId: string, shardId: number) {
     this.sessionId = sessionId;
@@ -71,15 +66,12 @@ export class SessionLedger {
   add({ routingKey, number, whole }: SimulatedEvent): void {
     this.#routingKeys.push(routingKey);
     this.#events.push(number);
-    if (whole) this.#wholes.add(this.lastSequence);
+    if (whole) this.#wholeGuilds.add(this.lastSequence);
   }
 
-  routingKeyOf(sequence: number): string | null | undefined {
-    return this.#routingKeys[sequence - 1];
-  }
-
-  isWholeDue(sequence: number): boolean {
-    return this.#wholes.has(sequence);
+  /** @param whole the whole guild, or what else is due for the sequence */
+  isDue(sequence: number, whole: boolean): boolean {
+    return whole ? this.#wholeGuilds.has(sequence) : typeof this.#routingKeys[sequence - 1] === 'string';
   }
 
   *due(): Generator<DueEvent> {
@@ -88,7 +80,7 @@ export class SessionLedger {
       const [sequence, event = 0] = [index + 1, this.#events[index]];
       const each = { sessionId, shardId, sequence, event, sent: sequence <= lastSent };
       if (routingKey !== null) yield { ...each, routingKey };
-      if (this.#wholes.has(sequence)) yield { ...each, routingKey: WHOLE_GUILD };
+      if (this.#wholeGuilds.has(sequence)) yield { ...each, routingKey: WHOLE_GUILD };
     }
   }
 }

@@ -20,7 +20,7 @@ export const DEFAULTS = {
   heartbeatIntervalMs: 41_250,
   /** How late a heartbeat may be. @default - half an interval, at least 5 s */
   heartbeatGraceMs: undefined as number | undefined,
-  /** How long a session without a connection lives. Discord says "a few minutes". */
+  /** How long a session without a connection lives. Discord documents "a few minutes". */
   sessionTtlMs: 300_000,
   /**
    * What each session keeps for a RESUME: so many dispatches; when trimmed, without those that a heartbeat or a RESUME has
@@ -31,19 +31,17 @@ export const DEFAULTS = {
   closesLaggingHeartbeat: undefined as number | undefined,
   /** Whether a RESUME closes the socket that the session had before. Discord does not document whether it does. */
   closeOlderSocket: true,
-  /** Between IDENTIFY and READY. */
-  readyDelayMs: 0,
-  /** From op 7 to the close of a connection whose client did not leave by itself. */
+  /** After op 7, before a connection is closed whose client did not close it. */
   reconnectGraceMs: 5_000,
   /** The shard count must be a multiple of this (large-bot sharding). */
   shardCountMultiple: 1,
   /** The privileged intents that this bot was granted. */
   grantedIntents: GatewayIntentBits.GuildMembers as number,
-  /** Stands in everything that people write. */
+  /** A text that is part of everything that people write. */
   marker: undefined as string | undefined,
   /** Whether content is blanked for a bot without the MessageContent intent, as Discord does. */
   blankContent: true,
-  /** What EVENTS of the ingestor says: it decides what is due, and what stands in the traffic. @default - the seven */
+  /** EVENTS of the ingestor: decides what is due, and which events the traffic has. @default - the seven */
   events: undefined as string | undefined,
   /** Whether interactions of the traffic that workers are due can be answered too, not only those that `emit` makes. */
   answerable: false,

@@ -35,6 +35,16 @@ export class Random {
     return list[this.below(list.length)] ?? list[0];
   }
 
+  /** One of the names, by their shares. */
+  weighted(shares: readonly (readonly [name: string, share: number])[]): string {
+    let at = this.next() * shares.reduce((sum, [, share]) => sum + share, 0);
+    for (const [name, share] of shares) {
+      at -= share;
+      if (at < 0) return name;
+    }
+    return '';
+  }
+
   /** Lower-case hexadecimal digits. */
   hex(digits: number): string {
     let text = '';

@@ -1,4 +1,4 @@
-// The two REST routes that a gateway client asks before it connects, in Discord's own shapes.
+// The REST route that a gateway client asks before it connects, in Discord's own shape.
 // https://discord.com/developers/docs/events/gateway#get-gateway-bot
 
 import type { IncomingMessage, ServerResponse } from 'node:http';
@@ -14,10 +14,8 @@ export interface RestAnswer {
 
 export function restAnswer(request: IncomingMessage, token: string, gatewayBot: () => APIGatewayBotInfo): RestAnswer {
   const { pathname } = new URL(request.url ?? '/', 'http://localhost');
-  const path = pathname.replace(/^\/api\/v10(?=\/)/, '');
-  if (path === pathname || (path !== '/gateway' && path !== '/gateway/bot')) return refused(404, 'Not Found');
+  if (pathname !== '/api/v10/gateway/bot') return refused(404, 'Not Found');
   if (request.method !== 'GET') return refused(405, 'Method Not Allowed');
-  if (path === '/gateway') return { status: 200, body: { url: gatewayBot().url } };
   if (request.headers.authorization !== `Bot ${token}`) return refused(401, 'Unauthorized');
   return { status: 200, body: gatewayBot() };
 }

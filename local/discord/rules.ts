@@ -1,5 +1,5 @@
 // What Discord's gateway accepts from a client, and with which close code it refuses the rest. Pure: a payload comes in,
-// what it says or a refusal comes out. Each refusal has a sentence for the person who wrote the client.
+// its content or a refusal comes out. Each refusal has a sentence for the person who wrote the client.
 // https://discord.com/developers/docs/topics/opcodes-and-status-codes#gateway
 
 import { GatewayCloseCodes, GatewayIntentBits, GatewayOpcodes } from 'discord-api-types/v10';
@@ -106,7 +106,7 @@ export function readResume(d: unknown, bot: Pick<Bot, 'token'>): Resume | Refusa
   return new Refusal('InvalidSeq', `RESUME needs the last sequence received, got ${JSON.stringify(seq)}`);
 }
 
-/** Close codes of Discord after which the session is gone; 4001 too, as its staff said, although it is not documented. */
+/** Close codes of Discord after which the session is gone; 4001 too, according to its staff, although it is not documented. */
 const ENDS_SESSION: ReadonlySet<number> = new Set([
   GatewayCloseCodes.UnknownOpcode,
   GatewayCloseCodes.AuthenticationFailed,
@@ -136,24 +136,17 @@ function refusalOfToken(opcode: string, given: unknown, token: string): Refusal 
   return new Refusal('AuthenticationFailed', `${opcode} has a token that is not the bot's`);
 }
 
-function readShard(
-  shard: unknown,
-  { guilds, shardCountMultiple }: Bot,
-): Pick<Identify, 'shardId' | 'shardCount'> | Refusal {
+type Shard = Pick<Identify, 'shardId' | 'shardCount'>;
+
+function readShard(shard: unknown, { guilds, shardCountMultiple }: Bot): Shard | Refusal {
   const [shardId, shardCount] = Array.isArray(shard) && shard.length === 2 ? shard : shard === undefined ? [0, 1] : [];
   if (!Number.isSafeInteger(shardId) || !Number.isSafeInteger(shardCount) || shardId < 0 || shardId >= shardCount)
     return new Refusal('InvalidShard', `shard must be [id, count] with 0 <= id < count, got ${JSON.stringify(shard)}`);
   if (shardCount % shardCountMultiple !== 0)
-    return new Refusal(
-      'InvalidShard',
-      `the shard count of this bot must be a multiple of ${shardCountMultiple}, got ${shardCount}`,
-    );
-  if (guilds / shardCount > GUILDS_PER_SHARD)
-    return new Refusal(
-      'ShardingRequired',
-      `${guilds} guilds over ${shardCount} shards are more than ${GUILDS_PER_SHARD} each: use more shards`,
-    );
-  return { shardId, shardCount };
+    return new Refusal('InvalidShard', `this bot needs a multiple of ${shardCountMultiple} shards, got ${shardCount}`);
+  if (guilds / shardCount <= GUILDS_PER_SHARD) return { shardId, shardCount };
+  const sentence = `${guilds} guilds over ${shardCount} shards are more than ${GUILDS_PER_SHARD} each: use more shards`;
+  return new Refusal('ShardingRequired', sentence);
 }
 
 function readIntents(intents: unknown, { grantedIntents }: Bot): number | Refusal {
@@ -164,11 +157,8 @@ function readIntents(intents: unknown, { grantedIntents }: Bot): number | Refusa
     return new Refusal('InvalidIntents', `there is no intent behind these bits: ${unknown}`);
   const denied = intents & PRIVILEGED_INTENTS & ~grantedIntents;
   if (denied === 0) return intents;
-  const names = INTENTS.flatMap(([name, bit]) => ((bit & denied) === 0 ? [] : name));
-  return new Refusal(
-    'DisallowedIntents',
-    `the bot was not granted ${names.join(', ')}: enable it in the developer portal`,
-  );
+  const names = INTENTS.flatMap(([name, bit]) => ((bit & denied) === 0 ? [] : name)).join(', ');
+  return new Refusal('DisallowedIntents', `the bot was not granted ${names}: enable it in the developer portal`);
 }
 
 const isRecord = (value: unknown): value is Record<string, unknown> =>
@@ -192,5 +182,5 @@ const INTENTS = Object.entries(GatewayIntentBits).filter((entry): entry is [stri
 
 const ALL_INTENTS = INTENTS.reduce((all, [, bit]) => all | bit, 0);
 
-const PRIVILEGED_INTENTS =
+export const PRIVILEGED_INTENTS =
   GatewayIntentBits.GuildMembers | GatewayIntentBits.GuildPresences | GatewayIntentBits.MessageContent;

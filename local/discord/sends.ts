@@ -1,12 +1,13 @@
-// What a client sends beside the protocol, ops 3, 4, 8 and 31: which payloads Discord cannot read, and the dispatches with
-// which it answers the others. Pure.
+// What a client asks for by ops 3, 4, 8 and 31: which payloads Discord cannot read, and the dispatches with which it answers
+// the others. Pure.
 // https://discord.com/developers/docs/events/gateway-events#send-events
 
 import { GatewayDispatchEvents, GatewayIntentBits, GatewayOpcodes, PresenceUpdateStatus } from 'discord-api-types/v10';
+import { z } from 'zod';
 import type { Guild, World } from './payloads/world.ts';
 import { Refusal } from './rules.ts';
 
-/** One that was accepted. */
+/** An accepted payload. */
 export interface Send {
   readonly sessionId: string;
   readonly shardId: number;
@@ -24,43 +25,37 @@ export interface Answer {
 }
 
 const MEMBERS_PER_CHUNK = 1_000;
-/** Of a prefix, and of ids. */
+/** Members that are found by a prefix or by ids. */
 const MOST_MATCHES = 100;
 const MOST_NONCE_BYTES = 32;
 const { VoiceStateUpdate, VoiceServerUpdate, GuildMembersChunk, SoundboardSounds } = GatewayDispatchEvents;
 
+const ID = z.string().regex(/^\d{1,20}$/);
+const NOT_THERE = z.undefined().optional();
+const ACCEPTED: Readonly<Record<number, z.ZodType>> = {
+  [GatewayOpcodes.PresenceUpdate]: z.object({
+    status: z.enum(PresenceUpdateStatus),
+    since: z.int().nullable(),
+    afk: z.boolean(),
+    activities: z.array(z.object({ name: z.string(), type: z.int() })),
+  }),
+  [GatewayOpcodes.VoiceStateUpdate]: z.object({
+    guild_id: ID,
+    channel_id: ID.nullable(),
+    self_mute: z.boolean(),
+    self_deaf: z.boolean(),
+  }),
+  [GatewayOpcodes.RequestGuildMembers]: z.union([
+    z.object({ guild_id: ID, query: z.string(), limit: z.int(), user_ids: NOT_THERE }),
+    z.object({ guild_id: ID, query: NOT_THERE, user_ids: z.union([ID, z.array(ID)]) }),
+  ]),
+  [GatewayOpcodes.RequestSoundboardSounds]: z.object({ guild_ids: z.array(ID) }),
+};
+
 /** @returns why Discord closes the connection over it */
 export function refusalOfSend(op: number, d: unknown): Refusal | undefined {
-  const wrong = isRecord(d) ? wrongField(op, d) : 'd';
-  return wrong === undefined ? undefined : new Refusal('DecodeError', `the ${wrong} of opcode ${op} is faulty`);
-}
-
-function wrongField(op: number, d: Record<string, unknown>): string | undefined {
-  const { guild_id, channel_id, user_ids, guild_ids } = d;
-  const failing = (checks: Readonly<Record<string, boolean>>) =>
-    Object.entries(checks).find(([, right]) => !right)?.[0];
-  if (op === GatewayOpcodes.PresenceUpdate)
-    return failing({
-      status: Object.values<unknown>(PresenceUpdateStatus).includes(d.status),
-      since: d.since === null || Number.isSafeInteger(d.since),
-      afk: typeof d.afk === 'boolean',
-      activities: Array.isArray(d.activities) && d.activities.every(isActivity),
-    });
-  if (op === GatewayOpcodes.VoiceStateUpdate)
-    return failing({
-      guild_id: isId(guild_id),
-      channel_id: channel_id === null || isId(channel_id),
-      self_mute: typeof d.self_mute === 'boolean',
-      self_deaf: typeof d.self_deaf === 'boolean',
-    });
-  if (op === GatewayOpcodes.RequestGuildMembers)
-    return failing({
-      guild_id: isId(guild_id),
-      'query or user_ids': (d.query === undefined) !== (user_ids === undefined),
-      limit: user_ids !== undefined || (Number.isSafeInteger(d.limit) && typeof d.query === 'string'),
-      user_ids: user_ids === undefined || (Array.isArray(user_ids) ? user_ids : [user_ids]).every(isId),
-    });
-  return failing({ guild_ids: Array.isArray(guild_ids) && guild_ids.every(isId) });
+  const { error } = ACCEPTED[op]?.safeParse(d) ?? {};
+  return error && new Refusal('DecodeError', `the data of opcode ${op} is faulty: ${z.prettifyError(error)}`);
 }
 
 /** @param guildOf a guild of the session's shard that the bot is in: what concerns others is not answered */
@@ -115,11 +110,3 @@ function chunks(d: Record<string, unknown>, world: World, guild: Guild, intents:
     },
   }));
 }
-
-const isRecord = (value: unknown): value is Record<string, unknown> =>
-  typeof value === 'object' && value !== null && !Array.isArray(value);
-
-const isId = (value: unknown): boolean => typeof value === 'string' && /^\d{1,20}$/.test(value);
-
-const isActivity = (value: unknown): boolean =>
-  isRecord(value) && typeof value.name === 'string' && Number.isSafeInteger(value.type);

@@ -3,15 +3,14 @@
 //
 //   attached: has a connection (after a RESUME with `closeOlderSocket` off, more than one)
 //   detached: has none; what happens is kept. A RESUME attaches it again
-//   lost:     cannot be resumed; its ledger says why. Nothing is added to it any more
+//   lost:     cannot be resumed; its ledger has the reason. Nothing is added to it any more
 
 import { GatewayDispatchEvents } from 'discord-api-types/v10';
 import { frame, type SimulatedEvent, type View } from './event.ts';
 import type { SessionLedger } from './ledger.ts';
 import type { Reading } from './options.ts';
-import { ReplayBuffer } from './replay-buffer.ts';
 
-/** Owned here, satisfied by a GatewayConnection. */
+/** Satisfied by a GatewayConnection. */
 export interface Recipient {
   /** Whether it can be written to now. What it misses is replayed. */
   readonly writable: boolean;
@@ -22,12 +21,15 @@ export class Session {
   readonly shardCount: number;
   readonly view: View;
   readonly ledger: SessionLedger;
-  readonly #replay = new ReplayBuffer<SimulatedEvent>();
+  /** The newest events by sequence, for a RESUME. */
+  readonly #kept = new Map<number, SimulatedEvent>();
+  /** The highest sequence that is not kept any more. */
+  #forgotten = 0;
   readonly #reading: () => Reading;
   readonly #recipients = new Set<Recipient>();
   /** The last that the client set, by IDENTIFY or op 3. */
   presence: unknown;
-  /** By heartbeats. */
+  /** The highest sequence of a heartbeat. */
   #acknowledged = 0;
   /** Ends a detached session. */
   expiry: NodeJS.Timeout | undefined;
@@ -49,7 +51,7 @@ export class Session {
 
   /** The last sequence it gave. */
   get sequence(): number {
-    return this.#replay.last;
+    return this.ledger.lastSequence;
   }
 
   get attached(): boolean {
@@ -58,7 +60,7 @@ export class Session {
 
   /** It is detached, and an event fell out of the replay buffer that was never written. */
   get overfilled(): boolean {
-    return !this.attached && this.#replay.first > this.ledger.lastSent + 1;
+    return !this.attached && this.#forgotten > this.ledger.lastSent;
   }
 
   /** @returns the event's sequence */
@@ -74,18 +76,16 @@ export class Session {
     this.#recipients.delete(recipient);
   }
 
-  /** A heartbeat says that the client has everything up to this sequence. */
+  /** A heartbeat confirms everything up to this sequence. */
   acknowledge(sequence: number): void {
     this.#acknowledged = Math.max(this.#acknowledged, sequence);
     this.#trim(sequence);
   }
 
   /** A RESUME from there is refused. @returns why */
-  refusal(sequence: number): 'resumed from before the replay buffer' | 'resumed from before an earlier RESUME' {
+  refusal(sequence: number): string {
     const withoutResumes = Math.max(this.#acknowledged, this.sequence - this.#reading().replayBuffer.events);
-    return sequence < withoutResumes
-      ? 'resumed from before the replay buffer'
-      : 'resumed from before an earlier RESUME';
+    return `resumed from before ${sequence < withoutResumes ? 'the replay buffer' : 'an earlier RESUME'}`;
   }
 
   /**
@@ -93,27 +93,35 @@ export class Session {
    * @returns whether all of it was still kept; if not, nothing was done
    */
   resume(recipient: Recipient, sequence: number): boolean {
-    const missed = this.#replay.after(sequence);
-    if (missed === undefined) return false;
+    if (sequence < this.#forgotten) return false;
     this.#trim(sequence);
     this.#recipients.add(recipient);
-    for (const [index, event] of missed.entries()) {
-      const missedSequence = sequence + 1 + index;
-      if (event === RESUMED || !recipient.writable) continue;
-      this.#write(recipient, event, missedSequence, frame(event, missedSequence, this.view));
+    for (let missed = sequence + 1; missed <= this.sequence; missed += 1) {
+      const event = this.#kept.get(missed);
+      if (event !== undefined && event !== RESUMED && recipient.writable)
+        this.#write(recipient, event, missed, frame(event, missed, this.view));
     }
     this.#add(RESUMED, [recipient]);
     return true;
   }
 
   #trim(sequence: number): void {
-    if (this.#reading().replayBuffer.trimmedByAcknowledgement) this.#replay.forget(sequence);
+    if (this.#reading().replayBuffer.trimmedByAcknowledgement) this.#forget(sequence);
+  }
+
+  /** Everything up to this sequence. */
+  #forget(sequence: number): void {
+    while (this.#forgotten < sequence) {
+      this.#forgotten += 1;
+      this.#kept.delete(this.#forgotten);
+    }
   }
 
   #add(event: SimulatedEvent, recipients: Iterable<Recipient>): number {
-    const sequence = this.#replay.push(event);
-    this.#replay.forget(sequence - this.#reading().replayBuffer.events);
     this.ledger.add(event);
+    const { sequence } = this;
+    this.#kept.set(sequence, event);
+    this.#forget(sequence - this.#reading().replayBuffer.events);
     let text: string | undefined;
     for (const recipient of recipients) {
       if (!recipient.writable) continue;

@@ -13,14 +13,14 @@ import { chosenDispatches } from './due.ts';
 import type { SimulatedEvent } from './event.ts';
 import { Gateway, type GatewayEvent } from './gateway.ts';
 import { type AnswerChange, GatewayConnection, type Violation } from './gateway-connection.ts';
-import { GuildRoster, type Membership } from './guild-roster.ts';
+import type { GuildRoster, Membership } from './guild-roster.ts';
 import { CALLBACKS, InteractionCallbacks } from './interaction-callbacks.ts';
 import type { Ledger } from './ledger.ts';
 import { DEFAULTS, type Reading, type SimulatorOptions } from './options.ts';
 import { EventContext } from './payloads/event-context.ts';
 import * as guild from './payloads/guild.ts';
-import { dueKey, VARIANTS, variantOf } from './payloads/variants.ts';
-import { type Guild, World } from './payloads/world.ts';
+import { VARIANTS, variantOf } from './payloads/variants.ts';
+import type { Guild, World } from './payloads/world.ts';
 import { Random } from './random.ts';
 import { type RestAnswer, restAnswer, sendAnswer } from './rest.ts';
 import { refusalOfQuery } from './rules.ts';
@@ -49,6 +49,11 @@ interface EmitOptions {
 
 export class DiscordSimulator {
   readonly world: World;
+  readonly ledger: Ledger;
+  /** Everything that a client did wrong, in order. */
+  readonly violations: readonly Violation[];
+  /** Presences, voice states and requests that were accepted, in order. */
+  readonly sends: readonly Send[];
   /** Answers of workers to interactions that `emit` made, and to those of the traffic that workers are due, if answerable. */
   readonly callbacks: InteractionCallbacks;
   readonly #options: SimulatorOptions;
@@ -60,14 +65,10 @@ export class DiscordSimulator {
   readonly #events = new EventEmitter().setMaxListeners(0);
   readonly #counts = new Map<GatewayEvent, number>();
   readonly #changes = new Map<string, AnswerChange>();
-  /** Dispatches that EVENTS has. */
-  readonly #chosen: ReadonlySet<string>;
-  readonly #mix: readonly (readonly [kind: string, upTo: number])[];
+  readonly #mix: readonly (readonly [kind: string, share: number])[];
   readonly #random: Random;
   #refusing = false;
   #stopTraffic = () => {};
-  /** Events so far. */
-  #produced = 0;
 
   static async start(options: Partial<SimulatorOptions> = {}): Promise<DiscordSimulator> {
     const simulator = new DiscordSimulator({ ...DEFAULTS, ...options });
@@ -78,32 +79,26 @@ export class DiscordSimulator {
 
   private constructor(options: SimulatorOptions) {
     this.#options = options;
-    this.#chosen = chosenDispatches(options.events);
-    this.#mix = rising(options.mix ?? defaultMix(this.#chosen));
+    this.#mix = Object.entries(options.mix ?? defaultMix(chosenDispatches(options.events)));
     this.#random = new Random(options.seed, 10);
-    this.world = new World(options);
-    this.callbacks = new InteractionCallbacks(this.world);
-    this.#roster = new GuildRoster(this.world, options.guilds);
     this.#gateway = new Gateway(
       options,
-      this.world,
-      this.#roster,
       () => `${this.gatewayUrl}/resume`,
       (name) => {
         this.#counts.set(name, this.count(name) + 1);
         this.#events.emit(name);
       },
-      (dispatch) => ({
-        number: this.#nextNumber(),
-        routingKey: this.#due(dispatch, `dispatch.${dispatch.toLowerCase()}`),
-      }),
     );
+    const { world, roster, ledger, violations, sends } = this.#gateway;
+    this.#roster = roster;
+    this.world = world;
+    this.ledger = ledger;
+    this.violations = violations;
+    this.sends = sends;
+    this.callbacks = new InteractionCallbacks(world);
     this.#server = createServer((request, response) => {
-      if (this.#refusing) {
-        request.socket.destroy();
-        return;
-      }
-      if (CALLBACKS.test(request.url ?? '')) void this.#answerWorker(request, response);
+      if (this.#refusing) request.socket.destroy();
+      else if (CALLBACKS.test(request.url ?? '')) void this.#answerWorker(request, response);
       else this.#answerRest(request, response);
     });
     this.#server.on('connection', (socket) => {
@@ -111,20 +106,17 @@ export class DiscordSimulator {
       socket.once('close', () => this.#open.delete(socket));
     });
     this.#server.on('upgrade', (request, socket: Socket, head) => {
-      if (this.#refusing) {
-        socket.destroy();
-        return;
-      }
+      if (this.#refusing) return void socket.destroy();
       const changed = this.#changed('Upgrade', { status: 101 }, socket);
-      if (changed?.status === 101)
-        this.#sockets.handleUpgrade(request, socket, head, (opened) => this.#greet(opened, request.url ?? '/'));
-      else if (changed === undefined) this.#events.once('stop', () => socket.destroy());
-      else {
-        const response = new ServerResponse(request);
-        response.assignSocket(socket);
-        response.on('finish', () => socket.end());
-        sendAnswer(response, { ...changed, headers: { connection: 'close', ...changed.headers } });
-      }
+      if (changed === undefined) return;
+      if (changed.status === 101)
+        return void this.#sockets.handleUpgrade(request, socket, head, (opened) =>
+          this.#greet(opened, request.url ?? '/'),
+        );
+      const response = new ServerResponse(request);
+      response.assignSocket(socket);
+      response.on('finish', () => socket.end());
+      sendAnswer(response, { ...changed, headers: { connection: 'close', ...changed.headers } });
     });
   }
 
@@ -142,20 +134,6 @@ export class DiscordSimulator {
     return this.#gateway.token;
   }
 
-  get ledger(): Ledger {
-    return this.#gateway.ledger;
-  }
-
-  /** Everything that a client did wrong, in order. */
-  get violations(): readonly Violation[] {
-    return this.#gateway.violations;
-  }
-
-  /** Presences, voice states and requests that were accepted, in order. */
-  get sends(): readonly Send[] {
-    return this.#gateway.sends;
-  }
-
   /** Sessions that can be resumed or are connected. */
   get sessions(): readonly Session[] {
     return [...this.#gateway.sessions.values()];
@@ -167,7 +145,6 @@ export class DiscordSimulator {
 
   async stop(): Promise<void> {
     this.stopTraffic();
-    this.#events.emit('stop');
     this.#gateway.stop();
     this.#sockets.close();
     const closed = new Promise((resolve) => this.#server.close(resolve));
@@ -188,7 +165,7 @@ export class DiscordSimulator {
     this.#stopTraffic();
   }
 
-  /** So many events of the mix at once. */
+  /** Makes this number of events of the mix happen at once. */
   burst(events: number): void {
     for (let n = 0; n < events; n += 1) this.#produce();
   }
@@ -214,7 +191,8 @@ export class DiscordSimulator {
   /** The bot joins another guild. @param size LARGE for a large one */
   joinGuild(size?: Partial<Guild>): Guild {
     const joined = this.#roster.join(size);
-    this.#gateway.publish(this.#gateway.guildCreate(joined, this.#nextNumber(), this.#due(GuildCreate, 'guild.join')));
+    const routingKey = this.#gateway.due({ dispatch: GuildCreate, routingKey: 'guild.join' });
+    this.#guildCreate(joined, routingKey);
     return joined.guild;
   }
 
@@ -222,7 +200,8 @@ export class DiscordSimulator {
   leaveGuild(guildId: string): void {
     const left = this.#roster.byId(guildId);
     left.state = 'left';
-    this.#guildDelete(left.guild, this.#due(GuildDelete, 'guild.leave'), guild.remove(left.guild));
+    const routingKey = this.#gateway.due({ dispatch: GuildDelete, routingKey: 'guild.leave' });
+    this.#guildDelete(left.guild, routingKey, guild.remove(left.guild));
   }
 
   /** A guild is unavailable until `restore`. */
@@ -235,7 +214,7 @@ export class DiscordSimulator {
   restore(guildId: string): void {
     const restored = this.#roster.byId(guildId);
     restored.state = 'available';
-    this.#gateway.publish(this.#gateway.guildCreate(restored, this.#nextNumber(), null));
+    this.#guildCreate(restored, null);
   }
 
   // ---- what happens to connections; without a shard, to all of them
@@ -262,7 +241,7 @@ export class DiscordSimulator {
     for (const connection of this.#connectionsOf(shardId)) connection.close(code);
   }
 
-  /** The network breaks. */
+  /** A reset, as when the network fails. */
   dropConnections(shardId?: number): void {
     for (const connection of this.#connectionsOf(shardId)) connection.terminate();
   }
@@ -363,14 +342,13 @@ export class DiscordSimulator {
     });
     this.#gateway.connections.add(connection);
     const refusal = refusalOfQuery(searchParams);
-    if (refusal) connection.refuse('address', refusal);
+    if (refusal) connection.refuse(refusal);
     else connection.hello();
   }
 
   /** The next event of the mix. */
   #produce(): void {
-    const at = this.#random.next() * (this.#mix.at(-1)?.[1] ?? 0);
-    const kind = this.#mix.find(([, upTo]) => at < upTo)?.[0] ?? '';
+    const kind = this.#random.weighted(this.#mix);
     const where = this.#roster.active(this.#random);
     if (where === undefined || kind in OF_GUILDS) this.#changeGuilds(kind, where);
     else {
@@ -391,14 +369,14 @@ export class DiscordSimulator {
 
   #eventOf(kind: string, where: Guild, { change, routingKey }: EmitOptions = {}): SimulatedEvent {
     const variant = variantOf(kind);
-    const number = this.#nextNumber();
+    const number = this.#gateway.nextNumber();
     const make = () => variant.make(new EventContext(this.world, where, number));
     return {
       number,
       dispatch: variant.dispatch,
       guild: variant.scope === 'guild' ? where : undefined,
       intents: variant.intents,
-      routingKey: routingKey === undefined ? dueKey(variant, this.#chosen) : routingKey,
+      routingKey: routingKey === undefined ? this.#gateway.due(variant) : routingKey,
       make: change ? () => change({ ...make() }) : make,
     };
   }
@@ -408,18 +386,13 @@ export class DiscordSimulator {
     return { ...event, written: () => this.callbacks.open(event.make() as APIInteraction) };
   }
 
+  #guildCreate(membership: Membership, routingKey: string | null): void {
+    this.#gateway.publish(this.#gateway.guildCreate(membership, this.#gateway.nextNumber(), routingKey));
+  }
+
   #guildDelete(of: Guild, routingKey: string | null, d: object): void {
-    const [dispatch, intents] = [GuildDelete, GatewayIntentBits.Guilds];
-    this.#gateway.publish({ number: this.#nextNumber(), dispatch, guild: of, intents, routingKey, make: () => d });
-  }
-
-  #due(dispatch: string, routingKey: string): string | null {
-    return dueKey({ dispatch, routingKey }, this.#chosen);
-  }
-
-  #nextNumber(): number {
-    this.#produced += 1;
-    return this.#produced;
+    const [dispatch, intents, number] = [GuildDelete, GatewayIntentBits.Guilds, this.#gateway.nextNumber()];
+    this.#gateway.publish({ number, dispatch, guild: of, intents, routingKey, make: () => d });
   }
 
   #connectionsOf(shardId: number | undefined): GatewayConnection[] {
@@ -432,21 +405,10 @@ export class DiscordSimulator {
 /** These change which guilds there are; so they are not in the table of variants. */
 const OF_GUILDS = { 'guild.join': 1, 'guild.leave': 1, 'guild.outage': 1 } as const;
 
-const defaultMix = (chosen: ReadonlySet<string>): Readonly<Record<string, number>> => ({
-  ...Object.fromEntries(
-    VARIANTS.map(({ name, dispatch, weight, chosenWeight = weight }) => [
-      name,
-      chosen.has(dispatch) ? chosenWeight : weight,
-    ]),
-  ),
-  ...OF_GUILDS,
-});
-
-/** Shares as rising bounds: a number below the last one falls under the kind whose bound is the first above it. */
-function rising(mix: Readonly<Record<string, number>>): readonly (readonly [string, number])[] {
-  let total = 0;
-  return Object.entries(mix).flatMap(([kind, share]) => {
-    total += share;
-    return share > 0 ? [[kind, total] as const] : [];
-  });
-}
+const defaultMix = (chosen: ReadonlySet<string>): Readonly<Record<string, number>> => {
+  const shares = VARIANTS.map(({ name, dispatch, weight, chosenWeight = weight }) => [
+    name,
+    chosen.has(dispatch) ? chosenWeight : weight,
+  ]);
+  return { ...Object.fromEntries(shares), ...OF_GUILDS };
+};

@@ -1,4 +1,4 @@
-// What an administrator can do on the broker by hand, over AMQP.
+// AMQP operations with the login of the administrator.
 
 import { type ConfirmChannel, connect } from 'amqplib';
 import { VHOST } from '../../service/contract/names.ts';

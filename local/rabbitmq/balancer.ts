@@ -2,7 +2,7 @@
 // a node does not answer stays open and silent; when one side ends, so does the other.
 
 import { once } from 'node:events';
-import { connect, createServer, type Server, type Socket } from 'node:net';
+import { connect, createServer, type Socket } from 'node:net';
 
 export interface Target {
   readonly host: string;
@@ -11,38 +11,17 @@ export interface Target {
 
 const ACCEPT_WITHIN_MS = 1_000;
 
-export class Balancer {
-  readonly #server: Server;
-  readonly #targets: readonly Target[];
-  readonly #clients = new Set<Socket>();
-  #next = 0;
+/** @returns closes it, and its connections @throws when the port of 127.0.0.1 is in use */
+export async function balance(port: number, targets: readonly Target[]): Promise<() => void> {
+  const clients = new Set<Socket>();
+  let connections = 0;
 
-  /** @throws when the port of 127.0.0.1 is in use */
-  static async listen(port: number, targets: readonly Target[]): Promise<Balancer> {
-    const balancer = new Balancer(targets);
-    balancer.#server.listen(port, '127.0.0.1');
-    await once(balancer.#server, 'listening');
-    return balancer;
-  }
-
-  private constructor(targets: readonly Target[]) {
-    this.#targets = targets;
-    this.#server = createServer((client) => void this.#accept(client));
-    // It does not keep the caller alive, as the nodes do not.
-    this.#server.unref();
-  }
-
-  close(): void {
-    this.#server.close();
-    for (const client of this.#clients) client.destroy();
-  }
-
-  async #accept(client: Socket): Promise<void> {
-    this.#clients.add(client);
-    client.on('close', () => this.#clients.delete(client)).on('error', () => undefined);
-    for (let tries = 0; tries < this.#targets.length && !client.destroyed; tries += 1) {
-      const target = this.#targets[this.#next % this.#targets.length];
-      this.#next += 1;
+  async function accept(client: Socket): Promise<void> {
+    clients.add(client);
+    client.on('close', () => clients.delete(client)).on('error', () => undefined);
+    for (let tries = 0; tries < targets.length && !client.destroyed; tries += 1) {
+      const target = targets[connections % targets.length];
+      connections += 1;
       const node = target && (await opened(target));
       if (node === undefined) continue;
       client.on('close', () => node.destroy());
@@ -53,6 +32,15 @@ export class Balancer {
     }
     client.destroy();
   }
+
+  const server = createServer((client) => void accept(client)).listen(port, '127.0.0.1');
+  // It does not keep the caller alive, as the nodes do not.
+  server.unref();
+  await once(server, 'listening');
+  return () => {
+    server.close();
+    for (const client of clients) client.destroy();
+  };
 }
 
 async function opened(target: Target): Promise<Socket | undefined> {

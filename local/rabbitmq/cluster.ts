@@ -2,7 +2,7 @@
 // the broker is done to every node; each of `nodes` can be stopped, killed, frozen and started by itself, with its data.
 
 import { randomBytes } from 'node:crypto';
-import { Balancer } from './balancer.ts';
+import { balance } from './balancer.ts';
 import {
   type HostFor,
   type Login,
@@ -16,7 +16,7 @@ import {
   urlOf,
 } from './node.ts';
 import type { NodePorts } from './ports.ts';
-import { type Zone, Zones } from './zones.ts';
+import { makeZones, type Zone, type Zones } from './zones.ts';
 
 /** @throws when a node does not start, with its log; nothing is left then */
 export async function startCluster(
@@ -26,11 +26,11 @@ export async function startCluster(
 ): Promise<RabbitMqCluster> {
   const { nodes: count = 3, tls = false } = options;
   if (tls) throw new Error('A cluster has no TLS listener: leave out `tls` or `nodes`.');
-  const zones = await Zones.make(count);
+  const zones = await makeZones(count);
   const started: RabbitMqNode[] = [];
-  const balancers: Balancer[] = [];
+  const closeBalancers: (() => void)[] = [];
   const remove = async () => {
-    for (const balancer of balancers) balancer.close();
+    for (const close of closeBalancers) close();
     await Promise.all(started.map((node) => node.remove()));
     await zones.remove();
   };
@@ -44,8 +44,8 @@ export async function startCluster(
     });
     const members = await Promise.all(zones.zones.map(member));
     const targets = (port: 'amqp' | 'management') => members.map(({ host, ports }) => ({ host, port: ports[port] }));
-    balancers.push(await Balancer.listen(own.amqp, targets('amqp')));
-    balancers.push(await Balancer.listen(own.management, targets('management')));
+    closeBalancers.push(await balance(own.amqp, targets('amqp')));
+    closeBalancers.push(await balance(own.management, targets('management')));
     const cookie = randomBytes(16).toString('hex');
     const shared = { administrator: newAdministrator(), cookie, cluster: members.map(nodeName) };
     const starting = members.map(async (each) => {
@@ -98,21 +98,18 @@ export class RabbitMqCluster implements RabbitMq {
     return urlOf(login, '127.0.0.1', this.amqpPort);
   }
 
-  async start(): Promise<void> {
-    await Promise.all(this.nodes.map((node) => node.start()));
+  readonly start = () => this.#each((node) => node.start());
+  readonly stop = () => this.#each((node) => node.stop());
+  readonly kill = () => this.#each((node) => node.kill());
+  readonly rememberQueues = () => this.#each((node) => node.rememberQueues());
+
+  async #each(act: (node: RabbitMqNode) => Promise<void>): Promise<void> {
+    await Promise.all(this.nodes.map(act));
   }
 
   /** All of it. */
   async running(): Promise<boolean> {
     return (await Promise.all(this.nodes.map((node) => node.running()))).every(Boolean);
-  }
-
-  async stop(): Promise<void> {
-    await Promise.all(this.nodes.map((node) => node.stop()));
-  }
-
-  async kill(): Promise<void> {
-    await Promise.all(this.nodes.map((node) => node.kill()));
   }
 
   /** One node after the other, as Amazon MQ does in a maintenance window. */
@@ -130,10 +127,6 @@ export class RabbitMqCluster implements RabbitMq {
 
   async ctl(...args: string[]): Promise<string> {
     return (await this.nodes[0]?.ctl(...args)) ?? '';
-  }
-
-  async rememberQueues(): Promise<void> {
-    await Promise.all(this.nodes.map((node) => node.rememberQueues()));
   }
 
   /** Of one node, which blocks the publishers of all. */

@@ -1,11 +1,11 @@
 // What a node reads: its configuration file, and on this machine its environment. Pure.
 
 import { MAX_MESSAGE_BYTES } from '../../service/contract/limits.ts';
-import { type Layout, nodeName } from './node.ts';
+import { type Layout, MEMORY_HIGH_WATERMARK, nodeName } from './node.ts';
 
 export const ENABLED_PLUGINS = '[rabbitmq_management].\n';
 
-/** Of a node on this machine: every listener on the node's own address. */
+/** For a node on this machine: every listener is on the node's own address. */
 export function nodeConfiguration(layout: Layout): string {
   const { cluster, folder, host, ports } = layout;
   return lines([
@@ -19,23 +19,23 @@ export function nodeConfiguration(layout: Layout): string {
   ]);
 }
 
-/** As Amazon MQ has it: quorum queues where a client names no type. */
+/** The same as Amazon MQ: quorum queues where a client names no type. */
 const CLUSTER = ['cluster_formation.peer_discovery_backend = classic_config', 'default_queue_type = quorum'];
 
-/** Of a node in a container, which publishes its ports. @param folder where the certificate is, in there */
+/** For a node in a container, which publishes its ports. @param folder with the certificate, in the container */
 export function containerConfiguration(layout: Layout, folder: string): string {
   const listeners = tls(layout, { ip: '0.0.0.0', amqps: 5671, management: 15671, folder });
   return lines(['management.tcp.port = 15672', ...common(layout), ...listeners]);
 }
 
-function common({ administrator, memoryHighWatermark }: Layout): string[] {
+function common({ administrator }: Layout): string[] {
   return [
     `default_user = ${administrator.username}`,
     `default_pass = ${administrator.password}`,
     'loopback_users = none',
     'log.console = true',
     'log.file = false',
-    `vm_memory_high_watermark.absolute = ${memoryHighWatermark}`,
+    `vm_memory_high_watermark.absolute = ${MEMORY_HIGH_WATERMARK}`,
     'disk_free_limit.absolute = 50MB',
     // As deployed (lib/broker.ts).
     `max_message_size = ${MAX_MESSAGE_BYTES}`,

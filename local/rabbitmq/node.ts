@@ -6,9 +6,9 @@ import { randomBytes } from 'node:crypto';
 import { mkdtempSync, readFileSync, realpathSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
-import { setTimeout as sleep } from 'node:timers/promises';
 import { connect } from 'amqplib';
 import { ManagementApi } from '../../lib/management/management-api.ts';
+import { poll } from '../poll.ts';
 import { makeCertificates } from './certificates.ts';
 import { type NodePorts, portClash } from './ports.ts';
 import { type Watchdog, watch } from './watchdog.ts';
@@ -18,8 +18,6 @@ export type Log = (line: string) => void;
 export interface RabbitMqOptions {
   /** Also listen for TLS, with a throw-away certificate. */
   readonly tls?: boolean;
-  /** Bytes at which publishers are blocked. @default 1 GiB */
-  readonly memoryHighWatermark?: string;
   /** Receives what takes time. @default - silent */
   readonly log?: Log;
   /** First part of the node's name, to recognise it among processes. @default 'rabbit' */
@@ -43,7 +41,6 @@ export interface Layout {
   readonly ports: NodePorts;
   readonly tls: boolean;
   readonly administrator: Login;
-  readonly memoryHighWatermark: string;
   /** The address that it listens on. */
   readonly host: string;
   /** The command that runs a program where this address is: in a network namespace. */
@@ -78,10 +75,11 @@ export interface Host {
 
 export type HostFor = (layout: Layout) => Host;
 
+/** Bytes at which publishers are blocked. */
+export const MEMORY_HIGH_WATERMARK = String(1024 ** 3);
 const START_WITHIN_MS = 90_000;
 const ALARM_WITHIN_MS = 30_000;
 const ANSWER_WITHIN_MS = 5_000;
-const POLL_MS = 50;
 
 /** What the demo and the tests do with a broker: with one node, or with a cluster behind one address. */
 export type RabbitMq = Pick<RabbitMqNode, Exclude<keyof RabbitMqNode, 'name'>>;
@@ -105,7 +103,6 @@ export async function startNode(
     ports,
     tls: options.tls ?? false,
     administrator: newAdministrator(),
-    memoryHighWatermark: options.memoryHighWatermark ?? String(1024 ** 3),
     host: '127.0.0.1',
     enter: [],
     cookie: randomBytes(16).toString('hex'),
@@ -228,9 +225,9 @@ export class RabbitMqNode {
     await this.ctl('eval', '[{T, dets:sync(T)} || T <- dets:all()].');
   }
 
-  /** Resolves when the alarm is in force: publishers get `connection.blocked`. */
+  /** Resolves when the alarm is on (publishers get `connection.blocked`), or off. */
   async memoryAlarm(on: boolean): Promise<void> {
-    await this.ctl('set_vm_memory_high_watermark', 'absolute', on ? '1' : this.#layout.memoryHighWatermark);
+    await this.ctl('set_vm_memory_high_watermark', 'absolute', on ? '1' : MEMORY_HIGH_WATERMARK);
     const inForce = await poll(ALARM_WITHIN_MS, async () => {
       return (await this.ctl('eval', 'rabbit_alarm:get_alarms().')).includes('memory') === on;
     });
@@ -269,16 +266,6 @@ export class RabbitMqNode {
 export function urlOf({ username, password, vhost }: Login, host: string, port: number): string {
   const path = vhost === undefined ? '' : `/${encodeURIComponent(vhost)}`;
   return `amqp://${encodeURIComponent(username)}:${encodeURIComponent(password)}@${host}:${port}${path}`;
-}
-
-/** Asks again and again. @returns false when the time is over */
-export async function poll(milliseconds: number, condition: () => Promise<boolean>): Promise<boolean> {
-  const deadline = performance.now() + milliseconds;
-  while (!(await condition())) {
-    if (performance.now() > deadline) return false;
-    await sleep(POLL_MS);
-  }
-  return true;
 }
 
 /** The first errors, which name the cause, and the last lines: between them RabbitMQ prints a crash report. */

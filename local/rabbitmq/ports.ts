@@ -44,7 +44,7 @@ export async function freePorts(): Promise<NodePorts> {
 const CLASH =
   /eaddrinuse|address already in use|could not bind to distribution port|already a epmd running|port is already allocated/i;
 
-/** What a log or a message says of a port that another process holds, if it does. */
+/** The words of a log or a message about a port that another process holds, if there are any. */
 export function portClash(text: string): string | undefined {
   return CLASH.exec(text)?.[0];
 }

@@ -4,9 +4,10 @@ import { type ChildProcess, spawn } from 'node:child_process';
 import { once } from 'node:events';
 import { closeSync, existsSync, openSync, readFileSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
+import { poll } from '../poll.ts';
 import { run } from '../run.ts';
 import { ENABLED_PLUGINS, environment, nodeConfiguration } from './configuration.ts';
-import { type Host, type Layout, nodeName, poll } from './node.ts';
+import { type Host, type Layout, nodeName } from './node.ts';
 
 /** Where RabbitMQ's programs are, and the PATH on which they find each other and the system's. */
 export interface Programs {
@@ -17,7 +18,8 @@ export interface Programs {
   readonly path: string;
 }
 
-const CTL_WITHIN_MS = 60_000;
+/** On a busy machine its Erlang alone takes a minute to start. */
+const CTL_WITHIN_MS = 180_000;
 const EPMD_WITHIN_MS = 30_000;
 const END_WITHIN_MS = 60_000;
 
@@ -59,7 +61,7 @@ export function processHost(programs: Programs, layout: Layout): Host {
     const child = launch(programs.epmd, 'epmd.log', '-d', '-d');
     // An answer on its port would prove nothing: it may be the epmd of another node, about to end.
     const ready = () => read('epmd.log').includes('entering the main select() loop');
-    await poll(EPMD_WITHIN_MS, async () => ready() || endOf(child) !== undefined);
+    await poll(EPMD_WITHIN_MS, () => ready() || endOf(child) !== undefined);
     if (!ready() || endOf(child) !== undefined) throw new Error(`epmd does not start. Its log:\n${read('epmd.log')}`);
     return child;
   }

@@ -1,7 +1,7 @@
 // RabbitMQ of a Debian or Ubuntu suite, unpacked into the user's cache folder and made to run from there.
 // Needs no privileges and changes nothing on the system: no chroot, no namespace. Erlang's programs are started
 // through the suite's own dynamic loader, so that they find the suite's libraries and not the machine's.
-// A folder in the cache is whole or absent: it is made beside its place and renamed into it.
+// A folder in the cache is complete or absent: it is made under another name, then renamed.
 
 import {
   chmodSync,
@@ -70,7 +70,7 @@ async function make(suite: string, cache: string, folder: string, log?: Log): Pr
   }
 }
 
-/** Makes the Erlang in `root` run once it stands in `folder`. */
+/** Makes the Erlang in `root` run after the move to `folder`. */
 function relocate(root: string, folder: string): void {
   const loader = findLoader(root);
   const libraries = loader.libraries.map((library) => join(folder, library)).join(':');

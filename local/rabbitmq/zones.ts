@@ -1,5 +1,5 @@
 // Where the nodes of a cluster run. With the privileges for it (root on Linux, with iproute2, iptables and util-linux) each
-// has a network namespace of its own, an availability zone as it were, on a private bridge that only this machine
+// has its own network namespace, which stands for an availability zone, on a private bridge that only this machine
 // reaches: then a node can be cut off. Otherwise all are on 127.0.0.1.
 // The namespaces belong to processes whose HOME is our folder: with these, all of it is gone (watchdog.ts).
 
@@ -9,9 +9,9 @@ import { mkdtempSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { errorMessage } from '../../service/errors.ts';
+import { poll } from '../poll.ts';
 import { run } from '../run.ts';
-import { poll } from './node.ts';
-import { type Watchdog, watch } from './watchdog.ts';
+import { watch } from './watchdog.ts';
 
 export interface Zone {
   readonly host: string;
@@ -23,74 +23,67 @@ export interface Zone {
 const NETWORK = '198.18';
 const PREPARE_WITHIN_MS = 10_000;
 
-export class Zones {
+export interface Zones {
   readonly zones: readonly Zone[];
   /** Why no node can be cut off, where that is so. */
-  readonly obstacle: string | undefined;
-  readonly #gateway: string;
-  readonly #watchdog: Watchdog | undefined;
-
-  private constructor(zones: readonly Zone[], from: { gateway?: string; watchdog?: Watchdog; obstacle?: string }) {
-    this.zones = zones;
-    this.obstacle = from.obstacle;
-    this.#gateway = from.gateway ?? '';
-    this.#watchdog = from.watchdog;
-  }
-
-  static async make(count: number): Promise<Zones> {
-    const folder = mkdtempSync(join(tmpdir(), 'ingestor-zones-'));
-    const watchdog = watch(folder);
-    // Sixteen addresses by chance, since other clusters may run.
-    const [third, fourth] = [randomInt(256), 16 * randomInt(16)];
-    const address = (number: number) => `${NETWORK}.${third}.${fourth + number}`;
-    const gateway = address(1);
-    try {
-      const hub = await namespace(folder);
-      const link = `zones${randomInt(1e9)}`;
-      await ip([], 'link', 'add', link, 'type', 'veth', 'peer', 'name', 'root', 'netns', hub.pid);
-      await ip([], 'address', 'add', `${gateway}/28`, 'dev', link);
-      await ip([], 'link', 'set', link, 'up');
-      await ip(hub.enter, 'link', 'add', 'name', 'hub0', 'type', 'bridge');
-      await ip(hub.enter, 'link', 'set', 'hub0', 'up');
-      await ip(hub.enter, 'link', 'set', 'root', 'master', 'hub0', 'up');
-      const zones = Array.from({ length: count }, async (_, index) => {
-        const { pid, enter } = await namespace(folder);
-        const port = `zone${index}`;
-        const host = address(index + 2);
-        await ip(hub.enter, 'link', 'add', port, 'type', 'veth', 'peer', 'name', 'eth0', 'netns', pid);
-        await ip(hub.enter, 'link', 'set', port, 'master', 'hub0', 'up');
-        await ip(enter, 'link', 'set', 'lo', 'up');
-        await ip(enter, 'address', 'add', `${host}/28`, 'dev', 'eth0');
-        await ip(enter, 'link', 'set', 'eth0', 'up');
-        await command(enter, 'iptables', '-w', '-S');
-        return { host, enter };
-      });
-      return new Zones(await Promise.all(zones), { gateway, watchdog });
-    } catch (error) {
-      await watchdog.clean();
-      const zones = Array.from({ length: count }, () => ({ host: '127.0.0.1', enter: [] }));
-      return new Zones(zones, { obstacle: `no network namespaces on this machine: ${errorMessage(error)}` });
-    }
-  }
-
+  readonly obstacle?: string;
   /** No packet passes between this zone and what is named, in either direction, and no sender gets an answer. */
-  async cut(zone: Zone, from: 'its peers' | 'everything'): Promise<void> {
-    if (this.obstacle !== undefined) throw new Error(this.obstacle);
-    for (const peer of this.zones.filter((other) => other !== zone)) {
-      await drop(zone, 'INPUT', '-s', peer.host);
-      await drop(peer, 'INPUT', '-s', zone.host);
-    }
-    if (from === 'its peers') return;
-    await drop(zone, 'INPUT', '-s', this.#gateway);
-    await drop(zone, 'OUTPUT', '-d', this.#gateway);
-  }
+  cut(zone: Zone, from: 'its peers' | 'everything'): Promise<void>;
+  heal(): Promise<void>;
+  remove(): Promise<void>;
+}
 
-  async heal(): Promise<void> {
-    for (const { enter } of this.obstacle === undefined ? this.zones : []) await command(enter, 'iptables', '-w', '-F');
-  }
-
-  async remove(): Promise<void> {
-    await this.#watchdog?.clean();
+export async function makeZones(count: number): Promise<Zones> {
+  const folder = mkdtempSync(join(tmpdir(), 'ingestor-zones-'));
+  const watchdog = watch(folder);
+  const remove = async () => await watchdog.clean();
+  // Sixteen addresses by chance, since other clusters may run.
+  const [third, fourth] = [randomInt(256), 16 * randomInt(16)];
+  const address = (number: number) => `${NETWORK}.${third}.${fourth + number}`;
+  const gateway = address(1);
+  try {
+    const hub = await namespace(folder);
+    const link = `zones${randomInt(1e9)}`;
+    await ip([], 'link', 'add', link, 'type', 'veth', 'peer', 'name', 'root', 'netns', hub.pid);
+    await ip([], 'address', 'add', `${gateway}/28`, 'dev', link);
+    await ip([], 'link', 'set', link, 'up');
+    await ip(hub.enter, 'link', 'add', 'name', 'hub0', 'type', 'bridge');
+    await ip(hub.enter, 'link', 'set', 'hub0', 'up');
+    await ip(hub.enter, 'link', 'set', 'root', 'master', 'hub0', 'up');
+    const making = Array.from({ length: count }, async (_, index) => {
+      const { pid, enter } = await namespace(folder);
+      const port = `zone${index}`;
+      const host = address(index + 2);
+      await ip(hub.enter, 'link', 'add', port, 'type', 'veth', 'peer', 'name', 'eth0', 'netns', pid);
+      await ip(hub.enter, 'link', 'set', port, 'master', 'hub0', 'up');
+      await ip(enter, 'link', 'set', 'lo', 'up');
+      await ip(enter, 'address', 'add', `${host}/28`, 'dev', 'eth0');
+      await ip(enter, 'link', 'set', 'eth0', 'up');
+      await command(enter, 'iptables', '-w', '-S');
+      return { host, enter };
+    });
+    const zones = await Promise.all(making);
+    return {
+      zones,
+      async cut(zone, from) {
+        for (const peer of zones.filter((other) => other !== zone)) {
+          await drop(zone, 'INPUT', '-s', peer.host);
+          await drop(peer, 'INPUT', '-s', zone.host);
+        }
+        if (from === 'its peers') return;
+        await drop(zone, 'INPUT', '-s', gateway);
+        await drop(zone, 'OUTPUT', '-d', gateway);
+      },
+      async heal() {
+        for (const { enter } of zones) await command(enter, 'iptables', '-w', '-F');
+      },
+      remove,
+    };
+  } catch (error) {
+    await remove();
+    const obstacle = `no network namespaces on this machine: ${errorMessage(error)}`;
+    const zones = Array.from({ length: count }, () => ({ host: '127.0.0.1', enter: [] }));
+    return { zones, obstacle, cut: () => Promise.reject(new Error(obstacle)), heal: async () => undefined, remove };
   }
 }
 
@@ -106,7 +99,7 @@ async function namespace(folder: string): Promise<{ pid: string; enter: string[]
   let ended = false;
   holder.once('error', () => (ended = true)).once('exit', () => (ended = true));
   holder.stdout?.once('data', () => (made = true));
-  await poll(PREPARE_WITHIN_MS, async () => made || ended);
+  await poll(PREPARE_WITHIN_MS, () => made || ended);
   holder.stdout?.destroy();
   holder.unref();
   if (!made) throw new Error('unshare --net failed');

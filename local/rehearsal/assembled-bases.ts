@@ -64,13 +64,8 @@ async function nodeBinary(work: string, architecture: Architecture): Promise<str
   const installed = join(PROJECT, 'node_modules', name, 'bin/node');
   if (await stat(installed).catch(() => undefined)) return installed;
   const { optionalDependencies } = JSON.parse(await readFile(join(PROJECT, 'package.json'), 'utf8'));
-  const archive = await run('npm', [
-    'pack',
-    '--silent',
-    '--pack-destination',
-    work,
-    `${name}@${optionalDependencies[name]}`,
-  ]);
+  const wanted = `${name}@${optionalDependencies[name]}`;
+  const archive = await run('npm', ['pack', '--silent', '--pack-destination', work, wanted]);
   await run('tar', ['-C', work, '-xf', join(work, archive.trim())]);
   return join(work, 'package/bin/node');
 }

@@ -1,4 +1,4 @@
-// As much of AWS as a deployment of ours needs: secrets as the template makes them, functions run from their bundles
+// The parts of AWS that a deployment of ours needs: secrets as the template makes them, functions run from their bundles
 // with the template's environment, custom resources that receive what CloudFormation sends. Each event comes twice,
 // because CloudFormation and Secrets Manager deliver at least once.
 import { spawn } from 'node:child_process';
@@ -7,20 +7,18 @@ import { once } from 'node:events';
 import { type AddressInfo, createConnection, createServer } from 'node:net';
 import { isDeepStrictEqual } from 'node:util';
 import type { RabbitMq } from '../rabbitmq/node.ts';
-import { type SecretsManager, startSecretsManager } from '../secrets-manager.ts';
+import { ACCOUNT, REGION, type SecretsManager, startSecretsManager } from '../secrets-manager.ts';
 import type { Assembly } from './assembly.ts';
 import { only, references, type Template } from './template.ts';
 
-const ACCOUNT = 'arn:aws:cloudformation:eu-central-1:111122223333';
 const PSEUDO: Readonly<Record<string, string>> = {
-  'AWS::AccountId': '111122223333',
-  'AWS::Region': 'eu-central-1',
+  'AWS::AccountId': ACCOUNT,
+  'AWS::Region': REGION,
   'AWS::Partition': 'aws',
   'AWS::URLSuffix': 'amazonaws.com',
 };
 const TOPOLOGY = 'Custom::BrokerTopology';
 
-/** Of one invocation of a function. */
 interface Outcome {
   readonly answer?: unknown;
   readonly error?: string;
@@ -46,7 +44,7 @@ export class Cloud {
   silent = false;
   readonly secrets: SecretsManager;
   readonly #broker: RabbitMq;
-  /** Of the secrets, by logical id. */
+  /** The ARNs of secrets, by logical id. */
   readonly #arns = new Map<string, string>();
   readonly #names: string[] = [];
   /** Between the functions and the management API. */
@@ -94,7 +92,7 @@ export class Cloud {
     return JSON.stringify({ ...fields, ...(!administrator && { port }), [GenerateStringKey]: value });
   }
 
-  /** As a person does it, by the output `PutDiscordToken`. */
+  /** What a person does with the output `PutDiscordToken`. */
   putToken(token: string): void {
     this.secrets.put(this.#name('discord-token'), token);
     this.confidential.push(token);
@@ -135,7 +133,7 @@ export class Cloud {
       RequestType: type,
       RequestId: randomUUID(),
       ResponseURL: 'https://cloudformation-custom-resource-response.s3.amazonaws.com/x',
-      StackId: `${ACCOUNT}:stack/discord-ingestor-staging-broker/1`,
+      StackId: `arn:aws:cloudformation:${REGION}:${ACCOUNT}:stack/discord-ingestor-staging-broker/1`,
       LogicalResourceId: only(now.broker, TOPOLOGY)[0],
       ResourceType: TOPOLOGY,
       ResourceProperties: properties(now),
@@ -191,7 +189,7 @@ export class Cloud {
     return first.answer;
   }
 
-  /** Runs the bundle in a process of its own, which sees nothing but what Lambda would give it. */
+  /** Runs the bundle in its own process, which gets only what Lambda would give it. */
   async #invoke({ broker, bundle }: Assembly, name: string, event: object, seconds?: number): Promise<Outcome> {
     const found = Object.entries(broker.Resources).find(
       ([id, { Type }]) => Type === 'AWS::Lambda::Function' && id.startsWith(name),

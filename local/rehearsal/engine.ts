@@ -36,7 +36,7 @@ export async function engineRun({ kind, store }: Engine, args: readonly string[]
   return await run(kind, [...store, ...args], cwd === undefined ? {} : { cwd });
 }
 
-/** As the CDK's CLI builds it by the manifest, in the asset's folder. @param bases where they are not the Dockerfile's own */
+/** The same as the CDK's CLI runs in the asset's folder. @param bases instead of the Dockerfile's own */
 export function buildArguments(
   { kind }: Engine,
   { dockerFile }: Pick<ImageAsset, 'dockerFile'>,
@@ -53,7 +53,7 @@ export function buildArguments(
   ];
 }
 
-/** As Fargate runs the task; it shares the network of this machine, for there is the broker. */
+/** The properties with which Fargate runs the task; the network is this machine's, where the broker listens. */
 export function runArguments(
   { kind }: Engine,
   { user, readOnly, dropped, init, memoryMiB }: Pick<Task, 'user' | 'readOnly' | 'dropped' | 'init' | 'memoryMiB'>,

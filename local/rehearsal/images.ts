@@ -21,7 +21,7 @@ export interface Images {
   readonly engine: Engine;
   readonly architecture: Architecture;
   readonly bases: Bases;
-  /** Of Docker's, which are not in the rehearsal's folder. */
+  /** Docker's images are not in the rehearsal's folder. */
   remove(): Promise<void>;
 }
 
@@ -58,7 +58,7 @@ export async function buildImages(
       "image: on bases of Debian's packages and npm's Node, because the pinned ones were not pulled",
     );
   if (images[0].platform !== platform)
-    recorder.deviations.push(`image: built for ${platform}, where the manifest says ${images[0].platform}`);
+    recorder.deviations.push(`image: built for ${platform}, where the manifest has ${images[0].platform}`);
   const remove = async (): Promise<void> => {
     const made = [...images.map(({ hash }) => tagOf(hash)), ...(assembled ? Object.values(bases) : [])];
     if (engine.kind === 'docker') await engineRun(engine, ['image', 'rm', ...made]);

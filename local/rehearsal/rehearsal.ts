@@ -1,4 +1,4 @@
-// A deployment's whole life on one machine, with what is deployed: synthesis, image, first deployment, rotation, an
+// A deployment on one machine, with the artifacts that are deployed: synthesis, image, first deployment, rotation, an
 // update that fails and is rolled back, a time-out, a second version under load and back, tear-down.
 import { spawnSync } from 'node:child_process';
 import { rmSync } from 'node:fs';
@@ -9,9 +9,9 @@ import { loginSecret } from '../../lib/secrets.ts';
 import { Stage } from '../stage.ts';
 import { type Assembly, synthesize } from './assembly.ts';
 import { Cloud } from './cloud.ts';
+import { rehearseDeployment, type Versions } from './deployment.ts';
 import { type Architecture, findEngine } from './engine.ts';
 import { buildImages, type Images } from './images.ts';
-import { live, type Versions } from './life.ts';
 import type { Recorder } from './report.ts';
 
 export interface RehearsalOptions {
@@ -27,7 +27,7 @@ const SETTINGS = {
   queues: { 'events.analytics': { keys: ['member.#'] } },
   workers: { analytics: { queues: ['events.analytics'] } },
 };
-/** Of the project, what the application and the image are made of. */
+/** What the application and the image are made of. */
 const SOURCES = ['bin', 'lib', 'service', '.dockerignore', 'cdk.json', 'package.json', 'package-lock.json'];
 
 /** @throws what fails, once it is recorded; nothing is left then either */
@@ -50,7 +50,7 @@ export async function rehearse(recorder: Recorder, { architecture, onlyImage }: 
         work: join(folder, 'bases'),
         architecture,
       });
-    if (!onlyImage) await liveOnStage(recorder, folder, { first, more, next }, images);
+    if (!onlyImage) await rehearseOnStage(recorder, folder, { first, more, next }, images);
   } finally {
     await images?.remove();
     process.off('exit', removeFolder);
@@ -84,7 +84,7 @@ async function synthesizeVersions(recorder: Recorder, folder: string): Promise<V
   return versions;
 }
 
-async function liveOnStage(recorder: Recorder, folder: string, versions: Versions, images: Images | undefined) {
+async function rehearseOnStage(recorder: Recorder, folder: string, versions: Versions, images: Images | undefined) {
   let cloud: Cloud | undefined;
   const stage = await Stage.start({
     ...{ tasks: 0, untilReady: false, tls: true, shards: SHARDS.count, shardsPerTask: SHARDS.perTask },
@@ -101,7 +101,7 @@ async function liveOnStage(recorder: Recorder, folder: string, versions: Version
   });
   try {
     if (!cloud) throw new Error('expected the topology to be applied');
-    await live({ recorder, stage, cloud, versions, images, folder });
+    await rehearseDeployment({ recorder, stage, cloud, versions, images, folder });
   } finally {
     await stage.stop();
     await cloud?.stop();

@@ -12,7 +12,7 @@ export interface Step {
 export interface Report {
   readonly held: boolean;
   readonly steps: readonly Step[];
-  /** In which the containers and functions here differ from those on AWS. */
+  /** Differences between the containers and functions here and those on AWS. */
   readonly deviations: readonly string[];
   /** None where no task was run. */
   readonly verdict: Pick<Verdict, 'due' | 'lost' | 'repeated' | 'gaps' | 'disorders'> | null;

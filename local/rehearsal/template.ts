@@ -26,11 +26,7 @@ export interface Existing {
 
 /** @returns a function that resolves every reference in a value; references between stacks by any template's outputs */
 export function references(templates: readonly Template[], existing: Existing): (value: unknown) => unknown {
-  const outputs = templates.flatMap(({ Outputs = {} }) => Object.entries(Outputs));
-  const output = (name: unknown, found: readonly [string, Output] | undefined): unknown => {
-    if (!found) throw new Error(`expected an output ${JSON.stringify(name)} in the other stack, got none`);
-    return resolve(found[1].Value);
-  };
+  const outputs = templates.flatMap(({ Outputs = {} }) => Object.values(Outputs));
   const attribute = (path: string): unknown => {
     const [id = '', ...name] = path.split('.');
     return name.length === 0 ? existing.ref(id) : existing.attribute(id, name.join('.'));
@@ -54,17 +50,9 @@ export function references(templates: readonly Template[], existing: Existing): 
     'Fn::Sub': (of) => String(of).replace(/\$\{([^}]+)\}/g, (_, path: string) => String(attribute(path))),
     'Fn::ImportValue': (of) => {
       const name = resolve(of);
-      return output(
-        name,
-        outputs.find(([, { Export }]) => Export !== undefined && resolve(Export.Name) === name),
-      );
-    },
-    'Fn::GetStackOutput': (of) => {
-      const { OutputName: name } = of as { OutputName: string };
-      return output(
-        name,
-        outputs.find(([id]) => id === name),
-      );
+      const found = outputs.find(({ Export }) => Export !== undefined && resolve(Export.Name) === name);
+      if (!found) throw new Error(`expected an output ${JSON.stringify(name)} in the other stack, got none`);
+      return resolve(found.Value);
     },
   };
   function resolve(value: unknown): unknown {

@@ -41,13 +41,8 @@ async function tries(deferInMs: number, results: typeof answers, work: Promise<s
   [calls, answers] = [[], results];
   const send = example.begin(example.interactionOf(data('pay')), Date.now() + deferInMs);
   const outcomes: (true | string)[] = [];
-  while (outcomes.at(-1) !== true && outcomes.length < 3)
-    outcomes.push(
-      await send().then(
-        () => true,
-        (error) => (example.isAnswered(error) ? 'answered' : 'failed'),
-      ),
-    );
+  const failure = (error: unknown) => (example.isAnswered(error) ? 'answered' : 'failed');
+  while (outcomes.at(-1) !== true && outcomes.length < 3) outcomes.push(await send().then(() => true, failure));
   return { started, outcomes, calls };
 }
 
@@ -58,11 +53,8 @@ it('starts the work once, and sends its result again', async () => {
 });
 
 it('edits the deferral whose response was lost, even when the work is done by then', async () => {
-  let done = (_: string) => {};
-  const work = new Promise<string>((resolve) => {
-    done = resolve;
-  });
-  server.once('request', () => done('Paid'));
+  const { promise: work, resolve } = Promise.withResolvers<string>();
+  server.once('request', () => resolve('Paid'));
   expect(await tries(0, ['lost', 400], work)).toEqual({
     ...{ started: 1, outcomes: ['failed', true], calls: ['POST', 'POST', 'PATCH'] },
   });

@@ -88,7 +88,7 @@ faultsOn({ tasks: 1, shards: 2, shardsPerTask: 2, simulator: { shards: 4 } }).fu
   {
     gaps: 2,
     // A task that is killed frees its identify lock at once.
-    mayViolate: /^identify too early/,
+    mayViolate: /^IDENTIFY too early/,
     async inject(stage) {
       await stored(stage);
       const api = new ManagementApi({ ...stage.broker, url: stage.broker.managementUrl });

@@ -1,6 +1,6 @@
 // `npm run bases`, as a person starts it, against a registry of our own with the HTTP API v2.
 import { execFile } from 'node:child_process';
-import { createHash } from 'node:crypto';
+import { hash } from 'node:crypto';
 import { once } from 'node:events';
 import { mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
 import { createServer } from 'node:http';
@@ -22,22 +22,21 @@ const file = join(folder, 'Dockerfile');
 /** What the registry answers for a tag, by `repository:tag`. */
 const tags = new Map<string, { type: string; body: string }>();
 /** What anonymous readers have to do. */
-let access: 'open' | 'token' | 'basic' | 'no token';
+let access: 'open' | 'token' | 'basic';
 let host: string;
 
 const registry = createServer((request, response) => {
   const { pathname, searchParams } = new URL(request.url ?? '', `http://${host}`);
   if (pathname === '/token') {
-    const asked = searchParams.get('service') === 'ours' && access !== 'no token';
+    const asked = searchParams.get('service') === 'ours';
     return void response.end(JSON.stringify(asked ? { token: `for-${searchParams.get('scope')}` } : {}));
   }
   const [, repository, tag] = /^\/v2\/(.+)\/manifests\/(.+)$/.exec(pathname) ?? [];
   const scope = `repository:${repository}:pull`;
   if (access !== 'open' && request.headers.authorization !== `Bearer for-${scope}`) {
     const bearer = `Bearer realm="http://${host}/token",service="ours",scope="${scope}"`;
-    return void response
-      .writeHead(401, { 'www-authenticate': access === 'basic' ? 'Basic realm="ours"' : bearer })
-      .end();
+    const challenge = access === 'basic' ? 'Basic realm="ours"' : bearer;
+    return void response.writeHead(401, { 'www-authenticate': challenge }).end();
   }
   const found = tags.get(`${repository}:${tag}`);
   response.writeHead(found ? 200 : 404, { 'content-type': found?.type ?? 'text/plain' }).end(found?.body);
@@ -64,10 +63,7 @@ const index = (...architectures: string[]) =>
   JSON.stringify({
     manifests: [{}, ...architectures.map((architecture) => ({ platform: { os: 'linux', architecture } }))],
   });
-const digest = (tag: string) =>
-  `sha256:${createHash('sha256')
-    .update(tags.get(tag)?.body ?? '')
-    .digest('hex')}`;
+const digest = (tag: string) => `sha256:${hash('sha256', tags.get(tag)?.body ?? '')}`;
 const newest = () => [digest('library/node:24'), digest('distroless/node:nonroot')] as const;
 
 function dockerfile(build: string, runtime: string): string {
@@ -109,9 +105,8 @@ it('with --check reports by its exit code what is not the newest, and changes no
 
 it('changes no base when one cannot be found', async () => {
   tags.delete('distroless/node:nonroot');
-  const { code, stdout, stderr } = await bases();
-  expect({ code, stdout }).toEqual({ code: 1, stdout: '' });
-  expect(stderr).toMatch(/^127\.0\.0\.1:\d+\/distroless\/node:nonroot: .* HTTP 404 .*\nNothing was changed\.\n$/);
+  const { code, stderr } = await bases();
+  expect({ code, stderr }).toEqual({ code: 1, stderr: expect.stringMatching(/HTTP 404 .*\nNothing was changed\.\n$/) });
   expect(readFileSync(file, 'utf8')).toBe(dockerfile(OLD, OLD));
 });
 
@@ -120,7 +115,6 @@ it.each<[string, object, RegExp]>([
   ['no ARM64', { body: index('amd64', 'riscv64') }, /expected .*, got none for linux\/arm64/],
   ['no index', { body: '<html>' }, /expected an index with a list of manifests/],
   ['a password', { access: 'basic' }, /anonymous token, got 'Basic realm="ours"'/],
-  ['no token', { access: 'no token' }, /expected an anonymous token from 127.*HTTP 200 without one/],
   ['no registry', { registry: '127.0.0.1:4' }, /cannot reach 127\.0\.0\.1:4: .*REFUSED/],
 ])('refuses a tag in one sentence: %s', async (_, changes, sentence) => {
   const image = { argument: 'X', registry: host, repository: 'library/node', tag: '24', digest: undefined, ...changes };
@@ -132,10 +126,4 @@ it.each<[string, object, RegExp]>([
 it('refuses a Dockerfile in one sentence', () => {
   expect(() => baseImages('FROM node:24\n')).toThrow(/^FROM node:24: expected an argument such as/);
   expect(() => baseImages(`ARG X\nFROM \${X}\n`)).toThrow(/^ARG X: expected <registry>.*, got ''/);
-});
-
-it("finds the project's own bases, pinned", () => {
-  const found = baseImages(readFileSync(join(ROOT, 'service/Dockerfile'), 'utf8'));
-  const names = found.map(({ argument, registry, digest }) => `${argument} ${registry} ${digest?.slice(0, 7)}`);
-  expect(names).toEqual(['BUILD_IMAGE public.ecr.aws sha256:', 'RUNTIME_IMAGE gcr.io sha256:']);
 });

@@ -1,77 +1,117 @@
-// The launcher against the real thing: where a node listens, and what is left of it. That it keeps its messages while it is stopped,
-// killed or frozen is what test/faults/ tests.
+// The launcher against the real thing: where a node listens, one address in front of a cluster whose nodes go one by one, and
+// what is left. That a node keeps its messages while it is stopped, killed or frozen is what test/faults/ tests.
 
 import { spawn, spawnSync } from 'node:child_process';
 import { once } from 'node:events';
 import { existsSync, readdirSync, readFileSync } from 'node:fs';
 import { connect as connectTcp, createServer, type Server } from 'node:net';
-import { dirname } from 'node:path';
 import { createInterface } from 'node:readline';
+import { setTimeout as sleep } from 'node:timers/promises';
+import { connect } from 'amqplib';
 import { afterAll, beforeAll, describe, expect, test, vi } from 'vitest';
+import { RabbitMqCluster } from '../../local/rabbitmq/cluster.ts';
 import type { RabbitMq } from '../../local/rabbitmq/node.ts';
 import { freePorts } from '../../local/rabbitmq/ports.ts';
 import { startRabbitMq } from '../../local/rabbitmq.ts';
 import { manage } from '../support/broker.ts';
 
 const LAUNCHER = new URL('../../local/rabbitmq.ts', import.meta.url).href;
+const QUORUM = { 'x-queue-type': 'quorum' };
 /** Where a process leaves traces that can be read. */
 const linux = process.platform === 'linux';
+/** Network namespaces too. */
+const clusters = linux && process.env.RABBITMQ_FROM !== 'docker';
 
 const inDocker = (node: RabbitMq): boolean => node.origin.startsWith('Docker');
-const folderOf = (node: RabbitMq): string => dirname(node.caFile ?? '');
 
-/** Pids whose environment or arguments name the folder: the node, epmd, the watchdog, Erlang's own children. */
-function processesOf(folder: string): number[] {
-  const pids = readdirSync('/proc').filter((name) => /^\d+$/.test(name));
-  return pids.map(Number).filter((pid) => {
+/** The node, epmd, Erlang's own children, and what holds the network namespaces: all have our folder as their HOME. */
+function processes(): { parent: number; home: string }[] {
+  const read = (pid: string, file: string) => readFileSync(`/proc/${pid}/${file}`, 'latin1');
+  return readdirSync('/proc').flatMap((pid) => {
     try {
-      return ['environ', 'cmdline'].some((file) => readFileSync(`/proc/${pid}/${file}`, 'latin1').includes(folder));
+      const [, parent] = /^\d+ \(.*\) \S (\d+)/s.exec(read(pid, 'stat')) ?? [];
+      const [, home = ''] = /(?:^|\0)HOME=([^\0]*)/.exec(read(pid, 'environ')) ?? [];
+      return home.includes('/ingestor-') ? [{ parent: Number(parent), home }] : [];
     } catch {
-      return false; // It ended meanwhile.
+      return []; // No process, or it ended meanwhile.
     }
   });
 }
 
-/** Docker's containers whose name begins so. */
-function containersOf(name: string): string[] {
-  const { stdout } = spawnSync('docker', ['ps', '--all', '--format', '{{.Names}}'], { encoding: 'utf8' });
-  return (stdout ?? '').split('\n').filter((container) => container.startsWith(`${name}-`));
+/** The folders of what this process has started. */
+const foldersOf = (owner: number | undefined) =>
+  new Set(processes().flatMap(({ parent, home }) => (parent === owner ? home : [])));
+
+/** @param name the first part of the names of Docker's containers */
+async function nothingLeftOf(folders: ReadonlySet<string>, name: string): Promise<void> {
+  const docker = () =>
+    spawnSync('docker', ['ps', '--all', '--format', '{{.Names}}'], { encoding: 'utf8' }).stdout ?? '';
+  const left = () => ({
+    processes: processes().filter(({ home }) => folders.has(home)),
+    folders: [...folders].filter((folder) => existsSync(folder)),
+    containers: docker()
+      .split('\n')
+      .filter((container) => container.startsWith(`${name}-`)),
+  });
+  const nothing = { processes: [], folders: [], containers: [] };
+  await vi.waitFor(() => expect(left()).toEqual(nothing), { timeout: 30_000, interval: 100 });
 }
 
-async function nothingLeftOf(folder: string, name: string): Promise<void> {
-  const left = () => ({ processes: processesOf(folder), containers: containersOf(name), folder: existsSync(folder) });
-  const nothing = { processes: [], containers: [], folder: false };
-  await vi.waitFor(() => expect(left()).toEqual(nothing), { timeout: 30_000, interval: 50 });
-}
+test.runIf(linux)('a node listens on 127.0.0.1 only, and leaves nothing when it is removed', async () => {
+  const others = foldersOf(process.pid);
+  const node = await startRabbitMq({ tls: true, name: 'removed' });
+  const published = [node.amqpPort, node.amqpsPort ?? 0, Number(new URL(node.managementUrl).port)];
+  const listeners = async () => {
+    const overview = (await manage('GET', '/api/overview', undefined, node)) as { listeners: { port: number }[] };
+    const ports = overview.listeners.map(({ port }) => port);
+    expect(ports).toEqual(expect.arrayContaining(published));
+    return ports;
+  };
+  for (const port of inDocker(node) ? published : await vi.waitFor(listeners)) {
+    const elsewhere = connectTcp({ host: '127.0.0.2', port });
+    await expect(once(elsewhere, 'connect'), `port ${port}`).rejects.toThrow('ECONNREFUSED');
+  }
+  const folders = new Set([...foldersOf(process.pid)].filter((folder) => !others.has(folder)));
+  expect(inDocker(node) || folders.size > 0).toBe(true);
+  await node.remove();
+  await nothingLeftOf(folders, 'removed');
+  await node.remove();
+  await expect(node.start()).rejects.toThrow('was removed');
+});
 
-describe('a private node', () => {
-  let node: RabbitMq;
+describe.runIf(clusters)('a cluster of three nodes', () => {
+  let cluster: RabbitMqCluster;
   beforeAll(async () => {
-    node = await startRabbitMq({ tls: true, name: 'removed' });
+    const started = await startRabbitMq({ nodes: 3, name: 'cluster' });
+    if (!(started instanceof RabbitMqCluster)) throw new Error('expected a cluster');
+    cluster = started;
   });
-  afterAll(async () => await node?.remove());
+  afterAll(async () => await cluster?.remove());
 
-  test.runIf(linux)('listens on 127.0.0.1 only', async () => {
-    const published = [node.amqpPort, node.amqpsPort ?? 0, Number(new URL(node.managementUrl).port)];
-    const listeners = async () => {
-      const overview = (await manage('GET', '/api/overview', undefined, node)) as { listeners: { port: number }[] };
-      const ports = overview.listeners.map(({ port }) => port);
-      expect(ports).toEqual(expect.arrayContaining(published));
-      return ports;
-    };
-    for (const port of inDocker(node) ? published : await vi.waitFor(listeners)) {
-      const elsewhere = connectTcp({ host: '127.0.0.2', port });
-      await expect(once(elsewhere, 'connect'), `port ${port}`).rejects.toThrow('ECONNREFUSED');
+  test('confirms, while any one of its nodes is killed, and a node that is cut off confirms nothing', async (context) => {
+    for (const node of cluster.nodes) {
+      await node.kill();
+      // Through the same address, where every third connection would go to that node.
+      for (let times = 0; times < 3; times += 1) {
+        const { channel, model } = await declared(cluster.amqpUrl());
+        expect(await confirmed(channel)).toBe('confirmed');
+        await model.close();
+      }
+      await node.start();
     }
-  });
-
-  test.runIf(linux)('leaves no process and no folder when it is removed, and may be removed again', async () => {
-    const folder = folderOf(node);
-    expect(processesOf(folder)).not.toEqual([]);
-    await node.remove();
-    await nothingLeftOf(folder, 'removed');
-    await node.remove();
-    await expect(node.start()).rejects.toThrow('was removed');
+    context.skip(cluster.obstacle !== undefined, cluster.obstacle);
+    const [node] = cluster.nodes;
+    if (node === undefined) throw new Error('a cluster has nodes');
+    const { channel, model } = await declared(node.amqpUrl());
+    expect(await confirmed(channel)).toBe('confirmed');
+    await cluster.cut(node, 'its peers');
+    const late = confirmed(channel);
+    expect(await Promise.race([late, sleep(3_000, 'nothing')])).toBe('nothing');
+    await cluster.heal();
+    expect(await late).toBe('confirmed');
+    // Three times three, and two.
+    expect((await channel.checkQueue('kept')).messageCount).toBe(11);
+    await model.close();
   });
 });
 
@@ -91,21 +131,36 @@ test('a start that fails because another process took a port is repeated on othe
   expect(lines).toEqual(Array(repeats).fill('Another process took a port meanwhile: trying other ports'));
 });
 
-test.runIf(linux)('nothing is left of a node whose owner is killed with -9', async () => {
-  const script = `
+test.runIf(linux).each([{ tls: true }, ...(clusters ? [{ nodes: 3 }] : [])])(
+  'nothing is left of a broker whose owner is killed with -9: %j',
+  async (options) => {
+    const script = `
       import { startRabbitMq } from ${JSON.stringify(LAUNCHER)};
-      const node = await startRabbitMq({ tls: true, name: 'orphan' });
-      console.log(node.caFile);
+      await startRabbitMq(${JSON.stringify({ ...options, name: 'orphan' })});
+      console.log('started');
       process.stdin.once('data', () => process.kill(process.pid, 'SIGKILL'));`;
-  const owner = spawn(process.execPath, ['--input-type=module', '-e', script], { stdio: ['pipe', 'pipe', 'ignore'] });
-  const [caFile] = await once(createInterface(owner.stdout), 'line');
-  const folder = dirname(caFile);
-  expect(processesOf(folder)).not.toEqual([]);
-  const exit = once(owner, 'exit');
-  owner.stdin.write('now\n');
-  await exit;
-  await nothingLeftOf(folder, 'orphan');
-});
+    const owner = spawn(process.execPath, ['--input-type=module', '-e', script], { stdio: ['pipe', 'pipe', 'ignore'] });
+    await once(createInterface(owner.stdout), 'line');
+    const folders = foldersOf(owner.pid);
+    const exit = once(owner, 'exit');
+    owner.stdin.write('now\n');
+    await exit;
+    await nothingLeftOf(folders, 'orphan');
+  },
+);
+
+async function declared(url: string) {
+  const model = await connect(url);
+  const channel = await model.createConfirmChannel();
+  await channel.assertQueue('kept', { arguments: QUORUM });
+  return { model, channel };
+}
+
+async function confirmed(channel: Awaited<ReturnType<typeof declared>>['channel']): Promise<string> {
+  channel.sendToQueue('kept', Buffer.from('kept'), { persistent: true });
+  await channel.waitForConfirms();
+  return 'confirmed';
+}
 
 async function listen(server: Server): Promise<number> {
   server.listen(0, '127.0.0.1');

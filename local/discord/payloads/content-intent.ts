@@ -19,12 +19,11 @@ function messageWithoutContent(message: Message, botId: string): Message {
     message.guild_id === undefined || message.author.id === botId || message.mentions.some(({ id }) => id === botId);
   if (mayRead) return message;
   const { referenced_message: referenced, message_snapshots: snapshots, poll: _, ...rest } = message;
+  const message_snapshots = snapshots?.map(({ message: inner }) => ({ message: { ...inner, ...BLANK } }));
   return {
     ...rest,
     ...BLANK,
     ...(referenced && { referenced_message: { ...referenced, ...BLANK } }),
-    ...(snapshots && {
-      message_snapshots: snapshots.map(({ message: inner }) => ({ message: { ...inner, ...BLANK } })),
-    }),
+    ...(message_snapshots && { message_snapshots }),
   };
 }

@@ -1,4 +1,4 @@
-// One maker for each dispatch that Discord documents for bots, beside those that curated event types are made of
+// One maker for each dispatch that Discord documents for bots, except those that curated event types are made of
 // (interactions, members, guilds, messages). The compiler holds each against discord-api-types, and the table against
 // its list: a dispatch that is new there does not compile until it has a maker.
 
@@ -14,14 +14,12 @@ import {
   type APIStageInstance,
   type APISticker,
   type APISubscription,
-  type APIThreadChannel,
   type APIThreadMember,
   ApplicationCommandPermissionType,
   AuditLogEvent,
   AutoModerationActionType,
   AutoModerationRuleEventType,
   AutoModerationRuleTriggerType,
-  ChannelType,
   EntitlementType,
   type GatewayChannelUpdateDispatchData,
   type GatewayDispatchEvents,
@@ -63,12 +61,11 @@ export const DISPATCHES = {
     permissions: [{ id: c.guild.id, type: ApplicationCommandPermissionType.Role, permission: true }],
   }),
   AUTO_MODERATION_ACTION_EXECUTION: (c) => ({
-    guild_id: c.guild.id,
+    ...inChannel(c),
     action: { type: AutoModerationActionType.BlockMessage, metadata: {} },
     rule_id: c.id(),
     rule_trigger_type: AutoModerationRuleTriggerType.Keyword,
     user_id: user(c).id,
-    channel_id: c.channelId(),
     content: c.words(),
     matched_keyword: 'build',
     matched_content: c.words(),
@@ -82,7 +79,7 @@ export const DISPATCHES = {
     guild_id: c.guild.id,
     channels: [{ id: c.channelId(), status: c.words(), voice_start_time: seconds(c) }],
   }),
-  CHANNEL_PINS_UPDATE: (c) => ({ guild_id: c.guild.id, channel_id: c.channelId(), last_pin_timestamp: c.time(60_000) }),
+  CHANNEL_PINS_UPDATE: (c) => ({ ...inChannel(c), last_pin_timestamp: c.time(60_000) }),
   CHANNEL_UPDATE: channel,
   ENTITLEMENT_CREATE: entitlement,
   ENTITLEMENT_DELETE: (c) => ({ ...entitlement(c), deleted: true }),
@@ -99,29 +96,19 @@ export const DISPATCHES = {
   GUILD_BAN_REMOVE: userInGuild,
   GUILD_EMOJIS_UPDATE: (c) => ({ guild_id: c.guild.id, emojis: [{ ...emoji(c), roles: [], user: user(c) }] }),
   GUILD_INTEGRATIONS_UPDATE: (c) => ({ guild_id: c.guild.id }),
-  /** As an answer to REQUEST_GUILD_MEMBERS. */
-  GUILD_MEMBERS_CHUNK: (c) => ({
-    guild_id: c.guild.id,
-    members: [member(c), member(c)],
-    chunk_index: 0,
-    chunk_count: 1,
-  }),
+  /** An answer to REQUEST_GUILD_MEMBERS. */
+  GUILD_MEMBERS_CHUNK: (c) => {
+    const members = [member(c), member(c)];
+    return { guild_id: c.guild.id, members, chunk_index: 0, chunk_count: 1 };
+  },
   GUILD_ROLE_CREATE: role,
   GUILD_ROLE_DELETE: (c) => ({ guild_id: c.guild.id, role_id: role(c).role.id }),
   GUILD_ROLE_UPDATE: role,
   GUILD_SCHEDULED_EVENT_CREATE: scheduledEvent,
   GUILD_SCHEDULED_EVENT_DELETE: scheduledEvent,
   GUILD_SCHEDULED_EVENT_UPDATE: scheduledEvent,
-  GUILD_SCHEDULED_EVENT_USER_ADD: (c) => ({
-    guild_scheduled_event_id: c.id(),
-    user_id: user(c).id,
-    guild_id: c.guild.id,
-  }),
-  GUILD_SCHEDULED_EVENT_USER_REMOVE: (c) => ({
-    guild_scheduled_event_id: c.id(),
-    user_id: user(c).id,
-    guild_id: c.guild.id,
-  }),
+  GUILD_SCHEDULED_EVENT_USER_ADD: userOfScheduledEvent,
+  GUILD_SCHEDULED_EVENT_USER_REMOVE: userOfScheduledEvent,
   GUILD_SOUNDBOARD_SOUND_CREATE: sound,
   GUILD_SOUNDBOARD_SOUND_DELETE: (c) => ({ sound_id: c.id(), guild_id: c.guild.id }),
   GUILD_SOUNDBOARD_SOUND_UPDATE: sound,
@@ -132,10 +119,9 @@ export const DISPATCHES = {
   INTEGRATION_DELETE: (c) => ({ id: c.id(), guild_id: c.guild.id, application_id: c.world.bot.id }),
   INTEGRATION_UPDATE: integration,
   INVITE_CREATE: (c) => ({
-    channel_id: c.channelId(),
+    ...inChannel(c),
     code: c.random.hex(8),
     created_at: c.time(),
-    guild_id: c.guild.id,
     inviter: user(c),
     max_age: 86_400,
     max_uses: 0,
@@ -143,18 +129,18 @@ export const DISPATCHES = {
     uses: 0,
     expires_at: c.time(-86_400_000),
   }),
-  INVITE_DELETE: (c) => ({ channel_id: c.channelId(), guild_id: c.guild.id, code: c.random.hex(8) }),
-  MESSAGE_DELETE: (c) => ({ id: c.id(), channel_id: c.channelId(), guild_id: c.guild.id }),
-  MESSAGE_DELETE_BULK: (c) => ({ ids: [c.id(), c.id()], channel_id: c.channelId(), guild_id: c.guild.id }),
-  MESSAGE_POLL_VOTE_ADD: (c) => ({ ...ofMessage(c), user_id: user(c).id, answer_id: 1 }),
-  MESSAGE_POLL_VOTE_REMOVE: (c) => ({ ...ofMessage(c), user_id: user(c).id, answer_id: 1 }),
+  INVITE_DELETE: (c) => ({ ...inChannel(c), code: c.random.hex(8) }),
+  MESSAGE_DELETE: (c) => ({ id: c.id(), ...inChannel(c) }),
+  MESSAGE_DELETE_BULK: (c) => ({ ids: [c.id(), c.id()], ...inChannel(c) }),
+  MESSAGE_POLL_VOTE_ADD: pollVote,
+  MESSAGE_POLL_VOTE_REMOVE: pollVote,
   MESSAGE_REACTION_ADD: (c) => {
     const author = member(c);
     return { ...reaction(c), user_id: author.user.id, member: author, message_author_id: user(c).id };
   },
   MESSAGE_REACTION_REMOVE: reaction,
   MESSAGE_REACTION_REMOVE_ALL: ofMessage,
-  MESSAGE_REACTION_REMOVE_EMOJI: (c) => ({ ...ofMessage(c), emoji: { id: null, name: '🎉' } }),
+  MESSAGE_REACTION_REMOVE_EMOJI: (c) => ({ ...ofMessage(c), emoji: CONFETTI }),
   MESSAGE_UPDATE: (c) => {
     const { nonce: _, ...edited } = message.text(c);
     return { ...edited, edited_timestamp: c.time() };
@@ -171,7 +157,7 @@ export const DISPATCHES = {
     retry_after: 30.5,
     meta: { guild_id: c.guild.id, nonce: c.random.hex(8) },
   }),
-  /** As an answer to REQUEST_SOUNDBOARD_SOUNDS. */
+  /** An answer to REQUEST_SOUNDBOARD_SOUNDS. */
   SOUNDBOARD_SOUNDS: (c) => ({ soundboard_sounds: [sound(c)], guild_id: c.guild.id }),
   STAGE_INSTANCE_CREATE: stage,
   STAGE_INSTANCE_DELETE: stage,
@@ -179,35 +165,37 @@ export const DISPATCHES = {
   SUBSCRIPTION_CREATE: subscription,
   SUBSCRIPTION_DELETE: (c) => ({ ...subscription(c), status: SubscriptionStatus.Inactive }),
   SUBSCRIPTION_UPDATE: (c) => ({ ...subscription(c), status: SubscriptionStatus.Ending, canceled_at: c.time() }),
-  THREAD_CREATE: (c) => ({ ...thread(c), newly_created: true }),
+  THREAD_CREATE: (c) => ({ ...message.thread(c), newly_created: true }),
   THREAD_DELETE: (c) => {
-    const { id, type, parent_id = c.channelId() } = thread(c);
+    const { id, type, parent_id = c.channelId() } = message.thread(c);
     return { id, guild_id: c.guild.id, parent_id, type };
   },
-  THREAD_LIST_SYNC: (c) => ({ guild_id: c.guild.id, threads: [thread(c)], members: [threadMember(c, c.world.bot.id)] }),
+  THREAD_LIST_SYNC: (c) => ({
+    guild_id: c.guild.id,
+    threads: [message.thread(c)],
+    members: [threadMember(c, c.world.bot.id)],
+  }),
   THREAD_MEMBER_UPDATE: (c) => ({ ...threadMember(c, c.world.bot.id), guild_id: c.guild.id }),
   THREAD_MEMBERS_UPDATE: (c) => {
     const added = member(c);
     return {
-      id: thread(c).id,
+      id: message.thread(c).id,
       guild_id: c.guild.id,
       member_count: 2,
       added_members: [{ ...threadMember(c, added.user.id), member: added }],
       removed_member_ids: [user(c).id],
     };
   },
-  THREAD_UPDATE: thread,
+  THREAD_UPDATE: message.thread,
   TYPING_START: (c) => {
     const who = member(c);
-    const timestamp = Math.floor(c.at / 1_000);
-    return { channel_id: c.channelId(), guild_id: c.guild.id, user_id: who.user.id, timestamp, member: who };
+    return { ...inChannel(c), user_id: who.user.id, timestamp: seconds(c), member: who };
   },
   USER_UPDATE: (c) => c.world.bot,
   VOICE_CHANNEL_EFFECT_SEND: (c) => ({
-    channel_id: c.channelId(),
-    guild_id: c.guild.id,
+    ...inChannel(c),
     user_id: user(c).id,
-    emoji: { id: null, name: '🎉' },
+    emoji: CONFETTI,
     animation_type: VoiceChannelEffectSendAnimationType.Basic,
     animation_id: 4,
   }),
@@ -221,21 +209,15 @@ export const DISPATCHES = {
   VOICE_STATE_UPDATE: (c) => {
     const who = member(c);
     return {
-      guild_id: c.guild.id,
-      channel_id: c.channelId(),
+      ...inChannel(c),
       user_id: who.user.id,
       member: who,
       session_id: c.random.hex(32),
-      deaf: false,
-      mute: false,
-      self_deaf: false,
-      self_mute: true,
-      self_video: false,
-      suppress: false,
+      ...{ deaf: false, mute: false, self_deaf: false, self_mute: true, self_video: false, suppress: false },
       request_to_speak_timestamp: null,
     };
   },
-  WEBHOOKS_UPDATE: (c) => ({ guild_id: c.guild.id, channel_id: c.channelId() }),
+  WEBHOOKS_UPDATE: inChannel,
 } satisfies Makers;
 
 /** What happens outside guilds: to the bot, to a customer. */
@@ -261,6 +243,20 @@ function member(c: EventContext) {
 
 const seconds = ({ at }: EventContext): number => Math.floor(at / 1_000);
 
+const CONFETTI = { id: null, name: '🎉' };
+
+function inChannel(c: EventContext) {
+  return { channel_id: c.channelId(), guild_id: c.guild.id };
+}
+
+function pollVote(c: EventContext) {
+  return { ...ofMessage(c), user_id: user(c).id, answer_id: 1 };
+}
+
+function userOfScheduledEvent(c: EventContext) {
+  return { guild_scheduled_event_id: c.id(), user_id: user(c).id, guild_id: c.guild.id };
+}
+
 function userInGuild(c: EventContext) {
   return { guild_id: c.guild.id, user: user(c) };
 }
@@ -274,27 +270,8 @@ function channel({
   return { ...world.textChannel(where, random.below(textChannels)), nsfw: random.chance(0.5), guild_id: where.id };
 }
 
-function thread(c: EventContext): APIThreadChannel {
-  const { world, guild: where } = c;
-  return {
-    id: world.idIn(where, 'thread', c.random.below(1_000)),
-    type: ChannelType.PublicThread,
-    name: c.words(),
-    guild_id: where.id,
-    parent_id: c.channelId(),
-    owner_id: user(c).id,
-    last_message_id: null,
-    rate_limit_per_user: 0,
-    message_count: 1,
-    member_count: 1,
-    total_message_sent: 1,
-    flags: NO_FLAGS,
-    thread_metadata: { archived: false, archive_timestamp: c.time(), auto_archive_duration: 1_440, locked: false },
-  };
-}
-
 function threadMember(c: EventContext, userId: string): APIThreadMember {
-  return { id: thread(c).id, user_id: userId, join_timestamp: c.time(), flags: NO_FLAGS };
+  return { id: message.thread(c).id, user_id: userId, join_timestamp: c.time(), flags: NO_FLAGS };
 }
 
 function role({ world, guild: where, random }: EventContext): { guild_id: string; role: APIRole } {
@@ -382,6 +359,6 @@ function ofMessage(c: EventContext) {
 }
 
 function reaction(c: EventContext) {
-  const kind = { emoji: { id: null, name: '🎉' }, burst: false, type: ReactionType.Normal };
+  const kind = { emoji: CONFETTI, burst: false, type: ReactionType.Normal };
   return { ...ofMessage(c), user_id: user(c).id, ...kind };
 }

@@ -32,17 +32,15 @@ export class EventContext {
     return isoTime(this.at - beforeMs);
   }
 
-  /** Some member of the guild. */
   person(): Person {
     return this.world.person(this.guild, this.random.below(this.guild.memberCount));
   }
 
-  /** Some text channel of the guild. */
   channelId(): string {
     return this.world.idIn(this.guild, 'channel', this.random.below(this.guild.textChannels));
   }
 
-  /** Something that a person wrote. */
+  /** A text as a person writes it. */
   words(): string {
     const { random } = this;
     let text = random.pick(PHRASES);

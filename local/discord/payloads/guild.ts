@@ -23,7 +23,7 @@ import { type Guild, NO_FLAGS, type World } from './world.ts';
 /** GATEWAY_GUILD_MEMBERS_LIMITED, and the badge of an application with global commands. */
 const APPLICATION_FLAGS = 8_421_376 as ApplicationFlags;
 
-/** With what Discord sends beside the documented fields. */
+/** Also with fields that Discord sends and does not document. */
 export function ready(
   world: World,
   { sessionId, resumeUrl, shard }: { sessionId: string; resumeUrl: string; shard: [id: number, count: number] },
@@ -107,7 +107,7 @@ export function create(world: World, guild: Guild, joinedAt: number): GatewayGui
   };
 }
 
-/** Of READY's list, and the GUILD_DELETE of an outage. */
+/** An entry in READY, and the GUILD_DELETE of an outage. */
 export const unavailable = (guild: Guild): APIUnavailableGuild => ({ id: guild.id, unavailable: true });
 
 /** The bot was removed, or the guild was deleted: the field `unavailable` is not there. */

@@ -1,5 +1,5 @@
 // INTERACTION_CREATE of commands, autocomplete, components and modals: one of each kind that a routing key distinguishes,
-// and what Discord resolves. What users wrote stands in options, fields and quoted messages.
+// and what Discord resolves. Options, fields and quoted messages contain what users wrote.
 
 import {
   type APIApplicationCommandAutocompleteInteraction,
@@ -36,7 +36,7 @@ import type { EventContext } from './event-context.ts';
 import { asQuoted, byOurselves, embed, picture, quoted } from './message.ts';
 import { NO_FLAGS } from './world.ts';
 
-/** Permissions of a member who may do nearly everything, as a decimal bit set. */
+/** Nearly all permissions, as a decimal bit set. */
 const PERMISSIONS = '2251799813685247';
 const UPLOAD_LIMIT_BYTES = 10_485_760;
 
@@ -44,7 +44,7 @@ type Fields = Omit<APIBaseInteraction<InteractionType, unknown>, 'type' | 'data'
 type GuildFields = Omit<Fields, 'user'> & Required<Pick<Fields, 'guild_id' | 'member' | 'channel' | 'channel_id'>>;
 type Chat = APIChatInputApplicationCommandInteraction;
 
-/** A chat command. Letters of any language may stand in its name. */
+/** A chat command. Its name may have letters of any language. */
 export const command =
   (name: string) =>
   (context: EventContext): Chat => ({
@@ -55,13 +55,12 @@ export const command =
 
 /** As large as a command's input may be: 25 options of 6,000 characters. */
 export function large(context: EventContext): Chat {
-  const options = Array.from({ length: 25 }, (_, n) => ({ ...textOption(context), name: `text-${n}` }));
-  const filled = options.map((each) => ({
-    ...each,
-    value: each.value.padEnd(6_000, '語'),
-  }));
-  const fields = command('large')(context);
-  return { ...fields, data: { ...fields.data, options: filled } };
+  const options = Array.from({ length: 25 }, (_, n) => {
+    const option = textOption(context);
+    return { ...option, name: `text-${n}`, value: option.value.padEnd(6_000, '語') };
+  });
+  const { data, ...fields } = command('large')(context);
+  return { ...fields, data: { ...data, options } };
 }
 
 /** A subcommand in a group, with an option of each type, and everything that Discord resolves. */
@@ -135,35 +134,22 @@ export function directCommand(context: EventContext): Chat {
   return { ...rest, user, channel, channel_id: id, context: InteractionContextType.BotDM };
 }
 
-/** A message command, with a name that chat commands may not have. Its target is quoted whole, whatever the intents. */
+/** A message command, with a name that chat commands may not have. It has its complete target, whatever the intents. */
 export function messageCommand(context: EventContext): APIMessageApplicationCommandInteraction {
   const fields = inGuild(context);
   const target = quoted(context, fields.channel_id);
-  return {
-    ...fields,
-    type: InteractionType.ApplicationCommand,
-    data: {
-      id: context.id(),
-      name: 'v2.0 *beta* #1',
-      type: ApplicationCommandType.Message,
-      target_id: target.id,
-      resolved: { messages: { [target.id]: target } },
-    },
-  };
+  const data = { id: context.id(), name: 'v2.0 *beta* #1', type: ApplicationCommandType.Message as const };
+  const resolved = { messages: { [target.id]: target } };
+  return { ...fields, type: InteractionType.ApplicationCommand, data: { ...data, target_id: target.id, resolved } };
 }
 
 export function autocomplete(context: EventContext): APIApplicationCommandAutocompleteInteraction {
-  return {
-    ...inGuild(context),
-    type: InteractionType.ApplicationCommandAutocomplete,
-    data: {
-      ...chat(context, 'search'),
-      options: [{ ...textOption(context), focused: true }],
-    },
-  };
+  const fields = inGuild(context);
+  const data = { ...chat(context, 'search'), options: [{ ...textOption(context), focused: true }] };
+  return { ...fields, type: InteractionType.ApplicationCommandAutocomplete, data };
 }
 
-/** In a subcommand, while another option is only begun: it is no number yet. */
+/** In a subcommand; the integer option is half typed, so its value is no number. */
 export function autocompleteNested(context: EventContext): APIApplicationCommandAutocompleteInteraction {
   const count = { name: 'count', type: ApplicationCommandOptionType.Integer as const, value: '1x', focused: true };
   const options = [textOption(context), count] as APIApplicationCommandInteractionDataBasicOption[];
@@ -178,7 +164,7 @@ export function button(context: EventContext): APIMessageComponentInteraction {
   return { ...inMessage(context), type: InteractionType.MessageComponent, data: CONFIRM };
 }
 
-/** In a message of components alone: text, pictures and buttons in a container. */
+/** In a message that has components only: text, pictures and buttons in a container. */
 export function buttonOfContainer(context: EventContext): APIMessageComponentInteraction {
   const { message: row, ...fields } = inMessage(context);
   const url = 'https://cdn.discordapp.com/attachments/1/2/chart.png';
@@ -203,7 +189,7 @@ export function buttonOfContainer(context: EventContext): APIMessageComponentInt
   return { ...fields, message, type: InteractionType.MessageComponent, data: CONFIRM };
 }
 
-/** Of a type that Discord has not yet: nothing is known but what every interaction has. */
+/** A type that Discord may add: it has only the fields that every interaction has. */
 export const ofUnknownType = (context: EventContext): object => ({
   ...command('ping')(context),
   type: 6,
@@ -215,33 +201,29 @@ export const ofUnknownComponent = (context: EventContext): object => ({
   data: { component_type: 99, custom_id: 'confirm' },
 });
 
-/** What is selected, by the kind of the select menu. */
-const SELECTED = {
-  string: () => ({ component_type: ComponentType.StringSelect, values: ['red', 'green'] }),
-  user: ({ ids, users, members }) => ({
-    component_type: ComponentType.UserSelect,
-    values: [ids.user],
-    resolved: { users, members },
-  }),
-  role: ({ ids, roles }) => ({ component_type: ComponentType.RoleSelect, values: [ids.role], resolved: { roles } }),
-  mentionable: ({ ids, users, members, roles }) => ({
-    component_type: ComponentType.MentionableSelect,
-    values: [ids.role, ids.user],
-    resolved: { users, members, roles },
-  }),
-  channel: ({ ids, channels }) => ({
-    component_type: ComponentType.ChannelSelect,
-    values: [ids.channel],
-    resolved: { channels },
-  }),
-} as const satisfies Record<string, (resolved: Resolved) => object>;
+/** The type of each select menu, and what is selected in it. */
+const MENUS = {
+  string: [ComponentType.StringSelect],
+  user: [ComponentType.UserSelect, 'user'],
+  role: [ComponentType.RoleSelect, 'role'],
+  mentionable: [ComponentType.MentionableSelect, 'role', 'user'],
+  channel: [ComponentType.ChannelSelect, 'channel'],
+} as const;
+/** What Discord resolves for each. */
+const RESOLVED = { user: ['users', 'members'], role: ['roles'], channel: ['channels'] } as const;
 
 export const select =
-  (kind: keyof typeof SELECTED) =>
+  (kind: keyof typeof MENUS) =>
   (context: EventContext): APIMessageComponentInteraction => {
-    const selected = SELECTED[kind](resolve(context, context.channelId()));
-    const fields = inMessage(context, selected.component_type);
-    const data = { ...selected, custom_id: 'choose' } as APIMessageSelectMenuInteractionData;
+    const [component_type, ...selected] = MENUS[kind];
+    const { ids, ...all } = resolve(context, context.channelId());
+    const resolved = selected.flatMap((each) => RESOLVED[each].map((name) => [name, all[name]]));
+    const fields = inMessage(context, component_type);
+    const values =
+      selected.length === 0
+        ? { values: ['red', 'green'] }
+        : { values: selected.map((each) => ids[each]), resolved: Object.fromEntries(resolved) };
+    const data = { component_type, ...values, custom_id: 'choose' } as APIMessageSelectMenuInteractionData;
     return { ...fields, type: InteractionType.MessageComponent, data };
   };
 
@@ -306,7 +288,7 @@ function inGuild(context: EventContext): GuildFields {
   };
 }
 
-/** Of a component: it quotes the bot's own message that it stands in, with its text, embeds and components. */
+/** An interaction of a component has the bot's message that contains it, with text, embeds and components. */
 function inMessage(context: EventContext, menu: ComponentType = ComponentType.StringSelect) {
   const fields = inGuild(context);
   const buttons: APIButtonComponent[] = [
@@ -315,16 +297,11 @@ function inMessage(context: EventContext, menu: ComponentType = ComponentType.St
     { type: ComponentType.Button, id: 4, style: ButtonStyle.Premium, sku_id: context.id() },
   ];
   const options = ['red', 'green', 'blue'].map((value) => ({ label: value, value, emoji: { name: '🎨' } }));
-  const select = {
-    type: menu,
-    id: 6,
-    custom_id: 'choose',
-    max_values: 2,
-    ...(menu === ComponentType.StringSelect && { options }),
-  };
+  const select = { type: menu, id: 6, custom_id: 'choose', max_values: 2 };
+  const withOptions = { ...select, ...(menu === ComponentType.StringSelect && { options }) };
   const components: APIMessageTopLevelComponent[] = [
     { type: ComponentType.ActionRow, id: 1, components: buttons },
-    { type: ComponentType.ActionRow, id: 5, components: [select as APISelectMenuComponent] },
+    { type: ComponentType.ActionRow, id: 5, components: [withOptions as APISelectMenuComponent] },
   ];
   const message = { ...asQuoted(byOurselves(context), fields.channel_id), embeds: [embed(context)], components };
   return { ...fields, message };
@@ -341,8 +318,6 @@ const textOption = (context: EventContext) => ({
   type: ApplicationCommandOptionType.String as const,
   value: context.words(),
 });
-
-type Resolved = ReturnType<typeof resolve>;
 
 /** One of each kind that an id in an option, a selection or a field may refer to. */
 function resolve(context: EventContext, channelId: string) {

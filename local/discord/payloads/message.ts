@@ -5,6 +5,7 @@ import {
   type APIAttachment,
   type APIEmbed,
   type APIMessage,
+  type APIThreadChannel,
   ChannelType,
   EmbedType,
   type GatewayMessageCreateDispatchData,
@@ -19,7 +20,7 @@ import { NO_FLAGS, type Person } from './world.ts';
 
 type Data = GatewayMessageCreateDispatchData;
 
-/** Of a person, in a text channel of the guild. */
+/** A person writes in a text channel of the guild. */
 export function text(context: EventContext): Data {
   return inGuild(context, context.person());
 }
@@ -46,21 +47,13 @@ export function reply(context: EventContext): Data {
 export function forward(context: EventContext): Data {
   const source = quoted(context, context.channelId());
   const { type, content, embeds, attachments, timestamp, edited_timestamp } = source;
+  const snapshot = { type, content, embeds, attachments, timestamp, edited_timestamp };
   return {
     ...text(context),
     content: '',
     flags: MessageFlags.HasSnapshot,
     message_reference: referenceTo(context, source, MessageReferenceType.Forward),
-    message_snapshots: [
-      {
-        message: {
-          ...{ type, content, embeds, attachments, timestamp, edited_timestamp },
-          flags: NO_FLAGS,
-          mentions: [],
-          mention_roles: [],
-        },
-      },
-    ],
+    message_snapshots: [{ message: { ...snapshot, flags: NO_FLAGS, mentions: [], mention_roles: [] } }],
   };
 }
 
@@ -84,33 +77,35 @@ export function poll(context: EventContext): Data {
   };
 }
 
-/** Opens a thread: the thread is named by its first words. */
+/** Opens a thread, which has the text as its name. */
 export function threadStart(context: EventContext): Data {
-  const { world, guild } = context;
   const message = text(context);
-  const name = context.words().slice(0, 100);
-  const id = world.idIn(guild, 'thread', 1);
+  const opened = thread(context);
   return {
     ...message,
     type: MessageType.ThreadCreated,
-    content: name,
-    message_reference: { channel_id: id, guild_id: guild.id },
-    thread: {
-      id,
-      type: ChannelType.PublicThread,
-      name,
-      guild_id: guild.id,
-      parent_id: message.channel_id,
-      owner_id: message.author.id,
-      rate_limit_per_user: 0,
-      flags: NO_FLAGS,
-      thread_metadata: {
-        archived: false,
-        archive_timestamp: message.timestamp,
-        auto_archive_duration: 1_440,
-        locked: false,
-      },
-    },
+    content: opened.name,
+    message_reference: { channel_id: opened.id, guild_id: context.guild.id },
+    thread: { ...opened, parent_id: message.channel_id, owner_id: message.author.id },
+  };
+}
+
+export function thread(c: EventContext): APIThreadChannel & { readonly name: string } {
+  const { world, guild } = c;
+  return {
+    id: world.idIn(guild, 'thread', c.random.below(1_000)),
+    type: ChannelType.PublicThread,
+    name: c.words(),
+    guild_id: guild.id,
+    parent_id: c.channelId(),
+    owner_id: c.person().user.id,
+    last_message_id: null,
+    rate_limit_per_user: 0,
+    message_count: 1,
+    member_count: 1,
+    total_message_sent: 1,
+    flags: NO_FLAGS,
+    thread_metadata: { archived: false, archive_timestamp: c.time(), auto_archive_duration: 1_440, locked: false },
   };
 }
 
@@ -156,7 +151,7 @@ export function quoted(context: EventContext, channelId: string): APIMessage {
   return asQuoted({ ...text(context), timestamp: context.time(60_000), attachments, embeds }, channelId);
 }
 
-/** Without what only a MESSAGE_CREATE has. */
+/** Without the fields that only a MESSAGE_CREATE has. */
 export function asQuoted(message: Data, channelId: string): APIMessage {
   const { channel_type: _, guild_id: __, member: ___, nonce: ____, ...rest } = message;
   return { ...rest, channel_id: channelId };

@@ -16,7 +16,7 @@ export interface Sample {
 
 /**
  * @param seed same seed, same samples
- * @param options among them the marker, which then stands in everything that people wrote; and when the bot joins a guild,
+ * @param options among them the marker, which is then part of everything that people wrote; and when the bot joins a guild,
  *   Unix ms. A join is recognised by its time. @default - now
  */
 export function samplePayloads(

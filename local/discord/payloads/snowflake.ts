@@ -1,7 +1,7 @@
 // Discord's ids: milliseconds since 2015 above 22 bits that distinguish ids of the same millisecond; and its times.
 // https://discord.com/developers/docs/reference#snowflakes
 
-const DISCORD_EPOCH_MS = 1_420_070_400_000;
+export const DISCORD_EPOCH_MS = 1_420_070_400_000;
 const LOW_BITS = 22;
 
 /**

@@ -42,7 +42,7 @@ function of(dispatch: Dispatch, routingKey: string | null = null, scope: Variant
 const due = of('MESSAGE_CREATE', 'message.create');
 const silent = of('MESSAGE_CREATE');
 const onInteraction = (routingKey: string | null) => of('INTERACTION_CREATE', routingKey);
-/** Written by hand is also what stands for a command's name in its routing key. */
+/** The form of a command's name in its routing key is a constant here, too. */
 const onCommand = (word: string) => onInteraction(`interaction.command.${word}`);
 const autocomplete = onInteraction('interaction.autocomplete.search');
 const button = onInteraction('interaction.button');
@@ -53,14 +53,14 @@ const memberJoin = of('GUILD_MEMBER_ADD', 'member.join');
 const memberUpdate = of('GUILD_MEMBER_UPDATE', 'member.update');
 const memberLeave = of('GUILD_MEMBER_REMOVE', 'member.leave');
 
-/** Of the dispatches without a curated event type; 8 of about 1,900 for each that is not here. */
+/** Weights of dispatches without a curated event type, out of about 1,900; the others have 8 each. */
 const CHOSEN_WEIGHTS: { readonly [T in Further]?: number } = {
   PRESENCE_UPDATE: 300,
   TYPING_START: 150,
   MESSAGE_REACTION_ADD: 80,
   VOICE_STATE_UPDATE: 40,
 };
-/** Those that stand in the default traffic, and the weights that they have in it. */
+/** Those of the default traffic, with their weights in it. */
 const DEFAULT_WEIGHTS: { readonly [T in Further]?: number } = {
   MESSAGE_UPDATE: 40,
   MESSAGE_DELETE: 15,
@@ -68,18 +68,15 @@ const DEFAULT_WEIGHTS: { readonly [T in Further]?: number } = {
   USER_UPDATE: 3,
 };
 
-/** Of those with a key of their own. */
+/** Routing keys that are not derived from the dispatch's name. */
 const KEYS: { readonly [T in Further]?: string } = { MESSAGE_REACTION_ADD: 'reaction.add' };
 
 /** Each is named after its dispatch. */
 const FURTHER = (Object.keys(DISPATCHES) as Further[]).map((name): Variant => {
   const weight = DEFAULT_WEIGHTS[name] ?? 0;
   const chosenWeight = CHOSEN_WEIGHTS[name] ?? Math.max(weight, 8);
-  const kind = of(
-    name,
-    KEYS[name] ?? `dispatch.${name.toLowerCase()}`,
-    WITHOUT_GUILD.includes(name) ? 'direct' : 'guild',
-  );
+  const routingKey = KEYS[name] ?? `dispatch.${name.toLowerCase()}`;
+  const kind = of(name, routingKey, WITHOUT_GUILD.includes(name) ? 'direct' : 'guild');
   return { name, ...kind, weight, chosenWeight, make: DISPATCHES[name] };
 });
 
@@ -155,7 +152,7 @@ export function variantOf(name: string): Variant {
   throw new Error(`expected the name of a kind of event, got '${name}': use one of ${[...BY_NAME.keys()].join(', ')}`);
 }
 
-/** What a worker is due for it. @param chosen what EVENTS says. @default - the seven */
+/** What a worker is due for it. @param chosen by EVENTS. @default - the seven */
 export function dueKey(
   { dispatch, routingKey }: Pick<Variant, 'dispatch' | 'routingKey'>,
   chosen = SEVEN,

@@ -12,11 +12,11 @@ import {
   Locale,
 } from 'discord-api-types/v10';
 import { Random } from '../random.ts';
-import { isoTime, shardingKey, snowflake } from './snowflake.ts';
+import { DISCORD_EPOCH_MS, isoTime, shardingKey, snowflake } from './snowflake.ts';
 
 export interface WorldOptions {
   readonly seed: number;
-  /** Stands in everything that people write: content, embeds, names of files, whatever quotes them. */
+  /** A text that is part of everything that people write: content, embeds, names of files, whatever quotes them. */
   readonly marker?: string | undefined;
 }
 
@@ -32,7 +32,7 @@ export interface Guild {
   readonly memberCount: number;
   readonly textChannels: number;
   readonly roles: number;
-  /** Members that its GUILD_CREATE quotes beside the bot. @default 0 */
+  /** Members in its GUILD_CREATE in addition to the bot. @default 0 */
   readonly quotedMembers?: number;
 }
 
@@ -41,7 +41,7 @@ export const LARGE = { memberCount: 5_000, textChannels: 250, roles: 200, quoted
 
 export interface Person {
   readonly user: APIUser;
-  /** Without the user, as dispatches quote it beside one. */
+  /** Without the user, which dispatches have in a field next to it. */
   readonly member: Omit<APIGuildMember, 'user'>;
 }
 
@@ -53,10 +53,10 @@ export const EVENTS_FROM = Date.UTC(2026, 5, 1);
 /** A multiple of every count up to 16 and of 256. */
 const STRIDE_MS = 11_531_520;
 const USERS_FROM = Date.UTC(2016, 0, 1);
-const GUILDS_FROM = 1_420_070_400_000 + 20_000 * STRIDE_MS;
+const GUILDS_FROM = DISCORD_EPOCH_MS + 20_000 * STRIDE_MS;
 const POPULATION = 200_000;
 const REMEMBERED = 20_000;
-/** Of one member, about. */
+/** A member has about this many. */
 const MOST_ROLES = 6;
 
 /** Low bits of the ids within one guild. */

@@ -67,7 +67,7 @@ test('a wrong token, disallowed intents and a bad shard count are refused as @di
 
 test('discord.js becomes ready with all its guilds, and emits every kind of event', async () => {
   const intents = VARIANTS.reduce((all, variant) => all | variant.intents, 0);
-  const simulator = await startSimulator({ guilds: 50, heartbeatIntervalMs: 200, grantedIntents: intents });
+  const simulator = await startSimulator({ guilds: 50, grantedIntents: intents });
   const client = new Client({ intents, rest: { api: simulator.apiUrl } });
   onTestFinished(() => client.destroy(), 40_000);
   const seen = new Map<string, number>();

@@ -1,6 +1,6 @@
 // The limits of IDENTIFY: buckets, the daily budget, and what overspending it costs.
 
-import { type APIGatewayBotInfo, GatewayOpcodes } from 'discord-api-types/v10';
+import { GatewayOpcodes } from 'discord-api-types/v10';
 import { expect, test } from 'vitest';
 import { IdentifyLimits } from '../../../local/discord/identify-limits.ts';
 import { DEFAULTS } from '../../../local/discord/options.ts';
@@ -12,27 +12,25 @@ const limits = () => new IdentifyLimits({ ...DEFAULTS, maxConcurrency: 2, dailyI
 
 test('one IDENTIFY per bucket in five seconds, less 2 %; what is refused is not counted', () => {
   const subject = limits();
-  expect(subject.admit(0, 0)).toEqual({ kind: 'admitted' });
-  expect(subject.admit(1, 1)).toEqual({ kind: 'admitted' });
-  expect(subject.admit(2, 4_899)).toEqual({ kind: 'too early', bucket: 0, sinceMs: 4_899 });
+  expect(subject.admit(0, 0)).toBe('admitted');
+  expect(subject.admit(1, 1)).toBe('admitted');
+  expect(subject.admit(2, 4_899)).toEqual({ bucket: 0, sinceMs: 4_899 });
   expect(subject.state(4_899)).toEqual({ total: 3, remaining: 1, reset_after: 86_395_101, max_concurrency: 2 });
-  expect(subject.admit(2, 4_900)).toEqual({ kind: 'admitted' });
+  expect(subject.admit(2, 4_900)).toBe('admitted');
 });
 
 test('the daily total is spent, and comes back with the next day', () => {
   const subject = limits();
-  for (let n = 0; n < 3; n += 1) expect(subject.admit(0, n * 5_000)).toEqual({ kind: 'admitted' });
-  expect(subject.admit(1, 86_399_999)).toEqual({ kind: 'exhausted' });
-  expect(subject.admit(1, 86_400_000)).toEqual({ kind: 'admitted' });
+  for (let n = 0; n < 3; n += 1) expect(subject.admit(0, n * 5_000)).toBe('admitted');
+  expect(subject.admit(1, 86_399_999)).toBe('exhausted');
+  expect(subject.admit(1, 86_400_000)).toBe('admitted');
   expect(subject.state(86_400_001)).toMatchObject({ remaining: 2, reset_after: 86_399_999 });
 });
 
-async function gatewayBot({ apiUrl }: DiscordSimulator, token: string) {
-  const response = await fetch(`${apiUrl}/v10/gateway/bot`, { headers: { authorization: `Bot ${token}` } });
-  return { status: response.status, ...((await response.json()) as APIGatewayBotInfo) };
-}
+const gatewayBot = ({ apiUrl }: DiscordSimulator, token: string) =>
+  fetch(`${apiUrl}/v10/gateway/bot`, { headers: { authorization: `Bot ${token}` } });
 
-test('an IDENTIFY too early in its bucket gets op 9 with false, and may come later on the same socket', async () => {
+test('an IDENTIFY too early in its bucket gets op 9 with false', async () => {
   const simulator = await startSimulator({ guilds: 4, maxConcurrency: 2, identifyEveryMs: 1_000 });
   await GatewayClient.ready(simulator, { shard: [0, 4] });
   await GatewayClient.ready(simulator, { shard: [1, 4] });
@@ -40,12 +38,9 @@ test('an IDENTIFY too early in its bucket gets op 9 with false, and may come lat
   early.identify({ shard: [2, 4] });
   expect((await early.opcode(GatewayOpcodes.InvalidSession)).d).toBe(false);
   expect(simulator.violations).toMatchObject([
-    { code: 9, sentence: expect.stringMatching(/shard 2 sent IDENTIFY \d+ ms after the last of bucket 0; 1000 ms/) },
+    { code: 9, sentence: expect.stringMatching(/shard 2 sent it \d+ ms after the last of bucket 0; 1000 ms/) },
   ]);
-  await new Promise((resolve) => setTimeout(resolve, 1_000));
-  early.identify({ shard: [2, 4] });
-  await early.dispatch('READY');
-  expect([simulator.violations.length, simulator.count('identify')]).toEqual([1, 3]);
+  expect(simulator.count('identify')).toBe(2);
 });
 
 test('one IDENTIFY beyond the budget ends every session and connection and resets the token; RESUMEs cost nothing', async () => {
@@ -55,11 +50,11 @@ test('one IDENTIFY beyond the budget ends every session and connection and reset
   await dropped.leave(simulator);
   const first = await GatewayClient.resumed(simulator, dropped.sessionId, 1);
   const second = await GatewayClient.ready(simulator, { shard: [1, 3] });
-  expect((await gatewayBot(simulator, before)).session_start_limit).toMatchObject({ total: 2, remaining: 0 });
+  expect(await (await gatewayBot(simulator, before)).json()).toMatchObject({ session_start_limit: { remaining: 0 } });
   const third = await GatewayClient.greeted(simulator);
   third.identify({ shard: [2, 3] });
   expect(await Promise.all([first.closed, second.closed, third.closed])).toEqual([4004, 4004, 4004]);
-  expect(simulator.violations.map(({ rule }) => rule)).toEqual(['identify budget']);
+  expect(simulator.violations).toMatchObject([{ code: 4004, sentence: expect.stringMatching(/all 2 of the day/) }]);
   expect([simulator.count('lost'), simulator.count('tokenReset'), simulator.sessions]).toEqual([2, 1, []]);
   expect((await gatewayBot(simulator, before)).status).toBe(401);
   expect((await gatewayBot(simulator, simulator.token)).status).toBe(200);

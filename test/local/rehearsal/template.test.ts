@@ -9,7 +9,6 @@ import { synthesized } from '../../support/synthesized.ts';
 const OTHER: Template = {
   Resources: { Broker: { Type: 'AWS::AmazonMQ::Broker' } },
   Outputs: {
-    Weak: { Value: { Ref: 'Secret' } },
     Strong: { Value: { 'Fn::GetAtt': ['Broker', 'Arn'] }, Export: { Name: { 'Fn::Sub': `\${AWS::Region}-broker` } } },
   },
 };
@@ -24,7 +23,6 @@ it.each<[unknown, unknown]>([
   [{ 'Fn::Select': ['1', { 'Fn::Split': ['//', HOST] }] }, 'broker:5671'],
   [{ 'Fn::Sub': `a-\${AWS::Region}-\${Secret}-\${Broker.Arn}` }, 'a-eu-central-1-ref:Secret-Broker.Arn'],
   [{ 'Fn::ImportValue': 'eu-central-1-broker' }, 'Broker.Arn'],
-  [{ 'Fn::GetStackOutput': { StackName: 'x', OutputName: 'Weak' } }, 'ref:Secret'],
   [
     { list: [1, true, { Ref: 'Secret' }], none: null },
     { list: [1, true, 'ref:Secret'], none: null },

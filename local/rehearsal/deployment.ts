@@ -1,5 +1,5 @@
-// The life of a deployment, from the first to the tear-down, each part a step of the record. What does not run tasks
-// happens under their load all the same, where there are any. The verdict is the simulator's against the reader's.
+// A deployment from the first task to the tear-down, each part a recorded step. Where tasks run, the other steps happen under
+// their load. The verdict compares what the simulator sent with what the reader read.
 import { join } from 'node:path';
 import { connect } from 'amqplib';
 import { ENV, leaseQueue } from '../../service/contract/names.ts';
@@ -20,7 +20,7 @@ export interface Versions {
   readonly next: Assembly;
 }
 
-export interface LifeProps {
+export interface DeploymentProps {
   readonly recorder: Recorder;
   readonly stage: Stage;
   readonly cloud: Cloud;
@@ -32,13 +32,20 @@ export interface LifeProps {
 
 const RATE = 300;
 const CA_FILE = '/run/broker-ca.pem';
-/** Of the time-out's function, which keeps 15 s for its answer. */
+/** The function's limit in the step with the time-out: it keeps 15 s for its answer. */
 const SHORT_SECONDS = 25;
 /** The lease queue of the group that only `more` has. */
 const FOREIGN = leaseQueue(2);
 
 /** @throws what a step throws, once it is recorded */
-export async function live({ recorder, stage, cloud, versions, images, folder }: LifeProps): Promise<void> {
+export async function rehearseDeployment({
+  recorder,
+  stage,
+  cloud,
+  versions,
+  images,
+  folder,
+}: DeploymentProps): Promise<void> {
   const { first, more, next } = versions;
   const { broker, reader, simulator } = stage;
   if (!simulator) throw new Error('expected a stage with the simulated Discord');
@@ -74,15 +81,15 @@ export async function live({ recorder, stage, cloud, versions, images, folder }:
     return `as the current user of its pair; ${messageCount} events of members`;
   });
 
-  // As for leaked logins: the tasks still use the former ones, and have to connect again.
+  // The tasks still use the former logins, and have to connect again.
   await recorder.step('logins: revoked', async () => {
     const closed = await cloud.revoke(first);
     if (runs && closed === 0) throw new Error('expected connections of the former logins to be closed, got none');
     if (runs) await eventsAreRead();
-    return `${closed} connections closed; everybody is back with the current login`;
+    return `${closed} connections closed; every client has connected again with the current login`;
   });
 
-  // Somebody has made a queue under the name of one that an update wants.
+  // A queue that is not ours has the name of one that an update declares.
   await recorder.step('topology: update fails, rolled back', async () => {
     await asAdministrator(broker, async (channel) => {
       await channel.assertQueue(FOREIGN, { durable: true });
