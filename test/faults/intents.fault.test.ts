@@ -1,7 +1,6 @@
-// A deployment changes EVENTS, and with them the intents. Sessions are handed over by RESUME, and each keeps the intents of its IDENTIFY: so
-// after it has been resumed, so that nothing before is lost, it is ended on purpose, one shard after another, each as
-// soon as it may IDENTIFY. That is reported as an event, and is no gap. While the day's IDENTIFYs are spent the old
-// sessions stay connected.
+// A deployment changes EVENTS, and with them the intents. Sessions are handed over by RESUME, and each keeps the intents of its
+// IDENTIFY. So each is resumed first, which loses nothing, and then ended on purpose, one shard after another, as soon as it may
+// IDENTIFY. An event reports that; it is no gap. While the day's IDENTIFYs are spent, the old sessions stay connected.
 
 import { expect } from 'vitest';
 import { parseIntents } from '../../service/config.ts';

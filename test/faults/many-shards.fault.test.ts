@@ -8,9 +8,9 @@ import { faultsOn, read, seed } from './fault.ts';
 import { countOf, deploy, leadsTo, resumes, stored } from './tasks.ts';
 
 const SHARDS = 32;
-const { everyRun, fullRun } = faultsOn({ tasks: 3, shards: SHARDS });
+const { fullRun } = faultsOn({ tasks: 3, shards: SHARDS });
 
-everyRun('a deploy hands every session over: nothing is lost, nothing repeated', {
+fullRun('a deploy hands every session over: nothing is lost, nothing repeated', {
   rate: 1_000,
   mostRepeats: 0,
   async inject(stage) {

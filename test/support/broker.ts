@@ -1,7 +1,7 @@
 // The broker that the tests run on, and a vhost of a test's own on it. Started by broker-setup.ts.
 
 import { randomBytes } from 'node:crypto';
-import { inject, test } from 'vitest';
+import { inject } from 'vitest';
 import type { BrokerCoordinates } from './broker-setup.ts';
 
 /** A broker, as an administrator reaches its management API. */
@@ -47,15 +47,6 @@ export async function makeVhost(name = 'test'): Promise<Vhost> {
     url: ({ username, password } = broker) => broker.url({ username, password, vhost }),
     remove: async () => void (await manage('DELETE', path)),
   };
-}
-
-/**
- * `test` for what only RabbitMQ 4 has, such as priorities on quorum queues: on an older broker the test is skipped
- * and its title says why.
- */
-export function requires4(version: string): (title: string, body: () => Promise<void> | void) => void {
-  if (Number.parseInt(version, 10) >= 4) return (title, body) => test(title, body);
-  return (title, body) => test.skip(`${title} (skipped: needs RabbitMQ 4, this is ${version})`, body);
 }
 
 /** A call of the management API, of the shared broker unless given another. @returns its answer @throws for a refusal */
