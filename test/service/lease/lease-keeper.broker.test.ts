@@ -165,14 +165,10 @@ it('the group that a shard layout no longer has is reported, and an empty record
   expect([two.lost, two.keeper.detail.epoch]).toEqual([[], 5]);
 });
 
-it('the first who asks owns a group that had no owner, without sessions; another stands by', async () => {
+it('the standby takes over when the connection of the owner is cut, and the old owner steps down; and back', async () => {
   const [one, two] = await pair();
   expect(one.taken.map(({ sessions }) => sessions.size)).toEqual([0]);
   expect([two.keeper.role, two.happened]).toEqual(['standby', []]);
-});
-
-it('the standby takes over when the connection of the owner is cut, and the old owner steps down; and back', async () => {
-  const [one, two] = await pair();
   const { storedAt } = one.keeper.detail;
   one.sequence = 10;
   await eventually('it is stored', () => one.keeper.detail.storedAt !== storedAt);
