@@ -19,7 +19,7 @@ class WaitingFirst extends BaseSequencer {
 
 // unit    nothing but Node. Its files share a process, which loads the CDK and synthesizes the stacks once.
 // broker  `.broker.test.ts`: needs a RabbitMQ, which is started once and shared.
-// faults  `.fault.test.ts`: each file starts its own RabbitMQ, and breaks it.
+// faults  `.fault.test.ts`: each file starts its own RabbitMQ, and breaks it. All of them only with FAULTS_FULL.
 export default defineConfig({
   test: {
     // Brokers and tasks take seconds to start, and machines are noisy.
@@ -51,7 +51,14 @@ export default defineConfig({
           globalSetup: ['test/support/broker-setup.ts'],
         },
       },
-      { extends: true, test: { name: 'faults', include: ['test/**/*.fault.test.ts'] } },
+      {
+        extends: true,
+        test: {
+          name: 'faults',
+          include: ['test/**/*.fault.test.ts'],
+          exclude: process.env.FAULTS_FULL === '1' ? [] : ['test/faults/{cluster,full}/**'],
+        },
+      },
     ],
   },
 });

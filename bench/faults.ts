@@ -22,9 +22,8 @@ const folder = await mkdtemp(join(tmpdir(), 'faults-'));
 const report = join(folder, 'report.jsonl');
 const vitest = fileURLToPath(new URL('../node_modules/vitest/vitest.mjs', import.meta.url));
 const reporters = values.vitest ? ['--reporter=default', '--reporter=json', `--outputFile.json=${values.vitest}`] : [];
-const filters = positionals.map((name) => `test/faults/${name}`);
 const projects = values['with-tests'] ? [] : ['--project', 'faults'];
-const child = spawn(process.execPath, [vitest, 'run', ...projects, ...reporters, ...filters], {
+const child = spawn(process.execPath, [vitest, 'run', ...projects, ...reporters, ...positionals], {
   env: { ...process.env, FAULTS_REPORT: report, FAULTS_FULL: '1' },
   // With --json, standard output is the JSON's alone.
   stdio: ['ignore', values.json ? 2 : 1, 2],

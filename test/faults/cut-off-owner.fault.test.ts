@@ -111,7 +111,7 @@ fullRun('a lease queue deleted while its owner is cut off: the sessions go on, a
   },
 });
 
-everyRun('without an identify lock a shard waits for its new session, and nothing else does', {
+fullRun('without an identify lock a shard waits for its new session, and nothing else does', {
   rate: 100,
   gaps: 1,
   async inject(stage) {

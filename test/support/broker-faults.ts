@@ -5,9 +5,9 @@ import { VHOST } from '../../service/contract/names.ts';
 import { type ManagedBroker, manage } from './broker.ts';
 import { eventually } from './log-lines.ts';
 
-/** The process that replicates a queue (Raft) is suspended, as if the queue had no majority: it confirms nothing. */
-export async function raft(broker: RabbitMq, what: 'suspend' | 'resume', queue: string, vhost = VHOST): Promise<void> {
-  await broker.ctl('eval', `sys:${what}('${encodeURIComponent(vhost)}_${queue}').`);
+/** The processes that replicate queues (Raft) are suspended, as if the queues had no majority: they confirm nothing. */
+export async function raft(broker: RabbitMq, what: 'suspend' | 'resume', ...queues: readonly string[]): Promise<void> {
+  await broker.ctl('eval', `${queues.map((queue) => `sys:${what}('${VHOST}_${queue}')`).join()}.`);
 }
 
 /** A queue takes so many messages and refuses more, whatever its own policy says. @returns lifts the limit */

@@ -37,16 +37,20 @@ export interface Vhost {
 export async function makeVhost(name = 'test'): Promise<Vhost> {
   const broker = sharedBroker();
   const vhost = `${name}-${randomBytes(6).toString('hex')}`;
-  const path = `/api/vhosts/${encodeURIComponent(vhost)}`;
-  await manage('PUT', path, {});
-  const everything = { configure: '.*', write: '.*', read: '.*' };
-  const user = encodeURIComponent(broker.username);
-  await manage('PUT', `/api/permissions/${encodeURIComponent(vhost)}/${user}`, everything);
+  await putVhost(vhost);
   return {
     vhost,
     url: ({ username, password } = broker) => broker.url({ username, password, vhost }),
-    remove: async () => void (await manage('DELETE', path)),
+    remove: async () => void (await manage('DELETE', `/api/vhosts/${encodeURIComponent(vhost)}`)),
   };
+}
+
+/** A vhost in which the administrator may do everything. */
+export async function putVhost(vhost: string, broker: ManagedBroker = sharedBroker()): Promise<void> {
+  const name = encodeURIComponent(vhost);
+  await manage('PUT', `/api/vhosts/${name}`, {}, broker);
+  const everything = { configure: '.*', write: '.*', read: '.*' };
+  await manage('PUT', `/api/permissions/${name}/${encodeURIComponent(broker.username)}`, everything, broker);
 }
 
 /** A call of the management API, of the shared broker unless given another. @returns its answer @throws for a refusal */

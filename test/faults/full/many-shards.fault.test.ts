@@ -3,9 +3,9 @@
 
 import { setTimeout as sleep } from 'node:timers/promises';
 import { expect } from 'vitest';
-import { Random } from '../../local/discord/random.ts';
-import { faultsOn, read, seed } from './fault.ts';
-import { countOf, deploy, leadsTo, resumes, stored } from './tasks.ts';
+import { Random } from '../../../local/discord/random.ts';
+import { faultsOn, read, seed } from '../fault.ts';
+import { countOf, deploy, leadsTo, resumes, stored } from '../tasks.ts';
 
 const SHARDS = 32;
 const { fullRun } = faultsOn({ tasks: 3, shards: SHARDS });

@@ -4,9 +4,9 @@
 // queue and the last record of a group remain; the owner of group 0 reads them. Meanwhile tasks of both shard layouts run.
 
 import { expect } from 'vitest';
-import { ENV } from '../../service/contract/names.ts';
-import { faultsOn } from './fault.ts';
-import { countOf, metric, ownerOf, stored } from './tasks.ts';
+import { ENV } from '../../../service/contract/names.ts';
+import { faultsOn } from '../fault.ts';
+import { countOf, metric, ownerOf, stored } from '../tasks.ts';
 
 const { fullRun } = faultsOn({ tasks: 3, shards: 4, shardsPerTask: 2 });
 

@@ -3,12 +3,12 @@
 // IDENTIFY. An event reports that; it is no gap. While the day's IDENTIFYs are spent, the old sessions stay connected.
 
 import { expect } from 'vitest';
-import { parseIntents } from '../../service/config.ts';
-import { ENV, QUEUES } from '../../service/contract/names.ts';
-import { DEFAULT_EVENTS } from '../../service/events/choice.ts';
-import { DiscordEventPayload } from '../../service/events/payload.ts';
-import { type FaultStage, faultsOn, read } from './fault.ts';
-import { countOf, health, metric, replaceAll, stored } from './tasks.ts';
+import { parseIntents } from '../../../service/config.ts';
+import { ENV, QUEUES } from '../../../service/contract/names.ts';
+import { DEFAULT_EVENTS } from '../../../service/events/choice.ts';
+import { DiscordEventPayload } from '../../../service/events/payload.ts';
+import { type FaultStage, faultsOn, read } from '../fault.ts';
+import { countOf, health, metric, replaceAll, stored } from '../tasks.ts';
 
 const SHARDS = 3;
 const MORE = 'Guilds,GuildMembers,GuildInvites,GuildMessages';
@@ -18,7 +18,7 @@ const BEGIN = 'the shard has a new session';
 
 const intentsOf = ({ simulator }: FaultStage) => simulator.sessions.map(({ view }) => view.intents);
 
-faultsOn({ shards: SHARDS }).everyRun(
+faultsOn({ shards: SHARDS }).fullRun(
   'changed intents: one IDENTIFY a shard, one after another; nothing of the old sessions is lost, and no gap is reported',
   {
     mostRepeats: 0,

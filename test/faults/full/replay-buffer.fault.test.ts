@@ -4,8 +4,8 @@
 
 import { setTimeout as sleep } from 'node:timers/promises';
 import { expect } from 'vitest';
-import { faultsOn } from './fault.ts';
-import { countOf, kill, memoryAlarm, ownerOf, resumes, stored } from './tasks.ts';
+import { faultsOn } from '../fault.ts';
+import { countOf, kill, memoryAlarm, ownerOf, resumes, stored } from '../tasks.ts';
 
 const SHARDS = 4;
 /** So that a hundred events are ten seconds of a shard. */

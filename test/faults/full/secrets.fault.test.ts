@@ -10,17 +10,17 @@ import { promisify } from 'node:util';
 import { connect } from 'amqplib';
 import { GatewayIntentBits } from 'discord-api-types/v10';
 import { afterAll, expect, vi } from 'vitest';
-import { MANAGEMENT_ENV } from '../../lib/management/function-settings.ts';
-import { LOGIN_FUNCTION_OUTPUT } from '../../lib/rotation/rotation.ts';
-import { startSecretsManager } from '../../local/secrets-manager.ts';
-import type { Stage } from '../../local/stage.ts';
-import { ENV, USERS, VHOST } from '../../service/contract/names.ts';
-import { startAwsApis } from '../support/aws-apis.ts';
-import { manage } from '../support/broker.ts';
-import { closeConnections } from '../support/broker-faults.ts';
-import { trust } from '../support/broker-functions.ts';
-import { type FaultStage, faultsOn } from './fault.ts';
-import { countOf, health, ownerOf, replaceAll } from './tasks.ts';
+import { MANAGEMENT_ENV } from '../../../lib/management/function-settings.ts';
+import { LOGIN_FUNCTION_OUTPUT } from '../../../lib/rotation/rotation.ts';
+import { startSecretsManager } from '../../../local/secrets-manager.ts';
+import type { Stage } from '../../../local/stage.ts';
+import { ENV, USERS, VHOST } from '../../../service/contract/names.ts';
+import { startAwsApis } from '../../support/aws-apis.ts';
+import { manage } from '../../support/broker.ts';
+import { closeConnections } from '../../support/broker-faults.ts';
+import { trust } from '../../support/broker-functions.ts';
+import { type FaultStage, faultsOn } from '../fault.ts';
+import { countOf, health, ownerOf, replaceAll } from '../tasks.ts';
 
 const SHARDS = 4;
 const TOKEN = 'bot-token';
@@ -50,7 +50,7 @@ async function startTasks(stage: FaultStage): Promise<void> {
   await stage.startTask(env);
 }
 
-const { everyRun, fullRun } = faultsOn({ shards: SHARDS, tls: true }, startTasks);
+const { fullRun } = faultsOn({ shards: SHARDS, tls: true }, startTasks);
 
 const problemsOf = async (stage: Stage) => (await health(await ownerOf(stage))).checks.discord.problems ?? [];
 
@@ -63,7 +63,7 @@ const reported = (stage: Stage, problem: RegExp) =>
 // Each shard notices a token that was rejected once at most.
 const REJECTED = { gaps: SHARDS, mayViolate: /token/ };
 
-everyRun('a rotated token is read again from Secrets Manager, and the lost sessions are reported', {
+fullRun('a rotated token is read again from Secrets Manager, and the lost sessions are reported', {
   ...REJECTED,
   async inject(stage) {
     const identifies = countOf(stage, 'identify');
@@ -170,7 +170,7 @@ async function startRevoking({ broker }: Stage): Promise<() => Promise<unknown>>
   // What the function logs is no output of this test.
   vi.spyOn(console, 'log').mockImplementation(() => undefined);
   // The SDK reads the environment when its client is made.
-  const { handler } = await import('../../lib/rotation/rotate.lambda.ts');
+  const { handler } = await import('../../../lib/rotation/rotate.lambda.ts');
   const outputs = { [LOGIN_FUNCTION_OUTPUT]: 'arn:aws:lambda:eu-central-1:111122223333:function:logins' };
   const aws = await startAwsApis({ secrets, handler, stacks: ['discord-ingestor-staging-broker'], outputs });
   afterAll(() => aws.stop());

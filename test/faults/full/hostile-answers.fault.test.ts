@@ -6,14 +6,14 @@
 // FAULTS_HOSTILE_SEED=<seed> plays the random answers of that seed only.
 
 import { expect, onTestFinished } from 'vitest';
-import type { AnswerChange } from '../../local/discord/gateway-connection.ts';
-import { type HostileAnswer, hostileAnswers } from '../../local/discord/hostile-answers.ts';
-import { asAdministrator } from '../../local/rabbitmq/administrator.ts';
-import { ENV, EXCHANGES, leaseQueue } from '../../service/contract/names.ts';
-import { attack, badLines, type Observed } from './attack.ts';
-import { type Fault, faultsOn, seed } from './fault.ts';
-import { resumes, stored } from './tasks.ts';
-import { Thief } from './thief.ts';
+import type { AnswerChange } from '../../../local/discord/gateway-connection.ts';
+import { type HostileAnswer, hostileAnswers } from '../../../local/discord/hostile-answers.ts';
+import { asAdministrator } from '../../../local/rabbitmq/administrator.ts';
+import { ENV, EXCHANGES, leaseQueue } from '../../../service/contract/names.ts';
+import { attack, badLines, type Observed } from '../attack.ts';
+import { type Fault, faultsOn, seed } from '../fault.ts';
+import { resumes, stored } from '../tasks.ts';
+import { Thief } from '../thief.ts';
 
 const SHARDS = 4;
 const LEASE_QUEUE = leaseQueue(0);
@@ -101,9 +101,9 @@ function overtaken(): AnswerChange {
 const PAGE = { headers: { 'content-type': 'text/html' }, body: '<html><title>Maintenance</title></html>' };
 const d = (of: object): Record<string, unknown> => ({ ...(of as { d: object }).d });
 
-const { everyRun, fullRun } = faultsOn({ shards: SHARDS, simulator: SIMULATOR });
+const { fullRun } = faultsOn({ shards: SHARDS, simulator: SIMULATOR });
 
-everyRun(
+fullRun(
   'answers without their fields: the session that is lost is reported, and no other shard pauses',
   hostile(
     [

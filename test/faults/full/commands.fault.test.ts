@@ -2,14 +2,14 @@
 // their shard to reconnect. None is lost silently: Discord has it, or it is a dead letter. Events go on meanwhile.
 
 import { expect } from 'vitest';
-import type { DiscordCommand } from '../../service/commands/command.ts';
-import { ENV } from '../../service/contract/names.ts';
-import { CommandWorker, deadLetters, guildOfShard, settled } from '../support/commands.ts';
-import { type FaultStage, faultsOn } from './fault.ts';
-import { countOf, kill, metric, ownerOf, stored } from './tasks.ts';
+import type { DiscordCommand } from '../../../service/commands/command.ts';
+import { ENV } from '../../../service/contract/names.ts';
+import { CommandWorker, deadLetters, guildOfShard, settled } from '../../support/commands.ts';
+import { type FaultStage, faultsOn } from '../fault.ts';
+import { countOf, kill, metric, ownerOf, stored } from '../tasks.ts';
 
 const SHARDS = 4;
-const { everyRun, fullRun } = faultsOn({
+const { fullRun } = faultsOn({
   tasks: 2,
   shards: SHARDS,
   env: { [ENV.gatewayIntents]: 'Guilds,GuildMembers,GuildMessages' },
@@ -93,7 +93,7 @@ fullRun('the owner is killed with kill -9 between commands: the next one sends t
   },
 });
 
-everyRun('Discord asks for another connection between commands: they wait for RESUMED, and each arrives', {
+fullRun('Discord asks for another connection between commands: they wait for RESUMED, and each arrives', {
   async inject(stage) {
     const sender = await worker(stage);
     const all = requests(stage, 60, [2]);
