@@ -143,7 +143,7 @@ process.exit();
 
 async function strike(stage: SimulatedStage, until: number): Promise<ReadonlyMap<string, number>> {
   const counts = new Map<string, number>();
-  // Each as often as its share says.
+  // Each as often as its share.
   const faults = nodes > 1 ? [...FAULTS, ...NODE_FAULTS] : FAULTS;
   const drawn = faults.flatMap(([share, name, fault]) => Array.from({ length: share }, () => ({ name, fault })));
   while (Date.now() < until) {

@@ -6,7 +6,7 @@ import { setTimeout as sleep } from 'node:timers/promises';
 import { expect } from 'vitest';
 import { ENV, QUEUES } from '../../service/contract/names.ts';
 import { fill } from '../support/broker-faults.ts';
-import { type FaultStage, faultsOn } from './fault.ts';
+import { type FaultStage, faultsOn, LARGE } from './fault.ts';
 import { health, metric, ownerOf, stored, waiting } from './tasks.ts';
 
 const { everyRun, fullRun } = faultsOn({
@@ -14,7 +14,7 @@ const { everyRun, fullRun } = faultsOn({
   shards: 4,
   env: { [ENV.outboxMaxEvents]: '1000' },
   simulator: {
-    replayBuffer: { events: 100_000, trimmedByAcknowledgement: true },
+    replayBuffer: LARGE,
     mix: { 'command.plain': 1, 'button.plain': 1, 'message.text': 4 },
   },
 });

@@ -1,5 +1,5 @@
-// Discord ends the connection, and mostly keeps the session: it asks for another (op 7), says that the session must be
-// resumed (op 9), stops answering heartbeats, goes silent, the network breaks, or neither gateway nor REST can be reached.
+// Discord ends the connection, and mostly keeps the session: it asks for another (op 7), it sends op 9 with d true, it stops
+// answering heartbeats, goes silent, the network breaks, or neither gateway nor REST can be reached.
 // Each time the session is resumed from the last received sequence, and nothing is repeated, because the rest is in the
 // outbox. Where the session is gone, one gap event reports it, and another session starts.
 
@@ -64,7 +64,7 @@ everyRun(
 );
 
 fullRun(
-  'op 9 that says resumable: the session goes on',
+  'op 9 with d true: the session goes on',
   allResume(({ simulator }) => simulator.invalidate(undefined, { resumable: true })),
 );
 
@@ -168,7 +168,7 @@ for (const code of [4007, 4009])
     },
   });
 
-fullRun('op 9 that says not resumable: the session is reported once, as a gap event that follows the schema', {
+fullRun('op 9 with d false: the session is reported once, as a gap event that follows the schema', {
   gaps: 1,
   mostRepeats: 0,
   async inject(stage) {

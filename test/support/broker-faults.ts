@@ -10,7 +10,7 @@ export async function raft(broker: RabbitMq, what: 'suspend' | 'resume', ...queu
   await broker.ctl('eval', `${queues.map((queue) => `sys:${what}('${VHOST}_${queue}')`).join()}.`);
 }
 
-/** A queue takes so many messages and refuses more, whatever its own policy says. @returns lifts the limit */
+/** A queue takes so many messages and refuses more, whatever its own policy is. @returns lifts the limit */
 export async function fill(broker: RabbitMq, queue: string, most: number): Promise<() => Promise<void>> {
   const path = `/api/policies/${encodeURIComponent(VHOST)}/full`;
   const definition = { 'max-length': most, overflow: 'reject-publish' };

@@ -117,7 +117,7 @@ fullRun(
 );
 
 fullRun(
-  'op 9 that says resumable, whenever the session is resumed, costs no session',
+  'op 9 with d true, whenever the session is resumed, costs no session',
   hostile([change('RESUMED', 'op 9 true in its place', () => ({ t: null, s: null, op: 9, d: true }))], { gaps: 0 }),
 );
 

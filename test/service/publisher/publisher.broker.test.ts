@@ -45,7 +45,7 @@ beforeEach(async () => {
   publisher = new Publisher({ connection, deadline, listener, log: lines.log });
 });
 
-/** Here a connection that confirms nothing is a defect, unless the test says that its queue is at fault. */
+/** Here a connection that confirms nothing is a defect, unless the test makes its queue the cause. */
 let claim: () => Promise<void>;
 
 afterEach(async () => {
