@@ -215,7 +215,7 @@ it('an owner that loses its group while it drains does not take it back', async 
   expect(two.keeper.role).toBe('owner');
 });
 
-it('a queue whose binding is missing gets it again, with one error line, and the owner stays', async () => {
+it('a queue whose binding is missing gets it again, which is logged as an error, and the owner stays', async () => {
   await topology();
   const one = await task();
   await owner(one);
@@ -225,7 +225,10 @@ it('a queue whose binding is missing gets it again, with one error line, and the
   one.sequence = 10;
   await eventually('it is stored', () => one.storedSequence === 10 && one.keeper.detail.storedAt !== storedAt);
   const errors = one.lines.lines.filter(({ level }) => level === 'error');
-  expect(errors).toMatchObject([{ queue: leaseQueue(0), msg: expect.stringContaining('declaring it again') }]);
+  // A record and a claim may find it missing at the same time.
+  expect([1, 2]).toContain(errors.length);
+  for (const error of errors)
+    expect(error).toMatchObject({ queue: leaseQueue(0), msg: expect.stringContaining('declaring it again') });
   expect([one.happened, one.keeper.role]).toEqual([['own 0'], 'owner']);
 });
 
