@@ -2,26 +2,32 @@ import { join } from 'node:path';
 import { defineConfig } from 'vitest/config';
 import { BaseSequencer, type TestSpecification } from 'vitest/node';
 
-/** A fault mostly waits, longest for a node of a cluster; the unit tests beside it need the processors. */
-class FaultsFirst extends BaseSequencer {
+/**
+ * Files that wait longest, the longest first: begun last, each would be waited for alone. By their durations Vitest sorts
+ * only where it has run before.
+ */
+const WAIT_LONGEST = ['faults/cluster/', 'gateway/hostile', 'status/page', '.fault.', 'commands/commands', '.broker.'];
+
+/** What mostly waits is begun first. The unit tests come last: they need the processors, and share processes. */
+class WaitingFirst extends BaseSequencer {
   override async sort(files: TestSpecification[]): Promise<TestSpecification[]> {
-    const waits = ({ project, moduleId }: TestSpecification) =>
-      Number(project.name === 'faults') + Number(moduleId.includes('/faults/cluster/'));
-    return (await super.sort(files)).toSorted((a, b) => waits(b) - waits(a));
+    const place = ({ moduleId }: TestSpecification) =>
+      [...WAIT_LONGEST, ''].findIndex((part) => moduleId.includes(part));
+    return (await super.sort(files)).toSorted((a, b) => place(a) - place(b));
   }
 }
 
 // unit    nothing but Node. Its files share a process, which loads the CDK and synthesizes the stacks once.
 // broker  `.broker.test.ts`: needs a RabbitMQ, which is started once and shared.
-// faults  `.fault.test.ts`: each file starts its own RabbitMQ, and breaks it.
+// faults  `.fault.test.ts`: each file starts its own RabbitMQ, and breaks it. All of them only with FAULTS_FULL.
 export default defineConfig({
   test: {
     // Brokers and tasks take seconds to start, and machines are noisy.
     testTimeout: 240_000,
     hookTimeout: 300_000,
-    maxWorkers: 3,
+    maxWorkers: 4,
     pool: 'forks',
-    sequence: { sequencer: FaultsFirst },
+    sequence: { sequencer: WaitingFirst },
     // For the programs that tests start: local/program-environment.ts.
     env: { NODE_COMPILE_CACHE: join(import.meta.dirname, 'node_modules/.cache/node') },
     projects: [
@@ -32,6 +38,7 @@ export default defineConfig({
           include: ['test/**/*.test.ts'],
           exclude: ['test/**/*.{broker,fault}.test.ts'],
           globalSetup: ['test/support/temporary-folder.ts'],
+          setupFiles: ['test/support/low-priority.ts'],
           isolate: false,
           unstubEnvs: true,
         },
@@ -44,7 +51,14 @@ export default defineConfig({
           globalSetup: ['test/support/broker-setup.ts'],
         },
       },
-      { extends: true, test: { name: 'faults', include: ['test/**/*.fault.test.ts'] } },
+      {
+        extends: true,
+        test: {
+          name: 'faults',
+          include: ['test/**/*.fault.test.ts'],
+          exclude: process.env.FAULTS_FULL === '1' ? [] : ['test/faults/{cluster,full}/**'],
+        },
+      },
     ],
   },
 });

@@ -25,10 +25,9 @@ import {
 import { type Recording, rowsOf, written } from '../test/contracts/recording.ts';
 import { type DisasterStage, MINUTES, MIX, STAGINGS } from './disasters.ts';
 
-const USAGE = `npm run alarms -- [--only WORD …] [--side-by-side N] [--json] [--record]
+const USAGE = `npm run alarms -- [--only WORD …] [--side-by-side N] [--record]
   --only WORD       the disasters whose names have one of these words (default: all, about 50 minutes)
   --side-by-side N  so many at a time (default 4): each is a broker of about 150 MB
-  --json            prints what rang as JSON
   --record          keeps the metrics for the test, and writes the table into docs/runbook.md`;
 
 const { values, sideBySide, names } = readOptions();
@@ -59,15 +58,7 @@ await Promise.all(Array.from({ length: sideBySide }, playOneByOne));
 
 for (const [name, each] of outcomes)
   for (const complaint of complaints(each, DISASTERS[name])) wrong.push(`${name}: ${complaint}`);
-if (values.json)
-  console.log(
-    JSON.stringify(
-      [...outcomes].map(([name, each]) => ({ disaster: name, ...each, alarms: Object.fromEntries(each.alarms) })),
-      null,
-      2,
-    ),
-  );
-else console.log(tableOf(outcomes));
+console.log(tableOf(outcomes));
 if (values.record) {
   // Those that were not played now are as they were recorded.
   const all = (Object.keys(DISASTERS) as DisasterName[]).flatMap((name) => {
@@ -122,7 +113,6 @@ function readOptions() {
   try {
     const { values, positionals } = parseArgs({
       options: {
-        json: { type: 'boolean', default: false },
         record: { type: 'boolean', default: false },
         help: { type: 'boolean', default: false },
         only: { type: 'string', multiple: true, default: [] },

@@ -3,13 +3,12 @@
 import { parseArgs } from 'node:util';
 import { Stage, type StageOptions } from '../local/stage.ts';
 
-/** `--name N` for each number, and `--json`. @throws for an unknown name */
-export function readNumbers<T extends Record<string, number>>(defaults: T): T & { json: boolean } {
+/** `--name N` for each number. @throws for an unknown name */
+export function readNumbers<T extends Record<string, number>>(defaults: T): T {
   const options = Object.fromEntries(Object.keys(defaults).map((name) => [name, { type: 'string' } as const]));
-  const { values } = parseArgs({ options: { ...options, json: { type: 'boolean' } } });
-  const { json = false, ...given } = values;
-  const numbers = Object.entries(given).map(([name, text]) => [name, Number(text)]);
-  return { ...defaults, ...Object.fromEntries(numbers), json };
+  const { values } = parseArgs({ options });
+  const numbers = Object.entries(values).map(([name, text]) => [name, Number(text)]);
+  return { ...defaults, ...Object.fromEntries(numbers) };
 }
 
 export async function onStage<T>(options: StageOptions, measure: (stage: Stage) => Promise<T>): Promise<T> {

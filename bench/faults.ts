@@ -1,6 +1,6 @@
 // `npm run faults`: every fault of test/faults on the real broker, each in its full length, and then the table of what
 // was sent, read, lost and repeated. `-- --json` prints the table as JSON, `-- NAME …` runs only files that match,
-// `-- --vitest FILE` writes vitest's own report, `FAULTS_SEED=n` takes another seed.
+// `-- --with-tests` runs all other tests too, `-- --vitest FILE` writes vitest's own report, `FAULTS_SEED=n` takes another seed.
 
 import { spawn } from 'node:child_process';
 import { once } from 'node:events';
@@ -11,15 +11,19 @@ import { fileURLToPath } from 'node:url';
 import { parseArgs } from 'node:util';
 
 const { values, positionals } = parseArgs({
-  options: { json: { type: 'boolean', default: false }, vitest: { type: 'string' } },
+  options: {
+    json: { type: 'boolean', default: false },
+    'with-tests': { type: 'boolean', default: false },
+    vitest: { type: 'string' },
+  },
   allowPositionals: true,
 });
 const folder = await mkdtemp(join(tmpdir(), 'faults-'));
 const report = join(folder, 'report.jsonl');
 const vitest = fileURLToPath(new URL('../node_modules/vitest/vitest.mjs', import.meta.url));
 const reporters = values.vitest ? ['--reporter=default', '--reporter=json', `--outputFile.json=${values.vitest}`] : [];
-const filters = positionals.map((name) => `test/faults/${name}`);
-const child = spawn(process.execPath, [vitest, 'run', '--project', 'faults', ...reporters, ...filters], {
+const projects = values['with-tests'] ? [] : ['--project', 'faults'];
+const child = spawn(process.execPath, [vitest, 'run', ...projects, ...reporters, ...positionals], {
   env: { ...process.env, FAULTS_REPORT: report, FAULTS_FULL: '1' },
   // With --json, standard output is the JSON's alone.
   stdio: ['ignore', values.json ? 2 : 1, 2],
@@ -37,6 +41,8 @@ interface Line {
   readonly disorders: number;
   readonly gaps: number;
   readonly gapMs: number;
+  /** Of a cluster's nodes: the silence of a publisher that is not ours. */
+  readonly measured?: { readonly probeMs?: number };
 }
 const text = await readFile(report, 'utf8').catch(() => '');
 const lines = text
@@ -44,9 +50,10 @@ const lines = text
   .filter((line) => line !== '')
   .map((line) => JSON.parse(line) as Line);
 await rm(folder, { recursive: true, force: true });
+const seconds = (ms?: number) => (ms === undefined ? '' : `${(ms / 1_000).toFixed(1)} s`);
 if (values.json) process.stdout.write(`${JSON.stringify(lines, null, 2)}\n`);
 else {
-  const columns = ['sent', 'read', 'lost', 'repeated', 'order', 'gaps', 'silence', 'seed'];
+  const columns = ['sent', 'read', 'lost', 'repeated', 'order', 'gaps', 'silence', 'probe', 'seed'];
   process.stdout.write(`\n${'fault'.padEnd(104)}${columns.map((name) => name.padStart(10)).join('')}\n`);
   for (const line of lines) {
     const cells = [
@@ -56,7 +63,8 @@ else {
       line.repeated,
       line.disorders === 0 ? 'kept' : `${line.disorders} off`,
       line.gaps === 0 ? 'none' : line.gaps,
-      `${(line.gapMs / 1_000).toFixed(1)} s`,
+      seconds(line.gapMs),
+      seconds(line.measured?.probeMs),
       line.seed,
     ];
     process.stdout.write(

@@ -8,7 +8,7 @@ import type { Stage } from '../local/stage.ts';
 import { METRICS } from '../service/contract/metrics.ts';
 import { onStage, quantile, readNumbers } from './bench.ts';
 
-const { times, shards, rate, json } = readNumbers({ times: 20, shards: 4, rate: 400 });
+const { times, shards, rate } = readNumbers({ times: 20, shards: 4, rate: 400 });
 const simulator = { guilds: 50 * shards, maxConcurrency: 16 };
 
 interface Change {
@@ -27,10 +27,7 @@ await onStage({ shards, shardsPerTask: shards, simulator }, async (stage) => {
   const kill = summary(await changes(stage, (owner) => owner.kill()));
   stage.simulator?.stopTraffic();
   const { lost, disorders, gaps } = await stage.settled();
-  if (json)
-    console.log(JSON.stringify({ shards, rate, commitsPerSecond, deploy, kill, lost, disorders, gaps }, null, 2));
-  else
-    console.log(`broker                     RabbitMQ ${stage.broker.version}
+  console.log(`broker                     RabbitMQ ${stage.broker.version}
 shards, events             ${shards} in one group, ${rate}/s
 commits of the record      ${commitsPerSecond.toFixed(2)} a second
 deploy: silence            ${silence(deploy)}
@@ -61,7 +58,7 @@ async function changes(stage: Stage, end: (owner: IngestorProcess) => Promise<un
     await sleep(1_000);
     const silenceMs = reader.longestSilenceMs;
     seen.push({ silenceMs, repeated: reader.repeats - repeats, arrived });
-    if (!json) process.stderr.write(`${time + 1}/${times}: ${silenceMs} ms\r`);
+    process.stderr.write(`${time + 1}/${times}: ${silenceMs} ms\r`);
   }
   return seen;
 }

@@ -6,7 +6,7 @@ import { setTimeout as sleep } from 'node:timers/promises';
 import { onStage, quantile, readNumbers } from './bench.ts';
 
 /** `guilds` of each shard. */
-const { guilds, rate, seconds, json } = readNumbers({ guilds: 20, rate: 200, seconds: 20 });
+const { guilds, rate, seconds } = readNumbers({ guilds: 20, rate: 200, seconds: 20 });
 const MB = 1_000_000;
 
 interface Measured {
@@ -18,11 +18,9 @@ interface Measured {
 const seen: Measured[] = [];
 for (const shards of [1, 16, 64, 256]) {
   seen.push(await measure(shards));
-  if (!json) console.log(line(seen.at(-1), seen.at(-2)));
+  console.log(line(seen.at(-1), seen.at(-2)));
 }
-const megabytesPerShard = perShard(seen.at(-1), seen[0]);
-if (json) console.log(JSON.stringify({ seen, megabytesPerShard }, null, 2));
-else console.log(`from the first to the last: ${megabytesPerShard.toFixed(3)} MB for each shard`);
+console.log(`from the first to the last: ${perShard(seen.at(-1), seen[0]).toFixed(3)} MB for each shard`);
 process.exit();
 
 async function measure(shards: number): Promise<Measured> {

@@ -13,10 +13,10 @@ import { join } from 'node:path';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { replayBufferName } from '../local/discord/options.ts';
 import { Random } from '../local/discord/random.ts';
+import type { DiscordSimulator } from '../local/discord/simulator.ts';
 import { RabbitMqCluster } from '../local/rabbitmq/cluster.ts';
-import type { RabbitMq } from '../local/rabbitmq/node.ts';
 import type { Stage } from '../local/stage.ts';
-import { closeConnections } from '../test/support/connections.ts';
+import { closeConnections } from '../test/support/broker-faults.ts';
 import { onStage, readNumbers } from './bench.ts';
 
 /**
@@ -28,41 +28,69 @@ const { minutes, seed, tasks, shards, rate, pause, nodes, events, trimmed } = re
   seed: Math.floor(Math.random() * 1_000_000),
 });
 
-type Fault = (stage: Stage, random: Random) => Promise<string | undefined>;
+/** @returns details, where there are some */
+type Fault = (stage: SimulatedStage, random: Random) => unknown;
+type SimulatedStage = Stage & { readonly simulator: DiscordSimulator };
 
-/** Each with its share. What it returns is printed beside its name. */
+/** Each with its share. */
 const FAULTS: readonly (readonly [share: number, name: string, Fault])[] = [
   [6, 'a task is killed', (stage, random) => end(stage, random, 'kill')],
   [4, 'a task drains', (stage, random) => end(stage, random, 'terminate')],
-  [1, 'a deploy', async (stage) => void (await stage.deploy())],
-  [1, 'the broker restarts', async ({ broker }) => void (await broker.restart())],
+  [1, 'a deploy', (stage) => stage.deploy()],
+  [1, 'the broker restarts', ({ broker }) => broker.restart()],
   [1, 'the broker is killed', killBroker],
-  [1, 'the broker is away', away],
-  [2, 'the broker is frozen', frozen],
-  [2, 'a memory alarm', alarm],
-  [2, 'a lease connection is cut', (stage) => cut(stage, 'lease')],
-  [2, 'a publishing connection is cut', (stage) => cut(stage, 'publisher')],
-  [2, 'op 7 to all', async ({ simulator }) => simulator?.reconnect() as undefined],
+  [
+    1,
+    'the broker is away',
+    ({ broker }, random) =>
+      during(
+        random,
+        20,
+        () => broker.stop(),
+        () => broker.start(),
+      ),
+  ],
   [
     2,
-    'op 9, resumable, to all',
-    async ({ simulator }) => simulator?.invalidate(undefined, { resumable: true }) as undefined,
+    'the broker is frozen',
+    ({ broker }, random) =>
+      during(
+        random,
+        30,
+        () => broker.freeze(),
+        () => broker.thaw(),
+      ),
   ],
+  [
+    2,
+    'a memory alarm',
+    ({ broker }, random) =>
+      during(
+        random,
+        15,
+        () => broker.memoryAlarm(true),
+        () => broker.memoryAlarm(false),
+      ),
+  ],
+  [2, 'a lease connection is cut', (stage) => cut(stage, 'lease')],
+  [2, 'a publishing connection is cut', (stage) => cut(stage, 'publisher')],
+  [2, 'op 7 to all', ({ simulator }) => simulator.reconnect()],
+  [2, 'op 9, resumable, to all', ({ simulator }) => simulator.invalidate(undefined, { resumable: true })],
   [2, 'op 9 to one shard', invalidate],
-  [2, 'all gateway connections break', async ({ simulator }) => simulator?.dropConnections() as undefined],
-  [2, 'Discord closes with 4000', async ({ simulator }) => simulator?.close(undefined, 4000) as undefined],
+  [2, 'all gateway connections break', ({ simulator }) => simulator.dropConnections()],
+  [2, 'Discord closes with 4000', ({ simulator }) => simulator.close(undefined, 4000)],
   [2, 'Discord cannot be reached', unreachable],
-  [2, 'zombies', async ({ simulator }) => simulator?.freeze() as undefined],
-  [2, 'a burst', async ({ simulator }, random) => burst(simulator, random)],
+  [2, 'zombies', ({ simulator }) => simulator.freeze()],
+  [2, 'a burst', burst],
 ];
 
 /** Of one node of a cluster. */
 const NODE_FAULTS: typeof FAULTS = [
-  [4, 'a node is killed', async ({ broker }, random) => nodeAway(broker, random, 'kill', 'start')],
-  [2, 'a node is stopped', async ({ broker }, random) => nodeAway(broker, random, 'stop', 'start')],
-  [3, 'a node is frozen', async ({ broker }, random) => nodeAway(broker, random, 'freeze', 'thaw')],
-  [3, 'a node is isolated', async ({ broker }, random) => cutOff(broker, random, 'everything')],
-  [3, 'a node is cut off from the others', async ({ broker }, random) => cutOff(broker, random, 'its peers')],
+  [4, 'a node is killed', (stage, random) => nodeAway(stage, random, 'kill', 'start')],
+  [2, 'a node is stopped', (stage, random) => nodeAway(stage, random, 'stop', 'start')],
+  [3, 'a node is frozen', (stage, random) => nodeAway(stage, random, 'freeze', 'thaw')],
+  [3, 'a node is isolated', (stage, random) => cutOff(stage, random, 'everything')],
+  [3, 'a node is cut off from the others', (stage, random) => cutOff(stage, random, 'its peers')],
 ];
 
 const replayBuffer = { events, trimmedByAcknowledgement: trimmed !== 0 };
@@ -75,23 +103,24 @@ const random = new Random(seed, 31);
 const limits = { maxConcurrency: 16, dailyIdentifies: 100_000, replayBuffer };
 const simulator = { seed, guilds: 8 * shards, heartbeatIntervalMs: 10_000, ...limits };
 let startedAt = Date.now();
-await onStage({ tasks, shards, simulator, nodes }, async (stage) => {
+await onStage({ tasks, shards, simulator, nodes }, async (started) => {
+  const stage = started as SimulatedStage;
   startedAt = Date.now();
-  stage.simulator?.startTraffic(rate);
+  stage.simulator.startTraffic(rate);
   const reporting = setInterval(() => reportLost(stage), 1_000);
   const counts = await strike(stage, Date.now() + minutes * 60_000);
   print('no more faults');
   await stage.ready(undefined, 300_000);
   await sleep(5_000);
-  stage.simulator?.stopTraffic();
+  stage.simulator.stopTraffic();
   clearInterval(reporting);
   const verdict = await stage.settled(300_000, 60_000);
   for (const [name, count] of counts) console.log(`${String(count).padStart(5)} × ${name}`);
   const { lost, disorders, conflicts, unexpected, announced } = verdict;
-  const ended = [...(stage.simulator?.ledger.sessions ?? [])].flatMap((session) => session.lost ?? []);
+  const ended = [...stage.simulator.ledger.sessions].flatMap((session) => session.lost ?? []);
   const excepted = ended.filter((reason) => reason === 'resumed from before an earlier RESUME').length;
   const sessionsLost = ended.length - excepted - ended.filter((reason) => reason === 'invalidated').length;
-  const takings = (['resumed', 'identify'] as const).map((event) => stage.simulator?.count(event));
+  const takings = (['resumed', 'identify'] as const).map((event) => stage.simulator.count(event));
   console.log(
     [
       `seed ${seed}: ${verdict.due + announced} sent, ${verdict.read} read, ${lost} lost`,
@@ -112,26 +141,30 @@ await onStage({ tasks, shards, simulator, nodes }, async (stage) => {
 });
 process.exit();
 
-async function strike(stage: Stage, until: number): Promise<ReadonlyMap<string, number>> {
+async function strike(stage: SimulatedStage, until: number): Promise<ReadonlyMap<string, number>> {
   const counts = new Map<string, number>();
-  // Each as often as its share says.
+  // Each as often as its share.
   const faults = nodes > 1 ? [...FAULTS, ...NODE_FAULTS] : FAULTS;
   const drawn = faults.flatMap(([share, name, fault]) => Array.from({ length: share }, () => ({ name, fault })));
   while (Date.now() < until) {
-    const chosen = drawn[random.below(drawn.length)];
-    if (chosen === undefined) break;
-    const { name, fault } = chosen;
+    const { name, fault } = oneOf(drawn, random);
     counts.set(name, (counts.get(name) ?? 0) + 1);
-    const detail = await fault(stage, random).catch((error: unknown) => startedAgain(stage, error));
-    print(detail === undefined ? name : `${name}: ${detail}`);
+    const detail = await played(fault, stage).catch((error: unknown) => startedAgain(stage, error));
+    print(typeof detail === 'string' ? `${name}: ${detail}` : name);
     // At times the next one comes before this one is over.
     await sleep(random.chance(0.3) ? 0 : random.below(pause * 1_000));
   }
   return counts;
 }
 
-function reportLost({ simulator }: Stage): void {
-  for (const { sessionId, shardId, lost = 'invalidated' } of simulator?.ledger.sessions ?? []) {
+const played = async (fault: Fault, stage: SimulatedStage): Promise<unknown> => await fault(stage, random);
+
+function oneOf<T>(of: readonly T[], random: Random): T {
+  return of[random.below(of.length)] as T;
+}
+
+function reportLost({ simulator }: SimulatedStage): void {
+  for (const { sessionId, shardId, lost = 'invalidated' } of simulator.ledger.sessions) {
     if (lost === 'invalidated' || reported.has(sessionId)) continue;
     reported.add(sessionId);
     print(`the session of shard ${shardId} is lost: ${lost}`);
@@ -150,55 +183,47 @@ async function end(stage: Stage, random: Random, how: 'kill' | 'terminate'): Pro
   return task?.name ?? 'none';
 }
 
-async function killBroker({ broker }: Stage): Promise<undefined> {
+async function killBroker({ broker }: Stage): Promise<void> {
   await broker.rememberQueues();
   await broker.kill();
   await broker.start();
 }
 
-async function away({ broker }: Stage, random: Random): Promise<string> {
-  await broker.stop();
-  const seconds = await wait(random, 20);
-  await broker.start();
-  return seconds;
-}
-
-async function frozen({ broker }: Stage, random: Random): Promise<string> {
-  broker.freeze();
-  const seconds = await wait(random, 30);
-  broker.thaw();
-  return seconds;
+/** Begins, waits a random time, and ends. @returns how long it lasted */
+async function during(random: Random, mostSeconds: number, begin: () => unknown, end: () => unknown): Promise<string> {
+  await begin();
+  const seconds = 1 + random.below(mostSeconds);
+  await sleep(seconds * 1_000);
+  await end();
+  return `${seconds} s`;
 }
 
 async function nodeAway(
-  { nodes }: RabbitMq,
+  { broker }: Stage,
   random: Random,
   how: 'kill' | 'stop' | 'freeze',
   back: 'start' | 'thaw',
 ): Promise<string> {
-  const node = nodes[random.below(nodes.length)];
-  await node?.[how]();
-  const seconds = await wait(random, 60);
-  await node?.[back]();
-  return `${node?.name}, ${seconds}`;
+  const node = oneOf(broker.nodes, random);
+  return `${node.name}, ${await during(
+    random,
+    60,
+    () => node[how](),
+    () => node[back](),
+  )}`;
 }
 
-async function cutOff(broker: RabbitMq, random: Random, from: 'its peers' | 'everything'): Promise<string> {
-  const node = broker.nodes[random.below(broker.nodes.length)];
-  if (!(broker instanceof RabbitMqCluster) || node === undefined) return 'no cluster';
+async function cutOff({ broker }: Stage, random: Random, from: 'its peers' | 'everything'): Promise<string> {
+  if (!(broker instanceof RabbitMqCluster)) return 'no cluster';
   if (broker.obstacle !== undefined) return broker.obstacle;
-  await broker.cut(node, from);
+  const node = oneOf(broker.nodes, random);
   // Erlang counts it as down after 45 to 75 s.
-  const seconds = await wait(random, 120);
-  await broker.heal();
-  return `${node.name}, ${seconds}`;
-}
-
-async function alarm({ broker }: Stage, random: Random): Promise<string> {
-  await broker.memoryAlarm(true);
-  const seconds = await wait(random, 15);
-  await broker.memoryAlarm(false);
-  return seconds;
+  return `${node.name}, ${await during(
+    random,
+    120,
+    () => broker.cut(node, from),
+    () => broker.heal(),
+  )}`;
 }
 
 async function cut({ broker }: Stage, kind: 'lease' | 'publisher'): Promise<string> {
@@ -206,29 +231,23 @@ async function cut({ broker }: Stage, kind: 'lease' | 'publisher'): Promise<stri
   return `${await closeConnections(broker, new RegExp(` ${kind}$`)).catch(() => 0)} closed`;
 }
 
-async function invalidate({ simulator }: Stage, random: Random): Promise<string> {
+function invalidate({ simulator }: SimulatedStage, random: Random): string {
   const shard = random.below(shards);
-  simulator?.invalidate(shard, { resumable: false });
+  simulator.invalidate(shard, { resumable: false });
   return `shard ${shard}`;
 }
 
-async function unreachable({ simulator }: Stage, random: Random): Promise<string> {
-  simulator?.refuseConnections(true);
-  simulator?.dropConnections();
-  const seconds = await wait(random, 20);
-  simulator?.refuseConnections(false);
-  return seconds;
+async function unreachable({ simulator }: SimulatedStage, random: Random): Promise<string> {
+  const begin = () => {
+    simulator.refuseConnections(true);
+    simulator.dropConnections();
+  };
+  return await during(random, 20, begin, () => simulator.refuseConnections(false));
 }
 
-async function wait(random: Random, most: number): Promise<string> {
-  const seconds = 1 + random.below(most);
-  await sleep(seconds * 1_000);
-  return `${seconds} s`;
-}
-
-async function burst(simulator: Stage['simulator'], random: Random): Promise<string> {
+function burst({ simulator }: SimulatedStage, random: Random): string {
   const events = 500 + random.below(4_000);
-  simulator?.burst(events);
+  simulator.burst(events);
   return `${events} events`;
 }
 

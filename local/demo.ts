@@ -199,6 +199,7 @@ async function killNode({ broker }: Stage): Promise<void> {
   const node = broker.nodes[Math.floor(Math.random() * broker.nodes.length)];
   if (node === undefined) return;
   notice = `${node.name} killed with kill -9; it starts again in ${NODE_AWAY_MS / 1_000} s`;
+  await broker.rememberQueues();
   await node.kill();
   await sleep(NODE_AWAY_MS, undefined, { signal: ending.signal }).catch(() => undefined);
   await node.start();

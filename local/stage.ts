@@ -99,8 +99,6 @@ export class Stage {
     try {
       if (options.topology) stage.#login = await options.topology(broker);
       else await stage.applyTopology();
-      // So that a kill -9 of this one node does not lose queues declared a moment ago; a cluster needs no such thing.
-      await broker.rememberQueues();
       await stage.reader.start();
       const startTasks = async () => {
         for (let index = 0; index < tasks; index += 1) await stage.startTask();

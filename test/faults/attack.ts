@@ -44,7 +44,7 @@ const provoke: Readonly<Record<string, (simulator: DiscordSimulator, shard: numb
 };
 
 /**
- * @param forMs so long this answer is given to the shard, whenever it is due, from the first time on. What READY said is
+ * @param forMs so long the shard gets this answer, whenever Discord would answer, from the first time on. READY's address is
  *   used by the next connection, so there is one
  */
 export async function attack(

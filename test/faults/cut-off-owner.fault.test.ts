@@ -1,12 +1,14 @@
 // The owner's line to the broker falls silent: its connections stay open and nothing gets through, as on a half-open
-// line. Meanwhile it hears Discord, which leaves its sockets open although another task has resumed the sessions. Only one
-// of the two may publish and store. When the line is back the old owner finds that it is none, and what is still in its
-// outbox is at most repeated, under the same ids and in order.
+// line. Meanwhile it receives from Discord, which leaves its sockets open although another task has resumed the sessions.
+// Only one of the two may publish and store. When the line is back, the old owner steps down, and what is still in its
+// outbox is at most repeated, under the same ids and in order. Or only the connection for the identify lock is silent, or
+// the task is asked to end meanwhile.
 
 import { expect } from 'vitest';
 import { asAdministrator } from '../../local/rabbitmq/administrator.ts';
 import { leaseQueue } from '../../service/contract/names.ts';
-import { closeConnections } from '../support/connections.ts';
+import { closeConnections } from '../support/broker-faults.ts';
+import { eventually } from '../support/log-lines.ts';
 import { type FaultStage, faultsOn, read } from './fault.ts';
 import { connectionOf, countOf, health, leadsTo, metric, ownerBehindLine, standsBy, waiting } from './tasks.ts';
 
@@ -53,7 +55,7 @@ everyRun('a partition in which the old owner still hears Discord: one owner publ
   },
 });
 
-everyRun('a silent, half-open line to the broker: heartbeats find it, and the standby takes over', {
+fullRun('a silent, half-open line to the broker: heartbeats find it, and the standby takes over', {
   // What comes of a shard until then is to fit into Discord's replay buffer, on a slow machine too.
   rate: 100,
   mayReportHoles: true,
@@ -106,5 +108,45 @@ fullRun('a lease queue deleted while its owner is cut off: the sessions go on, a
       await cutOff.task.terminate();
       await cutOff.line.stop();
     });
+  },
+});
+
+fullRun('without an identify lock a shard waits for its new session, and nothing else does', {
+  rate: 100,
+  gaps: 1,
+  async inject(stage) {
+    const { task, line } = await ownerBehindLine(stage);
+    const identifies = countOf(stage, 'identify');
+    const commits = (await health(task)).lease.commit as number;
+    line.silence(' identify');
+    stage.simulator.invalidate(0, { resumable: false });
+    await stage.until('the connection was tried twice', 60_000, () => /"failures":2/.test(task.output));
+    await read(stage, 200);
+    const { role, lease, checks } = await health(task);
+    expect([role, lease.state, identifies()]).toEqual(['owner', 'owner', 0]);
+    expect(lease.commit).toBeGreaterThan(commits);
+    expect(checks.rabbitmq).toMatchObject({ connected: true });
+    expect(task.output).not.toContain('the connection to the broker was lost');
+    await leadsTo(stage, 1, 'ready', () => line.heal());
+    await stage.ready();
+    expect(identifies()).toBe(1);
+    await task.terminate();
+    await line.stop();
+  },
+});
+
+fullRun('a drain whose sockets die while it closes them: the process reports it and ends with its own exit code', {
+  rate: 40,
+  async inject(stage) {
+    const { task, line } = await ownerBehindLine(stage);
+    line.silence();
+    await waiting(stage, task, 20);
+    const exit = task.terminate();
+    await eventually('it closes its connections', async () => (await task.health()) === undefined, 60_000);
+    await line.stop();
+    expect(await exit).toBe(1);
+    for (const text of ['the last group record is not stored', 'not everything was confirmed in time'])
+      expect(task.output).toContain(text);
+    await stage.ready();
   },
 });

@@ -1,20 +1,20 @@
 // The broker takes nothing for longer than the outbox can hold (its marks are set low): it is in memory alarm, away, or a
-// queue is full because workers are away. At the high mark the shards close with a code that keeps their sessions, and
+// queue is full. At the high mark the shards close with a code that keeps their sessions, and
 // Discord's replay buffer holds what comes next. Below the low mark the shards resume, and the order is kept.
 
 import { setTimeout as sleep } from 'node:timers/promises';
 import { expect } from 'vitest';
 import { ENV, QUEUES } from '../../service/contract/names.ts';
 import { fill } from '../support/broker-faults.ts';
-import { type FaultStage, faultsOn, full } from './fault.ts';
+import { type FaultStage, faultsOn, LARGE } from './fault.ts';
 import { health, metric, ownerOf, stored, waiting } from './tasks.ts';
 
-const { everyRun } = faultsOn({
+const { everyRun, fullRun } = faultsOn({
   tasks: 2,
   shards: 4,
   env: { [ENV.outboxMaxEvents]: '1000' },
   simulator: {
-    replayBuffer: { events: 100_000, trimmedByAcknowledgement: true },
+    replayBuffer: LARGE,
     mix: { 'command.plain': 1, 'button.plain': 1, 'message.text': 4 },
   },
 });
@@ -45,12 +45,10 @@ everyRun('a broker in memory alarm: the shards close at the mark, resume after i
   },
 });
 
-const AWAY_SECONDS = full ? 180 : 10;
-
-everyRun(`the broker is away for ${AWAY_SECONDS} s and the outbox holds 1,000 events: the rest waits at Discord`, {
+fullRun('the broker is away for 180 s and the outbox holds 1,000 events: the rest waits at Discord', {
   rate: 200,
   async inject(stage) {
-    const away = sleep(AWAY_SECONDS * 1_000);
+    const away = sleep(180_000);
     await stage.broker.stop();
     await closedAtTheMark(stage);
     await away;
@@ -60,7 +58,7 @@ everyRun(`the broker is away for ${AWAY_SECONDS} s and the outbox holds 1,000 ev
 });
 
 // The task that dies leaves the events to the standby, which has them replayed and is refused as well.
-everyRun('a full queue refuses, a task dies, the queue is emptied: nothing is lost and the order is kept', {
+fullRun('a full queue refuses, a task dies, the queue is emptied: nothing is lost and the order is kept', {
   async inject(stage) {
     const refused = async () => (await metric(await stage.owner(), 'publishErrors')) > 0;
     await stored(stage);

@@ -1,5 +1,5 @@
 // The group record is gone while no task lives: the queue was purged in a console, or deleted by hand and made again. What
-// Discord sent meanwhile is lost with it, and nothing but the empty queue says so: each shard of the group reports a gap.
+// Discord sent meanwhile is lost with it, and only the empty queue shows it: each shard of the group reports a gap.
 // Two groups of two shards. A first deployment reports none, and neither does an added group: their queues begin with an
 // empty record.
 

@@ -1,16 +1,14 @@
-// One task without a standby. The broker is killed, closes channels, or blocks publishers for want of memory; the task gets
-// SIGTERM, as ECS sends it at every deploy, with the broker there or away. What is not confirmed waits in the outbox and is
-// published again, in order.
+// One task without a standby. The broker is killed, closes channels, or is in memory alarm; the task gets SIGTERM, as ECS
+// sends it at every deploy, while the broker runs or is away. What is not confirmed waits in the outbox and is published again,
+// in order.
 
 import { expect } from 'vitest';
 import type { IngestorProcess } from '../../local/ingestor-process.ts';
-import { USERS, VHOST } from '../../service/contract/names.ts';
+import { USERS } from '../../service/contract/names.ts';
 import { MOST_UNANSWERED } from '../../service/publisher/lane.ts';
-import { closeConnections } from '../support/connections.ts';
-import { faultsOn, read } from './fault.ts';
-import { connectionOf, countOf, health, metric, resumes, waiting } from './tasks.ts';
-
-type Rights = Readonly<Record<'configure' | 'write' | 'read', string>>;
+import { closeConnections, permit } from '../support/broker-faults.ts';
+import { faultsOn, LARGE, read } from './fault.ts';
+import { connectionOf, countOf, health, memoryAlarm, metric, resumes, waiting } from './tasks.ts';
 
 const SHARDS = 2;
 const { everyRun, fullRun } = faultsOn({ shards: SHARDS });
@@ -19,57 +17,45 @@ everyRun('a broker killed with kill -9 keeps what it confirmed, and gets the res
   // At most what was written and not yet confirmed when the connection ended.
   mostRepeats: 3 * MOST_UNANSWERED,
   async inject({ broker }) {
+    await broker.rememberQueues();
     await broker.kill();
     await broker.start();
   },
 });
 
-// A right that is missing. A channel keeps those that it has used: so the change is seen from the next connection on.
 fullRun('a channel that the broker closes, again and again, is opened again when the cause is gone', {
   async inject(stage) {
-    const { broker } = stage;
     const [task] = stage.living as [IngestorProcess];
-    const rights = await broker.ctl('list_user_permissions', USERS.ingestor, '--formatter', 'json');
-    const [{ configure, write, read: reads }] = JSON.parse(rights.slice(rights.indexOf('['))) as [Rights];
-    const allow = async (writes: string) =>
-      await broker.ctl('set_permissions', '-p', VHOST, USERS.ingestor, configure, writes, reads);
-    await allow('^(?!discord[.]events$)');
-    await closeConnections(broker, connectionOf(task, 'publisher'));
+    const giveBack = await permit(stage.broker, USERS.ingestor, { write: '^(?!discord[.]events$)' });
+    // A channel keeps its permissions: the change is seen from the next connection on.
+    await closeConnections(stage.broker, connectionOf(task, 'publisher'));
     const errors = async () => (await health(task)).checks.rabbitmq.errorCount;
     const before = await errors();
     await stage.until('the broker has closed three channels', 60_000, async () => (await errors()) >= before + 3);
     expect(task.output).toContain('ACCESS_REFUSED');
     const { rabbitmq } = (await health(task)).checks;
-    await allow(write);
+    await giveBack();
     expect(rabbitmq.connected, 'the connection itself was not lost').toBe(true);
   },
 });
 
-fullRun(
-  'while a memory alarm blocks publishers the events wait, and none is sent twice though the sessions are resumed',
-  {
-    mostRepeats: 0,
-    async inject(stage) {
-      const [task] = stage.living;
-      await stage.broker.memoryAlarm(true);
-      await stage.until(
-        'the task knows of the alarm',
-        30_000,
-        async () => (await health(task)).checks.rabbitmq.blocked,
-      );
-      const before = await metric(task, 'eventsConfirmed');
-      await waiting(stage, task, 500);
-      // What was written before the alarm was known may be confirmed before the broker stops reading.
-      expect((await metric(task, 'eventsConfirmed')) - before).toBeLessThan(200);
-      expect((await fetch(`${task?.url}/live`)).status).toBe(200);
-      await resumes(stage, SHARDS, () => stage.simulator.reconnect());
-      await stage.broker.memoryAlarm(false);
-    },
+fullRun('in a memory alarm events wait, and none is sent twice although the sessions are resumed', {
+  mostRepeats: 0,
+  async inject(stage) {
+    const [task] = stage.living;
+    await memoryAlarm(stage, task);
+    const before = await metric(task, 'eventsConfirmed');
+    await waiting(stage, task, 500);
+    // What was written before the alarm was known may be confirmed before the broker stops reading.
+    expect((await metric(task, 'eventsConfirmed')) - before).toBeLessThan(200);
+    expect((await fetch(`${task?.url}/live`)).status).toBe(200);
+    await resumes(stage, SHARDS, () => stage.simulator.reconnect());
+    await stage.broker.memoryAlarm(false);
   },
-);
+});
 
 everyRun('a task that gets SIGTERM under load drains, exits 0, and the next one resumes where it ended', {
-  rate: 600,
+  ...{ rate: 600, replayBuffer: LARGE },
   mostRepeats: 0,
   async inject(stage) {
     const identifies = countOf(stage, 'identify');
@@ -107,7 +93,7 @@ for (const [how, away, back] of [
   ['stopped', 'stop', 'start'],
   ['frozen, so that its connections stay open and silent', 'freeze', 'thaw'],
 ] as const)
-  fullRun(`SIGTERM while the broker is ${how}: a task with nothing to save exits soon`, {
+  fullRun(`SIGTERM while the broker is ${how}: a task that has stored everything exits soon`, {
     // The last record could not be stored: at worst its second is replayed.
     mostRepeats: 600,
     async inject(stage) {

@@ -6,8 +6,8 @@ import { setTimeout as sleep } from 'node:timers/promises';
 import { expect } from 'vitest';
 import { asAdministrator } from '../../local/rabbitmq/administrator.ts';
 import { EXCHANGES, leaseQueue, QUEUES } from '../../service/contract/names.ts';
-import { closeConnections } from '../support/connections.ts';
-import { type FaultStage, faultsOn } from './fault.ts';
+import { closeConnections } from '../support/broker-faults.ts';
+import { type FaultStage, faultsOn, LARGE } from './fault.ts';
 import { connectionOf, countOf, health, kill, ownerOf, stored } from './tasks.ts';
 
 const SHARDS = 4;
@@ -15,7 +15,7 @@ const QUEUE = leaseQueue(0);
 const { everyRun, fullRun } = faultsOn({ tasks: 2, shards: SHARDS, simulator: { closeOlderSocket: false } });
 
 everyRun('a task killed with kill -9 in mid-batch: the standby resumes, and repeats at most the last second', {
-  rate: 1_000,
+  ...{ rate: 1_000, replayBuffer: LARGE },
   // What came since the last record: a second, the burst, and a machine that is slow.
   mostRepeats: 4_000,
   async inject(stage) {
@@ -27,7 +27,7 @@ everyRun('a task killed with kill -9 in mid-batch: the standby resumes, and repe
   },
 });
 
-everyRun('the lease queue is deleted by hand: the owner stays, and its record is there again', {
+fullRun('the lease queue is deleted by hand: the owner stays, and its record is there again', {
   async inject(stage) {
     const owner = await ownerOf(stage);
     const disconnects = countOf(stage, 'disconnect');
@@ -57,7 +57,7 @@ fullRun('a task and the broker killed with kill -9 together: what was confirmed 
 });
 
 // The record goes to the standby at once, which waits for its owner.
-everyRun(
+fullRun(
   'the lease connection is cut and the publisher lives: the owner is back, and the standby leaves the group to it',
   {
     rate: 500,

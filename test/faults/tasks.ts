@@ -1,4 +1,4 @@
-// What faults of tasks have in common.
+// Steps that faults of tasks share.
 
 import type { DiscordSimulator } from '../../local/discord/simulator.ts';
 import type { IngestorProcess } from '../../local/ingestor-process.ts';
@@ -59,6 +59,12 @@ export async function metric(task: IngestorProcess | undefined, name: keyof type
 export async function waiting(stage: Stage, task: IngestorProcess | undefined, events: number): Promise<void> {
   const many = async () => (await task?.health())?.outbox.events ?? 0;
   await stage.until(`${events} events wait in the outbox`, 60_000, async () => (await many()) > events);
+}
+
+/** Resolves when the task knows that the broker takes no messages. */
+export async function memoryAlarm(stage: Stage, task: IngestorProcess | undefined): Promise<void> {
+  await stage.broker.memoryAlarm(true);
+  await stage.until('the alarm is known', 30_000, async () => (await health(task)).checks.rabbitmq.blocked);
 }
 
 /** The name of one of a task's connections to the broker. */

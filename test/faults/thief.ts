@@ -1,5 +1,5 @@
-// A server of somebody else, on another address of this machine: what is sent to it is kept. It speaks WebSocket as far
-// as the gateway's HELLO, so that a client would tell it everything.
+// An attacker's server, on another address of this machine: it keeps what is sent to it. It answers as a gateway does, as far
+// as HELLO, so that a client would send its token.
 
 import { once } from 'node:events';
 import { createServer, type Server } from 'node:http';

@@ -1,14 +1,11 @@
-// Every event by choice, on real input: EVENTS=all with whole guilds and every opt-in. What no row of its own takes arrives in
-// its queue, a guild that the bot joins makes two events, and what is larger than the broker takes arrives all the same.
+// EVENTS=all with whole guilds and every opt-in, on real input: the begin of a session, what the opt-ins add, and the two events
+// of a guild that the bot joins. What all dispatches have in common is in every-dispatch.broker.test.ts.
 
-import { randomBytes } from 'node:crypto';
 import { GatewayIntentBits } from 'discord-api-types/v10';
 import { afterAll, beforeAll, expect, test } from 'vitest';
 import type { DiscordSimulator } from '../../local/discord/simulator.ts';
 import { Stage } from '../../local/stage.ts';
-import { WholeBody } from '../../local/whole-body.ts';
-import { MAX_MESSAGE_BYTES } from '../../service/contract/limits.ts';
-import { ENV, HEADERS, QUEUES } from '../../service/contract/names.ts';
+import { ENV, QUEUES } from '../../service/contract/names.ts';
 import { eventId } from '../../service/events/event-id.ts';
 import { DiscordEventPayload } from '../../service/events/payload.ts';
 import { Inbox } from '../support/inbox.ts';
@@ -64,9 +61,6 @@ test('each opt-in is named in the log, and the events and intents', () => {
 
 test.each([
   ['MESSAGE_UPDATE', 'dispatch.message_update', QUEUES.dispatches],
-  ['MESSAGE_DELETE', 'dispatch.message_delete', QUEUES.dispatches],
-  ['CHANNEL_UPDATE', 'dispatch.channel_update', QUEUES.dispatches],
-  ['USER_UPDATE', 'dispatch.user_update', QUEUES.dispatches],
   ['message.text', 'message.create', QUEUES.guildEvents],
   ['message.by-bot', 'message.create', QUEUES.guildEvents],
   ['message.direct', 'message.create', QUEUES.guildEvents],
@@ -91,39 +85,4 @@ test('a guild that the bot joins makes two events, each with an id of its own', 
   expect(join.body.eventId).toBe(eventId(join.sessionId, join.sequence));
   expect(whole.body.eventId).toBe(eventId(join.sessionId, `${join.sequence}:dispatch.guild_create`));
   expect([join.body.data, whole.body.data].map((data) => 'channels' in (data as object))).toEqual([false, true]);
-});
-
-test('what is larger than the broker takes arrives whole, in its place', async () => {
-  const messages: Parameters<WholeBody['of']>[0][] = [];
-  const keep = stage.reader.onMessage;
-  stage.reader.onMessage = (queue, message) => {
-    // A part is no JSON.
-    if (queue === QUEUES.dispatches) messages.push(message);
-    else keep?.(queue, message);
-  };
-  const topic = randomBytes(MAX_MESSAGE_BYTES).toString('hex');
-  const text = 'x'.repeat(3 * MAX_MESSAGE_BYTES);
-  const emitted = ['before', topic, text, 'behind'].map((each) =>
-    simulator.emit('CHANNEL_UPDATE', { change: (d) => ({ ...d, topic: each }) }),
-  );
-  const worker = new WholeBody();
-  let read = 0;
-  const events: { eventId: string; data: { topic: string } }[] = [];
-  await stage.until('all four', 30_000, () => {
-    for (; read < messages.length; read += 1) {
-      const body = worker.of(messages[read] as (typeof messages)[number]);
-      if (body !== undefined) events.push(JSON.parse(body));
-    }
-    return events.length >= 4;
-  });
-  expect(events.map(({ eventId }) => eventId)).toEqual(emitted.map((each) => eventId(each.sessionId, each.sequence)));
-  expect(events.map(({ data }) => data.topic.length)).toEqual([6, topic.length, text.length, 6]);
-  const parts = messages.map(({ properties }) => properties.headers?.[HEADERS.parts]);
-  expect(parts.filter((each) => each !== undefined).length).toBeGreaterThan(3);
-  // Its sequence is settled when all of its parts are.
-  const last = emitted.at(-1)?.sequence;
-  await stage.until('it is settled', 30_000, async () => {
-    const [report] = await stage.reports();
-    return JSON.stringify(report).includes(`"confirmed":${last},`);
-  });
 });

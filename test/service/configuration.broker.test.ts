@@ -1,5 +1,5 @@
-// The process with a configuration that cannot work: it ends at once with EX_CONFIG, reports every fault by the variable's
-// real name, and repeats no secret. And with the configuration of production: TLS only.
+// The process with a configuration that cannot work: it ends at once with EX_CONFIG, reports every fault by the name of its
+// variable, and repeats no secret. And with the configuration of production: TLS only.
 
 import { randomBytes } from 'node:crypto';
 import { mkdtemp, rm } from 'node:fs/promises';
@@ -50,11 +50,6 @@ test.each<[string, Record<string, string>, readonly RegExp[]]>([
       [ENV.events]: `amqps://ingestor:${SECRET.repeat(5)}@broker`,
     },
     [/^SHARD_COUNT: expected .*got '\[redacted\]'/, /^EVENTS: expected/, /^GATEWAY_INTENTS: expected/],
-  ],
-  [
-    'when a chosen event lacks its intent',
-    { [ENV.events]: 'GUILD_MEMBER_ADD,PRESENCE_UPDATE', [ENV.gatewayIntents]: 'Guilds' },
-    [/'Server Members Intent'.* GUILD_MEMBER_ADD\./, /'Presence Intent'.* PRESENCE_UPDATE\./],
   ],
   [
     'when the certificate authority cannot be read',

@@ -69,7 +69,7 @@ test('what stands in a dispatch as guild_id, channel_id or user_id stands in the
   expect(inbox.all.filter(({ body }) => typeof body.userId === 'string').length).toBeGreaterThan(60);
 });
 
-test('each message is what docs/asyncapi.json says of its key', () => {
+test('each message is as docs/asyncapi.json describes its key', () => {
   const { operations, channels } = asyncApi();
   const wrong = inbox.all.flatMap(({ queue, routingKey, body, message: { fields, properties } }) => {
     const name = family(routingKey);
@@ -84,7 +84,7 @@ test('each message is what docs/asyncapi.json says of its key', () => {
       ...faultsOf(isLarge ? 'large-event' : name, 'headers', properties.headers),
     ];
     const published = [deliveryMode, priority, expiration, type, fields.exchange, contentEncoding];
-    const said = [
+    const described = [
       amqp.deliveryMode,
       amqp.priority,
       amqp.expiration?.toString(),
@@ -92,7 +92,7 @@ test('each message is what docs/asyncapi.json says of its key', () => {
       EXCHANGES.events,
       isLarge ? 'gzip' : 'utf-8',
     ];
-    if (published.join() !== said.join()) faults.push(`${published} is not ${said}`);
+    if (published.join() !== described.join()) faults.push(`${published} is not ${described}`);
     if (!(name in (channels[queue]?.messages ?? {}))) faults.push(`${queue} has it`);
     return faults.map((fault) => `${routingKey}: ${fault}`);
   });

@@ -1,23 +1,52 @@
-// What goes wrong in RabbitMQ, as the fault tests and `npm run alarms` make it happen.
+// What goes wrong in RabbitMQ, or an operator does to it, as the fault tests and `npm run alarms` make it happen.
 
 import type { RabbitMq } from '../../local/rabbitmq/node.ts';
 import { VHOST } from '../../service/contract/names.ts';
-import { manage } from './broker.ts';
+import { type ManagedBroker, manage } from './broker.ts';
+import { eventually } from './log-lines.ts';
 
-/** The process that replicates a queue (Raft) is suspended, as if the queue had no majority: it confirms nothing. */
-export async function raft(broker: RabbitMq, what: 'suspend' | 'resume', queue: string): Promise<void> {
-  await broker.ctl('eval', `sys:${what}('${VHOST}_${queue}').`);
+/** The processes that replicate queues (Raft) are suspended, as if the queues had no majority: they confirm nothing. */
+export async function raft(broker: RabbitMq, what: 'suspend' | 'resume', ...queues: readonly string[]): Promise<void> {
+  await broker.ctl('eval', `${queues.map((queue) => `sys:${what}('${VHOST}_${queue}')`).join()}.`);
 }
 
-/** A queue takes so many messages and refuses more, whatever its own policy says. @returns lifts the limit */
+/** A queue takes so many messages and refuses more, whatever its own policy is. @returns lifts the limit */
 export async function fill(broker: RabbitMq, queue: string, most: number): Promise<() => Promise<void>> {
   const path = `/api/policies/${encodeURIComponent(VHOST)}/full`;
   const definition = { 'max-length': most, overflow: 'reject-publish' };
-  await manage(
-    'PUT',
-    path,
-    { pattern: `^${queue.replaceAll('.', '\\.')}$`, definition, priority: 100, 'apply-to': 'queues' },
-    broker,
-  );
+  const pattern = `^${queue.replaceAll('.', '\\.')}$`;
+  await manage('PUT', path, { pattern, definition, priority: 100, 'apply-to': 'queues' }, broker);
   return async () => void (await manage('DELETE', path, undefined, broker));
+}
+
+/** Changes the permissions of a user. A channel keeps those that it has used. @returns gives back what it had */
+export async function permit(
+  broker: ManagedBroker,
+  user: string,
+  changes: { readonly write?: string; readonly read?: string },
+): Promise<() => Promise<void>> {
+  const path = `/api/permissions/${encodeURIComponent(VHOST)}/${user}`;
+  const before = (await manage('GET', path, undefined, broker)) as object;
+  await manage('PUT', path, { ...before, ...changes }, broker);
+  return async () => void (await manage('PUT', path, before, broker));
+}
+
+/** Closes the connections whose name (as the client gave it) matches. @throws when there are none within half a minute */
+export async function closeConnections(broker: ManagedBroker, wanted: RegExp): Promise<number> {
+  // The broker lists a connection some seconds after it has opened.
+  return await eventually(
+    `the broker has a connection whose name matches ${wanted}`,
+    async () => {
+      const connections = (await manage('GET', '/api/connections', undefined, broker)) as {
+        name: string;
+        client_properties?: { connection_name?: string };
+      }[];
+      const closing = connections
+        .filter(({ client_properties }) => wanted.test(client_properties?.connection_name ?? ''))
+        .map(({ name }) => manage('DELETE', `/api/connections/${encodeURIComponent(name)}`, undefined, broker));
+      return (await Promise.allSettled(closing)).filter(({ status }) => status === 'fulfilled').length;
+    },
+    30_000,
+    200,
+  );
 }

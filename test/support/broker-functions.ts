@@ -1,12 +1,13 @@
 // The two functions that manage the broker, as AWS calls them: their environment, a Secrets Manager, and the shared broker's
 // management API by TLS.
 
+import { readFileSync } from 'node:fs';
+import tls from 'node:tls';
 import { vi } from 'vitest';
 import { MANAGEMENT_ENV } from '../../lib/management/function-settings.ts';
 import { ManagementApi } from '../../lib/management/management-api.ts';
 import { type SecretsManager, startSecretsManager } from '../../local/secrets-manager.ts';
 import { sharedBroker } from './broker.ts';
-import { managementByTls } from './management-by-tls.ts';
 
 export interface BrokerFunctions {
   readonly secrets: SecretsManager;
@@ -33,8 +34,9 @@ export function administratorSecret(password = sharedBroker().password): string 
 export async function brokerFunctions(): Promise<BrokerFunctions> {
   const secrets = await startSecretsManager();
   for (const [name, value] of Object.entries(secrets.environment)) vi.stubEnv(name, value);
-  const { managementUrl: url, username, password } = sharedBroker();
-  const managementUrl = managementByTls();
+  const { managementUrl: url, managementTlsUrl: managementUrl, caFile, username, password } = sharedBroker();
+  if (managementUrl === undefined || caFile === undefined) throw new Error('expected a broker with TLS');
+  trust(caFile);
   secrets.put(ADMINISTRATOR, administratorSecret());
   const api = new ManagementApi({ url, username, password });
   // The SDK reads the environment when its client is made.
@@ -59,6 +61,11 @@ export async function brokerFunctions(): Promise<BrokerFunctions> {
       await secrets.stop();
     },
   };
+}
+
+/** From now on this process trusts the certificate, as Lambda trusts that of Amazon MQ. */
+export function trust(caFile: string): void {
+  tls.setDefaultCACertificates([...tls.getCACertificates('default'), readFileSync(caFile, 'utf8')]);
 }
 
 /** A version of a secret as a rotation writes it in its first step. */

@@ -1,7 +1,7 @@
 // The broker that the tests run on, and a vhost of a test's own on it. Started by broker-setup.ts.
 
 import { randomBytes } from 'node:crypto';
-import { inject, test } from 'vitest';
+import { inject } from 'vitest';
 import type { BrokerCoordinates } from './broker-setup.ts';
 
 /** A broker, as an administrator reaches its management API. */
@@ -37,25 +37,20 @@ export interface Vhost {
 export async function makeVhost(name = 'test'): Promise<Vhost> {
   const broker = sharedBroker();
   const vhost = `${name}-${randomBytes(6).toString('hex')}`;
-  const path = `/api/vhosts/${encodeURIComponent(vhost)}`;
-  await manage('PUT', path, {});
-  const everything = { configure: '.*', write: '.*', read: '.*' };
-  const user = encodeURIComponent(broker.username);
-  await manage('PUT', `/api/permissions/${encodeURIComponent(vhost)}/${user}`, everything);
+  await putVhost(vhost);
   return {
     vhost,
     url: ({ username, password } = broker) => broker.url({ username, password, vhost }),
-    remove: async () => void (await manage('DELETE', path)),
+    remove: async () => void (await manage('DELETE', `/api/vhosts/${encodeURIComponent(vhost)}`)),
   };
 }
 
-/**
- * `test` for what only RabbitMQ 4 has, such as priorities on quorum queues: on an older broker the test is skipped
- * and its title says why.
- */
-export function requires4(version: string): (title: string, body: () => Promise<void> | void) => void {
-  if (Number.parseInt(version, 10) >= 4) return (title, body) => test(title, body);
-  return (title, body) => test.skip(`${title} (skipped: needs RabbitMQ 4, this is ${version})`, body);
+/** A vhost in which the administrator may do everything. */
+export async function putVhost(vhost: string, broker: ManagedBroker = sharedBroker()): Promise<void> {
+  const name = encodeURIComponent(vhost);
+  await manage('PUT', `/api/vhosts/${name}`, {}, broker);
+  const everything = { configure: '.*', write: '.*', read: '.*' };
+  await manage('PUT', `/api/permissions/${name}/${encodeURIComponent(broker.username)}`, everything, broker);
 }
 
 /** A call of the management API, of the shared broker unless given another. @returns its answer @throws for a refusal */

@@ -4,18 +4,7 @@ import { type ConfirmChannel, connect, type GetMessage, type Options } from 'amq
 import { onTestFinished } from 'vitest';
 import { asAdministrator } from '../../local/rabbitmq/administrator.ts';
 import type { Stage } from '../../local/stage.ts';
-import { commandKey, commandQueue, EXCHANGES, HEADERS, QUEUES, USERS, VHOST } from '../../service/contract/names.ts';
-
-/** @default - everything */
-export async function allow(stage: Stage, user: string, permissions: { readonly write?: string } = {}): Promise<void> {
-  const { managementUrl, username, password } = stage.broker;
-  const authorization = `Basic ${Buffer.from(`${username}:${password}`).toString('base64')}`;
-  await fetch(`${managementUrl}/api/permissions/${VHOST}/${user}`, {
-    method: 'PUT',
-    headers: { authorization, 'content-type': 'application/json' },
-    body: JSON.stringify({ configure: '.*', write: '.*', read: '.*', ...permissions }),
-  });
-}
+import { commandKey, commandQueue, EXCHANGES, HEADERS, QUEUES, USERS } from '../../service/contract/names.ts';
 
 /** A guild of this shard. https://discord.com/developers/docs/events/gateway#sharding */
 export function guildOfShard(

@@ -1,4 +1,4 @@
-// Whether what is published is what docs/asyncapi.json says of it, in the eyes of another implementation of JSON Schema than
+// Whether what is published is as docs/asyncapi.json describes it, by another implementation of JSON Schema than
 // ours. ajv comes with @asyncapi/parser.
 
 import { Ajv } from 'ajv';

@@ -41,12 +41,13 @@ export async function eventually<T>(
   what: string,
   condition: () => T | false | undefined | Promise<T | false | undefined>,
   deadlineMs = 20_000,
+  everyMs = 10,
 ): Promise<T> {
   const deadline = Date.now() + deadlineMs;
   while (true) {
     const result = await condition();
     if (result) return result;
     if (Date.now() > deadline) throw new Error(`not within ${deadlineMs / 1_000} s: ${what}`);
-    await sleep(10);
+    await sleep(everyMs);
   }
 }

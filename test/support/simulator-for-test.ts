@@ -4,7 +4,7 @@ import { onTestFinished } from 'vitest';
 import type { SimulatorOptions } from '../../local/discord/options.ts';
 import { DiscordSimulator } from '../../local/discord/simulator.ts';
 
-/** IDENTIFYs need not wait, unless the test says so. */
+/** @default - IDENTIFYs need not wait */
 export async function startSimulator(options: Partial<SimulatorOptions> = {}): Promise<DiscordSimulator> {
   const simulator = await DiscordSimulator.start({ identifyEveryMs: 0, ...options });
   onTestFinished(() => simulator.stop());

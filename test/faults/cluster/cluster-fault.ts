@@ -23,7 +23,7 @@ export interface ClusterFault {
   readonly cuts?: true;
   /** Seconds after which an unreachable node counts as down for the others, 25 % more or less. @default 60, as Erlang's */
   readonly netTickSeconds?: number;
-  /** Resolves when the cluster is whole again. */
+  /** Resolves when all nodes are back. */
   readonly strike: (
     cluster: RabbitMqCluster,
     victim: RabbitMqNode,
@@ -32,7 +32,7 @@ export interface ClusterFault {
   ) => Promise<void>;
 }
 
-export interface ClusterCost {
+interface ClusterCost {
   /** The longest silence of the group, and that of the probe, ms. */
   readonly silenceMs: number;
   readonly probeMs: number;
@@ -108,14 +108,14 @@ export const CLUSTER_FAULTS: readonly ClusterFault[] = [
   },
 ];
 
-/**
- * With traffic running. Resolves when the cluster is whole, the group is ready and events are read.
- * @param leaders of all queues: on the node that fails, or on one that does not
- */
+/** Of all queues: on the node that fails, or on one that does not. */
+export type Leaders = 'there' | 'elsewhere';
+
+/** With traffic running. Resolves when all nodes are back, the group is ready and events are read. */
 export async function strike(
   stage: FaultStage,
   fault: ClusterFault,
-  { awayMs, leaders }: { readonly awayMs: number; readonly leaders: 'there' | 'elsewhere' },
+  { awayMs, leaders }: { readonly awayMs: number; readonly leaders: Leaders },
 ): Promise<ClusterCost> {
   const { broker: cluster, reader } = stage;
   if (!(cluster instanceof RabbitMqCluster)) throw new Error('a fault of a cluster needs `nodes: 3`');

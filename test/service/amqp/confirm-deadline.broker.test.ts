@@ -8,12 +8,15 @@ import type { RabbitMq } from '../../../local/rabbitmq/node.ts';
 import { startRabbitMq } from '../../../local/rabbitmq.ts';
 import { ConfirmDeadline, publishClaim } from '../../../service/amqp/confirm-deadline.ts';
 import { BrokerConnection } from '../../../service/amqp/connection.ts';
-import { EXCHANGES, LEASE_QUEUE_ARGUMENTS, leaseQueue } from '../../../service/contract/names.ts';
+import { EXCHANGES, LEASE_QUEUE_ARGUMENTS, leaseQueue, VHOST } from '../../../service/contract/names.ts';
+import { putVhost } from '../../support/broker.ts';
 import { type BrokerClient, brokerClient, fixedLogin } from '../../support/broker-client.ts';
+import { raft } from '../../support/broker-faults.ts';
 import { eventually, type LogLines, logLines } from '../../support/log-lines.ts';
 import { SilentProxy } from '../../support/silent-proxy.ts';
 
 let broker: RabbitMq;
+let url: string;
 let line: SilentProxy;
 let client: BrokerClient;
 let lines: LogLines;
@@ -24,7 +27,9 @@ let stuck: number;
 
 beforeAll(async () => {
   broker = await startRabbitMq({ name: 'confirms' });
-  client = await brokerClient(broker.amqpUrl());
+  await putVhost(VHOST, broker);
+  url = broker.amqpUrl({ username: broker.username, password: broker.password, vhost: VHOST });
+  client = await brokerClient(url);
   await client.channel.assertExchange(EXCHANGES.leases, 'direct');
   for (const queue of [leaseQueue(0), 'events'])
     await client.channel.assertQueue(queue, { arguments: { ...LEASE_QUEUE_ARGUMENTS } });
@@ -37,8 +42,8 @@ afterAll(async () => {
 
 beforeEach(async () => {
   [stuck, lines, line] = [0, logLines(), await SilentProxy.start(broker.amqpPort)];
-  const url = broker.amqpUrl().replace(`:${broker.amqpPort}`, `:${line.port}`);
-  connection = new BrokerConnection({ name: 'tested', login: fixedLogin(url), log: lines.log });
+  const login = fixedLogin(url.replace(`:${broker.amqpPort}`, `:${line.port}`));
+  connection = new BrokerConnection({ name: 'tested', login, log: lines.log });
   deadline = new ConfirmDeadline({
     ...{ connection, log: lines.log, firstMs: 500 },
     claim: (model) => publishClaim(model, 0),
@@ -62,9 +67,6 @@ function publish(): Promise<unknown> {
   deadline.written();
   return answered;
 }
-
-const raft = async (queue: string, action: 'suspend' | 'resume') =>
-  void (await broker.ctl('eval', `sys:${action}('%2F_${queue}').`));
 
 const claims = async () => (await client.channel.checkQueue(leaseQueue(0))).messageCount;
 
@@ -93,7 +95,7 @@ it('a line that swallows everything: the connection ends with the reason after b
 });
 
 it('a stuck queue: the connection stays and is asked again, the stuck queue is reported once, and so is the next', async () => {
-  await raft('events', 'suspend');
+  await raft(broker, 'suspend', 'events');
   let lost = 0;
   connection.on('lost', () => {
     lost += 1;
@@ -102,23 +104,23 @@ it('a stuck queue: the connection stays and is asked again, the stuck queue is r
   const answer = publish();
   await eventually('three claims were confirmed', async () => (await claims()) >= before + 3);
   expect([stuck, deadline.stuck, lost]).toEqual([1, true, 0]);
-  await raft('events', 'resume');
+  await raft(broker, 'resume', 'events');
   expect(await answer).toBeNull();
   deadline.confirmed(0);
   expect([deadline.stuck, connection.reconnects]).toEqual([false, 0]);
-  await raft('events', 'suspend');
+  await raft(broker, 'suspend', 'events');
   const next = publish();
   await eventually('it is reported again', () => stuck === 2);
-  await raft('events', 'resume');
+  await raft(broker, 'resume', 'events');
   expect(await next).toBeNull();
 });
 
 it('a stuck lease queue too, or none that takes the claim: nothing shows a majority, and the connection ends', async () => {
-  for (const queue of ['events', leaseQueue(0)]) await raft(queue, 'suspend');
+  await raft(broker, 'suspend', 'events', leaseQueue(0));
   const answer = publish();
   const [cause] = await once(connection, 'lost');
   expect(String(cause)).toMatch(/a claim was not confirmed within/);
   expect(await answer).not.toBeNull();
-  for (const queue of ['events', leaseQueue(0)]) await raft(queue, 'resume');
+  await raft(broker, 'resume', 'events', leaseQueue(0));
   await expect(publishClaim(client.model, 7)).rejects.toThrow(`no queue takes a claim of ${leaseQueue(7)}`);
 });

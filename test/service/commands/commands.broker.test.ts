@@ -7,8 +7,8 @@ import { asAdministrator } from '../../../local/rabbitmq/administrator.ts';
 import { Stage } from '../../../local/stage.ts';
 import type { DiscordCommand } from '../../../service/commands/command.ts';
 import { commandQueue, ENV, QUEUES, USERS } from '../../../service/contract/names.ts';
+import { closeConnections, permit } from '../../support/broker-faults.ts';
 import {
-  allow,
   CommandWorker,
   type DeadLetter,
   deadLetters,
@@ -16,7 +16,6 @@ import {
   nestedLists,
   settled,
 } from '../../support/commands.ts';
-import { closeConnections } from '../../support/connections.ts';
 import { Inbox } from '../../support/inbox.ts';
 
 const SHARDS = 2;
@@ -38,13 +37,18 @@ afterAll(async () => await stage?.stop());
 
 const guildOf = (shard: number) => guildOfShard(stage.simulator, shard, SHARDS);
 const sentTo = (shard: number) => stage.simulator.sends.filter(({ shardId }) => shardId === shard);
+/** Of what shard 0 sent after its first so many. */
+const channelsAfter = (sent: number) =>
+  sentTo(0)
+    .slice(sent)
+    .map(({ d }) => d.channel_id);
 const presences = () =>
   stage.simulator.sessions.toSorted((a, b) => a.shardId - b.shardId).map(({ presence }) => presence);
 
-test('a broker without the queue: the log says so, and commands are taken when it is there', async () => {
+test('a broker without the queue: the task reports it, and takes commands when it is there', async () => {
   const [task] = stage.tasks;
   await asAdministrator(stage.broker, (channel) => channel.deleteQueue(commandQueue(0)));
-  await stage.until('the log says it', 30_000, () => /no commands of workers are taken/.test(task?.output ?? ''));
+  await stage.until('it is logged', 30_000, () => /no commands of workers are taken/.test(task?.output ?? ''));
   await stage.until('it is healthy without them', 30_000, async () => {
     const health = await task?.health();
     return health?.status === 'healthy' && /no commands of workers are taken.*404/.test(health.problems.join());
@@ -207,11 +211,7 @@ describe('while a shard is away', () => {
     simulator.refuseConnections(false);
     await simulator.waitFor('resumed', resumes + 1);
     await stage.until('both are sent', 10_000, () => sentTo(0).length === before + 2);
-    expect(
-      sentTo(0)
-        .slice(before)
-        .map(({ d }) => d.channel_id),
-    ).toEqual(['2', '3']);
+    expect(channelsAfter(before)).toEqual(['2', '3']);
   });
 
   test('a presence that comes meanwhile is in the IDENTIFY of the new session, and sent once', async () => {
@@ -249,11 +249,7 @@ test('a lost connection to the broker, while commands wait: they come again, and
   simulator.refuseConnections(false);
   await simulator.waitFor('resumed', resumes + 1);
   await settled(stage);
-  expect(
-    sentTo(0)
-      .slice(before)
-      .map(({ d }) => d.channel_id),
-  ).toEqual(['21', '22']);
+  expect(channelsAfter(before)).toEqual(['21', '22']);
 });
 
 test('neither large bodies nor large headers end the connection that publishes events', async () => {
@@ -273,7 +269,7 @@ test('neither large bodies nor large headers end the connection that publishes e
   expect(connected()).toBe(before);
 });
 
-test('headers that are too deep to be read: the events go on, and the broker sets the message aside', async () => {
+test('headers that are too deep to be read: the events go on, and the broker dead-letters the message', async () => {
   const worker = await CommandWorker.start(stage);
   const [owner] = stage.living;
   const ends = (which: string) =>
@@ -294,14 +290,14 @@ test('headers that are too deep to be read: the events go on, and the broker set
 
 test('without permission for the dead-letter exchange a refused command is dead-lettered all the same', async () => {
   const worker = await CommandWorker.start(stage);
-  await allow(stage, USERS.ingestor, { write: '^discord.(events|commands)$|^ingestor' });
+  const giveBack = await permit(stage.broker, USERS.ingestor, { write: '^discord.(events|commands)$|^ingestor' });
   await worker.send(0, 'faulty');
   await worker.send(0, 'faulty too');
   const letters = await deadLetters(stage, 2);
   expect(letters.map(({ body }) => body).toSorted()).toEqual(['faulty', 'faulty too']);
   expect(letters.map(({ reason }) => reason)).toEqual([undefined, undefined]);
   expect(letters.map(reasonOfBroker)).toEqual(['rejected', 'rejected']);
-  await allow(stage, USERS.ingestor);
+  await giveBack();
 });
 
 test('another owner has the presence: it sends it once after its RESUME, and in the IDENTIFY of a new session', async () => {
@@ -333,15 +329,10 @@ test('another owner has the presence: it sends it once after its RESUME, and in 
 test('a payload that Discord closes the connection over is sent once more, alone, and then a dead letter', async () => {
   const { simulator } = stage;
   const worker = await CommandWorker.start(stage);
-  const guild_id = guildOf(0);
   const [before, resumes] = [sentTo(0).length, simulator.count('resumed')];
-  // Discord knows a rule that nobody else does.
+  // Discord has a rule that is not documented.
   simulator.refuseSend(({ d }) => d.channel_id === '13');
-  for (const channel_id of ['11', '13', '12'])
-    await worker.send(0, {
-      command: 'update_voice_state',
-      data: { guild_id, channel_id, self_mute: false, self_deaf: false },
-    });
+  for (const channel_id of ['11', '13', '12']) await worker.send(0, voice(channel_id));
   const [letter] = await deadLetters(stage, 1);
   simulator.refuseSend(undefined);
   expect(letter?.reason).toBe('shard 0: the connection ended each time it had been sent, twice (close code 4002)');
@@ -349,13 +340,7 @@ test('a payload that Discord closes the connection over is sent once more, alone
   await stage.until('the others are sent', 10_000, () => sentTo(0).at(-1)?.d.channel_id === '12');
   await simulator.waitFor('resumed', resumes + 2);
   expect(simulator.violations.map(({ code }) => code)).toEqual([4002, 4002]);
-  expect(
-    new Set(
-      sentTo(0)
-        .slice(before)
-        .map(({ d }) => d.channel_id),
-    ),
-  ).toEqual(new Set(['11', '12']));
+  expect(new Set(channelsAfter(before))).toEqual(new Set(['11', '12']));
   expect((await stage.living[0]?.health())?.shard.connected).toBe(SHARDS);
 });
 

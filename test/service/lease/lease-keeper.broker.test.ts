@@ -165,14 +165,10 @@ it('the group that a shard layout no longer has is reported, and an empty record
   expect([two.lost, two.keeper.detail.epoch]).toEqual([[], 5]);
 });
 
-it('the first who asks owns a group that had no owner, without sessions; another stands by', async () => {
+it('the standby takes over when the connection of the owner is cut, and the old owner steps down; and back', async () => {
   const [one, two] = await pair();
   expect(one.taken.map(({ sessions }) => sessions.size)).toEqual([0]);
   expect([two.keeper.role, two.happened]).toEqual(['standby', []]);
-});
-
-it('the standby takes over when the connection of the owner is cut, and the old owner steps down; and back', async () => {
-  const [one, two] = await pair();
   const { storedAt } = one.keeper.detail;
   one.sequence = 10;
   await eventually('it is stored', () => one.keeper.detail.storedAt !== storedAt);
@@ -219,7 +215,7 @@ it('an owner that loses its group while it drains does not take it back', async 
   expect(two.keeper.role).toBe('owner');
 });
 
-it('a queue whose binding is missing gets it again, with one error line, and the owner stays', async () => {
+it('a queue whose binding is missing gets it again, which is logged as an error, and the owner stays', async () => {
   await topology();
   const one = await task();
   await owner(one);
@@ -229,7 +225,10 @@ it('a queue whose binding is missing gets it again, with one error line, and the
   one.sequence = 10;
   await eventually('it is stored', () => one.storedSequence === 10 && one.keeper.detail.storedAt !== storedAt);
   const errors = one.lines.lines.filter(({ level }) => level === 'error');
-  expect(errors).toMatchObject([{ queue: leaseQueue(0), msg: expect.stringContaining('declaring it again') }]);
+  // A record and a claim may find it missing at the same time.
+  expect([1, 2]).toContain(errors.length);
+  for (const error of errors)
+    expect(error).toMatchObject({ queue: leaseQueue(0), msg: expect.stringContaining('declaring it again') });
   expect([one.happened, one.keeper.role]).toEqual([['own 0'], 'owner']);
 });
 

@@ -6,18 +6,17 @@ import { asAdministrator } from '../../../local/rabbitmq/administrator.ts';
 import type { RabbitMq } from '../../../local/rabbitmq/node.ts';
 import { startRabbitMq } from '../../../local/rabbitmq.ts';
 import { EXCHANGES, leaseQueue, VHOST } from '../../../service/contract/names.ts';
+import { putVhost } from '../../support/broker.ts';
+import { raft } from '../../support/broker-faults.ts';
 import { eventually } from '../../support/log-lines.ts';
 import { owner, ready, startTask, stored, type Task } from './keeper-tasks.ts';
-
-const RAFT = `'${VHOST}_${leaseQueue(0)}'`;
 
 let node: RabbitMq;
 const tasks: Task[] = [];
 
 beforeAll(async () => {
   node = await startRabbitMq({ name: 'moved' });
-  await node.ctl('add_vhost', VHOST);
-  await node.ctl('set_permissions', '-p', VHOST, node.username, '.*', '.*', '.*');
+  await putVhost(VHOST, node);
   await asAdministrator(node, (channel) => channel.assertExchange(EXCHANGES.leases, 'direct'));
 }, 120_000);
 afterAll(async () => await node.remove());
@@ -41,13 +40,13 @@ async function pair(): Promise<[Task, Task]> {
   return [one, two];
 }
 
-/** In the replicated state only: the channel of the consumer is not told. */
+/** In the replicated state only: the channel of the consumer learns nothing. */
 const moveRecord = async () =>
   await node.ctl(
     'eval',
     `{ok, Queue} = rabbit_amqqueue:lookup({resource, <<"${VHOST}">>, queue, <<"${leaseQueue(0)}">>}),
     [Consumer] = [{element(2, Each), element(1, Each)} || Each <- rabbit_amqqueue:consumers(Queue), element(5, Each)],
-    {ok, _, _} = ra:process_command({${RAFT}, node()}, rabbit_fifo:make_checkout(Consumer, remove, #{})), ok.`,
+    {ok, _, _} = ra:process_command({'${VHOST}_${leaseQueue(0)}', node()}, rabbit_fifo:make_checkout(Consumer, remove, #{})), ok.`,
   );
 
 it('the record is moved and the channel stays open: the old owner finds out, and never takes it back', async () => {
@@ -63,7 +62,7 @@ it('the record is moved and the channel stays open: the old owner finds out, and
   one.sequence = 11;
   await one.lines.line('the connection to the broker was lost');
   expect(one.lines.text).toContain('was not delivered back within 2 s');
-  expect(one.storedSequence, 'what no next owner finds is not told to Discord').toBe(10);
+  expect(one.storedSequence, 'Discord gets no sequence that the next owner does not find').toBe(10);
   // Uncertain, it stores on in its epoch.
   for (let sequence = 12; one.happened.length < 2; sequence += 1) {
     one.sequence = sequence;
@@ -85,7 +84,7 @@ it('the record is moved and the channel stays open: the old owner finds out, and
 it('a queue that confirms nothing: another connection, the owner keeps its shards; a last record is not stored', async () => {
   const [one, two] = await pair();
   one.connected = 1;
-  await node.ctl('eval', `sys:suspend(${RAFT}).`);
+  await raft(node, 'suspend', leaseQueue(0));
   try {
     one.sequence = 10;
     await one.lines.line('the broker confirms nothing');
@@ -93,7 +92,7 @@ it('a queue that confirms nothing: another connection, the owner keeps its shard
     await eventually('the owner is uncertain', () => one.keeper.detail.state === 'uncertain');
     expect(one.storedSequence).not.toBe(10);
   } finally {
-    await node.ctl('eval', `sys:resume(${RAFT}).`);
+    await raft(node, 'resume', leaseQueue(0));
   }
   await eventually('one owner, with what it had', () => [one, two].some(({ storedSequence }) => storedSequence === 10));
   await eventually(
@@ -102,11 +101,11 @@ it('a queue that confirms nothing: another connection, the owner keeps its shard
   );
   const last = one.keeper.role === 'owner' ? one : two;
   last.sequence = 11;
-  await node.ctl('eval', `sys:suspend(${RAFT}).`);
+  await raft(node, 'suspend', leaseQueue(0));
   try {
     await last.keeper.release();
     expect(await last.lines.line('the last group record is not stored')).toMatchObject({ level: 'error', group: 0 });
   } finally {
-    await node.ctl('eval', `sys:resume(${RAFT}).`);
+    await raft(node, 'resume', leaseQueue(0));
   }
 });

@@ -36,17 +36,16 @@ beforeEach(async () => {
   settled = [];
   claim = () => Promise.reject(new Error('expected confirms within 5 s'));
   connection = new BrokerConnection({ name: vhost.vhost, login: fixedLogin(user.url), log: lines.log });
-  const count = (name: keyof typeof counts) => () => {
-    counts[name] += 1;
+  const count = (name: string) => () => {
+    counts[name as keyof typeof counts] += 1;
   };
-  const [flowing, published, confirmed] = [count('flowing'), count('published'), count('confirmed')];
-  const [refused, dropped, returned] = [count('refused'), count('dropped'), count('returned')];
-  const listener = { flowing, published, confirmed, refused, dropped, returned };
+  const counting = Object.keys(counts).map((name) => [name, count(name)]);
+  const listener = Object.fromEntries(counting) as Record<keyof typeof counts, () => void>;
   const deadline = new ConfirmDeadline<ChannelModel>({ connection, claim: () => claim(), log: lines.log });
   publisher = new Publisher({ connection, deadline, listener, log: lines.log });
 });
 
-/** Here a connection that confirms nothing is a defect, unless the test says that its queue is at fault. */
+/** Here a connection that confirms nothing is a defect, unless the test makes its queue the cause. */
 let claim: () => Promise<void>;
 
 afterEach(async () => {

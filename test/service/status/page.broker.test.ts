@@ -38,8 +38,8 @@ async function bodyOf(task: IngestorProcess): Promise<string> {
   return await (await fetch(task.url, { headers: { accept: 'text/html' } })).text();
 }
 
-/** Resolves with the page as text when it says all of this. */
-async function says(task: IngestorProcess, ...parts: (string | RegExp)[]): Promise<string> {
+/** Resolves with the page as text when all of this is on it. */
+async function shows(task: IngestorProcess, ...parts: (string | RegExp)[]): Promise<string> {
   let text = '';
   const isThere = (part: string | RegExp) => (typeof part === 'string' ? text.includes(part) : part.test(text));
   try {
@@ -61,9 +61,9 @@ async function says(task: IngestorProcess, ...parts: (string | RegExp)[]): Promi
 
 const idOf = ({ output }: IngestorProcess) => /"task":"[^"]*-([0-9a-f]{6})"/.exec(output)?.[1] ?? '';
 
-test('a standby shows the shards of the owners, their figures, and itself', async () => {
+test('a standby shows the shards of the owners, their metrics, and itself', async () => {
   const [first, second] = await Promise.all([stage.owner(0), stage.owner(1)]);
-  await says(
+  await shows(
     standby,
     'All is well: 4 shards connected, 2 groups owned, 1 task stands by.',
     ...[first, second].map(
@@ -156,12 +156,12 @@ describe.skipIf(!existsSync(CHROMIUM))(`in Chromium (skipped without ${CHROMIUM}
 test('a broker that takes no messages is what is wrong, and all is well soon after', async () => {
   await stage.broker.memoryAlarm(true);
   const alarm = 'RabbitMQ takes no messages: it is short of memory or disk (';
-  await says(standby, alarm);
+  await shows(standby, alarm);
   // No report came for three periods.
-  const text = await says(standby, alarm, / [2-9]\d s ago/);
+  const text = await shows(standby, alarm, / [2-9]\d s ago/);
   expect(text).not.toMatch(/do not arrive|(has|have) (no|an) owner| gone/);
   await stage.broker.memoryAlarm(false);
-  expect(await says(standby, 'All is well: ')).not.toMatch(/gone|reported again/);
+  expect(await shows(standby, 'All is well: ')).not.toMatch(/gone|reported again/);
 });
 
 test('what others write to the exchange is left out, logged, and harms nothing', async () => {
@@ -180,7 +180,7 @@ test('what others write to the exchange is left out, logged, and harms nothing',
   channel.publish(EXCHANGES.status, EVERY_TASK, Buffer.alloc(100_000));
   for (let index = 0; index < 3_000; index += 1) channel.publish(EXCHANGES.status, EVERY_TASK, Buffer.from('{'));
   await channel.waitForConfirms();
-  await says(standby, /task eeeeee\)/);
+  await shows(standby, /task eeeeee\)/);
   expect(await bodyOf(standby)).not.toContain('<img');
   expect(standby.output).toContain('a report for the status page cannot be read');
   expect((await standby.health())?.status).toBe('healthy');
@@ -194,7 +194,7 @@ test('an owner that is killed is shown as gone, and who took over; the new task 
   await owner.kill();
   await stage.ready();
   const handOver = `group 0: ${idOf(owner)} → ${idOf(standby)}`;
-  await says(
+  await shows(
     standby,
     `Task ${idOf(owner)} is gone: it did not drain`,
     'Task lost',
@@ -202,8 +202,8 @@ test('an owner that is killed is shown as gone, and who took over; the new task 
     handOver,
   );
   const young = await stage.startTask();
-  await says(young, handOver, `Group 0 shards 0–1 · ${idOf(standby)}`);
-  // The figures of before its start.
+  await shows(young, handOver, `Group 0 shards 0–1 · ${idOf(standby)}`);
+  // What was measured before its start.
   expect(await bodyOf(young)).toMatch(/<polyline class="first" points="\S+ \S+ \S+ \S+/);
 });
 
@@ -212,7 +212,7 @@ test('a deploy is one entry: tasks started, drained, and the hand-overs', async 
   await deploy(stage);
   const [young] = stage.living as [IngestorProcess];
   const drained = old.map((task) => new RegExp(`drained \\([^)]*${idOf(task)}`));
-  const text = await says(young, 'Deploy', ...drained, `→ ${idOf(await roleOf('owner'))}`);
+  const text = await shows(young, 'Deploy', ...drained, `→ ${idOf(await roleOf('owner'))}`);
   expect(text).not.toMatch(/ no owner:/);
   stage.simulator?.stopTraffic();
   expect(await stage.settled()).toMatchObject({ lost: 0, gaps: 0 });

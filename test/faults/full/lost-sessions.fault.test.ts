@@ -3,8 +3,8 @@
 // IDENTIFYs are spent; one more would end every session and reset the token, so the shard waits for Discord's reset.
 
 import { expect } from 'vitest';
-import { faultsOn, read } from './fault.ts';
-import { countOf, health, leadsTo, metric, ownerOf, stored } from './tasks.ts';
+import { faultsOn, read } from '../fault.ts';
+import { countOf, health, leadsTo, metric, ownerOf, stored } from '../tasks.ts';
 
 const expiring = faultsOn({ shards: 4, simulator: { sessionTtlMs: 2_000 } });
 

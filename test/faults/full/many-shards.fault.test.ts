@@ -3,14 +3,14 @@
 
 import { setTimeout as sleep } from 'node:timers/promises';
 import { expect } from 'vitest';
-import { Random } from '../../local/discord/random.ts';
-import { faultsOn, read, seed } from './fault.ts';
-import { countOf, deploy, leadsTo, resumes, stored } from './tasks.ts';
+import { Random } from '../../../local/discord/random.ts';
+import { faultsOn, read, seed } from '../fault.ts';
+import { countOf, deploy, leadsTo, resumes, stored } from '../tasks.ts';
 
 const SHARDS = 32;
-const { everyRun, fullRun } = faultsOn({ tasks: 3, shards: SHARDS });
+const { fullRun } = faultsOn({ tasks: 3, shards: SHARDS });
 
-everyRun('a deploy hands every session over: nothing is lost, nothing repeated', {
+fullRun('a deploy hands every session over: nothing is lost, nothing repeated', {
   rate: 1_000,
   mostRepeats: 0,
   async inject(stage) {

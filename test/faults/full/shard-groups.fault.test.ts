@@ -1,17 +1,16 @@
-// Two groups of two shards and a standby. The broker restarts, as at
-// Amazon MQ's weekly maintenance, and with the connections every lease ends at the same
-// moment: a standby waits a little, so that each owner stays what it was. Then SHARD_COUNT changes with a deploy. A session
-// belongs to its shard count: each is lost and reported by a gap. With fewer groups than before, the queue and the last
-// record of a group remain, which the owner of group 0 looks after. Meanwhile tasks of both shard layouts run together.
+// Two groups of two shards and a standby. The broker restarts, as at Amazon MQ's weekly maintenance, and with the connections
+// every lease ends at the same moment: a standby waits a little, so that each owner stays the owner. Then SHARD_COUNT changes
+// with a deploy. A session belongs to its shard count: each is lost and reported by a gap. With fewer groups than before, the
+// queue and the last record of a group remain; the owner of group 0 reads them. Meanwhile tasks of both shard layouts run.
 
 import { expect } from 'vitest';
-import { ENV } from '../../service/contract/names.ts';
-import { faultsOn } from './fault.ts';
-import { countOf, metric, ownerOf, stored } from './tasks.ts';
+import { ENV } from '../../../service/contract/names.ts';
+import { faultsOn } from '../fault.ts';
+import { countOf, metric, ownerOf, stored } from '../tasks.ts';
 
-const { everyRun, fullRun } = faultsOn({ tasks: 3, shards: 4, shardsPerTask: 2 });
+const { fullRun } = faultsOn({ tasks: 3, shards: 4, shardsPerTask: 2 });
 
-everyRun('the broker restarts: the owners stay, and their shards never leave Discord', {
+fullRun('the broker restarts: the owners stay, and their shards never leave Discord', {
   rate: 500,
   async inject(stage) {
     const owners = async () => [await ownerOf(stage, 0), await ownerOf(stage, 1)];

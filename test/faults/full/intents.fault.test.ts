@@ -1,15 +1,14 @@
-// A deployment changes EVENTS, and with them the intents. Sessions are handed over by RESUME, and each keeps the intents of its IDENTIFY: so
-// after it has been resumed, so that nothing before is lost, it is ended on purpose, one shard after another, each as
-// soon as it may IDENTIFY. That is reported as an event, and is no gap. While the day's IDENTIFYs are spent the old
-// sessions stay connected.
+// A deployment changes EVENTS, and with them the intents. Sessions are handed over by RESUME, and each keeps the intents of its
+// IDENTIFY. So each is resumed first, which loses nothing, and then ended on purpose, one shard after another, as soon as it may
+// IDENTIFY. An event reports that; it is no gap. While the day's IDENTIFYs are spent, the old sessions stay connected.
 
 import { expect } from 'vitest';
-import { parseIntents } from '../../service/config.ts';
-import { ENV, QUEUES } from '../../service/contract/names.ts';
-import { DEFAULT_EVENTS } from '../../service/events/choice.ts';
-import { DiscordEventPayload } from '../../service/events/payload.ts';
-import { type FaultStage, faultsOn, read } from './fault.ts';
-import { countOf, health, metric, replaceAll, stored } from './tasks.ts';
+import { parseIntents } from '../../../service/config.ts';
+import { ENV, QUEUES } from '../../../service/contract/names.ts';
+import { DEFAULT_EVENTS } from '../../../service/events/choice.ts';
+import { DiscordEventPayload } from '../../../service/events/payload.ts';
+import { type FaultStage, faultsOn, read } from '../fault.ts';
+import { countOf, health, metric, replaceAll, stored } from '../tasks.ts';
 
 const SHARDS = 3;
 const MORE = 'Guilds,GuildMembers,GuildInvites,GuildMessages';
@@ -19,7 +18,7 @@ const BEGIN = 'the shard has a new session';
 
 const intentsOf = ({ simulator }: FaultStage) => simulator.sessions.map(({ view }) => view.intents);
 
-faultsOn({ shards: SHARDS }).everyRun(
+faultsOn({ shards: SHARDS }).fullRun(
   'changed intents: one IDENTIFY a shard, one after another; nothing of the old sessions is lost, and no gap is reported',
   {
     mostRepeats: 0,

@@ -1,16 +1,16 @@
 // Discord documents neither how many events it keeps for a RESUME nor whether it forgets what a heartbeat or a RESUME
-// acknowledged, nor what it does with a client whose heartbeats lag. Every session survives each reading: a heartbeat tells
-// a sequence from which the next owner can ask, and a task that lives asks from what it has received.
+// acknowledged, nor what it does with a client whose heartbeats lag. Every session survives each reading: a heartbeat carries
+// a sequence from which the next owner can RESUME, and a living task resumes from what it has received.
 
 import { setTimeout as sleep } from 'node:timers/promises';
 import { expect } from 'vitest';
-import { faultsOn } from './fault.ts';
-import { countOf, health, kill, ownerOf, resumes, stored } from './tasks.ts';
+import { faultsOn } from '../fault.ts';
+import { countOf, kill, memoryAlarm, ownerOf, resumes, stored } from '../tasks.ts';
 
 const SHARDS = 4;
 /** So that a hundred events are ten seconds of a shard. */
 const SLOW = { rate: 10 * SHARDS, trafficAfterMs: 5_000 };
-const { everyRun, everyReading } = faultsOn({
+const { everyReading, fullRun } = faultsOn({
   tasks: 2,
   shards: SHARDS,
   simulator: { heartbeatIntervalMs: 1_000, mix: { 'command.plain': 1, 'message.text': 4 } },
@@ -46,13 +46,12 @@ everyReading('the broker is away, and Discord asks for another connection: sessi
   },
 });
 
-everyRun('a client whose heartbeats lag is disconnected: it does not become a loop while nothing can be stored', {
+fullRun('a client whose heartbeats lag is disconnected: it does not become a loop while nothing can be stored', {
   async inject(stage) {
     const closed = countOf(stage, 'laggingHeartbeat');
     const owner = await ownerOf(stage);
     stage.simulator.read({ closesLaggingHeartbeat: 50 });
-    await stage.broker.memoryAlarm(true);
-    await stage.until('the alarm is known', 30_000, async () => (await health(owner)).checks.rabbitmq.blocked);
+    await memoryAlarm(stage, owner);
     await stage.simulator.waitFor('laggingHeartbeat', 3 * SHARDS, 60_000);
     const seen = closed();
     // Ten heartbeats of each shard.

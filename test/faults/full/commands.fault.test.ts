@@ -1,16 +1,15 @@
-// Commands of workers, and what may go wrong on their way: more of them than Discord takes in a minute; the task that has
-// them is killed with kill -9; their shard is told to reconnect. None is lost without a word: it is with Discord, or a
-// dead letter. Events go on meanwhile.
+// Commands of workers: more of them than Discord takes in a minute; the task that has them is killed with kill -9; Discord asks
+// their shard to reconnect. None is lost silently: Discord has it, or it is a dead letter. Events go on meanwhile.
 
 import { expect } from 'vitest';
-import type { DiscordCommand } from '../../service/commands/command.ts';
-import { ENV } from '../../service/contract/names.ts';
-import { CommandWorker, deadLetters, guildOfShard, settled } from '../support/commands.ts';
-import { type FaultStage, faultsOn } from './fault.ts';
-import { countOf, kill, metric, ownerOf, stored } from './tasks.ts';
+import type { DiscordCommand } from '../../../service/commands/command.ts';
+import { ENV } from '../../../service/contract/names.ts';
+import { CommandWorker, deadLetters, guildOfShard, settled } from '../../support/commands.ts';
+import { type FaultStage, faultsOn } from '../fault.ts';
+import { countOf, kill, metric, ownerOf, stored } from '../tasks.ts';
 
 const SHARDS = 4;
-const { everyRun } = faultsOn({
+const { fullRun } = faultsOn({
   tasks: 2,
   shards: SHARDS,
   env: { [ENV.gatewayIntents]: 'Guilds,GuildMembers,GuildMessages' },
@@ -36,7 +35,7 @@ function requests(stage: FaultStage, count: number, shards: readonly number[]) {
 
 const noncesAt = ({ simulator }: FaultStage) => simulator.sends.flatMap(({ d }) => (d.nonce ? [String(d.nonce)] : []));
 
-everyRun('500 commands at once for one shard: never more than 120 sends a minute, and the rest are dead letters', {
+fullRun('500 commands at once for one shard: never more than 120 sends a minute, and the rest are dead letters', {
   rate: 100,
   async inject(stage) {
     const sender = await worker(stage);
@@ -65,7 +64,7 @@ everyRun('500 commands at once for one shard: never more than 120 sends a minute
   },
 });
 
-everyRun('the owner is killed with kill -9 between commands: the next one sends them, and the presence is kept', {
+fullRun('the owner is killed with kill -9 between commands: the next one sends them, and the presence is kept', {
   async inject(stage) {
     const sender = await worker(stage);
     const all = requests(stage, 240, [0, 1, 2, 3]);
@@ -94,7 +93,7 @@ everyRun('the owner is killed with kill -9 between commands: the next one sends 
   },
 });
 
-everyRun('a shard is told to reconnect between commands: they wait for RESUMED, and each arrives', {
+fullRun('Discord asks for another connection between commands: they wait for RESUMED, and each arrives', {
   async inject(stage) {
     const sender = await worker(stage);
     const all = requests(stage, 60, [2]);
