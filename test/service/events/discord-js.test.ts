@@ -56,12 +56,15 @@ describe.each(['with the guild in the cache', 'without any cache'])('an interact
 });
 
 describe('members and guilds', () => {
-  test.each([...due('member.join'), ...due('member.update')])('$name is the same member', ({ routingKey, dispatch }) => {
-    const event = routingKey === 'member.join' ? Events.GuildMemberAdd : Events.GuildMemberAvailable;
-    const { direct, worker } = both(event, dispatch, home);
-    expect(worker).toEqual(direct);
-    expect(worker[0].roles.cache.size).toBe(direct[0].roles.cache.size);
-  });
+  test.each([...due('member.join'), ...due('member.update')])(
+    '$name is the same member',
+    ({ routingKey, dispatch }) => {
+      const event = routingKey === 'member.join' ? Events.GuildMemberAdd : Events.GuildMemberAvailable;
+      const { direct, worker } = both(event, dispatch, home);
+      expect(worker).toEqual(direct);
+      expect(worker[0].roles.cache.size).toBe(direct[0].roles.cache.size);
+    },
+  );
 
   test('who is updated is the same member, before and after; who leaves, too', () => {
     const [joined] = Object(home.d).members.slice(1);
