@@ -1,6 +1,6 @@
 // `npm run faults`: every fault of test/faults on the real broker, each in its full length, and then the table of what
 // was sent, read, lost and repeated. `-- --json` prints the table as JSON, `-- NAME …` runs only files that match,
-// `-- --with-tests` runs all other tests too, `-- --vitest FILE` writes vitest's own report, `FAULTS_SEED=n` takes another seed.
+// `-- --vitest FILE` writes vitest's own report, `FAULTS_SEED=n` takes another seed.
 
 import { spawn } from 'node:child_process';
 import { once } from 'node:events';
@@ -13,7 +13,6 @@ import { parseArgs } from 'node:util';
 const { values, positionals } = parseArgs({
   options: {
     json: { type: 'boolean', default: false },
-    'with-tests': { type: 'boolean', default: false },
     vitest: { type: 'string' },
   },
   allowPositionals: true,
@@ -22,8 +21,9 @@ const folder = await mkdtemp(join(tmpdir(), 'faults-'));
 const report = join(folder, 'report.jsonl');
 const vitest = fileURLToPath(new URL('../node_modules/vitest/vitest.mjs', import.meta.url));
 const reporters = values.vitest ? ['--reporter=default', '--reporter=json', `--outputFile.json=${values.vitest}`] : [];
-const projects = values['with-tests'] ? [] : ['--project', 'faults'];
-const child = spawn(process.execPath, [vitest, 'run', ...projects, ...reporters, ...positionals], {
+// Promises have seconds: no more stages side by side than two processors carry.
+const options = ['--project', 'faults', '--maxWorkers', '3', ...reporters];
+const child = spawn(process.execPath, [vitest, 'run', ...options, ...positionals], {
   env: { ...process.env, FAULTS_REPORT: report, FAULTS_FULL: '1' },
   // With --json, standard output is the JSON's alone.
   stdio: ['ignore', values.json ? 2 : 1, 2],

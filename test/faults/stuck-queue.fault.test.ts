@@ -19,7 +19,7 @@ const { everyRun, fullRun } = faultsOn({
 
 const QUEUE = QUEUES.guildEvents;
 /** Longer than messages in flight could hide it: at 200/s far more wait than RabbitMQ takes for one channel. */
-const STUCK_SECONDS = full ? 60 : 20;
+const STUCK_SECONDS = full ? 120 : 20;
 
 const status = async (of: IngestorProcess, path = 'health') => (await fetch(`${of.url}/${path}`)).status;
 
