@@ -295,8 +295,8 @@ const STUCK_MS = 180_000;
 
 /**
  * An answer proves that the event loop runs; the loops of the broker's connections can be stuck all the same.
- * @param lastTurnAt when the slower of the two loops last ran, Unix ms
+ * @param lastAttemptAt when the slower of the two connections last began or had an attempt, Unix ms
  */
-export function isLive(now: number, lastTurnAt: number): boolean {
-  return now - lastTurnAt < STUCK_MS;
+export function isLive(now: number, lastAttemptAt: number): boolean {
+  return now - lastAttemptAt < STUCK_MS;
 }

@@ -19,7 +19,7 @@ import { sleep } from './wait.ts';
 
 export interface HttpSources {
   /** When the slower of the broker connections' loops last ran, Unix ms. `/live` depends on nothing else. */
-  readonly lastTurnAt: () => number;
+  readonly lastAttemptAt: () => number;
   readonly snapshot: () => HealthSnapshot;
   readonly metrics: { readonly contentType: string; text(): Promise<string> };
   readonly page: () => Page;
@@ -46,7 +46,7 @@ const HEADERS = {
 /** @throws ConfigError when the address cannot be listened on */
 export async function listen(
   { host, port }: { readonly port: number; readonly host: string },
-  { lastTurnAt, snapshot, metrics, page }: HttpSources,
+  { lastAttemptAt, snapshot, metrics, page }: HttpSources,
   log: Log,
 ): Promise<{ readonly port: number; close(): Promise<void> }> {
   const ownNames = [host, hostname()];
@@ -60,7 +60,7 @@ export async function listen(
     const [path = '/'] = (request.url ?? '/').split('?', 1);
     const reads = request.method === 'GET' || request.method === 'HEAD';
     if (reads && path === PATHS.live) {
-      const live = isLive(Date.now(), lastTurnAt());
+      const live = isLive(Date.now(), lastAttemptAt());
       sendJson(response, live ? 200 : 503, { live });
       return;
     }

@@ -187,7 +187,7 @@ export async function runTask(
       memoryThreshold: () => config.memoryThreshold,
     });
   declareGauges(metrics, snapshot, depths, information, log);
-  const lastTurnAt = () => Math.min(connection.lastAttemptAt, leaseConnection.lastAttemptAt);
+  const lastAttemptAt = () => Math.min(connection.lastAttemptAt, leaseConnection.lastAttemptAt);
   const fleet: FleetStatus = new FleetStatus({
     ...{ name, shardsPerTask, environment: config.environment, snapshot, metrics, depths, gaps, log },
     publish: (key, body) => broadcast.publish(key, body),
@@ -199,7 +199,7 @@ export async function runTask(
     onOpen: () => fleet.report(),
     onMessage: (body) => fleet.receive(body),
   });
-  const server = await listen(config.http, { lastTurnAt, snapshot, metrics, page: () => fleet.page() }, log);
+  const server = await listen(config.http, { lastAttemptAt, snapshot, metrics, page: () => fleet.page() }, log);
   log.info({ port: server.port, host: config.http.host }, 'the ingestor is starting');
   log.info({ events: [...choice.dispatches], intents: intentNames(intents) }, 'these events are published');
   for (const [setting, forwarded, what] of [

@@ -14,7 +14,7 @@ import { HEALTHY, MIB, NOW, SHARD } from '../support/health-snapshot.ts';
 import { logLines } from '../support/log-lines.ts';
 
 let snapshot: HealthSnapshot;
-let lastTurnAt: () => number;
+let lastAttemptAt: () => number;
 let server: Awaited<ReturnType<typeof listen>>;
 const lines = logLines();
 const fleet = new FleetStatus({
@@ -25,7 +25,7 @@ const start = (port: number) =>
   listen(
     { port, host: '127.0.0.1' },
     {
-      ...{ lastTurnAt: () => lastTurnAt(), snapshot: () => snapshot, metrics: new Metrics() },
+      ...{ lastAttemptAt: () => lastAttemptAt(), snapshot: () => snapshot, metrics: new Metrics() },
       page: () => fleet.page(),
     },
     lines.log,
@@ -33,7 +33,7 @@ const start = (port: number) =>
 
 beforeEach(async () => {
   snapshot = HEALTHY;
-  lastTurnAt = () => Date.now();
+  lastAttemptAt = () => Date.now();
   server = await start(0);
 });
 afterEach(() => server.close());
@@ -154,7 +154,7 @@ it.each([
   [180_000, 503, false],
 ])("/live, %d ms after the connections' loop ran, although the broker is away: %d", async (ms, status, live) => {
   snapshot = { ...HEALTHY, ...broker({ connected: false }) };
-  lastTurnAt = () => Date.now() - ms;
+  lastAttemptAt = () => Date.now() - ms;
   const response = await ask(PATHS.live);
   expect([response.status, await response.json()]).toEqual([status, { live }]);
 });

@@ -26,7 +26,7 @@ function start() {
     return `scrape ${collected}\n`;
   };
   const metrics = { contentType: 'text/plain', text };
-  const sources = { lastTurnAt: Date.now, snapshot: () => HEALTHY, metrics, page: () => page() };
+  const sources = { lastAttemptAt: Date.now, snapshot: () => HEALTHY, metrics, page: () => page() };
   return listen({ port: 0, host: '127.0.0.1' }, sources, lines.log);
 }
 
