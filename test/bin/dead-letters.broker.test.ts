@@ -42,14 +42,16 @@ function begin(...args: string[]): Program {
   return program;
 }
 
-/** In this process. */
+/** In this process. What a quorum queue gets back when a channel closes it has a moment later, so it is waited for. */
 async function letters(...args: string[]) {
   vi.stubEnv('DEAD_LETTERS_URL', url);
+  const before = await consumers();
   const [out, err]: [string[], string[]] = [[], []];
   vi.spyOn(process.stdout, 'write').mockImplementation((text) => out.push(String(text)) > 0);
   vi.spyOn(console, 'log').mockImplementation((text) => void out.push(`${text}\n`));
   vi.spyOn(console, 'error').mockImplementation((text) => void err.push(`${text}\n`));
   const code = await run(args).finally(() => vi.restoreAllMocks());
+  await vi.waitFor(async () => expect(await consumers()).toBeLessThanOrEqual(before), { timeout: 60_000 });
   const ended = { code, out: out.join(''), err: err.join('') };
   for (const secret of [TOKEN, own.passwords[own.userNames.deadLetters] ?? ''])
     expect(ended.out + ended.err).not.toContain(secret);
@@ -102,12 +104,16 @@ async function reject(queue: string, count = 1): Promise<void> {
   await channel.close();
 }
 
-async function depth(queue: string): Promise<number> {
+async function check(queue: string) {
   const channel = await admin.createChannel();
-  const { messageCount } = await channel.checkQueue(queue);
+  const counts = await channel.checkQueue(queue);
   await channel.close();
-  return messageCount;
+  return counts;
 }
+
+const depth = async (queue: string) => (await check(queue)).messageCount;
+/** Those that have ended too, until their messages are in the queue again. */
+const consumers = async () => (await check(QUEUES.deadLetters)).consumerCount;
 
 /** Resolves when the queue has so many. */
 const holds = async (queue: string, count: number) =>
