@@ -3,7 +3,7 @@
 
 import { z } from 'zod';
 import { BROKER_SECRET_FIELDS } from './contract/names.ts';
-import { errorMessage } from './errors.ts';
+import { errorMessage, kindOf } from './errors.ts';
 import { redact } from './redact.ts';
 
 /** By itself the client waits indefinitely for a peer that accepts and stays silent. */
@@ -144,12 +144,12 @@ export function parseBrokerLogin(text: string): BrokerLogin {
 
 /** A text of the wrong form is not quoted: it may be the password, in the wrong place. */
 const field = (what: string) => ({
-  error: ({ input }: { input?: unknown }) => `expected ${what}, got ${kindOf(input)}`,
+  error: ({ input }: { input?: unknown }) => `expected ${what}, got ${whatCame(input)}`,
 });
 const HOST = field('the name or the address of a host');
 const PORT = {
   error: ({ input }: { input?: unknown }) =>
-    `expected a TCP port from 1 to 65535, got ${typeof input === 'number' ? input : kindOf(input)}`,
+    `expected a TCP port from 1 to 65535, got ${typeof input === 'number' ? input : whatCame(input)}`,
 };
 const VHOST = field('the name of a vhost');
 
@@ -220,14 +220,7 @@ function parseObject(text: string): Record<string, unknown> {
   }
 }
 
-/** A value's kind, never the value. */
-function kindOf(value: unknown): string {
-  if (value === undefined) return 'nothing';
-  if (value === null) return 'null';
-  if (Array.isArray(value)) return 'a list';
-  if (typeof value === 'object') return 'an object';
-  return typeof value === 'string' ? 'another text' : `a ${typeof value}`;
-}
+const whatCame = (input: unknown) => (typeof input === 'string' ? 'another text' : kindOf(input));
 
 /** @throws Error with one sentence, without name and value of the secret */
 async function readSecret(arn: string): Promise<{ readonly text: string; readonly version: string | undefined }> {

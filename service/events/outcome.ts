@@ -2,6 +2,7 @@
 // for the log: it names fields and kinds of values, and quotes nothing of the payload.
 
 import type { WorkerQueue } from '../contract/names.ts';
+import { kindOf } from '../errors.ts';
 import type { Choice, OptIns } from './choice.ts';
 
 /** An object as Discord sent it: names are known (discord-api-types), values are not validated. */
@@ -81,13 +82,6 @@ export const unknown = (reason: string): Outcome => ({ kind: 'unknown', reason }
 /** @param path where the value stands, `d` first; of the value only its kind is named */
 export function malformed(path: string, expected: string, got: unknown): Outcome {
   return unknown(`expected ${path} to be ${expected}, got ${kindOf(got)}`);
-}
-
-function kindOf(value: unknown): string {
-  if (value === undefined) return 'nothing';
-  if (value === null) return 'null';
-  if (Array.isArray(value)) return 'a list';
-  return typeof value === 'object' ? 'an object' : `a ${typeof value}`;
 }
 
 /** Discord's ids: an unsigned 64-bit number as text. https://discord.com/developers/docs/reference#snowflakes */
