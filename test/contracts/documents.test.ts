@@ -156,7 +156,9 @@ it('ARCHITECTURE.md names every folder of sources', () => {
   const [, rooms = ''] = /^```\n(bin\/[\s\S]*?)^```$/m.exec(readFileSync(join(ROOT, 'ARCHITECTURE.md'), 'utf8')) ?? [];
   for (const folder of ['.', 'lib', 'service']) {
     const entries = readdirSync(join(ROOT, folder), { withFileTypes: true });
-    const folders = entries.filter((entry) => entry.isDirectory() && !/^\.|^(node_modules|dist|coverage)$|\.out$/.test(entry.name));
+    const folders = entries.filter(
+      (entry) => entry.isDirectory() && !/^\.|^(node_modules|dist|coverage)$|\.out$/.test(entry.name),
+    );
     expect(folders.filter(({ name }) => !new RegExp(`^ *${name}/ `, 'm').test(rooms)).map(({ name }) => name)).toEqual(
       [],
     );
