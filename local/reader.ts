@@ -163,6 +163,10 @@ export class Reader {
     const sequence = Number(headers[HEADERS.sequence]);
     const session = this.#sessionOf(sessionId, Number(headers[HEADERS.shard]), message.properties.type === WHOLE_GUILD);
     const id = Number.parseInt(String(messageId).slice(0, 8), 16);
+    if (!Number.isInteger(sequence) || sequence < 1) {
+      this.conflicts += 1;
+      return;
+    }
     const before = session.ids[sequence];
     if (before !== undefined) {
       if (before === id) this.repeats += 1;

@@ -378,7 +378,7 @@ describe('replay', () => {
     expect([published.length, new Set(published).size]).toEqual([count, count]);
   });
 
-  test.each(['SIGKILL', 'SIGINT'] as const)('ended by %s in the middle loses nothing', async (signal) => {
+  test.each(['SIGKILL', 'SIGTERM', 'SIGINT'] as const)('ended by %s in the middle loses nothing', async (signal) => {
     const ids = await someRejected('member.join', 3_000);
     // What came back once comes back behind the others, unless all of them do.
     if (signal !== 'SIGKILL') await letters('list');

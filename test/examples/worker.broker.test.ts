@@ -181,6 +181,16 @@ it('tries three times, then the message is a dead letter, and handled when it is
   await stage.until('an answer', WITHIN_MS, () => simulator.callbacks.sent(interactionToken).length > 0);
 });
 
+it('tries again when Discord cannot be reached', async () => {
+  simulator.refuseConnections(true);
+  const emitted = simulator.emit('command.plain');
+  const { body } = await inbox.of(emitted);
+  await hasLogged('try failed', body.eventId);
+  simulator.refuseConnections(false);
+  await answered(emitted);
+  expect(answersTo(emitted)).toEqual([ChannelMessageWithSource]);
+});
+
 it('puts what is no JSON to the dead letters', async () => {
   const { message } = await inbox.of(simulator.emit('command.plain'));
   await publishAgain(message, 'no JSON');

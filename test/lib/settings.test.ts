@@ -1,5 +1,6 @@
 // What a deployer may choose: the defaults, and every refusal in one readable sentence.
 import { describe, expect, it } from 'vitest';
+import { brokerLimits } from '../../lib/broker-limits.ts';
 import { merged, SettingsError } from '../../lib/setting-values.ts';
 import { type Choices, type Environment, settingsFor } from '../../lib/settings.ts';
 import { inNetwork, keyArn, secretArn, withBroker } from '../support/choices.ts';
@@ -227,4 +228,11 @@ describe('what comes on the command line', () => {
   ])('is refused with a name that would be ignored: %j and %j', (choices, given, name) => {
     expect(() => merged(choices, given)).toThrow(`  - ${name}: JavaScript does not allow this name. Choose another`);
   });
+});
+
+it('the limits of a broker are what Amazon MQ gives its size, and unknown for an existing one', () => {
+  expect(brokerLimits(settingsFor('production').broker)).toEqual({ connectionsPerNode: 1500, queues: 1000 });
+  const size = 'mq.m7g.medium';
+  expect(brokerLimits({ size, nodes: 3 })).toEqual({ connectionsPerNode: 300, queues: 100 });
+  expect(brokerLimits({ size, nodes: 1, existing: {} })).toBeUndefined();
 });

@@ -41,7 +41,7 @@ function played(fault: ClusterFault, leaders: Leaders = 'there', replayBuffer = 
     obstacle: ({ broker }: FaultStage) =>
       fault.cuts && broker instanceof RabbitMqCluster ? broker.obstacle : undefined,
     // What two owners published, for as long as the silence may last. While all nodes are away neither learns of the other.
-    mostRepeats: 2_000 + (fault.victim === 'all' ? 45 * rate : 0),
+    mostRepeats: 2_000 + (fault.title.startsWith('all nodes') ? 45 * rate : 0),
     async inject(stage) {
       const cost = await strike(stage, fault, { awayMs, leaders });
       const { silenceMs, probeMs, takings } = cost;

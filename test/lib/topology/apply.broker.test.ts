@@ -9,7 +9,7 @@ import { type Found, readFound } from '../../../lib/topology/found.ts';
 import { recordName } from '../../../lib/topology/record.ts';
 import type { Topology } from '../../../lib/topology/topology.ts';
 import { EXCHANGES, leaseQueue, QUEUES } from '../../../service/contract/names.ts';
-import { sharedBroker } from '../../support/broker.ts';
+import { manage, sharedBroker } from '../../support/broker.ts';
 import type { OwnVhost } from '../../support/own-vhost.ts';
 import { apply, applyWithAnswer, ofGroups, onBroker } from './on-broker.ts';
 
@@ -85,6 +85,9 @@ describe.concurrent(`on RabbitMQ ${sharedBroker().version}`, () => {
     const { api, vhost } = own;
     await api.post(['bindings', vhost, 'e', EXCHANGES.events, 'q', QUEUES.guildEvents], theirs);
     await api.post(['bindings', vhost, 'e', EXCHANGES.events, 'e', EXCHANGES.unrouted], { routing_key: 'guild.#' });
+    // What the user may do in another vhost is not the topology's.
+    const elsewhere = `/api/permissions/%2F/${own.userNames.worker}`;
+    await manage('PUT', elsewhere, { configure: '', write: '', read: '' });
     const nothing: Topology = { ...wanted, exchanges: [], queues: [], bindings: [], policies: [], users: [] };
     const report = await apply(own, nothing);
     expect(report.steps.every(({ kind }) => kind === 'remove')).toBe(true);

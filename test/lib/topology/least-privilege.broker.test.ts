@@ -109,6 +109,9 @@ describe(`on RabbitMQ ${version}`, () => {
     // RabbitMQ has no permission of its own for that.
     ['worker', 'purges what it reads', (channel) => channel.purgeQueue(QUEUES.gatewayEvents)],
     ['worker', 'consumes a further queue that no further worker names', consuming('events.more')],
+    ['analytics', 'publish events', publishing(EXCHANGES.events, 'member.join')],
+    ['analytics', 'bind its queue to more', (channel) => channel.bindQueue('events.analytics', EXCHANGES.events, '#')],
+    ['analytics', 'delete its queue', (channel) => channel.deleteQueue('events.analytics')],
     ['analytics', 'consumes its queue', consuming('events.analytics')],
     ['deadLetters', 'reads dead letters', consuming(QUEUES.deadLetters)],
     ['deadLetters', 'publishes them again', publishing(EXCHANGES.events, 'interaction.button')],
