@@ -86,26 +86,30 @@ export class Broadcast {
     if (this.#model === undefined || !this.#consumer.consuming || publishing.blocked || body.length > MOST_BYTES)
       return;
     this.#channel ??= this.#open(this.#model);
-    this.#channel
-      .then((channel) => channel.publish(exchange, routingKey, body, { contentType: 'application/json' }))
-      .catch(() => {
-        this.#channel = undefined;
-      });
+    const channel = this.#channel;
+    channel
+      .then((open) => open.publish(exchange, routingKey, body, { contentType: 'application/json' }))
+      .catch(() => this.#forget(channel));
   }
 
   /** What was published before is sent: the end of a connection would overtake it. Settles within a second. */
   async close(): Promise<void> {
     void this.#consumer.stop();
     this.#model = undefined;
-    await orAfter(Promise.resolve(this.#channel?.then(closeChannel)), CLOSE_DEADLINE_MS, () => undefined);
+    const closed = this.#channel?.then(closeChannel).catch(() => undefined);
+    await orAfter(Promise.resolve(closed), CLOSE_DEADLINE_MS, () => undefined);
   }
 
-  async #open(model: ChannelModel): Promise<Channel> {
-    const channel = await model.createChannel();
-    channel.on('error', (err) => this.#outage.failed(err));
-    channel.on('close', () => {
-      this.#channel = undefined;
+  #open(model: ChannelModel): Promise<Channel> {
+    const opening = model.createChannel().then((channel) => {
+      channel.on('error', (err) => this.#outage.failed(err));
+      channel.on('close', () => this.#forget(opening));
+      return channel;
     });
-    return channel;
+    return opening;
+  }
+
+  #forget(channel: Promise<Channel>): void {
+    if (this.#channel === channel) this.#channel = undefined;
   }
 }

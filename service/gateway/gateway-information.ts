@@ -123,13 +123,12 @@ export class GatewayInformation {
     const { apiUrl, token } = this.#options;
     const value = await token.usable(signal);
     const askedAt = Date.now();
-    let answer = await restRequest(`${apiUrl}/v10${Routes.gatewayBot()}`, value, signal).then(
-      (received) => readGatewayBotAnswer(received, apiUrl, Date.now()),
-      (error: unknown): GatewayBotAnswer => {
+    let answer = await restRequest(`${apiUrl}/v10${Routes.gatewayBot()}`, value, signal)
+      .then((received) => readGatewayBotAnswer(received, apiUrl, Date.now()))
+      .catch((error: unknown): GatewayBotAnswer => {
         signal.throwIfAborted();
         return { kind: 'unusable', reason: errorMessage(error) };
-      },
-    );
+      });
     const wanted = this.#asking > 0;
     if (answer.kind !== 'unusable') this.#unansweredSince = undefined;
     else if (wanted) this.#unansweredSince ??= askedAt;

@@ -5,7 +5,7 @@
 
 import { IDENTIFY_SPACING_MS } from '../contract/limits.ts';
 import type { Log } from '../log.ts';
-import { orAfter, sleep } from '../wait.ts';
+import { orAborted, orAfter, sleep } from '../wait.ts';
 import type { BotToken } from './bot-token.ts';
 import type { GatewayInformation } from './gateway-information.ts';
 import { Mutex } from './mutex.ts';
@@ -170,8 +170,9 @@ export class IdentifyGate {
     const closed = this.#closed;
     if (closed === undefined) return;
     const opened = new AbortController();
-    const renewed = this.#token.renewed(AbortSignal.any([signal, this.nextReady, opened.signal]));
-    const renewedOrReady = renewed.catch(() => signal.throwIfAborted());
+    const ended = AbortSignal.any([signal, this.nextReady, opened.signal]);
+    // It may be reading the secret when READY comes.
+    const renewedOrReady = orAborted(this.#token.renewed(ended), ended).catch(() => signal.throwIfAborted());
     await orAfter(renewedOrReady, closed.until - Date.now(), () => undefined).finally(() => opened.abort());
     if (this.#closed === closed) this.#closed = { ...closed, until: Math.min(closed.until, Date.now()) };
   }

@@ -124,7 +124,7 @@ export class Shard {
   }
 
   async #run(signal: AbortSignal): Promise<void> {
-    while (true) {
+    while (!signal.aborted) {
       const verdict = await this.#connect(signal).catch((error: unknown) => {
         // Stopped while it waited. Anything else is a defect and ends the task: a shard that ended alone would go unnoticed.
         if (!signal.aborted) throw error;

@@ -37,8 +37,17 @@ export function guarded(
 ): GuardedServer {
   const sockets = new Map<Socket, NodeJS.Timeout>();
   const held = new Set<Socket>();
-  const server = createServer({ maxHeaderSize: MAX_HEAD_BYTES }, answer);
-  server.maxRequestsPerSocket = 1;
+  const asked = new WeakSet<Socket>();
+  const server = createServer({ maxHeaderSize: MAX_HEAD_BYTES }, (request, response) => {
+    const { socket } = request;
+    // A second one in what was read already. Node's maxRequestsPerSocket counts none of HTTP/1.0.
+    if (asked.has(socket)) return void socket.pause();
+    asked.add(socket);
+    response.shouldKeepAlive = false;
+    answer(request, response);
+  });
+  // A client that sends no more still reads. Node has no option for it.
+  Object.assign(server, { httpAllowHalfOpen: true });
   server.on('connection', (socket) => {
     const [oldest] = sockets.keys();
     if (oldest !== undefined && sockets.size >= connections) {

@@ -26,10 +26,17 @@ export function readable(record: GroupRecord): { readonly text: string; readonly
 /** Keeps the smallest ones, which leaves out the fewest. */
 function fewPresences(record: GroupRecord): { readonly record: GroupRecord; readonly faults: readonly Fault[] } {
   const { presences: all = [] } = record;
-  const size = (value: unknown) => Buffer.byteLength(JSON.stringify(value));
-  if (size(all) <= MOST_PRESENCE_BYTES) return { record, faults: [] };
-  const presences = all.toSorted((a, b) => size(a) - size(b));
-  while (size(presences) > MOST_PRESENCE_BYTES) presences.pop();
+  // With the comma, or a bracket.
+  const sized = all.map((each) => ({ each, bytes: Buffer.byteLength(JSON.stringify(each)) + 1 }));
+  let free = MOST_PRESENCE_BYTES - 1;
+  const kept = sized
+    .toSorted((a, b) => a.bytes - b.bytes)
+    .filter(({ bytes }) => {
+      free -= bytes;
+      return free >= 0;
+    });
+  if (kept.length === all.length) return { record, faults: [] };
+  const presences = kept.map(({ each }) => each);
   const left = all.length - presences.length;
   const reason = `presences: ${MOST_PRESENCE_BYTES} bytes are stored, and ${left} of ${all.length} do not fit`;
   return { record: { ...record, presences }, faults: [{ reason }] };
