@@ -66,15 +66,22 @@ const get = (path: string, host = 'localhost') => `GET ${path} HTTP/1.1\r\nHost:
 const live = async () => statusOf(await answerTo(get(PATHS.live)));
 
 describe('a connection carries one request', () => {
-  it.each([get(PATHS.live), 'GET /live HTTP/1.0\r\nConnection: keep-alive\r\n\r\n'])(
-    'of ten thousand that are pipelined the first is answered, and the connection is closed: %j',
-    async (request) => {
-      const answer = await answerTo(request.repeat(10_000));
-      // None, where the reset of the connection overtakes it.
-      expect(answer.split('HTTP/1.1').length - 1).toBeLessThanOrEqual(1);
-      expect(await live()).toBe(200);
-    },
-  );
+  it.each(['HTTP/1.1', 'HTTP/1.0'])('of a thousand that are pipelined by %s the first is answered', async (version) => {
+    let asked = 0;
+    const answer = (_: unknown, response: ServerResponse) => {
+      asked += 1;
+      setImmediate(() => response.end('answered'));
+    };
+    const { close, server: listener } = guarded(answer);
+    listener.listen(0, '127.0.0.1');
+    await once(listener, 'listening');
+    const request = `GET / ${version}\r\nHost: x\r\nConnection: keep-alive\r\n\r\n`;
+    const text = await answerTo(request.repeat(1_000), (listener.address() as AddressInfo).port);
+    // None, where the reset of the connection overtakes it.
+    expect(text.split('answered').length - 1).toBeLessThanOrEqual(1);
+    expect(asked).toBe(1);
+    await close();
+  });
 
   it('whose client sends no more is answered', async () => {
     const socket = await open();
