@@ -157,7 +157,9 @@ async function strike(stage: SimulatedStage, until: number): Promise<ReadonlyMap
   return counts;
 }
 
-const played = async (fault: Fault, stage: SimulatedStage): Promise<unknown> => await fault(stage, random);
+async function played(fault: Fault, stage: SimulatedStage): Promise<unknown> {
+  return await fault(stage, random);
+}
 
 function oneOf<T>(of: readonly T[], random: Random): T {
   return of[random.below(of.length)] as T;
