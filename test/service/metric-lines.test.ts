@@ -33,7 +33,8 @@ describe('with a clock', () => {
 
   it('writes everything once a minute', async () => {
     expect(await linesWithin(59_999)).toEqual([]);
-    expect(await linesWithin(1)).toMatchObject([{ Standby: 1, GatewayGaps: 0 }]);
+    const _aws = { CloudWatchMetrics: [{ Namespace: 'Ingestor' }] };
+    expect(await linesWithin(1)).toMatchObject([{ _aws, Environment: 'test', Standby: 1, GatewayGaps: 0 }]);
     expect(await linesWithin(60_000)).toMatchObject([{ Standby: 1 }]);
   });
 
