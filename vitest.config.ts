@@ -25,7 +25,7 @@ export default defineConfig({
     // Brokers and tasks take seconds to start, and machines are noisy.
     testTimeout: 240_000,
     hookTimeout: 300_000,
-    maxWorkers: 4,
+    maxWorkers: 5,
     pool: 'forks',
     sequence: { sequencer: WaitingFirst },
     // For the programs that tests start: local/program-environment.ts.
