@@ -206,3 +206,9 @@ it.each([
   [90 * 60_000, '1 h 30 min'],
   [50 * 3_600_000, '2 d'],
 ])('%d ms are %s', (ms, text) => expect(age(ms)).toBe(text));
+
+it('has the day of a time that is on another day', () => {
+  const resetAt = Date.parse('2031-02-03T04:05:06Z');
+  const me = { ...STANDBY, identifies: { ...REPORT.identifies, resetAt } };
+  expect(textOf(bodyOf(viewOf([me], { me })))).toContain(', at 02-03 04:05 UTC');
+});
