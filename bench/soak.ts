@@ -16,6 +16,7 @@ import { Random } from '../local/discord/random.ts';
 import type { DiscordSimulator } from '../local/discord/simulator.ts';
 import { RabbitMqCluster } from '../local/rabbitmq/cluster.ts';
 import type { Stage } from '../local/stage.ts';
+import { errorMessage } from '../service/errors.ts';
 import { closeConnections } from '../test/support/broker-faults.ts';
 import { onStage, readNumbers } from './bench.ts';
 
@@ -149,7 +150,7 @@ async function strike(stage: SimulatedStage, until: number): Promise<ReadonlyMap
   while (Date.now() < until) {
     const { name, fault } = oneOf(drawn, random);
     counts.set(name, (counts.get(name) ?? 0) + 1);
-    const detail = await played(fault, stage).catch((error: unknown) => startedAgain(stage, error));
+    const detail = await play(fault, stage);
     print(typeof detail === 'string' ? `${name}: ${detail}` : name);
     // At times the next one comes before this one is over.
     await sleep(random.chance(0.3) ? 0 : random.below(pause * 1_000));
@@ -157,8 +158,15 @@ async function strike(stage: SimulatedStage, until: number): Promise<ReadonlyMap
   return counts;
 }
 
-async function played(fault: Fault, stage: SimulatedStage): Promise<unknown> {
-  return await fault(stage, random);
+/** One that fails ends no soak. @returns its details, or what went wrong */
+async function play(fault: Fault, stage: SimulatedStage): Promise<unknown> {
+  try {
+    return await fault(stage, random);
+  } catch (error) {
+    // A node that does not end in a minute is killed.
+    for (const node of stage.broker.nodes) if (!(await node.running())) await node.start();
+    return errorMessage(error);
+  }
 }
 
 function oneOf<T>(of: readonly T[], random: Random): T {
@@ -171,12 +179,6 @@ function reportLost({ simulator }: SimulatedStage): void {
     reported.add(sessionId);
     print(`the session of shard ${shardId} is lost: ${lost}`);
   }
-}
-
-/** A node that does not end in a minute is killed. @returns what went wrong */
-async function startedAgain({ broker }: Stage, error: unknown): Promise<string> {
-  for (const node of broker.nodes) if (!(await node.running())) await node.start();
-  return error instanceof Error ? error.message : String(error);
 }
 
 async function end(stage: Stage, random: Random, how: 'kill' | 'terminate'): Promise<string> {

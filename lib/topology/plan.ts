@@ -160,8 +160,8 @@ function limitSteps({ name, limits }: User, found: Found): Step[] {
 }
 
 /**
- * Those of commands to one queue are one step. They are in no record: nobody else has such a name, and nothing of them can
- * have been changed.
+ * The command bindings of one queue are one step. They are not recorded: only the topology makes bindings with such names, and
+ * a binding has nothing that can be changed.
  */
 function bindingSteps(kind: 'create' | 'remove', targets: readonly BindingTarget[]): Step[] {
   const inOrder = [...targets.filter((binding) => !isCommandBinding(binding)), ...targets.filter(isCommandBinding)];
