@@ -86,7 +86,7 @@ async function run(stage: FaultStage, title: string, fault: Fault): Promise<void
   const { simulator, reader } = stage;
   // What an earlier fault left unread is not this one's.
   const before = await stage.settled();
-  simulator.startTraffic(fault.rate ?? 400);
+  simulator.startTraffic(fault.rate ?? (full ? 400 : 100));
   try {
     await read(stage, 200);
     reader.resetSilences();

@@ -102,7 +102,7 @@ describe('a RESUME', () => {
 });
 
 describe('a session with other intents', () => {
-  const NOISE = randomBytes(4_000_000).toString('hex');
+  const NOISE = randomBytes(1_000_000).toString('hex');
   const OTHERS = { intents: 3, session: { intents: 1 } };
   const replaced = ({ published }: Client) =>
     published.flatMap(({ type, body }) =>

@@ -5,13 +5,13 @@ import { readFileSync } from 'node:fs';
 import tls from 'node:tls';
 import { vi } from 'vitest';
 import { MANAGEMENT_ENV } from '../../lib/management/function-settings.ts';
-import { ManagementApi } from '../../lib/management/management-api.ts';
+import type { ManagementApi } from '../../lib/management/management-api.ts';
 import { type SecretsManager, startSecretsManager } from '../../local/secrets-manager.ts';
 import { sharedBroker } from './broker.ts';
 
 export interface BrokerFunctions {
   readonly secrets: SecretsManager;
-  /** As the administrator, without TLS. */
+  /** As the administrator, without TLS; of the class that the functions use. */
   readonly api: ManagementApi;
   readonly managementUrl: string;
   readonly apply: typeof import('../../lib/topology/apply.lambda.ts').handler;
@@ -36,12 +36,14 @@ export async function brokerFunctions(): Promise<BrokerFunctions> {
   for (const [name, value] of Object.entries(secrets.environment)) vi.stubEnv(name, value);
   const { managementUrl: url, managementTlsUrl: managementUrl, caFile, username, password } = sharedBroker();
   if (managementUrl === undefined || caFile === undefined) throw new Error('expected a broker with TLS');
-  trust(caFile);
+  const distrust = trust(caFile);
   secrets.put(ADMINISTRATOR, administratorSecret());
-  const api = new ManagementApi({ url, username, password });
-  // The SDK reads the environment when its client is made.
+  // The SDK reads the environment when its client is made: each file of tests has a client of its own.
+  vi.resetModules();
+  const { ManagementApi } = await import('../../lib/management/management-api.ts');
   const { handler: apply } = await import('../../lib/topology/apply.lambda.ts');
   const { handler: rotate } = await import('../../lib/rotation/rotate.lambda.ts');
+  const api = new ManagementApi({ url, username, password });
   return {
     ...{ secrets, api, managementUrl, apply, rotate },
     configure(logins, changes = {}) {
@@ -57,15 +59,18 @@ export async function brokerFunctions(): Promise<BrokerFunctions> {
     },
     async stop() {
       api.close();
+      distrust();
       vi.unstubAllEnvs();
       await secrets.stop();
     },
   };
 }
 
-/** From now on this process trusts the certificate, as Lambda trusts that of Amazon MQ. */
-export function trust(caFile: string): void {
-  tls.setDefaultCACertificates([...tls.getCACertificates('default'), readFileSync(caFile, 'utf8')]);
+/** From now on this process trusts the certificate, as Lambda trusts that of Amazon MQ. @returns ends it */
+export function trust(caFile: string): () => void {
+  const trusted = tls.getCACertificates('default');
+  tls.setDefaultCACertificates([...trusted, readFileSync(caFile, 'utf8')]);
+  return () => tls.setDefaultCACertificates(trusted);
 }
 
 /** A version of a secret as a rotation writes it in its first step. */

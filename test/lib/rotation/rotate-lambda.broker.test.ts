@@ -4,7 +4,7 @@ import { randomBytes } from 'node:crypto';
 import { once } from 'node:events';
 import { type ChannelModel, connect } from 'amqplib';
 import { afterAll, afterEach, beforeAll, beforeEach, describe, expect, it, vi } from 'vitest';
-import { ManagementApi } from '../../../lib/management/management-api.ts';
+import type { ManagementApi } from '../../../lib/management/management-api.ts';
 import type { RotationEvent } from '../../../local/secrets-manager.ts';
 import { makeVhost, sharedBroker, type Vhost } from '../../support/broker.ts';
 import {
@@ -326,8 +326,9 @@ describe('revoke', () => {
 
   it('is refused where a rotation came between, whose user it would revoke', async () => {
     await rotate();
-    const { list } = ManagementApi.prototype;
-    vi.spyOn(ManagementApi.prototype, 'list').mockImplementationOnce(async function (this: ManagementApi, kind) {
+    const prototype: ManagementApi = Object.getPrototypeOf(functions.api);
+    const { list } = prototype;
+    vi.spyOn(prototype, 'list').mockImplementationOnce(async function (this: ManagementApi, kind) {
       await rotate();
       return await list.call(this, kind);
     });

@@ -45,7 +45,7 @@ beforeEach(async () => {
   const login = fixedLogin(url.replace(`:${broker.amqpPort}`, `:${line.port}`));
   connection = new BrokerConnection({ name: 'tested', login, log: lines.log });
   deadline = new ConfirmDeadline({
-    ...{ connection, log: lines.log, firstMs: 500 },
+    ...{ connection, log: lines.log, firstMs: 1_000 },
     claim: (model) => publishClaim(model, 0),
     onStuck: () => {
       stuck += 1;
@@ -79,9 +79,9 @@ it('a line that swallows everything: the connection ends with the reason after b
   expect([String(await answer), stuck, String(cause)]).toEqual([
     'Error: channel closed',
     0,
-    'Error: nothing was confirmed for 0.5 s; a claim was not confirmed within 0.5 s',
+    'Error: nothing was confirmed for 1 s; a claim was not confirmed within 1 s',
   ]);
-  expect(waited).toBeGreaterThan(990);
+  expect(waited).toBeGreaterThan(1_990);
   // Heartbeats would take 20 s.
   expect(waited).toBeLessThan(8_000);
   line.heal();
