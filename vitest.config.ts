@@ -6,7 +6,16 @@ import { BaseSequencer, type TestSpecification } from 'vitest/node';
  * Files that wait longest, the longest first: begun last, each would be waited for alone. By their durations Vitest sorts
  * only where it has run before.
  */
-const WAIT_LONGEST = ['faults/cluster/', 'gateway/hostile', 'status/page', '.fault.', 'commands/commands', 'lib/deploy', 'lib/validation', '.broker.'];
+const WAIT_LONGEST = [
+  'faults/cluster/',
+  'gateway/hostile',
+  'status/page',
+  '.fault.',
+  'commands/commands',
+  'lib/deploy',
+  'lib/validation',
+  '.broker.',
+];
 
 /** What mostly waits is begun first. The unit tests come last: they need the processors, and share processes. */
 class WaitingFirst extends BaseSequencer {
