@@ -7,7 +7,7 @@ import { expect } from 'vitest';
 import { asAdministrator } from '../../local/rabbitmq/administrator.ts';
 import { EXCHANGES, leaseQueue, QUEUES } from '../../service/contract/names.ts';
 import { closeConnections } from '../support/broker-faults.ts';
-import { type FaultStage, faultsOn } from './fault.ts';
+import { type FaultStage, faultsOn, full } from './fault.ts';
 import { connectionOf, countOf, health, kill, ownerOf, stored } from './tasks.ts';
 
 const SHARDS = 4;
@@ -15,7 +15,7 @@ const QUEUE = leaseQueue(0);
 const { everyRun, fullRun } = faultsOn({ tasks: 2, shards: SHARDS, simulator: { closeOlderSocket: false } });
 
 everyRun('a task killed with kill -9 in mid-batch: the standby resumes, and repeats at most the last second', {
-  rate: 1_000,
+  rate: full ? 1_000 : 300,
   // What came since the last record: a second, the burst, and a machine that is slow.
   mostRepeats: 4_000,
   async inject(stage) {

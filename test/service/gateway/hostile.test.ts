@@ -10,7 +10,7 @@ import { afterEach, beforeEach, describe, expect, it, onTestFinished, vi } from 
 import type { WebSocket } from 'ws';
 import type { Transport } from '../../../local/discord/transport.ts';
 import { eventually } from '../../support/log-lines.ts';
-import { connect, HostileGateway, type Sent, startClient } from './hostile-gateway.ts';
+import { connect, HostileGateway, type Sent, startClient, unhurried } from './hostile-gateway.ts';
 
 vi.setConfig({ testTimeout: 60_000 });
 
@@ -306,11 +306,7 @@ describe('sequences', () => {
     const answered = Promise.withResolvers<void>();
     let permitted: Promise<void> = Promise.resolve();
     const permission = () => permitted.then(() => 'proven' as const);
-    const instead = (frame: Sent): Sent | undefined => {
-      // So much takes a slow machine longer than a short interval.
-      if (frame.op === 10) return { op: 10, d: { heartbeat_interval: 41_250 } };
-      return frame.s === 4 ? undefined : frame;
-    };
+    const instead = (frame: Sent) => (frame.s === 4 ? undefined : unhurried(frame));
     const { gateway, client } = await connect({ permission, instead });
     permitted = answered.promise;
     for (let each = 2; each <= 9; each += 1)
@@ -356,7 +352,7 @@ describe('sequences', () => {
       ENDING.map(async ([what, compression, broken]) => {
         const gateway = await HostileGateway.start(compression === 'zlib-stream');
         // Two in a row, and one later.
-        gateway.instead = (frame) => ([4, 5, 7].includes(frame.s ?? 0) ? broken : frame);
+        gateway.instead = (frame) => ([4, 5, 7].includes(frame.s ?? 0) ? broken : unhurried(frame));
         const client = startClient(gateway.url, { compression });
         await eventually('READY', () => client.shard.connected);
         for (let each = 2; each <= 8; each += 1) gateway.dispatch();
