@@ -5,9 +5,10 @@ import { existsSync, readFileSync, realpathSync } from 'node:fs';
 import { delimiter, dirname, join } from 'node:path';
 import { startCluster } from './rabbitmq/cluster.ts';
 import { dockerHost, pullImage } from './rabbitmq/docker-host.ts';
-import { type HostFor, type RabbitMq, type RabbitMqOptions, startNode } from './rabbitmq/node.ts';
+import { type RabbitMq, startNode } from './rabbitmq/node.ts';
 import { freePorts, type NodePorts, portClash } from './rabbitmq/ports.ts';
 import { type Programs, processHost } from './rabbitmq/process-host.ts';
+import type { HostFor, RabbitMqOptions } from './rabbitmq/types.ts';
 import { unpack } from './rabbitmq/unpacked.ts';
 
 /** The Debian suite whose RabbitMQ is of production's series, 4.3. */

@@ -3,19 +3,9 @@
 
 import { randomBytes } from 'node:crypto';
 import { balance } from './balancer.ts';
-import {
-  type HostFor,
-  type Login,
-  newAdministrator,
-  newName,
-  nodeName,
-  type RabbitMq,
-  type RabbitMqNode,
-  type RabbitMqOptions,
-  startNode,
-  urlOf,
-} from './node.ts';
+import { newAdministrator, newName, type RabbitMq, type RabbitMqNode, startNode, urlOf } from './node.ts';
 import type { NodePorts } from './ports.ts';
+import { type HostFor, type Login, nodeName, type RabbitMqOptions } from './types.ts';
 import { makeZones, type Zone, type Zones } from './zones.ts';
 
 /** @throws when a node does not start, with its log; nothing is left then */

@@ -1,7 +1,7 @@
 // What a node reads: its configuration file, and on this machine its environment. Pure.
 
 import { MAX_MESSAGE_BYTES } from '../../service/contract/limits.ts';
-import { type Layout, MEMORY_HIGH_WATERMARK, nodeName } from './node.ts';
+import { type Layout, MEMORY_HIGH_WATERMARK, nodeName } from './types.ts';
 
 export const ENABLED_PLUGINS = '[rabbitmq_management].\n';
 

@@ -6,7 +6,7 @@ import { chmodSync, copyFileSync, mkdirSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { run } from '../run.ts';
 import { containerConfiguration } from './configuration.ts';
-import type { Host, Layout, Log } from './node.ts';
+import type { Host, Layout, Log } from './types.ts';
 
 /**
  * Of production's series, with the management plugin on; reads /etc/rabbitmq/conf.d. By digest, so that everybody tests

@@ -7,7 +7,7 @@ import { join } from 'node:path';
 import { poll } from '../poll.ts';
 import { run } from '../run.ts';
 import { ENABLED_PLUGINS, environment, nodeConfiguration } from './configuration.ts';
-import { type Host, type Layout, nodeName } from './node.ts';
+import { type Host, type Layout, nodeName } from './types.ts';
 
 /** Where RabbitMQ's programs are, and the PATH on which they find each other and the system's. */
 export interface Programs {

@@ -20,8 +20,8 @@ import {
 import { homedir } from 'node:os';
 import { join } from 'node:path';
 import { run } from '../run.ts';
-import type { Log } from './node.ts';
 import type { Programs } from './process-host.ts';
+import type { Log } from './types.ts';
 import { watch } from './watchdog.ts';
 
 const DEBIAN_ROOT = join(import.meta.dirname, '../debian-root.sh');

@@ -59,6 +59,7 @@ export class Broadcast {
     this.#consumer = new QueueConsumer({ connection: receiving, prefetch: PREFETCH, what: 'reports of tasks', log });
     publishing.on('open', (model) => {
       this.#model = model;
+      this.#outage.over();
       if (this.#consumer.consuming) onOpen();
     });
     publishing.on('lost', () => {

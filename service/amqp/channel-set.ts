@@ -4,7 +4,6 @@
 
 import type { Buffer } from 'node:buffer';
 import type { Channel, ChannelModel, ConfirmChannel, ConsumeMessage, Options } from 'amqplib';
-import { errorMessage } from '../errors.ts';
 import type { Log } from '../log.ts';
 import { sleep } from '../wait.ts';
 import { answer, closeChannel, openChannel } from './channels.ts';
@@ -38,7 +37,7 @@ export class ChannelSet {
   readonly #channels = new Set<Channel>();
   /** By queue. */
   readonly #consumers = new Map<string, Consumer>();
-  readonly #lost = Promise.withResolvers<string | undefined>();
+  readonly #lost = Promise.withResolvers<unknown>();
   readonly #ending = new AbortController();
   /** Queues of what the broker has not confirmed: messages, and consumers that are being started. */
   readonly #unconfirmed = new Set<{ readonly queue: string }>();
@@ -65,8 +64,8 @@ export class ChannelSet {
     return this.#ending.signal.aborted;
   }
 
-  /** Resolves when they have ended: with the reason, or with nothing after `close()`. */
-  get lost(): Promise<string | undefined> {
+  /** Resolves when they have ended: with the error, or with nothing after `close()`. */
+  get lost(): Promise<unknown> {
     return this.#lost.promise;
   }
 
@@ -88,7 +87,9 @@ export class ChannelSet {
     const consumer = await this.#addConsumer(queue);
     if (!(await this.#exists(queue))) await this.#declare(queue);
     // The broker cancels a consumer when its queue is deleted or moves: the same as a lost channel.
-    await this.#start(queue, consumer, onMessage, () => this.#end(`the broker cancelled the consumer of ${queue}`));
+    await this.#start(queue, consumer, onMessage, () =>
+      this.#end(new Error(`the broker cancelled the consumer of ${queue}`)),
+    );
     return true;
   }
 
@@ -220,16 +221,14 @@ export class ChannelSet {
   }
 
   #watch(channel: Channel): void {
-    let reason = 'a channel was closed';
-    channel.on('error', (error) => {
-      reason = errorMessage(error);
-    });
-    channel.on('close', () => this.#end(reason));
+    channel.on('error', (error) => this.#end(error));
+    channel.on('close', () => this.#end(new Error('a channel was closed')));
   }
 
-  #end(reason: string | undefined): void {
+  /** The first call counts. */
+  #end(error: unknown): void {
     this.#ending.abort();
-    this.#lost.resolve(reason);
+    this.#lost.resolve(error);
   }
 }
 

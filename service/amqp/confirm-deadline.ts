@@ -112,16 +112,16 @@ export class ConfirmDeadline<Model> {
     // A blocked connection is asked when it is unblocked.
     if (model === undefined || connection.blocked) return;
     this.#asked = asked;
-    let reason: string | undefined;
+    let err: unknown;
     try {
       await withinDeadline(claim(model), deadlineMs, 'a claim was not confirmed');
     } catch (error) {
-      reason = errorMessage(error);
+      err = error;
     }
     if (this.#asked !== asked) return;
     this.#asked = undefined;
     if (connection.blocked) return;
-    if (reason === undefined) {
+    if (err === undefined) {
       this.#givenUp = 0;
       if (!this.#stuck && !again) onStuck?.();
       this.#stuck ||= !again;
@@ -130,8 +130,8 @@ export class ConfirmDeadline<Model> {
     }
     this.#end();
     this.#givenUp += 1;
-    log.warn({ reason, nextDeadlineMs: this.#deadlineMs }, 'the broker confirms nothing: connecting again');
-    connection.fail(`nothing was confirmed for ${deadlineMs / 1_000} s; ${reason}`);
+    log.warn({ err, nextDeadlineMs: this.#deadlineMs }, 'the broker confirms nothing: connecting again');
+    connection.fail(`nothing was confirmed for ${deadlineMs / 1_000} s; ${errorMessage(err)}`);
   }
 
   #stop(): void {

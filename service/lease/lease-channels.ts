@@ -39,7 +39,7 @@ export interface MessageProperties extends Sender {
 /** What its methods do is described there. */
 export interface LeaseChannels {
   readonly ended: boolean;
-  readonly lost: Promise<string | undefined>;
+  readonly lost: Promise<unknown>;
   consumes(queue: string): boolean;
   consume(queue: string, onMessage: (message: QueueMessage) => void): Promise<boolean>;
   consumeExisting(queue: string, onMessage: (message: QueueMessage) => void): Promise<boolean>;

@@ -156,8 +156,8 @@ export class LeaseQueues<Model> {
         // A queue without majority does not answer.
         await Promise.race([this.#consume(channels), channels.lost]);
         failures = 0;
-        const reason = await channels.lost;
-        if (reason !== undefined && this.#model === model) log.warn({ reason }, 'a channel of the lease was lost');
+        const err = await channels.lost;
+        if (err !== undefined && this.#model === model) log.warn({ err }, 'a channel of the lease was lost');
       } catch (err) {
         failures += 1;
         if (this.#model === model) this.#logFailure(err);
