@@ -19,8 +19,8 @@ const LAUNCHER = new URL('../../local/rabbitmq.ts', import.meta.url).href;
 const QUORUM = { 'x-queue-type': 'quorum' };
 /** Where a process leaves traces that can be read. */
 const linux = process.platform === 'linux';
-/** They need network namespaces, and half a minute of two processors: as a part of the full run, which CI is. */
-const clusters = linux && process.env.RABBITMQ_FROM !== 'docker' && process.env.FAULTS_FULL === '1';
+/** They need network namespaces. */
+const clusters = linux && process.env.RABBITMQ_FROM !== 'docker';
 
 const inDocker = (node: RabbitMq): boolean => node.origin.startsWith('Docker');
 
