@@ -119,6 +119,8 @@ export class GatewayConnection extends OwnedShard {
 
   /** Connects. Call it once. Resolves when the connection has ended for any reason; never rejects. */
   run(): Promise<ConnectionEnd> {
+    if (this.#deadline !== undefined || this.#state !== 'greeting')
+      throw new Error('expected a gateway connection to be run once');
     this.#setDeadline(HELLO_DEADLINE_MS, () => this.#end({ how: 'no HELLO' }));
     this.open();
     return this.#ended.promise;

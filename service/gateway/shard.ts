@@ -100,6 +100,8 @@ export class Shard {
   }
 
   start(): void {
+    if (this.#loop !== undefined && this.#stopping.signal.aborted)
+      throw new Error('expected a shard to be started again only after stop() has settled');
     if (this.#loop !== undefined) return;
     this.#stopping = new AbortController();
     this.#retries.started();

@@ -111,6 +111,7 @@ export class LaneChannel {
   }
 
   open(model: ChannelModel): void {
+    if (this.#model !== undefined) throw new Error('expected a lane to be closed before it opens on a connection');
     this.#model = model;
     this.#replacedMs = FIRST_REPLACED_MS;
     void this.#openChannel(model);

@@ -183,6 +183,7 @@ export class ShardSession {
 
   /** RESUME was sent. */
   resuming(): void {
+    if (this.#state === undefined) throw new Error('expected a session before RESUME is sent');
     this.#missedResumed.awaited();
   }
 

@@ -2,10 +2,12 @@
 
 import type { AddressInfo } from 'node:net';
 import { createServer } from 'node:net';
+import type { IContextFetchingStrategy } from '@discordjs/ws';
 import { GatewayIntentBits, GatewayOpcodes } from 'discord-api-types/v10';
 import { afterEach, beforeEach, describe, expect, it, onTestFinished, vi } from 'vitest';
 import { type WebSocket, WebSocketServer } from 'ws';
 import { BotToken } from '../../../service/gateway/bot-token.ts';
+import { type ConnectionListener, GatewayConnection } from '../../../service/gateway/gateway-connection.ts';
 import type { GatewayInformation } from '../../../service/gateway/gateway-information.ts';
 import { IdentifyGate } from '../../../service/gateway/identify-gate.ts';
 import { Shard } from '../../../service/gateway/shard.ts';
@@ -30,7 +32,7 @@ beforeEach(() => {
 });
 
 afterEach(async () => {
-  await shard.stop();
+  await shard?.stop();
   vi.useRealTimers();
 });
 
@@ -190,6 +192,18 @@ it('a session whose events come in, but no RESUMED, counts as resumed after 30 s
   expect(lines.lines.filter(({ msg }) => /no RESUMED/.test(msg))).toHaveLength(1);
 });
 
+it('a connection is run once', async () => {
+  const listener = {} as ConnectionListener;
+  const options = { compressed: false, unwanted: new Set<string>(), readyDeadlineMs: 1, listener, log: lines.log };
+  const connection = new GatewayConnection({ options: {} } as IContextFetchingStrategy, 0, options);
+  const ended = connection.run();
+  const again = 'expected a gateway connection to be run once';
+  expect(() => connection.run()).toThrow(again);
+  await connection.closeResumably();
+  expect(() => connection.run()).toThrow(again);
+  await ended;
+});
+
 it('READY that takes 40 s is waited for on the second connection, and 120 s on the third', async () => {
   const { url, received } = await peer((socket, op) => op === undefined && hello(socket));
   startShard({ general: url });
@@ -221,6 +235,7 @@ it('a peer that does not answer the close is given up after 2 s', async () => {
   await vi.advanceTimersByTimeAsync(1_900);
   await turns(50);
   expect(stopped).toBe(false);
+  expect(() => shard.start()).toThrow('expected a shard to be started again only after stop() has settled');
   await vi.advanceTimersByTimeAsync(100);
   await stopping;
   expect(shard.state).toBe('stopped');

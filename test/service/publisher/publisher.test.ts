@@ -203,6 +203,10 @@ it('has the deadline watch a connection on which messages wait and no channel op
   expect(unconfirmed).toEqual([0]);
 });
 
+it('opens its channels on one connection at a time', async () => {
+  await expect(open()).rejects.toThrow('expected a lane to be closed before it opens on a connection');
+});
+
 it('is drained when everything is confirmed, also after it was empty before', async () => {
   publish(GUILD);
   answer(GUILD);

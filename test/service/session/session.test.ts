@@ -39,6 +39,7 @@ describe('a session', () => {
     expect(session.receive(1, 1_000)).toBeUndefined();
     expect(session.refused('op 9', 1_000)).toBe(false);
     expect(lost).toEqual([]);
+    expect(() => session.resuming()).toThrow('expected a session before RESUME is sent');
   });
 
   it('begins with READY, whose own sequence is settled', () => {
