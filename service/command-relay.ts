@@ -4,7 +4,7 @@
 // the lease nor the events must end with it. A memory alarm blocks it once it has published a dead letter; workers cannot
 // publish commands then either.
 
-import type { Delivery } from './amqp/queue-consumer.ts';
+import type { Delivery, QueueConsumer } from './amqp/queue-consumer.ts';
 import { admit, type Shards } from './commands/admit.ts';
 import { Presence } from './commands/command.ts';
 import { type Outcome, type Send, ShardCommands } from './commands/shard-commands.ts';
@@ -17,16 +17,7 @@ import type { Metrics } from './metrics.ts';
 import { OutageLog } from './outage-log.ts';
 
 export interface CommandRelayOptions {
-  readonly consumer: {
-    readonly consuming: boolean;
-    readonly problem: string | undefined;
-    start(wanted: {
-      readonly queue: string;
-      readonly onMessage: (delivery: Delivery) => void;
-      readonly onLost: () => void;
-    }): void;
-    stop(): Promise<void>;
-  };
+  readonly consumer: Pick<QueueConsumer, 'consuming' | 'problem' | 'start' | 'stop'>;
   readonly initialPresence: Presence | undefined;
   /** Bit field. */
   readonly intents: number;
@@ -128,10 +119,7 @@ export class CommandRelay {
 
   #receive(delivery: Delivery, shards: Shards): void {
     const admitted = admit(delivery, shards, Date.now());
-    if (typeof admitted === 'string') {
-      this.#refuse(delivery, admitted);
-      return;
-    }
+    if (typeof admitted === 'string') return void this.#refuse(delivery, admitted);
     const { payload, expiresAt, shardIds } = admitted;
     const refused: string[] = [];
     let open = shardIds.length;

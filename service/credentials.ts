@@ -26,14 +26,7 @@ export interface Credential<T> {
   readonly from: string;
 }
 
-export interface BrokerLogin {
-  readonly host: string;
-  readonly port: number;
-  readonly vhost: string;
-  readonly username: string;
-  readonly password: string;
-  readonly tls: boolean;
-}
+export type BrokerLogin = Readonly<z.output<typeof LoginFields>>;
 
 /**
  * @param parse for a secret's text; throws an Error with one sentence that does not quote the text

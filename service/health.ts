@@ -53,12 +53,7 @@ export interface HealthSnapshot {
   readonly lease: Readonly<Record<string, unknown>>;
   /** Of workers. Without them events flow: their `problem` makes no task unhealthy. */
   readonly commands: { readonly consuming: boolean; readonly waiting: number; readonly problem?: string | undefined };
-  readonly memory: {
-    readonly heapUsed: number;
-    readonly heapTotal: number;
-    readonly rss: number;
-    readonly heapLimit: number;
-  };
+  readonly memory: Pick<NodeJS.MemoryUsage, 'heapUsed' | 'heapTotal' | 'rss'> & { readonly heapLimit: number };
   readonly memoryThreshold: number;
 }
 

@@ -1,17 +1,11 @@
 // Why a connection to the broker fails, as one sentence that says what to change. It keeps the system's code or the broker's
 // text. Pure. lib/management/management-api.ts has the sentences of the management API.
 
+import type { Options } from 'amqplib';
 import { errorMessage } from '../errors.ts';
 
-/** As amqplib takes it. */
-export interface Attempt {
-  readonly protocol: string;
-  readonly hostname: string;
-  readonly port: number;
-  /** Percent-encoded. */
-  readonly vhost: string;
-  readonly username: string;
-}
+/** As amqplib takes it: `vhost` is percent-encoded. */
+export type Attempt = Required<Pick<Options.Connect, 'protocol' | 'hostname' | 'port' | 'vhost' | 'username'>>;
 
 /** @param closed the broker's reason for closing the connection @returns the error itself where there is no better sentence */
 export function connectFailure(

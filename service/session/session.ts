@@ -39,14 +39,11 @@ export interface ResumeState {
 }
 
 /** A session that was ended on purpose, so that another one begins. */
-interface ReplacedSession {
-  readonly shardId: number;
-  readonly sessionId: string;
+interface ReplacedSession extends Pick<LostSession, 'shardId' | 'sessionId' | 'reason'> {
   /** Everything up to here was received. */
   readonly lastSequence: number;
   /** Unix ms. */
   readonly endedAt: number;
-  readonly reason: string;
   /** Resolves when all of it is settled. */
   readonly settled: Promise<void>;
   /** What to report if that never happens. */
