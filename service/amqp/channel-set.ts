@@ -154,10 +154,9 @@ export class ChannelSet {
     this.#unconfirmed.add(waiting);
     deadline.written();
     try {
-      return await answer.then((value) => {
-        deadline.confirmed(this.#unconfirmed.size - 1);
-        return value;
-      });
+      const value = await answer;
+      deadline.confirmed(this.#unconfirmed.size - 1);
+      return value;
     } finally {
       this.#unconfirmed.delete(waiting);
     }

@@ -112,12 +112,8 @@ export class ConfirmDeadline<Model> {
     // A blocked connection is asked when it is unblocked.
     if (model === undefined || connection.blocked) return;
     this.#asked = asked;
-    let err: unknown;
-    try {
-      await withinDeadline(claim(model), deadlineMs, 'a claim was not confirmed');
-    } catch (error) {
-      err = error;
-    }
+    const confirmed = withinDeadline(claim(model), deadlineMs, 'a claim was not confirmed');
+    const err: unknown = await confirmed.catch((error: unknown) => error);
     if (this.#asked !== asked) return;
     this.#asked = undefined;
     if (connection.blocked) return;

@@ -139,7 +139,7 @@ export class BrokerConnection extends EventEmitter<Events> {
         // One that is lost soon is another failure (a limit of channels, a peer that closes at once); later it is a first
         // one, if the broker refuses what it was asked.
         if (Date.now() - openedAt < SUCCEEDED_MS) failures += 1;
-        else failures = isRefusal(cause) ? 1 : 0;
+        else failures = cause instanceof Error && 'code' in cause && cause.code === NOT_ALLOWED ? 1 : 0;
       } catch (err) {
         failures += 1;
         refused = /ACCESS.REFUSED/.test(errorMessage(err));
@@ -233,8 +233,4 @@ export class BrokerConnection extends EventEmitter<Events> {
       return false;
     }
   }
-}
-
-function isRefusal(cause: unknown): boolean {
-  return cause instanceof Error && 'code' in cause && cause.code === NOT_ALLOWED;
 }

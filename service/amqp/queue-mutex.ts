@@ -116,7 +116,9 @@ export class QueueMutex {
 
   async #release(channel: Channel, queue: string): Promise<void> {
     // The queue vanishes with the connection, and has vanished with a lost one.
-    if (!this.#leave()) await this.#answer(deleteQueue(channel, queue)).catch(() => undefined);
+    if (this.#leave()) return;
+    const deleted = channel.deleteQueue(queue).then(() => channel.close());
+    await this.#answer(deleted).catch(() => undefined);
   }
 
   /** @returns whether nothing is used any more, so that the connection closes */
@@ -148,9 +150,4 @@ async function declareExclusive(model: ChannelModel, queue: string): Promise<Cha
   const channel = await openChannel(model);
   await channel.assertQueue(queue, { exclusive: true, durable: false, arguments: { 'x-queue-type': 'classic' } });
   return channel;
-}
-
-async function deleteQueue(channel: Channel, queue: string): Promise<void> {
-  await channel.deleteQueue(queue);
-  await channel.close();
 }
