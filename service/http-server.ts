@@ -61,8 +61,7 @@ export async function listen(
     const reads = request.method === 'GET' || request.method === 'HEAD';
     if (reads && path === PATHS.live) {
       const live = isLive(Date.now(), lastAttemptAt());
-      sendJson(response, live ? 200 : 503, { live });
-      return;
+      return sendJson(response, live ? 200 : 503, { live });
     }
     await sleep(pace.turn(performance.now()));
     // The client is gone, or a newer connection has replaced it.

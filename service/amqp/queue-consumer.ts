@@ -172,10 +172,7 @@ export class QueueConsumer {
       expiration: properties.expiration as unknown,
       ack,
       deadLetter: (reason) => {
-        if (!this.#mayPublish || content.length > MAX_COMMAND_BYTES) {
-          byPolicy();
-          return;
-        }
+        if (!this.#mayPublish || content.length > MAX_COMMAND_BYTES) return byPolicy();
         const confirmed = (error: unknown) => (error === null ? ack() : byPolicy());
         try {
           channel.publish(EXCHANGES.deadLetter, QUEUES.deadLetters, content, asDeadLetter(message, reason), confirmed);

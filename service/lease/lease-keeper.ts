@@ -215,10 +215,7 @@ export class LeaseKeeper<Model> {
   #step(event: LeaseEvent<QueueMessage>): void {
     this.#advance(event);
     const owner = ownerIn(this.#state);
-    if (owner === undefined) {
-      this.#proof.changed(undefined);
-      return;
-    }
+    if (owner === undefined) return void this.#proof.changed(undefined);
     const { kind, epoch, commit, held } = owner;
     const channels = kind === 'owner' ? this.#queues.channels : undefined;
     const record = held?.content.record;
@@ -232,8 +229,7 @@ export class LeaseKeeper<Model> {
     // Retired, it leaves groups to other tasks.
     if (this.#retired && (state.kind === 'standby' || actions.some(({ kind }) => kind === 'own'))) {
       for (const action of actions) if (action.kind === 'stepDown') this.#act(action);
-      void this.#leave();
-      return;
+      return void this.#leave();
     }
     this.#state = state;
     for (const action of actions) this.#act(action);

@@ -65,23 +65,14 @@ export class LeftoverGroups {
     if (senderStartedAt > startedAt && senderStartedAt <= Date.now() + CLOCK_SKEW_MS) {
       channels.cancel(leaseQueue(group));
       this.#requeue(group);
-      message.requeue();
-      return;
+      return message.requeue();
     }
-    if (message.type === 'claim') {
-      message.ack();
-      return;
-    }
+    if (message.type === 'claim') return message.ack();
     const record = readRecord(log, group, message);
-    if (record === undefined) {
-      message.deadLetter();
-      return;
-    }
+    if (record === undefined) return message.deadLetter();
     const { sessions, unreportedGaps, faults = [] } = record;
-    if (Object.keys(sessions).length + unreportedGaps.length + faults.length === 0) {
-      this.#hold(group, message);
-      return;
-    }
+    const isEmpty = Object.keys(sessions).length + unreportedGaps.length + faults.length === 0;
+    if (isEmpty) return this.#hold(group, message);
     log.warn({ group, sessions: Object.keys(sessions).length }, 'a former shard group has ended');
     await this.#storeEmpty(channels, group, epochAfter(record.epoch));
     await abandon(record);

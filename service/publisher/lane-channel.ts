@@ -235,18 +235,12 @@ export class LaneChannel {
       const entry = this.#lane.next();
       if (entry === undefined) return;
       const { message } = entry;
-      if (message.body.length > limit.maxBytes) {
-        void this.#makeSmaller(entry);
-        return;
-      }
+      if (message.body.length > limit.maxBytes) return void this.#makeSmaller(entry);
       try {
         open.full = !open.channel.publish(EXCHANGES.events, message.routingKey, message.body, propertiesOf(message));
       } catch (error) {
-        if (error instanceof IllegalOperationError) {
-          // The channel is closed, and its `close` event has yet to come.
-          this.#channelLost(open, error);
-          return;
-        }
+        // The channel is closed, and its `close` event has yet to come.
+        if (error instanceof IllegalOperationError) return void this.#channelLost(open, error);
         // Before a byte was written. Kept, the message would stop everything behind it.
         this.#dropped(message, 'dropped a message that cannot be written', { err: error });
         this.#settle(entry);
