@@ -152,6 +152,25 @@ test('a connection that the broker closes while it is idle fails no call', async
   server.close();
 });
 
+test('a read that fails with 500 is repeated once, and a write is not', async () => {
+  const asked: string[] = [];
+  const server = createServer(({ method = '' }, response) => {
+    asked.push(method);
+    response.writeHead(asked.length === 2 ? 200 : 500).end('[]');
+  });
+  server.listen(0, '127.0.0.1');
+  await once(server, 'listening');
+  const url = `http://127.0.0.1:${(server.address() as AddressInfo).port}`;
+  const api = new ManagementApi({ username, password: SECRET, url });
+  expect(await api.list('users')).toEqual([]);
+  const failure = { kind: 'unreachable', message: expect.stringContaining('(HTTP 500)') };
+  await expect(api.list('users')).rejects.toMatchObject(failure);
+  await expect(api.put(['users', 'a'], {})).rejects.toMatchObject(failure);
+  expect(asked).toEqual(['GET', 'GET', 'GET', 'GET', 'PUT']);
+  api.close();
+  server.close();
+});
+
 test('an address that is none is refused at once, and not quoted: there may be a password in it', () => {
   const make = (url: string) => () => new ManagementApi({ url, username, password: SECRET });
   expect(make('user:secret')).toThrow(/^expected http:\/\/ or https:\/\/ of the management API, got user:\/\/$/);
