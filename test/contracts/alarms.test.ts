@@ -1,5 +1,5 @@
-// Alarms, dashboard, runbook and service agree: every metric that is read is one that the service writes, with the same
-// namespace and dimensions; every alarm has its entry in the runbook, and every entry its alarm.
+// Alarms, dashboard, runbook and service agree: the service writes every metric that alarms and dashboard read, with the same
+// namespace and dimensions. Every alarm has an entry in the runbook, and every entry has an alarm.
 import { readFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { describe, expect, it } from 'vitest';
@@ -60,18 +60,18 @@ describe.each(ENVIRONMENTS)('%s', (environment) => {
   const sums = alarmsOf<AlarmProperties & { readonly AlarmRule?: unknown }>(synthesized(environment), 'CompositeAlarm');
   const prefix = `discord-ingestor-${environment}-`;
   const definitions = alarmDefinitions(settingsFor(environment));
-  /** Those that roll a deployment back; the others report to a person. */
+  /** Alarms that roll a deployment back. The others notify a person. */
   const ofRelease = [...alarms.values()].filter(({ AlarmName }) => AlarmName.includes('-release-'));
   const nameOf = (id: string) => String(resources.get(id)?.Properties.AlarmName).replace(prefix, '');
 
-  it('has alarms on metrics only that the service writes, under the same namespace and dimensions', () => {
+  it('has alarms only on metrics that the service writes, with the same namespace and dimensions', () => {
     const own = [...alarms.values()]
       .flatMap(readBy)
       .filter(({ Metric }) => Metric.Namespace === DEFAULT_METRICS_NAMESPACE);
     expect(own.length).toBeGreaterThan(20);
     for (const { Metric, Period } of own) {
       expect(written(environment)).toContain(identityOf(Metric));
-      // No finer than the service writes.
+      // Not shorter than the interval at which the service writes.
       expect(Period, Metric.MetricName).toBeGreaterThanOrEqual(60);
     }
   });
@@ -92,7 +92,7 @@ describe.each(ENVIRONMENTS)('%s', (environment) => {
     }
   });
 
-  it('gives every alarm what is wrong, what to do first, and a link to the runbook', () => {
+  it('describes every alarm: what is wrong, what to do first, and a link to the runbook', () => {
     const reporting = [...alarms.values()].filter((each) => !ofRelease.includes(each));
     for (const alarm of [...reporting, ...sums.values()]) {
       expect(alarm.AlarmDescription.length, alarm.AlarmName).toBeLessThan(1024);
@@ -102,7 +102,7 @@ describe.each(ENVIRONMENTS)('%s', (environment) => {
     }
   });
 
-  it('pages by the two that sum the health up, sends the rest as notices, and no fault twice', () => {
+  it('sends pages from the two composite alarms and notices from the others, and no fault twice', () => {
     const [pages, notices, ...more] = ofType('AWS::SNS::Topic').map(([Ref]) => [{ Ref }]);
     expect(more).toEqual([]);
     const actionsOf = ({ AlarmActions, OKActions }: AlarmProperties) => [AlarmActions, OKActions];
@@ -117,7 +117,7 @@ describe.each(ENVIRONMENTS)('%s', (environment) => {
     expect(sums.get(UNHEALTHY)).not.toHaveProperty('ActionsSuppressor');
   });
 
-  it('rolls deployments back by alarms without actions, and by no other', () => {
+  it('rolls deployments back only by alarms without actions', () => {
     const { Alarms } = one('AWS::ECS::Service').Properties.DeploymentConfiguration as {
       Alarms: { AlarmNames: string[] };
     };
@@ -133,7 +133,7 @@ describe.each(ENVIRONMENTS)('%s', (environment) => {
   it.each([
     [UNHEALTHY, false],
     [IMPAIRED, true],
-  ] as const)('sums up as %s what of the health is muted in maintenance: %s', (sum, muted) => {
+  ] as const)('%s combines the health alarms with mutedInMaintenance: %s', (sum, muted) => {
     const ids = [...JSON.stringify(sums.get(sum)?.AlarmRule).matchAll(/"Fn::GetAtt":\["(\w+)","Arn"\]/g)].map(
       ([, id = '']) => id,
     );
@@ -143,7 +143,7 @@ describe.each(ENVIRONMENTS)('%s', (environment) => {
     expect(ids.map(nameOf).sort()).toEqual(summed.map(({ id }) => id).sort());
   });
 
-  it("mutes what the broker's maintenance explains, for as long as it lasts, and no more", () => {
+  it("mutes only the alarms that the broker's maintenance causes, and only during its window", () => {
     const rule = one('AWS::CloudWatch::AlarmMuteRule').Properties as {
       Rule: { Schedule: object };
       MuteTargets: { AlarmNames: { Ref: string }[] };
@@ -152,14 +152,14 @@ describe.each(ENVIRONMENTS)('%s', (environment) => {
     const window = { DayOfWeek: 'SUNDAY', TimeOfDay: '03:00', TimeZone: 'UTC' };
     expect(one('AWS::AmazonMQ::Broker').Properties.MaintenanceWindowStartTime).toEqual(window);
     const muted = rule.MuteTargets.AlarmNames.map(({ Ref }) => nameOf(Ref));
-    // Those that it has no actions to mute for are in the sums.
+    // Health alarms have no actions to mute: their composite alarm is muted.
     const notices = definitions.filter(({ family, mutedInMaintenance }) => family !== 'health' && mutedInMaintenance);
     expect(muted.sort()).toEqual([...notices.map(({ id }) => id), IMPAIRED].sort());
     expect(ofType('AWS::CloudWatch::AlarmMuteRule')).toHaveLength(1);
   });
 });
 
-// A cluster is judged by its worst node: 77 % of the sum may be 100 % of one, and every publisher is blocked.
+// The alarms look at the worst node of a cluster: at 77 % of the sum one node may be at 100 %, and blocks every publisher.
 describe.each(ENVIRONMENTS)('the nodes of the broker of %s', (environment) => {
   const { broker } = settingsFor(environment);
   const limits = nodeLimits(broker);
@@ -188,7 +188,7 @@ describe.each(ENVIRONMENTS)('the nodes of the broker of %s', (environment) => {
     { id: 'broker-cpu', metric: 'SystemCpuUtilization', limit: 100, well: 79, beyond: 81 },
     { id: 'broker-connections', metric: 'ConnectionCount', limit: limits.connections, well: 79, beyond: 81 },
   ])(
-    '$id: of each node $well % of its limit is well, $beyond % of one is not',
+    '$id is off with every node at $well % of its limit, and on with one node at $beyond %',
     ({ id, metric, limit, well, beyond }) => {
       const others = Array.from({ length: broker.nodes - 1 }, () => (limit * well) / 100);
       expect(stateOf(id, metric, [...others, (limit * well) / 100])).toBe('OK');
@@ -208,28 +208,28 @@ describe('a definition', () => {
 
   it.each(own)('$id has the statistic of its kind of metric', ({ ingestor, statistic, datapoints: [enough, of] }) => {
     const { kind }: Metric = METRICS[ingestor];
-    // What only one task has is summed; of the rest the worst task counts, or how many there are.
+    // A gauge that only one task reports is summed. For the others the worst task counts, or the number of tasks.
     const summed = ['shardsConnected', 'standby'].includes(ingestor);
     const gauge = summed ? ['Sum'] : ['Maximum', 'Minimum', 'SampleCount'];
     expect({ counter: ['Sum'], gauge, summary: ['p95'] }[kind]).toContain(statistic);
     expect(enough).toBeLessThanOrEqual(of);
-    // A task may write twice in one minute and not at all in the next: what is summed takes four of five.
+    // A task may write twice in one minute and not in the next: an alarm on a sum needs four of five data points.
     if (summed) expect(of === 5 ? enough : of).toBeLessThan(5);
   });
 
-  it('there is one for the depth of every queue', () => {
+  it('exists for the depth of every queue', () => {
     const watched = own.filter(({ ingestor }) => ingestor === 'queueDepth').map(({ queue }) => queue);
     expect(watched.sort()).toEqual(Object.values(QUEUES).sort());
   });
 
-  it('is on long before the broker drops or refuses', () => {
+  it('has a threshold far below the limit at which the broker drops or refuses messages', () => {
     expect(thresholdOf('guild-events-waiting')).toBeLessThanOrEqual(DEFAULT_LIMITS.guildEventsMaxMessages / 2);
     expect(thresholdOf('dispatches-waiting')).toBeLessThanOrEqual(DEFAULT_LIMITS.dispatchesMaxMessages / 2);
     expect(thresholdOf('interactions-waiting')).toBeLessThan(DEFAULT_LIMITS.interactionsMaxMessages / 2);
     expect(thresholdOf('gateway-events-waiting')).toBeLessThan(DEFAULT_LIMITS.gatewayEventsMaxMessages / 2);
   });
 
-  it("has the heap's limit of /health", () => {
+  it('has the same heap limit as /health', () => {
     expect(thresholdOf('heap')).toBe(100 * BOUNDS.memoryThreshold.default);
   });
 });
@@ -237,7 +237,7 @@ describe('a definition', () => {
 describe('the runbook', () => {
   const entries = [...runbook.matchAll(/^### (\S+)\n([\s\S]*?)(?=^##|$(?![\s\S]))/gm)];
 
-  it('has an entry for every alarm, and no other, each with what it is, where to look and what to do', () => {
+  it('has one entry for each alarm: what it is, where to look and what to do', () => {
     const ids = ENVIRONMENTS.flatMap((each) => alarmDefinitions(settingsFor(each)).map(({ id }) => id));
     expect(entries.map(([, id]) => id).sort()).toEqual(
       [...new Set([...ids, UNHEALTHY, IMPAIRED, RELEASE_ENTRY])].sort(),

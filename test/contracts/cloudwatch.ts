@@ -1,6 +1,6 @@
-// As much of CloudWatch as the synthesized alarms use: data points by minute (from the embedded metric format, or as AWS
-// writes them), statistics, metric math, queries over dimensions, M of N periods, and missing data as documented. Everything
-// else is refused.
+// The part of CloudWatch that the synthesized alarms use: data points by minute (from the embedded metric format, or as AWS
+// writes them), statistics, metric math, queries over dimensions, M of N periods, and missing data as documented. It throws
+// on everything else.
 // https://docs.aws.amazon.com/AmazonCloudWatch/latest/monitoring/alarm-evaluation.html
 // https://docs.aws.amazon.com/AmazonCloudWatch/latest/monitoring/alarms-and-missing-data.html
 import type { Synthesized } from '../support/synthesized.ts';
@@ -83,7 +83,7 @@ export class DataPoints {
     return [...this.#series.keys()];
   }
 
-  /** Of the metric with exactly these dimensions, in minutes from and before. */
+  /** Of the metric with exactly these dimensions, in the minutes from `from` to before `to`. */
   statistic(metric: MetricIdentity, stat: string, from: number, to: number): Value {
     const series = this.#series.get(identityOf(metric));
     return aggregate(stat, series ? [series] : [], from, to);
@@ -155,8 +155,8 @@ function watchedValue(alarm: AlarmProperties, data: DataPoints, from: number, to
 }
 
 /**
- * Metric math of one moment: numbers, other metrics, arithmetic, comparisons and IF, which JavaScript has too. Missing in,
- * missing out, but for FILL.
+ * Metric math for one period: numbers, other metrics, arithmetic, comparisons and IF, evaluated as JavaScript. With a missing
+ * value the result is missing too, except for FILL.
  */
 function calculate(expression: string, value: (id: string) => Value): Value {
   const [, filled] = /^FILL\((\w+), 0\)$/.exec(expression) ?? [];
@@ -177,7 +177,7 @@ const COMPARISONS: Readonly<Record<string, (value: number, threshold: number) =>
 
 /**
  * The states of an alarm at the end of each minute.
- * @param extra periods beyond its own that CloudWatch looks at for data points that are there: it does not say how many
+ * @param extra how many more periods CloudWatch reads when data points are missing: AWS does not document the number
  */
 export function statesOf(alarm: AlarmProperties, data: DataPoints, minutes: number, extra: number): AlarmState[] {
   const period =
@@ -192,7 +192,7 @@ export function statesOf(alarm: AlarmProperties, data: DataPoints, minutes: numb
     const last = Math.floor((minute + 1) / period);
     const there: number[] = [];
     for (let back = 0; back < needed + extra; back += 1) {
-      // Beyond its own periods only to make up for what is missing there.
+      // An earlier period counts only in place of a missing one.
       if (back >= needed && there.length >= needed) break;
       const value = watchedValue(alarm, data, (last - back - 1) * period, (last - back) * period);
       if (value !== undefined && there.length < needed) there.push(value);
@@ -216,10 +216,9 @@ export interface Message {
 }
 
 /**
- * What an alarm sends, at the end of each minute: its state, when that is another one than was sent last and is not
- * suppressed.
- * @param suppressor states of another alarm, if it has one: while it is on, and as long after it as `extension`, nothing is
- *   sent, and an alarm that goes on waits for it as long as `wait` (minutes)
+ * What an alarm sends at the end of each minute: its state, when it differs from the last one sent and is not suppressed.
+ * @param suppressor states of the alarm that suppresses it: while that one is on, and for `extension` minutes after it, nothing
+ *   is sent. An alarm that turns on waits `wait` minutes for it
  * https://docs.aws.amazon.com/AmazonCloudWatch/latest/monitoring/Create_Composite_Alarm_Suppression.html
  */
 export function messagesOf(

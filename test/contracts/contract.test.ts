@@ -1,5 +1,5 @@
-// The contract with workers as documents: docs/asyncapi.json, its page and the JSON Schemas are what the sources make of them,
-// AsyncAPI's own parser takes the document, and its examples are what its schemas say. That real messages are, too:
+// The contract with workers as documents: docs/asyncapi.json, its page and the JSON Schemas are generated from the sources,
+// AsyncAPI's own parser accepts the document, and its examples match its schemas. Real messages match them too:
 // test/service/every-dispatch.broker.test.ts.
 
 import { existsSync, readdirSync, readFileSync } from 'node:fs';
@@ -25,7 +25,7 @@ const examples = Object.entries(messages).flatMap(([name, { examples = [] }]) =>
 
 it.each(Object.keys(made))('docs/%s is current (otherwise: npm run contract)', (name) => {
   const committed = readFileSync(join(DOCS, name), 'utf8');
-  // Biome formats JSON.
+  // JSON is compared as a value: Biome formats the file.
   if (name.endsWith('.json')) expect(JSON.parse(committed)).toEqual(JSON.parse(made[name] ?? ''));
   else expect(committed).toBe(made[name]);
 });
@@ -37,7 +37,7 @@ it('no other schema or page lies beside them', () => {
 describe('docs/asyncapi.json', () => {
   const diagnosed = async (value: object) => (await new Parser().parse(JSON.stringify(value))).diagnostics;
 
-  it("is taken by AsyncAPI's parser, which has nothing to remark", async () => {
+  it("is accepted by AsyncAPI's parser without a diagnostic", async () => {
     expect(await diagnosed(document)).toEqual([]);
     expect(await diagnosed({ ...document, channels: {} })).not.toEqual([]);
   });
@@ -58,12 +58,12 @@ describe('docs/asyncapi.json', () => {
     }
     const commands = Command.options.map(({ shape }) => shape.command.value);
     expect(Object.keys(channels.commands?.messages ?? {})).toEqual(commands);
-    // One that expired in its queue comes as it was.
+    // An expired command is dead-lettered unchanged.
     const dead = Object.keys(channels[QUEUES.deadLetters]?.messages ?? {});
     expect([...Object.keys(EVENTS), ...commands].filter((name) => !dead.includes(name))).toEqual([]);
   });
 
-  it('has a login for every queue but that of the administrator', () => {
+  it('has a login for every queue except `unrouted`, which only the administrator reads', () => {
     const logins = Object.values(document.components.securitySchemes) as { 'x-permissions': { read: string } }[];
     const isRead = (queue: string) => logins.some((login) => new RegExp(login['x-permissions'].read).test(queue));
     expect(Object.values(QUEUES).filter((queue) => !isRead(queue))).toEqual([QUEUES.unrouted]);
@@ -75,12 +75,12 @@ describe('docs/asyncapi.json', () => {
   });
 
   it.each(examples)(
-    '$name, $example: is what the schemas say, and the service takes it',
+    '$name, $example: matches the schemas, and the service accepts it',
     ({ name, headers, payload }) => {
       expect([...faultsOf(name, 'headers', headers), ...faultsOf(name, 'payload', payload)]).toEqual([]);
       if (name in EVENTS) expect(EVENTS[name as keyof typeof EVENTS].parse(payload)).toEqual(payload);
       else if (name !== 'refused-command') Command.parse(payload);
-      // Not as anything would be.
+      // The schemas refuse something.
       if (headers) expect(faultsOf(name, 'headers', {})).not.toEqual([]);
       if (name !== 'refused-command')
         expect(faultsOf(name, 'payload', { ...payload, data: undefined })).not.toEqual([]);
@@ -91,7 +91,7 @@ describe('docs/asyncapi.json', () => {
 describe('docs/contract.html', () => {
   const html = made['contract.html'] ?? '';
 
-  it('escapes what it shows, and links to what it has', () => {
+  it('escapes what it shows, and links only to ids that it has', () => {
     expect(html).not.toMatch(/<script|javascript:/);
     expect(html).toContain('&#34;eventType&#34;');
     for (const [, id] of html.matchAll(/href="#([^"]+)"/g)) expect(html).toContain(`id="${id}"`);
@@ -99,7 +99,7 @@ describe('docs/contract.html', () => {
 
   const CHROMIUM = '/usr/bin/chromium';
   it.skipIf(!existsSync(CHROMIUM))(
-    'loads nothing, fits on a phone, and is dark where the reader wants it (skipped where there is no /usr/bin/chromium)',
+    'loads nothing, fits on a phone, and has a dark color scheme (skipped without /usr/bin/chromium)',
     async () => {
       const browser = await chromium.launch({ executablePath: CHROMIUM, args: ['--no-sandbox'] });
       onTestFinished(() => browser.close());

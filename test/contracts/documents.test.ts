@@ -1,5 +1,5 @@
-// The documents name only what exists: commands, files, settings, outputs, queues, secrets, alarms, log lines. What cannot be
-// compared with the source (a command of AWS, a promise about AWS) is not tested.
+// The documents name only what exists: commands, files, settings, outputs, queues, secrets, alarms, log lines. What the sources
+// do not show (a command of AWS, a statement about AWS) is not tested.
 
 import { existsSync, readdirSync, readFileSync } from 'node:fs';
 import { dirname, join } from 'node:path';
@@ -31,13 +31,13 @@ const workers = readFileSync(join(ROOT, 'docs/workers.md'), 'utf8');
 const runbook = readFileSync(join(ROOT, 'docs/runbook.md'), 'utf8');
 const both = ENVIRONMENTS.map((environment) => synthesized(environment));
 
-/** What stands in backticks outside of blocks, with the line breaks of the paragraph taken out. */
+/** The inline code of a document, each on one line. */
 function quoted(document: string): string[] {
   const prose = document.replaceAll(/^ *```[\s\S]*?^ *```$/gm, '');
   return [...prose.matchAll(/`([^`]+)`/g)].map(([, text = '']) => text.replaceAll(/\s+/g, ' '));
 }
 
-/** Of the headings of a document, as GitHub makes them. */
+/** The anchors of a document's headings, as GitHub generates them. */
 function anchors(path: string): string[] {
   return [...readFileSync(join(ROOT, path), 'utf8').matchAll(/^#+ (.+)$/gm)].map(([, title = '']) =>
     title
@@ -57,9 +57,9 @@ function sources(folder: string): string {
     .join('\n');
 }
 
-/** Whether a deployer may write something at this path. */
+/** Whether a setting exists at this path. */
 function isSetting(path: string): boolean {
-  // No setting takes a function, so that each refuses it by its own sentence.
+  // No setting takes a function: an existing one refuses it with its own sentence.
   const choices = path.split('.').reduceRight<unknown>(
     (inner, key) => ({ [key]: inner }),
     () => undefined,
@@ -74,13 +74,13 @@ function isSetting(path: string): boolean {
 }
 
 describe.each(documents)('%s', (name, document) => {
-  it('names scripts that package.json has', () => {
+  it('names only scripts that package.json has', () => {
     const { scripts } = JSON.parse(readFileSync(join(ROOT, 'package.json'), 'utf8'));
     for (const [, script = ''] of document.matchAll(/npm run ([\w:-]+)/g))
       expect(Object.keys(scripts)).toContain(script);
   });
 
-  it("names the CDK's commands, each with the context without which there is no environment", () => {
+  it("names only the CDK's commands, each with the context `environment` that the application requires", () => {
     const commands = ['bootstrap', 'cli-telemetry', 'destroy', 'diff', 'import', 'rollback', 'synth'];
     for (const [line, command] of document
       .replaceAll(/(?<=`[^`\n]*)\n *(?=[^`\n]*`)/g, ' ')
@@ -95,7 +95,7 @@ describe.each(documents)('%s', (name, document) => {
     }
   });
 
-  it('names files that are there, and headings', () => {
+  it('names only files and headings that exist', () => {
     for (const [link, target = ''] of document.matchAll(/\]\(([^)\s]+)\)/g)) {
       if (target.startsWith('http')) continue;
       const [file = '', anchor] = target.split('#');
@@ -108,7 +108,7 @@ describe.each(documents)('%s', (name, document) => {
     }
   });
 
-  it('names settings that a deployer may choose', () => {
+  it('names only settings that exist', () => {
     const group = /^(network|broker|shards|gateway|forward|task|limits|budgets)\.[a-zA-Z.]+$/;
     const single = /^(account|region|egress|natGateways|\w+(Arn|Days|Email|Revision))$/;
     const named = quoted(document).filter((text) => !isFamily(text) && (group.test(text) || single.test(text)));
@@ -118,9 +118,9 @@ describe.each(documents)('%s', (name, document) => {
     }
   });
 
-  it('names queues and secrets of the product', () => {
+  it('names only queues and secrets that exist', () => {
     for (const queue of quoted(document).filter((text) => /^events\.\w+$/.test(text))) {
-      // As an example of a queue of one's own.
+      // events.analytics is the example of an additional queue.
       expect([...Object.values(QUEUES), 'events.analytics']).toContain(queue);
     }
     const secrets = both.flatMap(({ ofType }) =>
@@ -132,7 +132,7 @@ describe.each(documents)('%s', (name, document) => {
   });
 });
 
-it('scripts and sources name documents that are there, and headings', () => {
+it('scripts and sources name only documents and headings that exist', () => {
   const scripts = readdirSync(join(ROOT, '.github/scripts')).map((name) =>
     readFileSync(join(ROOT, '.github/scripts', name), 'utf8'),
   );
@@ -145,7 +145,7 @@ it('scripts and sources name documents that are there, and headings', () => {
   }
 });
 
-it('the scripts of package.json run files that are there', () => {
+it('the scripts of package.json run files that exist', () => {
   const { scripts } = JSON.parse(readFileSync(join(ROOT, 'package.json'), 'utf8'));
   const files = Object.values<string>(scripts).flatMap((script) => script.match(/[\w/.-]+\.(?:ts|cjs)\b/g) ?? []);
   expect(files.length).toBeGreaterThan(10);
@@ -165,7 +165,7 @@ it('ARCHITECTURE.md names every folder of sources', () => {
   }
 });
 
-it('docs/deploy.md names every variable of the environment', () => {
+it('docs/deploy.md names every environment variable', () => {
   expect(Object.values(ENV).filter((variable) => !deploy.includes(`\`${variable}`))).toEqual([]);
 });
 
@@ -182,17 +182,17 @@ it('docs/workers.md names every group of events', () => {
   expect([...GROUPS.keys()].filter((group) => !named.includes(group))).toEqual([]);
 });
 
-it('README.md has the sentences of the first mistakes as the programs print them', () => {
+it('README.md quotes the sentences about first mistakes as the programs print them', () => {
   expect(readme).toContain(MISTAKES_TABLE);
 });
 
 describe('docs/deploy.md and the runbook', () => {
   const texts = [...quoted(deploy), ...quoted(runbook)];
 
-  it('name outputs and metrics that there are', () => {
+  it('name only outputs and metrics that exist', () => {
     const outputs = both.flatMap((made) => [...made.outputs.keys()]);
     const metrics = Object.values(METRICS).map(({ cloudWatch }) => cloudWatch);
-    // Of AWS, and what the templates call its resources.
+    // Names of AWS, and logical ids of the templates.
     const others = [
       'LogicalResourceId',
       'GetSecretValue',
@@ -206,17 +206,16 @@ describe('docs/deploy.md and the runbook', () => {
   });
 
   it('quote lines of the log as the service writes them', () => {
-    // The service's, and those of the functions.
     const service = [sources('service'), sources('lib')].join('\n').replaceAll(/\\(['"])/g, '$1');
     const commands = /^(aws|npx|npm|docker|cdk|git|read) /;
     const lines = quoted(runbook).filter((text) => /^[A-Za-z][\w']* [a-z]/.test(text) && !commands.test(text));
     expect(lines.length).toBeGreaterThan(3);
-    // RabbitMQ's own words, which the log only hands on.
+    // A message of RabbitMQ, which the log repeats.
     const others = ['node connection limit'];
     for (const line of lines) expect(service.includes(line) || others.includes(line), line).toBe(true);
   });
 
-  it('count secrets, metrics and alarms as the templates do, and add up', () => {
+  it('count the secrets, metrics and alarms of the templates, and add up the costs', () => {
     const [, rows = ''] = /^\| \| staging \| production \|\n\|---\|---:\|---:\|\n([\s\S]*?)\n\n/m.exec(deploy) ?? [];
     const table = rows.split('\n').map((row) => row.slice(2, -2).split(' | '));
     const dollars = (cell = '') =>
@@ -247,7 +246,7 @@ describe('docs/deploy.md and the runbook', () => {
 });
 
 describe('the runbook', () => {
-  it('names the command for every login, and the output that it reads', () => {
+  it('names the command that revokes each login, and the output that it reads', () => {
     for (const login of Object.values(USERS)) expect(runbook).toMatch(new RegExp(`logins -- revoke .{0,60}${login}`));
     expect(runbook).toContain(`\`${LOGIN_FUNCTION_OUTPUT}\``);
   });

@@ -1,5 +1,5 @@
-// Two readings of Discord's documentation, of which neither knows the other, agree: the ingestor's, by which it asks for
-// intents and publishes; and the simulator's, by which it sends and counts what is due.
+// Two independent readings of Discord's documentation agree: the ingestor's, by which it requests intents and publishes, and the
+// simulator's, by which it sends events and counts what is due.
 
 import { GatewayIntentBits } from 'discord-api-types/v10';
 import { expect, test } from 'vitest';
@@ -10,7 +10,7 @@ import { GROUPS, intentsFor, parseEvents } from '../../service/events/choice.ts'
 const NONE = { messageContent: false, botMessages: false, directMessages: false };
 
 test.each([...parseEvents('all').dispatches])(
-  '%s is brought by the intents that are asked for, and by no others',
+  '%s is sent with the requested intents, and no other intent is requested',
   (name) => {
     const asked = (directMessages: boolean) =>
       intentsFor(parseEvents(name), { ...NONE, directMessages }).reduce(
@@ -23,7 +23,7 @@ test.each([...parseEvents('all').dispatches])(
   },
 );
 
-test.each([...GROUPS.keys(), 'INVITE_CREATE, typing'])('EVENTS=%s means the same dispatches', (events) => {
+test.each([...GROUPS.keys(), 'INVITE_CREATE, typing'])('EVENTS=%s chooses the same dispatches in both', (events) => {
   const { dispatches, wholeGuilds: whole } = parseEvents(events);
   expect([...chosenDispatches(events)].sort()).toEqual([...dispatches].sort());
   expect(wholeGuilds(events)).toBe(whole);

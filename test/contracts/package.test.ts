@@ -1,5 +1,5 @@
-// What a worker's project gets: the tarball of `npm run package` in an empty project, compiled against with both ways of resolving
-// modules, and run. No network: zod and discord-api-types are linked from this repository.
+// What a worker's project gets: the tarball of `npm run package`, installed in an empty project. A worker is compiled against it
+// with both module resolutions, and run. No network: zod and discord-api-types are linked from this repository.
 
 import { spawnSync } from 'node:child_process';
 import { cpSync, mkdirSync, mkdtempSync, readdirSync, readFileSync, rmSync, symlinkSync, writeFileSync } from 'node:fs';
@@ -38,15 +38,15 @@ const command: DiscordCommand = { command: 'update_presence', data: { status: Pr
 // @ts-expect-error: a presence has no field of this name
 const wrong: DiscordCommand = { command: 'update_presence', data: { status: PresenceUpdateStatus.Online, since_when: 1 } };
 Command.parse(command);
-if (Command.safeParse(wrong).success) throw new Error('a wrong command is taken');
+if (Command.safeParse(wrong).success) throw new Error('a wrong command is accepted');
 
 const { components } = JSON.parse(readFileSync(${EXAMPLES}, 'utf8'));
 let handled = 0;
 for (const { examples } of Object.keys(EVENTS).map((name) => components.messages[name]))
   for (const { payload } of examples) {
-    // Of a later version.
+    // A field of a later version.
     if (typeof handle(DiscordEventPayload.parse({ ...payload, more: 1 })) === 'string') handled += 1;
-    if (DiscordEventPayload.safeParse({ ...payload, shardId: 'one' }).success) throw new Error('a wrong event is taken');
+    if (DiscordEventPayload.safeParse({ ...payload, shardId: 'one' }).success) throw new Error('a wrong event is accepted');
   }
 console.log(handled);
 `;
@@ -82,13 +82,13 @@ describe('npm run package', () => {
     expect(packed.size).toBeLessThan(100_000);
   });
 
-  it('leaves package.json as it was; npm pack, which would pack the service, names it and makes no tarball', () => {
+  it('leaves package.json unchanged; npm pack, which would pack the service, fails and names the command instead', () => {
     expect(() => run(COPY, 'npm', 'pack')).toThrow('expected npm run package');
     expect(readdirSync(COPY).filter((name) => name.endsWith('.tgz'))).toEqual([]);
     expect(readFileSync(join(COPY, 'package.json'), 'utf8')).toBe(readFileSync(join(ROOT, 'package.json'), 'utf8'));
   });
 
-  it('brings two packages into the project of a worker, no other Node, and no program', () => {
+  it('has two dependencies', () => {
     const { dependencies, optionalDependencies } = JSON.parse(
       readFileSync(join(WORKER, 'node_modules/discord-gateway-ingestor/package.json'), 'utf8'),
     );
@@ -101,14 +101,14 @@ describe('a worker', () => {
   it.each([
     ['nodenext', 'nodenext'],
     ['bundler', 'esnext'],
-  ])('compiles against it: moduleResolution %s', (moduleResolution, module) => {
+  ])('compiles with moduleResolution %s', (moduleResolution, module) => {
     const options = { moduleResolution, module, target: 'es2024', lib: ['es2024'], types: ['node'], strict: true };
     const compilerOptions = { ...options, skipLibCheck: false, noEmit: true, typeRoots: [join(MODULES, '@types')] };
     writeFileSync(join(WORKER, 'tsconfig.json'), JSON.stringify({ compilerOptions, files: ['worker.ts'] }));
     run(WORKER, join(MODULES, '.bin/tsc'), '--project', '.');
   });
 
-  it('takes an example of every event, and no other', () => {
+  it('accepts an example of every event, and no wrong one', () => {
     expect(Number(run(WORKER, process.execPath, 'worker.ts'))).toBeGreaterThan(20);
   });
 

@@ -1,5 +1,5 @@
-// Prometheus's rules and Grafana's dashboard say what CloudWatch's say. The same data, minute by minute, goes to promtool and
-// to as much of CloudWatch as cloudwatch.ts knows, and each rule is on where its alarm is.
+// Prometheus's rules and Grafana's dashboard match CloudWatch's. The same data, minute by minute, goes to promtool and to the
+// part of CloudWatch in cloudwatch.ts, and each rule is on when its alarm is.
 
 import { spawnSync } from 'node:child_process';
 import { mkdtempSync, readFileSync, writeFileSync } from 'node:fs';
@@ -24,7 +24,7 @@ import { synthesized } from '../support/synthesized.ts';
 import { alarmsOf, DataPoints, statesOf } from './cloudwatch.ts';
 
 const JOBS = { ingestor: 'discord-ingestor', rabbitmq: 'rabbitmq' };
-/** A sum of several minutes differs from the most of them only where it takes more than one. */
+/** With three standbys: with one, the sum and the maximum of several minutes do not differ. */
 const CHOSEN = { shards: { standbys: 3 } };
 const settings = settingsFor('production', CHOSEN);
 const { rules, without } = alertRules(settings, JOBS);
@@ -47,14 +47,14 @@ interface Panel {
 
 const onDisk = (name: string) => readFileSync(join(import.meta.dirname, '../../docs', name), 'utf8');
 const targets = dashboard.panels.flatMap((panel) => panel.targets ?? []);
-/** As Grafana sends it when its points are so many minutes apart. */
+/** The query that Grafana sends when its points are so many minutes apart. */
 const sentBy = (expr: string, minutes: number) =>
   expr.replaceAll('$__interval_ms', String(minutes * 60_000)).replaceAll('$__interval', `${minutes}m`);
 const sent = targets.flatMap(({ expr }) => [1, 90].map((minutes) => sentBy(expr, minutes)));
 
 const folder = mkdtempSync(join(tmpdir(), 'prometheus-'));
 const promtool = spawnSync('promtool', ['--version']).error === undefined;
-/** Needs promtool. */
+/** A test that needs promtool. */
 function checked(title: string, body: () => void): void {
   if (promtool) it(title, body);
   else it.skip(`${title} (skipped: promtool, of Debian's package prometheus, is not installed)`, body);
@@ -65,7 +65,7 @@ const PROMTOOL = { config: ['check', 'config'], check: ['check', 'rules'], test:
 /** @throws Error with what promtool printed */
 function run(command: keyof typeof PROMTOOL, name: string, content: object | string): void {
   const file = join(folder, name);
-  // Of YAML JSON is a part.
+  // JSON is valid YAML.
   writeFileSync(file, typeof content === 'string' ? content : JSON.stringify(content));
   const { status, stdout, stderr } = spawnSync('promtool', [...PROMTOOL[command], file], { encoding: 'utf8' });
   if (status !== 0) throw new Error(`${stderr}${stdout}`);
@@ -78,7 +78,7 @@ it.each<[string, string]>([
   expect(onDisk(name)).toBe(text);
 });
 
-checked('the file, and the configuration in docs/deploy.md that loads it, are ones that Prometheus takes', () => {
+checked('Prometheus accepts the file and the configuration in docs/deploy.md that loads it', () => {
   const [, configuration = ''] = /^```yaml\n(rule_files: [\s\S]*?)^```$/m.exec(onDisk('deploy.md')) ?? [];
   for (const job of Object.values(JOBS)) expect(configuration).toContain(`job_name: ${job}\n`);
   writeFileSync(join(folder, 'prometheus-alerts.yml'), onDisk('prometheus-alerts.yml'));
@@ -119,13 +119,13 @@ describe('npm run dashboards', () => {
     expect(status).toBe(code);
   });
 
-  it('asks for a folder, rather than write those of another job over those of the project', () => {
+  it("requires --to with options, so that it does not overwrite the project's own files", () => {
     const { status, stderr } = command('--job', JOBS.ingestor);
     expect([status, stderr]).toEqual([2, expect.stringMatching(/^--to: expected a folder .*\n$/)]);
   });
 });
 
-it.each(ENVIRONMENTS)('each alarm of %s is a rule, or has a reason in the file why it is none', (environment) => {
+it.each(ENVIRONMENTS)('each alarm of %s is a rule, or the file gives the reason why not', (environment) => {
   const own = settingsFor(environment);
   const made = alertRules(own, JOBS);
   const template = synthesized(environment);
@@ -145,7 +145,7 @@ it.each(ENVIRONMENTS)('each alarm of %s is a rule, or has a reason in the file w
   }
 });
 
-describe('every metric, label and queue that is named is one that a task writes', async () => {
+describe('a task writes every metric, label and queue that is named', async () => {
   const metrics = new Metrics();
   const queues = new Map(Object.values(QUEUES).map((queue) => [queue, 1]));
   metrics.gauges(() => new Map(['queueDepth' as const, 'queueConsumers' as const].map((name) => [name, queues])));
@@ -162,13 +162,13 @@ describe('every metric, label and queue that is named is one that a task writes'
 });
 
 describe('the dashboard', () => {
-  it('asks the chosen data source and jobs', () => {
+  it('queries the chosen data source and jobs', () => {
     for (const { datasource } of targets) expect(datasource).toEqual({ type: 'prometheus', uid: `\${datasource}` });
     const used = [...JSON.stringify(dashboard).matchAll(/\$\{?([a-z]\w+)/g)].map(([, name = '']) => name);
     expect(new Set(used)).toEqual(new Set(dashboard.templating.list.map(({ name }) => name)));
   });
 
-  it('has an id and a place for each panel, and a query and a unit for each that draws', () => {
+  it('has an id and a place for each panel, and a query and a unit for each chart', () => {
     expect(new Set(dashboard.panels.map(({ id }) => id)).size).toBe(dashboard.panels.length);
     const places = dashboard.panels.flatMap(({ type, title, targets = [], fieldConfig, gridPos: { x, y, w, h } }) => {
       expect(x + w, title).toBeLessThanOrEqual(24);
@@ -181,7 +181,7 @@ describe('the dashboard', () => {
     expect(new Set(places).size).toBe(places.length);
   });
 
-  checked('asks in PromQL', () => {
+  checked('has valid PromQL queries', () => {
     expect(sent.length).toBeGreaterThan(25);
     run('check', 'panels.json', {
       groups: [{ name: 'panels', rules: sent.map((expr, index) => ({ record: `panel_${index}`, expr })) }],
@@ -207,7 +207,7 @@ describe('the dashboard', () => {
   });
 });
 
-checked('five minutes have five points, whatever part of a minute Prometheus evaluates a group at', () => {
+checked('five minutes have five points, at whatever second Prometheus evaluates a group', () => {
   const expr = `count_over_time(vector(1)${points(5, 1)})`;
   const promql_expr_test = ['10m', '10m1ms', '10m59s', '10m59s999ms'].map((eval_time) => ({
     ...{ expr, eval_time },
@@ -217,22 +217,21 @@ checked('five minutes have five points, whatever part of a minute Prometheus eva
 });
 
 /**
- * What the tasks report in each period of an alarm: `b` just beyond the threshold, `w` just within, `-` nothing. `n` is
- * nothing of one task of two, `r` is `b` of one that began again at the same address, `o` is `w` of one that has counted
- * for long.
+ * What the tasks report in each period of an alarm: `b` just beyond the threshold, `w` just within, `-` nothing. `n`: one of
+ * two tasks reports nothing. `r`: `b` from a task whose counters restarted. `o`: `w` from a task whose counters are already high.
  */
 const patterns = ({ datapoints: [enough, of] }: AlarmDefinition): Readonly<Record<string, string>> => ({
-  'all is well': 'w'.repeat(of + 3),
-  'all is beyond': 'b'.repeat(of + 3),
-  'as many as it takes, some time ago': `ww${'b'.repeat(enough)}${'w'.repeat(of - enough)}`,
-  'one less than it takes': `bw${'w'.repeat(of - 1)}${'b'.repeat(enough - 1)}${'w'.repeat(of - enough + 1)}`,
-  'silence after trouble': `ww${'b'.repeat(of)}${'-'.repeat(of)}`,
-  'silence after peace': `b${'w'.repeat(of)}${'-'.repeat(of)}`,
-  'silence from the beginning': '-'.repeat(of + 2),
-  'less silence than it takes': `w${'w'.repeat(of - enough + 1)}${'-'.repeat(enough - 1)}`,
-  'a new task beside an old one': `${'n'.repeat(of + 1)}b`,
-  'a new Prometheus': `${'-'.repeat(of + 1)}o`,
-  'a task that began again': `bb${'w'.repeat(of)}r`,
+  'all within': 'w'.repeat(of + 3),
+  'all beyond': 'b'.repeat(of + 3),
+  'enough periods beyond, some time ago': `ww${'b'.repeat(enough)}${'w'.repeat(of - enough)}`,
+  'one period too few': `bw${'w'.repeat(of - 1)}${'b'.repeat(enough - 1)}${'w'.repeat(of - enough + 1)}`,
+  'no data after periods beyond': `ww${'b'.repeat(of)}${'-'.repeat(of)}`,
+  'no data after periods within': `b${'w'.repeat(of)}${'-'.repeat(of)}`,
+  'no data at all': '-'.repeat(of + 2),
+  'one period without data too few': `w${'w'.repeat(of - enough + 1)}${'-'.repeat(enough - 1)}`,
+  'a second task starts': `${'n'.repeat(of + 1)}b`,
+  'Prometheus restarts': `${'-'.repeat(of + 1)}o`,
+  'a task restarts': `bb${'w'.repeat(of)}r`,
   'missed scrapes': `bb${'w'.repeat(of)}---w`,
 });
 
@@ -253,7 +252,7 @@ function sceneOf(definition: AlarmDefinition, letters: string) {
   const [read = metric, ...others] = 'expression' in metric ? Object.values(metric.metrics) : [];
   if ('expression' in read || others.length > 0) throw new Error('expected one metric, got a calculation of several');
 
-  /** The value of each minute, and nothing in minutes of silence. A sum is spread over its period. */
+  /** The value of each minute; undefined for a period without data. A sum is spread over its period. */
   const each = (from: (letter: string, minute: number) => number | undefined, summed = false) =>
     Array.from({ length: minutes }, (_, minute) => {
       const letter = letters[Math.floor(minute / period)] ?? '-';
@@ -261,9 +260,9 @@ function sceneOf(definition: AlarmDefinition, letters: string) {
       if (whole === undefined || !summed) return whole;
       return Math.floor(whole / period) + Number(minute % period < whole % period);
     });
-  /** CloudWatch's minute ends where Prometheus's next one begins. */
+  /** Prometheus scrapes at the end of CloudWatch's minute: its values are one minute later. */
   const scraped = (name: string, labels: string, values: readonly (number | undefined)[]) => {
-    // A scrape that fails, and a task that is gone, make a series stale.
+    // A failed scrape and a task that has ended make a series stale.
     const written = values.map((value, minute) => value ?? (values[minute - 1] === undefined ? '_' : 'stale'));
     series.push({ series: `${name}{${labels}}`, values: ['_', ...written].join(' ') });
   };
@@ -303,7 +302,7 @@ function sceneOf(definition: AlarmDefinition, letters: string) {
   const name = `${DEFAULT_METRICS_NAMESPACE} ${cloudWatch}`;
   const dimensions = { [ENVIRONMENT_DIMENSION]: settings.environment, ...(queue && { Queue: queue }) };
   if (kind === 'summary') {
-    // Of a hundred events five are slow, or six.
+    // Five or six of a hundred events are slow: p95 is below the limit, or above it.
     const limit = 'below' in threshold ? threshold.below : threshold.atLeast;
     const slow = each((letter) => (isBeyond(letter) ? 6 : 5));
     for (let event = 0; event < 100; event += 1)
@@ -324,7 +323,7 @@ function sceneOf(definition: AlarmDefinition, letters: string) {
 
   const summed = statistic === 'Sum';
   const counted = statistic === 'SampleCount';
-  // The second task is idle, as a standby is. Where the worst of all tasks counts, it is well; where the best does, it is not.
+  // The second task is idle, like a standby. Its value is within the threshold, unless the alarm takes the best task's value.
   const best = 'below' in threshold ? 'Maximum' : 'Minimum';
   const idle = summed ? 0 : value(definition, statistic === best ? 'b' : 'w');
   const tasks = [
@@ -337,10 +336,10 @@ function sceneOf(definition: AlarmDefinition, letters: string) {
     const labels = `job="${JOBS.ingestor}",instance="task-${task}"${ofQueue}`;
     scraped(prometheus, labels, kind === 'counter' ? cumulated(values) : values);
   }
-  // What a task does not know is NaN.
+  // A task reports NaN for what it does not know.
   const unknown = each(() => Number.NaN);
   if (kind === 'gauge') scraped(prometheus, `job="${JOBS.ingestor}",instance="task-2"${ofQueue}`, unknown);
-  // Of another job: not ours.
+  // Rules must ignore other jobs.
   const another = each((_, minute) => minute * 1e6);
   scraped(prometheus, `job="another"${ofQueue}`, another);
   return { series, data, minutes };
@@ -382,8 +381,8 @@ describe('a rule is on where its alarm is', () => {
       const tests = Object.entries(patterns(definition)).map(([name, letters]) => {
         const { series, data, minutes } = sceneOf(definition, letters);
         const on = isOn(id, data, minutes);
-        if (name === 'all is well') expect(on).toBe(false);
-        if (name === 'all is beyond') expect(on).toBe(true);
+        if (name === 'all within') expect(on).toBe(false);
+        if (name === 'all beyond') expect(on).toBe(true);
         const exp_alerts = on ? expectedOf(rule) : [];
         return {
           ...{ name, interval: '1m', input_series: series },
@@ -394,7 +393,7 @@ describe('a rule is on where its alarm is', () => {
     });
 });
 
-describe('a rule that is on by a single period stays on until Alertmanager has sent it', () => {
+describe('a rule that one period turns on stays on until Alertmanager has sent it', () => {
   for (const definition of definitions.filter(({ datapoints }) => datapoints[1] === 1))
     checked(definition.id, () => {
       const { id: alertname, periodMinutes = 1 } = definition;

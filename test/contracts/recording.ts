@@ -1,12 +1,12 @@
-// What tasks wrote while a disaster was played, as far as alarms read it, in a file of a few kilobytes: a value stands in it
-// when it is another one than the task wrote the minute before.
+// What tasks wrote during a disaster, in a file of a few kilobytes: only metrics that alarms read, and a value only when it
+// differs from the one that the task wrote the minute before.
 
 /** What one task wrote at one moment: values by metric, or by metric and queue. */
 export interface Row {
   /** From the beginning of the disaster. */
   readonly second: number;
   readonly task: number;
-  /** A minute's line, with every gauge; the lines between have counters only. */
+  /** The line of a full minute, with every gauge. Lines in between have counters only. */
   readonly whole: boolean;
   readonly values: Readonly<Record<string, Value>>;
 }
@@ -14,14 +14,14 @@ export interface Row {
 type Value = number | readonly number[];
 
 export interface Recording {
-  /** The bot's first hour: nothing was before it. */
+  /** The bot's first deployment: no task ran before. */
   readonly first?: true;
   readonly rows: readonly Row[];
-  /** How long it was played. */
+  /** How long the recording is. */
   readonly seconds: number;
 }
 
-/** A percentile of so many values is that of all. */
+/** So many values keep the percentiles of all. */
 const SAMPLE = 10;
 
 /** @param read the metrics to keep, as `Row` has them */
@@ -61,7 +61,7 @@ function sampled(values: readonly number[]): readonly number[] {
   );
 }
 
-/** A row a line. */
+/** One line for each row. */
 export function written({ rows, ...rest }: Recording): string {
   const before = new Map<number, Row['values']>();
   const lines = rows.map(({ second, task, whole, values }) => {

@@ -1,6 +1,6 @@
-// What rolls a deployment back, and what does not: each row of the table in docs/deploy.md is played. Tasks of two versions
-// write their metric lines as real ones do (gauges from their state, sessions by session.ts), the synthesized alarms
-// evaluate them minute by minute, and ECS's rule decides.
+// What rolls a deployment back, and what does not: one test for each row of the table in docs/deploy.md. Tasks of two versions
+// write metric lines with the service's own code (gauges.ts, session.ts), the synthesized alarms evaluate them minute by minute,
+// and ECS's rule decides.
 import { readFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { expect, it } from 'vitest';
@@ -20,19 +20,19 @@ import { NO_SESSION_EVENTS } from '../support/no-session-events.ts';
 import { synthesized } from '../support/synthesized.ts';
 import { alarmsOf, DataPoints, statesOf } from './cloudwatch.ts';
 
-/** Minutes. Only the old version runs before. */
+/** The minute at which the new tasks start. */
 const START = 10;
-/** Old and new tasks run side by side until here. */
+/** The minute at which the new tasks run alone. */
 const ALONE = START + 2;
 const MINUTE_MS = 60_000;
 const TAKEN_OVER_AT = ALONE * MINUTE_MS;
 
-/** A task in some minute; a missing field is healthy. */
+/** The state of a task in one minute. A missing field means healthy. */
 interface TaskState {
-  /** Of the shards of its group, when it owns one. */
+  /** Number of connected shards of its group. @default - all */
   readonly connected?: number;
   readonly owns?: boolean;
-  /** Of the shards that are not connected. */
+  /** The state of the shards that are not connected. */
   readonly shard?: 'connecting' | 'identifying' | 'waiting' | 'failed' | 'stopped';
   readonly session?: boolean;
   readonly identifyingSince?: number;
@@ -40,20 +40,20 @@ interface TaskState {
   readonly receiving?: boolean;
   readonly discord?: Partial<HealthSnapshot['discord']>;
   readonly spentUntil?: number;
-  /** In this minute. */
+  /** What the counters add in this minute. */
   readonly counted?: Partial<Record<CounterName, number>>;
 }
 
-/** @param owner whether it holds a group @returns nothing while it ends before it reports */
+/** @param owner whether the task owns a group @returns undefined while the task ends before it reports */
 type Version = TaskState | ((minute: number, owner: boolean) => TaskState | undefined);
 
 interface Situation {
   readonly settings?: Choices;
-  /** Of the old version, where they differ. */
+  /** The settings of the old version. @default - the same */
   readonly settingsBefore?: Choices;
   readonly old?: Version | 'none';
   readonly fresh?: Version;
-  /** The old tasks end one after the other, a minute each; or not at all, because no new one gets healthy. */
+  /** The old tasks end one after the other, one each minute; or never, because no new one becomes healthy. */
   readonly oldEnd?: 'slowly' | 'never';
 }
 
@@ -64,7 +64,7 @@ const since =
   (start: number, state: TaskState): Version =>
   (minute) =>
     minute < start ? {} : state;
-/** Twelve shards a minute: one in 5 s. */
+/** IDENTIFYs until this minute: one in 5 s. */
 const identified = (minute: number): number => Math.max(0, 12 * (minute - ALONE));
 
 interface StoredAt {
@@ -72,7 +72,7 @@ interface StoredAt {
   readonly aliveUntil?: number;
 }
 
-/** Whether a session that another task stored is lost in the hand-over, by session.ts. */
+/** Whether session.ts counts the loss of a session that another task stored as one in a hand-over. */
 function lostBy({ storedAt, ...alive }: StoredAt): boolean {
   let inHandOver: boolean | undefined;
   const lost = (session: LostSession) => {
@@ -92,11 +92,10 @@ const gap = (inHandOver: boolean): TaskState['counted'] => ({
   ...(inHandOver && { gapsInHandOver: 1 }),
 });
 
-/** Once, in this minute. */
 const once = (minute: number, at: number, counted: TaskState['counted']): TaskState =>
   minute === at ? { ...(counted && { counted }) } : {};
 
-/** Each new owner loses a session with this record. */
+/** Each new owner loses one session that was stored like this. */
 const losing =
   (record: StoredAt): Version =>
   (minute, owner) =>
@@ -125,7 +124,7 @@ const resharding = (minute: number, owner: boolean): TaskState =>
       }
     : {};
 
-/** How each situation of the table is played. */
+/** The tasks of each situation in the table. */
 const SITUATIONS: Readonly<Record<string, Situation>> = {
   'A release that works': {},
   'A release that works, of many tasks that end one after the other': {
@@ -166,7 +165,7 @@ const SITUATIONS: Readonly<Record<string, Situation>> = {
     fresh: (_, owner) => (owner ? {} : { broker: 'away' }),
   },
   'The broker refuses what the new tasks publish': {
-    // A bot with few events has nothing to be refused in some minutes.
+    // With few events, no message is refused in some minutes.
     fresh: (minute) => (minute < ALONE || minute % 4 === 0 ? {} : { counted: { publishErrors: 2 } }),
   },
   'The broker refuses messages in two minutes, and then takes them': {
@@ -255,7 +254,7 @@ const SITUATIONS: Readonly<Record<string, Situation>> = {
   },
 };
 
-/** A task of the ingestor, as far as its metric lines go. */
+/** The metric lines of one task of the ingestor. */
 class Task {
   readonly #metrics = new Metrics();
   readonly #version: Version;
@@ -312,7 +311,7 @@ function snapshotOf(
   };
 }
 
-/** Old tasks until new ones stand beside them, then the new ones alone, until ECS looks at alarms no longer. */
+/** First the old tasks, then both, then the new ones alone until the end of ECS's bake time. */
 function played({ settings = {}, settingsBefore = settings, old = {}, fresh = {}, oldEnd }: Situation): {
   readonly data: DataPoints;
   readonly end: number;
@@ -329,14 +328,14 @@ function played({ settings = {}, settingsBefore = settings, old = {}, fresh = {}
     const write = (lines: readonly string[]) => {
       for (const line of lines) data.write(line, minute);
     };
-    // A group goes on to a new task when its old owner ends.
+    // A new task takes a group over when its old owner ends.
     const handedOver = former.filter((_, index) => index < before.groups && minute >= endOf(index)).length;
     const owners = old === 'none' || (handedOver === before.groups && minute >= ALONE) ? now.groups : handedOver;
     for (const [index, task] of former.entries()) {
       if (minute < endOf(index)) write(task.report(minute, index < before.groups));
       else if (minute === endOf(index)) write(task.end());
     }
-    // The first line of a task comes a minute after its start.
+    // A task writes its first line one minute after its start.
     if (minute > START) for (const [index, task] of younger.entries()) write(task.report(minute, index < owners));
   }
   return { data, end };
@@ -356,7 +355,7 @@ function deploymentAlarmsOf(choices: Choices = {}) {
   return alarms.filter(([, { AlarmName }]) => AlarmNames.includes(AlarmName));
 }
 
-/** As in the table. Twice: CloudWatch reads more periods than its own for data that is there, and does not document how many. */
+/** As in the table; one for each number of additional periods: see `statesOf`. */
 function cellsOf(situation: Situation): string[] {
   const { data, end } = played(situation);
   const alarms = deploymentAlarmsOf(situation.settings);
@@ -364,7 +363,7 @@ function cellsOf(situation: Situation): string[] {
     const states = alarms.map(([id, alarm]) => ({ id, states: statesOf(alarm, data, end + 1, extra) }));
     const on = (from: number, to: number) =>
       states.flatMap((each) => (each.states.slice(from, to).includes('ALARM') ? each.id : [])).join(', ');
-    // ECS does not look at alarms for a deployment at whose start one of them is on.
+    // ECS ignores the alarms when one of them is on at the start of a deployment.
     const before = on(START - 1, START);
     return before ? `${before} is on before` : on(START, end + 1) || '—';
   });
@@ -381,7 +380,7 @@ const table = [...section.matchAll(/^\| (.+) \| (.+) \| (yes|no) \| (.+) \|$/gm)
   }),
 );
 
-it('every row of docs/deploy.md is played, and has a reason', () => {
+it('every row of docs/deploy.md has a situation here, and a reason', () => {
   expect(table.map(({ situation }) => situation)).toEqual(Object.keys(SITUATIONS));
   for (const { situation, why } of table) expect(why.length, situation).toBeGreaterThan(20);
 });
@@ -389,7 +388,7 @@ it('every row of docs/deploy.md is played, and has a reason', () => {
 it.each(table)('$situation: $alarm', ({ situation, alarm, rolledBack }) => {
   const each = SITUATIONS[situation] ?? {};
   const cases = each.settings ? [each] : [1, 0].map((standbys) => ({ ...each, settings: { shards: { standbys } } }));
-  // Tasks that do not start are for the circuit breaker.
+  // The circuit breaker rolls back when tasks do not start: no alarm does.
   const cell = alarm === 'circuit breaker' ? '—' : alarm;
   expect(new Set(cases.flatMap(cellsOf))).toEqual(new Set([cell]));
   expect(rolledBack).toBe(alarm !== '—' && !alarm.endsWith('is on before'));
@@ -399,7 +398,7 @@ it('the circuit breaker rolls back', () => {
   expect(deploymentConfiguration().DeploymentCircuitBreaker).toMatchObject({ Enable: true, Rollback: true });
 });
 
-it('a deployment that works leaves every alarm off, so that the next one is judged', () => {
+it('a deployment that works leaves every alarm off, so that ECS looks at them in the next one', () => {
   const { data, end } = played({});
   for (const [id, alarm] of deploymentAlarmsOf()) expect(statesOf(alarm, data, end + 1, 0).at(-1), id).toBe('OK');
 });

@@ -1,5 +1,5 @@
-// The deployed task fits the service: its environment is what the service reads, its secrets what it parses, its command what
-// the image has, its health check what it answers.
+// The deployed task fits the service: the service reads its environment and parses its secrets, the image has its command, and
+// the service answers its health check.
 import { execFile } from 'node:child_process';
 import { once } from 'node:events';
 import { readFileSync } from 'node:fs';
@@ -36,7 +36,7 @@ function container(made: Synthesized) {
 describe.each(['staging', 'production'] as const)('%s', (environment) => {
   const made = synthesized(environment);
 
-  it('sets the variables of the service, less those with a default or another source', () => {
+  it('sets every variable of the service, except those with a default or another source', () => {
     const names = container(made).Environment.map(({ Name }) => Name);
     const others = [ENV.discordBotToken, ENV.discordApiUrl, ENV.rabbitmqUrl, ENV.rabbitmqCaFile, ENV.memoryThreshold];
     const chosen = [
@@ -51,7 +51,7 @@ describe.each(['staging', 'production'] as const)('%s', (environment) => {
     );
   });
 
-  it('is a configuration that the service accepts, and means what the settings say', () => {
+  it('has a configuration that the service accepts, with the values of the settings', () => {
     const settings = settingsFor(environment);
     const config = parseConfig(taskEnvironment(settings, arn('token'), arn('login')));
     expect(config).toMatchObject({
@@ -78,7 +78,7 @@ describe.each(['staging', 'production'] as const)('%s', (environment) => {
     );
   });
 
-  it('publishes what the settings choose, and connects with the intents for it', () => {
+  it('publishes the events that the settings choose, and connects with their intents', () => {
     const settings = settingsFor(environment, {
       events: ['INTERACTION_CREATE', 'reactions', 'guilds.full'],
       forward: { messageContent: true, botMessages: true, directMessages: true },
@@ -111,25 +111,25 @@ describe('the image', () => {
   const stages = dockerfile.split(/^FROM /m).slice(1);
   const last = stages.at(-1) ?? '';
 
-  it('has the Node, the bundle and the user of the task', () => {
+  it('has the same Node, bundle and user as the task', () => {
     expect(last).toContain(`ENTRYPOINT ["${NODE}"]`);
     expect(last).toContain(`USER ${NON_ROOT}`);
     expect(dockerfile).toContain(`--outfile=dist/${BUNDLE}`);
     expect(last).toMatch(/COPY --from=build \/app\/dist \.\//);
   });
 
-  it('takes bases only from a registry, as arguments pinned by digest, and runs nothing in its last stage', () => {
+  it('has base images pinned by digest, and runs nothing in its last stage', () => {
     for (const stage of stages) expect(stage.split('\n')[0]).toMatch(/\$\{(BUILD|RUNTIME)_IMAGE\}/);
     for (const argument of ['BUILD_IMAGE', 'RUNTIME_IMAGE'])
       expect(dockerfile).toMatch(new RegExp(`^ARG ${argument}=[\\w./-]+:[\\w.-]+@sha256:[0-9a-f]{64}$`, 'm'));
     expect(dockerfile).not.toMatch(/^# *syntax *=/m);
     expect(dockerfile.match(/--from=\S+/g)).toEqual(['--from=build']);
-    // So that no emulator of another processor is needed.
+    // A RUN in the last stage would need an emulator for another processor.
     expect(last).not.toMatch(/^RUN /m);
     expect(stages[0]).toMatch(/^--platform=\$BUILDPLATFORM /);
   });
 
-  it('runs in the task as by itself, with the heap limit beside', () => {
+  it('runs in the task with its own command and the heap limit', () => {
     const [, alone = ''] = /^CMD (\[.+\])$/m.exec(last) ?? [];
     const flags = JSON.parse(alone) as string[];
     const { Command } = container(synthesized('staging'));
@@ -139,7 +139,7 @@ describe('the image', () => {
   });
 });
 
-/** Runs Node with these arguments, beside a server that answers on `/live` and `/health`. */
+/** Runs Node with these arguments and a server that answers `/live` and `/health` with this status. 0: no server. */
 async function run(args: readonly string[], status: number): Promise<{ code: unknown; stdout: string }> {
   const server = createServer((request, response) => {
     const known = [PATHS.live, PATHS.health].some((path) => path === request.url);
@@ -162,9 +162,8 @@ describe('the health check', () => {
     [200, 0],
     [503, 1],
     [404, 1],
-    // Nothing listens.
     [0, 1],
-  ])('of an answer %d is %d', async (status, expected) => {
+  ])('exits, with the answer %d, with %d', async (status, expected) => {
     const { code } = await run(LIVE_CHECK.slice(1), status);
     expect(code).toBe(expected);
   });
@@ -174,11 +173,11 @@ describe('the health check', () => {
     expect(LIVE_CHECK.join(' ')).not.toMatch(/curl|wget|\/bin\/sh/);
   });
 
-  it('in the runbook reads a running task by a command that needs Node only', async () => {
+  it('in the runbook reads a running task with a command that needs only Node', async () => {
     const runbook = readFileSync(join(ROOT, 'docs/runbook.md'), 'utf8');
     const [, command = '', program = ''] = /--command "(\S+) -e ([^"]+)"/.exec(runbook) ?? [];
     expect(command).toBe(NODE);
-    // Neither the shell of the person who types it nor the split at the other end changes this.
+    // Neither the operator's shell nor ECS Exec changes a command without these characters.
     expect(program).not.toMatch(/[\s'"`$\\!]/);
     expect(await run(['-e', program], 200)).toMatchObject({ code: 0, stdout: `answer of ${PATHS.health}\n` });
   });

@@ -1,4 +1,4 @@
-// The topology has what the service publishes to and declares; and the broker of the stack has room for it.
+// The topology has what the service publishes to and consumes, and the stack's broker has room for it.
 import { describe, expect, it } from 'vitest';
 import { storageGb } from '../../lib/broker-limits.ts';
 import { settingsFor } from '../../lib/settings.ts';
@@ -21,7 +21,7 @@ describe('routing keys', () => {
     expect(queuesFor(topology, EXCHANGES.events, key)).toEqual([queue]);
   });
 
-  it('of commands with strange names reach the same queue', () => {
+  it('with an unusual command name reach the same queue', () => {
     for (const route of Object.values(ROUTES).filter(({ named }) => named)) {
       for (const name of ['a.b', '#', '*', 'ünïcode', ' ', '']) {
         expect(queuesFor(topology, EXCHANGES.events, namedKey(route, name)), name).toEqual([route.queue]);
@@ -30,7 +30,7 @@ describe('routing keys', () => {
   });
 });
 
-it('every queue, exchange and user that the service knows by name is in the topology', () => {
+it('the topology has the queues, exchanges and users that the service names, and no others', () => {
   expect(topology.queues.map(({ name }) => name).sort()).toEqual(
     [...Object.values(QUEUES), ...[0, 1].flatMap((group) => [leaseQueue(group), commandQueue(group)])].sort(),
   );
@@ -41,17 +41,17 @@ it('every queue, exchange and user that the service knows by name is in the topo
 describe('the broker of the stack', () => {
   const GIB = 1024 ** 3;
 
-  it('takes the largest message that the service sends', () => {
+  it('accepts the largest message that the service sends', () => {
     const { Data } = synthesized('staging').one('AWS::AmazonMQ::Configuration').Properties;
     const [, bytes] = /max_message_size = (\d+)/.exec(JSON.stringify(Data)) ?? [];
     expect(Number(bytes)).toBe(MAX_MESSAGE_BYTES);
   });
 
-  it('has twice the disk that full queues need, in production', () => {
+  it('has in production twice the disk space that full queues need', () => {
     const { interactionsMaxBytes, guildEventsMaxBytes, dispatchesMaxBytes, deadLettersMaxBytes } = DEFAULT_LIMITS;
     const full = interactionsMaxBytes + guildEventsMaxBytes + dispatchesMaxBytes + 2 * deadLettersMaxBytes;
     const disk = (storageGb(settingsFor('production').broker) ?? 0) * 1e9;
-    // Below 2 GiB of free disk the broker of a cluster blocks publishers.
+    // With less than 2 GiB of free disk space a node of a cluster blocks publishers.
     expect(disk - 2 * GIB).toBeGreaterThan(2 * full);
   });
 });

@@ -1,5 +1,5 @@
-// The alarms' truth table, quickly: the synthesized alarms of today on what real tasks wrote in each disaster, as `npm run
-// alarms -- --record` played it. An alarm that is changed must still be on in its disasters, in time, and in no other.
+// The alarms' truth table: today's synthesized alarms evaluate what real tasks wrote in each disaster, as recorded by
+// `npm run alarms -- --record`. A changed alarm must still turn on in time in its disasters, and in no other.
 import { readdirSync, readFileSync, statSync } from 'node:fs';
 import { join } from 'node:path';
 import { expect, it } from 'vitest';
@@ -25,20 +25,20 @@ it.each(names)('%s', (name) => {
   expect(found && complaints(found, DISASTERS[name])).toEqual([]);
 });
 
-it('stands in the runbook (otherwise: npm run alarms -- --record)', () => {
+it('the table in the runbook is current (otherwise: npm run alarms -- --record)', () => {
   const runbook = readFileSync(join(import.meta.dirname, '../../docs/runbook.md'), 'utf8');
   expect(withTable(runbook, tableOf(outcomes))).toBe(runbook);
 });
 
-it('every disaster is recorded, no other, in few kilobytes, with every metric that an alarm reads', () => {
+it('every disaster has a recording, in few kilobytes, with every metric that an alarm reads', () => {
   const files = readdirSync(RECORDED).map((file) => join(RECORDED, file));
   expect(files.sort()).toEqual(names.map(fileOf).sort());
   expect(files.reduce((sum, file) => sum + statSync(file).size, 0)).toBeLessThan(400 * 1024);
   const recorded = new Set(recordingOf('healthy').rows.flatMap(({ values }) => Object.keys(values)));
-  for (const metric of metricsRead()) expect(recorded, 'play the disasters again').toContain(metric);
+  for (const metric of metricsRead()) expect(recorded, 'record the disasters again').toContain(metric);
 });
 
-it('a recording is read as it was written', () => {
+it('a recording is the same after it is written and read', () => {
   for (const name of names) expect(written(recordingOf(name))).toBe(readFileSync(fileOf(name), 'utf8'));
   const [task, queue] = [0, 'QueueDepth unrouted'];
   const rows: Row[] = [
