@@ -57,7 +57,10 @@ function written(environment: string): string[] {
 describe.each(ENVIRONMENTS)('%s', (environment) => {
   const { one, ofType, resources } = synthesized(environment);
   const alarms = alarmsOf<AlarmProperties>(synthesized(environment));
-  const sums = alarmsOf<AlarmProperties & { readonly AlarmRule?: unknown }>(synthesized(environment), 'CompositeAlarm');
+  const composites = alarmsOf<AlarmProperties & { readonly AlarmRule?: unknown }>(
+    synthesized(environment),
+    'CompositeAlarm',
+  );
   const prefix = `discord-ingestor-${environment}-`;
   const definitions = alarmDefinitions(settingsFor(environment));
   /** Alarms that roll a deployment back. The others notify a person. */
@@ -94,7 +97,7 @@ describe.each(ENVIRONMENTS)('%s', (environment) => {
 
   it('describes every alarm: what is wrong, what to do first, and a link to the runbook', () => {
     const reporting = [...alarms.values()].filter((each) => !ofRelease.includes(each));
-    for (const alarm of [...reporting, ...sums.values()]) {
+    for (const alarm of [...reporting, ...composites.values()]) {
       expect(alarm.AlarmDescription.length, alarm.AlarmName).toBeLessThan(1024);
       expect(alarm.AlarmDescription).toMatch(
         /^.{20,}\. (Threshold: .{20,}\. )?First: .{10,}\. Runbook: docs\/runbook\.md#[a-z-]+$/,
@@ -106,15 +109,15 @@ describe.each(ENVIRONMENTS)('%s', (environment) => {
     const [pages, notices, ...more] = ofType('AWS::SNS::Topic').map(([Ref]) => [{ Ref }]);
     expect(more).toEqual([]);
     const actionsOf = ({ AlarmActions, OKActions }: AlarmProperties) => [AlarmActions, OKActions];
-    for (const sum of sums.values()) expect(actionsOf(sum)).toEqual([pages, pages]);
+    for (const composite of composites.values()) expect(actionsOf(composite)).toEqual([pages, pages]);
     for (const { id, family } of definitions) {
       const alarm = alarms.get(id) ?? expect.fail(`no alarm ${id}`);
       const none = [undefined, undefined];
       expect(actionsOf(alarm), id).toEqual(family === 'health' ? none : [notices, notices]);
     }
     const [suppressor] = [...resources.keys()].filter((id) => nameOf(id) === UNHEALTHY);
-    expect(sums.get(IMPAIRED)).toMatchObject({ ActionsSuppressor: { 'Fn::GetAtt': [suppressor, 'Arn'] } });
-    expect(sums.get(UNHEALTHY)).not.toHaveProperty('ActionsSuppressor');
+    expect(composites.get(IMPAIRED)).toMatchObject({ ActionsSuppressor: { 'Fn::GetAtt': [suppressor, 'Arn'] } });
+    expect(composites.get(UNHEALTHY)).not.toHaveProperty('ActionsSuppressor');
   });
 
   it('rolls deployments back only by alarms without actions', () => {
@@ -133,14 +136,14 @@ describe.each(ENVIRONMENTS)('%s', (environment) => {
   it.each([
     [UNHEALTHY, false],
     [IMPAIRED, true],
-  ] as const)('%s combines the health alarms with mutedInMaintenance: %s', (sum, muted) => {
-    const ids = [...JSON.stringify(sums.get(sum)?.AlarmRule).matchAll(/"Fn::GetAtt":\["(\w+)","Arn"\]/g)].map(
-      ([, id = '']) => id,
-    );
-    const summed = definitions.filter(
+  ] as const)('%s combines the health alarms with mutedInMaintenance: %s', (composite, muted) => {
+    const ids = [
+      ...JSON.stringify(composites.get(composite)?.AlarmRule).matchAll(/"Fn::GetAtt":\["(\w+)","Arn"\]/g),
+    ].map(([, id = '']) => id);
+    const combined = definitions.filter(
       ({ family, mutedInMaintenance = false }) => family === 'health' && mutedInMaintenance === muted,
     );
-    expect(ids.map(nameOf).sort()).toEqual(summed.map(({ id }) => id).sort());
+    expect(ids.map(nameOf).sort()).toEqual(combined.map(({ id }) => id).sort());
   });
 
   it("mutes only the alarms that the broker's maintenance causes, and only during its window", () => {

@@ -160,7 +160,7 @@ const CREATED_MINUTE = BEFORE_MINUTES + 2;
 const ENVIRONMENT = 'production';
 const PREFIX = `discord-ingestor-${ENVIRONMENT}-`;
 
-interface Sum extends AlarmProperties {
+interface CompositeAlarm extends AlarmProperties {
   readonly AlarmRule: unknown;
   readonly ActionsSuppressor?: unknown;
   readonly ActionsSuppressorWaitPeriod?: number;
@@ -175,10 +175,10 @@ function ingestorAlarms(choices: Choices) {
     [...JSON.stringify(rule ?? '').matchAll(/"Fn::GetAtt":\["(\w+)","Arn"\]/g)].map(([, id = '']) => nameOf(id));
   return {
     plain: [...alarmsOf(made)].filter(([, alarm]) => !JSON.stringify(alarm).includes('AWS/AmazonMQ')),
-    sums: [...alarmsOf<Sum>(made, 'CompositeAlarm')].map(([id, sum]) => ({
-      ...{ id, of: referred(sum.AlarmRule), suppressor: referred(sum.ActionsSuppressor)[0] },
-      wait: (sum.ActionsSuppressorWaitPeriod ?? 0) / 60,
-      extension: (sum.ActionsSuppressorExtensionPeriod ?? 0) / 60,
+    composites: [...alarmsOf<CompositeAlarm>(made, 'CompositeAlarm')].map(([id, composite]) => ({
+      ...{ id, of: referred(composite.AlarmRule), suppressor: referred(composite.ActionsSuppressor)[0] },
+      wait: (composite.ActionsSuppressorWaitPeriod ?? 0) / 60,
+      extension: (composite.ActionsSuppressorExtensionPeriod ?? 0) / 60,
     })),
   };
 }
@@ -238,11 +238,11 @@ function dataOf(recording: Recording, offset: number, repeated: number): DataPoi
 interface Evaluation {
   /** When each alarm turned on. Below 0: it was on before the disaster. */
   readonly on: ReadonlyMap<string, number>;
-  readonly pages: readonly { readonly sum: string; readonly state: AlarmState; readonly second: number }[];
+  readonly pages: readonly { readonly composite: string; readonly state: AlarmState; readonly second: number }[];
 }
 
 function evaluations(recording: Recording, { settings = shards(1), repeatedSeconds = 120 }: Disaster): Evaluation[] {
-  const { plain, sums } = ingestorAlarms(settings);
+  const { plain, composites } = ingestorAlarms(settings);
   const minutes = BEFORE_MINUTES + AFTER_MINUTES;
   return OFFSETS.flatMap((offset) => {
     const data = dataOf(recording, offset, repeatedSeconds);
@@ -254,7 +254,7 @@ function evaluations(recording: Recording, { settings = shards(1), repeatedSecon
           return [id, recording.first ? each.fill('INSUFFICIENT_DATA', 0, CREATED_MINUTE) : each] as const;
         }),
       );
-      for (const { id, of } of sums)
+      for (const { id, of } of composites)
         states.set(
           id,
           count(minutes).map((minute) => (of.some((each) => states.get(each)?.[minute] === 'ALARM') ? 'ALARM' : 'OK')),
@@ -264,9 +264,9 @@ function evaluations(recording: Recording, { settings = shards(1), repeatedSecon
         return from < 0 ? [] : [[id, endOf(from)] as const];
       });
       const from = (id: string) => (states.get(id) ?? []).slice(BEFORE_MINUTES - 1);
-      const pages = sums.flatMap(({ id, suppressor, wait, extension }) =>
+      const pages = composites.flatMap(({ id, suppressor, wait, extension }) =>
         messagesOf(from(id), suppressor === undefined ? undefined : { states: from(suppressor), wait, extension }).map(
-          ({ minute, state }) => ({ sum: id, state, second: endOf(minute + BEFORE_MINUTES - 1) }),
+          ({ minute, state }) => ({ composite: id, state, second: endOf(minute + BEFORE_MINUTES - 1) }),
         ),
       );
       return { on: new Map(on), pages: pages.toSorted((a, b) => a.second - b.second) };
@@ -301,11 +301,13 @@ export function outcomeOf(recording: Recording, disaster: Disaster): Outcome {
       firsts.length === 0
         ? undefined
         : {
-            by: new Set(firsts.map(({ sum }) => sum)),
+            by: new Set(firsts.map(({ composite }) => composite)),
             at: range(firsts.map(({ second }) => second)),
             always: firsts.length === all.length,
           },
-    mostPages: Math.max(...pages.flatMap((each) => [...SUMS].map((id) => each.filter(({ sum }) => sum === id).length))),
+    mostPages: Math.max(
+      ...pages.flatMap((each) => [...COMPOSITES].map((id) => each.filter(({ composite }) => composite === id).length)),
+    ),
   };
 }
 
@@ -320,7 +322,7 @@ export function complaints(outcome: Outcome, { turnsOn = {}, mayTurnOn = [], pag
     else if (on[1] > within) found.push(`${id} is on after ${on[1]} s, expected within ${within} s`);
   }
   for (const [id, { on }] of outcome.alarms)
-    if (!(id in turnsOn) && !mayTurnOn.includes(id) && !SUMS.has(id))
+    if (!(id in turnsOn) && !mayTurnOn.includes(id) && !COMPOSITES.has(id))
       found.push(`${id} is on after ${on.join(' to ')} s, expected never`);
   if (pages === undefined) {
     if (outcome.page)
@@ -351,7 +353,7 @@ export function tableOf(outcomes: ReadonlyMap<DisasterName, Outcome>): string {
         )
         .join(', ') || '—';
     const ofRelease = (id: string) => id.startsWith('release-');
-    const isNotice = (id: string) => !HEALTH.has(id) && !SUMS.has(id) && !ofRelease(id);
+    const isNotice = (id: string) => !HEALTH.has(id) && !COMPOSITES.has(id) && !ofRelease(id);
     const paged =
       page === undefined ? '—' : `${[...page.by].map((id) => `\`${id}\``).join(' or ')} ${secondsOf(page.at)}`;
     return `| ${name} | ${said((id) => HEALTH.has(id))} | ${paged} | ${said(isNotice)} | ${said(ofRelease)} |`;
@@ -363,7 +365,7 @@ export function tableOf(outcomes: ReadonlyMap<DisasterName, Outcome>): string {
   ].join('\n');
 }
 
-const SUMS: ReadonlySet<string> = new Set([UNHEALTHY, IMPAIRED]);
+const COMPOSITES: ReadonlySet<string> = new Set([UNHEALTHY, IMPAIRED]);
 const HEALTH: ReadonlySet<string> = new Set(
   alarmDefinitions(settingsFor(ENVIRONMENT, shards(1))).flatMap(({ id, family }) => (family === 'health' ? id : [])),
 );

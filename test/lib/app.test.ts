@@ -1,4 +1,4 @@
-// The application as the CLI starts it: a wrong argument ends with a sentence, before anything is written.
+// The application as the CDK CLI starts it: a wrong argument ends it with one sentence, before it writes anything.
 import { execFile } from 'node:child_process';
 import { mkdtempSync, readdirSync, readFileSync, rmSync } from 'node:fs';
 import { tmpdir } from 'node:os';
@@ -43,7 +43,7 @@ describe('the application', () => {
     expect(others).toEqual([]);
   });
 
-  it('runs AwsSolutions at each synth, and no rules that need a binary', () => {
+  it('runs AwsSolutions in each synthesis, and no rules that need a binary', () => {
     const source = readFileSync(join(ROOT, 'bin/app.ts'), 'utf8');
     expect(source).toContain('addPlugins(new AwsSolutionsChecks(app))');
     expect(source).not.toContain('@cdklabs/');

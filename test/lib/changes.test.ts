@@ -1,5 +1,5 @@
-// The broker stack is updated before the service. For every setting that changes: nothing that the running tasks need is
-// removed, replaced or withdrawn, or the change is refused by name. The list of settings is the schema's own.
+// The broker stack is updated before the service. For every setting of the schema: a change does not remove or replace what
+// the running tasks need, or it is refused with the setting's name.
 import { fullDiff, ResourceImpact } from '@aws-cdk/cloudformation-diff';
 import { expect, it } from 'vitest';
 import { merged } from '../../lib/setting-values.ts';
@@ -10,7 +10,7 @@ import { type Synthesized, synthesized } from '../support/synthesized.ts';
 import { dependenciesOf, exportsOf, imports, templatesOf } from './dependencies.ts';
 
 interface Variation {
-  /** What both have. */
+  /** Choices of both deployments. */
   readonly base?: Choices;
   readonly from?: Choices;
   readonly to: Choices;
@@ -18,8 +18,8 @@ interface Variation {
 
 const cluster = { broker: { nodes: 3 } } as const;
 
-/** From the defaults of staging, unless it names others; and each the other way round. */
-const OWN: Readonly<Record<string, readonly Variation[]>> = {
+/** From the defaults of staging, unless `base` or `from` is given. Each is also tested in the opposite direction. */
+const VARIATIONS: Readonly<Record<string, readonly Variation[]>> = {
   account: [{ to: { account: '111122223333' } }],
   region: [{ to: { region: 'eu-central-1' } }],
   'network.cidr': [{ to: { network: { cidr: '10.74.0.0/16' } } }],
@@ -105,7 +105,7 @@ const OWN: Readonly<Record<string, readonly Variation[]>> = {
   rotationDays: [{ to: { rotationDays: 0 } }, { to: { rotationDays: 60 } }],
 };
 
-/** Names of all settings, from a schema as zod describes it. */
+/** Names of all settings of a zod schema. */
 function settingNames(schema: unknown, path = ''): string[] {
   const { def, shape } = schema as { def: { type: string; innerType?: unknown; in?: unknown }; shape?: object };
   if (def.type === 'object') {
@@ -115,7 +115,7 @@ function settingNames(schema: unknown, path = ''): string[] {
   return [path];
 }
 
-/** Of a number the next one, of a boolean the other one. */
+/** The default variation: a neighbouring number, or the other boolean. */
 function variationOf(name: string): Variation {
   const path = name.split('.');
   const value = path.reduce<unknown>((inner, key) => (inner as Record<string, unknown>)[key], settingsFor('staging'));
@@ -126,7 +126,7 @@ function variationOf(name: string): Variation {
 }
 
 const names = settingNames(schemaFor(false));
-const variations = Object.fromEntries(names.map((name) => [name, OWN[name] ?? [variationOf(name)]]));
+const variations = Object.fromEntries(names.map((name) => [name, VARIATIONS[name] ?? [variationOf(name)]]));
 
 const LOSSES: readonly ResourceImpact[] = [
   ResourceImpact.MAY_REPLACE,
@@ -135,8 +135,8 @@ const LOSSES: readonly ResourceImpact[] = [
   ResourceImpact.WILL_ORPHAN,
 ];
 
-/** What the deployed service needs and the update of the broker stack would remove. */
-function taken(before: Synthesized, after: Synthesized): string[] {
+/** What the deployed service needs and an update of the broker stack removes, replaces or no longer exports. */
+function lossesOf(before: Synthesized, after: Synthesized): string[] {
   const [deployed, wanted] = [templatesOf(before), templatesOf(after)];
   const needed = dependenciesOf(deployed.service, deployed.broker);
   const { resources } = fullDiff(deployed.broker, wanted.broker);
@@ -151,10 +151,10 @@ function taken(before: Synthesized, after: Synthesized): string[] {
 }
 
 it('varies settings of the schema only', () => {
-  expect(Object.keys(OWN).filter((name) => !names.includes(name))).toEqual([]);
+  expect(Object.keys(VARIATIONS).filter((name) => !names.includes(name))).toEqual([]);
 });
 
-it('the service needs: network, subnets with their way out, group, rules, secrets, broker', () => {
+it('the service depends on network, subnets, routes, security group and rules, secrets and broker', () => {
   const { broker, service } = templatesOf(synthesized('staging', { egress: 'nat' }));
   const ids = [...dependenciesOf(service, broker)];
   const types = new Set(ids.map((id) => broker.Resources[id]?.Type.replace(/.*::/, '')));
@@ -165,13 +165,13 @@ it('the service needs: network, subnets with their way out, group, rules, secret
   ]);
 });
 
-/** Another account or region is another deployment, in which nothing would be compared. */
+/** Another account or region is a separate deployment: nothing is compared. */
 const ELSEWHERE = ['account', 'region'];
 const faultsOf = (from: Choices, to: Choices) => {
   const settings = settingsFor('staging', from);
   return transitionFaults({ broker: settings, service: settings }, settingsFor('staging', to));
 };
-/** Settings that simply change, with nothing to refuse: they do it at once, and none may take anything. */
+/** Settings with one variation that is never refused. All of them change together, and nothing may be lost. */
 const free = Object.entries(variations).filter(([name, [first, ...more]]) => {
   if (!first || more.length > 0 || first.base || first.from || ELSEWHERE.includes(name)) return false;
   return faultsOf({}, first.to).length + faultsOf(first.to, {}).length === 0;
@@ -181,8 +181,8 @@ const changed = free.reduce((below, [, [first]]) => merged(below, first?.to) as 
 it.each([
   { from: {}, to: changed },
   { from: changed, to: {} },
-])('settings without a rule take nothing from the running tasks: $from → $to', ({ from, to }) => {
-  expect(taken(synthesized('staging', from), synthesized('staging', to))).toEqual([]);
+])('settings without a rule remove nothing that the running tasks need: $from → $to', ({ from, to }) => {
+  expect(lossesOf(synthesized('staging', from), synthesized('staging', to))).toEqual([]);
 });
 
 const ruled = Object.entries(variations).flatMap(([name, list]) =>
@@ -197,18 +197,18 @@ const ruled = Object.entries(variations).flatMap(([name, list]) =>
       }),
 );
 
-it.each(ruled)('$name: $from → $to takes nothing from the running tasks, or is refused by its name', (change) => {
+it.each(ruled)('$name: $from → $to removes nothing that the running tasks need, or is refused by name', (change) => {
   const { name, from, to } = change;
   const faults = faultsOf(from, to);
-  const loss = taken(synthesized('staging', from), synthesized('staging', to));
-  if (loss.length > 0) expect(faults, loss.join('\n')).not.toEqual([]);
-  // By the name of the setting, or of the group that came or went, or of what it decides.
+  const losses = lossesOf(synthesized('staging', from), synthesized('staging', to));
+  if (losses.length > 0) expect(faults, losses.join('\n')).not.toEqual([]);
+  // The name is that of the setting, of its group, or of a setting whose default depends on it.
   const own = (fault: string) => name.startsWith(fault.split(':')[0] ?? '') || fault.includes(`${name} `);
   for (const fault of faults)
     expect(own(fault) || DECIDES[name]?.some((other) => fault.startsWith(other)), fault).toBe(true);
 });
 
-/** Settings by which another one has another default. */
+/** Settings that decide the default of others. */
 const DECIDES: Readonly<Record<string, readonly string[]>> = {
   'broker.size': ['broker.storageGb'],
   'broker.existing.host': ['broker.existing'],

@@ -1,5 +1,5 @@
-// As much of AWS as the check before a deployment uses: CloudFormation's stacks and templates, the account of the login, the
-// region's zones, each in its own query protocol over HTTP. It notes every action, and refuses those it does not know.
+// The part of AWS that the check before a deployment uses: CloudFormation's stacks and templates, the account of the credentials
+// and the region's zones, each in its own query protocol over HTTP. It records every action, and refuses unknown ones.
 import { createServer } from 'node:http';
 import type { AddressInfo } from 'node:net';
 import { text as readText } from 'node:stream/consumers';
@@ -13,13 +13,13 @@ export interface DeployedStack {
 export interface CloudFormation {
   readonly url: string;
   readonly stacks: Map<string, DeployedStack>;
-  /** Names of those that were called, in order. */
+  /** Names of the called actions, in order. */
   readonly actions: string[];
   /** Names of the region's availability zones. */
   zones: readonly string[];
-  /** While set, every answer is a refusal with this code. */
+  /** While set, every answer is an error with this code. */
   refusal: string | undefined;
-  /** Nothing is deployed, in a region with three zones. */
+  /** No stack, in a region with three zones. */
   reset(): void;
   stop(): Promise<void>;
 }
@@ -82,7 +82,7 @@ export async function startCloudFormation(): Promise<CloudFormation> {
 const result = (action: string, inner: string): string =>
   `<${action}Response ${XMLNS}><${action}Result>${inner}</${action}Result></${action}Response>`;
 
-/** EC2's protocol has no element around its result. */
+/** EC2's protocol has no result element. */
 const zonesOf = (names: readonly string[]): string =>
   `<R><availabilityZoneInfo>${names.map((name) => `<item><zoneName>${name}</zoneName></item>`).join('')}</availabilityZoneInfo></R>`;
 

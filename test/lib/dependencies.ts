@@ -1,5 +1,5 @@
-// What the deployed service stack needs of the broker stack: what it imports, what that refers to, and the routes, associations
-// and rules that a subnet, a network and a group need without a reference.
+// What the deployed service stack needs from the broker stack: what it imports, what that refers to, and the routes, associations
+// and rules that subnets, networks and security groups need but do not refer to.
 import type { Synthesized } from '../support/synthesized.ts';
 
 interface Resource {
@@ -13,7 +13,7 @@ export interface Template {
   readonly Outputs?: Readonly<Record<string, { readonly Value: unknown; readonly Export?: { readonly Name: string } }>>;
 }
 
-/** By the type of an attachment, the property that refers to what it is attached to. */
+/** By type: the property that refers to the resource to which this one belongs. */
 const ATTACHED: Readonly<Record<string, string>> = {
   'AWS::EC2::Route': 'RouteTableId',
   'AWS::EC2::SubnetRouteTableAssociation': 'SubnetId',

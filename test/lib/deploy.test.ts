@@ -1,6 +1,6 @@
 // `npm run deploy` as an operator calls it, with the real CLI, against a fake CloudFormation over HTTP: a refused deployment does
-// not reach `cdk deploy`, and an accepted one is passed on with all its flags. The application copies what was synthesized
-// once. The reasons to refuse: deployed-stacks.test.ts.
+// not call `cdk deploy`, and an accepted one passes all flags to it. To save time, the application copies an assembly that was
+// synthesized once. The reasons to refuse: deployed-stacks.test.ts.
 import { execFile } from 'node:child_process';
 import { existsSync, mkdtempSync, readdirSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
@@ -15,7 +15,7 @@ import { type CloudFormation, type DeployedStack, startCloudFormation } from './
 const ROOT = join(import.meta.dirname, '../..');
 
 let aws: CloudFormation;
-/** Where the command is called: the folder of a checkout, and one for temporary files. */
+/** The checkout in which the command is called, and a folder for its temporary files. */
 let folder: string;
 let scratch: string;
 
@@ -34,7 +34,7 @@ afterEach(() => {
   for (const each of [folder, scratch]) rmSync(each, { recursive: true, force: true });
 });
 
-/** Copies the assembly of staging, sets the instance, and notes instance and settings, a line each time. */
+/** Copies the assembly of staging, sets the instance, and appends a line with instance and settings to synths.txt. */
 const APPLICATION = `
   import { appendFileSync, cpSync, readFileSync, writeFileSync } from 'node:fs';
   const { instance, settings } = JSON.parse(process.env.CDK_CONTEXT_JSON);
@@ -56,7 +56,7 @@ function context(own: object): void {
 const contextFile = () => join(folder, 'cdk.context.json');
 const checkoutOf = (instance: string) => writeFileSync(contextFile(), JSON.stringify({ instance, other: 1 }));
 
-/** Of the instance bot-1. */
+/** A stack of the instance bot-1. */
 function deployed(choices: Choices = {}, status = 'UPDATE_COMPLETE'): DeployedStack {
   const settings = choicesOf(settingsFor('staging', choices));
   const tags = { Application: 'discord-ingestor', Environment: 'staging', Instance: 'bot-1' };
@@ -96,7 +96,7 @@ describe('refused before anything is created', { timeout: 600_000 }, () => {
       /^staging cannot be deployed over the existing stacks:\n {2}- discord-ingestor-staging-broker is UPDATE_ROLLBACK_FAILED: .*\n {2}- broker\.engineVersion: deployed with 4\.4, got 4\.3.*$/,
     ],
     [
-      'by the instance of cdk.json, which the stacks would get',
+      'by the instance in cdk.json, which overrides that of cdk.context.json',
       () => {
         checkoutOf('bot-1');
         context({ instance: 'bot-2' });
@@ -105,27 +105,27 @@ describe('refused before anything is created', { timeout: 600_000 }, () => {
       /deployed as instance bot-1, and this checkout is instance bot-2/,
     ],
     [
-      'by a region that has fewer zones than are wanted',
+      'by a region with too few zones',
       () => {
         aws.zones = ['us-west-1a'];
       },
       / {2}- network\.zones: expected at most the 1 zones of this region \(us-west-1a\), got 2/,
     ],
     [
-      'where CloudFormation does not answer',
+      'when CloudFormation denies access',
       () => {
         aws.refusal = 'AccessDenied';
       },
       /^expected to read the deployed stacks from CloudFormation \(DescribeStacks, GetTemplate\), got AccessDenied: not allowed\. Log in/,
     ],
     [
-      'where nobody is logged in',
+      'without AWS credentials',
       () => undefined,
       sentenceOf('noAws'),
       { AWS_ACCESS_KEY_ID: '', AWS_SECRET_ACCESS_KEY: '' },
     ],
     [
-      'where there is no Docker',
+      'without Docker',
       () => {
         checkoutOf('bot-1');
         aws.stacks.set(BROKER, deployed());
@@ -137,13 +137,13 @@ describe('refused before anything is created', { timeout: 600_000 }, () => {
     set();
     const { code, stdout, stderr } = await deploy(['--help'], variables);
     expect(stderr.trimEnd()).toMatch(sentences);
-    // No output of `cdk deploy`, and no call but those that read.
+    // `cdk deploy` did not run, and no call changed anything.
     expect({ code, stdout }).toEqual({ code: 1, stdout: '' });
     expect(aws.actions.join()).not.toMatch(/Create|Execute|Update|Delete/);
     expect(readdirSync(scratch).filter((name) => name.startsWith('discord-ingestor-'))).toEqual([]);
   });
 
-  it('on a CI machine without an instance: one made there would be lost with it', async () => {
+  it('on a CI machine without an instance: a new one would be lost with the machine', async () => {
     const { code, stderr } = await deploy(['--help'], { CI: 'true' });
     expect(stderr).toMatch(/^instance: expected one in cdk\.context\.json, got none, and one made here would be lost/m);
     expect(code).toBe(1);
@@ -152,30 +152,30 @@ describe('refused before anything is created', { timeout: 600_000 }, () => {
 });
 
 describe('passed to cdk deploy', { timeout: 600_000 }, () => {
-  it('an accepted change, of all stacks where none is named, with settings and flags', async () => {
+  it('an accepted change, with settings and flags, for all stacks when none is named', async () => {
     checkoutOf('bot-1');
     for (const stack of ['broker', 'service']) aws.stacks.set(`discord-ingestor-staging-${stack}`, deployed());
     const { code, stderr } = await deploy(['--context=settings={"a":1}', '--require-approval', 'never']);
     expect(readFileSync(join(folder, 'synths.txt'), 'utf8')).toBe('bot-1 {"a":1}\n');
-    // It begins, and fails because the fake does not know its calls.
+    // `cdk deploy` begins, and fails because the fake does not know its calls.
     expect(aws.actions.at(-1), stderr).not.toBe('DescribeAvailabilityZones');
     expect(stderr).not.toMatch(/specify which stacks/i);
     expect(code).toBe(1);
   });
 
-  it("the broker's stack alone, also where there is no Docker", async () => {
+  it('the broker stack alone, also without Docker', async () => {
     checkoutOf('bot-1');
     const { code, stderr } = await deploy([BROKER, '--help'], { CDK_DOCKER: '/no/such/docker' });
     expect([code, stderr]).toEqual([0, '']);
   });
 
-  it('the first deployment, which makes the instance and asks to commit it', async () => {
+  it('the first deployment, which creates the instance and asks to commit it', async () => {
     writeFileSync(contextFile(), JSON.stringify({ other: 1 }));
     const { code, stdout, stderr } = await deploy(['--help'], { CI: '' });
     const { instance, ...others } = JSON.parse(readFileSync(contextFile(), 'utf8'));
     expect(instance).toMatch(/^bot-[0-9a-f]{8}$/);
     expect(others).toEqual({ other: 1 });
-    // The stacks are synthesized again, with it.
+    // The stacks are synthesized again with the instance.
     expect(readFileSync(join(folder, 'synths.txt'), 'utf8')).toBe(`undefined undefined\n${instance} undefined\n`);
     expect(stderr).toContain(`deployment is now instance ${instance}, written to cdk.context.json: commit it`);
     expect(stdout).toMatch(/cdk deploy \[STACKS\.\.\]/);

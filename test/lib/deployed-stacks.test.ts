@@ -1,4 +1,4 @@
-// Whether a deployment may begin: by the owner of the stacks, by their state, by their settings.
+// Whether a deployment may begin: the owner of the stacks, their state, the region, and their settings.
 import { StackStatus } from '@aws-sdk/client-cloudformation';
 import { describe, expect, it } from 'vitest';
 import { deploymentFaults, type FoundStack, type Place } from '../../lib/deployed-stacks.ts';
@@ -16,7 +16,7 @@ function stack(change: Partial<FoundStack> = {}, deployed: Choices = {}): FoundS
   return { name: NAME, arn, status: 'UPDATE_COMPLETE', tags, terminationProtection: false, template, ...change };
 }
 
-/** Neither the login's account nor the zones are known. */
+/** Neither the account of the credentials nor the zones are known. */
 const UNKNOWN: Place = { account: undefined, zones: undefined };
 
 function faults(stacks: readonly FoundStack[], choices: Choices = {}) {
@@ -28,7 +28,7 @@ const { Instance: _, ...unnamed } = tags;
 
 it.each<[fault: string, Partial<FoundStack>, Choices?, instance?: string | null]>([
   [`${NAME}: expected the tag Application=discord-ingestor, got nothing: this stack belongs to`, { tags: {} }],
-  // It is not looked at further.
+  // Another owner's stack is not checked further.
   [`Application=discord-ingestor, got 'shop': `, { tags: { Application: 'shop' }, status: 'UPDATE_FAILED' }],
   [`${NAME}: deployed as instance bot-1, and this checkout is instance bot-2. `, {}, {}, 'bot-2'],
   [`write "instance": "bot-1" into cdk.context.json and commit it; if it is another bot, ${AWAY}`, {}, {}, 'bot-2'],
@@ -41,13 +41,13 @@ it.each<[fault: string, Partial<FoundStack>, Choices?, instance?: string | null]
   expect(deploymentFaults([stack(change)], wanted, UNKNOWN)).toEqual([expect.stringContaining(fault)]);
 });
 
-it('our stacks, of this instance, are updated, and both are checked', () => {
+it('both stacks are checked, and those of this instance are accepted', () => {
   expect(faults([stack()], { account: '111122223333', region: 'eu-central-1' })).toEqual([]);
   expect(faults([])).toEqual([]);
   expect(faults([stack(), stack({ name: SERVICE, tags: {} })])).toEqual([expect.stringContaining(SERVICE)]);
 });
 
-it.each(['bot', 'Bot-1', '-bot', 'b'.repeat(41)])('an instance has a name of 4 to 40 characters, not %s', (name) => {
+it.each(['bot', 'Bot-1', '-bot', 'b'.repeat(41)])('an instance cannot have the name %s', (name) => {
   expect(() => instanceOf(name)).toThrow(/^.*\n {2}- instance: expected 4 to 40 lower-case letters/);
 });
 
@@ -65,7 +65,7 @@ describe('the state', () => {
     'cdk rollback': ['UPDATE_FAILED', 'UPDATE_ROLLBACK_FAILED', 'IMPORT_ROLLBACK_FAILED'],
   };
 
-  it('every state of CloudFormation has a verdict', () => {
+  it('is accepted or has advice, for every state of CloudFormation', () => {
     const named = new Map(
       Object.entries(byVerdict).flatMap(([expected, states]) => states.map((each) => [each, expected])),
     );
@@ -83,18 +83,18 @@ describe('the state', () => {
   });
 });
 
-describe('the place', () => {
+describe('account and zones', () => {
   const account = '999988887777';
   const zones = ['us-west-1a', 'us-west-1c'];
   const named = { network: { availabilityZones: ['us-west-1a', 'us-west-1x'] } };
   const few = 'network.zones: expected at most the 2 zones of this region (us-west-1a, us-west-1c), got 3.';
 
   it.each<[fault: string | undefined, Partial<Place>, Environment, Choices?]>([
-    // A login of another account reads other stacks than the CDK would change.
+    // Credentials of another account read other stacks than the CDK would change.
     [`account: expected a login of account ${account}, got one of 1`, { account: '1' }, 'staging', { account }],
     [undefined, { account }, 'staging', { account }],
     [undefined, { account }, 'staging'],
-    // Two zones are enough for one node, and not for three.
+    // Two zones are enough for one node, but not for three.
     [undefined, { zones }, 'staging'],
     [
       `${few} 3 nodes need as many: choose another region, or broker.nodes 1 with network.zones 2`,
@@ -118,7 +118,7 @@ describe('the settings', () => {
     expect(found).toEqual([expect.stringContaining(status)]);
   });
 
-  it('are compared with those in the templates, each stack with its own', () => {
+  it('are compared, for each stack, with those in its own template', () => {
     const wanted: Choices = { broker: { engineVersion: '4.2' }, alarmEmail: 'new@example.com' };
     const service = stack({ name: SERVICE }, { alarmEmail: 'old@example.com' });
     expect(faults([stack(), service], wanted).map((fault) => fault.split(':')[0])).toEqual([
@@ -130,12 +130,12 @@ describe('the settings', () => {
   it.each([
     ["expected the settings in its template's Metadata.DiscordIngestor, got none. ", undefined],
     ["expected the settings in its template's Metadata.DiscordIngestor, got none. ", { settings: 'none' }],
-    // Those of another version.
+    // Settings of another version.
     [
       `as deployed: colour: no such setting. See lib/settings.ts for those that exist. `,
       { settings: { colour: 'red' } },
     ],
-  ])('that are not readable in a template refuse the deployment: %s', (fault, DiscordIngestor) => {
+  ])('refuse the deployment when a template has none that can be read: %s', (fault, DiscordIngestor) => {
     const wayOut = 'npx cdk deploy --all -c environment=staging deploys without comparing';
     const found = faults([stack({ template: { Metadata: { DiscordIngestor } } })]);
     expect(found).toEqual([expect.stringContaining(fault + wayOut)]);
@@ -144,7 +144,7 @@ describe('the settings', () => {
   it.each<Choices>([
     {},
     { egress: 'nat', alarmEmail: ['a@example.com'], shards: { count: 20 }, network: { zones: 3 } },
-  ])('in a template lead to the same settings: %j', (choices) => {
+  ])('are the same after they are written into a template and read: %j', (choices) => {
     const settings = settingsFor('staging', choices);
     expect(settingsFor('staging', JSON.parse(JSON.stringify(choicesOf(settings))))).toEqual(settings);
   });

@@ -1,4 +1,4 @@
-// The CLI builds the image from the folder that the synthesized assembly stages, not from the working tree.
+// The CDK CLI builds the image from the staged folder in the assembly, not from the working tree.
 import { appendFileSync, cpSync, mkdirSync, mkdtempSync, readdirSync, readFileSync, rmSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { dirname, join } from 'node:path';
@@ -38,7 +38,7 @@ describe('the staged image', () => {
     expect(filesIn(staged)).toEqual([...others, ...sources.map((file) => `service/${file}`)].sort());
   });
 
-  it('is the one that the task runs, for its processor', () => {
+  it('is the image that the task runs, for its processor', () => {
     const { ContainerDefinitions, RuntimePlatform } = made.one('AWS::ECS::TaskDefinition').Properties;
     expect(JSON.stringify(ContainerDefinitions)).toContain(`:${image.hash}"`);
     expect([RuntimePlatform, image.source.platform]).toMatchObject([{ CpuArchitecture: 'ARM64' }, 'linux/arm64']);
@@ -60,7 +60,7 @@ describe('the hash of the image', () => {
 
   let before = '';
 
-  it('is that of the same files, wherever they are', () => {
+  it('is the same for the same files in another folder', () => {
     before = hash();
     expect(before).toBe(imageOf(synthesized('staging')).hash);
   });

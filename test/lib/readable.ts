@@ -1,6 +1,6 @@
-// A template as a reviewer reads it: references as ${LogicalId}, hashes masked, a line for each value that does not fit on one.
-// Left out is what follows from the rest or what no reviewer reads: tags, metadata, names, versions and roles of policies, the
-// update of a custom resource that equals its creation, the layout of the dashboard, descriptions and actions of alarms
+// A template as a reviewer reads it: references as ${LogicalId}, hashes masked, long objects with one line for each value.
+// It omits what follows from the rest and what no reviewer reads: tags, metadata, names, versions and roles of policies, the
+// Update of a custom resource that equals its Create, the layout of the dashboard, descriptions and actions of alarms
 // (lib/alarms.ts).
 import { inspect } from 'node:util';
 
@@ -17,14 +17,14 @@ export function readable({ Resources, Outputs = {} }: Template): Map<string, str
       const properties = Type === 'AWS::CloudWatch::Alarm' ? alarm({ ...Properties }) : Properties;
       const text = shown({ ...properties, ...rest });
       if (!text.includes('\n')) return [id, [`${id}: ${Type} ${text}`]];
-      // Without the outer braces, so that another last line changes no other line.
+      // Without the outer braces: a new last line changes no other line.
       return [id, [`${id}: ${Type}`, ...` ${text.slice(1, -2)}`.replaceAll(/,$/gm, '').split('\n')]];
     });
   const outputs = Object.entries(Outputs).map(([id, { Value }]) => `  ${id}: ${simplified(Value)}`);
   return new Map([...resources, ['outputs', ['outputs', ...outputs]]]);
 }
 
-/** What one has and the other has not, or not the same: `- ` before lines of `base`, `+ ` before lines of `other`. */
+/** The lines that differ: `- ` before those only in `base`, `+ ` before those only in `other`. */
 export function difference(base: ReadonlyMap<string, string[]>, other: ReadonlyMap<string, string[]>): string[][] {
   return [...new Set([...base.keys(), ...other.keys()])].flatMap((id) => {
     const [before = [], after = []] = [base.get(id), other.get(id)];
@@ -78,7 +78,7 @@ const shown = (value: unknown): string =>
     ...{ compact: true, breakLength: 130, depth: null, maxArrayLength: null, maxStringLength: null },
   });
 
-/** Without what is left out; intrinsic functions as text; JSON in a text as what it is. */
+/** Without omitted properties, with intrinsic functions as text, and with JSON text parsed. */
 function simplified(value: unknown): unknown {
   if (typeof value === 'string') return parsed(value);
   if (typeof value !== 'object' || value === null) return value;
@@ -95,7 +95,7 @@ function simplified(value: unknown): unknown {
   return Object.fromEntries(kept.map(([key, each]) => [key, simplified(each)]));
 }
 
-/** Of an intrinsic function. */
+/** An intrinsic function as text. */
 function textOf(name: string, argument: unknown): string | undefined {
   const list = Array.isArray(argument) ? argument.map(simplified) : [];
   switch (name) {
@@ -120,7 +120,7 @@ function textOf(name: string, argument: unknown): string | undefined {
   }
 }
 
-/** Hashes of assets change with every line of code. */
+/** Masks hashes of assets, which change with every line of code. */
 function parsed(text: string): unknown {
   const masked = text.replaceAll(/\b[0-9a-f]{64}\b/g, '<hash>');
   if (!masked.startsWith('{"')) return masked;

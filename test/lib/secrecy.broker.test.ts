@@ -1,6 +1,6 @@
-// What no function may show: a password, wherever a person has put it, whatever fails. It is looked for in everything
-// that both functions write, return and throw, with causes, stacks and hidden fields. Half a secret counts too: parsers
-// quote the first characters.
+// No function may show a password, in whatever form a person has stored it and whatever fails. The test looks for it in
+// everything that both functions write, return and throw, with causes, stacks and hidden fields. The first characters count
+// too, because parsers quote them.
 
 import { randomBytes } from 'node:crypto';
 import { readFileSync } from 'node:fs';
@@ -26,7 +26,7 @@ import {
   tlsInFrontOf,
 } from '../support/fake-servers.ts';
 
-/** Begins no JSON, and has what JSON, addresses and base64 write differently. */
+/** Not valid JSON, and with characters that JSON, URLs and base64 encode. */
 const SECRET = `zq${randomBytes(6).toString('hex')}"\\ %/é`;
 const START = SECRET.slice(0, 6);
 
@@ -60,8 +60,8 @@ interface Case {
   readonly pending?: string;
   readonly managementUrl?: string;
   readonly denied?: 'administrator' | 'login';
-  /** For the broker; what cannot succeed is given up soon. @default 500 */
-  readonly patienceMs?: number;
+  /** How long a function waits for the broker. Short, because most cases cannot succeed. @default 500 */
+  readonly brokerTimeoutMs?: number;
 }
 
 const login = (fields: object = {}) => {
@@ -70,8 +70,8 @@ const login = (fields: object = {}) => {
   return JSON.stringify({ ...address, username: user, password: SECRET, ...fields });
 };
 
-/** Every event of both handlers, for a user of its own. @returns what was thrown, in sentences */
-async function everything(
+/** Calls both handlers with each of their events, for a new user. @returns the messages of the errors */
+async function callHandlers(
   givenOf: Case | (() => Case),
   { apply, rotate }: Pick<BrokerFunctions, 'apply' | 'rotate'> = functions,
 ): Promise<string[]> {
@@ -111,8 +111,8 @@ async function everything(
     users,
   });
   const ResourceProperties = { Topology, Revision: '0' };
-  // The function keeps fifteen seconds for its answer.
-  const context = { getRemainingTimeInMillis: () => 15_000 + (given.patienceMs ?? 500) };
+  // The function reserves fifteen seconds for its answer.
+  const context = { getRemainingTimeInMillis: () => 15_000 + (given.brokerTimeoutMs ?? 500) };
   const request = async (RequestType: string) => {
     const event: unknown = { RequestType, ResourceProperties, PhysicalResourceId: 'x' };
     await watched(() => apply(event as CdkCustomResourceEvent, context));
@@ -134,19 +134,19 @@ async function everything(
   return thrown;
 }
 
-/** The lines with the secret, in any of its forms. */
+/** The lines that contain the secret, also encoded. */
 function leaks(): string[] {
   const decoded = (line: string) =>
     [...line.matchAll(/[A-Za-z0-9+/]{12,}={0,2}/g)].map(([text]) => Buffer.from(text, 'base64').toString()).join(' ');
   return output.filter((line) => line.includes(START) || decoded(line).includes(START));
 }
 
-it('would be found in all forms, the half included', () => {
+it('a leak is found, also of the first characters and in base64', () => {
   output = ['nothing', `"${START}"...`, Buffer.from(`administrator:${SECRET}`).toString('base64')];
   expect(leaks()).toHaveLength(2);
 });
 
-/** As people write them. */
+/** Mistakes that people make. */
 const SHAPES: Readonly<Record<string, string>> = {
   'the password alone': SECRET,
   'half of a JSON object': `{"username":"administrator","password":${JSON.stringify(SECRET)}`,
@@ -156,27 +156,27 @@ const SHAPES: Readonly<Record<string, string>> = {
 };
 
 describe.each(Object.entries(SHAPES))('a secret that is %s', (_, text) => {
-  it('is shown by nothing, as the administrator, the login, its former or its pending version', async () => {
-    const thrown = await everything({ administrator: text });
+  it('is never shown: as administrator, login, previous or pending version', async () => {
+    const thrown = await callHandlers({ administrator: text });
     expect(thrown.length).toBeGreaterThanOrEqual(3);
     expect(thrown.join('\n')).toContain('expected JSON with username, password');
     for (const version of ['login', 'pending'] as const)
-      expect((await everything({ [version]: text })).join('\n')).toContain('expected JSON with host');
-    // The former version is only looked at.
-    await everything({ previous: text });
+      expect((await callHandlers({ [version]: text })).join('\n')).toContain('expected JSON with host');
+    // The functions only look at a previous version.
+    await callHandlers({ previous: text });
     expect(leaks()).toEqual([]);
   });
 });
 
-it.each(['host', 'port', 'vhost', 'username'])('the field %s of a login is not shown with it', async (field) => {
+it.each(['host', 'port', 'vhost', 'username'])('is never shown in the field %s of a login', async (field) => {
   const secretIn = () =>
     field === 'host' ? `amqps://${user}:${SECRET}@host` : field === 'vhost' ? { [SECRET]: 1 } : SECRET;
-  await everything(() => ({ login: login({ [field]: secretIn() }) }));
-  await everything(() => ({ pending: login({ username: `${user}_b`, [field]: secretIn() }) }));
+  await callHandlers(() => ({ login: login({ [field]: secretIn() }) }));
+  await callHandlers(() => ({ pending: login({ username: `${user}_b`, [field]: secretIn() }) }));
   expect(leaks()).toEqual([]);
 });
 
-describe('a right password is not shown when something fails:', () => {
+describe('a correct password is never shown', () => {
   const administrator = administratorSecret(SECRET);
   const started = async <T extends FakeServer>(starting: Promise<T>): Promise<T> => {
     const server = await starting;
@@ -184,34 +184,30 @@ describe('a right password is not shown when something fails:', () => {
     return server;
   };
 
-  it('nothing, and the handlers end well', async () => {
-    expect(await everything({ patienceMs: 120_000 })).toEqual([]);
+  it('when nothing fails', async () => {
+    expect(await callHandlers({ brokerTimeoutMs: 120_000 })).toEqual([]);
     expect(leaks()).toEqual([]);
   });
 
   it.each<[what: string, given: () => Case | Promise<Case>, sentence: string]>([
-    ['the login of the administrator, which is refused', () => ({ administrator }), 'refuses the login of user'],
+    ["when the broker refuses the administrator's login", () => ({ administrator }), 'refuses the login of user'],
     [
-      'the broker, which is away',
+      'when the broker is unreachable',
       async () => ({ administrator, managementUrl: `https://127.0.0.1:${await closedPort()}` }),
       'cannot reach the broker',
     ],
     [
-      'a certificate that is not trusted',
+      "when the broker's certificate is not trusted",
       async () => {
         const { port } = await started(tlsInFrontOf(sharedBroker().managementUrl));
         return { administrator, managementUrl: `https://127.0.0.1:${port}` };
       },
       'no trusted TLS connection',
     ],
-    [
-      'the secret of the administrator, which is denied',
-      () => ({ administrator, denied: 'administrator' }),
-      'AccessDenied',
-    ],
-    ['the secret of the login, which is denied', () => ({ administrator, denied: 'login' }), 'AccessDenied'],
+    ["when the administrator's secret is denied", () => ({ administrator, denied: 'administrator' }), 'AccessDenied'],
+    ["when the login's secret is denied", () => ({ administrator, denied: 'login' }), 'AccessDenied'],
     ...[200, 400, 401].map((status): [string, () => Promise<Case>, string] => [
-      `the address: another server sends back what it was sent (${status})`,
+      `when another server echoes the request (${status})`,
       async () => {
         const { port, caFile } = await started(echoByTls(status));
         tls.setDefaultCACertificates([...tls.getCACertificates('default'), readFileSync(caFile, 'utf8')]);
@@ -220,32 +216,32 @@ describe('a right password is not shown when something fails:', () => {
       '',
     ]),
   ])('%s', async (_what, given, sentence) => {
-    const thrown = await everything(await given());
+    const thrown = await callHandlers(await given());
     expect(thrown.length).toBeGreaterThanOrEqual(3);
     expect(thrown.join('\n')).toContain(sentence);
     expect(leaks()).toEqual([]);
   });
 
-  it('the login by AMQP: the broker is away, or another server sends back what it was sent', async () => {
+  it('when the AMQP server of the login is unreachable or echoes what it gets', async () => {
     const ports = [await closedPort(), (await started(echoByAmqp())).port];
     const thrown: string[] = [];
     for (const port of ports)
-      thrown.push(...(await everything(() => ({ pending: login({ username: `${user}_b`, port }) }))));
+      thrown.push(...(await callHandlers(() => ({ pending: login({ username: `${user}_b`, port }) }))));
     expect(thrown.join('\n')).toMatch(/cannot log in .+\[redacted\]/s);
     expect(leaks()).toEqual([]);
   });
 
   it.each([
-    ['half of an answer', 200, `{"ARN":"x","SecretString":${JSON.stringify(SECRET)}`],
-    ['an error of its own', 400, JSON.stringify({ __type: 'OddException', message: SECRET, SecretString: SECRET })],
-  ])('Secrets Manager, which gives %s', async (_, status, body) => {
+    ['sends half of an answer', 200, `{"ARN":"x","SecretString":${JSON.stringify(SECRET)}`],
+    ['sends an unknown error', 400, JSON.stringify({ __type: 'OddException', message: SECRET, SecretString: SECRET })],
+  ])('when Secrets Manager %s', async (_, status, body) => {
     const { port } = await started(httpServer(status, 'application/x-amz-json-1.1', body));
     vi.stubEnv('AWS_ENDPOINT_URL_SECRETS_MANAGER', `http://127.0.0.1:${port}`);
     vi.stubEnv('AWS_MAX_ATTEMPTS', '1');
     vi.resetModules();
     const { handler: rotate } = await import('../../lib/rotation/rotate.lambda.ts');
     const { handler: apply } = await import('../../lib/topology/apply.lambda.ts');
-    const thrown = await everything({}, { rotate, apply });
+    const thrown = await callHandlers({}, { rotate, apply });
     expect(thrown.length).toBeGreaterThanOrEqual(3);
     expect(leaks()).toEqual([]);
   });

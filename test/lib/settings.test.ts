@@ -1,4 +1,4 @@
-// What a deployer may choose: the defaults, and every refusal in one readable sentence.
+// What a deployer may choose: the defaults, and one sentence for each fault.
 import { describe, expect, it } from 'vitest';
 import { brokerLimits } from '../../lib/broker-limits.ts';
 import { merged, SettingsError } from '../../lib/setting-values.ts';
@@ -28,7 +28,7 @@ describe('defaults', () => {
     ['staging', {}, { network: { zones: 2 }, broker: { size: 'mq.m7g.medium', nodes: 1, engineVersion: '4.3' } }],
     ['production', {}, { egress: 'nat', natGateways: 2, groups: 1, tasks: 2, keepsData: true }],
     ['production', {}, { network: { zones: 3 }, broker: { size: 'mq.m7g.large', nodes: 3 }, shards: { standbys: 1 } }],
-    // A task for each group of shards, and the standbys.
+    // One task for each shard group, and the standbys.
     ['staging', { shards: { count: 33, perTask: 16, standbys: 2 } }, { groups: 3, tasks: 5 }],
     ['staging', { egress: 'nat' }, { natGateways: 2 }],
     ['production', { egress: 'public-ip' }, { natGateways: 0 }],
@@ -171,7 +171,7 @@ describe('faults', () => {
     expect(faultsOf('staging', choices)).toEqual([expect.stringContaining(fault)]);
   });
 
-  it.each([undefined, 'test', 'Production', 7])('an environment that is none: %s', (environment) => {
+  it.each([undefined, 'test', 'Production', 7])('an unknown environment: %s', (environment) => {
     expect(faultsOf(environment)[0]).toMatch(
       /^environment: expected staging or production, got .+ Add -c environment=staging$/,
     );
@@ -190,11 +190,11 @@ describe('faults', () => {
     { egress: 'nat', natGateways: 3, network: { zones: 3 } },
     // The limits of an existing broker are unknown.
     { ...withBroker(), shards: { count: 500, perTask: 1 } },
-  ])('what just fits is accepted: %j', (choices) => {
+  ])('none at the limits: %j', (choices) => {
     expect(faultsOf('staging', choices)).toEqual([]);
   });
 
-  it('of single settings come at once, a line each, and then all contradictions', () => {
+  it('of single settings are reported together, one line each, and then all contradictions', () => {
     const contradictions = { task: { cpu: 300 }, natGateways: 3 };
     expect(() => settingsFor('production', { shards: { count: 0 }, alarmEmail: 'ops', ...contradictions })).toThrow(
       [
@@ -207,8 +207,8 @@ describe('faults', () => {
   });
 });
 
-describe('what comes on the command line', () => {
-  it('wins over the file, field by field', () => {
+describe('the settings of the command line', () => {
+  it('override those of the file, field by field', () => {
     const choices = { shards: { count: 2, standbys: 1 }, gateway: { intents: ['Guilds'] } };
     expect(merged(choices, '{"shards":{"count":3},"gateway":{"intents":["GuildMembers"]}}')).toEqual({
       shards: { count: 3, standbys: 1 },
@@ -217,7 +217,7 @@ describe('what comes on the command line', () => {
     expect(merged(choices, undefined)).toEqual(choices);
   });
 
-  it('is refused where it is no JSON', () => {
+  it('are refused when they are not JSON', () => {
     expect(() => merged({}, '{shards}')).toThrow(/settings: expected JSON such as '.+', got: /);
   });
 
@@ -225,12 +225,12 @@ describe('what comes on the command line', () => {
     [{}, '{"queues":{"__proto__":{"keys":["member.#"]}}}', 'queues.__proto__'],
     [{}, JSON.parse('{"workers":{"__proto__":{"queues":["events.guild"]}}}'), 'workers.__proto__'],
     [JSON.parse('{"__proto__":{}}'), undefined, '__proto__'],
-  ])('is refused with a name that would be ignored: %j and %j', (choices, given, name) => {
+  ])('are refused with a name that JavaScript ignores: %j and %j', (choices, given, name) => {
     expect(() => merged(choices, given)).toThrow(`  - ${name}: JavaScript does not allow this name. Choose another`);
   });
 });
 
-it('the limits of a broker are what Amazon MQ gives its size, and unknown for an existing one', () => {
+it("the broker's limits are Amazon MQ's for its size, and unknown for an existing broker", () => {
   expect(brokerLimits(settingsFor('production').broker)).toEqual({ connectionsPerNode: 1500, queues: 1000 });
   const size = 'mq.m7g.medium';
   expect(brokerLimits({ size, nodes: 3 })).toEqual({ connectionsPerNode: 300, queues: 100 });

@@ -1,11 +1,11 @@
-// What a change does to what is deployed, line by line, for the reviewer: production in full, staging where it differs.
-// `vitest run -u` writes them again.
+// What a change does to the stacks, line by line, for the reviewer: production in full, and the lines in which staging differs.
+// `vitest run -u` writes the snapshots again.
 import { expect, it } from 'vitest';
 import type { Environment } from '../../lib/settings.ts';
 import { synthesized } from '../support/synthesized.ts';
 import { difference, readable } from './readable.ts';
 
-it('the stacks are what was reviewed last', async () => {
+it('the stacks match the reviewed snapshots', async () => {
   const [production, staging] = (['production', 'staging'] as const).map(stacksOf);
   for (const stack of ['broker', 'ingestor'] as const) {
     const [full = new Map(), other = new Map()] = [production?.[stack], staging?.[stack]];
@@ -16,7 +16,7 @@ it('the stacks are what was reviewed last', async () => {
 
 function stacksOf(environment: Environment) {
   const { broker, ingestor } = synthesized(environment);
-  // The CDK hashes the stack's name into the ids of rules between security groups, around the port.
+  // The ids of rules between security groups contain hashes of the stack's name, before and after the port.
   const neutral = (template: object) =>
     JSON.parse(
       JSON.stringify(template)
@@ -26,7 +26,7 @@ function stacksOf(environment: Environment) {
   return { broker: readable(neutral(broker.toJSON())), ingestor: readable(neutral(ingestor.toJSON())) };
 }
 
-/** Resources of one line stand together. */
+/** With an empty line after each resource of several lines. */
 function text(blocks: readonly string[][]): string {
   return `${blocks.map((lines) => lines.join('\n') + (lines.length > 1 ? '\n' : '')).join('\n')}\n`;
 }

@@ -1,4 +1,4 @@
-// What is in the templates of both environments, and what is not, each with its reason. Plain values: the snapshots.
+// What the templates of both environments must contain and must not contain. Plain values: the snapshots.
 import { readFileSync, statSync } from 'node:fs';
 import { join } from 'node:path';
 import type { App } from 'aws-cdk-lib';
@@ -43,7 +43,7 @@ const artifactOf = ({ folder, settings }: Synthesized, stack: string) =>
 describe.each(environments)('%s', (environment, made) => {
   const { ofType, one, resources, outputs } = made;
 
-  it('has no way in but from clients to 5671, from functions to 443, and from functions to Secrets Manager', () => {
+  it('allows inbound traffic only from clients to 5671 and from functions to the broker and Secrets Manager', () => {
     const name = (group: unknown) =>
       /BrokerAccess|Clients|NetworkFunctions|SecretsManagerAccess/.exec(JSON.stringify(group))?.[0];
     const rules = ofType('AWS::EC2::SecurityGroupIngress').map(
@@ -53,7 +53,7 @@ describe.each(environments)('%s', (environment, made) => {
     expect(rules.sort()).toEqual([
       'Clients → BrokerAccess:5671',
       'NetworkFunctions → BrokerAccess:443',
-      // The test of a rotated login.
+      // The rotation tests the new login.
       'NetworkFunctions → BrokerAccess:5671',
       ...(environment === 'staging' ? ['NetworkFunctions → SecretsManagerAccess:443'] : []),
     ]);
@@ -61,14 +61,14 @@ describe.each(environments)('%s', (environment, made) => {
     expect(inline).toEqual([]);
   });
 
-  it('keeps the broker private, in subnets without a way to the internet', () => {
+  it('keeps the broker private, in subnets without a route to the internet', () => {
     const broker = one('AWS::AmazonMQ::Broker').Properties;
     expect(broker).toMatchObject({ PubliclyAccessible: false, AutoMinorVersionUpgrade: true, Logs: { General: true } });
     expect(JSON.stringify(broker.SubnetIds)).not.toMatch(/Public|Service/);
     expect(ofType('AWS::EC2::Route').filter(([id]) => id.includes('Broker'))).toEqual([]);
   });
 
-  it('contains no secret: passwords are references, and the token is empty until a person stores it', () => {
+  it('contains no secret: passwords are references, and the token has no value until a person stores it', () => {
     const { Users } = one('AWS::AmazonMQ::Broker').Properties;
     expect(JSON.stringify(Users)).toMatch(/"\{\{resolve:secretsmanager:",\{"Ref":"\w+"\},":SecretString:password::/);
     expect(JSON.stringify([...resources, ...outputs]).match(/resolve:secretsmanager/g)).toHaveLength(1);
@@ -78,7 +78,7 @@ describe.each(environments)('%s', (environment, made) => {
     }
   });
 
-  it('lets each secret be read by its readers only', () => {
+  it('lets only the intended roles read each secret', () => {
     const readers: Record<string, string[]> = {};
     for (const { where, Action, Resource } of statements(made)) {
       if (!Action.includes('secretsmanager:GetSecretValue')) continue;
@@ -96,33 +96,33 @@ describe.each(environments)('%s', (environment, made) => {
     });
   });
 
-  it('gives every log group an end, and every function a log group of the stack', () => {
+  it('gives every log group a retention, and every function a log group of the stack', () => {
     for (const [id, { Properties }] of ofType('AWS::Logs::LogGroup'))
       expect(Properties.RetentionInDays, id).toBeGreaterThan(0);
     for (const [id, { Properties }] of ofType('AWS::Lambda::Function'))
       expect(Properties.LoggingConfig, id).toMatchObject({ LogGroup: { Ref: expect.any(String) } });
   });
 
-  // CloudFormation makes a call when the call's properties change, also in a rollback.
-  it("makes the broker's log groups again with each change of the retention, whether Amazon MQ or a person was first", () => {
+  // CloudFormation calls a custom resource when its properties change, also in a rollback.
+  it("creates the broker's log groups with each change of the retention, and accepts those that exist", () => {
     const changed = synthesized(environment, { logRetentionDays: 30 }).resources;
     const groups = ofType('Custom::BrokerLogGroup');
     for (const [id, { Properties }] of groups) {
       expect(changed.get(id)?.Properties, id).not.toEqual(Properties);
       expect(Properties.Update).toEqual(Properties.Create);
       expect(JSON.stringify(Properties.Create)).toContain('ResourceAlreadyExistsException');
-      // Staging removes it, also where it is gone.
+      // Staging deletes the log group, and accepts that it no longer exists.
       const removal = environment === 'production' ? 'none' : 'ResourceNotFoundException';
       expect(JSON.stringify(Properties.Delete ?? 'none')).toContain(removal);
     }
     const retentions = ofType('Custom::BrokerLogRetention').map(([, { DependsOn }]) => DependsOn);
     expect(retentions).toHaveLength(3);
     for (const dependsOn of retentions) expect(groups.some(([id]) => dependsOn?.includes(id))).toBe(true);
-    // An update of something else calls nothing.
+    // Another change makes no call.
     expect(synthesized(environment, { shards: { count: 2 } }).ofType('Custom::BrokerLogGroup')).toEqual(groups);
   });
 
-  it('applies the topology before the first task, and after every rule on the way to the broker', () => {
+  it('applies the topology before the first task, and after every rule and route to the broker', () => {
     const { DependsOn } = one('Custom::BrokerTopology');
     const rules = [...ofType('AWS::EC2::SecurityGroupIngress'), ...ofType('AWS::EC2::SecurityGroupEgress')];
     const routes = ofType('AWS::EC2::Route').filter(([id]) => id.includes('ServiceSubnet'));
@@ -130,11 +130,11 @@ describe.each(environments)('%s', (environment, made) => {
     expect(ways.length).toBeGreaterThan(4);
     for (const id of ways) expect(DependsOn).toContain(id);
     expect(artifactOf(made, 'service').dependencies).toContain(`discord-ingestor-${environment}-broker`);
-    // No account and no region: a synthesis needs no credentials.
+    // A synthesis needs neither an account nor a region.
     expect(artifactOf(made, 'broker').environment).toBe('aws://unknown-account/unknown-region');
   });
 
-  it('rotates every login, not at once, and only when their users exist', () => {
+  it('schedules the rotation of every login, which does not begin at once, and only after its users exist', () => {
     const schedules = ofType('AWS::SecretsManager::RotationSchedule');
     expect(schedules).toHaveLength(3);
     for (const [, { Properties, DependsOn }] of schedules) {
@@ -142,7 +142,7 @@ describe.each(environments)('%s', (environment, made) => {
       expect(DependsOn?.some((id) => id.startsWith('Topology'))).toBe(true);
     }
     for (const [id, { Properties }] of ofType('AWS::Lambda::Permission')) {
-      // Secrets Manager of this account only, and for this secret only.
+      // Secrets Manager calls the function only for this account and this secret.
       expect(Properties, id).toMatchObject({
         SourceAccount: { Ref: 'AWS::AccountId' },
         SourceArn: { Ref: expect.stringMatching(/^(Ingestor|Worker|DeadLetters)Login/) },
@@ -150,7 +150,7 @@ describe.each(environments)('%s', (environment, made) => {
     }
   });
 
-  it('runs the task with nothing it does not need', () => {
+  it('runs the task without privileges, capabilities and ports that it does not need', () => {
     expect(one('AWS::ECS::TaskDefinition').Properties.ContainerDefinitions).toEqual([
       expect.objectContaining({
         ...{ User: '65532:65532', ReadonlyRootFilesystem: true, StopTimeout: STOP_TIMEOUT_SECONDS },
@@ -160,29 +160,29 @@ describe.each(environments)('%s', (environment, made) => {
     expect(JSON.stringify(one('AWS::ECS::TaskDefinition').Properties)).not.toMatch(/PortMappings|"Secrets"/);
   });
 
-  it('rolls back by alarms that exist before the service, for as long as the slowest of them needs', () => {
+  it('rolls back by alarms that exist before the service, with a bake time that the slowest of them needs', () => {
     const { Alarms, BakeTimeInMinutes } = one('AWS::ECS::Service').Properties.DeploymentConfiguration as {
       Alarms: { AlarmNames: string[] };
       BakeTimeInMinutes: number;
     };
-    // Created minutes before the service: an alarm for which missing data is breaching is on by then, so that ECS does not
-    // fail the first deployment while its image is being pulled.
+    // They are created minutes before the service: an alarm that treats missing data as breaching is already on, so that ECS
+    // ignores it and does not fail the first deployment while its image is pulled.
     const early = Object.values(templatesOf(made).broker.Resources).map(({ Properties }) => Properties?.AlarmName);
     for (const name of Alarms.AlarmNames) expect(early).toContain(name);
     const service = one('AWS::ECS::Service').id;
     for (const [id, { Properties, DependsOn }] of ofType('AWS::CloudWatch::Alarm')) {
       if (Alarms.AlarmNames.includes(String(Properties.AlarmName))) {
-        // A minute until a task's first line, and some until CloudWatch has evaluated.
+        // One minute until a task's first line, and some until CloudWatch has evaluated it.
         expect(BakeTimeInMinutes).toBeGreaterThanOrEqual(Number(Properties.EvaluationPeriods) + 3);
       } else if (Properties.TreatMissingData === 'breaching') {
         expect(DependsOn, id).toContain(service);
       }
     }
-    // A person waits for it.
+    // A person waits for the deployment.
     expect(BakeTimeInMinutes).toBeLessThanOrEqual(15);
   });
 
-  it('lets a service assume roles for this account only, where the service documents it', () => {
+  it('lets an AWS service assume a role only for this account, if the service supports that condition', () => {
     for (const [id, { Properties }] of ofType('AWS::IAM::Role')) {
       const { Statement: list } = Properties.AssumeRolePolicyDocument as {
         Statement: { Principal: { Service: string }; Condition?: unknown }[];
@@ -195,7 +195,7 @@ describe.each(environments)('%s', (environment, made) => {
     }
   });
 
-  it('imports what the service takes from the broker stack, so that CloudFormation refuses to change it while in use', () => {
+  it('uses imports between the stacks, so that CloudFormation refuses to change an export in use', () => {
     const { broker, service } = templatesOf(made);
     expect(JSON.stringify([broker, service])).not.toContain('Fn::GetStackOutput');
     expect(imports(service).size).toBeGreaterThanOrEqual(6);
@@ -208,15 +208,15 @@ describe('what outlives a deployment', () => {
     [...resources].filter(([, { DeletionPolicy }]) => DeletionPolicy?.startsWith('Retain'));
   const typesOf = (made: Synthesized) => new Set(keptBy(made).map(([, { Type }]) => Type));
 
-  it('both stacks of production refuse to be destroyed, those of staging do not', () => {
+  it('both stacks of production have termination protection, those of staging do not', () => {
     const guarded = (made: Synthesized) =>
       ['broker', 'service'].map((stack) => Boolean(artifactOf(made, stack).properties.terminationProtection));
-    // Both: `cdk destroy` begins with the service.
+    // The service too: `cdk destroy` begins with it.
     expect(guarded(production)).toEqual([true, true]);
     expect(guarded(staging)).toEqual([false, false]);
   });
 
-  it('production keeps what holds data, but not after a failed first creation: its names would be taken', () => {
+  it('production retains what holds data, except when the creation fails: its names would be in use', () => {
     for (const type of ['AmazonMQ::Broker', 'AmazonMQ::Configuration', 'Logs::LogGroup'])
       expect(typesOf(production)).toContain(`AWS::${type}`);
     for (const [id, { DeletionPolicy, UpdateReplacePolicy }] of keptBy(production))
@@ -226,7 +226,7 @@ describe('what outlives a deployment', () => {
   });
 
   it.each<Choices>([{}, { broker: { nodes: 1 }, egress: 'public-ip' }])(
-    'production, %j: what a kept resource refers to is kept, or it could not be deleted or adopted',
+    'production, %j: what a retained resource refers to is retained, or the resource could not be deleted or adopted',
     (choices) => {
       const made = synthesized('production', choices);
       const kept = new Set(keptBy(made).map(([id]) => id));
@@ -238,7 +238,7 @@ describe('what outlives a deployment', () => {
     },
   );
 
-  it('staging leaves nothing behind, and one setting decides', () => {
+  it('staging retains nothing, and one setting decides this', () => {
     expect(keptBy(staging)).toEqual([]);
     const build = (app: App, settings: Settings) => environmentStacks(app, { ...settings, keepsData: true });
     expect(typesOf(synthesized('staging', {}, undefined, build))).toEqual(typesOf(production));
@@ -256,7 +256,7 @@ describe('what outlives a deployment', () => {
     }
   });
 
-  it('descriptions of security groups never change: another one is another group, which the broker cannot take', () => {
+  it('descriptions of security groups never change: a change replaces the group, and the broker cannot change groups', () => {
     const groups = staging.ofType('AWS::EC2::SecurityGroup');
     expect(groups.map(([id, { Properties }]) => `${id}: ${Properties.GroupDescription}`).sort()).toEqual([
       'BrokerAccess0B5E142C: Discord ingestor: the broker',
@@ -267,21 +267,21 @@ describe('what outlives a deployment', () => {
     ]);
   });
 
-  it('no name of a secret ends like its ARN: in a hyphen and six characters', () => {
+  it('no name of a secret ends in a hyphen and six characters, like an ARN', () => {
     const names = staging.ofType('AWS::SecretsManager::Secret').map(([, { Properties }]) => String(Properties.Name));
     expect(names).toContain('discord-ingestor/staging/broker-workers');
     for (const name of names) expect(name).not.toMatch(/-[^/-]{6}$/);
   });
 });
 
-it('the endpoint of Secrets Manager serves this account, with our secrets, and what functions do with them', () => {
+it('the endpoint of Secrets Manager allows only this account, our secrets, and the actions of our functions', () => {
   const { Statement: list } = staging.one('AWS::EC2::VPCEndpoint').Properties.PolicyDocument as {
     Statement: Statement[];
   };
   const ours = { StringEquals: { 'aws:PrincipalAccount': { Ref: 'AWS::AccountId' } } };
   expect(list).toEqual([expect.objectContaining({ Effect: 'Allow', Condition: ours })]);
   expect(JSON.stringify(list[0]?.Resource)).toMatch(/:secretsmanager:.*:secret:discord-ingestor\/staging\/\*"/);
-  // What the functions' own policies allow of Secrets Manager must pass through here.
+  // The functions' calls to Secrets Manager go through the endpoint.
   const actions = statements(staging).flatMap(({ Action }) => Action);
   for (const action of actions.filter((each) => each.startsWith('secretsmanager:')))
     expect(list[0]?.Action).toContain(action);
@@ -289,7 +289,7 @@ it('the endpoint of Secrets Manager serves this account, with our secrets, and w
 });
 
 describe('choices', () => {
-  it('an existing network is used by the ids given, and none is created', () => {
+  it('an existing network is used by its ids, and none is created', () => {
     const { ofType, one } = synthesized('staging', { ...inNetwork(), region: 'eu-central-1' });
     expect([...ofType('AWS::EC2::VPC'), ...ofType('AWS::EC2::Subnet')]).toEqual([]);
     expect(one('AWS::AmazonMQ::Broker').Properties.SubnetIds).toEqual(NETWORK.brokerSubnetIds);
@@ -306,15 +306,15 @@ describe('choices', () => {
     expect(JSON.stringify(ofType('AWS::CloudWatch::Alarm'))).toContain('{"Name":"Broker","Value":"theirs"}');
   });
 
-  it('a token in an existing secret is read there', () => {
+  it('a token is read from an existing secret', () => {
     const { ofType, outputs } = synthesized('staging', { discordTokenSecretArn: secretArn('token') });
     expect(outputs.has('PutDiscordToken')).toBe(false);
     expect(JSON.stringify(ofType('AWS::ECS::TaskDefinition'))).toContain(secretArn('token'));
-    // The tasks that read the stack's own secret end after this stack's update: it stays.
+    // The stack's own secret stays: tasks that read it still run after the update of this stack.
     expect(ofType('AWS::SecretsManager::Secret').map(([id]) => id)).toContain('DiscordTokenValue');
   });
 
-  it('secrets with a key of their own: readers may decrypt, through Secrets Manager only', () => {
+  it('readers of secrets with a customer managed key may decrypt, only through Secrets Manager', () => {
     const made = synthesized('staging', {
       ...withBroker({ administratorKeyArn: keyArn('administrator') }),
       ...{ discordTokenSecretArn: secretArn('token'), discordTokenKeyArn: keyArn('token') },
@@ -331,7 +331,7 @@ describe('choices', () => {
     }
   });
 
-  it('ECS Exec gets the writable root file system that it needs', () => {
+  it('the root file system is writable with ECS Exec, which needs that', () => {
     for (const execEnabled of [true, false]) {
       const { ofType, one } = synthesized('production', { task: { execEnabled } });
       const { ContainerDefinitions } = one('AWS::ECS::TaskDefinition').Properties;
@@ -342,7 +342,7 @@ describe('choices', () => {
     }
   });
 
-  it('an e-mail address is subscribed to pages and notices, and a second one leaves the first alone', () => {
+  it('an e-mail address is subscribed to pages and notices, and a second one does not change the first', () => {
     const emails = (alarmEmail: string | string[]) =>
       synthesized('staging', { alarmEmail })
         .ofType('AWS::SNS::Subscription')
@@ -350,7 +350,7 @@ describe('choices', () => {
     const one = emails('ops@example.com');
     const subscription = [expect.any(String), 'email', 'ops@example.com'];
     expect(one).toEqual([subscription, subscription]);
-    // A changed subscription would have to be confirmed again.
+    // The owner of the address would have to confirm a changed subscription.
     const two = emails(['new@example.com', 'ops@example.com']);
     expect(two).toHaveLength(4);
     expect(two).toEqual(expect.arrayContaining(one));
@@ -361,20 +361,20 @@ describe('choices', () => {
     [{ egress: 'public-ip', natGateways: 2 }, true],
     [{ egress: 'public-ip', broker: { nodes: 1 }, ...inNetwork() }, true],
     [{ egress: 'public-ip' }, false],
-  ])('%j: functions have a way out as long as there may be gateways: %s', (choices, out) => {
+  ])('%j: functions have egress as long as there may be NAT gateways: %s', (choices, out) => {
     const groups = synthesized('production', choices).ofType('AWS::EC2::SecurityGroup');
     const [, functions] = groups.find(([id]) => id.startsWith('NetworkFunctions')) ?? [];
     expect(JSON.stringify(functions?.Properties.SecurityGroupEgress ?? []).includes('"0.0.0.0/0"')).toBe(out);
   });
 
-  it('named zones are used in their order', () => {
+  it('named zones are used in the given order', () => {
     const network = { availabilityZones: ['eu-west-1c', 'eu-west-1a'] };
     const { ofType } = synthesized('production', { network, broker: { nodes: 1 } });
     const zones = ofType('AWS::EC2::Subnet').map(([, { Properties }]) => Properties.AvailabilityZone);
     expect([...new Set(zones)]).toEqual(network.availabilityZones);
   });
 
-  it('the most groups that are accepted fit into a template, and twice into the event of an update', () => {
+  it('the maximum of groups fits into a template, and twice into the event of an update', () => {
     const shards = { count: BOUNDS.shardCount.most, perTask: BOUNDS.shardCount.most / MOST_GROUPS };
     const made = synthesized('production', { ...withBroker(), shards });
     expect(made.one('AWS::ECS::Service').Properties.DesiredCount).toBe(MOST_GROUPS + 1);
@@ -387,7 +387,7 @@ describe('choices', () => {
     expect(2 * JSON.stringify(made.one('Custom::BrokerTopology').Properties).length).toBeLessThan(950_000);
   });
 
-  it('a further worker has a rotated secret and an output of its own, and may read its queue only', () => {
+  it('an additional worker has its own rotated secret and output, and may read only its queue', () => {
     const queues = { 'events.analytics': { keys: ['member.#'], maxMessages: 5 } };
     const workers = { analytics: { queues: ['events.analytics'] } };
     const { ofType, outputs, one } = synthesized('production', { queues, workers });
@@ -405,7 +405,7 @@ describe('choices', () => {
     expect(policy?.definition).toMatchObject({ 'max-length': 5, overflow: 'drop-head' });
   });
 
-  it('without rotation there is no schedule, and still the function for a leaked login', () => {
+  it('without rotation there is no schedule, but there is the function for a leaked login', () => {
     const { ofType, outputs } = synthesized('staging', { rotationDays: 0 });
     expect(ofType('AWS::SecretsManager::RotationSchedule')).toEqual([]);
     expect(ofType('AWS::Lambda::Permission')).toHaveLength(3);

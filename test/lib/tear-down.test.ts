@@ -1,4 +1,4 @@
-// What docs/deploy.md says about a tear-down of production, and how to adopt what it leaves, is what the templates do.
+// The templates do what docs/deploy.md says about a tear-down of production and about adopting what it retains.
 import { readFileSync } from 'node:fs';
 import { createRequire } from 'node:module';
 import { join } from 'node:path';
@@ -18,17 +18,17 @@ const keptOf = ({ Resources }: Template) =>
       : [],
   );
 
-describe('the list of what is kept', () => {
+describe('the list of retained resources', () => {
   const rows = [...section('## Tear-down').matchAll(/^\|[^|]+\| `(AWS::[\w:]+)` \|(.+)\|$/gm)].flatMap(
     ([, type, ids = '']) => [...ids.matchAll(/`(\w+)`/g)].map(([, id]) => `${type} ${id}`),
   );
 
-  it('names every resource that is kept, of both stacks, and no other', () => {
+  it('has every retained resource of both stacks, and no other', () => {
     const kept = [...keptOf(templates.broker), ...keptOf(templates.service)];
     expect(rows.toSorted()).toEqual(kept.map(({ id, type }) => `${type} ${id}`).toSorted());
   });
 
-  it("names the broker's log groups, which production does not delete", () => {
+  it("has the broker's log groups, which production does not delete", () => {
     expect(section('## Tear-down')).toContain('/aws/amazonmq/broker/');
     for (const [id, { Type, Properties }] of Object.entries(templates.broker.Resources)) {
       if (Type === 'Custom::BrokerLogGroup') expect(Properties, id).not.toHaveProperty('Delete');
@@ -40,13 +40,13 @@ describe('the mapping for an import', { timeout: 300_000 }, () => {
   const json = /```json\n([\s\S]*?)```/.exec(section('### Adopt it again'))?.[1] ?? '';
   const mapping: Record<string, Record<string, string>> = JSON.parse(json);
 
-  it('names all that the broker stack kept, each by what CloudFormation asks of its type', () => {
+  it('has every retained resource of the broker stack, with the identifiers that CloudFormation needs for its type', () => {
     const kept = keptOf(templates.broker);
     expect(Object.keys(mapping).toSorted()).toEqual(kept.map(({ id }) => id).toSorted());
     for (const { id, type } of kept) expect(Object.keys(mapping[id] ?? {}), id).toEqual(identifierOf(type));
   });
 
-  it('names each secret by its name', () => {
+  it('identifies each secret by its name', () => {
     for (const [id, { Type, Properties }] of Object.entries(templates.broker.Resources)) {
       if (Type !== 'AWS::SecretsManager::Secret') continue;
       expect(mapping[id]?.Id, id).toBe(`ARN_OF_${Properties?.Name}`);
@@ -60,7 +60,7 @@ interface ServiceSpec {
 }
 let spec: ServiceSpec | undefined;
 
-/** From AWS's own registry of types, which the CLI's diff brings along. */
+/** From AWS's registry of resource types, which the CDK CLI's diff depends on. */
 function identifierOf(type: string): readonly string[] {
   const diff = createRequire(createRequire(import.meta.url).resolve('@aws-cdk/cloudformation-diff'));
   spec ??= (diff('@aws-cdk/aws-service-spec') as { loadAwsServiceSpecSync(): ServiceSpec }).loadAwsServiceSpecSync();

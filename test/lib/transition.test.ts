@@ -1,5 +1,5 @@
-// What a deployment may not change at once, and that what the sentences ask for is accepted. That the list is complete:
-// changes.test.ts.
+// Changes that a deployment refuses, and that it accepts what its sentences advise. changes.test.ts shows that the list is
+// complete.
 import { describe, expect, it } from 'vitest';
 import { type Choices, type Environment, settingsFor } from '../../lib/settings.ts';
 import { transitionFaults } from '../../lib/transition.ts';
@@ -17,7 +17,7 @@ const zones = (...names: string[]): Choices => ({ network: { availabilityZones: 
 const subnets = (...brokerSubnetIds: string[]): Choices => ({ ...inNetwork({ brokerSubnetIds }), ...cluster() });
 const [a, b, c] = ['subnet-0000000a', 'subnet-0000000b', 'subnet-0000000c'] as const;
 
-it('a refusal names the setting, both values, the reason and where to read more', () => {
+it('a refusal names the setting, both values, the reason and the documentation', () => {
   expect(faults({}, { network: { cidr: '10.74.0.0/16' }, ...engine('4.2') })).toEqual([
     'network.cidr: deployed with 10.73.0.0/16, got 10.74.0.0/16. Amazon MQ cannot change a broker\'s subnets: keep it. See docs/deploy.md, "What cannot be changed"',
     expect.stringContaining('broker.engineVersion: deployed with 4.3, got 4.2. Amazon MQ cannot go back'),
@@ -25,7 +25,7 @@ it('a refusal names the setting, both values, the reason and where to read more'
 });
 
 it.each<[fault: string, from: Choices, to: Choices]>([
-  // Two digits are not compared as text.
+  // Versions are compared as numbers, not as text.
   ['broker.engineVersion: deployed with 4.10, got 4.9', engine('4.10'), engine('4.9')],
   ['one minor version at a time: deploy 4.3 first', engine('4.2'), engine('4.4')],
   ['broker.nodes: deployed with 1, got 3', three, { ...three, ...cluster() }],
@@ -50,7 +50,7 @@ it.each<[string, Choices, Choices]>([
     cluster({ size: 'mq.m7g.2xlarge' }),
     cluster({ size: 'mq.m7g.large', storageGb: 45 }),
   ],
-  ['another size of one node, whose disk is always the same', { broker: { size: 'mq.m7g.large' } }, {}],
+  ['another size of a single node, whose disk never changes', { broker: { size: 'mq.m7g.large' } }, {}],
   ['the default number of zones, written out', {}, { network: { zones: 2 } }],
   ['other subnets for the tasks', inNetwork(), inNetwork({ serviceSubnetIds: ['subnet-1000000b'] })],
 ])('%s is accepted', (_, from, to) => {
@@ -63,12 +63,12 @@ describe('what the running tasks would lose', () => {
   const [old, both, next] = ['old@example.com', ['new@example.com', 'old@example.com'], 'new@example.com'];
 
   it.each<[fault: string | undefined, from: Choices, to: Choices, service?: Choices]>([
-    // The tasks move out in one deployment, and the gateways go in the next.
+    // One deployment gives the tasks public addresses, and the next removes the NAT gateways.
     ["egress: deployed with 'nat', got 'public-ip' and 0 of 2 NAT gateways", {}, out],
     ["got 'public-ip' and 1 of 2 NAT gateways", {}, { ...out, natGateways: 1 }],
     [undefined, {}, keeping],
     [undefined, keeping, out],
-    // A deployment of the service was rolled back: its tasks still use them.
+    // After a rollback of the service stack its tasks still use the gateways.
     ['Deploy twice: first with natGateways 2 beside it', keeping, out, {}],
     ['natGateways: deployed with 2, got 1', {}, { natGateways: 1 }],
     [undefined, keeping, { natGateways: 1 }],
@@ -78,10 +78,10 @@ describe('what the running tasks would lose', () => {
     [undefined, { alarmEmail: old }, { alarmEmail: both }],
     [undefined, { alarmEmail: both }, { alarmEmail: next }],
     [undefined, {}, { alarmEmail: next }],
-    // Missing by mistake, or removed on purpose.
+    // An absent setting may be a mistake. An empty list is on purpose.
     ['alarmEmail: deployed with old@example.com, got nothing', { alarmEmail: old }, {}],
     [undefined, { alarmEmail: old }, { alarmEmail: [] }],
-    // The service was not updated since: its template still has the old address, and the older engine.
+    // The service stack was not updated: its template still has the old address and engine.
     [
       'with old@example.com, got new',
       { alarmEmail: next },
@@ -93,7 +93,7 @@ describe('what the running tasks would lose', () => {
     expect(faults(from, to, 'production', service)).toEqual(expected);
   });
 
-  it('nothing, before there are tasks', () => {
+  it('nothing, before the first deployment of the service', () => {
     expect(transitionFaults({ broker: settingsFor('production') }, settingsFor('production', out))).toEqual([]);
   });
 });

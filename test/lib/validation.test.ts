@@ -1,6 +1,6 @@
-// The rules of others: the CDK's own validation and cdk-nag's AwsSolutions, which bin/app.ts runs too, and Control Tower's guard,
-// a binary for Linux and macOS that runs here only. Each rule is followed or acknowledged, with a reason, in
-// lib/acknowledgements.ts; and each acknowledgement is needed.
+// Public rules: the CDK's own validation and cdk-nag's AwsSolutions, which bin/app.ts runs too, and Control Tower's guard rules,
+// whose binary for Linux and macOS runs only here. The stacks follow each rule, or lib/acknowledgements.ts acknowledges it with
+// a reason; and each acknowledgement is needed.
 import { readdirSync, readFileSync } from 'node:fs';
 import { createRequire } from 'node:module';
 import { dirname, join } from 'node:path';
@@ -17,7 +17,7 @@ import { type Synthesized, synthesized } from '../support/synthesized.ts';
 
 const awsSolutions = (app: App) => [new AwsSolutionsChecks(app)];
 
-/** `rule at construct`, without what is acknowledged. */
+/** `rule at construct`, without acknowledged violations. */
 function violations({ folder }: Synthesized): string[] {
   const { pluginReports } = JSON.parse(readFileSync(join(folder, 'validation-report.json'), 'utf8')) as {
     pluginReports: { violations: { ruleName: string; violatingConstructs?: { constructPath?: string }[] }[] }[];
@@ -38,8 +38,8 @@ const RULES = readdirSync(CONTROL_TOWER, { recursive: true, encoding: 'utf8' })
   .map((name) => ({ file: join(CONTROL_TOWER, name), text: readFileSync(join(CONTROL_TOWER, name), 'utf8') }));
 
 /**
- * Its rules that name a type of the templates: the others find nothing there, and are slow.
- * @param found what they find before the acknowledgements are applied
+ * Only its rules that name a resource type of the templates: the others find nothing, and are slow.
+ * @param found gets the names of violated rules, acknowledged or not
  */
 function controlTower(found: Set<string>): IPolicyValidationPlugin {
   return {
@@ -88,7 +88,7 @@ describe.each(ENVIRONMENTS)('%s', (environment) => {
   });
 });
 
-// A rule that is not acknowledged ends a synth: a setting with a new violation could not be chosen.
+// A violation that is not acknowledged fails the synthesis: these settings could not be chosen.
 it.each<[Environment, Choices]>([
   [
     'staging',
@@ -109,7 +109,7 @@ it.each<[Environment, Choices]>([
   expect(violations(synthesized(environment, choices, awsSolutions))).toEqual([]);
 });
 
-it('every acknowledgement has a reason, and constructs that it is for', () => {
+it('every acknowledgement has a reason and at least one construct', () => {
   for (const { rules, at, reason } of ENVIRONMENTS.flatMap((each) => acknowledgements(settingsFor(each)))) {
     expect(reason.length, rules[0]).toBeGreaterThan(30);
     expect(at.length, rules[0]).toBeGreaterThan(0);
