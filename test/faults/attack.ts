@@ -1,4 +1,4 @@
-// One shard of a running stage gets hostile answers, and what its tasks did meanwhile is written down.
+// One shard of a running stage gets hostile answers, and the test records what the tasks do.
 
 import { setTimeout as sleep } from 'node:timers/promises';
 import type { AnswerChange } from '../../local/discord/gateway-connection.ts';
@@ -9,32 +9,32 @@ import { PATHS } from '../../service/contract/names.ts';
 import type { HealthReport } from '../../service/health.ts';
 import type { FaultStage } from './fault.ts';
 
-/** What one answer led to. */
+/** The effects of one hostile answer. */
 export interface Observed {
-  /** Sent so often. */
+  /** How often the answer was sent. */
   readonly sent: number;
-  /** Requests and attempts to connect in that time, of all shards. */
+  /** REST requests and connections of all shards meanwhile. */
   readonly rest: number;
   readonly connections: number;
   readonly identifies: number;
   readonly resumes: number;
-  /** What no answer may cause: an ended process, `/live` without 200, `/health` without a report. */
+  /** Effects that no answer may have: a process ends, `/live` does not answer 200, `/health` has no report. */
   readonly harm: readonly string[];
-  /** The state of the attacked shard at the end; not `ready`: the report has a sentence about it. */
+  /** The state of the attacked shard at the end. */
   readonly state: string | undefined;
-  /** Of any time in between. */
+  /** All problems that `/health` reported meanwhile. */
   readonly sentences: readonly string[];
-  /** Of the task that needed most. */
+  /** The highest of all tasks. */
   readonly mostResidentBytes: number;
-  /** The longest time without an event of a shard that was not attacked. */
+  /** The longest time without an event from one of the other shards. */
   readonly othersSilentMs: number;
 }
 
 const LOOK_EVERY_MS = 200;
-/** From the moment at which it is due: a shard may wait before it connects. */
+/** How long to wait for the first hostile answer: a shard may pause before it connects. */
 const FIRST_WITHIN_MS = 15_000;
 
-/** What makes Discord give this answer to a shard that is connected. */
+/** Makes Discord send this answer to a connected shard. */
 const provoke: Readonly<Record<string, (simulator: DiscordSimulator, shard: number) => void>> = {
   REST: (simulator, shard) => simulator.invalidate(shard, { resumable: false }),
   READY: (simulator, shard) => simulator.invalidate(shard, { resumable: false }),
@@ -44,8 +44,8 @@ const provoke: Readonly<Record<string, (simulator: DiscordSimulator, shard: numb
 };
 
 /**
- * @param forMs so long the shard gets this answer, whenever Discord would answer, from the first time on. READY's address is
- *   used by the next connection, so there is one
+ * @param forMs how long the shard gets this answer instead of the correct one, from the first time on. With READY the connection
+ *   is dropped in between, because only the next connection uses READY's address
  */
 export async function attack(
   stage: FaultStage,
@@ -129,7 +129,7 @@ async function look(task: IngestorProcess, harm: Set<string>): Promise<HealthRep
   return undefined;
 }
 
-/** Lines of a task's output that are neither a log line nor metrics, or that hold a secret. */
+/** Lines of a task's output that are neither a log line nor metrics, or that contain a secret. */
 export function badLines(output: string, secrets: readonly string[]): readonly string[] {
   return output.split('\n').filter((line) => {
     if (line === '') return false;

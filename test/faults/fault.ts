@@ -1,9 +1,8 @@
-// A fault test: a stage under traffic, a fault, and then bounds: nothing lost, order kept, and what the fault itself
-// allows. Faults that leave the stage as they found it share one: each is judged by what came since the one before.
-// Discord's replay buffer is the harder one, unless the stage or the fault has another.
-// `everyRun`: one fault of each class, run by `npm test` too. `fullRun`: run by `npm run faults` only, which sets FAULTS_FULL
-// and makes a table of the JSON lines that go into the file FAULTS_REPORT. `everyReading`: the same, four times, under each
-// reading of what Discord keeps for a RESUME, which it does not document.
+// A fault test: a stage under traffic, a fault, and then bounds: nothing is lost, the order is kept, and what the fault itself
+// allows. Faults that restore the stage share one: each is judged by the events since the one before.
+// `everyRun`: one fault of each class, run by `npm test` too. `fullRun`: run only by `npm run faults`, which sets FAULTS_FULL and
+// makes a table of the JSON lines in the file FAULTS_REPORT. `everyReading`: the same for each of the four readings of what
+// Discord keeps for a RESUME, which it does not document. The others use the harder reading, unless they name one.
 
 import { appendFile } from 'node:fs/promises';
 import { afterAll, expect, test } from 'vitest';
@@ -20,17 +19,17 @@ export interface Fault {
   readonly replayBuffer?: ReplayBufferReading;
   /** Events a second over all shards. @default 400 */
   readonly rate?: number;
-  /** With traffic running: the fault, and what must follow from it. @returns what else was measured, for the report */
+  /** Causes the fault under traffic, and asserts its effects. @returns more measurements for the report */
   readonly inject: (stage: FaultStage) => Promise<unknown>;
-  /** Why it cannot be played on this stage: skipped then, by name and with the reason. */
+  /** The reason to skip the fault on this stage, if there is one. */
   readonly obstacle?: (stage: FaultStage) => string | undefined;
-  /** Traffic after it, so that the recovery is seen under load. @default 2 s */
+  /** How long traffic goes on after the fault, so that the recovery is under load. @default 2 s */
   readonly trafficAfterMs?: number;
-  /** Sessions that are lost, each reported by one gap event. @default 0 */
+  /** Lost sessions, each reported by one gap event. @default 0 */
   readonly gaps?: number | 'any';
-  /** A task that cannot ask for missing sequences, because it does not know whether it is the owner, reports them. */
+  /** Whether missing sequences may be reported: a task that may no longer be the owner cannot RESUME to get them. */
   readonly mayReportHoles?: boolean;
-  /** Events read twice, under the same id. @default - any number */
+  /** The most events that may be read again with the same id. @default - any number */
   readonly mostRepeats?: number;
   /** Violations of Discord's rules that the fault itself provokes. */
   readonly mayViolate?: RegExp;
@@ -39,18 +38,18 @@ export interface Fault {
 export const full = process.env.FAULTS_FULL === '1';
 export const seed = Number(process.env.FAULTS_SEED ?? 1);
 
-/** Heartbeats acknowledge often, and may come as late as with Discord's interval. */
+/** Short heartbeat intervals, with the grace of Discord's own: a slow machine does not lose connections. */
 const SIMULATOR = { seed, guilds: 40, maxConcurrency: 16, heartbeatIntervalMs: 5_000, heartbeatGraceMs: 40_000 };
 
 type Declare = (title: string, fault: Fault) => void;
 
 export const HARDER: ReplayBufferReading = { events: 2_048, trimmedByAcknowledgement: true };
-/** Holds what comes while tasks start on a slow machine: for a fault that is about something else than its size. */
+/** Large enough for tasks that start on a slow machine. For faults in which the size does not matter. */
 export const LARGE: ReplayBufferReading = { events: 100_000, trimmedByAcknowledgement: true };
 
 /**
- * Faults, one after the other, on a stage that starts before the first of them.
- * @param startTasks in place of the stage's own tasks
+ * Faults on one stage, one after the other. The stage starts before the first.
+ * @param startTasks starts other tasks than the stage's own
  */
 export function faultsOn(
   options: StageOptions,
@@ -84,7 +83,7 @@ export function faultsOn(
 
 async function run(stage: FaultStage, title: string, fault: Fault): Promise<void> {
   const { simulator, reader } = stage;
-  // What an earlier fault left unread is not this one's.
+  // Events of an earlier fault do not count.
   const before = await stage.settled();
   simulator.startTraffic(fault.rate ?? (full ? 400 : 100));
   try {
@@ -113,7 +112,7 @@ async function run(stage: FaultStage, title: string, fault: Fault): Promise<void
   }
 }
 
-/** Where unread events may be: in the outbox of a task, or in a queue. */
+/** Outboxes and queues, in which unread events may be. */
 async function whereabouts(stage: Stage): Promise<string[]> {
   const tasks = (await stage.reports()).map(({ task, role, outbox, problems }) =>
     JSON.stringify({ task: task.name, role, outbox, problems }),
@@ -122,7 +121,7 @@ async function whereabouts(stage: Stage): Promise<string[]> {
   return [...tasks, await stage.broker.ctl('list_queues', '--quiet', '--vhost', VHOST, ...columns).catch(String)];
 }
 
-/** What was seen after an earlier verdict. */
+/** The difference between two verdicts. */
 function since(before: Verdict, now: Verdict): Verdict {
   const difference = Object.entries(now).map(([name, value]) => {
     const earlier = before[name as keyof Verdict];

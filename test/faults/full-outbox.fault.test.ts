@@ -1,6 +1,6 @@
-// The broker takes nothing for longer than the outbox can hold (its marks are set low): it is in memory alarm, away, or a
-// queue is full. At the high mark the shards close with a code that keeps their sessions, and
-// Discord's replay buffer holds what comes next. Below the low mark the shards resume, and the order is kept.
+// The broker confirms nothing until the outbox (with a low limit) is full: it is in memory alarm, is stopped, or a queue is
+// full. At the high mark the shards close with a code that keeps their sessions, and Discord's replay buffer holds the next
+// events. Below the low mark the shards resume, and the order is kept.
 
 import { setTimeout as sleep } from 'node:timers/promises';
 import { expect } from 'vitest';
@@ -26,12 +26,12 @@ async function closedAtTheMark(stage: FaultStage): Promise<void> {
     return !outbox.receiving && shards.every(({ state }) => state === 'stopped');
   });
   const { outbox, problems } = await health(owner);
-  expect(outbox.events, 'it stopped receiving at the mark').toBeLessThan(2_000);
+  expect(outbox.events, 'the shards are closed at the high mark').toBeLessThan(2_000);
   expect(problems).toContainEqual(expect.stringContaining('the shards are closed until the outbox is half empty'));
   expect((await fetch(`${owner.url}/live`)).status, 'no restart would help').toBe(200);
 }
 
-everyRun('a broker in memory alarm: the shards close at the mark, resume after it, and the owner stays', {
+everyRun('a broker in memory alarm: the shards close at the high mark, resume after the alarm, and the owner stays', {
   rate: 500,
   mostRepeats: 0,
   async inject(stage) {
@@ -45,7 +45,7 @@ everyRun('a broker in memory alarm: the shards close at the mark, resume after i
   },
 });
 
-fullRun('the broker is away for 180 s and the outbox holds 1,000 events: the rest waits at Discord', {
+fullRun('the broker is stopped for 180 s and the outbox holds 1,000 events: Discord replays the others', {
   rate: 200,
   async inject(stage) {
     const away = sleep(180_000);
@@ -57,8 +57,8 @@ fullRun('the broker is away for 180 s and the outbox holds 1,000 events: the res
   },
 });
 
-// The task that dies leaves the events to the standby, which has them replayed and is refused as well.
-fullRun('a full queue refuses, a task dies, the queue is emptied: nothing is lost and the order is kept', {
+// The standby resumes, gets the events of the killed task again, and its messages are refused too.
+fullRun('a full queue refuses, the task is killed, the queue is emptied: nothing is lost and the order is kept', {
   async inject(stage) {
     const refused = async () => (await metric(await stage.owner(), 'publishErrors')) > 0;
     await stored(stage);
@@ -67,7 +67,7 @@ fullRun('a full queue refuses, a task dies, the queue is emptied: nothing is los
     stage.reader.pause();
     await stage.until('the owner is refused', 60_000, refused);
     expect((await health(owner)).problems.join()).toMatch(/the queue interactions/);
-    // Longer than it takes to store a record, which must not run ahead of what is refused.
+    // Long enough to store a record, in which the sequence must not be later than that of a refused message.
     await waiting(stage, owner, 500);
     await owner.kill();
     await stage.until('the next owner is refused', 60_000, refused);

@@ -1,7 +1,7 @@
-// Discord ends the connection, and mostly keeps the session: it asks for another (op 7), it sends op 9 with d true, it stops
-// answering heartbeats, goes silent, the network breaks, or neither gateway nor REST can be reached.
-// Each time the session is resumed from the last received sequence, and nothing is repeated, because the rest is in the
-// outbox. Where the session is gone, one gap event reports it, and another session starts.
+// The gateway connection ends, and in most cases Discord keeps the session: op 7, op 9 with d true, no heartbeat ACK, no data at
+// all, a broken network, or neither gateway nor REST is reachable. Each time the shard resumes the session from the last received
+// sequence, and nothing is repeated, because the outbox has the rest. When the session is lost, one gap event reports it, and a
+// new session starts.
 
 import { createServer } from 'node:http';
 import type { AddressInfo } from 'node:net';
@@ -12,7 +12,7 @@ import { DiscordEventPayload } from '../../service/events/payload.ts';
 import { type FaultStage, faultsOn, read } from './fault.ts';
 import { leadsTo, metric, resumes } from './tasks.ts';
 
-/** Discord's REST, which can be away while the gateway is there. */
+/** A proxy to Discord's REST, which can fail while the gateway works. */
 const rest = { away: false, behind: '' };
 const server = createServer(async (request, response) => {
   if (rest.away) return void response.writeHead(503).end('upstream connect error');
@@ -45,10 +45,10 @@ const allResume = (done: (stage: FaultStage) => unknown) => ({
   inject: (stage: FaultStage) => resumes(stage, SHARDS, () => done(stage)),
 });
 
-/** Discord keeps 2,048 events of each shard: those of 40 s. */
+/** Discord keeps 2,048 events for each shard: those of 40 s. */
 const SLOW = { rate: 50 * SHARDS };
 
-/** No connection is accepted until so many were tried. */
+/** Discord refuses connections until so many attempts have failed. */
 async function unreachable(stage: FaultStage, tries: number): Promise<void> {
   const tried = () => stage.tasks[0]?.output.split('"verdict":"unreachable"').length ?? 0;
   const before = tried();
@@ -59,40 +59,40 @@ async function unreachable(stage: FaultStage, tries: number): Promise<void> {
 }
 
 everyRun(
-  'op 7: the session goes on over another connection',
+  'op 7: the session is resumed over another connection',
   allResume(({ simulator }) => simulator.reconnect()),
 );
 
 fullRun(
-  'op 9 with d true: the session goes on',
+  'op 9 with d true: the session is resumed',
   allResume(({ simulator }) => simulator.invalidate(undefined, { resumable: true })),
 );
 
 fullRun(
-  'a zombie that acknowledges no heartbeat is left, and its session goes on',
+  'a connection without heartbeat ACKs is closed, and its session is resumed',
   allResume(({ simulator }) => simulator.freeze()),
 );
 
 fullRun(
-  'a connection that falls silent is left, and its session goes on',
+  'a connection without any data is closed, and its session is resumed',
   allResume(({ simulator }) => simulator.freeze(undefined, { silent: true })),
 );
 
-fullRun('a storm of resets, each as soon as the session is resumed, loses nothing and is not waited out', {
+fullRun('connections are reset again and again after RESUMED: nothing is lost, and the pauses stay short', {
   ...RESUMED,
   async inject(stage) {
     for (let round = 1; round <= 4; round += 1) {
       const startedAt = Date.now();
       await resumes(stage, SHARDS, () => stage.simulator.dropConnections());
-      // A pause of two seconds at most, however many connections came before; the rest is for a busy machine.
+      // The pause is at most two seconds after any number of connections; the rest is for a slow machine.
       expect(Date.now() - startedAt).toBeLessThan(8_000);
     }
   },
 });
 
-everyReading('a storm of op 7 under load: each time all is confirmed and stored before the RESUME', {
+everyReading('op 7 again and again under load: each time everything is confirmed and stored before the RESUME', {
   ...RESUMED,
-  // A RESUME takes some 300 ms, on a busy machine seconds, and the smallest buffer has a hundred events.
+  // A RESUME takes about 300 ms, on a slow machine seconds, and the smallest buffer has 100 events.
   rate: 10 * SHARDS,
   async inject(stage) {
     for (let round = 1; round <= 5; round += 1) {
@@ -104,40 +104,40 @@ everyReading('a storm of op 7 under load: each time all is confirmed and stored 
 
 const AWAY_MS = 45_000;
 
-// 75 events/s are 3,375 in this time, and the buffer has 2,048. A shard waits 5 s for the broker, so 375.
-fullRun('the broker is away for 45 s with 75 events/s of each shard, and Discord ends the connections in it', {
+// 75 events/s are 3,375 in this time, and the buffer has 2,048. A shard waits for the broker only 5 s, or 375 events.
+fullRun('the broker is down for 45 s with 75 events/s for each shard, and Discord sends op 7 meanwhile', {
   rate: 75 * SHARDS,
   async inject(stage) {
     await stage.broker.rememberQueues();
     await stage.broker.kill();
     const backAt = Date.now() + AWAY_MS;
     await resumes(stage, SHARDS, () => stage.simulator.reconnect());
-    expect(Date.now(), 'the broker is still away').toBeLessThan(backAt);
+    expect(Date.now(), 'the broker is still down').toBeLessThan(backAt);
     await sleep(backAt - Date.now());
     await stage.broker.start();
     await stage.ready();
   },
 });
 
-fullRun('a reset in the middle of a replay loses nothing', {
+fullRun('a reset during a replay loses nothing', {
   ...RESUMED,
   async inject(stage) {
     const { simulator } = stage;
     simulator.refuseConnections(true);
     simulator.dropConnections();
     simulator.burst(2_000);
-    // RESUME has come, and thousands of replayed dispatches are on the way.
+    // Discord has received RESUME, and is sending thousands of dispatches.
     await leadsTo(stage, SHARDS, 'resume', () => simulator.refuseConnections(false));
     await resumes(stage, SHARDS, () => simulator.dropConnections());
   },
 });
 
-fullRun('a gateway that cannot be reached for a while costs no session', {
+fullRun('no session is lost while the gateway is unreachable for a short time', {
   ...SLOW,
   ...allResume((stage) => unreachable(stage, 2 * SHARDS)),
 });
 
-fullRun("a gateway that comes back before Discord's REST does is resumed all the same", {
+fullRun("sessions are resumed when the gateway is reachable again and Discord's REST is not", {
   ...RESUMED,
   ...SLOW,
   async inject(stage) {
@@ -147,9 +147,8 @@ fullRun("a gateway that comes back before Discord's REST does is resumed all the
   },
 });
 
-// By https://discord.com/developers/docs/topics/opcodes-and-status-codes#gateway-gateway-close-event-codes, with 1006 for
-// no close frame at all and 4200 for a code of the client's own.
-// What each code means is tested beside `close-code.ts`.
+// https://discord.com/developers/docs/topics/opcodes-and-status-codes#gateway-gateway-close-event-codes. 1006: no close frame.
+// 4200: a code that Discord does not document. All codes: test/service/gateway/close-code.test.ts.
 for (const code of [1000, 1001, 1006, 4000, 4200])
   fullRun(
     `closed with ${code}, the session is resumed`,
@@ -157,7 +156,7 @@ for (const code of [1000, 1001, 1006, 4000, 4200])
   );
 
 for (const code of [4007, 4009])
-  (code === 4009 ? everyRun : fullRun)(`closed with ${code}, the lost session is reported, and another starts`, {
+  (code === 4009 ? everyRun : fullRun)(`closed with ${code}, the lost session is reported, and a new one starts`, {
     trafficAfterMs: 500,
     gaps: SHARDS,
     async inject(stage) {
@@ -168,7 +167,7 @@ for (const code of [4007, 4009])
     },
   });
 
-fullRun('op 9 with d false: the session is reported once, as a gap event that follows the schema', {
+fullRun('op 9 with d false: one gap event, which matches the schema, reports the session', {
   gaps: 1,
   mostRepeats: 0,
   async inject(stage) {
@@ -187,6 +186,6 @@ fullRun('op 9 with d false: the session is reported once, as a gap event that fo
       { eventType: 'gateway.gap', shardId: 0, data: { sessionId } },
     ]);
     expect((await metric(task, 'gatewayGaps')) - before).toBe(1);
-    expect(await metric(task, 'gapsInHandOver'), 'no release did this').toBe(0);
+    expect(await metric(task, 'gapsInHandOver'), 'the gap is not from a hand-over').toBe(0);
   },
 });

@@ -1,7 +1,6 @@
-// The group record is gone while no task lives: the queue was purged in a console, or deleted by hand and made again. What
-// Discord sent meanwhile is lost with it, and only the empty queue shows it: each shard of the group reports a gap.
-// Two groups of two shards. A first deployment reports none, and neither does an added group: their queues begin with an
-// empty record.
+// The group record is lost while no task runs: an operator has purged the lease queue, or deleted it. What Discord sends
+// meanwhile is lost too, and only the empty queue shows it: each shard of the group reports a gap. Two groups of two shards.
+// A first deployment reports no gap, and neither does an added group: the topology puts an empty record into a new queue.
 
 import { expect } from 'vitest';
 import { ManagementApi } from '../../lib/management/management-api.ts';
@@ -14,20 +13,20 @@ import { metric, stored } from './tasks.ts';
 
 const { everyRun, fullRun } = faultsOn({
   ...{ tasks: 2, shards: 4, shardsPerTask: 2 },
-  // With a killed task its identify lock is gone.
+  // A killed task loses its identify lock at once.
   simulator: { identifyEveryMs: 0 },
 });
 
-/** All tasks are killed, then this is done to the queues, then others start. */
-async function withoutTasks(stage: FaultStage, then: () => Promise<unknown>): Promise<void> {
+/** Kills all tasks, changes the queues, and starts new tasks. */
+async function withoutTasks(stage: FaultStage, change: () => Promise<unknown>): Promise<void> {
   await stored(stage);
   await Promise.all(stage.living.map((task) => task.kill()));
-  await then();
+  await change();
   await Promise.all([stage.startTask(), stage.startTask()]);
   await stage.ready();
 }
 
-/** Of the tasks that live now. */
+/** Metrics of the running tasks. */
 async function reported(stage: FaultStage): Promise<{ gaps: number; inHandOver: number }> {
   let [gaps, inHandOver] = [0, 0];
   for (const task of stage.living) {
@@ -43,25 +42,25 @@ const reasons = (stage: FaultStage, from: number) =>
     .map(({ shardId, reason }) => `${shardId}: ${reason}`)
     .toSorted();
 
-everyRun('the records are purged while no task lives: each shard reports a gap; the first deployment reported none', {
+everyRun('the records are purged while no task runs: each shard reports a gap; the first deployment reported none', {
   gaps: 4,
   async inject(stage) {
     expect(stage.reader.gaps.size, 'a first deployment').toBe(0);
     await withoutTasks(stage, async () => {
       for (const group of [0, 1])
         await asAdministrator(stage.broker, (channel) => channel.purgeQueue(leaseQueue(group)));
-      // It knows the queues: it puts no empty record into them.
+      // The queues exist: the topology puts no empty record into them.
       await stage.applyTopology();
     });
     await stage.until('four gaps are reported', 60_000, () => stage.reader.gaps.size === 4);
     expect(reasons(stage, 0)).toEqual([0, 1, 2, 3].map((shard) => `${shard}: no record found`));
     expect(await reported(stage)).toEqual({ gaps: 4, inHandOver: 0 });
-    expect(stage.verdict().announced, 'what fell into the gap is announced').toBeGreaterThan(0);
+    expect(stage.verdict().announced, 'the gap events cover the missing events').toBeGreaterThan(0);
   },
 });
 
 for (const madeBy of ['the topology', 'the task'] as const)
-  fullRun(`a lease queue was deleted while no task lives, and is made again by ${madeBy}: its shards report a gap`, {
+  fullRun(`a lease queue is deleted while no task runs, and declared again by ${madeBy}: its shards report a gap`, {
     gaps: 2,
     async inject(stage) {
       const before = stage.reader.gaps.size;
@@ -74,7 +73,7 @@ for (const madeBy of ['the topology', 'the task'] as const)
     },
   });
 
-fullRun('records that are there are resumed from, also by tasks that start after all were killed', {
+fullRun('tasks that start after all were killed resume from the stored records', {
   async inject(stage) {
     const before = stage.reader.gaps.size;
     await withoutTasks(stage, async () => await stage.applyTopology());
@@ -84,17 +83,17 @@ fullRun('records that are there are resumed from, also by tasks that start after
 });
 
 faultsOn({ tasks: 1, shards: 2, shardsPerTask: 2, simulator: { shards: 4 } }).fullRun(
-  'an added group reports no gap, though the owner of the old shard layout looked after its queue',
+  'an added group reports no gap, although a task of the old shard layout has read its queue',
   {
     gaps: 2,
-    // A task that is killed frees its identify lock at once.
+    // A killed task loses its identify lock at once.
     mayViolate: /^IDENTIFY too early/,
     async inject(stage) {
       await stored(stage);
       const api = new ManagementApi({ ...stage.broker, url: stage.broker.managementUrl });
       await applyTopology(api, discordTopology({ shards: { count: 4, perTask: 2 } }), { passwords: {} });
       api.close();
-      // Restarted by ECS before the new version is there, it finds the queue of a group that it does not have.
+      // A task of the old version starts after the topology has changed, and finds the queue of a group that it does not know.
       const [first] = stage.living;
       const old = await stage.startTask();
       await first?.kill();

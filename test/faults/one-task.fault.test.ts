@@ -1,6 +1,6 @@
-// One task without a standby. The broker is killed, closes channels, or is in memory alarm; the task gets SIGTERM, as ECS
-// sends it at every deploy, while the broker runs or is away. What is not confirmed waits in the outbox and is published again,
-// in order.
+// One task without a standby. The broker is killed, closes channels, or is in memory alarm; the task gets SIGTERM, as in every
+// ECS deployment, while the broker runs or is stopped. What is not confirmed waits in the outbox and is published again, in
+// order.
 
 import { expect } from 'vitest';
 import type { IngestorProcess } from '../../local/ingestor-process.ts';
@@ -13,8 +13,8 @@ import { connectionOf, countOf, health, memoryAlarm, metric, resumes, waiting } 
 const SHARDS = 2;
 const { everyRun, fullRun } = faultsOn({ shards: SHARDS });
 
-everyRun('a broker killed with kill -9 keeps what it confirmed, and gets the rest again', {
-  // At most what was written and not yet confirmed when the connection ended.
+everyRun('a broker killed with kill -9 keeps confirmed messages, and gets the others again', {
+  // At most the messages that were unconfirmed when the connection ended.
   mostRepeats: 3 * MOST_UNANSWERED,
   async inject({ broker }) {
     await broker.rememberQueues();
@@ -23,11 +23,11 @@ everyRun('a broker killed with kill -9 keeps what it confirmed, and gets the res
   },
 });
 
-fullRun('a channel that the broker closes, again and again, is opened again when the cause is gone', {
+fullRun('a channel that the broker closes again and again is opened again when the cause is removed', {
   async inject(stage) {
     const [task] = stage.living as [IngestorProcess];
     const giveBack = await permit(stage.broker, USERS.ingestor, { write: '^(?!discord[.]events$)' });
-    // A channel keeps its permissions: the change is seen from the next connection on.
+    // A channel caches its permissions: the change takes effect with the next connection.
     await closeConnections(stage.broker, connectionOf(task, 'publisher'));
     const errors = async () => (await health(task)).checks.rabbitmq.errorCount;
     const before = await errors();
@@ -35,18 +35,18 @@ fullRun('a channel that the broker closes, again and again, is opened again when
     expect(task.output).toContain('ACCESS_REFUSED');
     const { rabbitmq } = (await health(task)).checks;
     await giveBack();
-    expect(rabbitmq.connected, 'the connection itself was not lost').toBe(true);
+    expect(rabbitmq.connected, 'only channels are closed').toBe(true);
   },
 });
 
-fullRun('in a memory alarm events wait, and none is sent twice although the sessions are resumed', {
+fullRun('in a memory alarm events wait, and none is published twice although the sessions are resumed', {
   mostRepeats: 0,
   async inject(stage) {
     const [task] = stage.living;
     await memoryAlarm(stage, task);
     const before = await metric(task, 'eventsConfirmed');
     await waiting(stage, task, 500);
-    // What was written before the alarm was known may be confirmed before the broker stops reading.
+    // The broker may confirm messages that were published before it stops reading.
     expect((await metric(task, 'eventsConfirmed')) - before).toBeLessThan(200);
     expect((await fetch(`${task?.url}/live`)).status).toBe(200);
     await resumes(stage, SHARDS, () => stage.simulator.reconnect());
@@ -54,7 +54,7 @@ fullRun('in a memory alarm events wait, and none is sent twice although the sess
   },
 });
 
-everyRun('a task that gets SIGTERM under load drains, exits 0, and the next one resumes where it ended', {
+everyRun('a task that gets SIGTERM under load drains and exits with 0, and the next task resumes the sessions', {
   rate: 600,
   mostRepeats: 0,
   async inject(stage) {
@@ -71,30 +71,33 @@ everyRun('a task that gets SIGTERM under load drains, exits 0, and the next one 
   },
 });
 
-fullRun('SIGTERM while the broker is away: what was received waits for its return, and then the task exits 0', {
-  // Discord keeps the sessions for as long as a broker and a task take to start on a slow machine.
-  rate: 100,
-  async inject(stage) {
-    const [task] = stage.living;
-    const identifies = countOf(stage, 'identify');
-    await stage.broker.stop();
-    await waiting(stage, task, 100);
-    const exit = task?.terminate();
-    await stage.until('it drains', 30_000, () => task?.output.includes('draining') ?? false);
-    await stage.broker.start();
-    expect(await exit).toBe(0);
-    await stage.startTask();
-    await stage.ready();
-    expect(identifies(), 'every session was resumed').toBe(0);
+fullRun(
+  'SIGTERM while the broker is stopped: the task publishes what it has when the broker is back, and exits with 0',
+  {
+    // Discord keeps the sessions until a broker and a task have started on a slow machine.
+    rate: 100,
+    async inject(stage) {
+      const [task] = stage.living;
+      const identifies = countOf(stage, 'identify');
+      await stage.broker.stop();
+      await waiting(stage, task, 100);
+      const exit = task?.terminate();
+      await stage.until('it drains', 30_000, () => task?.output.includes('draining') ?? false);
+      await stage.broker.start();
+      expect(await exit).toBe(0);
+      await stage.startTask();
+      await stage.ready();
+      expect(identifies(), 'every session was resumed').toBe(0);
+    },
   },
-});
+);
 
 for (const [how, away, back] of [
   ['stopped', 'stop', 'start'],
-  ['frozen, so that its connections stay open and silent', 'freeze', 'thaw'],
+  ['frozen, with open connections', 'freeze', 'thaw'],
 ] as const)
-  fullRun(`SIGTERM while the broker is ${how}: a task that has stored everything exits soon`, {
-    // The last record could not be stored: at worst its second is replayed.
+  fullRun(`SIGTERM while the broker is ${how}: a task that has stored everything exits within 45 s`, {
+    // The last record may not be stored: then Discord replays the events of the last second.
     mostRepeats: 600,
     async inject(stage) {
       const [task] = stage.living;

@@ -1,6 +1,6 @@
-// An owner and a standby. The owner is killed with kill -9 while its outbox is full of what the broker has not confirmed,
-// alone or together with the broker; one of its two connections is cut while the other lives; its lease queue is deleted,
-// or gets a message that is no group record. Discord leaves the sockets of an old owner open.
+// An owner and a standby. The owner is killed with kill -9 while its outbox is full of unconfirmed messages, alone or together
+// with the broker; the broker closes one of its two connections; its lease queue is deleted, or gets a message that is not a
+// group record. Discord leaves the sockets of an old owner open.
 
 import { setTimeout as sleep } from 'node:timers/promises';
 import { expect } from 'vitest';
@@ -14,20 +14,20 @@ const SHARDS = 4;
 const QUEUE = leaseQueue(0);
 const { everyRun, fullRun } = faultsOn({ tasks: 2, shards: SHARDS, simulator: { closeOlderSocket: false } });
 
-everyRun('a task killed with kill -9 in mid-batch: the standby resumes, and repeats at most the last second', {
+everyRun('the owner is killed with kill -9 during a burst: the standby resumes, and repeats at most the last second', {
   rate: full ? 1_000 : 300,
-  // What came since the last record: a second, the burst, and a machine that is slow.
+  // The events since the last record: those of a second, the burst, and more on a slow machine.
   mostRepeats: 4_000,
   async inject(stage) {
     await stored(stage);
     const owner = await ownerOf(stage);
-    // Thousands are on the way between Discord and the broker.
+    // Thousands of events are between Discord and the broker.
     stage.simulator.burst(2_000);
     await kill(stage, owner);
   },
 });
 
-fullRun('the lease queue is deleted by hand: the owner stays, and its record is there again', {
+fullRun('the lease queue is deleted: the owner stays, and stores its record again', {
   async inject(stage) {
     const owner = await ownerOf(stage);
     const disconnects = countOf(stage, 'disconnect');
@@ -38,34 +38,37 @@ fullRun('the lease queue is deleted by hand: the owner stays, and its record is 
     await stage.standing(2);
     expect(disconnects()).toBe(0);
     expect(await ownerOf(stage)).toBe(owner);
-    // The proof that the record is there: the standby resumes from it.
+    // The standby resumes from the record.
     await stored(stage);
     await kill(stage, owner);
   },
 });
 
-fullRun('a task and the broker killed with kill -9 together: what was confirmed is on disk, the rest is replayed', {
-  async inject(stage) {
-    const owner = await ownerOf(stage);
-    await stage.broker.rememberQueues();
-    await Promise.all([owner.kill(), stage.broker.kill()]);
-    await stage.broker.start();
-    await stage.ready();
-    await stage.startTask();
-    await stage.standing(2);
-  },
-});
-
-// The record goes to the standby at once, which waits for its owner.
 fullRun(
-  'the lease connection is cut and the publisher lives: the owner is back, and the standby leaves the group to it',
+  'owner and broker are killed with kill -9 together: confirmed messages are on disk, Discord replays the others',
+  {
+    async inject(stage) {
+      const owner = await ownerOf(stage);
+      await stage.broker.rememberQueues();
+      await Promise.all([owner.kill(), stage.broker.kill()]);
+      await stage.broker.start();
+      await stage.ready();
+      await stage.startTask();
+      await stage.standing(2);
+    },
+  },
+);
+
+// The broker delivers the record to the standby at once, which waits for the owner.
+fullRun(
+  'the lease connection is closed and the publisher connection is not: the owner gets its lease back from the standby',
   {
     rate: 500,
     async inject(stage) {
       await stored(stage);
       const owner = await ownerOf(stage);
       const disconnects = countOf(stage, 'disconnect');
-      // One that is lost within 10 s counts as a failed attempt, and is opened again later.
+      // A connection that is lost within 10 s counts as a failed attempt, and is opened again later.
       await sleep(11_000);
       await closeConnections(stage.broker, connectionOf(owner, 'lease'));
       await stage.until('the owner has the lease back', 60_000, () => owner.output.includes('the lease is still ours'));
@@ -76,7 +79,7 @@ fullRun(
   },
 );
 
-fullRun('the publishing connection is cut and the lease lives: the owner stays', {
+fullRun('the publisher connection is closed and the lease connection is not: the owner stays', {
   rate: 500,
   mostRepeats: 2_047,
   async inject(stage) {
@@ -93,7 +96,7 @@ fullRun('the publishing connection is cut and the lease lives: the owner stays',
   },
 });
 
-fullRun('an unreadable record beside a good one goes to dead-letters, and the owner stays', {
+fullRun('an unreadable record beside a valid one is dead-lettered, and the owner stays', {
   async inject(stage) {
     const owner = await ownerOf(stage);
     await publishUnreadable(stage);
@@ -102,7 +105,7 @@ fullRun('an unreadable record beside a good one goes to dead-letters, and the ow
   },
 });
 
-fullRun('an unreadable record alone: it is kept, a gap is reported for each shard, and new sessions start', {
+fullRun('only an unreadable record: it is dead-lettered, each shard reports a gap, and new sessions start', {
   gaps: SHARDS,
   async inject(stage) {
     await Promise.all(stage.living.map((task) => task.kill()));

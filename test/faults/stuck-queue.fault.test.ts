@@ -1,6 +1,6 @@
-// A queue stops answering: the process that replicates it (Raft) is suspended, as if it had no majority. Publishers get neither
-// a confirm nor a refusal for what is sent to it. Interactions go on, the task reports the queue by its name, and when the
-// queue answers again everything arrives, in order.
+// A queue stops answering: its Raft process is suspended, as if the queue had no majority. Its publishers get neither a confirm
+// nor a nack. Interactions go on, the task reports the queue by name, and when the queue answers again everything arrives in
+// order.
 
 import { setTimeout as sleep } from 'node:timers/promises';
 import { expect } from 'vitest';
@@ -18,12 +18,12 @@ const { everyRun, fullRun } = faultsOn({
 });
 
 const QUEUE = QUEUES.guildEvents;
-/** Longer than messages in flight could hide it: at 200/s far more wait than RabbitMQ takes for one channel. */
+/** Long enough at 200/s for far more messages than one channel may have unconfirmed. */
 const STUCK_SECONDS = full ? 120 : 20;
 
 const status = async (of: IngestorProcess, path = 'health') => (await fetch(`${of.url}/${path}`)).status;
 
-/** Confirms of the task so far, by the bucket of their time. */
+/** The number of confirms of the task, by the bucket of their time. */
 async function confirmTimes(task: IngestorProcess): Promise<ReadonlyMap<number, number>> {
   const bucket = new RegExp(`^${METRICS.frameToConfirm.prometheus}_bucket\\{le="([\\d.]+)"\\}$`);
   const found = [...(await task.metrics())].map(([name, count]) => [Number(bucket.exec(name)?.[1]), count] as const);
@@ -36,18 +36,18 @@ for (const [declare, rate] of [
 ] as const)
   declare(`a queue stops answering for ${STUCK_SECONDS} s at ${rate} events/s: interactions go on`, {
     rate,
-    // What its first channel had written, and one on each channel after that, is in the queue in the end.
+    // The unconfirmed messages of the first channel, and one for each channel after it.
     mostRepeats: MOST_UNANSWERED + 10,
     async inject(stage) {
       const task = await ownerOf(stage);
       const { output } = task;
-      // So that as many may be unanswered as ever: the window has grown.
+      // A burst, so that the window of unconfirmed messages has its full size.
       stage.simulator.burst(3_000);
       await read(stage, 2_500);
       await raft(stage.broker, 'suspend', QUEUE);
       const stuckAt = Date.now();
       try {
-        // What was written before is confirmed by then.
+        // By then, earlier messages are confirmed.
         await sleep(1_000);
         const [before, interactions] = [await confirmTimes(task), stage.reader.perQueue.get(QUEUES.interactions) ?? 0];
         await stage.until('the task reports the queue', 30_000, async () => {
@@ -65,15 +65,15 @@ for (const [declare, rate] of [
         const confirmed = Math.max(...after.values()) - Math.max(...before.values());
         const share = (bound: number) => ((after.get(bound) ?? 0) - (before.get(bound) ?? 0)) / confirmed;
         const p95 = Math.min(...[...after.keys()].filter((bound) => share(bound) >= 0.95));
-        // Half of the traffic are interactions.
+        // Half of the traffic is interactions.
         expect(confirmed).toBeGreaterThan(0.3 * rate * (STUCK_SECONDS - 2));
         expect(p95, 'milliseconds from frame to confirm').toBeLessThan(1_000);
         expect((stage.reader.perQueue.get(QUEUES.interactions) ?? 0) - interactions).toBeGreaterThan(0.9 * confirmed);
         console.log(
           `${rate}/s: reported after ${seconds.toFixed(1)} s; ${confirmed} interactions confirmed, p95 ${p95} ms`,
         );
-        // RabbitMQ answers that the queue is empty.
-        await stage.until('the depths of the others are known, and not its own', 60_000, async () => {
+        // RabbitMQ reports the stuck queue as empty: the task must not report that depth.
+        await stage.until('the task reports the depth of the other queues only', 60_000, async () => {
           const depths = await task.metrics();
           const isKnown = (queue: string) => depths.has(`${METRICS.queueDepth.prometheus}{queue="${queue}"}`);
           return isKnown(QUEUES.interactions) && !isKnown(QUEUE);
@@ -87,13 +87,17 @@ for (const [declare, rate] of [
       }
       await stage.until('it confirms again', 30_000, async () => (await status(task)) === 200);
       expect(task.output).toContain('the queue confirms again');
-      await stage.until('it has caught up', 60_000, async () => (await metric(task, 'oldestUnconfirmed')) < 1);
+      await stage.until(
+        'the outbox has no old message',
+        60_000,
+        async () => (await metric(task, 'oldestUnconfirmed')) < 1,
+      );
     },
   });
 
 const groups = faultsOn({ shards: 2, shardsPerTask: 1, tasks: 3 });
 
-groups.fullRun('a lease queue stops answering for 40 s: its owner stays, and its events flow', {
+groups.fullRun('a lease queue stops answering for 40 s: its owner stays, and publishes events', {
   mostRepeats: 0,
   async inject(stage) {
     const [task, other] = [await ownerOf(stage, 0), await ownerOf(stage, 1)];
@@ -112,7 +116,7 @@ groups.fullRun('a lease queue stops answering for 40 s: its owner stays, and its
     } finally {
       await raft(stage.broker, 'resume', leaseQueue(0));
     }
-    await stage.until('it is proven again', 30_000, async () => (await status(task)) === 200);
+    await stage.until('the lease is confirmed again', 30_000, async () => (await status(task)) === 200);
     expect([await ownerOf(stage, 0), await ownerOf(stage, 1)]).toEqual([task, other]);
     const logged = task.output.slice(output.length);
     expect(logged).toContain('a lease queue confirms nothing, and others do');
@@ -120,14 +124,14 @@ groups.fullRun('a lease queue stops answering for 40 s: its owner stays, and its
   },
 });
 
-groups.fullRun('a standby that may no longer read the lease queues reports it, until it may', {
+groups.fullRun('a standby without the permission to read the lease queues reports it, until it has the permission', {
   mostRepeats: 0,
   async inject(stage) {
     const owners = [await ownerOf(stage, 0), await ownerOf(stage, 1)];
     const standby = stage.living.find((task) => !owners.includes(task)) as IngestorProcess;
     const giveBack = await permit(stage.broker, USERS.ingestor, { read: '^$' });
     await closeConnections(stage.broker, connectionOf(standby, 'lease'));
-    await stage.until('it reports it', 30_000, async () =>
+    await stage.until('the standby reports it', 30_000, async () =>
       (await health(standby)).problems.includes('this standby consumes no lease queue: it could take over no group'),
     );
     expect([await status(standby), await status(standby, 'live')]).toEqual([503, 200]);
@@ -136,7 +140,7 @@ groups.fullRun('a standby that may no longer read the lease queues reports it, u
   },
 });
 
-groups.fullRun('a drain with a stuck queue: the lease goes to the standby, which has replayed what was not confirmed', {
+groups.fullRun('a drain with a stuck queue: the standby takes over, and Discord replays what was not confirmed', {
   rate: 40,
   async inject(stage) {
     await stored(stage);
@@ -145,7 +149,7 @@ groups.fullRun('a drain with a stuck queue: the lease goes to the standby, which
     await waiting(stage, owner, 10);
     const started = Date.now();
     const code = await owner.terminate();
-    // Of them 5 s are patience, and 5.25 s the identify lock's spacing at most.
+    // 5 s of them are the wait for missing confirms, and up to 5.25 s the spacing of the identify lock.
     expect(Date.now() - started).toBeLessThan(25_000);
     expect(code).toBe(1);
     expect(owner.output).toContain('not everything was confirmed in time');

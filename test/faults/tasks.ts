@@ -1,4 +1,4 @@
-// Steps that faults of tasks share.
+// Steps that fault tests share.
 
 import type { DiscordSimulator } from '../../local/discord/simulator.ts';
 import type { IngestorProcess } from '../../local/ingestor-process.ts';
@@ -12,7 +12,7 @@ import type { FaultStage } from './fault.ts';
 
 type GatewayEvent = Parameters<DiscordSimulator['count']>[0];
 
-/** New tasks first, then SIGTERM to the old ones, one after the other: ECS's rolling update. @returns the exit codes */
+/** ECS's rolling update: new tasks first, then SIGTERM to the old ones, one after the other. @returns the exit codes */
 export async function deploy(stage: Stage): Promise<(number | NodeJS.Signals)[]> {
   const old = stage.living;
   await Promise.all(old.map(() => stage.startTask()));
@@ -23,7 +23,7 @@ export async function deploy(stage: Stage): Promise<(number | NodeJS.Signals)[]>
   return codes;
 }
 
-/** Resolves when every session is in its group's record, so that another task could resume it. */
+/** Resolves when every session is in its group record, so that another task can resume it. */
 export async function stored(stage: Stage): Promise<void> {
   await stage.until('every session is stored', 60_000, async () => {
     const owners = (await stage.reports()).filter(({ role }) => role === 'owner');
@@ -33,11 +33,11 @@ export async function stored(stage: Stage): Promise<void> {
 
 /** Waits for an owner. @throws when the group has none after a minute */
 export async function ownerOf(stage: Stage, group = 0): Promise<IngestorProcess> {
-  // A task on a busy machine may not answer the first time.
+  // A task on a slow machine may not answer the first time.
   return await eventually(`group ${group} has an owner`, () => stage.owner(group), 60_000);
 }
 
-/** Resolves when the task, which was the owner, is a standby of another. */
+/** Resolves when the task, which was the owner, is a standby. @throws when it is the owner again */
 export async function standsBy(stage: Stage, task: IngestorProcess): Promise<void> {
   await stage.until('the old owner stands by', 150_000, async () => (await task.health())?.lease.ready === true);
   if ((await ownerOf(stage)) === task) throw new Error(`${task.name} is the owner again`);
@@ -50,7 +50,7 @@ export async function health(task: IngestorProcess | undefined): Promise<HealthR
   return report;
 }
 
-/** NaN when the task does not answer, or has no such metric. */
+/** @returns NaN when the task does not answer, or has no such metric */
 export async function metric(task: IngestorProcess | undefined, name: keyof typeof METRICS): Promise<number> {
   return (await task?.metrics())?.get(METRICS[name].prometheus) ?? Number.NaN;
 }
@@ -61,23 +61,23 @@ export async function waiting(stage: Stage, task: IngestorProcess | undefined, e
   await stage.until(`${events} events wait in the outbox`, 60_000, async () => (await many()) > events);
 }
 
-/** Resolves when the task knows that the broker takes no messages. */
+/** Sets the broker's memory alarm. Resolves when the task knows that it is blocked. */
 export async function memoryAlarm(stage: Stage, task: IngestorProcess | undefined): Promise<void> {
   await stage.broker.memoryAlarm(true);
   await stage.until('the alarm is known', 30_000, async () => (await health(task)).checks.rabbitmq.blocked);
 }
 
-/** The name of one of a task's connections to the broker. */
+/** Matches the name of one of the task's connections to the broker. */
 export const connectionOf = (task: IngestorProcess, kind: 'lease' | 'publisher'): RegExp =>
   new RegExp(`-${task.pid}-[0-9a-f]+ ${kind}$`);
 
-/** How often this has happened at Discord from now on. */
+/** @returns a function that counts these events at Discord from now on */
 export function countOf({ simulator }: FaultStage, event: GatewayEvent): () => number {
   const before = simulator.count(event);
   return () => simulator.count(event) - before;
 }
 
-/** Resolves when what is done has led to so many of these events at Discord. */
+/** Does something, and resolves when it has led to so many of these events at Discord. */
 export async function leadsTo(
   { simulator }: FaultStage,
   times: number,
@@ -89,14 +89,14 @@ export async function leadsTo(
   await simulator.waitFor(event, before + times, 60_000);
 }
 
-/** Every session is resumed: `times` resumes, and not one IDENTIFY. */
+/** Does something that leads to so many RESUMEs. @throws when it leads to an IDENTIFY */
 export async function resumes(stage: FaultStage, times: number, done: () => unknown): Promise<void> {
   const identifies = countOf(stage, 'identify');
   await leadsTo(stage, times, 'resumed', done);
   if (identifies() > 0) throw new Error(`expected sessions to be resumed, got ${identifies()} IDENTIFYs`);
 }
 
-/** One new task in place of all others. */
+/** Replaces all tasks with one new task. */
 export async function replaceAll(stage: Stage, env: Readonly<Record<string, string>>): Promise<IngestorProcess> {
   const others = stage.living;
   const task = await stage.startTask(env);
@@ -106,7 +106,7 @@ export async function replaceAll(stage: Stage, env: Readonly<Record<string, stri
   return task;
 }
 
-/** The owner dies; the standby takes over, and another task becomes the standby. */
+/** Kills the owner. Resolves when the standby has taken over, and a new task is the standby. */
 export async function kill(stage: Stage, owner: IngestorProcess): Promise<void> {
   await owner.kill();
   await stage.ready();
@@ -114,13 +114,13 @@ export async function kill(stage: Stage, owner: IngestorProcess): Promise<void> 
   await stage.standing(2);
 }
 
-/** The only owner, which reaches the broker through this line alone, and a standby. */
-export async function ownerBehindLine(stage: Stage): Promise<{ task: IngestorProcess; line: SilentProxy }> {
-  const line = await SilentProxy.start(stage.broker.amqpPort);
-  const url = stage.url(USERS.ingestor).replace(`:${stage.broker.amqpPort}/`, `:${line.port}/`);
+/** Starts a new owner, whose connections to the broker all go through the proxy, and a standby. */
+export async function ownerBehindProxy(stage: Stage): Promise<{ task: IngestorProcess; proxy: SilentProxy }> {
+  const proxy = await SilentProxy.start(stage.broker.amqpPort);
+  const url = stage.url(USERS.ingestor).replace(`:${stage.broker.amqpPort}/`, `:${proxy.port}/`);
   const task = await replaceAll(stage, { [ENV.rabbitmqUrl]: url });
   await stage.startTask();
   await stage.standing(2);
   await stored(stage);
-  return { task, line };
+  return { task, proxy };
 }

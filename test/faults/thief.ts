@@ -1,5 +1,5 @@
-// An attacker's server, on another address of this machine: it keeps what is sent to it. It answers as a gateway does, as far
-// as HELLO, so that a client would send its token.
+// An attacker's server, on another address of this machine: it keeps what it receives. It sends HELLO as a gateway does, after
+// which a client would send its token.
 
 import { once } from 'node:events';
 import { createServer, type Server } from 'node:http';
@@ -10,7 +10,7 @@ import { WebSocketServer } from 'ws';
 const HOST = '127.0.0.2';
 
 export class Thief {
-  /** Of each who connects: the request, and every frame. */
+  /** Every request and every frame. */
   readonly stolen: string[] = [];
   readonly #server: Server;
 

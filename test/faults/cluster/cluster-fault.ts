@@ -1,5 +1,5 @@
-// Faults of a cluster's nodes, and what they cost: the silence of a group beside that of a publisher which is not ours
-// (probe.ts). Workers and probe are on a node that the fault does not touch; the connections of the owner are on two nodes.
+// Faults of a cluster's nodes and their cost: the longest time without an event of a group, compared with that of an independent
+// publisher (probe.ts). Workers and probe are connected to a node without the fault; the owner's connections are on two nodes.
 
 import { setTimeout as sleep } from 'node:timers/promises';
 import { RabbitMqCluster } from '../../../local/rabbitmq/cluster.ts';
@@ -12,16 +12,16 @@ import { Probe } from './probe.ts';
 const SHARDS = 2;
 /** A group of two shards, an owner and a standby. */
 export const CLUSTER_STAGE: StageOptions = { nodes: 3, tasks: 2, shards: SHARDS };
-/** Events a second, so that a session without a connection is kept for 20 s by a buffer of so many events. */
+/** Events per second at which a replay buffer of so many events lasts 20 s. */
 export const rateFor = (events: number): number => Math.min(100, (SHARDS * events) / 20);
 
 export interface ClusterFault {
   readonly title: string;
-  /** The node with this connection of the owner; the one with neither of them; all. */
+  /** The node with this connection of the owner, the node with neither, or all nodes. */
   readonly victim: 'lease' | 'publisher' | 'neither' | 'all';
-  /** Needs network namespaces. */
+  /** The fault needs network namespaces. */
   readonly cuts?: true;
-  /** Seconds after which an unreachable node counts as down for the others, 25 % more or less. @default 60, as Erlang's */
+  /** Erlang's net_ticktime: seconds, ±25 %, after which the others consider an unreachable node down. @default 60 */
   readonly netTickSeconds?: number;
   /** Resolves when all nodes are back. */
   readonly strike: (
@@ -33,10 +33,10 @@ export interface ClusterFault {
 }
 
 interface ClusterCost {
-  /** The longest silence of the group, and that of the probe, ms. */
+  /** The longest time without an event of the group, and without a message of the probe, ms. */
   readonly silenceMs: number;
   readonly probeMs: number;
-  /** How often the session of a shard was resumed or begun. */
+  /** RESUMEs and IDENTIFYs for each shard. */
   readonly takings: number;
 }
 
@@ -108,10 +108,10 @@ export const CLUSTER_FAULTS: readonly ClusterFault[] = [
   },
 ];
 
-/** Of all queues: on the node that fails, or on one that does not. */
+/** The leaders of all queues: on the node that fails, or on another. */
 export type Leaders = 'there' | 'elsewhere';
 
-/** With traffic running. Resolves when all nodes are back, the group is ready and events are read. */
+/** Causes the fault under traffic. Resolves when all nodes are back, the group is ready and events are read. */
 export async function strike(
   stage: FaultStage,
   fault: ClusterFault,
@@ -149,7 +149,7 @@ export async function strike(
   }
 }
 
-/** Where the owner's connections are, on two nodes: the publishing one is closed until it opens on another. */
+/** The nodes of the owner's connections. Closes the publisher connection until the two are on different nodes. */
 async function placed(
   stage: FaultStage,
   cluster: RabbitMqCluster,
@@ -167,10 +167,10 @@ async function placed(
     if (lease && lease === publisher) await closed(cluster, connectionOf(owner, 'publisher'));
     await sleep(2_000);
   }
-  throw new Error('the connections of the owner do not come to two nodes');
+  throw new Error("the owner's connections are still on one node");
 }
 
-/** Pids of the connections whose client gave them this name. The management API lists them late, and dead ones for long. */
+/** Pids of the connections with this name. The management API lists new ones late, and closed ones too long. */
 const named = (name: RegExp) =>
   '[P || [{pid, P}, {client_properties, Properties}] <- rabbit_networking:connection_info_all([pid, client_properties]), ' +
   `{<<"connection_name">>, _, Name} <- Properties, re:run(Name, "${name.source}") =/= nomatch]`;
@@ -185,7 +185,7 @@ async function closed(cluster: RabbitMqCluster, name: RegExp): Promise<void> {
   await cluster.ctl('eval', `[rabbit_networking:close_connection(P, "moved") || P <- ${named(name)}].`);
 }
 
-/** Gives every quorum queue this leader. */
+/** Makes this node the leader of every quorum queue. */
 async function lead(cluster: RabbitMqCluster, leader: RabbitMqNode): Promise<void> {
   const queues = 'Q <- rabbit_amqqueue:list(), amqqueue:is_quorum(Q)';
   await cluster.ctl('eval', `[rabbit_quorum_queue:transfer_leadership(Q, '${leader.name}') || ${queues}].`);

@@ -1,7 +1,7 @@
-// One node of three goes: it is killed, frozen, restarted, isolated, or cut off from the other two; or all go. Nothing is
-// lost, no session ends, and workers see at most ten seconds more of silence than a publisher on a healthy node.
-// FAULTS_REPEATS=<n> plays each n times more, under each reading of what Discord keeps for a RESUME, every second time with
-// the leaders of all queues on a node that does not fail.
+// One node of three fails: it is killed, frozen, restarted, isolated, or cut off from the other two; or all nodes fail. Nothing
+// is lost, no session ends, and the longest time without an event is at most ten seconds more than for a publisher on a healthy
+// node. FAULTS_REPEATS=<n> repeats each fault n times for each reading of what Discord keeps for a RESUME, every second time
+// with the leaders of all queues on a node that does not fail.
 
 import { expect } from 'vitest';
 import { REPLAY_BUFFERS, replayBufferName } from '../../../local/discord/options.ts';
@@ -12,13 +12,13 @@ import { CLUSTER_FAULTS, CLUSTER_STAGE, type ClusterFault, type Leaders, rateFor
 /** Seconds for which the node is away. @default 75 */
 const AWAY: Readonly<Record<string, number>> = {
   'kill -9 of the node with the lease connection': 15,
-  // Longer than the 45 to 75 s after which the other nodes count it as down.
+  // Longer than the 45 to 75 s after which the other nodes consider it down.
   'the node with the lease connection isolated': 80,
   'the node with the publishing connection cut off from the other nodes': 30,
   'the node with the lease connection cut off from the other nodes, which soon count it as down': 30,
 };
 const MOST_MORE_SILENCE_MS = 10_000;
-/** Of a session, by RESUME or IDENTIFY: two owners take it from each other a few times at most. */
+/** RESUMEs and IDENTIFYs for each shard: two owners take a session from each other a few times at most. */
 const MOST_TAKINGS = 3;
 
 const { fullRun } = faultsOn(CLUSTER_STAGE);
@@ -40,7 +40,7 @@ function played(fault: ClusterFault, leaders: Leaders = 'there', replayBuffer = 
     ...{ rate, replayBuffer },
     obstacle: ({ broker }: FaultStage) =>
       fault.cuts && broker instanceof RabbitMqCluster ? broker.obstacle : undefined,
-    // What two owners published, for as long as the silence may last. While all nodes are away neither learns of the other.
+    // What two owners publish at the same time. While all nodes are down, neither learns of the other.
     mostRepeats: 2_000 + (fault.title.startsWith('all nodes') ? 45 * rate : 0),
     async inject(stage) {
       const cost = await strike(stage, fault, { awayMs, leaders });

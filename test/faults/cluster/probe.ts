@@ -1,5 +1,5 @@
-// A publisher that is not ours, for the broker's own share of a silence: ten messages a second with confirms to a quorum
-// queue of its own, which it consumes.
+// A publisher that does not belong to the product. It measures how long the broker itself delivers nothing: ten messages a
+// second, with confirms, to its own quorum queue, which it consumes.
 
 import { randomUUID } from 'node:crypto';
 import { setTimeout as sleep } from 'node:timers/promises';
@@ -15,7 +15,7 @@ export class Probe {
   longestMs = 0;
   #lastAt: number | undefined;
   readonly #url: string;
-  /** A new one each time: of a queue that was deleted a moment ago, a member may fail to start. */
+  /** A new name each time: a quorum queue may fail to start with the name of one that was just deleted. */
   readonly #queue = `probe-${randomUUID()}`;
   readonly #stopping = new AbortController();
   #loop: Promise<void> | undefined;
@@ -24,12 +24,12 @@ export class Probe {
     this.#url = url;
   }
 
-  /** Resolves when it has its first message. @param leaderUrl of the node that is to lead its queue */
+  /** Resolves with the first message. @param leaderUrl of the node that leads the probe's queue */
   static async start(url: string, leaderUrl: string): Promise<Probe> {
     const probe = new Probe(url);
     const model = await connect(leaderUrl);
     const channel = await model.createChannel();
-    // The node that declares a queue leads it. It expires when the probe has gone.
+    // The node on which a queue is declared is its leader. The queue expires after the probe has stopped.
     const expires = { 'x-queue-type': 'quorum', 'x-expires': EXPIRES_MS };
     await channel.assertQueue(probe.#queue, { arguments: expires });
     await model.close();

@@ -1,5 +1,5 @@
-// Commands of workers: more of them than Discord takes in a minute; the task that has them is killed with kill -9; Discord asks
-// their shard to reconnect. None is lost silently: Discord has it, or it is a dead letter. Events go on meanwhile.
+// Commands of workers: more than Discord accepts in a minute; the task that has them is killed with kill -9; Discord asks
+// their shard to reconnect. Each command reaches Discord or is dead-lettered. Events go on meanwhile.
 
 import { expect } from 'vitest';
 import type { DiscordCommand } from '../../../service/commands/command.ts';
@@ -16,14 +16,14 @@ const { fullRun } = faultsOn({
 });
 
 async function worker(stage: FaultStage): Promise<CommandWorker> {
-  await stage.until('commands are taken', 60_000, async () => {
+  await stage.until('the task consumes commands', 60_000, async () => {
     const reports = await stage.reports();
     return reports.some(({ commands }) => commands.consuming === true);
   });
   return await CommandWorker.start(stage);
 }
 
-/** Numbered, so that each is found again: requests of one member, spread over the guilds of these shards. */
+/** Requests for one member, with a number as nonce, in turn for guilds of these shards. */
 function requests(stage: FaultStage, count: number, shards: readonly number[]) {
   const guilds = shards.map((shard) => guildOfShard(stage.simulator, shard, SHARDS));
   return Array.from({ length: count }, (_, index) => {
@@ -35,7 +35,7 @@ function requests(stage: FaultStage, count: number, shards: readonly number[]) {
 
 const noncesAt = ({ simulator }: FaultStage) => simulator.sends.flatMap(({ d }) => (d.nonce ? [String(d.nonce)] : []));
 
-fullRun('500 commands at once for one shard: never more than 120 sends a minute, and the rest are dead letters', {
+fullRun('500 commands at once for one shard: at most 120 are sent in a minute, and the others are dead-lettered', {
   rate: 100,
   async inject(stage) {
     const sender = await worker(stage);
@@ -43,20 +43,20 @@ fullRun('500 commands at once for one shard: never more than 120 sends a minute,
     const heartbeats = countOf(stage, 'heartbeat');
     const all = requests(stage, 500, [1]);
     await Promise.all(all.map(({ shard, body }) => sender.send(shard, body)));
-    await stage.until('Discord has the first', 10_000, () => noncesAt(stage).length >= before + 80);
+    await stage.until('Discord has the first 80', 10_000, () => noncesAt(stage).length >= before + 80);
     const letters = await deadLetters(stage, 500 - 110, 60_000);
     await settled(stage);
     const sent = noncesAt(stage).slice(before);
     letters.push(...(await deadLetters(stage, 500 - sent.length - letters.length, 20_000)));
     const expired = letters.map(({ body }) => (JSON.parse(body) as { data: { nonce: string } }).data.nonce);
-    // The first, in order, and each once; the others were refused at once, or expired.
+    // The first ones are sent, in order and once. The others are refused at once, or expire.
     expect(sent).toEqual(all.slice(0, sent.length).map(({ nonce }) => nonce));
     expect([...sent, ...expired].toSorted()).toEqual(all.map(({ nonce }) => nonce).toSorted());
     const reason = /^shard 1: (expired: )?more commands wait for the shard than Discord takes \(120 sends in 60 s\)$/;
     expect(letters.filter((letter) => !reason.test(letter.reason ?? ''))).toEqual([]);
     expect(sent.length).toBeGreaterThan(80);
     expect(heartbeats()).toBeGreaterThan(3 * SHARDS);
-    // The simulator would have closed with 4008: violations are judged below.
+    // The simulator closes with 4008 after more: that is a violation, which fails the test.
     const owner = await ownerOf(stage);
     expect(await metric(owner, 'commandsSent')).toBe(sent.length);
     expect(await metric(owner, 'commandsRefused')).toBe(letters.length);
@@ -64,14 +64,14 @@ fullRun('500 commands at once for one shard: never more than 120 sends a minute,
   },
 });
 
-fullRun('the owner is killed with kill -9 between commands: the next one sends them, and the presence is kept', {
+fullRun('the owner is killed with kill -9 between commands: the next owner sends them, and the presence is kept', {
   async inject(stage) {
     const sender = await worker(stage);
     const all = requests(stage, 240, [0, 1, 2, 3]);
     const owner = await ownerOf(stage);
     await sender.send('all', { command: 'update_presence', data: { status: 'dnd' } });
     const status = () => stage.simulator.sessions.map(({ presence }) => (presence as { status?: string })?.status);
-    // Shard 1 has sent all that it may in a minute.
+    // Shard 1 waits: it has sent the maximum of this minute.
     await stage.until('every shard has the presence', 70_000, () => status().every((each) => each === 'dnd'));
     await stored(stage);
     const before = noncesAt(stage).length;
@@ -85,7 +85,7 @@ fullRun('the owner is killed with kill -9 between commands: the next one sends t
     const sent = noncesAt(stage).slice(before);
     const distinct = new Set(sent);
     expect([...half, ...all].filter(({ nonce }) => !distinct.has(nonce))).toEqual([]);
-    // What it had sent and not acknowledged: that of the last second.
+    // Commands of the last second, sent and not acknowledged.
     const repeated = sent.length - distinct.size;
     expect(repeated).toBeLessThanOrEqual(120);
     expect(status()).toEqual(Array.from({ length: SHARDS }, () => 'dnd'));
@@ -93,7 +93,7 @@ fullRun('the owner is killed with kill -9 between commands: the next one sends t
   },
 });
 
-fullRun('Discord asks for another connection between commands: they wait for RESUMED, and each arrives', {
+fullRun('op 7 between commands: they wait for RESUMED, and each arrives', {
   async inject(stage) {
     const sender = await worker(stage);
     const all = requests(stage, 60, [2]);
@@ -106,7 +106,7 @@ fullRun('Discord asks for another connection between commands: they wait for RES
     await settled(stage);
     const sent = noncesAt(stage).slice(before);
     expect(new Set(sent).size).toBe(all.length);
-    // Only what was sent within a second before the connection ended is sent again.
+    // Only commands of the last second before the connection ended are sent again.
     expect(sent.length - all.length).toBeLessThanOrEqual(20 + 20);
     return { repeated: sent.length - all.length };
   },

@@ -1,9 +1,9 @@
-// Discord, or a proxy before it, answers what it never should: a page in place of JSON, a field that is missing or of another
-// type, a frame that is cut, repeated, swapped or enormous, a close at any moment. One shard of four gets these answers. The
-// task goes on, its other shards receive without a pause, the number of attempts is bounded, /health has a sentence while the
-// shard is away, and no log line is malformed or holds the token. When the answers are right again, the shard is connected,
-// and every event was read or is reported by a gap event.
-// FAULTS_HOSTILE_SEED=<seed> plays the random answers of that seed only.
+// Discord, or a proxy in front of it, sends wrong answers: a page instead of JSON, a field that is missing or of another type, a
+// frame that is cut, repeated, swapped or enormous, a close at any moment. One shard of four gets these answers. The task goes
+// on, its other shards receive without a pause, the number of attempts is bounded, /health reports a problem while the shard is
+// not connected, and no log line is malformed or contains the token. When the answers are correct again, the shard connects,
+// and every event is read or reported by a gap event.
+// FAULTS_HOSTILE_SEED=<seed> uses only the random answers of that seed.
 
 import type { ConsumeMessage } from 'amqplib';
 import { expect, onTestFinished } from 'vitest';
@@ -18,25 +18,25 @@ import { Thief } from '../thief.ts';
 
 const SHARDS = 4;
 const LEASE_QUEUE = leaseQueue(0);
-/** More than a day's answers take them. */
+/** The answers cost more IDENTIFYs than Discord allows in a day. */
 const SIMULATOR = { heartbeatIntervalMs: 2_000, dailyIdentifies: 100_000 };
-/** A shard that was not attacked is silent at most so long; the traffic is 50 events a second for each. */
+/** The longest time without an event of the other shards, each with 50 events a second. */
 const MOST_SILENT_MS = 5_000;
 const EACH_MS = 3_000;
 /** A task in production has 1,024 MiB by default. */
 const MOST_RESIDENT_BYTES = 700 * 1_048_576;
-/** Discord's REST limits for a minute at least, when it does not say for how long. */
+/** The service waits at least a minute after a REST rate limit without a duration. */
 const RECOVERED_WITHIN_MS = 120_000;
 
-/** What each answer may lead to, of an attacked shard, in `EACH_MS`. */
+/** The most attempts that one answer may cause in `EACH_MS`. */
 const MOST = { rest: 4, connections: 5, identifies: 3, resumes: 5 };
 
-/** Each of them for a while, then right answers again. */
+/** Each answer for `EACH_MS`, then correct answers again. */
 function hostile(answers: Iterable<HostileAnswer>, { gaps = 'any', shard, ...fault }: HostileFault = {}): Fault {
   return {
     rate: 200,
     gaps,
-    // What a client sends after a malformed answer may be wrong.
+    // After a wrong answer a client may break Discord's rules.
     mayViolate: /./,
     ...fault,
     async inject(stage) {
@@ -56,11 +56,11 @@ function hostile(answers: Iterable<HostileAnswer>, { gaps = 'any', shard, ...fau
 }
 
 interface HostileFault extends Partial<Fault> {
-  /** It gets them all, one directly after the other. @default - one shard after the other, all of them connected again */
+  /** The shard that gets all answers, without a pause. @default - the shards in turn, after all are connected again */
   readonly shard?: number;
 }
 
-/** @param played up to this one, so that a failed test can name them */
+/** @param played the answers until now, for the message of a failed test */
 function judge(
   { harm, othersSilentMs, mostResidentBytes, state, sentences, ...tries }: Observed,
   played: readonly string[],
@@ -79,7 +79,7 @@ const change = (name: HostileAnswer['name'], how: string, to: AnswerChange): Hos
   what: `${name}: ${how}`,
   change: to,
 });
-/** The first of them; the rest are as they are. */
+/** Changes only the first answer. */
 function once(name: HostileAnswer['name'], how: string, to: AnswerChange): HostileAnswer {
   let done = false;
   return change(name, `${how}, once`, (answer, receiver) => {
@@ -89,7 +89,7 @@ function once(name: HostileAnswer['name'], how: string, to: AnswerChange): Hosti
   });
 }
 
-/** The first answer comes after the second. */
+/** Sends the second answer before the first. */
 function overtaken(): AnswerChange {
   const held: object[] = [];
   return (answer) => {
@@ -105,7 +105,7 @@ const d = (of: object): Record<string, unknown> => ({ ...(of as { d: object }).d
 const { fullRun } = faultsOn({ shards: SHARDS, simulator: SIMULATOR });
 
 fullRun(
-  'answers without their fields: the session that is lost is reported, and no other shard pauses',
+  'answers without required fields: a lost session is reported, and no other shard pauses',
   hostile(
     [
       change('REST', 'a page', () => ({ status: 200, ...PAGE })),
@@ -118,12 +118,12 @@ fullRun(
 );
 
 fullRun(
-  'op 9 with d true, whenever the session is resumed, costs no session',
+  'op 9 with d true instead of RESUMED: no session is lost',
   hostile([change('RESUMED', 'op 9 true in its place', () => ({ t: null, s: null, op: 9, d: true }))], { gaps: 0 }),
 );
 
 fullRun(
-  'a dispatch that is skipped, overtaken or cut off, once, is replayed in order',
+  'a dispatch that is skipped, cut off or overtaken once is replayed in order',
   hostile(
     [
       once('Dispatch', 'skipped', () => undefined),
@@ -139,52 +139,55 @@ for (const each of seeds())
 
 const strict = faultsOn({ shards: SHARDS });
 
-strict.fullRun('another address in Get Gateway Bot, READY or the record gets neither the token nor a connection', {
-  gaps: 'any',
-  async inject(stage) {
-    const { simulator } = stage;
-    const thief = await Thief.start();
-    onTestFinished(() => thief.stop());
-    const url = thief.url;
-    const named = [
-      change('REST', 'its url', (answer) => ({ ...answer, body: { ...(answer.body as object), url } })),
-      change('READY', 'its url', (ready) => ({ ...ready, d: { ...d(ready), resume_gateway_url: url } })),
-    ];
-    for (const answer of named) judge(await attack(stage, 0, answer, EACH_MS), [answer.what]);
-    await stage.ready();
-    // READY's address is used by the next RESUME.
-    await resumes(stage, SHARDS, () => simulator.dropConnections());
-    await stored(stage);
-    await Promise.all(stage.living.map((task) => task.kill()));
-    let left = 0;
-    await stage.until('the record is free', 30_000, async () => {
-      const queue = await asAdministrator(stage.broker, (channel) => channel.checkQueue(LEASE_QUEUE));
-      left = queue.messageCount;
-      return left > 0 && queue.consumerCount === 0;
-    });
-    await asAdministrator(stage.broker, async (channel) => {
-      // Two, if the task was killed before it had acknowledged the one before the last.
-      const records: ConsumeMessage[] = [];
-      const keep = (record: ConsumeMessage | null) => void (record && records.push(record));
-      const { consumerTag } = await channel.consume(LEASE_QUEUE, keep);
-      await stage.until('every record is taken', 10_000, () => records.length === left);
-      await channel.cancel(consumerTag);
-      for (const record of records) {
-        const text = record.content.toString().replaceAll(simulator.gatewayUrl, url);
-        expect(text, 'the record names the address').toContain(url);
-        channel.publish(EXCHANGES.leases, LEASE_QUEUE, Buffer.from(text), record.properties);
-        channel.ack(record);
-      }
-    });
-    await resumes(stage, SHARDS, async () => await stage.startTask());
-    expect(thief.stolen).toEqual([]);
+strict.fullRun(
+  'a foreign address in Get Gateway Bot, READY or the group record gets neither the token nor a connection',
+  {
+    gaps: 'any',
+    async inject(stage) {
+      const { simulator } = stage;
+      const thief = await Thief.start();
+      onTestFinished(() => thief.stop());
+      const url = thief.url;
+      const named = [
+        change('REST', 'its url', (answer) => ({ ...answer, body: { ...(answer.body as object), url } })),
+        change('READY', 'its url', (ready) => ({ ...ready, d: { ...d(ready), resume_gateway_url: url } })),
+      ];
+      for (const answer of named) judge(await attack(stage, 0, answer, EACH_MS), [answer.what]);
+      await stage.ready();
+      // The next RESUME uses READY's address.
+      await resumes(stage, SHARDS, () => simulator.dropConnections());
+      await stored(stage);
+      await Promise.all(stage.living.map((task) => task.kill()));
+      let left = 0;
+      await stage.until('no task consumes the record', 30_000, async () => {
+        const queue = await asAdministrator(stage.broker, (channel) => channel.checkQueue(LEASE_QUEUE));
+        left = queue.messageCount;
+        return left > 0 && queue.consumerCount === 0;
+      });
+      await asAdministrator(stage.broker, async (channel) => {
+        // Two records, if the task was killed before it acknowledged the older one.
+        const records: ConsumeMessage[] = [];
+        const keep = (record: ConsumeMessage | null) => void (record && records.push(record));
+        const { consumerTag } = await channel.consume(LEASE_QUEUE, keep);
+        await stage.until('every record is taken', 10_000, () => records.length === left);
+        await channel.cancel(consumerTag);
+        for (const record of records) {
+          const text = record.content.toString().replaceAll(simulator.gatewayUrl, url);
+          expect(text, 'the record names the address').toContain(url);
+          channel.publish(EXCHANGES.leases, LEASE_QUEUE, Buffer.from(text), record.properties);
+          channel.ack(record);
+        }
+      });
+      await resumes(stage, SHARDS, async () => await stage.startTask());
+      expect(thief.stolen).toEqual([]);
+    },
   },
-});
+);
 
 const zlib = faultsOn({ shards: SHARDS, simulator: SIMULATOR, env: { [ENV.gatewayCompression]: 'zlib-stream' } });
 
 zlib.fullRun(
-  'compressed: a frame that is no zlib, and one of megabytes that inflates to hundreds',
+  'compressed: a frame that is not zlib, and one that inflates to 200 MB',
   hostile(
     [
       once('Dispatch', 'no zlib', () => Buffer.from([0x78, 0x9c, 0xff, 0x00, 0x00, 0xff, 0xff])),
@@ -194,7 +197,7 @@ zlib.fullRun(
   ),
 );
 
-/** For the random answers. */
+/** Seeds of the random answers. */
 function seeds(): readonly number[] {
   const only = process.env.FAULTS_HOSTILE_SEED;
   return only === undefined ? [seed, seed + 1, seed + 2] : [Number(only)];

@@ -1,6 +1,6 @@
-// A deployment changes EVENTS, and with them the intents. Sessions are handed over by RESUME, and each keeps the intents of its
-// IDENTIFY. So each is resumed first, which loses nothing, and then ended on purpose, one shard after another, as soon as it may
-// IDENTIFY. An event reports that; it is no gap. While the day's IDENTIFYs are spent, the old sessions stay connected.
+// A deployment changes EVENTS, and with them the intents. A session keeps the intents of its IDENTIFY. So the new task resumes
+// each session first, which loses nothing, and then ends it on purpose, one shard after another, when the shard may IDENTIFY.
+// An event reports this; it is not a gap. While the day's IDENTIFYs are spent, the old sessions stay connected.
 
 import { expect } from 'vitest';
 import { parseIntents } from '../../../service/config.ts';
@@ -13,13 +13,13 @@ import { countOf, health, metric, replaceAll, stored } from '../tasks.ts';
 const SHARDS = 3;
 const MORE = 'Guilds,GuildMembers,GuildInvites,GuildMessages';
 const CHANGED = { [ENV.events]: [...DEFAULT_EVENTS, 'invites'].join() };
-const END = 'the session was ended, to begin another';
-const BEGIN = 'the shard has a new session';
+const ENDED = 'the session was ended, to begin another';
+const STARTED = 'the shard has a new session';
 
 const intentsOf = ({ simulator }: FaultStage) => simulator.sessions.map(({ view }) => view.intents);
 
 faultsOn({ shards: SHARDS }).fullRun(
-  'changed intents: one IDENTIFY a shard, one after another; nothing of the old sessions is lost, and no gap is reported',
+  'changed intents: one IDENTIFY for each shard, one after another; no event of the old sessions is lost, and no gap is reported',
   {
     mostRepeats: 0,
     async inject(stage) {
@@ -42,10 +42,10 @@ faultsOn({ shards: SHARDS }).fullRun(
       ]);
       // In the order in which they were resumed.
       expect(events.map(({ eventType, data }) => [eventType, data])).toEqual(expect.arrayContaining(replaced));
-      const steps = task.output.split('\n').flatMap((line) => [END, BEGIN].filter((msg) => line.includes(msg)));
-      expect(steps).toEqual(Array(SHARDS).fill([END, BEGIN]).flat());
+      const steps = task.output.split('\n').flatMap((line) => [ENDED, STARTED].filter((msg) => line.includes(msg)));
+      expect(steps).toEqual(Array(SHARDS).fill([ENDED, STARTED]).flat());
       expect([await metric(task, 'gatewayGaps'), await metric(task, 'identifies')]).toEqual([0, SHARDS]);
-      // The record has the intents: the next deployment resumes.
+      // The record contains the new intents: the next deployment only resumes.
       await replaceAll(stage, CHANGED);
       await read(stage, 200);
       expect(identifies()).toBe(SHARDS);
@@ -53,7 +53,7 @@ faultsOn({ shards: SHARDS }).fullRun(
   },
 );
 
-// A day of half a minute, in which one IDENTIFY more than those of the start is left.
+// A day of 30 s, with one IDENTIFY more than the start needs.
 const budget = { dailyIdentifies: SHARDS + 1, identifyBudgetWindowMs: 30_000 };
 
 faultsOn({ shards: SHARDS, simulator: budget }).fullRun(
@@ -68,7 +68,7 @@ faultsOn({ shards: SHARDS, simulator: budget }).fullRun(
       await stage.tasks[0]?.terminate();
       await stage.until('the budget is spent', 60_000, spent);
       const old = simulator.sessions.filter(({ view }) => view.intents !== parseIntents(MORE));
-      expect(old.length, 'one was replaced at most').toBeGreaterThanOrEqual(SHARDS - 1);
+      expect(old.length, 'at most one session was replaced').toBeGreaterThanOrEqual(SHARDS - 1);
       await read(stage, 200);
       expect(old.map(({ attached }) => attached)).toEqual(old.map(() => true));
       await stage.until('the sessions are replaced', 90_000, () => reader.replaced.size === SHARDS);

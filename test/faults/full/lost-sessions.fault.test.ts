@@ -1,6 +1,6 @@
-// Sessions that Discord has given up. They expire while no task is there: the next task finds the record, is refused by
-// Discord, and reports each lost session before the new one's events. Or one is invalidated so often that the day's
-// IDENTIFYs are spent; one more would end every session and reset the token, so the shard waits for Discord's reset.
+// Sessions that Discord has ended. They expire while no task runs: the next task reads the record, Discord refuses the RESUMEs,
+// and the task reports each lost session before the events of the new one. Or Discord invalidates one so often that the day's
+// IDENTIFYs are spent; one more would end every session and reset the token, so the shard waits until they are reset.
 
 import { expect } from 'vitest';
 import { faultsOn, read } from '../fault.ts';
@@ -8,7 +8,7 @@ import { countOf, health, leadsTo, metric, ownerOf, stored } from '../tasks.ts';
 
 const expiring = faultsOn({ shards: 4, simulator: { sessionTtlMs: 2_000 } });
 
-expiring.fullRun('sessions that expired while no task was there are reported as gaps, and new ones start', {
+expiring.fullRun('sessions that expire while no task runs are reported as gaps, and new ones start', {
   gaps: 4,
   async inject(stage) {
     const { gaps } = stage.reader;
@@ -24,14 +24,14 @@ expiring.fullRun('sessions that expired while no task was there are reported as 
       expect(session?.shardId).toBe(shardId);
       expect(lastSequence).toBeLessThanOrEqual(session?.lastSequence ?? -1);
     }
-    // They were alive when they were last stored, seconds before: for all that is known it is the new task's fault.
+    // They were stored seconds ago: the task cannot know that the hand-over is not the cause.
     expect(await metric(stage.living[0], 'gapsInHandOver')).toBe(4);
-    expect(stage.verdict().announced, 'what fell into the gap is announced').toBeGreaterThan(0);
+    expect(stage.verdict().announced, 'the gap events cover the missing events').toBeGreaterThan(0);
   },
 });
 
 const SHARDS = 2;
-// A day of half a minute.
+// A day of 30 s.
 const budget = { dailyIdentifies: SHARDS + 1, identifyBudgetWindowMs: 30_000, identifyEveryMs: 0 };
 
 faultsOn({ tasks: 2, shards: SHARDS, simulator: budget }).fullRun(
@@ -52,7 +52,7 @@ faultsOn({ tasks: 2, shards: SHARDS, simulator: budget }).fullRun(
       expect(shards.find(({ id }) => id === 1)?.state).toBe('ready');
       expect(status).toBe('unhealthy');
       await stage.ready();
-      expect(simulator.count('tokenReset'), 'Discord was never overspent').toBe(0);
+      expect(simulator.count('tokenReset'), 'no IDENTIFY beyond the daily limit').toBe(0);
     },
   },
 );

@@ -1,5 +1,5 @@
-// The shards of a large bot: deploys under load, storms from Discord over all of them, and tasks that end at random. Each
-// task hands its group over: the sessions go on.
+// The shards of a large bot: deployments under load, op 7 and op 9 to all shards, and tasks that end at random. Each task hands
+// its group over, and its sessions are resumed.
 
 import { setTimeout as sleep } from 'node:timers/promises';
 import { expect } from 'vitest';
@@ -10,7 +10,7 @@ import { countOf, deploy, leadsTo, resumes, stored } from '../tasks.ts';
 const SHARDS = 32;
 const { fullRun } = faultsOn({ tasks: 3, shards: SHARDS });
 
-fullRun('a deploy hands every session over: nothing is lost, nothing repeated', {
+fullRun('a deployment hands every session over: nothing is lost, nothing is repeated', {
   rate: 1_000,
   mostRepeats: 0,
   async inject(stage) {
@@ -20,10 +20,10 @@ fullRun('a deploy hands every session over: nothing is lost, nothing repeated', 
   },
 });
 
-fullRun('op 7 storms on all shards, and a deploy in the middle of them', {
+fullRun('op 7 to all shards again and again, and a deployment meanwhile', {
   rate: 500,
   mostRepeats: 0,
-  // A connection that ended before RESUMED came lacks its sequence, which the simulator does not replay.
+  // When a connection ends before RESUMED arrives, its sequence is missing: the simulator does not replay RESUMED.
   mayReportHoles: true,
   async inject(stage) {
     for (const meanwhile of ['nothing', 'a deploy', 'nothing', 'nothing']) {
@@ -36,7 +36,7 @@ fullRun('op 7 storms on all shards, and a deploy in the middle of them', {
   },
 });
 
-fullRun('op 9 on all shards: the resumable are resumed, of those that are not two gaps are reported', {
+fullRun('op 9 with d true to all shards, with d false to two: every session is resumed, or reported by a gap', {
   rate: 500,
   gaps: 2,
   async inject(stage) {
@@ -50,7 +50,7 @@ fullRun('op 9 on all shards: the resumable are resumed, of those that are not tw
 });
 
 const CHAOS_SECONDS = 120;
-// 16 IDENTIFYs at once, and a shard count that must be a multiple of 16.
+// The simulator allows 16 IDENTIFYs at once, and requires a shard count that is a multiple of 16.
 const large = faultsOn({
   tasks: 5,
   shards: 64,

@@ -1,7 +1,6 @@
-// The bot's token and the broker's login change. The token is rotated in Discord's portal, which ends every session; the login
-// is rotated, and the broker refuses the old password; or it is leaked and revoked while events flow, by the real command and
-// the real function. Tasks read Secrets Manager again when they are refused, and go on by themselves. None retries in a loop
-// with what was refused.
+// The bot's token and the broker login change. The token is rotated in Discord's portal, which ends every session; the login is
+// rotated, and the broker refuses the old password; or a leaked login is revoked under traffic, by the real command and the
+// real function. A refused task reads the secret again, and needs no restart. No task retries in a loop with a refused value.
 
 import { execFile } from 'node:child_process';
 import { randomBytes } from 'node:crypto';
@@ -41,7 +40,7 @@ const loginFromSecret = () => ({
   ...secrets.environment,
 });
 
-/** Tasks that know the token and the login from the secrets only. */
+/** Tasks that get the token and the login only from the secrets. */
 async function startTasks(stage: FaultStage): Promise<void> {
   putLogin(stage, new URL(stage.url(USERS.ingestor)).password);
   const token = secrets.put(TOKEN, stage.simulator.token);
@@ -54,16 +53,16 @@ const { fullRun } = faultsOn({ shards: SHARDS, tls: true }, startTasks);
 
 const problemsOf = async (stage: Stage) => (await health(await ownerOf(stage))).checks.discord.problems ?? [];
 
-/** Resolves when the owner reports such a problem. */
+/** Resolves when the owner reports a problem that matches. */
 const reported = (stage: Stage, problem: RegExp) =>
   stage.until(`the owner reports ${problem}`, 60_000, async () =>
     (await problemsOf(stage)).some((each) => problem.test(each)),
   );
 
-// Each shard notices a token that was rejected once at most.
+// Each shard sends a rejected token at most once.
 const REJECTED = { gaps: SHARDS, mayViolate: /token/ };
 
-fullRun('a rotated token is read again from Secrets Manager, and the lost sessions are reported', {
+fullRun('a rotated token is read from Secrets Manager, and the lost sessions are reported', {
   ...REJECTED,
   async inject(stage) {
     const identifies = countOf(stage, 'identify');
@@ -78,37 +77,30 @@ fullRun('a rotated token is read again from Secrets Manager, and the lost sessio
   },
 });
 
-fullRun(
-  'an intent is granted after Discord has refused it: no restart is needed, and the other shards go on meanwhile',
-  {
-    gaps: 1,
-    mayViolate: /intent|granted/,
-    async inject(stage) {
-      const { simulator } = stage;
-      const [owner, identifies, resumes] = [
-        await ownerOf(stage),
-        countOf(stage, 'identify'),
-        countOf(stage, 'resumed'),
-      ];
-      const violations = simulator.violations.length;
-      simulator.grant(0);
-      simulator.invalidate(0, { resumable: false });
-      await reported(
-        stage,
-        /^Discord has not .* \(4014\): switch on 'Server Members Intent' in its developer portal \(Bot, Privileged Gateway Intents\), or choose no EVENTS that need GuildMembers .*\. Tried again at \S+: no restart is needed$/,
-      );
-      simulator.reconnect(1);
-      await stage.until('another shard has resumed its session', 30_000, () => resumes() > 0);
-      expect(simulator.violations.length - violations, 'IDENTIFYs that were refused').toBe(1);
-      simulator.grant(GatewayIntentBits.GuildMembers);
-      secrets.put(TOKEN, secrets.value(TOKEN));
-      await stage.ready();
-      expect([await problemsOf(stage), await ownerOf(stage), identifies()]).toEqual([[], owner, 1]);
-    },
+fullRun('an intent is granted after Discord has refused it: no restart is needed, and the other shards go on', {
+  gaps: 1,
+  mayViolate: /intent|granted/,
+  async inject(stage) {
+    const { simulator } = stage;
+    const [owner, identifies, resumes] = [await ownerOf(stage), countOf(stage, 'identify'), countOf(stage, 'resumed')];
+    const violations = simulator.violations.length;
+    simulator.grant(0);
+    simulator.invalidate(0, { resumable: false });
+    await reported(
+      stage,
+      /^Discord has not .* \(4014\): switch on 'Server Members Intent' in its developer portal \(Bot, Privileged Gateway Intents\), or choose no EVENTS that need GuildMembers .*\. Tried again at \S+: no restart is needed$/,
+    );
+    simulator.reconnect(1);
+    await stage.until('another shard has resumed its session', 30_000, () => resumes() > 0);
+    expect(simulator.violations.length - violations, 'IDENTIFYs that were refused').toBe(1);
+    simulator.grant(GatewayIntentBits.GuildMembers);
+    secrets.put(TOKEN, secrets.value(TOKEN));
+    await stage.ready();
+    expect([await problemsOf(stage), await ownerOf(stage), identifies()]).toEqual([[], owner, 1]);
   },
-);
+});
 
-fullRun('a good token that Discord refused for a while: the same text in a new version is used at once', {
+fullRun('a valid token that Discord refused for a short time: the same token in a new version is used at once', {
   gaps: SHARDS,
   mayViolate: /token/,
   async inject(stage) {
@@ -124,14 +116,14 @@ fullRun('a good token that Discord refused for a while: the same text in a new v
 
 const readings = () => secrets.requests.filter((request) => request.startsWith('GetSecretValue')).length;
 
-/** The broker accepts the old password no more, and closes what is open. @returns the new one */
+/** Changes the password at the broker. @returns the new one */
 async function rotateAtBroker(stage: Stage): Promise<string> {
   const password = randomBytes(12).toString('hex');
   await manage('PUT', `/api/users/${USERS.ingestor}`, { password, tags: '' }, stage.broker);
   return password;
 }
 
-fullRun('a login that was rotated is read again as soon as the old one is refused', {
+fullRun('a rotated login is read as soon as the broker refuses the old one', {
   async inject(stage) {
     const before = readings();
     putLogin(stage, await rotateAtBroker(stage));
@@ -141,8 +133,8 @@ fullRun('a login that was rotated is read again as soon as the old one is refuse
   },
 });
 
-fullRun('a login that is refused before the new one is in the secret is read again until it is', {
-  // A shard may still have had the token that the fault before replaced.
+fullRun('a refused login is read again and again until the new one is in the secret', {
+  // A shard may still use the token that the fault before replaced.
   mayViolate: /token/,
   async inject(stage) {
     const before = readings();
@@ -167,9 +159,9 @@ async function startRevoking({ broker }: Stage): Promise<() => Promise<unknown>>
     [MANAGEMENT_ENV.loginSecretArns]: JSON.stringify({ [USERS.ingestor]: secrets.put(LOGIN, JSON.stringify(login())) }),
   }))
     vi.stubEnv(name, value);
-  // What the function logs is no output of this test.
+  // The function's log is not output of this test.
   vi.spyOn(console, 'log').mockImplementation(() => undefined);
-  // The SDK reads the environment when its client is made.
+  // The SDK reads the environment when its client is created.
   const { handler } = await import('../../../lib/rotation/rotate.lambda.ts');
   const outputs = { [LOGIN_FUNCTION_OUTPUT]: 'arn:aws:lambda:eu-central-1:111122223333:function:logins' };
   const aws = await startAwsApis({ secrets, handler, stacks: ['discord-ingestor-staging-broker'], outputs });
@@ -180,9 +172,9 @@ async function startRevoking({ broker }: Stage): Promise<() => Promise<unknown>>
 }
 
 fullRun(
-  'a leaked login is revoked, twice: whoever uses an older one is disconnected, the tasks go on with the new one',
+  'a leaked login is revoked, twice: clients with an older login are disconnected, and the tasks go on with the new one',
   {
-    // A standby that takes over may have the token of an earlier fault.
+    // A standby that takes over may use the token of an earlier fault.
     mayViolate: /token/,
     async inject(stage) {
       const revoke = await startRevoking(stage);
@@ -206,7 +198,7 @@ fullRun(
   },
 );
 
-fullRun('a rejected token from a variable makes no loop: the task waits and reports it until a new one is deployed', {
+fullRun('a rejected token from an environment variable: the task waits and reports it until a new one is deployed', {
   ...REJECTED,
   async inject(stage) {
     const { simulator } = stage;
@@ -215,7 +207,7 @@ fullRun('a rejected token from a variable makes no loop: the task waits and repo
     const identifies = countOf(stage, 'identify');
     simulator.rotateToken('a-third-token');
     await reported(stage, /Discord rejected the token .*Put the bot's current token into DISCORD_BOT_TOKEN/);
-    // It looks twice for another token.
+    // Long enough to read the token twice more.
     await sleep(21_000);
     expect(simulator.violations.length - violations).toBeLessThanOrEqual(SHARDS);
     expect(identifies(), 'IDENTIFYs with a token that was refused').toBe(0);

@@ -1,6 +1,6 @@
-// Two groups of two shards and a standby. The broker restarts, as at Amazon MQ's weekly maintenance, and with the connections
-// every lease ends at the same moment: a standby waits a little, so that each owner stays the owner. Then SHARD_COUNT changes
-// with a deploy. A session belongs to its shard count: each is lost and reported by a gap. With fewer groups than before, the
+// Two groups of two shards and a standby. The broker restarts, as in Amazon MQ's weekly maintenance, and every lease ends at the
+// same moment, with its connection: the standby waits first, so that each owner stays the owner. Then a deployment changes
+// SHARD_COUNT. A session belongs to its shard count: each is lost and reported by a gap. With fewer groups than before, the
 // queue and the last record of a group remain; the owner of group 0 reads them. Meanwhile tasks of both shard layouts run.
 
 import { expect } from 'vitest';
@@ -10,7 +10,7 @@ import { countOf, metric, ownerOf, stored } from '../tasks.ts';
 
 const { fullRun } = faultsOn({ tasks: 3, shards: 4, shardsPerTask: 2 });
 
-fullRun('the broker restarts: the owners stay, and their shards never leave Discord', {
+fullRun('the broker restarts: the owners stay, and their shards stay connected', {
   rate: 500,
   async inject(stage) {
     const owners = async () => [await ownerOf(stage, 0), await ownerOf(stage, 1)];
@@ -28,7 +28,7 @@ fullRun('the broker restarts: the owners stay, and their shards never leave Disc
   },
 });
 
-fullRun('from four shards in two groups to two in one: every session is reported, of the group that is gone too', {
+fullRun('from four shards in two groups to two in one: every lost session is reported, also of the removed group', {
   gaps: 4,
   async inject(stage) {
     await stored(stage);
@@ -42,21 +42,21 @@ fullRun('from four shards in two groups to two in one: every session is reported
     const sum = async (name: Parameters<typeof metric>[1]) => (await metric(a, name)) + (await metric(b, name));
     expect(await sum('gatewayGaps')).toBe(4);
     expect(await sum('gapsInHandOver'), 'planned').toBe(0);
-    expect(await sum('shardsConfigured'), 'two of each task').toBe(4);
+    expect(await sum('shardsConfigured'), 'two for each task').toBe(4);
     expect(new Set([...gaps.values()].map(({ reason }) => reason))).toEqual(
       new Set(['the number of shards changed from 4 to 2', 'the shards were divided into fewer groups']),
     );
   },
 });
 
-fullRun('from two shards to four while a standby of the old shard layout is there: the two sessions are reported', {
+fullRun('from two shards to four while a standby of the old shard layout runs: the two lost sessions are reported', {
   gaps: 2,
   async inject(stage) {
     await stored(stage);
     const old = stage.living;
     const before = stage.reader.gaps.size;
     const younger = [await stage.startTask(), await stage.startTask()];
-    // The queue of the second group is theirs at once, although the owner of the old layout looked after it.
+    // The new tasks own the second group at once, although an owner of the old layout has read its queue.
     await stage.until('the second group has an owner', 60_000, async () => {
       const owner = await stage.owner(1);
       return owner !== undefined && younger.includes(owner);
