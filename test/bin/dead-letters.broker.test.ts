@@ -1,5 +1,5 @@
-// The dead letters on the command line, as the user that is made for them, with the topology on a real broker. Messages die
-// there as in production: refused by a worker, expired, dropped from a full queue, delivered too often.
+// `npm run dead-letters`, with its own user, and with the topology on a real broker. Messages are dead-lettered as in production:
+// rejected by a worker, expired, dropped from a full queue, or beyond the delivery limit.
 
 import { randomUUID } from 'node:crypto';
 import type { ChannelModel, GetMessage, Options } from 'amqplib';
@@ -42,7 +42,7 @@ function begin(...args: string[]): Program {
   return program;
 }
 
-/** In this process. What a quorum queue gets back when a channel closes it has a moment later, so it is waited for. */
+/** Runs in this process, and waits for its end: a quorum queue requeues the messages of a closed channel a moment later. */
 async function letters(...args: string[]) {
   vi.stubEnv('DEAD_LETTERS_URL', url);
   const before = await consumers();
@@ -60,7 +60,7 @@ async function letters(...args: string[]) {
 
 const seconds = (age = 0) => Math.floor((Date.now() - age) / 1_000);
 
-/** As the ingestor publishes events. @returns their ids */
+/** Publishes events as the ingestor does. @returns their ids */
 async function publish(
   eventType: string,
   {
@@ -89,7 +89,7 @@ async function publish(
   return ids;
 }
 
-/** As a worker does that cannot handle them. */
+/** Rejects messages, as a worker that cannot handle them. */
 async function reject(queue: string, count = 1): Promise<void> {
   const channel = await admin.createChannel();
   const all = Promise.withResolvers<void>();
@@ -112,14 +112,14 @@ async function check(queue: string) {
 }
 
 const depth = async (queue: string) => (await check(queue)).messageCount;
-/** Those that have ended too, until their messages are in the queue again. */
+/** Counts closed consumers too, until their messages are requeued. */
 const consumers = async () => (await check(QUEUES.deadLetters)).consumerCount;
 
-/** Resolves when the queue has so many. */
+/** Resolves when the queue has so many messages. */
 const holds = async (queue: string, count: number) =>
   await vi.waitFor(async () => expect(await depth(queue)).toBe(count), { timeout: 60_000, interval: 100 });
 
-/** All of the queue, in its order, and takes it out. */
+/** Takes all messages out of the queue, in order. */
 async function taken(queue: string): Promise<GetMessage[]> {
   const channel = await admin.createChannel();
   const messages: GetMessage[] = [];
@@ -145,9 +145,9 @@ async function someRejected(eventType: string, count: number, options: Options.P
 }
 
 describe('list', () => {
-  test('counts by reason, queue and type whatever dies, with the ages; each filter selects', async () => {
+  test('counts dead letters by reason, queue and type, with their ages; each filter selects', async () => {
     const [rejected = ''] = await someRejected('member.join', 2);
-    // Delivered once too often.
+    // Delivered twice: once more than the delivery limit.
     const channel = await admin.createChannel();
     await publish('guild.join');
     for (let delivery = 0; delivery < 2; delivery += 1) {
@@ -209,7 +209,7 @@ describe('list', () => {
     );
   });
 
-  test('says so when another consumer holds messages: with none left in one sentence, and exit 1', async () => {
+  test('reports that another consumer holds messages; when it holds all, with exit code 1', async () => {
     await someRejected('member.join', 3);
     const other = await admin.createChannel();
     const hold = async (count: number) => {
@@ -230,7 +230,7 @@ describe('list', () => {
     expect(await letters('list')).toMatchObject({ code: 0, err: '' });
   });
 
-  test('looks as often as one likes: nothing is dropped, and the order stays; a kill in the middle loses nothing', async () => {
+  test('drops nothing and keeps the order, however often it runs, and loses nothing when it is killed', async () => {
     const ids = await someRejected('member.join', 3 * WINDOW);
     const shown = async () =>
       (await letters('show', '--json')).out
@@ -239,8 +239,8 @@ describe('list', () => {
         .map((line) => (JSON.parse(line) as { id: string }).id);
     for (let time = 0; time <= DEFAULT_LIMITS.deliveryLimit; time += 1) expect(await shown()).toEqual(ids);
     const program = begin('list');
-    const hasBegun = async () => (await depth(QUEUES.deadLetters)) < ids.length || program.child.exitCode !== null;
-    await vi.waitUntil(hasBegun, { timeout: 30_000, interval: 5 });
+    const hasStarted = async () => (await depth(QUEUES.deadLetters)) < ids.length || program.child.exitCode !== null;
+    await vi.waitUntil(hasStarted, { timeout: 30_000, interval: 5 });
     program.child.kill('SIGKILL');
     await program.ended;
     await holds(QUEUES.deadLetters, ids.length);
@@ -248,7 +248,7 @@ describe('list', () => {
   });
 });
 
-test('show prints what matches, without tokens and without what a terminal obeys, and leaves it', async () => {
+test('show prints matching messages, without tokens and control characters, and leaves them in the queue', async () => {
   const evil = 'red \u001b[31m \u009b2J \u202e';
   await someRejected('interaction.button', 1, { body: { interactionToken: TOKEN, note: evil } } as never);
   const spelled = Buffer.from(`{"interaction\\u0054oken":"${TOKEN}"}`);
@@ -275,7 +275,7 @@ test('show prints what matches, without tokens and without what a terminal obeys
   await holds(QUEUES.deadLetters, 3);
 });
 
-test('messages that no sender should write do not keep the others from being seen, and published', async () => {
+test('other messages are shown and published beside malformed ones', async () => {
   const refused = { [HEADERS.refused]: 'no such shard', [HEADERS.refusedKey]: 'shard.9' };
   const toDeadLetters = { exchange: EXCHANGES.deadLetter };
   const odd = (options: object) => publish(QUEUES.deadLetters, { ...toDeadLetters, headers: refused, ...options });
@@ -295,7 +295,7 @@ test('messages that no sender should write do not keep the others from being see
 });
 
 describe('replay', () => {
-  test('changes nothing without --yes; with it publishes what matches as it was, and the rest keeps its order', async () => {
+  test('changes nothing without --yes; with it, publishes matching messages unchanged, and the rest keeps its order', async () => {
     const member = await someRejected('member.join', 2);
     const other = await someRejected('member.leave', 2 * WINDOW + 3);
     const dry = await letters('replay', '--type', 'member.join');
@@ -320,7 +320,7 @@ describe('replay', () => {
     expect(await idsIn(QUEUES.deadLetters)).toEqual(other);
   });
 
-  test('leaves out what can no longer be answered, unless told otherwise, and what is no event', async () => {
+  test('skips interactions that can no longer be answered, except with --expired, and messages that are not events', async () => {
     const [late] = await someRejected('interaction.button', 1, { timestamp: seconds(16 * 60_000) });
     const [early] = await someRejected('interaction.button', 1, { timestamp: seconds(14 * 60_000) });
     await publish('interaction.autocomplete.ban', { expiration: 1, timestamp: seconds(5_000) });
@@ -331,7 +331,7 @@ describe('replay', () => {
     expect([code, out]).toEqual([0, `published 1 of 4 matching messages to discord.events; ${left}\n${UNROUTED}`]);
     const [message] = await taken(QUEUES.interactions);
     expect(message?.properties.messageId).toBe(early);
-    // No longer than it can be answered.
+    // It expires when it can no longer be answered.
     expect(Number(message?.properties.expiration)).toBeGreaterThan(0);
     expect(Number(message?.properties.expiration)).toBeLessThanOrEqual(61_000);
     expect((await letters('replay', '--yes', '--expired', '--type', 'interaction.button')).out).toBe(
@@ -340,7 +340,7 @@ describe('replay', () => {
     expect(await idsIn(QUEUES.interactions)).toEqual([late]);
   });
 
-  test('keeps what reaches no queue, and what its queue refuses, and says so', async () => {
+  test('keeps and reports messages that reach no queue or that their queue refuses', async () => {
     const unbound = await someRejected('member.join', 3);
     const ids = await someRejected('interaction.button', 3 * WINDOW);
     const { vhost } = own;
@@ -361,9 +361,9 @@ describe('replay', () => {
     expect([...kept.slice(3), ...(await idsIn(QUEUES.interactions))].toSorted()).toEqual(ids.toSorted());
   });
 
-  test('does not publish twice what dies again meanwhile', async () => {
+  test('does not publish a message twice that is dead-lettered again meanwhile', async () => {
     const count = 2 * WINDOW;
-    // What dies again comes before those that still wait.
+    // With its priority, a message that is dead-lettered again comes before those that wait.
     for (const priority of [1, 9]) await someRejected('member.join', WINDOW, { priority });
     const worker = await admin.createChannel();
     const published: unknown[] = [];
@@ -378,9 +378,9 @@ describe('replay', () => {
     expect([published.length, new Set(published).size]).toEqual([count, count]);
   });
 
-  test.each(['SIGKILL', 'SIGTERM', 'SIGINT'] as const)('ended by %s in the middle loses nothing', async (signal) => {
+  test.each(['SIGKILL', 'SIGTERM', 'SIGINT'] as const)('loses nothing when %s ends it', async (signal) => {
     const ids = await someRejected('member.join', 3_000);
-    // What came back once comes back behind the others, unless all of them do.
+    // A requeued message comes after the others: requeue all once, so that the order stays.
     if (signal !== 'SIGKILL') await letters('list');
     const channel = await admin.createChannel();
     const copies: string[] = [];
@@ -400,23 +400,23 @@ describe('replay', () => {
       },
       { timeout: 60_000 },
     );
-    expect(rest, 'it was ended in the middle').toBeGreaterThan(0);
+    expect(rest, 'it ended before it was done').toBeGreaterThan(0);
     const kept = await idsIn(QUEUES.deadLetters);
     expect(new Set([...copies, ...kept])).toEqual(new Set(ids));
     expect(kept).toEqual(ids.filter((id) => kept.includes(id)));
     if (signal === 'SIGKILL') return expect(code).toBe('SIGKILL');
     expect([code, program.err]).toEqual([1, 'interrupted: the rest stays in the queue\n']);
-    const [, told = ''] = /^published ([\d,]+) of /.exec(out) ?? [];
-    expect(Number(told.replace(',', ''))).toBe(copies.length);
-    expect(copies.length + kept.length, 'none of them twice').toBe(ids.length);
+    const [, reported = ''] = /^published ([\d,]+) of /.exec(out) ?? [];
+    expect(Number(reported.replace(',', ''))).toBe(copies.length);
+    expect(copies.length + kept.length, 'no message twice').toBe(ids.length);
   });
 });
 
-test('a connection that the broker closes in the middle ends it in one sentence, and loses nothing', async () => {
+test('ends with one sentence when the broker closes the connection, and loses nothing', async () => {
   const ids = await someRejected('member.join', 3_000);
   const program = begin('replay', '--yes');
   await vi.waitUntil(async () => (await depth(QUEUES.guildEvents)) > 50, { timeout: 60_000, interval: 5 });
-  // The management API knows it some time later.
+  // The management API lists the connection only after some time.
   await vi.waitFor(
     async () => {
       await manage('DELETE', `/api/connections/username/${own.userNames.deadLetters}`);
@@ -433,7 +433,7 @@ test('a connection that the broker closes in the middle ends it in one sentence,
   expect(new Set([...(await idsIn(QUEUES.guildEvents)), ...(await idsIn(QUEUES.deadLetters))])).toEqual(new Set(ids));
 });
 
-test('discard removes what matches, with --yes only; the rest keeps its order', async () => {
+test('discard removes matching messages only with --yes; the rest keeps its order', async () => {
   const member = await someRejected('member.join', 3);
   const other = await someRejected('member.leave', 2);
   const dry = await letters('discard', '--type', 'member.leave');
@@ -445,7 +445,7 @@ test('discard removes what matches, with --yes only; the rest keeps its order', 
   expect(await idsIn(QUEUES.deadLetters)).toEqual(member);
 });
 
-test('the JSON of the secret is an address too, and a forwarded port leads to it by TLS', async () => {
+test("accepts the secret's JSON as an address, and connects with TLS through a forwarded port", async () => {
   const { amqpsPort = 0, caFile = '' } = sharedBroker();
   const username = own.userNames.deadLetters;
   const login = { host: 'localhost', port: 5671, vhost: own.vhost, username, password: own.passwords[username] };
@@ -462,7 +462,7 @@ test('the JSON of the secret is an address too, and a forwarded port leads to it
   );
 });
 
-test('one clear sentence, and exit 1, for another user, and for a vhost without the topology', async () => {
+test('ends with one sentence and exit code 1 for another user, and for a vhost without the topology', async () => {
   const username = own.userNames.worker;
   const asWorker = sharedBroker().url({ username, password: own.passwords[username] ?? '', vhost: own.vhost });
   const read =

@@ -1,5 +1,5 @@
-// Each mistake of the first ten minutes, made with the real program: it prints the one sentence of the README's table, with
-// what to do, and no secret. Those of a deployment: test/lib/deploy.test.ts.
+// Each mistake in README's table of first mistakes, made with the real program: it prints the sentence of the table, which
+// says what to do, and no secret. Mistakes of a deployment: test/lib/deploy.test.ts.
 
 import { lookup } from 'node:dns/promises';
 import { existsSync } from 'node:fs';
@@ -21,7 +21,7 @@ import { start } from '../support/program.ts';
 
 type Mistake = keyof typeof MISTAKES;
 
-/** Without a network Node has another code. */
+/** Node's code for an unknown host. Without a network it is another one. */
 const unknownHost = await lookup('no-such-host.invalid').then(String, ({ code }: NodeJS.ErrnoException) =>
   String(code),
 );
@@ -31,7 +31,7 @@ const tasks: IngestorProcess[] = [];
 let own: OwnVhost;
 let simulator: DiscordSimulator;
 let occupied: Server;
-/** The broker's address for the ingestor. */
+/** The correct address of the broker for the ingestor. */
 let right: string;
 
 beforeAll(async () => {
@@ -54,7 +54,7 @@ function addressed(changed: Partial<Pick<URL, 'port' | 'hostname' | 'password' |
   return Object.assign(new URL(right), changed).href;
 }
 
-/** @returns every text of its log */
+/** @returns every text in the task's log lines */
 function textsOf(task: IngestorProcess): string[] {
   const texts: string[] = [];
   for (const line of task.output.split('\n').filter((each) => each.startsWith('{')))
@@ -91,14 +91,14 @@ test.each<[Mistake, () => Record<string, string>]>([
   ['wrongPassword', () => ({ [ENV.rabbitmqUrl]: addressed({ password: 'not-the-password' }) })],
   ['wrongVhost', () => ({ [ENV.rabbitmqUrl]: addressed({ pathname: '/no-such-vhost' }) })],
   ['noVhost', () => ({ [ENV.rabbitmqUrl]: addressed({ pathname: '' }) })],
-  // Another user's permissions.
+  // The worker's permissions.
   [
     'noTopology',
     () => ({
       [ENV.rabbitmqUrl]: right.replace(/\/\/.*@/, `//${own.userNames.worker}:${own.passwords[own.userNames.worker]}@`),
     }),
   ],
-])('%s: the task logs it, and keeps trying', async (mistake, env) => {
+])('%s: the task logs it, and retries', async (mistake, env) => {
   const task = begin(env());
   const sentence = new RegExp(sentenceOf(mistake).source.replace('ENOTFOUND', unknownHost));
   await vi.waitUntil(() => textsOf(task).some((text) => sentence.test(text)) || task.ended, { timeout: 120_000 });
@@ -107,7 +107,7 @@ test.each<[Mistake, () => Record<string, string>]>([
   for (const secret of [...Object.values(own.passwords), 'not-the-password']) expect(task.output).not.toContain(secret);
 });
 
-test('noTopology: nor where its exchanges and queues are missing', async () => {
+test('noTopology: the same without its exchanges and queues', async () => {
   const empty = await ownVhost('empty');
   const user = await makeUser({
     vhost: empty.vhost,
@@ -145,7 +145,7 @@ test.skipIf(!isOld)(
   },
 );
 
-test('an npm script goes on with this Node', async () => {
+test('an npm script runs with this Node', async () => {
   const flags = ['-r', './bin/node-version.cjs'];
   expect(await start('bin/tail.ts', ['--help'], {}, process.execPath, flags).ended).toMatchObject({ code: 0, err: '' });
   const { scripts } = JSON.parse(await readFile(join(import.meta.dirname, '../../package.json'), 'utf8')) as {

@@ -1,4 +1,4 @@
-// `npm run logins -- revoke` against AWS's protocols, the real function and a real RabbitMQ.
+// `npm run logins -- revoke` with AWS's protocols, the real function and a real RabbitMQ.
 import { randomBytes } from 'node:crypto';
 import { once } from 'node:events';
 import { type ChannelModel, connect } from 'amqplib';
@@ -12,7 +12,7 @@ import { makeVhost, sharedBroker, type Vhost } from '../support/broker.ts';
 import { type BrokerFunctions, brokerFunctions } from '../support/broker-functions.ts';
 import { start } from '../support/program.ts';
 
-/** A secret for each test, so that its versions do not matter to the next. */
+/** One secret for each test: its versions do not affect the next test. */
 const COMMANDS = (['staging', 'production'] as const).flatMap((environment) =>
   Object.values(USERS).map((login) => ({ environment, login })),
 );
@@ -67,7 +67,7 @@ async function connectAs(login: { username: string; password: string }): Promise
   return connection;
 }
 
-/** In this process. @returns what it printed @throws Error with one sentence */
+/** Runs in this process. @returns what it printed @throws Error with one sentence */
 async function logins(...args: string[]): Promise<string[]> {
   for (const [name, value] of Object.entries(aws?.environment ?? {})) vi.stubEnv(name, value);
   const lines: string[] = [];
@@ -83,7 +83,7 @@ async function startApis(changes: Partial<Parameters<typeof startAwsApis>[0]> = 
   return aws;
 }
 
-it('ends the leaked password and its connections, and reports what it did without a password', async () => {
+it('revokes the leaked password, closes its connections, and reports this without a password', async () => {
   const { calls } = await startApis();
   const closed = once(await connectAs(current()), 'close');
   const { code, out, err } = await start('bin/logins.ts', command, aws?.environment).ended;
@@ -101,7 +101,7 @@ it('ends the leaked password and its connections, and reports what it did withou
   expect(calls).toEqual(['Invoke revoke', 'RotateSecret', 'Invoke revoke']);
 });
 
-it('ends the connections of both users, whichever of the two was leaked, and leaves no schedule behind', async () => {
+it('closes the connections of both users, because either may be leaked, and leaves no schedule', async () => {
   const { calls } = await startApis({ scheduled: false });
   await functions.secrets.rotate(secret, functions.rotate);
   const leaked = [{ username: user, password: LEAKED }, current()];
@@ -112,9 +112,9 @@ it('ends the connections of both users, whichever of the two was leaked, and lea
   expect(calls).toEqual(['Invoke revoke', `RotateSecret ${FUNCTION}`, 'CancelRotateSecret', 'Invoke revoke']);
 });
 
-it('that cannot rotate ends in time, and the current login still works', async () => {
+it('stops waiting when the rotation fails, and the current login still works', async () => {
   const { calls } = await startApis();
-  // The next user is given no channel, so that its test fails.
+  // The next user may open no channel, so that the test of its login fails.
   await functions.api.put(['user-limits', user, 'max-channels'], { value: 0 });
   await expect(logins(...command, '--wait', '1')).rejects.toThrow(
     /expected a new password within 1 s, got none, and the current one still works/,
@@ -122,11 +122,11 @@ it('that cannot rotate ends in time, and the current login still works', async (
   expect(current().password).toBe(LEAKED);
   await connectAs(current());
   expect(calls).toEqual(['Invoke revoke', 'RotateSecret']);
-  // The next try reports what has to be done about it.
+  // The next attempt reports what to do.
   await expect(logins(...command)).rejects.toThrow('or remove the label, and revoke again');
 });
 
-it('reports a stack that does not exist, or is of a version without the function', async () => {
+it('reports a stack that does not exist, or that has no function for logins', async () => {
   await startApis({ stacks: [] });
   await expect(logins(...command)).rejects.toThrow(/^Stack with id .+ does not/);
   await aws?.stop();

@@ -1,4 +1,4 @@
-// A mistake on the command line ends a command with one sentence, before it connects to a broker.
+// A wrong command line ends a command with one sentence, before it connects to a broker.
 
 import { afterEach, describe, expect, test, vi } from 'vitest';
 import { run as deadLetters } from '../../bin/dead-letters.ts';

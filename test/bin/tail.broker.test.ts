@@ -1,4 +1,4 @@
-// Live events on the command line, as the user for the dead letters, with the topology on a real broker.
+// `npm run tail`: live events on the command line, as the user for the dead letters, with the topology on a real broker.
 
 import { spawn } from 'node:child_process';
 import { randomBytes } from 'node:crypto';
@@ -65,7 +65,7 @@ const events = ({ out }: Program) =>
 const tails = async () =>
   (await own.api.list('queues', own.vhost)).map(({ name }) => name).filter((name) => name.startsWith('tail.'));
 
-test('shows what the keys select, complete and masked, as JSON lines; workers get all of it; Ctrl-C ends it', async () => {
+test('shows the events of the keys, complete and masked, as JSON lines; workers get all of them; Ctrl-C ends it', async () => {
   const program = await live('--key', 'interaction.#', '--key', 'dispatch.*');
   expect(program.err).toBe(HEAD('interaction.#, dispatch.*'));
   await publish('interaction.button', { eventId: 'a', interactionToken: TOKEN, data: { member: { token: TOKEN } } });
@@ -97,7 +97,7 @@ test('shows what the keys select, complete and masked, as JSON lines; workers ge
   expect(await tails()).toEqual([]);
 });
 
-test('its queue goes away with it, however it ends', async () => {
+test('the broker deletes its queue when it ends, also by kill -9', async () => {
   const program = await live();
   expect(program.err).toBe(HEAD('#'));
   expect(await tails()).toHaveLength(1);
@@ -106,7 +106,7 @@ test('its queue goes away with it, however it ends', async () => {
   await vi.waitFor(async () => expect(await tails()).toEqual([]), { timeout: 30_000 });
 });
 
-test('a terminal that does not read costs the oldest events, and the broker no more than the limit', async () => {
+test('when the terminal does not read, the oldest events are dropped, and the queue stays within its limit', async () => {
   const program = await live('--key', 'message.#');
   program.child.stdout?.pause();
   const count = 4_000;
@@ -125,7 +125,7 @@ test('a terminal that does not read costs the oldest events, and the broker no m
     },
     { timeout: 60_000, interval: 500 },
   );
-  // A thousand that wait, and what the program has.
+  // A thousand in the queue, and those that the program has.
   expect(waiting).toBeLessThanOrEqual(1_000 + 200);
   program.child.stdout?.resume();
   await vi.waitUntil(() => program.out.includes(`"number":${count - 1},`), { timeout: 60_000 });
@@ -134,7 +134,7 @@ test('a terminal that does not read costs the oldest events, and the broker no m
 });
 
 test.skipIf(!existsSync('/usr/bin/script'))(
-  `on a terminal it has colours, a line for each event, and nothing that the terminal obeys${existsSync('/usr/bin/script') ? '' : ' (skipped: needs script of util-linux)'}`,
+  `on a terminal it shows colours, one line for each event, and no control characters of an event${existsSync('/usr/bin/script') ? '' : ' (skipped: needs script of util-linux)'}`,
   async () => {
     const command = `${process.execPath} ${new URL('../../bin/tail.ts', import.meta.url).pathname} --key member.join`;
     const child = spawn('/usr/bin/script', ['-qfec', command, '/dev/null'], {
@@ -165,7 +165,7 @@ test.skipIf(!existsSync('/usr/bin/script'))(
   },
 );
 
-test('one clear sentence, and exit 1, for a worker, and for a vhost without the topology', async () => {
+test('ends with one sentence and exit code 1 for a worker, and for a vhost without the topology', async () => {
   expect(await begin('--url', urlOf('worker')).ended).toMatchObject({
     ...{ code: 1, out: '' },
     err: expect.stringMatching(

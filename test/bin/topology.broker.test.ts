@@ -1,4 +1,4 @@
-// The topology on the command line, at a real broker: what it prints, what it exits with, and what it never prints.
+// `npm run topology` with a real broker: what it prints, its exit codes, and that it prints no password.
 
 import { afterEach, beforeEach, describe, expect, test, vi } from 'vitest';
 import { run } from '../../bin/topology.ts';
@@ -25,7 +25,7 @@ beforeEach(async () => {
 });
 afterEach(async () => await own.remove());
 
-/** In this process. */
+/** Runs in this process. */
 async function topology(args: readonly string[], env: Readonly<Record<string, string>> = {}) {
   const lines: Record<'out' | 'err', string[]> = { out: [], err: [] };
   const output = {
@@ -65,7 +65,7 @@ const exists = async (kind: 'queues' | 'exchanges', name: string) =>
   (await own.api.list(kind, own.vhost)).some((some) => some.name === name);
 
 describe('plan and apply', () => {
-  test('show the steps, and exit with 2 while changes are pending, with 0 once all is applied', async () => {
+  test('show the steps; plan exits with 2 while changes are pending, and with 0 after they are applied', async () => {
     const planned = await start('bin/topology.ts', onBroker('plan', TWO_GROUPS), passwords).ended;
     expect([planned.code, planned.err]).toEqual([2, '']);
     const lines = planned.out.split('\n');
@@ -81,7 +81,7 @@ describe('plan and apply', () => {
     expect(await here('plan', TWO_GROUPS)).toEqual({ code: 0, out, err: '' });
   });
 
-  test('show what differs with both values, and what a former deploy applied as removed', async () => {
+  test('show both values of a difference, and that a binding of an earlier deployment is removed', async () => {
     await here('apply', ['--connection-limit', '100']);
     const former = own.topology();
     const binding = { exchange: EXCHANGES.events, queue: QUEUES.unrouted, routingKey: 'k' };
@@ -103,7 +103,7 @@ describe('plan and apply', () => {
     expect((await here('plan')).code).toBe(0);
   });
 
-  test('take further queues and workers as a deployment does; a queue that is left out later stays, without its keys', async () => {
+  test('accept additional queues and workers as a deployment does; a queue that is removed from them stays, without bindings', async () => {
     const { analytics } = own.userNames;
     const queues = { 'events.analytics': { keys: ['member.#'] } };
     const settings = JSON.stringify({ queues, workers: { [analytics]: { queues: ['events.analytics'] } } });
@@ -127,7 +127,7 @@ describe('plan and apply', () => {
     expect(await exists('queues', 'events.analytics')).toBe(true);
   });
 
-  test('without passwords skip the users, and name the variables; with --json there is one object', async () => {
+  test('skip users without a password, and name the variables; with --json print one object', async () => {
     const { ingestor, worker, deadLetters } = own.userNames;
     const why = 'is skipped: it does not exist yet, and no password was given';
     const { code, out } = await here('apply', ['--json'], {});
@@ -144,7 +144,7 @@ describe('plan and apply', () => {
     expect((await here('plan', [], {})).out).toContain(`= user ${worker} ${why} (WORKER_PASSWORD)\n`);
   });
 
-  test('take the address and the login from the environment as well, and a certificate authority', async () => {
+  test('read address and login also from the environment, and accept a certificate authority', async () => {
     const env = { RABBITMQ_ADMIN_USERNAME: username, RABBITMQ_ADMIN_PASSWORD: password };
     const address = { ...env, RABBITMQ_MANAGEMENT_URL: managementTlsUrl };
     const untrusted = await topology(['plan', ...ours()], address);
@@ -155,7 +155,7 @@ describe('plan and apply', () => {
 });
 
 describe('what is no longer wanted', () => {
-  test('is named with the command that removes it, which first shows what it holds', async () => {
+  test('is named with the command that removes it, which first shows its contents', async () => {
     await here('apply', TWO_GROUPS);
     const channel = await (await own.connect('ingestor')).createConfirmChannel();
     channel.publish(EXCHANGES.leases, leaseQueue(1), Buffer.from('a record'));
@@ -174,7 +174,7 @@ describe('what is no longer wanted', () => {
     expect(await exists('queues', leaseQueue(1))).toBe(false);
   });
 
-  test('holds an unknown number of messages, not none, where the broker keeps no statistics', async () => {
+  test('has an unknown number of messages, not none, when the broker has no statistics', async () => {
     await here('apply', TWO_GROUPS);
     const queue = JSON.stringify({ name: leaseQueue(1), durable: true, auto_delete: false, arguments: {} });
     const broker = await refusing(managementUrl, /^GET \/api\/queues\/[^/]+\/ingestor/, 200, queue);
@@ -184,11 +184,11 @@ describe('what is no longer wanted', () => {
     await broker.close();
   });
 
-  test('is no lease queue that tasks consume, however many groups are named', async () => {
+  test('is never a lease queue that a task consumes, even for fewer groups', async () => {
     await here('apply', TWO_GROUPS);
     const channel = await (await own.connect('ingestor')).createChannel();
     await channel.consume(leaseQueue(1), () => undefined);
-    // Without --yes, until the broker's statistics know the consumer.
+    // Without --yes, until the broker's statistics have the consumer.
     await vi.waitFor(
       async () =>
         expect(await here('remove', ['queue', leaseQueue(1)])).toEqual({
@@ -201,7 +201,7 @@ describe('what is no longer wanted', () => {
     expect(await exists('queues', leaseQueue(1))).toBe(true);
   });
 
-  test('may be an exchange or a user, and is never what is wanted, or the user that is logged in', async () => {
+  test('may be an exchange or a user, but never one that is wanted or that is logged in', async () => {
     await here('apply');
     const { worker } = own.userNames;
     await own.api.put(['exchanges', own.vhost, "it's theirs"], { type: 'fanout', durable: true });
@@ -231,7 +231,7 @@ describe('what is no longer wanted', () => {
   });
 });
 
-test('what is refused is named by both, and nothing is applied', async () => {
+test('plan and apply name what they refuse, and apply nothing', async () => {
   const classic = { durable: true, arguments: { 'x-queue-type': 'classic' } };
   await own.api.put(['queues', own.vhost, QUEUES.interactions], classic);
   const refusal =

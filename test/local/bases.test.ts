@@ -1,4 +1,4 @@
-// `npm run bases`, as a person starts it, against a registry of our own with the HTTP API v2.
+// `npm run bases`, as a person starts it, against a local registry with the HTTP API v2.
 import { execFile } from 'node:child_process';
 import { hash } from 'node:crypto';
 import { once } from 'node:events';
@@ -21,7 +21,7 @@ const file = join(folder, 'Dockerfile');
 
 /** What the registry answers for a tag, by `repository:tag`. */
 const tags = new Map<string, { type: string; body: string }>();
-/** What anonymous readers have to do. */
+/** How a client without a login reads: at once, with an anonymous token, or never. */
 let access: 'open' | 'token' | 'basic';
 let host: string;
 
@@ -96,14 +96,14 @@ it.each(['open', 'token'] as const)('pins every base to the index of its tag (%s
   expect(readFileSync(file, 'utf8')).toBe(dockerfile(build, runtime));
 });
 
-it('with --check reports by its exit code what is not the newest, and changes nothing', async () => {
+it('with --check exits with 2 when a base is not the newest, and changes nothing', async () => {
   expect((await bases('--check')).code).toBe(2);
   expect(readFileSync(file, 'utf8')).toBe(dockerfile(OLD, OLD));
   writeFileSync(file, dockerfile(...newest()));
   expect((await bases('--check')).code).toBe(0);
 });
 
-it('changes no base when one cannot be found', async () => {
+it('changes no base when one is not found', async () => {
   tags.delete('distroless/node:nonroot');
   const { code, stderr } = await bases();
   expect({ code, stderr }).toEqual({ code: 1, stderr: expect.stringMatching(/HTTP 404 .*\nNothing was changed\.\n$/) });

@@ -1,4 +1,4 @@
-// `npm run demo`, as the README shows it: the whole product on this machine, with the example's worker.
+// `npm run demo`, as in README: the whole product on this machine, with the example's worker.
 
 import { execFile } from 'node:child_process';
 import { fileURLToPath } from 'node:url';
@@ -26,6 +26,6 @@ test('the demo ends by itself with nothing lost, and its worker has answered', a
     ...{ p50: expect.any(Number), p99: expect.any(Number) },
   });
   expect(replies.answered).toBeGreaterThan(0);
-  // All were read as copies too, beside the worker.
+  // The demo reads a copy of every interaction, also of those that the worker reads.
   expect({ lost, read }).toEqual({ lost: 0, read: replies.answered + replies.unanswered });
 });

@@ -1,5 +1,5 @@
-// The launcher against the real thing: where a node listens, one address in front of a cluster whose nodes go one by one, and
-// what is left. That a node keeps its messages while it is stopped, killed or frozen is what test/faults/ tests.
+// The launcher with a real RabbitMQ: where a node listens, one address in front of a cluster whose nodes are killed in turn, and
+// that nothing is left at the end. test/faults/ tests that a node keeps its messages while it is stopped, killed or frozen.
 
 import { spawn, spawnSync } from 'node:child_process';
 import { once } from 'node:events';
@@ -17,14 +17,14 @@ import { manage } from '../support/broker.ts';
 
 const LAUNCHER = new URL('../../local/rabbitmq.ts', import.meta.url).href;
 const QUORUM = { 'x-queue-type': 'quorum' };
-/** Where a process leaves traces that can be read. */
+/** The tests read processes from /proc. */
 const linux = process.platform === 'linux';
-/** They need network namespaces. */
+/** Clusters need network namespaces. */
 const clusters = linux && process.env.RABBITMQ_FROM !== 'docker';
 
 const inDocker = (node: RabbitMq): boolean => node.origin.startsWith('Docker');
 
-/** The node, epmd, Erlang's own children, and what holds the network namespaces: all have our folder as their HOME. */
+/** The node, epmd, Erlang's child processes, and those that keep network namespaces: all have our folder as HOME. */
 function processes(): { parent: number; home: string }[] {
   const read = (pid: string, file: string) => readFileSync(`/proc/${pid}/${file}`, 'latin1');
   return readdirSync('/proc').flatMap((pid) => {
@@ -38,11 +38,11 @@ function processes(): { parent: number; home: string }[] {
   });
 }
 
-/** The folders of what this process has started. */
+/** The folders of the brokers that this process has started. */
 const foldersOf = (owner: number | undefined) =>
   new Set(processes().flatMap(({ parent, home }) => (parent === owner ? home : [])));
 
-/** @param name the first part of the names of Docker's containers */
+/** @param name prefix of the names of Docker's containers */
 async function nothingLeftOf(folders: ReadonlySet<string>, name: string): Promise<void> {
   const docker = () =>
     spawnSync('docker', ['ps', '--all', '--format', '{{.Names}}'], { encoding: 'utf8' }).stdout ?? '';
@@ -88,10 +88,10 @@ describe.runIf(clusters)('a cluster of three nodes', () => {
   });
   afterAll(async () => await cluster?.remove());
 
-  test('confirms, while any one of its nodes is killed, and a node that is cut off confirms nothing', async (context) => {
+  test('confirms while any one node is killed; a node that is cut off confirms nothing', async (context) => {
     for (const node of cluster.nodes) {
       await node.kill();
-      // Through the same address, where every third connection would go to that node.
+      // Three connections to the shared address: without the kill, one of them would go to that node.
       for (let times = 0; times < 3; times += 1) {
         const { channel, model } = await declared(cluster.amqpUrl());
         expect(await confirmed(channel)).toBe('confirmed');
@@ -109,13 +109,13 @@ describe.runIf(clusters)('a cluster of three nodes', () => {
     expect(await Promise.race([late, sleep(3_000, 'nothing')])).toBe('nothing');
     await cluster.heal();
     expect(await late).toBe('confirmed');
-    // Three times three, and two.
+    // Three for each killed node, and two.
     expect((await channel.checkQueue('kept')).messageCount).toBe(11);
     await model.close();
   });
 });
 
-test('a start that fails because another process took a port is repeated on other ports', async () => {
+test('a start that fails because another process has taken a port is repeated on other ports', async () => {
   const taker = createServer();
   const taken = await listen(taker);
   const lines: string[] = [];
@@ -132,7 +132,7 @@ test('a start that fails because another process took a port is repeated on othe
 });
 
 test.runIf(linux).each([{ tls: true }, ...(clusters ? [{ nodes: 3 }] : [])])(
-  'nothing is left of a broker whose owner is killed with -9: %j',
+  'a broker leaves nothing when the process that started it is killed with kill -9: %j',
   async (options) => {
     const script = `
       import { startRabbitMq } from ${JSON.stringify(LAUNCHER)};

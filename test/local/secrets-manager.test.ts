@@ -1,4 +1,4 @@
-// The simulated Secrets Manager is as strict as AWS's, seen through the SDK that the service and the functions use.
+// The simulated Secrets Manager is as strict as AWS's, for the SDK that the service and the functions use.
 import { randomUUID } from 'node:crypto';
 import {
   DescribeSecretCommand,
@@ -22,7 +22,7 @@ async function start() {
   return { secrets, client };
 }
 
-it('refuses with the error names of AWS what is absent, empty, denied or unknown', async () => {
+it("refuses with AWS's error names: an absent, empty or denied secret, and an unknown operation", async () => {
   const { secrets, client } = await start();
   const get = (SecretId: string) => client.send(new GetSecretValueCommand({ SecretId }));
   const arn = secrets.put('empty');
@@ -32,12 +32,12 @@ it('refuses with the error names of AWS what is absent, empty, denied or unknown
   await expect(get('empty')).rejects.toMatchObject({ name: 'AccessDeniedException' });
   secrets.allow('empty');
   secrets.put('empty', 'x');
-  // Also without the ARN's random suffix.
+  // The ARN works also without its random suffix.
   for (const id of [arn, arn.slice(0, -7)]) expect(await get(id)).toMatchObject({ ARN: arn, SecretString: 'x' });
   await expect(client.send(new ListSecretsCommand({}))).rejects.toMatchObject({ name: 'UnknownOperationException' });
 });
 
-it('changes no version that has a value, and moves a staging label only from the version that has it', async () => {
+it('never changes the value of a version, and moves a staging label only from the version that has it', async () => {
   const { secrets, client } = await start();
   const SecretId = secrets.put('labels', 'one');
   const { VersionIdsToStages = {} } = await client.send(new DescribeSecretCommand({ SecretId }));

@@ -1,5 +1,5 @@
-// The simulator against the clients that Discord is used with, unchanged: `@discordjs/ws`, which the ingestor has inside,
-// and the whole client of discord.js, as bots use it.
+// The simulator with unchanged clients of Discord: `@discordjs/ws`, which the ingestor uses, and the whole client of discord.js,
+// which bots use.
 
 import type { EventEmitter } from 'node:events';
 import { REST } from '@discordjs/rest';
@@ -19,7 +19,7 @@ function managerOf({ apiUrl, token }: DiscordSimulator, options: object) {
 }
 
 test.each([null, CompressionMethod.ZlibNative])(
-  '@discordjs/ws with compression %s gets every event in order, and resumes after op 7, op 9, a close and silence',
+  '@discordjs/ws with compression %s gets every event in order, and resumes after op 7, op 9, a close and missing heartbeat ACKs',
   async (compression) => {
     const simulator = await startSimulator({ guilds: 10, maxConcurrency: 2, heartbeatIntervalMs: 1_000 });
     const manager = managerOf(simulator, { compression });
@@ -38,7 +38,7 @@ test.each([null, CompressionMethod.ZlibNative])(
       fault();
       simulator.burst(200);
       await simulator.waitFor('resumed', resumed + 2);
-      // Each RESUMED has a sequence too, and is the only dispatch that a later RESUME does not repeat.
+      // RESUMED has a sequence too, and is the only dispatch that a later RESUME does not replay.
       const sequences = () => simulator.sessions.reduce((sum, { sequence }) => sum + sequence, 0);
       const missing = () =>
         sequences() - simulator.count('resumed') - received.reduce((sum, { size }) => sum + size, 0);
@@ -49,7 +49,7 @@ test.each([null, CompressionMethod.ZlibNative])(
   },
 );
 
-test('a wrong token, disallowed intents and a bad shard count are refused as @discordjs/ws expects it', async () => {
+test('a wrong token, disallowed intents and a wrong shard count are refused as @discordjs/ws expects', async () => {
   const simulator = await startSimulator({ shardCountMultiple: 4 });
   for (const [options, message] of [
     [{ token: 'wrong', shardCount: 4 }, /authentication failed/i],
@@ -80,7 +80,7 @@ test('discord.js becomes ready with all its guilds, and emits every kind of even
   expect([client.user?.id, client.guilds.cache.size]).toEqual([simulator.world.bot.id, 50]);
   for (const { name } of VARIANTS) simulator.emit(name);
   simulator.leaveGuild(simulator.joinGuild().id);
-  // It makes none of a direct message whose channel it does not know.
+  // discord.js emits nothing for a direct message in an unknown channel.
   const messages = VARIANTS.filter(({ dispatch, scope }) => dispatch === 'MESSAGE_CREATE' && scope === 'guild').length;
   await expect.poll(() => seen.get(MessageCreate), { timeout: 20_000 }).toBe(messages);
   await expect.poll(() => [...seen.keys()].toSorted(), { timeout: 20_000 }).toEqual(emitted.toSorted());

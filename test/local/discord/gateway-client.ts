@@ -1,4 +1,4 @@
-// A gateway client that does nothing by itself: it sends what a test tells it, right or wrong, and keeps every frame.
+// A gateway client that does nothing by itself: it sends what a test asks for, right or wrong, and keeps every frame.
 
 import { GatewayIntentBits, GatewayOpcodes } from 'discord-api-types/v10';
 import { vi } from 'vitest';
@@ -9,7 +9,7 @@ export interface Frame {
   readonly op: number;
   readonly t: string | null;
   readonly s: number | null;
-  // biome-ignore lint/suspicious/noExplicitAny: a test reads fields of payloads that have every shape there is
+  // biome-ignore lint/suspicious/noExplicitAny: a test reads fields of any payload
   readonly d: any;
 }
 
@@ -25,7 +25,7 @@ export class GatewayClient {
   readonly #token: string;
   #read = 0;
 
-  /** Connects; HELLO is not waited for. */
+  /** Connects, and does not wait for HELLO. */
   constructor(simulator: DiscordSimulator, query = 'v=10&encoding=json') {
     this.#token = simulator.token;
     this.socket = new WebSocket(`${simulator.gatewayUrl}?${query}`);
@@ -74,7 +74,7 @@ export class GatewayClient {
     this.send(GatewayOpcodes.Heartbeat, sequence);
   }
 
-  /** The first frame of this kind that was not read yet; those before it are passed over. */
+  /** The next unread frame of this kind; it skips those before. */
   next(what: string, matches: (frame: Frame) => boolean): Promise<Frame> {
     return vi.waitFor(() => {
       const index = this.frames.findIndex((frame, n) => n >= this.#read && matches(frame));
@@ -93,18 +93,18 @@ export class GatewayClient {
     return this.next(name, ({ t }) => t === name);
   }
 
-  /** So far, by name and sequence. */
+  /** The dispatches until now, by name and sequence. */
   get dispatches(): string[] {
     return this.frames.flatMap(({ t, s }) => (t === null ? [] : `${t} ${s}`));
   }
 
-  /** Resolves when everything that was sent to the gateway before has been handled. */
+  /** Resolves when the simulator has handled everything that was sent before. */
   async settled(): Promise<void> {
     this.heartbeat(null);
     await this.opcode(GatewayOpcodes.HeartbeatAck);
   }
 
-  /** Closes, or breaks the connection. Resolves when the simulator has noticed. */
+  /** Closes the connection, without a code by breaking it. Resolves when the simulator has noticed. */
   async leave(simulator: DiscordSimulator, code?: number): Promise<void> {
     const before = simulator.count('disconnect');
     if (code === undefined) this.socket.terminate();

@@ -1,5 +1,5 @@
-// What a client gets: REST, dispatches by shard and intents, and what Discord does of its own accord. READY, guilds and
-// op 9 are held to discord.js by clients.test.ts.
+// What a client gets: REST, dispatches by shard and intents, and what Discord does by itself. clients.test.ts tests READY,
+// guilds and op 9 with discord.js.
 
 import { once } from 'node:events';
 import { Readable } from 'node:stream';
@@ -9,7 +9,7 @@ import { WebSocket } from 'ws';
 import { startSimulator } from '../../support/simulator-for-test.ts';
 import { GatewayClient, INTENTS } from './gateway-client.ts';
 
-test('REST knows a version and a token', async () => {
+test('REST refuses a wrong version or token', async () => {
   const { apiUrl, token } = await startSimulator();
   const status = async (path: string, authorization: string) =>
     (await fetch(`${apiUrl}${path}`, { headers: { authorization } })).status;
@@ -34,7 +34,7 @@ test('events go to the shard of their guild, those without a guild to shard 0, a
   expect(one.dispatches.slice(2)).toEqual(['CHANNEL_UPDATE 3', 'INTERACTION_CREATE 4']);
 });
 
-test('op 7 asks a client to leave, and closes one that does not', async () => {
+test('op 7 asks a client to reconnect, and Discord closes the connection of one that does not', async () => {
   const simulator = await startSimulator({ guilds: 1, reconnectGraceMs: 100 });
   const client = await GatewayClient.ready(simulator);
   simulator.reconnect();
@@ -43,7 +43,7 @@ test('op 7 asks a client to leave, and closes one that does not', async () => {
   await GatewayClient.resumed(simulator, client.sessionId, 2);
 });
 
-test('a zombie acknowledges no heartbeat; a silent connection gets nothing at all, and the next gets it', async () => {
+test('a frozen connection gets no heartbeat ACK; a silent one gets nothing, and the next one gets its events', async () => {
   const simulator = await startSimulator({ guilds: 1 });
   const client = await GatewayClient.ready(simulator);
   simulator.sendHeartbeatRequest();
@@ -61,7 +61,7 @@ test('a zombie acknowledges no heartbeat; a silent connection gets nothing at al
   expect(client.frames.some(({ op }) => op === GatewayOpcodes.HeartbeatAck)).toBe(false);
 });
 
-test('any answer can be another, or none', async () => {
+test('a test can change or suppress any answer', async () => {
   const simulator = await startSimulator({ guilds: 1 });
   simulator.changeAnswer('REST', () => ({ status: 200, body: Readable.from(broken()) }));
   await expect(fetch(`${simulator.apiUrl}/v10/gateway/bot`).then((broken) => broken.text())).rejects.toThrow();
@@ -75,7 +75,7 @@ test('any answer can be another, or none', async () => {
   expect(String(error)).toContain('520');
 });
 
-test('a changed frame is several, bytes, or the end of one shard', async () => {
+test('a test can change a frame into several, into bytes, or into a close of one shard', async () => {
   const simulator = await startSimulator({ guilds: 1 });
   const bytes = Buffer.from([0xff, 0x00]);
   simulator.changeAnswer('Hello', (hello) => [hello, bytes]);

@@ -4,7 +4,7 @@ import { hostileAnswers } from '../../../local/discord/hostile-answers.ts';
 const NO_CONNECTION = { shardId: 0, close: () => undefined, terminate: () => undefined };
 const hello = () => ({ t: null, s: null, op: 10, d: { heartbeat_interval: 41_250, _trace: [] } });
 
-/** What becomes of one frame, and the names of the answers that are changed. */
+/** The changed answers: their names, and one frame after each change. */
 function outcomes(seed: number): readonly string[] {
   const answers = hostileAnswers(seed);
   return Array.from({ length: 200 }, () => {
@@ -18,7 +18,7 @@ test('the same seed gives the same hostile answers, and another seed gives other
   expect(outcomes(7)).not.toEqual(outcomes(8));
 });
 
-test('no hostile text stands where a text was, because a client cannot know that it is wrong', () => {
+test('a text is never replaced by another text, because a client cannot detect that', () => {
   const answers = hostileAnswers(1);
   for (let n = 0; n < 2_000; n += 1) {
     const { name, what, change } = answers.next().value;

@@ -1,4 +1,4 @@
-// The limits of IDENTIFY: buckets, the daily budget, and what overspending it costs.
+// The limits of IDENTIFY: buckets, the daily total, and what happens beyond it.
 
 import { GatewayOpcodes } from 'discord-api-types/v10';
 import { expect, test } from 'vitest';
@@ -10,7 +10,7 @@ import { GatewayClient } from './gateway-client.ts';
 
 const limits = () => new IdentifyLimits({ ...DEFAULTS, maxConcurrency: 2, dailyIdentifies: 3 }, 0);
 
-test('one IDENTIFY per bucket in five seconds, less 2 %; what is refused is not counted', () => {
+test('one IDENTIFY per bucket in five seconds, less 2 %; a refused one is not counted', () => {
   const subject = limits();
   expect(subject.admit(0, 0)).toBe('admitted');
   expect(subject.admit(1, 1)).toBe('admitted');
@@ -19,7 +19,7 @@ test('one IDENTIFY per bucket in five seconds, less 2 %; what is refused is not 
   expect(subject.admit(2, 4_900)).toBe('admitted');
 });
 
-test('the daily total is spent, and comes back with the next day', () => {
+test('the daily total is spent, and is reset on the next day', () => {
   const subject = limits();
   for (let n = 0; n < 3; n += 1) expect(subject.admit(0, n * 5_000)).toBe('admitted');
   expect(subject.admit(1, 86_399_999)).toBe('exhausted');
@@ -30,7 +30,7 @@ test('the daily total is spent, and comes back with the next day', () => {
 const gatewayBot = ({ apiUrl }: DiscordSimulator, token: string) =>
   fetch(`${apiUrl}/v10/gateway/bot`, { headers: { authorization: `Bot ${token}` } });
 
-test('an IDENTIFY too early in its bucket gets op 9 with false', async () => {
+test('an IDENTIFY too early in its bucket gets op 9 with d false', async () => {
   const simulator = await startSimulator({ guilds: 4, maxConcurrency: 2, identifyEveryMs: 1_000 });
   await GatewayClient.ready(simulator, { shard: [0, 4] });
   await GatewayClient.ready(simulator, { shard: [1, 4] });
@@ -43,7 +43,7 @@ test('an IDENTIFY too early in its bucket gets op 9 with false', async () => {
   expect(simulator.count('identify')).toBe(2);
 });
 
-test('one IDENTIFY beyond the budget ends every session and connection and resets the token; RESUMEs cost nothing', async () => {
+test('one IDENTIFY beyond the daily total ends every session and resets the token; RESUMEs do not count', async () => {
   const simulator = await startSimulator({ guilds: 3, dailyIdentifies: 2, maxConcurrency: 4 });
   const before = simulator.token;
   const dropped = await GatewayClient.ready(simulator, { shard: [0, 3] });

@@ -1,4 +1,4 @@
-// Sessions that outlive their connections: what is replayed, how far back, for how long, and what ends them.
+// RESUME: what is replayed, how far back, for how long, and what ends a session.
 
 import { GatewayOpcodes } from 'discord-api-types/v10';
 import { expect, test } from 'vitest';
@@ -13,7 +13,7 @@ async function refused(simulator: DiscordSimulator, sessionId: string, sequence:
   return client;
 }
 
-test('everything after the sequence comes again as it was, then RESUMED with a sequence of its own', async () => {
+test('everything after the sequence is replayed unchanged, then RESUMED with its own sequence', async () => {
   const simulator = await startSimulator({ guilds: 2 });
   const client = await GatewayClient.ready(simulator);
   simulator.burst(50);
@@ -25,7 +25,7 @@ test('everything after the sequence comes again as it was, then RESUMED with a s
   expect(dispatches.at(-1)).toMatchObject({ t: 'RESUMED', s: 54, d: null });
 });
 
-test('what happens without a connection is replayed and only then sent in the ledger; RESUMED is never replayed', async () => {
+test('events without a connection count as sent only when they are replayed; RESUMED is never replayed', async () => {
   const simulator = await startSimulator({ guilds: 1 });
   const client = await GatewayClient.ready(simulator);
   await client.leave(simulator);
@@ -41,7 +41,7 @@ test('what happens without a connection is replayed and only then sent in the le
   expect(due()).toEqual(['4 true', '6 true']);
 });
 
-test('the buffer reaches back so far and no further; a RESUME from before gets op 9 with false and ends the session', async () => {
+test('a RESUME from before the replay buffer gets op 9 with d false, and ends the session', async () => {
   const simulator = await startSimulator({ guilds: 1, replayBuffer: { events: 10, trimmedByAcknowledgement: false } });
   const client = await GatewayClient.ready(simulator);
   simulator.burst(30);
@@ -58,25 +58,28 @@ test('the buffer reaches back so far and no further; a RESUME from before gets o
   expect(simulator.violations).toEqual([]);
 });
 
-test.each([false, true])('what is acknowledged is forgotten, if the buffer is trimmed: %s', async (trimmed) => {
-  const simulator = await startSimulator({ guilds: 1 });
-  const client = await GatewayClient.ready(simulator);
-  // Of sessions that are there, too.
-  simulator.read({ replayBuffer: { events: 100, trimmedByAcknowledgement: trimmed } });
-  simulator.burst(30);
-  client.heartbeat(20);
-  await client.settled();
-  await client.leave(simulator);
-  // From what a heartbeat acknowledged, then from later, and so no longer from the sequence before.
-  for (const sequence of [20, 25]) {
-    const again = await GatewayClient.resumed(simulator, client.sessionId, sequence);
-    expect(again.dispatches[0]).toMatch(new RegExp(` ${sequence + 1}$`));
-    await again.leave(simulator);
-  }
-  if (!trimmed) return void (await GatewayClient.resumed(simulator, client.sessionId, 0));
-  await refused(simulator, client.sessionId, 24);
-  expect(simulator.ledger.session(client.sessionId)?.lost).toBe('resumed from before an earlier RESUME');
-});
+test.each([false, true])(
+  'the buffer drops acknowledged events when trimmedByAcknowledgement is %s',
+  async (trimmed) => {
+    const simulator = await startSimulator({ guilds: 1 });
+    const client = await GatewayClient.ready(simulator);
+    // The change applies to existing sessions too.
+    simulator.read({ replayBuffer: { events: 100, trimmedByAcknowledgement: trimmed } });
+    simulator.burst(30);
+    client.heartbeat(20);
+    await client.settled();
+    await client.leave(simulator);
+    // From the sequence that a heartbeat acknowledged, and from a later one. After that, an earlier one is refused.
+    for (const sequence of [20, 25]) {
+      const again = await GatewayClient.resumed(simulator, client.sessionId, sequence);
+      expect(again.dispatches[0]).toMatch(new RegExp(` ${sequence + 1}$`));
+      await again.leave(simulator);
+    }
+    if (!trimmed) return void (await GatewayClient.resumed(simulator, client.sessionId, 0));
+    await refused(simulator, client.sessionId, 24);
+    expect(simulator.ledger.session(client.sessionId)?.lost).toBe('resumed from before an earlier RESUME');
+  },
+);
 
 test('a heartbeat that is too far behind closes the connection, and the session is resumed', async () => {
   const simulator = await startSimulator({ guilds: 1, closesLaggingHeartbeat: 10 });
@@ -92,7 +95,7 @@ test('a heartbeat that is too far behind closes the connection, and the session 
   expect([simulator.count('laggingHeartbeat'), simulator.violations]).toEqual([1, []]);
 });
 
-test('a session without a connection is lost with the first unsent event that falls out of its buffer', async () => {
+test('a session without a connection is lost when the buffer drops its first unsent event', async () => {
   const simulator = await startSimulator({ guilds: 1, replayBuffer: { events: 10, trimmedByAcknowledgement: false } });
   const client = await GatewayClient.ready(simulator);
   await client.leave(simulator);
@@ -102,7 +105,7 @@ test('a session without a connection is lost with the first unsent event that fa
   expect(simulator.ledger.session(client.sessionId)?.lost).toBe('the replay buffer was overfilled');
 });
 
-test('a RESUME beyond the last sequence is 4007, and ends the session', async () => {
+test('a RESUME beyond the last sequence is closed with 4007, and ends the session', async () => {
   const simulator = await startSimulator({ guilds: 1 });
   const client = await GatewayClient.ready(simulator);
   await client.leave(simulator);
@@ -112,13 +115,13 @@ test('a RESUME beyond the last sequence is 4007, and ends the session', async ()
   await refused(simulator, client.sessionId, 2);
 });
 
-test('a session without a connection expires; a RESUME in time stops the clock', async () => {
+test('a session without a connection expires; a RESUME in time keeps it', async () => {
   const simulator = await startSimulator({ guilds: 2, sessionTtlMs: 1_000 });
   const gone = await GatewayClient.ready(simulator, { shard: [0, 2] });
   const back = await GatewayClient.ready(simulator, { shard: [1, 2] });
   await back.leave(simulator);
   await GatewayClient.resumed(simulator, back.sessionId, 1);
-  // Its clock starts later.
+  // This one disconnects later: it would expire last.
   await gone.leave(simulator);
   await simulator.waitFor('lost');
   expect(simulator.ledger.session(gone.sessionId)?.lost).toBe('expired');
@@ -130,7 +133,7 @@ test.each([
   ['client', true, [1000, 1001]],
   ['server', false, [4000, 1000, 1011]],
   ['server', true, [4004, 4009, 4014]],
-] as const)('whether a close by the %s ends the session: %s after %j', async (by, ends, codes) => {
+] as const)('a close by the %s ends the session: %s after %j', async (by, ends, codes) => {
   for (const code of codes) {
     const simulator = await startSimulator({ guilds: 1 });
     const client = await GatewayClient.ready(simulator);
@@ -147,7 +150,7 @@ test.each([
 });
 
 test.each([true, false])(
-  'the older socket of a resumed session is closed: %s; or gets the same',
+  'the older socket of a resumed session is closed: %s. If not, it gets the same events',
   async (closeOlderSocket) => {
     const simulator = await startSimulator({ guilds: 1, closeOlderSocket });
     const older = await GatewayClient.ready(simulator);

@@ -1,4 +1,4 @@
-// What a client does wrong, and what it gets for it: each with Discord's own close code, and kept in `violations`.
+// Each mistake of a client is closed with Discord's own close code, and recorded in `violations`.
 
 import { GatewayIntentBits, GatewayOpcodes } from 'discord-api-types/v10';
 import { expect, test } from 'vitest';
@@ -55,7 +55,7 @@ const BEFORE_IDENTIFY: readonly Wrong[] = [
   ],
 ];
 
-/** Ops 3, 4, 8 and 31, as Discord documents them. */
+/** Opcodes 3, 4, 8 and 31, as Discord documents them. */
 const SENDS: readonly (readonly [number, object])[] = [
   [3, { since: null, activities: [{ name: 'x', type: 0 }], status: 'dnd', afk: false }],
   [4, { guild_id: '1', channel_id: null, self_mute: false, self_deaf: false }],
@@ -63,7 +63,7 @@ const SENDS: readonly (readonly [number, object])[] = [
   [31, { guild_ids: ['1'] }],
 ];
 
-/** The last sequence is 3. */
+/** Mistakes after READY. The last sequence is 3. */
 const AFTER_READY: readonly Wrong[] = [
   ["the gateway's own opcode", 4001, /opcode 0/, (client) => client.send(GatewayOpcodes.Dispatch, {})],
   ['a second IDENTIFY', 4005, /IDENTIFY came on .*identified/, (client) => client.identify()],
@@ -98,7 +98,7 @@ test.each([
   ['v=9&encoding=json', 4012],
   ['v=10&encoding=etf', 4002],
   ['v=10&encoding=json&compress=brotli', 4002],
-])('the address with %s is closed with %i', async (query, code) => {
+])('a connection with %s is closed with %i', async (query, code) => {
   const simulator = await startSimulator();
   expect(await new GatewayClient(simulator, query).closed).toBe(code);
   expect(simulator.violations).toMatchObject([{ code }]);

@@ -1,4 +1,4 @@
-// Which engine is used, and how it runs a task. The rehearsal builds with it.
+// Which container engine the rehearsal uses, and how it runs a task.
 import { mkdtempSync, rmSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
@@ -11,7 +11,7 @@ const TASK = { user: '65532:65532', readOnly: true, dropped: ['ALL'], init: true
 
 it.each([DOCKER, PODMAN])('$kind runs a task as its definition says', (engine) => {
   const options = { name: 'n', environment: { PORT: '0' }, mounts: { '/ca.pem': '/run/ca.pem' } };
-  // Podman's own writable folders are not there on Fargate.
+  // Fargate does not have Podman's own writable folders.
   const readOnly = engine === PODMAN ? '--read-only --read-only-tmpfs=false' : '--read-only';
   expect(runArguments(engine, TASK, options).join(' ')).toBe(
     `run --rm --name n --pull never --network host --user 65532:65532 --memory 512m --init ${readOnly} --cap-drop ALL ` +
@@ -29,7 +29,7 @@ it.each<[Record<string, 0 | 1>, string | undefined]>([
   [{ docker: 1, podman: 0, buildah: 0 }, 'podman'],
   [{ docker: 1, podman: 1, buildah: 0 }, 'buildah'],
   [{ docker: 1, podman: 1, buildah: 1 }, undefined],
-])('of engines that exit with %j, the first that works is taken: %s', async (exits, expected) => {
+])('of engines that exit with %j, the first that works is used: %s', async (exits, expected) => {
   vi.stubEnv('PATH', folder);
   for (const [name, code] of Object.entries(exits))
     writeFileSync(join(folder, name), `#!/bin/sh\nexit ${code}\n`, { mode: 0o755 });

@@ -1,4 +1,4 @@
-// When a rehearsal has held, and what it prints.
+// When a rehearsal succeeds, and what it prints.
 import { expect, it } from 'vitest';
 import { holds, Recorder, type Step } from '../../../local/rehearsal/report.ts';
 
@@ -18,7 +18,7 @@ it.each<[boolean, Step['result'][], ReturnType<typeof verdict> | null]>([
   expect(holds(results.map(step), seen)).toBe(expected);
 });
 
-it('prints each step as it ends, also one that fails, whose error goes on', async () => {
+it('prints each step when it ends; a failed step is printed too, and its error is thrown', async () => {
   const lines: string[] = [];
   const recorder = new Recorder((line) => lines.push(line));
   await recorder.step('one', async () => 'done');

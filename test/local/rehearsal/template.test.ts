@@ -1,4 +1,4 @@
-// How the rehearsal reads templates: the values that CloudFormation would resolve, and the task that ECS would run.
+// How the rehearsal reads templates: it resolves values as CloudFormation does, and finds the task that ECS would run.
 import { expect, it } from 'vitest';
 import { taskCommand, taskEnvironment } from '../../../lib/ingestor-service.ts';
 import { settingsFor } from '../../../lib/settings.ts';
@@ -45,7 +45,7 @@ const all = references([service, made.broker.toJSON() as Template], {
   attribute: (id, name) => `${id}.${name}`,
 });
 
-it('reads the task as the template describes it, with every reference resolved', () => {
+it('reads the task of the template, with every reference resolved', () => {
   const settings = settingsFor('staging');
   const { environment, image, healthCheck, ...task } = taskOf(service, all);
   expect(task).toEqual({
@@ -64,7 +64,7 @@ it('reads the task as the template describes it, with every reference resolved',
   expect(environment).toEqual(taskEnvironment(settings, token, login));
 });
 
-it('refuses a task with what no container of the rehearsal gets', () => {
+it('refuses a task with a property that the rehearsal does not support', () => {
   const changed = JSON.parse(JSON.stringify(service));
   const [id] = only(service, 'AWS::ECS::TaskDefinition');
   changed.Resources[id].Properties.ContainerDefinitions[0].Privileged = true;
