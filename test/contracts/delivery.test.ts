@@ -267,7 +267,7 @@ describe('deploy.sh', () => {
   const ROLLBACK =
     "is rolled back. Remove the cause, then run: npx cdk rollback discord-ingestor-staging-broker '-c' 'environment=staging' '-c' 'settings={\"a\": 1}'. See docs/runbook.md#";
 
-  it.each<[exitCode: number, broker: string, says: string]>([
+  it.each<[exitCode: number, broker: string, message: string]>([
     [0, 'not read', ''],
     [7, 'UPDATE_ROLLBACK_FAILED', ROLLBACK],
     [7, 'UPDATE_FAILED', ROLLBACK],
@@ -275,13 +275,13 @@ describe('deploy.sh', () => {
     [1, 'ROLLBACK_COMPLETE', '::error::discord-ingestor-staging-broker could not be created'],
     [1, 'ROLLBACK_FAILED', '::error::discord-ingestor-staging-broker is in ROLLBACK_FAILED, and can only be deleted'],
     [1, 'UPDATE_IN_PROGRESS', '::error::discord-ingestor-staging-broker is in UPDATE_IN_PROGRESS'],
-  ])('exits with the code %d of the deployment, and explains the state %s', async (exitCode, state, says) => {
+  ])('exits with the code %d of the deployment, and explains the state %s', async (exitCode, state, message) => {
     const npm = `"run deploy -- -c environment=staging -c settings="*" --require-approval never") exit ${exitCode};;`;
     // The fake `aws` refuses to describe the service's stack.
     const aws = `*"--stack-name discord-ingestor-staging-broker "*) echo ${state};;`;
     const { code, stdout, calls } = await run('deploy.sh', { npm, aws }, { env: { SETTINGS: '{"a": 1}' } });
     expect(code).toBe(exitCode);
-    expect(stdout).toContain(says);
+    expect(stdout).toContain(message);
     if (exitCode === 0) expect(calls.trim().split('\n')).toHaveLength(1);
     else
       expect(stdout).toMatch(
@@ -304,7 +304,7 @@ describe('wait-until-healthy.sh', () => {
     /** Versions of the token's secret in Secrets Manager. @default - the secret does not exist */
     readonly versions?: string;
     readonly code: number;
-    readonly says: RegExp;
+    readonly message: RegExp;
   }
 
   it.each<[string, Course]>([
@@ -314,15 +314,18 @@ describe('wait-until-healthy.sh', () => {
         states: ['INSUFFICIENT_DATA OK', 'OK OK', 'OK ALARM', 'OK OK'],
         versions: stored,
         code: 0,
-        says: /^(?![\s\S]*::)/,
+        message: /^(?![\s\S]*::)/,
       },
     ],
-    ['not healthy in time', { states: ['OK OK', 'ALARM OK'], versions: stored, code: 1, says: UNHEALTHY_YET }],
+    ['not healthy in time', { states: ['OK OK', 'ALARM OK'], versions: stored, code: 1, message: UNHEALTHY_YET }],
     [
       'unhealthy only because its secret has no version',
-      { states: ['ALARM OK'], versions: 'null', code: 0, says: WAITS },
+      { states: ['ALARM OK'], versions: 'null', code: 0, message: WAITS },
     ],
-    ['unhealthy only because its secret has no value', { states: ['ALARM OK'], versions: '{}', code: 0, says: WAITS }],
+    [
+      'unhealthy only because its secret has no value',
+      { states: ['ALARM OK'], versions: '{}', code: 0, message: WAITS },
+    ],
     [
       'unhealthy without a token, with another alarm on',
       {
@@ -330,29 +333,29 @@ describe('wait-until-healthy.sh', () => {
         versions: 'null',
         on: [shardsMissing, 'discord-ingestor-staging-silent'],
         code: 1,
-        says: UNHEALTHY_YET,
+        message: UNHEALTHY_YET,
       },
     ],
     [
       'unhealthy without a token, with no alarm listed',
-      { states: ['OK ALARM'], versions: 'null', on: [], code: 1, says: UNHEALTHY_YET },
+      { states: ['OK ALARM'], versions: 'null', on: [], code: 1, message: UNHEALTHY_YET },
     ],
-    ['unhealthy with its token in another secret', { states: ['ALARM OK'], code: 1, says: UNHEALTHY_YET }],
+    ['unhealthy with its token in another secret', { states: ['ALARM OK'], code: 1, message: UNHEALTHY_YET }],
     [
       'missing a composite alarm',
-      { states: ['OK'], code: 1, says: /::error::expected the alarms \S+-unhealthy and \S+-impaired, got OK: is/ },
+      { states: ['OK'], code: 1, message: /::error::expected the alarms \S+-unhealthy and \S+-impaired, got OK: is/ },
     ],
-  ])('a deployment that is %s', async (_, { states, on = [shardsMissing], versions, code, says }) => {
+  ])('a deployment that is %s', async (_, { states, on = [shardsMissing], versions, code, message }) => {
     const secret = secretName('staging', 'discord-token');
     const aws = [
       `*"--alarm-types CompositeAlarm --alarm-names ${alarmName('staging', UNHEALTHY)} ${alarmName('staging', IMPAIRED)} "*) head -1 states; [ $(wc -l < states) -gt 1 ] && sed -i 1d states; exit 0;;`,
       `*"--alarm-types MetricAlarm"*"--state-value ALARM"*) printf '${on.join('\\t')}\\n';;`,
       `"secretsmanager describe-secret --secret-id ${secret} "*) ${versions === undefined ? 'exit 254' : `echo '${versions}'`};;`,
     ].join('\n');
-    const env = { QUIET_SECONDS: '1', PATIENCE_SECONDS: says === UNHEALTHY_YET ? '1' : '60', PAUSE_SECONDS: '0.2' };
+    const env = { QUIET_SECONDS: '1', PATIENCE_SECONDS: message === UNHEALTHY_YET ? '1' : '60', PAUSE_SECONDS: '0.2' };
     const files = { states: `${states.join('\n')}\n` };
     const outcome = await run('wait-until-healthy.sh', { aws }, { files, env });
-    expect(outcome.stdout).toMatch(says);
+    expect(outcome.stdout).toMatch(message);
     expect(outcome.code).toBe(code);
   });
 

@@ -168,11 +168,13 @@ const SITUATIONS: Readonly<Record<string, Situation>> = {
     // With few events, no message is refused in some minutes.
     fresh: (minute) => (minute < ALONE || minute % 4 === 0 ? {} : { counted: { publishErrors: 2 } }),
   },
-  'The broker refuses messages in two minutes, and then takes them': {
+  'The broker refuses messages for two minutes, and then accepts them': {
     fresh: (minute) => (minute < ALONE || minute >= ALONE + 2 ? {} : { counted: { publishErrors: 50 } }),
   },
-  'Events that are larger than the broker takes': { fresh: since(START, { counted: { messagesDropped: 5 } }) },
-  'No queue takes what the new tasks publish': { fresh: (minute) => once(minute, ALONE + 3, { eventsReturned: 1 }) },
+  'Events that are larger than the broker accepts': { fresh: since(START, { counted: { messagesDropped: 5 } }) },
+  'No queue is bound for what the new tasks publish': {
+    fresh: (minute) => once(minute, ALONE + 3, { eventsReturned: 1 }),
+  },
   'The new tasks are refused a session that was alive, or cannot read its record': {
     fresh: losing({ storedAt: TAKEN_OVER_AT - 2_000 }),
   },
@@ -207,7 +209,7 @@ const SITUATIONS: Readonly<Record<string, Situation>> = {
   'A long outage that ended a moment ago, then a deployment that meets expired sessions': {
     fresh: losing({ storedAt: TAKEN_OVER_AT - 600_000 }),
   },
-  'The old version is offline, and the new one stays so': { old: WAITING, fresh: WAITING },
+  'The old version is offline, and the new one too': { old: WAITING, fresh: WAITING },
   'No task of the old version runs, and the new one stays offline': {
     old: (minute) => (minute < 3 ? {} : undefined),
     fresh: WAITING,
@@ -217,7 +219,7 @@ const SITUATIONS: Readonly<Record<string, Situation>> = {
     old: { counted: { publishErrors: 2 } },
     fresh: { counted: { publishErrors: 2 } },
   },
-  'No queue takes what the old version publishes, nor what the new one publishes': {
+  'No queue is bound for what the old version publishes, nor for what the new one publishes': {
     old: { counted: { eventsReturned: 1 } },
     fresh: { counted: { eventsReturned: 1 } },
   },
@@ -225,12 +227,15 @@ const SITUATIONS: Readonly<Record<string, Situation>> = {
     old: (_, owner) => (owner ? { counted: gap(true) ?? {} } : {}),
     fresh: (_, owner) => (owner ? { counted: gap(true) ?? {} } : {}),
   },
-  'Discord is away for three minutes': { fresh: (minute) => (minute < ALONE + 3 ? WAITING : {}) },
-  'Discord goes away while old and new tasks run, and is back before the old ones end': {
+  'Discord is unreachable for three minutes': { fresh: (minute) => (minute < ALONE + 3 ? WAITING : {}) },
+  'Discord is unreachable while old and new tasks run, and is back before the old ones end': {
     old: since(START - 2, WAITING),
   },
-  'Discord is away since before the deployment': { old: since(3, WAITING), fresh: WAITING },
-  'Discord goes away during the deployment, and stays away': { old: since(START, WAITING), fresh: WAITING },
+  'Discord is unreachable since before the deployment': { old: since(3, WAITING), fresh: WAITING },
+  'Discord becomes unreachable during the deployment, and stays unreachable': {
+    old: since(START, WAITING),
+    fresh: WAITING,
+  },
   'Discord drops one session by itself': {
     fresh: (minute, owner) => (owner ? once(minute, ALONE + 2, { gatewayGaps: 1 }) : {}),
   },
@@ -238,11 +243,13 @@ const SITUATIONS: Readonly<Record<string, Situation>> = {
   "The broker's maintenance: it is away for three minutes": {
     fresh: (minute) => (minute >= ALONE && minute < ALONE + 3 ? { broker: 'away' } : {}),
   },
-  'The broker goes away while old and new tasks run, and is back before the old ones end': {
+  'The broker is unreachable while old and new tasks run, and is back before the old ones end': {
     old: (minute) => (minute < START - 2 ? {} : { broker: minute < ALONE ? 'away' : 'used' }),
     fresh: (minute) => ({ broker: minute < ALONE ? 'away' : 'used' }),
   },
-  'The broker goes away once the old tasks are gone, and stays away': { fresh: since(ALONE, { broker: 'away' }) },
+  'The broker becomes unreachable after the old tasks have ended, and stays unreachable': {
+    fresh: since(ALONE, { broker: 'away' }),
+  },
   'The broker blocks publishers (memory, disk), and outboxes fill up': {
     fresh: since(ALONE + 2, { ...offline, shard: 'stopped', broker: 'blocked', receiving: false }),
   },

@@ -96,7 +96,7 @@ fullRun('a lease queue deleted while its owner is cut off: the old sessions are 
     await asAdministrator(stage.broker, (channel) => channel.deleteQueue(leaseQueue(0)));
     await anotherOwner(stage, cutOff);
     await read(stage, 300);
-    expect(identifies(), 'the other task started sessions of its own').toBe(SHARDS);
+    expect(identifies(), 'the other task started new sessions').toBe(SHARDS);
     await leadsTo(stage, SHARDS, 'resumed', async () => {
       cutOff.proxy.heal();
       await stage.standing(2);

@@ -151,7 +151,7 @@ const SHAPES: Readonly<Record<string, string>> = {
   'the password alone': SECRET,
   'half of a JSON object': `{"username":"administrator","password":${JSON.stringify(SECRET)}`,
   'an object instead of a text': JSON.stringify({ username: 'administrator', password: { [SECRET]: SECRET } }),
-  'a field of its own': JSON.stringify({ [SECRET]: SECRET }),
+  'the name of a field': JSON.stringify({ [SECRET]: SECRET }),
   'an address': `amqps://administrator:${encodeURIComponent(SECRET)}@b-1.mq.eu-central-1.on.aws:5671`,
 };
 
