@@ -129,6 +129,13 @@ describe('a long line', () => {
     expect(JSON.stringify(lines)).toContain('[redacted]');
   });
 
+  it('with the first of the entries of a list, each short', () => {
+    const list = [...Array.from({ length: 29 }, (_, id) => id), 'x'.repeat(20_000), 'left out'];
+    const { short } = JSON.parse(shortLine(JSON.stringify({ short: list, msg: 'm' }), (text) => text));
+    expect(short.slice(0, 29)).toEqual(list.slice(0, 29));
+    expect(short.slice(29)).toEqual([`${'x'.repeat(2_000)}… (20000 characters)`, '… (31 entries)']);
+  });
+
   it('without its fields when they are too many', () => {
     const line = JSON.stringify({
       level: 'error',

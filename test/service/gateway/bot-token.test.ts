@@ -45,6 +45,25 @@ it('a missing token is waited for, until its signal for each, and logged once', 
   ]);
 });
 
+it('a missing token is read every ten seconds', async () => {
+  vi.useFakeTimers({ fakeNodeBuiltins: true });
+  onTestFinished(() => void vi.useRealTimers());
+  const source = new Secret();
+  const stopping = new AbortController();
+  const stopped = new BotToken(source, lines.log).usable(stopping.signal);
+  for (const [ms, readings] of [
+    [9_900, 1],
+    [200, 2],
+    [9_800, 2],
+    [200, 3],
+  ] as const) {
+    await vi.advanceTimersByTimeAsync(ms);
+    expect(source.readings).toBe(readings);
+  }
+  stopping.abort(new Error('stopped'));
+  await expect(stopped).rejects.toThrow('stopped');
+});
+
 it('a rejected token is used by no shard again; another one is waited for', async () => {
   const source = new Secret('MTIzNDU2.first');
   const token = tokenOf(source);

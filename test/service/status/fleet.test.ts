@@ -198,8 +198,10 @@ describe('the points', () => {
     ]);
     observed.pass({ ...REPORT, latencies: [[0, 98]] }, { ...slow, latencies: [[3, 2]] });
     expect(observed.view.points[1]).toMatchObject({ p50: 1, p99: 100 });
+    observed.pass({ ...REPORT, latencies: [[0, 49]] }, { ...slow, latencies: [[3, 51]] });
+    expect(observed.view.points[2]).toMatchObject({ p50: 100, p99: 100 });
     observed.pass();
-    expect(observed.view.points[2]).toMatchObject({ p50: null, p99: null });
+    expect(observed.view.points[3]).toMatchObject({ p50: null, p99: null });
   });
 
   it('of a task that died count until its next report is overdue; the last report of one that drained counts', () => {
