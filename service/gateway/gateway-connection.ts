@@ -94,6 +94,8 @@ export class GatewayConnection extends OwnedShard {
   #state: 'greeting' | 'waiting' | 'identifying' | 'resuming' | 'ready' | 'ended' = 'greeting';
   #failedToStart = false;
   #deadline: NodeJS.Timeout | undefined;
+  /** Of the socket's end. */
+  #cause: EndCause | undefined;
   /** The last dispatch, as it came. */
   #lastText = '';
   #dispatched = false;
@@ -191,12 +193,11 @@ export class GatewayConnection extends OwnedShard {
     const message = errorMessage(error).slice(0, MOST_REASON);
     const reason = message.includes(code) ? message : `${message} (${code})`;
     // `ws` refuses a frame for its size, its UTF-8 or its opcode. What came before it is received.
-    const how = code.startsWith('WS_ERR_') ? 'undecodable' : 'failed';
-    void this.#decoder.written().then(() => this.#end({ how, reason }));
+    this.#endReceived({ how: code.startsWith('WS_ERR_') ? 'undecodable' : 'failed', reason });
   }
 
   protected override closed(code: number): void {
-    void this.#decoder.written().then(() => this.#end({ how: 'closed by Discord', code }));
+    this.#endReceived({ how: 'closed by Discord', code });
   }
 
   protected override zombie(): void {
@@ -314,6 +315,13 @@ export class GatewayConnection extends OwnedShard {
   #setDeadline(ms: number | undefined, passed: () => void = () => undefined): void {
     clearTimeout(this.#deadline);
     this.#deadline = ms === undefined ? undefined : setTimeout(passed, ms).unref();
+  }
+
+  /** When all that came before it is received. The first cause counts: the socket closes after its error. */
+  #endReceived(cause: EndCause): void {
+    this.#cause ??= cause;
+    const first = this.#cause;
+    void this.#decoder.written().then(() => this.#end(first));
   }
 
   #end(cause: EndCause): void {

@@ -7,6 +7,7 @@ import { GatewayIntentBits, GatewayOpcodes } from 'discord-api-types/v10';
 import { afterEach, beforeEach, describe, expect, it, onTestFinished, vi } from 'vitest';
 import { type WebSocket, WebSocketServer } from 'ws';
 import { BotToken } from '../../../service/gateway/bot-token.ts';
+import { FrameDecoder } from '../../../service/gateway/frame-decoder.ts';
 import { type ConnectionListener, GatewayConnection } from '../../../service/gateway/gateway-connection.ts';
 import type { GatewayInformation } from '../../../service/gateway/gateway-information.ts';
 import { IdentifyGate } from '../../../service/gateway/identify-gate.ts';
@@ -192,10 +193,28 @@ it('a session whose events come in, but no RESUMED, counts as resumed after 30 s
   expect(lines.lines.filter(({ msg }) => /no RESUMED/.test(msg))).toHaveLength(1);
 });
 
-it('a connection is run once', async () => {
+function lonelyConnection(): GatewayConnection {
   const listener = {} as ConnectionListener;
   const options = { compressed: false, unwanted: new Set<string>(), readyDeadlineMs: 1, listener, log: lines.log };
-  const connection = new GatewayConnection({ options: {} } as IContextFetchingStrategy, 0, options);
+  const strategy = { options: {}, retrieveSessionInfo: () => new Promise(() => undefined) };
+  return new GatewayConnection(strategy as unknown as IContextFetchingStrategy, 0, options);
+}
+
+it('an error of the socket is the cause, although the socket closes before what it received is inflated', async () => {
+  const connection = lonelyConnection();
+  const ended = connection.run();
+  const inflated = Promise.withResolvers<void>();
+  const written = vi.spyOn(FrameDecoder.prototype, 'written').mockReturnValueOnce(inflated.promise);
+  onTestFinished(() => written.mockRestore());
+  const socket = connection as unknown as { failed(error: Error): void; closed(code: number): void };
+  socket.failed(Object.assign(new Error('invalid UTF-8'), { code: 'WS_ERR_INVALID_UTF8' }));
+  socket.closed(1006);
+  inflated.resolve();
+  expect(await ended).toMatchObject({ how: 'undecodable', reason: 'invalid UTF-8 (WS_ERR_INVALID_UTF8)' });
+});
+
+it('a connection is run once', async () => {
+  const connection = lonelyConnection();
   const ended = connection.run();
   const again = 'expected a gateway connection to be run once';
   expect(() => connection.run()).toThrow(again);
