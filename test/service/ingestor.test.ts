@@ -6,7 +6,7 @@ import { setTimeout as sleep } from 'node:timers/promises';
 import { describe, expect, it, onTestFinished, vi } from 'vitest';
 import type { LastEnd } from '../../service/last-end.ts';
 import { eventually } from '../support/log-lines.ts';
-import { HostileGateway, startClient } from './gateway/hostile-gateway.ts';
+import { HostileGateway, startClient, unhurried } from './gateway/hostile-gateway.ts';
 
 vi.setConfig({ testTimeout: 30_000 });
 
@@ -123,6 +123,7 @@ describe('a session with other intents', () => {
         await gateway?.flushed();
       };
       gateway = await HostileGateway.start(compressed);
+      gateway.instead = unhurried;
       const compression = compressed ? 'zlib-stream' : 'none';
       const client = startClient(gateway.url, { ...OTHERS, acquire, compression });
       await eventually('the next session', () => client.session.id === 's1');
