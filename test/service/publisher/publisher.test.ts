@@ -2,8 +2,8 @@
 // the test has it do so, by a clock of the test.
 
 import { EventEmitter } from 'node:events';
-import type { ChannelModel } from 'amqplib';
-import { afterEach, beforeEach, expect, it, vi } from 'vitest';
+import { type ChannelModel, IllegalOperationError } from 'amqplib';
+import { afterEach, beforeEach, expect, it, onTestFinished, vi } from 'vitest';
 import type { WorkerQueue } from '../../../service/contract/names.ts';
 import { MOST_CLOSES } from '../../../service/publisher/lane.ts';
 import { Publisher, STUCK_MS } from '../../../service/publisher/publisher.ts';
@@ -19,10 +19,13 @@ class Channel extends EventEmitter {
     closed.push({ channel: this, at: Date.now() });
   }
 
-  publish(_exchange: string, routingKey: string): boolean {
+  publish(exchange: string, routingKey: string, body: Buffer, properties: object): boolean {
     channels.set(routingKey, this);
+    const error = unwritable.shift();
+    if (error !== undefined) throw error;
     this.tag += 1;
-    return true;
+    written.push({ exchange, routingKey, body, properties });
+    return !isFull;
   }
 }
 
@@ -33,24 +36,44 @@ let unconfirmed: number[];
 let channels: Map<string, Channel>;
 /** By the publisher, while their connection lives. */
 let closed: { readonly channel: Channel; readonly at: number }[];
+let written: {
+  readonly exchange: string;
+  readonly routingKey: string;
+  readonly body: Buffer;
+  readonly properties: object;
+}[];
+/** Of the next messages that are to be written: they are not. */
+let unwritable: Error[];
+/** The sockets ask to wait for their `drain`. */
+let isFull: boolean;
+/** What the listener was called for. */
+let reported: string[];
 let publisher: Publisher;
 let lines: LogLines;
 
 beforeEach(async () => {
-  vi.useFakeTimers();
+  vi.useFakeTimers({ fakeNodeBuiltins: true });
   channels = new Map();
   unconfirmed = [];
   closed = [];
+  written = [];
+  unwritable = [];
+  isFull = false;
+  reported = [];
   connection = Object.assign(new EventEmitter(), { blocked: false });
   deadline = { written: () => undefined, confirmed: (count) => unconfirmed.push(count), stuck: false };
   lines = logLines();
-  const ignore = () => undefined;
-  const listener = { flowing: ignore, published: ignore, confirmed: ignore, refused: ignore };
+  const report = (what: string) => () => void reported.push(what);
   publisher = new Publisher({
     ...{ connection, deadline, log: lines.log },
-    listener: { ...listener, dropped: ignore, returned: ignore },
+    listener: {
+      ...{ flowing: report('flowing'), published: report('published'), refused: report('refused') },
+      ...{ dropped: report('dropped'), returned: report('returned') },
+      confirmed: (type) => void reported.push(`confirmed ${type}`),
+    },
   });
   await open();
+  reported = [];
 });
 
 afterEach(() => {
@@ -63,9 +86,9 @@ async function open(): Promise<void> {
   await vi.advanceTimersByTimeAsync(0);
 }
 
-function publish(queue: WorkerQueue): void {
+function publish(queue: WorkerQueue, settled: () => void = () => undefined): void {
   const names = { messageId: '1', correlationId: '1', type: queue, routingKey: queue, headers: {} };
-  publisher.publish({ ...names, queue, body: Buffer.alloc(1), priority: 1, timestamp: 1 }, () => undefined);
+  publisher.publish({ ...names, queue, body: Buffer.alloc(1), priority: 1, timestamp: 1 }, settled);
 }
 
 function answer(queue: WorkerQueue, how: 'ack' | 'nack' = 'ack'): void {
@@ -270,3 +293,123 @@ it('keeps a message that it can make smaller, however often the connection is lo
   }
   expect(publisher.outbox.count).toBe(1);
 });
+
+it('writes a message to the exchange of events, persistent and mandatory, with all of its properties', () => {
+  const ids = { messageId: 'event', correlationId: 'cause', type: 'guild.join', routingKey: 'guild.join.7' };
+  const rest = { priority: 4, expirationMs: 3_000, timestamp: 1_763_900_000, headers: { 'x-shard': 3 } };
+  const body = Buffer.from('{}');
+  const message = { ...ids, ...rest, queue: GUILD, body } as const;
+  publisher.publish(message, () => undefined);
+  const { expirationMs: expiration, ...same } = rest;
+  const { routingKey, ...properties } = { ...ids, ...same, expiration };
+  const always = { persistent: true, mandatory: true, appId: 'discord-gateway-ingestor' };
+  const json = { contentType: 'application/json', contentEncoding: 'utf-8' };
+  expect(written).toEqual([
+    { exchange: 'discord.events', routingKey, body, properties: { ...properties, ...always, ...json } },
+  ]);
+  channels.get(routingKey)?.emit('ack', { deliveryTag: 1, multiple: false });
+  publisher.publish({ ...message, contentEncoding: 'gzip' }, () => undefined);
+  expect(written[1]?.properties).toMatchObject({ contentType: 'application/json', contentEncoding: 'gzip' });
+});
+
+it('counts what is published, confirmed, refused, returned and dropped', async () => {
+  const settled: string[] = [];
+  publish(GUILD, () => settled.push('confirmed'));
+  answer(GUILD);
+  expect([reported, settled]).toEqual([['published', `confirmed ${GUILD}`], ['confirmed']]);
+  expect(publisher).toMatchObject({ publishCount: 1, errorCount: 0, outbox: { count: 0, bytes: 0 } });
+  publish(GUILD);
+  expect(publisher.outbox).toEqual({ count: 1, bytes: 513 });
+  const channel = channels.get(GUILD);
+  channel?.emit('return', { fields: { routingKey: GUILD }, properties: { messageId: '1' } });
+  channel?.emit('nack', { deliveryTag: 2, multiple: false });
+  expect(publisher).toMatchObject({ publishCount: 1, errorCount: 2 });
+  // Written again after the pause.
+  await vi.advanceTimersByTimeAsync(1_000);
+  answer(GUILD);
+  unwritable = [new Error('not a message')];
+  publish(GUILD, () => settled.push('dropped'));
+  expect(reported.slice(2)).toEqual([
+    ...['published', 'returned', 'refused', 'published', 'flowing', `confirmed ${GUILD}`, 'dropped'],
+  ]);
+  expect(settled).toEqual(['confirmed', 'dropped']);
+  expect(publisher).toMatchObject({ publishCount: 2, errorCount: 3, outbox: { count: 0, bytes: 0 } });
+  expect(lines.lines.filter(({ level }) => level === 'error')).toMatchObject([
+    { queue: GUILD, eventId: '1', routingKey: GUILD },
+    { queue: GUILD, eventId: '1', eventType: GUILD, bytes: 1 },
+  ]);
+});
+
+it('writes to a socket that is full only after its drain, and behind a message that could not be written', () => {
+  publish(GUILD);
+  answer(GUILD);
+  isFull = true;
+  for (let times = 0; times < 3; times += 1) publish(GUILD);
+  expect(written).toHaveLength(2);
+  channels.get(GUILD)?.emit('drain');
+  expect(written).toHaveLength(3);
+  answer(GUILD);
+  expect(written, 'an answer is no drain').toHaveLength(3);
+  isFull = false;
+  unwritable = [new Error('not a message')];
+  publish(GUILD);
+  channels.get(GUILD)?.emit('drain');
+  expect([written.length, publisher.outbox.count]).toEqual([4, 1]);
+});
+
+it('keeps a message that a closed channel cannot write, and writes it to the next one', async () => {
+  const first = channels.get(GUILD);
+  unwritable = [new IllegalOperationError('Channel closed')];
+  publish(GUILD);
+  expect([publisher.outbox.count, publisher.channelOpen, written.length]).toEqual([1, false, 0]);
+  expect(publisher.errorCount).toBe(0);
+  await vi.advanceTimersByTimeAsync(499);
+  expect(publisher.channelOpen).toBe(false);
+  await vi.advanceTimersByTimeAsync(501);
+  expect([publisher.channelOpen, written.length]).toEqual([true, 1]);
+  expect(channels.get(GUILD)).not.toBe(first);
+  expect(lines.lines).toMatchObject([{ level: 'warn', queue: GUILD, err: { message: 'Channel closed' } }]);
+});
+
+it('opens a channel again after a growing pause, until it is closed', async () => {
+  onTestFinished(() => void vi.restoreAllMocks());
+  vi.spyOn(Math, 'random').mockReturnValue(1);
+  connection.emit('lost', undefined);
+  let opened = 0;
+  const createConfirmChannel = async () => {
+    opened += 1;
+    throw new Error('no channel');
+  };
+  connection.emit('open', { createConfirmChannel } as unknown as ChannelModel);
+  await vi.advanceTimersByTimeAsync(0);
+  const lanes = opened;
+  await vi.advanceTimersByTimeAsync(1_000);
+  expect(opened).toBe(2 * lanes);
+  await vi.advanceTimersByTimeAsync(1_999);
+  expect(opened).toBe(2 * lanes);
+  await vi.advanceTimersByTimeAsync(1);
+  expect(opened).toBe(3 * lanes);
+  publisher.close();
+  await vi.advanceTimersByTimeAsync(60_000);
+  expect(opened).toBe(3 * lanes);
+  expect(lines.lines.slice(-lanes)).toMatchObject(Array(lanes).fill({ failures: 3, err: { message: 'no channel' } }));
+});
+
+it.each<[string, number, string, times: number]>([
+  ['a missing exchange', 404, "NOT_FOUND - no exchange 'discord.events' in vhost '/'", 9],
+  ['a missing permission', 403, "ACCESS_REFUSED - write access to exchange 'discord.events' refused", 9],
+  ['a missing permission for its key', 403, "ACCESS_REFUSED - write access to topic 'x' in exchange refused", 3],
+])(
+  'keeps a message where the broker closes the channel over %s (%d %s), for %d closes',
+  async (_, code, text, times) => {
+    publish(GUILD);
+    for (let close = 1; close <= times; close += 1) {
+      expect(publisher.outbox.count).toBe(1);
+      channels.get(GUILD)?.emit('error', Object.assign(new Error(text), { code }));
+      channels.get(GUILD)?.emit('close');
+      expect(publisher.refusing).toEqual(times === 3 && close === 3 ? [] : close === 1 ? [] : [GUILD]);
+      await vi.advanceTimersByTimeAsync(30_000);
+    }
+    expect(publisher.outbox.count).toBe(times === 3 ? 0 : 1);
+  },
+);
