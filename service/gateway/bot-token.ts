@@ -85,7 +85,6 @@ export class BotToken {
 
   async #readUntilUsable(signal: AbortSignal): Promise<string> {
     while (true) {
-      signal.throwIfAborted();
       await this.#read().catch((err: unknown) => {
         const problem = errorMessage(err);
         if (problem !== this.#unreadable) this.#log.error({ problem, err }, WAITING);

@@ -20,7 +20,7 @@ it('a usable token is read once', async () => {
   expect(await Promise.all([token.usable(unaborted), token.usable(unaborted)])).toEqual(['first', 'first']);
   expect(await token.usable(unaborted)).toBe('first');
   expect(source.readings).toBe(1);
-  expect(token.problem).toBeUndefined();
+  expect([token.problem, lines.lines]).toEqual([undefined, []]);
 });
 
 it('a missing token is waited for, until its signal for each, and logged once', async () => {

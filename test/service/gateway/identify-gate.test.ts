@@ -87,7 +87,7 @@ afterEach(() => void vi.useRealTimers());
 const gateOf = (budget: Budget) =>
   new IdentifyGate(budget.view(), buckets, { renewed: (signal) => orAborted(renewed.promise, signal) }, lines.log);
 
-function wait(gate: IdentifyGate, shardId: number, { signal } = stopping, hasSession = false): void {
+function wait(gate: IdentifyGate, shardId: number, { signal } = stopping, hasSession?: true): void {
   gate.wait(shardId, signal, hasSession).then(
     () => {
       passed.push(shardId);
@@ -325,6 +325,10 @@ it.each([
   happens(gate);
   await after(0);
   expect(passed.length).toBeGreaterThan(0);
+  const { nextReady } = gate;
+  expect(nextReady.aborted, 'the next READY is still to come').toBe(false);
+  gate.accepted();
+  expect(nextReady.aborted).toBe(true);
 });
 
 it('is spaced when none of its buckets is held', async () => {
