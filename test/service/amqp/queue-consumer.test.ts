@@ -2,26 +2,51 @@
 
 import { EventEmitter } from 'node:events';
 import type { ChannelModel } from 'amqplib';
-import { expect, it } from 'vitest';
-import { QueueConsumer } from '../../../service/amqp/queue-consumer.ts';
+import { expect, it, onTestFinished, vi } from 'vitest';
+import { type Delivery, QueueConsumer } from '../../../service/amqp/queue-consumer.ts';
+import { MAX_COMMAND_BYTES } from '../../../service/contract/limits.ts';
+import { HEADERS } from '../../../service/contract/names.ts';
 import { eventually, logLines } from '../../support/log-lines.ts';
 
 class FakeChannel extends EventEmitter {
   readonly #answers: Readonly<Record<string, Promise<void>>>;
   closed = false;
+  unwritable = false;
+  prefetched = 0;
+  deliver: (message: object | null) => void = () => undefined;
+  readonly published: unknown[][] = [];
+  readonly answered: unknown[][] = [];
 
   constructor(answers: Readonly<Record<string, Promise<void>>>) {
     super();
     this.#answers = answers;
   }
 
-  async prefetch(): Promise<void> {}
+  async prefetch(count: number): Promise<void> {
+    this.prefetched = count;
+  }
 
-  async consume(queue: string): Promise<void> {
+  async consume(queue: string, deliver: (message: object | null) => void): Promise<void> {
+    this.deliver = deliver;
     await this.#answers[queue];
   }
 
-  async waitForConfirms(): Promise<void> {}
+  publish(...args: unknown[]): void {
+    if (this.unwritable) throw new Error('the channel has closed');
+    this.published.push(args);
+  }
+
+  ack(): void {
+    this.answered.push(['ack']);
+  }
+
+  nack(...args: unknown[]): void {
+    this.answered.push(['nack', ...args.slice(1)]);
+  }
+
+  async waitForConfirms(): Promise<void> {
+    await this.#answers.confirms;
+  }
 
   async close(): Promise<void> {
     this.closed = true;
@@ -37,11 +62,15 @@ function consumerOf(answers: Readonly<Record<string, Promise<void>>> = {}) {
     channels.push(channel);
     return channel;
   };
-  const options = { connection: connection as never, prefetch: 1, what: 'commands of workers', log: logLines().log };
+  const { log, lines } = logLines();
+  const options = { connection: connection as never, prefetch: 7, what: 'commands of workers', log };
   const consumer = new QueueConsumer(options);
   connection.emit('open', { createConfirmChannel } as unknown as ChannelModel);
-  const start = (queue: string) => consumer.start({ queue, onMessage: () => undefined, onLost: () => undefined });
-  return { connection, consumer, channels, start };
+  const deliveries: Delivery[] = [];
+  const [onOpen, onLost] = [vi.fn(), vi.fn()];
+  const start = (queue: string) =>
+    consumer.start({ queue, onMessage: (each) => deliveries.push(each), onOpen, onLost });
+  return { connection, consumer, channels, deliveries, lines, onLost, onOpen, start };
 }
 
 it('the late end of a consumer that was stopped leaves the next one alone', async () => {
@@ -72,4 +101,106 @@ it('reports a lost connection until messages are delivered again, and only while
   connection.emit('lost', new Error('a fault'));
   await consumer.stop();
   expect(consumer.problem).toBeUndefined();
+});
+
+const message = (properties: object = {}, content = Buffer.from('{}')) => ({
+  ...{ fields: { routingKey: 'command.shard' }, content },
+  properties: { timestamp: 5, expiration: '9000', userId: 'worker', headers: { CC: ['x'], a: 1 }, ...properties },
+});
+
+/** A consumer with its queue. */
+async function consuming(answers: Readonly<Record<string, Promise<void>>> = {}) {
+  const made = consumerOf(answers);
+  made.start('commands');
+  await eventually('it consumes', () => made.consumer.consuming);
+  const channel = made.channels[0] ?? expect.fail('there is no channel');
+  return { ...made, channel };
+}
+
+it('takes as many unacknowledged as it is told, each with its key, time and life, until it is stopped', async () => {
+  const { channel, consumer, deliveries, onLost, onOpen } = await consuming();
+  expect([channel.prefetched, onOpen.mock.calls.length]).toEqual([7, 1]);
+  channel.deliver(message());
+  channel.deliver(message({ timestamp: undefined, expiration: undefined }));
+  expect(deliveries).toMatchObject([
+    { routingKey: 'command.shard', timestamp: 5, expiration: '9000', body: Buffer.from('{}') },
+    { timestamp: undefined, expiration: undefined },
+  ]);
+  deliveries[0]?.ack();
+  expect(channel.answered).toEqual([['ack']]);
+  await consumer.stop();
+  channel.deliver(message());
+  expect([deliveries.length, onLost.mock.calls.length]).toEqual([2, 0]);
+});
+
+it('a refused message goes to the dead letters with a reason of 1,000 characters, and is acknowledged once it is there', async () => {
+  const { channel, deliveries } = await consuming();
+  channel.deliver(message({ contentType: 'application/json' }));
+  deliveries[0]?.deadLetter('x'.repeat(1_001));
+  const [exchange, queue, content, options, confirmed] = channel.published[0] ?? [];
+  expect([exchange, queue, content]).toEqual(['discord.dlx', 'dead-letters', Buffer.from('{}')]);
+  const headers = { a: 1, [HEADERS.refused]: 'x'.repeat(1_000), [HEADERS.refusedKey]: 'command.shard' };
+  expect(options).toEqual({ timestamp: 5, contentType: 'application/json', persistent: true, headers });
+  expect(channel.answered).toEqual([]);
+  (confirmed as (error: unknown) => void)(null);
+  (confirmed as (error: unknown) => void)(new Error('refused'));
+  expect(channel.answered).toEqual([['ack'], ['nack', false, false]]);
+});
+
+it('a refused message that cannot be published goes there by the policy, without a reason', async () => {
+  const { channel, channels, consumer, deliveries, onLost } = await consuming();
+  for (const size of [MAX_COMMAND_BYTES, MAX_COMMAND_BYTES + 1]) channel.deliver(message({}, Buffer.alloc(size)));
+  for (const each of deliveries) each.deadLetter('too large');
+  expect([channel.published.length, channel.answered]).toEqual([1, [['nack', false, false]]]);
+  channel.unwritable = true;
+  deliveries[0]?.deadLetter('closed');
+  expect(channel.answered).toHaveLength(2);
+  // The topology of before allows no publish: from then on it is not tried.
+  channel.emit('error', new Error('ACCESS_REFUSED - write access to exchange refused'));
+  await eventually('it consumes again', () => channels.length === 2 && consumer.consuming);
+  expect(onLost).toHaveBeenCalledTimes(1);
+  channels[1]?.deliver(message());
+  deliveries.at(-1)?.deadLetter('refused');
+  expect([channels[1]?.published, channels[1]?.answered]).toEqual([[], [['nack', false, false]]]);
+});
+
+it.each<[string, (channel: FakeChannel) => void]>([
+  ['the queue was deleted', (channel) => channel.deliver(null)],
+  ['the channel was closed', (channel) => void channel.emit('close')],
+])('%s: reported, and tried again after a pause', async (reason, happens) => {
+  vi.useFakeTimers({ toFake: ['setTimeout', 'clearTimeout'], fakeNodeBuiltins: true });
+  onTestFinished(() => void vi.useRealTimers());
+  const made = consumerOf();
+  const { channels, consumer, lines, onOpen } = made;
+  made.start('commands');
+  await vi.advanceTimersByTimeAsync(0);
+  expect([consumer.consuming, consumer.problem]).toEqual([true, undefined]);
+  happens(channels[0] ?? expect.fail('there is no channel'));
+  while (consumer.problem === undefined) await new Promise((resolve) => void setImmediate(resolve));
+  expect([consumer.consuming, channels[0]?.closed]).toEqual([false, true]);
+  expect(consumer.problem).toMatch(new RegExp(`^no commands of workers are taken; retrying.*: ${reason}$`));
+  await vi.advanceTimersByTimeAsync(499);
+  expect(channels).toHaveLength(1);
+  await vi.advanceTimersByTimeAsync(501);
+  expect([channels.length, consumer.consuming, consumer.problem, onOpen.mock.calls.length]).toEqual([
+    ...[2, true, undefined, 2],
+  ]);
+  expect(lines).toMatchObject([
+    { level: 'warn', queue: 'commands', err: { message: reason } },
+    { level: 'info', queue: 'commands', msg: 'commands of workers are taken again' },
+  ]);
+});
+
+it('waits up to 3 s for a refused message on its way when it is stopped', async () => {
+  const { channel, consumer } = await consuming({ confirms: new Promise(() => undefined) });
+  vi.useFakeTimers({ toFake: ['setTimeout', 'clearTimeout'], fakeNodeBuiltins: true });
+  onTestFinished(() => void vi.useRealTimers());
+  let stopped = false;
+  const stopping = consumer.stop().then(() => {
+    stopped = true;
+  });
+  await vi.advanceTimersByTimeAsync(2_900);
+  expect([stopped, channel.closed, consumer.consuming]).toEqual([false, false, false]);
+  await vi.advanceTimersByTimeAsync(200);
+  await stopping;
 });
