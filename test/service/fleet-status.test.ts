@@ -10,21 +10,25 @@ import { HEALTHY, NOW, SHARD } from '../support/health-snapshot.ts';
 import { logLines } from '../support/log-lines.ts';
 import { REPORT } from '../support/report.ts';
 
+/** The first 400 characters of it are reported. */
+const REASON = `why ${'y'.repeat(500)}`;
 let lines: ReturnType<typeof logLines>;
 let snapshot: HealthSnapshot;
 let published: [to: string, text: string][];
 let fleet: FleetStatus;
+let metrics: Metrics;
 
 beforeEach(() => {
   vi.useFakeTimers({ now: NOW, toFake: ['Date', 'setInterval', 'clearInterval'] });
   lines = logLines();
   snapshot = HEALTHY;
   published = [];
+  metrics = new Metrics();
   fleet = new FleetStatus({
-    ...{ name: 'host-1-ffffff', environment: 'test', shardsPerTask: 16, metrics: new Metrics(), log: lines.log },
+    ...{ name: 'host-1-ffffff', environment: 'test', shardsPerTask: 16, metrics, log: lines.log },
     ...{ snapshot: () => snapshot, depths: { depths: new Map([['interactions', 7]]) } },
     gaps: {
-      last: [{ shardId: 1, sessionId: 's3cret', lastSequence: 4, lastReceivedAt: 0, lostAt: NOW, reason: 'why' }],
+      last: [{ shardId: 1, sessionId: 's3cret', lastSequence: 4, lastReceivedAt: 0, lostAt: NOW, reason: REASON }],
     },
     publish: (to, body) => published.push([to, body.toString()]),
   });
@@ -66,10 +70,14 @@ it('a report with 16 shards is of about two kilobytes, with no session and no se
   await pass(1);
   const [[to, text]] = published as [[string, string]];
   expect(to).toBe(EVERY_TASK);
-  expect(text.length).toBeLessThan(2_500);
+  expect(text.length).toBeLessThan(2_900);
   expect(text).not.toMatch(/s3cret|equence|700/);
   expect(reports()).toMatchObject([
-    { identifies: { remaining: 998, total: 1_000 }, queues: { interactions: 7 }, gaps: [{ shard: 1, reason: 'why' }] },
+    {
+      identifies: { remaining: 998, total: 1_000 },
+      queues: { interactions: 7 },
+      gaps: [{ shard: 1, at: NOW, reason: REASON.slice(0, 400) }],
+    },
   ]);
 });
 
@@ -82,18 +90,26 @@ it('reports at once another role, and that it has drained', async () => {
   vi.advanceTimersByTime(5_000);
   fleet.leave();
   await pass(20);
-  expect(reports().map(({ role }) => role)).toEqual(['owner', 'standby', 'drained']);
+  expect(reports().map(({ role, shards }) => [role, shards.length])).toEqual([
+    ['owner', 2],
+    ['standby', 0],
+    ['drained', 0],
+  ]);
 });
 
 it('counts what was confirmed between two reports', async () => {
+  for (const ms of [0.2, 5, 5]) metrics.observe('frameToConfirm', ms);
   fleet.start();
   await pass(1);
+  metrics.observe('frameToConfirm', 0.2);
   snapshot = { ...snapshot, broker: { ...snapshot.broker, publishCount: 512 } };
   await pass(5);
   expect(reports()[1]?.perSecond).toBe(100);
+  const latencies = reports().map((each) => each.latencies.map(([, count]) => count));
+  expect([latencies, reports()[1]?.latencies]).toEqual([[[1, 2], [1]], [[0, 1]]]);
   // Within a second the rate stays.
   fleet.leave();
-  expect(reports()[2]?.perSecond).toBe(100);
+  expect(reports()[2]).toMatchObject({ perSecond: 100, role: 'drained', shards: [], latencies: [] });
 });
 
 it('answers a new task with the history, to it alone, and takes one while it is new', async () => {
