@@ -61,7 +61,7 @@ it('waits for the connection, and for its rate, until a command expires', () => 
   add('b', { channel_id: 'b' }, LIFE_MS + 5);
   expect([away(LIFE_MS), outcomes]).toEqual([5, { a: 'expired: the shard is not connected to Discord' }]);
   commands.connected();
-  expect([at(4, 700), sent]).toEqual([1, []]);
+  expect([at(0, 4), at(4, 700), sent]).toEqual([4, 1, []]);
   at(1, 700);
   expect(outcomes.b).toBe('expired: more commands wait for the shard than Discord takes (120 sends in 60 s)');
 });
@@ -115,6 +115,7 @@ describe('when the connection ends within the second', () => {
     commands.ended('close code 4002', 4_002);
     commands.connected();
     at(0);
+    expect(sent.slice(5)).toEqual(['c']);
     at(1_000);
     at(1_000);
     expect(outcomes).toMatchObject({ a: 'sent', b: expect.stringContaining('twice'), c: 'sent', d: 'sent' });
@@ -143,6 +144,50 @@ describe('the presence', () => {
     second.commands.connected();
     second.at(0);
     expect(second.sent).toEqual(resumed);
+  });
+
+  it('of a command replaces that of the record before it is sent, and commands wait behind an IDENTIFY', () => {
+    const { commands, add, at, sent } = line(dnd);
+    add('p', idle);
+    add('a');
+    commands.connected();
+    at(0);
+    expect(sent).toEqual(['idle', 'a']);
+    add('b');
+    commands.ended('op 9', undefined);
+    expect(commands.identify()).toEqual(idle);
+    commands.connected();
+    at(0);
+    expect(sent.slice(2)).toEqual(['a', 'b']);
+  });
+
+  it('of a command expires only while the shard is away', () => {
+    const { commands, add, at, away, sent, outcomes } = line();
+    commands.connected();
+    add('p', idle, 5);
+    at(5, 700);
+    expect(outcomes).toEqual({});
+    at(0);
+    expect(sent).toEqual(['idle']);
+    at(1_000);
+    commands.ended('op 7', undefined);
+    add('q', dnd, 5);
+    away(5);
+    expect(outcomes).toEqual({ p: 'sent', q: 'kept' });
+  });
+
+  it.each([
+    [4_002, null],
+    [4_004, idle],
+  ])('with which the connection ended twice, with code %d: the next IDENTIFY has %j', (closeCode, expected) => {
+    const { commands, add, at } = line();
+    add('p', idle);
+    for (let times = 0; times < 2; times += 1) {
+      commands.connected();
+      at(0);
+      commands.ended(`close code ${closeCode}`, closeCode);
+    }
+    expect(commands.identify()).toEqual(expected);
   });
 
   it('of a command is sent, and in each IDENTIFY from then on', () => {
@@ -230,10 +275,22 @@ describe('the presence', () => {
     expect(refused()).toBe(2);
   });
 
+  it.each<[string, number, ('identify' | 'connected' | 'ended')[]]>([
+    ['cannot read a RESUME', 4_002, []],
+    ['cannot read what follows the READY', 4_002, ['identify', 'connected']],
+    ['cannot read a RESUME after an IDENTIFY without an answer', 4_002, ['identify', 'ended']],
+    ['closes an IDENTIFY for another reason', 4_000, ['identify']],
+  ])('stays where Discord %s', (_, closeCode, before) => {
+    const { commands, refused } = line(dnd, online);
+    for (const each of before) commands[each]('no READY', undefined);
+    commands.ended(`close code ${closeCode}`, closeCode);
+    expect([refused(), commands.presence, commands.identify()]).toEqual([0, dnd, dnd]);
+  });
+
   it.each([
     ['cannot read a RESUME', 4_002, false],
     ['closes an IDENTIFY for another reason', 4_000, true],
-  ])('stays where Discord %s', (_, closeCode, identifies) => {
+  ])('is sent where Discord %s', (_, closeCode, identifies) => {
     const { commands, at, sent, refused } = line(dnd, online);
     if (identifies) commands.identify();
     commands.ended(`close code ${closeCode}`, closeCode);
@@ -250,6 +307,20 @@ it('what is not acknowledged when the consumer is lost comes again: it is forgot
   commands.forget();
   at(0);
   expect([sent, outcomes, commands.open]).toEqual([['dnd'], {}, 1]);
+  add('b');
+  at(0);
+  commands.forget();
+  at(1_000);
+  expect([sent, outcomes, commands.open]).toEqual([['dnd', 'b'], {}, 0]);
+});
+
+it('a presence in an IDENTIFY without an answer is forgotten as well', () => {
+  const { commands, add, outcomes } = line();
+  add('p', presence('dnd'));
+  commands.identify();
+  commands.forget();
+  commands.connected();
+  expect([outcomes, commands.open]).toEqual([{}, 0]);
 });
 
 it('stopped, what was sent is settled and what waits is left to the next owner', () => {
@@ -259,5 +330,9 @@ it('stopped, what was sent is settled and what waits is left to the next owner',
   at(0);
   add('b');
   commands.stop();
-  expect(outcomes).toEqual({ a: 'sent' });
+  expect([outcomes, commands.open]).toEqual([{ a: 'sent' }, 0]);
+  add('p', presence('dnd'));
+  commands.identify();
+  commands.stop();
+  expect([outcomes, commands.open]).toEqual([{ a: 'sent' }, 0]);
 });
