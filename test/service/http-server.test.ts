@@ -6,7 +6,7 @@ import type { ServerResponse } from 'node:http';
 import { type AddressInfo, connect, Socket } from 'node:net';
 import { hostname } from 'node:os';
 import { setTimeout as sleep } from 'node:timers/promises';
-import { afterEach, beforeEach, describe, expect, it } from 'vitest';
+import { afterEach, beforeEach, describe, expect, it, onTestFinished, vi } from 'vitest';
 import { PATHS } from '../../service/contract/names.ts';
 import { Pace } from '../../service/http/pace.ts';
 import { guarded } from '../../service/http/request-guard.ts';
@@ -106,6 +106,7 @@ describe('a connection carries one request', () => {
     ],
     ['a proxy request', 0, 'CONNECT discord.com:443 HTTP/1.1\r\nHost: discord.com\r\n\r\n'],
     ['no request', 400, '\0\0\0\r\n\r\n'],
+    ['a header of 7,000 bytes', 200, `GET /live HTTP/1.1\r\nHost: x\r\nA: ${'x'.repeat(7_000)}\r\n\r\n`],
     ['a large header', 431, `GET /live HTTP/1.1\r\nHost: x\r\nA: ${'x'.repeat(9_000)}\r\n\r\n`],
     ['a header without an end', 431, `GET /live HTTP/1.1\r\nHost: x\r\nA: ${'x'.repeat(100_000)}`],
     ['many headers', 431, `GET /live HTTP/1.1\r\nHost: x\r\n${'a: b\r\n'.repeat(2_000)}\r\n`],
@@ -145,6 +146,56 @@ describe('connections', () => {
     for (const socket of burst) listener.emit('connection', socket);
     expect(burst.map(({ destroyed }) => destroyed)).toEqual([...Array(15).fill(true), ...Array(5).fill(false)]);
     await close();
+  });
+
+  describe('without a network', () => {
+    const guard = (...bounds: Parameters<typeof guarded>[1][]) => {
+      vi.useFakeTimers({ toFake: ['setTimeout', 'clearTimeout'] });
+      onTestFinished(() => void vi.useRealTimers());
+      const { close, hold, server: listener } = guarded(() => undefined, ...bounds);
+      const connected = (count: number) =>
+        Array.from({ length: count }, () => {
+          const socket = new Socket();
+          listener.emit('connection', socket);
+          return socket;
+        });
+      return { close, hold, connected };
+    };
+    const closed = (sockets: readonly Socket[]) => sockets.map(({ destroyed }) => destroyed);
+
+    it('end after 5 s, but for those that are held', () => {
+      const { connected, hold } = guard();
+      const [short, long] = connected(2) as [Socket, Socket];
+      hold(long);
+      vi.advanceTimersByTime(4_999);
+      expect(closed([short, long])).toEqual([false, false]);
+      vi.advanceTimersByTime(1);
+      expect(closed([short, long])).toEqual([true, false]);
+      long.destroy();
+    });
+
+    it('that have ended leave no timer, and make room for others', async () => {
+      const { connected, hold, close } = guard({ connections: 2, longestMs: 9_999, held: 2 });
+      const all = connected(2);
+      all[1]?.destroy();
+      await once(all[1] as Socket, 'close');
+      expect(vi.getTimerCount()).toBe(1);
+      all.push(...connected(1));
+      expect(closed(all)).toEqual([false, true, false]);
+      // The same among those that are held: not one that has ended, which is not held either.
+      for (const socket of all) hold(socket);
+      all[0]?.destroy();
+      await once(all[0] as Socket, 'close');
+      all.push(...connected(1));
+      for (const socket of all.slice(3)) hold(socket);
+      expect(closed(all)).toEqual([true, true, false, false]);
+      all.push(...connected(1));
+      for (const socket of all.slice(4)) hold(socket);
+      expect(closed(all)).toEqual([true, true, true, false, false]);
+      all.push(...connected(1));
+      await close();
+      expect(closed(all)).toEqual(Array(6).fill(true));
+    });
   });
 
   it.each<[string, string, (socket: Socket) => void]>([
@@ -267,6 +318,7 @@ describe('answers', () => {
       );
       expect(answer).toContain('\r\nx-content-type-options: nosniff\r\n');
       expect(answer).toContain('\r\nx-frame-options: deny\r\n');
+      expect(answer).toContain('\r\nconnection: close\r\n');
       expect(answer).toContain('\r\nreferrer-policy: no-referrer\r\n');
       expect(answer).not.toContain('\r\naccess-control');
     }
