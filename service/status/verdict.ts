@@ -52,7 +52,7 @@ export function groupsOf({ me, tasks }: FleetView): Group[] {
   const layout = [me, ...tasks.map(({ report }) => report)].find(({ shardCount }) => shardCount !== null) ?? me;
   const { shardCount, shardsPerTask } = layout;
   const count = Math.max(Math.ceil((shardCount ?? 0) / shardsPerTask), ...[...owners.keys()].map((group) => group + 1));
-  return Array.from({ length: Math.max(0, count) }, (_, group) => {
+  return Array.from({ length: count }, (_, group) => {
     const from = group * shardsPerTask;
     return {
       group,

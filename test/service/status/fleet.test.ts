@@ -89,8 +89,15 @@ describe('the tasks', () => {
     expect(observed.tasks).toEqual([`${REPORT.task} silent`, ME]);
     expect(observed.kinds('gone')).toEqual([{ kind: 'gone', at: NOW + PERIOD_MS, task: REPORT.task }]);
     observed.pass(REPORT);
-    expect([observed.tasks, observed.kinds('back').length]).toEqual([[REPORT.task, ME], 1]);
-    while (observed.now <= NOW + 11 * 60_000) observed.pass();
+    const back = observed.now;
+    expect([observed.tasks, observed.kinds('back')]).toEqual([
+      [REPORT.task, ME],
+      [{ kind: 'back', at: back, task: REPORT.task }],
+    ]);
+    while (observed.now < back + 10 * 60_000) observed.pass();
+    expect(observed.tasks).toEqual([`${REPORT.task} silent`, ME]);
+    expect(observed.kinds('gone')).toEqual([{ kind: 'gone', at: back, task: REPORT.task }]);
+    observed.pass();
     expect(observed.tasks).toEqual([ME]);
   });
 
@@ -102,8 +109,10 @@ describe('the tasks', () => {
     observed.pass(REPORT);
     expect(observed.view.heard).toBe('all');
     observed.hears = false;
-    for (let periods = 0; periods < 9; periods += 1) observed.pass();
-    expect([observed.tasks, observed.view.heard]).toEqual([[REPORT.task, ME], 'none']);
+    for (let periods = 1; periods < 9; periods += 1) {
+      observed.pass();
+      expect([observed.tasks, observed.view.heard]).toEqual([[REPORT.task, ME], periods <= 3 ? 'all' : 'none']);
+    }
     // It is back, and the others have their three periods again.
     observed.hears = true;
     for (let periods = 0; periods < 4; periods += 1) {
@@ -116,11 +125,18 @@ describe('the tasks', () => {
 
   it('are all known only when the slowest had the time for its next report', () => {
     const observed = new Observed();
-    const slow = { ...REPORT, everyMs: 25_000 };
-    for (let periods = 0; periods < 8; periods += 1) observed.pass(slow);
+    const slow = { ...REPORT, everyMs: 20_000 };
+    for (let periods = 0; periods < 6; periods += 1) observed.pass(slow);
     expect(observed.view.heard).toBe('some');
     observed.pass(slow);
     expect(observed.view.heard).toBe('all');
+    // Its own next report may be late by half a period.
+    observed.now += PERIOD_MS / 2;
+    observed.pass(slow);
+    expect(observed.view.heard).toBe('all');
+    observed.now += PERIOD_MS / 2 + 1;
+    observed.pass(slow);
+    expect(observed.view.heard).toBe('some');
   });
 
   it('one that drained is not gone', () => {
@@ -129,7 +145,10 @@ describe('the tasks', () => {
     observed.fleet.receive({ ...REPORT, role: 'drained' }, observed.now);
     expect(observed.tasks).toEqual([ME]);
     // A task that has just started draws no figures yet.
-    observed.now += 20_000;
+    for (let periods = 0; periods < 4; periods += 1) {
+      observed.now += PERIOD_MS;
+      observed.fleet.receive(STANDBY, observed.now);
+    }
     for (let periods = 0; periods < 9; periods += 1) observed.pass();
     expect(observed.tasks).toEqual([ME]);
     expect(observed.kinds('gone', 'drained').map(({ kind }) => kind)).toEqual(['drained']);
@@ -137,10 +156,16 @@ describe('the tasks', () => {
 
   it('are bounded in number, and so is what happens', () => {
     const observed = new Observed();
-    const many = Array.from({ length: 3_000 }, (_, index) => ({ ...STANDBY, task: `t-${index}` }));
+    const many = Array.from({ length: 3_000 }, (_, index) => ({
+      ...STANDBY,
+      ...{ task: `t-${index}`, startedAt: NOW - index },
+    }));
     observed.pass(...many);
     expect(observed.view.tasks.length).toBe(2_500);
-    expect(observed.view.events.length).toBe(100);
+    // The newest.
+    expect(observed.view.events.map(({ at }) => NOW - at)).toEqual(Array.from({ length: 100 }, (_, index) => index));
+    observed.pass({ ...STANDBY, task: 't-0', perSecond: 7 });
+    expect(observed.view.tasks.find(({ report }) => report.task === 't-0')?.report.perSecond).toBe(7);
   });
 
   it('a loss is kept when much else happens, and no more of them than of everything', () => {
@@ -168,6 +193,14 @@ describe('what happened', () => {
     ]);
   });
 
+  it('has each time that a task took the lease, of owners only', () => {
+    const observed = new Observed();
+    observed.pass({ ...REPORT, role: 'draining' }, { ...REPORT, task: 'host-3-cccccc', ownedSince: null });
+    expect(observed.kinds('owner')).toEqual([]);
+    for (const ownedSince of [NOW, NOW + 1]) observed.pass({ ...REPORT, ownedSince });
+    expect(observed.kinds('owner').map(({ at }) => at)).toEqual([NOW + 1, NOW]);
+  });
+
   it('has each once, at its first report, of a task whose clock is ahead', () => {
     const observed = new Observed();
     const ahead = { ...REPORT, startedAt: NOW + 900_000, ownedSince: NOW + 900_000 };
@@ -185,6 +218,10 @@ describe('what happened', () => {
     for (let times = 0; times < 3; times += 1)
       observed.pass({ ...REPORT, gaps: [gap, { ...gap, at: observed.now + 900_000 }] });
     expect(observed.kinds('gap')).toEqual([{ kind: 'gap', ...gap }]);
+    // Clocks may differ by a minute.
+    const next = observed.now + PERIOD_MS;
+    observed.pass({ ...REPORT, gaps: [60_000, 60_001].map((ahead) => ({ ...gap, at: next + ahead })) });
+    expect(observed.kinds('gap').map(({ at }) => at)).toEqual([next + 60_000, NOW]);
   });
 });
 
@@ -196,12 +233,14 @@ describe('the points', () => {
     expect(observed.view.points).toEqual([
       { at: NOW + PERIOD_MS, perSecond: 150, p50: 1, p99: 1, outbox: 6, waiting: 4 },
     ]);
-    observed.pass({ ...REPORT, latencies: [[0, 98]] }, { ...slow, latencies: [[3, 2]] });
+    observed.pass({ ...REPORT, latencies: [[3, 2]] }, { ...slow, latencies: [[0, 98]] });
     expect(observed.view.points[1]).toMatchObject({ p50: 1, p99: 100 });
     observed.pass({ ...REPORT, latencies: [[0, 49]] }, { ...slow, latencies: [[3, 51]] });
     expect(observed.view.points[2]).toMatchObject({ p50: 100, p99: 100 });
     observed.pass();
     expect(observed.view.points[3]).toMatchObject({ p50: null, p99: null });
+    observed.pass({ ...REPORT, latencies: [[1, 2]] });
+    expect(observed.view.points[4]).toMatchObject({ p50: 10, p99: 10 });
   });
 
   it('of a task that died count until its next report is overdue; the last report of one that drained counts', () => {
@@ -211,6 +250,29 @@ describe('the points', () => {
     observed.pass({ ...other, role: 'drained', perSecond: 7 });
     observed.pass();
     expect(observed.view.points.map(({ perSecond }) => perSecond)).toEqual([110, 107, 0]);
+    observed.pass(other);
+    observed.now += PERIOD_MS / 2;
+    observed.pass();
+    expect(observed.view.points.at(-1)?.perSecond).toBe(10);
+  });
+
+  it('have what is not known as null, and nothing of an outbox that is not known', () => {
+    const fleet = new Fleet(ME, [1]);
+    expect([fleet.size, fleet.roundMs]).toEqual([0, 0]);
+    fleet.receive({ ...REPORT, latencies: [[0, 0]], outbox: { events: null, usedPercent: null } }, NOW);
+    expect([fleet.size, fleet.roundMs]).toEqual([1, 7_500]);
+    expect(fleet.view(NOW, STANDBY).tasks.map(({ silent }) => silent)).toEqual([false, false]);
+    fleet.tick(NOW);
+    const point = { at: NOW, perSecond: 100, p50: null, p99: null, outbox: 0, waiting: null };
+    expect(fleet.view(NOW, STANDBY).points).toEqual([point]);
+    for (const [queues, waiting] of [
+      [{ 'dead-letters': 1 }, null],
+      [{ interactions: 4 }, 4],
+    ] as const) {
+      fleet.putOwn({ ...STANDBY, queues }, NOW);
+      fleet.tick(NOW);
+      expect(fleet.view(NOW, STANDBY).points.at(-1)).toEqual({ ...point, outbox: 2, waiting });
+    }
   });
 
   it('are kept for 15 minutes', () => {
@@ -235,25 +297,42 @@ describe('a new task', () => {
     expect(answered(REPORT.startedAt - 1)).toMatchObject({ kind: 'history', points: [{ at: NOW }] });
   });
 
+  it.each<[string, Report | undefined, number, Partial<Report>, boolean]>([
+    ['asks for nothing', undefined, 1, { asks: false }, false],
+    ['asks before there is a history', undefined, 0, {}, false],
+    ['asks while the eldest is silent', REPORT, 5, {}, true],
+    ['asks, where the clock of the eldest is far behind', { ...REPORT, startedAt: 5 }, 1, {}, false],
+    ['asks when the eldest has drained', { ...REPORT, role: 'drained' }, 0, {}, true],
+  ])('that %s', (_, eldest, periods, fields, isAnswered) => {
+    const observed = new Observed();
+    if (eldest !== undefined) observed.pass(eldest);
+    for (let passed = 0; passed < periods; passed += 1) observed.pass();
+    if (eldest?.role === 'drained') observed.fleet.receive(eldest, observed.now);
+    observed.fleet.putOwn(STANDBY, observed.now);
+    expect(observed.fleet.receive({ ...asking, ...fields }, observed.now) !== undefined).toBe(isAnswered);
+  });
+
   it('takes what was before it, and keeps what it has seen itself', () => {
     const point = { at: NOW, perSecond: 1, p50: 1, p99: 2, outbox: 0, waiting: null };
     const owner: Event = { kind: 'owner', at: NOW - 3_000_000, task: REPORT.task, group: 0 };
     const history: History = {
       kind: 'history',
       points: [
-        { ...point, at: NOW - 60_000 },
-        { ...point, at: NOW - 900_000 },
-        { ...point, at: NOW + 999_000 },
         point,
-        { ...point, at: NOW + PERIOD_MS + 1 },
+        ...[-60_000, -890_000, -890_001, 999_000, PERIOD_MS, PERIOD_MS + 1].map((ms) => ({ ...point, at: NOW + ms })),
       ],
-      events: [owner, { ...owner, at: NOW + 60_000 }, { kind: 'drained', at: NOW - 9_000, task: 'host-0-000000' }],
+      events: [
+        ...[owner, { ...owner, at: NOW + 2 * PERIOD_MS + 1 }],
+        ...[2 * PERIOD_MS, -9_000].map((ms): Event => ({ kind: 'drained', at: NOW + ms, task: `host-0-${ms}` })),
+      ],
     };
     const observed = new Observed();
     observed.pass(REPORT);
     observed.pass(REPORT);
     observed.fleet.adopt(parseMessage(JSON.stringify(history)) as History, observed.now);
-    expect(observed.view.points.map(({ at }) => at - NOW)).toEqual([-60_000, 0, PERIOD_MS, 2 * PERIOD_MS]);
-    expect(observed.kinds('owner', 'drained')).toEqual([history.events[2], owner]);
+    expect(observed.view.points.map(({ at }) => at - NOW)).toEqual([
+      ...[-890_000, -60_000, 0, PERIOD_MS, 2 * PERIOD_MS],
+    ]);
+    expect(observed.kinds('owner', 'drained')).toEqual([...history.events.slice(2), owner]);
   });
 });
