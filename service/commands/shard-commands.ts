@@ -150,7 +150,7 @@ export class ShardCommands {
     for (const { sentAt } of this.#sent.slice(0, 1)) waits.push(sentAt + OUTLIVED_AFTER_MS - now);
     if (waitMs) waits.push(waitMs);
     const least = Math.min(...waits);
-    return least === Number.POSITIVE_INFINITY ? undefined : least;
+    return least === Number.POSITIVE_INFINITY ? undefined : Math.max(0, least);
   }
 
   /** The consumer is lost: the broker delivers the commands of workers again. */
@@ -207,6 +207,7 @@ export class ShardCommands {
 
   #expire(now: number): void {
     const expired = this.#waiting.filter((each) => each.expiresAt <= now && !this.#isKept(each));
+    if (expired.length === 0) return;
     this.#waiting = this.#waiting.filter((each) => !expired.includes(each));
     const why = this.#connected ? TOO_MANY : 'the shard is not connected to Discord';
     for (const each of expired) {

@@ -20,7 +20,7 @@ const LONGEST_STEP_MS = 75_000;
 
 export function plot({ label, points, series, from, to, marks }: PlotOptions): Html {
   const values = series.flatMap((of) => points.flatMap((point) => of(point) ?? []));
-  const most = roundUp(Math.max(...values));
+  const most = roundUp(Math.max(0, ...values));
   const x = (at: number) => ((WIDTH * (at - from)) / (to - from)).toFixed(1);
   const y = (value: number) => (HEIGHT - (HEIGHT * value) / most).toFixed(1);
   const lines = series.flatMap((of, index) =>
