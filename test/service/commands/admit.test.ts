@@ -52,6 +52,70 @@ it.each<[string, object, RegExp]>([
   expect(admitted(body)).toMatch(reason);
 });
 
+const OTHER_GUILD = String(1_000_002n << 22n);
+const voice = { command: 'update_voice_state', data: { channel_id: null, self_mute: false, self_deaf: false } };
+const sounds = (...guild_ids: string[]) => ({ command: 'request_soundboard_sounds', data: { guild_ids } });
+
+it.each<[string, object, string, RegExp]>([
+  [
+    'the guild of another shard',
+    sounds(GUILD, OTHER_GUILD),
+    'shard.3',
+    /^routing key: expected shard\.2, to which guild \d+ belongs \(\(id >> 22\) % 4\), got shard\.3$/,
+  ],
+  ['a command about a guild for each shard', sounds(GUILD), 'shard.all', /^routing key: only update_presence goes to/],
+  [
+    'all members, without their intent',
+    members({ query: '', limit: 0, presences: true }),
+    'shard.3',
+    /^data: Discord answers this only with the intent GuildPresences\. Add it to GATEWAY_INTENTS$/,
+  ],
+  ['an id that is none', { ...voice, data: { ...voice.data, guild_id: 'x' } }, 'shard.3', /^data.guild_id: /],
+])('%s: refused', (_, body, key, reason) => {
+  expect(admitted(body, { key })).toMatch(reason);
+});
+
+it.each<[object, number, RegExp | object]>([
+  [{ query: '', limit: 0 }, 0, /the intent GuildMembers\. /],
+  [{ query: '', limit: 0, presences: true }, 1 << 8, /the intent GuildMembers\. /],
+  [{ query: '', limit: 0, presences: true }, (1 << 1) | (1 << 8), { shardIds: [3] }],
+  [{ query: 'a', limit: 0 }, 0, { shardIds: [3] }],
+  [{ user_ids: GUILD, presences: false }, 0, { shardIds: [3] }],
+])('members, with %j and the intents %d: %o', (data, intents, expected) => {
+  const body = Buffer.from(JSON.stringify(members(data)));
+  const message = { body, routingKey: 'shard.3', timestamp: undefined, expiration: undefined };
+  const got = admit(message, { ...SHARDS, intents }, NOW);
+  if (expected instanceof RegExp) expect(got).toMatch(expected);
+  else expect(got).toMatchObject(expected);
+});
+
+it.each<[string, Buffer, string | object]>([
+  ['no JSON', Buffer.from('{'), 'expected a command as JSON, got no JSON'],
+  ['no UTF-8', Buffer.from([0x22, 0xff, 0x22]), 'expected a command as JSON in UTF-8, got bytes that are none'],
+  ['65,537 bytes', Buffer.alloc(65_537, ' '), 'expected at most 65536 bytes, got 65537'],
+  ['65,536 bytes', Buffer.from(JSON.stringify(presence({})).padEnd(65_536)), { shardIds: [3] }],
+])('%s', (_, body, expected) => {
+  const got = admit({ body, routingKey: 'shard.3', timestamp: undefined, expiration: undefined }, SHARDS, NOW);
+  if (typeof expected === 'string') expect(got).toBe(expected);
+  else expect(got).toMatchObject(expected);
+});
+
+it('a payload of 4,096 bytes is taken, and of one more not', () => {
+  const ofBytes = (count: number) => {
+    const empty = JSON.stringify({ op: 8, d: members({ query: '', limit: 1 }).data }).length;
+    return admitted(members({ query: 'x'.repeat(count - empty), limit: 1 }));
+  };
+  expect(ofBytes(4_096)).toMatchObject({ shardIds: [3] });
+  expect(ofBytes(4_097)).toMatch(/^data: Discord takes payloads of at most 4096 bytes, this one has 4097$/);
+});
+
+it('quotes the beginning of what is long', () => {
+  const key = Array.from({ length: 200 }, (_, index) => index).join('.');
+  expect(admitted(presence({}), { key })).toContain(`, got '${key.slice(0, 100)}'. Where`);
+  const name = '0123456789'.repeat(4);
+  expect(admitted(presence({ [name]: 1 }))).toBe(`data: expected no field '${name.slice(0, 30)}'`);
+});
+
 it.each(['shard.1', 'shard.4', 'shard.03', 'shard.', 'shard.3.4', 'all', ''])('the key %j is refused', (key) => {
   expect(admitted(presence({}), { key })).toMatch(
     /^routing key: expected shard.<id> of shards 2 to 3, or shard.all, got /,
@@ -65,6 +129,7 @@ it('shard.all is each shard of the group', () => {
 it.each<[string, object, number]>([
   ['no time of its own', {}, 30_000],
   ['a shorter life', { expiration: '1000' }, 1_000],
+  ['a life of 1 ms', { expiration: '1' }, 1],
   ['a longer life', { expiration: '3600000' }, 30_000],
   ['a life that is none', { expiration: 'soon' }, 30_000],
   // The timestamp has whole seconds: it may have been published a second later.
@@ -79,4 +144,6 @@ it('what is past its life is refused, but a presence is a state', () => {
   const late = { timestamp: Math.floor(NOW / 1_000) - 40 };
   expect(admitted(members({ user_ids: GUILD }), late)).toMatch(/^expired: it was 9500 ms past its life when it came/);
   expect(admitted(presence({}), late)).toMatchObject({ shardIds: [3] });
+  const noLife = { expiration: '0' };
+  expect(admitted(members({ user_ids: GUILD }), noLife)).toMatch(/^expired: it was 0 ms past/);
 });

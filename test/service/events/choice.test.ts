@@ -3,7 +3,7 @@
 
 import { GatewayDispatchEvents, GatewayIntentBits } from 'discord-api-types/v10';
 import { describe, expect, test } from 'vitest';
-import { DEFAULT_EVENTS, GROUPS, intentsFor, parseEvents } from '../../../service/events/choice.ts';
+import { DEFAULT_EVENTS, GROUPS, intentsFor, parseEvents, unread } from '../../../service/events/choice.ts';
 
 const NONE = { messageContent: false, botMessages: false, directMessages: false };
 const OF_SESSION: readonly string[] = [GatewayDispatchEvents.Ready, GatewayDispatchEvents.Resumed];
@@ -47,6 +47,12 @@ describe('a name that is none is refused with the nearest', () => {
     ['scheduled_events', 'scheduled-events'],
     ['guild.full', 'guilds.full'],
     ['*', 'all'],
+    // A letter to insert, to delete or to replace counts the same.
+    ['rol', 'roles'],
+    ['eads', 'threads'],
+    ['THE_reactions', 'reactions'],
+    ['GUILD_USER_ADD', 'GUILD_BAN_ADD'],
+    ['SERVER_BAN_ADD', 'GUILD_BAN_ADD'],
   ])('%s: %s', (word, nearest) => {
     expect(() => parseEvents(`roles,${word}`)).toThrow(
       `, all), separated by commas, got '${word}'. The nearest is ${nearest}`,
@@ -66,6 +72,12 @@ describe('a name that is none is refused with the nearest', () => {
       `${name} is about the session itself, which the ingestor keeps: workers get gateway.ready and gateway.gap without asking. Remove it`,
     );
   });
+});
+
+test('what is not chosen is not read, but for the guilds that the session remembers', () => {
+  const names = unread(parseEvents('GUILD_DELETE,MESSAGE_CREATE'));
+  const isUnread = ['MESSAGE_CREATE', 'GUILD_CREATE', 'GUILD_DELETE', 'TYPING_START'].map((name) => names.has(name));
+  expect(isUnread).toEqual([false, false, false, true]);
 });
 
 test.each<[object, readonly string[]]>([
