@@ -26,12 +26,12 @@ it('connects points that are at most 75 s apart, and leaves out those without a 
     [100_000, 1],
     [120_000, null],
     [175_000, 2],
-    [250_001, 2],
+    [250_001, 1],
   ];
   const { areas, lines, label } = plotted(values);
-  expect(lines).toEqual(['100.0,50.0 175.0,0.0', '250.0,0.0']);
-  expect(areas).toEqual(['100.0,100 100.0,50.0 175.0,0.0 175.0,100', '250.0,100 250.0,0.0 250.0,100']);
-  expect(label).toBe('Latency: at most 2 in the last 15 minutes, 2 at last');
+  expect(lines).toEqual(['100.0,50.0 175.0,0.0', '250.0,50.0']);
+  expect(areas).toEqual(['100.0,100 100.0,50.0 175.0,0.0 175.0,100', '250.0,100 250.0,50.0 250.0,100']);
+  expect(label).toBe('Latency: at most 2 in the last 15 minutes, 1 at last');
 });
 
 it('has two lines without an area', () => {
