@@ -1,4 +1,4 @@
-import { describe, expect, it } from 'vitest';
+import { describe, expect, it, onTestFinished, vi } from 'vitest';
 import {
   copyOf,
   count,
@@ -111,6 +111,29 @@ it('more kinds than can be kept are counted, and nothing more', () => {
   expect(counts.all.messages).toBe(10_100);
 });
 
+it('the oldest and the newest of a kind are counted, also beside one of an unknown time', () => {
+  const counts = emptyCounts();
+  const letter = deadLetterOf(message({ 'x-death': [death('rejected', 'q', 'k')] }));
+  for (const since of [undefined, NOW, NOW - 5, NOW + 5, NOW, undefined]) count({ ...letter, since }, counts);
+  expect(counts.rows.size).toBe(1);
+  for (const row of [counts.all, ...counts.rows.values()])
+    expect(row).toMatchObject({ messages: 6, oldest: NOW - 5, newest: NOW + 5 });
+});
+
+it.each<[string[], boolean]>([
+  [['member.leave', 'member.*'], true],
+  [['#'], true],
+  [['member'], false],
+  [['*'], false],
+])('of the type member.join is among %j: %j', (types, expected) => {
+  const letter = deadLetterOf(message({ 'x-death': [death('rejected', 'q', 'member.join')] }));
+  expect(matches({ reasons: [], types, ids: [] }, letter, NOW)).toBe(expected);
+});
+
+it('a time is shown in two units, and one to come as 0s', () => {
+  expect([inUnits(90_061_000), inUnits(-5_000)]).toEqual(['1d 1h', '0s']);
+});
+
 it.each([
   ['90s', 90_000, '1m 30s'],
   ['120m', 7_200_000, '2h'],
@@ -124,6 +147,27 @@ it.each([
 
 it.each(['', '2', 'h', '2 h', '-2h', '1.5h', '2hours', '9999999999d'])('%j is no time', (text) => {
   expect(durationMs(text)).toBeUndefined();
+});
+
+it('progress is shown ten times a second at most, and is full at its end', () => {
+  vi.useFakeTimers({ toFake: ['performance'] });
+  onTestFinished(() => void vi.useRealTimers());
+  const written: string[] = [];
+  const progress = new Progress({ isTTY: true, write: (text: unknown) => written.push(String(text)) > 0 });
+  for (const [ms, done, total] of [
+    [0, 0, 0],
+    [99, 1, 4],
+    [1, 2, 4],
+    [100, 5, 4],
+  ] as const) {
+    vi.advanceTimersByTime(ms);
+    progress.show(done, total);
+  }
+  expect(written.map((text) => [text.split('█').length - 1, text.split('░').length - 1, text.slice(34)])).toEqual([
+    [0, 30, '0 of 0\x1b[K'],
+    [15, 15, '2 of 4\x1b[K'],
+    [30, 0, '5 of 4\x1b[K'],
+  ]);
 });
 
 it('progress is a bar on a terminal, and nothing elsewhere', () => {
