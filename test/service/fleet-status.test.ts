@@ -97,6 +97,23 @@ it('reports at once another role, and that it has drained', async () => {
   ]);
 });
 
+it('reports at once when it is told to, and not before the start or after the end', async () => {
+  const settled = async () => void (await new Promise(setImmediate));
+  fleet.report();
+  await settled();
+  expect(published).toEqual([]);
+  fleet.start();
+  await pass(1);
+  fleet.report();
+  await settled();
+  expect(published).toHaveLength(2);
+  fleet.leave();
+  expect(vi.getTimerCount()).toBe(0);
+  snapshot = { ...HEALTHY, now: Number.NaN };
+  fleet.leave();
+  expect([published.length, lines.lines]).toMatchObject([3, [{ level: 'error', err: { type: 'RangeError' } }]]);
+});
+
 it('counts what was confirmed between two reports', async () => {
   for (const ms of [0.2, 5, 5]) metrics.observe('frameToConfirm', ms);
   fleet.start();
@@ -140,7 +157,11 @@ it('asks for the history for 30 s', async () => {
 it('logs what it cannot read once a minute, without a secret that stands in it', () => {
   for (let times = 0; times < 1_000; times += 1) fleet.receive(Buffer.from('amqps://u:passw0rd@h'));
   expect(lines.lines).toMatchObject([
-    { level: 'warn', msg: 'a report for the status page cannot be read: it is left out' },
+    {
+      level: 'warn',
+      msg: 'a report for the status page cannot be read: it is left out',
+      err: { message: expect.stringMatching(/^.{20,300}$/s) },
+    },
   ]);
   expect(lines.text).not.toContain('passw0rd');
 });

@@ -29,10 +29,13 @@ class Channel extends EventEmitter {
   readonly asserted: unknown[][] = [];
   readonly consumers = new Map<string, (message: unknown) => void>();
   readonly cancelled: string[] = [];
+  readonly checked: string[] = [];
   readonly answered: unknown[][] = [];
   closed = 0;
 
-  async checkExchange(): Promise<void> {}
+  async checkExchange(exchange: string): Promise<void> {
+    this.checked.push(exchange);
+  }
   async checkQueue(queue: string): Promise<void> {
     if (missing.has(queue)) throw Object.assign(new Error(`NOT_FOUND - no queue '${queue}'`), { code: 404 });
     if (refused.has(queue)) throw Object.assign(new Error('ACCESS_REFUSED'), { code: 403 });
@@ -95,6 +98,7 @@ const message = (properties: object) => ({
 
 it('a message is persistent, mandatory JSON; a queue that is missing is declared and bound, and has the message then', async () => {
   const set = await openSet();
+  expect(channels[0]?.checked).toEqual(['leases']);
   await set.publish('a', Buffer.from('{}'), { type: 'claim' });
   missing.add('a');
   await set.publish('a', Buffer.from('{}'), {});
@@ -140,9 +144,11 @@ it('a queue that may be missing is consumed if it exists, and its deletion ends 
   missing.add('a');
   expect(await set.consumeExisting('a', () => undefined)).toBe(false);
   missing.clear();
-  expect(await set.consumeExisting('a', () => undefined)).toBe(true);
-  expect(await set.consumeExisting('a', () => undefined)).toBe(true);
-  expect(withConsumers()).toHaveLength(1);
+  const first = vi.fn();
+  expect(await set.consumeExisting('a', first)).toBe(true);
+  expect(await set.consumeExisting('a', () => expect.fail('it is consumed twice'))).toBe(true);
+  withConsumers()[0]?.consumers.get('a')?.(message({}));
+  expect([first.mock.calls.length, withConsumers().length]).toEqual([1, 1]);
   withConsumers()[0]?.consumers.get('a')?.(null);
   expect([set.consumes('a'), set.ended]).toEqual([false, false]);
   await set.consume('b', () => undefined);
@@ -187,7 +193,7 @@ it('a consumer that is cancelled while it is started is cancelled then', async (
   expect([withConsumers()[0]?.cancelled, set.consumes('a'), set.unconfirmed]).toEqual([['tag of a'], false, []]);
 });
 
-it.each(['error', 'close', 'close()'])('all end with the first: %s', async (how) => {
+it.each(['error', 'close', 'close()', 'close of the publisher'])('all end with the first: %s', async (how) => {
   vi.useFakeTimers({ fakeNodeBuiltins: true });
   onTestFinished(() => void vi.useRealTimers());
   const set = await openSet();
@@ -197,12 +203,12 @@ it.each(['error', 'close', 'close()'])('all end with the first: %s', async (how)
   set.after(2_000, () => calls.push(2_000));
   await vi.advanceTimersByTimeAsync(1_500);
   if (how === 'close()') await set.close();
+  else if (how === 'close of the publisher') channels[0]?.emit('close');
   else withConsumers()[0]?.emit(how, new Error('a fault'));
   await vi.advanceTimersByTimeAsync(1_500);
   expect([set.ended, calls]).toEqual([true, [1_000]]);
-  const reasons = { error: { message: 'a fault' }, close: { message: 'a channel was closed' }, 'close()': undefined };
   const reason = await set.lost;
   if (how === 'close()') expect(reason).toBeUndefined();
-  else expect(reason).toMatchObject(reasons[how as 'error']);
+  else expect(reason).toMatchObject({ message: how === 'error' ? 'a fault' : 'a channel was closed' });
   expect(withConsumers()[0]?.closed).toBe(how === 'close()' ? 1 : 0);
 });

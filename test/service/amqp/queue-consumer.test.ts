@@ -204,3 +204,38 @@ it('waits up to 3 s for a refused message on its way when it is stopped', async 
   await vi.advanceTimersByTimeAsync(200);
   await stopping;
 });
+
+it('a connection that is lost closes its channels first: that is no line, and nothing is opened on it again', async () => {
+  const { channel, channels, connection, consumer, lines, start } = await consuming();
+  vi.useFakeTimers({ toFake: ['setTimeout', 'clearTimeout'], fakeNodeBuiltins: true });
+  onTestFinished(() => void vi.useRealTimers());
+  channel.emit('close');
+  await Promise.resolve();
+  connection.emit('lost', new Error('a fault'));
+  await new Promise((resolve) => void setImmediate(resolve));
+  await vi.advanceTimersByTimeAsync(60_000);
+  start('commands');
+  await vi.advanceTimersByTimeAsync(60_000);
+  expect([channels.length, lines, consumer.problem]).toEqual([1, [], expect.stringMatching(/: a fault$/)]);
+});
+
+it('a channel that cannot be opened is tried again after 1, 2 and 4 s at most', async () => {
+  vi.useFakeTimers({ toFake: ['setTimeout', 'clearTimeout'], fakeNodeBuiltins: true });
+  vi.spyOn(Math, 'random').mockReturnValue(1);
+  onTestFinished(() => {
+    vi.restoreAllMocks();
+    vi.useRealTimers();
+  });
+  const { connection, consumer, start } = consumerOf();
+  const createConfirmChannel = vi.fn().mockRejectedValue(new Error('no channel'));
+  connection.emit('open', { createConfirmChannel });
+  start('commands');
+  const tried: number[] = [];
+  for (const ms of [0, 999, 1, 1_999, 1, 3_999, 1]) {
+    await vi.advanceTimersByTimeAsync(ms);
+    await new Promise((resolve) => void setImmediate(resolve));
+    tried.push(createConfirmChannel.mock.calls.length);
+  }
+  expect(tried).toEqual([1, 1, 2, 2, 3, 3, 4]);
+  await consumer.stop();
+});
