@@ -97,7 +97,7 @@ it('reports at once another role, and that it has drained', async () => {
   ]);
 });
 
-it('reports at once when it is told to, and not before the start or after the end', async () => {
+it('reports at once when report() is called, and not before the start or after the end', async () => {
   const settled = async () => void (await new Promise(setImmediate));
   fleet.report();
   await settled();

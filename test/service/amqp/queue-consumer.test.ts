@@ -117,7 +117,7 @@ async function consuming(answers: Readonly<Record<string, Promise<void>>> = {}) 
   return { ...made, channel };
 }
 
-it('takes as many unacknowledged as it is told, each with its key, time and life, until it is stopped', async () => {
+it('takes at most the prefetch unacknowledged, each with its key, time and expiration, until it is stopped', async () => {
   const { channel, consumer, deliveries, onLost, onOpen } = await consuming();
   expect([channel.prefetched, onOpen.mock.calls.length]).toEqual([7, 1]);
   channel.deliver(message());
