@@ -35,7 +35,7 @@ class WaitingFirst extends BaseSequencer {
 }
 
 // unit    nothing but Node. Its files share a process, which loads the CDK and synthesizes the stacks once.
-// broker  `.broker.test.ts`: needs a RabbitMQ, which is started once and shared.
+// broker  `.broker.test.ts`: needs a RabbitMQ, which is started once and shared. Files share processes too.
 // faults  `.fault.test.ts`: each file starts its own RabbitMQ, and breaks it. Without FAULTS_FULL one fault of each class.
 export default defineConfig({
   test: {

@@ -119,7 +119,7 @@ export class GatewayConnection extends OwnedShard {
     });
   }
 
-  /** Connects. Call it once. Resolves when the connection has ended for any reason; never rejects. */
+  /** Connects. Resolves when the connection has ended for any reason; never rejects. @throws when it is called again */
   run(): Promise<ConnectionEnd> {
     if (this.#deadline !== undefined || this.#state !== 'greeting')
       throw new Error('expected a gateway connection to be run once');

@@ -100,9 +100,10 @@ export class Shard {
   }
 
   start(): void {
-    if (this.#loop !== undefined && this.#stopping.signal.aborted)
+    if (this.#loop !== undefined) {
+      if (!this.#stopping.signal.aborted) return;
       throw new Error('expected a shard to be started again only after stop() has settled');
-    if (this.#loop !== undefined) return;
+    }
     this.#stopping = new AbortController();
     this.#retries.started();
     this.#loop = this.#run(this.#stopping.signal).finally(() => {
