@@ -2,8 +2,7 @@
 // whose binary for Linux and macOS runs only here. The stacks follow each rule, or lib/acknowledgements.ts acknowledges it with
 // a reason; and each acknowledgement is needed.
 import { readdirSync, readFileSync } from 'node:fs';
-import { createRequire } from 'node:module';
-import { dirname, join } from 'node:path';
+import { join } from 'node:path';
 import { CfnGuardValidator } from '@cdklabs/cdk-validator-cfnguard';
 import type { App, IPolicyValidationPlugin } from 'aws-cdk-lib';
 import { AwsSolutionsChecks } from 'cdk-nag';
@@ -29,10 +28,7 @@ function violations({ folder }: Synthesized): string[] {
     );
 }
 
-const CONTROL_TOWER = join(
-  dirname(createRequire(import.meta.url).resolve('@cdklabs/cdk-validator-cfnguard')),
-  '../rules',
-);
+const CONTROL_TOWER = join(import.meta.dirname, '../../node_modules/@cdklabs/cdk-validator-cfnguard/rules');
 const RULES = readdirSync(CONTROL_TOWER, { recursive: true, encoding: 'utf8' })
   .filter((name) => name.endsWith('.guard'))
   .map((name) => ({ file: join(CONTROL_TOWER, name), text: readFileSync(join(CONTROL_TOWER, name), 'utf8') }));

@@ -133,7 +133,8 @@ export async function closedPort(): Promise<number> {
   return port;
 }
 
-async function listening(server: net.Server, host = '127.0.0.1', at = 0): Promise<FakeServer> {
+/** Any server, as a fake one: on a free port of 127.0.0.1 unless given another place. */
+export async function listening(server: net.Server, host = '127.0.0.1', at = 0): Promise<FakeServer> {
   const sockets = new Set<net.Socket>();
   server.on('connection', (socket) => {
     sockets.add(socket);

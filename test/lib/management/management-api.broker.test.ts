@@ -1,9 +1,7 @@
 // What fails between us and the management API ends within its deadline, in one sentence with what to do, and in the
 // kind by which a caller decides whether to retry. Calls that succeed are tested by apply.broker.test.ts.
 
-import { once } from 'node:events';
 import { createServer } from 'node:http';
-import type { AddressInfo } from 'node:net';
 import { Readable } from 'node:stream';
 import { afterAll, beforeAll, describe, expect, test } from 'vitest';
 import {
@@ -13,7 +11,7 @@ import {
 } from '../../../lib/management/management-api.ts';
 import { applyTopology } from '../../../lib/topology/apply.ts';
 import { sharedBroker } from '../../support/broker.ts';
-import { closedPort, type FakeServer, httpServer, silentServer } from '../../support/fake-servers.ts';
+import { closedPort, type FakeServer, httpServer, listening, silentServer } from '../../support/fake-servers.ts';
 import { type OwnVhost, ownVhost } from '../../support/own-vhost.ts';
 
 const { managementUrl, managementTlsUrl = '', username, amqpUrl } = sharedBroker();
@@ -47,15 +45,7 @@ async function endless(): Promise<FakeServer> {
       })(),
     ).pipe(response);
   });
-  server.listen(0, '127.0.0.1');
-  await once(server, 'listening');
-  return {
-    port: (server.address() as AddressInfo).port,
-    close: async () => {
-      server.closeAllConnections();
-      server.close();
-    },
-  };
+  return await listening(server);
 }
 
 const at = (name: string) => `http://127.0.0.1:${servers.get(name)?.port}`;
@@ -132,15 +122,14 @@ describe('ends in one sentence of its kind:', () => {
 
 test('a connection that the broker closes while it is idle fails no call', async () => {
   let calls = 0;
-  const server = createServer((request, response) => {
+  const answering = createServer((request, response) => {
     calls += 1;
     // Closed in the moment of the second call on this connection.
     if (calls === 2) request.socket.destroy();
     else response.end('[]');
   });
-  server.listen(0, '127.0.0.1');
-  await once(server, 'listening');
-  const url = `http://127.0.0.1:${(server.address() as AddressInfo).port}`;
+  const server = await listening(answering);
+  const url = `http://127.0.0.1:${server.port}`;
   const api = new ManagementApi({ username, password: SECRET, url });
   for (let repeated = 0; repeated < 2; repeated += 1) expect(await api.list('users')).toEqual([]);
   expect(calls).toBe(3);
@@ -149,18 +138,17 @@ test('a connection that the broker closes while it is idle fails no call', async
   await expect(other.list('users')).rejects.toMatchObject({ kind: 'unreachable' });
   api.close();
   other.close();
-  server.close();
+  await server.close();
 });
 
 test('a read that fails with 500 is repeated once, and a write is not', async () => {
   const asked: string[] = [];
-  const server = createServer(({ method = '' }, response) => {
+  const failing = createServer(({ method = '' }, response) => {
     asked.push(method);
     response.writeHead(asked.length === 2 ? 200 : 500).end('[]');
   });
-  server.listen(0, '127.0.0.1');
-  await once(server, 'listening');
-  const url = `http://127.0.0.1:${(server.address() as AddressInfo).port}`;
+  const server = await listening(failing);
+  const url = `http://127.0.0.1:${server.port}`;
   const api = new ManagementApi({ username, password: SECRET, url });
   expect(await api.list('users')).toEqual([]);
   const failure = { kind: 'unreachable', message: expect.stringContaining('(HTTP 500)') };
@@ -168,7 +156,7 @@ test('a read that fails with 500 is repeated once, and a write is not', async ()
   await expect(api.put(['users', 'a'], {})).rejects.toMatchObject(failure);
   expect(asked).toEqual(['GET', 'GET', 'GET', 'GET', 'PUT']);
   api.close();
-  server.close();
+  await server.close();
 });
 
 test('an address that is none is refused at once, and not quoted: there may be a password in it', () => {

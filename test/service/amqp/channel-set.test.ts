@@ -1,4 +1,5 @@
-// What a set of channels reports to the deadline for confirms, with a channel that answers when the test lets it.
+// A set of channels: what it declares, publishes and consumes, how it ends, and what it reports to the deadline for confirms,
+// with channels that answer when the test lets them.
 
 import { EventEmitter } from 'node:events';
 import { expect, it, onTestFinished, vi } from 'vitest';
