@@ -1,5 +1,6 @@
 // How many random faults of one line do the tests find? A clone of HEAD gets one fault at a time; then the tests that
-// import its file run, and those that start its process. A fault that tsc or biome refuses is not counted.
+// import its file run, and those that start its process. A fault that tsc or biome refuses is not counted. The test that
+// fails must fail again with the fault, and pass without it: a slow machine fails tests, too.
 //   npm run one-line-faults -- --seed 1 --count 84 [--only service/gateway] [--out FILE] [--no-baseline]
 // The same seed and commit give the same faults. `--out FILE` keeps the results and continues where an earlier run ended.
 
@@ -32,6 +33,8 @@ interface Change {
 }
 /** `foundBy` is `refused` for tsc and biome, and `undefined` for a fault that was not found. */
 type Result = { draw: number; change: string; foundBy?: string };
+/** A test that failed, and vitest's arguments to run it alone; none when nothing ended in time. */
+type Failure = { text: string; alone?: readonly string[] };
 type Report = { name: string; assertionResults: { status: string; fullName: string }[] }[];
 // A node of ESTree, with its properties by name.
 type Node = { type: string; start: number; end: number } & Record<string, unknown>;
@@ -41,6 +44,7 @@ const COMPARISONS: Record<string, [string, ...string[]]> = {
 };
 const LOG_CALL = /(\blog|\.#log|\bconsole)\.\w+$/;
 const DEADLINE_MS = 10 * 60_000;
+const MOST_ATTEMPTS = 3;
 
 function changesOf(source: string): Change[] {
   const changes: Change[] = [];
@@ -96,29 +100,47 @@ if (spawnSync('cp', ['-al', join(root, 'node_modules'), copy]).status !== 0)
   spawnSync('cp', ['-a', join(root, 'node_modules'), copy]);
 
 /** @returns the first test that failed, or `undefined` */
-function failure(...args: string[]): string | undefined {
+function failure(...args: readonly string[]): Failure | undefined {
   const report = join(folder, 'report.json');
   rmSync(report, { force: true });
   const reporting = ['--bail', '1', '--passWithNoTests', '--reporter=json', `--outputFile=${report}`];
   const vitest = ['node_modules/vitest/vitest.mjs', ...args, ...reporting];
   const options = { cwd: copy, stdio: 'ignore', timeout: DEADLINE_MS, killSignal: 'SIGKILL' } as const;
   const { status, error } = spawnSync(process.execPath, vitest, options);
-  if (error) return `a deadline (${error.message})`;
+  if (error) return { text: `a deadline (${error.message})` };
   if (status === 0) return;
   const testResults: Report = existsSync(report) ? JSON.parse(readFileSync(report, 'utf8')).testResults : [];
   for (const { name, assertionResults } of testResults) {
     const failed = assertionResults.find((test) => test.status === 'failed');
-    if (failed) return `${name.slice(copy.length + 1)}: ${failed.fullName}`;
+    if (failed === undefined) continue;
+    const { fullName } = failed;
+    const file = name.slice(copy.length + 1);
+    return { text: `${file}: ${fullName}`, alone: ['run', file, '-t', `^${fullName.replace(/[^\w\s]/g, '\\$&')}$`] };
   }
-  return 'a file that cannot be loaded';
+  return { text: 'a file that cannot be loaded', alone: args };
 }
 
-function find(file: string): string | undefined {
+function find(file: string): Failure | undefined {
   // Tests start the service as a process, and the commands of bin/: no import leads from them to its files.
   const further = file.startsWith('service/')
     ? ['related', '--run', '--project', 'broker', '--project', 'faults', file, 'local/ingestor-process.ts']
     : ['run', 'test/lib', 'test/bin', 'test/contracts'];
   return failure('related', '--run', '--project', 'unit', file) ?? failure(...further);
+}
+
+/** @returns the test that fails by the fault, which is in the file */
+function findByFault(file: string, { source, changed }: { source: string; changed: string }): string | undefined {
+  for (let attempts = 0; attempts < MOST_ATTEMPTS; attempts++) {
+    const failed = find(file);
+    if (failed?.alone === undefined) return failed?.text;
+    const again = failure(...failed.alone);
+    writeFileSync(join(copy, file), source);
+    const without = failure(...failed.alone);
+    writeFileSync(join(copy, file), changed);
+    if (again && !without) return failed.text;
+    console.log(`  not by the fault: ${failed.text}`);
+  }
+  return undefined;
 }
 
 const files = run('git', 'ls-files', 'service', 'lib', 'bin').stdout.split('\n');
@@ -133,7 +155,7 @@ const earlier = values.out && existsSync(values.out) ? readFileSync(values.out, 
 const results = earlier.filter(Boolean).map((line) => JSON.parse(line) as Result);
 if (values.baseline && results.length === 0) {
   const failed = failure('run');
-  if (failed !== undefined) throw new Error(`the tests must pass without a fault: ${failed}`);
+  if (failed !== undefined) throw new Error(`the tests must pass without a fault: ${failed.text}`);
 }
 const random = new Random(Number(values.seed));
 for (let draw = 0; lines.length > 0; draw++) {
@@ -149,7 +171,7 @@ for (let draw = 0; lines.length > 0; draw++) {
   const refused =
     run('node_modules/.bin/biome', 'lint', '--error-on-warnings', file).status !== 0 ||
     run('node_modules/.bin/tsc', '--noEmit', '--incremental', '--tsBuildInfoFile', '../tsbuildinfo').status !== 0;
-  const foundBy = refused ? 'refused' : find(file);
+  const foundBy = refused ? 'refused' : findByFault(file, { source, changed });
   writeFileSync(join(copy, file), source);
   const result: Result = { draw, change, ...(foundBy && { foundBy }) };
   results.push(result);
