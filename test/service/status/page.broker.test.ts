@@ -13,6 +13,7 @@ import { EVERY_TASK } from '../../../service/fleet-status.ts';
 import { deploy } from '../../faults/tasks.ts';
 import { eventually } from '../../support/log-lines.ts';
 import { REPORT } from '../../support/report.ts';
+import { bodyOf, idOf, shows, taskWithRole } from '../../support/status-page.ts';
 
 const CHROMIUM = '/usr/bin/chromium';
 const SHARDS = 4;
@@ -23,43 +24,10 @@ let standby: IngestorProcess;
 beforeAll(async () => {
   stage = await Stage.start({ shards: SHARDS, shardsPerTask: 2, tasks: 3, simulator: { maxConcurrency: 16 } });
   await stage.standing(3);
-  standby = await roleOf('standby');
+  standby = await taskWithRole(stage, 'standby');
   stage.simulator?.startTraffic(50);
 });
 afterAll(() => stage?.stop());
-
-async function roleOf(role: string): Promise<IngestorProcess> {
-  const found = (await stage.reports()).find((report) => report.role === role);
-  if (found === undefined) throw new Error(`no ${role}`);
-  return found.task;
-}
-
-async function bodyOf(task: IngestorProcess): Promise<string> {
-  return await (await fetch(task.url, { headers: { accept: 'text/html' } })).text();
-}
-
-/** Resolves with the page as text when all of this is on it. */
-async function shows(task: IngestorProcess, ...parts: (string | RegExp)[]): Promise<string> {
-  let text = '';
-  const isThere = (part: string | RegExp) => (typeof part === 'string' ? text.includes(part) : part.test(text));
-  try {
-    return await eventually(
-      parts.join(', '),
-      async () => {
-        const html = await bodyOf(task);
-        text = html.replaceAll(/<(style|script)>[\s\S]*?<\/\1>|<[^>]+>/g, ' ').replaceAll(/\s+/g, ' ');
-        return parts.every(isThere) && text;
-      },
-      60_000,
-    );
-  } catch (error) {
-    throw new Error(`${parts.filter((part) => !isThere(part)).join(', ')} is not on the page:\n${text}`, {
-      cause: error,
-    });
-  }
-}
-
-const idOf = ({ output }: IngestorProcess) => /"task":"[^"]*-([0-9a-f]{6})"/.exec(output)?.[1] ?? '';
 
 test('a standby shows the shards of the owners, their metrics, and itself', async () => {
   const [first, second] = await Promise.all([stage.owner(0), stage.owner(1)]);
@@ -153,17 +121,6 @@ describe.skipIf(!existsSync(CHROMIUM))(`in Chromium (skipped without ${CHROMIUM}
   );
 });
 
-test('a broker that takes no messages is what is wrong, and all is well soon after', async () => {
-  await stage.broker.memoryAlarm(true);
-  const alarm = 'RabbitMQ takes no messages: it is short of memory or disk (';
-  await shows(standby, alarm);
-  // No report came for three periods.
-  const text = await shows(standby, alarm, / [2-9]\d s ago/);
-  expect(text).not.toMatch(/do not arrive|(has|have) (no|an) owner| gone/);
-  await stage.broker.memoryAlarm(false);
-  expect(await shows(standby, 'All is well: ')).not.toMatch(/gone|reported again/);
-});
-
 test('what others write to the exchange is left out, logged, and harms nothing', async () => {
   const connection = await amqplib.connect(stage.url(USERS.ingestor));
   const channel = await connection.createConfirmChannel();
@@ -189,30 +146,12 @@ test('what others write to the exchange is left out, logged, and harms nothing',
   await connection.close();
 });
 
-test('an owner that is killed is shown as gone, and who took over; the new task knows what was before it', async () => {
-  const owner = (await stage.owner(0)) as IngestorProcess;
-  await owner.kill();
-  await stage.ready();
-  const handOver = `group 0: ${idOf(owner)} → ${idOf(standby)}`;
-  await shows(
-    standby,
-    `Task ${idOf(owner)} is gone: it did not drain`,
-    'Task lost',
-    `1 task gone without draining (${idOf(owner)})`,
-    handOver,
-  );
-  const young = await stage.startTask();
-  await shows(young, handOver, `Group 0 shards 0–1 · ${idOf(standby)}`);
-  // What was measured before its start.
-  expect(await bodyOf(young)).toMatch(/<polyline class="first" points="\S+ \S+ \S+ \S+/);
-});
-
 test('a deploy is one entry: tasks started, drained, and the hand-overs', async () => {
   const old = stage.living;
   await deploy(stage);
   const [young] = stage.living as [IngestorProcess];
   const drained = old.map((task) => new RegExp(`drained \\([^)]*${idOf(task)}`));
-  const text = await shows(young, 'Deploy', ...drained, `→ ${idOf(await roleOf('owner'))}`);
+  const text = await shows(young, 'Deploy', ...drained, `→ ${idOf(await taskWithRole(stage, 'owner'))}`);
   expect(text).not.toMatch(/ no owner:/);
   stage.simulator?.stopTraffic();
   expect(await stage.settled()).toMatchObject({ lost: 0, gaps: 0 });
