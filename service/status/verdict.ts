@@ -130,7 +130,7 @@ export function findings(view: FleetView): Finding[] {
   for (const [queue, most, wrong, first] of [
     [QUEUES.interactions, MANY_INTERACTIONS, 'wait for an answer', 'see whether the workers of interactions run'],
     [QUEUES.unrouted, 0, 'found no queue', 'apply the topology again: a binding is missing'],
-    [QUEUES.deadLetters, 0, 'are dead letters', 'read them (npm run dead-letters), fix the worker, then replay them'],
+    [QUEUES.deadLetters, 0, 'dead-lettered', 'read them (npm run dead-letters), fix the worker, then replay them'],
   ] as const) {
     const depth = me.queues[queue] ?? 0;
     if (depth > most) add('warn', `${plural(depth, 'message')} ${wrong}`, first);

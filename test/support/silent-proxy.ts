@@ -1,10 +1,10 @@
 // A TCP proxy that, while it is silent, passes nothing on in either direction and closes nothing. Neither end can tell that
-// from a peer that has nothing to send; only heartbeats can. What was sent meanwhile arrives when the line is back, as TCP
-// would send it again.
+// from a peer that has nothing to send; only heartbeats can. What was sent meanwhile arrives when the proxy passes data again,
+// as TCP would send it again.
 
 import { type AddressInfo, connect, createServer, type Server, type Socket } from 'node:net';
 
-interface Line {
+interface Connection {
   readonly sockets: readonly Socket[];
   /** The first that the client sent, with its name. */
   greeting: string;
@@ -14,7 +14,7 @@ const GREETING_BYTES = 2_048;
 
 export class SilentProxy {
   readonly #server: Server;
-  readonly #lines = new Set<Line>();
+  readonly #connections = new Set<Connection>();
   #isSilent: (greeting: string) => boolean = () => false;
   #delayMs = 0;
 
@@ -36,28 +36,28 @@ export class SilentProxy {
   /** From now on nothing gets through, on later connections too. @param who only where the greeting holds this text */
   silence(who = ''): void {
     this.#isSilent = (greeting) => greeting.includes(who);
-    for (const line of this.#lines) this.#adjust(line);
+    for (const connection of this.#connections) this.#adjust(connection);
   }
 
-  /** The line is back, and so is what waited on it. */
+  /** Passes data again, first what was sent meanwhile. */
   heal(): void {
     this.#isSilent = () => false;
-    for (const line of this.#lines) this.#adjust(line);
+    for (const connection of this.#connections) this.#adjust(connection);
   }
 
-  /** From now on each piece is on its way for so long, in either direction. */
+  /** From now on each piece takes so long, in either direction. */
   delay(milliseconds: number): void {
     this.#delayMs = milliseconds;
   }
 
   async stop(): Promise<void> {
-    for (const { sockets } of this.#lines) for (const socket of sockets) socket.destroy();
+    for (const { sockets } of this.#connections) for (const socket of sockets) socket.destroy();
     await new Promise<void>((resolve) => void this.#server.close(() => resolve()));
   }
 
   #open(near: Socket, far: Socket): void {
-    const line: Line = { sockets: [near, far], greeting: '' };
-    this.#lines.add(line);
+    const connection: Connection = { sockets: [near, far], greeting: '' };
+    this.#connections.add(connection);
     const forward = (from: Socket, to: Socket) => {
       from.on('data', (chunk: Buffer) => {
         if (this.#delayMs === 0) to.write(chunk);
@@ -67,19 +67,19 @@ export class SilentProxy {
       from.on('error', () => undefined);
       from.on('close', () => {
         to.destroy();
-        this.#lines.delete(line);
+        this.#connections.delete(connection);
       });
     };
     forward(near, far);
     forward(far, near);
     near.on('data', (chunk: Buffer) => {
-      if (line.greeting.length < GREETING_BYTES) line.greeting += chunk.toString('latin1');
-      this.#adjust(line);
+      if (connection.greeting.length < GREETING_BYTES) connection.greeting += chunk.toString('latin1');
+      this.#adjust(connection);
     });
-    this.#adjust(line);
+    this.#adjust(connection);
   }
 
-  #adjust({ sockets, greeting }: Line): void {
+  #adjust({ sockets, greeting }: Connection): void {
     for (const socket of sockets) {
       if (this.#isSilent(greeting)) socket.pause();
       else socket.resume();

@@ -83,7 +83,7 @@ describe('the overall state', () => {
     ],
     ['warn', '101 messages wait for an answer. First: see whether the workers', queues({ interactions: 101 })],
     ['warn', '1 message found no queue. First: apply the topology', queues({ unrouted: 1 })],
-    ['warn', '1 message are dead letters. First: read them', queues({ 'dead-letters': 1 })],
+    ['warn', '1 message dead-lettered. First: read them', queues({ 'dead-letters': 1 })],
     ['good', 'All is well', queues({ interactions: 100, unrouted: 0 })],
   ])('%s: %s', (level, sentence, view) => {
     const body = bodyOf(view);
