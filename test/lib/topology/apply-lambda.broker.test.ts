@@ -4,6 +4,7 @@
 import { randomBytes } from 'node:crypto';
 import { readFileSync } from 'node:fs';
 import tls from 'node:tls';
+import { SecretsManagerClient, TagResourceCommand } from '@aws-sdk/client-secrets-manager';
 import { connect } from 'amqplib';
 import type { CdkCustomResourceEvent } from 'aws-lambda';
 import { afterAll, afterEach, beforeAll, beforeEach, describe, expect, it, vi } from 'vitest';
@@ -98,6 +99,18 @@ async function refusedTwice(...args: Parameters<typeof event>): Promise<void> {
     await expect(call(...args)).rejects.toThrow(/^nothing was applied: /);
 }
 
+/** The function's clock goes ahead by so much once it retries, and by so much once it retries again. */
+async function clockJumps(first: number, second: number): Promise<void> {
+  const { now } = Date;
+  let ahead = 0;
+  vi.spyOn(Date, 'now').mockImplementation(() => now() + ahead);
+  const retries = () => logged.filter(({ message }) => message.includes(': retrying in ')).length;
+  await vi.waitUntil(() => retries() === 1, { timeout: 60_000 });
+  ahead = first;
+  await vi.waitUntil(() => retries() === 2, { timeout: 60_000 });
+  ahead = second;
+}
+
 const steps = () => logged.filter(({ level }) => level === 'info').map(({ message }) => message);
 const queues = async () => (await functions.api.list('queues', id)).map(({ name }) => name).toSorted();
 const named = <T extends { name: string }>(list: readonly T[], name: string) => list.find((one) => one.name === name);
@@ -134,8 +147,11 @@ describe('create', () => {
     for (const part of ['ingestor', 'worker', 'deadLetters'] as const)
       expect(await canLogIn(names[part], `${part}s-password`), part).toBe(true);
     logged = [];
+    const before = functions.secrets.requests.length;
     expect(await call('Create', now)).toEqual({ PhysicalResourceId, Data });
     expect(logged).toEqual([]);
+    // Nor does it take the tag away for a moment, without which a rollback needs the broker.
+    expect(functions.secrets.requests.slice(before).join()).not.toContain('TagResource');
   });
 
   it('retries while the broker does not answer yet', async () => {
@@ -155,7 +171,7 @@ describe('create', () => {
     const { secrets, apply } = functions;
     configure({ managementUrl: `https://127.0.0.1:${await closedPort()}` });
     await expect(apply(event('Create', properties(topology())), within(17_500))).rejects.toThrow(
-      /^cannot reach the broker at https:\/\/127\.0\.0\.1:\d+: connect ECONNREFUSED \S+ Start it, or correct host and port \(given up after \d s\)$/,
+      /^cannot reach the broker at https:\/\/127\.0\.0\.1:\d+: connect ECONNREFUSED \S+ Start it, or correct host and port \(given up after [1-9] s\)$/,
     );
     expect(logged.at(-1)).toMatchObject({ level: 'error', err: expect.stringMatching(/ECONNREFUSED.+\[cause\]/s) });
     configure();
@@ -164,6 +180,38 @@ describe('create', () => {
       `refuses the login of user '${sharedBroker().username}': the password is wrong, or there is no such user`,
     );
     expect(Date.now() - started).toBeLessThan(15_000);
+  });
+
+  it.each<[string, () => Promise<void> | string, jumps: [number, number], RegExp]>([
+    [
+      'a minute while a new broker refuses its administrator',
+      () => functions.secrets.put(ADMINISTRATOR, administratorSecret('wrong-password')),
+      [50_000, 60_000],
+      /refuses the login .* \(given up after 6\d s\)$/,
+    ],
+    [
+      'up to 15 s before its end while the broker does not answer',
+      async () => configure({ managementUrl: `https://127.0.0.1:${await closedPort()}` }),
+      [70_000, 85_000],
+      /^cannot reach the broker .* \(given up after 8\d s\)$/,
+    ],
+  ])('retries for %s', async (_what, breakIt, jumps, reason) => {
+    await breakIt();
+    const created = functions.apply(event('Create', properties(topology())), within(100_000));
+    await Promise.all([expect(created).rejects.toThrow(reason), clockJumps(...jumps)]);
+  });
+
+  it('is refused with the beginning of a long reason: CloudFormation takes an answer of 4096 bytes at most', async () => {
+    const wanted = { ...topology({ shards: { count: 30, perTask: 1 } }), policies: [] };
+    const reason: string = await call('Create', properties(wanted)).then(
+      () => expect.unreachable('it was not refused'),
+      ({ message }) => message,
+    );
+    expect(reason).toMatch(
+      /^nothing was applied: queue interactions: no policy .{1000,} … \(the rest is in the function's log\)$/,
+    );
+    expect(Buffer.byteLength(reason)).toBeLessThan(2_000);
+    expect(logged.at(-1)?.message.length).toBeGreaterThan(4_096);
   });
 
   it('without a secret for each user is refused before it reads a secret', async () => {
@@ -327,6 +375,34 @@ describe('a rollback to what was applied last', () => {
     for (let delivery = 0; delivery < 2; delivery += 1)
       expect(await soon(before, attempted)).toEqual({ PhysicalResourceId: `topology of ${id}`, Data });
     expect(logged.at(-1)).toMatchObject({ level: 'warn', message: Warning, err: expect.stringContaining('    at ') });
+  });
+
+  it('waits a minute for the broker', async () => {
+    await proxy.close();
+    const attempted = properties(topology({ shards: { count: 2, perTask: 1 } }));
+    const rolledBack = functions.apply(event('Update', before, attempted), within(100_000));
+    const Warning = expect.stringMatching(/\(given up after 6\d s\)$/);
+    await Promise.all([expect(rolledBack).resolves.toMatchObject({ Data: { Warning } }), clockJumps(50_000, 60_000)]);
+  });
+
+  it('is not prepared where the tag cannot be written: nothing is changed, and where nothing changes it is a warning', async () => {
+    const { send } = SecretsManagerClient.prototype;
+    vi.spyOn(SecretsManagerClient.prototype, 'send').mockImplementation(async function (
+      this: SecretsManagerClient,
+      ...args: unknown[]
+    ) {
+      if (args[0] instanceof TagResourceCommand) throw new Error('denied');
+      return await Reflect.apply(send, this, args);
+    });
+    const attempted = properties(topology({ shards: { count: 2, perTask: 1 } }));
+    await expect(call('Update', attempted, before)).rejects.toThrow('TagResource failed: Error');
+    expect(await queues()).toEqual(
+      topology()
+        .queues.map(({ name }) => name)
+        .toSorted(),
+    );
+    await call('Update', { ...before, Revision: 1 }, before);
+    expect(logged.at(-1)).toMatchObject({ level: 'warn', message: expect.stringMatching(/^a rollback will need the/) });
   });
 
   it('fails where anything else was applied, or another broker or revision is wanted', async () => {
