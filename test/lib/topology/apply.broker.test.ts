@@ -4,7 +4,13 @@
 
 import { describe, expect } from 'vitest';
 import { ManagementApi, ManagementApiError } from '../../../lib/management/management-api.ts';
-import { type ApplyReport, applyTopology, planTopology, TopologyRefusedError } from '../../../lib/topology/apply.ts';
+import {
+  type ApplyOptions,
+  type ApplyReport,
+  applyTopology,
+  planTopology,
+  TopologyRefusedError,
+} from '../../../lib/topology/apply.ts';
 import { type Found, readFound } from '../../../lib/topology/found.ts';
 import { recordName } from '../../../lib/topology/record.ts';
 import type { Topology } from '../../../lib/topology/topology.ts';
@@ -72,9 +78,15 @@ describe.concurrent(`on RabbitMQ ${sharedBroker().version}`, () => {
       /^nothing was applied: queue interactions: no policy matches it/,
     );
     const late = new Error('time is up');
-    const options = { passwords: {}, signal: AbortSignal.abort(late) };
-    await expect(applyTopology(own.api, own.topology(), options)).rejects.toBe(late);
-    expect((await here(own)).policies).toEqual([]);
+    const before = await here(own);
+    const applying = async (options: Omit<ApplyOptions, 'passwords'>) =>
+      await applyTopology(own.api, own.topology(), { passwords: own.passwords, ...options });
+    const beforeChanges = () => expect.fail('it began');
+    await expect(applying({ signal: AbortSignal.abort(late), beforeChanges })).rejects.toBe(late);
+    const stopping = new AbortController();
+    const stop = async () => stopping.abort(late);
+    await expect(applying({ signal: stopping.signal, beforeChanges: stop })).rejects.toBe(late);
+    expect({ ...(await here(own)), record: undefined }).toEqual({ ...before, record: undefined });
   });
 
   onBroker('of all that is no longer wanted, bindings, policies and permissions are removed', async ({ own }) => {
