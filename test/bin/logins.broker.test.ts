@@ -2,7 +2,7 @@
 import { randomBytes } from 'node:crypto';
 import { once } from 'node:events';
 import { type ChannelModel, connect } from 'amqplib';
-import { afterAll, afterEach, beforeAll, beforeEach, expect, it, vi } from 'vitest';
+import { afterAll, afterEach, beforeAll, beforeEach, expect, it, onTestFinished, vi } from 'vitest';
 import { run } from '../../bin/logins.ts';
 import { LOGIN_FUNCTION_OUTPUT } from '../../lib/rotation/rotation.ts';
 import { loginSecret, secretName } from '../../lib/secrets.ts';
@@ -83,6 +83,14 @@ async function startApis(changes: Partial<Parameters<typeof startAwsApis>[0]> = 
   return aws;
 }
 
+/** The clock goes ahead by so much once the rotation has begun. */
+function clockJumps({ calls }: AwsApis, ms: number): void {
+  const { now } = Date;
+  const hasBegun = () => calls.some((call) => call.startsWith('RotateSecret'));
+  const clock = vi.spyOn(Date, 'now').mockImplementation(() => now() + (hasBegun() ? ms : 0));
+  onTestFinished(() => void clock.mockRestore());
+}
+
 it('revokes the leaked password, closes its connections, and reports this without a password', async () => {
   const { calls } = await startApis();
   const closed = once(await connectAs(current()), 'close');
@@ -102,26 +110,28 @@ it('revokes the leaked password, closes its connections, and reports this withou
 });
 
 it('closes the connections of both users, because either may be leaked, and leaves no schedule', async () => {
-  const { calls } = await startApis({ scheduled: false });
+  const apis = await startApis({ scheduled: false });
   await functions.secrets.rotate(secret, functions.rotate);
   const leaked = [{ username: user, password: LEAKED }, current()];
   const closed = await Promise.all(leaked.map(async (login) => ({ closed: once(await connectAs(login), 'close') })));
-  await logins(...command);
+  clockJumps(apis, 50_000);
+  await logins(...command, '--wait', '60');
   await Promise.all(closed.map((connection) => connection.closed));
   for (const login of leaked) await expect(connectAs(login)).rejects.toThrow(/ACCESS_REFUSED/);
-  expect(calls).toEqual(['Invoke revoke', `RotateSecret ${FUNCTION}`, 'CancelRotateSecret', 'Invoke revoke']);
+  expect(apis.calls).toEqual(['Invoke revoke', `RotateSecret ${FUNCTION}`, 'CancelRotateSecret', 'Invoke revoke']);
 });
 
 it('stops waiting when the rotation fails, and the current login still works', async () => {
-  const { calls } = await startApis();
+  const apis = await startApis();
   // The next user may open no channel, so that the test of its login fails.
   await functions.api.put(['user-limits', user, 'max-channels'], { value: 0 });
-  await expect(logins(...command, '--wait', '1')).rejects.toThrow(
-    /expected a new password within 1 s, got none, and the current one still works/,
+  clockJumps(apis, 301_000);
+  await expect(logins(...command)).rejects.toThrow(
+    /expected a new password within 300 s, got none, and the current one still works/,
   );
   expect(current().password).toBe(LEAKED);
   await connectAs(current());
-  expect(calls).toEqual(['Invoke revoke', 'RotateSecret']);
+  expect(apis.calls).toEqual(['Invoke revoke', 'RotateSecret']);
   // The next attempt reports what to do.
   await expect(logins(...command)).rejects.toThrow('or remove the label, and revoke again');
 });
