@@ -3,7 +3,7 @@
 
 import { createServer } from 'node:http';
 import { Readable } from 'node:stream';
-import { afterAll, beforeAll, describe, expect, test } from 'vitest';
+import { afterAll, beforeAll, describe, expect, onTestFinished, test, vi } from 'vitest';
 import {
   ManagementApi,
   ManagementApiError,
@@ -92,6 +92,15 @@ describe('ends in one sentence of its kind:', () => {
     expect(error.message).toMatch(sentence);
     expect(error.kind).toBe(kind);
     expect(`${error.message} ${error.stack}`).not.toContain(SECRET);
+  });
+
+  test('no answer within 10 s, for which the functions keep time', async () => {
+    const timeout = vi.spyOn(AbortSignal, 'timeout').mockReturnValue(AbortSignal.abort());
+    onTestFinished(() => void timeout.mockRestore());
+    const api = new ManagementApi({ url: managementUrl, username, password: SECRET });
+    await expect(api.list('users')).rejects.toThrow(/ did not answer within 10 s$/);
+    expect(timeout.mock.calls).toEqual([[10_000]]);
+    api.close();
   });
 
   test('a 400, with the reason of the broker', async () => {
