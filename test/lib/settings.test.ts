@@ -1,6 +1,6 @@
 // What a deployer may choose: the defaults, and one sentence for each fault.
 import { describe, expect, it } from 'vitest';
-import { brokerLimits } from '../../lib/broker-limits.ts';
+import { brokerLimits, nodeLimits } from '../../lib/broker-limits.ts';
 import { merged, SettingsError } from '../../lib/setting-values.ts';
 import { type Choices, type Environment, settingsFor } from '../../lib/settings.ts';
 import { inNetwork, keyArn, secretArn, withBroker } from '../support/choices.ts';
@@ -235,4 +235,31 @@ it("the broker's limits are Amazon MQ's for its size, and unknown for an existin
   const size = 'mq.m7g.medium';
   expect(brokerLimits({ size, nodes: 3 })).toEqual({ connectionsPerNode: 300, queues: 100 });
   expect(brokerLimits({ size, nodes: 1, existing: {} })).toBeUndefined();
+});
+
+// https://docs.aws.amazon.com/amazon-mq/latest/developer-guide/rmq-broker-instance-types.html and, of connections and
+// queues, https://docs.aws.amazon.com/amazon-mq/latest/developer-guide/rabbitmq-resource-limits-configuration.html
+it.each([
+  ['mq.m7g.medium', 1.8, { own: 300, single: 100, cluster: 100 }, { single: 500, cluster: 100 }, 5, 25],
+  ['mq.m7g.large', 4.3, { own: 1500, single: 1500, cluster: 500 }, { single: 1000, cluster: 1000 }, 15, 75],
+  ['mq.m7g.xlarge', 9.3, { own: 3000, single: 3000, cluster: 1000 }, { single: 2000, cluster: 2000 }, 25, 125],
+  ['mq.m7g.2xlarge', 19.3, { own: 6000, single: 6000, cluster: 2000 }, { single: 2000, cluster: 2000 }, 45, 180],
+  ['mq.m7g.4xlarge', 39.4, { own: 12_000, single: 12_000, cluster: 4000 }, { single: 2000, cluster: 2000 }, 90, 250],
+] as const)('the limits of a %s, by which alarms judge and settings are refused, are those of AWS', (...row) => {
+  const [size, memoryGiB, connections, queues, leastGb, mostGb] = row;
+  const GIB = 1024 ** 3;
+  const memoryBytes = Math.round(memoryGiB * GIB);
+  const single = { memoryBytes, diskFreeBytes: 10 * GIB };
+  const cluster = { memoryBytes, diskFreeBytes: 2 * GIB };
+  const existing = {};
+  expect(nodeLimits({ size, nodes: 1 })).toEqual({ ...single, connections: connections.own });
+  expect(nodeLimits({ size, nodes: 3 })).toEqual({ ...cluster, connections: connections.own });
+  expect(nodeLimits({ size, nodes: 1, existing })).toEqual({ ...single, connections: connections.single });
+  expect(nodeLimits({ size, nodes: 3, existing })).toEqual({ ...cluster, connections: connections.cluster });
+  expect(brokerLimits({ size, nodes: 1 })).toEqual({ connectionsPerNode: connections.own, queues: queues.single });
+  expect(brokerLimits({ size, nodes: 3 })).toEqual({ connectionsPerNode: connections.own, queues: queues.cluster });
+  const bounds = [leastGb - 5, leastGb, mostGb, mostGb + 5].map((storageGb) =>
+    faultsOf('production', { broker: { size, storageGb } }).some((fault) => fault.includes('from')),
+  );
+  expect(bounds).toEqual([true, false, false, true]);
 });
