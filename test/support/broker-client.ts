@@ -51,7 +51,7 @@ export interface BrokerClient {
 /** A connection of the test's own. */
 export async function brokerClient(url: string): Promise<BrokerClient> {
   const model = await connect(url);
-  // The vhost is deleted under it at the end.
+  // The vhost is deleted before it is closed.
   model.on('error', () => undefined);
   const channel = await model.createChannel();
   return {

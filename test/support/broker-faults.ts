@@ -1,4 +1,4 @@
-// What goes wrong in RabbitMQ, or an operator does to it, as the fault tests and `npm run alarms` make it happen.
+// Faults of RabbitMQ, and actions of an operator, for the fault tests and `npm run alarms`.
 
 import type { RabbitMq } from '../../local/rabbitmq/node.ts';
 import { VHOST } from '../../service/contract/names.ts';
@@ -10,7 +10,7 @@ export async function raft(broker: RabbitMq, what: 'suspend' | 'resume', ...queu
   await broker.ctl('eval', `${queues.map((queue) => `sys:${what}('${VHOST}_${queue}')`).join()}.`);
 }
 
-/** A queue takes so many messages and refuses more, whatever its own policy is. @returns lifts the limit */
+/** A queue takes this many messages and refuses more, whatever its own policy is. @returns removes the limit */
 export async function fill(broker: RabbitMq, queue: string, most: number): Promise<() => Promise<void>> {
   const path = `/api/policies/${encodeURIComponent(VHOST)}/full`;
   const definition = { 'max-length': most, overflow: 'reject-publish' };
@@ -19,7 +19,7 @@ export async function fill(broker: RabbitMq, queue: string, most: number): Promi
   return async () => void (await manage('DELETE', path, undefined, broker));
 }
 
-/** Changes the permissions of a user. A channel keeps those that it has used. @returns gives back what it had */
+/** Changes the permissions of a user. A channel keeps those that it has used. @returns restores its permissions */
 export async function permit(
   broker: ManagedBroker,
   user: string,

@@ -1,4 +1,4 @@
-// A worker that sends commands, and a person who looks at the dead letters.
+// A worker that sends commands, and reads the dead letters.
 
 import { type ConfirmChannel, connect, type GetMessage, type Options } from 'amqplib';
 import { onTestFinished } from 'vitest';

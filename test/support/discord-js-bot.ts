@@ -1,5 +1,5 @@
 // discord.js in a worker: a Client that never logs in. Dispatches, or what is made of our messages, reach its handlers and
-// caches by the door that its own gateway connection uses, after READY.
+// caches as from its own gateway connection after READY.
 
 import { Client, type ClientEvents } from 'discord.js';
 import { onTestFinished } from 'vitest';

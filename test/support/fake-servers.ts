@@ -1,4 +1,4 @@
-// Servers in the place of the management API or of AMQP: silent, with another answer, failing, or with TLS in front.
+// Servers that replace the management API or AMQP: silent, with another answer, failing, or behind TLS.
 
 import { mkdtemp, readFile, rm } from 'node:fs/promises';
 import http from 'node:http';
@@ -115,7 +115,7 @@ function forwarding(managementUrl: string): http.RequestListener {
   };
 }
 
-/** All bytes to another port, until it is closed: a broker that can go away. @param from 0 for a free port */
+/** Forwards all bytes to another port until it is closed, as if a broker stopped. @param from 0 for a free port */
 export async function tcpProxy(to: number, from = 0): Promise<FakeServer> {
   const server = net.createServer((near) => {
     const far = net.createConnection(to, '127.0.0.1');
@@ -126,14 +126,14 @@ export async function tcpProxy(to: number, from = 0): Promise<FakeServer> {
   return await listening(server, '127.0.0.1', from);
 }
 
-/** A port at which nothing listened a moment ago. */
+/** A port on which nothing listens. */
 export async function closedPort(): Promise<number> {
   const { port, close } = await silentServer();
   await close();
   return port;
 }
 
-/** Any server, as a fake one: on a free port of 127.0.0.1 unless given another place. */
+/** Starts a server as a fake one: on a free port of 127.0.0.1, unless told otherwise. */
 export async function listening(server: net.Server, host = '127.0.0.1', at = 0): Promise<FakeServer> {
   const sockets = new Set<net.Socket>();
   server.on('connection', (socket) => {

@@ -1,4 +1,4 @@
-// The unit tests give way to the tests beside them, which have to answer brokers and the simulated Discord in time.
+// The unit tests have a lower priority than the tests beside them, which must answer brokers and the simulated Discord in time.
 
 import { setPriority } from 'node:os';
 

@@ -1,4 +1,4 @@
-// A session of which nothing is heard.
+// Events of a session, all ignored.
 
 import type { SessionEvents } from '../../service/session/session.ts';
 

@@ -67,7 +67,7 @@ function properties(wanted: Topology, changes: Partial<ResourceProperties> = {})
   return { Topology: toProperties(wanted), Revision: 0, ManagementUrl: '', LoginSecretArns: {}, ...changes };
 }
 
-/** As it arrives: with everything that CloudFormation adds, and every number and boolean made a text. */
+/** As it arrives: with all fields of CloudFormation, and every number and boolean as a string. */
 function event(RequestType: 'Create' | 'Update' | 'Delete', now: ResourceProperties, before?: ResourceProperties) {
   const text = (value: unknown): unknown => {
     if (Array.isArray(value)) return value.map(text);
@@ -315,7 +315,7 @@ describe('an update that is refused, and rolled back', () => {
     expect(named(await api.list('policies', id), 'orders')).toMatchObject({ priority: 3, pattern: '^orders' });
   });
 
-  it('after it came half-way leaves its queues with what they hold, names them, and corrects the rest', async () => {
+  it('after it failed in the middle, leaves its queues and their messages, names them, and corrects the rest', async () => {
     const before = properties(topology());
     await twice('Create', before);
     const wanted = topology({ shards: { count: 2, perTask: 1 }, limits: { deliveryLimit: 5 } });
@@ -421,7 +421,7 @@ describe('a rollback to what was applied last', () => {
     await expect(soon(before, attempted)).rejects.toThrow(/^cannot reach the broker/);
   });
 
-  it('fails where the broker goes away during the repair', async () => {
+  it('fails where the broker stops during the repair', async () => {
     let fails = false;
     const what = { test: (call: string) => fails && call.startsWith('PUT /api/queues') };
     const broker = await refusing(sharedBroker().managementUrl, what, 503);

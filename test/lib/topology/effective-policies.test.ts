@@ -1,4 +1,4 @@
-// What operator policies make of the promises, decided without a broker. That RabbitMQ merges them so is tried by
+// Which promises an operator policy breaks, decided without a broker. That RabbitMQ merges them so is tried by
 // apply.broker.test.ts.
 
 import { describe, expect, test } from 'vitest';

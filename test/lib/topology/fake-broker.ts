@@ -1,5 +1,5 @@
-// A broker of values: what is found there, and what is found after steps of a plan. It does what RabbitMQ does at each
-// call, as far as a plan depends on it.
+// A broker in memory: what is found there, and what is found after the steps of a plan. Each call has the effects that it has
+// in RabbitMQ and that a plan depends on.
 
 import { createHash } from 'node:crypto';
 import type { Found } from '../../../lib/topology/found.ts';

@@ -1,5 +1,5 @@
-// Whatever the management API answers in place of RabbitMQ's words (a proxy's page, null, half an object, an error with 200),
-// it is a failed application with one sentence: never a first deployment, never nothing to do, never done.
+// The management API sends a wrong answer: a proxy's page, null, half an object, an error with status 200. Then the application
+// fails with one sentence. It is never taken for a first deployment, for no change, or for success.
 
 import { expect } from 'vitest';
 import { recordName } from '../../../lib/topology/record.ts';
@@ -61,7 +61,7 @@ for (const what of WRITES)
     // 204 is what RabbitMQ answers.
     for (const answer of ANSWERS.filter(([status]) => status !== 204))
       expect(await failed(applyWithAnswer(own, own.topology(), what, answer))).toMatch(/is not RabbitMQ's management/);
-    // Nor is it done where an answer is right and not true: noticed at the latest afterwards.
+    // A well-formed answer may be false. The check after the application notices it.
     if (!/global-parameters|policies/.test(String(what)))
       expect(await failed(applyWithAnswer(own, own.topology(), what, [204, '']))).toMatch(
         /^all was applied, and the broker does not have |HTTP 404|reached no queue|the broker refuses/,

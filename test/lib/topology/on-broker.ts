@@ -1,4 +1,4 @@
-// What the tests of the topology at a real broker share.
+// Shared by the tests that apply the topology to a real broker.
 
 import { test } from 'vitest';
 import { ManagementApi } from '../../../lib/management/management-api.ts';
@@ -23,7 +23,7 @@ export async function apply(own: OwnVhost, wanted = own.topology(), api = own.ap
   return await applyTopology(api, wanted, { passwords: own.passwords });
 }
 
-/** Through a proxy that answers so the calls that match. */
+/** Through a proxy, which sends this answer to the calls that match. */
 export async function applyWithAnswer(
   own: OwnVhost,
   wanted: Topology,

@@ -1,4 +1,4 @@
-// The plan, without a broker: from nothing, from everything, from each kind of drift.
+// The plan, without a broker: for an empty broker, for one that is as wanted, and for each kind of drift.
 
 import { describe, expect, test } from 'vitest';
 import type { Found } from '../../../lib/topology/found.ts';
@@ -345,7 +345,7 @@ describe('what is no longer wanted', () => {
 
   test('stays where it existed before, was as wanted, or nothing is recorded', () => {
     const byHand = { ...there, record: settled.record };
-    // A topology that wants what it finds does not make it its own.
+    // What existed before with the same properties is not recorded as the topology's own.
     const adopted = carriedOut(byHand, plan(previous, byHand, secrets).steps, secrets);
     for (const found of [byHand, adopted, { ...there, record: undefined }])
       expect(plan(wanted, found, passwords)).toEqual({ steps: [], ...NOTHING_TO_REPORT });

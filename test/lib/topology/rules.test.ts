@@ -1,4 +1,4 @@
-// One fault at a time in an otherwise sound topology, and the sentence that names it.
+// A valid topology with one fault, and the sentence that names the fault.
 
 import { describe, expect, test } from 'vitest';
 import { complaints, queuesFor } from '../../../lib/topology/rules.ts';
@@ -7,7 +7,7 @@ import { identifyQueue } from '../../../service/contract/names.ts';
 
 const sound = discordTopology();
 
-/** The layout with one thing changed. */
+/** The layout with one change. */
 function changed<K extends 'queues' | 'policies' | 'users'>(
   kind: K,
   name: string,
@@ -106,7 +106,7 @@ describe('a topology is refused', () => {
     expect(complaints(topology)).toContainEqual(expect.stringContaining(sentence));
   });
 
-  test('not with the least that each rule allows', () => {
+  test('a topology at the lower bound of each rule is accepted', () => {
     expect(complaints(policy('leases', { priority: 2 }))).toEqual([]);
     expect(complaints(defined('interactions', { 'message-ttl': 1, 'delivery-limit': 0 }))).toEqual([]);
     expect(complaints(defined('leases', { 'consumer-timeout': 1, 'consumer-disconnected-timeout': 1 }))).toEqual([]);
@@ -117,7 +117,7 @@ describe('a topology is refused', () => {
   });
 });
 
-describe('queuesFor, as a topic exchange does it', () => {
+describe('queuesFor routes as a topic exchange does', () => {
   test.each([
     ['a.#', ['a', 'a.b.c'], ['ab']],
     ['#', [''], []],

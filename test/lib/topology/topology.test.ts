@@ -1,4 +1,4 @@
-// The product's layout is sound, and gives each user what it needs and no more: as far as names go. What the broker makes
+// The product's layout passes every rule, and each user may use the names that it needs, and no others. What the broker makes
 // of it is in least-privilege.broker.test.ts and messages.broker.test.ts; that it has all that the service uses, in
 // test/contracts/topology.test.ts.
 
@@ -23,7 +23,7 @@ import {
 import { parseEvents } from '../../../service/events/choice.ts';
 
 describe('the layout', () => {
-  test.each([1, 2, 64])('is sound with %i shard groups', (shardGroups) => {
+  test.each([1, 2, 64])('passes every rule with %i shard groups', (shardGroups) => {
     expect(complaints(discordTopology({ shards: { count: shardGroups, perTask: 1 } }))).toEqual([]);
   });
 
@@ -33,7 +33,7 @@ describe('the layout', () => {
     expect(leases).toEqual([0, 1, 2].map((group) => ({ name: leaseQueue(group), arguments: LEASE_QUEUE_ARGUMENTS })));
   });
 
-  test('takes a command for a shard to the queue of its group, and one for all to each', () => {
+  test('routes a command for one shard to the queue of its group, and one for all shards to every queue', () => {
     const topology = discordTopology({ shards: { count: 20, perTask: 16 } });
     const queues = (shard: number | 'all') => queuesFor(topology, EXCHANGES.commands, commandKey(shard));
     expect([0, 15].map(queues)).toEqual([[commandQueue(0)], [commandQueue(0)]]);
@@ -44,7 +44,7 @@ describe('the layout', () => {
     expect(definition).toMatchObject({ 'message-ttl': 30_000, 'dead-letter-exchange': EXCHANGES.deadLetter });
   });
 
-  test('is the same after its way through a template, which stays small with the most shards', () => {
+  test('is unchanged in a template, which stays small with the most shards', () => {
     const topology = discordTopology({ shards: { count: 10_000, perTask: 10 }, connectionLimit: 12_000 });
     const properties = toProperties(topology);
     expect(fromProperties(properties)).toEqual(topology);
@@ -52,13 +52,13 @@ describe('the layout', () => {
     expect(() => fromProperties({ ...properties, Queues: { q: '{' } })).toThrow(/^Topology\.queues\.0\.argu/);
   });
 
-  test('takes limits one by one', () => {
+  test('a limit that is set changes no other limit', () => {
     const { policies } = discordTopology({ limits: { interactionsTtlMs: 1_000 } });
     const interactions = policies.find(({ name }) => name === QUEUES.interactions)?.definition;
     expect(interactions).toMatchObject({ 'message-ttl': 1_000, 'max-length': 1_000_000 });
   });
 
-  test('has messages back early from a lost node where that is urgent, and a lease never taken away in an alarm', () => {
+  test('requeues soon what a consumer on a lost node held of urgent queues, and takes no lease away in an alarm', () => {
     const valuesOf = (key: string) =>
       discordTopology().policies.flatMap(({ name, definition }) =>
         definition[key] === undefined ? [] : [[name, definition[key]]],
@@ -83,7 +83,7 @@ describe('permissions', () => {
   const commands = [commandQueue(0), commandQueue(9_999)];
   const tail = tailQueue('0123456789ab');
   const status = statusQueue('ip-10-0-1-2.ec2.internal-1-a1b2c3');
-  /** Everything that has a name on the broker, and what only looks like it. */
+  /** Every name on the broker, and similar names that are not the product's. */
   const names = [
     ...[...Object.values(EXCHANGES), ...Object.values(QUEUES), ...leases, ...commands, identifyQueue(3), tail, status],
     ...['tail.', 'tail.events', 'my.tail.0123456789ab', 'tail.0123456789ab.copy', 'tailX0123456789ab'],
