@@ -289,6 +289,14 @@ describe('guilds.full', () => {
     expect(toOutcomes({ t: 'GUILD_UPDATE', d }, context(7, undefined, { choice: ALL }))).toHaveLength(1);
   });
 
+  test.each([
+    [null, 'expected d to be an object, got null'],
+    [{ ...whole, id: 5 }, 'expected d.id to be a snowflake, got a number'],
+  ])('%j is malformed, as a whole and as a join', (guild, reason) => {
+    const unknown = { kind: 'unknown', reason };
+    expect(outcomes(guild as object)).toEqual([unknown, unknown]);
+  });
+
   test('guilds are remembered, whoever wants to know of them', () => {
     const guilds = new GuildPresence(NOW - 3_600_000);
     const deleted = toPayload(
@@ -319,9 +327,17 @@ describe('what routing needs', () => {
     ['expected d.id to be a snowflake, got nothing', 'button.plain', { id: undefined }],
     ['expected d.token to be text, got a string', 'select.user', { token: '' }],
     ['expected d.user.id to be a snowflake, got nothing', 'member.leave', { user: undefined }],
-    ['expected d.id to be a snowflake, got an object', 'guild.join', { id: {} }],
+    ['expected d.guild_id to be a snowflake, got a string', 'member.join', { guild_id: '1/2' }],
+    ['expected d.guild_id to be a snowflake, got a string', 'member.join', { guild_id: '1:2' }],
+    ['expected d.id to be a snowflake, got an object', 'guild.join', { id: {}, joined_at: '2024-01-01T00:00:00Z' }],
+    ['expected d.id to be a snowflake, got an object', 'guild.leave', { id: {}, unavailable: true }],
   ])('%s: %s with %j', (reason, name, changes) => {
     expect(changed(name, changes)).toEqual({ kind: 'unknown', reason });
+  });
+
+  test('the largest id, 2^64 - 1, is one', () => {
+    const guild_id = '18446744073709551615';
+    expect(read(changed('member.join', { guild_id })).payload.guildId).toBe(guild_id);
   });
 
   test.each([
