@@ -12,7 +12,7 @@ export interface AmqpPeer {
 }
 
 /** @param onData called for what each connection sends, with how many chunks came on it. The first one is AMQP's header */
-export async function amqpPeer(onData: (socket: Socket, chunk: number) => void): Promise<AmqpPeer> {
+export async function amqpPeer(onData: (socket: Socket, chunk: number, data: Buffer) => void): Promise<AmqpPeer> {
   const open = new Set<Socket>();
   let connections = 0;
   const server = net.createServer((socket) => {
@@ -20,9 +20,9 @@ export async function amqpPeer(onData: (socket: Socket, chunk: number) => void):
     open.add(socket);
     socket.on('error', () => undefined).on('close', () => open.delete(socket));
     let chunks = 0;
-    socket.on('data', () => {
+    socket.on('data', (data) => {
       chunks += 1;
-      onData(socket, chunks);
+      onData(socket, chunks, data);
     });
   });
   await new Promise<void>((resolve) => server.listen(0, '127.0.0.1', resolve));
@@ -35,11 +35,14 @@ export async function amqpPeer(onData: (socket: Socket, chunk: number) => void):
 }
 
 /** Shakes hands, and sends this together with the last frame of the handshake. @param then for what is sent later */
-export const handshakeThen = (behind: Buffer, then: (socket: Socket, chunk: number) => void = () => undefined) => {
-  return (socket: Socket, chunk: number) => {
+export const handshakeThen = (
+  behind: Buffer,
+  then: (socket: Socket, chunk: number, data: Buffer) => void = () => undefined,
+) => {
+  return (socket: Socket, chunk: number, data: Buffer) => {
     if (chunk <= 2) socket.write(chunk === 1 ? START : TUNE);
     else if (chunk === 3) socket.write(Buffer.concat([OPEN_OK, behind]));
-    if (chunk >= 3) then(socket, chunk);
+    if (chunk >= 3) then(socket, chunk, data);
   };
 };
 

@@ -128,10 +128,33 @@ describe('together with the last frame of the handshake', () => {
 
   it('what a broker may send is read, once the connection is open', async () => {
     const blocked = method(0, 10, 60, Buffer.from([3]), Buffer.from('low'));
-    const peer = await amqpPeer(handshakeThen(Buffer.concat([HEARTBEAT, blocked])));
-    const connection = start(peer.url);
-    const [reason] = await once(connection, 'blocked', { signal: AbortSignal.timeout(10_000) });
-    expect([reason, connection.connected, peer.connections()]).toEqual(['low', true, 1]);
+    const sockets = new Set<Socket>();
+    const sent: Buffer[] = [];
+    const peer = await amqpPeer(
+      handshakeThen(Buffer.concat([HEARTBEAT, blocked]), (socket, _, data) => {
+        sockets.add(socket);
+        sent.push(data);
+      }),
+    );
+    const connection = start(peer.url, { longestPauseMs: () => 60_000 });
+    const seen = async (event: 'blocked' | 'unblocked' | 'lost') =>
+      await once(connection, event, { signal: AbortSignal.timeout(10_000) });
+    const [reason] = await seen('blocked');
+    expect([reason, connection.connected, connection.blocked, peer.connections()]).toEqual(['low', true, true, 1]);
+    const tuneOk = Buffer.concat(sent).subarray(sent[0]?.indexOf(Buffer.from([0, 10, 0, 31])));
+    expect(tuneOk.readUInt16BE(10), 'seconds between heartbeats').toBe(10);
+    const [socket] = sockets;
+    const unblocked = seen('unblocked');
+    socket?.write(method(0, 10, 61));
+    await unblocked;
+    expect(connection.blocked).toBe(false);
+    const again = seen('blocked');
+    socket?.write(blocked);
+    await again;
+    const lost = seen('lost');
+    connection.fail('away');
+    await lost;
+    expect(connection.blocked).toBe(false);
   });
 });
 
@@ -159,6 +182,81 @@ it('a connection that fails is given up at once, although its peer is silent, an
   }
 });
 
+const CLOSE = Buffer.from([0, 10, 0, 50]);
+const answerClose = (socket: Socket, _: number, data: Buffer) =>
+  void (data.includes(CLOSE) && socket.end(method(0, 10, 51)));
+
+it('a connection that lasted 10 s is opened again within 0.2 s; after a pause where it ended sooner, or was refused something', async () => {
+  vi.useFakeTimers({ toFake: ['setTimeout', 'clearTimeout', 'Date'], fakeNodeBuiltins: true });
+  const sockets = new Set<Socket>();
+  const peer = await amqpPeer(
+    handshakeThen(Buffer.alloc(0), (socket, chunk, data) => {
+      sockets.add(socket);
+      answerClose(socket, chunk, data);
+    }),
+  );
+  let pauses = 0;
+  const connection = start(peer.url, { longestPauseMs: () => 1_000 * ++pauses });
+  const fails = () => connection.fail('away');
+  const closes = (code: number, text: string) => () => void [...sockets].at(-1)?.write(close(code, text));
+  for (const [lastedMs, ends, due] of [
+    [10_000, fails, 0],
+    [9_999, fails, 1],
+    [10_000, closes(320, 'CONNECTION_FORCED'), 1],
+    [10_000, closes(530, 'NOT_ALLOWED - a limit'), 2],
+  ] as const) {
+    await eventuallyByTurns(() => connection.connected);
+    const connections = peer.connections();
+    const isPaused = due > pauses;
+    vi.setSystemTime(Date.now() + lastedMs);
+    ends();
+    await eventuallyByTurns(() => !connection.connected);
+    await new Promise((resolve) => void setImmediate(resolve));
+    expect(pauses).toBe(due);
+    await vi.advanceTimersByTimeAsync(isPaused ? 499 : 200);
+    if (isPaused) {
+      expect([connection.connected, peer.connections()]).toEqual([false, connections]);
+      await vi.advanceTimersByTimeAsync(501);
+    }
+    await eventuallyByTurns(() => peer.connections() > connections);
+  }
+});
+
+it('the time of the last attempt is now before the start and while open, and stays the same in between', async () => {
+  vi.useFakeTimers({ toFake: ['setTimeout', 'clearTimeout', 'Date'], fakeNodeBuiltins: true });
+  vi.spyOn(Math, 'random').mockReturnValue(0);
+  onTestFinished(() => void vi.restoreAllMocks());
+  const peer = await amqpPeer(handshakeThen(Buffer.alloc(0), answerClose));
+  const login: LoginSource = fixedLogin(peer.url);
+  const read = vi.fn(login.read).mockRejectedValueOnce(new Error('no login'));
+  const connection = new BrokerConnection({ name: 'tested', login: { ...login, read }, log: lines.log });
+  open.push(connection);
+  await vi.advanceTimersByTimeAsync(60_000);
+  expect(connection.lastAttemptAt).toBe(Date.now());
+  connection.start();
+  const startedAt = Date.now();
+  await vi.advanceTimersByTimeAsync(499);
+  expect([connection.lastAttemptAt, read.mock.calls.length]).toEqual([startedAt, 1]);
+  await vi.advanceTimersByTimeAsync(1);
+  expect([connection.lastAttemptAt, read.mock.calls.length]).toEqual([startedAt + 500, 2]);
+  await eventuallyByTurns(() => connection.connected);
+  await vi.advanceTimersByTimeAsync(60_000);
+  expect(connection.lastAttemptAt).toBe(Date.now());
+});
+
+it('a connection that opens after it was closed is ended, and nobody hears of it', async () => {
+  const peer = await amqpPeer(handshakeThen(Buffer.alloc(0), answerClose));
+  const login: LoginSource = fixedLogin(peer.url);
+  const asked = Promise.withResolvers<void>();
+  const connection = start('', { login: { ...login, read: () => asked.promise.then(() => login.read()) } });
+  const opened = vi.fn();
+  connection.on('open', opened);
+  const closing = connection.close();
+  asked.resolve();
+  await closing;
+  expect([peer.connections(), opened.mock.calls.length, connection.connected]).toEqual([1, 0, false]);
+});
+
 it('close settles as soon as the socket ends, whatever timers do', async () => {
   const sockets: Socket[] = [];
   const peer = await amqpPeer(
@@ -175,9 +273,9 @@ it('close settles as soon as the socket ends, whatever timers do', async () => {
 
 it('a broker that is back is one line, with the time and the failures', async () => {
   let refuses = false;
-  const peer = await amqpPeer((socket, chunk) => {
+  const peer = await amqpPeer((socket, chunk, data) => {
     if (refuses) socket.destroy();
-    else handshakeThen(Buffer.alloc(0))(socket, chunk);
+    else handshakeThen(Buffer.alloc(0))(socket, chunk, data);
   });
   const connection = start(peer.url);
   await once(connection, 'open', { signal: AbortSignal.timeout(10_000) });
@@ -231,7 +329,10 @@ describe('a login that may have changed', () => {
     start('', { login });
     await eventually('20 attempts', () => login.attempts >= 20);
     expect(login.readAfter).toEqual([3]);
-    vi.advanceTimersByTime(60_001);
+    vi.advanceTimersByTime(59_999);
+    await eventually('20 more', () => login.attempts >= 40);
+    expect(login.readAfter).toEqual([3]);
+    vi.advanceTimersByTime(2);
     await eventually('it is read again', () => login.readAfter.length === 2);
     const peer = await amqpPeer(handshakeThen(Buffer.alloc(0)));
     login.url = peer.url;
