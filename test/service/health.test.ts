@@ -121,6 +121,10 @@ it.each<[string, Partial<HealthSnapshot>]>([
   ['no token', { ...STANDBY, discordProblems: ['no token'] }],
   ['this standby consumes no lease queue: it could take over no group', { ...STANDBY, lease: {} }],
   ['this standby consumes the lease queues of the groups 0, 2 only: it could take over no other', UNREADY],
+  [
+    'this standby consumes the lease queues of the groups 2 only: it could take over no other',
+    { ...UNREADY, lease: { ...UNREADY.lease, waitsFor: [2] } },
+  ],
 ])('is unhealthy: %s', (sentence, fields) => {
   expect(healthReport({ ...HEALTHY, ...fields })).toMatchObject({ status: 'unhealthy', problems: [sentence] });
 });

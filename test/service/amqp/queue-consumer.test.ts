@@ -219,7 +219,7 @@ it('a connection that is lost closes its channels first: that is no line, and no
   expect([channels.length, lines, consumer.problem]).toEqual([1, [], expect.stringMatching(/: a fault$/)]);
 });
 
-it('a channel that cannot be opened is tried again after 1, 2 and 4 s at most', async () => {
+it('a channel that cannot be opened is tried again after 1, 2 and 4 s at most; once it was open, after 1 s', async () => {
   vi.useFakeTimers({ toFake: ['setTimeout', 'clearTimeout'], fakeNodeBuiltins: true });
   vi.spyOn(Math, 'random').mockReturnValue(1);
   onTestFinished(() => {
@@ -227,7 +227,9 @@ it('a channel that cannot be opened is tried again after 1, 2 and 4 s at most', 
     vi.useRealTimers();
   });
   const { connection, consumer, start } = consumerOf();
-  const createConfirmChannel = vi.fn().mockRejectedValue(new Error('no channel'));
+  const opened = new FakeChannel({});
+  const createConfirmChannel = vi.fn().mockResolvedValue(opened);
+  for (let times = 0; times < 3; times += 1) createConfirmChannel.mockRejectedValueOnce(new Error('no channel'));
   connection.emit('open', { createConfirmChannel });
   start('commands');
   const tried: number[] = [];
@@ -236,6 +238,13 @@ it('a channel that cannot be opened is tried again after 1, 2 and 4 s at most', 
     await new Promise((resolve) => void setImmediate(resolve));
     tried.push(createConfirmChannel.mock.calls.length);
   }
-  expect(tried).toEqual([1, 1, 2, 2, 3, 3, 4]);
+  expect([tried, consumer.consuming]).toEqual([[1, 1, 2, 2, 3, 3, 4], true]);
+  opened.deliver(null);
+  for (const ms of [0, 999, 1]) {
+    await vi.advanceTimersByTimeAsync(ms);
+    await new Promise((resolve) => void setImmediate(resolve));
+    tried.push(createConfirmChannel.mock.calls.length);
+  }
+  expect(tried.slice(7)).toEqual([4, 4, 5]);
   await consumer.stop();
 });
