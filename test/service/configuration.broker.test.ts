@@ -8,10 +8,11 @@ import { join } from 'node:path';
 import { afterAll, beforeAll, describe, expect, test, vi } from 'vitest';
 import { IngestorProcess } from '../../local/ingestor-process.ts';
 import { Stage } from '../../local/stage.ts';
-import { EXIT_CONFIG } from '../../service/contract/limits.ts';
 import { ENV } from '../../service/contract/names.ts';
 import { Inbox } from '../support/inbox.ts';
 
+/** Of sysexits.h. */
+const EX_CONFIG = 78;
 const SECRET = `hunter2-${randomBytes(8).toString('hex')}`;
 const RIGHT = {
   [ENV.discordBotToken]: `bot-token.${SECRET}`,
@@ -58,7 +59,7 @@ test.each<[string, Record<string, string>, readonly RegExp[]]>([
   ],
 ])('the process ends with EX_CONFIG %s', async (_, env, faults) => {
   const task = start(env);
-  expect(await task.exit, task.output).toBe(EXIT_CONFIG);
+  expect(await task.exit, task.output).toBe(EX_CONFIG);
   expect(task.output).not.toContain(SECRET);
   const lines = task.output.trim().split('\n');
   expect(lines.map((line) => JSON.parse(line) as object)).toEqual(
