@@ -96,7 +96,6 @@ export class Broadcast {
   /** What was published before is sent: the end of a connection would overtake it. Settles within a second. */
   async close(): Promise<void> {
     void this.#consumer.stop();
-    this.#model = undefined;
     const closed = this.#channel?.then(closeChannel).catch(() => undefined);
     await orAfter(Promise.resolve(closed), CLOSE_DEADLINE_MS, () => undefined);
   }
