@@ -40,6 +40,8 @@ afterEach(async () => {
 interface Start {
   /** With a session if it has an address for it. */
   readonly resumeUrl?: string;
+  /** Of that session. @default - those of the shard */
+  readonly sessionIntents?: number;
   /** What Get Gateway Bot answers, if it does. */
   readonly general?: string;
   readonly unansweredSince?: number;
@@ -51,7 +53,7 @@ interface Start {
   readonly acquired?: Promise<void>;
 }
 
-function startShard({ resumeUrl, general, unansweredSince, permitted, turn, acquired }: Start): void {
+function startShard({ resumeUrl, sessionIntents, general, unansweredSince, permitted, turn, acquired }: Start): void {
   const session_start_limit = { total: 1, remaining: 1, reset_after: 0, max_concurrency: 1 };
   const information = {
     latest: turn && { session_start_limit },
@@ -64,7 +66,10 @@ function startShard({ resumeUrl, general, unansweredSince, permitted, turn, acqu
   } as unknown as GatewayInformation;
   const session = new ShardSession(0, 1, NO_SESSION_EVENTS);
   if (resumeUrl !== undefined)
-    session.restore({ sessionId: 'a', sequence: 7, shardCount: 1, startedAt: 0, resumeUrl }, Date.now());
+    session.restore(
+      { sessionId: 'a', sequence: 7, shardCount: 1, startedAt: 0, resumeUrl, intents: sessionIntents },
+      Date.now(),
+    );
   token = new BotToken(secret, lines.log);
   const acquire = async () => {
     turn?.();
@@ -148,6 +153,11 @@ async function until(condition: () => boolean): Promise<void> {
   }
 }
 
+const READY = JSON.stringify({
+  ...{ op: GatewayOpcodes.Dispatch, t: 'READY', s: 1 },
+  d: { session_id: 'a', resume_gateway_url: 'x', guilds: [], user: { id: '1' }, v: 10 },
+});
+
 const ends = () => lines.lines.filter(({ msg }) => msg === 'the gateway connection ended');
 
 /** The connection ends after so long, and not before. */
@@ -162,6 +172,8 @@ async function endsAfter(ms: number): Promise<void> {
 it('a peer that does not answer the handshake is given up after 30 s', async () => {
   const silent = await silentPeer();
   startShard({ general: silent.url });
+  // It runs already.
+  shard.start();
   await until(silent.accepted);
   await endsAfter(30_000);
   expect(ends()[0]?.verdict).toBe('unreachable');
@@ -291,11 +303,10 @@ it('a rejected token is reported, and waited for', async () => {
 it.each(['a minute later', 'where the secret has a new version'])(
   'a shard whose intents Discord refuses is failed, and IDENTIFYs again %s, until READY',
   async (when) => {
-    const d = { session_id: 'a', resume_gateway_url: 'x', guilds: [], user: { id: '1' }, v: 10 };
     const { url, received } = await peer((socket, op) => {
       if (op === undefined) hello(socket);
       else if (secret.value === 'first') socket.close(4014);
-      else socket.send(JSON.stringify({ op: GatewayOpcodes.Dispatch, t: 'READY', s: 1, d }));
+      else socket.send(READY);
     });
     const identifies = () => received.filter((op) => op === GatewayOpcodes.Identify).length;
     startShard({ general: url });
@@ -316,10 +327,10 @@ it.each(['a minute later', 'where the secret has a new version'])(
 );
 
 it('IDENTIFY carries the newest token, though it waited at the gate with the one before', async () => {
-  const tokens: unknown[] = [];
+  const identifies: unknown[] = [];
   const { url, received } = await peer((socket, op, d) => {
     if (op === undefined) hello(socket);
-    else if (op === GatewayOpcodes.Identify) tokens.push((d as { token: string }).token);
+    else if (op === GatewayOpcodes.Identify) identifies.push(d);
   });
   const acquired = Promise.withResolvers<void>();
   startShard({ general: url, acquired: acquired.promise });
@@ -328,11 +339,133 @@ it('IDENTIFY carries the newest token, though it waited at the gate with the one
   token.reject('first', 'rejected');
   await token.usable(new AbortController().signal);
   acquired.resolve();
-  await until(() => tokens.length > 0);
-  expect(tokens).toEqual(['second']);
+  await until(() => identifies.length > 0);
+  const product = 'discord-gateway-ingestor';
+  // https://docs.discord.com/developers/events/gateway-events#identify
+  expect(identifies).toEqual([
+    {
+      ...{ token: 'second', intents: GatewayIntentBits.GuildMembers, shard: [0, 1], compress: false },
+      properties: { os: process.platform, browser: product, device: product },
+    },
+  ]);
+});
+
+it('a shard waits for its turn to IDENTIFY, and stays ready, longer than HELLO and READY may take', async () => {
+  const { url } = await peer((socket, op) => {
+    if (op === undefined) hello(socket);
+    else if (op === GatewayOpcodes.Identify) socket.send(READY);
+  });
+  const acquired = Promise.withResolvers<void>();
+  startShard({ general: url, acquired: acquired.promise });
+  await until(() => shard.state === 'identifying');
+  await vi.advanceTimersByTimeAsync(31_000);
+  await turns(50);
+  expect(ends()).toEqual([]);
+  expect(Date.now() - (shard.identifyingSince ?? Number.NaN)).toBeLessThan(10_000);
+  acquired.resolve();
+  await until(() => shard.connected);
+  expect(shard.identifyingSince).toBeUndefined();
+  await vi.advanceTimersByTimeAsync(31_000);
+  await turns(50);
+  expect([ends(), shard.connected]).toEqual([[], true]);
+});
+
+it("the last heartbeat's round trip is known until the connection ends", async () => {
+  let live: WebSocket | undefined;
+  const { url } = await peer((socket, op) => {
+    live = socket;
+    if (op === undefined) hello(socket);
+    else if (op === GatewayOpcodes.Identify) socket.send(READY);
+    else socket.send(JSON.stringify({ op: GatewayOpcodes.HeartbeatAck }));
+  });
+  startShard({ general: url });
+  await until(() => shard.connected);
+  // The first heartbeat is sent within the interval.
+  await vi.advanceTimersByTimeAsync(41_250);
+  await until(() => shard.latencyMs !== undefined);
+  live?.close(4000);
+  await until(() => ends().length === 1);
+  expect(shard.latencyMs).toBeUndefined();
+});
+
+it('permission is asked for with a token at hand: it may wait long for one', async () => {
+  const { url } = await peer((socket) => hello(socket));
+  secret.value = undefined;
+  const permitted = vi.fn(async () => undefined);
+  startShard({ resumeUrl: url, permitted });
+  await turns(50);
+  expect(permitted).not.toHaveBeenCalled();
+  secret.value = 'first';
+  await vi.advanceTimersByTimeAsync(10_000);
+  await until(() => shard.state === 'resuming');
+  expect(permitted).toHaveBeenCalledTimes(1);
+});
+
+it('a shard that is stopped as it gets permission settles, and has no connection', async () => {
+  const { url, received } = await peer((socket) => hello(socket));
+  let stopping: Promise<void> | undefined;
+  const permitted = async () => {
+    stopping = shard.stop();
+  };
+  startShard({ resumeUrl: url, permitted });
+  await until(() => stopping !== undefined);
+  await stopping;
+  await turns(50);
+  expect([shard.state, received.filter((op) => op !== undefined)]).toEqual(['stopped', []]);
+});
+
+it('a shard that is started again pauses as after a first failure', async () => {
+  const { url } = await peer((socket) => void socket.terminate());
+  startShard({ resumeUrl: url, general: url });
+  for (let ended = 1; ended <= 4; ended += 1) {
+    await until(() => ends().length === ended);
+    // The longest pause of a fourth failure is 8 s.
+    if (ended < 4) await vi.advanceTimersByTimeAsync(8_000);
+  }
+  await shard.stop();
+  shard.start();
+  await until(() => ends().length === 5);
+  await vi.advanceTimersByTimeAsync(1_000);
+  await until(() => ends().length === 6);
+});
+
+it('a session that is replaced ends after 2 s without an answer to the close, and a stop lets other shards replace theirs', async () => {
+  const { url, received } = await peer((socket, op) => {
+    if (op === undefined) return hello(socket);
+    if (op !== GatewayOpcodes.Resume) return;
+    socket.send(JSON.stringify({ op: GatewayOpcodes.Dispatch, t: 'RESUMED', s: 8, d: {} }));
+    // It reads no more.
+    socket.pause();
+  });
+  startShard({ resumeUrl: url, general: url, sessionIntents: GatewayIntentBits.Guilds });
+  await until(() => shard.connected);
+  await turns(500);
+  await vi.advanceTimersByTimeAsync(1_900);
+  await turns(50);
+  expect(ends()).toEqual([]);
+  await vi.advanceTimersByTimeAsync(5_000);
+  await until(() => received.includes(GatewayOpcodes.Identify));
+  const lock = () => gate.replacing.lock(AbortSignal.timeout(100));
+  await expect(lock()).rejects.toThrow();
+  await shard.stop();
+  (await lock())();
 });
 
 describe('IDENTIFYs that are refused', () => {
+  it('are each counted once: a connection that ends before HELLO sent none', async () => {
+    const { url } = await peer((socket, op) => {
+      if (op !== undefined) socket.close(4000);
+      else if (ends().length === 0) hello(socket);
+      else socket.terminate();
+    });
+    startShard({ general: url });
+    for (let ended = 1; ended <= 5; ended += 1) {
+      await until(() => ends().length === ended);
+      await vi.advanceTimersByTimeAsync(20_000);
+    }
+    expect(pauses()).toEqual([]);
+  });
+
   const pauses = () => lines.lines.filter(({ msg }) => /^IDENTIFYs led to no session/.test(String(msg)));
 
   const pauseOf = (line: number, now: number) => Date.parse(String(pauses()[line]?.until)) - now;
@@ -388,6 +521,13 @@ describe('IDENTIFYs that are refused', () => {
 });
 
 describe('it has not reached Discord', () => {
+  it('also without a session, as soon as it has the address', async () => {
+    const { url } = await peer((socket) => void socket.terminate());
+    startShard({ general: url });
+    await until(() => ends().length === 1);
+    expect(shard.unreachableSince).toBeDefined();
+  });
+
   it('since its first connection without HELLO, until HELLO', async () => {
     let answers = false;
     const { url, received } = await peer((socket) => (answers ? hello(socket) : socket.terminate()));
