@@ -71,9 +71,13 @@ describe('a RESUME', () => {
     const asked: LastEnd[] = [];
     const answers = ['proven', 'unproven', 'unproven', 'unproven', 'proven', 'proven'] as const;
     let proof = Promise.withResolvers<'proven'>();
-    const permission = async (_: AbortSignal, end: LastEnd) => {
+    const whileItWorks: AbortSignal[] = [];
+    const permission = async (signal: AbortSignal, end: LastEnd) => {
       // While a connection works that went without.
-      if (!end.resumable && end.unproven > 0) return await proof.promise;
+      if (!end.resumable && end.unproven > 0) {
+        whileItWorks.push(signal);
+        return await proof.promise;
+      }
       return answers[asked.push(end) - 1] ?? 'proven';
     };
     const { gateway, client } = await connected({ permission });
@@ -98,6 +102,8 @@ describe('a RESUME', () => {
       { resumable: true, endedAt, unproven: 1, perhapsTaken: true },
       { resumable: false, endedAt, unproven: 0, perhapsTaken: true },
     ]);
+    // These connections have ended.
+    expect(whileItWorks.map(({ aborted }) => aborted)).toEqual([true, true, true]);
   });
 });
 
@@ -133,6 +139,8 @@ describe('a session with other intents', () => {
       ]);
       expect(sent(gateway, 2)).toMatchObject([{ intents: 3 }]);
       expect(acquired, 'the lock is taken once').toBe(1);
+      // The next shard may replace its session.
+      (await client.gate.replacing.lock(AbortSignal.timeout(5_000)))();
       expect([client.reported(), client.counted.gatewayGaps, client.session.resumeState?.intents]).toEqual([
         [],
         undefined,
@@ -286,6 +294,7 @@ it('has not reached Discord only if none of its shards has', async () => {
     });
   };
   await own(gateway.url, refused);
+  await expect(own(refused, refused)).rejects.toThrow('expected no shards before another group is taken over');
   expect([ingestor.connected, ingestor.unreachableSince, ingestor.untaken]).toEqual([1, undefined, 1]);
   await ingestor.stepDown();
   await own(refused, refused);
@@ -300,15 +309,19 @@ it('has not reached Discord only if none of its shards has', async () => {
 
 describe('stepping down', () => {
   it.each([
-    ['drops what the new owner has replayed', { '0': { sessionId: 's1' } }, 3],
+    ['drops what the new owner has replayed, and its gap', { '0': { sessionId: 's1' } }, 4],
     ['publishes what the new owner cannot resume', { '0': { sessionId: 'other' } }, 0],
     ['publishes what another shard has in its record', { '1': { sessionId: 's1' } }, 0],
     ['publishes everything where no later record was seen', undefined, 0],
   ])('%s', async (_, later, dropped) => {
     const { client } = await connected({ holds: true });
+    const gap = { shardId: 0, sessionId: 's1', lastSequence: 1, lastReceivedAt: 0, lostAt: 0, reason: 'a hole' };
+    void client.gaps.report([gap]);
     await client.ingestor.stepDown(later as never);
     const lines = client.lines.lines.filter(({ msg }) => msg.startsWith('dropped events'));
     expect(lines.map(({ events }) => events)).toEqual(dropped > 0 ? [dropped] : []);
+    // The new owner reports those of the session that it resumes.
+    expect(client.gaps.unreportedGaps).toEqual(dropped > 0 ? [] : [gap]);
     expect([client.ingestor.members, client.shard.state]).toEqual([[], 'stopped']);
   });
 });

@@ -70,7 +70,9 @@ it('it is unproven from the first record that does not come back, until one come
   // A later one is still on its way.
   expect(await unproven({ held: 4 })).toBe(1_000);
   expect(await unproven({ held: 5 })).toBe(0);
-  expect(await unproven({ held: 0, channels: undefined })).toBe(1_000);
+  expect(await unproven({ commit: 6 })).toBe(1_000);
+  // It has lost its channels.
+  expect(await unproven({ held: 0, channels: undefined })).toBe(2_000);
   expect(await unproven(undefined)).toBe(0);
 });
 
