@@ -7,11 +7,15 @@ import { GatewayIntentBits } from 'discord-api-types/v10';
 import { afterAll, beforeAll, describe, expect, test } from 'vitest';
 import { dueKey, VARIANTS } from '../../local/discord/payloads/variants.ts';
 import type { Emitted } from '../../local/discord/simulator.ts';
+import type { IngestorProcess } from '../../local/ingestor-process.ts';
+import { asAdministrator } from '../../local/rabbitmq/administrator.ts';
 import { Stage } from '../../local/stage.ts';
 import { METRICS } from '../../service/contract/metrics.ts';
 import { ENV, EXCHANGES, HEADERS, QUEUES } from '../../service/contract/names.ts';
 import { eventId } from '../../service/events/event-id.ts';
 import { DiscordEventPayload } from '../../service/events/payload.ts';
+import { connectionOf, health, metric, stored } from '../faults/tasks.ts';
+import { closeConnections } from '../support/broker-faults.ts';
 import { Inbox, type Received } from '../support/inbox.ts';
 
 const PROMISED: readonly (readonly [routingKey: RegExp, priority: number, queue: string, expiration?: string])[] = [
@@ -182,4 +186,50 @@ test('nothing arrived that was not for workers, and nothing twice', async () => 
   const { lost, unexpected, repeated, conflicts, disorders, examples } = await stage.settled();
   expect([lost, unexpected, repeated, conflicts, disorders], examples.join('\n')).toEqual([0, 0, 0, 0, 0]);
   expect(new Set(inbox.all.map(({ body }) => body.eventId)).size).toBe(inbox.all.length);
+});
+
+test('/health of a running task is what Discord and the broker have, and what it has published is counted', async () => {
+  const [task] = stage.living as [IngestorProcess];
+  await stage.ready();
+  await stored(stage);
+  await stage.until('all is confirmed', 30_000, async () => (await health(task)).outbox.events === 0);
+  const { sequence } = stage.simulator?.sessions[0] ?? {};
+  const all = (await task.metrics()).entries();
+  const confirmed = [...all].filter(([series]) => series.startsWith(METRICS.eventsConfirmed.prometheus));
+  const published = confirmed.reduce((sum, [, count]) => sum + count, 0);
+  expect(published).toBeGreaterThanOrEqual(inbox.all.length);
+  expect([await metric(task, 'eventsPublished'), await metric(task, 'brokerReconnects')]).toEqual([published, 0]);
+  expect(await health(task)).toMatchObject({
+    ...{ status: 'healthy', role: 'owner', problems: [] },
+    shard: { count: 1, group: 0, assigned: [0], connected: 1 },
+    checks: {
+      rabbitmq: { connected: true, channelOpen: true, blocked: false, publishCount: published, errorCount: 0 },
+    },
+    outbox: { events: 0, bytes: 0, usedPercent: 0, receiving: true },
+    identifies: { remaining: expect.any(Number), spentUntil: null },
+    lease: { state: 'owner', sessions: 1, ownedSince: expect.any(String), storedAt: expect.any(String) },
+    commands: { consuming: true, waiting: 0 },
+    shards: [{ state: 'ready', confirmed: sequence, received: sequence }],
+  });
+});
+
+test('a message that the broker returns is counted, and each new connection of publisher and lease', async () => {
+  const [task] = stage.living as [IngestorProcess];
+  await asAdministrator(stage.broker, async (channel) => {
+    await channel.deleteQueue(QUEUES.gatewayEvents);
+    await channel.deleteExchange(EXCHANGES.unrouted);
+  });
+  stage.simulator?.invalidate(undefined, { resumable: false });
+  await stage.until('it is counted', 30_000, async () => (await metric(task, 'eventsReturned')) > 0);
+  for (const [reconnects, kind] of [
+    [1, 'publisher'],
+    [2, 'lease'],
+  ] as const) {
+    await closeConnections(stage.broker, connectionOf(task, kind));
+    await stage.until(
+      `the ${kind} is back`,
+      30_000,
+      async () => (await metric(task, 'brokerReconnects')) === reconnects,
+    );
+  }
 });

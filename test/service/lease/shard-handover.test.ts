@@ -29,6 +29,7 @@ it('one is under way until all that was asked for is done, also where one of the
   const closed = Promise.withResolvers<undefined>();
   runner.stepDown.mockReturnValueOnce(closed.promise);
   tested.stepDown(groupRecord());
+  expect(tested.underWay).toBe(true);
   const asked = Date.now();
   tested.takeOver(found());
   expect(tested.takenOverAt).toBeGreaterThanOrEqual(asked);
