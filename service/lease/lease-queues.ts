@@ -96,9 +96,7 @@ export class LeaseQueues<Model> {
   /** Leaves the group to its owner for a while. */
   leave(group: number): void {
     this.#channels?.cancel(leaseQueue(group));
-    this.#channels?.after(this.#options.timing.standbyDelayMs, () => {
-      if (this.#isStandby) this.consumeAll();
-    });
+    this.#channels?.after(this.#options.timing.standbyDelayMs, () => this.consumeAll());
   }
 
   /** Waits for more of the group, from now on. */
