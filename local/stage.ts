@@ -37,6 +37,9 @@ export interface StageOptions {
   /** The real Discord instead of the simulator. */
   readonly botToken?: string;
   readonly log?: (line: string) => void;
+  /** One that runs already; `remove()` removes what the stage has there. @default - its own */
+  readonly broker?: RabbitMq;
+  readonly vhost?: string;
   /** Nodes of RabbitMQ. @default 1 */
   readonly nodes?: number;
   /** The tasks reach the broker by its TLS listener only. */
@@ -91,7 +94,7 @@ export class Stage {
 
   static async start(options: StageOptions = {}): Promise<Stage> {
     const { shards = 1, tasks = 1, tls = false, nodes = 1, events, log = () => undefined } = options;
-    const broker = await startRabbitMq({ tls, nodes, log });
+    const broker = options.broker ?? (await startRabbitMq({ tls, nodes, log }));
     const given = { shards, ...(events && { events, grantedIntents: PRIVILEGED_INTENTS }), ...options.simulator };
     const answerable = options.worker !== undefined;
     const simulator = options.botToken ? undefined : await DiscordSimulator.start({ answerable, ...given });
@@ -113,7 +116,7 @@ export class Stage {
   }
 
   url(user: string, at: Pick<RabbitMq, 'amqpUrl'> = this.broker): string {
-    return at.amqpUrl({ ...this.#login(user), vhost: VHOST });
+    return at.amqpUrl({ ...this.#login(user), vhost: this.#options.vhost ?? VHOST });
   }
 
   async applyTopology(): Promise<void> {

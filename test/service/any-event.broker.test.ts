@@ -4,11 +4,12 @@
 import { GatewayIntentBits } from 'discord-api-types/v10';
 import { afterAll, beforeAll, expect, test } from 'vitest';
 import type { DiscordSimulator } from '../../local/discord/simulator.ts';
-import { Stage } from '../../local/stage.ts';
+import type { Stage } from '../../local/stage.ts';
 import { ENV, QUEUES } from '../../service/contract/names.ts';
 import { eventId } from '../../service/events/event-id.ts';
 import { DiscordEventPayload } from '../../service/events/payload.ts';
 import { Inbox } from '../support/inbox.ts';
+import { startSharedStage } from '../support/shared-stage.ts';
 
 let stage: Stage;
 let simulator: DiscordSimulator;
@@ -16,7 +17,7 @@ let inbox: Inbox;
 
 beforeAll(async () => {
   const { GuildMembers, GuildPresences, MessageContent } = GatewayIntentBits;
-  stage = await Stage.start({
+  stage = await startSharedStage({
     tasks: 0,
     untilReady: false,
     simulator: { grantedIntents: GuildMembers | GuildPresences | MessageContent, marker: 'what-people-wrote' },

@@ -33,17 +33,18 @@ import {
 } from 'discord-api-types/v10';
 import { afterAll, beforeAll, expect, test } from 'vitest';
 import type { DiscordSimulator } from '../../local/discord/simulator.ts';
-import { Stage } from '../../local/stage.ts';
+import type { Stage } from '../../local/stage.ts';
 import { ENV } from '../../service/contract/names.ts';
 import { Bot } from '../support/discord-js-bot.ts';
 import { Inbox } from '../support/inbox.ts';
+import { startSharedStage } from '../support/shared-stage.ts';
 
 let stage: Stage;
 let simulator: DiscordSimulator;
 let inbox: Inbox;
 
 beforeAll(async () => {
-  stage = await Stage.start({ env: { [ENV.forwardDirectMessages]: 'true' } });
+  stage = await startSharedStage({ env: { [ENV.forwardDirectMessages]: 'true' } });
   if (stage.simulator === undefined) throw new Error('this test needs the simulator');
   simulator = stage.simulator;
   inbox = new Inbox(stage);

@@ -10,17 +10,18 @@ import { DISPATCHES } from '../../local/discord/payloads/dispatches.ts';
 import { intentsFor } from '../../local/discord/payloads/intents.ts';
 import { dueKey, VARIANTS } from '../../local/discord/payloads/variants.ts';
 import { LARGE } from '../../local/discord/payloads/world.ts';
-import { Stage } from '../../local/stage.ts';
+import type { Stage } from '../../local/stage.ts';
 import { EXCHANGES, QUEUES } from '../../service/contract/names.ts';
 import { family } from '../../service/events/routing.ts';
 import { faultsOf } from '../support/contract-schemas.ts';
 import { Inbox } from '../support/inbox.ts';
+import { startSharedStage } from '../support/shared-stage.ts';
 
 let stage: Stage;
 let inbox: Inbox;
 
 beforeAll(async () => {
-  stage = await Stage.start({ events: 'all,guilds.full' });
+  stage = await startSharedStage({ events: 'all,guilds.full' });
   inbox = new Inbox(stage);
 });
 afterAll(() => stage?.stop());

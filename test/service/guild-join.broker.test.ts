@@ -4,9 +4,10 @@
 
 import { afterAll, beforeAll, describe, expect, test } from 'vitest';
 import type { DiscordSimulator } from '../../local/discord/simulator.ts';
-import { Stage } from '../../local/stage.ts';
+import type { Stage } from '../../local/stage.ts';
 import { METRICS } from '../../service/contract/metrics.ts';
 import { Inbox } from '../support/inbox.ts';
+import { startSharedStage } from '../support/shared-stage.ts';
 
 const GUILDS = 12;
 let stage: Stage;
@@ -14,7 +15,7 @@ let simulator: DiscordSimulator;
 let inbox: Inbox;
 
 beforeAll(async () => {
-  stage = await Stage.start({ simulator: { guilds: GUILDS } });
+  stage = await startSharedStage({ simulator: { guilds: GUILDS } });
   if (stage.simulator === undefined) throw new Error('this test needs the simulator');
   simulator = stage.simulator;
   inbox = new Inbox(stage);

@@ -5,10 +5,11 @@
 import { connect } from 'amqplib';
 import { afterAll, beforeAll, expect, test } from 'vitest';
 import { dueKey, VARIANTS } from '../../local/discord/payloads/variants.ts';
-import { Stage } from '../../local/stage.ts';
+import type { Stage } from '../../local/stage.ts';
 import { METRICS } from '../../service/contract/metrics.ts';
 import { HEADERS, QUEUES, USERS } from '../../service/contract/names.ts';
 import { sharedBroker } from '../support/broker.ts';
+import { startSharedStage } from '../support/shared-stage.ts';
 
 const ROUNDS = 3;
 let stage: Stage;
@@ -16,7 +17,7 @@ let autocompletes = 0;
 const emittedTo = { [QUEUES.interactions]: 0, [QUEUES.guildEvents]: 0 };
 
 beforeAll(async () => {
-  stage = await Stage.start();
+  stage = await startSharedStage();
   await stage.reader.stop();
   const { simulator } = stage;
   const [task] = stage.living;

@@ -17,6 +17,7 @@ import {
   settled,
 } from '../../support/commands.ts';
 import { Inbox } from '../../support/inbox.ts';
+import { startSharedStage } from '../../support/shared-stage.ts';
 
 const SHARDS = 2;
 const INITIAL = { since: null, activities: [{ name: 'with RabbitMQ', type: 0 }], status: 'online', afk: false };
@@ -346,7 +347,7 @@ test('a payload that Discord closes the connection over is sent once more, alone
 
 test('an answer comes back to the worker, when its dispatch is chosen', async () => {
   const answers = ['GUILD_MEMBERS_CHUNK', 'VOICE_STATE_UPDATE', 'VOICE_SERVER_UPDATE', 'SOUNDBOARD_SOUNDS'];
-  const asked = await Stage.start({ env: { [ENV.events]: [...answers, 'members'].join() } });
+  const asked = await startSharedStage({ env: { [ENV.events]: [...answers, 'members'].join() } });
   onTestFinished(() => asked.stop());
   const inbox = new Inbox(asked);
   const worker = await CommandWorker.start(asked);

@@ -7,12 +7,13 @@ import amqplib from 'amqplib';
 import { type Browser, chromium, type Page } from 'playwright-core';
 import { afterAll, beforeAll, describe, expect, it, test } from 'vitest';
 import type { IngestorProcess } from '../../../local/ingestor-process.ts';
-import { Stage } from '../../../local/stage.ts';
+import type { Stage } from '../../../local/stage.ts';
 import { EXCHANGES, USERS } from '../../../service/contract/names.ts';
 import { EVERY_TASK } from '../../../service/fleet-status.ts';
 import { deploy } from '../../faults/tasks.ts';
 import { eventually } from '../../support/log-lines.ts';
 import { REPORT } from '../../support/report.ts';
+import { startSharedStage } from '../../support/shared-stage.ts';
 import { bodyOf, idOf, shows, taskWithRole } from '../../support/status-page.ts';
 
 const CHROMIUM = '/usr/bin/chromium';
@@ -22,7 +23,7 @@ let stage: Stage;
 let standby: IngestorProcess;
 
 beforeAll(async () => {
-  stage = await Stage.start({ shards: SHARDS, shardsPerTask: 2, tasks: 3, simulator: { maxConcurrency: 16 } });
+  stage = await startSharedStage({ shards: SHARDS, shardsPerTask: 2, tasks: 3, simulator: { maxConcurrency: 16 } });
   await stage.standing(3);
   standby = await taskWithRole(stage, 'standby');
   stage.simulator?.startTraffic(50);
