@@ -90,7 +90,7 @@ async function run(stage: FaultStage, title: string, fault: Fault): Promise<void
     await read(stage, 200);
     reader.resetSilences();
     const measured = await fault.inject(stage);
-    await read(stage, 100, 120_000);
+    await read(stage, 100);
     await new Promise((resolve) => setTimeout(resolve, fault.trafficAfterMs ?? 2_000));
     simulator.stopTraffic();
     const verdict = since(before, await stage.settled(240_000, 20_000));
@@ -131,7 +131,7 @@ function since(before: Verdict, now: Verdict): Verdict {
 }
 
 /** Resolves when so many more events have been read. */
-export async function read(stage: Stage, more: number, deadlineMs = 60_000): Promise<void> {
+export async function read(stage: Stage, more: number, deadlineMs = 120_000): Promise<void> {
   const before = stage.reader.events;
   await stage.until(`${more} more events read`, deadlineMs, () => stage.reader.events >= before + more);
 }
