@@ -7,7 +7,7 @@ import { expect } from 'vitest';
 import { asAdministrator } from '../../local/rabbitmq/administrator.ts';
 import { EXCHANGES, leaseQueue, QUEUES } from '../../service/contract/names.ts';
 import { closeConnections } from '../support/broker-faults.ts';
-import { type FaultStage, faultsOn, full } from './fault.ts';
+import { type FaultStage, faultsOn, full, LARGE } from './fault.ts';
 import { connectionOf, countOf, health, kill, ownerOf, stored } from './tasks.ts';
 
 const SHARDS = 4;
@@ -47,6 +47,7 @@ fullRun('the lease queue is deleted: the owner stays, and stores its record agai
 fullRun(
   'owner and broker are killed with kill -9 together: confirmed messages are on disk, Discord replays the others',
   {
+    replayBuffer: LARGE,
     async inject(stage) {
       const owner = await ownerOf(stage);
       await stage.broker.rememberQueues();

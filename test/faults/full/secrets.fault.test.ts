@@ -18,7 +18,7 @@ import { startAwsApis } from '../../support/aws-apis.ts';
 import { manage } from '../../support/broker.ts';
 import { closeConnections } from '../../support/broker-faults.ts';
 import { trust } from '../../support/broker-functions.ts';
-import { type FaultStage, faultsOn } from '../fault.ts';
+import { type FaultStage, faultsOn, LARGE } from '../fault.ts';
 import { countOf, health, ownerOf, replaceAll } from '../tasks.ts';
 
 const SHARDS = 4;
@@ -174,6 +174,7 @@ async function startRevoking({ broker }: Stage): Promise<() => Promise<unknown>>
 fullRun(
   'a leaked login is revoked, twice: clients with an older login are disconnected, and the tasks go on with the new one',
   {
+    replayBuffer: LARGE,
     // A standby that takes over may use the token of an earlier fault.
     mayViolate: /token/,
     async inject(stage) {
