@@ -35,7 +35,8 @@ interface Change {
 type Result = { draw: number; change: string; foundBy?: string };
 /** A test that failed, and vitest's arguments to run it alone; none when nothing ended in time. */
 type Failure = { text: string; alone?: readonly string[] };
-type Report = { name: string; assertionResults: { status: string; fullName: string }[] }[];
+type Test = { status: string; ancestorTitles: string[]; title: string };
+type Report = { name: string; assertionResults: Test[] }[];
 // A node of ESTree, with its properties by name.
 type Node = { type: string; start: number; end: number } & Record<string, unknown>;
 
@@ -113,9 +114,9 @@ function failure(...args: readonly string[]): Failure | undefined {
   for (const { name, assertionResults } of testResults) {
     const failed = assertionResults.find((test) => test.status === 'failed');
     if (failed === undefined) continue;
-    const { fullName } = failed;
+    const title = [...failed.ancestorTitles, failed.title].join(' > ');
     const file = name.slice(copy.length + 1);
-    return { text: `${file}: ${fullName}`, alone: ['run', file, '-t', `^${fullName.replace(/[^\w\s]/g, '\\$&')}$`] };
+    return { text: `${file}: ${title}`, alone: ['run', file, '-t', `^${title.replace(/[^\w\s]/g, '\\$&')}$`] };
   }
   return { text: 'a file that cannot be loaded', alone: args };
 }
