@@ -69,7 +69,9 @@ function changesOf(source: string): Change[] {
       add('and, or', { ...node, start, end: start + 2 }, operator === '&&' ? '||' : '&&');
     }
     if (/^(If|While)Statement|ConditionalExpression/.test(type)) add('condition', test as Node, `!(${text(test)})`);
-    if (type === 'Literal' && typeof value === 'number')
+    // A thousand times 0 is no fault.
+    if (type === 'Literal' && value === 0) add('number', node, '1', '-1');
+    if (type === 'Literal' && typeof value === 'number' && value !== 0)
       add('number', node, ...([`${value * 1000}`, `${value / 1000}`, `${value + 1}`, `${value - 1}`] as const));
     if (type === 'Literal' && typeof value === 'boolean') add('boolean', node, `${!value}`);
     // A string with spaces is prose: for a log, an error, a description.
