@@ -244,7 +244,7 @@ it('the time of the last attempt is now before the start and while open, and sta
   expect(connection.lastAttemptAt).toBe(Date.now());
 });
 
-it('a connection that opens after it was closed is ended, and nobody hears of it', async () => {
+it('a connection that opens after close() is closed, and no event reports it', async () => {
   const peer = await amqpPeer(handshakeThen(Buffer.alloc(0), answerClose));
   const login: LoginSource = fixedLogin(peer.url);
   const asked = Promise.withResolvers<void>();

@@ -241,7 +241,7 @@ describe('an owner that does not reach Discord', () => {
     expect(queue.opened).toHaveLength(before + 1);
   }
 
-  it('gives the group away after 30 s, takes it back after 5 s if nobody else does, and then keeps it twice as long', async () => {
+  it('gives the group away after 30 s, takes it back after 5 s if no other task does, and then keeps it twice as long', async () => {
     const made = await owner();
     const { queue, runner, keeper } = made;
     await givenAwayAfter(30_000, made);
