@@ -23,6 +23,8 @@ import { startRabbitMq } from './rabbitmq.ts';
 import { Reader } from './reader.ts';
 import { type Mark, type Verdict, verdictOf } from './verdict.ts';
 
+type StageNames = { readonly vhost: string; readonly userNames: Readonly<Record<keyof typeof USERS, string>> };
+
 export interface StageOptions {
   readonly tasks?: number;
   readonly shards?: number;
@@ -37,9 +39,8 @@ export interface StageOptions {
   /** The real Discord instead of the simulator. */
   readonly botToken?: string;
   readonly log?: (line: string) => void;
-  /** One that runs already; `remove()` removes what the stage has there. @default - its own */
-  readonly broker?: RabbitMq;
-  readonly vhost?: string;
+  /** A broker that runs already, and the names of the stage there; `remove()` removes these. @default - its own broker */
+  readonly shared?: { readonly broker: RabbitMq } & StageNames;
   /** Nodes of RabbitMQ. @default 1 */
   readonly nodes?: number;
   /** The tasks reach the broker by its TLS listener only. */
@@ -51,6 +52,8 @@ export interface StageOptions {
   /** Wait until every shard is connected. @default true */
   readonly untilReady?: boolean;
 }
+
+const PARTS = Object.keys(USERS) as (keyof typeof USERS)[];
 
 /** `examples/worker`. */
 export const EXAMPLE_WORKER = [
@@ -78,14 +81,22 @@ export class Stage {
   readonly tasks: IngestorProcess[] = [];
   readonly shardsPerTask: number;
   readonly #options: StageOptions;
-  readonly #passwords = Object.fromEntries(
-    Object.values(USERS).map((user) => [user, randomBytes(12).toString('hex')] as const),
-  );
-  #login = (user: string) => ({ username: user, password: this.#passwords[user] ?? '' });
+  readonly #names: StageNames;
+  /** By the name at the broker. */
+  readonly #passwords: Readonly<Record<string, string>>;
+  #login = (user: string) => {
+    const part = PARTS.find((each) => USERS[each] === user);
+    const username = part === undefined ? user : this.#names.userNames[part];
+    return { username, password: this.#passwords[username] ?? '' };
+  };
   #started = 0;
 
   private constructor(options: StageOptions, broker: RabbitMq, simulator: Stage['simulator'], folder: string) {
     this.#options = options;
+    this.#names = options.shared ?? { vhost: VHOST, userNames: USERS };
+    this.#passwords = Object.fromEntries(
+      Object.values(this.#names.userNames).map((user) => [user, randomBytes(12).toString('hex')]),
+    );
     this.shardsPerTask = options.shardsPerTask ?? 16;
     this.broker = broker;
     this.simulator = simulator;
@@ -94,7 +105,7 @@ export class Stage {
 
   static async start(options: StageOptions = {}): Promise<Stage> {
     const { shards = 1, tasks = 1, tls = false, nodes = 1, events, log = () => undefined } = options;
-    const broker = options.broker ?? (await startRabbitMq({ tls, nodes, log }));
+    const broker = options.shared?.broker ?? (await startRabbitMq({ tls, nodes, log }));
     const given = { shards, ...(events && { events, grantedIntents: PRIVILEGED_INTENTS }), ...options.simulator };
     const answerable = options.worker !== undefined;
     const simulator = options.botToken ? undefined : await DiscordSimulator.start({ answerable, ...given });
@@ -116,14 +127,16 @@ export class Stage {
   }
 
   url(user: string, at: Pick<RabbitMq, 'amqpUrl'> = this.broker): string {
-    return at.amqpUrl({ ...this.#login(user), vhost: this.#options.vhost ?? VHOST });
+    return at.amqpUrl({ ...this.#login(user), vhost: this.#names.vhost });
   }
 
   async applyTopology(): Promise<void> {
     const { shards = 1, limits = {}, worker } = this.#options;
     const { managementUrl, username, password } = this.broker;
     const api = new ManagementApi({ url: managementUrl, username, password });
+    const { vhost, userNames } = this.#names;
     const topology = discordTopology({
+      ...{ vhost, userNames },
       shards: { count: shards, perTask: this.shardsPerTask },
       limits,
       ...(worker && { queues: { [COPIES]: COPIED } }),
