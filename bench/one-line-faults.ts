@@ -50,8 +50,12 @@ const MOST_ATTEMPTS = 3;
 function changesOf(source: string): Change[] {
   const changes: Change[] = [];
   const text = (node: unknown) => source.slice((node as Node).start, (node as Node).end);
-  const add = (kind: string, { start, end }: Node, ...texts: [string, ...string[]]) =>
-    void (source.slice(start, end).includes('\n') || changes.push({ kind, start, end, texts }));
+  const add = (kind: string, { start, end }: Node, ...texts: string[]) => {
+    const before = source.slice(start, end);
+    // A thousand times 0 is no fault.
+    const [first, ...more] = texts.filter((each) => each !== before);
+    if (first !== undefined && !before.includes('\n')) changes.push({ kind, start, end, texts: [first, ...more] });
+  };
   const visit = (node: Node): void => {
     const { type, operator, value, test, argument } = node;
     if (/^(Import|ExportAll|TSInterface|TSType)/.test(type) || (type === 'ExportNamedDeclaration' && node.source))
@@ -69,9 +73,7 @@ function changesOf(source: string): Change[] {
       add('and, or', { ...node, start, end: start + 2 }, operator === '&&' ? '||' : '&&');
     }
     if (/^(If|While)Statement|ConditionalExpression/.test(type)) add('condition', test as Node, `!(${text(test)})`);
-    // A thousand times 0 is no fault.
-    if (type === 'Literal' && value === 0) add('number', node, '1', '-1');
-    if (type === 'Literal' && typeof value === 'number' && value !== 0)
+    if (type === 'Literal' && typeof value === 'number')
       add('number', node, ...([`${value * 1000}`, `${value / 1000}`, `${value + 1}`, `${value - 1}`] as const));
     if (type === 'Literal' && typeof value === 'boolean') add('boolean', node, `${!value}`);
     // A string with spaces is prose: for a log, an error, a description.
