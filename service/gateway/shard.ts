@@ -152,7 +152,7 @@ export class Shard {
     const connection = new GatewayConnection(this.#strategy(url), this.id, {
       ...{ compressed: compression === 'zlib-stream', unwanted, log },
       readyDeadlineMs: readyDeadlineMs(this.#retries.attempts),
-      listener: this.#listener(url, AbortSignal.any([signal, over.signal])),
+      listener: this.#listener(url, over.signal),
     });
     this.#connection = connection;
     const ended = connection.run();

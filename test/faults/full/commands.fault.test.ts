@@ -35,6 +35,18 @@ function requests(stage: FaultStage, count: number, shards: readonly number[]) {
 
 const noncesAt = ({ simulator }: FaultStage) => simulator.sends.flatMap(({ d }) => (d.nonce ? [String(d.nonce)] : []));
 
+/** Resolves when Discord has each of these, and none is sent again. @param before how many nonces it had */
+async function allSent(stage: FaultStage, before: number, commands: readonly { readonly nonce: string }[]) {
+  const missing = () => commands.filter(({ nonce }) => !noncesAt(stage).includes(nonce, before));
+  // One that the broker has delivered, and the task has not read, is in no count.
+  await stage
+    .until('Discord has each command', 60_000, () => missing().length === 0)
+    .catch(async (error: Error) => {
+      throw new Error(`Discord does not have ${JSON.stringify(missing())}`, { cause: error });
+    });
+  await settled(stage);
+}
+
 fullRun('500 commands at once for one shard: at most 120 are sent in a minute, and the others are dead-lettered', {
   rate: 100,
   async inject(stage) {
@@ -81,10 +93,9 @@ fullRun('the owner is killed with kill -9 between commands: the next owner sends
     const killed = kill(stage, owner);
     for (const { shard, body } of all) await sender.send(shard, body);
     await killed;
-    await settled(stage);
+    await allSent(stage, before, [...half, ...all]);
     const sent = noncesAt(stage).slice(before);
     const distinct = new Set(sent);
-    expect([...half, ...all].filter(({ nonce }) => !distinct.has(nonce))).toEqual([]);
     // Commands of the last second, sent and not acknowledged.
     const repeated = sent.length - distinct.size;
     expect(repeated).toBeLessThanOrEqual(120);
@@ -103,9 +114,8 @@ fullRun('op 7 between commands: they wait for RESUMED, and each arrives', {
       await sender.send(shard, body);
     }
     await stage.simulator.waitFor('resumed', resumed + 1);
-    await settled(stage);
+    await allSent(stage, before, all);
     const sent = noncesAt(stage).slice(before);
-    expect(new Set(sent).size).toBe(all.length);
     // Only commands of the last second before the connection ended are sent again.
     expect(sent.length - all.length).toBeLessThanOrEqual(20 + 20);
     return { repeated: sent.length - all.length };
