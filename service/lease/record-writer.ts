@@ -60,7 +60,8 @@ export class RecordWriter {
 
   /** @returns whether the broker has it */
   async storeLast(): Promise<boolean> {
-    await this.#storing;
+    // Another may follow the one that is under way.
+    while (this.#storing !== undefined) await this.#storing;
     this.#asked = true;
     return await this.#store(true);
   }

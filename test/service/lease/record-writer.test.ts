@@ -76,14 +76,24 @@ it('stores nothing while the task may not', async () => {
 
 it('stores one record at a time, and again when it was asked to meanwhile', async () => {
   const answered = Promise.withResolvers<void>();
-  answer = () => answered.promise;
+  const open: number[] = [];
+  let unanswered = 0;
+  answer = async () => {
+    open.push((unanswered += 1));
+    await answered.promise;
+    await new Promise(setImmediate);
+    unanswered -= 1;
+  };
   writer.storeNow();
   writer.storeNow();
   const last = writer.storeLast();
   expect(await tick()).toBe(1);
   answered.resolve();
   expect(await last).toBe(true);
-  expect(published.map((each) => each.commit)).toEqual([1, 2, 3]);
+  expect([published.map((each) => each.commit), open]).toEqual([
+    [1, 2, 3],
+    [1, 1, 1],
+  ]);
 });
 
 it('stores at the next tick, unchanged, what the broker did not confirm', async () => {
