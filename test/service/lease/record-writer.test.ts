@@ -79,7 +79,8 @@ it('stores one record at a time, and again when it was asked to meanwhile', asyn
   const open: number[] = [];
   let unanswered = 0;
   answer = async () => {
-    open.push((unanswered += 1));
+    unanswered += 1;
+    open.push(unanswered);
     await answered.promise;
     await new Promise(setImmediate);
     unanswered -= 1;
