@@ -136,6 +136,17 @@ describe('a long line', () => {
     expect(short.slice(29)).toEqual([`${'x'.repeat(2_000)}… (20000 characters)`, '… (31 entries)']);
   });
 
+  it('with what is five levels deep, and a sign for what is deeper', () => {
+    const line = JSON.stringify({
+      a: { b: { c: { d: [1, 'e'] } } },
+      x: { b: { c: { d: [{ e: 1 }, 'e', [2]] } } },
+      msg: 'm',
+    });
+    expect(shortLine(line, (text) => text)).toBe(
+      '{"a":{"b":{"c":{"d":[1,"e"]}}},"x":{"b":{"c":{"d":["…","e","…"]}}},"msg":"m"}',
+    );
+  });
+
   it('without its fields when they are too many', () => {
     const line = JSON.stringify({
       level: 'error',
