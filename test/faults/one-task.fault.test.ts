@@ -7,7 +7,7 @@ import type { IngestorProcess } from '../../local/ingestor-process.ts';
 import { USERS } from '../../service/contract/names.ts';
 import { MOST_UNANSWERED } from '../../service/publisher/lane.ts';
 import { closeConnections, permit } from '../support/broker-faults.ts';
-import { faultsOn, read } from './fault.ts';
+import { faultsOn, LARGE, read } from './fault.ts';
 import { connectionOf, countOf, health, memoryAlarm, metric, resumes, waiting } from './tasks.ts';
 
 const SHARDS = 2;
@@ -56,6 +56,7 @@ fullRun('in a memory alarm events wait, and none is published twice although the
 
 everyRun('a task that gets SIGTERM under load drains and exits with 0, and the next task resumes the sessions', {
   rate: 600,
+  replayBuffer: LARGE,
   mostRepeats: 0,
   async inject(stage) {
     const identifies = countOf(stage, 'identify');
