@@ -243,6 +243,7 @@ describe('streams of the status page', () => {
     expect(text()).toMatch(/^HTTP\/1\.1 200 OK\r\n.*content-type: text\/event-stream\r\n/is);
     const events = () => text().split('data: {"title":"a title","body":"the\\n\\nfleet"}\n\n').length - 1;
     await eventually('longer than 5 s', () => events() >= 3);
+    expect(text()).toContain('\nretry: 2000\n\n');
     expect(socket.destroyed).toBe(false);
   });
 
