@@ -84,7 +84,8 @@ function changesOf(source: string): Change[] {
     if (type === 'ArrowFunctionExpression' && node.expression) add('return', node.body as Node, 'undefined');
     if (type === 'AwaitExpression') add('await', node, text(argument));
     const [first, second] = (node.arguments ?? []) as Node[];
-    if (first && second) {
+    // The larger of two numbers is the larger one in any order.
+    if (first && second && !/^Math\.(max|min)$/.test(text(node.callee))) {
       const between = source.slice(first.end, second.start);
       add('swap', { ...node, start: first.start, end: second.end }, `${text(second)}${between}${text(first)}`);
     }
