@@ -1,6 +1,7 @@
 // A connection with peers that are no broker, or an odd one: each ends that attempt, and no more. An exception that nothing
 // catches fails the whole run.
 
+import { execFileSync } from 'node:child_process';
 import { once } from 'node:events';
 import { copyFile, mkdtemp, readFile, rm, writeFile } from 'node:fs/promises';
 import type { Socket } from 'node:net';
@@ -8,6 +9,7 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { afterEach, beforeEach, describe, expect, it, onTestFinished, vi } from 'vitest';
 import { makeCertificates } from '../../../local/rabbitmq/certificates.ts';
+import { readCertificateAuthority } from '../../../service/amqp/certificate-authority.ts';
 import { BrokerConnection, type BrokerConnectionOptions, type LoginSource } from '../../../service/amqp/connection.ts';
 import { type BrokerLogin, parseBrokerLogin } from '../../../service/credentials.ts';
 import { fixedLogin } from '../../support/broker-client.ts';
@@ -371,4 +373,23 @@ it('the certificate authority is read before each connection; without a usable o
   expect(peer.connections()).toBe(0);
   await copyFile(right, caFile);
   await eventually('it is open', () => connection.connected);
+});
+
+it('a certificate authority whose file cannot be opened is given up after 5 s', async () => {
+  const folder = await mkdtemp(join(tmpdir(), 'authority-'));
+  onTestFinished(async () => await rm(folder, { recursive: true }));
+  const pipe = join(folder, 'pipe');
+  execFileSync('mkfifo', [pipe]);
+  vi.useFakeTimers({ toFake: ['setTimeout', 'clearTimeout'], fakeNodeBuiltins: true });
+  let sentence: string | undefined;
+  const reading = readCertificateAuthority(pipe).catch(({ message }: Error) => {
+    sentence = message;
+  });
+  await vi.advanceTimersByTimeAsync(4_999);
+  expect(sentence).toBeUndefined();
+  await vi.advanceTimersByTimeAsync(1);
+  expect(sentence).toBe(`RABBITMQ_CA_FILE: expected a readable PEM file, got ${pipe} could not be read within 5 s`);
+  // A writer lets the open call return.
+  await writeFile(pipe, '');
+  await reading;
 });
