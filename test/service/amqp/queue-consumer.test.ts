@@ -199,9 +199,10 @@ it('waits up to 3 s for a refused message on its way when it is stopped', async 
   const stopping = consumer.stop().then(() => {
     stopped = true;
   });
-  await vi.advanceTimersByTimeAsync(2_900);
+  await vi.advanceTimersByTimeAsync(2_999);
   expect([stopped, channel.closed, consumer.consuming]).toEqual([false, false, false]);
-  await vi.advanceTimersByTimeAsync(200);
+  await vi.advanceTimersByTimeAsync(1);
+  expect(stopped).toBe(true);
   await stopping;
 });
 
