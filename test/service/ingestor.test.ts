@@ -58,7 +58,7 @@ describe('a RESUME', () => {
     expect([asked.length, sent(gateway, 6)]).toEqual([2, [expect.objectContaining({ seq: 4 })]]);
   });
 
-  it('waits for confirms 5 s at most', async () => {
+  it('waits for confirms 5 s at most, and begins after what was received', async () => {
     let asked = 0;
     const permission = async () => {
       asked += 1;
@@ -76,6 +76,9 @@ describe('a RESUME', () => {
     expect([asked, gateway.count(6)]).toEqual([1, 0]);
     await vi.advanceTimersByTimeAsync(1);
     expect(asked).toBe(2);
+    vi.useRealTimers();
+    await eventually('RESUME', () => gateway.count(6) === 1);
+    expect(sent(gateway, 6)).toMatchObject([{ seq: 4 }]);
   });
 
   it('does not wait for confirms where the broker takes nothing, and begins after what was received', async () => {

@@ -2,6 +2,7 @@
 // their shard to reconnect. Each command reaches Discord or is dead-lettered. Events go on meanwhile.
 
 import { expect } from 'vitest';
+import { poll } from '../../../local/poll.ts';
 import type { DiscordCommand } from '../../../service/commands/command.ts';
 import { ENV } from '../../../service/contract/names.ts';
 import { CommandWorker, deadLetters, guildOfShard, settled } from '../../support/commands.ts';
@@ -35,15 +36,14 @@ function requests(stage: FaultStage, count: number, shards: readonly number[]) {
 
 const noncesAt = ({ simulator }: FaultStage) => simulator.sends.flatMap(({ d }) => (d.nonce ? [String(d.nonce)] : []));
 
-/** Resolves when Discord has each of these, and none is sent again. @param before how many nonces it had */
-async function allSent(stage: FaultStage, before: number, commands: readonly { readonly nonce: string }[]) {
-  const missing = () => commands.filter(({ nonce }) => !noncesAt(stage).includes(nonce, before));
-  // One that the broker has delivered, and the task has not read, is in no count.
-  await stage
-    .until('Discord has each command', 60_000, () => missing().length === 0)
-    .catch(async (error: Error) => {
-      throw new Error(`Discord does not have ${JSON.stringify(missing())}`, { cause: error });
-    });
+/** Waits until Discord has each of these, for a minute, and none is sent again. @param before how many nonces it had */
+async function awaitSent(stage: FaultStage, before: number, commands: readonly { readonly nonce: string }[]) {
+  const hasAll = () => {
+    const sent = new Set(noncesAt(stage).slice(before));
+    return commands.every(({ nonce }) => sent.has(nonce));
+  };
+  // One that the broker has delivered, and the task has not read, is in no count of `settled`.
+  await poll(60_000, hasAll);
   await settled(stage);
 }
 
@@ -93,9 +93,10 @@ fullRun('the owner is killed with kill -9 between commands: the next owner sends
     const killed = kill(stage, owner);
     for (const { shard, body } of all) await sender.send(shard, body);
     await killed;
-    await allSent(stage, before, [...half, ...all]);
+    await awaitSent(stage, before, [...half, ...all]);
     const sent = noncesAt(stage).slice(before);
     const distinct = new Set(sent);
+    expect([...half, ...all].filter(({ nonce }) => !distinct.has(nonce))).toEqual([]);
     // Commands of the last second, sent and not acknowledged.
     const repeated = sent.length - distinct.size;
     expect(repeated).toBeLessThanOrEqual(120);
@@ -114,8 +115,9 @@ fullRun('op 7 between commands: they wait for RESUMED, and each arrives', {
       await sender.send(shard, body);
     }
     await stage.simulator.waitFor('resumed', resumed + 1);
-    await allSent(stage, before, all);
+    await awaitSent(stage, before, all);
     const sent = noncesAt(stage).slice(before);
+    expect(new Set(sent).size).toBe(all.length);
     // Only commands of the last second before the connection ended are sent again.
     expect(sent.length - all.length).toBeLessThanOrEqual(20 + 20);
     return { repeated: sent.length - all.length };
