@@ -2,8 +2,8 @@
 // 60 s, and it closes over more. Regular heartbeats, IDENTIFY and RESUME are sent in any case; the others leave room
 // for them. Pure: the caller has the clock. https://discord.com/developers/docs/events/gateway#rate-limiting
 
-/** A minute, and a second for payloads that the network delivers closer to each other than they were sent. */
-export const WINDOW_MS = 61_000;
+/** A minute, and as long as a payload may be late: a lost segment is sent again within seconds, and what follows it waits. */
+export const WINDOW_MS = 65_000;
 
 /** Sends within the window, all kinds together, up to which one of the kind is sent. */
 export const MOST_SENDS = { command: 110, askedHeartbeat: 117 } as const;

@@ -106,7 +106,8 @@ async function run(stage: FaultStage, title: string, fault: Fault): Promise<void
     expect(verdict, [counts, ...where, ...verdict.examples, ...violations].join('\n')).toMatchObject(exact);
     expect(verdict.due, 'the simulator sent something').toBeGreaterThan(300);
     expect(repeated).toBeLessThanOrEqual(fault.mostRepeats ?? Number.POSITIVE_INFINITY);
-    expect(violations.filter((violation) => !fault.mayViolate?.test(violation))).toEqual([]);
+    const forbidden = violations.filter((violation) => !fault.mayViolate?.test(violation));
+    expect(forbidden, forbidden.join('\n')).toEqual([]);
   } finally {
     simulator.stopTraffic();
   }

@@ -84,7 +84,7 @@ fullRun('the owner is killed with kill -9 between commands: the next owner sends
     await sender.send('all', { command: 'update_presence', data: { status: 'dnd' } });
     const status = () => stage.simulator.sessions.map(({ presence }) => (presence as { status?: string })?.status);
     // Shard 1 waits: it has sent the maximum of this minute.
-    await stage.until('every shard has the presence', 70_000, () => status().every((each) => each === 'dnd'));
+    await stage.until('every shard has the presence', 80_000, () => status().every((each) => each === 'dnd'));
     await stored(stage);
     const before = noncesAt(stage).length;
     const half = all.splice(0, 120);

@@ -18,17 +18,24 @@ function sends(window: SendWindow, { asked }: { readonly asked: boolean }) {
   return sent;
 }
 
+function mostWithinMinute(sent: readonly { readonly at: number }[]): number {
+  const within = sent.map(({ at }) => sent.filter((each) => each.at >= at && each.at < at + 60_000));
+  return Math.max(...within.map(({ length }) => length));
+}
+
 it.each([{ asked: false }, { asked: true }])('never more than 120 in any 60 s, and not many less: %j', (how) => {
   const sent = sends(new SendWindow(), how);
-  const within = sent.map(({ at }) => sent.filter((each) => each.at >= at && each.at < at + 60_000));
-  expect(Math.max(...within.map(({ length }) => length))).toBeLessThanOrEqual(120);
-  expect(within[0]?.filter(({ kind }) => kind === 'command').length).toBeGreaterThanOrEqual(107);
+  expect(mostWithinMinute(sent)).toBeLessThanOrEqual(120);
+  const late = sent.map((each) => ({ ...each, at: each.at < 30_000 ? each.at + 4_999 : each.at }));
+  expect(mostWithinMinute(late), 'some reach Discord 5 s late').toBeLessThanOrEqual(120);
+  const first = sent.filter(({ at }) => at < 60_000);
+  expect(first.filter(({ kind }) => kind === 'command').length).toBeGreaterThanOrEqual(107);
   expect(sent.filter(({ kind }) => kind === 'heartbeat').length).toBe(5);
 });
 
 it('returns when the next may be sent: when the oldest leaves the window', () => {
   const window = new SendWindow();
   for (let n = 0; n < MOST_SENDS.command; n += 1) window.sent(1_000 + n);
-  expect([window.waitMs(2_000, 'command'), window.waitMs(2_000, 'askedHeartbeat')]).toEqual([60_000, 0]);
-  expect([window.waitMs(61_999, 'command'), window.waitMs(62_000, 'command')]).toEqual([1, 0]);
+  expect([window.waitMs(2_000, 'command'), window.waitMs(2_000, 'askedHeartbeat')]).toEqual([64_000, 0]);
+  expect([window.waitMs(65_999, 'command'), window.waitMs(66_000, 'command')]).toEqual([1, 0]);
 });
