@@ -26,8 +26,8 @@ const RESERVE_MS = 15_000;
 const LOGIN_PATIENCE_MS = 60_000;
 /** For a broker that already has what is wanted. */
 const ROLLBACK_PATIENCE_MS = 60_000;
-/** A stack's event shows about so much. */
-const MAX_REASON = 1500;
+/** A stack's event shows about so much, and CloudFormation takes an answer of 4096 bytes at most. */
+const MAX_REASON_BYTES = 1500;
 /** The tag's value from the first change until the last. */
 const CHANGING = 'changing';
 
@@ -223,5 +223,9 @@ function late(started: number, error: unknown): NoAccessError {
 }
 
 function shortened(text: string): string {
-  return text.length <= MAX_REASON ? text : `${text.slice(0, MAX_REASON)} … (the rest is in the function's log)`;
+  const bytes = Buffer.from(text);
+  if (bytes.length <= MAX_REASON_BYTES) return text;
+  // Without the first bytes of a character that does not fit.
+  const beginning = new TextDecoder().decode(bytes.subarray(0, MAX_REASON_BYTES), { stream: true });
+  return `${beginning} … (the rest is in the function's log)`;
 }
