@@ -5,6 +5,7 @@ import { join } from 'node:path';
 import { describe, expect, it } from 'vitest';
 import { alarmDefinitions, IMPAIRED, UNHEALTHY } from '../../lib/alarms.ts';
 import { nodeLimits } from '../../lib/broker-limits.ts';
+import { COLORS, chapters } from '../../lib/panels.ts';
 import { deploymentAlarms, RELEASE_ENTRY } from '../../lib/release-alarms.ts';
 import { ENVIRONMENTS, settingsFor } from '../../lib/settings.ts';
 import { DEFAULT_LIMITS } from '../../lib/topology/topology.ts';
@@ -12,7 +13,7 @@ import { BOUNDS } from '../../service/contract/limits.ts';
 import { DEFAULT_METRICS_NAMESPACE, METRICS, type Metric } from '../../service/contract/metrics.ts';
 import { QUEUES } from '../../service/contract/names.ts';
 import { type GaugeName, type GaugeValue, Metrics } from '../../service/metrics.ts';
-import { synthesized } from '../support/synthesized.ts';
+import { type Synthesized, synthesized } from '../support/synthesized.ts';
 import {
   alarmsOf,
   DataPoints,
@@ -54,6 +55,25 @@ function written(environment: string): string[] {
   return data.metrics;
 }
 
+interface Widget extends Readonly<Record<'x' | 'y' | 'width' | 'height', number>> {
+  readonly properties: {
+    readonly title?: string;
+    readonly metrics?: readonly unknown[][];
+    readonly yAxis?: object;
+    readonly annotations?: { readonly horizontal: readonly object[] };
+    readonly sparkline?: boolean;
+  };
+}
+
+function widgetsOf({ one }: Synthesized): readonly Widget[] {
+  const { DashboardBody } = one('AWS::CloudWatch::Dashboard').Properties;
+  const [, parts] = (DashboardBody as { 'Fn::Join': [string, unknown[]] })['Fn::Join'];
+  return JSON.parse(parts.map((part) => (typeof part === 'string' ? part : 'token')).join('')).widgets;
+}
+
+/** Place and size of a heading in this row. */
+const heading = (y: number) => [0, y, 24, 1];
+
 describe.each(ENVIRONMENTS)('%s', (environment) => {
   const { one, ofType, resources } = synthesized(environment);
   const alarms = alarmsOf<AlarmProperties>(synthesized(environment));
@@ -80,12 +100,8 @@ describe.each(ENVIRONMENTS)('%s', (environment) => {
   });
 
   it('shows only metrics that the service writes', () => {
-    const { DashboardBody } = one('AWS::CloudWatch::Dashboard').Properties;
-    const [, parts] = (DashboardBody as { 'Fn::Join': [string, unknown[]] })['Fn::Join'];
-    const { widgets } = JSON.parse(parts.map((part) => (typeof part === 'string' ? part : 'token')).join(''));
-    const rows = (widgets as { properties: { metrics?: unknown[][] } }[]).flatMap(
-      ({ properties }) => properties.metrics ?? [],
-    );
+    const widgets = widgetsOf(synthesized(environment));
+    const rows = widgets.flatMap(({ properties }) => properties.metrics ?? []);
     const own = rows.filter(([namespace]) => namespace === DEFAULT_METRICS_NAMESPACE);
     expect(own.length).toBeGreaterThan(20);
     for (const [namespace, name, ...rest] of own) {
@@ -93,6 +109,35 @@ describe.each(ENVIRONMENTS)('%s', (environment) => {
       const dimensions = { [`${key}`]: value, ...(second && { [second]: queue }) };
       expect(written(environment)).toContain(identity(`${namespace} ${name}`, dimensions));
     }
+  });
+
+  it('fills each row of the dashboard, draws from zero, percentages to 100, and lines and limits in their colours', () => {
+    const widgets = widgetsOf(synthesized(environment));
+    expect(widgets.map(({ x, y, width, height }) => [x, y, width, height])).toEqual([
+      ...[heading(0), [0, 1, 4, 4], [4, 1, 20, 4], [0, 5, 12, 6], [12, 5, 12, 6]],
+      ...[heading(11), [0, 12, 12, 6], [12, 12, 12, 6]],
+      ...[heading(18), [0, 19, 8, 6], [8, 19, 8, 6], [16, 19, 8, 6], [0, 25, 8, 6], [8, 25, 8, 6], [16, 25, 8, 6]],
+      ...[heading(31), [0, 32, 12, 4], [12, 32, 12, 4]],
+    ]);
+    const panels = chapters(settingsFor(environment)).flatMap(({ rows }) => rows.flat());
+    for (const { title, left, right = [], leftMarks = [], rightMarks = [] } of panels) {
+      const shown = widgets.find(({ properties }) => properties.title === title)?.properties;
+      const most = title.includes('(%)') ? { max: 100 } : {};
+      expect(shown?.yAxis, title).toEqual({
+        left: { min: 0, ...most },
+        ...(right.length > 0 && { right: { min: 0 } }),
+      });
+      const colors = [...left, ...right].map(({ color }) => color && COLORS[color]);
+      expect(shown?.metrics?.map((row) => (row.at(-1) as { color?: string }).color)).toEqual(colors);
+      const marks = [
+        ...leftMarks.map((mark) => ({ ...mark, yAxis: 'left' })),
+        ...rightMarks.map((mark) => ({ ...mark, yAxis: 'right' })),
+      ];
+      expect(shown?.annotations?.horizontal ?? []).toEqual(
+        marks.map(({ color, ...mark }) => ({ ...mark, color: COLORS[color] })),
+      );
+    }
+    expect(widgets.at(-1)?.properties.sparkline).toBe(true);
   });
 
   it('describes every alarm: what is wrong, what to do first, and a link to the runbook', () => {

@@ -96,6 +96,14 @@ describe.each(environments)('%s', (environment, made) => {
     });
   });
 
+  it('tags every resource that can be tagged with its application and its environment', () => {
+    const tagged = [...resources].filter(([, { Properties }]) => Array.isArray(Properties?.Tags));
+    expect(tagged.length).toBeGreaterThan(50);
+    const owner = Object.entries({ Application: 'discord-ingestor', Environment: environment });
+    for (const [id, { Properties }] of tagged)
+      expect(Properties.Tags, id).toEqual(expect.arrayContaining(owner.map(([Key, Value]) => ({ Key, Value }))));
+  });
+
   it('gives every log group a retention, and every function a log group of the stack', () => {
     for (const [id, { Properties }] of ofType('AWS::Logs::LogGroup'))
       expect(Properties.RetentionInDays, id).toBeGreaterThan(0);
