@@ -34,6 +34,31 @@ describe('a dead letter', () => {
     });
   });
 
+  it('of a command that the ingestor refused is from the exchange for commands, of the time when it was published', () => {
+    const headers = {
+      [HEADERS.refused]: 'why',
+      [HEADERS.refusedKey]: 'presence.0',
+      'x-death': [death('expired', 'q', 'k')],
+    };
+    expect(deadLetterOf(message(headers))).toEqual({
+      ...{
+        reason: 'refused',
+        refusal: 'why',
+        type: 'presence.0',
+        queue: EXCHANGES.commands,
+        exchange: EXCHANGES.commands,
+      },
+      ...{ id: 'id', since: NOW, answerableUntil: undefined, run: undefined },
+    });
+  });
+
+  it('is replayed with the rest of the time in which it can be answered, and with no end when that is over', () => {
+    const original = message({ 'x-death': [death('rejected', 'interactions', 'interaction.button')] });
+    const letter = { ...deadLetterOf(original), answerableUntil: NOW + 1 };
+    expect(copyOf(original, letter, 'run', NOW)).toMatchObject({ expiration: 1 });
+    expect(copyOf(original, letter, 'run', NOW + 1)).not.toHaveProperty('expiration');
+  });
+
   // A worker may publish a command with any header.
   it.each<[object, object?]>([
     [{ 'x-death': 'rejected' }],
