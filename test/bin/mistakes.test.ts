@@ -24,6 +24,7 @@ const AT = '--url http://a:b@localhost';
 describe('topology', () => {
   test.each<[args: string, sentence: RegExp]>([
     ['destroy', /^expected plan, apply or remove, got 'destroy'/],
+    ['plan apply', /^expected plan, apply or remove, got 'plan apply'/],
     ['plan', /^expected the address of the management API: give --url, or set RABBITMQ_MANAGEMENT_URL$/],
     ['plan --url http://user:hunter2%@localhost', /^--url: expected special/],
     ['plan --url localhost', /^--url: expected an address such as http:\S+$/],
@@ -39,10 +40,13 @@ describe('topology', () => {
       /queues\.q\.keys: nothing is published with a routing key like 'x\.#'\. Known: interaction\.#, /,
     ],
     [`plan ${AT} --shard-count 0`, /^--shard-count: expected 1 to 10000, got '0'$/],
+    [`plan ${AT} --connection-limit 1000001`, /^--connection-limit: expected 1 to 1000000, got '1000001'$/],
+    [`plan ${AT} --connection-limit 1.5`, /^--connection-limit: expected 1 to 1000000, got '1\.5'$/],
     [
       `plan ${AT} --shard-count 1001 --shards-per-task 1`,
       /^--shards-per-task: expected at most 1000 groups, got 1001\. Raise it to at least 2$/,
     ],
+    [`remove queue a b ${AT}`, /^remove: expected queue, exchange, user and one name, got 'queue a b'$/],
     [`remove policy leases ${AT}`, /^remove: expected queue, exchange, user and one name, /],
     [`plan ${AT} --ca-file /no/such/file`, /^--ca-file: cannot read \/no\/such\/file$/],
   ])('%s', async (args, sentence) => {
@@ -55,6 +59,7 @@ describe('topology', () => {
 describe('dead-letters', () => {
   test.each<[args: string, sentence: RegExp]>([
     ['purge', /^expected list, show, replay, discard, got 'purge'\. More: npm run dead-letters -- --help$/],
+    ['list show', /^expected list, show, replay, discard, got 'list show'/],
     ['list --yess', /^Unknown option '--yess'$/],
     ['list --reason full', /^--reason: expected rejected, expired, maxlen, delivery_limit, refused, got 'full'$/],
     ['list --older-than 2hours', /^--older-than: expected a time such as 90s, .*, got '2hours'$/],
@@ -77,6 +82,12 @@ test.each([
   ['revoke administrator --environment staging', 'expected revoke ingestor, worker, dead-letters or the name of a'],
   ['revoke dead-letter --environment staging', 'expected revoke ingestor, worker, dead-letters or the name of a'],
   ['revoke worker', '--environment: expected staging or production'],
+  [
+    'rotate worker --environment staging',
+    "expected revoke ingestor, worker, dead-letters or the name of a further worker, got 'rotate",
+  ],
+  ['revoke worker ingestor --environment staging', 'expected revoke ingestor, worker, dead-letters or the name of a'],
+  ['revoke worker --environment staging --wait 0', '--wait: expected a number of seconds'],
   ['revoke worker --environment staging --wait x', '--wait: expected a number of seconds'],
 ])('logins %s', async (args, sentence) => {
   await expect(logins(args.split(' '), expect.unreachable)).rejects.toThrow(sentence);
