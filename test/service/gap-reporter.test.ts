@@ -42,7 +42,9 @@ it('keeps a session that was ended on purpose until all of it is settled, and co
   const { shardId, sessionId, lastSequence, reason } = LOST;
   const replaced = { shardId, sessionId, lastSequence, reason, endedAt: 5_000 };
   gaps.eventsOf(3).replaced({ ...replaced, settled: all.promise, unsettled: LOST });
-  expect(sent.map(({ message }) => message.type)).toEqual(['gateway.session-replaced']);
+  expect(sent).toMatchObject([
+    { message: { type: 'gateway.session-replaced', headers: { 'x-session': 'a', 'x-sequence': 7 } } },
+  ]);
   expect(gaps.unreportedGaps).toEqual([LOST]);
   all.resolve();
   await all.promise;
@@ -82,6 +84,8 @@ it('reports holes of a living session apart from its loss: each has its own even
   });
   void gaps.report([hole(4), hole(9)]);
   expect([counted, lines.lines.map(({ level }) => level)]).toEqual([[], ['warn', 'warn']]);
+  gaps.eventsOf(3).hole({ first: 4, last: 4, outcome: 'late' } as never);
+  expect(counted.splice(0)).toEqual(['sequenceHoles']);
   void gaps.report([LOST]);
   expect(gaps.unreportedGaps).toEqual([hole(4), hole(9), LOST]);
   expect(new Set(sent.map(({ message }) => message.messageId)).size).toBe(3);

@@ -45,6 +45,7 @@ describe('a secret that the service knows', () => {
       ['{"host":"broker.example","token":"the-first"}'],
       '[redacted] the-second at broker.example 12345',
     ],
+    ['with six characters, not with five', ['12345', 'the-fi'], '[redacted]rst the-second at broker.example 12345'],
   ])('is masked %s', (_, secrets, masked) => {
     expect(logged('the-first the-second at broker.example 12345', ...secrets)).toBe(masked);
   });

@@ -49,6 +49,17 @@ describe('with a clock', () => {
     expect(await linesWithin(60_000)).toMatchObject([{ GatewayGaps: 0, Standby: 1 }]);
   });
 
+  it('writes so again after a second, and not after it is stopped', async () => {
+    metrics.add('messagesDropped');
+    expect(await linesWithin(0)).toHaveLength(1);
+    metrics.add('messagesDropped');
+    expect(await linesWithin(999)).toEqual([]);
+    expect(await linesWithin(1)).toHaveLength(1);
+    metrics.add('messagesDropped');
+    lines.stop();
+    expect(await linesWithin(120_000)).toEqual([]);
+  });
+
   it('writes so at most once a second', async () => {
     const seen = [];
     for (let time = 0; time < 5_000; time += 50) {

@@ -152,6 +152,8 @@ describe('the embedded metric format', () => {
       ...{ ShardsUnderprovisioned: 3, IdentifiesRemaining: 998, DiscordInvalidRequests: 6 },
       ...{ BrokerConnected: 1, BrokerBlocked: 1, Standby: 0, HeapUsed: 10, ResidentMemory: 200 * MIB },
     });
+    snapshot = { ...HEALTHY, broker: { ...HEALTHY.broker, unprovenMs: 3_000 } };
+    expect(emf()[0]).toMatchObject({ OldestUnconfirmed: 3, DiscordRestUnanswered: 0 });
     const standby = { ...HEALTHY, role: 'standby' as const, shardCount: 6, lease: { ready: true } };
     snapshot = { ...standby, broker: { ...HEALTHY.broker, channelOpen: false } };
     expect(emf()[0]).toMatchObject({ Standby: 1, ShardsUnderprovisioned: 0, BrokerConnected: 0, BrokerBlocked: 0 });

@@ -43,6 +43,20 @@ describe('a reader', () => {
     expect(next).toBe('the next line');
   });
 
+  it('that has 4 MiB to read costs the next line: one is counted, and once', () => {
+    const stdout = Object.assign(new EventEmitter(), {
+      writableLength: 4 * MIB + 1,
+      write: (line: string) => lines.push(line),
+    });
+    const lines: string[] = [];
+    const output = new Output(stdout as unknown as Writable);
+    output.write('lost\n');
+    stdout.writableLength = 4 * MIB;
+    output.write('kept\n');
+    output.write('also kept\n');
+    expect(lines).toEqual([expect.stringContaining('"lines":1,'), 'kept\n', 'also kept\n']);
+  });
+
   it('that is gone is reported once, and nothing is written any more', async () => {
     let writes = 0;
     // Standard output cannot be destroyed: each write fails again.

@@ -147,14 +147,45 @@ describe('a long line', () => {
     );
   });
 
+  it('with texts of 2,000 characters, and as it is while it is not too long itself', () => {
+    const { log, lines } = logLines();
+    const text = 'x'.repeat(2_000);
+    const without = JSON.stringify({ fields: [text, `${text}y`, text], msg: 'm' });
+    expect(JSON.parse(shortLine(without, (each) => each)).fields).toEqual([text, `${text}… (2001 characters)`, text]);
+    log.info({ text: '' }, 'm');
+    const rest = JSON.stringify(lines[0]).length + '\n'.length;
+    for (const length of [LONGEST_LINE - rest, LONGEST_LINE - rest + 1]) log.info({ text: 'x'.repeat(length) }, 'm');
+    expect(lines.map((line) => String(line.text).endsWith(' characters)'))).toEqual([false, false, true]);
+  });
+
+  it('without its fields when it is one character too long', () => {
+    const of = (length: number) => {
+      const texts = Array.from({ length: 8 }, () => 'x'.repeat(2_000));
+      const empty = JSON.stringify({ msg: 'm', texts, rest: '' }).length;
+      return shortLine(JSON.stringify({ msg: 'm', texts, rest: 'x'.repeat(length - empty) }), (text) => text);
+    };
+    expect(of(LONGEST_LINE)).toHaveLength(LONGEST_LINE);
+    expect(JSON.parse(of(LONGEST_LINE + 1))).toMatchObject({ leftOut: expect.stringContaining('the line had 16385 ') });
+  });
+
+  it('without a long secret that the cut divides', () => {
+    const secret = 's'.repeat(4_097);
+    const line = JSON.stringify({ text: `${'x'.repeat(1_999)}${secret}`, msg: 'm' });
+    expect(JSON.parse(shortLine(line, (text) => redact(text, [secret]))).text).toMatch(/^x{1999}\[… /);
+  });
+
   it('without its fields when they are too many', () => {
     const line = JSON.stringify({
       level: 'error',
       ...Object.fromEntries(Array.from({ length: 40 }, (_, id) => [`f${id}`, 'x'.repeat(1_999)])),
+      ...{ brief: 'x'.repeat(100), long: 'x'.repeat(101), list: [], nothing: null },
+      ...Object.fromEntries(Array.from({ length: 40 }, (_, id) => [`n${id}`, id])),
       msg: 'm',
     });
     expect(JSON.parse(shortLine(line, (text) => text))).toEqual({
       level: 'error',
+      brief: 'x'.repeat(100),
+      ...Object.fromEntries(Array.from({ length: 28 }, (_, id) => [`n${id}`, id])),
       msg: 'm',
       leftOut: `the other fields: the line had ${line.length} characters`,
     });

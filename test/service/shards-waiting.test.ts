@@ -29,6 +29,7 @@ describe('a shard waits', () => {
       { shards: [{ ...identifying, identifyingSince: NOW - 600 * MINUTE }], identifies: reset },
     ],
     ['for a broker that blocks publishers', 1, { ...full, broker: blocked }],
+    ['for a channel of the broker', 1, { ...full, broker: { ...HEALTHY.broker, channelOpen: false } }],
     ['for a queue that confirms nothing', 1, { ...full, broker: { ...HEALTHY.broker, stuck: ['events.guild'] } }],
   ])('%s: %d', (_, count, given) => {
     expect(waiting(given)).toBe(count);
@@ -38,8 +39,9 @@ describe('a shard waits', () => {
     const since = (ms: number, maxConcurrency = 1) =>
       waiting({ shards: [{ ...identifying, identifyingSince: NOW - ms }], discord: discord({ maxConcurrency }) });
     // 64 shards, 5.25 s each.
-    expect(since(336_000 + MINUTE - 1)).toBe(1);
+    expect(since(336_000 + MINUTE)).toBe(1);
     expect(since(336_000 + MINUTE + 1)).toBe(0);
+    expect(since(21_000 + MINUTE, 16)).toBe(1);
     expect(since(21_000 + MINUTE + 1, 16)).toBe(0);
   });
 });

@@ -50,8 +50,12 @@ describe.each([
     [9, 240_000],
   ])('after %d connections without proof, %d ms after the end', async (unproven, ms) => {
     const lease = { brokerAway: () => brokerAway };
-    expect(await permission(ms - 300, lease, { unproven, perhapsTaken })).toBeUndefined();
-    expect(await permission(ms + 300, lease, { unproven, perhapsTaken })).toBe('unproven');
+    expect(await permission(ms - 1, lease, { unproven, perhapsTaken })).toBeUndefined();
+    expect(await permission(ms, lease, { unproven, perhapsTaken })).toBe('unproven');
+    // A moment later it ended: the next question is 200 ms later.
+    const endedAt = END.endedAt + 1;
+    expect(await permission(ms + 199, lease, { unproven, perhapsTaken, endedAt })).toBeUndefined();
+    expect(await permission(ms + 200, lease, { unproven, perhapsTaken, endedAt })).toBe('unproven');
     expect(await permission(600_000, lease, { unproven, perhapsTaken, resumable: false })).toBeUndefined();
   });
 });
@@ -62,10 +66,20 @@ it('never without proof while a connection to the broker is open and Discord clo
 
 it('where Discord did not close, a proof that does not come is not waited for longer', async () => {
   const hanging = { brokerAway: () => false, isProven: () => new Promise<boolean>(() => undefined) };
-  expect(await permission(4_700, hanging, { perhapsTaken: false })).toBeUndefined();
-  expect(await permission(5_300, hanging, { perhapsTaken: false })).toBe('unproven');
+  expect(await permission(4_999, hanging, { perhapsTaken: false })).toBeUndefined();
+  expect(await permission(5_000, hanging, { perhapsTaken: false })).toBe('unproven');
   const isProven = async () => await new Promise<boolean>((resolve) => setTimeout(resolve, 900, true));
   expect(await permission(1_000, { ...hanging, isProven }, { perhapsTaken: false })).toBe('proven');
+});
+
+it('a proof that does not come is waited for from 1 s to 60 s', async () => {
+  const hanging = { isProven: () => new Promise<boolean>(() => undefined) };
+  const longAgo = { perhapsTaken: false, endedAt: END.endedAt - 60_000 };
+  expect(await permission(999, hanging, longAgo)).toBeUndefined();
+  expect(await permission(1_000, hanging, longAgo)).toBe('unproven');
+  // It begins to count after the first question, and asks again after 200 ms.
+  expect(await permission(120_199, hanging)).toBeUndefined();
+  expect(await permission(120_200, hanging)).toBe('unproven');
 });
 
 it('a connection to the broker that opens for a moment begins the first wait again', async () => {

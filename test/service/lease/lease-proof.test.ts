@@ -76,6 +76,12 @@ it('it is unproven from the first record that does not come back, until one come
   expect(await unproven(undefined)).toBe(0);
 });
 
+it('reports that a record came back, the first too, and once', () => {
+  const { lease } = proof(undefined);
+  const held = (commit: number) => lease.changed({ epoch: 1, commit: 2, held: commit, channels });
+  expect([held(0), held(1), held(1), held(2), lease.changed(undefined)]).toEqual([false, true, false, true, false]);
+});
+
 it('an owner stays certain while the broker blocks publishers', async () => {
   const made = proof({});
   made.connection.blocked = true;
@@ -83,13 +89,15 @@ it('an owner stays certain while the broker blocks publishers', async () => {
   const later = proof({});
   expect(await later.ask()).toBeUndefined();
   later.connection.blocked = true;
-  await vi.advanceTimersByTimeAsync(300);
+  await vi.advanceTimersByTimeAsync(199);
+  expect(later.proven).toBeUndefined();
+  await vi.advanceTimersByTimeAsync(1);
   expect(later.proven).toBe(true);
 });
 
 it.each<[string, Partial<Ownership>, boolean, number, number]>([
   ['not before the deadline', {}, false, 4_999, 0],
-  ['at the deadline', {}, false, 5_001, 1],
+  ['at the deadline', {}, false, 5_000, 1],
   ['not when it has come back', { held: 4 }, false, 5_001, 0],
   ['not in another epoch', { epoch: 2, held: 0 }, false, 5_001, 0],
   ['not while the broker blocks publishers', {}, true, 5_001, 0],

@@ -1,7 +1,7 @@
 // What is done with the queues of shard groups that the shard layout no longer has, with channels that deliver when the test
 // has them do so.
 
-import { beforeEach, expect, it, vi } from 'vitest';
+import { afterEach, beforeEach, expect, it, vi } from 'vitest';
 import { emptyRecord } from '../../../service/contract/lease-record.ts';
 import { formatGroupRecord, type GroupRecord, parseGroupRecord } from '../../../service/lease/group-record.ts';
 import type { LeaseChannels, QueueMessage } from '../../../service/lease/lease-channels.ts';
@@ -10,7 +10,8 @@ import { type LogLines, logLines } from '../../support/log-lines.ts';
 import { groupRecord, resumeState } from './records.ts';
 
 const HOUR = 3_600_000;
-const startedAt = Date.now() - HOUR;
+const NOW = 1_763_900_200_000;
+const startedAt = NOW - HOUR;
 const QUEUE = 'ingestor.lease.2';
 const GAP = { shardId: 1, sessionId: 'gone', lastSequence: 5, lastReceivedAt: 1, lostAt: 2, reason: 'op 9' };
 
@@ -25,6 +26,7 @@ let lines: LogLines;
 let groups: LeftoverGroups;
 
 beforeEach(() => {
+  vi.useFakeTimers({ toFake: ['Date'], now: NOW });
   existing = [QUEUE, 'ingestor.lease.3'];
   [deliver, published, cancelled, abandoned] = [new Map(), [], [], []];
   abandon = async (record) => void abandoned.push(record);
@@ -42,6 +44,8 @@ beforeEach(() => {
   lines = logLines();
   groups = new LeftoverGroups({ from: 2, startedAt, me: 'me', abandon: (record) => abandon(record), log: lines.log });
 });
+
+afterEach(() => void vi.useRealTimers());
 
 /** Delivers it. @returns what it was answered with */
 async function delivered(body: string, properties: Partial<QueueMessage> = {}): Promise<string[]> {
@@ -99,8 +103,8 @@ it('an empty record is held until it consumes again, a claim is acknowledged, wh
 it.each([
   [startedAt, false],
   [startedAt + 1, true],
-  [Date.now() + HOUR - 60_000, true],
-  [Date.now() + HOUR + 60_000, false],
+  [NOW + HOUR, true],
+  [NOW + HOUR + 1, false],
 ])('a queue is left to a task that started later, at %d: %s', async (at, isLeft) => {
   await groups.consume(channels);
   const held = await delivered(record());

@@ -100,7 +100,8 @@ it('stores one record at a time, and again when it was asked to meanwhile', asyn
 it('stores at the next tick, unchanged, what the broker did not confirm', async () => {
   answer = () => Promise.reject(new Error('refused'));
   expect(await tick()).toBe(1);
-  expect([stored, writer.last.storedAt, await writer.storeLast()]).toEqual([0, 0, false]);
+  expect([stored, writer.last, await writer.storeLast()]).toMatchObject([0, { storedAt: 0, sessions: 0 }, false]);
+  expect(lines.lines).toMatchObject([{ level: 'warn', err: { message: 'refused' } }, {}]);
   answer = async () => undefined;
   expect([await tick(), await tick(), stored]).toEqual([3, 3, 1]);
 });

@@ -81,6 +81,7 @@ describe('sessions are lost', () => {
       { shardId: 2, sessionId: `unreadable-${sha1}-2`, lastReceivedAt: 5_000, lostAt: NOW },
       { shardId: 3, sessionId: `unreadable-${sha1}-3`, lastReceivedAt: 5_000, lostAt: NOW },
     ]);
+    expect(unreadableFor('!', 0)).toMatchObject([{ lastReceivedAt: 0 }, { lastReceivedAt: 0 }]);
     for (const timestamp of [undefined, Number.NaN, -1, 2 ** 63])
       expect(unreadableFor('!', timestamp)).toMatchObject([{ lastReceivedAt: NOW }, { lastReceivedAt: NOW }]);
   });
@@ -96,7 +97,8 @@ describe('sessions are lost', () => {
     [{ 'x-started-at': 1_763_900_000_000 }, '1763900000000'],
     [{ 'x-started-at': '1763900000000' }, 'unknown'],
     [{ 'x-started-at': Number.POSITIVE_INFINITY }, 'unknown'],
-    [{ 'x-started-at': -1 }, 'unknown'],
+    [{ 'x-started-at': 1 }, '1'],
+    [{ 'x-started-at': 0 }, 'unknown'],
     [undefined, 'unknown'],
   ])('when there is no record, under ids of the first claim: %j', (headers, id) => {
     const how = { lastSequence: 0, lastReceivedAt: NOW, lostAt: NOW, reason: 'no record found' };
