@@ -69,6 +69,7 @@ it.each<[string, unknown, RegExp]>([
   ['a later version', { ...STORED, version: 2 }, /version/],
   ['an empty owner', { ...STORED, owner: '' }, /owner/],
   ['an owner of 1 MB', { ...STORED, owner: LARGE }, /^owner: /],
+  ['an owner of 256 characters', { ...STORED, owner: 'o'.repeat(256) }, /^owner: /],
   ['the record of another group', { ...STORED, group: 3 }, /^group: expected 0, as this is its queue, got 3$/],
   ['an epoch before the first', { ...STORED, epoch: -1 }, /^epoch: /],
   ['a commit beyond counting', { ...STORED, commit: 2 ** 53 }, /^commit: /],
@@ -148,6 +149,36 @@ it.each<[string, object, object, RegExp]>([
   expect(record).toMatchObject({ ...FULL, ...left, faults: [{ reason: expect.stringMatching(reason) }] });
 });
 
+it('is read with each field at its bounds', () => {
+  const shardId = BOUNDS.shardCount.most;
+  const resumeUrl = `wss://${'x'.repeat(2_042)}`;
+  for (const [sessionId, owner] of [
+    ['s', 'o'],
+    ['s'.repeat(1_000), 'o'.repeat(255)],
+  ] as const) {
+    const session = { ...resumeState({ sessionId, resumeUrl, startedAt: 0, shardCount: shardId }), resumes: 100 };
+    const gap = { ...GAP, sessionId, shardId: owner === 'o' ? 0 : shardId };
+    const stored = { ...STORED, storedAt: 0, owner, sessions: { [shardId - 1]: session }, untoldGaps: [gap] };
+    expect(read(stored)).toMatchObject({ owner, sessions: stored.sessions, unreportedGaps: [gap], faults: [] });
+  }
+  const lists = { untoldGaps: many(1_000, GAP), presences: many(256, { data: {}, shards: [0, shardId] }) };
+  expect(read({ ...STORED, ...lists }).faults).toEqual([]);
+});
+
+it.each<[string, object, object]>([
+  ['session', { sessions: { '0': resumeState({ sessionId: 's'.repeat(1_001) }) } }, { sessions: {} }],
+  ['gap', { untoldGaps: [{ ...GAP, shardId: BOUNDS.shardCount.most + 1 }] }, { unreportedGaps: [] }],
+  ['presence', { presences: [{ data: {}, shards: [BOUNDS.shardCount.most + 1] }] }, { presences: [] }],
+  ['presence of a group', { presences: [{ data: {}, shards: many(257, 0) }] }, { presences: [] }],
+])('a %s that is one beyond its bounds is left out', (_, stored, left) => {
+  expect(read({ ...STORED, ...stored })).toMatchObject({ ...left, faults: [{}] });
+});
+
+it('an address that is one character too long is none', () => {
+  const session = resumeState({ resumeUrl: `wss://${'x'.repeat(2_043)}` });
+  expect(read({ ...STORED, sessions: { '0': session } }).sessions['0']?.resumeUrl).toBe('');
+});
+
 it('the reason of a gap is shortened', () => {
   const [gap] = read({ ...STORED, untoldGaps: [{ ...GAP, reason: LARGE }] }).unreportedGaps;
   expect(gap?.reason).toHaveLength(1_000);
@@ -217,5 +248,6 @@ describe('no epoch is the last:', () => {
 
   it('the greatest is an old one to an owner of today', () => {
     expect([isLater(GREATEST, 7), isLater(7, GREATEST), isLater(7, 7)]).toEqual([false, true, false]);
+    expect([isLater(2 ** 31 - 1, 0), isLater(2 ** 31, 0)]).toEqual([true, false]);
   });
 });

@@ -2,7 +2,7 @@
 
 import { Buffer } from 'node:buffer';
 import { EventEmitter } from 'node:events';
-import { afterEach, beforeEach, describe, expect, it, vi } from 'vitest';
+import { afterEach, beforeEach, describe, expect, it, onTestFinished, vi } from 'vitest';
 import { TIMING } from '../../../service/lease/lease.ts';
 import type { LeaseChannels, MessageProperties, QueueMessage } from '../../../service/lease/lease-channels.ts';
 import { LeaseKeeper } from '../../../service/lease/lease-keeper.ts';
@@ -26,6 +26,8 @@ class FakeQueue {
   delivers = true;
   closes: Promise<unknown> = Promise.resolve();
   leftoversSought = 0;
+  /** So many times channels do not open. */
+  failing = 0;
 
   put(body: object, { type, appId }: Pick<MessageProperties, 'type' | 'appId'>): void {
     const message: Message = {
@@ -81,8 +83,8 @@ class FakeChannels implements LeaseChannels {
 }
 
 /** A task that is connected. */
-async function standby() {
-  const queue = new FakeQueue();
+async function standby(delivers = true) {
+  const queue = Object.assign(new FakeQueue(), { delivers });
   const connection = Object.assign(new EventEmitter(), { blocked: false, fail: vi.fn() });
   const counted: string[] = [];
   const held = { sequence: 1 };
@@ -104,6 +106,8 @@ async function standby() {
     shardLayout: { shardCount: 1, shardsPerTask: 1 },
     brokerAway: () => false,
     openChannels: async () => {
+      queue.failing -= 1;
+      if (queue.failing >= 0) throw new Error('it fails');
       queue.opened.push(new FakeChannels(queue));
       return queue.opened.at(-1) as FakeChannels;
     },
@@ -119,7 +123,9 @@ async function standby() {
 /** A task that has become the owner just now. */
 async function owner() {
   const made = await standby();
-  await vi.advanceTimersByTimeAsync(TIMING.claimWaitMs);
+  await vi.advanceTimersByTimeAsync(999);
+  expect(made.runner.own).not.toHaveBeenCalled();
+  await vi.advanceTimersByTimeAsync(1);
   expect(made.runner.own).toHaveBeenCalledTimes(1);
   return made;
 }
@@ -134,8 +140,53 @@ it('a new owner stores a record at once, and looks for former groups then, and e
   await vi.advanceTimersByTimeAsync(TIMING.claimWaitMs);
   expect(queue.records).toMatchObject([{ commit: 1, epoch: 1 }]);
   expect([counted, queue.leftoversSought, keeper.role]).toEqual([['leaseCommits'], 1, 'owner']);
-  await vi.advanceTimersByTimeAsync(TIMING.renewEveryMs);
+  // Its first 1.5 s are over.
+  await vi.advanceTimersByTimeAsync(298_499);
+  expect(queue.leftoversSought).toBe(1);
+  await vi.advanceTimersByTimeAsync(1);
   expect(queue.leftoversSought).toBe(2);
+  expect(() => keeper.start()).toThrow('expected the lease keeper to be started once');
+});
+
+it('an owner reports what it stored, and hands on what came back', async () => {
+  const { keeper, runner } = await owner();
+  const now = new Date().toISOString();
+  const reported = { state: 'owner', epoch: 1, commit: 1, sessions: 1, storedAt: now, ownedSince: now };
+  expect([keeper.detail, keeper.unprovenMs]).toEqual([reported, 0]);
+  expect(runner.stored.mock.calls).toEqual([[{ '0': resumeState({ shardCount: 1, sequence: 1 }) }]]);
+  await keeper.release();
+  expect(keeper.detail).toEqual({ state: 'released' });
+});
+
+it('a record that does not come back within 5 s ends the connection', async () => {
+  const { connection, held, keeper, queue } = await owner();
+  queue.delivers = false;
+  held.sequence = 2;
+  // At its next tick.
+  await vi.advanceTimersByTimeAsync(500 + 4_999);
+  expect([connection.fail.mock.calls.length, keeper.unprovenMs]).toEqual([0, 4_999]);
+  await vi.advanceTimersByTimeAsync(1);
+  expect(connection.fail).toHaveBeenCalledExactlyOnceWith('the group record was not delivered back within 5 s');
+});
+
+it('a standby claims again every 10 s', async () => {
+  const { queue, keeper } = await standby(false);
+  await vi.advanceTimersByTimeAsync(9_499);
+  expect(queue.messages.size).toBe(1);
+  await vi.advanceTimersByTimeAsync(1);
+  expect([queue.messages.size, keeper.role]).toEqual([2, 'standby']);
+});
+
+it('an owner whose channels do not open tries again after 1.5 s at most', async () => {
+  const { queue } = await owner();
+  vi.spyOn(Math, 'random').mockReturnValue(1);
+  onTestFinished(() => void vi.restoreAllMocks());
+  queue.failing = 3;
+  queue.opened[0]?.close();
+  await vi.advanceTimersByTimeAsync(200 + 1_000 + 1_500 + 1_499);
+  expect(queue.opened).toHaveLength(1);
+  await vi.advanceTimersByTimeAsync(1);
+  expect(queue.opened).toHaveLength(2);
 });
 
 it('an owner that loses its channels consumes again after 200 ms, keeps the lease, and stores', async () => {
@@ -156,7 +207,10 @@ it('nothing is stored while the broker blocks publishers', async () => {
   await vi.advanceTimersByTimeAsync(10_000);
   expect(queue.records).toHaveLength(1);
   connection.blocked = false;
-  await vi.advanceTimersByTimeAsync(TIMING.commitEveryMs);
+  // Its ticks are each second.
+  await vi.advanceTimersByTimeAsync(499);
+  expect(queue.records).toHaveLength(1);
+  await vi.advanceTimersByTimeAsync(1);
   expect(queue.records).toHaveLength(2);
 });
 
@@ -206,9 +260,11 @@ describe('a release', () => {
     });
     await vi.advanceTimersByTimeAsync(2_999);
     expect(keeper.role).toBe('owner');
+    await vi.advanceTimersByTimeAsync(1);
+    expect(keeper.role).toBe('released');
     await vi.advanceTimersByTimeAsync(1_999);
-    expect([keeper.role, released]).toEqual(['released', false]);
-    await vi.advanceTimersByTimeAsync(2);
+    expect(released).toBe(false);
+    await vi.advanceTimersByTimeAsync(1);
     expect([released, queue.taken[0]?.ack.mock.calls.length]).toEqual([true, 0]);
     expect(lines.filter(({ level }) => level === 'error')).toMatchObject([{ group: 0, epoch: 1, commit: 2 }]);
   });
@@ -228,16 +284,17 @@ describe('an owner that does not reach Discord', () => {
     runner.unreachableSince = Date.now();
     await vi.advanceTimersByTimeAsync(ms - 1);
     expect(runner.stepDown).not.toHaveBeenCalled();
-    await vi.advanceTimersByTimeAsync(TIMING.commitEveryMs + 1);
+    for (let more = 0; more <= 1_000 && runner.stepDown.mock.calls.length === 0; more += 1)
+      await vi.advanceTimersByTimeAsync(1);
     expect(runner.stepDown).toHaveBeenCalledTimes(1);
   }
 
   /** Channels are opened this time after that tick. */
   async function openedAfter(ms: number, queue: FakeQueue): Promise<void> {
     const before = queue.opened.length;
-    await vi.advanceTimersByTimeAsync(ms - 1_001);
+    await vi.advanceTimersByTimeAsync(ms - 1);
     expect(queue.opened).toHaveLength(before);
-    await vi.advanceTimersByTimeAsync(1_001);
+    await vi.advanceTimersByTimeAsync(1);
     expect(queue.opened).toHaveLength(before + 1);
   }
 
@@ -288,7 +345,7 @@ describe('an owner that does not reach Discord', () => {
 it('a standby that loses its channels opens them after the owner has', async () => {
   const { queue } = await standby();
   queue.opened[0]?.close();
-  await vi.advanceTimersByTimeAsync(TIMING.standbyDelayMs - 1);
+  await vi.advanceTimersByTimeAsync(1_999);
   expect(queue.opened).toHaveLength(1);
   await vi.advanceTimersByTimeAsync(1);
   expect(queue.opened).toHaveLength(2);

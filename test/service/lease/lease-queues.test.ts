@@ -163,6 +163,19 @@ it('the group to claim is another one each time, and not the own one if there ar
   expect((await queues(1)).tested.nextGroup(0)).toBe(0);
 });
 
+it.each([
+  ['claim', 1_000],
+  ['record', 25],
+  ['owner', 400],
+] as const)('a wait because of a %s ends after %d ms', async (because, ms) => {
+  const { tested, made } = await queues(1);
+  tested.wait({ kind: 'wait', group: 0, because });
+  await vi.advanceTimersByTimeAsync(ms - 1);
+  expect(made.events).toEqual([]);
+  await vi.advanceTimersByTimeAsync(1);
+  expect(made.events).toEqual([{ kind: 'waited', group: 0 }]);
+});
+
 it('each wait of a group ends the one before', async () => {
   const { tested, made } = await queues(1);
   tested.wait({ kind: 'wait', group: 0, because: 'claim' });
@@ -189,9 +202,10 @@ it('an uncertain owner consumes and claims only its own group, and reports silen
   const { made } = await queues(3, { ...OWNER, kind: 'uncertain', group: 2 });
   expect([...(made.opened[0]?.consumed ?? [])]).toEqual(made.opened[0]?.claimed);
   made.untaken = 1;
-  await vi.advanceTimersByTimeAsync(TIMING.silenceMs + 2_000);
-  expect(made.events).toEqual([]);
+  await vi.advanceTimersByTimeAsync(TIMING.silenceMs + 1_999);
   made.untaken = 0;
-  await vi.advanceTimersByTimeAsync(1_000);
+  expect(made.events).toEqual([]);
+  // It looks each second.
+  await vi.advanceTimersByTimeAsync(1);
   expect(made.events).toEqual([{ kind: 'silence' }]);
 });

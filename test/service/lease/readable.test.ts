@@ -39,6 +39,26 @@ it('presences have 256 KiB at most: the largest are left out, so that a broker t
   expect(faults).toEqual([{ reason }]);
 });
 
+it.each([
+  [256 * 1_024, []],
+  [256 * 1_024 + 1, [{ reason: 'presences: 262144 bytes are stored, and 1 of 80 do not fit' }]],
+])('presences of %d bytes', (bytes, faults) => {
+  const some = presences(79);
+  const rest = bytes - JSON.stringify([...some, { data: { x: '' }, shards: [79] }]).length;
+  const last = { data: { x: 'x'.repeat(rest) }, shards: [79] };
+  expect(readable(groupRecord({ presences: [last, ...some] })).faults).toEqual(faults);
+});
+
+it.each([
+  [MAX_MESSAGE_BYTES, []],
+  [MAX_MESSAGE_BYTES + 1, [{ reason: 'joins: the broker takes 1048576 bytes' }]],
+])('a record of %d bytes', (bytes, faults) => {
+  const of = (owner: string) => groupRecord({ owner, sessions: { '0': resumeState({ joins: joins(43_675) }) } });
+  const rest = bytes - formatGroupRecord(of('')).length;
+  expect(rest).toBeLessThanOrEqual(255);
+  expect(readable(of('o'.repeat(rest))).faults).toEqual(faults);
+});
+
 it('a record that can be read is stored as it is', () => {
   const record = groupRecord({ unreportedGaps: gaps(1) });
   expect(readable(record)).toEqual({ text: formatGroupRecord(record), faults: [] });
