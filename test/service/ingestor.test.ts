@@ -311,16 +311,22 @@ it('has not reached Discord only if none of its shards has', async () => {
     const stateOf = (resumeUrl: string, id: number) =>
       [id, { sessionId: `s${id}`, resumeUrl, sequence: 1, shardCount: 2, startedAt: 0 }] as const;
     const sessions = new Map(resumeUrls.map(stateOf));
-    ingestor.own({ group: 0, presences: [], shardIds: [0, 1], shardCount: 2, sessions, storedAt: 0, takenOverAt: 0 });
+    const shardIds = [...sessions.keys()];
+    ingestor.own({ group: 0, presences: [], shardIds, shardCount: 2, sessions, storedAt: 0, takenOverAt: 0 });
     const tries = resumeUrls.filter((url) => url === refused).length;
     await eventually('each is connected or tries', () => {
       const trying = ingestor.members.filter(({ shard }) => shard.unreachableSince);
-      return ingestor.connected === 2 - tries && trying.length === tries;
+      return ingestor.connected === resumeUrls.length - tries && trying.length === tries;
     });
   };
   await own(gateway.url, refused);
   await expect(own(refused, refused)).rejects.toThrow('expected no shards before another group is taken over');
   expect([ingestor.connected, ingestor.unreachableSince, ingestor.untaken]).toEqual([1, undefined, 1]);
+  await ingestor.stepDown();
+  await own(refused);
+  const [only] = ingestor.members.map(({ shard }) => shard);
+  expect([ingestor.unreachableSince, only?.unreachableSince]).toEqual([only?.unreachableSince, expect.any(Number)]);
+  await expect(own(refused)).rejects.toThrow('expected no shards before another group is taken over');
   await ingestor.stepDown();
   await own(refused, refused);
   const [first, second] = ingestor.members.map(({ shard }) => shard);

@@ -197,6 +197,19 @@ it('does not report a queue as stuck that confirms what waited, or waits for the
   expect(publisher.stuck).toEqual([GUILD]);
 });
 
+it('reports no queue as stuck before ten seconds are over, and replaces no channel before five are', async () => {
+  // Between two looks, which are each second.
+  await vi.advanceTimersByTimeAsync(1);
+  publish(GUILD);
+  await vi.advanceTimersByTimeAsync(999);
+  await pass(5);
+  expect(closed).toEqual([]);
+  await pass(4);
+  expect([publisher.stuck, closed.length]).toEqual([[], 1]);
+  await pass(1);
+  expect(publisher.stuck).toEqual([GUILD]);
+});
+
 it('reports a queue that refuses, and none of which everything was dropped', async () => {
   publish(GUILD);
   answer(GUILD, 'nack');
