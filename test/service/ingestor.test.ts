@@ -339,6 +339,16 @@ it('has not reached Discord only if none of its shards has', async () => {
 });
 
 describe('stepping down', () => {
+  it('reports also that one event is dropped', async () => {
+    const gateway = await HostileGateway.start();
+    const client = startClient(gateway.url, { holds: true });
+    await eventually('READY', () => client.shard.connected);
+    gateway.dispatch();
+    await sequenceIn(client, 2);
+    await client.ingestor.stepDown({ '0': { sessionId: 's1' } } as never);
+    expect(await client.lines.line('dropped events')).toMatchObject({ events: 1 });
+  });
+
   it.each([
     ['drops what the new owner has replayed, and its gap', { '0': { sessionId: 's1' } }, 4],
     ['publishes what the new owner cannot resume', { '0': { sessionId: 'other' } }, 0],

@@ -107,6 +107,7 @@ it.each(['zero', '-1', '00000001', '4', LARGE])('a session of the shard %.20s is
 it.each([
   ['joins', { joins: { '19': 'x' } }],
   ['aliveUntil', { aliveUntil: 1e300 }],
+  ['intents', { intents: -1 }],
 ])('a session is kept without what is wrong with its %s', (what, fields) => {
   const record = read({ ...STORED, sessions: { '0': { ...resumeState(), ...fields } } });
   expect(record.sessions).toEqual({ '0': resumeState() });
