@@ -15,6 +15,7 @@ const WAIT_LONGEST = [
   'commands/commands',
   'lib/deploy',
   'lib/validation',
+  '.program.',
   '.broker.',
 ];
 
@@ -34,9 +35,13 @@ class WaitingFirst extends BaseSequencer {
   }
 }
 
-// unit    nothing but Node. Its files share a process, which loads the CDK and synthesizes the stacks once.
-// broker  `.broker.test.ts`: needs a RabbitMQ, which is started once and shared. Files share processes too.
-// faults  `.fault.test.ts`: each file starts its own RabbitMQ, and breaks it. Without FAULTS_FULL one fault of each class.
+/** Programs too, and every fault in its full length. */
+const full = process.env.FULL === '1';
+
+// unit      nothing but Node. Its files share a process, which loads the CDK and synthesizes the stacks once.
+// broker    `.broker.test.ts`: needs a RabbitMQ, which is started once and shared. Files share processes too.
+// programs  `.program.test.ts`: what people run, whole: the commands of bin/, the demo, the examples, the page in a browser.
+// faults    `.fault.test.ts`: each file starts its own RabbitMQ, and breaks it. Without FULL=1 one fault of each class.
 export default defineConfig({
   test: {
     // Brokers and tasks take seconds to start, and machines are noisy.
@@ -53,7 +58,7 @@ export default defineConfig({
         test: {
           name: 'unit',
           include: ['test/**/*.test.ts'],
-          exclude: ['test/**/*.{broker,fault}.test.ts'],
+          exclude: ['test/**/*.{broker,program,fault}.test.ts'],
           globalSetup: ['test/support/temporary-folder.ts'],
           setupFiles: ['test/support/low-priority.ts'],
           isolate: false,
@@ -72,8 +77,17 @@ export default defineConfig({
       {
         extends: true,
         test: {
+          name: 'programs',
+          include: full ? ['test/**/*.program.test.ts'] : [],
+          globalSetup: ['test/support/broker-setup.ts'],
+          isolate: false,
+        },
+      },
+      {
+        extends: true,
+        test: {
           name: 'faults',
-          include: [process.env.FAULTS_FULL === '1' ? 'test/**/*.fault.test.ts' : 'test/faults/*.fault.test.ts'],
+          include: [full ? 'test/**/*.fault.test.ts' : 'test/faults/*.fault.test.ts'],
         },
       },
     ],

@@ -24,7 +24,7 @@ const reporters = values.vitest ? ['--reporter=default', '--reporter=json', `--o
 // Promises have seconds: no more stages side by side than two processors carry.
 const options = ['--project', 'faults', '--maxWorkers', '3', ...reporters];
 const child = spawn(process.execPath, [vitest, 'run', ...options, ...positionals], {
-  env: { ...process.env, FAULTS_REPORT: report, FAULTS_FULL: '1' },
+  env: { ...process.env, FAULTS_REPORT: report, FULL: '1' },
   // With --json, standard output is the JSON's alone.
   stdio: ['ignore', values.json ? 2 : 1, 2],
 });

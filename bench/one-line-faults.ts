@@ -44,7 +44,7 @@ const COMPARISONS: Record<string, [string, ...string[]]> = {
   ...{ '<': ['<=', '>='], '<=': ['<', '>'], '>': ['>=', '<='], '>=': ['>', '<'], '===': ['!=='], '!==': ['==='] },
 };
 const LOG_CALL = /(\blog|\.#log|\bconsole)\.\w+$/;
-const DEADLINE_MS = 10 * 60_000;
+const ENDING = { timeout: 10 * 60_000, killSignal: 'SIGKILL' } as const;
 const MOST_ATTEMPTS = 3;
 
 function changesOf(source: string): Change[] {
@@ -111,7 +111,9 @@ function failure(...args: readonly string[]): Failure | undefined {
   rmSync(report, { force: true });
   const reporting = ['--bail', '1', '--passWithNoTests', '--reporter=json', `--outputFile=${report}`];
   const vitest = ['node_modules/vitest/vitest.mjs', ...args, ...reporting];
-  const options = { cwd: copy, stdio: 'ignore', timeout: DEADLINE_MS, killSignal: 'SIGKILL' } as const;
+  // Faults not in their full length.
+  const FULL = /\bprograms?\b/.test(args.join(' ')) ? '1' : '0';
+  const options = { cwd: copy, env: { ...process.env, FULL }, stdio: 'ignore', ...ENDING } as const;
   const { status, error } = spawnSync(process.execPath, vitest, options);
   if (error) return { text: `a deadline (${error.message})` };
   if (status === 0) return;
@@ -127,11 +129,14 @@ function failure(...args: readonly string[]): Failure | undefined {
 }
 
 function find(file: string): Failure | undefined {
+  const unit = failure('related', '--run', '--project', 'unit', file);
+  if (unit !== undefined) return unit;
+  const whole = ['--project', 'broker', '--project', 'programs'];
   // Tests start the service as a process, and the commands of bin/: no import leads from them to its files.
-  const further = file.startsWith('service/')
-    ? ['related', '--run', '--project', 'broker', '--project', 'faults', file, 'local/ingestor-process.ts']
-    : ['run', 'test/lib', 'test/bin', 'test/contracts'];
-  return failure('related', '--run', '--project', 'unit', file) ?? failure(...further);
+  if (!file.startsWith('service/'))
+    return failure('run', '--project', 'unit', ...whole, 'test/lib', 'test/bin', 'test/contracts');
+  const related = ['related', '--run', file, 'local/ingestor-process.ts'];
+  return failure(...related, ...whole) ?? failure(...related, '--project', 'faults');
 }
 
 /** @returns the test that fails by the fault, which is in the file */

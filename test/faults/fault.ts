@@ -1,6 +1,6 @@
 // A fault test: a stage under traffic, a fault, and then bounds: nothing is lost, the order is kept, and what the fault itself
 // allows. Faults that restore the stage share one: each is judged by the events since the one before.
-// `everyRun`: one fault of each class, run by `npm test` too. `fullRun`: run only by `npm run faults`, which sets FAULTS_FULL and
+// `everyRun`: one fault of each class, run by `npm test` too. `fullRun`: run only by `npm run faults`, which sets FULL and
 // makes a table of the JSON lines in the file FAULTS_REPORT. `everyReading`: the same for each of the four readings of what
 // Discord keeps for a RESUME, which it does not document. The others use the harder reading, unless they name one.
 
@@ -35,7 +35,7 @@ export interface Fault {
   readonly mayViolate?: RegExp;
 }
 
-export const full = process.env.FAULTS_FULL === '1';
+export const full = process.env.FULL === '1';
 export const seed = Number(process.env.FAULTS_SEED ?? 1);
 
 /** Short heartbeat intervals, with the grace of Discord's own: a slow machine does not lose connections. */

@@ -1,6 +1,6 @@
 // The topology applied to a real broker: limits in force, removals, failures in the middle, a broker that
 // refuses some calls. What a plan decides is tested by plan.test.ts; a first and a second apply by
-// test/bin/topology.broker.test.ts and apply-lambda.broker.test.ts.
+// test/bin/topology.program.test.ts and apply-lambda.broker.test.ts.
 
 import { describe, expect } from 'vitest';
 import { ManagementApi, ManagementApiError } from '../../../lib/management/management-api.ts';
