@@ -113,10 +113,21 @@ describe('an answer is unusable', () => {
       { status: 301, location: 'https://u:p@thief.example/x?y', body: '' },
       'HTTP 301, a redirect to https://thief.example, which is not followed',
     ],
+    ['the first redirect', { status: 300, body: '' }, 'HTTP 300, a redirect to no full address, which is not followed'],
     [
       'a redirect to a path',
       { status: 307, location: '/login', body: '' },
       'HTTP 307, a redirect to no full address, which is not followed',
+    ],
+    [
+      'a page with a title of 100 characters',
+      { status: 500, body: `<title>${'x'.repeat(100)}</title>` },
+      `HTTP 500, a page with the title '${'x'.repeat(100)}'`,
+    ],
+    [
+      'a page with a longer one',
+      { status: 500, body: `<title>${'x'.repeat(101)}</title>` },
+      `HTTP 500, a page with the title '${'x'.repeat(100)}…'`,
     ],
     ["Discord's own error", { status: 404, body: { message: 'Not Found', code: 0 } }, 'HTTP 404: Not Found'],
     [

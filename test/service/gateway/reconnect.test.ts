@@ -100,11 +100,11 @@ describe('the pause', () => {
 
   it('after IDENTIFY is the longest sooner where the budget has few for each shard', () => {
     const ofShare = (intervalMs: number) =>
-      [2, 3, 5].map((identifies) => beforeIdentify({ intervalMs }, identifies).map((ms) => ms / intervalMs));
+      [2, 3, 5, 4].map((identifies) => beforeIdentify({ intervalMs }, identifies).map((ms) => ms / intervalMs));
     const [longest, free] = [[0.5, 4], [1_000, 5_000].map((ms) => ms / 17_280_000)];
-    expect(ofShare(17_280_000)).toEqual([free, longest, longest]);
+    expect(ofShare(17_280_000)).toEqual([free, longest, longest, longest]);
     expect(ofShare(4_320_000)[1]?.[1]).toBeLessThan(0.01);
-    expect(ofShare(4_320_000)[2]).toEqual(longest);
+    expect(ofShare(4_320_000).slice(2)).toEqual([longest, [0.25, 2]]);
   });
 
   it('is none of these after an IDENTIFY that was not sent, a rejected token, or a connection that was not answered', () => {
@@ -127,6 +127,11 @@ describe('the pause', () => {
       decided({ sent: 'identify', hasSession: false, ...end }, { identifies }, () => 0.9).savesIdentifies;
     expect([0, 2, 3, 9].map((identifies) => saves(identifies))).toEqual([false, false, true, true]);
     expect([saves(9, { hasSession: true }), saves(9, { sent: undefined })]).toEqual([false, false]);
+    expect(saves(9, { verdict: 'refused', hasSession: true })).toBe(false);
+    const savesAt = (intervalMs: number) =>
+      decided({ sent: 'identify', hasSession: false, intervalMs }, { identifies: 9 }, () => 1).savesIdentifies;
+    // As long as Discord's pause at its longest, and longer.
+    expect([1_250, 1_251].map(savesAt)).toEqual([false, true]);
   });
 });
 
@@ -165,6 +170,7 @@ it.each<[Parameters<typeof identifyIntervalMs>[0], seconds: number]>([
   [{ total: 1_000, remaining: 250, reset_after: 43_200_000 }, 2_764.8],
   // It is no less where the budget is renewed soon.
   [{ total: 1_000, remaining: 1_000, reset_after: 0 }, 1_382.4],
+  [{ total: 1_000, remaining: 0, reset_after: 0 }, 1_382.4],
   // Four are the longest pause: until it is renewed, or a day.
   [{ total: 1_000, remaining: 0, reset_after: 43_200_000 }, 10_800],
   [{ total: 1, remaining: 1, reset_after: 0 }, 21_600],

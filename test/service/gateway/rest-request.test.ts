@@ -3,7 +3,7 @@
 import { once } from 'node:events';
 import { createServer } from 'node:http';
 import type { AddressInfo } from 'node:net';
-import { expect, it, onTestFinished } from 'vitest';
+import { expect, it, onTestFinished, vi } from 'vitest';
 import { restRequest } from '../../../service/gateway/rest-request.ts';
 
 const LIMIT = 64 * 1024;
@@ -22,6 +22,13 @@ it('reads an answer of 64 KiB with its content type, and no longer one', async (
   const answer = await restRequest(await answering(LIMIT), 'token', never);
   expect([answer.contentType, answer.body.length]).toEqual(['application/json', LIMIT]);
   await expect(restRequest(await answering(LIMIT + 1), 'token', never)).rejects.toThrow('more than 64 KiB (HTTP 200)');
+});
+
+it('has ten seconds', async () => {
+  const timeout = vi.spyOn(AbortSignal, 'timeout');
+  onTestFinished(() => timeout.mockRestore());
+  await restRequest(await answering(1), 'token', never);
+  expect(timeout).toHaveBeenCalledWith(10_000);
 });
 
 it("throws the signal's reason", async () => {

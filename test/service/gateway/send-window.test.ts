@@ -1,7 +1,7 @@
 // Discord counts 120 payloads in 60 s. https://discord.com/developers/docs/events/gateway#rate-limiting
 
 import { expect, it } from 'vitest';
-import { MOST_SENDS, SendWindow } from '../../../service/gateway/send-window.ts';
+import { SendWindow } from '../../../service/gateway/send-window.ts';
 
 /** As much as may be sent for three minutes, with regular heartbeats and those that Discord asks for each second. */
 function sends(window: SendWindow, { asked }: { readonly asked: boolean }) {
@@ -33,9 +33,13 @@ it.each([{ asked: false }, { asked: true }])('never more than 120 in any 60 s, a
   expect(sent.filter(({ kind }) => kind === 'heartbeat').length).toBe(5);
 });
 
-it('returns when the next may be sent: when the oldest leaves the window', () => {
+it.each([
+  ['command', 110],
+  ['askedHeartbeat', 117],
+] as const)('returns when the next %s may be sent: after %d, when the oldest leaves the window', (kind, most) => {
   const window = new SendWindow();
-  for (let n = 0; n < MOST_SENDS.command; n += 1) window.sent(1_000 + n);
-  expect([window.waitMs(2_000, 'command'), window.waitMs(2_000, 'askedHeartbeat')]).toEqual([64_000, 0]);
-  expect([window.waitMs(65_999, 'command'), window.waitMs(66_000, 'command')]).toEqual([1, 0]);
+  for (let n = 0; n < most - 1; n += 1) window.sent(1_000 + n);
+  expect(window.waitMs(2_000, kind)).toBe(0);
+  window.sent(2_000);
+  expect([2_000, 65_999, 66_000].map((now) => window.waitMs(now, kind))).toEqual([64_000, 1, 0]);
 });

@@ -7,7 +7,7 @@ import { GatewayIntentBits, GatewayOpcodes } from 'discord-api-types/v10';
 import { afterEach, beforeEach, describe, expect, it, onTestFinished, vi } from 'vitest';
 import { type WebSocket, WebSocketServer } from 'ws';
 import { BotToken } from '../../../service/gateway/bot-token.ts';
-import { FrameDecoder } from '../../../service/gateway/frame-decoder.ts';
+import { FrameDecoder, MOST_FRAME_BYTES } from '../../../service/gateway/frame-decoder.ts';
 import { type ConnectionListener, GatewayConnection } from '../../../service/gateway/gateway-connection.ts';
 import type { GatewayInformation } from '../../../service/gateway/gateway-information.ts';
 import { IdentifyGate } from '../../../service/gateway/identify-gate.ts';
@@ -162,10 +162,10 @@ const ends = () => lines.lines.filter(({ msg }) => msg === 'the gateway connecti
 
 /** The connection ends after so long, and not before. */
 async function endsAfter(ms: number): Promise<void> {
-  await vi.advanceTimersByTimeAsync(ms - 1_000);
+  await vi.advanceTimersByTimeAsync(ms - 1);
   await turns(50);
   expect(ends()).toEqual([]);
-  await vi.advanceTimersByTimeAsync(1_000);
+  await vi.advanceTimersByTimeAsync(1);
   await until(() => ends().length > 0);
 }
 
@@ -195,9 +195,9 @@ it('a session whose events come in, but no RESUMED, counts as resumed after 30 s
   startShard({ resumeUrl: url });
   await until(() => received.includes(GatewayOpcodes.Resume));
   await turns(500);
-  await vi.advanceTimersByTimeAsync(29_000);
+  await vi.advanceTimersByTimeAsync(29_999);
   expect(shard.state).toBe('resuming');
-  await vi.advanceTimersByTimeAsync(1_000);
+  await vi.advanceTimersByTimeAsync(1);
   expect(shard.state).toBe('ready');
   await vi.advanceTimersByTimeAsync(60_000);
   await turns(50);
@@ -205,8 +205,8 @@ it('a session whose events come in, but no RESUMED, counts as resumed after 30 s
   expect(lines.lines.filter(({ msg }) => /no RESUMED/.test(msg))).toHaveLength(1);
 });
 
-function lonelyConnection(): GatewayConnection {
-  const listener = {} as ConnectionListener;
+function lonelyConnection(listening: Partial<ConnectionListener> = {}): GatewayConnection {
+  const listener = listening as ConnectionListener;
   const options = { compressed: false, unwanted: new Set<string>(), readyDeadlineMs: 1, listener, log: lines.log };
   const strategy = { options: {}, retrieveSessionInfo: () => new Promise(() => undefined) };
   return new GatewayConnection(strategy as unknown as IContextFetchingStrategy, 0, options);
@@ -225,6 +225,77 @@ it('an error of the socket is the cause, although the socket closes before what 
   expect(await ended).toMatchObject({ how: 'undecodable', reason: 'invalid UTF-8 (WS_ERR_INVALID_UTF8)' });
 });
 
+it.each([
+  [new Error('x'.repeat(201)), 'x'.repeat(200)],
+  [Object.assign(new Error('x'.repeat(201)), { code: 'ENETDOWN' }), `${'x'.repeat(200)} (ENETDOWN)`],
+  [Object.assign(new Error('connect ENETDOWN'), { code: 'ENETDOWN' }), 'connect ENETDOWN'],
+])('an error of the socket is a reason of bounded length, with its code: %s', async (error, reason) => {
+  const connection = lonelyConnection();
+  const ended = connection.run();
+  (connection as unknown as { failed(error: Error): void }).failed(error);
+  expect(await ended).toMatchObject({ how: 'failed', reason });
+});
+
+describe('what Discord sends', () => {
+  /** It resumes, over no socket. */
+  async function resuming(listening: Partial<ConnectionListener>) {
+    const connection = lonelyConnection({ sent: () => undefined, ...listening });
+    const ended = connection.run();
+    const resume = { token: 'first', session_id: 'a', seq: 7 };
+    await expect(connection.send({ op: GatewayOpcodes.Resume, d: resume })).rejects.toThrow();
+    return { connection, ended, receive: (text: string) => (connection as unknown as Receiving).received(text) };
+  }
+  interface Receiving {
+    received(text: string): void;
+    handle(frame: unknown): void;
+  }
+  const dispatch = (s: number, noise = '', t = 'TYPING_START') =>
+    JSON.stringify({ op: GatewayOpcodes.Dispatch, t, s, d: { noise } });
+
+  it('to have a heartbeat is followed once a second, and 117 times in 65 s', async () => {
+    const { connection, receive } = await resuming({});
+    const asked = vi.spyOn(connection as unknown as Receiving, 'handle').mockReturnValue();
+    const clock = vi.spyOn(performance, 'now');
+    onTestFinished(() => clock.mockRestore());
+    const countAt = (now: number) => {
+      clock.mockReturnValue(now);
+      receive('{"op":1}');
+      return asked.mock.calls.length;
+    };
+    const now = performance.now() + 1_000_000;
+    expect([now, now + 999, now + 1_000].map(countAt)).toEqual([1, 1, 2]);
+    clock.mockReturnValue(now + 1_000);
+    for (let sends = 1; sends <= 116; sends += 1)
+      await connection.send({ op: 3, d: {} as never }).catch(() => undefined);
+    expect(countAt(now + 2_000)).toBe(3);
+    await connection.send({ op: 3, d: {} as never }).catch(() => undefined);
+    expect([now + 65_999, now + 66_000].map(countAt)).toEqual([3, 4]);
+    await connection.closeResumably();
+  });
+
+  it('twice is logged with 100 characters of its type', async () => {
+    const { connection, receive } = await resuming({ dispatch: () => undefined });
+    for (let times = 0; times < 2; times += 1) receive(dispatch(8, '', 'T'.repeat(101)));
+    expect(lines.lines.map((line) => line.dispatch)).toEqual(['T'.repeat(100)]);
+    await connection.closeResumably();
+  });
+
+  it.each([
+    [0, 'closed here'],
+    [1, 'hole'],
+  ])('behind a hole may have 16 MiB together, and %d more: %s', async (more, how) => {
+    const { connection, ended, receive } = await resuming({
+      dispatch: () => ({ how: 'hole', reason: 'a hole' }),
+      mayResume: () => new Promise(() => undefined),
+    });
+    const [first, last] = [dispatch(9), dispatch(11)];
+    const between = MOST_FRAME_BYTES + more - first.length - last.length - dispatch(10).length;
+    for (const text of [first, dispatch(10, 'x'.repeat(between)), last]) receive(text);
+    await connection.closeResumably();
+    expect((await ended).how).toBe(how);
+  });
+});
+
 it('a connection is run once', async () => {
   const connection = lonelyConnection();
   const ended = connection.run();
@@ -240,10 +311,10 @@ it('READY that takes 40 s is waited for on the second connection, and 120 s on t
   startShard({ general: url });
   for (const [tried, deadlineMs] of [30_000, 60_000, 120_000].entries()) {
     await until(() => received.filter((op) => op === GatewayOpcodes.Identify).length > tried);
-    await vi.advanceTimersByTimeAsync(deadlineMs - 1_000);
+    await vi.advanceTimersByTimeAsync(deadlineMs - 1);
     await turns(50);
     expect(ends()).toHaveLength(tried);
-    await vi.advanceTimersByTimeAsync(1_000);
+    await vi.advanceTimersByTimeAsync(1);
     await until(() => ends().length > tried);
     // The pause, and the gate's spacing.
     await vi.advanceTimersByTimeAsync(10_000);
@@ -263,11 +334,11 @@ it('a peer that does not answer the close is given up after 2 s', async () => {
   const stopping = shard.stop().then(() => {
     stopped = true;
   });
-  await vi.advanceTimersByTimeAsync(1_900);
+  await vi.advanceTimersByTimeAsync(1_999);
   await turns(50);
   expect(stopped).toBe(false);
   expect(() => shard.start()).toThrow('expected a shard to be started again only after stop() has settled');
-  await vi.advanceTimersByTimeAsync(100);
+  await vi.advanceTimersByTimeAsync(1);
   await stopping;
   expect(shard.state).toBe('stopped');
 });
@@ -278,6 +349,9 @@ it("a session does not wait more than 5 s for the gateway's address, and falls b
     if (refuses) socket.terminate();
     else hello(socket);
   });
+  // The longest pauses.
+  vi.spyOn(Math, 'random').mockReturnValue(1);
+  onTestFinished(() => void vi.restoreAllMocks());
   startShard({ resumeUrl: url });
   // Two connections that are not answered: the next address is the gateway's, which does not come.
   for (let ended = 1; ended <= 2; ended += 1) {
@@ -285,10 +359,10 @@ it("a session does not wait more than 5 s for the gateway's address, and falls b
     if (ended < 2) await vi.advanceTimersByTimeAsync(1_000);
   }
   refuses = false;
-  await vi.advanceTimersByTimeAsync(1_000 + 4_000);
+  await vi.advanceTimersByTimeAsync(1_000 + 4_999);
   await turns(50);
   expect(received).toHaveLength(2);
-  await vi.advanceTimersByTimeAsync(1_000);
+  await vi.advanceTimersByTimeAsync(1);
   await until(() => received.includes(GatewayOpcodes.Resume));
 });
 
@@ -440,9 +514,11 @@ it('a session that is replaced ends after 2 s without an answer to the close, an
   startShard({ resumeUrl: url, general: url, sessionIntents: GatewayIntentBits.Guilds });
   await until(() => shard.connected);
   await turns(500);
-  await vi.advanceTimersByTimeAsync(1_900);
+  await vi.advanceTimersByTimeAsync(1_999);
   await turns(50);
   expect(ends()).toEqual([]);
+  await vi.advanceTimersByTimeAsync(1);
+  await until(() => ends().length === 1);
   await vi.advanceTimersByTimeAsync(5_000);
   await until(() => received.includes(GatewayOpcodes.Identify));
   const lock = () => gate.replacing.lock(AbortSignal.timeout(100));
