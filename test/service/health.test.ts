@@ -6,7 +6,7 @@ import { afterEach, beforeEach, describe, expect, it, onTestFinished, vi } from 
 import { PATHS } from '../../service/contract/names.ts';
 import { ConfigError } from '../../service/errors.ts';
 import { FleetStatus } from '../../service/fleet-status.ts';
-import { type HealthReport, type HealthSnapshot, healthReport } from '../../service/health.ts';
+import { type HealthReport, type HealthSnapshot, healthReport, problemsOf } from '../../service/health.ts';
 import { listen } from '../../service/http-server.ts';
 import { Metrics } from '../../service/metrics.ts';
 import { readOnce } from '../../service/read-once.ts';
@@ -90,6 +90,7 @@ it.each<[string, Partial<HealthSnapshot>]>([
   ['a lease that was proven a moment ago', broker({ unprovenMs: 9_999 })],
   ['an outbox of 80 %', outbox(80)],
   ['a standby, which does not receive', { ...STANDBY, receiving: false }],
+  ['one shard', { shards: [SHARD] }],
   ['a task that drains', { role: 'draining', receiving: false, lease: { state: 'released' } }],
 ])('is healthy with %s', (_, fields) => {
   expect(healthReport({ ...HEALTHY, ...fields })).toMatchObject({ status: 'healthy', problems: [] });
@@ -112,6 +113,7 @@ it.each<[string, Partial<HealthSnapshot>]>([
     broker({ refusing: ['interactions'] }),
   ],
   ['RabbitMQ has confirmed nothing for 10 s', broker({ nothingConfirmedMs: 10_000 })],
+  ['RabbitMQ has confirmed nothing for 3600 s', broker({ nothingConfirmedMs: 3_600_000 })],
   ["the group's lease queue has given no record back for 10 s", broker({ unprovenMs: 10_000 })],
   ['the outbox is 80.1 % full: past 100 % the shards are closed', outbox(80.1)],
   [
@@ -183,6 +185,18 @@ it('answers HEAD without a body, whatever the query, and /metrics as Prometheus 
   expect(await response.text()).toContain('# TYPE ingestor_events_received_total counter');
 });
 
+it('each sentence has the part that it is about', () => {
+  const commands = { ...HEALTHY.commands, problem: 'no queue' };
+  const shards = [FAILED, Object.defineProperty({ ...SHARD, id: 1 }, 'state', { get: () => expect.fail('a defect') })];
+  const parts = problemsOf(healthReport({ ...HEALTHY, commands, shards, ...broker({ blocked: true }) }));
+  expect(parts.map(({ part, text }) => `${part}: ${text}`)).toEqual([
+    `discord: ${GATE}`,
+    'rabbitmq: RabbitMQ takes no messages: it is short of memory or disk',
+    'commands: no queue',
+    'other: cannot read shard 1: a defect',
+  ]);
+});
+
 describe('one defect costs one section', () => {
   const throws = () => {
     throw new Error('a defect');
@@ -201,6 +215,7 @@ describe('one defect costs one section', () => {
     receiving: ({ outbox }) => outbox,
     identifies: ({ identifies }) => identifies,
     lease: ({ lease }) => lease,
+    commands: ({ commands }) => commands,
   };
   type Readers = { readonly [Name in keyof HealthSnapshot]: () => HealthSnapshot[Name] };
   const without = (name: string) =>
@@ -221,8 +236,15 @@ describe('one defect costs one section', () => {
     );
     expect(touched.length).toBeLessThanOrEqual(name === 'shards' ? 5 : 4);
     const page = await (await ask(PATHS.root, { headers: { accept: 'text/html' } })).text();
-    expect(page).toMatch(/ bad".*<b>Cannot read the .*: a defect \(task abcdef\)/);
+    // Without commands events flow.
+    expect(page).toMatch(name === 'commands' ? / warn".*<b>Cannot read/ : / bad".*<b>Cannot read/);
+    expect(page).toMatch(/<b>Cannot read the .*: a defect \(task abcdef\)/);
     expect(page).not.toContain('NaN');
+  });
+
+  it('a role that cannot be read is unknown, and of shards that cannot none is connected', () => {
+    expect(healthReport(without('role')).role).toBe('unknown');
+    expect(healthReport(without('shards')).shard).toMatchObject({ assigned: [], connected: 0 });
   });
 
   it('a field is read once, however many read it', () => {
