@@ -65,14 +65,49 @@ describe('a report', () => {
     expect(parseMessage(json({ newer: 1 }))).toEqual(REPORT);
   });
 
+  const EVENT: Event = { kind: 'gone', at: NOW, task: ME };
+
+  it.each<object>([
+    { everyMs: 1_000, startedAt: 0, shardsPerTask: 1, group: 10_000 },
+    { everyMs: 60_000, startedAt: 1e15 },
+    { gaps: Array(5).fill({ shard: 10_000, at: NOW, reason: 'x'.repeat(400) }) },
+    { problems: Array(20).fill({ part: 'other', text: 'x'.repeat(500) }) },
+    { latencies: Array(100).fill([100, 0]) },
+    { shards: Array(256).fill({ ...REPORT.shards[0], state: 'x'.repeat(20) }) },
+    { queues: Object.fromEntries(Array.from({ length: 20 }, (_, n) => [`${n}`.padStart(255, 'x'), n])) },
+  ])('at its bounds is read', (fields) => {
+    expect(parseMessage(json(fields))).toEqual({ ...REPORT, ...fields });
+  });
+
+  it('of what happened, as long as it may be, is read', () => {
+    const point = { at: NOW, perSecond: 0, p50: 0, p99: 0, outbox: 0, waiting: 0 };
+    const history = { kind: 'history', points: Array(180).fill(point), events: Array(100).fill(EVENT) };
+    expect(parseMessage(JSON.stringify(history))).toEqual(history);
+  });
+
   it.each<[string, string]>([
     ['no JSON', '{'],
     ['a name with markup', json({ task: '<b>' })],
     ['no period', json({ everyMs: 0 })],
     ['a negative count', json({ outbox: { events: -1, usedPercent: 0 } })],
     ['too many shards', json({ shards: Array.from({ length: 257 }, (_, id) => ({ ...REPORT.shards[0], id })) })],
-    ['a group far out', json({ group: 1e9 })],
+    ['a group far out', json({ group: 10_001 })],
     ['too many queues', json({ queues: Object.fromEntries(Array.from({ length: 21 }, (_, n) => [n, n])) })],
+    ['a period below a second', json({ everyMs: 999 })],
+    ['a period above a minute', json({ everyMs: 60_001 })],
+    ['a gap with a long reason', json({ gaps: [{ shard: 0, at: NOW, reason: 'x'.repeat(401) }] })],
+    ['too many gaps', json({ gaps: Array(6).fill({ shard: 0, at: NOW, reason: 'x' }) })],
+    ['a long problem', json({ problems: [{ part: 'other', text: 'x'.repeat(501) }] })],
+    ['too many problems', json({ problems: Array(21).fill({ part: 'other', text: 'x' }) })],
+    ['a bucket far out', json({ latencies: [[101, 1]] })],
+    ['a negative bucket', json({ latencies: [[-1, 1]] })],
+    ['too many buckets', json({ latencies: Array(101).fill([1, 1]) })],
+    ['a long state', json({ shards: [{ ...REPORT.shards[0], state: 'x'.repeat(21) }] })],
+    ['a time before 1970', json({ startedAt: -1 })],
+    ['a time after all dates', json({ startedAt: 1e15 + 1 })],
+    ['a queue with a long name', json({ queues: { ['x'.repeat(256)]: 1 } })],
+    ['no shards to a task', json({ shardsPerTask: 0 })],
+    ['a history with too much in it', JSON.stringify({ kind: 'history', events: Array(101).fill(EVENT), points: [] })],
     ['a history without an end', JSON.stringify({ kind: 'history', events: [], points: Array(181).fill({}) })],
   ])('with %s is refused', (_, text) => {
     expect(() => parseMessage(text)).toThrow();
