@@ -46,7 +46,12 @@ describe('information', () => {
       'the largest numbers',
       {
         shards: 10_000,
-        session_start_limit: { total: 2_000, remaining: 2_000, reset_after: 172_800_000, max_concurrency: 10_000 },
+        session_start_limit: {
+          total: 1_000_000_000,
+          remaining: 2_000,
+          reset_after: 172_800_000,
+          max_concurrency: 10_000,
+        },
       },
     ],
   ])('has %s', (_, fields) => expect(read({ body: { ...ANSWER, ...fields } })).toMatchObject(fields));
@@ -94,6 +99,7 @@ describe('an answer is unusable', () => {
       /max_concurrency/,
     ],
     ['more remaining than there are', { session_start_limit: { ...LIMIT, remaining: 1_001 } }, /remaining up to total/],
+    ['too large a total', { session_start_limit: { ...LIMIT, total: 1_000_000_001 } }, /total/],
     ['a reset in more than two days', { session_start_limit: { ...LIMIT, reset_after: 172_800_001 } }, /reset_after/],
   ])('with %s', (_, fields, reason) => expect(reasonOf({ body: { ...ANSWER, ...fields } })).toMatch(reason));
 
@@ -113,7 +119,12 @@ describe('an answer is unusable', () => {
       { status: 301, location: 'https://u:p@thief.example/x?y', body: '' },
       'HTTP 301, a redirect to https://thief.example, which is not followed',
     ],
-    ['the first redirect', { status: 300, body: '' }, 'HTTP 300, a redirect to no full address, which is not followed'],
+    ...[300, 399].map((status): [string, Given, string] => [
+      `a redirect by ${status}`,
+      { status, body: '' },
+      `HTTP ${status}, a redirect to no full address, which is not followed`,
+    ]),
+    ['no redirect by 299', { status: 299, body: '' }, 'HTTP 299 without a body'],
     [
       'a redirect to a path',
       { status: 307, location: '/login', body: '' },
@@ -210,7 +221,8 @@ describe('a refusal', () => {
 
   it("of the token is Discord's own 401 alone", () => {
     const body = { message: '401: Unauthorized', code: 0 };
-    expect(read({ status: 401, body }).kind).toBe('token rejected');
+    const reason = 'Discord rejected the token (401)';
+    expect(read({ status: 401, body })).toEqual({ kind: 'token rejected', pauseMs: 0, reason });
     for (const given of [{ body: 'Unauthorized' }, { body: {} }, { body: null }])
       expect(read({ status: 401, ...given }).kind).toBe('refused');
     for (const status of [400, 403, 404, 500]) expect(read({ status, body }).kind).not.toBe('token rejected');
