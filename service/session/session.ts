@@ -236,7 +236,6 @@ export class ShardSession {
     this.#events.hole({ ...hole, outcome });
     if (outcome === 'resume') return { how: 'hole', reason };
     if (outcome === 'gap') this.#miss(this.#state, hole, reason, at);
-    else this.#watermark.skipTo(hole.last);
     return undefined;
   }
 

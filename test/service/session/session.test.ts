@@ -40,6 +40,8 @@ describe('a session', () => {
     expect(session.refused('op 9', 1_000)).toBe(false);
     expect(lost).toEqual([]);
     expect(() => session.resuming()).toThrow('expected a session before RESUME is sent');
+    session.restore(STATE, 5_000);
+    expect(session.refused('op 9', 9_000), 'the one before was of no session').toBe(true);
   });
 
   it('begins with READY, whose own sequence is settled', () => {
@@ -67,6 +69,8 @@ describe('a session', () => {
     session.restore({ ...STATE, sequence: 700 }, 5_000);
     expect(session.resumeState).toEqual({ ...STATE, sequence: 700, resumes: 1, aliveUntil: 5_000, joins: {} });
     expect([session.resumable?.sequence, session.heartbeat(0)]).toEqual([700, 700]);
+    // A replay, until RESUMED.
+    expect(session.rejection(700, 6_000)).toBeUndefined();
     expect(session.receive(700, 6_000)).toBeUndefined();
     expect(session.receive(701, 6_000)).toBe(session.watermark);
   });
@@ -87,6 +91,22 @@ describe('a session', () => {
     next.begin(SECOND);
     expect(next.resumeState?.joins).toEqual({});
   });
+});
+
+it('reports how far heartbeats may lag, once Discord has closed three connections for it', () => {
+  const lagged: number[] = [];
+  session = new ShardSession(3, 4, { ...NO_SESSION_EVENTS, heartbeatsLagged: (mostLag) => lagged.push(mostLag) });
+  session.begin(STATE);
+  session.receive(10, 5_000);
+  const end = (...closedByDiscord: [boolean?]) => {
+    session.heartbeat(5_000);
+    session.disconnected(5_000, ...closedByDiscord);
+  };
+  for (let times = 0; times < 3; times += 1) end();
+  for (let times = 0; times < 2; times += 1) end(true);
+  expect(lagged).toEqual([]);
+  end(true);
+  expect(lagged).toEqual([4]);
 });
 
 describe('a refusal', () => {
@@ -259,8 +279,10 @@ describe('a sequence', () => {
     // Another one, and the one behind a dispatch, count from one.
     times(2);
     expect([receive([5]), times(2), times(1)]).toEqual([['new'], [false, false], [true]]);
-    session.begin({ ...SECOND, sequence: 6 });
-    expect(times(2)).toEqual([false, false]);
+    for (const state of [SECOND, STATE]) {
+      session.begin({ ...state, sequence: 6 });
+      expect(times(2)).toEqual([false, false]);
+    }
   });
 
   it('that cannot be decoded is given up three times at most without a dispatch in between', () => {
@@ -271,6 +293,8 @@ describe('a sequence', () => {
     expect(givenUp(30)).toHaveLength(3);
     session.replace('other intents', 7_000);
     expect(givenUp(30)).toHaveLength(0);
+    session.begin(SECOND);
+    expect(givenUp(30)).toHaveLength(3);
   });
 
   it('that was skipped is not taken for a RESUMED that did not arrive', () => {
@@ -294,6 +318,7 @@ describe('a sequence', () => {
 
   it('that came before is a replay until RESUMED, and malformed from then on', () => {
     expect(receive([3, 2, 1])).toEqual(['malformed', 'malformed', 'malformed']);
+    expect(session.rejection(3, 5_000)?.reason).toBe('expected sequence 4, got 3 again');
     session.disconnected(5_001);
     expect(receive([3, 2])).toEqual(['replayed', 'replayed']);
     session.resumed();
@@ -306,6 +331,8 @@ describe('a sequence', () => {
     [100_001, 'malformed'],
   ])('after %d missing ones: %s', (missing, expected) => {
     expect(receive([4 + missing])).toEqual([expected]);
+    if (expected === 'malformed')
+      expect(session.rejection(4 + missing, 5_000)?.reason).toBe('expected sequence 4, got 100005');
     expect(receive([4])).toEqual(['new']);
   });
 
@@ -371,6 +398,54 @@ describe('a sequence', () => {
       session.resumed(undefined);
       expect(receive([4, 6])).toEqual(['new', 'new']);
       expect(holes.at(-1)).toMatchObject({ outcome: 'gap' });
+    });
+
+    it('that did not arrive explains one hole, and those of two connections two', () => {
+      for (let times = 0; times < 3; times += 1) reconnect();
+      expect(receive([5, 7, 9])).toEqual(['new', 'new', 'hole']);
+    });
+
+    it('that arrived is not counted when its connection ends', () => {
+      resume(4);
+      reconnect();
+      expect(receive([6])).toEqual(['hole']);
+    });
+
+    it('explains no sequence up to one that came before', () => {
+      reconnect();
+      expect(receive([5])).toEqual(['hole']);
+      reconnect();
+      expect(receive([4, 6], 6_000)).toEqual(['new', 'new']);
+      expect(holes.at(-1)).toEqual({ first: 5, last: 5, outcome: 'gap' });
+    });
+
+    it('is the next one also where what was skipped had none', () => {
+      session.unreadable();
+      session.unreadable();
+      resume(4);
+      expect([receive([5]), holes]).toEqual([['new'], []]);
+    });
+
+    it('of the process before and of this one explain one hole together, and no other', () => {
+      takeOver();
+      session.resuming();
+      expect(receive([12])).toEqual(['hole']);
+      reconnect();
+      expect(receive([11, 12], 5_001)).toEqual(['new', 'new']);
+      reconnect();
+      expect(receive([16, 18], 5_002)).toEqual(['new', 'new']);
+      expect(holes.slice(1)).toEqual([
+        { first: 13, last: 15, outcome: 'RESUMED' },
+        { first: 17, last: 17, outcome: 'gap' },
+      ]);
+    });
+
+    it('with the sequence of the last dispatch has none of its own, and hands none on', () => {
+      takeOver();
+      session.resuming();
+      session.receive(11, 5_000);
+      session.resumed(11);
+      expect(session.resumeState).not.toHaveProperty('resumes');
     });
 
     it('that the process before may have received is asked for, and then explains a single hole', () => {
