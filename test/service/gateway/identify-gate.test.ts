@@ -2,6 +2,7 @@
 
 import type { APIGatewayBotInfo } from 'discord-api-types/v10';
 import { afterEach, beforeEach, expect, it, vi } from 'vitest';
+import { IDENTIFY_SPACING_MS } from '../../../service/contract/limits.ts';
 import { type BucketMutex, IdentifyGate } from '../../../service/gateway/identify-gate.ts';
 import { Mutex } from '../../../service/gateway/mutex.ts';
 import { orAborted } from '../../../service/wait.ts';
@@ -216,6 +217,19 @@ it('a permission for a shard with a session keeps bucket and budget as long as i
   budget.remaining = 1_000;
   await after(90_000);
   expect(passed).toHaveLength(3);
+});
+
+it.each<[string, true | undefined, number]>([
+  ['without a session', undefined, 0],
+  ['with a session', true, 4_000],
+])('the last IDENTIFY of the day by a shard %s keeps its bucket and the one of all', async (_, hasSession, aheadMs) => {
+  wait(gateOf(new Budget(2, 1)), 0, stopping, hasSession);
+  const held: number[] = [];
+  for (const ms of [0, aheadMs + 2_499, 1, IDENTIFY_SPACING_MS - 2_501, 1]) {
+    await after(ms);
+    held.push(buckets.held.size);
+  }
+  expect(held).toEqual([2, 2, 1, 1, 0]);
 });
 
 it('a closed gate lets none pass, those that wait included, for a minute; and rejects only by the signal', async () => {
