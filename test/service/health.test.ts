@@ -254,9 +254,9 @@ describe('one defect costs one section', () => {
   });
 
   it('one shard cannot be read: the other one is reported', () => {
-    const broken = Object.defineProperty({ ...SHARD, id: 1 }, 'state', { get: throws });
+    const broken = Object.defineProperty({ ...SHARD, id: 1, latencyMs: undefined }, 'state', { get: throws });
     const report = healthReport({ ...HEALTHY, shards: [SHARD, broken] });
-    expect(report.status).toBe('unhealthy');
+    expect([report.status, report.checks.discord.latency]).toEqual(['unhealthy', 41]);
     expect(report.shards).toMatchObject([
       { state: 'ready' },
       { state: 'unknown', problem: 'cannot read shard 1: a defect' },
@@ -280,6 +280,8 @@ it('bounds the sentences of others in length and number, and has each once', () 
   expect(problems?.slice(0, 2)).toEqual(['no token', `0 ${'x'.repeat(398)}… (5002 characters)`]);
   expect(problems?.at(-1)).toBe('and 11 more');
   expect(report.shards[0]?.problem).toHaveLength(419);
+  const most = Array.from({ length: 10 }, (_, index) => `${index}${'x'.repeat(399)}`);
+  expect(healthReport({ ...HEALTHY, discordProblems: most }).checks.discord.problems).toEqual(most);
 });
 
 it('reports an address that is taken as a fault of the configuration', async () => {
