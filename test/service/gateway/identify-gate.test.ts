@@ -327,6 +327,22 @@ it('one shard tries after a refusal, and the others wait for its answer, those t
   expect(passed.slice(6)).toEqual([4]);
 });
 
+it('a refusal is over a minute after the gate opened, where none tried; and a try without an answer after a minute', async () => {
+  const [gate, tried] = [gateOf(new Budget(16)), gateOf(new Budget(16))];
+  for (const each of [gate, tried]) each.close(REFUSED);
+  for (const shardId of [1, 2]) wait(tried, shardId);
+  const seen: unknown[] = [];
+  for (const ms of [60_000, 59_999, 1]) {
+    await after(ms);
+    seen.push([gate.closed !== undefined, passed.length]);
+  }
+  expect(seen).toEqual([
+    [true, 1],
+    [true, 1],
+    [false, 2],
+  ]);
+});
+
 it.each([
   ['the token is a new one', () => renewed.resolve()],
   ['another shard comes to READY', (gate: IdentifyGate) => gate.accepted()],
