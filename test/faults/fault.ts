@@ -17,7 +17,7 @@ export type FaultStage = Stage & { readonly simulator: DiscordSimulator };
 export interface Fault {
   /** What Discord keeps for a RESUME. @default - the stage's, or the harder reading */
   readonly replayBuffer?: ReplayBufferReading;
-  /** Events a second over all shards. @default 400 */
+  /** Events a second over all shards. @default 400, and 50 where it is not played in full length */
   readonly rate?: number;
   /** Causes the fault under traffic, and asserts its effects. @returns more measurements for the report */
   readonly inject: (stage: FaultStage) => Promise<unknown>;
@@ -85,7 +85,7 @@ async function run(stage: FaultStage, title: string, fault: Fault): Promise<void
   const { simulator, reader } = stage;
   // Events of an earlier fault do not count.
   const before = await stage.settled();
-  simulator.startTraffic(fault.rate ?? (full ? 400 : 100));
+  simulator.startTraffic(fault.rate ?? (full ? 400 : 50));
   try {
     await read(stage, 200);
     reader.resetSilences();
