@@ -225,8 +225,9 @@ it('a queue whose binding is missing gets it again, which is logged as an error,
   one.sequence = 10;
   await eventually('it is stored', () => one.storedSequence === 10 && one.keeper.detail.storedAt !== storedAt);
   const errors = one.lines.lines.filter(({ level }) => level === 'error');
-  // A record and a claim may find it missing at the same time.
-  expect([1, 2]).toContain(errors.length);
+  // A record and a claim may find it missing at the same time, and again until it is there.
+  expect(errors.length).toBeGreaterThan(0);
+  expect(errors.length).toBeLessThanOrEqual(5);
   for (const error of errors)
     expect(error).toMatchObject({ queue: leaseQueue(0), msg: expect.stringContaining('declaring it again') });
   expect([one.happened, one.keeper.role]).toEqual([['own 0'], 'owner']);
