@@ -31,7 +31,6 @@ export async function walk(model: ChannelModel, options: WalkOptions): Promise<v
   const channel = await model.createChannel();
   const failed = Promise.withResolvers<never>();
   const unlessFailed = <T>(asked: PromiseLike<T>): Promise<T> => Promise.race([asked, failed.promise]);
-  failed.promise.catch(() => undefined);
   channel.on('error', failed.reject);
   channel.on('close', () => failed.reject(lostConnection()));
   const { messageCount: total, consumerCount } = await unlessFailed(channel.checkQueue(queue));
