@@ -230,9 +230,9 @@ export async function runTask(
     await broadcast.close();
     const connections = [connection, leaseConnection, commandConnection, identifyMutex];
     await Promise.all([...connections.map((each) => each.close()), server.close()]);
-    if (left > 0) log.error({ events: left }, 'not everything was confirmed in time: the next owner has it replayed');
-    else log.info('drained');
-    drained.resolve(left > 0 ? 1 : exitCode);
+    if (left === 0) log.info('drained');
+    else log.error({ events: left }, 'not everything was confirmed in time: the next owner has it replayed');
+    drained.resolve(left === 0 ? exitCode : 1);
   };
   const end = (why: object, exitCode: number): void => {
     drain(why, exitCode).catch((err: unknown) => {
