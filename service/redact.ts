@@ -47,7 +47,7 @@ function withoutLogins(text: string): string {
 function withoutFields(text: string, { backslashes, start }: (typeof FIELDS)[number]): string {
   const clean: string[] = [];
   let kept = 0;
-  // The one that finds nothing more sets it back to 0.
+  // The search that finds no more begins the next one at 0.
   while (start.exec(text) !== null) {
     clean.push(text.slice(kept, start.lastIndex), MASK);
     kept = start.lastIndex = endOfValue(text, start.lastIndex, backslashes);

@@ -99,6 +99,7 @@ describe('sessions are lost', () => {
     [{ 'x-started-at': Number.POSITIVE_INFINITY }, 'unknown'],
     [{ 'x-started-at': 1 }, '1'],
     [{ 'x-started-at': 0 }, 'unknown'],
+    [{ 'x-started-at': -1 }, 'unknown'],
     [undefined, 'unknown'],
   ])('when there is no record, under ids of the first claim: %j', (headers, id) => {
     const how = { lastSequence: 0, lastReceivedAt: NOW, lostAt: NOW, reason: 'no record found' };
