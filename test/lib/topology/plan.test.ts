@@ -182,9 +182,11 @@ describe('what differs', () => {
   test.each<[what: string, found: Partial<Found>, step: string, details: string[]]>([
     [
       'values of a policy',
-      changed('policies', 'leases', { definition: { ...leases, 'delivery-limit': 20, expires: 1000 }, priority: 0 }),
+      changed('policies', 'leases', {
+        ...{ applyTo: 'all', priority: 0, definition: { ...leases, 'delivery-limit': 20, expires: 1000 } },
+      }),
       'change policy leases',
-      ['priority: 0 → 10', 'delivery-limit: 20 → -1', 'expires: 1000 → none'],
+      ["apply-to: 'all' → 'queues'", 'priority: 0 → 10', 'delivery-limit: 20 → -1', 'expires: 1000 → none'],
     ],
     ['a binding of another exchange', key({ exchange: 'theirs' }), guild, []],
     ['a password', changed('users', 'worker', hashed('another')), 'change user worker', ['password: another']],

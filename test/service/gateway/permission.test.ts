@@ -94,11 +94,12 @@ it('has a proof where one comes within 2 s, and none after an error or before th
   expect([...answers, await permission.isProven(unaborted)]).toEqual([true, false, false]);
   const { timeout } = AbortSignal;
   const deadline = vi.spyOn(AbortSignal, 'timeout').mockImplementation(() => timeout.call(AbortSignal, 10));
+  const aborted = vi.fn();
   const waiting = new Permission(
-    (signal) => new Promise((_, reject) => signal.addEventListener('abort', reject)),
+    (signal) => new Promise((_, reject) => signal.addEventListener('abort', () => reject(aborted()))),
     session,
   );
   expect(await waiting.isProven(unaborted)).toBe(false);
-  expect(deadline.mock.calls).toEqual([[2_000]]);
+  expect([deadline.mock.calls, aborted.mock.calls]).toEqual([[[2_000]], [[]]]);
   deadline.mockRestore();
 });

@@ -223,6 +223,15 @@ it.each([
   expect(played(...burst, record('another', { commit: 999 })).actions).toEqual(actions);
 });
 
+it.each([
+  [1_000, wait('owner')],
+  [1_001, { kind: 'consumeOnly', group: 0 }],
+])('a standby that has waited for %d former owners then: %j', (count, action) => {
+  const formerOwners = new Map(Array.from({ length: count }, (_, index) => [`task-${index}`, 1]));
+  const state = { ...played(LOST).state, formerOwners } as LeaseState<string>;
+  expect(leaseStep(state, waited(), ME).actions[0]).toEqual(action);
+});
+
 it('an owner acknowledges what a task of an earlier version leaves in this epoch when it steps down', () => {
   const left = record('left', { owner: 'other', epoch: 4, commit: 0 });
   expect(played(...OWNER, left).actions).toEqual([ack('left')]);
