@@ -76,7 +76,12 @@ describe('the state', () => {
     const repair = (change: Partial<FoundStack>) => faults([stack(change)])[0];
     expect(repair({ status: 'UPDATE_FAILED' })).toContain(`then npx cdk rollback ${NAME} -c environment=staging`);
     const remove = `aws cloudformation delete-stack --stack-name ${NAME}, and deploy again`;
-    expect(repair({ status: 'ROLLBACK_COMPLETE' })).toContain(`then ${remove}`);
+    expect(repair({ status: 'ROLLBACK_COMPLETE' })).toContain(
+      `its creation failed, and CloudFormation takes no update of it. Read why in its events, then ${remove}`,
+    );
+    expect(repair({ status: 'DELETE_FAILED' })).toContain(
+      'is DELETE_FAILED: its removal did not come to its end. Read',
+    );
     expect(repair({ status: 'ROLLBACK_COMPLETE', terminationProtection: true })).toContain(
       `then aws cloudformation update-termination-protection --no-enable-termination-protection --stack-name ${NAME} && ${remove}`,
     );

@@ -21,6 +21,11 @@ describe('a secret that is no login', () => {
     ['not JSON', 'hunter2', 'all of it'],
     ['an address as the host', JSON.stringify({ ...login, host: 'amqps://a:hunter2@b-1' }), 'host'],
     ['fields of a wrong kind', JSON.stringify({ ...login, port: 65_536, vhost: '' }), 'port, vhost'],
+    [
+      'no port, and no text',
+      JSON.stringify({ ...login, port: 0, username: '', password: '' }),
+      'port, username, password',
+    ],
   ])('is refused by the names of its fields: %s', (_, text, names) => {
     const parse = () => parseLogin('broker-ingestor', 'ingestor', text);
     expect(parse).toThrow(
@@ -32,6 +37,7 @@ describe('a secret that is no login', () => {
   it.each([
     ['a bare password', 'hunter2-hunter2', 'all of it'],
     ['no password', '{"username":"hunter2-hunter2"}', 'password'],
+    ['no user', '{"password":"hunter2-hunter2"}', 'username'],
   ])('of the administrator is refused in the same way: %s', (_, text, names) => {
     const parse = () => parseAdministrator('their-secret', text);
     expect(parse).toThrow(

@@ -10,6 +10,8 @@ describe('the next login', () => {
     // What Amazon MQ takes and an address needs not escape.
     expect(next.password).toMatch(/^[A-Za-z0-9]{40}$/);
     expect(nextLogin(current).password).not.toBe(next.password);
+    const others = Array.from({ length: 100 }, () => nextLogin(current).password);
+    expect(new Set(others.join('')).size).toBe(62);
   });
 });
 

@@ -81,7 +81,7 @@ describe('which operator policy applies', () => {
       );
       return operatorEffects(wanted, wanted.policies, { ...settled, operatorPolicies, queues }).refusals;
     };
-    expect(refusals(null)).toEqual([]);
+    expect([refusals(null), refusals(null, harmful)]).toEqual([[], []]);
     expect(refusals('op 7')).toHaveLength(1);
     // One that we may not read, known by what it does.
     expect(refusals('hidden', { 'message-ttl': 5, 'delivery-limit': -1 })).toEqual([

@@ -3,7 +3,7 @@
 import { describe, expect, test } from 'vitest';
 import type { Found } from '../../../lib/topology/found.ts';
 import { type Plan, plan } from '../../../lib/topology/plan.ts';
-import { EMPTY_RECORD, parseRecord, withSteps } from '../../../lib/topology/record.ts';
+import { EMPTY_RECORD, isEqual, parseRecord, withSteps } from '../../../lib/topology/record.ts';
 import { discordTopology, isCommandBinding, type Topology } from '../../../lib/topology/topology.ts';
 import { commandQueue, leaseQueue } from '../../../service/contract/names.ts';
 import { carriedOut, emptyBroker, hashed, LOGIN } from './fake-broker.ts';
@@ -167,6 +167,15 @@ test('where everything is as wanted there is nothing to do, whatever the order o
     definition: Object.fromEntries(Object.entries(policy.definition).toReversed()),
   }));
   expect(plan(wanted, { ...settled, policies: reversed }, passwords)).toEqual({ steps: [], ...NOTHING_TO_REPORT });
+});
+
+test.each<[boolean, unknown, unknown]>([
+  [true, { a: [1, { b: 2, c: 3 }], d: undefined }, { a: [{ c: 3, b: 2 }, 1] }],
+  [false, { a: [1, 1] }, { a: [1] }],
+  [false, { a: ['b'] }, { a: { 0: 'b' } }],
+  [false, { a: {} }, { a: null }],
+])('equal, whatever the order of keys and lists: %j: %j and %j', (expected, one, other) => {
+  expect(isEqual(one, other)).toBe(expected);
 });
 
 describe('what differs', () => {

@@ -308,6 +308,15 @@ describe('guilds.full', () => {
   });
 });
 
+test.each([
+  [[], 'd.guilds to be a list, got a list'],
+  [{ ...READY, guilds: 5 }, 'd.guilds to be a list, got a number'],
+  [{ ...READY, guilds: [], application: {} }, 'd.application.id to be a snowflake, got nothing'],
+  [{ ...READY, guilds: [], user: { id: 'me' } }, 'd.user.id to be a snowflake, got a string'],
+])('READY of %j is malformed', (d, reason) => {
+  expect(toPayload({ t: 'READY', d }, context())).toEqual({ kind: 'unknown', reason: `expected ${reason}` });
+});
+
 test('READY is reported, with what a cache starts from', () => {
   const d = { ...READY, guilds: [{ id: '21', unavailable: true }, { id: '22' }], session_id: 'ignored' };
   const event = read(toPayload({ t: 'READY', d }, context(1, undefined, { shardCount: 4 })));
