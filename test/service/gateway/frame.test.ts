@@ -88,10 +88,17 @@ describe('is malformed', () => {
       reason: 'HELLO: Invalid input: expected object, received null → at d',
       mayBeDispatch: false,
     });
-    expect(parsed('SECRET')).toEqual({
-      reason: 'expected JSON, got 6 characters that are none',
-      mayBeDispatch: true,
-    });
+    for (const [frame, reason] of [
+      ['SECRET', 'expected JSON, got 6 characters that are none'],
+      ['null', 'expected an object, got null'],
+      ['5', 'expected an object, got a number'],
+      [{ op: -1 }, 'a frame: Too small: expected number to be >=0 → at op'],
+      [
+        { op: 0 },
+        'a dispatch: Invalid input: expected string, received undefined → at t Invalid input: expected number, received undefined → at s expected an object, a list or null → at d',
+      ],
+    ])
+      expect(parsed(frame)).toEqual({ reason, mayBeDispatch: true });
     const sentences = [
       changed(MESSAGE, 's', 'SECRET'),
       changed(MESSAGE, 'd', 'SECRET'),
