@@ -3,7 +3,7 @@
 import { describe, expect, it } from 'vitest';
 import { type Choices, type Environment, settingsFor } from '../../lib/settings.ts';
 import { transitionFaults } from '../../lib/transition.ts';
-import { inNetwork } from '../support/choices.ts';
+import { BROKER, inNetwork, NETWORK, withBroker } from '../support/choices.ts';
 
 function faults(from: Choices, to: Choices, environment: Environment = 'staging', service: Choices = from): string[] {
   const deployed = { broker: settingsFor(environment, from), service: settingsFor(environment, service) };
@@ -37,6 +37,22 @@ it.each<[fault: string, from: Choices, to: Choices]>([
   ['network.availabilityZones: deployed with the first 2 of the region', {}, zones('eu-west-1a', 'eu-west-1b')],
   ['network.existing: deployed with a network of its own, got vpc-0a1b2c3d', cluster(), subnets(a, b, c)],
   [`network.existing.brokerSubnetIds: deployed with ${a}, ${b}, ${c}`, subnets(a, b, c), subnets(c, b, a)],
+  [
+    `network.existing.vpcId: deployed with ${NETWORK.vpcId}, got vpc-0000000b. Amazon MQ cannot change a broker's subnets`,
+    ...([inNetwork(), inNetwork({ vpcId: 'vpc-0000000b' })] as const),
+  ],
+  [
+    'broker.existing: deployed with a broker of its own, got theirs. The running tasks and the leases are on',
+    ...([inNetwork(), withBroker()] as const),
+  ],
+  [
+    `broker.existing.host: deployed with ${BROKER.host}, got b-2.mq.eu-central-1.on.aws. The logins are made for`,
+    ...([withBroker(), withBroker({ host: 'b-2.mq.eu-central-1.on.aws' })] as const),
+  ],
+  [
+    `broker.existing.securityGroupId: deployed with ${BROKER.securityGroupId}, got sg-0000000b. Amazon MQ cannot`,
+    ...([withBroker(), withBroker({ securityGroupId: 'sg-0000000b' })] as const),
+  ],
 ])('%s', (fault, from, to) => {
   expect(faults(from, to)).toEqual([expect.stringContaining(fault)]);
 });

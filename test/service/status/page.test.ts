@@ -65,6 +65,11 @@ describe('the overall state', () => {
       }),
     ],
     ['warn', 'Reports of tasks only begin to arrive', viewOf([STANDBY], { heard: 'some', events: [owned] })],
+    [
+      'warn',
+      'Shard group 0 has no owner known to this task',
+      following({ kind: 'gap', shard: 7, at: NOW - 10_000, reason: 'x' }),
+    ],
     ['bad', 'Shard 3 says no (task aaaaaa). First: do what', viewOf([has('shard 3 says no', 'discord'), STANDBY])],
     ['bad', 'Takes no messages (all 2 tasks). First: see', viewOf([has('takes no messages', 'rabbitmq'), blocked])],
     ['bad', 'Reports of tasks do not arrive: only this task is known', viewOf([STANDBY], { heard: 'none' })],
@@ -86,7 +91,9 @@ describe('the overall state', () => {
     ['warn', '1 message dead-lettered. First: read them', queues({ 'dead-letters': 1 })],
     ['good', 'All is well', queues({ interactions: 100, unrouted: 0 })],
   ])('%s: %s', (level, sentence, view) => {
-    const body = bodyOf(view);
+    const { body, title } = renderPage(view, 'test');
+    const word = { good: 'All is well', warn: 'Look', bad: 'Act' }[level];
+    expect(title).toBe(`${word} · test · Discord Gateway Ingestor`);
     const [, first = ''] = new RegExp(`<section class="verdict ${level}"(.*?)</section>`, 's').exec(body) ?? [];
     expect(textOf(first)).toContain(sentence);
   });
@@ -182,6 +189,12 @@ describe('the squares', () => {
       ...['0 41 ms 6 s', '1 resuming –', '2 failed 6 s', '3 – –'],
     ]);
     expect(textOf(body)).toContain('connected connecting failed no owner known in a square: last heartbeat');
+    const legend = [...(body.split('legend')[1] ?? '').matchAll(/<i class="(\w+)">/g)].map(([, level]) => level);
+    expect(legend).toEqual(['good', 'warn', 'bad', 'none']);
+    const draining = viewOf([], { me: { ...owner, role: 'draining' } });
+    expect(textOf(bodyOf({ ...draining, tasks: [{ report: draining.me, at: NOW, silent: false }] }))).toContain(
+      'aaaaaa, draining for 50 min',
+    );
   });
 
   it.each<[number, number, string, string]>([
