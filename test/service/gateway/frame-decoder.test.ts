@@ -39,7 +39,7 @@ async function stream(frames: readonly (string | Buffer)[]): Promise<Buffer[]> {
   return messages;
 }
 
-const FRAMES = ['{"op":10}', `"${'ä€😀'.repeat(40_000)}"`, '{"op":11}', ' ', `{"x":"${'y'.repeat(300_000)}"}`];
+const FRAMES = ['{"op":10}', `"${'ä€😀'.repeat(40_000)}"`, '\uFEFF{"op":11}', ' ', `{"x":"${'y'.repeat(300_000)}"}`];
 
 describe('a zlib stream', () => {
   it('gives each frame in order, as long as it is', async () => {
@@ -91,6 +91,10 @@ describe('a zlib stream', () => {
     const messages = await stream(Array.from({ length: 17 }, () => randomBytes(1024 * 1024)));
     for (const message of messages) write(message);
     expect(failures).toEqual(['expected a frame of at most 16 MiB']);
+    const most = decoder(true);
+    most.write(Buffer.alloc(MOST_FRAME_BYTES));
+    expect(most.failures).toEqual([]);
+    most.frames.close();
   });
 
   it('has the same bound where no flush comes', async () => {
@@ -101,11 +105,18 @@ describe('a zlib stream', () => {
   });
 
   it('is not overtaken by text', async () => {
-    const { texts, failures, write } = decoder(true);
+    const { frames, texts, failures, write } = decoder(true);
+    const [first = Buffer.alloc(0), second = Buffer.alloc(0)] = await stream(['1', '2']);
     write('before');
-    for (const message of await stream(['1'])) write(message);
+    write(first);
+    await frames.written();
+    write('decoded');
+    write(second);
     write('between');
-    expect([texts, failures]).toEqual([['before'], ['expected no text between parts of the zlib stream']]);
+    expect([texts, failures]).toEqual([
+      ['before', '1', 'decoded'],
+      ['expected no text between parts of the zlib stream'],
+    ]);
   });
 });
 
