@@ -61,6 +61,17 @@ describe('a report', () => {
     expect(JSON.stringify(report)).not.toMatch(/sequence|session|heap/i);
   });
 
+  it('has no IDENTIFYs where they cannot be read', () => {
+    const faulty = {
+      ...HEALTHY,
+      get identifies(): never {
+        throw new Error('a defect');
+      },
+    };
+    const { identifies } = reportOf(healthReport(faulty), faulty, REPORT);
+    expect(identifies).toEqual({ remaining: null, total: null, resetAt: null });
+  });
+
   it('that was read is what was written; fields of a newer version are left out', () => {
     expect(parseMessage(json({ newer: 1 }))).toEqual(REPORT);
   });
