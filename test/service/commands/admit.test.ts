@@ -21,6 +21,7 @@ describe('what Discord documents is taken, as it is', () => {
   it.each<[object, object?]>([
     [presence({ since: 91_879_201, activities: [{ name: 'Save the Oxford Comma', type: 0 }], afk: false })],
     [presence({ since: null, activities: [{ name: 'x', type: 1, url: 'https://twitch.tv/x' }], afk: true })],
+    [presence({ activities: [{ name: 'x', type: 5 }] })],
     [members({ query: '', limit: 0 })],
     [members({ query: 'ab', limit: 100, presences: false, nonce: bytes(32) })],
     [members({ user_ids: GUILD })],
@@ -33,13 +34,23 @@ describe('what Discord documents is taken, as it is', () => {
   });
 });
 
+it('a status alone is a presence without activities, of somebody who is there', () => {
+  const d = { since: null, activities: [], status: 'online', afk: false };
+  expect(admitted(presence({}))).toMatchObject({ payload: { d } });
+});
+
 it.each<[string, object, RegExp]>([
-  ['a status', presence({ status: 'busy' }), /^data.status: /],
-  ['an activity without a name', presence({ activities: [{ type: 0 }] }), /^data.activities.0.name: /],
+  ['a status', presence({ status: 'busy' }), /^data\.status: /],
+  ['an activity without a name', presence({ activities: [{ type: 0 }] }), /^data\.activities\.0\.name: /],
+  [
+    'an activity of an unknown type',
+    presence({ activities: [{ name: 'x', type: 6 }] }),
+    /^data\.activities\.0\.type: /,
+  ],
   ['both ways of asking', members({ query: '', limit: 0, user_ids: GUILD }), /^data: expected guild_id, either query/],
   ['a query without a limit', members({ query: '' }), /either query and limit, or user_ids/],
   ['101 ids', members({ user_ids: Array.from({ length: 101 }, () => GUILD) }), /user_ids \(1 to 100\)/],
-  ['a nonce that Discord ignores', members({ user_ids: GUILD, nonce: bytes(34) }), /^data.nonce: expected at most 32/],
+  ['a nonce that Discord ignores', members({ user_ids: GUILD, nonce: bytes(34) }), /^data\.nonce: expected at most 32/],
   ['a misspelled field', members({ user_ids: GUILD, presence: true }), /^data: expected no field 'presence'/],
   [
     'a payload that is too large',
@@ -70,7 +81,7 @@ it.each<[string, object, string, RegExp]>([
     'shard.3',
     /^data: Discord answers this only with the intent GuildPresences\. Add it to GATEWAY_INTENTS$/,
   ],
-  ['an id that is none', { ...voice, data: { ...voice.data, guild_id: 'x' } }, 'shard.3', /^data.guild_id: /],
+  ['an id that is none', { ...voice, data: { ...voice.data, guild_id: 'x' } }, 'shard.3', /^data\.guild_id: /],
 ])('%s: refused', (_, body, key, reason) => {
   expect(admitted(body, { key })).toMatch(reason);
 });
