@@ -345,6 +345,23 @@ describe('a login that may have changed', () => {
     ]);
   });
 
+  it('that is refused is read again: another one is tried at once, and after a second refusal with a pause', async () => {
+    const refused = close(403, 'ACCESS_REFUSED - Login was refused');
+    const peer = await amqpPeer((socket, chunk) => void (chunk <= 2 && socket.write(chunk === 1 ? START : refused)));
+    const login = new MovingLogin(peer.url);
+    login.refresh = async () => true;
+    const pauses: number[] = [];
+    const beforeAttempt: number[] = [];
+    const { read } = login;
+    login.read = async () => {
+      beforeAttempt.push(pauses.length);
+      return await read.call(login);
+    };
+    start('', { login, longestPauseMs: () => pauses.push(1) });
+    await eventually('four attempts', () => beforeAttempt.length >= 4);
+    expect(beforeAttempt.slice(0, 4)).toEqual([0, 0, 1, 2]);
+  });
+
   it('that cannot be read again is a line, and no end', async () => {
     const login = new MovingLogin(`amqp://a:b@127.0.0.1:${await closedPort()}/`);
     login.refresh = async () => {
