@@ -1,5 +1,5 @@
 // What the templates of both environments must contain and must not contain. Plain values: the snapshots.
-import { readFileSync, statSync } from 'node:fs';
+import { globSync, readFileSync, statSync } from 'node:fs';
 import { join } from 'node:path';
 import type { App } from 'aws-cdk-lib';
 import { describe, expect, it } from 'vitest';
@@ -102,6 +102,17 @@ describe.each(environments)('%s', (environment, made) => {
     const owner = Object.entries({ Application: 'discord-ingestor', Environment: environment });
     for (const [id, { Properties }] of tagged)
       expect(Properties.Tags, id).toEqual(expect.arrayContaining(owner.map(([Key, Value]) => ({ Key, Value }))));
+  });
+
+  it('bundles its functions without what Node does not need, with source maps that have no source text', () => {
+    const maps = globSync(join(made.folder, 'asset.*', 'index.js.map'));
+    expect(maps).toHaveLength(2);
+    for (const map of maps) {
+      expect(JSON.parse(readFileSync(map, 'utf8'))).not.toHaveProperty('sourcesContent');
+      const text = readFileSync(map.replace('.map', ''), 'utf8');
+      expect(text).not.toMatch(/@license|\/\*!/);
+      expect(text.length / text.split('\n').length).toBeGreaterThan(200);
+    }
   });
 
   it('gives every log group a retention, and every function a log group of the stack', () => {
