@@ -144,7 +144,6 @@ const optInsOf = (values: Readonly<Record<string, unknown>>): OptIns => ({
 
 const schemaFor = (production: boolean) =>
   z.object({
-    [ENV.nodeEnv]: z.string().default('development'),
     [ENV.environment]: z.string().default('local'),
     [ENV.discordBotToken]: variable(ENV.discordBotToken, parseToken),
     [ENV.discordBotTokenSecretArn]: secret(ENV.discordBotTokenSecretArn),
