@@ -1,6 +1,6 @@
 // How many random faults of one line do the tests find? A clone of HEAD gets one fault at a time; then the tests that
 // import its file run, and those that start its process. A fault that tsc or biome refuses is not counted. The test that
-// fails must fail again with the fault, and pass without it: a slow machine fails tests, too.
+// fails must fail again with the fault, alone or with its file, and pass without it: a slow machine fails tests, too.
 //   npm run one-line-faults -- --seed 1 --count 84 [--only service/gateway] [--out FILE] [--no-baseline]
 // The same seed and commit give the same faults. `--out FILE` keeps the results and continues where an earlier run ended.
 
@@ -33,8 +33,8 @@ interface Change {
 }
 /** `foundBy` is `refused` for tsc and biome, and `undefined` for a fault that was not found. */
 type Result = { draw: number; change: string; foundBy?: string };
-/** A test that failed, and vitest's arguments to run it alone; none when nothing ended in time. */
-type Failure = { text: string; alone?: readonly string[] };
+/** A test that failed, and vitest's arguments to run it alone, and then with its whole file: it may need the tests before it. */
+type Failure = { text: string; again: readonly (readonly string[])[] };
 type Test = { status: string; ancestorTitles: string[]; title: string };
 type Report = { name: string; assertionResults: Test[] }[];
 // A node of ESTree, with its properties by name.
@@ -115,7 +115,7 @@ function failure(...args: readonly string[]): Failure | undefined {
   const FULL = /\bprograms?\b/.test(args.join(' ')) ? '1' : '0';
   const options = { cwd: copy, env: { ...process.env, FULL }, stdio: 'ignore', ...ENDING } as const;
   const { status, error } = spawnSync(process.execPath, vitest, options);
-  if (error) return { text: `a deadline (${error.message})` };
+  if (error) return { text: `a deadline (${error.message})`, again: [] };
   if (status === 0) return;
   const testResults: Report = existsSync(report) ? JSON.parse(readFileSync(report, 'utf8')).testResults : [];
   for (const { name, assertionResults } of testResults) {
@@ -123,9 +123,16 @@ function failure(...args: readonly string[]): Failure | undefined {
     if (failed === undefined) continue;
     const title = [...failed.ancestorTitles, failed.title].join(' > ');
     const file = name.slice(copy.length + 1);
-    return { text: `${file}: ${title}`, alone: ['run', file, '-t', `^${title.replace(/[^\w\s]/g, '\\$&')}$`] };
+    const alone = ['-t', `^${title.replace(/[^\w\s]/g, '\\$&')}$`];
+    return {
+      text: `${file}: ${title}`,
+      again: [
+        ['run', file, ...alone],
+        ['run', file],
+      ],
+    };
   }
-  return { text: 'a file that cannot be loaded', alone: args };
+  return { text: 'a file that cannot be loaded', again: [args] };
 }
 
 function find(file: string): Failure | undefined {
@@ -143,12 +150,14 @@ function find(file: string): Failure | undefined {
 function findByFault(file: string, { source, changed }: { source: string; changed: string }): string | undefined {
   for (let attempts = 0; attempts < MOST_ATTEMPTS; attempts++) {
     const failed = find(file);
-    if (failed?.alone === undefined) return failed?.text;
-    const again = failure(...failed.alone);
-    writeFileSync(join(copy, file), source);
-    const without = failure(...failed.alone);
-    writeFileSync(join(copy, file), changed);
-    if (again && !without) return failed.text;
+    if (failed === undefined || failed.again.length === 0) return failed?.text;
+    for (const args of failed.again) {
+      const again = failure(...args);
+      writeFileSync(join(copy, file), source);
+      const without = again && failure(...args);
+      writeFileSync(join(copy, file), changed);
+      if (again && !without) return failed.text;
+    }
     console.log(`  not by the fault: ${failed.text}`);
   }
   return undefined;
