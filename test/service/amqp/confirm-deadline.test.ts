@@ -1,8 +1,9 @@
 // When a connection that confirms nothing is asked, kept and given up. Times in seconds: 5 of silence, 5 for a claim.
 
 import { EventEmitter } from 'node:events';
+import type { ChannelModel } from 'amqplib';
 import { afterEach, beforeEach, expect, it, vi } from 'vitest';
-import { ConfirmDeadline, type FailingConnection } from '../../../service/amqp/confirm-deadline.ts';
+import { ConfirmDeadline, type FailingConnection, publishClaim } from '../../../service/amqp/confirm-deadline.ts';
 import { type LogLines, logLines } from '../../support/log-lines.ts';
 
 class Connection extends EventEmitter implements FailingConnection<number> {
@@ -221,4 +222,26 @@ it('what is written before the listener of the connection has run counts', async
   connection.open();
   await seconds(9.1);
   expect(connection.failures).toHaveLength(1);
+});
+
+it.each<[string, boolean, Error | null, string]>([
+  ['confirmed', false, null, 'resolved'],
+  ['refused', false, new Error('nacked'), 'nacked'],
+  ['returned, and then confirmed', true, null, 'no queue takes a claim of ingestor.lease.7'],
+])('a claim that is %s, and its channel is closed', async (_, returned, error, expected) => {
+  const close = vi.fn(async () => undefined);
+  const channel = Object.assign(new EventEmitter(), {
+    close,
+    publish: (...[, queue, , options, confirmed]: [string, string, Buffer, object, (error: Error | null) => void]) => {
+      expect([queue, options]).toMatchObject(['ingestor.lease.7', { mandatory: true, persistent: true }]);
+      if (returned) channel.emit('return');
+      confirmed(error);
+    },
+  });
+  const model = { createConfirmChannel: async () => channel } as unknown as ChannelModel;
+  const outcome = await publishClaim(model, 7).then(
+    () => 'resolved',
+    ({ message }: Error) => message,
+  );
+  expect([outcome, close.mock.calls.length]).toEqual([expected, 1]);
 });
