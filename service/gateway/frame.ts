@@ -11,6 +11,7 @@ const LEAST_HEARTBEAT_INTERVAL_MS = 500;
 const MOST_HEARTBEAT_INTERVAL_MS = 300_000;
 /** Discord's session ids have 32 characters. */
 const MOST_SESSION_ID = 200;
+const MOST_SENTENCE = 200;
 
 const op = <const Op extends GatewayOpcodes>(value: Op) => z.literal(value);
 const sequence = z.int().min(1);
@@ -98,7 +99,7 @@ export function parseFrame(text: string, unwanted: ReadonlySet<string> = new Set
     .replaceAll(/[✖\s]+/g, ' ')
     .trim();
   const mayBeDispatch = schema === Dispatch || schema === Other;
-  return { reason: `${name}: ${sentence}`, mayBeDispatch };
+  return { reason: `${name}: ${sentence}`.slice(0, MOST_SENTENCE), mayBeDispatch };
 }
 
 function expectedOf({ op, t }: { readonly op?: unknown; readonly t?: unknown }): { name: string; schema: z.ZodType } {

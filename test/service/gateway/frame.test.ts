@@ -99,6 +99,8 @@ describe('is malformed', () => {
       ],
     ])
       expect(parsed(frame)).toEqual({ reason, mayBeDispatch: true });
+    // Each field has several faults.
+    expect(parsed({ op: 0, t: [], s: -1e308 })).toHaveProperty('reason.length', 200);
     const sentences = [
       changed(MESSAGE, 's', 'SECRET'),
       changed(MESSAGE, 'd', 'SECRET'),
