@@ -192,7 +192,9 @@ describe('what differs', () => {
     [
       'values of a policy',
       changed('policies', 'leases', {
-        ...{ applyTo: 'all', priority: 0, definition: { ...leases, 'delivery-limit': 20, expires: 1000 } },
+        applyTo: 'all',
+        priority: 0,
+        definition: { ...leases, 'delivery-limit': 20, expires: 1000 },
       }),
       'change policy leases',
       ["apply-to: 'all' → 'queues'", 'priority: 0 → 10', 'delivery-limit: 20 → -1', 'expires: 1000 → none'],
