@@ -194,6 +194,44 @@ describe('faults', () => {
     expect(faultsOf('staging', choices)).toEqual([]);
   });
 
+  it.each<[setting: string, least: number, most: number]>([
+    ['natGateways', 0, 3],
+    ['broker.storageGb', 5, 500],
+    ['shards.count', 1, 10_000],
+    ['shards.perTask', 1, 256],
+    ['shards.standbys', 0, 10],
+    ['task.cpu', 256, 4096],
+    ['task.memoryMiB', 512, 30_720],
+    ['task.outboxMaxEvents', 10, 10_000_000],
+    ['task.outboxMaxBytes', 64 * 1024, 8 * 1024 ** 3],
+    ['topologyRevision', 0, 1_000_000],
+    ['rotationDays', 0, 365],
+    ['budgets.identifiesLeft', 1, 100_000],
+    ['budgets.outboxPercent', 1, 100],
+    ['budgets.interactionsWaiting', 1, 10_000_000],
+    ['budgets.guildEventsWaiting', 1, 100_000_000],
+    ['budgets.gatewayEventsWaiting', 1, 10_000_000],
+    ['budgets.dispatchesWaiting', 1, 100_000_000],
+    ['budgets.deadLetters', 1, 10_000_000],
+    ['budgets.frameToConfirmMs', 1, 600_000],
+    ['limits.guildEventsMaxMessages', 1, 100_000_000],
+    ['limits.guildEventsMaxBytes', 1024 ** 2, 200 * 1024 ** 3],
+    ['limits.interactionsTtlMs', 1_000, 900_000],
+    ['limits.deadLettersTtlMs', 1_000, 7_776_000_000],
+    ['limits.deliveryLimit', 1, 1_000],
+    ['queues.events.analytics.maxMessages', 1, 100_000_000],
+    ['queues.events.analytics.maxBytes', 1024 ** 2, 200 * 1024 ** 3],
+    ['queues.events.analytics.ttlMs', 1_000, 7_776_000_000],
+  ])('%s is a whole number from %d to %d', (setting, least, most) => {
+    const [group = '', name, ...more] = setting.split('.');
+    const choices = (value: number) =>
+      group === 'queues' ? queue({ [more.at(-1) ?? '']: value }) : { [group]: name ? { [name]: value } : value };
+    const faults = (value: number) =>
+      faultsOf('staging', choices(value)).map((fault) => fault.split(': expected a whole number')[0]);
+    for (const value of [least - 1, least + 0.5, most + 1]) expect(faults(value)).toEqual([setting]);
+    for (const value of [least, most]) expect(faults(value)).not.toContain(setting);
+  });
+
   it('of single settings are reported together, one line each, and then all contradictions', () => {
     const contradictions = { task: { cpu: 300 }, natGateways: 3 };
     expect(() => settingsFor('production', { shards: { count: 0 }, alarmEmail: 'ops', ...contradictions })).toThrow(
