@@ -27,8 +27,7 @@ beforeEach(async () => {
   const limits = { gatewayEventsMaxMessages: 1, deliveryLimit: 1 };
   await applyTopology(own.api, own.topology({ limits }), { passwords: own.passwords });
   admin = await own.connect();
-  const username = own.userNames.deadLetters;
-  url = sharedBroker().url({ username, password: own.passwords[username] ?? '', vhost: own.vhost });
+  url = own.url('deadLetters');
 });
 afterEach(async () => {
   for (const { child } of programs) child.kill('SIGKILL');
@@ -463,11 +462,9 @@ test("accepts the secret's JSON as an address, and connects with TLS through a f
 });
 
 test('ends with one sentence and exit code 1 for another user, and for a vhost without the topology', async () => {
-  const username = own.userNames.worker;
-  const asWorker = sharedBroker().url({ username, password: own.passwords[username] ?? '', vhost: own.vhost });
   const read =
     /^ACCESS_REFUSED - .*'dead-letters'.*: log in as the user for the dead letters, and apply the topology\n$/;
-  expect(await letters('list', '--url', asWorker)).toMatchObject({
+  expect(await letters('list', '--url', own.url('worker'))).toMatchObject({
     code: 1,
     out: '',
     err: expect.stringMatching(read),

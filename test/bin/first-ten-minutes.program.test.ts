@@ -13,7 +13,7 @@ import { DiscordSimulator } from '../../local/discord/simulator.ts';
 import { IngestorProcess } from '../../local/ingestor-process.ts';
 import { EXIT_CONFIG } from '../../service/contract/limits.ts';
 import { ENV } from '../../service/contract/names.ts';
-import { sharedBroker } from '../support/broker.ts';
+import { makeVhost, sharedBroker } from '../support/broker.ts';
 import { makeUser } from '../support/broker-client.ts';
 import { type MISTAKES, sentenceOf } from '../support/mistakes.ts';
 import { type OwnVhost, ownVhost } from '../support/own-vhost.ts';
@@ -25,7 +25,6 @@ type Mistake = keyof typeof MISTAKES;
 const unknownHost = await lookup('no-such-host.invalid').then(String, ({ code }: NodeJS.ErrnoException) =>
   String(code),
 );
-const broker = sharedBroker();
 const folder = await mkdtemp(join(tmpdir(), 'ingestor-mistakes-'));
 const tasks: IngestorProcess[] = [];
 let own: OwnVhost;
@@ -39,8 +38,7 @@ beforeAll(async () => {
   await applyTopology(own.api, own.topology(), { passwords: own.passwords });
   simulator = await DiscordSimulator.start({ grantedIntents: 0 });
   occupied = createServer().listen(0, '127.0.0.1');
-  const username = own.userNames.ingestor;
-  right = broker.url({ username, password: own.passwords[username] ?? '', vhost: own.vhost });
+  right = own.url('ingestor');
 });
 afterAll(async () => {
   await Promise.all(tasks.map((task) => task.kill()));
@@ -84,7 +82,7 @@ test.each<[Mistake, () => Record<string, string>]>([
   [
     'selfSigned',
     () => ({
-      [ENV.rabbitmqUrl]: right.replace(/^amqp:/, 'amqps:').replace(/:\d+\//, `:${broker.amqpsPort}/`),
+      [ENV.rabbitmqUrl]: right.replace(/^amqp:/, 'amqps:').replace(/:\d+\//, `:${sharedBroker().amqpsPort}/`),
     }),
   ],
   ['noTls', () => ({ [ENV.rabbitmqUrl]: right.replace(/^amqp:/, 'amqps:') })],
@@ -92,12 +90,7 @@ test.each<[Mistake, () => Record<string, string>]>([
   ['wrongVhost', () => ({ [ENV.rabbitmqUrl]: addressed({ pathname: '/no-such-vhost' }) })],
   ['noVhost', () => ({ [ENV.rabbitmqUrl]: addressed({ pathname: '' }) })],
   // The worker's permissions.
-  [
-    'noTopology',
-    () => ({
-      [ENV.rabbitmqUrl]: right.replace(/\/\/.*@/, `//${own.userNames.worker}:${own.passwords[own.userNames.worker]}@`),
-    }),
-  ],
+  ['noTopology', () => ({ [ENV.rabbitmqUrl]: own.url('worker') })],
 ])('%s: the task logs it, and retries', async (mistake, env) => {
   const task = begin(env());
   const sentence = new RegExp(sentenceOf(mistake).source.replace('ENOTFOUND', unknownHost));
@@ -108,12 +101,8 @@ test.each<[Mistake, () => Record<string, string>]>([
 });
 
 test('noTopology: the same without its exchanges and queues', async () => {
-  const empty = await ownVhost('empty');
-  const user = await makeUser({
-    vhost: empty.vhost,
-    url: (login) => broker.url({ ...(login ?? broker), vhost: empty.vhost }),
-    remove: empty.remove,
-  });
+  const empty = await makeVhost('empty');
+  const user = await makeUser(empty);
   const task = begin({ [ENV.rabbitmqUrl]: user.url });
   await vi.waitUntil(() => textsOf(task).some((text) => sentenceOf('noTopology').test(text)), { timeout: 60_000 });
   expect(textsOf(task)).toContainEqual(expect.stringContaining("NOT_FOUND - no exchange 'ingestor.leases'"));

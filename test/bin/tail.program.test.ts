@@ -8,7 +8,7 @@ import type { ChannelModel, ConfirmChannel, Options } from 'amqplib';
 import { afterAll, afterEach, beforeAll, expect, test, vi } from 'vitest';
 import { applyTopology } from '../../lib/topology/apply.ts';
 import { EXCHANGES, HEADERS, QUEUES } from '../../service/contract/names.ts';
-import { makeVhost, sharedBroker } from '../support/broker.ts';
+import { makeVhost } from '../support/broker.ts';
 import { type OwnVhost, ownVhost } from '../support/own-vhost.ts';
 import { type Program, start } from '../support/program.ts';
 
@@ -32,13 +32,8 @@ afterEach(() => {
 });
 afterAll(async () => await own?.remove());
 
-function urlOf(part: 'deadLetters' | 'worker', vhost = own.vhost): string {
-  const username = own.userNames[part];
-  return sharedBroker().url({ username, password: own.passwords[username] ?? '', vhost });
-}
-
 function begin(...args: string[]): Program {
-  const program = start('bin/tail.ts', args, { DEAD_LETTERS_URL: urlOf('deadLetters') });
+  const program = start('bin/tail.ts', args, { DEAD_LETTERS_URL: own.url('deadLetters') });
   programs.push(program);
   return program;
 }
@@ -138,7 +133,7 @@ test.skipIf(!existsSync('/usr/bin/script'))(
   async () => {
     const command = `${process.execPath} ${new URL('../../bin/tail.ts', import.meta.url).pathname} --key member.join`;
     const child = spawn('/usr/bin/script', ['-qfec', command, '/dev/null'], {
-      env: { PATH: process.env.PATH, TERM: 'xterm-256color', DEAD_LETTERS_URL: urlOf('deadLetters') },
+      env: { PATH: process.env.PATH, TERM: 'xterm-256color', DEAD_LETTERS_URL: own.url('deadLetters') },
       stdio: ['pipe', 'pipe', 'inherit'],
     });
     let out = '';
@@ -166,7 +161,7 @@ test.skipIf(!existsSync('/usr/bin/script'))(
 );
 
 test('ends with one sentence and exit code 1 for a worker, and for a vhost without the topology', async () => {
-  expect(await begin('--url', urlOf('worker')).ended).toMatchObject({
+  expect(await begin('--url', own.url('worker')).ended).toMatchObject({
     ...{ code: 1, out: '' },
     err: expect.stringMatching(
       /^ACCESS_REFUSED - .*'tail\.[0-9a-f]{12}'.*: log in as the user for the dead letters, and apply the topology\n$/,

@@ -18,10 +18,10 @@ export interface OwnVhost {
   readonly passwords: Readonly<Record<string, string>>;
   /** The product's layout, here. */
   topology(options?: Omit<DiscordTopologyOptions, 'vhost' | 'userNames'>): Topology;
+  /** The address of the vhost for one of them. */
+  url(as: UserOfTest, password?: string): string;
   /** A connection of one of them, or of the administrator. Closed at the end. */
   connect(as?: UserOfTest, password?: string): Promise<ChannelModel>;
-  /** Only the vhost. */
-  removeVhost(): Promise<void>;
   remove(): Promise<void>;
 }
 
@@ -37,6 +37,8 @@ export async function ownVhost(name: string): Promise<OwnVhost> {
     analytics: `analytics${suffix}`,
   };
   const passwords = Object.fromEntries(Object.values(userNames).map((name) => [name, `${name}-secret`]));
+  const url = (as: UserOfTest, password = passwords[userNames[as]] ?? '') =>
+    made.url({ username: userNames[as], password });
   const connections: ChannelModel[] = [];
   return {
     vhost: made.vhost,
@@ -44,15 +46,14 @@ export async function ownVhost(name: string): Promise<OwnVhost> {
     userNames,
     passwords,
     topology: (options = {}) => discordTopology({ ...options, vhost: made.vhost, userNames }),
+    url,
     async connect(as, given) {
-      const login = as && { username: userNames[as], password: given ?? passwords[userNames[as]] ?? '' };
-      const connection = await amqplib.connect(login === undefined ? made.url() : made.url(login));
+      const connection = await amqplib.connect(as === undefined ? made.url() : url(as, given));
       // The broker closes it when the vhost is removed.
       connection.on('error', () => undefined);
       connections.push(connection);
       return connection;
     },
-    removeVhost: async () => await made.remove(),
     async remove() {
       for (const connection of connections) await connection.close().catch(() => undefined);
       for (const user of Object.values(userNames)) await api.delete('users', user);

@@ -60,7 +60,7 @@ describe(`on RabbitMQ ${sharedBroker().version}`, () => {
     expect(await applied(own, 2)).toEqual([]);
     expect(await recordsOf(own, 1)).toEqual([]);
     // Nor with its vhost.
-    await own.removeVhost();
+    await own.api.delete('vhosts', own.vhost);
     expect(await applied(own, 2)).toEqual([]);
   });
 
