@@ -2,6 +2,8 @@
 
 import { randomBytes } from 'node:crypto';
 import { inject } from 'vitest';
+import { urlOf } from '../../local/rabbitmq/node.ts';
+import type { Login } from '../../local/rabbitmq/types.ts';
 import type { BrokerCoordinates } from './broker-setup.ts';
 
 /** A broker, as an administrator reaches its management API. */
@@ -9,20 +11,13 @@ export type ManagedBroker = Pick<BrokerCoordinates, 'managementUrl' | 'username'
 
 export interface SharedBroker extends BrokerCoordinates {
   /** With the administrator's login and the default vhost, unless given another. */
-  url(login?: { username: string; password: string; vhost?: string }): string;
+  url(login?: Login): string;
 }
 
 export function sharedBroker(): SharedBroker {
   const broker = inject('broker');
-  return {
-    ...broker,
-    url(login = broker) {
-      const url = new URL(broker.amqpUrl);
-      const user = `${encodeURIComponent(login.username)}:${encodeURIComponent(login.password)}`;
-      const vhost = 'vhost' in login && login.vhost !== undefined ? `/${encodeURIComponent(login.vhost)}` : '';
-      return `${url.protocol}//${user}@${url.host}${vhost}`;
-    },
-  };
+  const { hostname, port } = new URL(broker.amqpUrl);
+  return { ...broker, url: (login = broker) => urlOf(login, hostname, Number(port)) };
 }
 
 export interface Vhost {
