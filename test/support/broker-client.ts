@@ -18,16 +18,14 @@ export interface User {
   connections(): Promise<number>;
   /** Closes them all from the broker's side. */
   dropConnections(): Promise<void>;
-  changePassword(password: string): Promise<void>;
   remove(): Promise<void>;
 }
 
 /** Its own user, who may do everything in the vhost: the broker knows its connections at once, by their user. */
-export async function makeUser(vhost: Vhost, password = randomBytes(12).toString('hex')): Promise<User> {
+export async function makeUser(vhost: Vhost): Promise<User> {
   const username = `user-${randomBytes(6).toString('hex')}`;
-  const changePassword = async (value: string) =>
-    void (await manage('PUT', `/api/users/${username}`, { password: value, tags: '' }));
-  await changePassword(password);
+  const password = randomBytes(12).toString('hex');
+  await manage('PUT', `/api/users/${username}`, { password, tags: '' });
   const everything = { configure: '.*', write: '.*', read: '.*' };
   await manage('PUT', `/api/permissions/${encodeURIComponent(vhost.vhost)}/${username}`, everything);
   return {
@@ -35,7 +33,6 @@ export async function makeUser(vhost: Vhost, password = randomBytes(12).toString
     url: vhost.url({ username, password }),
     connections: async () => ((await manage('GET', `/api/connections/username/${username}`)) as unknown[]).length,
     dropConnections: async () => void (await manage('DELETE', `/api/connections/username/${username}`)),
-    changePassword,
     remove: async () => void (await manage('DELETE', `/api/users/${username}`)),
   };
 }

@@ -67,21 +67,21 @@ export async function echoByAmqp(): Promise<FakeServer> {
 }
 
 /** The management API behind TLS, as Amazon MQ has it. */
-export async function tlsInFrontOf(managementUrl: string, host?: string): Promise<FakeServer & { caFile: string }> {
-  return await tlsServer(forwarding(managementUrl), host);
+export async function tlsInFrontOf(managementUrl: string): Promise<FakeServer & { caFile: string }> {
+  return await tlsServer(forwarding(managementUrl));
 }
 
-async function tlsServer(answer: http.RequestListener, host = '127.0.0.1'): Promise<FakeServer & { caFile: string }> {
+async function tlsServer(answer: http.RequestListener): Promise<FakeServer & { caFile: string }> {
   const folder = await mkdtemp(join(tmpdir(), 'topology-tls-'));
   const caFile = await makeCertificates(folder);
   const [key, cert] = await Promise.all(['server.key', 'server.pem'].map((file) => readFile(join(folder, file))));
   const server = https.createServer({ ...(key && { key }), ...(cert && { cert }) }, answer);
-  const listener = await listening(server, host);
+  const { port, close } = await listening(server);
   return {
-    port: listener.port,
+    port,
     caFile,
     async close() {
-      await listener.close();
+      await close();
       await rm(folder, { recursive: true });
     },
   };
