@@ -3,10 +3,10 @@
 // All else goes on to that one. Anything unknown is refused.
 
 import { randomUUID } from 'node:crypto';
-import { createServer, type IncomingMessage, type ServerResponse } from 'node:http';
-import type { AddressInfo } from 'node:net';
+import { createServer, type IncomingMessage } from 'node:http';
 import type { handler as Handler } from '../../lib/rotation/rotate.lambda.ts';
 import type { SecretsManager } from '../../local/secrets-manager.ts';
+import { listening } from './fake-servers.ts';
 
 export interface AwsApis {
   /** For the environment of a process that uses the SDK. */
@@ -31,13 +31,9 @@ export async function startAwsApis(options: AwsApisOptions): Promise<AwsApis> {
   const calls: string[] = [];
   const rotations: Promise<unknown>[] = [];
 
-  const server = createServer((request, response) => {
-    answer(request).then(
-      ({ status = 200, type = 'application/x-amz-json-1.1', headers = {}, body }) =>
-        reply(response, status, { 'content-type': type, ...headers }, body),
-      (error: Error) =>
-        reply(response, 500, { 'content-type': 'application/json' }, JSON.stringify({ message: error.message })),
-    );
+  const server = createServer(async (request, response) => {
+    const { status = 200, type = 'application/x-amz-json-1.1', headers, body } = await answer(request).catch(failed);
+    response.writeHead(status, { 'content-type': type, 'x-amzn-requestid': randomUUID(), ...headers }).end(body);
   });
 
   async function answer(request: IncomingMessage): Promise<Answer> {
@@ -118,19 +114,14 @@ export async function startAwsApis(options: AwsApisOptions): Promise<AwsApis> {
     };
   }
 
-  await new Promise<void>((resolve, reject) => server.once('error', reject).listen(0, '127.0.0.1', resolve));
+  const { port, close } = await listening(server);
+  const url = `http://127.0.0.1:${port}`;
   return {
-    environment: {
-      ...secrets.environment,
-      AWS_ENDPOINT_URL_SECRETS_MANAGER: `http://127.0.0.1:${(server.address() as AddressInfo).port}`,
-      AWS_ENDPOINT_URL: `http://127.0.0.1:${(server.address() as AddressInfo).port}`,
-    },
+    environment: { ...secrets.environment, AWS_ENDPOINT_URL_SECRETS_MANAGER: url, AWS_ENDPOINT_URL: url },
     calls,
     async stop() {
       await Promise.all(rotations);
-      const closed = new Promise((resolve) => server.close(resolve));
-      server.closeAllConnections();
-      await closed;
+      await close();
     },
   };
 }
@@ -142,11 +133,6 @@ interface Answer {
   readonly body: string;
 }
 
-function reply(
-  response: ServerResponse,
-  status: number,
-  headers: Readonly<Record<string, string>>,
-  body: string,
-): void {
-  response.writeHead(status, { ...headers, 'x-amzn-requestid': randomUUID() }).end(body);
+function failed({ message }: Error): Answer {
+  return { status: 500, type: 'application/json', body: JSON.stringify({ message }) };
 }
