@@ -1,28 +1,24 @@
 // What examples/worker does when Discord's REST fails, at a server that counts what arrived.
 
-import { createServer, type Server } from 'node:http';
-import type { AddressInfo } from 'node:net';
-import { afterAll, beforeAll, expect, it } from 'vitest';
+import { createServer } from 'node:http';
+import { afterAll, expect, it } from 'vitest';
+import { listening } from '../support/fake-servers.ts';
 
-let server: Server;
-let example: typeof import('../../examples/worker/answer.ts');
 let calls: string[] = [];
 /** What each request gets, in order; then 200. `lost`: taken, and its response is lost. */
 let answers: (number | 'lost')[] = [];
 
-beforeAll(async () => {
-  server = createServer((request, response) => {
-    calls.push(String(request.method));
-    const status = answers.shift() ?? 200;
-    if (status === 'lost') return void request.socket.destroy();
-    const body = { 200: { id: '1', channel_id: '2', author: { id: '3' } }, 400: { code: 40_060 } }[status] ?? {};
-    response.writeHead(status, { 'content-type': 'application/json' }).end(JSON.stringify(body));
-  }).listen(0, '127.0.0.1');
-  await new Promise((resolve) => server.once('listening', resolve));
-  process.env.DISCORD_API_URL = `http://127.0.0.1:${(server.address() as AddressInfo).port}/api`;
-  example = await import('../../examples/worker/answer.ts');
+const server = createServer((request, response) => {
+  calls.push(String(request.method));
+  const status = answers.shift() ?? 200;
+  if (status === 'lost') return void request.socket.destroy();
+  const body = { 200: { id: '1', channel_id: '2', author: { id: '3' } }, 400: { code: 40_060 } }[status] ?? {};
+  response.writeHead(status, { 'content-type': 'application/json' }).end(JSON.stringify(body));
 });
-afterAll(() => server?.close());
+const { port, close } = await listening(server);
+afterAll(close);
+process.env.DISCORD_API_URL = `http://127.0.0.1:${port}/api`;
+const example = await import('../../examples/worker/answer.ts');
 
 const user = { id: '5', username: 'u', discriminator: '0', avatar: null };
 const data = (name: string, more: object = {}) => ({

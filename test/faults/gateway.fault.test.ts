@@ -4,11 +4,11 @@
 // new session starts.
 
 import { createServer } from 'node:http';
-import type { AddressInfo } from 'node:net';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { afterAll, expect } from 'vitest';
 import { ENV, QUEUES } from '../../service/contract/names.ts';
 import { DiscordEventPayload } from '../../service/events/payload.ts';
+import { listening } from '../support/fake-servers.ts';
 import { type FaultStage, faultsOn, read } from './fault.ts';
 import { leadsTo, metric, resumes } from './tasks.ts';
 
@@ -24,18 +24,15 @@ const server = createServer(async (request, response) => {
     request.socket.destroy();
   }
 });
-await new Promise<void>((resolve) => server.listen(0, '127.0.0.1', resolve));
-afterAll(() => {
-  server.closeAllConnections();
-  server.close();
-});
+const { port, close } = await listening(server);
+afterAll(close);
 
 const SHARDS = 2;
 const { everyRun, everyReading, fullRun } = faultsOn(
   { shards: SHARDS, simulator: { heartbeatIntervalMs: 1_500 } },
   async (stage) => {
     rest.behind = stage.simulator.apiUrl;
-    await stage.startTask({ [ENV.discordApiUrl]: `http://127.0.0.1:${(server.address() as AddressInfo).port}/api` });
+    await stage.startTask({ [ENV.discordApiUrl]: `http://127.0.0.1:${port}/api` });
   },
 );
 

@@ -14,7 +14,7 @@ import { ENV, EXCHANGES, leaseQueue } from '../../../service/contract/names.ts';
 import { attack, badLines, type Observed } from '../attack.ts';
 import { type Fault, faultsOn, seed } from '../fault.ts';
 import { resumes, stored } from '../tasks.ts';
-import { Thief } from '../thief.ts';
+import { startThief } from '../thief.ts';
 
 const SHARDS = 4;
 const LEASE_QUEUE = leaseQueue(0);
@@ -147,9 +147,8 @@ strict.fullRun(
     gaps: 'any',
     async inject(stage) {
       const { simulator } = stage;
-      const thief = await Thief.start();
-      onTestFinished(() => thief.stop());
-      const url = thief.url;
+      const { stolen, url, close } = await startThief();
+      onTestFinished(close);
       const named = [
         change('REST', 'its url', (answer) => ({ ...answer, body: { ...(answer.body as object), url } })),
         change('READY', 'its url', (ready) => ({ ...ready, d: { ...d(ready), resume_gateway_url: url } })),
@@ -181,7 +180,7 @@ strict.fullRun(
         }
       });
       await resumes(stage, SHARDS, async () => await stage.startTask());
-      expect(thief.stolen).toEqual([]);
+      expect(stolen).toEqual([]);
     },
   },
 );
