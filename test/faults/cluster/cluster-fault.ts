@@ -24,12 +24,7 @@ export interface ClusterFault {
   /** Erlang's net_ticktime: seconds, ±25 %, after which the others consider an unreachable node down. @default 60 */
   readonly netTickSeconds?: number;
   /** Resolves when all nodes are back. */
-  readonly strike: (
-    cluster: RabbitMqCluster,
-    victim: RabbitMqNode,
-    awayMs: number,
-    { simulator }: FaultStage,
-  ) => Promise<void>;
+  readonly strike: (cluster: RabbitMqCluster, victim: RabbitMqNode, { simulator }: FaultStage) => Promise<void>;
 }
 
 interface ClusterCost {
@@ -40,27 +35,30 @@ interface ClusterCost {
   readonly takings: number;
 }
 
-const killed: ClusterFault['strike'] = async (_, victim, awayMs) => {
-  await victim.kill();
-  await sleep(awayMs);
-  await victim.start();
-};
+const killed =
+  (seconds = 75): ClusterFault['strike'] =>
+  async (_, victim) => {
+    await victim.kill();
+    await sleep(seconds * 1_000);
+    await victim.start();
+  };
 const cut =
   (
     from: Parameters<RabbitMqCluster['cut']>[1],
+    seconds = 75,
     meanwhile?: (simulator: FaultStage['simulator']) => void,
   ): ClusterFault['strike'] =>
-  async (cluster, victim, awayMs, { simulator }) => {
+  async (cluster, victim, { simulator }) => {
     await cluster.cut(victim, from);
     meanwhile?.(simulator);
-    await sleep(awayMs);
+    await sleep(seconds * 1_000);
     await cluster.heal();
   };
 
 export const CLUSTER_FAULTS: readonly ClusterFault[] = [
-  { title: 'kill -9 of the node with the lease connection', victim: 'lease', strike: killed },
-  { title: 'kill -9 of the node with the publishing connection', victim: 'publisher', strike: killed },
-  { title: 'kill -9 of a node with neither', victim: 'neither', strike: killed },
+  { title: 'kill -9 of the node with the lease connection', victim: 'lease', strike: killed(15) },
+  { title: 'kill -9 of the node with the publishing connection', victim: 'publisher', strike: killed() },
+  { title: 'kill -9 of a node with neither', victim: 'neither', strike: killed() },
   {
     title: 'the node with the lease connection frozen for 30 s',
     victim: 'lease',
@@ -80,18 +78,19 @@ export const CLUSTER_FAULTS: readonly ClusterFault[] = [
       await cluster.start();
     },
   },
-  { title: 'the node with the lease connection isolated', victim: 'lease', cuts: true, strike: cut('everything') },
+  // Longer than the 45 to 75 s after which the other nodes consider it down.
+  { title: 'the node with the lease connection isolated', victim: 'lease', cuts: true, strike: cut('everything', 80) },
   {
     title: 'the node with the lease connection isolated, and all gateway connections break',
     victim: 'lease',
     cuts: true,
-    strike: cut('everything', (simulator) => simulator.dropConnections()),
+    strike: cut('everything', 75, (simulator) => simulator.dropConnections()),
   },
   {
     title: 'the node with the publishing connection cut off from the other nodes',
     victim: 'publisher',
     cuts: true,
-    strike: cut('its peers'),
+    strike: cut('its peers', 30),
   },
   {
     title: 'the node with the lease connection cut off from the other nodes',
@@ -104,7 +103,7 @@ export const CLUSTER_FAULTS: readonly ClusterFault[] = [
     victim: 'lease',
     cuts: true,
     netTickSeconds: 10,
-    strike: cut('its peers'),
+    strike: cut('its peers', 30),
   },
 ];
 
@@ -112,11 +111,7 @@ export const CLUSTER_FAULTS: readonly ClusterFault[] = [
 export type Leaders = 'there' | 'elsewhere';
 
 /** Causes the fault under traffic. Resolves when all nodes are back, the group is ready and events are read. */
-export async function strike(
-  stage: FaultStage,
-  fault: ClusterFault,
-  { awayMs, leaders }: { readonly awayMs: number; readonly leaders: Leaders },
-): Promise<ClusterCost> {
+export async function strike(stage: FaultStage, fault: ClusterFault, leaders: Leaders): Promise<ClusterCost> {
   const { broker: cluster, reader } = stage;
   if (!(cluster instanceof RabbitMqCluster)) throw new Error('a fault of a cluster needs `nodes: 3`');
   reader.silenceOf = () => 0;
@@ -137,7 +132,7 @@ export async function strike(
     reader.resetSilences();
     probe.reset();
     const taken = [countOf(stage, 'resumed'), countOf(stage, 'identify')];
-    await fault.strike(cluster, victim, awayMs, stage);
+    await fault.strike(cluster, victim, stage);
     await stage.ready();
     await stage.standing(2);
     const before = reader.events;

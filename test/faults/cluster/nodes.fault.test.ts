@@ -9,14 +9,6 @@ import { RabbitMqCluster } from '../../../local/rabbitmq/cluster.ts';
 import { type Fault, type FaultStage, faultsOn, HARDER } from '../fault.ts';
 import { CLUSTER_FAULTS, CLUSTER_STAGE, type ClusterFault, type Leaders, rateFor, strike } from './cluster-fault.ts';
 
-/** Seconds for which the node is away. @default 75 */
-const AWAY: Readonly<Record<string, number>> = {
-  'kill -9 of the node with the lease connection': 15,
-  // Longer than the 45 to 75 s after which the other nodes consider it down.
-  'the node with the lease connection isolated': 80,
-  'the node with the publishing connection cut off from the other nodes': 30,
-  'the node with the lease connection cut off from the other nodes, which soon count it as down': 30,
-};
 const MOST_MORE_SILENCE_MS = 10_000;
 /** RESUMEs and IDENTIFYs for each shard: two owners take a session from each other a few times at most. */
 const MOST_TAKINGS = 3;
@@ -35,7 +27,6 @@ for (let repeat = 0; repeat < Number(process.env.FAULTS_REPEATS ?? 0); repeat +=
 
 function played(fault: ClusterFault, leaders: Leaders = 'there', replayBuffer = HARDER): Fault {
   const rate = rateFor(replayBuffer.events);
-  const awayMs = 1_000 * (AWAY[fault.title] ?? 75);
   return {
     ...{ rate, replayBuffer },
     obstacle: ({ broker }: FaultStage) =>
@@ -43,7 +34,7 @@ function played(fault: ClusterFault, leaders: Leaders = 'there', replayBuffer = 
     // What two owners publish at the same time. While all nodes are down, neither learns of the other.
     mostRepeats: 2_000 + (fault.title.startsWith('all nodes') ? 45 * rate : 0),
     async inject(stage) {
-      const cost = await strike(stage, fault, { awayMs, leaders });
+      const cost = await strike(stage, fault, leaders);
       const { silenceMs, probeMs, takings } = cost;
       expect(silenceMs, `the probe's silence was ${probeMs} ms`).toBeLessThanOrEqual(probeMs + MOST_MORE_SILENCE_MS);
       expect(takings).toBeLessThanOrEqual(MOST_TAKINGS);
