@@ -55,6 +55,12 @@ export async function metric(task: IngestorProcess | undefined, name: keyof type
   return (await task?.metrics())?.get(METRICS[name].prometheus) ?? Number.NaN;
 }
 
+/** Of all running tasks. */
+export async function sumOf(stage: Stage, name: keyof typeof METRICS): Promise<number> {
+  const values = await Promise.all(stage.living.map((task) => metric(task, name)));
+  return values.reduce((sum, value) => sum + value, 0);
+}
+
 /** Resolves when more than so many events wait in the task's outbox. */
 export async function waiting(stage: Stage, task: IngestorProcess | undefined, events: number): Promise<void> {
   const many = async () => (await task?.health())?.outbox.events ?? 0;

@@ -6,7 +6,7 @@
 import { expect } from 'vitest';
 import { ENV } from '../../../service/contract/names.ts';
 import { faultsOn } from '../fault.ts';
-import { countOf, metric, ownerOf, stored } from '../tasks.ts';
+import { countOf, ownerOf, stored, sumOf } from '../tasks.ts';
 
 const { fullRun } = faultsOn({ tasks: 3, shards: 4, shardsPerTask: 2 });
 
@@ -38,11 +38,9 @@ fullRun('from four shards in two groups to two in one: every lost session is rep
     await stage.ready({ shards: 2, groups: 1 });
     const { gaps } = stage.reader;
     await stage.until('four gaps are reported', 60_000, () => gaps.size === 4);
-    const [a, b] = stage.living;
-    const sum = async (name: Parameters<typeof metric>[1]) => (await metric(a, name)) + (await metric(b, name));
-    expect(await sum('gatewayGaps')).toBe(4);
-    expect(await sum('gapsInHandOver'), 'planned').toBe(0);
-    expect(await sum('shardsConfigured'), 'two for each task').toBe(4);
+    expect(await sumOf(stage, 'gatewayGaps')).toBe(4);
+    expect(await sumOf(stage, 'gapsInHandOver'), 'planned').toBe(0);
+    expect(await sumOf(stage, 'shardsConfigured'), 'two for each task').toBe(4);
     expect(new Set([...gaps.values()].map(({ reason }) => reason))).toEqual(
       new Set(['the number of shards changed from 4 to 2', 'the shards were divided into fewer groups']),
     );
