@@ -2,10 +2,8 @@
 // rotated, and the broker refuses the old password; or a leaked login is revoked under traffic, by the real command and the
 // real function. A refused task reads the secret again, and needs no restart. No task retries in a loop with a refused value.
 
-import { execFile } from 'node:child_process';
 import { randomBytes } from 'node:crypto';
 import { setTimeout as sleep } from 'node:timers/promises';
-import { promisify } from 'node:util';
 import { connect } from 'amqplib';
 import { GatewayIntentBits } from 'discord-api-types/v10';
 import { afterAll, expect, vi } from 'vitest';
@@ -18,6 +16,7 @@ import { startAwsApis } from '../../support/aws-apis.ts';
 import { manage } from '../../support/broker.ts';
 import { closeConnections } from '../../support/broker-faults.ts';
 import { trust } from '../../support/broker-functions.ts';
+import { type Ended, start } from '../../support/program.ts';
 import { type FaultStage, faultsOn, LARGE } from '../fault.ts';
 import { countOf, health, ownerOf, replaceAll } from '../tasks.ts';
 
@@ -149,7 +148,7 @@ fullRun('a refused login is read again and again until the new one is in the sec
 });
 
 /** `npm run logins`, with the function that it calls. */
-async function startRevoking({ broker }: Stage): Promise<() => Promise<unknown>> {
+async function startRevoking({ broker }: Stage): Promise<() => Promise<Ended>> {
   const administrator = JSON.stringify({ username: broker.username, password: broker.password });
   trust(broker.caFile ?? '');
   for (const [name, value] of Object.entries({
@@ -166,9 +165,8 @@ async function startRevoking({ broker }: Stage): Promise<() => Promise<unknown>>
   const outputs = { [LOGIN_FUNCTION_OUTPUT]: 'arn:aws:lambda:eu-central-1:111122223333:function:logins' };
   const aws = await startAwsApis({ secrets, handler, stacks: ['discord-ingestor-staging-broker'], outputs });
   afterAll(() => aws.stop());
-  const command = ['bin/logins.ts', 'revoke', USERS.ingestor, '--environment', 'staging'];
-  const env = { PATH: process.env.PATH ?? '', ...aws.environment };
-  return async () => await promisify(execFile)(process.execPath, command, { env });
+  const command = ['revoke', USERS.ingestor, '--environment', 'staging'];
+  return async () => await start('bin/logins.ts', command, aws.environment).ended;
 }
 
 fullRun(
@@ -183,7 +181,7 @@ fullRun(
       for (const round of [1, 2]) {
         const leaked = login();
         const before = cut();
-        await revoke();
+        expect(await revoke()).toMatchObject({ code: 0 });
         await stage.until(`every task was disconnected in round ${round}`, 30_000, () =>
           cut().every((times, task) => times > (before[task] ?? 0)),
         );
