@@ -13,8 +13,9 @@ import { asAdministrator } from '../../local/rabbitmq/administrator.ts';
 import { EXAMPLE_WORKER, Stage } from '../../local/stage.ts';
 import { QUEUES, USERS, VHOST } from '../../service/contract/names.ts';
 import { manage } from '../support/broker.ts';
+import { permit } from '../support/broker-faults.ts';
 import { deadLetters } from '../support/commands.ts';
-import { Inbox } from '../support/inbox.ts';
+import { Inbox, type Received } from '../support/inbox.ts';
 
 const { ChannelMessageWithSource, DeferredChannelMessageWithSource } = Answer;
 const { ApplicationCommandAutocompleteResult } = Answer;
@@ -57,6 +58,13 @@ async function publishAgain({ properties }: ConsumeMessage, body: object | strin
   });
 }
 
+/** An event like this one, of an interaction that nobody has answered. @param more fields of its data */
+function unanswered({ body }: Received, token: string, id: string, more: object = {}) {
+  const data = { ...Object(body.data), id, ...more };
+  simulator.callbacks.open({ ...data, token });
+  return { ...body, eventId: token, interactionToken: token, data, timestamp: Date.now() };
+}
+
 const deadLetter = async () => (await deadLetters(stage, 1, WITHIN_MS))[0] ?? expect.fail('there is none');
 const waiting = async (queue: string) =>
   (await asAdministrator(stage.broker, (channel) => channel.checkQueue(queue))).messageCount;
@@ -97,20 +105,17 @@ it('sends a presence by way of the ingestor', async () => {
 
 it('answers an event once, whatever a repeated message contains', async () => {
   const first = simulator.emit('command.plain');
-  const { message, body } = await inbox.of(first);
+  const received = await inbox.of(first);
   await answered(first);
   const other = simulator.emit('command.unicode');
-  const { body: another } = await inbox.of(other);
+  const another = await inbox.of(other);
   await answered(other);
-  // Discord would refuse another answer to those above: these are interactions without an answer.
-  const unanswered = (token: string, name = 'ping') => {
-    const interaction = { ...Object(body.data), id: '1', data: { ...Object(body.data).data, name } };
-    simulator.callbacks.open({ ...interaction, token });
-    return { interactionToken: token, data: interaction, timestamp: Date.now() };
-  };
-  await publishAgain(message, { ...body, ...unanswered('repeat') });
+  // Discord would refuse another answer to those above.
+  const { message, body } = received;
+  await publishAgain(message, { ...unanswered(received, 'repeat', '1'), eventId: body.eventId });
   // By the time that this one is answered, the repeat would be.
-  await publishAgain(message, { ...another, ...unanswered('no-repeat', 'slow'), eventId: 'no-repeat' });
+  const slow = { data: { ...Object(body.data).data, name: 'slow' } };
+  await publishAgain(message, unanswered(another, 'no-repeat', '1', slow));
   await hasLogged('repeat', body.eventId);
   await stage.until('an answer', WITHIN_MS, () => simulator.callbacks.sent('no-repeat').length > 0);
   expect(simulator.callbacks.sent('repeat')).toEqual([]);
@@ -167,18 +172,14 @@ it('acknowledges what another worker had answered before it ended', async () => 
 });
 
 it('tries three times, then the message is a dead letter, and handled when it is published again', async () => {
-  const emitted = simulator.emit('command.plain');
-  const { message, body } = await inbox.of(emitted);
-  const data = { ...Object(body.data), id: '2' };
-  const interactionToken = 'poison';
-  simulator.callbacks.open({ ...data, token: interactionToken });
-  const event = { ...body, eventId: 'poison', timestamp: Date.now(), interactionToken, data };
-  await publishAgain(message, { ...event, data: { ...data, entitlements: null } });
+  const received = await inbox.of(simulator.emit('command.plain'));
+  const event = unanswered(received, 'poison', '2');
+  await publishAgain(received.message, { ...event, data: { ...event.data, entitlements: null } });
   const { message: letter } = await deadLetter();
   expect(letter.properties.headers?.['x-death']).toMatchObject([{ queue: QUEUES.interactions, reason: 'rejected' }]);
   expect(logged('try failed', 'poison').map(({ tries }) => tries)).toEqual([1, 2, 3]);
-  await publishAgain(message, { ...event, timestamp: Date.now() });
-  await stage.until('an answer', WITHIN_MS, () => simulator.callbacks.sent(interactionToken).length > 0);
+  await publishAgain(received.message, { ...event, timestamp: Date.now() });
+  await stage.until('an answer', WITHIN_MS, () => simulator.callbacks.sent('poison').length > 0);
 });
 
 it('tries again when Discord cannot be reached', async () => {
@@ -198,13 +199,10 @@ it('puts what is no JSON to the dead letters', async () => {
 });
 
 it('answers none that is too old', async () => {
-  const emitted = simulator.emit('command.plain');
-  const { message, body } = await inbox.of(emitted);
+  const received = await inbox.of(simulator.emit('command.plain'));
   const published = async (eventId: string, ageMs: number) => {
-    const data = { ...Object(body.data), id: String(Math.abs(ageMs)) };
-    simulator.callbacks.open({ ...data, token: eventId });
-    const event = { ...body, eventId, interactionToken: eventId, data, timestamp: Date.now() - ageMs };
-    await publishAgain(message, event);
+    const event = unanswered(received, eventId, String(Math.abs(ageMs)));
+    await publishAgain(received.message, { ...event, timestamp: Date.now() - ageMs });
   };
   await published('too old', 3_000);
   expect(JSON.parse((await deadLetter()).body)).toMatchObject({ eventId: 'too old' });
@@ -260,10 +258,7 @@ const anotherWorker = (env: Readonly<Record<string, string>> = { RABBITMQ_URL_FI
 };
 
 it('consumes where it may not send a presence', async () => {
-  const permission = `/api/permissions/${VHOST}/${USERS.worker}`;
-  const before = (await manage('GET', permission, undefined, stage.broker)) as object;
-  await manage('PUT', permission, { ...before, write: '' }, stage.broker);
-  onTestFinished(async () => void (await manage('PUT', permission, before, stage.broker)));
+  onTestFinished(await permit(stage.broker, USERS.worker, { write: '' }));
   const { worker, times, until } = anotherWorker();
   await until('"no presence"');
   worker.signal('SIGTERM');
