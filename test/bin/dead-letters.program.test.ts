@@ -57,22 +57,21 @@ async function letters(...args: string[]) {
   return ended;
 }
 
+const jsonLines = (out: string) =>
+  out
+    .trimEnd()
+    .split('\n')
+    .map((line) => JSON.parse(line) as Record<string, unknown>);
 const seconds = (age = 0) => Math.floor((Date.now() - age) / 1_000);
 
+interface Publishing extends Options.Publish {
+  readonly exchange?: string;
+  readonly body?: object | Buffer;
+}
+
 /** Publishes events as the ingestor does. @returns their ids */
-async function publish(
-  eventType: string,
-  {
-    count = 1,
-    exchange = EXCHANGES.events as string,
-    body = {} as object | Buffer,
-    ...options
-  }: Options.Publish & {
-    count?: number;
-    exchange?: string;
-    body?: object | Buffer;
-  } = {},
-): Promise<string[]> {
+async function publish(eventType: string, publishing: Publishing = {}, count = 1): Promise<string[]> {
+  const { exchange = EXCHANGES.events, body = {}, ...options } = publishing;
   const channel = await admin.createConfirmChannel();
   const ids = Array.from({ length: count }, () => randomUUID());
   for (const eventId of ids) {
@@ -133,11 +132,11 @@ async function taken(queue: string): Promise<GetMessage[]> {
 
 const idsIn = async (queue: string) => (await taken(queue)).map(({ properties }) => String(properties.messageId));
 
-async function someRejected(eventType: string, count: number, options: Options.Publish = {}): Promise<string[]> {
+async function someRejected(eventType: string, count: number, publishing?: Publishing): Promise<string[]> {
   const [word] = eventType.split('.');
   const queue = word === 'interaction' ? QUEUES.interactions : QUEUES.guildEvents;
   const before = await depth(QUEUES.deadLetters);
-  const ids = await publish(eventType, { count, ...options });
+  const ids = await publish(eventType, publishing, count);
   await reject(queue, count);
   await holds(QUEUES.deadLetters, before + count);
   return ids;
@@ -158,7 +157,7 @@ describe('list', () => {
       await failed.close();
     }
     await holds(QUEUES.deadLetters, 3);
-    await publish('gateway.gap', { count: 2 });
+    await publish('gateway.gap', {}, 2);
     await publish('interaction.autocomplete.ban', { expiration: 1 });
     await publish('shard.0', { exchange: EXCHANGES.commands, expiration: 1, type: undefined });
     await publish(leaseQueue(0), { exchange: EXCHANGES.leases, type: undefined });
@@ -231,11 +230,7 @@ describe('list', () => {
 
   test('drops nothing and keeps the order, however often it runs, and loses nothing when it is killed', async () => {
     const ids = await someRejected('member.join', 3 * WINDOW);
-    const shown = async () =>
-      (await letters('show', '--json')).out
-        .trimEnd()
-        .split('\n')
-        .map((line) => (JSON.parse(line) as { id: string }).id);
+    const shown = async () => jsonLines((await letters('show', '--json')).out).map(({ id }) => id);
     for (let time = 0; time <= DEFAULT_LIMITS.deliveryLimit; time += 1) expect(await shown()).toEqual(ids);
     const program = begin('list');
     const hasStarted = async () => (await depth(QUEUES.deadLetters)) < ids.length || program.child.exitCode !== null;
@@ -249,7 +244,7 @@ describe('list', () => {
 
 test('show prints matching messages, without tokens and control characters, and leaves them in the queue', async () => {
   const evil = 'red \u001b[31m \u009b2J \u202e';
-  await someRejected('interaction.button', 1, { body: { interactionToken: TOKEN, note: evil } } as never);
+  await someRejected('interaction.button', 1, { body: { interactionToken: TOKEN, note: evil } });
   const spelled = Buffer.from(`{"interaction\\u0054oken":"${TOKEN}"}`);
   await publish('interaction.button', { body: spelled });
   await publish('interaction.button', { body: Buffer.from('not compressed'), contentEncoding: 'gzip' });
@@ -257,10 +252,7 @@ test('show prints matching messages, without tokens and control characters, and 
   await holds(QUEUES.deadLetters, 3);
   const json = await letters('show', '--json');
   expect([json.code, json.err]).toEqual([0, '']);
-  const shown = json.out
-    .trimEnd()
-    .split('\n')
-    .map((line) => JSON.parse(line) as Record<string, unknown>);
+  const shown = jsonLines(json.out);
   expect(shown[0]).toMatchObject({
     ...{ reason: 'rejected', queue: QUEUES.interactions, type: 'interaction.button', since: expect.any(String) },
     body: { interactionToken: '[redacted]', data: { token: '[redacted]' }, note: evil },
