@@ -3,6 +3,7 @@
 import { type ChildProcess, spawn } from 'node:child_process';
 import { once } from 'node:events';
 import { join } from 'node:path';
+import { expect } from 'vitest';
 import { PROGRAM_ENVIRONMENT } from '../../local/program-environment.ts';
 
 const ROOT = join(import.meta.dirname, '../..');
@@ -13,6 +14,9 @@ export interface Ended {
   readonly out: string;
   readonly err: string;
 }
+
+/** How one ends that fails, and prints nothing but such a sentence. */
+export const failedWith = (sentence: RegExp) => ({ code: 1, out: '', err: expect.stringMatching(sentence) });
 
 export interface Program {
   readonly child: ChildProcess;
