@@ -3,36 +3,25 @@
 // sequence, and nothing is repeated, because the outbox has the rest. When the session is lost, one gap event reports it, and a
 // new session starts.
 
-import { createServer } from 'node:http';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { afterAll, expect } from 'vitest';
 import { ENV, QUEUES } from '../../service/contract/names.ts';
 import { DiscordEventPayload } from '../../service/events/payload.ts';
-import { listening } from '../support/fake-servers.ts';
+import { type FakeServer, refusing } from '../support/fake-servers.ts';
 import { type FaultStage, faultsOn, read } from './fault.ts';
 import { leadsTo, metric, resumes } from './tasks.ts';
 
-/** A proxy to Discord's REST, which can fail while the gateway works. */
-const rest = { away: false, behind: '' };
-const server = createServer(async (request, response) => {
-  if (rest.away) return void response.writeHead(503).end('upstream connect error');
-  const { authorization = '' } = request.headers;
-  try {
-    const answer = await fetch(`${rest.behind}${request.url?.replace(/^\/api/, '')}`, { headers: { authorization } });
-    response.writeHead(answer.status, { 'content-type': 'application/json' }).end(await answer.text());
-  } catch {
-    request.socket.destroy();
-  }
-});
-const { port, close } = await listening(server);
-afterAll(close);
+/** Discord's REST, behind a proxy: it can fail while the gateway works. */
+const rest = { away: false };
+let proxy: FakeServer | undefined;
+afterAll(async () => await proxy?.close());
 
 const SHARDS = 2;
 const { everyRun, everyReading, fullRun } = faultsOn(
   { shards: SHARDS, simulator: { heartbeatIntervalMs: 1_500 } },
   async (stage) => {
-    rest.behind = stage.simulator.apiUrl;
-    await stage.startTask({ [ENV.discordApiUrl]: `http://127.0.0.1:${port}/api` });
+    proxy = await refusing(stage.simulator.apiUrl, { test: () => rest.away }, 503, 'upstream connect error');
+    await stage.startTask({ [ENV.discordApiUrl]: `http://127.0.0.1:${proxy.port}/api` });
   },
 );
 

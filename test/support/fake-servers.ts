@@ -1,4 +1,4 @@
-// Servers that replace the management API or AMQP: silent, with another answer, failing, or behind TLS.
+// Servers that replace the management API, AMQP or Discord's REST: silent, with another answer, failing, or behind TLS.
 
 import { mkdtemp, readFile, rm } from 'node:fs/promises';
 import http from 'node:http';
@@ -87,14 +87,14 @@ async function tlsServer(answer: http.RequestListener): Promise<FakeServer & { c
   };
 }
 
-/** The management API of a broker that refuses some calls. */
+/** The management API of a broker, or another server, that refuses some calls. */
 export async function refusing(
-  managementUrl: string,
+  address: string,
   what: Pick<RegExp, 'test'>,
   status: number,
   body = '',
 ): Promise<FakeServer> {
-  const forward = forwarding(managementUrl);
+  const forward = forwarding(address);
   const server = http.createServer((request, response) => {
     if (!what.test(`${request.method} ${request.url}`)) return forward(request, response);
     request.resume();
