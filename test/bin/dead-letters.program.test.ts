@@ -426,13 +426,12 @@ test('ends with one sentence when the broker closes the connection, and loses no
 
 test('discard removes matching messages only with --yes; the rest keeps its order', async () => {
   const member = await someRejected('member.join', 3);
-  const other = await someRejected('member.leave', 2);
+  await someRejected('member.leave', 2);
   const dry = await letters('discard', '--type', 'member.leave');
   expect([dry.code, dry.out.split('\n')[0]]).toEqual([0, 'would discard 2 of the 5 messages']);
   await holds(QUEUES.deadLetters, 5);
   const { code, out } = await letters('discard', '--type', 'member.leave', '--yes');
   expect([code, out]).toEqual([0, 'discarded 2 of the 5 messages\n']);
-  expect(other).toHaveLength(2);
   expect(await idsIn(QUEUES.deadLetters)).toEqual(member);
 });
 

@@ -27,16 +27,14 @@ afterEach(async () => await own.remove());
 
 /** Runs in this process. */
 async function topology(args: readonly string[], env: Readonly<Record<string, string>> = {}) {
-  const lines: Record<'out' | 'err', string[]> = { out: [], err: [] };
-  const output = {
-    log: (text: string) => void lines.out.push(text),
-    error: (text: string) => void lines.err.push(text),
-  };
-  const code = await run(args, env, output);
-  const text = (each: readonly string[]) => each.map((line) => `${line}\n`).join('');
+  const printed = { out: '', err: '' };
+  const code = await run(args, env, {
+    log: (line: string) => (printed.out += `${line}\n`),
+    error: (line: string) => (printed.err += `${line}\n`),
+  });
   for (const secret of [password, ...Object.values(own.passwords)])
-    expect(text([...lines.out, ...lines.err])).not.toContain(secret);
-  return { code, out: text(lines.out), err: text(lines.err) };
+    expect(printed.out + printed.err).not.toContain(secret);
+  return { code, ...printed };
 }
 
 /** With the vhost and the users of this test. */
