@@ -14,7 +14,6 @@ import { IngestorProcess } from '../../local/ingestor-process.ts';
 import { EXIT_CONFIG } from '../../service/contract/limits.ts';
 import { ENV } from '../../service/contract/names.ts';
 import { makeVhost, sharedBroker } from '../support/broker.ts';
-import { makeUser } from '../support/broker-client.ts';
 import { type MISTAKES, sentenceOf } from '../support/mistakes.ts';
 import { type OwnVhost, ownVhost } from '../support/own-vhost.ts';
 import { start } from '../support/program.ts';
@@ -102,12 +101,10 @@ test.each<[Mistake, () => Record<string, string>]>([
 
 test('noTopology: the same without its exchanges and queues', async () => {
   const empty = await makeVhost('empty');
-  const user = await makeUser(empty);
-  const task = begin({ [ENV.rabbitmqUrl]: user.url });
+  const task = begin({ [ENV.rabbitmqUrl]: empty.url() });
   await vi.waitUntil(() => textsOf(task).some((text) => sentenceOf('noTopology').test(text)), { timeout: 60_000 });
   expect(textsOf(task)).toContainEqual(expect.stringContaining("NOT_FOUND - no exchange 'ingestor.leases'"));
   await task.kill();
-  await user.remove();
   await empty.remove();
 });
 

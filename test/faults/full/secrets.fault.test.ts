@@ -100,8 +100,7 @@ fullRun('an intent is granted after Discord has refused it: no restart is needed
 });
 
 fullRun('a valid token that Discord refused for a short time: the same token in a new version is used at once', {
-  gaps: SHARDS,
-  mayViolate: /token/,
+  ...REJECTED,
   async inject(stage) {
     const good = stage.simulator.token;
     stage.simulator.rotateToken('a-token-of-an-outage');
