@@ -41,20 +41,13 @@ export function start(
     env: { ...PROGRAM_ENVIRONMENT, ...env },
     stdio: ['ignore', 'pipe', 'pipe'],
   });
-  const output = { out: '', err: '' };
-  child.stdout.on('data', (chunk: Buffer) => (output.out += chunk.toString()));
-  child.stderr.on('data', (chunk: Buffer) => (output.err += chunk.toString()));
+  const program = { child, out: '', err: '' };
+  child.stdout.on('data', (chunk: Buffer) => (program.out += chunk.toString()));
+  child.stderr.on('data', (chunk: Buffer) => (program.err += chunk.toString()));
   const ended = once(child, 'close').then(([code, signal]: (number | NodeJS.Signals)[]) => ({
     code: signal ?? code ?? 1,
-    ...output,
+    out: program.out,
+    err: program.err,
   }));
-  return {
-    ...{ child, ended },
-    get out() {
-      return output.out;
-    },
-    get err() {
-      return output.err;
-    },
-  };
+  return Object.assign(program, { ended });
 }
