@@ -16,11 +16,9 @@ const { fullRun } = faultsOn({
   env: { [ENV.gatewayIntents]: 'Guilds,GuildMembers,GuildMessages' },
 });
 
+/** Once the owner consumes commands. */
 async function worker(stage: FaultStage): Promise<CommandWorker> {
-  await stage.until('the task consumes commands', 60_000, async () => {
-    const reports = await stage.reports();
-    return reports.some(({ commands }) => commands.consuming === true);
-  });
+  await settled(stage);
   return await CommandWorker.start(stage);
 }
 
