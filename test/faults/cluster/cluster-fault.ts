@@ -130,7 +130,7 @@ export async function strike(stage: FaultStage, fault: ClusterFault, leaders: Le
   try {
     await sleep(2_000);
     reader.resetSilences();
-    probe.reset();
+    probe.longestMs = 0;
     const taken = [countOf(stage, 'resumed'), countOf(stage, 'identify')];
     await fault.strike(cluster, victim, stage);
     await stage.ready();

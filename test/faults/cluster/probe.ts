@@ -11,7 +11,7 @@ const RETRY_MS = 200;
 const EXPIRES_MS = 300_000;
 
 export class Probe {
-  /** The longest time without a message since the last reset. */
+  /** The longest time without a message since this was set to 0. */
   longestMs = 0;
   #lastAt: number | undefined;
   readonly #url: string;
@@ -37,10 +37,6 @@ export class Probe {
     probe.#loop = probe.#run(first.resolve);
     await first.promise;
     return probe;
-  }
-
-  reset(): void {
-    this.longestMs = 0;
   }
 
   async stop(): Promise<void> {
