@@ -154,25 +154,6 @@ describe('a connection that ends on RESUME without op 9', () => {
       expect([3, 4, 5]).toContain(general);
     }
   });
-
-  it('is none as long as dispatches come', async () => {
-    const gateway = await HostileGateway.start();
-    const most = 6;
-    gateway.answer = (op, socket, connection) => {
-      if (op !== 6 || connection > most) return false;
-      const t = 'GUILD_MEMBER_ADD';
-      const d = { guild_id: '1', user: { id: '2' } };
-      gateway.events.push({ t, d });
-      socket.send(JSON.stringify({ op: 0, t, s: gateway.events.length, d }));
-      socket.close(4000);
-      return true;
-    };
-    gateway.events = [{ t: 'READY', d: {} }];
-    const client = startClient(gateway.url, { session: {} });
-    await eventually('RESUMED', () => client.shard.connected, 55_000);
-    expect(client.ends().map(({ verdict }) => verdict)).toEqual(Array(most).fill('resume'));
-    expect([client.sequences(), client.reported(), gateway.count(2)]).toEqual([[2, 3, 4, 5, 6, 7], [], 0]);
-  });
 });
 
 describe('heartbeats', () => {
