@@ -548,17 +548,6 @@ describe('a dispatch that cannot be made a message', () => {
     expect([client.counted.eventsUnknown, client.ingestor.sessions['0']?.sequence, client.ends()]).toEqual([1, 3, []]);
     expect(client.lines.text).not.toContain('SECRET');
   });
-
-  it('20,000 unknown types and names of a megabyte are logged within bounds', async () => {
-    const { gateway, client } = await connect();
-    for (let each = 0; each < 20_000; each += 1)
-      gateway.dispatch(each < 3 ? `${each}${'T'.repeat(1_000_000)}` : `T${each}`, {});
-    await eventually('all', () => client.counted.eventsUnknown === 20_000);
-    const warned = client.lines.lines.filter(({ msg }) => /cannot read/.test(msg));
-    expect(warned).toHaveLength(1_000);
-    expect(Math.max(...warned.map((line) => JSON.stringify(line).length))).toBeLessThan(1_000);
-    expect(client.ends()).toEqual([]);
-  });
 });
 
 it('READY in place of RESUMED begins a session, and reports the other', async () => {
