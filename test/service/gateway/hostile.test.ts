@@ -486,23 +486,6 @@ describe('a dispatch that is not wanted', () => {
   });
 });
 
-it('a dispatch that makes two messages is settled when both are confirmed, and READY is no dispatch that is replayed', async () => {
-  const { gateway, client } = await connect({ events: 'guilds.full', holds: true });
-  gateway.dispatch('GUILD_CREATE', { id: '7', joined_at: new Date().toISOString() });
-  await eventually('both', () => client.published.length === 3);
-  const types = client.published.map(({ type }) => type);
-  expect(types).toEqual(['gateway.ready', 'dispatch.guild_create', 'guild.join']);
-  expect(new Set(client.published.map(({ messageId }) => messageId)).size).toBe(3);
-  const settled = [2, 1].map((count) => {
-    client.confirm(count);
-    return client.ingestor.sessions['0']?.sequence;
-  });
-  expect(settled).toEqual([1, 2]);
-  await client.ingestor.stepDown(client.ingestor.sessions);
-  const [line] = client.lines.lines.filter(({ msg }) => /^dropped events of the outbox/.test(String(msg)));
-  expect(line).toMatchObject({ events: 2 });
-});
-
 it('the token of a voice server is for workers, and in no line', async () => {
   const { gateway, client } = await connect({ events: 'voice' });
   const d = { token: 'VOICE-SECRET', guild_id: '1', endpoint: 'voice.example:443' };
