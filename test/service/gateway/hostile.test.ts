@@ -443,22 +443,6 @@ describe('the cause of a failed connection', () => {
   });
 });
 
-it('a problem is over with the next RESUMED, and a single end is none', async () => {
-  const gateway = await HostileGateway.start();
-  gateway.answer = (op, socket, connection) => {
-    if (op === 6 && connection <= 2) socket.close(4000);
-    return connection <= 2;
-  };
-  const client = startClient(gateway.url, { session: {} });
-  await eventually('a problem', () => client.shard.problem);
-  expect(client.shard.problem).toBe('close code 4000: 2 connections in a row ended; it is retried');
-  await eventually('RESUMED', () => client.shard.connected);
-  expect(client.shard.problem).toBeUndefined();
-  gateway.live?.close(4000);
-  await eventually('a third end', () => client.ends().length === 3);
-  expect(client.shard.problem).toBeUndefined();
-});
-
 describe('a dispatch that is not wanted', () => {
   /** As Discord writes it, with a `d` that cannot be read. */
   const unreadable = ({ t, s }: Sent) => `{"t":"${t}","s":${s},"op":0,"d":{ not JSON }}`;
