@@ -270,20 +270,6 @@ describe('sequences', () => {
     },
   );
 
-  it('more than 16 MiB behind a hole end the connection, before it is known whether it may', async () => {
-    const answered = Promise.withResolvers<void>();
-    let permitted: Promise<void> = Promise.resolve();
-    const permission = () => permitted.then(() => 'proven' as const);
-    const instead = (frame: Sent) => (frame.s === 4 ? undefined : unhurried(frame));
-    const { gateway, client } = await connect({ permission, instead });
-    permitted = answered.promise;
-    for (let each = 2; each <= 9; each += 1)
-      gateway.dispatch('GUILD_MEMBER_ADD', { guild_id: '1', user: { id: '1' }, noise: 'x'.repeat(4_000_000) });
-    await eventually('the end', () => client.ends().length === 1);
-    expect(client.ends()).toMatchObject([{ verdict: 'resume', reason: 'too much came behind a hole' }]);
-    answered.resolve();
-  });
-
   it.each<[string, (frame: Sent) => unknown]>([
     ['no JSON', () => '<html>'],
     ['s null', (frame) => ({ ...frame, s: null })],
