@@ -1,13 +1,12 @@
 // A gateway that keeps Discord's rules, but a test may change, drop or add to each frame that it sends. And a client: the
 // service from the gateway to the publisher, connected to it over real sockets.
 
-import type { AddressInfo } from 'node:net';
+import { createServer } from 'node:http';
 import { onTestFinished } from 'vitest';
 import { type WebSocket, WebSocketServer } from 'ws';
 import { plainTransport, zlibStreamTransport } from '../../../local/discord/transport.ts';
 import type { Delivery } from '../../../service/amqp/queue-consumer.ts';
 import { CommandRelay } from '../../../service/command-relay.ts';
-import type { Presence } from '../../../service/commands/command.ts';
 import { DEFAULT_EVENTS, parseEvents } from '../../../service/events/choice.ts';
 import { GapReporter } from '../../../service/gap-reporter.ts';
 import { BotToken } from '../../../service/gateway/bot-token.ts';
@@ -19,6 +18,7 @@ import type { CounterName } from '../../../service/metrics.ts';
 import type { Message } from '../../../service/publisher/message.ts';
 import type { ResumeState } from '../../../service/session/session.ts';
 import { NO_OPT_INS } from '../../support/dispatch-context.ts';
+import { listening } from '../../support/fake-servers.ts';
 import { eventually, logLines } from '../../support/log-lines.ts';
 import { Secret } from './secret.ts';
 
@@ -36,7 +36,7 @@ export interface Sent {
 type Instead = unknown;
 
 export class HostileGateway {
-  readonly #server: WebSocketServer;
+  readonly url: string;
   /** Of all sessions, in order. */
   readonly connections: WebSocket[] = [];
   /** Opcodes with the number of the connection, as they came. */
@@ -53,24 +53,17 @@ export class HostileGateway {
   /** Resolves when all that was sent is with the socket. */
   flushed: () => Promise<void> = async () => undefined;
 
-  private constructor(server: WebSocketServer, compressed: boolean) {
-    this.#server = server;
-    this.resumeUrl = this.url;
+  private constructor(url: string, server: WebSocketServer, compressed: boolean) {
+    this.url = url;
+    this.resumeUrl = url;
     server.on('connection', (socket) => this.#connected(socket, compressed));
   }
 
   static async start(compressed = false): Promise<HostileGateway> {
-    const server = new WebSocketServer({ host: '127.0.0.1', port: 0 });
-    await new Promise<void>((resolve) => void server.once('listening', resolve));
-    onTestFinished(() => {
-      for (const socket of server.clients) socket.terminate();
-      server.close();
-    });
-    return new HostileGateway(server, compressed);
-  }
-
-  get url(): string {
-    return `ws://127.0.0.1:${(this.#server.address() as AddressInfo).port}`;
+    const server = createServer();
+    const { port, close } = await listening(server);
+    onTestFinished(close);
+    return new HostileGateway(`ws://127.0.0.1:${port}`, new WebSocketServer({ server }), compressed);
   }
 
   get live(): WebSocket | undefined {
@@ -130,19 +123,22 @@ export class HostileGateway {
   }
 }
 
+/** HELLO with another interval. */
+export const withInterval =
+  (heartbeat_interval: number) =>
+  (frame: Sent): Sent =>
+    frame.op === 10 ? { op: 10, d: { heartbeat_interval } } : frame;
+
 /** Discord's own interval, for what takes a slow machine longer than the short one. */
-export const unhurried = (frame: Sent): Sent =>
-  frame.op === 10 ? { op: 10, d: { heartbeat_interval: 41_250 } } : frame;
+export const unhurried = withInterval(41_250);
 
 interface ClientOptions {
   readonly session?: Partial<ResumeState>;
   readonly compression?: 'none' | 'zlib-stream';
-  readonly apiUrl?: string;
   /** Confirms are held back until `confirm` is called. */
   readonly holds?: boolean;
   readonly intents?: number;
   readonly events?: string;
-  readonly initialPresence?: Presence;
   /** Of the group record. */
   readonly presences?: CommandRelay['presences'];
   /** Of the lock before an IDENTIFY. */
@@ -166,11 +162,9 @@ export function startClient(
   {
     session,
     compression = 'none',
-    apiUrl = `${url.replace('ws', 'http')}/api`,
     holds = false,
     intents = 0,
     events = DEFAULT_EVENTS.join(),
-    initialPresence,
     presences = [],
     acquire = async () => undefined,
     permission = async () => 'proven',
@@ -222,7 +216,7 @@ export function startClient(
     stop: async () => undefined,
   };
   const commands = new CommandRelay({
-    ...{ consumer, intents, initialPresence, metrics: metrics as never, log: lines.log },
+    ...{ consumer, intents, initialPresence: undefined, metrics: metrics as never, log: lines.log },
   });
   const ingestor = new Ingestor({
     publisher: publisher as never,
@@ -235,7 +229,8 @@ export function startClient(
     onSessionStarted: () => undefined,
     metrics: metrics as never,
     permission,
-    ...{ intents, compression, apiUrl, log: lines.log },
+    apiUrl: `${url.replace('ws', 'http')}/api`,
+    ...{ intents, compression, log: lines.log },
     choice: parseEvents(events),
     optIns: NO_OPT_INS,
   });
@@ -255,15 +250,15 @@ export function startClient(
   if (member === undefined) throw new Error('there is no shard');
   return {
     ...{ ingestor, ...member, publisher, lines, published, counted, gaps, gate },
-    confirm: (count = held.length) => {
-      for (const settled of held.splice(0, count)) settled();
+    confirm: () => {
+      for (const settled of held.splice(0)) settled();
     },
     /** What came of the commands: 'ack', or why it is a dead letter. */
     answers,
-    command: (body: object, { key = 'shard.0', expiration }: { key?: string; expiration?: string } = {}) =>
+    command: (body: object) =>
       deliver?.({
         body: Buffer.from(JSON.stringify(body)),
-        ...{ routingKey: key, timestamp: undefined, expiration },
+        ...{ routingKey: 'shard.0', timestamp: undefined, expiration: undefined },
         ack: () => answers.push('ack'),
         deadLetter: (reason) => answers.push(reason),
       }),

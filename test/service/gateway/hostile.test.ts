@@ -9,8 +9,9 @@ import { gzipSync } from 'node:zlib';
 import { afterEach, beforeEach, describe, expect, it, onTestFinished, vi } from 'vitest';
 import type { WebSocket } from 'ws';
 import type { Transport } from '../../../local/discord/transport.ts';
+import { listening } from '../../support/fake-servers.ts';
 import { eventually } from '../../support/log-lines.ts';
-import { connect, HostileGateway, type Sent, startClient, unhurried } from './hostile-gateway.ts';
+import { connect, HostileGateway, type Sent, startClient, unhurried, withInterval } from './hostile-gateway.ts';
 
 vi.setConfig({ testTimeout: 60_000 });
 
@@ -193,10 +194,7 @@ describe('heartbeats', () => {
   });
 
   it('that were not sent but are acknowledged do not change the latency', async () => {
-    const { gateway, client } = await connect({
-      session: {},
-      instead: (frame) => (frame.op === 10 ? { op: 10, d: { heartbeat_interval: 300_000 } } : frame),
-    });
+    const { gateway, client } = await connect({ session: {}, instead: withInterval(300_000) });
     gateway.live?.send('{"op":11}');
     gateway.dispatch();
     await eventually('what came after it', () => client.sequences().length > 0);
@@ -206,11 +204,8 @@ describe('heartbeats', () => {
   it.each([
     ['answers to heartbeats', 500, () => undefined],
     ['dispatches', 300_000, (gateway: HostileGateway) => gateway.dispatch()],
-  ])('and dispatches are heard: %s', async (_, heartbeat_interval, send) => {
-    const { gateway, client } = await connect({
-      session: {},
-      instead: (frame) => (frame.op === 10 ? { op: 10, d: { heartbeat_interval } } : frame),
-    });
+  ])('and dispatches are heard: %s', async (_, intervalMs, send) => {
+    const { gateway, client } = await connect({ session: {}, instead: withInterval(intervalMs) });
     const { heardAt = Number.NaN } = client.shard;
     await eventually('something later is heard', () => {
       send(gateway);
@@ -328,11 +323,10 @@ describe('sequences', () => {
   });
 
   it('ten such frames are skipped on a connection, and the eleventh ends it', async () => {
-    const gateway = await HostileGateway.start();
     const html = (count: number) => Array(count).fill('<html>');
-    gateway.instead = (frame, connection) => (frame.s === 4 ? [...html(connection === 2 ? 11 : 10), frame] : frame);
-    const client = startClient(gateway.url);
-    await eventually('READY', () => client.shard.connected);
+    const { gateway, client } = await connect({
+      instead: (frame, connection) => (frame.s === 4 ? [...html(connection === 2 ? 11 : 10), frame] : frame),
+    });
     for (let each = 2; each <= 6; each += 1) gateway.dispatch();
     await until(6, client);
     expect(client.ends().map(({ verdict }) => verdict)).toEqual(['malformed', 'malformed']);
@@ -360,8 +354,9 @@ describe('sequences', () => {
   });
 });
 
-describe('READY without an address that can be used', () => {
-  it.each([undefined, 5, 'wss://thief.example', 'x'.repeat(10_000)])('%j: the general one is used', async (address) => {
+it.each([undefined, 5, 'wss://thief.example', 'x'.repeat(10_000)])(
+  'READY with the address %j, which cannot be used: the general one is used',
+  async (address) => {
     const gateway = await HostileGateway.start();
     gateway.resumeUrl = address;
     const client = startClient(gateway.url);
@@ -374,8 +369,8 @@ describe('READY without an address that can be used', () => {
     const refused = client.lines.lines.filter(({ msg }) => /not sent to this address/.test(msg));
     expect(refused).toMatchObject([{ level: 'error', from: 'READY' }]);
     expect(JSON.stringify(refused).length).toBeLessThan(500);
-  });
-});
+  },
+);
 
 it('a stored session whose address may not get the token is resumed at the general one, and never there', async () => {
   const [thief, gateway] = [await HostileGateway.start(), await HostileGateway.start()];
@@ -402,13 +397,10 @@ it('4014 on a ready shard costs a RESUME; in answer to RESUME the shard is faile
 
 describe('the cause of a failed connection', () => {
   async function upgradeWith(answer: string) {
-    const server = createServer((socket) => {
-      socket.on('error', () => undefined);
-      socket.once('data', () => socket.end(answer));
-    });
-    await new Promise<void>((resolve) => server.listen(0, '127.0.0.1', resolve));
-    onTestFinished(() => void server.close());
-    return `ws://127.0.0.1:${(server.address() as { port: number }).port}`;
+    const server = createServer((socket) => void socket.once('data', () => socket.end(answer)));
+    const { port, close } = await listening(server);
+    onTestFinished(close);
+    return `ws://127.0.0.1:${port}`;
   }
 
   it.each<[string, () => Promise<string>, RegExp]>([
@@ -429,31 +421,27 @@ describe('the cause of a failed connection', () => {
   });
 });
 
-describe('a dispatch that is not wanted', () => {
-  /** As Discord writes it, with a `d` that cannot be read. */
-  const unreadable = ({ t, s }: Sent) => `{"t":"${t}","s":${s},"op":0,"d":{ not JSON }}`;
-
-  it('is received and settled without a look at it, in order with the others; a hole is found there too', async () => {
-    const gateway = await HostileGateway.start();
-    let left = 1;
-    gateway.instead = (frame) => {
+it('a dispatch that is not wanted is settled without a look at it, in order; a hole is found there too', async () => {
+  let left = 1;
+  const { gateway, client } = await connect({
+    holds: true,
+    instead: (frame) => {
       if (frame.s === 5 && left-- > 0) return undefined;
-      return frame.t === 'TYPING_START' ? unreadable(frame) : frame;
-    };
-    const client = startClient(gateway.url, { holds: true });
-    await eventually('READY', () => client.shard.connected);
-    client.confirm();
-    for (const t of ['TYPING_START', 'GUILD_MEMBER_ADD', 'TYPING_START', 'TYPING_START', 'TYPING_START'])
-      gateway.dispatch(t);
-    await eventually('RESUMED', () => client.counted.resumes === 1 && client.shard.connected);
-    await eventually('all', () => client.counted.eventsFiltered === 4);
-    expect(gateway.received.find(({ op }) => op === 6)?.d).toMatchObject({ seq: 4 });
-    // What is wanted is unconfirmed.
-    expect(client.ingestor.sessions['0']?.sequence).toBe(2);
-    client.confirm();
-    expect(client.ingestor.sessions['0']?.sequence).toBe(7);
-    expect([client.sequences(), client.reported(), client.counted.invalidFrames]).toEqual([[3], [], undefined]);
+      // As Discord writes it, with a `d` that cannot be read.
+      return frame.t === 'TYPING_START' ? `{"t":"TYPING_START","s":${frame.s},"op":0,"d":{ not JSON }}` : frame;
+    },
   });
+  client.confirm();
+  for (const t of ['TYPING_START', 'GUILD_MEMBER_ADD', 'TYPING_START', 'TYPING_START', 'TYPING_START'])
+    gateway.dispatch(t);
+  await eventually('RESUMED', () => client.counted.resumes === 1 && client.shard.connected);
+  await eventually('all', () => client.counted.eventsFiltered === 4);
+  expect(gateway.received.find(({ op }) => op === 6)?.d).toMatchObject({ seq: 4 });
+  // What is wanted is unconfirmed.
+  expect(client.ingestor.sessions['0']?.sequence).toBe(2);
+  client.confirm();
+  expect(client.ingestor.sessions['0']?.sequence).toBe(7);
+  expect([client.sequences(), client.reported(), client.counted.invalidFrames]).toEqual([[3], [], undefined]);
 });
 
 it('the token of a voice server is for workers, and in no line', async () => {
