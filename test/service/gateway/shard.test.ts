@@ -1,6 +1,6 @@
 // The deadlines of a connection, on peers that stay silent at one point each. Timers are fake, sockets are not.
 
-import type { AddressInfo } from 'node:net';
+import { createServer as createHttpServer } from 'node:http';
 import { createServer } from 'node:net';
 import type { IContextFetchingStrategy } from '@discordjs/ws';
 import { GatewayIntentBits, GatewayOpcodes } from 'discord-api-types/v10';
@@ -14,6 +14,7 @@ import { IdentifyGate } from '../../../service/gateway/identify-gate.ts';
 import { Shard } from '../../../service/gateway/shard.ts';
 import { ShardSession } from '../../../service/session/session.ts';
 import { orAborted } from '../../../service/wait.ts';
+import { listening } from '../../support/fake-servers.ts';
 import { type LogLines, logLines } from '../../support/log-lines.ts';
 import { NO_SESSION_EVENTS } from '../../support/no-session-events.ts';
 import { Secret } from './secret.ts';
@@ -100,24 +101,11 @@ function startShard({ resumeUrl, sessionIntents, general, unansweredSince, permi
   shard.start();
 }
 
-/** A peer that accepts TCP connections and never answers. */
-async function silentPeer() {
-  let accepted = 0;
-  const server = createServer((socket) => {
-    accepted += 1;
-    socket.on('error', () => undefined);
-    onTestFinished(() => void socket.destroy());
-  });
-  await new Promise<void>((resolve) => server.listen(0, '127.0.0.1', resolve));
-  onTestFinished(() => void server.close());
-  return { url: urlOf(server.address()), accepted: () => accepted > 0 };
-}
-
 /** A gateway that does what it is asked on each message, `undefined` being the connection itself. */
 async function peer(onMessage: (socket: WebSocket, op: number | undefined, d?: unknown) => void) {
-  const server = new WebSocketServer({ host: '127.0.0.1', port: 0 });
+  const server = createHttpServer();
   const received: (number | undefined)[] = [];
-  server.on('connection', (socket) => {
+  new WebSocketServer({ server }).on('connection', (socket) => {
     const take = (op: number | undefined, d?: unknown) => {
       received.push(op);
       onMessage(socket, op, d);
@@ -128,15 +116,10 @@ async function peer(onMessage: (socket: WebSocket, op: number | undefined, d?: u
     });
     take(undefined);
   });
-  await new Promise<void>((resolve) => void server.once('listening', resolve));
-  onTestFinished(() => {
-    for (const socket of server.clients) socket.terminate();
-    server.close();
-  });
-  return { url: urlOf(server.address()), received };
+  const { port, close } = await listening(server);
+  onTestFinished(close);
+  return { url: `ws://127.0.0.1:${port}`, received };
 }
-
-const urlOf = (address: unknown): string => `ws://127.0.0.1:${(address as AddressInfo).port}`;
 
 const hello = (socket: WebSocket) =>
   socket.send(JSON.stringify({ op: GatewayOpcodes.Hello, d: { heartbeat_interval: 41_250 } }));
@@ -170,11 +153,13 @@ async function endsAfter(ms: number): Promise<void> {
 }
 
 it('a peer that does not answer the handshake is given up after 30 s', async () => {
-  const silent = await silentPeer();
-  startShard({ general: silent.url });
+  const accepted = vi.fn();
+  const { port, close } = await listening(createServer(accepted));
+  onTestFinished(close);
+  startShard({ general: `ws://127.0.0.1:${port}` });
   // It runs already.
   shard.start();
-  await until(silent.accepted);
+  await until(() => accepted.mock.calls.length > 0);
   await endsAfter(30_000);
   expect(ends()[0]?.verdict).toBe('unreachable');
 });
