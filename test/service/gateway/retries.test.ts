@@ -127,12 +127,15 @@ it('READY of another shard ends the pause between IDENTIFYs once, and again afte
   expect(second.over).toBe(false);
   await vi.advanceTimersByTimeAsync(21 * HOUR_MS + 1);
   expect(second.over).toBe(true);
+  const third = waits(after('resume', { sent: IDENTIFIED }));
+  await ready();
+  expect(third.over).toBe(false);
   session.resumable = { sequence: 7, startedAt: Date.now() - 6 * HOUR_MS };
   after('resume', { sent: RESUMED, readyAt: Date.now() });
   session.resumable = undefined;
-  const third = waits(thirdIdentify());
+  const next = waits(thirdIdentify());
   await ready();
-  expect(third.over).toBe(true);
+  expect(next.over).toBe(true);
 });
 
 it('a session whose RESUMEs get no answer is refused after four, and 15 s after the first', async () => {

@@ -529,55 +529,33 @@ describe('IDENTIFYs that are refused', () => {
 
   const pauses = () => lines.lines.filter(({ msg }) => /^IDENTIFYs led to no session/.test(String(msg)));
 
-  const pauseOf = (line: number, now: number) => Date.parse(String(pauses()[line]?.until)) - now;
-
-  /** The clock goes on by a minute while each waits for its turn. */
-  async function refused() {
+  it('are paced, however long each waited for its turn, and the pause is reported', async () => {
     const { url, received } = await peer((socket, op) => (op === undefined ? hello(socket) : socket.close(4000)));
     let now = Date.now();
     onTestFinished(() => void vi.restoreAllMocks());
     vi.spyOn(Date, 'now').mockImplementation(() => now);
-    startShard({
-      general: url,
-      turn: () => {
-        now += 60_000;
-      },
-    });
+    // The clock goes on by a minute while each waits for its turn.
+    const turn = () => {
+      now += 60_000;
+    };
+    startShard({ general: url, turn });
     const identifies = () => received.filter((op) => op === GatewayOpcodes.Identify).length;
     for (let ended = 1; ended <= 3; ended += 1) {
       await until(() => ends().length === ended);
       await vi.advanceTimersByTimeAsync(ended < 3 ? 5_000 : 0);
     }
     await until(() => pauses().length === 1);
-    return { identifies, now: () => now };
-  }
-
-  it('are paced, however long each waited for its turn, and the pause is reported', async () => {
-    const { identifies, now } = await refused();
-    const pauseMs = pauseOf(0, now());
-    expect(pauses()[0]).toMatchObject({ level: 'warn', identifies: 3 });
+    const [pause] = pauses();
+    const pauseMs = Date.parse(String(pause?.until)) - now;
+    expect(pause).toMatchObject({ level: 'warn', identifies: 3 });
     // The budget has one for the day.
     expect(pauseMs).toBeGreaterThanOrEqual(10_800_000);
-    expect(shard.problem).toBe(`close code 4000: 3 connections in a row ended; it is retried at ${pauses()[0]?.until}`);
+    expect(shard.problem).toBe(`close code 4000: 3 connections in a row ended; it is retried at ${pause?.until}`);
     await vi.advanceTimersByTimeAsync(pauseMs - 1_000);
     await turns(50);
     expect([identifies(), shard.state]).toEqual([3, 'waiting']);
     await vi.advanceTimersByTimeAsync(1_001);
     await until(() => identifies() === 4);
-  });
-
-  it('are followed by another when a shard of the task comes to READY, and not again until one leads to a session', async () => {
-    const { identifies, now } = await refused();
-    gate.accepted();
-    await until(() => identifies() === 4 && pauses().length === 2);
-    gate.accepted();
-    await turns(500);
-    expect([identifies(), shard.state]).toEqual([4, 'waiting']);
-    await vi.advanceTimersByTimeAsync(pauseOf(1, now()) + 1);
-    await until(() => identifies() === 5 && pauses().length === 3);
-    gate.accepted();
-    await turns(500);
-    expect([identifies(), shard.state]).toEqual([5, 'waiting']);
   });
 });
 
