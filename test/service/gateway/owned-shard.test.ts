@@ -13,20 +13,6 @@ it('the class is the one that was read: 2.0.4', () => {
   );
 });
 
-it('the members are there', () => {
-  const names = Object.getOwnPropertyNames(WebSocketShard.prototype);
-  expect(names).toEqual(
-    expect.arrayContaining([
-      ...['internalConnect', 'waitForEvent', 'heartbeat', 'unpackMessage'],
-      ...['onMessage', 'onError', 'onClose', 'destroy', 'send'],
-    ]),
-  );
-  const shard = new WebSocketShard({} as never, 0);
-  expect(Object.keys(shard)).toEqual(
-    expect.arrayContaining(['connection', 'isAck', 'initialHeartbeatTimeoutController']),
-  );
-});
-
 it('`ws` has the bound where it is set', () => {
   const require = createRequire(createRequire(import.meta.url).resolve('@discordjs/ws'));
   const receiver = readFileSync(require.resolve('ws').replace(/index\.js$|wrapper\.mjs$/, 'lib/receiver.js'), 'utf8');
