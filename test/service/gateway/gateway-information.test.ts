@@ -1,12 +1,10 @@
 // Get Gateway Bot over real sockets, from servers that answer as Discord does, and as anything else may.
 
-import { createServer, type Server } from 'node:http';
-import net, { type AddressInfo, type Socket } from 'node:net';
-import { gzipSync } from 'node:zlib';
+import { createServer } from 'node:http';
 import { afterEach, beforeEach, describe, expect, it, onTestFinished, vi } from 'vitest';
 import { BotToken } from '../../../service/gateway/bot-token.ts';
 import { GatewayInformation } from '../../../service/gateway/gateway-information.ts';
-import { restRequest } from '../../../service/gateway/rest-request.ts';
+import { type FakeServer, listening } from '../../support/fake-servers.ts';
 import { eventually, type LogLines, logLines } from '../../support/log-lines.ts';
 import { Secret } from './secret.ts';
 
@@ -20,8 +18,6 @@ const remain = (remaining: number) => ({
   session_start_limit: { ...ANSWER.session_start_limit, remaining },
 });
 const THIEF = { ...ANSWER, url: 'wss://thief.example' };
-/** 50 MB. */
-const BOMB = gzipSync(Buffer.alloc(50_000_000));
 const REJECTED = { status: 401, body: { message: '401: Unauthorized', code: 0 } };
 const LIMITED = { status: 429, body: { message: 'You are being rate limited.', retry_after: 0, global: false } };
 
@@ -31,7 +27,7 @@ interface Answer {
   readonly headers?: Record<string, string>;
 }
 
-let server: Server;
+let server: FakeServer;
 let asked: { readonly path: string | undefined; readonly authorization: string | undefined }[];
 /** What is answered to a token, by its value. */
 let answer: (token: string) => Answer;
@@ -46,19 +42,18 @@ const unaborted = new AbortController().signal;
 beforeEach(async () => {
   asked = [];
   answer = () => ({ status: 200, body: ANSWER });
-  server = createServer((request, response) => {
+  const http = createServer((request, response) => {
     asked.push({ path: request.url, authorization: request.headers.authorization });
     const { status, body, headers } = answer(String(request.headers.authorization).replace('Bot ', ''));
     response.writeHead(status, { 'content-type': 'application/json', ...headers }).end(JSON.stringify(body));
   });
-  await new Promise<void>((resolve) => server.listen(0, '127.0.0.1', resolve));
+  server = await listening(http);
   lines = logLines();
   secret = new Secret('the-token');
   token = new BotToken(secret, lines.log, 5);
   refusedAddresses = 0;
-  const { port } = server.address() as AddressInfo;
   information = new GatewayInformation({
-    apiUrl: `http://127.0.0.1:${port}/api`,
+    apiUrl: `http://127.0.0.1:${server.port}/api`,
     token,
     metrics: {
       add: (name) => {
@@ -72,8 +67,7 @@ beforeEach(async () => {
 
 afterEach(async () => {
   vi.useRealTimers();
-  server.closeAllConnections();
-  await new Promise((resolve) => server.close(resolve));
+  await server.close();
 });
 
 /** Pauses are fake, sockets are not. */
@@ -351,75 +345,4 @@ it('a hundred refused requests in ten minutes are followed by none, until the fi
   ]);
   await vi.advanceTimersByTimeAsync(startedAt + 599_000 - Date.now());
   expect(asked).toHaveLength(100);
-});
-
-describe('one request', () => {
-  /** Answers each connection with these bytes. @returns the address */
-  async function rawServer(answerTo: (socket: Socket, request: Buffer) => void): Promise<string> {
-    const raw = net.createServer((socket) => {
-      socket.on('error', () => undefined);
-      onTestFinished(() => void socket.destroy());
-      socket.once('data', (request) => answerTo(socket, request));
-    });
-    await new Promise<void>((resolve) => raw.listen(0, '127.0.0.1', resolve));
-    onTestFinished(() => void raw.close());
-    return `http://127.0.0.1:${(raw.address() as AddressInfo).port}/`;
-  }
-  const head = (...headers: string[]) =>
-    `${['HTTP/1.1 200 OK', 'content-type: application/json', ...headers].join('\r\n')}\r\n\r\n`;
-  const drip = (socket: Socket) => {
-    socket.write(head());
-    const timer = setInterval(() => socket.write(' '), 20);
-    socket.on('close', () => clearInterval(timer));
-  };
-
-  it.each<[string, (socket: Socket) => void, RegExp]>([
-    ['a body that comes slowly', drip, /^no complete answer within 0.3 s$/],
-    ['nothing', () => undefined, /^no complete answer within 0.3 s$/],
-    ['half a body', (socket) => socket.end(`${head('content-length: 500')}{"url":`), /./],
-    ['a reset', (socket) => socket.resetAndDestroy(), /ECONNRESET|closed/],
-    ['what is no HTTP', (socket) => socket.end('SSH-2.0-OpenSSH_9.2\r\n'), /Parse|HTTP/],
-    [
-      'gzip that grows',
-      (socket) => socket.end(Buffer.concat([Buffer.from(head('content-encoding: gzip')), BOMB])),
-      /^an answer of more than 64 KiB/,
-    ],
-  ])('that is answered with %s fails in a sentence, and once', async (_, answerTo, sentence) => {
-    let connections = 0;
-    const url = await rawServer((socket) => {
-      connections += 1;
-      answerTo(socket);
-    });
-    // Only what never ends is to reach its deadline, whatever else the machine does.
-    const deadlineMs = sentence.test('no complete answer within 0.3 s') ? 300 : 30_000;
-    const failed = restRequest(url, 'the-token', unaborted, deadlineMs);
-    await expect(failed).rejects.toThrow(sentence);
-    await expect(failed).rejects.not.toThrow(/fetch failed|terminated|\n/);
-    expect(connections).toBe(1);
-  });
-
-  it('names the client, follows no redirect, and does not repeat the token', async () => {
-    let sent = '';
-    const redirect = 'HTTP/1.1 302 Found\r\nlocation: http://127.0.0.1:1/?the-token\r\nconnection: close\r\n\r\n';
-    const url = await rawServer((socket, request) => {
-      sent = String(request);
-      socket.end(`${redirect}Bot the-token`);
-    });
-    expect(await restRequest(url, 'the-token', unaborted)).toEqual({
-      status: 302,
-      contentType: '',
-      retryAfter: undefined,
-      location: 'http://127.0.0.1:1/?[redacted]',
-      body: 'Bot [redacted]',
-    });
-    expect(sent).toMatch(/^GET \/ HTTP\/1\.1\r\n/);
-    expect(sent).toMatch(/\r\nuser-agent: DiscordBot \([^,]+, [\d.]+\)\r\n/i);
-    expect(sent).toMatch(/\r\nauthorization: Bot the-token\r\n/i);
-  });
-
-  it('ends with the signal, in the middle of a body too', async () => {
-    const stopping = new AbortController();
-    const url = await rawServer((socket) => socket.write(head(), () => stopping.abort(new Error('stopped'))));
-    await expect(restRequest(url, 'the-token', stopping.signal)).rejects.toThrow('stopped');
-  });
 });
