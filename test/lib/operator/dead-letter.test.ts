@@ -1,4 +1,4 @@
-import { describe, expect, it, onTestFinished, vi } from 'vitest';
+import { describe, expect, it } from 'vitest';
 import {
   copyOf,
   count,
@@ -9,7 +9,6 @@ import {
   matches,
   reasonToSkip,
 } from '../../../lib/operator/dead-letter.ts';
-import { Progress } from '../../../lib/operator/progress.ts';
 import { EXCHANGES, HEADERS } from '../../../service/contract/names.ts';
 
 const NOW = 1_795_500_000_000;
@@ -172,37 +171,4 @@ it.each([
 
 it.each(['', '2', 'h', '2 h', '-2h', '1.5h', '2hours', '9999999999d'])('%j is no time', (text) => {
   expect(durationMs(text)).toBeUndefined();
-});
-
-it('progress is shown ten times a second at most, and is full at its end', () => {
-  vi.useFakeTimers({ toFake: ['performance'] });
-  onTestFinished(() => void vi.useRealTimers());
-  const written: string[] = [];
-  const progress = new Progress({ isTTY: true, write: (text: unknown) => written.push(String(text)) > 0 });
-  for (const [ms, done, total] of [
-    [0, 0, 0],
-    [99, 1, 4],
-    [1, 2, 4],
-    [100, 5, 4],
-  ] as const) {
-    vi.advanceTimersByTime(ms);
-    progress.show(done, total);
-  }
-  expect(written.map((text) => [text.split('█').length - 1, text.split('░').length - 1, text.slice(34)])).toEqual([
-    [0, 30, '0 of 0\x1b[K'],
-    [15, 15, '2 of 4\x1b[K'],
-    [30, 0, '5 of 4\x1b[K'],
-  ]);
-});
-
-it('progress is a bar on a terminal, and nothing elsewhere', () => {
-  for (const isTTY of [true, false]) {
-    const written: string[] = [];
-    const stream = { isTTY, write: (text: unknown) => written.push(String(text)) > 0 };
-    const progress = new Progress(stream);
-    progress.show(50, 100);
-    progress.show(51, 100);
-    progress.clear();
-    expect(written.join('')).toBe(isTTY ? `\r[${'█'.repeat(15)}${'░'.repeat(15)}] 50 of 100\x1b[K\r\x1b[K` : '');
-  }
 });
