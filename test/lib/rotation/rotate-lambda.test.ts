@@ -43,6 +43,7 @@ afterEach(() => {
 it.each<[what: string, open: number[], looks: number, ms: number]>([
   ['none is open in two rounds', [], 3, 1_000],
   ['one is known late', [0, 0, 1], 5, 2_000],
+  ['two are known late', [1, 0, 2], 5, 2_000],
   // A client that connects again and again with the former password until it is refused.
   ['20 rounds, in which one is always open', Array.from({ length: 30 }, () => 1), 21, 10_000],
 ])('connections are closed until %s: half a second between two looks', async (_, found, expected, ms) => {
