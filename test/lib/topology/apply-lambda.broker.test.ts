@@ -182,38 +182,6 @@ describe('create', () => {
     expect(Date.now() - started).toBeLessThan(15_000);
   });
 
-  it.each<[string, () => Promise<void> | string, jumps: [number, number], RegExp]>([
-    [
-      'a minute while a new broker refuses its administrator',
-      () => functions.secrets.put(ADMINISTRATOR, administratorSecret('wrong-password')),
-      [50_000, 60_000],
-      /refuses the login .* \(given up after 6\d s\)$/,
-    ],
-    [
-      'up to 15 s before its end while the broker does not answer',
-      async () => configure({ managementUrl: `https://127.0.0.1:${await closedPort()}` }),
-      [70_000, 85_000],
-      /^cannot reach the broker .* \(given up after 8\d s\)$/,
-    ],
-  ])('retries for %s', async (_what, breakIt, jumps, reason) => {
-    await breakIt();
-    const created = functions.apply(event('Create', properties(topology())), within(100_000));
-    await Promise.all([expect(created).rejects.toThrow(reason), clockJumps(...jumps)]);
-  });
-
-  it('is refused with the beginning of a long reason: CloudFormation takes an answer of 4096 bytes at most', async () => {
-    const wanted = { ...topology({ shards: { count: 30, perTask: 1 } }), policies: [] };
-    const reason: string = await call('Create', properties(wanted)).then(
-      () => expect.unreachable('it was not refused'),
-      ({ message }) => message,
-    );
-    expect(reason).toMatch(
-      /^nothing was applied: queue interactions: no policy .{1000,} … \(the rest is in the function's log\)$/,
-    );
-    expect(Buffer.byteLength(reason)).toBeLessThan(2_000);
-    expect(logged.at(-1)?.message.length).toBeGreaterThan(4_096);
-  });
-
   it('without a secret for each user is refused before it reads a secret', async () => {
     const before = functions.secrets.requests.length;
     configure({ loginSecretArns: '{}' });

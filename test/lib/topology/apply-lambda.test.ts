@@ -1,4 +1,4 @@
-// What the function reports without a broker. All else: apply-lambda.broker.test.ts.
+// What the function reports, and how long it retries, without a broker. All else: apply-lambda.broker.test.ts.
 
 import { SecretsManagerClient } from '@aws-sdk/client-secrets-manager';
 import type { CdkCustomResourceEvent } from 'aws-lambda';
@@ -42,6 +42,7 @@ it.each(['a', 'aa'])('a reason has 1500 bytes at most, and no part of a characte
   expect(await refusal(fits)).toBe(whole(fits));
   const long = `${odd}${'é'.repeat(800)}`;
   const [cut = '', rest] = (await refusal(long)).split(' … ');
+  expect(console.log).toHaveBeenLastCalledWith(expect.stringContaining(`"${whole(long)}"`));
   expect(whole(long).startsWith(cut)).toBe(true);
   expect(Buffer.byteLength(cut)).toBe(1_500 - (Buffer.byteLength(whole(odd).split(',')[0] ?? '') % 2));
   expect(rest).toBe("(the rest is in the function's log)");
@@ -84,5 +85,6 @@ it.each<[kind: ManagementApiErrorKind, remaining: number, firstMs: number, attem
   });
   await vi.advanceTimersByTimeAsync(endMs);
   expect({ asked, endedMs }).toEqual({ asked: attempts, endedMs: endMs });
-  expect(await ended).toMatch(/^no answer/);
+  const givenUp = kind === 'refused' ? '' : ` (given up after ${Math.round(endMs / 1_000)} s)`;
+  expect(await ended).toBe(`no answer${givenUp}`);
 });
