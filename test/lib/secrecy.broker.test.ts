@@ -3,8 +3,6 @@
 // too, because parsers quote them.
 
 import { randomBytes } from 'node:crypto';
-import { readFileSync } from 'node:fs';
-import tls from 'node:tls';
 import { inspect } from 'node:util';
 import type { CdkCustomResourceEvent } from 'aws-lambda';
 import { afterAll, beforeAll, beforeEach, describe, expect, it, vi } from 'vitest';
@@ -16,6 +14,7 @@ import {
   type BrokerFunctions,
   brokerFunctions,
   putPending,
+  trust,
 } from '../support/broker-functions.ts';
 import {
   closedPort,
@@ -210,7 +209,7 @@ describe('a correct password is never shown', () => {
       `when another server echoes the request (${status})`,
       async () => {
         const { port, caFile } = await started(echoByTls(status));
-        tls.setDefaultCACertificates([...tls.getCACertificates('default'), readFileSync(caFile, 'utf8')]);
+        trust(caFile);
         return { administrator, managementUrl: `https://127.0.0.1:${port}` };
       },
       '',
