@@ -1,8 +1,6 @@
 // What fails between us and the management API ends within its deadline, in one sentence with what to do, and in the
 // kind by which a caller decides whether to retry. Calls that succeed are tested by apply.broker.test.ts.
 
-import { createServer } from 'node:http';
-import { Readable } from 'node:stream';
 import { afterAll, beforeAll, describe, expect, onTestFinished, test, vi } from 'vitest';
 import {
   ManagementApi,
@@ -11,7 +9,7 @@ import {
 } from '../../../lib/management/management-api.ts';
 import { applyTopology } from '../../../lib/topology/apply.ts';
 import { sharedBroker } from '../../support/broker.ts';
-import { closedPort, type FakeServer, httpServer, listening, silentServer } from '../../support/fake-servers.ts';
+import { closedPort, type FakeServer, httpServer, silentServer } from '../../support/fake-servers.ts';
 import { type OwnVhost, ownVhost } from '../../support/own-vhost.ts';
 
 const { managementUrl, managementTlsUrl = '', username, amqpUrl } = sharedBroker();
@@ -26,27 +24,12 @@ beforeAll(async () => {
   servers.set('half an answer', await httpServer(200, 'application/json', '[', { isCut: true }));
   servers.set('other API', await httpServer(200, 'application/json', '{"hello":"world"}'));
   servers.set('not found', await httpServer(404, 'text/html', 'not found'));
-  servers.set('endless', await endless());
   servers.set('broken', await httpServer(503, 'text/plain', 'upstream'));
 });
 afterAll(async () => {
   for (const server of servers.values()) await server.close();
   await own.remove();
 });
-
-/** As fast as it is read. */
-async function endless(): Promise<FakeServer> {
-  const server = createServer((_, response) => {
-    const chunk = Buffer.alloc(1024 ** 2, ' ');
-    response.writeHead(200, { 'content-type': 'application/json' });
-    Readable.from(
-      (function* () {
-        while (true) yield chunk;
-      })(),
-    ).pipe(response);
-  });
-  return await listening(server);
-}
 
 const at = (name: string) => `http://127.0.0.1:${servers.get(name)?.port}`;
 
@@ -75,7 +58,6 @@ describe('ends in one sentence of its kind:', () => {
     ['the AMQP port', () => `http://${new URL(amqpUrl).host}`, 'unexpected', otherServer],
     ['another API', () => at('other API'), 'unexpected', otherServer],
     ["a 404 that is not RabbitMQ's", () => at('not found'), 'unexpected', otherServer],
-    ['an answer without an end', () => at('endless'), 'unexpected', otherServer],
     ['a certificate of an unknown authority', () => managementTlsUrl, 'refused', untrusted],
   ])('%s', async (_what, url, kind, sentence) => {
     const deadlineMs = String(sentence).includes('within 2 s') ? 2_000 : 60_000;
@@ -127,45 +109,6 @@ describe('ends in one sentence of its kind:', () => {
     await own.api.put(['users', worker], { password: login.password, tags: '' });
     api.close();
   });
-});
-
-test('a connection that the broker closes while it is idle fails no call', async () => {
-  let calls = 0;
-  const answering = createServer((request, response) => {
-    calls += 1;
-    // Closed in the moment of the second call on this connection.
-    if (calls === 2) request.socket.destroy();
-    else response.end('[]');
-  });
-  const server = await listening(answering);
-  const url = `http://127.0.0.1:${server.port}`;
-  const api = new ManagementApi({ username, password: SECRET, url });
-  for (let repeated = 0; repeated < 2; repeated += 1) expect(await api.list('users')).toEqual([]);
-  expect(calls).toBe(3);
-  calls = 1;
-  const other = new ManagementApi({ username, password: SECRET, url });
-  await expect(other.list('users')).rejects.toMatchObject({ kind: 'unreachable' });
-  api.close();
-  other.close();
-  await server.close();
-});
-
-test('a read that fails with 500 is repeated once, and a write is not', async () => {
-  const asked: string[] = [];
-  const failing = createServer(({ method = '' }, response) => {
-    asked.push(method);
-    response.writeHead(asked.length === 2 ? 200 : 500).end('[]');
-  });
-  const server = await listening(failing);
-  const url = `http://127.0.0.1:${server.port}`;
-  const api = new ManagementApi({ username, password: SECRET, url });
-  expect(await api.list('users')).toEqual([]);
-  const failure = { kind: 'unreachable', message: expect.stringContaining('(HTTP 500)') };
-  await expect(api.list('users')).rejects.toMatchObject(failure);
-  await expect(api.put(['users', 'a'], {})).rejects.toMatchObject(failure);
-  expect(asked).toEqual(['GET', 'GET', 'GET', 'GET', 'PUT']);
-  api.close();
-  await server.close();
 });
 
 test('an address that is none is refused at once, and not quoted: there may be a password in it', () => {

@@ -1,4 +1,4 @@
-// The bounds of the calls to the management API. What fails there: management-api.broker.test.ts.
+// The bounds of the calls to the management API, and which are repeated. What else fails there: management-api.broker.test.ts.
 
 import { EventEmitter } from 'node:events';
 import http, { type ServerResponse } from 'node:http';
@@ -19,7 +19,11 @@ async function apiOf(answer: http.RequestListener): Promise<ManagementApi> {
 
 it('an answer has 64 MiB at most', async () => {
   const most = Buffer.alloc(67_108_864);
-  const answers = [[most], [most, Buffer.alloc(1)]];
+  function* longer() {
+    yield* [most, Buffer.alloc(1)];
+    throw new Error('it reads on');
+  }
+  const answers: Iterable<Buffer>[] = [[most], longer()];
   // In one or two chunks: a server takes seconds for so much.
   const requested = vi.spyOn(http, 'request').mockImplementation(() => {
     const response = Object.assign(answers.shift() ?? [], { statusCode: 201 });
@@ -31,7 +35,12 @@ it('an answer has 64 MiB at most', async () => {
   onTestFinished(() => void requested.mockRestore());
   const api = new ManagementApi({ url: 'http://127.0.0.1', username: 'a', password: 'b' });
   await api.put(['users', 'a'], {});
-  await expect(api.put(['users', 'a'], {})).rejects.toThrow('(an answer of more than 67108864 bytes)');
+  await expect(api.put(['users', 'a'], {})).rejects.toMatchObject({
+    kind: 'unexpected',
+    message: expect.stringMatching(
+      /^what answers at http:\S+ is not RabbitMQ's .+ port \(an answer of more than 67108864 bytes\)$/,
+    ),
+  });
 });
 
 it('16 calls are under way at a time, and the others wait', async () => {
@@ -46,4 +55,33 @@ it('16 calls are under way at a time, and the others wait', async () => {
   await vi.waitUntil(() => held.length === 1, { timeout: 60_000 });
   held[0]?.end('[]');
   expect(await Promise.all(calls)).toEqual(calls.map(() => []));
+});
+
+it('a connection that the broker closes while it is idle fails no call', async () => {
+  let calls = 0;
+  const answer: http.RequestListener = (request, response) => {
+    calls += 1;
+    // Closed in the moment of the second call on this connection.
+    if (calls === 2) request.socket.destroy();
+    else response.end('[]');
+  };
+  const api = await apiOf(answer);
+  for (let repeated = 0; repeated < 2; repeated += 1) expect(await api.list('users')).toEqual([]);
+  expect(calls).toBe(3);
+  calls = 1;
+  const other = await apiOf(answer);
+  await expect(other.list('users')).rejects.toMatchObject({ kind: 'unreachable' });
+});
+
+it('a read that fails with 500 is repeated once, and a write is not', async () => {
+  const asked: string[] = [];
+  const api = await apiOf(({ method = '' }, response) => {
+    asked.push(method);
+    response.writeHead(asked.length === 2 ? 200 : 500).end('[]');
+  });
+  expect(await api.list('users')).toEqual([]);
+  const failure = { kind: 'unreachable', message: expect.stringContaining('(HTTP 500)') };
+  await expect(api.list('users')).rejects.toMatchObject(failure);
+  await expect(api.put(['users', 'a'], {})).rejects.toMatchObject(failure);
+  expect(asked).toEqual(['GET', 'GET', 'GET', 'GET', 'PUT']);
 });
