@@ -1,12 +1,6 @@
 // What the deployed service stack needs from the broker stack: what it imports, what that refers to, and the routes, associations
 // and rules that subnets, networks and security groups need but do not refer to.
-import type { Synthesized } from '../support/synthesized.ts';
-
-interface Resource {
-  readonly Type: string;
-  readonly Properties?: Readonly<Record<string, unknown>>;
-  readonly DependsOn?: unknown;
-}
+import type { Resource, Synthesized } from '../support/synthesized.ts';
 
 export interface Template {
   readonly Resources: Readonly<Record<string, Resource>>;

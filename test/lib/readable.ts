@@ -3,11 +3,7 @@
 // Update of a custom resource that equals its Create, the layout of the dashboard, descriptions and actions of alarms
 // (lib/alarms.ts).
 import { inspect } from 'node:util';
-
-interface Template {
-  readonly Resources: Readonly<Record<string, { readonly Type: string; readonly Properties?: object }>>;
-  readonly Outputs?: Readonly<Record<string, { readonly Value: unknown }>>;
-}
+import type { Template } from './dependencies.ts';
 
 /** By logical id, the lines of each resource and of the outputs. */
 export function readable({ Resources, Outputs = {} }: Template): Map<string, string[]> {

@@ -12,10 +12,8 @@ const section = (heading: string) => document.split(new RegExp(`^${heading}$`, '
 
 const templates = templatesOf(synthesized('production'));
 const keptOf = ({ Resources }: Template) =>
-  Object.entries(Resources).flatMap(([id, resource]) =>
-    'DeletionPolicy' in resource && resource.DeletionPolicy === 'RetainExceptOnCreate'
-      ? [{ id, type: resource.Type }]
-      : [],
+  Object.entries(Resources).flatMap(([id, { Type: type, DeletionPolicy }]) =>
+    DeletionPolicy === 'RetainExceptOnCreate' ? [{ id, type }] : [],
   );
 
 describe('the list of retained resources', () => {
