@@ -74,28 +74,15 @@ describe('an error of Secrets Manager', () => {
           return answer();
         },
       }) as unknown as Parameters<typeof readSecretText>[0];
-    const missing = new ResourceNotFoundException({ message: '', $metadata: {} });
-    const stage = { VersionStage: 'AWSPENDING' };
-    expect(
-      await readSecretText(
-        client(async () => ({ SecretString: 'text' })),
-        'arn',
-        stage,
-      ),
-    ).toBe('text');
-    expect(
-      await readSecretText(
-        client(() => Promise.reject(missing)),
-        'arn',
-      ),
-    ).toBeUndefined();
+    const there = client(async () => ({ SecretString: 'text' }));
+    const missing = client(() => Promise.reject(new ResourceNotFoundException({ message: '', $metadata: {} })));
+    expect(await readSecretText(there, 'arn', { VersionStage: 'AWSPENDING' })).toBe('text');
+    expect(await readSecretText(missing, 'arn')).toBeUndefined();
     expect(sent).toEqual([{ SecretId: 'arn', VersionStage: 'AWSPENDING' }, { SecretId: 'arn' }]);
-    await expect(
-      readSecretText(
-        client(() => Promise.reject(denied)),
-        'arn',
-      ),
-    ).rejects.toThrow('secret arn: GetSecretValue failed: AccessDeniedException: not authorized to perform');
+    const refused = client(() => Promise.reject(denied));
+    await expect(readSecretText(refused, 'arn')).rejects.toThrow(
+      'secret arn: GetSecretValue failed: AccessDeniedException: not authorized to perform',
+    );
   });
 });
 
