@@ -1,24 +1,22 @@
-// Which promises an operator policy breaks, decided without a broker. That RabbitMQ merges them so is tried by
-// apply.broker.test.ts.
+// Which promises an operator policy breaks, decided without a broker. That RabbitMQ merges them so, and that a plan refuses
+// and notes them, is tried by apply.broker.test.ts.
 
 import { describe, expect, test } from 'vitest';
 import { operatorEffects } from '../../../lib/topology/effective-policies.ts';
-import { plan } from '../../../lib/topology/plan.ts';
 import { DEFAULT_LIMITS, discordTopology } from '../../../lib/topology/topology.ts';
 import { leaseQueue, QUEUES } from '../../../service/contract/names.ts';
-import { carriedOut, emptyBroker } from './fake-broker.ts';
+import { emptyBroker } from './fake-broker.ts';
 
 const wanted = discordTopology();
-const passwords = { ingestor: 'a', worker: 'b', 'dead-letters': 'c' };
-const empty = emptyBroker(wanted.vhost);
-const settled = carriedOut(empty, plan(wanted, empty, passwords).steps, passwords);
+const queues = wanted.queues.map((queue) => ({ durable: true, auto_delete: false, ...queue }));
+const found = { ...emptyBroker(wanted.vhost), queues };
 
 function operator(pattern: string, definition: Record<string, unknown>, priority = 0, applyTo = 'queues') {
   return { name: `op ${priority}`, pattern, applyTo, priority, definition };
 }
 
 function effects(...operatorPolicies: ReturnType<typeof operator>[]) {
-  const { refusals, notes } = operatorEffects(wanted, wanted.policies, { ...settled, operatorPolicies });
+  const { refusals, notes } = operatorEffects(wanted, wanted.policies, { ...found, operatorPolicies });
   return [...refusals, ...notes.map((note) => `note: ${note}`)];
 }
 
@@ -76,10 +74,10 @@ describe('which operator policy applies', () => {
   test('is what the broker reports, where it reports one', () => {
     const operatorPolicies = [operator('lease', harmful), operator('(?>unreadable here)', harmful, 7)];
     const refusals = (operator_policy: string | null, effective_policy_definition = {}) => {
-      const queues = settled.queues.map((queue) =>
+      const reported = queues.map((queue) =>
         queue.name === leaseQueue(0) ? { ...queue, operator_policy, effective_policy_definition } : queue,
       );
-      return operatorEffects(wanted, wanted.policies, { ...settled, operatorPolicies, queues }).refusals;
+      return operatorEffects(wanted, wanted.policies, { ...found, operatorPolicies, queues: reported }).refusals;
     };
     expect([refusals(null), refusals(null, harmful)]).toEqual([[], []]);
     expect(refusals('op 7')).toHaveLength(1);
@@ -88,11 +86,4 @@ describe('which operator policy applies', () => {
       `${lease('message-ttl 5').replace('op 0', 'hidden')} removes the record of a shard group${exclude}`,
     ]);
   });
-});
-
-test('a plan refuses what breaks a promise, and notes what does not', () => {
-  const operatorPolicies = [operator('.*', { 'message-ttl': 3_000, 'delivery-limit': 10 })];
-  const planned = plan(wanted, { ...settled, operatorPolicies }, passwords);
-  expect(planned.refusals.length).toBe(wanted.queues.length + 1);
-  expect(planned.notes.length).toBe(wanted.queues.length - 1);
 });

@@ -1,8 +1,7 @@
 // What the policies do to messages on a real broker, with limits small enough to see it.
 
 import type { Channel, ChannelModel, ConfirmChannel, GetMessage } from 'amqplib';
-import { describe, test } from 'vitest';
-import { applyTopology } from '../../../lib/topology/apply.ts';
+import { describe } from 'vitest';
 import { held } from '../../../lib/topology/removal.ts';
 import type { Limits } from '../../../lib/topology/topology.ts';
 import {
@@ -14,7 +13,8 @@ import {
   QUEUES,
 } from '../../../service/contract/names.ts';
 import { manage, sharedBroker } from '../../support/broker.ts';
-import { type OwnVhost, ownVhost } from '../../support/own-vhost.ts';
+import type { OwnVhost } from '../../support/own-vhost.ts';
+import { apply, onBroker as inVhost } from './on-broker.ts';
 
 const { version } = sharedBroker();
 
@@ -25,15 +25,10 @@ interface Scene {
   apply(limits?: Partial<Limits>): Promise<void>;
 }
 
-const onBroker = test.extend<{ scene: Scene }>({
-  scene: async ({ task: _ }, use) => {
-    const own = await ownVhost('messages');
+const onBroker = inVhost.extend<{ scene: Scene }>({
+  scene: async ({ own }, use) => {
     const channel = await (await own.connect()).createConfirmChannel();
-    const apply = async (limits: Partial<Limits> = {}) => {
-      await applyTopology(own.api, own.topology({ limits }), { passwords: own.passwords });
-    };
-    await use({ own, channel, apply });
-    await own.remove();
+    await use({ own, channel, apply: async (limits = {}) => void (await apply(own, own.topology({ limits }))) });
   },
 });
 
@@ -136,7 +131,7 @@ describe.concurrent(`on RabbitMQ ${version}`, () => {
   onBroker('a further queue gets its copy, and drops its oldest alone', async ({ scene, expect }) => {
     const { own, channel } = scene;
     const queues = { 'events.analytics': { keys: ['member.#', '#'], maxMessages: 1, maxBytes: 1024 ** 2 } };
-    await applyTopology(own.api, own.topology({ queues }), { passwords: own.passwords });
+    await apply(own, own.topology({ queues }));
     for (const id of ['1', '2']) await publish(channel, EXCHANGES.events, 'member.join', id, 5);
     expect(deaths(await taken(channel, QUEUES.deadLetters, 1))).toEqual(['maxlen events.analytics member.join']);
     expect(ids(await taken(channel, 'events.analytics', 1))).toEqual(['2']);
@@ -211,13 +206,12 @@ describe.concurrent(`on RabbitMQ ${version}`, () => {
   });
 
   onBroker('an identify queue, which comes and goes with its task, is not reported', async ({ scene, expect }) => {
-    const { own, apply } = scene;
-    await apply();
+    const { own } = scene;
+    await apply(own);
     const ingestor = await (await own.connect('ingestor')).createChannel();
     const queue = identifyQueue(0);
     await ingestor.assertQueue(queue, { exclusive: true, durable: false, arguments: { 'x-queue-type': 'classic' } });
-    const report = await applyTopology(own.api, own.topology(), { passwords: own.passwords });
-    expect(report).toMatchObject({ steps: [], unwanted: [] });
+    expect(await apply(own)).toMatchObject({ steps: [], unwanted: [] });
     const removing = held(own.api, own.topology(), { type: 'queue', name: queue });
     await expect(removing).rejects.toThrow(`queue ${queue}: there is none at this broker`);
   });
