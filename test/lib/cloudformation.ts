@@ -1,8 +1,8 @@
 // The part of AWS that the check before a deployment uses: CloudFormation's stacks and templates, the account of the credentials
 // and the region's zones, each in its own query protocol over HTTP. It records every action, and refuses unknown ones.
 import { createServer } from 'node:http';
-import type { AddressInfo } from 'node:net';
 import { text as readText } from 'node:stream/consumers';
+import { listening } from '../support/fake-servers.ts';
 
 export interface DeployedStack {
   readonly status: string;
@@ -58,9 +58,10 @@ export async function startCloudFormation(): Promise<CloudFormation> {
     const [status, xml] = answer(action, form.get('StackName') ?? '', region);
     response.writeHead(status, { 'content-type': 'text/xml' }).end(xml);
   });
-  await new Promise<void>((resolve) => server.listen(0, '127.0.0.1', resolve));
+  const { port, close: stop } = await listening(server);
   const aws: CloudFormation = {
-    url: `http://127.0.0.1:${(server.address() as AddressInfo).port}`,
+    stop,
+    url: `http://127.0.0.1:${port}`,
     stacks: new Map(),
     actions: [],
     zones: [],
@@ -70,10 +71,6 @@ export async function startCloudFormation(): Promise<CloudFormation> {
       aws.actions.length = 0;
       aws.zones = ['eu-central-1a', 'eu-central-1b', 'eu-central-1c'];
       aws.refusal = undefined;
-    },
-    async stop() {
-      server.closeAllConnections();
-      await new Promise((resolve) => server.close(resolve));
     },
   };
   return aws;
