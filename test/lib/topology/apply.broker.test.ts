@@ -161,9 +161,6 @@ describe.concurrent(`on RabbitMQ ${sharedBroker().version}`, () => {
 });
 
 describe.concurrent('a broker that refuses its administrator', () => {
-  const applyWithout = async (own: OwnVhost, what: RegExp, status: number, body: string, wanted: Topology) =>
-    await applyWithAnswer(own, wanted, what, [status, body]);
-
   for (const [status, body] of [
     [401, '{"error":"not_authorized","reason":"Access refused."}'],
     [401, '{"error":"not_authorized","reason":"Not_Authorized"}'],
@@ -172,10 +169,10 @@ describe.concurrent('a broker that refuses its administrator', () => {
     onBroker(`global parameters (${status} ${body}) has nothing removed, and a note`, async ({ own }) => {
       const note = [expect.stringMatching(/^nothing is removed: /)];
       await apply(own, withOrders(own.topology()));
-      const unread = await applyWithout(own, /global-parameters/, status, body, own.topology());
+      const unread = await applyWithAnswer(own, own.topology(), /global-parameters/, [status, body]);
       expect([lines(unread), unread.notes]).toEqual([[], note]);
       const more = ofGroups(own, 2);
-      const unwritten = await applyWithout(own, /PUT .*global-parameters/, status, body, more);
+      const unwritten = await applyWithAnswer(own, more, /PUT .*global-parameters/, [status, body]);
       const gap = `whether ${leaseQueue(1)} is new cannot be recorded: its first owner will report a gap`;
       expect([lines(unwritten)[0], unwritten.notes]).toEqual([`create queue ${leaseQueue(1)}`, [...note, gap]]);
       expect(lines(unwritten).join()).not.toMatch(/remove|empty group record/);
@@ -185,12 +182,12 @@ describe.concurrent('a broker that refuses its administrator', () => {
 
     onBroker(`limits of users (${status} ${body}) has none set, and notes`, async ({ own }) => {
       const wanted = own.topology({ connectionLimit: 200 });
-      const unset = await applyWithout(own, /PUT \/api\/user-limits/, status, body, wanted);
+      const unset = await applyWithAnswer(own, wanted, /PUT \/api\/user-limits/, [status, body]);
       expect(lines(unset).join()).not.toContain('limits of');
       expect(unset.notes).toEqual(
         wanted.users.map(({ name }) => expect.stringContaining(`limits of ${name} are not set: `)),
       );
-      const read = await applyWithout(own, /user-limits/, status, body, wanted);
+      const read = await applyWithAnswer(own, wanted, /user-limits/, [status, body]);
       expect([lines(read), read.notes]).toEqual([[], [expect.stringMatching(/^limits of users are not set: /)]]);
     });
   }
@@ -198,7 +195,7 @@ describe.concurrent('a broker that refuses its administrator', () => {
   onBroker('operator policies is read by what applies to each queue', async ({ own }) => {
     await apply(own, own.topology());
     await setOperatorPolicy(own, '.*', { 'message-ttl': 3_000 });
-    const applying = async () => await applyWithout(own, /operator-policies/, 405, '', own.topology());
+    const applying = async () => await applyWithAnswer(own, own.topology(), /operator-policies/, [405, '']);
     await expect(applying).rejects.toThrow(/operator policy hoster: message-ttl 3000 on queue ingestor\.lease\.0/);
     await own.api.delete('operator-policies', own.vhost, 'hoster');
     expect((await applying()).notes).toEqual([
