@@ -1,4 +1,4 @@
-// How long `npm run logins` waits, and what it asks of AWS. What it does at a broker: logins.broker.test.ts.
+// How long `npm run logins` waits, and what it asks of AWS. What it does at a broker: logins.program.test.ts.
 
 import { CloudFormationClient, DescribeStacksCommand } from '@aws-sdk/client-cloudformation';
 import { LambdaClient } from '@aws-sdk/client-lambda';

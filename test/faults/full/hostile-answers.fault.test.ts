@@ -45,11 +45,17 @@ function hostile(
     async inject(stage) {
       const tasks = stage.living;
       const played: string[] = [];
+      const sent: number[] = [];
       for (const answer of answers) {
         if (shard === undefined) await stage.ready(undefined, RECOVERED_WITHIN_MS);
         played.push(answer.what);
-        judge(await attack(stage, shard ?? played.length % SHARDS, answer, EACH_MS), played, mostSilentMs);
+        const observed = await attack(stage, shard ?? played.length % SHARDS, answer, EACH_MS);
+        judge(observed, played, mostSilentMs);
+        sent.push(observed.sent);
       }
+      // A shard that is not connected first may pause for longer than an answer is waited for.
+      const [least, most] = [Math.min(...sent), Math.max(...sent)];
+      expect(shard === undefined ? least : most, `sent: ${sent.join(', ')}`).toBeGreaterThan(0);
       await stage.ready(undefined, RECOVERED_WITHIN_MS);
       expect(stage.living, 'no task ended').toEqual(tasks);
       const secrets = [stage.simulator.token];
@@ -153,7 +159,11 @@ strict.fullRun(
         change('REST', 'its url', (answer) => ({ ...answer, body: { ...(answer.body as object), url } })),
         change('READY', 'its url', (ready) => ({ ...ready, d: { ...d(ready), resume_gateway_url: url } })),
       ];
-      for (const answer of named) judge(await attack(stage, 0, answer, EACH_MS), [answer.what]);
+      for (const answer of named) {
+        const observed = await attack(stage, 0, answer, EACH_MS);
+        judge(observed, [answer.what]);
+        expect(observed.sent, answer.what).toBeGreaterThan(0);
+      }
       await stage.ready();
       // The next RESUME uses READY's address.
       await resumes(stage, SHARDS, () => simulator.dropConnections());

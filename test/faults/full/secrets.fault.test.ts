@@ -6,7 +6,7 @@ import { randomBytes } from 'node:crypto';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { connect } from 'amqplib';
 import { GatewayIntentBits } from 'discord-api-types/v10';
-import { afterAll, expect, vi } from 'vitest';
+import { afterAll, expect, onTestFinished, vi } from 'vitest';
 import { MANAGEMENT_ENV } from '../../../lib/management/function-settings.ts';
 import { LOGIN_FUNCTION_OUTPUT } from '../../../lib/rotation/rotation.ts';
 import { startSecretsManager } from '../../../local/secrets-manager.ts';
@@ -163,7 +163,7 @@ async function startRevoking({ broker }: Stage): Promise<() => Promise<Ended>> {
   const { handler } = await import('../../../lib/rotation/rotate.lambda.ts');
   const outputs = { [LOGIN_FUNCTION_OUTPUT]: 'arn:aws:lambda:eu-central-1:111122223333:function:logins' };
   const aws = await startAwsApis({ secrets, handler, stacks: ['discord-ingestor-staging-broker'], outputs });
-  afterAll(() => aws.stop());
+  onTestFinished(() => aws.stop());
   const command = ['revoke', USERS.ingestor, '--environment', 'staging'];
   return async () => await start('bin/logins.ts', command, aws.environment).ended;
 }
