@@ -5,23 +5,10 @@ import { setImmediate as turn } from 'node:timers/promises';
 import { afterEach, beforeEach, expect, it, vi } from 'vitest';
 import { Broadcast } from '../../../service/amqp/broadcast.ts';
 import { logLines } from '../../support/log-lines.ts';
+import { FakeChannel } from './fake-channel.ts';
 
 beforeEach(() => void vi.useFakeTimers({ toFake: ['setTimeout', 'clearTimeout'], fakeNodeBuiltins: true }));
 afterEach(() => void vi.useRealTimers());
-
-class FakeChannel extends EventEmitter {
-  deliver: (message: object | null) => void = () => undefined;
-  readonly ack = vi.fn();
-  readonly assertQueue = vi.fn(async () => undefined);
-  readonly bindQueue = vi.fn(async () => undefined);
-  readonly prefetch = vi.fn(async () => undefined);
-  readonly publish = vi.fn();
-  readonly close = vi.fn(async () => void this.emit('close'));
-  readonly waitForConfirms = vi.fn(async () => undefined);
-  async consume(_queue: string, deliver: (message: object | null) => void): Promise<void> {
-    this.deliver = deliver;
-  }
-}
 
 function broadcastOf() {
   const [receiving, publishing] = [new EventEmitter(), Object.assign(new EventEmitter(), { blocked: false })];
