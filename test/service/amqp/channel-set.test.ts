@@ -6,37 +6,22 @@ import { expect, it, onTestFinished, vi } from 'vitest';
 import { ChannelSet } from '../../../service/amqp/channel-set.ts';
 import { type LogLines, logLines } from '../../support/log-lines.ts';
 
-it('the deadline learns of each message, and of each confirm how many are left; a refusal is none', async () => {
-  const answers: ((error: unknown) => void)[] = [];
-  const channel = Object.assign(new EventEmitter(), {
-    checkExchange: async () => undefined,
-    publish: (...args: unknown[]) => void answers.push(args[4] as (error: unknown) => void),
-  });
-  const deadline = { written: vi.fn(), confirmed: vi.fn() };
-  const options = { exchange: 'leases', queueArguments: {}, deadline, log: logLines().log };
-  const set = await ChannelSet.open({ createConfirmChannel: async () => channel } as never, options);
-  const [first, second] = ['a', 'b'].map((queue) => set.publish(queue, Buffer.from('{}'), {}));
-  expect([deadline.written.mock.calls.length, set.unconfirmed]).toEqual([2, ['a', 'b']]);
-  answers[0]?.(null);
-  await first;
-  answers[1]?.(new Error('refused'));
-  await expect(second).rejects.toThrow('refused');
-  expect([deadline.confirmed.mock.calls, set.unconfirmed]).toEqual([[[1]], []]);
-});
-
 /** A channel that confirms and answers at once. */
 class Channel extends EventEmitter {
-  readonly published: { readonly exchange: string; readonly queue: string; readonly options: object }[] = [];
   readonly asserted: unknown[][] = [];
   readonly consumers = new Map<string, (message: unknown) => void>();
-  readonly cancelled: string[] = [];
-  readonly checked: string[] = [];
-  readonly answered: unknown[][] = [];
-  closed = 0;
+  readonly checkExchange = vi.fn(async () => undefined);
+  readonly cancel = vi.fn(async () => undefined);
+  readonly ack = vi.fn();
+  readonly nack = vi.fn();
+  readonly close = vi.fn(async () => undefined);
+  readonly publish = vi.fn(
+    (_exchange: string, queue: string, _body: Buffer, properties: object, confirmed: (error: unknown) => void) => {
+      if (missing.has(queue)) this.emit('return', { properties });
+      confirmed(null);
+    },
+  );
 
-  async checkExchange(exchange: string): Promise<void> {
-    this.checked.push(exchange);
-  }
   async checkQueue(queue: string): Promise<void> {
     if (missing.has(queue)) throw Object.assign(new Error(`NOT_FOUND - no queue '${queue}'`), { code: 404 });
     if (refused.has(queue)) throw Object.assign(new Error('ACCESS_REFUSED'), { code: 403 });
@@ -48,27 +33,10 @@ class Channel extends EventEmitter {
   async bindQueue(...args: unknown[]): Promise<void> {
     this.asserted.push(args);
   }
-  publish(exchange: string, queue: string, _body: Buffer, options: object, confirmed: (error: unknown) => void): void {
-    this.published.push({ exchange, queue, options });
-    if (missing.has(queue)) this.emit('return', { properties: options });
-    confirmed(null);
-  }
   async consume(queue: string, onMessage: (message: unknown) => void): Promise<{ consumerTag: string }> {
     this.consumers.set(queue, onMessage);
     await starting;
     return { consumerTag: `tag of ${queue}` };
-  }
-  async cancel(tag: string): Promise<void> {
-    this.cancelled.push(tag);
-  }
-  ack(...args: unknown[]): void {
-    this.answered.push(['ack', ...args.slice(1)]);
-  }
-  nack(...args: unknown[]): void {
-    this.answered.push(['nack', ...args.slice(1)]);
-  }
-  async close(): Promise<void> {
-    this.closed += 1;
   }
 }
 
@@ -79,14 +47,13 @@ let starting: Promise<void>;
 let channels: Channel[];
 let lines: LogLines;
 
-async function openSet(): Promise<ChannelSet> {
+async function openSet(deadline = { written: vi.fn(), confirmed: vi.fn() }): Promise<ChannelSet> {
   [missing, refused, starting, channels, lines] = [new Set(), new Set(), Promise.resolve(), [], logLines()];
   const createChannel = async () => {
     const channel = new Channel();
     channels.push(channel);
     return channel;
   };
-  const deadline = { written: () => undefined, confirmed: () => undefined };
   const options = { exchange: 'leases', queueArguments: { 'x-queue-type': 'quorum' }, deadline, log: lines.log };
   return await ChannelSet.open({ createChannel, createConfirmChannel: createChannel } as never, options);
 }
@@ -97,31 +64,44 @@ const message = (properties: object) => ({
   content: Buffer.from('x'),
 });
 
+it('the deadline learns of each message, and of each confirm how many are left; a refusal is none', async () => {
+  const deadline = { written: vi.fn(), confirmed: vi.fn() };
+  const set = await openSet(deadline);
+  const publish = channels[0]?.publish.mockImplementation(() => undefined);
+  const [first, second] = ['a', 'b'].map((queue) => set.publish(queue, Buffer.from('{}'), {}));
+  expect([deadline.written.mock.calls.length, set.unconfirmed]).toEqual([2, ['a', 'b']]);
+  const [answerFirst, answerSecond] = publish?.mock.calls.map(([, , , , confirmed]) => confirmed) ?? [];
+  answerFirst?.(null);
+  await first;
+  answerSecond?.(new Error('refused'));
+  await expect(second).rejects.toThrow('refused');
+  expect([deadline.confirmed.mock.calls, set.unconfirmed]).toEqual([[[1]], []]);
+});
+
 it('a message is persistent, mandatory JSON; a queue that is missing is declared and bound, and has the message then', async () => {
   const set = await openSet();
-  expect(channels[0]?.checked).toEqual(['leases']);
-  await set.publish('a', Buffer.from('{}'), { type: 'claim' });
+  expect(channels[0]?.checkExchange.mock.calls).toEqual([['leases']]);
+  const body = Buffer.from('{}');
+  await set.publish('a', body, { type: 'claim' });
   missing.add('a');
-  await set.publish('a', Buffer.from('{}'), {});
+  await set.publish('a', body, {});
   const always = { persistent: true, mandatory: true, contentType: 'application/json' };
-  expect(channels[0]?.published).toEqual([
-    { exchange: 'leases', queue: 'a', options: { ...always, type: 'claim', messageId: '1' } },
-    { exchange: 'leases', queue: 'a', options: { ...always, messageId: '2' } },
-    { exchange: 'leases', queue: 'a', options: { ...always, messageId: '3' } },
+  expect(channels[0]?.publish.mock.calls).toEqual([
+    ['leases', 'a', body, { ...always, type: 'claim', messageId: '1' }, expect.any(Function)],
+    ['leases', 'a', body, { ...always, messageId: '2' }, expect.any(Function)],
+    ['leases', 'a', body, { ...always, messageId: '3' }, expect.any(Function)],
   ]);
-  expect(channels[1]).toMatchObject({
-    asserted: [
-      ['a', { durable: true, arguments: { 'x-queue-type': 'quorum' } }],
-      ['a', 'leases', 'a'],
-    ],
-    closed: 1,
-  });
+  expect(channels[1]?.asserted).toEqual([
+    ['a', { durable: true, arguments: { 'x-queue-type': 'quorum' } }],
+    ['a', 'leases', 'a'],
+  ]);
+  expect(channels[1]?.close).toHaveBeenCalledTimes(1);
   expect(lines.lines).toMatchObject([{ level: 'error', queue: 'a' }]);
   // Whatever is declared, no queue takes it.
   vi.spyOn(Channel.prototype, 'assertQueue').mockResolvedValue();
   onTestFinished(() => void vi.restoreAllMocks());
   missing.add('a');
-  await expect(set.publish('a', Buffer.from('{}'), {})).rejects.toThrow('expected a to take a message once it is');
+  await expect(set.publish('a', body, {})).rejects.toThrow('expected a to take a message once it is');
 });
 
 it('a queue is consumed once, and declared only if it is missing; ten consumers share a channel', async () => {
@@ -135,7 +115,7 @@ it('a queue is consumed once, and declared only if it is missing; ten consumers 
   expect([set.consumes('3'), set.consumes('4')]).toEqual([false, true]);
   await set.consume('11', () => undefined);
   expect(withConsumers().map(({ consumers }) => consumers.size)).toEqual([11, 1]);
-  expect(withConsumers()[0]?.cancelled).toEqual(['tag of 3']);
+  expect(withConsumers()[0]?.cancel.mock.calls).toEqual([['tag of 3']]);
   refused.add('12');
   await expect(set.consume('12', () => undefined)).rejects.toThrow('ACCESS_REFUSED');
 });
@@ -164,20 +144,26 @@ it('a delivery has what the lease reads, and one answer each way', async () => {
   await set.consume('a', (each) => got.push(each));
   const [channel] = withConsumers();
   const deliver = channel?.consumers.get('a') ?? expect.fail('there is no consumer');
-  deliver(message({ type: 'claim', appId: 'task-1', timestamp: 5 }));
+  const claim = message({ type: 'claim', appId: 'task-1', timestamp: 5 });
+  deliver(claim);
   deliver(message({ headers: undefined, timestamp: 'x' }));
   expect(got).toMatchObject([
     { type: 'claim', appId: 'task-1', headers: { a: 1 }, timestamp: 5, body: Buffer.from('x') },
     { type: undefined, headers: {}, timestamp: undefined },
   ]);
   for (const answer of ['ack', 'requeue', 'deadLetter'] as const) got[0]?.[answer]();
-  expect(channel?.answered).toEqual([['ack'], ['nack', false, true], ['nack', false, false]]);
+  expect(channel?.ack.mock.calls).toEqual([[claim]]);
+  expect(channel?.nack.mock.calls).toEqual([
+    [claim, false, true],
+    [claim, false, false],
+  ]);
   set.cancel('a');
-  deliver(message({}));
-  expect([got.length, channel?.answered.at(-1)]).toEqual([2, ['nack', false, true]]);
+  const late = message({});
+  deliver(late);
+  expect([got.length, channel?.nack.mock.lastCall]).toEqual([2, [late, false, true]]);
   await set.close();
   deliver(message({}));
-  expect([got.length, channel?.answered.length]).toEqual([2, 4]);
+  expect([got.length, channel?.ack.mock.calls.length, channel?.nack.mock.calls.length]).toEqual([2, 1, 3]);
 });
 
 it('a consumer that is cancelled while it is started is cancelled then', async () => {
@@ -188,10 +174,11 @@ it('a consumer that is cancelled while it is started is cancelled then', async (
   while (withConsumers().length === 0) await Promise.resolve();
   expect([set.consumes('a'), set.unconfirmed]).toEqual([false, ['a']]);
   set.cancel('a');
-  expect(withConsumers()[0]?.cancelled).toEqual([]);
+  expect(withConsumers()[0]?.cancel).not.toHaveBeenCalled();
   resolve();
   await consuming;
-  expect([withConsumers()[0]?.cancelled, set.consumes('a'), set.unconfirmed]).toEqual([['tag of a'], false, []]);
+  expect(withConsumers()[0]?.cancel.mock.calls).toEqual([['tag of a']]);
+  expect([set.consumes('a'), set.unconfirmed]).toEqual([false, []]);
 });
 
 it.each(['error', 'close', 'close()', 'close of the publisher'])('all end with the first: %s', async (how) => {
@@ -211,5 +198,5 @@ it.each(['error', 'close', 'close()', 'close of the publisher'])('all end with t
   const reason = await set.lost;
   if (how === 'close()') expect(reason).toBeUndefined();
   else expect(reason).toMatchObject({ message: how === 'error' ? 'a fault' : 'a channel was closed' });
-  expect(withConsumers()[0]?.closed).toBe(how === 'close()' ? 1 : 0);
+  expect(withConsumers()[0]?.close).toHaveBeenCalledTimes(how === 'close()' ? 1 : 0);
 });
