@@ -1,7 +1,6 @@
 // A connection that is opened again after each loss, with the real broker and with peers that are no broker.
 
 import { once } from 'node:events';
-import type { ChannelModel } from 'amqplib';
 import { afterEach, beforeEach, describe, expect, it } from 'vitest';
 import { BrokerConnection, type BrokerConnectionOptions } from '../../../service/amqp/connection.ts';
 import { makeVhost, manage, sharedBroker, type Vhost } from '../../support/broker.ts';
@@ -35,30 +34,17 @@ async function opened(connection: BrokerConnection): Promise<void> {
   if (!connection.connected) await once(connection, 'open', { signal: AbortSignal.timeout(20_000) });
 }
 
-describe('opening', () => {
-  it('emits the connection, once and after start', async () => {
+describe('a connection', () => {
+  it('is opened once, after start; each time that it is lost, it is emitted once and opened again once', async () => {
     const connection = connectionOf();
     expect(connection).toMatchObject({ connected: false, blocked: false, reconnects: 0 });
-    const models: ChannelModel[] = [];
-    connection.on('open', (model) => models.push(model));
-    connection.start();
-    connection.start();
-    await opened(connection);
-    expect(connection.connected).toBe(true);
-    expect(models).toHaveLength(1);
-    await models[0]?.createChannel();
-    await eventually('the broker knows one connection', async () => (await user.connections()) === 1);
-  });
-});
-
-describe('a lost connection', () => {
-  it('is emitted once and opened again once, each time', async () => {
-    const connection = connectionOf();
     const events: string[] = [];
     connection.on('open', () => events.push('open'));
     connection.on('lost', () => events.push('lost'));
     connection.start();
+    connection.start();
     await opened(connection);
+    expect([connection.connected, events]).toEqual([true, ['open']]);
     for (let times = 1; times <= 2; times += 1) {
       await eventually('the broker knows the connection by its user', async () => (await user.connections()) === 1);
       const again = once(connection, 'open', { signal: AbortSignal.timeout(20_000) });
@@ -117,17 +103,4 @@ describe("the broker's reason is logged", () => {
     );
     await eventually('it waits as after a failure', () => pauses.length >= 2);
   });
-});
-
-it('the time of the last turn is now while open, and stays the same during an attempt', async () => {
-  const connection = connectionOf();
-  connection.start();
-  await opened(connection);
-  expect(Date.now() - connection.lastAttemptAt).toBeLessThan(1_000);
-  const login = { from: 'nowhere', read: () => new Promise<never>(() => undefined), refresh: async () => false };
-  const stuck = new BrokerConnection({ name: 'stuck', login, log: lines.log });
-  stuck.start();
-  const first = stuck.lastAttemptAt;
-  await eventually('time passes', () => Date.now() > first + 20);
-  expect(stuck.lastAttemptAt).toBe(first);
 });

@@ -3,7 +3,7 @@
 
 import { execFileSync } from 'node:child_process';
 import { once } from 'node:events';
-import { copyFile, mkdtemp, readFile, rm, writeFile } from 'node:fs/promises';
+import { copyFile, mkdtemp, readFile, writeFile } from 'node:fs/promises';
 import type { Socket } from 'node:net';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
@@ -15,7 +15,7 @@ import { type BrokerLogin, parseBrokerLogin } from '../../../service/credentials
 import { fixedLogin } from '../../support/broker-client.ts';
 import { closedPort } from '../../support/fake-servers.ts';
 import { eventually, type LogLines, logLines } from '../../support/log-lines.ts';
-import { amqpPeer, close, frame, HEARTBEAT, handshakeThen, method, OPEN_OK, START } from './amqp-peer.ts';
+import { amqpPeer, close, frame, HEARTBEAT, handshakeThen, method, OPEN_OK, START, turnsUntil } from './amqp-peer.ts';
 
 vi.setConfig({ testTimeout: 30_000, hookTimeout: 15_000 });
 
@@ -41,6 +41,10 @@ function start(url: string, options: Partial<BrokerConnectionOptions> = {}): Bro
   connection.start();
   return connection;
 }
+
+/** Resolves with what the connection emits next of this. */
+const emitted = (connection: BrokerConnection, event: 'open' | 'lost' | 'blocked' | 'unblocked', within = 10_000) =>
+  once(connection, event, { signal: AbortSignal.timeout(within) });
 
 const reasons = () => lines.lines.map(({ err }) => (err as Error | undefined)?.message ?? '');
 
@@ -74,13 +78,6 @@ describe('in the handshake', () => {
   });
 });
 
-async function eventuallyByTurns(condition: () => boolean): Promise<void> {
-  for (let turn = 0; !condition(); turn += 1) {
-    if (turn > 200_000) throw new Error('it does not happen');
-    await new Promise((resolve) => void setImmediate(resolve));
-  }
-}
-
 it('a handshake that does not end is left after 5, 10, 20, 20 s and tried again; close waits 3 s for it', async () => {
   // The deadlines: sockets keep their own timers.
   vi.useFakeTimers({ toFake: ['setTimeout', 'clearTimeout'], fakeNodeBuiltins: true });
@@ -91,13 +88,13 @@ it('a handshake that does not end is left after 5, 10, 20, 20 s and tried again;
     socket.on('close', () => clearInterval(timer));
   });
   const connection = start(peer.url);
-  await eventuallyByTurns(() => peer.connections() === 1);
+  await turnsUntil(() => peer.connections() === 1);
   const deadlines = [5, 10, 20, 20];
   for (const [index, seconds] of deadlines.entries()) {
     await vi.advanceTimersByTimeAsync(seconds * 1_000 - 100);
     expect(reasons()).toHaveLength(Math.min(index, 3));
     await vi.advanceTimersByTimeAsync(150);
-    await eventuallyByTurns(() => vi.advanceTimersByTime(1) && peer.connections() === index + 2);
+    await turnsUntil(() => vi.advanceTimersByTime(1) && peer.connections() === index + 2);
   }
   // The last is no other cause than the one before.
   expect(reasons()).toEqual([5, 10, 20].map((each) => `the broker did not finish the handshake within ${each} s`));
@@ -120,8 +117,7 @@ describe('together with the last frame of the handshake', () => {
     const pauses: number[] = [];
     const peer = await amqpPeer(handshakeThen(behind));
     const connection = start(peer.url, { longestPauseMs: () => pauses.push(1) });
-    const lost = once(connection, 'lost', { signal: AbortSignal.timeout(10_000) });
-    await lost;
+    await emitted(connection, 'lost');
     await eventually('it is opened three times', () => peer.connections() >= 3);
     expect(reasons().join('\n')).toMatch(reason);
     // Not a jitter alone: each was another failure.
@@ -139,21 +135,19 @@ describe('together with the last frame of the handshake', () => {
       }),
     );
     const connection = start(peer.url, { longestPauseMs: () => 60_000 });
-    const seen = async (event: 'blocked' | 'unblocked' | 'lost') =>
-      await once(connection, event, { signal: AbortSignal.timeout(10_000) });
-    const [reason] = await seen('blocked');
+    const [reason] = await emitted(connection, 'blocked');
     expect([reason, connection.connected, connection.blocked, peer.connections()]).toEqual(['low', true, true, 1]);
     const tuneOk = Buffer.concat(sent).subarray(sent[0]?.indexOf(Buffer.from([0, 10, 0, 31])));
     expect(tuneOk.readUInt16BE(10), 'seconds between heartbeats').toBe(10);
     const [socket] = sockets;
-    const unblocked = seen('unblocked');
+    const unblocked = emitted(connection, 'unblocked');
     socket?.write(method(0, 10, 61));
     await unblocked;
     expect(connection.blocked).toBe(false);
-    const again = seen('blocked');
+    const again = emitted(connection, 'blocked');
     socket?.write(blocked);
     await again;
-    const lost = seen('lost');
+    const lost = emitted(connection, 'lost');
     connection.fail('away');
     await lost;
     expect(connection.blocked).toBe(false);
@@ -163,7 +157,7 @@ describe('together with the last frame of the handshake', () => {
 it('a peer that does not answer the close of an odd connection keeps no socket', async () => {
   const peer = await amqpPeer(handshakeThen(method(7, 20, 11, Buffer.alloc(4))));
   const connection = start(peer.url, { longestPauseMs: () => 60_000 });
-  await once(connection, 'lost', { signal: AbortSignal.timeout(10_000) });
+  await emitted(connection, 'lost');
   expect(peer.open()).toBe(1);
   await eventually('the socket is closed', () => peer.connections() > peer.open());
 });
@@ -172,11 +166,9 @@ it('a connection that fails is given up at once, although its peer is silent, an
   const peer = await amqpPeer(handshakeThen(Buffer.alloc(0)));
   const connection = start(peer.url);
   connection.fail('not open yet: nothing happens');
-  await once(connection, 'open', { signal: AbortSignal.timeout(10_000) });
+  await emitted(connection, 'open');
   for (const times of [1, 2]) {
-    const [lost, open] = ['lost', 'open'].map((event) =>
-      once(connection, event, { signal: AbortSignal.timeout(5_000) }),
-    );
+    const [lost, open] = [emitted(connection, 'lost', 5_000), emitted(connection, 'open', 5_000)];
     connection.fail(`nothing was confirmed, ${times}`);
     expect(await lost).toMatchObject([{ message: `nothing was confirmed, ${times}` }]);
     await open;
@@ -207,12 +199,12 @@ it('a connection that lasted 10 s is opened again within 0.2 s; after a pause wh
     [10_000, closes(320, 'CONNECTION_FORCED'), 1],
     [10_000, closes(530, 'NOT_ALLOWED - a limit'), 2],
   ] as const) {
-    await eventuallyByTurns(() => connection.connected);
+    await turnsUntil(() => connection.connected);
     const connections = peer.connections();
     const isPaused = due > pauses;
     vi.setSystemTime(Date.now() + lastedMs);
     ends();
-    await eventuallyByTurns(() => !connection.connected);
+    await turnsUntil(() => !connection.connected);
     await new Promise((resolve) => void setImmediate(resolve));
     expect(pauses).toBe(due);
     await vi.advanceTimersByTimeAsync(isPaused ? 499 : 200);
@@ -220,7 +212,7 @@ it('a connection that lasted 10 s is opened again within 0.2 s; after a pause wh
       expect([connection.connected, peer.connections()]).toEqual([false, connections]);
       await vi.advanceTimersByTimeAsync(501);
     }
-    await eventuallyByTurns(() => peer.connections() > connections);
+    await turnsUntil(() => peer.connections() > connections);
   }
 });
 
@@ -230,18 +222,22 @@ it('the time of the last attempt is now before the start and while open, and sta
   onTestFinished(() => void vi.restoreAllMocks());
   const peer = await amqpPeer(handshakeThen(Buffer.alloc(0), answerClose));
   const login: LoginSource = fixedLogin(peer.url);
-  const read = vi.fn(login.read).mockRejectedValueOnce(new Error('no login'));
+  const attempt = Promise.withResolvers<never>();
+  const read = vi.fn(login.read).mockReturnValueOnce(attempt.promise);
   const connection = new BrokerConnection({ name: 'tested', login: { ...login, read }, log: lines.log });
   open.push(connection);
   await vi.advanceTimersByTimeAsync(60_000);
   expect(connection.lastAttemptAt).toBe(Date.now());
   connection.start();
   const startedAt = Date.now();
+  await vi.advanceTimersByTimeAsync(60_000);
+  expect(connection.lastAttemptAt, 'during the attempt').toBe(startedAt);
+  attempt.reject(new Error('no login'));
   await vi.advanceTimersByTimeAsync(499);
   expect([connection.lastAttemptAt, read.mock.calls.length]).toEqual([startedAt, 1]);
   await vi.advanceTimersByTimeAsync(1);
-  expect([connection.lastAttemptAt, read.mock.calls.length]).toEqual([startedAt + 500, 2]);
-  await eventuallyByTurns(() => connection.connected);
+  expect([connection.lastAttemptAt, read.mock.calls.length]).toEqual([startedAt + 60_500, 2]);
+  await turnsUntil(() => connection.connected);
   await vi.advanceTimersByTimeAsync(60_000);
   expect(connection.lastAttemptAt).toBe(Date.now());
 });
@@ -265,10 +261,10 @@ it('close settles as soon as the socket ends, whatever timers do', async () => {
     handshakeThen(Buffer.alloc(0), (socket, chunk) => void (chunk > 3 && sockets.push(socket))),
   );
   const connection = start(peer.url);
-  await once(connection, 'open', { signal: AbortSignal.timeout(10_000) });
+  await emitted(connection, 'open');
   vi.useFakeTimers({ toFake: ['setTimeout', 'clearTimeout'], fakeNodeBuiltins: true });
   const closing = connection.close();
-  await eventuallyByTurns(() => sockets.length > 0);
+  await turnsUntil(() => sockets.length > 0);
   sockets[0]?.destroy();
   await closing;
 });
@@ -280,12 +276,12 @@ it('a broker that is back is one line, with the time and the failures', async ()
     else handshakeThen(Buffer.alloc(0))(socket, chunk, data);
   });
   const connection = start(peer.url);
-  await once(connection, 'open', { signal: AbortSignal.timeout(10_000) });
+  await emitted(connection, 'open');
   refuses = true;
   connection.fail('away');
   await eventually('it fails often', () => peer.connections() > 10);
   refuses = false;
-  await once(connection, 'open', { signal: AbortSignal.timeout(10_000) });
+  await emitted(connection, 'open');
   const back = lines.lines.at(-1);
   expect(back?.awayMs).toBeGreaterThan(20);
   expect(back?.failures).toBeGreaterThanOrEqual(9);
@@ -369,7 +365,6 @@ describe('a login that may have changed', () => {
 
 it('the certificate authority is read before each connection; without a usable one the attempt fails', async () => {
   const folder = await mkdtemp(join(tmpdir(), 'authority-'));
-  onTestFinished(async () => await rm(folder, { recursive: true }));
   const right = await makeCertificates(folder);
   const caFile = join(folder, 'given.pem');
   const peer = await amqpPeer(handshakeThen(Buffer.alloc(0)));
@@ -387,9 +382,7 @@ it('the certificate authority is read before each connection; without a usable o
 });
 
 it('a certificate authority whose file cannot be opened is given up after 5 s', async () => {
-  const folder = await mkdtemp(join(tmpdir(), 'authority-'));
-  onTestFinished(async () => await rm(folder, { recursive: true }));
-  const pipe = join(folder, 'pipe');
+  const pipe = join(await mkdtemp(join(tmpdir(), 'authority-')), 'pipe');
   execFileSync('mkfifo', [pipe]);
   vi.useFakeTimers({ toFake: ['setTimeout', 'clearTimeout'], fakeNodeBuiltins: true });
   let sentence: string | undefined;

@@ -8,7 +8,7 @@ import { makeVhost, manage, type Vhost } from '../../support/broker.ts';
 import { fixedLogin, makeUser, type User } from '../../support/broker-client.ts';
 import { closedPort } from '../../support/fake-servers.ts';
 import { eventually, type LogLines, logLines } from '../../support/log-lines.ts';
-import { amqpPeer, handshakeThen, method } from './amqp-peer.ts';
+import { amqpPeer, handshakeThen, method, turnsUntil } from './amqp-peer.ts';
 
 let vhost: Vhost;
 let lines: LogLines;
@@ -233,10 +233,3 @@ it('a node that does not answer a declare is left for another after 10 s, and ag
   abort.abort();
   await expect(waiter).rejects.toThrow();
 });
-
-async function turnsUntil(condition: () => unknown): Promise<void> {
-  for (let turn = 0; !condition(); turn += 1) {
-    if (turn > 200_000) throw new Error('it does not happen');
-    await new Promise((resolve) => void setImmediate(resolve));
-  }
-}
