@@ -1,7 +1,7 @@
 // How many messages are ready, by the real broker.
 
 import { once } from 'node:events';
-import { afterEach, beforeEach, expect, it, onTestFinished, vi } from 'vitest';
+import { afterEach, beforeEach, expect, it, vi } from 'vitest';
 import { BrokerConnection } from '../../../service/amqp/connection.ts';
 import { QueueDepths } from '../../../service/amqp/queue-depths.ts';
 import { makeVhost, type Vhost } from '../../support/broker.ts';
@@ -12,6 +12,7 @@ import { SilentProxy } from '../../support/silent-proxy.ts';
 let vhost: Vhost;
 let user: User;
 let broker: BrokerClient;
+let line: SilentProxy;
 let lines: LogLines;
 let connection: BrokerConnection;
 let depths: QueueDepths;
@@ -21,13 +22,17 @@ beforeEach(async () => {
   user = await makeUser(vhost);
   broker = await brokerClient(vhost.url());
   lines = logLines();
-  connection = new BrokerConnection({ name: 'depths', login: fixedLogin(user.url), log: lines.log });
+  const url = new URL(user.url);
+  line = await SilentProxy.start(Number(url.port));
+  url.port = String(line.port);
+  connection = new BrokerConnection({ name: 'depths', login: fixedLogin(url.href), log: lines.log });
   depths = new QueueDepths(connection, ['first', 'second', 'third'], lines.log);
 });
 
 afterEach(async () => {
   depths.stop();
   await connection.close();
+  await line.stop();
   await broker.close();
   await user.remove();
   await vhost.remove();
@@ -58,28 +63,20 @@ it('has no depth of a queue that is missing, knows the others, and logs it once'
 
 it('a queue whose node does not answer has no depth after 2 s, and is asked again on another channel', async () => {
   for (const queue of ['first', 'second', 'third']) await fill(queue, 1);
-  const proxy = await SilentProxy.start(Number(new URL(user.url).port));
-  onTestFinished(() => proxy.stop());
-  const url = new URL(user.url);
-  url.port = String(proxy.port);
-  const line = new BrokerConnection({ name: 'line', login: fixedLogin(url.href), log: lines.log });
-  onTestFinished(() => line.close());
-  const asked = new QueueDepths(line, ['first', 'second', 'third'], lines.log);
   const timer = vi.spyOn(globalThis, 'setInterval');
-  asked.start();
-  onTestFinished(() => asked.stop());
+  depths.start();
   const [ask = () => undefined] = timer.mock.lastCall ?? [];
   timer.mockRestore();
-  line.start();
-  await eventually('all are known', () => asked.depths.size === 3);
-  proxy.silence();
+  connection.start();
+  await eventually('all are known', () => depths.depths.size === 3);
+  line.silence();
   ask();
-  await eventually('none is known', () => asked.depths.size === 0);
+  await eventually('none is known', () => depths.depths.size === 0);
   expect(await lines.line('cannot ask for the depth of a queue')).toMatchObject({
     err: { message: 'the broker did not answer within 2 s' },
   });
-  proxy.heal();
+  line.heal();
   ask();
-  await eventually('all are known again', () => asked.depths.size === 3);
-  expect([line.reconnects, lines.lines.filter(({ msg }) => msg.includes('cannot ask')).length]).toEqual([0, 1]);
+  await eventually('all are known again', () => depths.depths.size === 3);
+  expect([connection.reconnects, lines.lines.filter(({ msg }) => msg.includes('cannot ask')).length]).toEqual([0, 1]);
 });
