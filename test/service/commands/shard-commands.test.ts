@@ -275,28 +275,18 @@ describe('the presence', () => {
     expect(refused()).toBe(2);
   });
 
-  it.each<[string, number, ('identify' | 'connected' | 'ended')[]]>([
-    ['cannot read a RESUME', 4_002, []],
-    ['cannot read what follows the READY', 4_002, ['identify', 'connected']],
-    ['cannot read a RESUME after an IDENTIFY without an answer', 4_002, ['identify', 'ended']],
-    ['closes an IDENTIFY for another reason', 4_000, ['identify']],
-  ])('stays where Discord %s', (_, closeCode, before) => {
-    const { commands, refused } = line(dnd, online);
-    for (const each of before) commands[each]('no READY', undefined);
-    commands.ended(`close code ${closeCode}`, closeCode);
-    expect([refused(), commands.presence, commands.identify()]).toEqual([0, dnd, dnd]);
-  });
-
-  it.each([
-    ['cannot read a RESUME', 4_002, false],
-    ['closes an IDENTIFY for another reason', 4_000, true],
-  ])('is sent where Discord %s', (_, closeCode, identifies) => {
+  it.each<[string, number, ('identify' | 'connected' | 'ended')[], string[]]>([
+    ['cannot read a RESUME', 4_002, [], ['dnd']],
+    ['cannot read what follows the READY', 4_002, ['identify', 'connected'], []],
+    ['cannot read a RESUME after an IDENTIFY without an answer', 4_002, ['identify', 'ended'], ['dnd']],
+    ['closes an IDENTIFY for another reason', 4_000, ['identify'], ['dnd']],
+  ])('stays where Discord %s, and is sent unless Discord has it', (_, closeCode, before, expected) => {
     const { commands, at, sent, refused } = line(dnd, online);
-    if (identifies) commands.identify();
+    for (const each of before) commands[each]('no READY', undefined);
     commands.ended(`close code ${closeCode}`, closeCode);
     commands.connected();
     at(0);
-    expect([refused(), commands.presence, sent]).toEqual([0, dnd, ['dnd']]);
+    expect([refused(), sent, commands.presence, commands.identify()]).toEqual([0, expected, dnd, dnd]);
   });
 });
 
