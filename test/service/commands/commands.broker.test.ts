@@ -125,27 +125,7 @@ describe('what cannot be sent is a dead letter with the reason', () => {
   const voice = { channel_id: null, self_mute: false, self_deaf: false };
   test.each<[string, () => readonly [number | 'all', object | string, object?], RegExp]>([
     ['no JSON', () => [0, '{"command":'], /expected a command as JSON/],
-    ['a list', () => [0, []], /command is one of update_presence, update_voice_state/],
-    ['an unknown command', () => [0, { command: 'identify', data: {} }], /command is one of update_presence/],
-    [
-      'a field too many',
-      () => [0, { command: 'update_presence', data: { status: 'dnd' }, op: 3 }],
-      /^expected no field 'op'/,
-    ],
     ['a status that there is not', () => [0, { command: 'update_presence', data: { status: 'busy' } }], /data.status/],
-    [
-      'a presence that fits into no IDENTIFY',
-      () => [
-        0,
-        { command: 'update_presence', data: { status: 'dnd', activities: [{ name: 'é'.repeat(2_000), type: 0 }] } },
-      ],
-      /at most 3072 bytes/,
-    ],
-    [
-      'an id that is a number',
-      () => [0, { command: 'update_voice_state', data: { ...voice, guild_id: 1 } }],
-      /data.guild_id: .*string of digits/,
-    ],
     [
       'the guild of another shard',
       () => [0, { command: 'update_voice_state', data: { ...voice, guild_id: guildOf(1) } }],
