@@ -37,6 +37,10 @@ beforeAll(async () => {
 afterAll(async () => await stage?.stop());
 
 const guildOf = (shard: number) => guildOfShard(stage.simulator, shard, SHARDS);
+const voice = (channel_id: string | null, shard = 0): DiscordCommand => ({
+  ...{ command: 'update_voice_state' },
+  data: { guild_id: guildOf(shard), channel_id, self_mute: true, self_deaf: false },
+});
 const sentTo = (shard: number) => stage.simulator.sends.filter(({ shardId }) => shardId === shard);
 /** Of what shard 0 sent after its first so many. */
 const channelsAfter = (sent: number) =>
@@ -65,12 +69,9 @@ test('INITIAL_PRESENCE is in the first IDENTIFY of each shard', () => {
 });
 
 describe('a command is sent over the connection of its shard, as it is', () => {
-  const voice = (shard: number, channel_id: string | null) => ({
-    ...{ guild_id: guildOf(shard), channel_id, self_mute: true, self_deaf: false },
-  });
   test.each<[string, number, number, () => DiscordCommand, number]>([
-    ['joins a channel', 4, 1, () => ({ command: 'update_voice_state', data: voice(1, '7') }), 2],
-    ['leaves it', 4, 1, () => ({ command: 'update_voice_state', data: voice(1, null) }), 1],
+    ['joins a channel', 4, 1, () => voice('7', 1), 2],
+    ['leaves it', 4, 1, () => voice(null, 1), 1],
     [
       'asks for all members',
       ...([8, 0] as const),
@@ -122,20 +123,15 @@ describe('a command is sent over the connection of its shard, as it is', () => {
 });
 
 describe('what cannot be sent is a dead letter with the reason', () => {
-  const voice = { channel_id: null, self_mute: false, self_deaf: false };
   test.each<[string, () => readonly [number | 'all', object | string, object?], RegExp]>([
     ['no JSON', () => [0, '{"command":'], /expected a command as JSON/],
     ['a status that there is not', () => [0, { command: 'update_presence', data: { status: 'busy' } }], /data.status/],
     [
       'the guild of another shard',
-      () => [0, { command: 'update_voice_state', data: { ...voice, guild_id: guildOf(1) } }],
+      () => [0, voice('1', 1)],
       /expected shard.1, to which guild \d+ belongs \(\(id >> 22\) % 2\), got shard.0/,
     ],
-    [
-      'a guild command to all',
-      () => ['all', { command: 'update_voice_state', data: { ...voice, guild_id: guildOf(1) } }],
-      /only update_presence goes to shard.all/,
-    ],
+    ['a guild command to all', () => ['all', voice('1', 1)], /only update_presence goes to shard.all/],
     [
       'presences without their intent',
       () => [0, { command: 'request_guild_members', data: { guild_id: guildOf(0), user_ids: '1', presences: true } }],
@@ -143,11 +139,7 @@ describe('what cannot be sent is a dead letter with the reason', () => {
     ],
     [
       'what had expired when it came',
-      () => [
-        0,
-        { command: 'update_voice_state', data: { ...voice, guild_id: guildOf(0) } },
-        { timestamp: Math.floor(Date.now() / 1_000) - 60 },
-      ],
+      () => [0, voice('1'), { timestamp: Math.floor(Date.now() / 1_000) - 60 }],
       /^expired: it was \d+ ms past its life/,
     ],
   ])('%s', async (_, make, reason) => {
@@ -167,10 +159,6 @@ describe('what cannot be sent is a dead letter with the reason', () => {
 });
 
 const reasonOfBroker = ({ message }: DeadLetter) => message.properties.headers?.['x-death']?.[0]?.reason;
-const voice = (channel_id: string): DiscordCommand => ({
-  ...{ command: 'update_voice_state' },
-  data: { guild_id: guildOf(0), channel_id, self_mute: false, self_deaf: false },
-});
 
 describe('while a shard is away', () => {
   test('commands wait for its RESUME, in order; one that expires before is a dead letter', async () => {
