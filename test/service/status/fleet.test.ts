@@ -99,7 +99,6 @@ describe('a report', () => {
   it.each<[string, string]>([
     ['no JSON', '{'],
     ['a name with markup', json({ task: '<b>' })],
-    ['no period', json({ everyMs: 0 })],
     ['a negative count', json({ outbox: { events: -1, usedPercent: 0 } })],
     ['too many shards', json({ shards: Array.from({ length: 257 }, (_, id) => ({ ...REPORT.shards[0], id })) })],
     ['a group far out', json({ group: 10_001 })],
