@@ -13,8 +13,8 @@ const admitted = (
   body: object,
   { key = 'shard.3', intents = SHARDS.intents, ...message }: object & { key?: string; intents?: number } = {},
 ) => {
-  const bytes = body instanceof Buffer ? body : Buffer.from(JSON.stringify(body));
-  const sent = { body: bytes, routingKey: key, timestamp: undefined, expiration: undefined, ...message };
+  const written = body instanceof Buffer ? body : Buffer.from(JSON.stringify(body));
+  const sent = { body: written, routingKey: key, timestamp: undefined, expiration: undefined, ...message };
   return admit(sent, { ...SHARDS, intents }, NOW);
 };
 const presence = (data: object) => ({ command: 'update_presence', data: { status: 'online', ...data } });
