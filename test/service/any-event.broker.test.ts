@@ -3,16 +3,13 @@
 
 import { GatewayIntentBits } from 'discord-api-types/v10';
 import { afterAll, beforeAll, expect, test } from 'vitest';
-import type { DiscordSimulator } from '../../local/discord/simulator.ts';
-import type { Stage } from '../../local/stage.ts';
 import { ENV, QUEUES } from '../../service/contract/names.ts';
 import { eventId } from '../../service/events/event-id.ts';
 import { DiscordEventPayload } from '../../service/events/payload.ts';
 import { Inbox } from '../support/inbox.ts';
-import { startSharedStage } from '../support/shared-stage.ts';
+import { type SharedStage, startSharedStage } from '../support/shared-stage.ts';
 
-let stage: Stage;
-let simulator: DiscordSimulator;
+let stage: SharedStage;
 let inbox: Inbox;
 
 beforeAll(async () => {
@@ -28,8 +25,6 @@ beforeAll(async () => {
       [ENV.forwardDirectMessages]: 'true',
     },
   });
-  if (stage.simulator === undefined) throw new Error('this test needs the simulator');
-  simulator = stage.simulator;
   inbox = new Inbox(stage);
   await stage.startTask();
   await stage.ready();
@@ -40,11 +35,11 @@ const ofKey = (key: string) => inbox.all.filter(({ routingKey }) => routingKey =
 
 test('the begin of the session is reported, and each of its guilds comes whole', async () => {
   const { body, queue } = await inbox.first('gateway.ready', ({ routingKey }) => routingKey === 'gateway.ready');
-  const { guildIds } = simulator;
+  const { guildIds, sessions } = stage.simulator;
   expect(queue).toBe(QUEUES.gatewayEvents);
   expect(DiscordEventPayload.parse(body)).toMatchObject({
     shardId: 0,
-    data: { sessionId: simulator.sessions[0]?.id, shardCount: 1, guildIds: expect.arrayContaining([...guildIds]) },
+    data: { sessionId: sessions[0]?.id, shardCount: 1, guildIds: expect.arrayContaining([...guildIds]) },
   });
   await stage.until('the guilds', 30_000, () => ofKey('dispatch.guild_create').length >= guildIds.length);
   expect(ofKey('dispatch.guild_create').map((each) => each.body.guildId)).toEqual(
@@ -66,7 +61,7 @@ test.each([
   ['message.by-bot', 'message.create', QUEUES.guildEvents],
   ['message.direct', 'message.create', QUEUES.guildEvents],
 ])('%s arrives as %s', async (kind, key, queue) => {
-  const emitted = simulator.emit(kind);
+  const emitted = stage.simulator.emit(kind);
   const { body, message, ...received } = await inbox.of(emitted);
   expect([received.routingKey, received.queue]).toEqual([key, queue]);
   const event = DiscordEventPayload.parse(body);
@@ -78,7 +73,7 @@ test.each([
 });
 
 test('a guild that the bot joins makes two events, each with an id of its own', async () => {
-  const joined = simulator.joinGuild();
+  const joined = stage.simulator.joinGuild();
   const of = (key: string) =>
     inbox.first(`${key} of ${joined.id}`, ({ routingKey, body }) => routingKey === key && body.guildId === joined.id);
   const [join, whole] = [await of('guild.join'), await of('dispatch.guild_create')];

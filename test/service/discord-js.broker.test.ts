@@ -32,31 +32,26 @@ import {
   type APIPingInteraction,
 } from 'discord-api-types/v10';
 import { afterAll, beforeAll, expect, test } from 'vitest';
-import type { DiscordSimulator } from '../../local/discord/simulator.ts';
-import type { Stage } from '../../local/stage.ts';
 import { ENV } from '../../service/contract/names.ts';
 import { Bot } from '../support/discord-js-bot.ts';
 import { Inbox } from '../support/inbox.ts';
-import { startSharedStage } from '../support/shared-stage.ts';
+import { type SharedStage, startSharedStage } from '../support/shared-stage.ts';
 
-let stage: Stage;
-let simulator: DiscordSimulator;
+let stage: SharedStage;
 let inbox: Inbox;
 
 beforeAll(async () => {
   stage = await startSharedStage({ env: { [ENV.forwardDirectMessages]: 'true' } });
-  if (stage.simulator === undefined) throw new Error('this test needs the simulator');
-  simulator = stage.simulator;
   inbox = new Inbox(stage);
 });
 afterAll(() => stage?.stop());
 
 /** An interaction over the whole path, as discord.js sees it, beside what Discord sent. */
 async function received(kind: string) {
-  const emitted = simulator.emit(kind);
+  const emitted = stage.simulator.emit(kind);
   const { body } = await inbox.of(emitted);
   const d = { ...Object(body.data), token: body.interactionToken };
-  const bot = new Bot({ api: simulator.apiUrl });
+  const bot = new Bot({ api: stage.simulator.apiUrl });
   const [interaction] =
     bot.see(Events.InteractionCreate, { t: 'INTERACTION_CREATE', d }) ??
     expect.fail(`discord.js makes none of ${kind}`);
@@ -64,7 +59,7 @@ async function received(kind: string) {
     interaction,
     body,
     sent: emitted.dispatch.d as Exclude<APIInteraction, APIPingInteraction>,
-    answers: () => simulator.callbacks.sent(d.token),
+    answers: () => stage.simulator.callbacks.sent(d.token),
   };
 }
 
@@ -304,7 +299,7 @@ async function disabled(interaction: ButtonInteraction): Promise<void> {
   for (const button of buttons.components) button.setDisabled(true);
   await interaction.update({ content: 'Confirmed', components: [buttons] });
   await interaction.editReply({ content: 'Confirmed again' });
-  const [updated] = simulator.callbacks.sent(interaction.token);
+  const [updated] = stage.simulator.callbacks.sent(interaction.token);
   expect(updated?.data.components).toMatchObject([{ components: Array(3).fill({ disabled: true }) }]);
 }
 
@@ -323,7 +318,7 @@ test.each(USES)('%s works from the payload alone', async (kind, use, expected) =
 
 test('a worker that gets a message again, and answers again, is refused by Discord with 40060', async () => {
   const { interaction } = await received('command.plain');
-  const again = new Bot({ api: simulator.apiUrl });
+  const again = new Bot({ api: stage.simulator.apiUrl });
   const [repeated] =
     again.see(Events.InteractionCreate, {
       t: 'INTERACTION_CREATE',

@@ -10,14 +10,13 @@ import { DISPATCHES } from '../../local/discord/payloads/dispatches.ts';
 import { intentsFor } from '../../local/discord/payloads/intents.ts';
 import { dueKey, VARIANTS } from '../../local/discord/payloads/variants.ts';
 import { LARGE } from '../../local/discord/payloads/world.ts';
-import type { Stage } from '../../local/stage.ts';
 import { EXCHANGES, QUEUES } from '../../service/contract/names.ts';
 import { family } from '../../service/events/routing.ts';
 import { faultsOf } from '../support/contract-schemas.ts';
 import { Inbox } from '../support/inbox.ts';
-import { startSharedStage } from '../support/shared-stage.ts';
+import { type SharedStage, startSharedStage } from '../support/shared-stage.ts';
 
-let stage: Stage;
+let stage: SharedStage;
 let inbox: Inbox;
 
 beforeAll(async () => {
@@ -27,7 +26,7 @@ beforeAll(async () => {
 afterAll(() => stage?.stop());
 
 test('the session has each intent that a dispatch in guilds needs, and no other', () => {
-  const [session] = stage.simulator?.sessions ?? [];
+  const [session] = stage.simulator.sessions;
   if (session === undefined) expect.fail('no session');
   const needed = [...chosenDispatches('all')].reduce((all, name) => all | intentsFor(name, 'guild'), 0);
   expect(session.view.intents).toBe(needed);
@@ -36,8 +35,8 @@ test('the session has each intent that a dispatch in guilds needs, and no other'
 
 test('each kind of dispatch arrives under its key, and what is private does not', async () => {
   const { simulator, reader } = stage;
-  const [session] = simulator?.sessions ?? [];
-  if (simulator === undefined || session === undefined) expect.fail('no session');
+  const [session] = simulator.sessions;
+  if (session === undefined) expect.fail('no session');
   const sent = VARIANTS.filter((variant) => maySee(variant, session.view)).map((variant) => ({
     key: dueKey(variant, chosenDispatches('all')),
     sequence: simulator.emit(variant.name).sequence,

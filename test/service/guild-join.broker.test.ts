@@ -3,21 +3,16 @@
 // received what the one before it received.
 
 import { afterAll, beforeAll, describe, expect, test } from 'vitest';
-import type { DiscordSimulator } from '../../local/discord/simulator.ts';
-import type { Stage } from '../../local/stage.ts';
 import { METRICS } from '../../service/contract/metrics.ts';
 import { Inbox } from '../support/inbox.ts';
-import { startSharedStage } from '../support/shared-stage.ts';
+import { type SharedStage, startSharedStage } from '../support/shared-stage.ts';
 
 const GUILDS = 12;
-let stage: Stage;
-let simulator: DiscordSimulator;
+let stage: SharedStage;
 let inbox: Inbox;
 
 beforeAll(async () => {
   stage = await startSharedStage({ simulator: { guilds: GUILDS } });
-  if (stage.simulator === undefined) throw new Error('this test needs the simulator');
-  simulator = stage.simulator;
   inbox = new Inbox(stage);
 });
 afterAll(() => stage?.stop());
@@ -46,11 +41,11 @@ describe.each([
   let old: string;
   let joined: string;
   beforeAll(async () => {
-    old = simulator.guildIds[3] ?? '';
+    old = stage.simulator.guildIds[3] ?? '';
     await published(() => {
-      simulator.outage(old);
-      joined = simulator.joinGuild().id;
-      simulator.outage(joined);
+      stage.simulator.outage(old);
+      joined = stage.simulator.joinGuild().id;
+      stage.simulator.outage(joined);
     });
     await before();
   });
@@ -58,15 +53,15 @@ describe.each([
   test('publishes a join and a leave', async () => {
     let guild = '';
     const join = () => {
-      guild = simulator.joinGuild().id;
+      guild = stage.simulator.joinGuild().id;
     };
     expect(await published(join)).toEqual([`guild.join ${guild}`]);
-    expect(await published(() => simulator.leaveGuild(guild))).toEqual([`guild.leave ${guild}`]);
+    expect(await published(() => stage.simulator.leaveGuild(guild))).toEqual([`guild.leave ${guild}`]);
   });
 
   test('publishes nothing of the end of an outage that began before, not even of a guild that had joined just then', async () => {
-    expect(await published(() => simulator.restore(old))).toEqual([]);
-    expect(await published(() => simulator.restore(joined))).toEqual([]);
+    expect(await published(() => stage.simulator.restore(old))).toEqual([]);
+    expect(await published(() => stage.simulator.restore(joined))).toEqual([]);
   });
 });
 
@@ -75,5 +70,5 @@ async function handOver(): Promise<void> {
   await stage.startTask();
   expect(await old?.terminate()).toBe(0);
   await stage.ready();
-  expect(simulator.count('identify'), 'the session goes on').toBe(1);
+  expect(stage.simulator.count('identify'), 'the session goes on').toBe(1);
 }
