@@ -1,5 +1,5 @@
-// EVENTS=all with whole guilds and every opt-in, on real input: the begin of a session, what the opt-ins add, and the two events
-// of a guild that the bot joins. What all dispatches have in common is in every-dispatch.broker.test.ts.
+// EVENTS=all with whole guilds and every opt-in, on real input: the begin of a session, and what the opt-ins add. What all
+// dispatches have in common is in every-dispatch.broker.test.ts.
 
 import { GatewayIntentBits } from 'discord-api-types/v10';
 import { afterAll, beforeAll, expect, test } from 'vitest';
@@ -70,15 +70,4 @@ test.each([
   expect(body.guildId).toBe(guild_id);
   if (content !== undefined) expect(event.data).toMatchObject({ content, hasContent: content !== '' });
   expect(message.properties.priority).toBe(queue === QUEUES.dispatches ? 2 : 1);
-});
-
-test('a guild that the bot joins makes two events, each with an id of its own', async () => {
-  const joined = stage.simulator.joinGuild();
-  const of = (key: string) =>
-    inbox.first(`${key} of ${joined.id}`, ({ routingKey, body }) => routingKey === key && body.guildId === joined.id);
-  const [join, whole] = [await of('guild.join'), await of('dispatch.guild_create')];
-  expect(join.sequence).toBe(whole.sequence);
-  expect(join.body.eventId).toBe(eventId(join.sessionId, join.sequence));
-  expect(whole.body.eventId).toBe(eventId(join.sessionId, `${join.sequence}:dispatch.guild_create`));
-  expect([join.body.data, whole.body.data].map((data) => 'channels' in (data as object))).toEqual([false, true]);
 });
