@@ -1,11 +1,9 @@
 // Credentials from variables and from Secrets Manager: the real SDK against a fake with its protocol.
 
-import { once } from 'node:events';
-import { createServer as createHttpServer } from 'node:http';
-import { type AddressInfo, createServer } from 'node:net';
 import { afterEach, beforeEach, describe, expect, it, onTestFinished, vi } from 'vitest';
 import { type SecretsManager, startSecretsManager } from '../../local/secrets-manager.ts';
 import { credential, parseBrokerLogin, parseTlsLogin, parseToken } from '../../service/credentials.ts';
+import { httpServer, silentServer } from '../support/fake-servers.ts';
 
 const LOGIN = { host: 'broker.example', port: 5671, vhost: 'discord', username: 'ingestor', password: 'pass,word:=1' };
 
@@ -103,33 +101,21 @@ describe('a value of a secret', () => {
     ],
     ['more than Secrets Manager takes', { SecretString: 'x'.repeat(65_537) }, /at most 65536 characters, got 65537/],
   ])('that is %s is refused in a sentence with its variable', async (_, answer, sentence) => {
-    const server = createHttpServer((_request, response) => {
-      response.writeHead(200, { 'content-type': 'application/x-amz-json-1.1' }).end(JSON.stringify(answer));
-    });
-    server.listen(0, '127.0.0.1');
-    onTestFinished(() => {
-      server.closeAllConnections();
-      server.close();
-    });
-    await once(server, 'listening');
-    process.env.AWS_ENDPOINT_URL_SECRETS_MANAGER = `http://127.0.0.1:${(server.address() as AddressInfo).port}`;
+    const { port, close } = await httpServer(200, 'application/x-amz-json-1.1', JSON.stringify(answer));
+    onTestFinished(close);
+    process.env.AWS_ENDPOINT_URL_SECRETS_MANAGER = `http://127.0.0.1:${port}`;
     await expectRefused(secrets.put('token', 'x'), sentence);
   });
 
   it('of a service that accepts and stays silent is an error after 15 s', async () => {
-    const silent = createServer((socket) => socket.on('error', () => undefined).resume());
-    silent.listen(0, '127.0.0.1');
-    await once(silent, 'listening');
-    process.env.AWS_ENDPOINT_URL_SECRETS_MANAGER = `http://127.0.0.1:${(silent.address() as AddressInfo).port}`;
+    const { port, close } = await silentServer();
+    onTestFinished(close);
+    process.env.AWS_ENDPOINT_URL_SECRETS_MANAGER = `http://127.0.0.1:${port}`;
     const { timeout } = AbortSignal;
     const deadline = vi.spyOn(AbortSignal, 'timeout').mockImplementation(() => timeout.call(AbortSignal, 100));
-    try {
-      await expect(tokenOf(secrets.put('token', 'x')).read()).rejects.toThrow(/cannot be read \(.*abort.*\)/i);
-      expect(deadline.mock.calls).toEqual([[15_000]]);
-    } finally {
-      deadline.mockRestore();
-      silent.close();
-    }
+    onTestFinished(() => deadline.mockRestore());
+    await expect(tokenOf(secrets.put('token', 'x')).read()).rejects.toThrow(/cannot be read \(.*abort.*\)/i);
+    expect(deadline.mock.calls).toEqual([[15_000]]);
   });
 });
 

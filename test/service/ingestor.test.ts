@@ -1,12 +1,13 @@
 // What the ingestor joins: the positions of a session with what is sent to Discord, and the shards with whoever owns them.
 
 import { randomBytes } from 'node:crypto';
-import { type AddressInfo, createServer } from 'node:net';
+import { createServer } from 'node:net';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { setFlagsFromString } from 'node:v8';
 import { runInNewContext } from 'node:vm';
 import { describe, expect, it, onTestFinished, vi } from 'vitest';
 import type { LastEnd } from '../../service/last-end.ts';
+import { listening } from '../support/fake-servers.ts';
 import { eventually } from '../support/log-lines.ts';
 import { HostileGateway, startClient, unhurried } from './gateway/hostile-gateway.ts';
 
@@ -303,10 +304,9 @@ it('has not reached Discord only if none of its shards has', async () => {
   const { ingestor } = client;
   await ingestor.stepDown();
   expect([ingestor.connected, ingestor.unreachableSince]).toEqual([0, undefined]);
-  const refusing = createServer((socket) => void socket.destroy());
-  await new Promise<void>((resolve) => refusing.listen(0, '127.0.0.1', resolve));
-  onTestFinished(() => void refusing.close());
-  const refused = `ws://127.0.0.1:${(refusing.address() as AddressInfo).port}`;
+  const { port, close } = await listening(createServer((socket) => void socket.destroy()));
+  onTestFinished(close);
+  const refused = `ws://127.0.0.1:${port}`;
   const own = async (...resumeUrls: string[]) => {
     const stateOf = (resumeUrl: string, id: number) =>
       [id, { sessionId: `s${id}`, resumeUrl, sequence: 1, shardCount: 2, startedAt: 0 }] as const;

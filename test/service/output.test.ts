@@ -4,8 +4,6 @@ import { type ChildProcess, execFileSync, spawn } from 'node:child_process';
 import { EventEmitter, once } from 'node:events';
 import { closeSync, constants, openSync, readSync, writeSync } from 'node:fs';
 import { mkdtemp, rm } from 'node:fs/promises';
-import { createServer } from 'node:http';
-import type { AddressInfo } from 'node:net';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { Writable } from 'node:stream';
@@ -13,6 +11,7 @@ import { fileURLToPath } from 'node:url';
 import { afterEach, beforeEach, describe, expect, it } from 'vitest';
 import { ENV, PATHS } from '../../service/contract/names.ts';
 import { Output } from '../../service/output.ts';
+import { closedPort } from '../support/fake-servers.ts';
 import { eventually } from '../support/log-lines.ts';
 
 const MIB = 1024 * 1024;
@@ -91,7 +90,7 @@ describe('the process', () => {
     reader = openSync(pipe, constants.O_RDONLY | constants.O_NONBLOCK);
     const writer = openSync(pipe, constants.O_WRONLY);
     writeSync(writer, Buffer.alloc(CAPACITY));
-    const port = await freePort();
+    const port = await closedPort();
     url = `http://127.0.0.1:${port}`;
     child = spawn(process.execPath, [MAIN], {
       env: {
@@ -135,11 +134,3 @@ describe('the process', () => {
     expect(await exit()).toBe(1);
   });
 });
-
-async function freePort(): Promise<number> {
-  const server = createServer().listen(0, '127.0.0.1');
-  await once(server, 'listening');
-  const { port } = server.address() as AddressInfo;
-  server.close();
-  return port;
-}
