@@ -1,7 +1,5 @@
 // Whether the task is healthy, and whether it is live: asked over real HTTP, with the reason of every answer.
 
-import { once } from 'node:events';
-import { connect } from 'node:net';
 import { afterEach, beforeEach, describe, expect, it, onTestFinished, vi } from 'vitest';
 import { PATHS } from '../../service/contract/names.ts';
 import { ConfigError } from '../../service/errors.ts';
@@ -289,14 +287,6 @@ it('reports an address that is taken as a fault of the configuration', async () 
   await expect(start(server.port)).rejects.toSatisfy(
     (error) => error instanceof ConfigError && fault.test(error.message),
   );
-});
-
-it('closes at once, although a client holds a connection open', async () => {
-  const socket = connect(server.port, '127.0.0.1');
-  socket.write('GET /health HTTP/1.1\r\nhost: x\r\n\r\n');
-  await once(socket, 'data');
-  await Promise.all([server.close(), once(socket, 'close')]);
-  await expect(ask(PATHS.health)).rejects.toThrow();
 });
 
 it('a browser gets the page at /, and only there, with the status of the report', async () => {
