@@ -24,7 +24,8 @@ describe('the value of a secret field', () => {
     fc.assert(
       fc.property(name, value, fc.string(), (field, secret, other) => {
         fc.pre(!other.includes(MARKER) && !/token|password/i.test(other));
-        let text = JSON.stringify({ before: other, deep: [{ [field]: secret }], behind: 2 });
+        // Compact, and with a space behind the colon.
+        let text = JSON.stringify({ before: other, deep: [{ [field]: secret }], behind: 2 }, null, depth);
         for (let level = 0; level < depth; level += 1) text = JSON.stringify({ text });
         const clean = redact(text, []);
         expect(clean).not.toContain(MARKER);
@@ -42,6 +43,12 @@ describe('the value of a secret field', () => {
       '{"err":"x \\"token\\":\\"[redacted]","more":1}',
     );
   });
+});
+
+it('no secret is suspected in other texts and fields', () => {
+  const msg = 'mail team@example.org about https://example.org/a@b, "token" is missing';
+  const line = JSON.stringify({ tokens: 5, url: 'wss://gateway.discord.gg/?v=10', msg });
+  expect(redact(line, [])).toBe(line);
 });
 
 it.each([
