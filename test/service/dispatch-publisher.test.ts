@@ -76,12 +76,12 @@ it('what cannot be read is settled at once and counted each time; the log has ea
   expect([counted.length, lines.length]).toEqual([1_002, 1_000]);
 });
 
-it('an unknown field of a message is counted each time, and the log has its name once', () => {
-  const { counted, lines, take } = publisherOf();
+it('an unknown field of a message is counted each time, the log has its name once, and the event is published', () => {
+  const { counted, lines, sent, take } = publisherOf();
   const name = 'n'.repeat(101);
   for (let times = 0; times < 2; times += 1) take('MESSAGE_CREATE', { ...sampleOf('message.text'), [name]: 'SECRET' });
   take('MESSAGE_CREATE', { ...sampleOf('message.text'), other: 1 });
-  expect(counted).toEqual(['unknownFields', 'unknownFields', 'unknownFields']);
+  expect([sent.length, counted]).toEqual([3, ['unknownFields', 'unknownFields', 'unknownFields']]);
   expect(lines).toMatchObject([
     { level: 'warn', dispatch: 'MESSAGE_CREATE', field: 'n'.repeat(100) },
     { level: 'warn', dispatch: 'MESSAGE_CREATE', field: 'other' },
