@@ -5,7 +5,7 @@ import { randomBytes } from 'node:crypto';
 import { mkdtemp, rm } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
-import { afterAll, beforeAll, describe, expect, test, vi } from 'vitest';
+import { afterAll, beforeAll, describe, expect, onTestFinished, test } from 'vitest';
 import { IngestorProcess } from '../../local/ingestor-process.ts';
 import { Stage } from '../../local/stage.ts';
 import { ENV } from '../../service/contract/names.ts';
@@ -20,18 +20,7 @@ const RIGHT = {
 };
 
 const folder = await mkdtemp(join(tmpdir(), 'ingestor-configuration-'));
-const started: IngestorProcess[] = [];
-afterAll(async () => {
-  await Promise.all(started.map((each) => each.kill()));
-  await rm(folder, { recursive: true, force: true });
-});
-
-function start(env: Record<string, string>): IngestorProcess {
-  const name = `task-${started.length}`;
-  const task = new IngestorProcess({ name, logFile: join(folder, `${name}.log`), env: { ...RIGHT, ...env } });
-  started.push(task);
-  return task;
-}
+afterAll(() => rm(folder, { recursive: true, force: true }));
 
 test.each<[string, Record<string, string>, readonly RegExp[]]>([
   [
@@ -58,25 +47,14 @@ test.each<[string, Record<string, string>, readonly RegExp[]]>([
     [/^RABBITMQ_CA_FILE: .*no-such-file\.pem/],
   ],
 ])('the process ends with EX_CONFIG %s', async (_, env, faults) => {
-  const task = start(env);
+  const task = new IngestorProcess({ name: 'task', logFile: join(folder, 'task.log'), env: { ...RIGHT, ...env } });
+  onTestFinished(() => task.kill());
   expect(await task.exit, task.output).toBe(EX_CONFIG);
   expect(task.output).not.toContain(SECRET);
   const lines = task.output.trim().split('\n');
   expect(lines.map((line) => JSON.parse(line) as object)).toEqual(
     faults.map((fault) => ({ level: 'fatal', time: expect.any(String), msg: expect.stringMatching(fault) })),
   );
-});
-
-test('a task that reaches neither the broker nor Discord is live, and exits 0 at SIGTERM', async () => {
-  const env = { [ENV.discordApiUrl]: 'http://127.0.0.1:1/api', [ENV.shardCount]: 'auto', [ENV.host]: '' };
-  const task = await start(env).listening();
-  expect(task.output, 'unless told otherwise').toContain('"host":"127.0.0.1"');
-  const reasons = ['cannot connect to the broker', "cannot get the gateway's address"];
-  await vi.waitUntil(() => reasons.every((each) => task.output.includes(each)), { timeout: 30_000 });
-  expect((await fetch(`${task.url}/live`)).status).toBe(200);
-  expect((await fetch(`${task.url}/health`)).status).toBe(503);
-  expect(await task.terminate()).toBe(0);
-  expect(task.output).not.toContain(SECRET);
 });
 
 describe('with TLS to the broker, in production', () => {

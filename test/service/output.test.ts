@@ -97,6 +97,8 @@ describe('the process', () => {
         [ENV.port]: String(port),
         [ENV.host]: '127.0.0.1',
         [ENV.discordBotToken]: 'a.bot.token',
+        // It has to drain while it asks for the number, too.
+        [ENV.shardCount]: 'auto',
         // Nothing listens there: each failed attempt is a line.
         [ENV.discordApiUrl]: 'http://127.0.0.1:1/api',
         [ENV.rabbitmqUrl]: 'amqp://user:password@127.0.0.1:1/v',
