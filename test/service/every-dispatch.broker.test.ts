@@ -1,13 +1,11 @@
 // EVENTS=all over the whole path: every dispatch that Discord documents for bots, once. What is due, under which routing
 // key, and with which intents Discord sends it, is the simulator's own knowledge (local/discord/due.ts, payloads/intents.ts).
 
-import { GatewayIntentBits } from 'discord-api-types/v10';
 import { afterAll, beforeAll, expect, test } from 'vitest';
 import { asyncApi } from '../../local/contract/asyncapi.ts';
 import { chosenDispatches } from '../../local/discord/due.ts';
 import { maySee } from '../../local/discord/event.ts';
 import { DISPATCHES } from '../../local/discord/payloads/dispatches.ts';
-import { intentsFor } from '../../local/discord/payloads/intents.ts';
 import { dueKey, VARIANTS } from '../../local/discord/payloads/variants.ts';
 import { LARGE } from '../../local/discord/payloads/world.ts';
 import { EXCHANGES, QUEUES } from '../../service/contract/names.ts';
@@ -24,14 +22,6 @@ beforeAll(async () => {
   inbox = new Inbox(stage);
 });
 afterAll(() => stage?.stop());
-
-test('the session has each intent that a dispatch in guilds needs, and no other', () => {
-  const [session] = stage.simulator.sessions;
-  if (session === undefined) expect.fail('no session');
-  const needed = [...chosenDispatches('all')].reduce((all, name) => all | intentsFor(name, 'guild'), 0);
-  expect(session.view.intents).toBe(needed);
-  expect(session.view.intents & GatewayIntentBits.DirectMessages).toBe(0);
-});
 
 test('each kind of dispatch arrives under its key, and what is private does not', async () => {
   const { simulator, reader } = stage;
