@@ -98,33 +98,6 @@ async function withoutExchange(): Promise<void> {
 }
 
 describe('a message', () => {
-  it('arrives with its key and properties, persistent, and is settled by the confirm', async () => {
-    await declare();
-    const read = await broker.read(QUEUE);
-    await connected();
-    publisher.publish(message(1, { routingKey: 'interaction.command.help', priority: 10 }), () => settled.push('1'));
-    expect(settled).toEqual([]);
-    expect(publisher.outbox.count).toBe(1);
-    await drained();
-    expect(settled).toEqual(['1']);
-    expect(publisher.outbox).toMatchObject({ count: 0, bytes: 0 });
-    const [arrived] = await eventually('it arrives', () => read.length > 0 && read);
-    expect(arrived?.fields.routingKey).toBe('interaction.command.help');
-    expect(arrived?.properties).toMatchObject({
-      deliveryMode: 2,
-      contentType: 'application/json',
-      contentEncoding: 'utf-8',
-      appId: 'discord-gateway-ingestor',
-      messageId: '1',
-      correlationId: 'c1',
-      type: 'message.create',
-      timestamp: 1_763_900_000,
-      priority: 10,
-      headers: { 'x-shard': 0, 'x-sequence': 1 },
-    });
-    expect(JSON.parse(String(arrived?.content))).toEqual({ id: 1 });
-  });
-
   it('that no queue takes is settled, counted, and logged with its id', async () => {
     await broker.channel.assertExchange(EXCHANGES.events, 'topic');
     await connected();
