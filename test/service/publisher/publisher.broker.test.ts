@@ -92,11 +92,6 @@ async function connected(): Promise<void> {
   await eventually('a channel is open', () => publisher.channelOpen);
 }
 
-/** The broker deletes what messages were bound for, and the channel on which the next one is published. */
-async function withoutExchange(): Promise<void> {
-  await broker.channel.deleteExchange(EXCHANGES.events);
-}
-
 describe('a message', () => {
   it('that no queue takes is settled, counted, and logged with its id', async () => {
     await broker.channel.assertExchange(EXCHANGES.events, 'topic');
@@ -217,7 +212,7 @@ describe('a channel closed by the broker', () => {
 
   it('is opened again on the same connection, and the exchange that was missing gets everything in order', async () => {
     await declare();
-    await withoutExchange();
+    await broker.channel.deleteExchange(EXCHANGES.events);
     await connected();
     publish(1, 500);
     // As often as one message may close it.
@@ -265,38 +260,4 @@ it('a queue that is full, and emptied as soon as it has refused, gets everything
   await eventually('all arrive', () => firsts(idsOf(read)).length > 5_000);
   expect(firsts(idsOf(read))).toEqual(['filler', ...ids(1, 5_000)]);
   expect(counts.published, 'one message was refused').toBe(5_000 + counts.refused);
-});
-
-it('a dropped outbox is neither settled nor published again, written messages neither', async () => {
-  await declare();
-  await connected();
-  publish(1, 100);
-  expect(publisher.dropOutbox(() => true)).toBe(100);
-  publish(101, 101);
-  await drained();
-  expect(settled).toEqual(['101']);
-  expect(publisher.publishCount).toBe(1);
-  await withoutExchange();
-  publish(102, 106);
-  await lines.line('the broker closed the channel');
-  expect(publisher.dropOutbox(() => true)).toBe(5);
-  expect(publisher.outbox).toMatchObject({ count: 0, bytes: 0 });
-  await declare();
-  await broker.channel.purgeQueue(QUEUE);
-  const read = await broker.read(QUEUE);
-  publish(107, 107);
-  await drained();
-  await eventually('what came later arrives', () => read.length >= 1);
-  expect(idsOf(read)).toEqual(['107']);
-});
-
-it('the wait for confirms ends when there are none, when the outbox is dropped, and at the deadline', async () => {
-  await publisher.drained(AbortSignal.timeout(20_000));
-  publish(1, 1);
-  const waiting = drained();
-  publisher.dropOutbox(() => true);
-  await waiting;
-  publish(2, 2);
-  await publisher.drained(AbortSignal.timeout(50));
-  expect(publisher.outbox.count).toBe(1);
 });

@@ -243,6 +243,17 @@ it('opens its channels on one connection at a time', async () => {
   await expect(open()).rejects.toThrow('expected a lane to be closed before it opens on a connection');
 });
 
+it('the wait for confirms ends when there are none, when the outbox is dropped, and at the deadline', async () => {
+  await publisher.drained(AbortSignal.timeout(60_000));
+  publish(GUILD);
+  const waiting = publisher.drained(AbortSignal.timeout(60_000));
+  publisher.dropOutbox(() => true);
+  await waiting;
+  publish(GUILD);
+  await publisher.drained(AbortSignal.timeout(50));
+  expect(publisher.outbox.count).toBe(1);
+});
+
 it('is drained when everything is confirmed, also after it was empty before', async () => {
   publish(GUILD);
   answer(GUILD);
