@@ -32,8 +32,6 @@ export interface Task {
   storedSequence: number | undefined;
   connected: number;
   unreachableSince: number | undefined;
-  /** So many times its channels do not open. */
-  failingOpens: number;
 }
 
 /** A task of its own connection, so that it can be cut by itself. */
@@ -47,15 +45,13 @@ export function startTask(me: string, url: string, shardLayout = { shardCount: 1
     ...{ connection, me, log, timing: TIMING, metrics: { add: () => undefined } },
     shardLayout,
     brokerAway: () => !connection.connected,
-    openChannels: async (model: ChannelModel) => {
-      if (made.failingOpens > 0) throw new Error(`it fails ${made.failingOpens--} times`);
-      return await ChannelSet.open(model, {
+    openChannels: (model: ChannelModel) =>
+      ChannelSet.open(model, {
         exchange: EXCHANGES.leases,
         queueArguments: LEASE_QUEUE_ARGUMENTS,
         deadline,
         log,
-      });
-    },
+      }),
     gaps: { unreportedGaps: [], report: async (lost) => void made.lost.push(...lost) },
     shards: {
       stored: (sessions) => {
@@ -94,7 +90,6 @@ export function startTask(me: string, url: string, shardLayout = { shardCount: 1
     storedSequence: undefined,
     connected: 0,
     unreachableSince: undefined,
-    failingOpens: 0,
   };
   connection.start();
   keeper.start();

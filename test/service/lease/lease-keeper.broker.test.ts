@@ -93,17 +93,6 @@ it('one bad session of a record is lost, and the others are resumed', async () =
   expect(errors).toMatchObject([{ shard: 1, reason: expect.stringContaining('sequence') }, { group: 0 }]);
 });
 
-it('an owner that cannot consume at first is back before a standby', async () => {
-  const [one, two] = await pair();
-  one.failingOpens = 3;
-  two.failingOpens = 1;
-  for (const { connection } of [one, two]) connection.fail('as after a start of all nodes');
-  await eventually('both are back', () => one.failingOpens + two.failingOpens === 0);
-  await ready(two);
-  await eventually('it stores', () => one.keeper.detail.storedAt !== null && one.keeper.role === 'owner');
-  expect([one.happened, two.happened]).toEqual([['own 0'], []]);
-});
-
 it('whatever is put into its queue, an owner stays the owner, and its record is what the next one finds', async () => {
   const [one, two] = await pair();
   const { shardLayout: _, unreportedGaps: __, ...good } = groupRecord({ owner: 'thief' });
@@ -191,17 +180,6 @@ it('without the topology a task retries, with longer pauses; it owns as soon as 
   // One try after the other: were each to start another, they would double.
   expect(warnings().length).toBeLessThanOrEqual(4);
   expect(one.happened).toEqual(['own 0']);
-});
-
-it('a standby that retires goes at once, and takes nothing over', async () => {
-  const [one, two] = await pair();
-  await two.keeper.retire();
-  expect(two.keeper.role).toBe('released');
-  const three = await task();
-  await ready(three);
-  await one.user.dropConnections();
-  await owner(three);
-  expect(two.happened).toEqual([]);
 });
 
 it('an owner that loses its group while it drains does not take it back', async () => {
