@@ -120,22 +120,16 @@ describe('sessions are lost', () => {
     expect(lost.map(({ shardId }) => shardId).toSorted()).toEqual(shards);
     expect(lost[0]).toMatchObject({ sessionId: 'unknown-task-1-3-1', reason: 'the stored session could not be read' });
     expect(lost[0]).not.toHaveProperty('inHandOver');
-    expect(abandonedBy(groupRecord({ sessions, faults }), NOW)).toMatchObject([
-      { shardId: 0, sessionId: resumeState().sessionId },
-      ...faults.map(({ lostShardId: shardId }) => ({ shardId, reason: 'the stored session could not be read' })),
-    ]);
   });
 
-  it('when the shard layout no longer has their group', () => {
-    const record = groupRecord({ group: 7, sessions: { '28': resumeState({ sequence: 9 }) } });
-    const reason = 'the shards were divided into fewer groups';
+  it('when the shard layout no longer has their group, those that could not be read too', () => {
+    const faults = [29, 31].map((lostShardId) => ({ lostShardId, reason: 'x' }));
+    const record = groupRecord({ group: 7, sessions: { '28': resumeState({ sequence: 9 }) }, faults });
+    const how = { lastReceivedAt: STORED_AT, lostAt: NOW };
+    const { sessionId } = resumeState();
     expect(abandonedBy(record, NOW)).toMatchObject([
-      { shardId: 28, lastSequence: 9, lastReceivedAt: STORED_AT, lostAt: NOW, reason },
+      { shardId: 28, sessionId, lastSequence: 9, ...how, reason: 'the shards were divided into fewer groups' },
+      ...[29, 31].map((shardId) => ({ shardId, ...how, reason: 'the stored session could not be read' })),
     ]);
   });
-});
-
-it('gaps that may not be reported are handed on', () => {
-  const gap = { shardId: 1, sessionId: 'gone', lastSequence: 5, lastReceivedAt: 1, lostAt: 2, reason: 'op 9' };
-  expect(taken({ sessions: {}, unreportedGaps: [gap] }).unreportedGaps).toEqual([gap]);
 });
