@@ -13,9 +13,8 @@ import {
   parseGroupRecord,
 } from '../../../service/lease/group-record.ts';
 import { takeOver } from '../../../service/lease/take-over.ts';
-import { groupRecord, resumeState } from './records.ts';
+import { GAP, groupRecord, resumeState } from './records.ts';
 
-const GAP = { shardId: 1, sessionId: 'gone', lastSequence: 5, lastReceivedAt: 1, lostAt: 2, reason: 'op 9' };
 const PRESENCE = { data: { status: 'idle' }, shards: [0, 1] };
 const FULL = groupRecord({
   shardLayout: { shardCount: 4, shardsPerTask: 2 },

@@ -7,13 +7,12 @@ import { formatGroupRecord, type GroupRecord, parseGroupRecord } from '../../../
 import type { LeaseChannels, QueueMessage } from '../../../service/lease/lease-channels.ts';
 import { LeftoverGroups } from '../../../service/lease/leftover-groups.ts';
 import { type LogLines, logLines } from '../../support/log-lines.ts';
-import { groupRecord, resumeState } from './records.ts';
+import { GAP, groupRecord, resumeState } from './records.ts';
 
 const HOUR = 3_600_000;
 const NOW = 1_763_900_200_000;
 const startedAt = NOW - HOUR;
 const QUEUE = 'ingestor.lease.2';
-const GAP = { shardId: 1, sessionId: 'gone', lastSequence: 5, lastReceivedAt: 1, lostAt: 2, reason: 'op 9' };
 
 let existing: string[];
 let deliver: Map<string, (message: QueueMessage) => void>;

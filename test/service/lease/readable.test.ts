@@ -5,20 +5,11 @@ import { expect, it } from 'vitest';
 import { MAX_MESSAGE_BYTES } from '../../../service/contract/limits.ts';
 import { formatGroupRecord, type GroupRecord, parseGroupRecord } from '../../../service/lease/group-record.ts';
 import { readable } from '../../../service/lease/readable.ts';
-import { groupRecord, resumeState } from './records.ts';
+import { GAP, groupRecord, resumeState } from './records.ts';
 
 const read = (text: string) => parseGroupRecord(Buffer.from(text), 0) as GroupRecord;
 const gaps = (count: number) =>
-  Array.from({ length: count }, (_, id) => ({
-    ...{
-      shardId: 1,
-      sessionId: `gone-${id}`,
-      lastSequence: 5,
-      lastReceivedAt: 1,
-      lostAt: 2,
-      reason: 'x'.repeat(1_000),
-    },
-  }));
+  Array.from({ length: count }, (_, id) => ({ ...GAP, sessionId: `gone-${id}`, reason: 'x'.repeat(1_000) }));
 const joins = (count: number) =>
   Object.fromEntries(Array.from({ length: count }, (_, id) => [`1${String(id).padStart(18, '0')}`, 1]));
 

@@ -2,6 +2,9 @@
 
 import type { GroupRecord, ResumeState } from '../../../service/lease/group-record.ts';
 
+/** As a record has one. */
+export const GAP = { shardId: 1, sessionId: 'gone', lastSequence: 5, lastReceivedAt: 1, lostAt: 2, reason: 'op 9' };
+
 export function resumeState(fields: Partial<ResumeState> = {}): ResumeState {
   return {
     sessionId: '6f0a8d5a3c1e4b1f',

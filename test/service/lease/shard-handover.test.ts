@@ -3,10 +3,9 @@
 import { expect, it, vi } from 'vitest';
 import { ShardHandover, type ShardRunner } from '../../../service/lease/shard-handover.ts';
 import { logLines } from '../../support/log-lines.ts';
-import { groupRecord, resumeState } from './records.ts';
+import { GAP, groupRecord, resumeState } from './records.ts';
 
 const SHARD_LAYOUT = { shardCount: 4, shardsPerTask: 2 };
-const COUNTED = { shardId: 1, sessionId: 'b', lastSequence: 1, lastReceivedAt: 0, lostAt: 0, reason: 'counted' };
 
 function handover() {
   const runner = {
@@ -17,7 +16,7 @@ function handover() {
   } satisfies ShardRunner;
   const report = vi.fn(async () => undefined);
   const { log, lines } = logLines();
-  const gaps = { unreportedGaps: [COUNTED], report };
+  const gaps = { unreportedGaps: [GAP], report };
   return { tested: new ShardHandover({ shardLayout: SHARD_LAYOUT, shards: runner, gaps, log }), runner, report, lines };
 }
 
@@ -46,10 +45,10 @@ it('one is under way until all that was asked for is done, also where one of the
 it('what was lost with the record is counted, and what another task has counted is only reported', async () => {
   const { tested, report } = handover();
   const sessions = { '0': resumeState(), '1': resumeState({ shardCount: 5 }) };
-  tested.takeOver(found(groupRecord({ sessions, unreportedGaps: [COUNTED] })));
+  tested.takeOver(found(groupRecord({ sessions, unreportedGaps: [GAP] })));
   await tested.done;
-  expect(report).toHaveBeenCalledExactlyOnceWith([expect.objectContaining({ shardId: 1 })], [COUNTED]);
-  expect(tested.contents).toMatchObject({ shardLayout: SHARD_LAYOUT, unreportedGaps: [COUNTED], presences: [] });
+  expect(report).toHaveBeenCalledExactlyOnceWith([expect.objectContaining({ shardId: 1 })], [GAP]);
+  expect(tested.contents).toMatchObject({ shardLayout: SHARD_LAYOUT, unreportedGaps: [GAP], presences: [] });
 });
 
 it('a former group is abandoned when the broker has its gap events', async () => {
@@ -57,13 +56,13 @@ it('a former group is abandoned when the broker has its gap events', async () =>
   const confirmed = Promise.withResolvers<undefined>();
   report.mockReturnValueOnce(confirmed.promise);
   let abandoned = false;
-  const abandoning = tested.abandon(groupRecord({ unreportedGaps: [COUNTED] })).then(() => {
+  const abandoning = tested.abandon(groupRecord({ unreportedGaps: [GAP] })).then(() => {
     abandoned = true;
   });
   await new Promise(setImmediate);
   expect(abandoned).toBe(false);
   const lost = [0, 1].map((shardId) => expect.objectContaining({ shardId }));
-  expect(report).toHaveBeenCalledExactlyOnceWith(lost, [COUNTED]);
+  expect(report).toHaveBeenCalledExactlyOnceWith(lost, [GAP]);
   confirmed.resolve(undefined);
   await abandoning;
 });
