@@ -36,14 +36,11 @@ const record = (tag: string, fields: Partial<GroupRecord> = {}, group = 0) =>
 const mine = (tag: string, commit: number, epoch = 4) => record(tag, { owner: ME, epoch, commit });
 const unreadable = (tag: string) => delivered(tag, { kind: 'unreadable' });
 const waited = (group = 0): Event => ({ kind: 'waited', group });
-const kinds = ['storing', 'lost', 'silence', 'giveAway', 'release'] as const;
-const [storing, lost, silence, giveAway, release] = kinds.map((kind) => ({ kind })) as [
-  Event,
-  Event,
-  Event,
-  Event,
-  Event,
-];
+const storing: Event = { kind: 'storing' };
+const lost: Event = { kind: 'lost' };
+const silence: Event = { kind: 'silence' };
+const giveAway: Event = { kind: 'giveAway' };
+const release: Event = { kind: 'release' };
 
 const own = (epoch: number, found?: GroupRecord, claim?: string) => ({
   kind: 'own',
