@@ -4,16 +4,17 @@
 import { spawn, spawnSync } from 'node:child_process';
 import { once } from 'node:events';
 import { existsSync, readdirSync, readFileSync } from 'node:fs';
-import { connect as connectTcp, createServer, type Server } from 'node:net';
+import { connect as connectTcp } from 'node:net';
 import { createInterface } from 'node:readline';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { connect } from 'amqplib';
-import { afterAll, beforeAll, describe, expect, test, vi } from 'vitest';
+import { expect, onTestFinished, test, vi } from 'vitest';
 import { RabbitMqCluster } from '../../local/rabbitmq/cluster.ts';
 import type { RabbitMq } from '../../local/rabbitmq/node.ts';
 import { freePorts } from '../../local/rabbitmq/ports.ts';
 import { startRabbitMq } from '../../local/rabbitmq.ts';
 import { manage } from '../support/broker.ts';
+import { silentServer } from '../support/fake-servers.ts';
 
 const LAUNCHER = new URL('../../local/rabbitmq.ts', import.meta.url).href;
 const QUORUM = { 'x-queue-type': 'quorum' };
@@ -79,16 +80,13 @@ test.runIf(linux)('a node listens on 127.0.0.1 only, and leaves nothing when it 
   await expect(node.start()).rejects.toThrow('was removed');
 });
 
-describe.runIf(clusters)('a cluster of three nodes', () => {
-  let cluster: RabbitMqCluster;
-  beforeAll(async () => {
-    const started = await startRabbitMq({ nodes: 3, name: 'cluster' });
-    if (!(started instanceof RabbitMqCluster)) throw new Error('expected a cluster');
-    cluster = started;
-  });
-  afterAll(async () => await cluster?.remove());
-
-  test('confirms while any one node is killed; a node that is cut off confirms nothing', async (context) => {
+test.runIf(clusters)(
+  'a cluster of three nodes confirms while any one node is killed; a node that is cut off confirms nothing',
+  { timeout: 540_000 },
+  async (context) => {
+    const cluster = await startRabbitMq({ nodes: 3, name: 'cluster' });
+    onTestFinished(() => cluster.remove());
+    if (!(cluster instanceof RabbitMqCluster)) throw new Error('expected a cluster');
     for (const node of cluster.nodes) {
       await node.kill();
       // Three connections to the shared address: without the kill, one of them would go to that node.
@@ -112,21 +110,20 @@ describe.runIf(clusters)('a cluster of three nodes', () => {
     // Three for each killed node, and two.
     expect((await channel.checkQueue('kept')).messageCount).toBe(11);
     await model.close();
-  });
-});
+  },
+);
 
 test('a start that fails because another process has taken a port is repeated on other ports', async () => {
-  const taker = createServer();
-  const taken = await listen(taker);
+  const taker = await silentServer();
   const lines: string[] = [];
   const picks = ['amqp', 'management', 'distribution', 'epmd'].map((role) => async () => ({
     ...(await freePorts()),
-    [role]: taken,
+    [role]: taker.port,
   }));
   const pick = () => (picks.shift() ?? freePorts)();
   const node = await startRabbitMq({ name: 'launcher', log: (line) => lines.push(line) }, pick);
   await node.remove();
-  taker.close();
+  await taker.close();
   const repeats = inDocker(node) ? 2 : 4;
   expect(lines).toEqual(Array(repeats).fill('Another process took a port meanwhile: trying other ports'));
 });
@@ -160,12 +157,4 @@ async function confirmed(channel: Awaited<ReturnType<typeof declared>>['channel'
   channel.sendToQueue('kept', Buffer.from('kept'), { persistent: true });
   await channel.waitForConfirms();
   return 'confirmed';
-}
-
-async function listen(server: Server): Promise<number> {
-  server.listen(0, '127.0.0.1');
-  await once(server, 'listening');
-  const address = server.address();
-  if (address === null || typeof address === 'string') throw new Error('a TCP server has a port');
-  return address.port;
 }
