@@ -1,31 +1,28 @@
 // `npm run bases`, as a person starts it, against a local registry with the HTTP API v2.
-import { execFile } from 'node:child_process';
 import { hash } from 'node:crypto';
-import { once } from 'node:events';
-import { mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
+import { mkdtempSync, readFileSync, writeFileSync } from 'node:fs';
 import { createServer } from 'node:http';
-import type { AddressInfo } from 'node:net';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
-import { promisify } from 'node:util';
 import { afterAll, beforeAll, beforeEach, expect, it } from 'vitest';
 import { baseImages } from '../../local/base-images.ts';
 import { indexDigest } from '../../local/registry.ts';
+import { type FakeServer, listening } from '../support/fake-servers.ts';
+import { start } from '../support/program.ts';
 
-const ROOT = join(import.meta.dirname, '../..');
 const INDEX = 'application/vnd.oci.image.index.v1+json';
 const LIST = 'application/vnd.docker.distribution.manifest.list.v2+json';
 const OLD = `sha256:${'0'.repeat(64)}`;
-const folder = mkdtempSync(join(tmpdir(), 'ingestor-bases-'));
-const file = join(folder, 'Dockerfile');
+const file = join(mkdtempSync(join(tmpdir(), 'ingestor-bases-')), 'Dockerfile');
 
 /** What the registry answers for a tag, by `repository:tag`. */
 const tags = new Map<string, { type: string; body: string }>();
 /** How a client without a login reads: at once, with an anonymous token, or never. */
 let access: 'open' | 'token' | 'basic';
+let registry: FakeServer;
 let host: string;
 
-const registry = createServer((request, response) => {
+const server = createServer((request, response) => {
   const { pathname, searchParams } = new URL(request.url ?? '', `http://${host}`);
   if (pathname === '/token') {
     const asked = searchParams.get('service') === 'ours';
@@ -43,15 +40,10 @@ const registry = createServer((request, response) => {
 });
 
 beforeAll(async () => {
-  registry.listen(0, '127.0.0.1');
-  await once(registry, 'listening');
-  host = `127.0.0.1:${(registry.address() as AddressInfo).port}`;
+  registry = await listening(server);
+  host = `127.0.0.1:${registry.port}`;
 });
-afterAll(() => {
-  rmSync(folder, { recursive: true, force: true });
-  registry.close();
-  registry.closeAllConnections();
-});
+afterAll(() => registry.close());
 beforeEach(() => {
   access = 'token';
   tags.set('library/node:24', { type: INDEX, body: index('amd64', 'arm64', 's390x') });
@@ -77,21 +69,15 @@ COPY --from=build /app/dist ./
 `;
 }
 
-async function bases(...args: string[]): Promise<{ code: number; stdout: string; stderr: string }> {
-  const command = [join(ROOT, 'local/bases.ts'), '--file', file, ...args];
-  return await promisify(execFile)(process.execPath, command).then(
-    ({ stdout, stderr }) => ({ code: 0, stdout, stderr }),
-    ({ code, stdout, stderr }: { code: number; stdout: string; stderr: string }) => ({ code, stdout, stderr }),
-  );
-}
+const bases = (...args: string[]) => start('local/bases.ts', ['--file', file, ...args]).ended;
 
 it.each(['open', 'token'] as const)('pins every base to the index of its tag (%s)', async (way) => {
   access = way;
   const [build, runtime] = newest();
   expect(await bases()).toEqual({
     code: 0,
-    stdout: `BUILD_IMAGE ${host}/library/node:24\n  ${OLD} → ${build}\nRUNTIME_IMAGE ${host}/distroless/node:nonroot\n  ${OLD} → ${runtime}\n`,
-    stderr: '',
+    out: `BUILD_IMAGE ${host}/library/node:24\n  ${OLD} → ${build}\nRUNTIME_IMAGE ${host}/distroless/node:nonroot\n  ${OLD} → ${runtime}\n`,
+    err: '',
   });
   expect(readFileSync(file, 'utf8')).toBe(dockerfile(build, runtime));
 });
@@ -105,8 +91,8 @@ it('with --check exits with 2 when a base is not the newest, and changes nothing
 
 it('changes no base when one is not found', async () => {
   tags.delete('distroless/node:nonroot');
-  const { code, stderr } = await bases();
-  expect({ code, stderr }).toEqual({ code: 1, stderr: expect.stringMatching(/HTTP 404 .*\nNothing was changed\.\n$/) });
+  const { code, err } = await bases();
+  expect({ code, err }).toEqual({ code: 1, err: expect.stringMatching(/HTTP 404 .*\nNothing was changed\.\n$/) });
   expect(readFileSync(file, 'utf8')).toBe(dockerfile(OLD, OLD));
 });
 
