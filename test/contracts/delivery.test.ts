@@ -287,11 +287,18 @@ describe('deploy.sh', () => {
 });
 
 describe('wait-until-healthy.sh', () => {
-  const shardsMissing = 'discord-ingestor-staging-shards-missing';
+  const [shardsMissing, silent] = ['discord-ingestor-staging-shards-missing', 'discord-ingestor-staging-silent'];
   const stored = '{"0b0e…": ["AWSCURRENT"]}';
-  const WAITS =
-    /^::warning::staging is deployed, and waits for the bot's token: store it in the secret discord-ingestor\/staging\/discord-token\./m;
-  const UNHEALTHY_YET = /^::error::staging did not become healthy within 1 s\. Alarms that are on: /m;
+  const HEALTHY = { code: 0, message: /^(?![\s\S]*::)/ };
+  const WAITS = {
+    code: 0,
+    message:
+      /^::warning::staging is deployed, and waits for the bot's token: store it in the secret discord-ingestor\/staging\/discord-token\./m,
+  };
+  const UNHEALTHY_YET = {
+    code: 1,
+    message: /^::error::staging did not become healthy within 1 s\. Alarms that are on: /m,
+  };
 
   interface Course {
     /** Of the two composite alarms, one line for each call; the last line is repeated. */
@@ -306,37 +313,20 @@ describe('wait-until-healthy.sh', () => {
   it.each<[string, Course]>([
     [
       'healthy for long enough',
-      {
-        states: ['INSUFFICIENT_DATA OK', 'OK OK', 'OK ALARM', 'OK OK'],
-        versions: stored,
-        code: 0,
-        message: /^(?![\s\S]*::)/,
-      },
+      { states: ['INSUFFICIENT_DATA OK', 'OK OK', 'OK ALARM', 'OK OK'], versions: stored, ...HEALTHY },
     ],
-    ['not healthy in time', { states: ['OK OK', 'ALARM OK'], versions: stored, code: 1, message: UNHEALTHY_YET }],
-    [
-      'unhealthy only because its secret has no version',
-      { states: ['ALARM OK'], versions: 'null', code: 0, message: WAITS },
-    ],
-    [
-      'unhealthy only because its secret has no value',
-      { states: ['ALARM OK'], versions: '{}', code: 0, message: WAITS },
-    ],
+    ['not healthy in time', { states: ['OK OK', 'ALARM OK'], versions: stored, ...UNHEALTHY_YET }],
+    ['unhealthy only because its secret has no version', { states: ['ALARM OK'], versions: 'null', ...WAITS }],
+    ['unhealthy only because its secret has no value', { states: ['ALARM OK'], versions: '{}', ...WAITS }],
     [
       'unhealthy without a token, with another alarm on',
-      {
-        states: ['ALARM ALARM'],
-        versions: 'null',
-        on: [shardsMissing, 'discord-ingestor-staging-silent'],
-        code: 1,
-        message: UNHEALTHY_YET,
-      },
+      { states: ['ALARM ALARM'], versions: 'null', on: [shardsMissing, silent], ...UNHEALTHY_YET },
     ],
     [
       'unhealthy without a token, with no alarm listed',
-      { states: ['OK ALARM'], versions: 'null', on: [], code: 1, message: UNHEALTHY_YET },
+      { states: ['OK ALARM'], versions: 'null', on: [], ...UNHEALTHY_YET },
     ],
-    ['unhealthy with its token in another secret', { states: ['ALARM OK'], code: 1, message: UNHEALTHY_YET }],
+    ['unhealthy with its token in another secret', { states: ['ALARM OK'], ...UNHEALTHY_YET }],
     [
       'missing a composite alarm',
       { states: ['OK'], code: 1, message: /::error::expected the alarms \S+-unhealthy and \S+-impaired, got OK: is/ },
@@ -348,7 +338,8 @@ describe('wait-until-healthy.sh', () => {
       `*"--alarm-types MetricAlarm"*"--state-value ALARM"*) printf '${on.join('\\t')}\\n';;`,
       `"secretsmanager describe-secret --secret-id ${secret} "*) ${versions === undefined ? 'exit 254' : `echo '${versions}'`};;`,
     ].join('\n');
-    const env = { QUIET_SECONDS: '1', PATIENCE_SECONDS: message === UNHEALTHY_YET ? '1' : '60', PAUSE_SECONDS: '0.2' };
+    const patience = message === UNHEALTHY_YET.message ? '1' : '60';
+    const env = { QUIET_SECONDS: '1', PATIENCE_SECONDS: patience, PAUSE_SECONDS: '0.2' };
     const files = { states: `${states.join('\n')}\n` };
     const outcome = await run('wait-until-healthy.sh', { aws }, { files, env });
     expect(outcome.stdout).toMatch(message);
