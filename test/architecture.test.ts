@@ -1,7 +1,6 @@
 // Who may import whom, which words belong in which room, and what is read where. Read from the sources.
 
 import { readdirSync, readFileSync } from 'node:fs';
-import { builtinModules } from 'node:module';
 import { dirname, join, relative } from 'node:path';
 import { describe, expect, it } from 'vitest';
 
@@ -137,10 +136,8 @@ describe('the rooms of the service', () => {
   const typesOnly = ['log', 'metrics', 'connection-events', 'health', 'last-end'].map((each) => `service/${each}.ts`);
 
   it('are those of the table', () => {
-    const found = new Set(
-      under('service').flatMap(({ path }) => (path.split('/').length > 2 ? path.split('/')[1] : [])),
-    );
-    expect([...found].toSorted()).toEqual([...rooms, 'contract'].toSorted());
+    const found = under('service').flatMap(({ path }) => (path.split('/').length > 2 ? path.split('/')[1] : []));
+    expect([...new Set(found)].toSorted()).toEqual([...rooms, 'contract'].toSorted());
   });
 
   it.each(rooms)('%s knows no other room', (room) => {
@@ -188,21 +185,16 @@ describe('the rooms of the service', () => {
       'status/page.ts',
       'http/pace.ts',
     ];
+    const impure = ['amqplib', '@discordjs/ws', '@discordjs/rest', 'node:net', 'node:http', 'node:timers', 'node:fs'];
     for (const file of decisions) {
-      const loaded = [...loadedWith(`service/${file}`)];
-      const impure = ['amqplib', '@discordjs/ws', '@discordjs/rest', 'node:net', 'node:http', 'node:timers', 'node:fs'];
-      expect(
-        loaded.filter((each) => impure.includes(each)),
-        file,
-      ).toEqual([]);
+      const found = [...loadedWith(`service/${file}`)].filter((each) => impure.includes(each));
+      expect(found, file).toEqual([]);
     }
   });
 
   it.each<[string, RegExp, readonly string[]]>([
-    ['publisher', /shard/i, []],
-    ['publisher', /discordjs|dispatch/i, []],
-    ['gateway', /amqp|rabbitmq/i, []],
-    ['gateway', /\b(lease|outbox|exchange|routing key)/i, []],
+    ['publisher', /shard|discordjs|dispatch/i, []],
+    ['gateway', /amqp|rabbitmq|\b(lease|outbox|exchange|routing key)/i, []],
     // The bound of a routing key is AMQP's.
     ['events', /amqp|rabbitmq/i, ['service/events/routing.ts']],
     ['events', /\b(lease|outbox)/i, []],
@@ -234,22 +226,15 @@ describe('what is read where', () => {
     );
     expect(cdkFree.length).toBeGreaterThanOrEqual(19);
     for (const path of cdkFree) {
-      const loaded = [...loadedWith(path)];
-      expect(
-        loaded.filter((each) => /^(aws-cdk-lib|constructs|cdk-nag)$/.test(each)),
-        path,
-      ).toEqual([]);
+      const found = [...loadedWith(path)].filter((each) => /^(aws-cdk-lib|constructs|cdk-nag)$/.test(each));
+      expect(found, path).toEqual([]);
     }
   });
 
   it('the service loads no CDK and no package of developers', () => {
-    const { dependencies } = JSON.parse(readFileSync(join(ROOT, 'package.json'), 'utf8')) as {
-      dependencies: Record<string, string>;
-    };
+    const { dependencies } = JSON.parse(readFileSync(join(ROOT, 'package.json'), 'utf8'));
     const packages = under('service').flatMap(({ imports }) => imports.filter(({ of }) => isPackage(of)));
-    const missing = packages.filter(
-      ({ of }) => !of.startsWith('node:') && !builtinModules.includes(of) && !Object.hasOwn(dependencies, of),
-    );
+    const missing = packages.filter(({ of }) => !of.startsWith('node:') && !Object.hasOwn(dependencies, of));
     expect(missing.map(({ of }) => of)).toEqual([]);
   });
 
