@@ -1,10 +1,8 @@
 // The deployed task fits the service: the service reads its environment and parses its secrets, the image has its command, and
 // the service answers its health check.
 import { execFile } from 'node:child_process';
-import { once } from 'node:events';
 import { readFileSync } from 'node:fs';
 import { createServer } from 'node:http';
-import type { AddressInfo } from 'node:net';
 import { join } from 'node:path';
 import { promisify } from 'node:util';
 import { describe, expect, it } from 'vitest';
@@ -20,11 +18,12 @@ import {
 import { DEFAULT_METRICS_NAMESPACE } from '../../service/contract/metrics.ts';
 import { BROKER_SECRET_FIELDS, ENV, PATHS } from '../../service/contract/names.ts';
 import { parseBrokerLogin } from '../../service/credentials.ts';
+import { secretArn as arn } from '../support/choices.ts';
+import { listening } from '../support/fake-servers.ts';
 import { type Synthesized, synthesized } from '../support/synthesized.ts';
 
 const ROOT = join(import.meta.dirname, '../..');
 const dockerfile = readFileSync(join(ROOT, 'service/Dockerfile'), 'utf8');
-const arn = (name: string) => `arn:aws:secretsmanager:eu-central-1:111122223333:secret:${name}-AbCdEf`;
 
 function container(made: Synthesized) {
   const { ContainerDefinitions } = made.one('AWS::ECS::TaskDefinition').Properties;
@@ -39,16 +38,10 @@ describe.each(['staging', 'production'] as const)('%s', (environment) => {
   it('sets every variable of the service, except those with a default or another source', () => {
     const names = container(made).Environment.map(({ Name }) => Name);
     const others = [ENV.discordBotToken, ENV.discordApiUrl, ENV.rabbitmqUrl, ENV.rabbitmqCaFile, ENV.memoryThreshold];
-    const chosen = [
-      ENV.gatewayIntents,
-      ENV.events,
-      ENV.forwardMessageContent,
-      ENV.forwardBotMessages,
-      ENV.forwardDirectMessages,
-    ];
-    expect([...names, ...others, ...chosen, ENV.initialPresence, ENV.nodeTlsRejectUnauthorized].sort()).toEqual(
-      Object.values(ENV).sort(),
-    );
+    const forwards = [ENV.forwardMessageContent, ENV.forwardBotMessages, ENV.forwardDirectMessages];
+    const chosen = [ENV.gatewayIntents, ENV.events, ENV.initialPresence, ...forwards];
+    const expected = Object.values(ENV).sort();
+    expect([...names, ...others, ...chosen, ENV.nodeTlsRejectUnauthorized].sort()).toEqual(expected);
   });
 
   it('has a configuration that the service accepts, with the values of the settings', () => {
@@ -141,19 +134,18 @@ describe('the image', () => {
 
 /** Runs Node with these arguments and a server that answers `/live` and `/health` with this status. 0: no server. */
 async function run(args: readonly string[], status: number): Promise<{ code: unknown; stdout: string }> {
-  const server = createServer((request, response) => {
+  const answers = createServer((request, response) => {
     const known = [PATHS.live, PATHS.health].some((path) => path === request.url);
     response.writeHead(known ? status : 404).end(`answer of ${request.url}`);
-  }).listen(0, '127.0.0.1');
-  await once(server, 'listening');
-  const { port } = server.address() as AddressInfo;
-  if (status === 0) server.close();
+  });
+  const { port, close } = await listening(answers);
+  if (status === 0) await close();
   const here = args.map((each) => each.replace(new RegExp(`(127.0.0.1(:|%3A))${DEFAULT_PORT}`), `$1${port}`));
   const outcome = await promisify(execFile)(process.execPath, here).then(
     ({ stdout }) => ({ code: 0, stdout }),
     (error: { code: unknown; stdout: string }) => error,
   );
-  server.close();
+  await close();
   return outcome;
 }
 
