@@ -20,7 +20,7 @@ import {
   type AlarmProperties as Evaluated,
   identity,
   identityOf,
-  type MetricIdentity,
+  readBy,
   statesOf,
 } from './cloudwatch.ts';
 
@@ -32,12 +32,6 @@ interface AlarmProperties extends Evaluated {
   readonly OKActions?: readonly unknown[];
   readonly InsufficientDataActions?: readonly unknown[];
 }
-
-/** Every metric that an alarm reads, alone or in a calculation. */
-const readBy = (alarm: Evaluated): { Metric: MetricIdentity; Period: number }[] =>
-  alarm.Metrics === undefined
-    ? [{ Metric: alarm, Period: alarm.Period ?? 0 }]
-    : alarm.Metrics.flatMap(({ MetricStat }) => MetricStat ?? []);
 
 /** What a task of this environment writes in a minute, as CloudWatch reads it. */
 function written(environment: string): string[] {
@@ -75,12 +69,10 @@ function widgetsOf({ one }: Synthesized): readonly Widget[] {
 const heading = (y: number) => [0, y, 24, 1];
 
 describe.each(ENVIRONMENTS)('%s', (environment) => {
-  const { one, ofType, resources } = synthesized(environment);
-  const alarms = alarmsOf<AlarmProperties>(synthesized(environment));
-  const composites = alarmsOf<AlarmProperties & { readonly AlarmRule?: unknown }>(
-    synthesized(environment),
-    'CompositeAlarm',
-  );
+  const made = synthesized(environment);
+  const { one, ofType, resources } = made;
+  const alarms = alarmsOf<AlarmProperties>(made);
+  const composites = alarmsOf<AlarmProperties & { readonly AlarmRule?: unknown }>(made, 'CompositeAlarm');
   const prefix = `discord-ingestor-${environment}-`;
   const definitions = alarmDefinitions(settingsFor(environment));
   /** Alarms that roll a deployment back. The others notify a person. */
@@ -88,9 +80,8 @@ describe.each(ENVIRONMENTS)('%s', (environment) => {
   const nameOf = (id: string) => String(resources.get(id)?.Properties.AlarmName).replace(prefix, '');
 
   it('has alarms only on metrics that the service writes, with the same namespace and dimensions', () => {
-    const own = [...alarms.values()]
-      .flatMap(readBy)
-      .filter(({ Metric }) => Metric.Namespace === DEFAULT_METRICS_NAMESPACE);
+    const all = [...alarms.values()].flatMap(readBy);
+    const own = all.filter(({ Metric }) => Metric.Namespace === DEFAULT_METRICS_NAMESPACE);
     expect(own.length).toBeGreaterThan(20);
     for (const { Metric, Period } of own) {
       expect(written(environment)).toContain(identityOf(Metric));
@@ -100,7 +91,7 @@ describe.each(ENVIRONMENTS)('%s', (environment) => {
   });
 
   it('shows only metrics that the service writes', () => {
-    const widgets = widgetsOf(synthesized(environment));
+    const widgets = widgetsOf(made);
     const rows = widgets.flatMap(({ properties }) => properties.metrics ?? []);
     const own = rows.filter(([namespace]) => namespace === DEFAULT_METRICS_NAMESPACE);
     expect(own.length).toBeGreaterThan(20);
@@ -112,7 +103,7 @@ describe.each(ENVIRONMENTS)('%s', (environment) => {
   });
 
   it('fills each row of the dashboard, draws from zero, percentages to 100, and lines and limits in their colours', () => {
-    const widgets = widgetsOf(synthesized(environment));
+    const widgets = widgetsOf(made);
     expect(widgets.map(({ x, y, width, height }) => [x, y, width, height])).toEqual([
       ...[heading(0), [0, 1, 4, 4], [4, 1, 20, 4], [0, 5, 12, 6], [12, 5, 12, 6]],
       ...[heading(11), [0, 12, 12, 6], [12, 12, 12, 6]],
@@ -182,9 +173,8 @@ describe.each(ENVIRONMENTS)('%s', (environment) => {
     [UNHEALTHY, false],
     [IMPAIRED, true],
   ] as const)('%s combines the health alarms with mutedInMaintenance: %s', (composite, muted) => {
-    const ids = [
-      ...JSON.stringify(composites.get(composite)?.AlarmRule).matchAll(/"Fn::GetAtt":\["(\w+)","Arn"\]/g),
-    ].map(([, id = '']) => id);
+    const rule = JSON.stringify(composites.get(composite)?.AlarmRule);
+    const ids = [...rule.matchAll(/"Fn::GetAtt":\["(\w+)","Arn"\]/g)].map(([, id = '']) => id);
     const combined = definitions.filter(
       ({ family, mutedInMaintenance = false }) => family === 'health' && mutedInMaintenance === muted,
     );
@@ -282,16 +272,11 @@ describe('a definition', () => {
   });
 });
 
-describe('the runbook', () => {
+it('the runbook has one entry for each alarm: what it is, where to look and what to do', () => {
   const entries = [...runbook.matchAll(/^### (\S+)\n([\s\S]*?)(?=^##|$(?![\s\S]))/gm)];
-
-  it('has one entry for each alarm: what it is, where to look and what to do', () => {
-    const ids = ENVIRONMENTS.flatMap((each) => alarmDefinitions(settingsFor(each)).map(({ id }) => id));
-    expect(entries.map(([, id]) => id).sort()).toEqual(
-      [...new Set([...ids, UNHEALTHY, IMPAIRED, RELEASE_ENTRY])].sort(),
-    );
-    for (const [, id, text = ''] of entries) {
-      expect(text, id).toMatch(/^- \*\*What\*\*: [\s\S]+^- \*\*Look\*\*: [\s\S]+^- \*\*Do\*\*: /m);
-    }
-  });
+  const ids = ENVIRONMENTS.flatMap((each) => alarmDefinitions(settingsFor(each)).map(({ id }) => id));
+  expect(entries.map(([, id]) => id).sort()).toEqual([...new Set([...ids, UNHEALTHY, IMPAIRED, RELEASE_ENTRY])].sort());
+  for (const [, id, text = ''] of entries) {
+    expect(text, id).toMatch(/^- \*\*What\*\*: [\s\S]+^- \*\*Look\*\*: [\s\S]+^- \*\*Do\*\*: /m);
+  }
 });

@@ -43,6 +43,12 @@ export function alarmsOf<T extends AlarmProperties>(
   return new Map(alarms.map((alarm) => [alarm.AlarmName.replace(prefix, ''), alarm]));
 }
 
+/** Every metric that an alarm reads, alone or in a calculation. */
+export const readBy = (alarm: AlarmProperties): { Metric: MetricIdentity; Period: number }[] =>
+  alarm.Metrics === undefined
+    ? [{ Metric: alarm, Period: alarm.Period ?? 0 }]
+    : alarm.Metrics.flatMap(({ MetricStat }) => MetricStat ?? []);
+
 interface Point {
   readonly minute: number;
   readonly value: number;

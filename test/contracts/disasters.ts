@@ -16,8 +16,8 @@ import {
   type AlarmState,
   alarmsOf,
   DataPoints,
-  type MetricIdentity,
   messagesOf,
+  readBy,
   statesOf,
 } from './cloudwatch.ts';
 import { type Recording, type Row, readRecording } from './recording.ts';
@@ -185,11 +185,9 @@ function ingestorAlarms(choices: Choices) {
 
 /** Metrics that these alarms read, as `Row` has them. */
 export function metricsRead(choices: Choices = shards(1)): ReadonlySet<string> {
-  const read = ingestorAlarms(choices).plain.flatMap(([, alarm]): MetricIdentity[] =>
-    alarm.Metrics === undefined ? [alarm] : alarm.Metrics.flatMap(({ MetricStat }) => MetricStat?.Metric ?? []),
-  );
+  const read = ingestorAlarms(choices).plain.flatMap(([, alarm]) => readBy(alarm));
   return new Set(
-    read.map(({ MetricName, Dimensions = [] }) => {
+    read.map(({ Metric: { MetricName, Dimensions = [] } }) => {
       const queue = Dimensions.find(({ Name }) => Name === 'Queue')?.Value;
       return queue === undefined ? String(MetricName) : `${MetricName} ${queue}`;
     }),
