@@ -24,11 +24,12 @@ const names = [
   'docs/workers.md',
   'examples/worker/README.md',
 ] as const;
-const documents = names.map((name) => [name, readFileSync(join(ROOT, name), 'utf8')] as const);
-const readme = readFileSync(join(ROOT, 'README.md'), 'utf8');
-const deploy = readFileSync(join(ROOT, 'docs/deploy.md'), 'utf8');
-const workers = readFileSync(join(ROOT, 'docs/workers.md'), 'utf8');
-const runbook = readFileSync(join(ROOT, 'docs/runbook.md'), 'utf8');
+const read = (path: string) => readFileSync(join(ROOT, path), 'utf8');
+const documents = names.map((name) => [name, read(name)] as const);
+const readme = read('README.md');
+const deploy = read('docs/deploy.md');
+const workers = read('docs/workers.md');
+const runbook = read('docs/runbook.md');
 const both = ENVIRONMENTS.map((environment) => synthesized(environment));
 
 /** The inline code of a document, each on one line. */
@@ -39,7 +40,7 @@ function quoted(document: string): string[] {
 
 /** The anchors of a document's headings, as GitHub generates them. */
 function anchors(path: string): string[] {
-  return [...readFileSync(join(ROOT, path), 'utf8').matchAll(/^#+ (.+)$/gm)].map(([, title = '']) =>
+  return [...read(path).matchAll(/^#+ (.+)$/gm)].map(([, title = '']) =>
     title
       .toLowerCase()
       .replaceAll(/[^\w\s-]/g, '')
@@ -51,10 +52,8 @@ const isFamily = (text: string): boolean => ROUTING_KEY_FAMILIES.some(({ family 
 
 function sources(folder: string): string {
   const files = readdirSync(join(ROOT, folder), { recursive: true, encoding: 'utf8' });
-  return files
-    .filter((file) => file.endsWith('.ts'))
-    .map((file) => readFileSync(join(ROOT, folder, file), 'utf8'))
-    .join('\n');
+  const texts = files.filter((file) => file.endsWith('.ts')).map((file) => read(join(folder, file)));
+  return texts.join('\n');
 }
 
 /** Whether a setting exists at this path. */
@@ -75,9 +74,8 @@ function isSetting(path: string): boolean {
 
 describe.each(documents)('%s', (name, document) => {
   it('names only scripts that package.json has', () => {
-    const { scripts } = JSON.parse(readFileSync(join(ROOT, 'package.json'), 'utf8'));
-    for (const [, script = ''] of document.matchAll(/npm run ([\w:-]+)/g))
-      expect(Object.keys(scripts)).toContain(script);
+    const { scripts } = JSON.parse(read('package.json'));
+    for (const [, script] of document.matchAll(/npm run ([\w:-]+)/g)) expect(Object.keys(scripts)).toContain(script);
   });
 
   it("names only the CDK's commands, each with the context `environment` that the application requires", () => {
@@ -133,9 +131,7 @@ describe.each(documents)('%s', (name, document) => {
 });
 
 it('scripts and sources name only documents and headings that exist', () => {
-  const scripts = readdirSync(join(ROOT, '.github/scripts')).map((name) =>
-    readFileSync(join(ROOT, '.github/scripts', name), 'utf8'),
-  );
+  const scripts = readdirSync(join(ROOT, '.github/scripts')).map((name) => read(`.github/scripts/${name}`));
   const text = [...scripts, ...['lib', 'bin', 'service', 'local', 'bench', 'test'].map(sources)].join('\n');
   const named = [...text.matchAll(/(?<![\w/])((?:docs\/[\w-]+|README|ARCHITECTURE)\.md)(?:#([\w-]+))?/g)];
   expect(named.length).toBeGreaterThan(10);
@@ -146,22 +142,19 @@ it('scripts and sources name only documents and headings that exist', () => {
 });
 
 it('the scripts of package.json run files that exist', () => {
-  const { scripts } = JSON.parse(readFileSync(join(ROOT, 'package.json'), 'utf8'));
+  const { scripts } = JSON.parse(read('package.json'));
   const files = Object.values<string>(scripts).flatMap((script) => script.match(/[\w/.-]+\.(?:ts|cjs)\b/g) ?? []);
   expect(files.length).toBeGreaterThan(10);
   expect(files.filter((file) => !existsSync(join(ROOT, file)))).toEqual([]);
 });
 
 it('ARCHITECTURE.md names every folder of sources', () => {
-  const [, rooms = ''] = /^```\n(bin\/[\s\S]*?)^```$/m.exec(readFileSync(join(ROOT, 'ARCHITECTURE.md'), 'utf8')) ?? [];
+  const [, rooms = ''] = /^```\n(bin\/[\s\S]*?)^```$/m.exec(read('ARCHITECTURE.md')) ?? [];
   for (const folder of ['.', 'lib', 'service']) {
     const entries = readdirSync(join(ROOT, folder), { withFileTypes: true });
-    const folders = entries.filter(
-      (entry) => entry.isDirectory() && !/^\.|^(node_modules|dist|coverage)$|\.out$/.test(entry.name),
-    );
-    expect(folders.filter(({ name }) => !new RegExp(`^ *${name}/ `, 'm').test(rooms)).map(({ name }) => name)).toEqual(
-      [],
-    );
+    const folders = entries.filter((entry) => entry.isDirectory()).map(({ name }) => name);
+    const ours = folders.filter((name) => !/^\.|^(node_modules|dist|coverage)$|\.out$/.test(name));
+    expect(ours.filter((name) => !new RegExp(`^ *${name}/ `, 'm').test(rooms))).toEqual([]);
   }
 });
 
@@ -169,13 +162,10 @@ it('docs/deploy.md names every environment variable', () => {
   expect(Object.values(ENV).filter((variable) => !deploy.includes(`\`${variable}`))).toEqual([]);
 });
 
-it.each(ROUTING_KEY_FAMILIES)(
-  'docs/workers.md has $family with its priority and queue',
-  ({ family, priority, queue }) => {
-    const row = new RegExp(`^\\|.*\`${family}[.\`].*\\| ${priority} \\| \`${queue}\` \\|$`, 'm');
-    expect(workers).toMatch(row);
-  },
-);
+it.each(ROUTING_KEY_FAMILIES)('docs/workers.md has $family with its priority and queue', (each) => {
+  const { family, priority, queue } = each;
+  expect(workers).toMatch(new RegExp(`^\\|.*\`${family}[.\`].*\\| ${priority} \\| \`${queue}\` \\|$`, 'm'));
+});
 
 it('docs/workers.md names every group of events', () => {
   const named = quoted(workers);
@@ -238,16 +228,12 @@ describe('docs/deploy.md and the runbook', () => {
       expect(Number(alarms[column])).toBe(ofType('AWS::CloudWatch::Alarm').length);
       const sum = table.slice(0, -1).reduce((total, cells) => total + dollars(cells[column + 1]), 0);
       expect(row('**Sum**')[column + 1], `${sum}`).toBe(`**${Math.round(sum)}**`);
-      expect(readFileSync(join(ROOT, 'README.md'), 'utf8')).toMatch(
-        new RegExp(`^\\| a month, about \\|.*\\$${Math.round(sum)} \\|`, 'm'),
-      );
+      expect(readme).toMatch(new RegExp(`^\\| a month, about \\|.*\\$${Math.round(sum)} \\|`, 'm'));
     }
   });
 });
 
-describe('the runbook', () => {
-  it('names the command that revokes each login, and the output that it reads', () => {
-    for (const login of Object.values(USERS)) expect(runbook).toMatch(new RegExp(`logins -- revoke .{0,60}${login}`));
-    expect(runbook).toContain(`\`${LOGIN_FUNCTION_OUTPUT}\``);
-  });
+it('the runbook names the command that revokes each login, and the output that it reads', () => {
+  for (const login of Object.values(USERS)) expect(runbook).toMatch(new RegExp(`logins -- revoke .{0,60}${login}`));
+  expect(runbook).toContain(`\`${LOGIN_FUNCTION_OUTPUT}\``);
 });
