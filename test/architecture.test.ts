@@ -165,29 +165,19 @@ describe('the rooms of the service', () => {
     expect(offences(under(`service/${room}`), allowed)).toEqual([]);
   });
 
-  it('decisions are pure: they load neither a socket nor a clock', () => {
-    const decisions = [
-      'gateway/close-code.ts',
-      'gateway/frame.ts',
-      'gateway/send-window.ts',
-      'commands/admit.ts',
-      'commands/shard-commands.ts',
-      'lease/lease.ts',
-      'session/session.ts',
-      'lease/take-over.ts',
-      'session/watermark.ts',
-      'publisher/confirms.ts',
-      'publisher/lane.ts',
-      'publisher/outbox.ts',
-      'backpressure.ts',
-      'health.ts',
-      'status/fleet.ts',
-      'status/page.ts',
-      'http/pace.ts',
-    ];
+  it.each<[string, readonly string[]]>([
+    ['.', ['backpressure', 'health']],
+    ['gateway', ['close-code', 'frame', 'send-window']],
+    ['session', ['session', 'watermark']],
+    ['lease', ['lease', 'take-over']],
+    ['commands', ['admit', 'shard-commands']],
+    ['publisher', ['confirms', 'lane', 'outbox']],
+    ['status', ['fleet', 'page']],
+    ['http', ['pace']],
+  ])('decisions are pure: in %s, %j load neither a socket nor a clock', (room, files) => {
     const impure = ['amqplib', '@discordjs/ws', '@discordjs/rest', 'node:net', 'node:http', 'node:timers', 'node:fs'];
-    for (const file of decisions) {
-      const found = [...loadedWith(`service/${file}`)].filter((each) => impure.includes(each));
+    for (const file of files) {
+      const found = [...loadedWith(join('service', room, `${file}.ts`))].filter((each) => impure.includes(each));
       expect(found, file).toEqual([]);
     }
   });
