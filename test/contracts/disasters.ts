@@ -36,6 +36,13 @@ export interface Disaster {
 
 const shards = (standbys: number): Choices => ({ shards: { count: 2, perTask: 16, standbys } });
 
+/** Of tasks of which none reports for minutes. */
+const SILENT = { silent: 240, 'release-offline': 420, 'shards-missing': 420 };
+/** Of a task that cannot reach the broker. */
+const UNREACHED = { unconfirmed: 240, 'release-broker': 300, 'broker-unreachable': 300, 'standby-missing': 930 };
+/** Of a queue that refuses what is published, and whose workers are away. */
+const REFUSED = { 'release-publish-errors': 210, 'publish-errors': 210, unconfirmed: 240, 'no-consumer': 360 };
+
 export const DISASTERS = {
   healthy: {},
   idle: {},
@@ -45,16 +52,10 @@ export const DISASTERS = {
   'the broker restarts in 30 s': {},
   'op 7 to all': {},
   'the first deployment': {},
-  'every task dead': {
-    turnsOn: { silent: 240, 'release-offline': 420, 'shards-missing': 420 },
-    pages: ['unhealthy', 240],
-  },
-  'crash loop: each task lives 40 s': {
-    turnsOn: { silent: 240, 'release-offline': 420, 'shards-missing': 420 },
-    pages: ['unhealthy', 240],
-  },
+  'every task dead': { turnsOn: SILENT, pages: ['unhealthy', 240] },
+  'crash loop: each task lives 40 s': { turnsOn: SILENT, pages: ['unhealthy', 240] },
   'crash loop that IDENTIFYs each time': {
-    turnsOn: { 'gateway-gap': 90, silent: 240, 'identifies-left': 330, 'release-offline': 420, 'shards-missing': 420 },
+    turnsOn: { ...SILENT, 'gateway-gap': 90, 'identifies-left': 330 },
     mayTurnOn: ['release-gaps'],
     pages: ['unhealthy', 90],
   },
@@ -75,14 +76,8 @@ export const DISASTERS = {
     turnsOn: { 'gateway-gap': 90, 'shards-missing': 300, 'identifies-left': 330 },
     pages: ['unhealthy', 90],
   },
-  'the broker is stopped': {
-    turnsOn: { unconfirmed: 240, 'release-broker': 300, 'broker-unreachable': 300, 'standby-missing': 930 },
-    pages: ['impaired', 420],
-  },
-  'one task cannot reach the broker': {
-    turnsOn: { unconfirmed: 240, 'release-broker': 300, 'broker-unreachable': 300, 'standby-missing': 930 },
-    pages: ['impaired', 420],
-  },
+  'the broker is stopped': { turnsOn: UNREACHED, pages: ['impaired', 420] },
+  'one task cannot reach the broker': { turnsOn: UNREACHED, pages: ['impaired', 420] },
   'memory alarm': { turnsOn: { 'broker-blocked': 180, unconfirmed: 240 }, pages: ['impaired', 360] },
   'memory alarm, and the outbox is full': {
     turnsOn: { 'broker-blocked': 180, outbox: 180, unconfirmed: 240, 'shards-missing': 300 },
@@ -91,24 +86,11 @@ export const DISASTERS = {
   'a queue is stuck': { turnsOn: { unconfirmed: 240 }, pages: ['impaired', 420] },
   'the lease queue is stuck': { turnsOn: { unconfirmed: 240, 'standby-missing': 930 }, pages: ['impaired', 420] },
   'workers are away, and their queue is full': {
-    turnsOn: {
-      'release-publish-errors': 210,
-      'publish-errors': 210,
-      unconfirmed: 240,
-      'interactions-waiting': 300,
-      'no-consumer': 360,
-    },
+    turnsOn: { ...REFUSED, 'interactions-waiting': 300 },
     pages: ['impaired', 420],
   },
   'a queue is full, and one message is taken in 2 s': {
-    turnsOn: {
-      'release-publish-errors': 210,
-      'publish-errors': 210,
-      unconfirmed: 240,
-      'interactions-waiting': 300,
-      'no-consumer': 360,
-      'slow-confirms': 630,
-    },
+    turnsOn: { ...REFUSED, 'interactions-waiting': 300, 'slow-confirms': 630 },
     pages: ['impaired', 420],
   },
   'interactions are full': {
