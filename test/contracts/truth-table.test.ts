@@ -15,7 +15,7 @@ import {
   tableOf,
   withTable,
 } from './disasters.ts';
-import { type Row, readRecording, written } from './recording.ts';
+import { written } from './recording.ts';
 
 const names = Object.keys(DISASTERS) as DisasterName[];
 const outcomes = new Map(names.map((name) => [name, outcomeOf(recordingOf(name), DISASTERS[name])] as const));
@@ -38,13 +38,6 @@ it('every disaster has a recording, in few kilobytes, with every metric that an 
   for (const metric of metricsRead()) expect(recorded, 'record the disasters again').toContain(metric);
 });
 
-it('a recording is the same after it is written and read', () => {
+it('a recording is the same after it is read and written', () => {
   for (const name of names) expect(written(recordingOf(name))).toBe(readFileSync(fileOf(name), 'utf8'));
-  const [task, queue] = [0, 'QueueDepth unrouted'];
-  const rows: Row[] = [
-    { second: -3, task, whole: true, values: { OutboxUsed: 1, [queue]: 0 } },
-    { second: 12.5, task, whole: false, values: { GatewayGaps: 1 } },
-    { second: 57, task, whole: true, values: { OutboxUsed: 1, FrameToConfirm: [1, 2] } },
-  ];
-  expect(readRecording(written({ rows, seconds: 60 }))).toEqual({ rows, seconds: 60 });
 });
