@@ -395,6 +395,16 @@ describe('a sequence', () => {
       expect(holes.at(-1)).toEqual({ first: 5, last: 5, outcome: 'gap' });
     });
 
+    it('of two connections explains a hole from the first one on, whatever came on the second one', () => {
+      reconnect();
+      reconnect();
+      // 4 and 5 are the RESUMEDs of both.
+      expect(receive([6])).toEqual(['hole']);
+      reconnect();
+      expect(receive([6])).toEqual(['new']);
+      expect([holes.slice(1), lost]).toEqual([[{ first: 4, last: 5, outcome: 'RESUMED' }], []]);
+    });
+
     it('is the next one also where what was skipped had none', () => {
       session.unreadable();
       session.unreadable();
@@ -434,6 +444,23 @@ describe('a sequence', () => {
       expect(receive([13], 5_002)).toEqual(['new']);
       session.resumed(14);
       expect([holes.slice(1), lost]).toEqual([[{ first: 11, last: 12, outcome: 'RESUMED' }], []]);
+    });
+
+    it('of processes that handed the session on before they saw what is behind it are no gap', () => {
+      let state: ResumeState = { ...STATE, sequence: 10 };
+      // 11 did not reach the first one; 12 reached the second one, which could not know what 11 is; and so on.
+      for (const sequence of [undefined, 12, 13]) {
+        session.restore(state, 5_000);
+        session.resuming();
+        if (sequence !== undefined) session.resumed(sequence);
+        session.disconnected(5_001);
+        state = session.resumeState ?? state;
+      }
+      session.restore(state, 5_000);
+      expect(receive([14])).toEqual(['hole']);
+      reconnect();
+      expect(receive([14], 5_002)).toEqual(['new']);
+      expect([holes.slice(1), lost]).toEqual([[{ first: 11, last: 13, outcome: 'RESUMED' }], []]);
     });
 
     it.each([
