@@ -74,6 +74,7 @@ it('what cannot be read is settled at once and counted each time; the log has ea
   expect(lines).toMatchObject([{ level: 'warn', dispatch: 'x'.repeat(100), reason: 'an unknown dispatch type' }]);
   for (let type = 0; type < 1_000; type += 1) take(`NEW_${type}`, {});
   expect([counted.length, lines.length]).toEqual([1_002, 1_000]);
+  expect(lines.at(-1)).toMatchObject({ dispatch: 'NEW_998' });
 });
 
 it('an unknown field of a message is counted each time, the log has its name once, and the event is published', () => {

@@ -97,3 +97,9 @@ it('reports holes of a living session apart from its loss: each has its own even
   void next.gaps.report([], [hole(4)]);
   expect(next.sent[0]?.message.messageId).toBe(sent[0]?.message.messageId);
 });
+
+it('logs that heartbeats of a session may lag less from now on', () => {
+  const { gaps, lines } = reporter();
+  gaps.eventsOf(3).heartbeatsLagged(4);
+  expect(lines.lines).toMatchObject([{ level: 'warn', shard: 3, mostLag: 4 }]);
+});

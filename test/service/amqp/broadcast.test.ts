@@ -67,6 +67,21 @@ it.each([['receiving' as const], ['publishing' as const]])(
   },
 );
 
+it('its queue is gone with the task, and holds a thousand messages, 4 MiB and a minute at most', async () => {
+  const { received } = await opened();
+  const bounds = { 'x-max-length': 1_000, 'x-max-length-bytes': 4_194_304, 'x-message-ttl': 60_000 };
+  expect(received.assertQueue.mock.calls).toEqual([
+    [
+      'mine',
+      {
+        exclusive: true,
+        durable: false,
+        arguments: { 'x-queue-type': 'classic', 'x-overflow': 'drop-head', ...bounds },
+      },
+    ],
+  ]);
+});
+
 it('at most 20 messages are taken in 0.2 s, and none of more than 64 KiB', async () => {
   const { onMessage, received } = await opened();
   expect(received.prefetch.mock.calls).toEqual([[20]]);
