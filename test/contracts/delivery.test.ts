@@ -270,6 +270,7 @@ describe('deploy.sh', () => {
     [1, 'CREATE_FAILED', '::error::discord-ingestor-staging-broker could not be created'],
     [1, 'ROLLBACK_COMPLETE', '::error::discord-ingestor-staging-broker could not be created'],
     [1, 'ROLLBACK_FAILED', '::error::discord-ingestor-staging-broker is in ROLLBACK_FAILED, and can only be deleted'],
+    [1, 'DELETE_FAILED', '::error::discord-ingestor-staging-broker is in DELETE_FAILED, and can only be deleted'],
     [1, 'UPDATE_IN_PROGRESS', '::error::discord-ingestor-staging-broker is in UPDATE_IN_PROGRESS'],
   ])('exits with the code %d of the deployment, and explains the state %s', async (exitCode, state, message) => {
     const npm = `"run deploy -- -c environment=staging -c settings="*" --require-approval never") exit ${exitCode};;`;
@@ -288,6 +289,7 @@ describe('deploy.sh', () => {
 
 describe('wait-until-healthy.sh', () => {
   const [shardsMissing, silent] = ['discord-ingestor-staging-shards-missing', 'discord-ingestor-staging-silent'];
+  const release = 'discord-ingestor-staging-release-shards';
   const stored = '{"0b0e…": ["AWSCURRENT"]}';
   const HEALTHY = { code: 0, message: /^(?![\s\S]*::)/ };
   const WAITS = {
@@ -321,6 +323,14 @@ describe('wait-until-healthy.sh', () => {
     [
       'unhealthy without a token, with another alarm on',
       { states: ['ALARM ALARM'], versions: 'null', on: [shardsMissing, silent], ...UNHEALTHY_YET },
+    ],
+    [
+      'unhealthy only because its secret has no version, with an alarm of the release on',
+      { states: ['ALARM OK'], versions: 'null', on: [release, shardsMissing], ...WAITS },
+    ],
+    [
+      'unhealthy without a token, with only an alarm of the release on',
+      { states: ['ALARM OK'], versions: 'null', on: [release], ...UNHEALTHY_YET },
     ],
     [
       'unhealthy without a token, with no alarm listed',
