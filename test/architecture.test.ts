@@ -74,10 +74,12 @@ function offences(of: readonly Source[], allowed: (each: Import, source: Source)
 
 /** Everything that is loaded with the file, packages too. */
 function loadedWith(path: string, seen = new Set<string>()): Set<string> {
-  for (const { of, types } of sources.find((source) => source.path === path)?.imports ?? []) {
+  const source = sources.find((each) => each.path === path);
+  if (source === undefined) expect.fail(`${path} is not there`);
+  for (const { of, types } of source.imports) {
     if (types || seen.has(of)) continue;
     seen.add(of);
-    loadedWith(of, seen);
+    if (of.endsWith('.ts')) loadedWith(of, seen);
   }
   return seen;
 }
