@@ -170,7 +170,7 @@ describe('the rooms of the service', () => {
   it.each<[string, readonly string[]]>([
     ['.', ['backpressure', 'health']],
     ['gateway', ['close-code', 'frame', 'send-window']],
-    ['session', ['session', 'watermark']],
+    ['session', ['missed-resumed', 'session', 'watermark']],
     ['lease', ['lease', 'take-over']],
     ['commands', ['admit', 'shard-commands']],
     ['publisher', ['confirms', 'lane', 'outbox']],
