@@ -59,6 +59,12 @@ describe('of an operator', () => {
   });
 });
 
+test('every value on every queue has its effect', () => {
+  const all = effects(operator('.*', { 'message-ttl': 3_000, 'delivery-limit': 10 }));
+  expect(all.filter((each) => each.startsWith('note: '))).toHaveLength(wanted.queues.length - 1);
+  expect(all).toHaveLength(2 * wanted.queues.length);
+});
+
 describe('which operator policy applies', () => {
   const harmful = { 'message-ttl': 1 };
 
