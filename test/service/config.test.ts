@@ -141,6 +141,7 @@ describe('a bad value is refused by the name of its variable, with what was expe
     ['gatewayCompression', 'zstd-stream', /one of none, zlib-stream, got 'zstd-stream'/],
     ['outboxMaxEvents', '1e3', /got '1e3'/],
     ['memoryThreshold', 'three quarters', /above 0 and up to 1, such as '0.75', got 'three quarters'/],
+    ['memoryThreshold', '1.01', /above 0 and up to 1, such as '0.75', got '1.01'/],
     ['port', '65536', /expected a TCP port from 0 to 65535, got '65536'/],
     ['logLevel', 'loud', /one of trace, debug, info, warn, error, fatal, silent, got 'loud'/],
   ])('%s=%s', (variable, value, sentence) => {

@@ -67,6 +67,7 @@ describe('with TLS to the broker, in production', () => {
   test('a task does not connect to a broker whose certificate authority is unknown', async () => {
     const task = await stage.startTask({ [ENV.rabbitmqCaFile]: '' });
     await stage.until('the certificate is refused', 30_000, () => /certificate/.test(task.output));
+    expect(task.output).toContain('"host":"127.0.0.1"');
     expect(task.output).not.toContain('connected to the broker');
     // Ctrl-C.
     task.signal('SIGINT');

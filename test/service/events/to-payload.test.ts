@@ -333,7 +333,7 @@ describe('what routing needs', () => {
     ['expected d.token to be text, got a string', 'select.user', { token: '' }],
     ['expected d.user.id to be a snowflake, got nothing', 'member.leave', { user: undefined }],
     ['expected d.guild_id to be a snowflake, got a string', 'member.join', { guild_id: '1/2' }],
-    ['expected d.guild_id to be a snowflake, got a string', 'member.join', { guild_id: '1:2' }],
+    ['expected d.guild_id to be a snowflake, got a string', 'member.join', { guild_id: '12:' }],
     ['expected d.id to be a snowflake, got an object', 'guild.join', { id: {}, joined_at: '2024-01-01T00:00:00Z' }],
     ['expected d.id to be a snowflake, got an object', 'guild.leave', { id: {}, unavailable: true }],
   ])('%s: %s with %j', (reason, name, changes) => {

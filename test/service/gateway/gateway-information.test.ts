@@ -183,7 +183,8 @@ describe('an answer that no shard needs', () => {
     await asksAgainAfter(180_000);
     await until(() => lines.lines.length > 0);
     expect([token.problem, information.problem, information.invalidRequests]).toEqual([undefined, undefined, 1]);
-    expect(lines.lines).toMatchObject([{ level: 'warn', reason: 'Discord rejected the token (401)' }]);
+    const msg = "cannot get the gateway's address from Discord; retrying";
+    expect(lines.lines).toMatchObject([{ level: 'warn', reason: 'Discord rejected the token (401)', msg }]);
     secret.value = 'the-next-token';
     await asksAgainAfter(180_000);
     await until(() => information.invalidRequests === 2 && token.latest === secret.value);

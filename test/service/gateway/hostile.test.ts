@@ -139,6 +139,7 @@ describe('a connection that ends on RESUME without op 9', () => {
       };
       const client = startClient(general.url, { session: { resumeUrl: own.url, sequence: 7 } });
       await eventually('it is ready', () => client.shard.connected, 50_000);
+      expect(client.shard.problem).toBeUndefined();
       const reported = client.reported().map(({ sessionId }) => sessionId);
       await client.ingestor.stopReceiving();
       return { own: own.count(6), general: general.count(6), reported, identifies: general.count(2) };
