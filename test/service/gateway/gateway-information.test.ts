@@ -240,6 +240,17 @@ describe('an unusable answer', () => {
     expect(await waiting).toEqual(ANSWER);
   });
 
+  it('is none when the last one stops waiting before the answer: the next one asks at once, and nothing is logged', async () => {
+    const stopping = new AbortController();
+    answer = () => {
+      stopping.abort(new Error('stopped'));
+      return { status: 200, body: ANSWER };
+    };
+    await expect(information.fetch(stopping.signal)).rejects.toThrow('stopped');
+    expect(await information.fetch(unaborted)).toEqual(ANSWER);
+    expect([asked.length, lines.lines]).toEqual([2, []]);
+  });
+
   it('makes Discord unanswered since the first request; a usable one ends that, and so does a refusal', async () => {
     fakePauses();
     for (const end of [{ status: 200, body: ANSWER }, LIMITED]) {
