@@ -85,3 +85,14 @@ it('a read that fails with 500 is repeated once, and a write is not', async () =
   await expect(api.put(['users', 'a'], {})).rejects.toMatchObject(failure);
   expect(asked).toEqual(['GET', 'GET', 'GET', 'GET', 'PUT']);
 });
+
+it.each([
+  ['{"error":"Object Not Found","reason":"Not Found"}', undefined],
+  ['{"error":"not_found","reason":"Not Found"}', 'unexpected'],
+  ['not found', 'unexpected'],
+])('what is deleted is missing only by the answer of RabbitMQ itself: %s', async (body, kind) => {
+  const api = await apiOf((_, response) => void response.writeHead(404).end(body));
+  const failed = await api.delete('users', 'a').catch((error: unknown) => error);
+  if (kind === undefined) expect(failed).toBeUndefined();
+  else expect(failed).toMatchObject({ kind, message: expect.stringContaining('DELETE /api/users/a: HTTP 404') });
+});
