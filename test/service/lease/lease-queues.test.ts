@@ -99,6 +99,7 @@ it('channels on which a queue cannot be consumed are closed, and opened again', 
   let refusals = 1;
   const { tested, made } = await queues(2, undefined, (channels) => refusals-- > 0 && refuse(channels));
   expect([made.opened[0]?.ended, made.events]).toEqual([true, [{ kind: 'lost' }]]);
+  expect(made.pauseMs.mock.calls).toEqual([[1]]);
   await vi.advanceTimersByTimeAsync(1_000);
   expect([made.opened.length, tested.consumesAll]).toEqual([2, true]);
   // Also where it is consumed again later.
