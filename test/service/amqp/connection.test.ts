@@ -4,7 +4,7 @@
 import { execFileSync } from 'node:child_process';
 import { once } from 'node:events';
 import { copyFile, mkdtemp, readFile, writeFile } from 'node:fs/promises';
-import type { Socket } from 'node:net';
+import { Socket } from 'node:net';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { afterEach, beforeEach, describe, expect, it, onTestFinished, vi } from 'vitest';
@@ -267,6 +267,14 @@ it('close settles as soon as the socket ends, whatever timers do', async () => {
   await turnsUntil(() => sockets.length > 0);
   sockets[0]?.destroy();
   await closing;
+});
+
+it('what is written to the broker is sent at once: nothing is held back for what may follow', async () => {
+  const noDelay = vi.spyOn(Socket.prototype, 'setNoDelay');
+  onTestFinished(() => void noDelay.mockRestore());
+  const peer = await amqpPeer(handshakeThen(Buffer.alloc(0)));
+  await emitted(start(peer.url), 'open');
+  expect(noDelay.mock.calls).toEqual([[true]]);
 });
 
 it('a broker that is back is one line, with the time and the failures', async () => {
