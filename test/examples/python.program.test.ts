@@ -48,7 +48,7 @@ test.skipIf(!hasPika())(hasPika() ? title : `${title} (${reason})`, async () => 
 
   const [first] = inbox.all.filter(({ body }) => body.interactionToken === token);
   if (first === undefined) throw new Error('expected the copy of an answered interaction');
-  /** Like the first, with these fields; one that nobody has answered. */
+  /** A copy of the first with these fields; the simulator waits for its answer. */
   const publish = async (fields: { interactionToken: string } & Record<string, unknown>) => {
     const data = { ...Object(first.body.data), id: first.body.interactionId };
     simulator.callbacks.open({ ...data, token: fields.interactionToken });

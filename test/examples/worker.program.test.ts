@@ -58,7 +58,7 @@ async function publishAgain({ properties }: ConsumeMessage, body: object | strin
   });
 }
 
-/** An event like this one, of an interaction that nobody has answered. @param more fields of its data */
+/** A copy of this event with another id and token; the simulator waits for its answer. @param more fields of its data */
 function unanswered({ body }: Received, token: string, id: string, more: object = {}) {
   const data = { ...Object(body.data), id, ...more };
   simulator.callbacks.open({ ...data, token });
