@@ -64,11 +64,3 @@ export const START = method(0, 10, 10, Buffer.from([0, 9]), u32(0), long('PLAIN'
 export const TUNE = method(0, 10, 30, u16(2_047), u32(131_072), u16(60));
 export const OPEN_OK = method(0, 10, 41, short(''));
 export const HEARTBEAT = frame(8, 0, Buffer.alloc(0));
-
-/** Waits for a condition where the timers are those of the test. @throws when it does not come true */
-export async function turnsUntil(condition: () => boolean): Promise<void> {
-  for (let turn = 0; !condition(); turn += 1) {
-    if (turn > 200_000) throw new Error('it does not happen');
-    await new Promise((resolve) => void setImmediate(resolve));
-  }
-}

@@ -15,7 +15,8 @@ import { type BrokerLogin, parseBrokerLogin } from '../../../service/credentials
 import { fixedLogin } from '../../support/broker-client.ts';
 import { closedPort } from '../../support/fake-servers.ts';
 import { eventually, type LogLines, logLines } from '../../support/log-lines.ts';
-import { amqpPeer, close, frame, HEARTBEAT, handshakeThen, method, OPEN_OK, START, turnsUntil } from './amqp-peer.ts';
+import { turns, turnsUntil } from '../../support/turns.ts';
+import { amqpPeer, close, frame, HEARTBEAT, handshakeThen, method, OPEN_OK, START } from './amqp-peer.ts';
 
 vi.setConfig({ testTimeout: 30_000, hookTimeout: 15_000 });
 
@@ -205,7 +206,7 @@ it('a connection that lasted 10 s is opened again within 0.2 s; after a pause wh
     vi.setSystemTime(Date.now() + lastedMs);
     ends();
     await turnsUntil(() => !connection.connected);
-    await new Promise((resolve) => void setImmediate(resolve));
+    await turns(1);
     expect(pauses).toBe(due);
     await vi.advanceTimersByTimeAsync(isPaused ? 499 : 200);
     if (isPaused) {

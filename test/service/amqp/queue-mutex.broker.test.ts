@@ -8,7 +8,8 @@ import { makeVhost, manage, type Vhost } from '../../support/broker.ts';
 import { fixedLogin, makeUser, type User } from '../../support/broker-client.ts';
 import { closedPort } from '../../support/fake-servers.ts';
 import { eventually, type LogLines, logLines } from '../../support/log-lines.ts';
-import { amqpPeer, handshakeThen, method, turnsUntil } from './amqp-peer.ts';
+import { turnsUntil } from '../../support/turns.ts';
+import { amqpPeer, handshakeThen, method } from './amqp-peer.ts';
 
 let vhost: Vhost;
 let lines: LogLines;

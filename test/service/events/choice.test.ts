@@ -4,10 +4,10 @@
 import { GatewayDispatchEvents, GatewayIntentBits } from 'discord-api-types/v10';
 import { describe, expect, test } from 'vitest';
 import { DEFAULT_EVENTS, GROUPS, intentsFor, parseEvents, unread } from '../../../service/events/choice.ts';
+import { NO_OPT_INS } from '../../support/dispatch-context.ts';
 
-const NONE = { messageContent: false, botMessages: false, directMessages: false };
 const OF_SESSION: readonly string[] = [GatewayDispatchEvents.Ready, GatewayDispatchEvents.Resumed];
-const intents = (text: string, optIns = {}) => intentsFor(parseEvents(text), { ...NONE, ...optIns });
+const intents = (text: string, optIns = {}) => intentsFor(parseEvents(text), { ...NO_OPT_INS, ...optIns });
 
 test('`all` is every dispatch of discord-api-types but those of the session', () => {
   const all = Object.values(GatewayDispatchEvents).filter((name) => !OF_SESSION.includes(name));

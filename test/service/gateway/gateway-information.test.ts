@@ -6,6 +6,7 @@ import { BotToken } from '../../../service/gateway/bot-token.ts';
 import { GatewayInformation } from '../../../service/gateway/gateway-information.ts';
 import { type FakeServer, listening } from '../../support/fake-servers.ts';
 import { eventually, type LogLines, logLines } from '../../support/log-lines.ts';
+import { turns, turnsUntil } from '../../support/turns.ts';
 import { Secret } from './secret.ts';
 
 const ANSWER = {
@@ -77,22 +78,14 @@ function fakePauses(): void {
   onTestFinished(() => void vi.restoreAllMocks());
 }
 
-/** Waits for sockets, without any time. */
-async function until(condition: () => boolean): Promise<void> {
-  for (let turn = 0; !condition(); turn += 1) {
-    if (turn > 200_000) throw new Error('it does not happen');
-    await new Promise((resolve) => void setImmediate(resolve));
-  }
-}
-
 /** The pause is this long: another request comes after it, and none before. */
 async function asksAgainAfter(ms: number): Promise<void> {
   const before = asked.length;
   await vi.advanceTimersByTimeAsync(ms - 1);
-  for (let turn = 0; turn < 200; turn += 1) await new Promise((resolve) => void setImmediate(resolve));
+  await turns(200);
   expect(asked).toHaveLength(before);
   await vi.advanceTimersByTimeAsync(1);
-  await until(() => asked.length > before);
+  await turnsUntil(() => asked.length > before);
 }
 
 it('asks version 10 with the token, once for all who ask within moments', async () => {
@@ -146,12 +139,12 @@ describe('an answer that no shard needs', () => {
     for (const remaining of [7, 1_000]) {
       answer = () => ({ status: 200, body: remain(remaining) });
       await asksAgainAfter(180_000);
-      await until(() => information.latest?.session_start_limit.remaining === remaining);
+      await turnsUntil(() => information.latest?.session_start_limit.remaining === remaining);
     }
     answer = () => ({ status: 500, body: {} });
     for (let failed = 0; failed < 2; failed += 1) {
       await asksAgainAfter(180_000);
-      await until(() => vi.getTimerCount() > 1);
+      await turnsUntil(() => vi.getTimerCount() > 1);
     }
     expect([information.problem, information.unansweredSince, lines.lines.length]).toEqual([undefined, undefined, 1]);
     expect(information.latest).toEqual(remain(1_000));
@@ -166,11 +159,11 @@ describe('an answer that no shard needs', () => {
       answer = () => ({ status: 429, body: { retry_after: 300 } });
       const stopping = new AbortController();
       const waiting = information.fetch(stopping.signal).catch(() => undefined);
-      await until(() => lines.lines.length > 0);
+      await turnsUntil(() => lines.lines.length > 0);
       answer = () => ({ status: 200, body: ANSWER });
       if (!needs) stopping.abort();
       await asksAgainAfter(305_000);
-      await until(() => lines.lines.length > 1);
+      await turnsUntil(() => lines.lines.length > 1);
       await waiting;
       expect(asked).toHaveLength(3);
     },
@@ -181,19 +174,19 @@ describe('an answer that no shard needs', () => {
     await information.fetch(unaborted);
     answer = () => REJECTED;
     await asksAgainAfter(180_000);
-    await until(() => lines.lines.length > 0);
+    await turnsUntil(() => lines.lines.length > 0);
     expect([token.problem, information.problem, information.invalidRequests]).toEqual([undefined, undefined, 1]);
     const msg = "cannot get the gateway's address from Discord; retrying";
     expect(lines.lines).toMatchObject([{ level: 'warn', reason: 'Discord rejected the token (401)', msg }]);
     secret.value = 'the-next-token';
     await asksAgainAfter(180_000);
-    await until(() => information.invalidRequests === 2 && token.latest === secret.value);
+    await turnsUntil(() => information.invalidRequests === 2 && token.latest === secret.value);
     await asksAgainAfter(180_000);
     expect(asked.at(-1)?.authorization).toBe('Bot the-next-token');
-    await until(() => information.invalidRequests === 3);
+    await turnsUntil(() => information.invalidRequests === 3);
     void information.fetch(unaborted).catch(() => undefined);
     await asksAgainAfter(3_000);
-    await until(() => token.problem !== undefined);
+    await turnsUntil(() => token.problem !== undefined);
   });
 });
 
@@ -202,17 +195,17 @@ describe('an unusable answer', () => {
     fakePauses();
     answer = () => ({ status: 500, body: { message: 'not now', code: 0 } });
     const waiting = information.fetch(unaborted);
-    await until(() => information.problem !== undefined);
+    await turnsUntil(() => information.problem !== undefined);
     expect(information.problem).toBe('no usable answer to Get Gateway Bot: HTTP 500: not now. It is asked again');
     expect(information.limited).toBe(false);
     for (const ms of [750, 1_500, 3_000, 6_000, 12_000, 22_500, 22_500]) {
       await asksAgainAfter(ms);
-      await until(() => vi.getTimerCount() > 0);
+      await turnsUntil(() => vi.getTimerCount() > 0);
     }
     expect(lines.lines).toHaveLength(1);
     answer = () => ({ status: 503, body: {} });
     await asksAgainAfter(22_500);
-    await until(() => lines.lines.length === 2);
+    await turnsUntil(() => lines.lines.length === 2);
     answer = () => ({ status: 200, body: ANSWER });
     await vi.advanceTimersByTimeAsync(22_500);
     expect(await waiting).toEqual(ANSWER);
@@ -230,7 +223,7 @@ describe('an unusable answer', () => {
     answer = () => ({ status: 500, body: {} });
     const stopping = new AbortController();
     const stopped = information.fetch(stopping.signal);
-    await until(() => information.problem !== undefined);
+    await turnsUntil(() => information.problem !== undefined);
     stopping.abort(new Error('stopped'));
     await expect(stopped).rejects.toThrow('stopped');
     expect(information.problem).toBeUndefined();
@@ -257,13 +250,13 @@ describe('an unusable answer', () => {
       answer = () => ({ status: 503, body: {} });
       const [askedAt, requests] = [Date.now(), asked.length];
       const waiting = information.fetch(unaborted);
-      await until(() => information.unansweredSince !== undefined);
+      await turnsUntil(() => information.unansweredSince !== undefined);
       await asksAgainAfter(750);
       expect([information.unansweredSince, asked.length - requests]).toEqual([askedAt, 2]);
-      await until(() => vi.getTimerCount() > 0);
+      await turnsUntil(() => vi.getTimerCount() > 0);
       answer = () => end;
       await asksAgainAfter(1_500);
-      await until(() => information.unansweredSince === undefined);
+      await turnsUntil(() => information.unansweredSince === undefined);
       if (end === LIMITED) break;
       await waiting;
       await vi.advanceTimersByTimeAsync(2_001);
@@ -276,12 +269,12 @@ describe('an address to which the token may not be sent', () => {
     fakePauses();
     answer = () => ({ status: 200, body: THIEF });
     const waiting = information.fetch(unaborted);
-    await until(() => information.problem !== undefined);
+    await turnsUntil(() => information.problem !== undefined);
     expect(information.problem).toContain(
       'the token may not be sent to the address that it names, wss://thief.example',
     );
     await asksAgainAfter(750);
-    await until(() => refusedAddresses === 2);
+    await turnsUntil(() => refusedAddresses === 2);
     expect(information.latest).toBeUndefined();
     expect(lines.lines.filter(({ level }) => level === 'error')).toMatchObject([{ address: 'wss://thief.example' }]);
     answer = () => ({ status: 200, body: ANSWER });
@@ -314,7 +307,7 @@ describe('a rate limit', () => {
       const stopping = new AbortController();
       const all = [unaborted, unaborted, stopping.signal].map((signal) => information.fetch(signal));
       void all[2]?.catch(() => undefined);
-      await until(() => information.limited);
+      await turnsUntil(() => information.limited);
       const end = new Date(Date.now() + ms + 5_000).toISOString();
       const reason = 'HTTP 429: You are being rate limited.';
       expect(information.problem).toBe(`Discord asks to wait until ${end}: ${reason}`);
@@ -323,7 +316,7 @@ describe('a rate limit', () => {
       stopping.abort(new Error('stopped'));
       await expect(all[2]).rejects.toThrow('stopped');
       await asksAgainAfter(ms + 5_000);
-      await until(() => lines.lines.length === 2);
+      await turnsUntil(() => lines.lines.length === 2);
       expect(information.limited).toBe(true);
       answer = () => ({ status: 200, body: ANSWER });
       await asksAgainAfter(ms + 5_000);
@@ -345,7 +338,7 @@ it('a hundred refused requests in ten minutes are followed by none, until the fi
   for (let turn = 0; asked.length < 100 || information.problem === undefined; turn += 1) {
     if (turn > 500_000) throw new Error('it does not happen');
     await vi.advanceTimersByTimeAsync(5);
-    await new Promise((resolve) => void setImmediate(resolve));
+    await turns(1);
   }
   expect(asked).toHaveLength(100);
   expect(information.invalidRequests).toBe(100);

@@ -17,6 +17,7 @@ import { orAborted } from '../../../service/wait.ts';
 import { listening } from '../../support/fake-servers.ts';
 import { type LogLines, logLines } from '../../support/log-lines.ts';
 import { NO_SESSION_EVENTS } from '../../support/no-session-events.ts';
+import { turns, turnsUntil } from '../../support/turns.ts';
 import { Secret } from './secret.ts';
 
 vi.setConfig({ testTimeout: 10_000, hookTimeout: 10_000 });
@@ -124,18 +125,6 @@ async function peer(onMessage: (socket: WebSocket, op: number | undefined, d?: u
 const hello = (socket: WebSocket) =>
   socket.send(JSON.stringify({ op: GatewayOpcodes.Hello, d: { heartbeat_interval: 41_250 } }));
 
-/** So that sockets can deliver what was sent. */
-async function turns(count: number): Promise<void> {
-  for (let turn = 0; turn < count; turn += 1) await new Promise((resolve) => void setImmediate(resolve));
-}
-
-async function until(condition: () => boolean): Promise<void> {
-  for (let waited = 0; !condition(); waited += 1) {
-    if (waited > 20_000) throw new Error('it does not happen');
-    await turns(1);
-  }
-}
-
 const READY = JSON.stringify({
   ...{ op: GatewayOpcodes.Dispatch, t: 'READY', s: 1 },
   d: { session_id: 'a', resume_gateway_url: 'x', guilds: [], user: { id: '1' }, v: 10 },
@@ -149,7 +138,7 @@ async function endsAfter(ms: number): Promise<void> {
   await turns(50);
   expect(ends()).toEqual([]);
   await vi.advanceTimersByTimeAsync(1);
-  await until(() => ends().length > 0);
+  await turnsUntil(() => ends().length > 0);
 }
 
 it('a peer that does not answer the handshake is given up after 30 s', async () => {
@@ -159,7 +148,7 @@ it('a peer that does not answer the handshake is given up after 30 s', async () 
   startShard({ general: `ws://127.0.0.1:${port}` });
   // It runs already.
   shard.start();
-  await until(() => accepted.mock.calls.length > 0);
+  await turnsUntil(() => accepted.mock.calls.length > 0);
   await endsAfter(30_000);
   expect(ends()[0]?.verdict).toBe('unreachable');
 });
@@ -167,7 +156,7 @@ it('a peer that does not answer the handshake is given up after 30 s', async () 
 it('RESUME without a dispatch or RESUMED ends after 30 s', async () => {
   const { url, received } = await peer((socket, op) => op === undefined && hello(socket));
   startShard({ resumeUrl: url });
-  await until(() => received.includes(GatewayOpcodes.Resume));
+  await turnsUntil(() => received.includes(GatewayOpcodes.Resume));
   await endsAfter(30_000);
   expect(ends()[0]).toMatchObject({ verdict: 'unreachable', reason: 'no answer to RESUME' });
 });
@@ -178,7 +167,7 @@ it('a session whose events come in, but no RESUMED, counts as resumed after 30 s
     else socket.send(JSON.stringify({ op: GatewayOpcodes.Dispatch, t: 'TYPING_START', s: 8, d: {} }));
   });
   startShard({ resumeUrl: url });
-  await until(() => received.includes(GatewayOpcodes.Resume));
+  await turnsUntil(() => received.includes(GatewayOpcodes.Resume));
   await turns(500);
   await vi.advanceTimersByTimeAsync(29_999);
   expect(shard.state).toBe('resuming');
@@ -295,12 +284,12 @@ it('READY that takes 40 s is waited for on the second connection, and 120 s on t
   const { url, received } = await peer((socket, op) => op === undefined && hello(socket));
   startShard({ general: url });
   for (const [tried, deadlineMs] of [30_000, 60_000, 120_000].entries()) {
-    await until(() => received.filter((op) => op === GatewayOpcodes.Identify).length > tried);
+    await turnsUntil(() => received.filter((op) => op === GatewayOpcodes.Identify).length > tried);
     await vi.advanceTimersByTimeAsync(deadlineMs - 1);
     await turns(50);
     expect(ends()).toHaveLength(tried);
     await vi.advanceTimersByTimeAsync(1);
-    await until(() => ends().length > tried);
+    await turnsUntil(() => ends().length > tried);
     // The pause, and the gate's spacing.
     await vi.advanceTimersByTimeAsync(10_000);
   }
@@ -314,7 +303,7 @@ it('a peer that does not answer the close is given up after 2 s', async () => {
     else socket.pause();
   });
   startShard({ resumeUrl: url });
-  await until(() => received.includes(GatewayOpcodes.Resume));
+  await turnsUntil(() => received.includes(GatewayOpcodes.Resume));
   let stopped = false;
   const stopping = shard.stop().then(() => {
     stopped = true;
@@ -340,7 +329,7 @@ it("a session does not wait more than 5 s for the gateway's address, and falls b
   startShard({ resumeUrl: url });
   // Two connections that are not answered: the next address is the gateway's, which does not come.
   for (let ended = 1; ended <= 2; ended += 1) {
-    await until(() => ends().length === ended);
+    await turnsUntil(() => ends().length === ended);
     if (ended < 2) await vi.advanceTimersByTimeAsync(1_000);
   }
   refuses = false;
@@ -348,13 +337,13 @@ it("a session does not wait more than 5 s for the gateway's address, and falls b
   await turns(50);
   expect(received).toHaveLength(2);
   await vi.advanceTimersByTimeAsync(1);
-  await until(() => received.includes(GatewayOpcodes.Resume));
+  await turnsUntil(() => received.includes(GatewayOpcodes.Resume));
 });
 
 it('a rejected token is reported, and waited for', async () => {
   const { url } = await peer((socket, op) => (op === undefined ? hello(socket) : socket.close(4004)));
   startShard({ resumeUrl: url });
-  await until(() => ends().length === 1);
+  await turnsUntil(() => ends().length === 1);
   await vi.advanceTimersByTimeAsync(1_000);
   expect(lines.lines.at(-1)?.msg).toBe('no usable bot token: waiting for another one');
 });
@@ -369,18 +358,18 @@ it.each(['a minute later', 'where the secret has a new version'])(
     });
     const identifies = () => received.filter((op) => op === GatewayOpcodes.Identify).length;
     startShard({ general: url });
-    await until(() => shard.state === 'failed');
+    await turnsUntil(() => shard.state === 'failed');
     expect(shard.problem).toMatch(/\(4014\).*'Server Members Intent'.*\. Tried again at \S+: no restart is needed$/);
     await vi.advanceTimersByTimeAsync(9_999);
     await turns(50);
     expect(identifies()).toBe(1);
     if (when === 'a minute later') {
       await vi.advanceTimersByTimeAsync(50_001);
-      await until(() => identifies() === 2 && shard.state === 'failed');
+      await turnsUntil(() => identifies() === 2 && shard.state === 'failed');
     }
     secret.value = 'second';
     await vi.advanceTimersByTimeAsync(10_000);
-    await until(() => shard.connected);
+    await turnsUntil(() => shard.connected);
     expect(shard.problem).toBeUndefined();
   },
 );
@@ -393,12 +382,12 @@ it('IDENTIFY carries the newest token, though it waited at the gate with the one
   });
   const acquired = Promise.withResolvers<void>();
   startShard({ general: url, acquired: acquired.promise });
-  await until(() => received.length > 0 && shard.state === 'identifying');
+  await turnsUntil(() => received.length > 0 && shard.state === 'identifying');
   secret.value = 'second';
   token.reject('first', 'rejected');
   await token.usable(new AbortController().signal);
   acquired.resolve();
-  await until(() => identifies.length > 0);
+  await turnsUntil(() => identifies.length > 0);
   const product = 'discord-gateway-ingestor';
   // https://docs.discord.com/developers/events/gateway-events#identify
   expect(identifies).toEqual([
@@ -416,13 +405,13 @@ it('a shard waits for its turn to IDENTIFY, and stays ready, longer than HELLO a
   });
   const acquired = Promise.withResolvers<void>();
   startShard({ general: url, acquired: acquired.promise });
-  await until(() => shard.state === 'identifying');
+  await turnsUntil(() => shard.state === 'identifying');
   await vi.advanceTimersByTimeAsync(31_000);
   await turns(50);
   expect(ends()).toEqual([]);
   expect(Date.now() - (shard.identifyingSince ?? Number.NaN)).toBeLessThan(10_000);
   acquired.resolve();
-  await until(() => shard.connected);
+  await turnsUntil(() => shard.connected);
   expect(shard.identifyingSince).toBeUndefined();
   await vi.advanceTimersByTimeAsync(31_000);
   await turns(50);
@@ -438,12 +427,12 @@ it("the last heartbeat's round trip is known until the connection ends", async (
     else socket.send(JSON.stringify({ op: GatewayOpcodes.HeartbeatAck }));
   });
   startShard({ general: url });
-  await until(() => shard.connected);
+  await turnsUntil(() => shard.connected);
   // The first heartbeat is sent within the interval.
   await vi.advanceTimersByTimeAsync(41_250);
-  await until(() => shard.latencyMs !== undefined);
+  await turnsUntil(() => shard.latencyMs !== undefined);
   live?.close(4000);
-  await until(() => ends().length === 1);
+  await turnsUntil(() => ends().length === 1);
   expect(shard.latencyMs).toBeUndefined();
 });
 
@@ -456,7 +445,7 @@ it('permission is asked for with a token at hand: it may wait long for one', asy
   expect(permitted).not.toHaveBeenCalled();
   secret.value = 'first';
   await vi.advanceTimersByTimeAsync(10_000);
-  await until(() => shard.state === 'resuming');
+  await turnsUntil(() => shard.state === 'resuming');
   expect(permitted).toHaveBeenCalledTimes(1);
 });
 
@@ -467,7 +456,7 @@ it('a shard that is stopped as it gets permission settles, and has no connection
     stopping = shard.stop();
   };
   startShard({ resumeUrl: url, permitted });
-  await until(() => stopping !== undefined);
+  await turnsUntil(() => stopping !== undefined);
   await stopping;
   await turns(50);
   expect([shard.state, received.filter((op) => op !== undefined)]).toEqual(['stopped', []]);
@@ -477,15 +466,15 @@ it('a shard that is started again pauses as after a first failure', async () => 
   const { url } = await peer((socket) => void socket.terminate());
   startShard({ resumeUrl: url, general: url });
   for (let ended = 1; ended <= 4; ended += 1) {
-    await until(() => ends().length === ended);
+    await turnsUntil(() => ends().length === ended);
     // The longest pause of a fourth failure is 8 s.
     if (ended < 4) await vi.advanceTimersByTimeAsync(8_000);
   }
   await shard.stop();
   shard.start();
-  await until(() => ends().length === 5);
+  await turnsUntil(() => ends().length === 5);
   await vi.advanceTimersByTimeAsync(1_000);
-  await until(() => ends().length === 6);
+  await turnsUntil(() => ends().length === 6);
 });
 
 it('a session that is replaced ends after 2 s without an answer to the close, and a stop lets other shards replace theirs', async () => {
@@ -497,15 +486,15 @@ it('a session that is replaced ends after 2 s without an answer to the close, an
     socket.pause();
   });
   startShard({ resumeUrl: url, general: url, sessionIntents: GatewayIntentBits.Guilds });
-  await until(() => shard.connected);
+  await turnsUntil(() => shard.connected);
   await turns(500);
   await vi.advanceTimersByTimeAsync(1_999);
   await turns(50);
   expect(ends()).toEqual([]);
   await vi.advanceTimersByTimeAsync(1);
-  await until(() => ends().length === 1);
+  await turnsUntil(() => ends().length === 1);
   await vi.advanceTimersByTimeAsync(5_000);
-  await until(() => received.includes(GatewayOpcodes.Identify));
+  await turnsUntil(() => received.includes(GatewayOpcodes.Identify));
   const lock = () => gate.replacing.lock(AbortSignal.timeout(100));
   await expect(lock()).rejects.toThrow();
   await shard.stop();
@@ -521,7 +510,7 @@ describe('IDENTIFYs that are refused', () => {
     });
     startShard({ general: url });
     for (let ended = 1; ended <= 5; ended += 1) {
-      await until(() => ends().length === ended);
+      await turnsUntil(() => ends().length === ended);
       await vi.advanceTimersByTimeAsync(20_000);
     }
     expect(pauses()).toEqual([]);
@@ -541,10 +530,10 @@ describe('IDENTIFYs that are refused', () => {
     startShard({ general: url, turn });
     const identifies = () => received.filter((op) => op === GatewayOpcodes.Identify).length;
     for (let ended = 1; ended <= 3; ended += 1) {
-      await until(() => ends().length === ended);
+      await turnsUntil(() => ends().length === ended);
       await vi.advanceTimersByTimeAsync(ended < 3 ? 5_000 : 0);
     }
-    await until(() => pauses().length === 1);
+    await turnsUntil(() => pauses().length === 1);
     const [pause] = pauses();
     const pauseMs = Date.parse(String(pause?.until)) - now;
     expect(pause).toMatchObject({ level: 'warn', identifies: 3 });
@@ -555,7 +544,7 @@ describe('IDENTIFYs that are refused', () => {
     await turns(50);
     expect([identifies(), shard.state]).toEqual([3, 'waiting']);
     await vi.advanceTimersByTimeAsync(1_001);
-    await until(() => identifies() === 4);
+    await turnsUntil(() => identifies() === 4);
   });
 });
 
@@ -563,7 +552,7 @@ describe('it has not reached Discord', () => {
   it('also without a session, as soon as it has the address', async () => {
     const { url } = await peer((socket) => void socket.terminate());
     startShard({ general: url });
-    await until(() => ends().length === 1);
+    await turnsUntil(() => ends().length === 1);
     expect(shard.unreachableSince).toBeDefined();
   });
 
@@ -571,21 +560,21 @@ describe('it has not reached Discord', () => {
     let answers = false;
     const { url, received } = await peer((socket) => (answers ? hello(socket) : socket.terminate()));
     startShard({ resumeUrl: url, general: url });
-    await until(() => ends().length === 1);
+    await turnsUntil(() => ends().length === 1);
     const since = shard.unreachableSince ?? expect.fail('it has reached it');
     expect(Date.now() - since).toBeLessThan(5_000);
     await vi.advanceTimersByTimeAsync(1_000);
-    await until(() => ends().length === 2);
+    await turnsUntil(() => ends().length === 2);
     expect(shard.unreachableSince).toBe(since);
     answers = true;
     await vi.advanceTimersByTimeAsync(2_000);
-    await until(() => received.includes(GatewayOpcodes.Resume));
+    await turnsUntil(() => received.includes(GatewayOpcodes.Resume));
     expect(shard.unreachableSince).toBeUndefined();
   });
 
   it('while Get Gateway Bot is not answered, but not while it waits for an answer that may come, or for permission', async () => {
     startShard({});
-    await until(() => shard.state === 'connecting');
+    await turnsUntil(() => shard.state === 'connecting');
     await turns(50);
     expect(shard.unreachableSince).toBeUndefined();
     await shard.stop();
@@ -594,7 +583,7 @@ describe('it has not reached Discord', () => {
     await turns(50);
     expect([shard.state, shard.unreachableSince]).toEqual(['connecting', undefined]);
     permission.resolve();
-    await until(() => shard.unreachableSince === 1_000);
+    await turnsUntil(() => shard.unreachableSince === 1_000);
     await shard.stop();
     expect(shard.unreachableSince).toBeUndefined();
   });
@@ -607,15 +596,15 @@ describe('it has not reached Discord', () => {
       general: url,
       permitted: () => (ends().length === 0 ? Promise.resolve() : permission.promise),
     });
-    await until(() => ends().length === 1);
+    await turnsUntil(() => ends().length === 1);
     const since = shard.unreachableSince ?? expect.fail('it has reached it');
     await vi.advanceTimersByTimeAsync(1_000);
-    await until(() => shard.unreachableSince === undefined);
+    await turnsUntil(() => shard.unreachableSince === undefined);
     const now = Date.now();
     onTestFinished(() => void vi.restoreAllMocks());
     vi.spyOn(Date, 'now').mockReturnValue(now + 60_000);
     permission.resolve();
-    await until(() => shard.unreachableSince !== undefined);
+    await turnsUntil(() => shard.unreachableSince !== undefined);
     expect((shard.unreachableSince ?? 0) - since).toBeGreaterThanOrEqual(60_000);
   });
 });
