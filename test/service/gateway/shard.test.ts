@@ -1,4 +1,5 @@
-// The deadlines of a connection, on peers that stay silent at one point each. Timers are fake, sockets are not.
+// One shard, on peers of real sockets that stay silent, or answer oddly, at one point each: its deadlines and pauses, when it
+// asks for a token, permission and IDENTIFY, and what it reports meanwhile. Timers are fake, sockets are not.
 
 import { createServer as createHttpServer } from 'node:http';
 import { createServer } from 'node:net';
